@@ -1,0 +1,276 @@
+"""What a platform counts, and when the next write may spend it.
+
+What belongs here: one class for each way of counting, with its arithmetic and its spacing. What does not: who writes
+next (`bot.pacer`), and the numbers of any platform (adapters build their budgets with them).
+
+A budget is asked `ready_at(now, final=...)`, then told `spend(now)` when a write is sent and `settle(now)` when its
+answer, whatever it was, is there. A server counts a write at some instant between the two; each class takes the one
+that is worse for us, so that latency and jitter never provoke a 429. `hold(now, seconds)` is the server's own word and
+beats everything. `live` is how many replies are at work that may spend the budget: pacers keep it, spacing reads it.
+
+All times are the event loop's, in seconds. Nothing here waits or asks for the time, but for `Reads`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass
+from typing import Protocol
+
+from aiolimiter import AsyncLimiter
+
+# A pause that a server orders is obeyed up to this; the bound only keeps a nonsensical header (days) from silencing a
+# bot until somebody restarts it. Read by `_Held.hold`.
+LONGEST_HOLD_SECONDS = 3600.0
+
+# A window that is about to close is treated as open for this much longer, for clocks that do not tick alike.
+# Read by `FixedWindow`.
+EDGE_SECONDS = 0.02
+
+
+class Budget(Protocol):
+    """Something that a platform counts. See the module's docstring for the order of calls."""
+
+    live: int
+
+    def ready_at(self, now: float, *, final: bool) -> float:
+        """The earliest time at which a write may be sent; `now` or earlier means at once.
+
+        A `final` write may have what is kept back from the others, and does not keep to their spacing.
+        """
+        ...
+
+    def spend(self, now: float) -> None:
+        """A write is being sent."""
+        ...
+
+    def settle(self, now: float) -> None:
+        """The answer to a write that was spent is there, or is given up."""
+        ...
+
+    def hold(self, now: float, seconds: float) -> None:
+        """The server said: nothing more for this long."""
+        ...
+
+
+class _Held:
+    """What all budgets share: who is at work, what is in flight, and the server's holds."""
+
+    def __init__(self) -> None:
+        self.live = 0
+        self._in_flight = 0
+        self._not_before = 0.0
+
+    def hold(self, now: float, seconds: float) -> None:
+        """Send nothing for `seconds`; a shorter hold never shortens a longer one."""
+        self._not_before = max(self._not_before, now + min(seconds, LONGEST_HOLD_SECONDS))
+
+
+@dataclass(frozen=True, slots=True)
+class WindowReport:
+    """What an answer said about a fixed window (Discord: ``X-RateLimit-Limit``, ``-Remaining``, ``-Reset-After``)."""
+
+    limit: int
+    remaining: int
+    reset_after: float
+
+
+class FixedWindow(_Held):
+    """So many writes in a window, which the first write after the last window's close opens (Discord's channels).
+
+    `limit` and `period` (seconds) are where it starts from; `observe` follows what the server says.
+
+    Spacing of writes that are not final (`paced`): a lone reply spends all but one evenly and the last just before the
+    window closes, so that an end that comes at any moment finds one left; several replies spend one each
+    ``period / limit``, which leaves on average as much for whoever ends and reads better for the rest.
+    """
+
+    # A lone reply's steps are this much longer than an even share: with one kept for the end, its four writes cover
+    # the window instead of leaving a gap of two steps before the close. Found by simulation (mean delay of 200 and
+    # 1,000 words at 40 a second).
+    LONE_STRETCH = 1.15
+    # Before the close, the kept write is released this early: late enough to have served an end, early enough to be
+    # counted in its own window in spite of latency.
+    RELEASE_SECONDS = 0.15
+
+    def __init__(self, limit: int, period: float, *, paced: bool) -> None:
+        super().__init__()
+        self._limit = limit
+        self._period = period
+        self._paced = paced
+        self._used = 0
+        self._closes_at: float | None = None  # None: no window is open, or its opener is still in flight
+        self._last_spent = float("-inf")
+
+    def ready_at(self, now: float, *, final: bool) -> float:
+        """See `Budget`."""
+        permitted = self._permitted_at(now)
+        if final or not self._paced:
+            return max(permitted, self._not_before)
+        return max(permitted, self._spaced_at(max(now, permitted)), self._not_before)
+
+    def spend(self, now: float) -> None:
+        """See `Budget`. The first spend after a close counts what is still in flight as its own window's."""
+        if not self._is_open(now):
+            self._used = self._in_flight
+            self._closes_at = None
+        self._used += 1
+        self._in_flight += 1
+        self._last_spent = now
+
+    def settle(self, now: float) -> None:
+        """See `Budget`. Without the server's word, the window is taken to have opened when its first answer came."""
+        self._in_flight -= 1
+        if self._closes_at is None:
+            self._closes_at = now + self._period + EDGE_SECONDS
+
+    def observe(self, now: float, report: WindowReport) -> None:
+        """Follow what an answer's headers say; called before `settle` of the same write."""
+        # The answer was on its way for a while, so this is the latest that the window can close.
+        closes_at = now + report.reset_after + EDGE_SECONDS
+        counted = report.limit - report.remaining
+        fresh = self._closes_at is None or closes_at > self._closes_at + self._period / 2
+        if fresh:
+            if counted == 1:
+                self._period = max(report.reset_after, 0.001)
+            self._closes_at = closes_at
+        else:
+            assert self._closes_at is not None
+            self._closes_at = min(self._closes_at, closes_at)
+        self._limit = max(report.limit, 1)
+        # Others in flight may or may not be in `counted` already: take it that they are not.
+        self._used = max(counted + max(self._in_flight - 1, 0), 0 if fresh else self._used)
+
+    def _is_open(self, now: float) -> bool:
+        if self._closes_at is None:
+            return self._in_flight > 0
+        return now < self._closes_at
+
+    def _permitted_at(self, now: float) -> float:
+        if not self._is_open(now) or self._used < self._limit:
+            return now
+        # With the opener still in flight the close is not known: its answer will come first.
+        return self._closes_at if self._closes_at is not None else now + self._period
+
+    def _spaced_at(self, now: float) -> float:
+        step = self._period / self._limit
+        if self._closes_at is None or now >= self._closes_at:
+            return self._last_spent + step * 0.9
+        opened_at = self._closes_at - self._period
+        if self.live > 1:
+            return opened_at + step * self._used
+        if self._used == self._limit - 1:
+            return self._closes_at - self.RELEASE_SECONDS
+        return opened_at + step * self._used * self.LONE_STRETCH
+
+
+class RollingWindow(_Held):
+    """So many writes in any period (Slack's tiers, counted as a log of the last minute).
+
+    Spacing of writes that are not final: the gap grows with what the last period has spent already, so that a burst
+    goes to the start of a reply, where readers look, and the whole period is survived by whoever goes on; with several
+    replies at work the gap is shared among them. A write for each live reply is kept back for its end.
+    """
+
+    # gap(used) = FIRST_GAP + GROWTH * used, in units of period / limit. Chosen so that a lone reply spends about all in
+    # one period (the sum of the gaps over `limit` writes is the period) and starts at a third of the even gap.
+    FIRST_GAP = 0.33
+    GROWTH = 1.34
+
+    def __init__(self, limit: int, period: float) -> None:
+        super().__init__()
+        self._limit = limit
+        self._period = period
+        self._settled: deque[float] = deque()  # when each write of the last period was counted, at the latest
+        self._last_spent = float("-inf")
+
+    def ready_at(self, now: float, *, final: bool) -> float:
+        """See `Budget`."""
+        kept_back = 0 if final else min(self.live, self._limit - 1)
+        permitted = self._permitted_at(now, self._limit - kept_back)
+        if final:
+            return max(permitted, self._not_before)
+        return max(permitted, self._last_spent + self._gap(), self._not_before)
+
+    def spend(self, now: float) -> None:
+        """See `Budget`."""
+        self._in_flight += 1
+        self._last_spent = now
+
+    def settle(self, now: float) -> None:
+        """See `Budget`. Counted from its answer: the server cannot have counted it later."""
+        self._in_flight -= 1
+        self._settled.append(now + EDGE_SECONDS)
+
+    def _permitted_at(self, now: float, allowed: int) -> float:
+        while self._settled and self._settled[0] + self._period <= now:
+            self._settled.popleft()
+        over = len(self._settled) + self._in_flight - allowed
+        if over < 0:
+            return now
+        if over < len(self._settled):
+            return self._settled[over] + self._period
+        return now + self._period  # all of it is in flight: an answer will come first
+
+    def _gap(self) -> float:
+        used = (len(self._settled) + self._in_flight) / self._limit
+        even = self._period / self._limit
+        return even * (self.FIRST_GAP + self.GROWTH * used) / max(self.live, 1)
+
+
+class Leak(_Held):
+    """One write each `interval` seconds, with up to `burst` at once after a rest (the virtual scheduling algorithm).
+
+    `AsyncLimiter` counts alike but only answers "now or not"; here the time is asked for, so it is kept.
+    Nothing is kept back and nothing is spaced: for what is not edits (posts), and limits that are far away.
+    """
+
+    def __init__(self, interval: float, *, burst: int = 1) -> None:
+        super().__init__()
+        self._interval = interval
+        self._burst = burst
+        self._full_at = float("-inf")  # when the bucket will have run empty again
+
+    def ready_at(self, now: float, *, final: bool) -> float:  # noqa: ARG002 (a protocol's signature)
+        """See `Budget`."""
+        owed = max(self._full_at, now) + self._in_flight * self._interval
+        return max(owed - (self._burst - 1) * self._interval, self._not_before)
+
+    def spend(self, now: float) -> None:  # noqa: ARG002 (a protocol's signature)
+        """See `Budget`."""
+        self._in_flight += 1
+
+    def settle(self, now: float) -> None:
+        """See `Budget`. Counted from its answer: the server cannot have counted it later."""
+        self._in_flight -= 1
+        self._full_at = max(self._full_at, now) + self._interval
+
+
+class Reads:
+    """A budget of reads: first come, first served, and waited for; nobody's read is more urgent than another's.
+
+    `rate` reads in `period` seconds at the most in any stretch of that length. An `AsyncLimiter` of (rate, period)
+    would admit nearly twice that at first (its burst and what leaks meanwhile), so a tenth of the rate is the burst
+    and the rest leaks.
+    """
+
+    def __init__(self, rate: int, period: float) -> None:
+        burst = max(rate // 10, 1)
+        self._limiter = AsyncLimiter(burst, period * burst / max(rate - burst, 1))
+        self._not_before = 0.0
+
+    async def acquire(self) -> None:
+        """Wait for leave to read."""
+        loop = asyncio.get_running_loop()
+        while True:
+            # The hold first: a permit taken before waiting it out would be followed by a second one at once.
+            while (wait := self._not_before - loop.time()) > 0:
+                await asyncio.sleep(wait)
+            await self._limiter.acquire()
+            if loop.time() >= self._not_before:  # a hold may have come while we queued
+                return
+
+    def hold(self, now: float, seconds: float) -> None:
+        """The server said: no more reads for this long."""
+        self._not_before = max(self._not_before, now + min(seconds, LONGEST_HOLD_SECONDS))

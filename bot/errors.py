@@ -1,0 +1,89 @@
+"""The tree of failures, named by what the caller should do about them.
+
+    Failure
+    ├── Retryable        the same call may be made again, after `retry_after` seconds or when our policy says
+    │   ├── Limited      ... and nothing else that spends the same budget before that (429)
+    │   ├── Broken       ... it certainly did not work: an error status, a refused connection, a malformed stream
+    │   └── Unanswered   ... and it may have worked: the request went out and no answer came back
+    └── Permanent        the same call would fail again
+        ├── Gone         the message or the channel is there no more: stop the turn, pay for no more tokens
+        ├── Forbidden    we may not do this there: stop the turn, tell the operator
+        ├── Unacceptable the platform refuses this very body: a bug of ours or a rule that changed
+        └── Declined     the model's server will not answer this prompt, and `because` says why
+
+Adapters raise nothing else: each translates its SDK's errors in one place, and a test proves that it misses none.
+What a failure says is for the operator's log. No reader is ever shown it.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Failure(Exception):
+    """Something outside did not work. The message is for the log and never holds a secret."""
+
+
+class Retryable(Failure):
+    """The same call may be made again.
+
+    `retry_after` is what the other side asked for, in seconds: 0.0 means at once (a kept-alive connection had gone
+    stale), None that it did not say and our own policy decides.
+    """
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class Limited(Retryable):
+    """A 429: everything that spends the same budget waits too.
+
+    `everywhere` says that the server meant all our requests (Discord's global limit), not the one budget.
+    """
+
+    def __init__(self, message: str, *, retry_after: float | None = None, everywhere: bool = False) -> None:
+        super().__init__(message, retry_after=retry_after)
+        self.everywhere = everywhere
+
+
+class Broken(Retryable):
+    """It did not work, for certain."""
+
+
+class Unanswered(Retryable):
+    """It may have worked: the answer was lost on the way. An edit is simply made again; a post is looked up first."""
+
+
+class Permanent(Failure):
+    """The same call would fail again."""
+
+
+class Gone(Permanent):
+    """The message or the channel does not exist any more."""
+
+
+class Forbidden(Permanent):
+    """We may not do this there (no permission, a revoked token)."""
+
+
+class Unacceptable(Permanent):
+    """The platform refuses this body (too long, malformed)."""
+
+
+class Because(Enum):
+    """Why a model's server declined, as far as a reader can use it."""
+
+    QUOTA = "quota"  # the account has no credit left
+    CREDENTIALS = "credentials"  # the key is wrong, revoked or may not use this model
+    MODEL = "model"  # there is no such model
+    CONTEXT = "context"  # the conversation is longer than the model takes
+    REQUEST = "request"  # anything else that is wrong with what we sent
+
+
+class Declined(Permanent):
+    """The model's server will not answer this prompt, however often it is asked."""
+
+    def __init__(self, message: str, *, because: Because) -> None:
+        super().__init__(message)
+        self.because = because

@@ -1,0 +1,11 @@
+"""Markdown: the text so far into segments for a platform, pure and incremental.
+
+Two stages, kept apart. *Split* (`bot.markdown.split`) cuts the source into pieces whose joining is the source, byte for
+byte. A *dialect* renders one piece for a platform, adding the closings and headers that it needs; what it renders is
+what is measured against the platform's limit. Dialects live with their platform, in `adapters`.
+"""
+
+from bot.markdown.dialect import Dialect, PlainMarkdown
+from bot.markdown.split import Piece, Splitter
+
+__all__ = ["Dialect", "Piece", "PlainMarkdown", "Splitter"]

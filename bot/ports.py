@@ -1,0 +1,215 @@
+"""The Protocols through which the core meets the outside: a model, a place to write, a platform, a journal.
+
+What belongs here: what the core asks of an adapter, and the plain values that cross. What does not: any behaviour.
+Every adapter passes the contract suite of its port (``tests/contracts``), and so do the in-memory ones of the tests.
+
+Adapters raise `bot.errors.Failure` and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum, Flag, auto
+from typing import Protocol
+
+from bot.budget import Budget
+from bot.conversation import Delta, Ending, History, Prompt, Turn, TurnKey
+from bot.markdown import Dialect
+
+# -------------------------------------------------------------------------------------------------------------- model
+
+
+class Model(Protocol):
+    """Something that answers a prompt."""
+
+    def answer(self, prompt: Prompt, *, stream: bool) -> AsyncGenerator[Delta, None]:
+        """Yield the answer's deltas and, last, its `Finish`.
+
+        With `stream`, deltas are yielded as they arrive; without, one request is made that is answered whole, and its
+        text comes as a single `Text`. Ending without a `Finish` means that the stream ended without a reason: the
+        caller treats that as a failure. Closing the generator closes the connection at once, so that no token is paid
+        for that nobody reads. No time-out but those of connecting is kept here, and nothing is retried.
+
+        Raises `Limited`, `Broken`, `Unanswered` or `Declined`.
+        """
+        ...
+
+
+# ------------------------------------------------------------------------------------------------------------ channel
+
+
+class Verb(Enum):
+    """The kinds of write that a platform counts."""
+
+    POST = "post"
+    EDIT = "edit"
+    DELETE = "delete"
+
+
+class Controls(Flag):
+    """What a reader can press beside a message; every body says all that it has, since platforms replace them all."""
+
+    NONE = 0
+    STOP = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """What one message shows: rendered for its platform, within its limit.
+
+    `stable` will not change any more, `tail` may; a platform that replaces shows both, one that only appends sends
+    what is new of `stable`.
+    """
+
+    stable: str
+    tail: str = ""
+    controls: Controls = Controls.NONE
+
+    @property
+    def text(self) -> str:
+        """All that is to be seen."""
+        return self.stable + self.tail
+
+
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """What a channel can do.
+
+    `limit` is the longest text of one message, in the unit that `measure` counts (UTF-16 units, characters, bytes).
+    `dialect` renders markdown for it.
+    """
+
+    limit: int
+    measure: Callable[[str], int]
+    dialect: Dialect
+    replaces: bool = True  # an edit replaces the text; otherwise it can only be appended to
+    controls: Controls = Controls.NONE  # those it can show
+
+
+class Channel(Protocol):
+    """Where one turn's answer is written: the thread, DM or channel of the question, as a reply to it.
+
+    Made by an adapter for each turn. `connection` names the bot's presence that it writes through (a Discord bot, a
+    Slack workspace): what shares it is scheduled together.
+    """
+
+    @property
+    def connection(self) -> str:
+        """See the class."""
+        ...
+
+    @property
+    def caps(self) -> Caps:
+        """See `Caps`."""
+        ...
+
+    def budgets(self, verb: Verb) -> Sequence[Budget]:
+        """All that one such write spends, the narrowest first (the channel's, then the whole bot's).
+
+        The same `Budget` object is returned to every channel that spends it. The caller asks `ready_at`, spends, and
+        reports; the adapter only tells them what it reads in answers (`observe`).
+        """
+        ...
+
+    async def history(self, limit: int) -> History:
+        """What was said in the conversation before the question, at most the `limit` newest messages, oldest first.
+
+        Waits for its own budgets of reading. Our own answers are whole, and joined where one took several messages.
+        """
+        ...
+
+    async def post(self, body: Body, key: str) -> str:
+        """Post a new message and return its id.
+
+        `key` (at most 25 characters) makes it idempotent: with a key that was posted with before, the platform
+        returns that message, or `find` does. The first post of a turn is a reply to the question.
+
+        Raises `Limited`, `Broken`, `Unanswered`, `Gone`, `Forbidden`, `Unacceptable`.
+        """
+        ...
+
+    async def edit(self, message: str, body: Body) -> None:
+        """Make one of our messages show `body`. Idempotent. Raises as `post` does."""
+        ...
+
+    async def delete(self, message: str) -> None:
+        """Take one of our messages away; one that is gone already is no error. Raises as `post` does, but `Gone`."""
+        ...
+
+    async def find(self, key: str) -> str | None:
+        """After a post that was `Unanswered`: the id of the message that has this key, or None if there is none.
+
+        A platform whose `post` is idempotent by itself returns None.
+        """
+        ...
+
+    async def working(self) -> None:
+        """Show that an answer is being made (typing, a status) until cancelled. Never raises, never spends a permit."""
+        ...
+
+
+# ----------------------------------------------------------------------------------------------------------- platform
+
+
+class Inbox(Protocol):
+    """Where platforms bring what they received: `bot.turns` is one."""
+
+    def accept(self, turn: Turn, channel: Channel) -> None:
+        """Take a turn in. Returns at once; one that was taken before, or may not be answered, is dropped."""
+        ...
+
+    def stop(self, message: str, *, by: str) -> bool:
+        """A reader (`by`, an id) asks to stop the live answer that `message` belongs to; true if there was one.
+
+        `message` is the id of the question or of a message of the answer.
+        """
+        ...
+
+
+class Platform(Protocol):
+    """One outside place where people ask."""
+
+    @property
+    def name(self) -> str:
+        """One word in lower case, as in `TurnKey.platform` and in metrics."""
+        ...
+
+    @property
+    def ready(self) -> bool:
+        """Whether events are arriving just now, for ``/readyz``."""
+        ...
+
+    async def run(self, inbox: Inbox) -> None:
+        """Connect and bring turns until cancelled; reconnects by itself.
+
+        Raises `Forbidden` with a line for the operator when it never can (a wrong token, a missing intent).
+        """
+        ...
+
+    async def quiet(self) -> None:
+        """Bring no more turns, while channels go on working, so that live answers can be finished."""
+        ...
+
+    async def close(self) -> None:
+        """Close the clients. No channel of this platform works after this."""
+        ...
+
+
+# ------------------------------------------------------------------------------------------------------------ journal
+
+
+class Journal(Protocol):
+    """Remembers which turns were accepted and how they ended. Only `bot.turns` writes it."""
+
+    async def accept(self, key: TurnKey) -> bool:
+        """Write down a turn before its first write; False if it was written down before (a second delivery)."""
+        ...
+
+    async def posted(self, key: TurnKey, message: str) -> None:
+        """Write down a message that now exists and belongs to the turn."""
+        ...
+
+    async def ended(self, key: TurnKey, ending: Ending) -> None:
+        """Write down that nothing more will be written for the turn."""
+        ...

@@ -1,0 +1,85 @@
+"""The figures that an operator and a reader care about, and the port that they leave by.
+
+What belongs here: what is measured, in which unit, and the arithmetic of one turn's figures. What does not: how figures
+are exposed (`adapters/metrics.py`).
+
+*Character delay* is, for every character, the time from the model sending it to the reader seeing it. Its mean is the
+area between the curves "characters received" and "characters shown", over the number of characters (Little's law), so
+one running sum is enough, whatever the number of chunks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from bot.conversation import Ending, TurnKey, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class TurnRecord:
+    """What one turn was like, once it has ended. Times in seconds; None where it never came to that."""
+
+    key: TurnKey
+    ending: Ending
+    seconds: float  # from accepted to ended
+    first_delta: float | None  # from accepted to the model's first text
+    first_visible: float | None  # from accepted to the first text that the reader could see
+    character_delay: float | None  # mean over all characters shown, from received to shown
+    settle: float | None  # from the model's last text to the last visible change
+    characters: int  # received from the model, in the answer that was shown last
+    characters_shown: int
+    messages: int  # that the answer takes
+    writes: int  # posts, edits and deletes that were made
+    deltas: int  # pieces of text received: `deltas - writes` is what coalescing saved
+    attempts: int  # streamed attempts
+    fallback: bool  # whether the answer was asked for without streaming in the end
+    usage: Usage | None
+
+    @property
+    def partial(self) -> bool:
+        """Whether the reader was left with less than a whole answer."""
+        return self.ending is not Ending.DONE
+
+
+class Recorder(Protocol):
+    """Where figures go. Never raises, never waits."""
+
+    def accepted(self, platform: str) -> None:
+        """A turn was taken in."""
+        ...
+
+    def refused(self, platform: str, why: str) -> None:
+        """A message was not answered: ``duplicate``, ``access`` or ``busy``."""
+        ...
+
+    def wrote(self, platform: str, verb: str, outcome: str) -> None:
+        """A write came back: ``ok``, ``limited`` (a 429), ``failed``, ``unanswered`` or ``refused`` (permanent)."""
+        ...
+
+    def attempt_failed(self, kind: str) -> None:
+        """An attempt at the model failed; `kind` is the failure's class in lower case, ``silent`` for a stall."""
+        ...
+
+    def ended(self, record: TurnRecord) -> None:
+        """A turn ended."""
+        ...
+
+
+class NoRecorder:
+    """Keeps nothing: for those who measure nothing."""
+
+    def accepted(self, platform: str) -> None:
+        """See `Recorder`."""
+
+    def refused(self, platform: str, why: str) -> None:
+        """See `Recorder`."""
+
+    def wrote(self, platform: str, verb: str, outcome: str) -> None:
+        """See `Recorder`."""
+
+    def attempt_failed(self, kind: str) -> None:
+        """See `Recorder`."""
+
+    def ended(self, record: TurnRecord) -> None:
+        """See `Recorder`."""

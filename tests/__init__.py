@@ -1,0 +1,1 @@
+"""Tests, the platforms' doubles, and the clock that lets tests own time."""

@@ -1,0 +1,50 @@
+"""A virtual clock: an event loop on which time passes only when every task waits for it.
+
+Minutes of pacing take milliseconds, and always the same ones; a loop in which nothing could ever happen again raises
+`Deadlock` instead of hanging. For the core with in-memory ports only: threads and sockets run in real time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+from typing import Any
+
+
+class Deadlock(AssertionError):
+    """Every task waits, and no timer is set: nothing would ever happen again."""
+
+
+class _VirtualSelector(selectors.SelectSelector):
+    """Where it would block, it moves the loop's time forward instead."""
+
+    loop: VirtualLoop
+
+    def select(self, timeout: float | None = None) -> list[Any]:
+        """Poll; when nothing is there and the loop would sleep, advance its time by as much."""
+        ready = super().select(0)
+        if ready or timeout == 0:
+            return ready
+        if timeout is None:
+            raise Deadlock("every task is waiting and no timer is set")
+        # Never stand still: AsyncLimiter may ask to be woken a rounding error from now, for ever.
+        self.loop.advance(max(timeout, 1e-9))
+        return ready
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """An event loop that owns its time, which starts at 1,000 s (so that a forgotten zero shows)."""
+
+    def __init__(self) -> None:
+        selector = _VirtualSelector()
+        super().__init__(selector)
+        selector.loop = self
+        self._virtual_now = 1000.0
+
+    def time(self) -> float:
+        """Seconds of virtual time."""
+        return self._virtual_now
+
+    def advance(self, seconds: float) -> None:
+        """Move time forward."""
+        self._virtual_now += seconds
