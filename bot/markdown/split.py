@@ -1,8 +1,34 @@
-"""The first stage: the source into pieces, whose joining is the source, byte for byte."""
+"""The first stage: the source into pieces, whose joining is the source, byte for byte.
+
+What belongs here: where a message ends and the next begins, and which code fence is open there. What does not: how a
+platform shows a piece (a dialect), and when anything is shown (`bot.reply`).
+
+A cut depends on nothing but the text before it and one character after, so any chunking of a text gives the same
+pieces; and a piece that was cut never changes, so no permit is spent backwards.
+"""
 
 from __future__ import annotations
 
+import re
+import unicodedata
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+
+# A line that opens or closes a code fence (https://spec.commonmark.org/0.31.2/#fenced-code-blocks), wherever a list or
+# a quote has indented it. A backtick fence has no backtick in its info string. Longer runs than 32 are taken for text:
+# nobody writes them, and each costs its length again wherever the block is cut.
+_FENCE_LINE = re.compile(r"[ \t>]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)?(`{3,32}(?!`)|~{3,32}(?!~))([^\n]*)")
+
+# The language of a block is repeated in each message that it is cut into; longer words are not a language's name.
+_LONGEST_INFO = 32
+
+# The end of a sentence: its mark, what may close it, and the space after it (none is written in Chinese or Japanese).
+_SENTENCE_END = re.compile(r"[.!?…][\"'”’)\]*_]*\s|[。！？]")
+
+# How far back a hard cut looks for a place that is not inside a grapheme; longer sequences are not text that is read.
+_LONGEST_GRAPHEME = 48
+
+_ZERO_WIDTH_JOINER = "\u200d"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +54,206 @@ class Piece:
     def closed(self) -> str:
         """The piece as a text of its own: a fence that was open is reopened with its language, one still open closed.
 
-        Blank lines at both ends are left out, since a message neither begins nor ends with one.
+        Blank lines at both ends are left out, since a message neither begins nor ends with one; empty if nothing else
+        is there.
         """
-        raise NotImplementedError
+        body = _without_blank_ends(self.source)
+        reopened = self.reopened
+        if reopened is not None and (line := _first_line(body)) and _closes(line, reopened):
+            # The cut fell just before the closing line: the block ended in the message before.
+            body, reopened = _without_blank_ends(body[len(line) :]), None
+        if not body:
+            return ""
+        head = f"{reopened.marker}{reopened.info}\n" if reopened else ""
+        foot = f"\n{self.open_fence.marker}" if self.open_fence else ""
+        return head + body + foot
 
 
 class Splitter:
-    """Placeholder: written with the core."""
+    """Cuts a growing text into pieces that fit.
+
+    `measure` gives the length that a piece has once it is rendered (in the platform's unit) and never shrinks as the
+    piece grows; `limit` is the longest that fits. `feed` costs nothing but an append, `pieces` costs in proportion to
+    what is new and to one piece.
+    """
+
+    def __init__(self, measure: Callable[[Piece], int], limit: int) -> None:
+        self._measure = measure
+        self._limit = limit
+        self._sealed: list[Piece] = []
+        self._fed: list[str] = []
+        self._open = ""  # the source of the last piece, which may still grow
+        self._fence: Fence | None = None  # the one open where the last piece begins
+        self.length = 0  # characters fed in all
+
+    def feed(self, text: str) -> None:
+        """Take in more of the source."""
+        self._fed.append(text)
+        self.length += len(text)
+
+    def pieces(self) -> list[Piece]:
+        """All pieces so far; every one but the last is final."""
+        self._open += "".join(self._fed)
+        self._fed.clear()
+        while (cut := self._cut()) is not None:
+            source, rest = self._open[:cut], self._open[cut:]
+            ends_in = _fence_after(source, self._fence)
+            self._sealed.append(Piece(source, self._fence, ends_in))
+            self._open, self._fence = rest, ends_in
+        if not self._open:
+            return list(self._sealed)
+        return [*self._sealed, Piece(self._open, self._fence, _fence_after(self._open, self._fence))]
+
+    def _cut(self) -> int | None:
+        """Where the open piece must end, or None while all of it fits."""
+        # Rendered text is hardly ever shorter than its source, so that twice the limit never fits; looking no further
+        # keeps a megabyte that comes at once from being measured whole for every message it fills.
+        window = min(len(self._open), 2 * self._limit)
+        if window == len(self._open) and self._fits(window):
+            return None
+        low, high = 1, window  # the longest that fits lies in [low, high)
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if self._fits(middle) else (low, middle)
+        for cut in _breaks(self._open, low, self._fence):
+            if self._fits(cut):
+                return cut
+        return low
+
+    def _fits(self, end: int) -> bool:
+        source = self._open[:end]
+        room_to_close = 0
+        for fence in _fences(source, self._fence):
+            # Kept free even when the block has been closed again: what fits must go on fitting while the closing line
+            # arrives character by character.
+            room_to_close = max(room_to_close, 2 * len(fence.marker) + 2)
+        return self._measure(Piece(source, self._fence)) + room_to_close <= self._limit
+
+
+def _breaks(text: str, end: int, fence: Fence | None) -> Iterator[int]:
+    """Places to end a message at or before `end`, the best first; each in the second half, so that none is short."""
+    half = end // 2
+    opened_at = _last_opening(text[:end], fence)
+    if opened_at is not None and opened_at > half:
+        yield opened_at
+    if (paragraph := text.rfind("\n\n", half, end)) != -1 and paragraph + 2 > half:
+        yield paragraph + 2
+    if (line := text.rfind("\n", half, end)) != -1:
+        yield line + 1
+    if opened_at is None:
+        sentences = [match.end() for match in _SENTENCE_END.finditer(text, half, end)]
+        if sentences:
+            yield sentences[-1]
+    if (space := _last_space(text, half, end)) is not None:
+        yield space + 1
+    yield _grapheme_boundary(text, end)
+
+
+def _last_space(text: str, start: int, end: int) -> int | None:
+    return next((at for at in range(end - 1, start - 1, -1) if text[at].isspace()), None)
+
+
+def _grapheme_boundary(text: str, end: int) -> int:
+    """The nearest place at or before `end` that is not inside what a reader takes for one character."""
+    for cut in range(end, max(end - _LONGEST_GRAPHEME, 1), -1):
+        if cut >= len(text) or not _joins(text, cut):
+            return cut
+    return end
+
+
+def _joins(text: str, at: int) -> bool:
+    """Whether the characters before and at `at` belong together."""
+    before, after = text[at - 1], text[at]
+    if after == _ZERO_WIDTH_JOINER or before == _ZERO_WIDTH_JOINER or unicodedata.category(after) in {"Mn", "Me", "Mc"}:
+        return True
+    if "\U0001f3fb" <= after <= "\U0001f3ff" or "\U000e0020" <= after <= "\U000e007f":  # skin tones, tag sequences
+        return True
+    if before == "\r" and after == "\n":
+        return True
+    if _is_regional(before) and _is_regional(after):  # a flag is two of them, counted from the first of the run
+        run = 0
+        while run < at and _is_regional(text[at - 1 - run]):
+            run += 1
+        return run % 2 == 1
+    return False
+
+
+def _is_regional(character: str) -> bool:
+    return "\U0001f1e6" <= character <= "\U0001f1ff"
+
+
+# ------------------------------------------------------------------------------------------------------------- fences
+
+
+def _lines(source: str) -> Iterator[tuple[int, str]]:
+    """Every line with where it starts; the last may be unfinished."""
+    start = 0
+    while start < len(source):
+        end = source.find("\n", start)
+        end = len(source) if end == -1 else end
+        yield start, source[start:end]
+        start = end + 1
+
+
+def _opens(line: str) -> Fence | None:
+    match = _FENCE_LINE.fullmatch(line)
+    if match is None:
+        return None
+    marker, info = match.group(1), match.group(2).strip()
+    if marker[0] == "`" and "`" in info:
+        return None
+    language = info.split()[0] if info else ""
+    return Fence(marker, language if len(language) <= _LONGEST_INFO else "")
+
+
+def _closes(line: str, fence: Fence) -> bool:
+    bare = line.strip(" \t>")
+    return len(bare) >= len(fence.marker) and bare.strip(fence.marker[0]) == ""
+
+
+def _fence_walk(source: str, fence: Fence | None) -> Iterator[tuple[int, Fence | None]]:
+    """The state after each line that changes it, with where that line starts."""
+    for start, line in _lines(source):
+        if fence is not None:
+            if _closes(line, fence):
+                fence = None
+                yield start, None
+        elif (opened := _opens(line)) is not None:
+            fence = opened
+            yield start, fence
+
+
+def _fences(source: str, fence: Fence | None) -> Iterator[Fence]:
+    """Every fence that is open somewhere in the source."""
+    if fence is not None:
+        yield fence
+    yield from (state for _, state in _fence_walk(source, fence) if state is not None)
+
+
+def _fence_after(source: str, fence: Fence | None) -> Fence | None:
+    for _, state in _fence_walk(source, fence):
+        fence = state
+    return fence
+
+
+def _last_opening(source: str, fence: Fence | None) -> int | None:
+    """Where the fence that is open at the end was opened: 0 if it was open before, None if none is open."""
+    opened_at = 0 if fence is not None else None
+    for start, state in _fence_walk(source, fence):
+        opened_at = start if state is not None else None
+    return opened_at
+
+
+# -------------------------------------------------------------------------------------------------------- blank lines
+
+
+def _first_line(text: str) -> str:
+    return text.split("\n", 1)[0]
+
+
+def _without_blank_ends(text: str) -> str:
+    """Leave out blank lines at both ends and trailing space, but keep the first line's indentation."""
+    text = text.rstrip()
+    while (end := text.find("\n")) != -1 and not text[:end].strip():
+        text = text[end + 1 :]
+    return text

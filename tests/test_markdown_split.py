@@ -1,0 +1,119 @@
+"""Splitting: pieces join to the source, fit, close their fences, and do not depend on how the text was chunked."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.markdown import Piece, Splitter
+from bot.markdown.split import Fence
+
+
+def utf16(text: str) -> int:
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
+
+
+def split(text: str, limit: int, chunks: list[int] | None = None) -> list[Piece]:
+    splitter = Splitter(lambda piece: utf16(piece.closed()), limit)
+    start = 0
+    for size in chunks or []:
+        splitter.feed(text[start : start + size])
+        splitter.pieces()
+        start += size
+    splitter.feed(text[start:])
+    return splitter.pieces()
+
+
+CHARACTERS = [*"ab .\n`~-1>*\té👍🇫🇷🏽界。", "\u0301", "\u200d"]
+MARKDOWN = st.text(alphabet=st.sampled_from(CHARACTERS), max_size=400)
+WORDS = st.lists(st.sampled_from(["word", "\n", "\n\n", "```py\n", "\n```\n", ". ", " ", "~~~\n", "x" * 30]), max_size=80)
+SOURCE = MARKDOWN | WORDS.map("".join)
+
+
+@given(SOURCE, st.integers(40, 120))
+def test_pieces_join_to_the_source(text: str, limit: int) -> None:
+    """Nothing is lost, doubled or reordered, whatever the text."""
+    assert "".join(piece.source for piece in split(text, limit)) == text
+
+
+@given(SOURCE, st.integers(80, 160))
+def test_no_piece_is_over_the_limit(text: str, limit: int) -> None:
+    """Every message fits once it is closed, in the unit that the platform counts."""
+    assert all(utf16(piece.closed()) <= limit for piece in split(text, limit))
+
+
+@given(SOURCE, st.integers(80, 160), st.lists(st.integers(1, 20), max_size=60))
+def test_chunking_does_not_matter(text: str, limit: int, chunks: list[int]) -> None:
+    """The same text in other chunks ends in the same pieces."""
+    assert split(text, limit, chunks) == split(text, limit)
+
+
+@given(SOURCE, st.integers(80, 160), st.lists(st.integers(1, 20), max_size=60))
+def test_a_piece_never_changes_once_the_next_exists(text: str, limit: int, chunks: list[int]) -> None:
+    """So no permit is ever spent on an earlier message again."""
+    splitter = Splitter(lambda piece: utf16(piece.closed()), limit)
+    start, before = 0, []
+    for size in [*chunks, len(text)]:
+        splitter.feed(text[start : start + size])
+        start += size
+        now = splitter.pieces()
+        assert now[: max(len(before) - 1, 0)] == before[: max(len(before) - 1, 0)]
+        before = now
+
+
+@given(SOURCE, st.integers(80, 160))
+def test_fences_balance_in_every_message(text: str, limit: int) -> None:
+    """A message read by itself never leaves a code block open."""
+    for piece in split(text, limit):
+        alone = Splitter(lambda other: utf16(other.closed()), 10_000)
+        alone.feed(piece.closed())
+        assert all(part.open_fence is None for part in alone.pieces())
+
+
+def test_a_fence_is_closed_and_reopened_with_its_language() -> None:
+    """Code that is cut goes on as code of the same language."""
+    code = "\n".join(f"line_{number} = {number}" for number in range(40))
+    pieces = split(f"Look:\n\n```python\n{code}\n```\nDone.", 200)
+    assert len(pieces) > 2
+    assert all(piece.closed().endswith("\n```") for piece in pieces[:-1])
+    assert all(piece.closed().startswith("```python\n") for piece in pieces[1:])
+    assert pieces[1].reopened == Fence("```", "python")
+
+
+@pytest.mark.parametrize(
+    ("text", "first"),
+    [
+        ("one two. " * 7 + "\n\n" + "three four " * 9, "one two. " * 7 + "\n\n"),  # a paragraph
+        ("a line of some words here\n" * 6, "a line of some words here\n" * 3),  # a line
+        ("Now it ends. " * 6 + "and then it goes on and on and on", "Now it ends. " * 6),  # a sentence
+        ("word " * 40, "word " * 20),  # a word
+        ("x" * 150, "x" * 100),  # nothing better
+        ("text " * 12 + "\n```py\n" + "code\n" * 20 + "```", "text " * 12 + "\n"),  # before a block, not inside
+    ],
+)
+def test_the_best_place_is_taken(text: str, first: str) -> None:
+    """Paragraph, line, sentence, word, in this order, and a block is not begun at a message's end."""
+    assert split(text, 100)[0].source == first
+
+
+@pytest.mark.parametrize("unit", ["👩‍👩‍👧‍👦", "🇫🇷", "e\u0301", "👍🏽"])
+def test_no_cut_inside_a_grapheme(unit: str) -> None:
+    """What a reader takes for one character stays in one message."""
+    for piece in split(unit * 60, 100):
+        assert piece.source == unit * (len(piece.source) // len(unit))
+
+
+def test_a_megabyte_at_once_is_cut_in_reasonable_work() -> None:
+    """The work of measuring grows with the text, not with its square."""
+    measured = 0
+
+    def measure(piece: Piece) -> int:
+        nonlocal measured
+        measured += len(piece.source)
+        return len(piece.source)
+
+    splitter = Splitter(measure, 2000)
+    splitter.feed("lorem ipsum " * 90_000)
+    assert len(splitter.pieces()) > 500
+    assert measured < 30 * 12 * 90_000
