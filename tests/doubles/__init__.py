@@ -1,1 +1,1 @@
-"""Loopback servers that speak the real protocols of the outside to the real clients, and fail on command."""
+"""Doubles: loopback servers that speak a platform's true protocol to its real client, with true limits and faults."""
