@@ -1,0 +1,407 @@
+"""Attachments: what people attach to their messages, into parts that a model can be given.
+
+What belongs here: the rules (which kinds, how large, what is text) as pure functions on names, types and bytes, and one
+short async shell that downloads. What does not: anything that a platform calls its attachments (adapters make
+`Attachment` values), and what a model takes.
+
+Nothing here ever fails a turn: what cannot be had becomes a `LeftOut`, with plain words for the reader.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import codecs
+import ipaddress
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from types import MappingProxyType
+
+import aiohttp
+import yarl
+
+from bot.conversation import File, Image, LeftOut, Part
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """What a platform's event says of a file; `size` in bytes, `width` and `height` in pixels, 0 where not said.
+
+    `media_type` may carry parameters (``text/plain; charset=utf-8``) or be empty.
+    """
+
+    name: str
+    url: str = field(repr=False)  # may be signed
+    media_type: str = ""
+    size: int = 0
+    width: int = 0
+    height: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AttachmentLimits:
+    """What of a message's attachments a model is given at the most."""
+
+    # Files of one message that are looked at, the first ones: Discord and Slack let ten be attached at once.
+    count: int = 10
+    # Bytes of one file. 10 MB is what Discord lets anybody upload; base64 makes a third more of it, and model servers
+    # refuse images of 20 MB.
+    bytes: int = 10_000_000
+    # Pixels of one image. Servers scale larger ones down or refuse them, and a small file can unpack to gigabytes.
+    pixels: int = 25_000_000
+    # Characters of one text file: about 25,000 tokens, a book's chapter. More would push the conversation out.
+    text_characters: int = 100_000
+    # Seconds for the download of one file: a reader waits for it before the first word.
+    seconds: float = 20.0
+
+
+# -------------------------------------------------------------------------------------------------- rules, all of them
+
+# The image types that chat models take (https://platform.openai.com/docs/guides/images-vision).
+IMAGE_TYPES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
+
+# Types that are text though they do not start with ``text/``. Read by `kind_of`.
+TEXT_TYPES = frozenset(
+    {
+        "application/json",
+        "application/ld+json",
+        "application/javascript",
+        "application/x-javascript",
+        "application/typescript",
+        "application/xml",
+        "application/x-yaml",
+        "application/yaml",
+        "application/toml",
+        "application/sql",
+        "application/x-sh",
+        "application/x-python",
+        "application/csv",
+        "application/x-ndjson",
+        "message/rfc822",
+    }
+)
+
+# Names that say text where a platform says nothing, or only ``application/octet-stream``. Read by `kind_of`.
+_SUFFIXES = """
+.txt .md .markdown .rst .adoc .tex .log .csv .tsv .json .jsonl .ndjson .xml .html .htm .css .scss .svg .yaml .yml .toml
+.ini .cfg .conf .env .properties .diff .patch .srt .vtt .eml .sql .graphql .proto .tf .hcl .nix .ipynb
+.py .pyi .js .mjs .cjs .jsx .ts .tsx .vue .c .h .cc .cpp .hpp .cs .java .kt .kts .scala .go .rs .rb .php .pl .lua .r
+.jl .swift .m .hs .ml .ex .exs .erl .clj .lisp .el .sh .bash .zsh .fish .ps1 .bat .zig .dart .asm .s .v .vhd
+"""
+TEXT_SUFFIXES = frozenset(_SUFFIXES.split())
+
+# Names without a suffix that are text. Read by `kind_of`.
+TEXT_NAMES = frozenset({"makefile", "dockerfile", "procfile", "readme", "license", "changelog", "gemfile", "rakefile"})
+
+# Suffixes of images, where a platform does not say the type. Read by `kind_of`.
+IMAGE_SUFFIXES = MappingProxyType(
+    {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".gif": "image/gif", ".webp": "image/webp"}
+)
+
+# Types that say nothing about a file. Read by `kind_of`.
+_NO_TYPE = frozenset({"", "application/octet-stream", "binary/octet-stream", "application/unknown"})
+
+# Control characters that texts do have: tab, line feed, form feed, carriage return, escape (coloured logs).
+_TEXT_CONTROLS = frozenset("\t\n\f\r\x1b")
+
+# A text file may hold so many other control characters in a thousand before it is taken for a binary.
+_CONTROLS_PER_THOUSAND = 5
+
+NOT_TEXT = "it is not text"
+NOT_AN_IMAGE = "it is not an image that can be read"
+UNKNOWN_KIND = "it is neither an image nor a text file"
+UNAVAILABLE = "it could not be downloaded"
+TOO_SLOW = "downloading it took too long"
+
+
+def kind_of(name: str, media_type: str) -> str:
+    """``image``, ``text`` or an empty string, by what the platform says, and by the name where it says nothing."""
+    plain = media_type.partition(";")[0].strip().lower()
+    suffix = PurePosixPath(name.lower()).suffix
+    if plain in IMAGE_TYPES:
+        return "image"
+    if plain == "image/svg+xml":
+        return "text"
+    if plain.startswith("text/") or plain in TEXT_TYPES or plain.endswith(("+json", "+xml")):
+        return "text"
+    by_name = suffix in TEXT_SUFFIXES or name.lower() in TEXT_NAMES
+    if by_name and not plain.startswith(("image/", "audio/")):
+        return "text"  # a platform's guess at a type is worth less than a name: .ts is said to be video/mp2t
+    if plain in _NO_TYPE and suffix in IMAGE_SUFFIXES:
+        return "image"
+    return ""
+
+
+def too_large(limits: AttachmentLimits) -> str:
+    """Why a file of too many bytes was left out."""
+    return f"it is larger than {_megabytes(limits.bytes)}"
+
+
+def too_many_pixels(limits: AttachmentLimits) -> str:
+    """Why an image of too many pixels was left out."""
+    return f"it has more than {limits.pixels / 1e6:g} megapixels"
+
+
+def too_many(limits: AttachmentLimits) -> str:
+    """Why a file was not looked at."""
+    return f"only the first {limits.count} files of a message are read"
+
+
+def refuse(attachment: Attachment, limits: AttachmentLimits) -> str:
+    """Why `attachment` is left out without being downloaded; empty if there is no reason to."""
+    kind = kind_of(attachment.name, attachment.media_type)
+    if not kind:
+        return UNKNOWN_KIND
+    if attachment.size > limits.bytes:
+        return too_large(limits)
+    if kind == "image" and attachment.width * attachment.height > limits.pixels:
+        return too_many_pixels(limits)
+    return ""
+
+
+def part_of(attachment: Attachment, data: bytes, limits: AttachmentLimits) -> Part:
+    """What becomes of a file that was downloaded: `data` is all of it."""
+    if kind_of(attachment.name, attachment.media_type) == "image":
+        return _image(attachment, data, limits)
+    text = decode_text(data)
+    if text is None:
+        return LeftOut(attachment.name, NOT_TEXT)
+    if len(text) > limits.text_characters:
+        return LeftOut(attachment.name, f"it is longer than {limits.text_characters:,} characters")
+    return File(attachment.name, text)
+
+
+def _image(attachment: Attachment, data: bytes, limits: AttachmentLimits) -> Part:
+    header = image_header(data)
+    if header is None:
+        return LeftOut(attachment.name, NOT_AN_IMAGE)
+    # What the bytes say counts, not what was declared: a wrong type is refused by a model's server with an error.
+    if header.width * header.height > limits.pixels:
+        return LeftOut(attachment.name, too_many_pixels(limits))
+    return Image(attachment.name, header.media_type, data)
+
+
+def decode_text(data: bytes) -> str | None:
+    """The text in `data`: UTF-8, or UTF-16 or UTF-8 that says so by its byte order mark; None if it is not text."""
+    if data.startswith(codecs.BOM_UTF8):
+        encoding = "utf-8-sig"
+    elif data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        encoding = "utf-16"
+    else:
+        encoding = "utf-8"
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError:
+        return None
+    odd = sum(1 for character in text if character < " " and character not in _TEXT_CONTROLS)
+    if "\0" in text or odd * 1000 > len(text) * _CONTROLS_PER_THOUSAND:
+        return None
+    return text
+
+
+# ----------------------------------------------------------------------------------------------------- image headers
+
+
+@dataclass(frozen=True, slots=True)
+class ImageHeader:
+    """What the first bytes of an image say; pixels."""
+
+    media_type: str
+    width: int
+    height: int
+
+
+def image_header(data: bytes) -> ImageHeader | None:
+    """What `data` says it is, or None where it is no PNG, JPEG, GIF or WebP, or is cut before it says its size."""
+    for parse in (_png, _gif, _webp, _jpeg):
+        header = parse(data)
+        if header is not None:
+            return header if header.width and header.height else None
+    return None
+
+
+def _png(data: bytes) -> ImageHeader | None:
+    """PNG: signature, then a chunk IHDR that begins with width and height (https://www.w3.org/TR/png-3/#11IHDR)."""
+    if not data.startswith(b"\x89PNG\r\n\x1a\n") or data[12:16] != b"IHDR" or len(data) < 24:
+        return None
+    width, height = struct.unpack(">II", data[16:24])
+    return ImageHeader("image/png", width, height)
+
+
+def _gif(data: bytes) -> ImageHeader | None:
+    """GIF: signature, then the logical screen's width and height (https://www.w3.org/Graphics/GIF/spec-gif89a.txt)."""
+    if not data.startswith((b"GIF87a", b"GIF89a")) or len(data) < 10:
+        return None
+    width, height = struct.unpack("<HH", data[6:10])
+    return ImageHeader("image/gif", width, height)
+
+
+def _webp(data: bytes) -> ImageHeader | None:
+    """WebP: RIFF, and a first chunk of one of three kinds (https://www.rfc-editor.org/rfc/rfc9649)."""
+    if data[:4] != b"RIFF" or data[8:12] != b"WEBP" or len(data) < 30:
+        return None
+    size = None
+    if data[12:16] == b"VP8 " and data[23:26] == b"\x9d\x01\x2a":
+        width, height = struct.unpack("<HH", data[26:30])
+        size = (width & 0x3FFF, height & 0x3FFF)
+    elif data[12:16] == b"VP8L" and data[20] == 0x2F:
+        bits = int.from_bytes(data[21:25], "little")
+        size = ((bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1)
+    elif data[12:16] == b"VP8X":
+        size = (int.from_bytes(data[24:27], "little") + 1, int.from_bytes(data[27:30], "little") + 1)
+    return ImageHeader("image/webp", *size) if size else None
+
+
+# JPEG markers: the frame headers (SOF0 to SOF15 but for DHT, JPG and DAC), and those that stand without a length.
+_JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_JPEG_BARE = frozenset({0x01, *range(0xD0, 0xD9)})
+
+
+def _jpeg(data: bytes) -> ImageHeader | None:
+    """JPEG: segments from marker to marker until a frame says the size (https://www.w3.org/Graphics/JPEG/itu-t81.pdf)."""
+    if not data.startswith(b"\xff\xd8"):
+        return None
+    at = 2
+    while at + 4 <= len(data) and data[at] == 0xFF:
+        marker = data[at + 1]
+        if marker == 0xFF:  # a fill byte
+            at += 1
+        elif marker in _JPEG_BARE:
+            at += 2
+        elif marker in _JPEG_FRAMES:
+            if at + 9 > len(data):
+                return None
+            height, width = struct.unpack(">HH", data[at + 5 : at + 9])
+            return ImageHeader("image/jpeg", width, height)
+        else:
+            at += 2 + max(int.from_bytes(data[at + 2 : at + 4], "big"), 2)
+    return None
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:g} MB" if size >= 1_000_000 else f"{size / 1e3:g} kB"
+
+
+# ----------------------------------------------------------------------------------------------------------- addresses
+
+
+def may_read(url: str, hosts: frozenset[str]) -> bool:
+    """Whether `url` may be downloaded from: https at a host of `hosts`.
+
+    A host is a name (``cdn.discordapp.com``), a name with a port, or an origin with its scheme
+    (``http://files.test:8080``), which is the one way to allow http to another machine; a loopback address that was
+    given may be read by http too.
+    """
+    try:
+        parsed = yarl.URL(url)
+        origin = str(parsed.origin())
+    except ValueError:
+        return False
+    if origin in {host.rstrip("/") for host in hosts if "://" in host}:
+        return True
+    if parsed.host not in hosts and parsed.authority not in hosts:
+        return False
+    return parsed.scheme == "https" or (parsed.scheme == "http" and _is_loopback(parsed.host or ""))
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+# -------------------------------------------------------------------------------------------------------------- shell
+
+# How many files are downloaded at once, for all turns together: enough for a message's ten, few enough that memory
+# stays below this many times `AttachmentLimits.bytes`.
+_AT_ONCE = 8
+
+# How often one download may be sent on to another address, each of which must be allowed. Slack's files redirect once.
+_REDIRECTS = 3
+
+# What a server answers instead of the file when somebody must log in first (Slack, with a token that lacks files:read).
+_PAGES = frozenset({"text/html"})
+
+
+class _TooLarge(Exception):
+    """More bytes came than are allowed."""
+
+
+class Attachments:
+    """Downloads attachments and makes parts of them. One for each platform; `close` it at the end.
+
+    `hosts` is where files may be read from, see `may_read`; `headers` (a bearer token) is sent there only.
+    """
+
+    def __init__(
+        self, limits: AttachmentLimits, *, hosts: frozenset[str], headers: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
+        self._limits = limits
+        self._hosts = hosts
+        self._headers = dict(headers)
+        self._session: aiohttp.ClientSession | None = None
+        self._slots = asyncio.Semaphore(_AT_ONCE)
+
+    async def read(self, attachments: Sequence[Attachment]) -> tuple[Part, ...]:
+        """One part for each attachment, in order: an `Image`, a `File` or a `LeftOut`. Never raises a failure."""
+        first, rest = attachments[: self._limits.count], attachments[self._limits.count :]
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self._read_one(attachment)) for attachment in first]
+        left = [LeftOut(attachment.name, too_many(self._limits)) for attachment in rest]
+        return (*(task.result() for task in tasks), *left)
+
+    async def close(self) -> None:
+        """Close the connections. May be called twice."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    async def _read_one(self, attachment: Attachment) -> Part:
+        why = refuse(attachment, self._limits)
+        if why:
+            return LeftOut(attachment.name, why)
+        try:
+            async with self._slots, asyncio.timeout(self._limits.seconds):
+                data = await self._download(attachment)
+        except _TooLarge:
+            return LeftOut(attachment.name, too_large(self._limits))
+        except TimeoutError:
+            return LeftOut(attachment.name, TOO_SLOW)
+        except (aiohttp.ClientError, OSError, ValueError):
+            return LeftOut(attachment.name, UNAVAILABLE)
+        return part_of(attachment, data, self._limits)
+
+    async def _download(self, attachment: Attachment) -> bytes:
+        url = attachment.url
+        for _ in range(_REDIRECTS + 1):
+            if not may_read(url, self._hosts):
+                raise ValueError("not a place that files are read from")
+            async with self._opened().get(url, headers=self._headers, allow_redirects=False) as response:
+                if response.status in (301, 302, 303, 307, 308):
+                    url = str(response.url.join(yarl.URL(response.headers.get("Location", ""))))
+                    continue
+                response.raise_for_status()
+                declared = attachment.media_type.partition(";")[0].strip().lower()
+                if response.content_type in _PAGES and declared not in ("", *_PAGES):
+                    raise ValueError("a page came instead of the file")
+                return await _bounded(response, self._limits.bytes)
+        raise ValueError("too many redirects")
+
+    def _opened(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
+        return self._session
+
+
+async def _bounded(response: aiohttp.ClientResponse, limit: int) -> bytes:
+    """The body, read as it comes and given up as soon as it is too long."""
+    body = bytearray()
+    async for block in response.content.iter_chunked(65_536):
+        body += block
+        if len(body) > limit:
+            raise _TooLarge
+    return bytes(body)

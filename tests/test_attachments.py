@@ -1,0 +1,369 @@
+"""Attachments: the rules as tables and properties, the download against a loopback server."""
+
+from __future__ import annotations
+
+import asyncio
+import codecs
+import struct
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import pytest
+from aiohttp import web
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adapters.attachments import (
+    NOT_AN_IMAGE,
+    NOT_TEXT,
+    TOO_SLOW,
+    UNAVAILABLE,
+    UNKNOWN_KIND,
+    Attachment,
+    AttachmentLimits,
+    Attachments,
+    ImageHeader,
+    decode_text,
+    image_header,
+    kind_of,
+    may_read,
+    part_of,
+    refuse,
+)
+from bot.conversation import File, Image, LeftOut
+
+LIMITS = AttachmentLimits()
+
+
+def png(width: int, height: int, rest: bytes = b"\x08\x06\0\0\0") -> bytes:
+    return b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR" + struct.pack(">II", width, height) + rest
+
+
+def gif(width: int, height: int) -> bytes:
+    return b"GIF89a" + struct.pack("<HH", width, height) + b"\0" * 8
+
+
+def jpeg(width: int, height: int) -> bytes:
+    exif = b"\xff\xe1" + struct.pack(">H", 2 + 40) + b"\xff\xc0 not a frame, but a thumbnail's   "[:40].ljust(40)
+    return b"\xff\xd8" + exif + b"\xff\xff\xc2" + struct.pack(">HBHH", 17, 8, height, width) + b"\0" * 12
+
+
+def webp(width: int, height: int, kind: bytes) -> bytes:
+    bodies = {
+        b"VP8 ": b"\0\0\0\x9d\x01\x2a" + struct.pack("<HH", width, height),
+        b"VP8L": b"\x2f" + struct.pack("<I", (width - 1) | (height - 1) << 14) + b"\0" * 8,
+        b"VP8X": b"\0" * 4 + (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little"),
+    }
+    return b"RIFF\0\0\0\0WEBP" + kind + b"\0\0\0\0" + bodies[kind]
+
+
+MAKERS: dict[str, Callable[[int, int], bytes]] = {
+    "png": png,
+    "gif": gif,
+    "jpeg": jpeg,
+    "webp lossy": lambda width, height: webp(width, height, b"VP8 "),
+    "webp lossless": lambda width, height: webp(width, height, b"VP8L"),
+    "webp extended": lambda width, height: webp(width, height, b"VP8X"),
+}
+
+sizes = st.integers(min_value=1, max_value=16_383)
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+@given(width=sizes, height=sizes)
+def test_an_images_header_says_its_type_and_size(kind: str, width: int, height: int) -> None:
+    """Every kind of image that models take is recognised by its bytes, with its pixels."""
+    expected = ImageHeader(f"image/{kind.partition(' ')[0]}", width, height)
+
+    assert image_header(MAKERS[kind](width, height)) == expected
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+@given(width=sizes, height=sizes, cut=st.integers(min_value=0, max_value=80))
+def test_a_cut_image_gives_its_true_size_or_none(kind: str, width: int, height: int, cut: int) -> None:
+    """However early the bytes end, the parser neither fails nor makes a size up."""
+    header = image_header(MAKERS[kind](width, height)[:cut])
+
+    assert header is None or (header.width, header.height) == (width, height)
+
+
+@given(
+    start=st.sampled_from(
+        [b"", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"\xff\xd8", b"\xff\xd8\xff", b"RIFF\0\0\0\0WEBPVP8 "]
+    ),
+    rest=st.binary(max_size=200),
+)
+def test_no_bytes_make_the_header_parser_fail(start: bytes, rest: bytes) -> None:
+    """Whatever somebody uploads, the answer is a header with a size, or none."""
+    header = image_header(start + rest)
+
+    assert header is None or (header.width > 0 and header.height > 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "media_type", "kind"),
+    [
+        ("a.png", "image/png", "image"),
+        ("a.png", "", "image"),
+        ("photo", "image/jpeg", "image"),
+        ("a.JPG", "application/octet-stream", "image"),
+        ("a.svg", "image/svg+xml", "text"),
+        ("a.bmp", "image/bmp", ""),
+        ("a.txt", "text/plain; charset=utf-8", "text"),
+        ("a.ts", "video/mp2t", "text"),
+        ("a.json", "application/json", "text"),
+        ("feed", "application/atom+xml", "text"),
+        ("Makefile", "", "text"),
+        ("a.py", "application/octet-stream", "text"),
+        ("a.mp3", "audio/mpeg", ""),
+        ("a.zip", "application/zip", ""),
+        ("a.pdf", "application/pdf", ""),
+        ("noname", "", ""),
+    ],
+)
+def test_the_kind_of_a_file(name: str, media_type: str, kind: str) -> None:
+    """A file's kind is what the platform says it is; its name decides where that says nothing."""
+    assert kind_of(name, media_type) == kind
+
+
+@pytest.mark.parametrize(
+    ("attachment", "why"),
+    [
+        (Attachment("a.png", "", "image/png", size=1000, width=100, height=100), ""),
+        (Attachment("a.png", "", "image/png"), ""),
+        (Attachment("a.png", "", "image/png", size=30_000_000), "it is larger than 10 MB"),
+        (Attachment("a.txt", "", "text/plain", size=30_000_000), "it is larger than 10 MB"),
+        (Attachment("a.png", "", "image/png", width=10_000, height=5_000), "it has more than 25 megapixels"),
+        (Attachment("a.zip", "", "application/zip", size=10), UNKNOWN_KIND),
+    ],
+)
+def test_what_is_left_out_undownloaded(attachment: Attachment, why: str) -> None:
+    """What is declared too large, or to be of no use, is not downloaded at all."""
+    assert refuse(attachment, LIMITS) == why
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        (b"plain", "plain"),
+        (b"", ""),
+        ("naïve → ✓".encode(), "naïve → ✓"),
+        (codecs.BOM_UTF8 + b"bom", "bom"),
+        ("Notepad".encode("utf-16"), "Notepad"),
+        (codecs.BOM_UTF16_BE + "big".encode("utf-16-be"), "big"),
+        (b"\x1b[31mred\x1b[0m log", "\x1b[31mred\x1b[0m log"),
+        (b"\xff\xd8\xff\xe0", None),
+        (b"\x7fELF\x02\x01\x01\0\0\0", None),
+        (b"caf\xe9", None),
+        (b"\x01\x02\x03\x04", None),
+    ],
+)
+def test_what_is_text(data: bytes, text: str | None) -> None:
+    """UTF-8 and what says by its byte order mark that it is UTF-16 is text; a binary is not, whatever its name."""
+    assert decode_text(data) == text
+
+
+@given(st.text(alphabet=st.characters(min_codepoint=32, exclude_categories=["Cs"])))
+def test_any_text_survives(text: str) -> None:
+    """What somebody wrote in a text file is what the model is given, in all three encodings."""
+    utf16 = codecs.BOM_UTF16_LE + text.encode("utf-16-le")
+
+    assert (decode_text(codecs.BOM_UTF8 + text.encode()), decode_text(utf16)) == (text, text)
+
+
+@given(st.binary())
+def test_no_bytes_make_the_decoder_fail(data: bytes) -> None:
+    """Whatever is called .txt, it is text or it is not."""
+    decode_text(data)
+
+
+def test_what_becomes_of_bytes() -> None:
+    """An image gets the type its bytes say, a text file its text, and what cannot be used says why not."""
+    small = png(10, 10)
+    assert part_of(Attachment("a.jpg", "", "image/jpeg"), small, LIMITS) == Image("a.jpg", "image/png", small)
+    assert part_of(Attachment("a.txt", ""), b"hi", LIMITS) == File("a.txt", "hi")
+    assert part_of(Attachment("a.txt", "", "text/plain"), b"\0\1", LIMITS) == LeftOut("a.txt", NOT_TEXT)
+    assert part_of(Attachment("a.png", "", "image/png"), b"nope", LIMITS) == LeftOut("a.png", NOT_AN_IMAGE)
+    large = part_of(Attachment("a.png", "", "image/png"), png(10_000, 5_000), LIMITS)
+    assert large == LeftOut("a.png", "it has more than 25 megapixels")
+    long = part_of(Attachment("a.txt", ""), b"x" * 100_001, LIMITS)
+    assert long == LeftOut("a.txt", "it is longer than 100,000 characters")
+
+
+@pytest.mark.parametrize(
+    ("url", "hosts", "allowed"),
+    [
+        ("https://cdn.test/a", {"cdn.test"}, True),
+        ("https://cdn.test:8443/a", {"cdn.test"}, True),
+        ("http://cdn.test/a", {"cdn.test"}, False),
+        ("http://cdn.test/a", {"http://cdn.test"}, True),
+        ("https://cdn.test.evil.test/a", {"cdn.test"}, False),
+        ("https://cdn.test@evil.test/a", {"cdn.test"}, False),
+        ("https://evil.test/cdn.test", {"cdn.test"}, False),
+        ("http://127.0.0.1:80/a", {"127.0.0.1"}, True),
+        ("http://127.0.0.1:8000/a", {"127.0.0.1:8000"}, True),
+        ("http://127.0.0.1:8001/a", {"127.0.0.1:8000"}, False),
+        ("http://169.254.169.254/a", {"cdn.test"}, False),
+        ("file:///etc/passwd", {"cdn.test"}, False),
+        ("ftp://cdn.test/a", {"cdn.test"}, False),
+        ("", {"cdn.test"}, False),
+        ("https://[", {"cdn.test"}, False),
+    ],
+)
+def test_where_files_are_read_from(url: str, hosts: set[str], allowed: bool) -> None:
+    """Only the platform's own hosts, by https; http only where it was asked for, or on this machine."""
+    assert may_read(url, frozenset(hosts)) is allowed
+
+
+def test_no_address_shows_in_a_repr() -> None:
+    """Signed addresses are secrets: they do not get into logs by way of a repr."""
+    assert "signed" not in repr(Attachment("a", "https://cdn.test/a?signed=1"))
+
+
+class Files:
+    """A server of files on loopback, which keeps what it was asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str | None]] = []
+        self.address = ""
+        self.let_go = asyncio.Event()
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        self.asked.append((request.path, request.headers.get("Authorization")))
+        match request.path:
+            case "/a.txt":
+                return web.Response(text="hello")
+            case "/a.png":
+                return web.Response(body=png(5, 5), content_type="image/png")
+            case "/login":
+                return web.Response(text="<html>log in</html>", content_type="text/html")
+            case "/moved":
+                raise web.HTTPFound("/a.txt")
+            case "/elsewhere":
+                raise web.HTTPFound(self.address.replace("127.0.0.1", "localhost") + "/a.txt")
+            case "/round":
+                raise web.HTTPFound("/round")
+            case "/endless":
+                return await self._endless(request)
+            case "/slow":
+                await self.let_go.wait()
+        raise web.HTTPNotFound
+
+    async def _endless(self, request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        try:
+            while not self.let_go.is_set():
+                await response.write(b"x" * 65_536)
+                await asyncio.sleep(0)
+        except ConnectionError:
+            pass
+        return response
+
+
+@asynccontextmanager
+async def serving() -> AsyncIterator[Files]:
+    files = Files()
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", files.handle)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    files.address = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    try:
+        yield files
+    finally:
+        files.let_go.set()
+        await runner.cleanup()
+
+
+@asynccontextmanager
+async def reading(files: Files, limits: AttachmentLimits = LIMITS) -> AsyncIterator[Attachments]:
+    hosts = frozenset({files.address})
+    attachments = Attachments(limits, hosts=hosts, headers={"Authorization": "Bearer t"})
+    try:
+        yield attachments
+    finally:
+        await attachments.close()
+        await attachments.close()
+
+
+@pytest.mark.sockets
+async def test_files_are_downloaded_in_order_with_the_token() -> None:
+    """Each attachment becomes one part, in the order in which they were attached; the token goes along."""
+    async with serving() as files, reading(files) as attachments:
+        parts = await attachments.read(
+            [
+                Attachment("a.png", files.address + "/a.png", "image/png"),
+                Attachment("z.zip", files.address + "/z.zip", "application/zip"),
+                Attachment("a.txt", files.address + "/moved", "text/plain"),
+            ]
+        )
+
+    assert parts == (Image("a.png", "image/png", png(5, 5)), LeftOut("z.zip", UNKNOWN_KIND), File("a.txt", "hello"))
+    assert sorted(files.asked) == [("/a.png", "Bearer t"), ("/a.txt", "Bearer t"), ("/moved", "Bearer t")]
+
+
+@pytest.mark.sockets
+@pytest.mark.parametrize("path", ["/missing", "/elsewhere", "/round", "/login"])
+async def test_what_cannot_be_had_is_left_out(path: str) -> None:
+    """An error, a way to another host, a circle and a login page instead of the file: left out, in plain words."""
+    async with serving() as files, reading(files) as attachments:
+        parts = await attachments.read([Attachment("a.txt", files.address + path, "text/plain")])
+
+    assert parts == (LeftOut("a.txt", UNAVAILABLE),)
+    assert ("/a.txt", "Bearer t") not in files.asked
+
+
+@pytest.mark.sockets
+async def test_another_host_is_not_even_asked() -> None:
+    """An address that is not the platform's is not opened, so nobody makes the bot read the inside of a network."""
+    async with serving() as files, reading(files) as attachments:
+        there = files.address.replace("127.0.0.1", "localhost")
+        parts = await attachments.read([Attachment("a.txt", there + "/a.txt")])
+
+    assert (parts, files.asked) == ((LeftOut("a.txt", UNAVAILABLE),), [])
+
+
+@pytest.mark.sockets
+async def test_a_server_that_is_not_there() -> None:
+    """A refused connection is as good as no file."""
+    async with serving() as files:
+        pass
+    async with reading(files) as attachments:
+        parts = await attachments.read([Attachment("a.txt", files.address + "/a.txt")])
+
+    assert parts == (LeftOut("a.txt", UNAVAILABLE),)
+
+
+@pytest.mark.sockets
+async def test_a_file_that_does_not_end_is_cut_off() -> None:
+    """What is larger than it was said to be is given up while it comes."""
+    limits = replace(LIMITS, bytes=200_000)
+    async with serving() as files, reading(files, limits) as attachments:
+        parts = await attachments.read([Attachment("a.txt", files.address + "/endless", size=10)])
+
+    assert parts == (LeftOut("a.txt", "it is larger than 200 kB"),)
+
+
+@pytest.mark.sockets
+async def test_a_slow_file_is_left_out() -> None:
+    """A reader does not wait for a file longer than its time-out."""
+    limits = replace(LIMITS, seconds=0.05)
+    async with serving() as files, reading(files, limits) as attachments:
+        parts = await attachments.read([Attachment("a.txt", files.address + "/slow")])
+
+    assert parts == (LeftOut("a.txt", TOO_SLOW),)
+
+
+@pytest.mark.sockets
+async def test_a_messages_first_files_are_read() -> None:
+    """Of more files than the limit the first are read, and the others are named."""
+    limits = replace(LIMITS, count=1)
+    async with serving() as files, reading(files, limits) as attachments:
+        one, two = (Attachment(name, files.address + "/a.txt") for name in ("1.txt", "2.txt"))
+        parts = await attachments.read([one, two])
+
+    assert parts == (File("1.txt", "hello"), LeftOut("2.txt", "only the first 1 files of a message are read"))
