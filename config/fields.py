@@ -1,0 +1,145 @@
+"""The kinds of value that a setting can have, and how one is declared.
+
+What belongs here: parsing and checking of one value, from an environment variable's text or from TOML. What does not:
+which settings there are (`config.settings`), and rules about several of them (`config.rules`).
+
+Every check raises a `PydanticCustomError` of type ``setting`` whose message completes the sentence
+"NAME must be ..." and never holds a secret.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic_core import PydanticCustomError, PydanticUndefined
+
+
+def setting(
+    variable: str,
+    why: str,
+    *,
+    default: object = PydanticUndefined,
+    ge: int | None = None,
+    le: int | None = None,
+) -> Any:  # noqa: ANN401 (it stands where a value of any type is declared, as pydantic's own Field does)
+    """Declare one setting: a field of a concern.
+
+    `variable` is the environment variable that sets it, empty where only the TOML file can. `why` is the one line that
+    the help, the README and the example show. Without a `default`, its default stands in ``defaults.toml``. `ge` and
+    `le` are the least and the most that a number may be.
+    """
+    return Field(default=default, description=why, json_schema_extra={"variable": variable}, ge=ge, le=le)
+
+
+def must_be(what: str) -> PydanticCustomError:
+    """The error of a malformed value; `what` completes "NAME must be ..."."""
+    # As a parameter, because braces in the template would be taken for one.
+    return PydanticCustomError("setting", "{what}", {"what": what})
+
+
+def _listed(value: object) -> object:
+    """Split what an environment variable says: ``U1, U2`` is two names."""
+    if isinstance(value, str):
+        return [name for part in value.split(",") if (name := part.strip())]
+    return value
+
+
+def _table(value: object) -> object:
+    """Parse what an environment variable says: a JSON object."""
+    if not isinstance(value, str):
+        return value
+    try:
+        parsed = json.loads(value)
+    except ValueError:
+        raise must_be('a JSON object such as {"temperature": 0.3}') from None
+    if not isinstance(parsed, dict):
+        raise must_be('a JSON object such as {"temperature": 0.3}')
+    return parsed
+
+
+def _credential(value: SecretStr) -> SecretStr:
+    """Refuse what cannot be sent as a header: a token copied with its prefix, a quote's half or a line break."""
+    text = value.get_secret_value()
+    if any(letter.isspace() for letter in text) or not (text.isascii() and text.isprintable()):
+        raise must_be("one word of plain letters, digits and signs: copy it again, without spaces or line breaks")
+    return value
+
+
+def _address(*schemes: str) -> Callable[[str], str]:
+    """Accept an address with one of `schemes`; the empty one means that none is set."""
+    example = f"an address such as {schemes[-1]}://example.org/..."
+
+    def check(value: str) -> str:
+        try:
+            parts = urlsplit(value)
+            _ = parts.port  # raises where it is no number
+        except ValueError:
+            raise must_be(example) from None
+        if value and (parts.scheme not in schemes or not parts.hostname or any(map(str.isspace, value))):
+            raise must_be(example)
+        if parts.username or parts.password:
+            raise must_be("an address without a user or a password in it: addresses are logged")
+        return value.rstrip("/")
+
+    return check
+
+
+def _host(value: str) -> str:
+    """Accept an IP address or a name to listen on."""
+    if not value or any(map(str.isspace, value)) or "/" in value:
+        raise must_be("an address to listen on, such as 127.0.0.1 or 0.0.0.0")
+    return value
+
+
+def _zone(value: str) -> str:
+    """Accept the name of a time zone that this machine knows; UTC it knows always."""
+    if value == "UTC":
+        return value
+    try:
+        ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise must_be('a time zone such as "Europe/Paris" that this machine knows') from None
+    return value
+
+
+def _readable(value: Path) -> Path:
+    """Accept a text file that can be read."""
+    path = value.expanduser()
+    try:
+        path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise must_be(f"a file that can be read ({error.strerror or 'it cannot be'})") from None
+    except UnicodeDecodeError:
+        raise must_be("a text file in UTF-8") from None
+    return path
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach what listens on `host`."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+Names = Annotated[frozenset[str], BeforeValidator(_listed)]
+Table = Annotated[dict[str, Any], BeforeValidator(_table)]
+Secret = Annotated[SecretStr, AfterValidator(_credential)]
+WebAddress = Annotated[str, AfterValidator(_address("http", "https"))]
+SocketAddress = Annotated[str, AfterValidator(_address("ws", "wss"))]
+# Slack's SDK joins this and a method's name as they are, so the slash is ours to add.
+SlashedAddress = Annotated[
+    str, AfterValidator(_address("http", "https")), AfterValidator(lambda url: url and f"{url}/")
+]
+Host = Annotated[str, AfterValidator(_host)]
+Zone = Annotated[str, AfterValidator(_zone)]
+TextFile = Annotated[Path, AfterValidator(_readable)]
+Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
