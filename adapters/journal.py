@@ -1,0 +1,66 @@
+"""Journals: which turns were accepted, and how they ended.
+
+What belongs here: implementations of `bot.ports.Journal`; all pass ``tests/contracts/journal.py``. What does not: any
+decision about what to do with a turn that was left unfinished.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+from bot.conversation import Ending, TurnKey
+
+# How many turns are remembered: at 10 questions a minute about 17 hours, while platforms deliver an event again within
+# the hour (Slack: at once, after 1 and after 5 minutes, https://docs.slack.dev/apis/events-api/#retries). Each takes a
+# few hundred bytes.
+REMEMBERED_TURNS = 10_000
+
+
+@dataclass(slots=True)
+class Entry:
+    """What is remembered of a turn."""
+
+    messages: list[str] = field(default_factory=list)  # ids of the messages of its answer, in the order of posting
+    ending: Ending | None = None  # None while it is live
+
+
+class MemoryJournal:
+    """A journal that lives as long as the process: enough to answer an event once, not to repair after a crash.
+
+    `limit` is the number of turns that are remembered; beyond it the oldest is forgotten.
+    """
+
+    def __init__(self, limit: int = REMEMBERED_TURNS) -> None:
+        if limit < 1:
+            raise ValueError("a journal that remembers nothing would answer every event twice")
+        self._limit = limit
+        self._entries: OrderedDict[TurnKey, Entry] = OrderedDict()
+
+    def __len__(self) -> int:
+        """How many turns are remembered."""
+        return len(self._entries)
+
+    def entry(self, key: TurnKey) -> Entry | None:
+        """What is remembered of a turn, None where it never was accepted or is forgotten."""
+        return self._entries.get(key)
+
+    async def accept(self, key: TurnKey) -> bool:
+        """See `bot.ports.Journal`."""
+        if key in self._entries:
+            return False
+        self._entries[key] = Entry()
+        if len(self._entries) > self._limit:
+            self._entries.popitem(last=False)
+        return True
+
+    async def posted(self, key: TurnKey, message: str) -> None:
+        """See `bot.ports.Journal`. Of a turn that is forgotten there is nothing to add to."""
+        entry = self._entries.get(key)
+        if entry is not None and message not in entry.messages:
+            entry.messages.append(message)
+
+    async def ended(self, key: TurnKey, ending: Ending) -> None:
+        """See `bot.ports.Journal`."""
+        if entry := self._entries.get(key):
+            entry.ending = ending
