@@ -1,0 +1,159 @@
+"""Chat Completions on the wire: a prompt into a request's body, events and whole answers into deltas. Pure.
+
+Source: platform.openai.com/docs/api-reference/chat, and what compatible servers send beside it (``reasoning_content``
+by DeepSeek, vLLM and llama.cpp; ``reasoning`` by OpenRouter and newer vLLM).
+"""
+
+from __future__ import annotations
+
+from adapters.openai.errors import Complaint
+from adapters.openai.options import OpenAIOptions
+from adapters.openai.wire import Json, SurrogateJoiner, data_url, fields, items, mended, parts_of, usage_of, words
+from bot.conversation import (
+    Delta,
+    Finish,
+    FinishReason,
+    Image,
+    Message,
+    Prompt,
+    Reasoning,
+    Refusal,
+    Role,
+    Text,
+    ToolCall,
+    Usage,
+)
+
+PATH = "/chat/completions"
+
+REASONS = {
+    "stop": FinishReason.STOP,
+    "length": FinishReason.LENGTH,
+    "content_filter": FinishReason.FILTERED,
+    "tool_calls": FinishReason.TOOLS,
+    "function_call": FinishReason.TOOLS,
+}
+
+# Finish reasons with which gateways say that they failed (OpenRouter: "error"; vLLM: "abort"): no end of an answer.
+NO_END = frozenset({"error", "abort"})
+
+
+def request(options: OpenAIOptions, prompt: Prompt, *, stream: bool, usage: bool) -> dict[str, object]:
+    """The body of a request. `usage` asks for the tokens of a streamed answer, which some servers cannot tell."""
+    system = [{"role": "system", "content": mended(prompt.system)}] if prompt.system else []
+    messages = [*system, *(_message(message, images=options.images) for message in prompt.messages)]
+    body: dict[str, object] = {
+        **options.parameters,
+        "model": prompt.model or options.model,
+        "messages": messages,
+        "stream": stream,
+    }
+    if stream and usage:
+        body["stream_options"] = {"include_usage": True}
+    return body
+
+
+def _message(message: Message, *, images: bool) -> dict[str, object]:
+    # Only users may show pictures; and a plain string is what every server takes, so a list is sent for them alone.
+    parts = parts_of(message, images=images and message.role is Role.USER)
+    if not any(isinstance(part, Image) for part in parts):
+        return {"role": message.role.value, "content": "\n\n".join(part for part in parts if isinstance(part, str))}
+    return {"role": message.role.value, "content": [_part(part) for part in parts]}
+
+
+def _part(part: str | Image) -> dict[str, object]:
+    if isinstance(part, Image):
+        return {"type": "image_url", "image_url": {"url": data_url(part)}}
+    return {"type": "text", "text": part}
+
+
+class ChatDecoder:
+    """Reads a streamed chat completion. See `wire.Decoder`."""
+
+    def __init__(self) -> None:
+        self.finish: Finish | None = None
+        self.usage: Usage | None = None
+        self._text = SurrogateJoiner()
+        self._calls: dict[object, str] = {}  # ids of tool calls by their index: later pieces name only that
+
+    def feed(self, event: object) -> list[Delta]:
+        """See `wire.Decoder`."""
+        chunk = fields(event)
+        _raise_error(chunk)
+        self.usage = usage_of(chunk.get("usage"), "prompt_tokens", "completion_tokens") or self.usage
+        choice = _first(chunk)
+        self.finish = finish_of(choice) or self.finish
+        return self._deltas(fields(choice.get("delta")))
+
+    def flush(self) -> list[Delta]:
+        """See `wire.Decoder`."""
+        held = self._text.flush()
+        return [Text(held)] if held else []
+
+    def _deltas(self, delta: Json) -> list[Delta]:
+        found: list[Delta] = []
+        if thought := words(delta.get("reasoning_content") or delta.get("reasoning")):
+            found.append(Reasoning(thought))
+        if (text := words(delta.get("content"))) and (text := self._text.feed(text)):
+            found.append(Text(text))
+        if refusal := words(delta.get("refusal")):
+            found.append(Refusal(mended(refusal)))
+        found += [self._call(fields(call)) for call in items(delta.get("tool_calls"))]
+        return found
+
+    def _call(self, call: Json) -> ToolCall:
+        index = call.get("index")
+        if name := words(call.get("id")):
+            self._calls[str(index)] = name
+        return tool_call(call, self._calls.get(str(index), ""))
+
+
+def whole(body: object) -> list[Delta]:
+    """The deltas of an answer that was not streamed; without a `Finish` if it has no reason. Raises as `feed` does."""
+    answer = fields(body)
+    _raise_error(answer)
+    choice = _first(answer)
+    message = fields(choice.get("message"))
+    found: list[Delta] = []
+    if thought := words(message.get("reasoning_content") or message.get("reasoning")):
+        found.append(Reasoning(thought))
+    if text := words(message.get("content")):
+        found.append(Text(mended(text)))
+    if refusal := words(message.get("refusal")):
+        found.append(Refusal(mended(refusal)))
+    calls = (fields(call) for call in items(message.get("tool_calls")))
+    found += [tool_call(call, words(call.get("id"))) for call in calls]
+    if usage := usage_of(answer.get("usage"), "prompt_tokens", "completion_tokens"):
+        found.append(usage)
+    if finish := finish_of(choice):
+        found.append(finish)
+    return found
+
+
+def tool_call(call: Json, name: str) -> ToolCall:
+    """One call, or a piece of one, whose id is `name`."""
+    function = fields(call.get("function"))
+    return ToolCall(name, words(function.get("name")), words(function.get("arguments")))
+
+
+def finish_of(choice: Json) -> Finish | None:
+    """The end that a choice announces. Raises `Broken` where it says that the server gave up."""
+    reason = words(choice.get("finish_reason"))
+    if not reason:
+        return None
+    if reason in NO_END:
+        error = fields(choice.get("error"))
+        raise Complaint.of(error or {"message": f"the answer ended with {reason!r}"}).failure()
+    return Finish(REASONS.get(reason, FinishReason.OTHER))
+
+
+def _first(chunk: Json) -> Json:
+    """The first choice; parameters may ask for more, but there is one answer to show."""
+    choices = (fields(choice) for choice in items(chunk.get("choices")))
+    return next((choice for choice in choices if choice.get("index", 0) == 0), {})
+
+
+def _raise_error(body: Json) -> None:
+    # The SDK raises for these in a stream; a whole body with status 200 may hold one as well.
+    if error := body.get("error") or (body if body.get("type") == "error" else None):
+        raise Complaint.of(error).failure()

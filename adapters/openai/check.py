@@ -1,0 +1,102 @@
+"""What `tickertape check` finds out about the model: one tiny request, and what its outcome means for the operator."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+
+from adapters.findings import Finding
+from adapters.openai.client import OpenAIModel
+from adapters.openai.options import OPENAI_BASE_URL, OpenAIOptions
+from bot.conversation import Finish, Message, Prompt, Reasoning, Refusal, Role, Text
+from bot.errors import Because, Broken, Declined, Failure, Limited
+
+# A local model that is loaded on the first request may take this long; a hosted one answers in a few. Seconds.
+CHECK_SECONDS = 60.0
+
+PROMPT = Prompt("", (Message(Role.USER, (Text("Reply with the word ok."),)),))
+
+REMEDIES = {
+    Because.CREDENTIALS: "set OPENAI_API_KEY to a valid key of this server's, one that may use this model",
+    Because.MODEL: "set OPENAI_MODEL to a model that this server has",
+    Because.QUOTA: "the account has no credit left: see its billing page",
+    Because.CONTEXT: "the model's context is too small even for one line",
+    Because.REQUEST: "see whether OPENAI_BASE_URL (it usually ends in /v1) and the configured parameters are right",
+}
+
+
+async def check(options: OpenAIOptions) -> list[Finding]:
+    """What is wrong with the options, or else whether a tiny streamed request is answered. Costs a few tokens."""
+    missing = _missing(options)
+    if missing:
+        return missing
+    try:
+        model = OpenAIModel(options)
+    except Failure as failure:
+        return [_failed(options.where, failure)]
+    try:
+        async with asyncio.timeout(CHECK_SECONDS):
+            return [await _ask(model, options)]
+    except TimeoutError:
+        line = f"{options.where} did not answer within {CHECK_SECONDS:.0f} s"
+        return [Finding("model", ok=False, line=line, remedy="see whether the server is overloaded or still loading")]
+    finally:
+        await model.close()
+
+
+def _missing(options: OpenAIOptions) -> list[Finding]:
+    findings = []
+    if not options.model:
+        findings.append(
+            Finding("model", ok=False, line="no model is named", remedy="set OPENAI_MODEL to a model's name")
+        )
+    if not options.api_key.strip() and options.base_url.rstrip("/") == OPENAI_BASE_URL:
+        remedy = "set OPENAI_API_KEY, or OPENAI_BASE_URL to a server that wants no key"
+        findings.append(Finding("model", ok=False, line="there is no key for the hosted API", remedy=remedy))
+    return findings
+
+
+async def _ask(model: OpenAIModel, options: OpenAIOptions) -> Finding:
+    """Ask with streaming; where that breaks, once more without, since the bot would do the same."""
+    name = f"{options.model} at {options.where}"
+    try:
+        answered = await _answers(model, stream=True)
+        return _answered(name) if answered else _broken(name, "it ended its answer without saying anything")
+    except Broken as failure:
+        try:
+            if await _answers(model, stream=False):
+                line = f"{name} answers, but not with streaming ({failure}): answers will appear all at once"
+                return Finding("model", ok=True, line=line)
+        except Failure as second:
+            return _failed(name, second)
+        return _failed(name, failure)
+    except Failure as failure:
+        return _failed(name, failure)
+
+
+async def _answers(model: OpenAIModel, *, stream: bool) -> bool:
+    """Whether anything of an answer comes; the rest is not waited for, nor paid for."""
+    async with aclosing(model.answer(PROMPT, stream=stream)) as deltas:
+        async for delta in deltas:
+            if isinstance(delta, Text | Reasoning | Refusal | Finish):
+                return True
+    return False
+
+
+def _answered(name: str) -> Finding:
+    return Finding("model", ok=True, line=f"{name} answers")
+
+
+def _broken(name: str, line: str) -> Finding:
+    return Finding("model", ok=False, line=f"{name}: {line}", remedy=REMEDIES[Because.REQUEST])
+
+
+def _failed(name: str, failure: Failure) -> Finding:
+    match failure:
+        case Declined(because=because):
+            remedy = REMEDIES[because]
+        case Limited():
+            remedy = "the key and the address are right; try again later, or raise the account's limits"
+        case _:
+            remedy = "see whether the server runs, and whether OPENAI_BASE_URL is right (it usually ends in /v1)"
+    return Finding("model", ok=False, line=f"{name}: {failure}", remedy=remedy)

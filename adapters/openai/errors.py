@@ -1,0 +1,254 @@
+"""The one place where the model's server's and its SDK's errors become failures of ours.
+
+What belongs here: what each error means for the caller (`bot.errors` has the tree). What does not: doing anything about
+it. What a failure says is for the log: the status, the server's code and its words, shortened; never the key.
+
+Sources: platform.openai.com/docs/guides/error-codes; the codes of llama.cpp, vLLM, Ollama and the gateways in front of
+them, which have no common reference. Codes decide where there are any; only servers without are read by their words.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from email.utils import mktime_tz, parsedate_tz
+
+import httpx2
+import openai
+
+from bot.errors import Because, Broken, Declined, Failure, Limited, Unanswered
+
+# Everything that the SDK and what it stands on raise for reasons outside of us: JSONDecodeError is a malformed event,
+# UnicodeError bytes that are no UTF-8, or a key that is no ASCII.
+FOREIGN: tuple[type[Exception], ...] = (
+    openai.OpenAIError,
+    httpx2.HTTPError,
+    httpx2.StreamError,
+    httpx2.InvalidURL,
+    json.JSONDecodeError,
+    UnicodeError,
+    OSError,
+)
+
+# In a request's extensions, set by the client's trace: true while the request has a connection that had been kept alive
+# and no answer has begun on it.
+KEPT = "tickertape.kept"
+
+# More of a server's words than this helps nobody who reads a log. Characters.
+LONGEST_WORDS = 300
+
+QUOTA = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "insufficient_balance"})
+CREDENTIALS = frozenset({"invalid_api_key", "account_deactivated", "authentication_error", "permission_error"})
+MODEL = frozenset({"model_not_found", "model_not_found_error", "invalid_model"})
+CONTEXT = frozenset({"context_length_exceeded", "exceed_context_size_error", "string_above_max_length"})
+# Codes of errors that come in a stream or a response's field, without a status that would tell.
+REQUEST = frozenset(
+    {
+        "invalid_prompt",
+        "invalid_request_error",
+        "content_policy_violation",
+        "bio_policy",
+        "misalignment_policy_violation",
+        "data_residency_mismatch",
+    }
+)
+LIMITED = frozenset({"rate_limit_exceeded", "rate_limit_error", "too_many_requests"})
+
+# What a status means whatever the server's words are.
+BY_STATUS = {
+    401: Because.CREDENTIALS,
+    402: Because.QUOTA,
+    403: Because.CREDENTIALS,
+    413: Because.CONTEXT,
+}
+
+# 4xx that say nothing about the request itself: a time-out of the server's own, a lock, too early.
+PASSING = frozenset({408, 409, 425})
+
+TOO_LONG = re.compile(r"context (length|size|window)|maximum context|too many tokens|prompt is too long", re.IGNORECASE)
+STREAM = re.compile(r"\bstream(ing|ed)?\b", re.IGNORECASE)  # and not stream_options
+
+
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """What a server said was wrong: an HTTP error, an event in a stream, or a field of a response."""
+
+    status: int | None = None
+    codes: frozenset[str] = frozenset()  # its code and its type: servers disagree on which of them tells
+    param: str = ""
+    message: str = ""
+    retry_after: float | None = None
+
+    @classmethod
+    def of(cls, error: object, *, status: int | None = None, retry_after: float | None = None) -> Complaint:
+        """Read an error object of any shape. A code that is a number (gateways) stands for the status."""
+        body = error if isinstance(error, Mapping) else {"message": error}
+        code = str(body.get("code") or "")
+        if status is None and re.fullmatch(r"[45]\d\d", code):
+            status = int(code)
+        names = (code, str(body.get("type") or ""))
+        said = body.get("message") or body.get("detail") or body.get("error") or ""
+        return cls(
+            status=status,
+            codes=frozenset(name.lower() for name in names if name),
+            param=str(body.get("param") or ""),
+            message=shortened(str(said)),
+            retry_after=retry_after,
+        )
+
+    def failure(self) -> Failure:
+        """What it means for the caller."""
+        because = self._because()
+        if because is Because.CREDENTIALS:  # its words may quote the key
+            return Declined(self._line(quoting=False), because=because)
+        if because is not None:
+            return Declined(self._line(), because=because)
+        if self.status == 429 or (self.status is None and self.codes & LIMITED):
+            return Limited(self._line(), retry_after=self.retry_after)
+        return Broken(self._line(), retry_after=self.retry_after)
+
+    def _because(self) -> Because | None:
+        client_error = self.status is not None and 400 <= self.status < 500 and self.status != 429
+        for because, codes in (
+            (Because.QUOTA, QUOTA),
+            (Because.MODEL, MODEL),
+            (Because.CONTEXT, CONTEXT),
+            (Because.CREDENTIALS, CREDENTIALS),
+        ):
+            if self.codes & codes:
+                return because
+        if client_error:
+            return self._because_of_status()
+        return Because.REQUEST if self.status is None and self._names_request() else None
+
+    def _because_of_status(self) -> Because | None:
+        if self.status == 404 and "model" in self.message.lower():
+            return Because.MODEL
+        if self.status in {400, 422} and TOO_LONG.search(self.message):
+            return Because.CONTEXT
+        if self.status in PASSING or (self.status in {400, 422} and self._cannot_stream()):
+            return None  # without streaming the same prompt may be answered, so the caller should go on
+        return BY_STATUS.get(self.status or 0, Because.REQUEST)
+
+    def _names_request(self) -> bool:
+        return bool(self.codes & REQUEST) or any("image" in code for code in self.codes)
+
+    def _cannot_stream(self) -> bool:
+        # "Your organization must be verified to stream this model" (param: stream), and servers that never could.
+        return self.param == "stream" or (not self.param and STREAM.search(self.message) is not None)
+
+    def _line(self, *, quoting: bool = True) -> str:
+        status = [] if self.status is None else [f"HTTP {self.status}"]
+        words = [self.message] if quoting and self.message else []
+        return "the model's server: " + " ".join([*status, *sorted(self.codes), *words] or ["an error without words"])
+
+
+@contextmanager
+def translated(key: str = "") -> Iterator[None]:
+    """Raise a `Failure` for everything foreign. `key` is taken out of what it says, should a server echo it.
+
+    Without the cause: its traceback would bring the server's full words, and what they quote, into the log.
+    """
+    try:
+        yield
+    except FOREIGN as error:
+        raise translate(error, key) from None
+
+
+def translate(error: Exception, key: str = "") -> Failure:
+    """The failure that a foreign error means."""
+    failure = _translate(error)
+    if key:
+        failure.args = tuple(str(arg).replace(key, "***") for arg in failure.args)
+    return failure
+
+
+def _translate(error: Exception) -> Failure:
+    failure: Failure
+    match error:
+        case openai.APIStatusError():
+            wait = retry_after(error.response.headers)
+            failure = Complaint.of(error.body, status=error.status_code, retry_after=wait).failure()
+        case openai.APIConnectionError():
+            cause = error.__cause__
+            failure = _connection(cause if isinstance(cause, Exception) else error, error.request)
+        case openai.APIResponseValidationError():
+            failure = Broken(f"the model's server answered with something else: {shortened(str(error))}")
+        case openai.APIError():  # an error event in a stream
+            failure = Complaint.of(error.body or error.message).failure()
+        case openai.OpenAIError():
+            failure = Broken(f"{type(error).__name__}: {shortened(str(error))}")
+        case UnicodeEncodeError():
+            line = "the key or the base URL holds a character that a request cannot carry"
+            failure = Declined(line, because=Because.CREDENTIALS)
+        case httpx2.InvalidURL():
+            failure = Declined("the base URL is not a URL", because=Because.REQUEST)
+        case json.JSONDecodeError() | UnicodeError():
+            failure = Broken(f"the model's server sent what cannot be read: {type(error).__name__}")
+        case _:
+            failure = _connection(error, None)
+    return failure
+
+
+def _connection(cause: Exception, request: httpx2.Request | None) -> Failure:
+    """What went wrong below HTTP."""
+    name = f"{type(cause).__name__} {shortened(str(cause))}".strip()
+    match cause:
+        case httpx2.UnsupportedProtocol():
+            return Declined("the base URL does not begin with http:// or https://", because=Because.REQUEST)
+        case httpx2.LocalProtocolError():  # its words quote the header, and so the key
+            line = "the request cannot be written: is there a line break in the key?"
+            return Declined(line, because=Because.CREDENTIALS)
+        case httpx2.ConnectError() | httpx2.ConnectTimeout() | httpx2.PoolTimeout():
+            return Broken(f"the model's server cannot be reached: {name}")
+        case httpx2.TimeoutException() | openai.APITimeoutError():
+            return Unanswered(f"the model's server did not answer in time: {name}")
+    if request is not None and was_stale(cause, request):
+        return Broken(f"a kept-alive connection had gone stale: {name}", retry_after=0.0)
+    return Broken(f"the connection to the model's server broke: {name}")
+
+
+def was_stale(cause: Exception, request: httpx2.Request) -> bool:
+    """Whether a connection that had been kept alive was closed before a byte of this request's answer came.
+
+    The server closed it while we were writing (or just before): nothing is wrong, and the request may be made again at
+    once. On a connection opened for this very request the same error means that the server gave up.
+    """
+    gone = isinstance(cause, httpx2.RemoteProtocolError | httpx2.ReadError | httpx2.WriteError)
+    return gone and request.extensions.get(KEPT, False)
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """The seconds that a server asks to wait; None where it does not, or not for a positive, finite time.
+
+    ``retry-after-ms`` (OpenAI) before ``Retry-After``, which may be a date: then counted from the server's own
+    ``Date``, so that no clock of ours matters (RFC 9110, 10.2.3).
+    """
+    for header, divisor in (("retry-after-ms", 1000), ("retry-after", 1)):
+        try:
+            seconds = float(headers.get(header, "")) / divisor
+        except ValueError:
+            continue
+        if math.isfinite(seconds) and seconds > 0:
+            return seconds
+    until, now = (parsedate_tz(headers.get(header, "")) for header in ("retry-after", "date"))
+    if until is None or now is None:
+        return None
+    return float(mktime_tz(until) - mktime_tz(now)) or None
+
+
+def rejects(error: openai.APIStatusError, parameter: str) -> bool:
+    """Whether a server refuses a request for a parameter that it does not know (400, or FastAPI's 422)."""
+    return error.status_code in {400, 422} and parameter in f"{error.body} {error.message}"
+
+
+def shortened(said: str) -> str:
+    """A server's words on one line of bounded length; a web page is only called one."""
+    if "<html" in said.lower() or "<!doctype" in said.lower():
+        return "(a web page; is the base URL right?)"
+    line = " ".join(said.split())
+    return line if len(line) <= LONGEST_WORDS else line[:LONGEST_WORDS] + "..."

@@ -1,0 +1,158 @@
+"""The Responses API on the wire: a prompt into a request's body, events and whole responses into deltas. Pure.
+
+Its errors are data: ``response.failed``, ``response.incomplete`` and ``error`` are events like any other, and a whole
+response has a status. Source: platform.openai.com/docs/api-reference/responses-streaming.
+"""
+
+from __future__ import annotations
+
+from adapters.openai.errors import Complaint
+from adapters.openai.options import OpenAIOptions
+from adapters.openai.wire import Json, SurrogateJoiner, data_url, fields, items, mended, parts_of, usage_of, words
+from bot.conversation import (
+    Delta,
+    Finish,
+    FinishReason,
+    Image,
+    Message,
+    Prompt,
+    Reasoning,
+    Refusal,
+    Role,
+    Text,
+    ToolCall,
+    Usage,
+)
+
+PATH = "/responses"
+
+# Why a response is incomplete, in our words.
+REASONS = {"max_output_tokens": FinishReason.LENGTH, "content_filter": FinishReason.FILTERED}
+
+TEXT_PARTS = frozenset({"output_text", "text"})
+
+
+def request(options: OpenAIOptions, prompt: Prompt, *, stream: bool, usage: bool) -> dict[str, object]:  # noqa: ARG001 (one shape for both APIs; this one always tells usage)
+    """The body of a request. Nothing is stored at the server: the conversation is read from the platform each time."""
+    body: dict[str, object] = {
+        **options.parameters,
+        "model": prompt.model or options.model,
+        "input": [_message(message, images=options.images) for message in prompt.messages],
+        "stream": stream,
+        "store": False,
+    }
+    if prompt.system:
+        body["instructions"] = mended(prompt.system)
+    return body
+
+
+def _message(message: Message, *, images: bool) -> dict[str, object]:
+    parts = parts_of(message, images=images and message.role is Role.USER)
+    if not any(isinstance(part, Image) for part in parts):
+        return {"role": message.role.value, "content": "\n\n".join(part for part in parts if isinstance(part, str))}
+    return {"role": message.role.value, "content": [_part(part) for part in parts]}
+
+
+def _part(part: str | Image) -> dict[str, object]:
+    if isinstance(part, Image):
+        return {"type": "input_image", "image_url": data_url(part), "detail": "auto"}
+    return {"type": "input_text", "text": part}
+
+
+class ResponsesDecoder:
+    """Reads a streamed response. See `wire.Decoder`."""
+
+    def __init__(self) -> None:
+        self.finish: Finish | None = None
+        self.usage: Usage | None = None
+        self._text = SurrogateJoiner()
+        self._spoke = False  # whether any text came in deltas
+        self._calls: dict[str, str] = {}  # ids of tool calls by the id of their item
+
+    def feed(self, event: object) -> list[Delta]:
+        """See `wire.Decoder`."""
+        data = fields(event)
+        piece = words(data.get("delta"))
+        found: list[Delta] = []
+        match data.get("type"):
+            case "response.output_text.delta":
+                self._spoke = True
+                found = [Text(text)] if (text := self._text.feed(piece)) else []
+            case "response.refusal.delta":
+                self._spoke = True
+                found = [Refusal(mended(piece))] if piece else []
+            case "response.reasoning_summary_text.delta" | "response.reasoning_text.delta":
+                found = [Reasoning(piece)] if piece else []
+            case "response.output_item.added":
+                found = self._item(fields(data.get("item")))
+            case "response.function_call_arguments.delta":
+                found = [ToolCall(self._calls.get(words(data.get("item_id")), ""), "", piece)]
+            case "response.completed" | "response.incomplete" | "response.failed" | "response.cancelled":
+                found = self._end(fields(data.get("response")))
+            case "error":
+                raise Complaint.of(data.get("error") or data).failure()
+        return found
+
+    def flush(self) -> list[Delta]:
+        """See `wire.Decoder`."""
+        held = self._text.flush()
+        return [Text(held)] if held else []
+
+    def _item(self, item: Json) -> list[Delta]:
+        if item.get("type") != "function_call":
+            return []
+        name = words(item.get("call_id"))
+        self._calls[words(item.get("id"))] = name
+        return [ToolCall(name, words(item.get("name")), words(item.get("arguments")))]
+
+    def _end(self, response: Json) -> list[Delta]:
+        self.usage = usage_of(response.get("usage"), "input_tokens", "output_tokens")
+        self.finish = finish_of(response)
+        # A server that sends no deltas still says everything at the end.
+        return [] if self._spoke else [d for d in output_of(response) if isinstance(d, Text | Refusal)]
+
+
+def whole(body: object) -> list[Delta]:
+    """The deltas of a response that was not streamed; without a `Finish` if it has not ended. Raises as `feed` does."""
+    response = fields(body)
+    finish = finish_of(response)
+    usage = usage_of(response.get("usage"), "input_tokens", "output_tokens")
+    return [*output_of(response), *([usage] if usage else []), *([finish] if finish else [])]
+
+
+def output_of(response: Json) -> list[Delta]:
+    """What a whole response holds: reasoning, then its text as one `Text`, then refusals and calls."""
+    output = [fields(item) for item in items(response.get("output"))]
+    parts = [fields(part) for item in output if item.get("type") == "message" for part in items(item.get("content"))]
+    text = "".join(words(part.get("text")) for part in parts if part.get("type") in TEXT_PARTS)
+    refusal = "".join(words(part.get("refusal")) for part in parts if part.get("type") == "refusal")
+    found: list[Delta] = [
+        Reasoning(words(fields(part).get("text")))
+        for item in output
+        if item.get("type") == "reasoning"
+        for part in items(item.get("summary"))
+    ]
+    found += [Text(mended(text))] if text else []
+    found += [Refusal(mended(refusal))] if refusal else []
+    found += [
+        ToolCall(words(item.get("call_id")), words(item.get("name")), words(item.get("arguments")))
+        for item in output
+        if item.get("type") == "function_call"
+    ]
+    return found
+
+
+def finish_of(response: Json) -> Finish | None:
+    """How a response ended; None if it has not. Raises a `Failure` where it failed."""
+    match response.get("status"):
+        case "completed":
+            called = any(fields(item).get("type") == "function_call" for item in items(response.get("output")))
+            return Finish(FinishReason.TOOLS if called else FinishReason.STOP)
+        case "incomplete":
+            why = words(fields(response.get("incomplete_details")).get("reason"))
+            return Finish(REASONS.get(why, FinishReason.OTHER))
+        case "failed" | "cancelled" as status:
+            raise Complaint.of(response.get("error") or {"message": f"the response has {status}"}).failure()
+    if error := response.get("error"):  # a body that is only an error
+        raise Complaint.of(error).failure()
+    return None

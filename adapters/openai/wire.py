@@ -1,0 +1,139 @@
+"""What both wire formats share: a prompt's parts as text, reading JSON of any shape, and the shape of a decoder.
+
+Pure functions on plain values. Servers that call themselves compatible leave fields out, send null where the reference
+has a list, and add kinds of their own: everything here takes any JSON and finds in it what is there.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Mapping
+from typing import Protocol
+
+from bot.conversation import Delta, File, Finish, Image, LeftOut, Message, Text, Usage
+
+Json = Mapping[str, object]
+
+# ------------------------------------------------------------------------------------------------ reading any JSON
+
+
+def fields(value: object) -> Json:
+    """`value` if it is an object, otherwise an empty one."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def items(value: object) -> list[object]:
+    """`value` if it is a list, otherwise an empty one."""
+    return value if isinstance(value, list) else []
+
+
+def words(value: object) -> str:
+    """The text in `value`: a string, or a list of parts of which those of type text count (Mistral sends such)."""
+    if isinstance(value, str):
+        return value
+    parts = (fields(item) for item in items(value))
+    return "".join(words(part.get("text")) for part in parts if part.get("type") in {"text", "output_text"})
+
+
+def usage_of(value: object, given: str, made: str) -> Usage | None:
+    """Token counts under the names that an API has for them; None where they are not whole numbers."""
+    counts = fields(value)
+    tokens = (counts.get(given), counts.get(made))
+    match tokens:
+        case (int() as input_tokens, int() as output_tokens):
+            return Usage(input_tokens, output_tokens)
+        case _:
+            return None
+
+
+def mended(text: str) -> str:
+    """`text` as it can be encoded: pairs of surrogates joined, lone ones replaced by U+FFFD.
+
+    JSON may carry half a pair, and no encoder takes it: neither the client's nor a platform's.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
+
+
+class SurrogateJoiner:
+    """Keeps back the first half of a surrogate pair that one chunk ends with, until the next one brings the second."""
+
+    def __init__(self) -> None:
+        self._held = ""
+
+    def feed(self, text: str) -> str:
+        """The text that can be shown by now."""
+        text = self._held + text
+        self._held = text[-1:] if "\ud800" <= text[-1:] <= "\udbff" else ""
+        return mended(text.removesuffix(self._held))
+
+    def flush(self) -> str:
+        """What was kept back, when nothing more comes."""
+        held, self._held = self._held, ""
+        return mended(held)
+
+
+# ------------------------------------------------------------------------------------------------- writing a prompt
+
+
+def fenced(file: File) -> str:
+    """A text file as a block of markdown with its name, in a fence longer than any that it holds."""
+    longest = max((len(run) for run in re.findall(r"`+", file.text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"File {file.name}:\n{fence}\n{file.text}\n{fence}"
+
+
+def data_url(image: Image) -> str:
+    """The picture itself as a URL, which both APIs take (platform.openai.com/docs/guides/images-vision)."""
+    return f"data:{image.media_type};base64,{base64.b64encode(image.data).decode()}"
+
+
+def parts_of(message: Message, *, images: bool) -> list[str | Image]:
+    """The parts of a message as text and pictures, in order; neighbouring texts are joined by a blank line.
+
+    Without `images`, a picture is a line that says that it is not shown.
+    """
+    parts: list[str | Image] = []
+    for part in message.parts:
+        new = _part(part, images=images)
+        if isinstance(new, str) and parts and isinstance(parts[-1], str):
+            parts[-1] += "\n\n" + new
+        else:
+            parts.append(new)
+    return parts
+
+
+def _part(part: Text | Image | File | LeftOut, *, images: bool) -> str | Image:
+    match part:
+        case Text(text):
+            return mended(text)
+        case File():
+            return mended(fenced(part))
+        case LeftOut(name, why):
+            return mended(f"[{name} was left out: {why}]")
+        case Image() if images:
+            return part
+        case Image(name):
+            return mended(f"[image {name} not shown]")
+
+
+# ------------------------------------------------------------------------------------------------ reading an answer
+
+
+class Decoder(Protocol):
+    """Reads the events of one streamed answer."""
+
+    finish: Finish | None  # once the answer's end was announced
+    usage: Usage | None  # once the server has counted
+
+    def feed(self, event: object) -> list[Delta]:
+        """The deltas in one event; kinds not known have none. Raises a `Failure` where the event is an error."""
+        ...
+
+    def flush(self) -> list[Delta]:
+        """What was kept back, at the end of the stream."""
+        ...
