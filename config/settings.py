@@ -123,7 +123,7 @@ class CompletionSettings(Concern):
     first_seconds: Seconds = setting("TICKERTAPE_FIRST_SECONDS", "The longest wait for the first chunk.")
     stall_seconds: Seconds = setting("TICKERTAPE_STALL_SECONDS", "The longest silence between two chunks.")
     answer_seconds: Seconds = setting(
-        "TICKERTAPE_ANSWER_SECONDS", "The longest time that one streamed attempt may take."
+        "TICKERTAPE_ANSWER_SECONDS", "The longest that all streamed attempts may take together."
     )
     whole_seconds: Seconds = setting("TICKERTAPE_WHOLE_SECONDS", "The longest wait for the call without streaming.")
     backoff_seconds: Seconds = setting(
@@ -187,14 +187,21 @@ class SiteSettings(Concern):
         "TICKERTAPE_PLAYGROUND",
         "The page to chat in: auto (where no platform is set and nobody else can reach it), on, off.",
     )
+    allowed_hosts: Names = setting(
+        "TICKERTAPE_ALLOWED_HOSTS", "Names under which browsers may reach the page, besides this machine's own."
+    )
 
 
 class AccessSettings(Concern):
     """Who is answered: ids, comma separated in the environment. Deny goes before allow; an empty allow list is all."""
 
-    allow_users: Names = setting("TICKERTAPE_ALLOW_USERS", "Only these users are answered.")
+    allow_users: Names = setting(
+        "TICKERTAPE_ALLOW_USERS", "Only these users are answered (or members of an allowed role)."
+    )
     deny_users: Names = setting("TICKERTAPE_DENY_USERS", "These users are not answered.")
-    allow_roles: Names = setting("TICKERTAPE_ALLOW_ROLES", "Only members of these roles or groups are answered.")
+    allow_roles: Names = setting(
+        "TICKERTAPE_ALLOW_ROLES", "Only members of these roles or groups are answered (or allowed users)."
+    )
     deny_roles: Names = setting("TICKERTAPE_DENY_ROLES", "Members of these roles or groups are not answered.")
     allow_channels: Names = setting(
         "TICKERTAPE_ALLOW_CHANNELS", "Only in these channels or categories are answers given."
@@ -216,7 +223,9 @@ class ConversationSettings(Concern):
     history_characters: int = setting(
         "TICKERTAPE_HISTORY_CHARACTERS", "... and the most characters of them.", ge=0, le=10_000_000
     )
-    question_characters: Count = setting("TICKERTAPE_QUESTION_CHARACTERS", "The longest question that is answered.")
+    question_characters: Count = setting(
+        "TICKERTAPE_QUESTION_CHARACTERS", "A longer question is cut, and its author told."
+    )
     system_prompt: str = setting("TICKERTAPE_SYSTEM_PROMPT", "The system prompt itself; wins over the file.")
     system_prompt_file: TextFile = setting(
         "TICKERTAPE_SYSTEM_PROMPT_FILE",
@@ -254,8 +263,11 @@ class TurnSettings(Concern):
 
 
 class WritingSettings(Concern):
-    """How writes to a platform are made again."""
+    """How answers are written to a platform, and failed writes made again."""
 
+    first_seconds: Seconds = setting(
+        "TICKERTAPE_FIRST_WRITE_SECONDS", "From the model's first words to the first post, so that it says something."
+    )
     write_seconds: Seconds = setting("TICKERTAPE_WRITE_SECONDS", "The longest that one post or edit may take.")
     failures: Count = setting("TICKERTAPE_WRITE_FAILURES", "Failed writes in a row after which a reply is given up.")
     backoff_seconds: Seconds = setting(
