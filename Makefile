@@ -1,0 +1,46 @@
+# Every task of this project in one word; `make help` lists them. Nothing but make and a Python >= 3.11 is needed.
+
+# Whatever Python there is: install.py looks for a better one itself, and says so where there is none.
+PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
+	command -v $$name && break; done)
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo run check test lint format bench clean
+
+help: ## say what there is
+	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null \
+	|| sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1  \2/p' Makefile
+
+install: ## make .venv from requirements.lock (instant when it is there)
+	@test -n "$(PYTHON)" || { echo "tickertape: no Python was found; install Python 3.11 or newer" >&2; exit 1; }
+	@$(PYTHON) install.py
+
+demo: install ## chat in a page on this machine, with a tiny model or with the one that OPENAI_* names
+	@DISCORD_TOKEN= SLACK_BOT_TOKEN= SLACK_APP_TOKEN= TICKERTAPE_PLAYGROUND=on $(BIN)/python -m bot
+
+run: install ## start the bot as the environment, .env and config/tickertape.toml say
+	@$(BIN)/python -m bot
+
+check: install ## try the tokens and the model, and say what is missing
+	@$(BIN)/python -m bot check
+
+test: install ## run the whole suite
+	@$(BIN)/python -m pytest
+
+lint: install ## check style, types, imports and the length of functions
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/python -m pytest tests/test_house.py
+
+format: install ## put the code into the usual form
+	@$(BIN)/ruff format
+	@$(BIN)/ruff check --fix
+
+bench: install ## measure what a reader waits for
+	@$(BIN)/python -m benchmarks
+
+clean: ## remove what was made, but for .venv
+	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
