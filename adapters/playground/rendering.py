@@ -1,0 +1,143 @@
+"""Markdown to HTML that is safe to put into a page, and the playground's dialect.
+
+What belongs here: the one way by which words of a model or a reader become HTML. What does not: what is sent when, and
+the page that shows it. Nothing is trusted: raw HTML is text, images are links (so that no foreign server learns who
+reads), links go to the web or to mail only, open apart and tell nobody where they were. The page's
+Content-Security-Policy stands behind this (`adapters.playground.pages`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from markdown_it import MarkdownIt
+from markdown_it.common.utils import escapeHtml
+from markdown_it.ruler import RuleOptionsType
+from markdown_it.rules_block import StateBlock
+from markdown_it.token import Token
+
+from bot.markdown import Piece
+
+# Where a link may lead: the web and mail. Everything else (javascript:, data:, file:, a path of this very server) stays
+# the text that it was.
+_SAFE_LINK = re.compile(r"(?:https?://|mailto:)[^\s]", re.IGNORECASE)
+
+# What every link carries: https://html.spec.whatwg.org/multipage/links.html#linkTypes
+_LINK_ATTRIBUTES = {"rel": "noopener noreferrer nofollow", "target": "_blank"}
+
+# Longer texts are shown as they were typed: markdown's worst cases grow faster than their length, and an answer's
+# message (2,000) never comes near. Characters; read by `render`.
+RENDERED_CHARACTERS = 4_000
+
+# Small print begins its line with this, as in Discord
+# (https://support.discord.com/hc/en-us/articles/210298617).
+SMALL_PRINT = "-# "
+
+# h1 and h2 are the page's own; a message's begin below.
+_HEADING_SHIFT = 2
+
+
+class PlaygroundMarkdown:
+    """The playground reads CommonMark with tables, and Discord's small print; HTML is made at its edge."""
+
+    def render(self, piece: Piece) -> str:
+        """See `bot.markdown.Dialect`."""
+        return piece.closed()
+
+    def notice(self, line: str) -> str:
+        """See `bot.markdown.Dialect`."""
+        return SMALL_PRINT + line
+
+
+def render(source: str) -> str:
+    """HTML of a message: only elements that markdown knows, and no script, style or foreign resource in any of them."""
+    if len(source) > RENDERED_CHARACTERS:
+        return f'<p class="plain">{escapeHtml(source)}</p>'
+    environment: dict[str, object] = {}
+    tokens = [_safe(token) for token in _PARSER.parse(source, environment)]
+    return str(_PARSER.renderer.render(tokens, _PARSER.options, environment))
+
+
+def without_small_print(text: str) -> str:
+    """An answer without the lines of our own at its end, as the model is told of it."""
+    lines = text.split("\n")
+    while lines and (not lines[-1].strip() or lines[-1].startswith(SMALL_PRINT)):
+        lines.pop()
+    return "\n".join(lines)
+
+
+def _safe(token: Token) -> Token:
+    """A block token as it may be rendered."""
+    if token.type == "inline" and token.children is not None:
+        token.children = list(_safe_inline(token.children))
+    if token.type.startswith("heading_"):
+        token.tag = f"h{min(int(token.tag[1:]) + _HEADING_SHIFT, 6)}"
+    style = token.attrs.pop("style", None)  # a table's alignment: the page's policy forbids styles, so it is a class
+    if style is not None:
+        token.attrSet("class", "align-" + str(style).rpartition(":")[2].strip())
+    if token.type in {"fence", "code_block"}:
+        _label_code(token)
+    return token
+
+
+def _label_code(token: Token) -> None:
+    """Code can be scrolled by keyboard, and tells its language."""
+    language = token.info.split(maxsplit=1)[0] if token.info.strip() else ""
+    token.type, token.meta = "code_figure", {"language": language}
+
+
+def _safe_inline(tokens: Sequence[Token]) -> Iterator[Token]:
+    """The tokens of one line of text: links made safe, and images made links (or, within a link, its text)."""
+    within = 0
+    for token in tokens:
+        within += token.nesting if token.type.startswith("link_") else 0
+        if token.type == "link_open":
+            token.attrs = {"href": str(token.attrs["href"]), **_LINK_ATTRIBUTES}
+        if token.type != "image":
+            yield token
+            continue
+        opening = Token("link_open", "a", 1, attrs={"href": str(token.attrs["src"]), **_LINK_ATTRIBUTES})
+        words = Token("text", "", 0, content=f"\N{FRAME WITH PICTURE} {token.content or 'image'}")
+        yield from (words,) if within else (opening, words, Token("link_close", "a", -1))
+
+
+def _render_code(tokens: Sequence[Token], index: int, *_: object) -> str:
+    token = tokens[index]
+    language = escapeHtml(str(token.meta["language"]))
+    label = f' data-language="{language}"' if language else ""
+    return f'<pre tabindex="0"{label}><code>{escapeHtml(token.content)}</code></pre>\n'
+
+
+def _small_print(state: StateBlock, start: int, _end: int, silent: bool) -> bool:  # noqa: FBT001 (markdown-it's rule)
+    """A line of small print is a paragraph of its own, even straight after another."""
+    begin = state.bMarks[start] + state.tShift[start]
+    line = state.src[begin : state.eMarks[start]]
+    if state.is_code_block(start) or not line.startswith(SMALL_PRINT):
+        return False
+    if silent:
+        return True
+    state.line = start + 1
+    state.push("paragraph_open", "p", 1).attrSet("class", "small-print")
+    inline = state.push("inline", "", 0)
+    inline.content, inline.children = line.removeprefix(SMALL_PRINT).strip(), []
+    state.push("paragraph_close", "p", -1)
+    return True
+
+
+class _Parser(MarkdownIt):
+    """CommonMark with tables and strike-through; a single line break is one, as in a chat."""
+
+    def __init__(self) -> None:
+        super().__init__("js-default", {"html": False, "linkify": False, "typographer": False, "breaks": True})
+        ends: RuleOptionsType = {"alt": ["paragraph", "reference", "blockquote", "list"]}
+        self.block.ruler.before("paragraph", "small_print", _small_print, ends)
+        self.add_render_rule("code_figure", lambda _, *arguments: _render_code(*arguments))
+
+    def validateLink(self, url: str) -> bool:  # noqa: N802 (markdown-it's name)
+        """Whether a link may lead there; where not, what was written stays text."""
+        return _SAFE_LINK.match(url) is not None
+
+
+# A parser has no state of its own between texts (all of it is in `environment`), so one serves the process.
+_PARSER = _Parser()

@@ -1,0 +1,134 @@
+"""The one place where the bot listens: health, readiness, metrics, and the routes that others contribute.
+
+What belongs here: binding the port, the headers that every answer carries, and the three routes of an operator. What
+does not: any page or protocol of a platform (those come as routes), and any figure (`adapters.metrics`).
+"""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+from collections.abc import Callable, Iterable, Mapping
+
+from aiohttp import web
+
+from bot.errors import Permanent
+
+# How long open connections get to finish when the site closes, in seconds. Whoever contributed a long-lived route (the
+# playground's socket) has closed it before; this bounds what is left. Read by `Site.start`.
+CLOSE_SECONDS = 2.0
+
+# What every answer carries unless its route says otherwise. By OWASP's list
+# (https://owasp.org/www-project-secure-headers/): nothing may be framed, sniffed, embedded or told where one came from.
+SAFE_HEADERS: Mapping[str, str] = {
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Cache-Control": "no-store",
+    "Server": "tickertape",  # and not which versions of what it is made of
+}
+
+
+class CannotListen(Permanent):
+    """The address cannot be listened at. The message is one plain line for the operator."""
+
+
+class PortTaken(CannotListen):
+    """Somebody else listens there already."""
+
+
+class Site:
+    """One HTTP server.
+
+    `ready` tells, by platform, whether events are arriving just now. `exposition` gives the metrics as text and their
+    content type. Nothing here is logged: health probes come every few seconds, and failures of routes are logged by
+    aiohttp's own logger.
+    """
+
+    def __init__(
+        self,
+        *,
+        host: str,
+        port: int,
+        ready: Callable[[], Mapping[str, bool]],
+        exposition: Callable[[], tuple[bytes, str]],
+        routes: Iterable[web.AbstractRouteDef] = (),
+    ) -> None:
+        self._host = host
+        self._port = port
+        self._ready = ready
+        self._exposition = exposition
+        self._routes = [
+            web.get("/healthz", self._health),
+            web.get("/readyz", self._readiness),
+            web.get("/metrics", self._metrics),
+            *routes,
+        ]
+        self._runner: web.AppRunner | None = None
+
+    async def start(self) -> str:
+        """Listen, and return the URL (without a slash at its end) at which a browser on this machine finds the site.
+
+        Port 0 takes a free one. Raises `PortTaken` or `CannotListen`.
+        """
+        application = web.Application()
+        application.add_routes(self._routes)
+        application.on_response_prepare.append(_add_headers)
+        runner = web.AppRunner(application, access_log=None, shutdown_timeout=CLOSE_SECONDS)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, self._host, self._port).start()
+        except OSError as error:
+            await runner.cleanup()
+            raise _translated(error, self._host, self._port) from error
+        self._runner = runner
+        return _url(runner.addresses[0])
+
+    async def close(self) -> None:
+        """Stop listening and close what is open; nothing happens where nothing was started."""
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            await runner.cleanup()
+
+    async def _health(self, _: web.Request) -> web.Response:
+        """The process runs and its loop turns. Nothing of the platforms: a restart would not end their outage."""
+        return web.json_response({"alive": True})
+
+    async def _readiness(self, _: web.Request) -> web.Response:
+        """200 where every platform brings events, 503 where one does not, and which."""
+        platforms = dict(self._ready())
+        ready = all(platforms.values())
+        return web.json_response({"ready": ready, "platforms": platforms}, status=200 if ready else 503)
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        text, content_type = self._exposition()
+        return web.Response(body=text, headers={"Content-Type": content_type})
+
+
+async def _add_headers(_: web.Request, response: web.StreamResponse) -> None:
+    for name, value in SAFE_HEADERS.items():
+        response.headers.setdefault(name, value)
+
+
+def _translated(error: OSError, host: str, port: int) -> CannotListen:
+    """The one line for an address that could not be bound."""
+    if error.errno == errno.EADDRINUSE:
+        return PortTaken(
+            f"Port {port} is taken by another program: stop that, or set PORT to another (0 takes a free one)."
+        )
+    if error.errno == errno.EACCES:
+        return CannotListen(f"Port {port} may not be listened at without privileges: set PORT to 1024 or above.")
+    return CannotListen(f"Cannot listen at {host}, port {port}: {error.strerror or type(error).__name__}.")
+
+
+def _url(address: object) -> str:
+    """Where a browser on this machine finds a bound socket; `address` is what `getsockname` says."""
+    assert isinstance(address, tuple)
+    host, port = str(address[0]), int(address[1])
+    parsed = ipaddress.ip_address(host.partition("%")[0])  # a link-local one may name its interface
+    if parsed.is_unspecified:  # "every address of this machine" is no address to open
+        parsed = ipaddress.ip_address("127.0.0.1" if parsed.version == 4 else "::1")
+    return f"http://{parsed}:{port}" if parsed.version == 4 else f"http://[{parsed}]:{port}"
