@@ -94,7 +94,7 @@ class Complaint:
         said = body.get("message") or body.get("detail") or body.get("error") or ""
         return cls(
             status=status,
-            codes=frozenset(name.lower() for name in names if name),
+            codes=frozenset(name.lower() for name in names if name and not name.isdigit()),
             param=str(body.get("param") or ""),
             message=shortened(str(said)),
             retry_after=retry_after,

@@ -1,0 +1,213 @@
+"""What every `bot.ports.Model` must do, whatever is behind it.
+
+A test module for a model inherits `ModelContract` and says how a server that answers in a given way is set up. The
+cases are what the port's docstring promises; what is a server's or an API's own is tested with its adapter.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AbstractAsyncContextManager, aclosing
+from dataclasses import dataclass
+
+import pytest
+
+from bot.conversation import Delta, Finish, FinishReason, Message, Prompt, Reasoning, Refusal, Role, Text, Usage
+from bot.errors import Because, Broken, Declined, Failure, Limited
+from bot.ports import Model
+from tests.doubles.openai import Answer, Drop, Fault, OpenAIDouble, Script, Status
+
+QUESTION = Prompt("Be brief.", (Message(Role.USER, (Text("What is the time?"),)),))
+WORDS = "It is half past nine, and the train leaves at ten.\n\n- be there\n- be early"
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of asking once: the deltas, and the failure that ended them if one did."""
+
+    deltas: list[Delta]
+    failure: Failure | None = None
+
+    @property
+    def text(self) -> str:
+        return "".join(delta.text for delta in self.deltas if isinstance(delta, Text))
+
+    @property
+    def finish(self) -> Finish | None:
+        last = self.deltas[-1] if self.deltas else None
+        return last if isinstance(last, Finish) else None
+
+    def of(self, kind: type[Delta]) -> list[Delta]:
+        return [delta for delta in self.deltas if isinstance(delta, kind)]
+
+
+async def ask(model: Model, *, stream: bool, prompt: Prompt = QUESTION) -> Outcome:
+    """Ask once and read to the end."""
+    outcome = Outcome([])
+    try:
+        async with aclosing(model.answer(prompt, stream=stream)) as deltas:
+            async for delta in deltas:
+                outcome.deltas.append(delta)
+    except Failure as failure:
+        outcome.failure = failure
+    return outcome
+
+
+@pytest.mark.sockets(seconds=20)
+class ModelContract:
+    """Inherit, implement `serving`, and name the class ``Test...``."""
+
+    def model(self, double: OpenAIDouble) -> AbstractAsyncContextManager[Model]:
+        """A model that asks this server."""
+        raise NotImplementedError
+
+    async def outcome(self, script: Script, *, stream: bool) -> Outcome:
+        async with OpenAIDouble(script) as double, self.model(double) as model:
+            return await ask(model, stream=stream)
+
+    async def test_streamed_text_arrives_whole_and_in_pieces(self) -> None:
+        """With `stream`, deltas come as they arrive, their joining is the text, and `Finish` is the last of all."""
+        outcome = await self.outcome(Answer(WORDS), stream=True)
+        assert outcome.failure is None
+        assert outcome.text == WORDS
+        assert len(outcome.of(Text)) > 3
+        assert outcome.finish == Finish(FinishReason.STOP)
+        assert len(outcome.of(Finish)) == 1
+
+    async def test_whole_text_is_one_delta(self) -> None:
+        """Without `stream`, the text comes as a single `Text`, and `Finish` is the last of all."""
+        outcome = await self.outcome(Answer(WORDS), stream=False)
+        assert outcome.of(Text) == [Text(WORDS)]
+        assert outcome.finish == Finish(FinishReason.STOP)
+
+    @pytest.mark.parametrize("stream", [True, False])
+    async def test_usage_comes_before_the_finish(self, stream: bool) -> None:
+        """Tokens are told once, before the finish, in both forms."""
+        outcome = await self.outcome(Answer(WORDS, tokens=(7, 9)), stream=stream)
+        assert outcome.deltas[-2:] == [Usage(7, 9), Finish(FinishReason.STOP)]
+        assert len(outcome.of(Usage)) == 1
+
+    @pytest.mark.parametrize("stream", [True, False])
+    @pytest.mark.parametrize(
+        ("reason", "expected"), [("length", FinishReason.LENGTH), ("content_filter", FinishReason.FILTERED)]
+    )
+    async def test_finish_reasons(self, stream: bool, reason: str, expected: FinishReason) -> None:
+        """An answer cut at the model's limit, or by a filter, says so in our words."""
+        outcome = await self.outcome(Answer(WORDS, finish=reason), stream=stream)
+        assert outcome.finish == Finish(expected)
+
+    @pytest.mark.parametrize("stream", [True, False])
+    async def test_refusal_is_no_text(self, stream: bool) -> None:
+        """A refusal comes as such, beside the text."""
+        outcome = await self.outcome(Answer("", refusal="I will not do that."), stream=stream)
+        assert outcome.text == ""
+        assert "".join(d.text for d in outcome.deltas if isinstance(d, Refusal)) == "I will not do that."
+        assert outcome.finish is not None
+
+    @pytest.mark.parametrize("stream", [True, False])
+    async def test_reasoning_is_no_text(self, stream: bool) -> None:
+        """What the model thinks aloud is never part of the text."""
+        outcome = await self.outcome(Answer(WORDS, reasoning="They ask for the time."), stream=stream)
+        assert outcome.text == WORDS
+        assert "".join(d.text for d in outcome.deltas if isinstance(d, Reasoning)) == "They ask for the time."
+
+    async def test_unknown_kinds_are_passed_over(self) -> None:
+        """Events nobody has heard of, empty ones and comments change nothing."""
+        outcome = await self.outcome(Answer(WORDS, odd=True), stream=True)
+        assert outcome.text == WORDS
+        assert outcome.finish == Finish(FinishReason.STOP)
+
+    @pytest.mark.parametrize("fault", [Fault.END, Fault.HALF_EVENT])
+    async def test_a_silent_end_has_no_finish(self, fault: Fault) -> None:
+        """A stream that ends without a reason ends without a `Finish`, and keeps what it brought."""
+        outcome = await self.outcome(Answer(WORDS, fault=fault), stream=True)
+        assert outcome.failure is None
+        assert outcome.finish is None
+        assert WORDS.startswith(outcome.text)
+        assert outcome.text
+
+    @pytest.mark.parametrize(
+        "fault",
+        [Fault.FIN, Fault.ERROR_EVENT, Fault.TYPED_ERROR, Fault.FAILED, Fault.MALFORMED, Fault.BAD_UTF8],
+    )
+    async def test_a_broken_stream_is_retryable(self, fault: Fault) -> None:
+        """A stream that breaks in the middle raises `Broken`, after the deltas that it brought."""
+        outcome = await self.outcome(Answer(WORDS, fault=fault), stream=True)
+        assert type(outcome.failure) is Broken
+        assert outcome.failure.retry_after is None
+        assert WORDS.startswith(outcome.text)
+        assert outcome.text
+
+    async def test_a_reset_stream_is_retryable(self) -> None:
+        """The same for a reset, which may take with it what was just sent."""
+        outcome = await self.outcome(Answer(WORDS, fault=Fault.ABORT), stream=True)
+        assert type(outcome.failure) is Broken
+        assert outcome.failure.retry_after is None
+
+    @pytest.mark.parametrize("fault", [fault for fault in Fault if fault is not Fault.STALL])
+    async def test_a_stream_that_breaks_after_its_finish_has_finished(self, fault: Fault) -> None:
+        """Once the end was announced, whatever happens to the stream does not unmake it."""
+        script = Answer(WORDS, words_per_second=400, fault=fault, after_finish=True)
+        outcome = await self.outcome(script, stream=True)
+        if fault is Fault.ABORT and outcome.failure is not None:
+            return  # the reset took the finish with it
+        assert outcome.failure is None
+        assert outcome.text == WORDS
+        assert outcome.finish == Finish(FinishReason.STOP)
+
+    @pytest.mark.parametrize("stream", [True, False])
+    @pytest.mark.parametrize(
+        ("script", "expected"),
+        [
+            (Status(429, headers={"retry-after": "3"}), Limited("", retry_after=3.0)),
+            (Status(429, headers={"retry-after-ms": "250"}), Limited("", retry_after=0.25)),
+            (Status(429), Limited("")),
+            (Status(429, "insufficient_quota"), Declined("", because=Because.QUOTA)),
+            (Status(500), Broken("")),
+            (Status(503, headers={"retry-after": "2"}), Broken("", retry_after=2.0)),
+            (Status(408), Broken("")),
+            (Status(409), Broken("")),
+            (Status(401, "invalid_api_key"), Declined("", because=Because.CREDENTIALS)),
+            (Status(403), Declined("", because=Because.CREDENTIALS)),
+            (Status(404, "model_not_found"), Declined("", because=Because.MODEL)),
+            (Status(400, "context_length_exceeded"), Declined("", because=Because.CONTEXT)),
+            (Status(400), Declined("", because=Because.REQUEST)),
+            (Status(422), Declined("", because=Because.REQUEST)),
+            (Drop(), Broken("")),
+            (Drop(reset=True), Broken("")),
+        ],
+        ids=repr,
+    )
+    async def test_refused_requests(self, script: Script, expected: Failure, stream: bool) -> None:
+        """What each error means for the caller, asked with streaming and without."""
+        outcome = await self.outcome(script, stream=stream)
+        assert outcome.deltas == []
+        assert type(outcome.failure) is type(expected)
+        assert vars(outcome.failure) == vars(expected)
+
+    @pytest.mark.parametrize("stream", [True, False])
+    async def test_nobody_listens(self, stream: bool) -> None:
+        """A refused connection certainly did not work."""
+        async with OpenAIDouble() as double, self.model(double) as model, double.refused():
+            outcome = await ask(model, stream=stream)
+        assert type(outcome.failure) is Broken
+
+    async def test_closing_early_closes_the_connection(self) -> None:
+        """Closing the generator in the middle is seen by the server at once, while it still has much to say."""
+        slow = Answer(WORDS * 100, words_per_second=50)
+        async with OpenAIDouble(slow) as double, self.model(double) as model:
+            async with aclosing(model.answer(QUESTION, stream=True)) as deltas:
+                async for delta in deltas:
+                    if isinstance(delta, Text):
+                        break
+            received = await double.wait_for(1)
+            await received.left_early.wait()
+            assert len(received.sent) < 100
+
+    async def test_many_answers_at_once(self) -> None:
+        """One model answers several at the same time, each with its own words."""
+        texts = [f"answer {number} " * 20 for number in range(8)]
+        scripts = [Answer(text, words_per_second=400) for text in texts]
+        async with OpenAIDouble(*scripts) as double, self.model(double) as model:
+            outcomes = await asyncio.gather(*(ask(model, stream=True) for _ in texts))
+        assert sorted(outcome.text for outcome in outcomes) == sorted(texts)
