@@ -221,6 +221,7 @@ class Ending(Enum):
 
     DONE = "done"  # the whole answer
     LENGTH = "length"  # the model was cut at its own limit
+    FILTERED = "filtered"  # the model's provider cut it
     STOPPED = "stopped"  # somebody asked for it
     INTERRUPTED = "interrupted"  # we had to stop
     FAILED = "failed"  # the answer could not be had; what was received stays

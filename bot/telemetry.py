@@ -83,3 +83,79 @@ class NoRecorder:
 
     def ended(self, record: TurnRecord) -> None:
         """See `Recorder`."""
+
+
+class Figures:
+    """One turn's figures while it runs. All arguments named `now` are the event loop's time."""
+
+    def __init__(self, now: float) -> None:
+        self._began = now
+        self._first_delta: float | None = None
+        self._first_visible: float | None = None
+        self._last_delta = now
+        self._last_visible = now
+        self._received = 0
+        self._visible = 0
+        self._area = 0.0  # character-seconds: received and not visible, summed over time
+        self._measured_until = now
+        self.deltas = 0
+        self.writes = 0
+        self.attempts = 0
+        self.fallback = False
+        self.usage: Usage | None = None
+
+    def received(self, now: float, characters: int) -> None:
+        """The model sent this many more characters of what is shown, or will be."""
+        self._measure(now)
+        self.deltas += 1
+        self._received += characters
+        self._last_delta = now
+        if self._first_delta is None:
+            self._first_delta = now
+
+    def replaced(self, now: float, characters: int) -> None:
+        """What is wanted is another attempt's text now, of this length: it counts from now on."""
+        self._measure(now)
+        self._received = characters
+        self._last_delta = now
+        if self._first_delta is None:
+            self._first_delta = now
+
+    def shown(self, now: float, characters: int) -> None:
+        """A write is done: this many characters are visible."""
+        self._measure(now)
+        self._visible = characters
+        self._last_visible = now
+        if self._first_visible is None and characters:
+            self._first_visible = now
+
+    @property
+    def visible(self) -> int:
+        """Characters of the answer that the reader can see."""
+        return self._visible
+
+    def record(self, now: float, key: TurnKey, ending: Ending, messages: int) -> TurnRecord:
+        """The turn has ended: what it was like."""
+        self._measure(now)
+        seen = self._first_visible is not None
+        return TurnRecord(
+            key=key,
+            ending=ending,
+            seconds=now - self._began,
+            first_delta=None if self._first_delta is None else self._first_delta - self._began,
+            first_visible=None if self._first_visible is None else self._first_visible - self._began,
+            character_delay=self._area / self._visible if seen and self._visible else None,
+            settle=max(self._last_visible - self._last_delta, 0.0) if seen else None,
+            characters=self._received,
+            characters_shown=self._visible,
+            messages=messages,
+            writes=self.writes,
+            deltas=self.deltas,
+            attempts=self.attempts,
+            fallback=self.fallback,
+            usage=self.usage,
+        )
+
+    def _measure(self, now: float) -> None:
+        self._area += max(self._received - self._visible, 0) * (now - self._measured_until)
+        self._measured_until = now

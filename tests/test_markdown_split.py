@@ -27,7 +27,9 @@ def split(text: str, limit: int, chunks: list[int] | None = None) -> list[Piece]
 
 CHARACTERS = [*"ab .\n`~-1>*\té👍🇫🇷🏽界。", "\u0301", "\u200d"]
 MARKDOWN = st.text(alphabet=st.sampled_from(CHARACTERS), max_size=400)
-WORDS = st.lists(st.sampled_from(["word", "\n", "\n\n", "```py\n", "\n```\n", ". ", " ", "~~~\n", "x" * 30]), max_size=80)
+WORDS = st.lists(
+    st.sampled_from(["word", "\n", "\n\n", "```py\n", "\n```\n", ". ", " ", "~~~\n", "x" * 30]), max_size=80
+)
 SOURCE = MARKDOWN | WORDS.map("".join)
 
 

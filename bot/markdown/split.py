@@ -23,7 +23,7 @@ _FENCE_LINE = re.compile(r"[ \t>]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)?(`{3,32}(?!`)|
 _LONGEST_INFO = 32
 
 # The end of a sentence: its mark, what may close it, and the space after it (none is written in Chinese or Japanese).
-_SENTENCE_END = re.compile(r"[.!?…][\"'”’)\]*_]*\s|[。！？]")
+_SENTENCE_END = re.compile("[.!?…][\"'”\u2019)\\]*_]*\\s|[。\uff01\uff1f]")
 
 # How far back a hard cut looks for a place that is not inside a grapheme; longer sequences are not text that is read.
 _LONGEST_GRAPHEME = 48
@@ -164,7 +164,7 @@ def _grapheme_boundary(text: str, end: int) -> int:
 def _joins(text: str, at: int) -> bool:
     """Whether the characters before and at `at` belong together."""
     before, after = text[at - 1], text[at]
-    if after == _ZERO_WIDTH_JOINER or before == _ZERO_WIDTH_JOINER or unicodedata.category(after) in {"Mn", "Me", "Mc"}:
+    if _ZERO_WIDTH_JOINER in {before, after} or unicodedata.category(after) in {"Mn", "Me", "Mc"}:
         return True
     if "\U0001f3fb" <= after <= "\U0001f3ff" or "\U000e0020" <= after <= "\U000e007f":  # skin tones, tag sequences
         return True

@@ -1,0 +1,63 @@
+"""Who is answered, and where: lists of people, roles, channels and workspaces, as a frozen value and one pure rule."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from bot.conversation import Turn
+
+
+@dataclass(frozen=True, slots=True)
+class Lists:
+    """Ids that are allowed and denied. An empty `allow` allows everyone; `deny` always wins."""
+
+    allow: frozenset[str] = frozenset()
+    deny: frozenset[str] = frozenset()
+
+    def permit(self, *ids: str) -> bool:
+        """Whether any of the ids is allowed and none is denied."""
+        return not self.deny.intersection(ids) and (not self.allow or bool(self.allow.intersection(ids)))
+
+
+@dataclass(frozen=True, slots=True)
+class AccessRules:
+    """The operator's rules.
+
+    People are allowed by their own id or by a role: where both lists name somebody, either is enough. `channels`
+    narrows single channels further (a channel's table in the settings); the narrowest place that has an entry decides.
+    """
+
+    users: Lists = field(default_factory=Lists)
+    roles: Lists = field(default_factory=Lists)
+    channels: Lists = field(default_factory=Lists)
+    workspaces: Lists = field(default_factory=Lists)
+    places: Mapping[str, Lists] = field(default_factory=dict)
+    direct_messages: bool = True
+    guests: bool = False
+    external: bool = False
+
+    def permit(self, turn: Turn) -> bool:
+        """Whether the turn may be answered."""
+        author = turn.author
+        if (author.guest and not self.guests) or (author.external and not self.external):
+            return False
+        return self._person(turn) and self._place(turn)
+
+    def _person(self, turn: Turn) -> bool:
+        author = turn.author
+        if author.id in self.users.deny or self.roles.deny & author.roles:
+            return False
+        narrowest = next((self.places[place] for place in turn.places if place in self.places), None)
+        if narrowest is not None and not narrowest.permit(author.id, *author.roles):
+            return False
+        if not self.users.allow and not self.roles.allow:
+            return True
+        return author.id in self.users.allow or bool(self.roles.allow & author.roles)
+
+    def _place(self, turn: Turn) -> bool:
+        if turn.key.workspace and not self.workspaces.permit(turn.key.workspace):
+            return False
+        if turn.direct:
+            return self.direct_messages
+        return self.channels.permit(*turn.places)

@@ -1,0 +1,155 @@
+"""A model made of a model: attempts, backoff, the stall watch, and the fallback that does not stream.
+
+What belongs here: how often and for how long a model is asked, as a frozen policy and one loop over it. What does not:
+any vendor's error (adapters translate them), and what is shown of an attempt that failed (`bot.reply`).
+
+This is the one layer that retries a model: the SDK's own retries are off. Every wait has an end: for the first delta,
+between deltas, for all streamed attempts together, and for the call that does not stream.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from bot.conversation import Delta, Finish, FinishReason, Prompt, Refusal, Text
+from bot.errors import Broken, Retryable
+from bot.ports import Model
+from bot.telemetry import Recorder
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A new attempt begins: what an earlier one sent does not count any more. Yielded among the deltas."""
+
+    number: int  # from 1
+    streamed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CompletionPolicy:
+    """How a model is asked. Times in seconds."""
+
+    # Streamed attempts. Three: a refused request and a cut stream in the same answer still end in a streamed one.
+    attempts: int = 3
+    # For the first delta of an attempt. Reasoning models think for long; people wait a minute at the most.
+    first_seconds: float = 60.0
+    # Between two deltas. Every server known sends several a second; twenty seconds of silence is a dead connection.
+    stall_seconds: float = 20.0
+    # For all streamed attempts and their delays together.
+    answer_seconds: float = 300.0
+    # For the call that does not stream, which has its own time: nothing of it is seen before its end.
+    whole_seconds: float = 120.0
+    # The longest first delay, doubled for each attempt up to the limit. The delay is drawn evenly from nothing to
+    # there ("full jitter"), so that many who failed together do not come back together.
+    backoff_seconds: float = 0.5
+    backoff_limit_seconds: float = 8.0
+    # A server that asks for more patience than this is not waited for.
+    retry_after_limit_seconds: float = 60.0
+
+    def delay(self, attempt: int, failure: Retryable, random_: random.Random) -> float | None:
+        """Seconds to wait after the failure of this attempt (from 1), or None when it is not worth waiting."""
+        if failure.retry_after is not None:
+            return failure.retry_after if failure.retry_after <= self.retry_after_limit_seconds else None
+        longest = min(self.backoff_seconds * 2 ** (attempt - 1), self.backoff_limit_seconds)
+        return random_.uniform(0, longest)
+
+
+class Silent(Broken):
+    """The model's server sent nothing for longer than the policy allows."""
+
+
+class Completion:
+    """Asks a model until there is an answer, or nothing left to try."""
+
+    def __init__(self, model: Model, policy: CompletionPolicy, recorder: Recorder, random_: random.Random) -> None:
+        self._model = model
+        self._policy = policy
+        self._recorder = recorder
+        self._random = random_
+
+    async def answer(self, prompt: Prompt) -> AsyncGenerator[Delta | Attempt, None]:
+        """Yield the deltas of each attempt, an `Attempt` before each, and a `Finish` at the very end.
+
+        Raises the last attempt's failure: `Declined` at once, a `Retryable` when everything has been tried.
+        """
+        loop = asyncio.get_running_loop()
+        give_up_at = loop.time() + self._policy.answer_seconds
+        for number in range(1, self._policy.attempts + 1):
+            yield Attempt(number, streamed=True)
+            try:
+                async with aclosing(self._streamed(prompt, give_up_at)) as deltas:
+                    async for delta in deltas:
+                        yield delta
+            except Retryable as failure:
+                self._note(failure, number)
+                delay = self._policy.delay(number, failure, self._random)
+                if delay is None or loop.time() + delay >= give_up_at:
+                    break
+                await asyncio.sleep(delay)
+            else:
+                return
+        yield Attempt(self._policy.attempts + 1, streamed=False)
+        async with aclosing(self._whole(prompt)) as deltas:
+            async for delta in deltas:
+                yield delta
+
+    async def _streamed(self, prompt: Prompt, give_up_at: float) -> AsyncGenerator[Delta, None]:
+        loop = asyncio.get_running_loop()
+        patience = self._policy.first_seconds
+        async with aclosing(_judged(self._model.answer(prompt, stream=True))) as deltas:
+            while True:
+                until = min(loop.time() + patience, give_up_at)
+                try:
+                    async with asyncio.timeout_at(until):
+                        delta = await anext(deltas, None)
+                except TimeoutError as error:
+                    raise Silent(f"nothing came for {patience:g} s, or the answer took too long") from error
+                if delta is None:
+                    return
+                patience = self._policy.stall_seconds
+                yield delta
+
+    async def _whole(self, prompt: Prompt) -> AsyncGenerator[Delta, None]:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._policy.whole_seconds
+        async with aclosing(_judged(self._model.answer(prompt, stream=False))) as deltas:
+            while True:
+                try:
+                    async with asyncio.timeout_at(until):
+                        delta = await anext(deltas, None)
+                except TimeoutError as error:
+                    raise Silent(f"no whole answer came in {self._policy.whole_seconds:g} s") from error
+                if delta is None:
+                    return
+                yield delta
+
+    def _note(self, failure: Retryable, attempt: int) -> None:
+        self._recorder.attempt_failed(type(failure).__name__.lower())
+        log.warning("attempt failed", extra={"attempt": attempt, "failure": repr(failure)})
+
+
+async def _judged(deltas: AsyncGenerator[Delta, None]) -> AsyncGenerator[Delta, None]:
+    """Pass deltas on, and fail an answer that ends without a reason or without a word.
+
+    An empty answer that was cut at its length limit passes: asking again would be cut again.
+    """
+    said_something = False
+    async with aclosing(deltas):
+        async for delta in deltas:
+            if isinstance(delta, Text | Refusal):
+                said_something = said_something or bool(delta.text.strip())
+            if not isinstance(delta, Finish):
+                yield delta
+                continue
+            if not said_something and delta.reason not in {FinishReason.LENGTH, FinishReason.FILTERED}:
+                raise Broken("the answer is empty")
+            yield delta
+            return
+    raise Broken("the stream ended without a finish reason")

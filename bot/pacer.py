@@ -1,0 +1,165 @@
+"""Which reply writes next: one pacer for each connection (a Discord bot, a Slack workspace).
+
+What belongs here: the choice among the replies that have something due, the permit (all budgets of a write, spent in
+one step), and what a failed write means for its budgets and its reply. What does not: how a budget counts
+(`bot.budget`), what is written (`bot.reply`), and turns or journals, which a pacer never sees.
+
+The order, when several replies wait for the same budget: a final write first, since somebody waits for the end; then a
+reply that shows nothing yet; then the one whose unseen text has waited longest in total (characters x seconds), which
+is the online rule for the least total delay and starves nobody, because what is unseen only grows.
+
+One write of a reply is in flight at a time, so two edits never race; different replies write side by side.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+
+from bot.budget import Budget
+from bot.errors import Failure, Limited, Retryable, Unanswered
+from bot.page import Write
+from bot.ports import Channel, Verb
+from bot.reply import Reply, WritingPolicy
+from bot.telemetry import Recorder
+
+log = logging.getLogger(__name__)
+
+# Times closer than this are the same: a timer may fire a rounding error early. Seconds; read by `_start_ready`.
+_SAME_TIME = 1e-6
+
+# A 429 that names no time holds its budget for this long. Seconds; read by `_hold`.
+_UNNAMED_HOLD_SECONDS = 1.0
+
+
+class Pacer:
+    """Gives out the permits of one connection."""
+
+    def __init__(self, policy: WritingPolicy, recorder: Recorder, random_: random.Random) -> None:
+        self._policy = policy
+        self._recorder = recorder
+        self._random = random_
+        self._live: list[Reply] = []
+        self._changed = asyncio.Event()
+
+    async def run(self) -> None:
+        """Write what is due, when it may be, until cancelled; writes in flight are cancelled with it."""
+        loop = asyncio.get_running_loop()
+        async with asyncio.TaskGroup() as writes:
+            while True:
+                self._changed.clear()
+                next_at = self._start_ready(loop.time(), writes)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout_at(next_at):
+                        await self._changed.wait()
+
+    @contextmanager
+    def admitted(self, reply: Reply) -> Iterator[None]:
+        """While inside, the reply's writes are made here, and its budgets know that it is at work."""
+        budgets = {id(budget): budget for verb in Verb for budget in reply.channel.budgets(verb)}.values()
+        for budget in budgets:
+            budget.live += 1
+        reply.wake = self._changed.set
+        self._live.append(reply)
+        self._changed.set()
+        try:
+            yield
+        finally:
+            self._live.remove(reply)
+            for budget in budgets:
+                budget.live -= 1
+            self._changed.set()  # others may have what was kept back for this one
+
+    # -------------------------------------------------------------------------------------------------------- choosing
+
+    def _start_ready(self, now: float, writes: asyncio.TaskGroup) -> float | None:
+        """Start every write that may be sent now, the most urgent first; say when to look again (None: when woken)."""
+        while True:
+            next_at: float | None = None
+            best: Reply | None = None
+            for reply in self._live:
+                if reply.in_flight or reply.verb is None:
+                    continue
+                at = self._ready_at(reply, reply.verb, now)
+                if at > now + _SAME_TIME:
+                    next_at = at if next_at is None else min(next_at, at)
+                elif best is None or _urgency(reply, now) < _urgency(best, now):
+                    best = reply
+            if best is None:
+                return next_at
+            self._start(best, now, writes)
+
+    def _ready_at(self, reply: Reply, verb: Verb, now: float) -> float:
+        times = [budget.ready_at(now, final=reply.final) for budget in reply.channel.budgets(verb)]
+        return max(reply.not_before, *times)
+
+    def _start(self, reply: Reply, now: float, writes: asyncio.TaskGroup) -> None:
+        """The permit is there: render, spend and send. What is due may have changed since; then only that is noted."""
+        expected = reply.verb
+        write = reply.render()
+        if write is None or write.verb is not expected:
+            return
+        budgets = reply.channel.budgets(write.verb)
+        for budget in budgets:
+            budget.spend(now)
+        reply.in_flight = True
+        writes.create_task(self._write(reply, write, budgets))
+
+    # --------------------------------------------------------------------------------------------------------- writing
+
+    async def _write(self, reply: Reply, write: Write, budgets: Sequence[Budget]) -> None:
+        loop = asyncio.get_running_loop()
+        outcome = "ok"
+        try:
+            await reply.perform(write, self._policy)
+        except Limited as failure:
+            outcome = "limited"
+            self._hold(failure, budgets, loop.time())
+        except Retryable as failure:
+            outcome = "unanswered" if isinstance(failure, Unanswered) else "failed"
+            self._back_off(reply, failure, loop.time())
+        except Failure as failure:
+            outcome = "refused"
+            reply.abort(failure)
+        except Exception as error:  # noqa: BLE001 (a bug in an adapter ends its own turn, at the turn's boundary, and no other)
+            outcome = "refused"
+            reply.abort(error)
+        finally:
+            for budget in budgets:
+                budget.settle(loop.time())
+            reply.settled()
+            self._changed.set()
+        self._recorder.wrote(_platform(reply.channel), write.verb.value, outcome)
+
+    def _hold(self, failure: Limited, budgets: Sequence[Budget], now: float) -> None:
+        """The server said wait: its budget waits, and the write stays due. Never counted as a failure of the reply."""
+        seconds = _UNNAMED_HOLD_SECONDS if failure.retry_after is None else failure.retry_after
+        for budget in budgets if failure.everywhere else budgets[:1]:
+            budget.hold(now, seconds)
+        log.warning("rate limited", extra={"seconds": seconds, "everywhere": failure.everywhere})
+
+    def _back_off(self, reply: Reply, failure: Retryable, now: float) -> None:
+        reply.failures += 1
+        if reply.failures >= self._policy.failures:
+            reply.abort(failure)
+            return
+        if failure.retry_after is not None:
+            reply.not_before = now + failure.retry_after
+            return
+        longest = min(self._policy.backoff_seconds * 2 ** (reply.failures - 1), self._policy.backoff_limit_seconds)
+        reply.not_before = now + self._random.uniform(longest / 2, longest)
+        log.warning("write failed", extra={"failures": reply.failures, "failure": repr(failure)})
+
+
+def _urgency(reply: Reply, now: float) -> tuple[int, float]:
+    """The least is the most urgent."""
+    rank = 0 if reply.final else 1 if reply.shows_nothing else 2
+    return rank, -reply.unseen(now)
+
+
+def _platform(channel: Channel) -> str:
+    """The platform's name: the first word of the connection's."""
+    return channel.connection.split(":", 1)[0]

@@ -1,0 +1,127 @@
+"""What one answer looks like on the platform: the messages that are shown, against those that are wanted.
+
+What belongs here: the difference between the two, as the next write to make, and what is known of each message. What
+does not: when it is made (`bot.pacer`), where the wanted text comes from (`bot.reply`), any I/O.
+
+The stream of a model only ever changes what is wanted. A write that failed leaves the difference standing, so the next
+one is made from it with the newest text; a lost tail, a doubled text or two edits in a race cannot be expressed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bot.ports import Body, Verb
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One message as it should be; `covers` is how many characters of the answer are shown once it is."""
+
+    body: Body
+    covers: int
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One write that makes what is shown more like what is wanted.
+
+    `message` is the platform's id (empty for a post), `body` is None for a delete. `lookup` says that a post with this
+    key and body went out before and was not answered: it is looked for before it is made again.
+    """
+
+    verb: Verb
+    index: int
+    key: str
+    message: str = ""
+    body: Body | None = None
+    covers: int = 0
+    lookup: bool = False
+
+
+@dataclass(slots=True)
+class _Shown:
+    """What is known of one message of ours."""
+
+    key: str
+    id: str  # empty: it was posted, but whether it exists is not known
+    body: Body | None  # None: what it shows is not known
+    sent: Body | None  # what it was posted with
+
+
+class Page:
+    """The messages of one answer, in order."""
+
+    def __init__(self, key: str) -> None:
+        # 20 of a digest's characters and a serial number: a post that is made anew after a delete must not be taken
+        # for the deleted one, and Discord allows 25 characters in all.
+        self._key = key[:20]
+        self._posts = 0
+        self._shown: list[_Shown] = []
+
+    @property
+    def messages(self) -> tuple[str, ...]:
+        """The ids of the messages that are known to exist, in order."""
+        return tuple(shown.id for shown in self._shown if shown.id)
+
+    @property
+    def empty(self) -> bool:
+        """Whether no message is known to exist."""
+        return not self.messages
+
+    def next(self, wanted: Sequence[Wanted]) -> Write | None:
+        """The next write to make, or None when all is as it should be.
+
+        Messages are mended from the first on, then added, and what is too much is taken away from the end.
+        """
+        for index, shown in enumerate(self._shown):
+            if not shown.id:
+                return Write(Verb.POST, index, shown.key, body=shown.sent, lookup=True)
+            if index >= len(wanted):
+                break
+            want = wanted[index]
+            if shown.body is None or not _alike(shown.body, want.body):
+                return Write(Verb.EDIT, index, shown.key, shown.id, want.body, want.covers)
+        count = len(self._shown)
+        if count < len(wanted):
+            want = wanted[count]
+            return Write(Verb.POST, count, f"{self._key}{self._posts}", body=want.body, covers=want.covers)
+        if count > len(wanted):
+            extra = self._shown[-1]
+            return Write(Verb.DELETE, count - 1, extra.key, extra.id)
+        return None
+
+    def posted(self, write: Write, message: str) -> None:
+        """A post was answered: the message exists under this id.
+
+        It shows what was sent, unless it was looked up: then it may be the one of before, with the text of then.
+        """
+        self._place(write, _Shown(write.key, message, None if write.lookup else write.body, write.body))
+
+    def edited(self, write: Write) -> None:
+        """An edit was answered."""
+        self._shown[write.index].body = write.body
+
+    def deleted(self, write: Write) -> None:
+        """The last message is there no more."""
+        del self._shown[write.index]
+
+    def unanswered(self, write: Write) -> None:
+        """Whether the write happened is not known: it is found out, or made again, before anything else."""
+        if write.verb is Verb.POST:
+            self._place(write, _Shown(write.key, "", None, write.body))
+        elif write.verb is Verb.EDIT:
+            self._shown[write.index].body = None
+
+    def _place(self, write: Write, shown: _Shown) -> None:
+        if write.index == len(self._shown):
+            self._shown.append(shown)
+            self._posts += 1
+        else:
+            self._shown[write.index] = shown
+
+
+def _alike(one: Body, other: Body) -> bool:
+    """Whether a reader sees no difference; how much of it is stable does not show."""
+    return one.text == other.text and one.controls == other.controls

@@ -1,0 +1,131 @@
+"""What the model is given: the system's words, what was said, and the question, within limits.
+
+What belongs here: pure rules from a history and a question to a `Prompt`. What does not: reading the history (a
+channel), and any wire format (`adapters/openai`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from bot.conversation import File, History, LeftOut, Message, Part, Prompt, Role, Text, Turn
+from bot.words import Words
+
+
+@dataclass(frozen=True, slots=True)
+class PromptLimits:
+    """How much a model is given. Newest messages are kept."""
+
+    messages: int = 25  # a thread's last two dozen messages hold what a question refers to
+    characters: int = 24_000  # of history: about 6,000 tokens, which every current model takes
+    question_characters: int = 32_000  # longer questions are cut, and their author is told
+
+
+@dataclass(frozen=True, slots=True)
+class Persona:
+    """How the bot speaks in one place: its system prompt (a template) and its model (empty: the configured one)."""
+
+    system: str = ""
+    model: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Prompting:
+    """The operator's choices. `places` holds what a channel's table in the settings overrides, by id."""
+
+    default: Persona
+    places: Mapping[str, Persona] = field(default_factory=dict)
+    limits: PromptLimits = field(default_factory=PromptLimits)
+
+    def persona(self, turn: Turn) -> Persona:
+        """The persona of the narrowest place that has one, with the default where it says nothing."""
+        own = next((self.places[place] for place in turn.places if place in self.places), Persona())
+        return Persona(own.system or self.default.system, own.model or self.default.model)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A prompt, and the lines that tell the reader what was left out of it."""
+
+    prompt: Prompt
+    notices: tuple[str, ...]
+
+
+def prepare(turn: Turn, history: History, prompting: Prompting, words: Words, now: datetime) -> Prepared:
+    """Put together what the model is given."""
+    limits = prompting.limits
+    persona = prompting.persona(turn)
+    question, was_cut = _shortened(turn.question, limits.question_characters)
+    kept, dropped = _newest(history.messages, limits)
+    notices = [words.left_out.format(name=part.name, why=part.why) for part in _left_out(question)]
+    if was_cut:
+        notices.append(words.question_cut.format(characters=f"{limits.question_characters:,}"))
+    if dropped or history.truncated:
+        notices.append(words.history_cut)
+    messages = [*kept, question]
+    if not turn.direct:
+        messages = [_with_name(message) for message in messages]
+    return Prepared(Prompt(_system(persona.system, turn, now), tuple(messages), persona.model), tuple(notices))
+
+
+def is_empty(turn: Turn) -> bool:
+    """Whether nothing was asked: no word and no attachment."""
+    return not turn.question.text.strip() and all(isinstance(part, Text) for part in turn.question.parts)
+
+
+def _system(template: str, turn: Turn, now: datetime) -> str:
+    """Fill in {date}, {time}, {timezone} and {platform}; other braces are the operator's own and stay."""
+    values = {
+        "{date}": now.strftime("%A, %d %B %Y"),
+        "{time}": now.strftime("%H:%M"),
+        "{timezone}": now.tzname() or "UTC",
+        "{platform}": turn.key.platform,
+    }
+    for name, value in values.items():
+        template = template.replace(name, value)
+    return template.strip()
+
+
+def _newest(messages: Sequence[Message], limits: PromptLimits) -> tuple[list[Message], bool]:
+    """The newest messages that are within both limits, oldest first, and whether any was dropped."""
+    kept: list[Message] = []
+    characters = 0
+    for message in reversed(messages):
+        characters += _size(message)
+        if len(kept) == limits.messages or characters > limits.characters:
+            return kept[::-1], True
+        kept.append(message)
+    return kept[::-1], False
+
+
+def _size(message: Message) -> int:
+    return sum(len(part.text) for part in message.parts if isinstance(part, Text | File))
+
+
+def _shortened(message: Message, characters: int) -> tuple[Message, bool]:
+    """The message with its words and text files cut to so many characters in all, and whether that took any away."""
+    parts: list[Part] = []
+    room, was_cut = characters, False
+    for part in message.parts:
+        if isinstance(part, Text | File):
+            was_cut = was_cut or len(part.text) > room
+            part = replace(part, text=part.text[:room])  # noqa: PLW2901 (the same part, shorter)
+            room -= len(part.text)
+        parts.append(part)
+    return replace(message, parts=tuple(parts)), was_cut
+
+
+def _left_out(message: Message) -> list[LeftOut]:
+    return [part for part in message.parts if isinstance(part, LeftOut)]
+
+
+def _with_name(message: Message) -> Message:
+    """Among several people, each message says who said it; our own answers do not."""
+    if message.role is not Role.USER or not message.name:
+        return message
+    name = " ".join(message.name.split())
+    return replace(
+        message, parts=(Text(f"{name}: {message.text}"), *(p for p in message.parts if not isinstance(p, Text)))
+    )

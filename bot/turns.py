@@ -1,0 +1,342 @@
+"""Which turns run: one for each conversation at a time, bounded, drained at shutdown; and the one failure boundary.
+
+What belongs here: taking turns in, their order, what each needs from beginning to end, the journal, and what happens
+to a turn when something breaks. What does not: how an answer is written (`bot.reply`, `bot.pacer`) or asked for
+(`bot.completion`).
+
+Every task has an owner: `run` holds a group with the pacers and one worker for each conversation that has turns; a
+worker holds, for the turn it runs, a group with the task that reads the model, the one that shows that work is being
+done, and the one that writes the journal. They may be cancelled at any await; nothing they do needs finishing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections import deque
+from collections.abc import Callable
+from contextlib import aclosing, suppress
+from dataclasses import dataclass
+from datetime import datetime
+
+from bot.access import AccessRules
+from bot.completion import Completion
+from bot.conversation import Ending, Text, Turn
+from bot.errors import Declined, Failure, Forbidden, Gone
+from bot.pacer import Pacer
+from bot.ports import Channel, Journal
+from bot.prompt import Prompting, is_empty, prepare
+from bot.reply import Reply, WritingPolicy, because_of
+from bot.telemetry import Figures, Recorder, TurnRecord
+from bot.words import Words
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class TurnLimits:
+    """How much is taken on. Times in seconds."""
+
+    # Turns that wait in one conversation while another is answered there; more get a polite line.
+    waiting: int = 5
+    # Answers being made at once in the whole process; more wait. Each holds a connection to the model's server.
+    live: int = 200
+    # Turns taken in and not yet ended, in all; more get a polite line.
+    accepted: int = 2000
+    # At shutdown, what is left after draining has this long to be marked as interrupted.
+    mark_seconds: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What the operator chose for turns, as values."""
+
+    access: AccessRules
+    prompting: Prompting
+    words: Words
+    writing: WritingPolicy
+    limits: TurnLimits
+
+
+@dataclass(frozen=True, slots=True)
+class _Accepted:
+    """A turn that was taken in, and since when. `line` is our own answer to it, where no model is asked."""
+
+    turn: Turn
+    channel: Channel
+    since: float
+    line: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Live:
+    """A turn that is being answered."""
+
+    turn: Turn
+    reply: Reply
+    reading: asyncio.Task[None]
+
+    def end(self, ending: Ending, now: float) -> None:
+        """Read no further (the model's connection is closed at once) and show what there is."""
+        self.reading.cancel()
+        self.reply.finish(ending, now)
+
+
+class Turns:
+    """Takes turns in and sees each to its end. Implements `bot.ports.Inbox`."""
+
+    def __init__(
+        self,
+        choices: Choices,
+        completion: Completion,
+        journal: Journal,
+        recorder: Recorder,
+        *,
+        random_: random.Random,
+        wall_clock: Callable[[], datetime],
+    ) -> None:
+        self._choices = choices
+        self._completion = completion
+        self._journal = journal
+        self._recorder = recorder
+        self._random = random_
+        self._wall_clock = wall_clock  # only for the date that a prompt may name
+        self._group: asyncio.TaskGroup | None = None
+        self._pacers: dict[str, Pacer] = {}
+        # By conversation, the turn that runs first; an entry exists while its worker does.
+        self._waiting: dict[str, deque[_Accepted]] = {}
+        self._accepted: set[str] = set()  # digests of turns that have not ended
+        self._live: dict[str, _Live] = {}
+        self._slots = asyncio.Semaphore(choices.limits.live)
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._accepting = True
+        self._interrupted = False
+        self.started = asyncio.Event()  # set once turns are taken in
+
+    async def run(self) -> None:
+        """Own everything that turns need, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            self.started.set()
+            await asyncio.Event().wait()
+
+    # -------------------------------------------------------------------------------------------------------- taking in
+
+    def accept(self, turn: Turn, channel: Channel) -> None:
+        """See `Inbox`."""
+        digest = turn.key.digest
+        if not self._accepting:
+            return
+        if digest in self._accepted:
+            self._recorder.refused(turn.key.platform, "duplicate")
+            return
+        line = ""
+        if not self._choices.access.permit(turn):
+            log.info("not answered", extra={"turn": turn.key.reference, "author": turn.author.id, "why": "access"})
+            self._recorder.refused(turn.key.platform, "access")
+            if not turn.direct:
+                return
+            line = self._choices.words.no_access
+        elif self._is_too_busy(turn):
+            log.warning("not answered", extra={"turn": turn.key.reference, "author": turn.author.id, "why": "busy"})
+            self._recorder.refused(turn.key.platform, "busy")
+            line = self._choices.words.busy
+        self._enqueue(_Accepted(turn, channel, asyncio.get_running_loop().time(), line))
+
+    def stop(self, message: str, *, by: str) -> bool:
+        """See `Inbox`."""
+        for live in list(self._live.values()):
+            if message == live.turn.key.message or message in live.reply.messages:
+                log.info("stopped", extra={"turn": live.turn.key.reference, "by": by})
+                live.end(Ending.STOPPED, asyncio.get_running_loop().time())
+                return True
+        return False
+
+    async def drain(self, seconds: float) -> None:
+        """Take in nothing more; give live turns `seconds`, then mark what is left as interrupted."""
+        self._accepting = False
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._idle.wait()
+        self._interrupted = True
+        now = asyncio.get_running_loop().time()
+        for live in list(self._live.values()):
+            live.end(Ending.INTERRUPTED, now)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._choices.limits.mark_seconds):
+                await self._idle.wait()
+        if self._accepted:
+            log.error("turns left unfinished at shutdown", extra={"turns": len(self._accepted)})
+
+    def _is_too_busy(self, turn: Turn) -> bool:
+        limits = self._choices.limits
+        waiting = self._waiting.get(turn.conversation, ())
+        return len(waiting) > limits.waiting or len(self._accepted) >= limits.accepted
+
+    def _enqueue(self, accepted: _Accepted) -> None:
+        if self._group is None:
+            raise RuntimeError("turns are taken in only while `run` runs")
+        # A line of our own needs no model and no order: it does not wait behind the answers it apologises for.
+        conversation = accepted.turn.conversation if not accepted.line else f"line\x1f{accepted.turn.key.digest}"
+        self._accepted.add(accepted.turn.key.digest)
+        self._idle.clear()
+        if conversation in self._waiting:
+            self._waiting[conversation].append(accepted)
+            return
+        self._waiting[conversation] = deque([accepted])
+        self._group.create_task(self._work(conversation), name=f"conversation {accepted.turn.key.reference}")
+
+    async def _work(self, conversation: str) -> None:
+        """Run a conversation's turns, one after the other, until none waits."""
+        waiting = self._waiting[conversation]
+        try:
+            while waiting:
+                accepted = waiting[0]
+                try:
+                    async with self._slots:
+                        await self._run(accepted)
+                finally:
+                    waiting.popleft()
+                    self._accepted.discard(accepted.turn.key.digest)
+        finally:
+            del self._waiting[conversation]
+            if not self._waiting:
+                self._idle.set()
+
+    # -------------------------------------------------------------------------------------------------- from end to end
+
+    async def _run(self, accepted: _Accepted) -> None:
+        """One turn: the failure boundary. Whatever breaks ends this turn only, and leaves a line in the log."""
+        key = accepted.turn.key
+        if not await self._journal.accept(key):
+            self._recorder.refused(key.platform, "duplicate")
+            return
+        self._recorder.accepted(key.platform)
+        reply = Reply(key, accepted.channel, self._choices.words, Figures(accepted.since))
+        try:
+            await self._answer(accepted, reply)
+        except (Gone, Forbidden) as failure:
+            ending = Ending.GONE
+            log.warning("cannot write there", extra={"turn": key.reference, "failure": repr(failure)})
+        except Failure as failure:
+            ending = Ending.FAILED
+            log.error("answer could not be written", extra={"turn": key.reference, "failure": repr(failure)})  # noqa: TRY400 (expected; its trace tells nothing)
+        except Exception:
+            ending = Ending.FAILED
+            log.exception("turn broke", extra={"turn": key.reference})
+        else:
+            ending = reply.ending or Ending.DONE
+        await self._journal.ended(key, ending)
+        record = reply.figures.record(asyncio.get_running_loop().time(), key, ending, len(reply.messages))
+        self._recorder.ended(record)
+        _log_record(accepted.turn, record)
+
+    async def _answer(self, accepted: _Accepted, reply: Reply) -> None:
+        """Read the model and have the answer written, side by side. Raises what made writing impossible."""
+        key = accepted.turn.key
+        with self._pacer(accepted.channel).admitted(reply):
+            async with asyncio.TaskGroup() as group:
+                reading = group.create_task(self._read(accepted, reply), name=f"reading {key.reference}")
+                showing = group.create_task(accepted.channel.working(), name=f"working {key.reference}")
+                group.create_task(_cancel_once(reply.visible, showing), name=f"visible {key.reference}")
+                keeping = group.create_task(self._keep(accepted.turn, reply), name=f"journal {key.reference}")
+                self._live[key.digest] = _Live(accepted.turn, reply, reading)
+                try:
+                    await asyncio.wait([reply.over])
+                finally:
+                    del self._live[key.digest]
+                    reading.cancel()
+                    keeping.cancel()
+                    reply.visible.set()
+        while not reply.posts.empty():
+            await self._journal.posted(key, reply.posts.get_nowait())
+        reply.over.result()
+
+    async def _read(self, accepted: _Accepted, reply: Reply) -> None:
+        """Feed the reply with what the model sends. Whatever fails here, the reader gets an honest end."""
+        turn = accepted.turn
+        loop = asyncio.get_running_loop()
+        try:
+            if self._interrupted:
+                reply.finish(Ending.INTERRUPTED, loop.time())
+            elif accepted.line:
+                self._say(reply, accepted.line)
+            else:
+                await self._ask(accepted, reply)
+        except Failure as failure:
+            level = logging.ERROR if isinstance(failure, Declined) else logging.WARNING
+            log.log(level, "no whole answer", extra={"turn": turn.key.reference, "failure": repr(failure)})
+            reply.finish(Ending.FAILED, loop.time(), because_of(failure))
+        except Exception:
+            log.exception("turn broke", extra={"turn": turn.key.reference})
+            reply.finish(Ending.FAILED, loop.time())
+
+    async def _ask(self, accepted: _Accepted, reply: Reply) -> None:
+        turn, prompting = accepted.turn, self._choices.prompting
+        history = await accepted.channel.history(prompting.limits.messages)
+        if is_empty(turn) and not history.messages:
+            self._say(reply, self._choices.words.empty_question)
+            return
+        prepared = prepare(turn, history, prompting, self._choices.words, self._wall_clock())
+        for line in prepared.notices:
+            reply.note(line)
+        loop = asyncio.get_running_loop()
+        async with aclosing(self._completion.answer(prepared.prompt)) as deltas:
+            async for delta in deltas:
+                reply.feed(delta, loop.time(), self._choices.writing)
+
+    def _say(self, reply: Reply, line: str) -> None:
+        now = asyncio.get_running_loop().time()
+        reply.feed(Text(line), now, self._choices.writing)
+        reply.finish(Ending.DONE, now)
+
+    async def _keep(self, turn: Turn, reply: Reply) -> None:
+        """Write each message down as it comes to exist."""
+        while True:
+            await self._journal.posted(turn.key, await reply.posts.get())
+
+    def _pacer(self, channel: Channel) -> Pacer:
+        """The pacer of the channel's connection, which lives as long as `run`; there are as many as workspaces."""
+        pacer = self._pacers.get(channel.connection)
+        if pacer is None:
+            assert self._group is not None
+            pacer = self._pacers[channel.connection] = Pacer(self._choices.writing, self._recorder, self._random)
+            self._group.create_task(pacer.run(), name=f"pacer {channel.connection}")
+        return pacer
+
+
+async def _cancel_once(happened: asyncio.Event, task: asyncio.Task[None]) -> None:
+    await happened.wait()
+    task.cancel()
+
+
+def _log_record(turn: Turn, record: TurnRecord) -> None:
+    """One line for each turn, with its figures: what an operator greps for."""
+    log.info(
+        "turn ended",
+        extra={
+            "turn": turn.key.reference,
+            "platform": turn.key.platform,
+            "channel": turn.key.channel,
+            "author": turn.author.id,
+            "ending": record.ending.value,
+            "seconds": round(record.seconds, 3),
+            "first_delta": _rounded(record.first_delta),
+            "first_visible": _rounded(record.first_visible),
+            "character_delay": _rounded(record.character_delay),
+            "settle": _rounded(record.settle),
+            "characters": record.characters,
+            "messages": record.messages,
+            "writes": record.writes,
+            "attempts": record.attempts,
+            "fallback": record.fallback,
+            "input_tokens": record.usage.input_tokens if record.usage else None,
+            "output_tokens": record.usage.output_tokens if record.usage else None,
+        },
+    )
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 3)

@@ -1,0 +1,63 @@
+"""Every sentence of our own that a reader may see, in one place, so that an operator can change or translate them.
+
+What belongs here: plain words. What does not: an exception's text, a platform's mark-up, or when a sentence is used.
+`{reference}` is the turn's short name, which the operator finds in the log.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bot.conversation import Ending
+from bot.errors import Because
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """The sentences. Those of the first group end an answer, those of the second stand in its place or beside it."""
+
+    length: str = "The answer was cut here: the model reached its length limit."
+    filtered: str = "The answer was cut here by the model provider's content filter."
+    stopped: str = "Stopped."
+    interrupted: str = "Interrupted: the bot had to stop. Please ask again. (ref {reference})"
+    cut: str = "The answer was cut here: the model stopped responding. Please try again. (ref {reference})"
+    failed: str = "No answer could be had from the model. Please try again later. (ref {reference})"
+    no_quota: str = "The bot's account with its model provider is used up. Please tell its operator. (ref {reference})"
+    no_credentials: str = "The bot may not use its model just now. Please tell its operator. (ref {reference})"
+    no_model: str = "The bot's model is not available. Please tell its operator. (ref {reference})"
+    too_long: str = (
+        "This conversation is longer than the model can take. Please start a new one, or ask with less text."
+    )
+    bad_request: str = "The model could not take this question as it is. (ref {reference})"
+
+    empty_question: str = "Yes? Ask me something in the same message as the mention."
+    busy: str = "I am still busy with earlier questions here. Please ask again in a moment."
+    no_access: str = "I am not set up to answer you. Please ask whoever runs this bot."
+    question_cut: str = "Your message is longer than I can read; I read its first {characters} characters."
+    history_cut: str = "Earlier messages were left out: this conversation is longer than I can read."
+    left_out: str = "{name} was left out: {why}."
+
+    def ending(self, ending: Ending, reference: str, because: Because | None, *, partial: bool) -> str:
+        """What stands under an answer that ended like this; empty for a whole one.
+
+        `partial` tells whether some of the answer is shown, `because` why a model's server declined.
+        """
+        declined = {
+            Because.QUOTA: self.no_quota,
+            Because.CREDENTIALS: self.no_credentials,
+            Because.MODEL: self.no_model,
+            Because.CONTEXT: self.too_long,
+            Because.REQUEST: self.bad_request,
+        }
+        sentence = {
+            Ending.DONE: "",
+            Ending.GONE: "",
+            Ending.LENGTH: self.length,
+            Ending.FILTERED: self.filtered,
+            Ending.STOPPED: self.stopped,
+            Ending.INTERRUPTED: self.interrupted,
+            Ending.FAILED: self.cut if partial else self.failed,
+        }[ending]
+        if ending is Ending.FAILED and because is not None:
+            sentence = declined[because]
+        return sentence.format(reference=reference)

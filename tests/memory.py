@@ -1,0 +1,212 @@
+"""In-memory ports for the core on virtual time: a channel and a model that remember, and fail when told to.
+
+The channel passes the same contract suite as the real ones; its limits are enforced as a server would, so that a core
+that provokes a 429 is found out here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from bot.budget import Budget, FixedWindow, RollingWindow
+from bot.conversation import Author, Delta, Finish, FinishReason, History, Message, Prompt, Role, Text, Turn, TurnKey
+from bot.errors import Failure, Gone, Limited, Unacceptable
+from bot.markdown import PlainMarkdown
+from bot.ports import Body, Caps, Controls, Verb
+
+
+DANA = Author("U1", "Dana")
+
+
+def turn(
+    message: str = "1", *, conversation: str = "c", text: str = "why?", direct: bool = False, asker: Author = DANA
+) -> Turn:
+    """A question."""
+    question = Message(Role.USER, (Text(text),), name=asker.name, id=message)
+    return Turn(TurnKey("memory", "W", "C", message), conversation, asker, question, ("C",), direct=direct)
+
+
+@dataclass(frozen=True, slots=True)
+class Wrote:
+    """One write that came in."""
+
+    at: float
+    verb: Verb
+    message: str
+    text: str
+    failure: str = ""
+
+
+class Server:
+    """A platform with fixed or rolling windows. Counts a write when it arrives, half the latency after it was sent."""
+
+    def __init__(self, *, limit: int = 5, period: float = 5.0, rolling: bool = False, latency: float = 0.0) -> None:
+        self.limit, self.period, self.rolling, self.latency = limit, period, rolling, latency
+        self._counted: dict[Verb, deque[float]] = {verb: deque() for verb in Verb}
+        self.limited = 0  # 429s that were provoked
+
+    def count(self, verb: Verb, now: float) -> None:
+        """Count a write, or raise `Limited` as the platform would."""
+        counted = self._counted[verb]
+        if self.rolling:
+            while counted and counted[0] + self.period <= now:
+                counted.popleft()
+        elif counted and counted[0] + self.period <= now:
+            counted.clear()
+        if len(counted) >= self.limit:
+            self.limited += 1
+            raise Limited("429", retry_after=counted[0] + self.period - now)
+        counted.append(now)
+
+
+Fault = Callable[[Verb], Failure | None]
+
+
+@dataclass
+class MemoryChannel:
+    """A channel that keeps what it was told. `fault` is asked at each write whether it fails."""
+
+    server: Server = field(default_factory=Server)
+    limit: int = 2000
+    connection: str = "memory:W"
+    fault: Fault = lambda verb: None
+    applied_first: bool = False  # whether a fault comes after its write was applied (the answer was lost)
+    past: History = field(default_factory=History)
+    controls: Controls = Controls.NONE
+    edits: Budget | None = None
+    posts: Budget | None = None
+    deletes: Budget | None = None
+    shown: dict[str, Body] = field(default_factory=dict)
+    keys: dict[str, str] = field(default_factory=dict)
+    log: list[Wrote] = field(default_factory=list)
+    hints: int = 0
+
+    def __post_init__(self) -> None:
+        window = self.server
+        if self.edits is None:
+            rolling = RollingWindow(window.limit, window.period)
+            fixed = FixedWindow(window.limit, window.period, paced=True)
+            self.edits = rolling if window.rolling else fixed
+        self.posts = self.posts or FixedWindow(window.limit, window.period, paced=False)
+        self.deletes = self.deletes or FixedWindow(window.limit, window.period, paced=False)
+
+    @property
+    def caps(self) -> Caps:
+        return Caps(self.limit, len, PlainMarkdown(), controls=self.controls)
+
+    def budgets(self, verb: Verb) -> Sequence[Budget]:
+        budget = {Verb.POST: self.posts, Verb.EDIT: self.edits, Verb.DELETE: self.deletes}[verb]
+        assert budget is not None
+        return (budget,)
+
+    async def history(self, limit: int) -> History:
+        return History(self.past.messages[-limit:], self.past.truncated or len(self.past.messages) > limit)
+
+    async def post(self, body: Body, key: str) -> str:
+        assert len(key) <= 25
+
+        def apply() -> str:
+            if key not in self.keys:
+                self.keys[key] = f"m{len(self.keys) + 1}"
+                self.shown[self.keys[key]] = body
+            return self.keys[key]
+
+        return await self._write(Verb.POST, "", body, apply)
+
+    async def edit(self, message: str, body: Body) -> None:
+        def apply() -> str:
+            if message not in self.shown:
+                raise Gone("unknown message")
+            self.shown[message] = body
+            return message
+
+        await self._write(Verb.EDIT, message, body, apply)
+
+    async def delete(self, message: str) -> None:
+        await self._write(Verb.DELETE, message, None, lambda: (self.shown.pop(message, None), message)[1])
+
+    async def find(self, key: str) -> str | None:
+        return self.keys.get(key)
+
+    async def working(self) -> None:
+        while True:
+            self.hints += 1
+            await asyncio.sleep(5)
+
+    async def _write(self, verb: Verb, message: str, body: Body | None, apply: Callable[[], str]) -> str:
+        loop = asyncio.get_running_loop()
+        text = body.text if body else ""
+        await asyncio.sleep(self.server.latency / 2)
+        try:
+            failure = self.fault(verb)
+            if failure and not self.applied_first:
+                raise failure
+            self.server.count(verb, loop.time())
+            if body is not None and (not text or len(text) > self.limit):
+                raise Unacceptable(f"{len(text)} characters")
+            message = apply()
+            self.log.append(Wrote(loop.time(), verb, message, text))
+            if failure:
+                raise failure
+        except Failure as error:
+            self.log.append(Wrote(loop.time(), verb, message, text, repr(error)))
+            raise
+        finally:
+            await asyncio.sleep(self.server.latency / 2)
+        return message
+
+    @property
+    def text(self) -> str:
+        """What a reader sees, message by message."""
+        return "\n".join(body.text for body in self.shown.values())
+
+    def writes(self, verb: Verb | None = None) -> list[Wrote]:
+        """The writes that were applied."""
+        return [wrote for wrote in self.log if not wrote.failure and verb in {None, wrote.verb}]
+
+
+Step = Delta | Failure | float  # a delta to send, a failure to raise, or seconds to wait
+
+
+class ScriptedModel:
+    """A model whose every call plays the next script; the last script is played again and again."""
+
+    def __init__(self, *scripts: Iterable[Step], whole: Iterable[Step] | None = None) -> None:
+        self._scripts = [list(script) for script in scripts]
+        self._whole = None if whole is None else list(whole)
+        self.calls: list[tuple[bool, Prompt]] = []
+        self.open = 0  # streams that have not been closed
+
+    async def answer(self, prompt: Prompt, *, stream: bool) -> AsyncGenerator[Delta, None]:
+        streamed = sum(stream for stream, _ in self.calls)
+        self.calls.append((stream, prompt))
+        script = self._scripts[min(streamed, len(self._scripts) - 1)]
+        if not stream and self._whole is not None:
+            script = self._whole
+        self.open += 1
+        try:
+            for step in script:
+                if isinstance(step, float):
+                    await asyncio.sleep(step)
+                elif isinstance(step, Failure):
+                    raise step
+                else:
+                    yield step
+        finally:
+            self.open -= 1
+
+
+def words(count: int, *, rate: float = 40.0, finish: FinishReason | None = FinishReason.STOP) -> list[Step]:
+    """An answer of numbered words, one a chunk, at `rate` words a second."""
+    script: list[Step] = []
+    for number in range(count):
+        script += [Text(f"word{number} "), 1 / rate]
+    return [*script, Finish(finish)] if finish else script
+
+
+def answer_of(script: Iterable[Step]) -> str:
+    """The text of a script."""
+    return "".join(step.text for step in script if isinstance(step, Text))
