@@ -1,0 +1,217 @@
+"""Where one answer goes: the thread or the direct message of its question.
+
+What belongs here: the core's verbs as calls of the Web API. What does not: when they are made (`bot.pacer`), what a
+body looks like on the wire (`blocks`), and what an error means (`errors`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from adapters.slack.blocks import MARKDOWN_LIMIT, with_blocks, without_blocks
+from adapters.slack.client import Answer
+from adapters.slack.dialect import SlackMarkdown, said_by_model
+from adapters.slack.errors import BLOCKS, code_of
+from adapters.slack.history import PAGE, before, find_key, joined, message_of, warn_unread
+from adapters.slack.memory import Conversation
+from adapters.slack.mrkdwn import TEXT_LIMIT, escaped, mentions, without_mention
+from adapters.slack.said import METADATA_TYPE, Said, string
+from adapters.slack.workspace import Workspace
+from bot.budget import Budget
+from bot.conversation import History, Message, Part, TurnKey
+from bot.errors import Broken, Failure, Gone, Permanent, Unacceptable, Unanswered
+from bot.ports import Body, Caps, Verb
+
+log = logging.getLogger(__name__)
+
+# A status clears itself after two minutes (https://docs.slack.dev/reference/methods/assistant.threads.setStatus).
+STATUS = "is thinking..."
+STATUS_SECONDS = 90.0
+# After the work has ended, the first post has this long to clear the status, before it is done by hand.
+STATUS_GRACE_SECONDS = 3.0
+# Attachments of a conversation are fetched for so many messages at a time.
+FETCHES = 4
+
+
+class SlackChannel:
+    """One turn's way to Slack. See `bot.ports.Channel`."""
+
+    def __init__(self, workspace: Workspace, conversation: Conversation, key: TurnKey) -> None:
+        self._workspace = workspace
+        self._conversation = conversation
+        self._channel, self._thread = conversation
+        self._key = key
+        self._posted = False
+        # Decided once, so that an answer is cut for what it will be written as.
+        self._caps = _caps(text_only=workspace.latches.is_shut("blocks"))
+
+    @property
+    def connection(self) -> str:
+        """See `bot.ports.Channel`."""
+        return f"slack:{self._workspace.me.team}"
+
+    @property
+    def caps(self) -> Caps:
+        """See `bot.ports.Channel`."""
+        return self._caps
+
+    def budgets(self, verb: Verb) -> Sequence[Budget]:
+        """See `bot.ports.Channel`."""
+        return self._workspace.budgets.of(verb, self._channel)
+
+    # ------------------------------------------------------------------------------------------------------- writing
+
+    async def post(self, body: Body, key: str) -> str:
+        """See `bot.ports.Channel`. The key goes into the message's metadata, where `find` looks for it."""
+        payload: dict[str, Any] = {
+            "channel": self._channel,
+            "unfurl_links": False,
+            "unfurl_media": False,
+            "metadata": {"event_type": METADATA_TYPE, "event_payload": {"key": key}},
+        }
+        if self._thread:
+            payload["thread_ts"] = self._thread
+        answer = await self._write("chat.postMessage", payload, body, once=True)
+        ts = string(answer.data, "ts")
+        if not ts:
+            raise Unanswered("chat.postMessage: an answer without a ts")
+        self._posted = True
+        self._workspace.threads.join(self._conversation)
+        self._remember(ts, body, key)
+        return ts
+
+    async def edit(self, message: str, body: Body) -> None:
+        """See `bot.ports.Channel`."""
+        await self._write("chat.update", {"channel": self._channel, "ts": message}, body, once=False)
+        self._posted = True
+        self._remember(message, body, "")
+
+    async def delete(self, message: str) -> None:
+        """See `bot.ports.Channel`."""
+        self._workspace.memory.forget(self._conversation, message)
+        try:
+            await self._workspace.web.post("chat.delete", {"channel": self._channel, "ts": message})
+        except Gone:
+            log.debug("%s: the message to delete is gone already", self._key.reference)
+
+    async def find(self, key: str) -> str | None:
+        """See `bot.ports.Channel`. Raises as `post` does: not having been able to look is not having found nothing."""
+        try:
+            return await find_key(self._workspace.reader, self._conversation, key, after=self._key.message)
+        except Permanent as failure:
+            log.warning("%s: cannot look whether a message was posted (%s)", self._key.reference, failure)
+            return None
+
+    async def _write(self, method: str, payload: dict[str, Any], body: Body, *, once: bool) -> Answer:
+        latches = self._workspace.latches
+        text_only = latches.is_shut("blocks")
+        shown = without_blocks(body.text) if text_only else with_blocks(body.text)
+        try:
+            return await self._workspace.web.send(method, payload | shown, once=once)
+        except Unacceptable as failure:
+            if text_only or code_of(failure) not in BLOCKS:
+                raise
+            latches.shut("blocks")
+            log.warning("Slack refuses blocks here, text is sent for a while (%s)", failure)
+            # The next try spends its own permit.
+            raise Broken(f"{method}: again without blocks") from failure
+
+    def _remember(self, ts: str, body: Body, key: str) -> None:
+        me = self._workspace.me
+        said = Said(ts, me.user, said_by_model(body.text), thread=self._thread, ours=True, key=key)
+        self._workspace.memory.hear(self._conversation, said)
+
+    # ------------------------------------------------------------------------------------------------------- reading
+
+    async def history(self, limit: int) -> History:
+        """See `bot.ports.Channel`. What cannot be read is left out, and said to be."""
+        said, more = await self._said(limit)
+        said = joined(before(said, self._key.message, self._key.digest))
+        kept = said[-limit:] if limit > 0 else []
+        return History(
+            messages=tuple(await self._messages(kept)),
+            truncated=more or len(kept) < len(said),
+        )
+
+    async def _said(self, limit: int) -> tuple[list[Said], bool]:
+        workspace = self._workspace
+        if self._thread == self._key.message:
+            return [], False  # the thread begins with the question
+        known = workspace.memory.recall(self._conversation)
+        if known is not None:
+            return known
+        gaps = workspace.memory.gaps
+        try:
+            # An answer may have taken several messages, so a few more are read than are wanted.
+            pages = await workspace.reader.read(self._conversation, newest=min(2 * limit + 2, PAGE))
+        except Failure as failure:
+            warn_unread(self._conversation, failure)
+            return workspace.memory.part(self._conversation), True
+        workspace.memory.learn(self._conversation, pages.said, more=pages.more, gaps=gaps)
+        return list(pages.said), pages.more
+
+    async def _messages(self, said: Sequence[Said]) -> list[Message]:
+        people = self._workspace.people
+        speakers = {each.user for each in said if not each.ours and not each.bot and not each.name}
+        mentioned = {user for each in said if not each.ours for user in mentions(each.text)}
+        names = await people.names((speakers | mentioned) - {self._workspace.me.user})
+        parts = await self._attached([each for each in said if each.files])
+        me = self._workspace.me.user
+        plainly = [each if each.ours else replace(each, text=without_mention(each.text, me)) for each in said]
+        return [message_of(each, names, parts.get(each.ts, ())) for each in plainly]
+
+    async def _attached(self, said: Sequence[Said]) -> Mapping[str, tuple[Part, ...]]:
+        parts: dict[str, tuple[Part, ...]] = {}
+        turnstile = asyncio.Semaphore(FETCHES)
+
+        async def fetch(each: Said) -> None:
+            async with turnstile:
+                parts[each.ts] = await self._workspace.attachments.read(each.files)
+
+        async with asyncio.TaskGroup() as group:
+            for each in said:
+                group.create_task(fetch(each))
+        return parts
+
+    # -------------------------------------------------------------------------------------------------------- status
+
+    async def working(self) -> None:
+        """See `bot.ports.Channel`. Where the surface has no status, nothing is shown."""
+        try:
+            while self._thread and not self._status_is_off():
+                await self._set_status(STATUS)
+                await asyncio.sleep(STATUS_SECONDS)
+            await asyncio.Event().wait()
+        finally:
+            if self._thread and not self._posted and not self._status_is_off():
+                self._workspace.aside(self._clear_status())
+
+    async def _clear_status(self) -> None:
+        await asyncio.sleep(STATUS_GRACE_SECONDS)
+        if not self._posted:
+            await self._set_status("")
+
+    async def _set_status(self, status: str) -> None:
+        payload = {"channel_id": self._channel, "thread_ts": self._thread, "status": status}
+        try:
+            await self._workspace.web.send("assistant.threads.setStatus", payload)
+        except Permanent as failure:
+            log.info("Slack shows no status here (%s)", failure)
+            everywhere = code_of(failure) in ("unknown_method", "missing_scope", "not_allowed_token_type")
+            self._workspace.latches.shut("status" if everywhere else f"status:{self._channel}")
+        except Failure as failure:
+            log.debug("%s: the status was not set (%s)", self._key.reference, failure)
+
+    def _status_is_off(self) -> bool:
+        latches = self._workspace.latches
+        return latches.is_shut("status") or latches.is_shut(f"status:{self._channel}")
+
+
+def _caps(*, text_only: bool) -> Caps:
+    if text_only:
+        return Caps(limit=TEXT_LIMIT, measure=lambda text: len(escaped(text)), dialect=SlackMarkdown())
+    return Caps(limit=MARKDOWN_LIMIT, measure=len, dialect=SlackMarkdown())

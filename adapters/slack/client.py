@@ -1,0 +1,79 @@
+"""The Web API: one session, one call, our failures. What is called, and what it means, is for the others to know."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+from slack_sdk.web.async_client import AsyncWebClient
+
+from adapters.slack.errors import translated
+from adapters.slack.options import SlackOptions
+
+# The SDK writes every request and answer to its logger at DEBUG: people's words, which are not for a log.
+SDK_LOG = logging.getLogger("adapters.slack.sdk")
+SDK_LOG.setLevel(logging.INFO)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a call was answered: Slack's object, and the headers by lower-case names."""
+
+    data: Mapping[str, Any] = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+
+
+class Web:
+    """Slack's Web API with one bot token. To be made and closed within a running loop."""
+
+    def __init__(self, options: SlackOptions) -> None:
+        self._app_token = options.app_token
+        # The client's own time-out is ignored once it is given a session, so the session has it.
+        timeout = aiohttp.ClientTimeout(total=options.call_seconds, sock_connect=options.connect_seconds)
+        self._session = aiohttp.ClientSession(timeout=timeout)
+        self.sdk = AsyncWebClient(
+            token=options.bot_token,
+            base_url=options.api_url or AsyncWebClient.BASE_URL,
+            session=self._session,
+            retry_handlers=[],  # one layer retries, and it is ours (a re-sent post would show twice)
+            logger=SDK_LOG,
+        )
+
+    async def send(self, method: str, payload: dict[str, Any], *, once: bool = False) -> Answer:
+        """Call a method that takes a JSON body. `once`: see `errors.translated`.
+
+        Raises `Limited`, `Broken`, `Unanswered`, `Gone`, `Forbidden`, `Unacceptable`.
+        """
+        with translated(method, once=once):
+            return _answer(await self.sdk.api_call(method, json=payload))
+
+    async def post(self, method: str, params: dict[str, Any]) -> Answer:
+        """Call a method that takes its arguments in the query of a POST. Raises as `send` does."""
+        with translated(method, once=False):
+            return _answer(await self.sdk.api_call(method, params=params))
+
+    async def read(self, method: str, params: dict[str, Any]) -> Answer:
+        """Call a method that only reads. Raises as `send` does."""
+        with translated(method, once=False):
+            return _answer(await self.sdk.api_call(method, http_verb="GET", params=params))
+
+    async def socket_url(self) -> str:
+        """A fresh address for a socket; it is a secret for as long as it lives. Raises as `send` does."""
+        answer = await self.post("apps.connections.open", {"token": self._app_token})
+        with translated("apps.connections.open", once=False):
+            url = answer.data.get("url")
+            if not isinstance(url, str) or not url:
+                raise aiohttp.InvalidURL("", "no url in the answer")
+            return url
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._session.close()
+
+
+def _answer(response: Any) -> Answer:  # noqa: ANN401 (the SDK's response is untyped)
+    headers = {str(name).lower(): str(value) for name, value in response.headers.items()}
+    return Answer(response.data, headers)

@@ -1,0 +1,46 @@
+"""Slack's way of reading markdown: what the model wrote, made harmless, and back again.
+
+A ``markdown`` block takes standard markdown as it comes
+(https://docs.slack.dev/reference/block-kit/blocks/markdown-block). What must not come through is Slack's own syntax for
+pings, which works in plain text anywhere: ``<!channel>``, ``<@U123>``, ``<!subteam^S1>``, ``<#C123>``
+(https://docs.slack.dev/messaging/formatting-message-text). A zero-width space after the ``<`` ends it, in code as well,
+where nobody can say for sure what a client does.
+"""
+
+from __future__ import annotations
+
+import re
+
+from bot.markdown import Piece
+
+ZERO_WIDTH_SPACE = "\u200b"
+
+# Stands inside the underscore of our own small print, where no reader sees it and no model writes it, so that the line
+# is known as ours when an answer is read back. Not before it: an underscore between two such characters opens nothing.
+NOTICE_MARK = "\u2063"
+
+_PING = re.compile(r"<(?=@\w|#[CGD]\w|!(?:channel|here|everyone|group|subteam|date)\b)", re.IGNORECASE)
+_DEFUSED = re.compile(rf"<{ZERO_WIDTH_SPACE}(?=[@#!])")
+_NOTICE = re.compile(rf"^_{NOTICE_MARK}.*_$\n*", re.MULTILINE)
+
+
+class SlackMarkdown:
+    """For a ``markdown`` block."""
+
+    def render(self, piece: Piece) -> str:
+        """See `bot.markdown.Dialect`."""
+        return defused(piece.closed())
+
+    def notice(self, line: str) -> str:
+        """See `bot.markdown.Dialect`."""
+        return f"_{NOTICE_MARK}{defused(line)}_"
+
+
+def defused(text: str) -> str:
+    """`text`, in which nothing pings."""
+    return _PING.sub(f"<{ZERO_WIDTH_SPACE}", text)
+
+
+def said_by_model(rendered: str) -> str:
+    """What the model had said, from one rendered message: without our own lines, and as it was before `defused`."""
+    return _DEFUSED.sub("<", _NOTICE.sub("", rendered)).strip("\n")

@@ -1,0 +1,154 @@
+"""A conversation, from Slack's messages to what a model is told of it.
+
+What belongs here: reading pages of a thread or a direct message within the budgets of reading, and putting together
+what was read (pure, `assemble`). What does not: what events already told us (`memory`).
+
+A thread: https://docs.slack.dev/reference/methods/conversations.replies (oldest first, the first message on each page).
+A direct message: https://docs.slack.dev/reference/methods/conversations.history (newest first).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from adapters.slack.client import Answer, Web
+from adapters.slack.memory import Conversation
+from adapters.slack.mrkdwn import plain
+from adapters.slack.said import Identity, Said, mapping, order, said_of, string
+from bot.budget import Reads
+from bot.conversation import Message, Part, Role, Text
+from bot.errors import Failure, Limited, Retryable
+
+log = logging.getLogger(__name__)
+
+# Messages a page: Slack recommends no more than 200 at a time, and may send fewer.
+PAGE = 200
+# Pages of one read at the most: what is spent of the 50 a minute that all conversations share.
+PAGES = 10
+# Pauses that Slack orders are waited for, but only up to this, in seconds: the reader waits too.
+LONGEST_PAUSE = 60.0
+# A read that fails for the moment is made again once, after this, in seconds.
+RETRY_SECONDS = 1.0
+# A turn's messages are posted with keys that begin with its digest of this many characters (`TurnKey.digest`).
+DIGEST = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """What was read, oldest first; `more` says that there is more which was not."""
+
+    said: tuple[Said, ...]
+    more: bool
+
+
+class Reader:
+    """Reads conversations, within the budgets of conversations.replies and conversations.history."""
+
+    def __init__(self, web: Web, me: Identity, *, replies: Reads, history: Reads) -> None:
+        self._web = web
+        self._me = me
+        self._reads = {"conversations.replies": replies, "conversations.history": history}
+
+    async def read(self, conversation: Conversation, *, newest: int, after: str = "") -> Pages:
+        """The `newest` messages of a conversation, or those `after` a message. Raises a `Failure`."""
+        channel, thread = conversation
+        method = "conversations.replies" if thread else "conversations.history"
+        params: dict[str, Any] = {"channel": channel, "limit": PAGE, "include_all_metadata": True}
+        params |= {"ts": thread} if thread else {}
+        params |= {"oldest": after} if after else {}
+        found: dict[str, Said] = {}
+        more = False
+        for _ in range(PAGES):
+            answer = await self._page(method, params)
+            more = answer.data.get("has_more") is True
+            found |= {said.ts: said for said in self._said(answer)}
+            params["cursor"] = string(mapping(answer.data, "response_metadata"), "next_cursor")
+            # The pages of a thread begin with its oldest message, so the newest is only reached at the end.
+            if not params["cursor"] or (not thread and len(found) >= newest):
+                break
+        said = sorted(found.values(), key=lambda each: order(each.ts))
+        return Pages(tuple(said), bool(params["cursor"]) or more)
+
+    def _said(self, answer: Answer) -> list[Said]:
+        messages = answer.data.get("messages")
+        given = [each for each in messages if isinstance(each, dict)] if isinstance(messages, list) else []
+        return [said for each in given if (said := said_of(each, self._me)) is not None]
+
+    async def _page(self, method: str, params: Mapping[str, Any]) -> Answer:
+        """One page, with one more try."""
+        try:
+            return await self._ask(method, params)
+        except Retryable as failure:
+            if isinstance(failure, Limited) and (failure.retry_after or 0.0) > LONGEST_PAUSE:
+                raise
+            await asyncio.sleep(RETRY_SECONDS)
+            return await self._ask(method, params)
+
+    async def _ask(self, method: str, params: Mapping[str, Any]) -> Answer:
+        reads = self._reads[method]
+        await reads.acquire()
+        try:
+            return await self._web.read(method, {name: value for name, value in params.items() if value != ""})
+        except Limited as failure:
+            reads.hold(asyncio.get_running_loop().time(), failure.retry_after or RETRY_SECONDS)
+            raise
+
+
+async def find_key(reader: Reader, conversation: Conversation, key: str, *, after: str) -> str | None:
+    """The message of ours that was posted with `key`, after the message `after`. Raises a `Failure`."""
+    pages = await reader.read(conversation, newest=PAGE, after=after)
+    return next((said.ts for said in reversed(pages.said) if said.ours and said.key == key), None)
+
+
+# --------------------------------------------------------------------------------------------------------- assembling
+
+
+def before(said: Sequence[Said], question: str, digest: str) -> list[Said]:
+    """What was said before a question: people up to it, and ourselves up to now.
+
+    Our answers to earlier questions may have been written after this one was asked; those to this one, whose keys begin
+    with `digest`, are none of its history.
+    """
+    asked = order(question)
+    return [
+        each
+        for each in said
+        if each.ts != question
+        and (not (each.key and each.key.startswith(digest)) if each.ours else order(each.ts) < asked)
+        and (each.text.strip() or each.files)
+    ]
+
+
+def joined(said: Sequence[Said]) -> list[Said]:
+    """The same, with each answer of ours in one piece, where it took several messages."""
+    whole: list[Said] = []
+    for each in said:
+        last = whole[-1] if whole else None
+        if last is not None and last.ours and each.ours and last.key[:DIGEST] == each.key[:DIGEST]:
+            whole[-1] = replace(last, text=f"{last.text}\n{each.text}")
+        else:
+            whole.append(each)
+    return whole
+
+
+def message_of(said: Said, names: Mapping[str, str], parts: Sequence[Part]) -> Message:
+    """One message as the model is told it; `parts` are its attachments."""
+    words = said.text if said.ours else plain(said.text, names)
+    text = (Text(words),) if words.strip() or not parts else ()
+    return Message(
+        role=Role.ASSISTANT if said.ours else Role.USER,
+        parts=(*text, *parts),
+        name="" if said.ours else names.get(said.user) or said.name or said.user,
+        id=said.ts,
+    )
+
+
+def warn_unread(conversation: Conversation, failure: Failure) -> None:
+    """One line for the operator: a conversation could not be read."""
+    log.warning(
+        "Slack: what was said before in %s could not be read (%s)", "/".join(filter(None, conversation)), failure
+    )

@@ -1,0 +1,90 @@
+"""From a message that asks something to a turn: who asks, what they say, and whether the thread is one of ours.
+
+What belongs here: looking up what an event does not say. What does not: the rules of what is a question (`asked`), and
+hearing (`platform`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+from adapters.slack.asked import Asked
+from adapters.slack.history import PAGE, message_of, warn_unread
+from adapters.slack.memory import Conversation
+from adapters.slack.mrkdwn import mentions, without_mention
+from adapters.slack.people import Person, is_external
+from adapters.slack.said import Identity
+from adapters.slack.workspace import Workspace
+from bot.conversation import Author, Message
+from bot.errors import Failure, Permanent
+
+
+class Lanes:
+    """Locks by conversation: what came first is handed over first, whatever had to be looked up for it."""
+
+    def __init__(self) -> None:
+        self._lanes: dict[Conversation, tuple[asyncio.Lock, int]] = {}
+
+    @asynccontextmanager
+    async def of(self, conversation: Conversation) -> AsyncIterator[None]:
+        """Wait for those who came before; the lane is forgotten when nobody is in it."""
+        lock, users = self._lanes.get(conversation, (asyncio.Lock(), 0))
+        self._lanes[conversation] = (lock, users + 1)
+        try:
+            async with lock:
+                yield
+        finally:
+            lock, users = self._lanes.pop(conversation)
+            if users > 1:
+                self._lanes[conversation] = (lock, users - 1)
+
+
+async def takes_part(asked: Asked, workspace: Workspace) -> bool:
+    """Whether a thread is one that we were mentioned in or have answered in; asks Slack where no event told."""
+    known = workspace.threads.joined(asked.conversation)
+    if known is not None:
+        return known
+    if asked.parent and asked.parent == workspace.me.user:
+        workspace.threads.join(asked.conversation)
+        return True
+    return await _look_for_us(asked.conversation, workspace)
+
+
+async def _look_for_us(conversation: Conversation, workspace: Workspace) -> bool:
+    gaps = workspace.memory.gaps
+    try:
+        pages = await workspace.reader.read(conversation, newest=PAGE)
+    except Failure as failure:
+        warn_unread(conversation, failure)
+        if isinstance(failure, Permanent):
+            workspace.threads.decline(conversation)
+        return False
+    if any(said.ours or workspace.me.user in mentions(said.text) for said in pages.said):
+        workspace.threads.join(conversation)
+        workspace.memory.learn(conversation, pages.said, more=pages.more, gaps=gaps)
+        return True
+    workspace.threads.decline(conversation)
+    return False
+
+
+async def question_of(asked: Asked, person: Person, workspace: Workspace) -> Message:
+    """The question as the model is told it: without our own mention, with names for ids, with what is attached."""
+    me = workspace.me.user
+    words = without_mention(asked.said.text, me)
+    mentioned = mentions(words) - {me}
+    names = await workspace.people.names(mentioned) if mentioned else {}
+    parts = await workspace.attachments.read(asked.said.files) if asked.said.files else ()
+    return message_of(replace(asked.said, text=words), {**names, asked.said.user: person.name}, parts)
+
+
+def author_of(asked: Asked, person: Person, me: Identity) -> Author:
+    """Who asks, as far as an access list wants to know it."""
+    return Author(
+        id=asked.said.user,
+        name=person.name,
+        guest=person.guest,
+        external=is_external(person, asked.teams, me),
+    )

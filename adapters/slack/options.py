@@ -1,0 +1,25 @@
+"""What the Slack adapter is told at the start: one frozen value, no reading of settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class SlackOptions:
+    """One app in one workspace. Times in seconds.
+
+    `bot_token` (``xoxb-``) speaks, `app_token` (``xapp-``, scope connections:write) listens. `api_url` moves the Web
+    API elsewhere (a proxy, a test server); it ends in ``/api/``, and None is Slack's own.
+    """
+
+    bot_token: str = field(repr=False)
+    app_token: str = field(repr=False)
+    api_url: str | None = None
+    # One call of the Web API, from sending to the whole answer. Slack answers in 0.1-0.5 s; a write that takes ten is
+    # lost for the reader anyway, and made again with newer text. Read by `client.Web`.
+    call_seconds: float = 10.0
+    # Connecting, of a call and of the socket: refused or unreachable shows within this. Read by `client` and `link`.
+    connect_seconds: float = 5.0
+    # The socket is pinged this often; a silent one is given up after four such times. Read by `link.Link`.
+    ping_seconds: float = 5.0

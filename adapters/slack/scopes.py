@@ -1,0 +1,37 @@
+"""The scopes that the app is given, and what each is for: `check` compares them, the manifest holds the same.
+
+``config/slack-manifest.yaml`` is what an operator pastes; a test keeps the two alike. Each new scope means that the app
+is installed again, so those of features to come are there already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+# Without these, questions are not heard, or not answered.
+REQUIRED: Mapping[str, str] = MappingProxyType(
+    {
+        "app_mentions:read": "hear that it is mentioned",
+        "chat:write": "answer",
+        "channels:history": "hear and read threads in public channels",
+        "groups:history": "hear and read threads in private channels",
+        "im:history": "hear and read direct messages",
+        "users:read": "know names, and guests from members",
+    }
+)
+
+# Without these, one feature is missing.
+USEFUL: Mapping[str, str] = MappingProxyType(
+    {
+        "mpim:history": "hear and read group direct messages",
+        "files:read": "read attached images and text files",
+        "files:write": "send what is too long for a message as a file",
+        "assistant:write": "show that it is thinking, and Slack's own stop button",
+        "reactions:read": "be stopped by a reaction",
+        "reactions:write": "offer that reaction",
+    }
+)
+
+# The bot scopes of the manifest.
+ALL = frozenset(REQUIRED) | frozenset(USEFUL)

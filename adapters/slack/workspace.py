@@ -1,0 +1,108 @@
+"""What all channels of one workspace share: its budgets, its people, its memory, and what it turned out not to have.
+
+What belongs here: shared objects and the published limits they begin with. What does not: any call.
+
+Limits: https://docs.slack.dev/apis/web-api/rate-limits; each is counted for a method, a workspace and an app.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass, field
+
+from adapters.attachments import Attachments
+from adapters.slack.bounded import Bounded
+from adapters.slack.client import Web
+from adapters.slack.history import Reader
+from adapters.slack.memory import Memory
+from adapters.slack.people import People
+from adapters.slack.said import Identity
+from adapters.slack.threads import Threads
+from bot.budget import Budget, Leak, Reads, RollingWindow
+from bot.ports import Verb
+
+# chat.update and chat.delete: tier 3, 50 in any minute.
+TIER_3 = 50
+MINUTE = 60.0
+# chat.postMessage: one a second in a channel; a little more, for clocks that do not tick alike.
+POST_SECONDS = 1.05
+# Reads keep a tenth back, since nobody else's reads of the same app are seen: tier 3, and tier 4 for users.info.
+TIER_3_READS = 45
+TIER_4_READS = 90
+# Channels whose budget of posts is remembered. One that was used last so many channels ago has long recovered.
+CHANNELS = 5_000
+# What a workspace turned out not to have (blocks, a status) is not tried again for so many seconds.
+WITHOUT_SECONDS = 600.0
+
+
+class Latches:
+    """What does not work here, for a while."""
+
+    def __init__(self) -> None:
+        self._until: Bounded[str, float] = Bounded(CHANNELS)
+
+    def shut(self, what: str) -> None:
+        """`what` does not work: leave it for a while."""
+        self._until.put(what, asyncio.get_running_loop().time() + WITHOUT_SECONDS)
+
+    def is_shut(self, what: str) -> bool:
+        """Whether `what` is not to be tried just now."""
+        until = self._until.get(what)
+        return until is not None and asyncio.get_running_loop().time() < until
+
+
+class Budgets:
+    """The same object for everybody who spends it."""
+
+    def __init__(self) -> None:
+        self._edits = RollingWindow(TIER_3, MINUTE)
+        self._deletes = RollingWindow(TIER_3, MINUTE)
+        self._posts: Bounded[str, Leak] = Bounded(CHANNELS)
+
+    def of(self, verb: Verb, channel: str) -> Sequence[Budget]:
+        """All that one such write spends."""
+        match verb:
+            case Verb.EDIT:
+                return (self._edits,)
+            case Verb.DELETE:
+                return (self._deletes,)
+        posts = self._posts.get(channel)
+        if posts is None:
+            posts = Leak(POST_SECONDS)
+            self._posts.put(channel, posts)
+        return (posts,)
+
+
+@dataclass(slots=True)
+class Workspace:
+    """See the module. `group` is there while the platform runs, for what nobody waits for."""
+
+    web: Web
+    me: Identity
+    attachments: Attachments
+    people: People
+    reader: Reader
+    group: asyncio.TaskGroup | None = None
+    budgets: Budgets = field(default_factory=Budgets)
+    memory: Memory = field(default_factory=Memory)
+    threads: Threads = field(default_factory=Threads)
+    latches: Latches = field(default_factory=Latches)
+
+    def aside(self, work: Coroutine[None, None, None]) -> None:
+        """Do something that nobody waits for; dropped when the platform does not run any more."""
+        if self.group is None:
+            work.close()
+        else:
+            self.group.create_task(work)
+
+
+def workspace_of(web: Web, me: Identity, attachments: Attachments) -> Workspace:
+    """A workspace with nothing spent and nothing known."""
+    return Workspace(
+        web=web,
+        me=me,
+        attachments=attachments,
+        people=People(web, Reads(TIER_4_READS, MINUTE)),
+        reader=Reader(web, me, replies=Reads(TIER_3_READS, MINUTE), history=Reads(TIER_3_READS, MINUTE)),
+    )
