@@ -11,6 +11,15 @@ from adapters.embedded.launcher import (
     EmbeddedOptions,
     EmbeddedServer,
     EmbeddedUnavailable,
+    require_installed,
 )
 
-__all__ = ["HISTORY_CHARACTERS", "MODEL", "PARAMETERS", "EmbeddedOptions", "EmbeddedServer", "EmbeddedUnavailable"]
+__all__ = [
+    "HISTORY_CHARACTERS",
+    "MODEL",
+    "PARAMETERS",
+    "EmbeddedOptions",
+    "EmbeddedServer",
+    "EmbeddedUnavailable",
+    "require_installed",
+]

@@ -1,0 +1,388 @@
+"""The composition root: settings in, a running bot out. Tests enter by the same functions.
+
+What belongs here: which parts there are, how they are put together, and the order in which they start and stop. What
+does not: anything that a part does.
+
+Every task that is started here: one for `Turns.run`, one for each platform's `run`. All are in the one TaskGroup of
+`serve`, which ends them when a signal says so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import random
+import signal
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from types import MappingProxyType
+from zoneinfo import ZoneInfo
+
+from adapters import discord, embedded, openai, slack
+from adapters.attachments import AttachmentLimits, Attachments
+from adapters.findings import Finding
+from adapters.journal import MemoryJournal
+from adapters.metrics import PrometheusRecorder
+from adapters.playground import PlaygroundOptions, PlaygroundPlatform
+from adapters.site import Site
+from bot.access import AccessRules, Lists
+from bot.completion import Completion, CompletionPolicy
+from bot.errors import Failure, Permanent
+from bot.ports import Model, Platform
+from bot.prompt import Persona, Prompting, PromptLimits
+from bot.reply import WritingPolicy
+from bot.turns import Choices, TurnLimits, Turns
+from bot.words import Words
+from config.help import describe, help_text
+from config.logs import configure
+from config.problems import SettingsError
+from config.settings import Settings, environment
+
+log = logging.getLogger(__name__)
+
+# What the process ends with: by the shell's custom 2 is for a call (here: settings) that cannot work, 1 for a failure.
+WRONG_SETTINGS, FAILED, FINE = 2, 1, 0
+
+DEMONSTRATION = "SmolLM2-135M, a tiny demonstration model"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command: read the settings, then run the bot or check what it is connected to. Returns the exit code."""
+    parser = argparse.ArgumentParser(prog="tickertape", add_help=False)
+    parser.add_argument("command", nargs="?", choices=["run", "check"], default="run")
+    parser.add_argument("-h", "--help", action="store_true")
+    parser.add_argument("--version", action="store_true")
+    chosen = parser.parse_args(arguments)
+    if chosen.help:
+        _say(help_text())
+        return FINE
+    if chosen.version:
+        _say(f"tickertape {_version()}")
+        return FINE
+    try:
+        settings = Settings.load(environment())
+    except SettingsError as error:
+        _complain(str(error).splitlines())
+        return WRONG_SETTINGS
+    configure(level=settings.logs.level, style=settings.logs.format, secrets=settings.secrets())
+    command = check if chosen.command == "check" else run
+    with suppress(asyncio.CancelledError, KeyboardInterrupt):
+        return asyncio.run(command(settings))
+    return FAILED
+
+
+async def run(settings: Settings) -> int:
+    """Run the bot until a signal; returns the exit code."""
+    async with AsyncExitStack() as stack:
+        recorder = PrometheusRecorder()
+        try:
+            model = await open_model(settings, stack)
+            platforms, playground = make_platforms(settings, stack)
+            site = Site(
+                host=settings.site.host,
+                port=settings.site.port,
+                ready=lambda: {platform.name: platform.ready for platform in platforms},
+                exposition=recorder.exposition,
+                routes=playground.routes() if playground else (),
+            )
+            stack.push_async_callback(site.close)
+            where = await site.start()
+        except Permanent as failure:  # a port that is taken, a model that is not installed
+            _complain([str(failure)])
+            return WRONG_SETTINGS
+        _announce(settings, where)
+        turns = make_turns(settings, model, recorder)
+        return await serve(turns, platforms, drain_seconds=settings.turns.drain_seconds)
+
+
+# ------------------------------------------------------------------------------------------------------------ the parts
+
+
+async def open_model(settings: Settings, stack: AsyncExitStack) -> Model:
+    """The model that answers; the embedded one is started here. Closed with the stack."""
+    options = model_options(settings)
+    if settings.embedded_runs:
+        server = await stack.enter_async_context(embedded.EmbeddedServer(_tell))
+        options = openai.OpenAIOptions(
+            model=server.model, base_url=server.base_url, images=False, parameters=embedded.PARAMETERS
+        )
+    model = openai.OpenAIModel(options)
+    stack.push_async_callback(model.close)
+    return model
+
+
+def model_options(settings: Settings) -> openai.OpenAIOptions:
+    """What the operator chose of the model's server."""
+    chosen = settings.model
+    return openai.OpenAIOptions(
+        model=chosen.name,
+        api_key=chosen.api_key.get_secret_value() if chosen.api_key else "",
+        base_url=chosen.base_url or openai.OPENAI_BASE_URL,
+        api="responses" if chosen.api == "responses" else "chat",
+        parameters=MappingProxyType(dict(chosen.parameters)),
+        images=chosen.images,
+    )
+
+
+def make_platforms(settings: Settings, stack: AsyncExitStack) -> tuple[list[Platform], PlaygroundPlatform | None]:
+    """Every platform that the settings have, and the playground once more, for its page's routes."""
+    platforms: list[Platform] = []
+    if (discord_options := make_discord_options(settings)) is not None:
+        attachments = make_attachments(settings, discord.file_hosts(discord_options))
+        stack.push_async_callback(attachments.close)
+        platforms.append(discord.DiscordPlatform(discord_options, attachments))
+    if (slack_options := make_slack_options(settings)) is not None:
+        attachments = make_attachments(settings, slack.file_hosts(slack_options), bearer=slack_options.bot_token)
+        stack.push_async_callback(attachments.close)
+        platforms.append(slack.SlackPlatform(slack_options, attachments))
+    playground = None
+    if settings.playground_runs:
+        label = DEMONSTRATION if settings.embedded_runs else settings.model.name
+        options = PlaygroundOptions(label, allowed_hosts=frozenset(settings.site.allowed_hosts))
+        platforms.append(playground := PlaygroundPlatform(options))
+    return platforms, playground
+
+
+def make_discord_options(settings: Settings) -> discord.DiscordOptions | None:
+    """What the operator chose of Discord; None where it does not run."""
+    chosen = settings.discord
+    if chosen.token is None:
+        return None
+    return discord.DiscordOptions(
+        token=chosen.token.get_secret_value(),
+        api_url=chosen.api_url,
+        gateway_url=chosen.gateway_url,
+    )
+
+
+def make_slack_options(settings: Settings) -> slack.SlackOptions | None:
+    """What the operator chose of Slack; None where it does not run."""
+    chosen = settings.slack
+    if chosen.bot_token is None or chosen.app_token is None:
+        return None
+    return slack.SlackOptions(
+        bot_token=chosen.bot_token.get_secret_value(),
+        app_token=chosen.app_token.get_secret_value(),
+        api_url=chosen.api_url or None,
+    )
+
+
+def make_attachments(settings: Settings, hosts: frozenset[str], bearer: str = "") -> Attachments:
+    """A reader of attachments for one platform: its own hosts only, with its token where it wants one."""
+    chosen = settings.attachments
+    limits = AttachmentLimits(
+        count=chosen.count,
+        bytes=chosen.bytes,
+        pixels=chosen.pixels,
+        text_characters=chosen.text_characters,
+        seconds=chosen.seconds,
+    )
+    return Attachments(limits, hosts=hosts, headers={"Authorization": f"Bearer {bearer}"} if bearer else {})
+
+
+def make_turns(settings: Settings, model: Model, recorder: PrometheusRecorder) -> Turns:
+    """The core."""
+    seeded = random.Random()  # noqa: S311 (it spreads retries; nothing secret is drawn)
+    asked = settings.completion
+    policy = CompletionPolicy(
+        attempts=asked.attempts,
+        first_seconds=asked.first_seconds,
+        stall_seconds=asked.stall_seconds,
+        answer_seconds=asked.answer_seconds,
+        whole_seconds=asked.whole_seconds,
+        backoff_seconds=asked.backoff_seconds,
+        backoff_limit_seconds=asked.backoff_limit_seconds,
+        retry_after_limit_seconds=asked.retry_after_limit_seconds,
+    )
+    zone = ZoneInfo(settings.conversation.timezone)
+    return Turns(
+        make_choices(settings),
+        Completion(model, policy, recorder, seeded),
+        MemoryJournal(),
+        recorder,
+        random_=seeded,
+        wall_clock=partial(datetime.now, zone),
+    )
+
+
+def make_choices(settings: Settings) -> Choices:
+    """What the operator chose for turns, as the core's own values."""
+    writing = settings.writing
+    return Choices(
+        access=make_access(settings),
+        prompting=make_prompting(settings),
+        words=Words(),
+        writing=WritingPolicy(
+            first_seconds=writing.first_seconds,
+            write_seconds=writing.write_seconds,
+            failures=writing.failures,
+            backoff_seconds=writing.backoff_seconds,
+            backoff_limit_seconds=writing.backoff_limit_seconds,
+        ),
+        limits=TurnLimits(waiting=settings.turns.queue, live=settings.turns.live),
+    )
+
+
+def make_access(settings: Settings) -> AccessRules:
+    """Who is answered, with each channel's own table."""
+    chosen, tables = settings.access, settings.channels
+    silent = {place for place, table in tables.items() if not table.answer}
+    return AccessRules(
+        users=Lists(frozenset(chosen.allow_users), frozenset(chosen.deny_users)),
+        roles=Lists(frozenset(chosen.allow_roles), frozenset(chosen.deny_roles)),
+        channels=Lists(frozenset(chosen.allow_channels), frozenset(chosen.deny_channels) | silent),
+        workspaces=Lists(frozenset(chosen.allow_workspaces), frozenset(chosen.deny_workspaces)),
+        places={place: Lists(frozenset(table.allow_users)) for place, table in tables.items()},
+        direct_messages=chosen.direct_messages,
+        guests=chosen.guests,
+        external=chosen.external,
+    )
+
+
+def make_prompting(settings: Settings) -> Prompting:
+    """What a model is given, with each channel's own prompt and model."""
+    chosen = settings.conversation
+    characters = chosen.history_characters
+    if settings.embedded_runs:
+        characters = min(characters, embedded.HISTORY_CHARACTERS)
+    return Prompting(
+        default=Persona(chosen.prompt()),
+        places={place: Persona(table.system_prompt, table.model) for place, table in settings.channels.items()},
+        limits=PromptLimits(chosen.history_messages, characters, min(chosen.question_characters, characters)),
+    )
+
+
+# -------------------------------------------------------------------------------------------------------------- running
+
+
+@dataclass(slots=True)
+class _Signals:
+    """The first signal asks to stop, a second one ends at once."""
+
+    stop: asyncio.Event
+    end: Callable[[], object]
+
+    def install(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            with suppress(NotImplementedError):  # Windows has no such handlers; Ctrl-C ends at once there
+                loop.add_signal_handler(number, self._came)
+
+    def _came(self) -> None:
+        if self.stop.is_set():
+            self.end()
+        self.stop.set()
+
+
+async def serve(turns: Turns, platforms: Sequence[Platform], *, drain_seconds: float) -> int:
+    """Let the platforms bring turns until a signal, or until none of them can run; then finish what is live.
+
+    The clients are closed last: what is still being written needs them.
+    """
+    stop = asyncio.Event()
+    main_task = asyncio.current_task()
+    assert main_task is not None
+    _Signals(stop, main_task.cancel).install()
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(turns.run(), name="turns")]
+            await turns.started.wait()
+            running = [group.create_task(_run_platform(platform, turns), name=platform.name) for platform in platforms]
+            ended = group.create_task(_when_all_ended(running, stop), name="ended")
+            await stop.wait()
+            failed = all(task.done() for task in running)
+            log.info("stopping", extra={"drain_seconds": drain_seconds})
+            for platform in platforms:
+                await platform.quiet()
+            await turns.drain(drain_seconds)
+            for task in (*tasks, *running, ended):
+                task.cancel()
+    finally:
+        for platform in platforms:
+            await platform.close()
+    return FAILED if failed else FINE
+
+
+async def _run_platform(platform: Platform, turns: Turns) -> None:
+    """One platform, until cancelled. One that can never run (a revoked token) does not take the others along."""
+    try:
+        await platform.run(turns)
+    except Failure as failure:
+        log.error("platform stopped", extra={"platform": platform.name, "failure": str(failure)})  # noqa: TRY400 (expected; its trace tells nothing)
+
+
+async def _when_all_ended(running: Iterable[asyncio.Task[None]], stop: asyncio.Event) -> None:
+    await asyncio.wait(running)
+    stop.set()
+
+
+# ------------------------------------------------------------------------------------------------------------- checking
+
+
+async def check(settings: Settings) -> int:
+    """Say what is configured, try each token and the model, and tell what is missing."""
+    for line in describe(settings):
+        _say(line)
+    findings: list[Finding] = []
+    if (discord_options := make_discord_options(settings)) is not None:
+        findings += await discord.check(discord_options)
+    if (slack_options := make_slack_options(settings)) is not None:
+        findings += await slack.check(slack_options)
+    if settings.embedded_runs:
+        findings.append(_check_embedded())
+    else:
+        findings += await openai.check(model_options(settings))
+    for finding in findings:
+        _say(f"{'ok  ' if finding.ok else 'FAIL'} {finding.subject}: {finding.line}")
+        if finding.remedy:
+            _say(f"     -> {finding.remedy}")
+    return FINE if all(finding.ok for finding in findings) else FAILED
+
+
+def _check_embedded() -> Finding:
+    try:
+        embedded.require_installed()
+    except embedded.EmbeddedUnavailable as failure:
+        return Finding("model", ok=False, line=str(failure), remedy="or set OPENAI_API_KEY and OPENAI_MODEL")
+    return Finding("model", ok=True, line=DEMONSTRATION)
+
+
+# --------------------------------------------------------------------------------------------------------------- saying
+
+
+def _announce(settings: Settings, where: str) -> None:
+    log.info("started", extra={"site": where, "platforms": ",".join(settings.platforms)})
+    if settings.playground_runs:
+        label = DEMONSTRATION if settings.embedded_runs else settings.model.name
+        _tell(f"open {where} to chat (model: {label})")
+
+
+def _tell(line: str) -> None:
+    _say(f"tickertape: {line}")
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def _complain(lines: Iterable[str]) -> None:
+    for line in lines:
+        sys.stderr.write(f"tickertape: {line}\n")
+
+
+def _version() -> str:
+    try:
+        return version("tickertape")
+    except PackageNotFoundError:  # run from a checkout that was never installed
+        return "(not installed)"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
