@@ -29,10 +29,10 @@ An LLM chat bot for Slack and Discord whose answers appear while they are being 
   run      answer questions until told to stop (the default)
   check    say what is configured, try each token and the model, and tell what is missing
 
-With nothing set, it serves a page to chat in (http://127.0.0.1:8080) with a tiny demonstration model.
-Settings are environment variables; a .env file beside them and a TOML file say the same and more
-(config/tickertape.toml, or the one that TICKERTAPE_CONFIG names; config/tickertape.example.toml shows
-all of it). The environment wins.
+With nothing set, it serves a page to chat in (http://127.0.0.1:8080), where a tiny demonstration
+model answers. Settings are environment variables; a .env file in the working directory and a TOML
+file (config/tickertape.toml, or the one that TICKERTAPE_CONFIG names) say the same and more:
+config/tickertape.example.toml shows all of it. The environment wins.
 """
 
 
@@ -40,7 +40,7 @@ def help_text() -> str:
     """The text of ``--help``: how it is started, and every setting with its default and what it is for."""
     lines = [USAGE]
     for concern, rows in _by_concern().items():
-        lines.append(_title(concern))
+        lines.extend(textwrap.wrap(_title(concern), WIDTH))
         for variable, default, why in rows:
             lines.append(f"  {variable}{f' = {default}' if default else ''}")
             lines.extend(textwrap.wrap(why, WIDTH, initial_indent="      ", subsequent_indent="      "))
@@ -53,8 +53,8 @@ def markdown_table() -> str:
     lines = ["| Variable | In the TOML file | Default | What for |", "|---|---|---|---|"]
     defaults = shipped_defaults()
     for (concern, name), field in fields().items():
-        shown = _shown(defaults.get((concern, name)))
-        default = f"`{shown}`" if shown else ""
+        text = shown(defaults.get((concern, name)))
+        default = f"`{text}`" if text else ""
         why = (field.description or "").replace("|", "\\|")
         lines.append(f"| `{variable_of(field)}` | `{concern}.{name}` | {default} | {why} |")
     return "\n".join(lines) + "\n"
@@ -82,7 +82,7 @@ def describe(settings: Settings) -> list[str]:
             said = "set" if value is not None else ""
         else:
             same = _plain(value) == _plain(defaults.get((concern, name)))
-            said = "" if same else _shown(_plain(value)) or '""'
+            said = "" if same else shown(_plain(value)) or '""'
         if said:
             lines.append(f"{variable_of(field)}: {said}")
     if settings.channels:
@@ -100,7 +100,7 @@ def _by_concern() -> dict[str, list[tuple[str, str, str]]]:
     defaults = shipped_defaults()
     rows: dict[str, list[tuple[str, str, str]]] = {}
     for (concern, name), field in fields().items():
-        row = (variable_of(field), _shown(defaults.get((concern, name))), field.description or "")
+        row = (variable_of(field), shown(defaults.get((concern, name))), field.description or "")
         rows.setdefault(concern, []).append(row)
     return rows
 
@@ -120,7 +120,7 @@ def _plain(value: object) -> object:
     return value if isinstance(value, bool | int | float | dict | list | None) else str(value)
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
     """A value as a variable would say it; what is empty shows as nothing."""
     if isinstance(value, bool):
         return str(value).lower()
@@ -136,7 +136,7 @@ def _shown(value: object) -> str:
 def example_environment() -> Iterator[str]:
     """The lines of ``.env.example``: each setting, commented out, under what it is for."""
     for concern, rows in _by_concern().items():
-        yield f"# {_title(concern)}"
+        yield from textwrap.wrap(_title(concern), WIDTH, initial_indent="# ", subsequent_indent="# ")
         for variable, default, why in rows:
             yield from textwrap.wrap(why, WIDTH, initial_indent="#   ", subsequent_indent="#   ")
             yield f"#{variable}={default}"

@@ -7,6 +7,8 @@ What belongs here: `SettingsError` and the wording of malformed and unknown sett
 from __future__ import annotations
 
 import difflib
+import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +42,8 @@ class Origins:
         variable = next((name for name, where in self.variables.items() if where == path), "")
         if variable and (variable in self.given or not self._in_file(path)):
             return variable
-        return f"{'.'.join(path)} in {self.file}" if self.file else ".".join(path)
+        key = ".".join(map(_key, path))
+        return f"{key} in {self.file}" if self.file else key
 
     def _in_file(self, path: tuple[str, ...]) -> bool:
         """Whether the TOML file says something at `path`."""
@@ -55,7 +58,10 @@ class Origins:
 def unknown_variables(variables: Iterable[str], *, known: frozenset[str]) -> list[str]:
     """A line for each variable under our own prefix that sets nothing: a misspelling that would pass unseen."""
     unknown = sorted(name for name in variables if name.startswith(PREFIX) and name not in known)
-    return [f"{name} is not a setting{_near(name, known)}" for name in unknown]
+    # Without the prefix, which would make all of them look alike.
+    ours = {name.removeprefix(PREFIX): name for name in known if name.startswith(PREFIX)}
+    near = {name: _near(name.removeprefix(PREFIX), ours, PREFIX) for name in unknown}
+    return [f"{_key(name)} is not a setting{near[name]}" for name in unknown]
 
 
 def from_validation(error: ValidationError, origins: Origins, concerns: Mapping[str, type[BaseModel]]) -> list[str]:
@@ -82,10 +88,15 @@ def _siblings(path: tuple[str, ...], concerns: Mapping[str, type[BaseModel]]) ->
     return concerns if len(path) == 1 else concerns[path[0]].model_fields
 
 
-def _near(name: str, known: Iterable[str]) -> str:
+def _near(name: str, known: Iterable[str], prefix: str = "") -> str:
     """Suggest what was probably meant."""
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.7)
-    return f"; did you mean {close[0]}?" if close else "; `tickertape --help` lists them all"
+    return f"; did you mean {prefix}{close[0]}?" if close else "; `tickertape --help` lists them all"
+
+
+def _key(name: str) -> str:
+    """Write a name as TOML would: in quotes where it is not a plain word, so that it stays on its line."""
+    return name if re.fullmatch(r"[\w-]+", name, re.ASCII) else json.dumps(name)
 
 
 def _number(kind: str) -> Callable[[ErrorDetails], str]:
@@ -129,9 +140,14 @@ def _wanted(detail: ErrorDetails) -> str:
 def _instead_of(detail: ErrorDetails) -> str:
     """What it is, where that can be said: a number or a short word. Anything longer may be a misplaced secret."""
     value = detail["input"]
-    plain = isinstance(value, bool | int | float) or (isinstance(value, str) and len(value) <= LONGEST_QUOTED)
+    plain = isinstance(value, bool | int | float) or _is_short_word(value)
     said = detail["type"] not in {"setting", "string_type"} and plain
     return f", not {value}" if said else ""
+
+
+def _is_short_word(value: object) -> bool:
+    """Whether a value is too short to be a secret, and stays on its line."""
+    return isinstance(value, str) and len(value) <= LONGEST_QUOTED and value.isprintable()
 
 
 LONGEST_QUOTED = 16  # characters: words and numbers are shorter, every platform's token is longer

@@ -51,7 +51,7 @@ OTHER_VARIABLES = frozenset({"TICKERTAPE_CONFIG", "TICKERTAPE_REQUIRE_CHROMIUM"}
 class Concern(BaseModel):
     """A group of settings, and a table of the TOML file: frozen, and without a word that we do not know."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, str_strip_whitespace=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 class Api(StrEnum):
