@@ -16,7 +16,7 @@ from bot.errors import Permanent
 
 # How long open connections get to finish when the site closes, in seconds. Whoever contributed a long-lived route (the
 # playground's socket) has closed it before; this bounds what is left. Read by `Site.start`.
-CLOSE_SECONDS = 2.0
+CLOSE_SECONDS = 1.0
 
 # What every answer carries unless its route says otherwise. By OWASP's list
 # (https://owasp.org/www-project-secure-headers/): nothing may be framed, sniffed, embedded or told where one came from.
@@ -28,8 +28,10 @@ SAFE_HEADERS: Mapping[str, str] = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Cache-Control": "no-store",
-    "Server": "tickertape",  # and not which versions of what it is made of
 }
+
+# What the bot calls itself, instead of the versions of what it is made of.
+SERVER = "tickertape"
 
 
 class CannotListen(Permanent):
@@ -111,6 +113,7 @@ class Site:
 async def _add_headers(_: web.Request, response: web.StreamResponse) -> None:
     for name, value in SAFE_HEADERS.items():
         response.headers.setdefault(name, value)
+    response.headers["Server"] = SERVER  # aiohttp has set its own by now
 
 
 def _translated(error: OSError, host: str, port: int) -> CannotListen:

@@ -205,7 +205,7 @@ function footer(message, parts) {
   parts.reply = make("button", { type: "button", className: "small reply", textContent: "Reply" });
   parts.reply.onclick = () => replyTo(message.id);
   const actions = make("div", { className: "actions" }, parts.stop, parts.reply);
-  return make("footer", { className: "tape" }, parts.svg, parts.figures, actions);
+  return make("footer", { className: "tape" }, make("div", { className: "strip" }, parts.svg), parts.figures, actions);
 }
 
 // The html is the server's, made of markdown with nothing in it that runs. Blocks that did not change stay as they are,

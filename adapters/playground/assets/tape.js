@@ -38,15 +38,14 @@ export function draw(svg, message, elapsed, limit) {
   const first = tape[0][0];
   const span = Math.max(tape.at(-1)[0] - first, elapsed, SHORTEST);
   const at = (after) => `${(0.4 + (99 * (after - first)) / span).toFixed(2)}%`;
-  const rail = element("line", { class: "rail", x1: "0", x2: "100%", y1: HEIGHT - 0.5, y2: HEIGHT - 0.5 });
   const ticks = tape.map(([after, remaining], index) => {
-    const top = HEIGHT - 5 - ((HEIGHT - 8) * (remaining + 1)) / limit;
+    const top = HEIGHT - 5 - ((HEIGHT - 7) * (remaining + 1)) / limit;
     const tick = element("line", {
       class: remaining === 0 ? "tick last-left" : "tick",
       x1: at(after),
       x2: at(after),
       y1: Math.max(top, 2).toFixed(1),
-      y2: HEIGHT - 2.5,
+      y2: HEIGHT - 1,
     });
     const title = element("title", {});
     const gap = index ? `, ${seconds(after - tape[index - 1][0])} after the one before` : "";
@@ -54,6 +53,6 @@ export function draw(svg, message, elapsed, limit) {
     tick.append(title);
     return tick;
   });
-  const head = element("circle", { class: "head", r: 2.5, cy: HEIGHT - 0.5, cx: at(first + Math.max(elapsed, 0)) });
-  svg.replaceChildren(rail, ...ticks, head);
+  const head = element("circle", { class: "head", r: 2.5, cy: HEIGHT - 3.5, cx: at(first + Math.max(elapsed, 0)) });
+  svg.replaceChildren(...ticks, head);
 }

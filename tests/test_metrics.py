@@ -1,0 +1,148 @@
+"""The figures as Prometheus reads them."""
+
+from __future__ import annotations
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from adapters.metrics import LABEL_VALUES, PrometheusRecorder
+from bot.conversation import Ending, TurnKey, Usage
+from bot.telemetry import Recorder, TurnRecord
+
+
+def record(**changes: object) -> TurnRecord:
+    values: dict[str, object] = {
+        "key": TurnKey("discord", "g", "c", "m"),
+        "ending": Ending.DONE,
+        "seconds": 6.0,
+        "first_delta": 0.4,
+        "first_visible": 0.6,
+        "character_delay": 0.7,
+        "settle": 0.3,
+        "characters": 500,
+        "characters_shown": 480,
+        "messages": 1,
+        "writes": 7,
+        "deltas": 100,
+        "attempts": 2,
+        "fallback": False,
+        "usage": Usage(40, 120),
+    }
+    return TurnRecord(**{**values, **changes})  # type: ignore[arg-type]  # a table of values, checked by running it
+
+
+def samples(recorder: PrometheusRecorder) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    text, _ = recorder.exposition()
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(text.decode())
+        for sample in family.samples
+    }
+
+
+def value(recorder: PrometheusRecorder, name: str, **labels: str) -> float:
+    return samples(recorder)[f"tickertape_{name}", tuple(sorted(labels.items()))]
+
+
+def test_it_is_a_recorder_and_its_text_parses() -> None:
+    """The exposition is Prometheus text of its own registry, with the process's figures, whatever was recorded."""
+    recorder: Recorder = PrometheusRecorder()
+    assert isinstance(recorder, PrometheusRecorder)
+    text, content_type = recorder.exposition()
+    assert content_type.startswith("text/plain")
+    names = {family.name for family in text_string_to_metric_families(text.decode())}
+    assert {"tickertape_accepted", "tickertape_writes", "tickertape_settle_seconds"} <= names
+    assert all(name.startswith(("tickertape_", "process_")) for name in names)
+
+
+def test_two_recorders_share_nothing() -> None:
+    """There is no global registry: a second recorder in the process begins at nothing."""
+    first, second = PrometheusRecorder(), PrometheusRecorder()
+    first.accepted("slack")
+    second.accepted("discord")
+    assert ("tickertape_accepted_total", (("platform", "slack"),)) not in samples(second)
+
+
+def test_turns_taken_and_refused() -> None:
+    """Turns are counted by platform, refusals by why as well."""
+    recorder = PrometheusRecorder()
+    recorder.accepted("slack")
+    recorder.accepted("slack")
+    recorder.refused("slack", "busy")
+    assert value(recorder, "accepted_total", platform="slack") == 2
+    assert value(recorder, "refused_total", platform="slack", why="busy") == 1
+
+
+def test_a_429_is_a_write_and_stands_out() -> None:
+    """A limited write is counted among the writes, and by itself."""
+    recorder = PrometheusRecorder()
+    recorder.wrote("discord", "edit", "ok")
+    recorder.wrote("discord", "edit", "limited")
+    assert value(recorder, "writes_total", platform="discord", verb="edit", outcome="ok") == 1
+    assert value(recorder, "writes_total", platform="discord", verb="edit", outcome="limited") == 1
+    assert value(recorder, "rate_limited_total", platform="discord", verb="edit") == 1
+
+
+def test_failed_attempts_by_kind() -> None:
+    """An attempt's failure is counted by its kind."""
+    recorder = PrometheusRecorder()
+    recorder.attempt_failed("silent")
+    assert value(recorder, "attempt_failures_total", kind="silent") == 1
+
+
+def test_a_turn_that_ended() -> None:
+    """A whole answer: every figure of its record is found again."""
+    recorder = PrometheusRecorder()
+    recorder.ended(record())
+    assert value(recorder, "turns_total", platform="discord", ending="done") == 1
+    assert value(recorder, "writes_saved_total", platform="discord") == 93
+    assert value(recorder, "characters_total", platform="discord", direction="received") == 500
+    assert value(recorder, "characters_total", platform="discord", direction="shown") == 480
+    assert value(recorder, "attempts_total") == 2
+    assert value(recorder, "fallbacks_total") == 0
+    assert value(recorder, "tokens_total", direction="input") == 40
+    assert value(recorder, "tokens_total", direction="output") == 120
+    for name, seconds in {
+        "turn_seconds": 6.0,
+        "time_to_first_delta_seconds": 0.4,
+        "time_to_first_visible_seconds": 0.6,
+        "character_delay_seconds": 0.7,
+        "settle_seconds": 0.3,
+    }.items():
+        assert value(recorder, f"{name}_sum", platform="discord") == pytest.approx(seconds)
+        assert value(recorder, f"{name}_count", platform="discord") == 1
+    assert ("tickertape_partial_answers_total", (("platform", "discord"),)) not in samples(recorder)
+
+
+@pytest.mark.parametrize("ending", [ending for ending in Ending if ending is not Ending.DONE])
+def test_less_than_a_whole_answer_is_partial(ending: Ending) -> None:
+    """Whatever else an answer ended as, its reader was left with less than all of it."""
+    recorder = PrometheusRecorder()
+    recorder.ended(record(ending=ending, fallback=True))
+    assert value(recorder, "partial_answers_total", platform="discord") == 1
+    assert value(recorder, "turns_total", platform="discord", ending=ending.value) == 1
+    assert value(recorder, "fallbacks_total") == 1
+
+
+def test_what_never_came_is_not_timed() -> None:
+    """A turn without text has no first text: it is no zero in a histogram. More writes than deltas save nothing."""
+    recorder = PrometheusRecorder()
+    recorder.ended(
+        record(first_delta=None, first_visible=None, character_delay=None, settle=None, usage=None, deltas=0, writes=2)
+    )
+    names = {name for name, _ in samples(recorder)}
+    assert "tickertape_settle_seconds_count" not in names
+    assert "tickertape_time_to_first_delta_seconds_count" not in names
+    assert value(recorder, "writes_saved_total", platform="discord") == 0
+    assert value(recorder, "turn_seconds_count", platform="discord") == 1
+
+
+def test_labels_are_bounded() -> None:
+    """A server that invents kinds, or says what is no word of ours, grows no memory: they are counted as "other"."""
+    recorder = PrometheusRecorder()
+    for number in range(LABEL_VALUES * 3):
+        recorder.attempt_failed(f"kind_{number}")
+    recorder.attempt_failed('no "word"\n')
+    kinds = {dict(labels)["kind"] for name, labels in samples(recorder) if name == "tickertape_attempt_failures_total"}
+    assert len(kinds) == LABEL_VALUES + 1
+    assert value(recorder, "attempt_failures_total", kind="other") == LABEL_VALUES * 2 + 1
