@@ -233,12 +233,18 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
             seconds = float(headers.get(header, "")) / divisor
         except ValueError:
             continue
-        if math.isfinite(seconds) and seconds > 0:
-            return seconds
-    until, now = (parsedate_tz(headers.get(header, "")) for header in ("retry-after", "date"))
-    if until is None or now is None:
+        return seconds if math.isfinite(seconds) and seconds > 0 else None
+    until, now = _moment(headers.get("retry-after", "")), _moment(headers.get("date", ""))
+    return until - now if until is not None and now is not None and until > now else None
+
+
+def _moment(date: str) -> float | None:
+    """An HTTP date in seconds since the epoch."""
+    try:
+        parsed = parsedate_tz(date)
+        return None if parsed is None else float(mktime_tz(parsed))
+    except (ValueError, OverflowError, IndexError, TypeError):  # what parsedate_tz and mktime_tz do with nonsense
         return None
-    return float(mktime_tz(until) - mktime_tz(now)) or None
 
 
 def rejects(error: openai.APIStatusError, parameter: str) -> bool:

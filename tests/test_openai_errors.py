@@ -1,0 +1,161 @@
+"""Every error of the SDK and of what it stands on becomes one of our failures, in one place."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Iterator
+
+import httpx2
+import openai
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adapters.openai.errors import FOREIGN, Complaint, retry_after, shortened, translate, translated
+from bot.errors import Because, Broken, Declined, Failure, Limited, Unanswered
+
+REQUEST = httpx2.Request("POST", "http://127.0.0.1/v1/chat/completions")
+
+# Raised only by parts of the SDK that are not used here: webhooks, and httpx2's cookies and warnings.
+ELSEWHERE = {
+    openai.InvalidWebhookSignatureError,
+    httpx2.CookieConflict,
+}
+
+
+def classes_of(module: object) -> Iterator[type[Exception]]:
+    for _, value in inspect.getmembers(module, inspect.isclass):
+        if issubclass(value, Exception) and not issubclass(value, Warning) and value not in ELSEWHERE:
+            yield value
+
+
+def made(kind: type[Exception]) -> Exception:
+    """An error of this class, with what the translation reads on it."""
+    error = kind.__new__(kind)
+    Exception.__init__(error, "it did not work")
+    status = getattr(kind, "status_code", 500)
+    response = httpx2.Response(status if isinstance(status, int) else 500, request=REQUEST)
+    for name, value in {"request": REQUEST, "response": response, "body": None, "message": "it did not work"}.items():
+        if isinstance(error, openai.OpenAIError):
+            setattr(error, name, value)
+    if isinstance(error, openai.APIStatusError):
+        error.status_code = response.status_code
+    return error
+
+
+@pytest.mark.parametrize("kind", [*classes_of(openai), *classes_of(httpx2)], ids=lambda kind: kind.__qualname__)
+def test_no_class_of_error_is_missed(kind: type[Exception]) -> None:
+    """Whatever the SDK or its HTTP client defines is caught and translated; a new one makes this fail."""
+    assert issubclass(kind, FOREIGN)
+    with pytest.raises(Failure), translated():
+        raise made(kind)
+
+
+@pytest.mark.parametrize(
+    ("cause", "expected"),
+    [
+        (httpx2.ConnectError("refused"), Broken),
+        (httpx2.ConnectTimeout("slow"), Broken),
+        (httpx2.PoolTimeout("full"), Broken),
+        (httpx2.ReadTimeout("silence"), Unanswered),
+        (httpx2.WriteTimeout("stuck"), Unanswered),
+        (httpx2.ReadError("reset"), Broken),
+        (httpx2.RemoteProtocolError("peer closed"), Broken),
+        (httpx2.UnsupportedProtocol("no scheme"), Declined),
+        (httpx2.LocalProtocolError("Illegal header value b'Bearer key'"), Declined),
+    ],
+    ids=lambda value: getattr(value, "__name__", type(value).__name__),
+)
+def test_what_broke_below_http(cause: Exception, expected: type[Failure]) -> None:
+    """The SDK wraps these; what matters is whether the request may have been answered."""
+    timeout = isinstance(cause, httpx2.TimeoutException)
+    error = openai.APITimeoutError(REQUEST) if timeout else openai.APIConnectionError(request=REQUEST)
+    error.__cause__ = cause
+    failure = translate(error)
+    assert type(failure) is expected
+    assert "Bearer" not in str(failure)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "expected"),
+    [
+        # in a stream, without a status
+        ({"code": "rate_limit_exceeded"}, None, Limited("")),
+        ({"type": "rate_limit_error"}, None, Limited("")),
+        ({"code": "insufficient_quota"}, None, Because.QUOTA),
+        ({"code": "context_length_exceeded"}, None, Because.CONTEXT),
+        ({"code": "invalid_prompt"}, None, Because.REQUEST),
+        ({"code": "image_too_large"}, None, Because.REQUEST),
+        ({"code": "server_error"}, None, Broken("")),
+        ({"code": 502, "message": "upstream"}, None, Broken("")),
+        ({"code": 429}, None, Limited("")),
+        ("only words", None, Broken("")),
+        (None, None, Broken("")),
+        ({}, None, Broken("")),
+        # llama.cpp, vLLM, Ollama, gateways
+        ({"code": 400, "type": "exceed_context_size_error"}, 400, Because.CONTEXT),
+        ({"message": "This model's maximum context length is 4096 tokens."}, 400, Because.CONTEXT),
+        ({"message": "The model `x` does not exist.", "code": 404}, 404, Because.MODEL),
+        ({"message": "model 'x' not found", "type": "not_found_error"}, 404, Because.MODEL),
+        ({"detail": "Not Found"}, 404, Because.REQUEST),
+        ("<html>404</html>", 404, Because.REQUEST),
+        ({"code": "model_not_found"}, 403, Because.MODEL),
+        ({"message": "Insufficient Balance"}, 402, Because.QUOTA),
+        ({"message": "Request too large"}, 413, Because.CONTEXT),
+        ({"message": "too early"}, 425, Broken("")),
+        ({"message": "upstream_options is wrong: stream_options"}, 400, Because.REQUEST),
+    ],
+)
+def test_what_a_complaint_means(error: object, status: int | None, expected: Failure | Because) -> None:
+    """Codes decide, then the status, then the words of servers that have neither."""
+    failure = Complaint.of(error, status=status).failure()
+    if isinstance(expected, Because):
+        assert isinstance(failure, Declined)
+        assert failure.because is expected
+    else:
+        assert type(failure) is type(expected)
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({}, None),
+        ({"retry-after": "2"}, 2.0),
+        ({"retry-after": "0.5"}, 0.5),
+        ({"retry-after-ms": "1500", "retry-after": "9"}, 1.5),
+        ({"retry-after-ms": "soon", "retry-after": "9"}, 9.0),
+        ({"retry-after": "0"}, None),
+        ({"retry-after": "-3"}, None),
+        ({"retry-after": "nan"}, None),
+        ({"retry-after": "inf"}, None),
+        ({"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT"}, None),
+        ({"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT", "date": "Wed, 21 Oct 2026 07:27:50 GMT"}, 10.0),
+        ({"retry-after": "Wed, 21 Oct 2026 07:27:00 GMT", "date": "Wed, 21 Oct 2026 07:27:50 GMT"}, None),
+    ],
+)
+def test_retry_after(headers: dict[str, str], expected: float | None) -> None:
+    """Seconds, milliseconds or a date, which counts from the server's own clock; nonsense counts as nothing said."""
+    assert retry_after(headers) == expected
+
+
+@given(header=st.text(), date=st.text())
+def test_any_retry_after_is_survived(header: str, date: str) -> None:
+    """Nonsense in a header is never an exception, and never a wait that is no time."""
+    seconds = retry_after({"retry-after": header, "date": date})
+    assert seconds is None or 0 < seconds < float("inf")
+
+
+def test_words_are_short() -> None:
+    """A server's words take one bounded line, and a page is only called one."""
+    assert len(shortened("x\n" * 10_000)) < 310
+    assert "\n" not in shortened("a\nb")
+    assert "base URL" in shortened("<!DOCTYPE html><p>nothing here")
+
+
+def test_our_own_mistakes_are_not_translated() -> None:
+    """A bug in this program stays what it is."""
+    with pytest.raises(KeyError), translated():
+        raise KeyError("ours")
+    with pytest.raises(Broken), translated():
+        raise json.JSONDecodeError("theirs", "{", 0)
