@@ -1,0 +1,539 @@
+"""A loopback Slack: Web API and Socket Mode, speaking the true protocol to slack-bolt, with true limits.
+
+What belongs here: the world (users, channels, messages), the methods that a chat bot calls, what a reader sees of it,
+and commands for tests. What does not: the socket (`tests.doubles.slack_socket`), counting and faults
+(`tests.doubles.limits`).
+
+Limits (https://docs.slack.dev/apis/web-api/rate-limits), for the workspace: chat.update, chat.delete and the reads of
+conversations 50 in any 60 s each, users.info 100; chat.postMessage one a second in a channel, without a burst, which is
+stricter than Slack. Errors and their names: https://docs.slack.dev/reference/methods.
+
+``python -m tests.doubles.slack --port 8091`` serves it alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import itertools
+import json
+import math
+import re
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+from aiohttp import web
+
+from tests.doubles.limits import FaultPlan, RollingWindowCounter, Transcript, Verdict, faulted
+from tests.doubles.slack_socket import Envelope, Sockets
+
+Json = dict[str, Any]
+
+TEXT_LIMIT: Final = 4_000  # characters of an edit's text
+MARKDOWN_LIMIT: Final = 12_000  # characters of all markdown blocks of a message
+BLOCKS_LIMIT: Final = 50
+ALL_SCOPES: Final = frozenset(
+    """app_mentions:read chat:write channels:history groups:history im:history mpim:history users:read files:read
+    files:write assistant:write reactions:read reactions:write""".split()  # noqa: SIM905 (a list of words)
+)
+
+# What a method needs, where one scope will do for every channel.
+SCOPES: Final[Mapping[str, str]] = {
+    "chat.postMessage": "chat:write",
+    "chat.update": "chat:write",
+    "chat.delete": "chat:write",
+    "users.info": "users:read",
+    "assistant.threads.setStatus": "assistant:write",
+    "files.info": "files:read",
+    "reactions.list": "reactions:read",
+}
+HISTORY_SCOPES: Final[Mapping[str, str]] = {
+    "channel": "channels:history",
+    "group": "groups:history",
+    "im": "im:history",
+    "mpim": "mpim:history",
+}
+# How often a method may be called in 60 s; `_admit` counts chat.postMessage by channel.
+TIERS: Final[Mapping[str, int]] = {
+    "chat.update": 50,
+    "chat.delete": 50,
+    "conversations.replies": 50,
+    "conversations.history": 50,
+    "users.info": 100,
+}
+
+
+class Refused(Exception):
+    """A call is answered ``{"ok": false, "error": ...}``."""
+
+    def __init__(self, error: str, **more: Any) -> None:
+        super().__init__(error)
+        self.error, self.more = error, more
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One message as a reader sees it."""
+
+    ts: str
+    author: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wrote:
+    """One write that was applied: when (the loop's seconds), which method, which message, and what it shows then."""
+
+    at: float
+    method: str
+    channel: str
+    ts: str
+    text: str
+
+
+class World:
+    """Who and what there is."""
+
+    def __init__(self, team: str = "T1") -> None:
+        self.team = team
+        self.users: dict[str, Json] = {}
+        self.channels: dict[str, str] = {}  # their types
+        self.messages: dict[str, dict[str, Json]] = defaultdict(dict)
+        self._numbers = itertools.count(1)
+        self._clock = itertools.count(1_700_000_000_000_100, 1_000_100)  # microseconds: each a second and a bit later
+        self.bot_user, self.bot_id = "UBOT", "B0BOT"
+
+    def user(
+        self,
+        name: str,
+        *,
+        guest: bool = False,
+        external: bool = False,
+        bot: bool = False,
+        team: str = "",
+        enterprise: str = "",
+    ) -> str:
+        """Add somebody and return the id. Strangers belong to another team."""
+        uid = f"U{next(self._numbers):04d}"
+        self.users[uid] = {
+            "id": uid,
+            "team_id": team or ("TOTHER" if external else self.team),
+            "name": name.lower(),
+            "real_name": f"{name} Real",
+            "profile": {"display_name": name, "real_name": f"{name} Real"},
+            "is_restricted": guest,
+            "is_ultra_restricted": False,
+            "is_stranger": external,
+            "is_bot": bot,
+        }
+        if enterprise:
+            self.users[uid]["enterprise_user"] = {"enterprise_id": enterprise, "teams": [team]}
+        return uid
+
+    def channel(self, kind: str = "channel") -> str:
+        """Add a channel (``channel``, ``group``, ``mpim``) or a direct message (``im``) and return the id."""
+        letter = {"channel": "C", "im": "D"}.get(kind, "G")
+        cid = f"{letter}{next(self._numbers):04d}"
+        self.channels[cid] = kind
+        return cid
+
+    def now(self) -> str:
+        """A new message's id."""
+        moment = next(self._clock)
+        return f"{moment // 1_000_000}.{moment % 1_000_000:06d}"
+
+    def put(self, channel: str, fields: Json) -> Json:
+        """Keep a new message; every one has its ts."""
+        message: Json = {"type": "message", "ts": self.now(), "team": self.team, **fields}
+        self.messages[channel][message["ts"]] = message
+        return message
+
+    def thread(self, channel: str, root: str) -> list[Json]:
+        """A thread, its first message first."""
+        return [m for m in self.messages[channel].values() if root in (m["ts"], m.get("thread_ts"))]
+
+
+class SlackDouble:
+    """The server. Make a world, start it with `running`, speak with `say`, and look at what is `shown`."""
+
+    def __init__(self, bot_token: str = "xoxb-test", app_token: str = "xapp-test") -> None:
+        self.bot_token, self.app_token = bot_token, app_token
+        self.world = World()
+        self.transcript = Transcript()
+        self.faults = FaultPlan()
+        self.sockets = Sockets(self._touch)
+        self.limited: list[tuple[str, str]] = []  # every 429 that was provoked: method, channel
+        self.refused: list[tuple[str, str]] = []  # every error but those: method, error
+        self.writes: list[Wrote] = []
+        self.statuses: list[tuple[str, str, str]] = []  # channel, thread, status
+        self.scopes = set(ALL_SCOPES)
+        self.app_scopes = {"connections:write"}
+        self.scope_header = True  # answers name the token's scopes
+        self.revoked = ""  # the error that every call with the bot token is answered
+        self.archived: set[str] = set()
+        self.outside: set[str] = set()  # channels that the bot is not in
+        self.echoes = True  # the bot's own messages and edits come back as events
+        self.without: set[str] = set()  # methods that this server does not know
+        self.without_as_404 = False
+        self.blocks = True  # blocks are taken
+        self.page_limit = 1_000  # messages a page holds at the most
+        self._counters: dict[tuple[str, str], RollingWindowCounter] = {}
+        self._changed = asyncio.Event()
+        self._outbox: asyncio.Queue[tuple[Json, Json]] = asyncio.Queue()
+        self.api_url = ""
+
+    # ------------------------------------------------------------------------------------------------------- commands
+
+    @asynccontextmanager
+    async def running(self, port: int = 0) -> AsyncIterator[SlackDouble]:
+        """Serve on loopback; `port` 0 takes a free one."""
+        app = web.Application(client_max_size=2**24)
+        app.router.add_get("/link", self.sockets.handle)
+        app.router.add_route("*", "/api/{method}", self._front)
+        runner = web.AppRunner(app, shutdown_timeout=0.05, handler_cancellation=True)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", port).start()
+        self._here = f"127.0.0.1:{runner.addresses[0][1]}"
+        self.api_url = f"http://{self._here}/api/"
+        try:
+            async with asyncio.TaskGroup() as group:
+                pump = group.create_task(self._pump())
+                try:
+                    yield self
+                finally:
+                    pump.cancel()
+        finally:
+            self.sockets.abort()
+            await runner.cleanup()
+
+    def say(
+        self,
+        channel: str,
+        text: str,
+        *,
+        author: str,
+        thread: str = "",
+        once: bool = False,
+        quiet: bool = False,
+        **fields: Any,
+    ) -> str:
+        """Somebody says something; returns the message's ts.
+
+        A mention of the bot is told twice, as in truth (`once`: only as app_mention); `quiet` tells nobody.
+        """
+        told = {"user": author, "text": text, **fields}
+        if thread:
+            told |= {"thread_ts": thread}
+            parent = self.world.messages[channel].get(thread, {})
+            told |= {"parent_user_id": parent["user"]} if "user" in parent else {}
+        message = self.world.put(channel, told)
+        if not quiet:
+            self._tell(channel, message, once=once)
+        return str(message["ts"])
+
+    def _tell(self, channel: str, message: Json, *, once: bool = False) -> None:
+        kind = self.world.channels[channel]
+        mentioned = kind != "im" and f"<@{self.world.bot_user}>" in message.get("text", "")
+        if mentioned:
+            plain = {key: value for key, value in message.items() if key != "files"}
+            self.event({**plain, "type": "app_mention", "channel": channel, "event_ts": message["ts"]})
+        if not (mentioned and once):
+            self.event({**message, "channel": channel, "channel_type": kind, "event_ts": message["ts"]})
+
+    def event(self, event: Json, **outer: Any) -> None:
+        """Send any event at all; `outer` are fields of its envelope."""
+        self._outbox.put_nowait((event, outer))
+
+    async def redeliver(self, envelope: Envelope) -> None:
+        """Send an event again, as Slack does with one that was not acknowledged in time."""
+        await self.sockets.deliver(envelope.event, self.world.team, retry=1, event_id=envelope.event_id)
+
+    def revise(self, channel: str, ts: str, text: str) -> None:
+        """Somebody edits a message."""
+        self.world.messages[channel][ts] |= {"text": text, "edited": {"ts": self.world.now()}}
+        self._tell_change(channel, self.world.messages[channel][ts])
+
+    def remove(self, channel: str, ts: str) -> None:
+        """Somebody deletes a message."""
+        message = self.world.messages[channel].pop(ts)
+        change = {"type": "message", "subtype": "message_deleted", "hidden": True, "channel": channel}
+        change |= {"deleted_ts": ts, "previous_message": message, "ts": self.world.now()}
+        self.event({**change, "channel_type": self.world.channels[channel]})
+        self._touch()
+
+    def shown(self, channel: str, thread: str = "") -> list[Shown]:
+        """What a reader sees of a thread, or of a channel, from top to bottom."""
+        messages = self.world.thread(channel, thread) if thread else list(self.world.messages[channel].values())
+        return [Shown(m["ts"], m.get("user", ""), seen(m)) for m in messages]
+
+    def answers(self, channel: str, thread: str = "") -> list[str]:
+        """The texts of the bot's messages, from top to bottom."""
+        return [each.text for each in self.shown(channel, thread) if each.author == self.world.bot_user]
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        """Wait until something that a call or a connection changes holds."""
+        while not holds():
+            self._changed.clear()
+            await self._changed.wait()
+
+    async def settled(self) -> None:
+        """Wait until every event that was said is sent and acknowledged."""
+        await self.until(lambda: self._outbox.empty() and all(e.acked for e in self.sockets.envelopes))
+
+    def _touch(self) -> None:
+        self._changed.set()
+
+    async def _pump(self) -> None:
+        while True:
+            event, outer = await self._outbox.get()
+            await self.sockets.deliver(event, self.world.team, **outer)
+            self._touch()
+
+    # -------------------------------------------------------------------------------------------------------- Web API
+
+    async def _front(self, request: web.Request) -> web.StreamResponse:
+        arguments = await _arguments(request)
+        self.transcript.add(request.method, request.path, arguments, request.query)
+        try:
+            return await faulted(self.faults, request, lambda request: self._admitted(request, arguments))
+        finally:
+            self._touch()
+
+    async def _admitted(self, request: web.Request, arguments: Json) -> web.StreamResponse:
+        method = request.match_info["method"]
+        handler = getattr(self, "_" + re.sub(r"\W", "_", method), None)
+        if handler is None or method in self.without:
+            if self.without_as_404:
+                return web.Response(status=404, text="<html>no such page</html>", content_type="text/html")
+            return self._answer({"ok": False, "error": "unknown_method"}, method)
+        verdict = self._admit(method, arguments)
+        if not verdict.allowed:
+            self.limited.append((method, str(arguments.get("channel", ""))))
+            headers = {"Retry-After": str(math.ceil(max(verdict.reset_after, 0.001)))}
+            return self._answer({"ok": False, "error": "ratelimited"}, method, status=429, headers=headers)
+        try:
+            self._authorize(request, method, arguments)
+            called: Awaitable[Json] = handler(arguments)
+            return self._answer({"ok": True, **await called}, method)
+        except Refused as refused:
+            self.refused.append((method, refused.error))
+            return self._answer({"ok": False, "error": refused.error, **refused.more}, method)
+
+    def _admit(self, method: str, arguments: Json) -> Verdict:
+        if method == "chat.postMessage":
+            key, limit, period = (method, str(arguments.get("channel"))), 1, 1.0
+        elif method in TIERS:
+            key, limit, period = (method, ""), TIERS[method], 60.0
+        else:
+            return Verdict(allowed=True, limit=1, remaining=1, reset_after=0.0)
+        counter = self._counters.setdefault(key, RollingWindowCounter(limit, period))
+        return counter.admit(asyncio.get_running_loop().time())
+
+    def _answer(
+        self, data: Json, method: str, *, status: int = 200, headers: Mapping[str, str] | None = None
+    ) -> web.Response:
+        scopes = self.app_scopes if method == "apps.connections.open" else self.scopes
+        named = {"X-OAuth-Scopes": ",".join(sorted(scopes))} if self.scope_header else {}
+        return web.json_response(data, status=status, headers={**named, **(headers or {})})
+
+    def _authorize(self, request: web.Request, method: str, arguments: Json) -> None:
+        token = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        if not token:
+            raise Refused("not_authed")
+        if method == "apps.connections.open":
+            if token != self.app_token:
+                raise Refused("invalid_auth" if not token.startswith("xoxb-") else "not_allowed_token_type")
+            self._need(self.app_scopes, "connections:write")
+            return
+        if token != self.bot_token:
+            raise Refused("invalid_auth")
+        if self.revoked:
+            raise Refused(self.revoked)
+        if method in SCOPES:
+            self._need(self.scopes, SCOPES[method])
+        if method in ("conversations.replies", "conversations.history"):
+            self._need(self.scopes, HISTORY_SCOPES[self.world.channels.get(arguments.get("channel", ""), "channel")])
+
+    def _need(self, scopes: set[str], scope: str) -> None:
+        if scope not in scopes:
+            raise Refused("missing_scope", needed=scope, provided=",".join(sorted(scopes)))
+
+    async def _auth_test(self, arguments: Json) -> Json:
+        world = self.world
+        who = {"user": "tickertape", "user_id": world.bot_user, "bot_id": world.bot_id, "is_enterprise_install": False}
+        return {"url": f"http://{self._here}/", "team": "The Team", "team_id": world.team, **who}
+
+    async def _apps_connections_open(self, arguments: Json) -> Json:
+        return {"url": f"ws://{self._here}/link?ticket={self.sockets.ticket()}&app_id=A1"}
+
+    async def _users_info(self, arguments: Json) -> Json:
+        user = self.world.users.get(arguments.get("user", ""))
+        if user is None:
+            raise Refused("user_not_found")
+        return {"user": user}
+
+    async def _files_info(self, arguments: Json) -> Json:
+        raise Refused("file_not_found")
+
+    async def _reactions_list(self, arguments: Json) -> Json:
+        return {"items": []}
+
+    async def _assistant_threads_setStatus(self, arguments: Json) -> Json:  # noqa: N802 (named as the method is)
+        channel, thread = str(arguments["channel_id"]), str(arguments["thread_ts"])
+        if thread not in self.world.messages[channel]:
+            raise Refused("invalid_thread_ts")
+        self.statuses.append((channel, thread, str(arguments.get("status", ""))))
+        return {}
+
+    # -------------------------------------------------------------------------------------------------------- writing
+
+    async def _chat_postMessage(self, arguments: Json) -> Json:  # noqa: N802 (named as the method is)
+        channel = self._writable(arguments)
+        body = self._body(arguments, edited=False)
+        thread = str(arguments.get("thread_ts") or "")
+        if thread and thread not in self.world.messages[channel]:
+            raise Refused("thread_not_found")
+        extra: Json = {"thread_ts": thread} if thread else {}
+        if arguments.get("metadata"):
+            extra["metadata"] = arguments["metadata"]
+        ours = {"user": self.world.bot_user, "bot_id": self.world.bot_id, "app_id": "A1"}
+        message = self.world.put(channel, {**ours, **body, **extra})
+        self._wrote("chat.postMessage", channel, message)
+        if self.echoes:
+            self.event({**message, "channel": channel, "channel_type": self.world.channels[channel]})
+        return {"channel": channel, "ts": message["ts"], "message": message}
+
+    async def _chat_update(self, arguments: Json) -> Json:
+        channel = self._writable(arguments)
+        message = self._ours(channel, arguments, "cant_update_message")
+        message.update(self._body(arguments, edited=True))
+        self._wrote("chat.update", channel, message)
+        if self.echoes:
+            self._tell_change(channel, message)
+        return {"channel": channel, "ts": message["ts"], "text": message.get("text", ""), "message": message}
+
+    async def _chat_delete(self, arguments: Json) -> Json:
+        channel = self._writable(arguments)
+        message = self._ours(channel, arguments, "cant_delete_message")
+        del self.world.messages[channel][message["ts"]]
+        self._wrote("chat.delete", channel, message)
+        return {"channel": channel, "ts": message["ts"]}
+
+    def _writable(self, arguments: Json) -> str:
+        channel = str(arguments.get("channel", ""))
+        if channel not in self.world.channels:
+            raise Refused("channel_not_found")
+        if channel in self.archived:
+            raise Refused("is_archived")
+        if channel in self.outside:
+            raise Refused("not_in_channel")
+        return channel
+
+    def _ours(self, channel: str, arguments: Json, otherwise: str) -> Json:
+        message = self.world.messages[channel].get(str(arguments.get("ts", "")))
+        if message is None:
+            raise Refused("message_not_found")
+        if message.get("user") != self.world.bot_user:
+            raise Refused(otherwise)
+        return message
+
+    def _body(self, arguments: Json, *, edited: bool) -> Json:
+        text, blocks = str(arguments.get("text") or ""), arguments.get("blocks") or []
+        if not text and not blocks:
+            raise Refused("no_text")
+        if edited and len(text) > TEXT_LIMIT:
+            raise Refused("msg_too_long")
+        if blocks and not self.blocks:
+            raise Refused("invalid_blocks", response_metadata={"messages": ["[ERROR] unsupported type: markdown"]})
+        if len(blocks) > BLOCKS_LIMIT:
+            raise Refused("invalid_blocks", response_metadata={"messages": ["[ERROR] no more than 50 items allowed"]})
+        if sum(len(block["text"]) for block in blocks if block["type"] == "markdown") > MARKDOWN_LIMIT:
+            raise Refused("msg_too_long")
+        return {"text": text[:40_000], "blocks": blocks}
+
+    def _wrote(self, method: str, channel: str, message: Json) -> None:
+        now = asyncio.get_running_loop().time()
+        self.writes.append(Wrote(now, method, channel, str(message["ts"]), seen(message)))
+
+    def _tell_change(self, channel: str, message: Json) -> None:
+        change = {"type": "message", "subtype": "message_changed", "hidden": True, "channel": channel}
+        change |= {"message": dict(message), "previous_message": {}, "ts": self.world.now()}
+        self.event({**change, "channel_type": self.world.channels[channel]})
+
+    # -------------------------------------------------------------------------------------------------------- reading
+
+    async def _conversations_replies(self, arguments: Json) -> Json:
+        channel, root = self._readable(arguments), str(arguments.get("ts", ""))
+        thread = self.world.thread(channel, root)
+        if not thread or root not in self.world.messages[channel]:
+            raise Refused("thread_not_found")
+        first, rest = thread[0], [m for m in thread[1:] if _within(m, arguments)]
+        return self._page(rest, arguments, always=[first])
+
+    async def _conversations_history(self, arguments: Json) -> Json:
+        channel = self._readable(arguments)
+        roots = [m for m in self.world.messages[channel].values() if m.get("thread_ts", m["ts"]) == m["ts"]]
+        return self._page([m for m in reversed(roots) if _within(m, arguments)], arguments, always=[])
+
+    def _readable(self, arguments: Json) -> str:
+        channel = str(arguments.get("channel", ""))
+        if channel not in self.world.channels:
+            raise Refused("channel_not_found")
+        if channel in self.outside:
+            raise Refused("not_in_channel")
+        return channel
+
+    def _page(self, messages: list[Json], arguments: Json, *, always: list[Json]) -> Json:
+        begin = int(arguments.get("cursor") or 0)
+        limit = min(int(arguments.get("limit") or 100), self.page_limit)
+        page = messages[begin : begin + limit]
+        more = begin + limit < len(messages)
+        whole = str(arguments.get("include_all_metadata", "")).lower() in ("1", "true")
+        kept = [m if whole else {k: v for k, v in m.items() if k != "metadata"} for m in [*always, *page]]
+        cursor = {"response_metadata": {"next_cursor": str(begin + limit)}} if more else {}
+        return {"messages": kept, "has_more": more, **cursor}
+
+
+def seen(message: Json) -> str:
+    """What a reader sees of a message: its markdown blocks, or else its text."""
+    blocks = [block["text"] for block in message.get("blocks") or [] if block.get("type") == "markdown"]
+    return "\n\n".join(blocks) if blocks else str(message.get("text", ""))
+
+
+def _within(message: Json, arguments: Json) -> bool:
+    ts = float(message["ts"])
+    inclusive = str(arguments.get("inclusive", "")).lower() in ("1", "true")
+    oldest, latest = float(arguments.get("oldest") or 0), float(arguments.get("latest") or "inf")
+    return oldest < ts < latest or (inclusive and ts in (oldest, latest))
+
+
+async def _arguments(request: web.Request) -> Json:
+    """A call's arguments, from its query and its JSON or form body."""
+    arguments: Json = dict(request.query)
+    if request.content_type == "application/json" and request.can_read_body:
+        arguments |= await request.json()
+    elif request.can_read_body:
+        arguments |= dict(await request.post())
+    if isinstance(arguments.get("metadata"), str):
+        arguments["metadata"] = json.loads(arguments["metadata"])
+    if isinstance(arguments.get("blocks"), str):
+        arguments["blocks"] = json.loads(arguments["blocks"])
+    return arguments
+
+
+async def _serve(port: int) -> None:
+    double = SlackDouble()
+    ann, channel = double.world.user("Ann"), double.world.channel()
+    async with double.running(port):
+        print(f"SLACK_API_URL={double.api_url} SLACK_BOT_TOKEN={double.bot_token} SLACK_APP_TOKEN={double.app_token}")  # noqa: T201 (a command's output)
+        print(f"user {ann}, channel {channel}; a line typed is not read: say() it from a test")  # noqa: T201 (a command's output)
+        await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="A loopback Slack.")
+    parser.add_argument("--port", type=int, default=8091)
+    asyncio.run(_serve(parser.parse_args().port))
