@@ -71,7 +71,7 @@ def find_python() -> str:
 
 def fingerprint() -> str:
     """What an environment is made from: the lock, this script, and where it stands (the launcher holds the path)."""
-    digest = hashlib.sha256(str(HERE).encode())
+    digest = hashlib.sha256(f"{HERE} {project_version()}".encode())
     for path in (LOCK, Path(__file__)):
         digest.update(path.read_bytes())
     return digest.hexdigest()
@@ -124,11 +124,21 @@ def progress(line: str, number: int, count: int) -> None:
         say("  unpacking")
 
 
+def project_version() -> str:
+    """The version in pyproject.toml, which an old Python cannot parse."""
+    lines = (HERE / "pyproject.toml").read_text().splitlines()
+    return next(line.split('"')[1] for line in lines if line.startswith("version = "))
+
+
 def make_importable() -> None:
     """Put this folder on the environment's path, and the command ``tickertape`` beside its Python."""
     program = "import sysconfig; print(sysconfig.get_path('purelib'))"
     where = subprocess.check_output([str(PYTHON), "-c", program], universal_newlines=True)  # noqa: S603 (as above)
-    Path(where.strip(), "tickertape.pth").write_text(f"{HERE}\n")
+    packages = Path(where.strip())
+    (packages / "tickertape.pth").write_text(f"{HERE}\n")
+    metadata = packages / "tickertape.dist-info"  # what `tickertape --version` reads
+    metadata.mkdir(exist_ok=True)
+    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: tickertape\nVersion: {project_version()}\n")
     launcher = SCRIPTS / "tickertape"
     launcher.write_text(LAUNCHER.format(python=PYTHON))
     launcher.chmod(0o755)

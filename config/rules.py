@@ -19,7 +19,6 @@ if TYPE_CHECKING:  # it reads the rules itself
 
 Rule = Callable[["Settings", Origins], Iterator[str]]
 
-HOSTED_SLACK = "https://slack.com/api/"
 BOT_HINT = "it starts with xoxb- and is at https://api.slack.com/apps: your app, Install App"
 APP_HINT = (
     "it starts with xapp- and is at https://api.slack.com/apps: your app, Basic Information, App-Level Tokens, "
@@ -44,7 +43,7 @@ def slack_pair(settings: Settings, origins: Origins) -> Iterator[str]:
 def slack_prefixes(settings: Settings, origins: Origins) -> Iterator[str]:
     """Slack's own tokens say by their first letters what they are for; a test server's may be any word."""
     slack = settings.slack
-    if slack.api_url != HOSTED_SLACK:
+    if slack.api_url:
         return
     if slack.bot_token and not _starts(slack.bot_token, "xoxb-"):
         yield f"{origins.name(('slack', 'bot_token'))} is not a bot token: {BOT_HINT}"

@@ -12,10 +12,12 @@ from __future__ import annotations
 import os  # the environment is read in `environment` below, and nowhere else
 import tomllib
 from collections.abc import Callable, Mapping
+from datetime import UTC, tzinfo
 from enum import StrEnum
 from importlib import resources
 from pathlib import Path
 from typing import Any, Self
+from zoneinfo import ZoneInfo
 
 from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -143,8 +145,12 @@ class DiscordSettings(Concern):
         "The bot's token (https://discord.com/developers/applications: your application, Bot, Reset Token).",
         default=None,
     )
-    api_url: WebAddress = setting("DISCORD_API_URL", "Discord's REST API; ends in /api/v10. A proxy or a test server.")
-    gateway_url: SocketAddress = setting("DISCORD_GATEWAY_URL", "Discord's gateway. Empty: the one that the API names.")
+    api_url: WebAddress = setting(
+        "DISCORD_API_URL", "Where Discord's API is, ends in /api/v10: a proxy, a test server. Empty: Discord's own."
+    )
+    gateway_url: SocketAddress = setting(
+        "DISCORD_GATEWAY_URL", "Where Discord's gateway is. Empty: where the API says."
+    )
 
     @property
     def runs(self) -> bool:
@@ -168,7 +174,9 @@ class SlackSettings(Concern):
     signing_secret: Secret | None = setting(
         "SLACK_SIGNING_SECRET", "For events over HTTP, which a later version brings; not used yet.", default=None
     )
-    api_url: SlashedAddress = setting("SLACK_API_URL", "Slack's Web API; ends in /api/. A proxy or a test server.")
+    api_url: SlashedAddress = setting(
+        "SLACK_API_URL", "Where Slack's Web API is, ends in /api/: a proxy, a test server. Empty: Slack's own."
+    )
 
     @property
     def runs(self) -> bool:
@@ -233,6 +241,10 @@ class ConversationSettings(Concern):
         default=SHIPPED / "system_prompt.md",
     )
     timezone: Zone = setting("TICKERTAPE_TIMEZONE", "The time zone of the date and time that the model is told.")
+
+    def zone(self) -> tzinfo:
+        """The time zone; UTC even where the machine has no time zone database, as slim containers have none."""
+        return UTC if self.timezone == "UTC" else ZoneInfo(self.timezone)
 
     def prompt(self) -> str:
         """The system prompt, with its placeholders still in it."""

@@ -94,7 +94,7 @@ def test_each_sdk_stays_behind_its_adapter(sdk: str) -> None:
 def test_every_module_says_what_it_is_for(source: str) -> None:
     """Whoever opens a file reads first what it is, and so what does not belong in it."""
     docstring = ast.get_docstring(parsed(source)) or ""
-    assert len(docstring) >= 40, f"{source} opens with {docstring!r}"
+    assert len(docstring) >= 25, f"{source} opens with {docstring!r}"
 
 
 @pytest.mark.parametrize("source", [source for source in sources() if source.startswith("tests/")])
