@@ -32,6 +32,7 @@ lint: install ## check style, types, imports and the length of functions
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
+	@$(BIN)/mypy install.py
 	@$(BIN)/python -m pytest tests/test_house.py
 
 format: install ## put the code into the usual form
