@@ -165,6 +165,15 @@ async def test_a_web_page_is_no_answer(stream: bool) -> None:
     assert "base URL" in str(outcome.failure)
 
 
+async def test_json_under_another_content_type() -> None:
+    """A server that calls its JSON plain text is understood."""
+    async with (
+        OpenAIDouble(Status(200, raw=WHOLE["chat"], content_type="text/plain")) as double,
+        opened(double) as model,
+    ):
+        assert (await ask(model, stream=False)).text == "Hello."
+
+
 async def test_a_finish_is_not_held_back_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that neither sends usage nor closes delays the finish by a bounded time only."""
     monkeypatch.setattr(client, "LINGER_SECONDS", 0.05)
@@ -257,6 +266,16 @@ async def test_the_key_is_in_no_failure(status: int, stream: bool) -> None:
     async with OpenAIDouble() as double, opened(double) as model:
         double.queue(Status(status, message=f"Incorrect API key provided: {KEY}."))
         outcome = await ask(model, stream=stream)
+    assert outcome.failure is not None
+    assert KEY not in "".join(traceback.format_exception(outcome.failure))
+
+
+@pytest.mark.parametrize("api", ["chat", "responses"])
+@pytest.mark.parametrize("fault", [Fault.ERROR_EVENT, Fault.TYPED_ERROR, Fault.FAILED])
+async def test_the_key_is_in_no_failure_that_came_as_data(api: str, fault: Fault) -> None:
+    """The same for an error event that quotes it."""
+    async with OpenAIDouble(Answer(fault=fault, code=f"no_{KEY}")) as double, opened(double, api=api) as model:
+        outcome = await ask(model, stream=True)
     assert outcome.failure is not None
     assert KEY not in "".join(traceback.format_exception(outcome.failure))
 

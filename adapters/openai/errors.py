@@ -155,19 +155,23 @@ def translated(key: str = "") -> Iterator[None]:
     """
     try:
         yield
+    except Failure as failure:  # an error that came as data
+        hide(failure, key)
+        raise
     except FOREIGN as error:
-        raise translate(error, key) from None
+        translation = translate(error)
+        hide(translation, key)
+        raise translation from None
 
 
-def translate(error: Exception, key: str = "") -> Failure:
-    """The failure that a foreign error means."""
-    failure = _translate(error)
+def hide(failure: Failure, key: str) -> None:
+    """Take the key out of what a failure says."""
     if key:
         failure.args = tuple(str(arg).replace(key, "***") for arg in failure.args)
-    return failure
 
 
-def _translate(error: Exception) -> Failure:
+def translate(error: Exception) -> Failure:
+    """The failure that a foreign error means."""
     failure: Failure
     match error:
         case openai.APIStatusError():

@@ -180,7 +180,7 @@ def chat_events(answer: Answer, body: Mapping[str, Any]) -> Iterator[Event]:
             yield Event(chat_chunk(model, {"tool_calls": [{"index": 0, **call}]}))
     yield Event(chat_chunk(model, {}, answer.finish), ends=True)
     if answer.usage and (body.get("stream_options") or {}).get("include_usage"):
-        yield Event(json.dumps({"id": "chatcmpl-1", "model": model, "choices": [], "usage": chat_usage(answer)}))
+        yield Event(json.dumps({**json.loads(chat_chunk(model, {})), "choices": [], "usage": chat_usage(answer)}))
     if answer.done:
         yield Event("[DONE]")
 
@@ -232,7 +232,20 @@ def responses_whole(answer: Answer, body: Mapping[str, Any], status: str = "") -
         "incomplete_details": {"reason": why} if why and not status else None,
         "model": body.get("model", ""),
         "output": [] if status else output,
-        "usage": {"input_tokens": given, "output_tokens": made, "total_tokens": given + made} if answer.usage else None,
+        "parallel_tool_calls": True,
+        "tool_choice": "auto",
+        "tools": [],
+        "usage": responses_usage(given, made) if answer.usage and not status else None,
+    }
+
+
+def responses_usage(given: int, made: int) -> dict[str, Any]:
+    return {
+        "input_tokens": given,
+        "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
+        "output_tokens": made,
+        "output_tokens_details": {"reasoning_tokens": 0},
+        "total_tokens": given + made,
     }
 
 
@@ -253,12 +266,15 @@ def responses_events(answer: Answer, body: Mapping[str, Any]) -> Iterator[Event]
         yield Event("{}", name="ping")
         yield Event(json.dumps([1, 2]))
     for piece in pieces_of(answer.reasoning):
-        yield event("response.reasoning_summary_text.delta", item_id="rs_1", summary_index=0, delta=piece)
-    yield event("response.output_item.added", output_index=0, item={"type": "message", "id": "msg_1", "content": []})
-    yield event("response.content_part.added", **where, part={"type": "output_text", "text": ""})
+        yield event(
+            "response.reasoning_summary_text.delta", item_id="rs_1", output_index=0, summary_index=0, delta=piece
+        )
+    message = {"type": "message", "id": "msg_1", "role": "assistant", "status": "in_progress", "content": []}
+    yield event("response.output_item.added", output_index=0, item=message)
+    yield event("response.content_part.added", **where, part={"type": "output_text", "text": "", "annotations": []})
     for piece in pieces_of(answer.text):
-        yield event("response.output_text.delta", piece=piece, **where, delta=piece)
-    yield event("response.output_text.done", **where, text=answer.text)
+        yield event("response.output_text.delta", piece=piece, **where, delta=piece, logprobs=[])
+    yield event("response.output_text.done", **where, text=answer.text, logprobs=[])
     for piece in pieces_of(answer.refusal):
         yield event("response.refusal.delta", **where, delta=piece)
     if answer.tool is not None:
