@@ -32,12 +32,20 @@ class Answerer:
         self.go_on.set()
         self.think = 0.0  # seconds of working before the first write
         self._group = group
+        self._tasks: set[asyncio.Task[None]] = set()
         self._stopped: set[str] = set()
         self._live: dict[str, str] = {}
 
     def accept(self, turn: Turn, channel: Channel) -> None:
         self.turns.append((turn, channel))
-        self._group.create_task(self._answer(turn, channel))
+        task = self._group.create_task(self._answer(turn, channel))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def give_up(self) -> None:
+        """Drop what is still being answered."""
+        for task in self._tasks:
+            task.cancel()
 
     def stop(self, message: str, *, by: str) -> bool:
         self.stops.append((message, by))
@@ -105,7 +113,6 @@ async def serving(
     async with asyncio.TaskGroup() as group:
         answerer = Answerer(group, script, gap=gap)
         running = group.create_task(platform.run(answerer))
-        answering = group  # answers still at work when the test ends are given up with the group
         url = await site.start()
         await asyncio.sleep(0)
         try:
@@ -114,5 +121,4 @@ async def serving(
             await platform.close()
             await site.close()
             running.cancel()
-            for task in list(answering._tasks):
-                task.cancel()
+            answerer.give_up()
