@@ -1,4 +1,4 @@
-"""The set-up: which Python is taken, and what is said where none will do. The installation itself is run by the gate."""
+"""The set-up: which Python is taken, and what is said where there is none. Installing itself is run by the gate."""
 
 from __future__ import annotations
 
