@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -142,6 +143,8 @@ class OpenAIModel:
 def make_client(options: OpenAIOptions, key: str) -> openai.AsyncOpenAI:
     """The SDK's client, without its retries and with no time-out but that of connecting (`bot.completion` has them)."""
     timeout = httpx2.Timeout(None, connect=options.connect_seconds)
+    url = httpx2.URL(options.base_url)
+    local = url.scheme == "http" and url.host in LOOPBACK
     return openai.AsyncOpenAI(
         api_key=key,
         base_url=options.base_url,
@@ -150,7 +153,10 @@ def make_client(options: OpenAIOptions, key: str) -> openai.AsyncOpenAI:
         http_client=openai.DefaultAsyncHttpx2Client(
             timeout=timeout,
             # A proxy of the environment cannot reach what listens on this machine's loopback (the embedded model).
-            trust_env=httpx2.URL(options.base_url).host not in LOOPBACK,
+            trust_env=not local,
+            # Nor is anybody's certificate seen there: a context that trusts nobody is made at once, where reading the
+            # system's certificates takes 30 to 150 ms (and a redirect to elsewhere fails rather than being believed).
+            verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if local else True,
             event_hooks={"request": [watch_connection]},
         ),
     )
