@@ -478,4 +478,5 @@ def _sourced(base: type[Settings], variables: Mapping[str, str], file: Path | No
                 TomlConfigSettingsSource(settings_cls, DEFAULTS),
             )
 
+    Sourced.__name__ = base.__name__  # what its repr calls it
     return Sourced

@@ -306,6 +306,7 @@ def test_no_secret_is_in_a_repr(tmp_path: Path) -> None:
     settings = load(EVERY_SECRET, tmp_path)
     concerns = [getattr(settings, name) for name in Settings.model_fields]
     shown = "".join(f"{thing!r}{thing!s}{thing}" for thing in (settings, *concerns))
+    assert shown.startswith("Settings(")
     shown += str(settings.model_dump()) + settings.model_dump_json() + "\n".join(explained.describe(settings))
     assert not [text for text in SECRET_TEXTS if text in shown]
 
