@@ -346,6 +346,11 @@ class Attachments:
         self._session: aiohttp.ClientSession | None = None
         self._slots = asyncio.Semaphore(_AT_ONCE)
 
+    @property
+    def limits(self) -> AttachmentLimits:
+        """What is read at the most."""
+        return self._limits
+
     async def read(self, attachments: Sequence[Attachment]) -> tuple[Part, ...]:
         """One part for each attachment, in order: an `Image`, a `File` or a `LeftOut`. Never raises a failure."""
         first, rest = attachments[: self._limits.count], attachments[self._limits.count :]

@@ -1,0 +1,123 @@
+"""What Discord counts, and the objects that count it: shared by all turns, the channel's first, then the bot's.
+
+What belongs here: the numbers, which request spends what, and how an answer's headers are read. What does not: the
+arithmetic (`bot.budget`), and who waits for it.
+
+Discord refuses to publish the limits of a channel ("should not be hard coded",
+https://docs.discord.com/developers/topics/rate-limits); 5 in 5 s is what bots observe for posts and for edits alike
+(discord-net/Discord.Net#2375, discord-relay-chat/drc#17), so we start from that and follow the headers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+
+from bot.budget import Budget, FixedWindow, Leak, WindowReport
+from bot.errors import Limited
+from bot.ports import Verb
+
+# Writes and seconds of a channel's window, see above.
+CHANNEL_LIMIT = 5
+CHANNEL_SECONDS = 5.0
+
+# Requests a second of the whole bot: 50 are allowed (https://docs.discord.com/developers/topics/rate-limits, global
+# rate limit); the margin is for typing, which spends no permit. A burst of 5 stays below 50 in the first second too.
+EVERYTHING_PER_SECOND = 45.0
+EVERYTHING_BURST = 5
+
+# Channels whose windows are kept; beyond that the ones that rest longest are forgotten.
+CHANNELS = 1_000
+
+# A channel whose last use is this long ago has no open window: Discord's are 5 s, and the server's longer holds are
+# kept by whoever was held. Seconds.
+RESTED_SECONDS = 60.0
+
+
+class ChannelBudgets:
+    """The windows of one channel. Reads have their own: one for lists of messages, one for single ones."""
+
+    def __init__(self) -> None:
+        self.edit = FixedWindow(CHANNEL_LIMIT, CHANNEL_SECONDS, paced=True)
+        self.post = FixedWindow(CHANNEL_LIMIT, CHANNEL_SECONDS, paced=False)
+        self.delete = FixedWindow(CHANNEL_LIMIT, CHANNEL_SECONDS, paced=False)
+        self.list = FixedWindow(CHANNEL_LIMIT, CHANNEL_SECONDS, paced=False)
+        self.get = FixedWindow(CHANNEL_LIMIT, CHANNEL_SECONDS, paced=False)
+        self.used_at = 0.0
+
+    def of(self, verb: Verb) -> FixedWindow:
+        """What a write spends."""
+        return {Verb.POST: self.post, Verb.EDIT: self.edit, Verb.DELETE: self.delete}[verb]
+
+    def rests(self, now: float) -> bool:
+        """Whether nobody uses it and nothing of it is open any more."""
+        everything = (self.edit, self.post, self.delete, self.list, self.get)
+        return not any(window.live for window in everything) and now - self.used_at > RESTED_SECONDS
+
+
+class Budgets:
+    """All budgets of one bot."""
+
+    def __init__(self) -> None:
+        self.everything = Leak(1 / EVERYTHING_PER_SECOND, burst=EVERYTHING_BURST)
+        self._channels: OrderedDict[str, ChannelBudgets] = OrderedDict()
+
+    def channel(self, channel: str) -> ChannelBudgets:
+        """The channel's budgets: the same ones for everybody who asks, as long as they are in use."""
+        now = asyncio.get_running_loop().time()
+        budgets = self._channels.setdefault(channel, ChannelBudgets())
+        budgets.used_at = now
+        self._channels.move_to_end(channel)
+        while len(self._channels) > CHANNELS and next(iter(self._channels.values())).rests(now):
+            self._channels.popitem(last=False)
+        return budgets
+
+    def window(self, method: str, path: str, channel: str) -> FixedWindow | None:
+        """What a request spends beside `everything`; `path` is discord.py's template of it."""
+        one = path == "/channels/{channel_id}/messages/{message_id}"
+        budgets = self.channel(channel) if one or path == "/channels/{channel_id}/messages" else None
+        if budgets is None:
+            return None
+        table = {
+            ("POST", False): budgets.post,
+            ("PATCH", True): budgets.edit,
+            ("DELETE", True): budgets.delete,
+            ("GET", False): budgets.list,
+            ("GET", True): budgets.get,
+        }
+        return table.get((method, one))
+
+
+def read_report(headers: Mapping[str, str]) -> WindowReport | None:
+    """What an answer's headers say of its window, or None where they do not say it all."""
+    try:
+        limit, remaining = int(headers["X-RateLimit-Limit"]), int(headers["X-RateLimit-Remaining"])
+        reset_after = float(headers["X-RateLimit-Reset-After"])
+    except (KeyError, ValueError):
+        return None
+    if not math.isfinite(reset_after) or reset_after < 0 or not 0 <= remaining <= limit:
+        return None
+    return WindowReport(limit, remaining, reset_after)
+
+
+@asynccontextmanager
+async def spending(window: FixedWindow, everything: Leak) -> AsyncIterator[None]:
+    """One read: wait for leave, spend, and settle at the end; a 429 holds what it was meant for."""
+    budgets: Sequence[Budget] = (window, everything)
+    loop = asyncio.get_running_loop()
+    while (ready_at := max(budget.ready_at(loop.time(), final=True) for budget in budgets)) > loop.time():
+        await asyncio.sleep(ready_at - loop.time())
+    for budget in budgets:
+        budget.spend(loop.time())
+    try:
+        yield
+    except Limited as limited:
+        held = everything if limited.everywhere else window
+        held.hold(loop.time(), limited.retry_after or CHANNEL_SECONDS)
+        raise
+    finally:
+        for budget in budgets:
+            budget.settle(loop.time())

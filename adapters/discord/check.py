@@ -1,0 +1,119 @@
+"""What `tickertape check` finds out about Discord: the token, the Message Content intent, and whether it connects.
+
+What belongs here: those three looks and their words. What does not: printing them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import aiohttp
+
+from adapters.attachments import AttachmentLimits, Attachments
+from adapters.discord.errors import MISSING_INTENT, REFUSED
+from adapters.discord.options import DiscordOptions
+from adapters.discord.platform import DiscordPlatform
+from adapters.findings import Finding
+from bot.conversation import Turn
+from bot.errors import Forbidden
+from bot.ports import Channel
+
+# Flags of an application that may receive the text of messages: verified for it, or small enough to need no review
+# (https://docs.discord.com/developers/resources/application#application-object-application-flags).
+MESSAGE_CONTENT_FLAGS = 1 << 18 | 1 << 19
+
+_API = "https://discord.com/api/v10"
+
+# How long each look may take. Seconds.
+_LOOK_SECONDS = 15.0
+
+_TOKEN, _INTENT, _GATEWAY = "Discord token", "Discord Message Content intent", "Discord gateway"
+
+
+async def check(options: DiscordOptions) -> list[Finding]:
+    """Look at a bot's settings, asking Discord; nobody there sees anything of it. Raises nothing."""
+    timeout = aiohttp.ClientTimeout(total=_LOOK_SECONDS)
+    headers = {"Authorization": f"Bot {options.token}"}
+    async with aiohttp.ClientSession(timeout=timeout, headers=headers) as session:
+        status, user = await _get(session, options, "/users/@me")
+        if status != 200:
+            return [token_finding(status, user)]
+        _, application = await _get(session, options, "/applications/@me")
+        if "flags" not in application:
+            _, application = await _get(session, options, "/oauth2/applications/@me")
+    findings = [token_finding(status, user), intent_finding(application)]
+    if all(finding.ok for finding in findings):
+        # Whether the gateway lets us in is the truth; the flags are only what the portal says of it.
+        findings.append(await _connect(options))
+    return findings
+
+
+def token_finding(status: int, user: Mapping[str, Any]) -> Finding:
+    """What asking for ourselves says of the token; `status` 0 is no answer at all."""
+    if status == 200:
+        return Finding(_TOKEN, ok=True, line=f"accepted; the bot is {user.get('username', 'without a name')}")
+    if status == 401:
+        return Finding(_TOKEN, ok=False, line="refused: it is wrong, or was reset", remedy=REFUSED)
+    said = "Discord did not answer" if status == 0 else f"Discord answered {status}"
+    remedy = "Look at DISCORD_API_URL, the network, and https://discordstatus.com, then try again."
+    return Finding(_TOKEN, ok=False, line=f"could not be tried: {said}", remedy=remedy)
+
+
+def intent_finding(application: Mapping[str, Any]) -> Finding:
+    """What the application's flags say of the Message Content intent."""
+    flags = application.get("flags")
+    if not isinstance(flags, int):
+        return Finding(_INTENT, ok=True, line="not told; the gateway will say")
+    if flags & MESSAGE_CONTENT_FLAGS:
+        return Finding(_INTENT, ok=True, line="switched on")
+    return Finding(
+        _INTENT, ok=False, line="switched off: the bot would not be told what people write", remedy=MISSING_INTENT
+    )
+
+
+async def _get(session: aiohttp.ClientSession, options: DiscordOptions, path: str) -> tuple[int, dict[str, Any]]:
+    """The status (0: no answer) and the JSON (empty: none)."""
+    try:
+        async with session.get((options.api_url or _API).rstrip("/") + path) as response:
+            try:
+                body = await response.json(content_type=None)
+            except ValueError:
+                body = None
+            return response.status, body if isinstance(body, dict) else {}
+    except (aiohttp.ClientError, TimeoutError, ValueError):
+        return 0, {}
+
+
+class _Nobody:
+    """An inbox that takes nothing."""
+
+    def accept(self, turn: Turn, channel: Channel) -> None:
+        """See `bot.ports.Inbox`."""
+
+    def stop(self, message: str, *, by: str) -> bool:  # noqa: ARG002 (a protocol's signature)
+        """See `bot.ports.Inbox`."""
+        return False
+
+
+async def _connect(options: DiscordOptions) -> Finding:
+    """Connect as the bot would, until READY."""
+    platform = DiscordPlatform(options, Attachments(AttachmentLimits(), hosts=frozenset()))
+    refusal = ""
+    try:
+        async with asyncio.timeout(_LOOK_SECONDS), asyncio.TaskGroup() as group:
+            running = group.create_task(platform.run(_Nobody()))
+            await platform.connected()
+            running.cancel()
+    except* Forbidden as refused:
+        refusal = str(refused.exceptions[0])
+    except* TimeoutError:
+        refusal = "Look at DISCORD_GATEWAY_URL, the network, and https://discordstatus.com, then try again."
+    finally:
+        await platform.close()
+    if refusal:
+        missing = refusal == MISSING_INTENT
+        subject = _INTENT if missing else _GATEWAY
+        return Finding(subject, ok=False, line="refused by the gateway" if missing else "no connection", remedy=refusal)
+    return Finding(_GATEWAY, ok=True, line="connected")

@@ -1,0 +1,253 @@
+"""discord.py for this one bot: moved to other addresses, never waiting by itself, never sending again by itself.
+
+What belongs here: everything that leans on how discord.py 2.7 is made, and what it does not publish, so that an update
+of it is checked in one place. What does not: what we do with events and answers.
+
+No attribute of a module or class is changed: the client takes an HTTP client of its own class, and reads the messages'
+events as they came (`parsers`), so that one odd event is passed over instead of ending the connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any, Protocol
+
+import aiohttp
+import discord
+import yarl
+from discord.http import HTTPClient, Ratelimit, Route
+from discord.state import ConnectionState
+
+from adapters.discord.budgets import Budgets, read_report
+from adapters.discord.errors import failure_of, failure_of_status
+from adapters.discord.options import DiscordOptions
+from bot.budget import FixedWindow
+from bot.errors import Failure, Unanswered
+
+log = logging.getLogger(__name__)
+
+# What we ask to be told: guilds (their channels' names and places), messages there and in DMs, and their text.
+INTENTS = discord.Intents(guilds=True, guild_messages=True, dm_messages=True, message_content=True)
+
+# Nobody and nothing in an answer pings; each post says itself whether the asker is.
+NO_PINGS = discord.AllowedMentions(everyone=False, users=False, roles=False, replied_user=True)
+
+
+class Listener(Protocol):
+    """Who hears of events, as they came; nothing that it raises of `_ODD` ends the connection."""
+
+    def on_session(self, *, fresh: bool) -> None:
+        """Events arrive: after a READY (`fresh`, what was missed is lost) or a RESUMED."""
+        ...
+
+    def on_silence(self) -> None:
+        """The connection is lost, and will be made again."""
+        ...
+
+    def on_message(self, data: Mapping[str, Any]) -> None:
+        """MESSAGE_CREATE."""
+        ...
+
+    def on_revision(self, data: Mapping[str, Any]) -> None:
+        """MESSAGE_UPDATE."""
+        ...
+
+    def on_removal(self, channel: str, messages: tuple[str, ...]) -> None:
+        """MESSAGE_DELETE and MESSAGE_DELETE_BULK."""
+        ...
+
+
+# What a parser raises over an event that is not as Discord's documentation says.
+_ODD = (KeyError, TypeError, ValueError, AttributeError, IndexError)
+
+
+class DiscordClient(discord.Client):
+    """See the module's docstring."""
+
+    def __init__(self, options: DiscordOptions, budgets: Budgets, listener: Listener) -> None:
+        self._options = options
+        self._budgets = budgets
+        self._listener = listener
+        with _no_word_of_voice():
+            super().__init__(
+                intents=INTENTS,
+                allowed_mentions=NO_PINGS,
+                max_messages=None,  # adapters.discord.memory remembers, bounded by us
+                member_cache_flags=discord.MemberCacheFlags.none(),
+                chunk_guilds_at_startup=False,
+                guild_ready_timeout=0.0,  # nobody waits for on_ready
+                http_trace=_trace(),
+            )
+
+    def _get_state(self, **options: Any) -> ConnectionState[Any]:  # noqa: ANN401 (the library's signature)
+        """Called once while the client is made: its HTTP client is exchanged before anything holds it."""
+        made = self.http
+        self.http = Wire(self._options, self._budgets, made)
+        state = super()._get_state(**options)
+        ours = {
+            "MESSAGE_CREATE": self._listener.on_message,
+            "MESSAGE_UPDATE": self._listener.on_revision,
+            "MESSAGE_DELETE": lambda data: self._listener.on_removal(str(data["channel_id"]), (str(data["id"]),)),
+            "MESSAGE_DELETE_BULK": lambda data: self._listener.on_removal(
+                str(data["channel_id"]), tuple(str(message) for message in data["ids"])
+            ),
+        }
+        for name, parser in (*state.parsers.items(), *ours.items()):
+            state.parsers[name] = _careful(name, parser)
+        return state
+
+    def dispatch(self, event: str, /, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401, ARG002 (the library's signature)
+        """The library's own events, without a task for each: only what is of use, at once."""
+        if event == "connect":
+            self._listener.on_session(fresh=True)
+        elif event == "resumed":
+            self._listener.on_session(fresh=False)
+        elif event == "disconnect":
+            self._listener.on_silence()
+
+
+def _careful(name: str, parser: Callable[[Any], Any]) -> Callable[[Any], None]:
+    def parse(data: object) -> None:
+        try:
+            parser(data)
+        except _ODD:
+            log.warning("passing over an event %s that could not be read", name, exc_info=True)
+
+    return parse
+
+
+@contextmanager
+def _no_word_of_voice() -> Iterator[None]:
+    """Keep from the log that libraries for voice are missing: there is no voice here."""
+    logger = logging.getLogger("discord.client")
+
+    def silent(record: logging.LogRecord) -> bool:
+        return "voice will NOT be supported" not in record.getMessage()
+
+    logger.addFilter(silent)
+    try:
+        yield
+    finally:
+        logger.removeFilter(silent)
+
+
+class _Unlimited(Ratelimit):
+    """A bucket that lets everything through and learns nothing: ours are counted in `adapters.discord.budgets`."""
+
+    __slots__ = ()
+
+    async def acquire(self) -> None:
+        """At once."""
+
+    async def __aexit__(self, *error: object) -> None:
+        """The library would sleep here until the window's end after the last permitted write."""
+
+    def update(self, response: aiohttp.ClientResponse, *, use_clock: bool = False) -> None:
+        """Nothing: an answer without the headers it expects would make the library's raise."""
+
+
+@dataclass(slots=True)
+class _Call:
+    """One request on its way: what it is, what its answer's headers count, whether it went out on a kept connection."""
+
+    what: str
+    window: FixedWindow | None
+    reused: bool = False
+
+
+class Wire(HTTPClient):
+    """The library's HTTP client at our addresses, with our eyes on every answer, without waiting."""
+
+    def __init__(self, options: DiscordOptions, budgets: Budgets, made: HTTPClient) -> None:
+        super().__init__(made.loop, http_trace=made.http_trace)
+        self._options = options
+        self._budgets = budgets
+        self._unlimited: Ratelimit | None = None
+
+    def get_ratelimit(self, key: str) -> Ratelimit:  # noqa: ARG002 (the library's signature)
+        """The one bucket that never waits."""
+        if self._unlimited is None:
+            self._unlimited = _Unlimited(None)
+        return self._unlimited
+
+    async def request(self, route: Route, **kwargs: Any) -> Any:  # noqa: ANN401 (the library's signature)
+        """Send once. Raises our `Failure` for a 429, a 5xx or a lost connection, else what discord.py does."""
+        if self._options.api_url:
+            route.url = self._options.api_url.rstrip("/") + route.url.removeprefix(Route.BASE)
+        window = self._budgets.window(route.method, route.path, str(route.channel_id or ""))
+        call = _Call(f"{route.method} {route.path}", window)
+        return await super().request(route, trace_request_ctx=call, **kwargs)
+
+    async def ws_connect(self, url: str, *, compress: int = 0) -> aiohttp.ClientWebSocketResponse:
+        """Connect to the gateway, at the address that is set: the first as well as the one to resume at."""
+        if self._options.gateway_url:
+            url = str(yarl.URL(self._options.gateway_url).update_query(yarl.URL(url).query))
+        return await super().ws_connect(url, compress=compress)
+
+
+def _trace() -> aiohttp.TraceConfig:
+    """Sees every answer before discord.py does."""
+    trace = aiohttp.TraceConfig()
+    trace.on_connection_reuseconn.append(_on_reuse)
+    trace.on_request_end.append(_on_answer)
+    trace.on_request_exception.append(_on_error)
+    return trace
+
+
+def _call_of(context: SimpleNamespace) -> _Call | None:
+    call = context.trace_request_ctx
+    return call if isinstance(call, _Call) else None  # the gateway's connection has none
+
+
+async def _on_reuse(
+    _session: aiohttp.ClientSession, context: SimpleNamespace, _params: aiohttp.TraceConnectionReuseconnParams
+) -> None:
+    if (call := _call_of(context)) is not None:
+        call.reused = True
+
+
+async def _on_answer(
+    _session: aiohttp.ClientSession, context: SimpleNamespace, params: aiohttp.TraceRequestEndParams
+) -> None:
+    if (call := _call_of(context)) is None:
+        return
+    response = params.response
+    report = read_report(response.headers)
+    if report is not None and call.window is not None:
+        call.window.observe(asyncio.get_running_loop().time(), report)
+    raw = await response.read()
+    body = _json_of(response, raw)
+    if response.status == 429 or response.status >= 500:
+        raise failure_of_status(response.status, body, response.headers, call.what)
+    if response.status < 300 and raw and body is None:
+        raise Unanswered(f"{call.what}: {response.status} with a body that is not JSON")
+
+
+async def _on_error(
+    _session: aiohttp.ClientSession, context: SimpleNamespace, params: aiohttp.TraceRequestExceptionParams
+) -> None:
+    call = _call_of(context)
+    if call is None or isinstance(params.exception, Failure | asyncio.CancelledError):
+        return
+    failure = failure_of(params.exception, call.what)
+    if failure is None:
+        return
+    if call.reused and isinstance(failure, Unanswered) and not isinstance(params.exception, TimeoutError):
+        # The server had closed a kept-alive connection, most likely: worth another try at once.
+        failure.retry_after = 0.0
+    raise failure from params.exception
+
+
+def _json_of(response: aiohttp.ClientResponse, raw: bytes) -> object:
+    if response.content_type != "application/json":
+        return None
+    try:
+        return json.loads(raw)
+    except ValueError:
+        return None

@@ -1,0 +1,125 @@
+"""The one place where what discord.py and aiohttp raise becomes our failures.
+
+What belongs here: that translation, and the reading of an error's status and body. What does not: deciding what to do
+about a failure. ``tests/test_discord_errors.py`` walks through all exceptions of both and proves that none is missed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import aiohttp
+import discord
+
+from bot.errors import Broken, Failure, Forbidden, Gone, Limited, Unacceptable, Unanswered
+
+# Codes that say "you may not" with a status that says "malformed": an archived thread, a locked one
+# (https://docs.discord.com/developers/topics/opcodes-and-status-codes#json).
+_FORBIDDEN_CODES = frozenset({50083, 160005})
+
+# A 429 that says no time (Cloudflare's page may not): about as long as a channel's window, and a bit. Seconds.
+UNSAID_SECONDS = 10.0
+
+# Gateway closes after which no reconnecting helps, with what the operator should do about each
+# (https://docs.discord.com/developers/topics/opcodes-and-status-codes#gateway).
+REFUSED = (
+    "Discord refused DISCORD_TOKEN: reset it in https://discord.com/developers/applications (your application, Bot, "
+    "Reset Token) and set the new one."
+)
+MISSING_INTENT = (
+    "Discord refused the Message Content intent: switch it on in https://discord.com/developers/applications (your "
+    "application, Bot, Privileged Gateway Intents, Message Content Intent) and start again."
+)
+_FINAL_CLOSES = {
+    4004: REFUSED,
+    4010: "Discord refused the connection: invalid shard (gateway close 4010).",
+    4011: "Discord asks for sharding: this bot is in more guilds than one connection may serve (gateway close 4011).",
+    4012: "Discord refused the gateway's version: update the program (gateway close 4012).",
+    4013: "Discord refused the intents: update the program (gateway close 4013).",
+    4014: MISSING_INTENT,
+}
+
+
+def failure_of_status(status: int, body: object, headers: Mapping[str, str], what: str) -> Failure:
+    """The failure that an error status means; `body` is its JSON, or whatever came instead."""
+    said = body if isinstance(body, dict) else {}
+    line = f"{what}: {status} {said.get('message', '')} ({said.get('code', 'no code')})"
+    if status == 429:
+        return _limited(said, headers, line)
+    if status >= 500 or status == 408:
+        return Broken(line)
+    if status == 404:
+        return Gone(line)
+    if status in (401, 403) or said.get("code") in _FORBIDDEN_CODES:
+        return Forbidden(line)
+    return Unacceptable(line)
+
+
+def _limited(said: Mapping[str, Any], headers: Mapping[str, str], line: str) -> Limited:
+    # Without Discord's JSON it is Cloudflare who speaks, and means the whole address.
+    everywhere = bool(said.get("global", "retry_after" not in said)) or headers.get("X-RateLimit-Scope") == "global"
+    for word in (said.get("retry_after"), headers.get("X-RateLimit-Reset-After"), headers.get("Retry-After")):
+        try:
+            seconds = float(word)  # type: ignore[arg-type] # None and nonsense are what the except is for
+        except (TypeError, ValueError):
+            continue
+        if math.isfinite(seconds) and seconds >= 0:
+            return Limited(line, retry_after=seconds, everywhere=everywhere)
+    return Limited(line, retry_after=UNSAID_SECONDS, everywhere=everywhere)
+
+
+def failure_of(error: BaseException, what: str) -> Failure | None:
+    """The failure that an SDK's exception means, or None where it is not one of an SDK's.
+
+    What was sent and not answered may have worked. A refused connection, and one that could not be made, did not.
+    """
+    line = f"{what}: {type(error).__name__}"
+    failure: Failure | None
+    match error:
+        case Failure():
+            failure = error
+        case discord.HTTPException():
+            failure = failure_of_status(error.status, {"message": error.text, "code": error.code}, {}, what)
+        case discord.RateLimited():
+            failure = Limited(line, retry_after=error.retry_after)
+        case discord.LoginFailure():
+            failure = Forbidden(REFUSED)
+        case discord.PrivilegedIntentsRequired():
+            failure = Forbidden(MISSING_INTENT)
+        case discord.ConnectionClosed():
+            final = _FINAL_CLOSES.get(error.code)
+            failure = Forbidden(final) if final else Broken(f"{line} {error.code}")
+        case discord.GatewayNotFound():
+            failure = Broken(line)
+        case discord.InvalidData():
+            failure = Unanswered(line)
+        case discord.DiscordException():  # misuse of the library: the same call would fail again
+            failure = Unacceptable(line)
+        case _:
+            failure = _of_transport(error, line)
+    return failure
+
+
+def _of_transport(error: BaseException, line: str) -> Failure | None:
+    if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError | aiohttp.InvalidURL):
+        return Broken(line)
+    if isinstance(error, aiohttp.ClientError | OSError):  # a TimeoutError is an OSError
+        return Unanswered(line)
+    if isinstance(error, KeyError | TypeError | ValueError | AttributeError):
+        return Unanswered(f"{line} (an answer that is not what Discord sends)")
+    return None
+
+
+@contextmanager
+def translated(what: str) -> Iterator[None]:
+    """Whatever an SDK raises inside comes out as a failure. `what` names the call for the log, and holds no secret."""
+    try:
+        yield
+    except Exception as error:
+        failure = failure_of(error, what)
+        if failure is None or failure is error:
+            raise
+        raise failure from error

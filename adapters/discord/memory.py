@@ -1,0 +1,164 @@
+"""What Discord told us already, so that it is not asked for again. Bounded; holds no more than a cache may.
+
+What belongs here: the newest messages of the channels that speak, whether we take part in a thread, and which
+conversation a message belongs to. What does not: reading anything (`history`), deciding anything (`asked`).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections import OrderedDict
+from collections.abc import Iterable
+from typing import TypeVar
+
+from adapters.discord.asked import Kind, Place
+from adapters.discord.seen import Seen
+
+# Messages kept of one channel: twice what a history of the default length asks for, at about 1 kB each.
+MESSAGES_PER_CHANNEL = 200
+
+# Channels kept, those that spoke last: 40 MB at the very most with the number above.
+CHANNELS = 200
+
+# Threads whose taking part is remembered, and messages whose conversation is. About 100 bytes each.
+NAMES = 10_000
+
+
+_V = TypeVar("_V")
+
+
+class _Lane:
+    """One channel's messages. All of those with an id of `known_from` or later are here; None: nobody knows."""
+
+    def __init__(self) -> None:
+        self.by_id: dict[int, Seen] = {}
+        self.order: list[int] = []
+        self.known_from: int | None = None
+
+    def put(self, seen: Seen) -> None:
+        number = int(seen.id)
+        if number not in self.by_id:
+            insort(self.order, number)
+        self.by_id[number] = seen
+        while len(self.order) > MESSAGES_PER_CHANNEL:
+            del self.by_id[self.order.pop(0)]
+            if self.known_from is not None:
+                self.known_from = max(self.known_from, self.order[0])
+
+    def remove(self, number: int) -> None:
+        if self.by_id.pop(number, None) is not None:
+            del self.order[bisect_left(self.order, number)]
+
+
+class Memory:
+    """See the module's docstring. Ids are Discord's snowflakes as strings: a later message has a larger one."""
+
+    def __init__(self) -> None:
+        self._lanes: OrderedDict[str, _Lane] = OrderedDict()
+        self._takes_part: OrderedDict[str, bool] = OrderedDict()
+        self._conversations: OrderedDict[str, str] = OrderedDict()
+        self._no_starter: OrderedDict[str, bool] = OrderedDict()
+
+    # ------------------------------------------------------------------------------------------------------- messages
+
+    def told(self, seen: Seen) -> None:
+        """An event told of a new message: from here on we hear of all in its channel."""
+        lane = self._lane(seen.channel)
+        if lane.known_from is None:
+            lane.known_from = int(seen.id)
+        lane.put(seen)
+
+    def read(self, seen: Iterable[Seen]) -> None:
+        """REST told of messages."""
+        for one in seen:
+            self._lane(one.channel).put(one)
+
+    def knows_from(self, channel: str, message: int) -> None:
+        """All messages of `channel` from `message` on are held now; 0: from its beginning."""
+        self._lane(channel).known_from = message
+
+    def gap(self) -> None:
+        """The gateway began a new session: what was said meanwhile was not told."""
+        for lane in self._lanes.values():
+            lane.known_from = None
+
+    def get(self, channel: str, message: str) -> Seen | None:
+        """The message, if it is held."""
+        lane = self._lanes.get(channel)
+        return lane.by_id.get(int(message)) if lane is not None and message else None
+
+    def revise(self, channel: str, message: str, text: str) -> None:
+        """A message's text has changed."""
+        seen = self.get(channel, message)
+        if seen is not None:
+            self._lanes[channel].put(seen.says(text))
+
+    def remove(self, channel: str, message: str) -> None:
+        """A message is gone."""
+        lane = self._lanes.get(channel)
+        if lane is not None:
+            lane.remove(int(message))
+
+    def held(self, channel: str) -> list[Seen]:
+        """All that is held of a channel, oldest first, with or without gaps."""
+        lane = self._lanes.get(channel)
+        return [lane.by_id[number] for number in lane.order] if lane is not None else []
+
+    def known_from(self, channel: str) -> int | None:
+        """From which message on everything is held; 0: from the beginning; None: not known."""
+        lane = self._lanes.get(channel)
+        return lane.known_from if lane is not None else None
+
+    # -------------------------------------------------------------------------------------------------- conversations
+
+    def takes_part(self, thread: str) -> bool | None:
+        """Whether we take part in a thread; None where nobody has looked."""
+        return self._takes_part.get(thread)
+
+    def set_takes_part(self, thread: str, *, ours: bool) -> None:
+        """Remember it. A thread that is ours once stays ours."""
+        _remember(self._takes_part, thread, ours or self._takes_part.get(thread, False))
+
+    def has_no_starter(self, thread: str) -> bool:
+        """Whether it was looked for, and not found, which message a thread was made from."""
+        return thread in self._no_starter
+
+    def set_no_starter(self, thread: str) -> None:
+        """Remember that there is none."""
+        _remember(self._no_starter, thread, value=True)
+
+    def belongs(self, message: str, conversation: str) -> None:
+        """Remember which conversation a message belongs to: a reply to it belongs there too."""
+        _remember(self._conversations, message, conversation)
+
+    def conversation(self, seen: Seen, place: Place) -> str:
+        """What `seen` belongs to: its thread or DM, or the chain of replies, named after the oldest message known."""
+        if place.kind is not Kind.CHANNEL:
+            return place.id
+        at, root = seen, seen.id
+        for _ in range(MESSAGES_PER_CHANNEL):
+            known = self._conversations.get(root)
+            if known is not None:
+                return known
+            if not at.reply_to:
+                break
+            root = at.reply_to
+            older = self.get(seen.channel, root)
+            if older is None:
+                return self._conversations.get(root, f"{seen.channel}/{root}")
+            at = older
+        return f"{seen.channel}/{root}"
+
+    def _lane(self, channel: str) -> _Lane:
+        lane = self._lanes.setdefault(channel, _Lane())
+        self._lanes.move_to_end(channel)
+        while len(self._lanes) > CHANNELS:
+            self._lanes.popitem(last=False)
+        return lane
+
+
+def _remember(kept: OrderedDict[str, _V], key: str, value: _V) -> None:
+    kept[key] = value
+    kept.move_to_end(key)
+    while len(kept) > NAMES:
+        kept.popitem(last=False)

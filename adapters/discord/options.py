@@ -1,0 +1,36 @@
+"""What can be set of the Discord adapter, as values. Nothing here reads the environment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import yarl
+
+# Where Discord keeps what people attach (https://docs.discord.com/developers/reference#image-formatting).
+FILE_HOSTS = frozenset({"cdn.discordapp.com", "media.discordapp.net"})
+
+
+@dataclass(frozen=True, slots=True)
+class DiscordOptions:
+    """One bot. Times in seconds."""
+
+    token: str = field(repr=False)  # without the word "Bot"
+    # Where REST and the gateway are, for a proxy or a test server; empty means Discord's own. `api_url` ends in
+    # ``/api/v10``.
+    api_url: str = ""
+    gateway_url: str = ""
+    # How long a write may take before it counts as unanswered. Discord answers in 0.1 to 0.5 s; a write that takes
+    # longer than two windows is made again with newer text anyway.
+    write_seconds: float = 10.0
+    # How long the reading of a conversation may take, budgets included, before an answer is made without what is
+    # missing: a reader waits meanwhile.
+    read_seconds: float = 10.0
+    # How long one try to log in may take.
+    login_seconds: float = 30.0
+
+
+def file_hosts(options: DiscordOptions) -> frozenset[str]:
+    """Where attachments may be read from: Discord's file servers, and the test server or proxy that is set."""
+    if not options.api_url:
+        return FILE_HOSTS
+    return FILE_HOSTS | {str(yarl.URL(options.api_url).origin())}
