@@ -131,16 +131,27 @@ def test_what_lies_beside_the_code_is_installed_with_it() -> None:
     """Defaults, prompts and the page's files are package data; one that is forgotten is missing only elsewhere."""
     project = tomllib.loads((HOUSE / "pyproject.toml").read_text(encoding="utf-8"))
     patterns = project["tool"]["setuptools"]["package-data"]["*"]
-    suffixes = {pattern for pattern in patterns if "/" not in pattern}
     forgotten = [
         file
         for package in PACKAGES
         for file in (HOUSE / package).rglob("*")
         if file.is_file() and file.suffix not in {".py", ".pyc"} and file.name != "ruff.toml"
         if not any(part.startswith(".") for part in file.relative_to(HOUSE).parts)  # a linter's cache
-        if not any(fnmatch.fnmatch(file.name, pattern) for pattern in suffixes)
+        if not any(is_matched(within_its_package(file), pattern) for pattern in patterns)
     ]
     assert not forgotten
+
+
+def within_its_package(file: Path) -> Path:
+    """A file's path from the innermost package that it is in, which is what patterns are matched with."""
+    package = next(folder for folder in file.parents if (folder / "__init__.py").is_file())
+    return file.relative_to(package)
+
+
+def is_matched(path: Path, pattern: str) -> bool:
+    """Whether a pattern of package data names a file: a star does not go over a slash."""
+    steps = pattern.split("/")
+    return len(steps) == len(path.parts) and all(map(fnmatch.fnmatch, path.parts, steps))
 
 
 def test_the_lock_is_hashed_and_names_no_registry() -> None:
