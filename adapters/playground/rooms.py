@@ -15,8 +15,9 @@ from bot.budget import FixedWindow
 from bot.conversation import History, Message, Role, Text
 from bot.ports import Controls, Verb
 
-# Messages that a room keeps; with at most 16,000 characters each, rooms stay below some megabytes. Read by `Room.add`.
-ROOM_MESSAGES = 200
+# Messages that a room keeps: two screens of history many times over, and with at most 16,000 characters each a greeting
+# of three rooms stays within some megabytes. Read by `Room.add`.
+ROOM_MESSAGES = 100
 
 # Writes of one message whose times are kept for its tape: three minutes at a channel's pace. Read by `Entry.written`.
 TAPE_WRITES = 200
