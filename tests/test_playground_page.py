@@ -253,15 +253,19 @@ async def test_what_cannot_be_sent_is_kept() -> None:
         await expect(send).to_be_disabled()
         await page.get_by_label("Message", exact=True).fill("  \n ")
         await expect(send).to_be_disabled()
+        await ask(page, "The first")
+        await page.get_by_role("button", name="Reply").click()
         for length in (100_000, 400_000):
             await ask(page, "x" * length)
             await expect(page.get_by_role("alert")).to_contain_text(f"{length:,} characters")
             assert len(await page.get_by_label("Message", exact=True).input_value()) == length
-        assert not answerer.turns
+            await expect(page.get_by_text("Replying to “Hello.”")).to_be_visible()
+        await expect(page.locator("article.bot .body")).to_be_in_viewport()
+        assert len(answerer.turns) == 1
         await page.get_by_label("Message", exact=True).fill("Short")
         await send.click()
         await expect(page.get_by_role("alert")).to_be_hidden()
-        await expect(page.locator("article.bot")).to_have_count(1)
+        await expect(page.locator("article.bot")).to_have_count(2)
 
 
 async def test_it_comes_back_when_the_server_does() -> None:

@@ -124,7 +124,7 @@ const handlers = {
   refused({ ref, why }) {
     giveBack(why, ref);
     notice(why);
-    for (const { stop } of shown.values()) stop.disabled = false;
+    for (const stop of document.querySelectorAll("button.stop")) stop.disabled = false;
   },
 };
 
@@ -237,13 +237,19 @@ const excerpt = (text) => {
   return line.length > 60 ? `${line.slice(0, 59)}…` : line;
 };
 
-// Keep to the end of the conversation if the reader is there; never take them away from where they read.
+// Keep to the end of the conversation if the reader is there, also when the box below takes more room; never take them
+// away from where they read.
+let following = true;
 const atEnd = () => $("scroller").scrollHeight - $("scroller").scrollTop - $("scroller").clientHeight < 90;
 
 function follow(change, always = false) {
-  const stay = always || atEnd();
+  following = always || atEnd();
   change();
-  if (stay) $("scroller").scrollTop = $("scroller").scrollHeight;
+  keepUp();
+}
+
+function keepUp() {
+  if (following) $("scroller").scrollTop = $("scroller").scrollHeight;
 }
 
 // A screen reader hears that an answer begins, and the answer when it is whole; not each edit.
@@ -369,6 +375,7 @@ function giveBack(why, ref) {
   else pending.delete(ref);
   if (lost && !$("message").value) {
     $("message").value = lost.ask;
+    replyTo(lost.reply_to, { focus: false });
     fit();
   }
   if (lost && why) notice(why);
@@ -447,8 +454,10 @@ function start() {
   };
   $("newest").onclick = () => follow(() => {}, true);
   $("scroller").onscroll = () => {
-    $("newest").hidden = atEnd();
+    following = atEnd();
+    $("newest").hidden = following;
   };
+  new ResizeObserver(keepUp).observe($("scroller"));
   $("theme").onclick = nextTheme;
   setTheme(document.documentElement.dataset.theme ?? "");
   $("name").value = stored("name");
