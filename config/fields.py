@@ -45,9 +45,11 @@ def must_be(what: str) -> PydanticCustomError:
 
 
 def _listed(value: object) -> object:
-    """Split what an environment variable says: ``U1, U2`` is two names."""
+    """Split what a variable says: ``U1, U2`` is two names. In TOML, ids that are numbers may go without quotes."""
     if isinstance(value, str):
         return [name for part in value.split(",") if (name := part.strip())]
+    if isinstance(value, list):
+        return [str(name) if isinstance(name, int) and not isinstance(name, bool) else name for name in value]
     return value
 
 

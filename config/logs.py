@@ -26,7 +26,9 @@ SHORTEST_MASKED = 6
 
 # What a credential looks like when it is not one of ours: a ticket that a server made, a token in somebody's error.
 _CREDENTIAL = re.compile(
-    r"(?P<before>\b(?:Bearer|Bot)\s+|[?&](?:ticket|token|access_token)=)[^\s&\"',]{6,}|\bx(?:ox[a-z]|app)-[\w-]{6,}"
+    r"(?P<before>\bBearer\s+|[?&](?:ticket|token|access_token)=)[^\s&\"',]{6,}"
+    r"|(?P<prefix>\bBot\s+)[^\s&\"',]{24,}"  # longer than any word that may follow "Bot" in a sentence
+    r"|\bx(?:ox[a-z]|app)-[\w-]{6,}"
 )
 
 # They say much that only their makers need, and at debug some write whole requests. What is wrong they say as warnings.
@@ -76,7 +78,7 @@ class Masker:
         """Return the text with `MASK` in place of each secret."""
         if self._known is not None:
             text = self._known.sub(MASK, text)
-        return _CREDENTIAL.sub(lambda match: (match["before"] or "") + MASK, text)
+        return _CREDENTIAL.sub(lambda match: (match["before"] or match["prefix"] or "") + MASK, text)
 
 
 class _Masked(logging.Formatter):

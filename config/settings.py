@@ -383,11 +383,18 @@ class Settings(BaseSettings):
 
 
 def environment(folder: Path = Path()) -> dict[str, str]:
-    """What the operating system's environment says, over a ``.env`` file in `folder` where there is one."""
-    beside = {
-        name: text for name, text in dotenv_values(folder / ".env", interpolate=False).items() if text is not None
-    }
-    return beside | dict(os.environ)  # noqa: TID251 (this is the one place that reads it)
+    """What the operating system's environment says, over a ``.env`` file in `folder` where there is one.
+
+    Raises `SettingsError` where that file cannot be read.
+    """
+    file = folder / ".env"
+    try:
+        beside = dotenv_values(file, interpolate=False)
+    except OSError as error:
+        raise SettingsError([f"{file} cannot be read: {error.strerror}"]) from None
+    except UnicodeDecodeError:
+        raise SettingsError([f"{file} is not a text file in UTF-8"]) from None
+    return {name: text for name, text in beside.items() if text is not None} | dict(os.environ)  # noqa: TID251 (this is the one place that reads it)
 
 
 def fields() -> dict[tuple[str, str], FieldInfo]:

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from adapters.metrics import PrometheusRecorder
+
 HOUSE = Path(__file__).parent.parent
 FOLDERS = ("bot", "adapters", "config", "tests", "benchmarks")
 PACKAGES = FOLDERS[:3]  # what is shipped
@@ -186,6 +188,14 @@ def test_the_pages_for_people_point_to_what_is_there() -> None:
         if not (HOUSE / target).exists()
     ]
     assert not missing
+
+
+def test_the_readme_tells_of_every_metric() -> None:
+    """An operator finds each series explained, and explained is none that there is not."""
+    exposition = PrometheusRecorder().exposition()[0].decode()
+    exposed = set(re.findall(r"^# TYPE (tickertape_\w+) (?:counter|histogram)", exposition, re.MULTILINE))
+    told = set(re.findall(r"`(tickertape_[a-z_]+)", (HOUSE / "README.md").read_text(encoding="utf-8")))
+    assert told == exposed
 
 
 def test_the_files_of_the_project_are_all_there() -> None:

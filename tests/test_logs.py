@@ -176,7 +176,8 @@ def test_a_tests_short_token_masks_nothing() -> None:
         ("wss://h/link/?ticket=0123456789&app_id=1", f"wss://h/link/?ticket={MASK}&app_id=1"),
         ("sent xoxb-1234567890-abc!", f"sent {MASK}!"),
         ("sent xapp-1-A0-123-abc", f"sent {MASK}"),
-        ("the Bot is here; x=1", "the Bot is here; x=1"),
+        ("authorization: Bot MTEyMjMzNDQ1NTY2Nzc4.G_abcd.efghijkl", f"authorization: Bot {MASK}"),
+        ("the Bot reconnected; x=1", "the Bot reconnected; x=1"),
     ],
 )
 def test_what_looks_like_a_credential_is_masked_unasked(text: str, masked: str) -> None:

@@ -112,6 +112,21 @@ def test_lists_and_tables_in_variables(tmp_path: Path) -> None:
     assert settings.model.parameters == {"temperature": 0.2}
 
 
+def test_ids_that_are_numbers_need_no_quotes(tmp_path: Path) -> None:
+    """Discord's ids are numbers, and are written as such."""
+    toml = "[access]\nallow_users = [1122334455667788990, 'U1']\n[channels.1122334455667788991]\nmodel = 'm'\n"
+    settings = load({}, tmp_path, toml)
+    assert settings.access.allow_users == {"1122334455667788990", "U1"}
+    assert list(settings.channels) == ["1122334455667788991"]
+
+
+def test_an_environment_file_that_is_no_text_is_one_line(tmp_path: Path) -> None:
+    """It is read before anything else, and so is what is wrong with it."""
+    (tmp_path / ".env").write_bytes(b"PORT=\xff\xfe\n")
+    with pytest.raises(SettingsError, match=r"\.env is not a text file in UTF-8"):
+        environment(tmp_path)
+
+
 def test_a_channel_has_a_table_of_its_own(tmp_path: Path) -> None:
     """Model, prompt and access can be said for a channel by its id; what is not said is as everywhere."""
     toml = '[channels."C1"]\nmodel = "big"\nallow_users = ["U1"]\n[channels.C2]\nanswer = false\n'
@@ -181,7 +196,7 @@ IN_FILE = [
     ("[completion]\natempts = 3", "completion.atempts in {file} is not a setting; did you mean attempts?"),
     ("[complection]\nattempts = 3", "complection in {file} is not a setting; did you mean completion?"),
     ("model = 'gpt'", "model in {file} must be a table: [model]"),
-    ("[access]\nallow_users = [1, 2]", "access.allow_users in {file} must be a text in quotes"),
+    ("[access]\nallow_users = [true]", "access.allow_users in {file} must be a text in quotes"),
     ("[access]\nallow_users = true", "access.allow_users in {file} must be a list of texts, not True"),
     ("[channels.C1]\nmodle = 'x'", "channels.C1.modle in {file} is not a setting; did you mean model?"),
     ("[channels.C1]\nanswer = 'x'", "channels.C1.answer in {file} must be true or false, not x"),
