@@ -24,10 +24,11 @@ from adapters.playground.platform import turn
 from adapters.playground.rendering import RENDERED_CHARACTERS, PlaygroundMarkdown, render, without_small_print
 from adapters.playground.rooms import ROOM_MESSAGES, TAPE_WRITES, Entry, Room, history
 from adapters.playground.wire import QUESTION_CHARACTERS, Ask, Refused, Stop, read
-from bot.budget import FixedWindow
+from bot.budget import FixedWindow, WindowReport
 from bot.conversation import Role
 from bot.errors import Gone, Limited, Unacceptable
-from bot.ports import Body, Controls, Platform, Verb
+from bot.ports import Body, Channel, Controls, Platform, Verb
+from tests.contracts.channel import PROMISES, Promise, name_of, play
 from tests.doubles.answerer import Answerer, serving
 
 # ---------------------------------------------------------------------------------------------------------- rendering
@@ -430,6 +431,67 @@ async def test_working_shows_until_it_is_cancelled() -> None:
     assert room.working == {}
     events = await looker.events()
     assert [event["on"] for event in events] == [True, True, False]
+
+
+class LimitedOnce(Counter):
+    """Refuses one write, whatever there is left."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self._seconds: float | None = seconds
+
+    def count(self, now: float) -> WindowReport:
+        if self._seconds is None:
+            return super().count(now)
+        seconds, self._seconds = self._seconds, None
+        raise Limited("refused once", retry_after=seconds)
+
+
+class PlaygroundStage:
+    """See `tests.contracts.channel.Stage`."""
+
+    skips = frozenset(
+        {
+            # A write is applied in one step of the loop: it cannot get lost, break half-way, or be forbidden.
+            "a_key_posts_once",
+            "a_server_error_is_broken",
+            "a_lost_answer_is_unanswered",
+            "forbidden_is_said",
+            "failures_are_ours",
+        }
+    )
+
+    def __init__(self) -> None:
+        self.channel, self._room, self._stage, _ = stage_set()
+
+    def another(self) -> Channel:
+        question = entry("another")
+        self._room.add(question)
+        return PlaygroundChannel(self._room, question, self._stage)
+
+    def shown(self) -> list[str]:
+        return [each.text for each in self._room.entries.values() if each.bot]
+
+    async def remove(self, message: str) -> None:
+        self._room.remove(message)
+
+    def limit(self, verb: Verb, seconds: float) -> None:
+        self._room.counters[verb] = LimitedOnce(seconds)
+
+    def break_down(self, verb: Verb) -> None:
+        raise NotImplementedError
+
+    def lose_answer(self, verb: Verb) -> None:
+        raise NotImplementedError
+
+    def forbid(self) -> None:
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize("promise", PROMISES, ids=name_of)
+async def test_contract(promise: Promise) -> None:
+    """The playground's channel keeps what every channel promises."""
+    await play(promise, PlaygroundStage())
 
 
 # ----------------------------------------------------------------------------------------------------------- audience

@@ -22,7 +22,8 @@ def refusal(*, host: str, origin: str | None, local_address: str, allowed: froze
     name = _name(host)
     if _is_loopback(local_address) and not (_is_loopback(name) or name in allowed):
         return (
-            f"The playground does not answer to the name {name[:80]!r} here: open it as http://127.0.0.1 or localhost."
+            f"The playground does not answer to the name {name[:80]!r} here: open it as http://127.0.0.1 or localhost, "
+            "or allow that name with TICKERTAPE_ALLOWED_HOSTS."
         )
     if origin is not None and _authority(origin) != host.lower():
         return "The playground follows its own page only, not one of another origin."
