@@ -16,7 +16,7 @@ the core decides, and any reading of settings.
 
 from adapters.slack.check import check
 from adapters.slack.dialect import SlackMarkdown
-from adapters.slack.options import SlackOptions
+from adapters.slack.options import SlackOptions, file_hosts
 from adapters.slack.platform import SlackPlatform
 
-__all__ = ["SlackMarkdown", "SlackOptions", "SlackPlatform", "check"]
+__all__ = ["SlackMarkdown", "SlackOptions", "SlackPlatform", "check", "file_hosts"]

@@ -33,8 +33,6 @@ STATUS = "is thinking..."
 STATUS_SECONDS = 90.0
 # After the work has ended, the first post has this long to clear the status, before it is done by hand.
 STATUS_GRACE_SECONDS = 3.0
-# Attachments of a conversation are fetched for so many messages at a time.
-FETCHES = 4
 
 
 class SlackChannel:
@@ -101,10 +99,12 @@ class SlackChannel:
     async def find(self, key: str) -> str | None:
         """See `bot.ports.Channel`. Raises as `post` does: not having been able to look is not having found nothing."""
         try:
-            return await find_key(self._workspace.reader, self._conversation, key, after=self._key.message)
+            found = await find_key(self._workspace.reader, self._conversation, key, after=self._key.message)
         except Permanent as failure:
             log.warning("%s: cannot look whether a message was posted (%s)", self._key.reference, failure)
             return None
+        self._posted = self._posted or found is not None
+        return found
 
     async def _write(self, method: str, payload: dict[str, Any], body: Body, *, once: bool) -> Answer:
         latches = self._workspace.latches
@@ -166,11 +166,9 @@ class SlackChannel:
 
     async def _attached(self, said: Sequence[Said]) -> Mapping[str, tuple[Part, ...]]:
         parts: dict[str, tuple[Part, ...]] = {}
-        turnstile = asyncio.Semaphore(FETCHES)
 
         async def fetch(each: Said) -> None:
-            async with turnstile:
-                parts[each.ts] = await self._workspace.attachments.read(each.files)
+            parts[each.ts] = await self._workspace.attachments.read(each.files)
 
         async with asyncio.TaskGroup() as group:
             for each in said:

@@ -33,8 +33,8 @@ PAGES = 10
 LONGEST_PAUSE = 60.0
 # A read that fails for the moment is made again once, after this, in seconds.
 RETRY_SECONDS = 1.0
-# A turn's messages are posted with keys that begin with its digest of this many characters (`TurnKey.digest`).
-DIGEST = 24
+# The keys of one turn's messages begin with so many characters of its digest (bot/page.py): 100 bits, never another's.
+DIGEST = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,14 +111,14 @@ def before(said: Sequence[Said], question: str, digest: str) -> list[Said]:
     """What was said before a question: people up to it, and ourselves up to now.
 
     Our answers to earlier questions may have been written after this one was asked; those to this one, whose keys begin
-    with `digest`, are none of its history.
+    as `digest` does, are none of its history.
     """
     asked = order(question)
     return [
         each
         for each in said
         if each.ts != question
-        and (not (each.key and each.key.startswith(digest)) if each.ours else order(each.ts) < asked)
+        and (not (each.key and each.key[:DIGEST] == digest[:DIGEST]) if each.ours else order(each.ts) < asked)
         and (each.text.strip() or each.files)
     ]
 

@@ -144,12 +144,14 @@ class Link(AsyncBaseSocketModeHandler):
         client.closed = True
         client.over.set()
         client.message_processor.cancel()
-        await asyncio.wait([client.message_processor])
-        if client.current_session is not None:
-            with suppress(TimeoutError, aiohttp.ClientError, ConnectionError):
-                async with asyncio.timeout(GOODBYE_SECONDS):
-                    await client.current_session.close()
-        await client.aiohttp_client_session.close()
+        try:
+            await asyncio.wait([client.message_processor])
+            if client.current_session is not None:
+                with suppress(TimeoutError, aiohttp.ClientError, ConnectionError):
+                    async with asyncio.timeout(GOODBYE_SECONDS):
+                        await client.current_session.close()
+        finally:
+            await client.aiohttp_client_session.close()
 
     async def handle(self, client: AsyncBaseSocketModeClient, req: SocketModeRequest) -> None:
         """An event came: bolt decides about it, and what it decides is sent back."""

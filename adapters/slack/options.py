@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import yarl
+
+# Where Slack keeps what people attach (https://docs.slack.dev/reference/objects/file-object, ``url_private``).
+FILE_HOSTS = frozenset({"files.slack.com"})
+
 
 @dataclass(frozen=True, slots=True)
 class SlackOptions:
@@ -23,3 +28,10 @@ class SlackOptions:
     connect_seconds: float = 5.0
     # The socket is pinged this often; a silent one is given up after four such times. Read by `link.Link`.
     ping_seconds: float = 5.0
+
+
+def file_hosts(options: SlackOptions) -> frozenset[str]:
+    """Where attachments may be read from: Slack's file server, and the test server or proxy that is set."""
+    if not options.api_url:
+        return FILE_HOSTS
+    return FILE_HOSTS | {str(yarl.URL(options.api_url).origin())}

@@ -15,14 +15,13 @@ from typing import Any
 
 from slack_bolt.app.async_app import AsyncApp
 from slack_bolt.response import BoltResponse
-from slack_sdk.web.async_client import AsyncWebClient
 
 from adapters.attachments import Attachments
 from adapters.slack.asked import Asked, Why, asked_of
 from adapters.slack.bounded import Bounded
 from adapters.slack.channel import SlackChannel
 from adapters.slack.check import identify, refused_line
-from adapters.slack.client import SDK_LOG, Web
+from adapters.slack.client import Web
 from adapters.slack.intake import Lanes, author_of, question_of, takes_part
 from adapters.slack.link import Link
 from adapters.slack.memory import Conversation
@@ -167,13 +166,8 @@ class SlackPlatform:
             return BoltResponse(status=200 if self.hear(body, workspace) else 503)
 
         # Before authorisation, which would ask auth.test again, and before any listener, which runs unawaited and after
-        # the event is acknowledged. The client has no token: this app hears, and does not speak.
-        return AsyncApp(
-            client=AsyncWebClient(retry_handlers=[], logger=SDK_LOG),
-            logger=BOLT_LOG,
-            name="tickertape",
-            before_authorize=hear,
-        )
+        # the event is acknowledged.
+        return AsyncApp(client=workspace.web.sdk, logger=BOLT_LOG, name="tickertape", before_authorize=hear)
 
     # ------------------------------------------------------------------------------------------------------- hearing
 

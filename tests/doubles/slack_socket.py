@@ -107,25 +107,29 @@ class Sockets:
         return envelope
 
     async def _send(self, envelope: Envelope, retry: int) -> None:
-        if not self.live:
+        live = [socket for socket in self.live if not socket.closed]
+        try:
+            if not live:
+                raise ConnectionError("nobody is there")
+            await live[-1].send_json(self._wrapped(envelope, retry))
+        except ConnectionError:
             self._waiting.append(envelope)
-            return
-        await self.live[-1].send_json(
-            {
-                "envelope_id": envelope.id,
-                "type": "events_api",
-                "accepts_response_payload": False,
-                "retry_attempt": retry,
-                "retry_reason": "timeout" if retry else "",
-                "payload": {
-                    "type": "event_callback",
-                    "api_app_id": "A1",
-                    "event_id": envelope.event_id,
-                    "event": envelope.event,
-                    **envelope.payload,
-                },
-            }
-        )
+
+    def _wrapped(self, envelope: Envelope, retry: int) -> Json:
+        return {
+            "envelope_id": envelope.id,
+            "type": "events_api",
+            "accepts_response_payload": False,
+            "retry_attempt": retry,
+            "retry_reason": "timeout" if retry else "",
+            "payload": {
+                "type": "event_callback",
+                "api_app_id": "A1",
+                "event_id": envelope.event_id,
+                "event": envelope.event,
+                **envelope.payload,
+            },
+        }
 
     async def disconnect(self, reason: str = "refresh_requested") -> None:
         """Ask the newest connection to be replaced (or tell it that it was refused, by `reason`)."""

@@ -1,0 +1,75 @@
+"""Helpers of the Slack tests: the platform running against the double, and an inbox that keeps what it is brought."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+from adapters.attachments import AttachmentLimits, Attachments
+from adapters.slack import SlackOptions, SlackPlatform
+from bot.conversation import Turn
+from bot.ports import Body, Channel
+from tests.doubles.slack import SlackDouble
+
+# A test that waits longer than this for something has failed; real seconds.
+PATIENCE = 10.0
+
+
+class Taken:
+    """An inbox that keeps every turn with its channel."""
+
+    def __init__(self) -> None:
+        self.turns: list[tuple[Turn, Channel]] = []
+        self._changed = asyncio.Event()
+
+    def accept(self, turn: Turn, channel: Channel) -> None:
+        self.turns.append((turn, channel))
+        self._changed.set()
+
+    def stop(self, message: str, *, by: str) -> bool:
+        return False
+
+    @property
+    def texts(self) -> list[str]:
+        return [turn.question.text for turn, _ in self.turns]
+
+    async def number(self, count: int) -> tuple[Turn, Channel]:
+        """Wait for turn number `count`, counted from one."""
+        async with asyncio.timeout(PATIENCE):
+            while len(self.turns) < count:
+                self._changed.clear()
+                await self._changed.wait()
+        return self.turns[count - 1]
+
+
+def options_of(double: SlackDouble, **changes: object) -> SlackOptions:
+    """What the platform is told, to meet the double."""
+    options = SlackOptions(double.bot_token, double.app_token, api_url=double.api_url, ping_seconds=1.0)
+    return replace(options, **changes)  # type: ignore[arg-type]
+
+
+@asynccontextmanager
+async def connected(double: SlackDouble, **changes: object) -> AsyncIterator[tuple[SlackPlatform, Taken]]:
+    """The platform, connected to a double that is running; closed at the end."""
+    attachments = Attachments(AttachmentLimits(), hosts=frozenset({"127.0.0.1"}))
+    platform, inbox = SlackPlatform(options_of(double, **changes), attachments), Taken()
+    try:
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(platform.run(inbox))
+            try:
+                async with asyncio.timeout(PATIENCE):
+                    while not platform.ready:
+                        await asyncio.sleep(0.01)
+                yield platform, inbox
+            finally:
+                running.cancel()
+    finally:
+        await platform.close()
+        await attachments.close()
+
+
+async def answer(channel: Channel, text: str, key: str = "") -> str:
+    """Post one message as an answer to the newest question."""
+    return await channel.post(Body(text), key or "k" * 20 + "1")
