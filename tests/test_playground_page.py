@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 import pytest
 from playwright.async_api import Browser, Page, async_playwright, expect
 
-from tests.doubles.answerer import Answerer, serving
+from tests.doubles.answerer import serving
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
@@ -288,17 +288,22 @@ async def test_it_comes_back_when_the_server_does() -> None:
 
 
 async def test_channels_are_apart() -> None:
-    """What happens in another channel is counted beside its name, and read there; thinking is shown where it is."""
+    """What happens in another channel is counted beside its name; thinking is shown, and stopped, where it is."""
     async with serving(["Hello."]) as (url, answerer, _), browser() as it, opened(it, url) as page:
         answerer.think = 0.5
         await ask(page, "In general")
         await expect(page.get_by_text("Tickertape is thinking")).to_be_visible()
         await page.get_by_role("button", name="random").click()
         await expect(page.get_by_text("Tickertape is thinking")).to_be_hidden()
-        await expect(page.get_by_role("log", name="Messages in random").locator("article")).to_have_count(0)
+        await expect(page.get_by_role("log", name="Conversation in random").locator("article")).to_have_count(0)
         await expect(page.locator("[data-channel=general] .new")).to_have_text("1")
         await page.get_by_role("button", name="general").click()
         await expect(page.locator("article.bot .body")).to_have_text("Hello.")
         await expect(page.locator(".new")).to_have_count(0)
-        assert isinstance(answerer, Answerer)
-        assert answerer.turns[0][0].places == ("general",)
+        asked, _ = answerer.turns[0]
+        assert asked.places == ("general",)
+        answerer.think = 30.0
+        await ask(page, "Something long")
+        await page.get_by_role("button", name="Stop").click()
+        await answerer.asked_to_stop.wait()
+        assert answerer.stops[0][0] == answerer.turns[1][0].key.message

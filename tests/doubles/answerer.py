@@ -28,6 +28,7 @@ class Answerer:
         self.gap = gap
         self.turns: list[tuple[Turn, Channel]] = []
         self.stops: list[tuple[str, str]] = []
+        self.asked_to_stop = asyncio.Event()
         self.go_on = asyncio.Event()  # cleared, answers stand still after their first write
         self.go_on.set()
         self.think = 0.0  # seconds of working before the first write
@@ -49,6 +50,7 @@ class Answerer:
 
     def stop(self, message: str, *, by: str) -> bool:
         self.stops.append((message, by))
+        self.asked_to_stop.set()
         question = self._live.get(message)
         if question is None:
             return False

@@ -277,7 +277,7 @@ function enter(name) {
   replyTo("", { focus: false });
   $("room-name").textContent = `#\u200a${name}`;
   $("room-topic").textContent = room.topic;
-  $("log").setAttribute("aria-label", `Messages in ${name}`);
+  $("log").setAttribute("aria-label", `Conversation in ${name}`);
   document.title = `#${name} · Tickertape playground`;
   shown.clear();
   $("log").replaceChildren();
