@@ -139,4 +139,4 @@ class DiscordChannel:
         memory.read([ours])
         memory.belongs(message, self._conversation)
         if self._place.kind is Kind.THREAD:
-            memory.set_takes_part(self._place.id, ours=True)
+            memory.joined(self._place.id, question.id)

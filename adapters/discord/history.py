@@ -75,7 +75,8 @@ async def takes_part(presence: Presence, question: Seen, place: Place) -> bool |
         log.warning("cannot tell whether thread %s is ours: %r", place.id, failure)
         return None
     starter = presence.memory.get(place.parent, place.id)
-    said = [*presence.memory.held(place.id), *([starter] if starter is not None else [])]
+    said = [one for one in presence.memory.held(place.id) if int(one.id) < int(question.id)]
+    said += [starter] if starter is not None else []
     return any(one.author == me.id or me.mentioned(one) for one in said)
 
 

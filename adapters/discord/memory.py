@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections import OrderedDict
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import TypeVar
 
 from adapters.discord.asked import Kind, Place
@@ -50,12 +51,20 @@ class _Lane:
             del self.order[bisect_left(self.order, number)]
 
 
+@dataclass(frozen=True, slots=True)
+class _Thread:
+    """From which message on a thread is ours (None: it is not), and whether it was looked up what was before."""
+
+    since: int | None = None
+    looked: bool = False
+
+
 class Memory:
     """See the module's docstring. Ids are Discord's snowflakes as strings: a later message has a larger one."""
 
     def __init__(self) -> None:
         self._lanes: OrderedDict[str, _Lane] = OrderedDict()
-        self._takes_part: OrderedDict[str, bool] = OrderedDict()
+        self._threads: OrderedDict[str, _Thread] = OrderedDict()
         self._conversations: OrderedDict[str, str] = OrderedDict()
         self._no_starter: OrderedDict[str, bool] = OrderedDict()
 
@@ -111,13 +120,23 @@ class Memory:
 
     # -------------------------------------------------------------------------------------------------- conversations
 
-    def takes_part(self, thread: str) -> bool | None:
-        """Whether we take part in a thread; None where nobody has looked."""
-        return self._takes_part.get(thread)
+    def takes_part(self, thread: str, message: str) -> bool | None:
+        """Whether we took part in a thread by the time of `message`; None where nobody has looked."""
+        known = self._threads.get(thread, _Thread())
+        if known.since is not None and known.since <= int(message):
+            return True
+        return False if known.looked else None
 
-    def set_takes_part(self, thread: str, *, ours: bool) -> None:
-        """Remember it. A thread that is ours once stays ours."""
-        _remember(self._takes_part, thread, ours or self._takes_part.get(thread, False))
+    def joined(self, thread: str, message: str) -> None:
+        """We take part in a thread from `message` on (it mentions us, or is ours), and perhaps earlier."""
+        known = self._threads.get(thread, _Thread())
+        since = int(message) if known.since is None else min(known.since, int(message))
+        _remember(self._threads, thread, _Thread(since, looked=known.looked))
+
+    def looked(self, thread: str, *, ours: bool) -> None:
+        """It was looked up whether a thread was ours before what we were told of it."""
+        known = self._threads.get(thread, _Thread())
+        _remember(self._threads, thread, _Thread(0 if ours else known.since, looked=True))
 
     def has_no_starter(self, thread: str) -> bool:
         """Whether it was looked for, and not found, which message a thread was made from."""

@@ -217,7 +217,7 @@ class DiscordPlatform:
             return  # an echo of what we wrote, which we may have edited since
         memory.told(seen)
         if place.kind is Kind.THREAD and (seen.author == me.id or me.mentioned(seen)):
-            memory.set_takes_part(place.id, ours=True)
+            memory.joined(place.id, seen.id)
         if self._inbox is not None:
             self._weigh(seen, place)
 
@@ -256,7 +256,7 @@ class DiscordPlatform:
             seen,
             me,
             place,
-            takes_part=memory.takes_part(place.id),
+            takes_part=memory.takes_part(place.id, seen.id),
             replied_to_us=target.author == me.id if target is not None else None,
         )
 
@@ -266,7 +266,7 @@ class DiscordPlatform:
             if place.kind is Kind.THREAD:
                 ours = await takes_part(self._presence, seen, place)
                 if ours is not None:
-                    self._presence.memory.set_takes_part(place.id, ours=ours)
+                    self._presence.memory.looked(place.id, ours=ours)
             else:
                 await replied_to(self._presence, seen)
         if self._verdict(seen, place) is not Verdict.ANSWER:

@@ -1,0 +1,209 @@
+"""Who is answered in Discord and what a message becomes: tables and properties, no I/O."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adapters.attachments import Attachment
+from adapters.discord.asked import Kind, Me, Place, Verdict, turn_of, verdict
+from adapters.discord.dialect import DiscordMarkdown, utf16_units, without_small_print
+from adapters.discord.seen import Seen, read_message, readable, without_mention
+from bot.conversation import Author, Message, Role, Text, Turn, TurnKey
+
+ME = Me("1", frozenset({"99"}))
+CHANNEL = Place("7", Kind.CHANNEL, category="70")
+THREAD = Place("8", Kind.THREAD, parent="7", category="70")
+DIRECT = Place("9", Kind.DM)
+
+
+def said(**fields: Any) -> Seen:
+    return Seen(**{"id": "100", "channel": "7", "author": "2", "guild": "5", **fields})
+
+
+@pytest.mark.parametrize(
+    ("seen", "place", "takes_part", "replied_to_us", "expected"),
+    [
+        (said(mentions=frozenset({"1"})), CHANNEL, None, None, Verdict.ANSWER),
+        (said(mentions=frozenset({"99"})), CHANNEL, None, None, Verdict.ANSWER),
+        (said(mentions=frozenset({"2"})), CHANNEL, None, None, Verdict.IGNORE),
+        (said(), CHANNEL, None, None, Verdict.IGNORE),
+        (said(reply_to="50"), CHANNEL, None, True, Verdict.ANSWER),
+        (said(reply_to="50"), CHANNEL, None, False, Verdict.IGNORE),
+        (said(reply_to="50"), CHANNEL, None, None, Verdict.LOOK),
+        (said(reply_to="50", mentions=frozenset({"1"})), CHANNEL, None, False, Verdict.ANSWER),
+        (said(), THREAD, True, None, Verdict.ANSWER),
+        (said(), THREAD, False, None, Verdict.IGNORE),
+        (said(), THREAD, None, None, Verdict.LOOK),
+        (said(reply_to="50"), THREAD, None, True, Verdict.ANSWER),
+        (said(mentions=frozenset({"1"})), THREAD, False, None, Verdict.ANSWER),
+        (said(), DIRECT, None, None, Verdict.ANSWER),
+        (said(bot=True, mentions=frozenset({"1"})), CHANNEL, None, None, Verdict.IGNORE),
+        (said(bot=True), DIRECT, None, None, Verdict.IGNORE),
+        (said(author="1"), DIRECT, None, None, Verdict.IGNORE),
+        (said(kind=7, mentions=frozenset({"1"})), CHANNEL, None, None, Verdict.IGNORE),
+        (said(kind=19, reply_to="50"), CHANNEL, None, True, Verdict.ANSWER),
+    ],
+)
+def test_who_is_answered(
+    seen: Seen, place: Place, takes_part: bool | None, replied_to_us: bool | None, expected: Verdict
+) -> None:
+    """A mention, a reply to us, a thread that is ours and a DM are answered; bots, the system and we are not."""
+    assert verdict(seen, ME, place, takes_part=takes_part, replied_to_us=replied_to_us) is expected
+
+
+def test_what_a_turn_is() -> None:
+    """The turn names its place from the narrowest on, who asks with their roles, and the question without address."""
+    seen = said(name="Ada", text="@Bot hi", words="hi", roles=frozenset({"3"}), channel="8")
+
+    assert turn_of(seen, THREAD, conversation="8") == Turn(
+        key=TurnKey("discord", "5", "8", "100"),
+        conversation="discord:8",
+        author=Author("2", "Ada", frozenset({"3"})),
+        question=Message(Role.USER, (Text("hi"),), "Ada", "100"),
+        places=("8", "7", "70"),
+        direct=False,
+    )
+
+
+def test_a_question_without_words_has_no_parts() -> None:
+    """An empty mention is passed on as empty: the core answers it."""
+    assert turn_of(said(), DIRECT, conversation="9").question.parts == ()
+
+
+@pytest.mark.parametrize(
+    ("raw", "question"),
+    [
+        ("<@1> hello", "hello"),
+        ("<@!1>, hello", "hello"),
+        ("hello <@1>", "hello"),
+        ("<@1>", ""),
+        (" <@1> <@1>  hi <@1> ", "hi"),
+        ("ask <@1> about it", "ask <@1> about it"),
+        ("<@12> hello", "<@12> hello"),
+        ("<@1>\nline\n\nline", "line\n\nline"),
+    ],
+)
+def test_the_address_is_not_part_of_the_question(raw: str, question: str) -> None:
+    """Our mention goes where it only addresses us, and stays where it is part of a sentence."""
+    assert without_mention(raw, "1") == question
+
+
+def test_mentions_are_readable() -> None:
+    """Users, roles, channels and a guild's emoji read as names; what nobody knows stays as it was."""
+    names = {("@", "2"): "Ada", ("@&", "3"): "devs", ("#", "7"): "general"}
+    raw = "<@2> <@!2> <@&3> <#7> <:party:123> <a:dance:456> <@9> <t:1700000000>"
+
+    text = readable(raw, lambda sign, target: names.get((sign, target), ""))
+
+    assert text == "@Ada @Ada @devs #general :party: :dance: <@9> <t:1700000000>"
+
+
+FULL: dict[str, Any] = {
+    "id": "100",
+    "channel_id": "7",
+    "guild_id": "5",
+    "author": {"id": "2", "username": "ada", "global_name": "Ada L"},
+    "member": {"nick": "Ada", "roles": ["3"], "flags": 0},
+    "content": "<@1> ask <@4> in <#8>",
+    "mentions": [{"id": "1", "username": "bot"}, {"id": "4", "username": "bob", "member": {"nick": "Bob"}}],
+    "mention_roles": ["99"],
+    "type": 19,
+    "message_reference": {"message_id": "50", "channel_id": "7"},
+    "attachments": [{"id": "1", "filename": "a.png", "url": "https://x/a", "size": 5, "width": 2, "height": 3}],
+}
+
+
+def test_a_full_message() -> None:
+    """Every field of Discord's message that we use is read."""
+    assert read_message(FULL, me="1", name_of=lambda sign, target: "rooms" if target == "8" else "") == Seen(
+        id="100",
+        channel="7",
+        author="2",
+        guild="5",
+        name="Ada",
+        text="@bot ask @Bob in #rooms",
+        words="ask @Bob in #rooms",
+        kind=19,
+        reply_to="50",
+        mentions=frozenset({"1", "4", "99"}),
+        roles=frozenset({"3"}),
+        attachments=(Attachment("a.png", "https://x/a", "", 5, 2, 3),),
+    )
+
+
+def test_the_least_message() -> None:
+    """An id, a channel and an author are enough; a server that leaves out the list of mentions is read all the same."""
+    data = {"id": "100", "channel_id": "7", "author": {"id": "2"}, "content": "<@1> hi"}
+
+    seen = read_message(data, me="1", name_of=lambda sign, target: "")
+
+    assert seen == Seen("100", "7", "2", name="somebody", text="<@1> hi", words="hi", mentions=frozenset({"1"}))
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "value"),
+    [
+        ({"webhook_id": "6"}, "bot", True),
+        ({"author": {"id": "2", "bot": True}}, "bot", True),
+        ({"author": {"id": "2", "system": True}}, "bot", True),
+        ({"member": {"flags": 1 << 4}}, "guest", True),
+        ({"member": {}}, "name", "Ada L"),
+        ({"message_reference": {"type": 1, "message_id": "50"}}, "reply_to", ""),
+        ({"message_reference": None}, "reply_to", ""),
+        ({"content": None}, "text", ""),
+        ({"attachments": None}, "attachments", ()),
+    ],
+)
+def test_a_messages_odd_sides(change: dict[str, Any], field: str, value: object) -> None:
+    """Webhooks and bots are told apart from people, guests from members, a forward from a reply."""
+    seen = read_message({**FULL, **change}, me="1", name_of=lambda sign, target: "")
+
+    assert getattr(seen, field) == value
+
+
+json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(sorted(FULL)), inner, max_size=4),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.sampled_from(sorted(FULL)), json))
+def test_no_json_breaks_the_parser_in_an_unknown_way(change: dict[str, Any]) -> None:
+    """Whatever a server sends for a message is read, or refused with what the caller passes over."""
+    with suppress(KeyError, TypeError, ValueError, AttributeError):
+        read_message({**FULL, **change}, me="1", name_of=lambda sign, target: "")
+
+
+@given(st.text())
+def test_length_is_counted_in_utf16(text: str) -> None:
+    """The measure is Discord's: UTF-16 units."""
+    encodable = text.encode("utf-16-le", "surrogatepass")
+
+    assert utf16_units(text) == len(encodable) // 2
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("answer", "answer"),
+        ("answer\n-# cut at the model's limit", "answer"),
+        ("answer\n\n-# one\n-# two\n", "answer"),
+        ("-# only ours", ""),
+        ("-# the model's own\nanswer", "-# the model's own\nanswer"),
+        ("", ""),
+    ],
+)
+def test_small_print_is_left_out(text: str, words: str) -> None:
+    """Our own lines at the end of an answer are not the model's words."""
+    assert without_small_print(text) == words
+
+
+def test_a_notice_is_small_print() -> None:
+    """What `notice` writes, `without_small_print` takes away."""
+    assert without_small_print("answer\n" + DiscordMarkdown().notice("cut")) == "answer"

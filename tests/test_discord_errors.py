@@ -1,0 +1,132 @@
+"""The translation of what discord.py and aiohttp raise: every exception of both has its failure."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import aiohttp
+import discord
+import pytest
+
+from adapters.discord.errors import failure_of, failure_of_status, translated
+from bot.errors import Broken, Failure, Forbidden, Gone, Limited, Unacceptable, Unanswered
+
+
+def family(*roots: type[Exception]) -> Iterator[type[Exception]]:
+    for root in roots:
+        yield root
+        yield from family(*root.__subclasses__())
+
+
+def blank(kind: type[Exception]) -> Exception:
+    """An exception without its constructor; discord.py's with the attributes that they may be asked for."""
+    error = kind.__new__(kind)
+    if isinstance(error, discord.DiscordException):
+        vars(error).update(status=400, text="", code=0, retry_after=1.0)
+    return error
+
+
+@pytest.mark.parametrize("kind", sorted(set(family(discord.DiscordException, aiohttp.ClientError)), key=str), ids=str)
+def test_every_exception_has_its_failure(kind: type[Exception]) -> None:
+    """No exception of discord.py or aiohttp gets past the translation, those of later versions included."""
+    assert isinstance(failure_of(blank(kind), "posting"), Failure)
+
+
+def test_the_list_is_not_empty() -> None:
+    """The walk above sees the libraries' exceptions."""
+    kinds = set(family(discord.DiscordException, aiohttp.ClientError))
+
+    assert {discord.NotFound, discord.RateLimited, aiohttp.ServerDisconnectedError} <= kinds
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "expected"),
+    [
+        (400, {"code": 50035}, Unacceptable),
+        (400, {"code": 50006}, Unacceptable),
+        (400, {"code": 50083}, Forbidden),
+        (400, {"code": 160005}, Forbidden),
+        (401, {}, Forbidden),
+        (403, {"code": 50013}, Forbidden),
+        (404, {"code": 10008}, Gone),
+        (404, {"code": 10003}, Gone),
+        (404, "not found", Gone),
+        (408, {}, Broken),
+        (413, {}, Unacceptable),
+        (429, {"retry_after": 1.5}, Limited),
+        (500, None, Broken),
+        (503, "unavailable", Broken),
+        (524, {}, Broken),
+    ],
+)
+def test_statuses(status: int, body: object, expected: type[Failure]) -> None:
+    """Each status is the failure that says what to do about it."""
+    assert type(failure_of_status(status, body, {}, "posting")) is expected
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "seconds", "everywhere"),
+    [
+        ({"retry_after": 1.5, "global": False}, {"Retry-After": "2"}, 1.5, False),
+        ({"retry_after": 1.5, "global": True}, {}, 1.5, True),
+        ({"retry_after": 1.5}, {"X-RateLimit-Scope": "global"}, 1.5, True),
+        ({"global": False}, {"X-RateLimit-Reset-After": "0.25", "Retry-After": "1"}, 0.25, False),
+        (None, {"Retry-After": "30"}, 30.0, True),
+        (None, {}, 10.0, True),
+        ({"retry_after": "soon", "global": False}, {}, 10.0, False),
+        ({"retry_after": float("nan"), "global": False}, {"Retry-After": "3"}, 3.0, False),
+        ({"retry_after": -1, "global": False}, {}, 10.0, False),
+    ],
+)
+def test_what_a_429_says(body: object, headers: dict[str, str], seconds: float, everywhere: bool) -> None:
+    """Its seconds are taken from where they are most exact, and a page of Cloudflare's means the whole address."""
+    limited = failure_of_status(429, body, headers, "posting")
+
+    assert isinstance(limited, Limited)
+    assert (limited.retry_after, limited.everywhere) == (seconds, everywhere)
+
+
+def closed(code: int) -> discord.ConnectionClosed:
+    socket: Any = SimpleNamespace(close_code=code)
+    return discord.ConnectionClosed(socket, shard_id=None, code=code)
+
+
+@pytest.mark.parametrize(
+    ("error", "expected", "word"),
+    [
+        (closed(4004), Forbidden, "Reset Token"),
+        (closed(4014), Forbidden, "Message Content Intent"),
+        (closed(4013), Forbidden, "intents"),
+        (closed(4000), Broken, "4000"),
+        (discord.LoginFailure(), Forbidden, "Reset Token"),
+        (discord.PrivilegedIntentsRequired(None), Forbidden, "Message Content Intent"),
+        (TimeoutError(), Unanswered, ""),
+        (ConnectionResetError(), Unanswered, ""),
+        (aiohttp.ServerDisconnectedError(), Unanswered, ""),
+        (aiohttp.ConnectionTimeoutError(), Broken, ""),
+        (KeyError("id"), Unanswered, ""),
+        (asyncio.CancelledError(), None, ""),
+        (RuntimeError(), None, ""),
+    ],
+)
+def test_other_exceptions(error: BaseException, expected: type[Failure] | None, word: str) -> None:
+    """What was not sent did not work; what was sent may have; closes and logins say how to get it right."""
+    failure = failure_of(error, "connecting")
+
+    assert (type(failure) if failure is not None else None) is expected
+    assert word in str(failure)
+
+
+def test_failures_pass_and_bugs_stay_bugs() -> None:
+    """A failure of ours goes through as it is; what is no SDK's exception is not dressed up as one."""
+    ours = Gone("the message")
+    with pytest.raises(Gone) as gone, translated("editing"):
+        raise ours
+    assert gone.value is ours
+    with pytest.raises(RuntimeError), translated("editing"):
+        raise RuntimeError
+    with pytest.raises(Unanswered), translated("editing"):
+        raise TimeoutError
