@@ -1,7 +1,8 @@
 """The settings explained: the text of ``--help``, the README's table, and what `check` says is configured.
 
 What belongs here: pure text, generated from what `config.settings` declares, so that it cannot drift. What does not:
-anything that reads an environment. ``python -m config.help`` prints the README's table.
+anything that reads an environment. ``python -m config.help`` prints the README's table, ``python -m config.help env`` the
+lines of ``.env.example``.
 """
 
 from __future__ import annotations
@@ -144,4 +145,4 @@ def example_environment() -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(markdown_table())
+    sys.stdout.write("\n".join(example_environment()) if sys.argv[1:] == ["env"] else markdown_table())
