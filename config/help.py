@@ -1,8 +1,8 @@
 """The settings explained: the text of ``--help``, the README's table, and what `check` says is configured.
 
 What belongs here: pure text, generated from what `config.settings` declares, so that it cannot drift. What does not:
-anything that reads an environment. ``python -m config.help`` prints the README's table, ``python -m config.help env`` the
-lines of ``.env.example``.
+anything that reads an environment. ``python -m config.help`` prints the README's table, and with
+``env`` after it the lines of ``.env.example``.
 """
 
 from __future__ import annotations
