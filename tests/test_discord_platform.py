@@ -368,6 +368,42 @@ async def test_a_server_that_is_down_at_first() -> None:
         assert len(double.transcript.of("GET", "/users/@me")) >= 2
 
 
+async def test_a_frame_that_cannot_be_read() -> None:
+    """A frame that discord.py itself stumbles over costs a new session, and nothing else."""
+    async with bot_at_work() as bot:
+        bot.double.gateway.dispatch("RESUMED", None)  # type: ignore[arg-type] # that is the point
+        await bot.double.until(lambda: bot.double.gateway.connections == 2)
+        await bot.platform.connected()
+        await bot.double.until(lambda: len(bot.double.gateway.identifies) == 2)
+        bot.double.gateway.sessions.pop("session1", None)
+        bot.ask("still there?")
+        await bot.inbox.wait_for()
+
+        assert bot.inbox.questions == ["still there?"]
+
+
+async def test_a_server_with_next_to_nothing() -> None:
+    """No rate limit headers, no echoes, no typing, no history, nothing about the application: answers all the same."""
+
+    def prepare(bot: Bot) -> None:
+        bot.double.headers = bot.double.echoes = False
+        bot.double.missing = "/typing$|/applications/|/gateway|messages$"
+
+    async with bot_at_work(prepare=prepare) as bot:
+        bot.double.missing = "/typing$"
+        bot.ask("one")
+        [(_, channel)] = await bot.inbox.wait_for()
+        answer = await channel.post(Body("first"), "key1")
+        await channel.edit(answer, Body("first, edited"))
+        bot.double.say(bot.general, "two", author=bot.ada, reply_to=answer, referenced_message=None, ping=False)
+        _, (_, channel) = await bot.inbox.wait_for(2)
+        bot.double.missing = "/typing$|/messages$|/messages/"
+        told = await channel.history(50)
+
+        assert [message.text for message in told.messages] == ["@Tickertape one", "first, edited"]
+        assert bot.double.answers(bot.general) == ["first, edited"]
+
+
 async def test_a_gateway_that_is_down_at_first() -> None:
     """discord.py stumbles over a first gateway connection that fails; the bot does not."""
     double = DiscordDouble()

@@ -102,6 +102,17 @@ class DiscordClient(discord.Client):
             state.parsers[name] = _careful(name, parser)
         return state
 
+    async def application_info(self) -> discord.AppInfo:
+        """What the login asks about the application, and does not need: it works without an answer."""
+        try:
+            return await super().application_info()
+        except (discord.HTTPException, Failure, *_ODD) as error:
+            log.info("nothing is known of the application: %r", error)
+            about: Any = {"id": 0, "name": "", "description": "", "icon": None, "verify_key": ""}
+            owner = {"id": 0, "username": "", "discriminator": "0", "avatar": None}
+            about |= {"owner": owner, "bot_public": False, "bot_require_code_grant": False}
+            return discord.AppInfo(self._connection, about)
+
     def dispatch(self, event: str, /, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401, ARG002 (the library's signature)
         """The library's own events, without a task for each: only what is of use, at once."""
         if event == "connect":
