@@ -30,17 +30,20 @@ class Listener:
 
     def tell(self, event: str) -> None:
         """Keep an event for the page; where too many wait, the page is given up."""
+        if self.lagging:
+            return
         if self._waiting.qsize() < WAITING_EVENTS:
             self._waiting.put_nowait(event)
-        elif not self.lagging:
+        else:
             self.lagging = True
+            while not self._waiting.empty():  # the page is given the whole state when it comes back
+                self._waiting.get_nowait()
             self.end()
 
     def end(self) -> None:
-        """No more events, now: those that wait are dropped, the page asks for the whole state when it comes back."""
-        while not self._waiting.empty():
-            self._waiting.get_nowait()
-        self._waiting.put_nowait(None)
+        """No more events after those that wait: the last write before a shutdown is to be seen."""
+        if not self._waiting.full():
+            self._waiting.put_nowait(None)
 
     async def next(self) -> str | None:
         """The next event, or None when there will be no more."""
