@@ -76,6 +76,7 @@ class Link(AsyncBaseSocketModeHandler):
         self._client.socket_mode_request_listeners.append(self.handle)
         self._client.message_listeners.append(self._note)
         self._closing = asyncio.Event()
+        self.events = 0  # that it has brought
         self.connections = 1  # of the same app, with this one, as the greeting counts them
 
     async def open(self, url: str) -> None:
@@ -155,6 +156,7 @@ class Link(AsyncBaseSocketModeHandler):
 
     async def handle(self, client: AsyncBaseSocketModeClient, req: SocketModeRequest) -> None:
         """An event came: bolt decides about it, and what it decides is sent back."""
+        self.events += 1
         response = await run_async_bolt_app(self._app, req)
         await send_async_response(client, req, response, 0.0)
 

@@ -42,7 +42,7 @@ FIRST_DELAY = 0.5
 LAST_DELAY = 30.0
 # A token that is refused after it had worked is tried again after this, in seconds: an operator may mend it.
 REFUSED_DELAY = 60.0
-# A connection that lived for so many seconds was a good one: the next attempt is made at once.
+# A connection that brought an event or lived for so many seconds was a good one: the next attempt is made at once.
 GOOD_SECONDS = 10.0
 # Messages whose second copy is recognised. Slack sends both within seconds, and repeats an event within minutes.
 RECENT = 10_000
@@ -140,7 +140,7 @@ class SlackPlatform:
             log.info("Slack: the connection for events %s", "is to be replaced" if link.is_open else "has ended")
             if link.is_crowded:
                 link.close()
-            if loop.time() - opened_at >= GOOD_SECONDS:
+            if link.events or loop.time() - opened_at >= GOOD_SECONDS:
                 attempt = 0
             else:
                 attempt += 1

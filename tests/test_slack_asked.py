@@ -1,0 +1,175 @@
+"""Is this event for us? Events in, what is asked out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adapters.slack.asked import Asked, Why, asked_of
+from adapters.slack.history import before, joined, message_of
+from adapters.slack.people import Person, is_external, person_of
+from adapters.slack.said import Identity, Said, files_of, order, said_of
+from bot.conversation import LeftOut, Role, Text
+
+ME = Identity(team="T1", user="UBOT", bot="B0BOT", enterprise="E1")
+
+
+def event(**fields: Any) -> dict[str, Any]:
+    return {"type": "message", "channel": "C1", "user": "U1", "text": "hi", "ts": "5.000100", **fields}
+
+
+@pytest.mark.parametrize(
+    ("fields", "why", "thread"),
+    [
+        ({"type": "app_mention"}, Why.MENTION, "5.000100"),
+        ({"type": "app_mention", "thread_ts": "4.0"}, Why.MENTION, "4.0"),
+        ({"text": "<@UBOT> hi"}, Why.MENTION, "5.000100"),
+        ({"text": "<@UBOT|bot> hi", "channel_type": "mpim"}, Why.MENTION, "5.000100"),
+        ({"thread_ts": "4.0"}, Why.FOLLOW_UP, "4.0"),
+        ({"thread_ts": "4.0", "subtype": "thread_broadcast"}, Why.FOLLOW_UP, "4.0"),
+        ({"channel": "D1", "channel_type": "im"}, Why.DIRECT, ""),
+        ({"channel": "D1"}, Why.DIRECT, ""),
+        ({"channel": "D1", "channel_type": "im", "thread_ts": "4.0"}, Why.DIRECT, "4.0"),
+        ({"channel": "D1", "channel_type": "im", "subtype": "file_share"}, Why.DIRECT, ""),
+        ({"channel": "D1", "subtype": "me_message"}, Why.DIRECT, ""),
+    ],
+)
+def test_for_us(fields: dict[str, Any], why: Why, thread: str) -> None:
+    """Mentions, direct messages and follow-ups, each with the place of its answer."""
+    asked = asked_of(event(**fields), ME)
+    assert asked is not None
+    assert (asked.why, asked.thread) == (why, thread)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"ts": ""},
+        {"type": "reaction_added"},
+        {"user": "UBOT", "channel": "D1"},
+        {"user": "U2", "bot_id": "B0BOT", "channel": "D1"},
+        {"bot_id": "B2", "channel": "D1"},
+        {"bot_profile": {}, "channel": "D1"},
+        {"subtype": "bot_message", "channel": "D1"},
+        {"subtype": "message_changed", "hidden": True, "message": event(), "channel": "D1"},
+        {"subtype": "message_deleted", "channel": "D1"},
+        {"subtype": "channel_join", "text": "<@UBOT> has joined"},
+        {"user": "USLACKBOT", "channel": "D1"},
+        {"user": "", "channel": "D1"},
+        {"thread_ts": "4.0", "channel_type": "mpim"},
+        {"thread_ts": "5.000100"},
+        {"channel": ""},
+    ],
+)
+def test_not_for_us(fields: dict[str, Any]) -> None:
+    """Programs, echoes, edits, joins, and what people say among themselves."""
+    assert asked_of(event(**fields), ME) is None
+
+
+json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=10), inner, max_size=3),
+    max_leaves=6,
+)
+FIELDS = "type channel user text ts thread_ts subtype bot_id files blocks metadata team".split()
+    "type",
+    "channel",
+    "user",
+    "text",
+    "ts",
+    "thread_ts",
+    "subtype",
+    "bot_id",
+    "files",
+    "blocks",
+    "metadata",
+    "team",
+]
+
+
+@given(st.dictionaries(st.sampled_from([*FIELDS, "user_profile", "channel_type"]), json))
+def test_any_event_is_survived(fields: dict[str, Any]) -> None:
+    """Whatever shape a field has, an event is for us or it is not."""
+    for given_event in (fields, event(**fields), event(**{**fields, "type": "app_mention"})):
+        asked = asked_of(given_event, ME)
+        assert asked is None or isinstance(asked, Asked)
+
+
+@given(st.dictionaries(st.text(max_size=15), json))
+def test_any_person_is_survived(fields: dict[str, Any]) -> None:
+    """A user object may lack anything."""
+    assert person_of(fields, "U1").name
+
+
+def test_files() -> None:
+    """What is attached, however little is said of it; what was deleted is not there."""
+    files = [{"id": "F1", "url_private": "https://f.example/1"}, {"mode": "tombstone"}, "nonsense"]
+    files += [{"name": "a.png", "mimetype": "image/png", "size": 9, "original_w": 3, "url_private_download": "u"}]
+    first, second = files_of({"files": files})
+    assert (first.name, first.url, first.size) == ("F1", "https://f.example/1", 0)
+    assert (second.name, second.media_type, second.size, second.width) == ("a.png", "image/png", 9, 3)
+    assert files_of({"files": "x"}) == ()
+
+
+@pytest.mark.parametrize(
+    ("person", "said", "external"),
+    [
+        (Person("U1", "a"), set(), False),
+        (Person("U1", "a"), {"T1"}, False),
+        (Person("U1", "a"), {"E1"}, False),
+        (Person("U1", "a"), {"T9"}, True),
+        (Person("U1", "a", stranger=True), {"T1"}, True),
+        (Person("U1", "a", teams=frozenset({"T1"})), {"T1"}, False),
+        (Person("U1", "a", teams=frozenset({"T9"})), set(), True),
+        (Person("U1", "a", teams=frozenset({"T9", "E1"})), {"T9"}, False),
+        (Person("U1", "a", teams=frozenset({"T9", "E9"})), {"T9"}, True),
+    ],
+)
+def test_who_is_external(person: Person, said: set[str], external: bool) -> None:
+    """Another organisation is one that is neither our workspace nor our enterprise."""
+    assert is_external(person, frozenset(said), ME) is external
+
+
+def test_history_is_put_together() -> None:
+    """What we said in several messages is one, what we are saying now is none, and what came later is none."""
+    ours = "a" * 20
+    said = [
+        Said("1.0", "U1", "q1"),
+        Said("2.0", "UBOT", "a1", ours=True, key="b" * 20 + "1"),
+        Said("3.0", "UBOT", "a2", ours=True, key="b" * 20 + "2"),
+        Said("4.0", "UBOT", "other", ours=True, key="c" * 20 + "1"),
+        Said("5.0", "U1", "the question"),
+        Said("6.0", "U2", "later"),
+        Said("7.0", "UBOT", "late answer", ours=True, key="d" * 20 + "1"),
+        Said("8.0", "UBOT", "being written", ours=True, key=ours + "1"),
+        Said("9.0", "UBOT", "", ours=True, key="e" * 20 + "1"),
+    ]
+    texts = [each.text for each in joined(before(said, "5.0", ours + "xxxx"))]
+    assert texts == ["q1", "a1\na2", "other", "late answer"]
+
+
+def test_a_message_for_the_model() -> None:
+    """Names for ids, our own words as they are, attachments beside the text."""
+    assert message_of(Said("1.0", "U1", "hi <@U2>"), {"U1": "Ann", "U2": "Bob"}, ()).text == "hi @Bob"
+    ours = message_of(Said("1.0", "UBOT", "a &lt; <b>", ours=True), {}, ())
+    assert (ours.role, ours.text, ours.name) == (Role.ASSISTANT, "a &lt; <b>", "")
+    left = LeftOut("x.zip", "it is no text")
+    assert message_of(Said("1.0", "U1", ""), {}, (left,)).parts == (left,)
+    assert message_of(Said("1.0", "U1", ""), {}, ()).parts == (Text(""),)
+    assert message_of(Said("1.0", "U1", "x", name="Robot"), {}, ()).name == "Robot"
+
+
+def test_other_programs_are_part_of_a_thread() -> None:
+    """What another bot said is context, under its name."""
+    said = said_of(event(user=None, bot_id="B7", subtype="bot_message", username="Deploys"), ME)
+    assert said is not None
+    assert (said.bot, said.ours, said.name, said.user) == (True, False, "Deploys", "B7")
+
+
+def test_times_are_ordered_as_numbers() -> None:
+    """Ids of messages are times; a malformed one comes first."""
+    assert sorted(["10.000001", "9.999999", "x", "9.5"], key=order) == ["x", "9.5", "9.999999", "10.000001"]

@@ -1,0 +1,133 @@
+"""Every error that Slack's SDK or aiohttp raises becomes one of our failures, and the right one."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from typing import Any
+
+import aiohttp
+import pytest
+import slack_sdk.errors
+from slack_sdk.errors import SlackApiError
+from slack_sdk.web.async_client import AsyncWebClient
+from slack_sdk.web.async_slack_response import AsyncSlackResponse
+
+from adapters.slack import errors
+from adapters.slack.errors import code_of, failure_of, needed_of, translated
+from bot.errors import Broken, Failure, Forbidden, Gone, Limited, Retryable, Unacceptable, Unanswered
+
+
+def refused(data: Any, status: int = 200, **headers: str) -> SlackApiError:
+    """The SDK's error for an answer."""
+    response = AsyncSlackResponse(
+        client=AsyncWebClient(token="xoxb-secret"),
+        http_verb="POST",
+        api_url="https://slack.com/api/chat.update",
+        req_args={"headers": {"Authorization": "Bearer xoxb-secret"}},
+        data=data,
+        headers={name.replace("_", "-"): value for name, value in headers.items()},
+        status_code=status,
+    )
+    return SlackApiError("The request to the Slack API failed.", response)
+
+
+def code(error: str, **more: str) -> SlackApiError:
+    return refused({"ok": False, "error": error, **more})
+
+
+@pytest.mark.parametrize(
+    ("error", "for_edit", "for_post"),
+    [
+        (refused({"ok": False, "error": "ratelimited"}, 429, Retry_After="3"), Limited, Limited),
+        (code("ratelimited"), Limited, Limited),
+        (code("channel_not_found"), Gone, Gone),
+        (code("message_not_found"), Gone, Gone),
+        (code("is_archived"), Gone, Gone),
+        (code("not_in_channel"), Forbidden, Forbidden),
+        (code("missing_scope", needed="chat:write"), Forbidden, Forbidden),
+        (code("token_revoked"), Forbidden, Forbidden),
+        (code("restricted_action_read_only_channel"), Forbidden, Forbidden),
+        (code("edit_window_closed"), Forbidden, Forbidden),
+        (code("an_error_of_tomorrow"), Forbidden, Forbidden),
+        (code("msg_too_long"), Unacceptable, Unacceptable),
+        (code("invalid_blocks"), Unacceptable, Unacceptable),
+        (code("internal_error"), Broken, Unanswered),
+        (code("service_unavailable"), Broken, Unanswered),
+        (code("team_added_to_org"), Broken, Broken),
+        (code("streaming_state_conflict"), Broken, Broken),
+        (refused({}, 500), Broken, Unanswered),
+        (refused("<html>", 503), Broken, Unanswered),
+        (refused({}, 404), Forbidden, Forbidden),
+        (refused({}, 401), Forbidden, Forbidden),
+        (refused({}, 413), Unacceptable, Unacceptable),
+        (TimeoutError(), Unanswered, Unanswered),
+        (aiohttp.ServerDisconnectedError(), Unanswered, Unanswered),
+        (aiohttp.ClientOSError(104, "reset"), Unanswered, Unanswered),
+        (ConnectionResetError(), Unanswered, Unanswered),
+        (aiohttp.ClientPayloadError(), Unanswered, Unanswered),
+        (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid"), Broken, Unanswered),
+        (json.JSONDecodeError("no", "", 0), Broken, Unanswered),
+        (AttributeError("'str' object has no attribute 'get'"), Broken, Unanswered),
+    ],
+)
+def test_the_table(error: Exception, for_edit: type[Failure], for_post: type[Failure]) -> None:
+    """What may have been applied, and would show twice, is `Unanswered`; all else is what the caller should do."""
+    assert type(failure_of(error, "m", once=False)) is for_edit
+    assert type(failure_of(error, "m", once=True)) is for_post
+
+
+@pytest.mark.parametrize(("header", "seconds"), [("3", 3.0), ("0", 0.0), ("soon", None), (None, None), ("-1", 0.0)])
+def test_retry_after(header: str | None, seconds: float | None) -> None:
+    """The server's seconds are passed on; nonsense is no word at all."""
+    headers = {} if header is None else {"retry_after": header}
+    failure = failure_of(refused({"ok": False, "error": "ratelimited"}, 429, **headers), "m", once=False)
+    assert isinstance(failure, Limited)
+    assert failure.retry_after == seconds
+
+
+def test_what_slack_said_is_read_back() -> None:
+    """Callers ask for the code and the scope, and nobody reads a token in what is logged."""
+    with pytest.raises(Forbidden) as caught, translated("users.info", once=False):
+        raise code("missing_scope", needed="users:read")
+    assert code_of(caught.value) == "missing_scope"
+    assert needed_of(caught.value) == "users:read"
+    assert "users:read" in str(caught.value)
+    assert "secret" not in str(caught.value) + str(caught.value.__cause__)
+    assert code_of(Broken("x")) == ""
+
+
+def test_a_page_that_is_not_there_is_an_unknown_method() -> None:
+    """Servers that only speak like Slack answer 404 for what they lack."""
+    with pytest.raises(Forbidden) as caught, translated("users.info", once=False):
+        raise refused({}, 404)
+    assert code_of(caught.value) == "unknown_method"
+
+
+def foreign() -> list[type[Exception]]:
+    """All errors of the SDK and of aiohttp's client."""
+    theirs = [kind for _, kind in inspect.getmembers(slack_sdk.errors, inspect.isclass)]
+    client = [kind for _, kind in inspect.getmembers(aiohttp, inspect.isclass) if issubclass(kind, aiohttp.ClientError)]
+    return [kind for kind in (*theirs, *client) if issubclass(kind, Exception) and kind is not SlackApiError]
+
+
+@pytest.mark.parametrize("kind", foreign(), ids=lambda kind: kind.__name__)
+def test_none_is_missed(kind: type[Exception]) -> None:
+    """Whatever the SDK and its transport may raise leaves as a `Failure`."""
+    error = kind.__new__(kind)
+    with pytest.raises(Failure), translated("chat.postMessage", once=True):
+        raise error
+
+
+@pytest.mark.parametrize("kind", [aiohttp.ClientConnectorError, aiohttp.ClientConnectorDNSError])
+def test_what_was_never_sent_is_broken(kind: type[Exception]) -> None:
+    """A refused connection has certainly not posted anything."""
+    assert type(failure_of(kind.__new__(kind), "m", once=True)) is Broken
+
+
+def test_the_groups_do_not_overlap() -> None:
+    """A code means one thing."""
+    groups = (errors.GONE, errors.FORBIDDEN, errors.UNACCEPTABLE, errors.UNCERTAIN, errors.BROKEN, errors.LIMITED)
+    assert sum(len(group) for group in groups) == len(frozenset().union(*groups))
+    assert errors.BLOCKS <= errors.UNACCEPTABLE
+    assert issubclass(Unanswered, Retryable)

@@ -1,0 +1,217 @@
+"""Slack's text both ways, and what of the model's words may come through."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adapters.slack.blocks import MARKDOWN_LIMIT, TEXT_BYTES, own_answer, with_blocks, without_blocks
+from adapters.slack.dialect import SlackMarkdown, defused, said_by_model
+from adapters.slack.mrkdwn import (
+    TEXT_LIMIT,
+    cut_to_bytes,
+    cut_to_characters,
+    escaped,
+    from_markdown,
+    mentions,
+    plain,
+    unescaped,
+    without_mention,
+)
+from bot.markdown import Piece
+
+# What Slack takes for a ping, a channel or a command, wherever it stands.
+PING = re.compile(r"<(?:@[UWB]|#C|!(?:channel|here|everyone|group|subteam|date))", re.IGNORECASE)
+
+# Text that is likely to hit something.
+DANGEROUS = [
+    "<!channel>",
+    "<!here|x>",
+    "<!everyone>",
+    "<!subteam^S1>",
+    "<@U123>",
+    "<#C1|x>",
+    "<",
+    ">",
+    "&",
+    "&amp;",
+    "&lt;",
+]
+MARKUP = ("**", "*", "_", "`", "```", "\n", "# ", "[a](https://a.example)", "word", "\N{GRINNING FACE}", "é", " ")
+angry = st.lists(st.sampled_from([*DANGEROUS, *MARKUP]), max_size=40).map("".join)
+
+
+@given(angry)
+def test_nothing_pings(text: str) -> None:
+    """No text of a model can reach anybody, in a block, in the text beside it, or where there are no blocks."""
+    rendered = defused(text)
+    assert not PING.search(rendered)
+    for shown in (with_blocks(rendered), without_blocks(rendered)):
+        assert not PING.search(shown["text"])
+        assert not any(PING.search(block["text"]) for block in shown["blocks"])
+
+
+@given(angry)
+def test_defusing_is_undone_when_read_back(text: str) -> None:
+    """The model reads its own words as it wrote them."""
+    assert said_by_model(defused(text)) == text.strip("\n")
+
+
+def test_code_is_left_as_it_is() -> None:
+    """What merely looks like markup (an HTML comment, a doctype, an include) is not touched."""
+    assert defused("<!-- x --> <!DOCTYPE html> #include <stdio.h> a<b <a@b.example>") == (
+        "<!-- x --> <!DOCTYPE html> #include <stdio.h> a<b <a@b.example>"
+    )
+
+
+def test_the_dialect() -> None:
+    """A piece is itself, made harmless; our own lines are small print that is known again."""
+    dialect = SlackMarkdown()
+    assert dialect.render(Piece("**hi** <!here>")) == "**hi** <\u200b!here>"
+    notice = dialect.notice("Stopped by <@U1>")
+    assert notice.startswith("_")
+    assert notice.endswith("_")
+    assert said_by_model(f"An answer.\n\n{notice}") == "An answer."
+    assert said_by_model(f"{notice}\n\nAn answer.") == "An answer."
+    assert said_by_model(notice) == ""
+    assert said_by_model("_an answer in italics_") == "_an answer in italics_"
+
+
+@given(angry | st.text(max_size=9000))
+def test_a_body_fits(text: str) -> None:
+    """The text beside the blocks is within its bytes and within what an edit takes; without blocks it is too."""
+    shown = with_blocks(text)
+    assert len(shown["text"].encode()) <= TEXT_BYTES
+    assert len(shown["text"]) <= TEXT_LIMIT
+    assert shown["blocks"] == [{"type": "markdown", "text": text}]
+    assert len(without_blocks(text)["text"]) <= TEXT_LIMIT
+
+
+@given(st.text(max_size=300), st.integers(0, 200))
+def test_cuts_are_clean(text: str, limit: int) -> None:
+    """A cut is a prefix, ends at a character and never inside an entity."""
+    safe = escaped(text)
+    for cut in (cut_to_bytes(safe, limit), cut_to_characters(safe, limit)):
+        assert safe.startswith(cut)
+        assert escaped(unescaped(cut)) == cut
+    assert len(cut_to_bytes(safe, limit).encode()) <= limit
+    assert len(cut_to_characters(safe, limit)) <= limit
+
+
+def test_as_much_as_fits() -> None:
+    """A cut leaves out no more than it must."""
+    assert cut_to_bytes("a" * 10, 4) == "aaaa"
+    assert cut_to_bytes("é" * 10, 5) == "éé"
+    assert cut_to_bytes("aa&lt;b", 6) == "aa&lt;"
+    assert cut_to_bytes("aa&lt;b", 5) == "aa"
+    assert cut_to_characters("see <https://a.example|a>", 20) == "see "
+    assert MARKDOWN_LIMIT <= 12_000
+
+
+@given(st.text())
+def test_escaping_is_undone(text: str) -> None:
+    """What was escaped reads as before."""
+    assert unescaped(escaped(text)) == text
+
+
+@given(angry | st.text())
+def test_mrkdwn_is_never_longer(text: str) -> None:
+    """What fits when it is measured escaped fits when it is written."""
+    assert len(from_markdown(text)) <= len(escaped(text))
+
+
+@pytest.mark.parametrize(
+    ("markdown", "mrkdwn"),
+    [
+        ("## Title\n**bold** text", "*Title*\n*bold* text"),
+        ("[a label](https://a.example/x?y=1&z=2)", "<https://a.example/x?y=1&amp;z=2|a label>"),
+        ("`**not bold**`", "`**not bold**`"),
+        ("```\n# a < b\n```", "```\n# a &lt; b\n```"),
+    ],
+)
+def test_mrkdwn(markdown: str, mrkdwn: str) -> None:
+    """Where blocks are refused, the plainest markup is Slack's own."""
+    assert from_markdown(markdown) == mrkdwn
+
+
+@pytest.mark.parametrize(
+    ("wire", "text"),
+    [
+        ("hi <@U1> and <@U2|bob> and <@U3>", "hi @Ann and @bob and @U3"),
+        ("<https://a.example>", "https://a.example"),
+        ("<https://a.example|a.example>", "https://a.example"),
+        ("<https://a.example/x|the page>", "the page (https://a.example/x)"),
+        ("<mailto:a@b.example|a@b.example>", "a@b.example"),
+        ("<#C1|general> <#C2>", "#general #C2"),
+        ("<!here> <!subteam^S1|@team> <!subteam^S1>", "@here @team @subteam"),
+        ("a &lt; b &amp;&amp; c &gt; d &amp;lt;", "a < b && c > d &lt;"),
+        ("", ""),
+        ("<", "<"),
+    ],
+)
+def test_plain(wire: str, text: str) -> None:
+    """What people wrote reads as they saw it."""
+    assert plain(wire, {"U1": "Ann"}) == text
+
+
+@given(st.text())
+def test_plain_takes_anything(text: str) -> None:
+    """No text breaks the reading of it."""
+    plain(text, {})
+    assert "<@UBOT>" not in without_mention(f"<@UBOT> {text}", "UBOT")
+
+
+def test_our_mention_is_taken_away() -> None:
+    """The question is what is left without our name, wherever it stood."""
+    assert without_mention("<@UBOT> hi", "UBOT") == "hi"
+    assert without_mention("hi <@UBOT|bot>, you", "UBOT") == "hi , you"
+    assert without_mention("<@UBOT>", "UBOT") == ""
+    assert without_mention("<@UBOT>\n  code", "UBOT") == "code"
+    assert mentions("<@U1> <@U2|x>") == {"U1", "U2"}
+
+
+@pytest.mark.parametrize(
+    ("message", "text"),
+    [
+        ({"text": "short", "blocks": [{"type": "markdown", "text": "whole &amp; **all**"}]}, "whole &amp; **all**"),
+        ({"text": "a &lt; b", "blocks": []}, "a < b"),
+        ({"text": "a"}, "a"),
+        (
+            {"blocks": [{"type": "section", "text": {"type": "mrkdwn", "text": "a &lt; b"}}, {"type": "actions"}]},
+            "a < b",
+        ),
+        ({"blocks": "nonsense", "text": None}, ""),
+        (
+            {
+                "blocks": [
+                    {
+                        "type": "rich_text",
+                        "elements": [
+                            {
+                                "type": "rich_text_section",
+                                "elements": [
+                                    {"type": "text", "text": "Look: "},
+                                    {"type": "link", "url": "https://a.example"},
+                                ],
+                            },
+                            {
+                                "type": "rich_text_list",
+                                "elements": [
+                                    {"type": "rich_text_section", "elements": [{"type": "text", "text": "one"}]}
+                                ],
+                            },
+                            {"type": "rich_text_preformatted", "elements": [{"type": "text", "text": "x = 1"}]},
+                        ],
+                    }
+                ]
+            },
+            "Look: https://a.example\n- one\n```\nx = 1\n```",
+        ),
+    ],
+)
+def test_our_answers_are_read_from_their_blocks(message: dict[str, object], text: str) -> None:
+    """The blocks are whole, the text is shortened; Slack may have made rich text of them."""
+    assert own_answer(message) == text
