@@ -302,10 +302,11 @@ def may_read(url: str, hosts: frozenset[str]) -> bool:
         return True
     if parsed.host not in hosts and parsed.authority not in hosts:
         return False
-    return parsed.scheme == "https" or (parsed.scheme == "http" and _is_loopback(parsed.host or ""))
+    return parsed.scheme == "https" or (parsed.scheme == "http" and is_loopback(parsed.host or ""))
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether `host` (a name or an address) is this machine."""
     if host == "localhost":
         return True
     try:

@@ -7,7 +7,6 @@ import logging
 from dataclasses import replace
 from typing import Any
 
-import discord
 import pytest
 from discord.gateway import DiscordWebSocket
 from discord.http import Route
@@ -252,6 +251,15 @@ async def test_no_class_or_module_is_changed() -> None:
         assert bot.double.gateway.identifies[0]["intents"] == 1 << 0 | 1 << 9 | 1 << 12 | 1 << 15
 
 
+async def test_the_api_says_where_its_gateway_is() -> None:
+    """With only the API moved, the gateway is the one that it names."""
+    async with bot_at_work(change=lambda options: replace(options, gateway_url="")) as bot:
+        bot.ask("hi")
+        await bot.inbox.wait_for()
+
+        assert len(bot.double.transcript.of("GET", "/gateway$")) == 1
+
+
 async def test_ready_comes_with_ready() -> None:
     """The bot is ready when events arrive, and not ready while the connection is lost."""
     async with bot_at_work() as bot:
@@ -494,9 +502,14 @@ async def test_check_of_a_server_that_is_not_there() -> None:
     assert (finding.ok, "did not answer" in finding.line) == (False, True)
 
 
-def test_files_are_read_from_discord_and_the_server_that_is_set() -> None:
-    """The file servers are Discord's; a test server that is set is one more."""
-    own = DiscordOptions(token="t", api_url="http://127.0.0.1:80/api/v10")
-
-    assert file_hosts(own) - file_hosts(replace(own, api_url="")) == {"http://127.0.0.1"}
-    assert discord.version_info >= (2, 7, 1)
+@pytest.mark.parametrize(
+    ("api_url", "more"),
+    [
+        ("", set()),
+        ("http://127.0.0.1:80/api/v10", {"http://127.0.0.1", "127.0.0.1"}),
+        ("https://proxy.test/api/v10", {"https://proxy.test"}),
+    ],
+)
+async def test_files_are_read_from_discord_and_the_server_that_is_set(api_url: str, more: set[str]) -> None:
+    """The file servers are Discord's; a server that is set is one more, at any port if it is on this machine."""
+    assert file_hosts(DiscordOptions("t", api_url=api_url)) == {"cdn.discordapp.com", "media.discordapp.net", *more}

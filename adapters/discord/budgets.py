@@ -110,8 +110,9 @@ async def spending(window: FixedWindow, everything: Leak) -> AsyncIterator[None]
     loop = asyncio.get_running_loop()
     while (ready_at := max(budget.ready_at(loop.time(), final=True) for budget in budgets)) > loop.time():
         await asyncio.sleep(ready_at - loop.time())
+    sent = loop.time()
     for budget in budgets:
-        budget.spend(loop.time())
+        budget.spend(sent)
     try:
         yield
     except Limited as limited:
@@ -120,4 +121,4 @@ async def spending(window: FixedWindow, everything: Leak) -> AsyncIterator[None]
         raise
     finally:
         for budget in budgets:
-            budget.settle(loop.time())
+            budget.settle(loop.time(), sent=sent)

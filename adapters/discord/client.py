@@ -88,7 +88,7 @@ class DiscordClient(discord.Client):
     def _get_state(self, **options: Any) -> ConnectionState[Any]:  # noqa: ANN401 (the library's signature)
         """Called once while the client is made: its HTTP client is exchanged before anything holds it."""
         made = self.http
-        self.http = Wire(self._options, self._budgets, made)
+        self.http: Wire = Wire(self._options, self._budgets, made)
         state = super()._get_state(**options)
         ours = {
             "MESSAGE_CREATE": self._listener.on_message,
@@ -101,6 +101,18 @@ class DiscordClient(discord.Client):
         for name, parser in (*state.parsers.items(), *ours.items()):
             state.parsers[name] = _careful(name, parser)
         return state
+
+    async def setup_hook(self) -> None:
+        """Between login and gateway: a server that is not Discord's own says where its gateway is, unless that is set.
+
+        https://docs.discord.com/developers/events/gateway#get-gateway; one that does not say has Discord's own.
+        """
+        if self._options.api_url and not self._options.gateway_url:
+            try:
+                told = await self.http.request(Route("GET", "/gateway"))
+                self.http.gateway_url = str(told["url"])
+            except (discord.HTTPException, Failure, *_ODD) as error:
+                log.info("the API does not say where the gateway is: %r", error)
 
     async def application_info(self) -> discord.AppInfo:
         """What the login asks about the application, and does not need: it works without an answer."""
@@ -180,6 +192,7 @@ class Wire(HTTPClient):
         self._options = options
         self._budgets = budgets
         self._unlimited: Ratelimit | None = None
+        self.gateway_url = options.gateway_url  # empty: Discord's own
 
     def get_ratelimit(self, key: str) -> Ratelimit:  # noqa: ARG002 (the library's signature)
         """The one bucket that never waits."""
@@ -197,8 +210,8 @@ class Wire(HTTPClient):
 
     async def ws_connect(self, url: str, *, compress: int = 0) -> aiohttp.ClientWebSocketResponse:
         """Connect to the gateway, at the address that is set: the first as well as the one to resume at."""
-        if self._options.gateway_url:
-            url = str(yarl.URL(self._options.gateway_url).update_query(yarl.URL(url).query))
+        if self.gateway_url:
+            url = str(yarl.URL(self.gateway_url).update_query(yarl.URL(url).query))
         return await super().ws_connect(url, compress=compress)
 
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 import yarl
 
+from adapters.attachments import is_loopback
+
 # Where Discord keeps what people attach (https://docs.discord.com/developers/reference#image-formatting).
 FILE_HOSTS = frozenset({"cdn.discordapp.com", "media.discordapp.net"})
 
@@ -15,8 +17,8 @@ class DiscordOptions:
     """One bot. Times in seconds."""
 
     token: str = field(repr=False)  # without the word "Bot"
-    # Where REST and the gateway are, for a proxy or a test server; empty means Discord's own. `api_url` ends in
-    # ``/api/v10``.
+    # Where REST and the gateway are, for a proxy or a test server; empty means Discord's own, or, for the gateway, the
+    # one that the API names. `api_url` ends in ``/api/v10``.
     api_url: str = ""
     gateway_url: str = ""
     # How long a write may take before it counts as unanswered. Discord answers in 0.1 to 0.5 s; a write that takes
@@ -30,7 +32,12 @@ class DiscordOptions:
 
 
 def file_hosts(options: DiscordOptions) -> frozenset[str]:
-    """Where attachments may be read from: Discord's file servers, and the test server or proxy that is set."""
+    """Where attachments may be read from: Discord's file servers, and the test server or proxy that is set.
+
+    A test server on this machine may serve its files at another port.
+    """
     if not options.api_url:
         return FILE_HOSTS
-    return FILE_HOSTS | {str(yarl.URL(options.api_url).origin())}
+    api = yarl.URL(options.api_url)
+    here = {api.host} if api.host is not None and is_loopback(api.host) else set()
+    return FILE_HOSTS | here | {str(api.origin())}

@@ -159,6 +159,8 @@ class Gateway:
     async def _receive(self, socket: web.WebSocketResponse, frame: Event) -> Session | None:
         match frame["op"]:
             case 1:
+                # On loopback an answer may come before discord.py's thread has noted when it sent the heartbeat.
+                await asyncio.sleep(0.02)
                 await socket.send_str(json.dumps({"op": HEARTBEAT_ACK}))
             case 2:
                 return await self._identify(socket, frame["d"])
