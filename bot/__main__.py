@@ -22,7 +22,6 @@ from datetime import datetime
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from types import MappingProxyType
-from zoneinfo import ZoneInfo
 
 from adapters import discord, embedded, openai, slack
 from adapters.attachments import AttachmentLimits, Attachments
@@ -44,7 +43,7 @@ from config.logs import configure
 from config.problems import SettingsError
 from config.settings import Settings, environment
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("bot")  # not __main__, which is what it is called when it is run
 
 # What the process ends with: by the shell's custom 2 is for a call (here: settings) that cannot work, 1 for a failure.
 WRONG_SETTINGS, FAILED, FINE = 2, 1, 0
@@ -200,14 +199,13 @@ def make_turns(settings: Settings, model: Model, recorder: PrometheusRecorder) -
         backoff_limit_seconds=asked.backoff_limit_seconds,
         retry_after_limit_seconds=asked.retry_after_limit_seconds,
     )
-    zone = ZoneInfo(settings.conversation.timezone)
     return Turns(
         make_choices(settings),
         Completion(model, policy, recorder, seeded),
         MemoryJournal(),
         recorder,
         random_=seeded,
-        wall_clock=partial(datetime.now, zone),
+        wall_clock=partial(datetime.now, settings.conversation.zone()),
     )
 
 
@@ -248,13 +246,13 @@ def make_access(settings: Settings) -> AccessRules:
 def make_prompting(settings: Settings) -> Prompting:
     """What a model is given, with each channel's own prompt and model."""
     chosen = settings.conversation
-    characters = chosen.history_characters
-    if settings.embedded_runs:
-        characters = min(characters, embedded.HISTORY_CHARACTERS)
+    characters, question = chosen.history_characters, chosen.question_characters
+    if settings.embedded_runs:  # it reads slowly, and its context is small
+        characters, question = (min(limit, embedded.HISTORY_CHARACTERS) for limit in (characters, question))
     return Prompting(
         default=Persona(chosen.prompt()),
         places={place: Persona(table.system_prompt, table.model) for place, table in settings.channels.items()},
-        limits=PromptLimits(chosen.history_messages, characters, min(chosen.question_characters, characters)),
+        limits=PromptLimits(chosen.history_messages, characters, question),
     )
 
 

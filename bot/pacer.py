@@ -106,11 +106,11 @@ class Pacer:
         for budget in budgets:
             budget.spend(now)
         reply.in_flight = True
-        writes.create_task(self._write(reply, write, budgets))
+        writes.create_task(self._write(reply, write, budgets, now))
 
     # --------------------------------------------------------------------------------------------------------- writing
 
-    async def _write(self, reply: Reply, write: Write, budgets: Sequence[Budget]) -> None:
+    async def _write(self, reply: Reply, write: Write, budgets: Sequence[Budget], sent: float) -> None:
         loop = asyncio.get_running_loop()
         outcome = "ok"
         try:
@@ -129,7 +129,7 @@ class Pacer:
             reply.abort(error)
         finally:
             for budget in budgets:
-                budget.settle(loop.time())
+                budget.settle(loop.time(), sent=sent)
             reply.settled()
             self._changed.set()
         self._recorder.wrote(_platform(reply.channel), write.verb.value, outcome)

@@ -35,6 +35,9 @@ class WritingPolicy:
     # From the first delta to the first post: long enough for a few words, so that a notification says something, and
     # for an answer of a few tokens to be complete and take one write.
     first_seconds: float = 0.2
+    # From one write of a reply to its next, unless that is the last: below, readers see flicker and no more text. It
+    # also keeps the first edit from following the first post at once, where the two have budgets of their own.
+    gap_seconds: float = 0.6
     # For one write to be answered; after that it is taken as unanswered. Platforms answer within one or two seconds.
     write_seconds: float = 15.0
     # Failed writes in a row, before the channel is given up: with the delays below, after about four minutes.
@@ -242,7 +245,7 @@ class Reply:
                 self._page.unanswered(write)
             raise
         self.failures = 0
-        self._seen(write)
+        self._seen(write, policy)
 
     def settled(self) -> None:
         """A write has come back, well or not: see what is due next."""
@@ -265,8 +268,10 @@ class Reply:
         self._page.posted(write, message)
         self.posts.put_nowait(message)
 
-    def _seen(self, write: Write) -> None:
+    def _seen(self, write: Write, policy: WritingPolicy) -> None:
         now = asyncio.get_running_loop().time()
+        if not self.final:
+            self.not_before = now + policy.gap_seconds
         self.figures.writes += 1
         if write.verb is not Verb.DELETE and not write.lookup:
             self.figures.shown(now, write.covers)

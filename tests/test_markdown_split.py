@@ -55,7 +55,8 @@ def test_chunking_does_not_matter(text: str, limit: int, chunks: list[int]) -> N
 def test_a_piece_never_changes_once_the_next_exists(text: str, limit: int, chunks: list[int]) -> None:
     """So no permit is ever spent on an earlier message again."""
     splitter = Splitter(lambda piece: utf16(piece.closed()), limit)
-    start, before = 0, []
+    start = 0
+    before: list[Piece] = []
     for size in [*chunks, len(text)]:
         splitter.feed(text[start : start + size])
         start += size

@@ -282,8 +282,8 @@ async def test_every_write_may_fail_and_the_answer_is_whole_once(fault: str, whe
             return None
 
         channel = MemoryChannel(Server(limit=15), limit=400, fault=plan, applied_first=when == "after")
-        bench = await ask(ScriptedModel(words(150)), channel)
-        assert channel.text.split() == answer_of(words(150)).split()
+        bench = await ask(ScriptedModel(words(400)), channel)
+        assert channel.text.split() == answer_of(words(400)).split()
         assert bench.journal.endings == [Ending.DONE]
         if not fired:
             break
