@@ -29,7 +29,7 @@ def refused(data: Any, status: int = 200, **headers: str) -> SlackApiError:
         headers={name.replace("_", "-"): value for name, value in headers.items()},
         status_code=status,
     )
-    return SlackApiError("The request to the Slack API failed.", response)
+    return SlackApiError("The request to the Slack API failed.", response)  # type: ignore[no-untyped-call]
 
 
 def code(error: str, **more: str) -> SlackApiError:

@@ -1,0 +1,244 @@
+"""One answer's way to Slack, over real sockets: what is written, looked up and shown, and what may be missing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from adapters.slack import SlackMarkdown
+from bot.conversation import Image, LeftOut, Role
+from bot.errors import Broken, Unanswered
+from bot.ports import Body, Channel, Verb
+from tests.doubles.limits import Kind
+from tests.doubles.slack import SlackDouble
+from tests.slack_world import PATIENCE, Taken, connected
+
+pytestmark = pytest.mark.sockets
+
+KEY = "abcdefghijklmnopqrst1"
+
+
+@asynccontextmanager
+async def asked(double: SlackDouble, kind: str = "channel") -> AsyncIterator[tuple[str, str, Channel, Taken]]:
+    """One question that was asked: its place, its id and its channel."""
+    ann, place = double.world.user("Ann"), double.world.channel(kind)
+    async with double.running(), connected(double) as (_, inbox):
+        ts = double.say(place, "<@UBOT> hello", author=ann)
+        _, way = await inbox.number(1)
+        yield place, ts, way, inbox
+
+
+async def test_what_a_post_says() -> None:
+    """A post is one markdown block with a short text, unfurls nothing, and carries its key."""
+    double = SlackDouble()
+    async with asked(double) as (place, root, way, _):
+        ts = await way.post(Body("# Hi\n", "<\u200b!here> & " + "x" * 5000), KEY)
+        (post,) = double.transcript.of("POST", "chat.postMessage")
+        await way.edit(ts, Body("done"))
+        (edit,) = double.transcript.of("POST", "chat.update")
+    assert post.body["blocks"] == [{"type": "markdown", "text": "# Hi\n<\u200b!here> & " + "x" * 5000}]
+    assert post.body["text"].startswith("# Hi\n&lt;\u200b!here&gt; &amp; xxx")
+    assert len(post.body["text"].encode()) == 3000
+    assert (post.body["thread_ts"], post.body["channel"]) == (root, place)
+    assert (post.body["unfurl_links"], post.body["unfurl_media"]) == (False, False)
+    assert post.body["metadata"] == {"event_type": "tickertape_turn", "event_payload": {"key": KEY}}
+    assert edit.body == {
+        "channel": place,
+        "ts": ts,
+        "text": "done",
+        "blocks": [{"type": "markdown", "text": "done"}],
+    }
+
+
+@pytest.mark.parametrize("kind", ["channel", "im"])
+async def test_a_post_whose_answer_was_lost_is_found(kind: str) -> None:
+    """The key is in the metadata, and it is looked for where the post went."""
+    double = SlackDouble()
+    double.post_seconds = 0.0
+    async with asked(double, kind) as (place, _, way, _):
+        double.faults.add("POST", "chat.postMessage", Kind.RESET_AFTER)
+        with pytest.raises(Unanswered):
+            await way.post(Body("once"), KEY)
+        found = await way.find(KEY)
+        assert double.answers(place) == ["once"]
+        assert found == double.shown(place)[-1].ts
+        assert await way.find("another key") is None
+
+
+async def test_not_being_able_to_look_is_no_answer() -> None:
+    """A lookup that fails for the moment raises, since to say "not there" would post twice."""
+    double = SlackDouble()
+    async with asked(double) as (_, _, way, _):
+        double.faults.add("GET", "conversations.replies", Kind.STATUS, status=500, times=2)
+        with pytest.raises(Broken):
+            await way.find(KEY)
+        assert await way.find(KEY) is None
+
+
+async def test_a_found_post_is_found_on_a_late_page() -> None:
+    """A thread of several pages is read to its end."""
+    double = SlackDouble()
+    double.page_limit = 5
+    async with asked(double) as (place, root, way, _):
+        for number in range(12):
+            double.world.put(place, {"user": "U0001", "text": f"{number}", "thread_ts": root})
+        ts = await way.post(Body("late"), KEY)
+        assert await way.find(KEY) == ts
+
+
+async def test_where_blocks_are_refused() -> None:
+    """A workspace that takes no markdown blocks gets text, in the next try and from then on, cut for what it takes."""
+    double = SlackDouble()
+    double.blocks = False
+    double.post_seconds = 0.0
+    async with asked(double) as (place, root, way, inbox):
+        with pytest.raises(Broken):
+            await way.post(Body("**hi** <there>"), KEY)
+        ts = await way.post(Body("**hi** <there>"), KEY)
+        assert double.answers(place, root) == ["*hi* &lt;there&gt;"]
+        await way.edit(ts, Body("x" * 9000))
+        assert len(double.answers(place, root)[0]) == 4000
+        double.say(place, "more", author="U0001", thread=root)
+        _, other = await inbox.number(2)
+        assert other.caps.limit == 4000
+        assert other.caps.measure("<&>") == 13
+        await way.edit(ts, Body("<" * 1000))
+
+
+async def test_a_dm_is_read_from_its_history() -> None:
+    """What was said before, newest kept; our own answers whole and joined, our own small print left out."""
+    double = SlackDouble()
+    world = double.world
+    ann, place = world.user("Ann"), world.channel("im")
+    for number in range(6):
+        world.put(place, {"user": ann, "text": f"q{number}"})
+        for part in ("a", "b"):
+            notice = f"\n\n{notice_of('cut')}" if part == "b" else ""
+            body = {"text": "short", "blocks": [{"type": "markdown", "text": f"{part}{number}{notice}"}]}
+            key = {"event_type": "tickertape_turn", "event_payload": {"key": f"{number}" * 20 + part}}
+            world.put(place, {"user": "UBOT", "bot_id": "B0BOT", "metadata": key, **body})
+    async with double.running(), connected(double) as (_, inbox):
+        double.say(place, "now?", author=ann)
+        _, way = await inbox.number(1)
+        history = await way.history(4)
+        assert [(m.role, m.text) for m in history.messages] == [
+            (Role.USER, "q4"),
+            (Role.ASSISTANT, "a4\nb4"),
+            (Role.USER, "q5"),
+            (Role.ASSISTANT, "a5\nb5"),
+        ]
+        assert history.truncated
+        await way.history(4)
+        assert len(double.transcript.of(path="conversations.history")) == 1
+
+
+def notice_of(line: str) -> str:
+    return SlackMarkdown().notice(line)
+
+
+async def test_a_long_thread_keeps_its_newest() -> None:
+    """A thread of several pages is read to its end, and the newest are kept."""
+    double = SlackDouble()
+    double.page_limit = 10
+    ann, place = double.world.user("Ann"), double.world.channel()
+    root = double.say(place, "root", author=ann, quiet=True)
+    for number in range(35):
+        double.say(place, f"m{number}", author=ann, thread=root, quiet=True)
+    async with double.running(), connected(double) as (_, inbox):
+        double.say(place, "<@UBOT> sum up", author=ann, thread=root)
+        _, way = await inbox.number(1)
+        history = await way.history(3)
+        assert [m.text for m in history.messages] == ["m32", "m33", "m34"]
+        assert history.truncated
+        assert len(double.transcript.of(path="conversations.replies")) == 4
+
+
+async def test_a_history_that_cannot_be_read_is_left_out() -> None:
+    """The answer is made without it, and the reader is told that something is missing."""
+    double = SlackDouble()
+    ann, place = double.world.user("Ann"), double.world.channel()
+    root = double.say(place, "root", author=ann, quiet=True)
+    double.scopes -= {"channels:history"}
+    async with double.running(), connected(double) as (_, inbox):
+        double.say(place, "<@UBOT> sum up", author=ann, thread=root)
+        _, way = await inbox.number(1)
+        history = await way.history(5)
+        assert history.messages == ()
+        assert history.truncated
+
+
+async def test_a_read_that_is_limited_waits() -> None:
+    """A 429 on a read is waited out, and nothing else is read meanwhile."""
+    double = SlackDouble()
+    ann, place = double.world.user("Ann"), double.world.channel()
+    root = double.say(place, "root", author=ann, quiet=True)
+    body = b'{"ok": false, "error": "ratelimited"}'
+    double.faults.add("GET", "conversations.replies", Kind.STATUS, status=429, headers={"Retry-After": "1"}, body=body)
+    async with double.running(), connected(double) as (_, inbox):
+        double.say(place, "<@UBOT> sum up", author=ann, thread=root)
+        _, way = await inbox.number(1)
+        assert [m.text for m in (await way.history(5)).messages] == ["root"]
+
+
+async def test_attachments() -> None:
+    """What is attached to a question and to what was said before becomes parts, or is said to be left out."""
+    double = SlackDouble()
+    ann, place = double.world.user("Ann"), double.world.channel("im")
+    outside = {"name": "a.png", "mimetype": "image/png", "url_private": "https://elsewhere.example/a.png", "size": 10}
+    async with double.running(), connected(double) as (_, inbox):
+        double.say(place, "", author=ann, subtype="file_share", files=[outside])
+        turn, _ = await inbox.number(1)
+        assert [type(part) for part in turn.question.parts] == [LeftOut]
+        double.say(place, "and?", author=ann)
+        _, way = await inbox.number(2)
+        (message,) = (await way.history(5)).messages
+        assert [type(part) for part in message.parts] == [LeftOut]
+        assert not any(isinstance(part, Image) for part in message.parts)
+
+
+async def test_a_status_shows_while_there_is_nothing() -> None:
+    """The status is set at once; the first post clears it, and where nothing was posted we do."""
+    double = SlackDouble()
+    async with asked(double) as (place, root, way, _):
+        async with asyncio.TaskGroup() as group:
+            showing = group.create_task(way.working())
+            await asyncio.wait_for(double.until(lambda: len(double.statuses) == 1), PATIENCE)
+            showing.cancel()
+        await asyncio.wait_for(double.until(lambda: len(double.statuses) == 2), PATIENCE)
+        assert double.statuses == [(place, root, "is thinking..."), (place, root, "")]
+
+
+async def test_a_surface_without_a_status_is_asked_once() -> None:
+    """Where there is no status, nothing fails, and it is not tried at each answer."""
+    double = SlackDouble()
+    double.without.add("assistant.threads.setStatus")
+    async with asked(double) as (place, _, way, inbox):
+        async with asyncio.TaskGroup() as group:
+            showing = group.create_task(way.working())
+            await double.transcript.wait_for(path="setStatus")
+            await way.post(Body("hi"), KEY)
+            showing.cancel()
+        double.say(place, "<@UBOT> again", author="U0001")
+        _, other = await inbox.number(2)
+        async with asyncio.TaskGroup() as group:
+            showing = group.create_task(other.working())
+            await asyncio.sleep(0)
+            await other.find(KEY)  # a round trip, in which a second call would have been made
+            showing.cancel()
+        assert len(double.transcript.of(path="setStatus")) == 1
+
+
+async def test_one_budget_for_what_slack_counts_once() -> None:
+    """Edits are counted for the workspace, posts for a channel."""
+    double = SlackDouble()
+    async with asked(double) as (_, _, way, inbox):
+        dm = double.world.channel("im")
+        double.say(dm, "hi", author="U0001")
+        _, other = await inbox.number(2)
+        assert way.budgets(Verb.EDIT)[0] is other.budgets(Verb.EDIT)[0]
+        assert way.budgets(Verb.DELETE)[0] is other.budgets(Verb.DELETE)[0]
+        assert way.budgets(Verb.POST)[0] is not other.budgets(Verb.POST)[0]
+        assert way.connection == other.connection == "slack:T1"
