@@ -64,10 +64,10 @@ async def history(presence: Presence, question: Seen, place: Place, limit: int) 
 
 async def takes_part(presence: Presence, question: Seen, place: Place) -> bool | None:
     """Whether we were mentioned in a thread or wrote in it, by reading its newest messages once; None: unreadable."""
-    if presence.owns(place.id):
-        return True
     me = presence.me(question.guild)
     try:
+        if presence.owns(place.id):
+            return True
         async with asyncio.timeout(presence.options.read_seconds):
             await _read_lane(presence, question, PAGE)
             await _read_starter(presence, question, place)

@@ -83,7 +83,10 @@ class Intake:
     async def _work(self, conversation: str) -> None:
         queue = self._waiting[conversation]
         while queue:
-            await queue.popleft()
+            try:
+                await queue.popleft()
+            except Failure as failure:  # the client was closed meanwhile
+                log.warning("dropping a message of conversation %s: %r", conversation, failure)
         self._waiting.pop(conversation, None)
 
 

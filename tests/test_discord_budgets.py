@@ -1,0 +1,193 @@
+"""What Discord counts: shared objects, headers, waiting reads, and the bounds of what waits. On virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from adapters.discord.budgets import CHANNELS, Budgets, read_report, spending
+from adapters.discord.platform import WAITING_CONVERSATIONS, WAITING_MESSAGES, Delays, Intake
+from adapters.discord.presence import Typing
+from bot.budget import WindowReport
+from bot.errors import Limited
+from bot.ports import Verb
+
+ONE = "/channels/{channel_id}/messages/{message_id}"
+ALL = "/channels/{channel_id}/messages"
+
+
+async def test_budgets_are_the_same_for_all_who_spend_them() -> None:
+    """A channel's windows are one object each, apart from other channels' and other verbs'."""
+    budgets = Budgets()
+
+    assert budgets.channel("1") is budgets.channel("1")
+    assert budgets.channel("1") is not budgets.channel("2")
+    assert len({id(budgets.channel("1").of(verb)) for verb in Verb}) == len(Verb)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "window"),
+    [
+        ("POST", ALL, "post"),
+        ("PATCH", ONE, "edit"),
+        ("DELETE", ONE, "delete"),
+        ("GET", ALL, "list"),
+        ("GET", ONE, "get"),
+        ("PUT", ONE, None),
+        ("POST", "/channels/{channel_id}/typing", None),
+        ("GET", "/users/@me", None),
+    ],
+)
+async def test_what_a_request_spends(method: str, path: str, window: str | None) -> None:
+    """An answer's headers reach the window of its own route."""
+    budgets = Budgets()
+    expected = getattr(budgets.channel("1"), window) if window else None
+
+    assert budgets.window(method, path, "1") is expected
+
+
+async def test_channels_at_rest_are_forgotten_and_others_are_not() -> None:
+    """The number of channels is bounded by those that rest; what is in use, or was just now, stays."""
+    budgets = Budgets()
+    busy = budgets.channel("busy")
+    busy.edit.live = 1
+    for number in range(CHANNELS):
+        budgets.channel(str(number))
+    assert budgets.channel("busy") is busy
+
+    await asyncio.sleep(61.0)
+    first = budgets.channel("0")
+    for number in range(CHANNELS):
+        budgets.channel(f"new {number}")
+    assert budgets.channel("busy") is busy
+    assert budgets.channel("0") is first
+    assert len(budgets._channels) <= CHANNELS + 3
+
+
+async def test_reads_wait_for_their_window() -> None:
+    """The sixth read of a channel waits until the window has closed."""
+    budgets = Budgets()
+    window, loop = budgets.channel("1").list, asyncio.get_running_loop()
+    began = loop.time()
+    for _ in range(6):
+        async with spending(window, budgets.everything):
+            pass
+
+    assert 5.0 <= loop.time() - began < 6.0
+
+
+@pytest.mark.parametrize("everywhere", [False, True])
+async def test_a_429_holds_what_it_was_meant_for(everywhere: bool) -> None:
+    """A read that is limited holds its channel's window, or the whole bot."""
+    budgets, loop = Budgets(), asyncio.get_running_loop()
+    window = budgets.channel("1").get
+    with pytest.raises(Limited):
+        async with spending(window, budgets.everything):
+            raise Limited("429", retry_after=30.0, everywhere=everywhere)
+
+    held = budgets.everything if everywhere else window
+    free = window if everywhere else budgets.everything
+    assert held.ready_at(loop.time(), final=True) == pytest.approx(loop.time() + 30.0)
+    assert free.ready_at(loop.time(), final=True) <= loop.time()
+
+
+GOOD = {"X-RateLimit-Limit": "5", "X-RateLimit-Remaining": "4", "X-RateLimit-Reset-After": "4.5"}
+
+
+@pytest.mark.parametrize(
+    ("change", "report"),
+    [
+        ({}, WindowReport(5, 4, 4.5)),
+        ({"X-RateLimit-Limit": "many"}, None),
+        ({"X-RateLimit-Reset-After": "nan"}, None),
+        ({"X-RateLimit-Reset-After": "inf"}, None),
+        ({"X-RateLimit-Reset-After": "-1"}, None),
+        ({"X-RateLimit-Remaining": "6"}, None),
+        ({"X-RateLimit-Remaining": "-1"}, None),
+    ],
+)
+def test_headers(change: dict[str, str], report: WindowReport | None) -> None:
+    """Headers that make sense are followed; others are passed over."""
+    assert read_report({**GOOD, **change}) == report
+    assert read_report({}) is None
+
+
+async def test_lookups_are_in_order_and_side_by_side() -> None:
+    """Within a conversation one after the other, others meanwhile; at the end nothing waits."""
+    done: list[str] = []
+    intake = Intake()
+
+    async def work(name: str, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        done.append(name)
+
+    async with asyncio.TaskGroup() as group:
+        intake.open(group)
+        intake.put("a", work("a1", 3.0))
+        intake.put("a", work("a2", 0.0))
+        intake.put("b", work("b1", 1.0))
+        assert intake.busy("a")
+
+    assert (done, intake.busy("a")) == (["b1", "a1", "a2"], False)
+
+
+async def test_what_waits_is_bounded() -> None:
+    """Too many messages in a conversation, and too many conversations, are dropped instead of kept."""
+    done: list[str] = []
+    intake = Intake()
+
+    async def work(name: str) -> None:
+        await asyncio.sleep(1.0)
+        done.append(name)
+
+    async with asyncio.TaskGroup() as group:
+        intake.open(group)
+        for number in range(WAITING_MESSAGES + 5):
+            intake.put("a", work(f"a{number}"))
+        for number in range(WAITING_CONVERSATIONS + 5):
+            intake.put(f"c{number}", work("c"))
+
+    assert done.count("c") == WAITING_CONVERSATIONS - 1
+    assert len([name for name in done if name.startswith("a")]) in (WAITING_MESSAGES, WAITING_MESSAGES + 1)
+
+
+async def test_what_waits_is_given_up_at_the_end() -> None:
+    """Closing ends what is being looked up, and what waits behind it, so that the group ends."""
+    done: list[str] = []
+    intake = Intake()
+
+    async def work() -> None:
+        await asyncio.sleep(1000.0)
+        done.append("")
+
+    async with asyncio.TaskGroup() as group:
+        intake.open(group)
+        intake.put("a", work())
+        intake.put("a", work())
+        await asyncio.sleep(1.0)
+        intake.close()
+        intake.put("a", work())
+
+    assert done == []
+
+
+def test_delays_grow_and_start_over() -> None:
+    """Tries to connect are farther and farther apart, up to a minute, until one works."""
+    delays = Delays(roll=lambda _shortest, longest: longest)
+    grown = [delays.next() for _ in range(8)]
+    delays.start_over()
+
+    assert (grown, delays.next()) == ([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0], 1.0)
+    assert 0.5 <= Delays().next() <= 1.0
+
+
+def test_typing_is_due_once_in_a_while() -> None:
+    """One indicator serves all turns of a channel, and the memory of it is bounded."""
+    typing = Typing()
+    due = [typing.due("1", now) for now in (0.0, 1.0, 7.9, 8.0, 9.0)]
+    for number in range(5_000):
+        typing.hold(str(number), 100.0)
+
+    assert due == [True, False, False, True, False]
+    assert len(typing._not_before) <= 1_000
