@@ -1,0 +1,240 @@
+"""The whole program, as a process, between real sockets: what an operator starts, and what a reader then sees."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from tests.doubles.discord import DiscordDouble
+from tests.doubles.openai import Answer, Drop, Fault, OpenAIDouble, Status
+from tests.doubles.slack import SlackDouble
+from tests.running import Running, bot
+
+pytestmark = pytest.mark.sockets(seconds=90)
+
+SHORT_WAITS = {"TICKERTAPE_STALL_SECONDS": "1", "TICKERTAPE_BACKOFF_SECONDS": "0.1"}
+
+
+def numbered(words: int) -> str:
+    return " ".join(f"word{number}" for number in range(words))
+
+
+class Place(Protocol):
+    """A platform's double, as these tests use it."""
+
+    limited: list[tuple[str, str]]
+    environment: dict[str, str]
+
+    def ask(self, text: str, *, place: int = 0, guest: bool = False) -> str:
+        """Somebody asks in channel number `place`; returns the message's id."""
+        ...
+
+    def answers(self, question: str, place: int = 0) -> list[str]:
+        """The bot's messages that answer the question, from top to bottom."""
+        ...
+
+    async def until_connected(self) -> None: ...
+
+
+class DiscordPlace:
+    """Discord: a mention in a guild's channel, answered by replies to it."""
+
+    def __init__(self, double: DiscordDouble) -> None:
+        self.double = double
+        self.limited = double.limited
+        self.guild = double.world.guild()
+        self.channels = [double.world.channel(self.guild, f"c{number}") for number in range(4)]
+        self.asker = double.world.user("Dana")
+        self.environment = {
+            "DISCORD_TOKEN": double.token,
+            "DISCORD_API_URL": double.api_url,
+            "DISCORD_GATEWAY_URL": double.gateway_url,
+        }
+
+    def ask(self, text: str, *, place: int = 0, guest: bool = False) -> str:
+        return self.double.say(self.channels[place], f"<@{self.double.world.bot}> {text}", author=self.asker)
+
+    def answers(self, question: str, place: int = 0) -> list[str]:
+        shown = self.double.shown(self.channels[place])
+        return [each.text for each in shown if each.reply_to == question]
+
+    async def until_connected(self) -> None:
+        await self.double.until(lambda: self.double.gateway.connected > 0)
+
+
+class SlackPlace:
+    """Slack: a mention in a channel, answered in its thread."""
+
+    def __init__(self, double: SlackDouble) -> None:
+        self.double = double
+        self.limited = double.limited
+        self.channels = [double.world.channel() for _ in range(4)]
+        self.asker = double.world.user("Dana")
+        self.guest = double.world.user("Gil", guest=True)
+        self.environment = {
+            "SLACK_BOT_TOKEN": double.bot_token,
+            "SLACK_APP_TOKEN": double.app_token,
+            "SLACK_API_URL": double.api_url,
+        }
+
+    def ask(self, text: str, *, place: int = 0, guest: bool = False) -> str:
+        author = self.guest if guest else self.asker
+        return self.double.say(self.channels[place], f"<@{self.double.world.bot_user}> {text}", author=author)
+
+    def answers(self, question: str, place: int = 0) -> list[str]:
+        return self.double.answers(self.channels[place], question)
+
+    async def until_connected(self) -> None:
+        await self.double.until(lambda: bool(self.double.sockets.live))
+
+
+@asynccontextmanager
+async def everything(platform: str, model: OpenAIDouble, **more: str) -> AsyncIterator[tuple[Place, Running]]:
+    """A platform's double with the program connected to it and to the model's."""
+    double = DiscordDouble() if platform == "discord" else SlackDouble()
+    async with double.running():
+        place = DiscordPlace(double) if isinstance(double, DiscordDouble) else SlackPlace(double)
+        named = {"OPENAI_BASE_URL": model.url, "OPENAI_API_KEY": "x", "OPENAI_MODEL": "m"}
+        async with bot(**named, **place.environment, **more) as running:
+            await place.until_connected()
+            yield place, running
+
+
+both = pytest.mark.parametrize("platform", ["discord", "slack"])
+
+
+@both
+async def test_answers_arrive_whole_side_by_side(platform: str) -> None:
+    """Two answers in one channel and one in another, at 40 words a second: whole, in order, and no 429."""
+    async with OpenAIDouble(default=Answer(numbered(250), words_per_second=40)) as model:
+        async with everything(platform, model) as (place, running):
+            asked = [(place.ask("why?"), 0), (place.ask("how?"), 0), (place.ask("what?", place=1), 1)]
+            for _ in asked:
+                await running.says("turn ended")
+            while sum("turn ended" in line for line in running.lines) < len(asked):
+                await asyncio.sleep(0.05)
+            for question, number in asked:
+                assert " ".join(place.answers(question, number)).split() == numbered(250).split()
+            assert not place.limited
+            assert await running.stop() == 0
+
+
+FAULTS = {
+    "cut": [Answer(numbered(60), words_per_second=120, fault=Fault.ABORT)],
+    "error event": [Answer(numbered(60), words_per_second=120, fault=Fault.ERROR_EVENT)],
+    "malformed": [Answer(numbered(60), words_per_second=120, fault=Fault.MALFORMED)],
+    "silence": [Answer(numbered(60), words_per_second=120, fault=Fault.STALL)],
+    "no finish reason": [Answer(numbered(60), words_per_second=120, fault=Fault.DONE)],
+    "500 twice": [Status(500), Status(500)],
+    "429 twice": [Status(429, headers={"Retry-After": "1"}), Status(429)],
+    "dropped": [Drop(), Drop(reset=True)],
+    "streaming never works": [],
+}
+
+
+@both
+async def test_whatever_the_stream_does_the_answer_arrives_whole(platform: str) -> None:
+    """Each fault in turn, in one process that goes on: the answer is whole, once, in the same message."""
+    whole = numbered(60)
+    async with OpenAIDouble(default=Answer(whole, words_per_second=120)) as model:
+        async with everything(platform, model, **SHORT_WAITS) as (place, running):
+            for number, (fault, scripts) in enumerate(FAULTS.items(), 1):
+                model.queue(*scripts)
+                model.streaming = Status(500) if fault == "streaming never works" else None
+                question = place.ask(fault, place=number % 4)
+                while sum("turn ended" in line for line in running.lines) < number:
+                    await asyncio.sleep(0.02)
+                assert [text.split() for text in place.answers(question, number % 4)] == [whole.split()], fault
+            assert not place.limited
+
+
+@both
+async def test_nothing_in_an_answer_pings_and_strangers_get_none(platform: str) -> None:
+    """Mentions in the model's text reach the platform defused; who is not on the list is not answered."""
+    loud = "<!channel> <@U0000001> @everyone <@&1> <!here> done"
+    async with OpenAIDouble(default=Answer(loud)) as model:
+        async with everything(platform, model) as (place, running):
+            question = place.ask("shout")
+            await running.says("turn ended")
+            text = place.answers(question)[0]
+            if isinstance(place, SlackPlace):
+                assert "<!channel>" not in text
+                assert "<@U" not in text
+                place.ask("hello", place=1, guest=True)
+                await running.says("why=access")
+            elif isinstance(place, DiscordPlace):
+                posts = list(place.double.posts.values())
+                assert [set(post.pinged) for post in posts] == [{place.asker}]
+        async with everything(platform, model, TICKERTAPE_ALLOW_USERS="nobody") as (place, running):
+            question = place.ask("hello")
+            await running.says("why=access")
+            assert place.answers(question) == []
+
+
+@both
+async def test_a_stop_signal_finishes_what_is_live(platform: str) -> None:
+    """SIGTERM in the middle of an answer: the answer is finished, then the process ends with code 0."""
+    async with OpenAIDouble(default=Answer(numbered(100), words_per_second=50)) as model:
+        async with everything(platform, model) as (place, running):
+            question = place.ask("why?")
+            received = await model.wait_for(1)
+            while len(received.sent) < 20:
+                await asyncio.sleep(0.02)
+            assert await running.stop() == 0
+            assert " ".join(place.answers(question)).split() == numbered(100).split()
+
+
+async def test_what_cannot_be_finished_is_marked() -> None:
+    """With no time left to drain, the reader is told that the answer was interrupted."""
+    async with OpenAIDouble(default=Answer(numbered(4000), words_per_second=50)) as model:
+        async with everything("discord", model, TICKERTAPE_DRAIN_SECONDS="0") as (place, running):
+            question = place.ask("why?")
+            received = await model.wait_for(1)
+            while len(received.sent) < 40:
+                await asyncio.sleep(0.02)
+            assert await running.stop(signal.SIGINT) == 0
+            assert "Interrupted" in place.answers(question)[-1]
+            await received.left_early.wait()
+
+
+# -------------------------------------------------------------------------------------------------- what operators see
+
+
+async def test_a_malformed_setting_is_one_line_and_code_2(tmp_path: Path) -> None:
+    """The line names the setting; nothing is started."""
+    async with bot(folder=tmp_path, **{"PORT": "many"}) as running:
+        assert await running.process.wait() == 2
+    assert len(running.lines) == 1
+    assert "PORT" in running.lines[0]
+
+
+async def test_a_wrong_token_is_one_clear_line(tmp_path: Path) -> None:
+    """A platform that can never run ends the process where there is no other, and says how to mend it."""
+    async with OpenAIDouble() as model, DiscordDouble().running() as double:
+        named = {"OPENAI_BASE_URL": model.url, "OPENAI_MODEL": "m", "DISCORD_TOKEN": "wrong"}
+        urls = {"DISCORD_API_URL": double.api_url, "DISCORD_GATEWAY_URL": double.gateway_url}
+        async with bot(folder=tmp_path, **named, **urls) as running:
+            assert await running.process.wait() == 1
+    assert any("DISCORD_TOKEN" in line for line in running.lines)
+    assert not any("Traceback" in line for line in running.lines)
+
+
+async def test_check_tells_a_wrong_token_from_a_missing_scope(tmp_path: Path) -> None:
+    """`check` tries everything, and each line that is wrong says what to do."""
+    async with OpenAIDouble() as model, SlackDouble().running() as double:
+        double.scopes -= {"chat:write"}
+        named = {"OPENAI_BASE_URL": model.url, "OPENAI_MODEL": "m", "SLACK_API_URL": double.api_url}
+        tokens = {"SLACK_BOT_TOKEN": double.bot_token, "SLACK_APP_TOKEN": double.app_token}
+        async with bot("check", folder=tmp_path, **named, **tokens) as scope:
+            assert await scope.process.wait() == 1
+        async with bot("check", folder=tmp_path, **named, **tokens | {"SLACK_BOT_TOKEN": "xoxb-wrong"}) as token:
+            assert await token.process.wait() == 1
+    assert any("chat:write" in line for line in scope.lines)
+    assert not any("chat:write" in line for line in token.lines)
+    assert any("SLACK_BOT_TOKEN" in line for line in token.lines)
