@@ -280,12 +280,12 @@ class Reads:
     """A budget of reads: first come, first served, and waited for; nobody's read is more urgent than another's.
 
     `rate` reads in `period` seconds at the most in any stretch of that length. An `AsyncLimiter` of (rate, period)
-    would admit nearly twice that at first (its burst and what leaks meanwhile), so a tenth of the rate is the burst
-    and the rest leaks.
+    would admit nearly twice that at first (its burst and what leaks meanwhile), so a part of the rate is the burst (a
+    tenth, unless `burst` says more, for reads that come all at once) and the rest leaks.
     """
 
-    def __init__(self, rate: int, period: float) -> None:
-        burst = max(rate // 10, 1)
+    def __init__(self, rate: int, period: float, *, burst: int = 0) -> None:
+        burst = burst or max(rate // 10, 1)
         self._limiter = AsyncLimiter(burst, period * burst / max(rate - burst, 1))
         self._not_before = 0.0
 

@@ -9,7 +9,7 @@ import pytest
 
 from adapters.attachments import AttachmentLimits, Attachments
 from adapters.slack import SlackPlatform
-from bot.conversation import Role
+from bot.conversation import LeftOut, Role, Text
 from bot.errors import Forbidden
 from bot.ports import Body
 from tests.doubles.limits import Kind
@@ -197,6 +197,74 @@ async def test_nobody_is_answered_who_cannot_be_known(caplog: pytest.LogCaptureF
                     await asyncio.sleep(0.01)
             await double.settled()
             assert inbox.turns == []
+    assert len(caplog.records) == 1
+
+
+async def test_what_is_attached_to_a_mention() -> None:
+    """Of the two events of a mention, only the plain message may say what is attached."""
+    double = SlackDouble()
+    ann, channel = double.world.user("Ann"), double.world.channel()
+    file = {"name": "a.bin", "mimetype": "application/octet-stream", "url_private": "https://files.slack.com/a"}
+    async with double.running(), connected(double) as (_, inbox):
+        for number in (1, 2):  # the second time, whoever asks is known already
+            double.say(channel, "<@UBOT> look", author=ann, files=[file])
+            turn, _ = await inbox.number(number)
+            assert [type(part) for part in turn.question.parts] == [Text, LeftOut]
+
+
+async def test_a_question_that_asks_much_asks_slack_little() -> None:
+    """Many questions of one person at once cost one lookup."""
+    double = SlackDouble()
+    ann, channel = double.world.user("Ann"), double.world.channel()
+    async with double.running(), connected(double) as (_, inbox):
+        for number in range(150):
+            double.say(channel, f"<@UBOT> {number}", author=ann)
+        await inbox.number(150)
+        assert len(double.transcript.of(path="users.info")) == 1
+
+
+async def test_a_replaced_connection_loses_no_memory() -> None:
+    """After a change of connection without a gap, what events told is still all there is."""
+    double = SlackDouble()
+    ann, channel = double.world.user("Ann"), double.world.channel()
+    async with double.running(), connected(double) as (_, inbox):
+        root = double.say(channel, "<@UBOT> hello", author=ann)
+        await inbox.number(1)
+        for opened in (2, 3):
+            await double.sockets.disconnect("refresh_requested")
+            async with asyncio.timeout(PATIENCE):
+                await double.until(lambda: double.sockets.opened == opened and len(double.sockets.live) == 1)  # noqa: B023 (awaited here)
+        double.say(channel, "again", author=ann, thread=root)
+        _, way = await inbox.number(2)
+        assert [m.text for m in (await way.history(10)).messages] == ["hello"]
+        assert double.transcript.of(path="conversations") == []
+
+
+async def test_who_shares_the_events_reads_the_conversation() -> None:
+    """With another process of the same app, some events go there, and nothing that was heard is taken to be all."""
+    double = SlackDouble()
+    double.sockets.others = 1
+    ann, channel = double.world.user("Ann"), double.world.channel()
+    async with double.running(), connected(double) as (_, inbox):
+        root = double.say(channel, "<@UBOT> hello", author=ann)
+        await inbox.number(1)
+        double.say(channel, "unheard", author=ann, thread=root, quiet=True)
+        double.say(channel, "again", author=ann, thread=root)
+        _, way = await inbox.number(2)
+        assert [m.text for m in (await way.history(10)).messages] == ["hello", "unheard"]
+
+
+async def test_a_token_that_is_revoked_later(caplog: pytest.LogCaptureFixture) -> None:
+    """An app token that stops working is a line for the operator, and the process goes on."""
+    double = SlackDouble()
+    with caplog.at_level(logging.ERROR):
+        async with double.running(), connected(double) as (platform, _):
+            double.app_token = "xapp-other"
+            double.sockets.abort()
+            async with asyncio.timeout(PATIENCE):
+                while "app token" not in caplog.text:
+                    await asyncio.sleep(0.01)
+            assert not platform.ready
     assert len(caplog.records) == 1
 
 

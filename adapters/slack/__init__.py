@@ -12,6 +12,7 @@ the core decides, and any reading of settings.
     people    names, guests, strangers             workspace  what a workspace's channels share
     client    one call of the Web API              errors     its errors as our failures
     check     do the tokens work?                  scopes     what the app may do, and why
+    bounded   a mapping that forgets               lanes      locks by name
 """
 
 from adapters.slack.check import check

@@ -43,6 +43,7 @@ class Asked:
     thread: str
     teams: frozenset[str]
     parent: str  # who began the thread, where the event says so
+    is_mention_event: bool  # the message may come a second time, as a plain one, which says more of it
 
     @property
     def conversation(self) -> tuple[str, str]:
@@ -74,6 +75,7 @@ def asked_of(event: Mapping[str, Any], me: Identity) -> Asked | None:
         thread="" if in_place else said.thread or said.ts,
         teams=_teams(event),
         parent=string(event, "parent_user_id"),
+        is_mention_event=kind == "app_mention",
     )
 
 

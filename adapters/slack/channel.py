@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 STATUS = "is thinking..."
 STATUS_SECONDS = 90.0
 # After the work has ended, the first post has this long to clear the status, before it is done by hand.
-STATUS_GRACE_SECONDS = 3.0
+STATUS_GRACE_SECONDS = 2.0
 
 
 class SlackChannel:
@@ -145,6 +145,7 @@ class SlackChannel:
         if known is not None:
             return known
         gaps = workspace.memory.gaps
+        workspace.memory.open(self._conversation, from_start=False)  # what is said while it is being read is part of it
         try:
             # An answer may have taken several messages, so a few more are read than are wanted.
             pages = await workspace.reader.read(self._conversation, newest=min(2 * limit + 2, PAGE))

@@ -6,9 +6,6 @@ hearing (`platform`).
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from adapters.slack.asked import Asked
@@ -20,26 +17,6 @@ from adapters.slack.said import Identity
 from adapters.slack.workspace import Workspace
 from bot.conversation import Author, Message
 from bot.errors import Failure, Permanent
-
-
-class Lanes:
-    """Locks by conversation: what came first is handed over first, whatever had to be looked up for it."""
-
-    def __init__(self) -> None:
-        self._lanes: dict[Conversation, tuple[asyncio.Lock, int]] = {}
-
-    @asynccontextmanager
-    async def of(self, conversation: Conversation) -> AsyncIterator[None]:
-        """Wait for those who came before; the lane is forgotten when nobody is in it."""
-        lock, users = self._lanes.get(conversation, (asyncio.Lock(), 0))
-        self._lanes[conversation] = (lock, users + 1)
-        try:
-            async with lock:
-                yield
-        finally:
-            lock, users = self._lanes.pop(conversation)
-            if users > 1:
-                self._lanes[conversation] = (lock, users - 1)
 
 
 async def takes_part(asked: Asked, workspace: Workspace) -> bool:
@@ -55,18 +32,21 @@ async def takes_part(asked: Asked, workspace: Workspace) -> bool:
 
 async def _look_for_us(conversation: Conversation, workspace: Workspace) -> bool:
     gaps = workspace.memory.gaps
+    workspace.memory.open(conversation, from_start=False)  # what is said while it is being read is part of it
     try:
         pages = await workspace.reader.read(conversation, newest=PAGE)
     except Failure as failure:
         warn_unread(conversation, failure)
         if isinstance(failure, Permanent):
             workspace.threads.decline(conversation)
+        workspace.memory.drop(conversation)
         return False
     if any(said.ours or workspace.me.user in mentions(said.text) for said in pages.said):
         workspace.threads.join(conversation)
         workspace.memory.learn(conversation, pages.said, more=pages.more, gaps=gaps)
         return True
     workspace.threads.decline(conversation)
+    workspace.memory.drop(conversation)
     return False
 
 

@@ -78,6 +78,7 @@ class Link(AsyncBaseSocketModeHandler):
         self._closing = asyncio.Event()
         self.events = 0  # that it has brought
         self.connections = 1  # of the same app, with this one, as the greeting counts them
+        self.ours = 1  # how many of these are ours
 
     async def open(self, url: str) -> None:
         """Connect to `url`; one that fails is shut. Raises a `Retryable`, or what else `translated` makes of it."""

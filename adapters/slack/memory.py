@@ -4,8 +4,8 @@ What belongs here: keeping, bounding, and knowing whether what is kept is all th
 Slack (`history`). A conversation is named by its channel and thread (empty: the direct messages outside threads).
 
 It is *whole* when everything since the thread's first message, or since a read, has come by. That holds while the
-socket holds, while we are the only one who listens (Slack gives each event to one of an app's connections), and where
-the channel's messages, not only mentions, are sent to us at all.
+socket holds, while we are the only one who listens (Slack gives each event to one of an app's connections, and says how
+many there are when one is opened), and where the channel's messages, not only mentions, are sent to us at all.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
+from adapters.attachments import Attachment
 from adapters.slack.bounded import Bounded
 from adapters.slack.said import Said, order
 
@@ -60,8 +61,8 @@ class Memory:
         if kept is None:
             return
         old = kept.said.get(said.ts)
-        if old is not None and said.ours and old.ours and not said.key:
-            said = replace(said, key=old.key)
+        if old is not None:  # a second telling may say less: an edit has no key, and a mention no files
+            said = replace(said, key=said.key or old.key, files=said.files or old.files)
         self._count(kept, len(said.text) - (len(old.text) if old else 0))
         kept.said[said.ts] = said
         if len(kept.said) > MESSAGES:
@@ -69,6 +70,15 @@ class Memory:
             kept.more = True
         while self._characters > CHARACTERS and (dropped := self._kept.drop_oldest()) is not None:
             self._characters -= dropped.characters
+
+    def is_flowing(self, channel: str) -> bool:
+        """Whether plain messages of this channel are sent to us, as far as is known."""
+        return channel in self._flowing
+
+    def files(self, conversation: Conversation, ts: str) -> tuple[Attachment, ...]:
+        """What is attached to a message that is kept."""
+        kept = self._kept.get(conversation)
+        return kept.said[ts].files if kept is not None and ts in kept.said else ()
 
     def holds(self, conversation: Conversation, ts: str) -> bool:
         """Whether this message is kept."""
@@ -80,6 +90,11 @@ class Memory:
         kept = self._kept.get(conversation)
         if kept is not None and ts in kept.said:
             self._remove(kept, ts)
+
+    def drop(self, conversation: Conversation) -> None:
+        """A conversation turned out to be none of ours."""
+        kept = self._kept.pop(conversation)
+        self._characters -= kept.characters if kept is not None else 0
 
     def gap(self) -> None:
         """Something may have been missed: nothing that is kept is known to be whole any more."""

@@ -16,6 +16,7 @@ from typing import Any
 from adapters.slack.bounded import Bounded
 from adapters.slack.client import Web
 from adapters.slack.errors import code_of
+from adapters.slack.lanes import Lanes
 from adapters.slack.said import Identity, mapping, string
 from bot.budget import Reads
 from bot.errors import Failure, Limited, Retryable
@@ -95,20 +96,29 @@ class People:
         self._web = web
         self._reads = reads
         self._known: Bounded[str, tuple[float, Person]] = Bounded(PEOPLE)
+        self._lanes = Lanes()  # by person, so that many questions of one cost one lookup
 
     async def find(self, user: str) -> Person:
         """Who somebody is. Raises a `Failure` when that cannot be learnt; an old answer is better than none."""
-        now = asyncio.get_running_loop().time()
-        known = self._known.get(user)
-        if known is not None and now < known[0] + FRESH_SECONDS:
-            return known[1]
+        known = self._fresh(user)
+        if known is not None:
+            return known
+        async with self._lanes.of(user):
+            return self._fresh(user) or await self._look_up(user)
+
+    def _fresh(self, user: str) -> Person | None:
+        since, person = self._known.get(user) or (0.0, None)
+        return person if asyncio.get_running_loop().time() < since + FRESH_SECONDS else None
+
+    async def _look_up(self, user: str) -> Person:
         try:
             person = await self._ask(user)
         except Retryable:
+            _, known = self._known.get(user) or (0.0, None)
             if known is None:
                 raise
-            return known[1]
-        self._known.put(user, (now, person))
+            return known
+        self._known.put(user, (asyncio.get_running_loop().time(), person))
         return person
 
     async def names(self, users: Iterable[str]) -> dict[str, str]:

@@ -11,6 +11,8 @@ import asyncio
 import logging
 import random
 from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from slack_bolt.app.async_app import AsyncApp
@@ -22,7 +24,8 @@ from adapters.slack.bounded import Bounded
 from adapters.slack.channel import SlackChannel
 from adapters.slack.check import identify, refused_line
 from adapters.slack.client import Web
-from adapters.slack.intake import Lanes, author_of, question_of, takes_part
+from adapters.slack.intake import author_of, question_of, takes_part
+from adapters.slack.lanes import Lanes
 from adapters.slack.link import Link
 from adapters.slack.memory import Conversation
 from adapters.slack.options import SlackOptions
@@ -46,6 +49,8 @@ REFUSED_DELAY = 60.0
 GOOD_SECONDS = 10.0
 # Messages whose second copy is recognised. Slack sends both within seconds, and repeats an event within minutes.
 RECENT = 10_000
+# A mention's second copy is waited for so long, in seconds, where there is one at all: Slack sends both at once.
+COPY_SECONDS = 0.3
 # Questions that are being looked up at the same time, in all; beyond it they wait in line, unacknowledged.
 LOOKUPS = 1_000
 
@@ -63,7 +68,8 @@ class SlackPlatform:
         self._inbox: Inbox | None = None
         self._link: Link | None = None
         self._quiet = False
-        self._recent: Bounded[tuple[str, str], str] = Bounded(RECENT)
+        # By channel and ts: set once the message came a second time.
+        self._recent: Bounded[tuple[str, str], asyncio.Event] = Bounded(RECENT)
         self._lanes = Lanes()
         self._pending = 0
 
@@ -157,7 +163,9 @@ class SlackPlatform:
         old, self._link = self._link, link
         group.create_task(link.serve())
         if old is not None:
-            if not old.is_open:
+            if old.is_open:
+                link.ours += 1  # the greeting counts it still
+            else:
                 workspace.memory.gap()
             old.close()
 
@@ -180,9 +188,11 @@ class SlackPlatform:
             return False
         self._note_connections(workspace)
         overhear(event, workspace, asked)
+        if asked is not None and (first := self._recent.get((asked.channel, asked.said.ts))) is not None:
+            first.set()
         if asked is None or not news or workspace.group is None:
             return True
-        self._recent.put((asked.channel, asked.said.ts), asked.said.ts)
+        self._recent.put((asked.channel, asked.said.ts), asyncio.Event())
         self._pending += 1
         workspace.group.create_task(self._take(asked, workspace))
         return True
@@ -193,7 +203,7 @@ class SlackPlatform:
         return asked.why is not Why.FOLLOW_UP or workspace.threads.joined(asked.conversation) is not False
 
     def _note_connections(self, workspace: Workspace) -> None:
-        workspace.memory.alone = self._link is None or self._link.connections <= 1
+        workspace.memory.alone = self._link is None or self._link.connections <= self._link.ours
 
     async def _take(self, asked: Asked, workspace: Workspace) -> None:
         """Find out who asks, and hand the turn over; in order within a conversation."""
@@ -220,7 +230,7 @@ class SlackPlatform:
         person = await workspace.people.find(asked.said.user)
         if person.bot:
             return
-        question = await question_of(asked, person, workspace)
+        question = await question_of(await self._with_files(asked, workspace), person, workspace)
         if self._inbox is None or self._quiet:
             return
         me = workspace.me
@@ -234,6 +244,18 @@ class SlackPlatform:
             direct=asked.why is Why.DIRECT,
         )
         self._inbox.accept(turn, SlackChannel(workspace, asked.conversation, key))
+
+    async def _with_files(self, asked: Asked, workspace: Workspace) -> Asked:
+        """The same, with what is attached, which may only be said by the message's second copy."""
+        copy = self._recent.get((asked.channel, asked.said.ts))
+        if asked.said.files or copy is None or not asked.is_mention_event:
+            return asked
+        if workspace.memory.is_flowing(asked.channel):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(COPY_SECONDS):
+                    await copy.wait()
+        files = workspace.memory.files(asked.conversation, asked.said.ts)
+        return replace(asked, said=replace(asked.said, files=files))
 
 
 def overhear(event: Mapping[str, Any], workspace: Workspace, asked: Asked | None) -> None:

@@ -30,6 +30,9 @@ POST_SECONDS = 1.05
 # Reads keep a tenth back, since nobody else's reads of the same app are seen: tier 3, and tier 4 for users.info.
 TIER_3_READS = 45
 TIER_4_READS = 90
+# Of these, so many at once: after a start all threads are read, and all people looked up, in the first minute.
+TIER_3_BURST = 25
+TIER_4_BURST = 60
 # Channels whose budget of posts is remembered. One that was used last so many channels ago has long recovered.
 CHANNELS = 5_000
 # What a workspace turned out not to have (blocks, a status) is not tried again for so many seconds.
@@ -103,6 +106,11 @@ def workspace_of(web: Web, me: Identity, attachments: Attachments) -> Workspace:
         web=web,
         me=me,
         attachments=attachments,
-        people=People(web, Reads(TIER_4_READS, MINUTE)),
-        reader=Reader(web, me, replies=Reads(TIER_3_READS, MINUTE), history=Reads(TIER_3_READS, MINUTE)),
+        people=People(web, Reads(TIER_4_READS, MINUTE, burst=TIER_4_BURST)),
+        reader=Reader(
+            web,
+            me,
+            replies=Reads(TIER_3_READS, MINUTE, burst=TIER_3_BURST),
+            history=Reads(TIER_3_READS, MINUTE, burst=TIER_3_BURST),
+        ),
     )

@@ -527,10 +527,8 @@ async def _arguments(request: web.Request) -> Json:
 
 async def _serve(port: int) -> None:
     double = SlackDouble()
-    ann, channel = double.world.user("Ann"), double.world.channel()
     async with double.running(port):
         print(f"SLACK_API_URL={double.api_url} SLACK_BOT_TOKEN={double.bot_token} SLACK_APP_TOKEN={double.app_token}")  # noqa: T201 (a command's output)
-        print(f"user {ann}, channel {channel}; a line typed is not read: say() it from a test")  # noqa: T201 (a command's output)
         await asyncio.Event().wait()
 
 

@@ -1,0 +1,87 @@
+"""Lookups of people on the virtual clock: what they cost, and what is kept."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+
+import pytest
+
+from adapters.slack.client import Answer, Web
+from adapters.slack.people import FRESH_SECONDS, People
+from adapters.slack.workspace import MINUTE, TIER_4_BURST, TIER_4_READS
+from bot.budget import Reads
+from bot.errors import Broken, Forbidden, Limited
+
+
+class FakeWeb:
+    """Answers users.info, or raises what is next in `failures`, and keeps when it was asked."""
+
+    def __init__(self) -> None:
+        self.asked_at: list[float] = []
+        self.failures: list[Exception] = []
+
+    async def read(self, method: str, params: dict[str, Any]) -> Answer:
+        self.asked_at.append(asyncio.get_running_loop().time())
+        if self.failures:
+            raise self.failures.pop(0)
+        return Answer({"user": {"real_name": f"Name {len(self.asked_at)}"}}, {})
+
+
+def people_of(web: FakeWeb) -> People:
+    return People(cast("Web", web), Reads(TIER_4_READS, MINUTE, burst=TIER_4_BURST))
+
+
+async def test_many_people_at_once() -> None:
+    """A burst of newcomers is looked up at once, and never are there more than 100 lookups in a minute."""
+    web = FakeWeb()
+    people = people_of(web)
+    await asyncio.gather(*(people.find(f"U{n}") for n in range(300)))
+    began = web.asked_at[0]
+    assert web.asked_at[59] - began < 1
+    for start in web.asked_at:
+        assert sum(start <= at < start + 60 for at in web.asked_at) <= 100
+
+
+async def test_answers_are_kept_for_a_while() -> None:
+    """Nobody is looked up twice within a few minutes, and everybody again after it."""
+    web = FakeWeb()
+    people = people_of(web)
+    first = await people.find("U1")
+    assert await people.find("U1") is first
+    await asyncio.sleep(FRESH_SECONDS + 1)
+    assert (await people.find("U1")).name == "Name 2"
+
+
+async def test_an_old_answer_is_better_than_none() -> None:
+    """When Slack is away, somebody who was known is still who they were; a newcomer is not guessed at."""
+    web = FakeWeb()
+    people = people_of(web)
+    first = await people.find("U1")
+    await asyncio.sleep(FRESH_SECONDS + 1)
+    web.failures = [Broken("x")] * 6
+    assert await people.find("U1") is first
+    with pytest.raises(Broken):
+        await people.find("U2")
+
+
+async def test_what_slack_forbids_is_not_guessed_at() -> None:
+    """Without the scope nobody is known, and it is not tried again and again."""
+    web = FakeWeb()
+    web.failures = [Forbidden("users.info: missing_scope")]
+    with pytest.raises(Forbidden):
+        await people_of(web).find("U1")
+    assert len(web.asked_at) == 1
+
+
+async def test_a_pause_is_obeyed() -> None:
+    """A 429 is waited out; one that is too long is an error."""
+    web = FakeWeb()
+    web.failures = [Limited("429", retry_after=7.0)]
+    people = people_of(web)
+    began = asyncio.get_running_loop().time()
+    await people.find("U1")
+    assert web.asked_at[1] - began >= 7.0
+    web.failures = [Limited("429", retry_after=600.0)]
+    with pytest.raises(Limited):
+        await people.find("U2")
