@@ -108,6 +108,8 @@ class FixedWindow(_Held):
         self._opened_at = float("-inf")  # when we sent what opened the window, or what may have
         self._closes_after = float("-inf")  # the window does not close before this
         self._closes_at: float | None = float("-inf")  # it has closed by then; None: its opener is not answered yet
+        self._late = 0  # writes answered after it may have closed: perhaps counted in the next window
+        self._told: set[float] = set()  # when those were sent that the server said are counted in this window
         self._last_spent = float("-inf")
 
     def ready_at(self, now: float, *, final: bool) -> float:
@@ -118,12 +120,14 @@ class FixedWindow(_Held):
         return max(permitted, self._spaced_at(max(now, permitted)), self._not_before)
 
     def spend(self, now: float) -> None:
-        """See `Budget`. What is still in flight at a close may be counted in the next window, and is."""
+        """See `Budget`. What may have reached the server after a close is counted in the next window too."""
         if self._closes_at is not None and now >= self._closes_at:
-            self._used = self._in_flight
-            self._opened_at = now
-            self._closes_after += self._period
-            self._closes_at = None
+            self._used = self._in_flight + self._late
+            # With nothing else on its way, this write opens the window; else it opened after the last one's close.
+            self._closes_after = self._period + (self._closes_after if self._used else now)
+            self._opened_at, self._closes_at = now, None
+            self._late = 0
+            self._told.clear()
         self._used += 1
         self._in_flight += 1
         self._last_spent = now
@@ -136,6 +140,8 @@ class FixedWindow(_Held):
         self._in_flight -= 1
         if self._closes_at is None and (sent is None or sent >= self._opened_at):
             self._closes_at = now + self._period + EDGE_SECONDS
+        elif now >= self._closes_after and sent not in self._told:
+            self._late += 1
 
     def observe(self, now: float, report: WindowReport, *, sent: float | None = None) -> None:
         """Follow what an answer's headers say; called before `settle` of the same write, with the same `sent`."""
@@ -148,12 +154,17 @@ class FixedWindow(_Held):
             mine = sent is None or sent >= self._opened_at
             if self._closes_at is None and mine:
                 self._begin(earliest, latest, counted, report)
+                self._tell(sent)
         elif earliest > self._closes_at:
             self._begin(earliest, latest, counted, report)
+            self._late = 0
+            self._told.clear()
+            self._tell(sent)
         elif latest < self._closes_after + self._period:  # no other window can close then
             self._closes_after = max(self._closes_after, earliest)
             self._closes_at = min(self._closes_at, latest)
             self._count(counted)
+            self._tell(sent)
         else:  # this window or the next: what is worse for us
             self._closes_at = max(self._closes_at, latest)
             self._count(counted)
@@ -165,7 +176,11 @@ class FixedWindow(_Held):
         self._closes_after = max(self._closes_after, earliest)
         self._closes_at = latest
         # Others in flight may or may not be counted already: take it that they are not.
-        self._used = max(self._used, counted + max(self._in_flight - 1, 0))
+        self._used = counted + max(self._in_flight - 1, 0)
+
+    def _tell(self, sent: float | None) -> None:
+        if sent is not None:
+            self._told.add(sent)
 
     def _count(self, counted: int) -> None:
         """More than we spent was counted: other programs write there too."""

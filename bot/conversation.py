@@ -134,7 +134,8 @@ class Turn:
     """A message that asks for an answer.
 
     `conversation` names what the turn belongs to (a thread, a DM, a chain of replies) within the process: turns with
-    the same name are answered one after the other. `places` are the ids that an access list or a channel's table may
+    the same name are answered one after the other. `question` holds the words; what is attached is read from the
+    channel when the turn is answered. `places` are the ids that an access list or a channel's table may
     name, the narrowest first: the thread, its channel, its category.
     """
 

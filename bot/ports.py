@@ -14,7 +14,7 @@ from enum import Enum, Flag, auto
 from typing import Protocol
 
 from bot.budget import Budget
-from bot.conversation import Delta, Ending, History, Prompt, Turn, TurnKey
+from bot.conversation import Delta, Ending, History, Part, Prompt, Turn, TurnKey
 from bot.markdown import Dialect
 
 # -------------------------------------------------------------------------------------------------------------- model
@@ -109,6 +109,13 @@ class Channel(Protocol):
 
         The same `Budget` object is returned to every channel that spends it. The caller asks `ready_at`, spends, and
         reports; the adapter only tells them what it reads in answers (`observe`).
+        """
+        ...
+
+    async def attached(self) -> tuple[Part, ...]:
+        """What was attached to the question, downloaded now: only a turn that is answered costs that.
+
+        Never raises a failure: what cannot be had is a `LeftOut`.
         """
         ...
 

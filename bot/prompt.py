@@ -50,7 +50,8 @@ class Prepared:
     """A prompt, and the lines that tell the reader what was left out of it."""
 
     prompt: Prompt
-    notices: tuple[str, ...]
+    notices: tuple[str, ...]  # of the question, for each answer
+    history_cut: bool  # whether earlier messages were left out, which a conversation is told once
 
 
 def prepare(turn: Turn, history: History, prompting: Prompting, words: Words, now: datetime) -> Prepared:
@@ -62,12 +63,11 @@ def prepare(turn: Turn, history: History, prompting: Prompting, words: Words, no
     notices = [words.left_out.format(name=part.name, why=part.why) for part in _left_out(question)]
     if was_cut:
         notices.append(words.question_cut.format(characters=f"{limits.question_characters:,}"))
-    if dropped or history.truncated:
-        notices.append(words.history_cut)
     messages = [*kept, question]
     if not turn.direct:
         messages = [_with_name(message) for message in messages]
-    return Prepared(Prompt(_system(persona.system, turn, now), tuple(messages), persona.model), tuple(notices))
+    prompt = Prompt(_system(persona.system, turn, now), tuple(messages), persona.model)
+    return Prepared(prompt, tuple(notices), history_cut=dropped or history.truncated)
 
 
 def is_empty(turn: Turn) -> bool:

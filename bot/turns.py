@@ -17,7 +17,7 @@ import random
 from collections import deque
 from collections.abc import Callable
 from contextlib import aclosing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from bot.access import AccessRules
@@ -44,6 +44,8 @@ class TurnLimits:
     live: int = 200
     # Turns taken in and not yet ended, in all; more get a polite line.
     accepted: int = 2000
+    # Conversations that are remembered to have been told of messages left out; one forgotten is told again.
+    told: int = 10_000
     # At shutdown, what is left after draining has this long to be marked as interrupted.
     mark_seconds: float = 5.0
 
@@ -108,6 +110,7 @@ class Turns:
         self._waiting: dict[str, deque[_Accepted]] = {}
         self._accepted: set[str] = set()  # digests of turns that have not ended
         self._live: dict[str, _Live] = {}
+        self._told: dict[str, None] = {}  # conversations that know of messages left out, the oldest first
         self._slots = asyncio.Semaphore(choices.limits.live)
         self._idle = asyncio.Event()
         self._idle.set()
@@ -274,7 +277,8 @@ class Turns:
             reply.finish(Ending.FAILED, loop.time())
 
     async def _ask(self, accepted: _Accepted, reply: Reply) -> None:
-        turn, prompting = accepted.turn, self._choices.prompting
+        prompting = self._choices.prompting
+        turn = await _with_attachments(accepted)
         history = await accepted.channel.history(prompting.limits.messages)
         if is_empty(turn) and not history.messages:
             self._say(reply, self._choices.words.empty_question)
@@ -282,10 +286,21 @@ class Turns:
         prepared = prepare(turn, history, prompting, self._choices.words, self._wall_clock())
         for line in prepared.notices:
             reply.note(line)
+        if prepared.history_cut and self._first_told(turn.conversation):
+            reply.note(self._choices.words.history_cut)
         loop = asyncio.get_running_loop()
         async with aclosing(self._completion.answer(prepared.prompt)) as deltas:
             async for delta in deltas:
                 reply.feed(delta, loop.time(), self._choices.writing)
+
+    def _first_told(self, conversation: str) -> bool:
+        """Whether a conversation is told now, for the first time, that earlier messages are left out."""
+        if conversation in self._told:
+            return False
+        self._told[conversation] = None
+        if len(self._told) > self._choices.limits.told:
+            self._told.pop(next(iter(self._told)))
+        return True
 
     def _say(self, reply: Reply, line: str) -> None:
         now = asyncio.get_running_loop().time()
@@ -305,6 +320,13 @@ class Turns:
             pacer = self._pacers[channel.connection] = Pacer(self._choices.writing, self._recorder, self._random)
             self._group.create_task(pacer.run(), name=f"pacer {channel.connection}")
         return pacer
+
+
+async def _with_attachments(accepted: _Accepted) -> Turn:
+    """The turn with what is attached to its question."""
+    turn, parts = accepted.turn, await accepted.channel.attached()
+    question = replace(turn.question, parts=(*turn.question.parts, *parts))
+    return replace(turn, question=question)
 
 
 async def _cancel_once(happened: asyncio.Event, task: asyncio.Task[None]) -> None:

@@ -12,11 +12,23 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from bot.budget import Budget, FixedWindow, RollingWindow
-from bot.conversation import Author, Delta, Finish, FinishReason, History, Message, Prompt, Role, Text, Turn, TurnKey
+from bot.conversation import (
+    Author,
+    Delta,
+    Finish,
+    FinishReason,
+    History,
+    Message,
+    Part,
+    Prompt,
+    Role,
+    Text,
+    Turn,
+    TurnKey,
+)
 from bot.errors import Failure, Gone, Limited, Unacceptable
 from bot.markdown import PlainMarkdown
 from bot.ports import Body, Caps, Controls, Verb
-
 
 DANA = Author("U1", "Dana")
 
@@ -75,6 +87,7 @@ class MemoryChannel:
     fault: Fault = lambda verb: None
     applied_first: bool = False  # whether a fault comes after its write was applied (the answer was lost)
     past: History = field(default_factory=History)
+    files: tuple[Part, ...] = ()
     controls: Controls = Controls.NONE
     edits: Budget | None = None
     posts: Budget | None = None
@@ -101,6 +114,9 @@ class MemoryChannel:
         budget = {Verb.POST: self.posts, Verb.EDIT: self.edits, Verb.DELETE: self.deletes}[verb]
         assert budget is not None
         return (budget,)
+
+    async def attached(self) -> tuple[Part, ...]:
+        return self.files
 
     async def history(self, limit: int) -> History:
         return History(self.past.messages[-limit:], self.past.truncated or len(self.past.messages) > limit)

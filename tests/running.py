@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,14 +49,14 @@ class Running:
 
 
 @asynccontextmanager
-async def bot(*arguments: str, folder: Path = ROOT, **environment: str) -> AsyncIterator[Running]:
+async def bot(environment: Mapping[str, str], *arguments: str, folder: Path = ROOT) -> AsyncIterator[Running]:
     """Run the program; at the end it is told to stop, and its output is shown where a test fails."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "bot",
         *arguments,
-        env=BARE | environment,
+        env=BARE | dict(environment),
         cwd=folder,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,

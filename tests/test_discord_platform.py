@@ -13,7 +13,7 @@ from discord.http import Route
 
 from adapters.attachments import AttachmentLimits, Attachments
 from adapters.discord import DiscordOptions, DiscordPlatform, check, file_hosts
-from bot.conversation import Author
+from bot.conversation import Author, Text
 from bot.errors import Forbidden
 from bot.ports import Body
 from tests.discord_stage import Bot, KeptTurns, bot_at_work, options_for, platform_at_work
@@ -213,17 +213,16 @@ async def test_the_same_event_twice_has_the_same_key() -> None:
         assert first.key == second.key
 
 
-async def test_files_are_read_before_the_turn() -> None:
-    """What is attached is part of the question, and later messages of the conversation wait for it."""
+async def test_files_are_read_when_the_turn_is_answered() -> None:
+    """What is attached is downloaded when the channel is asked for it, and not before."""
     async with bot_at_work() as bot:
         dm = bot.double.world.dm(bot.ada)
         file = {"id": "1", "filename": "a.zip", "size": 5, "url": "https://cdn.discordapp.com/a.zip"}
         bot.double.say(dm, "look", author=bot.ada, attachments=[file])
-        bot.double.say(dm, "well?", author=bot.ada)
-        (first, _), (second, _) = await bot.inbox.wait_for(2)
+        [(question, channel)] = await bot.inbox.wait_for()
 
-        assert [getattr(part, "name", "") for part in first.question.parts] == ["", "a.zip"]
-        assert second.question.text == "well?"
+        assert question.question.parts == (Text("look"),)
+        assert [getattr(part, "name", "") for part in await channel.attached()] == ["a.zip"]
 
 
 async def test_quiet_brings_no_more_turns_and_lets_channels_work() -> None:

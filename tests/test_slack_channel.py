@@ -190,8 +190,8 @@ async def test_attachments() -> None:
     outside = {"name": "a.png", "mimetype": "image/png", "url_private": "https://elsewhere.example/a.png", "size": 10}
     async with double.running(), connected(double) as (_, inbox):
         double.say(place, "", author=ann, subtype="file_share", files=[outside])
-        turn, _ = await inbox.number(1)
-        assert [type(part) for part in turn.question.parts] == [LeftOut]
+        _, way = await inbox.number(1)
+        assert [type(part) for part in await way.attached()] == [LeftOut]
         double.say(place, "and?", author=ann)
         _, way = await inbox.number(2)
         (message,) = (await way.history(5)).messages

@@ -208,8 +208,9 @@ async def test_what_is_attached_to_a_mention() -> None:
     async with double.running(), connected(double) as (_, inbox):
         for number in (1, 2):  # the second time, whoever asks is known already
             double.say(channel, "<@UBOT> look", author=ann, files=[file])
-            turn, _ = await inbox.number(number)
-            assert [type(part) for part in turn.question.parts] == [Text, LeftOut]
+            turn, channel_of_turn = await inbox.number(number)
+            assert [type(part) for part in turn.question.parts] == [Text]
+            assert [type(part) for part in await channel_of_turn.attached()] == [LeftOut]
 
 
 async def test_a_question_that_asks_much_asks_slack_little() -> None:

@@ -394,20 +394,26 @@ async def test_an_empty_mention_is_answered_without_a_model() -> None:
 async def test_the_model_is_told_who_said_what_and_the_reader_what_was_left_out() -> None:
     """Names stand before words, newest messages are kept, and lines under the answer name what was not read."""
     past = History(tuple(Message(Role.USER, (Text(f"message {number}"),), "Kim") for number in range(30)))
-    question = turn()
-    parts = (Text("look"), File("a.txt", "abc"), LeftOut("b.bin", "it is not text"))
-    question = Turn(question.key, "c", question.author, Message(Role.USER, parts, "Dana"), ("C",))
-    channel, model = MemoryChannel(past=past), ScriptedModel(words(5))
-    await ask(model, channel, question, prompt=PromptLimits(messages=3))
-    prompt = model.calls[0][1]
-    assert [message.text for message in prompt.messages] == [
-        "Kim: message 27",
-        "Kim: message 28",
-        "Kim: message 29",
-        "Dana: look",
-    ]
+    files = (File("a.txt", "abc"), LeftOut("b.bin", "it is not text"))
+    channel, model = MemoryChannel(past=past, files=files), ScriptedModel(words(5))
+    await ask(model, channel, turn(text="look"), prompt=PromptLimits(messages=3))
+    messages = model.calls[0][1].messages
+    assert [message.text for message in messages] == [*(f"Kim: message {n}" for n in (27, 28, 29)), "Dana: look"]
+    assert messages[-1].parts[1:] == files
     assert "b.bin was left out: it is not text." in channel.text
     assert Words().history_cut in channel.text
+
+
+async def test_a_conversation_is_told_once_that_messages_are_left_out() -> None:
+    """A long conversation is not reminded under every answer."""
+    past = History((Message(Role.USER, (Text("hi"),), "Kim"),), truncated=True)
+    first, second = MemoryChannel(past=past), MemoryChannel(past=past)
+    async with core(ScriptedModel(words(5))) as bench:
+        for number, channel in enumerate([first, second]):
+            bench.turns.accept(turn(str(number)), channel)
+            await bench.idle()
+    assert Words().history_cut in first.text
+    assert Words().history_cut not in second.text
 
 
 # ------------------------------------------------------------------------------------------------------------ stopping

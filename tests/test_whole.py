@@ -12,7 +12,7 @@ from typing import Protocol
 import pytest
 
 from tests.doubles.discord import DiscordDouble
-from tests.doubles.openai import Answer, Drop, Fault, OpenAIDouble, Status
+from tests.doubles.openai import Answer, Drop, Fault, OpenAIDouble, Script, Status
 from tests.doubles.slack import SlackDouble
 from tests.running import Running, bot
 
@@ -101,7 +101,7 @@ async def everything(platform: str, model: OpenAIDouble, **more: str) -> AsyncIt
     async with double.running():
         place = DiscordPlace(double) if isinstance(double, DiscordDouble) else SlackPlace(double)
         named = {"OPENAI_BASE_URL": model.url, "OPENAI_API_KEY": "x", "OPENAI_MODEL": "m"}
-        async with bot(**named, **place.environment, **more) as running:
+        async with bot(named | place.environment | more) as running:
             await place.until_connected()
             yield place, running
 
@@ -112,20 +112,22 @@ both = pytest.mark.parametrize("platform", ["discord", "slack"])
 @both
 async def test_answers_arrive_whole_side_by_side(platform: str) -> None:
     """Two answers in one channel and one in another, at 40 words a second: whole, in order, and no 429."""
-    async with OpenAIDouble(default=Answer(numbered(250), words_per_second=40)) as model:
-        async with everything(platform, model) as (place, running):
-            asked = [(place.ask("why?"), 0), (place.ask("how?"), 0), (place.ask("what?", place=1), 1)]
-            for _ in asked:
-                await running.says("turn ended")
-            while sum("turn ended" in line for line in running.lines) < len(asked):
-                await asyncio.sleep(0.05)
-            for question, number in asked:
-                assert " ".join(place.answers(question, number)).split() == numbered(250).split()
-            assert not place.limited
-            assert await running.stop() == 0
+    async with (
+        OpenAIDouble(default=Answer(numbered(250), words_per_second=40)) as model,
+        everything(platform, model) as (place, running),
+    ):
+        asked = [(place.ask("why?"), 0), (place.ask("how?"), 0), (place.ask("what?", place=1), 1)]
+        for _ in asked:
+            await running.says("turn ended")
+        while sum("turn ended" in line for line in running.lines) < len(asked):
+            await asyncio.sleep(0.05)
+        for question, number in asked:
+            assert " ".join(place.answers(question, number)).split() == numbered(250).split()
+        assert not place.limited
+        assert await running.stop() == 0
 
 
-FAULTS = {
+FAULTS: dict[str, list[Script]] = {
     "cut": [Answer(numbered(60), words_per_second=120, fault=Fault.ABORT)],
     "error event": [Answer(numbered(60), words_per_second=120, fault=Fault.ERROR_EVENT)],
     "malformed": [Answer(numbered(60), words_per_second=120, fault=Fault.MALFORMED)],
@@ -142,16 +144,18 @@ FAULTS = {
 async def test_whatever_the_stream_does_the_answer_arrives_whole(platform: str) -> None:
     """Each fault in turn, in one process that goes on: the answer is whole, once, in the same message."""
     whole = numbered(60)
-    async with OpenAIDouble(default=Answer(whole, words_per_second=120)) as model:
-        async with everything(platform, model, **SHORT_WAITS) as (place, running):
-            for number, (fault, scripts) in enumerate(FAULTS.items(), 1):
-                model.queue(*scripts)
-                model.streaming = Status(500) if fault == "streaming never works" else None
-                question = place.ask(fault, place=number % 4)
-                while sum("turn ended" in line for line in running.lines) < number:
-                    await asyncio.sleep(0.02)
-                assert [text.split() for text in place.answers(question, number % 4)] == [whole.split()], fault
-            assert not place.limited
+    async with (
+        OpenAIDouble(default=Answer(whole, words_per_second=120)) as model,
+        everything(platform, model, **SHORT_WAITS) as (place, running),
+    ):
+        for number, (fault, scripts) in enumerate(FAULTS.items(), 1):
+            model.queue(*scripts)
+            model.streaming = Status(500) if fault == "streaming never works" else None
+            question = place.ask(fault, place=number % 4)
+            while sum("turn ended" in line for line in running.lines) < number:
+                await asyncio.sleep(0.02)
+            assert [text.split() for text in place.answers(question, number % 4)] == [whole.split()], fault
+        assert not place.limited
 
 
 @both
@@ -180,27 +184,31 @@ async def test_nothing_in_an_answer_pings_and_strangers_get_none(platform: str) 
 @both
 async def test_a_stop_signal_finishes_what_is_live(platform: str) -> None:
     """SIGTERM in the middle of an answer: the answer is finished, then the process ends with code 0."""
-    async with OpenAIDouble(default=Answer(numbered(100), words_per_second=50)) as model:
-        async with everything(platform, model) as (place, running):
-            question = place.ask("why?")
-            received = await model.wait_for(1)
-            while len(received.sent) < 20:
-                await asyncio.sleep(0.02)
-            assert await running.stop() == 0
-            assert " ".join(place.answers(question)).split() == numbered(100).split()
+    async with (
+        OpenAIDouble(default=Answer(numbered(100), words_per_second=50)) as model,
+        everything(platform, model) as (place, running),
+    ):
+        question = place.ask("why?")
+        received = await model.wait_for(1)
+        while len(received.sent) < 20:
+            await asyncio.sleep(0.02)
+        assert await running.stop() == 0
+        assert " ".join(place.answers(question)).split() == numbered(100).split()
 
 
 async def test_what_cannot_be_finished_is_marked() -> None:
     """With no time left to drain, the reader is told that the answer was interrupted."""
-    async with OpenAIDouble(default=Answer(numbered(4000), words_per_second=50)) as model:
-        async with everything("discord", model, TICKERTAPE_DRAIN_SECONDS="0") as (place, running):
-            question = place.ask("why?")
-            received = await model.wait_for(1)
-            while len(received.sent) < 40:
-                await asyncio.sleep(0.02)
-            assert await running.stop(signal.SIGINT) == 0
-            assert "Interrupted" in place.answers(question)[-1]
-            await received.left_early.wait()
+    async with (
+        OpenAIDouble(default=Answer(numbered(4000), words_per_second=50)) as model,
+        everything("discord", model, TICKERTAPE_DRAIN_SECONDS="0") as (place, running),
+    ):
+        question = place.ask("why?")
+        received = await model.wait_for(1)
+        while len(received.sent) < 40:
+            await asyncio.sleep(0.02)
+        assert await running.stop(signal.SIGINT) == 0
+        assert "Interrupted" in place.answers(question)[-1]
+        await received.left_early.wait()
 
 
 # -------------------------------------------------------------------------------------------------- what operators see
@@ -208,7 +216,7 @@ async def test_what_cannot_be_finished_is_marked() -> None:
 
 async def test_a_malformed_setting_is_one_line_and_code_2(tmp_path: Path) -> None:
     """The line names the setting; nothing is started."""
-    async with bot(folder=tmp_path, **{"PORT": "many"}) as running:
+    async with bot({"PORT": "many"}, folder=tmp_path) as running:
         assert await running.process.wait() == 2
     assert len(running.lines) == 1
     assert "PORT" in running.lines[0]
@@ -219,7 +227,7 @@ async def test_a_wrong_token_is_one_clear_line(tmp_path: Path) -> None:
     async with OpenAIDouble() as model, DiscordDouble().running() as double:
         named = {"OPENAI_BASE_URL": model.url, "OPENAI_MODEL": "m", "DISCORD_TOKEN": "wrong"}
         urls = {"DISCORD_API_URL": double.api_url, "DISCORD_GATEWAY_URL": double.gateway_url}
-        async with bot(folder=tmp_path, **named, **urls) as running:
+        async with bot(named | urls, folder=tmp_path) as running:
             assert await running.process.wait() == 1
     assert any("DISCORD_TOKEN" in line for line in running.lines)
     assert not any("Traceback" in line for line in running.lines)
@@ -231,9 +239,9 @@ async def test_check_tells_a_wrong_token_from_a_missing_scope(tmp_path: Path) ->
         double.scopes -= {"chat:write"}
         named = {"OPENAI_BASE_URL": model.url, "OPENAI_MODEL": "m", "SLACK_API_URL": double.api_url}
         tokens = {"SLACK_BOT_TOKEN": double.bot_token, "SLACK_APP_TOKEN": double.app_token}
-        async with bot("check", folder=tmp_path, **named, **tokens) as scope:
+        async with bot(named | tokens, "check", folder=tmp_path) as scope:
             assert await scope.process.wait() == 1
-        async with bot("check", folder=tmp_path, **named, **tokens | {"SLACK_BOT_TOKEN": "xoxb-wrong"}) as token:
+        async with bot(named | tokens | {"SLACK_BOT_TOKEN": "xoxb-wrong"}, "check", folder=tmp_path) as token:
             assert await token.process.wait() == 1
     assert any("chat:write" in line for line in scope.lines)
     assert not any("chat:write" in line for line in token.lines)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from adapters.discord.seen import SPOKEN, Seen
-from bot.conversation import Author, Message, Part, Role, Text, Turn, TurnKey
+from bot.conversation import Author, Message, Role, Text, Turn, TurnKey
 
 
 class Kind(Enum):
@@ -79,14 +79,14 @@ def is_person(seen: Seen, me: Me) -> bool:
     return seen.kind in SPOKEN and not seen.bot and seen.author != me.id
 
 
-def turn_of(seen: Seen, place: Place, *, conversation: str, files: tuple[Part, ...] = ()) -> Turn:
-    """The turn that `seen` asks for; `files` are its attachments, read already."""
+def turn_of(seen: Seen, place: Place, *, conversation: str) -> Turn:
+    """The turn that `seen` asks for."""
     words = (Text(seen.words),) if seen.words else ()
     return Turn(
         key=TurnKey("discord", seen.guild, seen.channel, seen.id),
         conversation=f"discord:{conversation}",
         author=Author(seen.author, seen.name, seen.roles, guest=seen.guest),
-        question=Message(Role.USER, (*words, *files), seen.name, seen.id),
+        question=Message(Role.USER, words, seen.name, seen.id),
         places=place.narrowest_first,
         direct=place.kind is Kind.DM,
     )

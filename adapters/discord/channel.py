@@ -19,7 +19,7 @@ from adapters.discord.history import history
 from adapters.discord.presence import Presence, now
 from adapters.discord.seen import Seen
 from bot.budget import Budget
-from bot.conversation import History
+from bot.conversation import History, Part
 from bot.errors import Failure, Gone, Limited, Permanent
 from bot.ports import Body, Caps, Verb
 
@@ -61,6 +61,10 @@ class DiscordChannel:
     def budgets(self, verb: Verb) -> Sequence[Budget]:
         """See `bot.ports.Channel`."""
         return (self._budgets.of(verb), self._presence.budgets.everything)
+
+    async def attached(self) -> tuple[Part, ...]:
+        """See `bot.ports.Channel`."""
+        return await self._presence.attachments.read(self._question.attachments)
 
     async def history(self, limit: int) -> History:
         """See `bot.ports.Channel`."""

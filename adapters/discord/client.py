@@ -177,10 +177,11 @@ class _Unlimited(Ratelimit):
 
 @dataclass(slots=True)
 class _Call:
-    """One request on its way: what it is, what its answer's headers count, whether it went out on a kept connection."""
+    """One request on its way: what it is, what its answer's headers count, when and on what connection it went out."""
 
     what: str
     window: FixedWindow | None
+    sent: float  # the loop's time
     reused: bool = False
 
 
@@ -205,7 +206,7 @@ class Wire(HTTPClient):
         if self._options.api_url:
             route.url = self._options.api_url.rstrip("/") + route.url.removeprefix(Route.BASE)
         window = self._budgets.window(route.method, route.path, str(route.channel_id or ""))
-        call = _Call(f"{route.method} {route.path}", window)
+        call = _Call(f"{route.method} {route.path}", window, asyncio.get_running_loop().time())
         return await super().request(route, trace_request_ctx=call, **kwargs)
 
     async def ws_connect(self, url: str, *, compress: int = 0) -> aiohttp.ClientWebSocketResponse:
@@ -244,7 +245,7 @@ async def _on_answer(
     response = params.response
     report = read_report(response.headers)
     if report is not None and call.window is not None:
-        call.window.observe(asyncio.get_running_loop().time(), report)
+        call.window.observe(asyncio.get_running_loop().time(), report, sent=call.sent)
     raw = await response.read()
     body = _json_of(response, raw)
     if response.status == 429 or response.status >= 500:

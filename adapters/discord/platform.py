@@ -245,7 +245,7 @@ class DiscordPlatform:
         if what is Verdict.IGNORE:
             return
         conversation = self._presence.memory.conversation(seen, place)
-        if what is Verdict.ANSWER and not seen.attachments and not self._intake.busy(conversation):
+        if what is Verdict.ANSWER and not self._intake.busy(conversation):
             self._accept(seen, place)
         else:
             self._intake.put(conversation, self._look(seen, place))
@@ -264,7 +264,7 @@ class DiscordPlatform:
         )
 
     async def _look(self, seen: Seen, place: Place) -> None:
-        """Find out what is not known of `seen`, read what is attached, and bring it."""
+        """Find out what is not known of `seen`, and bring it."""
         if self._verdict(seen, place) is Verdict.LOOK:
             if place.kind is Kind.THREAD:
                 ours = await takes_part(self._presence, seen, place)
@@ -274,17 +274,16 @@ class DiscordPlatform:
                 await replied_to(self._presence, seen)
         if self._verdict(seen, place) is not Verdict.ANSWER:
             return
-        parts = await self._presence.attachments.read(seen.attachments) if seen.attachments else ()
-        self._accept(seen, place, parts)
+        self._accept(seen, place)
 
-    def _accept(self, seen: Seen, place: Place, files: tuple[Any, ...] = ()) -> None:
+    def _accept(self, seen: Seen, place: Place) -> None:
         inbox, memory = self._inbox, self._presence.memory
         if inbox is None:
             return
         conversation = memory.conversation(seen, place)
         memory.belongs(seen.id, conversation)
         channel = DiscordChannel(self._presence, seen, place, conversation=conversation)
-        inbox.accept(turn_of(seen, place, conversation=conversation, files=files), channel)
+        inbox.accept(turn_of(seen, place, conversation=conversation), channel)
 
 
 class Delays:

@@ -16,7 +16,7 @@ from adapters.playground.audience import Audience
 from adapters.playground.rendering import PlaygroundMarkdown, render
 from adapters.playground.rooms import Entry, Room, history
 from bot.budget import Budget, WindowReport
-from bot.conversation import History
+from bot.conversation import History, Part
 from bot.errors import Gone, Limited, Unacceptable
 from bot.ports import Body, Caps, Controls, Verb
 
@@ -72,6 +72,10 @@ class PlaygroundChannel:
     def budgets(self, verb: Verb) -> Sequence[Budget]:
         """The room's. Discord's 50 a second for a whole bot is out of reach of a page's few rooms: nobody counts it."""
         return (self._room.budgets[verb],)
+
+    async def attached(self) -> tuple[Part, ...]:
+        """See `bot.ports.Channel`: nothing can be attached in the page."""
+        return ()
 
     async def history(self, limit: int) -> History:
         """See `bot.ports.Channel`."""
@@ -144,7 +148,7 @@ class PlaygroundChannel:
         except Limited:
             self._stage.audience.tell(wire.limited(self._room, verb, now))
             raise
-        self._room.budgets[verb].observe(now, report)
+        self._room.budgets[verb].observe(now, report, sent=now)
         return now, report
 
 

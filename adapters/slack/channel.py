@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from adapters.attachments import Attachment
 from adapters.slack.blocks import MARKDOWN_LIMIT, with_blocks, without_blocks
 from adapters.slack.client import Answer
 from adapters.slack.dialect import SlackMarkdown, said_by_model
@@ -38,11 +39,14 @@ STATUS_GRACE_SECONDS = 2.0
 class SlackChannel:
     """One turn's way to Slack. See `bot.ports.Channel`."""
 
-    def __init__(self, workspace: Workspace, conversation: Conversation, key: TurnKey) -> None:
+    def __init__(
+        self, workspace: Workspace, conversation: Conversation, key: TurnKey, files: Sequence[Attachment] = ()
+    ) -> None:
         self._workspace = workspace
         self._conversation = conversation
         self._channel, self._thread = conversation
         self._key = key
+        self._files = files  # of the question
         self._posted = False
         # Decided once, so that an answer is cut for what it will be written as.
         self._caps = _caps(text_only=workspace.latches.is_shut("blocks"))
@@ -126,6 +130,10 @@ class SlackChannel:
         self._workspace.memory.hear(self._conversation, said)
 
     # ------------------------------------------------------------------------------------------------------- reading
+
+    async def attached(self) -> tuple[Part, ...]:
+        """See `bot.ports.Channel`."""
+        return await self._workspace.attachments.read(self._files)
 
     async def history(self, limit: int) -> History:
         """See `bot.ports.Channel`. What cannot be read is left out, and said to be."""

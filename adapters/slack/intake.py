@@ -51,13 +51,12 @@ async def _look_for_us(conversation: Conversation, workspace: Workspace) -> bool
 
 
 async def question_of(asked: Asked, person: Person, workspace: Workspace) -> Message:
-    """The question as the model is told it: without our own mention, with names for ids, with what is attached."""
+    """The question's words as the model is told them: without our own mention, with names for ids."""
     me = workspace.me.user
     words = without_mention(asked.said.text, me)
     mentioned = mentions(words) - {me}
     names = await workspace.people.names(mentioned) if mentioned else {}
-    parts = await workspace.attachments.read(asked.said.files) if asked.said.files else ()
-    return message_of(replace(asked.said, text=words), {**names, asked.said.user: person.name}, parts)
+    return message_of(replace(asked.said, text=words), {**names, asked.said.user: person.name}, ())
 
 
 def author_of(asked: Asked, person: Person, me: Identity) -> Author:

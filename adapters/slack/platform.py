@@ -230,7 +230,8 @@ class SlackPlatform:
         person = await workspace.people.find(asked.said.user)
         if person.bot:
             return
-        question = await question_of(await self._with_files(asked, workspace), person, workspace)
+        asked = await self._with_files(asked, workspace)
+        question = await question_of(asked, person, workspace)
         if self._inbox is None or self._quiet:
             return
         me = workspace.me
@@ -243,7 +244,7 @@ class SlackPlatform:
             places=tuple(filter(None, (asked.thread, asked.channel))),
             direct=asked.why is Why.DIRECT,
         )
-        self._inbox.accept(turn, SlackChannel(workspace, asked.conversation, key))
+        self._inbox.accept(turn, SlackChannel(workspace, asked.conversation, key, asked.said.files))
 
     async def _with_files(self, asked: Asked, workspace: Workspace) -> Asked:
         """The same, with what is attached, which may only be said by the message's second copy."""

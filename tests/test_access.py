@@ -1,0 +1,60 @@
+"""Who is answered: tables of expectations."""
+
+from __future__ import annotations
+
+import pytest
+
+from bot.access import AccessRules, Lists
+from bot.conversation import Author, Message, Role, Text, Turn, TurnKey
+
+DANA = Author("U1", "Dana", roles=frozenset({"R1"}))
+GUEST = Author("U2", "Gil", guest=True)
+STRANGER = Author("U3", "Sam", external=True)
+
+
+def asked(author: Author = DANA, *, direct: bool = False, workspace: str = "W1") -> Turn:
+    question = Message(Role.USER, (Text("why?"),))
+    return Turn(TurnKey("p", workspace, "C1", "1"), "c", author, question, ("T1", "C1", "K1"), direct=direct)
+
+
+def only(*ids: str) -> Lists:
+    return Lists(allow=frozenset(ids))
+
+
+def but(*ids: str) -> Lists:
+    return Lists(deny=frozenset(ids))
+
+
+@pytest.mark.parametrize(
+    ("rules", "turn", "answered"),
+    [
+        (AccessRules(), asked(), True),
+        (AccessRules(), asked(GUEST), False),
+        (AccessRules(guests=True), asked(GUEST), True),
+        (AccessRules(), asked(STRANGER), False),
+        (AccessRules(external=True), asked(STRANGER), True),
+        (AccessRules(users=only("U1")), asked(), True),
+        (AccessRules(users=only("U9")), asked(), False),
+        (AccessRules(users=only("U9"), roles=only("R1")), asked(), True),
+        (AccessRules(users=but("U1"), roles=only("R1")), asked(), False),
+        (AccessRules(roles=but("R1"), users=only("U1")), asked(), False),
+        (AccessRules(users=only("U2")), asked(GUEST), False),
+        (AccessRules(channels=only("C1")), asked(), True),
+        (AccessRules(channels=only("K1")), asked(), True),
+        (AccessRules(channels=only("C9")), asked(), False),
+        (AccessRules(channels=but("T1")), asked(), False),
+        (AccessRules(channels=only("C9")), asked(direct=True), True),
+        (AccessRules(direct_messages=False), asked(direct=True), False),
+        (AccessRules(direct_messages=False), asked(), True),
+        (AccessRules(workspaces=only("W1")), asked(), True),
+        (AccessRules(workspaces=only("W9")), asked(), False),
+        (AccessRules(workspaces=but("W1")), asked(direct=True), False),
+        (AccessRules(workspaces=only("W1")), asked(direct=True, workspace=""), True),
+        (AccessRules(places={"C1": only("U9")}), asked(), False),
+        (AccessRules(places={"C1": only("U9"), "T1": only("R1")}), asked(), True),
+        (AccessRules(places={"K1": Lists()}), asked(), True),
+    ],
+)
+def test_who_is_answered(rules: AccessRules, turn: Turn, answered: bool) -> None:
+    """Deny wins, a role is as good as a name, the narrowest place decides, and guests need leave."""
+    assert rules.permit(turn) is answered
