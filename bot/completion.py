@@ -100,39 +100,41 @@ class Completion:
             async for delta in deltas:
                 yield delta
 
-    async def _streamed(self, prompt: Prompt, give_up_at: float) -> AsyncGenerator[Delta, None]:
-        loop = asyncio.get_running_loop()
-        patience = self._policy.first_seconds
-        async with aclosing(_judged(self._model.answer(prompt, stream=True))) as deltas:
-            while True:
-                until = min(loop.time() + patience, give_up_at)
-                try:
-                    async with asyncio.timeout_at(until):
-                        delta = await anext(deltas, None)
-                except TimeoutError as error:
-                    raise Silent(f"nothing came for {patience:g} s, or the answer took too long") from error
-                if delta is None:
-                    return
-                patience = self._policy.stall_seconds
-                yield delta
+    def _streamed(self, prompt: Prompt, give_up_at: float) -> AsyncGenerator[Delta, None]:
+        policy = self._policy
+        deltas = _judged(self._model.answer(prompt, stream=True))
+        return _watched(deltas, first=policy.first_seconds, between=policy.stall_seconds, until=give_up_at)
 
-    async def _whole(self, prompt: Prompt) -> AsyncGenerator[Delta, None]:
-        loop = asyncio.get_running_loop()
-        until = loop.time() + self._policy.whole_seconds
-        async with aclosing(_judged(self._model.answer(prompt, stream=False))) as deltas:
-            while True:
-                try:
-                    async with asyncio.timeout_at(until):
-                        delta = await anext(deltas, None)
-                except TimeoutError as error:
-                    raise Silent(f"no whole answer came in {self._policy.whole_seconds:g} s") from error
-                if delta is None:
-                    return
-                yield delta
+    def _whole(self, prompt: Prompt) -> AsyncGenerator[Delta, None]:
+        seconds = self._policy.whole_seconds
+        deltas = _judged(self._model.answer(prompt, stream=False))
+        until = asyncio.get_running_loop().time() + seconds
+        return _watched(deltas, first=seconds, between=seconds, until=until)
 
     def _note(self, failure: Retryable, attempt: int) -> None:
         self._recorder.attempt_failed(type(failure).__name__.lower())
         log.warning("attempt failed", extra={"attempt": attempt, "failure": repr(failure)})
+
+
+async def _watched(
+    deltas: AsyncGenerator[Delta, None], *, first: float, between: float, until: float
+) -> AsyncGenerator[Delta, None]:
+    """Pass deltas on as long as each comes in time: `first` and `between` in seconds, `until` by the loop's time."""
+    loop = asyncio.get_running_loop()
+    patience = first
+    async with aclosing(deltas):
+        while True:
+            waits_until = min(loop.time() + patience, until)
+            try:
+                async with asyncio.timeout_at(waits_until):
+                    delta = await anext(deltas, None)
+            except TimeoutError as error:
+                why = "the answer took too long" if waits_until == until else f"nothing came for {patience:g} s"
+                raise Silent(why) from error
+            if delta is None:
+                return
+            patience = between
+            yield delta
 
 
 async def _judged(deltas: AsyncGenerator[Delta, None]) -> AsyncGenerator[Delta, None]:
