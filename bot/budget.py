@@ -24,6 +24,10 @@ from aiolimiter import AsyncLimiter
 # bot until somebody restarts it. Read by `_Held.hold`.
 LONGEST_HOLD_SECONDS = 3600.0
 
+# A window's length is learned from its first answer, up to this: a longer one is a pause, not a window to space writes
+# over. Read by `FixedWindow`.
+LONGEST_PERIOD_SECONDS = 60.0
+
 # A window that is about to close is treated as open for this much longer, for clocks that do not tick alike.
 # Read by `FixedWindow`.
 EDGE_SECONDS = 0.02
@@ -146,8 +150,9 @@ class FixedWindow(_Held):
     def observe(self, now: float, report: WindowReport, *, sent: float | None = None) -> None:
         """Follow what an answer's headers say; called before `settle` of the same write, with the same `sent`."""
         # The server wrote it at some time between `sent` and now.
-        earliest = float("-inf") if sent is None else sent + report.reset_after
-        latest = now + report.reset_after + EDGE_SECONDS
+        reset_after = min(report.reset_after, LONGEST_HOLD_SECONDS)
+        earliest = float("-inf") if sent is None else sent + reset_after
+        latest = now + reset_after + EDGE_SECONDS
         counted = report.limit - report.remaining
         self._limit = max(report.limit, 1)
         if self._closes_at is None or latest < self._closes_after:
@@ -171,7 +176,7 @@ class FixedWindow(_Held):
 
     def _begin(self, earliest: float, latest: float, counted: int, report: WindowReport) -> None:
         """The report is of a window that we knew no close of."""
-        if counted == 1 and report.reset_after > 0:
+        if counted == 1 and 0 < report.reset_after <= LONGEST_PERIOD_SECONDS:
             self._period = report.reset_after
         self._closes_after = max(self._closes_after, earliest)
         self._closes_at = latest
@@ -206,11 +211,11 @@ class FixedWindow(_Held):
 
 
 class RollingWindow(_Held):
-    """So many writes in any period (Slack's tiers, counted as a log of the last minute).
+    """So many writes in any period (Slack's tiers, counted as a log of the last minute; Discord's 50 a second in all).
 
-    Spacing of writes that are not final: the gap grows with what the last period has spent already, so that a burst
-    goes to the start of a reply, where readers look, and the whole period is survived by whoever goes on; with several
-    replies at work the gap is shared among them. A write for each live reply is kept back for its end.
+    Spacing of writes that are not final (`paced`): the gap grows with what the last period has spent already, so that
+    a burst goes to the start of a reply, where readers look, and the whole period is survived by whoever goes on; with
+    several replies at work the gap is shared among them. A write for each live reply is kept back for its end.
     """
 
     # gap(used) = FIRST_GAP + GROWTH * used, in units of period / limit. Chosen so that a lone reply spends about all in
@@ -221,18 +226,20 @@ class RollingWindow(_Held):
     # a dozen ordinary answers end, none of it lets them wait for nobody. Found by simulation (12 replies of 400 words).
     SHARING = 0.6
 
-    def __init__(self, limit: int, period: float) -> None:
+    def __init__(self, limit: int, period: float, *, paced: bool = True) -> None:
         super().__init__()
         self._limit = limit
         self._period = period
+        self._paced = paced
         self._settled: deque[float] = deque()  # when each write of the last period was counted, at the latest
         self._last_spent = float("-inf")
 
     def ready_at(self, now: float, *, final: bool) -> float:
         """See `Budget`."""
-        kept_back = 0 if final else min(self.live, self._limit - 1)
+        at_once = final or not self._paced
+        kept_back = 0 if at_once else min(self.live, self._limit - 1)
         permitted = self._permitted_at(now, self._limit - kept_back)
-        if final:
+        if at_once:
             return max(permitted, self._not_before)
         return max(permitted, self._last_spent + self._gap(), self._not_before)
 
@@ -267,7 +274,7 @@ class Leak(_Held):
     """One write each `interval` seconds, with up to `burst` at once after a rest (the virtual scheduling algorithm).
 
     `AsyncLimiter` counts alike but only answers "now or not"; here the time is asked for, so it is kept.
-    Nothing is kept back and nothing is spaced: for what is not edits (posts), and limits that are far away.
+    Nothing is kept back and nothing is spaced: for posts. At most `burst` are in flight at once.
     """
 
     def __init__(self, interval: float, *, burst: int = 1) -> None:

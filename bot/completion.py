@@ -50,11 +50,11 @@ class CompletionPolicy:
     # there ("full jitter"), so that many who failed together do not come back together.
     backoff_seconds: float = 0.5
     backoff_limit_seconds: float = 8.0
-    # A server that asks for more patience than this is not waited for.
+    # A server that asks for more patience than this is not waited for, and not asked again.
     retry_after_limit_seconds: float = 60.0
 
     def delay(self, attempt: int, failure: Retryable, random_: random.Random) -> float | None:
-        """Seconds to wait after the failure of this attempt (from 1), or None when it is not worth waiting."""
+        """Seconds to wait after the failure of this attempt (from 1), or None when the server asks for too many."""
         if failure.retry_after is not None:
             return failure.retry_after if failure.retry_after <= self.retry_after_limit_seconds else None
         longest = min(self.backoff_seconds * 2 ** (attempt - 1), self.backoff_limit_seconds)
@@ -90,7 +90,9 @@ class Completion:
             except Retryable as failure:
                 self._note(failure, number)
                 delay = self._policy.delay(number, failure, self._random)
-                if delay is None or loop.time() + delay >= give_up_at:
+                if delay is None:
+                    raise
+                if loop.time() + delay >= give_up_at:
                     break
                 await asyncio.sleep(delay)
             else:
@@ -135,6 +137,8 @@ async def _watched(
                 return
             patience = between
             yield delta
+            if isinstance(delta, Finish):
+                return  # how its connection is closed is not waited for
 
 
 async def _judged(deltas: AsyncGenerator[Delta, None]) -> AsyncGenerator[Delta, None]:

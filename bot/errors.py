@@ -3,8 +3,9 @@
     Failure
     ├── Retryable        the same call may be made again, after `retry_after` seconds or when our policy says
     │   ├── Limited      ... and nothing else that spends the same budget before that (429)
-    │   ├── Broken       ... it certainly did not work: an error status, a refused connection, a malformed stream
-    │   └── Unanswered   ... and it may have worked: the request went out and no answer came back
+    │   ├── Broken       ... it certainly did not work: a refused connection, a model's error status or malformed stream
+    │   └── Unanswered   ... and it may have worked: the request went out, and no answer says what became of it (a lost
+    │                    connection, a time-out, a platform's 5xx)
     └── Permanent        the same call would fail again
         ├── Gone         the message or the channel is there no more: stop the turn, pay for no more tokens
         ├── Forbidden    we may not do this there: stop the turn, tell the operator

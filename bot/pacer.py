@@ -20,9 +20,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from bot.budget import Budget
-from bot.errors import Failure, Limited, Retryable, Unanswered
+from bot.errors import Limited, Retryable, Unacceptable, Unanswered
 from bot.page import Write
-from bot.ports import Channel, Verb
+from bot.ports import Verb
 from bot.reply import Reply, WritingPolicy
 from bot.telemetry import Recorder
 
@@ -59,7 +59,7 @@ class Pacer:
     @contextmanager
     def admitted(self, reply: Reply) -> Iterator[None]:
         """While inside, the reply's writes are made here, and its budgets know that it is at work."""
-        budgets = {id(budget): budget for verb in Verb for budget in reply.channel.budgets(verb)}.values()
+        budgets = {id(budget): budget for spent in reply.budgets.values() for budget in spent}.values()
         for budget in budgets:
             budget.live += 1
         reply.wake = self._changed.set
@@ -83,7 +83,7 @@ class Pacer:
             for reply in self._live:
                 if reply.in_flight or reply.verb is None:
                     continue
-                at = self._ready_at(reply, reply.verb, now)
+                at = _ready_at(reply, reply.verb, now)
                 if at > now + _SAME_TIME:
                     next_at = at if next_at is None else min(next_at, at)
                 elif best is None or _urgency(reply, now) < _urgency(best, now):
@@ -92,74 +92,58 @@ class Pacer:
                 return next_at
             self._start(best, now, writes)
 
-    def _ready_at(self, reply: Reply, verb: Verb, now: float) -> float:
-        times = [budget.ready_at(now, final=reply.final) for budget in reply.channel.budgets(verb)]
-        return max(reply.not_before, *times)
-
     def _start(self, reply: Reply, now: float, writes: asyncio.TaskGroup) -> None:
         """The permit is there: render, spend and send. What is due may have changed since; then only that is noted."""
         expected = reply.verb
         write = reply.render()
         if write is None or write.verb is not expected:
             return
-        budgets = reply.channel.budgets(write.verb)
-        for budget in budgets:
+        for budget in reply.budgets[write.verb]:
             budget.spend(now)
         reply.in_flight = True
-        writes.create_task(self._write(reply, write, budgets, now))
+        writes.create_task(self._write(reply, write, now))
 
     # --------------------------------------------------------------------------------------------------------- writing
 
-    async def _write(self, reply: Reply, write: Write, budgets: Sequence[Budget], sent: float) -> None:
+    async def _write(self, reply: Reply, write: Write, sent: float) -> None:
         loop = asyncio.get_running_loop()
-        outcome = "ok"
+        budgets, outcome = reply.budgets[write.verb], "ok"
         try:
             await reply.perform(write, self._policy)
-        except Limited as failure:
-            outcome = "limited"
-            self._hold(failure, budgets, loop.time())
         except Retryable as failure:
-            outcome = "unanswered" if isinstance(failure, Unanswered) else "failed"
-            self._back_off(reply, failure, loop.time())
-        except Failure as failure:
+            outcome = "limited" if isinstance(failure, Limited) else "failed"
+            outcome = "unanswered" if isinstance(failure, Unanswered) else outcome
+            if isinstance(failure, Limited):
+                _hold(failure, budgets, loop.time())
+            reply.failed(failure, loop.time(), self._policy, self._random)
+            log.warning("write failed", extra={"turn": reply.key.reference, "failure": repr(failure)})
+        except Unacceptable as failure:
             outcome = "refused"
-            reply.abort(failure)
+            log.error("text refused", extra={"turn": reply.key.reference, "failure": repr(failure)})  # noqa: TRY400 (expected; its trace tells nothing)
+            reply.give_up(failure)
         except Exception as error:  # noqa: BLE001 (a bug in an adapter ends its own turn, at the turn's boundary, and no other)
             outcome = "refused"
             reply.abort(error)
         finally:
             for budget in budgets:
                 budget.settle(loop.time(), sent=sent)
-            reply.settled()
+            reply.came_back()
             self._changed.set()
-        self._recorder.wrote(_platform(reply.channel), write.verb.value, outcome)
+        self._recorder.wrote(reply.key.platform, write.verb.value, outcome)
 
-    def _hold(self, failure: Limited, budgets: Sequence[Budget], now: float) -> None:
-        """The server said wait: its budget waits, and the write stays due. Never counted as a failure of the reply."""
-        seconds = _UNNAMED_HOLD_SECONDS if failure.retry_after is None else failure.retry_after
-        for budget in budgets if failure.everywhere else budgets[:1]:
-            budget.hold(now, seconds)
-        log.warning("rate limited", extra={"seconds": seconds, "everywhere": failure.everywhere})
 
-    def _back_off(self, reply: Reply, failure: Retryable, now: float) -> None:
-        reply.failures += 1
-        if reply.failures >= self._policy.failures:
-            reply.abort(failure)
-            return
-        if failure.retry_after is not None:
-            reply.not_before = now + failure.retry_after
-            return
-        longest = min(self._policy.backoff_seconds * 2 ** (reply.failures - 1), self._policy.backoff_limit_seconds)
-        reply.not_before = now + self._random.uniform(longest / 2, longest)
-        log.warning("write failed", extra={"failures": reply.failures, "failure": repr(failure)})
+def _hold(failure: Limited, budgets: Sequence[Budget], now: float) -> None:
+    """The server said wait: the narrowest budget does, or all that the write spends where it meant everything."""
+    seconds = _UNNAMED_HOLD_SECONDS if failure.retry_after is None else failure.retry_after
+    for budget in budgets if failure.everywhere else budgets[:1]:
+        budget.hold(now, seconds)
+
+
+def _ready_at(reply: Reply, verb: Verb, now: float) -> float:
+    return max(reply.not_before, *(budget.ready_at(now, final=reply.final) for budget in reply.budgets[verb]))
 
 
 def _urgency(reply: Reply, now: float) -> tuple[int, float]:
     """The least is the most urgent."""
     rank = 0 if reply.final else 1 if reply.shows_nothing else 2
     return rank, -reply.unseen(now)
-
-
-def _platform(channel: Channel) -> str:
-    """The platform's name: the first word of the connection's."""
-    return channel.connection.split(":", 1)[0]

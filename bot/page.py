@@ -66,6 +66,11 @@ class Page:
         return tuple(shown.id for shown in self._shown if shown.id)
 
     @property
+    def texts(self) -> list[str]:
+        """What each message shows, as far as it is known."""
+        return [shown.body.text if shown.body else "" for shown in self._shown]
+
+    @property
     def empty(self) -> bool:
         """Whether no message is known to exist."""
         return not self.messages
@@ -73,14 +78,13 @@ class Page:
     def next(self, wanted: Sequence[Wanted]) -> Write | None:
         """The next write to make, or None when all is as it should be.
 
-        Messages are mended from the first on, then added, and what is too much is taken away from the end.
+        What is not known is found out, then messages are mended from the first on, then added, and what is too much is
+        taken away from the end.
         """
         for index, shown in enumerate(self._shown):
             if not shown.id:
                 return Write(Verb.POST, index, shown.key, body=shown.sent, lookup=True)
-            if index >= len(wanted):
-                break
-            want = wanted[index]
+        for index, (shown, want) in enumerate(zip(self._shown, wanted, strict=False)):
             if shown.body is None or not _alike(shown.body, want.body):
                 return Write(Verb.EDIT, index, shown.key, shown.id, want.body, want.covers)
         count = len(self._shown)

@@ -91,12 +91,15 @@ def _system(template: str, turn: Turn, now: datetime) -> str:
 def _newest(messages: Sequence[Message], limits: PromptLimits) -> tuple[list[Message], bool]:
     """The newest messages that are within both limits, oldest first, and whether any was dropped."""
     kept: list[Message] = []
-    characters = 0
+    room = limits.characters
     for message in reversed(messages):
-        characters += _size(message)
-        if len(kept) == limits.messages or characters > limits.characters:
+        if len(kept) == limits.messages:
             return kept[::-1], True
+        if _size(message) > room:
+            # Of the newest a part is better than nothing; of an older one it would only confuse.
+            return kept[::-1] or ([_shortened(message, room)[0]] if room else []), True
         kept.append(message)
+        room -= _size(message)
     return kept[::-1], False
 
 

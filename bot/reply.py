@@ -10,12 +10,13 @@ A reply never renders ahead: text is cut and rendered when a permit is there, so
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from bot.completion import Attempt
 from bot.conversation import Delta, Ending, Finish, FinishReason, Refusal, Text, TurnKey, Usage
-from bot.errors import Because, Declined, Unanswered
+from bot.errors import Because, Declined, Failure, Limited, Retryable, Unanswered
 from bot.markdown import Piece, Splitter
 from bot.page import Page, Wanted, Write
 from bot.ports import Body, Caps, Channel, Controls, Verb
@@ -38,6 +39,9 @@ class WritingPolicy:
     # From one write of a reply to its next, unless that is the last: below, readers see flicker and no more text. It
     # also keeps the first edit from following the first post at once, where the two have budgets of their own.
     gap_seconds: float = 0.6
+    # From the first failure in a row, 429s among them, until the channel is given up: longer than any pause that a
+    # platform is known to order, short enough that a turn does not hold its place for ever.
+    patience_seconds: float = 900.0
     # For one write to be answered; after that it is taken as unanswered. Platforms answer within one or two seconds.
     write_seconds: float = 15.0
     # Failed writes in a row, before the channel is given up: with the delays below, after about four minutes.
@@ -46,6 +50,34 @@ class WritingPolicy:
     # half of it to all (a platform that is down is asked by every live reply).
     backoff_seconds: float = 0.5
     backoff_limit_seconds: float = 30.0
+
+    def delay(self, failures: int, failure: Retryable, random_: random.Random) -> float:
+        """Seconds to wait after this many failures in a row: what the server asked for, or ours if that is longer.
+
+        A first failure that may be made good at once (a kept-alive connection had gone stale) is.
+        """
+        longest = min(self.backoff_seconds * 2 ** (failures - 1), self.backoff_limit_seconds)
+        ours = random_.uniform(longest / 2, longest)
+        if failure.retry_after is None:
+            return ours
+        asked = min(failure.retry_after, self.patience_seconds)
+        return asked if failures == 1 else max(asked, ours)
+
+
+@dataclass(slots=True)
+class _Unseen:
+    """Characters received and in no write yet, with the sum of their arrival times: all that their total wait needs."""
+
+    characters: int = 0
+    arrivals: float = 0.0
+
+    def add(self, characters: int, now: float) -> None:
+        self.characters += characters
+        self.arrivals += characters * now
+
+    def join(self, other: _Unseen) -> None:
+        self.characters += other.characters
+        self.arrivals += other.arrivals
 
 
 class _Draft:
@@ -85,42 +117,52 @@ class _Draft:
 class Reply:
     """What one turn shows and wants shown.
 
-    `feed` and `finish` change what is wanted; the pacer reads `verb`, `final`, `shows_nothing`, `not_before` and
-    `unseen`, and calls `render` and `perform`. `over` is done when everything wanted is shown, or raises what made that
-    impossible.
+    `feed` and `finish` change what is wanted; the pacer reads what is due (`verb`, `budgets`, `final`, `shows_nothing`,
+    `not_before`, `unseen`), then calls `render`, `perform` and `came_back`. `over` is done when everything wanted is
+    shown, or raises what made that impossible.
     """
 
     def __init__(self, key: TurnKey, channel: Channel, words: Words, figures: Figures) -> None:
+        self.key = key
         self.channel = channel
+        self.budgets = {verb: tuple(channel.budgets(verb)) for verb in Verb}
         self.figures = figures
         self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.visible = asyncio.Event()  # set once the reader can see something
-        self.posts: asyncio.Queue[str] = asyncio.Queue()  # ids of messages as they come to exist, for the journal
+        self.posts: asyncio.Queue[str | None] = asyncio.Queue()  # ids of messages as they come to exist; None: no more
         self.wake: Callable[[], None] = lambda: None  # set by the pacer that admits it
         self.ending: Ending | None = None
         self.verb: Verb | None = None  # of the next write, or None when none is due
         self.not_before = 0.0  # the next write is not due before this
-        self.failures = 0  # since the last write that worked
         self.in_flight = False
-        self._key = key
+        self._failures = 0  # since the last write that worked
+        self._failing_since: float | None = None  # when the first of those came, or the first 429
         self._words = words
         self._page = Page(key.digest)
         self._draft = _Draft(channel.caps)
         self._coming: _Draft | None = None  # a later attempt, until it has as much to show
+        self._refused = False  # the model's refusal has begun
+        self._left: list[Wanted] | None = None  # once the platform refuses our text: what it shows, and a line
         self._notices: list[str] = []
-        self._unseen = 0  # characters received and in no write yet
-        self._unseen_since = 0.0  # the sum of their arrival times
+        self._unseen = _Unseen()
 
     # ------------------------------------------------------------------------------------------------ what is wanted
 
     def feed(self, delta: Delta | Attempt, now: float, policy: WritingPolicy) -> None:
-        """Take in what a model sent; kinds that change nothing for the reader are passed over."""
+        """Take in what a model sent; what changes nothing for the reader is passed over, and all after the end is."""
+        if self.ending is not None:
+            return
         match delta:
-            case Text(text) | Refusal(text) if text:
+            case Text(text) if text:
+                self._grow(text, now, policy)
+            case Refusal(text) if text:
+                if not self._refused:  # it stands in the place of what was said before
+                    self._refused, self._coming = True, _Draft(self.channel.caps)
                 self._grow(text, now, policy)
             case Attempt(number, streamed):
                 self.figures.attempts += streamed
                 self.figures.fallback = not streamed
+                self._refused = False
                 self._coming = _Draft(self.channel.caps) if number > 1 else None
             case Usage():
                 self.figures.usage = delta
@@ -138,13 +180,27 @@ class Reply:
         if self.ending is not None:
             return
         self.ending = ending
-        if self._coming is not None and (ending in {Ending.DONE, Ending.LENGTH} or not self._draft.length):
+        if self._coming is not None and (ending is Ending.DONE or self._coming.length >= self._draft.length):
             self._switch(self._coming, now)
-        line = self._words.ending(ending, self._key.reference, because, partial=self._draft.length > 0)
-        if line:
+        partial = bool(self._draft.wanted())
+        if line := self._words.ending(ending, self.key.reference, because, partial=partial):
             self._notices.append(line)
-        self.not_before = min(self.not_before, now) if self.failures == 0 else self.not_before
+        if not self._failures:
+            self.not_before = min(self.not_before, now)
         self._due()
+
+    def give_up(self, cause: Failure) -> None:
+        """The platform refuses our text itself: leave what it shows, without controls and with an honest line.
+
+        When it refuses that too, `over` raises the cause.
+        """
+        if self._left is not None:
+            self.abort(cause)
+            return
+        self.ending = Ending.FAILED
+        shown = [text for text in self._page.texts if text]
+        line = self._words.ending(Ending.FAILED, self.key.reference, None, partial=bool(shown))
+        self._left = self._with_notices([Wanted(Body(text), self.figures.visible) for text in shown], [line])
 
     def abort(self, cause: BaseException) -> None:
         """Nothing can be written any more: `over` raises the cause."""
@@ -162,10 +218,9 @@ class Reply:
             self._switch(draft, now)
         else:
             self.figures.received(now, len(text))
-        if self._unseen == 0 and self._page.empty and not self.in_flight:
+        if not self._unseen.characters and self._page.empty and not self.in_flight:
             self.not_before = max(self.not_before, now + policy.first_seconds)
-        self._unseen += len(text)
-        self._unseen_since += len(text) * now
+        self._unseen.add(len(text), now)
         if self.verb is None:
             self._due()
 
@@ -174,19 +229,20 @@ class Reply:
         self.figures.replaced(now, draft.length)
 
     def _wanted(self) -> list[Wanted]:
+        if self._left is not None:
+            return self._left
         wanted = self._draft.wanted()
-        if self.ending is None:
-            return self._with_controls(wanted)
+        return self._with_controls(wanted) if self.ending is None else self._with_notices(wanted, self._notices)
+
+    def _with_notices(self, wanted: list[Wanted], lines: list[str]) -> list[Wanted]:
+        """Our own lines stand under the last message, or in one more where there is no room."""
         caps = self.channel.caps
-        for line in self._notices:
+        for line in lines:
             notice = caps.dialect.notice(line)
-            if not wanted:
-                wanted = [Wanted(Body(notice), 0)]
-                continue
-            last = wanted[-1]
-            together = f"{last.body.text}\n\n{notice}"
+            last = wanted[-1] if wanted else Wanted(Body(""), 0)
+            together = f"{last.body.text}\n\n{notice}".lstrip("\n")
             if caps.measure(together) <= caps.limit:
-                wanted[-1] = Wanted(Body(together), last.covers)
+                wanted[-1:] = [Wanted(Body(together), last.covers)]
             else:
                 wanted.append(Wanted(Body(notice), last.covers))
         return wanted
@@ -218,11 +274,15 @@ class Reply:
 
     def unseen(self, now: float) -> float:
         """How long unseen text has waited in total, in character-seconds."""
-        return self._unseen * now - self._unseen_since
+        return self._unseen.characters * now - self._unseen.arrivals
 
     def render(self) -> Write | None:
         """The write that is due now, with the newest text; None if nothing is."""
-        write = self._page.next(self._wanted())
+        try:
+            write = self._page.next(self._wanted())
+        except Exception as error:  # noqa: BLE001 (a bug in a dialect ends its own turn, at the turn's boundary, and no other)
+            self.abort(error)
+            return None
         self.verb = write.verb if write else None
         if write is None and self.final and not self.over.done():
             self.over.set_result(None)
@@ -230,28 +290,49 @@ class Reply:
 
     async def perform(self, write: Write, policy: WritingPolicy) -> None:
         """Make a write. Raises what the channel raises, after noting what is known of the message then."""
-        unseen, self._unseen = self._unseen, 0
-        since, self._unseen_since = self._unseen_since, 0.0
+        rendered, self._unseen = self._unseen, _Unseen()
         try:
-            try:
-                async with asyncio.timeout(policy.write_seconds):
-                    await self._send(write)
-            except TimeoutError as error:
-                raise Unanswered(f"no answer to a write in {policy.write_seconds:g} s") from error
-        except BaseException as error:
-            self._unseen += unseen
-            self._unseen_since += since
+            async with asyncio.timeout(policy.write_seconds):
+                await self._send(write)
+        except (Unanswered, TimeoutError) as error:
+            self._page.unanswered(write)
+            self._unseen.join(rendered)
             if isinstance(error, Unanswered):
-                self._page.unanswered(write)
+                raise
+            raise Unanswered(f"no answer to a write in {policy.write_seconds:g} s") from error
+        except Failure:
+            self._unseen.join(rendered)
             raise
-        self.failures = 0
-        self._seen(write, policy)
+        self._wrote(write, rendered, asyncio.get_running_loop().time(), policy)
 
-    def settled(self) -> None:
+    def came_back(self) -> None:
         """A write has come back, well or not: see what is due next."""
         self.in_flight = False
         if not self.over.done():
             self._due()
+
+    def failed(self, failure: Retryable, now: float, policy: WritingPolicy, random_: random.Random) -> None:
+        """A write did not work: it stays due, after a delay, until the policy's patience is at its end."""
+        if self._failing_since is None:
+            self._failing_since = now
+        if not isinstance(failure, Limited):  # then its budget is held, and knows for how long
+            self._failures += 1
+            self.not_before = now + policy.delay(self._failures, failure, random_)
+        if self._failures >= policy.failures or now - self._failing_since > policy.patience_seconds:
+            self.abort(failure)
+
+    def _wrote(self, write: Write, rendered: _Unseen, now: float, policy: WritingPolicy) -> None:
+        self._failures, self._failing_since = 0, None
+        self.figures.writes += 1
+        if not self.final:
+            self.not_before = now + policy.gap_seconds
+        if write.verb is Verb.DELETE or write.lookup:
+            self._unseen.join(rendered)
+        else:
+            self.figures.shown(now, write.covers)
+            # Text that is left for a further message counts as just received: a small lie, about one message's.
+            self._unseen.add(max(self._draft.length - write.covers - self._unseen.characters, 0), now)
+        self.visible.set()
 
     async def _send(self, write: Write) -> None:
         if write.verb is Verb.DELETE:
@@ -268,20 +349,10 @@ class Reply:
         self._page.posted(write, message)
         self.posts.put_nowait(message)
 
-    def _seen(self, write: Write, policy: WritingPolicy) -> None:
-        now = asyncio.get_running_loop().time()
-        if not self.final:
-            self.not_before = now + policy.gap_seconds
-        self.figures.writes += 1
-        if write.verb is not Verb.DELETE and not write.lookup:
-            self.figures.shown(now, write.covers)
-            # Text that the write left for a further message counts as just received: a small lie, about one segment.
-            self._unseen_since += max(self._draft.length - write.covers - self._unseen, 0) * now
-            self._unseen = max(self._draft.length - write.covers, 0)
-        self.visible.set()
-
     def _due(self) -> None:
-        """See whether a write is due, and tell the pacer. Which verb it is hardly ever needs the text rendered."""
+        """See whether a write is due, and tell the pacer. With one in flight, what is shown is not known yet."""
+        if self.in_flight:
+            return
         if self._page.empty and not self.final:
             self.verb = Verb.POST if self._draft.length else None
         else:

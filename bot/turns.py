@@ -5,8 +5,8 @@ to a turn when something breaks. What does not: how an answer is written (`bot.r
 (`bot.completion`).
 
 Every task has an owner: `run` holds a group with the pacers and one worker for each conversation that has turns; a
-worker holds, for the turn it runs, a group with the task that reads the model, the one that shows that work is being
-done, and the one that writes the journal. They may be cancelled at any await; nothing they do needs finishing.
+worker holds, for the turn it runs, a group with the task that reads the model and the one that shows that work is being
+done, which may be cancelled at any await, and the one that writes the journal, which ends by itself.
 """
 
 from __future__ import annotations
@@ -15,14 +15,15 @@ import asyncio
 import logging
 import random
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import TypeVar
 
 from bot.access import AccessRules
 from bot.completion import Completion
-from bot.conversation import Ending, Text, Turn
+from bot.conversation import Ending, Text, Turn, TurnKey
 from bot.errors import Declined, Failure, Forbidden, Gone
 from bot.pacer import Pacer
 from bot.ports import Channel, Journal
@@ -32,6 +33,8 @@ from bot.telemetry import Figures, Recorder, TurnRecord
 from bot.words import Words
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,8 @@ class TurnLimits:
     accepted: int = 2000
     # Conversations that are remembered to have been told of messages left out; one forgotten is told again.
     told: int = 10_000
+    # Lines of our own (busy, no access) being said at once, one in a conversation; beyond, a refusal is silent.
+    lines: int = 20
     # At shutdown, what is left after draining has this long to be marked as interrupted.
     mark_seconds: float = 5.0
 
@@ -110,6 +115,7 @@ class Turns:
         self._waiting: dict[str, deque[_Accepted]] = {}
         self._accepted: set[str] = set()  # digests of turns that have not ended
         self._live: dict[str, _Live] = {}
+        self._lines: set[str] = set()  # conversations in which a line of our own is being said
         self._told: dict[str, None] = {}  # conversations that know of messages left out, the oldest first
         self._slots = asyncio.Semaphore(choices.limits.live)
         self._idle = asyncio.Event()
@@ -129,24 +135,18 @@ class Turns:
 
     def accept(self, turn: Turn, channel: Channel) -> None:
         """See `Inbox`."""
-        digest = turn.key.digest
         if not self._accepting:
             return
-        if digest in self._accepted:
+        if turn.key.digest in self._accepted:
             self._recorder.refused(turn.key.platform, "duplicate")
             return
-        line = ""
+        words, accepted = self._choices.words, _Accepted(turn, channel, asyncio.get_running_loop().time())
         if not self._choices.access.permit(turn):
-            log.info("not answered", extra={"turn": turn.key.reference, "author": turn.author.id, "why": "access"})
-            self._recorder.refused(turn.key.platform, "access")
-            if not turn.direct:
-                return
-            line = self._choices.words.no_access
+            self._refuse(accepted, "access", words.no_access if turn.direct else "")
         elif self._is_too_busy(turn):
-            log.warning("not answered", extra={"turn": turn.key.reference, "author": turn.author.id, "why": "busy"})
-            self._recorder.refused(turn.key.platform, "busy")
-            line = self._choices.words.busy
-        self._enqueue(_Accepted(turn, channel, asyncio.get_running_loop().time(), line))
+            self._refuse(accepted, "busy", words.busy)
+        else:
+            self._enqueue(accepted)
 
     def stop(self, message: str, *, by: str) -> bool:
         """See `Inbox`."""
@@ -156,6 +156,10 @@ class Turns:
                 live.end(Ending.STOPPED, asyncio.get_running_loop().time())
                 return True
         return False
+
+    async def idle(self) -> None:
+        """Wait until no turn is left to answer."""
+        await self._idle.wait()
 
     async def drain(self, seconds: float) -> None:
         """Take in nothing more; give live turns `seconds`, then mark what is left as interrupted."""
@@ -178,18 +182,46 @@ class Turns:
         waiting = self._waiting.get(turn.conversation, ())
         return len(waiting) > limits.waiting or len(self._accepted) >= limits.accepted
 
+    def _refuse(self, accepted: _Accepted, why: str, line: str) -> None:
+        """Say no: with `line`, where there is one and few enough are being said already.
+
+        A line needs no model, so it waits neither for a place nor for the answers that it apologises for.
+        """
+        turn = accepted.turn
+        log.info("not answered", extra={"turn": turn.key.reference, "author": turn.author.id, "why": why})
+        self._recorder.refused(turn.key.platform, why)
+        if not line or turn.conversation in self._lines or len(self._lines) >= self._choices.limits.lines:
+            return
+        self._lines.add(turn.conversation)
+        self._idle.clear()
+        self._start(self._tell(replace(accepted, line=line)), f"line {turn.key.reference}")
+
+    async def _tell(self, accepted: _Accepted) -> None:
+        try:
+            await self._run(accepted)
+        finally:
+            self._lines.discard(accepted.turn.conversation)
+            self._note_idle()
+
     def _enqueue(self, accepted: _Accepted) -> None:
-        if self._group is None:
-            raise RuntimeError("turns are taken in only while `run` runs")
-        # A line of our own needs no model and no order: it does not wait behind the answers it apologises for.
-        conversation = accepted.turn.conversation if not accepted.line else f"line\x1f{accepted.turn.key.digest}"
+        conversation = accepted.turn.conversation
         self._accepted.add(accepted.turn.key.digest)
         self._idle.clear()
         if conversation in self._waiting:
             self._waiting[conversation].append(accepted)
             return
         self._waiting[conversation] = deque([accepted])
-        self._group.create_task(self._work(conversation), name=f"conversation {accepted.turn.key.reference}")
+        self._start(self._work(conversation), f"conversation {accepted.turn.key.reference}")
+
+    def _note_idle(self) -> None:
+        if not self._waiting and not self._lines:
+            self._idle.set()
+
+    def _start(self, work: Coroutine[None, None, None], name: str) -> None:
+        if self._group is None:
+            work.close()
+            raise RuntimeError("turns are taken in only while `run` runs")
+        self._group.create_task(work, name=name)
 
     async def _work(self, conversation: str) -> None:
         """Run a conversation's turns, one after the other, until none waits."""
@@ -205,21 +237,22 @@ class Turns:
                     self._accepted.discard(accepted.turn.key.digest)
         finally:
             del self._waiting[conversation]
-            if not self._waiting:
-                self._idle.set()
+            self._note_idle()
 
     # -------------------------------------------------------------------------------------------------- from end to end
 
     async def _run(self, accepted: _Accepted) -> None:
         """One turn: the failure boundary. Whatever breaks ends this turn only, and leaves a line in the log."""
         key = accepted.turn.key
-        if not await self._journal.accept(key):
+        if not await self._journalled(self._journal.accept(key), key, otherwise=True):
             self._recorder.refused(key.platform, "duplicate")
             return
         self._recorder.accepted(key.platform)
-        reply = Reply(key, accepted.channel, self._choices.words, Figures(accepted.since))
+        figures, messages = Figures(accepted.since), 0
         try:
+            reply = Reply(key, accepted.channel, self._choices.words, figures)
             await self._answer(accepted, reply)
+            ending, messages = reply.ending or Ending.DONE, len(reply.messages)
         except (Gone, Forbidden) as failure:
             ending = Ending.GONE
             log.warning("cannot write there", extra={"turn": key.reference, "failure": repr(failure)})
@@ -229,10 +262,8 @@ class Turns:
         except Exception:
             ending = Ending.FAILED
             log.exception("turn broke", extra={"turn": key.reference})
-        else:
-            ending = reply.ending or Ending.DONE
-        await self._journal.ended(key, ending)
-        record = reply.figures.record(asyncio.get_running_loop().time(), key, ending, len(reply.messages))
+        await self._journalled(self._journal.ended(key, ending), key, otherwise=None)
+        record = figures.record(asyncio.get_running_loop().time(), key, ending, messages)
         self._recorder.ended(record)
         _log_record(accepted.turn, record)
 
@@ -242,19 +273,17 @@ class Turns:
         with self._pacer(accepted.channel).admitted(reply):
             async with asyncio.TaskGroup() as group:
                 reading = group.create_task(self._read(accepted, reply), name=f"reading {key.reference}")
-                showing = group.create_task(accepted.channel.working(), name=f"working {key.reference}")
+                showing = group.create_task(_show_working(accepted), name=f"working {key.reference}")
                 group.create_task(_cancel_once(reply.visible, showing), name=f"visible {key.reference}")
-                keeping = group.create_task(self._keep(accepted.turn, reply), name=f"journal {key.reference}")
+                group.create_task(self._keep(reply), name=f"journal {key.reference}")
                 self._live[key.digest] = _Live(accepted.turn, reply, reading)
                 try:
                     await asyncio.wait([reply.over])
                 finally:
                     del self._live[key.digest]
                     reading.cancel()
-                    keeping.cancel()
+                    reply.posts.put_nowait(None)
                     reply.visible.set()
-        while not reply.posts.empty():
-            await self._journal.posted(key, reply.posts.get_nowait())
         reply.over.result()
 
     async def _read(self, accepted: _Accepted, reply: Reply) -> None:
@@ -292,6 +321,8 @@ class Turns:
         async with aclosing(self._completion.answer(prepared.prompt)) as deltas:
             async for delta in deltas:
                 reply.feed(delta, loop.time(), self._choices.writing)
+                if reply.final:
+                    return  # its own end, or somebody else's: either way the model's stream is closed
 
     def _first_told(self, conversation: str) -> bool:
         """Whether a conversation is told now, for the first time, that earlier messages are left out."""
@@ -307,18 +338,25 @@ class Turns:
         reply.feed(Text(line), now, self._choices.writing)
         reply.finish(Ending.DONE, now)
 
-    async def _keep(self, turn: Turn, reply: Reply) -> None:
-        """Write each message down as it comes to exist."""
-        while True:
-            await self._journal.posted(turn.key, await reply.posts.get())
+    async def _keep(self, reply: Reply) -> None:
+        """Write each message down as it comes to exist, until there are no more."""
+        while (message := await reply.posts.get()) is not None:
+            await self._journalled(self._journal.posted(reply.key, message), reply.key, otherwise=None)
+
+    async def _journalled(self, writing: Awaitable[T], key: TurnKey, *, otherwise: T) -> T:
+        """What the journal says. A journal that breaks costs what it is for, a repair after a crash, and no answer."""
+        try:
+            return await writing
+        except Exception:
+            log.exception("journal broke", extra={"turn": key.reference})
+            return otherwise
 
     def _pacer(self, channel: Channel) -> Pacer:
         """The pacer of the channel's connection, which lives as long as `run`; there are as many as workspaces."""
         pacer = self._pacers.get(channel.connection)
         if pacer is None:
-            assert self._group is not None
             pacer = self._pacers[channel.connection] = Pacer(self._choices.writing, self._recorder, self._random)
-            self._group.create_task(pacer.run(), name=f"pacer {channel.connection}")
+            self._start(pacer.run(), f"pacer {channel.connection}")
         return pacer
 
 
@@ -327,6 +365,14 @@ async def _with_attachments(accepted: _Accepted) -> Turn:
     turn, parts = accepted.turn, await accepted.channel.attached()
     question = replace(turn.question, parts=(*turn.question.parts, *parts))
     return replace(turn, question=question)
+
+
+async def _show_working(accepted: _Accepted) -> None:
+    """A hint is worth no answer: one that breaks is only noted."""
+    try:
+        await accepted.channel.working()
+    except Exception:
+        log.exception("hint broke", extra={"turn": accepted.turn.key.reference})
 
 
 async def _cancel_once(happened: asyncio.Event, task: asyncio.Task[None]) -> None:

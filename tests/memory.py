@@ -103,8 +103,13 @@ class MemoryChannel:
             rolling = RollingWindow(window.limit, window.period)
             fixed = FixedWindow(window.limit, window.period, paced=True)
             self.edits = rolling if window.rolling else fixed
-        self.posts = self.posts or FixedWindow(window.limit, window.period, paced=False)
-        self.deletes = self.deletes or FixedWindow(window.limit, window.period, paced=False)
+        self.posts = self.posts or self._unspaced()
+        self.deletes = self.deletes or self._unspaced()
+
+    def _unspaced(self) -> Budget:
+        window = self.server
+        kind = RollingWindow if window.rolling else FixedWindow
+        return kind(window.limit, window.period, paced=False)
 
     @property
     def caps(self) -> Caps:

@@ -72,7 +72,7 @@ async def test_every_wait_has_an_end(script: list[Step], calls: list[bool], seco
     [
         (Broken("500"), 4),
         (Limited("429", retry_after=1.0), 4),
-        (Limited("429", retry_after=3600.0), 2),  # not waited for: straight to the other kind of call
+        (Limited("429", retry_after=3600.0), 1),  # neither waited for nor asked again before that
         (Declined("quota", because=Because.QUOTA), 1),
         (Declined("bad", because=Because.REQUEST), 1),
     ],

@@ -54,12 +54,12 @@ def test_the_list_is_not_empty() -> None:
         (404, {"code": 10008}, Gone),
         (404, {"code": 10003}, Gone),
         (404, "not found", Gone),
-        (408, {}, Broken),
+        (408, {}, Unanswered),
         (413, {}, Unacceptable),
         (429, {"retry_after": 1.5}, Limited),
-        (500, None, Broken),
-        (503, "unavailable", Broken),
-        (524, {}, Broken),
+        (500, None, Unanswered),
+        (503, "unavailable", Unanswered),
+        (524, {}, Unanswered),
     ],
 )
 def test_statuses(status: int, body: object, expected: type[Failure]) -> None:

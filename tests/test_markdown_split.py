@@ -84,6 +84,12 @@ def test_a_fence_is_closed_and_reopened_with_its_language() -> None:
     assert pieces[1].reopened == Fence("```", "python")
 
 
+def test_a_fence_in_a_text_with_carriage_returns_is_closed() -> None:
+    """Prose after a block stays prose in the messages that follow."""
+    pieces = split("```py\r\ncode\r\n```\r\n" + "plain words\r\n" * 30, 100)
+    assert all("```" not in piece.closed() for piece in pieces[1:])
+
+
 @pytest.mark.parametrize(
     ("text", "first"),
     [

@@ -81,6 +81,17 @@ def test_surplus_messages_are_taken_away_from_the_end() -> None:
     assert list(platform.values()) == ["uno"]
 
 
+def test_a_post_whose_answer_was_lost_is_found_out_before_anything_is_taken_away() -> None:
+    """Else a message that nobody knows of would stay for ever under a shorter answer."""
+    page, platform = Page("k" * 24), dict[str, str]()
+    settle(page, want("one", "two"), platform)
+    write = page.next(want("one", "two", "three"))
+    assert write is not None
+    apply(page, write, platform, {}, answered=False)
+    settle(page, want("uno"), platform)
+    assert list(platform.values()) == ["uno"]
+
+
 def test_a_post_after_a_delete_has_a_key_of_its_own() -> None:
     """Else the platform would take it for the deleted one; and no key is longer than Discord's nonce may be."""
     page, platform = Page("k" * 24), dict[str, str]()

@@ -454,7 +454,7 @@ class PlaygroundStage:
         {
             # A write is applied in one step of the loop: it cannot get lost, break half-way, or be forbidden.
             "a_key_posts_once",
-            "a_server_error_is_broken",
+            "a_server_error_comes_back_at_once",
             "a_lost_answer_is_unanswered",
             "forbidden_is_said",
             "failures_are_ours",

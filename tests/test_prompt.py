@@ -55,14 +55,22 @@ def test_who_said_what_is_told_where_several_may_speak(*, direct: bool) -> None:
 
 @given(st.lists(st.integers(0, 50), max_size=30), st.integers(0, 10), st.integers(0, 200))
 def test_the_newest_messages_are_kept_within_both_limits(sizes: list[int], messages: int, characters: int) -> None:
-    """Never more than either limit, always an unbroken run up to the question, and a line if any was dropped."""
-    history = History(tuple(said(f"{'x' * size}") for size in sizes))
+    """Never more than either limit, always an unbroken run up to the question, and told if any was dropped."""
+    history = History(tuple(said("x" * size) for size in sizes))
     result = prepared(history, turn(direct=True), limits=PromptLimits(messages, characters))
-    kept = list(result.prompt.messages[:-1])
-    assert kept == list(history.messages[len(sizes) - len(kept) :])
+    kept = [message.text for message in result.prompt.messages[:-1]]
+    newest = [message.text for message in history.messages[len(sizes) - len(kept) :]]
+    assert kept == newest or (len(kept) == 1 and newest[0].startswith(kept[0]))
     assert len(kept) <= messages
-    assert sum(len(message.text) for message in kept) <= characters
-    assert result.history_cut == (len(kept) < len(sizes))
+    assert sum(len(text) for text in kept) <= characters
+    assert result.history_cut == (kept != ["x" * size for size in sizes])
+
+
+def test_of_a_newest_message_that_is_too_long_a_part_is_given() -> None:
+    """One long paste does not cost the whole history."""
+    history = History((said("old"), said("x" * 300)))
+    result = prepared(history, turn(direct=True), limits=PromptLimits(characters=100))
+    assert [message.text for message in result.prompt.messages] == ["x" * 100, "why?"]
 
 
 def test_a_history_that_could_not_be_read_whole_is_said_so() -> None:

@@ -15,9 +15,23 @@ import pytest
 
 from bot.access import AccessRules, Lists
 from bot.completion import Completion, CompletionPolicy
-from bot.conversation import Ending, File, Finish, FinishReason, History, LeftOut, Message, Role, Text, Turn, TurnKey
-from bot.errors import Because, Broken, Declined, Failure, Forbidden, Gone, Limited, Unanswered
-from bot.ports import Controls, Verb
+from bot.conversation import (
+    Ending,
+    File,
+    Finish,
+    FinishReason,
+    History,
+    LeftOut,
+    Message,
+    Refusal,
+    Role,
+    Text,
+    Turn,
+    TurnKey,
+)
+from bot.errors import Because, Broken, Declined, Failure, Forbidden, Gone, Limited, Unacceptable, Unanswered
+from bot.markdown import Piece, PlainMarkdown
+from bot.ports import Caps, Controls, Verb
 from bot.prompt import Persona, Prompting, PromptLimits
 from bot.reply import WritingPolicy
 from bot.telemetry import NoRecorder, TurnRecord
@@ -71,7 +85,7 @@ class Bench:
 
     async def idle(self) -> None:
         """Wait until nothing is left to do."""
-        await self.turns._idle.wait()
+        await self.turns.idle()
 
 
 @asynccontextmanager
@@ -82,8 +96,10 @@ async def core(
     limits: TurnLimits = TurnLimits(),
     access: AccessRules = AccessRules(),
     prompt: PromptLimits = PromptLimits(),
+    journal: Notebook | None = None,
 ) -> AsyncIterator[Bench]:
-    recorder, journal, seeded = Ended(), Notebook(), random.Random(7)
+    recorder, seeded = Ended(), random.Random(7)
+    journal = journal or Notebook()
     choices = Choices(access, Prompting(Persona("Be brief."), limits=prompt), Words(), WritingPolicy(), limits)
     completion = Completion(model, policy, recorder, seeded)
     turns = Turns(
@@ -327,6 +343,129 @@ async def test_a_channel_that_never_works_is_given_up() -> None:
     assert bench.recorder.records[0].seconds < 400
 
 
+async def test_text_that_a_platform_refuses_ends_in_an_honest_line() -> None:
+    """What is shown stays, without anything to press, and says that it is cut; the model is not read on."""
+    edits = itertools.count()
+    channel = MemoryChannel(controls=Controls.STOP)
+    channel.fault = lambda verb: Unacceptable("bad") if verb is Verb.EDIT and next(edits) == 1 else None
+    bench = await ask(ScriptedModel(words(4000)), channel)
+    assert channel.text.startswith("word0 ")
+    assert bench.recorder.records[0].key.reference in channel.text
+    assert all(body.controls is Controls.NONE for body in channel.shown.values())
+    assert bench.journal.endings == [Ending.FAILED]
+    assert bench.recorder.records[0].seconds < 10
+
+
+async def test_a_platform_that_refuses_everything_is_given_up() -> None:
+    """Not even our own line is taken: the turn ends, and so does the asking."""
+    bench = await ask(ScriptedModel(words(10)), MemoryChannel(fault=lambda verb: Unacceptable("bad")))
+    assert bench.journal.endings == [Ending.FAILED]
+
+
+async def test_endless_429s_have_an_end() -> None:
+    """A platform that never stops ordering pauses does not keep a turn for ever."""
+    channel = MemoryChannel(fault=lambda verb: Limited("429", retry_after=5.0))
+    bench = await ask(ScriptedModel(words(10)), channel)
+    assert bench.journal.endings == [Ending.FAILED]
+    assert bench.recorder.records[0].seconds < 1000
+
+
+async def test_a_write_in_flight_at_the_end_is_waited_for() -> None:
+    """An older text that arrives late is overwritten, even where what is wanted was shown before."""
+    channel = MemoryChannel(Server(latency=4.0))
+    first: list[Step] = [Text("Hello world"), 6.0, Text(" and some wrong text"), 3.0, Broken("cut")]
+    model = ScriptedModel(first, [Text("Hello world"), Finish(FinishReason.STOP)])
+    await ask(model, channel)
+    assert channel.text == "Hello world"
+
+
+async def test_a_later_attempt_that_is_cut_shorter_takes_nothing_away() -> None:
+    """An empty answer that hit its length limit does not replace the text of the attempt before."""
+    channel = MemoryChannel()
+    await ask(ScriptedModel(CUT, [Finish(FinishReason.LENGTH)]), channel)
+    assert channel.text.startswith("word0 ")
+    assert "length limit" in channel.text
+
+
+async def test_a_refusal_stands_in_the_place_of_what_was_said_before() -> None:
+    """The model's own words for not answering replace what it had begun."""
+    channel = MemoryChannel()
+    script: list[Step] = [
+        Text("Sure, here is how: "),
+        2.0,
+        Refusal("I can't "),
+        Refusal("do that."),
+        Finish(FinishReason.STOP),
+    ]
+    await ask(ScriptedModel(script), channel)
+    assert channel.text == "I can't do that."
+
+
+class BrokenNotebook(Notebook):
+    """A journal on a full disk."""
+
+    async def accept(self, key: TurnKey) -> bool:
+        raise OSError("no space left on device")
+
+    async def posted(self, key: TurnKey, message: str) -> None:
+        raise OSError("no space left on device")
+
+    async def ended(self, key: TurnKey, ending: Ending) -> None:
+        raise OSError("no space left on device")
+
+
+async def test_a_journal_that_breaks_costs_no_answer() -> None:
+    """The bot goes on answering, with a line in the log."""
+    channel = MemoryChannel()
+    async with core(ScriptedModel(words(100)), journal=BrokenNotebook()) as bench:
+        bench.turns.accept(turn(), channel)
+        await bench.idle()
+    assert channel.text.split() == answer_of(words(100)).split()
+
+
+class SlowNotebook(Notebook):
+    """A journal on a slow disk."""
+
+    async def posted(self, key: TurnKey, message: str) -> None:
+        await asyncio.sleep(0.5)
+        await super().posted(key, message)
+
+
+async def test_a_slow_journal_misses_no_message() -> None:
+    """A turn does not end before its messages are written down."""
+    channel, journal = MemoryChannel(limit=200), SlowNotebook()
+    async with core(ScriptedModel(words(100)), journal=journal) as bench:
+        bench.turns.accept(turn(), channel)
+        await bench.idle()
+    assert journal.messages == list(channel.shown)
+
+
+class BrokenDialect(PlainMarkdown):
+    """A dialect with a bug."""
+
+    def render(self, piece: Piece) -> str:
+        if "word9" in piece.source:
+            raise ZeroDivisionError
+        return super().render(piece)
+
+
+async def test_a_bug_in_a_dialect_ends_its_own_turn_only() -> None:
+    """Text that cannot be rendered costs one answer, and the others go on."""
+
+    class Channel(MemoryChannel):
+        @property
+        def caps(self) -> Caps:
+            return Caps(2000, len, BrokenDialect())
+
+    good = MemoryChannel()
+    async with core(ScriptedModel(words(50))) as bench:
+        bench.turns.accept(turn("1", conversation="a"), Channel())
+        bench.turns.accept(turn("2", conversation="b"), good)
+        await bench.idle()
+    assert good.text.split() == answer_of(words(50)).split()
+    assert sorted(ending.value for ending in bench.journal.endings) == ["done", "failed"]
+
+
 # ---------------------------------------------------------------------------------------------------------- taking in
 
 
@@ -364,6 +503,18 @@ async def test_too_many_waiting_turns_get_a_polite_line() -> None:
         await bench.idle()
     assert channels[3].text == Words().busy
     assert all("word99" in channel.text for channel in channels[:3])
+
+
+async def test_lines_of_our_own_are_few_and_wait_for_nobody() -> None:
+    """A flood gets one line in each conversation, at once, and takes no place of an answer's."""
+    channels = [MemoryChannel() for _ in range(60)]
+    async with core(ScriptedModel(words(400)), limits=TurnLimits(live=1, accepted=2)) as bench:
+        for number, channel in enumerate(channels):
+            bench.turns.accept(turn(str(number), conversation=str(number % 10)), channel)
+        await asyncio.sleep(1)
+        assert sum(channel.text == Words().busy for channel in channels) == 10
+        await bench.idle()
+    assert len(bench.journal.endings) == 12
 
 
 async def test_access_is_refused_silently_in_a_channel_and_plainly_in_a_dm() -> None:

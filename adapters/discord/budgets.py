@@ -16,7 +16,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
-from bot.budget import Budget, FixedWindow, Leak, WindowReport
+from bot.budget import Budget, FixedWindow, RollingWindow, WindowReport
 from bot.errors import Limited
 from bot.ports import Verb
 
@@ -24,10 +24,9 @@ from bot.ports import Verb
 CHANNEL_LIMIT = 5
 CHANNEL_SECONDS = 5.0
 
-# Requests a second of the whole bot: 50 are allowed (https://docs.discord.com/developers/topics/rate-limits, global
-# rate limit); the margin is for typing, which spends no permit. A burst of 5 stays below 50 in the first second too.
-EVERYTHING_PER_SECOND = 45.0
-EVERYTHING_BURST = 5
+# Requests in any second of the whole bot: 50 are allowed (https://docs.discord.com/developers/topics/rate-limits, the
+# global rate limit); the margin is for typing, which spends no permit.
+EVERYTHING_PER_SECOND = 45
 
 # Channels whose windows are kept; beyond that the ones that rest longest are forgotten.
 CHANNELS = 1_000
@@ -62,7 +61,7 @@ class Budgets:
     """All budgets of one bot."""
 
     def __init__(self) -> None:
-        self.everything = Leak(1 / EVERYTHING_PER_SECOND, burst=EVERYTHING_BURST)
+        self.everything = RollingWindow(EVERYTHING_PER_SECOND, 1.0, paced=False)
         self._channels: OrderedDict[str, ChannelBudgets] = OrderedDict()
 
     def channel(self, channel: str) -> ChannelBudgets:
@@ -104,7 +103,7 @@ def read_report(headers: Mapping[str, str]) -> WindowReport | None:
 
 
 @asynccontextmanager
-async def spending(window: FixedWindow, everything: Leak) -> AsyncIterator[None]:
+async def spending(window: FixedWindow, everything: RollingWindow) -> AsyncIterator[None]:
     """One read: wait for leave, spend, and settle at the end; a 429 holds what it was meant for."""
     budgets: Sequence[Budget] = (window, everything)
     loop = asyncio.get_running_loop()

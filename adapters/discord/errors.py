@@ -50,7 +50,7 @@ def failure_of_status(status: int, body: object, headers: Mapping[str, str], wha
     if status == 429:
         return _limited(said, headers, line)
     if status >= 500 or status == 408:
-        return Broken(line)
+        return Unanswered(line)  # a gateway may say so of a request that was applied behind it
     if status == 404:
         return Gone(line)
     if status in (401, 403) or said.get("code") in _FORBIDDEN_CODES:

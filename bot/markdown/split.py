@@ -207,7 +207,7 @@ def _opens(line: str) -> Fence | None:
 
 
 def _closes(line: str, fence: Fence) -> bool:
-    bare = line.strip(" \t>")
+    bare = line.strip(" \t>\r")
     return len(bare) >= len(fence.marker) and bare.strip(fence.marker[0]) == ""
 
 
@@ -253,7 +253,5 @@ def _first_line(text: str) -> str:
 
 def _without_blank_ends(text: str) -> str:
     """Leave out blank lines at both ends and trailing space, but keep the first line's indentation."""
-    text = text.rstrip()
-    while (end := text.find("\n")) != -1 and not text[:end].strip():
-        text = text[end + 1 :]
-    return text
+    first_word = len(text) - len(text.lstrip())
+    return text[text.rfind("\n", 0, first_word) + 1 :].rstrip()
