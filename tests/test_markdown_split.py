@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 
 from bot.markdown import Piece, Splitter
 from bot.markdown.split import Fence
@@ -87,6 +88,34 @@ def test_a_fence_is_closed_and_reopened_with_its_language() -> None:
 def test_a_fence_in_a_text_with_carriage_returns_is_closed() -> None:
     """Prose after a block stays prose in the messages that follow."""
     pieces = split("```py\r\ncode\r\n```\r\n" + "plain words\r\n" * 30, 100)
+    assert all("```" not in piece.closed() for piece in pieces[1:])
+
+
+def parsed(text: str) -> list[tuple[str, str]]:
+    """The blocks of code and the paragraphs that CommonMark sees."""
+    kinds = {"fence", "code_block", "inline"}
+    return [(token.type, token.content) for token in MarkdownIt().parse(text) if token.type in kinds]
+
+
+@pytest.mark.parametrize(
+    ("opening", "lead"),
+    [("1. Do this:\n\n   ```py\n", "   "), ("- a\n  - b\n\n    ```py\n", "    "), ("> ```py\n", "> "), ("", "")],
+)
+def test_a_block_in_a_list_or_a_quote_stays_code(opening: str, lead: str) -> None:
+    """In each message the code is code without the list's indentation, and what follows the block is prose."""
+    code = [f"line_{number} = {number}" for number in range(30)]
+    opening = opening or "```py\n"
+    text = opening + "".join(f"{lead}{line}\n" for line in code) + f"{lead}```\n\nAnd then it goes on."
+    pieces = split(text, 200)
+    seen = [each for piece in pieces for each in parsed(piece.closed())]
+    assert len(pieces) > 2
+    assert [line for kind, block in seen if kind == "fence" for line in block.splitlines()] == code
+    assert seen[-1] == ("inline", "And then it goes on.")
+
+
+def test_a_block_that_a_quote_leaves_open_ends_with_it() -> None:
+    """What follows the quote is not taken for code."""
+    pieces = split("> ```\n> code\n\n" + "word " * 60, 100)
     assert all("```" not in piece.closed() for piece in pieces[1:])
 
 

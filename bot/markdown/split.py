@@ -17,10 +17,13 @@ from dataclasses import dataclass
 # A line that opens or closes a code fence (https://spec.commonmark.org/0.31.2/#fenced-code-blocks), wherever a list or
 # a quote has indented it. A backtick fence has no backtick in its info string. Longer runs than 32 are taken for text:
 # nobody writes them, and each costs its length again wherever the block is cut.
-_FENCE_LINE = re.compile(r"[ \t>]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)?(`{3,32}(?!`)|~{3,32}(?!~))([^\n]*)")
+_FENCE_LINE = re.compile(r"([ \t>]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)?)(`{3,32}(?!`)|~{3,32}(?!~))([^\n]*)")
 
 # The language of a block is repeated in each message that it is cut into; longer words are not a language's name.
 _LONGEST_INFO = 32
+
+# ... nor is a deeper indentation or quote than this; it is repeated as often.
+_LONGEST_LEAD = 24
 
 # The end of a sentence: its mark, what may close it, and the space after it (none is written in Chinese or Japanese).
 _SENTENCE_END = re.compile("[.!?…][\"'”\u2019)\\]*_]*\\s|[。\uff01\uff1f]")
@@ -33,10 +36,23 @@ _ZERO_WIDTH_JOINER = "\u200d"
 
 @dataclass(frozen=True, slots=True)
 class Fence:
-    """An open code fence: `marker` as it was written (three or more backticks or tildes), `info` its language."""
+    """An open code fence: `marker` as it was written (three or more backticks or tildes), `info` its language.
+
+    `lead` is what stands before it: the indentation of a list's item, the marks of a quote.
+    """
 
     marker: str
     info: str
+    lead: str = ""
+
+    @property
+    def quoted(self) -> bool:
+        """Whether the block is inside a quote, and ends with it."""
+        return ">" in self.lead
+
+    def alone(self) -> Fence:
+        """The same where the list that it stood in has not come along."""
+        return self if self.quoted else Fence(self.marker, self.info)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +73,20 @@ class Piece:
         Blank lines at both ends are left out, since a message neither begins nor ends with one; empty if nothing else
         is there.
         """
+        reopened, last = self.reopened, self.open_fence
         body = _without_blank_ends(self.source)
-        reopened = self.reopened
-        if reopened is not None and (line := _first_line(body)) and _closes(line, reopened):
+        if reopened is not None and not reopened.quoted:
+            body = _dedented(body, reopened)
+            last = last.alone() if last == reopened else last
+            reopened = reopened.alone()
+        if reopened is not None and (line := _first_line(body)) and _ends(line, reopened):
             # The cut fell just before the closing line: the block ended in the message before.
-            body, reopened = _without_blank_ends(body[len(line) :]), None
+            rest = body[len(line) :] if _closes(line, reopened) else body
+            body, reopened = _without_blank_ends(rest), None
         if not body:
             return ""
-        head = f"{reopened.marker}{reopened.info}\n" if reopened else ""
-        foot = f"\n{self.open_fence.marker}" if self.open_fence else ""
+        head = f"{reopened.lead}{reopened.marker}{reopened.info}\n" if reopened else ""
+        foot = f"\n{last.lead}{last.marker}" if last else ""
         return head + body + foot
 
 
@@ -126,7 +147,7 @@ class Splitter:
         for fence in _fences(source, self._fence):
             # Kept free even when the block has been closed again: what fits must go on fitting while the closing line
             # arrives character by character.
-            room_to_close = max(room_to_close, 2 * len(fence.marker) + 2)
+            room_to_close = max(room_to_close, 2 * len(fence.lead + fence.marker) + 2)
         return self._measure(Piece(source, self._fence)) + room_to_close <= self._limit
 
 
@@ -199,11 +220,13 @@ def _opens(line: str) -> Fence | None:
     match = _FENCE_LINE.fullmatch(line)
     if match is None:
         return None
-    marker, info = match.group(1), match.group(2).strip()
+    lead, marker, info = match.group(1), match.group(2), match.group(3).strip()
     if marker[0] == "`" and "`" in info:
         return None
     language = info.split()[0] if info else ""
-    return Fence(marker, language if len(language) <= _LONGEST_INFO else "")
+    # A list's own mark is not repeated: what follows it in the item is indented as far.
+    lead = "".join(character if character in " \t>" else " " for character in lead)
+    return Fence(marker, language if len(language) <= _LONGEST_INFO else "", lead[:_LONGEST_LEAD])
 
 
 def _closes(line: str, fence: Fence) -> bool:
@@ -211,14 +234,34 @@ def _closes(line: str, fence: Fence) -> bool:
     return len(bare) >= len(fence.marker) and bare.strip(fence.marker[0]) == ""
 
 
+def _ends(line: str, fence: Fence) -> bool:
+    """Whether the block ends with this line: it closes it, or the quote that the block is in has ended."""
+    return _closes(line, fence) or (fence.quoted and not line.lstrip().startswith(">"))
+
+
+def _dedented(text: str, fence: Fence) -> str:
+    """The lines of a block without the indentation that came from its list."""
+    lines = text.split("\n")
+    for number, line in enumerate(lines):
+        cut = len(line) - len(line.lstrip(" \t"))
+        lines[number] = line[min(cut, len(fence.lead)) :]
+        if _closes(line, fence):
+            break
+    return "\n".join(lines)
+
+
 def _fence_walk(source: str, fence: Fence | None) -> Iterator[tuple[int, Fence | None]]:
     """The state after each line that changes it, with where that line starts."""
     for start, line in _lines(source):
+        if fence is not None and not _ends(line, fence):
+            continue
         if fence is not None:
-            if _closes(line, fence):
-                fence = None
-                yield start, None
-        elif (opened := _opens(line)) is not None:
+            closed_by_it = _closes(line, fence)
+            fence = None
+            yield start, None
+            if closed_by_it:
+                continue
+        if (opened := _opens(line)) is not None:
             fence = opened
             yield start, fence
 

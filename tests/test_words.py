@@ -1,0 +1,28 @@
+"""What a reader may be told: whole sentences, with a reference where an operator can help, and nothing else."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from bot.conversation import Ending
+from bot.errors import Because
+from bot.words import Words
+
+
+@pytest.mark.parametrize(("ending", "because", "partial"), itertools.product(Ending, [None, *Because], [True, False]))
+def test_every_ending_has_its_words(ending: Ending, because: Because | None, *, partial: bool) -> None:
+    """A whole answer and one with no place to stand need none; each other is said, without a hole in the sentence."""
+    line = Words().ending(ending, "abcd1234", because, partial=partial)
+    assert bool(line) is (ending not in {Ending.DONE, Ending.GONE})
+    assert "{" not in line
+    if ending is Ending.FAILED and because is not Because.CONTEXT:
+        assert "abcd1234" in line
+
+
+def test_a_failure_says_whether_something_was_received() -> None:
+    """A partial answer is called cut, an absent one is not."""
+    words = Words()
+    assert "cut" in words.ending(Ending.FAILED, "r", None, partial=True)
+    assert "cut" not in words.ending(Ending.FAILED, "r", None, partial=False)
