@@ -45,11 +45,11 @@ class WritingPolicy:
     # For one write to be answered; after that it is taken as unanswered. Platforms answer within one or two seconds.
     write_seconds: float = 15.0
     # Failed writes in a row, before the channel is given up: with the delays below, after about four minutes.
-    failures: int = 12
+    failures: int = 40
     # The longest delay after a first failed write, doubled for each further one up to the limit, drawn evenly from
-    # half of it to all (a platform that is down is asked by every live reply).
+    # half of it to all (a platform that is down is asked by every live reply). A reader waits, so the limit is low.
     backoff_seconds: float = 0.5
-    backoff_limit_seconds: float = 30.0
+    backoff_limit_seconds: float = 8.0
 
     def delay(self, failures: int, failure: Retryable, random_: random.Random) -> float:
         """Seconds to wait after this many failures in a row: what the server asked for, or ours if that is longer.
@@ -357,6 +357,8 @@ class Reply:
             self.verb = Verb.POST if self._draft.length else None
         else:
             self.render()
+            if self.verb is Verb.POST and not self._failures:
+                self.not_before = 0.0  # the next message takes over text that has just left the last one: no gap
         if self.verb is not None:
             self.wake()
 

@@ -11,7 +11,9 @@ from bot.errors import Because
 from bot.words import Words
 
 
-@pytest.mark.parametrize(("ending", "because", "partial"), itertools.product(Ending, [None, *Because], [True, False]))
+@pytest.mark.parametrize(
+    ("ending", "because", "partial"), list(itertools.product(Ending, [None, *Because], [True, False]))
+)
 def test_every_ending_has_its_words(ending: Ending, because: Because | None, *, partial: bool) -> None:
     """A whole answer and one with no place to stand need none; each other is said, without a hole in the sentence."""
     line = Words().ending(ending, "abcd1234", because, partial=partial)

@@ -25,7 +25,7 @@ CHANNEL_LIMIT = 5
 CHANNEL_SECONDS = 5.0
 
 # Requests in any second of the whole bot: 50 are allowed (https://docs.discord.com/developers/topics/rate-limits, the
-# global rate limit); the margin is for typing, which spends no permit.
+# global rate limit); the margin is for what the library asks by itself (logging in, the gateway's address).
 EVERYTHING_PER_SECOND = 45
 
 # Channels whose windows are kept; beyond that the ones that rest longest are forgotten.

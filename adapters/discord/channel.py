@@ -109,20 +109,30 @@ class DiscordChannel:
 
     async def working(self) -> None:
         """See `bot.ports.Channel`."""
-        channel, typing = self._question.channel, self._presence.typing
+        channel, typing, everything = self._question.channel, self._presence.typing, self._presence.budgets.everything
         while True:
-            if typing.due(channel, now()):
+            # It counts in the bot's whole budget, where it waits for nobody and nobody waits for it.
+            if everything.ready_at(now(), final=False) <= now() and typing.due(channel, now()):
+                sent = now()
+                everything.spend(sent)
                 try:
-                    async with asyncio.timeout(_TYPING_TIMEOUT):
-                        with translated("typing"):
-                            await self._presence.client.http.send_typing(int(channel))
-                except (Failure, TimeoutError) as failure:
-                    log.debug("typing does not show: %r", failure)
-                    if isinstance(failure, Permanent):
-                        typing.hold(channel, now() + 60.0)
-                    elif isinstance(failure, Limited):
-                        typing.hold(channel, now() + (failure.retry_after or 0.0) + 1.0)
+                    await self._type(channel)
+                finally:
+                    everything.settle(now(), sent=sent)
             await asyncio.sleep(_TYPING_STEP)
+
+    async def _type(self, channel: str) -> None:
+        typing = self._presence.typing
+        try:
+            async with asyncio.timeout(_TYPING_TIMEOUT):
+                with translated("typing"):
+                    await self._presence.client.http.send_typing(int(channel))
+        except (Failure, TimeoutError) as failure:
+            log.debug("typing does not show: %r", failure)
+            if isinstance(failure, Permanent):
+                typing.hold(channel, now() + 60.0)
+            elif isinstance(failure, Limited):
+                typing.hold(channel, now() + (failure.retry_after or 0.0) + 1.0)
 
     @asynccontextmanager
     async def _write(self, what: str) -> AsyncIterator[None]:

@@ -53,7 +53,9 @@ def failure_of_status(status: int, body: object, headers: Mapping[str, str], wha
         return Unanswered(line)  # a gateway may say so of a request that was applied behind it
     if status == 404:
         return Gone(line)
-    if status in (401, 403) or said.get("code") in _FORBIDDEN_CODES:
+    if status == 401:
+        return Forbidden(f"{line} {REFUSED}")
+    if status == 403 or said.get("code") in _FORBIDDEN_CODES:
         return Forbidden(line)
     return Unacceptable(line)
 

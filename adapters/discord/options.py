@@ -27,6 +27,9 @@ class DiscordOptions:
     # How long the reading of a conversation may take, budgets included, before an answer is made without what is
     # missing: a reader waits meanwhile.
     read_seconds: float = 10.0
+    # Between tries with a token that was refused in mid-run. Discord bans addresses for 10,000 refused requests in ten
+    # minutes; ten are none.
+    refused_seconds: float = 60.0
     # How long one try to log in may take.
     login_seconds: float = 30.0
 

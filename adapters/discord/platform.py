@@ -22,7 +22,7 @@ from adapters.discord.history import replied_to, takes_part
 from adapters.discord.options import DiscordOptions
 from adapters.discord.presence import Presence
 from adapters.discord.seen import Seen
-from bot.errors import Failure, Forbidden
+from bot.errors import Failure, Forbidden, Gone
 from bot.ports import Inbox
 
 log = logging.getLogger(__name__)
@@ -101,6 +101,7 @@ class DiscordPlatform:
         self._intake = Intake()
         self._inbox: Inbox | None = None
         self._ready = asyncio.Event()
+        self._was_ready = False  # whether the token was ever good in this run
         self._delays = Delays()
         self._closed = False
 
@@ -154,14 +155,23 @@ class DiscordPlatform:
                     if client is None or client.is_closed():
                         await self._log_in()
                     await self._listen()
-            except Forbidden:
-                raise
+            except Forbidden as failure:
+                if not self._was_ready:
+                    raise
+                # Revoked in mid-run: whoever resets the token may set this one again, and other platforms go on.
+                self._ready.clear()
+                pause = self._options.refused_seconds
+                log.error("%s Trying again in %.0f s.", failure, pause)  # noqa: TRY400 (one line says it)
+                if client is not None:
+                    await client.close()
+                await asyncio.sleep(pause)
             except Failure as failure:
                 if self._over():
                     return
                 self._ready.clear()
                 delay = max(self._delays.next(), getattr(failure, "retry_after", None) or 0.0)
-                log.warning("not connected to Discord, trying again in %.1f s: %r", delay, failure)
+                hint = " (does DISCORD_API_URL end in /api/v10?)" if isinstance(failure, Gone) else ""
+                log.warning("not connected to Discord, trying again in %.1f s: %r%s", delay, failure, hint)
                 await asyncio.sleep(delay)
 
     def _over(self) -> bool:
@@ -198,6 +208,7 @@ class DiscordPlatform:
     def on_session(self, *, fresh: bool) -> None:
         """See `adapters.discord.client.Listener`."""
         self._ready.set()
+        self._was_ready = True
         self._delays.start_over()
         if fresh:
             self._presence.memory.gap()

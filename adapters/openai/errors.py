@@ -72,6 +72,10 @@ PASSING = frozenset({408, 409, 425})
 TOO_LONG = re.compile(r"context (length|size|window)|maximum context|too many tokens|prompt is too long", re.IGNORECASE)
 STREAM = re.compile(r"\bstream(ing|ed)?\b", re.IGNORECASE)  # and not stream_options
 
+# Shorter keys are no secrets but placeholders for servers that want none, and would mask half of a sentence. Read by
+# `hide`.
+SHORTEST_KEY = 8
+
 
 @dataclass(frozen=True, slots=True)
 class Complaint:
@@ -166,7 +170,7 @@ def translated(key: str = "") -> Iterator[None]:
 
 def hide(failure: Failure, key: str) -> None:
     """Take the key out of what a failure says."""
-    if key:
+    if len(key) >= SHORTEST_KEY:
         failure.args = tuple(str(arg).replace(key, "***") for arg in failure.args)
 
 
