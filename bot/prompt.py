@@ -81,7 +81,7 @@ def _system(template: str, turn: Turn, now: datetime) -> str:
         "{date}": now.strftime("%A, %d %B %Y"),
         "{time}": now.strftime("%H:%M"),
         "{timezone}": now.tzname() or "UTC",
-        "{platform}": turn.key.platform,
+        "{platform}": turn.key.platform.capitalize(),
     }
     for name, value in values.items():
         template = template.replace(name, value)

@@ -200,7 +200,9 @@ class Reply:
         self.ending = Ending.FAILED
         shown = [text for text in self._page.texts if text]
         line = self._words.ending(Ending.FAILED, self.key.reference, None, partial=bool(shown))
-        self._left = self._with_notices([Wanted(Body(text), self.figures.visible) for text in shown], [line])
+        # In a message of its own: perhaps it is edits that are refused.
+        texts = [*shown, self.channel.caps.dialect.notice(line)]
+        self._left = [Wanted(Body(text), self.figures.visible) for text in texts]
 
     def abort(self, cause: BaseException) -> None:
         """Nothing can be written any more: `over` raises the cause."""

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from adapters.attachments import Attachment
 from adapters.discord.asked import Kind, Me, Place, Verdict, turn_of, verdict
-from adapters.discord.dialect import DiscordMarkdown, utf16_units, without_small_print
+from adapters.discord.dialect import DiscordMarkdown, without_small_print
 from adapters.discord.seen import Seen, read_message, readable, without_mention
 from bot.conversation import Author, Message, Role, Text, Turn, TurnKey
+from bot.markdown import utf16_units
 
 ME = Me("1", frozenset({"99"}))
 CHANNEL = Place("7", Kind.CHANNEL, category="70")

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from adapters.playground import PlaygroundOptions, PlaygroundPlatform, wire
 from adapters.playground.audience import PAGES, WAITING_EVENTS, Audience, Full, Listener
-from adapters.playground.channel import MESSAGE_UNITS, PlaygroundChannel, Stage, utf16_units
+from adapters.playground.channel import MESSAGE_UNITS, PlaygroundChannel, Stage
 from adapters.playground.guard import refusal
 from adapters.playground.limits import Counter
 from adapters.playground.pages import PAGE_POLICY
@@ -27,6 +27,7 @@ from adapters.playground.wire import QUESTION_CHARACTERS, Ask, Refused, Stop, re
 from bot.budget import FixedWindow, WindowReport
 from bot.conversation import Role
 from bot.errors import Gone, Limited, Unacceptable
+from bot.markdown import utf16_units
 from bot.ports import Body, Channel, Controls, Platform, Verb
 from tests.contracts.channel import PROMISES, Promise, name_of, play
 from tests.doubles.answerer import Answerer, serving

@@ -34,7 +34,7 @@ def test_the_system_prompt_knows_the_date() -> None:
     """Placeholders are filled in, and other braces are left alone."""
     template = Persona("{date} {time} {timezone} on {platform}, not {this}")
     prompt = prepare(turn(), History(), Prompting(template), Words(), NOW).prompt
-    assert prompt.system == "Sunday, 22 November 2026 14:05 UTC on memory, not {this}"
+    assert prompt.system == "Sunday, 22 November 2026 14:05 UTC on Memory, not {this}"
 
 
 def test_a_channels_own_table_wins_where_it_says_something() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from adapters.slack import SlackMarkdown
 from bot.conversation import Image, LeftOut, Role
-from bot.errors import Broken, Unanswered
+from bot.errors import Broken, Unacceptable, Unanswered
 from bot.ports import Body, Channel, Verb
 from tests.doubles.limits import Kind
 from tests.doubles.slack import SlackDouble
@@ -90,7 +90,7 @@ async def test_a_found_post_is_found_on_a_late_page() -> None:
 
 
 async def test_where_blocks_are_refused() -> None:
-    """A workspace that takes no markdown blocks gets text, in the next try and from then on, cut for what it takes."""
+    """An answer goes on as text in the next try, and is not cut without a word; two in a row are told to others."""
     double = SlackDouble()
     double.blocks = False
     double.post_seconds = 0.0
@@ -99,13 +99,17 @@ async def test_where_blocks_are_refused() -> None:
             await way.post(Body("**hi** <there>"), KEY)
         ts = await way.post(Body("**hi** <there>"), KEY)
         assert double.answers(place, root) == ["*hi* &lt;there&gt;"]
-        await way.edit(ts, Body("x" * 9000))
-        assert len(double.answers(place, root)[0]) == 4000
-        double.say(place, "more", author="U0001", thread=root)
-        _, other = await inbox.number(2)
-        assert other.caps.limit == 4000
-        assert other.caps.measure("<&>") == 13
+        with pytest.raises(Unacceptable):
+            await way.edit(ts, Body("x" * 9000))
         await way.edit(ts, Body("<" * 1000))
+        double.say(place, "more", author="U0001", thread=root)
+        _, second = await inbox.number(2)
+        with pytest.raises(Broken):
+            await second.post(Body("again"), "key2")
+        double.say(place, "and more", author="U0001", thread=root)
+        _, third = await inbox.number(3)
+        assert third.caps.limit == 4000
+        assert third.caps.measure("<&>") == 13
 
 
 async def test_a_dm_is_read_from_its_history() -> None:

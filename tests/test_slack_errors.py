@@ -48,7 +48,7 @@ def code(error: str, **more: str) -> SlackApiError:
         (code("missing_scope", needed="chat:write"), Forbidden, Forbidden),
         (code("token_revoked"), Forbidden, Forbidden),
         (code("restricted_action_read_only_channel"), Forbidden, Forbidden),
-        (code("edit_window_closed"), Forbidden, Forbidden),
+        (code("edit_window_closed"), Unacceptable, Unacceptable),
         (code("an_error_of_tomorrow"), Forbidden, Forbidden),
         (code("msg_too_long"), Unacceptable, Unacceptable),
         (code("invalid_blocks"), Unacceptable, Unacceptable),

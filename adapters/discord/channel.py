@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 import discord
 
 from adapters.discord.asked import Kind, Place
-from adapters.discord.dialect import MESSAGE_LIMIT, DiscordMarkdown, utf16_units
+from adapters.discord.dialect import MESSAGE_LIMIT, DiscordMarkdown
 from adapters.discord.errors import translated
 from adapters.discord.history import history
 from adapters.discord.presence import Presence, now
@@ -21,6 +21,7 @@ from adapters.discord.seen import Seen
 from bot.budget import Budget
 from bot.conversation import History, Part
 from bot.errors import Failure, Gone, Limited, Permanent
+from bot.markdown import utf16_units
 from bot.ports import Body, Caps, Verb
 
 log = logging.getLogger(__name__)

@@ -1,4 +1,4 @@
-"""Discord's markdown: how a piece of an answer, and a line of our own, are written for it, and how it is measured."""
+"""Discord's markdown: how a piece of an answer, and a line of our own, are written for it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,6 @@ MESSAGE_LIMIT = 2000
 # What Discord shows as small print (https://support.discord.com/hc/en-us/articles/210298617). Only our own lines begin
 # with it at the end of a message: `history` leaves them out again.
 SMALL_PRINT = "-# "
-
-
-def utf16_units(text: str) -> int:
-    """The length of `text` as Discord counts it: a character outside the basic plane (most emoji) counts twice."""
-    return len(text) + sum(1 for character in text if character > "\uffff")
 
 
 class DiscordMarkdown:

@@ -18,15 +18,11 @@ from adapters.playground.rooms import Entry, Room, history
 from bot.budget import Budget, WindowReport
 from bot.conversation import History, Part
 from bot.errors import Gone, Limited, Unacceptable
+from bot.markdown import utf16_units
 from bot.ports import Body, Caps, Controls, Verb
 
 # The longest message, as Discord's (https://docs.discord.com/developers/resources/message#create-message).
 MESSAGE_UNITS = 2_000
-
-
-def utf16_units(text: str) -> int:
-    """The length of a text as Discord counts it and as JavaScript does."""
-    return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 class Stage:

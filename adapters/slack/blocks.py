@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from adapters.slack.dialect import said_by_model
-from adapters.slack.mrkdwn import TEXT_LIMIT, cut_to_bytes, cut_to_characters, escaped, from_markdown, unescaped
+from adapters.slack.mrkdwn import cut_to_bytes, escaped, from_markdown, unescaped
 
 # All markdown blocks of one message may hold 12,000 characters
 # (https://docs.slack.dev/reference/block-kit/blocks/markdown-block). Slack does not say in which unit, nor whether
@@ -28,8 +28,8 @@ def with_blocks(text: str) -> dict[str, Any]:
 
 
 def without_blocks(text: str) -> dict[str, Any]:
-    """The same where blocks are refused; what is beyond the limit is lost. The empty list takes old blocks away."""
-    return {"text": cut_to_characters(from_markdown(text), TEXT_LIMIT), "blocks": []}
+    """The same where blocks are refused; the empty list takes old blocks away."""
+    return {"text": from_markdown(text), "blocks": []}
 
 
 def own_answer(message: Mapping[str, Any]) -> str:

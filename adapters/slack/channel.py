@@ -19,17 +19,21 @@ from adapters.slack.dialect import SlackMarkdown, said_by_model
 from adapters.slack.errors import BLOCKS, code_of
 from adapters.slack.history import PAGE, before, find_key, joined, message_of, warn_unread
 from adapters.slack.memory import Conversation
-from adapters.slack.mrkdwn import TEXT_LIMIT, escaped, mentions, without_mention
+from adapters.slack.mrkdwn import TEXT_LIMIT, escaped, from_markdown, mentions, without_mention
 from adapters.slack.said import METADATA_TYPE, Said, string
 from adapters.slack.workspace import Workspace
 from bot.budget import Budget
 from bot.conversation import History, Message, Part, TurnKey
 from bot.errors import Broken, Failure, Gone, Permanent, Unacceptable, Unanswered
+from bot.markdown import utf16_units
 from bot.ports import Body, Caps, Verb
 
 log = logging.getLogger(__name__)
 
 # A status clears itself after two minutes (https://docs.slack.dev/reference/methods/assistant.threads.setStatus).
+# What was said before is waited for so long, its budget's queue included; then an answer is made without it. A reader
+# sees nothing meanwhile.
+READ_SECONDS = 10.0
 STATUS = "is thinking..."
 STATUS_SECONDS = 90.0
 # After the work has ended, the first post has this long to clear the status, before it is done by hand.
@@ -48,6 +52,7 @@ class SlackChannel:
         self._key = key
         self._files = files  # of the question
         self._posted = False
+        self._text_only = False  # once the blocks of this answer were refused
         # Decided once, so that an answer is cut for what it will be written as.
         self._caps = _caps(text_only=workspace.latches.is_shut("blocks"))
 
@@ -102,8 +107,10 @@ class SlackChannel:
 
     async def find(self, key: str) -> str | None:
         """See `bot.ports.Channel`. Raises as `post` does: not having been able to look is not having found nothing."""
+        found = self._workspace.memory.posted(self._conversation, key)  # its own echo may have told
         try:
-            found = await find_key(self._workspace.reader, self._conversation, key, after=self._key.message)
+            if found is None:
+                found = await find_key(self._workspace.reader, self._conversation, key, after=self._key.message)
         except Permanent as failure:
             log.warning("%s: cannot look whether a message was posted (%s)", self._key.reference, failure)
             return None
@@ -112,17 +119,23 @@ class SlackChannel:
 
     async def _write(self, method: str, payload: dict[str, Any], body: Body, *, once: bool) -> Answer:
         latches = self._workspace.latches
-        text_only = latches.is_shut("blocks")
+        text_only = self._text_only or latches.is_shut("blocks")
+        if text_only and len(from_markdown(body.text)) > TEXT_LIMIT:
+            raise Unacceptable(f"{method}: longer than text may be, where blocks are refused")
         shown = without_blocks(body.text) if text_only else with_blocks(body.text)
         try:
-            return await self._workspace.web.send(method, payload | shown, once=once)
+            answer = await self._workspace.web.send(method, payload | shown, once=once)
         except Unacceptable as failure:
             if text_only or code_of(failure) not in BLOCKS:
                 raise
-            latches.shut("blocks")
-            log.warning("Slack refuses blocks here, text is sent for a while (%s)", failure)
+            self._text_only = True
+            latches.doubt("blocks")
+            log.warning("Slack refuses the blocks of an answer, which goes on as text (%s)", failure)
             # The next try spends its own permit.
             raise Broken(f"{method}: again without blocks") from failure
+        if not text_only:
+            latches.trust("blocks")
+        return answer
 
     def _remember(self, ts: str, body: Body, key: str) -> None:
         me = self._workspace.me
@@ -156,8 +169,9 @@ class SlackChannel:
         workspace.memory.open(self._conversation, from_start=False)  # what is said while it is being read is part of it
         try:
             # An answer may have taken several messages, so a few more are read than are wanted.
-            pages = await workspace.reader.read(self._conversation, newest=min(2 * limit + 2, PAGE))
-        except Failure as failure:
+            async with asyncio.timeout(READ_SECONDS):
+                pages = await workspace.reader.read(self._conversation, newest=min(2 * limit + 2, PAGE))
+        except (Failure, TimeoutError) as failure:
             warn_unread(self._conversation, failure)
             return workspace.memory.part(self._conversation), True
         workspace.memory.learn(self._conversation, pages.said, more=pages.more, gaps=gaps)
@@ -218,7 +232,13 @@ class SlackChannel:
         return latches.is_shut("status") or latches.is_shut(f"status:{self._channel}")
 
 
+def _as_text(text: str) -> int:
+    """Characters that a body takes at the most where blocks are refused."""
+    return max(len(escaped(text)), len(from_markdown(text)))
+
+
 def _caps(*, text_only: bool) -> Caps:
     if text_only:
-        return Caps(limit=TEXT_LIMIT, measure=lambda text: len(escaped(text)), dialect=SlackMarkdown())
-    return Caps(limit=MARKDOWN_LIMIT, measure=len, dialect=SlackMarkdown())
+        return Caps(limit=TEXT_LIMIT, measure=_as_text, dialect=SlackMarkdown())
+    # Slack says "characters" and not which: UTF-16 units are the most that it can mean.
+    return Caps(limit=MARKDOWN_LIMIT, measure=utf16_units, dialect=SlackMarkdown())

@@ -19,7 +19,10 @@ ZERO_WIDTH_SPACE = "\u200b"
 # is known as ours when an answer is read back. Not before it: an underscore between two such characters opens nothing.
 NOTICE_MARK = "\u2063"
 
-_PING = re.compile(r"<(?=@\w|#[CGD]\w|!(?:channel|here|everyone|group|subteam|date)\b)", re.IGNORECASE)
+# Ids are capitals and digits, so that Java's ``List<@NonNull T>`` is left alone.
+_PING = re.compile(
+    r"<(?=(?:@[UWB][A-Z0-9]+|#[CGD][A-Z0-9]+|!(?i:channel|here|everyone|group|subteam|date)\b)[^<>\n]*>)"
+)
 _DEFUSED = re.compile(rf"<{ZERO_WIDTH_SPACE}(?=[@#!])")
 _NOTICE = re.compile(rf"^_{NOTICE_MARK}.*_$\n*", re.MULTILINE)
 

@@ -27,6 +27,8 @@ GONE = frozenset(
         "channel_not_found",
         "message_not_found",
         "thread_not_found",
+        "invalid_thread_ts",
+        "file_not_found",
         "is_archived",
         "is_inactive",
         "cannot_reply_to_message",
@@ -54,9 +56,7 @@ FORBIDDEN = frozenset(
         "team_not_found",
         "two_factor_setup_required",
         "enterprise_is_restricted",
-        "cant_update_message",
         "cant_delete_message",
-        "edit_window_closed",
         "compliance_exports_prevent_deletion",
         "messages_tab_disabled",
         "not_allowed",
@@ -95,6 +95,9 @@ UNACCEPTABLE = BLOCKS | frozenset(
         "metadata_too_large",
         "metadata_must_be_sent_from_app",
         "block_mismatch",
+        # Posts are still taken where edits are not any more: the answer can be ended honestly in one.
+        "cant_update_message",
+        "edit_window_closed",
     ]
 )
 

@@ -147,7 +147,7 @@ def message_of(said: Said, names: Mapping[str, str], parts: Sequence[Part]) -> M
     )
 
 
-def warn_unread(conversation: Conversation, failure: Failure) -> None:
+def warn_unread(conversation: Conversation, failure: Failure | TimeoutError) -> None:
     """One line for the operator: a conversation could not be read."""
     log.warning(
         "Slack: what was said before in %s could not be read (%s)", "/".join(filter(None, conversation)), failure

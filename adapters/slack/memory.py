@@ -85,6 +85,10 @@ class Memory:
         kept = self._kept.get(conversation)
         return kept is not None and ts in kept.said
 
+    def posted(self, conversation: Conversation, key: str) -> str | None:
+        """The message of ours that was posted with `key`, as far as it is kept."""
+        return next((said.ts for said in self.part(conversation) if said.ours and said.key == key), None)
+
     def forget(self, conversation: Conversation, ts: str) -> None:
         """A message was deleted."""
         kept = self._kept.get(conversation)

@@ -85,15 +85,6 @@ def cut_to_bytes(text: str, limit: int) -> str:
     return _whole_entities(data[:limit].decode(errors="ignore"))
 
 
-def cut_to_characters(text: str, limit: int) -> str:
-    """The escaped `text`, cut to `limit` characters, not inside an entity nor a link."""
-    if len(text) <= limit:
-        return text
-    cut = _whole_entities(text[:limit])
-    opened = cut.rfind("<")
-    return cut[:opened] if opened > cut.rfind(">") else cut
-
-
 def _whole_entities(text: str) -> str:
     ampersand = text.rfind("&", max(len(text) - len("&amp;") + 1, 0))
     return text[:ampersand] if ampersand >= 0 and ";" not in text[ampersand:] else text

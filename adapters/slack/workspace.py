@@ -27,9 +27,9 @@ TIER_3 = 50
 MINUTE = 60.0
 # chat.postMessage: one a second in a channel; a little more, for clocks that do not tick alike.
 POST_SECONDS = 1.05
-# Reads keep a tenth back, since nobody else's reads of the same app are seen: tier 3, and tier 4 for users.info.
-TIER_3_READS = 45
-TIER_4_READS = 90
+# Reads keep a little back, for clocks that do not tick alike: tier 3, and tier 4 for users.info.
+TIER_3_READS = 48
+TIER_4_READS = 95
 # Of these, so many at once: after a start all threads are read, and all people looked up, in the first minute.
 TIER_3_BURST = 25
 TIER_4_BURST = 60
@@ -44,10 +44,21 @@ class Latches:
 
     def __init__(self) -> None:
         self._until: Bounded[str, float] = Bounded(CHANNELS)
+        self._doubted: set[str] = set()  # refused once, and not taken since; a handful of names
 
     def shut(self, what: str) -> None:
         """`what` does not work: leave it for a while."""
         self._until.put(what, asyncio.get_running_loop().time() + WITHOUT_SECONDS)
+
+    def doubt(self, what: str) -> None:
+        """`what` was refused: once may be the text's fault, twice in a row is Slack's."""
+        if what in self._doubted:
+            self.shut(what)
+        self._doubted.add(what)
+
+    def trust(self, what: str) -> None:
+        """`what` was taken."""
+        self._doubted.discard(what)
 
     def is_shut(self, what: str) -> bool:
         """Whether `what` is not to be tried just now."""

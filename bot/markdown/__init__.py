@@ -5,7 +5,7 @@ byte. A *dialect* renders one piece for a platform, adding the closings and head
 what is measured against the platform's limit. Dialects live with their platform, in `adapters`.
 """
 
-from bot.markdown.dialect import Dialect, PlainMarkdown
+from bot.markdown.dialect import Dialect, PlainMarkdown, utf16_units
 from bot.markdown.split import Piece, Splitter
 
-__all__ = ["Dialect", "Piece", "PlainMarkdown", "Splitter"]
+__all__ = ["Dialect", "Piece", "PlainMarkdown", "Splitter", "utf16_units"]

@@ -23,6 +23,11 @@ class Dialect(Protocol):
         ...
 
 
+def utf16_units(text: str) -> int:
+    """The length of `text` as Discord and JavaScript count it: most emoji are two."""
+    return len(text) + sum(1 for character in text if character > "\uffff")
+
+
 class PlainMarkdown:
     """For a platform that reads CommonMark as it comes."""
 
