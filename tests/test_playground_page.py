@@ -8,11 +8,13 @@ import re
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from playwright.async_api import Browser, Page, async_playwright, expect
 
 from tests.doubles.answerer import serving
+from tests.running import bot
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
@@ -307,3 +309,22 @@ async def test_channels_are_apart() -> None:
         await page.get_by_role("button", name="Stop").click()
         await answerer.asked_to_stop.wait()
         assert answerer.stops[0][0] == answerer.turns[1][0].key.message
+
+
+async def test_a_newcomer_sees_a_real_model_write(tmp_path: Path) -> None:
+    """With nothing set the program serves the page, and the embedded model's answer grows in at least three steps."""
+    async with bot({}, folder=tmp_path) as running, browser() as it:
+        line = await running.says("open http://")
+        assert "demonstration model" in line
+        url = re.search(r"http://\S+", line)
+        assert url is not None
+        async with opened(it, url.group()) as page:
+            await remember_growth(page)
+            await page.get_by_role("textbox", name="Message").fill("Tell me a long story about a lighthouse.")
+            await page.keyboard.press("Enter")
+            await page.wait_for_function("window.seen.length >= 3", timeout=60_000)
+            await page.get_by_role("button", name="Stop").click()
+            await expect(page.get_by_role("log").locator("article.bot[data-state=done]")).to_have_count(1)
+            steps = await page.evaluate("window.seen")
+        assert all(later.startswith(earlier[:20]) for earlier, later in itertools.pairwise(steps))
+        await running.says("ending=stopped")

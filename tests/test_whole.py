@@ -158,6 +158,20 @@ async def test_whatever_the_stream_does_the_answer_arrives_whole(platform: str) 
         assert not place.limited
 
 
+async def test_the_responses_api_does_the_same() -> None:
+    """The other of OpenAI's interfaces, by setting: whole, also after a stream that says of itself that it failed."""
+    whole = numbered(60)
+    async with (
+        OpenAIDouble(default=Answer(whole, words_per_second=120)) as model,
+        everything("discord", model, TICKERTAPE_API="responses", **SHORT_WAITS) as (place, running),
+    ):
+        model.queue(Answer(whole, words_per_second=120, fault=Fault.FAILED))
+        question = place.ask("why?")
+        await running.says("turn ended")
+        assert [text.split() for text in place.answers(question)] == [whole.split()]
+        assert [(request.path, request.body["store"]) for request in model.requests] == [("/v1/responses", False)] * 2
+
+
 @both
 async def test_nothing_in_an_answer_pings_and_strangers_get_none(platform: str) -> None:
     """Mentions in the model's text reach the platform defused; who is not on the list is not answered."""
