@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import os
 import re
@@ -322,7 +323,8 @@ async def test_a_newcomer_sees_a_real_model_write(tmp_path: Path) -> None:
             await remember_growth(page)
             await page.get_by_role("textbox", name="Message").fill("Tell me a long story about a lighthouse.")
             await page.keyboard.press("Enter")
-            await page.wait_for_function("window.seen.length >= 3", timeout=60_000)
+            while await page.evaluate("window.seen.length") < 3:  # waiting in the page itself would need eval
+                await asyncio.sleep(0.05)
             await page.get_by_role("button", name="Stop").click()
             await expect(page.get_by_role("log").locator("article.bot[data-state=done]")).to_have_count(1)
             steps = await page.evaluate("window.seen")
