@@ -123,6 +123,7 @@ def test_a_block_that_a_quote_leaves_open_ends_with_it() -> None:
     ("text", "first"),
     [
         ("one two. " * 7 + "\n\n" + "three four " * 9, "one two. " * 7 + "\n\n"),  # a paragraph
+        ("one two. " * 7 + "\n\n## Next\n\n" + "three four " * 9, "one two. " * 7 + "\n\n"),  # not below a heading
         ("a line of some words here\n" * 6, "a line of some words here\n" * 3),  # a line
         ("Now it ends. " * 6 + "and then it goes on and on and on", "Now it ends. " * 6),  # a sentence
         ("word " * 40, "word " * 20),  # a word

@@ -157,10 +157,8 @@ def _breaks(text: str, end: int, fence: Fence | None) -> Iterator[int]:
     opened_at = _last_opening(text[:end], fence)
     if opened_at is not None and opened_at > half:
         yield opened_at
-    if (paragraph := text.rfind("\n\n", half, end)) != -1 and paragraph + 2 > half:
-        yield paragraph + 2
-    if (line := text.rfind("\n", half, end)) != -1:
-        yield line + 1
+    yield from _after(text, "\n\n", half, end)
+    yield from _after(text, "\n", half, end)
     if opened_at is None:
         sentences = [match.end() for match in _SENTENCE_END.finditer(text, half, end)]
         if sentences:
@@ -168,6 +166,17 @@ def _breaks(text: str, end: int, fence: Fence | None) -> Iterator[int]:
     if (space := _last_space(text, half, end)) is not None:
         yield space + 1
     yield _grapheme_boundary(text, end)
+
+
+def _after(text: str, mark: str, half: int, end: int) -> Iterator[int]:
+    """The last place after `mark`, unless a heading would be left behind there without what it stands over."""
+    at = text.rfind(mark, half, end)
+    while at != -1:
+        above = text[half:at].rstrip()
+        if not above[above.rfind("\n") + 1 :].lstrip().startswith("#"):
+            yield at + len(mark)
+            return
+        at = text.rfind(mark, half, half + len(above))
 
 
 def _last_space(text: str, start: int, end: int) -> int | None:
