@@ -55,13 +55,24 @@ class Wrote:
 class Server:
     """A platform with fixed or rolling windows. Counts a write when it arrives, half the latency after it was sent."""
 
-    def __init__(self, *, limit: int = 5, period: float = 5.0, rolling: bool = False, latency: float = 0.0) -> None:
+    def __init__(
+        self,
+        *,
+        limit: int = 5,
+        period: float = 5.0,
+        rolling: bool = False,
+        latency: float = 0.0,
+        counts_posts: bool = True,  # by this limit; Slack's posts have another
+    ) -> None:
         self.limit, self.period, self.rolling, self.latency = limit, period, rolling, latency
+        self.counts_posts = counts_posts
         self._counted: dict[Verb, deque[float]] = {verb: deque() for verb in Verb}
         self.limited = 0  # 429s that were provoked
 
     def count(self, verb: Verb, now: float) -> None:
         """Count a write, or raise `Limited` as the platform would."""
+        if verb is Verb.POST and not self.counts_posts:
+            return
         counted = self._counted[verb]
         if self.rolling:
             while counted and counted[0] + self.period <= now:
