@@ -29,7 +29,7 @@ from adapters.findings import Finding
 from adapters.journal import MemoryJournal
 from adapters.metrics import PrometheusRecorder
 from adapters.playground import PlaygroundOptions, PlaygroundPlatform
-from adapters.site import Site
+from adapters.site import CannotListen, Site
 from bot.access import AccessRules, Lists
 from bot.completion import Completion, CompletionPolicy
 from bot.errors import Failure, Permanent
@@ -91,7 +91,7 @@ async def run(settings: Settings) -> int:
                 routes=playground.routes() if playground else (),
             )
             stack.push_async_callback(site.close)
-            where = await site.start()
+            where = await open_site(site, needed=playground is not None)
         except Permanent as failure:  # a port that is taken, a model that is not installed
             _complain([str(failure)])
             return WRONG_SETTINGS
@@ -101,6 +101,17 @@ async def run(settings: Settings) -> int:
 
 
 # ------------------------------------------------------------------------------------------------------------ the parts
+
+
+async def open_site(site: Site, *, needed: bool) -> str:
+    """Where the site listens. Without one the page cannot be seen, but Slack and Discord are answered all the same."""
+    try:
+        return await site.start()
+    except CannotListen as failure:
+        if needed:
+            raise
+        log.error("no health and no metrics: %s", failure)  # noqa: TRY400 (expected; its trace tells nothing)
+        return ""
 
 
 async def open_model(settings: Settings, stack: AsyncExitStack) -> Model:

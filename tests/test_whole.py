@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
+from yarl import URL
 
 from tests.doubles.discord import DiscordDouble
 from tests.doubles.openai import Answer, Drop, Fault, OpenAIDouble, Script, Status
@@ -234,6 +235,22 @@ async def test_a_malformed_setting_is_one_line_and_code_2(tmp_path: Path) -> Non
         assert await running.process.wait() == 2
     assert len(running.lines) == 1
     assert "PORT" in running.lines[0]
+
+
+async def test_a_busy_port_is_one_line(tmp_path: Path) -> None:
+    """Where the page was all there is, the program ends; where there is a platform, that is answered all the same."""
+    async with bot({}, folder=tmp_path) as first:
+        url = URL((await first.says("open http://")).split()[2])
+        async with bot({"PORT": str(url.port)}, folder=tmp_path) as second:
+            assert await second.process.wait() == 2
+        assert "PORT" in second.lines[-1]
+        async with (
+            OpenAIDouble() as model,
+            everything("discord", model, PORT=str(url.port)) as (place, running),
+        ):
+            place.ask("why?")
+            await running.says("ending=done")
+            assert "PORT" in await running.says("no health")
 
 
 async def test_a_wrong_token_is_one_clear_line(tmp_path: Path) -> None:
