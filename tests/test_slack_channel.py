@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+from aiohttp import web
 
 from adapters.slack import SlackMarkdown
-from bot.conversation import Image, LeftOut, Role
+from bot.conversation import File, LeftOut, Role
 from bot.errors import Broken, Unacceptable, Unanswered
 from bot.ports import Body, Channel, Verb
 from tests.doubles.limits import Kind
@@ -188,7 +189,7 @@ async def test_a_read_that_is_limited_waits() -> None:
 
 
 async def test_attachments() -> None:
-    """What is attached to a question and to what was said before becomes parts, or is said to be left out."""
+    """What is attached to a question becomes parts, or is said to be left out, which is not said again later."""
     double = SlackDouble()
     ann, place = double.world.user("Ann"), double.world.channel("im")
     outside = {"name": "a.png", "mimetype": "image/png", "url_private": "https://elsewhere.example/a.png", "size": 10}
@@ -198,9 +199,47 @@ async def test_attachments() -> None:
         assert [type(part) for part in await way.attached()] == [LeftOut]
         double.say(place, "and?", author=ann)
         _, way = await inbox.number(2)
-        (message,) = (await way.history(5)).messages
-        assert [type(part) for part in message.parts] == [LeftOut]
-        assert not any(isinstance(part, Image) for part in message.parts)
+        assert (await way.history(5)).messages == ()
+
+
+async def test_the_history_has_as_many_files_as_a_message() -> None:
+    """Files of what was said before are read newest first, together with the question's no more than `count`."""
+    double = SlackDouble()
+    ann, place = double.world.user("Ann"), double.world.channel("im")
+    async with files_served() as (url, asked_for), double.running(), connected(double) as (_, inbox):
+        for number in range(6):
+            files = [
+                {"name": f"{number}{part}.txt", "mimetype": "text/plain", "url_private": f"{url}{number}{part}"}
+                for part in "ab"
+            ]
+            double.say(place, f"m{number}", author=ann, subtype="file_share", files=files)
+            await inbox.number(number + 1)
+        _, way = inbox.turns[-1]
+        history = await way.history(10)
+    names = [[part.name for part in message.parts if isinstance(part, File)] for message in history.messages]
+    assert names == [[], *([f"{number}a.txt", f"{number}b.txt"] for number in range(1, 5))]
+    assert [message.text for message in history.messages] == [f"m{number}" for number in range(5)]
+    assert sorted(asked_for) == sorted(f"/{number}{part}" for number in range(1, 5) for part in "ab")
+
+
+@asynccontextmanager
+async def files_served() -> AsyncIterator[tuple[str, list[str]]]:
+    """A host of files: its address, and the paths that it was asked for."""
+    asked_for: list[str] = []
+
+    async def give(request: web.Request) -> web.Response:
+        asked_for.append(request.path)
+        return web.Response(text="words")
+
+    app = web.Application()
+    app.router.add_get("/{name}", give)
+    runner = web.AppRunner(app, shutdown_timeout=0.05)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}/", asked_for
+    finally:
+        await runner.cleanup()
 
 
 async def test_a_status_shows_while_there_is_nothing() -> None:

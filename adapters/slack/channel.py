@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -23,7 +24,7 @@ from adapters.slack.mrkdwn import TEXT_LIMIT, escaped, from_markdown, mentions, 
 from adapters.slack.said import METADATA_TYPE, Said, string
 from adapters.slack.workspace import Workspace
 from bot.budget import Budget
-from bot.conversation import History, Message, Part, TurnKey
+from bot.conversation import History, LeftOut, Message, Part, Text, TurnKey
 from bot.errors import Broken, Failure, Gone, Permanent, Unacceptable, Unanswered
 from bot.markdown import utf16_units
 from bot.ports import Body, Caps, Verb
@@ -182,20 +183,25 @@ class SlackChannel:
         speakers = {each.user for each in said if not each.ours and not each.bot and not each.name}
         mentioned = {user for each in said if not each.ours for user in mentions(each.text)}
         names = await people.names((speakers | mentioned) - {self._workspace.me.user})
-        parts = await self._attached([each for each in said if each.files])
+        parts = await self._attached(said)
         me = self._workspace.me.user
         plainly = [each if each.ours else replace(each, text=without_mention(each.text, me)) for each in said]
-        return [message_of(each, names, parts.get(each.ts, ())) for each in plainly]
+        messages = [message_of(each, names, parts.get(each.ts, ())) for each in plainly]
+        return [each for each in messages if _says_something(each)]
 
-    async def _attached(self, said: Sequence[Said]) -> Mapping[str, tuple[Part, ...]]:
-        parts: dict[str, tuple[Part, ...]] = {}
+    async def _attached(self, said: Sequence[Said]) -> Mapping[str, Sequence[Part]]:
+        """What is attached to the newest messages, by ts, as many files as one message may have with the question's.
 
-        async def fetch(each: Said) -> None:
-            parts[each.ts] = await self._workspace.attachments.read(each.files)
-
-        async with asyncio.TaskGroup() as group:
-            for each in said:
-                group.create_task(fetch(each))
+        What cannot be had is passed over here: the reader was told when it was asked with it.
+        """
+        attachments = self._workspace.attachments
+        room = max(attachments.limits.count - len(self._files), 0)
+        wanted = [(each.ts, file) for each in reversed(said) for file in each.files][:room]
+        parts: defaultdict[str, list[Part]] = defaultdict(list)
+        read = await attachments.read([file for _, file in wanted]) if wanted else ()
+        for (ts, _), part in zip(wanted, read, strict=True):
+            if not isinstance(part, LeftOut):
+                parts[ts].append(part)
         return parts
 
     # -------------------------------------------------------------------------------------------------------- status
@@ -230,6 +236,11 @@ class SlackChannel:
     def _status_is_off(self) -> bool:
         latches = self._workspace.latches
         return latches.is_shut("status") or latches.is_shut(f"status:{self._channel}")
+
+
+def _says_something(message: Message) -> bool:
+    """Whether anything is left of a message once files that could not be had are left out."""
+    return any(not isinstance(part, Text) or part.text.strip() for part in message.parts)
 
 
 def _as_text(text: str) -> int:
