@@ -24,12 +24,11 @@ class Bounded(Generic[K, V]):
             self._entries.move_to_end(key)
         return value
 
-    def put(self, key: K, value: V) -> None:
-        """Set a value, and forget the oldest beyond the limit."""
+    def put(self, key: K, value: V) -> V | None:
+        """Set a value; where there are too many then, forget the oldest and return its value."""
         self._entries[key] = value
         self._entries.move_to_end(key)
-        while len(self._entries) > self._limit:
-            self._entries.popitem(last=False)
+        return self.drop_oldest() if len(self._entries) > self._limit else None
 
     def drop_oldest(self) -> V | None:
         """Forget the entry used least recently and return its value."""

@@ -49,7 +49,13 @@ class Memory:
     def open(self, conversation: Conversation, *, from_start: bool) -> None:
         """Begin to remember a conversation; `from_start` when its first message is being heard just now."""
         if conversation not in self._kept:
-            self._kept.put(conversation, _Kept(whole=from_start))
+            dropped = self._kept.put(conversation, _Kept(whole=from_start))
+            self._characters -= dropped.characters if dropped is not None else 0
+
+    @property
+    def characters(self) -> int:
+        """How much text is kept."""
+        return self._characters
 
     def flows(self, channel: str) -> None:
         """A plain message of this channel was sent to us, so all of them are."""
