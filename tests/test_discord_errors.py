@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import zlib
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +12,7 @@ import aiohttp
 import discord
 import pytest
 
-from adapters.discord.errors import failure_of, failure_of_status, translated
+from adapters.discord.errors import connecting, failure_of, failure_of_status, translated
 from bot.errors import Broken, Failure, Forbidden, Gone, Limited, Unacceptable, Unanswered
 
 
@@ -130,3 +131,30 @@ def test_failures_pass_and_bugs_stay_bugs() -> None:
         raise RuntimeError
     with pytest.raises(Unanswered), translated("editing"):
         raise TimeoutError
+
+
+def answered(status: int, kind: type[discord.HTTPException] = discord.HTTPException) -> discord.HTTPException:
+    response: Any = SimpleNamespace(status=status, reason="")
+    return kind(response, {"code": 0, "message": "no"})
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (answered(403, discord.Forbidden), Broken),
+        (answered(401), Forbidden),
+        (answered(404, discord.NotFound), Gone),
+        (discord.LoginFailure(), Forbidden),
+        (discord.PrivilegedIntentsRequired(None), Forbidden),
+        *((closed(code), Forbidden) for code in (4004, 4010, 4011, 4012, 4013, 4014)),
+        (closed(4008), Broken),
+        (zlib.error(), Broken),
+        (RuntimeError(), Broken),
+    ],
+)
+def test_only_a_refusal_is_final_while_connecting(error: Exception, expected: type[Failure]) -> None:
+    """Whatever happens while connecting is a failure, and `Forbidden` is one that no further try can mend."""
+    with pytest.raises(Failure) as failure, connecting():
+        raise error
+
+    assert type(failure.value) is expected

@@ -386,6 +386,21 @@ async def test_a_frame_that_cannot_be_read() -> None:
         assert bot.inbox.questions == ["still there?"]
 
 
+async def test_a_frame_that_does_not_unpack(caplog: pytest.LogCaptureFixture) -> None:
+    """An exception that nobody foresaw (here zlib's) costs a new session and a trace in the log, not the platform."""
+    async with bot_at_work() as bot:
+        for socket in bot.double.gateway._sockets():
+            await socket.send_bytes(b"\x00garbage\x00\x00\xff\xff")
+        await bot.double.until(lambda: len(bot.double.gateway.identifies) == 2)
+        bot.double.gateway.sessions.pop("session1", None)
+        await bot.double.until(lambda: bot.double.gateway.connected > 0)
+        bot.ask("still there?")
+        await bot.inbox.wait_for()
+
+        assert bot.inbox.questions == ["still there?"]
+    assert [record.exc_info is not None for record in caplog.records if "unforeseen" in record.message] == [True]
+
+
 async def test_a_server_with_next_to_nothing() -> None:
     """No rate limit headers, no echoes, no typing, no history, nothing about the application: answers all the same."""
 

@@ -6,6 +6,7 @@ about a failure. ``tests/test_discord_errors.py`` walks through all exceptions o
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ import aiohttp
 import discord
 
 from bot.errors import Broken, Failure, Forbidden, Gone, Limited, Unacceptable, Unanswered
+
+log = logging.getLogger(__name__)
 
 # Codes that say "you may not" with a status that says "malformed": an archived thread, a locked one
 # (https://docs.discord.com/developers/topics/opcodes-and-status-codes#json).
@@ -125,3 +128,26 @@ def translated(what: str) -> Iterator[None]:
         if failure is None or failure is error:
             raise
         raise failure from error
+
+
+@contextmanager
+def connecting() -> Iterator[None]:
+    """As `translated`, around logging in and listening: nothing comes out but failures, and `Forbidden` is final.
+
+    Final is a refused token (401) and a gateway's close that says so (`_FINAL_CLOSES`); any other error's status may
+    be a proxy's or pass, and is worth another try.
+    """
+    try:
+        with translated("connecting to Discord"):
+            yield
+    except Forbidden as failure:
+        cause = failure.__cause__
+        if isinstance(cause, discord.HTTPException) and cause.status != 401:
+            raise Broken(str(failure)) from failure
+        raise
+    except Failure:
+        raise
+    except Exception as error:
+        # The boundary of one connection: what nobody foresaw (a frame that does not unpack) ends it, not the process.
+        log.exception("the connection to Discord ended in an unforeseen way")
+        raise Broken(f"connecting to Discord: {type(error).__name__}") from error

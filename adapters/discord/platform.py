@@ -17,7 +17,7 @@ from adapters.attachments import Attachments
 from adapters.discord.asked import Kind, Place, Verdict, is_person, turn_of, verdict
 from adapters.discord.channel import DiscordChannel
 from adapters.discord.client import DiscordClient
-from adapters.discord.errors import translated
+from adapters.discord.errors import connecting
 from adapters.discord.history import replied_to, takes_part
 from adapters.discord.options import DiscordOptions
 from adapters.discord.presence import Presence
@@ -151,7 +151,7 @@ class DiscordPlatform:
         while not self._over():
             client = self._presence.current
             try:
-                with translated("connecting to Discord"):
+                with connecting():
                     if client is None or client.is_closed():
                         await self._log_in()
                     await self._listen()
@@ -193,7 +193,7 @@ class DiscordPlatform:
         discord.py reconnects and resumes by itself, but raises at
         - a close that says that we may not (4004, 4014 ...),
         - a first connection that fails: it then asks a socket for its sequence that was never there (AttributeError),
-        - a frame that it cannot read.
+        - a frame that it cannot read (what zlib or JSON say of it, and whatever else).
         """
         client = self._presence.client
         try:
