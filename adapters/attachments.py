@@ -371,7 +371,7 @@ class Attachments:
         if why:
             return LeftOut(attachment.name, why)
         try:
-            async with self._slots, asyncio.timeout(self._limits.seconds):
+            async with asyncio.timeout(self._limits.seconds), self._slots:  # a reader waits for the queue as well
                 data = await self._download(attachment)
         except _TooLarge:
             return LeftOut(attachment.name, too_large(self._limits))

@@ -168,6 +168,7 @@ def make_discord_options(settings: Settings) -> discord.DiscordOptions | None:
         token=chosen.token.get_secret_value(),
         api_url=chosen.api_url,
         gateway_url=chosen.gateway_url,
+        write_seconds=settings.writing.write_seconds,
     )
 
 
@@ -180,6 +181,7 @@ def make_slack_options(settings: Settings) -> slack.SlackOptions | None:
         bot_token=chosen.bot_token.get_secret_value(),
         app_token=chosen.app_token.get_secret_value(),
         api_url=chosen.api_url or None,
+        call_seconds=settings.writing.write_seconds,
     )
 
 
@@ -298,32 +300,32 @@ async def serve(turns: Turns, platforms: Sequence[Platform], *, drain_seconds: f
     main_task = asyncio.current_task()
     assert main_task is not None
     _Signals(stop, main_task.cancel).install()
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(turns.run(), name="turns")]
-            await turns.started.wait()
-            running = [group.create_task(_run_platform(platform, turns), name=platform.name) for platform in platforms]
-            ended = group.create_task(_when_all_ended(running, stop), name="ended")
-            await stop.wait()
-            failed = all(task.done() for task in running)
-            log.info("stopping", extra={"drain_seconds": drain_seconds})
-            for platform in platforms:
-                await platform.quiet()
-            await turns.drain(drain_seconds)
-            for task in (*tasks, *running, ended):
-                task.cancel()
-    finally:
+    async with AsyncExitStack() as closing, asyncio.TaskGroup() as group:
         for platform in platforms:
-            await platform.close()
+            closing.push_async_callback(platform.close)
+        tasks = [group.create_task(turns.run(), name="turns")]
+        await turns.started.wait()
+        running = [group.create_task(_run_platform(platform, turns), name=platform.name) for platform in platforms]
+        ended = group.create_task(_when_all_ended(running, stop), name="ended")
+        await stop.wait()
+        failed = all(task.done() for task in running)
+        log.info("stopping", extra={"drain_seconds": drain_seconds})
+        for platform in platforms:
+            await platform.quiet()
+        await turns.drain(drain_seconds)
+        for task in (*tasks, *running, ended):
+            task.cancel()
     return FAILED if failed else FINE
 
 
 async def _run_platform(platform: Platform, turns: Turns) -> None:
-    """One platform, until cancelled. One that can never run (a revoked token) does not take the others along."""
+    """One platform, until cancelled: one that cannot run (a wrong token), or breaks, does not take the others along."""
     try:
         await platform.run(turns)
     except Failure as failure:
         log.error("platform stopped", extra={"platform": platform.name, "failure": str(failure)})  # noqa: TRY400 (expected; its trace tells nothing)
+    except Exception:
+        log.exception("platform broke", extra={"platform": platform.name})
 
 
 async def _when_all_ended(running: Iterable[asyncio.Task[None]], stop: asyncio.Event) -> None:

@@ -43,7 +43,7 @@ class WritingPolicy:
     # platform is known to order, short enough that a turn does not hold its place for ever.
     patience_seconds: float = 900.0
     # For one write to be answered; after that it is taken as unanswered. Platforms answer within one or two seconds.
-    write_seconds: float = 15.0
+    write_seconds: float = 10.0
     # Failed writes in a row, before the channel is given up: with the delays below, after about four minutes.
     failures: int = 40
     # The longest delay after a first failed write, doubled for each further one up to the limit, drawn evenly from

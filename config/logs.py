@@ -26,8 +26,8 @@ SHORTEST_MASKED = 6
 
 # What a credential looks like when it is not one of ours: a ticket that a server made, a token in somebody's error.
 _CREDENTIAL = re.compile(
-    r"(?P<before>\bBearer\s+|[?&](?:ticket|token|access_token)=)[^\s&\"',]{6,}"
-    r"|(?P<prefix>\bBot\s+)[^\s&\"',]{24,}"  # longer than any word that may follow "Bot" in a sentence
+    r"(?P<before>\bBearer\s+|[?&](?:ticket|token|access_token)=)[^\s&\"',\\]{6,}"
+    r"|(?P<prefix>\bBot\s+)[^\s&\"',\\]{24,}"  # longer than any word that may follow "Bot" in a sentence
     r"|\bx(?:ox[a-z]|app)-[\w-]{6,}"
 )
 

@@ -227,7 +227,7 @@ class AccessSettings(Concern):
 class ConversationSettings(Concern):
     """What a model is given with a question."""
 
-    history_messages: int = setting("TICKERTAPE_HISTORY_MESSAGES", "The newest messages it is given.", ge=0, le=500)
+    history_messages: int = setting("TICKERTAPE_HISTORY_MESSAGES", "The newest messages it is given.", ge=0, le=199)
     history_characters: int = setting(
         "TICKERTAPE_HISTORY_CHARACTERS", "... and the most characters of them.", ge=0, le=10_000_000
     )
@@ -265,7 +265,7 @@ class TurnSettings(Concern):
     """How many questions are taken in at once."""
 
     queue: Count = setting("TICKERTAPE_QUEUE", "Questions that may wait in one conversation, while one is answered.")
-    live: Count = setting("TICKERTAPE_LIVE", "Questions taken in at once, in all conversations together.")
+    live: Count = setting("TICKERTAPE_LIVE", "Questions answered at once, in all conversations together; more wait.")
     drain_seconds: float = setting(
         "TICKERTAPE_DRAIN_SECONDS",
         "What live answers get to finish in when the bot is told to stop.",

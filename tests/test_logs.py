@@ -131,6 +131,12 @@ def test_json_is_one_object_a_line() -> None:
     }
 
 
+def test_masking_leaves_json_whole() -> None:
+    """A credential before an escaped quote takes no part of the quote with it."""
+    line = one_line("refused", style="json", said='header "Authorization: Bearer abcdefgh" is bad')
+    assert json.loads(line)["said"] == f'header "Authorization: Bearer {MASK}" is bad'
+
+
 def test_json_keeps_a_traceback_in_its_object() -> None:
     """A failure is one line too."""
     with logged(style="json") as stream:

@@ -307,3 +307,15 @@ async def test_a_base_url_that_is_none(url: str) -> None:
     """A malformed address is declined, when it is set up or when it is asked."""
     with pytest.raises(Declined):
         await anext(OpenAIModel(OpenAIOptions("m", KEY, url)).answer(QUESTION, stream=True))
+
+
+async def test_nothing_of_the_environment_goes_to_a_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The SDK's own variables name an organisation and a project, which are no business of another server."""
+    monkeypatch.setenv("OPENAI_ORG_ID", "org-1")
+    monkeypatch.setenv("OPENAI_PROJECT_ID", "proj-1")
+    async with OpenAIDouble() as double:
+        model = OpenAIModel(OpenAIOptions(model="m", base_url=double.url))
+        await ask(model, stream=True)
+        await model.close()
+    (request,) = double.requests
+    assert not [name for name in request.headers if name in {"openai-organization", "openai-project"}]

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.openai import OpenAIOptions, chat, responses
-from adapters.openai.wire import Decoder, SurrogateJoiner, fenced, mended
+from adapters.openai.chat import ChatDecoder
+from adapters.openai.wire import Decoder, SurrogateJoiner, fenced, mended, words
 from bot.conversation import (
     Delta,
     File,
@@ -263,3 +264,17 @@ def test_both_formats_carry_any_text(text: str, reasoning: str) -> None:
         deltas = read(decoder, [json.loads(event.data) for event in events if event.data != "[DONE]"])
         assert "".join(delta.text for delta in deltas if isinstance(delta, Text)) == text
         assert decoder.finish == Finish(FinishReason.STOP)
+
+
+@pytest.mark.parametrize("odd", [["text"], {"text": 1}, 3, None])
+def test_a_part_whose_type_is_no_word_is_passed_over(odd: object) -> None:
+    """What a server sends may be any JSON."""
+    assert words([{"type": odd, "text": "a"}, {"type": "text", "text": "b"}]) == "b"
+
+
+def test_a_choice_without_a_number_is_the_first() -> None:
+    """Some servers send null where there is one choice."""
+    decoder = ChatDecoder()
+    event = {"choices": [{"index": None, "delta": {"content": "a"}, "finish_reason": "stop"}]}
+    assert decoder.feed(event) == [Text("a")]
+    assert decoder.finish == Finish(FinishReason.STOP)

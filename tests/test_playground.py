@@ -552,7 +552,7 @@ def test_only_so_many_pages_at_once() -> None:
 )
 def test_whose_requests_are_followed(host: str, origin: str | None, local: str, followed: bool) -> None:
     """The own page's, under a name of this machine; no other origin's, and no rebound name's."""
-    why = refusal(host=host, origin=origin, local_address=local, allowed=frozenset({"proxied.example"}))
+    why = refusal(host=host, origin=origin, local_address=local, allowed=frozenset({"Proxied.Example."}))
     assert (why is None) is followed
 
 

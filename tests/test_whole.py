@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,9 +13,14 @@ from typing import Protocol
 import pytest
 from yarl import URL
 
+from adapters.metrics import PrometheusRecorder
+from bot.__main__ import make_turns, serve
+from bot.ports import Inbox
+from config.settings import Settings
 from tests.doubles.discord import DiscordDouble
 from tests.doubles.openai import Answer, Drop, Fault, OpenAIDouble, Script, Status
 from tests.doubles.slack import SlackDouble
+from tests.memory import ScriptedModel
 from tests.running import Running, bot
 
 pytestmark = pytest.mark.sockets(seconds=90)
@@ -227,6 +233,41 @@ async def test_what_cannot_be_finished_is_marked() -> None:
 
 
 # -------------------------------------------------------------------------------------------------- what operators see
+
+
+class Stub:
+    """A platform that breaks, or runs, and may not be closed in peace."""
+
+    name = "stub"
+    ready = True
+
+    def __init__(self, *, breaks: bool) -> None:
+        self.breaks = breaks
+        self.quieted = self.closed = False
+
+    async def run(self, inbox: Inbox) -> None:
+        if self.breaks:
+            raise RuntimeError("a frame that nobody can read")
+        await asyncio.Event().wait()
+
+    async def quiet(self) -> None:
+        self.quieted = True
+
+    async def close(self) -> None:
+        self.closed = True
+        if self.breaks:
+            raise RuntimeError("and no way out either")
+
+
+async def test_a_platform_that_breaks_takes_no_other_along() -> None:
+    """It is logged, the other goes on until it is told to stop, and each is closed."""
+    broken, well = Stub(breaks=True), Stub(breaks=False)
+    turns = make_turns(Settings.load({}), ScriptedModel([]), PrometheusRecorder())
+    asyncio.get_running_loop().call_later(0.1, os.kill, os.getpid(), signal.SIGTERM)
+    with pytest.raises(RuntimeError, match="no way out"):
+        await serve(turns, [broken, well], drain_seconds=0.0)
+    assert well.quieted
+    assert well.closed
 
 
 async def test_a_malformed_setting_is_one_line_and_code_2(tmp_path: Path) -> None:

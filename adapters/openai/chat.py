@@ -150,7 +150,7 @@ def finish_of(choice: Json) -> Finish | None:
 def _first(chunk: Json) -> Json:
     """The first choice; parameters may ask for more, but there is one answer to show."""
     choices = (fields(choice) for choice in items(chunk.get("choices")))
-    return next((choice for choice in choices if choice.get("index", 0) == 0), {})
+    return next((choice for choice in choices if (choice.get("index") or 0) == 0), {})
 
 
 def _raise_error(body: Json) -> None:

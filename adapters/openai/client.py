@@ -145,7 +145,7 @@ def make_client(options: OpenAIOptions, key: str) -> openai.AsyncOpenAI:
     timeout = httpx2.Timeout(None, connect=options.connect_seconds)
     url = httpx2.URL(options.base_url)
     local = url.scheme == "http" and url.host in LOOPBACK
-    return openai.AsyncOpenAI(
+    client = openai.AsyncOpenAI(
         api_key=key,
         base_url=options.base_url,
         max_retries=0,
@@ -160,6 +160,9 @@ def make_client(options: OpenAIOptions, key: str) -> openai.AsyncOpenAI:
             event_hooks={"request": [watch_connection]},
         ),
     )
+    # The SDK takes these from the environment, which is `config`'s to read, and would send them to any server.
+    client.organization = client.project = None
+    return client
 
 
 async def watch_connection(request: httpx2.Request) -> None:

@@ -8,7 +8,18 @@ from __future__ import annotations
 
 from adapters.openai.errors import Complaint
 from adapters.openai.options import OpenAIOptions
-from adapters.openai.wire import Json, SurrogateJoiner, data_url, fields, items, mended, parts_of, usage_of, words
+from adapters.openai.wire import (
+    Json,
+    SurrogateJoiner,
+    data_url,
+    fields,
+    is_text,
+    items,
+    mended,
+    parts_of,
+    usage_of,
+    words,
+)
 from bot.conversation import (
     Delta,
     Finish,
@@ -28,8 +39,6 @@ PATH = "/responses"
 
 # Why a response is incomplete, in our words.
 REASONS = {"max_output_tokens": FinishReason.LENGTH, "content_filter": FinishReason.FILTERED}
-
-TEXT_PARTS = frozenset({"output_text", "text"})
 
 
 def request(options: OpenAIOptions, prompt: Prompt, *, stream: bool, usage: bool) -> dict[str, object]:  # noqa: ARG001 (one shape for both APIs; this one always tells usage)
@@ -124,7 +133,7 @@ def output_of(response: Json) -> list[Delta]:
     """What a whole response holds: reasoning, then its text as one `Text`, then refusals and calls."""
     output = [fields(item) for item in items(response.get("output"))]
     parts = [fields(part) for item in output if item.get("type") == "message" for part in items(item.get("content"))]
-    text = "".join(words(part.get("text")) for part in parts if part.get("type") in TEXT_PARTS)
+    text = "".join(words(part.get("text")) for part in parts if is_text(part))
     refusal = "".join(words(part.get("refusal")) for part in parts if part.get("type") == "refusal")
     found: list[Delta] = [
         Reasoning(words(fields(part).get("text")))

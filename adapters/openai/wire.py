@@ -28,12 +28,21 @@ def items(value: object) -> list[object]:
     return value if isinstance(value, list) else []
 
 
+# What the two APIs and others' servers call a part that is words.
+TEXT_PARTS = frozenset({"text", "output_text"})
+
+
 def words(value: object) -> str:
     """The text in `value`: a string, or a list of parts of which those of type text count (Mistral sends such)."""
     if isinstance(value, str):
         return value
     parts = (fields(item) for item in items(value))
-    return "".join(words(part.get("text")) for part in parts if part.get("type") in {"text", "output_text"})
+    return "".join(words(part.get("text")) for part in parts if is_text(part))
+
+
+def is_text(part: Json) -> bool:
+    """Whether a part of a message is words. Compared as a string: a type that is none of that is no key of a set."""
+    return str(part.get("type")) in TEXT_PARTS
 
 
 def usage_of(value: object, given: str, made: str) -> Usage | None:

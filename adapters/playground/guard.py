@@ -19,8 +19,8 @@ def refusal(*, host: str, origin: str | None, local_address: str, allowed: froze
     `host` and `origin` are its headers (no Origin: no browser, or the same page), `local_address` the address of ours
     that it came in at, `allowed` further names (without a port) that we are known by, as behind a proxy.
     """
-    name = _name(host)
-    if _is_loopback(local_address) and not (_is_loopback(name) or name in allowed):
+    name, known = _name(host), {each.lower().rstrip(".") for each in allowed}
+    if _is_loopback(local_address) and not (_is_loopback(name) or name in known):
         return (
             f"The playground does not answer to the name {name[:80]!r} here: open it as http://127.0.0.1 or localhost, "
             "or allow that name with TICKERTAPE_ALLOWED_HOSTS."
