@@ -6,9 +6,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from adapters.attachments import Attachment
 from adapters.discord.history import chain, joined, lane, message_of
-from adapters.discord.memory import CHANNELS, MESSAGES_PER_CHANNEL, NAMES, Memory
+from adapters.discord.memory import CHANNELS, CHARACTERS, MESSAGES_PER_CHANNEL, NAMES, Memory, characters_of
 from adapters.discord.seen import Seen
 from bot.conversation import Image, Message, Role, Text
 from bot.ports import Body, Channel
@@ -121,6 +124,54 @@ def test_the_memory_is_bounded() -> None:
     for number in range(NAMES + 10):
         memory.belongs(str(number), "c")
     assert len(memory._conversations) == NAMES
+
+
+def real_characters(memory: Memory) -> int:
+    return sum(characters_of(one) for channel in memory._lanes for one in memory.held(channel))
+
+
+def test_the_memory_is_bounded_in_characters() -> None:
+    """However long the messages of however many channels, so many characters are kept, and those that spoke last."""
+    memory = Memory()
+    longest = "x" * 4000
+    for number in range(1, 51):
+        for channel in range(50):
+            memory.told(said(number, longest, words=longest, channel=str(channel)))
+            assert memory._characters == real_characters(memory) <= CHARACTERS
+
+    assert [one.id for one in memory.held("49")][-1] == "50"
+
+
+def test_a_single_channels_oldest_messages_make_room() -> None:
+    """Where one channel alone is too long, its oldest messages go, and that they are not known any more is known."""
+    memory = Memory()
+    for number in range(1, 6):
+        memory.told(said(number, "x" * (CHARACTERS // 3)))
+
+    assert ([one.id for one in memory.held("7")], memory.known_from("7")) == (["3", "4", "5"], 3)
+
+
+ACTIONS = st.tuples(st.integers(0, 3), st.integers(1, 8), st.integers(0, 3), st.integers(0, CHARACTERS // 2))
+
+
+@given(st.lists(ACTIONS, max_size=60))
+def test_characters_are_counted_exactly(actions: list[tuple[int, int, int, int]]) -> None:
+    """Whatever is told, read, revised and removed, the count is the sum of what is held, and keeps to the bound."""
+    memory = Memory()
+    for what, number, channel, length in actions:
+        file = Attachment("a.png", "https://cdn.test/a.png", "image/png", 1)
+        message = said(number, "x" * length, channel=str(channel), attachments=(file,))
+        match what:
+            case 0:
+                memory.told(message)
+            case 1:
+                memory.read([message, message])
+            case 2:
+                memory.revise(str(channel), str(number), "y" * length)
+            case _:
+                memory.remove(str(channel), str(number))
+
+        assert memory._characters == real_characters(memory) <= CHARACTERS
 
 
 def test_a_gap_is_remembered_as_one() -> None:

@@ -15,11 +15,15 @@ from typing import TypeVar
 from adapters.discord.asked import Kind, Place
 from adapters.discord.seen import Seen
 
-# Messages kept of one channel: twice what a history of the default length asks for, at about 1 kB each.
+# Messages kept of one channel: twice what a history of the default length asks for. About 1 kB each beside the text.
 MESSAGES_PER_CHANNEL = 200
 
-# Channels kept, those that spoke last: 40 MB at the very most with the number above.
+# Channels kept, those that spoke last: 40 MB at the very most with the number above, again beside the text.
 CHANNELS = 200
+
+# Characters kept of all messages: 100 for each that the numbers above allow, and 16 MB where each takes four bytes.
+# Without it, messages of 4,000 characters would come to hundreds of MB.
+CHARACTERS = 4_000_000
 
 # Threads whose taking part is remembered, and messages whose conversation is. About 100 bytes each.
 NAMES = 10_000
@@ -35,20 +39,37 @@ class _Lane:
         self.by_id: dict[int, Seen] = {}
         self.order: list[int] = []
         self.known_from: int | None = None
+        self.characters = 0
 
     def put(self, seen: Seen) -> None:
         number = int(seen.id)
-        if number not in self.by_id:
+        before = self.by_id.get(number)
+        if before is None:
             insort(self.order, number)
+        else:
+            self.characters -= characters_of(before)
         self.by_id[number] = seen
+        self.characters += characters_of(seen)
         while len(self.order) > MESSAGES_PER_CHANNEL:
-            del self.by_id[self.order.pop(0)]
-            if self.known_from is not None:
-                self.known_from = max(self.known_from, self.order[0])
+            self.forget_oldest()
+
+    def forget_oldest(self) -> None:
+        """Give up the oldest of at least two messages, and with it the knowledge of what was then."""
+        self.characters -= characters_of(self.by_id.pop(self.order.pop(0)))
+        if self.known_from is not None:
+            self.known_from = max(self.known_from, self.order[0])
 
     def remove(self, number: int) -> None:
-        if self.by_id.pop(number, None) is not None:
+        gone = self.by_id.pop(number, None)
+        if gone is not None:
+            self.characters -= characters_of(gone)
             del self.order[bisect_left(self.order, number)]
+
+
+def characters_of(seen: Seen) -> int:
+    """What a message counts in `CHARACTERS`: all of it that may be long."""
+    files = sum(len(attachment.name) + len(attachment.url) for attachment in seen.attachments)
+    return len(seen.text) + len(seen.words) + files
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +85,7 @@ class Memory:
 
     def __init__(self) -> None:
         self._lanes: OrderedDict[str, _Lane] = OrderedDict()
+        self._characters = 0  # of all lanes
         self._threads: OrderedDict[str, _Thread] = OrderedDict()
         self._conversations: OrderedDict[str, str] = OrderedDict()
         self._no_starter: OrderedDict[str, bool] = OrderedDict()
@@ -75,12 +97,12 @@ class Memory:
         lane = self._lane(seen.channel)
         if lane.known_from is None:
             lane.known_from = int(seen.id)
-        lane.put(seen)
+        self._put(lane, seen)
 
     def read(self, seen: Iterable[Seen]) -> None:
         """REST told of messages."""
         for one in seen:
-            self._lane(one.channel).put(one)
+            self._put(self._lane(one.channel), one)
 
     def knows_from(self, channel: str, message: int) -> None:
         """All messages of `channel` from `message` on are held now; 0: from its beginning."""
@@ -100,13 +122,15 @@ class Memory:
         """A message's text has changed."""
         seen = self.get(channel, message)
         if seen is not None:
-            self._lanes[channel].put(seen.says(text))
+            self._put(self._lanes[channel], seen.says(text))
 
     def remove(self, channel: str, message: str) -> None:
         """A message is gone."""
         lane = self._lanes.get(channel)
         if lane is not None:
+            before = lane.characters
             lane.remove(int(message))
+            self._characters += lane.characters - before
 
     def held(self, channel: str) -> list[Seen]:
         """All that is held of a channel, oldest first, with or without gaps."""
@@ -172,8 +196,24 @@ class Memory:
         lane = self._lanes.setdefault(channel, _Lane())
         self._lanes.move_to_end(channel)
         while len(self._lanes) > CHANNELS:
-            self._lanes.popitem(last=False)
+            self._forget_channel()
         return lane
+
+    def _put(self, lane: _Lane, seen: Seen) -> None:
+        """Keep a message, and keep to `CHARACTERS`: the channels that rest longest go, then the only one's oldest."""
+        before = lane.characters
+        lane.put(seen)
+        self._characters += lane.characters - before
+        while self._characters > CHARACTERS and len(self._lanes) > 1:
+            self._forget_channel()
+        while self._characters > CHARACTERS and len(lane.order) > 1:
+            before = lane.characters
+            lane.forget_oldest()
+            self._characters += lane.characters - before
+
+    def _forget_channel(self) -> None:
+        _, lane = self._lanes.popitem(last=False)
+        self._characters -= lane.characters
 
 
 def _remember(kept: OrderedDict[str, _V], key: str, value: _V) -> None:
