@@ -254,10 +254,12 @@ async def test_a_status_shows_while_there_is_nothing() -> None:
         assert double.statuses == [(place, root, "is thinking..."), (place, root, "")]
 
 
-async def test_a_surface_without_a_status_is_asked_once() -> None:
+@pytest.mark.parametrize("as_404", [False, True])
+async def test_a_surface_without_a_status_is_asked_once(as_404: bool) -> None:
     """Where there is no status, nothing fails, and it is not tried at each answer."""
     double = SlackDouble()
     double.without.add("assistant.threads.setStatus")
+    double.without_as_404 = as_404
     async with asked(double) as (place, _, way, inbox):
         async with asyncio.TaskGroup() as group:
             showing = group.create_task(way.working())
@@ -272,6 +274,24 @@ async def test_a_surface_without_a_status_is_asked_once() -> None:
             await other.find(KEY)  # a round trip, in which a second call would have been made
             showing.cancel()
         assert len(double.transcript.of(path="setStatus")) == 1
+
+
+@pytest.mark.parametrize("status", [400, 403, 404])
+async def test_a_page_of_a_proxy_passes(status: int) -> None:
+    """A 4xx that is not Slack's own ends nothing: the same write is made again, and the post is looked up before."""
+    double = SlackDouble()
+    page = {"status": status, "body": b"<html>blocked</html>", "headers": {"Content-Type": "text/html"}}
+    async with asked(double) as (place, root, way, _):
+        double.faults.add("POST", "chat.postMessage", Kind.STATUS, **page)
+        with pytest.raises(Unanswered):
+            await way.post(Body("hi"), KEY)
+        assert await way.find(KEY) is None
+        ts = await way.post(Body("hi"), KEY)
+        double.faults.add("POST", "chat.update", Kind.STATUS, **page)
+        with pytest.raises(Broken):
+            await way.edit(ts, Body("hi, Ann"))
+        await way.edit(ts, Body("hi, Ann"))
+        assert double.answers(place, root) == ["hi, Ann"]
 
 
 async def test_one_budget_for_what_slack_counts_once() -> None:

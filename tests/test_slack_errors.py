@@ -58,7 +58,11 @@ def code(error: str, **more: str) -> SlackApiError:
         (code("streaming_state_conflict"), Broken, Broken),
         (refused({}, 500), Broken, Unanswered),
         (refused("<html>", 503), Broken, Unanswered),
-        (refused({}, 404), Forbidden, Forbidden),
+        (refused("<html>", 400), Broken, Unanswered),
+        (refused("<html>", 403), Broken, Unanswered),
+        (refused({}, 404), Broken, Unanswered),
+        (refused("<html>", 401), Forbidden, Forbidden),
+        (refused({}, 405), Forbidden, Forbidden),
         (refused({}, 401), Forbidden, Forbidden),
         (refused({}, 413), Unacceptable, Unacceptable),
         (TimeoutError(), Unanswered, Unanswered),
@@ -99,7 +103,7 @@ def test_what_slack_said_is_read_back() -> None:
 
 def test_a_page_that_is_not_there_is_an_unknown_method() -> None:
     """Servers that only speak like Slack answer 404 for what they lack."""
-    with pytest.raises(Forbidden) as caught, translated("users.info", once=False):
+    with pytest.raises(Broken) as caught, translated("users.info", once=False):
         raise refused({}, 404)
     assert code_of(caught.value) == "unknown_method"
 

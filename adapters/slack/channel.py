@@ -112,7 +112,9 @@ class SlackChannel:
         try:
             if found is None:
                 found = await find_key(self._workspace.reader, self._conversation, key, after=self._key.message)
-        except Permanent as failure:
+        except Failure as failure:
+            if not isinstance(failure, Permanent) and code_of(failure) != "unknown_method":
+                raise
             log.warning("%s: cannot look whether a message was posted (%s)", self._key.reference, failure)
             return None
         self._posted = self._posted or found is not None
@@ -226,12 +228,13 @@ class SlackChannel:
         payload = {"channel_id": self._channel, "thread_ts": self._thread, "status": status}
         try:
             await self._workspace.web.send("assistant.threads.setStatus", payload)
-        except Permanent as failure:
-            log.info("Slack shows no status here (%s)", failure)
-            everywhere = code_of(failure) in ("unknown_method", "missing_scope", "not_allowed_token_type")
-            self._workspace.latches.shut("status" if everywhere else f"status:{self._channel}")
         except Failure as failure:
-            log.debug("%s: the status was not set (%s)", self._key.reference, failure)
+            everywhere = code_of(failure) in ("unknown_method", "missing_scope", "not_allowed_token_type")
+            if not everywhere and not isinstance(failure, Permanent):
+                log.debug("%s: the status was not set (%s)", self._key.reference, failure)
+                return
+            log.info("Slack shows no status here (%s)", failure)
+            self._workspace.latches.shut("status" if everywhere else f"status:{self._channel}")
 
     def _status_is_off(self) -> bool:
         latches = self._workspace.latches

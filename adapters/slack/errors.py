@@ -111,6 +111,12 @@ BROKEN = frozenset(
 
 LIMITED = frozenset(["ratelimited", "rate_limited"])
 
+# Answers without Slack's JSON, by HTTP status. Slack itself answers a 200 or a 429 with a code, so they come from what
+# stands between or from a server that only speaks like Slack. A proxy's 400, 403 or 404 passes; these are meant.
+MEANT = frozenset([401, 405, 410, 501])
+# The body, or what is around it, is too large for whoever stands between.
+TOO_LARGE = frozenset([413, 414, 431])
+
 
 @contextmanager
 def translated(method: str, *, once: bool) -> Iterator[None]:
@@ -149,11 +155,9 @@ def _refused(error: SlackApiError, method: str, uncertain: type[Unanswered | Bro
         return Limited(line, retry_after=_retry_after(error))
     if code:
         return _coded(code, f"{line}, needs {needed}" if (needed := _needed(error)) else line, uncertain)
-    if status in (401, 403, 404, 405, 410, 501):
+    if status in MEANT:
         return Forbidden(line)
-    if 400 <= status < 500 and status != 408:
-        return Unacceptable(line)
-    return uncertain(line)
+    return Unacceptable(line) if status in TOO_LARGE else uncertain(line)
 
 
 def _coded(code: str, line: str, uncertain: type[Unanswered | Broken]) -> Failure:
