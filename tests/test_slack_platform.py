@@ -9,6 +9,7 @@ import pytest
 
 from adapters.attachments import AttachmentLimits, Attachments
 from adapters.slack import SlackPlatform
+from adapters.slack import platform as platform_module
 from bot.conversation import LeftOut, Role, Text
 from bot.errors import Forbidden
 from bot.ports import Body
@@ -368,6 +369,51 @@ async def test_quiet_leaves_questions_to_others() -> None:
             await double.redeliver(unheard)
             await inbox.number(1)
             assert inbox.texts == ["two"]
+
+
+async def test_quiet_hands_over_what_was_acknowledged() -> None:
+    """A question that was acknowledged is a turn by the time `quiet` returns: Slack will not bring it again."""
+    double = SlackDouble()
+    ann, channel = double.world.user("Ann"), double.world.channel()
+    double.faults.add("GET", "users.info", Kind.DELAY, seconds=0.5)
+    async with double.running(), connected(double) as (platform, inbox):
+        double.say(channel, "<@UBOT> one", author=ann, once=True)
+        await double.transcript.wait_for(path="users.info")
+        await double.settled()
+        await platform.quiet()
+        assert inbox.texts == ["one"]
+
+
+async def test_quiet_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """A lookup that hangs holds up a stop for a few seconds at the most, and the operator is told what was lost."""
+    monkeypatch.setattr(platform_module, "HAND_OVER_SECONDS", 0.1)
+    double = SlackDouble()
+    ann, channel = double.world.user("Ann"), double.world.channel()
+    double.faults.add("GET", "users.info", Kind.STALL_BEFORE, seconds=PATIENCE)
+    async with double.running(), connected(double) as (platform, inbox):
+        double.say(channel, "<@UBOT> one", author=ann, once=True)
+        await double.transcript.wait_for(path="users.info")
+        async with asyncio.timeout(PATIENCE / 2):
+            await platform.quiet()
+        assert inbox.turns == []
+    assert "still being looked up: 1" in caplog.text
+
+
+async def test_a_follow_up_that_is_dropped_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    """Where it cannot be read whether a thread is ours, what is said there is not answered: one line says which."""
+    double = SlackDouble()
+    ann, channel = double.world.user("Ann"), double.world.channel()
+    root = double.say(channel, "<@UBOT> hello", author=ann, quiet=True)
+    double.faults.add("GET", "conversations.replies", Kind.STATUS, status=500, times=2)
+    async with double.running(), connected(double) as (_, inbox):
+        ts = double.say(channel, "go on", author=ann, thread=root)
+        async with asyncio.timeout(PATIENCE):
+            while "not answered" not in caplog.text:
+                await asyncio.sleep(0.01)
+        assert inbox.turns == []
+    (line,) = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert channel in line
+    assert ts in line
 
 
 def said(double: SlackDouble, text: str) -> list[Envelope]:

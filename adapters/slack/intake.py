@@ -6,17 +6,19 @@ hearing (`platform`).
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 
 from adapters.slack.asked import Asked
-from adapters.slack.history import PAGE, message_of, warn_unread
-from adapters.slack.memory import Conversation
+from adapters.slack.history import PAGE, message_of
 from adapters.slack.mrkdwn import mentions, without_mention
 from adapters.slack.people import Person, is_external
 from adapters.slack.said import Identity
 from adapters.slack.workspace import Workspace
 from bot.conversation import Author, Message
 from bot.errors import Failure, Permanent
+
+log = logging.getLogger(__name__)
 
 
 async def takes_part(asked: Asked, workspace: Workspace) -> bool:
@@ -27,16 +29,22 @@ async def takes_part(asked: Asked, workspace: Workspace) -> bool:
     if asked.parent and asked.parent == workspace.me.user:
         workspace.threads.join(asked.conversation)
         return True
-    return await _look_for_us(asked.conversation, workspace)
+    return await _look_for_us(asked, workspace)
 
 
-async def _look_for_us(conversation: Conversation, workspace: Workspace) -> bool:
+async def _look_for_us(asked: Asked, workspace: Workspace) -> bool:
+    conversation = asked.conversation
     gaps = workspace.memory.gaps
     workspace.memory.open(conversation, from_start=False)  # what is said while it is being read is part of it
     try:
         pages = await workspace.reader.read(conversation, newest=PAGE)
     except Failure as failure:
-        warn_unread(conversation, failure)
+        log.warning(
+            "Slack: message %s in %s is not answered, since its thread could not be read to see whether it is ours (%s)",
+            asked.said.ts,
+            asked.channel,
+            failure,
+        )
         if isinstance(failure, Permanent):
             workspace.threads.decline(conversation)
         workspace.memory.drop(conversation)

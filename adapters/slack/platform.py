@@ -51,6 +51,9 @@ GOOD_SECONDS = 10.0
 RECENT = 10_000
 # A mention's second copy is waited for so long, in seconds, where there is one at all: Slack sends both at once.
 COPY_SECONDS = 0.3
+# Questions that are being looked up when the program is told to stop were acknowledged, so Slack will not bring them
+# again: they are waited for so long, in seconds. Most lookups take one round trip; what stops us may be impatient.
+HAND_OVER_SECONDS = 3.0
 # Questions that are being looked up at the same time, in all; beyond it they wait in line, unacknowledged.
 LOOKUPS = 1_000
 
@@ -72,6 +75,8 @@ class SlackPlatform:
         self._recent: Bounded[tuple[str, str], asyncio.Event] = Bounded(RECENT)
         self._lanes = Lanes()
         self._pending = 0
+        self._handed_over = asyncio.Event()  # set while nothing is pending
+        self._handed_over.set()
 
     @property
     def ready(self) -> bool:
@@ -90,8 +95,16 @@ class SlackPlatform:
             raise refused
 
     async def quiet(self) -> None:
-        """See `bot.ports.Platform`. Questions that come now are not acknowledged: Slack delivers them again."""
+        """See `bot.ports.Platform`. Questions that come now are not acknowledged: Slack delivers them again.
+
+        Those that were acknowledged before become turns still, if that takes no longer than `HAND_OVER_SECONDS`.
+        """
         self._quiet = True
+        try:
+            async with asyncio.timeout(HAND_OVER_SECONDS):
+                await self._handed_over.wait()
+        except TimeoutError:
+            log.warning("Slack: stopping, while messages are still being looked up: %d", self._pending)
 
     async def close(self) -> None:
         """See `bot.ports.Platform`."""
@@ -194,6 +207,7 @@ class SlackPlatform:
             return True
         self._recent.put((asked.channel, asked.said.ts), asyncio.Event())
         self._pending += 1
+        self._handed_over.clear()
         workspace.group.create_task(self._take(asked, workspace))
         return True
 
@@ -222,6 +236,8 @@ class SlackPlatform:
             log.exception("Slack: a message in %s could not be taken in", asked.channel)
         finally:
             self._pending -= 1
+            if not self._pending:
+                self._handed_over.set()
 
     async def _offer(self, asked: Asked, workspace: Workspace) -> None:
         if asked.why is Why.FOLLOW_UP and not await takes_part(asked, workspace):
@@ -232,7 +248,7 @@ class SlackPlatform:
             return
         asked = await self._with_files(asked, workspace)
         question = await question_of(asked, person, workspace)
-        if self._inbox is None or self._quiet:
+        if self._inbox is None:
             return
         me = workspace.me
         key = TurnKey(platform=self.name, workspace=me.team, channel=asked.channel, message=asked.said.ts)
