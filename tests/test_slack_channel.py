@@ -10,6 +10,7 @@ import pytest
 from aiohttp import web
 
 from adapters.slack import SlackMarkdown
+from adapters.slack import history as history_module
 from bot.conversation import File, LeftOut, Role
 from bot.errors import Broken, Unacceptable, Unanswered
 from bot.ports import Body, Channel, Verb
@@ -159,6 +160,51 @@ async def test_a_long_thread_keeps_its_newest() -> None:
         assert [m.text for m in history.messages] == ["m32", "m33", "m34"]
         assert history.truncated
         assert len(double.transcript.of(path="conversations.replies")) == 4
+
+
+@pytest.mark.parametrize(("recent", "texts"), [(6, ["new3", "new4", "new5"]), (2, ["old0", "new0", "new1"])])
+async def test_a_thread_of_too_many_pages_keeps_its_newest(
+    monkeypatch: pytest.MonkeyPatch, recent: int, texts: list[str]
+) -> None:
+    """A thread whose pages run out is read on from shortly before the question: nothing of its middle is given."""
+    monkeypatch.setattr(history_module, "PAGES", 3)
+    double = SlackDouble()
+    double.page_limit = 5
+    ann, place = double.world.user("Ann"), double.world.channel()
+    root = double.say(place, "old0", author=ann, quiet=True, ts="1600000000.000001")
+    for number in range(1, 40):
+        double.say(place, f"old{number}", author=ann, thread=root, quiet=True, ts=f"16000{number:05d}.000001")
+    for number in range(recent):
+        double.say(place, f"new{number}", author=ann, thread=root, quiet=True)
+    async with double.running(), connected(double) as (_, inbox):
+        double.say(place, "<@UBOT> sum up", author=ann, thread=root)
+        for turn, question in enumerate([[], ["sum up"]], 1):
+            _, way = await inbox.number(turn)
+            history = await way.history(3)
+            assert [m.text for m in history.messages] == [*texts, *question][-3:]
+            assert history.truncated
+            double.say(place, "and now?", author=ann, thread=root)
+        assert len(double.transcript.of(path="conversations.replies")) <= 6
+
+
+async def test_a_thread_that_is_never_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the newest messages cannot be reached, what events told is given, and it is not taken for the whole."""
+    monkeypatch.setattr(history_module, "PAGES", 3)
+    double = SlackDouble()
+    double.page_limit = 5
+    ann, place = double.world.user("Ann"), double.world.channel()
+    root = double.say(place, "root", author=ann, quiet=True)
+    for number in range(60):
+        double.say(place, f"m{number}", author=ann, thread=root, quiet=True)
+    async with double.running(), connected(double) as (_, inbox):
+        double.say(place, "<@UBOT> sum up", author=ann, thread=root)
+        for turn, texts in enumerate([[], ["sum up"]], 1):
+            _, way = await inbox.number(turn)
+            history = await way.history(10)
+            assert [m.text for m in history.messages] == texts
+            assert history.truncated
+            double.say(place, "and now?", author=ann, thread=root)
+        assert len(double.transcript.of(path="conversations.replies")) == 12
 
 
 async def test_a_history_that_cannot_be_read_is_left_out() -> None:

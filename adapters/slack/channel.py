@@ -173,9 +173,13 @@ class SlackChannel:
         try:
             # An answer may have taken several messages, so a few more are read than are wanted.
             async with asyncio.timeout(READ_SECONDS):
-                pages = await workspace.reader.read(self._conversation, newest=min(2 * limit + 2, PAGE))
+                newest = min(2 * limit + 2, PAGE)
+                pages = await workspace.reader.read(self._conversation, newest=newest, until=self._key.message)
         except (Failure, TimeoutError) as failure:
             warn_unread(self._conversation, failure)
+            return workspace.memory.part(self._conversation), True
+        if not pages.reached:
+            log.warning("%s: the thread is too long to be read up to the question", self._key.reference)
             return workspace.memory.part(self._conversation), True
         workspace.memory.learn(self._conversation, pages.said, more=pages.more, gaps=gaps)
         return list(pages.said), pages.more

@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 PAGE = 200
 # Pages of one read at the most: what is spent of the 50 a minute that all conversations share.
 PAGES = 10
+# Where a thread has more than these, its last messages are looked for anew: from so many seconds before the question.
+RECENT_SECONDS = 86_400
 # Pauses that Slack orders are waited for, but only up to this, in seconds: the reader waits too.
 LONGEST_PAUSE = 60.0
 # A read that fails for the moment is made again once, after this, in seconds.
@@ -39,10 +41,16 @@ DIGEST = 20
 
 @dataclass(frozen=True, slots=True)
 class Pages:
-    """What was read, oldest first; `more` says that there is more which was not."""
+    """What was read, oldest first; `more` says that there is more which was not.
+
+    Nothing is missing within `said`, but after a thread's first message. `reached` says that it goes up to the newest
+    message, and `earlier` is what was read of a thread's beginning, where `said` is the end of it.
+    """
 
     said: tuple[Said, ...]
     more: bool
+    reached: bool = True
+    earlier: tuple[Said, ...] = ()
 
 
 class Reader:
@@ -53,8 +61,23 @@ class Reader:
         self._me = me
         self._reads = {"conversations.replies": replies, "conversations.history": history}
 
-    async def read(self, conversation: Conversation, *, newest: int, after: str = "") -> Pages:
-        """The `newest` messages of a conversation, or those `after` a message. Raises a `Failure`."""
+    async def read(self, conversation: Conversation, *, newest: int, after: str = "", until: str = "") -> Pages:
+        """The `newest` messages of a conversation, or those `after` a message. Raises a `Failure`.
+
+        A thread that is too long to be read from its beginning is read on from shortly before the message `until`.
+        """
+        found, more = await self._pages(conversation, newest=newest, after=after)
+        said = _sorted(found)
+        if not conversation[1] or not more or not until or not said:
+            return Pages(said, more, reached=not (conversation[1] and more))
+        recent = max(said[-1].ts, _earlier(until, RECENT_SECONDS), key=order)
+        last, more = await self._pages(conversation, newest=newest, after=recent)
+        if recent == said[-1].ts:  # one follows the other
+            return Pages(_sorted(found | last), more, reached=not more)
+        return Pages(_sorted(last), more=True, reached=not more, earlier=said)
+
+    async def _pages(self, conversation: Conversation, *, newest: int, after: str) -> tuple[dict[str, Said], bool]:
+        """Messages by ts, from at most `PAGES` pages, and whether there are more."""
         channel, thread = conversation
         method = "conversations.replies" if thread else "conversations.history"
         params: dict[str, Any] = {"channel": channel, "limit": PAGE, "include_all_metadata": True}
@@ -70,8 +93,7 @@ class Reader:
             # The pages of a thread begin with its oldest message, so the newest is only reached at the end.
             if not params["cursor"] or (not thread and len(found) >= newest):
                 break
-        said = sorted(found.values(), key=lambda each: order(each.ts))
-        return Pages(tuple(said), bool(params["cursor"]) or more)
+        return found, bool(params["cursor"]) or more
 
     def _said(self, answer: Answer) -> list[Said]:
         messages = answer.data.get("messages")
@@ -96,6 +118,16 @@ class Reader:
         except Limited as failure:
             reads.hold(asyncio.get_running_loop().time(), failure.retry_after or RETRY_SECONDS)
             raise
+
+
+def _sorted(found: Mapping[str, Said]) -> tuple[Said, ...]:
+    return tuple(sorted(found.values(), key=lambda each: order(each.ts)))
+
+
+def _earlier(ts: str, seconds: int) -> str:
+    """The time of so many seconds before a message."""
+    whole, rest = order(ts)
+    return f"{max(whole - seconds, 0)}.{rest:06d}"
 
 
 async def find_key(reader: Reader, conversation: Conversation, key: str, *, after: str) -> str | None:

@@ -37,10 +37,10 @@ async def _look_for_us(asked: Asked, workspace: Workspace) -> bool:
     gaps = workspace.memory.gaps
     workspace.memory.open(conversation, from_start=False)  # what is said while it is being read is part of it
     try:
-        pages = await workspace.reader.read(conversation, newest=PAGE)
+        pages = await workspace.reader.read(conversation, newest=PAGE, until=asked.said.ts)
     except Failure as failure:
         log.warning(
-            "Slack: message %s in %s is not answered, since its thread could not be read to see whether it is ours (%s)",
+            "Slack: message %s in %s is not answered, since its thread could not be read, to see if it is ours (%s)",
             asked.said.ts,
             asked.channel,
             failure,
@@ -49,9 +49,10 @@ async def _look_for_us(asked: Asked, workspace: Workspace) -> bool:
             workspace.threads.decline(conversation)
         workspace.memory.drop(conversation)
         return False
-    if any(said.ours or workspace.me.user in mentions(said.text) for said in pages.said):
+    if any(said.ours or workspace.me.user in mentions(said.text) for said in (*pages.earlier, *pages.said)):
         workspace.threads.join(conversation)
-        workspace.memory.learn(conversation, pages.said, more=pages.more, gaps=gaps)
+        if pages.reached:
+            workspace.memory.learn(conversation, pages.said, more=pages.more, gaps=gaps)
         return True
     workspace.threads.decline(conversation)
     workspace.memory.drop(conversation)
