@@ -117,7 +117,8 @@ async def bot_at_work(
 async def platform_at_work(bot: Bot, options: DiscordOptions | None = None) -> AsyncIterator[DiscordPlatform]:
     """A (new) process of the bot's, connected."""
     options = options or options_for(bot.double)
-    bot.platform = DiscordPlatform(options, Attachments(AttachmentLimits(), hosts=file_hosts(options)))
+    attachments = Attachments(AttachmentLimits(), hosts=file_hosts(options))
+    bot.platform = DiscordPlatform(options, attachments)
     try:
         async with asyncio.TaskGroup() as group:
             running = group.create_task(bot.platform.run(bot.inbox))
@@ -128,6 +129,7 @@ async def platform_at_work(bot: Bot, options: DiscordOptions | None = None) -> A
                 running.cancel()
     finally:
         await bot.platform.close()
+        await attachments.close()
 
 
 @dataclass(slots=True)

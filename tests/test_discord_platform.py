@@ -13,6 +13,7 @@ from discord.http import Route
 
 from adapters.attachments import AttachmentLimits, Attachments
 from adapters.discord import DiscordOptions, DiscordPlatform, check, file_hosts
+from adapters.discord.platform import QUIET_SECONDS
 from bot.conversation import Author, Text
 from bot.errors import Forbidden
 from bot.ports import Body
@@ -237,6 +238,56 @@ async def test_quiet_brings_no_more_turns_and_lets_channels_work() -> None:
         await channel.edit(message, Body("done"))
 
         assert (bot.inbox.questions, bot.double.answers(bot.general)) == (["hi"], ["done"])
+
+
+async def ask_of_somebody_unknown(bot: Bot) -> None:
+    """Ada replies, with an event that does not say to whom, to what was said before the bot came."""
+    unsaid = {"referenced_message": None, "ping": False}
+    answer = bot.double.say(bot.general, "old answer", author=bot.double.world.bot, quiet=True)
+    bot.double.say(bot.general, "looked up", author=bot.ada, reply_to=answer, **unsaid)  # type: ignore[arg-type]
+    while not bot.double.faults.fired:  # the double says nothing of a request that has not ended
+        await asyncio.sleep(0.01)
+
+
+async def test_what_is_looked_up_when_quiet_begins_is_still_brought() -> None:
+    """A question that came before `quiet` is a turn, since Discord tells of none twice; what comes then is none."""
+    async with bot_at_work() as bot:
+        bot.double.faults.add("GET", "/messages/", Kind.DELAY, seconds=0.5)
+        await ask_of_somebody_unknown(bot)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(bot.platform.quiet())
+            await asyncio.sleep(0)
+            bot.ask("too late")
+        await bot.double.gateway.settled()
+
+        assert bot.inbox.questions == ["looked up"]
+
+
+async def test_quiet_does_not_wait_for_ever(caplog: pytest.LogCaptureFixture) -> None:
+    """A look-up that hangs holds up the end for `QUIET_SECONDS` only, and the log says what gets no answer."""
+    async with bot_at_work(change=lambda options: replace(options, read_seconds=600.0)) as bot:
+        bot.double.faults.add("GET", "/messages/", Kind.STALL_BEFORE, seconds=600.0)
+        await ask_of_somebody_unknown(bot)
+        async with asyncio.timeout(QUIET_SECONDS * 10):
+            await bot.platform.quiet()
+
+        assert bot.inbox.questions == []
+    assert [record.args for record in caplog.records if "being looked up" in record.message] == [(1,)]
+
+
+async def test_closing_leaves_the_attachments_to_their_owner() -> None:
+    """Files can be read after `close`: what was handed to the platform is closed by whoever made it."""
+
+    class Kept(Attachments):
+        closed = False
+
+        async def close(self) -> None:
+            self.closed = True
+
+    attachments = Kept(AttachmentLimits(), hosts=frozenset())
+    await DiscordPlatform(DiscordOptions("t"), attachments).close()
+
+    assert not attachments.closed
 
 
 # ---------------------------------------------------------------------------------------------------- staying connected

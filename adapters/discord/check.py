@@ -99,6 +99,7 @@ class _Nobody:
 
 async def _connect(options: DiscordOptions) -> Finding:
     """Connect as the bot would, until READY."""
+    # Nothing is read, so there is nothing of the attachments to close.
     platform = DiscordPlatform(options, Attachments(AttachmentLimits(), hosts=frozenset()))
     refusal = ""
     try:

@@ -37,6 +37,10 @@ LONGEST_DELAY = 60.0
 WAITING_CONVERSATIONS = 200
 WAITING_MESSAGES = 20
 
+# How long `quiet` waits for questions that are being looked up: Discord tells of none twice, and a look-up that takes
+# longer would eat into the time in which live answers are finished. Seconds.
+QUIET_SECONDS = 3.0
+
 
 class Intake:
     """Messages that need a look-up before they are turns: side by side, but in order within a conversation."""
@@ -66,9 +70,13 @@ class Intake:
 
     def put(self, conversation: str, work: Coroutine[Any, Any, None]) -> None:
         """Do `work` after what waits in the same conversation."""
+        if self._group is None:
+            work.close()
+            log.info("dropping a message of conversation %s: not listening any more", conversation)
+            return
         queue = self._waiting.get(conversation)
         full = len(self._waiting) >= WAITING_CONVERSATIONS if queue is None else len(queue) >= WAITING_MESSAGES
-        if self._group is None or full:
+        if full:
             work.close()
             log.warning("dropping a message: too many wait in conversation %s", conversation)
             return
@@ -80,6 +88,13 @@ class Intake:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    async def settle(self, seconds: float) -> int:
+        """Wait until all is done, but not longer than that; how many conversations are left."""
+        if not self._tasks:
+            return 0
+        _, late = await asyncio.wait(self._tasks, timeout=seconds)
+        return len(late)
+
     async def _work(self, conversation: str) -> None:
         queue = self._waiting[conversation]
         while queue:
@@ -87,11 +102,14 @@ class Intake:
                 await queue.popleft()
             except Failure as failure:  # the client was closed meanwhile
                 log.warning("dropping a message of conversation %s: %r", conversation, failure)
+            except Exception:
+                # The boundary of one message: whatever is odd about it, the next ones are heard.
+                log.exception("dropping a message of conversation %s", conversation)
         self._waiting.pop(conversation, None)
 
 
 class DiscordPlatform:
-    """See `bot.ports.Platform`. `attachments` is closed with the platform."""
+    """See `bot.ports.Platform`. `attachments` belongs to whoever made it, and is not closed here."""
 
     name = "discord"
 
@@ -100,6 +118,7 @@ class DiscordPlatform:
         self._presence = Presence(options, attachments)
         self._intake = Intake()
         self._inbox: Inbox | None = None
+        self._quiet = False
         self._ready = asyncio.Event()
         self._was_ready = False  # whether the token was ever good in this run
         self._delays = Delays()
@@ -133,7 +152,11 @@ class DiscordPlatform:
             raise refusal
 
     async def quiet(self) -> None:
-        """See `bot.ports.Platform`."""
+        """See `bot.ports.Platform`. What was asked before and is being looked up is still brought."""
+        self._quiet = True
+        late = await self._intake.settle(QUIET_SECONDS)
+        if late:
+            log.warning("stopping while messages of %d conversations are being looked up: they get no answer", late)
         self._inbox = None
 
     async def close(self) -> None:
@@ -143,7 +166,6 @@ class DiscordPlatform:
         self._ready.clear()
         if self._presence.current is not None:
             await self._presence.current.close()
-        await self._presence.attachments.close()
 
     # ------------------------------------------------------------------------------------------------------ connection
 
@@ -232,7 +254,7 @@ class DiscordPlatform:
         memory.told(seen)
         if place.kind is Kind.THREAD and (seen.author == me.id or me.mentioned(seen)):
             memory.joined(place.id, seen.id)
-        if self._inbox is not None:
+        if self._inbox is not None and not self._quiet:
             self._weigh(seen, place)
 
     def on_revision(self, data: Mapping[str, Any]) -> None:

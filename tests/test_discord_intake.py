@@ -1,0 +1,69 @@
+"""Messages that wait for a look-up: what one of them does must not matter to the others. On the virtual clock."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import pytest
+
+from adapters.discord.platform import Intake
+from bot.errors import Broken
+
+
+class Work:
+    """Look-ups that note that they were made."""
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+
+    async def note(self, name: str, *, seconds: float = 0.0) -> None:
+        await asyncio.sleep(seconds)
+        self.done.append(name)
+
+    async def fail(self, error: Exception) -> None:
+        raise error
+
+
+async def test_an_odd_message_costs_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever a look-up raises is logged with its trace, and the next ones of its conversation and others are made."""
+    work, intake = Work(), Intake()
+    async with asyncio.TaskGroup() as group:
+        intake.open(group)
+        intake.put("a", work.fail(RuntimeError("odd")))
+        intake.put("a", work.fail(Broken("closed")))
+        intake.put("a", work.note("a"))
+        intake.put("b", work.note("b"))
+
+    assert sorted(work.done) == ["a", "b"]
+    assert [(record.levelname, record.exc_info is not None) for record in caplog.records] == [
+        ("ERROR", True),
+        ("WARNING", False),
+    ]
+
+
+async def test_a_closed_intake_is_not_called_full(caplog: pytest.LogCaptureFixture) -> None:
+    """What comes after the end is dropped, and nothing says that too many waited."""
+    work, intake = Work(), Intake()
+    with caplog.at_level(logging.INFO):
+        intake.put("a", work.note("a"))
+
+    assert [record.levelname for record in caplog.records] == ["INFO"]
+    assert "too many" not in caplog.text
+
+
+async def test_settling_waits_for_what_is_under_way_and_no_longer_than_it_may() -> None:
+    """All that was put in is done, or the time is over and what is left is counted."""
+    work, intake = Work(), Intake()
+    assert await intake.settle(1.0) == 0
+    async with asyncio.TaskGroup() as group:
+        intake.open(group)
+        intake.put("a", work.note("one", seconds=1.0))
+        intake.put("a", work.note("two", seconds=1.0))
+        intake.put("b", work.note("late", seconds=60.0))
+        began = asyncio.get_running_loop().time()
+        left = await intake.settle(3.0)
+
+        assert (left, work.done) == (1, ["one", "two"])
+        assert asyncio.get_running_loop().time() - began == pytest.approx(3.0)
+        intake.close()
