@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from bot.errors import Broken, Gone, Limited, Unanswered
+from bot.errors import Broken, Failure, Forbidden, Gone, Limited, Unanswered
 from bot.ports import Body, Verb
 from tests.contracts.channel import PROMISES, Promise, name_of, play
 from tests.discord_stage import bot_at_work, discord_stage
@@ -205,3 +205,37 @@ async def test_a_channel_that_is_gone() -> None:
         del bot.double.world.channels[bot.general]
         with pytest.raises(Gone):
             await channel.post(Body("late"), "key")
+
+
+HTML = {"Content-Type": "text/html; charset=UTF-8"}
+PAGE = b"<html><title>Sorry, you have been blocked</title></html>"
+
+
+@pytest.mark.parametrize("status", [400, 403, 404])
+async def test_a_proxys_page_is_worth_another_try(status: int) -> None:
+    """A post that a page of HTML refuses may be made again, and is not taken for Discord's own refusal."""
+    async with bot_at_work() as bot:
+        bot.ask("hi")
+        [(_, channel)] = await bot.inbox.wait_for()
+        bot.double.faults.add("POST", "/messages", Kind.STATUS, status=status, headers=HTML, body=PAGE)
+        with pytest.raises(Unanswered):
+            await channel.post(Body("one"), "key")
+        await channel.post(Body("one"), "key")
+
+        assert bot.double.answers(bot.general) == ["one"]
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "expected"), [("PATCH", 404, Gone), ("PATCH", 403, Forbidden), ("POST", 403, Forbidden)]
+)
+async def test_a_small_servers_refusal_without_json(method: str, status: int, expected: type[Failure]) -> None:
+    """A small server's word without JSON counts: that a message is gone, or that we may not write."""
+    async with bot_at_work() as bot:
+        bot.ask("hi")
+        [(_, channel)] = await bot.inbox.wait_for()
+        message = await channel.post(Body("one"), "key1")
+        bot.double.faults.add(
+            method, "/messages", Kind.STATUS, status=status, headers={"Content-Type": "text/plain"}, body=b"no"
+        )
+        with pytest.raises(expected):
+            await (channel.edit(message, Body("two")) if method == "PATCH" else channel.post(Body("two"), "key2"))

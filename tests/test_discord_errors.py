@@ -12,8 +12,11 @@ import aiohttp
 import discord
 import pytest
 
-from adapters.discord.errors import connecting, failure_of, failure_of_status, translated
+from adapters.discord.errors import connecting, failure_of, failure_of_status, failure_of_stranger, translated
 from bot.errors import Broken, Failure, Forbidden, Gone, Limited, Unacceptable, Unanswered
+
+MESSAGES = "/channels/{channel_id}/messages"
+MESSAGE = "/channels/{channel_id}/messages/{message_id}"
 
 
 def family(*roots: type[Exception]) -> Iterator[type[Exception]]:
@@ -88,6 +91,26 @@ def test_what_a_429_says(body: object, headers: dict[str, str], seconds: float, 
 
     assert isinstance(limited, Limited)
     assert (limited.retry_after, limited.everywhere) == (seconds, everywhere)
+
+
+@pytest.mark.parametrize(
+    ("status", "method", "path", "page", "expected"),
+    [
+        *((status, "POST", MESSAGES, True, Unanswered) for status in (400, 403, 404, 405, 451)),
+        *((status, "PATCH", MESSAGE, True, Unanswered) for status in (400, 403, 405)),
+        *((404, method, MESSAGE, page, None) for method in ("PATCH", "DELETE") for page in (True, False)),
+        *((404, method, MESSAGES, False, Unanswered) for method in ("GET", "POST")),
+        (404, "GET", MESSAGE, False, Unanswered),
+        (403, "GET", "/users/@me", True, Unanswered),
+        *((status, "POST", MESSAGES, False, None) for status in (400, 403)),
+        *((status, "POST", MESSAGES, True, None) for status in (200, 401, 413, 429, 503)),
+    ],
+)
+def test_who_is_not_discord(status: int, method: str, path: str, page: bool, expected: type[Failure] | None) -> None:
+    """A proxy's 4xx is worth another try; what a small server says of a message or a write without a body is not."""
+    failure = failure_of_stranger(status, method, path, page=page)
+
+    assert (type(failure) if failure is not None else None) is expected
 
 
 def closed(code: int) -> discord.ConnectionClosed:

@@ -423,6 +423,20 @@ async def test_a_server_that_is_down_at_first() -> None:
         assert len(double.transcript.of("GET", "/users/@me")) >= 2
 
 
+@pytest.mark.parametrize("how", ["page", "json"])
+async def test_a_403_at_login_is_tried_again(how: str) -> None:
+    """Only a refused token ends the start: a proxy's page, or any other 403, delays it."""
+    double = DiscordDouble()
+    bot = Bot(double)
+    kind, body = ("text/html", b"<html>") if how == "page" else ("application/json", b'{"code": 0, "message": "no"}')
+    double.faults.add("GET", "/users/@me", Kind.STATUS, status=403, headers={"Content-Type": kind}, body=body)
+    async with double.running(), platform_at_work(bot):
+        bot.ask("hi")
+        await bot.inbox.wait_for()
+
+        assert len(double.transcript.of("GET", "/users/@me")) == 2
+
+
 async def test_a_frame_that_cannot_be_read() -> None:
     """A frame that discord.py itself stumbles over costs a new session, and nothing else."""
     async with bot_at_work() as bot:

@@ -25,7 +25,7 @@ from discord.http import HTTPClient, Ratelimit, Route
 from discord.state import ConnectionState
 
 from adapters.discord.budgets import Budgets, read_report
-from adapters.discord.errors import failure_of, failure_of_status
+from adapters.discord.errors import failure_of, failure_of_status, failure_of_stranger
 from adapters.discord.options import DiscordOptions
 from bot.budget import FixedWindow
 from bot.errors import Failure, Unanswered
@@ -179,10 +179,16 @@ class _Unlimited(Ratelimit):
 class _Call:
     """One request on its way: what it is, what its answer's headers count, when and on what connection it went out."""
 
-    what: str
+    method: str
+    path: str  # discord.py's template
     window: FixedWindow | None
     sent: float  # the loop's time
     reused: bool = False
+
+    @property
+    def what(self) -> str:
+        """Its name in the log."""
+        return f"{self.method} {self.path}"
 
 
 class Wire(HTTPClient):
@@ -202,11 +208,11 @@ class Wire(HTTPClient):
         return self._unlimited
 
     async def request(self, route: Route, **kwargs: Any) -> Any:  # noqa: ANN401 (the library's signature)
-        """Send once. Raises our `Failure` for a 429, a 5xx or a lost connection, else what discord.py does."""
+        """Send once. Raises our `Failure` for a 429, a 5xx, a proxy's 4xx, a lost connection, else as discord.py."""
         if self._options.api_url:
             route.url = self._options.api_url.rstrip("/") + route.url.removeprefix(Route.BASE)
         window = self._budgets.window(route.method, route.path, str(route.channel_id or ""))
-        call = _Call(f"{route.method} {route.path}", window, asyncio.get_running_loop().time())
+        call = _Call(route.method, route.path, window, asyncio.get_running_loop().time())
         return await super().request(route, trace_request_ctx=call, **kwargs)
 
     async def ws_connect(self, url: str, *, compress: int = 0) -> aiohttp.ClientWebSocketResponse:
@@ -250,6 +256,10 @@ async def _on_answer(
     body = _json_of(response, raw)
     if response.status == 429 or response.status >= 500:
         raise failure_of_status(response.status, body, response.headers, call.what)
+    if not (isinstance(body, dict) and "code" in body):
+        page = response.content_type == "text/html" and bool(raw)
+        if (failure := failure_of_stranger(response.status, call.method, call.path, page=page)) is not None:
+            raise failure
     if response.status < 300 and raw and body is None:
         raise Unanswered(f"{call.what}: {response.status} with a body that is not JSON")
 

@@ -63,6 +63,23 @@ def failure_of_status(status: int, body: object, headers: Mapping[str, str], wha
     return Unacceptable(line)
 
 
+def failure_of_stranger(status: int, method: str, path: str, *, page: bool) -> Failure | None:
+    """The failure that a 4xx without Discord's JSON means, or None where the status says enough.
+
+    It is somebody on the way who speaks (Cloudflare, a proxy), mostly in a `page` of HTML, and does not know what
+    Discord would have said: the same call may work later. But a server that is not Discord's may say without a body
+    that a message is gone or that we may not write, and what is too long for a proxy stays too long (413).
+    `path` is discord.py's template of it.
+    """
+    if status in (401, 413, 429) or not 400 <= status < 500:
+        return None
+    to_a_message = method in ("PATCH", "DELETE") and path.endswith("/messages/{message_id}")
+    if to_a_message if status == 404 else not page:
+        return None
+    hint = " (does DISCORD_API_URL end in /api/v10?)" if status == 404 else ""
+    return Unanswered(f"{method} {path}: {status} that is not Discord's own{hint}")
+
+
 def _limited(said: Mapping[str, Any], headers: Mapping[str, str], line: str) -> Limited:
     # Without Discord's JSON it is Cloudflare who speaks, and means the whole address.
     everywhere = bool(said.get("global", "retry_after" not in said)) or headers.get("X-RateLimit-Scope") == "global"

@@ -24,7 +24,7 @@ from adapters.discord.memory import MESSAGES_PER_CHANNEL, Memory
 from adapters.discord.presence import Presence
 from adapters.discord.seen import SPOKEN, THREAD_STARTER, Seen
 from bot.conversation import History, LeftOut, Message, Role, Text
-from bot.errors import Failure, Gone
+from bot.errors import Failure, Gone, Unanswered
 
 log = logging.getLogger(__name__)
 
@@ -189,7 +189,7 @@ async def _read_chain(presence: Presence, question: Seen, limit: int) -> None:
                 page = await _page(
                     presence, question.channel, before=int(question.id), limit=PAGE, guild=question.guild
                 )
-            except Gone:  # a server without lists; single messages may be there
+            except (Gone, Unanswered):  # a server without lists; single messages may be there
                 page = []
             memory.read(page)
         older = await _one(presence, question.channel, at.reply_to, question.guild)
