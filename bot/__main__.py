@@ -310,8 +310,9 @@ async def serve(turns: Turns, platforms: Sequence[Platform], *, drain_seconds: f
         await stop.wait()
         failed = all(task.done() for task in running)
         log.info("stopping", extra={"drain_seconds": drain_seconds})
-        for platform in platforms:
-            await platform.quiet()
+        async with asyncio.TaskGroup() as quieting:  # each may first hand over what it is looking up
+            for platform in platforms:
+                quieting.create_task(platform.quiet())
         await turns.drain(drain_seconds)
         for task in (*tasks, *running, ended):
             task.cancel()
