@@ -120,7 +120,7 @@ both = pytest.mark.parametrize("platform", ["discord", "slack"])
 async def test_answers_arrive_whole_side_by_side(platform: str) -> None:
     """Two answers in one channel and one in another, at 40 words a second: whole, in order, and no 429."""
     async with (
-        OpenAIDouble(default=Answer(numbered(250), words_per_second=40)) as model,
+        OpenAIDouble(default=Answer(numbered(120), words_per_second=40)) as model,
         everything(platform, model) as (place, running),
     ):
         asked = [(place.ask("why?"), 0), (place.ask("how?"), 0), (place.ask("what?", place=1), 1)]
@@ -129,7 +129,7 @@ async def test_answers_arrive_whole_side_by_side(platform: str) -> None:
         while sum("turn ended" in line for line in running.lines) < len(asked):
             await asyncio.sleep(0.05)
         for question, number in asked:
-            assert " ".join(place.answers(question, number)).split() == numbered(250).split()
+            assert " ".join(place.answers(question, number)).split() == numbered(120).split()
         assert not place.limited
         assert await running.stop() == 0
 
