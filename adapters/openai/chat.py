@@ -8,17 +8,15 @@ from __future__ import annotations
 
 from adapters.openai.errors import Complaint
 from adapters.openai.options import OpenAIOptions
-from adapters.openai.wire import Json, SurrogateJoiner, data_url, fields, items, mended, parts_of, usage_of, words
+from adapters.openai.wire import Json, SurrogateJoiner, data_url, fields, items, mended, message_body, usage_of, words
 from bot.conversation import (
     Delta,
     Finish,
     FinishReason,
     Image,
-    Message,
     Prompt,
     Reasoning,
     Refusal,
-    Role,
     Text,
     ToolCall,
     Usage,
@@ -41,7 +39,10 @@ NO_END = frozenset({"error", "abort"})
 def request(options: OpenAIOptions, prompt: Prompt, *, stream: bool, usage: bool) -> dict[str, object]:
     """The body of a request. `usage` asks for the tokens of a streamed answer, which some servers cannot tell."""
     system = [{"role": "system", "content": mended(prompt.system)}] if prompt.system else []
-    messages = [*system, *(_message(message, images=options.images) for message in prompt.messages)]
+    messages = [
+        *system,
+        *(message_body(message, images=options.images, part_body=_part) for message in prompt.messages),
+    ]
     body: dict[str, object] = {
         **options.parameters,
         "model": prompt.model or options.model,
@@ -51,14 +52,6 @@ def request(options: OpenAIOptions, prompt: Prompt, *, stream: bool, usage: bool
     if stream and usage:
         body["stream_options"] = {"include_usage": True}
     return body
-
-
-def _message(message: Message, *, images: bool) -> dict[str, object]:
-    # Only users may show pictures; and a plain string is what every server takes, so a list is sent for them alone.
-    parts = parts_of(message, images=images and message.role is Role.USER)
-    if not any(isinstance(part, Image) for part in parts):
-        return {"role": message.role.value, "content": "\n\n".join(part for part in parts if isinstance(part, str))}
-    return {"role": message.role.value, "content": [_part(part) for part in parts]}
 
 
 def _part(part: str | Image) -> dict[str, object]:

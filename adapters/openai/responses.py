@@ -16,7 +16,7 @@ from adapters.openai.wire import (
     is_text,
     items,
     mended,
-    parts_of,
+    message_body,
     usage_of,
     words,
 )
@@ -25,11 +25,9 @@ from bot.conversation import (
     Finish,
     FinishReason,
     Image,
-    Message,
     Prompt,
     Reasoning,
     Refusal,
-    Role,
     Text,
     ToolCall,
     Usage,
@@ -46,20 +44,13 @@ def request(options: OpenAIOptions, prompt: Prompt, *, stream: bool, usage: bool
     body: dict[str, object] = {
         **options.parameters,
         "model": prompt.model or options.model,
-        "input": [_message(message, images=options.images) for message in prompt.messages],
+        "input": [message_body(message, images=options.images, part_body=_part) for message in prompt.messages],
         "stream": stream,
         "store": False,
     }
     if prompt.system:
         body["instructions"] = mended(prompt.system)
     return body
-
-
-def _message(message: Message, *, images: bool) -> dict[str, object]:
-    parts = parts_of(message, images=images and message.role is Role.USER)
-    if not any(isinstance(part, Image) for part in parts):
-        return {"role": message.role.value, "content": "\n\n".join(part for part in parts if isinstance(part, str))}
-    return {"role": message.role.value, "content": [_part(part) for part in parts]}
 
 
 def _part(part: str | Image) -> dict[str, object]:

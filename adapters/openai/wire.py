@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from bot.conversation import Delta, File, Finish, Image, LeftOut, Message, Text, Usage
+from bot.conversation import Delta, File, Finish, Image, LeftOut, Message, Role, Text, Usage
 
 Json = Mapping[str, object]
 
@@ -146,3 +146,16 @@ class Decoder(Protocol):
     def flush(self) -> list[Delta]:
         """What was kept back, at the end of the stream."""
         ...
+
+
+def message_body(
+    message: Message, *, images: bool, part_body: Callable[[str | Image], dict[str, object]]
+) -> dict[str, object]:
+    """One message of a request; `part_body` writes a part as the API at hand wants it.
+
+    Only users may show pictures; and a plain string is what every server takes, so a list is sent for them alone.
+    """
+    parts = parts_of(message, images=images and message.role is Role.USER)
+    if not any(isinstance(part, Image) for part in parts):
+        return {"role": message.role.value, "content": "\n\n".join(part for part in parts if isinstance(part, str))}
+    return {"role": message.role.value, "content": [part_body(part) for part in parts]}
