@@ -1,12 +1,8 @@
 """Which reply writes next: one pacer for each connection (a Discord bot, a Slack workspace).
 
-What belongs here: the choice among the replies that have something due, the permit (all budgets of a write, spent in
-one step), and what a failed write means for its budgets and its reply. What does not: how a budget counts
-(`bot.budget`), what is written (`bot.reply`), and turns or journals, which a pacer never sees.
-
-The order, when several replies wait for the same budget: a final write first, since somebody waits for the end; then a
-reply that shows nothing yet; then the one whose unseen text has waited longest in total (characters x seconds), which
-is the online rule for the least total delay and starves nobody, because what is unseen only grows.
+What belongs here: the permit (all budgets of a write, spent in one step), sending, and what a failed write means for
+its budgets and its reply. What does not: the choice among the replies that have something due (`bot.waiting`), how a
+budget counts (`bot.budget`), what is written (`bot.reply`), and turns or journals, which a pacer never sees.
 
 One write of a reply is in flight at a time, so two edits never race; different replies write side by side.
 """
@@ -18,18 +14,16 @@ import logging
 import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 
 from bot.budget import Budget
 from bot.errors import Limited, Retryable, Unacceptable, Unanswered
 from bot.page import Write
-from bot.ports import Verb
 from bot.reply import Reply, WritingPolicy
 from bot.telemetry import Recorder
+from bot.waiting import Waiting
 
 log = logging.getLogger(__name__)
-
-# Times closer than this are the same: a timer may fire a rounding error early. Seconds; read by `_start_ready`.
-_SAME_TIME = 1e-6
 
 # A 429 that names no time holds its budget for this long. Seconds; read by `_hold`.
 _UNNAMED_HOLD_SECONDS = 1.0
@@ -42,7 +36,7 @@ class Pacer:
         self._policy = policy
         self._recorder = recorder
         self._random = random_
-        self._live: list[Reply] = []
+        self._waiting = Waiting()
         self._changed = asyncio.Event()
 
     async def run(self) -> None:
@@ -51,9 +45,11 @@ class Pacer:
         async with asyncio.TaskGroup() as writes:
             while True:
                 self._changed.clear()
-                next_at = self._start_ready(loop.time(), writes)
+                now = loop.time()
+                for reply in self._waiting.ready(now):
+                    self._start(reply, now, writes)
                 with suppress(TimeoutError):
-                    async with asyncio.timeout_at(next_at):
+                    async with asyncio.timeout_at(self._waiting.next_at(now)):
                         await self._changed.wait()
 
     @contextmanager
@@ -62,48 +58,35 @@ class Pacer:
         budgets = {id(budget): budget for spent in reply.budgets.values() for budget in spent}.values()
         for budget in budgets:
             budget.live += 1
-        reply.wake = self._changed.set
-        self._live.append(reply)
+        reply.wake = partial(self._look_at, reply)
+        self._waiting.come(reply)
         self._changed.set()
         try:
             yield
         finally:
-            self._live.remove(reply)
+            self._waiting.leave(reply)
+            reply.wake = _nobody  # it held the reply itself, which would then be freed late
             for budget in budgets:
                 budget.live -= 1
             self._changed.set()  # others may have what was kept back for this one
 
-    # -------------------------------------------------------------------------------------------------------- choosing
+    def _look_at(self, reply: Reply) -> None:
+        self._waiting.woke(reply)
+        self._changed.set()
 
-    def _start_ready(self, now: float, writes: asyncio.TaskGroup) -> float | None:
-        """Start every write that may be sent now, the most urgent first; say when to look again (None: when woken)."""
-        while True:
-            next_at: float | None = None
-            best: Reply | None = None
-            for reply in self._live:
-                if reply.in_flight or reply.verb is None:
-                    continue
-                at = _ready_at(reply, reply.verb, now)
-                if at > now + _SAME_TIME:
-                    next_at = at if next_at is None else min(next_at, at)
-                elif best is None or _urgency(reply, now) < _urgency(best, now):
-                    best = reply
-            if best is None:
-                return next_at
-            self._start(best, now, writes)
+    # --------------------------------------------------------------------------------------------------------- writing
 
     def _start(self, reply: Reply, now: float, writes: asyncio.TaskGroup) -> None:
         """The permit is there: render, spend and send. What is due may have changed since; then only that is noted."""
         expected = reply.verb
         write = reply.render()
         if write is None or write.verb is not expected:
+            self._waiting.woke(reply)
             return
         for budget in reply.budgets[write.verb]:
             budget.spend(now)
         reply.in_flight = True
         writes.create_task(self._write(reply, write, now))
-
-    # --------------------------------------------------------------------------------------------------------- writing
 
     async def _write(self, reply: Reply, write: Write, sent: float) -> None:
         loop = asyncio.get_running_loop()
@@ -132,18 +115,12 @@ class Pacer:
         self._recorder.wrote(reply.key.platform, write.verb.value, outcome)
 
 
+def _nobody() -> None:
+    """Whom a reply wakes that has left."""
+
+
 def _hold(failure: Limited, budgets: Sequence[Budget], now: float) -> None:
     """The server said wait: the narrowest budget does, or all that the write spends where it meant everything."""
     seconds = _UNNAMED_HOLD_SECONDS if failure.retry_after is None else failure.retry_after
     for budget in budgets if failure.everywhere else budgets[:1]:
         budget.hold(now, seconds)
-
-
-def _ready_at(reply: Reply, verb: Verb, now: float) -> float:
-    return max(reply.not_before, *(budget.ready_at(now, final=reply.final) for budget in reply.budgets[verb]))
-
-
-def _urgency(reply: Reply, now: float) -> tuple[int, float]:
-    """The least is the most urgent."""
-    rank = 0 if reply.final else 1 if reply.shows_nothing else 2
-    return rank, -reply.unseen(now)

@@ -1,20 +1,31 @@
-"""Which reply writes next, on virtual time, as transcripts of who wrote when."""
+"""Which reply writes next, on virtual time, as transcripts of who wrote when.
+
+The rule itself is a few lines that look at every reply each time (`LooksAtAll`); what `bot.waiting` does to look at few
+is checked against it in random scenarios: the same writes at the same times.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
 
-from bot.budget import Leak
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bot.budget import Budget, FixedWindow, Leak, RollingWindow
 from bot.conversation import Ending, Text
-from bot.errors import Limited
+from bot.errors import Broken, Failure, Limited
 from bot.pacer import Pacer
 from bot.ports import Verb
 from bot.reply import Reply, WritingPolicy
 from bot.telemetry import Figures, NoRecorder
+from bot.waiting import Waiting
 from bot.words import Words
+from tests.clock import VirtualLoop
 from tests.memory import MemoryChannel, Server, turn
 
 # No spacing of a reply's own, so that only the choice among replies shows.
@@ -147,3 +158,189 @@ async def test_a_reply_that_has_left_writes_no_more() -> None:
         await asyncio.sleep(100)
         assert reply.channel.budgets(Verb.EDIT)[0].live == 0
     assert written(reply) == [(0, "a")]
+
+
+# ------------------------------------------------------------------------------------------------- the rule, in random
+
+
+class LooksAtAll(Waiting):
+    """Who may write, as the rule says it: asks every budget of every reply, each time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.live: list[Reply] = []
+
+    def come(self, reply: Reply) -> None:
+        self.live.append(reply)
+
+    def woke(self, reply: Reply) -> None:
+        pass
+
+    def leave(self, reply: Reply) -> None:
+        self.live.remove(reply)
+
+    def ready(self, now: float) -> Iterator[Reply]:
+        while ready := [reply for at, reply in self.due(now) if at <= now + 1e-6]:
+            yield min(ready, key=lambda reply: self.urgency(reply, now))
+
+    def next_at(self, now: float) -> float | None:
+        return min((at for at, _ in self.due(now)), default=None)
+
+    def due(self, now: float) -> Iterator[tuple[float, Reply]]:
+        for reply in self.live:
+            if reply.verb is not None and not reply.in_flight:
+                free = [budget.ready_at(now, final=reply.final) for budget in reply.budgets[reply.verb]]
+                yield max(reply.not_before, *free), reply
+
+    def urgency(self, reply: Reply, now: float) -> tuple[int, float]:
+        return 0 if reply.final else 1 if reply.shows_nothing else 2, -reply.unseen(now)
+
+
+@dataclass
+class SpendingChannel(MemoryChannel):
+    """A channel whose writes spend what they are told to."""
+
+    spends: Sequence[Budget] = ()
+
+    def budgets(self, verb: Verb) -> Sequence[Budget]:
+        return self.spends
+
+
+@dataclass(frozen=True)
+class Event:
+    """After a while something happens to one of the replies: text, its end, or that its next write fails."""
+
+    after: float
+    reply: int
+    what: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One random scenario.
+
+    In a paced rolling window ("slack") the time that a budget names comes nearer the later it is asked, so what is
+    written depends on when it is looked at; there nothing may pause but the budget, and both look at the same times.
+    """
+
+    limits: str  # which platform's way of counting
+    places: list[int]  # the channel of each reply
+    latency: float
+    pause: float  # of a reply's own, between two of its writes
+    events: list[Event]
+
+    @property
+    def gap(self) -> float:
+        return 0.0 if self.limits == "slack" else self.pause
+
+
+plans = st.builds(
+    Plan,
+    st.sampled_from(["discord", "leak", "slack"]),
+    st.lists(st.integers(0, 2), min_size=2, max_size=6),
+    st.sampled_from([0.0, 0.05, 1.5]),
+    st.sampled_from([0.0, 0.6]),
+    st.lists(
+        st.builds(
+            Event,
+            st.sampled_from([0.0, 0.0, 0.01, 0.1, 0.3, 1.7]),
+            st.integers(0, 5),
+            st.sampled_from([*["feed"] * 12, "finish", "limited", "broken"]),
+            st.integers(1, 400),
+        ),
+        min_size=30,
+        max_size=80,
+    ),
+)
+
+
+def budgets_of(plan: Plan) -> list[Sequence[Budget]]:
+    """For each reply, what its writes spend."""
+    shared: Budget = Leak(1.3, burst=2) if plan.limits == "leak" else RollingWindow(3, 1.0, paced=False)
+    if plan.limits == "slack":
+        return [(RollingWindow(12, 20.0),)] * len(plan.places)
+    own = {place: FixedWindow(5, 5.0, paced=True) for place in plan.places}
+    return [(own[place], shared) for place in plan.places]
+
+
+def played(plan: Plan, waiting: Waiting) -> list[tuple[float, str, str]]:
+    """Who wrote what, and when."""
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        return runner.run(play(plan, waiting))
+
+
+def fault_of(pending: list[Failure], verb: Verb) -> Failure | None:
+    return pending.pop() if pending else None
+
+
+async def play(plan: Plan, waiting: Waiting) -> list[tuple[float, str, str]]:
+    policy = WritingPolicy(first_seconds=plan.gap / 3, gap_seconds=plan.gap)
+    server, loop = Server(limit=10_000, latency=plan.latency), asyncio.get_running_loop()
+    faults: dict[int, list[Failure]] = {number: [] for number in range(len(plan.places))}
+    live = []
+    for number, spent in enumerate(budgets_of(plan)):
+        channel = SpendingChannel(server, spends=spent, fault=partial(fault_of, faults[number]))
+        live.append(Reply(turn(str(number)).key, channel, Words(), figures()))
+    pacer = Pacer(policy, NoRecorder(), random.Random(1))
+    pacer._waiting = waiting
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(pacer.run())
+        with ExitStack() as admitted:
+            for reply in live:
+                admitted.enter_context(pacer.admitted(reply))
+            for event in plan.events:
+                await asyncio.sleep(event.after)
+                number = event.reply % len(live)
+                match event.what:
+                    case "feed":
+                        live[number].feed(Text("x" * event.size), loop.time(), policy)
+                    case "finish":
+                        live[number].finish(Ending.DONE, loop.time())
+                    case "limited" | "broken" if event.what == "limited" or plan.limits == "slack":
+                        faults[number].append(Limited("429", retry_after=event.size / 100))
+                    case _:
+                        faults[number].append(Broken("503"))
+            await asyncio.sleep(200)
+        running.cancel()
+    logs = [(reply.key.message, reply.channel.log) for reply in live if isinstance(reply.channel, MemoryChannel)]
+    return sorted((round(wrote.at, 3), name, wrote.text + wrote.failure) for name, log in logs for wrote in log)
+
+
+@settings(deadline=None, max_examples=150)
+@given(plans)
+def test_looking_at_few_writes_what_looking_at_all_would(plan: Plan) -> None:
+    """Whatever budgets, ends and failures there are: the same writes, at the same times, as the plain rule."""
+    assert played(plan, Waiting()) == played(plan, LooksAtAll())
+
+
+class Counted(RollingWindow):
+    """Counts how often it is asked and spent."""
+
+    asked = 0
+    spent = 0
+
+    def spend(self, now: float) -> None:
+        self.spent += 1
+        super().spend(now)
+
+    def ready_at(self, now: float, *, final: bool) -> float:
+        self.asked += 1
+        return super().ready_at(now, final=final)
+
+
+async def test_what_all_wait_for_is_not_asked_once_for_each() -> None:
+    """With 500 replies that share one budget, a write asks it a handful of times, however many wait."""
+    count, server, everything = 500, Server(limit=10_000), Counted(10, 1.0, paced=False)
+    async with pacing() as (pacer, admitted):
+        for number in range(count):
+            spends = (FixedWindow(5, 5.0, paced=True), everything)
+            channel = SpendingChannel(server, spends=spends)
+            reply = Reply(turn(str(number)).key, channel, Words(), figures())
+            admitted.enter_context(pacer.admitted(reply))
+            feed(reply, "a")
+        await asyncio.sleep(0.5)
+        everything.asked = everything.spent = 0
+        await asyncio.sleep(40)
+    assert everything.spent > 350
+    assert everything.asked < 10 * everything.spent

@@ -1,0 +1,148 @@
+"""Replies that have a write due, each in line for the one thing it must wait for longest.
+
+What belongs here: who may write now, the most urgent first, found by looking only at what may have changed. What does
+not: how a budget counts (`bot.budget`), making the write (`bot.pacer`), what is due (`bot.reply`).
+
+The order, when several wait for the same budget: a final write first, since somebody waits for the end; then a reply
+that shows nothing yet; then the one whose unseen text has waited longest in total (characters x seconds), which is the
+online rule for the least total delay and starves nobody, because what is unseen only grows.
+
+With 1,500 live answers of one bot nearly all wait for the same budget, which is free again some fifty times a second.
+So a budget is asked once for the whole line that waits for it, never once for each reply in it; while it says no, the
+line is not looked at. When it says yes, the line is put in order (a comparison of two numbers for each reply, since
+what has waited grows evenly with time), and only who comes first is asked what else its write spends.
+
+A reply is looked at when it says that something about it changed (`woke`), when its own pause is over, and when the
+budget it waits for is free. A budget may move to and fro at any time, by what other replies, reads and answers do to
+it: it is asked anew at each look, and nothing is remembered of what it said.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from bot.budget import Budget
+from bot.reply import Reply
+
+# Times closer than this are the same: a timer may fire a rounding error early. Seconds.
+_SAME_TIME = 1e-6
+
+
+class _Gate(NamedTuple):
+    """What a line waits for: a budget may be free for a final write and not yet for another."""
+
+    budget: Budget
+    final: bool
+
+    def opens_at(self, now: float) -> float:
+        return self.budget.ready_at(now, final=self.final)
+
+
+class Waiting:
+    """See the module's docstring. All times are the event loop's, in seconds."""
+
+    def __init__(self) -> None:
+        self._numbers = itertools.count()
+        self._number: dict[Reply, int] = {}  # in the order they came; of two that are alike, the earlier one goes first
+        self._woken: dict[Reply, None] = {}  # to be looked at; they have no place meanwhile
+        self._places: dict[Reply, _Gate | float] = {}  # where each waits: in a line, or for a time
+        self._lines: dict[_Gate, dict[Reply, None]] = {}  # none is empty
+        # Those that wait for a time: a heap. Who has another place by now is passed over.
+        self._resting: list[tuple[float, int, Reply]] = []
+
+    def come(self, reply: Reply) -> None:
+        """The reply will write."""
+        self._number[reply] = next(self._numbers)
+        self.woke(reply)
+
+    def woke(self, reply: Reply) -> None:
+        """Something about the reply has changed: whether a write is due, of what kind, or from when on."""
+        if reply in self._number:
+            self._take(reply)
+            self._woken[reply] = None
+
+    def leave(self, reply: Reply) -> None:
+        """The reply writes no more."""
+        self._take(reply)
+        self._woken.pop(reply, None)
+        del self._number[reply]
+
+    def ready(self, now: float) -> Iterator[Reply]:
+        """Who may write now, the most urgent first.
+
+        Each is taken out as it is given, and what the caller spends on it then counts for those that follow. One that
+        wakes meanwhile is looked at once more.
+        """
+        while candidates := self._candidates(now):
+            closed: set[_Gate] = set()
+            for reply in sorted(candidates, key=lambda reply: (*_urgency(reply, now), self._number[reply])):
+                if self._places.get(reply) in closed:
+                    continue
+                self._take(reply)
+                if reply.in_flight or reply.verb is None:
+                    continue
+                place = _obstacle(reply, now)
+                if place is None:
+                    yield reply
+                    continue
+                self._put(reply, place)
+                if isinstance(place, _Gate):
+                    closed.add(place)
+
+    def next_at(self, now: float) -> float | None:
+        """When somebody may be ready, unless something changes before; None if nobody waits."""
+        while self._resting and not self._still_rests(self._resting[0]):
+            heapq.heappop(self._resting)
+        rests_until = [self._resting[0][0]] if self._resting else []
+        return min((*rests_until, *(gate.opens_at(now) for gate in self._lines)), default=None)
+
+    def _candidates(self, now: float) -> list[Reply]:
+        """Who is to be looked at: those that woke, whose pause is over, and whose line moves."""
+        found, self._woken = list(self._woken), {}
+        while self._resting and self._resting[0][0] <= now + _SAME_TIME:
+            entry = heapq.heappop(self._resting)
+            if self._still_rests(entry):
+                found.append(entry[2])
+        for gate, line in self._lines.items():
+            if gate.opens_at(now) <= now + _SAME_TIME:
+                found += line
+        return found
+
+    def _still_rests(self, entry: tuple[float, int, Reply]) -> bool:
+        return self._places.get(entry[2]) == entry[0]
+
+    def _put(self, reply: Reply, place: _Gate | float) -> None:
+        self._places[reply] = place
+        if isinstance(place, _Gate):
+            self._lines.setdefault(place, {})[reply] = None
+        else:
+            heapq.heappush(self._resting, (place, self._number[reply], reply))
+
+    def _take(self, reply: Reply) -> None:
+        place = self._places.pop(reply, None)
+        if isinstance(place, _Gate):
+            line = self._lines[place]
+            del line[reply]
+            if not line:
+                del self._lines[place]
+
+
+def _obstacle(reply: Reply, now: float) -> _Gate | float | None:
+    """What the reply must wait for longest: a budget of its write, or a time of its own; None if it may write now."""
+    assert reply.verb is not None
+    place: _Gate | float
+    place = latest = reply.not_before
+    for budget in reply.budgets[reply.verb]:
+        at = budget.ready_at(now, final=reply.final)
+        if at > latest:
+            latest, place = at, _Gate(budget, reply.final)
+    return None if latest <= now + _SAME_TIME else place
+
+
+def _urgency(reply: Reply, now: float) -> tuple[int, float]:
+    """The least is the most urgent. See the module's docstring."""
+    rank = 0 if reply.final else 1 if reply.shows_nothing else 2
+    return rank, -reply.unseen(now)
