@@ -6,7 +6,7 @@ by DeepSeek, vLLM and llama.cpp; ``reasoning`` by OpenRouter and newer vLLM).
 
 from __future__ import annotations
 
-from adapters.openai.errors import Complaint
+from adapters.openai.errors import Complaint, raise_error
 from adapters.openai.options import OpenAIOptions
 from adapters.openai.wire import Json, SurrogateJoiner, data_url, fields, items, mended, message_body, usage_of, words
 from bot.conversation import (
@@ -72,7 +72,7 @@ class ChatDecoder:
     def feed(self, event: object) -> list[Delta]:
         """See `wire.Decoder`."""
         chunk = fields(event)
-        _raise_error(chunk)
+        raise_error(chunk)
         self.usage = usage_of(chunk.get("usage"), "prompt_tokens", "completion_tokens") or self.usage
         choice = _first(chunk)
         self.finish = finish_of(choice) or self.finish
@@ -104,7 +104,7 @@ class ChatDecoder:
 def whole(body: object) -> list[Delta]:
     """The deltas of an answer that was not streamed; without a `Finish` if it has no reason. Raises as `feed` does."""
     answer = fields(body)
-    _raise_error(answer)
+    raise_error(answer)
     choice = _first(answer)
     message = fields(choice.get("message"))
     found: list[Delta] = []
@@ -144,9 +144,3 @@ def _first(chunk: Json) -> Json:
     """The first choice; parameters may ask for more, but there is one answer to show."""
     choices = (fields(choice) for choice in items(chunk.get("choices")))
     return next((choice for choice in choices if (choice.get("index") or 0) == 0), {})
-
-
-def _raise_error(body: Json) -> None:
-    # The SDK raises for these in a stream; a whole body with status 200 may hold one as well.
-    if error := body.get("error") or (body if body.get("type") == "error" else None):
-        raise Complaint.of(error).failure()

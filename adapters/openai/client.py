@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -19,10 +18,13 @@ import httpx2
 import openai
 
 from adapters.openai import chat, responses
-from adapters.openai.errors import FOREIGN, KEPT, rejects, translated
+from adapters.openai.beats import Beats, Reading
+from adapters.openai.errors import FOREIGN, rejects, translated
 from adapters.openai.options import OpenAIOptions
+from adapters.openai.sse import EventSplitter
+from adapters.openai.transport import BODY, make_http_client
 from adapters.openai.wire import Decoder
-from bot.conversation import Delta, Prompt
+from bot.conversation import Delta, Prompt, Text
 from bot.errors import Because, Broken, Declined, Failure
 
 log = logging.getLogger(__name__)
@@ -36,8 +38,6 @@ LINGER_SECONDS = 1.0
 
 # Once the usage is there too, only the end of the body is missing, which lets the connection be used again. Seconds.
 DRAIN_SECONDS = 0.1
-
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 # What is passed over once an answer has finished.
 LATE: tuple[type[Exception], ...] = (TimeoutError, Failure, *FOREIGN)
@@ -73,6 +73,7 @@ class OpenAIModel:
         with translated(self._key):
             self._client = make_client(options, self._key or NO_KEY)
         self._api = APIS[options.api]
+        self._beats = Beats()
         self._usage = True  # until a server refuses to be asked for it
 
     def __repr__(self) -> str:
@@ -96,14 +97,16 @@ class OpenAIModel:
 
     async def _streamed(self, prompt: Prompt) -> AsyncGenerator[Delta, None]:
         with translated(self._key):
-            # The stream is given as plain JSON (cast_to=object): building the SDK's typed events takes five times as
-            # long as all the rest (80 us a chunk against 15), and compatible servers send shapes that no type knows.
+            # The SDK asks and checks the answer; its events are read by us. Its own reading takes 80 us for a chunk,
+            # and 100 more to make a typed one of it; compatible servers send shapes that no type knows.
             async with await self._open(prompt) as stream:
                 if not is_event_stream(stream.response):
                     for delta in self._read_whole(await read_body(stream.response)):
                         yield delta
                     return
-                async with aclosing(read(stream, self._api.decoder())) as deltas:
+                response = stream.response
+                reading = Reading(response.aiter_bytes(), response.extensions.get(BODY), self._beats)
+                async with aclosing(read(reading, self._api.decoder())) as deltas:
                     async for delta in deltas:
                         yield delta
 
@@ -143,37 +146,16 @@ class OpenAIModel:
 def make_client(options: OpenAIOptions, key: str) -> openai.AsyncOpenAI:
     """The SDK's client, without its retries and with no time-out but that of connecting (`bot.completion` has them)."""
     timeout = httpx2.Timeout(None, connect=options.connect_seconds)
-    url = httpx2.URL(options.base_url)
-    local = url.scheme == "http" and url.host in LOOPBACK
     client = openai.AsyncOpenAI(
         api_key=key,
         base_url=options.base_url,
         max_retries=0,
         timeout=timeout,
-        http_client=openai.DefaultAsyncHttpx2Client(
-            timeout=timeout,
-            # A proxy of the environment cannot reach what listens on this machine's loopback (the embedded model).
-            trust_env=not local,
-            # Nor is anybody's certificate seen there: a context that trusts nobody is made at once, where reading the
-            # system's certificates takes 30 to 150 ms (and a redirect to elsewhere fails rather than being believed).
-            verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if local else True,
-            event_hooks={"request": [watch_connection]},
-        ),
+        http_client=make_http_client(options.base_url, timeout),
     )
     # The SDK takes these from the environment, which is `config`'s to read, and would send them to any server.
     client.organization = client.project = None
     return client
-
-
-async def watch_connection(request: httpx2.Request) -> None:
-    """Note in the request whether it waits for an answer on a connection that had been kept (see `errors.KEPT`)."""
-    request.extensions[KEPT] = True
-
-    async def trace(event: str, info: object) -> None:  # noqa: ARG001 (the signature is httpcore's)
-        if event.endswith(("connect_tcp.started", "receive_response_headers.complete")):
-            request.extensions[KEPT] = False
-
-    request.extensions["trace"] = trace
 
 
 def is_event_stream(response: httpx2.Response) -> bool:
@@ -188,15 +170,54 @@ async def read_body(response: httpx2.Response) -> object:
     return None if "html" in response.headers.get("content-type", "") else json.loads(content)
 
 
-async def read(stream: openai.AsyncStream[object], decoder: Decoder) -> AsyncGenerator[Delta, None]:
+class Decoding:
+    """The bytes of one stream into deltas. `done` once the server has said that no event follows."""
+
+    def __init__(self, decoder: Decoder) -> None:
+        self.decoder = decoder
+        self.done = False
+        self._splitter = EventSplitter()
+
+    @property
+    def finished(self) -> bool:
+        """Whether the answer's end was announced: whatever the stream does from now on does not unmake it."""
+        return self.decoder.finish is not None
+
+    def feed(self, received: bytes) -> tuple[list[Delta], Exception | None]:
+        """The deltas, and the failure that comes after them. Texts are joined: they became known at the same time."""
+        found: list[Delta] = []
+        try:
+            for data in self._splitter.feed(received):
+                if self.done or data.startswith(b"[DONE]"):
+                    self.done = True
+                    break
+                for delta in self.decoder.feed(json.loads(data.decode())):
+                    if type(delta) is Text and found and type(found[-1]) is Text:
+                        found[-1] = Text(found[-1].text + delta.text)
+                    else:
+                        found.append(delta)
+        except LATE as error:
+            self.done = True
+            return found, None if self.finished else error
+        return found, None
+
+
+async def read(reading: Reading, decoder: Decoder) -> AsyncGenerator[Delta, None]:
     """The deltas of a stream, then usage and `Finish` if they came; without one where the stream just ends."""
-    async with aclosing(events_of(stream)) as events:
-        async for event in events:
-            for delta in decoder.feed(event):
+    decoding = Decoding(decoder)
+    async with aclosing(reading.received()) as stream:
+        async for received in stream:
+            deltas, failure = decoding.feed(received)
+            for delta in deltas:
                 yield delta
-            if decoder.finish is not None:
+            if failure is not None:
+                raise failure
+            if deltas:
+                reading.urgent = False
+            if decoding.done or decoding.finished:
                 break
-        for delta in await linger(events, decoder):
+        reading.urgent = True
+        for delta in await linger(stream, decoding):
             yield delta
     for delta in decoder.flush():
         yield delta
@@ -206,29 +227,24 @@ async def read(stream: openai.AsyncStream[object], decoder: Decoder) -> AsyncGen
         yield decoder.finish
 
 
-async def linger(events: AsyncIterator[object], decoder: Decoder) -> list[Delta]:
+async def linger(stream: AsyncIterator[bytes], decoding: Decoding) -> list[Delta]:
     """Read what still comes after the finish reason, for a bounded time.
 
     An answer that has finished stays finished, however its stream goes on: failures are passed over here.
     """
     rest: list[Delta] = []
-    if decoder.finish is None:
+    if not decoding.finished:
         return rest
     loop = asyncio.get_running_loop()
-    limit = LINGER_SECONDS if decoder.usage is None else DRAIN_SECONDS
+    ending = decoding.done or decoding.decoder.usage is not None
     try:
-        async with asyncio.timeout(limit) as timeout:
-            async for event in events:
-                counted = decoder.usage is not None
-                rest += decoder.feed(event)
-                if decoder.usage is not None and not counted:
+        async with asyncio.timeout(DRAIN_SECONDS if ending else LINGER_SECONDS) as timeout:
+            async for received in stream:
+                deltas, _ = decoding.feed(received)
+                rest += deltas
+                if not ending and (decoding.done or decoding.decoder.usage is not None):
+                    ending = True
                     timeout.reschedule(loop.time() + DRAIN_SECONDS)
     except LATE as error:
         log.debug("after the finish reason: %s", type(error).__name__)
     return rest
-
-
-async def events_of(stream: openai.AsyncStream[object]) -> AsyncGenerator[object, None]:
-    """The events of a stream as a generator that can be closed."""
-    async for event in stream:
-        yield event

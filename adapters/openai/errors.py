@@ -151,6 +151,12 @@ class Complaint:
         return "the model's server: " + " ".join([*status, *sorted(self.codes), *words] or ["an error without words"])
 
 
+def raise_error(body: Mapping[str, object]) -> None:
+    """Raise the failure that an event or a body with status 200 holds in the place of an answer, if it does."""
+    if error := body.get("error") or (body if body.get("type") == "error" else None):
+        raise Complaint.of(error).failure()
+
+
 @contextmanager
 def translated(key: str = "") -> Iterator[None]:
     """Raise a `Failure` for everything foreign. `key` is taken out of what it says, should a server echo it.

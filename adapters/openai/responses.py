@@ -6,7 +6,7 @@ response has a status. Source: platform.openai.com/docs/api-reference/responses-
 
 from __future__ import annotations
 
-from adapters.openai.errors import Complaint
+from adapters.openai.errors import Complaint, raise_error
 from adapters.openai.options import OpenAIOptions
 from adapters.openai.wire import (
     Json,
@@ -72,6 +72,7 @@ class ResponsesDecoder:
     def feed(self, event: object) -> list[Delta]:
         """See `wire.Decoder`."""
         data = fields(event)
+        raise_error(data)
         piece = words(data.get("delta"))
         found: list[Delta] = []
         match data.get("type"):
@@ -89,8 +90,6 @@ class ResponsesDecoder:
                 found = [ToolCall(self._calls.get(words(data.get("item_id")), ""), "", piece)]
             case "response.completed" | "response.incomplete" | "response.failed" | "response.cancelled":
                 found = self._end(fields(data.get("response")))
-            case "error":
-                raise Complaint.of(data.get("error") or data).failure()
         return found
 
     def flush(self) -> list[Delta]:

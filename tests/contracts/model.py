@@ -67,7 +67,7 @@ class ModelContract:
 
     async def test_streamed_text_arrives_whole_and_in_pieces(self) -> None:
         """With `stream`, deltas come as they arrive, their joining is the text, and `Finish` is the last of all."""
-        outcome = await self.outcome(Answer(WORDS), stream=True)
+        outcome = await self.outcome(Answer(WORDS, words_per_second=100), stream=True)
         assert outcome.failure is None
         assert outcome.text == WORDS
         assert len(outcome.of(Text)) > 3

@@ -1,0 +1,71 @@
+"""Server-sent events out of bytes. Pure.
+
+What belongs here: where an event ends, and its data. What does not: what the data means (`chat`, `responses`).
+
+Source: https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation. Of an event's
+fields only the data is kept: both APIs say in it again what the others hold.
+"""
+
+from __future__ import annotations
+
+from bot.errors import Broken
+
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+# An event may hold a whole answer (the Responses API's last one does), but no more than anybody can post. Bytes.
+LONGEST_EVENT = 16 * 2**20
+
+
+class EventSplitter:
+    """Cuts a stream of bytes, split anywhere, into the data of its events.
+
+    Lines end with LF, CR or CRLF; several lines of data are joined by LF; comments, other fields, events without data
+    and an event that the stream ends within are passed over. Raises `Broken` over an event that is too long.
+    """
+
+    def __init__(self) -> None:
+        self._began = False
+        self._line: list[bytes] = []  # pieces of the line that has not ended
+        self._data: list[bytes] = []  # lines of data of the event that has not ended
+        self._held = 0  # bytes in both
+        self._after_cr = False  # the last line ended with CR, and an LF that comes first belongs to it
+
+    def feed(self, received: bytes) -> list[bytes]:
+        """The data of each event that has ended by now."""
+        if self._after_cr and received:
+            received = received.removeprefix(b"\n")
+            self._after_cr = False
+        self._held += len(received)
+        if self._held > LONGEST_EVENT:
+            raise Broken(f"the model's server sent an event of more than {LONGEST_EVENT} bytes")
+        if b"\n" not in received and b"\r" not in received:
+            self._line.append(received)
+            return []
+        lines = self._lines(b"".join((*self._line, received)))
+        return self._events(lines)
+
+    def _lines(self, text: bytes) -> list[bytes]:
+        """The lines that have ended; the rest is kept."""
+        if not self._began:
+            self._began, text = True, text.removeprefix(BYTE_ORDER_MARK)
+        lines = text.splitlines()
+        self._line.clear()
+        if not text.endswith((b"\n", b"\r")):
+            self._line.append(lines.pop())
+        self._after_cr = text.endswith(b"\r")
+        return lines
+
+    def _events(self, lines: list[bytes]) -> list[bytes]:
+        events = []
+        data = self._data
+        for line in lines:
+            if line.startswith(b"data:"):
+                data.append(line[6:] if line[5:6] == b" " else line[5:])
+            elif not line:
+                if data:
+                    events.append(data[0] if len(data) == 1 else b"\n".join(data))
+                    data.clear()
+            elif line == b"data":
+                data.append(b"")
+        self._held = sum(map(len, data)) + sum(map(len, self._line))
+        return events
