@@ -5,7 +5,7 @@ the other sides, which are processes of their own (`cost_servers`), so that thei
 
 - *typed*: the OpenAI SDK's own loop over its typed chunks, as many at once as there are answers.
 - *bare writes*: the very texts that the bot wrote, posted and edited by discord.py or slack_sdk alone.
-- *bot*: the whole bot, as it is put together by `bot.__main__`, from the questions to the last write.
+- *bot*: the whole bot, put together as `bot.__main__` does, from the questions to the last write.
 
 The ratio is the bot's over the sum of the other two. The model sends 40 words a second, one to a chunk.
 """
@@ -16,11 +16,13 @@ import argparse
 import asyncio
 import gc
 import json
+import random
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
 import aiohttp
@@ -30,11 +32,21 @@ from discord.http import Route
 from openai.types.chat import ChatCompletionUserMessageParam
 from slack_sdk.web.async_client import AsyncWebClient
 
+from adapters.attachments import AttachmentLimits, Attachments
+from adapters.discord import DiscordOptions, DiscordPlatform
+from adapters.journal import MemoryJournal
 from adapters.metrics import PrometheusRecorder
+from adapters.openai import OpenAIModel, OpenAIOptions
+from adapters.slack import SlackOptions, SlackPlatform
 from adapters.slack.blocks import with_blocks
-from bot.__main__ import make_platforms, make_turns, open_model
+from bot.access import AccessRules
+from bot.completion import Completion, CompletionPolicy
+from bot.ports import Model
+from bot.prompt import Persona, Prompting
+from bot.reply import WritingPolicy
 from bot.telemetry import TurnRecord
-from config.settings import Settings
+from bot.turns import Choices, TurnLimits, Turns
+from bot.words import Words
 
 Texts: TypeAlias = Sequence[Sequence[Sequence[str]]]  # by channel, by message, one after another
 
@@ -144,18 +156,18 @@ async def bare_writes(platform: str, channels: int, texts: Texts) -> float:
     """The same texts, written by the platform's client alone to a fresh double."""
     async with child(platform, str(channels)) as stage:
         write = _bare_discord if platform == "discord" else _bare_slack
-        seconds = await write(stage.about["environment"], stage.about["channels"], texts)
+        seconds = await write(stage.about["options"], stage.about["channels"], texts)
         report = await stage.tell("report")
         assert report["limited"] == 0
         assert report["texts"] == texts
         return seconds
 
 
-async def _bare_discord(named: Mapping[str, str], channels: Sequence[str], texts: Texts) -> float:
-    base, Route.BASE = Route.BASE, named["DISCORD_API_URL"]
+async def _bare_discord(options: Mapping[str, str], channels: Sequence[str], texts: Texts) -> float:
+    base, Route.BASE = Route.BASE, options["api_url"]
     try:
         async with discord.Client(intents=discord.Intents.none()) as client:
-            await client.login(named["DISCORD_TOKEN"])
+            await client.login(options["token"])
 
             async def write(channel: str, messages: Sequence[Sequence[str]]) -> None:
                 place = client.get_partial_messageable(int(channel))
@@ -170,13 +182,13 @@ async def _bare_discord(named: Mapping[str, str], channels: Sequence[str], texts
         Route.BASE = base
 
 
-async def _bare_slack(named: Mapping[str, str], channels: Sequence[str], texts: Texts) -> float:
+async def _bare_slack(options: Mapping[str, str], channels: Sequence[str], texts: Texts) -> float:
     edits = sum(len(message) - 1 for messages in texts for message in messages)
     slowly = asyncio.Semaphore(1 if edits > SLACK_EDITS else len(channels))
     # One session, kept: the client would otherwise open a connection for each call, which no bot should be praised for
     # not doing.
     async with aiohttp.ClientSession() as session:
-        web = AsyncWebClient(named["SLACK_BOT_TOKEN"], base_url=named["SLACK_API_URL"], session=session)
+        web = AsyncWebClient(options["bot_token"], base_url=options["api_url"], session=session)
 
         async def write(channel: str, messages: Sequence[Sequence[str]]) -> None:
             for first, *later in messages:
@@ -208,16 +220,34 @@ class _Ended(PrometheusRecorder):
             self.all.set()
 
 
+def make_platform(stage: Child) -> DiscordPlatform | SlackPlatform:
+    """The real adapter of the stage's platform."""
+    attachments = Attachments(AttachmentLimits(), hosts=frozenset())
+    options = stage.about["options"]
+    if stage.about["platform"] == "discord":
+        return DiscordPlatform(DiscordOptions(**options), attachments)
+    return SlackPlatform(SlackOptions(**options), attachments)
+
+
+def make_turns(model: Model, recorder: PrometheusRecorder) -> Turns:
+    """The real core, with everything at its default."""
+    seeded = random.Random(1)  # noqa: S311 (it spreads retries, of which there are none)
+    return Turns(
+        Choices(AccessRules(), Prompting(Persona("Be brief.")), Words(), WritingPolicy(), TurnLimits()),
+        Completion(model, CompletionPolicy(), recorder, seeded),
+        MemoryJournal(),
+        recorder,
+        random_=seeded,
+        wall_clock=lambda: datetime(2026, 1, 1, tzinfo=UTC),
+    )
+
+
 async def whole_bot(url: str, stage: Child, load: Load) -> float:
     """The bot as an operator runs it, with one platform; from the questions to the last write."""
-    named = {"OPENAI_BASE_URL": url, "OPENAI_API_KEY": "x", "OPENAI_MODEL": "m"} | stage.about["environment"]
-    settings = Settings.load(named)
     recorder = _Ended(len(load.words))
-    async with AsyncExitStack() as stack:
-        model = await open_model(settings, stack)
-        (platform,), _ = make_platforms(settings, stack)
-        turns = make_turns(settings, model, recorder)
-        stack.push_async_callback(platform.close)
+    model, platform = OpenAIModel(OpenAIOptions("m", "x", url)), make_platform(stage)
+    turns = make_turns(model, recorder)
+    try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(turns.run()), group.create_task(platform.run(turns))]
             while not platform.ready:
@@ -230,6 +260,9 @@ async def whole_bot(url: str, stage: Child, load: Load) -> float:
             seconds = await spent(ask)
             for task in tasks:
                 task.cancel()
+    finally:
+        await platform.close()
+        await model.close()
     return seconds
 
 

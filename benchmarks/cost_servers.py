@@ -110,7 +110,7 @@ class Stage(Protocol):
     """A platform's double with its world."""
 
     def about(self) -> Json:
-        """Where it is, and what is there."""
+        """Which platform it is, its adapter's options, and its channels."""
         ...
 
     def ask(self, words: list[int]) -> Json:
@@ -135,9 +135,8 @@ class DiscordStage:
     def about(self) -> Json:
         """See `Stage`."""
         double = self._double
-        named = {"DISCORD_TOKEN": double.token, "DISCORD_API_URL": double.api_url}
-        named["DISCORD_GATEWAY_URL"] = double.gateway_url
-        return {"environment": named, "channels": self._channels}
+        options = {"token": double.token, "api_url": double.api_url, "gateway_url": double.gateway_url}
+        return {"platform": "discord", "options": options, "channels": self._channels}
 
     def ask(self, words: list[int]) -> Json:
         """See `Stage`."""
@@ -165,8 +164,8 @@ class SlackStage:
     def about(self) -> Json:
         """See `Stage`."""
         double = self._double
-        named = {"SLACK_BOT_TOKEN": double.bot_token, "SLACK_APP_TOKEN": double.app_token}
-        return {"environment": named | {"SLACK_API_URL": double.api_url}, "channels": self._channels}
+        options = {"bot_token": double.bot_token, "app_token": double.app_token, "api_url": double.api_url}
+        return {"platform": "slack", "options": options, "channels": self._channels}
 
     def ask(self, words: list[int]) -> Json:
         """See `Stage`."""

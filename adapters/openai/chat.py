@@ -91,7 +91,8 @@ class ChatDecoder:
             found.append(Text(text))
         if refusal := words(delta.get("refusal")):
             found.append(Refusal(mended(refusal)))
-        found += [self._call(fields(call)) for call in items(delta.get("tool_calls"))]
+        if calls := delta.get("tool_calls"):
+            found += [self._call(fields(call)) for call in items(calls)]
         return found
 
     def _call(self, call: Json) -> ToolCall:
@@ -142,5 +143,8 @@ def finish_of(choice: Json) -> Finish | None:
 
 def _first(chunk: Json) -> Json:
     """The first choice; parameters may ask for more, but there is one answer to show."""
-    choices = (fields(choice) for choice in items(chunk.get("choices")))
-    return next((choice for choice in choices if (choice.get("index") or 0) == 0), {})
+    for item in items(chunk.get("choices")):
+        choice = fields(item)
+        if not choice.get("index"):  # 0, or none at all
+            return choice
+    return {}

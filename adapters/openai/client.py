@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -186,20 +186,33 @@ class Decoding:
     def feed(self, received: bytes) -> tuple[list[Delta], Exception | None]:
         """The deltas, and the failure that comes after them. Texts are joined: they became known at the same time."""
         found: list[Delta] = []
+        texts: list[str] = []  # since the last delta of another kind
+        failure: Exception | None = None
         try:
-            for data in self._splitter.feed(received):
-                if self.done or data.startswith(b"[DONE]"):
-                    self.done = True
-                    break
-                for delta in self.decoder.feed(json.loads(data.decode())):
-                    if type(delta) is Text and found and type(found[-1]) is Text:
-                        found[-1] = Text(found[-1].text + delta.text)
-                    else:
-                        found.append(delta)
+            for delta in self._deltas(received):
+                if type(delta) is Text:
+                    texts.append(delta.text)
+                    continue
+                _join(texts, found)
+                found.append(delta)
         except LATE as error:
             self.done = True
-            return found, None if self.finished else error
-        return found, None
+            failure = None if self.finished else error
+        _join(texts, found)
+        return found, failure
+
+    def _deltas(self, received: bytes) -> Iterator[Delta]:
+        for data in self._splitter.feed(received):
+            if self.done or data.startswith(b"[DONE]"):
+                self.done = True
+                return
+            yield from self.decoder.feed(json.loads(data.decode()))
+
+
+def _join(texts: list[str], found: list[Delta]) -> None:
+    if texts:
+        found.append(Text("".join(texts)))
+        texts.clear()
 
 
 async def read(reading: Reading, decoder: Decoder) -> AsyncGenerator[Delta, None]:

@@ -20,7 +20,7 @@ Json = Mapping[str, object]
 
 def fields(value: object) -> Json:
     """`value` if it is an object, otherwise an empty one."""
-    return value if isinstance(value, Mapping) else {}
+    return value if isinstance(value, dict) else {}
 
 
 def items(value: object) -> list[object]:
@@ -36,6 +36,8 @@ def words(value: object) -> str:
     """The text in `value`: a string, or a list of parts of which those of type text count (Mistral sends such)."""
     if isinstance(value, str):
         return value
+    if not value:
+        return ""
     parts = (fields(item) for item in items(value))
     return "".join(words(part.get("text")) for part in parts if is_text(part))
 
@@ -47,6 +49,8 @@ def is_text(part: Json) -> bool:
 
 def usage_of(value: object, given: str, made: str) -> Usage | None:
     """Token counts under the names that an API has for them; None where they are not whole numbers."""
+    if not value:
+        return None
     counts = fields(value)
     tokens = (counts.get(given), counts.get(made))
     match tokens:
@@ -76,6 +80,8 @@ class SurrogateJoiner:
 
     def feed(self, text: str) -> str:
         """The text that can be shown by now."""
+        if not self._held and text.isascii():
+            return text
         text = self._held + text
         self._held = text[-1:] if "\ud800" <= text[-1:] <= "\udbff" else ""
         return mended(text.removesuffix(self._held))
