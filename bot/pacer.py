@@ -19,7 +19,7 @@ from functools import partial
 from bot.budget import Budget
 from bot.errors import Limited, Retryable, Unacceptable, Unanswered
 from bot.page import Write
-from bot.reply import Reply, WritingPolicy
+from bot.reply import Reply, WritingPolicy, ignored
 from bot.telemetry import Recorder
 from bot.waiting import Waiting
 
@@ -65,7 +65,7 @@ class Pacer:
             yield
         finally:
             self._waiting.leave(reply)
-            reply.wake = _nobody  # it held the reply itself, which would then be freed late
+            reply.wake = ignored  # it held the reply itself, which would then be freed late
             for budget in budgets:
                 budget.live -= 1
             self._changed.set()  # others may have what was kept back for this one
@@ -113,10 +113,6 @@ class Pacer:
             reply.came_back()
             self._changed.set()
         self._recorder.wrote(reply.key.platform, write.verb.value, outcome)
-
-
-def _nobody() -> None:
-    """Whom a reply wakes that has left."""
 
 
 def _hold(failure: Limited, budgets: Sequence[Budget], now: float) -> None:

@@ -128,9 +128,11 @@ class Reply:
         self.budgets = {verb: tuple(channel.budgets(verb)) for verb in Verb}
         self.figures = figures
         self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.visible = asyncio.Event()  # set once the reader can see something
-        self.posts: asyncio.Queue[str | None] = asyncio.Queue()  # ids of messages as they come to exist; None: no more
-        self.wake: Callable[[], None] = lambda: None  # set by the pacer that admits it
+        self.wake: Callable[[], object] = ignored  # set by the pacer that admits it
+        # Called (a task or a queue for each would be most of what a reply holds) after a write that the reader sees,
+        # and with the id of a message that has come to exist.
+        self.on_shown: Callable[[], object] = ignored
+        self.on_posted: Callable[[str], object] = ignored
         self.ending: Ending | None = None
         self.verb: Verb | None = None  # of the next write, or None when none is due
         self.not_before = 0.0  # the next write is not due before this
@@ -334,7 +336,7 @@ class Reply:
             self.figures.shown(now, write.covers)
             # Text that is left for a further message counts as just received: a small lie, about one message's.
             self._unseen.add(max(self._draft.length - write.covers - self._unseen.characters, 0), now)
-        self.visible.set()
+        self.on_shown()
 
     async def _send(self, write: Write) -> None:
         if write.verb is Verb.DELETE:
@@ -349,7 +351,7 @@ class Reply:
         found = await self.channel.find(write.key) if write.lookup else None
         message = found or await self.channel.post(write.body, write.key)
         self._page.posted(write, message)
-        self.posts.put_nowait(message)
+        self.on_posted(message)
 
     def _due(self) -> None:
         """See whether a write is due, and tell the pacer. With one in flight, what is shown is not known yet."""
@@ -363,6 +365,10 @@ class Reply:
                 self.not_before = 0.0  # the next message takes over text that has just left the last one: no gap
         if self.verb is not None:
             self.wake()
+
+
+def ignored(*_: object) -> None:
+    """For whom nobody listens."""
 
 
 def because_of(failure: BaseException) -> Because | None:

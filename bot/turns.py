@@ -6,7 +6,8 @@ to a turn when something breaks. What does not: how an answer is written (`bot.r
 
 Every task has an owner: `run` holds a group with the pacers and one worker for each conversation that has turns; a
 worker holds, for the turn it runs, a group with the task that reads the model and the one that shows that work is being
-done, which may be cancelled at any await, and the one that writes the journal, which ends by itself.
+done, which may be cancelled at any await, and now and then one that writes the journal, which ends by itself. A live
+turn may be one of thousands, so what it holds while it waits is kept small.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import TypeVar
 
 from bot.access import AccessRules
@@ -28,7 +29,7 @@ from bot.errors import Declined, Failure, Forbidden, Gone
 from bot.pacer import Pacer
 from bot.ports import Channel, Journal
 from bot.prompt import Prompting, is_empty, prepare
-from bot.reply import Reply, WritingPolicy, because_of
+from bot.reply import Reply, WritingPolicy, because_of, ignored
 from bot.telemetry import Figures, Recorder, TurnRecord
 from bot.words import Words
 
@@ -112,7 +113,7 @@ class Turns:
         self._group: asyncio.TaskGroup | None = None
         self._pacers: dict[str, Pacer] = {}
         # By conversation, the turn that runs first; an entry exists while its worker does.
-        self._waiting: dict[str, deque[_Accepted]] = {}
+        self._waiting: dict[str, list[_Accepted]] = {}
         self._accepted: set[str] = set()  # digests of turns that have not ended
         self._live: dict[str, _Live] = {}
         self._lines: set[str] = set()  # conversations in which a line of our own is being said
@@ -210,7 +211,7 @@ class Turns:
         if conversation in self._waiting:
             self._waiting[conversation].append(accepted)
             return
-        self._waiting[conversation] = deque([accepted])
+        self._waiting[conversation] = [accepted]
         self._start(self._work(conversation), f"conversation {accepted.turn.key.reference}")
 
     def _note_idle(self) -> None:
@@ -233,7 +234,7 @@ class Turns:
                     async with self._slots:
                         await self._run(accepted)
                 finally:
-                    waiting.popleft()
+                    del waiting[0]
                     self._accepted.discard(accepted.turn.key.digest)
         finally:
             del self._waiting[conversation]
@@ -274,16 +275,16 @@ class Turns:
             async with asyncio.TaskGroup() as group:
                 reading = group.create_task(self._read(accepted, reply), name=f"reading {key.reference}")
                 showing = group.create_task(_show_working(accepted), name=f"working {key.reference}")
-                group.create_task(_cancel_once(reply.visible, showing), name=f"visible {key.reference}")
-                group.create_task(self._keep(reply), name=f"journal {key.reference}")
+                reply.on_shown = showing.cancel
+                reply.on_posted = partial(self._note, group, key, [])
                 self._live[key.digest] = _Live(accepted.turn, reply, reading)
                 try:
                     await asyncio.wait([reply.over])
                 finally:
                     del self._live[key.digest]
                     reading.cancel()
-                    reply.posts.put_nowait(None)
-                    reply.visible.set()
+                    showing.cancel()
+                    reply.on_shown = reply.on_posted = ignored  # they hold this turn
         reply.over.result()
 
     async def _read(self, accepted: _Accepted, reply: Reply) -> None:
@@ -338,10 +339,16 @@ class Turns:
         reply.feed(Text(line), now, self._choices.writing)
         reply.finish(Ending.DONE, now)
 
-    async def _keep(self, reply: Reply) -> None:
-        """Write each message down as it comes to exist, until there are no more."""
-        while (message := await reply.posts.get()) is not None:
-            await self._journalled(self._journal.posted(reply.key, message), reply.key, otherwise=None)
+    def _note(self, group: asyncio.TaskGroup, key: TurnKey, posted: list[str], message: str) -> None:
+        """Have a message that now exists written down, after those in `posted`; no write waits for it."""
+        posted.append(message)
+        if len(posted) == 1:
+            group.create_task(self._keep(key, posted), name=f"journal {key.reference}")
+
+    async def _keep(self, key: TurnKey, posted: list[str]) -> None:
+        while posted:
+            await self._journalled(self._journal.posted(key, posted[0]), key, otherwise=None)
+            del posted[0]
 
     async def _journalled(self, writing: Awaitable[T], key: TurnKey, *, otherwise: T) -> T:
         """What the journal says. A journal that breaks costs what it is for, a repair after a crash, and no answer."""
@@ -373,11 +380,6 @@ async def _show_working(accepted: _Accepted) -> None:
         await accepted.channel.working()
     except Exception:
         log.exception("hint broke", extra={"turn": accepted.turn.key.reference})
-
-
-async def _cancel_once(happened: asyncio.Event, task: asyncio.Task[None]) -> None:
-    await happened.wait()
-    task.cancel()
 
 
 def _log_record(turn: Turn, record: TurnRecord) -> None:

@@ -15,6 +15,7 @@ import math
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import cached_property
 
 from bot.budget import Budget, FixedWindow, RollingWindow, WindowReport
 from bot.errors import Limited
@@ -37,24 +38,39 @@ RESTED_SECONDS = 60.0
 
 
 class ChannelBudgets:
-    """The windows of one channel. Reads have their own: one for lists of messages, one for single ones."""
+    """The windows of one channel. Reads have their own: one for lists of messages, one for single ones.
+
+    A thousand channels may be live, and most of them are only posted in and edited: the rest is made when it is needed.
+    """
 
     def __init__(self) -> None:
         self.edit = FixedWindow(CHANNEL_LIMIT, CHANNEL_SECONDS, paced=True)
         self.post = FixedWindow(CHANNEL_LIMIT, CHANNEL_SECONDS, paced=False)
-        self.delete = FixedWindow(CHANNEL_LIMIT, CHANNEL_SECONDS, paced=False)
-        self.list = FixedWindow(CHANNEL_LIMIT, CHANNEL_SECONDS, paced=False)
-        self.get = FixedWindow(CHANNEL_LIMIT, CHANNEL_SECONDS, paced=False)
         self.used_at = 0.0
+
+    @cached_property
+    def delete(self) -> FixedWindow:
+        """For messages of ours."""
+        return FixedWindow(CHANNEL_LIMIT, CHANNEL_SECONDS, paced=False)
+
+    @cached_property
+    def list(self) -> FixedWindow:
+        """For lists of messages."""
+        return FixedWindow(CHANNEL_LIMIT, CHANNEL_SECONDS, paced=False)
+
+    @cached_property
+    def get(self) -> FixedWindow:
+        """For single messages."""
+        return FixedWindow(CHANNEL_LIMIT, CHANNEL_SECONDS, paced=False)
 
     def of(self, verb: Verb) -> FixedWindow:
         """What a write spends."""
-        return {Verb.POST: self.post, Verb.EDIT: self.edit, Verb.DELETE: self.delete}[verb]
+        return self.delete if verb is Verb.DELETE else self.edit if verb is Verb.EDIT else self.post
 
     def rests(self, now: float) -> bool:
         """Whether nobody uses it and nothing of it is open any more."""
-        everything = (self.edit, self.post, self.delete, self.list, self.get)
-        return not any(window.live for window in everything) and now - self.used_at > RESTED_SECONDS
+        made = [window for window in vars(self).values() if isinstance(window, FixedWindow)]
+        return not any(window.live for window in made) and now - self.used_at > RESTED_SECONDS
 
 
 class Budgets:
@@ -80,14 +96,16 @@ class Budgets:
         budgets = self.channel(channel) if one or path == "/channels/{channel_id}/messages" else None
         if budgets is None:
             return None
-        table = {
-            ("POST", False): budgets.post,
-            ("PATCH", True): budgets.edit,
-            ("DELETE", True): budgets.delete,
-            ("GET", False): budgets.list,
-            ("GET", True): budgets.get,
-        }
-        return table.get((method, one))
+        match method, one:
+            case "POST", False:
+                return budgets.post
+            case "PATCH", True:
+                return budgets.edit
+            case "DELETE", True:
+                return budgets.delete
+            case "GET", _:
+                return budgets.get if one else budgets.list
+        return None
 
 
 def read_report(headers: Mapping[str, str]) -> WindowReport | None:
