@@ -161,7 +161,10 @@ async def servers(*kinds: tuple[str, float]) -> AsyncIterator[tuple[dict[str, Ch
                 child("-m", "benchmarks.cost_servers", kind, str(number))
             )
             hello = await side.tells()
-            environment |= {"OPENAI_BASE_URL": hello["url"]} if kind == "model" else hello["environment"]
+            if kind == "model":
+                environment["OPENAI_BASE_URL"] = hello["url"]
+            else:  # what an adapter's options call api_url is DISCORD_API_URL in the environment
+                environment |= {f"{kind}_{name}".upper(): text for name, text in hello["options"].items()}
         yield sides, environment
 
 
