@@ -220,9 +220,8 @@ class _Ended(PrometheusRecorder):
             self.all.set()
 
 
-def make_platform(stage: Child) -> DiscordPlatform | SlackPlatform:
+def make_platform(stage: Child, attachments: Attachments) -> DiscordPlatform | SlackPlatform:
     """The real adapter of the stage's platform."""
-    attachments = Attachments(AttachmentLimits(), hosts=frozenset())
     options = stage.about["options"]
     if stage.about["platform"] == "discord":
         return DiscordPlatform(DiscordOptions(**options), attachments)
@@ -245,7 +244,8 @@ def make_turns(model: Model, recorder: PrometheusRecorder) -> Turns:
 async def whole_bot(url: str, stage: Child, load: Load) -> float:
     """The bot as an operator runs it, with one platform; from the questions to the last write."""
     recorder = _Ended(len(load.words))
-    model, platform = OpenAIModel(OpenAIOptions("m", "x", url)), make_platform(stage)
+    attachments = Attachments(AttachmentLimits(), hosts=frozenset())
+    model, platform = OpenAIModel(OpenAIOptions("m", "x", url)), make_platform(stage, attachments)
     turns = make_turns(model, recorder)
     try:
         async with asyncio.TaskGroup() as group:
@@ -262,6 +262,7 @@ async def whole_bot(url: str, stage: Child, load: Load) -> float:
                 task.cancel()
     finally:
         await platform.close()
+        await attachments.close()
         await model.close()
     return seconds
 

@@ -18,9 +18,10 @@ from typing import Protocol
 # The longest time between two reads of one socket: a tenth of what lies between two edits where so many run. Seconds.
 BEAT_SECONDS = 0.1
 
-# Beats end at multiples of this, so that sockets are read together and the loop wakes up fewer times; of a fifth of
-# them at once, so that thousands do not hold up the loop. Seconds.
-GRID_SECONDS = 0.02
+# Beats end together, so that the loop wakes up fewer times, for so many streams; with more of them beats are divided,
+# up to so many times, so that thousands do not hold up the loop all at once.
+TOGETHER = 32
+MOST_PARTS = 10
 
 # With fewer streams at once reading costs less than two per cent of a processor, and their readers are served best by
 # text that is not a beat old.
@@ -30,8 +31,8 @@ MANY = 8
 class Tap(Protocol):
     """What can be told not to read."""
 
-    def pause(self) -> None:
-        """Leave what comes to the kernel."""
+    def pause(self) -> bool:
+        """Leave what comes to the kernel; false, and nothing is done, where the stream has ended."""
         ...
 
     def resume(self) -> None:
@@ -47,7 +48,8 @@ class Beats:
 
     def next_beat(self, now: float) -> float:
         """When a stream that was read just now is read again, by the loop's time."""
-        return math.floor((now + BEAT_SECONDS) / GRID_SECONDS) * GRID_SECONDS
+        grid = BEAT_SECONDS / min(1 + self.live // TOGETHER, MOST_PARTS)
+        return math.floor((now + BEAT_SECONDS) / grid) * grid
 
 
 class Reading:
@@ -83,8 +85,10 @@ class Reading:
         return since < BEAT_SECONDS / 2 or received.count(b"data:") > 1
 
     async def _rest(self, tap: Tap) -> None:
+        await asyncio.sleep(0)  # an end that came right behind what was read is seen now, and not a beat later
+        if not tap.pause():
+            return
         now = asyncio.get_running_loop().time()
-        tap.pause()
         try:
             await asyncio.sleep(self._beats.next_beat(now) - now)
         finally:

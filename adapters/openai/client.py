@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 import httpx2
+import jiter
 import openai
 
 from adapters.openai import chat, responses
@@ -206,7 +207,23 @@ class Decoding:
             if self.done or data.startswith(b"[DONE]"):
                 self.done = True
                 return
-            yield from self.decoder.feed(json.loads(data.decode()))
+            yield from self.decoder.feed(parsed(data))
+
+
+def parsed(data: bytes) -> object:
+    """The JSON of an event: by the SDK's own parser, which takes a quarter of the time, or else by Python's.
+
+    The first refuses what no UTF-8 can carry, half a surrogate pair, and has errors of its own.
+    Raises `ValueError` (JSON or UTF-8) and `Broken`.
+    """
+    try:
+        return jiter.from_json(data, cache_mode="keys")
+    except ValueError:
+        pass
+    try:
+        return json.loads(data.decode())
+    except RecursionError:
+        raise Broken("the model's server sent an event of too many levels") from None
 
 
 def _join(texts: list[str], found: list[Delta]) -> None:

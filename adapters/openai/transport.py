@@ -145,10 +145,13 @@ class Body(httpx2.AsyncByteStream):
             while received := await self._response.content.readany():
                 yield received
 
-    def pause(self) -> None:
-        """Read nothing from the socket for now; not from that of an ended answer, which may be another's already."""
-        if (transport := self._transport()) is not None:
-            transport.pause_reading()
+    def pause(self) -> bool:
+        """Leave what comes to the kernel; false where the answer has ended, whose socket may be another's by now."""
+        transport = self._transport()
+        if transport is None or transport.is_closing():
+            return False
+        transport.pause_reading()
+        return True
 
     def resume(self) -> None:
         """Read again."""
