@@ -1,12 +1,26 @@
 """What a platform counts, and when the next write may spend it.
 
 What belongs here: one class for each way of counting, with its arithmetic and its spacing. What does not: who writes
-next (`bot.pacer`), and the numbers of any platform (adapters build their budgets with them).
+next (`bot.waiting`), and the numbers of any platform (adapters build their budgets with them).
 
 A budget is asked `ready_at(now, final=...)`, then told `spend(now)` when a write is sent and `settle(now)` when its
 answer, whatever it was, is there. A server counts a write at some instant between the two; each class takes the one
 that is worse for us, so that latency and jitter never provoke a 429. `hold(now, seconds)` is the server's own word and
-beats everything. `live` is how many replies are at work that may spend the budget: pacers keep it, spacing reads it.
+beats everything. `live` is how many replies are at work that may spend the budget, `owed` how many of them show
+something and will need a write for their end: pacers keep both, spacing reads them.
+
+How far apart. A reader of a text that arrives evenly for T seconds and is shown in K evenly spaced updates waits
+T / 2K in the mean, and no other spacing of K does better. How long an answer will be is not known; let S(t) be the
+share of answers that last longer than t. To spend K writes in all, at the rate r(t), at the least expected wait is to
+minimize the integral of S/2r with that of r given: r goes with the square root of S. Answers are many short ones and a
+long tail, S(t) falling like a power of t, so the interval between two writes of a reply grows about linearly with its
+age: close together where most answers end and readers look, further apart the longer it gets. What the window has
+spent already stretches it in the same way (the price of a permit rises), and what is left is rationed over the time
+until permits come back, so that the last ones are not gone before the end. Replies that share a budget each keep to an
+interval of their own, rather than all of them to a common gap: the updates of each are then even, which the sum asks
+for, and no one waits a round because it came last. Where the window is short and fixed (Discord's 5 s), there is no
+tail to save for: the window's permits are spread evenly over it. The numbers are from the simulations in
+``benchmarks``, which also prints how far all this is from the bound.
 
 All times are the event loop's, in seconds. Nothing here waits or asks for the time, but for `Reads`.
 """
@@ -37,11 +51,27 @@ class Budget(Protocol):
     """Something that a platform counts. See the module's docstring for the order of calls."""
 
     live: int
+    owed: int
 
     def ready_at(self, now: float, *, final: bool) -> float:
-        """The earliest time at which a write may be sent; `now` or earlier means at once.
+        """The earliest time at which a write may be sent; `now` or earlier means at once. The same for all replies.
 
         A `final` write may have what is kept back from the others, and does not keep to their spacing.
+        """
+        ...
+
+    def spaced_at(self, now: float, *, began: float, wrote: float) -> float:
+        """When a growing reply does best to write again, for its own later writes and the others'.
+
+        `began` is when its text began, `wrote` when it was last written; what it says changes with what is spent.
+        """
+        ...
+
+    def promised_at(self, now: float) -> float:
+        """From when on one more reply may show something, with a write left for the end of each that does.
+
+        Showing the first words is a promise that the rest follows; a reply that shows nothing can do without this
+        budget, as its whole answer goes up in one post.
         """
         ...
 
@@ -63,8 +93,17 @@ class _Held:
 
     def __init__(self) -> None:
         self.live = 0
+        self.owed = 0
         self._in_flight = 0
         self._not_before = 0.0
+
+    def spaced_at(self, now: float, *, began: float, wrote: float) -> float:  # noqa: ARG002 (a protocol's signature)
+        """See `Budget`. Without a rhythm of its own: whenever there is a permit."""
+        return wrote
+
+    def promised_at(self, now: float) -> float:
+        """See `Budget`. Permits are back before anybody would mind."""
+        return now
 
     def hold(self, now: float, seconds: float) -> None:
         """Send nothing for `seconds`; a shorter hold never shortens a longer one."""
@@ -213,23 +252,30 @@ class FixedWindow(_Held):
 class RollingWindow(_Held):
     """So many writes in any period (Slack's tiers, counted as a log of the last minute; Discord's 50 a second in all).
 
-    Spacing of writes that are not final (`paced`): the gap grows with what the last period has spent already, so that
-    a burst goes to the start of a reply, where readers look, and the whole period is survived by whoever goes on; with
-    several replies at work the gap is shared among them, and stretched before the last permits are gone. A write for
-    each live reply is kept back for its end.
+    Spacing of writes that are not final (`paced`): each reply keeps to an interval that grows with its age and with
+    what the last period has spent, so that a burst goes to the start of a reply, where readers look, and the whole
+    period is survived by whoever goes on. A write for each live reply is kept back for its end, and one for the next
+    reader's: with those, all of any number of answers that end together end at once.
     """
 
-    # gap(used) = FIRST_GAP + GROWTH * used, in units of period / limit. Chosen so that a lone reply spends about all in
-    # one period (the sum of the gaps over `limit` writes is the period) and starts at a third of the even gap.
-    FIRST_GAP = 0.33
+    # interval = FIRST * live^SHARING + GROWTH * grown, in units of period / limit; `grown` is from 0 to 1 and made of
+    # the share of the window that is spent (by SPENT) and of the reply's age (over AGED seconds). A lone reply starts
+    # with half an even interval and ends at one and a half; several start further apart, less so than evenly (SHARING
+    # 1 would be), since most will not last. Found by simulation over 1 to 40 replies of 200 to 3,000 words, together
+    # and one after the other: mean delays of 0.50 s for one of 1,000 words, 0.70 for the next one asked right after
+    # it, 1.4 for 12 of 400, 6 for 4 of 3,000.
+    FIRST = 0.37
     GROWTH = 1.34
-    # Several replies share the gap by this power of their number, and the gap never falls below an even spread of what
-    # is left until a write is free again, times the share that is used to this power: at first it hardly counts, and
-    # the last permits are rationed. Nobody knows how long answers will be. Found by simulation, as what is good for 4
-    # and 12 replies of 400 words (mean delays 0.8 and 1.8 s; 1.4 s without the ration) and bearable for 4 replies of
-    # 3,000 words or one of 400 every 3 s (4.8 and 2.9 s; 11 and 6.6 s without it, standing still for 40 s).
-    SHARING = 0.4
+    SHARING = 0.65
+    SPENT = 0.65
+    AGED = 30.0
+    # ... and is never less than an even spread of the permits left until one comes back, times the share that is
+    # spent to this power (the larger one): at first it hardly counts, then the last permits are rationed. Many replies
+    # ration late, since one edit each of what is left is little for each and most will end before long.
     RATION = 4.0
+    RATION_EACH = 2.0
+    # Kept back for the ends of readers who have not asked yet.
+    SPARE = 2
 
     def __init__(self, limit: int, period: float, *, paced: bool = True) -> None:
         super().__init__()
@@ -237,66 +283,102 @@ class RollingWindow(_Held):
         self._period = period
         self._paced = paced
         self._settled: deque[float] = deque()  # when each write of the last period was counted, at the latest
-        self._last_spent = float("-inf")
+
+    def used_up(self, now: float) -> bool:
+        """Whether not even a final write could be sent now."""
+        return self._permitted_at(now, self._limit) > now
 
     def ready_at(self, now: float, *, final: bool) -> float:
         """See `Budget`."""
-        at_once = final or not self._paced
-        kept_back = 0 if at_once else min(self.live, self._limit - 1)
-        permitted = self._permitted_at(now, self._limit - kept_back)
-        if at_once:
-            return max(permitted, self._not_before)
-        return max(permitted, self._last_spent + self._gap(now, self._limit - kept_back), self._not_before)
+        return max(self._permitted_at(now, self._limit if final else self._allowed), self._not_before)
 
-    def spend(self, now: float) -> None:
+    def spaced_at(self, now: float, *, began: float, wrote: float) -> float:
+        """See `Budget`."""
+        if not self._paced:
+            return wrote
+        self._forget(now)
+        live, spent, even = max(self.live, 1), self._spent, self._period / self._limit
+        grown = self.SPENT * spent / self._limit + (1 - self.SPENT) * min((wrote - began) / self.AGED, 1.0)
+        interval = even * (self.FIRST * float(live**self.SHARING) + self.GROWTH * grown)
+        if self._settled and spent < self._allowed:
+            until_one_is_free = self._settled[0] + self._period - now
+            spread = live * until_one_is_free / (self._allowed - spent)
+            power = max(self.RATION, self.RATION_EACH * live)
+            interval = max(interval, spread * float((spent / self._allowed) ** power))
+        return wrote + interval
+
+    def promised_at(self, now: float) -> float:
+        """See `Budget`."""
+        return self._permitted_at(now, self._limit - self.owed) if self._paced else now
+
+    def spend(self, now: float) -> None:  # noqa: ARG002 (a protocol's signature)
         """See `Budget`."""
         self._in_flight += 1
-        self._last_spent = now
 
     def settle(self, now: float, *, sent: float | None = None) -> None:  # noqa: ARG002 (a protocol's signature)
         """See `Budget`. Counted from its answer: the server cannot have counted it later."""
         self._in_flight -= 1
         self._settled.append(now + EDGE_SECONDS)
 
+    @property
+    def _spent(self) -> int:
+        return len(self._settled) + self._in_flight
+
+    @property
+    def _allowed(self) -> int:
+        """What may be spent by writes that are not final."""
+        kept_back = min(self.live + self.SPARE, max(self._limit - 1, self.owed))
+        return self._limit - kept_back if self._paced else self._limit
+
     def _permitted_at(self, now: float, allowed: int) -> float:
-        while self._settled and self._settled[0] + self._period <= now:
-            self._settled.popleft()
-        over = len(self._settled) + self._in_flight - allowed
+        self._forget(now)
+        over = self._spent - max(allowed, 0)
         if over < 0:
             return now
         if over < len(self._settled):
             return self._settled[over] + self._period
-        return now + self._period  # all of it is in flight: an answer will come first
+        return now + self._period  # all of it is in flight, or kept back: an answer or an end will come first
 
-    def _gap(self, now: float, allowed: int) -> float:
-        used = len(self._settled) + self._in_flight
-        even = self._period / self._limit
-        among = float(max(self.live, 1) ** self.SHARING)
-        gap = even * (self.FIRST_GAP + self.GROWTH * used / self._limit) / among
-        if not self._settled or used >= allowed:
-            return gap
-        until_one_is_free = self._settled[0] + self._period - now
-        spread = until_one_is_free / (allowed - used)
-        return max(gap, spread * float((used / allowed) ** self.RATION))
+    def _forget(self, now: float) -> None:
+        while self._settled and self._settled[0] + self._period <= now:
+            self._settled.popleft()
 
 
 class Leak(_Held):
     """One write each `interval` seconds, with up to `burst` at once after a rest (the virtual scheduling algorithm).
 
-    `AsyncLimiter` counts alike but only answers "now or not"; here the time is asked for, so it is kept.
-    Nothing is kept back and nothing is spaced: for posts. At most `burst` are in flight at once.
+    `AsyncLimiter` counts alike but only answers "now or not"; here the time is asked for, so it is kept. At most
+    `burst` are in flight at once.
+
+    Spacing of writes that are not final (`paced`, for edits): a burst is not spent at once but stretched over a reply's
+    first seconds, and a write for each live reply is kept back for its end, as far as the burst goes.
     """
 
-    def __init__(self, interval: float, *, burst: int = 1) -> None:
+    # A reply's interval, in units of `interval` for each that is live: from this, while the whole burst is there, up to
+    # one, when nothing is left but what is kept back. By simulation: 0.36 s for a lone reply of 200 words (0.45 with
+    # 0.7), 0.54 for one of 1,000, 0.63 for the next.
+    FULL = 0.35
+
+    def __init__(self, interval: float, *, burst: int = 1, paced: bool = False) -> None:
         super().__init__()
         self._interval = interval
         self._burst = burst
+        self._paced = paced
         self._full_at = float("-inf")  # when the bucket will have run empty again
 
-    def ready_at(self, now: float, *, final: bool) -> float:  # noqa: ARG002 (a protocol's signature)
+    def ready_at(self, now: float, *, final: bool) -> float:
         """See `Budget`."""
-        owed = max(self._full_at, now) + self._in_flight * self._interval
-        return max(owed - (self._burst - 1) * self._interval, self._not_before)
+        kept_back = 0 if final else self._kept_back
+        return max(self._owed_until(now) - (self._burst - 1 - kept_back) * self._interval, self._not_before)
+
+    def spaced_at(self, now: float, *, began: float, wrote: float) -> float:  # noqa: ARG002 (a protocol's signature)
+        """See `Budget`."""
+        if not self._paced:
+            return wrote
+        most = self._burst - self._kept_back
+        left = min(max(most - (self._owed_until(now) - now) / self._interval, 0.0), most)
+        each = 1.0 - (1.0 - self.FULL) * left / most
+        return wrote + self._interval * each * max(self.live, 1)
 
     def spend(self, now: float) -> None:  # noqa: ARG002 (a protocol's signature)
         """See `Budget`."""
@@ -306,6 +388,83 @@ class Leak(_Held):
         """See `Budget`. Counted from its answer: the server cannot have counted it later."""
         self._in_flight -= 1
         self._full_at = max(self._full_at, now) + self._interval
+
+    def run_full(self, now: float) -> None:
+        """Take the whole burst for spent, and no more than that: the server has just said no."""
+        self._full_at = now + self._burst * self._interval
+
+    @property
+    def _kept_back(self) -> int:
+        return min(self.live, self._burst - 1) if self._paced else 0
+
+    def _owed_until(self, now: float) -> float:
+        return max(self._full_at, now) + self._in_flight * self._interval
+
+
+class Either:
+    """A window that may turn out to be a leak (Slack publishes neither): both are kept, the window is believed.
+
+    Nothing is probed. When a 429 comes though the window is not used up, the leak is believed as well, for
+    `latch_seconds`; then the window is given another chance.
+    """
+
+    def __init__(self, window: RollingWindow, leak: Leak, latch_seconds: float) -> None:
+        self._window = window
+        self._leak = leak
+        self._latch_seconds = latch_seconds
+        self._latched_until = float("-inf")
+
+    @property
+    def live(self) -> int:
+        """See `Budget`."""
+        return self._window.live
+
+    @live.setter
+    def live(self, live: int) -> None:
+        self._window.live = self._leak.live = live
+
+    @property
+    def owed(self) -> int:
+        """See `Budget`."""
+        return self._window.owed
+
+    @owed.setter
+    def owed(self, owed: int) -> None:
+        self._window.owed = self._leak.owed = owed
+
+    def ready_at(self, now: float, *, final: bool) -> float:
+        """See `Budget`."""
+        return max(budget.ready_at(now, final=final) for budget in self._believed(now))
+
+    def spaced_at(self, now: float, *, began: float, wrote: float) -> float:
+        """See `Budget`."""
+        return max(budget.spaced_at(now, began=began, wrote=wrote) for budget in self._believed(now))
+
+    def promised_at(self, now: float) -> float:
+        """See `Budget`."""
+        return max(budget.promised_at(now) for budget in self._believed(now))
+
+    def spend(self, now: float) -> None:
+        """See `Budget`."""
+        self._window.spend(now)
+        self._leak.spend(now)
+
+    def settle(self, now: float, *, sent: float | None = None) -> None:
+        """See `Budget`."""
+        self._window.settle(now, sent=sent)
+        self._leak.settle(now, sent=sent)
+
+    def hold(self, now: float, seconds: float) -> None:
+        """See `Budget`. A 429 below the window's limit latches the leak."""
+        if not self._window.used_up(now):
+            if now >= self._latched_until:
+                self._leak.run_full(now)
+            self._latched_until = now + self._latch_seconds
+        self._window.hold(now, seconds)
+        self._leak.hold(now, seconds)
+
+    def _believed(self, now: float) -> tuple[RollingWindow | Leak, ...]:
+        return (self._window, self._leak) if now < self._latched_until else (self._window,)
 
 
 class Reads:

@@ -19,6 +19,7 @@ from functools import partial
 from bot.budget import Budget
 from bot.errors import Limited, Retryable, Unacceptable, Unanswered
 from bot.page import Write
+from bot.ports import Verb
 from bot.reply import Reply, WritingPolicy, ignored
 from bot.telemetry import Recorder
 from bot.waiting import Waiting
@@ -36,7 +37,7 @@ class Pacer:
         self._policy = policy
         self._recorder = recorder
         self._random = random_
-        self._waiting = Waiting()
+        self._waiting = Waiting(policy.go_on_seconds)
         self._changed = asyncio.Event()
 
     async def run(self) -> None:
@@ -68,6 +69,8 @@ class Pacer:
             reply.wake = ignored  # it held the reply itself, which would then be freed late
             for budget in budgets:
                 budget.live -= 1
+            for budget in reply.budgets[Verb.EDIT] if reply.owes else ():
+                budget.owed -= 1
             self._changed.set()  # others may have what was kept back for this one
 
     def _look_at(self, reply: Reply) -> None:
@@ -85,6 +88,10 @@ class Pacer:
             return
         for budget in reply.budgets[write.verb]:
             budget.spend(now)
+        if not (reply.owes or reply.final):
+            reply.owes = True
+            for budget in reply.budgets[Verb.EDIT]:
+                budget.owed += 1
         reply.in_flight = True
         writes.create_task(self._write(reply, write, now))
 

@@ -71,6 +71,11 @@ class Page:
         return [shown.body.text if shown.body else "" for shown in self._shown]
 
     @property
+    def last(self) -> Body | None:
+        """What the last message shows; None if that is not known, or there is none."""
+        return self._shown[-1].body if self._shown and self._shown[-1].id else None
+
+    @property
     def empty(self) -> bool:
         """Whether no message is known to exist."""
         return not self.messages

@@ -6,6 +6,7 @@ channel), and any wire format (`adapters/openai`).
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -85,7 +86,7 @@ def _system(template: str, turn: Turn, now: datetime) -> str:
     }
     for name, value in values.items():
         template = template.replace(name, value)
-    return template.strip()
+    return sys.intern(template.strip())  # kept once for all turns of the same minute
 
 
 def _newest(messages: Sequence[Message], limits: PromptLimits) -> tuple[list[Message], bool]:

@@ -279,7 +279,8 @@ class Turns:
                 reply.on_posted = partial(self._note, group, key, [])
                 self._live[key.digest] = _Live(accepted.turn, reply, reading)
                 try:
-                    await asyncio.wait([reply.over])
+                    with suppress(Exception):  # it is raised below; here the group would wrap it
+                        await reply.over
                 finally:
                     del self._live[key.digest]
                     reading.cancel()

@@ -12,9 +12,13 @@ So a budget is asked once for the whole line that waits for it, never once for e
 line is not looked at. When it says yes, the line is put in order (a comparison of two numbers for each reply, since
 what has waited grows evenly with time), and only who comes first is asked what else its write spends.
 
-A reply is looked at when it says that something about it changed (`woke`), when its own pause is over, and when the
-budget it waits for is free. A budget may move to and fro at any time, by what other replies, reads and answers do to
-it: it is asked anew at each look, and nothing is remembered of what it said.
+A reply is looked at when it says that something about it changed (`woke`), when its own pause is over (its budget's
+rhythm is one), and when the budget it waits for is free. A budget may move to and fro at any time, by what other
+replies, reads and answers do to it: it is asked anew at each look, and nothing is remembered of what it said.
+
+Two looks may change what is written. An edit that is far off is not waited for: the text goes on in a new message
+(`Reply.goes_on_at`). And the first words wait for a while where showing them would take the write that is kept for the
+end of another reply (`Budget.promised_at`): the answer may be complete by then, and go up whole.
 """
 
 from __future__ import annotations
@@ -25,7 +29,12 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from bot.budget import Budget
+from bot.ports import Verb
 from bot.reply import Reply
+
+# What a reply waits for by itself is looked at again after so long at the latest, since rhythms change with what others
+# spend. Seconds.
+_LOOK_AGAIN = 1.0
 
 # Times closer than this are the same: a timer may fire a rounding error early. Seconds.
 _SAME_TIME = 1e-6
@@ -44,7 +53,8 @@ class _Gate(NamedTuple):
 class Waiting:
     """See the module's docstring. All times are the event loop's, in seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, go_on_seconds: float) -> None:
+        self._go_on_seconds = go_on_seconds  # see `bot.reply.WritingPolicy`
         self._numbers = itertools.count()
         self._number: dict[Reply, int] = {}  # in the order they came; of two that are alike, the earlier one goes first
         self._woken: dict[Reply, None] = {}  # to be looked at; they have no place meanwhile
@@ -84,7 +94,7 @@ class Waiting:
                 self._take(reply)
                 if reply.in_flight or reply.verb is None:
                     continue
-                place = _obstacle(reply, now)
+                place = self._obstacle(reply, now)
                 if place is None:
                     yield reply
                     continue
@@ -98,6 +108,21 @@ class Waiting:
             heapq.heappop(self._resting)
         rests_until = [self._resting[0][0]] if self._resting else []
         return min((*rests_until, *(gate.opens_at(now) for gate in self._lines)), default=None)
+
+    def _obstacle(self, reply: Reply, now: float) -> _Gate | float | None:
+        """What the reply must wait for longest: a budget of its write or a time of its own; None if it may write."""
+        gate, at = _longest(reply, now)
+        if at > now + self._go_on_seconds and (goes_on_at := reply.goes_on_at(self._go_on_seconds)) is not None:
+            if goes_on_at > now:
+                gate, at = None, goes_on_at  # looked at again and again: the budget may be free before
+            else:
+                reply.go_on()
+                return self._obstacle(reply, now) if reply.verb is not None else now + _LOOK_AGAIN
+        elif at <= now + _SAME_TIME and reply.shows_nothing and not reply.final:
+            gate, at = None, min(_promised_at(reply, now), reply.began + self._go_on_seconds)
+        if at <= now + _SAME_TIME:
+            return None
+        return gate or min(at, now + _LOOK_AGAIN)
 
     def _candidates(self, now: float) -> list[Reply]:
         """Who is to be looked at: those that woke, whose pause is over, and whose line moves."""
@@ -130,16 +155,22 @@ class Waiting:
                 del self._lines[place]
 
 
-def _obstacle(reply: Reply, now: float) -> _Gate | float | None:
-    """What the reply must wait for longest: a budget of its write, or a time of its own; None if it may write now."""
+def _longest(reply: Reply, now: float) -> tuple[_Gate | None, float]:
+    """Until when a reply must wait, and for which budget if it is for one."""
     assert reply.verb is not None
-    place: _Gate | float
-    place = latest = reply.not_before
-    for budget in reply.budgets[reply.verb]:
+    gate, latest, budgets = None, reply.not_before, reply.budgets[reply.verb]
+    if not (reply.final or reply.shows_nothing):
+        latest = max(latest, *(budget.spaced_at(now, began=reply.began, wrote=reply.wrote) for budget in budgets))
+    for budget in budgets:
         at = budget.ready_at(now, final=reply.final)
         if at > latest:
-            latest, place = at, _Gate(budget, reply.final)
-    return None if latest <= now + _SAME_TIME else place
+            gate, latest = _Gate(budget, reply.final), at
+    return gate, latest
+
+
+def _promised_at(reply: Reply, now: float) -> float:
+    """From when on the first words can be shown with a write left for the end."""
+    return max(budget.promised_at(now) for budget in reply.budgets[Verb.EDIT])
 
 
 def _urgency(reply: Reply, now: float) -> tuple[int, float]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections import deque
+from typing import Protocol
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.budget import LONGEST_HOLD_SECONDS, Budget, FixedWindow, Leak, Reads, RollingWindow, WindowReport
+from bot.budget import LONGEST_HOLD_SECONDS, Budget, Either, FixedWindow, Leak, Reads, RollingWindow, WindowReport
 
 LATENCY = st.floats(0, 3)
 SCHEDULE = st.lists(st.tuples(st.floats(0, 2), LATENCY, LATENCY, st.booleans()), max_size=60)
@@ -43,9 +45,13 @@ class RollingServer:
         assert len(recent) <= self.limit, "a 429 was provoked"
 
 
-def play(
-    budget: Budget, server: FixedServer | RollingServer, schedule: list[tuple[float, float, float, bool]], *, told: bool
-) -> None:
+class Server(Protocol):
+    """What counts."""
+
+    def arrive(self, at: float) -> WindowReport | None: ...
+
+
+def play(budget: Budget, server: Server, schedule: list[tuple[float, float, float, bool]], *, told: bool) -> None:
     """Send writes as soon as they may be, many in flight at once, and let the server count them as they arrive.
 
     A schedule says for each write: a pause before it, its way there, its way back, and whether it is final.
@@ -143,20 +149,66 @@ def test_several_replies_spend_one_write_a_step() -> None:
     assert times == [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
 
 
-def test_a_rolling_window_keeps_a_write_for_each_live_reply() -> None:
-    """However much is written meanwhile, every live reply can end at once."""
+def spend(budget: Budget, now: float, times: int = 1) -> None:
+    """So many writes, answered at once."""
+    for _ in range(times):
+        budget.spend(now)
+        budget.settle(now)
+
+
+def test_a_rolling_window_keeps_a_write_for_each_live_reply_and_for_the_next_readers() -> None:
+    """However much is written meanwhile, every live reply can end at once, and so can those who ask only then."""
     budget = RollingWindow(10, 60.0)
     budget.live = 4
-    now = 0.0
-    for _ in range(6):
-        now = max(now, budget.ready_at(now, final=False))
-        budget.spend(now)
-        budget.settle(now)
-    assert budget.ready_at(now, final=False) >= 60.0
-    for _ in range(4):
-        assert budget.ready_at(now, final=True) <= now
-        budget.spend(now)
-        budget.settle(now)
+    while budget.ready_at(0.0, final=False) <= 0.0:
+        spend(budget, 0.0)
+    for _ in range(4 + RollingWindow.SPARE):
+        assert budget.ready_at(0.0, final=True) <= 0.0
+        spend(budget, 0.0)
+    assert budget.ready_at(0.0, final=True) >= 60.0
+
+
+def test_first_words_are_promised_while_every_end_has_a_write() -> None:
+    """In a window of ten of which four are spent, six replies may show something; the seventh waits for a permit."""
+    budget = RollingWindow(10, 60.0)
+    spend(budget, 0.0, 4)
+    for owed in range(6):
+        budget.owed = owed
+        assert budget.promised_at(1.0) == 1.0
+    budget.owed = 6
+    assert budget.promised_at(1.0) == pytest.approx(60.0, abs=0.1)
+    assert FixedWindow(5, 5.0, paced=True).promised_at(1.0) == 1.0
+    everything = RollingWindow(2, 1.0, paced=False)
+    everything.owed = 1_000
+    assert everything.promised_at(1.0) == 1.0, "a second's window is back before anybody would mind"
+
+
+def test_promised_ends_are_not_spent_on_growth() -> None:
+    """With as many promises as writes, nothing but ends is written, however few replies are live by then."""
+    budget = RollingWindow(10, 60.0)
+    budget.owed = budget.live = 10
+    assert budget.ready_at(0.0, final=False) > 0.0
+    assert budget.ready_at(0.0, final=True) == 0.0
+
+
+@given(st.integers(1, 40), st.integers(0, 49), st.floats(0, 100), st.floats(0, 100))
+def test_intervals_grow_with_age_and_with_what_is_spent(live: int, spent: int, age: float, more: float) -> None:
+    """An older reply never writes more often, nor does any when less is left; sharing makes each slower."""
+    budget = RollingWindow(50, 60.0)
+    budget.live = live
+    spend(budget, 100.0, spent)
+
+    def interval(age: float) -> float:
+        return budget.spaced_at(100.0, began=100.0 - age, wrote=100.0) - 100.0
+
+    young, old = interval(age), interval(age + more)
+    assert 0 < young <= old + 1e-9
+    budget.live += 1
+    assert interval(age) >= young - 1e-9 or budget.ready_at(100.0, final=False) > 100.0
+    budget.live -= 1
+    if budget.ready_at(100.0, final=False) <= 100.0:
+        spend(budget, 100.0)
+        assert interval(age) >= young - 1e-9 or budget.ready_at(100.0, final=False) > 100.0
 
 
 def test_a_lone_reply_can_go_on_for_ever_in_a_rolling_window() -> None:
@@ -165,14 +217,97 @@ def test_a_lone_reply_can_go_on_for_ever_in_a_rolling_window() -> None:
     budget.live = 1
     now, last, longest = 0.0, 0.0, 0.0
     while now < 600:
-        now = max(now, budget.ready_at(now, final=False))
+        now = max(now, budget.ready_at(now, final=False), budget.spaced_at(now, began=0.0, wrote=last))
         longest, last = max(longest, now - last), now
         budget.spend(now)
         budget.settle(now)
     assert longest < 3.5
 
 
-@pytest.mark.parametrize("budget", [FixedWindow(5, 5.0, paced=True), RollingWindow(50, 60.0), Leak(1.0)])
+class LeakServer:
+    """Lets one through each interval, with a burst: counts what arrives."""
+
+    def __init__(self, interval: float, burst: int) -> None:
+        self.interval, self.burst, self.empty_at = interval, burst, float("-inf")
+
+    def arrive(self, at: float) -> None:
+        empty_at = max(self.empty_at, at)
+        assert empty_at - (self.burst - 1) * self.interval <= at + 1e-9, "a 429 was provoked"
+        self.empty_at = empty_at + self.interval
+
+
+@given(SCHEDULE, st.integers(0, 9))
+def test_a_leak_with_a_burst_never_provokes_a_429(schedule: list[tuple[float, float, float, bool]], live: int) -> None:
+    """Whatever the latency each way, and whoever is at work."""
+    budget = Leak(1.2, burst=5, paced=True)
+    budget.live = live
+    play(budget, LeakServer(1.2, 5), schedule, told=False)
+
+
+def test_a_leak_stretches_its_burst_and_keeps_a_write_for_the_end() -> None:
+    """A lone reply starts fast, comes down to the rate of the leak, and can end at any moment."""
+    budget = Leak(1.2, burst=5, paced=True)
+    budget.live = 1
+    now, times = 0.0, [0.0]
+    spend(budget, now)
+    for _ in range(12):
+        now = max(budget.ready_at(now, final=False), budget.spaced_at(now, began=0.0, wrote=now))
+        assert budget.ready_at(now, final=True) <= now
+        times.append(now)
+        spend(budget, now)
+    gaps = [after - before for before, after in itertools.pairwise(times)]
+    assert gaps == sorted(gaps)
+    assert gaps[0] < 0.7
+    assert gaps[-1] == pytest.approx(1.2, abs=0.1)
+
+
+def latching() -> Either:
+    return Either(RollingWindow(50, 60.0), Leak(1.2, burst=5, paced=True), latch_seconds=600.0)
+
+
+def test_a_429_below_the_windows_limit_latches_the_leak_for_its_time() -> None:
+    """Before: bursts. After: no more than the leak lets through, from the server's hold on. Then the window again."""
+    budget = latching()
+    budget.live = 1
+    spend(budget, 0.0, 10)
+    assert budget.ready_at(0.0, final=True) == 0.0
+    budget.hold(0.0, 3.0)
+    server, now, spent = LeakServer(1.2, 5), 3.0, 0
+    for _ in range(5):
+        server.arrive(0.0)  # the server's bucket is full when it says no
+    while now < 60.0:
+        now = max(now, budget.ready_at(now, final=True))
+        server.arrive(now)
+        spend(budget, now)
+        spent += 1
+    assert spent >= 40  # with the ten of before, all that a minute has
+    now = 700.0
+    spend(budget, now, 12)
+    assert budget.ready_at(now, final=True) == now
+
+
+def test_a_429_of_a_window_that_is_used_up_latches_nothing() -> None:
+    """That is what a window says by itself."""
+    budget = latching()
+    spend(budget, 0.0, 50)
+    budget.hold(1.0, 59.0)
+    spend(budget, 61.0, 20)
+    assert budget.ready_at(61.0, final=True) == 61.0
+
+
+def test_either_way_of_counting_knows_who_is_at_work() -> None:
+    """Both keep something back for the same replies, whichever is believed."""
+    budget = latching()
+    budget.live += 3
+    budget.owed += 2
+    assert (budget.live, budget.owed) == (3, 2)
+    budget.hold(0.0, 0.0)
+    spend(budget, 100.0, 2)
+    assert budget.ready_at(100.0, final=True) == 100.0
+    assert budget.ready_at(100.0, final=False) > 100.0
+
+
+@pytest.mark.parametrize("budget", [FixedWindow(5, 5.0, paced=True), RollingWindow(50, 60.0), Leak(1.0), latching()])
 def test_a_hold_beats_everything(budget: Budget) -> None:
     """The server's word holds finals too, is never shortened by a later one, and is bounded."""
     budget.hold(10.0, 7.0)

@@ -125,6 +125,30 @@ class Splitter:
             return list(self._sealed)
         return [*self._sealed, Piece(self._open, self._fence, _fence_after(self._open, self._fence))]
 
+    @property
+    def sealed(self) -> int:
+        """How many pieces are final."""
+        return len(self._sealed)
+
+    def seal(self, at: int) -> int:
+        """End a piece after `at` characters of the source, wherever that is: what follows goes into the next one.
+
+        Space that follows stays behind as well, but for a line's indentation. Returns where the piece ends then.
+        """
+        self.pieces()
+        start = self.length - len(self._open)
+        while start > at:
+            last = self._sealed.pop()
+            self._open, self._fence = last.source + self._open, last.reopened
+            start -= len(last.source)
+        cut = _behind_space(self._open, at - start)
+        source, rest = self._open[:cut], self._open[cut:]
+        if source:
+            ends_in = _fence_after(source, self._fence)
+            self._sealed.append(Piece(source, self._fence, ends_in))
+            self._open, self._fence = rest, ends_in
+        return start + cut
+
     def _cut(self) -> int | None:
         """Where the open piece must end, or None while all of it fits."""
         # Rendered text is hardly ever shorter than its source, so that twice the limit never fits; looking no further
@@ -297,6 +321,12 @@ def _last_opening(source: str, fence: Fence | None) -> int | None:
 
 
 # -------------------------------------------------------------------------------------------------------- blank lines
+
+
+def _behind_space(text: str, at: int) -> int:
+    """Where the next text after `at` begins: behind blank lines, before its line's indentation."""
+    behind = at + len(text[at:]) - len(text[at:].lstrip())
+    return max(text.rfind("\n", at, behind) + 1, at) if "\n" in text[at:behind] and behind < len(text) else behind
 
 
 def _first_line(text: str) -> str:
