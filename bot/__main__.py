@@ -188,6 +188,8 @@ def make_slack_options(settings: Settings) -> slack.SlackOptions | None:
         bot_token=chosen.bot_token.get_secret_value(),
         app_token=chosen.app_token.get_secret_value(),
         api_url=chosen.api_url or None,
+        edits=chosen.edits.value,
+        edits_latch_seconds=chosen.edits_latch_seconds,
         call_seconds=settings.writing.write_seconds,
     )
 
@@ -238,6 +240,7 @@ def make_choices(settings: Settings) -> Choices:
         words=Words(),
         writing=WritingPolicy(
             first_seconds=writing.first_seconds,
+            go_on_seconds=writing.go_on_seconds,
             write_seconds=writing.write_seconds,
             failures=writing.failures,
             backoff_seconds=writing.backoff_seconds,

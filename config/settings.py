@@ -71,6 +71,14 @@ class Switch(StrEnum):
     OFF = "off"
 
 
+class SlackEdits(StrEnum):
+    """How Slack counts edits: it publishes 50 a minute, and not whether they may come in bursts."""
+
+    WINDOW = "window"
+    LEAK = "leak"
+    AUTO = "auto"
+
+
 class LogLevel(StrEnum):
     """The least severe line that is logged."""
 
@@ -177,6 +185,14 @@ class SlackSettings(Concern):
     api_url: SlashedAddress = setting(
         "SLACK_API_URL", "Where Slack's Web API is, ends in /api/: a proxy, a test server. Empty: Slack's own."
     )
+    edits: SlackEdits = setting(
+        "TICKERTAPE_SLACK_EDITS",
+        "How Slack counts edits: window (50 in any minute, in bursts), leak (one each 1.2 s, 5 at once), or auto "
+        "(a window, until Slack says no).",
+    )
+    edits_latch_seconds: Seconds = setting(
+        "TICKERTAPE_SLACK_EDITS_LATCH_SECONDS", "With auto, how long Slack's no is remembered."
+    )
 
     @property
     def runs(self) -> bool:
@@ -279,6 +295,9 @@ class WritingSettings(Concern):
 
     first_seconds: Seconds = setting(
         "TICKERTAPE_FIRST_WRITE_SECONDS", "From the model's first words to the first post, so that it says something."
+    )
+    go_on_seconds: Seconds = setting(
+        "TICKERTAPE_GO_ON_SECONDS", "The longest that text waits for an edit, before it goes on in a new message."
     )
     write_seconds: Seconds = setting("TICKERTAPE_WRITE_SECONDS", "The longest that one post or edit may take.")
     failures: Count = setting("TICKERTAPE_WRITE_FAILURES", "Failed writes in a row after which a reply is given up.")

@@ -21,6 +21,10 @@ class SlackOptions:
     bot_token: str = field(repr=False)
     app_token: str = field(repr=False)
     api_url: str | None = None
+    # How edits are counted: "window", "leak" or "auto" (see `workspace.edits_of`), and for how long "auto" remembers a
+    # 429. Read by `workspace`.
+    edits: str = "auto"
+    edits_latch_seconds: float = 3600.0
     # One call of the Web API, from sending to the whole answer. Slack answers in 0.1-0.5 s; a write that takes ten is
     # lost for the reader anyway, and made again with newer text. Read by `client.Web`.
     call_seconds: float = 10.0

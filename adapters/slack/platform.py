@@ -88,7 +88,7 @@ class SlackPlatform:
         self._inbox = inbox
         self._web = self._web or Web(self._options)
         me = await self._identify(self._web)
-        self._workspace = self._workspace or workspace_of(self._web, me, self._attachments)
+        self._workspace = self._workspace or workspace_of(self._web, me, self._attachments, self._options)
         log.info("Slack: this is user %s in workspace %s", me.user, me.team)
         refused = await self._serve(self._workspace)
         if refused is not None:

@@ -16,15 +16,19 @@ from adapters.slack.bounded import Bounded
 from adapters.slack.client import Web
 from adapters.slack.history import Reader
 from adapters.slack.memory import Memory
+from adapters.slack.options import SlackOptions
 from adapters.slack.people import People
 from adapters.slack.said import Identity
 from adapters.slack.threads import Threads
-from bot.budget import Budget, Leak, Reads, RollingWindow
+from bot.budget import Budget, Either, Leak, Reads, RollingWindow
 from bot.ports import Verb
 
 # chat.update and chat.delete: tier 3, 50 in any minute.
 TIER_3 = 50
 MINUTE = 60.0
+# The same as a leak: one each 1.2 s; a burst of five is what a conservative client allows itself.
+LEAK_SECONDS = MINUTE / TIER_3
+LEAK_BURST = 5
 # chat.postMessage: one a second in a channel; a little more, for clocks that do not tick alike.
 POST_SECONDS = 1.05
 # Reads keep a little back, for clocks that do not tick alike: tier 3, and tier 4 for users.info.
@@ -66,11 +70,22 @@ class Latches:
         return until is not None and asyncio.get_running_loop().time() < until
 
 
+def edits_of(options: SlackOptions) -> Budget:
+    """How edits are counted here.
+
+    The page above says "50+ per minute" for tier 3, "bursts" are tolerated, and no answer says what is left; whether it
+    is a log of the last minute or a leak shows only by a 429.
+    """
+    window, leak = RollingWindow(TIER_3, MINUTE), Leak(LEAK_SECONDS, burst=LEAK_BURST, paced=True)
+    known: dict[str, Budget] = {"window": window, "leak": leak}
+    return known.get(options.edits) or Either(window, leak, options.edits_latch_seconds)
+
+
 class Budgets:
     """The same object for everybody who spends it."""
 
-    def __init__(self) -> None:
-        self._edits = RollingWindow(TIER_3, MINUTE)
+    def __init__(self, edits: Budget | None = None) -> None:
+        self._edits = edits or RollingWindow(TIER_3, MINUTE)
         self._deletes = RollingWindow(TIER_3, MINUTE)
         self._posts: Bounded[str, Leak] = Bounded(CHANNELS)
 
@@ -111,12 +126,13 @@ class Workspace:
             self.group.create_task(work)
 
 
-def workspace_of(web: Web, me: Identity, attachments: Attachments) -> Workspace:
+def workspace_of(web: Web, me: Identity, attachments: Attachments, options: SlackOptions) -> Workspace:
     """A workspace with nothing spent and nothing known."""
     return Workspace(
         web=web,
         me=me,
         attachments=attachments,
+        budgets=Budgets(edits_of(options)),
         people=People(web, Reads(TIER_4_READS, MINUTE, burst=TIER_4_BURST)),
         reader=Reader(
             web,
