@@ -136,9 +136,9 @@ class _Prices:
     PATIENCE = 10
     # The search for a first price: so many windows' ends are tried, up to this price in ticks, and the span of prices
     # shrinks by a third so many times.
-    STARTS = 6
+    STARTS = 4
     DEAREST = 1e5
-    HALVINGS = 15
+    HALVINGS = 10
 
     def __init__(self, answers: Sequence[Answer], edits: Limit, posts: Limit | None) -> None:
         self._answers = Counter(answers)
