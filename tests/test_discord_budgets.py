@@ -47,6 +47,30 @@ async def test_what_a_request_spends(method: str, path: str, window: str | None)
     assert budgets.window(method, path, "1") is expected
 
 
+async def test_requests_that_are_counted_together_spend_one_window() -> None:
+    """Where Discord names the same bucket for posts and edits, both spend the edits' window, which is paced."""
+    channel = Budgets().channel("1")
+    edit, post, delete = channel.edit, channel.post, channel.delete
+    channel.counted_in("a", post)
+    channel.counted_in("b", delete)
+    channel.counted_in("a", edit)
+    channel.counted_in("a", edit)
+
+    assert channel.of(Verb.POST) is channel.of(Verb.EDIT) is edit
+    assert channel.of(Verb.DELETE) is delete
+
+
+async def test_requests_that_are_counted_apart_stay_apart() -> None:
+    """Whatever the order in which their buckets come to be known."""
+    channel = Budgets().channel("1")
+    before = {verb: channel.of(verb) for verb in Verb}
+    for _ in range(2):
+        for name, verb in zip("abc", Verb, strict=True):
+            channel.counted_in(name, channel.of(verb))
+
+    assert {verb: channel.of(verb) for verb in Verb} == before
+
+
 async def test_channels_at_rest_are_forgotten_and_others_are_not() -> None:
     """The number of channels is bounded by those that rest; what is in use, or was just now, stays."""
     budgets = Budgets()

@@ -47,6 +47,7 @@ class ChannelBudgets:
         self.edit = FixedWindow(CHANNEL_LIMIT, CHANNEL_SECONDS, paced=True)
         self.post = FixedWindow(CHANNEL_LIMIT, CHANNEL_SECONDS, paced=False)
         self.used_at = 0.0
+        self._named: dict[str, FixedWindow] = {}  # by bucket; a handful
 
     @cached_property
     def delete(self) -> FixedWindow:
@@ -66,6 +67,21 @@ class ChannelBudgets:
     def of(self, verb: Verb) -> FixedWindow:
         """What a write spends."""
         return self.delete if verb is Verb.DELETE else self.edit if verb is Verb.EDIT else self.post
+
+    def counted_in(self, bucket: str, window: FixedWindow) -> None:
+        """An answer to what spent `window` named the bucket that Discord counted it in (``X-RateLimit-Bucket``).
+
+        Two kinds of request that are counted together become one window, for all who ask from then on; which is the
+        edits' where they are of it, since that one is paced. Its headers say what the other one had spent.
+        """
+        known = self._named.setdefault(bucket, window)
+        if known is window:
+            return
+        kept, given_up = (window, known) if window is self.edit else (known, window)
+        self._named[bucket] = kept
+        for kind in ("edit", "post", "delete", "list", "get"):
+            if getattr(self, kind) is given_up:
+                setattr(self, kind, kept)
 
     def rests(self, now: float) -> bool:
         """Whether nobody uses it and nothing of it is open any more."""

@@ -24,7 +24,7 @@ import yarl
 from discord.http import HTTPClient, Ratelimit, Route
 from discord.state import ConnectionState
 
-from adapters.discord.budgets import Budgets, read_report
+from adapters.discord.budgets import Budgets, ChannelBudgets, read_report
 from adapters.discord.errors import failure_of, failure_of_status, failure_of_stranger
 from adapters.discord.options import DiscordOptions
 from bot.budget import FixedWindow
@@ -183,6 +183,7 @@ class _Call:
     path: str  # discord.py's template
     window: FixedWindow | None
     sent: float  # the loop's time
+    channel: ChannelBudgets | None = None  # whose window that is
     reused: bool = False
 
     @property
@@ -211,8 +212,10 @@ class Wire(HTTPClient):
         """Send once. Raises our `Failure` for a 429, a 5xx, a proxy's 4xx, a lost connection, else as discord.py."""
         if self._options.api_url:
             route.url = self._options.api_url.rstrip("/") + route.url.removeprefix(Route.BASE)
-        window = self._budgets.window(route.method, route.path, str(route.channel_id or ""))
-        call = _Call(route.method, route.path, window, asyncio.get_running_loop().time())
+        channel = str(route.channel_id or "")
+        window = self._budgets.window(route.method, route.path, channel)
+        sent, budgets = asyncio.get_running_loop().time(), self._budgets.channel(channel) if window else None
+        call = _Call(route.method, route.path, window, sent, budgets)
         return await super().request(route, trace_request_ctx=call, **kwargs)
 
     async def ws_connect(self, url: str, *, compress: int = 0) -> aiohttp.ClientWebSocketResponse:
@@ -252,6 +255,8 @@ async def _on_answer(
     report = read_report(response.headers)
     if report is not None and call.window is not None:
         call.window.observe(asyncio.get_running_loop().time(), report, sent=call.sent)
+        if call.channel is not None and (bucket := response.headers.get("X-RateLimit-Bucket")):
+            call.channel.counted_in(bucket, call.window)
     raw = await response.read()
     body = _json_of(response, raw)
     if response.status == 429 or response.status >= 500:
