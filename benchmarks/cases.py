@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from benchmarks.scenarios import DISCORD, SLACK, SLACK_LEAK, Ask, Scenario, after, at_once, every
+from benchmarks.scenarios import DISCORD, SLACK, SLACK_AUTO, SLACK_LEAK, Ask, Scenario, after, at_once, every
 from benchmarks.traces import Trace, bursty, pausing, regular
 
 # What every reader may expect where nobody shares: something to see at once, and the end at once.
@@ -50,6 +50,15 @@ def _slack() -> list[Scenario]:
     ]
 
 
+def _auto() -> list[Scenario]:
+    """What it costs to find out; the second of a pair knows already."""
+    return [
+        Scenario("slack auto: 1 x 1000", SLACK_AUTO, at_once(1, 1000), must=PROMPT, forgiven=1),
+        Scenario("slack auto: 200 after 1000", SLACK_AUTO, after(1000, 200), must=(("last", 0.75),), forgiven=1),
+        Scenario("slack auto: 4 x 400", SLACK_AUTO, at_once(4, 400), forgiven=4),
+    ]
+
+
 def _irregular() -> list[Scenario]:
     kinds: tuple[tuple[str, Callable[[int, int], Trace]], ...] = (("bursty", bursty), ("pausing", pausing))
     return [
@@ -62,6 +71,7 @@ def _irregular() -> list[Scenario]:
 SCENARIOS: tuple[Scenario, ...] = (
     *_discord(),
     *_slack(),
+    *_auto(),
     *_irregular(),
     Scenario("five tokens", DISCORD, (Ask(regular(5)),), must=(("writes", 1.0), ("settle", 0.3))),
 )

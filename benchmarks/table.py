@@ -39,12 +39,15 @@ COLUMNS = (
 # takes a nanosecond. Seconds.
 ROUNDING = 1e-4
 
+# Below this, a bound says that nearly each chunk may have its write, and a ratio to it says nothing. Seconds.
+LEAST_BOUND = 0.025
+
 
 def figures(result: Result, bounds: Figures) -> dict[str, float]:
     """All of a result's figures by name, `bounds` among them, with the ratio of the mean to the bound."""
     names = [name for _, name, _ in COLUMNS if name not in {"bound", "ratio"}]
     found = {name: round(float(getattr(result, name)), 4) for name in (*names, "whole")}
-    ratio = result.mean / bounds["bound"] if bounds["bound"] else 0.0  # a bound of 0: a write for each word is allowed
+    ratio = result.mean / bounds["bound"] if bounds["bound"] > LEAST_BOUND else 0.0
     return {**found, **bounds, "ratio": round(ratio, 4), "replies": float(len(result.replies))}
 
 
@@ -52,7 +55,7 @@ def missed(scenario: Scenario, found: Figures) -> list[str]:
     """What a scenario must show and does not, in words."""
     late = [f"{name} > {most:g}" for name, most in scenario.must if found[name] > most + ROUNDING]
     lost = ["not whole"] if found["whole"] < found["replies"] else []
-    return [*late, *lost, *(["429"] if found["limited"] else [])]
+    return [*late, *lost, *(["429"] if found["limited"] > scenario.forgiven else [])]
 
 
 def waiting(rows: Iterable[tuple[Scenario, Figures]]) -> str:
@@ -63,7 +66,10 @@ def waiting(rows: Iterable[tuple[Scenario, Figures]]) -> str:
 
 def _cells(found: Figures) -> list[str]:
     whole = f"{found['whole']:.0f}/{found['replies']:.0f}"
-    return [*(f"{found[name]:.{digits}f}" for _, name, digits in COLUMNS), whole]
+    return [
+        *(f"{found[name]:.{digits}f}" if found[name] or name != "ratio" else "-" for _, name, digits in COLUMNS),
+        whole,
+    ]
 
 
 def _verdict(scenario: Scenario, found: Figures) -> str:

@@ -28,9 +28,9 @@ def case(scenario: Scenario) -> str:
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=case)
 def test_every_answer_of_a_scenario_is_whole(scenario: Scenario) -> None:
-    """Whatever the load, no 429, and every word in order."""
+    """Whatever the load, every word in order, and no 429 but where a limit is told by one."""
     result = played(scenario)
-    assert result.limited == 0
+    assert result.limited <= scenario.forgiven
     assert result.whole == len(result.replies) == len(scenario.asks)
 
 
@@ -40,6 +40,7 @@ def test_no_scenario_is_further_from_its_bound_than_before(scenario: Scenario) -
     found = figures(played(scenario), kept("bounds")[scenario.name])
     before = kept("waiting")[scenario.name]
     assert found["ratio"] <= before["ratio"] * WORSE
+    assert found["mean"] <= before["mean"] * WORSE  # where a bound is too low for a ratio
     assert missed(scenario, found) == missed(scenario, before)
 
 
