@@ -285,6 +285,8 @@ def _dedented(text: str, fence: Fence) -> str:
 
 def _fence_walk(source: str, fence: Fence | None) -> Iterator[tuple[int, Fence | None]]:
     """The state after each line that changes it, with where that line starts."""
+    if fence is None and "```" not in source and "~~~" not in source:
+        return  # no line can open one: most texts, and most looks at them
     for start, line in _lines(source):
         if fence is not None and not _ends(line, fence):
             continue
