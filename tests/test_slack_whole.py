@@ -28,7 +28,7 @@ from tests.slack_world import options_of
 
 pytestmark = pytest.mark.sockets
 
-ANSWER = words(60, rate=60.0)
+ANSWER = words(100, rate=60.0)
 
 
 @asynccontextmanager
