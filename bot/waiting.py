@@ -86,7 +86,8 @@ class Waiting:
         Each is taken out as it is given, and what the caller spends on it then counts for those that follow. One that
         wakes meanwhile is looked at once more.
         """
-        while candidates := self._candidates(now):
+        candidates = self._candidates(now)
+        while candidates:
             closed: set[_Gate] = set()
             for reply in sorted(candidates, key=lambda reply: (*_urgency(reply, now), self._number[reply])):
                 if self._places.get(reply) in closed:
@@ -101,6 +102,7 @@ class Waiting:
                 self._put(reply, place)
                 if isinstance(place, _Gate):
                     closed.add(place)
+            candidates, self._woken = list(self._woken), {}
 
     def next_at(self, now: float) -> float | None:
         """When somebody may be ready, unless something changes before; None if nobody waits."""
