@@ -20,6 +20,7 @@ and a test says ``faults.add("PATCH", r"/messages/", Kind.RESET_AFTER, nth=2)``.
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
@@ -81,6 +82,26 @@ class RollingWindowCounter:
             self._log.append(now)
         reset_after = self._log[0] + self.period - now if self._log else 0.0
         return Verdict(allowed, self.limit, self.limit - len(self._log), reset_after)
+
+
+class LeakCounter:
+    """One request each `interval` seconds, and up to `burst` at once after a rest. Refused ones do not count."""
+
+    def __init__(self, interval: float, burst: int) -> None:
+        self.interval = interval
+        self.burst = burst
+        self._empty_at = float("-inf")
+
+    def admit(self, now: float) -> Verdict:
+        """Count one request, or refuse it."""
+        most = (self.burst - 1) * self.interval + 1e-6  # sums of intervals are rounded
+        level = max(self._empty_at - now, 0.0)
+        allowed = level <= most
+        if allowed:
+            level += self.interval
+            self._empty_at = now + level
+        remaining = math.floor((most + self.interval - level) / self.interval)
+        return Verdict(allowed, self.burst, remaining, max(level - most, 0.0))
 
 
 # --------------------------------------------------------------------------------------------------------- transcript

@@ -51,7 +51,8 @@ class Fault(Enum):
 class Answer:
     """A request is answered with these words.
 
-    `words_per_second` None sends as fast as the socket takes them. `fault` happens after the share `at` of the words
+    `words_per_second` None sends as fast as the socket takes them; `times` says instead when each word and, after them,
+    the end is sent, in seconds after the head. `fault` happens after the share `at` of the words
     (0.0 before the first, 1.0 after the last), or, with `after_finish`, once the finish reason was sent. `code` is the
     error's, for the faults that have one. A request without ``stream`` gets the whole words in one body; a fault of
     the connection breaks that body too.
@@ -59,6 +60,7 @@ class Answer:
 
     text: str = LOREM
     words_per_second: float | None = None
+    times: tuple[float, ...] = ()
     finish: str = "stop"
     reasoning: str = ""
     refusal: str = ""
@@ -441,8 +443,9 @@ class OpenAIDouble:
             faulty = answer.fault is not None and not answer.after_finish
             if faulty and (event.piece or event.ends) and len(received.sent) == fault_at:
                 return await self._break(request, response, answer)
-            if event.piece and answer.words_per_second:
-                await asyncio.sleep(began + (len(received.sent) + 1) / answer.words_per_second - loop.time())
+            due = _due(answer, event, len(received.sent))
+            if due is not None:
+                await asyncio.sleep(began + due - loop.time())
             await response.write(event.encode())
             if event.piece:
                 received.sent.append(event.piece)
@@ -483,6 +486,15 @@ class OpenAIDouble:
                 await response.write(Event(json.dumps({"error": error_of(answer)})).encode())
         await response.write_eof()
         return response
+
+
+def _due(answer: Answer, event: Event, number: int) -> float | None:
+    """When an event after so many words is sent, in seconds after the head; None where it waits for nothing."""
+    if answer.times and (event.piece or event.ends):
+        return answer.times[number]
+    if event.piece and answer.words_per_second:
+        return (number + 1) / answer.words_per_second
+    return None
 
 
 def _error(status: Status) -> web.Response:
