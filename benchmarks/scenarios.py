@@ -14,7 +14,7 @@ import asyncio
 import itertools
 import random
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -37,7 +37,7 @@ from bot.telemetry import NoRecorder
 from bot.turns import Choices, TurnLimits, Turns
 from bot.words import Words
 from tests.clock import VirtualLoop
-from tests.memory import MemoryChannel, ScriptedModel, Server, turn
+from tests.memory import MemoryChannel, ScriptedModel, Server, Wrote, turn
 
 # --------------------------------------------------------------------------------------------------------- platforms
 
@@ -384,26 +384,33 @@ def _sharing(platform: Platform, count: int, policy: Policy | None) -> list[Memo
 
 def _played(trace: Trace, asked: float, channel: MemoryChannel) -> Played:
     """What a reader saw, from the log of one reply's channel."""
-    sent = [(tick * TICK, count) for tick, count in trace.arrivals]
-    so_far = itertools.accumulate(count for _, count in sent)
+    sent = [(asked + tick * TICK, count) for tick, count in trace.arrivals]
+    return as_seen(trace.text, asked, sent, channel.writes())
+
+
+def as_seen(text: str, asked: float, sent: Iterable[tuple[float, int]], writes: Sequence[Wrote]) -> Played:
+    """What a reader saw of the answer `text`: `sent` has when how many visible characters came, `writes` what was done.
+
+    Times are the loop's, in seconds.
+    """
+    at, characters = zip(*sent, strict=True)
     messages: dict[str, str] = {}
     shown: list[tuple[float, int]] = []
-    writes = channel.writes()
     for wrote in writes:
         if wrote.verb is Verb.DELETE:
             messages.pop(wrote.message, None)
         else:
             messages[wrote.message] = wrote.text
-        seen = _common(trace.text, "".join(messages.values()))
+        seen = _common(text, "".join(messages.values()))
         if seen > (shown[-1][1] if shown else 0):
             shown.append((wrote.at - asked, seen))
     return Played(
-        sent=tuple(zip((at for at, _ in sent), so_far, strict=True)),
+        sent=tuple(zip((each - asked for each in at), itertools.accumulate(characters), strict=True)),
         shown=tuple(shown),
         writes=len(writes),
-        posts=len(channel.writes(Verb.POST)),
+        posts=sum(wrote.verb is Verb.POST for wrote in writes),
         begins=len(writes[0].text.split()) if writes else 0,
-        whole=channel.text.split() == trace.text.split(),
+        whole="\n".join(messages.values()).split() == text.split(),
     )
 
 

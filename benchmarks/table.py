@@ -58,16 +58,16 @@ def missed(scenario: Scenario, found: Figures) -> list[str]:
     return [*late, *lost, *(["429"] if found["limited"] > scenario.forgiven else [])]
 
 
-def waiting(rows: Iterable[tuple[Scenario, Figures]]) -> str:
+def waiting(rows: Iterable[tuple[Scenario, Figures]], columns: Sequence[tuple[str, str, int]] = COLUMNS) -> str:
     """The table of all scenarios."""
-    lines = [[scenario.name, *_cells(found), _verdict(scenario, found)] for scenario, found in rows]
-    return aligned([["", *(heading for heading, _, _ in COLUMNS), "whole", "must"], *lines])
+    lines = [[scenario.name, *_cells(found, columns), _verdict(scenario, found)] for scenario, found in rows]
+    return aligned([["", *(heading for heading, _, _ in columns), "whole", "must"], *lines])
 
 
-def _cells(found: Figures) -> list[str]:
+def _cells(found: Figures, columns: Sequence[tuple[str, str, int]]) -> list[str]:
     whole = f"{found['whole']:.0f}/{found['replies']:.0f}"
     return [
-        *(f"{found[name]:.{digits}f}" if found[name] or name != "ratio" else "-" for _, name, digits in COLUMNS),
+        *(f"{found[name]:.{digits}f}" if found[name] or name != "ratio" else "-" for _, name, digits in columns),
         whole,
     ]
 
