@@ -288,6 +288,10 @@ class RollingWindow(_Held):
         """Whether not even a final write could be sent now."""
         return self._permitted_at(now, self._limit) > now
 
+    def has_room(self, now: float, writes: int) -> bool:
+        """Whether so many writes more could be sent at once; for what is to give way to them."""
+        return max(self._permitted_at(now, self._limit - writes + 1), self._not_before) <= now
+
     def ready_at(self, now: float, *, final: bool) -> float:
         """See `Budget`."""
         return max(self._permitted_at(now, self._limit if final else self._allowed), self._not_before)

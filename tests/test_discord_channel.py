@@ -187,6 +187,25 @@ async def test_typing_shows_once_for_all_and_fails_nothing() -> None:
             task.cancel()
 
 
+async def test_typing_gives_way_to_what_is_said() -> None:
+    """Where the bot is busy writing, no typing is sent, though there would be leave for it; later it is."""
+    async with bot_at_work() as bot:
+        bot.ask("one")
+        ((_, channel),) = await bot.inbox.wait_for(1)
+        everything, loop = channel.budgets(Verb.POST)[1], asyncio.get_running_loop()
+        for _ in range(30):
+            everything.spend(loop.time())
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(channel.working())
+            await channel.post(Body("one"), "key")
+            assert everything.ready_at(loop.time(), final=False) <= loop.time()
+            assert not bot.double.transcript.of("POST", "/typing")
+            for _ in range(30):
+                everything.settle(loop.time())
+            await bot.double.transcript.wait_for("POST", "/typing")
+            task.cancel()
+
+
 async def test_a_closed_client_is_no_place_to_write() -> None:
     """After `close`, a write fails as one that did not work."""
     async with bot_at_work() as bot:
