@@ -6,11 +6,11 @@ PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo run check test lint format bench clean
+.PHONY: help install demo run check test lint format bench bench-virtual clean
 
 help: ## say what there is
-	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null \
-	|| sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1  \2/p' Makefile
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null \
+	|| sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1  \2/p' Makefile
 
 install: ## make .venv from requirements.lock (instant when it is there)
 	@test -n "$(PYTHON)" || { echo "tickertape: no Python was found; install Python 3.11 or newer" >&2; exit 1; }
@@ -39,8 +39,16 @@ format: install ## put the code into the usual form
 	@$(BIN)/ruff format
 	@$(BIN)/ruff check --fix
 
-bench: install ## measure what a reader waits for
-	@$(BIN)/python -m benchmarks
+# `make bench WRITE=--write` keeps what is measured in benchmarks/results.
+WRITE ?=
+
+bench: bench-virtual ## measure what a reader waits for, processor time and memory
+	@$(BIN)/python -m benchmarks.true_speed $(WRITE)
+	@$(BIN)/python -m benchmarks.cost $(WRITE)
+	@$(BIN)/python -m benchmarks.scale $(WRITE)
+
+bench-virtual: install ## measure what a reader waits for, on the virtual clock alone
+	@$(BIN)/python -m benchmarks $(WRITE)
 
 clean: ## remove what was made, but for .venv
 	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,4 +1,4 @@
-"""``make bench``: what a reader waits for in each scenario, on the virtual clock, beside the bound.
+"""``make bench-virtual``: what a reader waits for in each scenario, on the virtual clock, beside the bound.
 
 ``--write`` keeps what was measured in ``benchmarks/results``, plots too; ``--bounds`` computes all bounds anew (a
 minute) instead of taking those that are kept.
@@ -62,6 +62,9 @@ def main() -> None:
         keep("waiting", found)
         for plot in PLOTS:
             (RESULTS / f"{plot.name}.svg").write_text(drawn(plot), encoding="utf-8")
+    where = RESULTS.relative_to(RESULTS.parent.parent)
+    files = ", ".join(f"{where / name}.txt" for name in tables)
+    sys.stdout.write(f"{'kept in' if arguments.write else 'those that are kept:'} {files}\n")
 
 
 def bounds_of_all(known: Kept) -> Kept:

@@ -39,6 +39,7 @@ from adapters.metrics import PrometheusRecorder
 from adapters.openai import OpenAIModel, OpenAIOptions
 from adapters.slack import SlackOptions, SlackPlatform
 from adapters.slack.blocks import with_blocks
+from benchmarks.machine import show
 from bot.access import AccessRules
 from bot.completion import Completion, CompletionPolicy
 from bot.ports import Model
@@ -313,16 +314,17 @@ def table(costs: Sequence[Cost]) -> list[str]:
 
 
 def main() -> None:
-    """Print the table."""
+    """Print the table, and keep it where that is asked for."""
     parser = argparse.ArgumentParser(description="What an answer costs in processor time.")
     parser.add_argument("--answers", type=int, default=20)
     parser.add_argument("--words", type=int, nargs=2, default=(400, 1000), metavar=("LEAST", "MOST"))
+    parser.add_argument("--write", action="store_true", help="keep the result in benchmarks/results")
     parser.add_argument("--platforms", nargs="+", choices=("discord", "slack"), default=("discord", "slack"))
     chosen = parser.parse_args()
     least, most = chosen.words
     steps = max(chosen.answers - 1, 1)
     words = [least + (most - least) * number // steps for number in range(chosen.answers)]
-    sys.stdout.write("\n".join(table(asyncio.run(measure(Load(words), chosen.platforms)))) + "\n")
+    show("cost", table(asyncio.run(measure(Load(words), chosen.platforms))), write=chosen.write)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from typing import Any, TypeAlias
 
 import aiohttp
 
+from benchmarks.machine import show
 from tests.running import BARE, ROOT
 
 Json: TypeAlias = dict[str, Any]
@@ -289,17 +290,17 @@ async def measure(load: Load, *, rest: bool) -> list[str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Print the tables."""
+    """Print the tables, and keep them where that is asked for."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=__doc__)
     usual = Load()
     parser.add_argument("--replies", type=int, default=usual.replies, help="0: no live ones")
     parser.add_argument("--words", type=int, default=usual.words)
     parser.add_argument("--words-per-second", type=float, default=usual.words_per_second)
     parser.add_argument("--no-rest", action="store_true", help="leave out what the bot costs at rest")
+    parser.add_argument("--write", action="store_true", help="keep the result in benchmarks/results")
     chosen = parser.parse_args(arguments)
     load = Load(chosen.replies, chosen.words, chosen.words_per_second)
-    lines = asyncio.run(measure(load, rest=not chosen.no_rest))
-    sys.stdout.write("\n".join(lines) + "\n")
+    show("scale", asyncio.run(measure(load, rest=not chosen.no_rest)), write=chosen.write)
 
 
 if __name__ == "__main__":

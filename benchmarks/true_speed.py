@@ -3,8 +3,8 @@
 What belongs here: playing a scenario at true speed, and what a reader saw of it, noted where the writes arrive. What
 does not: the scenarios and their figures (`benchmarks.cases`, `benchmarks.scenarios`), the virtual clock's own.
 
-Each scenario has a bot (``python -m bot``, its loop watched by `benchmarks.scale_bot`), a model's double and a double of
-the platform to itself; the doubles of all are in this process. They add no latency, and enforce the true limits.
+Each scenario has to itself a bot (``python -m bot``, its loop watched by `benchmarks.scale_bot`) and doubles of the
+model's server and of the platform, which add no latency and enforce the true limits; all doubles are in this process.
 Scenarios of one wave run at the same time: together they leave the processors idle for most of it. Where a loop was
 late all the same, in a bot or here, the table says so, and the figures are not to be trusted.
 """
