@@ -7,9 +7,11 @@ decision about what to do with a turn that was left unfinished.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from bot.conversation import Ending, TurnKey
+from bot.ports import Record
 
 # How many turns are remembered: at 10 questions a minute about 17 hours, while platforms deliver an event again within
 # the hour (Slack: at once, after 1 and after 5 minutes, https://docs.slack.dev/apis/events-api/#retries). Each takes a
@@ -21,6 +23,7 @@ REMEMBERED_TURNS = 10_000
 class Entry:
     """What is remembered of a turn."""
 
+    event: str = ""  # while it is live
     messages: list[str] = field(default_factory=list)  # ids of the messages of its answer, in the order of posting
     ending: Ending | None = None  # None while it is live
 
@@ -45,14 +48,23 @@ class MemoryJournal:
         """What is remembered of a turn, None where it never was accepted or is forgotten."""
         return self._entries.get(key)
 
-    async def accept(self, key: TurnKey) -> bool:
+    @property
+    def lasting(self) -> bool:
+        """See `bot.ports.Journal`."""
+        return False
+
+    async def accept(self, key: TurnKey, event: str = "") -> bool:
         """See `bot.ports.Journal`."""
         if key in self._entries:
             return False
-        self._entries[key] = Entry()
+        self._entries[key] = Entry(event)
         if len(self._entries) > self._limit:
             self._entries.popitem(last=False)
         return True
+
+    async def drop(self, key: TurnKey) -> None:
+        """See `bot.ports.Journal`."""
+        self._entries.pop(key, None)
 
     async def posted(self, key: TurnKey, message: str) -> None:
         """See `bot.ports.Journal`. Of a turn that is forgotten there is nothing to add to."""
@@ -64,3 +76,9 @@ class MemoryJournal:
         """See `bot.ports.Journal`."""
         if entry := self._entries.get(key):
             entry.ending = ending
+            if ending is not Ending.INTERRUPTED:
+                entry.event = ""
+
+    async def unfinished(self, platform: str) -> Sequence[Record]:  # noqa: ARG002 (a protocol's signature)
+        """See `bot.ports.Journal`. No earlier process wrote here."""
+        return ()

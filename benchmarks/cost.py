@@ -41,12 +41,13 @@ from adapters.slack import SlackOptions, SlackPlatform
 from adapters.slack.blocks import with_blocks
 from benchmarks.machine import show
 from bot.access import AccessRules
+from bot.choices import Choices, TurnLimits
 from bot.completion import Completion, CompletionPolicy
 from bot.ports import Model
 from bot.prompt import Persona, Prompting
 from bot.reply import WritingPolicy
 from bot.telemetry import TurnRecord
-from bot.turns import Choices, TurnLimits, Turns
+from bot.turns import Turns
 from bot.words import Words
 
 Texts: TypeAlias = Sequence[Sequence[Sequence[str]]]  # by channel, by message, one after another

@@ -28,13 +28,14 @@ from benchmarks.traces import TICK, Trace, regular
 from benchmarks.windows import in_windows
 from bot.access import AccessRules
 from bot.budget import Budget, Either, FixedWindow, Leak, RollingWindow
+from bot.choices import Choices, TurnLimits
 from bot.completion import Completion, CompletionPolicy
 from bot.errors import Limited
 from bot.ports import Verb
 from bot.prompt import Persona, Prompting
 from bot.reply import WritingPolicy
 from bot.telemetry import NoRecorder
-from bot.turns import Choices, TurnLimits, Turns
+from bot.turns import Turns
 from bot.words import Words
 from tests.clock import VirtualLoop
 from tests.memory import MemoryChannel, ScriptedModel, Server, Wrote, turn

@@ -32,12 +32,13 @@ from adapters.metrics import PrometheusRecorder
 from adapters.playground import PlaygroundOptions, PlaygroundPlatform
 from adapters.site import CannotListen, Site
 from bot.access import AccessRules, Lists
+from bot.choices import Choices, TurnLimits
 from bot.completion import Completion, CompletionPolicy
 from bot.errors import Failure, Permanent
 from bot.ports import Model, Platform
 from bot.prompt import Persona, Prompting, PromptLimits
 from bot.reply import WritingPolicy
-from bot.turns import Choices, TurnLimits, Turns
+from bot.turns import Turns
 from bot.words import Words
 from config.help import describe, help_text
 from config.logs import configure

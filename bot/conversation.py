@@ -225,5 +225,6 @@ class Ending(Enum):
     FILTERED = "filtered"  # the model's provider cut it
     STOPPED = "stopped"  # somebody asked for it
     INTERRUPTED = "interrupted"  # we had to stop
+    ABANDONED = "abandoned"  # an earlier process was stopped, and it is too late to go on
     FAILED = "failed"  # the answer could not be had; what was received stays
     GONE = "gone"  # the place to write to is there no more

@@ -53,12 +53,17 @@ class _Shown:
 class Page:
     """The messages of one answer, in order."""
 
-    def __init__(self, key: str) -> None:
+    def __init__(self, key: str, messages: Sequence[str] | None = None) -> None:
+        """`messages` are those that an earlier process is known to have posted; None where there was none."""
         # 20 of a digest's characters and a serial number: a post that is made anew after a delete must not be taken
         # for the deleted one, and Discord allows 25 characters in all.
         self._key = key[:20]
         self._posts = 0
         self._shown: list[_Shown] = []
+        self._resumed = messages is not None  # then a post may have been made that nobody wrote down
+        for message in messages or ():
+            self._shown.append(_Shown(f"{self._key}{self._posts}", message, None, None))
+            self._posts += 1
 
     @property
     def messages(self) -> tuple[str, ...]:
@@ -95,7 +100,8 @@ class Page:
         count = len(self._shown)
         if count < len(wanted):
             want = wanted[count]
-            return Write(Verb.POST, count, f"{self._key}{self._posts}", body=want.body, covers=want.covers)
+            key = f"{self._key}{self._posts}"
+            return Write(Verb.POST, count, key, body=want.body, covers=want.covers, lookup=self._resumed)
         if count > len(wanted):
             extra = self._shown[-1]
             return Write(Verb.DELETE, count - 1, extra.key, extra.id)

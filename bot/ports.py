@@ -144,10 +144,13 @@ class Channel(Protocol):
         """Take one of our messages away; one that is gone already is no error. Raises as `post` does, but `Gone`."""
         ...
 
-    async def find(self, key: str) -> str | None:
-        """After a post that was `Unanswered`: the id of the message that has this key, or None if there is none.
+    async def find(self, key: str, known: Sequence[str] = ()) -> str | None:
+        """The id of the message that was posted with this key, or None if there is none.
 
-        A platform whose `post` is idempotent by itself returns None.
+        Asked after a post that was `Unanswered`, and by a later process that finds a turn unfinished: any time may have
+        passed. `known` are the ids of the messages of the same answer before it, in order. A platform on which `post`
+        finds a recent one by itself may return None for as long as it does. Raises as `post` does: not having been able
+        to look is not having found nothing.
         """
         ...
 
@@ -159,18 +162,60 @@ class Channel(Protocol):
 # ----------------------------------------------------------------------------------------------------------- platform
 
 
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A turn that an earlier process left unfinished, as its journal has it.
+
+    `event` is what the platform gave to `Inbox.receive`; `messages` are the ids of the answer's messages, in order, as
+    far as they were known; `age` is how many seconds ago it was received.
+    """
+
+    key: TurnKey
+    event: str
+    messages: tuple[str, ...] = ()
+    age: float = 0.0
+
+
 class Inbox(Protocol):
-    """Where platforms bring what they received: `bot.turns` is one."""
+    """Where platforms bring what they received: `bot.turns` is one.
+
+    For each message that may ask something: `receive`, before it is acknowledged, then `accept` or `dismiss`. Once
+    connected, a platform does the same, without `receive`, for each of what `left` says.
+    """
+
+    async def receive(self, key: TurnKey, event: str) -> bool:
+        """Write down that a message came, so that it is not lost when this process is.
+
+        `event` is all that the platform needs to bring it again (`left`), as text of its own. Returns False for what
+        was received before, in this process or an earlier one: a second delivery, of which nothing more is to be done.
+        """
+        ...
 
     def accept(self, turn: Turn, channel: Channel) -> None:
         """Take a turn in. Returns at once; one that was taken before, or may not be answered, is dropped."""
         ...
 
-    def stop(self, message: str, *, by: str) -> bool:
-        """A reader (`by`, an id) asks to stop the live answer that `message` belongs to; true if there was one.
+    def dismiss(self, key: TurnKey) -> None:
+        """What was received asks nothing after all."""
+        ...
 
-        `message` is the id of the question or of a message of the answer.
+    async def left(self, platform: str) -> Sequence[Record]:
+        """The turns of a platform that an earlier process left unfinished, the oldest first; each is given once."""
+        ...
+
+    def stop(self, at: TurnKey, *, by: str) -> bool:
+        """A reader (`by`, an id) asks to stop an answer; true if there was one to stop.
+
+        `at.message` is the id of the question, or of a message of the answer, in the same channel.
         """
+        ...
+
+    def hush(self, conversation: str, *, by: str) -> bool:
+        """The same for whatever is being answered in a conversation."""
+        ...
+
+    def deleted(self, at: TurnKey) -> None:
+        """A message is there no more: the answer to it is stopped, or the one that it was part of is given up."""
         ...
 
 
@@ -207,10 +252,25 @@ class Platform(Protocol):
 
 
 class Journal(Protocol):
-    """Remembers which turns were accepted and how they ended. Only `bot.turns` writes it."""
+    """Remembers which turns were received, which messages answer them, and how they ended. Only `bot.turns` writes it.
 
-    async def accept(self, key: TurnKey) -> bool:
-        """Write down a turn before its first write; False if it was written down before (a second delivery)."""
+    A journal that cannot write raises; `bot.turns` goes on without it, and says so.
+    """
+
+    @property
+    def lasting(self) -> bool:
+        """Whether another process will find what is written here: only then is an interrupted answer gone on with."""
+        ...
+
+    async def accept(self, key: TurnKey, event: str = "") -> bool:
+        """Write down a turn before anything is done about it; False if it was written down before.
+
+        Once this has returned it survives the process. `event` is kept until the turn has ended.
+        """
+        ...
+
+    async def drop(self, key: TurnKey) -> None:
+        """Forget a turn: it asked nothing."""
         ...
 
     async def posted(self, key: TurnKey, message: str) -> None:
@@ -218,5 +278,12 @@ class Journal(Protocol):
         ...
 
     async def ended(self, key: TurnKey, ending: Ending) -> None:
-        """Write down that nothing more will be written for the turn."""
+        """Write down that nothing more will be written for the turn. With `INTERRUPTED` it stays unfinished."""
+        ...
+
+    async def unfinished(self, platform: str) -> Sequence[Record]:
+        """The platform's turns that have not ended and are nobody's: those of processes that run no more.
+
+        The oldest first. From then on they are this process's; each is returned once.
+        """
         ...

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bot.completion import Attempt
@@ -142,7 +142,10 @@ class Reply:
     shown, or raises what made that impossible.
     """
 
-    def __init__(self, key: TurnKey, channel: Channel, words: Words, figures: Figures) -> None:
+    def __init__(
+        self, key: TurnKey, channel: Channel, words: Words, figures: Figures, *, left: Sequence[str] | None = None
+    ) -> None:
+        """`left` are the messages that an earlier process is known to have posted, if one began this answer."""
         self.key = key
         self.channel = channel
         self.budgets = {verb: tuple(channel.budgets(verb)) for verb in Verb}
@@ -163,7 +166,8 @@ class Reply:
         self._failures = 0  # since the last write that worked
         self._failing_since: float | None = None  # when the first of those came, or the first 429
         self._words = words
-        self._page = Page(key.digest)
+        self._page = Page(key.digest, left)
+        self._left_over = len(left or ())  # messages that show what an earlier process wrote
         self._draft = _Draft(channel.caps)
         self._coming: _Draft | None = None  # a later attempt, until it has as much to show
         self._refused = False  # the model's refusal has begun
@@ -397,7 +401,7 @@ class Reply:
             await self.channel.edit(write.message, write.body)
             self._page.edited(write)
             return
-        found = await self.channel.find(write.key) if write.lookup else None
+        found = await self.channel.find(write.key, self._page.messages[: write.index]) if write.lookup else None
         message = found or await self.channel.post(write.body, write.key)
         self._page.posted(write, message)
         self.on_posted(message)
@@ -408,6 +412,8 @@ class Reply:
             return
         if self._page.empty and not self.final:
             self.verb = Verb.POST if self._draft.length else None
+        elif self._left_over and not self.final and len(self._draft.wanted()) <= self._left_over:
+            self.verb = None  # what an earlier process showed stays until there is more, or the end
         else:
             self.render()
             if self.verb is Verb.POST and not self._failures:

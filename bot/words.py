@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bot.conversation import Ending
+from bot.conversation import Ending, Message
 from bot.errors import Because
 
 
@@ -20,6 +20,9 @@ class Words:
     filtered: str = "The answer was cut here by the model provider's content filter."
     stopped: str = "Stopped."
     interrupted: str = "Interrupted: the bot had to stop. Please ask again. (ref {reference})"
+    # In the place of `interrupted`, where another process will find the turn and go on with it.
+    paused: str = "Interrupted: the bot is being restarted, and will go on. (ref {reference})"
+    abandoned: str = "The bot was stopped in the middle of this answer. Please ask again. (ref {reference})"
     cut: str = "The answer was cut here: the model stopped responding. Please try again. (ref {reference})"
     failed: str = "No answer could be had from the model. Please try again later. (ref {reference})"
     no_quota: str = "The bot's account with its model provider is used up. Please tell its operator. (ref {reference})"
@@ -36,6 +39,13 @@ class Words:
     question_cut: str = "Your message is longer than I can read; I read its first {characters} characters."
     history_cut: str = "Earlier messages were left out: this conversation is longer than I can read."
     left_out: str = "{name} was left out: {why}."
+
+    # What a reader says to stop an answer in the same conversation: alone in a message, whatever its case.
+    stop: tuple[str, ...] = ("stop",)
+
+    def is_stop(self, question: Message) -> bool:
+        """Whether a message only asks to stop."""
+        return question.text.strip().rstrip("!.").strip().casefold() in self.stop
 
     def ending(self, ending: Ending, reference: str, because: Because | None, *, partial: bool) -> str:
         """What stands under an answer that ended like this; empty for a whole one.
@@ -56,6 +66,7 @@ class Words:
             Ending.FILTERED: self.filtered,
             Ending.STOPPED: self.stopped,
             Ending.INTERRUPTED: self.interrupted,
+            Ending.ABANDONED: self.abandoned,
             Ending.FAILED: self.cut if partial else self.failed,
         }[ending]
         if ending is Ending.FAILED and because is not None:

@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from adapters.attachments import AttachmentLimits, Attachments
 from adapters.discord import DiscordOptions, DiscordPlatform, file_hosts
@@ -14,23 +14,22 @@ from bot.conversation import Turn
 from bot.ports import Channel, Verb
 from tests.doubles.discord import DiscordDouble
 from tests.doubles.limits import Kind
+from tests.memory import OpenInbox
 
 METHODS = {Verb.POST: "POST", Verb.EDIT: "PATCH", Verb.DELETE: "DELETE"}
 
 
-@dataclass(slots=True)
-class KeptTurns:
+class KeptTurns(OpenInbox):
     """An inbox that keeps what it is brought."""
 
-    taken: list[tuple[Turn, Channel]] = field(default_factory=list)
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    def __init__(self) -> None:
+        super().__init__()
+        self.taken: list[tuple[Turn, Channel]] = []
+        self.changed = asyncio.Event()
 
     def accept(self, turn: Turn, channel: Channel) -> None:
         self.taken.append((turn, channel))
         self.changed.set()
-
-    def stop(self, message: str, *, by: str) -> bool:
-        return False
 
     async def wait_for(self, count: int = 1) -> list[tuple[Turn, Channel]]:
         """Wait until so many turns have come."""

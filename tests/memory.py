@@ -15,6 +15,7 @@ from bot.budget import Budget, FixedWindow, RollingWindow
 from bot.conversation import (
     Author,
     Delta,
+    Ending,
     Finish,
     FinishReason,
     History,
@@ -28,7 +29,7 @@ from bot.conversation import (
 )
 from bot.errors import Failure, Gone, Limited, Unacceptable
 from bot.markdown import PlainMarkdown
-from bot.ports import Body, Caps, Controls, Verb
+from bot.ports import Body, Caps, Channel, Controls, Record, Verb
 
 DANA = Author("U1", "Dana")
 
@@ -160,7 +161,7 @@ class MemoryChannel:
     async def delete(self, message: str) -> None:
         await self._write(Verb.DELETE, message, None, lambda: (self.shown.pop(message, None), message)[1])
 
-    async def find(self, key: str) -> str | None:
+    async def find(self, key: str, known: Sequence[str] = ()) -> str | None:
         return self.keys.get(key)
 
     async def working(self) -> None:
@@ -198,6 +199,92 @@ class MemoryChannel:
     def writes(self, verb: Verb | None = None) -> list[Wrote]:
         """The writes that were applied."""
         return [wrote for wrote in self.log if not wrote.failure and verb in {None, wrote.verb}]
+
+
+class Notebook:
+    """A journal in memory that another "process" can open again: `Notebook(of=earlier)`."""
+
+    def __init__(self, *, lasting: bool = False, of: Notebook | None = None) -> None:
+        self.lasting = lasting
+        self.entries: dict[TurnKey, str] = of.entries if of else {}
+        self.answers: dict[TurnKey, list[str]] = of.answers if of else {}
+        self.ends: dict[TurnKey, Ending] = of.ends if of else {}
+        self._nobodys = set(self.entries) if of else set()  # of processes that run no more
+        self.age = 0.0
+
+    @property
+    def messages(self) -> list[str]:
+        return [message for messages in self.answers.values() for message in messages]
+
+    @property
+    def endings(self) -> list[Ending]:
+        return list(self.ends.values())
+
+    async def accept(self, key: TurnKey, event: str = "") -> bool:
+        if key in self.entries:
+            return False
+        self.entries[key], self.answers[key] = event, []
+        return True
+
+    async def drop(self, key: TurnKey) -> None:
+        self.entries.pop(key, None)
+        self.answers.pop(key, None)
+
+    async def posted(self, key: TurnKey, message: str) -> None:
+        self.answers[key].append(message)
+
+    async def ended(self, key: TurnKey, ending: Ending) -> None:
+        self.ends[key] = ending
+
+    async def unfinished(self, platform: str) -> Sequence[Record]:
+        found = [
+            key
+            for key in self.entries
+            if key in self._nobodys
+            and key.platform == platform
+            and self.ends.get(key, Ending.INTERRUPTED) is Ending.INTERRUPTED
+        ]
+        self._nobodys.difference_update(found)
+        return [Record(key, self.entries[key], tuple(self.answers[key]), self.age) for key in found]
+
+
+class OpenInbox:
+    """An inbox that receives everything, was left nothing, and has nothing to stop: a base for those of tests."""
+
+    def __init__(self) -> None:
+        self.received: list[tuple[TurnKey, str]] = []
+        self.dismissed: list[TurnKey] = []
+        self.unfinished: list[Record] = []
+        self.gone: list[TurnKey] = []
+        self.stopped: list[TurnKey] = []
+        self.hushed: list[str] = []
+
+    async def receive(self, key: TurnKey, event: str) -> bool:
+        if key in (known for known, _ in self.received):
+            return False
+        self.received.append((key, event))
+        return True
+
+    def accept(self, turn: Turn, channel: Channel) -> None:
+        pass
+
+    def dismiss(self, key: TurnKey) -> None:
+        self.dismissed.append(key)
+
+    async def left(self, platform: str) -> Sequence[Record]:
+        left, self.unfinished = self.unfinished, []
+        return left
+
+    def stop(self, at: TurnKey, *, by: str) -> bool:
+        self.stopped.append(at)
+        return False
+
+    def hush(self, conversation: str, *, by: str) -> bool:
+        self.hushed.append(conversation)
+        return False
+
+    def deleted(self, at: TurnKey) -> None:
+        self.gone.append(at)
 
 
 Step = Delta | Failure | float  # a delta to send, a failure to raise, or seconds to wait

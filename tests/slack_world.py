@@ -12,24 +12,23 @@ from adapters.slack import SlackOptions, SlackPlatform
 from bot.conversation import Turn
 from bot.ports import Body, Channel
 from tests.doubles.slack import SlackDouble
+from tests.memory import OpenInbox
 
 # A test that waits longer than this for something has failed; real seconds.
 PATIENCE = 10.0
 
 
-class Taken:
+class Taken(OpenInbox):
     """An inbox that keeps every turn with its channel."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.turns: list[tuple[Turn, Channel]] = []
         self._changed = asyncio.Event()
 
     def accept(self, turn: Turn, channel: Channel) -> None:
         self.turns.append((turn, channel))
         self._changed.set()
-
-    def stop(self, message: str, *, by: str) -> bool:
-        return False
 
     @property
     def texts(self) -> list[str]:

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from adapters.journal import MemoryJournal
 from bot.access import AccessRules
 from bot.budget import Leak, RollingWindow
+from bot.choices import Choices, TurnLimits
 from bot.completion import Completion, CompletionPolicy
 from bot.conversation import Finish, FinishReason, Text
 from bot.errors import Broken, Failure, Unanswered
@@ -26,7 +27,7 @@ from bot.ports import Verb
 from bot.prompt import Persona, Prompting
 from bot.reply import WritingPolicy
 from bot.telemetry import NoRecorder
-from bot.turns import Choices, TurnLimits, Turns
+from bot.turns import Turns
 from bot.words import Words
 from tests.clock import VirtualLoop
 from tests.memory import MemoryChannel, ScriptedModel, Server, Step, answer_of, turn, words

@@ -15,11 +15,12 @@ from adapters.attachments import AttachmentLimits, Attachments
 from adapters.journal import MemoryJournal
 from adapters.slack import SlackPlatform
 from bot.access import AccessRules
+from bot.choices import Choices, TurnLimits
 from bot.completion import Completion, CompletionPolicy
 from bot.prompt import Persona, Prompting
 from bot.reply import WritingPolicy
 from bot.telemetry import NoRecorder
-from bot.turns import Choices, TurnLimits, Turns
+from bot.turns import Turns
 from bot.words import Words
 from tests.doubles.limits import Kind
 from tests.doubles.slack import SlackDouble

@@ -7,13 +7,14 @@ import itertools
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from bot.access import AccessRules, Lists
+from bot.choices import Choices, TurnLimits
 from bot.completion import Completion, CompletionPolicy
 from bot.conversation import (
     Ending,
@@ -35,9 +36,9 @@ from bot.ports import Caps, Controls, Verb
 from bot.prompt import Persona, Prompting, PromptLimits
 from bot.reply import WritingPolicy
 from bot.telemetry import NoRecorder, TurnRecord
-from bot.turns import Choices, TurnLimits, Turns
+from bot.turns import Turns
 from bot.words import Words
-from tests.memory import MemoryChannel, ScriptedModel, Server, Step, answer_of, turn, words
+from tests.memory import MemoryChannel, Notebook, ScriptedModel, Server, Step, answer_of, turn, words
 
 
 class Ended(NoRecorder):
@@ -52,27 +53,6 @@ class Ended(NoRecorder):
 
     def ended(self, record: TurnRecord) -> None:
         self.records.append(record)
-
-
-@dataclass
-class Notebook:
-    """A journal in memory."""
-
-    accepted: list[TurnKey] = field(default_factory=list)
-    messages: list[str] = field(default_factory=list)
-    endings: list[Ending] = field(default_factory=list)
-
-    async def accept(self, key: TurnKey) -> bool:
-        if key in self.accepted:
-            return False
-        self.accepted.append(key)
-        return True
-
-    async def posted(self, key: TurnKey, message: str) -> None:
-        self.messages.append(message)
-
-    async def ended(self, key: TurnKey, ending: Ending) -> None:
-        self.endings.append(ending)
 
 
 @dataclass
@@ -420,7 +400,7 @@ async def test_a_refusal_stands_in_the_place_of_what_was_said_before() -> None:
 class BrokenNotebook(Notebook):
     """A journal on a full disk."""
 
-    async def accept(self, key: TurnKey) -> bool:
+    async def accept(self, key: TurnKey, event: str = "") -> bool:
         raise OSError("no space left on device")
 
     async def posted(self, key: TurnKey, message: str) -> None:
@@ -592,11 +572,11 @@ async def test_stop_ends_the_stream_at_once_and_says_so() -> None:
     async with core(model) as bench:
         bench.turns.accept(turn("Q"), channel)
         await asyncio.sleep(2)
-        assert bench.turns.stop(next(iter(channel.shown)), by="U1")
+        assert bench.turns.stop(TurnKey("memory", "W", "C", next(iter(channel.shown))), by="U1")
         await asyncio.sleep(0.1)
         assert model.open == 0
         await bench.idle()
-        assert not bench.turns.stop("Q", by="U1")
+        assert not bench.turns.stop(TurnKey("memory", "W", "C", "Q"), by="U1")
     assert Words().stopped in channel.text
     assert bench.journal.endings == [Ending.STOPPED]
 

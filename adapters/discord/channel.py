@@ -108,7 +108,7 @@ class DiscordChannel:
             pass
         self._presence.memory.remove(self._question.channel, message)
 
-    async def find(self, key: str) -> str | None:  # noqa: ARG002 (a protocol's signature)
+    async def find(self, key: str, known: Sequence[str] = ()) -> str | None:  # noqa: ARG002 (a protocol's signature)
         """See `bot.ports.Channel`. Not needed: a second post with the same nonce returns the first one's message."""
         return None
 

@@ -6,7 +6,7 @@ What belongs here: those three looks and their words. What does not: printing th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import aiohttp
@@ -16,9 +16,9 @@ from adapters.discord.errors import MISSING_INTENT, REFUSED
 from adapters.discord.options import DiscordOptions
 from adapters.discord.platform import DiscordPlatform
 from adapters.findings import Finding
-from bot.conversation import Turn
+from bot.conversation import Turn, TurnKey
 from bot.errors import Forbidden
-from bot.ports import Channel
+from bot.ports import Channel, Record
 
 # Flags of an application that may receive the text of messages: verified for it, or small enough to need no review
 # (https://docs.discord.com/developers/resources/application#application-object-application-flags).
@@ -89,12 +89,30 @@ async def _get(session: aiohttp.ClientSession, options: DiscordOptions, path: st
 class _Nobody:
     """An inbox that takes nothing."""
 
+    async def receive(self, key: TurnKey, event: str) -> bool:  # noqa: ARG002 (a protocol's signature)
+        """See `bot.ports.Inbox`."""
+        return False
+
     def accept(self, turn: Turn, channel: Channel) -> None:
         """See `bot.ports.Inbox`."""
 
-    def stop(self, message: str, *, by: str) -> bool:  # noqa: ARG002 (a protocol's signature)
+    def dismiss(self, key: TurnKey) -> None:
+        """See `bot.ports.Inbox`."""
+
+    async def left(self, platform: str) -> Sequence[Record]:  # noqa: ARG002 (a protocol's signature)
+        """See `bot.ports.Inbox`."""
+        return ()
+
+    def stop(self, at: TurnKey, *, by: str) -> bool:  # noqa: ARG002 (a protocol's signature)
         """See `bot.ports.Inbox`."""
         return False
+
+    def hush(self, conversation: str, *, by: str) -> bool:  # noqa: ARG002 (a protocol's signature)
+        """See `bot.ports.Inbox`."""
+        return False
+
+    def deleted(self, at: TurnKey) -> None:
+        """See `bot.ports.Inbox`."""
 
 
 async def _connect(options: DiscordOptions) -> Finding:

@@ -117,7 +117,7 @@ class PlaygroundChannel:
         if entry is not None:
             self._stage.audience.tell(wire.gone(self._room, entry, now))
 
-    async def find(self, key: str) -> str | None:  # noqa: ARG002 (the port's signature)
+    async def find(self, key: str, known: Sequence[str] = ()) -> str | None:  # noqa: ARG002 (the port's signature)
         """None: a post is idempotent by its key."""
         return None
 

@@ -137,7 +137,9 @@ class PlaygroundPlatform:
         )
 
     def _stop(self, stop: Stop) -> str:
-        if self._inbox is None or not self._inbox.stop(stop.message, by=stop.name):
+        room = next((room for room in self._rooms.values() if stop.message in room.entries), None)
+        at = TurnKey("playground", "", room.name if room else "", stop.message)
+        if self._inbox is None or not self._inbox.stop(at, by=stop.name):
             raise Refused("That answer has ended already.", stop.ref)
         return stop.message
 

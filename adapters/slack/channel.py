@@ -106,7 +106,7 @@ class SlackChannel:
         except Gone:
             log.debug("%s: the message to delete is gone already", self._key.reference)
 
-    async def find(self, key: str) -> str | None:
+    async def find(self, key: str, known: Sequence[str] = ()) -> str | None:  # noqa: ARG002 (the key says it all)
         """See `bot.ports.Channel`. Raises as `post` does: not having been able to look is not having found nothing."""
         found = self._workspace.memory.posted(self._conversation, key)  # its own echo may have told
         try:

@@ -26,7 +26,7 @@ class Dialect(Protocol):
 def utf16_units(text: str) -> int:
     """The length of `text` as Discord and JavaScript count it: most emoji are two.
 
-    Asked for each write's whole message, so both ways are C's: in a loop of Python's this was most of what writing cost.
+    Asked for each write's whole message, so both ways are C's: a loop of Python's was most of what writing cost.
     """
     return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
 

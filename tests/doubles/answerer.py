@@ -13,17 +13,19 @@ from contextlib import asynccontextmanager
 from adapters.metrics import PrometheusRecorder
 from adapters.playground import PlaygroundOptions, PlaygroundPlatform
 from adapters.site import Site
-from bot.conversation import Turn
+from bot.conversation import Turn, TurnKey
 from bot.ports import Body, Channel, Controls, Verb
+from tests.memory import OpenInbox
 
 
-class Answerer:
+class Answerer(OpenInbox):
     """Answers each turn with the states that `script` says, one write for each, `gap` seconds apart.
 
     All but the last carry a stop control. A stopped answer gets one more write, which says so.
     """
 
     def __init__(self, group: asyncio.TaskGroup, script: Sequence[str] = ("Hello.",), *, gap: float = 0.02) -> None:
+        super().__init__()
         self.script = list(script)
         self.gap = gap
         self.turns: list[tuple[Turn, Channel]] = []
@@ -48,7 +50,8 @@ class Answerer:
         for task in self._tasks:
             task.cancel()
 
-    def stop(self, message: str, *, by: str) -> bool:
+    def stop(self, at: TurnKey, *, by: str) -> bool:
+        message = at.message
         self.stops.append((message, by))
         self.asked_to_stop.set()
         question = self._live.get(message)

@@ -1,0 +1,249 @@
+"""One turn, from beginning to end: asking the model, having the answer written, and the one failure boundary.
+
+What belongs here: what a turn needs and in which order, its honest end whatever breaks, and the line in the log. What
+does not: which turns run and when (`bot.turns`), how an answer is written (`bot.reply`, `bot.pacer`) or asked for
+(`bot.completion`), what is written down (`bot.ledger`).
+
+A live turn may be one of thousands, so what it holds while it waits is kept small: a group with the task that reads the
+model and the one that shows that work is being done, and now and then one that writes the journal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import partial
+
+from bot.choices import Choices
+from bot.completion import Completion
+from bot.conversation import Ending, Text, Turn, TurnKey
+from bot.errors import Declined, Failure, Forbidden, Gone
+from bot.ledger import Ledger
+from bot.pacer import Pacer
+from bot.ports import Channel, Record
+from bot.prompt import is_empty, prepare
+from bot.reply import Reply, because_of, ignored
+from bot.telemetry import Figures, Recorder, TurnRecord
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A turn that was taken in, and since when. `line` is our own answer to it, where no model is asked."""
+
+    turn: Turn
+    channel: Channel
+    since: float
+    line: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """A turn that is being answered."""
+
+    turn: Turn
+    reply: Reply
+    reading: asyncio.Task[None]
+
+    def end(self, ending: Ending, now: float) -> None:
+        """Read no further (the model's connection is closed at once) and show what there is."""
+        self.reading.cancel()
+        self.reply.finish(ending, now)
+
+    def leave(self, cause: Failure) -> None:
+        """Read no further, and write no more."""
+        self.reading.cancel()
+        self.reply.abort(cause)
+
+
+class Answering:
+    """Answers turns, any number at once. `live` are those being answered, by the digest of their key."""
+
+    def __init__(
+        self,
+        choices: Choices,
+        completion: Completion,
+        ledger: Ledger,
+        recorder: Recorder,
+        wall_clock: Callable[[], datetime],
+    ) -> None:
+        self._choices = choices
+        self._completion = completion
+        self._ledger = ledger
+        self._recorder = recorder
+        self._wall_clock = wall_clock  # only for the date that a prompt may name
+        self._told: dict[str, None] = {}  # conversations that know of messages left out, the oldest first
+        self._interrupted = False
+        self.live: dict[str, Live] = {}
+
+    def interrupt(self) -> None:
+        """The process has to stop: end what is live, and begin nothing that another process can go on with."""
+        self._interrupted = True
+        now = asyncio.get_running_loop().time()
+        for live in list(self.live.values()):
+            live.end(Ending.INTERRUPTED, now)
+
+    async def run(self, accepted: Accepted, pacer: Pacer) -> None:
+        """One turn: the failure boundary. Whatever breaks ends this turn only, and leaves a line in the log."""
+        key = accepted.turn.key
+        if self._interrupted and self._ledger.lasting and not accepted.line:
+            return  # nothing is shown of it yet, and the next process finds it unfinished
+        beginning = await self._ledger.begin(key)
+        if beginning is None:
+            self._recorder.refused(key.platform, "duplicate")
+            return
+        self._recorder.accepted(key.platform)
+        figures, messages = Figures(accepted.since), 0
+        try:
+            record = beginning.record
+            reply = Reply(key, accepted.channel, self._choices.words, figures, left=record.messages if record else None)
+            await self._answer(accepted, reply, pacer, record)
+            ending, messages = reply.ending or Ending.DONE, len(reply.messages)
+        except (Gone, Forbidden) as failure:
+            ending = Ending.GONE
+            log.warning("cannot write there", extra={"turn": key.reference, "failure": repr(failure)})
+        except Failure as failure:
+            ending = Ending.FAILED
+            log.error("answer could not be written", extra={"turn": key.reference, "failure": repr(failure)})  # noqa: TRY400 (expected; its trace tells nothing)
+        except Exception:
+            ending = Ending.FAILED
+            log.exception("turn broke", extra={"turn": key.reference})
+        await self._ledger.ended(key, ending)
+        told = figures.record(asyncio.get_running_loop().time(), key, ending, messages)
+        self._recorder.ended(told)
+        _log_record(accepted.turn, told)
+
+    async def _answer(self, accepted: Accepted, reply: Reply, pacer: Pacer, record: Record | None) -> None:
+        """Read the model and have the answer written, side by side. Raises what made writing impossible."""
+        key = accepted.turn.key
+        with pacer.admitted(reply):
+            async with asyncio.TaskGroup() as group:
+                reading = group.create_task(self._read(accepted, reply, record), name=f"reading {key.reference}")
+                showing = group.create_task(_show_working(accepted), name=f"working {key.reference}")
+                reply.on_shown = showing.cancel
+                reply.on_posted = partial(self._note, group, key, [])
+                self.live[key.digest] = Live(accepted.turn, reply, reading)
+                try:
+                    with suppress(Exception):  # it is raised below; here the group would wrap it
+                        await reply.over
+                finally:
+                    del self.live[key.digest]
+                    reading.cancel()
+                    showing.cancel()
+                    reply.on_shown = reply.on_posted = ignored  # they hold this turn
+        reply.over.result()
+
+    async def _read(self, accepted: Accepted, reply: Reply, record: Record | None) -> None:
+        """Feed the reply with what the model sends. Whatever fails here, the reader gets an honest end."""
+        turn = accepted.turn
+        loop = asyncio.get_running_loop()
+        try:
+            if self._interrupted:
+                reply.finish(Ending.INTERRUPTED, loop.time())
+            elif record is not None and record.age > self._choices.limits.repair_seconds:
+                reply.finish(Ending.ABANDONED, loop.time())
+            elif accepted.line:
+                self._say(reply, accepted.line)
+            else:
+                await self._ask(accepted, reply)
+        except Failure as failure:
+            level = logging.ERROR if isinstance(failure, Declined) else logging.WARNING
+            log.log(level, "no whole answer", extra={"turn": turn.key.reference, "failure": repr(failure)})
+            reply.finish(Ending.FAILED, loop.time(), because_of(failure))
+        except Exception:
+            log.exception("turn broke", extra={"turn": turn.key.reference})
+            reply.finish(Ending.FAILED, loop.time())
+
+    async def _ask(self, accepted: Accepted, reply: Reply) -> None:
+        prompting = self._choices.prompting
+        turn = await _with_attachments(accepted)
+        history = await accepted.channel.history(prompting.limits.messages)
+        if is_empty(turn) and not history.messages:
+            self._say(reply, self._choices.words.empty_question)
+            return
+        prepared = prepare(turn, history, prompting, self._choices.words, self._wall_clock())
+        for line in prepared.notices:
+            reply.note(line)
+        if prepared.history_cut and self._first_told(turn.conversation):
+            reply.note(self._choices.words.history_cut)
+        loop = asyncio.get_running_loop()
+        async with aclosing(self._completion.answer(prepared.prompt)) as deltas:
+            async for delta in deltas:
+                reply.feed(delta, loop.time(), self._choices.writing)
+                if reply.final:
+                    return  # its own end, or somebody else's: either way the model's stream is closed
+
+    def _first_told(self, conversation: str) -> bool:
+        """Whether a conversation is told now, for the first time, that earlier messages are left out."""
+        if conversation in self._told:
+            return False
+        self._told[conversation] = None
+        if len(self._told) > self._choices.limits.told:
+            self._told.pop(next(iter(self._told)))
+        return True
+
+    def _say(self, reply: Reply, line: str) -> None:
+        now = asyncio.get_running_loop().time()
+        reply.feed(Text(line), now, self._choices.writing)
+        reply.finish(Ending.DONE, now)
+
+    def _note(self, group: asyncio.TaskGroup, key: TurnKey, posted: list[str], message: str) -> None:
+        """Have a message that now exists written down, after those in `posted`; no write waits for it."""
+        posted.append(message)
+        if len(posted) == 1:
+            group.create_task(self._keep(key, posted), name=f"journal {key.reference}")
+
+    async def _keep(self, key: TurnKey, posted: list[str]) -> None:
+        while posted:
+            await self._ledger.posted(key, posted[0])
+            del posted[0]
+
+
+async def _with_attachments(accepted: Accepted) -> Turn:
+    """The turn with what is attached to its question."""
+    turn, parts = accepted.turn, await accepted.channel.attached()
+    question = replace(turn.question, parts=(*turn.question.parts, *parts))
+    return replace(turn, question=question)
+
+
+async def _show_working(accepted: Accepted) -> None:
+    """A hint is worth no answer: one that breaks is only noted."""
+    try:
+        await accepted.channel.working()
+    except Exception:
+        log.exception("hint broke", extra={"turn": accepted.turn.key.reference})
+
+
+def _log_record(turn: Turn, record: TurnRecord) -> None:
+    """One line for each turn, with its figures: what an operator greps for."""
+    log.info(
+        "turn ended",
+        extra={
+            "turn": turn.key.reference,
+            "platform": turn.key.platform,
+            "channel": turn.key.channel,
+            "author": turn.author.id,
+            "ending": record.ending.value,
+            "seconds": round(record.seconds, 3),
+            "first_delta": _rounded(record.first_delta),
+            "first_visible": _rounded(record.first_visible),
+            "character_delay": _rounded(record.character_delay),
+            "settle": _rounded(record.settle),
+            "characters": record.characters,
+            "messages": record.messages,
+            "writes": record.writes,
+            "attempts": record.attempts,
+            "fallback": record.fallback,
+            "input_tokens": record.usage.input_tokens if record.usage else None,
+            "output_tokens": record.usage.output_tokens if record.usage else None,
+        },
+    )
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 3)
