@@ -283,9 +283,9 @@ def lines_of_rest(rest: Rest) -> list[str]:
     ]
 
 
-async def measure(load: Load, *, rest: bool) -> list[str]:
-    """Measure, and return the lines to print."""
-    lines = lines_of_live(await measure_live(load)) if load.replies else []
+async def measure(load: Load, *, rest: bool, runs: int = 1) -> list[str]:
+    """Measure, and return the lines to print: those of every run, since the loop's lag differs much between them."""
+    lines = [line for _ in range(runs if load.replies else 0) for line in lines_of_live(await measure_live(load))]
     return [*lines, *(lines_of_rest(await measure_rest()) if rest else [])]
 
 
@@ -297,10 +297,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--words", type=int, default=usual.words)
     parser.add_argument("--words-per-second", type=float, default=usual.words_per_second)
     parser.add_argument("--no-rest", action="store_true", help="leave out what the bot costs at rest")
+    parser.add_argument("--runs", type=int, default=3, help="how often the live ones are measured")
     parser.add_argument("--write", action="store_true", help="keep the result in benchmarks/results")
     chosen = parser.parse_args(arguments)
     load = Load(chosen.replies, chosen.words, chosen.words_per_second)
-    show("scale", asyncio.run(measure(load, rest=not chosen.no_rest)), write=chosen.write)
+    show("scale", asyncio.run(measure(load, rest=not chosen.no_rest, runs=chosen.runs)), write=chosen.write)
 
 
 if __name__ == "__main__":
