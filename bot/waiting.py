@@ -9,8 +9,10 @@ online rule for the least total delay and starves nobody, because what is unseen
 
 With 1,500 live answers of one bot nearly all wait for the same budget, which is free again some fifty times a second.
 So a budget is asked once for the whole line that waits for it, never once for each reply in it; while it says no, the
-line is not looked at. When it says yes, the line is put in order (a comparison of two numbers for each reply, since
-what has waited grows evenly with time), and only who comes first is asked what else its write spends.
+line is not looked at. When it says yes, the first of the line are found (a comparison of two numbers for each reply,
+since what has waited grows evenly with time), and only who comes first is asked what else its write spends. Of a long
+line the first few are kept for a moment (`_Line`): what has waited for half a minute is not overtaken in a quarter of a
+second, and who joins in that time is compared with them.
 
 A reply is looked at when it says that something about it changed (`woke`), when its own pause is over (its budget's
 rhythm is one), and when the budget it waits for is free. A budget may move to and fro at any time, by what other
@@ -25,7 +27,9 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 from collections.abc import Iterator
+from functools import partial
 from typing import NamedTuple
 
 from bot.budget import Budget
@@ -35,6 +39,11 @@ from bot.reply import Reply
 # What a reply waits for by itself is looked at again after so long at the latest, since rhythms change with what others
 # spend. Seconds.
 _LOOK_AGAIN = 1.0
+
+# Of a longer line only so many are put in order, and kept so for so long: some more than the writes of that time, of
+# which a bot has fifty a second. Replies; seconds.
+_SHORT = 32
+_KEPT_SECONDS = 0.25
 
 # Times closer than this are the same: a timer may fire a rounding error early. Seconds.
 _SAME_TIME = 1e-6
@@ -50,6 +59,34 @@ class _Gate(NamedTuple):
         return self.budget.ready_at(now, final=self.final)
 
 
+class _Line:
+    """Replies that wait for the same thing; the first of a long line are found once for several looks."""
+
+    def __init__(self) -> None:
+        self.members: dict[Reply, None] = {}
+        self._first: dict[Reply, None] = {}  # the first when they were last found, and those who came since
+        self._found_at = -math.inf
+
+    def __iter__(self) -> Iterator[Reply]:
+        return iter(self.members)
+
+    def first(self, now: float) -> list[Reply]:
+        """Those among whom the most urgent is; all, where they are few."""
+        if len(self.members) <= _SHORT:
+            return list(self.members)
+        if not self._first or now - self._found_at > _KEPT_SECONDS:
+            self._first = dict.fromkeys(heapq.nsmallest(_SHORT, self.members, key=partial(_urgency, now=now)))
+            self._found_at = now
+        return list(self._first)
+
+    def add(self, reply: Reply) -> None:
+        self.members[reply] = self._first[reply] = None
+
+    def remove(self, reply: Reply) -> None:
+        del self.members[reply]
+        self._first.pop(reply, None)
+
+
 class Waiting:
     """See the module's docstring. All times are the event loop's, in seconds."""
 
@@ -59,7 +96,7 @@ class Waiting:
         self._number: dict[Reply, int] = {}  # in the order they came; of two that are alike, the earlier one goes first
         self._woken: dict[Reply, None] = {}  # to be looked at; they have no place meanwhile
         self._places: dict[Reply, _Gate | float] = {}  # where each waits: in a line, or for a time
-        self._lines: dict[_Gate, dict[Reply, None]] = {}  # none is empty
+        self._lines: dict[_Gate, _Line] = {}  # none is empty
         # Those that wait for a time: a heap. Who has another place by now is passed over.
         self._resting: list[tuple[float, int, Reply]] = []
 
@@ -135,7 +172,7 @@ class Waiting:
                 found.append(entry[2])
         for gate, line in self._lines.items():
             if gate.opens_at(now) <= now + _SAME_TIME:
-                found += line
+                found += line.first(now)
         return found
 
     def _still_rests(self, entry: tuple[float, int, Reply]) -> bool:
@@ -144,7 +181,7 @@ class Waiting:
     def _put(self, reply: Reply, place: _Gate | float) -> None:
         self._places[reply] = place
         if isinstance(place, _Gate):
-            self._lines.setdefault(place, {})[reply] = None
+            self._lines.setdefault(place, _Line()).add(reply)
         else:
             heapq.heappush(self._resting, (place, self._number[reply], reply))
 
@@ -152,8 +189,8 @@ class Waiting:
         place = self._places.pop(reply, None)
         if isinstance(place, _Gate):
             line = self._lines[place]
-            del line[reply]
-            if not line:
+            line.remove(reply)
+            if not line.members:
                 del self._lines[place]
 
 

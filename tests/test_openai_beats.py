@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing, suppress
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
 
 import pytest
 
-from adapters.openai.beats import BEAT_SECONDS, MANY, Beats, Reading
+from adapters.openai.beats import BEAT_SECONDS, MANY, READS_AT_ONCE, Beats, Reading
 from bot.errors import Broken
 
 EVENT = b"data: {}\n\n"
@@ -18,35 +19,37 @@ RATE = 40.0  # events a second
 class Socket:
     """Events come at the times that it is told, into a kernel's buffer that is taken whole."""
 
-    def __init__(self, times: Sequence[float], failure: Exception | None = None) -> None:
+    def __init__(self, times: Sequence[float], failure: Exception | None = None, *, pausable: bool = True) -> None:
         now = asyncio.get_running_loop().time()
         self._coming = [now + time for time in times]
         self._failure = failure
+        self._pausable = pausable
         self.paused = False
-        self.closed = False
         self.pauses = 0
 
     def pause(self) -> bool:
-        self.paused = bool(self._coming)
+        self.paused = bool(self._coming) and self._pausable
         self.pauses += self.paused
         return self.paused
 
     def resume(self) -> None:
         self.paused = False
 
-    async def bytes(self) -> AsyncGenerator[bytes, None]:
+    async def read(self) -> bytes:
         loop = asyncio.get_running_loop()
-        try:
-            while self._coming:
-                assert not self.paused
-                await asyncio.sleep(max(self._coming[0] - loop.time(), 0))
-                here = [time for time in self._coming if time <= loop.time() + 1e-6]
-                del self._coming[: len(here)]
-                yield EVENT * len(here)
-            if self._failure is not None:
-                raise self._failure
-        finally:
-            self.closed = True
+        assert not self.paused
+        if self._coming:
+            await asyncio.sleep(max(self._coming[0] - loop.time(), 0))
+            return self.more()
+        if self._failure is not None:
+            raise self._failure
+        return b""
+
+    def more(self) -> bytes:
+        loop = asyncio.get_running_loop()
+        here = [time for time in self._coming if time <= loop.time() + 1e-6]
+        del self._coming[: len(here)]
+        return EVENT * len(here)
 
 
 def among(others: int) -> Beats:
@@ -56,17 +59,14 @@ def among(others: int) -> Beats:
     return beats
 
 
-async def ages(
-    socket: Socket, times: Sequence[float], beats: Beats, *, tap: bool = True
-) -> tuple[list[float], list[int]]:
+async def ages(socket: Socket, times: Sequence[float], beats: Beats) -> tuple[list[float], list[int]]:
     """How old each event was when it was given, and how many came in each read. Nothing is urgent after the first."""
     loop = asyncio.get_running_loop()
     began = loop.time()
-    reading = Reading(socket.bytes(), socket if tap else None, beats)
     found: list[float] = []
     reads: list[int] = []
-    async with aclosing(reading.received()) as stream:
-        async for received in stream:
+    with Reading(socket, beats) as reading:
+        while received := await reading.next():
             count = received.count(EVENT)
             reads.append(count)
             found += [loop.time() - began - time for time in times[len(found) : len(found) + count]]
@@ -86,14 +86,13 @@ async def test_many_streams_are_read_in_beats() -> None:
     assert max(found) <= BEAT_SECONDS + 0.001
     assert len(reads) < len(STEADY) / RATE / BEAT_SECONDS * 1.2 + 3
     assert not socket.paused
-    assert socket.closed
 
 
-@pytest.mark.parametrize(("others", "tap"), [(MANY - 2, True), (MANY, False)])
-async def test_few_streams_are_read_at_once(others: int, tap: bool) -> None:
+@pytest.mark.parametrize(("others", "pausable"), [(MANY - 2, True), (MANY, False)])
+async def test_few_streams_are_read_at_once(others: int, pausable: bool) -> None:
     """Where there are few, or where a socket cannot be left alone, no event waits."""
-    socket = Socket(STEADY)
-    found, reads = await ages(socket, STEADY, among(others), tap=tap)
+    socket = Socket(STEADY, pausable=pausable)
+    found, reads = await ages(socket, STEADY, among(others))
     assert max(found) == pytest.approx(0, abs=0.001)
     assert set(reads) == {1}
     assert socket.pauses == 0
@@ -122,10 +121,43 @@ async def test_a_stream_that_becomes_fast_is_read_in_beats_from_then_on() -> Non
 async def test_what_is_urgent_is_given_at_once() -> None:
     """Until the first words, and after the last, no beat is waited for."""
     socket = Socket(STEADY)
-    reading = Reading(socket.bytes(), socket, among(MANY))
-    async with aclosing(reading.received()) as stream:
-        assert [received async for received in stream] == [EVENT] * len(STEADY)
+    with Reading(socket, among(MANY)) as reading:
+        assert [await reading.next() for _ in STEADY] == [EVENT] * len(STEADY)
+        assert await reading.next() == b""
     assert socket.pauses == 0
+
+
+async def test_one_late_read_begins_no_beats() -> None:
+    """Two events that came while the loop was busy say nothing of how fast a stream is."""
+    times = [number * 0.1 for number in range(50)]
+    times[20] = times[21]
+    socket = Socket(times)
+    found, reads = await ages(socket, times, among(MANY))
+    assert max(reads) == 2
+    assert max(found) == pytest.approx(0, abs=0.001)
+    assert socket.pauses == 0
+
+
+async def test_many_reads_at_once_leave_the_loop_to_others() -> None:
+    """Where all streams have something to be read, only so many are in a round; each gets all that came meanwhile."""
+    beats, rounds, counts = Beats(), [0], Counter[int]()
+    many = 3 * READS_AT_ONCE
+
+    async def take() -> None:
+        socket = Socket([0.0, 0.0])
+        with Reading(socket, beats) as reading:
+            reading.urgent = False
+            assert await reading.next() == EVENT * 2
+            counts[rounds[0]] += 1
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(many):
+            group.create_task(take())
+        while counts.total() < many:
+            await asyncio.sleep(0)
+            rounds[0] += 1
+    assert max(counts.values()) <= READS_AT_ONCE
+    assert len(counts) <= 4
 
 
 async def test_an_error_comes_after_what_came_before_it() -> None:
@@ -133,32 +165,28 @@ async def test_an_error_comes_after_what_came_before_it() -> None:
     socket = Socket(STEADY, failure=Broken("reset"))
     loop = asyncio.get_running_loop()
     began, count = loop.time(), 0
-    reading = Reading(socket.bytes(), socket, among(MANY))
-    reading.urgent = False
-    try:
-        async for received in reading.received():
-            count += received.count(EVENT)
-    except Broken:
-        count += 1000
-    assert count == len(STEADY) + 1000
+    with Reading(socket, among(MANY)) as reading:
+        reading.urgent = False
+        while count < len(STEADY):
+            count += (await reading.next()).count(EVENT)
+        with pytest.raises(Broken):
+            await reading.next()
+    assert count == len(STEADY)
     assert loop.time() - began <= STEADY[-1] + BEAT_SECONDS + 0.001
 
 
-async def test_closing_in_a_beat_closes_the_source_at_once() -> None:
-    """Whoever reads no further leaves neither a paused socket nor a live stream behind."""
+async def test_leaving_in_a_beat_leaves_nothing_behind() -> None:
+    """Whoever reads no further leaves neither a paused socket nor a live stream."""
     socket, beats = Socket(STEADY), among(MANY)
-    reading = Reading(socket.bytes(), socket, beats)
-    reading.urgent = False
     loop = asyncio.get_running_loop()
-    stream = reading.received()
-    with suppress(TimeoutError):
+    began = loop.time()
+    with suppress(TimeoutError), Reading(socket, beats) as reading:
+        reading.urgent = False
         async with asyncio.timeout(0.55):
             while True:
-                await anext(stream)
+                await reading.next()
     assert socket.pauses
-    began = loop.time()
-    await stream.aclose()
-    assert loop.time() - began < 0.001
+    assert loop.time() - began < 0.551
     assert not socket.paused
     assert beats.live == MANY
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Callable, Iterator
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -22,8 +21,9 @@ from adapters.openai import chat, responses
 from adapters.openai.beats import Beats, Reading
 from adapters.openai.errors import FOREIGN, rejects, translated
 from adapters.openai.options import OpenAIOptions
+from adapters.openai.rounds import Rounds
 from adapters.openai.sse import EventSplitter
-from adapters.openai.transport import BODY, make_http_client
+from adapters.openai.transport import Body, Coded, make_http_client, source_of
 from adapters.openai.wire import Decoder
 from bot.conversation import Delta, Prompt, Text
 from bot.errors import Because, Broken, Declined, Failure
@@ -39,6 +39,9 @@ LINGER_SECONDS = 1.0
 
 # Once the usage is there too, only the end of the body is missing, which lets the connection be used again. Seconds.
 DRAIN_SECONDS = 0.1
+
+# Requests begun in one round of the loop: about ten milliseconds of it.
+STARTS_AT_ONCE = 10
 
 # What is passed over once an answer has finished.
 LATE: tuple[type[Exception], ...] = (TimeoutError, Failure, *FOREIGN)
@@ -75,6 +78,7 @@ class OpenAIModel:
             self._client = make_client(options, self._key or NO_KEY)
         self._api = APIS[options.api]
         self._beats = Beats()
+        self._starts = Rounds(STARTS_AT_ONCE)
         self._usage = True  # until a server refuses to be asked for it
 
     def __repr__(self) -> str:
@@ -98,20 +102,35 @@ class OpenAIModel:
 
     async def _streamed(self, prompt: Prompt) -> AsyncGenerator[Delta, None]:
         with translated(self._key):
-            # The SDK asks and checks the answer; its events are read by us. Its own reading takes 80 us for a chunk,
-            # and 100 more to make a typed one of it; compatible servers send shapes that no type knows.
-            async with await self._open(prompt) as stream:
-                if not is_event_stream(stream.response):
-                    for delta in self._read_whole(await read_body(stream.response)):
-                        yield delta
-                    return
-                response = stream.response
-                reading = Reading(response.aiter_bytes(), response.extensions.get(BODY), self._beats)
-                async with aclosing(read(reading, self._api.decoder())) as deltas:
-                    async for delta in deltas:
-                        yield delta
+            answer = await self._begun(prompt)
+            if isinstance(answer, list):
+                for delta in answer:
+                    yield delta
+                return
+            try:
+                with Reading(answer, self._beats) as reading:
+                    decoding = Decoding(self._api.decoder())
+                    while not decoding.over:
+                        for delta in await decoding.read(reading):
+                            yield delta
+            finally:
+                await answer.aclose()
 
-    async def _open(self, prompt: Prompt) -> openai.AsyncStream[object]:
+    async def _begun(self, prompt: Prompt) -> Body | Coded | list[Delta]:
+        """Ask for a stream: its bytes, or all deltas where the server sent no stream.
+
+        The SDK asks and checks the answer; its events are read by us. Its own reading takes 80 us for a chunk, and 100
+        more to make a typed one of it; compatible servers send shapes that no type knows.
+        """
+        response = (await self._open(prompt)).response
+        if is_event_stream(response):
+            return source_of(response)
+        try:
+            return self._read_whole(await read_body(response))
+        finally:
+            await response.aclose()
+
+    async def _open(self, prompt: Prompt) -> Opened:
         """Ask for a stream. A server that does not know ``stream_options`` is asked once more without, and remembered.
 
         That is no retry: it settles once for the process what this server takes.
@@ -125,11 +144,11 @@ class OpenAIModel:
             self._usage = False
             return await self._post(prompt)
 
-    async def _post(self, prompt: Prompt) -> openai.AsyncStream[object]:
+    async def _post(self, prompt: Prompt) -> Opened:
         body = self._body(prompt, stream=True)
-        return await self._client.post(
-            self._api.path, cast_to=object, body=body, stream=True, stream_cls=openai.AsyncStream[object]
-        )
+        if not self._starts.take():
+            await self._starts.wait()
+        return await self._client.post(self._api.path, cast_to=object, body=body, stream=True, stream_cls=Opened)
 
     def _body(self, prompt: Prompt, *, stream: bool) -> dict[str, object]:
         if not (prompt.model or self._options.model):
@@ -142,6 +161,23 @@ class OpenAIModel:
         if not isinstance(answer, dict):
             raise Broken("the model's server answered with something that is no JSON object; is the base URL right?")
         return self._api.whole(answer)
+
+
+class Opened(openai.AsyncStream[object]):
+    """What the SDK makes of the answer to a request for a stream, without what it would read it by.
+
+    The SDK's own holds a generator that holds it, and so the request with all its headers, until the collector comes.
+    """
+
+    def __init__(
+        self,
+        *,
+        cast_to: type[object],  # noqa: ARG002 (the SDK names it)
+        response: httpx2.Response,
+        client: openai.AsyncOpenAI,  # noqa: ARG002 (the SDK names it)
+        options: object = None,  # noqa: ARG002 (the SDK names it)
+    ) -> None:
+        self.response = response
 
 
 def make_client(options: OpenAIOptions, key: str) -> openai.AsyncOpenAI:
@@ -172,23 +208,49 @@ async def read_body(response: httpx2.Response) -> object:
 
 
 class Decoding:
-    """The bytes of one stream into deltas. `done` once the server has said that no event follows."""
+    """The bytes of one stream into deltas: what an event holds, then usage and `Finish` if they came."""
 
     def __init__(self, decoder: Decoder) -> None:
-        self.decoder = decoder
-        self.done = False
+        self.over = False  # nothing more is to be read
+        self._decoder = decoder
+        self._ended = False  # its last words have been read
+        self._done = False  # the server has said that no event follows, or sent what cannot be read
+        self._failure: Exception | None = None  # raised after the deltas that came before it
         self._splitter = EventSplitter()
 
-    @property
-    def finished(self) -> bool:
-        """Whether the answer's end was announced: whatever the stream does from now on does not unmake it."""
-        return self.decoder.finish is not None
+    async def read(self, reading: Reading) -> list[Delta]:
+        """The deltas of one read; the last ones once the stream is at its end. Raises the failure that ends it."""
+        if self._failure is not None:
+            raise self._failure
+        if not self._ended:
+            received = await reading.next()
+            deltas = self._feed(received)
+            if deltas:
+                reading.urgent = False
+            if received and not (self._done or self._finished):
+                return deltas
+            self._ended = reading.urgent = True
+            if deltas or self._failure is not None:
+                return deltas
+        self.over = True
+        return [*await self._linger(reading), *self._decoder.flush(), *self._ending()]
 
-    def feed(self, received: bytes) -> tuple[list[Delta], Exception | None]:
-        """The deltas, and the failure that comes after them. Texts are joined: they became known at the same time."""
+    @property
+    def _finished(self) -> bool:
+        """Whether the answer's end was announced: whatever the stream does from now on does not unmake it."""
+        return self._decoder.finish is not None
+
+    def _ending(self) -> Iterator[Delta]:
+        """Without a `Finish` where the stream just ended."""
+        if self._decoder.finish is not None:
+            if self._decoder.usage is not None:
+                yield self._decoder.usage
+            yield self._decoder.finish
+
+    def _feed(self, received: bytes) -> list[Delta]:
+        """The deltas, and a note of what failed after them. Texts are joined: they became known at the same time."""
         found: list[Delta] = []
         texts: list[str] = []  # since the last delta of another kind
-        failure: Exception | None = None
         try:
             for delta in self._deltas(received):
                 if type(delta) is Text:
@@ -197,17 +259,38 @@ class Decoding:
                 _join(texts, found)
                 found.append(delta)
         except LATE as error:
-            self.done = True
-            failure = None if self.finished else error
+            self._done = True
+            self._failure = None if self._finished else error
         _join(texts, found)
-        return found, failure
+        return found
 
     def _deltas(self, received: bytes) -> Iterator[Delta]:
         for data in self._splitter.feed(received):
-            if self.done or data.startswith(b"[DONE]"):
-                self.done = True
+            if self._done or data.startswith(b"[DONE]"):
+                self._done = True
                 return
-            yield from self.decoder.feed(parsed(data))
+            yield from self._decoder.feed(parsed(data))
+
+    async def _linger(self, reading: Reading) -> list[Delta]:
+        """Read what still comes after the finish reason, for a bounded time.
+
+        An answer that has finished stays finished, however its stream goes on: failures are passed over here.
+        """
+        rest: list[Delta] = []
+        if not self._finished:
+            return rest
+        loop = asyncio.get_running_loop()
+        ending = self._done or self._decoder.usage is not None
+        try:
+            async with asyncio.timeout(DRAIN_SECONDS if ending else LINGER_SECONDS) as timeout:
+                while received := await reading.next():
+                    rest += self._feed(received)
+                    if not ending and (self._done or self._decoder.usage is not None):
+                        ending = True
+                        timeout.reschedule(loop.time() + DRAIN_SECONDS)
+        except LATE as error:
+            log.debug("after the finish reason: %s", type(error).__name__)
+        return rest
 
 
 def parsed(data: bytes) -> object:
@@ -230,51 +313,3 @@ def _join(texts: list[str], found: list[Delta]) -> None:
     if texts:
         found.append(Text("".join(texts)))
         texts.clear()
-
-
-async def read(reading: Reading, decoder: Decoder) -> AsyncGenerator[Delta, None]:
-    """The deltas of a stream, then usage and `Finish` if they came; without one where the stream just ends."""
-    decoding = Decoding(decoder)
-    async with aclosing(reading.received()) as stream:
-        async for received in stream:
-            deltas, failure = decoding.feed(received)
-            for delta in deltas:
-                yield delta
-            if failure is not None:
-                raise failure
-            if deltas:
-                reading.urgent = False
-            if decoding.done or decoding.finished:
-                break
-        reading.urgent = True
-        for delta in await linger(stream, decoding):
-            yield delta
-    for delta in decoder.flush():
-        yield delta
-    if decoder.finish is not None:
-        if decoder.usage is not None:
-            yield decoder.usage
-        yield decoder.finish
-
-
-async def linger(stream: AsyncIterator[bytes], decoding: Decoding) -> list[Delta]:
-    """Read what still comes after the finish reason, for a bounded time.
-
-    An answer that has finished stays finished, however its stream goes on: failures are passed over here.
-    """
-    rest: list[Delta] = []
-    if not decoding.finished:
-        return rest
-    loop = asyncio.get_running_loop()
-    ending = decoding.done or decoding.decoder.usage is not None
-    try:
-        async with asyncio.timeout(DRAIN_SECONDS if ending else LINGER_SECONDS) as timeout:
-            async for received in stream:
-                deltas, _ = decoding.feed(received)
-                rest += deltas
-                if not ending and (decoding.done or decoding.decoder.usage is not None):
-                    ending = True
-                    timeout.reschedule(loop.time() + DRAIN_SECONDS)
-    except LATE as error:
-        log.debug("after the finish reason: %s", type(error).__name__)
-    return rest

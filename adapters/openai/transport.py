@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import sys
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -19,11 +20,12 @@ import aiohttp
 import httpx2
 import openai
 from aiohttp.http import HttpProcessingError
+from multidict import istr
 from yarl import URL
 
 from adapters.openai.errors import KEPT
 
-# In an answer's extensions: its `Body`, for those who know how to read in beats.
+# In an answer's extensions: its `Body`. Read by `source_of`.
 BODY = "tickertape.body"
 
 # A connection that is not used is closed after this, before most servers do it. httpx2's own figure. Seconds.
@@ -88,6 +90,9 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
     def __init__(self, verify: ssl.SSLContext) -> None:
         self._verify = verify
         self._session: aiohttp.ClientSession | None = None
+        # aiohttp keeps a request's headers as long as its answer is read; they are the same for all, so one copy of
+        # each is kept for all. There are as many names as the SDK has.
+        self._names: dict[str, istr] = {}
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Send a request; its answer's body is read from its `Body`. Raises httpx2's errors."""
@@ -99,12 +104,12 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
                 request.method,
                 # Its user and password, where it had any, are in a header by now.
                 URL(str(request.url.copy_with(username=None, password=None)), encoded=True),
-                headers=request.headers.multi_items(),
+                headers=[(self._name(name), sys.intern(value)) for name, value in request.headers.multi_items()],
                 data=await request.aread() or None,
                 skip_auto_headers=NOT_ADDED,
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(total=None, connect=connect, sock_connect=connect),
-                trace_request_ctx=request,
+                trace_request_ctx=request.extensions,  # not the request: this too is kept
             )
         request.extensions[KEPT] = False
         body = Body(response)
@@ -119,6 +124,9 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
         """Close all connections."""
         if self._session is not None:
             await self._session.close()
+
+    def _name(self, name: str) -> istr:
+        return self._names.get(name) or self._names.setdefault(name, istr(name))
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -135,15 +143,28 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
 
 
 class Body(httpx2.AsyncByteStream):
-    """An answer's bytes, as they come; what nobody takes is left to the socket's own buffer."""
+    """An answer's bytes, as they come; what nobody takes is left to the socket's own buffer. A `beats.Source`."""
+
+    __slots__ = ("_content", "_response")
 
     def __init__(self, response: aiohttp.ClientResponse) -> None:
         self._response = response
+        self._content = response.content
 
     async def __aiter__(self) -> AsyncGenerator[bytes, None]:
-        with meant():
-            while received := await self._response.content.readany():
-                yield received
+        while received := await self.read():
+            yield received
+
+    async def read(self) -> bytes:
+        """What came, as soon as something did; nothing at the end. Raises httpx2's errors."""
+        try:
+            return await self._content.readany()
+        except OF_AIOHTTP as error:
+            raise meaning_of(error) from error
+
+    def more(self) -> bytes:
+        """What has come since, without waiting; nothing where there is nothing, or an error."""
+        return b"" if self._content.exception() else self._content.read_nowait()
 
     def pause(self) -> bool:
         """Leave what comes to the kernel; false where the answer has ended, whose socket may be another's by now."""
@@ -167,11 +188,52 @@ class Body(httpx2.AsyncByteStream):
         return None if connection is None else connection.transport
 
 
+class Coded:
+    """The bytes of a stream that is compressed, or that came httpx2's own way and is read by it. A `beats.Source`."""
+
+    def __init__(self, response: httpx2.Response) -> None:
+        self._response = response
+        self._bytes = response.aiter_bytes()
+        self._body: Body | None = response.extensions.get(BODY)
+
+    async def read(self) -> bytes:
+        """What came, as soon as something did; nothing at the end. Raises httpx2's errors."""
+        return await anext(self._bytes, b"")
+
+    def more(self) -> bytes:
+        """Nothing: it must be waited for."""
+        return b""
+
+    def pause(self) -> bool:
+        """See `Body.pause`; false where the socket cannot be left alone."""
+        return self._body is not None and self._body.pause()
+
+    def resume(self) -> None:
+        """Read again."""
+        if self._body is not None:
+            self._body.resume()
+
+    async def aclose(self) -> None:
+        """Close the connection, unless the answer was read to its end."""
+        await self._bytes.aclose()
+        await self._response.aclose()
+
+
+def source_of(response: httpx2.Response) -> Body | Coded:
+    """What a stream's bytes are read from: nothing of the SDK or httpx2 where it is plain, which need not be kept then.
+
+    A stream lives for minutes and is read ten times a second, and their layers would take a fifth of both.
+    """
+    body: Body | None = response.extensions.get(BODY)
+    coding = response.headers.get("content-encoding", "identity")
+    return body if body is not None and coding == "identity" else Coded(response)
+
+
 async def _note_kept(
     _session: aiohttp.ClientSession, context: SimpleNamespace, _params: aiohttp.TraceConnectionReuseconnParams
 ) -> None:
     """The request waits for an answer on a connection that had been kept (see `errors.KEPT`)."""
-    context.trace_request_ctx.extensions[KEPT] = True
+    context.trace_request_ctx[KEPT] = True
 
 
 @contextmanager
@@ -180,7 +242,12 @@ def meant() -> Iterator[None]:
     try:
         yield
     except OF_AIOHTTP as error:
-        meaning = next(meaning for kinds, meaning in MEANINGS if isinstance(error, kinds))
-        raise meaning(str(error)) from error
+        raise meaning_of(error) from error
     except ValueError as error:  # a line break in a header's value, which it does not quote
         raise httpx2.LocalProtocolError("a header cannot be written") from error
+
+
+def meaning_of(error: Exception) -> httpx2.TransportError:
+    """httpx2's error for one of aiohttp's."""
+    meaning = next(meaning for kinds, meaning in MEANINGS if isinstance(error, kinds))
+    return meaning(str(error))
