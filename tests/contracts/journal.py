@@ -1,5 +1,7 @@
 """What every journal must do, whatever it writes to: subclass `JournalContract` in the adapter's test file.
 
+One that another process goes on with passes `LastingJournalContract` too.
+
 What belongs here: promises of the port `bot.ports.Journal`. What does not: how a journal keeps them.
 """
 
@@ -8,6 +10,8 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from contextlib import AbstractAsyncContextManager
+
+import pytest
 
 from bot.conversation import Ending, TurnKey
 from bot.ports import Journal
@@ -77,4 +81,106 @@ class JournalContract(ABC):
         async with self.journal() as journal:
             await journal.posted(FIRST, "m1")
             await journal.ended(FIRST, Ending.GONE)
+            assert await journal.accept(FIRST)
+
+    async def test_a_dropped_turn_may_come_again(self) -> None:
+        """What asked nothing is forgotten: an edit may yet make a question of it. To forget nothing is no error."""
+        async with self.journal() as journal:
+            await journal.drop(FIRST)
+            assert await journal.accept(FIRST, "text")
+            await journal.drop(FIRST)
+            assert await journal.accept(FIRST)
+
+    async def test_its_own_turns_are_not_given_to_a_process(self) -> None:
+        """What this process works on, or has interrupted, it did not find."""
+        async with self.journal() as journal:
+            for key in (FIRST, *OTHERS):
+                await journal.accept(key, "text")
+            await journal.ended(FIRST, Ending.INTERRUPTED)
+            assert not await journal.unfinished("slack")
+            assert not await journal.unfinished("discord")
+
+
+class LastingJournalContract(JournalContract):
+    """The tests of one that outlives its process: `process` opens, and closes, the same one again and again."""
+
+    @abstractmethod
+    def process(self) -> AbstractAsyncContextManager[Journal]:
+        """Open the journal as a process of its own does that is alone with it."""
+
+    def journal(self) -> AbstractAsyncContextManager[Journal]:
+        """See `JournalContract`."""
+        return self.process()
+
+    async def test_it_says_that_it_lasts(self) -> None:
+        """Readers are told by it whether an interrupted answer will be gone on with."""
+        async with self.process() as journal:
+            assert journal.lasting
+
+    async def test_a_turn_is_accepted_once_by_all_processes(self) -> None:
+        """A second delivery is told from the first after a restart, whether the first one has ended or not."""
+        async with self.process() as journal:
+            for key in (FIRST, *OTHERS):
+                assert await journal.accept(key, "text")
+            await journal.ended(FIRST, Ending.DONE)
+        async with self.process() as journal:
+            for key in (FIRST, *OTHERS):
+                assert not await journal.accept(key, "text")
+
+    async def test_what_was_left_is_found_with_all_that_is_known_of_it(self) -> None:
+        """The text as it was given, the messages in the order of posting, and how long ago it came."""
+        text = '{"text": "naïve \u2014 \U0001f600 \\u0000 \udc80"}'
+        async with self.process() as journal:
+            await journal.accept(FIRST, text)
+            for message in ("9", "10", "8"):
+                await journal.posted(FIRST, message)
+        async with self.process() as journal:
+            (record,) = await journal.unfinished("slack")
+        assert (record.key, record.event, record.messages) == (FIRST, text, ("9", "10", "8"))
+        assert 0.0 <= record.age < 60.0
+
+    async def test_the_oldest_comes_first_and_each_platform_gets_its_own(self) -> None:
+        """Whoever has waited longest is answered first."""
+        keys = [TurnKey("slack", "T", "C", str(number)) for number in (5, 3, 9, 1)]
+        async with self.process() as journal:
+            for key in (*keys, OTHERS[0]):
+                await journal.accept(key, "text")
+        async with self.process() as journal:
+            assert [record.key for record in await journal.unfinished("slack")] == keys
+            assert [record.key for record in await journal.unfinished("discord")] == [OTHERS[0]]
+            assert not await journal.unfinished("playground")
+
+    async def test_each_is_given_once(self) -> None:
+        """Asked again, it gives nothing that it gave before; left once more, it is found once more."""
+        async with self.process() as journal:
+            await journal.accept(FIRST, "text")
+        for message in ("m1", "m2"):
+            async with self.process() as journal:
+                assert [record.key for record in await journal.unfinished("slack")] == [FIRST]
+                assert not await journal.unfinished("slack")
+                await journal.posted(FIRST, message)
+        async with self.process() as journal:
+            (record,) = await journal.unfinished("slack")
+            assert record.messages == ("m1", "m2")
+            await journal.ended(FIRST, Ending.DONE)
+        async with self.process() as journal:
+            assert not await journal.unfinished("slack")
+
+    @pytest.mark.parametrize("ending", Ending)
+    async def test_only_what_was_interrupted_is_gone_on_with(self, ending: Ending) -> None:
+        """Every other end is one."""
+        async with self.process() as journal:
+            await journal.accept(FIRST, "text")
+            await journal.ended(FIRST, ending)
+        async with self.process() as journal:
+            found = [(record.key, record.event) for record in await journal.unfinished("slack")]
+        assert found == ([(FIRST, "text")] if ending is Ending.INTERRUPTED else [])
+
+    async def test_what_was_dropped_was_never_there(self) -> None:
+        """It is not found, and may be accepted."""
+        async with self.process() as journal:
+            await journal.accept(FIRST, "text")
+            await journal.drop(FIRST)
+        async with self.process() as journal:
+            assert not await journal.unfinished("slack")
             assert await journal.accept(FIRST)

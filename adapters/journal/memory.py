@@ -1,7 +1,6 @@
-"""Journals: which turns were accepted, and how they ended.
+"""The journal in memory: for the page on one's own machine, and wherever nothing may be left lying around.
 
-What belongs here: implementations of `bot.ports.Journal`; all pass ``tests/contracts/journal.py``. What does not: any
-decision about what to do with a turn that was left unfinished.
+What belongs here: that, and its bound. What does not: anything that outlives the process (`adapters.journal.sqlite`).
 """
 
 from __future__ import annotations

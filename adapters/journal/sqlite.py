@@ -1,0 +1,179 @@
+"""The journal in a file: `bot.ports.Journal` over a thread of its own, so that no disk stops the event loop.
+
+What belongs here: the way between the loop and that thread. What does not: what is done there (`keeper`, `store`).
+
+The thread writes all that waits in one transaction, so a hundred turns at once cost one flush of the disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Self
+
+from adapters.journal.errors import JournalBroken
+from adapters.journal.keeper import Keeper, KeeperOptions
+from adapters.journal.store import Accept, Connect, Drop, Ended, Operation, Posted, connect
+from bot.conversation import Ending, TurnKey
+from bot.ports import Record
+
+# The longest that one answer of the thread is waited for: longer than a locked file takes to be given up
+# (`store.BUSY_SECONDS`), shorter than the 3 s that Slack waits for its acknowledgement. A hanging disk costs no answer.
+ANSWER_SECONDS = 2.0
+
+# A turn that never was: forgetting it tries whether the file can be written.
+NOBODYS = TurnKey("", "", "", "")
+
+# How long the last writes may take when the program ends.
+CLOSE_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """What the thread is asked: an operation, a platform's unfinished turns, or (None) to end."""
+
+    asked: Operation | str | None
+    now: float
+    answer: asyncio.Future[Any] = field(repr=False)
+
+
+class SqliteJournal:
+    """A journal that another process can go on with. An async context manager; made in the loop that uses it.
+
+    It never fails for its file: where that cannot be used, `degraded` says so, and memory stands in for it.
+    """
+
+    def __init__(
+        self,
+        file: Path,
+        wall_clock: Callable[[], datetime],
+        options: KeeperOptions | None = None,
+        connect: Connect = connect,
+    ) -> None:
+        self._file = file
+        self._wall_clock = wall_clock
+        self._keeper = Keeper(file, options or KeeperOptions(), wall_clock, connect)
+        self._requests: queue.SimpleQueue[_Request] = queue.SimpleQueue()
+        # A daemon, so that a disk that hangs does not keep a program that was told to end.
+        self._thread = threading.Thread(target=self._serve, name="journal", daemon=True)
+        self._loop = asyncio.get_running_loop()
+        self._open = False
+
+    @property
+    def degraded(self) -> bool:
+        """Whether the file cannot be used just now; for ``/readyz``."""
+        return self._keeper.degraded
+
+    @property
+    def lasting(self) -> bool:
+        """See `bot.ports.Journal`."""
+        return not self._keeper.degraded
+
+    async def __aenter__(self) -> Self:
+        """Open the file, so that what is wrong with it is said before anything is answered."""
+        self._thread.start()
+        self._open = True
+        with suppress(JournalBroken):
+            await self._written(Drop(NOBODYS))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._open = False
+        ended = self._ask(None)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await ended
+                self._thread.join()
+
+    async def accept(self, key: TurnKey, event: str = "") -> bool:
+        """See `bot.ports.Journal`."""
+        return await self._written(Accept(key, event, self._wall_clock().timestamp()))
+
+    async def drop(self, key: TurnKey) -> None:
+        """See `bot.ports.Journal`."""
+        await self._written(Drop(key))
+
+    async def posted(self, key: TurnKey, message: str) -> None:
+        """See `bot.ports.Journal`."""
+        await self._written(Posted(key, message))
+
+    async def ended(self, key: TurnKey, ending: Ending) -> None:
+        """See `bot.ports.Journal`."""
+        await self._written(Ended(key, ending))
+
+    async def unfinished(self, platform: str) -> Sequence[Record]:
+        """See `bot.ports.Journal`. May be asked again and again: an older process may still be at work on some."""
+        # Waited for however long it takes: what was taken and not brought would be nobody's until the next start.
+        records: Sequence[Record] = await self._ask(platform)
+        return records
+
+    async def _written(self, operation: Operation) -> bool:
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                written: bool = await self._ask(operation)
+        except TimeoutError:
+            raise JournalBroken(self._file, f"its disk did not answer within {ANSWER_SECONDS:g} s") from None
+        return written
+
+    def _ask(self, asked: Operation | str | None) -> asyncio.Future[Any]:
+        if not self._open and asked is not None:
+            raise JournalBroken(self._file, "it is closed")
+        answer = self._loop.create_future()
+        self._requests.put(_Request(asked, self._loop.time(), answer))
+        return answer
+
+    # ------------------------------------------------------------------------------------------------------- the thread
+
+    def _serve(self) -> None:
+        """Answer requests until told to end."""
+        going = True
+        while going:
+            requests = self._waiting()
+            going = requests[-1].asked is not None  # nothing is asked after that
+            try:
+                answers = self._done(requests)
+            except Exception as error:  # noqa: BLE001 (the thread's boundary: whoever waits is told, and it goes on)
+                answers = [error] * len(requests)
+            with suppress(RuntimeError):  # the loop was closed: nobody waits any more
+                self._loop.call_soon_threadsafe(_settle, requests, answers)
+
+    def _waiting(self) -> list[_Request]:
+        """All that is asked by now; waits for the first."""
+        requests = [self._requests.get()]
+        with suppress(queue.Empty):
+            while True:
+                requests.append(self._requests.get_nowait())
+        return requests
+
+    def _done(self, requests: Sequence[_Request]) -> list[object]:
+        """The answers to requests: all operations are written at once."""
+        keeper, now = self._keeper, requests[-1].now
+        operations = [request.asked for request in requests if not isinstance(request.asked, str | None)]
+        written = iter(keeper.write(operations, now) if operations else ())
+        answers: list[object] = []
+        for request in requests:
+            if isinstance(request.asked, str):
+                answers.append(keeper.take(request.asked, now))
+            else:
+                answers.append(None if request.asked is None else next(written))
+        keeper.tidy(now)
+        if requests[-1].asked is None:
+            keeper.close()
+        return answers
+
+
+def _settle(requests: Sequence[_Request], answers: Sequence[object]) -> None:
+    """In the loop: hand the answers over to whoever still waits."""
+    for request, answer in zip(requests, answers, strict=True):
+        if request.answer.done():
+            continue
+        if isinstance(answer, Exception):
+            request.answer.set_exception(answer)
+        else:
+            request.answer.set_result(answer)
