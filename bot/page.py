@@ -28,7 +28,8 @@ class Write:
     """One write that makes what is shown more like what is wanted.
 
     `message` is the platform's id (empty for a post), `body` is None for a delete. `lookup` says that a post with this
-    key and body went out before and was not answered: it is looked for before it is made again.
+    key and body went out before and was not answered: it is looked for before it is made again. A post without a body
+    is a look-up alone.
     """
 
     verb: Verb
@@ -48,6 +49,7 @@ class _Shown:
     id: str  # empty: it was posted, but whether it exists is not known
     body: Body | None  # None: what it shows is not known
     sent: Body | None  # what it was posted with
+    left: bool = False  # by an earlier process, and nothing was written into it since
 
 
 class Page:
@@ -62,7 +64,7 @@ class Page:
         self._shown: list[_Shown] = []
         self._resumed = messages is not None  # then a post may have been made that nobody wrote down
         for message in messages or ():
-            self._shown.append(_Shown(f"{self._key}{self._posts}", message, None, None))
+            self._shown.append(_Shown(f"{self._key}{self._posts}", message, None, None, left=True))
             self._posts += 1
 
     @property
@@ -94,10 +96,12 @@ class Page:
         for index, shown in enumerate(self._shown):
             if not shown.id:
                 return Write(Verb.POST, index, shown.key, body=shown.sent, lookup=True)
+        count = len(self._shown)
         for index, (shown, want) in enumerate(zip(self._shown, wanted, strict=False)):
+            if index == count - 1 < len(wanted) - 1 and _shrinks(shown.body, want.body):
+                break  # its end moves into a new message, and is there before it is gone here
             if shown.body is None or not _alike(shown.body, want.body):
                 return Write(Verb.EDIT, index, shown.key, shown.id, want.body, want.covers)
-        count = len(self._shown)
         if count < len(wanted):
             want = wanted[count]
             key = f"{self._key}{self._posts}"
@@ -106,6 +110,31 @@ class Page:
             extra = self._shown[-1]
             return Write(Verb.DELETE, count - 1, extra.key, extra.id)
         return None
+
+    def probe(self) -> Write | None:
+        """Once all is as it should be: a look for one more message, that was posted and that nobody wrote down.
+
+        A process can be killed between the two, and the answer that is made again may be shorter. None where no earlier
+        process began this answer, or nothing more was found.
+        """
+        if not self._resumed:
+            return None
+        return Write(Verb.POST, len(self._shown), f"{self._key}{self._posts}", lookup=True)
+
+    def complete(self) -> None:
+        """There is no further message: the look for one found nothing."""
+        self._resumed = False
+
+    def gone(self, write: Write) -> bool:
+        """A message is not there any more. Whether the answer goes on without it.
+
+        It does where that was left by an earlier process, which may have deleted it: messages that are too many are
+        taken away from the end, so it is never the first. Else a reader deleted it, and wants no answer.
+        """
+        if write.verb is not Verb.EDIT or write.index == 0 or not self._shown[write.index].left:
+            return False
+        del self._shown[write.index]
+        return True
 
     def posted(self, write: Write, message: str) -> None:
         """A post was answered: the message exists under this id.
@@ -116,7 +145,8 @@ class Page:
 
     def edited(self, write: Write) -> None:
         """An edit was answered."""
-        self._shown[write.index].body = write.body
+        shown = self._shown[write.index]
+        shown.body, shown.left = write.body, False
 
     def deleted(self, write: Write) -> None:
         """The last message is there no more."""
@@ -124,7 +154,7 @@ class Page:
 
     def unanswered(self, write: Write) -> None:
         """Whether the write happened is not known: it is found out, or made again, before anything else."""
-        if write.verb is Verb.POST:
+        if write.verb is Verb.POST and write.body is not None:
             self._place(write, _Shown(write.key, "", None, write.body))
         elif write.verb is Verb.EDIT:
             self._shown[write.index].body = None
@@ -135,6 +165,11 @@ class Page:
             self._posts += 1
         else:
             self._shown[write.index] = shown
+
+
+def _shrinks(shown: Body | None, wanted: Body) -> bool:
+    """Whether an edit would take text away."""
+    return shown is not None and len(wanted.text) < len(shown.text)
 
 
 def _alike(one: Body, other: Body) -> bool:

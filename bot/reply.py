@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from bot.completion import Attempt
 from bot.conversation import Delta, Ending, Finish, FinishReason, Refusal, Text, TurnKey, Usage
-from bot.errors import Because, Declined, Failure, Limited, Retryable, Unanswered
+from bot.errors import Because, Declined, Failure, Gone, Limited, Permanent, Retryable, Unanswered
 from bot.markdown import Piece, Splitter
 from bot.page import Page, Wanted, Write
 from bot.ports import Body, Caps, Channel, Controls, Verb
@@ -333,7 +333,7 @@ class Reply:
     def render(self) -> Write | None:
         """The write that is due now, with the newest text; None if nothing is."""
         try:
-            write = self._page.next(self._wanted())
+            write = self._page.next(self._wanted()) or (self._page.probe() if self.final else None)
         except Exception as error:  # noqa: BLE001 (a bug in a dialect ends its own turn, at the turn's boundary, and no other)
             self.abort(error)
             return None
@@ -354,10 +354,24 @@ class Reply:
             if isinstance(error, Unanswered):
                 raise
             raise Unanswered(f"no answer to a write in {policy.write_seconds:g} s") from error
+        except Permanent as failure:
+            self._unseen.join(rendered)
+            if not self._goes_on_without(write, failure):
+                raise
         except Failure:
             self._unseen.join(rendered)
             raise
-        self._wrote(write, rendered, asyncio.get_running_loop().time(), policy)
+        else:
+            self._wrote(write, rendered, asyncio.get_running_loop().time(), policy)
+
+    def _goes_on_without(self, write: Write, failure: Permanent) -> bool:
+        """Whether what cannot be done need not be: a message that was taken away, or a look for one too many."""
+        if isinstance(failure, Gone):
+            return self._page.gone(write)
+        if write.verb is Verb.POST and write.body is None:
+            self._page.complete()
+            return True
+        return False
 
     def came_back(self) -> None:
         """A write has come back, well or not: see what is due next."""
@@ -396,13 +410,16 @@ class Reply:
             await self.channel.delete(write.message)
             self._page.deleted(write)
             return
-        assert write.body is not None
         if write.verb is Verb.EDIT:
+            assert write.body is not None
             await self.channel.edit(write.message, write.body)
             self._page.edited(write)
             return
         found = await self.channel.find(write.key, self._page.messages[: write.index]) if write.lookup else None
-        message = found or await self.channel.post(write.body, write.key)
+        message = found or (await self.channel.post(write.body, write.key) if write.body else "")
+        if not message:
+            self._page.complete()
+            return
         self._page.posted(write, message)
         self.on_posted(message)
 

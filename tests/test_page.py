@@ -118,3 +118,43 @@ def test_whatever_is_lost_the_page_ends_as_wanted(versions: list[list[str]], fau
         settle(page, want(*version), platform, lambda: pending.pop() if pending else "")
     assert list(platform.values()) == versions[-1]
     assert list(page.messages) == list(platform)
+
+
+def test_what_was_posted_and_not_written_down_is_looked_for_in_the_end() -> None:
+    """An answer that is made again and needs fewer messages than there are leaves none behind."""
+    page = Page("k" * 24, ["m1"])
+    edit = page.next(want("whole"))
+    assert edit is not None
+    page.edited(edit)
+    assert page.next(want("whole")) is None
+    probe = page.probe()
+    assert probe == Write(Verb.POST, 1, f"{'k' * 20}1", lookup=True)
+    page.posted(probe, "m2")
+    assert page.next(want("whole")) == Write(Verb.DELETE, 1, f"{'k' * 20}1", "m2")
+
+
+def test_a_look_that_finds_nothing_is_not_made_again() -> None:
+    """Nor is one that was not answered taken for a message."""
+    page = Page("k" * 24, [])
+    probe = page.probe()
+    assert probe is not None
+    page.unanswered(probe)
+    assert page.probe() == probe
+    page.complete()
+    assert page.probe() is None
+    assert Page("k" * 24).probe() is None
+
+
+def test_an_answer_goes_on_without_what_an_earlier_process_took_away() -> None:
+    """The journal still names it; but the first message, or one of our own, was deleted by a reader."""
+    page = Page("k" * 24, ["m1", "m2"])
+    first = page.next(want("one", "two"))
+    assert first is not None
+    assert not page.gone(first)
+    page.edited(first)
+    second = page.next(want("one", "two"))
+    assert second is not None
+    assert page.gone(second)
+    assert page.next(want("one", "two")) == Write(
+        Verb.POST, 1, f"{'k' * 20}2", body=want("two")[0].body, covers=3, lookup=True
+    )
