@@ -53,10 +53,11 @@ class Budget(Protocol):
     live: int
     owed: int
 
-    def ready_at(self, now: float, *, final: bool) -> float:
+    def ready_at(self, now: float, *, final: bool, ahead: int = 0) -> float:
         """The earliest time at which a write may be sent; `now` or earlier means at once. The same for all replies.
 
-        A `final` write may have what is kept back from the others, and does not keep to their spacing.
+        A `final` write may have what is kept back from the others, and does not keep to their spacing. With so many
+        others `ahead` of it, it is the time after theirs, as far as that can be told.
         """
         ...
 
@@ -155,9 +156,11 @@ class FixedWindow(_Held):
         self._told: set[float] = set()  # when those were sent that the server said are counted in this window
         self._last_spent = float("-inf")
 
-    def ready_at(self, now: float, *, final: bool) -> float:
+    def ready_at(self, now: float, *, final: bool, ahead: int = 0) -> float:
         """See `Budget`."""
         permitted = self._permitted_at(now)
+        if ahead:
+            permitted = max(permitted, self._after(ahead, now))
         if final or not self._paced:
             return max(permitted, self._not_before)
         return max(permitted, self._spaced_at(max(now, permitted)), self._not_before)
@@ -237,6 +240,14 @@ class FixedWindow(_Held):
             return now if self._used < self._limit else now + self._period
         return now if now >= self._closes_at or self._used < self._limit else self._closes_at
 
+    def _after(self, ahead: int, now: float) -> float:
+        """When so many more have been sent, each as soon as it may be."""
+        closes_at = now + self._period if self._closes_at is None else max(self._closes_at, now)
+        left = self._limit - self._used if closes_at > now else self._limit
+        if ahead < left:
+            return now
+        return closes_at + (ahead - left) // self._limit * self._period + (0 if closes_at > now else self._period)
+
     def _spaced_at(self, now: float) -> float:
         step = self._period / self._limit
         if self._closes_at is None or now >= self._closes_at:
@@ -263,17 +274,17 @@ class RollingWindow(_Held):
     # with half an even interval and ends at one and a half; several start further apart, less so than evenly (SHARING
     # 1 would be), since most will not last. Found by simulation over 1 to 40 replies of 200 to 3,000 words, together
     # and one after the other: mean delays of 0.50 s for one of 1,000 words, 0.70 for the next one asked right after
-    # it, 1.4 for 12 of 400, 6 for 4 of 3,000.
+    # it, 1.4 for 12 of 400, 4.3 for 4 of 3,000.
     FIRST = 0.37
     GROWTH = 1.34
     SHARING = 0.65
     SPENT = 0.65
-    AGED = 30.0
+    AGED = 25.0
     # ... and is never less than an even spread of the permits left until one comes back, times the share that is
     # spent to this power (the larger one): at first it hardly counts, then the last permits are rationed. Many replies
     # ration late, since one edit each of what is left is little for each and most will end before long.
     RATION = 4.0
-    RATION_EACH = 2.0
+    RATION_EACH = 3.0
     # Kept back for the ends of readers who have not asked yet.
     SPARE = 2
 
@@ -292,9 +303,9 @@ class RollingWindow(_Held):
         """Whether so many writes more could be sent at once; for what is to give way to them."""
         return max(self._permitted_at(now, self._limit - writes + 1), self._not_before) <= now
 
-    def ready_at(self, now: float, *, final: bool) -> float:
+    def ready_at(self, now: float, *, final: bool, ahead: int = 0) -> float:
         """See `Budget`."""
-        return max(self._permitted_at(now, self._limit if final else self._allowed), self._not_before)
+        return max(self._permitted_at(now, (self._limit if final else self._allowed) - ahead), self._not_before)
 
     def spaced_at(self, now: float, *, began: float, wrote: float) -> float:
         """See `Budget`."""
@@ -362,6 +373,8 @@ class Leak(_Held):
     # one, when nothing is left but what is kept back. By simulation: 0.36 s for a lone reply of 200 words (0.45 with
     # 0.7), 0.54 for one of 1,000, 0.63 for the next.
     FULL = 0.35
+    # First words are shown where the ends of all that show some could be written within this. Seconds.
+    PATIENCE = 10.0
 
     def __init__(self, interval: float, *, burst: int = 1, paced: bool = False) -> None:
         super().__init__()
@@ -369,10 +382,11 @@ class Leak(_Held):
         self._burst = burst
         self._paced = paced
         self._full_at = float("-inf")  # when the bucket will have run empty again
+        self._refused = 0  # of those in flight
 
-    def ready_at(self, now: float, *, final: bool) -> float:
+    def ready_at(self, now: float, *, final: bool, ahead: int = 0) -> float:
         """See `Budget`."""
-        kept_back = 0 if final else self._kept_back
+        kept_back = ahead if final else ahead + self._kept_back
         return max(self._owed_until(now) - (self._burst - 1 - kept_back) * self._interval, self._not_before)
 
     def spaced_at(self, now: float, *, began: float, wrote: float) -> float:  # noqa: ARG002 (a protocol's signature)
@@ -391,11 +405,27 @@ class Leak(_Held):
     def settle(self, now: float, *, sent: float | None = None) -> None:  # noqa: ARG002 (a protocol's signature)
         """See `Budget`. Counted from its answer: the server cannot have counted it later."""
         self._in_flight -= 1
-        self._full_at = max(self._full_at, now) + self._interval
+        if self._refused:
+            self._refused -= 1
+        else:
+            self._full_at = max(self._full_at, now) + self._interval
+
+    def hold(self, now: float, seconds: float) -> None:
+        """See `Budget`. What was refused is not counted, and then one goes through again."""
+        super().hold(now, seconds)
+        self._refused = min(self._refused + 1, self._in_flight)
+        self._full_at = min(self._full_at, now + seconds + (self._burst - 1) * self._interval)
 
     def run_full(self, now: float) -> None:
         """Take the whole burst for spent, and no more than that: the server has just said no."""
         self._full_at = now + self._burst * self._interval
+
+    def promised_at(self, now: float) -> float:
+        """See `Budget`."""
+        if not self._paced:
+            return now
+        end = self._owed_until(now) + (self.owed + 1 - self._burst) * self._interval
+        return max(now, end - self.PATIENCE)
 
     @property
     def _kept_back(self) -> int:
@@ -436,9 +466,9 @@ class Either:
     def owed(self, owed: int) -> None:
         self._window.owed = self._leak.owed = owed
 
-    def ready_at(self, now: float, *, final: bool) -> float:
+    def ready_at(self, now: float, *, final: bool, ahead: int = 0) -> float:
         """See `Budget`."""
-        return max(budget.ready_at(now, final=final) for budget in self._believed(now))
+        return max(budget.ready_at(now, final=final, ahead=ahead) for budget in self._believed(now))
 
     def spaced_at(self, now: float, *, began: float, wrote: float) -> float:
         """See `Budget`."""

@@ -43,6 +43,9 @@ class WritingPolicy:
     # the first edit of all, which opens a fixed window; the sooner that is done, the sooner it closes and the next
     # permits are there (10 replies in a Discord channel: the last end shows 5.4 s late instead of 5.9).
     shared_gap_seconds: float = 0.1
+    # Where writes come this far apart, what is shown ends with a whole word: it may stand for a while, and stays if the
+    # answer goes on in a new message. Where they come faster, half a word is there for a moment, and sooner.
+    tidy_seconds: float = 2.0
     # Text waits for an edit no longer than this, where posts are not counted with edits: then it goes on in a new
     # message; and an answer that could show its first words only by taking the write kept for another's end waits as
     # long, since it may be complete by then and go up whole. Long enough that an answer does not fall to pieces.
@@ -118,14 +121,18 @@ class _Draft:
         self._sealed[index:] = [Wanted(shown.body, self._covered)]
         self.kept = index + 1
 
-    def wanted(self) -> list[Wanted]:
-        """One for each message; pieces that show nothing (blank lines alone) take none."""
+    def wanted(self, *, tidy: bool = False) -> list[Wanted]:
+        """One for each message; pieces that show nothing (blank lines alone) take none.
+
+        `tidy` leaves out a word, or a line of code, that has only begun.
+        """
         *sealed, last = self._splitter.pieces() or [Piece("")]
         for piece in sealed[self._pieces_sealed :]:
             self._covered += len(piece.source)
             if text := self._caps.dialect.render(piece):
                 self._sealed.append(Wanted(Body(text), self._covered))
         self._pieces_sealed = len(sealed)
+        last = last.tidy() if tidy else last
         text = self._caps.dialect.render(last)
         open_ = [Wanted(Body("", text), self._covered + len(last.source))] if text else []
         return [*self._sealed, *open_]
@@ -163,6 +170,7 @@ class Reply:
         self.wrote = float("-inf")  # when it last changed what is seen
         self.in_flight = False
         self.owes = False  # it shows something and is not at its end: a write is kept for it
+        self._slow = False  # whether writes come far apart
         self._failures = 0  # since the last write that worked
         self._failing_since: float | None = None  # when the first of those came, or the first 429
         self._words = words
@@ -264,8 +272,9 @@ class Reply:
     def _wanted(self) -> list[Wanted]:
         if self._left is not None:
             return self._left
-        wanted = self._draft.wanted()
-        return self._with_controls(wanted) if self.ending is None else self._with_notices(wanted, self._notices)
+        if self.ending is not None:
+            return self._with_notices(self._draft.wanted(), self._notices)
+        return self._with_controls(self._draft.wanted(tidy=self._slow))
 
     def _with_notices(self, wanted: list[Wanted], lines: list[str]) -> list[Wanted]:
         """Our own lines stand under the last message, or in one more where there is no room."""
@@ -309,16 +318,15 @@ class Reply:
         """How long unseen text has waited in total, in character-seconds."""
         return self._unseen.characters * now - self._unseen.arrivals
 
-    def goes_on_at(self, go_on_seconds: float) -> float | None:
-        """From when on an edit that cannot be made soon is not waited for, but the text goes on in a new message.
+    @property
+    def can_go_on(self) -> bool:
+        """Whether an edit that cannot be made soon may be left, and the text go on in a new message.
 
-        None if it cannot: what is due is no edit of the last message, or what that one shows is not known.
+        Not if what is due is no edit of the last message, or what that one shows is not known.
         """
         if self.verb is not Verb.EDIT or self._shown_last is None or self._page.last is None:
-            return None
-        if self._coming is not None or self._left is not None:
-            return None
-        return self.wrote if self.final else self.wrote + go_on_seconds
+            return False
+        return self._coming is None and self._left is None
 
     def go_on(self) -> None:
         """Leave the last message as it is shown, and go on in a new one."""
@@ -392,6 +400,7 @@ class Reply:
     def _wrote(self, write: Write, rendered: _Unseen, now: float, policy: WritingPolicy) -> None:
         self._failures, self._failing_since = 0, None
         self.figures.writes += 1
+        self._slow = now - self.wrote >= policy.tidy_seconds and self.wrote > 0
         self.wrote = now
         if not self.final:
             self.not_before = now + policy.gap(alone=self.budgets[Verb.EDIT][0].live <= 1)

@@ -19,7 +19,7 @@ rhythm is one), and when the budget it waits for is free. A budget may move to a
 replies, reads and answers do to it: it is asked anew at each look, and nothing is remembered of what it said.
 
 Two looks may change what is written. An edit that is far off is not waited for: the text goes on in a new message
-(`Reply.goes_on_at`). And the first words wait for a while where showing them would take the write that is kept for the
+(`Reply.can_go_on`). And the first words wait for a while where showing them would take the write that is kept for the
 end of another reply (`Budget.promised_at`): the answer may be complete by then, and go up whole.
 """
 
@@ -39,6 +39,10 @@ from bot.reply import Reply
 # What a reply waits for by itself is looked at again after so long at the latest, since rhythms change with what others
 # spend. Seconds.
 _LOOK_AGAIN = 1.0
+
+# An end is not kept waiting as long as text that is followed by more: no longer than this part of it, and a little more
+# than Discord's window of five seconds, where waiting is always the better choice.
+_ENDS_WAIT = 0.5
 
 # Of a longer line only so many are put in order, and kept so for so long: some more than the writes of that time, of
 # which a bot has fifty a second. Replies; seconds.
@@ -151,17 +155,30 @@ class Waiting:
     def _obstacle(self, reply: Reply, now: float) -> _Gate | float | None:
         """What the reply must wait for longest: a budget of its write or a time of its own; None if it may write."""
         gate, at = _longest(reply, now)
-        if at > now + self._go_on_seconds and (goes_on_at := reply.goes_on_at(self._go_on_seconds)) is not None:
-            if goes_on_at > now:
-                gate, at = None, goes_on_at  # looked at again and again: the budget may be free before
-            else:
-                reply.go_on()
-                return self._obstacle(reply, now) if reply.verb is not None else now + _LOOK_AGAIN
-        elif at <= now + _SAME_TIME and reply.shows_nothing and not reply.final:
-            gate, at = None, min(_promised_at(reply, now), reply.began + self._go_on_seconds)
         if at <= now + _SAME_TIME:
+            if not reply.shows_nothing or reply.final:
+                return None
+            at = min(_promised_at(reply, now), reply.began + self._go_on_seconds)
+            return None if at <= now + _SAME_TIME else min(at, now + _LOOK_AGAIN)
+        going_on_at = self._goes_on_at(reply, gate, at, now)
+        if going_on_at is None:
+            return gate or min(at, now + _LOOK_AGAIN)
+        if going_on_at > now + _SAME_TIME:
+            return min(at, going_on_at, now + _LOOK_AGAIN)  # looked at until then: the budget may be free before
+        reply.go_on()
+        return self._obstacle(reply, now) if reply.verb is not None else now + _LOOK_AGAIN
+
+    def _goes_on_at(self, reply: Reply, gate: _Gate | None, at: float, now: float) -> float | None:
+        """From when on the text goes on in a new message; None if it is written before, where it is."""
+        if not reply.can_go_on:
             return None
-        return gate or min(at, now + _LOOK_AGAIN)
+        if not reply.final:
+            goes_on_at = reply.wrote + self._go_on_seconds
+            return goes_on_at if at > goes_on_at else None
+        if gate is not None:  # others that end go first
+            ahead = sum(other.final for other in self._lines.get(gate, ()) if other is not reply)
+            at = max(at, gate.budget.ready_at(now, final=True, ahead=ahead))
+        return now if at > now + self._go_on_seconds * _ENDS_WAIT else None
 
     def _candidates(self, now: float) -> list[Reply]:
         """Who is to be looked at: those that woke, whose pause is over, and whose line moves."""
@@ -198,12 +215,13 @@ def _longest(reply: Reply, now: float) -> tuple[_Gate | None, float]:
     """Until when a reply must wait, and for which budget if it is for one."""
     assert reply.verb is not None
     gate, latest, budgets = None, reply.not_before, reply.budgets[reply.verb]
-    if not (reply.final or reply.shows_nothing):
+    urgent = reply.final or reply.shows_nothing  # nobody is kept from the first words for the sake of spacing
+    if not urgent:
         latest = max(latest, *(budget.spaced_at(now, began=reply.began, wrote=reply.wrote) for budget in budgets))
     for budget in budgets:
-        at = budget.ready_at(now, final=reply.final)
+        at = budget.ready_at(now, final=urgent)
         if at > latest:
-            gate, latest = _Gate(budget, reply.final), at
+            gate, latest = _Gate(budget, urgent), at
     return gate, latest
 
 

@@ -189,7 +189,8 @@ class LooksAtAll(Waiting):
     def due(self, now: float) -> Iterator[tuple[float, Reply]]:
         for reply in self.live:
             if reply.verb is not None and not reply.in_flight:
-                free = [budget.ready_at(now, final=reply.final) for budget in reply.budgets[reply.verb]]
+                urgent = reply.final or reply.shows_nothing
+                free = [budget.ready_at(now, final=urgent) for budget in reply.budgets[reply.verb]]
                 yield max(reply.not_before, *free), reply
 
     def urgency(self, reply: Reply, now: float) -> tuple[int, float]:
@@ -321,9 +322,9 @@ class Counted(RollingWindow):
         self.spent += 1
         super().spend(now)
 
-    def ready_at(self, now: float, *, final: bool) -> float:
+    def ready_at(self, now: float, *, final: bool, ahead: int = 0) -> float:
         self.asked += 1
-        return super().ready_at(now, final=final)
+        return super().ready_at(now, final=final, ahead=ahead)
 
 
 async def test_what_all_wait_for_is_not_asked_once_for_each() -> None:

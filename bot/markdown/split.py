@@ -31,6 +31,10 @@ _SENTENCE_END = re.compile("[.!?…][\"'”\u2019)\\]*_]*\\s|[。\uff01\uff1f]")
 # How far back a hard cut looks for a place that is not inside a grapheme; longer sequences are not text that is read.
 _LONGEST_GRAPHEME = 48
 
+# What has begun and is longer than these is no word, or no line, that anybody would want to see whole first.
+_LONGEST_WORD = 40
+_LONGEST_LINE = 200
+
 _ZERO_WIDTH_JOINER = "\u200d"
 
 
@@ -88,6 +92,18 @@ class Piece:
         head = f"{reopened.lead}{reopened.marker}{reopened.info}\n" if reopened else ""
         foot = f"\n{last.lead}{last.marker}" if last else ""
         return head + body + foot
+
+    def tidy(self) -> Piece:
+        """The piece without the word that its end has begun, or the line where that is in a block of code."""
+        mark = max(self.source.rfind("\n"), -1 if self.open_fence else self.source.rfind(" "))
+        begun = len(self.source) - (mark + 1)
+        if (
+            not 0 < begun <= (_LONGEST_LINE if self.open_fence else _LONGEST_WORD)
+            or not self.source[: mark + 1].strip()
+        ):
+            return self
+        source = self.source[: mark + 1]
+        return Piece(source, self.reopened, _fence_after(source, self.reopened))
 
 
 class Splitter:
