@@ -9,7 +9,7 @@ import pytest
 
 from adapters.attachments import AttachmentLimits, Attachments
 from adapters.slack import SlackPlatform
-from adapters.slack import platform as platform_module
+from adapters.slack import hearing as hearing_module
 from bot.conversation import LeftOut, Role, Text
 from bot.errors import Forbidden
 from bot.ports import Body
@@ -148,7 +148,7 @@ async def test_who_is_not_answered() -> None:
         double.say(channel, "<@UBOT> joined", author=ann, subtype="channel_join")
         first = double.say(channel, "<@UBOT> one", author=ann)
         double.revise(channel, first, "<@UBOT> one, edited")
-        double.remove(channel, first)
+        double.remove(channel, double.say(channel, "never mind", author=ann))
         double.say(channel, "<@UBOT> two", author=guest)
         double.say(channel, "<@UBOT> three", author=stranger, team="TOTHER", once=True)
         await inbox.number(3)
@@ -386,7 +386,7 @@ async def test_quiet_hands_over_what_was_acknowledged() -> None:
 
 async def test_quiet_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     """A lookup that hangs holds up a stop for a few seconds at the most, and the operator is told what was lost."""
-    monkeypatch.setattr(platform_module, "HAND_OVER_SECONDS", 0.1)
+    monkeypatch.setattr(hearing_module, "HAND_OVER_SECONDS", 0.1)
     double = SlackDouble()
     ann, channel = double.world.user("Ann"), double.world.channel()
     double.faults.add("GET", "users.info", Kind.STALL_BEFORE, seconds=PATIENCE)

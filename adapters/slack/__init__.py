@@ -3,8 +3,10 @@
 What belongs here: Slack's wire format and its client, as the core's ports. What does not: when what is written, which
 the core decides, and any reading of settings.
 
-    link      one socket                           platform   events -> turns
-    asked     is this event for us? (pure)         intake     who asks, and what
+    platform  connects, and stays so               link       one socket
+    hearing   events -> written down -> turns      kept       an event in the journal (pure)
+    asked     is this event for us? (pure)         signs      stops and deletions (pure)
+    intake    who asks, and what
     said      one message as a value (pure)        history    a conversation for the model
     memory    what events already told             threads    which threads are ours
     channel   post, edit, delete, find, status     blocks     a body on the wire, and back (pure)

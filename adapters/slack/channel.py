@@ -18,7 +18,7 @@ from adapters.slack.blocks import MARKDOWN_LIMIT, with_blocks, without_blocks
 from adapters.slack.client import Answer
 from adapters.slack.dialect import SlackMarkdown, said_by_model
 from adapters.slack.errors import BLOCKS, code_of
-from adapters.slack.history import PAGE, before, find_key, joined, message_of, warn_unread
+from adapters.slack.history import PAGE, before, joined, message_of, posted_with, warn_unread
 from adapters.slack.memory import Conversation
 from adapters.slack.mrkdwn import TEXT_LIMIT, escaped, from_markdown, mentions, without_mention
 from adapters.slack.said import METADATA_TYPE, Said, string
@@ -45,14 +45,22 @@ class SlackChannel:
     """One turn's way to Slack. See `bot.ports.Channel`."""
 
     def __init__(
-        self, workspace: Workspace, conversation: Conversation, key: TurnKey, files: Sequence[Attachment] = ()
+        self,
+        workspace: Workspace,
+        conversation: Conversation,
+        key: TurnKey,
+        files: Sequence[Attachment] = (),
+        *,
+        left: Sequence[str] | None = None,
     ) -> None:
+        """`left` are the messages that an earlier process is known to have posted; None where none began."""
         self._workspace = workspace
         self._conversation = conversation
         self._channel, self._thread = conversation
         self._key = key
         self._files = files  # of the question
-        self._posted = False
+        self._left = left
+        self._posted = bool(left)
         self._text_only = False  # once the blocks of this answer were refused
         # Decided once, so that an answer is cut for what it will be written as.
         self._caps = _caps(text_only=workspace.latches.is_shut("blocks"))
@@ -101,17 +109,18 @@ class SlackChannel:
     async def delete(self, message: str) -> None:
         """See `bot.ports.Channel`."""
         self._workspace.memory.forget(self._conversation, message)
+        self._workspace.deleted.put((self._channel, message), True)  # noqa: FBT003 (a set with a limit)
         try:
             await self._workspace.web.post("chat.delete", {"channel": self._channel, "ts": message})
         except Gone:
             log.debug("%s: the message to delete is gone already", self._key.reference)
 
-    async def find(self, key: str, known: Sequence[str] = ()) -> str | None:  # noqa: ARG002 (the key says it all)
+    async def find(self, key: str, known: Sequence[str] = ()) -> str | None:
         """See `bot.ports.Channel`. Raises as `post` does: not having been able to look is not having found nothing."""
         found = self._workspace.memory.posted(self._conversation, key)  # its own echo may have told
         try:
             if found is None:
-                found = await find_key(self._workspace.reader, self._conversation, key, after=self._key.message)
+                found = await self._look_for(key, known)
         except Failure as failure:
             if not isinstance(failure, Permanent) and code_of(failure) != "unknown_method":
                 raise
@@ -119,6 +128,14 @@ class SlackChannel:
             return None
         self._posted = self._posted or found is not None
         return found
+
+    async def _look_for(self, key: str, known: Sequence[str]) -> str | None:
+        after = known[-1] if known else self._key.message
+        said = await self._workspace.reader.since(self._conversation, after)
+        # Where an earlier process was at work and none of this answer is known, what follows a question may answer an
+        # older one, unless the thread begins with it.
+        certain = self._left is None or bool(known) or self._thread == self._key.message
+        return posted_with(key, said, self._workspace.memory.keyed(self._conversation) if certain else None)
 
     async def _write(self, method: str, payload: dict[str, Any], body: Body, *, once: bool) -> Answer:
         latches = self._workspace.latches
@@ -154,6 +171,8 @@ class SlackChannel:
     async def history(self, limit: int) -> History:
         """See `bot.ports.Channel`. What cannot be read is left out, and said to be."""
         said, more = await self._said(limit)
+        left = frozenset(self._left or ())  # a server that keeps no keys does not tell that they are of this answer
+        said = [each for each in said if each.ts not in left]
         said = joined(before(said, self._key.message, self._key.digest))
         kept = said[-limit:] if limit > 0 else []
         return History(

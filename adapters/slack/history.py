@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -76,6 +76,11 @@ class Reader:
             return Pages(_sorted(found | last), more, reached=not more)
         return Pages(_sorted(last), more=True, reached=not more, earlier=said)
 
+    async def since(self, conversation: Conversation, ts: str) -> list[Said]:
+        """What was said after a message, oldest first; of very much, as `_pages` has it. Raises a `Failure`."""
+        found, _ = await self._pages(conversation, newest=PAGE * PAGES, after=ts)
+        return [said for said in _sorted(found) if order(said.ts) > order(ts)]  # a thread's first is always there
+
     async def _pages(self, conversation: Conversation, *, newest: int, after: str) -> tuple[dict[str, Said], bool]:
         """Messages by ts, from at most `PAGES` pages, and whether there are more."""
         channel, thread = conversation
@@ -130,12 +135,6 @@ def _earlier(ts: str, seconds: int) -> str:
     return f"{max(whole - seconds, 0)}.{rest:06d}"
 
 
-async def find_key(reader: Reader, conversation: Conversation, key: str, *, after: str) -> str | None:
-    """The message of ours that was posted with `key`, after the message `after`. Raises a `Failure`."""
-    pages = await reader.read(conversation, newest=PAGE, after=after)
-    return next((said.ts for said in reversed(pages.said) if said.ours and said.key == key), None)
-
-
 # --------------------------------------------------------------------------------------------------------- assembling
 
 
@@ -165,6 +164,20 @@ def joined(said: Sequence[Said]) -> list[Said]:
         else:
             whole.append(each)
     return whole
+
+
+def posted_with(key: str, said: Sequence[Said], keyed: Collection[str] | None) -> str | None:
+    """The message of ours that was posted with `key`, among what was `said` since.
+
+    On a server that keeps no metadata it is the first of ours that nothing is known of: `keyed` are those of which it
+    is. With None that is not to be guessed: to take another answer's message would destroy it, and to find nothing only
+    shows the same twice.
+    """
+    ours = [each for each in said if each.ours]
+    found = next((each.ts for each in reversed(ours) if each.key == key), None)
+    if found is not None or keyed is None or any(each.key for each in ours):
+        return found
+    return next((each.ts for each in ours if each.ts not in keyed), None)
 
 
 def message_of(said: Said, names: Mapping[str, str], parts: Sequence[Part]) -> Message:

@@ -29,6 +29,8 @@ from adapters.slack.options import SlackOptions
 from adapters.slack.said import string
 from bot.errors import Broken
 
+log = logging.getLogger(__name__)
+
 # The SDK's own account of a connection, with addresses that hold a secret: only what nobody foresaw is let through.
 SOCKET_LOG = logging.getLogger("adapters.slack.socket")
 SOCKET_LOG.setLevel(logging.CRITICAL)
@@ -57,7 +59,7 @@ class _Client(SocketModeClient):
         self.over.set()
 
     async def process_message(self) -> None:
-        """One message after the other, each acknowledged before the next is looked at: the order of events stays."""
+        """One message after the other, in the order of arrival; what an event's acknowledgement waits for is apart."""
         raw = await self.message_queue.get()
         with suppress(json.JSONDecodeError):
             message = json.loads(raw)
@@ -76,6 +78,8 @@ class Link(AsyncBaseSocketModeHandler):
         self._client.socket_mode_request_listeners.append(self.handle)
         self._client.message_listeners.append(self._note)
         self._closing = asyncio.Event()
+        self._group: asyncio.TaskGroup | None = None  # while it serves
+        self._answers: set[asyncio.Task[None]] = set()  # to events that came, until they are sent
         self.events = 0  # that it has brought
         self.connections = 1  # of the same app, with this one, as the greeting counts them
         self.ours = 1  # how many of these are ours
@@ -104,19 +108,30 @@ class Link(AsyncBaseSocketModeHandler):
 
     async def serve(self) -> None:
         """Bring events until `close`; a connection that is to be replaced goes on meanwhile."""
-        client = self._client
         try:
             async with asyncio.TaskGroup() as group:
-                helpers = [
-                    group.create_task(client.receive_messages()),
-                    group.create_task(client.monitor_current_session()),
-                ]
-                await self._closing.wait()
-                client.closed = True
-                for helper in helpers:
-                    helper.cancel()
+                self._group = group
+                try:
+                    await self._serve(group)
+                finally:
+                    self._group = None
         finally:
             await self.shut()
+
+    async def _serve(self, group: asyncio.TaskGroup) -> None:
+        client = self._client
+        helpers = [
+            group.create_task(client.receive_messages()),
+            group.create_task(client.monitor_current_session()),
+        ]
+        await self._closing.wait()
+        client.closed = True
+        for helper in helpers:
+            helper.cancel()
+        if self._answers:  # what was heard here is acknowledged here, unless that takes too long
+            await asyncio.wait(self._answers, timeout=GOODBYE_SECONDS)
+        for answer in self._answers:
+            answer.cancel()
 
     async def over(self) -> None:
         """Wait until the connection has ended, or is to be replaced."""
@@ -156,10 +171,28 @@ class Link(AsyncBaseSocketModeHandler):
             await client.aiohttp_client_session.close()
 
     async def handle(self, client: AsyncBaseSocketModeClient, req: SocketModeRequest) -> None:
-        """An event came: bolt decides about it, and what it decides is sent back."""
+        """An event came: it is answered in a task of its own, since a journal may have to be waited for.
+
+        Tasks begin in the order in which they are made, and nothing is waited for on the way to `Hearing.hear`, which
+        decides at once: so events are heard in the order in which they came.
+        """
+        if self._group is None or self._closing.is_set():
+            return  # it is not acknowledged, so it comes again
         self.events += 1
-        response = await run_async_bolt_app(self._app, req)
-        await send_async_response(client, req, response, 0.0)
+        answer = self._group.create_task(self._answer(client, req))
+        self._answers.add(answer)
+        answer.add_done_callback(self._answers.discard)
+
+    async def _answer(self, client: AsyncBaseSocketModeClient, req: SocketModeRequest) -> None:
+        """Bolt decides about an event, and what it decides is sent back."""
+        try:
+            response = await run_async_bolt_app(self._app, req)
+            await send_async_response(client, req, response, 0.0)
+        except (aiohttp.ClientError, OSError):
+            log.debug("Slack: an event could not be acknowledged, so it comes again")
+        except Exception:
+            # The boundary of one event: whatever is odd about it, the next ones are heard.
+            log.exception("Slack: an event could not be heard")
 
     async def _note(self, client: AsyncBaseSocketModeClient, message: dict[str, Any], raw: str | None) -> None:  # noqa: ARG002 (the SDK's signature)
         if string(message, "type") == "hello":

@@ -95,6 +95,10 @@ class Memory:
         """The message of ours that was posted with `key`, as far as it is kept."""
         return next((said.ts for said in self.part(conversation) if said.ours and said.key == key), None)
 
+    def keyed(self, conversation: Conversation) -> frozenset[str]:
+        """The messages of ours of which it is known what they were posted with."""
+        return frozenset(said.ts for said in self.part(conversation) if said.ours and said.key)
+
     def forget(self, conversation: Conversation, ts: str) -> None:
         """A message was deleted."""
         kept = self._kept.get(conversation)

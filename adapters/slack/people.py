@@ -121,6 +121,11 @@ class People:
         self._known.put(user, (asyncio.get_running_loop().time(), person))
         return person
 
+    def is_known_bot(self, user: str) -> bool:
+        """Whether somebody was found to be a program before; nothing is asked."""
+        known = self._known.get(user)
+        return known is not None and known[1].bot
+
     async def names(self, users: Iterable[str]) -> dict[str, str]:
         """Display names by id; who cannot be found in time is not in it. Never fails."""
         found: dict[str, str] = {}

@@ -1,8 +1,7 @@
-"""Slack as a platform: connects, and makes turns of what people ask.
+"""Slack as a platform: connects, stays connected, and takes up what an earlier process left.
 
-The way of an event: socket -> `link` -> slack-bolt -> `SlackPlatform.hear` (pure rules, then the event is acknowledged)
--> in the background, who asked and what is attached -> `Inbox.accept`. What is known of a conversation is kept on the
-way (`memory`).
+The way of an event: socket -> `link` -> slack-bolt -> `Hearing.hear` -> acknowledged. What is done about it is in
+`hearing`; what belongs here is when there is a connection, and that there is one again.
 """
 
 from __future__ import annotations
@@ -10,29 +9,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import replace
 from typing import Any
 
 from slack_bolt.app.async_app import AsyncApp
 from slack_bolt.response import BoltResponse
 
 from adapters.attachments import Attachments
-from adapters.slack.asked import Asked, Why, asked_of
-from adapters.slack.bounded import Bounded
-from adapters.slack.channel import SlackChannel
 from adapters.slack.check import identify, refused_line
 from adapters.slack.client import Web
-from adapters.slack.intake import author_of, question_of, takes_part
-from adapters.slack.lanes import Lanes
+from adapters.slack.hearing import PLATFORM, Hearing
 from adapters.slack.link import Link
-from adapters.slack.memory import Conversation
 from adapters.slack.options import SlackOptions
-from adapters.slack.said import Identity, is_ours, mapping, said_of, string
+from adapters.slack.said import Identity
 from adapters.slack.workspace import Workspace, workspace_of
-from bot.conversation import Turn, TurnKey
-from bot.errors import Failure, Forbidden, Permanent, Retryable
+from bot.errors import Forbidden, Permanent, Retryable
 from bot.ports import Inbox
 
 log = logging.getLogger(__name__)
@@ -47,36 +37,25 @@ LAST_DELAY = 30.0
 REFUSED_DELAY = 60.0
 # A connection that brought an event or lived for so many seconds was a good one: the next attempt is made at once.
 GOOD_SECONDS = 10.0
-# Messages whose second copy is recognised. Slack sends both within seconds, and repeats an event within minutes.
-RECENT = 10_000
-# A mention's second copy is waited for so long, in seconds, where there is one at all: Slack sends both at once.
-COPY_SECONDS = 0.3
-# Questions that are being looked up when the program is told to stop were acknowledged, so Slack will not bring them
-# again: they are waited for so long, in seconds. Most lookups take one round trip; what stops us may be impatient.
-HAND_OVER_SECONDS = 3.0
-# Questions that are being looked up at the same time, in all; beyond it they wait in line, unacknowledged.
-LOOKUPS = 1_000
+# So often, in seconds, it is asked what another process has left: one that is being replaced is still finishing its
+# answers when this one starts, and one of several may be killed at any time. Its readers wait as long at the most, and
+# what is asked is one row of a journal on this machine.
+LEFT_SECONDS = 5.0
 
 
 class SlackPlatform:
     """See `bot.ports.Platform`."""
 
-    name = "slack"
+    name = PLATFORM
 
     def __init__(self, options: SlackOptions, attachments: Attachments) -> None:
         self._options = options
         self._attachments = attachments
         self._web: Web | None = None
         self._workspace: Workspace | None = None
-        self._inbox: Inbox | None = None
+        self._hearing: Hearing | None = None
         self._link: Link | None = None
         self._quiet = False
-        # By channel and ts: set once the message came a second time.
-        self._recent: Bounded[tuple[str, str], asyncio.Event] = Bounded(RECENT)
-        self._lanes = Lanes()
-        self._pending = 0
-        self._handed_over = asyncio.Event()  # set while nothing is pending
-        self._handed_over.set()
 
     @property
     def ready(self) -> bool:
@@ -85,12 +64,12 @@ class SlackPlatform:
 
     async def run(self, inbox: Inbox) -> None:
         """See `bot.ports.Platform`."""
-        self._inbox = inbox
         self._web = self._web or Web(self._options)
         me = await self._identify(self._web)
         self._workspace = self._workspace or workspace_of(self._web, me, self._attachments, self._options)
+        self._hearing = self._hearing or Hearing(self._workspace, inbox)
         log.info("Slack: this is user %s in workspace %s", me.user, me.team)
-        refused = await self._serve(self._workspace)
+        refused = await self._serve(self._workspace, self._hearing, inbox)
         if refused is not None:
             raise refused
 
@@ -100,11 +79,8 @@ class SlackPlatform:
         Those that were acknowledged before become turns still, if that takes no longer than `HAND_OVER_SECONDS`.
         """
         self._quiet = True
-        try:
-            async with asyncio.timeout(HAND_OVER_SECONDS):
-                await self._handed_over.wait()
-        except TimeoutError:
-            log.warning("Slack: stopping, while messages are still being looked up: %d", self._pending)
+        if self._hearing is not None:
+            await self._hearing.quiet()
 
     async def close(self) -> None:
         """See `bot.ports.Platform`."""
@@ -126,17 +102,27 @@ class SlackPlatform:
                 log.warning("Slack does not answer yet (%s)", failure)
                 await asyncio.sleep(_delay(attempt, failure.retry_after))
 
-    async def _serve(self, workspace: Workspace) -> Forbidden | None:
+    async def _serve(self, workspace: Workspace, hearing: Hearing, inbox: Inbox) -> Forbidden | None:
         """Listen until cancelled, or until it turns out that this will never work."""
+        connected = asyncio.Event()
         async with asyncio.TaskGroup() as group:
             workspace.group = group
+            bringing = group.create_task(self._bring(hearing, inbox, connected))
             try:
-                return await self._listen(workspace, group)
+                return await self._listen(self._app(workspace, hearing), workspace, connected)
             finally:
+                bringing.cancel()
                 workspace.group = None
 
-    async def _listen(self, workspace: Workspace, group: asyncio.TaskGroup) -> Forbidden | None:
-        app = self._app(workspace)
+    async def _bring(self, hearing: Hearing, inbox: Inbox, connected: asyncio.Event) -> None:
+        """Take up what other processes leave unfinished, from the first connection on."""
+        await connected.wait()
+        while not self._quiet:
+            for record in await inbox.left(self.name):
+                hearing.bring(record)
+            await asyncio.sleep(LEFT_SECONDS)
+
+    async def _listen(self, app: AsyncApp, workspace: Workspace, connected: asyncio.Event) -> Forbidden | None:
         loop = asyncio.get_running_loop()
         attempt = 0
         while True:
@@ -154,7 +140,8 @@ class SlackPlatform:
                 await asyncio.sleep(_delay(attempt, failure.retry_after))
                 continue
             opened_at = loop.time()
-            self._replace(link, workspace, group)
+            self._replace(link, workspace)
+            connected.set()
             await link.over()
             log.info("Slack: the connection for events %s", "is to be replaced" if link.is_open else "has ended")
             if link.is_crowded:
@@ -171,10 +158,10 @@ class SlackPlatform:
         await link.open(url)
         return link
 
-    def _replace(self, link: Link, workspace: Workspace, group: asyncio.TaskGroup) -> None:
+    def _replace(self, link: Link, workspace: Workspace) -> None:
         """Serve the new connection, and let the old one go; what came while there was none is not known."""
         old, self._link = self._link, link
-        group.create_task(link.serve())
+        workspace.aside(link.serve())
         if old is not None:
             if old.is_open:
                 link.ours += 1  # the greeting counts it still
@@ -182,127 +169,15 @@ class SlackPlatform:
                 workspace.memory.gap()
             old.close()
 
-    def _app(self, workspace: Workspace) -> AsyncApp:
+    def _app(self, workspace: Workspace, hearing: Hearing) -> AsyncApp:
         async def hear(body: dict[str, Any]) -> BoltResponse:
-            return BoltResponse(status=200 if self.hear(body, workspace) else 503)
+            # Others of the same app get some of the events, so that we do not hear all.
+            workspace.memory.alone = self._link is None or self._link.connections <= self._link.ours
+            return BoltResponse(status=200 if await hearing.hear(body) else 503)
 
         # Before authorisation, which would ask auth.test again, and before any listener, which runs unawaited and after
         # the event is acknowledged.
         return AsyncApp(client=workspace.web.sdk, logger=BOLT_LOG, name="tickertape", before_authorize=hear)
-
-    # ------------------------------------------------------------------------------------------------------- hearing
-
-    def hear(self, body: Mapping[str, Any], workspace: Workspace) -> bool:
-        """Take an event in; false if it is to be delivered again, to whoever listens then."""
-        event = mapping(body, "event")
-        asked = asked_of(event, workspace.me)
-        news = asked is not None and self._is_news(asked, workspace)
-        if news and (self._quiet or self._pending >= LOOKUPS):
-            return False
-        self._note_connections(workspace)
-        overhear(event, workspace, asked)
-        if asked is not None and (first := self._recent.get((asked.channel, asked.said.ts))) is not None:
-            first.set()
-        if asked is None or not news or workspace.group is None:
-            return True
-        self._recent.put((asked.channel, asked.said.ts), asyncio.Event())
-        self._pending += 1
-        self._handed_over.clear()
-        workspace.group.create_task(self._take(asked, workspace))
-        return True
-
-    def _is_news(self, asked: Asked, workspace: Workspace) -> bool:
-        if (asked.channel, asked.said.ts) in self._recent:
-            return False
-        return asked.why is not Why.FOLLOW_UP or workspace.threads.joined(asked.conversation) is not False
-
-    def _note_connections(self, workspace: Workspace) -> None:
-        workspace.memory.alone = self._link is None or self._link.connections <= self._link.ours
-
-    async def _take(self, asked: Asked, workspace: Workspace) -> None:
-        """Find out who asks, and hand the turn over; in order within a conversation."""
-        try:
-            async with self._lanes.of(asked.conversation):
-                await self._offer(asked, workspace)
-        except Failure as failure:
-            log.error(  # noqa: TRY400 (one line says it)
-                "Slack: a message in %s is not answered, since it could not be learnt who wrote it: %s "
-                "(a guest must not slip through; the app needs the scope users:read)",
-                asked.channel,
-                failure,
-            )
-        except Exception:
-            # The boundary of one event: whatever is odd about it, the next ones are heard.
-            log.exception("Slack: a message in %s could not be taken in", asked.channel)
-        finally:
-            self._pending -= 1
-            if not self._pending:
-                self._handed_over.set()
-
-    async def _offer(self, asked: Asked, workspace: Workspace) -> None:
-        if asked.why is Why.FOLLOW_UP and not await takes_part(asked, workspace):
-            self._recent.pop((asked.channel, asked.said.ts))
-            return
-        person = await workspace.people.find(asked.said.user)
-        if person.bot:
-            return
-        asked = await self._with_files(asked, workspace)
-        question = await question_of(asked, person, workspace)
-        if self._inbox is None:
-            return
-        me = workspace.me
-        key = TurnKey(platform=self.name, workspace=me.team, channel=asked.channel, message=asked.said.ts)
-        turn = Turn(
-            key=key,
-            conversation="/".join((self.name, me.team, *filter(None, asked.conversation))),
-            author=author_of(asked, person, me),
-            question=question,
-            places=tuple(filter(None, (asked.thread, asked.channel))),
-            direct=asked.why is Why.DIRECT,
-        )
-        self._inbox.accept(turn, SlackChannel(workspace, asked.conversation, key, asked.said.files))
-
-    async def _with_files(self, asked: Asked, workspace: Workspace) -> Asked:
-        """The same, with what is attached, which may only be said by the message's second copy."""
-        copy = self._recent.get((asked.channel, asked.said.ts))
-        if asked.said.files or copy is None or not asked.is_mention_event:
-            return asked
-        if workspace.memory.is_flowing(asked.channel):
-            with suppress(TimeoutError):
-                async with asyncio.timeout(COPY_SECONDS):
-                    await copy.wait()
-        files = workspace.memory.files(asked.conversation, asked.said.ts)
-        return replace(asked, said=replace(asked.said, files=files))
-
-
-def overhear(event: Mapping[str, Any], workspace: Workspace, asked: Asked | None) -> None:
-    """Remember what an event tells of the conversations that we take part in."""
-    channel, memory, me = string(event, "channel"), workspace.memory, workspace.me
-    if string(event, "type") == "message" and channel:
-        memory.flows(channel)
-    if asked is not None and asked.why is not Why.FOLLOW_UP:
-        if asked.thread:
-            workspace.threads.join(asked.conversation)
-        memory.open(asked.conversation, from_start=asked.starts_thread)
-    subtype = string(event, "subtype")
-    if subtype == "message_deleted":
-        conversation = _conversation(channel, mapping(event, "previous_message"))
-        memory.forget(conversation, string(event, "deleted_ts"))
-        return
-    message = mapping(event, "message") if subtype == "message_changed" else event
-    said = said_of(message, me) if channel else None
-    if said is None:
-        return
-    conversation = _conversation(channel, message)
-    if not (is_ours(message, me) and memory.holds(conversation, said.ts)):  # our own record is never older
-        memory.hear(conversation, said)
-
-
-def _conversation(channel: str, message: Mapping[str, Any]) -> Conversation:
-    thread = string(message, "thread_ts")
-    if not thread and not channel.startswith("D"):
-        thread = string(message, "ts")
-    return (channel, thread)
 
 
 def _delay(attempt: int, ordered: float | None) -> float:

@@ -39,6 +39,8 @@ TIER_3_BURST = 25
 TIER_4_BURST = 60
 # Channels whose budget of posts is remembered. One that was used last so many channels ago has long recovered.
 CHANNELS = 5_000
+# Messages that we took away ourselves, remembered until Slack tells us of it, seconds later.
+DELETED = 1_000
 # What a workspace turned out not to have (blocks, a status) is not tried again for so many seconds.
 WITHOUT_SECONDS = 600.0
 
@@ -117,6 +119,7 @@ class Workspace:
     memory: Memory = field(default_factory=Memory)
     threads: Threads = field(default_factory=Threads)
     latches: Latches = field(default_factory=Latches)
+    deleted: Bounded[tuple[str, str], bool] = field(default_factory=lambda: Bounded(DELETED))  # by channel and ts, ours
 
     def aside(self, work: Coroutine[None, None, None]) -> None:
         """Do something that nobody waits for; dropped when the platform does not run any more."""

@@ -176,6 +176,8 @@ class SlackDouble:
         self.archived: set[str] = set()
         self.outside: set[str] = set()  # channels that the bot is not in
         self.echoes = True  # the bot's own messages and edits come back as events
+        self.keeps_metadata = True  # reads give what messages were posted with
+        self.sessions: list[tuple[str, str, str]] = []  # channel, thread, status
         self.without: set[str] = set()  # methods that this server does not know
         self.without_as_404 = False
         self.blocks = True  # blocks are taken
@@ -253,18 +255,41 @@ class SlackDouble:
         """Send an event again, as Slack does with one that was not acknowledged in time."""
         await self.sockets.deliver(envelope.event, self.world.team, retry=1, event_id=envelope.event_id)
 
+    async def redeliver_unacknowledged(self) -> None:
+        """Send every event again that nobody acknowledged, as Slack does after three seconds."""
+        for envelope in {each.event_id: each for each in self.sockets.envelopes if not each.acked}.values():
+            await self.redeliver(envelope)
+
     def revise(self, channel: str, ts: str, text: str) -> None:
         """Somebody edits a message."""
         self.world.messages[channel][ts] |= {"text": text, "edited": {"ts": self.world.now()}}
         self._tell_change(channel, self.world.messages[channel][ts])
 
     def remove(self, channel: str, ts: str) -> None:
-        """Somebody deletes a message."""
+        """Somebody deletes a message; the first of a thread with replies leaves a tombstone."""
         message = self.world.messages[channel].pop(ts)
-        change = {"type": "message", "subtype": "message_deleted", "hidden": True, "channel": channel}
-        change |= {"deleted_ts": ts, "previous_message": message, "ts": self.world.now()}
-        self.event({**change, "channel_type": self.world.channels[channel]})
+        if any(each.get("thread_ts") == ts for each in self.world.messages[channel].values()):
+            stone = {"type": "message", "subtype": "tombstone", "user": "USLACKBOT", "hidden": True, "ts": ts}
+            self.world.messages[channel][ts] = {**stone, "thread_ts": ts, "text": "This message was deleted."}
+            self._tell_change(channel, self.world.messages[channel][ts])
+        else:
+            self._tell_deletion(channel, message)
         self._touch()
+
+    def react(self, channel: str, ts: str, reaction: str, *, author: str) -> None:
+        """Somebody adds a reaction to a message."""
+        item = {"type": "message", "channel": channel, "ts": ts}
+        self.event({"type": "reaction_added", "user": author, "reaction": reaction, "item": item})
+
+    def press_stop(self, channel: str, thread: str, *, author: str) -> None:
+        """Somebody presses the stop button that Slack shows for an agent's session."""
+        event = {"type": "agent_session_stopped", "channel": channel, "thread_ts": thread, "user": author}
+        self.event({**event, "streaming_message_ts": []})
+
+    def _tell_deletion(self, channel: str, message: Json) -> None:
+        change = {"type": "message", "subtype": "message_deleted", "hidden": True, "channel": channel}
+        change |= {"deleted_ts": message["ts"], "previous_message": message, "ts": self.world.now()}
+        self.event({**change, "channel_type": self.world.channels[channel]})
 
     def shown(self, channel: str, thread: str = "") -> list[Shown]:
         """What a reader sees of a thread, or of a channel, from top to bottom."""
@@ -392,6 +417,11 @@ class SlackDouble:
         self.statuses.append((channel, thread, str(arguments.get("status", ""))))
         return {}
 
+    async def _agents_sessions_setStatus(self, arguments: Json) -> Json:  # noqa: N802 (named as the method is)
+        channel, thread = str(arguments["channel_id"]), str(arguments["thread_ts"])
+        self.sessions.append((channel, thread, str(arguments["status"])))
+        return {"status": arguments["status"]}
+
     # -------------------------------------------------------------------------------------------------------- writing
 
     async def _chat_postMessage(self, arguments: Json) -> Json:  # noqa: N802 (named as the method is)
@@ -407,7 +437,8 @@ class SlackDouble:
         message = self.world.put(channel, {**ours, **body, **extra})
         self._wrote("chat.postMessage", channel, message)
         if self.echoes:
-            self.event({**message, "channel": channel, "channel_type": self.world.channels[channel]})
+            echo = message if self.keeps_metadata else {k: v for k, v in message.items() if k != "metadata"}
+            self.event({**echo, "channel": channel, "channel_type": self.world.channels[channel]})
         return {"channel": channel, "ts": message["ts"], "message": message}
 
     async def _chat_update(self, arguments: Json) -> Json:
@@ -424,6 +455,8 @@ class SlackDouble:
         message = self._ours(channel, arguments, "cant_delete_message")
         del self.world.messages[channel][message["ts"]]
         self._wrote("chat.delete", channel, message)
+        if self.echoes:
+            self._tell_deletion(channel, message)
         return {"channel": channel, "ts": message["ts"]}
 
     def _writable(self, arguments: Json) -> str:
@@ -495,7 +528,7 @@ class SlackDouble:
         limit = min(int(arguments.get("limit") or 100), self.page_limit)
         page = messages[begin : begin + limit]
         more = begin + limit < len(messages)
-        whole = str(arguments.get("include_all_metadata", "")).lower() in ("1", "true")
+        whole = self.keeps_metadata and str(arguments.get("include_all_metadata", "")).lower() in ("1", "true")
         kept = [m if whole else {k: v for k, v in m.items() if k != "metadata"} for m in [*always, *page]]
         cursor = {"response_metadata": {"next_cursor": str(begin + limit)}} if more else {}
         return {"messages": kept, "has_more": more, **cursor}

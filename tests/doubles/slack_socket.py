@@ -3,7 +3,7 @@
 What belongs here: what travels over the WebSocket. What does not: what an event says (`tests.doubles.slack`).
 
 Each event goes to one connection, the newest; with none, it waits for the next. One that is not acknowledged is only
-sent again on command (`redeliver`), since Slack does so after minutes.
+sent again on command (`redeliver`). What is acknowledged is the event, by whichever of its deliveries.
 """
 
 from __future__ import annotations
@@ -91,10 +91,9 @@ class Sockets:
             await self._send(envelope, 0)
 
     def _acknowledge(self, answer: Json) -> None:
+        events = {each.event_id for each in self.envelopes if each.id == answer.get("envelope_id")}
         for envelope in self.envelopes:
-            if envelope.id == answer.get("envelope_id"):
-                envelope.acked = True
-                envelope.payload = answer.get("payload") or {}
+            envelope.acked = envelope.acked or envelope.event_id in events
         self._changed()
 
     async def deliver(self, event: Json, team: str, *, retry: int = 0, event_id: str = "", **outer: Any) -> Envelope:

@@ -1,0 +1,70 @@
+"""An event as it is kept in the journal, and read again by another process. Pure.
+
+What belongs here: which fields of an event make a question, as text, and back. What does not: what they mean (`asked`,
+`said`). Blocks, edits and everything else that Slack sends along are left out: what is kept is people's words, and no
+more of them than answering takes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from adapters.slack.said import mapping
+
+# Read by `asked.asked_of`, `said.said_of` and what they call.
+FIELDS = frozenset(
+    [
+        "type",
+        "subtype",
+        "channel",
+        "channel_type",
+        "user",
+        "text",
+        "ts",
+        "thread_ts",
+        "parent_user_id",
+        "team",
+        "user_team",
+        "source_team",
+        "hidden",
+        "bot_id",
+    ]
+)
+FILE_FIELDS = frozenset(
+    [
+        "id",
+        "name",
+        "title",
+        "mode",
+        "mimetype",
+        "size",
+        "original_w",
+        "original_h",
+        "url_private",
+        "url_private_download",
+    ]
+)
+
+
+def text_of(event: Mapping[str, Any]) -> str:
+    """What is kept of an event: JSON."""
+    kept: dict[str, Any] = {name: event[name] for name in FIELDS & event.keys() if isinstance(event[name], str | bool)}
+    files = event.get("files")
+    if isinstance(files, list) and files:
+        kept["files"] = [_file(file) for file in files if isinstance(file, dict)]
+    return json.dumps({"event": kept}, ensure_ascii=False, separators=(",", ":"))
+
+
+def _file(file: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in file.items() if name in FILE_FIELDS and isinstance(value, str | int)}
+
+
+def event_of(text: str) -> Mapping[str, Any]:
+    """The event that was kept; an empty one where the text is none of ours."""
+    try:
+        kept = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return mapping(kept, "event") if isinstance(kept, dict) else {}
