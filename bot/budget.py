@@ -189,6 +189,21 @@ class FixedWindow(_Held):
         elif now >= self._closes_after and sent not in self._told:
             self._late += 1
 
+    def absorb(self, other: FixedWindow) -> None:
+        """Count what `other` counted as well: the two have turned out to be one. The worse of both is taken."""
+        self.live += other.live
+        self.owed += other.owed
+        self._in_flight += other._in_flight
+        self._used += other._used
+        self._not_before = max(self._not_before, other._not_before)
+        self._last_spent = max(self._last_spent, other._last_spent)
+        self._opened_at = max(self._opened_at, other._opened_at)
+        self._closes_after = max(self._closes_after, other._closes_after)
+        if self._closes_at is not None:
+            self._closes_at = None if other._closes_at is None else max(self._closes_at, other._closes_at)
+        self._late += other._late
+        self._told |= other._told
+
     def observe(self, now: float, report: WindowReport, *, sent: float | None = None) -> None:
         """Follow what an answer's headers say; called before `settle` of the same write, with the same `sent`."""
         # The server wrote it at some time between `sent` and now.

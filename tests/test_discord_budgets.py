@@ -60,6 +60,31 @@ async def test_requests_that_are_counted_together_spend_one_window() -> None:
     assert channel.of(Verb.DELETE) is delete
 
 
+async def test_who_holds_a_window_that_turns_out_to_be_another_spends_that_one() -> None:
+    """Answers that began before, and writes that are in flight, are counted in the one that both are."""
+    channel = Budgets().channel("1")
+    edit, post = channel.edit, channel.post
+    post.live = edit.live = 2
+    for _ in range(3):
+        post.spend(0.0)
+    edit.spend(0.0)
+    channel.counted_in("a", post)
+    channel.counted_in("a", edit)
+    for window in (post, post, post, edit):
+        window.settle(0.1, sent=0.0)
+    assert post.ready_at(0.2, final=True) <= 0.2
+    post.spend(0.2)
+    assert edit.ready_at(0.3, final=True) >= 5.0
+    assert post.ready_at(0.3, final=True) >= 5.0
+    post.settle(0.3, sent=0.2)
+    post.observe(0.4, WindowReport(5, 0, 4.7), sent=0.2)
+    edit.hold(0.5, 30.0)
+    assert post.ready_at(0.6, final=True) == 30.5
+    assert edit.live == 4
+    post.live -= 1
+    assert edit.live == 3
+
+
 async def test_requests_that_are_counted_apart_stay_apart() -> None:
     """Whatever the order in which their buckets come to be known."""
     channel = Budgets().channel("1")

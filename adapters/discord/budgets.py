@@ -37,6 +37,66 @@ CHANNELS = 1_000
 RESTED_SECONDS = 60.0
 
 
+class Window(FixedWindow):
+    """A window that may turn out to be the same as another one: then it stands for that, for all who hold it."""
+
+    def __init__(self, *, paced: bool) -> None:
+        self._same: FixedWindow | None = None
+        self._live = 0
+        super().__init__(CHANNEL_LIMIT, CHANNEL_SECONDS, paced=paced)
+
+    def become(self, other: FixedWindow) -> None:
+        """From now on this is `other`, which counts what this one did."""
+        other.absorb(self)
+        self._same = other
+
+    @property
+    def live(self) -> int:
+        """See `bot.budget.Budget`."""
+        return self._live if self._same is None else self._same.live
+
+    @live.setter
+    def live(self, live: int) -> None:
+        if self._same is None:
+            self._live = live
+        else:
+            self._same.live = live
+
+    def ready_at(self, now: float, *, final: bool, ahead: int = 0) -> float:
+        """See `bot.budget.Budget`."""
+        if self._same is not None:
+            return self._same.ready_at(now, final=final, ahead=ahead)
+        return super().ready_at(now, final=final, ahead=ahead)
+
+    def spend(self, now: float) -> None:
+        """See `bot.budget.Budget`."""
+        if self._same is not None:
+            self._same.spend(now)
+        else:
+            super().spend(now)
+
+    def settle(self, now: float, *, sent: float | None = None) -> None:
+        """See `bot.budget.Budget`."""
+        if self._same is not None:
+            self._same.settle(now, sent=sent)
+        else:
+            super().settle(now, sent=sent)
+
+    def hold(self, now: float, seconds: float) -> None:
+        """See `bot.budget.Budget`."""
+        if self._same is not None:
+            self._same.hold(now, seconds)
+        else:
+            super().hold(now, seconds)
+
+    def observe(self, now: float, report: WindowReport, *, sent: float | None = None) -> None:
+        """See `bot.budget.FixedWindow`."""
+        if self._same is not None:
+            self._same.observe(now, report, sent=sent)
+        else:
+            super().observe(now, report, sent=sent)
+
+
 class ChannelBudgets:
     """The windows of one channel. Reads have their own: one for lists of messages, one for single ones.
 
@@ -44,43 +104,44 @@ class ChannelBudgets:
     """
 
     def __init__(self) -> None:
-        self.edit = FixedWindow(CHANNEL_LIMIT, CHANNEL_SECONDS, paced=True)
-        self.post = FixedWindow(CHANNEL_LIMIT, CHANNEL_SECONDS, paced=False)
+        self.edit = Window(paced=True)
+        self.post = Window(paced=False)
         self.used_at = 0.0
-        self._named: dict[str, FixedWindow] = {}  # by bucket; a handful
+        self._named: dict[str, Window] = {}  # by bucket; a handful
 
     @cached_property
-    def delete(self) -> FixedWindow:
+    def delete(self) -> Window:
         """For messages of ours."""
-        return FixedWindow(CHANNEL_LIMIT, CHANNEL_SECONDS, paced=False)
+        return Window(paced=False)
 
     @cached_property
-    def list(self) -> FixedWindow:
+    def list(self) -> Window:
         """For lists of messages."""
-        return FixedWindow(CHANNEL_LIMIT, CHANNEL_SECONDS, paced=False)
+        return Window(paced=False)
 
     @cached_property
-    def get(self) -> FixedWindow:
+    def get(self) -> Window:
         """For single messages."""
-        return FixedWindow(CHANNEL_LIMIT, CHANNEL_SECONDS, paced=False)
+        return Window(paced=False)
 
-    def of(self, verb: Verb) -> FixedWindow:
+    def of(self, verb: Verb) -> Window:
         """What a write spends."""
         return self.delete if verb is Verb.DELETE else self.edit if verb is Verb.EDIT else self.post
 
-    def counted_in(self, bucket: str, window: FixedWindow) -> None:
+    def counted_in(self, bucket: str, window: Window) -> None:
         """An answer to what spent `window` named the bucket that Discord counted it in (``X-RateLimit-Bucket``).
 
-        Two kinds of request that are counted together become one window, for all who ask from then on; which is the
-        edits' where they are of it, since that one is paced. Its headers say what the other one had spent.
+        Two kinds of request that are counted together become one window, for all who hold either; which is the edits'
+        where they are of it, since that one is paced.
         """
         known = self._named.setdefault(bucket, window)
         if known is window:
             return
         kept, given_up = (window, known) if window is self.edit else (known, window)
         self._named[bucket] = kept
-        for kind in ("edit", "post", "delete", "list", "get"):
-            if getattr(self, kind) is given_up:
+        given_up.become(kept)
+        for kind, held in list(vars(self).items()):
+            if held is given_up:
                 setattr(self, kind, kept)
 
     def rests(self, now: float) -> bool:
@@ -106,7 +167,7 @@ class Budgets:
             self._channels.popitem(last=False)
         return budgets
 
-    def window(self, method: str, path: str, channel: str) -> FixedWindow | None:
+    def window(self, method: str, path: str, channel: str) -> Window | None:
         """What a request spends beside `everything`; `path` is discord.py's template of it."""
         one = path == "/channels/{channel_id}/messages/{message_id}"
         budgets = self.channel(channel) if one or path == "/channels/{channel_id}/messages" else None
