@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable
 from contextlib import aclosing
 from dataclasses import dataclass
+from typing import Self, TypeVar
 
 from bot.conversation import Delta, Finish, FinishReason, Prompt, Refusal, Text
 from bot.errors import Broken, Retryable
@@ -22,6 +24,8 @@ from bot.ports import Model
 from bot.telemetry import Recorder
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,20 +129,79 @@ async def _watched(
     loop = asyncio.get_running_loop()
     patience = first
     async with aclosing(deltas):
-        while True:
-            waits_until = min(loop.time() + patience, until)
-            try:
-                async with asyncio.timeout_at(waits_until):
-                    delta = await anext(deltas, None)
-            except TimeoutError as error:
-                why = "the answer took too long" if waits_until == until else f"nothing came for {patience:g} s"
-                raise Silent(why) from error
-            if delta is None:
-                return
-            patience = between
-            yield delta
-            if isinstance(delta, Finish):
-                return  # how its connection is closed is not waited for
+        with _Watch(loop) as watch:
+            while True:
+                waits_until = min(loop.time() + patience, until)
+                try:
+                    delta = await watch.over(anext(deltas, None), waits_until)
+                except TimeoutError as error:
+                    why = "the answer took too long" if waits_until == until else f"nothing came for {patience:g} s"
+                    raise Silent(why) from error
+                if delta is None:
+                    return
+                patience = between
+                yield delta
+                if isinstance(delta, Finish):
+                    return  # how its connection is closed is not waited for
+
+
+class _Watch:
+    """Time-outs for one wait after the other, as `asyncio.timeout_at` for each: but with one timer for many of them.
+
+    A stream waits ten times a second and is silent almost never: setting and clearing a timer for each wait took a
+    tenth of the processor where many streams run. So the timer is left to ring, and then set for the wait of that time.
+    """
+
+    __slots__ = ("_ends_at", "_loop", "_rang", "_task", "_timer")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._ends_at = math.inf  # the present wait
+        self._task: asyncio.Task[object] | None = None  # that waits
+        self._timer: asyncio.TimerHandle | None = None
+        self._rang = False  # and the task was cancelled for it
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    async def over(self, waiting: Awaitable[T], ends_at: float) -> T:
+        """What is waited for. Raises `TimeoutError` where it has not come by `ends_at`, by the loop's time."""
+        task = self._task = asyncio.current_task()
+        assert task is not None
+        self._ends_at, cancelling = ends_at, task.cancelling()
+        if self._timer is None or self._timer.when() > ends_at:
+            self._set(ends_at)
+        try:
+            return await waiting
+        except asyncio.CancelledError as error:
+            if self._rang:
+                self._rang = False
+                if task.uncancel() <= cancelling:  # by nobody else
+                    raise TimeoutError from error
+            raise
+        finally:
+            if self._rang:  # it ended otherwise meanwhile
+                task.uncancel()
+            self._ends_at, self._task, self._rang = math.inf, None, False
+
+    def _set(self, at: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(at, self._ring)
+
+    def _ring(self) -> None:
+        self._timer = None
+        if self._ends_at == math.inf or self._task is None:
+            return
+        if self._loop.time() >= self._ends_at:
+            self._rang = True
+            self._task.cancel()
+        else:
+            self._set(self._ends_at)
 
 
 async def _judged(deltas: AsyncGenerator[Delta, None]) -> AsyncGenerator[Delta, None]:

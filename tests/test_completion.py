@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.completion import Attempt, Completion, CompletionPolicy, Silent
+from bot.completion import Attempt, Completion, CompletionPolicy, Silent, _Watch
 from bot.conversation import Delta, Finish, FinishReason, Prompt, Reasoning, Refusal, Text, Usage
 from bot.errors import Because, Broken, Declined, Failure, Limited, Retryable
 from bot.telemetry import NoRecorder
@@ -130,3 +130,35 @@ def test_delays_grow_up_to_a_limit_and_are_drawn_from_all_of_it(attempt: int, se
     delay = policy.delay(attempt, Retryable(""), random.Random(seed))
     assert delay is not None
     assert 0 <= delay <= min(0.5 * 2 ** (attempt - 1), 8.0)
+
+
+async def test_one_timer_watches_many_waits() -> None:
+    """Each wait ends at its own time, however often the timer was set for another; what lies between is not counted."""
+    loop = asyncio.get_running_loop()
+    with _Watch(loop) as watch:
+        for _ in range(30):
+            await watch.over(asyncio.sleep(1), loop.time() + 5)
+            await asyncio.sleep(7)  # nobody waits: whoever is given a delta may take his time
+        for seconds in (60.0, 5.0, 20.0):
+            began = loop.time()
+            with pytest.raises(TimeoutError):
+                await watch.over(asyncio.sleep(1000), began + seconds)
+            assert loop.time() - began == pytest.approx(seconds, abs=0.001)
+            current = asyncio.current_task()
+            assert current is not None
+            assert not current.cancelling()
+
+
+async def test_a_watch_does_not_take_others_cancelling_for_its_own() -> None:
+    """Who is cancelled from outside, even at the very moment that the time is over, is cancelled."""
+    loop = asyncio.get_running_loop()
+
+    async def wait() -> None:
+        with _Watch(loop) as watch:
+            await watch.over(asyncio.sleep(1000), loop.time() + 5)
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(wait()) for _ in range(2)]
+        loop.call_later(1, tasks[0].cancel)
+        loop.call_later(5, tasks[1].cancel)
+    assert [task.cancelled() for task in tasks] == [True, True]
