@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from adapters.attachments import AttachmentLimits, Attachments
 from adapters.slack import SlackOptions, SlackPlatform
-from bot.conversation import Turn
+from bot.conversation import Turn, TurnKey
 from bot.ports import Body, Channel
 from tests.doubles.slack import SlackDouble
 from tests.memory import OpenInbox
@@ -30,16 +30,41 @@ class Taken(OpenInbox):
         self.turns.append((turn, channel))
         self._changed.set()
 
+    async def until(self, holds: Callable[[], bool]) -> None:
+        """Wait until something that the platform brings holds."""
+        async with asyncio.timeout(PATIENCE):
+            while not holds():
+                self._changed.clear()
+                await self._changed.wait()
+
+    async def receive(self, key: TurnKey, event: str) -> bool:
+        fresh = await super().receive(key, event)
+        self._changed.set()
+        return fresh
+
+    def dismiss(self, key: TurnKey) -> None:
+        super().dismiss(key)
+        self._changed.set()
+
+    def stop(self, at: TurnKey, *, by: str) -> bool:
+        self._changed.set()
+        return super().stop(at, by=by)
+
+    def hush(self, conversation: str, *, by: str) -> bool:
+        self._changed.set()
+        return super().hush(conversation, by=by)
+
+    def deleted(self, at: TurnKey) -> None:
+        super().deleted(at)
+        self._changed.set()
+
     @property
     def texts(self) -> list[str]:
         return [turn.question.text for turn, _ in self.turns]
 
     async def number(self, count: int) -> tuple[Turn, Channel]:
         """Wait for turn number `count`, counted from one."""
-        async with asyncio.timeout(PATIENCE):
-            while len(self.turns) < count:
-                self._changed.clear()
-                await self._changed.wait()
+        await self.until(lambda: len(self.turns) >= count)
         return self.turns[count - 1]
 
 
@@ -50,10 +75,12 @@ def options_of(double: SlackDouble, **changes: object) -> SlackOptions:
 
 
 @asynccontextmanager
-async def connected(double: SlackDouble, **changes: object) -> AsyncIterator[tuple[SlackPlatform, Taken]]:
-    """The platform, connected to a double that is running; closed at the end."""
+async def connected(
+    double: SlackDouble, inbox: Taken | None = None, **changes: object
+) -> AsyncIterator[tuple[SlackPlatform, Taken]]:
+    """The platform, connected to a double that is running; closed at the end, without a goodbye to anybody."""
     attachments = Attachments(AttachmentLimits(), hosts=frozenset({"127.0.0.1"}))
-    platform, inbox = SlackPlatform(options_of(double, **changes), attachments), Taken()
+    platform, inbox = SlackPlatform(options_of(double, **changes), attachments), inbox or Taken()
     try:
         async with asyncio.TaskGroup() as group:
             running = group.create_task(platform.run(inbox))

@@ -17,6 +17,7 @@ from adapters.slack import SlackPlatform
 from bot.access import AccessRules
 from bot.choices import Choices, TurnLimits
 from bot.completion import Completion, CompletionPolicy
+from bot.ports import Journal
 from bot.prompt import Persona, Prompting
 from bot.reply import WritingPolicy
 from bot.telemetry import NoRecorder
@@ -24,7 +25,7 @@ from bot.turns import Turns
 from bot.words import Words
 from tests.doubles.limits import Kind
 from tests.doubles.slack import SlackDouble
-from tests.memory import ScriptedModel, answer_of, words
+from tests.memory import Notebook, ScriptedModel, answer_of, words
 from tests.slack_world import options_of
 
 pytestmark = pytest.mark.sockets
@@ -33,12 +34,13 @@ ANSWER = words(100, rate=60.0)
 
 
 @asynccontextmanager
-async def bot(double: SlackDouble, model: ScriptedModel) -> AsyncIterator[Turns]:
-    """The program without its settings: Slack, the core and a model that was written down."""
+async def bot(double: SlackDouble, model: ScriptedModel, journal: Journal | None = None) -> AsyncIterator[Turns]:
+    """The program without its settings: Slack, the core and a model that was written down. Leaving it is a kill -9."""
     recorder, seeded = NoRecorder(), random.Random(7)
     choices = Choices(AccessRules(), Prompting(Persona("Be brief.")), Words(), WritingPolicy(), TurnLimits())
     completion = Completion(model, CompletionPolicy(), recorder, seeded)
-    turns = Turns(choices, completion, MemoryJournal(), recorder, random_=seeded, wall_clock=lambda: datetime.now(UTC))
+    journal = journal or MemoryJournal()
+    turns = Turns(choices, completion, journal, recorder, random_=seeded, wall_clock=lambda: datetime.now(UTC))
     attachments = Attachments(AttachmentLimits(), hosts=frozenset())
     platform = SlackPlatform(options_of(double), attachments)
     try:
@@ -88,3 +90,88 @@ async def test_a_post_that_was_lost_is_not_made_twice() -> None:
         double.say(channel, "<@UBOT> tell", author=ann)
         assert len(await finished(double, channel, 1)) == 1
     assert double.limited == []
+
+
+@pytest.mark.parametrize("kind", ["channel", "im"])
+@pytest.mark.parametrize("when", ["before it is looked into", "while its post is lost", "in the middle"])
+async def test_an_answer_goes_on_after_a_kill(kind: str, when: str) -> None:
+    """Killed at any time and started again, the very message that was left is made whole, and there is no other."""
+    double, journal = SlackDouble(), Notebook(lasting=True)
+    double.post_seconds = 0.0
+    ann, place = double.world.user("Ann"), double.world.channel(kind)
+    if when == "before it is looked into":
+        double.faults.add("GET", "users.info", Kind.STALL_BEFORE)
+    if when == "while its post is lost":
+        double.faults.add("POST", "chat.postMessage", Kind.STALL_AFTER)
+    async with double.running():
+        async with bot(double, ScriptedModel(ANSWER), journal):
+            double.say(place, "<@UBOT> tell", author=ann)
+            async with asyncio.timeout(10):
+                if when == "before it is looked into":
+                    await double.transcript.wait_for(path="users.info")
+                elif when == "while its post is lost":
+                    await double.until(lambda: bool(double.answers(place)))
+                else:
+                    await double.transcript.wait_for(path="chat.update")
+                await double.settled()
+        double.faults.clear()
+        await double.redeliver(double.sockets.envelopes[0])  # it may be that Slack does
+        async with bot(double, ScriptedModel(ANSWER), Notebook(of=journal)):
+            assert len(await finished(double, place, 1)) == 1
+            await double.settled()
+    assert double.limited == []
+    assert double.refused == []
+
+
+@asynccontextmanager
+async def answering(double: SlackDouble, kind: str = "channel") -> AsyncIterator[tuple[str, str, str, ScriptedModel]]:
+    """An answer that grows, and would for half a minute: its place, its question's and its message's id, its model."""
+    ann, place = double.world.user("Ann"), double.world.channel(kind)
+    model = ScriptedModel(words(1000, rate=30.0))
+    async with double.running(), bot(double, model) as turns:
+        ts = double.say(place, "<@UBOT> tell", author=ann)
+        async with asyncio.timeout(10):
+            await double.transcript.wait_for(path="chat.update")
+        yield place, ts, double.writes[0].ts, model
+        async with asyncio.timeout(10):
+            await turns.idle()
+
+
+async def closed(model: ScriptedModel) -> None:
+    """Wait until the model's stream is; a second is what is promised."""
+    async with asyncio.timeout(1):
+        while model.open:
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("kind", ["channel", "im"])
+async def test_the_word_stop(kind: str) -> None:
+    """Alone in the thread, without a mention, or in a direct message: the answer ends, and the word gets none."""
+    double = SlackDouble()
+    async with answering(double, kind) as (place, ts, _, model):
+        double.say(place, "Stop!", author="U0001", thread=ts if kind == "channel" else "")
+        await closed(model)
+        await double.until(lambda: "Stopped." in double.answers(place)[-1])
+        await double.settled()
+    assert len(double.answers(place)) == 1
+    assert len(model.calls) == 1
+
+
+@pytest.mark.parametrize("on", ["question", "answer"])
+async def test_a_reaction_stops(on: str) -> None:
+    """A stop sign on either ends the answer honestly, at once."""
+    double = SlackDouble()
+    async with answering(double) as (place, question, answer, model):
+        double.react(place, question if on == "question" else answer, "octagonal_sign", author="U0001")
+        await closed(model)
+        await double.until(lambda: "Stopped." in double.answers(place)[-1])
+
+
+@pytest.mark.parametrize("what", ["question", "answer"])
+async def test_a_deletion_closes_the_stream(what: str) -> None:
+    """Nobody pays for an answer to what is gone, or for one that was taken away."""
+    double = SlackDouble()
+    async with answering(double) as (place, question, answer, model):
+        double.remove(place, question if what == "question" else answer)
+        await closed(model)
+    assert len(double.answers(place)) == (what == "question")

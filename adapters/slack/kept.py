@@ -49,12 +49,12 @@ FILE_FIELDS = frozenset(
 
 
 def text_of(event: Mapping[str, Any]) -> str:
-    """What is kept of an event: JSON."""
+    """What is kept of an event: JSON, in ASCII, so that half a character of somebody's is no trouble to any store."""
     kept: dict[str, Any] = {name: event[name] for name in FIELDS & event.keys() if isinstance(event[name], str | bool)}
     files = event.get("files")
     if isinstance(files, list) and files:
         kept["files"] = [_file(file) for file in files if isinstance(file, dict)]
-    return json.dumps({"event": kept}, ensure_ascii=False, separators=(",", ":"))
+    return json.dumps({"event": kept}, separators=(",", ":"))
 
 
 def _file(file: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,138 @@
+"""What is kept of an event, and what readers tell without words: pure rules, as tables and on random input."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adapters.slack.asked import asked_of
+from adapters.slack.history import posted_with
+from adapters.slack.kept import event_of, text_of
+from adapters.slack.said import Identity, Said
+from adapters.slack.signs import Stop, deleted_of, stop_of
+
+ME = Identity(team="T1", user="UBOT", bot="B0BOT")
+
+Json = dict[str, Any]
+
+QUESTIONS: list[Json] = [
+    {"type": "app_mention", "channel": "C1", "user": "U1", "text": "<@UBOT> hi", "ts": "1.1"},
+    {"type": "message", "channel": "C1", "channel_type": "channel", "user": "U1", "text": "and?", "ts": "2.1"}
+    | {"thread_ts": "1.1", "parent_user_id": "U1"},
+    {"type": "message", "channel": "D1", "channel_type": "im", "user": "U1", "text": "hi", "ts": "1.1"},
+    {"type": "message", "channel": "C1", "user": "U1", "text": "<@UBOT> \ud83d", "ts": "1.1", "source_team": "T9"},
+    {"type": "message", "subtype": "file_share", "channel": "D1", "user": "U1", "text": "", "ts": "1.1"}
+    | {"files": [{"name": "a.txt", "mimetype": "text/plain", "size": 7, "url_private": "https://files.slack.com/a"}]},
+]
+
+WORDS = st.one_of(st.text(max_size=8), st.none(), st.integers(), st.booleans())
+NAMES = st.sampled_from(
+    [
+        *("type", "channel", "user", "text", "ts", "thread_ts", "subtype", "files", "hidden", "item", "reaction"),
+        *("message", "previous_message", "deleted_ts", "streaming_message_ts", "channel_type", "bot_id"),
+    ]
+)
+VALUES = st.recursive(
+    st.one_of(WORDS, st.sampled_from(["message", "reaction_added", "agent_session_stopped", "x", "message_deleted"])),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(NAMES, inner, max_size=4)),
+    max_leaves=12,
+)
+EVENTS = st.dictionaries(NAMES, VALUES, max_size=8)
+
+
+@pytest.mark.parametrize("event", QUESTIONS)
+def test_a_question_is_kept_whole(event: Json) -> None:
+    """What is read again asks the same as the event did."""
+    asked = asked_of(event, ME)
+    assert asked is not None
+    assert asked_of(event_of(text_of(event)), ME) == asked
+    assert text_of(event).isascii()
+
+
+@given(EVENTS)
+def test_any_event_asks_the_same_again(event: Json) -> None:
+    """Whatever an event says, what is kept of it is read as the event was."""
+    assert asked_of(event_of(text_of(event)), ME) == asked_of(event, ME)
+
+
+@given(st.text(max_size=60))
+def test_any_text_is_read(text: str) -> None:
+    """A journal that holds something else harms nobody."""
+    assert asked_of(event_of(text), ME) is None
+
+
+def test_no_more_is_kept_than_is_needed() -> None:
+    """What is said elsewhere in an event (blocks, previews, metadata) is not written down."""
+    event = {**QUESTIONS[0], "blocks": [{"text": "secret"}], "attachments": [{"text": "secret"}], "token": "secret"}
+    assert "secret" not in text_of(event)
+
+
+REACTION = {"type": "reaction_added", "user": "U1", "item": {"type": "message", "channel": "C1", "ts": "1.1"}}
+SESSION = {"type": "agent_session_stopped", "user": "U1", "channel": "C1", "thread_ts": "1.1"}
+
+
+@pytest.mark.parametrize(
+    ("event", "stop"),
+    [
+        ({**REACTION, "reaction": "octagonal_sign"}, Stop("C1", "U1", ("1.1",))),
+        ({**REACTION, "reaction": "no_entry::skin-tone-2"}, Stop("C1", "U1", ("1.1",))),
+        ({**REACTION, "reaction": "thumbsup"}, None),
+        ({**REACTION, "reaction": "x", "user": "UBOT"}, None),
+        ({**REACTION, "reaction": "x", "item": {"type": "file", "file": "F1"}}, None),
+        ({**SESSION, "streaming_message_ts": ["1.2"]}, Stop("C1", "U1", ("1.1", "1.2"), thread="1.1")),
+        ({**SESSION, "thread_ts": None}, Stop("C1", "U1", (), thread="")),
+        (QUESTIONS[0], None),
+    ],
+)
+def test_who_asks_to_stop(event: Json, stop: Stop | None) -> None:
+    """A few signs of people, and Slack's own button."""
+    assert stop_of(event, ME) == stop
+
+
+CHANGE = {"type": "message", "channel": "C1", "hidden": True, "ts": "9.9"}
+
+
+@pytest.mark.parametrize(
+    ("event", "gone"),
+    [
+        ({**CHANGE, "subtype": "message_deleted", "deleted_ts": "1.1"}, ("C1", "1.1")),
+        ({**CHANGE, "subtype": "message_deleted", "previous_message": {"ts": "1.1"}}, ("C1", "1.1")),
+        ({**CHANGE, "subtype": "message_changed", "message": {"subtype": "tombstone", "ts": "1.1"}}, ("C1", "1.1")),
+        ({**CHANGE, "subtype": "message_changed", "message": {"text": "edited", "ts": "1.1"}}, None),
+        (QUESTIONS[0], None),
+    ],
+)
+def test_what_was_taken_away(event: Json, gone: tuple[str, str] | None) -> None:
+    """A deletion, or the tombstone of a thread's first message."""
+    assert deleted_of(event) == gone
+
+
+@given(EVENTS)
+def test_no_event_breaks_the_reading_of_signs(event: Json) -> None:
+    """Whatever comes, it is a sign or none."""
+    stop_of(event, ME)
+    deleted_of(event)
+
+
+def ours(ts: str, key: str = "") -> Said:
+    return Said(ts, "UBOT", "", ours=True, key=key)
+
+
+@pytest.mark.parametrize(
+    ("said", "keyed", "found"),
+    [
+        ([ours("2.1", "other"), ours("3.1", "key")], frozenset[str](), "3.1"),
+        ([ours("2.1", "other"), ours("3.1")], frozenset[str](), None),  # keys are told here, and none is ours
+        ([Said("2.1", "U1", ""), ours("3.1"), ours("4.1")], frozenset[str](), "3.1"),
+        ([ours("3.1"), ours("4.1")], frozenset({"3.1"}), "4.1"),
+        ([ours("3.1")], None, None),  # it may answer somebody else
+        ([ours("3.1", "key")], None, "3.1"),
+        ([Said("2.1", "U1", "")], frozenset[str](), None),
+    ],
+)
+def test_a_lost_post_is_told_from_others(said: list[Said], keyed: frozenset[str] | None, found: str | None) -> None:
+    """By its key; and where the server tells none, only as a message of ours of which nothing else is known."""
+    assert posted_with("key", said, keyed) == found
