@@ -91,7 +91,7 @@ class Page:
         """The next write to make, or None when all is as it should be.
 
         What is not known is found out, then messages are mended from the first on, then added, and what is too much is
-        taken away from the end.
+        taken away from the end; buttons alone come last, since a reader waits for words.
         """
         for index, shown in enumerate(self._shown):
             if not shown.id:
@@ -100,7 +100,7 @@ class Page:
         for index, (shown, want) in enumerate(zip(self._shown, wanted, strict=False)):
             if index == count - 1 < len(wanted) - 1 and _shrinks(shown.body, want.body):
                 break  # its end moves into a new message, and is there before it is gone here
-            if shown.body is None or not _alike(shown.body, want.body):
+            if shown.body is None or shown.body.text != want.body.text:
                 return Write(Verb.EDIT, index, shown.key, shown.id, want.body, want.covers)
         if count < len(wanted):
             want = wanted[count]
@@ -109,6 +109,9 @@ class Page:
         if count > len(wanted):
             extra = self._shown[-1]
             return Write(Verb.DELETE, count - 1, extra.key, extra.id)
+        for index, (shown, want) in enumerate(zip(self._shown, wanted, strict=True)):
+            if shown.body is not None and shown.body.controls != want.body.controls:
+                return Write(Verb.EDIT, index, shown.key, shown.id, want.body, want.covers)
         return None
 
     def probe(self) -> Write | None:
@@ -170,8 +173,3 @@ class Page:
 def _shrinks(shown: Body | None, wanted: Body) -> bool:
     """Whether an edit would take text away."""
     return shown is not None and len(wanted.text) < len(shown.text)
-
-
-def _alike(one: Body, other: Body) -> bool:
-    """Whether a reader sees no difference; how much of it is stable does not show."""
-    return one.text == other.text and one.controls == other.controls

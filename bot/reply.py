@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bot.completion import Attempt
 from bot.conversation import Delta, Ending, Finish, FinishReason, Refusal, Text, TurnKey, Usage
@@ -273,7 +273,7 @@ class Reply:
         if self._left is not None:
             return self._left
         if self.ending is not None:
-            return self._with_notices(self._draft.wanted(), self._notices)
+            return self._with_notices([_without_controls(want) for want in self._draft.wanted()], self._notices)
         return self._with_controls(self._draft.wanted(tidy=self._slow))
 
     def _with_notices(self, wanted: list[Wanted], lines: list[str]) -> list[Wanted]:
@@ -446,6 +446,11 @@ class Reply:
                 self.not_before = 0.0  # the next message takes over text that has just left the last one: no gap
         if self.verb is not None:
             self.wake()
+
+
+def _without_controls(want: Wanted) -> Wanted:
+    """A message that was left as it is shown, to go on in a new one, has its buttons until the end."""
+    return replace(want, body=replace(want.body, controls=Controls.NONE)) if want.body.controls else want
 
 
 def ignored(*_: object) -> None:

@@ -158,3 +158,17 @@ def test_an_answer_goes_on_without_what_an_earlier_process_took_away() -> None:
     assert page.next(want("one", "two")) == Write(
         Verb.POST, 1, f"{'k' * 20}2", body=want("two")[0].body, covers=3, lookup=True
     )
+
+
+def test_buttons_are_taken_away_after_the_words() -> None:
+    """What a reader waits for is written first; in the end nothing is left to press."""
+    page, stop = Page("k" * 24), Controls.STOP
+    post = page.next([Wanted(Body("one", controls=stop), 3)])
+    assert post is not None
+    page.posted(post, "m1")
+    wanted = want("one", "two")
+    further = page.next(wanted)
+    assert further is not None
+    assert further.verb is Verb.POST
+    page.posted(further, "m2")
+    assert page.next(wanted) == Write(Verb.EDIT, 0, post.key, "m1", wanted[0].body, 3)
