@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import ipaddress
 from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
 
 from aiohttp import web
 
@@ -34,6 +35,13 @@ SAFE_HEADERS: Mapping[str, str] = {
 SERVER = "tickertape"
 
 
+class Condition(NamedTuple):
+    """How a part of the bot is: a word for the operator, and whether questions can be answered with it like this."""
+
+    word: str
+    sound: bool = True
+
+
 class CannotListen(Permanent):
     """The address cannot be listened at. The message is one plain line for the operator."""
 
@@ -45,9 +53,9 @@ class PortTaken(CannotListen):
 class Site:
     """One HTTP server.
 
-    `ready` tells, by platform, whether events are arriving just now. `exposition` gives the metrics as text and their
-    content type. Nothing here is logged: health probes come every few seconds, and failures of routes are logged by
-    aiohttp's own logger.
+    `ready` tells, by platform, whether events are arriving just now, `conditions` how other parts are, by name.
+    `exposition` gives the metrics as text and their content type. Nothing here is logged: health probes come every few
+    seconds, and failures of routes are logged by aiohttp's own logger.
     """
 
     def __init__(
@@ -57,12 +65,14 @@ class Site:
         port: int,
         ready: Callable[[], Mapping[str, bool]],
         exposition: Callable[[], tuple[bytes, str]],
+        conditions: Callable[[], Mapping[str, Condition]] = dict,
         routes: Iterable[web.AbstractRouteDef] = (),
     ) -> None:
         self._host = host
         self._port = port
         self._ready = ready
         self._exposition = exposition
+        self._conditions = conditions
         self._routes = [
             web.get("/healthz", self._health),
             web.get("/readyz", self._readiness),
@@ -100,10 +110,11 @@ class Site:
         return web.json_response({"alive": True})
 
     async def _readiness(self, _: web.Request) -> web.Response:
-        """200 where every platform brings events, 503 where one does not, and which."""
-        platforms = dict(self._ready())
-        ready = all(platforms.values())
-        return web.json_response({"ready": ready, "platforms": platforms}, status=200 if ready else 503)
+        """200 where questions arrive from every platform and can be answered, 503 otherwise, and what is how."""
+        platforms, conditions = dict(self._ready()), dict(self._conditions())
+        ready = all(platforms.values()) and all(condition.sound for condition in conditions.values())
+        said = {"ready": ready, "platforms": platforms} | {name: one.word for name, one in conditions.items()}
+        return web.json_response(said, status=200 if ready else 503)
 
     async def _metrics(self, _: web.Request) -> web.Response:
         text, content_type = self._exposition()

@@ -16,9 +16,9 @@ import logging
 import random
 import signal
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
@@ -27,15 +27,15 @@ from types import MappingProxyType
 from adapters import discord, embedded, openai, slack
 from adapters.attachments import AttachmentLimits, Attachments
 from adapters.findings import Finding
-from adapters.journal import MemoryJournal
+from adapters.journal import KeeperOptions, MemoryJournal, SqliteJournal
 from adapters.metrics import PrometheusRecorder
 from adapters.playground import PlaygroundOptions, PlaygroundPlatform
-from adapters.site import CannotListen, Site
+from adapters.site import CannotListen, Condition, Site
 from bot.access import AccessRules, Lists
 from bot.choices import Choices, TurnLimits
 from bot.completion import Completion, CompletionPolicy
 from bot.errors import Failure, Permanent
-from bot.ports import Model, Platform
+from bot.ports import Journal, Model, Platform
 from bot.prompt import Persona, Prompting, PromptLimits
 from bot.reply import WritingPolicy
 from bot.turns import Turns
@@ -87,14 +87,18 @@ async def run(settings: Settings) -> int:
     """Run the bot until a signal; returns the exit code."""
     async with AsyncExitStack() as stack:
         recorder = PrometheusRecorder()
+        journal = await open_journal(settings, stack)  # first, so that it is closed last
         try:
-            model = await open_model(settings, stack)
+            server = await open_embedded(settings, stack)
+            model = open_model(settings, stack, server)
             platforms, playground = make_platforms(settings, stack)
+            turns = make_turns(settings, model, recorder, journal)
             site = Site(
                 host=settings.site.host,
                 port=settings.site.port,
                 ready=lambda: {platform.name: platform.ready for platform in platforms},
                 exposition=recorder.exposition,
+                conditions=partial(conditions, turns, journal, server),
                 routes=playground.routes() if playground else (),
             )
             stack.push_async_callback(site.close)
@@ -104,7 +108,6 @@ async def run(settings: Settings) -> int:
             return WRONG_SETTINGS
         _announce(settings, where)
         spare_collector()
-        turns = make_turns(settings, model, recorder)
         return await serve(turns, platforms, drain_seconds=settings.turns.drain_seconds)
 
 
@@ -122,17 +125,46 @@ async def open_site(site: Site, *, needed: bool) -> str:
         return ""
 
 
-async def open_model(settings: Settings, stack: AsyncExitStack) -> Model:
-    """The model that answers; the embedded one is started here. Closed with the stack."""
+async def open_journal(settings: Settings, stack: AsyncExitStack) -> Journal:
+    """Where turns are written down; a file that cannot be used says so, and hinders nothing. Closed with the stack."""
+    file, chosen = settings.journal_file, settings.journal
+    if file is None:
+        return MemoryJournal()
+    options = KeeperOptions(days=chosen.days, repair_seconds=chosen.repair_seconds)
+    return await stack.enter_async_context(SqliteJournal(file, wall_clock(settings), options))
+
+
+async def open_embedded(settings: Settings, stack: AsyncExitStack) -> embedded.EmbeddedServer | None:
+    """The demonstration model's server, where that model answers. Stopped with the stack."""
+    if not settings.embedded_runs:
+        return None
+    return await stack.enter_async_context(embedded.EmbeddedServer(_tell))
+
+
+def open_model(settings: Settings, stack: AsyncExitStack, server: embedded.EmbeddedServer | None) -> Model:
+    """The model that answers: the one of `server`, or the operator's. Closed with the stack."""
     options = model_options(settings)
-    if settings.embedded_runs:
-        server = await stack.enter_async_context(embedded.EmbeddedServer(_tell))
+    if server is not None:
         options = openai.OpenAIOptions(
             model=server.model, base_url=server.base_url, images=False, parameters=embedded.PARAMETERS
         )
     model = openai.OpenAIModel(options)
     stack.push_async_callback(model.close)
     return model
+
+
+def conditions(turns: Turns, journal: Journal, server: embedded.EmbeddedServer | None) -> Mapping[str, Condition]:
+    """How the parts are that are no platforms, for ``/readyz``."""
+    kept = "ok" if journal.lasting else "degraded" if isinstance(journal, SqliteJournal) else "memory"
+    found = {"journal": Condition("degraded" if turns.degraded else kept)}
+    if server is not None:
+        found["model"] = Condition("alive" if server.alive else "dead", sound=server.alive)
+    return found
+
+
+def wall_clock(settings: Settings) -> Callable[[], datetime]:
+    """The date and the time where the operator says that the bot is."""
+    return partial(datetime.now, settings.conversation.zone())
 
 
 def model_options(settings: Settings) -> openai.OpenAIOptions:
@@ -208,7 +240,7 @@ def make_attachments(settings: Settings, hosts: frozenset[str], bearer: str = ""
     return Attachments(limits, hosts=hosts, headers={"Authorization": f"Bearer {bearer}"} if bearer else {})
 
 
-def make_turns(settings: Settings, model: Model, recorder: PrometheusRecorder) -> Turns:
+def make_turns(settings: Settings, model: Model, recorder: PrometheusRecorder, journal: Journal) -> Turns:
     """The core."""
     seeded = random.Random()  # noqa: S311 (it spreads retries; nothing secret is drawn)
     asked = settings.completion
@@ -223,22 +255,28 @@ def make_turns(settings: Settings, model: Model, recorder: PrometheusRecorder) -
         retry_after_limit_seconds=asked.retry_after_limit_seconds,
     )
     return Turns(
-        make_choices(settings),
+        make_choices(settings, make_words(settings, lasting=journal.lasting)),
         Completion(model, policy, recorder, seeded),
-        MemoryJournal(),
+        journal,
         recorder,
         random_=seeded,
-        wall_clock=partial(datetime.now, settings.conversation.zone()),
+        wall_clock=wall_clock(settings),
     )
 
 
-def make_choices(settings: Settings) -> Choices:
+def make_words(settings: Settings, *, lasting: bool) -> Words:
+    """The sentences for readers: the operator's over ours. With a `lasting` journal, the next start goes on."""
+    words = replace(Words(), **settings.words.said())  # type: ignore[arg-type]  # a test says that the names agree
+    return replace(words, interrupted=words.paused) if lasting else words
+
+
+def make_choices(settings: Settings, words: Words) -> Choices:
     """What the operator chose for turns, as the core's own values."""
-    writing = settings.writing
+    writing, turns = settings.writing, settings.turns
     return Choices(
         access=make_access(settings),
         prompting=make_prompting(settings),
-        words=Words(),
+        words=words,
         writing=WritingPolicy(
             first_seconds=writing.first_seconds,
             go_on_seconds=writing.go_on_seconds,
@@ -247,7 +285,13 @@ def make_choices(settings: Settings) -> Choices:
             backoff_seconds=writing.backoff_seconds,
             backoff_limit_seconds=writing.backoff_limit_seconds,
         ),
-        limits=TurnLimits(waiting=settings.turns.queue, live=settings.turns.live),
+        limits=TurnLimits(
+            waiting=turns.queue,
+            live=turns.live,
+            each_person=turns.live_per_user,
+            each_place=turns.live_per_channel,
+            repair_seconds=settings.journal.repair_seconds,
+        ),
     )
 
 

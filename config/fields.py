@@ -13,12 +13,26 @@ import ipaddress
 import json
 from collections.abc import Callable
 from pathlib import Path
+from string import Formatter
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 from pydantic_core import PydanticCustomError, PydanticUndefined
+
+# The longest sentence of our own, in characters: it stands under an answer, or in its place, in one message.
+LONGEST_SENTENCE = 500
+
+# How `JOURNAL_URL` begins where it names a file; what follows is its path.
+FILE_SCHEME = "sqlite:///"
+MEMORY = "memory:"
+
+
+class Concern(BaseModel):
+    """A group of settings, and a table of the TOML file: frozen, and without a word that we do not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 def setting(
@@ -123,6 +137,47 @@ def _readable(value: Path) -> Path:
     return path
 
 
+def _journal(value: str) -> str:
+    """Accept the address of a journal: a file of SQLite's, memory, or nothing said."""
+    path = value.removeprefix(FILE_SCHEME)
+    named = path != value and path.strip("/") and path[-1] != "/" and path.isprintable() and not set(path) & set("?#")
+    if value in {"", MEMORY} or (named and path != ":memory:"):
+        return value
+    raise must_be(
+        f"{FILE_SCHEME}tickertape.db (a file in the working folder), {FILE_SCHEME}/var/lib/tickertape.db (anywhere) "
+        f"or {MEMORY} (none)"
+    )
+
+
+def _sentence(*names: str, may_be_empty: bool = False) -> Callable[[str], str]:
+    """Accept one line for readers, in which only `names` may stand in braces: it is a template where there are any."""
+    only = " or ".join(f"{{{name}}}" for name in names)
+    braces = f"with no braces but {only}" if names else "without braces"
+    wanted = must_be(f"one line of {'at most' if may_be_empty else '1 to'} {LONGEST_SENTENCE} characters {braces}")
+
+    def check(value: str) -> str:
+        text = value.strip()
+        try:
+            parts = [part[1:] for part in Formatter().parse(text) if part[1] is not None]
+        except ValueError:
+            raise wanted from None
+        plain = {(name, "", None) for name in names}
+        well_formed = set(parts) <= plain if names else not set(text) & set("{}")
+        if not well_formed or not text.isprintable() or len(text) > LONGEST_SENTENCE or not (text or may_be_empty):
+            raise wanted
+        return text
+
+    return check
+
+
+def _said_words(value: tuple[str, ...]) -> tuple[str, ...]:
+    """Accept what a reader may say, as it is compared: in small letters, without what follows it."""
+    words = tuple(word.strip().rstrip("!.").strip().casefold() for word in value)
+    if not words or not all(words):
+        raise must_be('a list of at least one word, such as ["stop"]')
+    return words
+
+
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach what listens on `host`."""
     try:
@@ -143,5 +198,13 @@ SlashedAddress = Annotated[
 Host = Annotated[str, AfterValidator(_host)]
 Zone = Annotated[str, AfterValidator(_zone)]
 TextFile = Annotated[Path, AfterValidator(_readable)]
+JournalAddress = Annotated[str, AfterValidator(_journal)]
+# Sentences for readers, by what may stand in braces. None: the shipped one (bot/words.py).
+Sentence = Annotated[str, AfterValidator(_sentence())] | None
+SilentSentence = Annotated[str, AfterValidator(_sentence(may_be_empty=True))] | None
+EndingSentence = Annotated[str, AfterValidator(_sentence("reference"))] | None
+CutSentence = Annotated[str, AfterValidator(_sentence("characters"))] | None
+LeftOutSentence = Annotated[str, AfterValidator(_sentence("name", "why"))] | None
+SaidWords = Annotated[tuple[str, ...], AfterValidator(_said_words)] | None
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1, le=1_000_000_000)]

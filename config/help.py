@@ -86,6 +86,8 @@ def describe(settings: Settings) -> list[str]:
             said = "" if same else shown(_plain(value)) or '""'
         if said:
             lines.append(f"{variable_of(field)}: {said}")
+    if settings.words.said():
+        lines.append(f"words of your own: {', '.join(settings.words.said())}")
     if settings.channels:
         lines.append(f"channels with their own settings: {', '.join(sorted(settings.channels))}")
     return lines

@@ -122,6 +122,7 @@ _WANTED: Mapping[str, Callable[[ErrorDetails], str]] = {
     "bool_type": _number("true or false"),
     "string_type": _number("a text in quotes"),
     "frozen_set_type": _number("a list of texts"),
+    "tuple_type": _number("a list of texts"),
     "dict_type": _number("a table"),
     "model_type": _number("a table"),
     "greater_than": _bound("more than", "gt"),

@@ -20,14 +20,17 @@ from typing import Any, Self
 from zoneinfo import ZoneInfo
 
 from dotenv import dotenv_values
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from config import rules
 from config.fields import (
+    FILE_SCHEME,
+    Concern,
     Count,
     Host,
+    JournalAddress,
     Names,
     Seconds,
     Secret,
@@ -41,19 +44,20 @@ from config.fields import (
     setting,
 )
 from config.problems import Origins, SettingsError, from_validation, unknown_variables
+from config.words import WordsSettings
 
 SHIPPED = Path(str(resources.files("config")))
 DEFAULTS = SHIPPED / "defaults.toml"
 USUAL_FILE = Path("config") / "tickertape.toml"  # read where it exists and TICKERTAPE_CONFIG names no other
 
+# Where turns are written down unless JOURNAL_URL says otherwise: beside what was started, and easily found there.
+USUAL_JOURNAL = f"{FILE_SCHEME}tickertape.db"
+
+# Tables of the TOML file that have no variables: they are too many, or have names of the operator's.
+ONLY_IN_FILE = frozenset({"channels", "words"})
+
 # Set by people, read by something else than `Settings`: not misspelt.
 OTHER_VARIABLES = frozenset({"TICKERTAPE_CONFIG", "TICKERTAPE_REQUIRE_CHROMIUM"})
-
-
-class Concern(BaseModel):
-    """A group of settings, and a table of the TOML file: frozen, and without a word that we do not know."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 class Api(StrEnum):
@@ -282,11 +286,40 @@ class TurnSettings(Concern):
 
     queue: Count = setting("TICKERTAPE_QUEUE", "Questions that may wait in one conversation, while one is answered.")
     live: Count = setting("TICKERTAPE_LIVE", "Questions answered at once, in all conversations together; more wait.")
+    live_per_user: int = setting(
+        "TICKERTAPE_LIVE_PER_USER",
+        "Of these for one person; 0 leaves a twentieth to others. More wait their turn.",
+        ge=0,
+        le=1_000_000,
+    )
+    live_per_channel: int = setting("TICKERTAPE_LIVE_PER_CHANNEL", "... and in one channel.", ge=0, le=1_000_000)
     drain_seconds: float = setting(
         "TICKERTAPE_DRAIN_SECONDS",
         "What live answers get to finish in when the bot is told to stop.",
         ge=0,
         le=3_600,
+    )
+
+
+class JournalSettings(Concern):
+    """Where turns are written down, so that another start finds and finishes what was left unfinished."""
+
+    url: JournalAddress = setting(
+        "JOURNAL_URL",
+        f"A file of SQLite's, or memory: for none. Empty: {USUAL_JOURNAL} in the working folder where Slack or Discord "
+        "runs, else memory.",
+    )
+    days: int = setting(
+        "TICKERTAPE_JOURNAL_DAYS",
+        "How long ended turns are remembered (never their text).",
+        ge=1,
+        le=3_650,
+    )
+    repair_seconds: float = setting(
+        "TICKERTAPE_REPAIR_SECONDS",
+        "How old a question may be whose unfinished answer is gone on with; a later one is only marked.",
+        ge=0,
+        le=2_592_000,
     )
 
 
@@ -339,8 +372,10 @@ class Settings(BaseSettings):
     conversation: ConversationSettings
     attachments: AttachmentSettings
     turns: TurnSettings
+    journal: JournalSettings
     writing: WritingSettings
     logs: LogSettings
+    words: WordsSettings = WordsSettings()
     channels: dict[str, ChannelSettings] = {}
 
     @classmethod
@@ -389,6 +424,13 @@ class Settings(BaseSettings):
             return self.model.embedded is Switch.ON
         return not self.model.remote and not (self.discord.runs or self.slack.runs)
 
+    @property
+    def journal_file(self) -> Path | None:
+        """The file in which turns are written down; None where memory has to do."""
+        asked = self.discord.runs or self.slack.runs
+        url = self.journal.url or (USUAL_JOURNAL if asked else "")
+        return Path(url.removeprefix(FILE_SCHEME)) if url.startswith(FILE_SCHEME) else None
+
     def secrets(self) -> frozenset[str]:
         """Every secret's text, for the log to mask."""
         found = (
@@ -421,7 +463,7 @@ def fields() -> dict[tuple[str, str], FieldInfo]:
     return {
         (concern, name): field
         for concern, model in _concerns().items()
-        if concern != "channels"
+        if concern not in ONLY_IN_FILE
         for name, field in model.model_fields.items()
     }
 

@@ -12,8 +12,15 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 
-# What every child needs of this machine; nothing else of the developer's environment reaches it.
-BARE = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error::ResourceWarning", "PORT": "0"}
+# What every child needs of this machine; nothing else of the developer's environment reaches it, and nothing is left
+# lying in the folder that it is run in.
+BARE = {
+    "PATH": "/usr/bin:/bin",
+    "PYTHONPATH": str(ROOT),
+    "PYTHONWARNINGS": "error::ResourceWarning",
+    "PORT": "0",
+    "JOURNAL_URL": "memory:",
+}
 
 
 @dataclass

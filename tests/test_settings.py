@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import io
 import json
@@ -20,12 +21,17 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from adapters.attachments import AttachmentLimits
+from adapters.journal import KeeperOptions
+from bot.choices import TurnLimits
 from bot.completion import CompletionPolicy
+from bot.conversation import Ending
 from bot.prompt import PromptLimits
 from bot.reply import WritingPolicy
+from bot.words import Words
 from config import help as explained
 from config.problems import SettingsError
-from config.settings import DEFAULTS, Settings, environment, fields, variable_names, variable_of
+from config.settings import DEFAULTS, ONLY_IN_FILE, Settings, environment, fields, variable_names, variable_of
+from config.words import WordsSettings
 
 HOUSE = Path(__file__).parent.parent
 MODEL = {"OPENAI_API_KEY": "sk-test-0123456789", "OPENAI_MODEL": "m"}
@@ -385,6 +391,9 @@ def test_every_default_is_shipped_and_every_shipped_value_is_a_setting() -> None
         ("completion", CompletionPolicy(), {}),
         ("writing", WritingPolicy(), {}),
         ("attachments", AttachmentLimits(), {}),
+        ("turns", TurnLimits(), {"waiting": "queue", "each_person": "live_per_user", "each_place": "live_per_channel"}),
+        ("journal", KeeperOptions(), {}),
+        ("journal", TurnLimits(), {}),
         ("conversation", PromptLimits(), {"messages": "history_messages", "characters": "history_characters"}),
     ],
 )
@@ -434,13 +443,116 @@ def test_the_example_file_shows_every_key_at_its_default(tmp_path: Path) -> None
     uncommented = "\n".join(line.removeprefix("#") for line in example.splitlines() if not line.startswith("# "))
     shown = tomllib.loads(uncommented)
     secret_or_file = {path for path, field in fields().items() if not field.is_required()}
-    told = {(concern, name) for concern, table in shown.items() if concern != "channels" for name in table}
+    told = {(concern, name) for concern, table in shown.items() if concern not in ONLY_IN_FILE for name in table}
     assert told == set(fields()) - secret_or_file
     settings = load({}, tmp_path, uncommented)
-    assert settings.model_dump(exclude={"channels"}) == Settings.load({}, folder=tmp_path / "x").model_dump(
-        exclude={"channels"}
-    )
+    unsaid = Settings.load({}, folder=tmp_path / "x")
+    assert settings.model_dump(exclude=set(ONLY_IN_FILE)) == unsaid.model_dump(exclude=set(ONLY_IN_FILE))
+    assert settings.words.said() == dataclasses.asdict(Words())
     assert len(settings.channels) == 2
+
+
+# -------------------------------------------------------------------------------------------- the journal and the words
+
+
+@pytest.mark.parametrize(
+    ("environ", "file"),
+    [
+        ({}, None),
+        (DISCORD, "tickertape.db"),
+        (SLACK, "tickertape.db"),
+        ({"JOURNAL_URL": "sqlite:///turns.db"}, "turns.db"),
+        (SLACK | {"JOURNAL_URL": "sqlite:////var/lib/turns.db"}, "/var/lib/turns.db"),
+        (SLACK | {"JOURNAL_URL": "memory:"}, None),
+        (SLACK | {"JOURNAL_URL": ""}, "tickertape.db"),
+    ],
+)
+def test_where_turns_are_written_down(environ: Mapping[str, str], file: str | None, tmp_path: Path) -> None:
+    """In a file where there is a platform, nowhere for the page alone, and always where the operator says."""
+    assert load(environ, tmp_path).journal_file == (Path(file) if file else None)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("turns.db", "/turns.db", "sqlite:", "sqlite://", "sqlite:///", "sqlite://turns.db", "sqlite:////var/lib/"),
+        *("sqlite:///:memory:", "sqlite:///a?mode=ro", "postgresql:///turns", "memory", "sqlite:///a\tb"),
+    ],
+)
+def test_a_malformed_journal_is_one_line(url: str, tmp_path: Path) -> None:
+    """The line shows how each form is written."""
+    (line,) = lines({"JOURNAL_URL": url}, tmp_path)
+    assert line.startswith("JOURNAL_URL must be sqlite:///tickertape.db (")
+    assert "sqlite:////" in line
+    assert "memory:" in line
+
+
+def test_every_sentence_can_be_the_operators(tmp_path: Path) -> None:
+    """The table has a key for each of the core's words, and no other."""
+    assert set(WordsSettings.model_fields) == {field.name for field in dataclasses.fields(Words)}
+    toml = """
+        [words]
+        stopped = "Angehalten."
+        failed = "Keine Antwort (Nr. {reference}, {{wirklich}})."
+        left_out = "{why}: {name}"
+        busy = ""
+        stop = ["Halt!", "STOP"]
+    """
+    said = load({}, tmp_path, toml).words.said()
+    assert said["stop"] == ("halt", "stop")
+    assert said["busy"] == ""
+    words = dataclasses.replace(Words(), **said)  # type: ignore[arg-type]  # their names are the same, see above
+    assert words.ending(Ending.FAILED, "abc", None, partial=False) == "Keine Antwort (Nr. abc, {wirklich})."
+
+
+@pytest.mark.parametrize(
+    ("toml", "name"),
+    [
+        ("cut = 'see {referenze}'", "cut"),
+        ("cut = 'see {reference!r}'", "cut"),
+        ("cut = 'see {reference.__class__}'", "cut"),
+        ("cut = 'see {reference:>99999999}'", "cut"),
+        ("cut = 'see {}'", "cut"),
+        ("cut = 'see {'", "cut"),
+        ("cut = ''", "cut"),
+        ("cut = 'a\\n'", ""),
+        ('cut = "a\\nb"', "cut"),
+        ("cut = 7", "cut"),
+        ("busy = 'see {reference}'", "busy"),
+        ("left_out = '{reference}'", "left_out"),
+        ("stop = []", "stop"),
+        ("stop = ['!']", "stop"),
+        ("stop = 'halt'", "stop"),
+        (f"failed = '{'x' * 501}'", "failed"),
+    ],
+)
+def test_a_sentence_that_would_not_work_is_one_line(toml: str, name: str, tmp_path: Path) -> None:
+    """What stands in braces is known, each end is said, and nothing is longer than a line."""
+    if not name:
+        assert load({}, tmp_path, f"[words]\n{toml}\n").words.cut == "a\\n"
+        return
+    (line,) = lines({}, tmp_path, f"[words]\n{toml}\n")
+    assert line.startswith(f"words.{name} in ")
+    assert " must be " in line
+
+
+def test_a_misspelt_sentence_is_one_line(tmp_path: Path) -> None:
+    """It says what was probably meant."""
+    (line,) = lines({}, tmp_path, "[words]\nstoped = 'x'\n")
+    assert line.endswith("did you mean stopped?")
+
+
+@given(st.text())
+def test_any_sentence_is_refused_or_can_be_filled_in(text: str) -> None:
+    """What is accepted never fails in front of a reader."""
+    with contextlib.suppress(ValidationError):
+        words = WordsSettings(cut=text, left_out=text, question_cut=text)
+        assert words.cut is not None
+        assert words.left_out is not None
+        assert words.question_cut is not None
+        words.cut.format(reference="r")
+        words.left_out.format(name="n", why="w")
+        words.question_cut.format(characters="5")
 
 
 def test_what_is_configured_is_told_without_what_is_secret(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from adapters.site import SAFE_HEADERS, SERVER, CannotListen, PortTaken, Site, _translated, _url
+from adapters.site import SAFE_HEADERS, SERVER, CannotListen, Condition, PortTaken, Site, _translated, _url
 
 
 def site(
@@ -19,6 +19,7 @@ def site(
     port: int = 0,
     host: str = "127.0.0.1",
     ready: Mapping[str, bool] | None = None,
+    conditions: Mapping[str, Condition] | None = None,
     routes: list[web.RouteDef] | None = None,
 ) -> Site:
     return Site(
@@ -26,6 +27,7 @@ def site(
         port=port,
         ready=lambda: ready or {},
         exposition=lambda: (b"a_total 1.0\n", "text/plain; version=1.0.0; charset=utf-8"),
+        conditions=lambda: conditions or {},
         routes=routes or [],
     )
 
@@ -58,6 +60,23 @@ async def test_it_is_ready_when_every_platform_is(platforms: dict[str, bool], st
     async with serving(site(ready=platforms)) as session, session.get("/readyz") as answer:
         assert answer.status == status
         assert await answer.json() == {"ready": status == 200, "platforms": platforms}
+
+
+@pytest.mark.sockets
+@pytest.mark.parametrize(
+    ("conditions", "status"),
+    [
+        ({"journal": Condition("ok"), "model": Condition("alive")}, 200),
+        ({"journal": Condition("degraded"), "model": Condition("alive")}, 200),
+        ({"journal": Condition("ok"), "model": Condition("dead", sound=False)}, 503),
+    ],
+)
+async def test_it_says_how_its_parts_are(conditions: dict[str, Condition], status: int) -> None:
+    """A word for each; without a journal questions are answered all the same, without a model they are not."""
+    async with serving(site(conditions=conditions)) as session, session.get("/readyz") as answer:
+        assert answer.status == status
+        words = {name: condition.word for name, condition in conditions.items()}
+        assert await answer.json() == {"ready": status == 200, "platforms": {}} | words
 
 
 @pytest.mark.sockets

@@ -13,6 +13,7 @@ from typing import Protocol
 import pytest
 from yarl import URL
 
+from adapters.journal import MemoryJournal
 from adapters.metrics import PrometheusRecorder
 from bot.__main__ import make_turns, serve
 from bot.ports import Inbox
@@ -262,7 +263,7 @@ class Stub:
 async def test_a_platform_that_breaks_takes_no_other_along() -> None:
     """It is logged, the other goes on until it is told to stop, and each is closed."""
     broken, well = Stub(breaks=True), Stub(breaks=False)
-    turns = make_turns(Settings.load({}), ScriptedModel([]), PrometheusRecorder())
+    turns = make_turns(Settings.load({}), ScriptedModel([]), PrometheusRecorder(), MemoryJournal())
     asyncio.get_running_loop().call_later(0.1, os.kill, os.getpid(), signal.SIGTERM)
     with pytest.raises(RuntimeError, match="no way out"):
         await serve(turns, [broken, well], drain_seconds=0.0)
