@@ -71,8 +71,8 @@ class _Line:
         self._first: dict[Reply, None] = {}  # the first when they were last found, and those who came since
         self._found_at = -math.inf
 
-    def __iter__(self) -> Iterator[Reply]:
-        return iter(self.members)
+    def __len__(self) -> int:
+        return len(self.members)
 
     def first(self, now: float) -> list[Reply]:
         """Those among whom the most urgent is; all, where they are few."""
@@ -175,9 +175,8 @@ class Waiting:
         if not reply.final:
             goes_on_at = reply.wrote + self._go_on_seconds
             return goes_on_at if at > goes_on_at else None
-        if gate is not None:  # others that end go first
-            ahead = sum(other.final for other in self._lines.get(gate, ()) if other is not reply)
-            at = max(at, gate.budget.ready_at(now, final=True, ahead=ahead))
+        if gate is not None and (line := self._lines.get(gate)) is not None:  # those that are as urgent go first
+            at = max(at, gate.budget.ready_at(now, final=True, ahead=len(line)))
         return now if at > now + self._go_on_seconds * _ENDS_WAIT else None
 
     def _candidates(self, now: float) -> list[Reply]:
