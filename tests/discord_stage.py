@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from adapters.attachments import AttachmentLimits, Attachments
 from adapters.discord import DiscordOptions, DiscordPlatform, file_hosts
+from bot.access import AccessRules
+from bot.choices import Choices, TurnLimits
+from bot.completion import Completion, CompletionPolicy
 from bot.conversation import Turn
-from bot.ports import Channel, Verb
+from bot.ports import Channel, Model, Verb
+from bot.prompt import Persona, Prompting
+from bot.reply import WritingPolicy
+from bot.telemetry import NoRecorder
+from bot.turns import Turns
+from bot.words import Words
 from tests.doubles.discord import DiscordDouble
 from tests.doubles.limits import Kind
-from tests.memory import OpenInbox
+from tests.memory import Notebook, OpenInbox
 
 METHODS = {Verb.POST: "POST", Verb.EDIT: "PATCH", Verb.DELETE: "DELETE"}
 
@@ -126,6 +136,38 @@ async def platform_at_work(bot: Bot, options: DiscordOptions | None = None) -> A
                 yield bot.platform
             finally:
                 running.cancel()
+    finally:
+        await bot.platform.close()
+        await attachments.close()
+
+
+@asynccontextmanager
+async def process(bot: Bot, model: Model, journal: Notebook) -> AsyncIterator[Turns]:
+    """The whole program but for its settings: the core and the platform, connected. Leaving it is a `kill -9`."""
+    options, seeded = options_for(bot.double), random.Random(3)
+    choices = Choices(AccessRules(), Prompting(Persona("")), Words(), WritingPolicy(), TurnLimits())
+    completion = Completion(model, CompletionPolicy(), NoRecorder(), seeded)
+    turns = Turns(
+        choices,
+        completion,
+        journal,
+        NoRecorder(),
+        random_=seeded,
+        wall_clock=lambda: datetime(2026, 11, 22, tzinfo=UTC),
+    )
+    attachments = Attachments(AttachmentLimits(), hosts=file_hosts(options))
+    bot.platform = DiscordPlatform(options, attachments)
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(turns.run())]
+            await turns.started.wait()
+            tasks.append(group.create_task(bot.platform.run(turns)))
+            try:
+                await bot.platform.connected()
+                yield turns
+            finally:
+                for task in tasks:
+                    task.cancel()
     finally:
         await bot.platform.close()
         await attachments.close()

@@ -7,7 +7,8 @@ import asyncio
 import pytest
 
 from adapters.discord.budgets import CHANNELS, Budgets, read_report, spending
-from adapters.discord.platform import WAITING_CONVERSATIONS, WAITING_MESSAGES, Delays, Intake
+from adapters.discord.gateway import AT_ONCE_EVERY, Delays
+from adapters.discord.intake import WAITING_MESSAGES, Intake
 from adapters.discord.presence import Typing
 from bot.budget import WindowReport
 from bot.errors import Limited
@@ -176,29 +177,25 @@ async def test_lookups_are_in_order_and_side_by_side() -> None:
         intake.put("a", work("a1", 3.0))
         intake.put("a", work("a2", 0.0))
         intake.put("b", work("b1", 1.0))
-        assert intake.busy("a")
 
-    assert (done, intake.busy("a")) == (["b1", "a1", "a2"], False)
+    assert done == ["b1", "a1", "a2"]
 
 
 async def test_what_waits_is_bounded() -> None:
-    """Too many messages in a conversation, and too many conversations, are dropped instead of kept."""
-    done: list[str] = []
-    intake = Intake()
+    """Too many messages, in one conversation or in many, are dropped instead of kept, and later there is room again."""
+    intake, made = Intake(), WAITING_MESSAGES + 5
 
-    async def work(name: str) -> None:
-        await asyncio.sleep(1.0)
-        done.append(name)
+    async def work() -> None:
+        await asyncio.sleep(0.001)
 
     async with asyncio.TaskGroup() as group:
         intake.open(group)
-        for number in range(WAITING_MESSAGES + 5):
-            intake.put("a", work(f"a{number}"))
-        for number in range(WAITING_CONVERSATIONS + 5):
-            intake.put(f"c{number}", work("c"))
+        in_one = [intake.put("a", work()) for _ in range(10)]
+        in_many = [intake.put(f"c{number}", work()) for number in range(made)]
+        await intake.settle(60.0)
+        later = intake.put("a", work())
 
-    assert done.count("c") == WAITING_CONVERSATIONS - 1
-    assert len([name for name in done if name.startswith("a")]) in (WAITING_MESSAGES, WAITING_MESSAGES + 1)
+    assert (all(in_one), in_many.count(True), later) == (True, WAITING_MESSAGES - 10, True)
 
 
 async def test_what_waits_is_given_up_at_the_end() -> None:
@@ -229,6 +226,15 @@ def test_delays_grow_and_start_over() -> None:
 
     assert (grown, delays.next()) == ([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0], 1.0)
     assert 0.5 <= Delays().next() <= 1.0
+
+
+def test_a_loss_is_made_good_at_once_but_not_again_and_again() -> None:
+    """The first loss costs no delay; one that follows within seconds does, and the next after that more."""
+    delays = Delays(roll=lambda _shortest, longest: longest)
+
+    assert [delays.after_a_loss(now) for now in (0.0, 0.1, 1.2, 3.0)] == [0.0, 1.0, 2.0, 4.0]
+    delays.start_over()
+    assert [delays.after_a_loss(now) for now in (AT_ONCE_EVERY, AT_ONCE_EVERY + 1)] == [0.0, 1.0]
 
 
 def test_typing_is_due_once_in_a_while() -> None:

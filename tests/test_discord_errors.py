@@ -110,7 +110,7 @@ def test_who_is_not_discord(status: int, method: str, path: str, page: bool, exp
     """A proxy's 4xx is worth another try; what a small server says of a message or a write without a body is not."""
     failure = failure_of_stranger(status, method, path, page=page)
 
-    assert (type(failure) if failure is not None else None) is expected
+    assert failure is None if expected is None else isinstance(failure, expected)
 
 
 def closed(code: int) -> discord.ConnectionClosed:

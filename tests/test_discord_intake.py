@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from adapters.discord.platform import Intake
+from adapters.discord.intake import Intake
 from bot.errors import Broken
 
 

@@ -79,11 +79,16 @@ def is_person(seen: Seen, me: Me) -> bool:
     return seen.kind in SPOKEN and not seen.bot and seen.author != me.id
 
 
+def key_of(seen: Seen) -> TurnKey:
+    """What makes the turn that `seen` asks for one turn."""
+    return TurnKey("discord", seen.guild, seen.channel, seen.id)
+
+
 def turn_of(seen: Seen, place: Place, *, conversation: str) -> Turn:
     """The turn that `seen` asks for."""
     words = (Text(seen.words),) if seen.words else ()
     return Turn(
-        key=TurnKey("discord", seen.guild, seen.channel, seen.id),
+        key=key_of(seen),
         conversation=f"discord:{conversation}",
         author=Author(seen.author, seen.name, seen.roles, guest=seen.guest),
         question=Message(Role.USER, words, seen.name, seen.id),

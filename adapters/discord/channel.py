@@ -7,30 +7,41 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
 
 import discord
+from discord.http import MultipartParameters
 
+from adapters.discord.answers import look_for, next_of
 from adapters.discord.asked import Kind, Place
+from adapters.discord.controls import components
 from adapters.discord.dialect import MESSAGE_LIMIT, DiscordMarkdown
-from adapters.discord.errors import translated
+from adapters.discord.errors import names_components, translated
 from adapters.discord.history import history
 from adapters.discord.presence import Presence, now
 from adapters.discord.seen import Seen
 from bot.budget import Budget
 from bot.conversation import History, Part
-from bot.errors import Failure, Gone, Limited, Permanent
+from bot.errors import Broken, Failure, Gone, Limited, Permanent, Unacceptable
 from bot.markdown import utf16_units
-from bot.ports import Body, Caps, Verb
+from bot.ports import Body, Caps, Controls, Record, Verb
 
 log = logging.getLogger(__name__)
 
-CAPS = Caps(limit=MESSAGE_LIMIT, measure=utf16_units, dialect=DiscordMarkdown())
+CAPS = Caps(limit=MESSAGE_LIMIT, measure=utf16_units, dialect=DiscordMarkdown(), controls=Controls.STOP)
+PLAIN_CAPS = replace(CAPS, controls=Controls.NONE)
 
 # The first message of an answer pings the asker; the ones that go on with it, and edits, ping nobody.
 PINGS_ASKER = discord.AllowedMentions(everyone=False, users=False, roles=False, replied_user=True)
 PINGS_NOBODY = discord.AllowedMentions(everyone=False, users=False, roles=False, replied_user=False)
+
+# For so long after the question a lost post is not looked for but made again: Discord knows its nonce "for a few
+# minutes" (https://docs.discord.com/developers/resources/message#create-message) and returns the first one's message.
+# The answer's posts are younger than the question, so two minutes are on the safe side. Seconds.
+NONCE_SECONDS = 120.0
 
 # How often `working` looks whether typing is due, and how long one request may take. Seconds.
 _TYPING_STEP = 1.0
@@ -44,14 +55,20 @@ _TYPING_ROOM = 25
 class DiscordChannel:
     """See the module's docstring. `conversation` is the name that replies to this answer will belong to."""
 
-    def __init__(self, presence: Presence, question: Seen, place: Place, *, conversation: str) -> None:
+    def __init__(
+        self, presence: Presence, question: Seen, place: Place, *, conversation: str, record: Record | None = None
+    ) -> None:
+        """`record` is what an earlier process left of this answer, if one began it."""
         self._presence = presence
         self._question = question
         self._place = place
         self._conversation = conversation
         self._budgets = presence.budgets.channel(question.channel)
         self._connection = presence.name
-        self._posted = False
+        self._asked_at = now() - (record.age if record else 0.0)
+        self._posted = bool(record and record.messages)
+        self._has_button: dict[str, bool] = {}  # by message, where it is known: there are as many as messages
+        self._plain = False  # the server refuses our controls, or seems to
 
     @property
     def connection(self) -> str:
@@ -60,8 +77,8 @@ class DiscordChannel:
 
     @property
     def caps(self) -> Caps:
-        """See `bot.ports.Channel`."""
-        return CAPS
+        """See `bot.ports.Channel`. Without controls once the server has refused them."""
+        return PLAIN_CAPS if self._plain or self._presence.no_controls else CAPS
 
     def budgets(self, verb: Verb) -> Sequence[Budget]:
         """See `bot.ports.Channel`."""
@@ -85,32 +102,57 @@ class DiscordChannel:
         reference = discord.MessageReference(
             message_id=int(question.id), channel_id=int(question.channel), fail_if_not_exists=False
         )
-        async with self._write("posting"):
-            target = self._presence.client.get_partial_messageable(int(question.channel))
-            pings = PINGS_NOBODY if self._posted else PINGS_ASKER
-            made = await target.send(body.text, nonce=key, reference=reference, allowed_mentions=pings)
+        pings = PINGS_NOBODY if self._posted else PINGS_ASKER
+        payload = {
+            "content": body.text,
+            "nonce": key,
+            "enforce_nonce": True,
+            "message_reference": reference.to_message_reference_dict(),
+            "allowed_mentions": pings.to_dict(),
+            **self._components("", body),
+        }
+        async with self._write("posting", payload):
+            made = await self._presence.client.http.send_message(int(question.channel), params=_only(payload))
+            message = str(int(made["id"]))
         self._posted = True
-        self._remember(str(made.id), body.text)
-        return str(made.id)
+        # With a nonce that was used before, this is the message of then, as it is now.
+        self._has_button[message] = bool(made.get("components", payload.get("components")))
+        self._remember(message, body.text)
+        return message
 
     async def edit(self, message: str, body: Body) -> None:
         """See `bot.ports.Channel`."""
-        async with self._write("editing"):
-            await self._partial(message).edit(content=body.text, allowed_mentions=PINGS_NOBODY)
+        payload = {
+            "content": body.text,
+            "allowed_mentions": PINGS_NOBODY.to_dict(),
+            **self._components(message, body),
+        }
+        self._has_button.pop(message, None)  # not known until the write is answered
+        async with self._write("editing", payload):
+            client = self._presence.client
+            await client.http.edit_message(int(self._question.channel), int(message), params=_only(payload))
+        self._has_button[message] = bool(body.controls)
         self._presence.memory.revise(self._question.channel, message, body.text)
 
     async def delete(self, message: str) -> None:
         """See `bot.ports.Channel`."""
+        memory, channel = self._presence.memory, self._question.channel
+        memory.taking_away(message)
         try:
-            async with self._write("deleting"):
-                await self._partial(message).delete()
+            async with self._write("deleting", {}):
+                await self._presence.client.http.delete_message(int(channel), int(message))
         except Gone:
             pass
-        self._presence.memory.remove(self._question.channel, message)
+        self._has_button.pop(message, None)
+        memory.remove(channel, message)
 
-    async def find(self, key: str, known: Sequence[str] = ()) -> str | None:  # noqa: ARG002 (a protocol's signature)
-        """See `bot.ports.Channel`. Not needed: a second post with the same nonce returns the first one's message."""
-        return None
+    async def find(self, key: str, known: Sequence[str] = ()) -> str | None:  # noqa: ARG002 (Discord keeps no key for long)
+        """See `bot.ports.Channel`. Within `NONCE_SECONDS` of the question, a second post finds the first by itself."""
+        presence, question = self._presence, self._question
+        held = next_of(presence.memory.held(question.channel), question, known, me=presence.me("").id)
+        if held is not None or now() - self._asked_at < NONCE_SECONDS:
+            return held
+        return await look_for(presence, question, known)
 
     async def working(self) -> None:
         """See `bot.ports.Channel`."""
@@ -140,15 +182,30 @@ class DiscordChannel:
                 typing.hold(channel, now() + (failure.retry_after or 0.0) + 1.0)
 
     @asynccontextmanager
-    async def _write(self, what: str) -> AsyncIterator[None]:
-        with translated(what):
-            async with asyncio.timeout(self._presence.options.write_seconds):
-                yield
+    async def _write(self, what: str, payload: Mapping[str, Any]) -> AsyncIterator[None]:
+        try:
+            with translated(what):
+                async with asyncio.timeout(self._presence.options.write_seconds):
+                    yield
+        except Unacceptable as refusal:
+            if "components" not in payload:
+                raise
+            # A server without them: the same text is written again at once, with a permit of its own, and without.
+            self._plain = True
+            if names_components(refusal):
+                self._presence.no_controls = True
+                log.warning("this server takes no buttons: answers are stopped by saying so, or by deleting them")
+            raise Broken(f"{what}: refused with its components", retry_after=0.0) from refusal
 
-    def _partial(self, message: str) -> discord.PartialMessage:
-        return self._presence.client.get_partial_messageable(int(self._question.channel)).get_partial_message(
-            int(message)
-        )
+    def _components(self, message: str, body: Body) -> dict[str, Any]:
+        """The part of a write that says which buttons a message has, empty where it has those already.
+
+        What an earlier process left, or a write whose answer was lost, may have some.
+        """
+        if self.caps.controls is Controls.NONE:
+            return {}
+        has, wanted = self._has_button.get(message) if message else False, components(body, self._question.id)
+        return {} if has is bool(wanted) else {"components": wanted}
 
     def _remember(self, message: str, text: str) -> None:
         """What we wrote need not be told to us."""
@@ -159,3 +216,8 @@ class DiscordChannel:
         memory.belongs(message, self._conversation)
         if self._place.kind is Kind.THREAD:
             memory.joined(self._place.id, question.id)
+
+
+def _only(payload: dict[str, Any]) -> MultipartParameters:
+    """A body without files, as the library's HTTP client takes it."""
+    return MultipartParameters(payload=payload, multipart=None, files=None)

@@ -24,10 +24,9 @@ import yarl
 from discord.http import HTTPClient, Ratelimit, Route
 from discord.state import ConnectionState
 
-from adapters.discord.budgets import Budgets, ChannelBudgets, read_report
+from adapters.discord.budgets import Budgets, ChannelBudgets, Window, read_report
 from adapters.discord.errors import failure_of, failure_of_status, failure_of_stranger
 from adapters.discord.options import DiscordOptions
-from bot.budget import FixedWindow
 from bot.errors import Failure, Unanswered
 
 log = logging.getLogger(__name__)
@@ -58,8 +57,12 @@ class Listener(Protocol):
         """MESSAGE_UPDATE."""
         ...
 
-    def on_removal(self, channel: str, messages: tuple[str, ...]) -> None:
+    def on_removal(self, data: Mapping[str, Any], messages: tuple[str, ...]) -> None:
         """MESSAGE_DELETE and MESSAGE_DELETE_BULK."""
+        ...
+
+    def on_interaction(self, data: Mapping[str, Any]) -> None:
+        """INTERACTION_CREATE, which no intent is needed for."""
         ...
 
 
@@ -93,10 +96,9 @@ class DiscordClient(discord.Client):
         ours = {
             "MESSAGE_CREATE": self._listener.on_message,
             "MESSAGE_UPDATE": self._listener.on_revision,
-            "MESSAGE_DELETE": lambda data: self._listener.on_removal(str(data["channel_id"]), (str(data["id"]),)),
-            "MESSAGE_DELETE_BULK": lambda data: self._listener.on_removal(
-                str(data["channel_id"]), tuple(str(message) for message in data["ids"])
-            ),
+            "MESSAGE_DELETE": lambda data: self._listener.on_removal(data, (str(data["id"]),)),
+            "MESSAGE_DELETE_BULK": lambda data: self._listener.on_removal(data, tuple(map(str, data["ids"]))),
+            "INTERACTION_CREATE": self._listener.on_interaction,
         }
         for name, parser in (*state.parsers.items(), *ours.items()):
             state.parsers[name] = _careful(name, parser)
@@ -181,7 +183,7 @@ class _Call:
 
     method: str
     path: str  # discord.py's template
-    window: FixedWindow | None
+    window: Window | None
     sent: float  # the loop's time
     channel: ChannelBudgets | None = None  # whose window that is
     reused: bool = False

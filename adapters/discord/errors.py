@@ -23,6 +23,9 @@ log = logging.getLogger(__name__)
 # (https://docs.discord.com/developers/topics/opcodes-and-status-codes#json).
 _FORBIDDEN_CODES = frozenset({50083, 160005})
 
+# "Unknown Channel", from the same list: it is the channel that is gone, and not an endpoint that a server lacks.
+_UNKNOWN_CHANNEL = 10003
+
 # A 429 that says no time (Cloudflare's page may not): about as long as a channel's window, and a bit. Seconds.
 UNSAID_SECONDS = 10.0
 
@@ -44,6 +47,22 @@ _FINAL_CLOSES = {
     4013: "Discord refused the intents: update the program (gateway close 4013).",
     4014: MISSING_INTENT,
 }
+
+
+class NotServed(Unanswered):
+    """A 404 that is not Discord's own: somebody on the way spoke, or a small server has no such endpoint."""
+
+
+def is_unknown_channel(failure: Failure) -> bool:
+    """Whether the channel itself is gone, by Discord's own word."""
+    cause = failure.__cause__
+    return isinstance(cause, discord.HTTPException) and cause.code == _UNKNOWN_CHANNEL
+
+
+def names_components(failure: Failure) -> bool:
+    """Whether a refused body was refused for its `components`, by the server's own words."""
+    cause = failure.__cause__
+    return isinstance(cause, discord.HTTPException) and "component" in cause.text.lower()
 
 
 def failure_of_status(status: int, body: object, headers: Mapping[str, str], what: str) -> Failure:
@@ -76,8 +95,8 @@ def failure_of_stranger(status: int, method: str, path: str, *, page: bool) -> F
     to_a_message = method in ("PATCH", "DELETE") and path.endswith("/messages/{message_id}")
     if to_a_message if status == 404 else not page:
         return None
-    hint = " (does DISCORD_API_URL end in /api/v10?)" if status == 404 else ""
-    return Unanswered(f"{method} {path}: {status} that is not Discord's own{hint}")
+    line = f"{method} {path}: {status} that is not Discord's own"
+    return NotServed(f"{line} (does DISCORD_API_URL end in /api/v10?)") if status == 404 else Unanswered(line)
 
 
 def _limited(said: Mapping[str, Any], headers: Mapping[str, str], line: str) -> Limited:

@@ -89,6 +89,7 @@ class Memory:
         self._threads: OrderedDict[str, _Thread] = OrderedDict()
         self._conversations: OrderedDict[str, str] = OrderedDict()
         self._no_starter: OrderedDict[str, bool] = OrderedDict()
+        self._taking_away: OrderedDict[str, bool] = OrderedDict()
 
     # ------------------------------------------------------------------------------------------------------- messages
 
@@ -131,6 +132,14 @@ class Memory:
             before = lane.characters
             lane.remove(int(message))
             self._characters += lane.characters - before
+
+    def taking_away(self, message: str) -> None:
+        """We delete a message ourselves: the event that tells of it may come before the answer."""
+        _remember(self._taking_away, message, value=True)
+
+    def took_away(self, message: str) -> bool:
+        """Whether it was we who deleted a message; asked once."""
+        return self._taking_away.pop(message, False)
 
     def held(self, channel: str) -> list[Seen]:
         """All that is held of a channel, oldest first, with or without gaps."""

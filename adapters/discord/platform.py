@@ -8,104 +8,50 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections import deque
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Coroutine, Mapping
 from typing import Any
 
+from discord.http import Route
+
 from adapters.attachments import Attachments
-from adapters.discord.asked import Kind, Place, Verdict, is_person, turn_of, verdict
+from adapters.discord.asked import Kind, Place, Verdict, is_person, key_of, turn_of, verdict
 from adapters.discord.channel import DiscordChannel
 from adapters.discord.client import DiscordClient
-from adapters.discord.errors import connecting
+from adapters.discord.controls import ACKNOWLEDGED, Press, read_press
+from adapters.discord.errors import connecting, translated
+from adapters.discord.gateway import Delays, listen
 from adapters.discord.history import replied_to, takes_part
+from adapters.discord.intake import Intake
+from adapters.discord.kept import UNREADABLE, Kept, read_back, written
 from adapters.discord.options import DiscordOptions
 from adapters.discord.presence import Presence
 from adapters.discord.seen import Seen
+from bot.conversation import TurnKey
 from bot.errors import Failure, Forbidden, Gone
-from bot.ports import Inbox
+from bot.ports import Inbox, Record
 
 log = logging.getLogger(__name__)
 
-# Between tries to connect: doubled from the first to the longest, each between a half and the whole of it, so that a
-# thousand bots do not come back at once. Seconds.
-FIRST_DELAY = 1.0
-LONGEST_DELAY = 60.0
+# Messages being looked up at once; more wait. Each may cost a few reads, which answers that are live need too.
+LOOK_UPS = 50
 
-# Conversations in which a message waits to be looked up or downloaded, and messages waiting in one of them: beyond
-# that they are dropped, and the log says so. A look-up takes seconds at the most.
-WAITING_CONVERSATIONS = 200
-WAITING_MESSAGES = 20
+# How often it is asked what earlier processes left unfinished: the journal gives that only when they run no more, and
+# one may drain for minutes while this one is up, or work beside it and break later. So it is asked for ever; where
+# there is nothing, that costs one small query. Seconds.
+LEFT_EVERY = 5.0
 
-# How long `quiet` waits for questions that are being looked up: Discord tells of none twice, and a look-up that takes
-# longer would eat into the time in which live answers are finished. Seconds.
+# Questions that come while we stop are kept for the next process, the newest so many of them. About 2 kB each.
+LATE_MESSAGES = 1_000
+
+# Presses being acknowledged at once, and how long one may take: Discord tells who pressed that it did not work after
+# 3 s (https://docs.discord.com/developers/interactions/receiving-and-responding). The answer is stopped all the same.
+PRESSES = 50
+PRESS_SECONDS = 3.0
+
+# How long `quiet` waits for questions that are being looked up: a look-up that takes longer would eat into the time in
+# which live answers are finished. Seconds.
 QUIET_SECONDS = 3.0
-
-
-class Intake:
-    """Messages that need a look-up before they are turns: side by side, but in order within a conversation."""
-
-    def __init__(self) -> None:
-        self._group: asyncio.TaskGroup | None = None
-        self._waiting: dict[str, deque[Coroutine[Any, Any, None]]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    def open(self, group: asyncio.TaskGroup) -> None:
-        """Work in `group` from now on."""
-        self._group = group
-
-    def close(self) -> None:
-        """Give up what waits, so that the group can end."""
-        self._group = None
-        for task in self._tasks:
-            task.cancel()
-        for queue in self._waiting.values():
-            for work in queue:
-                work.close()
-        self._waiting.clear()
-
-    def busy(self, conversation: str) -> bool:
-        """Whether a message of this conversation is being looked up."""
-        return conversation in self._waiting
-
-    def put(self, conversation: str, work: Coroutine[Any, Any, None]) -> None:
-        """Do `work` after what waits in the same conversation."""
-        if self._group is None:
-            work.close()
-            log.info("dropping a message of conversation %s: not listening any more", conversation)
-            return
-        queue = self._waiting.get(conversation)
-        full = len(self._waiting) >= WAITING_CONVERSATIONS if queue is None else len(queue) >= WAITING_MESSAGES
-        if full:
-            work.close()
-            log.warning("dropping a message: too many wait in conversation %s", conversation)
-            return
-        if queue is not None:
-            queue.append(work)
-            return
-        self._waiting[conversation] = deque([work])
-        task = self._group.create_task(self._work(conversation))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def settle(self, seconds: float) -> int:
-        """Wait until all is done, but not longer than that; how many conversations are left."""
-        if not self._tasks:
-            return 0
-        _, late = await asyncio.wait(self._tasks, timeout=seconds)
-        return len(late)
-
-    async def _work(self, conversation: str) -> None:
-        queue = self._waiting[conversation]
-        while queue:
-            try:
-                await queue.popleft()
-            except Failure as failure:  # the client was closed meanwhile
-                log.warning("dropping a message of conversation %s: %r", conversation, failure)
-            except Exception:
-                # The boundary of one message: whatever is odd about it, the next ones are heard.
-                log.exception("dropping a message of conversation %s", conversation)
-        self._waiting.pop(conversation, None)
 
 
 class DiscordPlatform:
@@ -123,6 +69,11 @@ class DiscordPlatform:
         self._was_ready = False  # whether the token was ever good in this run
         self._delays = Delays()
         self._closed = False
+        self._pending: set[str] = set()  # ids of messages in `_intake` that were not deleted meanwhile
+        self._look_ups = asyncio.Semaphore(LOOK_UPS)
+        self._late: deque[tuple[TurnKey, str]] = deque(maxlen=LATE_MESSAGES)
+        self._group: asyncio.TaskGroup | None = None
+        self._presses = 0  # being acknowledged
 
     # ----------------------------------------------------------------------------------------------------------- port
 
@@ -140,14 +91,18 @@ class DiscordPlatform:
         self._inbox = inbox
         refusal: Forbidden | None = None
         async with asyncio.TaskGroup() as group:
+            self._group = group
             self._intake.open(group)
+            taking_up = group.create_task(self._take_up(inbox))
             try:
                 await self._stay_connected()
             except Forbidden as failure:  # raised outside of the group, which would wrap it
                 refusal = failure
             finally:
+                self._group = None
                 self._ready.clear()
                 self._intake.close()
+                taking_up.cancel()
         if refusal is not None:
             raise refusal
 
@@ -156,16 +111,21 @@ class DiscordPlatform:
         self._quiet = True
         late = await self._intake.settle(QUIET_SECONDS)
         if late:
-            log.warning("stopping while messages of %d conversations are being looked up: they get no answer", late)
-        self._inbox = None
+            log.warning("stopping while messages of %d conversations are being looked up", late)
 
     async def close(self) -> None:
-        """See `bot.ports.Platform`."""
+        """See `bot.ports.Platform`.
+
+        What was asked since `quiet` is written down now, for the next process; not sooner, since one that runs already
+        was told of it too, and will have it answered.
+        """
         self._closed = True
-        self._inbox = None
+        inbox, self._inbox = self._inbox, None
         self._ready.clear()
         if self._presence.current is not None:
             await self._presence.current.close()
+        while inbox is not None and self._late:
+            await inbox.receive(*self._late.popleft())
 
     # ------------------------------------------------------------------------------------------------------ connection
 
@@ -212,14 +172,14 @@ class DiscordPlatform:
     async def _listen(self) -> None:
         """Listen until it cannot go on.
 
-        discord.py reconnects and resumes by itself, but raises at
+        `listen` reconnects and resumes by itself, but raises at
         - a close that says that we may not (4004, 4014 ...),
-        - a first connection that fails: it then asks a socket for its sequence that was never there (AttributeError),
-        - a frame that it cannot read (what zlib or JSON say of it, and whatever else).
+        - a first connection that fails,
+        - a frame that cannot be read (what zlib or JSON say of it, and whatever else).
         """
         client = self._presence.client
         try:
-            await client.connect()
+            await listen(client, self._delays)
         except Exception:
             if getattr(client.ws, "open", False):  # None before the first connection, whatever its type says
                 await client.ws.close(4000)
@@ -254,8 +214,8 @@ class DiscordPlatform:
         memory.told(seen)
         if place.kind is Kind.THREAD and (seen.author == me.id or me.mentioned(seen)):
             memory.joined(place.id, seen.id)
-        if self._inbox is not None and not self._quiet:
-            self._weigh(seen, place)
+        if self._inbox is not None:
+            self._weigh(seen, place, data)
 
     def on_revision(self, data: Mapping[str, Any]) -> None:
         """See `adapters.discord.client.Listener`. An edit asks nothing; it changes what was said."""
@@ -265,23 +225,64 @@ class DiscordPlatform:
         told = {"author": {"id": held.author, "username": held.name}, **data}
         self._presence.memory.revise(held.channel, held.id, self._presence.see(told, guild=held.guild).text)
 
-    def on_removal(self, channel: str, messages: tuple[str, ...]) -> None:
-        """See `adapters.discord.client.Listener`."""
+    def on_removal(self, data: Mapping[str, Any], messages: tuple[str, ...]) -> None:
+        """See `adapters.discord.client.Listener`. What we deleted ourselves is no news to the core."""
+        memory, channel = self._presence.memory, str(data["channel_id"])
         for message in messages:
-            self._presence.memory.remove(channel, message)
+            guild = self._guild_of(data, channel, message)
+            memory.remove(channel, message)
+            self._pending.discard(message)
+            if self._inbox is not None and not memory.took_away(message):
+                self._inbox.deleted(TurnKey(self.name, guild, channel, message))
+
+    def on_interaction(self, data: Mapping[str, Any]) -> None:
+        """See `adapters.discord.client.Listener`. Whoever may read an answer may stop it."""
+        press, inbox, group = read_press(data), self._inbox, self._group
+        if press is None or inbox is None or group is None:
+            return
+        guild = self._guild_of(data, press.channel, press.message)
+        for message in filter(None, (press.message, press.question)):
+            if inbox.stop(TurnKey(self.name, guild, press.channel, message), by=press.user):
+                break
+        if self._presses < PRESSES:
+            self._presses += 1
+            group.create_task(self._acknowledge(press))
+
+    async def _acknowledge(self, press: Press) -> None:
+        """Tell Discord that the press was heard, else whoever pressed is told that it failed. Nothing depends on it."""
+        path = "/interactions/{interaction_id}/{interaction_token}/callback"
+        route = Route("POST", path, interaction_id=press.id, interaction_token=press.token)
+        try:
+            async with asyncio.timeout(PRESS_SECONDS):
+                with translated("acknowledging a press"):
+                    await self._presence.client.http.request(route, json=ACKNOWLEDGED)
+        except (Failure, TimeoutError) as failure:
+            log.info("a press could not be acknowledged: %r", failure)
+        finally:
+            self._presses -= 1
+
+    def _guild_of(self, data: Mapping[str, Any], channel: str, message: str) -> str:
+        """The guild of a message that an event is about, as its turn's key has it."""
+        held = self._presence.memory.get(channel, message)
+        return str(data.get("guild_id") or (held.guild if held else "") or self._presence.guild_of(channel))
 
     # --------------------------------------------------------------------------------------------------------- weighing
 
-    def _weigh(self, seen: Seen, place: Place) -> None:
-        """Bring `seen` as a turn if it asks us: at once where nothing must be looked up, else in order."""
+    def _weigh(self, seen: Seen, place: Place, data: Mapping[str, Any]) -> None:
+        """Bring `seen` as a turn if it may ask us, after what waits in its conversation."""
         what = self._verdict(seen, place)
         if what is Verdict.IGNORE:
             return
-        conversation = self._presence.memory.conversation(seen, place)
-        if what is Verdict.ANSWER and not self._intake.busy(conversation):
-            self._accept(seen, place)
+        event = written(data, place, asks=what is Verdict.ANSWER)
+        if self._quiet:
+            self._late.append((key_of(seen), event))
         else:
-            self._intake.put(conversation, self._look(seen, place))
+            self._put(seen, place, self._bring(seen, place, event))
+
+    def _put(self, seen: Seen, place: Place, work: Coroutine[Any, Any, None]) -> None:
+        self._pending.add(seen.id)
+        if not self._intake.put(self._presence.memory.conversation(seen, place), work):
+            self._pending.discard(seen.id)
 
     def _verdict(self, seen: Seen, place: Place) -> Verdict:
         memory, me = self._presence.memory, self._presence.me(seen.guild)
@@ -296,41 +297,80 @@ class DiscordPlatform:
             replied_to_us=target.author == me.id if target is not None else None,
         )
 
-    async def _look(self, seen: Seen, place: Place) -> None:
-        """Find out what is not known of `seen`, and bring it."""
-        if self._verdict(seen, place) is Verdict.LOOK:
-            if place.kind is Kind.THREAD:
-                ours = await takes_part(self._presence, seen, place)
-                if ours is not None:
-                    self._presence.memory.looked(place.id, ours=ours)
+    async def _bring(self, seen: Seen, place: Place, event: str) -> None:
+        """Have a message written down, find out whether it asks us, and bring it if it does."""
+        inbox, key = self._inbox, key_of(seen)
+        try:
+            if inbox is None or not await inbox.receive(key, event):
+                return
+            if await self._asks(seen, place) and seen.id in self._pending:
+                self._accept(inbox, seen, place)
             else:
-                await replied_to(self._presence, seen)
-        if self._verdict(seen, place) is not Verdict.ANSWER:
-            return
-        self._accept(seen, place)
+                inbox.dismiss(key)
+        finally:
+            self._pending.discard(seen.id)
 
-    def _accept(self, seen: Seen, place: Place) -> None:
-        inbox, memory = self._inbox, self._presence.memory
-        if inbox is None:
-            return
+    async def _asks(self, seen: Seen, place: Place) -> bool:
+        """Whether `seen` asks us; what is not known of it is looked up."""
+        if self._verdict(seen, place) is Verdict.LOOK:
+            async with self._look_ups:
+                if place.kind is Kind.THREAD:
+                    ours = await takes_part(self._presence, seen, place)
+                    if ours is not None:
+                        self._presence.memory.looked(place.id, ours=ours)
+                else:
+                    await replied_to(self._presence, seen)
+        return self._verdict(seen, place) is Verdict.ANSWER
+
+    def _accept(self, inbox: Inbox, seen: Seen, place: Place, record: Record | None = None) -> None:
+        memory = self._presence.memory
         conversation = memory.conversation(seen, place)
-        memory.belongs(seen.id, conversation)
-        channel = DiscordChannel(self._presence, seen, place, conversation=conversation)
+        for message in (seen.id, *(record.messages if record else ())):
+            memory.belongs(message, conversation)
+        channel = DiscordChannel(self._presence, seen, place, conversation=conversation, record=record)
         inbox.accept(turn_of(seen, place, conversation=conversation), channel)
 
+    # -------------------------------------------------------------------------------------------------------- taking up
 
-class Delays:
-    """How long to wait before the next try to connect."""
+    async def _take_up(self, inbox: Inbox) -> None:
+        """Bring what earlier processes left unfinished, once we are connected, and what others leave later."""
+        while True:
+            await self._ready.wait()
+            if not self._quiet:
+                for record in await inbox.left(self.name):
+                    self._take_up_one(inbox, record)
+            await asyncio.sleep(LEFT_EVERY)
 
-    def __init__(self, roll: Callable[[float, float], float] = random.uniform) -> None:
-        self._roll = roll
-        self._next = FIRST_DELAY
+    def _take_up_one(self, inbox: Inbox, record: Record) -> None:
+        try:
+            kept = read_back(record.event)
+            seen = self._presence.see(kept.message, guild=record.key.workspace)
+            if key_of(seen) != record.key:
+                raise ValueError("another message")
+        except UNREADABLE as error:
+            log.warning("an unfinished turn is given up: what was kept of it cannot be read: %r", error)
+            inbox.dismiss(record.key)
+            return
+        self._put(seen, kept.place, self._bring_again(inbox, record, kept))
 
-    def next(self) -> float:
-        """Seconds until the next try; longer each time."""
-        longest, self._next = self._next, min(self._next * 2, LONGEST_DELAY)
-        return self._roll(longest / 2, longest)
-
-    def start_over(self) -> None:
-        """After a connection that worked."""
-        self._next = FIRST_DELAY
+    async def _bring_again(self, inbox: Inbox, record: Record, kept: Kept) -> None:
+        """As `_bring`, for what was received by an earlier process, which may have known more than we do."""
+        key, presence, place = record.key, self._presence, kept.place
+        try:
+            await presence.guild_arrives(key.workspace)
+            seen = presence.see(kept.message, guild=key.workspace)  # once more: names are known now
+            if presence.has_lost(place, key.workspace):
+                log.warning("an unfinished turn is given up: channel %s is gone", place.id)
+                inbox.dismiss(key)
+                return
+            referenced = kept.message.get("referenced_message")
+            if isinstance(referenced, Mapping):
+                presence.memory.read([presence.see(referenced, guild=seen.guild)])
+            presence.memory.read([seen])
+            asks = kept.asks or bool(record.messages) or await self._asks(seen, place)
+            if asks and seen.id in self._pending:
+                self._accept(inbox, seen, place, record)
+            else:
+                inbox.dismiss(key)
+        finally:
+            self._pending.discard(key.message)

@@ -27,6 +27,11 @@ from bot.errors import Broken
 # asked for again a little earlier. Seconds.
 TYPING_SECONDS = 8.0
 
+# How long a guild may take to be told of after READY, before we go on without what it would say. Discord sends all of
+# them within seconds. Seconds, and how often it is looked.
+GUILD_SECONDS = 5.0
+_GUILD_STEP = 0.05
+
 # Channels whose last typing is remembered. Beyond that all are forgotten, and some typing is sent too early.
 _TYPING_CHANNELS = 1_000
 
@@ -61,6 +66,7 @@ class Presence:
         self.budgets = Budgets()
         self.typing = Typing()
         self.current: DiscordClient | None = None
+        self.no_controls = False  # this server refuses messages with buttons
 
     @property
     def client(self) -> DiscordClient:
@@ -84,7 +90,7 @@ class Presence:
 
     def see(self, data: Mapping[str, Any], *, guild: str = "") -> Seen:
         """A message's JSON as a value, its mentions resolved. Raises as `read_message` does."""
-        guild = str(data.get("guild_id") or guild or self._guild_of(str(data["channel_id"])))
+        guild = str(data.get("guild_id") or guild or self.guild_of(str(data["channel_id"])))
 
         def name_of(sign: str, target: str) -> str:
             return self._role(guild, target) if sign == "@&" else self._channel(target)
@@ -108,7 +114,26 @@ class Presence:
         known = self.client.get_channel(int(thread))
         return isinstance(known, discord.Thread) and str(known.owner_id) == self.me("").id
 
-    def _guild_of(self, channel: str) -> str:
+    async def guild_arrives(self, guild: str) -> None:
+        """Wait until a guild is told of, names and places included, or should have been."""
+        until = now() + GUILD_SECONDS
+        while guild and not self._has(guild) and now() < until:
+            await asyncio.sleep(_GUILD_STEP)
+
+    def has_lost(self, place: Place, guild: str) -> bool:
+        """Whether a place is there no more, as far as its guild tells, which is silent on threads that rest."""
+        known = self.client.get_guild(int(guild)) if guild else None
+        if known is None or known.unavailable or not known.channels:
+            return False
+        at = place.parent if place.kind is Kind.THREAD else place.id
+        return bool(at) and known.get_channel(int(at)) is None
+
+    def _has(self, guild: str) -> bool:
+        known = self.current.get_guild(int(guild)) if self.current is not None else None
+        return known is not None and not known.unavailable
+
+    def guild_of(self, channel: str) -> str:
+        """The guild that a channel is in; empty for a DM, and where it is not known."""
         known = self.client.get_channel(int(channel))
         guild = getattr(known, "guild", None)
         return str(guild.id) if guild is not None else ""

@@ -25,6 +25,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any, Final
 
 from aiohttp import web
@@ -41,6 +42,7 @@ TEXT, DM, CATEGORY, THREAD = 0, 1, 4, 11  # channel types
 UNAUTHORIZED = (401, 0, "401: Unauthorized")
 UNKNOWN_CHANNEL = (404, 10003, "Unknown Channel")
 UNKNOWN_MESSAGE = (404, 10008, "Unknown Message")
+UNKNOWN_INTERACTION = (404, 10062, "Unknown interaction")
 MISSING_PERMISSIONS = (403, 50013, "Missing Permissions")
 NOT_OURS = (403, 50005, "Cannot edit a message authored by another user")
 EMPTY = (400, 50006, "Cannot send an empty message")
@@ -50,9 +52,10 @@ INVALID_FORM = (400, 50035, "Invalid Form Body")
 class Refused(Exception):
     """A request is answered with an error."""
 
-    def __init__(self, error: tuple[int, int, str]) -> None:
+    def __init__(self, error: tuple[int, int, str], fields: Mapping[str, str] = MappingProxyType({})) -> None:
         super().__init__(error[2])
         self.status, self.code, self.message = error
+        self.fields = fields  # what is wrong, by field of the body
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +224,10 @@ class DiscordDouble:
         self.forbidden: set[str] = set()  # channels that the bot may not write in
         self.echoes = True  # the bot's own messages come back over the gateway, as they do in truth
         self.headers = True  # answers carry X-RateLimit-*
+        self.components = "shown"  # or what a small server does: "ignored", "refused" (by name), "malformed" (without)
+        self.remembers_nonces = True  # for some minutes; a test says when they are over
+        self.acknowledged: list[tuple[str, int]] = []  # presses of buttons: the interaction's id, the answer's type
+        self._interactions: dict[str, str] = {}  # those not acknowledged yet: id and token
         self.missing: str = ""  # a pattern of paths that this server does not have
         self.gateway = Gateway(allows=lambda token: token == self.token, ready=self._ready, sees=self._seen)
         self.gateway.changed = self._touch
@@ -292,6 +299,42 @@ class DiscordDouble:
         self.gateway.dispatch("MESSAGE_DELETE", {"id": message, "channel_id": channel, "guild_id": guild})
         self._touch()
 
+    def remove_all(self, channel: str, messages: Sequence[str]) -> None:
+        """A moderator deletes many messages at once."""
+        for message in messages:
+            del self.world.messages[channel][message]
+        guild = self.world.channels[channel].get("guild_id")
+        self.gateway.dispatch("MESSAGE_DELETE_BULK", {"ids": list(messages), "channel_id": channel, "guild_id": guild})
+        self._touch()
+
+    def button(self, channel: str, message: str) -> str | None:
+        """The id of the one button that a message shows; None if it shows none."""
+        rows = self.world.messages[channel][message]["components"]
+        return rows[0]["components"][0]["custom_id"] if rows else None
+
+    def press(self, channel: str, message: str, *, user: str, custom_id: str = "") -> str:
+        """Somebody presses the button of a message; returns the interaction's id."""
+        interaction, kept = self.world.new_id(), self.world.messages[channel][message]
+        pressed = custom_id or self.button(channel, message)
+        token = self._interactions[interaction] = f"token-of-{interaction}"
+        event = {
+            "id": interaction,
+            "application_id": self.world.bot,
+            "type": 3,
+            "token": token,
+            "version": 1,
+            "channel_id": channel,
+            "message": kept,
+            "data": {"custom_id": pressed, "component_type": 2},
+        }
+        guild = self.world.channels[channel].get("guild_id")
+        if guild is not None:
+            event |= {"guild_id": guild, "member": {**self.world.member(user), "user": self.world.public(user)}}
+        else:
+            event["user"] = self.world.public(user)
+        self.gateway.dispatch("INTERACTION_CREATE", event)
+        return interaction
+
     def shown(self, channel: str) -> list[Shown]:
         """What a reader sees, from top to bottom."""
         return [
@@ -355,6 +398,7 @@ class DiscordDouble:
         app.router.add_get("/api/v10/oauth2/applications/@me", self._get_application)
         app.router.add_get("/api/v10/channels/{channel}", self._get_channel)
         app.router.add_post("/api/v10/channels/{channel}/typing", self._typing)
+        app.router.add_post("/api/v10/interactions/{interaction}/{token}/callback", self._acknowledge)
         app.router.add_get(messages, self._list)
         app.router.add_post(messages, self._post)
         app.router.add_get(messages + "/{message}", self._get)
@@ -377,6 +421,8 @@ class DiscordDouble:
     async def _admitted(
         self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
+        if request.path.startswith("/api/v10/interactions/"):
+            return await handler(request)  # counted by nobody, and the token in the path is leave enough
         if request.headers.get("Authorization") != f"Bot {self.token}":
             return self._error(Refused(UNAUTHORIZED))
         now = asyncio.get_running_loop().time()
@@ -425,7 +471,12 @@ class DiscordDouble:
         return answer(said, status=429, headers=headers)
 
     def _error(self, refused: Refused) -> web.Response:
-        return answer({"message": refused.message, "code": refused.code}, status=refused.status)
+        said: Json = {"message": refused.message, "code": refused.code}
+        if refused.fields:
+            said["errors"] = {
+                name: {"_errors": [{"code": "INVALID", "message": what}]} for name, what in refused.fields.items()
+            }
+        return answer(said, status=refused.status)
 
     async def _get_gateway(self, request: web.Request) -> web.Response:
         start = {"total": 1000, "remaining": 999, "reset_after": 0, "max_concurrency": 1}
@@ -445,6 +496,13 @@ class DiscordDouble:
 
     async def _typing(self, request: web.Request) -> web.Response:
         self._channel(request)
+        return answer(None, status=204)
+
+    async def _acknowledge(self, request: web.Request) -> web.Response:
+        interaction, token = request.match_info["interaction"], request.match_info["token"]
+        if self._interactions.pop(interaction, None) != token:
+            return self._error(Refused(UNKNOWN_INTERACTION))
+        self.acknowledged.append((interaction, (await request.json())["type"]))
         return answer(None, status=204)
 
     async def _list(self, request: web.Request) -> web.Response:
@@ -475,6 +533,7 @@ class DiscordDouble:
             return answer(again)
         reply_to = self._reply_to(channel, body.get("message_reference"))
         message = self.world.message(channel, self.world.bot, body["content"], reply_to=reply_to)
+        self._set_components(message, body)
         pinged = self._pinged(body, message)
         self.posts[message["id"]] = Post(body.get("nonce"), pinged, [self._now(body["content"])])
         told = message | ({"nonce": body["nonce"]} if "nonce" in body else {})
@@ -490,6 +549,7 @@ class DiscordDouble:
         body = await request.json()
         self._check(body)
         message.update(content=body["content"], edited_timestamp=datetime.now(UTC).isoformat())
+        self._set_components(message, body)
         self.posts[message["id"]].texts.append(self._now(body["content"]))
         if self.echoes:
             self.gateway.dispatch("MESSAGE_UPDATE", self.world.event(message))
@@ -522,10 +582,22 @@ class DiscordDouble:
             raise Refused(EMPTY)
         if units(content) > LIMIT or len(str(body.get("nonce") or "")) > 25:
             raise Refused(INVALID_FORM)
+        if "components" in body and self.components in ("refused", "malformed"):
+            raise Refused(INVALID_FORM, {"components": "Unknown field."} if self.components == "refused" else {})
+        rows = body.get("components") or []
+        buttons = [button for row in rows for button in row["components"]]
+        wrong = len(rows) > 5 or any(row["type"] != 1 for row in rows)
+        if wrong or any(b["type"] != 2 or len(b["label"]) > 80 or len(b["custom_id"]) > 100 for b in buttons):
+            raise Refused(INVALID_FORM, {"components": "Invalid."})
+
+    def _set_components(self, message: Json, body: Json) -> None:
+        """An edit that says nothing of them leaves them."""
+        if "components" in body and self.components == "shown":
+            message["components"] = body["components"]
 
     def _posted_with(self, channel: str, nonce: str | None) -> Json | None:
         for mid, message in self.world.messages[channel].items():
-            if nonce is not None and mid in self.posts and self.posts[mid].nonce == nonce:
+            if self.remembers_nonces and nonce is not None and mid in self.posts and self.posts[mid].nonce == nonce:
                 return message
         return None
 
