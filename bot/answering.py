@@ -14,7 +14,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import aclosing, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 
@@ -59,6 +59,14 @@ class Live:
         """Read no further, and write no more."""
         self.reading.cancel()
         self.reply.abort(cause)
+
+
+@dataclass(slots=True)
+class _Unkept:
+    """Messages of a turn that exist and are not written down yet, in their order; `keeping` while a task does it."""
+
+    messages: list[str] = field(default_factory=list)
+    keeping: bool = False
 
 
 class Answering:
@@ -126,7 +134,7 @@ class Answering:
                 reading = group.create_task(self._read(accepted, reply, record), name=f"reading {key.reference}")
                 showing = group.create_task(_show_working(accepted), name=f"working {key.reference}")
                 reply.on_shown = showing.cancel
-                reply.on_posted = partial(self._note, group, key, [])
+                reply.on_posted = partial(self._note, group, key, _Unkept())
                 self.live[key.digest] = Live(accepted.turn, reply, reading)
                 try:
                     with suppress(Exception):  # it is raised below; here the group would wrap it
@@ -192,16 +200,22 @@ class Answering:
         reply.feed(Text(line), now, self._choices.writing)
         reply.finish(Ending.DONE, now)
 
-    def _note(self, group: asyncio.TaskGroup, key: TurnKey, posted: list[str], message: str) -> None:
-        """Have a message that now exists written down, after those in `posted`; no write waits for it."""
-        posted.append(message)
-        if len(posted) == 1:
-            group.create_task(self._keep(key, posted), name=f"journal {key.reference}")
+    def _note(self, group: asyncio.TaskGroup, key: TurnKey, unkept: _Unkept, message: str) -> None:
+        """Have a message that now exists written down, after those in `unkept`; no write waits for it."""
+        unkept.messages.append(message)
+        if not unkept.keeping:
+            unkept.keeping = True
+            group.create_task(self._keep(key, unkept), name=f"journal {key.reference}")
 
-    async def _keep(self, key: TurnKey, posted: list[str]) -> None:
-        while posted:
-            await self._ledger.posted(key, posted[0])
-            del posted[0]
+    async def _keep(self, key: TurnKey, unkept: _Unkept) -> None:
+        """Write them down in their order; one that cannot be is tried again with the next, so that none is left out.
+
+        The next process tells by a message's place what was posted before and after it; of what was posted last and
+        not written down it looks for each.
+        """
+        while unkept.messages and await self._ledger.posted(key, unkept.messages[0]):
+            del unkept.messages[0]
+        unkept.keeping = False
 
 
 async def _with_attachments(accepted: Accepted) -> Turn:

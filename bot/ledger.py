@@ -22,6 +22,10 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+# Messages that are told from a second delivery without the journal: platforms deliver again within minutes, in which
+# few bots receive as many.
+_REMEMBERED = 5_000
+
 
 @dataclass(frozen=True, slots=True)
 class Beginning:
@@ -36,6 +40,7 @@ class Ledger:
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self._received: set[str] = set()  # digests of what was written down here and has not begun
+        self._taken: dict[str, None] = {}  # digests of what was written down, or should have been, the newest last
         self._left: dict[str, Record] = {}  # by digest: what an earlier process left, until it begins
         self.degraded = False
 
@@ -49,7 +54,7 @@ class Ledger:
         if key.digest in self._received or key.digest in self._left:
             return False
         self._received.add(key.digest)  # before anything is waited for: the same may be delivered again meanwhile
-        if await self._tried(self._journal.accept(key, event), key, otherwise=True):
+        if await self._accepts(key, event):
             return True
         self._received.discard(key.digest)
         return False
@@ -65,26 +70,42 @@ class Ledger:
     async def begin(self, key: TurnKey) -> Beginning | None:
         """The turn is to be answered now; None if it was before, or is by somebody else."""
         if (record := self._left.pop(key.digest, None)) is not None:
+            self._remember(key.digest)
             return Beginning(record)
         if key.digest in self._received:
             self._received.discard(key.digest)
             return Beginning()
-        fresh = await self._tried(self._journal.accept(key), key, otherwise=True)
-        return Beginning() if fresh else None
+        return Beginning() if await self._accepts(key) else None
 
     async def dismiss(self, key: TurnKey) -> None:
         """The turn is not answered: it asked nothing, or nobody may ask that."""
         self._received.discard(key.digest)
+        self._taken.pop(key.digest, None)
         self._left.pop(key.digest, None)
         await self._tried(self._journal.drop(key), key, otherwise=None)
 
-    async def posted(self, key: TurnKey, message: str) -> None:
-        """A message of the answer now exists."""
-        await self._tried(self._journal.posted(key, message), key, otherwise=None)
+    async def posted(self, key: TurnKey, message: str) -> bool:
+        """A message of the answer now exists. Returns whether that is written down."""
+        return await self._tried(_done(self._journal.posted(key, message)), key, otherwise=False)
 
     async def ended(self, key: TurnKey, ending: Ending) -> None:
         """Nothing more will be written for the turn, by this process."""
         await self._tried(self._journal.ended(key, ending), key, otherwise=None)
+
+    async def _accepts(self, key: TurnKey, event: str = "") -> bool:
+        """Whether this was never written down before. A journal that breaks does not make a new question of an old."""
+        digest = key.digest
+        if digest in self._taken:
+            return False
+        fresh = await self._tried(self._journal.accept(key, event), key, otherwise=True)
+        if fresh:
+            self._remember(digest)
+        return fresh
+
+    def _remember(self, digest: str) -> None:
+        self._taken[digest] = None
+        if len(self._taken) > _REMEMBERED:
+            del self._taken[next(iter(self._taken))]
 
     async def _tried(self, writing: Awaitable[T], key: TurnKey, *, otherwise: T) -> T:
         try:
@@ -100,3 +121,8 @@ class Ledger:
             log.info("journal works again")
         self.degraded = False
         return done
+
+
+async def _done(writing: Awaitable[None]) -> bool:
+    await writing
+    return True

@@ -70,6 +70,10 @@ class Server:
         self._counted: dict[Verb, deque[float]] = {verb: deque() for verb in Verb}
         self.limited = 0  # 429s that were provoked
 
+    def counted(self, verb: Verb) -> tuple[float, ...]:
+        """When those came that it counted last: in the window that is open, if one is."""
+        return tuple(self._counted[verb])
+
     def count(self, verb: Verb, now: float) -> None:
         """Count a write, or raise `Limited` as the platform would."""
         if verb is Verb.POST and not self.counts_posts:
@@ -229,12 +233,15 @@ class Notebook:
     async def drop(self, key: TurnKey) -> None:
         self.entries.pop(key, None)
         self.answers.pop(key, None)
+        self.ends.pop(key, None)
 
     async def posted(self, key: TurnKey, message: str) -> None:
-        self.answers[key].append(message)
+        if message not in self.answers.get(key, (message,)):
+            self.answers[key].append(message)
 
     async def ended(self, key: TurnKey, ending: Ending) -> None:
-        self.ends[key] = ending
+        if key in self.entries:
+            self.ends[key] = ending
 
     async def unfinished(self, platform: str) -> Sequence[Record]:
         found = [
