@@ -15,8 +15,9 @@ from yarl import URL
 
 from adapters.journal import MemoryJournal
 from adapters.metrics import PrometheusRecorder
-from bot.__main__ import make_turns, serve
+from bot.__main__ import make_turns, make_words, serve
 from bot.ports import Inbox
+from bot.words import Words
 from config.settings import Settings
 from tests.doubles.discord import DiscordDouble
 from tests.doubles.openai import Answer, Drop, Fault, OpenAIDouble, Script, Status
@@ -269,6 +270,17 @@ async def test_a_platform_that_breaks_takes_no_other_along() -> None:
         await serve(turns, [broken, well], drain_seconds=0.0)
     assert well.quieted
     assert well.closed
+
+
+def test_what_will_be_gone_on_with_says_so(tmp_path: Path) -> None:
+    """An interrupted answer asks to be asked again only where no other process finds it; the operator's words win."""
+    settings = Settings.load({}, folder=tmp_path)
+    assert make_words(settings, lasting=False) == Words()
+    assert make_words(settings, lasting=True).interrupted == Words().paused
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "tickertape.toml").write_text("[words]\npaused = 'Gleich mehr.'\nbusy = ''\n")
+    said = make_words(Settings.load({}, folder=tmp_path), lasting=True)
+    assert (said.interrupted, said.busy, said.stopped) == ("Gleich mehr.", "", Words().stopped)
 
 
 async def test_a_malformed_setting_is_one_line_and_code_2(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import logging
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -22,7 +22,7 @@ from adapters.journal.errors import JournalBroken, translated
 from adapters.journal.owner import Owner, is_gone
 from adapters.journal.owner import tidy as tidy_owners
 from adapters.journal.store import Accept, Connect, Drop, Ended, Operation, Store, connect
-from bot.conversation import Ending
+from bot.conversation import Ending, TurnKey
 from bot.ports import Record
 
 log = logging.getLogger(__name__)
@@ -196,15 +196,15 @@ class Keeper:
         )
 
 
-def _without_ended_texts(operations: Sequence[Operation]) -> Iterator[Operation]:
+def _without_ended_texts(operations: Sequence[Operation]) -> Sequence[Operation]:
     """The same, with no question's text of a turn that has ended: none is kept longer than the turn needs."""
-    ended = {
-        operation.key
-        for operation in operations
-        if isinstance(operation, Ended) and operation.ending is not Ending.INTERRUPTED
-    }
-    for operation in operations:
+    ended: set[TurnKey] = set()
+    kept: deque[Operation] = deque()
+    for operation in reversed(operations):  # an end comes after what it ends
+        if isinstance(operation, Ended) and operation.ending is not Ending.INTERRUPTED:
+            ended.add(operation.key)
         if isinstance(operation, Accept) and operation.key in ended:
-            yield replace(operation, event="")
+            kept.appendleft(replace(operation, event=""))
         else:
-            yield operation
+            kept.appendleft(operation)
+    return kept

@@ -55,8 +55,10 @@ class SqliteJournal:
         wall_clock: Callable[[], datetime],
         options: KeeperOptions | None = None,
         connect: Connect = connect,
+        answer_seconds: float = ANSWER_SECONDS,
     ) -> None:
         self._file = file
+        self._answer_seconds = answer_seconds
         self._wall_clock = wall_clock
         self._keeper = Keeper(file, options or KeeperOptions(), wall_clock, connect)
         self._requests: queue.SimpleQueue[_Request] = queue.SimpleQueue()
@@ -115,10 +117,11 @@ class SqliteJournal:
 
     async def _written(self, operation: Operation) -> bool:
         try:
-            async with asyncio.timeout(ANSWER_SECONDS):
+            async with asyncio.timeout(self._answer_seconds):
                 written: bool = await self._ask(operation)
         except TimeoutError:
-            raise JournalBroken(self._file, f"its disk did not answer within {ANSWER_SECONDS:g} s") from None
+            what = f"its disk did not answer within {self._answer_seconds:g} s"
+            raise JournalBroken(self._file, what) from None
         return written
 
     def _ask(self, asked: Operation | str | None) -> asyncio.Future[Any]:
