@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from adapters.slack import link as link_module
 from adapters.slack import platform as platform_module
 from bot.conversation import Turn, TurnKey
 from bot.ports import Body, Channel, Record
@@ -104,8 +105,11 @@ async def test_events_are_heard_in_the_order_of_arrival() -> None:
         assert inbox.texts == texts
 
 
-async def test_a_socket_that_dies_before_the_acknowledgement() -> None:
+@pytest.mark.parametrize("journal", ["quick", "slower than the goodbye"])
+async def test_a_socket_that_dies_before_the_acknowledgement(journal: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The event comes again on the next connection, is recognised and acknowledged there, and makes one turn."""
+    if journal != "quick":
+        monkeypatch.setattr(link_module, "GOODBYE_SECONDS", 0.01)
     double, inbox = SlackDouble(), Slow()
     ann, channel = double.world.user("Ann"), double.world.channel()
     async with double.running(), connected(double, inbox):
@@ -114,6 +118,7 @@ async def test_a_socket_that_dies_before_the_acknowledgement() -> None:
         double.sockets.abort()
         await soon(double, lambda: double.sockets.opened == 2 and len(double.sockets.live) == 1)
         await double.redeliver_unacknowledged()
+        await asyncio.sleep(0.1)  # the old connection gives up what it could not acknowledge
         inbox.go.set()
         await double.settled()
         await inbox.number(1)
@@ -194,7 +199,7 @@ async def again(double: SlackDouble, inbox: Taken, messages: tuple[str, ...] = (
     return second.turns
 
 
-@pytest.mark.parametrize("copies", ["both", "mention only"])
+@pytest.mark.parametrize("copies", ["both", "late", "mention only"])
 async def test_a_mention_is_brought_again(copies: str) -> None:
     """What is kept makes the very same turn, with what is attached where the message said so."""
     double = SlackDouble()
@@ -205,11 +210,15 @@ async def test_a_mention_is_brought_again(copies: str) -> None:
         async with connected(double) as (_, inbox):
             double.say(channel, "hello all", author=ann)
             await double.settled()
-            double.say(channel, "<@UBOT> look", author=ann, files=[file], once=copies == "mention only")
+            ts = double.say(channel, "<@UBOT> look", author=ann, files=[file], once=copies != "both")
+            if copies == "late":
+                await asyncio.sleep(0.05)  # the mention has been heard, and its other copy is waited for
+                message = double.world.messages[channel][ts]
+                double.event({**message, "channel": channel, "channel_type": "channel"})
             first, way = await inbox.number(1)
         ((turn, brought),) = await again(double, inbox)
         assert turn == first
-        assert len(await brought.attached()) == len(await way.attached()) == (copies == "both")
+        assert len(await brought.attached()) == len(await way.attached()) == (copies != "mention only")
 
 
 async def test_every_kind_of_question_is_brought_again() -> None:

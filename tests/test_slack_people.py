@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from adapters.slack.client import Answer, Web
-from adapters.slack.people import FRESH_SECONDS, People
+from adapters.slack.people import FRESH_SECONDS, RETRIES, People
 from adapters.slack.workspace import MINUTE, TIER_4_BURST, TIER_4_READS
 from bot.budget import Reads
 from bot.errors import Broken, Forbidden, Limited
@@ -59,7 +59,7 @@ async def test_an_old_answer_is_better_than_none() -> None:
     people = people_of(web)
     first = await people.find("U1")
     await asyncio.sleep(FRESH_SECONDS + 1)
-    web.failures = [Broken("x")] * 6
+    web.failures = [Broken("x") for _ in range(2 * (len(RETRIES) + 1))]
     assert await people.find("U1") is first
     with pytest.raises(Broken):
         await people.find("U2")

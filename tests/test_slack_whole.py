@@ -92,6 +92,28 @@ async def test_a_post_that_was_lost_is_not_made_twice() -> None:
     assert double.limited == []
 
 
+async def test_slack_is_away_for_a_moment() -> None:
+    """No write and no connection for a while: the live answer ends whole, and what was asked meanwhile is answered."""
+    double = SlackDouble()
+    double.post_seconds = 0.0
+    ann, channel = double.world.user("Ann"), double.world.channel()
+    async with double.running(), bot(double, ScriptedModel(ANSWER)):
+        double.say(channel, "<@UBOT> tell", author=ann)
+        await double.transcript.wait_for(path="chat.update")
+        double.faults.add("POST", "chat.update", Kind.RESET_BEFORE, times=3)
+        double.faults.add("POST", "apps.connections.open", Kind.RESET_BEFORE, times=2)
+        double.sockets.refused = 1
+        double.sockets.abort()
+        double.say(channel, "<@UBOT> tell me too", author=ann)
+        assert len(await finished(double, channel, 2)) == 2
+        await double.settled()
+        for envelope in list(double.sockets.envelopes):
+            await double.redeliver(envelope)
+        await double.settled()
+        assert len(double.answers(channel)) == 2
+    assert double.limited == []
+
+
 @pytest.mark.parametrize("kind", ["channel", "im"])
 @pytest.mark.parametrize("when", ["before it is looked into", "while its post is lost", "in the middle"])
 async def test_an_answer_goes_on_after_a_kill(kind: str, when: str) -> None:

@@ -27,8 +27,9 @@ log = logging.getLogger(__name__)
 PEOPLE = 10_000
 # For how long, in seconds: a member who is made a guest is one here too after this.
 FRESH_SECONDS = 600.0
-# A lookup that fails for the moment is made again after these, in seconds: the asker waits meanwhile.
-RETRIES = (0.5, 1.5)
+# A lookup that fails for the moment is made again after these, in seconds. The asker waits meanwhile, but is not
+# answered at all once they are used up.
+RETRIES = (0.5, 1.5, 4.0, 10.0)
 # The longest pause ordered by Slack that a question waits for, in seconds.
 LONGEST_PAUSE = 30.0
 # Names in a history are nice to have: all of them together may take this long, in seconds.

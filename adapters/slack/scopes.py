@@ -27,6 +27,7 @@ USEFUL: Mapping[str, str] = MappingProxyType(
         "mpim:history": "hear and read group direct messages",
         "files:read": "read attached images and text files",
         "assistant:write": "show that it is thinking, and Slack's own stop button",
+        "reactions:read": "be stopped by a reaction",
     }
 )
 
@@ -34,8 +35,7 @@ USEFUL: Mapping[str, str] = MappingProxyType(
 LATER: Mapping[str, str] = MappingProxyType(
     {
         "files:write": "send what is too long for a message as a file",
-        "reactions:read": "be stopped by a reaction",
-        "reactions:write": "offer that reaction",
+        "reactions:write": "offer a reaction to be stopped by",
     }
 )
 
