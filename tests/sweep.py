@@ -64,7 +64,7 @@ class Scene:
     """
 
     name: str
-    chunks: tuple[int, ...] = (10,)
+    chunks: tuple[int, ...] = (8,)
     retries: tuple[int, ...] = ()
     words: int = 8
     limit: int = 2000
