@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import math
 import sqlite3
 import tempfile
 import threading
@@ -23,7 +24,7 @@ from adapters.journal import JournalBroken, KeeperOptions, SqliteJournal
 from adapters.journal.errors import CORRUPT, DISK, LOCKED, NOT_WRITABLE, ROOM, translated, why
 from adapters.journal.keeper import Keeper
 from adapters.journal.owner import Owner, is_gone, tidy
-from adapters.journal.store import Accept, Connect, Drop, Ended, Operation, Posted, connect
+from adapters.journal.store import MOST_CRASHES, Accept, Connect, Drop, Ended, Operation, Posted, connect
 from bot.conversation import Ending, TurnKey
 from tests.doubles.openai import OpenAIDouble
 from tests.running import bot
@@ -290,6 +291,18 @@ def test_a_turn_is_never_of_the_future(tmp_path: Path) -> None:
         it.write([accept(1, BEGINNING + timedelta(days=1)), accept(2, BEGINNING - timedelta(days=1))], now=0.0)
     with keeper(file) as it:
         assert [record.age for record in it.take("slack", 0.0)] == [0.0, 86_400.0]
+
+
+def test_a_turn_that_ends_every_process_is_given_up(tmp_path: Path) -> None:
+    """After many crashes with it, it counts as too old to be gone on with; being told to stop is no crash."""
+    file, ages = tmp_path / "turns.db", []
+    with keeper(file) as it:
+        it.write([accept(1), accept(2)], now=0.0)
+    for _ in range(MOST_CRASHES + 1):
+        with keeper(file) as it:
+            ages.append([record.age for record in it.take("slack", 0.0)])
+            it.write([Ended(key(2), Ending.INTERRUPTED)], now=0.0)
+    assert ages == [[0.0, 0.0]] * MOST_CRASHES + [[math.inf, 0.0]]
 
 
 # --------------------------------------------------------------------------------------------------------------- owners

@@ -8,6 +8,7 @@ Raises `sqlite3.Error`, `OSError`, and `JournalBroken` for a file that is not ou
 
 from __future__ import annotations
 
+import math
 import os
 import sqlite3
 from collections.abc import Callable, Sequence
@@ -26,6 +27,10 @@ BUSY_SECONDS = 1.0
 APPLICATION = 0x5469636B
 VERSION = 1  # of the tables below
 
+# A turn that was lost with this many processes, one after the other, may be what ends them. It is given once more, but
+# as one too old to be gone on with, so that its reader is told and the bot lives.
+MOST_CRASHES = 10
+
 # `event` is the text of the question: there as long as the turn is unfinished, and not a moment longer.
 SCHEMA = """
 CREATE TABLE turns (
@@ -38,6 +43,7 @@ CREATE TABLE turns (
     ending TEXT,
     owner TEXT NOT NULL,
     received_at REAL NOT NULL,
+    crashes INTEGER NOT NULL DEFAULT 0,
     UNIQUE (platform, workspace, channel, message)
 );
 CREATE INDEX turns_unfinished ON turns (platform) WHERE event IS NOT NULL;
@@ -64,10 +70,10 @@ UPDATE turns SET ending = ?, event = CASE WHEN ? THEN event END
 WHERE platform = ? AND workspace = ? AND channel = ? AND message = ?
 """
 UNFINISHED = """
-SELECT id, workspace, channel, message, event, ending, owner, received_at FROM turns
+SELECT id, workspace, channel, message, event, ending, owner, received_at, crashes FROM turns
 WHERE event IS NOT NULL AND platform = ? AND owner != ? ORDER BY id
 """
-TAKE = "UPDATE turns SET owner = ?, ending = NULL WHERE id = ?"
+TAKE = "UPDATE turns SET owner = ?, crashes = crashes + (ending IS NULL), ending = NULL WHERE id = ?"
 ANSWERS = "SELECT message FROM answers WHERE turn = ? ORDER BY rowid"
 TIDY = """
 DELETE FROM turns WHERE id IN (
@@ -109,6 +115,7 @@ class Ended:
 
 
 Operation = Accept | Drop | Posted | Ended
+Row = tuple[int, str, str, str, bytes, str | None, str, float, int]  # what UNFINISHED selects
 Connect = Callable[[Path], sqlite3.Connection]
 
 
@@ -192,11 +199,12 @@ class Store:
             self._connection.executemany(TAKE, [(self._owner, row[0]) for row in free])
             return [self._record(platform, row, now) for row in free]
 
-    def _record(self, platform: str, row: tuple[int, str, str, str, bytes, str, str, float], now: float) -> Record:
-        turn, workspace, channel, message, event, _, _, received_at = row
+    def _record(self, platform: str, row: Row, now: float) -> Record:
+        turn, workspace, channel, message, event, _, _, received_at, crashes = row
         messages = tuple(answer for (answer,) in self._connection.execute(ANSWERS, (turn,)))
         key = TurnKey(platform, workspace, channel, message)
-        return Record(key, _unpacked(event), messages, max(now - received_at, 0.0))
+        age = math.inf if crashes >= MOST_CRASHES else max(now - received_at, 0.0)
+        return Record(key, _unpacked(event), messages, age)
 
     def tidy(self, ended_before: float, unfinished_before: float, limit: int) -> int:
         """Forget at most `limit` turns that were received before this, in seconds since 1970; returns how many."""
