@@ -18,8 +18,10 @@ from adapters.journal.memory import Entry
 from bot.conversation import Ending, TurnKey
 from bot.ports import Journal
 from tests.contracts.journal import JournalContract, LastingJournalContract
+from tests.doubles.discord import DiscordDouble
+from tests.doubles.openai import Answer, OpenAIDouble
 from tests.memory import Notebook
-from tests.running import BARE, ROOT
+from tests.running import BARE, ROOT, bot
 
 BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -206,3 +208,38 @@ async def test_what_was_accepted_survives_a_kill(tmp_path: Path) -> None:
     assert len(said) >= 200
     assert said <= found
     assert names(tmp_path) == [file.name]
+
+
+@pytest.mark.sockets
+async def test_two_processes_beside_each_other_answer_once(tmp_path: Path) -> None:
+    """While a new version starts, Discord tells both of each question: one of them answers it, whole."""
+    words = " ".join(f"word{number}" for number in range(20))
+    async with OpenAIDouble(default=Answer(words, words_per_second=80)) as model, DiscordDouble().running() as double:
+        guild, dana = double.world.guild(), double.world.user("Dana")
+        channels = [double.world.channel(guild, f"c{number}") for number in range(5)]
+        environment = {
+            "OPENAI_BASE_URL": model.url,
+            "OPENAI_MODEL": "m",
+            "DISCORD_TOKEN": double.token,
+            "DISCORD_API_URL": double.api_url,
+            "DISCORD_GATEWAY_URL": double.gateway_url,
+            "JOURNAL_URL": f"sqlite:///{tmp_path}/turns.db",
+        }
+        async with bot(environment) as old, bot(environment) as new:
+
+            async def answered(turns: int) -> None:
+                while sum("turn ended" in line for line in (*old.lines, *new.lines)) < turns:
+                    await asyncio.sleep(0.02)
+
+            await double.until(lambda: double.gateway.connected >= 2)
+            for channel in channels[:4]:
+                double.say(channel, f"<@{double.world.bot}> why?", author=dana)
+            await answered(4)
+            assert await old.stop() == 0
+            double.say(channels[4], f"<@{double.world.bot}> and now?", author=dana)
+            await answered(5)
+            assert await new.stop() == 0
+        for channel in channels:
+            _question, *answers = double.shown(channel)
+            assert [answer.text.split() for answer in answers] == [words.split()]
+    assert names(tmp_path) == ["turns.db"]
