@@ -10,6 +10,7 @@ between deltas, for all streamed attempts together, and for the call that does n
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import math
 import random
@@ -19,7 +20,7 @@ from dataclasses import dataclass
 from typing import Self, TypeVar
 
 from bot.conversation import Delta, Finish, FinishReason, Prompt, Refusal, Text
-from bot.errors import Broken, Retryable
+from bot.errors import Broken, Retryable, Unreachable
 from bot.ports import Model
 from bot.telemetry import Recorder
 
@@ -50,6 +51,9 @@ class CompletionPolicy:
     answer_seconds: float = 300.0
     # For the call that does not stream, which has its own time: nothing of it is seen before its end.
     whole_seconds: float = 120.0
+    # For a server that is not there at all, from the first refused connection on: a restart takes seconds, and a reader
+    # who is told nothing waits no longer. Attempts meanwhile do not count.
+    absence_seconds: float = 30.0
     # The longest first delay, doubled for each attempt up to the limit. The delay is drawn evenly from nothing to
     # there ("full jitter"), so that many who failed together do not come back together.
     backoff_seconds: float = 0.5
@@ -69,6 +73,22 @@ class Silent(Broken):
     """The model's server sent nothing for longer than the policy allows."""
 
 
+@dataclass(slots=True)
+class _Absence:
+    """How long nobody has been there, in one answer. Attempts that met nobody do not count."""
+
+    since: float | None = None
+    times: int = 0
+
+    def goes_on(self, failure: Retryable, now: float, policy: CompletionPolicy) -> bool:
+        """Whether the server is waited for, after this failure."""
+        if not isinstance(failure, Unreachable):
+            return False
+        self.since = now if self.since is None else self.since
+        self.times += 1
+        return now - self.since < policy.absence_seconds
+
+
 class Completion:
     """Asks a model until there is an answer, or nothing left to try."""
 
@@ -83,28 +103,32 @@ class Completion:
 
         Raises the last attempt's failure: `Declined` at once, a `Retryable` when everything has been tried.
         """
-        loop = asyncio.get_running_loop()
-        give_up_at = loop.time() + self._policy.answer_seconds
-        for number in range(1, self._policy.attempts + 1):
-            yield Attempt(number, streamed=True)
+        loop, policy = asyncio.get_running_loop(), self._policy
+        give_up_at = loop.time() + policy.answer_seconds
+        absence = _Absence()
+        number = 1  # of those that met a server
+        for asked in itertools.count(1):
+            streamed = number <= policy.attempts
+            yield Attempt(asked, streamed=streamed)
             try:
-                async with aclosing(self._streamed(prompt, give_up_at)) as deltas:
+                async with aclosing(self._streamed(prompt, give_up_at) if streamed else self._whole(prompt)) as deltas:
                     async for delta in deltas:
                         yield delta
             except Retryable as failure:
                 self._note(failure, number)
-                delay = self._policy.delay(number, failure, self._random)
+                waits_for_it = absence.goes_on(failure, loop.time(), policy)
+                if not (streamed or waits_for_it):
+                    raise
+                delay = policy.delay(absence.times if waits_for_it else number, failure, self._random)
                 if delay is None:
                     raise
-                if loop.time() + delay >= give_up_at:
-                    break
-                await asyncio.sleep(delay)
             else:
                 return
-        yield Attempt(self._policy.attempts + 1, streamed=False)
-        async with aclosing(self._whole(prompt)) as deltas:
-            async for delta in deltas:
-                yield delta
+            if streamed and loop.time() + delay >= give_up_at:
+                number = policy.attempts + 1
+                continue
+            await asyncio.sleep(delay)
+            number += not waits_for_it
 
     def _streamed(self, prompt: Prompt, give_up_at: float) -> AsyncGenerator[Delta, None]:
         policy = self._policy

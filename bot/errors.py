@@ -3,7 +3,8 @@
     Failure
     ├── Retryable        the same call may be made again, after `retry_after` seconds or when our policy says
     │   ├── Limited      ... and nothing else that spends the same budget before that (429)
-    │   ├── Broken       ... it certainly did not work: a refused connection, a model's error status or malformed stream
+    │   ├── Broken       ... it certainly did not work: a model's error status, a malformed stream
+    │   │   └── Unreachable  ... nobody is there (a refused connection): it may be restarting
     │   └── Unanswered   ... and it may have worked: the request went out, and no answer says what became of it (a lost
     │                    connection, a time-out, a platform's 5xx)
     └── Permanent        the same call would fail again
@@ -50,6 +51,10 @@ class Limited(Retryable):
 
 class Broken(Retryable):
     """It did not work, for certain."""
+
+
+class Unreachable(Broken):
+    """Nobody is there: worth asking again for as long as a restart takes."""
 
 
 class Unanswered(Retryable):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from bot.completion import Attempt, Completion, CompletionPolicy, Silent, _Watch
 from bot.conversation import Delta, Finish, FinishReason, Prompt, Reasoning, Refusal, Text, Usage
-from bot.errors import Because, Broken, Declined, Failure, Limited, Retryable
+from bot.errors import Because, Broken, Declined, Failure, Limited, Retryable, Unreachable
 from bot.telemetry import NoRecorder
 from tests.memory import ScriptedModel, Step, words
 
@@ -104,6 +104,27 @@ async def test_what_counts_as_an_answer(script: list[Step], good: bool) -> None:
     seen, _ = await collect(model)
     assert len(model.calls) == (1 if good else 2)
     assert isinstance(seen[-1], Finish)
+
+
+@pytest.mark.parametrize("cut", [0, 1, 2])
+async def test_a_server_that_is_restarted_is_waited_for(cut: int) -> None:
+    """Refused connections do not count as attempts, nor do they between streams that were cut."""
+    refused: list[Step] = [Unreachable("refused")]
+    cuts: list[list[Step]] = [[Text("a"), Broken("cut")]] * cut
+    model = ScriptedModel(*cuts, *[refused] * 5, [Text("a"), STOP])
+    seen, _ = await collect(model, CompletionPolicy())
+    assert isinstance(seen[-1], Finish)
+    assert [stream for stream, _ in model.calls] == [True] * (cut + 6)
+
+
+async def test_a_server_that_stays_away_is_not_waited_for_longer_than_it_is_said() -> None:
+    """Then its last failure is raised, within two delays."""
+    policy = CompletionPolicy()
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    with pytest.raises(Unreachable):
+        await collect(ScriptedModel([Unreachable("refused")]), policy)
+    assert loop.time() - began < policy.absence_seconds + 4 * policy.backoff_limit_seconds
 
 
 async def test_retry_after_is_obeyed() -> None:

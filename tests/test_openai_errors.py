@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.openai.errors import FOREIGN, Complaint, retry_after, shortened, translate, translated
-from bot.errors import Because, Broken, Declined, Failure, Limited, Unanswered
+from bot.errors import Because, Broken, Declined, Failure, Limited, Unanswered, Unreachable
 
 REQUEST = httpx2.Request("POST", "http://127.0.0.1/v1/chat/completions")
 
@@ -55,9 +55,9 @@ def test_no_class_of_error_is_missed(kind: type[Exception]) -> None:
 @pytest.mark.parametrize(
     ("cause", "expected"),
     [
-        (httpx2.ConnectError("refused"), Broken),
-        (httpx2.ConnectTimeout("slow"), Broken),
-        (httpx2.PoolTimeout("full"), Broken),
+        (httpx2.ConnectError("refused"), Unreachable),
+        (httpx2.ConnectTimeout("slow"), Unreachable),
+        (httpx2.PoolTimeout("full"), Unreachable),
         (httpx2.ReadTimeout("silence"), Unanswered),
         (httpx2.WriteTimeout("stuck"), Unanswered),
         (httpx2.ReadError("reset"), Broken),

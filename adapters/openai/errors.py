@@ -20,7 +20,7 @@ from email.utils import mktime_tz, parsedate_tz
 import httpx2
 import openai
 
-from bot.errors import Because, Broken, Declined, Failure, Limited, Unanswered
+from bot.errors import Because, Broken, Declined, Failure, Limited, Unanswered, Unreachable
 
 # Everything that the SDK and what it stands on raise for reasons outside of us: JSONDecodeError is a malformed event,
 # UnicodeError bytes that are no UTF-8, or a key that is no ASCII.
@@ -218,7 +218,7 @@ def _connection(cause: Exception, request: httpx2.Request | None) -> Failure:
             line = "the request cannot be written: is there a line break in the key?"
             return Declined(line, because=Because.CREDENTIALS)
         case httpx2.ConnectError() | httpx2.ConnectTimeout() | httpx2.PoolTimeout():
-            return Broken(f"the model's server cannot be reached: {name}")
+            return Unreachable(f"the model's server cannot be reached: {name}")
         case httpx2.TimeoutException() | openai.APITimeoutError():
             return Unanswered(f"the model's server did not answer in time: {name}")
     if request is not None and was_stale(cause, request):
