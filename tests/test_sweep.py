@@ -16,7 +16,18 @@ from functools import partial
 import pytest
 
 from bot.conversation import Finish, FinishReason, Refusal
-from bot.errors import Because, Broken, Declined, Failure, Forbidden, Gone, Limited, Unacceptable, Unanswered
+from bot.errors import (
+    Because,
+    Broken,
+    Declined,
+    Failure,
+    Forbidden,
+    Gone,
+    Limited,
+    Unacceptable,
+    Unanswered,
+    Unreachable,
+)
 from tests.sweep import (
     REFUSED,
     SECRET,
@@ -53,6 +64,7 @@ def declined(because: Because) -> Failure:
 
 MODEL = [
     model("broken", before(lambda: Broken(f"500 {SECRET}"))),
+    model("unreachable", before(lambda: Unreachable(SECRET))),
     model("limited", before(lambda: Limited(SECRET, retry_after=2.0))),
     model("limited without a time", before(lambda: Limited(SECRET))),
     model("limited for long", before(lambda: Limited(SECRET, retry_after=4000.0)), whole=False),
