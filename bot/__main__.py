@@ -247,6 +247,7 @@ def make_turns(settings: Settings, model: Model, recorder: PrometheusRecorder, j
     policy = CompletionPolicy(
         attempts=asked.attempts,
         first_seconds=asked.first_seconds,
+        absence_seconds=asked.absence_seconds,
         stall_seconds=asked.stall_seconds,
         answer_seconds=asked.answer_seconds,
         whole_seconds=asked.whole_seconds,

@@ -135,6 +135,9 @@ class CompletionSettings(Concern):
 
     attempts: int = setting("TICKERTAPE_ATTEMPTS", "Streamed attempts, before one without streaming.", ge=0, le=20)
     first_seconds: Seconds = setting("TICKERTAPE_FIRST_SECONDS", "The longest wait for the first chunk.")
+    absence_seconds: Seconds = setting(
+        "TICKERTAPE_ABSENCE_SECONDS", "How long a model's server that nobody can connect to is waited for."
+    )
     stall_seconds: Seconds = setting("TICKERTAPE_STALL_SECONDS", "The longest silence between two chunks.")
     answer_seconds: Seconds = setting(
         "TICKERTAPE_ANSWER_SECONDS", "The longest that all streamed attempts may take together."
