@@ -126,7 +126,10 @@ class _Draft:
 
         `tidy` leaves out a word, or a line of code, that has only begun.
         """
-        *sealed, last = self._splitter.pieces() or [Piece("")]
+        pieces = self._splitter.pieces()
+        if len(pieces) == self._pieces_sealed:  # all that there is stays as it is shown: none is open
+            pieces = [*pieces, Piece("")]
+        *sealed, last = pieces
         for piece in sealed[self._pieces_sealed :]:
             self._covered += len(piece.source)
             if text := self._caps.dialect.render(piece):

@@ -11,9 +11,11 @@ from datetime import UTC, datetime
 import pytest
 
 from bot.access import AccessRules
+from bot.budget import FixedWindow
 from bot.choices import Choices, TurnLimits
 from bot.completion import Completion, CompletionPolicy
 from bot.conversation import Ending, TurnKey
+from bot.ports import Controls
 from bot.prompt import Persona, Prompting
 from bot.reply import WritingPolicy
 from bot.telemetry import NoRecorder
@@ -236,3 +238,23 @@ async def test_nothing_happens_to_what_is_nobodys() -> None:
         assert not turns.hush("other conversation", by="U1")
         await turns.idle()
     assert channel.text.split() == answer_of(words(100)).split()
+
+
+async def test_answers_that_share_few_edits_are_taken_up_once() -> None:
+    """A message that shows all there is, and has only its button left to lose, is not gone on from in another one."""
+    server, script = Server(limit=5, period=5.0, latency=0.02), words(200, rate=20)
+    edits, posts = (FixedWindow(5, 5.0, paced=paced) for paced in (True, False))
+    channels = [MemoryChannel(server, controls=Controls.STOP, edits=edits, posts=posts) for _ in range(20)]
+    journal = Notebook(lasting=True)
+    for number in range(len(channels)):
+        await journal.accept(at(f"Q{number}"), "the event")
+    async with process(ScriptedModel(script), Notebook(of=journal)) as turns:
+        await turns.left("memory")
+        for number, channel in enumerate(channels):
+            turns.accept(turn(f"Q{number}", conversation=f"c{number}"), channel)
+        await turns.idle()
+
+    for channel in channels:
+        assert " ".join(body.text for body in channel.shown.values()).split() == answer_of(script).split()
+        assert not any(body.controls for body in channel.shown.values())
+    assert server.limited == 0
