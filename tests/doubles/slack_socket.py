@@ -43,6 +43,8 @@ class Sockets:
         self.refused = 0  # how many of the next handshakes are refused
         self._tickets: set[str] = set()
         self._waiting: list[Envelope] = []
+        self._events: dict[str, str] = {}  # by envelope
+        self._deliveries: dict[str, list[Envelope]] = {}  # by event
         self._ids = itertools.count(1)
         self._changed = changed
 
@@ -91,9 +93,9 @@ class Sockets:
             await self._send(envelope, 0)
 
     def _acknowledge(self, answer: Json) -> None:
-        events = {each.event_id for each in self.envelopes if each.id == answer.get("envelope_id")}
-        for envelope in self.envelopes:
-            envelope.acked = envelope.acked or envelope.event_id in events
+        event_id = self._events.get(str(answer.get("envelope_id")))
+        for envelope in self._deliveries.get(event_id or "", ()):
+            envelope.acked = True
         self._changed()
 
     async def deliver(self, event: Json, team: str, *, retry: int = 0, event_id: str = "", **outer: Any) -> Envelope:
@@ -102,6 +104,8 @@ class Sockets:
         envelope = Envelope(f"envelope-{number}", event_id or f"Ev{number}", event)
         envelope.payload = {"team_id": team, **outer}
         self.envelopes.append(envelope)
+        self._events[envelope.id] = envelope.event_id
+        self._deliveries.setdefault(envelope.event_id, []).append(envelope)
         await self._send(envelope, retry)
         return envelope
 
