@@ -21,7 +21,7 @@ from adapters.discord.kept import UNREADABLE, read_back, written
 from adapters.discord.seen import Seen
 from bot.conversation import Text, TurnKey
 from bot.errors import Failure, Gone, Unanswered
-from bot.ports import Body, Record
+from bot.ports import Body, Record, Verb
 from tests.discord_stage import Bot, bot_at_work, platform_at_work, process
 from tests.doubles.discord import DiscordDouble, Post
 from tests.doubles.limits import Kind
@@ -30,6 +30,12 @@ from tests.memory import Notebook, ScriptedModel, answer_of, words
 LONG_AGO = NONCE_SECONDS + 60.0
 
 Json = dict[str, Any]
+
+
+@pytest.fixture(autouse=True)
+def untouched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody wrote just before: a process that takes up waits for no window, but where a test says so."""
+    monkeypatch.setattr("adapters.discord.platform.AFTER_ANOTHER", 0.0)
 
 
 def event_of(bot: Bot, message: str, channel: str = "") -> Json:
@@ -206,6 +212,21 @@ async def test_what_is_left_later_is_taken_up_later(monkeypatch: pytest.MonkeyPa
         await bot.inbox.wait_for()
 
         assert bot.inbox.questions == ["left"]
+
+
+@pytest.mark.sockets
+async def test_where_another_process_wrote_just_now_nothing_is_written_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its windows are taken for used up, for writes and for reads; those of other channels are not."""
+    monkeypatch.setattr("adapters.discord.platform.AFTER_ANOTHER", 5.0)
+    async with left_channel() as (bot, channel, _):
+        dm = bot.double.world.dm(bot.ada)
+        bot.double.say(dm, "hi", author=bot.ada)
+        _, (_, other) = await bot.inbox.wait_for(2)
+        now = asyncio.get_running_loop().time()
+
+        for verb in Verb:
+            assert 3.0 < channel.budgets(verb)[0].ready_at(now, final=True) - now <= 5.0
+            assert other.budgets(verb)[0].ready_at(now, final=True) <= now
 
 
 # -------------------------------------------------------------------------------------------------------------- finding

@@ -144,6 +144,12 @@ class ChannelBudgets:
             if held is given_up:
                 setattr(self, kind, kept)
 
+    def wait_until(self, until: float, now: float) -> None:
+        """Spend nothing before `until` (the loop's seconds): another process may have used the windows up."""
+        for window in (self.edit, self.post, self.delete, self.list, self.get):
+            if until > now:
+                window.hold(now, until - now)
+
     def rests(self, now: float) -> bool:
         """Whether nobody uses it and nothing of it is open any more."""
         made = [window for window in vars(self).values() if isinstance(window, FixedWindow)]

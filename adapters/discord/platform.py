@@ -16,6 +16,7 @@ from discord.http import Route
 
 from adapters.attachments import Attachments
 from adapters.discord.asked import Kind, Place, Verdict, is_person, key_of, turn_of, verdict
+from adapters.discord.budgets import CHANNEL_SECONDS
 from adapters.discord.channel import DiscordChannel
 from adapters.discord.client import DiscordClient
 from adapters.discord.controls import ACKNOWLEDGED, Press, read_press
@@ -25,7 +26,7 @@ from adapters.discord.history import replied_to, takes_part
 from adapters.discord.intake import Intake
 from adapters.discord.kept import UNREADABLE, Kept, read_back, written
 from adapters.discord.options import DiscordOptions
-from adapters.discord.presence import Presence
+from adapters.discord.presence import Presence, now
 from adapters.discord.seen import Seen
 from bot.conversation import TurnKey
 from bot.errors import Failure, Forbidden, Gone
@@ -40,6 +41,10 @@ LOOK_UPS = 50
 # one may drain for minutes while this one is up, or work beside it and break later. So it is asked for ever; where
 # there is nothing, that costs one small query. Seconds.
 LEFT_EVERY = 5.0
+
+# Where a process that was killed wrote until then, Discord's windows may be used up, and only it knew. So nothing is
+# written there before they are over, counted from when this one first connected. Seconds.
+AFTER_ANOTHER = CHANNEL_SECONDS
 
 # Questions that come while we stop are kept for the next process, the newest so many of them. About 2 kB each.
 LATE_MESSAGES = 1_000
@@ -334,10 +339,13 @@ class DiscordPlatform:
 
     async def _take_up(self, inbox: Inbox) -> None:
         """Bring what earlier processes left unfinished, once we are connected, and what others leave later."""
+        await self._ready.wait()
+        untouched_until = now() + AFTER_ANOTHER
         while True:
             await self._ready.wait()
             if not self._quiet:
                 for record in await inbox.left(self.name):
+                    self._presence.budgets.channel(record.key.channel).wait_until(untouched_until, now())
                     self._take_up_one(inbox, record)
             await asyncio.sleep(LEFT_EVERY)
 
