@@ -147,11 +147,11 @@ class _OfOneReply:
         self._shared.live += live - self._live
         self._live = live
 
-    def ready_at(self, now: float, *, final: bool) -> float:
+    def ready_at(self, now: float, *, final: bool, ahead: int = 0) -> float:
         """See `Budget`."""
         shared = self._shared
         if final:
-            return max(shared.counter.free_at(now, 1), self._not_before)
+            return max(shared.counter.free_at(now, 1 + ahead), self._not_before)
         gap = shared.policy.gap(self._writes)
         spaced = max(self._spent_at + gap, shared.spent_at + shared.policy.shared)
         return max(shared.counter.free_at(now, 1 + shared.kept), spaced, self._not_before)

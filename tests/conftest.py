@@ -13,6 +13,19 @@ from tests.clock import VirtualLoop
 SOCKET_TEST_SECONDS = 60.0
 
 
+# The property under which a test says how many whole replies it ran.
+WHOLE_REPLIES = "whole replies"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what the sweep covered, in whichever processes it ran."""
+    reports = (report for reports in terminalreporter.stats.values() for report in reports)
+    ended = (report for report in reports if getattr(report, "when", "") == "teardown")
+    counts = [count for report in ended for name, count in report.user_properties if name == WHOLE_REPLIES]
+    if counts:
+        terminalreporter.write_line(f"the sweep ran {sum(counts):,} whole replies")
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     """Run a coroutine test: on a `VirtualLoop`, or in real time where it is marked ``sockets``."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import logging
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 
@@ -28,6 +28,7 @@ from bot.errors import (
     Unanswered,
     Unreachable,
 )
+from tests.conftest import WHOLE_REPLIES
 from tests.sweep import (
     REFUSED,
     SECRET,
@@ -133,18 +134,14 @@ FORGETFUL = Scene("a journal in memory", lasting=False, limit=140)
 SCENES = [SHORT, ONE, MANY, SHORTER, LONGER, AGAIN, TOGETHER, FORGETFUL]
 
 
-@pytest.fixture(autouse=True, scope="module")
-def played(request: pytest.FixtureRequest) -> Iterator[list[int]]:
-    """How many whole replies each test ran: said in the end."""
+@pytest.fixture(autouse=True)
+def played(record_property: Callable[[str, object], None]) -> Iterator[list[int]]:
+    """How many whole replies each test ran: said in the end, by whichever process sums them up."""
     counts: list[int] = []
     logging.disable(logging.CRITICAL)  # a hundred thousand lines, made for nobody
     yield counts
     logging.disable(logging.NOTSET)
-    plugins = request.config.pluginmanager
-    reporter, capture = plugins.get_plugin("terminalreporter"), plugins.get_plugin("capturemanager")
-    if reporter is not None and capture is not None:
-        with capture.global_and_fixture_disabled():
-            reporter.write_line(f"\nthe sweep ran {sum(counts):,} whole replies")
+    record_property(WHOLE_REPLIES, sum(counts))
 
 
 def swept(
