@@ -19,6 +19,10 @@ class DiscordMarkdown:
         """See `Dialect`."""
         return piece.closed()
 
+    def padding(self, piece: Piece) -> int:  # noqa: ARG002 (nothing is added, whatever the piece)
+        """See `Dialect`."""
+        return 0
+
     def notice(self, line: str) -> str:
         """See `Dialect`."""
         return SMALL_PRINT + line

@@ -45,6 +45,10 @@ class PlaygroundMarkdown:
         """See `bot.markdown.Dialect`."""
         return piece.closed()
 
+    def padding(self, piece: Piece) -> int:  # noqa: ARG002 (nothing is added, whatever the piece)
+        """See `bot.markdown.Dialect`."""
+        return 0
+
     def notice(self, line: str) -> str:
         """See `bot.markdown.Dialect`."""
         return SMALL_PRINT + line

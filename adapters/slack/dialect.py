@@ -23,6 +23,8 @@ NOTICE_MARK = "\u2063"
 _PING = re.compile(
     r"<(?=(?:@[UWB][A-Z0-9]+|#[CGD][A-Z0-9]+|!(?i:channel|here|everyone|group|subteam|date)\b)[^<>\n]*>)"
 )
+# Where one could begin, for as long as it is not known: each may become a character longer.
+_PING_START = re.compile(r"<[@#!]")
 _DEFUSED = re.compile(rf"<{ZERO_WIDTH_SPACE}(?=[@#!])")
 _NOTICE = re.compile(rf"^_{NOTICE_MARK}.*_$\n*", re.MULTILINE)
 
@@ -33,6 +35,10 @@ class SlackMarkdown:
     def render(self, piece: Piece) -> str:
         """See `bot.markdown.Dialect`."""
         return defused(piece.closed())
+
+    def padding(self, piece: Piece) -> int:
+        """See `bot.markdown.Dialect`."""
+        return len(_PING_START.findall(piece.source + piece.carried.header))
 
     def notice(self, line: str) -> str:
         """See `bot.markdown.Dialect`."""

@@ -1,7 +1,8 @@
 """What a dialect is: one piece of the source as one platform wants to read it.
 
-A dialect is a value without state. Rendering a longer piece never gives a shorter text (the splitter searches for the
-longest that fits), and the same piece always renders alike.
+A dialect is a value without state, and the same piece always renders alike. What it adds is told beforehand, as a bound
+that only grows (`Dialect.padding`): the splitter searches for the longest piece that fits, and rendered text may well
+be shorter than it was a character ago.
 """
 
 from __future__ import annotations
@@ -16,6 +17,13 @@ class Dialect(Protocol):
 
     def render(self, piece: Piece) -> str:
         """The text of one message. May be empty, where the piece holds nothing to be seen."""
+        ...
+
+    def padding(self, piece: Piece) -> int:
+        """At most by how much rendering makes a piece longer than `Piece.closed`, in the platform's unit.
+
+        Never less for a piece that goes on further.
+        """
         ...
 
     def notice(self, line: str) -> str:
@@ -37,6 +45,10 @@ class PlainMarkdown:
     def render(self, piece: Piece) -> str:
         """See `Dialect`."""
         return piece.closed()
+
+    def padding(self, piece: Piece) -> int:  # noqa: ARG002 (nothing is added, whatever the piece)
+        """See `Dialect`."""
+        return 0
 
     def notice(self, line: str) -> str:
         """See `Dialect`."""

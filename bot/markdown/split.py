@@ -9,10 +9,16 @@ pieces; and a piece that was cut never changes, so no permit is spent backwards.
 
 from __future__ import annotations
 
+import itertools
 import re
 import unicodedata
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+
+from bot.markdown.carried import NOTHING, Carried, carried_over
+from bot.markdown.inline import LONGEST_CLOSING
+from bot.markdown.tables import stands_over
+from bot.markdown.unfinished import begun_line, kept_together, shown
 
 # A line that opens or closes a code fence (https://spec.commonmark.org/0.31.2/#fenced-code-blocks), wherever a list or
 # a quote has indented it. A backtick fence has no backtick in its info string. Longer runs than 32 are taken for text:
@@ -31,9 +37,15 @@ _SENTENCE_END = re.compile("[.!?…][\"'”\u2019)\\]*_]*\\s|[。\uff01\uff1f]")
 # How far back a hard cut looks for a place that is not inside a grapheme; longer sequences are not text that is read.
 _LONGEST_GRAPHEME = 48
 
+# How many places of a kind are tried, where the best are inside of something that is kept together.
+_TRIES = 64
+
 # What has begun and is longer than these is no word, or no line, that anybody would want to see whole first.
 _LONGEST_WORD = 40
 _LONGEST_LINE = 200
+
+# What may have to be closed where a text is cut.
+_MARK = re.compile(r"[*_~`]")
 
 _ZERO_WIDTH_JOINER = "\u200d"
 
@@ -64,34 +76,83 @@ class Piece:
     """A stretch of the source that becomes one message.
 
     `reopened` is the fence that was open where the piece begins, `open_fence` the one that is open where it ends (the
-    last piece of an unfinished text may end inside one as well).
+    last piece of an unfinished text may end inside one as well). `carried` is what else was open where it begins,
+    `closing` the marks that end what is open where it ends.
     """
 
     source: str
     reopened: Fence | None = None
     open_fence: Fence | None = None
+    carried: Carried = NOTHING
+    closing: str = field(default="", compare=False)  # it follows from the rest
 
     def closed(self) -> str:
         """The piece as a text of its own: a fence that was open is reopened with its language, one still open closed.
 
-        Blank lines at both ends are left out, since a message neither begins nor ends with one; empty if nothing else
-        is there.
+        The same with what else was cut: a quote, a table, an emphasis. Blank lines at both ends are left out, since a
+        message neither begins nor ends with one; empty if nothing else is there.
         """
+        body, last = self.alone(_without_blank_ends(self.source))
+        if not body:
+            return ""
+        return body + self.closing + (f"\n{last.lead}{last.marker}" if last else "")
+
+    def shown(self) -> Piece:
+        """The piece as it is shown while it grows: without what its end has only begun, what is open there closed.
+
+        It covers the space at its end, so that nothing seen is thought to be missing.
+        """
+        piece = self._without_begun_line()
+        if piece.open_fence is not None or not piece.source.strip():
+            return piece
+        text, _ = piece.alone(_without_blank_start(piece.source))
+        end, closing = shown(text)
+        rest = text[end:]
+        if rest.strip():
+            source = piece.source[: _from_the_end(piece.source, rest)]
+            piece = piece.covering(source)
+        return replace(piece, closing=closing)
+
+    def covering(self, source: str) -> Piece:
+        """The piece with less of its source."""
+        return replace(self, source=source, open_fence=_fence_after(source, self.reopened), closing="")
+
+    def handed_over(self) -> tuple[Piece, Carried]:
+        """The piece when it is cut off here, with what is open there closed; and what the next one takes over."""
+        if self.open_fence is not None:
+            return self, NOTHING
+        closing, carried = carried_over(self.alone(_without_blank_start(self.source))[0])
+        return replace(self, closing=closing), carried
+
+    def _without_begun_line(self) -> Piece:
+        """Inside a block of code: without the line that opens it, or the line that may be closing it."""
+        piece: Piece = self
+        if piece.open_fence is not None:
+            last = piece.source[piece.source.rfind("\n") + 1 :]
+            if begun_line(last, piece.open_fence.marker):
+                piece = piece.covering(piece.source[: len(piece.source) - len(last)])
+        if piece.open_fence is not None:
+            opened_at = _last_opening(piece.source, piece.reopened) or 0
+            begun = piece.source[opened_at:].strip()
+            if (opened_at or piece.reopened is None) and "\n" not in begun:
+                piece = piece.covering(piece.source[:opened_at])
+        return piece
+
+    def alone(self, body: str) -> tuple[str, Fence | None]:
+        """`body` with what it needs in front, and the fence that is open where it ends."""
         reopened, last = self.reopened, self.open_fence
-        body = _without_blank_ends(self.source)
-        if reopened is not None and not reopened.quoted:
+        if reopened is None:
+            return self.carried.onto(body, self.closing), last
+        if not reopened.quoted:
             body = _dedented(body, reopened)
             last = last.alone() if last == reopened else last
             reopened = reopened.alone()
-        if reopened is not None and (line := _first_line(body)) and _ends(line, reopened):
+        if (line := _first_line(body)) and _ends(line, reopened):
             # The cut fell just before the closing line: the block ended in the message before.
             rest = body[len(line) :] if _closes(line, reopened) else body
             body, reopened = _without_blank_ends(rest), None
-        if not body:
-            return ""
-        head = f"{reopened.lead}{reopened.marker}{reopened.info}\n" if reopened else ""
-        foot = f"\n{last.lead}{last.marker}" if last else ""
-        return head + body + foot
+        head = f"{reopened.lead}{reopened.marker}{reopened.info}\n" if reopened and body else ""
+        return head + body, last
 
     def tidy(self) -> Piece:
         """The piece without the word that its end has begun, or the line where that is in a block of code."""
@@ -102,8 +163,7 @@ class Piece:
             or not self.source[: mark + 1].strip()
         ):
             return self
-        source = self.source[: mark + 1]
-        return Piece(source, self.reopened, _fence_after(source, self.reopened))
+        return self.covering(self.source[: mark + 1])
 
 
 class Splitter:
@@ -121,6 +181,7 @@ class Splitter:
         self._fed: list[str] = []
         self._open = ""  # the source of the last piece, which may still grow
         self._fence: Fence | None = None  # the one open where the last piece begins
+        self._carried = NOTHING  # what else is open there
         self.length = 0  # characters fed in all
 
     def feed(self, text: str) -> None:
@@ -133,13 +194,8 @@ class Splitter:
         self._open += "".join(self._fed)
         self._fed.clear()
         while (cut := self._cut()) is not None:
-            source, rest = self._open[:cut], self._open[cut:]
-            ends_in = _fence_after(source, self._fence)
-            self._sealed.append(Piece(source, self._fence, ends_in))
-            self._open, self._fence = rest, ends_in
-        if not self._open:
-            return list(self._sealed)
-        return [*self._sealed, Piece(self._open, self._fence, _fence_after(self._open, self._fence))]
+            self._end_piece(cut)
+        return [*self._sealed, self._piece(len(self._open))] if self._open else list(self._sealed)
 
     @property
     def sealed(self) -> int:
@@ -155,15 +211,22 @@ class Splitter:
         start = self.length - len(self._open)
         while start > at:
             last = self._sealed.pop()
-            self._open, self._fence = last.source + self._open, last.reopened
+            self._open, self._fence, self._carried = last.source + self._open, last.reopened, last.carried
             start -= len(last.source)
         cut = _behind_space(self._open, at - start)
-        source, rest = self._open[:cut], self._open[cut:]
-        if source:
-            ends_in = _fence_after(source, self._fence)
-            self._sealed.append(Piece(source, self._fence, ends_in))
-            self._open, self._fence = rest, ends_in
+        if cut:
+            self._end_piece(cut)
         return start + cut
+
+    def _piece(self, end: int) -> Piece:
+        """The open piece up to `end`."""
+        source = self._open[:end]
+        return Piece(source, self._fence, _fence_after(source, self._fence), self._carried)
+
+    def _end_piece(self, cut: int) -> None:
+        piece, self._carried = self._piece(cut).handed_over()
+        self._sealed.append(piece)
+        self._open, self._fence = self._open[cut:], piece.open_fence
 
     def _cut(self) -> int | None:
         """Where the open piece must end, or None while all of it fits."""
@@ -176,19 +239,22 @@ class Splitter:
         while high - low > 1:
             middle = (low + high) // 2
             low, high = (middle, high) if self._fits(middle) else (low, middle)
+        together = () if _fence_after(self._open[:low], self._fence) else kept_together(self._open[:low])
         for cut in _breaks(self._open, low, self._fence):
-            if self._fits(cut):
+            if self._fits(cut) and not any(start < cut < end for start, end in together):
                 return cut
-        return low
+        return next((start for start, end in together if low // 2 < start < low < end), low)
 
     def _fits(self, end: int) -> bool:
         source = self._open[:end]
-        room_to_close = 0
+        # What closes a block of code is kept free even when that has been closed again: what fits must go on fitting
+        # while the closing line arrives character by character. What closes an emphasis is never there with it.
+        room_to_close = LONGEST_CLOSING if _has_marks(source, self._fence) else 0
         for fence in _fences(source, self._fence):
-            # Kept free even when the block has been closed again: what fits must go on fitting while the closing line
-            # arrives character by character.
             room_to_close = max(room_to_close, 2 * len(fence.lead + fence.marker) + 2)
-        return self._measure(Piece(source, self._fence)) + room_to_close <= self._limit
+        carried = replace(self._carried, spans="")
+        room_to_close += len(self._carried.spans)
+        return self._measure(Piece(source, self._fence, None, carried)) + room_to_close <= self._limit
 
 
 def _breaks(text: str, end: int, fence: Fence | None) -> Iterator[int]:
@@ -200,10 +266,8 @@ def _breaks(text: str, end: int, fence: Fence | None) -> Iterator[int]:
     yield from _after(text, "\n\n", half, end)
     yield from _after(text, "\n", half, end)
     if opened_at is None:
-        sentences = [match.end() for match in _SENTENCE_END.finditer(text, half, end)]
-        if sentences:
-            yield sentences[-1]
-    if (space := _last_space(text, half, end)) is not None:
+        yield from reversed([match.end() for match in _SENTENCE_END.finditer(text, half, end)][-_TRIES:])
+    for space in _spaces(text, half, end):
         yield space + 1
     yield _grapheme_boundary(text, end)
 
@@ -213,14 +277,16 @@ def _after(text: str, mark: str, half: int, end: int) -> Iterator[int]:
     at = text.rfind(mark, half, end)
     while at != -1:
         above = text[half:at].rstrip()
-        if not above[above.rfind("\n") + 1 :].lstrip().startswith("#"):
+        if not above[above.rfind("\n") + 1 :].lstrip().startswith("#") and not stands_over(text[:at]):
             yield at + len(mark)
             return
         at = text.rfind(mark, half, half + len(above))
 
 
-def _last_space(text: str, start: int, end: int) -> int | None:
-    return next((at for at in range(end - 1, start - 1, -1) if text[at].isspace()), None)
+def _spaces(text: str, start: int, end: int) -> Iterator[int]:
+    """The last places of white space, the last one first."""
+    found = (at for at in range(end - 1, start - 1, -1) if text[at].isspace())
+    return itertools.islice(found, _TRIES)
 
 
 def _grapheme_boundary(text: str, end: int) -> int:
@@ -324,6 +390,16 @@ def _fences(source: str, fence: Fence | None) -> Iterator[Fence]:
     yield from (state for _, state in _fence_walk(source, fence) if state is not None)
 
 
+def _has_marks(source: str, fence: Fence | None) -> bool:
+    """Whether there are marks that may have to be closed: outside of code, and those that begin a block of it."""
+    outside, start = fence is None, 0
+    for at, state in _fence_walk(source, fence):
+        if state is not None or (outside and _MARK.search(source, start, at)):
+            return True
+        outside, start = True, _behind_line(source, at)
+    return outside and _MARK.search(source, start) is not None
+
+
 def _fence_after(source: str, fence: Fence | None) -> Fence | None:
     for _, state in _fence_walk(source, fence):
         fence = state
@@ -353,5 +429,24 @@ def _first_line(text: str) -> str:
 
 def _without_blank_ends(text: str) -> str:
     """Leave out blank lines at both ends and trailing space, but keep the first line's indentation."""
+    return _without_blank_start(text).rstrip()
+
+
+def _without_blank_start(text: str) -> str:
     first_word = len(text) - len(text.lstrip())
-    return text[text.rfind("\n", 0, first_word) + 1 :].rstrip()
+    return text[text.rfind("\n", 0, first_word) + 1 :]
+
+
+def _from_the_end(source: str, rest: str) -> int:
+    """Where `rest` begins in `source`, which ends with it but for what its lines begin with."""
+    first, *others = rest.split("\n")
+    at = len(source)
+    for _ in others:
+        at = source.rfind("\n", 0, at)
+    return max(at - len(first), 0)
+
+
+def _behind_line(text: str, at: int) -> int:
+    """Where the line after the one at `at` begins."""
+    end = text.find("\n", at)
+    return len(text) if end == -1 else end + 1
