@@ -104,6 +104,7 @@ class _Draft:
         self._sealed: list[Wanted] = []  # rendered once, since they do not change any more
         self._pieces_sealed = 0
         self._covered = 0  # characters of the pieces that are sealed
+        self._ended = False  # nothing more is fed, so nothing at the end is unfinished
         self.kept = 0  # messages that stay as they are shown
 
     @property
@@ -113,6 +114,10 @@ class _Draft:
 
     def feed(self, text: str) -> None:
         self._splitter.feed(text)
+
+    def finish(self) -> None:
+        """Nothing more will be fed: the end is shown as it is."""
+        self._ended = True
 
     def seal(self, shown: Wanted, index: int) -> None:
         """Message `index` stays as it is shown; what it does not cover yet goes into the next one."""
@@ -135,13 +140,13 @@ class _Draft:
             if text := self._caps.dialect.render(piece):
                 self._sealed.append(Wanted(Body(text), self._covered))
         self._pieces_sealed = len(sealed)
-        last = last.tidy() if tidy else last
+        last = last if self._ended else (last.tidy() if tidy else last).shown()
         text = self._caps.dialect.render(last)
         open_ = [Wanted(Body("", text), self._covered + len(last.source))] if text else []
         return [*self._sealed, *open_]
 
     def _measured(self, piece: Piece) -> int:
-        return self._caps.measure(self._caps.dialect.render(piece))
+        return self._caps.measure(piece.closed()) + self._caps.dialect.padding(piece)
 
 
 class Reply:
@@ -223,6 +228,7 @@ class Reply:
         self.ending = ending
         if self._coming is not None and (ending is Ending.DONE or self._coming.length >= self._draft.length):
             self._switch(self._coming, now)
+        self._draft.finish()
         partial = bool(self._draft.wanted())
         if line := self._words.ending(ending, self.key.reference, because, partial=partial):
             self._notices.append(line)
