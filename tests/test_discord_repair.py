@@ -297,7 +297,7 @@ async def test_a_first_message_is_found_in_the_history() -> None:
 
         assert await channel.find("key") == mine
         assert await channel.find("key", [mine]) is None
-        assert lists(bot.double) == 2
+        assert lists(bot.double) == 1
 
 
 @pytest.mark.sockets
@@ -326,18 +326,47 @@ async def test_a_message_that_was_told_needs_no_read() -> None:
 
 
 @pytest.mark.sockets
-async def test_within_minutes_the_nonce_finds_it() -> None:
-    """A recent post is not looked for: made again, it is the message of then, with its old text, until it is edited."""
-    async with left_channel(age=NONCE_SECONDS / 2) as (bot, channel, asked):
+async def test_within_minutes_the_nonce_finds_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A live answer's recent post is not looked for, but made again; later it is looked for."""
+    async with bot_at_work() as bot:
+        bot.double.echoes = False
+        asked = bot.ask("hi")
+        [(_, channel)] = await bot.inbox.wait_for()
+        mine = left_over(bot, asked)
+        bot.platform._presence.memory.gap()
+        assert (await channel.find("key"), lists(bot.double)) == (None, 0)
+        monkeypatch.setattr("adapters.discord.channel.NONCE_SECONDS", 0.0)
+        assert (await channel.find("key"), lists(bot.double)) == (mine, 1)
+
+
+@pytest.mark.sockets
+async def test_a_post_that_finds_an_earlier_one_is_mended_by_an_edit() -> None:
+    """What comes back is the message of then, with its text and its button, until it is edited."""
+    async with left_channel() as (bot, channel, asked):
         mine = left_over(bot, asked)
         bot.double.posts[mine].nonce = "key"
         bot.double.world.messages[bot.general][mine]["components"] = [{"type": 1, "components": [{"custom_id": "x"}]}]
 
-        assert (await channel.find("key"), lists(bot.double)) == (None, 0)
         assert await channel.post(Body("the whole answer"), "key") == mine
         assert bot.double.answers(bot.general) == ["half an ans"]
         await channel.edit(mine, Body("the whole answer"))
         assert (bot.double.answers(bot.general), bot.double.button(bot.general, mine)) == (["the whole answer"], None)
+
+
+@pytest.mark.sockets
+async def test_many_that_are_taken_up_in_one_channel_read_it_once() -> None:
+    """The read for the first question tells of the later ones as well, found or not."""
+    async with bot_at_work() as bot:
+        await bot.platform.close()
+        asked = [bot.ask(f"{number}", quiet=True) for number in range(8)]
+        last = left_over(bot, asked[-1])
+        bot.inbox.unfinished = [record_of(bot, one) for one in asked]
+        async with platform_at_work(bot):
+            taken = await bot.inbox.wait_for(8)
+            found = {turn.key.message: await channel.find("key") for turn, channel in taken}
+
+        assert found == dict.fromkeys(asked) | {asked[-1]: last}
+        assert (lists(bot.double), bot.double.limited) == (1, [])
 
 
 @pytest.mark.sockets
@@ -412,6 +441,26 @@ async def test_an_answer_goes_on_where_it_was_left(seconds: float, written_down:
         [answer] = [shown for shown in double.shown(bot.general) if shown.author == "Tickertape"]
         assert answer.text == answer_of(script).strip()
         assert (double.button(bot.general, answer.id), double.limited) == (None, [])
+
+
+@pytest.mark.sockets
+async def test_a_message_too_many_that_nobody_wrote_down_is_taken_away() -> None:
+    """A new answer that is shorter leaves nothing of the old one, however young: what is left over is looked for."""
+    double = DiscordDouble()
+    bot, journal = Bot(double), Notebook(lasting=True)
+    async with double.running():
+        async with process(bot, ScriptedModel(words(400, rate=4000.0, finish=None)), journal):
+            bot.ask("hi")
+            await double.until(lambda: len(double.answers(bot.general)) == 2)
+        for messages in journal.answers.values():
+            del messages[1:]
+        journal, script = Notebook(of=journal), words(30, rate=100.0)
+        async with process(bot, ScriptedModel(script), journal) as turns:
+            while not journal.ends:
+                await asyncio.sleep(0.02)
+            await turns.idle()
+
+        assert (double.answers(bot.general), double.limited) == ([answer_of(script).strip()], [])
 
 
 @pytest.mark.sockets

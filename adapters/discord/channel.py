@@ -65,7 +65,8 @@ class DiscordChannel:
         self._conversation = conversation
         self._budgets = presence.budgets.channel(question.channel)
         self._connection = presence.name
-        self._asked_at = now() - (record.age if record else 0.0)
+        self._asked_at = now()
+        self._taken_up = record is not None
         self._posted = bool(record and record.messages)
         self._has_button: dict[str, bool] = {}  # by message, where it is known: there are as many as messages
         self._plain = False  # the server refuses our controls, or seems to
@@ -147,10 +148,13 @@ class DiscordChannel:
         memory.remove(channel, message)
 
     async def find(self, key: str, known: Sequence[str] = ()) -> str | None:  # noqa: ARG002 (Discord keeps no key for long)
-        """See `bot.ports.Channel`. Within `NONCE_SECONDS` of the question, a second post finds the first by itself."""
+        """See `bot.ports.Channel`. Within `NONCE_SECONDS` of the question, a second post finds the first by itself.
+
+        Not so in an answer that is taken up, where what is looked for may also be one too many, to be deleted.
+        """
         presence, question = self._presence, self._question
         held = next_of(presence.memory.held(question.channel), question, known, me=presence.me("").id)
-        if held is not None or now() - self._asked_at < NONCE_SECONDS:
+        if held is not None or (not self._taken_up and now() - self._asked_at < NONCE_SECONDS):
             return held
         return await look_for(presence, question, known)
 
