@@ -6,7 +6,7 @@ PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo run check test lint format bench bench-virtual clean
+.PHONY: help install demo run check test lint format bench bench-virtual clean crash storm soak
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null \
@@ -49,6 +49,15 @@ bench: bench-virtual ## measure what a reader waits for, processor time and memo
 
 bench-virtual: install ## measure what a reader waits for, on the virtual clock alone
 	@$(BIN)/python -m benchmarks $(WRITE)
+
+crash: install ## kill the bot, stop it, and lose its model, each in the middle of a hundred answers
+	@$(BIN)/python -m tests.crash
+
+storm: install ## send 10,000 events on each platform, some twice, over connections that break
+	@$(BIN)/python -m tests.storm
+
+soak: install ## keep twenty answers live for an hour, and see that nothing grows
+	@$(BIN)/python -m tests.soak
 
 clean: ## remove what was made, but for .venv
 	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
