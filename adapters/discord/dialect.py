@@ -1,8 +1,20 @@
-"""Discord's markdown: how a piece of an answer, and a line of our own, are written for it."""
+"""Discord's markdown: how a piece of an answer, and a line of our own, are written for it.
+
+Discord reads less than CommonMark (https://support.discord.com/hc/en-us/articles/210298617): three levels of headings
+that begin with ``#``, no tables, no rules, no images, no footnotes; HTML is shown as text, which is harmless. What it
+would show as syntax becomes what it can show. Everything here is about whole lines, so that what was written for a line
+stays as the answer grows; only a table's columns move with its rows.
+"""
 
 from __future__ import annotations
 
-from bot.markdown import Piece
+import re
+from collections.abc import Iterator, Sequence
+
+from adapters.discord.tables import as_text, longest
+from bot.markdown import Piece, utf16_units
+from bot.markdown.inline import read
+from bot.markdown.tables import fenced, tables
 
 # UTF-16 units in one message's text (https://docs.discord.com/developers/resources/message#create-message).
 MESSAGE_LIMIT = 2000
@@ -11,21 +23,118 @@ MESSAGE_LIMIT = 2000
 # with it at the end of a message: `history` leaves them out again.
 SMALL_PRINT = "-# "
 
+# What stands for a rule.
+_RULE_LINE = "\N{BOX DRAWINGS LIGHT HORIZONTAL}" * 12
+
+_DEEP_HEADING = re.compile(r"([ \t>]*)#{4,6}[ \t]+(.+?)[ \t]*#*[ \t]*")
+_RULE = re.compile(r"[ ]{0,3}(?:(?:-[ \t]*){3,}|(?:\*[ \t]*){3,}|(?:_[ \t]*){3,})")
+_UNDERLINE = re.compile(r"[ ]{0,3}(={2,}|-{2,})[ \t]*")
+_PLAIN_LINE = re.compile(r"(?![ \t]*(?:[-*+>|#]|\d{1,9}[.)]|```|~~~)|[ ]{4}|\t)[ ]{0,3}(\S.*)")
+_TASK = re.compile(r"([ \t>]*(?:[-*+]|\d{1,9}[.)])[ \t]+)\[([ xX])\](?=[ \t])")
+_FOOTNOTE = re.compile(r"[ ]{0,3}\[\^([^\]\s]{1,32})\]:[ \t]*(.*)")
+_REFERENCE = re.compile(r"\[\^([^\]\s]{1,32})\]")
+_BULLET = re.compile(r"([ \t>]*)(?:\+|(\d{1,9})\))(?=[ \t])")
+
+# A line that may be shown as a rule, once it has its end.
+_MAY_BE_RULE = re.compile(r"^[ ]{0,3}[-*_][-*_ \t]*(?=\n)", re.MULTILINE)
+
+_SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+
 
 class DiscordMarkdown:
     """Discord reads most of CommonMark as it comes; mentions are kept from pinging by what goes along with a write."""
 
     def render(self, piece: Piece) -> str:
         """See `Dialect`."""
-        return piece.closed()
+        return rendered(piece.closed())
 
-    def padding(self, piece: Piece) -> int:  # noqa: ARG002 (nothing is added, whatever the piece)
+    def padding(self, piece: Piece) -> int:
         """See `Dialect`."""
-        return 0
+        text = piece.closed()
+        more = len(_RULE_LINE) * len(_MAY_BE_RULE.findall(text)) + len("image") * text.count("![](")
+        if "|" not in text:
+            return more
+        lines = text.split("\n")
+        for table in tables(lines):
+            written = utf16_units("\n".join(lines[table.line : table.line + table.lines]))
+            more += max(longest(table) - written, 0)
+        return more
 
     def notice(self, line: str) -> str:
         """See `Dialect`."""
         return SMALL_PRINT + line
+
+
+def rendered(text: str) -> str:
+    """Markdown as Discord shows it."""
+    lines = text.split("\n")
+    found = {table.line: table for table in tables(lines)} if "|" in text else {}
+    code = fenced(lines)
+    out: list[str] = []
+    number = 0
+    while number < len(lines):
+        line = lines[number]
+        if number in code:
+            out.append(line)
+        elif number in found:
+            out.append(as_text(found[number]))
+            number += found[number].lines - 1
+        elif underline := _underline_of(lines, number, code):
+            out.append(f"{'#' * underline} {_inline(line.strip())}")
+            number += 1
+        else:
+            out.extend(_line(line, last=number == len(lines) - 1))
+        number += 1
+    return "\n".join(out).rstrip()
+
+
+def _underline_of(lines: Sequence[str], number: int, code: frozenset[int]) -> int:
+    """The level of the heading that a line is by the line under it; 0 if it is none.
+
+    Only a paragraph of one line is taken for one: of a longer one, nobody knows which line is meant.
+    """
+    alone = number == 0 or not lines[number - 1].strip() or number - 1 in code
+    if not alone or number + 1 >= len(lines) or not _PLAIN_LINE.fullmatch(lines[number]):
+        return 0
+    below = _UNDERLINE.fullmatch(lines[number + 1])
+    return 0 if below is None else (1 if below.group(1)[0] == "=" else 2)
+
+
+def _line(line: str, *, last: bool) -> Iterator[str]:
+    """A line that is not code, as Discord shows it; a rule at the end of a message parts it from nothing."""
+    if _RULE.fullmatch(line):
+        if not last:
+            yield _RULE_LINE
+        return
+    if deep := _DEEP_HEADING.fullmatch(line):
+        words = _inline(deep.group(2))
+        yield deep.group(1) + (words if "**" in words else f"**{words}**")
+        return
+    if note := _FOOTNOTE.fullmatch(line):
+        yield f"{_superscript(note.group(1))} {_inline(note.group(2))}"
+        return
+    # Discord's items begin with a dash, an asterisk, or a number and a dot.
+    line = _BULLET.sub(lambda item: f"{item.group(1)}{item.group(2)}." if item.group(2) else f"{item.group(1)}-", line)
+    yield _inline(_TASK.sub(lambda task: task.group(1) + ("☐" if task.group(2) == " " else "☑"), line))
+
+
+def _inline(line: str) -> str:
+    """A line's images as links, and its footnotes' marks; code is left alone."""
+    if "[" not in line:
+        return line
+    out, at = [], 0
+    for start, end in read(line).atoms:
+        out.append(_REFERENCE.sub(lambda found: _superscript(found.group(1)), line[at:start]))
+        atom = line[start:end]
+        out.append(atom.replace("![](", "[image](", 1) if atom.startswith("![](") else atom.removeprefix("!"))
+        at = end
+    out.append(_REFERENCE.sub(lambda found: _superscript(found.group(1)), line[at:]))
+    return "".join(out)
+
+
+def _superscript(name: str) -> str:
+    """A footnote's name, small where it is a number."""
+    return name.translate(_SUPERSCRIPTS) if name.isdecimal() and name.isascii() else f"({name})"
 
 
 def without_small_print(text: str) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 _ROW = re.compile(r"[ ]{0,3}\|.*")
 _DELIMITERS = re.compile(r"[ ]{0,3}\|[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*")
 _PIPE = re.compile(r"(?<!\\)\|")
-_FENCE = re.compile(r"[ \t>]*(?:[-*+][ \t]+|\d{1,9}[.)][ \t]+)?(`{3,}|~{3,})")
+_FENCE = re.compile(r"[ \t>]*(?:[-*+][ \t]+|\d{1,9}[.)][ \t]+)?(`{3,}(?=[^`]*\Z)|~{3,}).*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,17 +32,11 @@ class Table:
 def tables(lines: Sequence[str]) -> Iterator[Table]:
     """The tables in a text's lines, but for those in blocks of code; `lines` are without their ends.
 
-    A table begins with two lines: a header, and the dashes under it, which must have another line after them.
+    A table begins with three lines: a header, the dashes under it, and a row; without one there is nothing to align.
     """
-    fence, number = "", 0
+    code, number = fenced(lines), 0
     while number < len(lines):
-        if marker := _FENCE.match(lines[number]):
-            mark = marker.group(1)
-            if not fence:
-                fence = mark
-            elif mark.startswith(fence):
-                fence = ""
-        if fence or not _is_head(lines, number):
+        if number in code or not _is_head(lines, number):
             number += 1
             continue
         end = number + 2
@@ -52,9 +46,24 @@ def tables(lines: Sequence[str]) -> Iterator[Table]:
         number = end
 
 
+def fenced(lines: Sequence[str]) -> frozenset[int]:
+    """The numbers of the lines that are in blocks of code, with those that open and close them."""
+    found, fence = set(), ""
+    for number, line in enumerate(lines):
+        if fence:
+            found.add(number)
+            bare = line.strip(" \t>\r")
+            fence = "" if len(bare) >= len(fence) and not bare.strip(fence[0]) else fence
+        elif opening := _FENCE.fullmatch(line):
+            fence = opening.group(1)
+            found.add(number)
+    return frozenset(found)
+
+
 def _is_head(lines: Sequence[str], number: int) -> bool:
     return (
         number + 2 < len(lines)
+        and _ROW.fullmatch(lines[number + 2]) is not None
         and _ROW.fullmatch(lines[number]) is not None
         and _DELIMITERS.fullmatch(lines[number + 1]) is not None
         and len(_cells(lines[number])) == len(_cells(lines[number + 1]))
@@ -93,7 +102,7 @@ def header(text: str) -> str:
     number = len(lines)
     while number and _ROW.fullmatch(lines[number - 1]):
         number -= 1
-    found = next(iter(tables([*lines[number:], ""])), None)
+    found = next(iter(tables([*lines[number:], "|"])), None)
     if found is None or found.line:
         return ""
     return "".join(f"{line}\n" for line in lines[number : number + 2])

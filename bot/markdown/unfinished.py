@@ -93,13 +93,16 @@ def _whole_lines(text: str) -> int:
 
 
 def _without_lone_header(text: str, end: int) -> int:
-    """`end`, or where the line before it starts if that is a row that the line of dashes has still to make a header."""
-    above = text.rfind("\n", 0, max(end - 1, 0)) + 1
-    line = text[above:end]
-    if not end or not _ROW.match(line) or len(text) - above > _LONGEST_ROW:
-        return end
-    before = text[text.rfind("\n", 0, max(above - 1, 0)) + 1 : above]
-    return end if above and (_ROW.match(before) or _DELIMITER_ROW.fullmatch(before.rstrip("\n"))) else above
+    """`end`, or where the lines before it start if they are a table's header, which is nothing without a row."""
+    start = end
+    for _ in range(2):
+        above = text.rfind("\n", 0, max(start - 1, 0)) + 1
+        if not start or not _ROW.match(text, above, start):
+            break
+        start = above
+    before = text[text.rfind("\n", 0, max(start - 1, 0)) + 1 : start]
+    dashes = text[start:end].count("\n") < 2 or _DELIMITER_ROW.fullmatch(text[start:end].split("\n")[1])  # or a row
+    return start if dashes and not _ROW.match(before) and len(text) - start <= _LONGEST_ROW else end
 
 
 def _before_marks(text: str, end: int) -> int:

@@ -1,0 +1,110 @@
+"""A table as text that Discord can show, which has no tables.
+
+What belongs here: the two forms, columns in a block of code and a list of fields for each row, and which one is read
+better. What does not: which lines are a table (`bot.markdown.tables`).
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+
+from markdown_it import MarkdownIt
+
+from bot.markdown import utf16_units
+from bot.markdown.tables import Table
+
+# Columns of a block of code that a phone shows without breaking its lines: about 45 on a common one in portrait.
+_WIDEST = 45
+
+_GAP = "  "
+_MARKUP = re.compile(r"[*_~`\[\]<>&\\]")
+_LINK = re.compile(r"\]\(|https?://")
+
+
+class _Words(MarkdownIt):
+    """The inline grammar, of which only the words are wanted."""
+
+    def __init__(self) -> None:
+        super().__init__("commonmark")
+        self.enable("strikethrough")
+
+
+_WORDS = _Words()
+
+
+def as_text(table: Table) -> str:
+    """The table as markdown for Discord: columns, where they are narrow enough and hold no links; else fields."""
+    if any(_LINK.search(cell) for row in table.rows for cell in row):
+        return _fields(table.rows)
+    rows = [[words(cell) for cell in row] for row in table.rows]
+    widths = _widths(rows)
+    if sum(widths) + len(_GAP) * (len(widths) - 1) > _WIDEST:
+        return _fields(table.rows)
+    return _columns(rows, widths, table.sides)
+
+
+def longest(table: Table) -> int:
+    """At least as many UTF-16 units as `as_text` has, for this table and for every beginning of it."""
+    columns = _columns(table.rows, _widths(table.rows), table.sides, filled=True)
+    return max(utf16_units(columns), utf16_units(_fields(table.rows)))
+
+
+def words(cell: str) -> str:
+    """What is read of a cell's markdown."""
+    if not _MARKUP.search(cell):
+        return cell
+    tokens = _WORDS.parseInline(cell)[0].children or []
+    return "".join(" " if token.type.endswith("break") else _seen(token.type, token.content) for token in tokens)
+
+
+def _seen(kind: str, content: str) -> str:
+    if kind != "html_inline":
+        return content
+    return " " if content[:3].lower() == "<br" else content
+
+
+def _columns(
+    rows: Sequence[Sequence[str]], widths: Sequence[int], sides: Sequence[str], *, filled: bool = False
+) -> str:
+    """Aligned columns under their heads; `filled` leaves no line shorter than the others."""
+    head, *body = rows
+    rule = ["\N{BOX DRAWINGS LIGHT HORIZONTAL}" * max(width, 1) for width in widths]
+    lines = [_GAP.join(map(_cell, row, widths, sides)) for row in (head, rule, *body)]
+    return "\n".join(["```", *(lines if filled else [line.rstrip() for line in lines]), "```"])
+
+
+def _cell(text: str, width: int, side: str) -> str:
+    room = width - _width(text)
+    before = {">": room, "^": room // 2}.get(side, 0)
+    return " " * before + text + " " * (room - before)
+
+
+def _widths(rows: Sequence[Sequence[str]]) -> list[int]:
+    return [max(_width(cell) for cell in column) for column in zip(*rows, strict=True)]
+
+
+def _width(text: str) -> int:
+    """How many columns a text takes: those of Chinese, Japanese, Korean and most emoji take two."""
+    if text.isascii():
+        return len(text)
+    return sum(_columns_of(character) for character in text)
+
+
+def _columns_of(character: str) -> int:
+    if unicodedata.category(character) in {"Mn", "Me", "Cf"}:
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in {"W", "F"} else 1
+
+
+def _fields(rows: Sequence[Sequence[str]]) -> str:
+    """For each row its first cell, and under it the others with the heads that they stand under."""
+    head, *body = rows
+    lines = []
+    for first, *others in body:
+        lines.append(first if not first or "**" in first else f"**{first}**")
+        for name, cell in zip(head[1:], others, strict=True):
+            if cell:
+                lines.append(f"- {name}: {cell}" if name else f"- {cell}")
+    return "\n".join(line for line in lines if line)

@@ -1,0 +1,97 @@
+"""What Discord cannot show becomes what it can; nothing is over the limit, however the text came."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adapters.discord.dialect import DiscordMarkdown
+from adapters.slack.dialect import SlackMarkdown
+from bot.markdown import Dialect, Piece, PlainMarkdown, Splitter, utf16_units
+
+TABLE = "| Name | Qty | Price |\n|:-----|----:|:-----:|\n| **Apple** | 3 | 1.20 |\n| `fig` | 12 | 3 |\n"
+WIDE = "| Name | What is to be said of it |\n|---|---|\n| Apple | " + "a fruit " * 6 + "|\n| Fig | sweet |\n"
+
+
+@pytest.mark.parametrize(
+    ("source", "seen"),
+    [
+        ("# One\n## Two\n### Three", "# One\n## Two\n### Three"),
+        ("#### Four\n##### **Five** ##", "**Four**\n**Five**"),
+        ("Title\n=====\n\nNext\n----\ntext", "# Title\n\n## Next\ntext"),
+        ("a\n\n***\n\nb", f"a\n\n{'─' * 12}\n\nb"),
+        ("a\n\n---", "a"),
+        ("- [ ] one\n- [x] two\n+ three\n4) four", "- ☐ one\n- ☑ two\n- three\n4. four"),
+        ("![a cat](https://a.example/c.png) ![](https://a.example/d.png)",
+         "[a cat](https://a.example/c.png) [image](https://a.example/d.png)"),
+        ("Said[^1] so[^b].\n\n[^1]: By *them*.", "Said¹ so(b).\n\n¹ By *them*."),
+        ("`![a](b)` and `[^1]`", "`![a](b)` and `[^1]`"),
+        ("```md\n#### x\n| a |\n|---|\n| b |\n---\nx\n```", "```md\n#### x\n| a |\n|---|\n| b |\n---\nx\n```"),
+        (TABLE, "```\nName   Qty  Price\n─────  ───  ─────\nApple    3  1.20\nfig     12    3\n```"),
+        ("so:\n\n" + WIDE, "so:\n\n**Apple**\n- What is to be said of it: " + ("a fruit " * 6).strip()
+         + "\n**Fig**\n- What is to be said of it: sweet"),
+        ("| a |\n|---|\n| [x](https://a.example) |", "**[x](https://a.example)**"),
+        ("| a | b |\nno table", "| a | b |\nno table"),
+        ("| 日本 | b |\n|---|---|\n| x | y |", "```\n日本  b\n────  ─\nx     y\n```"),
+    ],
+)  # fmt: skip
+def test_discord(source: str, seen: str) -> None:
+    """Headings, rules, tasks, images, footnotes and tables are shown by what Discord has."""
+    assert DiscordMarkdown().render(Piece(source)) == seen
+
+
+PARTS = [
+    "word ", "x", " ", "**", "*", "_", "`", "~~", "[a](https://a.example) ", "![](x) ", "\n", "\n", "\n\n", "- ", "> ",
+    "1. ", "#### ", "---\n", "===\n", "| a | b |\n|---|:-:|\n| **c** | d |\n", "| e |", "|", "\n| x | y |\n", "```\n",
+    "[^1]", "[^1]: ", "日本", "👍", "<!channel>", "<@U1>", "é", "\\",
+]  # fmt: skip
+SOURCE = st.lists(st.sampled_from(PARTS), max_size=120).map("".join)
+DIALECTS: list[Dialect] = [PlainMarkdown(), DiscordMarkdown(), SlackMarkdown()]
+
+
+def room(dialect: Dialect, piece: Piece) -> int:
+    """What a piece is measured by, as `bot.reply` does."""
+    return utf16_units(piece.closed()) + dialect.padding(piece)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@given(source=SOURCE, limit=st.integers(100, 400), sizes=st.lists(st.integers(1, 30), max_size=40))
+def test_any_chunking_gives_the_same_segments_that_fit(
+    dialect: Dialect, source: str, limit: int, sizes: list[int]
+) -> None:
+    """Whatever the chunks: joined they are the source, each fits as it is shown at any time, none changes later."""
+    splitter, start = Splitter(partial(room, dialect), limit), 0
+    before: list[str] = []
+    for size in [*sizes, len(source)]:
+        splitter.feed(source[start : start + size])
+        start += size
+        pieces = splitter.pieces()
+        texts = [dialect.render(piece) for piece in pieces]
+        assert texts[: max(len(before) - 1, 0)] == before[: max(len(before) - 1, 0)]
+        assert all(utf16_units(text) <= limit for text in texts)
+        assert all(utf16_units(dialect.render(piece.shown())) <= limit for piece in pieces[-1:])
+        before = texts
+    once = Splitter(partial(room, dialect), limit)
+    once.feed(source)
+    assert [dialect.render(piece) for piece in once.pieces()] == before
+    assert "".join(piece.source for piece in once.pieces()) == source
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@given(source=SOURCE)
+def test_the_room_kept_for_a_piece_only_grows(dialect: Dialect, source: str) -> None:
+    """So the longest piece that fits can be searched for, and does not depend on how the text came."""
+    sizes = [room(dialect, Piece(source[:end])) for end in range(len(source) + 1)]
+    assert sizes == sorted(sizes)
+
+
+@given(source=SOURCE)
+def test_what_discord_shows_is_shown_alike_again(source: str) -> None:
+    """What is rendered has nothing left that would be rendered otherwise."""
+    dialect = DiscordMarkdown()
+    once = dialect.render(Piece(source))
+    twice = dialect.render(Piece(once))
+    assert dialect.render(Piece(twice)) == twice
