@@ -89,16 +89,19 @@ def starts_a_block(body: str) -> bool:
     return _BLOCK.match(body) is not None
 
 
-def carried_over(text: str) -> tuple[str, Carried]:
-    """What ends the marks that are open at the end of `text`, and what the text after it takes over."""
+def carried_over(text: str, before: Carried) -> tuple[str, Carried]:
+    """What ends the marks that are open at the end of `text`, and what the text after it takes over.
+
+    `before` is what `text` itself took over.
+    """
     within = not text.endswith("\n")
     line = text[text.rfind("\n") + 1 :]
     quote = _QUOTE.match(line) if within else None
     top = header(text)
     leaf = last_leaf(text)
-    reading = read(leaf[1]) if leaf else None
+    reading = read(leaf[1] + "\n") if leaf else None  # a mark at the cut does what it does before white space
     closing, spans = (reading.closing, reading.opening) if reading else ("", "")
-    indent = _item(text)
+    indent = _item(text, before.indent)
     carried = Carried(
         quote=quote.group() if quote else "",
         header=top if len(top) <= _LONGEST_HEADER else "",
@@ -109,8 +112,8 @@ def carried_over(text: str) -> tuple[str, Carried]:
     return closing, carried
 
 
-def _item(text: str) -> int:
-    """How far the text of the item that `text` ends in is indented; 0 if it ends in none."""
+def _item(text: str, outer: int) -> int:
+    """How far the item that `text` ends in indents its text; 0 if it ends in none, `outer` if all of it is in one."""
     blank = False
     for line in reversed(text.rstrip().split("\n")):
         if match := _ITEM.match(line):
@@ -118,7 +121,7 @@ def _item(text: str) -> int:
         if line.strip() and not _indentation(line) and blank:
             return 0
         blank = blank or not line.strip()
-    return 0
+    return outer
 
 
 def _indentation(line: str) -> int:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from bot.markdown.carried import NOTHING, Carried, carried_over
 from bot.markdown.inline import LONGEST_CLOSING
 from bot.markdown.tables import stands_over
-from bot.markdown.unfinished import begun_line, kept_together, shown
+from bot.markdown.unfinished import begun_line, ends_in_marks, kept_together, shown
 
 # A line that opens or closes a code fence (https://spec.commonmark.org/0.31.2/#fenced-code-blocks), wherever a list or
 # a quote has indented it. A backtick fence has no backtick in its info string. Longer runs than 32 are taken for text:
@@ -121,7 +121,7 @@ class Piece:
         """The piece when it is cut off here, with what is open there closed; and what the next one takes over."""
         if self.open_fence is not None:
             return self, NOTHING
-        closing, carried = carried_over(self.alone(_without_blank_start(self.source))[0])
+        closing, carried = carried_over(self.alone(_without_blank_start(self.source))[0], self.carried)
         return replace(self, closing=closing), carried
 
     def _without_begun_line(self) -> Piece:
@@ -241,7 +241,8 @@ class Splitter:
             low, high = (middle, high) if self._fits(middle) else (low, middle)
         together = () if _fence_after(self._open[:low], self._fence) else kept_together(self._open[:low])
         for cut in _breaks(self._open, low, self._fence):
-            if self._fits(cut) and not any(start < cut < end for start, end in together):
+            apart = any(start < cut < end for start, end in together) or ends_in_marks(self._open[:cut])
+            if not apart and self._fits(cut):
                 return cut
         return next((start for start, end in together if low // 2 < start < low < end), low)
 

@@ -189,8 +189,14 @@ def kept_together(text: str) -> tuple[tuple[int, int], ...]:
     start, content = leaf
     reading = read(content)
     begun = [at for at in (reading.held, reading.code[0] if reading.code else None) if at is not None]
-    spans = [*reading.atoms, *((at, len(content) + 1) for at in begun[:1])]
+    spans = [*reading.atoms, *((at, len(text) + 1) for at in begun[:1])]
     return tuple((start + first, start + last) for first, last in spans)
+
+
+def ends_in_marks(text: str) -> bool:
+    """Whether nothing but what begins a block stands in the last line of `text`: an item's number, say."""
+    line = text[text.rfind("\n") + 1 :]
+    return bool(line.strip()) and _MARKS_ONLY.fullmatch(line) is not None
 
 
 def begun_line(line: str, marker: str) -> bool:
