@@ -6,7 +6,7 @@ PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo run check test lint format bench bench-virtual clean crash storm soak
+.PHONY: help install demo run check test lint format bench bench-virtual crash storm soak fuzz clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null \
@@ -58,6 +58,13 @@ storm: install ## send 10,000 events on each platform, some twice, over connecti
 
 soak: install ## keep twenty answers live for an hour, and see that nothing grows
 	@$(BIN)/python -m tests.soak
+
+# `make fuzz SEED=7 SECONDS=60` looks elsewhere, or for a shorter time.
+SEED ?= 1
+SECONDS ?= 600
+
+fuzz: install ## try every property and pairs of faults with other examples, for ten minutes
+	@$(BIN)/python -m tests.fuzz --seed $(SEED) --seconds $(SECONDS)
 
 clean: ## remove what was made, but for .venv
 	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
