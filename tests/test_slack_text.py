@@ -129,6 +129,7 @@ def test_mrkdwn_is_never_longer(text: str) -> None:
     ("markdown", "mrkdwn"),
     [
         ("## Title\n**bold** text", "*Title*\n*bold* text"),
+        ("# A **bold** title\n- *one* ~~two~~\n* __three__ 2 * 3", "*A bold title*\n• _one_ ~two~\n• *three* 2 * 3"),
         ("[a label](https://a.example/x?y=1&z=2)", "<https://a.example/x?y=1&amp;z=2|a label>"),
         ("`**not bold**`", "`**not bold**`"),
         ("```\n# a < b\n```", "```\n# a &lt; b\n```"),

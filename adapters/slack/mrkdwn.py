@@ -15,7 +15,10 @@ TEXT_LIMIT = 4000
 _ANGLE = re.compile(r"<([^<>]*)>")
 _MENTION = re.compile(r"<@([A-Z0-9]+)(?:\|[^<>]*)?>", re.IGNORECASE)
 _HEADING = re.compile(r"^#{1,6}[ \t]+(.+?)[ \t#]*$", re.MULTILINE)
-_BOLD = re.compile(r"\*\*(?=\S)(.+?)(?<=\S)\*\*")
+_BOLD = re.compile(r"(\*\*|__)(?=\S)(.+?)(?<=\S)\1")
+_ITALIC = re.compile(r"(?<![\w*])\*(?=[^\s*])([^*\n]*[^\s*])\*(?![\w*])")
+_STRUCK = re.compile(r"~~(?=\S)(.+?)(?<=\S)~~")
+_BULLET = re.compile(r"^([ \t]*)[-*+](?=[ \t])", re.MULTILINE)
 _LINK = re.compile(r"!?\[([^\[\]\n]+)\]\((https?://[^\s()<>]+)\)")
 _CODE = re.compile(r"(```.*?(?:```|\Z)|`[^`\n]+`)", re.DOTALL)
 
@@ -66,15 +69,22 @@ def plain(text: str, names: Mapping[str, str]) -> str:
 def from_markdown(text: str) -> str:
     """Markdown as mrkdwn, escaped, and never longer than the escaped text: for a message without blocks.
 
-    Only what differs and is plain to see: headings, bold, links; code is left alone.
+    Only what differs and is plain to see: headings, emphasis, items, links; code is left alone.
     """
     parts = _CODE.split(text)
     return "".join(escaped(part) if index % 2 else _inline(part) for index, part in enumerate(parts))
 
 
 def _inline(text: str) -> str:
-    text = _BOLD.sub(r"*\1*", _HEADING.sub(r"*\1*", escaped(text)))
+    text = _BULLET.sub("\\1\N{BULLET}", escaped(text))
+    # Italics first: Slack's bold is what CommonMark's italics are.
+    text = _BOLD.sub(r"*\2*", _HEADING.sub(_bold, _ITALIC.sub(r"_\1_", _STRUCK.sub(r"~\1~", text))))
     return _LINK.sub(r"<\2|\1>", text)
+
+
+def _bold(heading: re.Match[str]) -> str:
+    """A heading is a bold line; what was bold in it needs no marks of its own."""
+    return f"*{heading.group(1).replace('**', '').replace('__', '')}*"
 
 
 def cut_to_bytes(text: str, limit: int) -> str:
