@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from bot.markdown import Splitter, utf16_units
+from bot.markdown import Piece, Splitter, utf16_units
 
 READER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 
@@ -149,3 +149,26 @@ def test_splitting_a_segment_again_changes_nothing(answer: str, limit: int) -> N
     for segment in segments(answer, limit):
         assert segments(segment, limit + 24) == [segment]
         assert not re.search(r"\A\n|\n\Z", segment)
+
+
+def measured(length: int) -> int:
+    """How many characters are measured in all for a text that comes in chunks of five, each looked at."""
+    paragraph = "Some **bold** words and `code` here, [a link](https://a.example) too. " * 4 + "\n\n- one\n- two\n\n"
+    text = (paragraph * (length // len(paragraph) + 1))[:length]
+    work = 0
+
+    def measure(piece: Piece) -> int:
+        nonlocal work
+        work += len(piece.source)
+        return utf16_units(piece.closed())
+
+    splitter = Splitter(measure, 2000)
+    for start in range(0, length, 5):
+        splitter.feed(text[start : start + 5])
+        splitter.pieces()
+    return work
+
+
+def test_work_is_in_proportion_to_the_text() -> None:
+    """Twice the text is twice the work, in small chunks as well; counted in characters, not in seconds."""
+    assert measured(120_000) < 2.2 * measured(60_000)
