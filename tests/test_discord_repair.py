@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from adapters.discord.answers import next_of
 from adapters.discord.asked import Kind as PlaceKind
 from adapters.discord.asked import Place
+from adapters.discord.budgets import LOOKERS
 from adapters.discord.channel import NONCE_SECONDS, DiscordChannel
 from adapters.discord.kept import UNREADABLE, read_back, written
 from adapters.discord.seen import Seen
@@ -44,12 +45,19 @@ def event_of(bot: Bot, message: str, channel: str = "") -> Json:
 
 
 def record_of(
-    bot: Bot, message: str, *, messages: Sequence[str] = (), age: float = LONG_AGO, asks: bool = True
+    bot: Bot,
+    message: str,
+    *,
+    channel: str = "",
+    messages: Sequence[str] = (),
+    age: float = LONG_AGO,
+    asks: bool = True,
 ) -> Record:
-    """What a journal has of a question in #general that an earlier process received."""
-    place = Place(bot.general, PlaceKind.CHANNEL, category=bot.category)
-    event = written(event_of(bot, message), place, asks=asks)
-    return Record(TurnKey("discord", bot.guild, bot.general, message), event, tuple(messages), age)
+    """What a journal has of a question, in #general or elsewhere, that an earlier process received."""
+    channel = channel or bot.general
+    place = Place(channel, PlaceKind.CHANNEL, category=bot.category)
+    event = written(event_of(bot, message, channel), place, asks=asks)
+    return Record(TurnKey("discord", bot.guild, channel, message), event, tuple(messages), age)
 
 
 # ----------------------------------------------------------------------------------------------------- what is kept
@@ -363,10 +371,38 @@ async def test_many_that_are_taken_up_in_one_channel_read_it_once() -> None:
         bot.inbox.unfinished = [record_of(bot, one) for one in asked]
         async with platform_at_work(bot):
             taken = await bot.inbox.wait_for(8)
-            found = {turn.key.message: await channel.find("key") for turn, channel in taken}
+            looked = await asyncio.gather(*(channel.find("key") for _, channel in taken))
+            found = {turn.key.message: one for (turn, _), one in zip(taken, looked, strict=True)}
 
         assert found == dict.fromkeys(asked) | {asked[-1]: last}
-        assert (lists(bot.double), bot.double.limited) == (1, [])
+        # The first one's read tells all there is after it; that one is taken up first, but need not be the oldest.
+        assert (lists(bot.double) <= 2, bot.double.limited) == (True, [])
+
+
+@pytest.mark.sockets
+async def test_those_who_look_leave_permits_to_those_who_write() -> None:
+    """Where the history does not answer, a few look and wait, the others are told to come again; nobody is stuck."""
+    rooms: list[str] = []
+
+    def prepare(bot: Bot) -> None:
+        rooms.extend(bot.double.world.channel(bot.guild, f"room{number}") for number in range(LOOKERS + 3))
+
+    async with bot_at_work(prepare=prepare) as bot:
+        await bot.platform.close()
+        asked = [(room, bot.ask("left", channel=room, quiet=True)) for room in rooms]
+        bot.inbox.unfinished = [record_of(bot, one, channel=room) for room, one in asked]
+        bot.double.faults.add("GET", "/messages$", Kind.RESET_BEFORE, times=99)
+        async with platform_at_work(bot):
+            taken = await bot.inbox.wait_for(len(rooms))
+            everything = taken[0][1].budgets(Verb.POST)[-1]
+            looking = asyncio.gather(*(channel.find("key") for _, channel in taken), return_exceptions=True)
+            await bot.double.transcript.wait_for("GET", "/messages$", count=5)
+            now = asyncio.get_running_loop().time()
+            free = everything.ready_at(now, final=False) <= now
+            results = await looking
+
+        assert free
+        assert sorted(str(type(one).__name__) for one in results) == ["Limited"] * 3 + ["Unanswered"] * LOOKERS
 
 
 @pytest.mark.sockets

@@ -12,11 +12,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Sequence
 
-from adapters.discord.budgets import spending
+from adapters.discord.budgets import LOOKERS, spending
 from adapters.discord.errors import NotServed, is_unknown_channel, translated
 from adapters.discord.presence import Presence
 from adapters.discord.seen import Seen
-from bot.errors import Gone
+from bot.errors import Gone, Limited
 
 log = logging.getLogger(__name__)
 
@@ -27,10 +27,13 @@ log = logging.getLogger(__name__)
 PAGE = 100
 PAGES = 5
 
+# When somebody who may not look now is to try again: the ten who do take about two seconds.
+LOOK_AGAIN_SECONDS = 2.0
+
 
 def next_of(said: Iterable[Seen], question: Seen, known: Sequence[str], *, me: str) -> str | None:
     """The oldest message of ours that replies to `question` and comes after those that are known; None if none does."""
-    last = max((int(message) for message in known), default=int(question.id))
+    last = _begin(question, known)
     ours = (one for one in said if one.author == me and one.reply_to == question.id and int(one.id) > last)
     found = min(ours, key=lambda one: int(one.id), default=None)
     return found.id if found is not None else None
@@ -39,14 +42,39 @@ def next_of(said: Iterable[Seen], question: Seen, known: Sequence[str], *, me: s
 async def look_for(presence: Presence, question: Seen, known: Sequence[str]) -> str | None:
     """Look for it in the channel's history. Raises a `Failure` where that cannot be looked at.
 
-    What is held is not read again: of twenty answers that are taken up in one channel, the first one reads for all. A
-    server that has no history at all is no failure: it would keep every later answer from being posted.
+    What is held is not read again: of twenty answers that are taken up in one channel, the first one reads for all.
+    Where too many look already, it is `Limited`, so that they do not keep others from writing. A server that has no
+    history at all is no failure: it would keep every later answer from being posted.
     """
+    budgets = presence.budgets
+    if _is_held(presence, question, known):
+        return next_of(presence.memory.held(question.channel), question, known, me=presence.me("").id)
+    if budgets.lookers >= LOOKERS:
+        raise Limited("many look for answers that were left over", retry_after=LOOK_AGAIN_SECONDS)
+    budgets.lookers += 1
+    try:
+        async with budgets.channel(question.channel).looking:
+            return await _look(presence, question, known)
+    finally:
+        budgets.lookers -= 1
+
+
+def _begin(question: Seen, known: Sequence[str]) -> int:
+    """The message that the one that is looked for comes after."""
+    return max((int(message) for message in known), default=int(question.id))
+
+
+def _is_held(presence: Presence, question: Seen, known: Sequence[str]) -> bool:
+    """Whether all that was said from there on is known."""
+    held_from = presence.memory.known_from(question.channel)
+    return held_from is not None and held_from <= _begin(question, known) + 1
+
+
+async def _look(presence: Presence, question: Seen, known: Sequence[str]) -> str | None:
     me, memory, channel = presence.me("").id, presence.memory, question.channel
-    begin = after = max((int(message) for message in known), default=int(question.id))
-    held_from = memory.known_from(channel)
-    if held_from is not None and held_from <= begin + 1:
+    if _is_held(presence, question, known):  # by whoever looked before
         return next_of(memory.held(channel), question, known, me=me)
+    begin = after = _begin(question, known)
     for _ in range(PAGES):
         try:
             page = await _after(presence, question, after)
@@ -69,7 +97,7 @@ async def look_for(presence: Presence, question: Seen, known: Sequence[str]) -> 
 async def _after(presence: Presence, question: Seen, after: int) -> list[Seen]:
     """The messages that follow one, the next `PAGE` of them, in any order."""
     budgets = presence.budgets
-    async with spending(budgets.channel(question.channel).list, budgets.everything):
+    async with spending(budgets.channel(question.channel).list, budgets.looks):
         with translated("looking for an answer of ours"):
             rows = await presence.client.http.logs_from(int(question.channel), PAGE, after=after)
             seen = [presence.see(row, guild=question.guild) for row in rows]

@@ -29,6 +29,14 @@ CHANNEL_SECONDS = 5.0
 # global rate limit); the margin is for what the library asks by itself (logging in, the gateway's address).
 EVERYTHING_PER_SECOND = 45
 
+# Reads of those that look for a message of ours, in any second: what `EVERYTHING_PER_SECOND` leaves of the 50. They are
+# made inside of a write that has its permit already; if they waited for the same budget, as many as it has permits
+# would wait for each other.
+LOOKS_PER_SECOND = 5
+
+# How many may look at once: each holds a permit of the bot's meanwhile, and most are to be left to those who write.
+LOOKERS = 10
+
 # Channels whose windows are kept; beyond that the ones that rest longest are forgotten.
 CHANNELS = 1_000
 
@@ -124,6 +132,11 @@ class ChannelBudgets:
         """For single messages."""
         return Window(paced=False)
 
+    @cached_property
+    def looking(self) -> asyncio.Lock:
+        """Held by whoever looks for what was left over here: what one reads need not be read by the next."""
+        return asyncio.Lock()
+
     def of(self, verb: Verb) -> Window:
         """What a write spends."""
         return self.delete if verb is Verb.DELETE else self.edit if verb is Verb.EDIT else self.post
@@ -161,6 +174,8 @@ class Budgets:
 
     def __init__(self) -> None:
         self.everything = RollingWindow(EVERYTHING_PER_SECOND, 1.0, paced=False)
+        self.looks = RollingWindow(LOOKS_PER_SECOND, 1.0, paced=False)
+        self.lookers = 0  # those that look just now
         self._channels: OrderedDict[str, ChannelBudgets] = OrderedDict()
 
     def channel(self, channel: str) -> ChannelBudgets:
