@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from adapters.slack import link as link_module
+from adapters.slack import people as people_module
 from adapters.slack import platform as platform_module
 from bot.conversation import Turn, TurnKey
 from bot.ports import Body, Channel, Record
@@ -289,6 +290,25 @@ async def test_an_event_that_comes_again_while_it_is_taken_up() -> None:
             await double.redeliver(double.sockets.envelopes[0])
             await double.settled()
             assert second.texts == ["hello"]
+
+
+async def test_what_cannot_be_looked_up_in_time_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slack answers no lookups for too long: nothing is dismissed, and the next process takes the question up."""
+    monkeypatch.setattr(people_module, "PATIENCE", 0.0)
+    double, inbox = SlackDouble(), Taken()
+    ann, dm = double.world.user("Ann"), double.world.channel("im")
+    async with double.running():
+        body = b'{"ok": false, "error": "ratelimited"}'
+        double.faults.add("GET", "users.info", Kind.STATUS, status=429, headers={"Retry-After": "55"}, body=body)
+        async with connected(double, inbox) as (platform, _):
+            double.say(dm, "hello", author=ann)
+            await inbox.until(lambda: len(inbox.received) == 1)
+            async with asyncio.timeout(PATIENCE):
+                await platform.quiet()
+            assert inbox.turns == []
+            assert inbox.dismissed == []
+        ((turn, _),) = await again(double, inbox)
+        assert turn.question.text == "hello"
 
 
 # ------------------------------------------------------------------------------------------------- looked up after all

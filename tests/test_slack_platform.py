@@ -10,6 +10,7 @@ import pytest
 from adapters.attachments import AttachmentLimits, Attachments
 from adapters.slack import SlackPlatform
 from adapters.slack import hearing as hearing_module
+from adapters.slack import intake as intake_module
 from bot.conversation import LeftOut, Role, Text
 from bot.errors import Forbidden
 from bot.ports import Body
@@ -404,7 +405,7 @@ async def test_a_follow_up_that_is_dropped_is_told(caplog: pytest.LogCaptureFixt
     double = SlackDouble()
     ann, channel = double.world.user("Ann"), double.world.channel()
     root = double.say(channel, "<@UBOT> hello", author=ann, quiet=True)
-    double.faults.add("GET", "conversations.replies", Kind.STATUS, status=500, times=2)
+    double.outside.add(channel)
     async with double.running(), connected(double) as (_, inbox):
         ts = double.say(channel, "go on", author=ann, thread=root)
         async with asyncio.timeout(PATIENCE):
@@ -414,6 +415,20 @@ async def test_a_follow_up_that_is_dropped_is_told(caplog: pytest.LogCaptureFixt
     (line,) = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
     assert channel in line
     assert ts in line
+
+
+async def test_a_follow_up_is_late_rather_than_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it cannot be read for the moment whether a thread is ours, it is read again until it can be."""
+    monkeypatch.setattr(intake_module, "RETRY_SECONDS", 0.05)
+    double = SlackDouble()
+    ann, channel = double.world.user("Ann"), double.world.channel()
+    root = double.say(channel, "<@UBOT> hello", author=ann, quiet=True)
+    double.faults.add("GET", "conversations.replies", Kind.STATUS, status=500, times=3)
+    async with double.running(), connected(double) as (_, inbox):
+        double.say(channel, "go on", author=ann, thread=root)
+        turn, _ = await inbox.number(1)
+        assert turn.question.text == "go on"
+        assert inbox.dismissed == []
 
 
 def said(double: SlackDouble, text: str) -> list[Envelope]:

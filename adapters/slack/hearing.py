@@ -28,7 +28,7 @@ from adapters.slack.said import is_ours, mapping, said_of, string
 from adapters.slack.signs import Stop, deleted_of, stop_of
 from adapters.slack.workspace import Workspace
 from bot.conversation import Turn, TurnKey
-from bot.errors import Failure
+from bot.errors import Failure, Retryable
 from bot.ports import Inbox, Record
 
 log = logging.getLogger(__name__)
@@ -214,6 +214,13 @@ class Hearing:
                     handed_over = await self._offer(asked, heard)
                     if not handed_over:
                         self._inbox.dismiss(key)
+        except Retryable as failure:
+            # What was acknowledged is not given up: what is written down of it is for the next process.
+            log.error(  # noqa: TRY400 (one line says it)
+                "Slack: a message in %s is not answered before the next start, since nothing could be looked up: %s",
+                asked.channel,
+                failure,
+            )
         except Failure as failure:
             log.error(  # noqa: TRY400 (one line says it)
                 "Slack: a message in %s is not answered, since it could not be learnt who wrote it: %s "

@@ -6,19 +6,23 @@ hearing (`platform`).
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from dataclasses import replace
 
 from adapters.slack.asked import Asked
-from adapters.slack.history import PAGE, message_of
+from adapters.slack.history import PAGE, Pages, message_of
 from adapters.slack.mrkdwn import mentions, without_mention
-from adapters.slack.people import Person, is_external
+from adapters.slack.people import PATIENCE, Person, is_external
 from adapters.slack.said import Identity
 from adapters.slack.workspace import Workspace
 from bot.conversation import Author, Message
-from bot.errors import Failure, Permanent
+from bot.errors import Failure, Retryable
 
 log = logging.getLogger(__name__)
+
+# A thread that could not be read is read again after this, in seconds, and only then within the budget of reads.
+RETRY_SECONDS = 10.0
 
 
 async def takes_part(asked: Asked, workspace: Workspace) -> bool:
@@ -37,7 +41,10 @@ async def _look_for_us(asked: Asked, workspace: Workspace) -> bool:
     gaps = workspace.memory.gaps
     workspace.memory.open(conversation, from_start=False)  # what is said while it is being read is part of it
     try:
-        pages = await workspace.reader.read(conversation, newest=PAGE, until=asked.said.ts)
+        pages = await _read(asked, workspace)
+    except Retryable:
+        workspace.memory.drop(conversation)
+        raise
     except Failure as failure:
         log.warning(
             "Slack: message %s in %s is not answered, since its thread could not be read, to see if it is ours (%s)",
@@ -45,8 +52,7 @@ async def _look_for_us(asked: Asked, workspace: Workspace) -> bool:
             asked.channel,
             failure,
         )
-        if isinstance(failure, Permanent):
-            workspace.threads.decline(conversation)
+        workspace.threads.decline(conversation)
         workspace.memory.drop(conversation)
         return False
     if any(said.ours or workspace.me.user in mentions(said.text) for said in (*pages.earlier, *pages.said)):
@@ -57,6 +63,19 @@ async def _look_for_us(asked: Asked, workspace: Workspace) -> bool:
     workspace.threads.decline(conversation)
     workspace.memory.drop(conversation)
     return False
+
+
+async def _read(asked: Asked, workspace: Workspace) -> Pages:
+    """A question's thread, however long Slack orders us to wait: it may be ours, and then is to be answered."""
+    until = asyncio.get_running_loop().time() + PATIENCE
+    while True:
+        try:
+            return await workspace.reader.read(asked.conversation, newest=PAGE, until=asked.said.ts)
+        except Retryable as failure:
+            if asyncio.get_running_loop().time() + RETRY_SECONDS >= until:
+                raise
+            log.info("Slack: thread %s is read again later (%s)", asked.thread, failure)
+            await asyncio.sleep(RETRY_SECONDS)
 
 
 async def question_of(asked: Asked, person: Person, workspace: Workspace) -> Message:

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain, repeat
 from typing import Any
 
 from adapters.slack.bounded import Bounded
@@ -27,11 +28,13 @@ log = logging.getLogger(__name__)
 PEOPLE = 10_000
 # For how long, in seconds: a member who is made a guest is one here too after this.
 FRESH_SECONDS = 600.0
-# A lookup that fails for the moment is made again after these, in seconds. The asker waits meanwhile, but is not
-# answered at all once they are used up.
+# A lookup that fails for the moment is made again after these, in seconds, and then after each of the last one.
 RETRIES = (0.5, 1.5, 4.0, 10.0)
-# The longest pause ordered by Slack that a question waits for, in seconds.
-LONGEST_PAUSE = 30.0
+# For so long, in seconds from its first failure. A question that was acknowledged is late rather than lost: after a
+# restart among many, Slack orders pauses of nearly a minute, more than once.
+PATIENCE = 600.0
+# The same where an old answer is at hand.
+KNOWN_PATIENCE = 15.0
 # Names in a history are nice to have: all of them together may take this long, in seconds.
 NAMES_SECONDS = 5.0
 
@@ -112,10 +115,10 @@ class People:
         return person if asyncio.get_running_loop().time() < since + FRESH_SECONDS else None
 
     async def _look_up(self, user: str) -> Person:
+        _, known = self._known.get(user) or (0.0, None)
         try:
-            person = await self._ask(user)
+            person = await self._ask(user, PATIENCE if known is None else KNOWN_PATIENCE)
         except Retryable:
-            _, known = self._known.get(user) or (0.0, None)
             if known is None:
                 raise
             return known
@@ -139,8 +142,9 @@ class People:
                         log.info("Slack: the name of %s could not be had (%s)", user, failure)
         return found
 
-    async def _ask(self, user: str) -> Person:
-        for delay in (*RETRIES, None):
+    async def _ask(self, user: str, patience: float) -> Person:
+        loop, until = asyncio.get_running_loop(), float("inf")
+        for delay in chain(RETRIES, repeat(RETRIES[-1])):
             await self._reads.acquire()
             try:
                 return person_of(mapping((await self._web.read("users.info", {"user": user})).data, "user"), user)
@@ -149,16 +153,19 @@ class People:
                     return Person(user, user)
                 if code_of(failure) == "user_not_visible":
                     return Person(user, user, stranger=True)
-                if not isinstance(failure, Retryable) or delay is None:
+                if not isinstance(failure, Retryable):
                     raise
-                await asyncio.sleep(self._pause(failure, delay))
-        raise AssertionError  # the last attempt returned or raised
+                now, pause = loop.time(), self._pause(failure, delay)
+                until = min(until, now + patience)
+                if now + pause >= until:
+                    raise
+                if not isinstance(failure, Limited):  # that one's hold is waited for with the next leave to read
+                    await asyncio.sleep(pause)
+        raise AssertionError  # there is always another attempt
 
     def _pause(self, failure: Retryable, delay: float) -> float:
         if not isinstance(failure, Limited):
             return delay
         pause = delay if failure.retry_after is None else failure.retry_after
         self._reads.hold(asyncio.get_running_loop().time(), pause)
-        if pause > LONGEST_PAUSE:
-            raise failure
-        return 0.0  # the hold is waited for with the next leave to read
+        return pause
