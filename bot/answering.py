@@ -55,10 +55,10 @@ class Live:
         self.reading.cancel()
         self.reply.finish(ending, now)
 
-    def leave(self, cause: Failure) -> None:
-        """Read no further, and write no more."""
+    def lose(self, message: str) -> None:
+        """One of its messages is gone: read no further, and leave the others with an honest end."""
         self.reading.cancel()
-        self.reply.abort(cause)
+        self.reply.lose(message)
 
 
 @dataclass(slots=True)

@@ -139,6 +139,11 @@ class Page:
         del self._shown[write.index]
         return True
 
+    def forget(self, message: str) -> None:
+        """A message was deleted by somebody else; not to be called while a write is in flight."""
+        self._shown = [shown for shown in self._shown if shown.id != message]
+        self._resumed = False
+
     def posted(self, write: Write, message: str) -> None:
         """A post was answered: the message exists under this id.
 

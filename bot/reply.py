@@ -55,6 +55,9 @@ class WritingPolicy:
     patience_seconds: float = 900.0
     # For one write to be answered; after that it is taken as unanswered. Platforms answer within one or two seconds.
     write_seconds: float = 10.0
+    # For a look whether a post was made: pages of a history, and above all the wait for leave to read them, of which a
+    # hundred turns that are taken up at once have to share a few a second.
+    lookup_seconds: float = 120.0
     # Failed writes in a row, before the channel is given up: with the delays below, after about four minutes.
     failures: int = 40
     # The longest delay after a first failed write, doubled for each further one up to the limit, drawn evenly from
@@ -187,6 +190,7 @@ class Reply:
         self._draft = _Draft(channel.caps)
         self._coming: _Draft | None = None  # a later attempt, until it has as much to show
         self._refused = False  # the model's refusal has begun
+        self._deleted: list[str] = []  # messages that a reader deleted, until no write is in flight
         self._left: list[Wanted] | None = None  # once the platform refuses our text: what it shows, and a line
         self._notices: list[str] = []
         self._unseen = _Unseen()
@@ -249,6 +253,25 @@ class Reply:
         line = self._words.ending(Ending.FAILED, self.key.reference, None, partial=bool(shown))
         # In a message of its own: perhaps it is edits that are refused.
         texts = [*shown, self.channel.caps.dialect.notice(line)]
+        self._left = [Wanted(Body(text), self.figures.visible) for text in texts]
+
+    def lose(self, message: str) -> None:
+        """A reader deleted one of the messages: nothing more is written but, where others are left, an honest end."""
+        self._deleted.append(message)
+        if not self.in_flight:
+            self.came_back()
+
+    def _leave_rest(self, message: str) -> None:
+        self._page.forget(message)
+        texts = self._page.texts
+        if not texts or not all(texts):  # none is left, or what one shows is not known
+            self.abort(Gone("a reader deleted the answer"))
+            return
+        self.ending = Ending.STOPPED
+        caps = self.channel.caps
+        notice = caps.dialect.notice(self._words.ending(Ending.STOPPED, self.key.reference, None, partial=True))
+        together = f"{texts[-1]}\n\n{notice}"
+        texts[-1:] = [together] if caps.measure(together) <= caps.limit else [texts[-1], notice]
         self._left = [Wanted(Body(text), self.figures.visible) for text in texts]
 
     def abort(self, cause: BaseException) -> None:
@@ -363,14 +386,17 @@ class Reply:
         """Make a write. Raises what the channel raises, after noting what is known of the message then."""
         rendered, self._unseen = self._unseen, _Unseen()
         try:
+            # A look-up waits for its own budget of reading, which may take longer than any write.
+            async with asyncio.timeout(policy.lookup_seconds):
+                found = await self._find(write) if write.lookup else None
             async with asyncio.timeout(policy.write_seconds):
-                await self._send(write)
+                await self._send(write, found)
         except (Unanswered, TimeoutError) as error:
             self._page.unanswered(write)
             self._unseen.join(rendered)
             if isinstance(error, Unanswered):
                 raise
-            raise Unanswered(f"no answer to a write in {policy.write_seconds:g} s") from error
+            raise Unanswered(f"no answer to a {write.verb.value} in time") from error
         except Permanent as failure:
             self._unseen.join(rendered)
             if not self._goes_on_without(write, failure):
@@ -393,6 +419,8 @@ class Reply:
     def came_back(self) -> None:
         """A write has come back, well or not: see what is due next."""
         self.in_flight = False
+        while self._deleted and not self.over.done():
+            self._leave_rest(self._deleted.pop())
         if not self.over.done():
             self._due()
 
@@ -423,7 +451,13 @@ class Reply:
             self._unseen.add(max(self._draft.length - write.covers - self._unseen.characters, 0), now)
         self.on_shown()
 
-    async def _send(self, write: Write) -> None:
+    async def _find(self, write: Write) -> str | None:
+        found = await self.channel.find(write.key, self._page.messages[: write.index])
+        if found is None:
+            self._page.complete()  # posts are made in order: there is no later one either
+        return found
+
+    async def _send(self, write: Write, found: str | None) -> None:
         if write.verb is Verb.DELETE:
             await self.channel.delete(write.message)
             self._page.deleted(write)
@@ -433,10 +467,8 @@ class Reply:
             await self.channel.edit(write.message, write.body)
             self._page.edited(write)
             return
-        found = await self.channel.find(write.key, self._page.messages[: write.index]) if write.lookup else None
         message = found or (await self.channel.post(write.body, write.key) if write.body else "")
         if not message:
-            self._page.complete()
             return
         self._page.posted(write, message)
         self.on_posted(message)

@@ -20,7 +20,6 @@ from bot.answering import Accepted, Answering, Live
 from bot.choices import Choices
 from bot.completion import Completion
 from bot.conversation import Ending, Turn, TurnKey
-from bot.errors import Gone
 from bot.ledger import Ledger
 from bot.pacer import Pacer
 from bot.ports import Channel, Journal, Record
@@ -99,7 +98,7 @@ class Turns:
             self._recorder.refused(turn.key.platform, "duplicate")
             return
         words, accepted = self._choices.words, Accepted(turn, channel, asyncio.get_running_loop().time())
-        if words.is_stop(turn.question) and self.hush(turn.conversation, by=turn.author.id):
+        if words.is_stop(turn.question) and (self.hush(turn.conversation, by=turn.author.id) or self._hush_own(turn)):
             self.dismiss(turn.key)
         elif not self._choices.access.permit(turn):
             self._refuse(accepted, "access", words.no_access if turn.direct else "")
@@ -129,6 +128,18 @@ class Turns:
             self._end(live, by)
         return bool(found)
 
+    def _hush_own(self, turn: Turn) -> bool:
+        """What the same person asked in the same channel: where there are no threads, "stop" names no conversation."""
+        place = (turn.key.platform, turn.key.workspace, turn.key.channel, turn.author.id)
+        own = [
+            live
+            for live in self._answering.live.values()
+            if place == (live.turn.key.platform, live.turn.key.workspace, live.turn.key.channel, live.turn.author.id)
+        ]
+        for live in own:
+            self._end(live, turn.author.id)
+        return bool(own)
+
     def deleted(self, at: TurnKey) -> None:
         """See `Inbox`."""
         live = self._of(at)
@@ -138,7 +149,7 @@ class Turns:
             self._end(live, "the deletion of the question")
         else:
             log.info("the answer was deleted", extra={"turn": live.turn.key.reference})
-            live.leave(Gone("a reader deleted the answer"))
+            live.lose(at.message)
 
     def _end(self, live: Live, by: str) -> None:
         log.info("stopped", extra={"turn": live.turn.key.reference, "by": by})

@@ -14,7 +14,7 @@ from bot.access import AccessRules
 from bot.budget import FixedWindow
 from bot.choices import Choices, TurnLimits
 from bot.completion import Completion, CompletionPolicy
-from bot.conversation import Ending, TurnKey
+from bot.conversation import Author, Ending, TurnKey
 from bot.ports import Controls
 from bot.prompt import Persona, Prompting
 from bot.reply import WritingPolicy
@@ -205,6 +205,41 @@ async def test_a_deleted_answer_ends_the_stream_and_is_not_written_again() -> No
         await turns.idle()
     assert len(channel.log) <= writes + 1
     assert journal.endings == [Ending.GONE]
+
+
+@pytest.mark.parametrize("which", [0, 1, 2])
+async def test_of_an_answer_in_several_messages_the_others_end_honestly(which: int) -> None:
+    """One of three is deleted: the stream is closed, no message comes back, and the last one says that it ended."""
+    channel, model = MemoryChannel(limit=300, controls=Controls.STOP), ScriptedModel(words(4000))
+    async with process(model, journal := Notebook()) as turns:
+        turns.accept(turn("Q"), channel)
+        while len(channel.shown) < 3:
+            await asyncio.sleep(0.01)
+        message = list(channel.shown)[which]
+        del channel.shown[message]
+        turns.deleted(at(message))
+        await asyncio.sleep(0.1)
+        assert model.open == 0
+        await turns.idle()
+    assert len(channel.shown) in {2, 3}, "its last words may need one more"
+    assert message not in channel.shown
+    assert Words().stopped in list(channel.shown.values())[-1].text
+    assert not any(body.controls for body in channel.shown.values())
+    assert journal.endings == [Ending.STOPPED]
+
+
+async def test_stop_in_a_channel_ends_what_the_same_person_asked_there() -> None:
+    """Where each question is a conversation of its own, the word means one's own answer, and nobody else's."""
+    own, others = MemoryChannel(), MemoryChannel()
+    async with process(ScriptedModel(words(400)), Notebook()) as turns:
+        turns.accept(turn("Q", conversation="a"), own)
+        turns.accept(turn("R", conversation="b", asker=Author("U2", "Eve")), others)
+        await asyncio.sleep(2)
+        turns.accept(turn("S", conversation="c", text="stop"), said := MemoryChannel())
+        await turns.idle()
+    assert Words().stopped in own.text
+    assert others.text.split() == answer_of(words(400)).split()
+    assert said.log == []
 
 
 @pytest.mark.parametrize("how", ["stop", "deleted"])
