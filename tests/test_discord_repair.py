@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from discord.gateway import KeepAliveHandler
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -538,3 +540,17 @@ async def test_a_gateway_that_is_away_for_long_is_asked_for_less_and_less() -> N
 
         assert tries <= 4
         assert (bot.inbox.questions, len(gateway.resumes)) == (["meanwhile"], 1)
+
+
+@pytest.mark.sockets
+async def test_no_heartbeat_outlives_its_connection() -> None:
+    """A connection that is given up between its greeting and IDENTIFY leaves no thread that goes on sending."""
+    async with bot_at_work() as bot:
+        before = bot.double.gateway.connections
+        await bot.double.gateway.invalidate(resumable=False)
+        await bot.double.until(lambda: bot.double.gateway.connections > before)
+        await asyncio.sleep(0.2)  # the greeting; IDENTIFY follows 5 s later
+        begun = [thread for thread in threading.enumerate() if isinstance(thread, KeepAliveHandler)]
+
+    assert begun
+    assert all(thread._stop_ev.is_set() for thread in begun)

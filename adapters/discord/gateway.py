@@ -12,7 +12,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import aiohttp
@@ -65,6 +66,33 @@ class Delays:
         self._next = FIRST_DELAY
 
 
+class Socket(DiscordWebSocket):
+    """One connection, whose heartbeat ends with it also where the greeting is broken off.
+
+    The library begins it, a thread, at HELLO and hands the connection over after IDENTIFY, for which it may wait 5 s:
+    whoever is cancelled meanwhile would have nothing to close.
+    """
+
+    async def identify(self) -> None:
+        """As in the library."""
+        with self._silent_if_broken_off():
+            await super().identify()
+
+    async def resume(self) -> None:
+        """As in the library."""
+        with self._silent_if_broken_off():
+            await super().resume()
+
+    @contextmanager
+    def _silent_if_broken_off(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            if self._keep_alive is not None:
+                self._keep_alive.stop()
+            raise
+
+
 async def listen(client: discord.Client, delays: Delays) -> None:
     """Listen, and resume when the connection is lost, until `client` is closed.
 
@@ -77,7 +105,7 @@ async def listen(client: discord.Client, delays: Delays) -> None:
         resume = True
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
-                ws = client.ws = await DiscordWebSocket.from_client(client, **params)
+                ws = client.ws = await Socket.from_client(client, **params)
             while True:
                 await ws.poll_event()
         except ReconnectWebSocket as asked:
