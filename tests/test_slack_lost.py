@@ -200,6 +200,44 @@ async def again(double: SlackDouble, inbox: Taken, messages: tuple[str, ...] = (
     return second.turns
 
 
+@pytest.mark.parametrize("where", ["channel", "root", "reply", "im"])
+async def test_what_was_deleted_meanwhile_is_not_taken_up(where: str) -> None:
+    """Nobody told us: its message is looked for, and what was posted for it stays. Others are still answered."""
+    double, second = SlackDouble(), Taken()
+    ann, place = double.world.user("Ann"), double.world.channel("im" if where == "im" else "channel")
+    async with double.running():
+        async with connected(double) as (_, inbox):
+            ts = double.say(place, "<@UBOT> one", author=ann)
+            await inbox.number(1)
+            if where == "reply":
+                ts = double.say(place, "<@UBOT> two", author=ann, thread=ts)
+                await inbox.number(2)
+            _, way = inbox.turns[-1]
+            posted = [await answer(way, "half")] if where in ("root", "im") else []
+            double.say(place, "<@UBOT> kept", author=ann)
+            await inbox.until(lambda: "kept" in inbox.texts)
+        double.remove(place, ts)
+        second.unfinished = [Record(key, event, tuple(posted)) for key, event in inbox.received]
+        async with connected(double, second):
+            await second.until(lambda: len(second.dismissed) + len(second.turns) == len(inbox.received))
+        assert [key.message for key in second.dismissed] == [ts]
+        assert "kept" in second.texts
+        assert len(double.transcript.of(path="chat.delete")) == 0
+
+
+async def test_whether_it_was_deleted_may_not_be_known() -> None:
+    """Slack does not say it just now: the question is answered."""
+    double = SlackDouble()
+    ann, dm = double.world.user("Ann"), double.world.channel("im")
+    async with double.running():
+        async with connected(double) as (_, inbox):
+            double.say(dm, "hello", author=ann)
+            await inbox.number(1)
+        double.faults.add("GET", "conversations.history", Kind.STATUS, status=500)
+        ((turn, _),) = await again(double, inbox)
+        assert turn.question.text == "hello"
+
+
 @pytest.mark.parametrize("copies", ["both", "late", "mention only"])
 async def test_a_mention_is_brought_again(copies: str) -> None:
     """What is kept makes the very same turn, with what is attached where the message said so."""
@@ -247,6 +285,7 @@ async def test_what_cannot_be_read_is_given_up(caplog: pytest.LogCaptureFixture)
     double, inbox = SlackDouble(), Taken()
     ann, dm = double.world.user("Ann"), double.world.channel("im")
     event = f'{{"event":{{"type":"message","channel":"{dm}","user":"{ann}","text":"hi","ts":"1.1"}}}}'
+    double.world.messages[dm]["1.1"] = {"type": "message", "user": ann, "text": "hi", "ts": "1.1"}
     good, bad, foreign = (TurnKey("slack", team, dm, ts) for team, ts in (("T1", "1.1"), ("T1", "1.2"), ("T2", "1.1")))
     inbox.unfinished = [Record(bad, "?"), Record(bad, event), Record(foreign, event), Record(good, event)]
     async with double.running(), connected(double, inbox):
@@ -262,6 +301,7 @@ async def test_it_is_asked_again_what_was_left(monkeypatch: pytest.MonkeyPatch) 
     double, inbox = SlackDouble(), Taken()
     ann, dm = double.world.user("Ann"), double.world.channel("im")
     event = f'{{"event":{{"type":"message","channel":"{dm}","user":"{ann}","text":"hi","ts":"1.1"}}}}'
+    double.world.messages[dm]["1.1"] = {"type": "message", "user": ann, "text": "hi", "ts": "1.1"}
     async with double.running(), connected(double, inbox) as (platform, _):
         inbox.unfinished = [Record(TurnKey("slack", "T1", dm, "1.1"), event)]
         await inbox.number(1)

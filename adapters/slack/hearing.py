@@ -20,7 +20,7 @@ from typing import Any
 from adapters.slack.asked import Asked, Why, asked_of
 from adapters.slack.bounded import Bounded
 from adapters.slack.channel import SlackChannel
-from adapters.slack.intake import author_of, question_of, takes_part
+from adapters.slack.intake import author_of, question_of, takes_part, was_deleted
 from adapters.slack.kept import event_of, text_of
 from adapters.slack.lanes import Lanes
 from adapters.slack.memory import Conversation
@@ -241,6 +241,8 @@ class Hearing:
     async def _offer(self, asked: Asked, heard: _Heard) -> bool:
         """Hand a turn over, unless it turns out to ask nothing of us."""
         workspace = self._workspace
+        if heard.left is not None and await was_deleted(asked, workspace):
+            return False
         if asked.why is Why.FOLLOW_UP and not await takes_part(asked, workspace):
             self._recent.pop((asked.channel, asked.said.ts))
             return False

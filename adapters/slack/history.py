@@ -16,12 +16,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from adapters.slack.client import Answer, Web
+from adapters.slack.errors import code_of
 from adapters.slack.memory import Conversation
 from adapters.slack.mrkdwn import plain
 from adapters.slack.said import Identity, Said, mapping, order, said_of, string
 from bot.budget import Reads
 from bot.conversation import Message, Part, Role, Text
-from bot.errors import Failure, Limited, Retryable
+from bot.errors import Failure, Gone, Limited, Retryable
 
 log = logging.getLogger(__name__)
 
@@ -80,6 +81,23 @@ class Reader:
         """What was said after a message, oldest first; of very much, as `_pages` has it. Raises a `Failure`."""
         found, _ = await self._pages(conversation, newest=PAGE * PAGES, after=ts)
         return [said for said in _sorted(found) if order(said.ts) > order(ts)]  # a thread's first is always there
+
+    async def exists(self, conversation: Conversation, ts: str) -> bool:
+        """Whether a message is still there: not deleted, and no tombstone. Raises a `Failure`."""
+        channel, thread = conversation
+        method = "conversations.replies" if thread else "conversations.history"
+        # A page of a thread begins with its first message, whatever is asked for.
+        params = {"channel": channel, "ts": thread, "oldest": ts, "latest": ts, "inclusive": True, "limit": 2}
+        try:
+            messages = (await self._ask(method, params)).data.get("messages")
+        except Gone as failure:
+            if code_of(failure) in ("thread_not_found", "message_not_found"):
+                return False
+            raise
+        if not isinstance(messages, list):
+            return True  # that is no answer
+        found = [each for each in messages if isinstance(each, dict) and each.get("ts") == ts]
+        return any(string(each, "subtype") != "tombstone" for each in found)
 
     async def _pages(self, conversation: Conversation, *, newest: int, after: str) -> tuple[dict[str, Said], bool]:
         """Messages by ts, from at most `PAGES` pages, and whether there are more."""
