@@ -215,7 +215,10 @@ class FixedWindow(_Held):
         if self._closes_at is None or latest < self._closes_after:
             mine = sent is None or sent >= self._opened_at
             if self._closes_at is None and mine:
+                # Some that were on their way when it opened may have come, and been answered, since this was written.
+                spent = self._used
                 self._begin(earliest, latest, counted, report)
+                self._used = max(self._used, spent)
                 self._tell(sent)
         elif earliest > self._closes_at:
             self._begin(earliest, latest, counted, report)

@@ -8,7 +8,7 @@ from collections import deque
 from typing import Protocol
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bot.budget import LONGEST_HOLD_SECONDS, Budget, Either, FixedWindow, Leak, Reads, RollingWindow, WindowReport
@@ -87,6 +87,21 @@ def play(budget: Budget, server: Server, schedule: list[tuple[float, float, floa
     happen(float("inf"))
 
 
+# One comes into the window that another opened, and is answered after that window's report was written and before it
+# is read.
+CROSSING = [
+    (2.0, 0.0, 0.0, False),
+    (2.0, 2.0, 0.0, False),
+    (2.0, 1.0, 1.0, False),
+    (0.5, 2.0, 0.0, False),
+    (0.5, 1.0, 1.0, False),
+    (0.0, 2.0, 1.0, False),
+    (0.0, 0.5, 1.0, False),
+    (0.0, 0.0, 0.0, False),
+]
+
+
+@example(CROSSING, True, False, 0)
 @given(SCHEDULE, st.booleans(), st.booleans(), st.integers(0, 5))
 def test_a_fixed_window_never_provokes_a_429(
     schedule: list[tuple[float, float, float, bool]], told: bool, paced: bool, live: int
