@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 
 import pytest
 from hypothesis import settings
@@ -13,6 +14,9 @@ from tests.clock import VirtualLoop
 # A test with sockets that takes longer than this hangs. Real seconds; read below only.
 SOCKET_TEST_SECONDS = 60.0
 
+
+# Processes that share the suite, for each processor: half of its time, a test with sockets waits for somebody.
+PROCESSES_EACH = 2
 
 # No example fails for having taken long: other things run on the same machine.
 settings.register_profile("untimed", settings(), deadline=None)
@@ -29,6 +33,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     counts = [count for report in ended for name, count in report.user_properties if name == WHOLE_REPLIES]
     if counts:
         terminalreporter.write_line(f"the sweep ran {sum(counts):,} whole replies")
+
+
+def pytest_xdist_auto_num_workers() -> int | None:
+    """How many processes ``-n auto`` means; None leaves it to ``PYTEST_XDIST_AUTO_NUM_WORKERS``, where that is set."""
+    if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:  # noqa: TID251 (it is the runner's, and no setting of ours)
+        return None
+    return PROCESSES_EACH * len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
 
 
 @pytest.hookimpl(tryfirst=True)
