@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
@@ -120,7 +120,15 @@ def without_lists(words: list[Seen]) -> list[Seen]:
     return [(word, around - {"ul", "ol"}) for word, around in words]
 
 
+# The second message begins with the line that closes the block of code, and ends after a quote.
+CLOSED_THEN_QUOTED = (
+    "```py\n" + "\n".join(["alpha alpha alpha alpha"] * 6) + "\n```\n\nso " + "alpha " * 14
+    + "\n\n> so alpha alpha alpha alpha\n\nso [alpha alpha alpha alpha](https://a.example/b)"
+)  # fmt: skip
+
+
 @given(ANSWER, st.integers(140, 300))
+@example(CLOSED_THEN_QUOTED, 163)
 def test_the_segments_say_what_the_whole_says(answer: str, limit: int) -> None:
     """The same words, each in the same emphasis, code, link, quote, table or heading, in the same order.
 

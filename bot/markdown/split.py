@@ -150,7 +150,7 @@ class Piece:
         if (line := _first_line(body)) and _ends(line, reopened):
             # The cut fell just before the closing line: the block ended in the message before.
             rest = body[len(line) :] if _closes(line, reopened) else body
-            body, reopened = _without_blank_ends(rest), None
+            body, reopened = _without_blank_start(rest), None
         head = f"{reopened.lead}{reopened.marker}{reopened.info}\n" if reopened and body else ""
         return head + body, last
 
