@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from adapters.discord.dialect import DiscordMarkdown
@@ -82,10 +82,23 @@ def test_any_chunking_gives_the_same_segments_that_fit(
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 @given(source=SOURCE)
+@example(source="| a | b |\n|---|:-:|\n| **c** | d |\n|日本")
+@example(source="| a | b |\n|---|---|\n| wide | d |\n| e\u0301\u0301\u0301\u0301\u0301 | 👨\u200d👩 |")
 def test_the_room_kept_for_a_piece_only_grows(dialect: Dialect, source: str) -> None:
     """So the longest piece that fits can be searched for, and does not depend on how the text came."""
     sizes = [room(dialect, Piece(source[:end])) for end in range(len(source) + 1)]
     assert sizes == sorted(sizes)
+
+
+CELL = st.text(alphabet="ab *日\u0301\u200d👨👩", max_size=9)
+
+
+@given(st.lists(st.tuples(CELL, CELL), min_size=2, max_size=5))
+def test_a_table_is_not_longer_than_the_room_kept_for_it(rows: list[tuple[str, str]]) -> None:
+    """Accents and joiners are units that take no column; whatever the other rows are, there is room for them."""
+    head, *body = (f"| {first} | {second} |" for first, second in rows)
+    piece = Piece("\n".join([head, "|---|:-:|", *body]))
+    assert utf16_units(DiscordMarkdown().render(piece)) <= room(DiscordMarkdown(), piece)
 
 
 @given(source=SOURCE)

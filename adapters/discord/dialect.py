@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from adapters.discord.tables import as_text, longest
+from adapters.tables import as_text, longest
 from bot.markdown import Piece, utf16_units
 from bot.markdown.inline import read
 from bot.markdown.tables import fenced, tables

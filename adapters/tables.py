@@ -1,4 +1,4 @@
-"""A table as text that Discord can show, which has no tables.
+"""A table as text, for what shows none: Discord, and Slack where it takes no more of them.
 
 What belongs here: the two forms, columns in a block of code and a list of fields for each row, and which one is read
 better. What does not: which lines are a table (`bot.markdown.tables`).
@@ -35,7 +35,7 @@ _WORDS = _Words()
 
 
 def as_text(table: Table) -> str:
-    """The table as markdown for Discord: columns, where they are narrow enough and hold no links; else fields."""
+    """The table as markdown without one: columns, where they are narrow enough and hold no links; else fields."""
     if any(_LINK.search(cell) for row in table.rows for cell in row):
         return _fields(table.rows)
     rows = [[words(cell) for cell in row] for row in table.rows]
@@ -47,8 +47,10 @@ def as_text(table: Table) -> str:
 
 def longest(table: Table) -> int:
     """At least as many UTF-16 units as `as_text` has, for this table and for every beginning of it."""
-    columns = _columns(table.rows, _widths(table.rows), table.sides, filled=True)
-    return max(utf16_units(columns), utf16_units(_fields(table.rows)))
+    columns = list(zip(*table.rows, strict=True))
+    widths = [max(map(_width, column)) + max(map(_excess, column)) for column in columns]
+    line = sum(max(width, 1) for width in widths) + len(_GAP) * (len(widths) - 1) + len("\n")
+    return max(len("```\n```") + line * (len(table.rows) + 1), utf16_units(_fields(table.rows)))
 
 
 def words(cell: str) -> str:
@@ -65,14 +67,12 @@ def _seen(kind: str, content: str) -> str:
     return " " if content[:3].lower() == "<br" else content
 
 
-def _columns(
-    rows: Sequence[Sequence[str]], widths: Sequence[int], sides: Sequence[str], *, filled: bool = False
-) -> str:
-    """Aligned columns under their heads; `filled` leaves no line shorter than the others."""
+def _columns(rows: Sequence[Sequence[str]], widths: Sequence[int], sides: Sequence[str]) -> str:
+    """Aligned columns under their heads."""
     head, *body = rows
     rule = ["\N{BOX DRAWINGS LIGHT HORIZONTAL}" * max(width, 1) for width in widths]
-    lines = [_GAP.join(map(_cell, row, widths, sides)) for row in (head, rule, *body)]
-    return "\n".join(["```", *(lines if filled else [line.rstrip() for line in lines]), "```"])
+    lines = [_GAP.join(map(_cell, row, widths, sides)).rstrip() for row in (head, rule, *body)]
+    return "\n".join(["```", *lines, "```"])
 
 
 def _cell(text: str, width: int, side: str) -> str:
@@ -90,6 +90,13 @@ def _width(text: str) -> int:
     if text.isascii():
         return len(text)
     return sum(_columns_of(character) for character in text)
+
+
+def _excess(text: str) -> int:
+    """How many UTF-16 units more than columns a text takes at most: accents, joiners."""
+    if text.isascii():
+        return 0
+    return sum(max(utf16_units(character) - _columns_of(character), 0) for character in text)
 
 
 def _columns_of(character: str) -> int:
