@@ -34,12 +34,17 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A turn that was taken in, and since when. `line` is our own answer to it, where no model is asked."""
+    """A turn that was taken in, and since when.
+
+    `line` is our own answer to it, where no model is asked; `withdrawn` says that nobody wants one any more, but that
+    an earlier process left a half one, which is to have an end.
+    """
 
     turn: Turn
     channel: Channel
     since: float
     line: str = ""
+    withdrawn: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +160,8 @@ class Answering:
                 reply.finish(Ending.INTERRUPTED, loop.time())
             elif record is not None and record.age > self._choices.limits.repair_seconds:
                 reply.finish(Ending.ABANDONED, loop.time())
+            elif accepted.withdrawn:
+                reply.finish(Ending.STOPPED, loop.time())
             elif accepted.line:
                 self._say(reply, accepted.line)
             else:

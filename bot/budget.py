@@ -520,29 +520,39 @@ class Either:
 
 
 class Reads:
-    """A budget of reads: first come, first served, and waited for; nobody's read is more urgent than another's.
+    """A budget of reads, waited for: first come, first served, but that some leave room for others.
 
-    `rate` reads in `period` seconds at the most in any stretch of that length. An `AsyncLimiter` of (rate, period)
-    would admit nearly twice that at first (its burst and what leaks meanwhile), so a part of the rate is the burst (a
-    tenth, unless `burst` says more, for reads that come all at once) and the rest leaks.
+    At most `rate` reads in any stretch of `period` seconds. Who waits for nobody's eyes (what an earlier process left
+    is looked into) acquires with `spare`: so many of the rate are left to whoever reads for a live answer. All that is
+    there at once is not sent at once: a third is, and the rest within a tenth of the period, so that posts and edits
+    find connections free.
     """
 
-    def __init__(self, rate: int, period: float, *, burst: int = 0) -> None:
-        burst = burst or max(rate // 10, 1)
-        self._limiter = AsyncLimiter(burst, period * burst / max(rate - burst, 1))
+    def __init__(self, rate: int, period: float) -> None:
+        self._rate = rate
+        self._period = period
+        burst = max(rate // 3, 1)
+        self._spread = AsyncLimiter(burst, burst * period / 10 / max(rate - burst, 1))
+        self._times: deque[float] = deque()  # of the reads of the last `period`
+        self._first, self._patient = asyncio.Lock(), asyncio.Lock()  # the two lines
         self._not_before = 0.0
 
-    async def acquire(self) -> None:
-        """Wait for leave to read."""
+    async def acquire(self, *, spare: int = 0) -> None:
+        """Wait for leave to read; there is always some, so `spare` is below `rate`."""
         loop = asyncio.get_running_loop()
-        while True:
-            # The hold first: a permit taken before waiting it out would be followed by a second one at once.
-            while (wait := self._not_before - loop.time()) > 0:
+        async with self._patient if spare else self._first:
+            await self._spread.acquire()
+            while (wait := self._wait(loop.time(), spare)) > 0:
                 await asyncio.sleep(wait)
-            await self._limiter.acquire()
-            if loop.time() >= self._not_before:  # a hold may have come while we queued
-                return
+            self._times.append(loop.time())
 
     def hold(self, now: float, seconds: float) -> None:
         """The server said: no more reads for this long."""
         self._not_before = max(self._not_before, now + min(seconds, LONGEST_HOLD_SECONDS))
+
+    def _wait(self, now: float, spare: int) -> float:
+        while self._times and self._times[0] <= now - self._period:
+            self._times.popleft()
+        over = len(self._times) - (self._rate - spare)
+        free_at = self._times[over] + self._period if over >= 0 else now
+        return max(free_at, self._not_before) - now

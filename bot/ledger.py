@@ -67,6 +67,11 @@ class Ledger:
         self._left |= {record.key.digest: record for record in records}
         return records
 
+    def is_half(self, key: TurnKey) -> bool:
+        """Whether an earlier process left messages of its answer, which nobody has gone on with yet."""
+        record = self._left.get(key.digest)
+        return record is not None and bool(record.messages)
+
     async def begin(self, key: TurnKey) -> Beginning | None:
         """The turn is to be answered now; None if it was before, or is by somebody else."""
         if (record := self._left.pop(key.digest, None)) is not None:
@@ -83,6 +88,10 @@ class Ledger:
         self._taken.pop(key.digest, None)
         self._left.pop(key.digest, None)
         await self._tried(self._journal.drop(key), key, otherwise=None)
+
+    async def keep(self, key: TurnKey, event: str) -> None:
+        """More is known of what was written down."""
+        await self._tried(self._journal.keep(key, event), key, otherwise=None)
 
     async def posted(self, key: TurnKey, message: str) -> bool:
         """A message of the answer now exists. Returns whether that is written down."""

@@ -144,12 +144,18 @@ class Page:
         self._shown = [shown for shown in self._shown if shown.id != message]
         self._resumed = False
 
-    def posted(self, write: Write, message: str) -> None:
+    def posted(self, write: Write, message: str, *, found: bool = False) -> None:
         """A post was answered: the message exists under this id.
 
-        It shows what was sent, unless it was looked up: then it may be the one of before, with the text of then.
+        It shows what was sent, unless the same was sent before: then it may be the one of before, with the text of
+        then. `found` says that it was, by another process or this one.
         """
-        self._place(write, _Shown(write.key, message, None if write.lookup else write.body, write.body))
+        first = not found and write.index == len(self._shown)
+        self._place(write, _Shown(write.key, message, write.body if first else None, write.body))
+
+    def shows(self, write: Write) -> bool:
+        """Whether a message is known to show what this write was to make it show."""
+        return write.body is not None and write.index < len(self._shown) and self._shown[write.index].body is write.body
 
     def edited(self, write: Write) -> None:
         """An edit was answered."""

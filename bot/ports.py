@@ -130,7 +130,9 @@ class Channel(Protocol):
         """Post a new message and return its id.
 
         `key` (at most 25 characters) makes it idempotent: with a key that was posted with before, the platform
-        returns that message, or `find` does. The first post of a turn is a reply to the question.
+        returns that message, or `find` does. Where `find` has looked and found nothing, but an earlier process turns
+        out to have posted with the key after all, it raises `Unanswered`: then it is found. The first post of a turn is
+        a reply to the question.
 
         Raises `Limited`, `Broken`, `Unanswered`, `Gone`, `Forbidden`, `Unacceptable`.
         """
@@ -189,6 +191,10 @@ class Inbox(Protocol):
         `event` is all that the platform needs to bring it again (`left`), as text of its own. Returns False for what
         was received before, in this process or an earlier one: a second delivery, of which nothing more is to be done.
         """
+        ...
+
+    def keep(self, key: TurnKey, event: str) -> None:
+        """What was written down of a message is this from now on: more is known of it. Returns at once."""
         ...
 
     def accept(self, turn: Turn, channel: Channel) -> None:
@@ -267,6 +273,10 @@ class Journal(Protocol):
 
         Once this has returned it survives the process. `event` is kept until the turn has ended.
         """
+        ...
+
+    async def keep(self, key: TurnKey, event: str) -> None:
+        """Keep this as the turn's event from now on, if it has not ended."""
         ...
 
     async def drop(self, key: TurnKey) -> None:

@@ -441,7 +441,7 @@ class Reply:
         self.wrote = now
         if not self.final:
             self.not_before = now + policy.gap(alone=self.budgets[Verb.EDIT][0].live <= 1)
-        if write.verb is Verb.DELETE or write.lookup:
+        if not self._page.shows(write):
             self._shown_last = None
             self._unseen.join(rendered)
         else:
@@ -470,7 +470,7 @@ class Reply:
         message = found or (await self.channel.post(write.body, write.key) if write.body else "")
         if not message:
             return
-        self._page.posted(write, message)
+        self._page.posted(write, message, found=found is not None)
         self.on_posted(message)
 
     def _due(self) -> None:

@@ -107,6 +107,11 @@ class Turns:
         else:
             self._enqueue(accepted)
 
+    def keep(self, key: TurnKey, event: str) -> None:
+        """See `Inbox`."""
+        if self._group is not None:
+            self._group.create_task(self._ledger.keep(key, event), name=f"keeping {key.reference}")
+
     def dismiss(self, key: TurnKey) -> None:
         """See `Inbox`."""
         if self._group is not None:
@@ -260,7 +265,10 @@ class Turns:
         person = f"{key.platform}/{key.workspace}/{author.id}"
         place = f"{key.platform}/{key.workspace}/{key.channel}"
         async with self._slots.of(person, place):
-            if key.digest in self._withdrawn:
+            if key.digest in self._withdrawn and self._ledger.is_half(key):
+                withdrawn = replace(accepted, withdrawn=True)
+                await self._answering.run(withdrawn, self._pacer(accepted.channel))
+            elif key.digest in self._withdrawn:
                 log.info("not answered", extra={"turn": key.reference, "author": author.id, "why": "withdrawn"})
                 self.dismiss(key)
             else:

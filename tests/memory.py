@@ -230,6 +230,10 @@ class Notebook:
         self.entries[key], self.answers[key] = event, []
         return True
 
+    async def keep(self, key: TurnKey, event: str) -> None:
+        if key in self.entries and key not in self.ends:
+            self.entries[key] = event
+
     async def drop(self, key: TurnKey) -> None:
         self.entries.pop(key, None)
         self.answers.pop(key, None)
@@ -260,6 +264,7 @@ class OpenInbox:
 
     def __init__(self) -> None:
         self.received: list[tuple[TurnKey, str]] = []
+        self.kept: list[tuple[TurnKey, str]] = []
         self.dismissed: list[TurnKey] = []
         self.unfinished: list[Record] = []
         self.gone: list[TurnKey] = []
@@ -274,6 +279,9 @@ class OpenInbox:
 
     def accept(self, turn: Turn, channel: Channel) -> None:
         pass
+
+    def keep(self, key: TurnKey, event: str) -> None:
+        self.kept.append((key, event))
 
     def dismiss(self, key: TurnKey) -> None:
         self.dismissed.append(key)

@@ -321,6 +321,9 @@ class FaultyNotebook(Notebook):
         result: bool = await self._process.through("accept", lambda: Notebook.accept(self, key, event))
         return result
 
+    async def keep(self, key: TurnKey, event: str) -> None:
+        await self._process.through("keep", lambda: Notebook.keep(self, key, event))
+
     async def drop(self, key: TurnKey) -> None:
         await self._process.through("drop", lambda: Notebook.drop(self, key))
 

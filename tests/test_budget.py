@@ -344,3 +344,25 @@ async def test_reads_wait_in_order_within_their_rate() -> None:
     before = loop.time()
     await reads.acquire()
     assert loop.time() - before >= 30.0
+
+
+async def test_reads_that_can_wait_leave_room() -> None:
+    """Whoever reads for a live answer is let through while a hundred others wait for the next minute."""
+    loop = asyncio.get_running_loop()
+    reads, patient = Reads(45, 60.0), []
+
+    async def look() -> None:
+        await reads.acquire(spare=10)
+        patient.append(loop.time())
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(100):
+            group.create_task(look())
+        await asyncio.sleep(20)
+        assert len(patient) == 35
+        before = loop.time()
+        for _ in range(10):
+            await reads.acquire()
+        assert loop.time() - before < 2
+    assert all(sum(start <= at < start + 60 for at in patient) <= 35 for start in patient)
+    assert patient[-1] - patient[0] <= 145

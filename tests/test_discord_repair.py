@@ -228,7 +228,7 @@ async def test_what_is_left_later_is_taken_up_later(monkeypatch: pytest.MonkeyPa
 async def test_where_another_process_wrote_just_now_nothing_is_written_yet(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its windows are taken for used up, for writes and for reads; those of other channels are not."""
     monkeypatch.setattr("adapters.discord.platform.AFTER_ANOTHER", 5.0)
-    async with left_channel() as (bot, channel, _):
+    async with left_channel(messages=1) as (bot, channel, _):
         dm = bot.double.world.dm(bot.ada)
         bot.double.say(dm, "hi", author=bot.ada)
         _, (_, other) = await bot.inbox.wait_for(2)
@@ -267,6 +267,29 @@ def test_the_next_message_of_an_answer(said: list[Seen], known: list[str], found
     assert next_of(said, QUESTION, known, me=ME) == found
 
 
+@pytest.mark.sockets
+@pytest.mark.parametrize("half", [True, False])
+@pytest.mark.parametrize("others", [0, 3])
+async def test_what_was_deleted_meanwhile_is_not_taken_up(others: int, half: bool) -> None:
+    """Nobody told us: the question is looked for, and what was posted for it gets an end. Others are still answered."""
+    async with bot_at_work() as bot:
+        await bot.platform.close()
+        double = bot.double
+        asked = [bot.ask(f"{number}", quiet=True) for number in range(1 + others)]
+        gone = asked[len(asked) // 2]
+        answers = [str(double.world.message(bot.general, double.world.bot, "half", reply_to=gone)["id"])] * half
+        bot.inbox.unfinished = [record_of(bot, one, messages=answers if one == gone else ()) for one in asked]
+        del double.world.messages[bot.general][gone]
+        async with platform_at_work(bot):
+            await bot.inbox.wait_for(others + half)
+            async with asyncio.timeout(10):
+                while [key.message for key in (bot.inbox.gone if half else bot.inbox.dismissed)] != [gone]:
+                    await asyncio.sleep(0.01)
+
+        assert {turn.key.message for turn, _ in bot.inbox.taken} == {*asked} - ({gone} if not half else set())
+        assert lists(double) <= 2
+
+
 @asynccontextmanager
 async def left_channel(*, age: float = LONG_AGO, messages: int = 0) -> AsyncIterator[tuple[Bot, DiscordChannel, str]]:
     """A new process's channel for a question of which an earlier one left so many known messages of its answer."""
@@ -280,6 +303,10 @@ async def left_channel(*, age: float = LONG_AGO, messages: int = 0) -> AsyncIter
         async with platform_at_work(bot):
             [(_, channel)] = await bot.inbox.wait_for()
             assert isinstance(channel, DiscordChannel)
+            # What was read before it was taken up is forgotten, so that what a test leaves over now is looked for.
+            if not messages:
+                bot.platform._presence.memory.gap()
+                bot.double.transcript.entries.clear()
             yield bot, channel, asked
 
 
@@ -351,13 +378,15 @@ async def test_within_minutes_the_nonce_finds_it(monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.sockets
 async def test_a_post_that_finds_an_earlier_one_is_mended_by_an_edit() -> None:
-    """What comes back is the message of then, with its text and its button, until it is edited."""
+    """What comes back is the message of then: it is said that this is not known, it is found, and edited."""
     async with left_channel() as (bot, channel, asked):
         mine = left_over(bot, asked)
         bot.double.posts[mine].nonce = "key"
         bot.double.world.messages[bot.general][mine]["components"] = [{"type": 1, "components": [{"custom_id": "x"}]}]
 
-        assert await channel.post(Body("the whole answer"), "key") == mine
+        with pytest.raises(Unanswered):
+            await channel.post(Body("the whole answer"), "key")
+        assert await channel.find("key") == mine
         assert bot.double.answers(bot.general) == ["half an ans"]
         await channel.edit(mine, Body("the whole answer"))
         assert (bot.double.answers(bot.general), bot.double.button(bot.general, mine)) == (["the whole answer"], None)
@@ -377,7 +406,7 @@ async def test_many_that_are_taken_up_in_one_channel_read_it_once() -> None:
             found = {turn.key.message: one for (turn, _), one in zip(taken, looked, strict=True)}
 
         assert found == dict.fromkeys(asked) | {asked[-1]: last}
-        # The first one's read tells all there is after it; that one is taken up first, but need not be the oldest.
+        # A question's read tells all there is after it; the one that is taken up first need not be the oldest.
         assert (lists(bot.double) <= 2, bot.double.limited) == (True, [])
 
 

@@ -242,6 +242,26 @@ async def test_stop_in_a_channel_ends_what_the_same_person_asked_there() -> None
     assert said.log == []
 
 
+async def test_a_half_answer_to_a_deleted_question_gets_an_end() -> None:
+    """It was left by an earlier process, and is taken back before its turn has come: it says that it was stopped."""
+    channel, first, journal = MemoryChannel(), MemoryChannel(), Notebook(lasting=True)
+    async with process(ScriptedModel(words(100)), journal) as turns:
+        turns.accept(turn("R"), channel)
+        await asyncio.sleep(1)
+    half = list(channel.shown)
+    model, journal = ScriptedModel(words(100)), Notebook(of=journal)
+    async with process(model, journal) as turns:
+        assert len(await turns.left("memory")) == 1
+        turns.accept(turn("Q"), first)
+        turns.accept(turn("R"), channel)
+        turns.deleted(at("R"))
+        await turns.idle()
+    assert list(channel.shown) == half
+    assert Words().stopped in channel.text
+    assert len(model.calls) == 1
+    assert journal.ends[at("R")] is Ending.STOPPED
+
+
 @pytest.mark.parametrize("how", ["stop", "deleted"])
 async def test_a_question_that_waits_can_be_taken_back(how: str) -> None:
     """Its turn comes, and nothing is said."""

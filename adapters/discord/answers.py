@@ -9,6 +9,7 @@ those that are known, is the next one of that answer: nobody else's can be taken
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Iterable, Sequence
 
@@ -16,7 +17,7 @@ from adapters.discord.budgets import LOOKERS, spending
 from adapters.discord.errors import NotServed, is_unknown_channel, translated
 from adapters.discord.presence import Presence
 from adapters.discord.seen import Seen
-from bot.errors import Gone, Limited
+from bot.errors import Failure, Gone, Limited
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +30,10 @@ PAGES = 5
 
 # When somebody who may not look now is to try again: the ten who do take about two seconds.
 LOOK_AGAIN_SECONDS = 2.0
+
+# How long it may take to learn whether a question was deleted, the wait for leave to read included, in seconds: as the
+# reads of a hundred answers that are taken up at once.
+LOOK_SECONDS = 30.0
 
 
 def next_of(said: Iterable[Seen], question: Seen, known: Sequence[str], *, me: str) -> str | None:
@@ -57,6 +62,40 @@ async def look_for(presence: Presence, question: Seen, known: Sequence[str]) -> 
             return await _look(presence, question, known)
     finally:
         budgets.lookers -= 1
+
+
+async def is_deleted(presence: Presence, question: Seen) -> bool:
+    """Whether a question that an earlier process received is there no more; what cannot be learnt counts as no.
+
+    What is read for it also tells which messages were posted for it, so that `look_for` finds them held.
+    """
+    memory, channel, budgets = presence.memory, question.channel, presence.budgets
+    try:
+        async with asyncio.timeout(LOOK_SECONDS), budgets.channel(channel).looking:
+            if not is_held(presence, question):
+                page = await _after(presence, question, int(question.id) - 1)
+                there, until = {one.id for one in page}, max((int(one.id) for one in page), default=0)
+                for one in memory.held(channel):  # also what is only known from an earlier process
+                    if (
+                        int(question.id) <= int(one.id)
+                        and one.id not in there
+                        and (len(page) < PAGE or int(one.id) < until)
+                    ):
+                        memory.remove(channel, one.id)
+                memory.read(page)
+                if len(page) < PAGE:  # what is said from now on is told
+                    memory.knows_from(channel, int(question.id))
+                return question.id not in there
+    except (Failure, TimeoutError) as failure:
+        log.info("whether message %s was deleted is not known: %r", question.id, failure)
+        return False
+    return memory.get(channel, question.id) is None
+
+
+def is_held(presence: Presence, question: Seen) -> bool:
+    """Whether all that was said from a question on is known."""
+    held_from = presence.memory.known_from(question.channel)
+    return held_from is not None and held_from <= int(question.id)
 
 
 def _begin(question: Seen, known: Sequence[str]) -> int:

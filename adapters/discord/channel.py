@@ -25,7 +25,7 @@ from adapters.discord.presence import Presence, now
 from adapters.discord.seen import Seen
 from bot.budget import Budget
 from bot.conversation import History, Part
-from bot.errors import Broken, Failure, Gone, Limited, Permanent, Unacceptable
+from bot.errors import Broken, Failure, Gone, Limited, Permanent, Unacceptable, Unanswered
 from bot.markdown import utf16_units
 from bot.ports import Body, Caps, Controls, Record, Verb
 
@@ -115,6 +115,8 @@ class DiscordChannel:
         async with self._write("posting", payload):
             made = await self._presence.client.http.send_message(int(question.channel), params=_only(payload))
             message = str(int(made["id"]))
+        if self._taken_up and str(made.get("content", body.text)).strip() != body.text.strip():
+            raise Unanswered("the post of an earlier process has only now been made")
         self._posted = True
         # With a nonce that was used before, this is the message of then, as it is now.
         self._has_button[message] = bool(made.get("components", payload.get("components")))

@@ -93,6 +93,9 @@ class _Nobody:
         """See `bot.ports.Inbox`."""
         return False
 
+    def keep(self, key: TurnKey, event: str) -> None:
+        """See `bot.ports.Inbox`."""
+
     def accept(self, turn: Turn, channel: Channel) -> None:
         """See `bot.ports.Inbox`."""
 

@@ -15,6 +15,7 @@ from typing import Any
 from discord.http import Route
 
 from adapters.attachments import Attachments
+from adapters.discord.answers import is_deleted, is_held
 from adapters.discord.asked import Kind, Place, Verdict, is_person, key_of, turn_of, verdict
 from adapters.discord.budgets import CHANNEL_SECONDS
 from adapters.discord.channel import DiscordChannel
@@ -374,11 +375,20 @@ class DiscordPlatform:
             referenced = kept.message.get("referenced_message")
             if isinstance(referenced, Mapping):
                 presence.memory.read([presence.see(referenced, guild=seen.guild)])
-            presence.memory.read([seen])
-            asks = kept.asks or bool(record.messages) or await self._asks(seen, place)
+            gone = not record.messages and await is_deleted(presence, seen)
+            if not gone and not is_held(presence, seen):
+                presence.memory.read([seen])
+            asks = not gone and (kept.asks or bool(record.messages) or await self._asks(seen, place))
             if asks and seen.id in self._pending:
                 self._accept(inbox, seen, place, record)
+                if record.messages and self._group is not None:  # the half answer is gone on with meanwhile
+                    self._group.create_task(self._give_up_if_deleted(key, seen))
             else:
                 inbox.dismiss(key)
         finally:
             self._pending.discard(key.message)
+
+    async def _give_up_if_deleted(self, key: TurnKey, seen: Seen) -> None:
+        """Nobody told us of what was deleted while no process of ours ran."""
+        if await is_deleted(self._presence, seen):
+            self.on_removal({"channel_id": seen.channel, "guild_id": key.workspace}, (seen.id,))

@@ -21,7 +21,7 @@ from typing import TypeVar
 from adapters.journal.errors import JournalBroken, translated
 from adapters.journal.owner import Owner, is_gone
 from adapters.journal.owner import tidy as tidy_owners
-from adapters.journal.store import Accept, Connect, Drop, Ended, Operation, Store, connect
+from adapters.journal.store import Accept, Connect, Drop, Ended, Keep, Operation, Store, connect
 from bot.conversation import Ending, TurnKey
 from bot.ports import Record
 
@@ -205,6 +205,6 @@ def _without_ended_texts(operations: Sequence[Operation]) -> Sequence[Operation]
             ended.add(operation.key)
         if isinstance(operation, Accept) and operation.key in ended:
             kept.appendleft(replace(operation, event=""))
-        else:
+        elif not (isinstance(operation, Keep) and operation.key in ended):
             kept.appendleft(operation)
     return kept

@@ -61,6 +61,11 @@ class MemoryJournal:
             self._entries.popitem(last=False)
         return True
 
+    async def keep(self, key: TurnKey, event: str) -> None:
+        """See `bot.ports.Journal`."""
+        if (entry := self._entries.get(key)) is not None and entry.event:
+            entry.event = event
+
     async def drop(self, key: TurnKey) -> None:
         """See `bot.ports.Journal`."""
         self._entries.pop(key, None)

@@ -19,7 +19,7 @@ from typing import Any, Self
 
 from adapters.journal.errors import JournalBroken
 from adapters.journal.keeper import Keeper, KeeperOptions
-from adapters.journal.store import Accept, Connect, Drop, Ended, Operation, Posted, connect
+from adapters.journal.store import Accept, Connect, Drop, Ended, Keep, Operation, Posted, connect
 from bot.conversation import Ending, TurnKey
 from bot.ports import Record
 
@@ -96,6 +96,10 @@ class SqliteJournal:
     async def accept(self, key: TurnKey, event: str = "") -> bool:
         """See `bot.ports.Journal`."""
         return await self._written(Accept(key, event, self._wall_clock().timestamp()))
+
+    async def keep(self, key: TurnKey, event: str) -> None:
+        """See `bot.ports.Journal`."""
+        await self._written(Keep(key, event))
 
     async def drop(self, key: TurnKey) -> None:
         """See `bot.ports.Journal`."""

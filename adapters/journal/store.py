@@ -59,6 +59,10 @@ INSERT = """
 INSERT INTO turns (platform, workspace, channel, message, event, owner, received_at) VALUES (?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT DO NOTHING
 """
+KEEP = """
+UPDATE turns SET event = ?
+WHERE platform = ? AND workspace = ? AND channel = ? AND message = ? AND event IS NOT NULL
+"""
 DROP = "DELETE FROM turns WHERE platform = ? AND workspace = ? AND channel = ? AND message = ?"
 POST = """
 INSERT INTO answers (turn, message)
@@ -92,6 +96,14 @@ class Accept:
 
 
 @dataclass(frozen=True, slots=True)
+class Keep:
+    """Of a turn that has not ended, this is the event from now on."""
+
+    key: TurnKey
+    event: str
+
+
+@dataclass(frozen=True, slots=True)
 class Drop:
     """Forget a turn."""
 
@@ -114,7 +126,7 @@ class Ended:
     ending: Ending
 
 
-Operation = Accept | Drop | Posted | Ended
+Operation = Accept | Keep | Drop | Posted | Ended
 Row = tuple[int, str, str, str, bytes, str | None, str, float, int]  # what UNFINISHED selects
 Connect = Callable[[Path], sqlite3.Connection]
 
@@ -178,6 +190,8 @@ class Store:
         match operation:
             case Accept(event=event, at=at):
                 return run(INSERT, (*named, _packed(event), self._owner, at)).rowcount > 0
+            case Keep(event=event):
+                return run(KEEP, (_packed(event), *named)).rowcount > 0
             case Posted(message=message):
                 return run(POST, (message, *named)).rowcount > 0
             case Ended(ending=ending):

@@ -19,6 +19,7 @@ from adapters.slack.client import Answer
 from adapters.slack.dialect import SlackMarkdown, said_by_model
 from adapters.slack.errors import BLOCKS, code_of
 from adapters.slack.history import PAGE, before, joined, message_of, posted_with, warn_unread
+from adapters.slack.left import Left
 from adapters.slack.memory import Conversation
 from adapters.slack.mrkdwn import TEXT_LIMIT, escaped, from_markdown, mentions, without_mention
 from adapters.slack.said import METADATA_TYPE, Said, string
@@ -51,16 +52,17 @@ class SlackChannel:
         key: TurnKey,
         files: Sequence[Attachment] = (),
         *,
-        left: Sequence[str] | None = None,
+        left: Left | None = None,
     ) -> None:
-        """`left` are the messages that an earlier process is known to have posted; None where none began."""
+        """`left` is what an earlier process began; None where none did."""
         self._workspace = workspace
         self._conversation = conversation
         self._channel, self._thread = conversation
         self._key = key
         self._files = files  # of the question
         self._left = left
-        self._posted = bool(left)
+        self._posted = left is not None and bool(left.messages)
+        self._was_read = left  # for as long as nothing was posted here since it was looked into
         self._text_only = False  # once the blocks of this answer were refused
         # Decided once, so that an answer is cut for what it will be written as.
         self._caps = _caps(text_only=workspace.latches.is_shut("blocks"))
@@ -83,6 +85,7 @@ class SlackChannel:
 
     async def post(self, body: Body, key: str) -> str:
         """See `bot.ports.Channel`. The key goes into the message's metadata, where `find` looks for it."""
+        self._was_read = None
         payload: dict[str, Any] = {
             "channel": self._channel,
             "unfurl_links": False,
@@ -131,7 +134,9 @@ class SlackChannel:
 
     async def _look_for(self, key: str, known: Sequence[str]) -> str | None:
         after = known[-1] if known else self._key.message
-        said = await self._workspace.reader.since(self._conversation, after)
+        said = await self._was_read.since(after) if self._was_read is not None else None
+        if said is None:
+            said = await self._workspace.reader.since(self._conversation, after)
         # Where an earlier process was at work and none of this answer is known, what follows a question may answer an
         # older one, unless the thread begins with it.
         certain = self._left is None or bool(known) or self._thread == self._key.message
@@ -171,7 +176,8 @@ class SlackChannel:
     async def history(self, limit: int) -> History:
         """See `bot.ports.Channel`. What cannot be read is left out, and said to be."""
         said, more = await self._said(limit)
-        left = frozenset(self._left or ())  # a server that keeps no keys does not tell that they are of this answer
+        # A server that keeps no keys does not tell that they are of this answer.
+        left = frozenset(self._left.messages if self._left else ())
         said = [each for each in said if each.ts not in left]
         said = joined(before(said, self._key.message, self._key.digest))
         kept = said[-limit:] if limit > 0 else []

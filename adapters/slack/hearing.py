@@ -20,9 +20,10 @@ from typing import Any
 from adapters.slack.asked import Asked, Why, asked_of
 from adapters.slack.bounded import Bounded
 from adapters.slack.channel import SlackChannel
-from adapters.slack.intake import author_of, question_of, takes_part, was_deleted
-from adapters.slack.kept import event_of, text_of
+from adapters.slack.intake import author_of, question_of, takes_part
+from adapters.slack.kept import event_of, person_kept, text_of, with_person
 from adapters.slack.lanes import Lanes
+from adapters.slack.left import Left
 from adapters.slack.memory import Conversation
 from adapters.slack.said import is_ours, mapping, said_of, string
 from adapters.slack.signs import Stop, deleted_of, stop_of
@@ -53,16 +54,16 @@ class _Heard:
     """A question that came, for as long as it may come again.
 
     `written` is done once it is known whether the event may be acknowledged: it is written down, or was before.
-    `fresh` says that nobody answers it yet. `left` are the messages that an earlier process posted; None if there was
-    none.
+    `fresh` says that nobody answers it yet. `left` is what an earlier process began; None if none did.
     """
 
     written: asyncio.Future[bool]
     event: Mapping[str, Any]  # the copy that says the most; empty once it is written down
+    kept: str = ""  # what was written down of it, until it is handed over
     copy: asyncio.Event = field(default_factory=asyncio.Event)  # set once the message came a second time
     fresh: bool = False
     withdrawn: bool = False  # it was deleted, or is not to be answered, before it was handed over
-    left: tuple[str, ...] | None = None
+    left: Left | None = None
 
 
 class Hearing:
@@ -108,7 +109,10 @@ class Hearing:
         if asked.why is not Why.FOLLOW_UP or record.messages:
             workspace.threads.join(asked.conversation)
         workspace.memory.open(asked.conversation, from_start=False)
-        heard = _Heard(asyncio.get_running_loop().create_future(), {}, fresh=True, left=record.messages)
+        if (person := person_kept(record.event)) is not None and person.id == asked.said.user:
+            workspace.people.remember(person, record.age)
+        left = Left(workspace.reader, asked.conversation, asked.said.ts, record.messages)
+        heard = _Heard(asyncio.get_running_loop().create_future(), {}, fresh=True, left=left)
         heard.written.set_result(True)
         self._begin(asked, heard, workspace.group)
 
@@ -187,7 +191,8 @@ class Hearing:
         written = False
         try:
             await self._wait_for_copy(asked, heard)
-            heard.fresh = await self._inbox.receive(self._key(asked.channel, asked.said.ts), text_of(heard.event))
+            heard.kept = text_of(heard.event)
+            heard.fresh = await self._inbox.receive(self._key(asked.channel, asked.said.ts), heard.kept)
             written = True
         except Exception:
             # The boundary of one event: whatever is odd about it, the next ones are heard.
@@ -234,6 +239,7 @@ class Hearing:
             log.exception("Slack: a message in %s could not be taken in", asked.channel)
             self._inbox.dismiss(key)
         finally:
+            heard.kept = ""
             self._pending -= 1
             if not self._pending:
                 self._handed_over.set()
@@ -241,7 +247,8 @@ class Hearing:
     async def _offer(self, asked: Asked, heard: _Heard) -> bool:
         """Hand a turn over, unless it turns out to ask nothing of us."""
         workspace = self._workspace
-        if heard.left is not None and await was_deleted(asked, workspace):
+        half = heard.left if heard.left is not None and heard.left.messages else None
+        if heard.left is not None and half is None and await heard.left.is_deleted():
             return False
         if asked.why is Why.FOLLOW_UP and not await takes_part(asked, workspace):
             self._recent.pop((asked.channel, asked.said.ts))
@@ -253,9 +260,11 @@ class Hearing:
             files = workspace.memory.files(asked.conversation, asked.said.ts)
             asked = replace(asked, said=replace(asked.said, files=files))
         question = await question_of(asked, person, workspace)
-        if heard.withdrawn:
+        if heard.withdrawn and half is None:
             return False
         key = self._key(asked.channel, asked.said.ts)
+        if heard.left is None:
+            self._inbox.keep(key, with_person(heard.kept, person))
         turn = Turn(
             key=key,
             conversation=self._name(asked.conversation),
@@ -266,7 +275,14 @@ class Hearing:
         )
         channel = SlackChannel(workspace, asked.conversation, key, asked.said.files, left=heard.left)
         self._inbox.accept(turn, channel)
+        if half is not None:  # it is gone on with while that is looked into
+            workspace.aside(self._give_up_if_deleted(asked, heard, half))
         return True
+
+    async def _give_up_if_deleted(self, asked: Asked, heard: _Heard, half: Left) -> None:
+        """Nobody told us of what was deleted while no process of ours ran."""
+        if heard.withdrawn or await half.is_deleted():
+            self._inbox.deleted(self._key(asked.channel, asked.said.ts))
 
     def _key(self, channel: str, ts: str) -> TurnKey:
         return TurnKey(PLATFORM, self._workspace.me.team, channel, ts)

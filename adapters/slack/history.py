@@ -22,7 +22,7 @@ from adapters.slack.mrkdwn import plain
 from adapters.slack.said import Identity, Said, mapping, order, said_of, string
 from bot.budget import Reads
 from bot.conversation import Message, Part, Role, Text
-from bot.errors import Failure, Gone, Limited, Retryable
+from bot.errors import Failure, Gone, Limited, Retryable, Unacceptable
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +32,8 @@ PAGE = 200
 PAGES = 10
 # Where a thread has more than these, its last messages are looked for anew: from so many seconds before the question.
 RECENT_SECONDS = 86_400
+# Of the reads of a minute, those that are left to live answers while it is looked into what an earlier process left.
+SPARE = 10
 # Pauses that Slack orders are waited for, but only up to this, in seconds: the reader waits too.
 LONGEST_PAUSE = 60.0
 # A read that fails for the moment is made again once, after this, in seconds.
@@ -82,34 +84,38 @@ class Reader:
         found, _ = await self._pages(conversation, newest=PAGE * PAGES, after=ts)
         return [said for said in _sorted(found) if order(said.ts) > order(ts)]  # a thread's first is always there
 
-    async def exists(self, conversation: Conversation, ts: str) -> bool:
-        """Whether a message is still there: not deleted, and no tombstone. Raises a `Failure`."""
-        channel, thread = conversation
-        method = "conversations.replies" if thread else "conversations.history"
-        # A page of a thread begins with its first message, whatever is asked for.
-        params = {"channel": channel, "ts": thread, "oldest": ts, "latest": ts, "inclusive": True, "limit": 2}
-        try:
-            messages = (await self._ask(method, params)).data.get("messages")
-        except Gone as failure:
-            if code_of(failure) in ("thread_not_found", "message_not_found"):
-                return False
-            raise
-        if not isinstance(messages, list):
-            return True  # that is no answer
-        found = [each for each in messages if isinstance(each, dict) and each.get("ts") == ts]
-        return any(string(each, "subtype") != "tombstone" for each in found)
+    async def onward(self, conversation: Conversation, ts: str) -> list[Said]:
+        """A message, if it is still there, and what was said after it, oldest first. Raises a `Failure`.
 
-    async def _pages(self, conversation: Conversation, *, newest: int, after: str) -> tuple[dict[str, Said], bool]:
-        """Messages by ts, from at most `PAGES` pages, and whether there are more."""
+        Others go first: nobody has asked for this just now.
+        """
+        try:
+            found, _ = await self._pages(conversation, newest=PAGE * PAGES, after=ts, patient=True)
+        except Gone as failure:
+            if code_of(failure) in ("thread_not_found", "message_not_found"):  # it was the first of its thread
+                return []
+            raise
+        return [said for said in _sorted(found) if order(said.ts) >= order(ts)]
+
+    async def _pages(
+        self, conversation: Conversation, *, newest: int, after: str, patient: bool = False
+    ) -> tuple[dict[str, Said], bool]:
+        """Messages by ts, from at most `PAGES` pages, and whether there are more.
+
+        `patient` leaves room for others' reads, and has the message `after` too: there must be a list for that.
+        """
         channel, thread = conversation
         method = "conversations.replies" if thread else "conversations.history"
         params: dict[str, Any] = {"channel": channel, "limit": PAGE, "include_all_metadata": True}
         params |= {"ts": thread} if thread else {}
         params |= {"oldest": after} if after else {}
+        params |= {"inclusive": True} if patient else {}
         found: dict[str, Said] = {}
         more = False
         for _ in range(PAGES):
-            answer = await self._page(method, params)
+            answer = await self._page(method, params, spare=SPARE if patient else 0)
+            if patient and not isinstance(answer.data.get("messages"), list):
+                raise Unacceptable(f"{method}: an answer without messages")
             more = answer.data.get("has_more") is True
             found |= {said.ts: said for said in self._said(answer)}
             params["cursor"] = string(mapping(answer.data, "response_metadata"), "next_cursor")
@@ -123,19 +129,19 @@ class Reader:
         given = [each for each in messages if isinstance(each, dict)] if isinstance(messages, list) else []
         return [said for each in given if (said := said_of(each, self._me)) is not None]
 
-    async def _page(self, method: str, params: Mapping[str, Any]) -> Answer:
+    async def _page(self, method: str, params: Mapping[str, Any], *, spare: int) -> Answer:
         """One page, with one more try."""
         try:
-            return await self._ask(method, params)
+            return await self._ask(method, params, spare)
         except Retryable as failure:
             if isinstance(failure, Limited) and (failure.retry_after or 0.0) > LONGEST_PAUSE:
                 raise
             await asyncio.sleep(RETRY_SECONDS)
-            return await self._ask(method, params)
+            return await self._ask(method, params, spare)
 
-    async def _ask(self, method: str, params: Mapping[str, Any]) -> Answer:
+    async def _ask(self, method: str, params: Mapping[str, Any], spare: int) -> Answer:
         reads = self._reads[method]
-        await reads.acquire()
+        await reads.acquire(spare=spare)
         try:
             return await self._web.read(method, {name: value for name, value in params.items() if value != ""})
         except Limited as failure:

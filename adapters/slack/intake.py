@@ -23,9 +23,6 @@ log = logging.getLogger(__name__)
 
 # A thread that could not be read is read again after this, in seconds, and only then within the budget of reads.
 RETRY_SECONDS = 10.0
-# A question that an earlier process left is answered, deleted or not, where that is not known after this, in seconds:
-# its thread is read within the same budget.
-EXISTS_SECONDS = 30.0
 
 
 async def takes_part(asked: Asked, workspace: Workspace) -> bool:
@@ -79,19 +76,6 @@ async def _read(asked: Asked, workspace: Workspace) -> Pages:
                 raise
             log.info("Slack: thread %s is read again later (%s)", asked.thread, failure)
             await asyncio.sleep(RETRY_SECONDS)
-
-
-async def was_deleted(asked: Asked, workspace: Workspace) -> bool:
-    """Whether a question is there no more: nobody told us of what was deleted while no process of ours ran."""
-    try:
-        async with asyncio.timeout(EXISTS_SECONDS):
-            if await workspace.reader.exists(asked.conversation, asked.said.ts):
-                return False
-    except (Failure, TimeoutError) as failure:
-        log.info("Slack: whether message %s in %s was deleted is not known (%s)", asked.said.ts, asked.channel, failure)
-        return False
-    log.info("Slack: message %s in %s was deleted before it was answered", asked.said.ts, asked.channel)
-    return True
 
 
 async def question_of(asked: Asked, person: Person, workspace: Workspace) -> Message:

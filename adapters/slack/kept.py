@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
+from adapters.slack.people import Person
 from adapters.slack.said import mapping
 
 # Read by `asked.asked_of`, `said.said_of` and what they call.
@@ -54,7 +56,16 @@ def text_of(event: Mapping[str, Any]) -> str:
     files = event.get("files")
     if isinstance(files, list) and files:
         kept["files"] = [_file(file) for file in files if isinstance(file, dict)]
-    return json.dumps({"event": kept}, separators=(",", ":"))
+    return _written({"event": kept})
+
+
+def with_person(text: str, person: Person) -> str:
+    """What is kept, and who wrote it, once that is known: after a restart, all would have to be looked up at once."""
+    return _written({**_read(text), "person": {**asdict(person), "teams": sorted(person.teams)}})
+
+
+def _written(kept: Mapping[str, Any]) -> str:
+    return json.dumps(kept, separators=(",", ":"))
 
 
 def _file(file: Mapping[str, Any]) -> dict[str, Any]:
@@ -63,8 +74,21 @@ def _file(file: Mapping[str, Any]) -> dict[str, Any]:
 
 def event_of(text: str) -> Mapping[str, Any]:
     """The event that was kept; an empty one where the text is none of ours."""
+    return mapping(_read(text), "event")
+
+
+def person_kept(text: str) -> Person | None:
+    """Who wrote it, if that was kept."""
+    who = mapping(_read(text), "person")
+    try:
+        return Person(**{**who, "teams": frozenset(who["teams"])})
+    except (KeyError, TypeError):  # none, or another version's
+        return None
+
+
+def _read(text: str) -> Mapping[str, Any]:
     try:
         kept = json.loads(text)
     except (ValueError, RecursionError):
         return {}
-    return mapping(kept, "event") if isinstance(kept, dict) else {}
+    return kept if isinstance(kept, dict) else {}

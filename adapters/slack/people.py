@@ -125,6 +125,11 @@ class People:
         self._known.put(user, (asyncio.get_running_loop().time(), person))
         return person
 
+    def remember(self, person: Person, age: float) -> None:
+        """Who somebody was so many seconds ago, as an earlier process learnt it; what is known here is newer."""
+        if age < FRESH_SECONDS and self._known.get(person.id) is None:
+            self._known.put(person.id, (asyncio.get_running_loop().time() - age, person))
+
     def is_known_bot(self, user: str) -> bool:
         """Whether somebody was found to be a program before; nothing is asked."""
         known = self._known.get(user)

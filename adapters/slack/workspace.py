@@ -31,11 +31,10 @@ LEAK_SECONDS = MINUTE / TIER_3
 LEAK_BURST = 5
 # chat.postMessage: one a second in a channel; a little more, for clocks that do not tick alike.
 POST_SECONDS = 1.05
-# Reads, of tier 3, and of tier 4 (100 a minute) for users.info: in any minute, and so many of them at once. After a
-# start all threads are read and all people looked up, and another process may have spent its burst in the same minute:
-# reads and burst together stay below the limit, by a little for clocks that do not tick alike.
-TIER_3_READS, TIER_3_BURST = 40, 8
-TIER_4_READS, TIER_4_BURST = 86, 10
+# Reads in any minute: of tier 3 for conversations, of tier 4 (100 a minute) for users.info; a little less, for clocks
+# that do not tick alike and what another process of ours asked in the same minute.
+TIER_3_READS = 45
+TIER_4_READS = 90
 # Channels whose budget of posts is remembered. One that was used last so many channels ago has long recovered.
 CHANNELS = 5_000
 # Messages that we took away ourselves, remembered until Slack tells us of it, seconds later.
@@ -135,11 +134,11 @@ def workspace_of(web: Web, me: Identity, attachments: Attachments, options: Slac
         me=me,
         attachments=attachments,
         budgets=Budgets(edits_of(options)),
-        people=People(web, Reads(TIER_4_READS, MINUTE, burst=TIER_4_BURST)),
+        people=People(web, Reads(TIER_4_READS, MINUTE)),
         reader=Reader(
             web,
             me,
-            replies=Reads(TIER_3_READS, MINUTE, burst=TIER_3_BURST),
-            history=Reads(TIER_3_READS, MINUTE, burst=TIER_3_BURST),
+            replies=Reads(TIER_3_READS, MINUTE),
+            history=Reads(TIER_3_READS, MINUTE),
         ),
     )

@@ -139,6 +139,24 @@ class LastingJournalContract(JournalContract):
         assert (record.key, record.event, record.messages) == (FIRST, text, ("9", "10", "8"))
         assert 0.0 <= record.age < 60.0
 
+    async def test_more_may_be_kept_of_a_turn_until_it_ends(self) -> None:
+        """What is found is what was kept last; nothing is kept of what has ended, or never came."""
+        async with self.process() as journal:
+            for key in (FIRST, *OTHERS):
+                await journal.accept(key, "text")
+            await journal.ended(OTHERS[0], Ending.DONE)
+            for key in (FIRST, OTHERS[0]):
+                await journal.keep(key, "text, and by whom")
+            await journal.drop(OTHERS[1])
+            await journal.keep(OTHERS[1], "text, and by whom")
+        async with self.process() as journal:
+            found = {
+                record.key: record.event
+                for platform in {key.platform for key in (FIRST, *OTHERS)}
+                for record in await journal.unfinished(platform)
+            }
+        assert found == {FIRST: "text, and by whom"} | dict.fromkeys(OTHERS[2:], "text")
+
     async def test_the_oldest_comes_first_and_each_platform_gets_its_own(self) -> None:
         """Whoever has waited longest is answered first."""
         keys = [TurnKey("slack", "T", "C", str(number)) for number in (5, 3, 9, 1)]
