@@ -114,6 +114,44 @@ async def test_where_blocks_are_refused() -> None:
         assert third.caps.measure("<&>") == 13
 
 
+TABLES = "| a | b |\n|---|---|\n| 1 | 2 |\n\nand\n\n| c | d |\n|---|---|\n| 3 | 4 |"
+SECOND_AS_TEXT = "| a | b |\n|---|---|\n| 1 | 2 |\n\nand\n\n```\nc  d\n─  ─\n3  4\n```"
+
+
+async def test_where_one_table_is_allowed() -> None:
+    """The first stays a table and the others become text, in the next try; from the second answer on at once."""
+    double = SlackDouble()
+    double.tables = 1
+    double.post_seconds = 0.0
+    async with asked(double) as (place, root, way, inbox):
+        ts = await way.post(Body("| a | b |\n|---|---|\n| 1 | 2 |"), KEY)
+        with pytest.raises(Broken):
+            await way.edit(ts, Body(TABLES))
+        await way.edit(ts, Body(TABLES))
+        assert double.answers(place, root) == [SECOND_AS_TEXT]
+        double.say(place, "more", author="U0001", thread=root)
+        _, second = await inbox.number(2)
+        with pytest.raises(Broken):
+            await second.post(Body(TABLES), "key2")
+        double.say(place, "and more", author="U0001", thread=root)
+        _, third = await inbox.number(3)
+        await third.post(Body(TABLES), "key3")
+        assert double.answers(place, root)[-1] == SECOND_AS_TEXT
+
+
+async def test_where_no_table_is_taken() -> None:
+    """One after the other is given up: the second table, all tables, all blocks; nothing of the words is lost."""
+    double = SlackDouble()
+    double.tables = 0
+    double.post_seconds = 0.0
+    async with asked(double) as (place, root, way, _):
+        for _ in range(2):
+            with pytest.raises(Broken):
+                await way.post(Body(TABLES), KEY)
+        await way.post(Body(TABLES), KEY)
+        assert double.answers(place, root) == ["```\na  b\n─  ─\n1  2\n```\n\nand\n\n```\nc  d\n─  ─\n3  4\n```"]
+
+
 async def test_a_dm_is_read_from_its_history() -> None:
     """What was said before, newest kept; our own answers whole and joined, our own small print left out."""
     double = SlackDouble()

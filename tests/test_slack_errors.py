@@ -52,6 +52,7 @@ def code(error: str, **more: str) -> SlackApiError:
         (code("an_error_of_tomorrow"), Forbidden, Forbidden),
         (code("msg_too_long"), Unacceptable, Unacceptable),
         (code("invalid_blocks"), Unacceptable, Unacceptable),
+        (code("invalid_attachments"), Unacceptable, Unacceptable),
         (code("internal_error"), Broken, Unanswered),
         (code("service_unavailable"), Broken, Unanswered),
         (code("team_added_to_org"), Broken, Broken),

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from adapters.slack.blocks import MARKDOWN_LIMIT, TEXT_BYTES, own_answer, with_blocks, without_blocks
 from adapters.slack.dialect import SlackMarkdown, defused, said_by_model
+from adapters.slack.grids import with_tables_as_text
 from adapters.slack.mrkdwn import (
     TEXT_LIMIT,
     cut_to_bytes,
@@ -40,7 +41,8 @@ DANGEROUS = [
     "&lt;",
 ]
 MARKUP = ("**", "*", "_", "`", "```", "\n", "# ", "[a](https://a.example)", "word", "\N{GRINNING FACE}", "é", " ")
-angry = st.lists(st.sampled_from([*DANGEROUS, *MARKUP]), max_size=40).map("".join)
+TABLE = ("\n| a | <b> |\n|---|--|\n| **c** | d |\n", "|", "| e & f | g |\n", "\n|a\n|-\n|b")
+angry = st.lists(st.sampled_from([*DANGEROUS, *MARKUP, *TABLE]), max_size=40).map("".join)
 
 
 @given(angry)
@@ -120,9 +122,20 @@ def test_escaping_is_undone(text: str) -> None:
 
 
 @given(angry | st.text())
-def test_mrkdwn_is_never_longer(text: str) -> None:
+def test_mrkdwn_is_never_too_long(text: str) -> None:
     """What fits when it is measured escaped fits when it is written."""
-    assert len(from_markdown(text)) <= len(escaped(text))
+    assert len(from_markdown(text)) <= max(len(escaped(text)), TEXT_LIMIT)
+    without_room = text + "\n" + "x" * (TEXT_LIMIT - len(escaped(text)))
+    assert len(from_markdown(without_room)) <= len(escaped(without_room))
+
+
+def test_a_table_becomes_text_as_far_as_there_is_room() -> None:
+    """Columns; the table as it was written in a block of code, where they are too long; else as it was."""
+    table = "| a | b |\n|---|---|\n| one two | three |"
+    columns = "```\na        b\n───────  ─────\none two  three\n```"
+    for limit, shown in ((99, columns), (len(table) + 8, f"```\n{table}\n```"), (len(table) + 7, table)):
+        assert with_tables_as_text(table, limit=limit) == shown
+    assert with_tables_as_text(f"{table}\n\n{table}", limit=999, after=1) == f"{table}\n\n{columns}"
 
 
 @pytest.mark.parametrize(
@@ -133,6 +146,8 @@ def test_mrkdwn_is_never_longer(text: str) -> None:
         ("[a label](https://a.example/x?y=1&z=2)", "<https://a.example/x?y=1&amp;z=2|a label>"),
         ("`**not bold**`", "`**not bold**`"),
         ("```\n# a < b\n```", "```\n# a &lt; b\n```"),
+        ("| a    | b |\n|------|--:|\n| **1** | 2 |", "```\na  b\n─  ─\n1  2\n```"),
+        ("| a | b |\n|:--|---|\n| one | two & three |", "```\na    b\n───  ───────────\none  two &amp; three\n```"),
     ],
 )
 def test_mrkdwn(markdown: str, mrkdwn: str) -> None:
@@ -176,9 +191,28 @@ def test_our_mention_is_taken_away() -> None:
     assert mentions("<@U1> <@U2|x>") == {"U1", "U2"}
 
 
+RICH_CELL = {
+    "type": "rich_text",
+    "elements": [{"type": "rich_text_section", "elements": [{"type": "text", "text": "a|b"}]}],
+}
+TABLE_BLOCK = {
+    "type": "table",
+    "rows": [[{"type": "raw_text", "text": "Name"}, {"type": "raw_text", "text": "Qty"}], [RICH_CELL, None], "x"],
+    "column_settings": [None, {"align": "right"}],
+}
+TABLE_READ = "| Name | Qty |\n| --- | ---: |\n| a\\|b |  |\n|  |  |"
+
+
 @pytest.mark.parametrize(
     ("message", "text"),
     [
+        ({"blocks": [{"type": "markdown", "text": "so:"}, TABLE_BLOCK]}, f"so:\n\n{TABLE_READ}"),
+        ({"text": "so:", "attachments": [{"blocks": [TABLE_BLOCK, {"type": "actions"}]}, 1]}, TABLE_READ),
+        ({"blocks": [{"type": "table", "rows": []}], "text": "x"}, "x"),
+        (
+            {"blocks": [{"type": "header", "text": {"type": "plain_text", "text": "Title"}}, {"type": "divider"}]},
+            "## Title\n\n---",
+        ),
         ({"text": "short", "blocks": [{"type": "markdown", "text": "whole &amp; **all**"}]}, "whole &amp; **all**"),
         ({"text": "a &lt; b", "blocks": []}, "a < b"),
         ({"text": "a"}, "a"),

@@ -17,7 +17,8 @@ from adapters.attachments import Attachment
 from adapters.slack.blocks import MARKDOWN_LIMIT, with_blocks, without_blocks
 from adapters.slack.client import Answer
 from adapters.slack.dialect import SlackMarkdown, said_by_model
-from adapters.slack.errors import BLOCKS, code_of
+from adapters.slack.errors import BLOCKS, TABLES, code_of
+from adapters.slack.grids import count_tables
 from adapters.slack.history import PAGE, before, joined, message_of, posted_with, warn_unread
 from adapters.slack.left import Left
 from adapters.slack.memory import Conversation
@@ -64,6 +65,7 @@ class SlackChannel:
         self._posted = left is not None and bool(left.messages)
         self._was_read = left  # for as long as nothing was posted here since it was looked into
         self._text_only = False  # once the blocks of this answer were refused
+        self._tables: int | None = None  # how many of a message stay tables, once all of them were refused
         # Decided once, so that an answer is cut for what it will be written as.
         self._caps = _caps(text_only=workspace.latches.is_shut("blocks"))
 
@@ -147,20 +149,39 @@ class SlackChannel:
         text_only = self._text_only or latches.is_shut("blocks")
         if text_only and len(from_markdown(body.text)) > TEXT_LIMIT:
             raise Unacceptable(f"{method}: longer than text may be, where blocks are refused")
-        shown = without_blocks(body.text) if text_only else with_blocks(body.text)
+        shown = without_blocks(body.text) if text_only else with_blocks(body.text, tables=self._tables_taken())
         try:
             answer = await self._workspace.web.send(method, payload | shown, once=once)
         except Unacceptable as failure:
-            if text_only or code_of(failure) not in BLOCKS:
+            if text_only or code_of(failure) not in BLOCKS | TABLES:
                 raise
-            self._text_only = True
-            latches.doubt("blocks")
-            log.warning("Slack refuses the blocks of an answer, which goes on as text (%s)", failure)
+            self._do_with_less(body, failure)
             # The next try spends its own permit.
-            raise Broken(f"{method}: again without blocks") from failure
+            raise Broken(f"{method}: again with less in its blocks") from failure
         if not text_only:
             latches.trust("blocks")
+        if self._tables is None and not text_only and count_tables(body.text) > 1:
+            latches.trust("tables")
         return answer
+
+    def _tables_taken(self) -> int | None:
+        """How many tables of a message stay tables; None for all of them."""
+        return 1 if self._tables is None and self._workspace.latches.is_shut("tables") else self._tables
+
+    def _do_with_less(self, body: Body, failure: Unacceptable) -> None:
+        """Blocks were refused: first only one table is one, then none is; then the answer goes on as text."""
+        latches, left = self._workspace.latches, self._tables_taken()
+        count = count_tables(body.text)
+        if left is None and count > 1 and code_of(failure) in TABLES:
+            self._tables = 1
+            latches.doubt("tables")
+        elif left != 0 and count:
+            self._tables = 0
+        else:
+            self._text_only = True
+            latches.doubt("blocks")
+        what = "blocks" if self._text_only else "tables"
+        log.warning("Slack refuses the %s of an answer, which goes on as text (%s)", what, failure)
 
     def _remember(self, ts: str, body: Body, key: str) -> None:
         me = self._workspace.me
@@ -276,8 +297,8 @@ def _says_something(message: Message) -> bool:
 
 
 def _as_text(text: str) -> int:
-    """Characters that a body takes at the most where blocks are refused."""
-    return max(len(escaped(text)), len(from_markdown(text)))
+    """Characters that a body takes where blocks are refused, or as many as fit; see `from_markdown`."""
+    return len(escaped(text))
 
 
 def _caps(*, text_only: bool) -> Caps:

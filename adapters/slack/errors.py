@@ -74,31 +74,40 @@ FORBIDDEN = frozenset(
 # The blocks of this body are refused, and its text alone may be taken (`channel` tries).
 BLOCKS = frozenset(["invalid_blocks", "invalid_blocks_format", "unsupported_block_type", "msg_blocks_too_long"])
 
+# More than one table in a message: Slack makes table blocks of a markdown block's tables, counts them as attachments
+# and allows one (https://docs.slack.dev/reference/block-kit/blocks/table-block: invalid_attachments, with the message
+# "only_one_table_allowed"). Read by `channel`, which then shows the others as text.
+TABLES = frozenset(["invalid_attachments"])
+
 # This very body is refused.
-UNACCEPTABLE = BLOCKS | frozenset(
-    [
-        "msg_too_long",
-        "no_text",
-        "too_many_attachments",
-        "invalid_arguments",
-        "invalid_arg_name",
-        "invalid_array_arg",
-        "invalid_charset",
-        "invalid_form_data",
-        "invalid_post_type",
-        "missing_post_type",
-        "invalid_json",
-        "json_not_object",
-        "markdown_text_conflict",
-        "invalid_metadata_format",
-        "invalid_metadata_schema",
-        "metadata_too_large",
-        "metadata_must_be_sent_from_app",
-        "block_mismatch",
-        # Posts are still taken where edits are not any more: the answer can be ended honestly in one.
-        "cant_update_message",
-        "edit_window_closed",
-    ]
+UNACCEPTABLE = (
+    BLOCKS
+    | TABLES
+    | frozenset(
+        [
+            "msg_too_long",
+            "no_text",
+            "too_many_attachments",
+            "invalid_arguments",
+            "invalid_arg_name",
+            "invalid_array_arg",
+            "invalid_charset",
+            "invalid_form_data",
+            "invalid_post_type",
+            "missing_post_type",
+            "invalid_json",
+            "json_not_object",
+            "markdown_text_conflict",
+            "invalid_metadata_format",
+            "invalid_metadata_schema",
+            "metadata_too_large",
+            "metadata_must_be_sent_from_app",
+            "block_mismatch",
+            # Posts are still taken where edits are not any more: the answer can be ended honestly in one.
+            "cant_update_message",
+            "edit_window_closed",
+        ]
+    )
 )
 
 # It failed at Slack's, and may have been applied all the same.

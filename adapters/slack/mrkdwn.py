@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from adapters.slack.grids import with_tables_as_text
+
 # chat.update refuses a `text` of more than 4,000 characters (its error msg_too_long); counted after escaping.
 TEXT_LIMIT = 4000
 
@@ -67,12 +69,18 @@ def plain(text: str, names: Mapping[str, str]) -> str:
 
 
 def from_markdown(text: str) -> str:
-    """Markdown as mrkdwn, escaped, and never longer than the escaped text: for a message without blocks.
+    """Markdown as mrkdwn, escaped, for a message without blocks.
 
-    Only what differs and is plain to see: headings, emphasis, items, links; code is left alone.
+    Not longer than `TEXT_LIMIT` if the escaped text is not, nor ever longer than that otherwise.
+
+    Only what differs and is plain to see: headings, emphasis, items, links, tables; code is left alone.
     """
-    parts = _CODE.split(text)
+    parts = _CODE.split(with_tables_as_text(text, limit=TEXT_LIMIT, measure=_escaped_length))
     return "".join(escaped(part) if index % 2 else _inline(part) for index, part in enumerate(parts))
+
+
+def _escaped_length(text: str) -> int:
+    return len(escaped(text))
 
 
 def _inline(text: str) -> str:

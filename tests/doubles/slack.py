@@ -181,6 +181,7 @@ class SlackDouble:
         self.without: set[str] = set()  # methods that this server does not know
         self.without_as_404 = False
         self.blocks = True  # blocks are taken
+        self.tables: int | None = None  # how many tables a message may hold
         self.post_seconds = 1.0  # between two posts in one channel; 0.0 where a test is about something else
         self.page_limit = 1_000  # messages a page holds at the most
         self.edits: LeakCounter | None = None  # how chat.update is counted, where that is not 50 in any 60 s
@@ -485,6 +486,8 @@ class SlackDouble:
             raise Refused("msg_too_long")
         if blocks and not self.blocks:
             raise Refused("invalid_blocks", response_metadata={"messages": ["[ERROR] unsupported type: markdown"]})
+        if self.tables is not None and sum(map(_tables_in, blocks)) > self.tables:
+            raise Refused("invalid_attachments", response_metadata={"messages": ["[ERROR] only_one_table_allowed"]})
         if len(blocks) > BLOCKS_LIMIT:
             raise Refused("invalid_blocks", response_metadata={"messages": ["[ERROR] no more than 50 items allowed"]})
         if sum(len(block["text"]) for block in blocks if block["type"] == "markdown") > MARKDOWN_LIMIT:
@@ -532,6 +535,12 @@ class SlackDouble:
         kept = [m if whole else {k: v for k, v in m.items() if k != "metadata"} for m in [*always, *page]]
         cursor = {"response_metadata": {"next_cursor": str(begin + limit)}} if more else {}
         return {"messages": kept, "has_more": more, **cursor}
+
+
+def _tables_in(block: Json) -> int:
+    """How many tables Slack would make of a markdown block: by the lines of dashes under their heads."""
+    prose = re.sub(r"^```.*?^```", "", block["text"], flags=re.MULTILINE | re.DOTALL) if "text" in block else ""
+    return len(re.findall(r"^\|(?:[ ]*:?-+:?[ ]*\|)+$", prose, re.MULTILINE))
 
 
 def seen(message: Json) -> str:
