@@ -30,10 +30,11 @@ _DEEP_HEADING = re.compile(r"([ \t>]*)#{4,6}[ \t]+(.+?)[ \t]*#*[ \t]*")
 _RULE = re.compile(r"[ ]{0,3}(?:(?:-[ \t]*){3,}|(?:\*[ \t]*){3,}|(?:_[ \t]*){3,})")
 _UNDERLINE = re.compile(r"[ ]{0,3}(={2,}|-{2,})[ \t]*")
 _PLAIN_LINE = re.compile(r"(?![ \t]*(?:[-*+>|#]|\d{1,9}[.)]|```|~~~)|[ ]{4}|\t)[ ]{0,3}(\S.*)")
-_TASK = re.compile(r"([ \t>]*(?:[-*+]|\d{1,9}[.)])[ \t]+)\[([ xX])\](?=[ \t])")
+_TASK = re.compile(r"^([ \t>]*(?:[-*+]|\d{1,9}[.)])[ \t]+)\[([ xX])\](?=[ \t])")
 _FOOTNOTE = re.compile(r"[ ]{0,3}\[\^([^\]\s]{1,32})\]:[ \t]*(.*)")
 _REFERENCE = re.compile(r"\[\^([^\]\s]{1,32})\]")
-_BULLET = re.compile(r"([ \t>]*)(?:\+|(\d{1,9})\))(?=[ \t])")
+_BULLET = re.compile(r"^([ \t>]*)(?:\+|(\d{1,9})\))(?=[ \t])")
+_IMAGE = re.compile(r"!\[([^\[\]]*)\]\([^()]*\)")
 
 # A line that may be shown as a rule, once it has its end.
 _MAY_BE_RULE = re.compile(r"^[ ]{0,3}[-*_][-*_ \t]*(?=\n)", re.MULTILINE)
@@ -123,13 +124,23 @@ def _inline(line: str) -> str:
     if "[" not in line:
         return line
     out, at = [], 0
-    for start, end in read(line).atoms:
-        out.append(_REFERENCE.sub(lambda found: _superscript(found.group(1)), line[at:start]))
-        atom = line[start:end]
-        out.append(atom.replace("![](", "[image](", 1) if atom.startswith("![](") else atom.removeprefix("!"))
+    for start, end in read(line).outermost:
+        out += [_words(line[at:start]), _atom(line[start:end])]
         at = end
-    out.append(_REFERENCE.sub(lambda found: _superscript(found.group(1)), line[at:]))
-    return "".join(out)
+    return "".join([*out, _words(line[at:])])
+
+
+def _words(text: str) -> str:
+    return _REFERENCE.sub(lambda found: _superscript(found.group(1)), text)
+
+
+def _atom(atom: str) -> str:
+    """A link, an image, code or an address. An image is a link; within a link it is its words."""
+    if atom.startswith("!["):
+        return atom.replace("![](", "[image](", 1).removeprefix("!")
+    if atom.startswith("["):
+        return _IMAGE.sub(lambda image: image.group(1) or "image", atom)
+    return atom
 
 
 def _superscript(name: str) -> str:

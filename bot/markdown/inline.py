@@ -82,6 +82,15 @@ class Reading:
     spans: tuple[tuple[int, str], ...]
 
     @property
+    def outermost(self) -> tuple[tuple[int, int], ...]:
+        """The atoms in order, without those that are in another: code in a link's text."""
+        found: list[tuple[int, int]] = []
+        for start, end in sorted(self.atoms, key=lambda atom: (atom[0], -atom[1])):
+            if not found or start >= found[-1][1]:
+                found.append((start, end))
+        return tuple(found)
+
+    @property
     def opening(self) -> str:
         """The same marks in the order in which they were opened."""
         return "".join(mark for _, mark in self.spans) + (self.code[1] if self.code else "")
