@@ -36,6 +36,10 @@ _WORDS = _Words()
 
 def as_text(table: Table) -> str:
     """The table as markdown without one: columns, where they are narrow enough and hold no links; else fields."""
+    return "\n".join(f"{table.lead}{line}" for line in _as_text(table).split("\n"))
+
+
+def _as_text(table: Table) -> str:
     if any(_LINK.search(cell) for row in table.rows for cell in row):
         return _fields(table.rows)
     rows = [[words(cell) for cell in row] for row in table.rows]
@@ -50,7 +54,9 @@ def longest(table: Table) -> int:
     columns = list(zip(*table.rows, strict=True))
     widths = [max(map(_width, column)) + max(map(_excess, column)) for column in columns]
     line = sum(max(width, 1) for width in widths) + len(_GAP) * (len(widths) - 1) + len("\n")
-    return max(len("```\n```") + line * (len(table.rows) + 1), utf16_units(_fields(table.rows)))
+    fields = _fields(table.rows, filled=True)
+    columns_or_fields = max(len("```\n```") + line * (len(table.rows) + 1), utf16_units(fields))
+    return columns_or_fields + len(table.lead) * max(len(table.rows) + 3, fields.count("\n") + 1)
 
 
 def words(cell: str) -> str:
@@ -105,12 +111,15 @@ def _columns_of(character: str) -> int:
     return 2 if unicodedata.east_asian_width(character) in {"W", "F"} else 1
 
 
-def _fields(rows: Sequence[Sequence[str]]) -> str:
-    """For each row its first cell, and under it the others with the heads that they stand under."""
+def _fields(rows: Sequence[Sequence[str]], *, filled: bool = False) -> str:
+    """For each row its first cell, and under it the others with the heads that they stand under.
+
+    `filled` puts marks around a first cell that has its own, or has them begun: then no cell's growing takes any away.
+    """
     head, *body = rows
     lines = []
     for first, *others in body:
-        lines.append(first if not first or "**" in first else f"**{first}**")
+        lines.append(first if not first or ("**" in first and not filled) else f"**{first}**")
         for name, cell in zip(head[1:], others, strict=True):
             if cell:
                 lines.append(f"- {name}: {cell}" if name else f"- {cell}")

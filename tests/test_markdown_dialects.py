@@ -32,6 +32,20 @@ WIDE = "| Name | What is to be said of it |\n|---|---|\n| Apple | " + "a fruit "
         ("> + a\n> 2) b + c", "> - a\n> 2. b + c"),
         ("[`code` as **text**](https://a.example) [![b](https://b.example/i.png)](https://b.example)",
          "[`code` as **text**](https://a.example) [b](https://b.example)"),
+        ("x[^1][^2] [a][b] `[a]`", "x¹² [a][b] `[a]`"),
+        ("[Raft] and [the paper][1], [1][], [none].\n\n[1]: <https://a.example/p> \"T\"\n[raft]: https://a.example/r",
+         "[Raft](https://a.example/r) and [the paper](https://a.example/p), [1](https://a.example/p), [none]."),
+        ("See\n[1]: https://a.example/p", "See\n[1]: https://a.example/p"),
+        ("a &amp; b &lt;p&gt; &euro;3 &#42;x&#42; &nosuch; &amp `&lt;`", "a & b <p> €3 \\*x\\* &nosuch; &amp `&lt;`"),
+        ("<b>a</b> <kbd>Q</kbd><br>H<sub>2</sub>O <div>x</div> List<String> `<b>`<!-- c -->",
+         "**a** `Q`\nH_2O x List<String> `<b>`"),
+        ("a\n<details>\nb | c<br>d", "a\nb | c d"),
+        ("# One #\ntwo\\\nthree", "# One\ntwo\nthree"),
+        ("> Key | B\n> --- | --\n> x | y\n\nz | a", "> ```\n> Key  B\n> ───  ─\n> x    y\n> ```\n\nz | a"),
+        ("- x\n\n      | a |\n      |---|\n      | b |", "- x\n\n```\na\n─\nb\n```"),
+        ("    | a |\n    |---|\n    | b |", "    | a |\n    |---|\n    | b |"),
+        ("| a |\n|---|\n| [x][1] &amp; |\n| " + "y " * 50 + "|\n\n[1]: https://a.example",
+         "**[x](https://a.example) &**\n**" + ("y " * 50).strip() + "**"),
         ("`![a](b)` and `[^1]`", "`![a](b)` and `[^1]`"),
         ("```md\n#### x\n| a |\n|---|\n| b |\n---\nx\n```", "```md\n#### x\n| a |\n|---|\n| b |\n---\nx\n```"),
         (TABLE, "```\nName   Qty  Price\n─────  ───  ─────\nApple    3  1.20\nfig     12    3\n```"),
@@ -50,7 +64,8 @@ def test_discord(source: str, seen: str) -> None:
 PARTS = [
     "word ", "x", " ", "**", "*", "_", "`", "~~", "[a](https://a.example) ", "![](x) ", "\n", "\n", "\n\n", "- ", "> ",
     "1. ", "#### ", "---\n", "===\n", "| a | b |\n|---|:-:|\n| **c** | d |\n", "| e |", "|", "\n| x | y |\n", "```\n",
-    "[^1]", "[^1]: ", "日本", "👍", "<!channel>", "<@U1>", "é", "\\",
+    "[^1]", "[^1]: ", "[l]", "[t][l]", "\n[l]: https://b.example", "&lt;", "<br>",
+    "<b>", "e | f", "\n--- | ---\n", "日本", "👍", "<!channel>", "<@U1>", "é", "\\",
 ]  # fmt: skip
 SOURCE = st.lists(st.sampled_from(PARTS), max_size=120).map("".join)
 DIALECTS: list[Dialect] = [PlainMarkdown(), DiscordMarkdown(), SlackMarkdown()]
@@ -87,6 +102,7 @@ def test_any_chunking_gives_the_same_segments_that_fit(
 @pytest.mark.parametrize("dialect", DIALECTS)
 @given(source=SOURCE)
 @example(source="| a | b |\n|---|:-:|\n| **c** | d |\n|日本")
+@example(source="| a | b |\n|---|:-:|\n" + "| a | b |\n" * 15 + "| **")
 @example(source="| a | b |\n|---|---|\n| wide | d |\n| e\u0301\u0301\u0301\u0301\u0301 | 👨\u200d👩 |")
 def test_the_room_kept_for_a_piece_only_grows(dialect: Dialect, source: str) -> None:
     """So the longest piece that fits can be searched for, and does not depend on how the text came."""

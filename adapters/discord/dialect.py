@@ -1,9 +1,10 @@
 """Discord's markdown: how a piece of an answer, and a line of our own, are written for it.
 
 Discord reads less than CommonMark (https://support.discord.com/hc/en-us/articles/210298617): three levels of headings
-that begin with ``#``, no tables, no rules, no images, no footnotes; HTML is shown as text, which is harmless. What it
-would show as syntax becomes what it can show. Everything here is about whole lines, so that what was written for a line
-stays as the answer grows; only a table's columns move with its rows.
+that begin with ``#``, no tables, no rules, no images, no footnotes, no links by reference; HTML is shown as text, which
+is harmless. What it would show as syntax becomes what it can show. Everything here is about whole lines (`inline` about
+what is in them), so that what was written for a line stays as the answer grows; only a table's columns move with its
+rows, and a link by reference becomes one when its address comes.
 """
 
 from __future__ import annotations
@@ -11,10 +12,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from adapters.inline import Links, definitions, inline, note_or_inline, room_for_links
 from adapters.tables import as_text, longest
 from bot.markdown import Piece, utf16_units
-from bot.markdown.inline import read
-from bot.markdown.tables import fenced, tables
+from bot.markdown.tables import Table, fenced, tables
 
 # UTF-16 units in one message's text (https://docs.discord.com/developers/resources/message#create-message).
 MESSAGE_LIMIT = 2000
@@ -27,19 +28,15 @@ SMALL_PRINT = "-# "
 _RULE_LINE = "\N{BOX DRAWINGS LIGHT HORIZONTAL}" * 12
 
 _DEEP_HEADING = re.compile(r"([ \t>]*)#{4,6}[ \t]+(.+?)[ \t]*#*[ \t]*")
+_CLOSED_HEADING = re.compile(r"([ \t>]*#{1,3}[ \t]+.*?)(?:[ \t]+#+)+[ \t]*")
 _RULE = re.compile(r"[ ]{0,3}(?:(?:-[ \t]*){3,}|(?:\*[ \t]*){3,}|(?:_[ \t]*){3,})")
 _UNDERLINE = re.compile(r"[ ]{0,3}(={2,}|-{2,})[ \t]*")
 _PLAIN_LINE = re.compile(r"(?![ \t]*(?:[-*+>|#]|\d{1,9}[.)]|```|~~~)|[ ]{4}|\t)[ ]{0,3}(\S.*)")
 _TASK = re.compile(r"^([ \t>]*(?:[-*+]|\d{1,9}[.)])[ \t]+)\[([ xX])\](?=[ \t])")
-_FOOTNOTE = re.compile(r"[ ]{0,3}\[\^([^\]\s]{1,32})\]:[ \t]*(.*)")
-_REFERENCE = re.compile(r"\[\^([^\]\s]{1,32})\]")
 _BULLET = re.compile(r"^([ \t>]*)(?:\+|(\d{1,9})\))(?=[ \t])")
-_IMAGE = re.compile(r"!\[([^\[\]]*)\]\([^()]*\)")
 
 # A line that may be shown as a rule, once it has its end.
 _MAY_BE_RULE = re.compile(r"^[ ]{0,3}[-*_][-*_ \t]*(?=\n)", re.MULTILINE)
-
-_SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 class DiscordMarkdown:
@@ -53,6 +50,7 @@ class DiscordMarkdown:
         """See `Dialect`."""
         text = piece.closed()
         more = len(_RULE_LINE) * len(_MAY_BE_RULE.findall(text)) + len("image") * text.count("![](")
+        more += room_for_links(text)
         if "|" not in text:
             return more
         lines = text.split("\n")
@@ -71,22 +69,30 @@ def rendered(text: str) -> str:
     lines = text.split("\n")
     found = {table.line: table for table in tables(lines)} if "|" in text else {}
     code = fenced(lines)
+    links, hidden = definitions(lines, code)
     out: list[str] = []
     number = 0
     while number < len(lines):
         line = lines[number]
-        if number in code:
+        if number in hidden:
+            pass
+        elif number in code:
             out.append(line)
         elif number in found:
-            out.append(as_text(found[number]))
+            out.append(_table(found[number], links))
             number += found[number].lines - 1
         elif underline := _underline_of(lines, number, code):
-            out.append(f"{'#' * underline} {_inline(line.strip())}")
+            out.append(f"{'#' * underline} {inline(line.strip(), links)}")
             number += 1
         else:
-            out.extend(_line(line, last=number == len(lines) - 1))
+            out.extend(_line(line, links, last=number == len(lines) - 1))
         number += 1
     return "\n".join(out).rstrip()
+
+
+def _table(table: Table, links: Links) -> str:
+    text = as_text(table)
+    return text if text.startswith(f"{table.lead}```") else "\n".join(inline(line, links) for line in text.split("\n"))
 
 
 def _underline_of(lines: Sequence[str], number: int, code: frozenset[int]) -> int:
@@ -101,51 +107,25 @@ def _underline_of(lines: Sequence[str], number: int, code: frozenset[int]) -> in
     return 0 if below is None else (1 if below.group(1)[0] == "=" else 2)
 
 
-def _line(line: str, *, last: bool) -> Iterator[str]:
+def _line(line: str, links: Links, *, last: bool) -> Iterator[str]:
     """A line that is not code, as Discord shows it; a rule at the end of a message parts it from nothing."""
     if _RULE.fullmatch(line):
         if not last:
             yield _RULE_LINE
         return
     if deep := _DEEP_HEADING.fullmatch(line):
-        words = _inline(deep.group(2))
+        words = inline(deep.group(2), links)
         yield deep.group(1) + (words if "**" in words else f"**{words}**")
         return
-    if note := _FOOTNOTE.fullmatch(line):
-        yield f"{_superscript(note.group(1))} {_inline(note.group(2))}"
-        return
+    if closed := _CLOSED_HEADING.fullmatch(line):
+        line = closed.group(1)
+    if (len(line) - len(line.rstrip("\\"))) % 2:  # breaks the line, as the line break after it does here
+        line = line[:-1]
     # Discord's items begin with a dash, an asterisk, or a number and a dot.
     line = _BULLET.sub(lambda item: f"{item.group(1)}{item.group(2)}." if item.group(2) else f"{item.group(1)}-", line)
-    yield _inline(_TASK.sub(lambda task: task.group(1) + ("☐" if task.group(2) == " " else "☑"), line))
-
-
-def _inline(line: str) -> str:
-    """A line's images as links, and its footnotes' marks; code is left alone."""
-    if "[" not in line:
-        return line
-    out, at = [], 0
-    for start, end in read(line).outermost:
-        out += [_words(line[at:start]), _atom(line[start:end])]
-        at = end
-    return "".join([*out, _words(line[at:])])
-
-
-def _words(text: str) -> str:
-    return _REFERENCE.sub(lambda found: _superscript(found.group(1)), text)
-
-
-def _atom(atom: str) -> str:
-    """A link, an image, code or an address. An image is a link; within a link it is its words."""
-    if atom.startswith("!["):
-        return atom.replace("![](", "[image](", 1).removeprefix("!")
-    if atom.startswith("["):
-        return _IMAGE.sub(lambda image: image.group(1) or "image", atom)
-    return atom
-
-
-def _superscript(name: str) -> str:
-    """A footnote's name, small where it is a number."""
-    return name.translate(_SUPERSCRIPTS) if name.isdecimal() and name.isascii() else f"({name})"
+    shown = note_or_inline(_TASK.sub(lambda task: task.group(1) + ("☐" if task.group(2) == " " else "☑"), line), links)
+    if shown is not None:
+        yield shown
 
 
 def without_small_print(text: str) -> str:

@@ -1,7 +1,8 @@
 """Slack's way of reading markdown: what the model wrote, made harmless, and back again.
 
-A ``markdown`` block takes standard markdown as it comes
-(https://docs.slack.dev/reference/block-kit/blocks/markdown-block). What must not come through is Slack's own syntax for
+A ``markdown`` block takes standard markdown, its tables, tasks and rules too, as it comes
+(https://docs.slack.dev/reference/block-kit/blocks/markdown-block); what its list does not have is written with what it
+has: links by reference, footnotes, entities, HTML. What must not come through is Slack's own syntax for
 pings, which works in plain text anywhere: ``<!channel>``, ``<@U123>``, ``<!subteam^S1>``, ``<#C123>``
 (https://docs.slack.dev/messaging/formatting-message-text). A zero-width space after the ``<`` ends it, in code as well,
 where nobody can say for sure what a client does.
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import re
 
+from adapters.inline import inlined, room_for_links
 from bot.markdown import Piece
 
 ZERO_WIDTH_SPACE = "\u200b"
@@ -34,11 +36,16 @@ class SlackMarkdown:
 
     def render(self, piece: Piece) -> str:
         """See `bot.markdown.Dialect`."""
-        return defused(piece.closed())
+        return defused(inlined(piece.closed()))
 
     def padding(self, piece: Piece) -> int:
         """See `bot.markdown.Dialect`."""
-        return len(_PING_START.findall(piece.source + piece.carried.header))
+        links = room_for_links(piece.closed())
+        return (
+            links
+            + len("image") * piece.source.count("![](")
+            + len(_PING_START.findall(piece.source + piece.carried.header))
+        )
 
     def notice(self, line: str) -> str:
         """See `bot.markdown.Dialect`."""

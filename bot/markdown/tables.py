@@ -1,17 +1,24 @@
-"""Tables as models write them (https://github.github.com/gfm/#tables-extension-): every line begins with a pipe.
+"""Tables as models write them (https://github.github.com/gfm/#tables-extension-), in quotes and items too.
 
-What belongs here: which lines are a table, and their cells. What does not: how a platform shows one (a dialect). The
-pipe in front may be left out in GFM; such tables are left as they are written, since a line of text could be one.
+What belongs here: which lines are a table, and their cells. What does not: how a platform shows one (a dialect). Every
+line begins with a pipe; GFM lets it be left out, and where all lines do there must be one between two cells. What
+stands over a cut, and is repeated after it, are only tables with their pipes: a line of text could be the others.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 _ROW = re.compile(r"[ ]{0,3}\|.*")
 _DELIMITERS = re.compile(r"[ ]{0,3}\|[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*")
+_BARE_DELIMITERS = re.compile(r":?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)+")
+_LEAD = re.compile(r"[ \t]*(?:>[ \t]*)*")
+_ITEM = re.compile(r"[ \t]*(?:[-*+]|\d{1,9}[.)])[ \t]")
+_BLOCK = re.compile(r"[-*+][ \t]|\d{1,9}[.)][ \t]|#{1,6}[ \t]|```|~~~")
+_CODE_INDENT = 4
 _PIPE = re.compile(r"(?<!\\)\|")
 _FENCE = re.compile(r"[ \t>]*(?:[-*+][ \t]+|\d{1,9}[.)][ \t]+)?(`{3,}(?=[^`]*\Z)|~{3,}).*")
 
@@ -20,13 +27,15 @@ _FENCE = re.compile(r"[ \t>]*(?:[-*+][ \t]+|\d{1,9}[.)][ \t]+)?(`{3,}(?=[^`]*\Z)
 class Table:
     """A table: the line of the text that it begins in, how many lines it takes, and its cells, the header's first.
 
-    `sides` are the columns' sides: ``<``, ``>`` or ``^``, as `str.format` writes them.
+    `sides` are the columns' sides: ``<``, ``>`` or ``^``, as `str.format` writes them. `lead` is what its lines begin
+    with where it stands in a quote; the indentation of an item's is left out.
     """
 
     line: int
     lines: int
     rows: tuple[tuple[str, ...], ...]
     sides: tuple[str, ...]
+    lead: str = ""
 
 
 def tables(lines: Sequence[str]) -> Iterator[Table]:
@@ -34,16 +43,14 @@ def tables(lines: Sequence[str]) -> Iterator[Table]:
 
     A table begins with three lines: a header, the dashes under it, and a row; without one there is nothing to align.
     """
-    code, number = fenced(lines), 0
+    code, number, in_list = fenced(lines), 0, False
     while number < len(lines):
-        if number in code or not _is_head(lines, number):
-            number += 1
-            continue
-        end = number + 2
-        while end < len(lines) and _ROW.fullmatch(lines[end]):
-            end += 1
-        yield _table(lines[number:end], number)
-        number = end
+        head = lines[number]
+        in_list = in_list or _ITEM.match(head) is not None
+        found = None if number in code or "|" not in head else _table_at(lines, number, in_list=in_list)
+        if found:
+            yield found
+        number += found.lines if found else 1
 
 
 def fenced(lines: Sequence[str]) -> frozenset[int]:
@@ -60,25 +67,49 @@ def fenced(lines: Sequence[str]) -> frozenset[int]:
     return frozenset(found)
 
 
-def _is_head(lines: Sequence[str], number: int) -> bool:
-    return (
-        number + 2 < len(lines)
-        and _ROW.fullmatch(lines[number + 2]) is not None
-        and _ROW.fullmatch(lines[number]) is not None
-        and _DELIMITERS.fullmatch(lines[number + 1]) is not None
-        and len(_cells(lines[number])) == len(_cells(lines[number + 1]))
-    )
+def _table_at(lines: Sequence[str], number: int, *, in_list: bool) -> Table | None:
+    """The table that begins in a line. What is indented as code is one only below an item."""
+    lead, head = _parted(lines[number])
+    if ">" not in lead and len(lead.expandtabs(4)) >= _CODE_INDENT and not in_list:
+        return None
+    rows = _rows(lines, number + 1, lead.count(">"), piped=head.startswith("|"))
+    bare = [head, *itertools.islice(rows, 2)]
+    return _table([*bare, *rows], number, lead if ">" in lead else "") if _is_table(bare) else None
 
 
-def _table(lines: Sequence[str], number: int) -> Table:
+def _rows(lines: Sequence[str], number: int, quoted: int, *, piped: bool) -> Iterator[str]:
+    """The lines from one on that may go on with a table, without what stands before it."""
+    for line in (lines[at] for at in range(number, len(lines))):
+        lead, bare = _parted(line)
+        goes_on = bare.startswith("|") if piped else "|" in bare and not _BLOCK.match(bare)
+        if not goes_on or lead.count(">") != quoted:
+            return
+        yield bare
+
+
+def _parted(line: str) -> tuple[str, str]:
+    """The marks of quotes and the indentation that a line begins with, and the rest."""
+    lead = _LEAD.match(line)
+    end = lead.end() if lead else 0
+    return line[:end], line[end:]
+
+
+def _is_table(lines: Sequence[str]) -> bool:
+    """Whether the lines begin with a header, the dashes under it, and a row."""
+    if len(lines) < 3 or _BLOCK.match(lines[0]):
+        return False
+    dashes = _DELIMITERS if lines[0].startswith("|") else _BARE_DELIMITERS
+    return dashes.fullmatch(lines[1]) is not None and len(_cells(lines[0])) == len(_cells(lines[1]))
+
+
+def _table(lines: Sequence[str], number: int, lead: str) -> Table:
     head = _cells(lines[0])
     rows = [_fitted(_cells(line), len(head)) for line in lines[2:]]
-    return Table(number, len(lines), (head, *rows), tuple(_side(cell) for cell in _cells(lines[1])))
+    return Table(number, len(lines), (head, *rows), tuple(_side(cell) for cell in _cells(lines[1])), lead)
 
 
 def _cells(line: str) -> tuple[str, ...]:
-    bare = line.strip()[1:]
-    parts = _PIPE.split(bare)
+    parts = _PIPE.split(line.strip().removeprefix("|"))
     if len(parts) > 1 and not parts[-1].strip():
         parts.pop()
     return tuple(part.strip().replace("\\|", "|") for part in parts)
