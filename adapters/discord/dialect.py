@@ -27,7 +27,7 @@ SMALL_PRINT = "-# "
 # What stands for a rule.
 _RULE_LINE = "\N{BOX DRAWINGS LIGHT HORIZONTAL}" * 12
 
-_DEEP_HEADING = re.compile(r"([ \t>]*)#{4,6}[ \t]+(.+?)[ \t]*#*[ \t]*")
+_DEEP_HEADING = re.compile(r"([ \t>]*)#{4,6}[ \t]+(?:#{1,6}[ \t]+)*(.+?)[ \t]*#*[ \t]*")
 _CLOSED_HEADING = re.compile(r"([ \t>]*#{1,3}[ \t]+.*?)(?:[ \t]+#+)+[ \t]*")
 _RULE = re.compile(r"[ ]{0,3}(?:(?:-[ \t]*){3,}|(?:\*[ \t]*){3,}|(?:_[ \t]*){3,})")
 _UNDERLINE = re.compile(r"[ ]{0,3}(={2,}|-{2,})[ \t]*")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from itertools import zip_longest
 
 from adapters.slack.grids import with_tables_as_text
 
@@ -17,11 +18,23 @@ TEXT_LIMIT = 4000
 _ANGLE = re.compile(r"<([^<>]*)>")
 _MENTION = re.compile(r"<@([A-Z0-9]+)(?:\|[^<>]*)?>", re.IGNORECASE)
 _HEADING = re.compile(r"^#{1,6}[ \t]+(.+?)[ \t#]*$", re.MULTILINE)
+_UNDERLINED = re.compile(r"(?:\A|(?<=\n\n))([^\s>#*+|\-\d][^\n]*)\n[ ]{0,3}(?:={2,}|-{2,})[ \t]*$", re.MULTILINE)
 _BOLD = re.compile(r"(\*\*|__)(?=\S)(.+?)(?<=\S)\1")
-_ITALIC = re.compile(r"(?<![\w*])\*(?=[^\s*])([^*\n]*[^\s*])\*(?![\w*])")
+_ITALIC = re.compile(r"(?<![\w*\\])\*(?=[^\s*])([^*\n]*[^\s*\\])\*(?![\w*])")
 _STRUCK = re.compile(r"~~(?=\S)(.+?)(?<=\S)~~")
+_RULE = re.compile(r"^[ ]{0,3}(?:(?:-[ \t]*){3,}|(?:\*[ \t]*){3,}|(?:_[ \t]*){3,})$", re.MULTILINE)
+_TASK = re.compile(r"^([ \t]*(?:\N{BULLET}|\d{1,9}[.)])[ \t]+)\[([ xX])\](?=[ \t])", re.MULTILINE)
 _BULLET = re.compile(r"^([ \t]*)[-*+](?=[ \t])", re.MULTILINE)
-_LINK = re.compile(r"!?\[([^\[\]\n]+)\]\((https?://[^\s()<>]+)\)")
+# An address has no brackets but in pairs; it may stand between angle brackets (escaped by then), and have a title. What
+# is taken away here, or moved past another, holds no code (`_HELD`).
+_LINK = re.compile(
+    r"!?\[([^\[\]\n]+)\]\((?:&lt;)?(https?://(?:[^\s()<>&\0]|&amp;|\([^\s()<>\0]*\))+)(?:&gt;)?(?:[ \t]+\"[^\"\n\0]*\")?\)"
+)
+_AUTOLINK = re.compile(r"&lt;(https?://(?:[^\s<>&|]|&amp;)+)&gt;")
+_MAIL = re.compile(r"&lt;([\w.+\-]+@[\w\-]+\.[\w.\-]+)&gt;")
+
+# Stands for code while the text around it is written: no text holds it, since Slack takes none.
+_HELD = "\0"
 _CODE = re.compile(r"(```.*?(?:```|\Z)|`[^`\n]+`)", re.DOTALL)
 
 
@@ -75,8 +88,12 @@ def from_markdown(text: str) -> str:
 
     Only what differs and is plain to see: headings, emphasis, items, links, tables; code is left alone.
     """
-    parts = _CODE.split(with_tables_as_text(text, limit=TEXT_LIMIT, measure=_escaped_length))
-    return "".join(escaped(part) if index % 2 else _inline(part) for index, part in enumerate(parts))
+    text = text.replace(_HELD, "\N{REPLACEMENT CHARACTER}")
+    text = with_tables_as_text(text, limit=TEXT_LIMIT, measure=_escaped_length)
+    parts = _CODE.split(text)
+    words = _inline(_HELD.join(parts[::2])).split(_HELD)
+    code = [escaped(part) for part in parts[1::2]]
+    return "".join(part for pair in zip_longest(words, code, fillvalue="") for part in pair)
 
 
 def _escaped_length(text: str) -> int:
@@ -84,10 +101,11 @@ def _escaped_length(text: str) -> int:
 
 
 def _inline(text: str) -> str:
-    text = _BULLET.sub("\\1\N{BULLET}", escaped(text))
+    text = _BULLET.sub("\\1\N{BULLET}", _RULE.sub("---", _UNDERLINED.sub(r"# \1", escaped(text))))
+    text = _TASK.sub(lambda task: task.group(1) + ("☐" if task.group(2) == " " else "☑"), text)
     # Italics first: Slack's bold is what CommonMark's italics are.
     text = _BOLD.sub(r"*\2*", _HEADING.sub(_bold, _ITALIC.sub(r"_\1_", _STRUCK.sub(r"~\1~", text))))
-    return _LINK.sub(r"<\2|\1>", text)
+    return _MAIL.sub(r"\1", _AUTOLINK.sub(r"<\1>", _LINK.sub(r"<\2|\1>", text)))
 
 
 def _bold(heading: re.Match[str]) -> str:
