@@ -28,7 +28,8 @@ _BULLET = re.compile(r"^([ \t]*)[-*+](?=[ \t])", re.MULTILINE)
 # An address has no brackets but in pairs; it may stand between angle brackets (escaped by then), and have a title. What
 # is taken away here, or moved past another, holds no code (`_HELD`).
 _LINK = re.compile(
-    r"!?\[([^\[\]\n]+)\]\((?:&lt;)?(https?://(?:[^\s()<>&\0]|&amp;|\([^\s()<>\0]*\))+)(?:&gt;)?(?:[ \t]+\"[^\"\n\0]*\")?\)"
+    r"!?\[([^\[\]\n]+)\]"
+    r"\((?:&lt;)?(https?://(?:[^\s()<>&\0]|&amp;|\([^\s()<>\0]*\))+)(?:&gt;)?(?:[ \t]+\"[^\"\n\0]*\")?\)"
 )
 _AUTOLINK = re.compile(r"&lt;(https?://(?:[^\s<>&|]|&amp;)+)&gt;")
 _MAIL = re.compile(r"&lt;([\w.+\-]+@[\w\-]+\.[\w.\-]+)&gt;")
