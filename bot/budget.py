@@ -509,11 +509,15 @@ class Either:
     def hold(self, now: float, seconds: float) -> None:
         """See `Budget`. A 429 below the window's limit latches the leak."""
         if not self._window.used_up(now):
-            if now >= self._latched_until:
-                self._leak.run_full(now)
-            self._latched_until = now + self._latch_seconds
+            self.latch(now, self._latch_seconds)
         self._window.hold(now, seconds)
         self._leak.hold(now, seconds)
+
+    def latch(self, now: float, seconds: float) -> None:
+        """Take it for a leak, and a full one, for so long: it was found to be one, or others may have spent from it."""
+        if now >= self._latched_until:
+            self._leak.run_full(now)
+        self._latched_until = max(self._latched_until, now + seconds)
 
     def _believed(self, now: float) -> tuple[RollingWindow | Leak, ...]:
         return (self._window, self._leak) if now < self._latched_until else (self._window,)

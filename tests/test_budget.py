@@ -366,3 +366,19 @@ async def test_reads_that_can_wait_leave_room() -> None:
         assert loop.time() - before < 2
     assert all(sum(start <= at < start + 60 for at in patient) <= 35 for start in patient)
     assert patient[-1] - patient[0] <= 145
+
+
+def test_what_others_may_have_spent_is_spent_one_by_one() -> None:
+    """After another process, edits come a second apart for a minute, and are fifty in it; then all at once again."""
+    budget, sent = latching(), []
+    budget.latch(100.0, 60.0)
+    now = 100.0
+    while now < 160.0:
+        now = max(budget.ready_at(now, final=True), now)
+        spend(budget, now)
+        sent.append(now)
+    assert all(later - earlier >= 1.0 for earlier, later in itertools.pairwise(sent))
+    assert len(sent) >= 45
+    assert budget.ready_at(300.0, final=True) <= 300.0
+    spend(budget, 300.0, 20)
+    assert budget.ready_at(300.0, final=True) <= 300.0

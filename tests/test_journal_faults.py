@@ -182,6 +182,30 @@ def test_a_file_that_is_damaged_while_it_is_open(tmp_path: Path, caplog: pytest.
     assert len([path for path in tmp_path.iterdir() if ".corrupt-" in path.name]) >= 1
 
 
+@pytest.mark.parametrize("how", ["removed", "another in its place", "overwritten"])
+def test_a_file_that_goes_away_while_it_is_open(how: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """What is live is written down again in the new file, with its messages; what has ended is not."""
+    file = tmp_path / "turns.db"
+    with keeper(file) as it:
+        it.write([accept(1), accept(2), accept(3), Posted(key(2), "m")], now=0.0)
+        it.write([Ended(key(3), Ending.DONE)], now=1.0)
+        match how:
+            case "removed":
+                file.unlink()
+            case "another in its place":
+                with keeper(tmp_path / "other.db") as other:
+                    other.write([Drop(key(9))], now=0.0)
+                (tmp_path / "other.db").rename(file)
+            case "overwritten":
+                file.write_bytes(b"a log that somebody sent to the wrong place\n" * 100)
+        assert it.write([accept(2), accept(4)], now=2.0) == [False, True]
+        it.write([Ended(key(1), Ending.DONE)], now=3.0)
+        assert not it.degraded
+    assert found(file) == ["2", "4"]
+    lines = [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
+    assert len(lines) == (how == "removed")
+
+
 @pytest.mark.parametrize("ours", [True, False])
 def test_a_file_of_somebody_else(tmp_path: Path, caplog: pytest.LogCaptureFixture, *, ours: bool) -> None:
     """Another program's database, or a later version's, is never written to."""

@@ -69,6 +69,7 @@ class Keeper:
         self._owner: Owner | None = None
         self._store: Store | None = None
         self._known: OrderedDict[str, None] = OrderedDict()  # digests of turns that were accepted here
+        self._unended: dict[TurnKey, list[Operation]] = {}  # what was written of turns that have not ended
         self._missed: deque[Operation] = deque(maxlen=options.remembered)  # not written yet: the file was broken
         self._retry_at = 0.0
         self._tidy_at = 0.0
@@ -84,6 +85,7 @@ class Keeper:
             self._missed = deque(_without_ended_texts([*missed, *wanted]), self._missed.maxlen)
             return new
         self._missed.clear()
+        self._note([*missed, *wanted])
         results = iter(done)
         return [next(results) if fresh else False for fresh in new]
 
@@ -130,6 +132,21 @@ class Keeper:
             self._known.popitem(last=False)
         return True
 
+    def _note(self, operations: Sequence[Operation]) -> None:
+        """Remember what a new file has to be told: only of turns that are live, so there are few."""
+        for operation in operations:
+            match operation:
+                case Accept(key):
+                    self._unended[key] = [operation]
+                case Ended(key, ending) if ending is not Ending.INTERRUPTED:
+                    self._unended.pop(key, None)
+                case Drop(key):
+                    self._unended.pop(key, None)
+                case _ if operation.key in self._unended:
+                    self._unended[operation.key].append(operation)
+        while len(self._unended) > self._options.remembered:
+            del self._unended[next(iter(self._unended))]
+
     # ---------------------------------------------------------------------------------------------------- what may fail
 
     def _with_store(self, action: Callable[[Store], T], now: float) -> T | None:
@@ -153,11 +170,15 @@ class Keeper:
                 with translated(self._file):
                     if trial == CORRUPT_TRIALS:
                         self._move_aside()
-                    return action(self._opened())
+                    store = self._opened()
+                    store.check()
+                    return action(store)
             except JournalBroken as broken:
                 self._shut()
                 if trial == CORRUPT_TRIALS or not broken.corrupt:
                     raise
+                if not self._file.exists():
+                    log.error("journal %s, so a new one is begun", broken)  # noqa: TRY400 (one line says it)
         raise AssertionError("unreachable: the last trial raises")
 
     def _opened(self) -> Store:
@@ -166,6 +187,8 @@ class Keeper:
             tidy_owners(self._file)
         if self._store is None:
             self._store = Store(self._file, self._owner.name, self._connect)
+            # It may be a new file, since somebody removed the old one or it was corrupt.
+            self._store.apply([operation for operations in self._unended.values() for operation in operations])
         return self._store
 
     def _break(self, broken: JournalBroken, now: float) -> None:
@@ -190,7 +213,8 @@ class Keeper:
             if old.exists():
                 old.rename(old.with_name(f"{self._file.name}{suffix}{beside}"))
         log.error(
-            "journal %s: it is corrupt, so it was moved to %s and a new one begun. What was unfinished in it stays so",
+            "journal %s: it is corrupt, so it was moved to %s and a new one begun. What earlier processes left "
+            "unfinished in it stays so",
             self._file,
             f"{self._file.name}{suffix}",
         )

@@ -26,6 +26,7 @@ BUSY_SECONDS = 1.0
 # Whose file it is, so that nobody else's is ever written to: "Tick" (https://www.sqlite.org/pragma.html#pragma_application_id).
 APPLICATION = 0x5469636B
 VERSION = 1  # of the tables below
+MAGIC = b"SQLite format 3\0"  # how every such file begins (https://www.sqlite.org/fileformat.html#magic_header_string)
 
 # A turn that was lost with this many processes, one after the other, may be what ends them. It is given once more, but
 # as one too old to be gone on with, so that its reader is told and the bot lives.
@@ -141,10 +142,12 @@ class Store:
     """A journal's file, open. `owner` is the name under which this process takes turns."""
 
     def __init__(self, file: Path, owner: str, connect: Connect = connect) -> None:
+        self._file = file
         self._owner = owner
         self._connection = connect(file)
         try:
             self._prepare(file)
+            self._number = file.stat().st_ino
         except BaseException:
             self._connection.close()
             raise
@@ -178,6 +181,18 @@ class Store:
     def close(self) -> None:
         """Close the file; what the log of the last minutes holds is moved into it."""
         self._connection.close()
+
+    def check(self) -> None:
+        """See whether the file is still where it was, and still a database; takes some microseconds.
+
+        SQLite goes on writing into a file that was removed, and does not look at the beginning of one that it has in
+        its cache: all would seem well until the next start.
+        """
+        if not self._file.exists() or self._file.stat().st_ino != self._number:
+            raise JournalBroken(self._file, "it was removed", corrupt=True)
+        with self._file.open("rb") as opened:
+            if opened.read(len(MAGIC)) not in (MAGIC, b""):  # empty until the log is first moved into it
+                raise JournalBroken(self._file, CORRUPT, corrupt=True)
 
     def apply(self, operations: Sequence[Operation]) -> list[bool]:
         """Do all of them, in order, or none. For each whether there was something to do: of `Accept`, if it is new."""

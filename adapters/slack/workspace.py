@@ -89,6 +89,14 @@ class Budgets:
         self._deletes = RollingWindow(TIER_3, MINUTE)
         self._posts: Bounded[str, Leak] = Bounded(CHANNELS)
 
+    def after_another(self) -> None:
+        """Another process has just written here: the window may be used up, and only it knew.
+
+        Edits go out one by one for a minute, as many as otherwise, but so that one 429 tells how it is and not fifty.
+        """
+        if isinstance(self._edits, Either):
+            self._edits.latch(asyncio.get_running_loop().time(), MINUTE)
+
     def of(self, verb: Verb, channel: str) -> Sequence[Budget]:
         """All that one such write spends."""
         match verb:
