@@ -19,7 +19,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Self, TypeVar
 
-from bot.conversation import Delta, Finish, FinishReason, Prompt, Refusal, Text
+from bot.conversation import Delta, Finish, FinishReason, Prompt, Refusal, Retraction, Text
 from bot.errors import Broken, Retryable, Unreachable
 from bot.ports import Model
 from bot.telemetry import Recorder
@@ -238,6 +238,8 @@ async def _judged(deltas: AsyncGenerator[Delta, None]) -> AsyncGenerator[Delta, 
         async for delta in deltas:
             if isinstance(delta, Text | Refusal):
                 said_something = said_something or bool(delta.text.strip())
+            elif isinstance(delta, Retraction):
+                said_something = False
             if not isinstance(delta, Finish):
                 yield delta
                 continue

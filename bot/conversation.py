@@ -180,6 +180,11 @@ class Reasoning:
 
 
 @dataclass(frozen=True, slots=True)
+class Retraction:
+    """All `Text` of this answer so far was thinking aloud, as only what follows tells: it is no part of the answer."""
+
+
+@dataclass(frozen=True, slots=True)
 class Refusal:
     """A model's own words for not answering, which arrive beside the text and stand in its place."""
 
@@ -211,7 +216,7 @@ class Finish:
 
 
 # An open union: whoever reads it passes over the kinds that it does not know.
-Delta = Text | Reasoning | Refusal | ToolCall | Usage | Finish
+Delta = Text | Reasoning | Retraction | Refusal | ToolCall | Usage | Finish
 
 
 # --------------------------------------------------------------------------------------------------- how a turn ends

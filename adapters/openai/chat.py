@@ -1,13 +1,14 @@
 """Chat Completions on the wire: a prompt into a request's body, events and whole answers into deltas. Pure.
 
 Source: platform.openai.com/docs/api-reference/chat, and what compatible servers send beside it (``reasoning_content``
-by DeepSeek, vLLM and llama.cpp; ``reasoning`` by OpenRouter and newer vLLM).
+by DeepSeek, vLLM and llama.cpp; ``reasoning`` by OpenRouter and newer vLLM; tags in the text, see `thinking`).
 """
 
 from __future__ import annotations
 
 from adapters.openai.errors import Complaint, raise_error
 from adapters.openai.options import OpenAIOptions
+from adapters.openai.thinking import ThoughtSplitter, split
 from adapters.openai.wire import Json, SurrogateJoiner, data_url, fields, items, mended, message_body, usage_of, words
 from bot.conversation import (
     Delta,
@@ -17,7 +18,6 @@ from bot.conversation import (
     Prompt,
     Reasoning,
     Refusal,
-    Text,
     ToolCall,
     Usage,
 )
@@ -67,6 +67,7 @@ class ChatDecoder:
         self.finish: Finish | None = None
         self.usage: Usage | None = None
         self._text = SurrogateJoiner()
+        self._thoughts = ThoughtSplitter()
         self._calls: dict[object, str] = {}  # ids of tool calls by their index: later pieces name only that
 
     def feed(self, event: object) -> list[Delta]:
@@ -80,15 +81,14 @@ class ChatDecoder:
 
     def flush(self) -> list[Delta]:
         """See `wire.Decoder`."""
-        held = self._text.flush()
-        return [Text(held)] if held else []
+        return [*self._thoughts.feed(self._text.flush()), *self._thoughts.flush()]
 
     def _deltas(self, delta: Json) -> list[Delta]:
         found: list[Delta] = []
         if thought := words(delta.get("reasoning_content") or delta.get("reasoning")):
             found.append(Reasoning(thought))
         if (text := words(delta.get("content"))) and (text := self._text.feed(text)):
-            found.append(Text(text))
+            found += self._thoughts.feed(text)
         if refusal := words(delta.get("refusal")):
             found.append(Refusal(mended(refusal)))
         if calls := delta.get("tool_calls"):
@@ -112,7 +112,7 @@ def whole(body: object) -> list[Delta]:
     if thought := words(message.get("reasoning_content") or message.get("reasoning")):
         found.append(Reasoning(thought))
     if text := words(message.get("content")):
-        found.append(Text(mended(text)))
+        found += split(mended(text))
     if refusal := words(message.get("refusal")):
         found.append(Refusal(mended(refusal)))
     calls = (fields(call) for call in items(message.get("tool_calls")))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from adapters.openai.errors import Complaint, raise_error
 from adapters.openai.options import OpenAIOptions
+from adapters.openai.thinking import ThoughtSplitter, split
 from adapters.openai.wire import (
     Json,
     SurrogateJoiner,
@@ -66,6 +67,7 @@ class ResponsesDecoder:
         self.finish: Finish | None = None
         self.usage: Usage | None = None
         self._text = SurrogateJoiner()
+        self._thoughts = ThoughtSplitter()
         self._spoke = False  # whether any text came in deltas
         self._calls: dict[str, str] = {}  # ids of tool calls by the id of their item
 
@@ -78,7 +80,7 @@ class ResponsesDecoder:
         match data.get("type"):
             case "response.output_text.delta":
                 self._spoke = True
-                found = [Text(text)] if (text := self._text.feed(piece)) else []
+                found = self._thoughts.feed(text) if (text := self._text.feed(piece)) else []
             case "response.refusal.delta":
                 self._spoke = True
                 found = [Refusal(mended(piece))] if piece else []
@@ -94,8 +96,7 @@ class ResponsesDecoder:
 
     def flush(self) -> list[Delta]:
         """See `wire.Decoder`."""
-        held = self._text.flush()
-        return [Text(held)] if held else []
+        return [*self._thoughts.feed(self._text.flush()), *self._thoughts.flush()]
 
     def _item(self, item: Json) -> list[Delta]:
         if item.get("type") != "function_call":
@@ -131,7 +132,7 @@ def output_of(response: Json) -> list[Delta]:
         if item.get("type") == "reasoning"
         for part in items(item.get("summary"))
     ]
-    found += [Text(mended(text))] if text else []
+    found += split(mended(text)) if text else []
     found += [Refusal(mended(refusal))] if refusal else []
     found += [
         ToolCall(words(item.get("call_id")), words(item.get("name")), words(item.get("arguments")))

@@ -63,6 +63,7 @@ class Answer:
     times: tuple[float, ...] = ()
     finish: str = "stop"
     reasoning: str = ""
+    reasoning_field: str = "reasoning_content"  # what a chat completion calls it
     refusal: str = ""
     tool: tuple[str, str] | None = None  # a call's name and arguments
     usage: bool = True
@@ -168,7 +169,7 @@ def chat_events(answer: Answer, body: Mapping[str, Any]) -> Iterator[Event]:
         yield Event(json.dumps({"id": "x", "choices": [{"index": 1, "delta": {"content": "of another choice"}}]}))
         yield Event("{}", name="ping")
     for piece in pieces_of(answer.reasoning):
-        yield Event(chat_chunk(model, {"reasoning_content": piece}))
+        yield Event(chat_chunk(model, {answer.reasoning_field: piece}))
     for piece in pieces_of(answer.text):
         yield Event(chat_chunk(model, {"content": piece}), piece=piece)
     for piece in pieces_of(answer.refusal):
@@ -191,7 +192,7 @@ def chat_whole(answer: Answer, body: Mapping[str, Any]) -> dict[str, Any]:
     """The body of a chat completion that is not streamed."""
     message: dict[str, Any] = {"role": "assistant", "content": answer.text or None, "refusal": answer.refusal or None}
     if answer.reasoning:
-        message["reasoning_content"] = answer.reasoning
+        message[answer.reasoning_field] = answer.reasoning
     if answer.tool is not None:
         function = {"name": answer.tool[0], "arguments": answer.tool[1]}
         message["tool_calls"] = [{"id": "call_1", "type": "function", "function": function}]
