@@ -281,6 +281,7 @@ def make_choices(settings: Settings, words: Words) -> Choices:
         writing=WritingPolicy(
             first_seconds=writing.first_seconds,
             go_on_seconds=writing.go_on_seconds,
+            shows_thinking=writing.reasoning.value == "line",
             write_seconds=writing.write_seconds,
             failures=writing.failures,
             backoff_seconds=writing.backoff_seconds,

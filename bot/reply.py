@@ -15,12 +15,24 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from bot.completion import Attempt
-from bot.conversation import Delta, Ending, Finish, FinishReason, Refusal, Text, TurnKey, Usage
-from bot.errors import Because, Declined, Failure, Gone, Limited, Permanent, Retryable, Unanswered
+from bot.conversation import (
+    Delta,
+    Ending,
+    Finish,
+    FinishReason,
+    Reasoning,
+    Refusal,
+    Retraction,
+    Text,
+    TurnKey,
+    Usage,
+)
+from bot.errors import Because, Declined, Failure, Gone, Limited, Permanent, Retryable, Unacceptable, Unanswered
 from bot.markdown import Piece, Splitter
 from bot.page import Page, Wanted, Write
 from bot.ports import Body, Caps, Channel, Controls, Verb
 from bot.telemetry import Figures
+from bot.thinking import Thought
 from bot.words import Words
 
 _ENDINGS = {
@@ -64,6 +76,15 @@ class WritingPolicy:
     # half of it to all (a platform that is down is asked by every live reply). A reader waits, so the limit is low.
     backoff_seconds: float = 0.5
     backoff_limit_seconds: float = 8.0
+    # Whether a line of what a model thinks aloud is shown for as long as its answer has not begun.
+    shows_thinking: bool = False
+    # From the first thought that is not shown to such a line: who thinks no longer than this has answered before it
+    # could be read, and a thought that has just begun says little.
+    thinking_first_seconds: float = 1.0
+    # From the line to its next, for each reply that is live there: so all lines together spend at most one edit in
+    # this time (10 of a Slack workspace's 50 a minute), and the fewer of those the more answers there are to show.
+    # Long enough to read a sentence, and more than Discord's window of 5 s: at its very edge an edit may count in two.
+    thinking_gap_seconds: float = 6.0
 
     def gap(self, *, alone: bool) -> float:
         """Seconds from one write of a reply to its next."""
@@ -156,8 +177,8 @@ class Reply:
     """What one turn shows and wants shown.
 
     `feed` and `finish` change what is wanted; the pacer reads what is due (`verb`, `budgets`, `final`, `shows_nothing`,
-    `not_before`, `unseen`), then calls `render`, `perform` and `came_back`. `over` is done when everything wanted is
-    shown, or raises what made that impossible.
+    `thinks`, `due_at`, `unseen`), then calls `render`, `perform` and `came_back`. `over` is done when everything wanted
+    is shown, or raises what made that impossible.
     """
 
     def __init__(
@@ -177,6 +198,7 @@ class Reply:
         self.ending: Ending | None = None
         self.verb: Verb | None = None  # of the next write, or None when none is due
         self.not_before = 0.0  # the next write is not due before this
+        self.thinks = False  # whether the next write shows a line of its thinking and nothing else
         self.began = float("inf")  # when its first text came
         self.wrote = float("-inf")  # when it last changed what is seen
         self.in_flight = False
@@ -189,12 +211,17 @@ class Reply:
         self._left_over = len(left or ())  # messages that show what an earlier process wrote
         self._draft = _Draft(channel.caps)
         self._coming: _Draft | None = None  # a later attempt, until it has as much to show
+        self._rendered = self._draft  # what the last write was rendered from
         self._refused = False  # the model's refusal has begun
         self._deleted: list[str] = []  # messages that a reader deleted, until no write is in flight
         self._left: list[Wanted] | None = None  # once the platform refuses our text: what it shows, and a line
         self._notices: list[str] = []
         self._unseen = _Unseen()
         self._shown_last: Write | None = None  # the last write, if it was of the last message
+        # None where it is not shown: in an answer that an earlier process began, its text may be there already.
+        self._thought = Thought() if left is None else None
+        self._line_at = 0.0  # the next line of it is not due before this
+        self._shows_line = False  # and no text of the answer
 
     # ------------------------------------------------------------------------------------------------ what is wanted
 
@@ -209,11 +236,12 @@ class Reply:
                 if not self._refused:  # it stands in the place of what was said before
                     self._refused, self._coming = True, _Draft(self.channel.caps)
                 self._grow(text, now, policy)
-            case Attempt(number, streamed):
-                self.figures.attempts += streamed
-                self.figures.fallback = not streamed
-                self._refused = False
-                self._coming = _Draft(self.channel.caps) if number > 1 else None
+            case Reasoning(text):
+                self._think(text, now, policy)
+            case Retraction():
+                self._retract(now)
+            case Attempt():
+                self._begin(delta)
             case Usage():
                 self.figures.usage = delta
             case Finish(reason):
@@ -249,7 +277,7 @@ class Reply:
             self.abort(cause)
             return
         self.ending = Ending.FAILED
-        shown = [text for text in self._page.texts if text]
+        shown = [text for text in self._page.texts if text and not self._shows_line]
         line = self._words.ending(Ending.FAILED, self.key.reference, None, partial=bool(shown))
         # In a message of its own: perhaps it is edits that are refused.
         texts = [*shown, self.channel.caps.dialect.notice(line)]
@@ -280,6 +308,38 @@ class Reply:
         if not self.over.done():
             self.over.set_exception(cause)
 
+    def _begin(self, attempt: Attempt) -> None:
+        """An attempt begins: none of what an earlier one sent is added to."""
+        self.figures.attempts += attempt.streamed
+        self.figures.fallback = not attempt.streamed
+        self._refused = False
+        if self._thought is not None:
+            self._thought.clear()
+        self._coming = _Draft(self.channel.caps) if attempt.number > 1 else None
+
+    def _think(self, text: str, now: float, policy: WritingPolicy) -> None:
+        """The model thinks aloud: told in a line where that is wanted, for as long as there is no text."""
+        if self._thought is None or self._draft.length or not (text and policy.shows_thinking):
+            return
+        self._thought.feed(text)
+        if self.verb is not None or self.in_flight:
+            return
+        self._line_at = max(self._line_at, now + policy.thinking_first_seconds)
+        if self._page.empty:
+            self._due()
+        else:  # whether it reads differently by then is seen then, not at each chunk
+            self.thinks, self.verb = True, Verb.EDIT
+            self.wake()
+
+    def _retract(self, now: float) -> None:
+        """What was said was thinking: what is shown of it stays until there is some answer, however short."""
+        if self._coming is not None:
+            self._coming = _Draft(self.channel.caps)
+            return
+        self._thought, self._unseen = None, _Unseen()
+        self._switch(_Draft(self.channel.caps), now)
+        self._due()
+
     def _grow(self, text: str, now: float, policy: WritingPolicy) -> None:
         draft = self._coming or self._draft
         draft.feed(text)
@@ -291,10 +351,10 @@ class Reply:
         else:
             self.figures.received(now, len(text))
             self.began = min(self.began, now)
-        if not self._unseen.characters and self._page.empty and not self.in_flight:
+        if not self._unseen.characters and self.shows_nothing and not self.in_flight:
             self.not_before = max(self.not_before, now + policy.first_seconds)
         self._unseen.add(len(text), now)
-        if self.verb is None:
+        if self.verb is None or self.thinks:
             self._due()
 
     def _switch(self, draft: _Draft, now: float) -> None:
@@ -306,7 +366,15 @@ class Reply:
             return self._left
         if self.ending is not None:
             return self._with_notices([_without_controls(want) for want in self._draft.wanted()], self._notices)
-        return self._with_controls(self._draft.wanted(tidy=self._slow))
+        return self._with_controls(self._draft.wanted(tidy=self._slow) or self._line())
+
+    def _line(self) -> list[Wanted]:
+        """What stands in the answer's place until it begins; nothing, where nothing is to be told."""
+        if self._thought is None or not (thought := self._thought.line):
+            return []
+        caps = self.channel.caps
+        notice = caps.dialect.notice(self._words.thinking.format(thought=thought))
+        return [Wanted(Body("", notice), 0)] if caps.measure(notice) <= caps.limit else []
 
     def _with_notices(self, wanted: list[Wanted], lines: list[str]) -> list[Wanted]:
         """Our own lines stand under the last message, or in one more where there is no room."""
@@ -343,8 +411,13 @@ class Reply:
 
     @property
     def shows_nothing(self) -> bool:
-        """Whether the reader still sees no message of ours."""
-        return self._page.empty
+        """Whether the reader still sees nothing of the answer."""
+        return self._page.empty or self._shows_line
+
+    @property
+    def due_at(self) -> float:
+        """The next write is not due before this."""
+        return max(self.not_before, self._line_at) if self.thinks else self.not_before
 
     def unseen(self, now: float) -> float:
         """How long unseen text has waited in total, in character-seconds."""
@@ -373,11 +446,15 @@ class Reply:
     def render(self) -> Write | None:
         """The write that is due now, with the newest text; None if nothing is."""
         try:
-            write = self._page.next(self._wanted()) or (self._page.probe() if self.final else None)
+            wanted, self._rendered = self._wanted(), self._draft
+            # Before the end, nothing is taken away for the sake of nothing.
+            write = self._page.next(wanted) if wanted or self.final else None
+            write = write or (self._page.probe() if self.final else None)
         except Exception as error:  # noqa: BLE001 (a bug in a dialect ends its own turn, at the turn's boundary, and no other)
             self.abort(error)
             return None
         self.verb = write.verb if write else None
+        self.thinks = not self.final and bool(wanted) and not wanted[-1].covers
         if write is None and self.final and not self.over.done():
             self.over.set_result(None)
         return write
@@ -385,6 +462,7 @@ class Reply:
     async def perform(self, write: Write, policy: WritingPolicy) -> None:
         """Make a write. Raises what the channel raises, after noting what is known of the message then."""
         rendered, self._unseen = self._unseen, _Unseen()
+        self._shows_line = self._shows_line or _is_line(write)
         try:
             # A look-up waits for its own budget of reading, which may take longer than any write.
             async with asyncio.timeout(policy.lookup_seconds):
@@ -411,6 +489,9 @@ class Reply:
         """Whether what cannot be done need not be: a message that was taken away, or a look for one too many."""
         if isinstance(failure, Gone):
             return self._page.gone(write)
+        if isinstance(failure, Unacceptable) and _is_line(write) and not self.final:
+            self._thought = None  # an answer can do without
+            return True
         if write.verb is Verb.POST and write.body is None:
             self._page.complete()
             return True
@@ -437,6 +518,13 @@ class Reply:
     def _wrote(self, write: Write, rendered: _Unseen, now: float, policy: WritingPolicy) -> None:
         self._failures, self._failing_since = 0, None
         self.figures.writes += 1
+        if _is_line(write) and not self.final:
+            # No gap of an answer's, and nothing of it is shown: neither is kept waiting for the sake of a line.
+            self._line_at = now + policy.thinking_gap_seconds * max(self.budgets[Verb.EDIT][0].live, 1)
+            self._unseen.join(rendered)
+            self.on_shown()
+            return
+        self._shows_line = self._shows_line and not write.covers
         self._slow = now - self.wrote >= policy.tidy_seconds and self.wrote > 0
         self.wrote = now
         if not self.final:
@@ -446,7 +534,8 @@ class Reply:
             self._unseen.join(rendered)
         else:
             self.figures.shown(now, write.covers)
-            self._shown_last = write if write.index == len(self._page.messages) - 1 else None
+            last = write.index == len(self._page.messages) - 1 and self._rendered is self._draft
+            self._shown_last = write if last and write.covers else None
             # Text that is left for a further message counts as just received: a small lie, about one message's.
             self._unseen.add(max(self._draft.length - write.covers - self._unseen.characters, 0), now)
         self.on_shown()
@@ -478,15 +567,21 @@ class Reply:
         if self.in_flight:
             return
         if self._page.empty and not self.final:
-            self.verb = Verb.POST if self._draft.length else None
+            self.thinks = not self._draft.length
+            self.verb = Verb.POST if self._draft.length or (self._thought and self._thought.line) else None
         elif self._left_over and not self.final and len(self._draft.wanted()) <= self._left_over:
             self.verb = None  # what an earlier process showed stays until there is more, or the end
         else:
             self.render()
-            if self.verb is Verb.POST and not self._failures:
+            if self.verb is Verb.POST and not (self._failures or self.thinks):
                 self.not_before = 0.0  # the next message takes over text that has just left the last one: no gap
         if self.verb is not None:
             self.wake()
+
+
+def _is_line(write: Write) -> bool:
+    """Whether a write shows a line of our own and no text: of thinking, unless the answer has ended."""
+    return write.body is not None and not (write.covers or write.lookup)
 
 
 def _without_controls(want: Wanted) -> Wanted:

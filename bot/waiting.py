@@ -18,6 +18,9 @@ A reply is looked at when it says that something about it changed (`woke`), when
 rhythm is one), and when the budget it waits for is free. A budget may move to and fro at any time, by what other
 replies, reads and answers do to it: it is asked anew at each look, and nothing is remembered of what it said.
 
+A line of a model's thinking comes after all text, and only where edits are left for it that nobody's text or end will
+want: it takes none that is kept back, and keeps to a pause of its own (`Reply.due_at`).
+
 Two looks may change what is written. An edit that is far off is not waited for: the text goes on in a new message
 (`Reply.can_go_on`). And the first words wait for a while where showing them would take the write that is kept for the
 end of another reply (`Budget.promised_at`): the answer may be complete by then, and go up whole.
@@ -213,9 +216,10 @@ class Waiting:
 def _longest(reply: Reply, now: float) -> tuple[_Gate | None, float]:
     """Until when a reply must wait, and for which budget if it is for one."""
     assert reply.verb is not None
-    gate, latest, budgets = None, reply.not_before, reply.budgets[reply.verb]
-    urgent = reply.final or reply.shows_nothing  # nobody is kept from the first words for the sake of spacing
-    if not urgent:
+    gate, latest, budgets = None, reply.due_at, reply.budgets[reply.verb]
+    # Nobody is kept from the first words for the sake of spacing.
+    urgent = reply.final or (reply.shows_nothing and not reply.thinks)
+    if not (urgent or reply.thinks):
         latest = max(latest, *(budget.spaced_at(now, began=reply.began, wrote=reply.wrote) for budget in budgets))
     for budget in budgets:
         at = budget.ready_at(now, final=urgent)
@@ -231,5 +235,5 @@ def _promised_at(reply: Reply, now: float) -> float:
 
 def _urgency(reply: Reply, now: float) -> tuple[int, float]:
     """The least is the most urgent. See the module's docstring."""
-    rank = 0 if reply.final else 1 if reply.shows_nothing else 2
+    rank = 0 if reply.final else 3 if reply.thinks else 1 if reply.shows_nothing else 2
     return rank, -reply.unseen(now)

@@ -40,6 +40,9 @@ class Words:
     history_cut: str = "Earlier messages were left out: this conversation is longer than I can read."
     left_out: str = "{name} was left out: {why}."
 
+    # While a model thinks aloud and its answer has not begun, where the operator has that shown.
+    thinking: str = "Thinking: {thought}"
+
     # What a reader says to stop an answer in the same conversation: alone in a message, whatever its case.
     stop: tuple[str, ...] = ("stop",)
 

@@ -205,6 +205,7 @@ SilentSentence = Annotated[str, AfterValidator(_sentence(may_be_empty=True))] | 
 EndingSentence = Annotated[str, AfterValidator(_sentence("reference"))] | None
 CutSentence = Annotated[str, AfterValidator(_sentence("characters"))] | None
 LeftOutSentence = Annotated[str, AfterValidator(_sentence("name", "why"))] | None
+ThinkingSentence = Annotated[str, AfterValidator(_sentence("thought"))] | None
 SaidWords = Annotated[tuple[str, ...], AfterValidator(_said_words)] | None
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1, le=1_000_000_000)]

@@ -83,6 +83,13 @@ class SlackEdits(StrEnum):
     AUTO = "auto"
 
 
+class Thinking(StrEnum):
+    """What readers see of a model's thinking aloud while its answer has not begun. It is never part of an answer."""
+
+    HIDDEN = "hidden"
+    LINE = "line"
+
+
 class LogLevel(StrEnum):
     """The least severe line that is logged."""
 
@@ -334,6 +341,11 @@ class WritingSettings(Concern):
     )
     go_on_seconds: Seconds = setting(
         "TICKERTAPE_GO_ON_SECONDS", "The longest that text waits for an edit, before it goes on in a new message."
+    )
+    reasoning: Thinking = setting(
+        "TICKERTAPE_REASONING",
+        "What readers see while a model thinks and its answer has not begun: hidden (nothing), or line (one line of "
+        "small print with its present thought).",
     )
     write_seconds: Seconds = setting("TICKERTAPE_WRITE_SECONDS", "The longest that one post or edit may take.")
     failures: Count = setting("TICKERTAPE_WRITE_FAILURES", "Failed writes in a row after which a reply is given up.")

@@ -14,6 +14,7 @@ from config.fields import (
     SaidWords,
     Sentence,
     SilentSentence,
+    ThinkingSentence,
     setting,
 )
 
@@ -40,6 +41,7 @@ class WordsSettings(Concern):
     question_cut: CutSentence = setting("", "A question was too long: {characters} were read.", default=None)
     history_cut: Sentence = setting("", "Earlier messages were left out.", default=None)
     left_out: LeftOutSentence = setting("", "An attachment, {name}, was left out: {why}.", default=None)
+    thinking: ThinkingSentence = setting("", "While a model thinks, where that is shown: {thought}.", default=None)
     stop: SaidWords = setting("", "What a reader says, alone in a message, to stop an answer.", default=None)
 
     def said(self) -> dict[str, str | tuple[str, ...]]:

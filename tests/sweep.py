@@ -24,7 +24,7 @@ from bot.access import AccessRules
 from bot.budget import FixedWindow, WindowReport
 from bot.choices import Choices, TurnLimits
 from bot.completion import Completion, CompletionPolicy
-from bot.conversation import Delta, Ending, Finish, FinishReason, History, Part, Prompt, Text, Turn, TurnKey
+from bot.conversation import Delta, Ending, Finish, FinishReason, History, Part, Prompt, Reasoning, Text, Turn, TurnKey
 from bot.errors import Failure
 from bot.ports import Body, Controls, Record, Verb
 from bot.prompt import Persona, Prompting
@@ -39,6 +39,9 @@ from tests.memory import MemoryChannel, Notebook, Server, turn
 SECRET = "boom-5c1f"
 
 WORDS = Words()
+
+# Lines of thinking come often, so that there are many for a fault to befall.
+WRITING = WritingPolicy(shows_thinking=True, thinking_gap_seconds=1.0)
 
 # A process is started again so long after the last one ended: the platform's window has closed, as it has in life,
 # where a start takes seconds. Virtual seconds.
@@ -73,6 +76,7 @@ class Scene:
     shared: bool = False  # one place and its budgets for all questions
     delivered_again: bool = False  # in the middle of the answer, and after it
     gap_seconds: float = 0.3  # between chunks
+    thoughts: int = 0  # chunks of thinking aloud before them
 
     def chunks_of(self, process: int, attempt: int) -> int:
         if attempt and self.retries:
@@ -254,7 +258,8 @@ def answer(process: Process, attempt: int) -> list[Delta]:
         "".join(f"{name}{number} " for number in range(chunk * scene.words, (chunk + 1) * scene.words))
         for chunk in range(chunks)
     ]
-    return [*map(Text, texts), Finish(FinishReason.STOP)]
+    thoughts = [Reasoning(f"Thought {number} of this one. ") for number in range(scene.thoughts)]
+    return [*thoughts, *map(Text, texts), Finish(FinishReason.STOP)]
 
 
 def _text(deltas: Sequence[Delta]) -> str:
@@ -473,7 +478,7 @@ class Process:
 
     def _turns(self) -> Turns:
         seeded = random.Random(self.number)
-        choices = Choices(AccessRules(), Prompting(Persona("")), WORDS, WritingPolicy(), TurnLimits())
+        choices = Choices(AccessRules(), Prompting(Persona("")), WORDS, WRITING, TurnLimits())
         return Turns(
             choices,
             Completion(FaultyModel(self), CompletionPolicy(), NoRecorder(), seeded),
@@ -525,6 +530,7 @@ def judge(world: World) -> None:
 def _judge_shown(world: World, number: str, place: MemoryChannel, *, may_fail: bool) -> None:
     assert all(body.controls is Controls.NONE for body in place.shown.values()), "there is something to press"
     text = " ".join(place.text.split())
+    assert "Thought" not in text, f"a line of thinking is left: {place.text!r}"
     if text in world.whole:
         return
     assert may_fail or not world.scene.lasting, f"not whole: {place.text!r}"

@@ -131,7 +131,9 @@ AGAIN = Scene("attempts of any length", retries=(3, 10, 2), limit=140)
 TOGETHER = Scene("three at once", questions=3, shared=True, limit=140)
 FORGETFUL = Scene("a journal in memory", lasting=False, limit=140)
 
-SCENES = [SHORT, ONE, MANY, SHORTER, LONGER, AGAIN, TOGETHER, FORGETFUL]
+THINKING = Scene("thinking aloud", chunks=(3,), thoughts=12, limit=140)
+
+SCENES = [SHORT, ONE, MANY, SHORTER, LONGER, AGAIN, TOGETHER, FORGETFUL, THINKING]
 
 
 @pytest.fixture(autouse=True)
@@ -169,8 +171,8 @@ def check(played: list[int], outcome: tuple[int, list[str]], scene: Scene) -> No
 def test_whatever_the_model_does(fault: Fault, times: int, played: list[int]) -> None:
     """At every chunk of the first attempts, the last of four being the call that does not stream."""
     fault = replace(fault, whole=fault.whole and times < 4)
-    scene = AGAIN if times == 2 else MANY
-    check(played, swept(scene, fault, times, kind=InAttempts), scene)
+    for scene in {2: [AGAIN], 3: [MANY, THINKING]}.get(times, [MANY]):
+        check(played, swept(scene, fault, times, kind=InAttempts), scene)
 
 
 @pytest.mark.parametrize("times", [1, 2, 3])

@@ -136,6 +136,23 @@ async def test_answers_arrive_whole_side_by_side(platform: str) -> None:
         assert await running.stop() == 0
 
 
+@both
+async def test_thinking_shows_in_a_line_and_never_in_the_answer(platform: str) -> None:
+    """A local model that thinks in tags within its text: a line of small print, then the answer and nothing else."""
+    thinking = Answer(f"<think>{numbered(60)}. So.</think>\n\n{numbered(40)}", words_per_second=25)
+    async with (
+        OpenAIDouble(default=thinking) as model,
+        everything(platform, model, TICKERTAPE_REASONING="line") as (place, running),
+    ):
+        question = place.ask("why?")
+        while not any("Thinking: " in text for text in place.answers(question)):
+            await asyncio.sleep(0.02)
+        await running.says("turn ended")
+        (answer,) = place.answers(question)
+        assert answer.split() == numbered(40).split()
+        assert not place.limited
+
+
 FAULTS: dict[str, list[Script]] = {
     "cut": [Answer(numbered(60), words_per_second=120, fault=Fault.ABORT)],
     "error event": [Answer(numbered(60), words_per_second=120, fault=Fault.ERROR_EVENT)],
