@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 # Messages that are told from a second delivery without the journal: platforms deliver again within minutes, in which
 # few bots receive as many.
-_REMEMBERED = 5_000
+_REMEMBERED = 2_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -253,7 +253,7 @@ def test_what_was_missed_is_written_at_the_end(tmp_path: Path) -> None:
 
 def test_what_is_missed_is_bounded_and_keeps_no_text_of_what_ended(tmp_path: Path) -> None:
     """A file that stays broken for days fills no memory."""
-    options = KeeperOptions(remembered=100)
+    options = KeeperOptions(remembered=100, known=100)
     with keeper(tmp_path / "no" / "turns.db", options=options) as it:
         for number in range(1_000):
             it.write([accept(number)], now=0.0)

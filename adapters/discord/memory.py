@@ -25,8 +25,9 @@ CHANNELS = 200
 # Without it, messages of 4,000 characters would come to hundreds of MB.
 CHARACTERS = 4_000_000
 
-# Threads whose taking part is remembered, and messages whose conversation is. About 100 bytes each.
-NAMES = 10_000
+# Threads whose taking part is remembered, and messages whose conversation is: those of some hours in a busy place. Of
+# what is older, Discord is asked. About 300 bytes each.
+NAMES = 3_000
 
 
 _V = TypeVar("_V")

@@ -44,9 +44,12 @@ class KeeperOptions:
     repair_seconds: float = 86_400.0
     # A broken file is left alone for this long, so that few answers wait for it; a disk with room again is found soon.
     retry_seconds: float = 5.0
-    # Turns and operations that are remembered in memory; beyond, the oldest are forgotten. 10,000 turns are 17 hours at
+    # Operations that wait for a broken file, and live turns; beyond, the oldest are forgotten. 10,000 are 5 hours at
     # ten a minute, and some megabytes.
     remembered: int = 10_000
+    # Turns that are known again while the file cannot be asked. Platforms deliver again within minutes, in which few
+    # bots receive as many; about 300 bytes each.
+    known: int = 2_000
     # How often old turns are looked for, and how many are forgotten at once: some milliseconds of work.
     tidy_seconds: float = 60.0
     tidy_turns: int = 500
@@ -128,7 +131,7 @@ class Keeper:
         if digest in self._known:
             return False
         self._known[digest] = None
-        if len(self._known) > self._options.remembered:
+        if len(self._known) > self._options.known:
             self._known.popitem(last=False)
         return True
 

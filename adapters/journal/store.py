@@ -167,6 +167,7 @@ class Store:
         # flush for all that waits at the same time; NORMAL would survive only the end of the process.
         run("PRAGMA synchronous = FULL")
         run("PRAGMA foreign_keys = ON")
+        run("PRAGMA cache_size = -500")  # KiB; what is read are the newest turns
         run("PRAGMA secure_delete = ON")  # a text that is cleared is overwritten, not only unlinked
         with self._transaction():
             if not run("SELECT count(*) FROM sqlite_master").fetchone()[0]:

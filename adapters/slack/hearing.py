@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 PLATFORM = "slack"
 
 # Messages whose second copy is recognised. Slack sends both within seconds, and repeats an event within minutes.
-RECENT = 10_000
+RECENT = 2_000
 # A mention's second copy is waited for so long, in seconds, where there is one at all: Slack sends both at once, and
 # delivers again what was not acknowledged within three seconds.
 COPY_SECONDS = 0.3

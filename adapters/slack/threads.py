@@ -10,8 +10,8 @@ import asyncio
 from adapters.slack.bounded import Bounded
 from adapters.slack.memory import Conversation
 
-# Threads remembered, about 200 bytes each. Read by `Threads`.
-THREADS = 20_000
+# Threads remembered, about 300 bytes each; of an older one, Slack is asked again. Read by `Threads`.
+THREADS = 5_000
 # A thread that was none of ours may become so through another process's events: asked again after this, in seconds.
 FORGET_NO_SECONDS = 900.0
 
