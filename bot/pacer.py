@@ -106,7 +106,9 @@ class Pacer:
             if isinstance(failure, Limited):
                 _hold(failure, budgets, loop.time())
             reply.failed(failure, loop.time(), self._policy, self._random)
-            log.warning("write failed", extra={"turn": reply.key.reference, "failure": repr(failure)})
+            # A pause that was ordered is nothing to be done about; after a restart among many there are hundreds.
+            level = logging.INFO if isinstance(failure, Limited) else logging.WARNING
+            log.log(level, "write failed", extra={"turn": reply.key.reference, "failure": repr(failure)})
         except Unacceptable as failure:
             outcome = "refused"
             log.error("text refused", extra={"turn": reply.key.reference, "failure": repr(failure)})  # noqa: TRY400 (expected; its trace tells nothing)
