@@ -34,7 +34,8 @@ _MAY_BE_DEFINITION = re.compile(r"^[ ]{0,3}\[(?!\^)([^\[\]\n]{1,99})\]:(.*)", re
 _FULL = re.compile(r"\[(.*)\]\[([^\[\]]*)\]", re.DOTALL)
 _SHORTCUT = re.compile(r"\[([^\[\]]{1,99})\](?![\[(:])")
 
-_ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
+# An ampersand before what it would make an entity of stays: who reads entities is not to read another than was meant.
+_ENTITY = re.compile(r"(?!&amp;#?\w+;)&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
 _MARKS = frozenset("*_~`|\\[]<>#-")
 
 # What HTML's tags for a few words are written as; the tags of blocks show nothing. Others stay: they may be meant.

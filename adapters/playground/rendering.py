@@ -34,6 +34,9 @@ RENDERED_CHARACTERS = 4_000
 # (https://support.discord.com/hc/en-us/articles/210298617).
 SMALL_PRINT = "-# "
 
+# A task in front of an item's words (https://github.github.com/gfm/#task-list-items-extension-).
+_TASK = re.compile(r"^\[([ xX])\](?=\s)")
+
 # h1 and h2 are the page's own; a message's begin below.
 _HEADING_SHIFT = 2
 
@@ -74,6 +77,8 @@ def without_small_print(text: str) -> str:
 def _safe(token: Token) -> Token:
     """A block token as it may be rendered."""
     if token.type == "inline" and token.children is not None:
+        for first in token.children[:1]:
+            first.content = _TASK.sub(lambda task: "☐" if task.group(1) == " " else "☑", first.content)
         token.children = list(_safe_inline(token.children))
     if token.type.startswith("heading_"):
         token.tag = f"h{min(int(token.tag[1:]) + _HEADING_SHIFT, 6)}"
