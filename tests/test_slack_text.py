@@ -146,6 +146,7 @@ def test_a_table_becomes_text_as_far_as_there_is_room() -> None:
         ("[a label](https://a.example/x?y=1&z=2)", "<https://a.example/x?y=1&amp;z=2|a label>"),
         ("`**not bold**`", "`**not bold**`"),
         ('[a](https://a.example "`x`") `y`', '[a](https://a.example "`x`") `y`'),
+        ("***both*** 說明**區塊**是 **a**, x**b**", "*_both_* 說明\u200b*區塊*\u200b是 *a*, x\u200b*b*"),
         ("## With `co*de*` and [`x` y](https://a.example/(b)) ##", "*With `co*de*` and <https://a.example/(b)|`x` y>*"),
         ("**`x`** \\*y\\* `z` *`i`*", "*`x`* \\*y\\* `z` _`i`_"),
         ("Title\n--\n* * *\n- [x] a\n1. [ ] b\n[x] c", "*Title*\n---\n• ☑ a\n1. ☐ b\n[x] c"),

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from itertools import zip_longest
 
+from adapters.slack.dialect import ZERO_WIDTH_SPACE
 from adapters.slack.grids import with_tables_as_text
 
 # chat.update refuses a `text` of more than 4,000 characters (its error msg_too_long); counted after escaping.
@@ -20,6 +21,7 @@ _MENTION = re.compile(r"<@([A-Z0-9]+)(?:\|[^<>]*)?>", re.IGNORECASE)
 _HEADING = re.compile(r"^#{1,6}[ \t]+(.+?)[ \t#]*$", re.MULTILINE)
 _UNDERLINED = re.compile(r"(?:\A|(?<=\n\n))([^\s>#*+|\-\d][^\n]*)\n[ ]{0,3}(?:={2,}|-{2,})[ \t]*$", re.MULTILINE)
 _BOLD = re.compile(r"(\*\*|__)(?=\S)(.+?)(?<=\S)\1")
+_BOLD_ITALIC = re.compile(r"(?<![\w*\\])\*\*\*(?=[^\s*])([^*\n]*[^\s*\\])\*\*\*(?![\w*])")
 _ITALIC = re.compile(r"(?<![\w*\\])\*(?=[^\s*])([^*\n]*[^\s*\\])\*(?![\w*])")
 _STRUCK = re.compile(r"~~(?=\S)(.+?)(?<=\S)~~")
 _RULE = re.compile(r"^[ ]{0,3}(?:(?:-[ \t]*){3,}|(?:\*[ \t]*){3,}|(?:_[ \t]*){3,})$", re.MULTILINE)
@@ -105,8 +107,17 @@ def _inline(text: str) -> str:
     text = _BULLET.sub("\\1\N{BULLET}", _RULE.sub("---", _UNDERLINED.sub(r"# \1", escaped(text))))
     text = _TASK.sub(lambda task: task.group(1) + ("☐" if task.group(2) == " " else "☑"), text)
     # Italics first: Slack's bold is what CommonMark's italics are.
-    text = _BOLD.sub(r"*\2*", _HEADING.sub(_bold, _ITALIC.sub(r"_\1_", _STRUCK.sub(r"~\1~", text))))
+    text = _ITALIC.sub(r"_\1_", _BOLD_ITALIC.sub(r"**_\1_**", _STRUCK.sub(r"~\1~", text)))
+    text = _BOLD.sub(_bold_words, _HEADING.sub(_bold, text))
     return _MAIL.sub(r"\1", _AUTOLINK.sub(r"<\1>", _LINK.sub(r"<\2|\1>", text)))
+
+
+def _bold_words(found: re.Match[str]) -> str:
+    """Slack takes a mark within a word for a letter: where no space is written (Chinese), one without width stands."""
+    text, start, end = found.string, found.start(), found.end()
+    before = ZERO_WIDTH_SPACE if start and text[start - 1].isalnum() else ""
+    after = ZERO_WIDTH_SPACE if text[end : end + 1].isalnum() else ""
+    return f"{before}*{found.group(2)}*{after}"
 
 
 def _bold(heading: re.Match[str]) -> str:
