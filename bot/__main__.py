@@ -282,6 +282,7 @@ def make_choices(settings: Settings, words: Words) -> Choices:
             first_seconds=writing.first_seconds,
             go_on_seconds=writing.go_on_seconds,
             shows_thinking=writing.reasoning.value == "line",
+            max_messages=writing.max_messages,
             write_seconds=writing.write_seconds,
             failures=writing.failures,
             backoff_seconds=writing.backoff_seconds,

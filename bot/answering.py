@@ -114,7 +114,14 @@ class Answering:
         figures, messages = Figures(accepted.since), 0
         try:
             record = beginning.record
-            reply = Reply(key, accepted.channel, self._choices.words, figures, left=record.messages if record else None)
+            reply = Reply(
+                key,
+                accepted.channel,
+                self._choices.words,
+                figures,
+                left=record.messages if record else None,
+                max_messages=self._choices.writing.max_messages,
+            )
             await self._answer(accepted, reply, pacer, record)
             ending, messages = reply.ending or Ending.DONE, len(reply.messages)
         except (Gone, Forbidden) as failure:

@@ -62,7 +62,8 @@ class Page:
         self._key = key[:20]
         self._posts = 0
         self._shown: list[_Shown] = []
-        self._resumed = messages is not None  # then a post may have been made that nobody wrote down
+        self._taken_up = messages is not None
+        self._resumed = self._taken_up  # then a post may have been made that nobody wrote down
         for message in messages or ():
             self._shown.append(_Shown(f"{self._key}{self._posts}", message, None, None, left=True))
             self._posts += 1
@@ -73,9 +74,9 @@ class Page:
         return tuple(shown.id for shown in self._shown if shown.id)
 
     @property
-    def texts(self) -> list[str]:
-        """What each message shows, as far as it is known."""
-        return [shown.body.text if shown.body else "" for shown in self._shown]
+    def bodies(self) -> list[Body]:
+        """What each message shows; an empty one where that is not known."""
+        return [shown.body or Body("") for shown in self._shown]
 
     @property
     def last(self) -> Body | None:
@@ -93,15 +94,9 @@ class Page:
         What is not known is found out, then messages are mended from the first on, then added, and what is too much is
         taken away from the end; buttons alone come last, since a reader waits for words.
         """
-        for index, shown in enumerate(self._shown):
-            if not shown.id:
-                return Write(Verb.POST, index, shown.key, body=shown.sent, lookup=True)
+        if (mending := self._to_find_out(wanted) or self._to_mend(wanted)) is not None:
+            return mending
         count = len(self._shown)
-        for index, (shown, want) in enumerate(zip(self._shown, wanted, strict=False)):
-            if index == count - 1 < len(wanted) - 1 and _shrinks(shown.body, want.body):
-                break  # its end moves into a new message, and is there before it is gone here
-            if shown.body is None or shown.body.text != want.body.text:
-                return Write(Verb.EDIT, index, shown.key, shown.id, want.body, want.covers)
         if count < len(wanted):
             want = wanted[count]
             key = f"{self._key}{self._posts}"
@@ -111,6 +106,24 @@ class Page:
             return Write(Verb.DELETE, count - 1, extra.key, extra.id)
         for index, (shown, want) in enumerate(zip(self._shown, wanted, strict=True)):
             if shown.body is not None and shown.body.controls != want.body.controls:
+                return Write(Verb.EDIT, index, shown.key, shown.id, want.body, want.covers)
+        return None
+
+    def _to_find_out(self, wanted: Sequence[Wanted]) -> Write | None:
+        for index, shown in enumerate(self._shown):
+            if not shown.id:
+                return Write(Verb.POST, index, shown.key, body=_again(shown.sent, wanted, index), lookup=True)
+        return None
+
+    def _to_mend(self, wanted: Sequence[Wanted]) -> Write | None:
+        count = len(self._shown)
+        for index, (shown, want) in enumerate(zip(self._shown, wanted, strict=False)):
+            if _has_other_files(shown, want.body):  # no edit changes them: it is posted anew, and what is behind it
+                extra = self._shown[-1]
+                return Write(Verb.DELETE, count - 1, extra.key, extra.id)
+            if index == count - 1 < len(wanted) - 1 and _shrinks(shown.body, want.body):
+                return None  # its end moves into a new message, and is there before it is gone here
+            if shown.body is None or shown.body.text != want.body.text:
                 return Write(Verb.EDIT, index, shown.key, shown.id, want.body, want.covers)
         return None
 
@@ -148,10 +161,19 @@ class Page:
         """A post was answered: the message exists under this id.
 
         It shows what was sent, unless the same was sent before: then it may be the one of before, with the text of
-        then. `found` says that it was, by another process or this one.
+        then. `found` says that it was, by another process or this one. But a message with files is not edited, so what
+        this process sent with it is what it shows.
         """
         first = not found and write.index == len(self._shown)
-        self._place(write, _Shown(write.key, message, write.body if first else None, write.body))
+        is_filed = not self._taken_up and write.body is not None and bool(write.body.files)
+        known = write.body if first or is_filed else None
+        left = found and self._taken_up
+        self._place(write, _Shown(write.key, message, known, write.body or self._sent(write), left=left))
+
+    def absent(self, write: Write) -> None:
+        """A look-up alone of what was not answered has found nothing: it was not posted."""
+        if write.index < len(self._shown):
+            del self._shown[write.index]
 
     def shows(self, write: Write) -> bool:
         """Whether a message is known to show what this write was to make it show."""
@@ -173,12 +195,30 @@ class Page:
         elif write.verb is Verb.EDIT:
             self._shown[write.index].body = None
 
+    def _sent(self, write: Write) -> Body | None:
+        """What was sent with the post that is looked up."""
+        return self._shown[write.index].sent if write.index < len(self._shown) else None
+
     def _place(self, write: Write, shown: _Shown) -> None:
         if write.index == len(self._shown):
             self._shown.append(shown)
             self._posts += 1
         else:
             self._shown[write.index] = shown
+
+
+def _has_other_files(shown: _Shown, wanted: Body) -> bool:
+    """Whether a message must be posted anew for its files' sake, as far as it is known what it has."""
+    if shown.body is not None:
+        return shown.body.files != wanted.files
+    return bool(wanted.files) or bool(shown.sent and shown.sent.files)
+
+
+def _again(sent: Body | None, wanted: Sequence[Wanted], index: int) -> Body | None:
+    """What is posted where a post turns out not to have been made; None where those files are not wanted any more."""
+    if sent is None or not sent.files:
+        return sent
+    return sent if index < len(wanted) and wanted[index].body.files == sent.files else None
 
 
 def _shrinks(shown: Body | None, wanted: Body) -> bool:

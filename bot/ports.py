@@ -9,7 +9,7 @@ Adapters raise `bot.errors.Failure` and nothing else.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, Flag, auto
 from typing import Protocol
 
@@ -55,16 +55,32 @@ class Controls(Flag):
 
 
 @dataclass(frozen=True, slots=True)
+class Upload:
+    """A file that goes up with a message. `rest` is what of the answer only this file shows (it may hold more)."""
+
+    name: str
+    text: str = field(repr=False)
+    rest: str = field(default="", repr=False)
+
+    @property
+    def data(self) -> bytes:
+        """Its bytes; half a surrogate pair, which a model may send, becomes a question mark."""
+        return self.text.encode("utf-8", "replace")
+
+
+@dataclass(frozen=True, slots=True)
 class Body:
     """What one message shows: rendered for its platform, within its limit.
 
     `stable` will not change any more, `tail` may; a platform that replaces shows both, one that only appends sends
-    what is new of `stable`.
+    what is new of `stable`. `files` go up with a post; no edit changes which a message has, and one that makes a
+    message show a body without any takes them away, or says that the message is `Gone`.
     """
 
     stable: str
     tail: str = ""
     controls: Controls = Controls.NONE
+    files: tuple[Upload, ...] = ()
 
     @property
     def text(self) -> str:
@@ -77,7 +93,8 @@ class Caps:
     """What a channel can do.
 
     `limit` is the longest text of one message, in the unit that `measure` counts (UTF-16 units, characters, bytes).
-    `dialect` renders markdown for it.
+    `dialect` renders markdown for it. `files` is the size of the largest file that goes up with a message, in bytes; 0
+    is none, and within one answer it only ever becomes 0 (where one turned out not to go up).
     """
 
     limit: int
@@ -85,6 +102,7 @@ class Caps:
     dialect: Dialect
     replaces: bool = True  # an edit replaces the text; otherwise it can only be appended to
     controls: Controls = Controls.NONE  # those it can show
+    files: int = 0
 
 
 class Channel(Protocol):
@@ -134,7 +152,9 @@ class Channel(Protocol):
         out to have posted with the key after all, it raises `Unanswered`: then it is found. The first post of a turn is
         a reply to the question.
 
-        Raises `Limited`, `Broken`, `Unanswered`, `Gone`, `Forbidden`, `Unacceptable`.
+        Raises `Limited`, `Broken`, `Unanswered`, `Gone`, `Forbidden`, `Unacceptable`. Whatever permanent failure a body
+        with files meets, the caller goes on without files; where a server lost them without a word, `caps` says that
+        it takes none.
         """
         ...
 

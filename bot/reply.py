@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -30,9 +31,10 @@ from bot.conversation import (
 from bot.errors import Because, Declined, Failure, Gone, Limited, Permanent, Retryable, Unacceptable, Unanswered
 from bot.markdown import Piece, Splitter
 from bot.page import Page, Wanted, Write
-from bot.ports import Body, Caps, Channel, Controls, Verb
+from bot.ports import Body, Caps, Channel, Controls, Upload, Verb
 from bot.telemetry import Figures
 from bot.thinking import Thought
+from bot.uploads import uploads
 from bot.words import Words
 
 _ENDINGS = {
@@ -67,6 +69,13 @@ class WritingPolicy:
     patience_seconds: float = 900.0
     # For one write to be answered; after that it is taken as unanswered. Platforms answer within one or two seconds.
     write_seconds: float = 10.0
+    # The same for a message with files: they have to get there first, and Slack shows them seconds later.
+    file_seconds: float = 60.0
+    # Failed writes of a message with files, after which the answer goes on without them: a reader waits, and a server
+    # may have everything but a place for files.
+    file_failures: int = 4
+    # An answer takes so many messages while it comes, where the rest can go up as a file at its end; 0: any number.
+    max_messages: int = 10
     # For a look whether a post was made: pages of a history, and above all the wait for leave to read them, of which a
     # hundred turns that are taken up at once have to share a few a second.
     lookup_seconds: float = 120.0
@@ -130,6 +139,7 @@ class _Draft:
         self._covered = 0  # characters of the pieces that are sealed
         self._ended = False  # nothing more is fed, so nothing at the end is unfinished
         self.kept = 0  # messages that stay as they are shown
+        self._files: tuple[Upload, ...] | None = None
 
     @property
     def length(self) -> int:
@@ -150,24 +160,50 @@ class _Draft:
         self._sealed[index:] = [Wanted(shown.body, self._covered)]
         self.kept = index + 1
 
-    def wanted(self, *, tidy: bool = False) -> list[Wanted]:
-        """One for each message; pieces that show nothing (blank lines alone) take none.
+    def is_full(self, most: int) -> bool:
+        """Whether so many messages are final: what comes further changes none."""
+        return len(self._sealed) >= most
+
+    def wanted(self, *, tidy: bool = False, most: int = sys.maxsize) -> list[Wanted]:
+        """One for each message; pieces that show nothing (blank lines alone) take none, nor does what follows `most`.
 
         `tidy` leaves out a word, or a line of code, that has only begun.
         """
-        pieces = self._splitter.pieces()
-        if len(pieces) == self._pieces_sealed:  # all that there is stays as it is shown: none is open
-            pieces = [*pieces, Piece("")]
-        *sealed, last = pieces
-        for piece in sealed[self._pieces_sealed :]:
-            self._covered += len(piece.source)
-            if text := self._caps.dialect.render(piece):
-                self._sealed.append(Wanted(Body(text), self._covered))
-        self._pieces_sealed = len(sealed)
+        last = self._open_piece(most)
+        if last is None:
+            return list(self._sealed)
         last = last if self._ended else (last.tidy() if tidy else last).shown()
         text = self._caps.dialect.render(last)
         open_ = [Wanted(Body("", text), self._covered + len(last.source))] if text else []
         return [*self._sealed, *open_]
+
+    def files(self, most: int, reference: str, *, finished: bool) -> tuple[Upload, ...]:
+        """What goes up with the answer, now that it has ended and `most` messages show it; made once."""
+        if self._files is None:
+            messages = self.wanted(most=most)
+            shown = messages[-1].covers if messages and self.is_full(most) else self.length
+            self._files = uploads(self._splitter.source, shown, self._is_long, reference, finished=finished)
+        return self._files
+
+    def _is_long(self, text: str) -> bool:
+        return self._caps.measure(text) > self._caps.limit
+
+    def _open_piece(self, most: int) -> Piece | None:
+        """Render the pieces that have become final; the one that is not, or None where `most` messages are full."""
+        while not self.is_full(most):
+            last_of_all = self._pieces_sealed + most - len(self._sealed)
+            pieces = self._splitter.pieces(last_of_all)
+            if len(pieces) == self._pieces_sealed:  # all that there is stays as it is shown: none is open
+                pieces = [*pieces, Piece("")]
+            *sealed, last = pieces
+            for piece in sealed[self._pieces_sealed :]:
+                self._covered += len(piece.source)
+                if text := self._caps.dialect.render(piece):
+                    self._sealed.append(Wanted(Body(text), self._covered))
+            self._pieces_sealed = len(sealed)
+            if len(sealed) < last_of_all:
+                return last
+        return None
 
     def _measured(self, piece: Piece) -> int:
         return self._caps.measure(piece.closed()) + self._caps.dialect.padding(piece)
@@ -182,9 +218,19 @@ class Reply:
     """
 
     def __init__(
-        self, key: TurnKey, channel: Channel, words: Words, figures: Figures, *, left: Sequence[str] | None = None
+        self,
+        key: TurnKey,
+        channel: Channel,
+        words: Words,
+        figures: Figures,
+        *,
+        left: Sequence[str] | None = None,
+        max_messages: int = 0,
     ) -> None:
-        """`left` are the messages that an earlier process is known to have posted, if one began this answer."""
+        """`left` are the messages that an earlier process is known to have posted, if one began this answer.
+
+        `max_messages`: see `WritingPolicy`.
+        """
         self.key = key
         self.channel = channel
         self.budgets = {verb: tuple(channel.budgets(verb)) for verb in Verb}
@@ -222,6 +268,9 @@ class Reply:
         self._thought = Thought() if left is None else None
         self._line_at = 0.0  # the next line of it is not due before this
         self._shows_line = False  # and no text of the answer
+        self._max_messages = max_messages or sys.maxsize
+        self._without_files = False  # the platform refuses them, or fails whenever there are some
+        self._file_failures = 0
 
     # ------------------------------------------------------------------------------------------------ what is wanted
 
@@ -261,7 +310,7 @@ class Reply:
         if self._coming is not None and (ending is Ending.DONE or self._coming.length >= self._draft.length):
             self._switch(self._coming, now)
         self._draft.finish()
-        partial = bool(self._draft.wanted())
+        partial = bool(self._draft.wanted(most=self._most))
         if line := self._words.ending(ending, self.key.reference, because, partial=partial):
             self._notices.append(line)
         if not self._failures:
@@ -277,11 +326,12 @@ class Reply:
             self.abort(cause)
             return
         self.ending = Ending.FAILED
-        shown = [text for text in self._page.texts if text and not self._shows_line]
+        bodies = [body for body in self._page.bodies if body.text and not self._shows_line]
+        shown = [Body(body.text, files=body.files) for body in bodies]
         line = self._words.ending(Ending.FAILED, self.key.reference, None, partial=bool(shown))
         # In a message of its own: perhaps it is edits that are refused.
-        texts = [*shown, self.channel.caps.dialect.notice(line)]
-        self._left = [Wanted(Body(text), self.figures.visible) for text in texts]
+        bodies = [*shown, Body(self.channel.caps.dialect.notice(line))]
+        self._left = [Wanted(body, self.figures.visible) for body in bodies]
 
     def lose(self, message: str) -> None:
         """A reader deleted one of the messages: nothing more is written but, where others are left, an honest end."""
@@ -291,16 +341,17 @@ class Reply:
 
     def _leave_rest(self, message: str) -> None:
         self._page.forget(message)
-        texts = self._page.texts
-        if not texts or not all(texts):  # none is left, or what one shows is not known
+        bodies = [Body(body.text, files=body.files) for body in self._page.bodies]
+        if not all(body.text for body in bodies) or not bodies:  # none is left, or what one shows is not known
             self.abort(Gone("a reader deleted the answer"))
             return
         self.ending = Ending.STOPPED
         caps = self.channel.caps
         notice = caps.dialect.notice(self._words.ending(Ending.STOPPED, self.key.reference, None, partial=True))
-        together = f"{texts[-1]}\n\n{notice}"
-        texts[-1:] = [together] if caps.measure(together) <= caps.limit else [texts[-1], notice]
-        self._left = [Wanted(Body(text), self.figures.visible) for text in texts]
+        together = Body(f"{bodies[-1].text}\n\n{notice}")
+        fits = caps.measure(together.text) <= caps.limit and not bodies[-1].files
+        bodies[-1:] = [together] if fits else [bodies[-1], Body(notice)]
+        self._left = [Wanted(body, self.figures.visible) for body in bodies]
 
     def abort(self, cause: BaseException) -> None:
         """Nothing can be written any more: `over` raises the cause."""
@@ -364,9 +415,10 @@ class Reply:
     def _wanted(self) -> list[Wanted]:
         if self._left is not None:
             return self._left
-        if self.ending is not None:
-            return self._with_notices([_without_controls(want) for want in self._draft.wanted()], self._notices)
-        return self._with_controls(self._draft.wanted(tidy=self._slow) or self._line())
+        wanted = self._draft.wanted(tidy=self._slow, most=self._most)
+        if self.ending is None:
+            return self._with_controls(wanted or self._line())
+        return self._with_notices(self._with_files([_without_controls(want) for want in wanted]), self._notices)
 
     def _line(self) -> list[Wanted]:
         """What stands in the answer's place until it begins; nothing, where nothing is to be told."""
@@ -376,6 +428,27 @@ class Reply:
         notice = caps.dialect.notice(self._words.thinking.format(thought=thought))
         return [Wanted(Body("", notice), 0)] if caps.measure(notice) <= caps.limit else []
 
+    @property
+    def _most(self) -> int:
+        """How many messages the answer may take: any number where the rest cannot go up as a file."""
+        return sys.maxsize if self._without_files or not self.channel.caps.files else self._max_messages
+
+    def _with_files(self, wanted: list[Wanted]) -> list[Wanted]:
+        """One message more where there are files. A rest that is larger than a file may be goes on in messages."""
+        caps = self.channel.caps
+        if self._without_files or not caps.files:
+            return wanted
+        files = self._draft.files(self._most, self.key.reference, finished=self.ending is Ending.DONE)
+        has_rest = bool(files) and bool(files[0].rest)
+        if has_rest and len(files[0].data) > caps.files:
+            self._without_files = True
+            return [_without_controls(want) for want in self._draft.wanted()]
+        files = tuple(file for file in files if len(file.data) <= caps.files)
+        if not files:
+            return wanted
+        line = caps.dialect.notice(self._words.rest if has_rest else self._words.code)
+        return [*wanted, Wanted(Body(line, files=files), self._draft.length)]
+
     def _with_notices(self, wanted: list[Wanted], lines: list[str]) -> list[Wanted]:
         """Our own lines stand under the last message, or in one more where there is no room."""
         caps = self.channel.caps
@@ -384,7 +457,7 @@ class Reply:
             last = wanted[-1] if wanted else Wanted(Body(""), 0)
             together = f"{last.body.text}\n\n{notice}".lstrip("\n")
             if len(wanted) > self._draft.kept and caps.measure(together) <= caps.limit:
-                wanted[-1:] = [Wanted(Body(together), last.covers)]
+                wanted[-1:] = [Wanted(Body(together, files=last.body.files), last.covers)]
             else:
                 wanted.append(Wanted(Body(notice), last.covers))
         return wanted
@@ -431,7 +504,7 @@ class Reply:
         """
         if self.verb is not Verb.EDIT or self._shown_last is None or self._page.last is None:
             return False
-        return self._coming is None and self._left is None
+        return self._coming is None and self._left is None and len(self._page.messages) < self._most
 
     def go_on(self) -> None:
         """Leave the last message as it is shown, and go on in a new one."""
@@ -463,15 +536,17 @@ class Reply:
         """Make a write. Raises what the channel raises, after noting what is known of the message then."""
         rendered, self._unseen = self._unseen, _Unseen()
         self._shows_line = self._shows_line or _is_line(write)
+        has_files = write.body is not None and bool(write.body.files)
         try:
             # A look-up waits for its own budget of reading, which may take longer than any write.
             async with asyncio.timeout(policy.lookup_seconds):
                 found = await self._find(write) if write.lookup else None
-            async with asyncio.timeout(policy.write_seconds):
+            async with asyncio.timeout(policy.file_seconds if has_files else policy.write_seconds):
                 await self._send(write, found)
         except (Unanswered, TimeoutError) as error:
             self._page.unanswered(write)
             self._unseen.join(rendered)
+            self._count_failure(policy, has_files=has_files)
             if isinstance(error, Unanswered):
                 raise
             raise Unanswered(f"no answer to a {write.verb.value} in time") from error
@@ -481,12 +556,21 @@ class Reply:
                 raise
         except Failure:
             self._unseen.join(rendered)
+            self._count_failure(policy, has_files=has_files)
             raise
         else:
             self._wrote(write, rendered, asyncio.get_running_loop().time(), policy)
 
+    def _count_failure(self, policy: WritingPolicy, *, has_files: bool) -> None:
+        """A write did not work. One with files is not tried for as long as others: its text may go without."""
+        self._file_failures += has_files
+        self._without_files = self._without_files or self._file_failures >= policy.file_failures
+
     def _goes_on_without(self, write: Write, failure: Permanent) -> bool:
         """Whether what cannot be done need not be: a message that was taken away, or a look for one too many."""
+        if write.body is not None and write.body.files and write.verb is Verb.POST:
+            self._without_files = True  # whether we may write there at all shows with what is written instead
+            return True
         if isinstance(failure, Gone):
             return self._page.gone(write)
         if isinstance(failure, Unacceptable) and _is_line(write) and not self.final:
@@ -494,6 +578,7 @@ class Reply:
             return True
         if write.verb is Verb.POST and write.body is None:
             self._page.complete()
+            self._page.absent(write)
             return True
         return False
 
@@ -558,6 +643,7 @@ class Reply:
             return
         message = found or (await self.channel.post(write.body, write.key) if write.body else "")
         if not message:
+            self._page.absent(write)
             return
         self._page.posted(write, message, found=found is not None)
         self.on_posted(message)
@@ -569,7 +655,7 @@ class Reply:
         if self._page.empty and not self.final:
             self.thinks = not self._draft.length
             self.verb = Verb.POST if self._draft.length or (self._thought and self._thought.line) else None
-        elif self._left_over and not self.final and len(self._draft.wanted()) <= self._left_over:
+        elif self._left_over and not self.final and len(self._draft.wanted(most=self._most)) <= self._left_over:
             self.verb = None  # what an earlier process showed stays until there is more, or the end
         else:
             self.render()

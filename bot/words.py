@@ -39,6 +39,8 @@ class Words:
     question_cut: str = "Your message is longer than I can read; I read its first {characters} characters."
     history_cut: str = "Earlier messages were left out: this conversation is longer than I can read."
     left_out: str = "{name} was left out: {why}."
+    rest: str = "The rest of the answer is in the attached file."
+    code: str = "Code that is longer than a message is attached as a file."
 
     # While a model thinks aloud and its answer has not begun, where the operator has that shown.
     thinking: str = "Thinking: {thought}"

@@ -347,6 +347,12 @@ class WritingSettings(Concern):
         "What readers see while a model thinks and its answer has not begun: hidden (nothing), or line (one line of "
         "small print with its present thought).",
     )
+    max_messages: int = setting(
+        "TICKERTAPE_MAX_MESSAGES",
+        "Messages of one answer; the rest goes up as a file where that can be done. 0: any number.",
+        ge=0,
+        le=1_000,
+    )
     write_seconds: Seconds = setting("TICKERTAPE_WRITE_SECONDS", "The longest that one post or edit may take.")
     failures: Count = setting("TICKERTAPE_WRITE_FAILURES", "Failed writes in a row after which a reply is given up.")
     backoff_seconds: Seconds = setting(

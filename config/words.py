@@ -42,6 +42,8 @@ class WordsSettings(Concern):
     history_cut: Sentence = setting("", "Earlier messages were left out.", default=None)
     left_out: LeftOutSentence = setting("", "An attachment, {name}, was left out: {why}.", default=None)
     thinking: ThinkingSentence = setting("", "While a model thinks, where that is shown: {thought}.", default=None)
+    rest: Sentence = setting("", "An answer goes on in a file.", default=None)
+    code: Sentence = setting("", "Long code is attached whole.", default=None)
     stop: SaidWords = setting("", "What a reader says, alone in a message, to stop an answer.", default=None)
 
     def said(self) -> dict[str, str | tuple[str, ...]]:

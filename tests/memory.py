@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from bot.budget import Budget, FixedWindow, RollingWindow
 from bot.conversation import (
@@ -104,6 +104,7 @@ class MemoryChannel:
     applied_first: bool = False  # whether a fault comes after its write was applied (the answer was lost)
     past: History = field(default_factory=History)
     files: tuple[Part, ...] = ()
+    uploads: int = 0  # bytes of a file that goes up with a message
     controls: Controls = Controls.NONE
     edits: Budget | None = None
     posts: Budget | None = None
@@ -129,7 +130,7 @@ class MemoryChannel:
 
     @property
     def caps(self) -> Caps:
-        return Caps(self.limit, len, PlainMarkdown(), controls=self.controls)
+        return Caps(self.limit, len, PlainMarkdown(), controls=self.controls, files=self.uploads)
 
     def budgets(self, verb: Verb) -> Sequence[Budget]:
         budget = {Verb.POST: self.posts, Verb.EDIT: self.edits, Verb.DELETE: self.deletes}[verb]
@@ -157,7 +158,10 @@ class MemoryChannel:
         def apply() -> str:
             if message not in self.shown:
                 raise Gone("unknown message")
-            self.shown[message] = body
+            if self.shown[message].files and not body.files:  # as Slack, which cannot take them away
+                del self.shown[message]
+                raise Gone("a message with files")
+            self.shown[message] = replace(body, files=self.shown[message].files)
             return message
 
         await self._write(Verb.EDIT, message, body, apply)
@@ -184,6 +188,8 @@ class MemoryChannel:
             self.server.count(verb, loop.time())
             if body is not None and (not text or len(text) > self.limit):
                 raise Unacceptable(f"{len(text)} characters")
+            if body is not None and any(len(file.data) > self.uploads for file in body.files):
+                raise Unacceptable("a file that is too large")
             message = apply()
             self.log.append(Wrote(loop.time(), verb, message, text))
             if failure:

@@ -15,7 +15,7 @@ import asyncio
 import random
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -77,6 +77,8 @@ class Scene:
     delivered_again: bool = False  # in the middle of the answer, and after it
     gap_seconds: float = 0.3  # between chunks
     thoughts: int = 0  # chunks of thinking aloud before them
+    uploads: int = 0  # bytes of a file that goes up
+    max_messages: int = 10
 
     def chunks_of(self, process: int, attempt: int) -> int:
         if attempt and self.retries:
@@ -466,6 +468,7 @@ class Process:
             place.server,
             self.world.scene.limit,
             controls=Controls.STOP,
+            uploads=self.world.scene.uploads,
             shown=place.shown,
             keys=place.keys,
             log=place.log,
@@ -478,7 +481,8 @@ class Process:
 
     def _turns(self) -> Turns:
         seeded = random.Random(self.number)
-        choices = Choices(AccessRules(), Prompting(Persona("")), WORDS, WRITING, TurnLimits())
+        policy = replace(WRITING, max_messages=self.world.scene.max_messages)
+        choices = Choices(AccessRules(), Prompting(Persona("")), WORDS, policy, TurnLimits())
         return Turns(
             choices,
             Completion(FaultyModel(self), CompletionPolicy(), NoRecorder(), seeded),
@@ -529,7 +533,7 @@ def judge(world: World) -> None:
 
 def _judge_shown(world: World, number: str, place: MemoryChannel, *, may_fail: bool) -> None:
     assert all(body.controls is Controls.NONE for body in place.shown.values()), "there is something to press"
-    text = " ".join(place.text.split())
+    text = " ".join(_read(place).split())
     assert "Thought" not in text, f"a line of thinking is left: {place.text!r}"
     if text in world.whole:
         return
@@ -541,6 +545,16 @@ def _judge_shown(world: World, number: str, place: MemoryChannel, *, may_fail: b
     reference = world.question(number).key.reference
     said = (WORDS.length, WORDS.filtered, WORDS.stopped, WORDS.too_long)
     assert reference in text or any(line in text for line in said), f"no honest line: {place.text!r}"
+
+
+def _read(place: MemoryChannel) -> str:
+    """All of the answer that a reader has, files opened; one message has some, and only our own lines follow it."""
+    texts = []
+    for body in place.shown.values():
+        assert (WORDS.rest in body.text) == bool(body.files), f"not as it says: {body}"
+        texts += [*(file.text for file in body.files), body.text.replace(f"*{WORDS.rest}*", "")]
+    assert sum(bool(body.files) for body in place.shown.values()) <= 1, "two messages with files"
+    return "\n".join(texts)
 
 
 def fails(scene: Scene, *faults: Injected, drain_seconds: float = 1.0) -> str:

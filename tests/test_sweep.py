@@ -130,10 +130,13 @@ LONGER = Scene("then longer", chunks=(4, 10), limit=140)
 AGAIN = Scene("attempts of any length", retries=(3, 10, 2), limit=140)
 TOGETHER = Scene("three at once", questions=3, shared=True, limit=140)
 FORGETFUL = Scene("a journal in memory", lasting=False, limit=140)
+FILED = Scene("a rest in a file", chunks=(10,), limit=140, uploads=10_000, max_messages=2)
+FILED_ONCE = Scene("a rest, then none", chunks=(10, 2), limit=140, uploads=10_000, max_messages=2)
+NOT_FILED = Scene("then without files", chunks=(9, 12), limit=140, uploads=150, max_messages=3)
 
 THINKING = Scene("thinking aloud", chunks=(3,), thoughts=12, limit=140)
 
-SCENES = [SHORT, ONE, MANY, SHORTER, LONGER, AGAIN, TOGETHER, FORGETFUL, THINKING]
+SCENES = [SHORT, ONE, MANY, SHORTER, LONGER, AGAIN, TOGETHER, FORGETFUL, THINKING, FILED, FILED_ONCE, NOT_FILED]
 
 
 @pytest.fixture(autouse=True)

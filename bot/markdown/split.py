@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import sys
 import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -149,7 +150,7 @@ class Piece:
             reopened = reopened.alone()
         if (line := _first_line(body)) and _ends(line, reopened):
             # The cut fell just before the closing line: the block ended in the message before.
-            rest = body[len(line) :] if _closes(line, reopened) else body
+            rest = body[len(line) :] if closes(line, reopened) else body
             body, reopened = _without_blank_start(rest), None
         head = f"{reopened.lead}{reopened.marker}{reopened.info}\n" if reopened and body else ""
         return head + body, last
@@ -189,13 +190,18 @@ class Splitter:
         self._fed.append(text)
         self.length += len(text)
 
-    def pieces(self) -> list[Piece]:
-        """All pieces so far; every one but the last is final."""
+    def pieces(self, most: int = sys.maxsize) -> list[Piece]:
+        """All pieces so far; every one but the last is final. After `most`, all the rest is in the last one."""
         self._open += "".join(self._fed)
         self._fed.clear()
-        while (cut := self._cut()) is not None:
+        while len(self._sealed) < most and (cut := self._cut()) is not None:
             self._end_piece(cut)
         return [*self._sealed, self._piece(len(self._open))] if self._open else list(self._sealed)
+
+    @property
+    def source(self) -> str:
+        """All of the source."""
+        return "".join((*(piece.source for piece in self._sealed), self._open, *self._fed))
 
     @property
     def sealed(self) -> int:
@@ -345,14 +351,15 @@ def _opens(line: str) -> Fence | None:
     return Fence(marker, language if len(language) <= _LONGEST_INFO else "", lead[:_LONGEST_LEAD])
 
 
-def _closes(line: str, fence: Fence) -> bool:
+def closes(line: str, fence: Fence) -> bool:
+    """Whether a line within a block of code ends it."""
     bare = line.strip(" \t>\r")
     return len(bare) >= len(fence.marker) and bare.strip(fence.marker[0]) == ""
 
 
 def _ends(line: str, fence: Fence) -> bool:
     """Whether the block ends with this line: it closes it, or the quote that the block is in has ended."""
-    return _closes(line, fence) or (fence.quoted and not line.lstrip().startswith(">"))
+    return closes(line, fence) or (fence.quoted and not line.lstrip().startswith(">"))
 
 
 def _dedented(text: str, fence: Fence) -> str:
@@ -361,12 +368,12 @@ def _dedented(text: str, fence: Fence) -> str:
     for number, line in enumerate(lines):
         cut = len(line) - len(line.lstrip(" \t"))
         lines[number] = line[min(cut, len(fence.lead)) :]
-        if _closes(line, fence):
+        if closes(line, fence):
             break
     return "\n".join(lines)
 
 
-def _fence_walk(source: str, fence: Fence | None) -> Iterator[tuple[int, Fence | None]]:
+def fence_walk(source: str, fence: Fence | None) -> Iterator[tuple[int, Fence | None]]:
     """The state after each line that changes it, with where that line starts."""
     if fence is None and "```" not in source and "~~~" not in source:
         return  # no line can open one: most texts, and most looks at them
@@ -374,7 +381,7 @@ def _fence_walk(source: str, fence: Fence | None) -> Iterator[tuple[int, Fence |
         if fence is not None and not _ends(line, fence):
             continue
         if fence is not None:
-            closed_by_it = _closes(line, fence)
+            closed_by_it = closes(line, fence)
             fence = None
             yield start, None
             if closed_by_it:
@@ -388,21 +395,21 @@ def _fences(source: str, fence: Fence | None) -> Iterator[Fence]:
     """Every fence that is open somewhere in the source."""
     if fence is not None:
         yield fence
-    yield from (state for _, state in _fence_walk(source, fence) if state is not None)
+    yield from (state for _, state in fence_walk(source, fence) if state is not None)
 
 
 def _has_marks(source: str, fence: Fence | None) -> bool:
     """Whether there are marks that may have to be closed: outside of code, and those that begin a block of it."""
     outside, start = fence is None, 0
-    for at, state in _fence_walk(source, fence):
+    for at, state in fence_walk(source, fence):
         if state is not None or (outside and _MARK.search(source, start, at)):
             return True
-        outside, start = True, _behind_line(source, at)
+        outside, start = True, behind_line(source, at)
     return outside and _MARK.search(source, start) is not None
 
 
 def _fence_after(source: str, fence: Fence | None) -> Fence | None:
-    for _, state in _fence_walk(source, fence):
+    for _, state in fence_walk(source, fence):
         fence = state
     return fence
 
@@ -410,7 +417,7 @@ def _fence_after(source: str, fence: Fence | None) -> Fence | None:
 def _last_opening(source: str, fence: Fence | None) -> int | None:
     """Where the fence that is open at the end was opened: 0 if it was open before, None if none is open."""
     opened_at = 0 if fence is not None else None
-    for start, state in _fence_walk(source, fence):
+    for start, state in fence_walk(source, fence):
         opened_at = start if state is not None else None
     return opened_at
 
@@ -447,7 +454,7 @@ def _from_the_end(source: str, rest: str) -> int:
     return max(at - len(first), 0)
 
 
-def _behind_line(text: str, at: int) -> int:
+def behind_line(text: str, at: int) -> int:
     """Where the line after the one at `at` begins."""
     end = text.find("\n", at)
     return len(text) if end == -1 else end + 1
