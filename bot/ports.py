@@ -56,7 +56,7 @@ class Controls(Flag):
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A file that goes up with a message. `rest` is what of the answer only this file shows (it may hold more)."""
+    """A file that goes up with a message. `rest` is what no message shows of the answer, as markdown of its own."""
 
     name: str
     text: str = field(repr=False)

@@ -30,10 +30,11 @@ def uploads(
     rest = source[shown:]
     found: list[Upload] = []
     left = _block_of(source, shown, blocks) if rest.strip() else None
+    alone = _alone(source, shown, blocks)
     if left is not None and left.code(source).strip():
-        found.append(Upload(_name("code", reference, left.extension), left.code(source), rest))
-    elif left is None and (text := _alone(source, shown, blocks)):
-        found.append(Upload(_name("answer", reference, "md"), text, rest))
+        found.append(Upload(_name("code", reference, left.extension), left.code(source), alone))
+    elif left is None and alone:
+        found.append(Upload(_name("answer", reference, "md"), alone, alone))
     for block in blocks:
         if block is left or not (block.whole or finished) or not is_long(source[block.opened : block.after]):
             continue

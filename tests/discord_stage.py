@@ -26,6 +26,8 @@ from tests.doubles.discord import DiscordDouble
 from tests.doubles.limits import Kind
 from tests.memory import Notebook, OpenInbox
 
+WRITING = WritingPolicy()
+
 METHODS = {Verb.POST: "POST", Verb.EDIT: "PATCH", Verb.DELETE: "DELETE"}
 
 
@@ -142,10 +144,12 @@ async def platform_at_work(bot: Bot, options: DiscordOptions | None = None) -> A
 
 
 @asynccontextmanager
-async def process(bot: Bot, model: Model, journal: Notebook) -> AsyncIterator[Turns]:
+async def process(
+    bot: Bot, model: Model, journal: Notebook, *, writing: WritingPolicy = WRITING
+) -> AsyncIterator[Turns]:
     """The whole program but for its settings: the core and the platform, connected. Leaving it is a `kill -9`."""
     options, seeded = options_for(bot.double), random.Random(3)
-    choices = Choices(AccessRules(), Prompting(Persona("")), Words(), WritingPolicy(), TurnLimits())
+    choices = Choices(AccessRules(), Prompting(Persona("")), Words(), writing, TurnLimits())
     completion = Completion(model, CompletionPolicy(), NoRecorder(), seeded)
     turns = Turns(
         choices,

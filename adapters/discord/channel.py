@@ -6,10 +6,13 @@ What belongs here: what goes along with a write (the reply, the nonce, who is pi
 from __future__ import annotations
 
 import asyncio
+import io
+import json
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import discord
@@ -27,12 +30,26 @@ from bot.budget import Budget
 from bot.conversation import History, Part
 from bot.errors import Broken, Failure, Gone, Limited, Permanent, Unacceptable, Unanswered
 from bot.markdown import utf16_units
-from bot.ports import Body, Caps, Controls, Record, Verb
+from bot.ports import Body, Caps, Controls, Record, Upload, Verb
 
 log = logging.getLogger(__name__)
 
+# The largest file that a bot may send anywhere, in bytes: 10 MiB each
+# (https://docs.discord.com/developers/reference#uploading-files); all of one answer are together far below one's.
+FILE_LIMIT = 10 * 2**20
+
 CAPS = Caps(limit=MESSAGE_LIMIT, measure=utf16_units, dialect=DiscordMarkdown(), controls=Controls.STOP)
-PLAIN_CAPS = replace(CAPS, controls=Controls.NONE)
+
+# By whether there are buttons and files.
+_CAPS = MappingProxyType(
+    {
+        (controls, files): replace(
+            CAPS, controls=CAPS.controls if controls else Controls.NONE, files=FILE_LIMIT if files else 0
+        )
+        for controls in (False, True)
+        for files in (False, True)
+    }
+)
 
 # The first message of an answer pings the asker; the ones that go on with it, and edits, ping nobody.
 PINGS_ASKER = discord.AllowedMentions(everyone=False, users=False, roles=False, replied_user=True)
@@ -42,6 +59,9 @@ PINGS_NOBODY = discord.AllowedMentions(everyone=False, users=False, roles=False,
 # minutes" (https://docs.discord.com/developers/resources/message#create-message) and returns the first one's message.
 # The answer's posts are younger than the question, so two minutes are on the safe side. Seconds.
 NONCE_SECONDS = 120.0
+
+# For one write with files to be answered. Seconds; the core's own patience with them is no longer.
+FILE_SECONDS = 60.0
 
 # How often `working` looks whether typing is due, and how long one request may take. Seconds.
 _TYPING_STEP = 1.0
@@ -70,6 +90,11 @@ class DiscordChannel:
         self._posted = bool(record and record.messages)
         self._has_button: dict[str, bool] = {}  # by message, where it is known: there are as many as messages
         self._plain = False  # the server refuses our controls, or seems to
+        # Decided once, since it decides how the answer is cut, but for what shows when its own files go up.
+        self._takes_files = presence.takes_files(question.channel)
+        self._filed: set[str] = set()  # keys of posts with files
+        # What an earlier process left may have files, all but the first; an edit that says nothing of them leaves them.
+        self._maybe_filed = set(record.messages[1:]) if record else set[str]()
 
     @property
     def connection(self) -> str:
@@ -78,8 +103,9 @@ class DiscordChannel:
 
     @property
     def caps(self) -> Caps:
-        """See `bot.ports.Channel`. Without controls once the server has refused them."""
-        return PLAIN_CAPS if self._plain or self._presence.no_controls else CAPS
+        """See `bot.ports.Channel`. Without controls, or files, once the server has refused them."""
+        plain = self._plain or self._presence.no_controls
+        return _CAPS[not plain, self._takes_files]
 
     def budgets(self, verb: Verb) -> Sequence[Budget]:
         """See `bot.ports.Channel`."""
@@ -112,15 +138,20 @@ class DiscordChannel:
             "allowed_mentions": pings.to_dict(),
             **self._components("", body),
         }
-        async with self._write("posting", payload):
-            made = await self._presence.client.http.send_message(int(question.channel), params=_only(payload))
+        params = _with_files(payload, body.files) if body.files else _only(payload)
+        self._filed.update([key] if body.files else [])
+        async with self._write("posting", payload, files=bool(body.files)):
+            made = await self._presence.client.http.send_message(int(question.channel), params=params)
             message = str(int(made["id"]))
         if self._taken_up and str(made.get("content", body.text)).strip() != body.text.strip():
             raise Unanswered("the post of an earlier process has only now been made")
         self._posted = True
         # With a nonce that was used before, this is the message of then, as it is now.
         self._has_button[message] = bool(made.get("components", payload.get("components")))
-        self._remember(message, body.text)
+        if len(made.get("attachments") or ()) < len(body.files):
+            self._without_files("posting: the server leaves files out")
+        rest = [file.rest for file in body.files if file.rest]  # so that the next question's history is whole
+        self._remember(message, "\n\n".join([*rest, body.text]))
         return message
 
     async def edit(self, message: str, body: Body) -> None:
@@ -129,12 +160,14 @@ class DiscordChannel:
             "content": body.text,
             "allowed_mentions": PINGS_NOBODY.to_dict(),
             **self._components(message, body),
+            **({"attachments": []} if message in self._maybe_filed and not body.files else {}),
         }
         self._has_button.pop(message, None)  # not known until the write is answered
         async with self._write("editing", payload):
             client = self._presence.client
             await client.http.edit_message(int(self._question.channel), int(message), params=_only(payload))
         self._has_button[message] = bool(body.controls)
+        self._maybe_filed.discard(message)
         self._presence.memory.revise(self._question.channel, message, body.text)
 
     async def delete(self, message: str) -> None:
@@ -149,16 +182,20 @@ class DiscordChannel:
         self._has_button.pop(message, None)
         memory.remove(channel, message)
 
-    async def find(self, key: str, known: Sequence[str] = ()) -> str | None:  # noqa: ARG002 (Discord keeps no key for long)
+    async def find(self, key: str, known: Sequence[str] = ()) -> str | None:
         """See `bot.ports.Channel`. Within `NONCE_SECONDS` of the question, a second post finds the first by itself.
 
-        Not so in an answer that is taken up, where what is looked for may also be one too many, to be deleted.
+        Not so in an answer that is taken up, or of a message with files, where what is looked for may also be one too
+        many, to be deleted.
         """
         presence, question = self._presence, self._question
-        held = next_of(presence.memory.held(question.channel), question, known, me=presence.me("").id)
-        if held is not None or (not self._taken_up and now() - self._asked_at < NONCE_SECONDS):
-            return held
-        return await look_for(presence, question, known)
+        found = next_of(presence.memory.held(question.channel), question, known, me=presence.me("").id)
+        by_nonce = not self._taken_up and key not in self._filed and now() - self._asked_at < NONCE_SECONDS
+        if found is None and not by_nonce:
+            found = await look_for(presence, question, known)
+        if found is not None and self._taken_up:
+            self._maybe_filed.add(found)
+        return found
 
     async def working(self) -> None:
         """See `bot.ports.Channel`."""
@@ -188,13 +225,15 @@ class DiscordChannel:
                 typing.hold(channel, now() + (failure.retry_after or 0.0) + 1.0)
 
     @asynccontextmanager
-    async def _write(self, what: str, payload: Mapping[str, Any]) -> AsyncIterator[None]:
+    async def _write(self, what: str, payload: Mapping[str, Any], *, files: bool = False) -> AsyncIterator[None]:
         try:
             with translated(what):
-                async with asyncio.timeout(self._presence.options.write_seconds):
+                async with asyncio.timeout(FILE_SECONDS if files else self._presence.options.write_seconds):
                     yield
-        except Unacceptable as refusal:
-            if "components" not in payload:
+        except Permanent as refusal:
+            if files:  # too large, or no leave to attach: what is written instead shows whether we may write at all
+                self._without_files(str(refusal))
+            if not isinstance(refusal, Unacceptable) or "components" not in payload:
                 raise
             # A server without them: the same text is written again at once, with a permit of its own, and without.
             self._plain = True
@@ -202,6 +241,12 @@ class DiscordChannel:
                 self._presence.no_controls = True
                 log.warning("this server takes no buttons: answers are stopped by saying so, or by deleting them")
             raise Broken(f"{what}: refused with its components", retry_after=0.0) from refusal
+
+    def _without_files(self, why: str) -> None:
+        """Files do not go up here: for the rest of this answer, and for a while for those to come."""
+        self._takes_files = False
+        self._presence.hold_files(self._question.channel)
+        log.warning("long answers go on in messages here, since files do not go up: %s", why)
 
     def _components(self, message: str, body: Body) -> dict[str, Any]:
         """The part of a write that says which buttons a message has, empty where it has those already.
@@ -222,6 +267,20 @@ class DiscordChannel:
         memory.belongs(message, self._conversation)
         if self._place.kind is Kind.THREAD:
             memory.joined(self._place.id, question.id)
+
+
+def _with_files(payload: dict[str, Any], files: Sequence[Upload]) -> MultipartParameters:
+    """A body with files, as the library's HTTP client takes it.
+
+    https://docs.discord.com/developers/reference#uploading-files: the JSON in a part of its own names each by number.
+    """
+    made = [discord.File(io.BytesIO(file.data), filename=file.name) for file in files]
+    payload = payload | {"attachments": [file.to_dict(number) for number, file in enumerate(made)]}
+    parts: list[dict[str, Any]] = [{"name": "payload_json", "value": json.dumps(payload)}]
+    for number, file in enumerate(made):
+        kind = "text/plain; charset=utf-8"
+        parts.append({"name": f"files[{number}]", "value": file.fp, "filename": file.filename, "content_type": kind})
+    return MultipartParameters(payload=None, multipart=parts, files=made)
 
 
 def _only(payload: dict[str, Any]) -> MultipartParameters:

@@ -252,6 +252,8 @@ async def _files(presence: Presence, question: Seen, groups: Sequence[Group]) ->
     room = presence.attachments.limits.count - len(question.attachments)
     wanted: list[tuple[str, Attachment]] = []
     for group in reversed(groups):
+        if group[0].author == presence.me("").id:
+            continue  # what we attached is text of our answer
         wanted += [(group[0].id, attachment) for attachment in group[0].attachments]
     wanted = wanted[: max(room, 0)]
     if not wanted:

@@ -27,6 +27,11 @@ from bot.errors import Broken
 # asked for again a little earlier. Seconds.
 TYPING_SECONDS = 8.0
 
+# Where files did not go up (no leave to attach), none is tried for so long: an operator may give leave meanwhile.
+# Seconds. Channels of which that is remembered; beyond, all are forgotten, and some post fails once more.
+WITHOUT_FILES_SECONDS = 600.0
+_FILE_CHANNELS = 1_000
+
 # How long a guild may take to be told of after READY, before we go on without what it would say. Discord sends all of
 # them within seconds. Seconds, and how often it is looked.
 GUILD_SECONDS = 5.0
@@ -67,6 +72,7 @@ class Presence:
         self.typing = Typing()
         self.current: DiscordClient | None = None
         self.no_controls = False  # this server refuses messages with buttons
+        self._no_files: dict[str, float] = {}  # until when, by channel
 
     @property
     def client(self) -> DiscordClient:
@@ -87,6 +93,16 @@ class Presence:
         known = client.get_guild(int(guild)) if client is not None and guild else None
         roles = known.roles if known is not None else ()
         return Me(ours, frozenset(str(r.id) for r in roles if r.tags is not None and str(r.tags.bot_id) == ours))
+
+    def takes_files(self, channel: str) -> bool:
+        """Whether files go up in a channel, as far as is known."""
+        return now() >= self._no_files.get(channel, 0.0)
+
+    def hold_files(self, channel: str) -> None:
+        """They did not: none is tried there for a while."""
+        if len(self._no_files) >= _FILE_CHANNELS:
+            self._no_files.clear()
+        self._no_files[channel] = now() + WITHOUT_FILES_SECONDS
 
     def see(self, data: Mapping[str, Any], *, guild: str = "") -> Seen:
         """A message's JSON as a value, its mentions resolved. Raises as `read_message` does."""

@@ -36,6 +36,8 @@ from tests.doubles.limits import FaultPlan, FixedWindowCounter, Transcript, Verd
 Json = dict[str, Any]
 
 LIMIT: Final = 2000  # UTF-16 units of a message's text
+FILES: Final = 10  # of one message
+FILE_LIMIT: Final = 10 * 2**20  # bytes of each, in a guild without boosts and in a DM
 TEXT, DM, CATEGORY, THREAD = 0, 1, 4, 11  # channel types
 
 # (status, code, message), see https://docs.discord.com/developers/topics/opcodes-and-status-codes
@@ -45,6 +47,7 @@ UNKNOWN_MESSAGE = (404, 10008, "Unknown Message")
 UNKNOWN_INTERACTION = (404, 10062, "Unknown interaction")
 MISSING_PERMISSIONS = (403, 50013, "Missing Permissions")
 NOT_OURS = (403, 50005, "Cannot edit a message authored by another user")
+TOO_LARGE = (413, 40005, "Request entity too large")
 EMPTY = (400, 50006, "Cannot send an empty message")
 INVALID_FORM = (400, 50035, "Invalid Form Body")
 
@@ -224,6 +227,9 @@ class DiscordDouble:
         self.forbidden: set[str] = set()  # channels that the bot may not write in
         self.echoes = True  # the bot's own messages come back over the gateway, as they do in truth
         self.headers = True  # answers carry X-RateLimit-*
+        self.unattachable: set[str] = set()  # channels that the bot may not attach files in
+        self.loses_files = False  # a small server: it takes them and shows none
+        self.files: dict[str, list[tuple[str, bytes]]] = {}  # what is attached, by message: name and bytes
         self.components = "shown"  # or what a small server does: "ignored", "refused" (by name), "malformed" (without)
         self.remembers_nonces = True  # for some minutes; a test says when they are over
         self.acknowledged: list[tuple[str, int]] = []  # presses of buttons: the interaction's id, the answer's type
@@ -411,11 +417,15 @@ class DiscordDouble:
     ) -> web.StreamResponse:
         if request.path == "/gateway":
             return await handler(request)
-        body = await request.json() if request.can_read_body else None
+        body = await _json(request) if request.can_read_body else None
         self.transcript.add(request.method, request.path, body, request.query)
+        form = await request.post() if request.content_type == "multipart/form-data" else {}
         try:
             return await faulted(self.faults, request, lambda request: self._admitted(request, handler))
         finally:
+            for part in form.values():
+                if isinstance(part, web.FileField):
+                    part.file.close()
             self._touch()
 
     async def _admitted(
@@ -526,14 +536,15 @@ class DiscordDouble:
 
     async def _post(self, request: web.Request) -> web.Response:
         channel = self._channel(request, to_write=True)
-        body = await request.json()
-        self._check(body)
+        body, files = await _json(request), await self._uploaded(request, channel)
+        self._check(body, files)
         again = self._posted_with(channel, body.get("nonce")) if body.get("enforce_nonce") else None
         if again is not None:
             return answer(again)
         reply_to = self._reply_to(channel, body.get("message_reference"))
         message = self.world.message(channel, self.world.bot, body["content"], reply_to=reply_to)
         self._set_components(message, body)
+        self._attach(message, body, files)
         pinged = self._pinged(body, message)
         self.posts[message["id"]] = Post(body.get("nonce"), pinged, [self._now(body["content"])])
         told = message | ({"nonce": body["nonce"]} if "nonce" in body else {})
@@ -546,8 +557,9 @@ class DiscordDouble:
         message = self._message(request)
         if message["author"]["id"] != self.world.bot:
             raise Refused(NOT_OURS)
-        body = await request.json()
-        self._check(body)
+        body, files = await _json(request), await self._uploaded(request, channel)
+        self._check(body, files)
+        self._attach(message, body, files)
         message.update(content=body["content"], edited_timestamp=datetime.now(UTC).isoformat())
         self._set_components(message, body)
         self.posts[message["id"]].texts.append(self._now(body["content"]))
@@ -576,9 +588,43 @@ class DiscordDouble:
             raise Refused(UNKNOWN_MESSAGE)
         return message
 
-    def _check(self, body: Json) -> None:
+    async def _uploaded(self, request: web.Request, channel: str) -> list[tuple[str, bytes]]:
+        """The files of a request, each of which its JSON must name by number."""
+        if request.content_type != "multipart/form-data":
+            return []
+        form = await request.post()
+        names = [f"files[{number}]" for number in range(len(form) - 1)]
+        given = [form[name] for name in names if name in form]
+        files = [(part.filename, part.file.read()) for part in given if isinstance(part, web.FileField)]
+        told = {str(each["id"]): each["filename"] for each in (await _json(request)).get("attachments", [])}
+        if len(files) != len(form) - 1 or told != {str(number): name for number, (name, _) in enumerate(files)}:
+            raise Refused(INVALID_FORM, {"attachments": "Invalid."})
+        if channel in self.unattachable:
+            raise Refused(MISSING_PERMISSIONS)
+        if len(files) > FILES:
+            raise Refused(INVALID_FORM, {"attachments": "Must be 10 or fewer in length."})
+        if any(len(data) > FILE_LIMIT for _, data in files):
+            raise Refused(TOO_LARGE)
+        return files
+
+    def _attach(self, message: Json, body: Json, files: list[tuple[str, bytes]]) -> None:
+        """An edit's list says which of the old attachments stay; without one, all do."""
+        if self.loses_files or not (files or "attachments" in body):
+            return
+        ids = {str(each["id"]) for each in body.get("attachments", [])}
+        kept = [each for each in message["attachments"] if each["id"] in ids]
+        made = [self._attachment(name, data) for name, data in files]
+        message["attachments"] = [*kept, *made]
+        self.files[message["id"]] = files
+
+    def _attachment(self, name: str, data: bytes) -> Json:
+        mid = self.world.new_id()
+        url = f"https://cdn.discordapp.com/attachments/1/{mid}/{name}"
+        return {"id": mid, "filename": name, "size": len(data), "url": url, "proxy_url": url}
+
+    def _check(self, body: Json, files: Sequence[object] = ()) -> None:
         content = body.get("content") or ""
-        if not content.strip():
+        if not content.strip() and not files:
             raise Refused(EMPTY)
         if units(content) > LIMIT or len(str(body.get("nonce") or "")) > 25:
             raise Refused(INVALID_FORM)
@@ -628,6 +674,15 @@ class DiscordDouble:
 
     def _now(self, text: str) -> tuple[float, str]:
         return asyncio.get_running_loop().time(), text
+
+
+async def _json(request: web.Request) -> Json:
+    """A request's JSON, which beside files is a part of its own."""
+    if request.content_type != "multipart/form-data":
+        body: Json = await request.json()
+    else:
+        body = json.loads(str((await request.post())["payload_json"]))
+    return body
 
 
 async def serve(port: int) -> None:
