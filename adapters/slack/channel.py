@@ -24,6 +24,7 @@ from adapters.slack.left import Left
 from adapters.slack.memory import Conversation
 from adapters.slack.mrkdwn import TEXT_LIMIT, escaped, from_markdown, mentions, without_mention
 from adapters.slack.said import METADATA_TYPE, Said, string
+from adapters.slack.uploads import FILE_LIMIT, Sent, is_everywhere, of_turn, with_files
 from adapters.slack.workspace import Workspace
 from bot.budget import Budget
 from bot.conversation import History, LeftOut, Message, Part, Text, TurnKey
@@ -68,6 +69,10 @@ class SlackChannel:
         self._tables: int | None = None  # how many of a message stay tables, once all of them were refused
         # Decided once, so that an answer is cut for what it will be written as.
         self._caps = _caps(text_only=workspace.latches.is_shut("blocks"))
+        shut = workspace.latches.is_shut("files") or workspace.latches.is_shut(f"files:{conversation[0]}")
+        self._takes_files = not shut  # decided once as well, but for what shows when its own files go up
+        self._sent: dict[str, Sent] = {}  # files of this answer, by the key of their post
+        self._filed: set[str] = set()  # messages that show files
 
     @property
     def connection(self) -> str:
@@ -77,7 +82,7 @@ class SlackChannel:
     @property
     def caps(self) -> Caps:
         """See `bot.ports.Channel`."""
-        return self._caps
+        return replace(self._caps, files=FILE_LIMIT) if self._takes_files else self._caps
 
     def budgets(self, verb: Verb) -> Sequence[Budget]:
         """See `bot.ports.Channel`."""
@@ -87,6 +92,8 @@ class SlackChannel:
 
     async def post(self, body: Body, key: str) -> str:
         """See `bot.ports.Channel`. The key goes into the message's metadata, where `find` looks for it."""
+        if body.files:
+            return await self._post_files(body, key)
         self._was_read = None
         payload: dict[str, Any] = {
             "channel": self._channel,
@@ -106,7 +113,12 @@ class SlackChannel:
         return ts
 
     async def edit(self, message: str, body: Body) -> None:
-        """See `bot.ports.Channel`."""
+        """See `bot.ports.Channel`. No edit takes files away: such a message is deleted, and its place is free."""
+        if not body.files and await self._shows_files(message):
+            for budget in self._workspace.budgets.of(Verb.DELETE, self._channel):
+                budget.spend(asyncio.get_running_loop().time())
+            await self.delete(message)
+            raise Gone("chat.update: a message with files of an earlier process was in the place of text")
         await self._write("chat.update", {"channel": self._channel, "ts": message}, body, once=False)
         self._posted = True
         self._remember(message, body, "")
@@ -114,6 +126,7 @@ class SlackChannel:
     async def delete(self, message: str) -> None:
         """See `bot.ports.Channel`."""
         self._workspace.memory.forget(self._conversation, message)
+        self._was_read = None
         self._workspace.deleted.put((self._channel, message), True)  # noqa: FBT003 (a set with a limit)
         try:
             await self._workspace.web.post("chat.delete", {"channel": self._channel, "ts": message})
@@ -141,8 +154,59 @@ class SlackChannel:
             said = await self._workspace.reader.since(self._conversation, after)
         # Where an earlier process was at work and none of this answer is known, what follows a question may answer an
         # older one, unless the thread begins with it.
+        sent = self._sent.get(key)
+        if sent is not None:
+            return with_files(said, sent.ids)
         certain = self._left is None or bool(known) or self._thread == self._key.message
-        return posted_with(key, said, self._workspace.memory.keyed(self._conversation) if certain else None)
+        found = posted_with(key, said, self._workspace.memory.keyed(self._conversation) if certain else None)
+        if found is None and self._left is not None:
+            found = of_turn(said, self._key.reference, known)
+            self._filed.update([found] if found else [])
+        return found
+
+    async def _post_files(self, body: Body, key: str) -> str:
+        """Send the files and have them shown; a post that was not answered is waited for, then made again."""
+        workspace, sent = self._workspace, self._sent.get(key)
+        try:
+            ts = await workspace.uploads.message(sent, self._conversation) if sent is not None else None
+            if ts is None:
+                ts = await self._show_files(body, key, sent)
+        except Permanent as failure:
+            self._without_files(failure)
+            raise
+        self._posted = True
+        self._was_read = None
+        self._filed.add(ts)
+        workspace.threads.join(self._conversation)
+        rest = [file.rest for file in body.files if file.rest]  # so that the next question's history is whole
+        self._remember(ts, Body("\n\n".join([*rest, body.text])), key)
+        return ts
+
+    async def _show_files(self, body: Body, key: str, sent: Sent | None) -> str:
+        uploads = self._workspace.uploads
+        if sent is not None and sent.taken:  # Slack has them, says that all is well, and shows nothing
+            await uploads.withdraw(sent)
+            raise Unacceptable("files.completeUploadExternal: taken, and never shown")
+        sent = self._sent[key] = sent or await uploads.put(body.files)
+        answer = await uploads.show(sent, self._conversation, from_markdown(body.text))
+        ts = await uploads.message(sent, self._conversation, answer)
+        if ts is None:
+            raise Unanswered("files.completeUploadExternal: no message shows the files yet")
+        return ts
+
+    def _without_files(self, failure: Failure) -> None:
+        """Files do not go up here: for the rest of this answer, and for a while for those to come."""
+        self._takes_files = False
+        self._workspace.latches.shut("files" if is_everywhere(failure) else f"files:{self._channel}")
+        log.warning("long answers go on in messages, since files do not go up (%s)", failure)
+
+    async def _shows_files(self, message: str) -> bool:
+        """Whether a message that an earlier process may have posted shows files; never the first of an answer."""
+        left = self._left
+        if left is not None and message in left.messages[1:] and message not in self._filed:
+            said = await left.since(self._key.message) or ()
+            return any(each.ts == message and each.uploads for each in said)
+        return message in self._filed
 
     async def _write(self, method: str, payload: dict[str, Any], body: Body, *, once: bool) -> Answer:
         latches = self._workspace.latches

@@ -28,7 +28,7 @@ _PING = re.compile(
 # Where one could begin, for as long as it is not known: each may become a character longer.
 _PING_START = re.compile(r"<[@#!]")
 _DEFUSED = re.compile(rf"<{ZERO_WIDTH_SPACE}(?=[@#!])")
-_NOTICE = re.compile(rf"^_{NOTICE_MARK}.*_$\n*", re.MULTILINE)
+_NOTICE = re.compile(rf"^_?{NOTICE_MARK}.*$\n*", re.MULTILINE)  # Slack may have read the underscores already
 
 
 class SlackMarkdown:

@@ -68,6 +68,19 @@ FORBIDDEN = frozenset(
         "message_limit_exceeded",
         "user_not_found",
         "user_not_visible",
+        # Files: switched off or restricted by an administrator, or not into a channel that is shared.
+        "file_uploads_disabled",
+        "file_uploads_except_images_disabled",
+        "file_type_not_allowed",
+        "file_upload_size_restricted",
+        "storage_limit_reached",
+        "slack_connect_file_upload_sharing_blocked",
+        "slack_connect_blocked_file_type",
+        "slack_connect_clip_sharing_blocked",
+        "posting_to_general_channel_denied",
+        "posting_to_channel_denied",
+        "invalid_channel",
+        "file_update_failed",
     ]
 )
 
@@ -157,6 +170,14 @@ def failure_of(error: Exception, method: str, *, once: bool) -> Failure:
             return uncertain(f"{method}: an answer that is not Slack's ({type(error).__name__})")
 
 
+def failure_of_upload(status: int, headers: Mapping[str, str]) -> Failure:
+    """What another status than 200 means, where a file's bytes are sent: nobody has seen the file in any case."""
+    line = f"a file's upload: HTTP {status}"
+    if status == 429:
+        return Limited(line, retry_after=_seconds(headers))
+    return Broken(line) if status >= 500 or status == 408 else Unacceptable(line)
+
+
 def _refused(error: SlackApiError, method: str, uncertain: type[Unanswered | Broken]) -> Failure:
     status, code = _status(error), _code(error)
     line = f"{method}: {code or 'no error code'} (HTTP {status})"
@@ -222,7 +243,10 @@ def _status(error: SlackApiError) -> int:
 
 
 def _retry_after(error: SlackApiError) -> float | None:
-    headers = getattr(error.response, "headers", None) or {}
+    return _seconds(getattr(error.response, "headers", None) or {})
+
+
+def _seconds(headers: Mapping[str, str]) -> float | None:
     given = {str(name).lower(): value for name, value in headers.items()}.get("retry-after")
     try:
         return max(float(given), 0.0) if given is not None else None

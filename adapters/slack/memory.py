@@ -68,7 +68,8 @@ class Memory:
             return
         old = kept.said.get(said.ts)
         if old is not None:  # a second telling may say less: an edit has no key, and a mention no files
-            said = replace(said, key=said.key or old.key, files=said.files or old.files)
+            uploads = said.uploads or old.uploads
+            said = replace(said, key=said.key or old.key, files=said.files or old.files, uploads=uploads)
         self._count(kept, len(said.text) - (len(old.text) if old else 0))
         kept.said[said.ts] = said
         if len(kept.said) > MESSAGES:

@@ -34,6 +34,14 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
+class Uploaded:
+    """A file of ours that a message shows."""
+
+    id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class Said:
     """What somebody said.
 
@@ -50,7 +58,8 @@ class Said:
     ours: bool = False
     bot: bool = False
     key: str = ""
-    files: tuple[Attachment, ...] = ()
+    files: tuple[Attachment, ...] = ()  # somebody else's
+    uploads: tuple[Uploaded, ...] = ()  # ours
 
 
 def said_of(message: Mapping[str, Any], me: Identity) -> Said | None:
@@ -69,6 +78,7 @@ def said_of(message: Mapping[str, Any], me: Identity) -> Said | None:
         bot=bool(bot) or string(message, "subtype") == "bot_message" or "bot_profile" in message,
         key=key_of(message),
         files=() if ours else files_of(message),
+        uploads=uploads_of(message) if ours else (),
     )
 
 
@@ -87,9 +97,19 @@ def key_of(message: Mapping[str, Any]) -> str:
 
 def files_of(message: Mapping[str, Any]) -> tuple[Attachment, ...]:
     """What is attached (https://docs.slack.dev/reference/objects/file-object)."""
+    return tuple(_attachment(file) for file in _files(message) if string(file, "mode") != "tombstone")
+
+
+def uploads_of(message: Mapping[str, Any]) -> tuple[Uploaded, ...]:
+    """The same of a message of ours."""
+    return tuple(
+        Uploaded(string(file, "id"), string(file, "name") or string(file, "title")) for file in _files(message)
+    )
+
+
+def _files(message: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     files = message.get("files")
-    given = [file for file in files if isinstance(file, dict)] if isinstance(files, list) else []
-    return tuple(_attachment(file) for file in given if string(file, "mode") != "tombstone")
+    return [file for file in files if isinstance(file, dict)] if isinstance(files, list) else []
 
 
 def _attachment(file: Mapping[str, Any]) -> Attachment:

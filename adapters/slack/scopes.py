@@ -27,6 +27,7 @@ USEFUL: Mapping[str, str] = MappingProxyType(
         "mpim:history": "hear and read group direct messages",
         "files:read": "read attached images and text files",
         "assistant:write": "show that it is thinking, and Slack's own stop button",
+        "files:write": "send what is too long for messages as a file",
         "reactions:read": "be stopped by a reaction",
     }
 )
@@ -34,7 +35,6 @@ USEFUL: Mapping[str, str] = MappingProxyType(
 # Nothing uses these yet: `check` mentions them, and finds nothing wrong.
 LATER: Mapping[str, str] = MappingProxyType(
     {
-        "files:write": "send what is too long for a message as a file",
         "reactions:write": "offer a reaction to be stopped by",
     }
 )

@@ -20,6 +20,7 @@ from adapters.slack.options import SlackOptions
 from adapters.slack.people import People
 from adapters.slack.said import Identity
 from adapters.slack.threads import Threads
+from adapters.slack.uploads import Uploads
 from bot.budget import Budget, Either, Leak, Reads, RollingWindow
 from bot.ports import Verb
 
@@ -120,9 +121,10 @@ class Workspace:
     attachments: Attachments
     people: People
     reader: Reader
+    uploads: Uploads
     group: asyncio.TaskGroup | None = None
     budgets: Budgets = field(default_factory=Budgets)
-    memory: Memory = field(default_factory=Memory)
+    memory: Memory = field(default_factory=Memory)  # the one of `uploads`
     threads: Threads = field(default_factory=Threads)
     latches: Latches = field(default_factory=Latches)
     deleted: Bounded[tuple[str, str], bool] = field(default_factory=lambda: Bounded(DELETED))  # by channel and ts, ours
@@ -137,9 +139,13 @@ class Workspace:
 
 def workspace_of(web: Web, me: Identity, attachments: Attachments, options: SlackOptions) -> Workspace:
     """A workspace with nothing spent and nothing known."""
+    memory = Memory()
+    puts, looks = Reads(TIER_4_READS, MINUTE), Reads(TIER_4_READS, MINUTE)
     return Workspace(
         web=web,
         me=me,
+        memory=memory,
+        uploads=Uploads(web, memory, puts=puts, looks=looks),
         attachments=attachments,
         budgets=Budgets(edits_of(options)),
         people=People(web, Reads(TIER_4_READS, MINUTE)),

@@ -48,6 +48,9 @@ SCOPES: Final[Mapping[str, str]] = {
     "users.info": "users:read",
     "assistant.threads.setStatus": "assistant:write",
     "files.info": "files:read",
+    "files.getUploadURLExternal": "files:write",
+    "files.completeUploadExternal": "files:write",
+    "files.delete": "files:write",
     "reactions.list": "reactions:read",
 }
 HISTORY_SCOPES: Final[Mapping[str, str]] = {
@@ -63,6 +66,10 @@ TIERS: Final[Mapping[str, int]] = {
     "conversations.replies": 50,
     "conversations.history": 50,
     "users.info": 100,
+    "files.getUploadURLExternal": 100,
+    "files.completeUploadExternal": 100,
+    "files.info": 100,
+    "files.delete": 50,
 }
 
 
@@ -183,9 +190,15 @@ class SlackDouble:
         self.blocks = True  # blocks are taken
         self.tables: int | None = None  # how many tables a message may hold
         self.post_seconds = 1.0  # between two posts in one channel; 0.0 where a test is about something else
+        self.files: dict[str, Json] = {}  # by id: the file object, with its bytes in "_data" once they are there
+        self.share_seconds = 0.0  # until the message of a file is there; infinity: it never is
+        self.tells_shares = False  # the answer to files.completeUploadExternal says which message it is
+        self.upload_host = ""  # where files are said to go, if not here
         self.page_limit = 1_000  # messages a page holds at the most
         self.edits: LeakCounter | None = None  # how chat.update is counted, where that is not 50 in any 60 s
         self._counters: dict[tuple[str, str], RollingWindowCounter] = {}
+        self._group: asyncio.TaskGroup | None = None
+        self._shares: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
         self._outbox: asyncio.Queue[tuple[Json, Json]] = asyncio.Queue()
         self.api_url = ""
@@ -198,6 +211,7 @@ class SlackDouble:
         app = web.Application(client_max_size=2**24)
         app.router.add_get("/link", self.sockets.handle)
         app.router.add_route("*", "/api/{method}", self._front)
+        app.router.add_post("/upload/v1/{file}", self._upload)
         runner = web.AppRunner(app, shutdown_timeout=0.05, handler_cancellation=True)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", port).start()
@@ -205,11 +219,13 @@ class SlackDouble:
         self.api_url = f"http://{self._here}/api/"
         try:
             async with asyncio.TaskGroup() as group:
-                pump = group.create_task(self._pump())
+                pump, self._group = group.create_task(self._pump()), group
                 try:
                     yield self
                 finally:
                     pump.cancel()
+                    for share in self._shares:
+                        share.cancel()
         finally:
             self.sockets.abort()
             await runner.cleanup()
@@ -405,8 +421,86 @@ class SlackDouble:
             raise Refused("user_not_found")
         return {"user": user}
 
+    # ---------------------------------------------------------------------------------------------------------- files
+
+    async def _files_getUploadURLExternal(self, arguments: Json) -> Json:  # noqa: N802 (named as the method is)
+        length = int(arguments.get("length") or 0)
+        if not arguments.get("filename") or length <= 0:
+            raise Refused("missing_argument")
+        fid = f"F{len(self.files) + 1:04d}"
+        self.files[fid] = {"id": fid, "name": arguments["filename"], "size": length, "user": self.world.bot_user}
+        return {"file_id": fid, "upload_url": f"{self.upload_host or f'http://{self._here}'}/upload/v1/{fid}"}
+
+    async def _upload(self, request: web.Request) -> web.StreamResponse:
+        """Takes raw bytes, as many as were said, without a token."""
+        file, data = self.files.get(request.match_info["file"]), await request.read()
+        self.transcript.add(request.method, request.path, {"length": len(data)}, request.query)
+
+        async def take(request: web.Request) -> web.StreamResponse:
+            if file is None or len(data) != file["size"] or "Authorization" in request.headers:
+                return web.Response(status=400, text="no")
+            file["_data"] = data
+            return web.Response(text=f"OK - {len(data)}")
+
+        return await faulted(self.faults, request, take)
+
+    async def _files_completeUploadExternal(self, arguments: Json) -> Json:  # noqa: N802 (named as the method is)
+        given = arguments.get("files") or "[]"
+        files = [self.files.get(each["id"]) for each in (json.loads(given) if isinstance(given, str) else given)]
+        if not files or any(file is None or "_data" not in file or "shares" in file for file in files):
+            raise Refused("file_not_found")
+        channel = self._writable({"channel": arguments.get("channel_id", "")})
+        thread = str(arguments.get("thread_ts") or "")
+        if thread and thread not in self.world.messages[channel]:
+            raise Refused("thread_not_found")
+        shared = [file for file in files if file is not None]
+        for file in shared:
+            file["shares"] = {}
+        text = str(arguments.get("initial_comment") or "")
+        if self.share_seconds == 0.0 and self.tells_shares:
+            self._share(shared, channel, thread, text)
+        elif self.share_seconds < math.inf and self._group is not None:
+            task = self._group.create_task(self._share_later(shared, channel, thread, text))
+            self._shares.add(task)
+            task.add_done_callback(self._shares.discard)
+        return {"files": [_public(file) for file in shared]}
+
+    async def _share_later(self, files: list[Json], channel: str, thread: str, text: str) -> None:
+        await asyncio.sleep(self.share_seconds)
+        if all(file["id"] in self.files for file in files):
+            self._share(files, channel, thread, text)
+
+    def _share(self, files: list[Json], channel: str, thread: str, text: str) -> None:
+        ours: Json = {"user": self.world.bot_user, "bot_id": self.world.bot_id, "subtype": "file_share"}
+        ours |= {"thread_ts": thread} if thread else {}
+        message = self.world.put(channel, {**ours, "text": text, "files": [_public(file) for file in files]})
+        kind = "public" if channel.startswith("C") else "private"
+        for file in files:
+            share = {"ts": message["ts"], **({"thread_ts": thread} if thread else {})}
+            file["shares"] = {kind: {channel: [share]}}
+        self._wrote("files.completeUploadExternal", channel, message)
+        if self.echoes:
+            self.event({**message, "channel": channel, "channel_type": self.world.channels[channel]})
+        self._touch()
+
     async def _files_info(self, arguments: Json) -> Json:
-        raise Refused("file_not_found")
+        file = self.files.get(str(arguments.get("file", "")))
+        if file is None:
+            raise Refused("file_not_found")
+        return {"file": _public(file)}
+
+    async def _files_delete(self, arguments: Json) -> Json:
+        if self.files.pop(str(arguments.get("file", "")), None) is None:
+            raise Refused("file_not_found")
+        return {}
+
+    def attached(self, channel: str, thread: str = "") -> list[tuple[str, str]]:
+        """The names and texts of the files that a reader sees of the bot, from top to bottom."""
+        messages = self.world.thread(channel, thread) if thread else list(self.world.messages[channel].values())
+        shown = [file for message in messages for file in message.get("files", []) if file["id"] in self.files]
+        return [(file["name"], self.files[file["id"]]["_data"].decode()) for file in shown]
+
+    # --------------------------------------------------------------------------------------------------------- others
 
     async def _reactions_list(self, arguments: Json) -> Json:
         return {"items": []}
@@ -547,6 +641,11 @@ def seen(message: Json) -> str:
     """What a reader sees of a message: its markdown blocks, or else its text."""
     blocks = [block["text"] for block in message.get("blocks") or [] if block.get("type") == "markdown"]
     return "\n\n".join(blocks) if blocks else str(message.get("text", ""))
+
+
+def _public(file: Json) -> Json:
+    """A file as Slack tells of it."""
+    return {name: value for name, value in file.items() if name != "_data"}
 
 
 def _within(message: Json, arguments: Json) -> bool:
