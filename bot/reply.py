@@ -75,7 +75,7 @@ class WritingPolicy:
     # may have everything but a place for files.
     file_failures: int = 4
     # An answer takes so many messages while it comes, where the rest can go up as a file at its end; 0: any number.
-    max_messages: int = 10
+    max_messages: int = 20
     # For a look whether a post was made: pages of a history, and above all the wait for leave to read them, of which a
     # hundred turns that are taken up at once have to share a few a second.
     lookup_seconds: float = 120.0
