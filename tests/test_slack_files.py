@@ -32,7 +32,7 @@ from tests.doubles.slack import SlackDouble
 from tests.memory import Notebook, ScriptedModel
 from tests.slack_world import PATIENCE, connected, options_of
 
-PROSE = "".join(f"Sentence number {number} says something. " for number in range(900))  # about 33,000 characters
+PROSE = "".join(f"Sentence number {number} says something. " for number in range(450))  # about 17,000 characters
 CODE = "".join(f"print({number}, 'é')\n" for number in range(900))
 NOTE = f"_\u2063{Words().rest}_"
 SMALL = WritingPolicy(max_messages=1, backoff_seconds=0.05, backoff_limit_seconds=0.1)
@@ -119,20 +119,17 @@ async def test_the_rest_is_uploaded(tells: bool, kind: str) -> None:
         assert (len(texts), texts[-1]) == (2, NOTE)
         assert (name[:7], name[-3:]) == ("answer-", ".md")
         assert words_of(double, place, thread) == PROSE.split()
-        assert len(text) > 20_000
+        assert len(text) > 4_000
         assert not double.limited
         assert double.refused == []
 
 
 @pytest.mark.sockets
 async def test_long_code_is_uploaded_beside_the_messages() -> None:
-    """The whole block as a file of its language, byte for byte."""
-    async with answered(f"Look:\n\n```python\n{CODE[:8000]}\n```\n\nDone.{'.' * 5000}") as (double, place, thread):
-        assert any(name.startswith("answer-") for name, _ in double.attached(place, thread))
-    code = CODE[: FILE_LIMIT and 12_200].rsplit("\n", 1)[0] + "\n"
-    async with answered(f"```python\n{code}```\n") as (double, place, thread):
-        [(name, text)] = double.attached(place, thread)
-        assert (text, name[-3:]) == (code, ".py")
+    """The whole block as a file of its language, byte for byte, beside the rest."""
+    async with answered(f"Look:\n\n```python\n{CODE}```\n\nThat is all.") as (double, place, thread):
+        (rest, _), (name, text) = double.attached(place, thread)
+        assert (text, rest[-3:], name[-3:]) == (CODE, ".md", ".py")
 
 
 def without_scope(double: SlackDouble) -> None:

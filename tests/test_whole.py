@@ -48,6 +48,10 @@ class Place(Protocol):
         """The bot's messages that answer the question, from top to bottom."""
         ...
 
+    def files(self, question: str, place: int = 0) -> list[str]:
+        """The texts of the files that the bot attached to them."""
+        ...
+
     async def until_connected(self) -> None: ...
 
 
@@ -72,6 +76,11 @@ class DiscordPlace:
     def answers(self, question: str, place: int = 0) -> list[str]:
         shown = self.double.shown(self.channels[place])
         return [each.text for each in shown if each.reply_to == question]
+
+    def files(self, question: str, place: int = 0) -> list[str]:
+        shown = self.double.shown(self.channels[place])
+        attached = [self.double.files.get(each.id, []) for each in shown if each.reply_to == question]
+        return [data.decode() for files in attached for _, data in files]
 
     async def until_connected(self) -> None:
         await self.double.until(lambda: self.double.gateway.connected > 0)
@@ -98,6 +107,9 @@ class SlackPlace:
 
     def answers(self, question: str, place: int = 0) -> list[str]:
         return self.double.answers(self.channels[place], question)
+
+    def files(self, question: str, place: int = 0) -> list[str]:
+        return [text for _, text in self.double.attached(self.channels[place], question)]
 
     async def until_connected(self) -> None:
         await self.double.until(lambda: bool(self.double.sockets.live))
@@ -150,6 +162,25 @@ async def test_thinking_shows_in_a_line_and_never_in_the_answer(platform: str) -
         await running.says("turn ended")
         (answer,) = place.answers(question)
         assert answer.split() == numbered(40).split()
+        assert not place.limited
+
+
+@both
+@pytest.mark.parametrize(("characters", "most"), [(3_000, 10), (10_000, 10), (100_000, 3)])
+async def test_a_long_answer_arrives_whole(platform: str, characters: int, most: int) -> None:
+    """However long it is: in so many messages at the most, the rest in one file, every word once and in order."""
+    text = numbered(characters // 9)[:characters]
+    async with (
+        OpenAIDouble(default=Answer(text, words_per_second=8_000)) as model,
+        everything(platform, model, TICKERTAPE_MAX_MESSAGES=str(most)) as (place, running),
+    ):
+        question = place.ask("why?")
+        await running.says("turn ended")
+        messages, files = place.answers(question), place.files(question)
+        told = [message for message in messages if Words().rest not in message]
+        assert " ".join([*told, *files]).split() == text.split()
+        assert len(told) <= most
+        assert len(files) == len(messages) - len(told) <= 1
         assert not place.limited
 
 

@@ -28,7 +28,7 @@ from adapters.slack.uploads import FILE_LIMIT, Sent, is_everywhere, of_turn, wit
 from adapters.slack.workspace import Workspace
 from bot.budget import Budget
 from bot.conversation import History, LeftOut, Message, Part, Text, TurnKey
-from bot.errors import Broken, Failure, Gone, Permanent, Unacceptable, Unanswered
+from bot.errors import Broken, Failure, Forbidden, Gone, Permanent, Unacceptable, Unanswered
 from bot.markdown import utf16_units
 from bot.ports import Body, Caps, Verb
 
@@ -171,8 +171,13 @@ class SlackChannel:
             ts = await workspace.uploads.message(sent, self._conversation) if sent is not None else None
             if ts is None:
                 ts = await self._show_files(body, key, sent)
-        except Permanent as failure:
+        except Failure as failure:
+            lacks_it = code_of(failure) == "unknown_method"  # by a 404 of a server that has no such method
+            if not isinstance(failure, Permanent) and not lacks_it:
+                raise
             self._without_files(failure)
+            if lacks_it:
+                raise Forbidden(str(failure)) from failure
             raise
         self._posted = True
         self._was_read = None
