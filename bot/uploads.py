@@ -53,11 +53,10 @@ def _name(kind: str, reference: str, extension: str, number: int = 1) -> str:
 
 def _block_of(source: str, shown: int, blocks: list[Block]) -> Block | None:
     """The block of code that all is of which is not shown, if there is one."""
-    for block in blocks:
-        begins = shown < block.end and not source[shown : max(shown, block.opened)].strip()
-        if begins and not source[block.after :].strip():
-            return block
-    return None
+    block = next((block for block in blocks if shown < block.end), None)
+    if block is None or source[shown : max(shown, block.opened)].strip() or source[block.after :].strip():
+        return None
+    return block
 
 
 def _alone(source: str, shown: int, blocks: list[Block]) -> str:
