@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import threading
 from collections.abc import AsyncIterator, Sequence
@@ -11,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from aiohttp.connector import Connection
 from discord.gateway import KeepAliveHandler
 from hypothesis import given
 from hypothesis import strategies as st
@@ -583,3 +585,25 @@ async def test_no_heartbeat_outlives_its_connection() -> None:
 
     assert begun
     assert all(thread._stop_ev.is_set() for thread in begun)
+
+
+@pytest.mark.sockets
+@pytest.mark.parametrize("how", ["in the greeting", "closed", "aborted", "asked to go"])
+async def test_no_connection_is_left_to_the_collector(how: str) -> None:
+    """Whenever a connection ends, it is closed, and not left for Python to collect, which would complain of it."""
+    async with bot_at_work() as bot:
+        gateway = bot.double.gateway
+        before = gateway.connections
+        match how:
+            case "in the greeting":
+                await gateway.invalidate(resumable=False)
+            case "closed":
+                await gateway.close_all(4000)
+            case "aborted":
+                gateway.abort_all()
+            case _:
+                await gateway.reconnect()
+        await bot.double.until(lambda: gateway.connections > before)
+        await asyncio.sleep(0.2)  # the greeting; where the session is a new one, IDENTIFY follows 5 s later
+    left = [each for each in gc.get_objects() if isinstance(each, Connection) and each._protocol is not None]
+    assert not left

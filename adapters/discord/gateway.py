@@ -12,8 +12,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import aiohttp
@@ -39,6 +39,9 @@ CONNECT_SECONDS = 60.0
 
 # A close that is the server's, and says nothing against coming back.
 _NORMAL_CLOSE = 1000
+_RESUMABLE_CLOSE = 4000
+# How long Discord may take to close a connection too, in seconds; then it is only dropped.
+END_SECONDS = 0.5
 
 
 class Delays:
@@ -67,29 +70,55 @@ class Delays:
 
 
 class Socket(DiscordWebSocket):
-    """One connection, whose heartbeat ends with it also where the greeting is broken off.
+    """One connection, that ends, its heartbeat with it, also where the greeting is broken off.
 
-    The library begins it, a thread, at HELLO and hands the connection over after IDENTIFY, for which it may wait 5 s:
-    whoever is cancelled meanwhile would have nothing to close.
+    The library begins the heartbeat, a thread, at HELLO and hands the connection over after IDENTIFY, for which it may
+    wait 5 s: whoever is cancelled meanwhile would have nothing to close.
     """
+
+    _greeted = False
+
+    async def poll_event(self) -> None:
+        """As in the library. Once it stands, whoever is cancelled closes it in their own way."""
+        try:
+            await super().poll_event()
+        except Exception:
+            await self._end()
+            raise
+        except BaseException:
+            if not self._greeted:
+                await self._end()
+            raise
 
     async def identify(self) -> None:
         """As in the library."""
-        with self._silent_if_broken_off():
+        async with self._ended_if_broken_off():
             await super().identify()
+        self._greeted = True
 
     async def resume(self) -> None:
         """As in the library."""
-        with self._silent_if_broken_off():
+        async with self._ended_if_broken_off():
             await super().resume()
+        self._greeted = True
 
-    @contextmanager
-    def _silent_if_broken_off(self) -> Iterator[None]:
+    async def _end(self) -> None:
+        """Let go of the connection, whatever has become of it: the library leaves one that Discord closed as it is.
+
+        The code is one after which the session can be resumed.
+        """
+        if self._keep_alive is not None:
+            self._keep_alive.stop()
+        with suppress(TimeoutError, OSError, aiohttp.ClientError):
+            async with asyncio.timeout(END_SECONDS):
+                await self.socket.close(code=_RESUMABLE_CLOSE)
+
+    @asynccontextmanager
+    async def _ended_if_broken_off(self) -> AsyncIterator[None]:
         try:
             yield
         except BaseException:
-            if self._keep_alive is not None:
-                self._keep_alive.stop()
+            await self._end()
             raise
 
 
