@@ -15,7 +15,9 @@ import os
 import sys
 from pathlib import Path
 
-# Threads that compute. More than four gain nothing for a model this small; all of a smaller machine's are used.
+# Threads that compute. More than four gain nothing for a model this small, and one core is left to the bot and whatever
+# else runs: threads that wait for one another spin, and where they do not all have a core an answer takes twenty times
+# as long.
 MOST_THREADS = 4
 
 # Lower than the bot's own priority (nice(1)), which would otherwise wait for a core while an answer is computed.
@@ -47,7 +49,7 @@ def main(name: str, context: int, slots: int) -> None:
     parameters.model_alias = {name}
     parameters.n_ctx = context
     parameters.n_parallel = slots
-    threads = min(os.cpu_count() or 1, MOST_THREADS)
+    threads = max(min((os.cpu_count() or 1) - 1, MOST_THREADS), 1)
     parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = threads
     parameters.hostnames = ["127.0.0.1"]
     parameters.port = 0  # a free one
