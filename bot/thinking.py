@@ -23,7 +23,7 @@ _END = re.compile("(?<=[.!?…])\\s+|(?<=[\u3002\uff01\uff1f])|\\s*\\n\\s*")
 # What is shorter is no sentence that says anything: "Hmm.", "e.g.", a number of a list. Characters.
 _LEAST = 12
 
-_LINK = re.compile(r"\w+://\S+")
+_LINK = re.compile(r"\w*://\S*")
 _BULLET = re.compile(r"^\s*(?:[-+*>#]+|\d{1,3}[.)])\s+")
 
 # What is mark-up somewhere, or calls somebody.
@@ -61,7 +61,7 @@ class Thought:
 
 def _plain(text: str) -> str:
     """Words alone, in one line."""
-    text = _LINK.sub("…", _BULLET.sub("", text)).translate(_MARKUP)
+    text = _LINK.sub("…", _BULLET.sub("", text).translate(_MARKUP))  # in this order: what is left may make a link
     return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from adapters.discord.dialect import DiscordMarkdown
@@ -128,6 +128,8 @@ def test_what_the_line_says(thought: str, line: str) -> None:
     assert said.line == line or (len(line) > 100 and said.line.strip("…") in thought and len(said.line) <= 120)
 
 
+@example("://", [])
+@example(":*//", ["a"])
 @given(st.text(), st.lists(st.text(max_size=400), max_size=8))
 def test_the_line_is_one_short_line_however_it_is_cut(first: str, more: list[str]) -> None:
     """Chunks make no difference, and nothing in it is mark-up, a link or a control character."""
