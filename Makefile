@@ -26,7 +26,7 @@ check: install ## try the tokens and the model, and say what is missing
 	@$(BIN)/python -m bot check
 
 test: install ## run the whole suite
-	@$(BIN)/python -m pytest
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
 
 lint: install ## check style, types, imports and the length of functions
 	@$(BIN)/ruff check
