@@ -15,8 +15,8 @@ from tests.clock import VirtualLoop
 SOCKET_TEST_SECONDS = 60.0
 
 
-# Processes that share the suite, for each processor: half of its time, a test with sockets waits for somebody.
-PROCESSES_EACH = 2
+# Processes that share the suite, for each processor: most of its time, a test with sockets waits for somebody.
+PROCESSES_EACH = 3
 
 # No example fails for having taken long: other things run on the same machine.
 settings.register_profile("untimed", settings(), deadline=None)
