@@ -304,7 +304,7 @@ async def play(plan: Plan, waiting: Waiting) -> list[tuple[float, str, str]]:
     return sorted((round(wrote.at, 3), name, wrote.text + wrote.failure) for name, log in logs for wrote in log)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=80)
 @given(plans)
 def test_looking_at_few_writes_what_looking_at_all_would(plan: Plan) -> None:
     """Whatever budgets, ends and failures there are: the same writes, at the same times, as the plain rule."""
