@@ -155,7 +155,7 @@ def open_model(settings: Settings, stack: AsyncExitStack, server: embedded.Embed
 
 def conditions(turns: Turns, journal: Journal, server: embedded.EmbeddedServer | None) -> Mapping[str, Condition]:
     """How the parts are that are no platforms, for ``/readyz``."""
-    kept = "ok" if journal.lasting else "degraded" if isinstance(journal, SqliteJournal) else "memory"
+    kept = ("degraded" if journal.degraded else "ok") if isinstance(journal, SqliteJournal) else "memory"
     found = {"journal": Condition("degraded" if turns.degraded else kept)}
     if server is not None:
         found["model"] = Condition("alive" if server.alive else "dead", sound=server.alive)

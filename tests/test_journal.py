@@ -6,7 +6,7 @@ import asyncio
 import signal
 import stat
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +16,7 @@ import pytest
 from adapters.journal import JournalBroken, MemoryJournal, SqliteJournal
 from adapters.journal.memory import Entry
 from bot.conversation import Ending, TurnKey
-from bot.ports import Journal
+from bot.ports import Journal, Record
 from tests.contracts.journal import JournalContract, LastingJournalContract
 from tests.doubles.discord import DiscordDouble
 from tests.doubles.openai import Answer, OpenAIDouble
@@ -207,7 +207,11 @@ async def test_what_was_accepted_survives_a_kill(tmp_path: Path) -> None:
         child.send_signal(signal.SIGKILL)
         told += (await child.stdout.read()).splitlines()
         assert await child.wait() == -signal.SIGKILL
-        found = {(record.key.channel, record.key.message) for record in await journal.unfinished("slack")}
+        records: Sequence[Record] = ()
+        while not records:  # a dead process is watched for two heartbeats
+            await asyncio.sleep(0.1)
+            records = await journal.unfinished("slack")
+        found = {(record.key.channel, record.key.message) for record in records}
     said = {tuple(line.decode().split()) for line in told}
     assert len(said) >= 200
     assert said <= found

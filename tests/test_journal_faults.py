@@ -23,8 +23,9 @@ from hypothesis import strategies as st
 from adapters.journal import JournalBroken, KeeperOptions, SqliteJournal
 from adapters.journal.errors import CORRUPT, DISK, LOCKED, NOT_WRITABLE, ROOM, translated, why
 from adapters.journal.keeper import Keeper
-from adapters.journal.owner import Owner, is_gone, tidy
-from adapters.journal.store import MOST_CRASHES, Accept, Connect, Drop, Ended, Operation, Posted, connect
+from adapters.journal.remembered import RememberedTurns
+from adapters.journal.operations import Accept, Drop, Ended, Operation, Posted
+from adapters.journal.store import MOST_CRASHES, Connect, connect
 from bot.conversation import Ending, TurnKey
 from tests.doubles.openai import OpenAIDouble
 from tests.running import bot
@@ -203,7 +204,7 @@ def test_a_file_that_goes_away_while_it_is_open(how: str, tmp_path: Path, caplog
         assert not it.degraded
     assert found(file) == ["2", "4"]
     lines = [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
-    assert len(lines) == (how == "removed")
+    assert len(lines) == 1
 
 
 @pytest.mark.parametrize("ours", [True, False])
@@ -251,16 +252,18 @@ def test_what_was_missed_is_written_at_the_end(tmp_path: Path) -> None:
     assert found(file) == ["2"]
 
 
-def test_what_is_missed_is_bounded_and_keeps_no_text_of_what_ended(tmp_path: Path) -> None:
-    """A file that stays broken for days fills no memory."""
-    options = KeeperOptions(remembered=100, known=100)
-    with keeper(tmp_path / "no" / "turns.db", options=options) as it:
-        for number in range(1_000):
-            it.write([accept(number)], now=0.0)
-            it.write([Ended(key(number), Ending.DONE)], now=0.0)
-        assert len(it._missed) == 100
-        assert len(it._known) == 100
-        assert not any(operation.event for operation in it._missed if isinstance(operation, Accept))
+def test_what_memory_holds_for_a_broken_file_is_bounded() -> None:
+    """A file that stays broken for days fills no memory, and no text of an ended turn is kept for it."""
+    turns = RememberedTurns(live=50, ended=100)
+    for number in range(1_000):
+        turns.note(accept(number))
+        turns.note(Ended(key(number), Ending.DONE))
+        turns.note(Drop(key(-number)))
+        assert not any(turn.event for turn in turns.ended)
+    for number in range(1_000, 2_000):
+        turns.note(accept(number))
+    assert (len(turns.live), len(turns.ended), len(turns.dropped)) == (50, 100, 100)
+    assert [turn.key for turn in turns.live][-1] == key(1_999)
 
 
 @settings(max_examples=50, deadline=None)
@@ -295,16 +298,16 @@ def test_old_turns_are_forgotten_a_few_at_a_time(tmp_path: Path) -> None:
                 assert other.execute("SELECT count(*) FROM answers").fetchone()[0] <= 1
                 return int(other.execute("SELECT count(*) FROM turns").fetchone()[0])
 
-        it.tidy(now=0.0)
+        it.tick(now=0.0)
         assert kept() == 30
         today = BEGINNING + timedelta(days=3)
-        it.tidy(now=30.0)
+        it.tick(now=30.0)
         assert kept() == 30
         for now, left in [(60.0, 20), (60.5, 20), (61.0, 10), (62.0, 5), (63.0, 5)]:
-            it.tidy(now)
+            it.tick(now)
             assert kept() == left
         today = BEGINNING + timedelta(days=6)
-        it.tidy(now=200.0)
+        it.tick(now=200.0)
         assert kept() == 0
 
 
@@ -327,24 +330,6 @@ def test_a_turn_that_ends_every_process_is_given_up(tmp_path: Path) -> None:
             ages.append([record.age for record in it.take("slack", 0.0)])
             it.write([Ended(key(2), Ending.INTERRUPTED)], now=0.0)
     assert ages == [[0.0, 0.0]] * MOST_CRASHES + [[math.inf, 0.0]]
-
-
-# --------------------------------------------------------------------------------------------------------------- owners
-
-
-def test_an_owner_is_gone_when_its_lock_is(tmp_path: Path) -> None:
-    """Held, it lives; let go of, or never there, it is gone, and leaves no file."""
-    journal = tmp_path / "turns.db"
-    one, two = Owner(journal), Owner(journal)
-    assert one.name != two.name
-    assert not is_gone(journal, one.name)
-    one.release()
-    assert is_gone(journal, one.name)
-    (tmp_path / "turns.db-owner-0123456789abcdef").touch()  # a process that was killed
-    tidy(journal)
-    assert [path.name for path in tmp_path.iterdir()] == [f"turns.db-owner-{two.name}"]
-    assert not is_gone(journal, two.name)
-    two.release()
 
 
 # ------------------------------------------------------------------------------------------------------------ the words
@@ -480,7 +465,6 @@ def test_it_is_a_dict_that_lasts(script: list[list[Operation] | str]) -> None:
                 model.restart()
             else:
                 disk.broken = step == "break"
-                it._shut()
         it.close()
 
 

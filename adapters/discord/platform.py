@@ -41,7 +41,7 @@ LOOK_UPS = 50
 # How often it is asked what earlier processes left unfinished: the journal gives that only when they run no more, and
 # one may drain for minutes while this one is up, or work beside it and break later. So it is asked for ever; where
 # there is nothing, that costs one small query. Seconds.
-LEFT_EVERY = 5.0
+LEFT_EVERY = 2.0
 
 # Where a process that was killed wrote until then, Discord's windows may be used up, and only it knew. So nothing is
 # written there before they are over, counted from when this one first connected. Seconds.

@@ -1,7 +1,7 @@
 """Keeps a journal's file, and goes on without it where it cannot be used.
 
-What belongs here: what is done when the file breaks (memory in its place, a line in the log, another try later, what
-was missed written then), and how long turns are kept. What does not: statements (`adapters.journal.store`) and threads
+What belongs here: what is done when the file breaks, moves or is cut (the live turns are written again from memory),
+the heartbeat, and how long turns are kept. What does not: statements (`adapters.journal.store`) and threads
 (`adapters.journal.sqlite`): all of this runs in one.
 """
 
@@ -9,20 +9,22 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from adapters.journal.errors import JournalBroken, translated
-from adapters.journal.owner import Owner, is_gone
-from adapters.journal.owner import tidy as tidy_owners
-from adapters.journal.store import Accept, Connect, Drop, Ended, Keep, Operation, Store, connect
-from bot.conversation import Ending, TurnKey
+from adapters.journal.files import beside, gate, move_aside
+from adapters.journal.liveness import OwnerWatch
+from adapters.journal.operations import Accept, Drop, Operation
+from adapters.journal.owner import Owner, look_at, owners_with_lock_files, remove_lock_file
+from adapters.journal.remembered import RememberedTurns
+from adapters.journal.store import REBUILT, Connect, Damage, Store, connect, rebuild
+from bot.conversation import TurnKey
 from bot.ports import Record
 
 log = logging.getLogger(__name__)
@@ -43,12 +45,15 @@ class KeeperOptions:
     # An unfinished one is never forgotten before this, in which it may still be gone on with.
     repair_seconds: float = 86_400.0
     # A broken file is left alone for this long, so that few answers wait for it; a disk with room again is found soon.
-    retry_seconds: float = 5.0
-    # Operations that wait for a broken file, and live turns; beyond, the oldest are forgotten. 10,000 are 5 hours at
-    # ten a minute, and some megabytes.
+    retry_seconds: float = 2.0
+    # From one heartbeat to the next. A process counts as dead after two without one, so another takes over its turns
+    # within seconds. With each, the file is checked, and ended texts are erased from its log.
+    beat_seconds: float = 2.0
+    # Live turns that memory can write again; beyond, the oldest are forgotten. 10,000 are 5 hours at ten a minute, and
+    # some megabytes.
     remembered: int = 10_000
-    # Turns that are known again while the file cannot be asked. Platforms deliver again within minutes, in which few
-    # bots receive as many; about 300 bytes each.
+    # Ended turns that are known again while the file cannot be asked. Platforms deliver again within minutes, in which
+    # few bots receive as many; about 300 bytes each.
     known: int = 2_000
     # How often old turns are looked for, and how many are forgotten at once: some milliseconds of work.
     tidy_seconds: float = 60.0
@@ -65,42 +70,102 @@ class Keeper:
     def __init__(
         self, file: Path, options: KeeperOptions, wall_clock: Callable[[], datetime], connect: Connect = connect
     ) -> None:
-        self._file = file
+        self._file = file.absolute()  # a working folder may be removed
         self._options = options
         self._wall_clock = wall_clock
         self._connect = connect
         self._owner: Owner | None = None
         self._store: Store | None = None
-        self._known: OrderedDict[str, None] = OrderedDict()  # digests of turns that were accepted here
-        self._unended: dict[TurnKey, list[Operation]] = {}  # what was written of turns that have not ended
-        self._missed: deque[Operation] = deque(maxlen=options.remembered)  # not written yet: the file was broken
+        self._was_open = False
+        self._watch = OwnerWatch(options.beat_seconds, partial(look_at, self._file))
+        self._turns = RememberedTurns(live=options.remembered, ended=options.known)
         self._retry_at = 0.0
         self._tidy_at = 0.0
-        self.degraded = False  # read by other threads
+        self._beat_at = 0.0
+        self._sound_at = 0.0
+        # Both are read by other threads. A recovered file is reported until the next heartbeat finds it sound.
+        self.degraded = False
+        self.recovering = False
 
     def write(self, operations: Sequence[Operation], now: float) -> list[bool]:
         """Write these, all at once; for each whether it was new, which is False of a turn that is known already."""
-        new = [self._is_new(operation) for operation in operations]
-        wanted = [operation for operation, fresh in zip(operations, new, strict=True) if fresh]
-        missed = list(self._missed)
-        done = self._with_store(lambda store: store.apply([*missed, *wanted])[len(missed) :], now)
+        fresh = list(self._fresh(operations))
+        wanted = [operation for operation, is_fresh in zip(operations, fresh, strict=True) if is_fresh]
+        done = self._with_store(lambda store: store.apply(wanted), now)
         if done is None:
-            self._missed = deque(_without_ended_texts([*missed, *wanted]), self._missed.maxlen)
-            return new
-        self._missed.clear()
-        self._note([*missed, *wanted])
+            done = [True] * len(wanted)  # memory stands in, and is written once the file can be used
+        for operation, new in zip(wanted, done, strict=True):
+            if new or not isinstance(operation, Accept):
+                self._turns.note(operation)
         results = iter(done)
-        return [next(results) if fresh else False for fresh in new]
+        return [next(results) if is_fresh else False for is_fresh in fresh]
 
     def take(self, platform: str, now: float) -> list[Record]:
-        """Take over the unfinished turns of processes that run no more; none while the file is broken."""
-        if self._missed:
-            self.write([], now)
-        gone, at = partial(is_gone, self._file), self._wall_clock().timestamp()
-        return self._with_store(lambda store: store.take(platform, at, gone), now) or []
+        """Take over the unfinished turns of dead processes; none while the file is broken."""
+        dead: set[str] = set()
 
-    def tidy(self, now: float) -> None:
-        """Forget old turns, a few at a time, if it is time to."""
+        def is_dead(owner: str) -> bool:
+            if found := self._watch.is_dead(owner, now):
+                dead.add(owner)
+            return found
+
+        at = self._wall_clock().timestamp()
+        records = self._with_store(lambda store: store.take(platform, at, is_dead), now) or []
+        self._turns.take(records, at)
+        for owner in dead if records else ():
+            remove_lock_file(self._file, owner)
+        return records
+
+    def tick(self, now: float) -> None:
+        """Beat, check the file, and forget old turns, each if it is time to."""
+        if now >= self._beat_at:
+            self._beat_at = now + self._options.beat_seconds
+            self._with_store(partial(self._maintain, now=now), now)
+            if self._owner is not None:
+                with suppress(OSError):  # a full disk: the lock is still held
+                    self._owner.beat()
+            if not self.degraded and now >= self._sound_at:
+                self.recovering = False
+        self._tidy(now)
+
+    def close(self) -> None:
+        """Write what memory holds if possible, and let go of the file and of what is unfinished."""
+        self._retry_at = 0.0
+        if self._store is not None or len(self._turns):
+            self._with_store(Store.release, 0.0)
+        self._shut()
+        if self._owner is not None:
+            self._owner.release()
+
+    # ------------------------------------------------------------------------------------------------------- its rounds
+
+    def _fresh(self, operations: Sequence[Operation]) -> list[bool]:
+        """For each whether there is something to write, as far as this process knows by itself."""
+        found: list[bool] = []
+        seen: dict[TurnKey, bool] = {}
+        for operation in operations:
+            is_known = seen.get(operation.key, operation.key in self._turns)
+            found.append(not (isinstance(operation, Accept) and is_known))
+            if isinstance(operation, Accept | Drop):
+                seen[operation.key] = isinstance(operation, Accept)
+        return found
+
+    def _maintain(self, store: Store, now: float) -> None:
+        if store.lacks(self._turns):
+            log.warning("journal %s: it has lost turns, so they are written again", self._file)
+            store.restore(self._turns)
+            self._recovered(now)
+        if store.log_size:
+            store.scrub()
+        owners = store.owners()
+        idle = set(owners_with_lock_files(self._file)) - owners - {self._owner.name if self._owner else ""}
+        self._watch.observe(owners | idle, now)
+        for owner in idle:
+            if self._watch.is_dead(owner, now):
+                remove_lock_file(self._file, owner)
+
+    def _tidy(self, now: float) -> None:
+        """Forget old turns, a few at a time."""
         if now < self._tidy_at or self._store is None:
             return
         options, today = self._options, self._wall_clock()
@@ -110,46 +175,6 @@ class Keeper:
         more = forgotten == options.tidy_turns
         self._tidy_at = now + (1.0 if more else options.tidy_seconds)
 
-    def close(self) -> None:
-        """Write what was missed, if that is possible now, and let go of the file and of what is unfinished."""
-        self._retry_at = 0.0
-        if self._missed:
-            self.write([], 0.0)
-        self._shut()
-        if self._owner is not None:
-            self._owner.release()
-
-    # ---------------------------------------------------------------------------------------------------- what it knows
-
-    def _is_new(self, operation: Operation) -> bool:
-        """Whether there is something to write, as far as this process knows by itself."""
-        digest = operation.key.digest
-        if isinstance(operation, Drop):
-            self._known.pop(digest, None)
-        if not isinstance(operation, Accept):
-            return True
-        if digest in self._known:
-            return False
-        self._known[digest] = None
-        if len(self._known) > self._options.known:
-            self._known.popitem(last=False)
-        return True
-
-    def _note(self, operations: Sequence[Operation]) -> None:
-        """Remember what a new file has to be told: only of turns that are live, so there are few."""
-        for operation in operations:
-            match operation:
-                case Accept(key):
-                    self._unended[key] = [operation]
-                case Ended(key, ending) if ending is not Ending.INTERRUPTED:
-                    self._unended.pop(key, None)
-                case Drop(key):
-                    self._unended.pop(key, None)
-                case _ if operation.key in self._unended:
-                    self._unended[operation.key].append(operation)
-        while len(self._unended) > self._options.remembered:
-            del self._unended[next(iter(self._unended))]
-
     # ---------------------------------------------------------------------------------------------------- what may fail
 
     def _with_store(self, action: Callable[[Store], T], now: float) -> T | None:
@@ -157,42 +182,75 @@ class Keeper:
         if now < self._retry_at:
             return None
         try:
-            done = self._attempt(action)
+            done = self._attempt(action, now)
         except JournalBroken as broken:
             self._break(broken, now)
             return None
         if self.degraded:
             log.info("the journal works again", extra={"file": str(self._file)})
-        self.degraded = False
+            self.degraded = False
         return done
 
-    def _attempt(self, action: Callable[[Store], T]) -> T:
-        """Do it; with what is corrupt once more, since another process may have begun a new file, then in a new one."""
+    def _attempt(self, action: Callable[[Store], T], now: float) -> T:
+        """Do it; with a corrupt file once more, since another process may have begun a new one, then in a new one."""
         for trial in itertools.count():
             try:
                 with translated(self._file):
                     if trial == CORRUPT_TRIALS:
                         self._move_aside()
-                    store = self._opened()
-                    store.check()
-                    return action(store)
+                    return action(self._undamaged(now))
             except JournalBroken as broken:
                 self._shut()
                 if trial == CORRUPT_TRIALS or not broken.corrupt:
                     raise
-                if not self._file.exists():
-                    log.error("journal %s, so a new one is begun", broken)  # noqa: TRY400 (one line says it)
         raise AssertionError("unreachable: the last trial raises")
 
+    def _undamaged(self, now: float) -> Store:
+        """The open file; recovered first if somebody removed, replaced or cut it."""
+        if self._store is not None and (damage := self._store.damage()) is not None:
+            log.error("journal %s: %s, so the live turns are written again", self._file, damage.value)
+            self._recovered(now)
+            self._recover(self._store, damage)
+        if self._store is None:
+            self._store = self._opened()
+        return self._store
+
+    def _recovered(self, now: float) -> None:
+        self.recovering = True
+        self._sound_at = now + self._options.beat_seconds
+
+    def _recover(self, store: Store, damage: Damage) -> None:
+        """Leave damaged files in a state that can be opened; the store is closed."""
+        self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with gate(self._file):
+            match damage:
+                case Damage.MOVED:
+                    store.files.remove_logs()
+                case Damage.CUT:
+                    move_aside(self._file, self._aside_name())
+            self._store = None
+            store.close()
+            if damage is Damage.LOGS_MOVED:
+                rebuild(self._file, self._connect)
+
     def _opened(self) -> Store:
+        """Open the file, and write again what it lacks of this process's turns."""
+        if self._was_open:
+            self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if self._owner is None:
             self._owner = Owner(self._file)
-            tidy_owners(self._file)
-        if self._store is None:
-            self._store = Store(self._file, self._owner.name, self._connect)
-            # It may be a new file, since somebody removed the old one or it was corrupt.
-            self._store.apply([operation for operations in self._unended.values() for operation in operations])
-        return self._store
+        with gate(self._file):
+            beside(self._file, REBUILT).unlink(missing_ok=True)  # a process was killed over it
+            store = Store(self._file, self._owner.name, self._connect)
+        self._was_open = True
+        try:
+            if len(self._turns) or self._turns.dropped:
+                store.restore(self._turns)
+            store.scrub()  # ended texts that a killed process left in the log
+        except BaseException:
+            store.close()
+            raise
+        return store
 
     def _break(self, broken: JournalBroken, now: float) -> None:
         self._shut()  # what is opened anew has none of the old one's troubles
@@ -204,34 +262,26 @@ class Keeper:
 
     def _shut(self) -> None:
         store, self._store = self._store, None
-        if store is not None:
-            with suppress(JournalBroken), translated(self._file):
+        if store is None:
+            return
+        with suppress(JournalBroken, OSError), gate(self._file):
+            with translated(self._file):
                 store.close()
+            return
+        with suppress(JournalBroken), translated(self._file):
+            store.close()
 
     def _move_aside(self) -> None:
-        """Begin a new file; the old one, and the log beside it, are kept for whoever can read something in them."""
-        suffix = f".corrupt-{self._wall_clock():%Y%m%d-%H%M%S}"
-        for beside in ("-wal", "-shm", ""):  # the file itself last: what is left of a half-done move is tried again
-            old = self._file.with_name(self._file.name + beside)
-            if old.exists():
-                old.rename(old.with_name(f"{self._file.name}{suffix}{beside}"))
+        """Begin a new file; the old one is kept for whoever can read something in it."""
+        name = self._aside_name()
+        with gate(self._file):
+            move_aside(self._file, name)
         log.error(
             "journal %s: it is corrupt, so it was moved to %s and a new one begun. What earlier processes left "
             "unfinished in it stays so",
             self._file,
-            f"{self._file.name}{suffix}",
+            name,
         )
 
-
-def _without_ended_texts(operations: Sequence[Operation]) -> Sequence[Operation]:
-    """The same, with no question's text of a turn that has ended: none is kept longer than the turn needs."""
-    ended: set[TurnKey] = set()
-    kept: deque[Operation] = deque()
-    for operation in reversed(operations):  # an end comes after what it ends
-        if isinstance(operation, Ended) and operation.ending is not Ending.INTERRUPTED:
-            ended.add(operation.key)
-        if isinstance(operation, Accept) and operation.key in ended:
-            kept.appendleft(replace(operation, event=""))
-        elif not (isinstance(operation, Keep) and operation.key in ended):
-            kept.appendleft(operation)
-    return kept
+    def _aside_name(self) -> str:
+        return f"{self._file.name}.corrupt-{self._wall_clock():%Y%m%d-%H%M%S}"

@@ -1,88 +1,173 @@
-"""Which of the processes that share a journal still run.
+"""The processes that share a journal: each has a name, a lock file and a heartbeat in it.
 
-What belongs here: a lock file for each process, which the operating system lets go of however the process ends. What
-does not: what is written in the journal.
+What belongs here: this process's lock file, and the look at another's. What does not: the rule by which a process
+counts as dead (`adapters.journal.liveness`).
 
-Two processes share one while a new version is started before the old one has finished its answers: neither may take
-what the other still works on. A process's number would not tell, since it is given again and differs between
-containers; a lock is let go of by the kernel, also after ``kill -9`` (https://man7.org/linux/man-pages/man2/flock.2.html).
+Two processes share a journal while a new version starts beside the old one: neither may take what the other still works
+on. The kernel lets go of a lock also after ``kill -9``. A cleaner of temporary files may remove a lock file at any time,
+so the name also says which process it is, for the machine where that can be looked up (Linux).
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
-import sys
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
-if sys.platform == "win32":
-    import msvcrt
+from adapters.journal.files import beside
+from adapters.journal.locks import is_same_file, lock
 
-    def _lock(descriptor: int) -> None:
-        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+_MARK = "-owner-"
 
-else:
-    import fcntl
+# The first byte is the one that Windows locks; the heartbeat's counter follows. Bytes.
+_BEAT_OFFSET = 1
+_BEAT_LENGTH = 8
 
-    def _lock(descriptor: int) -> None:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+@dataclass(frozen=True, slots=True)
+class ProcessId:
+    """A process, as only its own machine can look it up: `host` is a boot and a PID namespace, `started` in ticks."""
+
+    host: str
+    pid: int
+    started: int
+
+    @classmethod
+    def mine(cls) -> ProcessId | None:
+        """This process; None where the system does not tell."""
+        stat = _stat_of(os.getpid())
+        return cls(_host(), os.getpid(), stat[1]) if stat and _host() else None
+
+    @classmethod
+    def read(cls, owner: str) -> ProcessId | None:
+        """The process of an owner's name; None if the name does not say."""
+        _, *told = owner.split(".")
+        with suppress(ValueError):
+            host, pid, started = told
+            return cls(host, int(pid), int(started))
+        return None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it runs, or is suspended, on this machine. False also where that cannot be told."""
+        if self.host != _host():
+            return False
+        stat = _stat_of(self.pid)
+        return stat is not None and stat[0] not in "ZX" and stat[1] == self.started
 
 
 class Owner:
-    """A process that works on turns of a journal, by a name that no other one ever has. Raises `OSError`."""
+    """This process as an owner of turns, under a name that no other process ever has. Raises `OSError`."""
 
     def __init__(self, journal: Path) -> None:
+        self._journal = journal
+        told = ProcessId.mine()
+        suffix = f".{told.host}.{told.pid}.{told.started}" if told else ""
         while True:
-            self.name = secrets.token_hex(8)
-            self._file = _file(journal, self.name)
-            self._descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-            if self._is_held():
+            self.name = f"{secrets.token_hex(8)}{suffix}"
+            self._path = lock_file(journal, self.name)
+            self._beats = 0
+            self._descriptor: int | None = None
+            if self._lock():
                 return
-            os.close(self._descriptor)  # somebody who tidied took it for a dead one's
 
-    def _is_held(self) -> bool:
-        with suppress(OSError):
-            _lock(self._descriptor)
-            return self._file.stat().st_ino == os.fstat(self._descriptor).st_ino
-        return False
+    def beat(self) -> None:
+        """Show that this process lives; creates the lock file again if it is gone. Raises `OSError`."""
+        if self._descriptor is None or not is_same_file(self._path, self._descriptor):
+            self._lock()
+        self._beats += 1
+        if self._descriptor is not None:
+            os.lseek(self._descriptor, _BEAT_OFFSET, os.SEEK_SET)
+            os.write(self._descriptor, self._beats.to_bytes(_BEAT_LENGTH, "big"))
 
     def release(self) -> None:
-        """What this process has not finished is free to be taken."""
+        """Remove the lock file: this process owns nothing any more."""
+        if self._descriptor is None:
+            return
+        with suppress(OSError):
+            if is_same_file(self._path, self._descriptor):
+                self._path.unlink()
         os.close(self._descriptor)
-        with suppress(OSError):
-            self._file.unlink()
+        self._descriptor = None
+
+    def _lock(self) -> bool:
+        """Create the lock file and lock it; False if another process holds it, or has just removed it."""
+        old, self._descriptor = self._descriptor, None
+        if old is not None:
+            os.close(old)
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+        if lock(descriptor) and is_same_file(self._path, descriptor):
+            self._descriptor = descriptor
+            return True
+        os.close(descriptor)
+        return False
 
 
-def is_gone(journal: Path, name: str) -> bool:
-    """Whether the owner of this name runs no more. Where that cannot be found out, it is taken to run."""
-    file = _file(journal, name)
+@dataclass(frozen=True, slots=True)
+class Sign:
+    """What is seen of an owner now: whether its lock is held, and its heartbeat (None without a lock file)."""
+
+    held: bool
+    beat: bytes | None
+
+
+def look_at(journal: Path, owner: str) -> Sign:
+    """Look at an owner's lock file. Where that is not allowed, the lock counts as held."""
     try:
-        descriptor = os.open(file, os.O_RDWR)
+        descriptor = os.open(lock_file(journal, owner), os.O_RDWR)
     except FileNotFoundError:
-        return True
+        return Sign(held=False, beat=None)
     except OSError:
-        return False
+        return Sign(held=True, beat=None)
     try:
-        _lock(descriptor)
+        os.lseek(descriptor, _BEAT_OFFSET, os.SEEK_SET)
         with suppress(OSError):
-            file.unlink()  # while it is locked, so that it is nobody else's
-    except OSError:
-        return False
-    else:
-        return True
+            return Sign(held=not lock(descriptor), beat=os.read(descriptor, _BEAT_LENGTH))
+        return Sign(held=True, beat=None)
     finally:
         os.close(descriptor)
 
 
-def tidy(journal: Path) -> None:
-    """Remove the lock files of processes that run no more."""
-    for file in journal.parent.glob(f"{journal.name}{_MARK}*"):
-        is_gone(journal, file.name.rpartition(_MARK)[2])
+def remove_lock_file(journal: Path, owner: str) -> None:
+    """Remove a dead owner's lock file, unless somebody holds the lock after all."""
+    path = lock_file(journal, owner)
+    with suppress(OSError):
+        descriptor = os.open(path, os.O_RDWR)
+        try:
+            if lock(descriptor) and is_same_file(path, descriptor):
+                path.unlink()
+        finally:
+            os.close(descriptor)
 
 
-def _file(journal: Path, name: str) -> Path:
-    return journal.with_name(f"{journal.name}{_MARK}{name}")
+def owners_with_lock_files(journal: Path) -> list[str]:
+    """The names of all owners that have a lock file."""
+    return [file.name.rpartition(_MARK)[2] for file in journal.parent.glob(f"{journal.name}{_MARK}*")]
 
 
-_MARK = "-owner-"
+def lock_file(journal: Path, owner: str) -> Path:
+    """Where an owner's lock file is."""
+    return beside(journal, f"{_MARK}{owner}")
+
+
+def _host() -> str:
+    """This boot of this machine, and the namespace that process numbers count in; empty where there is no /proc."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        namespace = Path("/proc/self/ns/pid").stat().st_ino
+    except OSError:
+        return ""
+    return hashlib.sha256(f"{boot} {namespace}".encode()).hexdigest()[:12]
+
+
+def _stat_of(pid: int) -> tuple[str, int] | None:
+    """State and start time (in ticks since the boot) of a process: proc(5), fields 3 and 22 of ``stat``."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    fields = text.rpartition(")")[2].split()  # the name before it may hold anything
+    return fields[0], int(fields[19])

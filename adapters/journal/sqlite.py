@@ -8,6 +8,7 @@ The thread writes all that waits in one transaction, so a hundred turns at once 
 from __future__ import annotations
 
 import asyncio
+import logging
 import queue
 import threading
 from collections.abc import Callable, Sequence
@@ -19,9 +20,12 @@ from typing import Any, Self
 
 from adapters.journal.errors import JournalBroken
 from adapters.journal.keeper import Keeper, KeeperOptions
-from adapters.journal.store import Accept, Connect, Drop, Ended, Keep, Operation, Posted, connect
+from adapters.journal.operations import Accept, Drop, Ended, Keep, Operation, Posted
+from adapters.journal.store import Connect, connect
 from bot.conversation import Ending, TurnKey
 from bot.ports import Record
+
+log = logging.getLogger(__name__)
 
 # The longest that one answer of the thread is waited for: longer than a locked file takes to be given up
 # (`store.BUSY_SECONDS`), shorter than the 3 s that Slack waits for its acknowledgement. A hanging disk costs no answer.
@@ -60,7 +64,9 @@ class SqliteJournal:
         self._file = file
         self._answer_seconds = answer_seconds
         self._wall_clock = wall_clock
-        self._keeper = Keeper(file, options or KeeperOptions(), wall_clock, connect)
+        options = options or KeeperOptions()
+        self._beat_seconds = options.beat_seconds
+        self._keeper = Keeper(file, options, wall_clock, connect)
         self._requests: queue.SimpleQueue[_Request] = queue.SimpleQueue()
         # A daemon, so that a disk that hangs does not keep a program that was told to end.
         self._thread = threading.Thread(target=self._serve, name="journal", daemon=True)
@@ -69,8 +75,8 @@ class SqliteJournal:
 
     @property
     def degraded(self) -> bool:
-        """Whether the file cannot be used just now; for ``/readyz``."""
-        return self._keeper.degraded
+        """Whether the file cannot be used, or was recovered within the last seconds; for ``/readyz``."""
+        return self._keeper.degraded or self._keeper.recovering
 
     @property
     def lasting(self) -> bool:
@@ -138,10 +144,13 @@ class SqliteJournal:
     # ------------------------------------------------------------------------------------------------------- the thread
 
     def _serve(self) -> None:
-        """Answer requests until told to end."""
+        """Answer requests, and beat in between, until told to end."""
         going = True
         while going:
             requests = self._waiting()
+            if not requests:
+                self._tick()
+                continue
             going = requests[-1].asked is not None  # nothing is asked after that
             try:
                 answers = self._done(requests)
@@ -150,10 +159,17 @@ class SqliteJournal:
             with suppress(RuntimeError):  # the loop was closed: nobody waits any more
                 self._loop.call_soon_threadsafe(_settle, requests, answers)
 
+    def _tick(self) -> None:
+        try:
+            self._keeper.tick(self._loop.time())
+        except Exception:
+            log.exception("the journal's round broke")  # the thread's boundary, as in `_serve`
+
     def _waiting(self) -> list[_Request]:
-        """All that is asked by now; waits for the first."""
-        requests = [self._requests.get()]
+        """All that is asked by now; waits for the first, at most until the next heartbeat is due."""
+        requests: list[_Request] = []
         with suppress(queue.Empty):
+            requests.append(self._requests.get(timeout=self._beat_seconds))
             while True:
                 requests.append(self._requests.get_nowait())
         return requests
@@ -169,7 +185,7 @@ class SqliteJournal:
                 answers.append(keeper.take(request.asked, now))
             else:
                 answers.append(None if request.asked is None else next(written))
-        keeper.tidy(now)
+        keeper.tick(now)
         if requests[-1].asked is None:
             keeper.close()
         return answers

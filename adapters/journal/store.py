@@ -12,10 +12,15 @@ import math
 import os
 import sqlite3
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import closing
+from enum import Enum
 from pathlib import Path
 
 from adapters.journal.errors import CORRUPT, JournalBroken
+from adapters.journal.files import BESIDE, OpenFiles, beside, create, state_of
+from adapters.journal.liveness import NOBODY
+from adapters.journal.operations import Accept, Drop, Ended, Keep, Operation, Posted
+from adapters.journal.remembered import RememberedTurns, TurnState
 from bot.conversation import Ending, TurnKey
 from bot.ports import Record
 
@@ -26,7 +31,20 @@ BUSY_SECONDS = 1.0
 # Whose file it is, so that nobody else's is ever written to: "Tick" (https://www.sqlite.org/pragma.html#pragma_application_id).
 APPLICATION = 0x5469636B
 VERSION = 1  # of the tables below
-MAGIC = b"SQLite format 3\0"  # how every such file begins (https://www.sqlite.org/fileformat.html#magic_header_string)
+
+# Spaces before each event, in bytes: one page. SQLite keeps at most that much of a row in the table's tree, and moves
+# it between pages without erasing the old place. The rest is in overflow pages, which `secure_delete` erases once they
+# are free (https://www.sqlite.org/fileformat.html#b_tree_pages). Another version reads JSON, and skips spaces.
+PADDING = b" " * 4096
+
+# A checkpoint waits for other processes' transactions, and this process's next write waits for it. Milliseconds.
+SCRUB_BUSY_MILLISECONDS = 100
+
+# What a copy of the file is called until it takes its place.
+REBUILT = "-rebuilt"
+
+# Ended turns that are looked up when the file is checked: the newest are lost first.
+CHECKED_ENDED = 50
 
 # A turn that was lost with this many processes, one after the other, may be what ends them. It is given once more, but
 # as one too old to be gone on with, so that its reader is told and the bot lives.
@@ -87,55 +105,42 @@ DELETE FROM turns WHERE id IN (
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Accept:
-    """Write a turn down. `at` is when it was received, in seconds since 1970."""
+RESTORE = """
+INSERT INTO turns (platform, workspace, channel, message, event, ending, owner, received_at, crashes)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (platform, workspace, channel, message) DO UPDATE SET owner = excluded.owner, ending = NULL
+WHERE turns.event IS NOT NULL AND turns.ending = 'interrupted' AND excluded.ending IS NULL
+"""
+RESTORE_EVENT = """
+UPDATE turns SET event = ?
+WHERE platform = ? AND workspace = ? AND channel = ? AND message = ? AND event IS NOT NULL AND owner = ?
+"""
+RESTORE_ENDED = """
+INSERT INTO turns (platform, workspace, channel, message, event, ending, owner, received_at)
+VALUES (?, ?, ?, ?, NULL, ?, ?, ?)
+ON CONFLICT (platform, workspace, channel, message) DO UPDATE SET ending = excluded.ending, event = NULL
+WHERE turns.event IS NOT NULL
+"""
+STATE = "SELECT event IS NOT NULL FROM turns WHERE platform = ? AND workspace = ? AND channel = ? AND message = ?"
+OWNERS = "SELECT DISTINCT owner FROM turns WHERE event IS NOT NULL AND owner != ?"
+RELEASE = "UPDATE turns SET owner = ? WHERE event IS NOT NULL AND owner = ?"
 
-    key: TurnKey
-    event: str
-    at: float
-
-
-@dataclass(frozen=True, slots=True)
-class Keep:
-    """Of a turn that has not ended, this is the event from now on."""
-
-    key: TurnKey
-    event: str
-
-
-@dataclass(frozen=True, slots=True)
-class Drop:
-    """Forget a turn."""
-
-    key: TurnKey
-
-
-@dataclass(frozen=True, slots=True)
-class Posted:
-    """A message belongs to the turn's answer."""
-
-    key: TurnKey
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """Nothing more will be written for a turn."""
-
-    key: TurnKey
-    ending: Ending
-
-
-Operation = Accept | Keep | Drop | Posted | Ended
 Row = tuple[int, str, str, str, bytes, str | None, str, float, int]  # what UNFINISHED selects
 Connect = Callable[[Path], sqlite3.Connection]
 
 
 def connect(file: Path) -> sqlite3.Connection:
-    """Open the file, made for this user alone where there is none: it holds what people wrote."""
-    os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
+    """Open the file, created for this user alone if there is none: it holds what people wrote."""
+    create(file)
     return sqlite3.connect(file, timeout=BUSY_SECONDS, isolation_level=None)
+
+
+class Damage(Enum):
+    """What happened to the files of an open journal."""
+
+    MOVED = "it was removed or replaced"
+    LOGS_MOVED = "its log was removed or replaced"
+    CUT = "it was cut short"
 
 
 class Store:
@@ -147,7 +152,8 @@ class Store:
         self._connection = connect(file)
         try:
             self._prepare(file)
-            self._number = file.stat().st_ino
+            self.files = OpenFiles.of(file)
+            self._state = state_of(file)
         except BaseException:
             self._connection.close()
             raise
@@ -169,6 +175,7 @@ class Store:
         run("PRAGMA foreign_keys = ON")
         run("PRAGMA cache_size = -500")  # KiB; what is read are the newest turns
         run("PRAGMA secure_delete = ON")  # a text that is cleared is overwritten, not only unlinked
+        run("PRAGMA temp_store = MEMORY")  # no text in a temporary file
         with self._transaction():
             if not run("SELECT count(*) FROM sqlite_master").fetchone()[0]:
                 for statement in SCHEMA.split(";"):
@@ -180,20 +187,84 @@ class Store:
         return _Transaction(self._connection)
 
     def close(self) -> None:
-        """Close the file; what the log of the last minutes holds is moved into it."""
+        """Close the file. The last process to do so moves the log into it, unless the file was moved meanwhile."""
         self._connection.close()
 
-    def check(self) -> None:
-        """See whether the file is still where it was, and still a database; takes some microseconds.
+    def damage(self) -> Damage | None:
+        """What has happened to the files since they were opened; four calls of ``stat``, some microseconds.
 
         SQLite goes on writing into a file that was removed, and does not look at the beginning of one that it has in
-        its cache: all would seem well until the next start.
+        its cache: all would seem well until the next start. Raises `sqlite3.Error` for a file that was overwritten.
         """
-        if not self._file.exists() or self._file.stat().st_ino != self._number:
-            raise JournalBroken(self._file, "it was removed", corrupt=True)
-        with self._file.open("rb") as opened:
-            if opened.read(len(MAGIC)) not in (MAGIC, b""):  # empty until the log is first moved into it
-                raise JournalBroken(self._file, CORRUPT, corrupt=True)
+        if self.files.moved:
+            return Damage.MOVED
+        state, self._state = self._state, state_of(self._file)
+        if self._state.size < state.size:  # SQLite shrinks a file in VACUUM alone
+            return Damage.CUT
+        if self.files.logs_moved:
+            return Damage.LOGS_MOVED
+        if self._state != state:
+            self._read_anew()
+        return None
+
+    def _read_anew(self) -> None:
+        """Read the file's first page again, not the cached one: another process, or another program, wrote to it."""
+        self._connection.execute("PRAGMA shrink_memory")
+        self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+
+    def lacks(self, turns: RememberedTurns) -> bool:
+        """Whether the file has lost some of these turns, as after its log was cut short. Reads the file, not the cache."""
+        self._read_anew()
+        ended = turns.ended[-CHECKED_ENDED:]
+        return any(self._is_unfinished(turn.key) is None for turn in turns.live) or any(
+            self._is_unfinished(turn.key) for turn in ended
+        )
+
+    def _is_unfinished(self, key: TurnKey) -> bool | None:
+        row = self._connection.execute(STATE, _named(key)).fetchone()
+        return None if row is None else bool(row[0])
+
+    def restore(self, turns: RememberedTurns) -> None:
+        """Write again what the file has lost of these turns, in one transaction; what it has stays as it is."""
+        with self._transaction():
+            run = self._connection.execute
+            for key in turns.dropped:
+                run(DROP, _named(key))
+            for turn in turns.ended:
+                ending = turn.ending.value if turn.ending else None
+                run(RESTORE_ENDED, (*_named(turn.key), ending, self._owner, turn.at))
+            for turn in turns.live:
+                self._restore(turn)
+
+    def _restore(self, turn: TurnState) -> None:
+        run, named = self._connection.execute, _named(turn.key)
+        ending = turn.ending.value if turn.ending else None
+        run(RESTORE, (*named, _packed(turn.event), ending, self._owner, turn.at, turn.crashes))
+        run(RESTORE_EVENT, (_packed(turn.event), *named, self._owner))
+        for message in turn.messages:
+            run(POST, (message, *named))
+
+    @property
+    def log_size(self) -> int:
+        """Bytes in the log: texts of ended turns may be among them."""
+        try:
+            return beside(self._file, BESIDE[0]).stat().st_size
+        except OSError:
+            return 0
+
+    def scrub(self) -> bool:
+        """Move the log into the file and empty it, so that no ended turn's text is left there.
+
+        False if another process was reading or writing: try again later.
+        """
+        run = self._connection.execute
+        run(f"PRAGMA busy_timeout = {SCRUB_BUSY_MILLISECONDS}")
+        try:
+            busy, _, _ = run("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        finally:
+            run(f"PRAGMA busy_timeout = {round(BUSY_SECONDS * 1000)}")
+        self._state = state_of(self._file)
+        return not busy
 
     def apply(self, operations: Sequence[Operation]) -> list[bool]:
         """Do all of them, in order, or none. For each whether there was something to do: of `Accept`, if it is new."""
@@ -201,8 +272,7 @@ class Store:
             return [self._one(operation) for operation in operations]
 
     def _one(self, operation: Operation) -> bool:
-        key, run = operation.key, self._connection.execute
-        named = (key.platform, key.workspace, key.channel, key.message)
+        run, named = self._connection.execute, _named(operation.key)
         match operation:
             case Accept(event=event, at=at):
                 return run(INSERT, (*named, _packed(event), self._owner, at)).rowcount > 0
@@ -215,19 +285,30 @@ class Store:
             case Drop():
                 return run(DROP, named).rowcount > 0
 
-    def take(self, platform: str, now: float, is_gone: Callable[[str], bool]) -> list[Record]:
+    def owners(self) -> set[str]:
+        """The other owners of unfinished turns."""
+        return {owner for (owner,) in self._connection.execute(OWNERS, (self._owner,))} - {NOBODY}
+
+    def take(self, platform: str, now: float, is_dead: Callable[[str], bool]) -> list[Record]:
         """Take the platform's unfinished turns that are nobody's, the oldest first. `now` is in seconds since 1970.
 
-        Nobody's are those whose owner `is_gone`, and those that a live one has interrupted: it will write no more.
+        Nobody's are those of a dead owner, and those that a live one has interrupted: it will write no more.
         """
         if not (found := self._connection.execute(UNFINISHED, (platform, self._owner)).fetchall()):
-            return []  # what nearly every look finds takes no lock
+            return []  # the usual case takes no lock
+        dead = {owner for owner in {row[6] for row in found} if is_dead(owner)}
+        if not any(_is_free(row, dead) for row in found):
+            return []
         with self._transaction():
             found = self._connection.execute(UNFINISHED, (platform, self._owner)).fetchall()
-            gone = {owner: is_gone(owner) for owner in {row[6] for row in found}}
-            free = [row for row in found if gone[row[6]] or row[5] == Ending.INTERRUPTED.value]
+            free = [row for row in found if _is_free(row, dead)]
             self._connection.executemany(TAKE, [(self._owner, row[0]) for row in free])
             return [self._record(platform, row, now) for row in free]
+
+    def release(self) -> None:
+        """Let go of this process's unfinished turns: any other may take them at once."""
+        with self._transaction():
+            self._connection.execute(RELEASE, (NOBODY, self._owner))
 
     def _record(self, platform: str, row: Row, now: float) -> Record:
         turn, workspace, channel, message, event, _, _, received_at, crashes = row
@@ -259,10 +340,33 @@ class _Transaction:
             self._connection.execute("ROLLBACK")
 
 
+def rebuild(file: Path, connect: Connect) -> None:
+    """Copy the database into a new file of the same name, without logs, so that every process opens it anew.
+
+    Call it behind the gate, with no connection of this process open. Raises `sqlite3.Error`, `OSError`.
+    """
+    new = beside(file, REBUILT)
+    new.unlink(missing_ok=True)
+    os.close(os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    with closing(connect(file)) as connection:
+        connection.execute("VACUUM INTO ?", (str(new),))
+    new.replace(file)
+    for suffix in BESIDE:
+        beside(file, suffix).unlink(missing_ok=True)
+
+
+def _is_free(row: Row, dead: set[str]) -> bool:
+    return row[6] in dead or row[5] == Ending.INTERRUPTED.value
+
+
+def _named(key: TurnKey) -> tuple[str, str, str, str]:
+    return key.platform, key.workspace, key.channel, key.message
+
+
 def _packed(event: str) -> bytes:
     """Text as bytes, also the halves of characters that a platform may send and UTF-8 does not have."""
-    return event.encode("utf-8", "surrogatepass")
+    return PADDING + event.encode("utf-8", "surrogatepass")
 
 
 def _unpacked(event: bytes) -> str:
-    return event.decode("utf-8", "surrogatepass")
+    return event.removeprefix(PADDING).decode("utf-8", "surrogatepass")

@@ -40,7 +40,7 @@ GOOD_SECONDS = 10.0
 # So often, in seconds, it is asked what another process has left: one that is being replaced is still finishing its
 # answers when this one starts, and one of several may be killed at any time. Its readers wait as long at the most, and
 # what is asked is one row of a journal on this machine.
-LEFT_SECONDS = 5.0
+LEFT_SECONDS = 2.0
 
 
 class SlackPlatform:

@@ -1,0 +1,69 @@
+"""Which owners are dead: a rule over what is seen of them, by this process's own clock.
+
+What belongs here: how long each heartbeat has stood still, and the rule. What does not: lock files
+(`adapters.journal.owner`).
+
+A lock file that is missing proves nothing, since anybody may remove it. A heartbeat that stands still proves nothing
+either, since a process may be suspended. An owner is dead if nobody holds its lock, its heartbeat has stood still for
+two intervals, and the machine does not know a running process of that name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from adapters.journal.owner import ProcessId, Sign
+
+# An owner of this name has let go of its turns: it ended.
+NOBODY = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Observation:
+    """A heartbeat, when it was seen for the first time (in seconds), and how often since."""
+
+    beat: bytes | None
+    since: float
+    times: int
+
+
+class OwnerWatch:
+    """Watches owners. `interval` is the time between two heartbeats in seconds, `look` reads an owner's lock file."""
+
+    def __init__(
+        self,
+        interval: float,
+        look: Callable[[str], Sign],
+        *,
+        is_running: Callable[[str], bool] | None = None,
+    ) -> None:
+        self._interval = interval
+        self._look = look
+        self._is_running = is_running or _is_running
+        self._seen: dict[str, _Observation] = {}
+
+    def observe(self, owners: Iterable[str], now: float) -> None:
+        """Look at these owners, and forget all others. `now` is the event loop's time."""
+        self._seen = {owner: self._observed(owner, now) for owner in owners}
+
+    def is_dead(self, owner: str, now: float) -> bool:
+        """Whether the owner's turns are free; False until it was watched for two intervals."""
+        if owner == NOBODY:
+            return True
+        seen = self._seen[owner] = self._observed(owner, now)
+        if seen.times < 2 or now - seen.since < 2 * self._interval:
+            return False
+        return not self._look(owner).held and not self._is_running(owner)
+
+    def _observed(self, owner: str, now: float) -> _Observation:
+        beat, seen = self._look(owner).beat, self._seen.get(owner)
+        if seen is None or (beat is not None and beat != seen.beat):
+            return _Observation(beat, now, 1)
+        # A lock file that has just been removed shows no beat: the last one that was seen stands.
+        return _Observation(seen.beat, seen.since, seen.times + 1)
+
+
+def _is_running(owner: str) -> bool:
+    process = ProcessId.read(owner)
+    return process is not None and process.is_running

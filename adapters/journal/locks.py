@@ -1,0 +1,41 @@
+"""Locks of the operating system on whole files, let go of by the kernel however their process ends.
+
+Windows has mandatory locks on bytes, so only the first byte is locked there and can be read by nobody else.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock(descriptor: int) -> None:
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+
+else:
+    import fcntl
+
+    def _lock(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def lock(descriptor: int) -> bool:
+    """Lock a file until its descriptor is closed, if nobody else has (https://man7.org/linux/man-pages/man2/flock.2.html)."""
+    try:
+        _lock(descriptor)
+    except OSError:
+        return False
+    return True
+
+
+def is_same_file(path: Path, descriptor: int) -> bool:
+    """Whether the path still names the open file."""
+    try:
+        found, opened = path.stat(), os.fstat(descriptor)
+    except OSError:
+        return False
+    return (found.st_dev, found.st_ino) == (opened.st_dev, opened.st_ino)
