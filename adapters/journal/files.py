@@ -58,8 +58,11 @@ def identify(file: Path) -> FileId | None:
 
 
 def state_of(file: Path) -> FileState:
-    """Size and time of the last change; raises `OSError`."""
-    found = file.stat()
+    """Size and time of the last change; zeros if there is no file."""
+    try:
+        found = file.stat()
+    except OSError:
+        return FileState(0, 0)
     return FileState(found.st_size, found.st_mtime_ns)
 
 
@@ -74,6 +77,10 @@ class OpenFiles:
     def of(cls, file: Path) -> OpenFiles:
         """The files as they are now."""
         return cls(file, tuple(identify(path) for path in _paths(file)))
+
+    def states(self) -> tuple[FileState, FileState]:
+        """The state of the database and of its log."""
+        return state_of(self.file), state_of(beside(self.file, BESIDE[0]))
 
     @property
     def moved(self) -> bool:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import secrets
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from adapters.journal.files import beside
 from adapters.journal.locks import is_same_file, lock
 
 _MARK = "-owner-"
+_NAME = re.compile(r"[0-9a-z.]{1,100}")
 
 # The first byte is the one that Windows locks; the heartbeat's counter follows. Bytes.
 _BEAT_OFFSET = 1
@@ -116,6 +118,8 @@ class Sign:
 
 def look_at(journal: Path, owner: str) -> Sign:
     """Look at an owner's lock file. Where that is not allowed, the lock counts as held."""
+    if not _NAME.fullmatch(owner):
+        return Sign(held=False, beat=None)  # read from a damaged file
     try:
         descriptor = os.open(lock_file(journal, owner), os.O_RDWR)
     except FileNotFoundError:
@@ -133,6 +137,8 @@ def look_at(journal: Path, owner: str) -> Sign:
 
 def remove_lock_file(journal: Path, owner: str) -> None:
     """Remove a dead owner's lock file, unless somebody holds the lock after all."""
+    if not _NAME.fullmatch(owner):
+        return
     path = lock_file(journal, owner)
     with suppress(OSError):
         descriptor = os.open(path, os.O_RDWR)

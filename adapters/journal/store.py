@@ -17,7 +17,7 @@ from enum import Enum
 from pathlib import Path
 
 from adapters.journal.errors import CORRUPT, JournalBroken
-from adapters.journal.files import BESIDE, OpenFiles, beside, create, state_of
+from adapters.journal.files import BESIDE, OpenFiles, beside, create
 from adapters.journal.liveness import NOBODY
 from adapters.journal.operations import Accept, Drop, Ended, Keep, Operation, Posted
 from adapters.journal.remembered import RememberedTurns, TurnState
@@ -153,7 +153,7 @@ class Store:
         try:
             self._prepare(file)
             self.files = OpenFiles.of(file)
-            self._state = state_of(file)
+            self._states = self._seen = self.files.states()
         except BaseException:
             self._connection.close()
             raise
@@ -165,8 +165,7 @@ class Store:
                 raise JournalBroken(file, "it is another program's: set JOURNAL_URL to another file")
             if run("PRAGMA user_version").fetchone()[0] != VERSION:
                 raise JournalBroken(file, "it was made by a later version: set JOURNAL_URL to another file")
-            if run("PRAGMA quick_check(1)").fetchone()[0] != "ok":
-                raise JournalBroken(file, CORRUPT, corrupt=True)
+            self.check_integrity()
         # A reader never waits for a writer, and a commit is one write to the end of one file.
         run("PRAGMA journal_mode = WAL")
         # FULL: a commit is on the disk, so that what was acknowledged survives also a loss of power. It costs one
@@ -198,17 +197,33 @@ class Store:
         """
         if self.files.moved:
             return Damage.MOVED
-        state, self._state = self._state, state_of(self._file)
-        if self._state.size < state.size:  # SQLite shrinks a file in VACUUM alone
+        states = self.files.states()
+        if states[0].size < self._seen[0].size:  # SQLite shrinks a file in VACUUM alone
             return Damage.CUT
         if self.files.logs_moved:
             return Damage.LOGS_MOVED
-        if self._state != state:
+        self._seen = states
+        if self.changed_by_others:
             self._read_anew()
         return None
 
+    @property
+    def changed_by_others(self) -> bool:
+        """Whether another process, or another program, wrote to the files since this one last did."""
+        return self._seen != self._states
+
+    def wrote(self) -> None:
+        """Remember the files' states: what comes after is not this process's doing."""
+        self._states = self._seen = self.files.states()
+
+    def check_integrity(self) -> None:
+        """Read everything in the file once. Raises `JournalBroken` if some of it is damaged."""
+        self._connection.execute("PRAGMA shrink_memory")
+        if self._connection.execute("PRAGMA integrity_check(1)").fetchone()[0] != "ok":
+            raise JournalBroken(self._file, CORRUPT, corrupt=True)
+
     def _read_anew(self) -> None:
-        """Read the file's first page again, not the cached one: another process, or another program, wrote to it."""
+        """Read the file's first page again, not the cached one."""
         self._connection.execute("PRAGMA shrink_memory")
         self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
 
@@ -263,7 +278,6 @@ class Store:
             busy, _, _ = run("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         finally:
             run(f"PRAGMA busy_timeout = {round(BUSY_SECONDS * 1000)}")
-        self._state = state_of(self._file)
         return not busy
 
     def apply(self, operations: Sequence[Operation]) -> list[bool]:
