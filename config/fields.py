@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from string import Formatter
@@ -26,7 +27,10 @@ LONGEST_SENTENCE = 500
 
 # How `JOURNAL_URL` begins where it names a file; what follows is its path.
 FILE_SCHEME = "sqlite:///"
+# How it names no file: in our form, and as SQLite, SQLAlchemy and other drivers write it.
 MEMORY = "memory:"
+_MEMORY_NAMES = re.compile(r"memory(?::/{0,3})?|(?:sqlite:/{0,3})?:memory:", re.IGNORECASE)
+_FILE = re.compile(r"sqlite:///(?P<path>[^?#]*[^?#/])", re.IGNORECASE)
 
 
 class Concern(BaseModel):
@@ -138,11 +142,14 @@ def _readable(value: Path) -> Path:
 
 
 def _journal(value: str) -> str:
-    """Accept the address of a journal: a file of SQLite's, memory, or nothing said."""
-    path = value.removeprefix(FILE_SCHEME)
-    named = path != value and path.strip("/") and path[-1] != "/" and path.isprintable() and not set(path) & set("?#")
-    if value in {"", MEMORY} or (named and path != ":memory:"):
-        return value
+    """Accept the address of a journal: a file of SQLite's, memory, or nothing said. Each comes back as we write it."""
+    text = value.strip()
+    if not text:
+        return ""
+    if _MEMORY_NAMES.fullmatch(text):
+        return MEMORY
+    if (named := _FILE.fullmatch(text)) and text.isprintable():
+        return f"{FILE_SCHEME}{named['path']}"
     raise must_be(
         f"{FILE_SCHEME}tickertape.db (a file in the working folder), {FILE_SCHEME}/var/lib/tickertape.db (anywhere) "
         f"or {MEMORY} (none)"

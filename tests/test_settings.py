@@ -465,6 +465,10 @@ def test_the_example_file_shows_every_key_at_its_default(tmp_path: Path) -> None
         (SLACK | {"JOURNAL_URL": "sqlite:////var/lib/turns.db"}, "/var/lib/turns.db"),
         (SLACK | {"JOURNAL_URL": "memory:"}, None),
         (SLACK | {"JOURNAL_URL": ""}, "tickertape.db"),
+        (SLACK | {"JOURNAL_URL": " SQLite:///Turns.db "}, "Turns.db"),
+        (SLACK | {"JOURNAL_URL": "sqlite:///memory"}, "memory"),
+        (SLACK | {"JOURNAL_URL": "sqlite:///memory.db"}, "memory.db"),
+        (SLACK | {"JOURNAL_URL": "sqlite:////:memory:"}, "/:memory:"),
     ],
 )
 def test_where_turns_are_written_down(environ: Mapping[str, str], file: str | None, tmp_path: Path) -> None:
@@ -472,11 +476,28 @@ def test_where_turns_are_written_down(environ: Mapping[str, str], file: str | No
     assert load(environ, tmp_path).journal_file == (Path(file) if file else None)
 
 
+@pytest.mark.parametrize("spaces", ["", "  ", "\t\n"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("memory:", "memory", "MEMORY", "Memory:", "memory:/", "memory://", "memory:///", ":memory:", ":Memory:"),
+        *("sqlite:///:memory:", "sqlite://:memory:", "sqlite::memory:", "SQLITE:///:MEMORY:"),
+    ],
+)
+def test_memory_has_many_names(url: str, spaces: str, tmp_path: Path) -> None:
+    """Whatever other programs call it, in any case and with spaces around, in the environment and in the file."""
+    assert load(SLACK | {"JOURNAL_URL": f"{spaces}{url}{spaces}"}, tmp_path).journal_file is None
+    in_file = load(SLACK, tmp_path, f"[journal]\nurl = {json.dumps(f'{spaces}{url}{spaces}')}")
+    assert in_file.journal_file is None
+
+
 @pytest.mark.parametrize(
     "url",
     [
         *("turns.db", "/turns.db", "sqlite:", "sqlite://", "sqlite:///", "sqlite://turns.db", "sqlite:////var/lib/"),
-        *("sqlite:///:memory:", "sqlite:///a?mode=ro", "postgresql:///turns", "memory", "sqlite:///a\tb"),
+        *("sqlite:////", "sqlite:///a?mode=ro", "sqlite:///a#b", "postgresql:///turns", "sqlite:///a\tb"),
+        *("memory:turns", "memory://turns.db", "memories", "in-memory", "me mory", ":memory", "file::memory:"),
+        *("sqlite:///:memory:?cache=shared", "memory:\nmemory:", "none", "off"),
     ],
 )
 def test_a_malformed_journal_is_one_line(url: str, tmp_path: Path) -> None:
