@@ -286,23 +286,38 @@ def _megabytes(size: int) -> str:
 # ----------------------------------------------------------------------------------------------------------- addresses
 
 
-def may_read(url: str, hosts: frozenset[str]) -> bool:
-    """Whether `url` may be downloaded from: https at a host of `hosts`.
+# Where something can be asked for: scheme, host and port (https://url.spec.whatwg.org/#concept-url-origin).
+Origin = tuple[str, str, int]
 
-    A host is a name (``cdn.discordapp.com``), a name with a port, or an origin with its scheme
-    (``http://files.test:8080``), which is the one way to allow http to another machine; a loopback address that was
-    given may be read by http too.
+
+def may_read(url: str | yarl.URL, hosts: frozenset[str]) -> bool:
+    """Whether `url` may be downloaded from: only the origins that `hosts` names, port and scheme included.
+
+    A host is an origin (``http://files.test:8080``), or a name with or without a port (``cdn.discordapp.com``), which
+    is read by https; a loopback address without a scheme may be read by http too.
     """
+    origin = origin_of(url)
+    return origin is not None and any(origin in _named(host) for host in hosts)
+
+
+def origin_of(url: str | yarl.URL) -> Origin | None:
+    """The origin of an http or https address; None for any other text, and where the address names a user."""
     try:
         parsed = yarl.URL(url)
-        origin = str(parsed.origin())
-    except ValueError:
-        return False
-    if origin in {host.rstrip("/") for host in hosts if "://" in host}:
-        return True
-    if parsed.host not in hosts and parsed.authority not in hosts:
-        return False
-    return parsed.scheme == "https" or (parsed.scheme == "http" and is_loopback(parsed.host or ""))
+        port = parsed.port
+    except (ValueError, TypeError):
+        return None
+    if parsed.scheme not in ("http", "https") or not parsed.host or port is None or parsed.raw_user is not None:
+        return None
+    return parsed.scheme, parsed.host.lower(), port
+
+
+def _named(host: str) -> set[Origin | None]:
+    """The origins that one of a set of hosts stands for."""
+    if "://" in host:
+        return {origin_of(host)} - {None}
+    schemes = ("https", "http") if is_loopback(yarl.URL(f"//{host}").host or "") else ("https",)
+    return {origin_of(f"{scheme}://{host}") for scheme in schemes} - {None}
 
 
 def is_loopback(host: str) -> bool:
@@ -382,13 +397,13 @@ class Attachments:
         return part_of(attachment, data, self._limits)
 
     async def _download(self, attachment: Attachment) -> bytes:
-        url = attachment.url
+        url = yarl.URL(attachment.url)
         for _ in range(_REDIRECTS + 1):
             if not may_read(url, self._hosts):
                 raise ValueError("not a place that files are read from")
             async with self._opened().get(url, headers=self._headers, allow_redirects=False) as response:
                 if response.status in (301, 302, 303, 307, 308):
-                    url = str(response.url.join(yarl.URL(response.headers.get("Location", ""))))
+                    url = response.url.join(yarl.URL(response.headers.get("Location", "")))
                     continue
                 response.raise_for_status()
                 declared = attachment.media_type.partition(";")[0].strip().lower()

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from adapters.attachments import AttachmentLimits, Attachments
-from adapters.slack import SlackOptions, SlackPlatform
+from adapters.slack import SlackOptions, SlackPlatform, file_hosts
 from bot.conversation import Turn, TurnKey
 from bot.ports import Body, Channel
 from tests.doubles.slack import SlackDouble
@@ -79,7 +79,7 @@ async def connected(
     double: SlackDouble, inbox: Taken | None = None, **changes: object
 ) -> AsyncIterator[tuple[SlackPlatform, Taken]]:
     """The platform, connected to a double that is running; closed at the end, without a goodbye to anybody."""
-    attachments = Attachments(AttachmentLimits(), hosts=frozenset({"127.0.0.1"}))
+    attachments = Attachments(AttachmentLimits(), hosts=file_hosts(options_of(double)))
     platform, inbox = SlackPlatform(options_of(double, **changes), attachments), inbox or Taken()
     try:
         async with asyncio.TaskGroup() as group:

@@ -14,6 +14,7 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adapters import discord, slack
 from adapters.attachments import (
     NOT_AN_IMAGE,
     NOT_TEXT,
@@ -195,7 +196,12 @@ def test_what_becomes_of_bytes() -> None:
     ("url", "hosts", "allowed"),
     [
         ("https://cdn.test/a", {"cdn.test"}, True),
-        ("https://cdn.test:8443/a", {"cdn.test"}, True),
+        ("https://CDN.test:443/a", {"cdn.test"}, True),
+        ("https://cdn.test:8443/a", {"cdn.test"}, False),
+        ("https://cdn.test:8443/a", {"cdn.test:8443"}, True),
+        ("https://cdn.test/a", {"cdn.test:8443"}, False),
+        ("https://user:word@cdn.test/a", {"cdn.test"}, False),
+        ("https://cdn.test./a", {"cdn.test"}, False),
         ("http://cdn.test/a", {"cdn.test"}, False),
         ("http://cdn.test/a", {"http://cdn.test"}, True),
         ("https://cdn.test.evil.test/a", {"cdn.test"}, False),
@@ -204,6 +210,26 @@ def test_what_becomes_of_bytes() -> None:
         ("http://127.0.0.1:80/a", {"127.0.0.1"}, True),
         ("http://127.0.0.1:8000/a", {"127.0.0.1:8000"}, True),
         ("http://127.0.0.1:8001/a", {"127.0.0.1:8000"}, False),
+        ("http://127.0.0.1:8000/a", {"127.0.0.1"}, False),
+        ("http://127.0.0.1:8000/a", {"http://127.0.0.1:8000"}, True),
+        ("http://127.0.0.1:8000/a", {"http://127.0.0.1:8000/"}, True),
+        ("https://127.0.0.1:8000/a", {"http://127.0.0.1:8000"}, False),
+        ("http://127.0.0.1/a", {"http://127.0.0.1:80"}, True),
+        ("http://127.0.0.1:80/a", {"http://127.0.0.1"}, True),
+        ("https://proxy.test/a", {"https://proxy.test:443"}, True),
+        ("http://proxy.test/a", {"https://proxy.test"}, False),
+        ("http://proxy.test:443/a", {"https://proxy.test"}, False),
+        ("http://localhost:8000/a", {"http://127.0.0.1:8000"}, False),
+        ("http://[::1]:8000/a", {"http://127.0.0.1:8000"}, False),
+        ("http://[::1]:8000/a", {"http://[::1]:8000"}, True),
+        ("http://[::1]:8001/a", {"http://[::1]:8000"}, False),
+        ("http://[::ffff:127.0.0.1]:8000/a", {"http://127.0.0.1:8000"}, False),
+        ("http://2130706433:8000/a", {"http://127.0.0.1:8000"}, False),
+        ("http://127.1:8000/a", {"http://127.0.0.1:8000"}, False),
+        ("http://0.0.0.0:8000/a", {"http://127.0.0.1:8000"}, False),
+        ("http://127.0.0.1:8000@evil.test/a", {"http://127.0.0.1:8000"}, False),
+        ("http://127.0.0.1:99999/a", {"http://127.0.0.1:8000"}, False),
+        ("//127.0.0.1:8000/a", {"http://127.0.0.1:8000"}, False),
         ("http://169.254.169.254/a", {"cdn.test"}, False),
         ("file:///etc/passwd", {"cdn.test"}, False),
         ("ftp://cdn.test/a", {"cdn.test"}, False),
@@ -212,7 +238,7 @@ def test_what_becomes_of_bytes() -> None:
     ],
 )
 def test_where_files_are_read_from(url: str, hosts: set[str], allowed: bool) -> None:
-    """Only the platform's own hosts, by https; http only where it was asked for, or on this machine."""
+    """Only the origins that are named, by https unless http was asked for or the name is this machine."""
     assert may_read(url, frozenset(hosts)) is allowed
 
 
@@ -227,6 +253,7 @@ class Files:
     def __init__(self) -> None:
         self.asked: list[tuple[str, str | None]] = []
         self.address = ""
+        self.elsewhere = ""  # where ``/elsewhere`` sends to
         self.let_go = asyncio.Event()
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
@@ -241,7 +268,7 @@ class Files:
             case "/moved":
                 raise web.HTTPFound("/a.txt")
             case "/elsewhere":
-                raise web.HTTPFound(self.address.replace("127.0.0.1", "localhost") + "/a.txt")
+                raise web.HTTPFound(self.elsewhere + "/a.txt")
             case "/round":
                 raise web.HTTPFound("/round")
             case "/endless":
@@ -272,6 +299,7 @@ async def serving() -> AsyncIterator[Files]:
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     files.address = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    files.elsewhere = files.address.replace("127.0.0.1", "localhost")
     try:
         yield files
     finally:
@@ -325,6 +353,26 @@ async def test_another_host_is_not_even_asked() -> None:
         parts = await attachments.read([Attachment("a.txt", there + "/a.txt")])
 
     assert (parts, files.asked) == ((LeftOut("a.txt", UNAVAILABLE),), [])
+
+
+@pytest.mark.sockets
+@pytest.mark.parametrize("platform", ["discord", "slack"])
+@pytest.mark.parametrize("redirected", [False, True])
+async def test_a_neighbour_of_the_test_server_is_not_asked(platform: str, *, redirected: bool) -> None:
+    """With a platform's API on this machine, other ports of it are left alone, first or after a redirect."""
+    async with serving() as api, serving() as neighbour:
+        api.elsewhere = neighbour.address
+        if platform == "discord":
+            hosts = discord.file_hosts(discord.DiscordOptions("t", api_url=f"{api.address}/api/v10"))
+        else:
+            hosts = slack.file_hosts(slack.SlackOptions("xoxb-t", "xapp-t", api_url=f"{api.address}/api/"))
+        attachments = Attachments(LIMITS, hosts=hosts, headers={"Authorization": "Bearer t"})
+        url = f"{api.address}/elsewhere" if redirected else f"{neighbour.address}/a.txt"
+        parts = await attachments.read([Attachment("b.txt", url), Attachment("a.txt", f"{api.address}/moved")])
+        await attachments.close()
+
+    assert parts == (LeftOut("b.txt", UNAVAILABLE), File("a.txt", "hello"))
+    assert neighbour.asked == []
 
 
 @pytest.mark.sockets

@@ -583,10 +583,11 @@ async def test_check_of_a_server_that_is_not_there() -> None:
     ("api_url", "more"),
     [
         ("", set()),
-        ("http://127.0.0.1:80/api/v10", {"http://127.0.0.1", "127.0.0.1"}),
+        ("http://127.0.0.1:80/api/v10", {"http://127.0.0.1"}),
+        ("http://127.0.0.1:8000/api/v10", {"http://127.0.0.1:8000"}),
         ("https://proxy.test/api/v10", {"https://proxy.test"}),
     ],
 )
 async def test_files_are_read_from_discord_and_the_server_that_is_set(api_url: str, more: set[str]) -> None:
-    """The file servers are Discord's; a server that is set is one more, at any port if it is on this machine."""
+    """The file servers are Discord's; a server that is set is one more, at its own port only."""
     assert file_hosts(DiscordOptions("t", api_url=api_url)) == {"cdn.discordapp.com", "media.discordapp.net", *more}

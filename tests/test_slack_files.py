@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.attachments import AttachmentLimits, Attachments
-from adapters.slack import SlackPlatform, uploads
+from adapters.slack import SlackPlatform, file_hosts, uploads
 from adapters.slack.uploads import FILE_LIMIT, may_go_to, share_of
 from bot.access import AccessRules
 from bot.choices import Choices, TurnLimits
@@ -57,7 +57,7 @@ async def process(double: SlackDouble, model: ScriptedModel, journal: Notebook) 
         random_=seeded,
         wall_clock=lambda: datetime(2026, 11, 22, tzinfo=UTC),
     )
-    attachments = Attachments(AttachmentLimits(), hosts=frozenset({"127.0.0.1"}))
+    attachments = Attachments(AttachmentLimits(), hosts=file_hosts(options_of(double)))
     platform = SlackPlatform(options_of(double), attachments)
     try:
         async with asyncio.TaskGroup() as group:

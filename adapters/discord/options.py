@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 
 import yarl
 
-from adapters.attachments import is_loopback
-
 # Where Discord keeps what people attach (https://docs.discord.com/developers/reference#image-formatting).
 FILE_HOSTS = frozenset({"cdn.discordapp.com", "media.discordapp.net"})
 
@@ -35,12 +33,7 @@ class DiscordOptions:
 
 
 def file_hosts(options: DiscordOptions) -> frozenset[str]:
-    """Where attachments may be read from: Discord's file servers, and the test server or proxy that is set.
-
-    A test server on this machine may serve its files at another port.
-    """
+    """Where attachments may be read from: Discord's file servers, and the very test server or proxy that is set."""
     if not options.api_url:
         return FILE_HOSTS
-    api = yarl.URL(options.api_url)
-    here = {api.host} if api.host is not None and is_loopback(api.host) else set()
-    return FILE_HOSTS | here | {str(api.origin())}
+    return FILE_HOSTS | {str(yarl.URL(options.api_url).origin())}
