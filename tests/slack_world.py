@@ -76,10 +76,14 @@ def options_of(double: SlackDouble, **changes: object) -> SlackOptions:
 
 @asynccontextmanager
 async def connected(
-    double: SlackDouble, inbox: Taken | None = None, **changes: object
+    double: SlackDouble, inbox: Taken | None = None, *, files: str = "", **changes: object
 ) -> AsyncIterator[tuple[SlackPlatform, Taken]]:
-    """The platform, connected to a double that is running; closed at the end, without a goodbye to anybody."""
-    attachments = Attachments(AttachmentLimits(), hosts=file_hosts(options_of(double)))
+    """The platform, connected to a double that is running; closed at the end, without a goodbye to anybody.
+
+    `files` is one more address that attachments may be read from.
+    """
+    hosts = file_hosts(options_of(double)) | ({files} if files else set())
+    attachments = Attachments(AttachmentLimits(), hosts=hosts)
     platform, inbox = SlackPlatform(options_of(double, **changes), attachments), inbox or Taken()
     try:
         async with asyncio.TaskGroup() as group:

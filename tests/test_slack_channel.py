@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 
 from adapters.slack import SlackMarkdown
-from adapters.slack import history as history_module
+from adapters.slack.history import FIRST_PAGES, TAIL_READS
 from bot.conversation import File, LeftOut, Role
 from bot.errors import Broken, Unacceptable, Unanswered
 from bot.ports import Body, Channel, Verb
@@ -201,11 +201,8 @@ async def test_a_long_thread_keeps_its_newest() -> None:
 
 
 @pytest.mark.parametrize(("recent", "texts"), [(6, ["new3", "new4", "new5"]), (2, ["old0", "new0", "new1"])])
-async def test_a_thread_of_too_many_pages_keeps_its_newest(
-    monkeypatch: pytest.MonkeyPatch, recent: int, texts: list[str]
-) -> None:
-    """A thread whose pages run out is read on from shortly before the question: nothing of its middle is given."""
-    monkeypatch.setattr(history_module, "PAGES", 3)
+async def test_a_thread_of_too_many_pages_keeps_its_newest(recent: int, texts: list[str]) -> None:
+    """A thread whose first pages run out is read on from shortly before the question: its middle is left out."""
     double = SlackDouble()
     double.page_limit = 5
     ann, place = double.world.user("Ann"), double.world.channel()
@@ -222,12 +219,47 @@ async def test_a_thread_of_too_many_pages_keeps_its_newest(
             assert [m.text for m in history.messages] == [*texts, *question][-3:]
             assert history.truncated
             double.say(place, "and now?", author=ann, thread=root)
-        assert len(double.transcript.of(path="conversations.replies")) <= 6
+        assert len(double.transcript.of(path="conversations.replies")) <= FIRST_PAGES + TAIL_READS
 
 
-async def test_a_thread_that_is_never_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the newest messages cannot be reached, what events told is given, and it is not taken for the whole."""
-    monkeypatch.setattr(history_module, "PAGES", 3)
+DAY = 86_400.0
+# Seconds between a thread's first message and each of the others.
+LONG_THREADS = {
+    "2,001 in the last hour": [3600 * n / 2001 for n in range(1, 2001)],
+    "10,000 in a day": [DAY * n / 10_000 for n in range(1, 10_000)],
+    "a year": [365 * DAY * n / 3_000 for n in range(1, 3_000)],
+    "a year, and then a burst": [
+        *(365 * DAY * n / 1_000 for n in range(1, 1_001)),
+        *(365 * DAY + n / 20 for n in range(1, 3_001)),
+    ],
+    "days and nights": [day * DAY + 36_000 * n / 400 for day in range(20) for n in range(1, 401)],
+    "ever faster": [DAY * (1 - (1 - n / 5_000) ** 3) for n in range(1, 5_000)],
+}
+
+
+@pytest.mark.parametrize("scene", LONG_THREADS)
+async def test_the_newest_of_a_long_thread_are_given(scene: str) -> None:
+    """However long a thread is and whenever people wrote, a few reads find the last words before the question."""
+    double = SlackDouble()
+    ann, place = double.world.user("Ann"), double.world.channel()
+    began = 1_690_000_000.0
+    root = double.say(place, "m0", author=ann, quiet=True, ts=f"{began:.6f}")
+    for number, seconds in enumerate(LONG_THREADS[scene], 1):
+        double.say(place, f"m{number}", author=ann, thread=root, quiet=True, ts=f"{began + seconds:.6f}")
+    asked = f"{began + LONG_THREADS[scene][-1] + 5:.6f}"
+    async with double.running(), connected(double) as (_, inbox):
+        double.say(place, "<@UBOT> sum up", author=ann, thread=root, ts=asked)
+        _, way = await inbox.number(1)
+        history = await way.history(25)
+    last = len(LONG_THREADS[scene])
+    assert [m.text for m in history.messages] == [f"m{number}" for number in range(last - 24, last + 1)]
+    assert history.truncated
+    assert len(double.transcript.of(path="conversations.replies")) <= FIRST_PAGES + TAIL_READS
+    assert (double.limited, double.refused) == ([], [])
+
+
+async def test_a_server_with_tiny_pages_gives_what_it_can() -> None:
+    """Where a page holds few messages, some of the newest are given, and it is not taken for the whole."""
     double = SlackDouble()
     double.page_limit = 5
     ann, place = double.world.user("Ann"), double.world.channel()
@@ -236,13 +268,14 @@ async def test_a_thread_that_is_never_read_to_its_end(monkeypatch: pytest.Monkey
         double.say(place, f"m{number}", author=ann, thread=root, quiet=True)
     async with double.running(), connected(double) as (_, inbox):
         double.say(place, "<@UBOT> sum up", author=ann, thread=root)
-        for turn, texts in enumerate([[], ["sum up"]], 1):
+        for turn, question in enumerate([[], ["sum up"]], 1):
             _, way = await inbox.number(turn)
             history = await way.history(10)
-            assert [m.text for m in history.messages] == texts
+            texts = [m.text for m in history.messages]
+            assert texts[-2 - len(question) :] == ["m58", "m59", *question]
             assert history.truncated
             double.say(place, "and now?", author=ann, thread=root)
-        assert len(double.transcript.of(path="conversations.replies")) == 12
+        assert len(double.transcript.of(path="conversations.replies")) <= 2 * (FIRST_PAGES + TAIL_READS)
 
 
 async def test_a_history_that_cannot_be_read_is_left_out() -> None:
@@ -290,7 +323,7 @@ async def test_the_history_has_as_many_files_as_a_message() -> None:
     """Files of what was said before are read newest first, together with the question's no more than `count`."""
     double = SlackDouble()
     ann, place = double.world.user("Ann"), double.world.channel("im")
-    async with files_served() as (url, asked_for), double.running(), connected(double) as (_, inbox):
+    async with files_served() as (url, asked_for), double.running(), connected(double, files=url) as (_, inbox):
         for number in range(6):
             files = [
                 {"name": f"{number}{part}.txt", "mimetype": "text/plain", "url_private": f"{url}{number}{part}"}

@@ -23,7 +23,7 @@ from adapters.slack.history import PAGE, before, joined, message_of, posted_with
 from adapters.slack.left import Left
 from adapters.slack.memory import Conversation
 from adapters.slack.mrkdwn import TEXT_LIMIT, escaped, from_markdown, mentions, without_mention
-from adapters.slack.said import METADATA_TYPE, Said, string
+from adapters.slack.said import METADATA_TYPE, Said, order, string
 from adapters.slack.uploads import FILE_LIMIT, Sent, is_everywhere, of_turn, with_files
 from adapters.slack.workspace import Workspace
 from bot.budget import Budget
@@ -294,8 +294,9 @@ class SlackChannel:
             warn_unread(self._conversation, failure)
             return workspace.memory.part(self._conversation), True
         if not pages.reached:
-            log.warning("%s: the thread is too long to be read up to the question", self._key.reference)
-            return workspace.memory.part(self._conversation), True
+            log.warning("%s: the thread is too long to be read up to now", self._key.reference)
+            either = {each.ts: each for each in (*workspace.memory.part(self._conversation), *pages.said)}
+            return sorted(either.values(), key=lambda each: order(each.ts)), True
         workspace.memory.learn(self._conversation, pages.said, more=pages.more, gaps=gaps)
         return list(pages.said), pages.more
 

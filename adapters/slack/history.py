@@ -19,7 +19,8 @@ from adapters.slack.client import Answer, Web
 from adapters.slack.errors import code_of
 from adapters.slack.memory import Conversation
 from adapters.slack.mrkdwn import plain
-from adapters.slack.said import Identity, Said, mapping, order, said_of, string
+from adapters.slack.said import Identity, Said, mapping, micros, order, said_of, stamp, string
+from adapters.slack.tail import Tail
 from bot.budget import Reads
 from bot.conversation import Message, Part, Role, Text
 from bot.errors import Failure, Gone, Limited, Retryable, Unacceptable
@@ -30,8 +31,12 @@ log = logging.getLogger(__name__)
 PAGE = 200
 # Pages of one read at the most: what is spent of the 50 a minute that all conversations share.
 PAGES = 10
-# Where a thread has more than these, its last messages are looked for anew: from so many seconds before the question.
-RECENT_SECONDS = 86_400
+# Pages of a thread that are read from its beginning for a question's history: most threads are whole then.
+FIRST_PAGES = 3
+# Reads that the end of a longer thread is looked for with, after those; a live answer waits for them. Read by `read`.
+TAIL_READS = 5
+# Messages of such a page: Slack takes any number below 1,000, and a larger page finds a burst's end in fewer reads.
+TAIL_PAGE = 999
 # Of the reads of a minute, those that are left to live answers while it is looked into what an earlier process left.
 SPARE = 10
 # Pauses that Slack orders are waited for, but only up to this, in seconds: the reader waits too.
@@ -44,10 +49,10 @@ DIGEST = 20
 
 @dataclass(frozen=True, slots=True)
 class Pages:
-    """What was read, oldest first; `more` says that there is more which was not.
+    """What was read, oldest first; `more` says that there is more before it which was not.
 
-    Nothing is missing within `said`, but after a thread's first message. `reached` says that it goes up to the newest
-    message, and `earlier` is what was read of a thread's beginning, where `said` is the end of it.
+    `reached` says that nothing is missing within `said` up to the newest message, but after a thread's first. Otherwise
+    it is the newest that was found. `earlier` is what was read of a thread's beginning, where `said` is the end of it.
     """
 
     said: tuple[Said, ...]
@@ -64,24 +69,40 @@ class Reader:
         self._me = me
         self._reads = {"conversations.replies": replies, "conversations.history": history}
 
-    async def read(self, conversation: Conversation, *, newest: int, after: str = "", until: str = "") -> Pages:
-        """The `newest` messages of a conversation, or those `after` a message. Raises a `Failure`.
+    async def read(
+        self, conversation: Conversation, *, newest: int, until: str, first_pages: int = FIRST_PAGES
+    ) -> Pages:
+        """The `newest` messages of a conversation before the message `until`, or more. Raises a `Failure`.
 
-        A thread that is too long to be read from its beginning is read on from shortly before the message `until`.
+        Of a thread that is longer than its `first_pages`, the end is looked for.
         """
-        found, more = await self._pages(conversation, newest=newest, after=after)
+        found, more = await self._pages(conversation, newest=newest, pages=first_pages)
         said = _sorted(found)
-        if not conversation[1] or not more or not until or not said:
-            return Pages(said, more, reached=not (conversation[1] and more))
-        recent = max(said[-1].ts, _earlier(until, RECENT_SECONDS), key=order)
-        last, more = await self._pages(conversation, newest=newest, after=recent)
-        if recent == said[-1].ts:  # one follows the other
-            return Pages(_sorted(found | last), more, reached=not more)
-        return Pages(_sorted(last), more=True, reached=not more, earlier=said)
+        if not conversation[1] or not more or not said:
+            return Pages(said, more)
+        return await self._end_of(conversation, said, Tail(micros(until), newest))
+
+    async def _end_of(self, conversation: Conversation, first: Sequence[Said], tail: Tail) -> Pages:
+        """The end of a thread, of which the `first` messages were read."""
+        tail.take(0, [micros(each.ts) for each in first], more=True)
+        found = {each.ts: each for each in first}
+        up_to_now = False
+        for _ in range(TAIL_READS):
+            if (after := tail.next()) is None:
+                break
+            page, more = await self._pages(conversation, after=stamp(after), pages=1, size=TAIL_PAGE)
+            tail.take(after, map(micros, page), more=more)
+            found |= page
+            up_to_now = up_to_now or not more
+        if tail.start == 0:
+            return Pages(_sorted(found), more=not up_to_now, reached=up_to_now)
+        root = conversation[1]
+        said = [each for each in _sorted(found) if each.ts == root or micros(each.ts) > tail.newest]
+        return Pages(tuple(said), more=True, reached=up_to_now and tail.found > 0, earlier=tuple(first))
 
     async def since(self, conversation: Conversation, ts: str) -> list[Said]:
         """What was said after a message, oldest first; of very much, as `_pages` has it. Raises a `Failure`."""
-        found, _ = await self._pages(conversation, newest=PAGE * PAGES, after=ts)
+        found, _ = await self._pages(conversation, after=ts)
         return [said for said in _sorted(found) if order(said.ts) > order(ts)]  # a thread's first is always there
 
     async def onward(self, conversation: Conversation, ts: str) -> list[Said]:
@@ -90,7 +111,7 @@ class Reader:
         Others go first: nobody has asked for this just now.
         """
         try:
-            found, _ = await self._pages(conversation, newest=PAGE * PAGES, after=ts, patient=True)
+            found, _ = await self._pages(conversation, after=ts, patient=True)
         except Gone as failure:
             if code_of(failure) in ("thread_not_found", "message_not_found"):  # it was the first of its thread
                 return []
@@ -98,21 +119,28 @@ class Reader:
         return [said for said in _sorted(found) if order(said.ts) >= order(ts)]
 
     async def _pages(
-        self, conversation: Conversation, *, newest: int, after: str, patient: bool = False
+        self,
+        conversation: Conversation,
+        *,
+        newest: int = PAGE * PAGES,
+        after: str = "",
+        pages: int = PAGES,
+        size: int = PAGE,
+        patient: bool = False,
     ) -> tuple[dict[str, Said], bool]:
-        """Messages by ts, from at most `PAGES` pages, and whether there are more.
+        """Messages by ts, from at most so many `pages` of a `size`, and whether there are more.
 
         `patient` leaves room for others' reads, and has the message `after` too: there must be a list for that.
         """
         channel, thread = conversation
         method = "conversations.replies" if thread else "conversations.history"
-        params: dict[str, Any] = {"channel": channel, "limit": PAGE, "include_all_metadata": True}
+        params: dict[str, Any] = {"channel": channel, "limit": size, "include_all_metadata": True}
         params |= {"ts": thread} if thread else {}
         params |= {"oldest": after} if after else {}
         params |= {"inclusive": True} if patient else {}
         found: dict[str, Said] = {}
         more = False
-        for _ in range(PAGES):
+        for _ in range(pages):
             answer = await self._page(method, params, spare=SPARE if patient else 0)
             if patient and not isinstance(answer.data.get("messages"), list):
                 raise Unacceptable(f"{method}: an answer without messages")
@@ -151,12 +179,6 @@ class Reader:
 
 def _sorted(found: Mapping[str, Said]) -> tuple[Said, ...]:
     return tuple(sorted(found.values(), key=lambda each: order(each.ts)))
-
-
-def _earlier(ts: str, seconds: int) -> str:
-    """The time of so many seconds before a message."""
-    whole, rest = order(ts)
-    return f"{max(whole - seconds, 0)}.{rest:06d}"
 
 
 # --------------------------------------------------------------------------------------------------------- assembling

@@ -11,7 +11,7 @@ import logging
 from dataclasses import replace
 
 from adapters.slack.asked import Asked
-from adapters.slack.history import PAGE, Pages, message_of
+from adapters.slack.history import PAGE, PAGES, Pages, message_of
 from adapters.slack.mrkdwn import mentions, without_mention
 from adapters.slack.people import PATIENCE, Person, is_external
 from adapters.slack.said import Identity
@@ -70,7 +70,7 @@ async def _read(asked: Asked, workspace: Workspace) -> Pages:
     until = asyncio.get_running_loop().time() + PATIENCE
     while True:
         try:
-            return await workspace.reader.read(asked.conversation, newest=PAGE, until=asked.said.ts)
+            return await workspace.reader.read(asked.conversation, newest=PAGE, until=asked.said.ts, first_pages=PAGES)
         except Retryable as failure:
             if asyncio.get_running_loop().time() + RETRY_SECONDS >= until:
                 raise

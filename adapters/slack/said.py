@@ -141,6 +141,17 @@ def order(ts: str) -> tuple[int, int]:
     return (int(seconds), int(rest.ljust(6, "0")))
 
 
+def micros(ts: str) -> int:
+    """A message's time in microseconds, in which `ts` counts; a malformed one is 0."""
+    seconds, rest = order(ts)
+    return seconds * 1_000_000 + rest
+
+
+def stamp(time: int) -> str:
+    """The `ts` of a time in microseconds."""
+    return f"{time // 1_000_000}.{time % 1_000_000:06d}"
+
+
 # ------------------------------------------------------------------------------------------------- reading the wire
 
 

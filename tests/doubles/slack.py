@@ -23,6 +23,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Final
 
 from aiohttp import web
@@ -59,6 +60,8 @@ HISTORY_SCOPES: Final[Mapping[str, str]] = {
     "im": "im:history",
     "mpim": "mpim:history",
 }
+# Messages that a page may be asked for (https://docs.slack.dev/reference/methods/conversations.replies, "limit").
+PAGE_LIMIT = 1_000
 # How often a method may be called in 60 s; `_admit` counts chat.postMessage by channel.
 TIERS: Final[Mapping[str, int]] = {
     "chat.update": 50,
@@ -194,7 +197,7 @@ class SlackDouble:
         self.share_seconds = 0.0  # until the message of a file is there; infinity: it never is
         self.tells_shares = False  # the answer to files.completeUploadExternal says which message it is
         self.upload_host = ""  # where files are said to go, if not here
-        self.page_limit = 1_000  # messages a page holds at the most
+        self.page_limit = PAGE_LIMIT  # messages a page holds at the most
         self.edits: LeakCounter | None = None  # how chat.update is counted, where that is not 50 in any 60 s
         self._counters: dict[tuple[str, str], RollingWindowCounter] = {}
         self._group: asyncio.TaskGroup | None = None
@@ -604,13 +607,14 @@ class SlackDouble:
         thread = self.world.thread(channel, root)
         if not thread or root not in self.world.messages[channel]:
             raise Refused("thread_not_found")
-        first, rest = thread[0], [m for m in thread[1:] if _within(m, arguments)]
-        return self._page(rest, arguments, always=[first])
+        told = {"reply_count": len(thread) - 1, "latest_reply": thread[-1]["ts"]} if len(thread) > 1 else {}
+        first, rest = {**thread[0], **told}, [m for m in thread[1:] if _within(m, arguments)]
+        return self._page(rest, arguments, always=[first], usual=1_000)
 
     async def _conversations_history(self, arguments: Json) -> Json:
         channel = self._readable(arguments)
         roots = [m for m in self.world.messages[channel].values() if m.get("thread_ts", m["ts"]) == m["ts"]]
-        return self._page([m for m in reversed(roots) if _within(m, arguments)], arguments, always=[])
+        return self._page([m for m in reversed(roots) if _within(m, arguments)], arguments, always=[], usual=100)
 
     def _readable(self, arguments: Json) -> str:
         channel = str(arguments.get("channel", ""))
@@ -620,9 +624,11 @@ class SlackDouble:
             raise Refused("not_in_channel")
         return channel
 
-    def _page(self, messages: list[Json], arguments: Json, *, always: list[Json]) -> Json:
-        begin = int(arguments.get("cursor") or 0)
-        limit = min(int(arguments.get("limit") or 100), self.page_limit)
+    def _page(self, messages: list[Json], arguments: Json, *, always: list[Json], usual: int) -> Json:
+        begin, limit = int(arguments.get("cursor") or 0), int(arguments.get("limit") or usual)
+        if not 1 <= limit <= PAGE_LIMIT:
+            raise Refused("invalid_limit")
+        limit = min(limit, self.page_limit)
         page = messages[begin : begin + limit]
         more = begin + limit < len(messages)
         whole = self.keeps_metadata and str(arguments.get("include_all_metadata", "")).lower() in ("1", "true")
@@ -649,9 +655,9 @@ def _public(file: Json) -> Json:
 
 
 def _within(message: Json, arguments: Json) -> bool:
-    ts = float(message["ts"])
+    ts = Decimal(message["ts"])
     inclusive = str(arguments.get("inclusive", "")).lower() in ("1", "true")
-    oldest, latest = float(arguments.get("oldest") or 0), float(arguments.get("latest") or "inf")
+    oldest, latest = Decimal(arguments.get("oldest") or 0), Decimal(arguments.get("latest") or "Infinity")
     return oldest < ts < latest or (inclusive and ts in (oldest, latest))
 
 
