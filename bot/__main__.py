@@ -92,7 +92,7 @@ async def run(settings: Settings) -> int:
             server = await open_embedded(settings, stack)
             model = open_model(settings, stack, server)
             platforms, playground = make_platforms(settings, stack)
-            turns = make_turns(settings, model, recorder, journal)
+            turns = make_turns(settings, model, recorder, journal, platforms)
             site = Site(
                 host=settings.site.host,
                 port=settings.site.port,
@@ -240,14 +240,22 @@ def make_attachments(settings: Settings, hosts: frozenset[str], bearer: str = ""
     return Attachments(limits, hosts=hosts, headers={"Authorization": f"Bearer {bearer}"} if bearer else {})
 
 
-def make_turns(settings: Settings, model: Model, recorder: PrometheusRecorder, journal: Journal) -> Turns:
+def make_turns(
+    settings: Settings,
+    model: Model,
+    recorder: PrometheusRecorder,
+    journal: Journal,
+    platforms: Sequence[Platform] = (),
+) -> Turns:
     """The core."""
+    named = {platform.name: platform for platform in platforms}
     seeded = random.Random()  # noqa: S311 (it spreads retries; nothing secret is drawn)
     asked = settings.completion
     policy = CompletionPolicy(
         attempts=asked.attempts,
         first_seconds=asked.first_seconds,
         absence_seconds=asked.absence_seconds,
+        outage_seconds=asked.outage_seconds,
         stall_seconds=asked.stall_seconds,
         answer_seconds=asked.answer_seconds,
         whole_seconds=asked.whole_seconds,
@@ -262,6 +270,7 @@ def make_turns(settings: Settings, model: Model, recorder: PrometheusRecorder, j
         recorder,
         random_=seeded,
         wall_clock=wall_clock(settings),
+        ready=lambda name: name not in named or named[name].ready,
     )
 
 

@@ -83,13 +83,16 @@ class Answering:
         completion: Completion,
         ledger: Ledger,
         recorder: Recorder,
+        *,
         wall_clock: Callable[[], datetime],
+        ready: Callable[[str], bool],
     ) -> None:
         self._choices = choices
         self._completion = completion
         self._ledger = ledger
         self._recorder = recorder
         self._wall_clock = wall_clock  # only for the date that a prompt may name
+        self._ready = ready  # whether a platform's events arrive, by its name
         self._told: dict[str, None] = {}  # conversations that know of messages left out, the oldest first
         self._interrupted = False
         self.live: dict[str, Live] = {}
@@ -143,7 +146,7 @@ class Answering:
         key = accepted.turn.key
         with pacer.admitted(reply):
             async with asyncio.TaskGroup() as group:
-                reading = group.create_task(self._read(accepted, reply, record), name=f"reading {key.reference}")
+                reading = group.create_task(self._read(accepted, reply, pacer, record), name=f"reading {key.reference}")
                 showing = group.create_task(_show_working(accepted), name=f"working {key.reference}")
                 reply.on_shown = showing.cancel
                 reply.on_posted = partial(self._note, group, key, _Unkept())
@@ -158,7 +161,7 @@ class Answering:
                     reply.on_shown = reply.on_posted = ignored  # they hold this turn
         reply.over.result()
 
-    async def _read(self, accepted: Accepted, reply: Reply, record: Record | None) -> None:
+    async def _read(self, accepted: Accepted, reply: Reply, pacer: Pacer, record: Record | None) -> None:
         """Feed the reply with what the model sends. Whatever fails here, the reader gets an honest end."""
         turn = accepted.turn
         loop = asyncio.get_running_loop()
@@ -172,7 +175,7 @@ class Answering:
             elif accepted.line:
                 self._say(reply, accepted.line)
             else:
-                await self._ask(accepted, reply)
+                await self._ask(accepted, reply, partial(self._is_cut_off, turn.key.platform, pacer))
         except Failure as failure:
             level = logging.ERROR if isinstance(failure, Declined) else logging.WARNING
             log.log(level, "no whole answer", extra={"turn": turn.key.reference, "failure": repr(failure)})
@@ -181,7 +184,11 @@ class Answering:
             log.exception("turn broke", extra={"turn": turn.key.reference})
             reply.finish(Ending.FAILED, loop.time())
 
-    async def _ask(self, accepted: Accepted, reply: Reply) -> None:
+    def _is_cut_off(self, platform: str, pacer: Pacer) -> bool:
+        """Whether a platform is known to be out of reach, by its events or by our writes."""
+        return pacer.is_cut_off or not self._ready(platform)
+
+    async def _ask(self, accepted: Accepted, reply: Reply, cut_off: Callable[[], bool]) -> None:
         prompting = self._choices.prompting
         turn = await _with_attachments(accepted)
         history = await accepted.channel.history(prompting.limits.messages)
@@ -194,7 +201,7 @@ class Answering:
         if prepared.history_cut and self._first_told(turn.conversation):
             reply.note(self._choices.words.history_cut)
         loop = asyncio.get_running_loop()
-        async with aclosing(self._completion.answer(prepared.prompt)) as deltas:
+        async with aclosing(self._completion.answer(prepared.prompt, cut_off)) as deltas:
             async for delta in deltas:
                 reply.feed(delta, loop.time(), self._choices.writing)
                 if reply.final:

@@ -14,7 +14,7 @@ import itertools
 import logging
 import math
 import random
-from collections.abc import AsyncGenerator, Awaitable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Self, TypeVar
@@ -54,6 +54,8 @@ class CompletionPolicy:
     # For a server that is not there at all, from the first refused connection on: a restart takes seconds, and a reader
     # who is told nothing waits no longer. Attempts meanwhile do not count.
     absence_seconds: float = 30.0
+    # The same while the platform cannot be reached either: then it is our own network, and nobody can be told anything.
+    outage_seconds: float = 300.0
     # The longest first delay, doubled for each attempt up to the limit. The delay is drawn evenly from nothing to
     # there ("full jitter"), so that many who failed together do not come back together.
     backoff_seconds: float = 0.5
@@ -78,15 +80,21 @@ class _Absence:
     """How long nobody has been there, in one answer. Attempts that met nobody do not count."""
 
     since: float | None = None
+    alone_since: float = 0.0  # from then on, the platform could be reached and the model could not
     times: int = 0
 
-    def goes_on(self, failure: Retryable, now: float, policy: CompletionPolicy) -> bool:
-        """Whether the server is waited for, after this failure."""
+    def goes_on(self, failure: Retryable, now: float, policy: CompletionPolicy, *, cut_off: bool) -> bool:
+        """Whether the server is waited for, after this failure; `cut_off` says that the platform is away too."""
         if not isinstance(failure, Unreachable):
+            self.since, self.times = None, 0
             return False
-        self.since = now if self.since is None else self.since
+        if self.since is None:
+            self.since = self.alone_since = now
+        if cut_off:
+            self.alone_since = now
         self.times += 1
-        return now - self.since < policy.absence_seconds
+        longest = max(policy.outage_seconds, policy.absence_seconds)
+        return now - self.alone_since < policy.absence_seconds and now - self.since < longest
 
 
 class Completion:
@@ -98,9 +106,12 @@ class Completion:
         self._recorder = recorder
         self._random = random_
 
-    async def answer(self, prompt: Prompt) -> AsyncGenerator[Delta | Attempt, None]:
+    async def answer(
+        self, prompt: Prompt, cut_off: Callable[[], bool] = lambda: False
+    ) -> AsyncGenerator[Delta | Attempt, None]:
         """Yield the deltas of each attempt, an `Attempt` before each, and a `Finish` at the very end.
 
+        `cut_off` says whether the platform that the answer goes to is known to be out of reach just now.
         Raises the last attempt's failure: `Declined` at once, a `Retryable` when everything has been tried.
         """
         loop, policy = asyncio.get_running_loop(), self._policy
@@ -108,7 +119,7 @@ class Completion:
         absence = _Absence()
         number = 1  # of those that met a server
         for asked in itertools.count(1):
-            streamed = number <= policy.attempts
+            streamed, began = number <= policy.attempts, loop.time()
             yield Attempt(asked, streamed=streamed)
             try:
                 async with aclosing(self._streamed(prompt, give_up_at) if streamed else self._whole(prompt)) as deltas:
@@ -116,12 +127,14 @@ class Completion:
                         yield delta
             except Retryable as failure:
                 self._note(failure, number)
-                waits_for_it = absence.goes_on(failure, loop.time(), policy)
+                waits_for_it = absence.goes_on(failure, loop.time(), policy, cut_off=cut_off())
                 if not (streamed or waits_for_it):
                     raise
                 delay = policy.delay(absence.times if waits_for_it else number, failure, self._random)
                 if delay is None:
                     raise
+                if waits_for_it:  # nobody was there to take the time of an answer
+                    give_up_at += loop.time() + delay - began
             else:
                 return
             if streamed and loop.time() + delay >= give_up_at:

@@ -54,7 +54,7 @@ class Broken(Retryable):
 
 
 class Unreachable(Broken):
-    """Nobody is there: worth asking again for as long as a restart takes."""
+    """No connection was made, to a model's server or a platform: it may be restarting, or the network is down."""
 
 
 class Unanswered(Retryable):

@@ -17,9 +17,10 @@ from contextlib import contextmanager, suppress
 from functools import partial
 
 from bot.budget import Budget
-from bot.errors import Limited, Retryable, Unacceptable, Unanswered
+from bot.errors import Failure, Limited, Retryable, Unacceptable, Unanswered
 from bot.page import Write
 from bot.ports import Verb
+from bot.reach import Reach
 from bot.reply import Reply, WritingPolicy, ignored
 from bot.telemetry import Recorder
 from bot.waiting import Waiting
@@ -39,6 +40,12 @@ class Pacer:
         self._random = random_
         self._waiting = Waiting(policy.go_on_seconds)
         self._changed = asyncio.Event()
+        self._reach = Reach()
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether the platform does not answer the writes of this connection just now."""
+        return self._reach.is_lost(asyncio.get_running_loop().time())
 
     async def run(self) -> None:
         """Write what is due, when it may be, until cancelled; writes in flight are cancelled with it."""
@@ -98,10 +105,11 @@ class Pacer:
     async def _write(self, reply: Reply, write: Write, sent: float) -> None:
         loop = asyncio.get_running_loop()
         budgets, outcome = reply.budgets[write.verb], "ok"
+        met: Failure | None = None
         try:
             await reply.perform(write, self._policy)
         except Retryable as failure:
-            outcome = "limited" if isinstance(failure, Limited) else "failed"
+            met, outcome = failure, "limited" if isinstance(failure, Limited) else "failed"
             outcome = "unanswered" if isinstance(failure, Unanswered) else outcome
             if isinstance(failure, Limited):
                 _hold(failure, budgets, loop.time())
@@ -119,6 +127,7 @@ class Pacer:
         finally:
             for budget in budgets:
                 budget.settle(loop.time(), sent=sent)
+            self._reach.note(met, loop.time())
             reply.came_back()
             self._changed.set()
         self._recorder.wrote(reply.key.platform, write.verb.value, outcome)

@@ -152,7 +152,8 @@ class Channel(Protocol):
         out to have posted with the key after all, it raises `Unanswered`: then it is found. The first post of a turn is
         a reply to the question.
 
-        Raises `Limited`, `Broken`, `Unanswered`, `Gone`, `Forbidden`, `Unacceptable`. Whatever permanent failure a body
+        Raises `Limited`, `Broken` (`Unreachable` where no connection was made), `Unanswered`, `Gone`, `Forbidden`,
+        `Unacceptable`. Whatever permanent failure a body
         with files meets, the caller goes on without files; where a server lost them without a word, `caps` says that
         it takes none.
         """

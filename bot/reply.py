@@ -28,7 +28,18 @@ from bot.conversation import (
     TurnKey,
     Usage,
 )
-from bot.errors import Because, Declined, Failure, Gone, Limited, Permanent, Retryable, Unacceptable, Unanswered
+from bot.errors import (
+    Because,
+    Declined,
+    Failure,
+    Gone,
+    Limited,
+    Permanent,
+    Retryable,
+    Unacceptable,
+    Unanswered,
+    Unreachable,
+)
 from bot.markdown import Piece, Splitter
 from bot.page import Page, Wanted, Write
 from bot.ports import Body, Caps, Channel, Controls, Upload, Verb
@@ -79,7 +90,8 @@ class WritingPolicy:
     # For a look whether a post was made: pages of a history, and above all the wait for leave to read them, of which a
     # hundred turns that are taken up at once have to share a few a second.
     lookup_seconds: float = 120.0
-    # Failed writes in a row, before the channel is given up: with the delays below, after about four minutes.
+    # Failed writes in a row, before the channel is given up: with the delays below, after about four minutes. Writes
+    # that met nobody do not count, since they fail at once for as long as a network is down: `patience_seconds` does.
     failures: int = 40
     # The longest delay after a first failed write, doubled for each further one up to the limit, drawn evenly from
     # half of it to all (a platform that is down is asked by every live reply). A reader waits, so the limit is low.
@@ -251,6 +263,7 @@ class Reply:
         self.owes = False  # it shows something and is not at its end: a write is kept for it
         self._slow = False  # whether writes come far apart
         self._failures = 0  # since the last write that worked
+        self._refusals = 0  # of those, the ones that met somebody, or may have
         self._failing_since: float | None = None  # when the first of those came, or the first 429
         self._words = words
         self._page = Page(key.digest, left)
@@ -596,12 +609,13 @@ class Reply:
             self._failing_since = now
         if not isinstance(failure, Limited):  # then its budget is held, and knows for how long
             self._failures += 1
+            self._refusals += not isinstance(failure, Unreachable)
             self.not_before = now + policy.delay(self._failures, failure, random_)
-        if self._failures >= policy.failures or now - self._failing_since > policy.patience_seconds:
+        if self._refusals >= policy.failures or now - self._failing_since > policy.patience_seconds:
             self.abort(failure)
 
     def _wrote(self, write: Write, rendered: _Unseen, now: float, policy: WritingPolicy) -> None:
-        self._failures, self._failing_since = 0, None
+        self._failures, self._refusals, self._failing_since = 0, 0, None
         self.figures.writes += 1
         if _is_line(write) and not self.final:
             # No gap of an answer's, and nothing of it is shown: neither is kept waiting for the sake of a line.

@@ -41,10 +41,12 @@ class Turns:
         *,
         random_: random.Random,
         wall_clock: Callable[[], datetime],
+        ready: Callable[[str], bool] = lambda _: True,
     ) -> None:
+        """`ready` says of a platform, by its name, whether its events arrive."""
         self._choices = choices
         self._ledger = Ledger(journal)
-        self._answering = Answering(choices, completion, self._ledger, recorder, wall_clock)
+        self._answering = Answering(choices, completion, self._ledger, recorder, wall_clock=wall_clock, ready=ready)
         self._recorder = recorder
         self._random = random_
         self._group: asyncio.TaskGroup | None = None

@@ -145,6 +145,9 @@ class CompletionSettings(Concern):
     absence_seconds: Seconds = setting(
         "TICKERTAPE_ABSENCE_SECONDS", "How long a model's server that nobody can connect to is waited for."
     )
+    outage_seconds: Seconds = setting(
+        "TICKERTAPE_OUTAGE_SECONDS", "The same while the platform cannot be reached either: the network is down."
+    )
     stall_seconds: Seconds = setting("TICKERTAPE_STALL_SECONDS", "The longest silence between two chunks.")
     answer_seconds: Seconds = setting(
         "TICKERTAPE_ANSWER_SECONDS", "The longest that all streamed attempts may take together."

@@ -13,7 +13,7 @@ import discord
 import pytest
 
 from adapters.discord.errors import connecting, failure_of, failure_of_status, failure_of_stranger, translated
-from bot.errors import Broken, Failure, Forbidden, Gone, Limited, Unacceptable, Unanswered
+from bot.errors import Broken, Failure, Forbidden, Gone, Limited, Unacceptable, Unanswered, Unreachable
 
 MESSAGES = "/channels/{channel_id}/messages"
 MESSAGE = "/channels/{channel_id}/messages/{message_id}"
@@ -130,7 +130,7 @@ def closed(code: int) -> discord.ConnectionClosed:
         (TimeoutError(), Unanswered, ""),
         (ConnectionResetError(), Unanswered, ""),
         (aiohttp.ServerDisconnectedError(), Unanswered, ""),
-        (aiohttp.ConnectionTimeoutError(), Broken, ""),
+        (aiohttp.ConnectionTimeoutError(), Unreachable, ""),
         (KeyError("id"), Unanswered, ""),
         (asyncio.CancelledError(), None, ""),
         (RuntimeError(), None, ""),

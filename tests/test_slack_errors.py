@@ -15,7 +15,7 @@ from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
 from adapters.slack import errors
 from adapters.slack.errors import code_of, failure_of, needed_of, translated
-from bot.errors import Broken, Failure, Forbidden, Gone, Limited, Retryable, Unacceptable, Unanswered
+from bot.errors import Broken, Failure, Forbidden, Gone, Limited, Retryable, Unacceptable, Unanswered, Unreachable
 
 
 def refused(data: Any, status: int = 200, **headers: str) -> SlackApiError:
@@ -124,10 +124,12 @@ def test_none_is_missed(kind: type[Exception]) -> None:
         raise error
 
 
-@pytest.mark.parametrize("kind", [aiohttp.ClientConnectorError, aiohttp.ClientConnectorDNSError])
-def test_what_was_never_sent_is_broken(kind: type[Exception]) -> None:
-    """A refused connection has certainly not posted anything."""
-    assert type(failure_of(kind.__new__(kind), "m", once=True)) is Broken
+@pytest.mark.parametrize(
+    "kind", [aiohttp.ClientConnectorError, aiohttp.ClientConnectorDNSError, aiohttp.ConnectionTimeoutError]
+)
+def test_what_was_never_sent_met_nobody(kind: type[Exception]) -> None:
+    """A connection that was not made has certainly not posted anything."""
+    assert type(failure_of(kind.__new__(kind), "m", once=True)) is Unreachable
 
 
 def test_the_groups_do_not_overlap() -> None:

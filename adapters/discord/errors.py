@@ -15,7 +15,7 @@ from typing import Any
 import aiohttp
 import discord
 
-from bot.errors import Broken, Failure, Forbidden, Gone, Limited, Unacceptable, Unanswered
+from bot.errors import Broken, Failure, Forbidden, Gone, Limited, Unacceptable, Unanswered, Unreachable
 
 log = logging.getLogger(__name__)
 
@@ -145,7 +145,9 @@ def failure_of(error: BaseException, what: str) -> Failure | None:
 
 
 def _of_transport(error: BaseException, line: str) -> Failure | None:
-    if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError | aiohttp.InvalidURL):
+    if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
+        return Unreachable(line)
+    if isinstance(error, aiohttp.InvalidURL):
         return Broken(line)
     if isinstance(error, aiohttp.ClientError | OSError):  # a TimeoutError is an OSError
         return Unanswered(line)

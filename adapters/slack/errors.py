@@ -17,7 +17,7 @@ from typing import Any
 import aiohttp
 from slack_sdk.errors import SlackApiError, SlackClientError
 
-from bot.errors import Broken, Failure, Forbidden, Gone, Limited, Unacceptable, Unanswered
+from bot.errors import Broken, Failure, Forbidden, Gone, Limited, Unacceptable, Unanswered, Unreachable
 
 log = logging.getLogger(__name__)
 
@@ -160,7 +160,9 @@ def failure_of(error: Exception, method: str, *, once: bool) -> Failure:
     match error:
         case SlackApiError():
             return _refused(error, method, uncertain)
-        case aiohttp.ClientConnectorError() | aiohttp.InvalidURL():
+        case aiohttp.ClientConnectorError() | aiohttp.ConnectionTimeoutError():
+            return Unreachable(f"{method}: no connection ({type(error).__name__})")
+        case aiohttp.InvalidURL():
             return Broken(f"{method}: no connection ({type(error).__name__})")
         case aiohttp.ClientConnectionError() | TimeoutError() | OSError() | aiohttp.ClientPayloadError():
             return Unanswered(f"{method}: no answer ({type(error).__name__})")
