@@ -101,12 +101,16 @@ class Generation:
         return {(line[1], line[2]) for line in told if line[0] == what and len(line) == 3}
 
     def deleted_files(self, folder: Path) -> list[str]:
-        """What it has open in the folder though it was deleted; its lock behind the gate comes and goes."""
-        found = []
-        for link in Path(f"/proc/{self.process.pid}/fd").glob("*"):
-            with contextlib.suppress(OSError):
-                found.append(str(link.readlink()))
-        return [name for name in found if name.startswith(str(folder)) and "(deleted)" in name and "-lock" not in name]
+        return deleted_files(self.process.pid, folder)
+
+
+def deleted_files(pid: int, folder: Path) -> list[str]:
+    """What a process has open in the folder though it was deleted; the lock at the gate comes and goes."""
+    found = []
+    for link in Path(f"/proc/{pid}/fd").glob("*"):
+        with contextlib.suppress(OSError):
+            found.append(str(link.readlink()))
+    return [name for name in found if name.startswith(str(folder)) and "(deleted)" in name and "-lock" not in name]
 
 
 @asynccontextmanager

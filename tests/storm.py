@@ -90,6 +90,11 @@ class Place(Protocol):
     def connections(self) -> int: ...
 
     @property
+    def live(self) -> int:
+        """Connections that are told of events."""
+        ...
+
+    @property
     def limited(self) -> int: ...
 
 
@@ -139,6 +144,10 @@ class DiscordPlace:
     @property
     def connections(self) -> int:
         return self._double.gateway.connections
+
+    @property
+    def live(self) -> int:
+        return self._double.gateway.connected
 
     @property
     def limited(self) -> int:
@@ -196,6 +205,10 @@ class SlackPlace:
     @property
     def connections(self) -> int:
         return self._double.sockets.opened
+
+    @property
+    def live(self) -> int:
+        return len(self._double.sockets.live)
 
     @property
     def limited(self) -> int:

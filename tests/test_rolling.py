@@ -1,0 +1,17 @@
+"""Rolling restarts of real processes under load; ``make rolling`` has more of them."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.rolling import Load, rolling
+
+
+@pytest.mark.sockets(seconds=240)
+async def test_a_rolling_restart_answers_each_question_once() -> None:
+    """Two restarts under load, then a kill of the survivor: every answer is whole and there once, on both platforms."""
+    load = Load(restarts=2, rate=0.6, seconds=2.0, survivors=4)
+    outcome = await rolling(load)
+    assert not outcome.wrong, "\n".join(outcome.wrong)
+    assert not outcome.deleted
+    assert outcome.live
