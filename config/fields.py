@@ -33,6 +33,10 @@ _MEMORY_NAMES = re.compile(r"memory(?::/{0,3})?|(?:sqlite:/{0,3})?:memory:", re.
 _FILE = re.compile(r"sqlite:///(?P<path>[^?#]*[^?#/])", re.IGNORECASE)
 
 
+# The name or the IP address of a host, maybe within an address of the web and with a port.
+_HOST_NAME = re.compile(r"(https?://)?([\w.-]+|\[[0-9a-f:.]+\])(:\d{1,5})?/?|[0-9a-f:.]+", re.IGNORECASE)
+
+
 class Concern(BaseModel):
     """A group of settings, and a table of the TOML file: frozen, and without a word that we do not know."""
 
@@ -118,6 +122,18 @@ def _host(value: str) -> str:
     return value
 
 
+def _spaced(value: object) -> object:
+    """Split a list of host names as a variable says it: by commas, by spaces, or by both."""
+    return value.replace(",", " ").split() if isinstance(value, str) else _listed(value)
+
+
+def _host_names(value: frozenset[str]) -> frozenset[str]:
+    """Accept names of hosts as people write them: in any case, also as an address, with a port or a dot at the end."""
+    if not all(_HOST_NAME.fullmatch(name.strip()) for name in value):
+        raise must_be("names or IP addresses such as bot.example.org or 192.168.1.5, each written out, without *")
+    return value
+
+
 def _zone(value: str) -> str:
     """Accept the name of a time zone that this machine knows; UTC it knows always."""
     if value == "UTC":
@@ -131,9 +147,11 @@ def _zone(value: str) -> str:
 
 def _readable(value: Path) -> Path:
     """Accept a text file that can be read."""
-    path = value.expanduser()
     try:
+        path = value.expanduser()
         path.read_text(encoding="utf-8")
+    except RuntimeError:  # "~name" of a user that this machine does not know
+        raise must_be("a file that can be read (its home directory is not known)") from None
     except OSError as error:
         raise must_be(f"a file that can be read ({error.strerror or 'it cannot be'})") from None
     except UnicodeDecodeError:
@@ -187,13 +205,16 @@ def _said_words(value: tuple[str, ...]) -> tuple[str, ...]:
 
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach what listens on `host`."""
+    name = host.lower().rstrip(".")
     try:
-        return ipaddress.ip_address(host).is_loopback
+        address = ipaddress.ip_address(name)
     except ValueError:
-        return host == "localhost"
+        return name == "localhost" or name.endswith(".localhost")
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
 Names = Annotated[frozenset[str], BeforeValidator(_listed)]
+HostNames = Annotated[frozenset[str], BeforeValidator(_spaced), AfterValidator(_host_names)]
 Table = Annotated[dict[str, Any], BeforeValidator(_table)]
 Secret = Annotated[SecretStr, AfterValidator(_credential)]
 WebAddress = Annotated[str, AfterValidator(_address("http", "https"))]

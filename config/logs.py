@@ -1,6 +1,7 @@
 """How the program logs: lines that people can grep and collectors can parse, without a secret in any of them.
 
-What belongs here: the set-up of logging, the two formats, and the masking of secrets. What does not: what is logged.
+What belongs here: the set-up of logging, the two formats, and the masking of secrets. What does not: what is logged,
+and which of a library's lines are too many (`config.repeats`).
 Figures of a turn are passed as fields, ``log.info("turn ended", extra={"turn": reference, "ending": "done"})``, and
 come out as ``2026-11-22T14:25:00.123Z INFO bot.turns turn ended turn=x7f2k9qa ending=done``.
 
@@ -16,8 +17,11 @@ import re
 import sys
 import warnings
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import TextIO
+
+from config.repeats import Repeats
 
 MASK = "[secret]"
 
@@ -47,7 +51,7 @@ def configure(*, level: str, style: str, secrets: Iterable[str], stream: TextIO 
     `level` is the least severe level in lower case, `style` ``text`` or ``json``, `secrets` the texts to mask.
     Libraries are heard from ``warning`` on, at debug from ``info`` on. Calling it again replaces what was set up.
     """
-    handler = logging.StreamHandler(stream or sys.stderr)
+    handler = SparingHandler(stream or sys.stderr)
     mask = Masker(secrets)
     handler.setFormatter(JsonFormatter(mask) if style == "json" else TextFormatter(mask))
     root = logging.getLogger()
@@ -59,6 +63,34 @@ def configure(*, level: str, style: str, secrets: Iterable[str], stream: TextIO 
     if not sys.warnoptions:  # where somebody asked for errors (tests do), they stay errors
         warnings.simplefilter("default")
     logging.captureWarnings(capture=True)
+
+
+class SparingHandler(logging.StreamHandler[TextIO]):
+    """Writes records, of a library's repeated ones only a few a minute, and then how many it left out.
+
+    Here and not in a filter, because a handler emits with its lock held: records come from threads too.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self._repeats = Repeats()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """See `logging.Handler`."""
+        if self._repeats.is_due(record.created):
+            self._tell(record.created)
+        if self._repeats.passes(record):
+            super().emit(record)
+
+    def close(self) -> None:
+        """See `logging.Handler`. What is left out so far is told."""
+        with self.lock or nullcontext():
+            self._tell(float("-inf"))
+        super().close()
+
+    def _tell(self, now: float) -> None:
+        for summary in self._repeats.told(now):
+            super().emit(summary)
 
 
 class Masker:

@@ -87,8 +87,20 @@ def something_runs(settings: Settings, origins: Origins) -> Iterator[str]:
         return
     yield (
         f"{origins.name(('site', 'host'))} is {settings.site.host}, where others could chat at your cost, so the "
-        f"playground stays off and nothing would run: {how}, or TICKERTAPE_PLAYGROUND=on if that is what you want"
+        f"playground stays off and nothing would run: {how}, or TICKERTAPE_PLAYGROUND=on and TICKERTAPE_ALLOWED_HOSTS "
+        "if that is what you want"
     )
+
+
+def page_named(settings: Settings, origins: Origins) -> Iterator[str]:
+    """Where other machines reach the page, only names that the operator gave keep foreign pages out of it."""
+    site = settings.site
+    if settings.playground_runs and not is_loopback(site.host) and not site.allowed_hosts:
+        yield (
+            f"TICKERTAPE_ALLOWED_HOSTS is missing ({origins.name(('site', 'host'))} is {site.host} and the playground "
+            "is on): the names or IP addresses by which browsers reach the page, such as bot.example.org or "
+            "192.168.1.5 (localhost where only a port of a container is published)"
+        )
 
 
 def _starts(secret: SecretStr, prefix: str) -> bool:
@@ -96,4 +108,4 @@ def _starts(secret: SecretStr, prefix: str) -> bool:
     return secret.get_secret_value().startswith(prefix)
 
 
-RULES: Sequence[Rule] = (slack_pair, slack_prefixes, model_named, something_runs, model_there)
+RULES: Sequence[Rule] = (slack_pair, slack_prefixes, model_named, something_runs, page_named, model_there)

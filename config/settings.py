@@ -30,6 +30,7 @@ from config.fields import (
     Concern,
     Count,
     Host,
+    HostNames,
     JournalAddress,
     Names,
     Seconds,
@@ -228,8 +229,8 @@ class SiteSettings(Concern):
         "TICKERTAPE_PLAYGROUND",
         "The page to chat in: auto (where no platform is set and nobody else can reach it), on, off.",
     )
-    allowed_hosts: Names = setting(
-        "TICKERTAPE_ALLOWED_HOSTS", "Names under which browsers may reach the page, besides this machine's own."
+    allowed_hosts: HostNames = setting(
+        "TICKERTAPE_ALLOWED_HOSTS", "Names or IP addresses by which browsers may reach the page, besides localhost."
     )
 
 

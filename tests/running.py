@@ -56,9 +56,16 @@ class Running:
 
 
 @asynccontextmanager
-async def bot(environment: Mapping[str, str], *arguments: str, folder: Path = ROOT) -> AsyncIterator[Running]:
-    """Run the program; at the end it is told to stop, and its output is shown where a test fails."""
+async def bot(
+    environment: Mapping[str, str], *arguments: str, folder: Path = ROOT, descriptors: int | None = None
+) -> AsyncIterator[Running]:
+    """Run the program; at the end it is told to stop, and its output is shown where a test fails.
+
+    `descriptors` are the files and sockets that it may have open at once.
+    """
+    limited = () if descriptors is None else ("/bin/sh", "-c", f'ulimit -n {descriptors}; exec "$@"', "sh")
     process = await asyncio.create_subprocess_exec(
+        *limited,
         sys.executable,
         "-m",
         "bot",

@@ -96,12 +96,11 @@ class Pages:
                 listener.tell(self._handle(frame.data))
 
     def _guard(self, request: web.Request) -> None:
-        transport = request.transport
-        address = transport.get_extra_info("sockname") if transport is not None else None
+        """Raise the answer to a request that is not followed."""
         why = refusal(
-            host=request.headers.get("Host", ""),
-            origin=request.headers.get("Origin"),
-            local_address=str(address[0]) if isinstance(address, tuple) else "",
+            hosts=request.headers.getall("Host", []),
+            origins=request.headers.getall("Origin", []),
+            target=request.raw_path,
             allowed=self._allowed_hosts,
         )
         if why is not None:
