@@ -10,6 +10,7 @@ likes, and when a process has no descriptor left, it can call neither the model 
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import sys
 from collections.abc import Callable, Mapping
@@ -18,6 +19,8 @@ from typing import NamedTuple
 
 from aiohttp import web
 
+log = logging.getLogger(__name__)
+
 # The most connections, however many descriptors there are: probes, a proxy's idle ones, and the requests of all pages
 # that may be open (`adapters.playground.audience.PAGES`). Read by `bounds_for`.
 MOST = 256
@@ -25,9 +28,13 @@ MOST = 256
 # Of the process's descriptors, one in so many may be ours: the platforms, the model and the journal need the others.
 SHARE_OF_DESCRIPTORS = 4
 
-# Connections that the event loop has accepted and not given to us yet, or that are cut and not closed yet. The loop
-# accepts one at a time (`adapters.site`), and closes in its next round.
-UNCOUNTED = 4
+# How many connections the event loop accepts in one of its rounds: a round costs a fifth of what an unfinished request
+# does, and other work waits for a millisecond or two. Read by `adapters.site`.
+ACCEPTED_AT_ONCE = 8
+
+# Connections that the event loop has accepted and not given to us yet, or that are cut and not closed yet: it does
+# either in its next round.
+UNCOUNTED = 2 * ACCEPTED_AT_ONCE
 
 # However few descriptors there are, so many are ours: one for a probe, and some to choose a victim among.
 FEWEST = 4
@@ -37,6 +44,9 @@ HEAD_BYTES = 16_384
 
 # How often the times are looked at, in seconds, as long as there are connections. Read by `Connections`.
 LOOK_SECONDS = 1.0
+
+# How long nothing more is logged about connections that were too many, in seconds. Read by `Connections`.
+SILENT_SECONDS = 60.0
 
 # What is said to a request that aiohttp is never shown, before its connection is closed.
 TOO_SLOW, NO_HTTP, NO_BODY, TOO_LONG = (
@@ -113,6 +123,8 @@ class Connections:
         self._most, self._patience = bounds
         self._since: Mapping[Phase, dict[Connection, float]] = {phase: {} for phase in Phase}
         self._look: asyncio.TimerHandle | None = None
+        self._evicted = 0  # since it was last logged
+        self._silent_until = float("-inf")
 
     def __call__(self) -> Connection:
         """Make the protocol of a connection that was just accepted."""
@@ -130,7 +142,7 @@ class Connections:
     def enter(self, connection: Connection) -> None:
         """Take in a new connection; where there are too many, the oldest one of the first phase goes for it."""
         if len(self) >= self._most:
-            self._evict(next((phase for phase in Phase if self._since[phase]), Phase.LIVE))
+            self._evict(next(phase for phase in Phase if self._since[phase]))
         self.move(connection, Phase.ASKING)
         if self._look is None:
             self._look = asyncio.get_running_loop().call_later(LOOK_SECONDS, self._cut_the_slow)
@@ -140,16 +152,14 @@ class Connections:
         self.leave(connection)
         if phase is Phase.IDLE and len(self._since[phase]) >= max(self._most // 4, 1):
             self._evict(phase)
+        connection.phase = phase
         self._since[phase][connection] = asyncio.get_running_loop().time()
 
     def leave(self, connection: Connection) -> None:
         """A connection is closed."""
-        for connections in self._since.values():
-            connections.pop(connection, None)
-
-    def phase(self, connection: Connection) -> Phase | None:
-        """What a connection is about; None where it is closed."""
-        return next((phase for phase, connections in self._since.items() if connection in connections), None)
+        if connection.phase is not None:
+            del self._since[connection.phase][connection]
+            connection.phase = None
 
     def close(self) -> None:
         """Cut those that aiohttp knows nothing of, and look at no more times."""
@@ -162,10 +172,16 @@ class Connections:
     def _evict(self, phase: Phase) -> None:
         """Cut the oldest in a phase."""
         next(iter(self._since[phase])).cut()
+        self._evicted += 1
 
     def _cut_the_slow(self) -> None:
         """Cut those that are too long in their phase, and look again later if any is left."""
         loop = asyncio.get_running_loop()
+        if self._evicted and loop.time() >= self._silent_until:
+            log.warning(
+                "too many connections, the oldest are closed", extra={"most": self._most, "closed": self._evicted}
+            )
+            self._evicted, self._silent_until = 0, loop.time() + SILENT_SECONDS
         for phase, seconds in self._patience.items():
             late = [each for each, since in self._since[phase].items() if loop.time() - since >= seconds]
             for connection in late:
@@ -177,6 +193,7 @@ class Connection(asyncio.Protocol):
     """One connection: keeps what comes until a head is whole, then gives all to aiohttp's protocol."""
 
     def __init__(self, connections: Connections, make: Callable[[], asyncio.Protocol]) -> None:
+        self.phase: Phase | None = None  # None before it is made and after it is closed; `Connections` sets it
         self._connections = connections
         self._make = make
         self._head = bytearray()
@@ -197,7 +214,7 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """See `asyncio.Protocol`. The time of a request runs from its first byte, and no later byte prolongs it."""
         if self._protocol is not None:
-            if self._connections.phase(self) is Phase.IDLE:
+            if self.phase is Phase.IDLE:
                 self._connections.move(self, Phase.ASKING)
             self._protocol.data_received(data)
             return
@@ -235,7 +252,7 @@ class Connection(asyncio.Protocol):
 
     def answering(self, *, live: bool) -> None:
         """Its request is being answered, or `live`: it becomes a socket."""
-        if self._transport is not None:
+        if self.phase is not None:
             self._connections.move(self, Phase.LIVE if live else Phase.IDLE)
 
     def give_up(self) -> None:

@@ -20,7 +20,7 @@ from typing import NamedTuple
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from adapters.connections import Bounds, Connections, connection_of, usual_bounds
+from adapters.connections import ACCEPTED_AT_ONCE, Bounds, Connections, connection_of, usual_bounds
 from bot.errors import Permanent
 
 # How long open connections get to finish when the site closes, in seconds. Whoever contributed a long-lived route (the
@@ -175,11 +175,11 @@ async def _note_phase(request: web.Request, response: web.StreamResponse) -> Non
 
 
 async def _listen(connections: Connections, host: str, port: int) -> asyncio.Server:
-    """Listen at an address. The loop accepts one connection in each of its rounds, so that no other work waits long.
+    """Listen at an address.
 
     By `backlog` asyncio means both how many it accepts in a round and how many may wait; the second is set once more.
     """
-    server = await asyncio.get_running_loop().create_server(connections, host, port, backlog=1)
+    server = await asyncio.get_running_loop().create_server(connections, host, port, backlog=ACCEPTED_AT_ONCE)
     for listening in server.sockets:
         with listening.dup() as same:
             same.listen(WAITING)

@@ -130,7 +130,7 @@ def _spaced(value: object) -> object:
 def _host_names(value: frozenset[str]) -> frozenset[str]:
     """Accept names of hosts as people write them: in any case, also as an address, with a port or a dot at the end."""
     if not all(_HOST_NAME.fullmatch(name.strip()) for name in value):
-        raise must_be("names or IP addresses such as bot.example.org or 192.168.1.5, each written out, without *")
+        raise must_be("names or IP addresses such as bot.example.org or 192.168.1.5, without *")
     return value
 
 

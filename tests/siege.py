@@ -1,7 +1,7 @@
-"""A hostile program: ``python -m tests.siege HOST PORT COUNT SECONDS`` keeps so many unfinished requests open.
+"""A hostile program: ``python -m tests.siege HOST PORT COUNT SECONDS RATE`` keeps so many unfinished requests open.
 
-What belongs here: a process of its own, since what it does takes as many descriptors as it takes away. It opens
-another connection as soon as one is closed, and prints ``up`` once as many as it wants have been opened.
+What belongs here: a process of its own, since what it does takes as many descriptors as it takes away. It opens as many
+as it wants at once and prints ``up``. Then it opens another for each that is closed, up to so many a second.
 """
 
 from __future__ import annotations
@@ -36,13 +36,15 @@ class Siege:
         self._address = address
         self._count = count
         self._poll = select.epoll()
+        self._allowance = float(count)
         self._open: dict[int, socket.socket] = {}
         self._began: set[int] = set()
         self.opened = 0
 
     def fill(self) -> None:
-        """Open what is missing."""
-        while len(self._open) < self._count:
+        """Open what is missing, as long as it may."""
+        while len(self._open) < self._count and self._allowance >= 1:
+            self._allowance -= 1
             each = socket.socket()
             each.setblocking(False)
             if each.connect_ex(self._address) not in {0, errno.EINPROGRESS}:
@@ -51,9 +53,13 @@ class Siege:
             self._open[each.fileno()] = each
             self._poll.register(each, select.EPOLLIN | select.EPOLLOUT | select.EPOLLHUP | select.EPOLLERR)
 
+    def allow(self, more: float) -> None:
+        """So many more may be opened."""
+        self._allowance = min(self._allowance + more, self._count)
+
     def turn(self) -> None:
         """Send what is to be sent first, and forget what was closed."""
-        for number, events in self._poll.poll(0.1, 256):
+        for number, events in self._poll.poll(0.02, 256):
             if events & (select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR) and not self._lives(number):
                 self._began.discard(number)
                 self._open.pop(number).close()
@@ -79,17 +85,19 @@ class Siege:
             return False
 
 
-def main(host: str, port: str, count: str, seconds: str) -> None:
+def main(host: str, port: str, count: str, seconds: str, rate: str) -> None:
     """Lay siege for so long, and say at the end how many connections that took."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     siege = Siege((host, int(port)), int(count))
-    ends = time.perf_counter() + float(seconds)
-    trickles, up = time.perf_counter() + TRICKLE_SECONDS, False
-    while time.perf_counter() < ends:
+    now = time.perf_counter()
+    ends, trickles, up = now + float(seconds), now + TRICKLE_SECONDS, False
+    while now < ends:
+        before, now = now, time.perf_counter()
+        siege.allow((now - before) * float(rate))
         siege.fill()
         siege.turn()
-        if time.perf_counter() >= trickles:
+        if now >= trickles:
             siege.trickle()
             trickles += TRICKLE_SECONDS
         if not up and siege.opened >= int(count):

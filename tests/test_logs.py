@@ -16,7 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.logs import LIBRARIES, MASK, Masker, configure
+from config.logs import LIBRARIES, MASK, Masker, SparingHandler, configure
+from config.repeats import INTERVAL_SECONDS, ORIGINS, PASSING, PASSING_OF_ALL, Repeats, origin_of
 
 SECRET = "xyzzy-0123456789"
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
@@ -237,3 +238,122 @@ def test_setting_up_again_replaces(capsys: pytest.CaptureFixture[str]) -> None:
         log.info("once")
     assert stream.getvalue() == ""
     assert capsys.readouterr().err.count("once") == 1
+
+
+# -------------------------------------------------------------------------------------------------- what is repeated
+
+
+def record(
+    name: str = "asyncio", message: str = "socket.accept() out of system resource", *, at: float = 0.0, line: int = 7,
+    level: int = logging.ERROR, error: Exception | None = None,
+) -> logging.LogRecord:  # fmt: skip
+    exc_info = (type(error), error, None) if error is not None else None
+    made = logging.LogRecord(name, level, "library.py", line, message, (), exc_info)
+    made.created = at
+    return made
+
+
+def written(*records: logging.LogRecord, closed: bool = False) -> list[str]:
+    """The lines of these records, one handler having had them all."""
+    stream = io.StringIO()
+    handler = SparingHandler(stream)
+    for each in records:
+        handler.handle(each)
+    if closed:
+        handler.close()
+    return stream.getvalue().splitlines()
+
+
+def test_a_library_that_repeats_itself_is_cut_short() -> None:
+    """Asyncio tells of each connection that it cannot accept: a few lines, and then how many more there were."""
+    flood = [record(at=number / 1000) for number in range(100_000)]
+    lines = written(*flood, record("bot.turns", "turn ended", at=125.0))
+    assert len(lines) == 2 * (PASSING + 1) + 1
+    told = [line for line in lines if line.startswith("left out")]
+    assert [int(line.split()[2]) for line in told] == [60_000 - PASSING, 40_000 - PASSING]
+    assert all("socket.accept() out of system resource" in line for line in told)
+    assert lines[-1] == "turn ended"
+
+
+def test_our_own_lines_all_pass() -> None:
+    """Every turn has its line, however many there are, in the midst of a library's flood."""
+    ours = [record("bot.answering", "turn ended", at=number / 100) for number in range(1000)]
+    floods = [record(at=number / 100) for number in range(1000)]
+    lines = written(*(each for pair in zip(ours, floods, strict=True) for each in pair))
+    assert lines.count("turn ended") == 1000
+    assert len(lines) < 1020
+    assert (
+        written(*(record(f"{name}.x", "m") for name in ("adapters", "bot", "config") for _ in range(50))) == ["m"] * 150
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["asyncio", "aiohttp.server", "discord.gateway", "slack_bolt", "py.warnings", "root", "x"]
+)
+def test_every_library_counts(name: str) -> None:
+    """Also one that nobody thought of."""
+    assert len(written(*(record(name) for _ in range(50)), closed=True)) == PASSING + 1
+
+
+def test_what_varies_does_not_make_it_another() -> None:
+    """Numbers, addresses in memory, and whatever follows the first line."""
+    varied = [record(message=f"callback <x at 0x7f{number:04x}> fd={number}\nsocket: {number}") for number in range(50)]
+    assert len({origin_of(each) for each in varied}) == 1
+    assert len(written(*varied)) == 2 * PASSING
+
+
+def test_other_trouble_of_the_same_library_is_heard() -> None:
+    """Another line of its code, another kind of exception, another message: each has its few lines."""
+    others = [
+        record(line=8), record(error=KeyError()), record(error=OSError()), record(message="other"), record("asyncio.x"),
+        record(level=logging.INFO),
+    ]  # fmt: skip
+    passed = [line for line in written(*([record()] * 50), *others) if "Error" not in line]  # exceptions have lines too
+    assert len(passed) == PASSING + len(others)
+
+
+def test_a_flood_of_ever_new_messages_is_bounded() -> None:
+    """In lines and in memory: whoever can vary a message makes any number of origins."""
+    repeats = Repeats()
+    letters = [f"{'abcdefghij'[n % 10]}{'abcdefghij'[n // 10 % 10]}{'x' * (n // 100)}" for n in range(5_000)]
+    passed = sum(repeats.passes(record(message=message)) for message in letters)
+    assert passed == PASSING_OF_ALL
+    assert len(repeats._counts) == ORIGINS + 1
+    assert len(repeats.told(1.0)) <= ORIGINS + 1
+    assert not repeats._counts
+
+
+def test_what_was_left_out_keeps_nothing_alive() -> None:
+    """A record holds its traceback's frames, and with them whatever was at work there."""
+    repeats = Repeats()
+    for _ in range(50):
+        repeats.passes(record(error=ValueError("big")))
+    (count,) = repeats._counts.values()
+    assert {type(getattr(count, name)) for name in count.__slots__} == {str, int}
+
+
+@pytest.mark.parametrize("later", [INTERVAL_SECONDS, -5.0])
+def test_the_next_minute_is_heard_again(later: float) -> None:
+    """Also after a clock that was set back."""
+    lines = written(*([record()] * 50), record(at=later))
+    assert lines[-2].startswith(f"left out {50 - PASSING} more")
+    assert lines[-1] == record().getMessage()
+
+
+def test_the_end_tells_what_was_left_out() -> None:
+    """Nothing is lost without a number."""
+    assert written(*([record()] * 50), closed=True)[-1].startswith(f"left out {50 - PASSING} more")
+    assert len(written(record(), closed=True)) == 1
+
+
+@pytest.mark.parametrize("style", ["text", "json"])
+def test_what_is_told_of_repeats_is_masked(style: str) -> None:
+    """A library may write a token into its message's template."""
+    with logged(style=style) as stream:
+        for _ in range(50):
+            logging.getLogger("slack_sdk").error(f"refused {SECRET}")  # noqa: G004 (as libraries do)
+        (handler,) = logging.getLogger().handlers
+        handler.close()
+    assert SECRET not in stream.getvalue()
+    assert stream.getvalue().count(MASK) == PASSING + 1
+    assert f"left out {50 - PASSING} more" in stream.getvalue()

@@ -525,35 +525,103 @@ def test_only_so_many_pages_at_once() -> None:
 # -------------------------------------------------------------------------------------------------------------- guard
 
 
+ALLOWED_HOSTS = (
+    "Proxied.Example.",
+    " https://Bot.example:8443/ ",
+    "192.168.1.5:8080",
+    "[fd00::0005]",
+    "fe80::7",
+    "bücher.example",
+)
+
+
 @pytest.mark.parametrize(
-    ("host", "origin", "local", "followed"),
+    ("host", "origin", "followed"),
     [
-        ("127.0.0.1:8080", None, "127.0.0.1", True),
-        ("127.0.0.1:8080", "http://127.0.0.1:8080", "127.0.0.1", True),
-        ("LOCALHOST:8080", "http://localhost:8080", "127.0.0.1", True),
-        ("play.localhost:8080", "http://play.localhost:8080", "127.0.0.1", True),
-        ("[::1]:8080", "http://[::1]:8080", "::1", True),
-        ("127.0.0.1:8080", None, "::ffff:127.0.0.1", True),
-        ("127.0.0.1:8080", "http://evil.example", "127.0.0.1", False),
-        ("127.0.0.1:8080", "http://127.0.0.1:9090", "127.0.0.1", False),
-        ("127.0.0.1:8080", "null", "127.0.0.1", False),
-        ("127.0.0.1:8080", "file://", "127.0.0.1", False),
-        ("127.0.0.1:8080", "http://[", "127.0.0.1", False),
-        ("evil.example:8080", "http://evil.example:8080", "127.0.0.1", False),  # a rebound name
-        ("evil.example:8080", None, "127.0.0.1", False),
-        ("localhost.evil.example", None, "127.0.0.1", False),
-        ("127.0.0.1.evil.example", None, "127.0.0.1", False),
-        ("", None, "127.0.0.1", False),
-        ("[", None, "127.0.0.1", False),
-        ("proxied.example", "https://proxied.example", "127.0.0.1", True),  # allowed by the options
-        ("bot.example", "https://bot.example", "10.0.0.5", True),  # not on loopback: any name of ours
-        ("bot.example", "https://evil.example", "10.0.0.5", False),
+        ("127.0.0.1:8080", None, True),
+        ("127.0.0.1:8080", "http://127.0.0.1:8080", True),
+        ("127.8.9.1:8080", "http://127.8.9.1:8080", True),
+        ("LOCALHOST:8080", "http://localhost:8080", True),
+        ("localhost.:8080", "http://localhost.:8080", True),
+        ("play.localhost:8080", "http://play.localhost:8080", True),
+        ("[::1]:8080", "http://[::1]:8080", True),
+        ("[::ffff:127.0.0.1]:8080", None, True),
+        ("localhost", "http://localhost:80", True),
+        ("localhost:80", "http://localhost", True),
+        ("127.0.0.1:8080", "http://evil.example", False),
+        ("127.0.0.1:8080", "http://127.0.0.1:9090", False),
+        ("127.0.0.1:8080", "http://localhost:8080", False),
+        ("127.0.0.1:8080", "http://127.0.0.1:8080/", False),
+        ("127.0.0.1:8080", "http://127.0.0.1:8080 http://evil.example", False),
+        ("127.0.0.1:8080", "ftp://127.0.0.1:8080", False),
+        ("127.0.0.1:8080", "null", False),
+        ("127.0.0.1:8080", "", False),
+        ("127.0.0.1:8080", "file://", False),
+        ("127.0.0.1:8080", "http://[", False),
+        ("evil.example:8080", "http://evil.example:8080", False),  # a rebound name
+        ("evil.example:8080", None, False),
+        ("localhost.evil.example", None, False),
+        ("127.0.0.1.evil.example", None, False),
+        ("evil@localhost", None, False),
+        ("localhost@evil.example", None, False),
+        ("localhost/evil", None, False),
+        ("localhost:8080:1", None, False),
+        ("localhost, evil.example", None, False),
+        ("0.0.0.0:8080", "http://0.0.0.0:8080", False),
+        ("[::]:8080", None, False),
+        ("10.0.0.5:8080", "http://10.0.0.5:8080", False),  # an address of ours, which nobody allowed
+        ("192.168.1.50:8080", None, False),
+        ("", None, False),
+        (".", None, False),
+        ("[", None, False),
+        ("bot.example", None, True),
+        ("bot.example", "https://bot.example", True),
+        ("BOT.example.", "https://bot.example", True),
+        ("bot.example:8443", "https://bot.example:8443", True),
+        ("bot.example", "https://evil.example", False),
+        ("bot.example", "https://proxied.example", False),
+        ("evil.example", "https://bot.example", False),
+        ("sub.bot.example", "https://sub.bot.example", False),
+        ("proxied.example", "https://proxied.example", True),
+        ("192.168.1.5:9090", "http://192.168.1.5:9090", True),
+        ("[fd00::5]:8080", "http://[fd00::5]:8080", True),
+        ("[fe80::7]", None, True),
+        ("xn--bcher-kva.example", "http://xn--bcher-kva.example", True),
     ],
 )
-def test_whose_requests_are_followed(host: str, origin: str | None, local: str, followed: bool) -> None:
-    """The own page's, under a name of this machine; no other origin's, and no rebound name's."""
-    why = refusal(host=host, origin=origin, local_address=local, allowed=frozenset({"Proxied.Example."}))
+def test_whose_requests_are_followed(host: str, origin: str | None, followed: bool) -> None:
+    """The own page's, under a name of this machine or an allowed one; no other origin's, and no rebound name's."""
+    origins = [] if origin is None else [origin]
+    why = refusal(hosts=[host], origins=origins, target="/", allowed=ALLOWED_HOSTS)
     assert (why is None) is followed
+    assert why is None or why.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("hosts", "origins", "target"),
+    [
+        ([], [], "/"),  # HTTP/1.0
+        (["localhost", "localhost"], [], "/"),
+        (["localhost", "evil.example"], [], "/"),
+        (["localhost"], ["http://localhost", "http://localhost"], "/"),
+        (["localhost"], [], "http://evil.example/"),
+        (["localhost"], [], "http://localhost:9/"),
+        (["localhost"], [], "evil.example"),
+        (["evil.example"], [], "http://localhost/"),
+    ],
+)
+def test_a_request_names_one_host(hosts: list[str], origins: list[str], target: str) -> None:
+    """None, two, or another one in what is asked for: not followed."""
+    assert refusal(hosts=hosts, origins=origins, target=target, allowed=()) is not None
+    assert refusal(hosts=["localhost"], origins=["http://localhost"], target="http://localhost/x", allowed=()) is None
+
+
+@given(st.text(max_size=40), st.text(max_size=40), st.text(max_size=40))
+def test_no_header_breaks_the_guard(host: str, origin: str, target: str) -> None:
+    """Whatever a header says, there is a decision, and a stranger's is a refusal in one line."""
+    why = refusal(hosts=[host], origins=[origin], target=target, allowed=(host, origin))
+    assert why is None or why.isprintable()
+    assert refusal(hosts=[f"{host}.example"], origins=[], target="/", allowed=()) is not None
 
 
 # ----------------------------------------------------------------------------------------------------------- platform

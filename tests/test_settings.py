@@ -185,6 +185,16 @@ MALFORMED = [
         "http://0.0.0.0",
         "TICKERTAPE_HOST must be an address to listen on, such as 127.0.0.1 or 0.0.0.0",
     ),
+    (
+        "TICKERTAPE_ALLOWED_HOSTS",
+        "bot.example, *",
+        "TICKERTAPE_ALLOWED_HOSTS must be names or IP addresses such as bot.example.org or 192.168.1.5, without *",
+    ),
+    (
+        "TICKERTAPE_SYSTEM_PROMPT_FILE",
+        "~nobody-of-that-name/prompt",
+        "TICKERTAPE_SYSTEM_PROMPT_FILE must be a file that can be read (its home directory is not known)",
+    ),
     ("TICKERTAPE_ATEMPTS", "3", "TICKERTAPE_ATEMPTS is not a setting; did you mean TICKERTAPE_ATTEMPTS?"),
     ("TICKERTAPE_FOOBAR", "3", "TICKERTAPE_FOOBAR is not a setting; `tickertape --help` lists them all"),
     ("TICKERTAPE_CONFIG", "absent.toml", "TICKERTAPE_CONFIG names absent.toml, where there is no file"),
@@ -232,6 +242,8 @@ def test_several_problems_are_a_line_each(tmp_path: Path) -> None:
     assert sorted(line.split()[0] for line in found) == ["PORT", "TICKERTAPE_API", "TICKERTAPE_QUEUE"]
 
 
+OPEN = {"TICKERTAPE_HOST": "0.0.0.0", "TICKERTAPE_PLAYGROUND": "on"}
+
 MISSING = [
     (
         {"SLACK_BOT_TOKEN": "xoxb-1"} | MODEL,
@@ -249,6 +261,9 @@ MISSING = [
     ({"DISCORD_TOKEN": "t"}, "OPENAI_API_KEY is missing (discord would run without a model)"),
     ({"TICKERTAPE_PLAYGROUND": "off"}, "TICKERTAPE_PLAYGROUND is off and no platform is set"),
     ({"TICKERTAPE_HOST": "0.0.0.0"}, "TICKERTAPE_HOST is 0.0.0.0, where others could chat at your cost"),
+    (OPEN, "TICKERTAPE_ALLOWED_HOSTS is missing (TICKERTAPE_HOST is 0.0.0.0 and the playground is on)"),
+    (DISCORD | OPEN | {"TICKERTAPE_HOST": "10.0.0.5"}, "TICKERTAPE_ALLOWED_HOSTS is missing (TICKERTAPE_HOST is 10.0"),
+    (OPEN | {"TICKERTAPE_HOST": "::", "TICKERTAPE_ALLOWED_HOSTS": " , "}, "TICKERTAPE_ALLOWED_HOSTS is missing"),
     ({"TICKERTAPE_EMBEDDED": "off"}, "OPENAI_API_KEY is missing (playground would run without a model)"),
     ({"OPENAI_API_KEY": "a b", "OPENAI_MODEL": "m"}, "OPENAI_API_KEY must be one word"),
     ({"DISCORD_TOKEN": "Bot t"} | MODEL, "DISCORD_TOKEN must be one word"),
@@ -282,7 +297,10 @@ def test_a_missing_setting_beside_a_file_is_named_as_a_variable(tmp_path: Path) 
         (MODEL, ("playground",), False),
         (MODEL | {"TICKERTAPE_EMBEDDED": "on"}, ("playground",), True),
         ({"DISCORD_TOKEN": "t", "TICKERTAPE_EMBEDDED": "on"}, ("discord",), True),
-        ({"TICKERTAPE_HOST": "0.0.0.0", "TICKERTAPE_PLAYGROUND": "on"}, ("playground",), True),
+        (OPEN | {"TICKERTAPE_ALLOWED_HOSTS": "192.168.1.5"}, ("playground",), True),
+        (DISCORD | {"TICKERTAPE_HOST": "0.0.0.0", "TICKERTAPE_PLAYGROUND": "off"}, ("discord",), False),
+        ({"TICKERTAPE_HOST": "::ffff:127.0.0.1"}, ("playground",), True),
+        ({"TICKERTAPE_HOST": "LocalHost", "TICKERTAPE_PLAYGROUND": "on"}, ("playground",), True),
         ({"TICKERTAPE_HOST": "::1"}, ("playground",), True),
         ({"TICKERTAPE_HOST": "localhost"}, ("playground",), True),
     ],
@@ -292,6 +310,21 @@ def test_what_runs(environ: Mapping[str, str], platforms: tuple[str, ...], *, em
     settings = load(environ, tmp_path)
     assert settings.platforms == platforms
     assert settings.embedded_runs is embedded
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("bot.example", {"bot.example"}),
+        (" Bot.Example. ,192.168.1.5:8080 ", {"Bot.Example.", "192.168.1.5:8080"}),
+        ("https://bot.example:8443/ bücher.example", {"https://bot.example:8443/", "bücher.example"}),
+        ("[::1]:80,fd00::5", {"[::1]:80", "fd00::5"}),
+        ("", set()),
+    ],
+)
+def test_hosts_are_taken_as_people_write_them(text: str, names: set[str], tmp_path: Path) -> None:
+    """With commas or spaces, as an address, with a port; the playground's guard knows what is meant."""
+    assert load({"TICKERTAPE_ALLOWED_HOSTS": text}, tmp_path).site.allowed_hosts == names
 
 
 def test_a_server_of_ones_own_needs_no_key(tmp_path: Path) -> None:
