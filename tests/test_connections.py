@@ -403,6 +403,29 @@ async def test_a_slow_head_a_body_and_a_hanging_route_are_closed() -> None:
 
 
 @pytest.mark.sockets
+async def test_the_body_of_a_later_request_is_not_waited_for() -> None:
+    """It is answered at its head, and a rest that trickles in keeps no connection."""
+    async with serving(Bounds(8)) as url:
+        assert url.host is not None
+        reader, writer = await asyncio.open_connection(url.host, url.port)
+        writer.write(REQUEST)
+        await reader.readuntil(b"}")
+        writer.write(b"POST /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")
+        async with asyncio.TaskGroup() as group:
+            trickling = group.create_task(trickle(writer))
+            assert (await ended(reader)).startswith(b"HTTP/1.1 405")
+            trickling.cancel()
+        writer.close()
+
+
+async def trickle(writer: asyncio.StreamWriter) -> None:
+    """Send a byte now and then."""
+    while True:
+        writer.write(b"x")
+        await asyncio.sleep(0.2)
+
+
+@pytest.mark.sockets
 async def test_requests_in_one_connection_are_answered_in_order() -> None:
     """Also those that come in one packet."""
     async with serving(Bounds(8)) as url:

@@ -30,7 +30,7 @@ class PlaygroundOptions:
     """What the playground is told.
 
     `model_label` says in the page which model answers ("SmolLM2-135M, a tiny demonstration model"). `rooms` are names
-    and topics. `allowed_hosts` are names (without a port) under which a proxy on this machine serves the page.
+    and topics. `allowed_hosts` are names and IP addresses, besides those of loopback, under which the page is reached.
     """
 
     model_label: str
