@@ -91,7 +91,7 @@ async def run(settings: Settings) -> int:
         try:
             server = await open_embedded(settings, stack)
             model = open_model(settings, stack, server)
-            platforms, playground = make_platforms(settings, stack)
+            platforms, playground = make_platforms(settings, stack, journal)
             turns = make_turns(settings, model, recorder, journal, platforms)
             site = Site(
                 host=settings.site.host,
@@ -180,7 +180,9 @@ def model_options(settings: Settings) -> openai.OpenAIOptions:
     )
 
 
-def make_platforms(settings: Settings, stack: AsyncExitStack) -> tuple[list[Platform], PlaygroundPlatform | None]:
+def make_platforms(
+    settings: Settings, stack: AsyncExitStack, journal: Journal
+) -> tuple[list[Platform], PlaygroundPlatform | None]:
     """Every platform that the settings have, and the playground once more, for its page's routes."""
     platforms: list[Platform] = []
     if (discord_options := make_discord_options(settings)) is not None:
@@ -190,7 +192,8 @@ def make_platforms(settings: Settings, stack: AsyncExitStack) -> tuple[list[Plat
     if (slack_options := make_slack_options(settings)) is not None:
         attachments = make_attachments(settings, slack.file_hosts(slack_options), bearer=slack_options.bot_token)
         stack.push_async_callback(attachments.close)
-        platforms.append(slack.SlackPlatform(slack_options, attachments))
+        spending = journal if isinstance(journal, SqliteJournal) else None
+        platforms.append(slack.SlackPlatform(slack_options, attachments, spending))
     playground = None
     if settings.playground_runs:
         label = DEMONSTRATION if settings.embedded_runs else settings.model.name

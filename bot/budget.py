@@ -29,6 +29,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -45,6 +46,13 @@ LONGEST_PERIOD_SECONDS = 60.0
 # A window that is about to close is treated as open for this much longer, for clocks that do not tick alike.
 # Read by `FixedWindow`.
 EDGE_SECONDS = 0.02
+
+# A call of an earlier process was counted at most so long after it was sent, unless it was lost. Seconds.
+ANSWERED_SECONDS = 2.0
+
+
+def ignored() -> None:
+    """Nobody remembers what is spent."""
 
 
 class Budget(Protocol):
@@ -306,12 +314,21 @@ class RollingWindow(_Held):
     # Kept back for the ends of readers who have not asked yet.
     SPARE = 2
 
-    def __init__(self, limit: int, period: float, *, paced: bool = True) -> None:
+    def __init__(
+        self, limit: int, period: float, *, paced: bool = True, on_spent: Callable[[], object] = ignored
+    ) -> None:
+        """`on_spent` is called for each write that is sent, so that another process can `remember` it."""
         super().__init__()
         self._limit = limit
         self._period = period
         self._paced = paced
+        self._on_spent = on_spent
         self._settled: deque[float] = deque()  # when each write of the last period was counted, at the latest
+
+    def remember(self, now: float, ages: Sequence[float]) -> None:
+        """Count the writes of an earlier process: each was sent so many seconds ago, and answered soon after."""
+        counted = (now - max(age - ANSWERED_SECONDS, 0.0) for age in ages)
+        self._settled = deque(sorted([*self._settled, *counted]))
 
     def used_up(self, now: float) -> bool:
         """Whether not even a final write could be sent now."""
@@ -347,6 +364,7 @@ class RollingWindow(_Held):
     def spend(self, now: float) -> None:  # noqa: ARG002 (a protocol's signature)
         """See `Budget`."""
         self._in_flight += 1
+        self._on_spent()
 
     def settle(self, now: float, *, sent: float | None = None) -> None:  # noqa: ARG002 (a protocol's signature)
         """See `Budget`. Counted from its answer: the server cannot have counted it later."""
@@ -394,8 +412,12 @@ class Leak(_Held):
     # First words are shown where the ends of all that show some could be written within this. Seconds.
     PATIENCE = 10.0
 
-    def __init__(self, interval: float, *, burst: int = 1, paced: bool = False) -> None:
+    def __init__(
+        self, interval: float, *, burst: int = 1, paced: bool = False, on_spent: Callable[[], object] = ignored
+    ) -> None:
+        """`on_spent`: see `RollingWindow`."""
         super().__init__()
+        self._on_spent = on_spent
         self._interval = interval
         self._burst = burst
         self._paced = paced
@@ -419,6 +441,7 @@ class Leak(_Held):
     def spend(self, now: float) -> None:  # noqa: ARG002 (a protocol's signature)
         """See `Budget`."""
         self._in_flight += 1
+        self._on_spent()
 
     def settle(self, now: float, *, sent: float | None = None) -> None:  # noqa: ARG002 (a protocol's signature)
         """See `Budget`. Counted from its answer: the server cannot have counted it later."""
@@ -433,6 +456,12 @@ class Leak(_Held):
         super().hold(now, seconds)
         self._refused = min(self._refused + 1, self._in_flight)
         self._full_at = min(self._full_at, now + seconds + (self._burst - 1) * self._interval)
+
+    def remember(self, now: float, ages: Sequence[float]) -> None:
+        """Count the writes of an earlier process: each was sent so many seconds ago, and answered soon after."""
+        for age in sorted(ages, reverse=True):
+            counted = now - max(age - ANSWERED_SECONDS, 0.0)
+            self._full_at = max(self._full_at, counted) + self._interval
 
     def run_full(self, now: float) -> None:
         """Take the whole burst for spent, and no more than that: the server has just said no."""
@@ -513,6 +542,11 @@ class Either:
         self._window.hold(now, seconds)
         self._leak.hold(now, seconds)
 
+    def remember(self, now: float, ages: Sequence[float]) -> None:
+        """See `RollingWindow`."""
+        self._window.remember(now, ages)
+        self._leak.remember(now, ages)
+
     def latch(self, now: float, seconds: float) -> None:
         """Take it for a leak, and a full one, for so long: it was found to be one, or others may have spent from it."""
         if now >= self._latched_until:
@@ -532,9 +566,11 @@ class Reads:
     find connections free.
     """
 
-    def __init__(self, rate: int, period: float) -> None:
+    def __init__(self, rate: int, period: float, *, on_spent: Callable[[], object] = ignored) -> None:
+        """`on_spent` is called for each read, so that another process can `remember` it."""
         self._rate = rate
         self._period = period
+        self._on_spent = on_spent
         burst = max(rate // 3, 1)
         self._spread = AsyncLimiter(burst, burst * period / 10 / max(rate - burst, 1))
         self._times: deque[float] = deque()  # of the reads of the last `period`
@@ -549,6 +585,12 @@ class Reads:
             while (wait := self._wait(loop.time(), spare)) > 0:
                 await asyncio.sleep(wait)
             self._times.append(loop.time())
+            self._on_spent()
+
+    def remember(self, now: float, ages: Sequence[float]) -> None:
+        """Count the reads of an earlier process: each was sent so many seconds ago, and answered soon after."""
+        counted = (now - max(age - ANSWERED_SECONDS, 0.0) for age in ages)
+        self._times = deque(sorted([*self._times, *counted]))
 
     def hold(self, now: float, seconds: float) -> None:
         """The server said: no more reads for this long."""

@@ -246,6 +246,18 @@ class Inbox(Protocol):
         ...
 
 
+class Spending(Protocol):
+    """Remembers what a rate limit has counted, so that the next process knows how much of it is left."""
+
+    def spent(self, limit: str) -> None:
+        """One call was sent just now. Returns at once; a call that cannot be remembered is dropped."""
+        ...
+
+    async def recent(self, limit: str, seconds: float) -> Sequence[float]:
+        """How many seconds ago each call of the last `seconds` was sent, by any process."""
+        ...
+
+
 class Platform(Protocol):
     """One outside place where people ask."""
 

@@ -116,8 +116,8 @@ def deleted_files(pid: int, folder: Path) -> list[str]:
 @asynccontextmanager
 async def generation(file: Path, name: str, rate: float, beat_seconds: float = 2.0) -> AsyncIterator[Generation]:
     """A child; it is killed at the end, if it still runs."""
-    arguments = ("-m", "tests.generations", "--child", name, "--file", str(file), "--rate", str(rate))
-    arguments += ("--beat", str(beat_seconds))
+    arguments = ["-m", "tests.generations", "--child", name, "--file", str(file)]
+    arguments += ["--rate", str(rate), "--beat", str(beat_seconds)]
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *arguments,

@@ -31,7 +31,7 @@ SETTLE_SECONDS = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """`restarts` in a row, `rate` questions a second on each platform, `words` in each answer; `survivors` at the end."""
+    """`restarts` in a row, `rate` questions a second on each platform, `words` an answer; `survivors` at the end."""
 
     restarts: int = 4
     rate: float = 1.0
@@ -54,8 +54,8 @@ class Outcome:
 
     def __str__(self) -> str:
         return (
-            f"{self.questions} questions: {self.whole} answered whole and once, {len(self.wrong)} not; the survivor was "
-            f"killed with {self.live} answers begun, all whole after {self.seconds:.1f} s; "
+            f"{self.questions} questions: {self.whole} answered whole and once, {len(self.wrong)} not; the survivor "
+            f"was killed with {self.live} answers begun, all whole after {self.seconds:.1f} s; "
             f"{len(self.deleted)} deleted files held, {self.limited} answers of 429"
         )
 

@@ -51,8 +51,17 @@ async def test_overlapping_generations_lose_nothing(tmp_path: Path, kill_every: 
     outcome = await overlap(tmp_path / "turns.db", generations=4, rate=150, seconds=0.4, kill_every=kill_every)
     assert outcome.is_sound, (str(outcome), outcome.lost[:5], outcome.deleted)
     assert outcome.acknowledged > 100
-    extra = [path for path in tmp_path.iterdir() if path.suffix != ".db" and not path.name.endswith(("-wal", "-shm"))]
+    extra = [path for path in files(tmp_path) if path.suffix != ".db" and not path.name.endswith(("-wal", "-shm"))]
     assert all(path.stat().st_size <= 4096 for path in extra)
+
+
+def files(folder: Path) -> list[Path]:
+    return list(folder.iterdir())
+
+
+def remove_lock_files(folder: Path) -> None:
+    for path in folder.glob("*-owner-*"):
+        path.unlink()
 
 
 async def until(condition: Callable[[], bool] | Callable[[], Awaitable[bool]]) -> None:
@@ -154,8 +163,7 @@ async def test_a_suspended_process_keeps_its_turns_and_a_killed_one_does_not(tmp
         await until(lambda: len(child.said("posted")) > 10)
         child.process.send_signal(signal.SIGSTOP)
         if lock_files == "removed":
-            for path in tmp_path.glob("*-owner-*"):
-                path.unlink()
+            remove_lock_files(tmp_path)
         for _ in range(round(10 * BEAT / 0.1)):
             assert not await taken(journal)
             await asyncio.sleep(0.1)
@@ -166,11 +174,10 @@ async def test_a_suspended_process_keeps_its_turns_and_a_killed_one_does_not(tmp
         child.process.kill()
         await child.process.wait()
         if lock_files == "removed":
-            for path in tmp_path.glob("*-owner-*"):
-                path.unlink()
+            remove_lock_files(tmp_path)
         async with asyncio.timeout(15):
             await until(lambda: taken(journal))
-    assert [path.name for path in tmp_path.iterdir()] == [file.name]
+    assert [path.name for path in files(tmp_path)] == [file.name]
 
 
 # ------------------------------------------------------------------------------------------------------------- damage
@@ -183,7 +190,9 @@ def texts_in(folder: Path) -> bytes:
 def rows(file: Path) -> dict[str, bool]:
     """The turns in the file, and whether each is unfinished."""
     with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as connection:
-        return {message: bool(live) for message, live in connection.execute("SELECT message, event IS NOT NULL FROM turns")}
+        return {
+            message: bool(live) for message, live in connection.execute("SELECT message, event IS NOT NULL FROM turns")
+        }
 
 
 def remove(path: Path) -> None:
@@ -242,7 +251,8 @@ def test_damaged_files_are_written_again(tmp_path: Path, suffix: str, how: str, 
     live = {message for message, unfinished in rows(file).items() if unfinished}
     assert live == {str(number) for number in range(20)}
     keeper.tick(9.0)
-    assert not (keeper.degraded or keeper.recovering)
+    assert not keeper.degraded
+    assert not keeper.recovering
     if suffix == "" and how in {"removed", "replaced", "emptied"}:
         assert reported[0]  # whoever looks at /readyz within the heartbeat sees it
     keeper.write([Ended(key(3), Ending.DONE)], 9.1)
@@ -351,27 +361,32 @@ async def play(schedule: Sequence[str], seed: int, folder: Path) -> None:
                 await act(action, file, live, chance)
             await asyncio.sleep(chance.random() * 2 * BEAT)
 
-        async def written_again() -> bool:
-            if not file.exists():
-                return False
+        why = ""
+
+        def written_again() -> bool:
+            nonlocal why
             try:
                 outcome = Outcome(len(live))
                 count(outcome, file, live)
-            except sqlite3.Error:
+            except sqlite3.Error as error:
+                why = repr(error)
                 return False
             lost = {line for line in outcome.lost if line.startswith("accepted")}
             ended = {f"accepted {one}" for each in live for one in each.said("ended")}
+            why = f"{outcome}: {sorted(lost - ended)[:5]}"
             return outcome.integrity == "ok" and not (lost - ended)
 
         try:
             async with asyncio.timeout(5 + 5):  # the promise is five seconds; twice that on a busy machine
                 await until(written_again)
         except TimeoutError:
-            raise AssertionError([(each.name, [line for line in each.lines if "ed G" not in line]) for each in live]) from None
+            raise AssertionError(
+                [(each.name, [line for line in each.lines if "ed G" not in line]) for each in live]
+            ) from None
         for each in live:
-            assert not each.deleted_files(file.parent)
+            await until(lambda each=each: not each.deleted_files(file.parent))
             before = len(each.said("ended"))
-            await until(lambda each=each, before=before: len(each.said("ended")) > before)  # type: ignore[misc]
+            await until(lambda each=each, before=before: len(each.said("ended")) > before)
 
 
 @pytest.mark.sockets(seconds=600)
@@ -430,17 +445,17 @@ async def test_no_text_outlives_a_process(tmp_path: Path) -> None:
     """After kill -9, beside another process and once the next start is ready, only unfinished texts are left."""
     file = tmp_path / "turns.db"
     options = KeeperOptions(beat_seconds=BEAT)
-    async with generation(file, "G", 100, 30.0) as child:  # one that hardly ever looks after the log
-        async with SqliteJournal(file, now, options):
-            await until(lambda: len(child.said("ended")) > 30)
-            child.process.kill()
-            await child.process.wait()
+    # The child hardly ever looks after the log.
+    async with generation(file, "G", 100, 30.0) as child, SqliteJournal(file, now, options):
+        await until(lambda: len(child.said("ended")) > 30)
+        child.process.kill()
+        await child.process.wait()
 
-            def is_clean() -> bool:
-                kept = texts_in(tmp_path)
-                return not any(b"private-G-%s-" % message.encode() in kept for _, message in child.said("ended"))
+        def is_clean() -> bool:
+            kept = texts_in(tmp_path)
+            return not any(b"private-G-%s-" % message.encode() in kept for _, message in child.said("ended"))
 
-            await until(is_clean)
+        await until(is_clean)
     async with generation(file, "H", 100, 30.0) as child:
         await until(lambda: len(child.said("ended")) > 30)
         child.process.kill()

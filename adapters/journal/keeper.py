@@ -122,6 +122,16 @@ class Keeper:
             remove_lock_file(self._file, owner)
         return records
 
+    def spend(self, calls: Sequence[tuple[str, float]], now: float) -> None:
+        """Remember calls of rate limits, each with its time in seconds since 1970; not while the file is broken."""
+        self._with_store(lambda store: store.spend(calls), now)
+
+    def spent(self, budget: str, seconds: float, now: float) -> list[float]:
+        """How many seconds ago each call of a rate limit was sent, by any process."""
+        at = self._wall_clock().timestamp()
+        found = self._with_store(lambda store: store.spent(budget, at - seconds), now) or []
+        return [max(at - one, 0.0) for one in found]
+
     def tick(self, now: float) -> None:
         """Beat, check the file, and forget old turns, each if it is time to."""
         if now >= self._beat_at:

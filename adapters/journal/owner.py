@@ -3,9 +3,9 @@
 What belongs here: this process's lock file, and the look at another's. What does not: the rule by which a process
 counts as dead (`adapters.journal.liveness`).
 
-Two processes share a journal while a new version starts beside the old one: neither may take what the other still works
-on. The kernel lets go of a lock also after ``kill -9``. A cleaner of temporary files may remove a lock file at any time,
-so the name also says which process it is, for the machine where that can be looked up (Linux).
+Two processes share a journal while a new version starts beside the old one: neither may take turns that the other still
+answers. The kernel lets go of a lock also after ``kill -9``. A cleaner of temporary files may remove a lock file at any
+time, so the name also says which process it is, for the machine where that can be looked up (Linux).
 """
 
 from __future__ import annotations

@@ -39,10 +39,36 @@ CLOSE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class _Request:
-    """What the thread is asked: an operation, a platform's unfinished turns, or (None) to end."""
+class _Take:
+    """A platform's unfinished turns."""
 
-    asked: Operation | str | None
+    platform: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Spend:
+    """Remember a call of a rate limit. `at` is in seconds since 1970."""
+
+    budget: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Spent:
+    """How many seconds ago each call of a rate limit was sent, of the last `seconds`."""
+
+    budget: str
+    seconds: float
+
+
+_Asked = Operation | _Take | _Spend | _Spent | None  # None: end
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """What the thread is asked."""
+
+    asked: _Asked
     now: float
     answer: asyncio.Future[Any] = field(repr=False)
 
@@ -122,8 +148,23 @@ class SqliteJournal:
     async def unfinished(self, platform: str) -> Sequence[Record]:
         """See `bot.ports.Journal`. May be asked again and again: an older process may still be at work on some."""
         # Waited for however long it takes: what was taken and not brought would be nobody's until the next start.
-        records: Sequence[Record] = await self._ask(platform)
+        records: Sequence[Record] = await self._ask(_Take(platform))
         return records
+
+    def spent(self, limit: str) -> None:
+        """See `bot.ports.Spending`."""
+        with suppress(JournalBroken):
+            answer = self._ask(_Spend(limit, self._wall_clock().timestamp()))
+            answer.add_done_callback(_dropped)
+
+    async def recent(self, limit: str, seconds: float) -> Sequence[float]:
+        """See `bot.ports.Spending`."""
+        try:
+            async with asyncio.timeout(self._answer_seconds):
+                ages: Sequence[float] = await self._ask(_Spent(limit, seconds))
+        except (JournalBroken, TimeoutError):
+            return ()
+        return ages
 
     async def _written(self, operation: Operation) -> bool:
         try:
@@ -134,7 +175,7 @@ class SqliteJournal:
             raise JournalBroken(self._file, what) from None
         return written
 
-    def _ask(self, asked: Operation | str | None) -> asyncio.Future[Any]:
+    def _ask(self, asked: _Asked) -> asyncio.Future[Any]:
         if not self._open and asked is not None:
             raise JournalBroken(self._file, "it is closed")
         answer = self._loop.create_future()
@@ -177,18 +218,31 @@ class SqliteJournal:
     def _done(self, requests: Sequence[_Request]) -> list[object]:
         """The answers to requests: all operations are written at once."""
         keeper, now = self._keeper, requests[-1].now
-        operations = [request.asked for request in requests if not isinstance(request.asked, str | None)]
+        operations = [request.asked for request in requests if isinstance(request.asked, Operation)]
         written = iter(keeper.write(operations, now) if operations else ())
+        if calls := [(each.asked.budget, each.asked.at) for each in requests if isinstance(each.asked, _Spend)]:
+            keeper.spend(calls, now)
         answers: list[object] = []
         for request in requests:
-            if isinstance(request.asked, str):
-                answers.append(keeper.take(request.asked, now))
-            else:
-                answers.append(None if request.asked is None else next(written))
+            match request.asked:
+                case _Take(platform):
+                    answers.append(keeper.take(platform, now))
+                case _Spent(budget, seconds):
+                    answers.append(keeper.spent(budget, seconds, now))
+                case _Spend() | None:
+                    answers.append(None)
+                case _:
+                    answers.append(next(written))
         keeper.tick(now)
         if requests[-1].asked is None:
             keeper.close()
         return answers
+
+
+def _dropped(answer: asyncio.Future[Any]) -> None:
+    """Nobody waits for this answer: a failure of it is nobody's."""
+    if not answer.cancelled():
+        answer.exception()
 
 
 def _settle(requests: Sequence[_Request], answers: Sequence[object]) -> None:

@@ -32,6 +32,12 @@ BUSY_SECONDS = 1.0
 APPLICATION = 0x5469636B
 VERSION = 1  # of the tables below
 
+# Added without a new version: an older process does not know the table, and lets it be.
+ADDED = "CREATE TABLE IF NOT EXISTS spent (budget TEXT NOT NULL, at REAL NOT NULL)"
+
+# Calls that are remembered for a rate limit. The longest window is a minute. Seconds.
+SPENT_SECONDS = 120.0
+
 # Spaces before each event, in bytes: one page. SQLite keeps at most that much of a row in the table's tree, and moves
 # it between pages without erasing the old place. The rest is in overflow pages, which `secure_delete` erases once they
 # are free (https://www.sqlite.org/fileformat.html#b_tree_pages). Another version reads JSON, and skips spaces.
@@ -181,6 +187,7 @@ class Store:
                     run(statement)
                 run(f"PRAGMA application_id = {APPLICATION}")
                 run(f"PRAGMA user_version = {VERSION}")
+            run(ADDED)
 
     def _transaction(self) -> _Transaction:
         return _Transaction(self._connection)
@@ -228,7 +235,7 @@ class Store:
         self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
 
     def lacks(self, turns: RememberedTurns) -> bool:
-        """Whether the file has lost some of these turns, as after its log was cut short. Reads the file, not the cache."""
+        """Whether the file has lost some of these turns, as after its log was cut. Reads the file, not the cache."""
         self._read_anew()
         ended = turns.ended[-CHECKED_ENDED:]
         return any(self._is_unfinished(turn.key) is None for turn in turns.live) or any(
@@ -330,6 +337,22 @@ class Store:
         key = TurnKey(platform, workspace, channel, message)
         age = math.inf if crashes >= MOST_CRASHES else max(now - received_at, 0.0)
         return Record(key, _unpacked(event), messages, age)
+
+    def spend(self, calls: Sequence[tuple[str, float]]) -> None:
+        """Remember calls of rate limits, each with its time in seconds since 1970. A loss of power may lose them."""
+        run = self._connection.execute
+        run("PRAGMA synchronous = NORMAL")
+        try:
+            with self._transaction():
+                self._connection.executemany("INSERT INTO spent (budget, at) VALUES (?, ?)", calls)
+                run("DELETE FROM spent WHERE at < ?", (max(at for _, at in calls) - SPENT_SECONDS,))
+        finally:
+            run("PRAGMA synchronous = FULL")
+
+    def spent(self, budget: str, since: float) -> list[float]:
+        """When calls of a rate limit were sent since then, in seconds since 1970."""
+        found = self._connection.execute("SELECT at FROM spent WHERE budget = ? AND at >= ?", (budget, since))
+        return [at for (at,) in found]
 
     def tidy(self, ended_before: float, unfinished_before: float, limit: int) -> int:
         """Forget at most `limit` turns that were received before this, in seconds since 1970; returns how many."""

@@ -111,8 +111,6 @@ class Hearing:
         workspace.memory.open(asked.conversation, from_start=False)
         if (person := person_kept(record.event)) is not None and person.id == asked.said.user:
             workspace.people.remember(person, record.age)
-        if record.messages:
-            workspace.budgets.after_another()
         left = Left(workspace.reader, asked.conversation, asked.said.ts, record.messages)
         heard = _Heard(asyncio.get_running_loop().create_future(), {}, fresh=True, left=left)
         heard.written.set_result(True)

@@ -23,7 +23,7 @@ from adapters.slack.options import SlackOptions
 from adapters.slack.said import Identity
 from adapters.slack.workspace import Workspace, workspace_of
 from bot.errors import Forbidden, Permanent, Retryable
-from bot.ports import Inbox
+from bot.ports import Inbox, Spending
 
 log = logging.getLogger(__name__)
 
@@ -48,8 +48,10 @@ class SlackPlatform:
 
     name = PLATFORM
 
-    def __init__(self, options: SlackOptions, attachments: Attachments) -> None:
+    def __init__(self, options: SlackOptions, attachments: Attachments, spending: Spending | None = None) -> None:
+        """`spending` remembers what is used of Slack's rate limits for the next process."""
         self._options = options
+        self._spending = spending
         self._attachments = attachments
         self._web: Web | None = None
         self._workspace: Workspace | None = None
@@ -66,7 +68,8 @@ class SlackPlatform:
         """See `bot.ports.Platform`."""
         self._web = self._web or Web(self._options)
         me = await self._identify(self._web)
-        self._workspace = self._workspace or workspace_of(self._web, me, self._attachments, self._options)
+        if self._workspace is None:
+            self._workspace = await workspace_of(self._web, me, self._attachments, self._options, self._spending)
         self._hearing = self._hearing or Hearing(self._workspace, inbox)
         log.info("Slack: this is user %s in workspace %s", me.user, me.team)
         refused = await self._serve(self._workspace, self._hearing, inbox)

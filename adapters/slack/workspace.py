@@ -8,8 +8,9 @@ Limits: https://docs.slack.dev/apis/web-api/rate-limits; each is counted for a m
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from adapters.attachments import Attachments
 from adapters.slack.bounded import Bounded
@@ -21,8 +22,8 @@ from adapters.slack.people import People
 from adapters.slack.said import Identity
 from adapters.slack.threads import Threads
 from adapters.slack.uploads import Uploads
-from bot.budget import Budget, Either, Leak, Reads, RollingWindow
-from bot.ports import Verb
+from bot.budget import ANSWERED_SECONDS, Budget, Either, Leak, Reads, RollingWindow, ignored
+from bot.ports import Spending, Verb
 
 # chat.update and chat.delete: tier 3, 50 in any minute.
 TIER_3 = 50
@@ -71,14 +72,15 @@ class Latches:
         return until is not None and asyncio.get_running_loop().time() < until
 
 
-def edits_of(options: SlackOptions) -> Budget:
+def edits_of(options: SlackOptions, on_spent: Callable[[], object] = ignored) -> RollingWindow | Leak | Either:
     """How edits are counted here.
 
     The page above says "50+ per minute" for tier 3, "bursts" are tolerated, and no answer says what is left; whether it
     is a log of the last minute or a leak shows only by a 429.
     """
-    window, leak = RollingWindow(TIER_3, MINUTE), Leak(LEAK_SECONDS, burst=LEAK_BURST, paced=True)
-    known: dict[str, Budget] = {"window": window, "leak": leak}
+    window = RollingWindow(TIER_3, MINUTE, on_spent=on_spent)
+    leak = Leak(LEAK_SECONDS, burst=LEAK_BURST, paced=True, on_spent=on_spent if options.edits == "leak" else ignored)
+    known: dict[str, RollingWindow | Leak] = {"window": window, "leak": leak}
     return known.get(options.edits) or Either(window, leak, options.edits_latch_seconds)
 
 
@@ -89,14 +91,6 @@ class Budgets:
         self._edits = edits or RollingWindow(TIER_3, MINUTE)
         self._deletes = RollingWindow(TIER_3, MINUTE)
         self._posts: Bounded[str, Leak] = Bounded(CHANNELS)
-
-    def after_another(self) -> None:
-        """Another process has just written here: the window may be used up, and only it knew.
-
-        Edits go out one by one for a minute, as many as otherwise, but so that one 429 tells how it is and not fifty.
-        """
-        if isinstance(self._edits, Either):
-            self._edits.latch(asyncio.get_running_loop().time(), MINUTE)
 
     def of(self, verb: Verb, channel: str) -> Sequence[Budget]:
         """All that one such write spends."""
@@ -137,22 +131,59 @@ class Workspace:
             self.group.create_task(work)
 
 
-def workspace_of(web: Web, me: Identity, attachments: Attachments, options: SlackOptions) -> Workspace:
-    """A workspace with nothing spent and nothing known."""
-    memory = Memory()
-    puts, looks = Reads(TIER_4_READS, MINUTE), Reads(TIER_4_READS, MINUTE)
-    return Workspace(
+class RememberedLimits:
+    """Makes the rate limits of one workspace, and has their calls remembered for the next process."""
+
+    def __init__(self, team: str, spending: Spending | None) -> None:
+        self._team = team
+        self._spending = spending
+        self._made: dict[str, RollingWindow | Leak | Either | Reads] = {}
+
+    def reads(self, method: str, rate: int) -> Reads:
+        """So many calls of a method in any minute."""
+        self._made[method] = made = Reads(rate, MINUTE, on_spent=self._noted(method))
+        return made
+
+    def edits(self, options: SlackOptions) -> RollingWindow | Leak | Either:
+        """The edits of all messages."""
+        self._made["chat.update"] = made = edits_of(options, self._noted("chat.update"))
+        return made
+
+    async def recall(self) -> None:
+        """Count what earlier processes have used within the last minute."""
+        if self._spending is None:
+            return
+        for method, limit in self._made.items():
+            ages = await self._spending.recent(self._name(method), MINUTE + ANSWERED_SECONDS)
+            limit.remember(asyncio.get_running_loop().time(), ages)
+
+    def _noted(self, method: str) -> Callable[[], object]:
+        return ignored if self._spending is None else partial(self._spending.spent, self._name(method))
+
+    def _name(self, method: str) -> str:
+        return f"slack/{self._team}/{method}"
+
+
+async def workspace_of(
+    web: Web, me: Identity, attachments: Attachments, options: SlackOptions, spending: Spending | None = None
+) -> Workspace:
+    """A workspace with nothing known, and nothing spent but what `spending` remembers of earlier processes."""
+    memory, limits = Memory(), RememberedLimits(me.team, spending)
+    puts, looks = limits.reads("files.completeUploadExternal", TIER_4_READS), limits.reads("files.info", TIER_4_READS)
+    workspace = Workspace(
         web=web,
         me=me,
         memory=memory,
         uploads=Uploads(web, memory, puts=puts, looks=looks),
         attachments=attachments,
-        budgets=Budgets(edits_of(options)),
-        people=People(web, Reads(TIER_4_READS, MINUTE)),
+        budgets=Budgets(limits.edits(options)),
+        people=People(web, limits.reads("users.info", TIER_4_READS)),
         reader=Reader(
             web,
             me,
-            replies=Reads(TIER_3_READS, MINUTE),
-            history=Reads(TIER_3_READS, MINUTE),
+            replies=limits.reads("conversations.replies", TIER_3_READS),
+            history=limits.reads("conversations.history", TIER_3_READS),
         ),
     )
+    await limits.recall()
+    return workspace
