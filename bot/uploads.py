@@ -6,14 +6,17 @@ What belongs here: that rule, on the answer's source. What does not: how much of
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 
-from bot.markdown.code import Block, code_blocks
+from bot.markdown.code import STEP, Block, at_once, code_blocks_in_steps
 from bot.markdown.tables import header
 from bot.ports import Upload
 
 # Files of one message: Discord takes ten (https://docs.discord.com/developers/resources/message#create-message).
 MOST = 10
+
+# A look at a block of code costs as much as so many of its characters.
+_LOOK = 32
 
 
 def uploads(
@@ -26,19 +29,32 @@ def uploads(
     are too long for a message, though messages show them too. `reference` is part of each name, by which a platform
     finds the message again. Unless the answer is `finished`, a block that its end has cut is none.
     """
-    blocks = code_blocks(source)
-    rest = source[shown:]
+    return at_once(uploads_in_steps(source, shown, is_long, reference, finished=finished))
+
+
+def uploads_in_steps(
+    source: str, shown: int, is_long: Callable[[str], bool], reference: str, *, finished: bool
+) -> Generator[None, None, tuple[Upload, ...]]:
+    """The same, a step at a time: an answer may have a million characters, and others wait."""
+    blocks = yield from code_blocks_in_steps(source)
     found: list[Upload] = []
-    left = _block_of(source, shown, blocks) if rest.strip() else None
+    left = _block_of(source, shown, blocks)
     alone = _alone(source, shown, blocks)
-    if left is not None and left.code(source).strip():
-        found.append(Upload(_name("code", reference, left.extension), left.code(source), alone))
+    code = (yield from left.code_in_steps(source)) if left is not None else ""
+    if left is not None and code.strip():
+        found.append(Upload(_name("code", reference, left.extension), code, alone))
     elif left is None and alone:
         found.append(Upload(_name("answer", reference, "md"), alone, alone))
+    looked_at = 0
     for block in blocks:
+        looked_at += _LOOK + block.after - block.opened
+        if looked_at > STEP:
+            looked_at = 0
+            yield
         if block is left or not (block.whole or finished) or not is_long(source[block.opened : block.after]):
             continue
-        if not (code := block.code(source)).strip():
+        code = yield from block.code_in_steps(source)
+        if not code.strip():
             continue
         if len(found) == MOST:
             break
@@ -53,6 +69,8 @@ def _name(kind: str, reference: str, extension: str, number: int = 1) -> str:
 
 def _block_of(source: str, shown: int, blocks: list[Block]) -> Block | None:
     """The block of code that all is of which is not shown, if there is one."""
+    if not source[shown:].strip():
+        return None
     block = next((block for block in blocks if shown < block.end), None)
     if block is None or source[shown : max(shown, block.opened)].strip() or source[block.after :].strip():
         return None

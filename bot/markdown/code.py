@@ -6,9 +6,17 @@ files (`bot.uploads`).
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import dataclass
+from typing import TypeVar
 
 from bot.markdown.split import Fence, behind_line, closes, fence_walk
+
+# So much of a text is looked at in one step: lines of three characters, the worst, take some ten milliseconds.
+# Characters.
+STEP = 16_000
+
+T = TypeVar("T")
 
 # Extensions by the word that models write behind a fence, where the two differ. What is not here and looks like an
 # extension is one; anything else is plain text.
@@ -112,8 +120,21 @@ class Block:
 
     def code(self, text: str) -> str:
         """The lines of the block without what its list or quote puts before them."""
-        lines = text[self.begin : self.end].split("\n")
-        return "\n".join(_bare(line, self.fence.lead) for line in lines)
+        return at_once(self.code_in_steps(text))
+
+    def code_in_steps(self, text: str) -> Generator[None, None, str]:
+        """The same, a step at a time."""
+        if not self.fence.lead:
+            return text[self.begin : self.end]
+        parts: list[str] = []
+        start = self.begin
+        while start < self.end:
+            stop = min(behind_line(text, min(start + STEP, self.end)), self.end)
+            lines = text[start:stop].split("\n")
+            parts.append("\n".join(_bare(line, self.fence.lead) for line in lines))
+            start = stop
+            yield
+        return "".join(parts)
 
     @property
     def extension(self) -> str:
@@ -129,15 +150,35 @@ def extension_of(language: str) -> str:
 
 def code_blocks(text: str) -> list[Block]:
     """All blocks of code, in order. The cost is in proportion to the text."""
+    return at_once(code_blocks_in_steps(text))
+
+
+def code_blocks_in_steps(text: str) -> Generator[None, None, list[Block]]:
+    """The same, a step at a time."""
     found: list[Block] = []
     opened: tuple[int, Fence] | None = None
-    for at, fence in fence_walk(text, None):
-        if opened is not None:
-            found.append(_block(text, *opened, at))
-        opened = None if fence is None else (at, fence)
+    start = 0
+    while start < len(text):
+        stop = behind_line(text, min(start + STEP, len(text)))
+        for at, fence in fence_walk(text[start:stop], opened[1] if opened else None):
+            if opened is not None:
+                found.append(_block(text, *opened, start + at))
+            opened = None if fence is None else (start + at, fence)
+        start = stop
+        yield
     if opened is not None:
         found.append(_block(text, *opened, None))
     return found
+
+
+def at_once(steps: Generator[None, None, T]) -> T:
+    """What all the steps come to, taken at once."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: T = end.value
+            return result
 
 
 def _block(text: str, opened: int, fence: Fence, end: int | None) -> Block:

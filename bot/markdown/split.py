@@ -48,6 +48,9 @@ _LONGEST_LINE = 200
 # What may have to be closed where a text is cut.
 _MARK = re.compile(r"[*_~`]")
 
+# Chunks are joined when there are so many: each costs 50 bytes more than its text, and a join copies all of the text.
+_MOST_FED = 512
+
 _ZERO_WIDTH_JOINER = "\u200d"
 
 
@@ -171,17 +174,18 @@ class Splitter:
     """Cuts a growing text into pieces that fit.
 
     `measure` gives the length that a piece has once it is rendered (in the platform's unit) and never shrinks as the
-    piece grows; `limit` is the longest that fits. `feed` costs nothing but an append, `pieces` costs in proportion to
-    what is new and to one piece.
+    piece grows; `limit` is the longest that fits. `feed` costs nothing but an append, one cut costs in proportion to
+    `limit`, however much text waits behind it.
     """
 
     def __init__(self, measure: Callable[[Piece], int], limit: int) -> None:
         self._measure = measure
         self._limit = limit
         self._sealed: list[Piece] = []
-        self._fed: list[str] = []
-        self._open = ""  # the source of the last piece, which may still grow
-        self._fence: Fence | None = None  # the one open where the last piece begins
+        self._fed: list[str] = []  # what is not in `_text` yet
+        self._text = ""
+        self._at = 0  # where the last piece, which may still grow, begins in the text
+        self._fence: Fence | None = None  # the one open there
         self._carried = NOTHING  # what else is open there
         self.length = 0  # characters fed in all
 
@@ -189,71 +193,99 @@ class Splitter:
         """Take in more of the source."""
         self._fed.append(text)
         self.length += len(text)
+        if len(self._fed) >= _MOST_FED:
+            self._join()
+
+    def cut(self, most: int = sys.maxsize, *, steps: int = sys.maxsize, room: int = 0) -> bool:
+        """Cut off the pieces that are final, at most `steps` now; false if there may be more of them.
+
+        After `most` pieces nothing is cut; the last of these leaves `room` free.
+        """
+        self._join()
+        for _ in range(steps):
+            if len(self._sealed) >= most:
+                return True
+            is_last = len(self._sealed) == most - 1
+            cut = self._cut(self._limit - room if is_last else self._limit)
+            if cut is None:
+                return True
+            self._end_piece(cut)
+        return len(self._sealed) >= most
 
     def pieces(self, most: int = sys.maxsize) -> list[Piece]:
         """All pieces so far; every one but the last is final. After `most`, all the rest is in the last one."""
-        self._open += "".join(self._fed)
-        self._fed.clear()
-        while len(self._sealed) < most and (cut := self._cut()) is not None:
-            self._end_piece(cut)
-        return [*self._sealed, self._piece(len(self._open))] if self._open else list(self._sealed)
+        self.cut(most)
+        return [*self._sealed, self.last] if self._at < self.length else list(self._sealed)
 
     @property
     def source(self) -> str:
         """All of the source."""
-        return "".join((*(piece.source for piece in self._sealed), self._open, *self._fed))
+        self._join()
+        return self._text
 
     @property
     def sealed(self) -> int:
         """How many pieces are final."""
         return len(self._sealed)
 
+    def final(self, first: int) -> list[Piece]:
+        """The pieces that are final, from this one on."""
+        return self._sealed[first:]
+
+    @property
+    def last(self) -> Piece:
+        """What follows the final pieces; one piece once `cut` has come to its end."""
+        self._join()
+        return self._piece(len(self._text) - self._at)
+
     def seal(self, at: int) -> int:
         """End a piece after `at` characters of the source, wherever that is: what follows goes into the next one.
 
         Space that follows stays behind as well, but for a line's indentation. Returns where the piece ends then.
         """
-        self.pieces()
-        start = self.length - len(self._open)
-        while start > at:
+        self._join()
+        while self._at > at:
             last = self._sealed.pop()
-            self._open, self._fence, self._carried = last.source + self._open, last.reopened, last.carried
-            start -= len(last.source)
-        cut = _behind_space(self._open, at - start)
-        if cut:
-            self._end_piece(cut)
-        return start + cut
+            self._at, self._fence, self._carried = self._at - len(last.source), last.reopened, last.carried
+        end = _behind_space(self._text, at)
+        if end > self._at:
+            self._end_piece(end - self._at)
+        return end
 
-    def _piece(self, end: int) -> Piece:
-        """The open piece up to `end`."""
-        source = self._open[:end]
+    def _join(self) -> None:
+        if self._fed:
+            self._text += "".join(self._fed)
+            self._fed.clear()
+
+    def _piece(self, size: int) -> Piece:
+        """The first `size` characters of the open piece."""
+        source = self._text[self._at : self._at + size]
         return Piece(source, self._fence, _fence_after(source, self._fence), self._carried)
 
-    def _end_piece(self, cut: int) -> None:
-        piece, self._carried = self._piece(cut).handed_over()
+    def _end_piece(self, size: int) -> None:
+        piece, self._carried = self._piece(size).handed_over()
         self._sealed.append(piece)
-        self._open, self._fence = self._open[cut:], piece.open_fence
+        self._at, self._fence = self._at + size, piece.open_fence
 
-    def _cut(self) -> int | None:
-        """Where the open piece must end, or None while all of it fits."""
+    def _cut(self, limit: int) -> int | None:
+        """The size at which the open piece must end, or None while all of it fits."""
         # Rendered text is hardly ever shorter than its source, so that twice the limit never fits; looking no further
         # keeps a megabyte that comes at once from being measured whole for every message it fills.
-        window = min(len(self._open), 2 * self._limit)
-        if window == len(self._open) and self._fits(window):
+        text = self._text[self._at : self._at + 2 * self._limit]
+        if self._at + len(text) == len(self._text) and self._fits(text, limit):
             return None
-        low, high = 1, window  # the longest that fits lies in [low, high)
+        low, high = 1, len(text)  # the longest that fits lies in [low, high)
         while high - low > 1:
             middle = (low + high) // 2
-            low, high = (middle, high) if self._fits(middle) else (low, middle)
-        together = () if _fence_after(self._open[:low], self._fence) else kept_together(self._open[:low])
-        for cut in _breaks(self._open, low, self._fence):
-            apart = any(start < cut < end for start, end in together) or ends_in_marks(self._open[:cut])
-            if not apart and self._fits(cut):
+            low, high = (middle, high) if self._fits(text[:middle], limit) else (low, middle)
+        together = () if _fence_after(text[:low], self._fence) else kept_together(text[:low])
+        for cut in _breaks(text, low, self._fence):
+            apart = any(start < cut < end for start, end in together) or ends_in_marks(text[:cut])
+            if not apart and self._fits(text[:cut], limit):
                 return cut
         return next((start for start, end in together if low // 2 < start < low < end), low)
 
-    def _fits(self, end: int) -> bool:
-        source = self._open[:end]
+    def _fits(self, source: str, limit: int) -> bool:
         # What closes a block of code is kept free even when that has been closed again: what fits must go on fitting
         # while the closing line arrives character by character. What closes an emphasis is never there with it.
         room_to_close = LONGEST_CLOSING if _has_marks(source, self._fence) else 0
@@ -261,7 +293,7 @@ class Splitter:
             room_to_close = max(room_to_close, 2 * len(fence.lead + fence.marker) + 2)
         carried = replace(self._carried, spans="")
         room_to_close += len(self._carried.spans)
-        return self._measure(Piece(source, self._fence, None, carried)) + room_to_close <= self._limit
+        return self._measure(Piece(source, self._fence, None, carried)) + room_to_close <= limit
 
 
 def _breaks(text: str, end: int, fence: Fence | None) -> Iterator[int]:

@@ -129,14 +129,17 @@ def header(text: str) -> str:
     """The two lines on top of the table that `text` ends in (after a whole line of it), or nothing."""
     if not text.endswith("\n"):
         return ""
-    lines = text.split("\n")[:-1]
-    number = len(lines)
-    while number and _ROW.fullmatch(lines[number - 1]):
-        number -= 1
-    found = next(iter(tables([*lines[number:], "|"])), None)
+    begin = len(text)
+    while begin:
+        line = text.rfind("\n", 0, begin - 1) + 1
+        if not _ROW.fullmatch(text, line, begin - 1):
+            break
+        begin = line
+    lines = text[begin:].split("\n", 2)[:2]
+    found = next(iter(tables([*lines, "|"])), None)
     if found is None or found.line:
         return ""
-    return "".join(f"{line}\n" for line in lines[number : number + 2])
+    return "".join(f"{line}\n" for line in lines)
 
 
 def stands_over(text: str) -> bool:
