@@ -295,6 +295,7 @@ def make_choices(settings: Settings, words: Words) -> Choices:
             go_on_seconds=writing.go_on_seconds,
             shows_thinking=writing.reasoning.value == "line",
             max_messages=writing.max_messages,
+            max_characters=writing.max_characters,
             write_seconds=writing.write_seconds,
             failures=writing.failures,
             backoff_seconds=writing.backoff_seconds,

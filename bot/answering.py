@@ -124,6 +124,7 @@ class Answering:
                 figures,
                 left=record.messages if record else None,
                 max_messages=self._choices.writing.max_messages,
+                max_characters=self._choices.writing.max_characters,
             )
             await self._answer(accepted, reply, pacer, record)
             ending, messages = reply.ending or Ending.DONE, len(reply.messages)

@@ -228,6 +228,7 @@ class Ending(Enum):
     DONE = "done"  # the whole answer
     LENGTH = "length"  # the model was cut at its own limit
     FILTERED = "filtered"  # the model's provider cut it
+    LIMIT = "limit"  # it is longer than an answer of this bot may be
     STOPPED = "stopped"  # somebody asked for it
     INTERRUPTED = "interrupted"  # we had to stop
     ABANDONED = "abandoned"  # an earlier process was stopped, and it is too late to go on

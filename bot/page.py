@@ -74,6 +74,11 @@ class Page:
         return tuple(shown.id for shown in self._shown if shown.id)
 
     @property
+    def count(self) -> int:
+        """How many messages there are, or may be: a post that was not answered counts."""
+        return len(self._shown)
+
+    @property
     def bodies(self) -> list[Body]:
         """What each message shows; an empty one where that is not known."""
         return [shown.body or Body("") for shown in self._shown]

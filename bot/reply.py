@@ -28,6 +28,7 @@ from bot.conversation import (
     TurnKey,
     Usage,
 )
+from bot.draft import Draft, Extent
 from bot.errors import (
     Because,
     Declined,
@@ -40,18 +41,19 @@ from bot.errors import (
     Unanswered,
     Unreachable,
 )
-from bot.markdown import Piece, Splitter
 from bot.page import Page, Wanted, Write
-from bot.ports import Body, Caps, Channel, Controls, Upload, Verb
+from bot.ports import Body, Channel, Controls, Verb
 from bot.telemetry import Figures
 from bot.thinking import Thought
-from bot.uploads import uploads
 from bot.words import Words
 
 _ENDINGS = {
     FinishReason.LENGTH: Ending.LENGTH,
     FinishReason.FILTERED: Ending.FILTERED,
 }
+
+# Where the rest of an answer can be shown nowhere, it was not the model that cut it there.
+_CUT_ELSEWHERE = frozenset({Ending.DONE, Ending.LENGTH})
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +87,11 @@ class WritingPolicy:
     # Failed writes of a message with files, after which the answer goes on without them: a reader waits, and a server
     # may have everything but a place for files.
     file_failures: int = 4
-    # An answer takes so many messages while it comes, where the rest can go up as a file at its end; 0: any number.
+    # An answer takes so many messages; the rest goes up as a file at its end, where that can be done. 0: any number.
     max_messages: int = 20
+    # An answer has so many characters; where a model sends more, its stream is closed there. A million is a novel of 500
+    # pages; who sends more has no end.
+    max_characters: int = 1_000_000
     # For a look whether a post was made: pages of a history, and above all the wait for leave to read them, of which a
     # hundred turns that are taken up at once have to share a few a second.
     lookup_seconds: float = 120.0
@@ -140,87 +145,6 @@ class _Unseen:
         self.arrivals += other.arrivals
 
 
-class _Draft:
-    """The text of one attempt, and its messages as they should be."""
-
-    def __init__(self, caps: Caps) -> None:
-        self._caps = caps
-        self._splitter = Splitter(self._measured, caps.limit)
-        self._sealed: list[Wanted] = []  # rendered once, since they do not change any more
-        self._pieces_sealed = 0
-        self._covered = 0  # characters of the pieces that are sealed
-        self._ended = False  # nothing more is fed, so nothing at the end is unfinished
-        self.kept = 0  # messages that stay as they are shown
-        self._files: tuple[Upload, ...] | None = None
-
-    @property
-    def length(self) -> int:
-        """Characters received."""
-        return self._splitter.length
-
-    def feed(self, text: str) -> None:
-        self._splitter.feed(text)
-
-    def finish(self) -> None:
-        """Nothing more will be fed: the end is shown as it is."""
-        self._ended = True
-
-    def seal(self, shown: Wanted, index: int) -> None:
-        """Message `index` stays as it is shown; what it does not cover yet goes into the next one."""
-        self._covered = self._splitter.seal(shown.covers)
-        self._pieces_sealed = self._splitter.sealed
-        self._sealed[index:] = [Wanted(shown.body, self._covered)]
-        self.kept = index + 1
-
-    def is_full(self, most: int) -> bool:
-        """Whether so many messages are final: what comes further changes none."""
-        return len(self._sealed) >= most
-
-    def wanted(self, *, tidy: bool = False, most: int = sys.maxsize) -> list[Wanted]:
-        """One for each message; pieces that show nothing (blank lines alone) take none, nor does what follows `most`.
-
-        `tidy` leaves out a word, or a line of code, that has only begun.
-        """
-        last = self._open_piece(most)
-        if last is None:
-            return list(self._sealed)
-        last = last if self._ended else (last.tidy() if tidy else last).shown()
-        text = self._caps.dialect.render(last)
-        open_ = [Wanted(Body("", text), self._covered + len(last.source))] if text else []
-        return [*self._sealed, *open_]
-
-    def files(self, most: int, reference: str, *, finished: bool) -> tuple[Upload, ...]:
-        """What goes up with the answer, now that it has ended and `most` messages show it; made once."""
-        if self._files is None:
-            messages = self.wanted(most=most)
-            shown = messages[-1].covers if messages and self.is_full(most) else self.length
-            self._files = uploads(self._splitter.source, shown, self._is_long, reference, finished=finished)
-        return self._files
-
-    def _is_long(self, text: str) -> bool:
-        return self._caps.measure(text) > self._caps.limit
-
-    def _open_piece(self, most: int) -> Piece | None:
-        """Render the pieces that have become final; the one that is not, or None where `most` messages are full."""
-        while not self.is_full(most):
-            last_of_all = self._pieces_sealed + most - len(self._sealed)
-            pieces = self._splitter.pieces(last_of_all)
-            if len(pieces) == self._pieces_sealed:  # all that there is stays as it is shown: none is open
-                pieces = [*pieces, Piece("")]
-            *sealed, last = pieces
-            for piece in sealed[self._pieces_sealed :]:
-                self._covered += len(piece.source)
-                if text := self._caps.dialect.render(piece):
-                    self._sealed.append(Wanted(Body(text), self._covered))
-            self._pieces_sealed = len(sealed)
-            if len(sealed) < last_of_all:
-                return last
-        return None
-
-    def _measured(self, piece: Piece) -> int:
-        return self._caps.measure(piece.closed()) + self._caps.dialect.padding(piece)
-
-
 class Reply:
     """What one turn shows and wants shown.
 
@@ -238,10 +162,11 @@ class Reply:
         *,
         left: Sequence[str] | None = None,
         max_messages: int = 0,
+        max_characters: int = 0,
     ) -> None:
         """`left` are the messages that an earlier process is known to have posted, if one began this answer.
 
-        `max_messages`: see `WritingPolicy`.
+        `max_messages` and `max_characters`: see `WritingPolicy`.
         """
         self.key = key
         self.channel = channel
@@ -268,22 +193,24 @@ class Reply:
         self._words = words
         self._page = Page(key.digest, left)
         self._left_over = len(left or ())  # messages that show what an earlier process wrote
-        self._draft = _Draft(channel.caps)
-        self._coming: _Draft | None = None  # a later attempt, until it has as much to show
+        self._extent = Extent(max_messages or sys.maxsize, max_characters or sys.maxsize)
+        self._draft = self._new_draft()
+        self._coming: Draft | None = None  # a later attempt, until it has as much to show
         self._rendered = self._draft  # what the last write was rendered from
         self._refused = False  # the model's refusal has begun
         self._deleted: list[str] = []  # messages that a reader deleted, until no write is in flight
         self._left: list[Wanted] | None = None  # once the platform refuses our text: what it shows, and a line
-        self._notices: list[str] = []
+        self._notes: list[str] = []  # our own lines, for under the answer
+        self._last_line = ""  # the one that says how it ended
         self._unseen = _Unseen()
         self._shown_last: Write | None = None  # the last write, if it was of the last message
         # None where it is not shown: in an answer that an earlier process began, its text may be there already.
         self._thought = Thought() if left is None else None
         self._line_at = 0.0  # the next line of it is not due before this
         self._shows_line = False  # and no text of the answer
-        self._max_messages = max_messages or sys.maxsize
         self._without_files = False  # the platform refuses them, or fails whenever there are some
         self._file_failures = 0
+        self._looks_again: asyncio.Handle | None = None  # what is wanted takes more than one step to find
 
     # ------------------------------------------------------------------------------------------------ what is wanted
 
@@ -296,7 +223,7 @@ class Reply:
                 self._grow(text, now, policy)
             case Refusal(text) if text:
                 if not self._refused:  # it stands in the place of what was said before
-                    self._refused, self._coming = True, _Draft(self.channel.caps)
+                    self._refused, self._coming = True, self._new_draft()
                 self._grow(text, now, policy)
             case Reasoning(text):
                 self._think(text, now, policy)
@@ -313,7 +240,7 @@ class Reply:
 
     def note(self, line: str) -> None:
         """Add a line of our own, shown under the answer once it has ended."""
-        self._notices.append(line)
+        self._notes.append(line)
 
     def finish(self, ending: Ending, now: float, because: Because | None = None) -> None:
         """Nothing more will be fed: show what there is, with an honest line where it is not whole."""
@@ -323,9 +250,7 @@ class Reply:
         if self._coming is not None and (ending is Ending.DONE or self._coming.length >= self._draft.length):
             self._switch(self._coming, now)
         self._draft.finish()
-        partial = bool(self._draft.wanted(most=self._most))
-        if line := self._words.ending(ending, self.key.reference, because, partial=partial):
-            self._notices.append(line)
+        self._last_line = self._words.ending(ending, self.key.reference, because, partial=self._draft.shows_text)
         if not self._failures:
             self.not_before = min(self.not_before, now)
         self._due()
@@ -379,7 +304,7 @@ class Reply:
         self._refused = False
         if self._thought is not None:
             self._thought.clear()
-        self._coming = _Draft(self.channel.caps) if attempt.number > 1 else None
+        self._coming = self._new_draft() if attempt.number > 1 else None
 
     def _think(self, text: str, now: float, policy: WritingPolicy) -> None:
         """The model thinks aloud: told in a line where that is wanted, for as long as there is no text."""
@@ -398,40 +323,69 @@ class Reply:
     def _retract(self, now: float) -> None:
         """What was said was thinking: what is shown of it stays until there is some answer, however short."""
         if self._coming is not None:
-            self._coming = _Draft(self.channel.caps)
+            self._coming = self._new_draft()
             return
         self._thought, self._unseen = None, _Unseen()
-        self._switch(_Draft(self.channel.caps), now)
+        self._switch(self._new_draft(), now)
         self._due()
 
     def _grow(self, text: str, now: float, policy: WritingPolicy) -> None:
         draft = self._coming or self._draft
-        draft.feed(text)
+        had = draft.length
+        fits = draft.feed(text)
+        text_length = draft.length - had
         if draft is self._coming:
             # What is shown stays until the new text is as long: no text is taken away before its better is there.
             if draft.length < self._draft.length:
                 return
             self._switch(draft, now)
         else:
-            self.figures.received(now, len(text))
+            self.figures.received(now, text_length)
             self.began = min(self.began, now)
         if not self._unseen.characters and self.shows_nothing and not self.in_flight:
             self.not_before = max(self.not_before, now + policy.first_seconds)
-        self._unseen.add(len(text), now)
-        if self.verb is None or self.thinks:
+        self._unseen.add(text_length, now)
+        if not fits or (draft.is_full and not self._may_file and text.strip()):
+            self.finish(Ending.LIMIT, now)  # nobody would see what is still to come
+        elif self.verb is None or self.thinks:
             self._due()
 
-    def _switch(self, draft: _Draft, now: float) -> None:
+    def _switch(self, draft: Draft, now: float) -> None:
         self._draft, self._coming, self._shown_last = draft, None, None
         self.figures.replaced(now, draft.length)
 
-    def _wanted(self) -> list[Wanted]:
+    def _new_draft(self) -> Draft:
+        return Draft(self.channel.caps, self._extent, self._room)
+
+    def _wanted(self) -> list[Wanted] | None:
+        """What the messages should be, as far as the next write needs it; None if that takes another step."""
         if self._left is not None:
             return self._left
-        wanted = self._draft.wanted(tidy=self._slow, most=self._most)
+        wanted = self._draft.wanted(self._page.count + 2, tidy=self._slow)
+        if wanted is None or not self._draft.whole:
+            return wanted
         if self.ending is None:
             return self._with_controls(wanted or self._line())
-        return self._with_notices(self._with_files([_without_controls(want) for want in wanted]), self._notices)
+        return self._at_end([_without_controls(want) for want in wanted])
+
+    def _at_end(self, wanted: list[Wanted]) -> list[Wanted] | None:
+        """The answer with its files and our own lines."""
+        if not (self._may_file or self._draft.is_full):
+            return self._with_notices(wanted, [*self._notes, self._last_line])
+        files = self._draft.files(self.key.reference, finished=self.ending is Ending.DONE)
+        if files is None:
+            return None
+        has_rest = bool(files) and bool(files[0].rest)
+        if has_rest and not (self._may_file and len(files[0].data) <= self.channel.caps.files):
+            if self.ending in _CUT_ELSEWHERE:
+                self.ending, self._last_line = Ending.LIMIT, self._words.limit
+            limit = [self._words.limit] if self.ending is not Ending.LIMIT else []
+            return self._with_notices(wanted, [*self._notes, *limit, self._last_line])
+        files = tuple(file for file in files if self._may_file and len(file.data) <= self.channel.caps.files)
+        if files:
+            line = self.channel.caps.dialect.notice(self._words.rest if has_rest else self._words.code)
+            wanted = [*wanted, Wanted(Body(line, files=files), self._draft.length)]
+        return self._with_notices(wanted, [*self._notes, self._last_line])
 
     def _line(self) -> list[Wanted]:
         """What stands in the answer's place until it begins; nothing, where nothing is to be told."""
@@ -442,36 +396,31 @@ class Reply:
         return [Wanted(Body("", notice), 0)] if caps.measure(notice) <= caps.limit else []
 
     @property
-    def _most(self) -> int:
-        """How many messages the answer may take: any number where the rest cannot go up as a file."""
-        return sys.maxsize if self._without_files or not self.channel.caps.files else self._max_messages
+    def _may_file(self) -> bool:
+        """Whether a file may go up with the answer."""
+        return bool(self.channel.caps.files) and not self._without_files
 
-    def _with_files(self, wanted: list[Wanted]) -> list[Wanted]:
-        """One message more where there are files. A rest that is larger than a file may be goes on in messages."""
+    def _room(self) -> int:
+        """How much of the last message that there may be is left to our own lines: half of it at the most."""
+        endings = [self._words.ending(ending, self.key.reference, None, partial=True) for ending in Ending]
+        lines = [*self._notes, self._words.limit, max(endings, key=len)]
         caps = self.channel.caps
-        if self._without_files or not caps.files:
-            return wanted
-        files = self._draft.files(self._most, self.key.reference, finished=self.ending is Ending.DONE)
-        has_rest = bool(files) and bool(files[0].rest)
-        if has_rest and len(files[0].data) > caps.files:
-            self._without_files = True
-            return [_without_controls(want) for want in self._draft.wanted()]
-        files = tuple(file for file in files if len(file.data) <= caps.files)
-        if not files:
-            return wanted
-        line = caps.dialect.notice(self._words.rest if has_rest else self._words.code)
-        return [*wanted, Wanted(Body(line, files=files), self._draft.length)]
+        return min(sum(caps.measure(f"\n\n{caps.dialect.notice(line)}") for line in lines), caps.limit // 2)
 
     def _with_notices(self, wanted: list[Wanted], lines: list[str]) -> list[Wanted]:
-        """Our own lines stand under the last message, or in one more where there is no room."""
+        """Our own lines stand under the last message, or in one more where there is no room.
+
+        Where the answer has all the messages that it may have, lines are left out instead, the last one never.
+        """
         caps = self.channel.caps
-        for line in lines:
+        lines = [line for line in lines if line]
+        for number, line in enumerate(lines, 1):
             notice = caps.dialect.notice(line)
             last = wanted[-1] if wanted else Wanted(Body(""), 0)
             together = f"{last.body.text}\n\n{notice}".lstrip("\n")
             if len(wanted) > self._draft.kept and caps.measure(together) <= caps.limit:
                 wanted[-1:] = [Wanted(Body(together, files=last.body.files), last.covers)]
-            else:
+            elif number == len(lines) or not self._draft.is_full:
                 wanted.append(Wanted(Body(notice), last.covers))
         return wanted
 
@@ -517,7 +466,7 @@ class Reply:
         """
         if self.verb is not Verb.EDIT or self._shown_last is None or self._page.last is None:
             return False
-        return self._coming is None and self._left is None and len(self._page.messages) < self._most
+        return self._coming is None and self._left is None and self._page.count < self._extent.messages
 
     def go_on(self) -> None:
         """Leave the last message as it is shown, and go on in a new one."""
@@ -533,6 +482,9 @@ class Reply:
         """The write that is due now, with the newest text; None if nothing is."""
         try:
             wanted, self._rendered = self._wanted(), self._draft
+            if wanted is None:
+                self._look_again()
+                return None
             # Before the end, nothing is taken away for the sake of nothing.
             write = self._page.next(wanted) if wanted or self.final else None
             write = write or (self._page.probe() if self.final else None)
@@ -544,6 +496,17 @@ class Reply:
         if write is None and self.final and not self.over.done():
             self.over.set_result(None)
         return write
+
+    def _look_again(self) -> None:
+        """What is wanted is not known yet: others have their turn, then it is looked for a step further."""
+        self.verb = None
+        if self._looks_again is None:
+            self._looks_again = asyncio.get_running_loop().call_soon(self._look_further)
+
+    def _look_further(self) -> None:
+        self._looks_again = None
+        if not self.over.done():
+            self._due()
 
     async def perform(self, write: Write, policy: WritingPolicy) -> None:
         """Make a write. Raises what the channel raises, after noting what is known of the message then."""
@@ -669,7 +632,7 @@ class Reply:
         if self._page.empty and not self.final:
             self.thinks = not self._draft.length
             self.verb = Verb.POST if self._draft.length or (self._thought and self._thought.line) else None
-        elif self._left_over and not self.final and len(self._draft.wanted(most=self._most)) <= self._left_over:
+        elif self._waits_for_more():
             self.verb = None  # what an earlier process showed stays until there is more, or the end
         else:
             self.render()
@@ -677,6 +640,15 @@ class Reply:
                 self.not_before = 0.0  # the next message takes over text that has just left the last one: no gap
         if self.verb is not None:
             self.wake()
+
+    def _waits_for_more(self) -> bool:
+        """Whether an earlier process showed more than there is yet."""
+        if not self._left_over or self.final:
+            return False
+        wanted = self._draft.wanted(self._left_over + 1)
+        if wanted is None:
+            self._look_again()
+        return wanted is None or len(wanted) <= self._left_over
 
 
 def _is_line(write: Write) -> bool:

@@ -18,6 +18,7 @@ class Words:
 
     length: str = "The answer was cut here: the model reached its length limit."
     filtered: str = "The answer was cut here by the model provider's content filter."
+    limit: str = "The answer was cut here: it reached this bot's own length limit."
     stopped: str = "Stopped."
     interrupted: str = "Interrupted: the bot had to stop. Please ask again. (ref {reference})"
     # In the place of `interrupted`, where another process will find the turn and go on with it.
@@ -39,6 +40,7 @@ class Words:
     question_cut: str = "Your message is longer than I can read; I read its first {characters} characters."
     history_cut: str = "Earlier messages were left out: this conversation is longer than I can read."
     left_out: str = "{name} was left out: {why}."
+    left_out_more: str = "… and {count} more were left out."
     rest: str = "The rest of the answer is in the attached file."
     code: str = "Code that is longer than a message is attached as a file."
 
@@ -69,6 +71,7 @@ class Words:
             Ending.GONE: "",
             Ending.LENGTH: self.length,
             Ending.FILTERED: self.filtered,
+            Ending.LIMIT: self.limit,
             Ending.STOPPED: self.stopped,
             Ending.INTERRUPTED: self.interrupted,
             Ending.ABANDONED: self.abandoned,

@@ -232,6 +232,7 @@ Sentence = Annotated[str, AfterValidator(_sentence())] | None
 SilentSentence = Annotated[str, AfterValidator(_sentence(may_be_empty=True))] | None
 EndingSentence = Annotated[str, AfterValidator(_sentence("reference"))] | None
 CutSentence = Annotated[str, AfterValidator(_sentence("characters"))] | None
+MoreSentence = Annotated[str, AfterValidator(_sentence("count"))] | None
 LeftOutSentence = Annotated[str, AfterValidator(_sentence("name", "why"))] | None
 ThinkingSentence = Annotated[str, AfterValidator(_sentence("thought"))] | None
 SaidWords = Annotated[tuple[str, ...], AfterValidator(_said_words)] | None

@@ -357,6 +357,12 @@ class WritingSettings(Concern):
         ge=0,
         le=1_000,
     )
+    max_characters: int = setting(
+        "TICKERTAPE_MAX_CHARACTERS",
+        "Characters of one answer; a model that sends more is cut off there.",
+        ge=1,
+        le=10_000_000,
+    )
     write_seconds: Seconds = setting("TICKERTAPE_WRITE_SECONDS", "The longest that one post or edit may take.")
     failures: Count = setting("TICKERTAPE_WRITE_FAILURES", "Failed writes in a row after which a reply is given up.")
     backoff_seconds: Seconds = setting(

@@ -11,6 +11,7 @@ from config.fields import (
     CutSentence,
     EndingSentence,
     LeftOutSentence,
+    MoreSentence,
     SaidWords,
     Sentence,
     SilentSentence,
@@ -24,6 +25,7 @@ class WordsSettings(Concern):
 
     length: EndingSentence = setting("", "Under an answer that the model cut at its own limit.", default=None)
     filtered: EndingSentence = setting("", "Under one that the model's provider cut.", default=None)
+    limit: EndingSentence = setting("", "Under one that is longer than this bot's answers may be.", default=None)
     stopped: EndingSentence = setting("", "Under one that a reader stopped.", default=None)
     interrupted: EndingSentence = setting("", "Under one that the bot's end cut, for good.", default=None)
     paused: EndingSentence = setting("", "... and that its next start goes on with.", default=None)
@@ -41,6 +43,7 @@ class WordsSettings(Concern):
     question_cut: CutSentence = setting("", "A question was too long: {characters} were read.", default=None)
     history_cut: Sentence = setting("", "Earlier messages were left out.", default=None)
     left_out: LeftOutSentence = setting("", "An attachment, {name}, was left out: {why}.", default=None)
+    left_out_more: MoreSentence = setting("", "After a few of those: {count} more attachments were too.", default=None)
     thinking: ThinkingSentence = setting("", "While a model thinks, where that is shown: {thought}.", default=None)
     rest: Sentence = setting("", "An answer goes on in a file.", default=None)
     code: Sentence = setting("", "Long code is attached whole.", default=None)

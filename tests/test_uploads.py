@@ -209,14 +209,44 @@ async def test_an_honest_line_stands_beside_the_file(ending: FinishReason) -> No
     assert all(not body.files for body in channel.shown.values())
 
 
-@pytest.mark.parametrize("most", [0, 3])
 @pytest.mark.parametrize("bytes_", [0, 50])
-async def test_without_room_for_files_nothing_is_lost(most: int, bytes_: int) -> None:
-    """A channel that takes no file, or none so large, is written to the end."""
+async def test_without_room_for_files_and_without_a_limit_nothing_is_lost(bytes_: int) -> None:
+    """A channel that takes no file, or none so large, is written to the end where any number of messages may be."""
     channel = MemoryChannel(limit=300, uploads=bytes_)
-    await answered(channel, PROSE, most=most)
+    await answered(channel, PROSE, most=0)
     assert channel.text.split() == PROSE.split()
     assert all(not body.files for body in channel.shown.values())
+
+
+def cut_at_limit(channel: MemoryChannel, most: int) -> None:
+    """The messages show the beginning of the answer and say that this bot cut it; there are no more than may be."""
+    *texts, last = [body.text for body in channel.shown.values()]
+    assert len(channel.shown) == most
+    assert len(channel.writes(Verb.POST)) <= most + 1
+    before, line, after = last.partition(f"\n\n*{Words().limit}*")
+    assert line
+    assert not after
+    words = " ".join([*texts, before]).split()
+    assert len(words) >= 90
+    assert words == PROSE.split()[: len(words)]
+    assert not any(body.files for body in channel.shown.values())
+
+
+@pytest.mark.parametrize("bytes_", [0, 50])
+async def test_without_room_for_files_an_answer_ends_at_its_last_message(bytes_: int) -> None:
+    """A channel that takes no file, or none so large, has no more messages than may be; the last says so."""
+    channel = MemoryChannel(limit=300, uploads=bytes_)
+    reply = await answered(channel, PROSE, most=3)
+    assert reply.ending is Ending.LIMIT
+    cut_at_limit(channel, 3)
+
+
+async def test_a_model_that_reached_its_limit_beyond_the_last_message_is_not_blamed() -> None:
+    """Where the rest is shown nowhere, the answer was cut by this bot: one line, and it does not name the model."""
+    channel = MemoryChannel(limit=300, uploads=50)
+    await answered(channel, PROSE, ending=FinishReason.LENGTH)
+    cut_at_limit(channel, 3)
+    assert Words().length not in channel.text
 
 
 FAILURES = [
@@ -234,7 +264,7 @@ FAILURES = [
 @pytest.mark.parametrize("applied", [False, True])
 @pytest.mark.parametrize("failure", FAILURES, ids=lambda each: type(each).__name__)
 async def test_whatever_befalls_the_file(failure: Failure, applied: bool, times: int) -> None:
-    """One file message with the right text, or else all the text in messages; never both, never a file twice."""
+    """One file message with the right text, or else an end at the last message; never both, never a file twice."""
     left = times
 
     def fault(verb: Verb) -> Failure | None:
@@ -248,10 +278,13 @@ async def test_whatever_befalls_the_file(failure: Failure, applied: bool, times:
     await answered(channel, PROSE)
     bodies = list(channel.shown.values())
     files = [body for body in bodies if body.files]
-    said = " ".join([*(body.text for body in bodies if not body.files), *(body.files[0].text for body in files)])
-    assert said.split() == PROSE.split()
     permanent = type(failure) in (Gone, Forbidden, Unacceptable)
     assert len(files) == (0 if permanent or (times == 50 and not channel.applied_first) else 1)
+    if not files:
+        cut_at_limit(channel, 3)
+        return
+    said = " ".join([*(body.text for body in bodies if not body.files), files[0].files[0].text])
+    assert said.split() == PROSE.split()
 
 
 class Sending(MemoryChannel):
@@ -265,7 +298,7 @@ class Sending(MemoryChannel):
 
 
 async def test_a_server_that_loses_files_without_a_word() -> None:
-    """The channel finds out from the answer to its post: the message is taken away, and the text follows."""
+    """The channel finds out from the answer to its post: the message is taken away, and the answer ends before it."""
 
     class Losing(MemoryChannel):
         async def post(self, body: Body, key: str) -> str:
@@ -276,7 +309,7 @@ async def test_a_server_that_loses_files_without_a_word() -> None:
 
     channel = Losing(limit=300, uploads=1_000_000)
     await answered(channel, PROSE)
-    assert channel.text.split() == PROSE.split()
+    cut_at_limit(channel, 3)
     assert Words().rest not in channel.text
 
 

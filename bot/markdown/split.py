@@ -308,7 +308,7 @@ def _breaks(text: str, end: int, fence: Fence | None) -> Iterator[int]:
         yield from reversed([match.end() for match in _SENTENCE_END.finditer(text, half, end)][-_TRIES:])
     for space in _spaces(text, half, end):
         yield space + 1
-    yield _grapheme_boundary(text, end)
+    yield grapheme_boundary(text, end)
 
 
 def _after(text: str, mark: str, half: int, end: int) -> Iterator[int]:
@@ -328,7 +328,7 @@ def _spaces(text: str, start: int, end: int) -> Iterator[int]:
     return itertools.islice(found, _TRIES)
 
 
-def _grapheme_boundary(text: str, end: int) -> int:
+def grapheme_boundary(text: str, end: int) -> int:
     """The nearest place at or before `end` that is not inside what a reader takes for one character."""
     for cut in range(end, max(end - _LONGEST_GRAPHEME, 1), -1):
         if cut >= len(text) or not _joins(text, cut):
