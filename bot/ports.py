@@ -14,7 +14,7 @@ from enum import Enum, Flag, auto
 from typing import Protocol
 
 from bot.budget import Budget
-from bot.conversation import Delta, Ending, History, Part, Prompt, Turn, TurnKey
+from bot.conversation import Author, Delta, Ending, History, Part, Prompt, Turn, TurnKey
 from bot.markdown import Dialect
 
 # -------------------------------------------------------------------------------------------------------------- model
@@ -230,14 +230,15 @@ class Inbox(Protocol):
         """The turns of a platform that an earlier process left unfinished, the oldest first; each is given once."""
         ...
 
-    def stop(self, at: TurnKey, *, by: str) -> bool:
-        """A reader (`by`, an id) asks to stop an answer; true if there was one to stop.
+    def stop(self, at: TurnKey, *, by: Author | str) -> bool:
+        """A reader asks to stop an answer; true if there was one that they may stop.
 
-        `at.message` is the id of the question, or of a message of the answer, in the same channel.
+        `at.message` is the id of the question, or of a message of the answer, in the same channel. `by` is an id where
+        no more is known of who asks: access is decided by what is known.
         """
         ...
 
-    def hush(self, conversation: str, *, by: str) -> bool:
+    def hush(self, conversation: str, *, by: Author | str) -> bool:
         """The same for whatever is being answered in a conversation."""
         ...
 

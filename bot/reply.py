@@ -89,8 +89,8 @@ class WritingPolicy:
     file_failures: int = 4
     # An answer takes so many messages; the rest goes up as a file at its end, where that can be done. 0: any number.
     max_messages: int = 20
-    # An answer has so many characters; where a model sends more, its stream is closed there. A million is a novel of 500
-    # pages; who sends more has no end.
+    # An answer has so many characters; where a model sends more, its stream is closed there. A million is a novel of
+    # 500 pages; who sends more has no end.
     max_characters: int = 1_000_000
     # For a look whether a post was made: pages of a history, and above all the wait for leave to read them, of which a
     # hundred turns that are taken up at once have to share a few a second.

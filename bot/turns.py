@@ -19,7 +19,7 @@ from datetime import datetime
 from bot.answering import Accepted, Answering, Live
 from bot.choices import Choices
 from bot.completion import Completion
-from bot.conversation import Ending, Turn, TurnKey
+from bot.conversation import Author, Ending, Turn, TurnKey
 from bot.ledger import Ledger
 from bot.pacer import Pacer
 from bot.ports import Channel, Journal, Record
@@ -100,10 +100,10 @@ class Turns:
             self._recorder.refused(turn.key.platform, "duplicate")
             return
         words, accepted = self._choices.words, Accepted(turn, channel, asyncio.get_running_loop().time())
-        if words.is_stop(turn.question) and (self.hush(turn.conversation, by=turn.author.id) or self._hush_own(turn)):
-            self.dismiss(turn.key)
-        elif not self._choices.access.permit(turn):
+        if not self._choices.access.permit(turn):  # before any command: a word of who may not ask does nothing
             self._refuse(accepted, "access", words.no_access if turn.direct else "")
+        elif words.is_stop(turn.question) and (self.hush(turn.conversation, by=turn.author) or self._hush_own(turn)):
+            self.dismiss(turn.key)
         elif self._is_too_busy(turn):
             self._refuse(accepted, "busy", words.busy)
         else:
@@ -121,19 +121,34 @@ class Turns:
 
     # --------------------------------------------------------------------------------------------------------- stopping
 
-    def stop(self, at: TurnKey, *, by: str) -> bool:
+    def stop(self, at: TurnKey, *, by: Author | str) -> bool:
         """See `Inbox`."""
         if (live := self._of(at)) is not None:
-            self._end(live, by)
-            return True
-        return self._withdraw(at)
+            return self._end_for(live, by)
+        waiting = next((one for each in self._waiting.values() for one in each if one.turn.key == at), None)
+        return waiting is not None and self._may_stop(waiting.turn, by) and self._withdraw(at)
 
-    def hush(self, conversation: str, *, by: str) -> bool:
+    def hush(self, conversation: str, *, by: Author | str) -> bool:
         """See `Inbox`."""
         found = [live for live in self._answering.live.values() if live.turn.conversation == conversation]
-        for live in found:
-            self._end(live, by)
-        return bool(found)
+        return sum(self._end_for(live, by) for live in found) > 0
+
+    def _end_for(self, live: Live, by: Author | str) -> bool:
+        """End an answer for who asks to stop it, if that is somebody who may ask here."""
+        may = self._may_stop(live.turn, by)
+        if may:
+            self._end(live, _id_of(by))
+        return may
+
+    def _may_stop(self, turn: Turn, by: Author | str) -> bool:
+        """Whether somebody may stop the answer to `turn`: who may ask in its place may."""
+        if _id_of(by) == turn.author.id:
+            return True  # was permitted, with the roles that they have
+        author = by if isinstance(by, Author) else Author(by, by)
+        may = self._choices.access.permit(replace(turn, author=author))
+        if not may:
+            log.info("not stopped", extra={"turn": turn.key.reference, "by": author.id, "why": "access"})
+        return may
 
     def _hush_own(self, turn: Turn) -> bool:
         """What the same person asked in the same channel: where there are no threads, "stop" names no conversation."""
@@ -283,3 +298,7 @@ class Turns:
             pacer = self._pacers[channel.connection] = Pacer(self._choices.writing, self._recorder, self._random)
             self._start(pacer.run(), f"pacer {channel.connection}")
         return pacer
+
+
+def _id_of(by: Author | str) -> str:
+    return by.id if isinstance(by, Author) else by

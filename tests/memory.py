@@ -296,11 +296,11 @@ class OpenInbox:
         left, self.unfinished = self.unfinished, []
         return left
 
-    def stop(self, at: TurnKey, *, by: str) -> bool:
+    def stop(self, at: TurnKey, *, by: Author | str) -> bool:
         self.stopped.append(at)
         return False
 
-    def hush(self, conversation: str, *, by: str) -> bool:
+    def hush(self, conversation: str, *, by: Author | str) -> bool:
         self.hushed.append(conversation)
         return False
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from adapters.attachments import AttachmentLimits, Attachments
 from adapters.slack import SlackOptions, SlackPlatform, file_hosts
-from bot.conversation import Turn, TurnKey
+from bot.conversation import Author, Turn, TurnKey
 from bot.ports import Body, Channel
 from tests.doubles.slack import SlackDouble
 from tests.memory import OpenInbox
@@ -46,11 +46,11 @@ class Taken(OpenInbox):
         super().dismiss(key)
         self._changed.set()
 
-    def stop(self, at: TurnKey, *, by: str) -> bool:
+    def stop(self, at: TurnKey, *, by: Author | str) -> bool:
         self._changed.set()
         return super().stop(at, by=by)
 
-    def hush(self, conversation: str, *, by: str) -> bool:
+    def hush(self, conversation: str, *, by: Author | str) -> bool:
         self._changed.set()
         return super().hush(conversation, by=by)
 

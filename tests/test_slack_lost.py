@@ -568,3 +568,18 @@ async def test_each_conversation_is_read_once() -> None:
             assert found == [*posted, None, None, None]
             assert await ways[keys[0]].find(f"{KEY}0", posted[:1]) is None
             assert len(double.transcript.of(path="conversations.replies")) == reads + 5
+
+
+async def test_another_persons_reaction_to_a_question_that_is_looked_into_is_decided_by_the_core() -> None:
+    """It is handed over all the same, and the stop after it, since only the core knows who may stop what."""
+    double = SlackDouble()
+    ann, bob, place = double.world.user("Ann"), double.world.user("Bob"), double.world.channel()
+    double.faults.add("GET", "users.info", Kind.DELAY, seconds=0.3)
+    async with double.running(), connected(double) as (_, inbox):
+        ts = double.say(place, "<@UBOT> hello", author=ann)
+        await double.transcript.wait_for(path="users.info")
+        double.react(place, ts, "x", author=bob)
+        await inbox.number(1)
+        await inbox.until(lambda: len(inbox.stopped) == 2)
+        assert inbox.texts == ["hello"]
+        assert inbox.stopped == [at(place, ts), at(place, ts)]

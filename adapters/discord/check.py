@@ -16,7 +16,7 @@ from adapters.discord.errors import MISSING_INTENT, REFUSED
 from adapters.discord.options import DiscordOptions
 from adapters.discord.platform import DiscordPlatform
 from adapters.findings import Finding
-from bot.conversation import Turn, TurnKey
+from bot.conversation import Author, Turn, TurnKey
 from bot.errors import Forbidden
 from bot.ports import Channel, Record
 
@@ -106,11 +106,11 @@ class _Nobody:
         """See `bot.ports.Inbox`."""
         return ()
 
-    def stop(self, at: TurnKey, *, by: str) -> bool:  # noqa: ARG002 (a protocol's signature)
+    def stop(self, at: TurnKey, *, by: Author | str) -> bool:  # noqa: ARG002 (a protocol's signature)
         """See `bot.ports.Inbox`."""
         return False
 
-    def hush(self, conversation: str, *, by: str) -> bool:  # noqa: ARG002 (a protocol's signature)
+    def hush(self, conversation: str, *, by: Author | str) -> bool:  # noqa: ARG002 (a protocol's signature)
         """See `bot.ports.Inbox`."""
         return False
 

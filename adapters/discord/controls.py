@@ -36,6 +36,7 @@ class Press:
     question: str
     guild: str = ""
     message: str = ""
+    roles: frozenset[str] = frozenset()
 
     def __repr__(self) -> str:
         """Without the token."""
@@ -63,7 +64,8 @@ def read_press(data: Mapping[str, Any]) -> Press | None:
     if not pressed.startswith(_PREFIX):
         return None
     message = data.get("message") or {}
-    user = (data.get("member") or {}).get("user") or data.get("user") or {}
+    member = data.get("member") or {}
+    user = member.get("user") or data.get("user") or {}
     return Press(
         id=str(int(data["id"])),
         token=str(data["token"]),
@@ -72,4 +74,5 @@ def read_press(data: Mapping[str, Any]) -> Press | None:
         question=pressed.removeprefix(_PREFIX),
         guild=str(data.get("guild_id") or ""),
         message=str(message.get("id") or ""),
+        roles=frozenset(map(str, member.get("roles") or ())),
     )

@@ -29,7 +29,7 @@ from adapters.discord.kept import UNREADABLE, Kept, read_back, written
 from adapters.discord.options import DiscordOptions
 from adapters.discord.presence import Presence, now
 from adapters.discord.seen import Seen
-from bot.conversation import TurnKey
+from bot.conversation import Author, TurnKey
 from bot.errors import Failure, Forbidden, Gone
 from bot.ports import Inbox, Record
 
@@ -242,13 +242,14 @@ class DiscordPlatform:
                 self._inbox.deleted(TurnKey(self.name, guild, channel, message))
 
     def on_interaction(self, data: Mapping[str, Any]) -> None:
-        """See `adapters.discord.client.Listener`. Whoever may read an answer may stop it."""
+        """See `adapters.discord.client.Listener`. Who may ask there may stop an answer."""
         press, inbox, group = read_press(data), self._inbox, self._group
         if press is None or inbox is None or group is None:
             return
         guild = self._guild_of(data, press.channel, press.message)
+        by = Author(press.user, press.user, press.roles)
         for message in filter(None, (press.message, press.question)):
-            if inbox.stop(TurnKey(self.name, guild, press.channel, message), by=press.user):
+            if inbox.stop(TurnKey(self.name, guild, press.channel, message), by=by):
                 break
         if self._presses < PRESSES:
             self._presses += 1

@@ -25,10 +25,11 @@ from adapters.slack.kept import event_of, person_kept, text_of, with_person
 from adapters.slack.lanes import Lanes
 from adapters.slack.left import Left
 from adapters.slack.memory import Conversation
+from adapters.slack.people import is_external
 from adapters.slack.said import is_ours, mapping, said_of, string
 from adapters.slack.signs import Stop, deleted_of, stop_of
 from adapters.slack.workspace import Workspace
-from bot.conversation import Turn, TurnKey
+from bot.conversation import Author, Turn, TurnKey
 from bot.errors import Failure, Retryable
 from bot.ports import Inbox, Record
 
@@ -47,6 +48,8 @@ HAND_OVER_SECONDS = 3.0
 # Questions that are being taken in at the same time, in all; beyond it they are not acknowledged, so Slack brings them
 # again.
 PENDING = 1_000
+# People other than its author who ask to stop a question that is still being looked up: the first so many count.
+STOPS = 20
 
 
 @dataclass(slots=True)
@@ -62,7 +65,10 @@ class _Heard:
     kept: str = ""  # what was written down of it, until it is handed over
     copy: asyncio.Event = field(default_factory=asyncio.Event)  # set once the message came a second time
     fresh: bool = False
-    withdrawn: bool = False  # it was deleted, or is not to be answered, before it was handed over
+    withdrawn: bool = False  # it was deleted, or its author wants no answer, before it was handed over
+    stops: list[Author | str] = field(default_factory=list)  # others who asked to stop it before that
+    asker: str = ""
+    handed_over: bool = False  # or dismissed
     left: Left | None = None
 
 
@@ -144,6 +150,7 @@ class Hearing:
         return asked.why is not Why.FOLLOW_UP or self._workspace.threads.joined(asked.conversation) is not False
 
     def _begin(self, asked: Asked, heard: _Heard, group: asyncio.TaskGroup) -> None:
+        heard.asker = asked.said.user
         self._recent.put((asked.channel, asked.said.ts), heard)
         self._pending += 1
         self._handed_over.clear()
@@ -163,14 +170,25 @@ class Hearing:
     def _stop(self, stop: Stop, *, session: bool) -> None:
         if self._workspace.people.is_known_bot(stop.by):  # to ask Slack first would take time, and tokens
             return
-        stopped = False
+        stopped, by = False, self._author(stop.by)
         for ts in stop.messages:
-            stopped |= self._inbox.stop(self._key(stop.channel, ts), by=stop.by)
-            self._withdraw(stop.channel, ts)
+            stopped |= self._inbox.stop(self._key(stop.channel, ts), by=by)
+            if (heard := self._recent.get((stop.channel, ts))) is not None:
+                heard.withdrawn = heard.withdrawn or stop.by == heard.asker
+                if not heard.handed_over and len(heard.stops) < STOPS:
+                    heard.stops.append(by)  # whether they may is decided once it is a turn
         if session:
             if not stopped:
-                self._inbox.hush(self._name((stop.channel, stop.thread or "")), by=stop.by)
+                self._inbox.hush(self._name((stop.channel, stop.thread or "")), by=by)
             self._workspace.aside(self._leave_session(stop))
+
+    def _author(self, user: str) -> Author | str:
+        """Somebody who asks nothing: to look them up would take time, so it counts what is known of them."""
+        person = self._workspace.people.known(user)
+        if person is None:
+            return user
+        external = is_external(person, frozenset(), self._workspace.me)
+        return Author(user, person.name, guest=person.guest, external=external)
 
     def _withdraw(self, channel: str, ts: str) -> None:
         if (heard := self._recent.get((channel, ts))) is not None:
@@ -239,7 +257,8 @@ class Hearing:
             log.exception("Slack: a message in %s could not be taken in", asked.channel)
             self._inbox.dismiss(key)
         finally:
-            heard.kept = ""
+            heard.kept, heard.handed_over = "", True
+            heard.stops.clear()
             self._pending -= 1
             if not self._pending:
                 self._handed_over.set()
@@ -275,6 +294,8 @@ class Hearing:
         )
         channel = SlackChannel(workspace, asked.conversation, key, asked.said.files, left=heard.left)
         self._inbox.accept(turn, channel)
+        for by in heard.stops:
+            self._inbox.stop(key, by=by)
         if half is not None:  # it is gone on with while that is looked into
             workspace.aside(self._give_up_if_deleted(asked, heard, half))
         return True

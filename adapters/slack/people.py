@@ -132,8 +132,13 @@ class People:
 
     def is_known_bot(self, user: str) -> bool:
         """Whether somebody was found to be a program before; nothing is asked."""
+        known = self.known(user)
+        return known is not None and known.bot
+
+    def known(self, user: str) -> Person | None:
+        """Who somebody was when they were last looked up; nothing is asked."""
         known = self._known.get(user)
-        return known is not None and known[1].bot
+        return None if known is None else known[1]
 
     async def names(self, users: Iterable[str]) -> dict[str, str]:
         """Display names by id; who cannot be found in time is not in it. Never fails."""

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from adapters.metrics import PrometheusRecorder
 from adapters.playground import PlaygroundOptions, PlaygroundPlatform
 from adapters.site import Site
-from bot.conversation import Turn, TurnKey
+from bot.conversation import Author, Turn, TurnKey
 from bot.ports import Body, Channel, Controls, Verb
 from tests.memory import OpenInbox
 
@@ -50,9 +50,9 @@ class Answerer(OpenInbox):
         for task in self._tasks:
             task.cancel()
 
-    def stop(self, at: TurnKey, *, by: str) -> bool:
+    def stop(self, at: TurnKey, *, by: Author | str) -> bool:
         message = at.message
-        self.stops.append((message, by))
+        self.stops.append((message, by.id if isinstance(by, Author) else by))
         self.asked_to_stop.set()
         question = self._live.get(message)
         if question is None:
