@@ -12,7 +12,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from bot.conversation import File, History, LeftOut, Message, Part, Prompt, Role, Text, Turn
-from bot.words import Words
+from bot.words import Line, Words
+
+# Lines about attachments that were left out: what they are is plain from a few, and an answer stands above them.
+_LEFT_OUT_LINES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,7 @@ def prepare(turn: Turn, history: History, prompting: Prompting, words: Words, no
     persona = prompting.persona(turn)
     question, was_cut = _shortened(turn.question, limits.question_characters)
     kept, dropped = _newest(history.messages, limits)
-    notices = [words.left_out.format(name=part.name, why=part.why) for part in _left_out(question)]
+    notices = _left_out(question, words)
     if was_cut:
         notices.append(words.question_cut.format(characters=f"{limits.question_characters:,}"))
     messages = [*kept, question]
@@ -121,8 +124,14 @@ def _shortened(message: Message, characters: int) -> tuple[Message, bool]:
     return replace(message, parts=tuple(parts)), was_cut
 
 
-def _left_out(message: Message) -> list[LeftOut]:
-    return [part for part in message.parts if isinstance(part, LeftOut)]
+def _left_out(message: Message, words: Words) -> list[str]:
+    """A line for each attachment that was left out, but for the last ones of many."""
+    left = [part for part in message.parts if isinstance(part, LeftOut)]
+    told = left if len(left) <= _LEFT_OUT_LINES else left[: _LEFT_OUT_LINES - 1]
+    lines: list[str] = [Line(words.left_out, name=part.name, why=part.why) for part in told]
+    if more := len(left) - len(told):
+        lines.append(words.left_out_more.format(count=more))
+    return lines
 
 
 def _with_name(message: Message) -> Message:

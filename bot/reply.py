@@ -45,7 +45,7 @@ from bot.page import Page, Wanted, Write
 from bot.ports import Body, Channel, Controls, Verb
 from bot.telemetry import Figures
 from bot.thinking import Thought
-from bot.words import Words
+from bot.words import Line, Words
 
 _ENDINGS = {
     FinishReason.LENGTH: Ending.LENGTH,
@@ -54,6 +54,10 @@ _ENDINGS = {
 
 # Where the rest of an answer can be shown nowhere, it was not the model that cut it there.
 _CUT_ELSEWHERE = frozenset({Ending.DONE, Ending.LENGTH})
+
+
+# A line of ours is not cut to less than this, in characters.
+_SHORTEST_LINE = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,8 +243,8 @@ class Reply:
                 pass
 
     def note(self, line: str) -> None:
-        """Add a line of our own, shown under the answer once it has ended."""
-        self._notes.append(line)
+        """Add a line of our own, shown under the answer once it has ended; what is foreign in it is made harmless."""
+        self._notes.append(line.told(self.channel.caps.dialect.foreign) if isinstance(line, Line) else line)
 
     def finish(self, ending: Ending, now: float, because: Because | None = None) -> None:
         """Nothing more will be fed: show what there is, with an honest line where it is not whole."""
@@ -268,7 +272,7 @@ class Reply:
         shown = [Body(body.text, files=body.files) for body in bodies]
         line = self._words.ending(Ending.FAILED, self.key.reference, None, partial=bool(shown))
         # In a message of its own: perhaps it is edits that are refused.
-        bodies = [*shown, Body(self.channel.caps.dialect.notice(line))]
+        bodies = [*shown, Body(self._notice(line))]
         self._left = [Wanted(body, self.figures.visible) for body in bodies]
 
     def lose(self, message: str) -> None:
@@ -383,7 +387,7 @@ class Reply:
             return self._with_notices(wanted, [*self._notes, *limit, self._last_line])
         files = tuple(file for file in files if self._may_file and len(file.data) <= self.channel.caps.files)
         if files:
-            line = self.channel.caps.dialect.notice(self._words.rest if has_rest else self._words.code)
+            line = self._notice(self._words.rest if has_rest else self._words.code)
             wanted = [*wanted, Wanted(Body(line, files=files), self._draft.length)]
         return self._with_notices(wanted, [*self._notes, self._last_line])
 
@@ -405,7 +409,16 @@ class Reply:
         endings = [self._words.ending(ending, self.key.reference, None, partial=True) for ending in Ending]
         lines = [*self._notes, self._words.limit, max(endings, key=len)]
         caps = self.channel.caps
-        return min(sum(caps.measure(f"\n\n{caps.dialect.notice(line)}") for line in lines), caps.limit // 2)
+        return min(sum(caps.measure(f"\n\n{self._notice(line)}") for line in lines), caps.limit // 2)
+
+    def _notice(self, line: str) -> str:
+        """A line of our own as small print; no message is too short for it."""
+        caps = self.channel.caps
+        notice = caps.dialect.notice(line)
+        while caps.measure(notice) > caps.limit and len(line) > _SHORTEST_LINE:
+            line = line[: len(line) // 2].rstrip("\\ ") + "…"
+            notice = caps.dialect.notice(line)
+        return notice
 
     def _with_notices(self, wanted: list[Wanted], lines: list[str]) -> list[Wanted]:
         """Our own lines stand under the last message, or in one more where there is no room.
@@ -415,7 +428,7 @@ class Reply:
         caps = self.channel.caps
         lines = [line for line in lines if line]
         for number, line in enumerate(lines, 1):
-            notice = caps.dialect.notice(line)
+            notice = self._notice(line)
             last = wanted[-1] if wanted else Wanted(Body(""), 0)
             together = f"{last.body.text}\n\n{notice}".lstrip("\n")
             if len(wanted) > self._draft.kept and caps.measure(together) <= caps.limit:

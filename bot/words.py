@@ -6,10 +6,42 @@ What belongs here: plain words. What does not: an exception's text, a platform's
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Self
 
 from bot.conversation import Ending, Message
 from bot.errors import Because
+from bot.markdown import flat, grapheme_boundary
+
+# A line of ours is no longer than this, in characters, whatever stands in its braces: a message has room for several.
+LONGEST_LINE = 700
+
+
+class Line(str):
+    """A sentence with foreign words in its braces, as plain text; `told` writes it for a platform."""
+
+    __slots__ = ("_foreign", "_sentence")
+    _sentence: str
+    _foreign: Mapping[str, str]
+
+    def __new__(cls, sentence: str, **foreign: str) -> Self:
+        """The sentence with the words in it, flattened."""
+        line = super().__new__(cls, _filled(sentence, foreign, flat))
+        line._sentence, line._foreign = sentence, foreign
+        return line
+
+    def told(self, escaped: Callable[[str], str]) -> str:
+        """The same with the foreign words `escaped`, and nothing else."""
+        return _filled(self._sentence, self._foreign, escaped)
+
+
+def _filled(sentence: str, foreign: Mapping[str, str], written: Callable[[str], str]) -> str:
+    line = sentence.format(**{name: written(words) for name, words in foreign.items()}) if foreign else sentence
+    if len(line) <= LONGEST_LINE:
+        return line
+    end = grapheme_boundary(line[:LONGEST_LINE], LONGEST_LINE - 1)
+    return line[:end].rstrip("\\ ") + "…"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from adapters.imitations import room_for_imitations, without_imitations
 from adapters.inline import Links, definitions, inline, note_or_inline, room_for_links
 from adapters.tables import as_text, longest
-from bot.markdown import Piece, utf16_units
+from bot.markdown import Piece, flat, literal, utf16_units
 from bot.markdown.tables import Table, fenced, tables
 
 # UTF-16 units in one message's text (https://docs.discord.com/developers/resources/message#create-message).
@@ -44,12 +45,13 @@ class DiscordMarkdown:
 
     def render(self, piece: Piece) -> str:
         """See `Dialect`."""
-        return rendered(piece.closed())
+        return without_imitations(rendered(piece.closed()))
 
     def padding(self, piece: Piece) -> int:
         """See `Dialect`."""
         text = piece.closed()
-        more = len(_RULE_LINE) * len(_MAY_BE_RULE.findall(text)) + len("image") * text.count("![](")
+        more = room_for_imitations(text)
+        more += len(_RULE_LINE) * len(_MAY_BE_RULE.findall(text)) + len("image") * text.count("![](")
         more += room_for_links(text)
         if "|" not in text:
             return more
@@ -62,6 +64,10 @@ class DiscordMarkdown:
     def notice(self, line: str) -> str:
         """See `Dialect`."""
         return SMALL_PRINT + line
+
+    def foreign(self, text: str) -> str:
+        """See `Dialect`."""
+        return literal(flat(text))
 
 
 def rendered(text: str) -> str:

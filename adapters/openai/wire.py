@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from bot.conversation import Delta, File, Finish, Image, LeftOut, Message, Role, Text, Usage
+from bot.markdown import flat
 
 Json = Mapping[str, object]
 
@@ -99,7 +100,7 @@ def fenced(file: File) -> str:
     """A text file as a block of markdown with its name, in a fence longer than any that it holds."""
     longest = max((len(run) for run in re.findall(r"`+", file.text)), default=0)
     fence = "`" * max(3, longest + 1)
-    return f"File {file.name}:\n{fence}\n{file.text}\n{fence}"
+    return f"File {flat(file.name)}:\n{fence}\n{file.text}\n{fence}"
 
 
 def data_url(image: Image) -> str:
@@ -129,11 +130,11 @@ def _part(part: Text | Image | File | LeftOut, *, images: bool) -> str | Image:
         case File():
             return mended(fenced(part))
         case LeftOut(name, why):
-            return mended(f"[{name} was left out: {why}]")
+            return mended(f"[{flat(name)} was left out: {why}]")
         case Image() if images:
             return part
         case Image(name):
-            return mended(f"[image {name} not shown]")
+            return mended(f"[image {flat(name)} not shown]")
 
 
 # ------------------------------------------------------------------------------------------------ reading an answer

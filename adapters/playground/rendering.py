@@ -17,7 +17,8 @@ from markdown_it.ruler import RuleOptionsType
 from markdown_it.rules_block import StateBlock
 from markdown_it.token import Token
 
-from bot.markdown import Piece
+from adapters.imitations import room_for_imitations, without_imitations
+from bot.markdown import Piece, flat, literal
 
 # Where a link may lead: the web and mail. Everything else (javascript:, data:, file:, a path of this very server) stays
 # the text that it was.
@@ -46,15 +47,19 @@ class PlaygroundMarkdown:
 
     def render(self, piece: Piece) -> str:
         """See `bot.markdown.Dialect`."""
-        return piece.closed()
+        return without_imitations(piece.closed())
 
-    def padding(self, piece: Piece) -> int:  # noqa: ARG002 (nothing is added, whatever the piece)
+    def padding(self, piece: Piece) -> int:
         """See `bot.markdown.Dialect`."""
-        return 0
+        return room_for_imitations(piece.closed())
 
     def notice(self, line: str) -> str:
         """See `bot.markdown.Dialect`."""
         return SMALL_PRINT + line
+
+    def foreign(self, text: str) -> str:
+        """See `bot.markdown.Dialect`."""
+        return literal(flat(text))
 
 
 def render(source: str) -> str:

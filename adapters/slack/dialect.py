@@ -13,7 +13,8 @@ from __future__ import annotations
 import re
 
 from adapters.inline import inlined, room_for_links
-from bot.markdown import Piece
+from bot.markdown import Piece, flat, literal
+from bot.markdown.tables import fenced
 
 ZERO_WIDTH_SPACE = "\u200b"
 
@@ -28,6 +29,10 @@ _PING = re.compile(
 # Where one could begin, for as long as it is not known: each may become a character longer.
 _PING_START = re.compile(r"<[@#!]")
 _DEFUSED = re.compile(rf"<{ZERO_WIDTH_SPACE}(?=[@#!])")
+# The mark by its entities, which Slack may read; and at the beginning of a line of code, or where Slack may see one.
+_MARK_ENTITY = re.compile(r"&(?:#0*8291|#[xX]0*2063|InvisibleComma|ic);")
+_CODE_START = re.compile(rf"(?:\A|[\r\x0b\x0c\x85\u2028\u2029])[\s_>{NOTICE_MARK}]*{NOTICE_MARK}")
+_ANGLES = str.maketrans("<>", "\u2039\u203a")
 _NOTICE = re.compile(rf"^_?{NOTICE_MARK}.*$\n*", re.MULTILINE)  # Slack may have read the underscores already
 
 
@@ -36,7 +41,7 @@ class SlackMarkdown:
 
     def render(self, piece: Piece) -> str:
         """See `bot.markdown.Dialect`."""
-        return defused(inlined(piece.closed()))
+        return defused(without_marks(inlined(piece.closed())))
 
     def padding(self, piece: Piece) -> int:
         """See `bot.markdown.Dialect`."""
@@ -50,6 +55,29 @@ class SlackMarkdown:
     def notice(self, line: str) -> str:
         """See `bot.markdown.Dialect`."""
         return f"_{NOTICE_MARK}{defused(line)}_"
+
+    def foreign(self, text: str) -> str:
+        """See `bot.markdown.Dialect`. What Slack's own syntax begins and ends with is there no more, escaped or not."""
+        return literal(flat(text).translate(_ANGLES))
+
+
+def without_marks(text: str) -> str:
+    """A model's text, in which no line can be taken for one of ours.
+
+    The mark shows nothing, so it is left out; in a block of code it stays wherever it does not begin a line.
+    """
+    if NOTICE_MARK not in text and "&" not in text:
+        return text
+    lines = text.split("\n")
+    code = fenced(lines)
+    return "\n".join(
+        _CODE_START.sub(_without_mark, line) if number in code else _MARK_ENTITY.sub("", line.replace(NOTICE_MARK, ""))
+        for number, line in enumerate(lines)
+    )
+
+
+def _without_mark(found: re.Match[str]) -> str:
+    return found.group().replace(NOTICE_MARK, "")
 
 
 def defused(text: str) -> str:

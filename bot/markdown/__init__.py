@@ -6,6 +6,7 @@ what is measured against the platform's limit. Dialects live with their platform
 """
 
 from bot.markdown.dialect import Dialect, PlainMarkdown, utf16_units
+from bot.markdown.foreign import flat, literal
 from bot.markdown.split import Piece, Splitter, grapheme_boundary
 
-__all__ = ["Dialect", "Piece", "PlainMarkdown", "Splitter", "grapheme_boundary", "utf16_units"]
+__all__ = ["Dialect", "Piece", "PlainMarkdown", "Splitter", "flat", "grapheme_boundary", "literal", "utf16_units"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from bot.markdown.foreign import flat, literal
 from bot.markdown.split import Piece
 
 
@@ -28,6 +29,10 @@ class Dialect(Protocol):
 
     def notice(self, line: str) -> str:
         """A line of our own (not the model's) as small print."""
+        ...
+
+    def foreign(self, text: str) -> str:
+        """Somebody else's words for within such a line: shown as they are, in one short line, and never active."""
         ...
 
 
@@ -53,3 +58,7 @@ class PlainMarkdown:
     def notice(self, line: str) -> str:
         """See `Dialect`."""
         return f"*{line}*"
+
+    def foreign(self, text: str) -> str:
+        """See `Dialect`."""
+        return literal(flat(text))
