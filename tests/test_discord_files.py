@@ -94,10 +94,14 @@ def failing(bot: Bot) -> None:
 
 @pytest.mark.parametrize("prepare", [unattachable, losing, too_large, failing])
 async def test_where_files_do_not_go_up(prepare: Callable[[Bot], object]) -> None:
-    """The rest is written in messages, whole, without a word of a file; no post is made twice."""
+    """The answer ends at its last message and says so, without a word of a file; no further message is posted."""
     async with answered(PROSE, prepare) as (bot, _):
         texts, files = read(bot)
-        assert (files, " ".join(texts).split()) == ([], PROSE.split())
+        said, line, after = " ".join(texts).partition(f"\n\n-# {Words().limit}")
+        assert (files, len(texts), bool(line), after) == ([], 2, True, "")
+        words = said.split()
+        assert len(words) > 400
+        assert words == PROSE.split()[: len(words)]
         assert not bot.double.limited
 
 

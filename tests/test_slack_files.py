@@ -165,11 +165,16 @@ def failing(double: SlackDouble) -> None:
     "prepare", [without_scope, without_methods, without_methods_404, never_shown, elsewhere, refused, failing]
 )
 async def test_where_files_do_not_go_up(prepare: Callable[[SlackDouble], None]) -> None:
-    """The rest is written in messages, whole, without a word of a file, which nobody sees later either."""
+    """The answer ends at its last message and says so, without a word of a file, which nobody sees later either."""
     async with answered(PROSE, prepare) as (double, place, thread):
         assert double.attached(place, thread) == []
         assert all(Words().rest not in text for text in double.answers(place, thread))
-        assert words_of(double, place, thread) == PROSE.split()
+        (text,) = double.answers(place, thread)
+        said, line, after = text.partition(f"\n\n_\u2063{Words().limit}_")
+        assert (bool(line), after) == (True, "")
+        words = said.split()
+        assert len(words) > 1_000
+        assert words == PROSE.split()[: len(words)]
         assert not double.limited
 
 
