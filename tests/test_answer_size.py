@@ -19,12 +19,13 @@ from bot.draft import Draft, Extent
 from bot.markdown import PlainMarkdown, Splitter, utf16_units
 from bot.markdown.code import code_blocks, code_blocks_in_steps
 from bot.pacer import Pacer
+from bot.page import Wanted
 from bot.ports import Body, Caps, Verb
 from bot.reply import Reply, WritingPolicy
 from bot.telemetry import Figures, NoRecorder
 from bot.uploads import uploads_in_steps
 from bot.words import Words
-from tests.memory import MemoryChannel, ScriptedModel, turn
+from tests.memory import MemoryChannel, ScriptedModel, Step, turn, words
 from tests.test_turns import ask, core
 
 MILLION = 1_000_000
@@ -167,6 +168,7 @@ async def test_no_step_of_the_loop_takes_long(stretch: str) -> None:
     draft.feed(sized(stretch, 40_000))
     draft.finish()
     began = time.thread_time()
+    wanted: list[Wanted] | None = None
     for most in itertools.count(1):
         while (wanted := draft.wanted(most)) is None:
             rounds.append(time.thread_time() - began)
@@ -175,6 +177,7 @@ async def test_no_step_of_the_loop_takes_long(stretch: str) -> None:
         began = time.thread_time()
         if draft.whole:
             break
+    assert wanted
     assert all(utf16_units(want.body.text) <= limit for want in wanted)
     assert max(rounds) < 1.0  # two cuts, of some ten milliseconds each; the bound is for a machine that is shared
 
@@ -184,15 +187,15 @@ async def test_others_are_answered_while_an_answer_without_end_is_written() -> N
     seconds = []
     for beside in (False, True):
         flood: list[Delta] = [Text("word " * 2_000_000), Finish(FinishReason.STOP)]
-        quick = [*itertools.chain.from_iterable((Text(f"w{number} "), 0.05) for number in range(40))]
-        model = ScriptedModel(*([flood] if beside else []), [*quick, Finish(FinishReason.STOP)])
+        quick: list[Step] = words(40, rate=20.0)
+        model = ScriptedModel(*([flood] if beside else []), quick)
         async with core(model) as bench:
             if beside:
                 bench.turns.accept(turn("F", conversation="f"), MemoryChannel(connection="other"))
                 await asyncio.sleep(0)
             channel, began = MemoryChannel(), asyncio.get_running_loop().time()
             bench.turns.accept(turn("Q"), channel)
-            while "w39" not in channel.text:
+            while "word39" not in channel.text:
                 await asyncio.sleep(0.05)
             seconds.append(asyncio.get_running_loop().time() - began)
             await bench.idle()

@@ -12,9 +12,9 @@ from typing import TypeVar
 
 from bot.markdown.split import Fence, behind_line, closes, fence_walk
 
-# So much of a text is looked at in one step: lines of three characters, the worst, take some ten milliseconds.
+# So much of a text is looked at in one step: lines of three characters, the worst, take a few milliseconds.
 # Characters.
-STEP = 16_000
+STEP = 4_000
 
 T = TypeVar("T")
 
