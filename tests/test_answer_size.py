@@ -177,7 +177,7 @@ async def test_no_step_of_the_loop_takes_long(stretch: str) -> None:
         began = time.thread_time()
         if draft.whole:
             break
-    assert wanted
+    assert wanted is not None
     assert all(utf16_units(want.body.text) <= limit for want in wanted)
     assert max(rounds) < 1.0  # two cuts, of some ten milliseconds each; the bound is for a machine that is shared
 
