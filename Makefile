@@ -6,7 +6,7 @@ PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo run check test lint format bench bench-virtual crash storm soak fuzz clean
+.PHONY: help install demo run check test lint format bench bench-virtual crash generations rolling restarts storm soak fuzz clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null \
@@ -52,6 +52,15 @@ bench-virtual: install ## measure what a reader waits for, on the virtual clock 
 
 crash: install ## kill the bot, stop it, and lose its model, each in the middle of a hundred answers
 	@$(BIN)/python -m tests.crash
+
+generations: install ## let nine generations of processes write to one journal, ten times
+	@$(BIN)/python -m tests.generations
+
+rolling: install ## restart the bot four times under load, then kill the last one
+	@$(BIN)/python -m tests.rolling
+
+restarts: install ## restart the bot on Slack ten times within a minute, and count 429s
+	@$(BIN)/python -m tests.restarts
 
 storm: install ## send 10,000 events on each platform, some twice, over connections that break
 	@$(BIN)/python -m tests.storm

@@ -191,8 +191,8 @@ class Reply:
         self.in_flight = False
         self.owes = False  # it shows something and is not at its end: a write is kept for it
         self._slow = False  # whether writes come far apart
-        self._failures = 0  # since the last write that worked
-        self._refusals = 0  # of those, the ones that met somebody, or may have
+        # Since the last write that worked; of those, the ones that met somebody, or may have.
+        self._failures = self._refusals = 0
         self._failing_since: float | None = None  # when the first of those came, or the first 429
         self._words = words
         self._page = Page(key.digest, left)
