@@ -22,6 +22,7 @@ from bot.choices import Choices
 from bot.completion import Completion
 from bot.conversation import Ending, Text, Turn, TurnKey
 from bot.errors import Declined, Failure, Forbidden, Gone
+from bot.fitting import Fitted, Fitting
 from bot.ledger import Ledger
 from bot.pacer import Pacer
 from bot.ports import Channel, Record
@@ -88,7 +89,7 @@ class Answering:
         ready: Callable[[str], bool],
     ) -> None:
         self._choices = choices
-        self._completion = completion
+        self._fitting = Fitting(completion)
         self._ledger = ledger
         self._recorder = recorder
         self._wall_clock = wall_clock  # only for the date that a prompt may name
@@ -202,11 +203,24 @@ class Answering:
         if prepared.history_cut and self._first_told(turn.conversation):
             reply.note(self._choices.words.history_cut)
         loop = asyncio.get_running_loop()
-        async with aclosing(self._completion.answer(prepared.prompt, cut_off)) as deltas:
+        async with aclosing(self._fitting.answer(prepared.prompt, cut_off)) as deltas:
             async for delta in deltas:
+                if isinstance(delta, Fitted):
+                    self._tell(reply, delta, turn.conversation)
+                    continue
                 reply.feed(delta, loop.time(), self._choices.writing)
                 if reply.final:
                     return  # its own end, or somebody else's: either way the model's stream is closed
+
+    def _tell(self, reply: Reply, fitted: Fitted, conversation: str) -> None:
+        """Say what the model was not given because its server refused it."""
+        words = self._choices.words
+        for part in fitted.left_out:
+            reply.note(words.left_out.format(name=part.name, why=part.why))
+        if fitted.no_images:
+            reply.note(words.no_images)
+        if fitted.history_cut and self._first_told(conversation):
+            reply.note(words.history_cut)
 
     def _first_told(self, conversation: str) -> bool:
         """Whether a conversation is told now, for the first time, that earlier messages are left out."""

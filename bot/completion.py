@@ -16,7 +16,7 @@ import math
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self, TypeVar
 
 from bot.conversation import Delta, Finish, FinishReason, Prompt, Refusal, Retraction, Text
@@ -142,6 +142,10 @@ class Completion:
                 continue
             await asyncio.sleep(delay)
             number += not waits_for_it
+
+    def once(self) -> Completion:
+        """The same with a single streamed attempt, and the call without streaming after it."""
+        return Completion(self._model, replace(self._policy, attempts=1), self._recorder, self._random)
 
     def _streamed(self, prompt: Prompt, give_up_at: float) -> AsyncGenerator[Delta, None]:
         policy = self._policy

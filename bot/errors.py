@@ -84,6 +84,10 @@ class Because(Enum):
     CREDENTIALS = "credentials"  # the key is wrong, revoked or may not use this model
     MODEL = "model"  # there is no such model
     CONTEXT = "context"  # the conversation is longer than the model takes
+    IMAGES = "images"  # the model takes no images
+    IMAGE = "image"  # one of the images cannot be read, or is too large
+    TOO_MANY_IMAGES = "too many images"
+    SETUP = "setup"  # how the bot is set up: a wrong base URL, a parameter that the server does not know
     REQUEST = "request"  # anything else that is wrong with what we sent
 
 

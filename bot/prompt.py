@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from bot.conversation import File, History, LeftOut, Message, Part, Prompt, Role, Text, Turn
+from bot.dialogue import WITHOUT_WORDS, is_blank
 from bot.words import Line, Words
 
 # Lines about attachments that were left out: what they are is plain from a few, and an answer stands above them.
@@ -62,8 +63,8 @@ def prepare(turn: Turn, history: History, prompting: Prompting, words: Words, no
     """Put together what the model is given."""
     limits = prompting.limits
     persona = prompting.persona(turn)
-    question, was_cut = _shortened(turn.question, limits.question_characters)
-    kept, dropped = _newest(history.messages, limits)
+    question, was_cut = _shortened(_worded(turn.question), limits.question_characters)
+    kept, dropped = _newest([message for message in history.messages if not is_blank(message)], limits)
     notices = _left_out(question, words)
     if was_cut:
         notices.append(words.question_cut.format(characters=f"{limits.question_characters:,}"))
@@ -76,7 +77,19 @@ def prepare(turn: Turn, history: History, prompting: Prompting, words: Words, no
 
 def is_empty(turn: Turn) -> bool:
     """Whether nothing was asked: no word and no attachment."""
-    return not turn.question.text.strip() and all(isinstance(part, Text) for part in turn.question.parts)
+    return is_blank(turn.question)
+
+
+def halved(history: Sequence[Message]) -> list[Message]:
+    """The newer half of a history, by its size; of a single long message the beginning."""
+    limits = PromptLimits(len(history), sum(map(_size, history)) // 2)
+    newer = _newest(history, limits)[0]
+    return newer if len(newer) < len(history) or limits.characters else newer[(len(newer) + 1) // 2 :]
+
+
+def _worded(question: Message) -> Message:
+    """The question, with a word in the place of none: a mention alone asks about what stands before it."""
+    return replace(question, parts=(Text(WITHOUT_WORDS),)) if is_blank(question) else question
 
 
 def _system(template: str, turn: Turn, now: datetime) -> str:

@@ -73,6 +73,7 @@ class Words:
     history_cut: str = "Earlier messages were left out: this conversation is longer than I can read."
     left_out: str = "{name} was left out: {why}."
     left_out_more: str = "… and {count} more were left out."
+    no_images: str = "The model cannot see images: this answer was made without them."
     rest: str = "The rest of the answer is in the attached file."
     code: str = "Code that is longer than a message is attached as a file."
 
@@ -95,7 +96,12 @@ class Words:
             Because.QUOTA: self.no_quota,
             Because.CREDENTIALS: self.no_credentials,
             Because.MODEL: self.no_model,
+            Because.SETUP: self.no_model,
             Because.CONTEXT: self.too_long,
+            # Asked again without them it should have been answered (`bot.fitting`): the rest is refused as well.
+            Because.IMAGES: self.bad_request,
+            Because.IMAGE: self.bad_request,
+            Because.TOO_MANY_IMAGES: self.bad_request,
             Because.REQUEST: self.bad_request,
         }
         sentence = {

@@ -44,6 +44,7 @@ class WordsSettings(Concern):
     history_cut: Sentence = setting("", "Earlier messages were left out.", default=None)
     left_out: LeftOutSentence = setting("", "An attachment, {name}, was left out: {why}.", default=None)
     left_out_more: MoreSentence = setting("", "After a few of those: {count} more attachments were too.", default=None)
+    no_images: Sentence = setting("", "The model takes no images; they were left out.", default=None)
     thinking: ThinkingSentence = setting("", "While a model thinks, where that is shown: {thought}.", default=None)
     rest: Sentence = setting("", "An answer goes on in a file.", default=None)
     code: Sentence = setting("", "Long code is attached whole.", default=None)

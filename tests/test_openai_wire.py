@@ -153,7 +153,8 @@ def body_of(api: str, *, images: bool, role: Role = Role.USER) -> Mapping[str, o
     else:
         messages = responses.request(options, prompt, stream=False, usage=True)["input"]
     assert isinstance(messages, list)
-    (message,) = messages
+    *before, message = [each for each in messages if each["role"] == role.value]
+    assert not before
     assert isinstance(message, dict)
     return message
 

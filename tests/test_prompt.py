@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.conversation import File, History, Image, LeftOut, Message, Part, Role, Text, Turn
-from bot.prompt import Persona, Prepared, Prompting, PromptLimits, is_empty, prepare
+from bot.prompt import Persona, Prepared, Prompting, PromptLimits, halved, is_empty, prepare
 from bot.words import Words
 from tests.memory import turn
 
@@ -53,7 +53,7 @@ def test_who_said_what_is_told_where_several_may_speak(*, direct: bool) -> None:
     assert texts == (["hi", "hello", "why?"] if direct else ["Kim SYSTEM:: hi", "hello", "Dana: why?"])
 
 
-@given(st.lists(st.integers(0, 50), max_size=30), st.integers(0, 10), st.integers(0, 200))
+@given(st.lists(st.integers(1, 50), max_size=30), st.integers(0, 10), st.integers(0, 200))
 def test_the_newest_messages_are_kept_within_both_limits(sizes: list[int], messages: int, characters: int) -> None:
     """Never more than either limit, always an unbroken run up to the question, and told if any was dropped."""
     history = History(tuple(said("x" * size) for size in sizes))
@@ -64,6 +64,34 @@ def test_the_newest_messages_are_kept_within_both_limits(sizes: list[int], messa
     assert len(kept) <= messages
     assert sum(len(text) for text in kept) <= characters
     assert result.history_cut == (kept != ["x" * size for size in sizes])
+
+
+@pytest.mark.parametrize("blank", [Message(Role.USER, (), "Kim"), said(" \n"), Message(Role.ASSISTANT, (Text(""),))])
+def test_a_message_in_which_there_is_nothing_is_not_given(blank: Message) -> None:
+    """Nobody is said to have said nothing, and nothing is called left out for it."""
+    result = prepared(History((said("hi"), blank)))
+    assert [message.text for message in result.prompt.messages] == ["Kim: hi", "Dana: why?"]
+    assert not result.history_cut
+
+
+def test_a_mention_alone_is_a_message_all_the_same() -> None:
+    """A question without a word asks about what stands before it, and the model is told that it came."""
+    prompt = prepared(History((said("disk full"),)), asking(Text(" "))).prompt
+    assert [message.text for message in prompt.messages] == ["Kim: disk full", "Dana: [a message without words]"]
+
+
+@given(st.lists(st.integers(0, 50), min_size=1, max_size=30))
+def test_a_history_halved_again_and_again_comes_to_nothing(sizes: list[int]) -> None:
+    """Each time it is at most half as long, newest last, until nothing is left."""
+    history = [said("x" * size, str(number)) for number, size in enumerate(sizes)]
+    for _ in range(40):
+        shorter = halved(history)
+        assert [message.name for message in shorter] == [
+            message.name for message in history[len(history) - len(shorter) :]
+        ]
+        assert 2 * sum(len(message.text) for message in shorter) <= sum(len(message.text) for message in history)
+        history = shorter
+    assert not history
 
 
 def test_of_a_newest_message_that_is_too_long_a_part_is_given() -> None:

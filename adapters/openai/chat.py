@@ -9,7 +9,7 @@ from __future__ import annotations
 from adapters.openai.errors import Complaint, raise_error
 from adapters.openai.options import OpenAIOptions
 from adapters.openai.thinking import ThoughtSplitter, split
-from adapters.openai.wire import Json, SurrogateJoiner, data_url, fields, items, mended, message_body, usage_of, words
+from adapters.openai.wire import Json, SurrogateJoiner, data_url, fields, items, mended, message_bodies, usage_of, words
 from bot.conversation import (
     Delta,
     Finish,
@@ -38,11 +38,8 @@ NO_END = frozenset({"error", "abort"})
 
 def request(options: OpenAIOptions, prompt: Prompt, *, stream: bool, usage: bool) -> dict[str, object]:
     """The body of a request. `usage` asks for the tokens of a streamed answer, which some servers cannot tell."""
-    system = [{"role": "system", "content": mended(prompt.system)}] if prompt.system else []
-    messages = [
-        *system,
-        *(message_body(message, images=options.images, part_body=_part) for message in prompt.messages),
-    ]
+    system = [{"role": "system", "content": mended(prompt.system)}] if prompt.system.strip() else []
+    messages = [*system, *message_bodies(prompt, images=options.images, part_body=_part)]
     body: dict[str, object] = {
         **options.parameters,
         "model": prompt.model or options.model,
@@ -72,8 +69,8 @@ class ChatDecoder:
 
     def feed(self, event: object) -> list[Delta]:
         """See `wire.Decoder`."""
+        raise_error(event)
         chunk = fields(event)
-        raise_error(chunk)
         self.usage = usage_of(chunk.get("usage"), "prompt_tokens", "completion_tokens") or self.usage
         choice = _first(chunk)
         self.finish = finish_of(choice) or self.finish
@@ -104,8 +101,8 @@ class ChatDecoder:
 
 def whole(body: object) -> list[Delta]:
     """The deltas of an answer that was not streamed; without a `Finish` if it has no reason. Raises as `feed` does."""
+    raise_error(body)
     answer = fields(body)
-    raise_error(answer)
     choice = _first(answer)
     message = fields(choice.get("message"))
     found: list[Delta] = []

@@ -21,6 +21,7 @@ REMEDIES = {
     Because.MODEL: "set OPENAI_MODEL to a model that this server has",
     Because.QUOTA: "the account has no credit left: see its billing page",
     Because.CONTEXT: "the model's context is too small even for one line",
+    Because.SETUP: "see whether OPENAI_BASE_URL (it usually ends in /v1) and the configured parameters are right",
     Because.REQUEST: "see whether OPENAI_BASE_URL (it usually ends in /v1) and the configured parameters are right",
 }
 
@@ -94,7 +95,7 @@ def _broken(name: str, line: str) -> Finding:
 def _failed(name: str, failure: Failure) -> Finding:
     match failure:
         case Declined(because=because):
-            remedy = REMEDIES[because]
+            remedy = REMEDIES.get(because, REMEDIES[Because.REQUEST])  # what is asked has no images
         case Limited():
             remedy = "the key and the address are right; try again later, or raise the account's limits"
         case _:

@@ -10,6 +10,7 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import aclosing
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -19,10 +20,11 @@ import openai
 
 from adapters.openai import chat, responses
 from adapters.openai.beats import Beats, Reading
-from adapters.openai.errors import FOREIGN, rejects, translated
+from adapters.openai.errors import FOREIGN, Complaint, SystemRefused, rejects, translated, unreadable
+from adapters.openai.learned import Learned
 from adapters.openai.options import OpenAIOptions
 from adapters.openai.rounds import Rounds
-from adapters.openai.sse import EventSplitter
+from adapters.openai.sse import ErrorData, EventSplitter
 from adapters.openai.transport import Body, Coded, make_http_client, source_of
 from adapters.openai.wire import Decoder
 from bot.conversation import Delta, Prompt, Text
@@ -79,18 +81,39 @@ class OpenAIModel:
         self._api = APIS[options.api]
         self._beats = Beats()
         self._starts = Rounds(STARTS_AT_ONCE)
-        self._usage = True  # until a server refuses to be asked for it
+        self._learned = Learned()
 
     def __repr__(self) -> str:
         return f"OpenAIModel({self._options!r})"
 
     def answer(self, prompt: Prompt, *, stream: bool) -> AsyncGenerator[Delta, None]:
         """See `bot.ports.Model`."""
-        return self._streamed(prompt) if stream else self._whole(prompt)
+        return self._settled(prompt, stream=stream)
 
     async def close(self) -> None:
         """Close the connections. Answers still being read break."""
         await self._client.close()
+
+    async def _settled(self, prompt: Prompt, *, stream: bool) -> AsyncGenerator[Delta, None]:
+        """Ask; where the model has no role for the system's words, once more without it, which is remembered.
+
+        That is no retry: it settles once for the process what this model takes.
+        """
+        ask = self._streamed if stream else self._whole
+        prompt = self._learned.fitted(prompt)
+        try:
+            async with aclosing(ask(prompt)) as deltas:
+                async for delta in deltas:
+                    yield delta
+        except SystemRefused:
+            fitted = self._learned.refused_system(prompt)
+            if fitted is None:
+                raise
+        else:
+            return
+        async with aclosing(ask(fitted)) as deltas:
+            async for delta in deltas:
+                yield delta
 
     async def _whole(self, prompt: Prompt) -> AsyncGenerator[Delta, None]:
         body = self._body(prompt, stream=False)
@@ -138,10 +161,10 @@ class OpenAIModel:
         try:
             return await self._post(prompt)
         except openai.APIStatusError as error:
-            if not (self._usage and rejects(error, "stream_options")):
+            if not (self._learned.usage and rejects(error, "stream_options")):
                 raise
             log.info("the model's server does not take stream_options: tokens will not be counted")
-            self._usage = False
+            self._learned.usage = False
             return await self._post(prompt)
 
     async def _post(self, prompt: Prompt) -> Opened:
@@ -153,13 +176,14 @@ class OpenAIModel:
     def _body(self, prompt: Prompt, *, stream: bool) -> dict[str, object]:
         if not (prompt.model or self._options.model):
             raise Declined("no model is named", because=Because.MODEL)
-        return self._api.request(self._options, prompt, stream=stream, usage=self._usage)
+        return self._api.request(self._options, prompt, stream=stream, usage=self._learned.usage)
 
     def _read_whole(self, answer: object) -> list[Delta]:
-        if isinstance(answer, str) and answer.lstrip().startswith("{"):  # JSON under another content type
+        if isinstance(answer, str) and answer.lstrip().startswith(("{", "[")):  # JSON under another content type
             answer = json.loads(answer)
         if not isinstance(answer, dict):
-            raise Broken("the model's server answered with something that is no JSON object; is the base URL right?")
+            line = "the model's server answered with something that is no JSON object; is the base URL right?"
+            raise unreadable(answer, line)
         return self._api.whole(answer)
 
 
@@ -269,6 +293,8 @@ class Decoding:
             if self._done or data.startswith(b"[DONE]"):
                 self._done = True
                 return
+            if type(data) is ErrorData:
+                raise Complaint.of(data.decode(errors="replace")).failure()
             yield from self._decoder.feed(parsed(data))
 
     async def _linger(self, reading: Reading) -> list[Delta]:
@@ -297,14 +323,19 @@ def parsed(data: bytes) -> object:
     """The JSON of an event: by the SDK's own parser, which takes a quarter of the time, or else by Python's.
 
     The first refuses what no UTF-8 can carry, half a surrogate pair, and has errors of its own.
-    Raises `ValueError` (JSON or UTF-8) and `Broken`.
+    Raises `ValueError` (JSON or UTF-8), `Broken`, and what plain words in the place of JSON mean.
     """
     try:
         return jiter.from_json(data, cache_mode="keys")
     except ValueError:
         pass
+    text = data.decode()
     try:
-        return json.loads(data.decode())
+        return json.loads(text)
+    except ValueError:
+        if not text.lstrip().startswith(("{", "[")):  # no event cut off, but words
+            raise unreadable(text, "the model's server sent an event that is no JSON") from None
+        raise
     except RecursionError:
         raise Broken("the model's server sent an event of too many levels") from None
 

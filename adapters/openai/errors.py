@@ -1,10 +1,9 @@
 """The one place where the model's server's and its SDK's errors become failures of ours.
 
-What belongs here: what each error means for the caller (`bot.errors` has the tree). What does not: doing anything about
-it. What a failure says is for the log: the status, the server's code and its words, shortened; never the key.
+What belongs here: which failure each error is for the caller (`bot.errors` has the tree). What does not: doing anything
+about it, reading an error's body (`report`), and the vendors' codes and words (`meanings`).
 
-Sources: platform.openai.com/docs/guides/error-codes; the codes of llama.cpp, vLLM, Ollama and the gateways in front of
-them, which have no common reference. Codes decide where there are any; only servers without are read by their words.
+What a failure says is for the log: the status, the server's code and its words, shortened; never the key.
 """
 
 from __future__ import annotations
@@ -20,6 +19,8 @@ from email.utils import mktime_tz, parsedate_tz
 import httpx2
 import openai
 
+from adapters.openai.meanings import because_of, refuses_system
+from adapters.openai.report import is_error, read
 from bot.errors import Because, Broken, Declined, Failure, Limited, Unanswered, Unreachable
 
 # Everything that the SDK and what it stands on raise for reasons outside of us: JSONDecodeError is a malformed event,
@@ -38,13 +39,12 @@ FOREIGN: tuple[type[Exception], ...] = (
 # and no answer has begun on it.
 KEPT = "tickertape.kept"
 
+# The fields of an error in the place of an answer.
+OF_ERROR = frozenset({"error", "message", "detail", "code", "type", "status", "param", "reason", "title", "object"})
+
 # More of a server's words than this helps nobody who reads a log. Characters.
 LONGEST_WORDS = 300
 
-QUOTA = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "insufficient_balance"})
-CREDENTIALS = frozenset({"invalid_api_key", "account_deactivated", "authentication_error", "permission_error"})
-MODEL = frozenset({"model_not_found", "model_not_found_error", "invalid_model"})
-CONTEXT = frozenset({"context_length_exceeded", "exceed_context_size_error", "string_above_max_length"})
 # Codes of errors that come in a stream or a response's field, without a status that would tell.
 REQUEST = frozenset(
     {
@@ -58,18 +58,32 @@ REQUEST = frozenset(
 )
 LIMITED = frozenset({"rate_limit_exceeded", "rate_limit_error", "too_many_requests"})
 
-# What a status means whatever the server's words are.
+# What a status means where neither codes nor words tell.
 BY_STATUS = {
     401: Because.CREDENTIALS,
     402: Because.QUOTA,
     403: Because.CREDENTIALS,
+    404: Because.SETUP,
+    405: Because.SETUP,
     413: Because.CONTEXT,
+    415: Because.IMAGES,  # nothing else that we send has a media type
+}
+
+# What an operator is told beside the server's words, which may be few, or be left out because they quote the key.
+REASONS = {
+    Because.QUOTA: "no credit is left",
+    Because.CREDENTIALS: "it refuses the key",
+    Because.MODEL: "it does not have the model",
+    Because.CONTEXT: "the conversation is too long for it",
+    Because.IMAGES: "it takes no images",
+    Because.IMAGE: "it cannot read an image",
+    Because.TOO_MANY_IMAGES: "it takes fewer images",
+    Because.SETUP: "the base URL or a parameter is wrong",
 }
 
 # 4xx that say nothing about the request itself: a time-out of the server's own, a lock, too early.
 PASSING = frozenset({408, 409, 425})
 
-TOO_LONG = re.compile(r"context (length|size|window)|maximum context|too many tokens|prompt is too long", re.IGNORECASE)
 STREAM = re.compile(r"\bstream(ing|ed)?\b", re.IGNORECASE)  # and not stream_options
 
 # Shorter keys are no secrets but placeholders for servers that want none, and would mask half of a sentence. Read by
@@ -77,84 +91,96 @@ STREAM = re.compile(r"\bstream(ing|ed)?\b", re.IGNORECASE)  # and not stream_opt
 SHORTEST_KEY = 8
 
 
+class SystemRefused(Declined):
+    """The server has no role for the system's words, which may stand in the first message instead."""
+
+
 @dataclass(frozen=True, slots=True)
 class Complaint:
     """What a server said was wrong: an HTTP error, an event in a stream, or a field of a response."""
 
     status: int | None = None
-    codes: frozenset[str] = frozenset()  # its code and its type: servers disagree on which of them tells
+    codes: frozenset[str] = frozenset()  # its codes and its types: servers disagree on which of them tells
     param: str = ""
     message: str = ""
     retry_after: float | None = None
 
     @classmethod
     def of(cls, error: object, *, status: int | None = None, retry_after: float | None = None) -> Complaint:
-        """Read an error object of any shape. A code that is a number (gateways) stands for the status."""
-        body = error if isinstance(error, Mapping) else {"message": error}
-        code = str(body.get("code") or "")
-        if status is None and re.fullmatch(r"[45]\d\d", code):
-            status = int(code)
-        names = (code, str(body.get("type") or ""))
-        said = body.get("message") or body.get("detail") or body.get("error") or ""
-        return cls(
-            status=status,
-            codes=frozenset(name.lower() for name in names if name and not name.isdigit()),
-            param=str(body.get("param") or ""),
-            message=shortened(str(said)),
-            retry_after=retry_after,
-        )
+        """Read an error of any shape. A code that is a number (gateways) stands for the status."""
+        report = read(error)
+        codes = frozenset(report.codes)
+        return cls(status or report.status, codes, report.param, report.text, retry_after)
 
     def failure(self) -> Failure:
         """What it means for the caller."""
-        because = self._because()
-        if because is Because.CREDENTIALS:  # its words may quote the key
-            return Declined(self._line(quoting=False), because=because)
+        words = "" if self._is_page else f"{self.param} {self.message}"  # a page speaks of anything
+        if self.status not in {401, 402, 403, 429} and refuses_system(words):
+            return SystemRefused(self._line(Because.REQUEST), because=Because.REQUEST)
+        because = self._because(words)
         if because is not None:
-            return Declined(self._line(), because=because)
+            return Declined(self._line(because), because=because)
         if self.status == 429 or (self.status is None and self.codes & LIMITED):
             return Limited(self._line(), retry_after=self.retry_after)
         return Broken(self._line(), retry_after=self.retry_after)
 
-    def _because(self) -> Because | None:
-        client_error = self.status is not None and 400 <= self.status < 500 and self.status != 429
-        for because, codes in (
-            (Because.QUOTA, QUOTA),
-            (Because.MODEL, MODEL),
-            (Because.CONTEXT, CONTEXT),
-            (Because.CREDENTIALS, CREDENTIALS),
-        ):
-            if self.codes & codes:
-                return because
-        if client_error:
+    def _because(self, words: str) -> Because | None:
+        if self._is_page and self.status == 403:
+            return Because.SETUP
+        because = because_of(self.status, self.codes, words)
+        if because is Because.SETUP and self._cannot_stream():
+            return None
+        if because is not None:
+            return because
+        if self.status is not None and 400 <= self.status < 500 and self.status != 429:
             return self._because_of_status()
         return Because.REQUEST if self.status is None and self._names_request() else None
 
+    @property
+    def _is_page(self) -> bool:
+        return is_page(self.message)
+
     def _because_of_status(self) -> Because | None:
-        if self.status == 404 and "model" in self.message.lower():
+        if self.status in PASSING or self._cannot_stream():
+            return None
+        if self.status == 404 and not self._is_page and "model" in self.message.lower():
             return Because.MODEL
-        if self.status in {400, 422} and TOO_LONG.search(self.message):
-            return Because.CONTEXT
-        if self.status in PASSING or (self.status in {400, 422} and self._cannot_stream()):
-            return None  # without streaming the same prompt may be answered, so the caller should go on
         return BY_STATUS.get(self.status or 0, Because.REQUEST)
 
     def _names_request(self) -> bool:
-        return bool(self.codes & REQUEST) or any("image" in code for code in self.codes)
+        return bool(self.codes & REQUEST)
 
     def _cannot_stream(self) -> bool:
-        # "Your organization must be verified to stream this model" (param: stream), and servers that never could.
-        return self.param == "stream" or (not self.param and STREAM.search(self.message) is not None)
+        """Whether the same prompt may be answered without streaming, so that the caller should go on.
 
-    def _line(self, *, quoting: bool = True) -> str:
+        "Your organization must be verified to stream this model" (param: stream), and servers that never could.
+        """
+        return self.status in {400, 422} and (
+            self.param == "stream" or (not self.param and STREAM.search(self.message) is not None)
+        )
+
+    def _line(self, because: Because | None = None) -> str:
+        """One line for the log. Words about a key may quote it, so they are left out."""
         status = [] if self.status is None else [f"HTTP {self.status}"]
-        words = [self.message] if quoting and self.message else []
-        return "the model's server: " + " ".join([*status, *sorted(self.codes), *words] or ["an error without words"])
+        reason = [f"({REASONS[because]})"] if because in REASONS else []
+        words = [shortened(self.message)] if self.message and because is not Because.CREDENTIALS else []
+        said = [*status, *sorted(self.codes), *reason, *words]
+        return "the model's server: " + " ".join(said or ["an error without words"])
 
 
-def raise_error(body: Mapping[str, object]) -> None:
+def raise_error(body: object) -> None:
     """Raise the failure that an event or a body with status 200 holds in the place of an answer, if it does."""
-    if error := body.get("error") or (body if body.get("type") == "error" else None):
-        raise Complaint.of(error).failure()
+    if not is_error(body):
+        return
+    if isinstance(body, Mapping):  # beside the error there may be text of the model's
+        body = {name: value for name, value in body.items() if str(name).lower() in OF_ERROR}
+    raise Complaint.of(body).failure()
+
+
+def unreadable(body: object, line: str) -> Failure:
+    """What it means that something else came than an answer: what its words say, if that is known, or else `line`."""
+    failure = Complaint.of(body).failure()
+    return failure if isinstance(failure, Declined | Limited) else Broken(line)
 
 
 @contextmanager
@@ -186,7 +212,7 @@ def translate(error: Exception) -> Failure:
     match error:
         case openai.APIStatusError():
             wait = retry_after(error.response.headers)
-            failure = Complaint.of(error.body, status=error.status_code, retry_after=wait).failure()
+            failure = Complaint.of(body_of(error), status=error.status_code, retry_after=wait).failure()
         case openai.APIConnectionError():
             cause = error.__cause__
             failure = _connection(cause if isinstance(cause, Exception) else error, error.request)
@@ -206,6 +232,14 @@ def translate(error: Exception) -> Failure:
         case _:
             failure = _connection(error, None)
     return failure
+
+
+def body_of(error: openai.APIStatusError) -> object:
+    """The whole body of an error: the SDK keeps what is in its field ``error``, and xAI's code stands beside that."""
+    try:
+        return json.loads(error.response.text)
+    except (ValueError, RecursionError, httpx2.HTTPError, httpx2.StreamError):  # no JSON, or not read
+        return error.body
 
 
 def _connection(cause: Exception, request: httpx2.Request | None) -> Failure:
@@ -266,9 +300,14 @@ def rejects(error: openai.APIStatusError, parameter: str) -> bool:
     return error.status_code in {400, 422} and parameter in f"{error.body} {error.message}"
 
 
+def is_page(said: str) -> bool:
+    """Whether a server's words are a web page."""
+    return "<html" in said.lower() or "<!doctype" in said.lower()
+
+
 def shortened(said: str) -> str:
     """A server's words on one line of bounded length; a web page is only called one."""
-    if "<html" in said.lower() or "<!doctype" in said.lower():
+    if is_page(said):
         return "(a web page; is the base URL right?)"
     line = " ".join(said.split())
     return line if len(line) <= LONGEST_WORDS else line[:LONGEST_WORDS] + "..."

@@ -17,7 +17,7 @@ from adapters.openai.wire import (
     is_text,
     items,
     mended,
-    message_body,
+    message_bodies,
     usage_of,
     words,
 )
@@ -45,11 +45,11 @@ def request(options: OpenAIOptions, prompt: Prompt, *, stream: bool, usage: bool
     body: dict[str, object] = {
         **options.parameters,
         "model": prompt.model or options.model,
-        "input": [message_body(message, images=options.images, part_body=_part) for message in prompt.messages],
+        "input": message_bodies(prompt, images=options.images, part_body=_part),
         "stream": stream,
         "store": False,
     }
-    if prompt.system:
+    if prompt.system.strip():
         body["instructions"] = mended(prompt.system)
     return body
 
@@ -73,8 +73,8 @@ class ResponsesDecoder:
 
     def feed(self, event: object) -> list[Delta]:
         """See `wire.Decoder`."""
+        raise_error(event)
         data = fields(event)
-        raise_error(data)
         piece = words(data.get("delta"))
         found: list[Delta] = []
         match data.get("type"):
@@ -114,6 +114,7 @@ class ResponsesDecoder:
 
 def whole(body: object) -> list[Delta]:
     """The deltas of a response that was not streamed; without a `Finish` if it has not ended. Raises as `feed` does."""
+    raise_error(body)
     response = fields(body)
     finish = finish_of(response)
     usage = usage_of(response.get("usage"), "input_tokens", "output_tokens")

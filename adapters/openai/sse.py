@@ -3,7 +3,7 @@
 What belongs here: where an event ends, and its data. What does not: what the data means (`chat`, `responses`).
 
 Source: https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation. Of an event's
-fields only the data is kept: both APIs say in it again what the others hold.
+fields only the data is kept, and whether its name is ``error``: both APIs say in the data what else the others hold.
 """
 
 from __future__ import annotations
@@ -14,6 +14,12 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 # An event may hold a whole answer (the Responses API's last one does), but no more than anybody can post. Bytes.
 LONGEST_EVENT = 16 * 2**20
+
+
+class ErrorData(bytes):
+    """The data of an event whose name is ``error``: what it holds is an error, whatever its shape."""
+
+    __slots__ = ()
 
 
 class EventSplitter:
@@ -28,6 +34,7 @@ class EventSplitter:
         self._line: list[bytes] = []  # pieces of the line that has not ended
         self._data: list[bytes] = []  # lines of data of the event that has not ended
         self._held = 0  # bytes in both
+        self._error = False  # the event that has not ended is called ``error``
         self._after_cr = False  # the last line ended with CR, and an LF that comes first belongs to it
 
     def feed(self, received: bytes) -> list[bytes]:
@@ -63,9 +70,13 @@ class EventSplitter:
                 data.append(line[6:] if line[5:6] == b" " else line[5:])
             elif not line:
                 if data:
-                    events.append(data[0] if len(data) == 1 else b"\n".join(data))
+                    whole = data[0] if len(data) == 1 else b"\n".join(data)
+                    events.append(ErrorData(whole) if self._error else whole)
                     data.clear()
+                self._error = False
             elif line == b"data":
                 data.append(b"")
+            elif line.startswith(b"event:"):
+                self._error = line[6:].strip() == b"error"
         self._held = sum(map(len, data)) + sum(map(len, self._line))
         return events

@@ -11,7 +11,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from bot.conversation import Delta, File, Finish, Image, LeftOut, Message, Role, Text, Usage
+from bot.conversation import Delta, File, Finish, Image, LeftOut, Message, Prompt, Role, Text, Usage
+from bot.dialogue import alternating
 from bot.markdown import flat
 
 Json = Mapping[str, object]
@@ -111,11 +112,14 @@ def data_url(image: Image) -> str:
 def parts_of(message: Message, *, images: bool) -> list[str | Image]:
     """The parts of a message as text and pictures, in order; neighbouring texts are joined by a blank line.
 
-    Without `images`, a picture is a line that says that it is not shown.
+    Without `images`, a picture is a line that says that it is not shown. Blank texts are left out: some servers refuse
+    a message that has one beside a picture (Anthropic, Bedrock).
     """
     parts: list[str | Image] = []
     for part in message.parts:
         new = _part(part, images=images)
+        if isinstance(new, str) and not new.strip():
+            continue
         if isinstance(new, str) and parts and isinstance(parts[-1], str):
             parts[-1] += "\n\n" + new
         else:
@@ -153,6 +157,13 @@ class Decoder(Protocol):
     def flush(self) -> list[Delta]:
         """What was kept back, at the end of the stream."""
         ...
+
+
+def message_bodies(
+    prompt: Prompt, *, images: bool, part_body: Callable[[str | Image], dict[str, object]]
+) -> list[dict[str, object]]:
+    """The messages of a request, in the order that every server takes (see `bot.dialogue`)."""
+    return [message_body(message, images=images, part_body=part_body) for message in alternating(prompt.messages)]
 
 
 def message_body(

@@ -15,6 +15,7 @@ empty, `default` serves. Sources: platform.openai.com/docs/api-reference/chat/st
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import re
 import socket
@@ -27,6 +28,8 @@ from enum import Enum, auto
 from typing import Any, Self
 
 from aiohttp import web
+
+from tests.doubles.requests import messages_of, out_of_order, seen
 
 LOREM = "The quick brown fox jumps over the lazy dog and keeps running until the whole page is full of its tracks."
 
@@ -118,6 +121,53 @@ class Received:
     @property
     def streams(self) -> bool:
         return bool(self.body.get("stream"))
+
+
+# --------------------------------------------------------------------------------------------- what a server may refuse
+
+ORDER = "Conversation roles must alternate user/assistant/user/assistant/..."
+NO_SYSTEM = "System role not supported"
+
+
+@dataclass(slots=True)
+class Taste:
+    """What a server takes. Each refusal stands for the script that the request would have got, which is kept.
+
+    Sources: the chat templates of Mistral, Gemma and Llama 2 for the order and the role; for the rest the errors of
+    each vendor (`tests/doubles/complaints.py`).
+    """
+
+    alternates: bool = False  # only messages in order
+    system: bool = True  # takes the system's role, or instructions
+    images: Script | None = None  # how it refuses any image
+    unread: Mapping[bytes, Script] = field(default_factory=dict)  # ... an image with these bytes
+    most_images: int = 100
+    characters: int | None = None  # of all messages
+    too_long: Script | None = None  # how it refuses more of them
+    models: frozenset[str] = frozenset()  # whom all this is about; all where it is empty
+
+    def refusal(self, body: Mapping[str, Any]) -> Script | None:
+        """How a request is refused, if it is."""
+        if self.models and body.get("model") not in self.models:
+            return None
+        return next(self._refusals(body), None)
+
+    def _refusals(self, body: Mapping[str, Any]) -> Iterator[Script]:
+        texts, images = seen(body)
+        has_system = bool(body.get("instructions")) or any(m["role"] == "system" for m in messages_of(body))
+        if has_system and not self.system:
+            yield Status(400, message=NO_SYSTEM)
+        if self.alternates and (fault := out_of_order(body)):
+            yield Status(400, message=f"{ORDER} ({fault})")
+        if images and self.images is not None:
+            yield self.images
+        if len(images) > self.most_images:
+            yield Status(400, message=f"At most {self.most_images} image(s) may be provided in one request.")
+        encoded = {base64.b64encode(data).decode(): script for data, script in self.unread.items()}
+        yield from (script for data, script in encoded.items() if any(data in image for image in images))
+        if self.characters is not None and sum(map(len, texts)) > self.characters:
+            line = f"This model's maximum context length is {self.characters} tokens."
+            yield self.too_long or Status(400, "context_length_exceeded", line)
 
 
 # ------------------------------------------------------------------------------------------------------ wire formats
@@ -301,6 +351,7 @@ class OpenAIDouble:
         self.open_connections = 0
         self.streaming: Script | None = None  # what any request with `stream` gets instead, when not None
         self.rejects_stream_options = False
+        self.taste = Taste()
         self.models: list[str] = ["test-model"]
         self.key: str | None = None  # when not None, any other key is a 401
         self._scripts: deque[Script] = deque(scripts)
@@ -419,6 +470,8 @@ class OpenAIDouble:
     def _script_for(self, received: Received) -> Script:
         if received.streams and self.rejects_stream_options and "stream_options" in received.body:
             return Status(400, "unknown_parameter", "Unrecognized request argument supplied: stream_options")
+        if (refusal := self.taste.refusal(received.body)) is not None:
+            return refusal
         if received.streams and self.streaming is not None:
             return self.streaming
         return self._scripts.popleft() if self._scripts else self.default
