@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 # More of a body tells nothing new; some quote the whole request. Values, levels, characters of one value and of all.
 MOST_VALUES = 60
-DEEPEST = 8
+DEEPEST = 20
 LONGEST_VALUE = 1_000
 LONGEST_ALL = 4_000
 

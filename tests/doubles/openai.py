@@ -367,6 +367,10 @@ class OpenAIDouble:
     def queue(self, *scripts: Script) -> None:
         self._scripts.extend(scripts)
 
+    def clear(self) -> None:
+        """Forget the scripts that nobody has asked for."""
+        self._scripts.clear()
+
     async def wait_for(self, count: int) -> Received:
         """The request of this number (the first is 1), once it has arrived."""
         async with self._arrived:
