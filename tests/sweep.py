@@ -20,12 +20,28 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
+from adapters.openai import OpenAIOptions, chat
 from bot.access import AccessRules
 from bot.budget import FixedWindow, WindowReport
 from bot.choices import Choices, TurnLimits
 from bot.completion import Completion, CompletionPolicy
-from bot.conversation import Delta, Ending, Finish, FinishReason, History, Part, Prompt, Reasoning, Text, Turn, TurnKey
-from bot.errors import Failure
+from bot.conversation import (
+    Delta,
+    Ending,
+    Finish,
+    FinishReason,
+    History,
+    Image,
+    Message,
+    Part,
+    Prompt,
+    Reasoning,
+    Role,
+    Text,
+    Turn,
+    TurnKey,
+)
+from bot.errors import Because, Declined, Failure
 from bot.ports import Body, Controls, Record, Verb
 from bot.prompt import Persona, Prompting
 from bot.reply import WritingPolicy
@@ -33,6 +49,7 @@ from bot.telemetry import NoRecorder
 from bot.turns import Turns
 from bot.words import Words
 from tests.clock import VirtualLoop
+from tests.doubles.requests import out_of_order, seen
 from tests.memory import MemoryChannel, Notebook, Server, turn
 
 # In the message of every failure that is injected: no reader may ever see it.
@@ -79,6 +96,7 @@ class Scene:
     thoughts: int = 0  # chunks of thinking aloud before them
     uploads: int = 0  # bytes of a file that goes up
     max_messages: int = 10
+    picky: bool = False  # the model's server wants roles in order, little text and no images
 
     def chunks_of(self, process: int, attempt: int) -> int:
         if attempt and self.retries:
@@ -229,6 +247,8 @@ class FaultyModel:
 
     async def answer(self, prompt: Prompt, *, stream: bool) -> AsyncGenerator[Delta, None]:
         process, world = self._process, self._process.world
+        if world.scene.picky:
+            refuse(prompt, world)
         attempt = process.attempts
         process.attempts += 1
         world.open += 1
@@ -246,6 +266,30 @@ class FaultyModel:
                 yield came
         finally:
             world.open -= 1
+
+
+# What was said before a question to a picky server: two people, an answer that failed, a picture, too many words.
+BEFORE = History(
+    (
+        Message(Role.ASSISTANT, (Text("An answer whose question nobody reads."),)),
+        Message(Role.USER, (Text("x" * 400), Image("old.png", "image/png", b"old")), "Kim"),
+        Message(Role.USER, (Text(" "),), "Kim"),
+        Message(Role.USER, (Text("Is it?"),), "Lee"),
+    )
+)
+ATTACHED = (Image("new.png", "image/png", b"new"),)
+PICKY_CHARACTERS = 300
+
+
+def refuse(prompt: Prompt, world: World) -> None:
+    """Refuse a prompt as a picky server does, and note one in an order that it would refuse for ever."""
+    body = chat.request(OpenAIOptions("m"), prompt, stream=True, usage=True)
+    texts, images = seen(body)
+    world.disorder += filter(None, [out_of_order(body)])
+    if images:
+        raise Declined(SECRET, because=Because.IMAGES)
+    if sum(map(len, texts)) > PICKY_CHARACTERS:
+        raise Declined(SECRET, because=Because.CONTEXT)
 
 
 async def _now(delta: Delta) -> Delta:
@@ -361,6 +405,7 @@ class World:
     open: int = 0  # streams of the model
     whole: set[str] = field(default_factory=lambda: {REFUSED})  # all whole answers there could be
     starts: int = 0
+    disorder: list[str] = field(default_factory=list)  # what a strict server had against the order of messages
 
     def __post_init__(self) -> None:
         servers = [Server() for _ in range(self.scene.questions)]
@@ -474,6 +519,8 @@ class Process:
             log=place.log,
         )
         channel.process = self
+        if self.world.scene.picky:
+            channel.past, channel.files = BEFORE, ATTACHED
         if self.world.scene.shared:
             shared = self._budgets.setdefault("all", {verb: channel.budgets(verb)[0] for verb in Verb})
             channel.edits, channel.posts, channel.deletes = (shared[v] for v in (Verb.EDIT, Verb.POST, Verb.DELETE))
@@ -519,6 +566,7 @@ def judge(world: World) -> None:
     """What must be true in the end, whatever happened."""
     fired = [fault.fault for fault in world.faults if fault.fired]
     assert world.open == 0, "a stream of the model is open"
+    assert not world.disorder, f"out of order: {world.disorder[0]}"
     for number, place in world.places.items():
         assert place.server.limited == 0, "a 429 was provoked"
         assert SECRET not in place.text, "a failure's text is shown"
@@ -536,6 +584,8 @@ def _judge_shown(world: World, number: str, place: MemoryChannel, *, may_fail: b
     text = " ".join(_read(place).split())
     assert "Thought" not in text, f"a line of thinking is left: {place.text!r}"
     if text in world.whole or _is_cut_at_the_limit(world, place, text):
+        told = all(line in place.text for line in (WORDS.no_images, WORDS.history_cut))
+        assert told or not world.scene.picky, f"not told what was left out: {place.text!r}"
         return
     assert may_fail or not world.scene.lasting, f"not whole: {place.text!r}"
     found = [match for match in map(_WORD.match, text.split()) if match]
@@ -559,7 +609,10 @@ def _read(place: MemoryChannel) -> str:
     texts = []
     for body in place.shown.values():
         assert (WORDS.rest in body.text) == bool(body.files), f"not as it says: {body}"
-        texts += [*(file.text for file in body.files), body.text.replace(f"*{WORDS.rest}*", "")]
+        text = body.text
+        for line in (WORDS.rest, WORDS.no_images, WORDS.history_cut):
+            text = text.replace(f"*{line}*", "")
+        texts += [*(file.text for file in body.files), text]
     assert sum(bool(body.files) for body in place.shown.values()) <= 1, "two messages with files"
     return "\n".join(texts)
 

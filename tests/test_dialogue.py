@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from adapters.openai import OpenAIOptions, chat, responses
 from bot.conversation import File, Image, LeftOut, Message, Part, Prompt, Role, Text
 from bot.dialogue import BEGINS_WITH_ANSWER, WITHOUT_WORDS, alternating, is_blank
-from tests.doubles.requests import out_of_order
+from tests.doubles.requests import messages_of, out_of_order
 
 PICTURE = Image("cat.png", "image/png", b"\x89PNG")
 
@@ -80,7 +80,7 @@ def test_a_picture_stays_with_its_words() -> None:
     body = chat.request(
         OpenAIOptions("m"), Prompt("", (user("Kim: look", PICTURE), user("Dana: nice"))), stream=False, usage=False
     )
-    (message,) = body["messages"]  # type: ignore[misc, attr-defined]  # JSON
+    (message,) = messages_of(body)
     assert [part["type"] for part in message["content"]] == ["text", "image_url", "text"]
     assert [part.get("text") for part in message["content"]] == ["Kim: look", None, "Dana: nice"]
 

@@ -119,7 +119,7 @@ def test_a_body_too_deep_is_survived() -> None:
     deep: object = "x"
     for _ in range(500):
         deep = [{"error": deep}]
-    assert Complaint.of(deep, status=400).failure()
+    assert meaning(Complaint.of(deep, status=400).failure()) == Because.REQUEST.value
 
 
 @pytest.mark.sockets(seconds=30)

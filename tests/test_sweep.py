@@ -136,7 +136,9 @@ NOT_FILED = Scene("then without files", chunks=(9, 12), limit=140, uploads=150, 
 
 THINKING = Scene("thinking aloud", chunks=(3,), thoughts=12, limit=140)
 
-SCENES = [SHORT, ONE, MANY, SHORTER, LONGER, AGAIN, TOGETHER, FORGETFUL, THINKING, FILED, FILED_ONCE, NOT_FILED]
+PICKY = Scene("a picky server", chunks=(4,), limit=140, picky=True)
+
+SCENES = [SHORT, ONE, MANY, SHORTER, LONGER, AGAIN, TOGETHER, FORGETFUL, THINKING, FILED, FILED_ONCE, NOT_FILED, PICKY]
 # What a journal has to do with: other ways of writing make no difference to it.
 JOURNALLED = [SHORT, MANY, SHORTER, AGAIN, TOGETHER, FORGETFUL, FILED]
 STOPPED = [ONE, *JOURNALLED, THINKING]  # being told to stop is as being killed, but for the time to mark what is live
@@ -177,7 +179,7 @@ def check(played: list[int], outcome: tuple[int, list[str]], scene: Scene) -> No
 def test_whatever_the_model_does(fault: Fault, times: int, played: list[int]) -> None:
     """At every chunk of the first attempts, the last of four being the call that does not stream."""
     fault = replace(fault, whole=fault.whole and times < 4)
-    for scene in {2: [AGAIN], 3: [MANY, THINKING]}.get(times, [MANY]):
+    for scene in {1: [MANY, PICKY], 2: [AGAIN], 3: [MANY, THINKING]}.get(times, [MANY]):
         check(played, swept(scene, fault, times, kind=InAttempts), scene)
 
 
