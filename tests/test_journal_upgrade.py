@@ -1,4 +1,4 @@
-"""A journal that an earlier version made: it is read, its unfinished turns continue, and that version can read it again.
+"""A journal of an earlier version: it is read, its unfinished turns continue, and that version can read it again.
 
 `tests/data/journal-1.db` is the file of a process of the version before heartbeats, killed with -9 in the middle of two
 answers on each platform.
