@@ -55,6 +55,10 @@ WRONG_SETTINGS, FAILED, FINE = 2, 1, 0
 # and again: 10 s in a minute, 0.4 s at once, in which nothing is read or written. Read by `spare_collector`.
 COLLECTOR_ROUNDS = (10_000, 20, 20)
 
+# How long the first attempt of a turn is silent at most where a server may load its model for it: 130 s were seen, of a
+# large model from a slow disk. Seconds.
+LOADING_SECONDS = 180.0
+
 DEMONSTRATION = "SmolLM2-135M, a tiny demonstration model"
 
 
@@ -254,12 +258,15 @@ def make_turns(
     named = {platform.name: platform for platform in platforms}
     seeded = random.Random()  # noqa: S311 (it spreads retries; nothing secret is drawn)
     asked = settings.completion
+    loading_seconds = LOADING_SECONDS if settings.model.loads and asked.first_seconds is None else 0.0
     policy = CompletionPolicy(
         attempts=asked.attempts,
-        first_seconds=asked.first_seconds,
+        first_seconds=asked.first_seconds or CompletionPolicy().first_seconds,
+        loading_seconds=loading_seconds,
         absence_seconds=asked.absence_seconds,
         outage_seconds=asked.outage_seconds,
         stall_seconds=asked.stall_seconds,
+        quiet_seconds=asked.quiet_seconds,
         answer_seconds=asked.answer_seconds,
         whole_seconds=asked.whole_seconds,
         backoff_seconds=asked.backoff_seconds,

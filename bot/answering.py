@@ -66,6 +66,30 @@ class Live:
         self.reading.cancel()
         self.reply.lose(message)
 
+    def hasten(self) -> None:
+        """Somebody waits for this turn to end: if its answer seems to have, do not wait for more of it much longer.
+
+        A server that neither says that its stream is over nor closes it would otherwise keep the next question waiting
+        for as long as a silent one is waited for.
+        """
+        loop, reply = asyncio.get_running_loop(), self.reply
+        if reply.final:
+            return
+        if reply.announced.ending is None:
+            reply.announced.on_made = self.hasten
+        elif (ends_at := reply.announced.at + _HASTE_SECONDS) > loop.time() + _SAME_TIME:
+            loop.call_at(ends_at, self.hasten)
+        else:
+            self.end(Ending.STOPPED, loop.time())
+
+
+# From an end that the model's server has announced, while somebody waits for the turn to end: servers that send text
+# behind their finish reason do it within a second. Seconds.
+_HASTE_SECONDS = 3.0
+
+# A timer may fire a rounding error early. Seconds.
+_SAME_TIME = 1e-3
+
 
 @dataclass(slots=True)
 class _Unkept:
@@ -104,6 +128,12 @@ class Answering:
         now = asyncio.get_running_loop().time()
         for live in list(self.live.values()):
             live.end(Ending.INTERRUPTED, now)
+
+    def hasten(self, conversation: str) -> None:
+        """Another turn waits in this conversation."""
+        for live in self.live.values():
+            if live.turn.conversation == conversation:
+                live.hasten()
 
     async def run(self, accepted: Accepted, pacer: Pacer) -> None:
         """One turn: the failure boundary. Whatever breaks ends this turn only, and leaves a line in the log."""
@@ -160,7 +190,7 @@ class Answering:
                     del self.live[key.digest]
                     reading.cancel()
                     showing.cancel()
-                    reply.on_shown = reply.on_posted = ignored  # they hold this turn
+                    reply.on_shown = reply.on_posted = reply.announced.on_made = ignored  # they hold this turn
         reply.over.result()
 
     async def _read(self, accepted: Accepted, reply: Reply, pacer: Pacer, record: Record | None) -> None:

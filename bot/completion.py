@@ -4,7 +4,8 @@ What belongs here: how often and for how long a model is asked, as a frozen poli
 any vendor's error (adapters translate them), and what is shown of an attempt that failed (`bot.reply`).
 
 This is the one layer that retries a model: the SDK's own retries are off. Every wait has an end: for the first delta,
-between deltas, for all streamed attempts together, and for the call that does not stream.
+between signs of life, for those without any text, for all streamed attempts together, and for the call that does not
+stream.
 """
 
 from __future__ import annotations
@@ -19,7 +20,20 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Self, TypeVar
 
-from bot.conversation import Delta, Finish, FinishReason, Prompt, Refusal, Retraction, Text
+from bot.conversation import (
+    Activity,
+    Announced,
+    Delta,
+    Finish,
+    FinishReason,
+    Prompt,
+    Reasoning,
+    Refusal,
+    Retraction,
+    Text,
+    ToolCall,
+    Usage,
+)
 from bot.errors import Broken, Retryable, Unreachable
 from bot.ports import Model
 from bot.telemetry import Recorder
@@ -45,14 +59,21 @@ class CompletionPolicy:
     attempts: int = 3
     # For the first delta of an attempt. Reasoning models think for long; people wait a minute at the most.
     first_seconds: float = 60.0
-    # Between two deltas. Every server known sends several a second; twenty seconds of silence is a dead connection.
+    # The same until anything comes of the first attempt, where that is longer: a server of one's own may load its model
+    # for the first question, and says nothing meanwhile. 0: no longer.
+    loading_seconds: float = 0.0
+    # Between two signs of life, and behind an end that was announced. Every server known sends several a second, and
+    # gateways a comment every few seconds; twenty seconds of silence is a dead connection.
     stall_seconds: float = 20.0
-    # For all streamed attempts and their delays together.
+    # For signs of life without any text: from the first of them, and from each text. A model that thinks for longer
+    # shows nobody that it does, and the call that does not stream has a time of its own.
+    quiet_seconds: float = 300.0
+    # For all streamed attempts and their delays together, from the first text on.
     answer_seconds: float = 300.0
     # For the call that does not stream, which has its own time: nothing of it is seen before its end.
     whole_seconds: float = 120.0
-    # For a server that is not there at all, from the first refused connection on: a restart takes seconds, and a reader
-    # who is told nothing waits no longer. Attempts meanwhile do not count.
+    # For a server that is not there at all, or not ready, from the first refused connection on: a restart takes
+    # seconds, and a reader who is told nothing waits no longer. Attempts meanwhile do not count.
     absence_seconds: float = 30.0
     # The same while the platform cannot be reached either: then it is our own network, and nobody can be told anything.
     outage_seconds: float = 300.0
@@ -97,6 +118,47 @@ class _Absence:
         return now - self.alone_since < policy.absence_seconds and now - self.since < longest
 
 
+@dataclass(slots=True)
+class _Limits:
+    """Until when streaming goes on in one answer, by the loop's time; it goes on for all attempts together."""
+
+    policy: CompletionPolicy
+    answer_ends_at: float = math.inf  # known once there was text
+    quiet_ends_at: float = math.inf  # known once there was a sign of life
+
+    @property
+    def ends_at(self) -> float:
+        """Then no streamed attempt goes on, and none begins."""
+        return min(self.quiet_ends_at, self.answer_ends_at)
+
+    @property
+    def spoken(self) -> bool:
+        """Whether there was any text."""
+        return self.answer_ends_at != math.inf
+
+    def note(self, delta: Delta, now: float) -> None:
+        """Take note of what came, text or another sign of life."""
+        if type(delta) is Text:
+            self.quiet_ends_at = now + self.policy.quiet_seconds
+            if self.answer_ends_at == math.inf:
+                self.answer_ends_at = now + self.policy.answer_seconds
+        elif self.quiet_ends_at == math.inf:
+            self.quiet_ends_at = now + self.policy.quiet_seconds
+
+    def postpone(self, seconds: float) -> None:
+        """Nobody was there for so long."""
+        self.quiet_ends_at += seconds
+        self.answer_ends_at += seconds
+
+    def silent(self, seconds: float, *, is_late: bool) -> Silent:
+        """The failure of a call that is waited for no longer: after so many seconds, or since these limits say so."""
+        if not is_late:
+            return Silent(f"nothing came for {seconds:g} s")
+        if self.quiet_ends_at < self.answer_ends_at:
+            return Silent(f"no text came for {self.policy.quiet_seconds:g} s")
+        return Silent("the answer took too long")
+
+
 class Completion:
     """Asks a model until there is an answer, or nothing left to try."""
 
@@ -115,14 +177,15 @@ class Completion:
         Raises the last attempt's failure: `Declined` at once, a `Retryable` when everything has been tried.
         """
         loop, policy = asyncio.get_running_loop(), self._policy
-        give_up_at = loop.time() + policy.answer_seconds
+        limits = _Limits(policy)
         absence = _Absence()
         number = 1  # of those that met a server
         for asked in itertools.count(1):
             streamed, began = number <= policy.attempts, loop.time()
             yield Attempt(asked, streamed=streamed)
             try:
-                async with aclosing(self._streamed(prompt, give_up_at) if streamed else self._whole(prompt)) as deltas:
+                called = self._streamed(prompt, limits, first=number == 1) if streamed else self._whole(prompt)
+                async with aclosing(_judged(called, alone=not limits.spoken)) as deltas:
                     async for delta in deltas:
                         yield delta
             except Retryable as failure:
@@ -134,10 +197,10 @@ class Completion:
                 if delay is None:
                     raise
                 if waits_for_it:  # nobody was there to take the time of an answer
-                    give_up_at += loop.time() + delay - began
+                    limits.postpone(loop.time() + delay - began)
             else:
                 return
-            if streamed and loop.time() + delay >= give_up_at:
+            if streamed and loop.time() + delay >= limits.ends_at:
                 number = policy.attempts + 1
                 continue
             await asyncio.sleep(delay)
@@ -147,43 +210,76 @@ class Completion:
         """The same with a single streamed attempt, and the call without streaming after it."""
         return Completion(self._model, replace(self._policy, attempts=1), self._recorder, self._random)
 
-    def _streamed(self, prompt: Prompt, give_up_at: float) -> AsyncGenerator[Delta, None]:
+    def _streamed(self, prompt: Prompt, limits: _Limits, *, first: bool) -> AsyncGenerator[Delta, None]:
         policy = self._policy
-        deltas = _judged(self._model.answer(prompt, stream=True))
-        return _watched(deltas, first=policy.first_seconds, between=policy.stall_seconds, until=give_up_at)
+        silent = max(policy.first_seconds, policy.loading_seconds if first else 0.0)
+        patience = _Patience(silent, policy.first_seconds, policy.stall_seconds)
+        return _watched(self._model.answer(prompt, stream=True), patience, limits)
 
     def _whole(self, prompt: Prompt) -> AsyncGenerator[Delta, None]:
         seconds = self._policy.whole_seconds
-        deltas = _judged(self._model.answer(prompt, stream=False))
-        until = asyncio.get_running_loop().time() + seconds
-        return _watched(deltas, first=seconds, between=seconds, until=until)
+        limits = _Limits(self._policy, answer_ends_at=asyncio.get_running_loop().time() + seconds)
+        return _watched(self._model.answer(prompt, stream=False), _Patience(seconds, seconds, seconds), limits)
 
     def _note(self, failure: Retryable, attempt: int) -> None:
         self._recorder.attempt_failed(type(failure).__name__.lower())
         log.warning("attempt failed", extra={"attempt": attempt, "failure": repr(failure)})
 
 
+@dataclass(frozen=True, slots=True)
+class _Patience:
+    """How long one call is waited for. Seconds."""
+
+    silent: float  # until anything comes
+    first: float  # from a sign of life until a delta comes
+    between: float  # from then on
+
+
 async def _watched(
-    deltas: AsyncGenerator[Delta, None], *, first: float, between: float, until: float
+    deltas: AsyncGenerator[Delta, None], patience: _Patience, limits: _Limits
 ) -> AsyncGenerator[Delta, None]:
-    """Pass deltas on as long as each comes in time: `first` and `between` in seconds, `until` by the loop's time."""
+    """Pass deltas on as long as each comes in time. Signs of life are kept here.
+
+    Behind an end that was announced, only what belongs to the answer, or another end, is waited for any further; where
+    nothing more comes, that was the end. Raises `Silent`.
+    """
     loop = asyncio.get_running_loop()
-    patience = first
+    seconds, announced = patience.silent, None
+    patient_until = loop.time() + seconds
     async with aclosing(deltas):
         with _Watch(loop) as watch:
             while True:
-                waits_until = min(loop.time() + patience, until)
+                ends_at = min(patient_until, limits.ends_at)
                 try:
-                    delta = await watch.over(anext(deltas, None), waits_until)
+                    delta = await watch.over(anext(deltas, None), ends_at)
                 except TimeoutError as error:
-                    why = "the answer took too long" if waits_until == until else f"nothing came for {patience:g} s"
-                    raise Silent(why) from error
+                    if announced is None:
+                        raise limits.silent(seconds, is_late=ends_at < patient_until) from error
+                    for held in announced.rest:
+                        yield held
+                    yield Finish(announced.reason)
+                    return
                 if delta is None:
                     return
-                patience = between
-                yield delta
-                if isinstance(delta, Finish):
-                    return  # how its connection is closed is not waited for
+                if type(delta) is not Activity:
+                    yield delta
+                    if isinstance(delta, Finish):
+                        return  # how its connection is closed is not waited for
+                now = loop.time()
+                limits.note(delta, now)
+                if announced is None or _goes_on(delta, announced):
+                    heard = type(delta) is not Activity or seconds == patience.between
+                    seconds = patience.between if heard else patience.first
+                    patient_until = now + seconds
+                if type(delta) is Announced:
+                    announced = delta
+
+
+def _goes_on(delta: Delta, announced: Announced) -> bool:
+    """Whether an answer whose end was announced goes on with this."""
+    if isinstance(delta, Announced):
+        return delta.reason is not announced.reason
+    return not isinstance(delta, Usage | Activity)
 
 
 class _Watch:
@@ -245,23 +341,50 @@ class _Watch:
             self._set(self._ends_at)
 
 
-async def _judged(deltas: AsyncGenerator[Delta, None]) -> AsyncGenerator[Delta, None]:
+async def _judged(deltas: AsyncGenerator[Delta, None], *, alone: bool) -> AsyncGenerator[Delta, None]:
     """Pass deltas on, and fail an answer that ends without a reason or without a word.
 
-    An empty answer that was cut at its length limit passes: asking again would be cut again.
+    One without a word passes where asking again would not mend it: cut at its length limit or by a filter; or nothing
+    but thinking, or a call of a tool, which is told as such. Unless it is `alone` (an earlier attempt has said
+    something), that is a failure too: what was said is more.
     """
-    said_something = False
+    judge = _Judge()
     async with aclosing(deltas):
         async for delta in deltas:
-            if isinstance(delta, Text | Refusal):
-                said_something = said_something or bool(delta.text.strip())
-            elif isinstance(delta, Retraction):
-                said_something = False
-            if not isinstance(delta, Finish):
-                yield delta
-                continue
-            if not said_something and delta.reason not in {FinishReason.LENGTH, FinishReason.FILTERED}:
-                raise Broken("the answer is empty")
+            if isinstance(delta, Finish):
+                yield judge.judged(delta, alone=alone)
+                return
+            if not (judge.said and type(delta) is Text):
+                judge.hear(delta)
             yield delta
-            return
     raise Broken("the stream ended without a finish reason")
+
+
+@dataclass(slots=True)
+class _Judge:
+    """What one answer has in it."""
+
+    said: bool = False
+    thought: bool = False
+    called: bool = False
+
+    def hear(self, delta: Delta) -> None:
+        """Take note of a delta."""
+        if isinstance(delta, Text | Refusal):
+            self.said = self.said or bool(delta.text.strip())
+        elif isinstance(delta, Reasoning):
+            self.thought = True
+        elif isinstance(delta, Retraction):
+            self.said, self.thought = False, True
+        elif isinstance(delta, ToolCall):
+            self.called = True
+
+    def judged(self, finish: Finish, *, alone: bool) -> Finish:
+        """The end as it is told. Raises `Broken` where it is none."""
+        if self.said or finish.reason in {FinishReason.LENGTH, FinishReason.FILTERED}:
+            return finish
+        if alone and (self.called or finish.reason is FinishReason.TOOLS):
+            return Finish(FinishReason.TOOLS_ONLY)
+        if alone and self.thought:
+            return Finish(FinishReason.THOUGHT_ONLY)
+        raise Broken("the answer is empty")

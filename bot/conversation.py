@@ -170,6 +170,9 @@ class FinishReason(Enum):
     FILTERED = "filtered"
     TOOLS = "tools"
     OTHER = "other"
+    # Said by the core alone, of an answer without a word that asking again would not mend.
+    THOUGHT_ONLY = "thought_only"
+    TOOLS_ONLY = "tools_only"
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +212,22 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
+class Activity:
+    """The server is at work: a comment, encrypted thinking, an empty piece. Nothing of it is to be shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """The server has announced the end of the answer, and its stream has not ended yet: more may come all the same.
+
+    `rest` are the deltas that belong behind what was sent if nothing more comes (half a mark, held back until then).
+    """
+
+    reason: FinishReason
+    rest: tuple[Delta, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Finish:
     """The end of an answer. A stream that stops without one has failed, whatever it sent."""
 
@@ -216,7 +235,7 @@ class Finish:
 
 
 # An open union: whoever reads it passes over the kinds that it does not know.
-Delta = Text | Reasoning | Retraction | Refusal | ToolCall | Usage | Finish
+Delta = Text | Reasoning | Retraction | Refusal | ToolCall | Usage | Activity | Announced | Finish
 
 
 # --------------------------------------------------------------------------------------------------- how a turn ends
@@ -229,6 +248,8 @@ class Ending(Enum):
     LENGTH = "length"  # the model was cut at its own limit
     FILTERED = "filtered"  # the model's provider cut it
     LIMIT = "limit"  # it is longer than an answer of this bot may be
+    THOUGHT_ONLY = "thought_only"  # the model thought, and gave no answer
+    TOOLS_ONLY = "tools_only"  # the model asked for a tool that it has not, and gave no answer
     STOPPED = "stopped"  # somebody asked for it
     INTERRUPTED = "interrupted"  # we had to stop
     ABANDONED = "abandoned"  # an earlier process was stopped, and it is too late to go on

@@ -64,8 +64,12 @@ class Draft:
         return False
 
     def finish(self) -> None:
-        """Nothing more will be fed: the end is shown as it is."""
+        """Nothing more will be fed, as far as is known: the end is shown as it is."""
         self._ended = True
+
+    def reopen(self) -> None:
+        """More is fed after all."""
+        self._ended = False
 
     def seal(self, shown: Wanted, index: int) -> None:
         """Message `index` stays as it is shown; what it does not cover yet goes into the next one."""

@@ -5,6 +5,7 @@
     │   ├── Limited      ... and nothing else that spends the same budget before that (429)
     │   ├── Broken       ... it certainly did not work: a model's error status, a malformed stream
     │   │   └── Unreachable  ... nobody is there (a refused connection): it may be restarting
+    │   │       └── Unready      ... somebody is there and says that it is not ready: the same
     │   └── Unanswered   ... and it may have worked: the request went out, and no answer says what became of it (a lost
     │                    connection, a time-out, a platform's 5xx)
     └── Permanent        the same call would fail again
@@ -55,6 +56,10 @@ class Broken(Retryable):
 
 class Unreachable(Broken):
     """No connection was made, to a model's server or a platform: it may be restarting, or the network is down."""
+
+
+class Unready(Unreachable):
+    """A server that is starting, or a proxy whose server is."""
 
 
 class Unanswered(Retryable):

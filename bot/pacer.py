@@ -95,7 +95,7 @@ class Pacer:
             return
         for budget in reply.budgets[write.verb]:
             budget.spend(now)
-        if not (reply.owes or reply.final):
+        if not (reply.owes or reply.closes):
             reply.owes = True
             for budget in reply.budgets[Verb.EDIT]:
                 budget.owed += 1

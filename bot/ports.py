@@ -28,7 +28,9 @@ class Model(Protocol):
 
         With `stream`, deltas are yielded as they arrive; without, one request is made that is answered whole, and its
         text comes as a single `Text`. Ending without a `Finish` means that the stream ended without a reason: the
-        caller treats that as a failure. Closing the generator closes the connection at once, so that no token is paid
+        caller treats that as a failure. A finish reason before the end of the stream is `Announced` at once; text may
+        follow it, and another one. `Activity` says that the server is at work, a few times a minute at the least, where
+        nothing else does. Closing the generator closes the connection at once, so that no token is paid
         for that nobody reads. No time-out but those of connecting is kept here, and nothing is retried.
 
         Raises `Limited`, `Broken`, `Unanswered` or `Declined`.

@@ -15,8 +15,10 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from bot.announcement import Announcement
 from bot.completion import Attempt
 from bot.conversation import (
+    Announced,
     Delta,
     Ending,
     Finish,
@@ -50,6 +52,8 @@ from bot.words import Line, Words
 _ENDINGS = {
     FinishReason.LENGTH: Ending.LENGTH,
     FinishReason.FILTERED: Ending.FILTERED,
+    FinishReason.THOUGHT_ONLY: Ending.THOUGHT_ONLY,
+    FinishReason.TOOLS_ONLY: Ending.TOOLS_ONLY,
 }
 
 # Where the rest of an answer can be shown nowhere, it was not the model that cut it there.
@@ -183,6 +187,7 @@ class Reply:
         self.on_shown: Callable[[], object] = ignored
         self.on_posted: Callable[[str], object] = ignored
         self.ending: Ending | None = None
+        self.announced = Announcement()
         self.verb: Verb | None = None  # of the next write, or None when none is due
         self.not_before = 0.0  # the next write is not due before this
         self.thinks = False  # whether the next write shows a line of its thinking and nothing else
@@ -237,10 +242,9 @@ class Reply:
                 self._begin(delta)
             case Usage():
                 self.figures.usage = delta
-            case Finish(reason):
-                self.finish(_ENDINGS.get(reason, Ending.DONE), now)
-            case _:
-                pass
+            case Announced(reason) | Finish(reason):
+                end = self.finish if isinstance(delta, Finish) else self._announce
+                end(_ENDINGS.get(reason, Ending.DONE), now)
 
     def note(self, line: str) -> None:
         """Add a line of our own, shown under the answer once it has ended; what is foreign in it is made harmless."""
@@ -250,6 +254,8 @@ class Reply:
         """Nothing more will be fed: show what there is, with an honest line where it is not whole."""
         if self.ending is not None:
             return
+        if self.announced.ending is not None and ending in {Ending.STOPPED, Ending.INTERRUPTED}:
+            ending = self.announced.ending  # what there is was shown as the whole by then
         self.ending = ending
         if self._coming is not None and (ending is Ending.DONE or self._coming.length >= self._draft.length):
             self._switch(self._coming, now)
@@ -306,9 +312,31 @@ class Reply:
         self.figures.attempts += attempt.streamed
         self.figures.fallback = not attempt.streamed
         self._refused = False
+        self._reopen()
         if self._thought is not None:
             self._thought.clear()
         self._coming = self._new_draft() if attempt.number > 1 else None
+
+    def _announce(self, ending: Ending, now: float) -> None:
+        """The end is near, or here already: show at once what there is, as it would be at the end.
+
+        More may come, so nothing is done that could not be undone: no file goes up, and an answer that is to replace
+        another is not judged by its length yet.
+        """
+        if self._coming is not None or self._left_over or not self._draft.length:
+            return
+        self._draft.finish()
+        stands = self.announced.make(ending, now)
+        if stands and not self._failures:
+            self.not_before = min(self.not_before, now)
+        self._due()
+        if stands:
+            self.announced.on_made()
+
+    def _reopen(self) -> None:
+        """More has come behind the end that was announced."""
+        self._draft.reopen()
+        self.announced.withdraw()
 
     def _think(self, text: str, now: float, policy: WritingPolicy) -> None:
         """The model thinks aloud: told in a line where that is wanted, for as long as there is no text."""
@@ -326,6 +354,7 @@ class Reply:
 
     def _retract(self, now: float) -> None:
         """What was said was thinking: what is shown of it stays until there is some answer, however short."""
+        self._reopen()
         if self._coming is not None:
             self._coming = self._new_draft()
             return
@@ -335,6 +364,7 @@ class Reply:
 
     def _grow(self, text: str, now: float, policy: WritingPolicy) -> None:
         draft = self._coming or self._draft
+        self._reopen()
         had = draft.length
         fits = draft.feed(text)
         text_length = draft.length - had
@@ -368,6 +398,8 @@ class Reply:
         wanted = self._draft.wanted(self._page.count + 2, tidy=self._slow)
         if wanted is None or not self._draft.whole:
             return wanted
+        if self.ending is None and self.announced.ending is not None and wanted:
+            return self._as_announced(wanted, self.announced.ending)
         if self.ending is None:
             return self._with_controls(wanted or self._line())
         return self._at_end([_without_controls(want) for want in wanted])
@@ -390,6 +422,14 @@ class Reply:
             line = self._notice(self._words.rest if has_rest else self._words.code)
             wanted = [*wanted, Wanted(Body(line, files=files), self._draft.length)]
         return self._with_notices(wanted, [*self._notes, self._last_line])
+
+    def _as_announced(self, wanted: list[Wanted], ending: Ending) -> list[Wanted]:
+        """As at the end, but for a rest that would go up as a file, and so for the lines that stand under it."""
+        wanted = [_without_controls(want) for want in wanted]
+        if self._draft.is_full:
+            return wanted
+        line = self._words.ending(ending, self.key.reference, None, partial=True)
+        return self._with_notices(wanted, [*self._notes, line])
 
     def _line(self) -> list[Wanted]:
         """What stands in the answer's place until it begins; nothing, where nothing is to be told."""
@@ -456,6 +496,11 @@ class Reply:
     def final(self) -> bool:
         """Whether what is wanted will not change any more."""
         return self.ending is not None
+
+    @property
+    def closes(self) -> bool:
+        """Whether what is wanted will not change any more, as far as is known."""
+        return self.ending is not None or self.announced.ending is not None
 
     @property
     def shows_nothing(self) -> bool:

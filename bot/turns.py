@@ -247,6 +247,7 @@ class Turns:
         self._idle.clear()
         if conversation in self._waiting:
             self._waiting[conversation].append(accepted)
+            self._answering.hasten(conversation)
             return
         self._waiting[conversation] = [accepted]
         self._start(self._work(conversation), f"conversation {accepted.turn.key.reference}")

@@ -159,7 +159,7 @@ class Waiting:
         """What the reply must wait for longest: a budget of its write or a time of its own; None if it may write."""
         gate, at = _longest(reply, now)
         if at <= now + _SAME_TIME:
-            if not reply.shows_nothing or reply.final:
+            if not reply.shows_nothing or reply.closes:
                 return None
             at = min(_promised_at(reply, now), reply.began + self._go_on_seconds)
             return None if at <= now + _SAME_TIME else min(at, now + _LOOK_AGAIN)
@@ -175,7 +175,7 @@ class Waiting:
         """From when on the text goes on in a new message; None if it is written before, where it is."""
         if not reply.can_go_on:
             return None
-        if not reply.final:
+        if not reply.closes:
             goes_on_at = reply.wrote + self._go_on_seconds
             return goes_on_at if at > goes_on_at else None
         if gate is not None and (line := self._lines.get(gate)) is not None:  # those that are as urgent go first
@@ -218,7 +218,7 @@ def _longest(reply: Reply, now: float) -> tuple[_Gate | None, float]:
     assert reply.verb is not None
     gate, latest, budgets = None, reply.due_at, reply.budgets[reply.verb]
     # Nobody is kept from the first words for the sake of spacing.
-    urgent = reply.final or (reply.shows_nothing and not reply.thinks)
+    urgent = reply.closes or (reply.shows_nothing and not reply.thinks)
     if not (urgent or reply.thinks):
         latest = max(latest, *(budget.spaced_at(now, began=reply.began, wrote=reply.wrote) for budget in budgets))
     for budget in budgets:
@@ -235,5 +235,5 @@ def _promised_at(reply: Reply, now: float) -> float:
 
 def _urgency(reply: Reply, now: float) -> tuple[int, float]:
     """The least is the most urgent. See the module's docstring."""
-    rank = 0 if reply.final else 3 if reply.thinks else 1 if reply.shows_nothing else 2
+    rank = 0 if reply.closes else 3 if reply.thinks else 1 if reply.shows_nothing else 2
     return rank, -reply.unseen(now)

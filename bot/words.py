@@ -51,6 +51,8 @@ class Words:
     length: str = "The answer was cut here: the model reached its length limit."
     filtered: str = "The answer was cut here by the model provider's content filter."
     limit: str = "The answer was cut here: it reached this bot's own length limit."
+    thought_only: str = "The model thought about this and then gave no answer. Please ask again. (ref {reference})"
+    tools_only: str = "The model asked for a tool that it does not have, and gave no answer. (ref {reference})"
     stopped: str = "Stopped."
     interrupted: str = "Interrupted: the bot had to stop. Please ask again. (ref {reference})"
     # In the place of `interrupted`, where another process will find the turn and go on with it.
@@ -110,6 +112,8 @@ class Words:
             Ending.LENGTH: self.length,
             Ending.FILTERED: self.filtered,
             Ending.LIMIT: self.limit,
+            Ending.THOUGHT_ONLY: self.thought_only,
+            Ending.TOOLS_ONLY: self.tools_only,
             Ending.STOPPED: self.stopped,
             Ending.INTERRUPTED: self.interrupted,
             Ending.ABANDONED: self.abandoned,

@@ -17,6 +17,7 @@ from enum import StrEnum
 from importlib import resources
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from dotenv import dotenv_values
@@ -53,6 +54,9 @@ USUAL_FILE = Path("config") / "tickertape.toml"  # read where it exists and TICK
 
 # Where turns are written down unless JOURNAL_URL says otherwise: beside what was started, and easily found there.
 USUAL_JOURNAL = f"{FILE_SCHEME}tickertape.db"
+
+# OpenAI's own host, and the last part of its regional ones.
+OPENAI_HOST = "api.openai.com"
 
 # Tables of the TOML file that have no variables: they are too many, or have names of the operator's.
 ONLY_IN_FILE = frozenset({"channels", "words"})
@@ -137,21 +141,38 @@ class ModelSettings(Concern):
         """Whether a server is named."""
         return self.api_key is not None or bool(self.base_url)
 
+    @property
+    def loads(self) -> bool:
+        """Whether the server may load its model for a question: any but OpenAI's own may."""
+        host = urlsplit(self.base_url).hostname or OPENAI_HOST
+        return host != OPENAI_HOST and not host.endswith(f".{OPENAI_HOST}")
+
 
 class CompletionSettings(Concern):
     """How long a model is waited for, and how often it is asked again."""
 
     attempts: int = setting("TICKERTAPE_ATTEMPTS", "Streamed attempts, before one without streaming.", ge=0, le=20)
-    first_seconds: Seconds = setting("TICKERTAPE_FIRST_SECONDS", "The longest wait for the first chunk.")
+    first_seconds: Seconds | None = setting(
+        "TICKERTAPE_FIRST_SECONDS",
+        "The longest wait for the first chunk. Empty: 60; the first attempt at a server that is not OpenAI's may take"
+        " 180, since it may be loading its model.",
+        default=None,
+    )
     absence_seconds: Seconds = setting(
-        "TICKERTAPE_ABSENCE_SECONDS", "How long a model's server that nobody can connect to is waited for."
+        "TICKERTAPE_ABSENCE_SECONDS", "How long a model's server that is not there, or not ready, is waited for."
+    )
+    stall_seconds: Seconds = setting(
+        "TICKERTAPE_STALL_SECONDS", "The longest silence between two chunks; a comment or an empty chunk breaks it."
+    )
+    quiet_seconds: Seconds = setting(
+        "TICKERTAPE_QUIET_SECONDS",
+        "The longest that chunks may come without any text, before the call without streaming.",
     )
     outage_seconds: Seconds = setting(
         "TICKERTAPE_OUTAGE_SECONDS", "The same while the platform cannot be reached either: the network is down."
     )
-    stall_seconds: Seconds = setting("TICKERTAPE_STALL_SECONDS", "The longest silence between two chunks.")
     answer_seconds: Seconds = setting(
-        "TICKERTAPE_ANSWER_SECONDS", "The longest that all streamed attempts may take together."
+        "TICKERTAPE_ANSWER_SECONDS", "The longest that all streamed attempts may take together, from the first text on."
     )
     whole_seconds: Seconds = setting("TICKERTAPE_WHOLE_SECONDS", "The longest wait for the call without streaming.")
     backoff_seconds: Seconds = setting(

@@ -26,6 +26,8 @@ class WordsSettings(Concern):
     length: EndingSentence = setting("", "Under an answer that the model cut at its own limit.", default=None)
     filtered: EndingSentence = setting("", "Under one that the model's provider cut.", default=None)
     limit: EndingSentence = setting("", "Under one that is longer than this bot's answers may be.", default=None)
+    thought_only: EndingSentence = setting("", "In the place of one that was nothing but thinking.", default=None)
+    tools_only: EndingSentence = setting("", "In the place of one that only asked for a tool.", default=None)
     stopped: EndingSentence = setting("", "Under one that a reader stopped.", default=None)
     interrupted: EndingSentence = setting("", "Under one that the bot's end cut, for good.", default=None)
     paused: EndingSentence = setting("", "... and that its next start goes on with.", default=None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 
 import pytest
@@ -11,8 +12,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.completion import Attempt, Completion, CompletionPolicy, Silent, _Watch
-from bot.conversation import Delta, Finish, FinishReason, Prompt, Reasoning, Refusal, Text, Usage
-from bot.errors import Because, Broken, Declined, Failure, Limited, Retryable, Unreachable
+from bot.conversation import (
+    Activity,
+    Announced,
+    Delta,
+    Finish,
+    FinishReason,
+    Prompt,
+    Reasoning,
+    Refusal,
+    Text,
+    ToolCall,
+    Usage,
+)
+from bot.errors import Because, Broken, Declined, Failure, Limited, Retryable, Unreachable, Unready
 from bot.telemetry import NoRecorder
 from tests.memory import ScriptedModel, Step, words
 
@@ -90,8 +103,10 @@ async def test_what_is_asked_again(failure: Failure, times: int) -> None:
     [
         ([STOP], False),
         ([Text("  \n"), STOP], False),
-        ([Reasoning("hm"), STOP], False),
-        ([Finish(FinishReason.TOOLS)], False),
+        ([Reasoning("hm"), STOP], True),
+        ([ToolCall("1", "clock", "{}"), STOP], True),
+        ([Finish(FinishReason.TOOLS)], True),
+        ([Reasoning("hm")], False),
         ([Finish(FinishReason.LENGTH)], True),
         ([Finish(FinishReason.FILTERED)], True),
         ([Refusal("no"), STOP], True),
@@ -99,11 +114,123 @@ async def test_what_is_asked_again(failure: Failure, times: int) -> None:
     ],
 )
 async def test_what_counts_as_an_answer(script: list[Step], good: bool) -> None:
-    """It ends with a reason and has words, unless asking again would be cut again."""
+    """It ends with a reason and has words, unless asking again would bring the same."""
     model = ScriptedModel(script, words(2))
     seen, _ = await collect(model)
     assert len(model.calls) == (1 if good else 2)
     assert isinstance(seen[-1], Finish)
+
+
+ALIVE = Activity()
+
+
+@pytest.mark.parametrize(
+    ("script", "calls", "seconds"),
+    [
+        # Nothing but signs of life: not without end, and no streamed attempt follows.
+        ([*[10.0, ALIVE] * 1000], [True, False], 10 + 300 + WHOLE),
+        ([Reasoning("hm"), *[10.0, ALIVE] * 1000], [True, False], 300 + WHOLE),
+        ([Text("a"), *[10.0, ALIVE] * 1000], [True, False], 300 + WHOLE),
+        ([Text("a"), *[10.0, Reasoning("hm")] * 1000], [True, False], 300 + WHOLE),
+        # One chunk of thinking, then signs of life for longer than any silence may be.
+        ([Reasoning("hm"), *[13.0, ALIVE] * 6, Text("a"), STOP], [True], 78.0),
+        # A sign of life is no delta: the first of those may come as late as ever.
+        ([ALIVE, FIRST - 1, Text("a"), STOP], [True], FIRST - 1),
+        # The answer's own time begins with its first text.
+        ([*[15.0, ALIVE] * 18, *[15.0, Text("a")] * 18, STOP], [True], 540.0),
+    ],
+)
+async def test_signs_of_life(script: list[Step], calls: list[bool], seconds: float) -> None:
+    """They are waited for, up to a limit of their own; then the call without streaming is made."""
+    model = ScriptedModel(script, whole=[1000.0])
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    with suppress(Silent):
+        seen, _ = await collect(model)
+        assert ALIVE not in seen
+    assert [stream for stream, _ in model.calls] == calls
+    assert loop.time() - began == pytest.approx(seconds, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("behind", "seconds"),
+    [
+        ([1000.0], STALL),
+        ([*[5.0, ALIVE] * 100], STALL),
+        ([*[5.0, Usage(1, 2)] * 100], STALL),
+        ([*[5.0, Announced(FinishReason.STOP)] * 100], STALL),
+        ([12.0, Text("b"), 1000.0], 12.0 + STALL),
+        ([12.0, Reasoning("hm"), 1000.0], 12.0 + STALL),
+        ([12.0, Announced(FinishReason.LENGTH), 1000.0], 12.0 + STALL),
+        ([*[15.0, Text("b")] * 100], ALL),
+    ],
+)
+async def test_behind_an_end_that_was_announced(behind: list[Step], seconds: float) -> None:
+    """Text, thinking and another end are waited for, nothing else is; then the answer has ended, with one call."""
+    announced = Announced(FinishReason.STOP, (Text("<"),))
+    model = ScriptedModel([Text("a"), announced, *behind])
+    seen, took = await collect(model)
+    last = [delta for delta in behind if isinstance(delta, Announced)]
+    assert seen[-1] == Finish(last[-1].reason if last else FinishReason.STOP)
+    assert (seen[-2] == Text("<")) == (not last)
+    assert took == pytest.approx(seconds, abs=0.1)
+    assert len(model.calls) == 1
+    assert model.open == 0
+
+
+async def test_an_end_without_a_word_is_judged_when_it_is_one() -> None:
+    """An announced end of nothing is no answer, and of nothing but thinking it is told as that."""
+    announced = Announced(FinishReason.STOP)
+    seen, _ = await collect(ScriptedModel([announced, 1000.0], words(2)))
+    assert seen[-1] == STOP
+    assert Attempt(2, streamed=True) in seen
+    seen, _ = await collect(ScriptedModel([Reasoning("hm"), announced, 1000.0]))
+    assert seen[-1] == Finish(FinishReason.THOUGHT_ONLY)
+
+
+@pytest.mark.parametrize(("silence", "calls"), [(130.0, 1), (179.0, 1), (181.0, 2)])
+async def test_a_server_that_loads_its_model_is_waited_for_once(silence: float, calls: int) -> None:
+    """The first attempt may be silent for longer, where the operator's server may be loading; the next may not."""
+    model = ScriptedModel([silence, Text("a"), STOP], words(2))
+    await collect(model, CompletionPolicy(loading_seconds=180.0))
+    assert len(model.calls) == calls
+    slow = ScriptedModel([1000.0], [61.0, Text("a"), STOP], words(2))
+    await collect(slow, CompletionPolicy(loading_seconds=180.0))
+    assert len(slow.calls) == 3
+
+
+@pytest.mark.parametrize("streams", [True, False])
+async def test_a_server_that_is_not_ready_is_waited_for(streams: bool) -> None:
+    """For half a minute, which costs no attempt, also in the call without streaming."""
+    model = ScriptedModel(*[[Unready("503", retry_after=2.0)]] * 12, [Text("a"), STOP])
+    seen, seconds = await collect(model if streams else NotStreaming(model))
+    assert seen[-1] == STOP
+    assert seconds == pytest.approx(24.0, abs=0.1)
+    attempts = [attempt for attempt in seen if isinstance(attempt, Attempt)]
+    assert len(attempts) == (13 if streams else 16)
+    assert attempts[-1].streamed is streams
+
+
+class NotStreaming(ScriptedModel):
+    """A model that cannot stream, and answers calls without streaming as another does."""
+
+    def __init__(self, of: ScriptedModel) -> None:
+        super().__init__([Broken("no streaming")])
+        self._of = of
+
+    def answer(self, prompt: Prompt, *, stream: bool) -> AsyncGenerator[Delta, None]:
+        return super().answer(prompt, stream=True) if stream else self._of.answer(prompt, stream=True)
+
+
+@pytest.mark.parametrize("seconds", [45.0, 60.0])
+async def test_a_longer_pause_that_the_server_asks_for_wins(seconds: float) -> None:
+    """It is waited for, up to its limit; beyond that the server is not asked again."""
+    _, took = await collect(ScriptedModel([Unready("503", retry_after=seconds)], [Text("a"), STOP]))
+    assert took == pytest.approx(seconds, abs=0.1)
+    too_long = ScriptedModel([Unready("503", retry_after=61.0)])
+    with pytest.raises(Unready):
+        await collect(too_long)
+    assert len(too_long.calls) == 1
 
 
 @pytest.mark.parametrize("cut", [0, 1, 2])

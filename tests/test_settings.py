@@ -72,7 +72,7 @@ def test_the_environment_goes_over_the_file_and_the_file_over_the_defaults(tmp_p
     settings = load({"TICKERTAPE_ATTEMPTS": "5"}, tmp_path, "[completion]\nattempts = 7\nstall_seconds = 9\n")
     assert settings.completion.attempts == 5
     assert settings.completion.stall_seconds == 9
-    assert settings.completion.first_seconds == 60
+    assert settings.completion.whole_seconds == 120
 
 
 def test_an_empty_variable_is_not_set(tmp_path: Path) -> None:
@@ -441,6 +441,8 @@ def test_the_shipped_defaults_are_those_that_the_code_was_built_with(
     assert dataclasses.is_dataclass(values)
     for field in dataclasses.fields(values):
         name = names.get(field.name, field.name)
+        if name in {"first_seconds", "loading_seconds"} and concern == "completion":
+            continue  # unsaid, they depend on the server
         if concern == "completion" or name in type(settings).model_fields:
             assert getattr(settings, name) == getattr(values, field.name), name
 

@@ -261,7 +261,7 @@ async def test_a_model_that_thinks_for_two_minutes_is_not_cut() -> None:
     [
         ([*thinking(3), Declined("no", because=Because.QUOTA)], "*The bot's account"),
         ([*thinking(3), Broken("cut")], "*No answer could be had"),
-        ([*thinking(3), STOP], "*No answer could be had"),
+        ([*thinking(3), STOP], "*The model thought about this and then gave no answer."),
         ([*thinking(3), Finish(FinishReason.LENGTH)], "*The answer was cut here: the model reached"),
     ],
 )
