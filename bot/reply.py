@@ -216,8 +216,8 @@ class Reply:
         # None where it is not shown: in an answer that an earlier process began, its text may be there already.
         self._thought = Thought() if left is None else None
         self._line_at = 0.0  # the next line of it is not due before this
-        self._shows_line = False  # and no text of the answer
-        self._without_files = False  # the platform refuses them, or fails whenever there are some
+        # It shows such a line and no text of the answer; the platform refuses files, or fails whenever there are some.
+        self._shows_line = self._without_files = False
         self._file_failures = 0
         self._looks_again: asyncio.Handle | None = None  # what is wanted takes more than one step to find
 

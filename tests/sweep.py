@@ -12,6 +12,7 @@ reaches the world.
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
@@ -49,8 +50,10 @@ from bot.telemetry import NoRecorder
 from bot.turns import Turns
 from bot.words import Words
 from tests.clock import VirtualLoop
+from tests.doubles.openai_scripts import Answer, Manner, chat_whole
 from tests.doubles.requests import out_of_order, seen
 from tests.memory import MemoryChannel, Notebook, Server, turn
+from tests.wires import WireModel, steps_of
 
 # In the message of every failure that is injected: no reader may ever see it.
 SECRET = "boom-5c1f"
@@ -97,6 +100,8 @@ class Scene:
     uploads: int = 0  # bytes of a file that goes up
     max_messages: int = 10
     picky: bool = False  # the model's server wants roles in order, little text and no images
+    finish: str = "stop"  # as the model's server says it
+    manner: Manner | None = None  # of that server: what it sends is read by the adapter then
 
     def chunks_of(self, process: int, attempt: int) -> int:
         if attempt and self.retries:
@@ -251,11 +256,15 @@ class FaultyModel:
             refuse(prompt, world)
         attempt = process.attempts
         process.attempts += 1
+        world.asked += 1
         world.open += 1
         try:
             deltas = answer(process, attempt)
             world.whole.add(_text(deltas))
-            if not stream:
+            failure: Failure | None = None
+            if world.scene.manner is not None:
+                deltas, failure = await as_sent(_text(deltas), world.scene.finish, world.scene.manner)
+            elif not stream:
                 deltas = [Text(_text(deltas)), deltas[-1]]
             for chunk, delta in enumerate(deltas):
                 await asyncio.sleep(world.scene.gap_seconds)
@@ -264,6 +273,8 @@ class FaultyModel:
                 if came is None:
                     return  # silently at an end
                 yield came
+            if failure is not None:
+                raise failure
         finally:
             world.open -= 1
 
@@ -290,6 +301,20 @@ def refuse(prompt: Prompt, world: World) -> None:
         raise Declined(SECRET, because=Because.IMAGES)
     if sum(map(len, texts)) > PICKY_CHARACTERS:
         raise Declined(SECRET, because=Because.CONTEXT)
+
+
+async def as_sent(text: str, finish: str, manner: Manner) -> tuple[list[Delta], Failure | None]:
+    """What the adapter makes of what such a server sends, and the failure that it ends with if one does."""
+    steps = [step for step in steps_of(Answer(text, finish=finish, manner=manner), "chat") if isinstance(step, bytes)]
+    if manner.plain:
+        steps = [json.dumps(chat_whole(Answer(text, finish=finish), {})).encode()]
+    deltas: list[Delta] = []
+    try:
+        async for delta in WireModel([steps]).answer(Prompt("", ()), stream=True):
+            deltas.append(delta)  # noqa: PERF401 (those before a failure are kept)
+    except Failure as failure:
+        return deltas, failure
+    return deltas, None
 
 
 async def _now(delta: Delta) -> Delta:
@@ -406,6 +431,7 @@ class World:
     whole: set[str] = field(default_factory=lambda: {REFUSED})  # all whole answers there could be
     starts: int = 0
     disorder: list[str] = field(default_factory=list)  # what a strict server had against the order of messages
+    asked: int = 0  # how often the model was asked
 
     def __post_init__(self) -> None:
         servers = [Server() for _ in range(self.scene.questions)]
@@ -548,6 +574,13 @@ _WORD = re.compile(r"^(p\d+a\d+w)(\d+)$")
 def play(scene: Scene, *faults: Injected, drain_seconds: float = 1.0) -> World:
     """Play a scene with faults to its end, on a clock of its own. Raises what must not be."""
     world = World(scene, faults, drain_seconds)
+    play_in(world)
+    judge(world)
+    return world
+
+
+def play_in(world: World) -> None:
+    """Let a world come to its end, on a clock of its own."""
 
     async def bounded() -> None:
         async with asyncio.timeout(WHOLE_SECONDS):
@@ -558,8 +591,6 @@ def play(scene: Scene, *faults: Injected, drain_seconds: float = 1.0) -> World:
 
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         runner.run(bounded())
-    judge(world)
-    return world
 
 
 def judge(world: World) -> None:

@@ -9,7 +9,7 @@ from contextlib import aclosing, asynccontextmanager
 
 import pytest
 
-from adapters.openai import OpenAIModel, OpenAIOptions, client
+from adapters.openai import OpenAIModel, OpenAIOptions
 from bot.conversation import Finish, FinishReason, Prompt, Text, ToolCall, Usage
 from bot.errors import Because, Broken, Declined
 from tests.contracts.model import QUESTION, WORDS, ask
@@ -172,15 +172,6 @@ async def test_json_under_another_content_type() -> None:
         opened(double) as model,
     ):
         assert (await ask(model, stream=False)).text == "Hello."
-
-
-async def test_a_finish_is_not_held_back_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server that neither sends usage nor closes delays the finish by a bounded time only."""
-    monkeypatch.setattr(client, "LINGER_SECONDS", 0.05)
-    async with OpenAIDouble(Answer(WORDS, hold_open=True)) as double, opened(double) as model:
-        outcome = await ask(model, stream=True)
-        assert outcome.finish == Finish(FinishReason.STOP)
-        await (await double.wait_for(1)).left_early.wait()
 
 
 async def test_tool_calls_come_in_pieces_with_their_id() -> None:

@@ -28,6 +28,15 @@ BITS = st.sampled_from(
         "<thin",
         "k>",
         "think",
+        "<seed:",
+        "[TH",
+        "◁",
+        "<|channel|>",
+        "<|start|>",
+        "<|message|>",
+        "<|end|>",
+        "analysis",
+        "final",
         "\n",
         "\n\n",
         " ",
@@ -78,7 +87,8 @@ def test_any_chunking_gives_the_same(text: str, cuts: list[int]) -> None:
 @given(TEXTS, st.lists(st.integers(0, 200), max_size=30))
 def test_an_answer_without_tags_is_as_it_was(text: str, cuts: list[int]) -> None:
     """Byte for byte, with its white space, for whoever asks a model that does not think in tags."""
-    plain = re.sub(r"think(ing)?>", "thank>", text)
+    plain = re.sub(r"(think|thinking|thoughts?|reasoning)>", "thank>", text).replace("THINK]", "THANK]")
+    plain = plain.replace("think▷", "thank▷").replace("<|", "<!")
     assert outcome(fed(chunks_of(plain, cuts))) == ("", plain)
 
 
@@ -87,11 +97,11 @@ def test_a_few_characters_are_held_back_at_most(text: str, cuts: list[int]) -> N
     """A reader waits for nothing but what may be a tag: of an answer in progress, no more than one is missing."""
     splitter, read, passed = ThoughtSplitter(), "an answer ", 0
     passed += sum(len(delta.text) for delta in splitter.feed(read) if isinstance(delta, Text))
-    for chunk in chunks_of(text.replace(">", "]"), cuts):
+    for chunk in chunks_of(re.sub("[>▷]", "", text.replace("]", "")), cuts):
         read += chunk
         passed += sum(len(delta.text) for delta in splitter.feed(chunk) if isinstance(delta, Text))
-        assert len(read) - passed < len("</thinking>")
-        if read[-1] not in "<>/thinkg":
+        assert len(read) - passed < max(map(len, TAGS.values()))
+        if read[-1] not in "".join((*TAGS, *TAGS.values())):
             assert passed == len(read)
 
 
@@ -104,6 +114,38 @@ def test_a_few_characters_are_held_back_at_most(text: str, cuts: list[int]) -> N
         ("<think>\n\n</think>\n\nNoon.", "\n\n", "Noon."),  # Qwen3 with its thinking off
         ("<think>a < b, a </ b", "a < b, a </ b", ""),  # cut while it thought: no answer
         ("<think>one</think>two <think>three</think>", "one", "two <think>three</think>"),
+        ("<think>one</think>\n<think>two</think>\nNoon.", "onetwo", "Noon."),
+        ("<think>one</think>\n<thin", "one", "<thin"),
+        ("<thought>They ask.</thought>Noon.", "They ask.", "Noon."),
+        ("<reasoning>\nThey ask.\n</reasoning>\n\nNoon.", "\nThey ask.\n", "Noon."),
+        ("[THINK]They ask.[/THINK]Noon.", "They ask.", "Noon."),
+        ("They ask.\n[/THINK]\nNoon.", "They ask.\n", "Noon."),
+        ("<seed:think>They ask.</seed:think>Noon.", "They ask.", "Noon."),
+        ("◁think▷They ask.◁/think▷Noon.", "They ask.", "Noon."),
+        ("[THINKING](about) it", "", "[THINKING](about) it"),
+        (
+            "<|channel|>analysis<|message|>They ask.<|end|><|start|>assistant<|channel|>final<|message|>Noon.",
+            "They ask.",
+            "Noon.",
+        ),
+        ("<|channel|>final<|message|>Noon, <b> and <|return|>", "", "Noon, <b> and "),
+        ("<|start|>assistant<|channel|>analysis<|message|>Hm.<|end|>\n Noon.", "Hm.", "Noon."),
+        ("<|start|>assistant<|message|>Noon.<|return|>", "", "Noon."),
+        ("<|channel|>analysis<|message|>Hm", "Hm", ""),
+        (
+            "<|channel|>commentary to=functions.clock <|constrain|>json<|message|>{}<|call|>",
+            "{}",
+            "",
+        ),
+        (
+            "<|channel|> is what opens a header, and this answer is about such marks; it goes on for quite a while, "
+            * 2,
+            "",
+            "<|channel|> is what opens a header, and this answer is about such marks; it goes on for quite a while, "
+            * 2,
+        ),
+        ("<|channel|>final, they say", "", "<|channel|>final, they say"),
+        ("So <|channel|>final<|message|> is written.", "", "So <|channel|>final<|message|> is written."),
         # The template has opened the tag.
         ("They ask.\nSo:\n</think>\n\nNoon.", "They ask.\nSo:\n", "Noon."),
         ("They ask.\n</think> \r\nNoon.", "They ask.\n", "Noon."),
@@ -145,7 +187,7 @@ def test_a_long_text_costs_no_more_for_each_chunk() -> None:
         for _ in range(20_000):
             splitter.feed("\n   <")
             splitter.feed("\n\n   ")
-        assert len(splitter._held) <= len("</thinking>")
+        assert len(splitter._held) <= max(map(len, TAGS.values()))
 
 
 @pytest.mark.parametrize("decoder", [chat.ChatDecoder, responses.ResponsesDecoder])
@@ -174,8 +216,12 @@ THOUGHT, SAID = "They ask for the time. ", "It is noon.\n\nOr so."
         Answer(SAID, reasoning=THOUGHT, reasoning_field="reasoning"),
         Answer(f"<think>{THOUGHT}</think>\n\n{SAID}"),
         Answer(f"{THOUGHT}\n</think>\n\n{SAID}"),
+        Answer(f"[THINK]{THOUGHT}[/THINK]{SAID}"),
+        Answer(
+            f"<|channel|>analysis<|message|>{THOUGHT}<|end|><|start|>assistant<|channel|>final<|message|>{SAID}<|return|>"
+        ),
     ],
-    ids=["reasoning_content", "reasoning", "tags", "closing tag"],
+    ids=["reasoning_content", "reasoning", "tags", "closing tag", "brackets", "channels"],
 )
 async def test_thinking_is_no_part_of_the_answer(api: str, answer: Answer, *, stream: bool) -> None:
     """However a server puts it, over either API, streamed or whole."""

@@ -19,7 +19,7 @@ from adapters.openai import OpenAIModel, OpenAIOptions, beats
 from adapters.openai.transport import MEANINGS, AiohttpTransport, make_http_client, meant
 from bot.conversation import Finish, FinishReason, Text, Usage
 from tests.contracts.model import QUESTION, WORDS, ask
-from tests.doubles.openai import Answer, Event, Fault, OpenAIDouble, chat_events
+from tests.doubles.openai import Answer, Event, Fault, Manner, OpenAIDouble, chat_events
 
 TIMEOUT = httpx2.Timeout(None, connect=1.0)
 
@@ -107,7 +107,7 @@ def stream_of(answer: Answer) -> list[Event]:
 @pytest.mark.parametrize("coding", ["gzip", "identity"])
 async def test_a_compressed_stream(coding: str) -> None:
     """Some servers and proxies compress whatever is text."""
-    raw = b"".join(event.encode() for event in stream_of(Answer(WORDS)))
+    raw = b"".join(Manner().encode(event) for event in stream_of(Answer(WORDS)))
 
     async def handler(request: web.Request) -> web.StreamResponse:
         assert "gzip" in request.headers["accept-encoding"]
@@ -134,7 +134,8 @@ async def test_a_redirect_is_followed() -> None:
         body = await request.json()
         assert body["messages"]
         return web.Response(
-            body=b"".join(event.encode() for event in stream_of(Answer(WORDS))), content_type="text/event-stream"
+            body=b"".join(Manner().encode(event) for event in stream_of(Answer(WORDS))),
+            content_type="text/event-stream",
         )
 
     async with served(handler) as model:
@@ -148,7 +149,7 @@ async def test_a_body_that_ends_with_its_connection() -> None:
     async def handler(request: web.Request) -> web.StreamResponse:
         assert request.transport is not None
         head = b"HTTP/1.0 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
-        request.transport.write(head + b"".join(event.encode() for event in stream_of(Answer(WORDS))))
+        request.transport.write(head + b"".join(Manner().encode(event) for event in stream_of(Answer(WORDS))))
         request.transport.close()
         return web.Response()
 

@@ -26,6 +26,7 @@ from bot.conversation import (
     Reasoning,
     Role,
     Text,
+    ToolCall,
     Usage,
 )
 from bot.errors import Failure
@@ -208,10 +209,18 @@ def read(decoder: Decoder, events: list[object]) -> list[Delta]:
         ({"content": "a"}, [Text("a")]),
         ({"content": ""}, []),
         ({"content": None}, []),
-        ({"content": [{"type": "text", "text": "a"}, {"type": "thinking", "text": "no"}]}, [Text("a")]),
+        (
+            {"content": [{"type": "text", "text": "a"}, {"type": "thinking", "text": "no"}]},
+            [Reasoning("no"), Text("a")],
+        ),
         ({"reasoning": "hm"}, [Reasoning("hm")]),
         ({"reasoning": "hm", "reasoning_content": "hm"}, [Reasoning("hm")]),
-        ({"reasoning_details": [{"text": "hm"}]}, []),
+        ({"thinking": "hm"}, [Reasoning("hm")]),
+        ({"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}]}, [Reasoning("hm")]),
+        ({"reasoning": "hm", "reasoning_details": [{"type": "reasoning.text", "text": "hm"}]}, [Reasoning("hm")]),
+        ({"reasoning_details": [{"type": "reasoning.text", "text": "hm"}]}, [Reasoning("hm")]),
+        ({"reasoning_details": [{"type": "reasoning.encrypted", "data": "gAAAA"}]}, [Reasoning("")]),
+        ({"function_call": {"name": "clock", "arguments": "{}"}}, [ToolCall("", "clock", "{}")]),
     ],
 )
 def test_deltas_of_compatible_servers(delta: object, expected: list[Delta]) -> None:
@@ -221,7 +230,7 @@ def test_deltas_of_compatible_servers(delta: object, expected: list[Delta]) -> N
 
 @pytest.mark.parametrize(
     ("reason", "expected"),
-    [("", None), (None, None), ("stop", FinishReason.STOP), ("eos", FinishReason.OTHER), (7, None)],
+    [("", None), (None, None), ("stop", FinishReason.STOP), ("one of ours", FinishReason.OTHER), (7, None)],
 )
 def test_chat_finish_reasons(reason: object, expected: FinishReason | None) -> None:
     """An unknown reason is an end all the same; an empty one (some send it with every chunk) is none."""

@@ -29,20 +29,25 @@ from bot.errors import (
     Unreachable,
 )
 from tests.conftest import WHOLE_REPLIES
+from tests.doubles.openai_scripts import Manner
 from tests.sweep import (
     REFUSED,
     SECRET,
+    WORDS,
     Fault,
     InAttempts,
     Injected,
     Play,
     Scene,
+    World,
     after,
     before,
     fails,
     instead,
     killed_after,
     killed_before,
+    play,
+    play_in,
     slow,
     slow_answer,
     told_after,
@@ -138,6 +143,18 @@ THINKING = Scene("thinking aloud", chunks=(3,), thoughts=12, limit=140)
 
 PICKY = Scene("a picky server", chunks=(4,), limit=140, picky=True)
 
+# Servers that are no OpenAI.
+HEALTHY_WORDS = ("end_turn", "stop_sequence", "eos", "eos_token", "COMPLETE", "STOP", "a_word_that_nobody_knows")
+SERVERS = [
+    Scene("a finish reason with each chunk", chunks=(3,), limit=140, manner=Manner(finish_each=True, usage_each=True)),
+    Scene("text behind the finish reason", chunks=(2,), limit=140, manner=Manner(reasons=("stop", "stop"))),
+    Scene("signs of life", chunks=(2,), limit=140, manner=Manner(quiet=3.0, alive_by="encrypted")),
+    Scene("mislabelled", chunks=(3,), limit=140, manner=Manner(plain=True)),
+    *(Scene(f"ends with {word}", chunks=(1,), finish=word, manner=Manner()) for word in HEALTHY_WORDS),
+]
+CUT_WORDS = ("length", "MAX_TOKENS", "model_length", "content_filter", "SAFETY", "refusal")
+FAILED_WORDS = ("error", "abort", "network_error", "insufficient_system_resource", "OTHER")
+
 SCENES = [SHORT, ONE, MANY, SHORTER, LONGER, AGAIN, TOGETHER, FORGETFUL, THINKING, FILED, FILED_ONCE, NOT_FILED, PICKY]
 # What a journal has to do with: other ways of writing make no difference to it.
 JOURNALLED = [SHORT, MANY, SHORTER, AGAIN, TOGETHER, FORGETFUL, FILED]
@@ -181,6 +198,28 @@ def test_whatever_the_model_does(fault: Fault, times: int, played: list[int]) ->
     fault = replace(fault, whole=fault.whole and times < 4)
     for scene in {1: [MANY, PICKY], 2: [AGAIN], 3: [MANY, THINKING]}.get(times, [MANY]):
         check(played, swept(scene, fault, times, kind=InAttempts), scene)
+
+
+@pytest.mark.parametrize("scene", SERVERS, ids=lambda scene: scene.name)
+def test_whatever_the_server_does(scene: Scene, played: list[int]) -> None:
+    """The same at every delta of servers with manners of their own; without any fault, one call is enough."""
+    for fault in MODEL:
+        if not (fault.name == "silence" and scene.manner is not None and scene.manner.finish_each):
+            check(played, swept(scene, fault, kind=InAttempts), scene)
+    assert play(scene).asked == 1
+
+
+@pytest.mark.parametrize("word", CUT_WORDS + FAILED_WORDS)
+def test_whatever_word_an_answer_ends_with(word: str, played: list[int]) -> None:
+    """One that was cut, or that failed, is never taken for a whole one; a failed one is asked for again."""
+    played.append(1)
+    scene = Scene("ends", chunks=(2,), finish=word, manner=Manner())
+    world = World(scene)
+    play_in(world)
+    assert world.asked == (1 if word in CUT_WORDS else 4)
+    (place,) = world.places.values()
+    lines = (WORDS.length, WORDS.filtered, WORDS.cut.partition(" (ref")[0])
+    assert sum(line in place.text for line in lines) == 1
 
 
 @pytest.mark.parametrize("times", [1, 2, 3])

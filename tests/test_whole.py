@@ -20,7 +20,7 @@ from bot.ports import Inbox
 from bot.words import Words
 from config.settings import Settings
 from tests.doubles.discord import DiscordDouble
-from tests.doubles.openai import Answer, Drop, Fault, OpenAIDouble, Script, Status
+from tests.doubles.openai import Answer, Drop, Fault, Manner, OpenAIDouble, Script, Status
 from tests.doubles.slack import SlackDouble
 from tests.memory import ScriptedModel
 from tests.running import Running, bot
@@ -189,7 +189,8 @@ FAULTS: dict[str, list[Script]] = {
     "error event": [Answer(numbered(60), words_per_second=120, fault=Fault.ERROR_EVENT)],
     "malformed": [Answer(numbered(60), words_per_second=120, fault=Fault.MALFORMED)],
     "silence": [Answer(numbered(60), words_per_second=120, fault=Fault.STALL)],
-    "no finish reason": [Answer(numbered(60), words_per_second=120, fault=Fault.DONE)],
+    "no finish reason": [Answer(numbered(60), words_per_second=120, fault=Fault.END)],
+    "not ready": [Status(503, message="Loading model"), Status(502, raw="<html></html>", content_type="text/html")],
     "500 twice": [Status(500), Status(500)],
     "429 twice": [Status(429, headers={"Retry-After": "1"}), Status(429)],
     "dropped": [Drop(), Drop(reset=True)],
@@ -213,6 +214,59 @@ async def test_whatever_the_stream_does_the_answer_arrives_whole(platform: str) 
                 await asyncio.sleep(0.02)
             assert [text.split() for text in place.answers(question, number % 4)] == [whole.split()], fault
         assert not place.limited
+
+
+SERVERS: dict[str, Answer] = {
+    "a finish reason with each chunk": Answer(
+        numbered(6), times=(0.0, 0.6, 1.2, 1.8, 2.4, 3.0, 3.6), manner=Manner(finish_each=True, usage_each=True)
+    ),
+    "text behind the finish reason": Answer(numbered(6), manner=Manner(late=((0.4, " and more"),))),
+    "no finish reason": Answer(numbered(6), finish=None),
+    "camel case, no [DONE]": Answer(numbered(6), done=False, manner=Manner(finish_field="finishReason")),
+    "no blank lines": Answer(numbered(6), manner=Manner(blank_lines=False, last_blank=False)),
+    "signs of life": Answer(numbered(6), reasoning="hm", manner=Manner(quiet=2.5, alive_by="encrypted")),
+    "another label": Answer(numbered(6), manner=Manner(label="application/json")),
+    "one body of JSON": Answer(numbered(6), manner=Manner(plain=True)),
+    "never closes": Answer(numbered(6), done=False, manner=Manner(alive_after=True)),
+    "a word of its own": Answer(numbered(6), finish="end_turn"),
+    "channels": Answer(
+        f"<|channel|>analysis<|message|>hm<|end|><|start|>assistant<|channel|>final<|message|>{numbered(6)}"
+    ),
+}
+
+
+async def test_servers_of_all_kinds_are_understood() -> None:
+    """Each is healthy in a way of its own: its answer arrives whole, once, after one call, and without a notice."""
+    async with OpenAIDouble() as model, everything("discord", model, **SHORT_WAITS) as (place, running):
+        for number, (kind, answer) in enumerate(SERVERS.items(), 1):
+            model.queue(answer)
+            question = place.ask(kind, place=number % 4)
+            while sum("turn ended" in line for line in running.lines) < number:
+                await asyncio.sleep(0.02)
+            expected = numbered(6) + "".join(text for _, text in answer.manner.late)
+            assert [text.split() for text in place.answers(question, number % 4)] == [expected.split()], kind
+            assert len(model.requests) == number, kind
+
+
+@pytest.mark.parametrize(
+    ("answer", "line"),
+    [
+        (Answer(numbered(6), finish="MAX_TOKENS"), Words().length),
+        (Answer("", finish="model_length"), Words().length),
+        (Answer(numbered(6), finish="SAFETY"), Words().filtered),
+        (Answer("", reasoning="hm"), Words().thought_only),
+        (Answer("", tool=("clock", "{}"), finish="tool_calls"), Words().tools_only),
+    ],
+    ids=["cut", "cut at once", "filtered", "only thinking", "only a call"],
+)
+async def test_an_answer_that_is_none_is_told_once(answer: Answer, line: str) -> None:
+    """After one call, in our own words."""
+    async with OpenAIDouble(default=answer) as model, everything("discord", model, **SHORT_WAITS) as (place, running):
+        question = place.ask("why?")
+        await running.says("turn ended")
+        (shown,) = place.answers(question)
+        assert line.partition(" (ref")[0] in shown
+        assert len(model.requests) == 1
 
 
 async def test_the_responses_api_does_the_same() -> None:

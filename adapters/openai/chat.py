@@ -1,15 +1,17 @@
 """Chat Completions on the wire: a prompt into a request's body, events and whole answers into deltas. Pure.
 
 Source: platform.openai.com/docs/api-reference/chat, and what compatible servers send beside it (``reasoning_content``
-by DeepSeek, vLLM and llama.cpp; ``reasoning`` by OpenRouter and newer vLLM; tags in the text, see `thinking`).
+by DeepSeek, vLLM and llama.cpp; ``reasoning`` by OpenRouter and newer vLLM, with ``reasoning_details`` that may be
+encrypted; ``thinking`` parts by Mistral; tags in the text, see `thinking`; other finish reasons, see `reasons`).
 """
 
 from __future__ import annotations
 
 from adapters.openai.errors import Complaint, raise_error
 from adapters.openai.options import OpenAIOptions
-from adapters.openai.thinking import ThoughtSplitter, split
-from adapters.openai.wire import Json, SurrogateJoiner, data_url, fields, items, mended, message_bodies, usage_of, words
+from adapters.openai.reasons import Reasons
+from adapters.openai.thinking import Spoken, split
+from adapters.openai.wire import Json, data_url, fields, items, mended, message_bodies, thoughts, usage_of, words
 from bot.conversation import (
     Delta,
     Finish,
@@ -21,19 +23,9 @@ from bot.conversation import (
     ToolCall,
     Usage,
 )
+from bot.errors import Broken, Failure
 
 PATH = "/chat/completions"
-
-REASONS = {
-    "stop": FinishReason.STOP,
-    "length": FinishReason.LENGTH,
-    "content_filter": FinishReason.FILTERED,
-    "tool_calls": FinishReason.TOOLS,
-    "function_call": FinishReason.TOOLS,
-}
-
-# Finish reasons with which gateways say that they failed (OpenRouter: "error"; vLLM: "abort"): no end of an answer.
-NO_END = frozenset({"error", "abort"})
 
 
 def request(options: OpenAIOptions, prompt: Prompt, *, stream: bool, usage: bool) -> dict[str, object]:
@@ -60,36 +52,56 @@ def _part(part: str | Image) -> dict[str, object]:
 class ChatDecoder:
     """Reads a streamed chat completion. See `wire.Decoder`."""
 
-    def __init__(self) -> None:
+    def __init__(self, reasons: Reasons | None = None) -> None:
         self.finish: Finish | None = None
         self.usage: Usage | None = None
-        self._text = SurrogateJoiner()
-        self._thoughts = ThoughtSplitter()
+        self.over = False  # [DONE] is no event: whoever reads the events sees it
+        self._reasons = reasons or Reasons()
+        self._spoken = Spoken()
+        self._began = False  # whether anything came in deltas
         self._calls: dict[object, str] = {}  # ids of tool calls by their index: later pieces name only that
 
     def feed(self, event: object) -> list[Delta]:
         """See `wire.Decoder`."""
         raise_error(event)
         chunk = fields(event)
-        self.usage = usage_of(chunk.get("usage"), "prompt_tokens", "completion_tokens") or self.usage
+        if usage := chunk.get("usage"):
+            self.usage = usage_of(usage, "prompt_tokens", "completion_tokens") or self.usage
         choice = _first(chunk)
-        self.finish = finish_of(choice) or self.finish
-        return self._deltas(fields(choice.get("delta")))
+        delta = choice.get("delta")
+        if delta is None and not self._began:  # a server that frames a whole answer as a stream
+            delta = choice.get("message")
+        found = self._deltas(fields(delta))
+        self._began = self._began or bool(found)
+        try:
+            self.finish = finish_of(choice, self._reasons) or self.finish
+        except Failure:  # it takes the place of an end that was announced before
+            self.finish = None
+            raise
+        return found
 
     def flush(self) -> list[Delta]:
         """See `wire.Decoder`."""
-        return [*self._thoughts.feed(self._text.flush()), *self._thoughts.flush()]
+        return self._spoken.flush()
+
+    def rest(self) -> list[Delta]:
+        """See `wire.Decoder`."""
+        return self._spoken.rest()
 
     def _deltas(self, delta: Json) -> list[Delta]:
+        if len(delta) == 1 and isinstance(text := delta.get("content"), str):  # nearly always
+            return self._spoken.feed(text) if text else []
         found: list[Delta] = []
-        if thought := words(delta.get("reasoning_content") or delta.get("reasoning")):
+        if (thought := thought_of(delta)) is not None:
             found.append(Reasoning(thought))
-        if (text := words(delta.get("content"))) and (text := self._text.feed(text)):
-            found += self._thoughts.feed(text)
+        if text := words(delta.get("content")):
+            found += self._spoken.feed(text)
         if refusal := words(delta.get("refusal")):
             found.append(Refusal(mended(refusal)))
         if calls := delta.get("tool_calls"):
             found += [self._call(fields(call)) for call in items(calls)]
+        if call := delta.get("function_call"):  # as it was before there were several
+            found.append(tool_call({"function": call}, ""))
         return found
 
     def _call(self, call: Json) -> ToolCall:
@@ -99,14 +111,17 @@ class ChatDecoder:
         return tool_call(call, self._calls.get(str(index), ""))
 
 
-def whole(body: object) -> list[Delta]:
-    """The deltas of an answer that was not streamed; without a `Finish` if it has no reason. Raises as `feed` does."""
+def whole(body: object, reasons: Reasons | None = None) -> list[Delta]:
+    """The deltas of an answer that was not streamed. Raises as `feed` does.
+
+    Its body is whole, so that words without a reason are an answer; without either there is no `Finish`.
+    """
     raise_error(body)
     answer = fields(body)
     choice = _first(answer)
     message = fields(choice.get("message"))
     found: list[Delta] = []
-    if thought := words(message.get("reasoning_content") or message.get("reasoning")):
+    if (thought := thought_of(message)) is not None:
         found.append(Reasoning(thought))
     if text := words(message.get("content")):
         found += split(mended(text))
@@ -114,11 +129,23 @@ def whole(body: object) -> list[Delta]:
         found.append(Refusal(mended(refusal)))
     calls = (fields(call) for call in items(message.get("tool_calls")))
     found += [tool_call(call, words(call.get("id"))) for call in calls]
+    finish = finish_of(choice, reasons or Reasons()) or (Finish(FinishReason.STOP) if found else None)
     if usage := usage_of(answer.get("usage"), "prompt_tokens", "completion_tokens"):
         found.append(usage)
-    if finish := finish_of(choice):
+    if finish:
         found.append(finish)
     return found
+
+
+def thought_of(delta: Json) -> str | None:
+    """What a piece of an answer has of thinking aloud: empty where that is encrypted, None where there is none."""
+    if thought := words(delta.get("reasoning_content") or delta.get("reasoning") or delta.get("thinking")):
+        return thought
+    if isinstance(content := delta.get("content"), list) and (thought := thoughts(content)):
+        return thought
+    if details := items(delta.get("reasoning_details")):
+        return "".join(words(part.get("text") or part.get("summary")) for part in map(fields, details))
+    return None
 
 
 def tool_call(call: Json, name: str) -> ToolCall:
@@ -127,15 +154,18 @@ def tool_call(call: Json, name: str) -> ToolCall:
     return ToolCall(name, words(function.get("name")), words(function.get("arguments")))
 
 
-def finish_of(choice: Json) -> Finish | None:
-    """The end that a choice announces. Raises `Broken` where it says that the server gave up."""
-    reason = words(choice.get("finish_reason"))
-    if not reason:
+def finish_of(choice: Json, reasons: Reasons) -> Finish | None:
+    """The end that a choice announces. Raises a `Failure` where it says that the server gave up."""
+    word = choice.get("finish_reason") or choice.get("finishReason")
+    native = choice.get("native_finish_reason")
+    if not (word or native):
         return None
-    if reason in NO_END:
-        error = fields(choice.get("error"))
-        raise Complaint.of(error or {"message": f"the answer ended with {reason!r}"}).failure()
-    return Finish(REASONS.get(reason, FinishReason.OTHER))
+    try:
+        return reasons.finish(words(word), words(native))
+    except Broken:
+        if error := fields(choice.get("error")):
+            raise Complaint.of(error).failure() from None
+        raise
 
 
 def _first(chunk: Json) -> Json:

@@ -21,7 +21,7 @@ import openai
 
 from adapters.openai.meanings import because_of, refuses_system
 from adapters.openai.report import is_error, read
-from bot.errors import Because, Broken, Declined, Failure, Limited, Unanswered, Unreachable
+from bot.errors import Because, Broken, Declined, Failure, Limited, Unanswered, Unreachable, Unready
 
 # Everything that the SDK and what it stands on raise for reasons outside of us: JSONDecodeError is a malformed event,
 # UnicodeError bytes that are no UTF-8, or a key that is no ASCII.
@@ -83,6 +83,11 @@ REASONS = {
 
 # 4xx that say nothing about the request itself: a time-out of the server's own, a lock, too early.
 PASSING = frozenset({408, 409, 425})
+
+
+# Nobody behind a proxy is there just now (502; 521 and 523 are Cloudflare's), or a server is there and not ready (503,
+# llama.cpp's "Loading model"): what a restart looks like. A 500, 504 or 529 is an answer of somebody who is.
+NOT_READY = frozenset({502, 503, 521, 523})
 
 STREAM = re.compile(r"\bstream(ing|ed)?\b", re.IGNORECASE)  # and not stream_options
 
@@ -213,6 +218,8 @@ def translate(error: Exception) -> Failure:
         case openai.APIStatusError():
             wait = retry_after(error.response.headers)
             failure = Complaint.of(body_of(error), status=error.status_code, retry_after=wait).failure()
+            if type(failure) is Broken and error.status_code in NOT_READY:
+                failure = Unready(str(failure), retry_after=wait)
         case openai.APIConnectionError():
             cause = error.__cause__
             failure = _connection(cause if isinstance(cause, Exception) else error, error.request)

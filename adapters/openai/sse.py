@@ -4,13 +4,22 @@ What belongs here: where an event ends, and its data. What does not: what the da
 
 Source: https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation. Of an event's
 fields only the data is kept, and whether its name is ``error``: both APIs say in the data what else the others hold.
+
+In one thing we take more than the specification does: a line of data that is a whole JSON object, or ``[DONE]``, is an
+event of its own, whether or not a blank line follows. Some servers leave those out, above all behind the last event; an
+object over several lines of data is read all the same.
 """
 
 from __future__ import annotations
 
+import json
+
 from bot.errors import Broken
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+# Chat Completions end with this in the place of an event's data.
+DONE = b"[DONE]"
 
 # An event may hold a whole answer (the Responses API's last one does), but no more than anybody can post. Bytes.
 LONGEST_EVENT = 16 * 2**20
@@ -25,8 +34,8 @@ class ErrorData(bytes):
 class EventSplitter:
     """Cuts a stream of bytes, split anywhere, into the data of its events.
 
-    Lines end with LF, CR or CRLF; several lines of data are joined by LF; comments, other fields, events without data
-    and an event that the stream ends within are passed over. Raises `Broken` over an event that is too long.
+    Lines end with LF, CR or CRLF; several lines of data are joined by LF; comments, other fields and events without
+    data are passed over. Raises `Broken` over an event that is too long.
     """
 
     def __init__(self) -> None:
@@ -51,6 +60,14 @@ class EventSplitter:
         lines = self._lines(b"".join((*self._line, received)))
         return self._events(lines)
 
+    def flush(self) -> list[bytes]:
+        """The data of an event that the stream ended within, if it had any; it may be cut."""
+        line = b"".join(self._line)
+        line = line if self._began else line.removeprefix(BYTE_ORDER_MARK)
+        self._line.clear()
+        # It was never ended by a line break, so that the blank line of the event cannot have come.
+        return self._events([line, b""] if line else [b""])
+
     def _lines(self, text: bytes) -> list[bytes]:
         """The lines that have ended; the rest is kept."""
         if not self._began:
@@ -67,16 +84,39 @@ class EventSplitter:
         data = self._data
         for line in lines:
             if line.startswith(b"data:"):
+                if data and is_whole(data):
+                    events.append(self._named(data.pop()))
                 data.append(line[6:] if line[5:6] == b" " else line[5:])
             elif not line:
                 if data:
                     whole = data[0] if len(data) == 1 else b"\n".join(data)
-                    events.append(ErrorData(whole) if self._error else whole)
+                    events.append(self._named(whole))
                     data.clear()
                 self._error = False
             elif line == b"data":
                 data.append(b"")
             elif line.startswith(b"event:"):
                 self._error = line[6:].strip() == b"error"
+        if data and not self._line and is_whole(data):
+            events.append(self._named(data.pop()))
         self._held = sum(map(len, data)) + sum(map(len, self._line))
         return events
+
+    def _named(self, data: bytes) -> bytes:
+        return ErrorData(data) if self._error else data
+
+
+def is_whole(data: list[bytes]) -> bool:
+    """Whether the lines of data of an event that has not ended are one line, and a message for itself."""
+    if len(data) != 1:
+        return False
+    line = data[0].strip()
+    if not line.startswith(b"{"):
+        return line == DONE
+    if not line.endswith(b"}"):
+        return False
+    try:
+        json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return True

@@ -44,6 +44,12 @@ def words(value: object) -> str:
     return "".join(words(part.get("text")) for part in parts if is_text(part))
 
 
+def thoughts(parts: list[object]) -> str:
+    """What is thought aloud in a list of parts, which may be lists of parts themselves (Mistral sends such)."""
+    thinking = (fields(item) for item in parts if fields(item).get("type") == "thinking")
+    return "".join(words(part.get("thinking")) or words(part.get("text")) for part in thinking)
+
+
 def is_text(part: Json) -> bool:
     """Whether a part of a message is words. Compared as a string: a type that is none of that is no key of a set."""
     return str(part.get("type")) in TEXT_PARTS
@@ -79,6 +85,11 @@ class SurrogateJoiner:
 
     def __init__(self) -> None:
         self._held = ""
+
+    @property
+    def holds(self) -> bool:
+        """Whether something is kept back."""
+        return bool(self._held)
 
     def feed(self, text: str) -> str:
         """The text that can be shown by now."""
@@ -147,8 +158,9 @@ def _part(part: Text | Image | File | LeftOut, *, images: bool) -> str | Image:
 class Decoder(Protocol):
     """Reads the events of one streamed answer."""
 
-    finish: Finish | None  # once the answer's end was announced
+    finish: Finish | None  # once the answer's end was announced; more may follow, and replace it
     usage: Usage | None  # once the server has counted
+    over: bool  # once an event has said that none follows
 
     def feed(self, event: object) -> list[Delta]:
         """The deltas in one event; kinds not known have none. Raises a `Failure` where the event is an error."""
@@ -156,6 +168,10 @@ class Decoder(Protocol):
 
     def flush(self) -> list[Delta]:
         """What was kept back, at the end of the stream."""
+        ...
+
+    def rest(self) -> list[Delta]:
+        """What `flush` would give now, while the stream may go on."""
         ...
 
 

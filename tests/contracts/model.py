@@ -8,14 +8,27 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AbstractAsyncContextManager, aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pytest
 
-from bot.conversation import Delta, Finish, FinishReason, Message, Prompt, Reasoning, Refusal, Role, Text, Usage
-from bot.errors import Because, Broken, Declined, Failure, Limited, Unreachable
+from bot.conversation import (
+    Activity,
+    Announced,
+    Delta,
+    Finish,
+    FinishReason,
+    Message,
+    Prompt,
+    Reasoning,
+    Refusal,
+    Role,
+    Text,
+    Usage,
+)
+from bot.errors import Because, Broken, Declined, Failure, Limited, Unreachable, Unready
 from bot.ports import Model
-from tests.doubles.openai import Answer, Drop, Fault, OpenAIDouble, Script, Status
+from tests.doubles.openai import SIGNS_OF_LIFE, Answer, Drop, Fault, Manner, OpenAIDouble, Script, Status
 
 QUESTION = Prompt("Be brief.", (Message(Role.USER, (Text("What is the time?"),)),))
 WORDS = "It is half past nine, and the train leaves at ten.\n\n- be there\n- be early"
@@ -23,10 +36,24 @@ WORDS = "It is half past nine, and the train leaves at ten.\n\n- be there\n- be 
 
 @dataclass(slots=True)
 class Outcome:
-    """What came of asking once: the deltas, and the failure that ended them if one did."""
+    """What came of asking once: the deltas, and the failure that ended them if one did.
+
+    Signs of life and ends that were announced come when they come; they are kept apart.
+    """
 
     deltas: list[Delta]
     failure: Failure | None = None
+    alive: int = 0
+    announced: list[FinishReason] = field(default_factory=list)
+
+    def take(self, delta: Delta) -> None:
+        match delta:
+            case Activity():
+                self.alive += 1
+            case Announced(reason):
+                self.announced.append(reason)
+            case _:
+                self.deltas.append(delta)
 
     @property
     def text(self) -> str:
@@ -47,7 +74,7 @@ async def ask(model: Model, *, stream: bool, prompt: Prompt = QUESTION) -> Outco
     try:
         async with aclosing(model.answer(prompt, stream=stream)) as deltas:
             async for delta in deltas:
-                outcome.deltas.append(delta)
+                outcome.take(delta)
     except Failure as failure:
         outcome.failure = failure
     return outcome
@@ -138,6 +165,30 @@ class ModelContract:
         assert WORDS.startswith(outcome.text)
         assert outcome.text
 
+    async def test_an_end_that_is_announced_is_told_at_once(self) -> None:
+        """A finish reason before the end of its stream is told before that end, with the text before it."""
+        script = Answer(WORDS, manner=Manner(quiet=0.0, alive_after=True))
+        async with OpenAIDouble(script) as double, self.model(double) as model:
+            outcome = Outcome([])
+            async with aclosing(model.answer(QUESTION, stream=True)) as deltas:
+                async for delta in deltas:
+                    outcome.take(delta)
+                    if outcome.announced or outcome.finish:
+                        break
+        assert outcome.text == WORDS
+        assert outcome.announced == [FinishReason.STOP] or outcome.finish == Finish(FinishReason.STOP)
+
+    @pytest.mark.parametrize("kind", SIGNS_OF_LIFE)
+    async def test_signs_of_life_are_told(self, kind: str) -> None:
+        """Where nothing is to be read, it is told now and then that the server is at work; and it is no answer."""
+        manner = Manner(quiet=1.5, alive_by=kind, alive_seconds=0.05)
+        outcome = await self.outcome(Answer(WORDS, reasoning="hm", manner=manner), stream=True)
+        assert outcome.text == WORDS
+        assert outcome.finish == Finish(FinishReason.STOP)
+        thoughts = [delta for delta in outcome.deltas if isinstance(delta, Reasoning)]
+        assert outcome.alive + len(thoughts) >= 2
+        assert "".join(delta.text for delta in thoughts) == "hm"
+
     async def test_a_reset_stream_is_retryable(self) -> None:
         """The same for a reset, which may take with it what was just sent."""
         outcome = await self.outcome(Answer(WORDS, fault=Fault.ABORT), stream=True)
@@ -164,7 +215,12 @@ class ModelContract:
             (Status(429), Limited("")),
             (Status(429, "insufficient_quota"), Declined("", because=Because.QUOTA)),
             (Status(500), Broken("")),
-            (Status(503, headers={"retry-after": "2"}), Broken("", retry_after=2.0)),
+            (Status(501), Broken("")),
+            (Status(504), Broken("")),
+            (Status(529), Broken("")),
+            (Status(502, raw="<html>Bad Gateway</html>", content_type="text/html"), Unready("")),
+            (Status(503, "503", "Loading model"), Unready("")),
+            (Status(503, headers={"retry-after": "2"}), Unready("", retry_after=2.0)),
             (Status(408), Broken("")),
             (Status(409), Broken("")),
             (Status(401, "invalid_api_key"), Declined("", because=Because.CREDENTIALS)),

@@ -17,90 +17,52 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import re
 import socket
 import struct
 from collections import deque
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from enum import Enum, auto
 from typing import Any, Self
 
 from aiohttp import web
 
+from tests.doubles.openai_scripts import (
+    LOREM,
+    SIGNS_OF_LIFE,
+    Answer,
+    Drop,
+    Event,
+    Fault,
+    Manner,
+    Script,
+    Status,
+    chat_events,
+    chat_whole,
+    error_of,
+    pieces_of,
+    responses_events,
+    responses_whole,
+    sign_of_life,
+)
 from tests.doubles.requests import messages_of, out_of_order, seen
 
-LOREM = "The quick brown fox jumps over the lazy dog and keeps running until the whole page is full of its tracks."
-
-
-class Fault(Enum):
-    """How a stream goes wrong, at the place that `Answer.at` says."""
-
-    ABORT = auto()  # the TCP connection is reset (what was just sent may be lost with it)
-    FIN = auto()  # the TCP connection is closed in the middle of the body
-    END = auto()  # the body ends as it should, without a finish reason and without [DONE]
-    DONE = auto()  # the same with [DONE] (Chat Completions only; Responses has no such line)
-    HALF_EVENT = auto()  # half an event, then the body ends as it should
-    ERROR_EVENT = auto()  # data: {"error": {...}}
-    TYPED_ERROR = auto()  # data: {"type": "error", ...}, as Responses documents it
-    FAILED = auto()  # response.failed (on Chat Completions the same as ERROR_EVENT)
-    MALFORMED = auto()  # an event that is not JSON
-    BAD_UTF8 = auto()  # bytes that are not UTF-8
-    STALL = auto()  # nothing more, while the connection stays open
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A request is answered with these words.
-
-    `words_per_second` None sends as fast as the socket takes them; `times` says instead when each word and, after them,
-    the end is sent, in seconds after the head. `fault` happens after the share `at` of the words
-    (0.0 before the first, 1.0 after the last), or, with `after_finish`, once the finish reason was sent. `code` is the
-    error's, for the faults that have one. A request without ``stream`` gets the whole words in one body; a fault of
-    the connection breaks that body too.
-    """
-
-    text: str = LOREM
-    words_per_second: float | None = None
-    times: tuple[float, ...] = ()
-    finish: str = "stop"
-    reasoning: str = ""
-    reasoning_field: str = "reasoning_content"  # what a chat completion calls it
-    refusal: str = ""
-    tool: tuple[str, str] | None = None  # a call's name and arguments
-    usage: bool = True
-    done: bool = True  # whether [DONE] is sent
-    hold_open: bool = False  # after the finish reason: neither usage nor [DONE] nor an end
-    odd: bool = False  # unknown kinds of events, empty choices, comments and null fields between the words
-    fault: Fault | None = None
-    at: float = 0.5
-    after_finish: bool = False
-    code: str = "server_error"
-    tokens: tuple[int, int] = (11, 22)  # input, output
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """A request is answered with an HTTP error (or, with `raw`, with any body at all)."""
-
-    status: int
-    code: str = ""
-    message: str = "It did not work."
-    headers: Mapping[str, str] = field(default_factory=dict)
-    raw: str | None = None
-    content_type: str = "application/json"
-    param: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Drop:
-    """The connection is closed (or, with `reset`, reset) before any byte of an answer."""
-
-    reset: bool = False
-
-
-Script = Answer | Status | Drop
+__all__ = [
+    "LOREM",
+    "SIGNS_OF_LIFE",
+    "Answer",
+    "Drop",
+    "Event",
+    "Fault",
+    "Manner",
+    "OpenAIDouble",
+    "Received",
+    "Script",
+    "Status",
+    "chat_events",
+    "pieces_of",
+    "responses_events",
+]
 
 
 @dataclass(slots=True, eq=False)
@@ -168,175 +130,6 @@ class Taste:
         if self.characters is not None and sum(map(len, texts)) > self.characters:
             line = f"This model's maximum context length is {self.characters} tokens."
             yield self.too_long or Status(400, "context_length_exceeded", line)
-
-
-# ------------------------------------------------------------------------------------------------------ wire formats
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One server-sent event; `piece` is the text in it, by which a stream is paced."""
-
-    data: str
-    name: str = ""
-    piece: str = ""
-    ends: bool = False  # carries the finish reason
-
-    def encode(self) -> bytes:
-        head = f"event: {self.name}\n" if self.name else ""
-        return f"{head}data: {self.data}\n\n".encode()
-
-
-def pieces_of(text: str) -> list[str]:
-    """The words, each with the white space behind it; their joining is the text."""
-    return re.findall(r"\s*\S+\s*|\s+", text)
-
-
-def error_of(answer: Answer) -> dict[str, Any]:
-    return {"message": "The server had an error.", "type": "server_error", "param": None, "code": answer.code}
-
-
-def chat_chunk(model: str, delta: dict[str, Any], finish: str | None = None) -> str:
-    choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
-    return json.dumps(
-        {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": model, "choices": [choice]}
-    )
-
-
-def chat_usage(answer: Answer) -> dict[str, int]:
-    given, made = answer.tokens
-    return {"prompt_tokens": given, "completion_tokens": made, "total_tokens": given + made}
-
-
-def chat_events(answer: Answer, body: Mapping[str, Any]) -> Iterator[Event]:
-    """The events of a streamed chat completion, [DONE] included."""
-    model = str(body.get("model", ""))
-    yield Event(chat_chunk(model, {"role": "assistant", "content": "", "refusal": None}))
-    if answer.odd:
-        yield Event(json.dumps({"object": "future.kind", "something": [1]}))
-        yield Event(json.dumps({"id": "x", "choices": [], "prompt_filter_results": []}))
-        yield Event(json.dumps({"id": "x", "choices": [{"index": 0, "delta": None}], "error": None}))
-        yield Event(json.dumps({"id": "x", "choices": [{"index": 1, "delta": {"content": "of another choice"}}]}))
-        yield Event("{}", name="ping")
-    for piece in pieces_of(answer.reasoning):
-        yield Event(chat_chunk(model, {answer.reasoning_field: piece}))
-    for piece in pieces_of(answer.text):
-        yield Event(chat_chunk(model, {"content": piece}), piece=piece)
-    for piece in pieces_of(answer.refusal):
-        yield Event(chat_chunk(model, {"refusal": piece}))
-    if answer.tool is not None:
-        name, arguments = answer.tool
-        for call in (
-            {"id": "call_1", "function": {"name": name, "arguments": ""}},
-            {"function": {"arguments": arguments}},
-        ):
-            yield Event(chat_chunk(model, {"tool_calls": [{"index": 0, **call}]}))
-    yield Event(chat_chunk(model, {}, answer.finish), ends=True)
-    if answer.usage and (body.get("stream_options") or {}).get("include_usage"):
-        yield Event(json.dumps({**json.loads(chat_chunk(model, {})), "choices": [], "usage": chat_usage(answer)}))
-    if answer.done:
-        yield Event("[DONE]")
-
-
-def chat_whole(answer: Answer, body: Mapping[str, Any]) -> dict[str, Any]:
-    """The body of a chat completion that is not streamed."""
-    message: dict[str, Any] = {"role": "assistant", "content": answer.text or None, "refusal": answer.refusal or None}
-    if answer.reasoning:
-        message[answer.reasoning_field] = answer.reasoning
-    if answer.tool is not None:
-        function = {"name": answer.tool[0], "arguments": answer.tool[1]}
-        message["tool_calls"] = [{"id": "call_1", "type": "function", "function": function}]
-    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": answer.finish}
-    whole = {"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": body.get("model", "")}
-    return {**whole, "choices": [choice], **({"usage": chat_usage(answer)} if answer.usage else {})}
-
-
-# finish reasons of Chat Completions, as Responses puts them: status, and why it is incomplete
-ENDINGS = {"length": ("incomplete", "max_output_tokens"), "content_filter": ("incomplete", "content_filter")}
-
-
-def responses_whole(answer: Answer, body: Mapping[str, Any], status: str = "") -> dict[str, Any]:
-    """A response object: the whole answer, or with another `status` one that is under way or has failed."""
-    ended, why = ENDINGS.get(answer.finish, ("completed", ""))
-    content: list[dict[str, Any]] = []
-    if answer.text:
-        content.append({"type": "output_text", "text": answer.text, "annotations": []})
-    if answer.refusal:
-        content.append({"type": "refusal", "refusal": answer.refusal})
-    output: list[dict[str, Any]] = []
-    if answer.reasoning:
-        output.append(
-            {"type": "reasoning", "id": "rs_1", "summary": [{"type": "summary_text", "text": answer.reasoning}]}
-        )
-    output.append({"type": "message", "id": "msg_1", "role": "assistant", "status": "completed", "content": content})
-    if answer.tool is not None:
-        name, arguments = answer.tool
-        output.append(
-            {"type": "function_call", "id": "fc_1", "call_id": "call_1", "name": name, "arguments": arguments}
-        )
-    given, made = answer.tokens
-    failed = status == "failed"
-    return {
-        "id": "resp_1",
-        "object": "response",
-        "created_at": 1,
-        "status": status or ended,
-        "error": {"code": answer.code, "message": "The server had an error."} if failed else None,
-        "incomplete_details": {"reason": why} if why and not status else None,
-        "model": body.get("model", ""),
-        "output": [] if status else output,
-        "parallel_tool_calls": True,
-        "tool_choice": "auto",
-        "tools": [],
-        "usage": responses_usage(given, made) if answer.usage and not status else None,
-    }
-
-
-def responses_usage(given: int, made: int) -> dict[str, Any]:
-    return {
-        "input_tokens": given,
-        "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
-        "output_tokens": made,
-        "output_tokens_details": {"reasoning_tokens": 0},
-        "total_tokens": given + made,
-    }
-
-
-def responses_events(answer: Answer, body: Mapping[str, Any]) -> Iterator[Event]:
-    """The events of a streamed response. There is no [DONE]."""
-    number = 0
-
-    def event(kind: str, *, piece: str = "", ends: bool = False, **more: Any) -> Event:
-        nonlocal number
-        number += 1
-        return Event(json.dumps({"type": kind, "sequence_number": number, **more}), name=kind, piece=piece, ends=ends)
-
-    where: dict[str, Any] = {"item_id": "msg_1", "output_index": 0, "content_index": 0}
-    yield event("response.created", response=responses_whole(answer, body, "in_progress"))
-    yield event("response.in_progress", response=responses_whole(answer, body, "in_progress"))
-    if answer.odd:
-        yield event("response.future.thing", delta="not for you")
-        yield Event("{}", name="ping")
-        yield Event(json.dumps([1, 2]))
-    for piece in pieces_of(answer.reasoning):
-        yield event(
-            "response.reasoning_summary_text.delta", item_id="rs_1", output_index=0, summary_index=0, delta=piece
-        )
-    message = {"type": "message", "id": "msg_1", "role": "assistant", "status": "in_progress", "content": []}
-    yield event("response.output_item.added", output_index=0, item=message)
-    yield event("response.content_part.added", **where, part={"type": "output_text", "text": "", "annotations": []})
-    for piece in pieces_of(answer.text):
-        yield event("response.output_text.delta", piece=piece, **where, delta=piece, logprobs=[])
-    yield event("response.output_text.done", **where, text=answer.text, logprobs=[])
-    for piece in pieces_of(answer.refusal):
-        yield event("response.refusal.delta", **where, delta=piece)
-    if answer.tool is not None:
-        name, arguments = answer.tool
-        item = {"type": "function_call", "id": "fc_1", "call_id": "call_1", "name": name, "arguments": ""}
-        yield event("response.output_item.added", output_index=1, item=item)
-        yield event("response.function_call_arguments.delta", item_id="fc_1", output_index=1, delta=arguments)
-    whole = responses_whole(answer, body)
-    yield event(f"response.{whole['status']}", ends=True, response=whole)
 
 
 # --------------------------------------------------------------------------------------------------------- the server
@@ -446,7 +239,7 @@ class OpenAIDouble:
                 return _error(script)
             if isinstance(script, Drop):
                 return _drop(request, reset=script.reset)
-            if received.streams:
+            if received.streams and not script.manner.plain:
                 return await self._stream(request, received, script, events(script, received.body))
             return await self._whole(request, script, whole(script, received.body))
         except (asyncio.CancelledError, ConnectionError):
@@ -492,19 +285,23 @@ class OpenAIDouble:
     async def _stream(
         self, request: web.Request, received: Received, answer: Answer, events: Iterator[Event]
     ) -> web.StreamResponse:
-        response = web.StreamResponse(headers={"content-type": "text/event-stream; charset=utf-8"})
+        manner = answer.manner
+        response = web.StreamResponse(headers={"content-type": manner.label})
         await response.prepare(request)
         fault_at = None if answer.after_finish else round(len(pieces_of(answer.text)) * answer.at)
         loop = asyncio.get_running_loop()
         began = loop.time()
-        for event in events:
+        planned = list(events)
+        for number, event in enumerate(planned):
             faulty = answer.fault is not None and not answer.after_finish
             if faulty and (event.piece or event.ends) and len(received.sent) == fault_at:
                 return await self._break(request, response, answer)
             due = _due(answer, event, len(received.sent))
             if due is not None:
                 await asyncio.sleep(began + due - loop.time())
-            await response.write(event.encode())
+            if event.wait:
+                await asyncio.sleep(event.wait)
+            await response.write(manner.encode(event, first=number == 0, last=number == len(planned) - 1))
             if event.piece:
                 received.sent.append(event.piece)
                 received.sent_at.append(loop.time())
@@ -514,6 +311,9 @@ class OpenAIDouble:
                 await self._stopping.wait()
             if event.ends and answer.fault is not None:
                 return await self._break(request, response, answer)
+        while manner.alive_after and not self._stopping.is_set():
+            await response.write(manner.encode(sign_of_life(manner.alive_by)))
+            await asyncio.sleep(manner.alive_seconds)
         await response.write_eof()
         return response
 
@@ -536,12 +336,12 @@ class OpenAIDouble:
                 await response.write(b'data: {"choices": [{"delta": {"content": "\xff\xfe"}}]}\n\n')
             case Fault.TYPED_ERROR:
                 typed = {"type": "error", "sequence_number": 9, **error_of(answer), "code": answer.code}
-                await response.write(Event(json.dumps({**typed, "type": "error"}), name="error").encode())
+                await response.write(answer.manner.encode(Event(json.dumps({**typed, "type": "error"}), name="error")))
             case Fault.FAILED if not chat:
                 failed = {"type": "response.failed", "response": responses_whole(answer, {}, "failed")}
-                await response.write(Event(json.dumps(failed), name="response.failed").encode())
+                await response.write(answer.manner.encode(Event(json.dumps(failed), name="response.failed")))
             case Fault.ERROR_EVENT | Fault.FAILED:
-                await response.write(Event(json.dumps({"error": error_of(answer)})).encode())
+                await response.write(answer.manner.encode(Event(json.dumps({"error": error_of(answer)}))))
         await response.write_eof()
         return response
 
