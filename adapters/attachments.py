@@ -1,8 +1,8 @@
 """Attachments: what people attach to their messages, into parts that a model can be given.
 
-What belongs here: the rules (which kinds, how large, what is text) as pure functions on names, types and bytes, and one
-short async shell that downloads. What does not: anything that a platform calls its attachments (adapters make
-`Attachment` values), and what a model takes.
+What belongs here: the rules (how large, what the bytes say) as pure functions, and one short async shell that
+downloads. What does not: kinds of files (`kinds`), charsets (`charsets`), and anything that a platform calls its
+attachments (adapters make `Attachment` values).
 
 Nothing here ever fails a turn: what cannot be had becomes a `LeftOut`, with plain words for the reader.
 """
@@ -10,17 +10,17 @@ Nothing here ever fails a turn: what cannot be had becomes a `LeftOut`, with pla
 from __future__ import annotations
 
 import asyncio
-import codecs
 import ipaddress
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 from types import MappingProxyType
 
 import aiohttp
 import yarl
 
+from adapters.charsets import charset_in, decode_text
+from adapters.kinds import image_kind, kind_of, other_image, refusal
 from bot.conversation import File, Image, LeftOut, Part
 
 
@@ -37,6 +37,8 @@ class Attachment:
     size: int = 0
     width: int = 0
     height: int = 0
+    lookup: str = ""  # the platform's id of a file of which nothing else is told yet
+    why: str = ""  # why it cannot be had, where the platform says so
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,79 +60,16 @@ class AttachmentLimits:
 
 # -------------------------------------------------------------------------------------------------- rules, all of them
 
-# The image types that chat models take (https://platform.openai.com/docs/guides/images-vision).
-IMAGE_TYPES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
-
-# Types that are text though they do not start with ``text/``. Read by `kind_of`.
-TEXT_TYPES = frozenset(
-    {
-        "application/json",
-        "application/ld+json",
-        "application/javascript",
-        "application/x-javascript",
-        "application/typescript",
-        "application/xml",
-        "application/x-yaml",
-        "application/yaml",
-        "application/toml",
-        "application/sql",
-        "application/x-sh",
-        "application/x-python",
-        "application/csv",
-        "application/x-ndjson",
-        "message/rfc822",
-    }
-)
-
-# Names that say text where a platform says nothing, or only ``application/octet-stream``. Read by `kind_of`.
-_SUFFIXES = """
-.txt .md .markdown .rst .adoc .tex .log .csv .tsv .json .jsonl .ndjson .xml .html .htm .css .scss .svg .yaml .yml .toml
-.ini .cfg .conf .env .properties .diff .patch .srt .vtt .eml .sql .graphql .proto .tf .hcl .nix .ipynb
-.py .pyi .js .mjs .cjs .jsx .ts .tsx .vue .c .h .cc .cpp .hpp .cs .java .kt .kts .scala .go .rs .rb .php .pl .lua .r
-.jl .swift .m .hs .ml .ex .exs .erl .clj .lisp .el .sh .bash .zsh .fish .ps1 .bat .zig .dart .asm .s .v .vhd
-"""
-TEXT_SUFFIXES = frozenset(_SUFFIXES.split())
-
-# Names without a suffix that are text. Read by `kind_of`.
-TEXT_NAMES = frozenset({"makefile", "dockerfile", "procfile", "readme", "license", "changelog", "gemfile", "rakefile"})
-
-# Suffixes of images, where a platform does not say the type. Read by `kind_of`.
-IMAGE_SUFFIXES = MappingProxyType(
-    {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".gif": "image/gif", ".webp": "image/webp"}
-)
-
-# Types that say nothing about a file. Read by `kind_of`.
-_NO_TYPE = frozenset({"", "application/octet-stream", "binary/octet-stream", "application/unknown"})
-
-# Control characters that texts do have: tab, line feed, form feed, carriage return, escape (coloured logs).
-_TEXT_CONTROLS = frozenset("\t\n\f\r\x1b")
-
-# A text file may hold so many other control characters in a thousand before it is taken for a binary.
-_CONTROLS_PER_THOUSAND = 5
-
 NOT_TEXT = "it is not text"
 NOT_AN_IMAGE = "it is not an image that can be read"
-UNKNOWN_KIND = "it is neither an image nor a text file"
 UNAVAILABLE = "it could not be downloaded"
+NO_ACCESS = "the bot may not read it"
+NOT_THERE = "it is not there any more"
 TOO_SLOW = "downloading it took too long"
 
 
-def kind_of(name: str, media_type: str) -> str:
-    """``image``, ``text`` or an empty string, by what the platform says, and by the name where it says nothing."""
-    plain = media_type.partition(";")[0].strip().lower()
-    suffix = PurePosixPath(name.lower()).suffix
-    if plain in IMAGE_TYPES:
-        return "image"
-    if plain == "image/svg+xml":
-        return "text"
-    if plain.startswith("text/") or plain in TEXT_TYPES or plain.endswith(("+json", "+xml")):
-        return "text"
-    by_name = suffix in TEXT_SUFFIXES or name.lower() in TEXT_NAMES
-    if by_name and not plain.startswith(("image/", "audio/")):
-        return "text"  # a platform's guess at a type is worth less than a name: .ts is said to be video/mp2t
-    if plain in _NO_TYPE and suffix in IMAGE_SUFFIXES:
-        return "image"
-    return ""
+# The most bytes that a character takes in any charset: eight in ISO-2022-JP, where each switches and switches back.
+_BYTES_PER_CHARACTER = 8
 
 
 def too_large(limits: AttachmentLimits) -> str:
@@ -150,9 +89,11 @@ def too_many(limits: AttachmentLimits) -> str:
 
 def refuse(attachment: Attachment, limits: AttachmentLimits) -> str:
     """Why `attachment` is left out without being downloaded; empty if there is no reason to."""
+    if attachment.why:
+        return attachment.why
     kind = kind_of(attachment.name, attachment.media_type)
     if not kind:
-        return UNKNOWN_KIND
+        return refusal(attachment.name, attachment.media_type)
     if attachment.size > limits.bytes:
         return too_large(limits)
     if kind == "image" and attachment.width * attachment.height > limits.pixels:
@@ -160,14 +101,16 @@ def refuse(attachment: Attachment, limits: AttachmentLimits) -> str:
     return ""
 
 
-def part_of(attachment: Attachment, data: bytes, limits: AttachmentLimits) -> Part:
-    """What becomes of a file that was downloaded: `data` is all of it."""
+def part_of(attachment: Attachment, data: bytes, limits: AttachmentLimits, served_as: str = "") -> Part:
+    """What becomes of a file that was downloaded: `data` is all of it, `served_as` the media type it came with."""
     if kind_of(attachment.name, attachment.media_type) == "image":
         return _image(attachment, data, limits)
-    text = decode_text(data)
+    # No charset takes more bytes for so many characters: what is longer is too long, and the loop is not held up by it.
+    most = limits.text_characters * _BYTES_PER_CHARACTER
+    text = decode_text(data[: most + 1], charset_in(served_as), charset_in(attachment.media_type))
     if text is None:
         return LeftOut(attachment.name, NOT_TEXT)
-    if len(text) > limits.text_characters:
+    if len(text) > limits.text_characters or len(data) > most:
         return LeftOut(attachment.name, f"it is longer than {limits.text_characters:,} characters")
     return File(attachment.name, text)
 
@@ -175,29 +118,12 @@ def part_of(attachment: Attachment, data: bytes, limits: AttachmentLimits) -> Pa
 def _image(attachment: Attachment, data: bytes, limits: AttachmentLimits) -> Part:
     header = image_header(data)
     if header is None:
-        return LeftOut(attachment.name, NOT_AN_IMAGE)
+        kind = image_kind(data)
+        return LeftOut(attachment.name, other_image(kind) if kind else NOT_AN_IMAGE)
     # What the bytes say counts, not what was declared: a wrong type is refused by a model's server with an error.
     if header.width * header.height > limits.pixels:
         return LeftOut(attachment.name, too_many_pixels(limits))
     return Image(attachment.name, header.media_type, data)
-
-
-def decode_text(data: bytes) -> str | None:
-    """The text in `data`: UTF-8, or UTF-16 or UTF-8 that says so by its byte order mark; None if it is not text."""
-    if data.startswith(codecs.BOM_UTF8):
-        encoding = "utf-8-sig"
-    elif data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        encoding = "utf-16"
-    else:
-        encoding = "utf-8"
-    try:
-        text = data.decode(encoding)
-    except UnicodeDecodeError:
-        return None
-    odd = sum(1 for character in text if character < " " and character not in _TEXT_CONTROLS)
-    if "\0" in text or odd * 1000 > len(text) * _CONTROLS_PER_THOUSAND:
-        return None
-    return text
 
 
 # ----------------------------------------------------------------------------------------------------- image headers
@@ -387,16 +313,17 @@ class Attachments:
             return LeftOut(attachment.name, why)
         try:
             async with asyncio.timeout(self._limits.seconds), self._slots:  # a reader waits for the queue as well
-                data = await self._download(attachment)
+                data, served_as = await self._download(attachment)
         except _TooLarge:
             return LeftOut(attachment.name, too_large(self._limits))
         except TimeoutError:
             return LeftOut(attachment.name, TOO_SLOW)
-        except (aiohttp.ClientError, OSError, ValueError):
-            return LeftOut(attachment.name, UNAVAILABLE)
-        return part_of(attachment, data, self._limits)
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            return LeftOut(attachment.name, _why(error))
+        return part_of(attachment, data, self._limits, served_as)
 
-    async def _download(self, attachment: Attachment) -> bytes:
+    async def _download(self, attachment: Attachment) -> tuple[bytes, str]:
+        """The bytes, and the media type that the server sends them as."""
         url = yarl.URL(attachment.url)
         for _ in range(_REDIRECTS + 1):
             if not may_read(url, self._hosts):
@@ -408,14 +335,23 @@ class Attachments:
                 response.raise_for_status()
                 declared = attachment.media_type.partition(";")[0].strip().lower()
                 if response.content_type in _PAGES and declared not in ("", *_PAGES):
-                    raise ValueError("a page came instead of the file")
-                return await _bounded(response, self._limits.bytes)
+                    raise PermissionError("a page came instead of the file")
+                served_as = response.headers.get("Content-Type", "")
+                return await _bounded(response, self._limits.bytes), served_as
         raise ValueError("too many redirects")
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
         return self._session
+
+
+def _why(error: Exception) -> str:
+    """What a failed download says of the file, for the reader."""
+    status = error.status if isinstance(error, aiohttp.ClientResponseError) else 0
+    if isinstance(error, PermissionError) or status in (401, 403):
+        return NO_ACCESS
+    return NOT_THERE if status in (404, 410) else UNAVAILABLE
 
 
 async def _bounded(response: aiohttp.ClientResponse, limit: int) -> bytes:

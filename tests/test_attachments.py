@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import codecs
 import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -16,22 +15,22 @@ from hypothesis import strategies as st
 
 from adapters import discord, slack
 from adapters.attachments import (
+    NO_ACCESS,
     NOT_AN_IMAGE,
     NOT_TEXT,
+    NOT_THERE,
     TOO_SLOW,
     UNAVAILABLE,
-    UNKNOWN_KIND,
     Attachment,
     AttachmentLimits,
     Attachments,
     ImageHeader,
-    decode_text,
     image_header,
-    kind_of,
     may_read,
     part_of,
     refuse,
 )
+from adapters.kinds import ARCHIVE, kind_of
 from bot.conversation import File, Image, LeftOut
 
 LIMITS = AttachmentLimits()
@@ -136,47 +135,13 @@ def test_the_kind_of_a_file(name: str, media_type: str, kind: str) -> None:
         (Attachment("a.png", "", "image/png", size=30_000_000), "it is larger than 10 MB"),
         (Attachment("a.txt", "", "text/plain", size=30_000_000), "it is larger than 10 MB"),
         (Attachment("a.png", "", "image/png", width=10_000, height=5_000), "it has more than 25 megapixels"),
-        (Attachment("a.zip", "", "application/zip", size=10), UNKNOWN_KIND),
+        (Attachment("a.zip", "", "application/zip", size=10), ARCHIVE),
+        (Attachment("a.txt", "", "text/plain", why="it was deleted"), "it was deleted"),
     ],
 )
 def test_what_is_left_out_undownloaded(attachment: Attachment, why: str) -> None:
     """What is declared too large, or to be of no use, is not downloaded at all."""
     assert refuse(attachment, LIMITS) == why
-
-
-@pytest.mark.parametrize(
-    ("data", "text"),
-    [
-        (b"plain", "plain"),
-        (b"", ""),
-        ("naïve → ✓".encode(), "naïve → ✓"),
-        (codecs.BOM_UTF8 + b"bom", "bom"),
-        ("Notepad".encode("utf-16"), "Notepad"),
-        (codecs.BOM_UTF16_BE + "big".encode("utf-16-be"), "big"),
-        (b"\x1b[31mred\x1b[0m log", "\x1b[31mred\x1b[0m log"),
-        (b"\xff\xd8\xff\xe0", None),
-        (b"\x7fELF\x02\x01\x01\0\0\0", None),
-        (b"caf\xe9", None),
-        (b"\x01\x02\x03\x04", None),
-    ],
-)
-def test_what_is_text(data: bytes, text: str | None) -> None:
-    """UTF-8 and what says by its byte order mark that it is UTF-16 is text; a binary is not, whatever its name."""
-    assert decode_text(data) == text
-
-
-@given(st.text(alphabet=st.characters(min_codepoint=32, exclude_categories=["Cs"])))
-def test_any_text_survives(text: str) -> None:
-    """What somebody wrote in a text file is what the model is given, in all three encodings."""
-    utf16 = codecs.BOM_UTF16_LE + text.encode("utf-16-le")
-
-    assert (decode_text(codecs.BOM_UTF8 + text.encode()), decode_text(utf16)) == (text, text)
-
-
-@given(st.binary())
-def test_no_bytes_make_the_decoder_fail(data: bytes) -> None:
-    """Whatever is called .txt, it is text or it is not."""
-    decode_text(data)
 
 
 def test_what_becomes_of_bytes() -> None:
@@ -188,8 +153,26 @@ def test_what_becomes_of_bytes() -> None:
     assert part_of(Attachment("a.png", "", "image/png"), b"nope", LIMITS) == LeftOut("a.png", NOT_AN_IMAGE)
     large = part_of(Attachment("a.png", "", "image/png"), png(10_000, 5_000), LIMITS)
     assert large == LeftOut("a.png", "it has more than 25 megapixels")
-    long = part_of(Attachment("a.txt", ""), b"x" * 100_001, LIMITS)
-    assert long == LeftOut("a.txt", "it is longer than 100,000 characters")
+    for length in (100_001, 9_000_000):
+        long = part_of(Attachment("a.txt", ""), b"x" * length, LIMITS)
+        assert long == LeftOut("a.txt", "it is longer than 100,000 characters")
+    photo = part_of(Attachment("a.jpg", "", "image/jpeg"), b"\0\0\0\x18ftypheic" + b"\0" * 20, LIMITS)
+    assert photo == LeftOut("a.jpg", "it is an image of a kind that the model does not take (HEIC)")
+
+
+@pytest.mark.parametrize(
+    ("declared", "served_as", "charset"),
+    [
+        ("text/plain", "text/plain; charset=windows-1252", "cp1252"),
+        ("text/plain; charset=Shift_JIS", "application/octet-stream", "cp932"),
+        ("text/csv; charset=utf-8", "text/csv; charset=UTF-16", "utf-16-le"),
+    ],
+)
+def test_a_declared_charset_counts(declared: str, served_as: str, charset: str) -> None:
+    """A text file is read in the charset that it is served in, or else the one that the platform names."""
+    part = part_of(Attachment("a.txt", "", declared), "naïve".encode(charset, "replace"), LIMITS, served_as)
+
+    assert part == File("a.txt", "naïve".encode(charset, "replace").decode(charset))
 
 
 @pytest.mark.parametrize(
@@ -265,6 +248,10 @@ class Files:
                 return web.Response(body=png(5, 5), content_type="image/png")
             case "/login":
                 return web.Response(text="<html>log in</html>", content_type="text/html")
+            case "/western.txt":
+                return web.Response(
+                    body="café, naïve".encode("cp1252"), content_type="text/plain", charset="windows-1252"
+                )
             case "/moved":
                 raise web.HTTPFound("/a.txt")
             case "/elsewhere":
@@ -275,7 +262,9 @@ class Files:
                 return await self._endless(request)
             case "/slow":
                 await self.let_go.wait()
-        raise web.HTTPNotFound
+        raise {"/forbidden": web.HTTPForbidden, "/broken": web.HTTPInternalServerError}.get(
+            request.path, web.HTTPNotFound
+        )
 
     async def _endless(self, request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
@@ -330,19 +319,38 @@ async def test_files_are_downloaded_in_order_with_the_token() -> None:
             ]
         )
 
-    assert parts == (Image("a.png", "image/png", png(5, 5)), LeftOut("z.zip", UNKNOWN_KIND), File("a.txt", "hello"))
+    assert parts == (Image("a.png", "image/png", png(5, 5)), LeftOut("z.zip", ARCHIVE), File("a.txt", "hello"))
     assert sorted(files.asked) == [("/a.png", "Bearer t"), ("/a.txt", "Bearer t"), ("/moved", "Bearer t")]
 
 
 @pytest.mark.sockets
-@pytest.mark.parametrize("path", ["/missing", "/elsewhere", "/round", "/login"])
-async def test_what_cannot_be_had_is_left_out(path: str) -> None:
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [
+        ("/missing", NOT_THERE),
+        ("/forbidden", NO_ACCESS),
+        ("/login", NO_ACCESS),
+        ("/broken", UNAVAILABLE),
+        ("/elsewhere", UNAVAILABLE),
+        ("/round", UNAVAILABLE),
+    ],
+)
+async def test_what_cannot_be_had_is_left_out(path: str, why: str) -> None:
     """An error, a way to another host, a circle and a login page instead of the file: left out, in plain words."""
     async with serving() as files, reading(files) as attachments:
         parts = await attachments.read([Attachment("a.txt", files.address + path, "text/plain")])
 
-    assert parts == (LeftOut("a.txt", UNAVAILABLE),)
+    assert parts == (LeftOut("a.txt", why),)
     assert ("/a.txt", "Bearer t") not in files.asked
+
+
+@pytest.mark.sockets
+async def test_the_server_says_which_charset() -> None:
+    """A text file that a server sends in Windows-1252, and says so, is read as such."""
+    async with serving() as files, reading(files) as attachments:
+        parts = await attachments.read([Attachment("a.txt", files.address + "/western.txt", "text/plain")])
+
+    assert parts == (File("a.txt", "café, naïve"),)
 
 
 @pytest.mark.sockets
