@@ -65,6 +65,7 @@ NOT_AN_IMAGE = "it is not an image that can be read"
 UNAVAILABLE = "it could not be downloaded"
 NO_ACCESS = "the bot may not read it"
 NOT_THERE = "it is not there any more"
+TOO_OLD = "only files of newer messages are read"
 TOO_SLOW = "downloading it took too long"
 
 

@@ -216,6 +216,7 @@ def make_discord_options(settings: Settings) -> discord.DiscordOptions | None:
         api_url=chosen.api_url,
         gateway_url=chosen.gateway_url,
         write_seconds=settings.writing.write_seconds,
+        zone=settings.conversation.zone(),
     )
 
 
@@ -231,6 +232,7 @@ def make_slack_options(settings: Settings) -> slack.SlackOptions | None:
         edits=chosen.edits.value,
         edits_latch_seconds=chosen.edits_latch_seconds,
         call_seconds=settings.writing.write_seconds,
+        zone=settings.conversation.zone(),
     )
 
 

@@ -225,7 +225,8 @@ class Answering:
         turn = await _with_attachments(accepted)
         history = await accepted.channel.history(prompting.limits.messages)
         if is_empty(turn) and not history.messages:
-            self._say(reply, self._choices.words.empty_question)
+            words = self._choices.words
+            self._say(reply, words.empty_direct if turn.direct else words.empty_question)
             return
         prepared = prepare(turn, history, prompting, self._choices.words, self._wall_clock())
         for line in prepared.notices:

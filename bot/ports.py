@@ -135,7 +135,8 @@ class Channel(Protocol):
     async def attached(self) -> tuple[Part, ...]:
         """What was attached to the question, downloaded now: only a turn that is answered costs that.
 
-        Never raises a failure: what cannot be had is a `LeftOut`.
+        A `Text` says what a reader sees around the question: its thread's title, the message that it replies to. Never
+        raises a failure: what cannot be had is a `LeftOut`.
         """
         ...
 

@@ -69,6 +69,8 @@ class Words:
     bad_request: str = "The model could not take this question as it is. (ref {reference})"
 
     empty_question: str = "Yes? Ask me something in the same message as the mention."
+    # The same to an empty direct message, where nobody is mentioned.
+    empty_direct: str = "Yes? Write me a question, or send me a file with one."
     busy: str = "I am still busy with earlier questions here. Please ask again in a moment."
     no_access: str = "I am not set up to answer you. Please ask whoever runs this bot."
     question_cut: str = "Your message is longer than I can read; I read its first {characters} characters."

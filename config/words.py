@@ -40,6 +40,7 @@ class WordsSettings(Concern):
     too_long: EndingSentence = setting("", "The conversation is longer than the model takes.", default=None)
     bad_request: EndingSentence = setting("", "The model's server refuses the question.", default=None)
     empty_question: Sentence = setting("", "To a mention without a question.", default=None)
+    empty_direct: Sentence = setting("", "To an empty direct message.", default=None)
     busy: SilentSentence = setting("", "To one question too many; empty for silence.", default=None)
     no_access: SilentSentence = setting("", "To who may not ask, in a direct message; empty for silence.", default=None)
     question_cut: CutSentence = setting("", "A question was too long: {characters} were read.", default=None)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
+from datetime import timedelta, timezone
 from typing import Any
 
 import pytest
@@ -12,7 +14,8 @@ from hypothesis import strategies as st
 from adapters.attachments import Attachment
 from adapters.discord.asked import Kind, Me, Place, Verdict, turn_of, verdict
 from adapters.discord.dialect import DiscordMarkdown, without_small_print
-from adapters.discord.seen import Seen, read_message, readable, without_mention
+from adapters.discord.marks import readable, without_mention
+from adapters.discord.seen import Seen, read_message
 from bot.conversation import Author, Message, Role, Text, Turn, TurnKey
 from bot.markdown import utf16_units
 
@@ -94,14 +97,63 @@ def test_the_address_is_not_part_of_the_question(raw: str, question: str) -> Non
     assert without_mention(raw, "1") == question
 
 
-def test_mentions_are_readable() -> None:
-    """Users, roles, channels and a guild's emoji read as names; what nobody knows stays as it was."""
-    names = {("@", "2"): "Ada", ("@&", "3"): "devs", ("#", "7"): "general"}
-    raw = "<@2> <@!2> <@&3> <#7> <:party:123> <a:dance:456> <@9> <t:1700000000>"
+@pytest.mark.parametrize(
+    ("raw", "question"),
+    [
+        ("<@&99>", ""),
+        ("<@&99> hello", "hello"),
+        ("<@1> <@&99>", ""),
+        ("hello <@&99>", "hello"),
+        ("<@&98> hello", "<@&98> hello"),
+    ],
+)
+def test_our_own_role_addresses_us_too(raw: str, question: str) -> None:
+    """People often pick the role that Discord made for the bot in place of the bot."""
+    assert without_mention(raw, "1", frozenset({"99"})) == question
 
-    text = readable(raw, lambda sign, target: names.get((sign, target), ""))
 
-    assert text == "@Ada @Ada @devs #general :party: :dance: <@9> <t:1700000000>"
+NAMES = {("@", "2"): "Ada", ("@&", "3"): "devs", ("#", "7"): "general"}
+
+
+@pytest.mark.parametrize(
+    ("raw", "text"),
+    [
+        ("<@2> <@!2> <@&3> <#7>", "@Ada @Ada @devs #general"),
+        ("<@9> <@!9> <@&9> <#9>", "@unknown-user @unknown-user @unknown-role #unknown"),
+        ("<:party:123> <a:dance:456>", ":party: :dance:"),
+        ("<t:1700000000>", "14 November 2023 23:13 CET"),
+        ("<t:1700000000:t> <t:1700000000:T>", "23:13 CET 23:13:20 CET"),
+        ("<t:1700000000:d> <t:1700000000:D>", "14 November 2023 14 November 2023"),
+        ("<t:1700000000:F>", "Tuesday, 14 November 2023 23:13 CET"),
+        ("<t:1700000000:R>", "14 November 2023 23:13 CET"),
+        ("<t:1700000000:z>", "14 November 2023 23:13 CET"),
+        ("<t:-1>", "01 January 1970 00:59 CET"),
+        ("<t:99999999999999>", "Invalid Date"),
+        ("</cmd:1> </a b:2> </a b c:3>", "/cmd /a b /a b c"),
+        (
+            "<id:customize> <id:browse> <id:guide> <id:linked-roles:5>",
+            "Channels & Roles Browse Channels Server Guide Linked Roles",
+        ),
+        ("<id:nonsense>", "<id:nonsense>"),
+        ("<https://a.example/b> <mailto:a@b.example>", "https://a.example/b a@b.example"),
+        ("`<@2>` ```\n<#7>\n``` <@2>", "`<@2>` ```\n<#7>\n``` @Ada"),
+        ("a < b > c <t:> </:1> <#>", "a < b > c <t:> </:1> <#>"),
+    ],
+)
+def test_marks_are_readable(raw: str, text: str) -> None:
+    """Mentions, times, commands, emoji and links read as people see them, in the operator's time zone."""
+    zone = timezone(timedelta(hours=1), "CET")
+
+    assert readable(raw, lambda sign, target: NAMES.get((sign, target), ""), zone) == text
+
+
+@given(st.text(alphabet="<>@!&#:/tTaRid0123456789`~ \n", max_size=60))
+def test_any_marks_are_read(raw: str) -> None:
+    """Whatever is written between angle brackets, it is read, and no known mark is left outside of code."""
+    text = readable(raw, lambda sign, target: "")
+
+    if "`" not in raw:
+        assert re.search(r"<@!?\d+>|<@&\d+>|<#\d+>|<t:\d{1,17}>", text) is None
 
 
 FULL: dict[str, Any] = {
@@ -143,7 +195,9 @@ def test_the_least_message() -> None:
 
     seen = read_message(data, me="1", name_of=lambda sign, target: "")
 
-    assert seen == Seen("100", "7", "2", name="somebody", text="<@1> hi", words="hi", mentions=frozenset({"1"}))
+    assert seen == Seen(
+        "100", "7", "2", name="somebody", text="@unknown-user hi", words="hi", mentions=frozenset({"1"})
+    )
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.attachments import Attachment
+from adapters.attachments import NOT_THERE, Attachment
 from adapters.discord.history import chain, joined, lane, message_of
 from adapters.discord.memory import CHANNELS, CHARACTERS, MESSAGES_PER_CHANNEL, NAMES, Memory, characters_of
 from adapters.discord.seen import Seen
-from bot.conversation import Image, Message, Role, Text
+from bot.conversation import Image, LeftOut, Message, Role, Text
 from bot.ports import Body, Channel
 from tests.discord_stage import Bot, bot_at_work, platform_at_work
 from tests.doubles.limits import Kind
@@ -347,7 +347,7 @@ async def test_reads_keep_to_the_limit() -> None:
 
 @pytest.mark.sockets
 async def test_images_of_the_conversation_are_told() -> None:
-    """What was attached to earlier messages goes along, where it can be had."""
+    """What was attached to earlier messages goes along; what cannot be had is named."""
     async with serving() as files, bot_at_work() as bot:
         dm = bot.double.world.dm(bot.ada)
         bot.platform._presence.attachments._hosts = frozenset({files.address})
@@ -361,5 +361,5 @@ async def test_images_of_the_conversation_are_told() -> None:
 
         assert [message.parts for message in told.messages] == [
             (Text("look"), Image("a.png", "image/png", png(5, 5))),
-            (Text("and"),),
+            (Text("and"), LeftOut("b.png", NOT_THERE)),
         ]

@@ -203,7 +203,7 @@ async def test_our_role_is_mentioned_by_mistake() -> None:
         await bot.inbox.wait_for()
         await bot.settled()
 
-        assert bot.inbox.questions == ["@Tickertape hi"]
+        assert bot.inbox.questions == ["hi"]
 
 
 async def test_the_same_event_twice_is_one_question() -> None:

@@ -538,6 +538,15 @@ async def test_an_empty_mention_is_answered_without_a_model() -> None:
     assert len(model.calls) == 1
 
 
+async def test_an_empty_direct_message_is_not_told_of_mentions() -> None:
+    """Nobody is mentioned in a direct message, so that the line there does not speak of it."""
+    channel, model = MemoryChannel(), ScriptedModel(words(5))
+    await ask(model, channel, turn(text="", direct=True))
+    assert channel.text == Words().empty_direct
+    assert "mention" not in channel.text
+    assert not model.calls
+
+
 async def test_the_model_is_told_who_said_what_and_the_reader_what_was_left_out() -> None:
     """Names stand before words, newest messages are kept, and lines under the answer name what was not read."""
     past = History(tuple(Message(Role.USER, (Text(f"message {number}"),), "Kim") for number in range(30)))

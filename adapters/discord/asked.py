@@ -86,7 +86,7 @@ def key_of(seen: Seen) -> TurnKey:
 
 def turn_of(seen: Seen, place: Place, *, conversation: str) -> Turn:
     """The turn that `seen` asks for."""
-    words = (Text(seen.words),) if seen.words else ()
+    words = tuple(Text(text) for text in (seen.words, seen.beside) if text)
     return Turn(
         key=key_of(seen),
         conversation=f"discord:{conversation}",

@@ -20,6 +20,7 @@ from discord.http import MultipartParameters
 
 from adapters.discord.answers import look_for, next_of
 from adapters.discord.asked import Kind, Place
+from adapters.discord.context import attached
 from adapters.discord.controls import components
 from adapters.discord.dialect import MESSAGE_LIMIT, DiscordMarkdown
 from adapters.discord.errors import names_components, translated
@@ -113,7 +114,7 @@ class DiscordChannel:
 
     async def attached(self) -> tuple[Part, ...]:
         """See `bot.ports.Channel`."""
-        return await self._presence.attachments.read(self._question.attachments)
+        return await attached(self._presence, self._question, self._place)
 
     async def history(self, limit: int) -> History:
         """See `bot.ports.Channel`."""

@@ -15,14 +15,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from adapters.attachments import Attachment
+from adapters.attachments import TOO_OLD
 from adapters.discord.asked import Kind, Place
 from adapters.discord.budgets import spending
 from adapters.discord.dialect import without_small_print
 from adapters.discord.errors import translated
 from adapters.discord.memory import MESSAGES_PER_CHANNEL, Memory
 from adapters.discord.presence import Presence
-from adapters.discord.seen import SPOKEN, THREAD_STARTER, Seen
+from adapters.discord.replies import replies
+from adapters.discord.seen import THREAD_STARTER, TOLD, Seen
 from bot.conversation import History, LeftOut, Message, Role, Text
 from bot.errors import Failure, Gone, Unanswered
 
@@ -56,7 +57,8 @@ async def history(presence: Presence, question: Seen, place: Place, limit: int) 
     else:
         starter = presence.memory.get(place.parent, place.id) if place.parent else None
         groups, more = lane(presence.memory, question, me=me, limit=limit, starter=starter)
-    messages = [message_of(group, me=me) for group in groups]
+    labels = replies(groups, presence.memory, me=me) if place.kind is not Kind.CHANNEL else {}
+    messages = [message_of(group, me=me, label=labels.get(group[0].id, "")) for group in groups]
     files = await _files(presence, question, groups)
     whole = [replace(message, parts=message.parts + files.get(message.id, ())) for message in messages]
     return History(tuple(message for message in whole if message.parts), truncated=more or not read_all)
@@ -84,7 +86,7 @@ async def replied_to(presence: Presence, seen: Seen) -> Seen | None:
     """The message that `seen` replies to, read if need be; None where it is gone or cannot be read."""
     try:
         async with asyncio.timeout(presence.options.read_seconds):
-            return await _one(presence, seen.channel, seen.reply_to, seen.guild)
+            return await one_message(presence, seen.channel, seen.reply_to, seen.guild)
     except (Failure, TimeoutError) as failure:
         log.warning("cannot tell what message %s replies to: %r", seen.id, failure)
         return None
@@ -110,7 +112,7 @@ def lane(
     from_start = memory.known_from(question.channel) == 0
     if starter is not None and from_start and starter.id not in earlier:
         said.insert(0, starter)
-    groups = joined([one for one in said if one.kind in SPOKEN], me=me)
+    groups = joined([one for one in said if one.kind in TOLD], me=me)
     return groups[-limit:] if limit else [], not from_start or len(groups) > limit
 
 
@@ -148,11 +150,12 @@ def joined(said: Sequence[Seen], *, me: str) -> list[Group]:
     return groups
 
 
-def message_of(group: Group, *, me: str) -> Message:
+def message_of(group: Group, *, me: str, label: str = "") -> Message:
     """The model's message: ours without small print and without a name. Without parts where it says nothing."""
     first = group[0]
     if first.author != me:
-        return Message(Role.USER, (Text(first.text),) if first.text else (), first.name, first.id)
+        shown = "\n".join(filter(None, (label, first.shown)))
+        return Message(Role.USER, (Text(shown),) if first.shown else (), first.name, first.id)
     text = "\n".join(filter(None, (without_small_print(one.text) for one in group)))
     return Message(Role.ASSISTANT, (Text(text),) if text else (), id=first.id)
 
@@ -192,7 +195,7 @@ async def _read_chain(presence: Presence, question: Seen, limit: int) -> None:
             except (Gone, Unanswered):  # a server without lists; single messages may be there
                 page = []
             memory.read(page)
-        older = await _one(presence, question.channel, at.reply_to, question.guild)
+        older = await one_message(presence, question.channel, at.reply_to, question.guild)
         if older is None:
             return
         at = older
@@ -205,7 +208,7 @@ async def _read_starter(presence: Presence, question: Seen, place: Place) -> Non
         return
     if memory.get(place.id, place.id) is not None or memory.has_no_starter(place.id):
         return
-    if await _one(presence, place.parent, place.id, question.guild) is None:
+    if await one_message(presence, place.parent, place.id, question.guild) is None:
         memory.set_no_starter(place.id)
 
 
@@ -219,7 +222,7 @@ async def _page(presence: Presence, channel: str, *, before: int, limit: int, gu
     return [one for one in seen if int(one.id) < before]
 
 
-async def _one(presence: Presence, channel: str, message: str, guild: str) -> Seen | None:
+async def one_message(presence: Presence, channel: str, message: str, guild: str) -> Seen | None:
     """One message, held or read; None where it is gone."""
     held = presence.memory.get(channel, message)
     if held is not None:
@@ -247,20 +250,18 @@ def _unwrapped(row: Mapping[str, Any]) -> Mapping[str, Any]:
 async def _files(presence: Presence, question: Seen, groups: Sequence[Group]) -> dict[str, tuple[Any, ...]]:
     """What is attached to the newest messages, by message id, as many files as one message may have.
 
-    What cannot be had is passed over here: the reader was told when it was asked with it.
+    The model is told of those that cannot be had; the reader was, when it was asked with them.
     """
-    room = presence.attachments.limits.count - len(question.attachments)
-    wanted: list[tuple[str, Attachment]] = []
-    for group in reversed(groups):
-        if group[0].author == presence.me("").id:
-            continue  # what we attached is text of our answer
-        wanted += [(group[0].id, attachment) for attachment in group[0].attachments]
-    wanted = wanted[: max(room, 0)]
-    if not wanted:
-        return {}
-    parts = await presence.attachments.read([attachment for _, attachment in wanted])
+    room = max(presence.attachments.limits.count - len(question.attachments), 0)
+    wanted = [
+        (group[0].id, attachment)
+        for group in reversed(groups)
+        if group[0].author != presence.me("").id  # what we attached is text of our answer
+        for attachment in group[0].attachments
+    ]
+    parts = await presence.attachments.read([attachment for _, attachment in wanted[:room]]) if wanted else ()
+    older = [LeftOut(attachment.name, TOO_OLD) for _, attachment in wanted[room:]]
     files: dict[str, tuple[Any, ...]] = {}
-    for (message, _), part in zip(wanted, parts, strict=True):
-        if not isinstance(part, LeftOut):
-            files[message] = (*files.get(message, ()), part)
+    for (message, _), part in zip(wanted, (*parts, *older), strict=True):
+        files[message] = (*files.get(message, ()), part)
     return files

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from adapters.discord.asked import Kind, Place
+from adapters.discord.beside import FIELDS, needed
 
-# The fields of a message that `seen.read_message` reads; the rest (embeds, polls, stickers) is nobody's business here.
+# The fields of a message that `seen.read_message` reads, but for those of `beside`, of which only a part is kept.
 _FIELDS = (
     "id",
     "channel_id",
@@ -67,4 +68,5 @@ def read_back(event: str) -> Kept:
 
 
 def _needed(data: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: data[name] for name in _FIELDS if name in data}
+    shown = {name: needed(data[name]) for name in FIELDS if data.get(name)}
+    return {name: data[name] for name in _FIELDS if name in data} | shown

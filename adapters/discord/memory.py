@@ -70,7 +70,7 @@ class _Lane:
 def characters_of(seen: Seen) -> int:
     """What a message counts in `CHARACTERS`: all of it that may be long."""
     files = sum(len(attachment.name) + len(attachment.url) for attachment in seen.attachments)
-    return len(seen.text) + len(seen.words) + files
+    return len(seen.text) + len(seen.words) + len(seen.beside) + files
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,10 +121,15 @@ class Memory:
         return lane.by_id.get(int(message)) if lane is not None and message else None
 
     def revise(self, channel: str, message: str, text: str) -> None:
-        """A message's text has changed."""
+        """The text of a message of ours has changed."""
         seen = self.get(channel, message)
         if seen is not None:
-            self._put(self._lanes[channel], seen.says(text))
+            self.update(seen.says(text))
+
+    def update(self, seen: Seen) -> None:
+        """A message that is held has changed, and is this now."""
+        if self.get(seen.channel, seen.id) is not None:
+            self._put(self._lanes[seen.channel], seen)
 
     def remove(self, channel: str, message: str) -> None:
         """A message is gone."""

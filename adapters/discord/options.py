@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC, tzinfo
 
 import yarl
 
@@ -30,6 +31,8 @@ class DiscordOptions:
     refused_seconds: float = 60.0
     # How long one try to log in may take.
     login_seconds: float = 30.0
+    # The time zone in which a time that Discord shows in everybody's own is told to the model.
+    zone: tzinfo = UTC
 
 
 def file_hosts(options: DiscordOptions) -> frozenset[str]:

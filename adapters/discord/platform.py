@@ -224,12 +224,15 @@ class DiscordPlatform:
             self._weigh(seen, place, data)
 
     def on_revision(self, data: Mapping[str, Any]) -> None:
-        """See `adapters.discord.client.Listener`. An edit asks nothing; it changes what was said."""
+        """See `adapters.discord.client.Listener`. An edit asks nothing; it changes what was said.
+
+        Discord also tells so of previews that it made of links, and of a bot's late answer to a command.
+        """
         held = self._presence.memory.get(str(data["channel_id"]), str(data["id"]))
-        if held is None or held.author == self._presence.me("").id or "content" not in data:
+        if held is None or held.author == self._presence.me("").id:
             return
         told = {"author": {"id": held.author, "username": held.name}, **data}
-        self._presence.memory.revise(held.channel, held.id, self._presence.see(told, guild=held.guild).text)
+        self._presence.memory.update(held.revised(data, self._presence.see(told, guild=held.guild)))
 
     def on_removal(self, data: Mapping[str, Any], messages: tuple[str, ...]) -> None:
         """See `adapters.discord.client.Listener`. What we deleted ourselves is no news to the core."""

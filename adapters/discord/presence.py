@@ -21,6 +21,7 @@ from adapters.discord.client import DiscordClient
 from adapters.discord.memory import Memory
 from adapters.discord.options import DiscordOptions
 from adapters.discord.seen import Seen, read_message
+from adapters.shown import in_line, label
 from bot.errors import Broken
 
 # Typing shows for about 10 s (https://docs.discord.com/developers/resources/channel#trigger-typing-indicator); it is
@@ -111,7 +112,8 @@ class Presence:
         def name_of(sign: str, target: str) -> str:
             return self._role(guild, target) if sign == "@&" else self._channel(target)
 
-        return read_message(data, me=self.me("").id, name_of=name_of, guild=guild)
+        me = self.me(guild)
+        return read_message(data, me=me.id, name_of=name_of, guild=guild, roles=me.roles, zone=self.options.zone)
 
     def place(self, channel: str, guild: str) -> Place:
         """What kind of place a channel is, and what it lies in."""
@@ -135,6 +137,17 @@ class Presence:
         until = now() + GUILD_SECONDS
         while guild and not self._has(guild) and now() < until:
             await asyncio.sleep(_GUILD_STEP)
+
+    def title(self, place: Place) -> str:
+        """What stands above a thread, labelled: its title, and the tags of a forum's post. Empty elsewhere."""
+        known = self.client.get_channel(int(place.id))
+        if place.kind is not Kind.THREAD or not isinstance(known, discord.Thread):
+            return ""
+        if not isinstance(known.parent, discord.ForumChannel):
+            return label("thread", known.name)
+        tags = ", ".join(tag.name for tag in known.applied_tags)
+        post = label(f"post in the forum #{in_line(known.parent.name)}", known.name)
+        return f"{post}\n{label('tags', tags)}" if tags else post
 
     def has_lost(self, place: Place, guild: str) -> bool:
         """Whether a place is there no more, as far as its guild tells, which is silent on threads that rest."""

@@ -1,21 +1,27 @@
 """A message's JSON, from an event or from REST, into a value. Pure.
 
-What belongs here: which fields Discord sends (https://docs.discord.com/developers/resources/message#message-object) and
-how its text is made readable. What does not: whether we answer (`asked`). Only `id`, `channel_id` and `author` must be
-there; everything else may be missing.
+What belongs here: which fields Discord sends (https://docs.discord.com/developers/resources/message#message-object).
+What does not: how text is made readable (`marks`), what stands beside it (`beside`), and whether we answer (`asked`).
+Only `id`, `channel_id` and `author` must be there; everything else may be missing.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, tzinfo
 from typing import Any
 
 from adapters.attachments import Attachment
+from adapters.discord.beside import FIELDS, FORWARD, beside, snapshots
+from adapters.discord.marks import NameOf, mentioned_in, readable, without_mention
+from adapters.shown import objects
 
-# Message types that people write: DEFAULT and REPLY. All others are the system's own.
+# Message types that people write: DEFAULT and REPLY. All others are the system's own, or a program's.
 SPOKEN = frozenset({0, 19})
+
+# Those that say something to who reads along: also answers of bots to a command or a menu, and the result of a poll.
+TOLD = SPOKEN | {20, 23, 46}
 
 # The first message of a thread that was made from a message elsewhere; it says nothing itself.
 THREAD_STARTER = 21
@@ -23,13 +29,6 @@ THREAD_STARTER = 21
 # A member who was let in by a guest invite to one voice channel (https://docs.discord.com/developers/resources/guild,
 # guild member flags).
 _IS_GUEST = 1 << 4
-
-# What Discord writes for mentions of users, roles and channels, and for the emoji of a guild.
-_MENTION = re.compile(r"<(?P<sign>@!?|@&|#)(?P<id>\d+)>")
-_EMOJI = re.compile(r"<a?(?P<name>:\w+:)\d+>")
-
-# The name of a role or channel by sign (``@&`` or ``#``) and id; empty where it is not known.
-NameOf = Callable[[str, str], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +42,7 @@ class Seen:
     name: str = ""  # the author's display name
     text: str = ""  # readable: mentions are names
     words: str = ""  # `text` without mentions of ourselves at its ends: the question
+    beside: str = ""  # what else it shows, labelled (`adapters.discord.beside`)
     kind: int = 0
     bot: bool = False  # a bot's or a webhook's
     guest: bool = False
@@ -51,44 +51,76 @@ class Seen:
     roles: frozenset[str] = frozenset()  # the author's
     attachments: tuple[Attachment, ...] = ()
 
+    @property
+    def shown(self) -> str:
+        """All that it shows but for its files."""
+        return "\n".join(filter(None, (self.text, self.beside)))
+
     def says(self, text: str) -> Seen:
-        """The same message after an edit."""
+        """The same message with another text."""
         return replace(self, text=text, words=text)
 
+    def revised(self, data: Mapping[str, Any], now: Seen) -> Seen:
+        """The same message after an edit: of what `data` tells, `now` is what it says now."""
+        said = self.says(now.text) if "content" in data else self
+        said = replace(said, attachments=now.attachments) if "attachments" in data else said
+        return replace(said, beside=now.beside) if any(name in data for name in FIELDS) else said
 
-def read_message(data: Mapping[str, Any], *, me: str, name_of: NameOf, guild: str = "") -> Seen:
+
+def read_message(
+    data: Mapping[str, Any],
+    *,
+    me: str,
+    name_of: NameOf,
+    guild: str = "",
+    roles: frozenset[str] = frozenset(),
+    zone: tzinfo = UTC,
+) -> Seen:
     """A `Seen` out of a message's JSON; `guild` is used where it says none (REST does not).
 
-    Raises KeyError, TypeError, ValueError or AttributeError where it is no message at all: the caller passes over it.
+    `me` and `roles` are ourselves and the roles that Discord made for us; times are told in `zone`. Raises KeyError,
+    TypeError, ValueError or AttributeError where it is no message at all: the caller passes over it.
     """
     author, member = data["author"], data.get("member") or {}
-    people = data.get("mentions")
-    raw = data.get("content") or ""
-    names = {str(user["id"]): display_name(user, user.get("member") or {}) for user in people or ()}
+    people, raw = data.get("mentions"), data.get("content") or ""
+    mentioned = _names(people or ())
+    carried = {name: known for each in snapshots(data) for name, known in _names(objects(each, "mentions")).items()}
 
     def named(sign: str, target: str) -> str:
-        return names.get(target, "") if sign == "@" else name_of(sign, target)
+        return mentioned.get(target) or carried.get(target, "") if sign == "@" else name_of(sign, target)
+
+    def plain(text: str) -> str:
+        return readable(text, named, zone)
 
     if people is None:  # only a server that leaves the list out makes us look for ourselves in the text
-        names.update({found["id"]: "" for found in _MENTION.finditer(raw) if found["sign"] in ("@", "@!")})
+        mentioned.update(dict.fromkeys(mentioned_in(raw), ""))
     reference = data.get("message_reference") or {}
-    forwarded = reference.get("type") == 1
+    forwarded = reference.get("type") == FORWARD
+    source = name_of("#", str(reference["channel_id"])) if forwarded and reference.get("channel_id") else ""
+    files = [*(data.get("attachments") or ()), *(f for each in snapshots(data) for f in objects(each, "attachments"))]
     return Seen(
         id=str(int(data["id"])),
         channel=str(data["channel_id"]),
         author=str(author["id"]),
         guild=str(data.get("guild_id") or guild),
         name=display_name(author, member),
-        text=readable(raw, named),
-        words=readable(without_mention(raw, me), named),
+        text=plain(raw),
+        words=plain(without_mention(raw, me, roles)),
+        # Ours are read as they were written: their buttons are no words.
+        beside=beside(data, plain, source=f"#{source}" if source else "") if str(author["id"]) != me else "",
         kind=int(data.get("type") or 0),
         bot=bool(author.get("bot") or author.get("system") or data.get("webhook_id")),
         guest=bool((member.get("flags") or 0) & _IS_GUEST),
         reply_to="" if forwarded else str(reference.get("message_id") or ""),
-        mentions=frozenset(names) | frozenset(str(role) for role in data.get("mention_roles") or ()),
+        mentions=frozenset(mentioned) | frozenset(str(role) for role in data.get("mention_roles") or ()),
         roles=frozenset(str(role) for role in member.get("roles") or ()),
-        attachments=tuple(read_attachment(item) for item in data.get("attachments") or ()),
+        attachments=tuple(read_attachment(item) for item in files),
     )
+
+
+def _names(people: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """The display names of users that a message mentions, by id."""
+    return {str(user["id"]): display_name(user, user.get("member") or {}) for user in people}
 
 
 def read_attachment(data: Mapping[str, Any]) -> Attachment:
@@ -106,21 +138,3 @@ def read_attachment(data: Mapping[str, Any]) -> Attachment:
 def display_name(user: Mapping[str, Any], member: Mapping[str, Any]) -> str:
     """The name that others see: the one in this guild, or the chosen one, or the account's."""
     return str(member.get("nick") or user.get("global_name") or user.get("username") or "somebody")
-
-
-def readable(raw: str, named: NameOf) -> str:
-    """`raw` with mentions as ``@name`` or ``#name`` and a guild's emoji as ``:name:``; what is not known stays."""
-
-    def name(found: re.Match[str]) -> str:
-        sign = found["sign"]
-        known = named("@" if sign in ("@", "@!") else sign, found["id"])
-        return f"{sign[0]}{known}" if known else found[0]
-
-    return _EMOJI.sub(r"\g<name>", _MENTION.sub(name, raw)).strip()
-
-
-def without_mention(raw: str, user: str) -> str:
-    """`raw` without the mentions of `user` at its ends, where they only address; inside they are part of a sentence."""
-    mention = rf"<@!?{user}>"
-    text = re.sub(rf"^(?:\s*{mention})+[\s,:]*", "", raw)
-    return re.sub(rf"(?:\s*{mention})+\s*$", "", text).strip()

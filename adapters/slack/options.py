@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC, tzinfo
 
 import yarl
 
@@ -32,6 +33,8 @@ class SlackOptions:
     connect_seconds: float = 5.0
     # The socket is pinged this often; a silent one is given up after four such times. Read by `link.Link`.
     ping_seconds: float = 5.0
+    # The time zone in which a date that Slack shows in everybody's own is told to the model.
+    zone: tzinfo = UTC
 
 
 def file_hosts(options: SlackOptions) -> frozenset[str]:

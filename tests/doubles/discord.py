@@ -38,7 +38,10 @@ Json = dict[str, Any]
 LIMIT: Final = 2000  # UTF-16 units of a message's text
 FILES: Final = 10  # of one message
 FILE_LIMIT: Final = 10 * 2**20  # bytes of each, in a guild without boosts and in a DM
-TEXT, DM, CATEGORY, THREAD = 0, 1, 4, 11  # channel types
+TEXT, DM, CATEGORY, THREAD, FORUM = 0, 1, 4, 11, 15  # channel types
+FORWARDED = ("content", "embeds", "attachments", "timestamp", "edited_timestamp", "flags", "type", "components")
+FORWARDED += ("mentions", "mention_roles", "sticker_items")  # what a snapshot tells of its message: not who wrote it
+WITHHELD = {"content": "", "attachments": [], "embeds": [], "components": []}  # without the Message Content intent
 
 # (status, code, message), see https://docs.discord.com/developers/topics/opcodes-and-status-codes
 UNAUTHORIZED = (401, 0, "401: Unauthorized")
@@ -292,6 +295,27 @@ class DiscordDouble:
             self.gateway.dispatch("MESSAGE_CREATE", self.world.event(message), times=times)
         return str(message["id"])
 
+    def forward(self, channel: str, message: str, *, to: str, author: str, text: str = "") -> str:
+        """Somebody forwards a message to another channel, with or without words of their own; returns its id.
+
+        Discord's clients send the words as a message after the forward.
+        """
+        original = self.world.messages[channel][message]
+        snapshot = {name: original[name] for name in FORWARDED if name in original}
+        reference = {"type": 1, "message_id": message, "channel_id": channel}
+        if (guild := self.world.channels[channel].get("guild_id")) is not None:
+            reference["guild_id"] = guild
+        made = self.say(
+            to, "", author=author, flags=1 << 14, message_reference=reference, message_snapshots=[{"message": snapshot}]
+        )
+        return self.say(to, text, author=author) if text else made
+
+    def change(self, channel: str, message: str, **fields: Any) -> None:
+        """A message changes by itself: a preview of its link is there, a bot answers its command at last."""
+        kept = self.world.messages[channel][message]
+        kept.update(fields)
+        self.gateway.dispatch("MESSAGE_UPDATE", self.world.event(kept))
+
     def revise(self, channel: str, message: str, content: str) -> None:
         """Somebody edits a message."""
         kept = self.world.messages[channel][message]
@@ -387,7 +411,7 @@ class DiscordDouble:
         ours = data["author"]["id"] == self.world.bot or self.world.bot in {u["id"] for u in data["mentions"]}
         if ours or "guild_id" not in data:
             return data
-        return {**data, "content": "", "attachments": [], "embeds": [], "components": []}
+        return {name: value for name, value in data.items() if name not in ("poll", "message_snapshots")} | WITHHELD
 
     def _flags(self) -> int:
         return 1 << 19 if self.gateway.content_allowed else 0
