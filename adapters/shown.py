@@ -6,7 +6,7 @@ platform sends (`discord.beside`, `slack.beside`). All pure.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, tzinfo
 from typing import Any
 
@@ -18,8 +18,12 @@ MESSAGE_CHARACTERS = 8_000
 # A label stands in one line; names and titles in it are cut to this, in characters.
 LABEL_CHARACTERS = 300
 
-# Parts of one kind that are read, the first ones: platforms allow ten embeds and fifty blocks.
-PARTS = 60
+# Parts of one kind that are read, the first ones: platforms allow ten embeds and fifty blocks, but a paragraph of rich
+# text has a part for each link and name.
+PARTS = 200
+
+# How deep JSON is kept; Discord nests components eleven deep, Slack the rich text of a shared message twelve.
+DEPTH = 16
 
 # Stands where text was cut.
 CUT = " [...]"
@@ -56,6 +60,15 @@ def objects(data: object, *path: str) -> list[dict[str, Any]]:
     return [each for each in data[:PARTS] if isinstance(each, dict)] if isinstance(data, list) else []
 
 
+def pruned(value: object, names: Collection[str], depth: int = DEPTH) -> Any:  # noqa: ANN401 (JSON of any shape)
+    """`value` with only these names in its objects, and nothing below `depth`: what is worth writing down."""
+    if isinstance(value, dict) and depth:
+        return {name: pruned(each, names, depth - 1) for name, each in value.items() if name in names}
+    if isinstance(value, list) and depth:
+        return [pruned(each, names, depth - 1) for each in value]
+    return None if isinstance(value, dict | list) else value
+
+
 # ----------------------------------------------------------------------------------------------------------- writing
 
 
@@ -84,6 +97,13 @@ def quoted(head: str, lines: Iterable[str]) -> str:
 def joined(parts: Iterable[str]) -> str:
     """All parts of a message that say something, one below the other, bounded."""
     return cut("\n".join(filter(None, parts)), MESSAGE_CHARACTERS)
+
+
+def since(shown: str, told: str) -> str:
+    """What a message shows more than it was told with: previews of links come later."""
+    if shown == told:
+        return ""
+    return shown.removeprefix(told).strip() if shown.startswith(told) else shown
 
 
 def linked(title: str, url: str, known: str = "") -> str:

@@ -120,7 +120,7 @@ async def test_another_bots_answer_to_a_command() -> None:
     """A bot thinks, then answers a command in an embed or in components: all of it is told, and asks nothing."""
     async with bot_at_work() as bot:
         weather, dm = bot.double.world.user("Weather", bot=True), bot.double.world.dm(bot.ada)
-        asked = {"interaction_metadata": {"type": 2, "user": bot.double.world.public(bot.ada)}}
+        asked: dict[str, Any] = {"interaction_metadata": {"type": 2, "user": bot.double.world.public(bot.ada)}}
         answer = bot.double.say(dm, "", author=weather, type=20, flags=128, interaction={"name": "rain"}, **asked)
         bot.double.change(dm, answer, flags=0, embeds=[{"type": "rich", "title": "Rain at 6"}])
         text = {"type": 10, "content": "Sun at 9"}
@@ -159,6 +159,9 @@ async def test_a_link_that_gets_a_preview_later() -> None:
         preview = {"type": "link", "url": "https://a.example/x", "title": "The page", "description": "About it"}
         bot.double.change(dm, link, embeds=[preview])
         bot.double.say(dm, "well?", author=bot.ada)
+        await bot.inbox.wait_for(2)
+        _, first = bot.inbox.taken[0]
+        assert await first.attached() == (Text("[link preview]\n> The page\n> About it"),)
 
         assert await told(bot, 2) == ["https://a.example/x\n[link preview]\n> The page\n> About it", "well?"]
 

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.slack.asked import Asked, Why, asked_of
+from adapters.slack.files import files_of
 from adapters.slack.history import before, joined, message_of
 from adapters.slack.people import Person, is_external, person_of
-from adapters.slack.said import Identity, Said, files_of, order, said_of
+from adapters.slack.said import Identity, Said, order, said_of
 from bot.conversation import LeftOut, Role, Text
 
 ME = Identity(team="T1", user="UBOT", bot="B0BOT", enterprise="E1")
@@ -93,12 +94,13 @@ def test_any_person_is_survived(fields: dict[str, Any]) -> None:
 
 
 def test_files() -> None:
-    """What is attached, however little is said of it; what was deleted is not there."""
+    """What is attached, however little is said of it; what was deleted says so."""
     files = [{"id": "F1", "url_private": "https://f.example/1"}, {"mode": "tombstone"}, "nonsense"]
     files += [{"name": "a.png", "mimetype": "image/png", "size": 9, "original_w": 3, "url_private_download": "u"}]
-    first, second = files_of({"files": files})
+    first, stone, second = files_of({"files": files})
     assert (first.name, first.url, first.size) == ("F1", "https://f.example/1", 0)
     assert (second.name, second.media_type, second.size, second.width) == ("a.png", "image/png", 9, 3)
+    assert stone.why == "it was deleted"
     assert files_of({"files": "x"}) == ()
 
 

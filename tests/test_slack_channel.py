@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 from aiohttp import web
 
+from adapters.attachments import UNAVAILABLE
 from adapters.slack import SlackMarkdown
 from adapters.slack.history import FIRST_PAGES, TAIL_READS
 from bot.conversation import File, LeftOut, Role
@@ -306,7 +307,7 @@ async def test_a_read_that_is_limited_waits() -> None:
 
 
 async def test_attachments() -> None:
-    """What is attached to a question becomes parts, or is said to be left out, which is not said again later."""
+    """What is attached to a question becomes parts, or is said to be left out, which the model is told later too."""
     double = SlackDouble()
     ann, place = double.world.user("Ann"), double.world.channel("im")
     outside = {"name": "a.png", "mimetype": "image/png", "url_private": "https://elsewhere.example/a.png", "size": 10}
@@ -316,7 +317,8 @@ async def test_attachments() -> None:
         assert [type(part) for part in await way.attached()] == [LeftOut]
         double.say(place, "and?", author=ann)
         _, way = await inbox.number(2)
-        assert (await way.history(5)).messages == ()
+        (before,) = (await way.history(5)).messages
+        assert before.parts == (LeftOut("a.png", UNAVAILABLE),)
 
 
 async def test_the_history_has_as_many_files_as_a_message() -> None:

@@ -46,6 +46,19 @@ async def test_a_missing_scope_is_named(header: bool) -> None:
 
 
 @pytest.mark.sockets
+@pytest.mark.parametrize("header", [True, False])
+@pytest.mark.parametrize("scope", ["channels:read", "usergroups:read"])
+async def test_scopes_for_names_are_named(scope: str, header: bool) -> None:
+    """An app that was installed before names were looked up lacks a scope: it is named once, with what it is for."""
+    double = SlackDouble()
+    double.scopes -= {scope}
+    double.scope_header = header
+    async with double.running():
+        findings = await check(options_of(double))
+    assert [f.line for f in findings if not f.ok] == [f"{scope} is missing: without it the bot cannot {USEFUL[scope]}"]
+
+
+@pytest.mark.sockets
 async def test_a_scope_of_later_versions_is_no_fault() -> None:
     """What nothing uses yet is mentioned, and is no reason to say that something is wrong."""
     double = SlackDouble()

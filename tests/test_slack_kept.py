@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -24,6 +25,28 @@ QUESTIONS: list[Json] = [
     | {"thread_ts": "1.1", "parent_user_id": "U1"},
     {"type": "message", "channel": "D1", "channel_type": "im", "user": "U1", "text": "hi", "ts": "1.1"},
     {"type": "message", "channel": "C1", "user": "U1", "text": "<@UBOT> \ud83d", "ts": "1.1", "source_team": "T9"},
+    {"type": "message", "channel": "D1", "user": "U1", "text": "", "ts": "1.1"}
+    | {"attachments": [{"is_share": True, "author_name": "Ann", "text": "moved", "files": [{"id": "F1"}]}]},
+    {"type": "message", "channel": "D1", "user": "U1", "text": "", "ts": "1.1"}
+    | {
+        "blocks": [
+            {
+                "type": "rich_text",
+                "elements": [{"type": "rich_text_section", "elements": [{"type": "text", "text": "hi"}]}],
+            }
+        ]
+    },
+    {"type": "message", "channel": "D1", "user": "U1", "text": "", "ts": "1.1"}
+    | {
+        "files": [
+            {"id": "F1", "mode": "file_access", "file_access": "check_file_info"},
+            {"id": "F2", "name": "clip.mp4"}
+            | {
+                "transcription": {"status": "complete", "preview": {"content": "hello", "has_more": True}},
+                "vtt": "https://v",
+            },
+        ]
+    },
     {"type": "message", "subtype": "file_share", "channel": "D1", "user": "U1", "text": "", "ts": "1.1"}
     | {"files": [{"name": "a.txt", "mimetype": "text/plain", "size": 7, "url_private": "https://files.slack.com/a"}]},
 ]
@@ -33,10 +56,15 @@ NAMES = st.sampled_from(
     [
         *("type", "channel", "user", "text", "ts", "thread_ts", "subtype", "files", "hidden", "item", "reaction"),
         *("message", "previous_message", "deleted_ts", "streaming_message_ts", "channel_type", "bot_id"),
+        *("attachments", "blocks", "elements", "title", "fields", "value", "is_share", "mode", "transcription"),
+        *("preview", "content", "file_access", "id", "message_blocks", "rows", "accessory", "author_name"),
     ]
 )
 VALUES = st.recursive(
-    st.one_of(WORDS, st.sampled_from(["message", "reaction_added", "agent_session_stopped", "x", "message_deleted"])),
+    st.one_of(
+        WORDS,
+        st.sampled_from(["message", "reaction_added", "agent_session_stopped", "x", "message_deleted", "rich_text"]),
+    ),
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(NAMES, inner, max_size=4)),
     max_leaves=12,
 )
@@ -65,9 +93,19 @@ def test_any_text_is_read(text: str) -> None:
 
 
 def test_no_more_is_kept_than_is_needed() -> None:
-    """What is said elsewhere in an event (blocks, previews, metadata) is not written down."""
-    event = {**QUESTIONS[0], "blocks": [{"text": "secret"}], "attachments": [{"text": "secret"}], "token": "secret"}
+    """What says nothing to a reader (tokens, metadata, ids of blocks, a text's copy in blocks) is not written down."""
+    copy = {"type": "rich_text", "elements": [{"type": "text", "text": "secret"}]}
+    shared = {"text": "seen", "bot_id": "secret", "blocks": [{"type": "header", "block_id": "secret"}]}
+    event = {**QUESTIONS[0], "blocks": [copy], "attachments": [shared], "metadata": "secret", "token": "secret"}
+    assert "seen" in text_of(event)
     assert "secret" not in text_of(event)
+
+
+def test_the_older_form_of_what_is_kept_is_read() -> None:
+    """What an earlier version wrote down, with fewer fields of a file, asks the same."""
+    file = {"id": "F1", "name": "a.txt", "mimetype": "text/plain", "url_private": "https://files.slack.com/a"}
+    event = {**QUESTIONS[2], "files": [file]}
+    assert asked_of(event_of(json.dumps({"event": event})), ME) == asked_of(event, ME)
 
 
 REACTION = {"type": "reaction_added", "user": "U1", "item": {"type": "message", "channel": "C1", "ts": "1.1"}}

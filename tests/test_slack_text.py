@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta, timezone
 
 import pytest
 from hypothesis import given
@@ -172,8 +173,19 @@ def test_mrkdwn(markdown: str, mrkdwn: str) -> None:
         ("<https://a.example|a.example>", "https://a.example"),
         ("<https://a.example/x|the page>", "the page (https://a.example/x)"),
         ("<mailto:a@b.example|a@b.example>", "a@b.example"),
-        ("<#C1|general> <#C2>", "#general #C2"),
-        ("<!here> <!subteam^S1|@team> <!subteam^S1>", "@here @team @subteam"),
+        ("<#C1|general> <#C2> <#C2|> <#C3> <#C3|> <#C9|#rooms>", "#general #C2 #C2 #lobby #lobby #rooms"),
+        ("<!here> <!channel> <!everyone> <!here|here> <!channel|@channel>", "@here @channel @everyone @here @channel"),
+        ("<!subteam^S1|@team> <!subteam^S1|team> <!subteam^S1> <!subteam^S2>", "@team @team @S1 @devs"),
+        ("<@U2|@bob> <@U1|ann>", "@bob @Ann"),
+        ("<tel:+123|+1 23> <tel:+123>", "+1 23 +123"),
+        ("<!date^1700000000^{date_num} {time_secs}|then>", "2023-11-14 23:13:20 CET"),
+        ("<!date^1700000000^Posted {date}|then>", "Posted 14 November 2023"),
+        ("<!date^1700000000^{date_short_pretty} at {time}^https://a.example|then>", "14 Nov 2023 at 23:13 CET"),
+        ("<!date^1700000000^{date_long} {unknown}|>", "Tuesday, 14 November 2023 14 November 2023"),
+        ("<!date^1700000000>", "14 November 2023 23:13 CET"),
+        ("<!date^soon^{date}|some day>", "some day"),
+        ("<!date^99999999999999^{date}|some day>", "some day"),
+        ("<!date^nan^{date}|some day> <!date^|x> <!date>", "some day x a date"),
         ("a &lt; b &amp;&amp; c &gt; d &amp;lt;", "a < b && c > d &lt;"),
         ("", ""),
         ("<", "<"),
@@ -181,10 +193,11 @@ def test_mrkdwn(markdown: str, mrkdwn: str) -> None:
 )
 def test_plain(wire: str, text: str) -> None:
     """What people wrote reads as they saw it."""
-    assert plain(wire, {"U1": "Ann"}) == text
+    names = {"U1": "Ann", "C3": "lobby", "S2": "devs"}
+    assert plain(wire, names, timezone(timedelta(hours=1), "CET")) == text
 
 
-@given(st.text())
+@given(st.text() | st.text(alphabet="<>@#!^|dateUCS0123{}:_ \n", max_size=40))
 def test_plain_takes_anything(text: str) -> None:
     """No text breaks the reading of it."""
     plain(text, {})

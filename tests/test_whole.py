@@ -15,7 +15,7 @@ from yarl import URL
 
 from adapters.journal import MemoryJournal
 from adapters.metrics import PrometheusRecorder
-from bot.__main__ import make_turns, make_words, serve
+from bot.__main__ import make_discord_options, make_slack_options, make_turns, make_words, serve
 from bot.ports import Inbox
 from bot.words import Words
 from config.settings import Settings
@@ -433,3 +433,12 @@ async def test_check_tells_a_wrong_token_from_a_missing_scope(tmp_path: Path) ->
     assert any("chat:write" in line for line in scope.lines)
     assert not any("chat:write" in line for line in token.lines)
     assert any("SLACK_BOT_TOKEN" in line for line in token.lines)
+
+
+def test_times_are_told_in_the_operators_zone(tmp_path: Path) -> None:
+    """A time that platforms show in everybody's own zone is told in the one that is set."""
+    environ = {"TICKERTAPE_TIMEZONE": "Asia/Tokyo", "DISCORD_TOKEN": "a.b.c", "OPENAI_MODEL": "m"}
+    environ |= {"SLACK_BOT_TOKEN": "xoxb-1-1-a", "SLACK_APP_TOKEN": "xapp-1-A-1-a", "OPENAI_API_KEY": "k"}
+    settings = Settings.load(environ, folder=tmp_path)
+    chosen = make_discord_options(settings), make_slack_options(settings)
+    assert [str(options.zone) for options in chosen if options is not None] == ["Asia/Tokyo", "Asia/Tokyo"]

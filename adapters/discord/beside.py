@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from adapters.shown import joined, label, linked, mapping, number, objects, quoted, string
+from adapters.shown import joined, label, linked, mapping, number, objects, pruned, quoted, string
 
 # A reference of this type is a forward; its message is in `message_snapshots`, since it may be anywhere.
 FORWARD = 1
@@ -52,13 +52,9 @@ def beside(message: Mapping[str, Any], readable: Readable, *, source: str = "") 
     )
 
 
-def needed(value: object, depth: int = 0) -> Any:  # noqa: ANN401 (JSON of any shape)
+def needed(value: object) -> Any:  # noqa: ANN401 (JSON of any shape)
     """`value`, one of the `FIELDS`, without what is not read here."""
-    if isinstance(value, dict) and depth < 2 * _DEPTH:
-        return {name: needed(each, depth + 1) for name, each in value.items() if name in _BELOW}
-    if isinstance(value, list) and depth < 2 * _DEPTH:
-        return [needed(each, depth + 1) for each in value]
-    return None if isinstance(value, dict | list) else value
+    return pruned(value, _BELOW)
 
 
 def snapshots(message: Mapping[str, Any]) -> list[Mapping[str, Any]]:

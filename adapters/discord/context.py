@@ -15,7 +15,7 @@ from adapters.discord.history import one_message
 from adapters.discord.presence import Presence
 from adapters.discord.replies import is_recent, replying
 from adapters.discord.seen import Seen
-from adapters.shown import label
+from adapters.shown import label, since
 from bot.conversation import Part, Text
 from bot.errors import Failure
 
@@ -24,7 +24,8 @@ log = logging.getLogger(__name__)
 
 async def attached(presence: Presence, question: Seen, place: Place) -> tuple[Part, ...]:
     """See `bot.ports.Channel.attached`: what stands around the question, then its files."""
-    lines, files = [presence.title(place)], question.attachments
+    now = presence.memory.get(question.channel, question.id) or question
+    lines, files = [since(now.beside, question.beside), presence.title(place)], question.attachments
     if question.reply_to and place.kind is not Kind.CHANNEL:
         line, more = await _replied_to(presence, question)
         lines.append(line)

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from adapters.attachments import Attachment
+from adapters.attachments import TOO_OLD, Attachment
+from adapters.shown import since
 from adapters.slack.blocks import MARKDOWN_LIMIT, with_blocks, without_blocks
 from adapters.slack.client import Answer
 from adapters.slack.dialect import SlackMarkdown, said_by_model
@@ -22,7 +22,7 @@ from adapters.slack.grids import count_tables
 from adapters.slack.history import PAGE, before, joined, message_of, posted_with, warn_unread
 from adapters.slack.left import Left
 from adapters.slack.memory import Conversation
-from adapters.slack.mrkdwn import TEXT_LIMIT, escaped, from_markdown, mentions, without_mention
+from adapters.slack.mrkdwn import TEXT_LIMIT, escaped, from_markdown, mentions, plain, without_mention
 from adapters.slack.said import METADATA_TYPE, Said, order, string
 from adapters.slack.uploads import FILE_LIMIT, Sent, is_everywhere, of_turn, with_files
 from adapters.slack.workspace import Workspace
@@ -54,14 +54,16 @@ class SlackChannel:
         key: TurnKey,
         files: Sequence[Attachment] = (),
         *,
+        beside: str = "",
         left: Left | None = None,
     ) -> None:
-        """`left` is what an earlier process began; None where none did."""
+        """`beside` is what the question is known to show beside its text; `left` what an earlier process began."""
         self._workspace = workspace
         self._conversation = conversation
         self._channel, self._thread = conversation
         self._key = key
         self._files = files  # of the question
+        self._beside = beside
         self._left = left
         self._posted = left is not None and bool(left.messages)
         self._was_read = left  # for as long as nothing was posted here since it was looked into
@@ -261,7 +263,13 @@ class SlackChannel:
 
     async def attached(self) -> tuple[Part, ...]:
         """See `bot.ports.Channel`."""
-        return await self._workspace.attachments.read(self._files)
+        workspace = self._workspace
+        now = workspace.memory.told(self._conversation, self._key.message)
+        more = since(now.beside, self._beside) if now is not None else ""
+        (parts,) = await self._parts([self._files])
+        if not more:
+            return tuple(parts)
+        return (Text(plain(more, await workspace.names.of([more]), workspace.zone)), *parts)
 
     async def history(self, limit: int) -> History:
         """See `bot.ports.Channel`. What cannot be read is left out, and said to be."""
@@ -301,29 +309,46 @@ class SlackChannel:
         return list(pages.said), pages.more
 
     async def _messages(self, said: Sequence[Said]) -> list[Message]:
-        people = self._workspace.people
-        speakers = {each.user for each in said if not each.ours and not each.bot and not each.name}
-        mentioned = {user for each in said if not each.ours for user in mentions(each.text)}
-        names = await people.names((speakers | mentioned) - {self._workspace.me.user})
-        parts = await self._attached(said)
         me = self._workspace.me.user
+        speakers = {each.user for each in said if not each.ours and not each.bot and not each.name}
+        texts = [each.shown for each in said if not each.ours]
+        mentioned = {user for text in texts for user in mentions(text)}
+        names = await self._workspace.names.of(texts, (speakers | mentioned) - {me})
+        parts = await self._attached(said)
         plainly = [each if each.ours else replace(each, text=without_mention(each.text, me)) for each in said]
-        messages = [message_of(each, names, parts.get(each.ts, ())) for each in plainly]
+        messages = [message_of(each, names, parts.get(each.ts, ()), self._workspace.zone) for each in plainly]
         return [each for each in messages if _says_something(each)]
 
     async def _attached(self, said: Sequence[Said]) -> Mapping[str, Sequence[Part]]:
         """What is attached to the newest messages, by ts, as many files as one message may have with the question's.
 
-        What cannot be had is passed over here: the reader was told when it was asked with it.
+        The model is told of those that cannot be had; the reader was, when it was asked with them.
         """
-        attachments = self._workspace.attachments
-        room = max(attachments.limits.count - len(self._files), 0)
-        wanted = [(each.ts, file) for each in reversed(said) for file in each.files][:room]
-        parts: defaultdict[str, list[Part]] = defaultdict(list)
-        read = await attachments.read([file for _, file in wanted]) if wanted else ()
-        for (ts, _), part in zip(wanted, read, strict=True):
-            if not isinstance(part, LeftOut):
-                parts[ts].append(part)
+        room = max(self._workspace.attachments.limits.count - len(self._files), 0)
+        wanted: dict[str, list[Attachment]] = {}
+        older: dict[str, list[Part]] = {}
+        for each in reversed(said):
+            wanted[each.ts] = list(each.files[:room])
+            older[each.ts] = [LeftOut(file.name, TOO_OLD) for file in each.files[room:]]
+            room -= len(wanted[each.ts])
+        read = await self._parts(list(wanted.values()))
+        return {ts: [*parts, *older[ts]] for ts, parts in zip(wanted, read, strict=True)}
+
+    async def _parts(self, files: Sequence[Sequence[Attachment]]) -> list[list[Part]]:
+        """The parts of several messages' files: stubs are looked up first, and what they show comes before them."""
+        workspace = self._workspace
+        looked = await workspace.stubs.resolved([file for each in files for file in each])
+        texts = [each.beside for each in looked if each.beside]
+        names = await workspace.names.of(texts) if texts else {}
+        read = iter(await workspace.attachments.read([file for each in looked for file in each.files]))
+        whose, parts = iter(looked), []
+        for each in files:
+            mine: list[Part] = []
+            for _ in each:
+                found = next(whose)
+                mine += [Text(plain(found.beside, names, workspace.zone))] if found.beside else []
+                mine += [next(read) for _ in found.files]
+            parts.append(mine)
         return parts
 
     # -------------------------------------------------------------------------------------------------------- status

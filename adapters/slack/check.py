@@ -44,6 +44,8 @@ PROBES: Mapping[str, tuple[str, Mapping[str, Any]]] = MappingProxyType(
         "users:read": ("users.info", {"user": "U0000000000"}),
         "channels:history": ("conversations.history", {"channel": "C0000000000", "limit": 1}),
         "files:read": ("files.info", {"file": "F0000000000"}),
+        "channels:read": ("conversations.info", {"channel": "C0000000000"}),
+        "usergroups:read": ("usergroups.list", {}),
     }
 )
 

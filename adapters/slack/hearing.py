@@ -275,9 +275,9 @@ class Hearing:
         person = await workspace.people.find(asked.said.user)
         if person.bot:
             return False
-        if not asked.said.files:
-            files = workspace.memory.files(asked.conversation, asked.said.ts)
-            asked = replace(asked, said=replace(asked.said, files=files))
+        if (told := workspace.memory.told(asked.conversation, asked.said.ts)) is not None:  # a second copy says more
+            files, beside = asked.said.files or told.files, asked.said.beside or told.beside
+            asked = replace(asked, said=replace(asked.said, files=files, beside=beside))
         question = await question_of(asked, person, workspace)
         if heard.withdrawn and half is None:
             return False
@@ -292,7 +292,8 @@ class Hearing:
             places=tuple(filter(None, (asked.thread, asked.channel))),
             direct=asked.why is Why.DIRECT,
         )
-        channel = SlackChannel(workspace, asked.conversation, key, asked.said.files, left=heard.left)
+        said = asked.said
+        channel = SlackChannel(workspace, asked.conversation, key, said.files, beside=said.beside, left=heard.left)
         self._inbox.accept(turn, channel)
         for by in heard.stops:
             self._inbox.stop(key, by=by)

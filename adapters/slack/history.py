@@ -13,6 +13,7 @@ import asyncio
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, tzinfo
 from typing import Any
 
 from adapters.slack.client import Answer, Web
@@ -196,7 +197,7 @@ def before(said: Sequence[Said], question: str, digest: str) -> list[Said]:
         for each in said
         if each.ts != question
         and (not (each.key and each.key[:DIGEST] == digest[:DIGEST]) if each.ours else order(each.ts) < asked)
-        and (each.text.strip() or each.files)
+        and (each.shown.strip() or each.files)
     ]
 
 
@@ -226,14 +227,16 @@ def posted_with(key: str, said: Sequence[Said], keyed: Collection[str] | None) -
     return next((each.ts for each in ours if each.ts not in keyed), None)
 
 
-def message_of(said: Said, names: Mapping[str, str], parts: Sequence[Part]) -> Message:
-    """One message as the model is told it; `parts` are its attachments."""
-    words = said.text if said.ours else plain(said.text, names)
+def message_of(said: Said, names: Mapping[str, str], parts: Sequence[Part], zone: tzinfo = UTC) -> Message:
+    """One message as the model is told it; `parts` are its attachments, `names` those of all ids that it mentions."""
+    words = said.text if said.ours else plain(said.shown, names, zone)
     text = (Text(words),) if words.strip() or not parts else ()
+    # A program's messages carry a name of their own, which readers see in the place of its account's.
+    name = said.name or names.get(said.user) if said.bot else names.get(said.user) or said.name
     return Message(
         role=Role.ASSISTANT if said.ours else Role.USER,
         parts=(*text, *parts),
-        name="" if said.ours else names.get(said.user) or said.name or said.user,
+        name="" if said.ours else name or said.user,
         id=said.ts,
     )
 

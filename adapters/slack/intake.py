@@ -80,11 +80,9 @@ async def _read(asked: Asked, workspace: Workspace) -> Pages:
 
 async def question_of(asked: Asked, person: Person, workspace: Workspace) -> Message:
     """The question's words as the model is told them: without our own mention, with names for ids."""
-    me = workspace.me.user
-    words = without_mention(asked.said.text, me)
-    mentioned = mentions(words) - {me}
-    names = await workspace.people.names(mentioned) if mentioned else {}
-    return message_of(replace(asked.said, text=words), {**names, asked.said.user: person.name}, ())
+    asked_us = replace(asked.said, text=without_mention(asked.said.text, workspace.me.user))
+    names = await workspace.names.of([asked_us.shown], mentions(asked_us.shown) - {workspace.me.user})
+    return message_of(asked_us, {**names, asked.said.user: person.name}, (), workspace.zone)
 
 
 def author_of(asked: Asked, person: Person, me: Identity) -> Author:

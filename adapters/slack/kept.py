@@ -1,8 +1,8 @@
 """An event as it is kept in the journal, and read again by another process. Pure.
 
 What belongs here: which fields of an event make a question, as text, and back. What does not: what they mean (`asked`,
-`said`). Blocks, edits and everything else that Slack sends along are left out: what is kept is people's words, and no
-more of them than answering takes.
+`said`, `beside`). Edits and everything else that Slack sends along are left out: what is kept is people's words, what
+they shared, and no more of it than answering takes.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from adapters.shown import objects
+from adapters.slack.beside import needed, needed_of_file
 from adapters.slack.people import Person
 from adapters.slack.said import mapping
 
@@ -34,28 +36,13 @@ FIELDS = frozenset(
         "bot_id",
     ]
 )
-FILE_FIELDS = frozenset(
-    [
-        "id",
-        "name",
-        "title",
-        "mode",
-        "mimetype",
-        "size",
-        "original_w",
-        "original_h",
-        "url_private",
-        "url_private_download",
-    ]
-)
 
 
 def text_of(event: Mapping[str, Any]) -> str:
     """What is kept of an event: JSON, in ASCII, so that half a character of somebody's is no trouble to any store."""
     kept: dict[str, Any] = {name: event[name] for name in FIELDS & event.keys() if isinstance(event[name], str | bool)}
-    files = event.get("files")
-    if isinstance(files, list) and files:
-        kept["files"] = [_file(file) for file in files if isinstance(file, dict)]
+    files = [needed_of_file(file) for file in objects(event, "files")]
+    kept |= needed(event) | ({"files": files} if files else {})
     return _written({"event": kept})
 
 
@@ -66,10 +53,6 @@ def with_person(text: str, person: Person) -> str:
 
 def _written(kept: Mapping[str, Any]) -> str:
     return json.dumps(kept, separators=(",", ":"))
-
-
-def _file(file: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in file.items() if name in FILE_FIELDS and isinstance(value, str | int)}
 
 
 def event_of(text: str) -> Mapping[str, Any]:

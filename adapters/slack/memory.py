@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from adapters.attachments import Attachment
 from adapters.slack.bounded import Bounded
 from adapters.slack.said import Said, order
 
@@ -69,8 +68,9 @@ class Memory:
         old = kept.said.get(said.ts)
         if old is not None:  # a second telling may say less: an edit has no key, and a mention no files
             uploads = said.uploads or old.uploads
-            said = replace(said, key=said.key or old.key, files=said.files or old.files, uploads=uploads)
-        self._count(kept, len(said.text) - (len(old.text) if old else 0))
+            beside, files = said.beside or old.beside, said.files or old.files
+            said = replace(said, key=said.key or old.key, beside=beside, files=files, uploads=uploads)
+        self._count(kept, len(said.shown) - (len(old.shown) if old else 0))
         kept.said[said.ts] = said
         if len(kept.said) > MESSAGES:
             self._remove(kept, min(kept.said, key=order))
@@ -82,10 +82,10 @@ class Memory:
         """Whether plain messages of this channel are sent to us, as far as is known."""
         return channel in self._flowing
 
-    def files(self, conversation: Conversation, ts: str) -> tuple[Attachment, ...]:
-        """What is attached to a message that is kept."""
+    def told(self, conversation: Conversation, ts: str) -> Said | None:
+        """A message that is kept."""
         kept = self._kept.get(conversation)
-        return kept.said[ts].files if kept is not None and ts in kept.said else ()
+        return kept.said.get(ts) if kept is not None else None
 
     def holds(self, conversation: Conversation, ts: str) -> bool:
         """Whether this message is kept."""
@@ -152,7 +152,7 @@ class Memory:
                 self._remove(kept, said.ts)
 
     def _remove(self, kept: _Kept, ts: str) -> None:
-        self._count(kept, -len(kept.said.pop(ts).text))
+        self._count(kept, -len(kept.said.pop(ts).shown))
 
     def _count(self, kept: _Kept, characters: int) -> None:
         kept.characters += characters

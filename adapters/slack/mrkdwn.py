@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import UTC, tzinfo
 from itertools import zip_longest
 
+from adapters.shown import moment
 from adapters.slack.dialect import ZERO_WIDTH_SPACE
 from adapters.slack.grids import with_tables_as_text
 
@@ -18,6 +20,25 @@ TEXT_LIMIT = 4000
 
 _ANGLE = re.compile(r"<([^<>]*)>")
 _MENTION = re.compile(r"<@([A-Z0-9]+)(?:\|[^<>]*)?>", re.IGNORECASE)
+# A person's mention without a name is looked up as well, by `mentions`.
+_CHANNEL = re.compile(r"<#([A-Z0-9]+)\|?>")
+_GROUP = re.compile(r"<!subteam\^([A-Z0-9]+)\|?>")
+_DATE_TOKEN = re.compile(r"\{(\w+)\}")
+# How a date's parts are written, by Slack's names for them.
+_DATES = {
+    "date_num": "%Y-%m-%d",
+    "date_slash": "%Y/%m/%d",
+    "date": "%d %B %Y",
+    "date_pretty": "%d %B %Y",
+    "date_short": "%d %b %Y",
+    "date_short_pretty": "%d %b %Y",
+    "date_long": "%A, %d %B %Y",
+    "date_long_pretty": "%A, %d %B %Y",
+    "day_divider_pretty": "%A, %d %B %Y",
+    "time": "%H:%M %Z",
+    "time_secs": "%H:%M:%S %Z",
+    "ago": "%d %B %Y %H:%M %Z",
+}
 _HEADING = re.compile(r"^#{1,6}[ \t]+(.+?)[ \t#]*$", re.MULTILINE)
 _UNDERLINED = re.compile(r"(?:\A|(?<=\n\n))([^\s>#*+|\-\d][^\n]*)\n[ ]{0,3}(?:={2,}|-{2,})[ \t]*$", re.MULTILINE)
 _BOLD = re.compile(r"(\*\*|__)(?=\S)(.+?)(?<=\S)\1")
@@ -62,26 +83,65 @@ def without_mention(text: str, user: str) -> str:
     return re.sub(pattern, " ", text).strip()
 
 
-def plain(text: str, names: Mapping[str, str]) -> str:
+def channels_in(text: str) -> frozenset[str]:
+    """The ids of the channels that `text` mentions without a name."""
+    return frozenset(_CHANNEL.findall(text))
+
+
+def groups_in(text: str) -> frozenset[str]:
+    """The ids of the user groups that `text` mentions without a name."""
+    return frozenset(_GROUP.findall(text))
+
+
+def plain(text: str, names: Mapping[str, str], zone: tzinfo = UTC) -> str:
     """What somebody wrote, as they saw it: names for ids, labels for links, characters for entities.
 
-    `names` are display names by user id; an id that is not among them stands for itself.
+    `names` are those of people, channels and user groups by id; an id that is not among them stands for itself. Dates
+    are told in `zone`.
     """
 
     def seen(match: re.Match[str]) -> str:
         target, _, label = match.group(1).partition("|")
         match target[:1]:
             case "@":
-                return "@" + (names.get(target[1:]) or label or target[1:])
+                return "@" + (names.get(target[1:]) or label.removeprefix("@") or target[1:])
             case "#":
-                return "#" + (label or target[1:])
+                return "#" + (label.removeprefix("#") or names.get(target[1:]) or target[1:])
             case "!":
-                return label or "@" + target[1:].partition("^")[0]
+                return _command(target[1:], label, names, zone)
+        shown = target.removeprefix("mailto:").removeprefix("tel:")
+        if label and target.startswith("tel:"):
+            return label
         if not label or label == target or target.endswith(label):
-            return target.removeprefix("mailto:").removeprefix("tel:")
-        return f"{label} ({target})"
+            return shown
+        return f"{label} ({shown})"
 
     return unescaped(_ANGLE.sub(seen, text))
+
+
+def _command(target: str, label: str, names: Mapping[str, str], zone: tzinfo) -> str:
+    """What stands after ``<!``: a date, a user group, or everybody (``here``, ``channel``, ``everyone``)."""
+    kind, _, rest = target.partition("^")
+    if kind == "date":
+        return _date(rest, label, zone)
+    if kind == "subteam":
+        return "@" + (label.removeprefix("@") or names.get(rest) or rest)
+    return "@" + (label.removeprefix("@") or kind)
+
+
+def _date(told: str, fallback: str, zone: tzinfo) -> str:
+    """A date as its format says, or its fallback, or an ordinary form of it.
+
+    https://docs.slack.dev/messaging/formatting-message-text#date-formatting; "today" and "ago" would be wrong later.
+    """
+    stamp, _, form = told.partition("^")
+    form = form.partition("^")[0] or "{date} {time}"  # a third part is an address
+    try:
+        seconds = float(stamp)
+    except ValueError:
+        return fallback or "a date"
+    written = _DATE_TOKEN.sub(lambda token: moment(seconds, zone, _DATES.get(token[1], _DATES["date"])), form)
+    return written.strip() if moment(seconds, zone, "%Y") else fallback or "a date"
 
 
 def from_markdown(text: str) -> str:

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from adapters.attachments import Attachment
+from adapters.slack.beside import beside
 from adapters.slack.blocks import own_answer
+from adapters.slack.files import files_of
 
 # The event type of our messages' metadata; its payload holds the key that a message was posted with.
 METADATA_TYPE = "tickertape_turn"
@@ -58,8 +60,14 @@ class Said:
     ours: bool = False
     bot: bool = False
     key: str = ""
+    beside: str = ""  # what somebody else's shows beside its text, in the same format (`adapters.slack.beside`)
     files: tuple[Attachment, ...] = ()  # somebody else's
     uploads: tuple[Uploaded, ...] = ()  # ours
+
+    @property
+    def shown(self) -> str:
+        """All that it shows but for its files, in Slack's format."""
+        return "\n".join(filter(None, (self.text, self.beside)))
 
 
 def said_of(message: Mapping[str, Any], me: Identity) -> Said | None:
@@ -77,6 +85,7 @@ def said_of(message: Mapping[str, Any], me: Identity) -> Said | None:
         ours=ours,
         bot=bool(bot) or string(message, "subtype") == "bot_message" or "bot_profile" in message,
         key=key_of(message),
+        beside="" if ours else beside(message),
         files=() if ours else files_of(message),
         uploads=uploads_of(message) if ours else (),
     )
@@ -95,13 +104,8 @@ def key_of(message: Mapping[str, Any]) -> str:
     return string(mapping(metadata, "event_payload"), "key")
 
 
-def files_of(message: Mapping[str, Any]) -> tuple[Attachment, ...]:
-    """What is attached (https://docs.slack.dev/reference/objects/file-object)."""
-    return tuple(_attachment(file) for file in _files(message) if string(file, "mode") != "tombstone")
-
-
 def uploads_of(message: Mapping[str, Any]) -> tuple[Uploaded, ...]:
-    """The same of a message of ours."""
+    """The files that a message of ours shows."""
     return tuple(
         Uploaded(string(file, "id"), string(file, "name") or string(file, "title")) for file in _files(message)
     )
@@ -110,17 +114,6 @@ def uploads_of(message: Mapping[str, Any]) -> tuple[Uploaded, ...]:
 def _files(message: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     files = message.get("files")
     return [file for file in files if isinstance(file, dict)] if isinstance(files, list) else []
-
-
-def _attachment(file: Mapping[str, Any]) -> Attachment:
-    return Attachment(
-        name=string(file, "name") or string(file, "title") or string(file, "id") or "a file",
-        url=string(file, "url_private_download") or string(file, "url_private"),
-        media_type=string(file, "mimetype"),
-        size=_number(file, "size"),
-        width=_number(file, "original_w"),
-        height=_number(file, "original_h"),
-    )
 
 
 def _name(message: Mapping[str, Any]) -> str:
@@ -165,8 +158,3 @@ def mapping(data: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     """A field that is an object; empty where it is missing or something else."""
     value = data.get(name)
     return value if isinstance(value, dict) else {}
-
-
-def _number(data: Mapping[str, Any], name: str) -> int:
-    value = data.get(name)
-    return value if isinstance(value, int) and value > 0 else 0

@@ -29,6 +29,9 @@ USEFUL: Mapping[str, str] = MappingProxyType(
         "assistant:write": "show that it is thinking, and Slack's own stop button",
         "files:write": "send what is too long for messages as a file",
         "reactions:read": "be stopped by a reaction",
+        "channels:read": "know the names of public channels that are mentioned",
+        "groups:read": "know the names of private channels that are mentioned",
+        "usergroups:read": "know the names of user groups that are mentioned",
     }
 )
 

@@ -10,13 +10,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, tzinfo
 from functools import partial
 
 from adapters.attachments import Attachments
 from adapters.slack.bounded import Bounded
 from adapters.slack.client import Web
+from adapters.slack.files import Stubs
 from adapters.slack.history import Reader
 from adapters.slack.memory import Memory
+from adapters.slack.names import Names
 from adapters.slack.options import SlackOptions
 from adapters.slack.people import People
 from adapters.slack.said import Identity
@@ -37,6 +40,8 @@ POST_SECONDS = 1.05
 # that do not tick alike and what another process of ours asked in the same minute.
 TIER_3_READS = 45
 TIER_4_READS = 90
+# The same of tier 2 (20 a minute), for usergroups.list.
+TIER_2_READS = 15
 # Channels whose budget of posts is remembered. One that was used last so many channels ago has long recovered.
 CHANNELS = 5_000
 # Messages that we took away ourselves, remembered until Slack tells us of it, seconds later.
@@ -114,8 +119,11 @@ class Workspace:
     me: Identity
     attachments: Attachments
     people: People
+    names: Names
+    stubs: Stubs
     reader: Reader
     uploads: Uploads
+    zone: tzinfo = UTC
     group: asyncio.TaskGroup | None = None
     budgets: Budgets = field(default_factory=Budgets)
     memory: Memory = field(default_factory=Memory)  # the one of `uploads`
@@ -170,14 +178,19 @@ async def workspace_of(
     """A workspace with nothing known, and nothing spent but what `spending` remembers of earlier processes."""
     memory, limits = Memory(), RememberedLimits(me.team, spending)
     puts, looks = limits.reads("files.completeUploadExternal", TIER_4_READS), limits.reads("files.info", TIER_4_READS)
+    people = People(web, limits.reads("users.info", TIER_4_READS))
+    infos, groups = limits.reads("conversations.info", TIER_3_READS), limits.reads("usergroups.list", TIER_2_READS)
     workspace = Workspace(
         web=web,
         me=me,
+        zone=options.zone,
         memory=memory,
         uploads=Uploads(web, memory, puts=puts, looks=looks),
         attachments=attachments,
         budgets=Budgets(limits.edits(options)),
-        people=People(web, limits.reads("users.info", TIER_4_READS)),
+        people=people,
+        names=Names(web, people, infos=infos, groups=groups),
+        stubs=Stubs(web, looks),
         reader=Reader(
             web,
             me,

@@ -39,9 +39,13 @@ LIMIT: Final = 2000  # UTF-16 units of a message's text
 FILES: Final = 10  # of one message
 FILE_LIMIT: Final = 10 * 2**20  # bytes of each, in a guild without boosts and in a DM
 TEXT, DM, CATEGORY, THREAD, FORUM = 0, 1, 4, 11, 15  # channel types
-FORWARDED = ("content", "embeds", "attachments", "timestamp", "edited_timestamp", "flags", "type", "components")
-FORWARDED += ("mentions", "mention_roles", "sticker_items")  # what a snapshot tells of its message: not who wrote it
-WITHHELD = {"content": "", "attachments": [], "embeds": [], "components": []}  # without the Message Content intent
+# What a snapshot tells of a forwarded message: not who wrote it.
+FORWARDED: Final = frozenset(
+    """content embeds attachments timestamp edited_timestamp flags type components mentions mention_roles
+    sticker_items""".split()  # noqa: SIM905 (a list of words)
+)
+# What is told in the place of what only the Message Content intent tells.
+WITHHELD: Final[Json] = {"content": "", "attachments": [], "embeds": [], "components": []}
 
 # (status, code, message), see https://docs.discord.com/developers/topics/opcodes-and-status-codes
 UNAUTHORIZED = (401, 0, "401: Unauthorized")
@@ -301,7 +305,7 @@ class DiscordDouble:
         Discord's clients send the words as a message after the forward.
         """
         original = self.world.messages[channel][message]
-        snapshot = {name: original[name] for name in FORWARDED if name in original}
+        snapshot = {name: value for name, value in original.items() if name in FORWARDED}
         reference = {"type": 1, "message_id": message, "channel_id": channel}
         if (guild := self.world.channels[channel].get("guild_id")) is not None:
             reference["guild_id"] = guild

@@ -38,7 +38,7 @@ MARKDOWN_LIMIT: Final = 12_000  # characters of all markdown blocks of a message
 BLOCKS_LIMIT: Final = 50
 ALL_SCOPES: Final = frozenset(
     """app_mentions:read chat:write channels:history groups:history im:history mpim:history users:read files:read
-    files:write assistant:write reactions:read reactions:write""".split()  # noqa: SIM905 (a list of words)
+    files:write assistant:write reactions:read reactions:write channels:read groups:read usergroups:read""".split()  # noqa: SIM905 (a list of words)
 )
 
 # What a method needs, where one scope will do for every channel.
@@ -53,6 +53,7 @@ SCOPES: Final[Mapping[str, str]] = {
     "files.completeUploadExternal": "files:write",
     "files.delete": "files:write",
     "reactions.list": "reactions:read",
+    "usergroups.list": "usergroups:read",
 }
 HISTORY_SCOPES: Final[Mapping[str, str]] = {
     "channel": "channels:history",
@@ -62,12 +63,20 @@ HISTORY_SCOPES: Final[Mapping[str, str]] = {
 }
 # Messages that a page may be asked for (https://docs.slack.dev/reference/methods/conversations.replies, "limit").
 PAGE_LIMIT = 1_000
+INFO_SCOPES: Final[Mapping[str, str]] = {
+    "channel": "channels:read",
+    "group": "groups:read",
+    "im": "im:read",
+    "mpim": "mpim:read",
+}
 # How often a method may be called in 60 s; `_admit` counts chat.postMessage by channel.
 TIERS: Final[Mapping[str, int]] = {
     "chat.update": 50,
     "chat.delete": 50,
     "conversations.replies": 50,
     "conversations.history": 50,
+    "conversations.info": 50,
+    "usergroups.list": 20,
     "users.info": 100,
     "files.getUploadURLExternal": 100,
     "files.completeUploadExternal": 100,
@@ -111,6 +120,8 @@ class World:
         self.team = team
         self.users: dict[str, Json] = {}
         self.channels: dict[str, str] = {}  # their types
+        self.names: dict[str, str] = {}  # of channels
+        self.groups: dict[str, Json] = {}  # of users
         self.messages: dict[str, dict[str, Json]] = defaultdict(dict)
         self._numbers = itertools.count(1)
         self._clock = itertools.count(1_700_000_000_000_100, 1_000_100)  # microseconds: each a second and a bit later
@@ -143,12 +154,19 @@ class World:
             self.users[uid]["enterprise_user"] = {"enterprise_id": enterprise, "teams": [team]}
         return uid
 
-    def channel(self, kind: str = "channel") -> str:
+    def channel(self, kind: str = "channel", name: str = "") -> str:
         """Add a channel (``channel``, ``group``, ``mpim``) or a direct message (``im``) and return the id."""
         letter = {"channel": "C", "im": "D"}.get(kind, "G")
         cid = f"{letter}{next(self._numbers):04d}"
         self.channels[cid] = kind
+        self.names[cid] = name or cid.lower()
         return cid
+
+    def group(self, handle: str) -> str:
+        """Add a group of users and return the id."""
+        sid = f"S{next(self._numbers):04d}"
+        self.groups[sid] = {"id": sid, "team_id": self.team, "is_usergroup": True, "name": handle, "handle": handle}
+        return sid
 
     def now(self) -> str:
         """A new message's id."""
@@ -262,7 +280,7 @@ class SlackDouble:
         kind = self.world.channels[channel]
         mentioned = kind != "im" and f"<@{self.world.bot_user}>" in message.get("text", "")
         if mentioned:
-            plain = {key: value for key, value in message.items() if key != "files"}
+            plain = {key: value for key, value in message.items() if key not in ("files", "attachments")}
             self.event({**plain, "type": "app_mention", "channel": channel, "event_ts": message["ts"]})
         if not (mentioned and once):
             self.event({**message, "channel": channel, "channel_type": kind, "event_ts": message["ts"]})
@@ -405,6 +423,8 @@ class SlackDouble:
             self._need(self.scopes, SCOPES[method])
         if method in ("conversations.replies", "conversations.history"):
             self._need(self.scopes, HISTORY_SCOPES[self.world.channels.get(arguments.get("channel", ""), "channel")])
+        if method == "conversations.info":
+            self._need(self.scopes, INFO_SCOPES[self.world.channels.get(arguments.get("channel", ""), "channel")])
 
     def _need(self, scopes: set[str], scope: str) -> None:
         if scope not in scopes:
@@ -417,6 +437,15 @@ class SlackDouble:
 
     async def _apps_connections_open(self, arguments: Json) -> Json:
         return {"url": f"ws://{self._here}/link?ticket={self.sockets.ticket()}&app_id=A1"}
+
+    async def _conversations_info(self, arguments: Json) -> Json:
+        channel = self._readable(arguments)
+        kind = self.world.channels[channel]
+        about = {"id": channel, "is_channel": kind == "channel", "is_im": kind == "im", "is_mpim": kind == "mpim"}
+        return {"channel": about | ({} if kind == "im" else {"name": self.world.names[channel]})}
+
+    async def _usergroups_list(self, arguments: Json) -> Json:
+        return {"usergroups": list(self.world.groups.values())}
 
     async def _users_info(self, arguments: Json) -> Json:
         user = self.world.users.get(arguments.get("user", ""))
@@ -491,6 +520,24 @@ class SlackDouble:
         if file is None:
             raise Refused("file_not_found")
         return {"file": _public(file)}
+
+    def stub(self, **file: Any) -> Json:
+        """Keep a file of another organisation's; events tell no more of it than this (Slack Connect)."""
+        fid = f"F{len(self.files) + 1:04d}"
+        self.files[fid] = {"id": fid, "mode": "hosted", **file}
+        return {"id": fid, "mode": "file_access", "file_access": "check_file_info"}
+
+    def alert(self, channel: str, *, thread: str = "", name: str = "Alertmanager", **fields: Any) -> str:
+        """A program says something, as an incoming webhook does; returns the message's ts."""
+        told = {"subtype": "bot_message", "bot_id": "B0ALERTS", "username": name, "text": "", **fields}
+        message = self.world.put(channel, told | ({"thread_ts": thread} if thread else {}))
+        self._tell(channel, message)
+        return str(message["ts"])
+
+    def change(self, channel: str, ts: str, **fields: Any) -> None:
+        """A message changes by itself: a preview of its link is there."""
+        self.world.messages[channel][ts] |= fields
+        self._tell_change(channel, self.world.messages[channel][ts])
 
     async def _files_delete(self, arguments: Json) -> Json:
         if self.files.pop(str(arguments.get("file", "")), None) is None:
