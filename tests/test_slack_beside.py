@@ -106,6 +106,10 @@ BLOCK_ALERT: Json = {
             "[shared message: of <@U1> in <#C1>]\n> said",
         ),
         (
+            {"attachments": [{"text": "a &amp; b", "blocks": [rich({"type": "text", "text": "a & b"})]}]},
+            "[attachment]\n> a & b",
+        ),
+        (
             {"attachments": [{"is_share": True, "text": "", "attachments": [{"title": "Alert", "text": "disk"}]}]},
             "[shared message]\n> [attachment]\n> > Alert\n> > disk",
         ),

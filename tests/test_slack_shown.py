@@ -195,6 +195,7 @@ async def test_names_that_cannot_be_had_cost_no_turn(how: str) -> None:
         double.say(place, f"again <#{ops}>", author=ann)
         turn, _ = await inbox.number(2)
         assert (inbox.texts[0], turn.question.text) == (f"#{ops} @S1", f"again #{ops}")
+        assert len(double.transcript.of(path="conversations.info")) == 1  # nobody waits for the same again
 
 
 async def test_a_question_is_whole_after_a_restart() -> None:

@@ -7,7 +7,7 @@ Only `id`, `channel_id` and `author` must be there; everything else may be missi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, tzinfo
 from typing import Any
@@ -82,21 +82,8 @@ def read_message(
     TypeError, ValueError or AttributeError where it is no message at all: the caller passes over it.
     """
     author, member = data["author"], data.get("member") or {}
-    people, raw = data.get("mentions"), data.get("content") or ""
-    mentioned = _names(people or ())
-    carried = {name: known for each in snapshots(data) for name, known in _names(objects(each, "mentions")).items()}
-
-    def named(sign: str, target: str) -> str:
-        return mentioned.get(target) or carried.get(target, "") if sign == "@" else name_of(sign, target)
-
-    def plain(text: str) -> str:
-        return readable(text, named, zone)
-
-    if people is None:  # only a server that leaves the list out makes us look for ourselves in the text
-        mentioned.update(dict.fromkeys(mentioned_in(raw), ""))
-    reference = data.get("message_reference") or {}
-    forwarded = reference.get("type") == FORWARD
-    source = name_of("#", str(reference["channel_id"])) if forwarded and reference.get("channel_id") else ""
+    raw, reference = data.get("content") or "", data.get("message_reference") or {}
+    plain = _reader(data, name_of, zone)
     files = [*(data.get("attachments") or ()), *(f for each in snapshots(data) for f in objects(each, "attachments"))]
     return Seen(
         id=str(int(data["id"])),
@@ -107,15 +94,39 @@ def read_message(
         text=plain(raw),
         words=plain(without_mention(raw, me, roles)),
         # Ours are read as they were written: their buttons are no words.
-        beside=beside(data, plain, source=f"#{source}" if source else "") if str(author["id"]) != me else "",
+        beside=beside(data, plain, source=_source(reference, name_of)) if str(author["id"]) != me else "",
         kind=int(data.get("type") or 0),
         bot=bool(author.get("bot") or author.get("system") or data.get("webhook_id")),
         guest=bool((member.get("flags") or 0) & _IS_GUEST),
-        reply_to="" if forwarded else str(reference.get("message_id") or ""),
-        mentions=frozenset(mentioned) | frozenset(str(role) for role in data.get("mention_roles") or ()),
+        reply_to="" if reference.get("type") == FORWARD else str(reference.get("message_id") or ""),
+        mentions=_mentioned(data, raw) | frozenset(str(role) for role in data.get("mention_roles") or ()),
         roles=frozenset(str(role) for role in member.get("roles") or ()),
         attachments=tuple(read_attachment(item) for item in files),
     )
+
+
+def _reader(data: Mapping[str, Any], name_of: NameOf, zone: tzinfo) -> Callable[[str], str]:
+    """What makes the texts in a message readable: it names the people that they mention itself."""
+    names = {name: known for each in snapshots(data) for name, known in _names(objects(each, "mentions")).items()}
+    names |= _names(data.get("mentions") or ())
+
+    def named(sign: str, target: str) -> str:
+        return names.get(target, "") if sign == "@" else name_of(sign, target)
+
+    return lambda text: readable(text, named, zone)
+
+
+def _mentioned(data: Mapping[str, Any], raw: str) -> frozenset[str]:
+    """Whom a message mentions; only a server that leaves the list out makes us look for ourselves in the text."""
+    people = data.get("mentions")
+    return frozenset(mentioned_in(raw) if people is None else _names(people))
+
+
+def _source(reference: Mapping[str, Any], name_of: NameOf) -> str:
+    """The channel that a forward comes from, where its name is known."""
+    channel = reference.get("channel_id") if reference.get("type") == FORWARD else None
+    name = name_of("#", str(channel)) if channel else ""
+    return f"#{name}" if name else ""
 
 
 def _names(people: Iterable[Mapping[str, Any]]) -> dict[str, str]:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from adapters.shown import CUT, joined, label, linked, mapping, objects, pruned, quoted, string
-from adapters.slack.mrkdwn import escaped
+from adapters.slack.mrkdwn import escaped, unescaped
 from adapters.slack.words import block_words, element_words
 
 Json = Mapping[str, Any]
@@ -99,7 +99,7 @@ def _whole(text: str) -> str:
 
 def _bare(text: str) -> str:
     """Only letters and digits, to compare what differs in marks."""
-    return re.sub(r"[\W_]+", "", text).casefold()
+    return re.sub(r"[\W_]+", "", unescaped(text)).casefold()
 
 
 # -------------------------------------------------------------------------------------------------------- attachments
@@ -132,7 +132,7 @@ def _words_of(attachment: Json, depth: int) -> list[str]:
     for shared in objects(attachment, "message_blocks"):
         blocks += [block_words(each) for each in objects(shared, "message", "blocks")]
     text, said = string(attachment, "text"), "\n".join(filter(None, blocks))
-    words = [said] if _bare(text) in _bare(said) else [text, said]
+    words = [said] if _bare(text) in _bare(said) else [text] if _bare(said) in _bare(text) else [text, said]
     files = [line for each in objects(attachment, "files") for line in (_named(each), _file(each))]
     inner = objects(attachment, "attachments") if depth < _SHARES else []
     return [*words, *files, *(_attachment(each, text, depth + 1) for each in inner)]

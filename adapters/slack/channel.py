@@ -23,6 +23,7 @@ from adapters.slack.history import PAGE, before, joined, message_of, posted_with
 from adapters.slack.left import Left
 from adapters.slack.memory import Conversation
 from adapters.slack.mrkdwn import TEXT_LIMIT, escaped, from_markdown, mentions, plain, without_mention
+from adapters.slack.parts import parts_of
 from adapters.slack.said import METADATA_TYPE, Said, order, string
 from adapters.slack.uploads import FILE_LIMIT, Sent, is_everywhere, of_turn, with_files
 from adapters.slack.workspace import Workspace
@@ -266,7 +267,7 @@ class SlackChannel:
         workspace = self._workspace
         now = workspace.memory.told(self._conversation, self._key.message)
         more = since(now.beside, self._beside) if now is not None else ""
-        (parts,) = await self._parts([self._files])
+        (parts,) = await parts_of(workspace, [self._files])
         if not more:
             return tuple(parts)
         return (Text(plain(more, await workspace.names.of([more]), workspace.zone)), *parts)
@@ -331,25 +332,8 @@ class SlackChannel:
             wanted[each.ts] = list(each.files[:room])
             older[each.ts] = [LeftOut(file.name, TOO_OLD) for file in each.files[room:]]
             room -= len(wanted[each.ts])
-        read = await self._parts(list(wanted.values()))
+        read = await parts_of(self._workspace, list(wanted.values()))
         return {ts: [*parts, *older[ts]] for ts, parts in zip(wanted, read, strict=True)}
-
-    async def _parts(self, files: Sequence[Sequence[Attachment]]) -> list[list[Part]]:
-        """The parts of several messages' files: stubs are looked up first, and what they show comes before them."""
-        workspace = self._workspace
-        looked = await workspace.stubs.resolved([file for each in files for file in each])
-        texts = [each.beside for each in looked if each.beside]
-        names = await workspace.names.of(texts) if texts else {}
-        read = iter(await workspace.attachments.read([file for each in looked for file in each.files]))
-        whose, parts = iter(looked), []
-        for each in files:
-            mine: list[Part] = []
-            for _ in each:
-                found = next(whose)
-                mine += [Text(plain(found.beside, names, workspace.zone))] if found.beside else []
-                mine += [next(read) for _ in found.files]
-            parts.append(mine)
-        return parts
 
     # -------------------------------------------------------------------------------------------------------- status
 

@@ -117,8 +117,16 @@ class Stubs:
                     for stub in stubs:
                         group.create_task(self._look_up(stub))
             except TimeoutError:
-                log.info("Slack: looking up %d files took too long", len(stubs))
+                log.info("Slack: looking up files took too long")
+                self._leave(stubs)
         return [self._of(each) for each in attachments]
+
+    def _leave(self, stubs: Sequence[str]) -> None:
+        """Files were not looked up in time: the next question is not to wait for them as well."""
+        until = asyncio.get_running_loop().time() + FAILED_SECONDS
+        for stub in stubs:
+            if self._fresh(stub) is None:
+                self._known.put(stub, (until, Looked((Attachment(stub, url="", why=TOO_SLOW),))))
 
     def _of(self, attachment: Attachment) -> Looked:
         if not attachment.lookup:
@@ -148,10 +156,12 @@ class Stubs:
             told = mapping((await self._web.read("files.info", {"file": file})).data, "file")
         except Failure as failure:
             log.info("Slack: file %s could not be looked up (%s)", file, failure)
+            pause = FAILED_SECONDS
             if isinstance(failure, Limited):
-                self._reads.hold(asyncio.get_running_loop().time(), failure.retry_after or FAILED_SECONDS)
+                pause = max(failure.retry_after or 0.0, pause)
+                self._reads.hold(asyncio.get_running_loop().time(), pause)
             why = _BY_CODE.get(code_of(failure), UNAVAILABLE)
-            lasts = FRESH_SECONDS if isinstance(failure, Permanent) else FAILED_SECONDS
+            lasts = FRESH_SECONDS if isinstance(failure, Permanent) else pause
             return Looked((Attachment(file, url="", why=why),)), lasts
         found = [replace(f, lookup="", why=f.why or UNAVAILABLE) if f.lookup else f for f in attachments_of(told)]
         return Looked(tuple(found), of_file(told)), FRESH_SECONDS

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 
 from adapters.shown import string
 from adapters.slack.bounded import Bounded
@@ -66,12 +65,25 @@ class Names:
         return names | self._groups[1] if groups_in(text) else names
 
     async def _places(self, channels: Iterable[str], *, wants_groups: bool) -> None:
-        with suppress(TimeoutError):
+        asked = sorted(channels)[:CHANNELS_AT_ONCE]
+        try:
             async with asyncio.timeout(NAMES_SECONDS), asyncio.TaskGroup() as group:
                 if wants_groups:
                     group.create_task(self._look_up_groups())
-                for channel in sorted(channels)[:CHANNELS_AT_ONCE]:
+                for channel in asked:
                     group.create_task(self._look_up_channel(channel))
+        except TimeoutError:
+            self._leave(asked, groups=wants_groups)
+
+    def _leave(self, channels: Iterable[str], *, groups: bool) -> None:
+        """Names did not come in time: the next questions are not to wait for them as well."""
+        now = asyncio.get_running_loop().time()
+        until = now + FAILED_SECONDS
+        for channel in channels:
+            fresh_until, name = self._channels.get(channel) or (0.0, "")
+            self._channels.put(channel, (max(fresh_until, until), name))
+        if groups:
+            self._groups = (max(self._groups[0], until), self._groups[1])
 
     async def _look_up_channel(self, channel: str) -> None:
         async with self._lanes.of(channel):
@@ -81,7 +93,7 @@ class Names:
                 return
             answer, seconds = await self._ask(_CHANNEL, {"channel": channel})
             name = string(answer.data, "channel", "name") if answer is not None else ""
-            if not name and known is not None and seconds < FRESH_SECONDS:
+            if not name and known is not None:
                 name = known[1]  # an old name is better than none
             self._channels.put(channel, (loop.time() + seconds, name))
 
@@ -101,15 +113,16 @@ class Names:
         try:
             return await self._web.read(method, dict(params)), FRESH_SECONDS
         except Failure as failure:
-            now = asyncio.get_running_loop().time()
+            now, pause = asyncio.get_running_loop().time(), FAILED_SECONDS
             if isinstance(failure, Limited):
-                reads.hold(now, failure.retry_after or FAILED_SECONDS)
+                pause = max(failure.retry_after or 0.0, pause)
+                reads.hold(now, pause)
             if code_of(failure) == "missing_scope":
                 self._tell(method, failure)
             if self._is_general(method, failure):
                 self._without[method] = now + FRESH_SECONDS
             log.debug("Slack: no name from %s (%s)", method, failure)
-            return None, FAILED_SECONDS if isinstance(failure, Retryable) else FRESH_SECONDS
+            return None, pause if isinstance(failure, Retryable) else FRESH_SECONDS
 
     def _is_general(self, method: str, failure: Failure) -> bool:
         """Whether what failed would fail for any channel: public and private ones need a scope each."""
