@@ -57,6 +57,8 @@ class Names:
         """Names by id, of `users` and of all that `texts` mention; what cannot be found in time is not in it."""
         text = "\n".join(texts)
         people, channels = {*users, *mentions(text)} - {""}, channels_in(text)
+        if not (people or channels or groups_in(text)):
+            return {}
         async with asyncio.TaskGroup() as group:
             found = group.create_task(self._people.names(people))
             group.create_task(self._places(channels, wants_groups=bool(groups_in(text))))
