@@ -11,12 +11,12 @@ what is missing at the end; the tests hold this reading against its.
 from __future__ import annotations
 
 import re
-import unicodedata
 from bisect import bisect_left
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from markdown_it.common.html_re import HTML_TAG_RE
+
+from bot.markdown.marks import Mark, Pair, mark_between, paired
 
 # What has begun and may become something is kept back for no longer than this many characters; then it is shown as it
 # stands. A second or so of a fast model's text: more would look like a pause. Links take their address along.
@@ -51,35 +51,23 @@ _ADDRESS = re.compile(r"[^\s<>]+")
 _HALF_SCHEME = re.compile(r"(?<![A-Za-z0-9])h(?:t(?:t(?:ps?(?::/?)?)?)?)?\Z")
 
 
-@dataclass(slots=True)
-class Mark:
-    """A run of ``*``, ``_`` or ``~`` that may open or close something; `left` of it are not used yet."""
-
-    at: int
-    character: str
-    left: int
-    opens: bool
-    closes: bool
-
-    @property
-    def both(self) -> bool:
-        """Whether it could open as well as close, to which the rule of three applies."""
-        return self.opens and self.closes
-
-
 @dataclass(frozen=True, slots=True)
 class Reading:
     """What one paragraph's text holds. Positions are offsets into it.
 
     `atoms` (start, end) must not be cut: code, links, what stands in angle brackets, addresses. `held` is where
     something begins that only the next characters will explain, or None. `code` is the backtick run that is open at
-    the end, with where it stands; `spans` are the emphasis marks that are, the outermost first.
+    the end, with where it stands; `spans` are the emphasis marks that are, the outermost first. `pairs` are the marks
+    that belong together, but for those in a link's text, and `stray` those that do not.
     """
 
     atoms: tuple[tuple[int, int], ...]
     held: int | None
     code: tuple[int, str] | None
     spans: tuple[tuple[int, str], ...]
+    pairs: tuple[Pair, ...] = ()
+    stray: tuple[tuple[int, str], ...] = ()
+    begun: int | None = None
 
     @property
     def outermost(self) -> tuple[tuple[int, int], ...]:
@@ -113,6 +101,7 @@ class _Reader:
     brackets: list[tuple[int, int]] = field(default_factory=list)  # where, and how many marks came before
     held: int | None = None
     code: tuple[int, str] | None = None
+    begun: int | None = None
 
     def near(self, at: int, longest: int = LONGEST_HELD) -> bool:
         """Whether `at` is so near to the end that what began there may be waited for."""
@@ -132,12 +121,14 @@ def read(text: str) -> Reading:
         scheme = _HALF_SCHEME.search(text, max(len(text) - 8, 0))
         starts = [*waiting[:1], *([scheme.start()] if scheme else []), *([held] if held is not None else [])]
         held = min(starts, default=None)
+    pairs, left = paired(reader.marks)
     spans = tuple(
         (mark.at, mark.character * mark.left)
-        for mark in unclosed(reader.marks)
+        for mark in left
         if mark.opens and reader.near(mark.at, LONGEST_SPAN) and not _in_word(text, mark.at)
     )
-    return Reading(tuple(reader.atoms), held, reader.code, _bounded(spans))
+    stray = tuple((mark.at, mark.character * mark.left) for mark in reader.marks if mark.left)
+    return Reading(tuple(reader.atoms), held, reader.code, _bounded(spans), tuple(pairs), stray, reader.begun)
 
 
 def _bounded(spans: tuple[tuple[int, str], ...]) -> tuple[tuple[int, str], ...]:
@@ -252,55 +243,10 @@ def _mark(reader: _Reader, run: str, start: int, end: int) -> None:
     if not left:
         return
     before, after = reader.text[start - 1] if start else " ", reader.text[end]
-    opens, closes = _flanks(before, after)
-    if character == "_":
-        opens, closes = opens and (not closes or _is_mark(before)), closes and (not opens or _is_mark(after))
-    reader.marks.append(Mark(end - left, character, left, opens, closes))
-
-
-def _flanks(before: str, after: str) -> tuple[bool, bool]:
-    """Whether a run between these two is left-flanking, and right-flanking."""
-    left = not after.isspace() and (not _is_mark(after) or before.isspace() or _is_mark(before))
-    right = not before.isspace() and (not _is_mark(before) or after.isspace() or _is_mark(after))
-    return left, right
-
-
-def _is_mark(character: str) -> bool:
-    return unicodedata.category(character)[0] in "PS"
+    reader.marks.append(mark_between(before, after, at=end - left, character=character, length=left))
 
 
 def _in_word(text: str, at: int) -> bool:
     """Whether what stands at `at` is in a word of letters and digits, where nobody means markup: 5*3, a[0]."""
     return at > 0 and text[at - 1].isascii() and text[at - 1].isalnum()
 
-
-def unclosed(marks: Sequence[Mark]) -> list[Mark]:
-    """The marks that are left when all pairs are taken: https://spec.commonmark.org/0.31.2/#phase-2-inline-structure."""
-    stack: list[Mark] = []
-    bottoms: dict[tuple[str, bool, int], int] = {}  # below, no opener is left for a closer of this kind
-    for mark in marks:
-        while mark.closes and mark.left:
-            kind = (mark.character, mark.opens, mark.left % 3)
-            bottom = bottoms.get(kind, 0)
-            found = next((i for i in range(len(stack) - 1, bottom - 1, -1) if _pairs(stack[i], mark)), None)
-            if found is None:
-                bottoms[kind] = len(stack)
-                break
-            del stack[found + 1 :]
-            used = 2 if min(stack[found].left, mark.left) >= 2 else 1
-            stack[found].left -= used
-            mark.left -= used
-            if not stack[found].left:
-                stack.pop()
-            bottoms = {key: min(value, len(stack)) for key, value in bottoms.items()}
-        if mark.left and mark.opens:
-            stack.append(mark)
-    return stack
-
-
-def _pairs(opener: Mark, closer: Mark) -> bool:
-    if opener.character != closer.character:
-        return False
-    if not (opener.both or closer.both) or opener.character == "~":
-        return True
-    return (opener.left + closer.left) % 3 != 0 or (opener.left % 3 == 0 and closer.left % 3 == 0)
