@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from bot.beside import are_beside, files_beside, line_beside
 from bot.completion import Attempt
 from bot.conversation import (
     Delta,
@@ -30,11 +31,12 @@ from bot.conversation import (
 )
 from bot.errors import Because, Declined, Failure, Gone, Limited, Permanent, Retryable, Unacceptable, Unanswered
 from bot.markdown import Piece, Splitter
+from bot.markdown.incoming import Incoming, LeftOut
 from bot.page import Page, Wanted, Write
 from bot.ports import Body, Caps, Channel, Controls, Upload, Verb
 from bot.telemetry import Figures
 from bot.thinking import Thought
-from bot.uploads import uploads
+from bot.uploads import MOST, uploads
 from bot.words import Words
 
 _ENDINGS = {
@@ -133,6 +135,7 @@ class _Draft:
 
     def __init__(self, caps: Caps) -> None:
         self._caps = caps
+        self._incoming = Incoming(caps.limit, caps.measure)
         self._splitter = Splitter(self._measured, caps.limit)
         self._sealed: list[Wanted] = []  # rendered once, since they do not change any more
         self._pieces_sealed = 0
@@ -143,15 +146,26 @@ class _Draft:
 
     @property
     def length(self) -> int:
-        """Characters received."""
+        """Characters received, but for what is in no message."""
         return self._splitter.length
 
-    def feed(self, text: str) -> None:
-        self._splitter.feed(text)
+    @property
+    def left_out(self) -> Sequence[LeftOut]:
+        """The addresses that no message holds."""
+        return self._incoming.left_out
 
-    def finish(self) -> None:
-        """Nothing more will be fed: the end is shown as it is."""
+    def feed(self, text: str) -> int:
+        """Take in what was received; returns how much longer the text is by it."""
+        text = self._incoming.feed(text)
+        self._splitter.feed(text)
+        return len(text)
+
+    def finish(self) -> int:
+        """Nothing more will be fed: the end is shown as it is. Returns how much longer the text is by it."""
+        text = self._incoming.finish()
+        self._splitter.feed(text)
         self._ended = True
+        return len(text)
 
     def seal(self, shown: Wanted, index: int) -> None:
         """Message `index` stays as it is shown; what it does not cover yet goes into the next one."""
@@ -182,7 +196,8 @@ class _Draft:
         if self._files is None:
             messages = self.wanted(most=most)
             shown = messages[-1].covers if messages and self.is_full(most) else self.length
-            self._files = uploads(self._splitter.source, shown, self._is_long, reference, finished=finished)
+            files = uploads(self._splitter.source, shown, self._is_long, reference, finished=finished)
+            self._files = (*files, *files_beside(self.left_out, reference, MOST - len(files)))
         return self._files
 
     def _is_long(self, text: str) -> bool:
@@ -309,7 +324,9 @@ class Reply:
         self.ending = ending
         if self._coming is not None and (ending is Ending.DONE or self._coming.length >= self._draft.length):
             self._switch(self._coming, now)
-        self._draft.finish()
+        if held := self._draft.finish():
+            self.figures.received(now, held)
+            self._unseen.add(held, now)
         partial = bool(self._draft.wanted(most=self._most))
         if line := self._words.ending(ending, self.key.reference, because, partial=partial):
             self._notices.append(line)
@@ -393,18 +410,18 @@ class Reply:
 
     def _grow(self, text: str, now: float, policy: WritingPolicy) -> None:
         draft = self._coming or self._draft
-        draft.feed(text)
+        grown = draft.feed(text)
         if draft is self._coming:
             # What is shown stays until the new text is as long: no text is taken away before its better is there.
             if draft.length < self._draft.length:
                 return
             self._switch(draft, now)
         else:
-            self.figures.received(now, len(text))
+            self.figures.received(now, grown)
             self.began = min(self.began, now)
         if not self._unseen.characters and self.shows_nothing and not self.in_flight:
             self.not_before = max(self.not_before, now + policy.first_seconds)
-        self._unseen.add(len(text), now)
+        self._unseen.add(grown, now)
         if self.verb is None or self.thinks:
             self._due()
 
@@ -418,7 +435,9 @@ class Reply:
         wanted = self._draft.wanted(tidy=self._slow, most=self._most)
         if self.ending is None:
             return self._with_controls(wanted or self._line())
-        return self._with_notices(self._with_files([_without_controls(want) for want in wanted]), self._notices)
+        wanted = self._with_files([_without_controls(want) for want in wanted])
+        missing = line_beside(self._draft.left_out, wanted[-1].body.files if wanted else (), self._words)
+        return self._with_notices(wanted, [*([missing] if missing else []), *self._notices])
 
     def _line(self) -> list[Wanted]:
         """What stands in the answer's place until it begins; nothing, where nothing is to be told."""
@@ -446,7 +465,8 @@ class Reply:
         files = tuple(file for file in files if len(file.data) <= caps.files)
         if not files:
             return wanted
-        line = caps.dialect.notice(self._words.rest if has_rest else self._words.code)
+        said = self._words.beside if are_beside(files) else self._words.code
+        line = caps.dialect.notice(self._words.rest if has_rest else said)
         return [*wanted, Wanted(Body(line, files=files), self._draft.length)]
 
     def _with_notices(self, wanted: list[Wanted], lines: list[str]) -> list[Wanted]:

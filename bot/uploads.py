@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from bot.markdown.left_out import noted
 from bot.markdown.code import Block, code_blocks
 from bot.markdown.tables import header
 from bot.ports import Upload
@@ -34,7 +35,7 @@ def uploads(
     if left is not None and left.code(source).strip():
         found.append(Upload(_name("code", reference, left.extension), left.code(source), alone))
     elif left is None and alone:
-        found.append(Upload(_name("answer", reference, "md"), alone, alone))
+        found.append(Upload(_name("answer", reference, "md"), noted(alone), noted(alone)))
     for block in blocks:
         if block is left or not (block.whole or finished) or not is_long(source[block.opened : block.after]):
             continue

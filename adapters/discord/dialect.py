@@ -9,12 +9,18 @@ rows, and a link by reference becomes one when its address comes.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
+from adapters.discord.blocks import fences, is_empty_quote, quoted, room_for_blocks
+from adapters.discord.marks import DISCORD, room_for_marks
 from adapters.inline import Links, definitions, inline, note_or_inline, room_for_links
 from adapters.tables import as_text, longest
 from bot.markdown import Piece, utf16_units
+from bot.markdown.left_out import noted
+from bot.markdown.normalise import without_controls
 from bot.markdown.tables import Table, fenced, tables
 
 # UTF-16 units in one message's text (https://docs.discord.com/developers/resources/message#create-message).
@@ -35,6 +41,9 @@ _PLAIN_LINE = re.compile(r"(?![ \t]*(?:[-*+>|#]|\d{1,9}[.)]|```|~~~)|[ ]{4}|\t)[
 _TASK = re.compile(r"^([ \t>]*(?:[-*+]|\d{1,9}[.)])[ \t]+)\[([ xX])\](?=[ \t])")
 _BULLET = re.compile(r"^([ \t>]*)(?:\+|(\d{1,9})\))(?=[ \t])")
 
+# What may be written longer than it came: marks, quotes, blocks of code.
+_MAY_GROW = re.compile(r"[*_~|`>]")
+
 # A line that may be shown as a rule, once it has its end.
 _MAY_BE_RULE = re.compile(r"^[ ]{0,3}[-*_][-*_ \t]*(?=\n)", re.MULTILINE)
 
@@ -50,7 +59,7 @@ class DiscordMarkdown:
         """See `Dialect`."""
         text = piece.closed()
         more = len(_RULE_LINE) * len(_MAY_BE_RULE.findall(text)) + len("image") * text.count("![](")
-        more += room_for_links(text)
+        more += room_for_links(text) + _room(text)
         if "|" not in text:
             return more
         lines = text.split("\n")
@@ -61,7 +70,17 @@ class DiscordMarkdown:
 
     def notice(self, line: str) -> str:
         """See `Dialect`."""
-        return SMALL_PRINT + line
+        return SMALL_PRINT + without_controls(line)
+
+
+def _room(text: str) -> int:
+    """At most how much longer marks, quotes and blocks of code become."""
+    if _MAY_GROW.search(text) is None:
+        return 0
+    lines = text.split("\n")
+    code = fenced(lines)
+    words = "\n".join(line for number, line in enumerate(lines) if number not in code) if code else text
+    return room_for_marks(words) + room_for_blocks(text, lines, code)
 
 
 def rendered(text: str) -> str:
@@ -69,6 +88,7 @@ def rendered(text: str) -> str:
     lines = text.split("\n")
     found = {table.line: table for table in tables(lines)} if "|" in text else {}
     code = fenced(lines)
+    blocks = fences(lines, code)
     links, hidden = definitions(lines, code)
     out: list[str] = []
     number = 0
@@ -77,22 +97,35 @@ def rendered(text: str) -> str:
         if number in hidden:
             pass
         elif number in code:
-            out.append(line)
+            out.append(blocks[number])
         elif number in found:
             out.append(_table(found[number], links))
             number += found[number].lines - 1
         elif underline := _underline_of(lines, number, code):
-            out.append(f"{'#' * underline} {inline(line.strip(), links)}")
+            out.append(f"{'#' * underline} {inline(line.strip(), links, DISCORD)}")
             number += 1
+        elif is_empty_quote(line) and not _goes_on_quoted(lines, number):
+            pass
         else:
-            out.extend(_line(line, links, last=number == len(lines) - 1))
+            out.extend(_line(quoted(line), links, last=number == len(lines) - 1))
         number += 1
-    return "\n".join(out).rstrip()
+    return noted("\n".join(out).rstrip())
+
+
+def _goes_on_quoted(lines: Sequence[str], number: int) -> bool:
+    """Whether the line after one is of a quote that shows something."""
+    return any(not is_empty_quote(line) for line in itertools.takewhile(_is_quoted, lines[number + 1 :]))
+
+
+def _is_quoted(line: str) -> bool:
+    return line.lstrip(" ").startswith(">")
 
 
 def _table(table: Table, links: Links) -> str:
-    text = as_text(table)
-    return text if text.startswith(f"{table.lead}```") else "\n".join(inline(line, links) for line in text.split("\n"))
+    text = as_text(replace(table, lead="> ") if len(table.lead) > 1 else table)
+    if text.startswith(("```", ">```", "> ```")):
+        return text
+    return "\n".join(inline(line, links, DISCORD) for line in text.split("\n"))
 
 
 def _underline_of(lines: Sequence[str], number: int, code: frozenset[int]) -> int:
@@ -114,7 +147,7 @@ def _line(line: str, links: Links, *, last: bool) -> Iterator[str]:
             yield _RULE_LINE
         return
     if deep := _DEEP_HEADING.fullmatch(line):
-        words = inline(deep.group(2), links)
+        words = inline(deep.group(2), links, DISCORD)
         yield deep.group(1) + (words if "**" in words else f"**{words}**")
         return
     if closed := _CLOSED_HEADING.fullmatch(line):
@@ -123,7 +156,8 @@ def _line(line: str, links: Links, *, last: bool) -> Iterator[str]:
         line = line[:-1]
     # Discord's items begin with a dash, an asterisk, or a number and a dot.
     line = _BULLET.sub(lambda item: f"{item.group(1)}{item.group(2)}." if item.group(2) else f"{item.group(1)}-", line)
-    shown = note_or_inline(_TASK.sub(lambda task: task.group(1) + ("☐" if task.group(2) == " " else "☑"), line), links)
+    line = _TASK.sub(lambda task: task.group(1) + ("☐" if task.group(2) == " " else "☑"), line)
+    shown = note_or_inline(line, links, DISCORD)
     if shown is not None:
         yield shown
 

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import re
 
+from adapters.emphasis import ZERO_WIDTH_SPACE, room_for_emphasis
 from adapters.inline import inlined, room_for_links
 from bot.markdown import Piece
-
-ZERO_WIDTH_SPACE = "\u200b"
+from bot.markdown.left_out import noted
+from bot.markdown.normalise import without_controls
 
 # Stands inside the underscore of our own small print, where no reader sees it and no model writes it, so that the line
 # is known as ours when an answer is read back. Not before it: an underscore between two such characters opens nothing.
@@ -36,20 +37,22 @@ class SlackMarkdown:
 
     def render(self, piece: Piece) -> str:
         """See `bot.markdown.Dialect`."""
-        return defused(inlined(piece.closed()))
+        return defused(noted(inlined(piece.closed())))
 
     def padding(self, piece: Piece) -> int:
         """See `bot.markdown.Dialect`."""
-        links = room_for_links(piece.closed()) if "]:" in piece.source else 0  # asked at every look for a cut
+        # Asked at every look for a cut.
+        links = room_for_links(piece.closed()) if "]:" in piece.source or "|" in piece.source else 0
         return (
             links
+            + room_for_emphasis(piece.carried.header + piece.source)
             + len("image") * piece.source.count("![](")
             + len(_PING_START.findall(piece.source + piece.carried.header))
         )
 
     def notice(self, line: str) -> str:
         """See `bot.markdown.Dialect`."""
-        return f"_{NOTICE_MARK}{defused(line)}_"
+        return f"_{NOTICE_MARK}{defused(without_controls(line))}_"
 
 
 def defused(text: str) -> str:

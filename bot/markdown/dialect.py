@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from bot.markdown.left_out import noted
+from bot.markdown.normalise import without_controls
 from bot.markdown.split import Piece
 
 
@@ -44,7 +46,7 @@ class PlainMarkdown:
 
     def render(self, piece: Piece) -> str:
         """See `Dialect`."""
-        return piece.closed()
+        return noted(piece.closed())
 
     def padding(self, piece: Piece) -> int:  # noqa: ARG002 (nothing is added, whatever the piece)
         """See `Dialect`."""
@@ -52,4 +54,4 @@ class PlainMarkdown:
 
     def notice(self, line: str) -> str:
         """See `Dialect`."""
-        return f"*{line}*"
+        return f"*{without_controls(line)}*"

@@ -42,12 +42,18 @@ _DESTINATION = r"(?:<(?:[^<>\\\n]|\\.)*>|(?!<)(?:[^\s()\\]|\\.|\((?:[^\s()\\]|\\
 _TITLE = r"(?:\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|\((?:[^()\\]|\\.)*\))"
 _LINK_TAIL = re.compile(rf"\([ \t\n]*{_DESTINATION}(?:[ \t\n]+{_TITLE})?[ \t\n]*\)", re.DOTALL)
 _HALF_TAIL = re.compile(r"\((?:[^\s()]|\([^\s()]*\)?)*(?:\s+[\"'(][^\"')]*[\"')]?)?\s*")
+_BEGUN_TAIL = re.compile(r"\(<?(?:https?://|left-out-)[^\s<>]*\Z")
 _LABEL = re.compile(r"\[(?:[^\[\]\\]|\\.)*\]")
 _HALF_LABEL = re.compile(r"\[[^\[\]]*")
-_AUTOLINK = re.compile(r"<(?:[A-Za-z][A-Za-z0-9+.\-]{1,31}:[^\s<>]*|[^\s<>@]+@[^\s<>@]+|[@#!:a][^\s<>]*)>")
+_AUTOLINK = re.compile(
+    r"<(?:https?://[^\s<>|]+\|[^<>|\n]+|[A-Za-z][A-Za-z0-9+.\-]{1,31}:[^\s<>]*|[^\s<>@]+@[^\s<>@]+|[@#!:a][^\s<>]*)>"
+)
 _HALF_ANGLE = re.compile(r"<(?:[A-Za-z/!?@#:][^<>]*)?")
 _HALF_ENTITY = re.compile(r"&#?\w{0,31}")
-_ADDRESS = re.compile(r"[^\s<>]+")
+# Punctuation as wide as two characters ends an address: no address has any, and texts without spaces go on with it.
+_ADDRESS = re.compile(
+    r"[^\s<>\u3001-\u3003\u3008-\u3011\u3014-\u301f\uff01-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65]+"
+)
 _HALF_SCHEME = re.compile(r"(?<![A-Za-z0-9])h(?:t(?:t(?:ps?(?::/?)?)?)?)?\Z")
 
 
@@ -58,7 +64,8 @@ class Reading:
     `atoms` (start, end) must not be cut: code, links, what stands in angle brackets, addresses. `held` is where
     something begins that only the next characters will explain, or None. `code` is the backtick run that is open at
     the end, with where it stands; `spans` are the emphasis marks that are, the outermost first. `pairs` are the marks
-    that belong together, but for those in a link's text, and `stray` those that do not.
+    that belong together, but for those in a link's text, and `stray` those that do not. `begun` is where an address, or
+    the link that it is of, begins that reaches the end, however long it is: a cut there would split it.
     """
 
     atoms: tuple[tuple[int, int], ...]
@@ -208,6 +215,8 @@ def _bracket(reader: _Reader, end: int) -> int:
         reader.held = start if not _in_word(text, start) or rest else None
         return len(text) if reader.held is not None else end
     else:
+        if rest == "(" and reader.begun is None and _BEGUN_TAIL.match(text, end):
+            reader.begun = start
         return end
     reader.atoms.append((start, stop))
     return stop
@@ -230,7 +239,9 @@ def _address(reader: _Reader, colon: int) -> int:
     address = _ADDRESS.match(reader.text, colon)
     end = address.end() if address else colon + 1
     reader.atoms.append((start, end))
-    reader.held = start if end == len(reader.text) and reader.near(start) else None
+    if end == len(reader.text):
+        reader.held = start if reader.near(start) else None
+        reader.begun = start if reader.begun is None else reader.begun
     return end
 
 

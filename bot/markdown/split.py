@@ -116,7 +116,7 @@ class Piece:
 
     def covering(self, source: str) -> Piece:
         """The piece with less of its source."""
-        return replace(self, source=source, open_fence=_fence_after(source, self.reopened), closing="")
+        return replace(self, source=source, open_fence=fence_after(source, self.reopened), closing="")
 
     def handed_over(self) -> tuple[Piece, Carried]:
         """The piece when it is cut off here, with what is open there closed; and what the next one takes over."""
@@ -227,7 +227,7 @@ class Splitter:
     def _piece(self, end: int) -> Piece:
         """The open piece up to `end`."""
         source = self._open[:end]
-        return Piece(source, self._fence, _fence_after(source, self._fence), self._carried)
+        return Piece(source, self._fence, fence_after(source, self._fence), self._carried)
 
     def _end_piece(self, cut: int) -> None:
         piece, self._carried = self._piece(cut).handed_over()
@@ -245,12 +245,12 @@ class Splitter:
         while high - low > 1:
             middle = (low + high) // 2
             low, high = (middle, high) if self._fits(middle) else (low, middle)
-        together = () if _fence_after(self._open[:low], self._fence) else kept_together(self._open[:low])
+        together = () if fence_after(self._open[:low], self._fence) else kept_together(self._open[:low])
         for cut in _breaks(self._open, low, self._fence):
             apart = any(start < cut < end for start, end in together) or ends_in_marks(self._open[:cut])
             if not apart and self._fits(cut):
                 return cut
-        return next((start for start, end in together if low // 2 < start < low < end), low)
+        return next((cut for start, end in together if start < low < end and (cut := _ahead_of(self._open, start))), low)
 
     def _fits(self, end: int) -> bool:
         source = self._open[:end]
@@ -277,6 +277,13 @@ def _breaks(text: str, end: int, fence: Fence | None) -> Iterator[int]:
     for space in _spaces(text, half, end):
         yield space + 1
     yield _grapheme_boundary(text, end)
+
+
+def _ahead_of(text: str, atom: int) -> int:
+    """Where a message ends before what must not be cut: with its item's marks, or its table's row; 0 if that is empty."""
+    line = text.rfind("\n", 0, atom) + 1
+    cut = line if ends_in_marks(text[:atom]) or text.startswith("|", line) else atom
+    return cut if text[:cut].strip() and not stands_over(text[:cut]) else 0
 
 
 def _after(text: str, mark: str, half: int, end: int) -> Iterator[int]:
@@ -408,7 +415,7 @@ def _has_marks(source: str, fence: Fence | None) -> bool:
     return outside and _MARK.search(source, start) is not None
 
 
-def _fence_after(source: str, fence: Fence | None) -> Fence | None:
+def fence_after(source: str, fence: Fence | None) -> Fence | None:
     for _, state in fence_walk(source, fence):
         fence = state
     return fence
