@@ -89,6 +89,11 @@ def flanking(line: str, reading: Reading) -> list[Edit]:
         found |= _inside(line, pair)
     for at, run in reading.stray:
         found |= _beside(line, at, run)
+    spaces = {begin for begin, end, _ in found if begin == end}
+    for pair in reading.pairs:
+        # An underscore beside such a space stands in a word.
+        if pair.character == "_" and not spaces.isdisjoint((_run(line, pair.start)[0], _run(line, pair.end)[1])):
+            found |= _with_asterisks(pair)
     return sorted(found)
 
 
@@ -99,13 +104,16 @@ def _inside(line: str, pair: Pair) -> set[Edit]:
     closes = _needs_none(_after(line, last[1]), _before(line, last[0]))
     found: set[Edit] = set()
     if pair.character == "_" and not (opens and closes and _reads_strictly(line, first, last)):
-        for at in (pair.start, pair.end):
-            found.add((at, at + pair.length, "*" * pair.length))
+        found |= _with_asterisks(pair)
     if not opens:
         found.add((first[1], first[1], ZERO_WIDTH_SPACE))
     if not closes:
         found.add((last[0], last[0], ZERO_WIDTH_SPACE))
     return found
+
+
+def _with_asterisks(pair: Pair) -> set[Edit]:
+    return {(at, at + pair.length, "*" * pair.length) for at in (pair.start, pair.end)}
 
 
 def _needs_none(outside: str, inside: str) -> bool:

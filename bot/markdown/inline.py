@@ -32,7 +32,7 @@ LONGEST_CLOSING = 12
 # Where anything could begin, found fast; then what it is.
 _NEXT = re.compile(r"[\\`!\[\]<*_~&:]")
 _TOKEN = re.compile(
-    r"\\.?|`+|!\[|(?<!\S)!\Z|\[|\]|<|[*_]+|~+|&|(?<=(?<![A-Za-z0-9])http):(?=//)|(?<=(?<![A-Za-z0-9])https):(?=//)",
+    r"\\.?|`+|!\[|(?<!\S)!\Z|\[|\]|<|\*+|_+|~+|&|(?<=(?<![A-Za-z0-9])http):(?=//)|(?<=(?<![A-Za-z0-9])https):(?=//)",
     re.DOTALL,
 )
 _TICKS = re.compile(r"`+")
@@ -132,7 +132,7 @@ def read(text: str) -> Reading:
     spans = tuple(
         (mark.at, mark.character * mark.left)
         for mark in left
-        if mark.opens and reader.near(mark.at, LONGEST_SPAN) and not _in_word(text, mark.at)
+        if mark.opens and reader.near(mark.at, LONGEST_SPAN) and not _is_operator(text, mark)
     )
     stray = tuple((mark.at, mark.character * mark.left) for mark in reader.marks if mark.left)
     return Reading(tuple(reader.atoms), held, reader.code, _bounded(spans), tuple(pairs), stray, reader.begun)
@@ -238,6 +238,8 @@ def _address(reader: _Reader, colon: int) -> int:
     start = reader.text.rindex("h", 0, colon)
     address = _ADDRESS.match(reader.text, colon)
     end = address.end() if address else colon + 1
+    if reader.brackets and (closing := reader.text.find("](", start, end)) > 0:  # it is a link's text
+        end = closing
     reader.atoms.append((start, end))
     if end == len(reader.text):
         reader.held = start if reader.near(start) else None
@@ -255,6 +257,11 @@ def _mark(reader: _Reader, run: str, start: int, end: int) -> None:
         return
     before, after = reader.text[start - 1] if start else " ", reader.text[end]
     reader.marks.append(mark_between(before, after, at=end - left, character=character, length=left))
+
+
+def _is_operator(text: str, mark: Mark) -> bool:
+    """Whether a mark stands between two letters or figures of ours, or before a bracket: 5*3, 2**(n - 1)."""
+    return _in_word(text, mark.at) and text[mark.at + mark.left : mark.at + mark.left + 1].isascii()
 
 
 def _in_word(text: str, at: int) -> bool:

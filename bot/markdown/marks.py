@@ -135,8 +135,8 @@ def _taken(opener: Mark, closer: Mark) -> Pair:
 def _belong(opener: Mark, closer: Mark) -> bool:
     if opener.character != closer.character:
         return False
-    if opener.opens_too or closer.closes_too:  # only two such marks, and only for each other
-        return opener.left == closer.left == 2
+    if opener.opens_too or closer.closes_too:  # only two such marks, and only for each other: 2**(n - 1) is a power
+        return opener.left == closer.left == 2 and not closer.opens_too
     if not (opener.both or closer.both) or opener.character == "~":
         return True
     return (opener.left + closer.left) % 3 != 0 or (opener.left % 3 == 0 and closer.left % 3 == 0)
