@@ -30,7 +30,8 @@ _SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 # https://spec.commonmark.org/0.31.2/#link-reference-definitions, on a line of its own. A footnote's begins with ^.
 _DEFINITION = re.compile(
-    r"[ ]{0,3}\[(?!\^)([^\[\]]{1,99})\]:[ \t]*<?((?:https?://|data:left-out-)[^\s<>()]+)>?[ \t]*(?:\"[^\"]*\"|'[^']*'|\([^()]*\))?[ \t]*"
+    r"[ ]{0,3}\[(?!\^)([^\[\]]{1,99})\]:[ \t]*<?((?:https?://|data:left-out-)[^\s<>()]+)>?"
+    r"[ \t]*(?:\"[^\"]*\"|'[^']*'|\([^()]*\))?[ \t]*"
 )
 _MAY_BE_DEFINITION = re.compile(r"^[ ]{0,3}\[(?!\^)([^\[\]\n]{1,99})\]:(.*)", re.MULTILINE)
 _FULL = re.compile(r"\[(.*)\]\[([^\[\]]*)\]", re.DOTALL)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bot.markdown.left_out import noted
 from bot.markdown.code import Block, code_blocks
+from bot.markdown.left_out import noted
 from bot.markdown.tables import header
 from bot.ports import Upload
 

@@ -68,7 +68,7 @@ PARTS = [
     "1. ", "#### ", "---\n", "===\n", "| a | b |\n|---|:-:|\n| **c** | d |\n", "| e |", "|", "\n| x | y |\n", "```\n",
     "[^1]", "[^1]: ", "[l]", "[t][l]", "\n[l]: https://b.example", "&lt;", "<br>",
     "||", "__", "___", "***", "``", "```", "```x", "````md\n", "````\n", "~~~\n", ">", ">> ", ">>> ", "\n>", "\n> ",
-    "<https://c.example|c d>", "[https://d.example](https://d.example)", "「", "」", "：", "正文", "는", '"', "(", ")", ".",
+    "<https://c.example|c d>", "[https://d.example](https://d.example)", "「", "」", "：", "正文", "는", '"', "(", ")",
     "__init__", "left-out-image:1/png", "[m](left-out-address:2/d.example)", "\\||", "~",
     "<b>", "e | f", "\n--- | ---\n", "日本", "👍", "<!channel>", "<@U1>", "é", "\\",
 ]  # fmt: skip

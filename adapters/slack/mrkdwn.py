@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 
 from adapters.emphasis import ZERO_WIDTH_SPACE, Edit, edited
@@ -98,12 +98,13 @@ def from_markdown(text: str) -> str:
     text = with_tables_as_text(text, limit=TEXT_LIMIT, measure=_escaped_length)
     parts = _CODE.split(text)
     code = [escaped(part) for part in parts[1::2]]
-    for apart in (True, False):
-        words = _inline(_HELD.join(parts[::2]), apart=apart).split(_HELD)
-        shown = "".join(part for pair in zip_longest(words, code, fillvalue="") for part in pair)
-        if len(shown) <= TEXT_LIMIT:
-            break
-    return shown
+    shown = _joined(_inline(_HELD.join(parts[::2]), apart=True), code)
+    return shown if len(shown) <= TEXT_LIMIT else _joined(_inline(_HELD.join(parts[::2]), apart=False), code)
+
+
+def _joined(words: str, code: Sequence[str]) -> str:
+    """The words with the code that was held in their place."""
+    return "".join(part for pair in zip_longest(words.split(_HELD), code, fillvalue="") for part in pair)
 
 
 def _escaped_length(text: str) -> int:
@@ -127,13 +128,9 @@ def _emphasised(line: str, *, apart: bool) -> str:
         return line
     reading = read(f"{line}\n")
     edits: list[Edit] = []
-    pairs = sorted(reading.pairs, key=lambda pair: pair.start)
-    strong = {(pair.start, pair.end) for pair in pairs if pair.length == 2 and pair.character != "~"}
-    # Of three marks, the outer one is the bold here.
-    swapped = {(pair.start, pair.end) for pair in pairs if (pair.start + 1, pair.end - 2) in strong and pair.length == 1}
-    strong = strong - {(start + 1, end - 2) for start, end in swapped} | swapped
+    strong = _strong(reading.pairs)
     bold = len(line) if _HEADING.match(line) else -1  # where it ends; what is bold in it needs no marks of its own
-    for pair in pairs:
+    for pair in sorted(reading.pairs, key=lambda each: each.start):
         start, end = pair.start, pair.end + pair.length
         if (pair.start, pair.end) in strong:
             mark, bold = "" if pair.end < bold else "*", max(bold, pair.end)
@@ -144,10 +141,17 @@ def _emphasised(line: str, *, apart: bool) -> str:
         before = ZERO_WIDTH_SPACE if mark and apart and _joins(line[:start][-1:]) else ""
         after = ZERO_WIDTH_SPACE if mark and apart and _joins(line[end : end + 1]) else ""
         edits += [(start, start + pair.length, before + mark), (pair.end, end, mark + after)]
-    for start, end in reading.outermost:
+    for start, _ in reading.outermost:
         if line.startswith("[", start) and (text := _MARKED_TEXT.match(line, start)):
             edits.append((start + 1, text.end() - 1, _emphasised(text.group()[1:-1], apart=apart)))
     return edited(line, edits)
+
+
+def _strong(pairs: Sequence[Pair]) -> set[tuple[int, int]]:
+    """Where bold begins and ends; of three marks together, the outer one is the bold here."""
+    found = {(pair.start, pair.end) for pair in pairs if pair.length == 2 and pair.character != "~"}
+    outer = {(pair.start, pair.end) for pair in pairs if pair.length == 1 and (pair.start + 1, pair.end - 2) in found}
+    return (found - {(start + 1, end - 2) for start, end in outer}) | outer
 
 
 def _is_multiplied(line: str, pair: Pair, reading: Reading) -> bool:

@@ -142,10 +142,9 @@ class Incoming:
             at = end
             if event.group() == "\n":
                 self._end_line()
-            elif self._fence is None and (place := _begins(self._line, event.group())) is not None:
-                if not _in_code(self._line):
-                    self._held = place
-                    return at
+            elif self._fence is None and (held := _begins(self._line, event.group())) is not None:
+                self._held = held
+                return at
         out.append(text[at:])
         self._read(text[at:])
         return len(text)
@@ -203,7 +202,12 @@ class Incoming:
 
 
 def _begins(line: str, sign: str) -> _Held | None:
-    """The address that begins behind `line`, whose last character is `sign`; nothing where none does."""
+    """The address that begins behind `line`, whose last character is `sign`; nothing where none does, and in code."""
+    held = _beginning(line, sign)
+    return None if held is not None and _in_code(line) else held
+
+
+def _beginning(line: str, sign: str) -> _Held | None:
     if sign == "(":
         return _Held(_Place.LINK, "") if line.endswith("](") else None
     if sign == "/":

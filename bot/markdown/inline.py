@@ -267,4 +267,3 @@ def _is_operator(text: str, mark: Mark) -> bool:
 def _in_word(text: str, at: int) -> bool:
     """Whether what stands at `at` is in a word of letters and digits, where nobody means markup: 5*3, a[0]."""
     return at > 0 and text[at - 1].isascii() and text[at - 1].isalnum()
-

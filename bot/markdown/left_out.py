@@ -11,8 +11,8 @@ from __future__ import annotations
 import re
 
 # Between the number of what was left out and what is known of it: an address's host, a picture's type.
-_MARK = r"left-out-(?:image|address):\d+/[^\s()<>\[\]\"']*"
-_PARTS = re.compile(r"left-out-(image|address):(\d+)/([^\s()<>\[\]\"']*)")
+_MARK = r"left-out-(?:image|address):\d+/[A-Za-z0-9.-]*"
+_PARTS = re.compile(r"left-out-(image|address):(\d+)/([A-Za-z0-9.-]*)")
 _TITLE = r"(?:\s+(?:\"[^\"\n]*\"|'[^'\n]*'))?"
 _LINK = re.compile(rf"!?\[([^\[\]]*)\]\(\s*<?{_MARK}>?{_TITLE}\s*\)")
 _TAG = re.compile(rf"<[A-Za-z][^<>]*?{_MARK}[^<>]*>")

@@ -5,9 +5,10 @@ wider one by which a model's text is read. What does not: where runs stand (`bot
 is made to read them alike (a dialect).
 
 CommonMark decides by white space and punctuation, so it needs spaces between words. Chinese and Japanese write none,
-and Korean puts particles straight behind a closing mark: there ``**label：**text`` closes nothing. The wider rule lets a
-run next to such a character open and close (https://github.com/commonmark/commonmark-spec/issues/650). For other scripts
-a double mark behind punctuation closes what is open: ``**Note:**text``.
+and Korean puts particles straight behind a closing mark, so that a mark between punctuation and a word closes nothing.
+The wider rule lets a run next to such a character open and close
+(https://github.com/commonmark/commonmark-spec/issues/650). For other scripts a double mark behind punctuation closes
+what is open: ``**Note:**text``.
 """
 
 from __future__ import annotations

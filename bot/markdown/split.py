@@ -250,7 +250,9 @@ class Splitter:
             apart = any(start < cut < end for start, end in together) or ends_in_marks(self._open[:cut])
             if not apart and self._fits(cut):
                 return cut
-        return next((cut for start, end in together if start < low < end and (cut := _ahead_of(self._open, start))), low)
+        return next(
+            (cut for start, end in together if start < low < end and (cut := _ahead_of(self._open, start))), low
+        )
 
     def _fits(self, end: int) -> bool:
         source = self._open[:end]
@@ -280,7 +282,7 @@ def _breaks(text: str, end: int, fence: Fence | None) -> Iterator[int]:
 
 
 def _ahead_of(text: str, atom: int) -> int:
-    """Where a message ends before what must not be cut: with its item's marks, or its table's row; 0 if that is empty."""
+    """Where a message ends before what must not be cut, its item's marks or its table's row; 0 if that is empty."""
     line = text.rfind("\n", 0, atom) + 1
     cut = line if ends_in_marks(text[:atom]) or text.startswith("|", line) else atom
     return cut if text[:cut].strip() and not stands_over(text[:cut]) else 0
@@ -416,6 +418,7 @@ def _has_marks(source: str, fence: Fence | None) -> bool:
 
 
 def fence_after(source: str, fence: Fence | None) -> Fence | None:
+    """The fence that is open behind `source`, before which `fence` was."""
     for _, state in fence_walk(source, fence):
         fence = state
     return fence
