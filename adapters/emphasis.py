@@ -36,10 +36,13 @@ def doubtful_runs(text: str) -> Iterator[re.Match[str]]:
     """
     if "*" not in text and "_" not in text and "~" not in text:
         return
+    length = len(text)
     for run in _RUN.finditer(text):
         start, end = run.span()
-        if start and end < len(text) and _is_doubtful(text[start - 1], text[end]):
-            yield run
+        if start > 0 and end < length:
+            before, after = text[start - 1], text[end]
+            if before != " " and after != " " and _is_doubtful(before, after):
+                yield run
 
 
 def _is_doubtful(before: str, after: str) -> bool:
@@ -53,7 +56,7 @@ def _is_doubtful(before: str, after: str) -> bool:
 
 
 def has_doubtful_runs(text: str) -> bool:
-    """Whether there is such a run."""
+    """Whether there is such a run. Asked of each line of each write."""
     return next(doubtful_runs(text), None) is not None
 
 

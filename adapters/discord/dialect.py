@@ -14,9 +14,9 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from adapters.discord.blocks import fences, is_empty_quote, quoted, room_for_blocks
 from adapters.discord.marks import DISCORD, room_for_marks
 from adapters.inline import Links, definitions, inline, note_or_inline, room_for_links
+from adapters.plain_blocks import fences, is_empty_quote, quoted, room_for_blocks
 from adapters.tables import as_text, longest
 from bot.markdown import Piece, utf16_units
 from bot.markdown.left_out import noted
@@ -40,9 +40,6 @@ _UNDERLINE = re.compile(r"[ ]{0,3}(={2,}|-{2,})[ \t]*")
 _PLAIN_LINE = re.compile(r"(?![ \t]*(?:[-*+>|#]|\d{1,9}[.)]|```|~~~)|[ ]{4}|\t)[ ]{0,3}(\S.*)")
 _TASK = re.compile(r"^([ \t>]*(?:[-*+]|\d{1,9}[.)])[ \t]+)\[([ xX])\](?=[ \t])")
 _BULLET = re.compile(r"^([ \t>]*)(?:\+|(\d{1,9})\))(?=[ \t])")
-
-# What may be written longer than it came: marks, quotes, blocks of code.
-_MAY_GROW = re.compile(r"[*_~|`>]")
 
 # A line that may be shown as a rule, once it has its end.
 _MAY_BE_RULE = re.compile(r"^[ ]{0,3}[-*_][-*_ \t]*(?=\n)", re.MULTILINE)
@@ -75,10 +72,11 @@ class DiscordMarkdown:
 
 def _room(text: str) -> int:
     """At most how much longer marks, quotes and blocks of code become."""
-    if _MAY_GROW.search(text) is None:
-        return 0
+    has_code = "```" in text or "~~~" in text
+    if not has_code and ">" not in text:
+        return room_for_marks(text)
     lines = text.split("\n")
-    code = fenced(lines)
+    code = fenced(lines) if has_code else frozenset()
     words = "\n".join(line for number, line in enumerate(lines) if number not in code) if code else text
     return room_for_marks(words) + room_for_blocks(text, lines, code)
 
@@ -87,8 +85,8 @@ def rendered(text: str) -> str:
     """Markdown as Discord shows it."""
     lines = text.split("\n")
     found = {table.line: table for table in tables(lines)} if "|" in text else {}
-    code = fenced(lines)
-    blocks = fences(lines, code)
+    code = fenced(lines) if "```" in text or "~~~" in text else frozenset()
+    blocks = fences(lines, code) if code else {}
     links, hidden = definitions(lines, code)
     out: list[str] = []
     number = 0

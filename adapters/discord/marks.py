@@ -13,8 +13,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from adapters.emphasis import ZERO_WIDTH_SPACE, Edit
+from adapters.emphasis import Edit
 from adapters.inline import Style
+from adapters.plain_blocks import parted
 from bot.markdown.inline import Reading
 
 _RUN = re.compile(r"\*+|_+|~~+")
@@ -31,6 +32,8 @@ _BARS = re.compile(r"(?<!\\)\|{2,}")
 _HIDDEN = re.compile(r"(?<![^\s(])\|\|(?=[^\s|])[^|\n]*[^\s|]\|\|(?![\w|])")
 
 _TICKS = re.compile(r"`{3,}")
+# Two marks that open one after the other, perhaps.
+_BOLD_IN_BOLD = re.compile(r"\*\*(?=\S)[^*\n]*\s\*\*(?=\S)")
 _MARKS = re.compile(r"[*_~|`]")
 _WEB = re.compile(r"https?://\S+")
 _LINK = re.compile(r"\[(.*)\]\(<?([^\s<>]*)>?[^()]*\)", re.DOTALL)
@@ -48,20 +51,16 @@ def room_for_marks(text: str) -> int:
     return room + sum(run.end() - run.start() for run in _odd_runs(text))
 
 
-def parted(ticks: str) -> str:
-    """A run of backticks in which no three stand together: three open or close a block of code wherever they are."""
-    return ZERO_WIDTH_SPACE.join(ticks[at : at + 2] for at in range(0, len(ticks), 2))
-
-
 def _odd_runs(text: str) -> Iterator[re.Match[str]]:
     """Runs of marks that CommonMark may leave alone and Discord may pair: not at the beginning or end of words."""
     if "*" not in text and "_" not in text and "~" not in text:
         return
+    length = len(text)
     for run in _RUN.finditer(text):
         start, end = run.span()
-        if end == len(text):
+        before, after = text[start - 1] if start else " ", text[end] if end < length else " "
+        if end == length or (after.isspace() and not before.isspace()):
             continue
-        before, after = text[start - 1 : start] or " ", text[end]
         if end - start == 1:
             is_odd = run.group() == "*" and not before.isspace() and not before.isalnum() and after.isalnum()
         elif before.isspace():
@@ -73,7 +72,11 @@ def _odd_runs(text: str) -> Iterator[re.Match[str]]:
 
 
 def _applies(text: str) -> bool:
-    return _MARKS.search(text) is not None
+    """Whether any mark may have to be written otherwise. Asked of each line of each write."""
+    if _MARKS.search(text) is None:
+        return False
+    special = "__" in text or "||" in text or "```" in text or ("**" in text and _BOLD_IN_BOLD.search(text))
+    return bool(special) or next(_odd_runs(text), None) is not None
 
 
 def _edits(line: str, reading: Reading) -> list[Edit]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 
 from adapters.emphasis import ZERO_WIDTH_SPACE, room_for_emphasis
-from adapters.inline import inlined, room_for_links
+from adapters.inline import inlined, room_for_links, room_for_slack_links
 from bot.markdown import Piece
 from bot.markdown.left_out import noted
 from bot.markdown.normalise import without_controls
@@ -42,7 +42,8 @@ class SlackMarkdown:
     def padding(self, piece: Piece) -> int:
         """See `bot.markdown.Dialect`."""
         # Asked at every look for a cut.
-        links = room_for_links(piece.closed()) if "]:" in piece.source or "|" in piece.source else 0
+        has_definitions = "]:" in piece.source
+        links = room_for_links(piece.closed()) if has_definitions else room_for_slack_links(piece.source)
         return (
             links
             + room_for_emphasis(piece.carried.header + piece.source)

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 
 from adapters.emphasis import ZERO_WIDTH_SPACE, Edit, edited
+from adapters.plain_blocks import with_plain_blocks
 from adapters.slack.grids import with_tables_as_text
 from bot.markdown.inline import Reading, read
 from bot.markdown.marks import Pair
@@ -96,6 +97,8 @@ def from_markdown(text: str) -> str:
     """
     text = text.replace(_HELD, "\N{REPLACEMENT CHARACTER}")
     text = with_tables_as_text(text, limit=TEXT_LIMIT, measure=_escaped_length)
+    plain = with_plain_blocks(text)
+    text = plain if _escaped_length(plain) <= max(_escaped_length(text), TEXT_LIMIT) else text
     parts = _CODE.split(text)
     code = [escaped(part) for part in parts[1::2]]
     shown = _joined(_inline(_HELD.join(parts[::2]), apart=True), code)

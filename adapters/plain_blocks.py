@@ -1,10 +1,10 @@
-"""Blocks that Discord reads otherwise than CommonMark: fences of code, and quotes.
+"""Fences of code and quotes, for who knows less of them than CommonMark: Discord, and Slack's own text format.
 
-What belongs here: both, by whole lines. What does not: what is within a line (`marks`).
+What belongs here: both, by whole lines. What does not: what is within a line.
 
-Discord knows one fence, three backticks, that the next three end wherever they stand; behind the first may be a
-language alone. A quote is a line that begins with ``> ``, without others in it; ``>>> `` quotes all that follows
-(https://support.discord.com/hc/en-us/articles/210298617).
+They know one fence, three backticks, that the next three end wherever they stand; Discord takes a language alone behind
+the first. A quote is a line that begins with ``> ``, without others in it; ``>>> `` quotes all that follows
+(https://support.discord.com/hc/en-us/articles/210298617, https://docs.slack.dev/messaging/formatting-message-text).
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Sequence
 
-from adapters.discord.marks import parted
+from adapters.emphasis import ZERO_WIDTH_SPACE
+from bot.markdown.tables import fenced
 
 _OPENING = re.compile(r"([ \t>]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)?)(`{3,}|~{3,})(.*)")
 _CLOSING = re.compile(r"([ \t]*)(`{3,}|~{3,})[ \t]*")
@@ -26,6 +27,21 @@ _SHORTEST = 3  # characters of a fence
 
 # Stands for a quote within a quote.
 _DEEPER = "\N{BOX DRAWINGS LIGHT VERTICAL} "
+
+
+def parted(ticks: str) -> str:
+    """A run of backticks in which no three stand together: three open or close a block of code wherever they are."""
+    return ZERO_WIDTH_SPACE.join(ticks[at : at + 2] for at in range(0, len(ticks), 2))
+
+
+def with_plain_blocks(text: str) -> str:
+    """A text with its fences and quotes so."""
+    if ">" not in text and "```" not in text and "~~~" not in text:
+        return text
+    lines = text.split("\n")
+    code = fenced(lines)
+    shown = fences(lines, code)
+    return "\n".join(shown[number] if number in code else quoted(line) for number, line in enumerate(lines))
 
 
 def fences(lines: Sequence[str], code: Collection[int]) -> dict[int, str]:
