@@ -21,6 +21,8 @@ ZERO_WIDTH_SPACE = "\u200b"
 
 Edit = tuple[int, int, str]  # from, to, and what stands there instead
 
+# Inside of marks, and between backticks that would end a block.
+_SPACES = re.compile(f"(?<=[*_~`]){ZERO_WIDTH_SPACE}|{ZERO_WIDTH_SPACE}(?=[*_~])")
 _RUN = re.compile(r"\*+|_+|~~+")
 
 
@@ -53,6 +55,11 @@ def _is_doubtful(before: str, after: str) -> bool:
     if before.isalnum():
         return after in "([{\"'"
     return after.isalnum() and before not in "([{<*_~"
+
+
+def as_written(text: str) -> str:
+    """What a model wrote, from a text with such spaces, so that it does not learn to write them."""
+    return _SPACES.sub("", text) if ZERO_WIDTH_SPACE in text else text
 
 
 def has_doubtful_runs(text: str) -> bool:

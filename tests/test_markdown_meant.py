@@ -11,10 +11,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from adapters.discord.dialect import DiscordMarkdown
+from adapters.discord.dialect import DiscordMarkdown, without_small_print
 from adapters.playground.rendering import PlaygroundMarkdown
 from adapters.playground.rendering import render as as_html
-from adapters.slack.dialect import SlackMarkdown
+from adapters.slack.dialect import SlackMarkdown, said_by_model
 from adapters.slack.mrkdwn import from_markdown
 from bot.markdown import Dialect, Piece, Splitter, utf16_units
 from tests.doubles import discord_reader
@@ -266,6 +266,27 @@ def test_links_as_slack_writes_them(dialect: Dialect, source: str, label: str, a
 def test_a_link_whose_text_is_an_address(source: str, text: str) -> None:
     """Discord would show it as it was typed: it is written as the address."""
     assert DISCORD.render(Piece(source)) == text
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        (">>> a\n\nb", "&gt; │ │ a\n\nb"),
+        ("> a\n>\n>> b", "&gt; a\n&gt; \n&gt; │ b"),
+        ("````md\n```\nx\n```\n````", "```md\n``\u200b`\nx\n``\u200b`\n```"),
+        ("~~~\nx\n~~~", "```\nx\n```"),
+    ],
+)
+def test_slack_text_knows_one_fence_and_one_quote(source: str, text: str) -> None:
+    """What follows is neither quoted nor code."""
+    assert from_markdown(SLACK.render(Piece(source))) == text
+
+
+@pytest.mark.parametrize("source", ["は**「大事」**な", "~~删除线。~~后", "````\n```\n````"])
+def test_the_model_does_not_see_what_was_added(source: str) -> None:
+    """An answer that is read back has none of our zero-width spaces."""
+    assert said_by_model(SLACK.render(Piece(source))) == source
+    assert "\u200b" not in without_small_print(DISCORD.render(Piece(source)))
 
 
 def test_the_playground_shows_the_same() -> None:

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from adapters.discord.marks import DISCORD, room_for_marks
+from adapters.emphasis import as_written
 from adapters.inline import Links, definitions, inline, note_or_inline, room_for_links
 from adapters.plain_blocks import fences, is_empty_quote, quoted, room_for_blocks
 from adapters.tables import as_text, longest
@@ -165,4 +166,4 @@ def without_small_print(text: str) -> str:
     lines = text.rstrip().split("\n")
     while lines and (lines[-1].startswith(SMALL_PRINT) or not lines[-1].strip()):
         lines.pop()
-    return "\n".join(lines)
+    return as_written("\n".join(lines))

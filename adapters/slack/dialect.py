@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 
-from adapters.emphasis import ZERO_WIDTH_SPACE, room_for_emphasis
+from adapters.emphasis import ZERO_WIDTH_SPACE, as_written, room_for_emphasis
 from adapters.inline import inlined, room_for_links, room_for_slack_links
 from bot.markdown import Piece
 from bot.markdown.left_out import noted
@@ -63,4 +63,4 @@ def defused(text: str) -> str:
 
 def said_by_model(rendered: str) -> str:
     """What the model had said, from one rendered message: without our own lines, and as it was before `defused`."""
-    return _DEFUSED.sub("<", _NOTICE.sub("", rendered)).strip("\n")
+    return as_written(_DEFUSED.sub("<", _NOTICE.sub("", rendered))).strip("\n")

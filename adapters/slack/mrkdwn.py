@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 
-from adapters.emphasis import ZERO_WIDTH_SPACE, Edit, edited
+from adapters.emphasis import ZERO_WIDTH_SPACE, Edit, as_written, edited
 from adapters.plain_blocks import with_plain_blocks
 from adapters.slack.grids import with_tables_as_text
 from bot.markdown.inline import Reading, read
@@ -26,8 +26,6 @@ _HEADING = re.compile(r"^#{1,6}[ \t]+(.+?)[ \t#]*$", re.MULTILINE)
 _UNDERLINED = re.compile(r"(?:\A|(?<=\n\n))([^\s>#*+|\-\d][^\n]*)\n[ ]{0,3}(?:={2,}|-{2,})[ \t]*$", re.MULTILINE)
 _MARKS = re.compile(r"[*_~]")
 _MARKED_TEXT = re.compile(r"\[[^\[\]]*[*_~][^\[\]]*\]")
-# Zero-width spaces that a markdown block needs inside of marks.
-_OURS = re.compile(f"(?<=[*_~]){ZERO_WIDTH_SPACE}|{ZERO_WIDTH_SPACE}(?=[*_~])")
 _RULE = re.compile(r"^[ ]{0,3}(?:(?:-[ \t]*){3,}|(?:\*[ \t]*){3,}|(?:_[ \t]*){3,})$", re.MULTILINE)
 _TASK = re.compile(r"^([ \t]*(?:\N{BULLET}|\d{1,9}[.)])[ \t]+)\[([ xX])\](?=[ \t])", re.MULTILINE)
 _BULLET = re.compile(r"^([ \t]*)[-*+](?=[ \t])", re.MULTILINE)
@@ -117,7 +115,7 @@ def _escaped_length(text: str) -> int:
 def _inline(text: str, *, apart: bool) -> str:
     text = _BULLET.sub("\\1\N{BULLET}", _RULE.sub("---", _UNDERLINED.sub(r"# \1", escaped(text))))
     text = _TASK.sub(lambda task: task.group(1) + ("☐" if task.group(2) == " " else "☑"), text)
-    text = "\n".join(_emphasised(line, apart=apart) for line in _OURS.sub("", text).split("\n"))
+    text = "\n".join(_emphasised(line, apart=apart) for line in as_written(text).split("\n"))
     return _MAIL.sub(r"\1", _AUTOLINK.sub(r"<\1>", _LINK.sub(r"<\2|\1>", _HEADING.sub(_bold, text))))
 
 
