@@ -200,6 +200,7 @@ def test_backticks_in_prose_open_no_block() -> None:
         (">>>a\nb", "│ │ a\n", "b"),
         ("> a\n>\n\nb", "a\n", "b"),
         ("a\n>\n> b", "b", "a"),
+        ("> a<br>b\n\nc", "a\nb\n", "c"),
         (">= 5 and >_< stay", "", ">= 5 and >_< stay"),
     ],
 )

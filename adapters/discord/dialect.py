@@ -108,7 +108,7 @@ def rendered(text: str) -> str:
         else:
             out.extend(_line(quoted(line), links, last=number == len(lines) - 1))
         number += 1
-    return noted("\n".join(out).rstrip())
+    return noted("\n".join(out).rstrip().lstrip("\n"))
 
 
 def _goes_on_quoted(lines: Sequence[str], number: int) -> bool:
@@ -158,7 +158,7 @@ def _line(line: str, links: Links, *, last: bool) -> Iterator[str]:
     line = _TASK.sub(lambda task: task.group(1) + ("☐" if task.group(2) == " " else "☑"), line)
     shown = note_or_inline(line, links, DISCORD)
     if shown is not None:
-        yield shown
+        yield shown.replace("\n", "\n> ") if line.startswith("> ") else shown  # a break in a quote does not end it
 
 
 def without_small_print(text: str) -> str:
