@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 
+from adapters.emphasis import Edit, edited, flanking, has_doubtful_runs
 from bot.markdown import utf16_units
-from bot.markdown.inline import read
+from bot.markdown.inline import Reading, read
 from bot.markdown.tables import fenced
 
 # Where anything that is rewritten could be.
@@ -28,7 +30,8 @@ _SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 # https://spec.commonmark.org/0.31.2/#link-reference-definitions, on a line of its own. A footnote's begins with ^.
 _DEFINITION = re.compile(
-    r"[ ]{0,3}\[(?!\^)([^\[\]]{1,99})\]:[ \t]*<?(https?://[^\s<>()]+)>?[ \t]*(?:\"[^\"]*\"|'[^']*'|\([^()]*\))?[ \t]*"
+    r"[ ]{0,3}\[(?!\^)([^\[\]]{1,99})\]:[ \t]*<?((?:https?://|data:left-out-)[^\s<>()]+)>?"
+    r"[ \t]*(?:\"[^\"]*\"|'[^']*'|\([^()]*\))?[ \t]*"
 )
 _MAY_BE_DEFINITION = re.compile(r"^[ ]{0,3}\[(?!\^)([^\[\]\n]{1,99})\]:(.*)", re.MULTILINE)
 _FULL = re.compile(r"\[(.*)\]\[([^\[\]]*)\]", re.DOTALL)
@@ -49,42 +52,103 @@ _TAGS: Mapping[str, str] = {
 }
 _OPENING_TAGS: Mapping[str, str] = {"br": "\n", "sup": "^", "sub": "_"}  # H_2O, mc^2
 
+# Slack's own form of a link, which models write wherever they answer in a chat.
+_SLACK_LINK = re.compile(r"<(https?://[^\s<>|]+|mailto:[^\s<>|]+)\|([^<>|\n]+)>")
+_SLACK_LINK_START = re.compile(r"<(?:https?:|mailto:)[^\s<>|]*\|")
+_BRACKETS = str.maketrans("[]", "()")
+
 Links = Mapping[str, str]
 
 
-def inlined(text: str) -> str:
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How marks and links are written for a platform.
+
+    `applies` tells fast whether a text may have any that are written otherwise, `edits` are those of a line's marks,
+    and `link` writes a link, whose text and address are given with the character behind it.
+    """
+
+    applies: Callable[[str], bool]
+    edits: Callable[[str, Reading], Sequence[Edit]]
+    link: Callable[[str, str], str]
+
+
+COMMONMARK = Style(has_doubtful_runs, flanking, lambda link, _: link)
+
+
+def inlined(text: str, style: Style = COMMONMARK) -> str:
     """A text whose lines are otherwise read as they are."""
-    if not _SPECIAL.search(text):
+    if not _SPECIAL.search(text) and not style.applies(text):
         return text
     lines = text.split("\n")
     code = fenced(lines)
     links, hidden = definitions(lines, code)
     shown = (
-        line if number in code else note_or_inline(line, links)
+        line if number in code else note_or_inline(line, links, style)
         for number, line in enumerate(lines)
         if number not in hidden
     )
     return "\n".join(line for line in shown if line is not None).rstrip()
 
 
-def note_or_inline(line: str, links: Links) -> str | None:
+def note_or_inline(line: str, links: Links, style: Style = COMMONMARK) -> str | None:
     """A line, with a footnote's mark where it is one; None where it held nothing but tags."""
     if note := _NOTE.fullmatch(line):
-        return f"{superscript(note.group(1))} {inline(note.group(2), links)}"
-    shown = inline(line, links)
+        return f"{superscript(note.group(1))} {inline(note.group(2), links, style)}"
+    shown = inline(line, links, style)
     return shown if shown.strip() or not line.strip() else None
 
 
-def inline(line: str, links: Links) -> str:
+def inline(line: str, links: Links, style: Style = COMMONMARK) -> str:
     """A line's links, images, marks of footnotes, entities and tags as links, words and marks."""
-    if not _SPECIAL.search(line):
+    if not _SPECIAL.search(line) and not style.applies(line):
         return line
     out, at = [], 0
-    for start, end in read(line).outermost:
-        out += [_words(line[at:start], links), _atom(line[start:end], links)]
+    reading = read(f"{line}\n")
+    edits = style.edits(line, reading)
+    for start, end in reading.outermost:
+        atom = _in_style(_atom(line[start:end], links), line[end : end + 1], style)
+        out += [_words(edited(line, edits, at, start), links), atom]
         at = end
-    shown = "".join([*out, _words(line[at:], links)])
+    shown = "".join([*out, _words(edited(line, edits, at), links)])
     return shown.replace("\n", " ") if "|" in line else shown  # a table's row stays one
+
+
+def _in_style(atom: str, following: str, style: Style) -> str:
+    """A link as the platform shows it, with the marks in its text; other atoms stay."""
+    if not atom.startswith("[") or not atom.endswith(")") or "](" not in atom:
+        return atom
+    text, _, address = atom[1:].rpartition("](")
+    if style.applies(text):
+        text = edited(text, style.edits(text, read(f"{text}\n")))
+    return style.link(f"[{text}]({address}", following)
+
+
+def slack_links(text: str) -> str:
+    """A text in which Slack's links are those of markdown; its code stays."""
+    if "|" not in text or not _SLACK_LINK.search(text):
+        return text
+    lines = text.split("\n")
+    code = fenced(lines)
+    return "\n".join(line if number in code else _with_links(line) for number, line in enumerate(lines))
+
+
+def _with_links(line: str) -> str:
+    if not _SLACK_LINK.search(line):
+        return line
+    out, at = [], 0
+    for start, end in read(f"{line}\n").outermost:
+        slack = _SLACK_LINK.fullmatch(line[start:end])
+        out += [line[at:start], _from_slack(*slack.groups()) if slack else line[start:end]]
+        at = end
+    return "".join([*out, line[at:]])
+
+
+def _from_slack(address: str, label: str) -> str:
+    label = label.strip()
+    if not label or label in {address, address.removeprefix("mailto:")}:
+        return label or address
+    return f"[{label.translate(_BRACKETS)}]({address})"
 
 
 def superscript(name: str) -> str:
@@ -103,6 +167,8 @@ def _atom(atom: str, links: Links) -> str:
     """A link, an image, code, a tag or an address. An image is a link; within a link it is its words."""
     if atom.startswith("![") and atom.endswith(")"):
         return atom.replace("![](", "[image](", 1).removeprefix("!")
+    if atom.startswith("![") and links and _FULL.fullmatch(atom[1:]):
+        atom = atom[1:]
     if atom.startswith("["):
         atom = _IMAGE.sub(lambda image: image.group(1) or "image", atom)
         full = _FULL.fullmatch(atom) if links else None
@@ -110,6 +176,8 @@ def _atom(atom: str, links: Links) -> str:
         return _linked(atom, full.group(1), label, links) if full and label.casefold() in links else _plain(atom)
     if atom.startswith("<!--"):
         return ""
+    if slack := _SLACK_LINK.fullmatch(atom):
+        return _from_slack(slack.group(1), slack.group(2))
     if tag := _TAG.fullmatch(atom):
         name = tag.group(2).lower()
         closing = "" if name in _OPENING_TAGS else atom
@@ -153,12 +221,18 @@ def definitions(lines: Sequence[str], code: Collection[int]) -> tuple[Links, fro
     return found, frozenset(hidden)
 
 
+def room_for_slack_links(text: str) -> int:
+    """At most how much longer Slack's links become."""
+    return len(_SLACK_LINK_START.findall(text)) if "|" in text else 0
+
+
 def room_for_links(text: str) -> int:
     """At most how much longer a text becomes by its definitions, in UTF-16 units; only ever grows with it."""
+    room = room_for_slack_links(text)
     if "]:" not in text:
-        return 0
+        return room
     folded = text.casefold()
-    return sum(
+    return room + sum(
         folded.count(f"[{match.group(1).casefold()}]") * (utf16_units(match.group(2)) + 4)
         for match in _MAY_BE_DEFINITION.finditer(text)
     )

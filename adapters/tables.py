@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from markdown_it import MarkdownIt
 
+from adapters.emphasis import ZERO_WIDTH_SPACE, flanked_line
 from bot.markdown import utf16_units
 from bot.markdown.tables import Table
 
@@ -63,8 +64,9 @@ def words(cell: str) -> str:
     """What is read of a cell's markdown."""
     if not _MARKUP.search(cell):
         return cell
-    tokens = _WORDS.parseInline(cell)[0].children or []
-    return "".join(" " if token.type.endswith("break") else _seen(token.type, token.content) for token in tokens)
+    tokens = _WORDS.parseInline(flanked_line(cell))[0].children or []
+    seen = (" " if token.type.endswith("break") else _seen(token.type, token.content) for token in tokens)
+    return "".join(seen).replace(ZERO_WIDTH_SPACE, "")
 
 
 def _seen(kind: str, content: str) -> str:

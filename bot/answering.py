@@ -12,15 +12,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 
 from bot.choices import Choices
-from bot.completion import Completion
-from bot.conversation import Ending, Text, Turn, TurnKey
+from bot.completion import Attempt, Completion
+from bot.conversation import Delta, Ending, Text, Turn, TurnKey
 from bot.errors import Declined, Failure, Forbidden, Gone
 from bot.fitting import Fitted, Fitting
 from bot.ledger import Ledger
@@ -31,6 +31,9 @@ from bot.reply import Reply, because_of, ignored
 from bot.telemetry import Figures, Recorder, TurnRecord
 
 log = logging.getLogger(__name__)
+
+# Characters that are taken in at once; some milliseconds of work for text that is hard to read.
+SLICE = 8_192
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,9 +242,12 @@ class Answering:
                 if isinstance(delta, Fitted):
                     self._tell(reply, delta, turn.conversation)
                     continue
-                reply.feed(delta, loop.time(), self._choices.writing)
-                if reply.final:
-                    return  # its own end, or somebody else's: either way the model's stream is closed
+                for slice_ in _slices(delta):
+                    reply.feed(slice_, loop.time(), self._choices.writing)
+                    if reply.final:
+                        return  # its own end, or somebody else's: either way the model's stream is closed
+                    if slice_ is not delta:
+                        await asyncio.sleep(0)  # others have their turn
 
     def _tell(self, reply: Reply, fitted: Fitted, conversation: str) -> None:
         """Say what the model was not given because its server refused it."""
@@ -283,6 +289,15 @@ class Answering:
         while unkept.messages and await self._ledger.posted(key, unkept.messages[0]):
             del unkept.messages[0]
         unkept.keeping = False
+
+
+def _slices(delta: Delta | Attempt) -> Iterator[Delta | Attempt]:
+    """A delta, a very long text in slices: a server that does not stream sends megabytes at once."""
+    if type(delta) is not Text or len(delta.text) <= SLICE:
+        yield delta
+        return
+    for start in range(0, len(delta.text), SLICE):
+        yield Text(delta.text[start : start + SLICE])
 
 
 async def _with_attachments(accepted: Accepted) -> Turn:

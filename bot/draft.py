@@ -10,13 +10,15 @@ who gets None calls again in the next round of the event loop, and others have t
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 
+from bot.beside import files_beside
 from bot.markdown import Piece, Splitter, grapheme_boundary
+from bot.markdown.incoming import Incoming, LeftOut
 from bot.page import Wanted
 from bot.ports import Body, Caps, Upload
-from bot.uploads import uploads_in_steps
+from bot.uploads import MOST, uploads_in_steps
 
 # Cuts in one call. One takes one to ten milliseconds, of text made to be hard a hundred; two are what an answer that
 # streams needs where one message has become full.
@@ -38,6 +40,7 @@ class Draft:
         self._caps = caps
         self._extent = extent
         self._room = room
+        self._incoming = Incoming(caps.limit, caps.measure)
         self._splitter = Splitter(self._measured, caps.limit)
         self._sealed: list[Wanted] = []  # rendered once, since they do not change any more
         self._pieces_sealed = 0
@@ -50,11 +53,19 @@ class Draft:
 
     @property
     def length(self) -> int:
-        """Characters kept of what was received."""
+        """Characters kept of what was received, but for what is in no message."""
         return self._splitter.length
+
+    @property
+    def left_out(self) -> Sequence[LeftOut]:
+        """The addresses that no message holds."""
+        return self._incoming.left_out
 
     def feed(self, text: str) -> bool:
         """Take in more; false if that is more than an answer may have, and what is too much was left out."""
+        return self._keep(self._incoming.feed(text))
+
+    def _keep(self, text: str) -> bool:
         room = self._extent.characters - self.length
         if len(text) <= room:
             self._splitter.feed(text)
@@ -63,9 +74,15 @@ class Draft:
             self._splitter.feed(text[: grapheme_boundary(text[: room + 1], room)])
         return False
 
-    def finish(self) -> None:
-        """Nothing more will be fed, as far as is known: the end is shown as it is."""
+    def finish(self) -> int:
+        """Nothing more will be fed, as far as is known: the end is shown as it is.
+
+        Returns how many characters were held back until now.
+        """
+        had = self.length
+        self._keep(self._incoming.finish())
         self._ended = True
+        return self.length - had
 
     def reopen(self) -> None:
         """More is fed after all."""
@@ -118,7 +135,8 @@ class Draft:
             try:
                 next(self._filing)
             except StopIteration as end:
-                self._files, self._filing = end.value, None
+                files, self._filing = end.value, None
+                self._files = (*files, *files_beside(self.left_out, reference, MOST - len(files)))
         return self._files
 
     def _cut(self, most: int) -> bool:

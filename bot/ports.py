@@ -58,16 +58,20 @@ class Controls(Flag):
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A file that goes up with a message. `rest` is what no message shows of the answer, as markdown of its own."""
+    """A file that goes up with a message. `rest` is what no message shows of the answer, as markdown of its own.
+
+    It holds `content`, or where that is empty, `text`.
+    """
 
     name: str
     text: str = field(repr=False)
     rest: str = field(default="", repr=False)
+    content: bytes = field(default=b"", repr=False)
 
     @property
     def data(self) -> bytes:
         """Its bytes; half a surrogate pair, which a model may send, becomes a question mark."""
-        return self.text.encode("utf-8", "replace")
+        return self.content or self.text.encode("utf-8", "replace")
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from bot.announcement import Announcement
+from bot.beside import are_beside, line_beside
 from bot.completion import Attempt
 from bot.conversation import (
     Announced,
@@ -44,7 +45,7 @@ from bot.errors import (
     Unreachable,
 )
 from bot.page import Page, Wanted, Write
-from bot.ports import Body, Channel, Controls, Verb
+from bot.ports import Body, Channel, Controls, Upload, Verb
 from bot.telemetry import Figures
 from bot.thinking import Thought
 from bot.words import Line, Words
@@ -259,7 +260,7 @@ class Reply:
         self.ending = ending
         if self._coming is not None and (ending is Ending.DONE or self._coming.length >= self._draft.length):
             self._switch(self._coming, now)
-        self._draft.finish()
+        self._flush(now)
         self._last_line = self._words.ending(ending, self.key.reference, because, partial=self._draft.shows_text)
         if not self._failures:
             self.not_before = min(self.not_before, now)
@@ -325,13 +326,19 @@ class Reply:
         """
         if self._coming is not None or self._left_over or not self._draft.length:
             return
-        self._draft.finish()
+        self._flush(now)
         stands = self.announced.make(ending, now)
         if stands and not self._failures:
             self.not_before = min(self.not_before, now)
         self._due()
         if stands:
             self.announced.on_made()
+
+    def _flush(self, now: float) -> None:
+        """Nothing more is fed, as far as is known: what was held back is shown as well."""
+        if held := self._draft.finish():
+            self.figures.received(now, held)
+            self._unseen.add(held, now)
 
     def _reopen(self) -> None:
         """More has come behind the end that was announced."""
@@ -407,7 +414,7 @@ class Reply:
     def _at_end(self, wanted: list[Wanted]) -> list[Wanted] | None:
         """The answer with its files and our own lines."""
         if not (self._may_file or self._draft.is_full):
-            return self._with_notices(wanted, [*self._notes, self._last_line])
+            return self._with_notices(wanted, [self._missing(), *self._notes, self._last_line])
         files = self._draft.files(self.key.reference, finished=self.ending is Ending.DONE)
         if files is None:
             return None
@@ -416,12 +423,17 @@ class Reply:
             if self.ending in _CUT_ELSEWHERE:
                 self.ending, self._last_line = Ending.LIMIT, self._words.limit
             limit = [self._words.limit] if self.ending is not Ending.LIMIT else []
-            return self._with_notices(wanted, [*self._notes, *limit, self._last_line])
+            return self._with_notices(wanted, [self._missing(), *self._notes, *limit, self._last_line])
         files = tuple(file for file in files if self._may_file and len(file.data) <= self.channel.caps.files)
         if files:
-            line = self._notice(self._words.rest if has_rest else self._words.code)
+            said = self._words.beside if are_beside(files) else self._words.code
+            line = self._notice(self._words.rest if has_rest else said)
             wanted = [*wanted, Wanted(Body(line, files=files), self._draft.length)]
-        return self._with_notices(wanted, [*self._notes, self._last_line])
+        return self._with_notices(wanted, [self._missing(files), *self._notes, self._last_line])
+
+    def _missing(self, files: Sequence[Upload] = ()) -> str:
+        """The line about pictures and addresses that no message and none of these files holds, if there are any."""
+        return line_beside(self._draft.left_out, files, self._words)
 
     def _as_announced(self, wanted: list[Wanted], ending: Ending) -> list[Wanted]:
         """As at the end, but for a rest that would go up as a file, and so for the lines that stand under it."""

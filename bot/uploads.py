@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 
 from bot.markdown.code import STEP, Block, at_once, code_blocks_in_steps
+from bot.markdown.left_out import noted
 from bot.markdown.tables import header
 from bot.ports import Upload
 
@@ -44,7 +45,7 @@ def uploads_in_steps(
     if left is not None and code.strip():
         found.append(Upload(_name("code", reference, left.extension), code, alone))
     elif left is None and alone:
-        found.append(Upload(_name("answer", reference, "md"), alone, alone))
+        found.append(Upload(_name("answer", reference, "md"), noted(alone), noted(alone)))
     looked_at = 0
     for block in blocks:
         looked_at += _LOOK + block.after - block.opened

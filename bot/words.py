@@ -80,6 +80,8 @@ class Words:
     no_images: str = "The model cannot see images: this answer was made without them."
     rest: str = "The rest of the answer is in the attached file."
     code: str = "Code that is longer than a message is attached as a file."
+    beside: str = "Pictures, and links that are longer than a message, are attached as files."
+    not_attached: str = "Pictures, or links that are longer than a message, were left out."
 
     # While a model thinks aloud and its answer has not begun, where the operator has that shown.
     thinking: str = "Thinking: {thought}"

@@ -51,6 +51,8 @@ class WordsSettings(Concern):
     thinking: ThinkingSentence = setting("", "While a model thinks, where that is shown: {thought}.", default=None)
     rest: Sentence = setting("", "An answer goes on in a file.", default=None)
     code: Sentence = setting("", "Long code is attached whole.", default=None)
+    beside: Sentence = setting("", "Pictures and very long links are attached as files.", default=None)
+    not_attached: Sentence = setting("", "... and where they could not be.", default=None)
     stop: SaidWords = setting("", "What a reader says, alone in a message, to stop an answer.", default=None)
 
     def said(self) -> dict[str, str | tuple[str, ...]]:

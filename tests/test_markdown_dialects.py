@@ -9,6 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from adapters.discord.dialect import DiscordMarkdown
+from adapters.playground.rendering import PlaygroundMarkdown
 from adapters.slack.dialect import SlackMarkdown
 from bot.markdown import Dialect, Piece, PlainMarkdown, Splitter, utf16_units
 
@@ -66,10 +67,13 @@ PARTS = [
     "word ", "x", " ", "**", "*", "_", "`", "~~", "[a](https://a.example) ", "![](x) ", "\n", "\n", "\n\n", "- ", "> ",
     "1. ", "#### ", "---\n", "===\n", "| a | b |\n|---|:-:|\n| **c** | d |\n", "| e |", "|", "\n| x | y |\n", "```\n",
     "[^1]", "[^1]: ", "[l]", "[t][l]", "\n[l]: https://b.example", "&lt;", "<br>",
+    "||", "__", "___", "***", "``", "```", "```x", "````md\n", "````\n", "~~~\n", ">", ">> ", ">>> ", "\n>", "\n> ",
+    "<https://c.example|c d>", "[https://d.example](https://d.example)", "「", "」", "：", "正文", "는", '"', "(", ")",
+    "__init__", "left-out-image:1/png", "[m](left-out-address:2/d.example)", "\\||", "~",
     "<b>", "e | f", "\n--- | ---\n", "日本", "👍", "<!channel>", "<@U1>", "é", "\\",
 ]  # fmt: skip
 SOURCE = st.lists(st.sampled_from(PARTS), max_size=120).map("".join)
-DIALECTS: list[Dialect] = [PlainMarkdown(), DiscordMarkdown(), SlackMarkdown()]
+DIALECTS: list[Dialect] = [PlainMarkdown(), DiscordMarkdown(), SlackMarkdown(), PlaygroundMarkdown()]
 
 
 def room(dialect: Dialect, piece: Piece) -> int:
@@ -124,6 +128,7 @@ def test_a_table_is_not_longer_than_the_room_kept_for_it(rows: list[tuple[str, s
 
 @given(source=SOURCE)
 @example(source="#### #### #### <b>")
+@example(source="\n><br>\nword ")
 def test_what_discord_shows_is_shown_alike_again(source: str) -> None:
     """What is rendered has nothing left that would be rendered otherwise."""
     dialect = DiscordMarkdown()

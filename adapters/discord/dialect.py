@@ -9,13 +9,20 @@ rows, and a link by reference becomes one when its address comes.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
+from adapters.discord.style import DISCORD, room_for_marks
+from adapters.emphasis import as_written
 from adapters.imitations import room_for_imitations, without_imitations
 from adapters.inline import Links, definitions, inline, note_or_inline, room_for_links
+from adapters.plain_blocks import fences, is_empty_quote, quoted, room_for_blocks
 from adapters.tables import as_text, longest
 from bot.markdown import Piece, flat, literal, utf16_units
+from bot.markdown.left_out import noted
+from bot.markdown.normalise import without_controls
 from bot.markdown.tables import Table, fenced, tables
 
 # UTF-16 units in one message's text (https://docs.discord.com/developers/resources/message#create-message).
@@ -52,7 +59,7 @@ class DiscordMarkdown:
         text = piece.closed()
         more = room_for_imitations(text)
         more += len(_RULE_LINE) * len(_MAY_BE_RULE.findall(text)) + len("image") * text.count("![](")
-        more += room_for_links(text)
+        more += room_for_links(text) + _room(text)
         if "|" not in text:
             return more
         lines = text.split("\n")
@@ -63,18 +70,30 @@ class DiscordMarkdown:
 
     def notice(self, line: str) -> str:
         """See `Dialect`."""
-        return SMALL_PRINT + line
+        return SMALL_PRINT + without_controls(line)
 
     def foreign(self, text: str) -> str:
         """See `Dialect`."""
         return literal(flat(text))
 
 
+def _room(text: str) -> int:
+    """At most how much longer marks, quotes and blocks of code become."""
+    has_code = "```" in text or "~~~" in text
+    if not has_code and ">" not in text:
+        return room_for_marks(text)
+    lines = text.split("\n")
+    code = fenced(lines) if has_code else frozenset()
+    words = "\n".join(line for number, line in enumerate(lines) if number not in code) if code else text
+    return room_for_marks(words) + room_for_blocks(text, lines, code)
+
+
 def rendered(text: str) -> str:
     """Markdown as Discord shows it."""
     lines = text.split("\n")
     found = {table.line: table for table in tables(lines)} if "|" in text else {}
-    code = fenced(lines)
+    code = fenced(lines) if "```" in text or "~~~" in text else frozenset()
+    blocks = fences(lines, code) if code else {}
     links, hidden = definitions(lines, code)
     out: list[str] = []
     number = 0
@@ -83,22 +102,35 @@ def rendered(text: str) -> str:
         if number in hidden:
             pass
         elif number in code:
-            out.append(line)
+            out.append(blocks[number])
         elif number in found:
             out.append(_table(found[number], links))
             number += found[number].lines - 1
         elif underline := _underline_of(lines, number, code):
-            out.append(f"{'#' * underline} {inline(line.strip(), links)}")
+            out.append(f"{'#' * underline} {inline(line.strip(), links, DISCORD)}")
             number += 1
+        elif is_empty_quote(line) and not _goes_on_quoted(lines, number):
+            pass
         else:
-            out.extend(_line(line, links, last=number == len(lines) - 1))
+            out.extend(_line(quoted(line), links, last=number == len(lines) - 1))
         number += 1
-    return "\n".join(out).rstrip()
+    return noted("\n".join(out).rstrip().lstrip("\n"))
+
+
+def _goes_on_quoted(lines: Sequence[str], number: int) -> bool:
+    """Whether the line after one is of a quote that shows something."""
+    return any(not is_empty_quote(line) for line in itertools.takewhile(_is_quoted, lines[number + 1 :]))
+
+
+def _is_quoted(line: str) -> bool:
+    return line.lstrip(" ").startswith(">")
 
 
 def _table(table: Table, links: Links) -> str:
-    text = as_text(table)
-    return text if text.startswith(f"{table.lead}```") else "\n".join(inline(line, links) for line in text.split("\n"))
+    text = as_text(replace(table, lead="> ") if len(table.lead) > 1 else table)
+    if text.startswith(("```", ">```", "> ```")):
+        return text
+    return "\n".join(inline(line, links, DISCORD) for line in text.split("\n"))
 
 
 def _underline_of(lines: Sequence[str], number: int, code: frozenset[int]) -> int:
@@ -120,7 +152,7 @@ def _line(line: str, links: Links, *, last: bool) -> Iterator[str]:
             yield _RULE_LINE
         return
     if deep := _DEEP_HEADING.fullmatch(line):
-        words = inline(deep.group(2), links)
+        words = inline(deep.group(2), links, DISCORD)
         yield deep.group(1) + (words if "**" in words else f"**{words}**")
         return
     if closed := _CLOSED_HEADING.fullmatch(line):
@@ -129,9 +161,10 @@ def _line(line: str, links: Links, *, last: bool) -> Iterator[str]:
         line = line[:-1]
     # Discord's items begin with a dash, an asterisk, or a number and a dot.
     line = _BULLET.sub(lambda item: f"{item.group(1)}{item.group(2)}." if item.group(2) else f"{item.group(1)}-", line)
-    shown = note_or_inline(_TASK.sub(lambda task: task.group(1) + ("☐" if task.group(2) == " " else "☑"), line), links)
+    line = _TASK.sub(lambda task: task.group(1) + ("☐" if task.group(2) == " " else "☑"), line)
+    shown = note_or_inline(line, links, DISCORD)
     if shown is not None:
-        yield shown
+        yield shown.replace("\n", "\n> ") if line.startswith("> ") else shown  # a break in a quote does not end it
 
 
 def without_small_print(text: str) -> str:
@@ -139,4 +172,4 @@ def without_small_print(text: str) -> str:
     lines = text.rstrip().split("\n")
     while lines and (lines[-1].startswith(SMALL_PRINT) or not lines[-1].strip()):
         lines.pop()
-    return "\n".join(lines)
+    return as_written("\n".join(lines))

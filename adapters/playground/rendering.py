@@ -17,8 +17,12 @@ from markdown_it.ruler import RuleOptionsType
 from markdown_it.rules_block import StateBlock
 from markdown_it.token import Token
 
+from adapters.emphasis import flanked, room_for_emphasis
 from adapters.imitations import room_for_imitations, without_imitations
+from adapters.inline import room_for_slack_links, slack_links
 from bot.markdown import Piece, flat, literal
+from bot.markdown.left_out import noted
+from bot.markdown.normalise import without_controls
 
 # Where a link may lead: the web and mail. Everything else (javascript:, data:, file:, a path of this very server) stays
 # the text that it was.
@@ -47,15 +51,16 @@ class PlaygroundMarkdown:
 
     def render(self, piece: Piece) -> str:
         """See `bot.markdown.Dialect`."""
-        return without_imitations(piece.closed())
+        return without_imitations(noted(flanked(slack_links(piece.closed()))))
 
     def padding(self, piece: Piece) -> int:
         """See `bot.markdown.Dialect`."""
-        return room_for_imitations(piece.closed())
+        more = room_for_emphasis(piece.carried.header + piece.source) + room_for_slack_links(piece.source)
+        return more + room_for_imitations(piece.closed())
 
     def notice(self, line: str) -> str:
         """See `bot.markdown.Dialect`."""
-        return SMALL_PRINT + line
+        return SMALL_PRINT + without_controls(line)
 
     def foreign(self, text: str) -> str:
         """See `bot.markdown.Dialect`."""

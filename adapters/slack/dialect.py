@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import re
 
-from adapters.inline import inlined, room_for_links
+from adapters.emphasis import ZERO_WIDTH_SPACE, as_written, room_for_emphasis
+from adapters.inline import inlined, room_for_links, room_for_slack_links
 from bot.markdown import Piece, flat, literal
+from bot.markdown.left_out import noted
+from bot.markdown.normalise import without_controls
 from bot.markdown.tables import fenced
-
-ZERO_WIDTH_SPACE = "\u200b"
 
 # Stands inside the underscore of our own small print, where no reader sees it and no model writes it, so that the line
 # is known as ours when an answer is read back. Not before it: an underscore between two such characters opens nothing.
@@ -41,20 +42,23 @@ class SlackMarkdown:
 
     def render(self, piece: Piece) -> str:
         """See `bot.markdown.Dialect`."""
-        return defused(without_marks(inlined(piece.closed())))
+        return defused(without_marks(noted(inlined(piece.closed()))))
 
     def padding(self, piece: Piece) -> int:
         """See `bot.markdown.Dialect`."""
-        links = room_for_links(piece.closed()) if "]:" in piece.source else 0  # asked at every look for a cut
+        # Asked at every look for a cut.
+        has_definitions = "]:" in piece.source
+        links = room_for_links(piece.closed()) if has_definitions else room_for_slack_links(piece.source)
         return (
             links
+            + room_for_emphasis(piece.carried.header + piece.source)
             + len("image") * piece.source.count("![](")
             + len(_PING_START.findall(piece.source + piece.carried.header))
         )
 
     def notice(self, line: str) -> str:
         """See `bot.markdown.Dialect`."""
-        return f"_{NOTICE_MARK}{defused(line)}_"
+        return f"_{NOTICE_MARK}{defused(without_controls(line))}_"
 
     def foreign(self, text: str) -> str:
         """See `bot.markdown.Dialect`. What Slack's own syntax begins and ends with is there no more, escaped or not."""
@@ -87,4 +91,4 @@ def defused(text: str) -> str:
 
 def said_by_model(rendered: str) -> str:
     """What the model had said, from one rendered message: without our own lines, and as it was before `defused`."""
-    return _DEFUSED.sub("<", _NOTICE.sub("", rendered)).strip("\n")
+    return as_written(_DEFUSED.sub("<", _NOTICE.sub("", rendered))).strip("\n")

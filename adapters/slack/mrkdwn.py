@@ -7,13 +7,17 @@ angle brackets is a link, a mention or a command.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+import unicodedata
+from collections.abc import Mapping, Sequence
 from datetime import UTC, tzinfo
 from itertools import zip_longest
 
+from adapters.emphasis import ZERO_WIDTH_SPACE, Edit, as_written, edited
+from adapters.plain_blocks import with_plain_blocks
 from adapters.shown import moment
-from adapters.slack.dialect import ZERO_WIDTH_SPACE
 from adapters.slack.grids import with_tables_as_text
+from bot.markdown.inline import Reading, read
+from bot.markdown.marks import Pair
 
 # chat.update refuses a `text` of more than 4,000 characters (its error msg_too_long); counted after escaping.
 TEXT_LIMIT = 4000
@@ -41,10 +45,8 @@ _DATES = {
 }
 _HEADING = re.compile(r"^#{1,6}[ \t]+(.+?)[ \t#]*$", re.MULTILINE)
 _UNDERLINED = re.compile(r"(?:\A|(?<=\n\n))([^\s>#*+|\-\d][^\n]*)\n[ ]{0,3}(?:={2,}|-{2,})[ \t]*$", re.MULTILINE)
-_BOLD = re.compile(r"(\*\*|__)(?=\S)(.+?)(?<=\S)\1")
-_BOLD_ITALIC = re.compile(r"(?<![\w*\\])\*\*\*(?=[^\s*])([^*\n]*[^\s*\\])\*\*\*(?![\w*])")
-_ITALIC = re.compile(r"(?<![\w*\\])\*(?=[^\s*])([^*\n]*[^\s*\\])\*(?![\w*])")
-_STRUCK = re.compile(r"~~(?=\S)(.+?)(?<=\S)~~")
+_MARKS = re.compile(r"[*_~]")
+_MARKED_TEXT = re.compile(r"\[[^\[\]]*[*_~][^\[\]]*\]")
 _RULE = re.compile(r"^[ ]{0,3}(?:(?:-[ \t]*){3,}|(?:\*[ \t]*){3,}|(?:_[ \t]*){3,})$", re.MULTILINE)
 _TASK = re.compile(r"^([ \t]*(?:\N{BULLET}|\d{1,9}[.)])[ \t]+)\[([ xX])\](?=[ \t])", re.MULTILINE)
 _BULLET = re.compile(r"^([ \t]*)[-*+](?=[ \t])", re.MULTILINE)
@@ -153,31 +155,78 @@ def from_markdown(text: str) -> str:
     """
     text = text.replace(_HELD, "\N{REPLACEMENT CHARACTER}")
     text = with_tables_as_text(text, limit=TEXT_LIMIT, measure=_escaped_length)
+    plain = with_plain_blocks(text)
+    text = plain if _escaped_length(plain) <= max(_escaped_length(text), TEXT_LIMIT) else text
     parts = _CODE.split(text)
-    words = _inline(_HELD.join(parts[::2])).split(_HELD)
     code = [escaped(part) for part in parts[1::2]]
-    return "".join(part for pair in zip_longest(words, code, fillvalue="") for part in pair)
+    shown = _joined(_inline(_HELD.join(parts[::2]), apart=True), code)
+    return shown if len(shown) <= TEXT_LIMIT else _joined(_inline(_HELD.join(parts[::2]), apart=False), code)
+
+
+def _joined(words: str, code: Sequence[str]) -> str:
+    """The words with the code that was held in their place."""
+    return "".join(part for pair in zip_longest(words.split(_HELD), code, fillvalue="") for part in pair)
 
 
 def _escaped_length(text: str) -> int:
     return len(escaped(text))
 
 
-def _inline(text: str) -> str:
+def _inline(text: str, *, apart: bool) -> str:
     text = _BULLET.sub("\\1\N{BULLET}", _RULE.sub("---", _UNDERLINED.sub(r"# \1", escaped(text))))
     text = _TASK.sub(lambda task: task.group(1) + ("☐" if task.group(2) == " " else "☑"), text)
-    # Italics first: Slack's bold is what CommonMark's italics are.
-    text = _ITALIC.sub(r"_\1_", _BOLD_ITALIC.sub(r"**_\1_**", _STRUCK.sub(r"~\1~", text)))
-    text = _BOLD.sub(_bold_words, _HEADING.sub(_bold, text))
-    return _MAIL.sub(r"\1", _AUTOLINK.sub(r"<\1>", _LINK.sub(r"<\2|\1>", text)))
+    text = "\n".join(_emphasised(line, apart=apart) for line in as_written(text).split("\n"))
+    return _MAIL.sub(r"\1", _AUTOLINK.sub(r"<\1>", _LINK.sub(r"<\2|\1>", _HEADING.sub(_bold, text))))
 
 
-def _bold_words(found: re.Match[str]) -> str:
-    """Slack takes a mark within a word for a letter: where no space is written (Chinese), one without width stands."""
-    text, start, end = found.string, found.start(), found.end()
-    before = ZERO_WIDTH_SPACE if start and text[start - 1].isalnum() else ""
-    after = ZERO_WIDTH_SPACE if text[end : end + 1].isalnum() else ""
-    return f"{before}*{found.group(2)}*{after}"
+def _emphasised(line: str, *, apart: bool) -> str:
+    """A line whose emphasis is Slack's: ``*`` is bold, ``_`` italic, ``~`` struck, and none of them doubled.
+
+    Slack takes a mark within a word, or at punctuation of Chinese or Japanese, for a letter: where no space is written,
+    one without width stands, if marks are to be set `apart`.
+    """
+    if not _MARKS.search(line):
+        return line
+    reading = read(f"{line}\n")
+    edits: list[Edit] = []
+    strong = _strong(reading.pairs)
+    bold = len(line) if _HEADING.match(line) else -1  # where it ends; what is bold in it needs no marks of its own
+    for pair in sorted(reading.pairs, key=lambda each: each.start):
+        start, end = pair.start, pair.end + pair.length
+        if (pair.start, pair.end) in strong:
+            mark, bold = "" if pair.end < bold else "*", max(bold, pair.end)
+        elif _is_multiplied(line, pair, reading):
+            continue
+        else:
+            mark = "~" if pair.character == "~" else "_"
+        before = ZERO_WIDTH_SPACE if mark and apart and _joins(line[:start][-1:]) else ""
+        after = ZERO_WIDTH_SPACE if mark and apart and _joins(line[end : end + 1]) else ""
+        edits += [(start, start + pair.length, before + mark), (pair.end, end, mark + after)]
+    for start, _ in reading.outermost:
+        if line.startswith("[", start) and (text := _MARKED_TEXT.match(line, start)):
+            edits.append((start + 1, text.end() - 1, _emphasised(text.group()[1:-1], apart=apart)))
+    return edited(line, edits)
+
+
+def _strong(pairs: Sequence[Pair]) -> set[tuple[int, int]]:
+    """Where bold begins and ends; of three marks together, the outer one is the bold here."""
+    found = {(pair.start, pair.end) for pair in pairs if pair.length == 2 and pair.character != "~"}
+    outer = {(pair.start, pair.end) for pair in pairs if pair.length == 1 and (pair.start + 1, pair.end - 2) in found}
+    return (found - {(start + 1, end - 2) for start, end in outer}) | outer
+
+
+def _is_multiplied(line: str, pair: Pair, reading: Reading) -> bool:
+    """Whether two asterisks are operators or wildcards rather: within words and numbers, or with others between."""
+    if pair.character != "*":
+        return False
+    beside = line[: pair.start][-1:] + line[pair.end + 1 : pair.end + 2]
+    stands_in_word = any(character.isascii() and character.isalnum() for character in beside)
+    return stands_in_word or any(pair.start < at < pair.end and run[0] == "*" for at, run in reading.stray)
+
+
+def _joins(character: str) -> bool:
+    """Whether a mark beside it is taken for a letter."""
+    return character.isalnum() or (character != "" and unicodedata.east_asian_width(character) in "WF")
 
 
 def _bold(heading: re.Match[str]) -> str:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from typing import Protocol
 
 from bot.markdown.foreign import flat, literal
+from bot.markdown.left_out import noted
+from bot.markdown.normalise import without_controls
 from bot.markdown.split import Piece
 
 
@@ -49,7 +51,7 @@ class PlainMarkdown:
 
     def render(self, piece: Piece) -> str:
         """See `Dialect`."""
-        return piece.closed()
+        return noted(piece.closed())
 
     def padding(self, piece: Piece) -> int:  # noqa: ARG002 (nothing is added, whatever the piece)
         """See `Dialect`."""
@@ -57,7 +59,7 @@ class PlainMarkdown:
 
     def notice(self, line: str) -> str:
         """See `Dialect`."""
-        return f"*{line}*"
+        return f"*{without_controls(line)}*"
 
     def foreign(self, text: str) -> str:
         """See `Dialect`."""

@@ -11,12 +11,12 @@ what is missing at the end; the tests hold this reading against its.
 from __future__ import annotations
 
 import re
-import unicodedata
 from bisect import bisect_left
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from markdown_it.common.html_re import HTML_TAG_RE
+
+from bot.markdown.marks import Mark, Pair, mark_between, paired
 
 # What has begun and may become something is kept back for no longer than this many characters; then it is shown as it
 # stands. A second or so of a fast model's text: more would look like a pause. Links take their address along.
@@ -32,7 +32,7 @@ LONGEST_CLOSING = 12
 # Where anything could begin, found fast; then what it is.
 _NEXT = re.compile(r"[\\`!\[\]<*_~&:]")
 _TOKEN = re.compile(
-    r"\\.?|`+|!\[|(?<!\S)!\Z|\[|\]|<|[*_]+|~+|&|(?<=(?<![A-Za-z0-9])http):(?=//)|(?<=(?<![A-Za-z0-9])https):(?=//)",
+    r"\\.?|`+|!\[|(?<!\S)!\Z|\[|\]|<|\*+|_+|~+|&|(?<=(?<![A-Za-z0-9])http):(?=//)|(?<=(?<![A-Za-z0-9])https):(?=//)",
     re.DOTALL,
 )
 _TICKS = re.compile(r"`+")
@@ -42,29 +42,19 @@ _DESTINATION = r"(?:<(?:[^<>\\\n]|\\.)*>|(?!<)(?:[^\s()\\]|\\.|\((?:[^\s()\\]|\\
 _TITLE = r"(?:\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|\((?:[^()\\]|\\.)*\))"
 _LINK_TAIL = re.compile(rf"\([ \t\n]*{_DESTINATION}(?:[ \t\n]+{_TITLE})?[ \t\n]*\)", re.DOTALL)
 _HALF_TAIL = re.compile(r"\((?:[^\s()]|\([^\s()]*\)?)*(?:\s+[\"'(][^\"')]*[\"')]?)?\s*")
+_BEGUN_TAIL = re.compile(r"\(<?(?:https?://|left-out-)[^\s<>]*\Z")
 _LABEL = re.compile(r"\[(?:[^\[\]\\]|\\.)*\]")
 _HALF_LABEL = re.compile(r"\[[^\[\]]*")
-_AUTOLINK = re.compile(r"<(?:[A-Za-z][A-Za-z0-9+.\-]{1,31}:[^\s<>]*|[^\s<>@]+@[^\s<>@]+|[@#!:a][^\s<>]*)>")
+_AUTOLINK = re.compile(
+    r"<(?:https?://[^\s<>|]+\|[^<>|\n]+|[A-Za-z][A-Za-z0-9+.\-]{1,31}:[^\s<>]*|[^\s<>@]+@[^\s<>@]+|[@#!:a][^\s<>]*)>"
+)
 _HALF_ANGLE = re.compile(r"<(?:[A-Za-z/!?@#:][^<>]*)?")
 _HALF_ENTITY = re.compile(r"&#?\w{0,31}")
-_ADDRESS = re.compile(r"[^\s<>]+")
+# Punctuation as wide as two characters ends an address: no address has any, and texts without spaces go on with it.
+_ADDRESS = re.compile(
+    r"[^\s<>\u3001-\u3003\u3008-\u3011\u3014-\u301f\uff01-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65]+"
+)
 _HALF_SCHEME = re.compile(r"(?<![A-Za-z0-9])h(?:t(?:t(?:ps?(?::/?)?)?)?)?\Z")
-
-
-@dataclass(slots=True)
-class Mark:
-    """A run of ``*``, ``_`` or ``~`` that may open or close something; `left` of it are not used yet."""
-
-    at: int
-    character: str
-    left: int
-    opens: bool
-    closes: bool
-
-    @property
-    def both(self) -> bool:
-        """Whether it could open as well as close, to which the rule of three applies."""
-        return self.opens and self.closes
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +63,18 @@ class Reading:
 
     `atoms` (start, end) must not be cut: code, links, what stands in angle brackets, addresses. `held` is where
     something begins that only the next characters will explain, or None. `code` is the backtick run that is open at
-    the end, with where it stands; `spans` are the emphasis marks that are, the outermost first.
+    the end, with where it stands; `spans` are the emphasis marks that are, the outermost first. `pairs` are the marks
+    that belong together, but for those in a link's text, and `stray` those that do not. `begun` is where an address, or
+    the link that it is of, begins that reaches the end, however long it is: a cut there would split it.
     """
 
     atoms: tuple[tuple[int, int], ...]
     held: int | None
     code: tuple[int, str] | None
     spans: tuple[tuple[int, str], ...]
+    pairs: tuple[Pair, ...] = ()
+    stray: tuple[tuple[int, str], ...] = ()
+    begun: int | None = None
 
     @property
     def outermost(self) -> tuple[tuple[int, int], ...]:
@@ -113,6 +108,7 @@ class _Reader:
     brackets: list[tuple[int, int]] = field(default_factory=list)  # where, and how many marks came before
     held: int | None = None
     code: tuple[int, str] | None = None
+    begun: int | None = None
 
     def near(self, at: int, longest: int = LONGEST_HELD) -> bool:
         """Whether `at` is so near to the end that what began there may be waited for."""
@@ -132,12 +128,14 @@ def read(text: str) -> Reading:
         scheme = _HALF_SCHEME.search(text, max(len(text) - 8, 0))
         starts = [*waiting[:1], *([scheme.start()] if scheme else []), *([held] if held is not None else [])]
         held = min(starts, default=None)
+    pairs, left = paired(reader.marks)
     spans = tuple(
         (mark.at, mark.character * mark.left)
-        for mark in unclosed(reader.marks)
-        if mark.opens and reader.near(mark.at, LONGEST_SPAN) and not _in_word(text, mark.at)
+        for mark in left
+        if mark.opens and reader.near(mark.at, LONGEST_SPAN) and not _is_operator(text, mark)
     )
-    return Reading(tuple(reader.atoms), held, reader.code, _bounded(spans))
+    stray = tuple((mark.at, mark.character * mark.left) for mark in reader.marks if mark.left)
+    return Reading(tuple(reader.atoms), held, reader.code, _bounded(spans), tuple(pairs), stray, reader.begun)
 
 
 def _bounded(spans: tuple[tuple[int, str], ...]) -> tuple[tuple[int, str], ...]:
@@ -217,6 +215,8 @@ def _bracket(reader: _Reader, end: int) -> int:
         reader.held = start if not _in_word(text, start) or rest else None
         return len(text) if reader.held is not None else end
     else:
+        if rest == "(" and reader.begun is None and _BEGUN_TAIL.match(text, end):
+            reader.begun = start
         return end
     reader.atoms.append((start, stop))
     return stop
@@ -238,8 +238,12 @@ def _address(reader: _Reader, colon: int) -> int:
     start = reader.text.rindex("h", 0, colon)
     address = _ADDRESS.match(reader.text, colon)
     end = address.end() if address else colon + 1
+    if reader.brackets and (closing := reader.text.find("](", start, end)) > 0:  # it is a link's text
+        end = closing
     reader.atoms.append((start, end))
-    reader.held = start if end == len(reader.text) and reader.near(start) else None
+    if end == len(reader.text):
+        reader.held = start if reader.near(start) else None
+        reader.begun = start if reader.begun is None else reader.begun
     return end
 
 
@@ -252,55 +256,14 @@ def _mark(reader: _Reader, run: str, start: int, end: int) -> None:
     if not left:
         return
     before, after = reader.text[start - 1] if start else " ", reader.text[end]
-    opens, closes = _flanks(before, after)
-    if character == "_":
-        opens, closes = opens and (not closes or _is_mark(before)), closes and (not opens or _is_mark(after))
-    reader.marks.append(Mark(end - left, character, left, opens, closes))
+    reader.marks.append(mark_between(before, after, at=end - left, character=character, length=left))
 
 
-def _flanks(before: str, after: str) -> tuple[bool, bool]:
-    """Whether a run between these two is left-flanking, and right-flanking."""
-    left = not after.isspace() and (not _is_mark(after) or before.isspace() or _is_mark(before))
-    right = not before.isspace() and (not _is_mark(before) or after.isspace() or _is_mark(after))
-    return left, right
-
-
-def _is_mark(character: str) -> bool:
-    return unicodedata.category(character)[0] in "PS"
+def _is_operator(text: str, mark: Mark) -> bool:
+    """Whether a mark stands between two letters or figures of ours, or before a bracket: 5*3, 2**(n - 1)."""
+    return _in_word(text, mark.at) and text[mark.at + mark.left : mark.at + mark.left + 1].isascii()
 
 
 def _in_word(text: str, at: int) -> bool:
     """Whether what stands at `at` is in a word of letters and digits, where nobody means markup: 5*3, a[0]."""
     return at > 0 and text[at - 1].isascii() and text[at - 1].isalnum()
-
-
-def unclosed(marks: Sequence[Mark]) -> list[Mark]:
-    """The marks that are left when all pairs are taken: https://spec.commonmark.org/0.31.2/#phase-2-inline-structure."""
-    stack: list[Mark] = []
-    bottoms: dict[tuple[str, bool, int], int] = {}  # below, no opener is left for a closer of this kind
-    for mark in marks:
-        while mark.closes and mark.left:
-            kind = (mark.character, mark.opens, mark.left % 3)
-            bottom = bottoms.get(kind, 0)
-            found = next((i for i in range(len(stack) - 1, bottom - 1, -1) if _pairs(stack[i], mark)), None)
-            if found is None:
-                bottoms[kind] = len(stack)
-                break
-            del stack[found + 1 :]
-            used = 2 if min(stack[found].left, mark.left) >= 2 else 1
-            stack[found].left -= used
-            mark.left -= used
-            if not stack[found].left:
-                stack.pop()
-            bottoms = {key: min(value, len(stack)) for key, value in bottoms.items()}
-        if mark.left and mark.opens:
-            stack.append(mark)
-    return stack
-
-
-def _pairs(opener: Mark, closer: Mark) -> bool:
-    if opener.character != closer.character:
-        return False
-    if not (opener.both or closer.both) or opener.character == "~":
-        return True
-    return (opener.left + closer.left) % 3 != 0 or (opener.left % 3 == 0 and closer.left % 3 == 0)

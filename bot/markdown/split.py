@@ -119,7 +119,7 @@ class Piece:
 
     def covering(self, source: str) -> Piece:
         """The piece with less of its source."""
-        return replace(self, source=source, open_fence=_fence_after(source, self.reopened), closing="")
+        return replace(self, source=source, open_fence=fence_after(source, self.reopened), closing="")
 
     def handed_over(self) -> tuple[Piece, Carried]:
         """The piece when it is cut off here, with what is open there closed; and what the next one takes over."""
@@ -260,7 +260,7 @@ class Splitter:
     def _piece(self, size: int) -> Piece:
         """The first `size` characters of the open piece."""
         source = self._text[self._at : self._at + size]
-        return Piece(source, self._fence, _fence_after(source, self._fence), self._carried)
+        return Piece(source, self._fence, fence_after(source, self._fence), self._carried)
 
     def _end_piece(self, size: int) -> None:
         piece, self._carried = self._piece(size).handed_over()
@@ -278,12 +278,12 @@ class Splitter:
         while high - low > 1:
             middle = (low + high) // 2
             low, high = (middle, high) if self._fits(text[:middle], limit) else (low, middle)
-        together = () if _fence_after(text[:low], self._fence) else kept_together(text[:low])
+        together = () if fence_after(text[:low], self._fence) else kept_together(text[:low])
         for cut in _breaks(text, low, self._fence):
             apart = any(start < cut < end for start, end in together) or ends_in_marks(text[:cut])
             if not apart and self._fits(text[:cut], limit):
                 return cut
-        return next((start for start, end in together if low // 2 < start < low < end), low)
+        return next((cut for start, end in together if start < low < end and (cut := _ahead_of(text, start))), low)
 
     def _fits(self, source: str, limit: int) -> bool:
         # What closes a block of code is kept free even when that has been closed again: what fits must go on fitting
@@ -309,6 +309,13 @@ def _breaks(text: str, end: int, fence: Fence | None) -> Iterator[int]:
     for space in _spaces(text, half, end):
         yield space + 1
     yield grapheme_boundary(text, end)
+
+
+def _ahead_of(text: str, atom: int) -> int:
+    """Where a message ends before what must not be cut, its item's marks or its table's row; 0 if that is empty."""
+    line = text.rfind("\n", 0, atom) + 1
+    cut = line if ends_in_marks(text[:atom]) or text.startswith("|", line) else atom
+    return cut if text[:cut].strip() and not stands_over(text[:cut]) else 0
 
 
 def _after(text: str, mark: str, half: int, end: int) -> Iterator[int]:
@@ -440,7 +447,8 @@ def _has_marks(source: str, fence: Fence | None) -> bool:
     return outside and _MARK.search(source, start) is not None
 
 
-def _fence_after(source: str, fence: Fence | None) -> Fence | None:
+def fence_after(source: str, fence: Fence | None) -> Fence | None:
+    """The fence that is open behind `source`, before which `fence` was."""
     for _, state in fence_walk(source, fence):
         fence = state
     return fence

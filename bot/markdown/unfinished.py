@@ -188,8 +188,9 @@ def kept_together(text: str) -> tuple[tuple[int, int], ...]:
         return ()
     start, content = leaf
     reading = read(content)
-    begun = [at for at in (reading.held, reading.code[0] if reading.code else None) if at is not None]
-    spans = [*reading.atoms, *((at, len(text) + 1) for at in begun[:1])]
+    ends = (reading.held, reading.code[0] if reading.code else None, reading.begun)
+    begun = min((at for at in ends if at is not None), default=None)
+    spans = [*reading.atoms, *([(begun, len(text) + 1)] if begun is not None else [])]
     return tuple((start + first, start + last) for first, last in spans)
 
 
