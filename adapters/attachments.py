@@ -277,14 +277,22 @@ class _TooLarge(Exception):
 class Attachments:
     """Downloads attachments and makes parts of them. One for each platform; `close` it at the end.
 
-    `hosts` is where files may be read from, see `may_read`; `headers` (a bearer token) is sent there only.
+    `hosts` is where files may be read from, see `may_read`; `headers` (a bearer token) is sent there only. With
+    `local`, the address of an attachment may name any port of this machine: a test server may serve its files beside
+    its API. A redirect may not.
     """
 
     def __init__(
-        self, limits: AttachmentLimits, *, hosts: frozenset[str], headers: Mapping[str, str] = MappingProxyType({})
+        self,
+        limits: AttachmentLimits,
+        *,
+        hosts: frozenset[str],
+        headers: Mapping[str, str] = MappingProxyType({}),
+        local: bool = False,
     ) -> None:
         self._limits = limits
         self._hosts = hosts
+        self._local = local
         self._headers = dict(headers)
         self._session: aiohttp.ClientSession | None = None
         self._slots = asyncio.Semaphore(_AT_ONCE)
@@ -325,9 +333,9 @@ class Attachments:
 
     async def _download(self, attachment: Attachment) -> tuple[bytes, str]:
         """The bytes, and the media type that the server sends them as."""
-        url = yarl.URL(attachment.url)
+        first = url = yarl.URL(attachment.url)
         for _ in range(_REDIRECTS + 1):
-            if not may_read(url, self._hosts):
+            if not (may_read(url, self._hosts) or self._is_local(url, first)):
                 raise ValueError("not a place that files are read from")
             async with self._opened().get(url, headers=self._headers, allow_redirects=False) as response:
                 if response.status in (301, 302, 303, 307, 308):
@@ -340,6 +348,10 @@ class Attachments:
                 served_as = response.headers.get("Content-Type", "")
                 return await _bounded(response, self._limits.bytes), served_as
         raise ValueError("too many redirects")
+
+    def _is_local(self, url: yarl.URL, first: yarl.URL) -> bool:
+        """Whether a test server on this machine serves the file: at the address that was given, or a redirect to it."""
+        return self._local and is_loopback(url.host or "") and origin_of(url) == origin_of(first) is not None
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:

@@ -20,6 +20,9 @@ _IMITATION = re.compile(
 )
 _MARK = "-#"
 
+# What may become the mark: behind an entity, a tag, or marks of emphasis that are left out.
+_MAY_IMITATE = re.compile(r"[-;>&*_~\\]#")
+
 
 def without_imitations(text: str) -> str:
     """`text`, rendered, in which no line outside of code is small print: a backslash makes the mark a character."""
@@ -38,4 +41,4 @@ def room_for_imitations(text: str) -> int:
 
     A dash may come of an entity or the end of a tag, and what was parted by a tag may come together.
     """
-    return text.count("#") if "-" in text or "&" in text else 0
+    return len(_MAY_IMITATE.findall(text)) if "#" in text else 0

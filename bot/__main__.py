@@ -190,7 +190,8 @@ def make_platforms(
     """Every platform that the settings have, and the playground once more, for its page's routes."""
     platforms: list[Platform] = []
     if (discord_options := make_discord_options(settings)) is not None:
-        attachments = make_attachments(settings, discord.file_hosts(discord_options))
+        hosts, local = discord.file_hosts(discord_options), discord.serves_locally(discord_options)
+        attachments = make_attachments(settings, hosts, local=local)
         stack.push_async_callback(attachments.close)
         platforms.append(discord.DiscordPlatform(discord_options, attachments))
     if (slack_options := make_slack_options(settings)) is not None:
@@ -236,7 +237,9 @@ def make_slack_options(settings: Settings) -> slack.SlackOptions | None:
     )
 
 
-def make_attachments(settings: Settings, hosts: frozenset[str], bearer: str = "") -> Attachments:
+def make_attachments(
+    settings: Settings, hosts: frozenset[str], bearer: str = "", *, local: bool = False
+) -> Attachments:
     """A reader of attachments for one platform: its own hosts only, with its token where it wants one."""
     chosen = settings.attachments
     limits = AttachmentLimits(
@@ -246,7 +249,8 @@ def make_attachments(settings: Settings, hosts: frozenset[str], bearer: str = ""
         text_characters=chosen.text_characters,
         seconds=chosen.seconds,
     )
-    return Attachments(limits, hosts=hosts, headers={"Authorization": f"Bearer {bearer}"} if bearer else {})
+    headers = {"Authorization": f"Bearer {bearer}"} if bearer else {}
+    return Attachments(limits, hosts=hosts, headers=headers, local=local)
 
 
 def make_turns(

@@ -55,7 +55,7 @@ async def test_a_shared_message_alone_is_a_question() -> None:
     """A message that is shared without a word, with its files, is what is asked; also when only a preview comes."""
     double = SlackDouble()
     ann, place, general = double.world.user("Ann"), double.world.channel("im"), double.world.channel(name="general")
-    async with serving() as files, double.running(), connected(double) as (_, inbox):
+    async with serving() as files, double.running(), connected(double, files=files.address) as (_, inbox):
         file = {"id": "F1", "name": "a.txt", "mimetype": "text/plain", "url_private": f"{files.address}/a.txt"}
         share = {"is_share": True, "author_id": ann, "channel_id": general, "text": "Moved to Friday.", "files": [file]}
         double.say(place, "", author=ann, attachments=[share])
@@ -108,7 +108,7 @@ async def test_a_stub_is_looked_up() -> None:
     """Files of which an event tells no more than an id are read all the same, with one call for each."""
     double = SlackDouble()
     ann, place = double.world.user("Ann"), double.world.channel("im")
-    async with serving() as files, double.running(), connected(double) as (_, inbox):
+    async with serving() as files, double.running(), connected(double, files=files.address) as (_, inbox):
         text = double.stub(name="a.txt", mimetype="text/plain", url_private=f"{files.address}/a.txt")
         canvas = double.stub(mode="quip", title="Runbook", url_private="https://x")
         gone = {"id": "F9999", "mode": "file_access", "file_access": "check_file_info"}

@@ -11,7 +11,7 @@ was told, `history` reading what was not, `answers` finding our own again, `budg
 
 from adapters.discord.check import check
 from adapters.discord.dialect import DiscordMarkdown
-from adapters.discord.options import DiscordOptions, file_hosts
+from adapters.discord.options import DiscordOptions, file_hosts, serves_locally
 from adapters.discord.platform import DiscordPlatform
 
-__all__ = ["DiscordMarkdown", "DiscordOptions", "DiscordPlatform", "check", "file_hosts"]
+__all__ = ["DiscordMarkdown", "DiscordOptions", "DiscordPlatform", "check", "file_hosts", "serves_locally"]

@@ -7,6 +7,8 @@ from datetime import UTC, tzinfo
 
 import yarl
 
+from adapters.attachments import is_loopback
+
 # Where Discord keeps what people attach (https://docs.discord.com/developers/reference#image-formatting).
 FILE_HOSTS = frozenset({"cdn.discordapp.com", "media.discordapp.net"})
 
@@ -40,3 +42,8 @@ def file_hosts(options: DiscordOptions) -> frozenset[str]:
     if not options.api_url:
         return FILE_HOSTS
     return FILE_HOSTS | {str(yarl.URL(options.api_url).origin())}
+
+
+def serves_locally(options: DiscordOptions) -> bool:
+    """Whether Discord's API is a test server on this machine."""
+    return bool(options.api_url) and is_loopback(yarl.URL(options.api_url).host or "")

@@ -46,7 +46,7 @@ SHORT = 16
 ALIVE = Activity()
 
 # How a body begins that is no stream: no line of one can begin with these.
-_NO_STREAM = (b"{", b"[", b"<")
+_NO_STREAM = (b"{", b"[", b"<", b'"')
 
 
 class Decoding:
