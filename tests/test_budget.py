@@ -388,3 +388,27 @@ def test_what_others_may_have_spent_is_spent_one_by_one() -> None:
     assert budget.ready_at(300.0, final=True) <= 300.0
     spend(budget, 300.0, 20)
     assert budget.ready_at(300.0, final=True) <= 300.0
+
+
+def test_what_an_earlier_process_used_counts() -> None:
+    """A window, a leak and both together begin with what is left of the last minute, and forget it in time."""
+    window = RollingWindow(3, 60.0, paced=False)
+    window.remember(100.0, [50.0, 10.0, 5.0])
+    assert window.ready_at(100.0, final=True) == pytest.approx(100.0 - 48.0 + 60.0)
+    assert window.ready_at(112.1, final=True) == 112.1
+    leak = Leak(1.2, burst=5)
+    leak.remember(100.0, [3.0] * 8)
+    assert leak.ready_at(100.0, final=True) > 100.0
+    either = Either(RollingWindow(2, 60.0, paced=False), Leak(1.2, burst=5), 60.0)
+    either.remember(100.0, [1.0, 1.0])
+    assert either.ready_at(100.0, final=True) == pytest.approx(160.0)
+
+
+async def test_reads_of_an_earlier_process_count() -> None:
+    """A read waits for one of an earlier process to be a period old."""
+    loop = asyncio.get_running_loop()
+    reads = Reads(3, 60.0)
+    reads.remember(loop.time(), [30.0, 20.0, 10.0])
+    began = loop.time()
+    await reads.acquire()
+    assert loop.time() - began == pytest.approx(32.0, abs=0.1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.restarts import quick_restarts
 from tests.rolling import Load, rolling
 
 
@@ -15,3 +16,11 @@ async def test_a_rolling_restart_answers_each_question_once() -> None:
     assert not outcome.wrong, "\n".join(outcome.wrong)
     assert not outcome.deleted
     assert outcome.live
+
+
+@pytest.mark.sockets(seconds=240)
+async def test_quick_restarts_on_slack_provoke_no_429() -> None:
+    """Each process is killed with answers half written; the next one knows what was used of Slack's limits."""
+    outcome = await quick_restarts(3, questions=4)
+    assert not outcome.limited, outcome.limited
+    assert outcome.whole == outcome.questions
