@@ -180,6 +180,28 @@ async def test_a_suspended_process_keeps_its_turns_and_a_killed_one_does_not(tmp
     assert [path.name for path in files(tmp_path)] == [file.name]
 
 
+@pytest.mark.sockets(seconds=60)
+@pytest.mark.parametrize("what", ["lock files", "removed ", "removed -wal", "folder"])
+async def test_no_live_turn_is_taken_whatever_is_removed(tmp_path: Path, what: str) -> None:
+    """Lock files, the journal, its log and its folder are removed again and again; a live process keeps its turns."""
+    file, chance = tmp_path / "sub" / "turns.db", random.Random(1)
+    make_folder(file.parent)
+    options = KeeperOptions(beat_seconds=BEAT, retry_seconds=BEAT)
+    async with generation(file, "G", 40, BEAT) as child, SqliteJournal(file, now, options) as journal:
+        await until(lambda: len(child.said("posted")) > 10)
+        for _ in range(6):
+            await act(what, file, [child], chance)
+            for _ in range(3):
+                await asyncio.sleep(BEAT / 2)
+                assert not await taken(journal)
+        before = len(child.said("ended"))
+        await until(lambda: len(child.said("ended")) > before)
+
+
+def make_folder(folder: Path) -> None:
+    folder.mkdir()
+
+
 # ------------------------------------------------------------------------------------------------------------- damage
 
 
