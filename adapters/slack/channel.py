@@ -375,4 +375,4 @@ def _caps(*, text_only: bool) -> Caps:
     if text_only:
         return Caps(limit=TEXT_LIMIT, measure=_as_text, dialect=SlackMarkdown())
     # Slack says "characters" and not which: UTF-16 units are the most that it can mean.
-    return Caps(limit=MARKDOWN_LIMIT, measure=utf16_units, dialect=SlackMarkdown())
+    return Caps(limit=MARKDOWN_LIMIT, measure=utf16_units, dialect=SlackMarkdown(expands=True))

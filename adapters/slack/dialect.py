@@ -11,9 +11,11 @@ where nobody can say for sure what a client does.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 from adapters.inline import inlined, room_for_links
-from bot.markdown import Piece, flat, literal
+from adapters.slack.expansion import CHARACTERS, blocks_of
+from bot.markdown import Piece, flat, literal, utf16_units
 from bot.markdown.tables import fenced
 
 ZERO_WIDTH_SPACE = "\u200b"
@@ -36,8 +38,14 @@ _ANGLES = str.maketrans("<>", "\u2039\u203a")
 _NOTICE = re.compile(rf"^_?{NOTICE_MARK}.*$\n*", re.MULTILINE)  # Slack may have read the underscores already
 
 
+@dataclass(frozen=True, slots=True)
 class SlackMarkdown:
-    """For a ``markdown`` block."""
+    """For a ``markdown`` block.
+
+    `expands` says that Slack counts the blocks that it makes of it; each then takes `CHARACTERS` at the least.
+    """
+
+    expands: bool = False
 
     def render(self, piece: Piece) -> str:
         """See `bot.markdown.Dialect`."""
@@ -46,11 +54,15 @@ class SlackMarkdown:
     def padding(self, piece: Piece) -> int:
         """See `bot.markdown.Dialect`."""
         links = room_for_links(piece.closed()) if "]:" in piece.source else 0  # asked at every look for a cut
-        return (
+        added = (
             links
             + len("image") * piece.source.count("![](")
             + len(_PING_START.findall(piece.source + piece.carried.header))
         )
+        # No line is more than one block, so a text of long lines need not be looked at.
+        if not self.expands or (piece.source.count("\n") + 1) * CHARACTERS <= len(piece.source) // 2:
+            return added
+        return max(added, blocks_of(piece) * CHARACTERS - utf16_units(piece.closed()))
 
     def notice(self, line: str) -> str:
         """See `bot.markdown.Dialect`."""

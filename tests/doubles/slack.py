@@ -29,6 +29,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from tests.doubles.limits import FaultPlan, LeakCounter, RollingWindowCounter, Transcript, Verdict, faulted
+from tests.doubles.slack_blocks import expanded
 from tests.doubles.slack_socket import Envelope, Sockets
 
 Json = dict[str, Any]
@@ -192,6 +193,8 @@ class SlackDouble:
         self.without_as_404 = False
         self.blocks = True  # blocks are taken
         self.tables: int | None = None  # how many tables a message may hold
+        self.blocks_limit = BLOCKS_LIMIT  # of a message, after its markdown is expanded
+        self.too_many = "msg_blocks_too_long"  # what more of them are answered: this, or invalid_blocks
         self.post_seconds = 1.0  # between two posts in one channel; 0.0 where a test is about something else
         self.files: dict[str, Json] = {}  # by id: the file object, with its bytes in "_data" once they are there
         self.share_seconds = 0.0  # until the message of a file is there; infinity: it never is
@@ -585,8 +588,8 @@ class SlackDouble:
             raise Refused("invalid_blocks", response_metadata={"messages": ["[ERROR] unsupported type: markdown"]})
         if self.tables is not None and sum(map(_tables_in, blocks)) > self.tables:
             raise Refused("invalid_attachments", response_metadata={"messages": ["[ERROR] only_one_table_allowed"]})
-        if len(blocks) > BLOCKS_LIMIT:
-            raise Refused("invalid_blocks", response_metadata={"messages": ["[ERROR] no more than 50 items allowed"]})
+        if len(blocks) > BLOCKS_LIMIT or expanded(blocks) > self.blocks_limit:
+            raise Refused(self.too_many, response_metadata={"messages": ["[ERROR] no more than 50 items allowed"]})
         if sum(len(block["text"]) for block in blocks if block["type"] == "markdown") > MARKDOWN_LIMIT:
             raise Refused("msg_too_long")
         return {"text": text[:40_000], "blocks": blocks}
