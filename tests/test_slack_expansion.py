@@ -89,7 +89,7 @@ def test_prose_is_not_cut_for_its_blocks() -> None:
 
 def streamed(text: str, size: int = 40) -> list[Step]:
     chunks = [text[start : start + size] for start in range(0, len(text), size)]
-    return [step for chunk in chunks for step in (Text(chunk), 0.004)] + [Finish(FinishReason.STOP)]
+    return [*(step for chunk in chunks for step in (Text(chunk), 0.004)), Finish(FinishReason.STOP)]
 
 
 @pytest.mark.sockets

@@ -108,7 +108,7 @@ class SlackChannel:
         if not ts:
             raise Unanswered("chat.postMessage: an answer without a ts")
         self._posted = True
-        self._workspace.threads.join(self._conversation)
+        self._workspace.threads.join(self._conversation, self._key.message)
         self._remember(ts, body, key)
         return ts
 
@@ -182,7 +182,7 @@ class SlackChannel:
         self._posted = True
         self._was_read = None
         self._filed.add(ts)
-        workspace.threads.join(self._conversation)
+        workspace.threads.join(self._conversation, self._key.message)
         rest = [file.rest for file in body.files if file.rest]  # so that the next question's history is whole
         self._remember(ts, Body("\n\n".join([*rest, body.text])), key)
         return ts
@@ -288,8 +288,8 @@ class SlackChannel:
         try:
             # An answer may have taken several messages, so a few more are read than are wanted.
             async with asyncio.timeout(READ_SECONDS):
-                newest = min(2 * limit + 2, PAGE)
-                pages = await workspace.reader.read(self._conversation, newest=newest, until=self._key.message)
+                newest, by = min(2 * limit + 2, PAGE), asyncio.get_running_loop().time() + READ_SECONDS
+                pages = await workspace.reader.read(self._conversation, newest=newest, until=self._key.message, by=by)
         except (Failure, TimeoutError) as failure:
             warn_unread(self._conversation, failure)
             return workspace.memory.part(self._conversation), True

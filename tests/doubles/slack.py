@@ -201,6 +201,7 @@ class SlackDouble:
         self.tells_shares = False  # the answer to files.completeUploadExternal says which message it is
         self.upload_host = ""  # where files are said to go, if not here
         self.page_limit = PAGE_LIMIT  # messages a page holds at the most
+        self.tiers = dict(TIERS)  # an app that is sold outside of the Marketplace has one read a minute
         self.edits: LeakCounter | None = None  # how chat.update is counted, where that is not 50 in any 60 s
         self._counters: dict[tuple[str, str], RollingWindowCounter] = {}
         self._group: asyncio.TaskGroup | None = None
@@ -377,8 +378,8 @@ class SlackDouble:
             return self.edits.admit(asyncio.get_running_loop().time())
         if method == "chat.postMessage":
             key, limit, period = (method, str(arguments.get("channel"))), 1, self.post_seconds
-        elif method in TIERS:
-            key, limit, period = (method, ""), TIERS[method], 60.0
+        elif method in self.tiers:
+            key, limit, period = (method, ""), self.tiers[method], 60.0
         else:
             return Verdict(allowed=True, limit=1, remaining=1, reset_after=0.0)
         counter = self._counters.setdefault(key, RollingWindowCounter(limit, period))
