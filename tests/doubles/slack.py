@@ -170,6 +170,14 @@ class World:
 class SlackDouble:
     """The server. Make a world, start it with `running`, speak with `say`, and look at what is `shown`."""
 
+    blocks_limit = BLOCKS_LIMIT  # of a message, after its markdown is expanded
+    too_many = "msg_blocks_too_long"  # what more of them are answered: this, or invalid_blocks
+    markdown_limit = MARKDOWN_LIMIT
+    text_limit = TEXT_LIMIT  # of an edit, and of a post where it is less than that
+    edit_error = ""  # what edits are answered: edit_window_closed, cant_update_message
+    refuses = ""  # a text with these words is answered msg_too_long, however short
+    edit_window = math.inf  # seconds after a post in which it may be edited
+
     def __init__(self, bot_token: str = "xoxb-test", app_token: str = "xapp-test") -> None:
         self.bot_token, self.app_token = bot_token, app_token
         self.world = World()
@@ -193,8 +201,6 @@ class SlackDouble:
         self.without_as_404 = False
         self.blocks = True  # blocks are taken
         self.tables: int | None = None  # how many tables a message may hold
-        self.blocks_limit = BLOCKS_LIMIT  # of a message, after its markdown is expanded
-        self.too_many = "msg_blocks_too_long"  # what more of them are answered: this, or invalid_blocks
         self.post_seconds = 1.0  # between two posts in one channel; 0.0 where a test is about something else
         self.files: dict[str, Json] = {}  # by id: the file object, with its bytes in "_data" once they are there
         self.share_seconds = 0.0  # until the message of a file is there; infinity: it never is
@@ -546,6 +552,11 @@ class SlackDouble:
     async def _chat_update(self, arguments: Json) -> Json:
         channel = self._writable(arguments)
         message = self._ours(channel, arguments, "cant_update_message")
+        posted = next((w.at for w in self.writes if w.ts == message["ts"]), -math.inf)
+        if self.edit_error:
+            raise Refused(self.edit_error)
+        if asyncio.get_running_loop().time() > posted + self.edit_window:
+            raise Refused("edit_window_closed")
         message.update(self._body(arguments, edited=True))
         self._wrote("chat.update", channel, message)
         if self.echoes:
@@ -583,7 +594,9 @@ class SlackDouble:
         text, blocks = str(arguments.get("text") or ""), arguments.get("blocks") or []
         if not text and not blocks:
             raise Refused("no_text")
-        if edited and len(text) > TEXT_LIMIT:
+        if self.refuses and any(self.refuses in said for said in (text, *(str(b.get("text")) for b in blocks))):
+            raise Refused("msg_too_long")
+        if len(text) > self.text_limit and (edited or self.text_limit < TEXT_LIMIT):
             raise Refused("msg_too_long")
         if blocks and not self.blocks:
             raise Refused("invalid_blocks", response_metadata={"messages": ["[ERROR] unsupported type: markdown"]})
@@ -591,7 +604,7 @@ class SlackDouble:
             raise Refused("invalid_attachments", response_metadata={"messages": ["[ERROR] only_one_table_allowed"]})
         if len(blocks) > BLOCKS_LIMIT or expanded(blocks) > self.blocks_limit:
             raise Refused(self.too_many, response_metadata={"messages": ["[ERROR] no more than 50 items allowed"]})
-        if sum(len(block["text"]) for block in blocks if block["type"] == "markdown") > MARKDOWN_LIMIT:
+        if sum(len(block["text"]) for block in blocks if block["type"] == "markdown") > self.markdown_limit:
             raise Refused("msg_too_long")
         return {"text": text[:40_000], "blocks": blocks}
 
