@@ -582,7 +582,7 @@ class Reads:
         loop = asyncio.get_running_loop()
         async with self._patient if spare else self._first:
             await self._spread.acquire()
-            while (wait := self._wait(loop.time(), spare)) > 0:
+            while (wait := self.wait(loop.time(), spare)) > 0:
                 await asyncio.sleep(wait)
             self._times.append(loop.time())
             self._on_spent()
@@ -596,7 +596,8 @@ class Reads:
         """The server said: no more reads for this long."""
         self._not_before = max(self._not_before, now + min(seconds, LONGEST_HOLD_SECONDS))
 
-    def _wait(self, now: float, spare: int) -> float:
+    def wait(self, now: float, spare: int = 0) -> float:
+        """Seconds until there is leave to read, as far as is known now; not above 0 where there is."""
         while self._times and self._times[0] <= now - self._period:
             self._times.popleft()
         over = len(self._times) - (self._rate - spare)

@@ -95,6 +95,43 @@ class Draft:
         self._sealed[index:] = [Wanted(shown.body, self._covered)]
         self.kept = index + 1
 
+    def keep(self, shown: Sequence[Body], covers: int) -> None:
+        """These messages stay as they are, and cover so many characters; the text goes on behind them."""
+        sealed = self._sealed
+        kept = [Wanted(body, min(old.covers, covers)) for body, old in zip(shown, sealed, strict=False)]
+        kept += [Wanted(body, covers) for body in shown[len(kept) :]]
+        if kept:
+            self.seal(Wanted(kept[-1].body, covers), len(kept) - 1)
+            self._sealed[:] = [*kept[:-1], self._sealed[-1]]
+
+    def shown_by(self, bodies: Sequence[Body]) -> int:
+        """How many characters messages are known to show, where the first of them are those of this text."""
+        covers = 0
+        for body, sealed in zip(bodies, self._sealed, strict=False):
+            if body.text != sealed.body.text:
+                break
+            covers = sealed.covers
+        return covers
+
+    @property
+    def kept_source(self) -> str:
+        """What the messages cover that stay as they are shown."""
+        return self._splitter.source[: self._sealed[self.kept - 1].covers] if self.kept else ""
+
+    def starts_with(self, text: str) -> bool:
+        """Whether this text goes on from another."""
+        return bool(text) and self._splitter.source.startswith(text)
+
+    def recut(self, index: int, caps: Caps) -> None:
+        """Cut and render again, for other caps, from message `index` on; those before it have been taken."""
+        self._caps = caps
+        before = self._sealed[:index]
+        self._covered = before[-1].covers if before else 0
+        self._splitter.narrow(caps.limit, self._covered)
+        self._sealed, self._pieces_sealed = before, self._splitter.sealed
+        self.kept = min(self.kept, index)
+        self._files = self._filing = None
+
     @property
     def is_full(self) -> bool:
         """Whether all the messages that there may be are final: what comes further changes none."""

@@ -12,6 +12,8 @@
         ├── Gone         the message or the channel is there no more: stop the turn, pay for no more tokens
         ├── Forbidden    we may not do this there: stop the turn, tell the operator
         ├── Unacceptable the platform refuses this very body: a bug of ours or a rule that changed
+        │   ├── Oversized    ... and may take it in smaller or plainer messages, as the channel's `caps` say from now on
+        │   └── Unchangeable ... since this message cannot be edited any more, though new ones may be posted
         └── Declined     the model's server will not answer this prompt, and `because` says why
 
 Adapters raise nothing else: each translates its SDK's errors in one place, and a test proves that it misses none.
@@ -80,6 +82,14 @@ class Forbidden(Permanent):
 
 class Unacceptable(Permanent):
     """The platform refuses this body (too long, malformed)."""
+
+
+class Oversized(Unacceptable):
+    """The platform refuses the size or the shape of this body; `Channel.caps` have changed to what it may take."""
+
+
+class Unchangeable(Unacceptable):
+    """The platform takes no edit of this message any more; the text can go on in a new one."""
 
 
 class Because(Enum):

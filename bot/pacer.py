@@ -119,7 +119,10 @@ class Pacer:
             log.log(level, "write failed", extra={"turn": reply.key.reference, "failure": repr(failure)})
         except Unacceptable as failure:
             outcome = "refused"
-            log.error("text refused", extra={"turn": reply.key.reference, "failure": repr(failure)})  # noqa: TRY400 (expected; its trace tells nothing)
+            log.error(  # noqa: TRY400 (expected; its trace tells nothing)
+                "text refused by the platform",
+                extra={"turn": reply.key.reference, "platform": reply.key.platform, "failure": repr(failure)},
+            )
             reply.give_up(failure)
         except Exception as error:  # noqa: BLE001 (a bug in an adapter ends its own turn, at the turn's boundary, and no other)
             outcome = "refused"

@@ -14,6 +14,10 @@ from dataclasses import dataclass
 
 from bot.ports import Body, Verb
 
+# Refused edits without one that was taken between, after which none is tried any more for this answer: the first may
+# have been refused for the message's own sake (its age, an archived thread).
+_LAST_EDIT = 2
+
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
@@ -55,8 +59,11 @@ class _Shown:
 class Page:
     """The messages of one answer, in order."""
 
-    def __init__(self, key: str, messages: Sequence[str] | None = None) -> None:
-        """`messages` are those that an earlier process is known to have posted; None where there was none."""
+    def __init__(self, key: str, messages: Sequence[str] | None = None, *, edits: bool = True) -> None:
+        """`messages` are those that an earlier process is known to have posted; None where there was none.
+
+        Without `edits`, messages are posted and stay as they are.
+        """
         # 20 of a digest's characters and a serial number: a post that is made anew after a delete must not be taken
         # for the deleted one, and Discord allows 25 characters in all.
         self._key = key[:20]
@@ -64,6 +71,8 @@ class Page:
         self._shown: list[_Shown] = []
         self._taken_up = messages is not None
         self._resumed = self._taken_up  # then a post may have been made that nobody wrote down
+        self.frozen = not edits  # whether the messages that there are cannot be edited
+        self._edits_refused = 0 if edits else _LAST_EDIT  # since one was taken
         for message in messages or ():
             self._shown.append(_Shown(f"{self._key}{self._posts}", message, None, None, left=True))
             self._posts += 1
@@ -110,7 +119,7 @@ class Page:
             extra = self._shown[-1]
             return Write(Verb.DELETE, count - 1, extra.key, extra.id)
         for index, (shown, want) in enumerate(zip(self._shown, wanted, strict=True)):
-            if shown.body is not None and shown.body.controls != want.body.controls:
+            if not self.frozen and shown.body is not None and shown.body.controls != want.body.controls:
                 return Write(Verb.EDIT, index, shown.key, shown.id, want.body, want.covers)
         return None
 
@@ -123,11 +132,12 @@ class Page:
     def _to_mend(self, wanted: Sequence[Wanted]) -> Write | None:
         count = len(self._shown)
         for index, (shown, want) in enumerate(zip(self._shown, wanted, strict=False)):
-            if _has_other_files(shown, want.body):  # no edit changes them: it is posted anew, and what is behind it
+            if self.frozen and (shown.body is None or shown.body.text == want.body.text):
+                continue
+            if self.frozen or _has_other_files(shown, want.body):
+                # No edit changes it: it is posted anew, and what is behind it.
                 extra = self._shown[-1]
                 return Write(Verb.DELETE, count - 1, extra.key, extra.id)
-            if index == count - 1 < len(wanted) - 1 and _shrinks(shown.body, want.body):
-                return None  # its end moves into a new message, and is there before it is gone here
             if shown.body is None or shown.body.text != want.body.text:
                 return Write(Verb.EDIT, index, shown.key, shown.id, want.body, want.covers)
         return None
@@ -156,6 +166,16 @@ class Page:
             return False
         del self._shown[write.index]
         return True
+
+    def freeze(self) -> None:
+        """An edit was refused for good: the messages that there are stay as they are shown."""
+        self.frozen = True
+        self._edits_refused += 1
+
+    def thaw(self) -> bool:
+        """There is a new message since an edit was refused: whether it may be edited, unless too many were refused."""
+        self.frozen = self._edits_refused >= _LAST_EDIT
+        return not self.frozen
 
     def forget(self, message: str) -> None:
         """A message was deleted by somebody else; not to be called while a write is in flight."""
@@ -188,6 +208,7 @@ class Page:
         """An edit was answered."""
         shown = self._shown[write.index]
         shown.body, shown.left = write.body, False
+        self._edits_refused = 0
 
     def deleted(self, write: Write) -> None:
         """The last message is there no more."""
@@ -224,8 +245,3 @@ def _again(sent: Body | None, wanted: Sequence[Wanted], index: int) -> Body | No
     if sent is None or not sent.files:
         return sent
     return sent if index < len(wanted) and wanted[index].body.files == sent.files else None
-
-
-def _shrinks(shown: Body | None, wanted: Body) -> bool:
-    """Whether an edit would take text away."""
-    return shown is not None and len(wanted.text) < len(shown.text)

@@ -100,7 +100,8 @@ class Caps:
 
     `limit` is the longest text of one message, in the unit that `measure` counts (UTF-16 units, characters, bytes).
     `dialect` renders markdown for it. `files` is the size of the largest file that goes up with a message, in bytes; 0
-    is none, and within one answer it only ever becomes 0 (where one turned out not to go up).
+    is none, and within one answer it only ever becomes 0 (where one turned out not to go up). Where a body was refused
+    for its size or shape (`Oversized`), what follows is cut and rendered by the caps of then, a few times at most.
     """
 
     limit: int
@@ -109,6 +110,7 @@ class Caps:
     replaces: bool = True  # an edit replaces the text; otherwise it can only be appended to
     controls: Controls = Controls.NONE  # those it can show
     files: int = 0
+    edits: bool = True  # whether edits may be taken; decided once for an answer
 
 
 class Channel(Protocol):

@@ -38,10 +38,12 @@ from bot.errors import (
     Failure,
     Gone,
     Limited,
+    Oversized,
     Permanent,
     Retryable,
     Unacceptable,
     Unanswered,
+    Unchangeable,
     Unreachable,
 )
 from bot.page import Page, Wanted, Write
@@ -201,7 +203,7 @@ class Reply:
         self._failures = self._refusals = 0
         self._failing_since: float | None = None  # when the first of those came, or the first 429
         self._words = words
-        self._page = Page(key.digest, left)
+        self._page = Page(key.digest, left, edits=channel.caps.edits)
         self._left_over = len(left or ())  # messages that show what an earlier process wrote
         self._extent = Extent(max_messages or sys.maxsize, max_characters or sys.maxsize)
         self._draft = self._new_draft()
@@ -277,7 +279,7 @@ class Reply:
         self.ending = Ending.FAILED
         bodies = [body for body in self._page.bodies if body.text and not self._shows_line]
         shown = [Body(body.text, files=body.files) for body in bodies]
-        line = self._words.ending(Ending.FAILED, self.key.reference, None, partial=bool(shown))
+        line = self._words.refused.format(reference=self.key.reference)
         # In a message of its own: perhaps it is edits that are refused.
         bodies = [*shown, Body(self._notice(line))]
         self._left = [Wanted(body, self.figures.visible) for body in bodies]
@@ -392,6 +394,9 @@ class Reply:
             self._due()
 
     def _switch(self, draft: Draft, now: float) -> None:
+        if self._page.frozen and not self._shows_line:
+            kept = self._draft.kept_source
+            draft.keep(self._page.bodies, len(kept) if draft.starts_with(kept) else 0)
         self._draft, self._coming, self._shown_last = draft, None, None
         self.figures.replaced(now, draft.length)
 
@@ -445,7 +450,7 @@ class Reply:
 
     def _line(self) -> list[Wanted]:
         """What stands in the answer's place until it begins; nothing, where nothing is to be told."""
-        if self._thought is None or not (thought := self._thought.line):
+        if self._thought is None or self._page.frozen or not (thought := self._thought.line):
             return []
         caps = self.channel.caps
         notice = caps.dialect.notice(self._words.thinking.format(thought=thought))
@@ -492,7 +497,7 @@ class Reply:
     def _with_controls(self, wanted: list[Wanted]) -> list[Wanted]:
         """The last message of a live answer can be stopped, where the platform has something to press."""
         controls = self.channel.caps.controls & Controls.STOP
-        if len(wanted) > self._draft.kept and controls:
+        if len(wanted) > self._draft.kept and controls and not self._page.frozen:
             last = wanted[-1]
             wanted[-1] = Wanted(Body(last.body.stable, last.body.tail, controls), last.covers)
         return wanted
@@ -598,7 +603,7 @@ class Reply:
             raise Unanswered(f"no answer to a {write.verb.value} in time") from error
         except Permanent as failure:
             self._unseen.join(rendered)
-            if not self._goes_on_without(write, failure):
+            if not (self._goes_on_otherwise(write, failure, policy) or self._goes_on_without(write, failure)):
                 raise
         except Failure:
             self._unseen.join(rendered)
@@ -611,6 +616,52 @@ class Reply:
         """A write did not work. One with files is not tried for as long as others: its text may go without."""
         self._file_failures += has_files
         self._without_files = self._without_files or self._file_failures >= policy.file_failures
+
+    def _goes_on_otherwise(self, write: Write, failure: Permanent, policy: WritingPolicy) -> bool:
+        """Whether what was refused is written in another form: in smaller or plainer messages, or in a new one."""
+        if isinstance(failure, Oversized) and not (write.body is None or write.body.files):
+            if write.verb is Verb.POST:
+                self._page.absent(write)  # it certainly was not made
+            if _is_line(write) and not self.final:
+                self._thought = None
+            if self._left is None:
+                self._draft.recut(write.index, self.channel.caps)
+            return True
+        if isinstance(failure, Unchangeable) and write.verb is Verb.EDIT:
+            self._leave_as_shown(write, policy)
+            return True
+        if write.verb is Verb.DELETE and self._page.frozen and not isinstance(failure, Gone):
+            self._draft.keep(self._page.bodies, 0)
+            self._shows_line = False
+            return self._left is None
+        return False
+
+    def _leave_as_shown(self, write: Write, policy: WritingPolicy) -> None:
+        """No message can be edited: what is shown stays, and the text goes on behind it."""
+        bodies, text = self._page.bodies, write.body.text if write.body is not None else ""
+        self._page.freeze()
+        last, self._shown_last = self._shown_last, None
+        if self._left is not None or self._shows_line or bodies[write.index].text == text:
+            return
+        covers = last.covers if last is not None else self._draft.shown_by(bodies)
+        self._draft.keep(bodies, covers)
+        self._wait_to_go_on(policy)
+
+    def _wait_to_go_on(self, policy: WritingPolicy) -> None:
+        """What cannot be edited is posted in messages that are no shorter than they must be."""
+        self._slow = True
+        if not self.final:
+            self.not_before = max(self.not_before, self.wrote + policy.go_on_seconds)
+
+    def _after_refused_edits(self, write: Write, policy: WritingPolicy) -> None:
+        """A post has worked where edits were refused: those of the new message are tried, or it stays as well."""
+        if write.verb is not Verb.POST or not self._page.frozen:
+            return
+        last = self._shown_last
+        if not self._page.thaw() and self._left is None and last is not None:
+            self._draft.keep(self._page.bodies, last.covers)
+            self._shown_last = None
+            self._wait_to_go_on(policy)
 
     def _goes_on_without(self, write: Write, failure: Permanent) -> bool:
         """Whether what cannot be done need not be: a message that was taken away, or a look for one too many."""
@@ -670,6 +721,7 @@ class Reply:
             self._shown_last = write if last and write.covers else None
             # Text that is left for a further message counts as just received: a small lie, about one message's.
             self._unseen.add(max(self._draft.length - write.covers - self._unseen.characters, 0), now)
+        self._after_refused_edits(write, policy)
         self.on_shown()
 
     async def _find(self, write: Write) -> str | None:
@@ -706,7 +758,7 @@ class Reply:
             self.verb = None  # what an earlier process showed stays until there is more, or the end
         else:
             self.render()
-            if self.verb is Verb.POST and not (self._failures or self.thinks):
+            if self.verb is Verb.POST and not (self._failures or self.thinks or self._page.frozen):
                 self.not_before = 0.0  # the next message takes over text that has just left the last one: no gap
         if self.verb is not None:
             self.wake()

@@ -59,6 +59,8 @@ class Words:
     paused: str = "Interrupted: the bot is being restarted, and will go on. (ref {reference})"
     abandoned: str = "The bot was stopped in the middle of this answer. Please ask again. (ref {reference})"
     cut: str = "The answer was cut here: the model stopped responding. Please try again. (ref {reference})"
+    # The platform, and not the model, would take no more of it in any form.
+    refused: str = "The answer could not be shown in full: the chat platform refused its text. (ref {reference})"
     failed: str = "No answer could be had from the model. Please try again later. (ref {reference})"
     no_quota: str = "The bot's account with its model provider is used up. Please tell its operator. (ref {reference})"
     no_credentials: str = "The bot may not use its model just now. Please tell its operator. (ref {reference})"
@@ -75,6 +77,7 @@ class Words:
     no_access: str = "I am not set up to answer you. Please ask whoever runs this bot."
     question_cut: str = "Your message is longer than I can read; I read its first {characters} characters."
     history_cut: str = "Earlier messages were left out: this conversation is longer than I can read."
+    history_unread: str = "I could not read the earlier messages here, so this answers the question without them."
     left_out: str = "{name} was left out: {why}."
     left_out_more: str = "… and {count} more were left out."
     no_images: str = "The model cannot see images: this answer was made without them."

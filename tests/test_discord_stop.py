@@ -136,15 +136,17 @@ async def test_a_server_that_takes_no_components(how: str) -> None:
 
 @pytest.mark.sockets
 async def test_a_text_that_is_refused_is_refused_for_itself() -> None:
-    """A refusal that is not for the button comes back as what it is, once the button is left out."""
+    """A refusal that names the text comes back as what it is; one that names nothing, once the button is left out."""
     async with bot_at_work() as bot:
         bot.ask("hi")
         [(_, channel)] = await bot.inbox.wait_for()
-        long = Body("a" * 3000, controls=Controls.STOP)
-        with pytest.raises(Broken):
-            await channel.post(long, "key")
+        long, blank = Body("a" * 3000, controls=Controls.STOP), Body(" ", controls=Controls.STOP)
         with pytest.raises(Unacceptable):
             await channel.post(long, "key")
+        with pytest.raises(Broken):
+            await channel.post(blank, "key")
+        with pytest.raises(Unacceptable):
+            await channel.post(blank, "key")
 
 
 # ---------------------------------------------------------------------------------------------------------- whole turns

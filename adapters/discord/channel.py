@@ -23,13 +23,23 @@ from adapters.discord.asked import Kind, Place
 from adapters.discord.context import attached
 from adapters.discord.controls import components
 from adapters.discord.dialect import MESSAGE_LIMIT, DiscordMarkdown
-from adapters.discord.errors import names_components, translated
+from adapters.discord.errors import names_components, names_content, refuses_edits, refuses_reference, translated
 from adapters.discord.history import history
 from adapters.discord.presence import Presence, now
 from adapters.discord.seen import Seen
 from bot.budget import Budget
 from bot.conversation import History, Part
-from bot.errors import Broken, Failure, Gone, Limited, Permanent, Unacceptable, Unanswered
+from bot.errors import (
+    Broken,
+    Failure,
+    Gone,
+    Limited,
+    Oversized,
+    Permanent,
+    Unacceptable,
+    Unanswered,
+    Unchangeable,
+)
 from bot.markdown import utf16_units
 from bot.ports import Body, Caps, Controls, Record, Upload, Verb
 
@@ -61,6 +71,9 @@ PINGS_NOBODY = discord.AllowedMentions(everyone=False, users=False, roles=False,
 # The answer's posts are younger than the question, so two minutes are on the safe side. Seconds.
 NONCE_SECONDS = 120.0
 
+# Where a body is refused for its size or shape, the next ones have half of it, down to this, in UTF-16 units.
+LEAST = 200
+
 # For one write with files to be answered. Seconds; the core's own patience with them is no longer.
 FILE_SECONDS = 60.0
 
@@ -91,6 +104,8 @@ class DiscordChannel:
         self._posted = bool(record and record.messages)
         self._has_button: dict[str, bool] = {}  # by message, where it is known: there are as many as messages
         self._plain = False  # the server refuses our controls, or seems to
+        self._limit = MESSAGE_LIMIT  # until something was refused for its size
+        self._refers = True  # until a post was refused for the question that it replies to
         # Decided once, since it decides how the answer is cut, but for what shows when its own files go up.
         self._takes_files = presence.takes_files(question.channel)
         self._filed: set[str] = set()  # keys of posts with files
@@ -106,7 +121,8 @@ class DiscordChannel:
     def caps(self) -> Caps:
         """See `bot.ports.Channel`. Without controls, or files, once the server has refused them."""
         plain = self._plain or self._presence.no_controls
-        return _CAPS[not plain, self._takes_files]
+        caps = _CAPS[not plain, self._takes_files]
+        return caps if self._limit == caps.limit else replace(caps, limit=self._limit)
 
     def budgets(self, verb: Verb) -> Sequence[Budget]:
         """See `bot.ports.Channel`."""
@@ -124,7 +140,7 @@ class DiscordChannel:
         """See `bot.ports.Channel`. The key is the message's nonce, which Discord keeps unique for some minutes.
 
         Every message of the answer replies to the question, so that a reply to any of them finds the conversation;
-        one that replies to a deleted question is posted without (fail_if_not_exists).
+        one that replies to a deleted question is posted without (fail_if_not_exists), and so is one that may not.
         """
         question = self._question
         reference = discord.MessageReference(
@@ -135,7 +151,7 @@ class DiscordChannel:
             "content": body.text,
             "nonce": key,
             "enforce_nonce": True,
-            "message_reference": reference.to_message_reference_dict(),
+            **({"message_reference": reference.to_message_reference_dict()} if self._refers else {}),
             "allowed_mentions": pings.to_dict(),
             **self._components("", body),
         }
@@ -163,10 +179,14 @@ class DiscordChannel:
             **self._components(message, body),
             **({"attachments": []} if message in self._maybe_filed and not body.files else {}),
         }
-        self._has_button.pop(message, None)  # not known until the write is answered
-        async with self._write("editing", payload):
-            client = self._presence.client
-            await client.http.edit_message(int(self._question.channel), int(message), params=_only(payload))
+        has = self._has_button.pop(message, None)  # not known until the write is answered
+        try:
+            async with self._write("editing", payload):
+                client = self._presence.client
+                await client.http.edit_message(int(self._question.channel), int(message), params=_only(payload))
+        except (Broken, Permanent):  # it certainly changed nothing
+            self._has_button.update({} if has is None else {message: has})
+            raise
         self._has_button[message] = bool(body.controls)
         self._maybe_filed.discard(message)
         self._presence.memory.revise(self._question.channel, message, body.text)
@@ -234,7 +254,16 @@ class DiscordChannel:
         except Permanent as refusal:
             if files:  # too large, or no leave to attach: what is written instead shows whether we may write at all
                 self._without_files(str(refusal))
-            if not isinstance(refusal, Unacceptable) or "components" not in payload:
+            if what == "editing" and refuses_edits(refusal):
+                raise Unchangeable(str(refusal)) from refusal
+            if "message_reference" in payload and refuses_reference(refusal):
+                self._refers = False
+                log.warning("answers here do not reply to their questions: %s", refusal)
+                raise Broken(f"{what}: refused with its reference", retry_after=0.0) from refusal
+            if not isinstance(refusal, Unacceptable):
+                raise
+            if "components" not in payload or names_content(refusal):
+                self._make_smaller(payload, refusal)
                 raise
             # A server without them: the same text is written again at once, with a permit of its own, and without.
             self._plain = True
@@ -242,6 +271,13 @@ class DiscordChannel:
                 self._presence.no_controls = True
                 log.warning("this server takes no buttons: answers are stopped by saying so, or by deleting them")
             raise Broken(f"{what}: refused with its components", retry_after=0.0) from refusal
+
+    def _make_smaller(self, payload: Mapping[str, Any], refusal: Unacceptable) -> None:
+        """Have a body that was refused for itself go on in smaller messages, unless it is small already."""
+        size = min(self._limit, utf16_units(str(payload.get("content", ""))))
+        if size > LEAST and not payload.get("attachments"):
+            self._limit = max(size // 2, LEAST)
+            raise Oversized(str(refusal)) from refusal
 
     def _without_files(self, why: str) -> None:
         """Files do not go up here: for the rest of this answer, and for a while for those to come."""
@@ -254,9 +290,10 @@ class DiscordChannel:
 
         What an earlier process left, or a write whose answer was lost, may have some.
         """
-        if self.caps.controls is Controls.NONE:
+        has = self._has_button.get(message) if message else False
+        if self.caps.controls is Controls.NONE and not has:
             return {}
-        has, wanted = self._has_button.get(message) if message else False, components(body, self._question.id)
+        wanted = components(body, self._question.id) if self.caps.controls is not Controls.NONE else []
         return {} if has is bool(wanted) else {"components": wanted}
 
     def _remember(self, message: str, text: str) -> None:

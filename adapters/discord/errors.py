@@ -23,6 +23,13 @@ log = logging.getLogger(__name__)
 # (https://docs.discord.com/developers/topics/opcodes-and-status-codes#json).
 _FORBIDDEN_CODES = frozenset({50083, 160005})
 
+# The same list, where an edit is refused and a post is not: an archived thread, which a post reopens; too many edits of
+# an old message; a message that is not ours to edit.
+_UNCHANGEABLE_CODES = frozenset({50083, 30046, 50005})
+
+# The same list, where a post may not refer to its question: no leave to read what was said, or an unknown message.
+_REFERENCE_CODES = frozenset({160002, 10008})
+
 # "Unknown Channel", from the same list: it is the channel that is gone, and not an endpoint that a server lacks.
 _UNKNOWN_CHANNEL = 10003
 
@@ -59,10 +66,30 @@ def is_unknown_channel(failure: Failure) -> bool:
     return isinstance(cause, discord.HTTPException) and cause.code == _UNKNOWN_CHANNEL
 
 
+def refuses_edits(failure: Failure) -> bool:
+    """Whether a refused edit says that the message cannot be edited, and nothing against new ones."""
+    cause = failure.__cause__
+    return isinstance(cause, discord.HTTPException) and (cause.code in _UNCHANGEABLE_CODES or cause.status == 405)
+
+
+def refuses_reference(failure: Failure) -> bool:
+    """Whether a post was refused for the message that it refers to."""
+    cause = failure.__cause__
+    if not isinstance(cause, discord.HTTPException):
+        return False
+    return cause.code in _REFERENCE_CODES or "message_reference" in cause.text.lower()
+
+
 def names_components(failure: Failure) -> bool:
     """Whether a refused body was refused for its `components`, by the server's own words."""
     cause = failure.__cause__
     return isinstance(cause, discord.HTTPException) and "component" in cause.text.lower()
+
+
+def names_content(failure: Failure) -> bool:
+    """The same for its text."""
+    cause = failure.__cause__
+    return isinstance(cause, discord.HTTPException) and "in content:" in cause.text.lower()
 
 
 def failure_of_status(status: int, body: object, headers: Mapping[str, str], what: str) -> Failure:

@@ -17,7 +17,7 @@ from adapters.shown import since
 from adapters.slack.blocks import MARKDOWN_LIMIT, with_blocks, without_blocks
 from adapters.slack.client import Answer
 from adapters.slack.dialect import SlackMarkdown, said_by_model
-from adapters.slack.errors import BLOCKS, TABLES, code_of
+from adapters.slack.errors import BLOCKS, METADATA, NO_METHOD, TABLES, UNCHANGEABLE, code_of, is_too_much
 from adapters.slack.grids import count_tables
 from adapters.slack.history import PAGE, before, joined, message_of, posted_with, warn_unread
 from adapters.slack.left import Left
@@ -29,7 +29,7 @@ from adapters.slack.uploads import FILE_LIMIT, Sent, is_everywhere, of_turn, wit
 from adapters.slack.workspace import Workspace
 from bot.budget import Budget
 from bot.conversation import History, LeftOut, Message, Part, Text, TurnKey
-from bot.errors import Broken, Failure, Forbidden, Gone, Permanent, Unacceptable, Unanswered
+from bot.errors import Broken, Failure, Forbidden, Gone, Oversized, Permanent, Unacceptable, Unanswered, Unchangeable
 from bot.markdown import utf16_units
 from bot.ports import Body, Caps, Verb
 
@@ -43,6 +43,12 @@ STATUS = "is thinking..."
 STATUS_SECONDS = 90.0
 # After the work has ended, the first post has this long to clear the status, before it is done by hand.
 STATUS_GRACE_SECONDS = 2.0
+# Where a body is refused for its size, the next ones have half of it, down to these, in characters: smaller blocks are
+# refused for something else, and nobody would want to read smaller texts.
+LEAST_BLOCKS = 1_000
+LEAST_TEXT = 300
+# Edits in a row that were answered 404 by somebody who does not speak Slack's JSON, after which this server has none.
+NO_EDITS = 3
 
 
 class SlackChannel:
@@ -68,10 +74,13 @@ class SlackChannel:
         self._left = left
         self._posted = left is not None and bool(left.messages)
         self._was_read = left  # for as long as nothing was posted here since it was looked into
-        self._text_only = False  # once the blocks of this answer were refused
+        self._text_only = workspace.latches.is_shut("blocks")  # or once the blocks of this answer were refused
+        self._keyless = False  # what posts are found again by was refused
+        self._edits = not workspace.latches.is_shut("edits")
+        self._edits_missed = 0  # in a row
         self._tables: int | None = None  # how many of a message stay tables, once all of them were refused
-        # Decided once, so that an answer is cut for what it will be written as.
-        self._caps = _caps(text_only=workspace.latches.is_shut("blocks"))
+        # Of this answer, so that it is cut for what it will be written as; what is refused makes them smaller.
+        self._caps = replace(_caps(text_only=self._text_only), edits=self._edits)
         shut = workspace.latches.is_shut("files") or workspace.latches.is_shut(f"files:{conversation[0]}")
         self._takes_files = not shut  # decided once as well, but for what shows when its own files go up
         self._sent: dict[str, Sent] = {}  # files of this answer, by the key of their post
@@ -102,8 +111,9 @@ class SlackChannel:
             "channel": self._channel,
             "unfurl_links": False,
             "unfurl_media": False,
-            "metadata": {"event_type": METADATA_TYPE, "event_payload": {"key": key}},
         }
+        if not self._keyless:
+            payload["metadata"] = {"event_type": METADATA_TYPE, "event_payload": {"key": key}}
         if self._thread:
             payload["thread_ts"] = self._thread
         answer = await self._write("chat.postMessage", payload, body, once=True)
@@ -111,7 +121,7 @@ class SlackChannel:
         if not ts:
             raise Unanswered("chat.postMessage: an answer without a ts")
         self._posted = True
-        self._workspace.threads.join(self._conversation)
+        self._workspace.threads.join(self._conversation, self._key.message)
         self._remember(ts, body, key)
         return ts
 
@@ -122,7 +132,12 @@ class SlackChannel:
                 budget.spend(asyncio.get_running_loop().time())
             await self.delete(message)
             raise Gone("chat.update: a message with files of an earlier process was in the place of text")
-        await self._write("chat.update", {"channel": self._channel, "ts": message}, body, once=False)
+        try:
+            await self._write("chat.update", {"channel": self._channel, "ts": message}, body, once=False)
+        except Failure as failure:
+            self._note_refused_edit(failure)
+            raise
+        self._edits_missed = 0
         self._posted = True
         self._remember(message, body, "")
 
@@ -185,7 +200,7 @@ class SlackChannel:
         self._posted = True
         self._was_read = None
         self._filed.add(ts)
-        workspace.threads.join(self._conversation)
+        workspace.threads.join(self._conversation, self._key.message)
         rest = [file.rest for file in body.files if file.rest]  # so that the next question's history is whole
         self._remember(ts, Body("\n\n".join([*rest, body.text])), key)
         return ts
@@ -216,20 +231,33 @@ class SlackChannel:
             return any(each.ts == message and each.uploads for each in said)
         return message in self._filed
 
+    def _note_refused_edit(self, failure: Failure) -> None:
+        """Raise what it means for the answer, where this server has no edits."""
+        if code_of(failure) not in NO_METHOD or isinstance(failure, Unchangeable):
+            return
+        self._edits_missed += 1
+        if isinstance(failure, Permanent) or self._edits_missed >= NO_EDITS:  # a proxy's 404 passes
+            self._workspace.latches.shut("edits")
+            log.warning("Slack takes no edits here: answers go on in new messages (%s)", failure)
+            raise Unchangeable(str(failure)) from failure
+
     async def _write(self, method: str, payload: dict[str, Any], body: Body, *, once: bool) -> Answer:
         latches = self._workspace.latches
-        text_only = self._text_only or latches.is_shut("blocks")
+        if not self._text_only and latches.is_shut("blocks"):
+            self._as_text()
+        text_only = self._text_only
         if text_only and len(from_markdown(body.text)) > TEXT_LIMIT:
-            raise Unacceptable(f"{method}: longer than text may be, where blocks are refused")
+            raise Oversized(f"{method}: longer than text may be, where blocks are refused")
         shown = without_blocks(body.text) if text_only else with_blocks(body.text, tables=self._tables_taken())
         try:
             answer = await self._workspace.web.send(method, payload | shown, once=once)
         except Unacceptable as failure:
-            if text_only or code_of(failure) not in BLOCKS | TABLES:
-                raise
-            self._do_with_less(body, failure)
-            # The next try spends its own permit.
-            raise Broken(f"{method}: again with less in its blocks") from failure
+            if code_of(failure) in UNCHANGEABLE:
+                raise Unchangeable(str(failure)) from failure
+            if code_of(failure) in METADATA and not self._keyless:
+                self._keyless = True
+                raise Broken(f"{method}: again without its key") from failure
+            raise self._with_less(method, body, failure) from failure
         if not text_only:
             latches.trust("blocks")
         if self._tables is None and not text_only and count_tables(body.text) > 1:
@@ -240,20 +268,42 @@ class SlackChannel:
         """How many tables of a message stay tables; None for all of them."""
         return 1 if self._tables is None and self._workspace.latches.is_shut("tables") else self._tables
 
-    def _do_with_less(self, body: Body, failure: Unacceptable) -> None:
-        """Blocks were refused: first only one table is one, then none is; then the answer goes on as text."""
-        latches, left = self._workspace.latches, self._tables_taken()
-        count = count_tables(body.text)
-        if left is None and count > 1 and code_of(failure) in TABLES:
-            self._tables = 1
-            latches.doubt("tables")
-        elif left != 0 and count:
-            self._tables = 0
+    def _with_less(self, method: str, body: Body, failure: Unacceptable) -> Failure:
+        """A body was refused: how it goes on, each try with a permit of its own, down to plain text in short messages.
+
+        What is too much goes on in smaller messages. Else only one table is one, then none is; then all is text.
+        """
+        size, what = self._caps.measure(body.text), "messages"
+        if self._text_only or (is_too_much(failure) and min(size, self._caps.limit) > LEAST_BLOCKS):
+            if self._text_only and min(size, self._caps.limit) <= LEAST_TEXT:
+                return failure
+            least = LEAST_TEXT if self._text_only else LEAST_BLOCKS
+            self._caps = replace(self._caps, limit=max(min(size, self._caps.limit) // 2, least))
+        elif self._fewer_tables(body, failure):
+            what = "tables"
         else:
-            self._text_only = True
-            latches.doubt("blocks")
-        what = "blocks" if self._text_only else "tables"
-        log.warning("Slack refuses the %s of an answer, which goes on as text (%s)", what, failure)
+            what = "blocks"
+            if code_of(failure) in BLOCKS and not is_too_much(failure):
+                self._workspace.latches.doubt("blocks")
+            self._as_text()
+        log.warning("Slack refuses the %s of an answer, which goes on smaller or plainer (%s)", what, failure)
+        if what == "messages" or (what == "blocks" and len(from_markdown(body.text)) > TEXT_LIMIT):
+            return Oversized(f"{method}: again in smaller messages")
+        return Broken(f"{method}: again with less in its blocks")
+
+    def _as_text(self) -> None:
+        self._text_only = True
+        self._caps = replace(_caps(text_only=True), edits=self._edits)
+
+    def _fewer_tables(self, body: Body, failure: Unacceptable) -> bool:
+        left, count = self._tables_taken(), count_tables(body.text)
+        if code_of(failure) not in BLOCKS | TABLES or left == 0 or not count:
+            return False
+        only_one = left is None and count > 1 and code_of(failure) in TABLES
+        self._tables = 1 if only_one else 0
+        if only_one:
+            self._workspace.latches.doubt("tables")
+        return True
 
     def _remember(self, ts: str, body: Body, key: str) -> None:
         me = self._workspace.me
@@ -297,8 +347,8 @@ class SlackChannel:
         try:
             # An answer may have taken several messages, so a few more are read than are wanted.
             async with asyncio.timeout(READ_SECONDS):
-                newest = min(2 * limit + 2, PAGE)
-                pages = await workspace.reader.read(self._conversation, newest=newest, until=self._key.message)
+                newest, by = min(2 * limit + 2, PAGE), asyncio.get_running_loop().time() + READ_SECONDS
+                pages = await workspace.reader.read(self._conversation, newest=newest, until=self._key.message, by=by)
         except (Failure, TimeoutError) as failure:
             warn_unread(self._conversation, failure)
             return workspace.memory.part(self._conversation), True
@@ -384,4 +434,4 @@ def _caps(*, text_only: bool) -> Caps:
     if text_only:
         return Caps(limit=TEXT_LIMIT, measure=_as_text, dialect=SlackMarkdown())
     # Slack says "characters" and not which: UTF-16 units are the most that it can mean.
-    return Caps(limit=MARKDOWN_LIMIT, measure=utf16_units, dialect=SlackMarkdown())
+    return Caps(limit=MARKDOWN_LIMIT, measure=utf16_units, dialect=SlackMarkdown(expands=True))

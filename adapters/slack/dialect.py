@@ -11,10 +11,12 @@ where nobody can say for sure what a client does.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 from adapters.emphasis import ZERO_WIDTH_SPACE, as_written, room_for_emphasis
 from adapters.inline import inlined, room_for_links, room_for_slack_links
-from bot.markdown import Piece, flat, literal
+from adapters.slack.expansion import CHARACTERS, blocks_of
+from bot.markdown import Piece, flat, literal, utf16_units
 from bot.markdown.left_out import noted
 from bot.markdown.normalise import without_controls
 from bot.markdown.tables import fenced
@@ -37,8 +39,14 @@ _ANGLES = str.maketrans("<>", "\u2039\u203a")
 _NOTICE = re.compile(rf"^_?{NOTICE_MARK}.*$\n*", re.MULTILINE)  # Slack may have read the underscores already
 
 
+@dataclass(frozen=True, slots=True)
 class SlackMarkdown:
-    """For a ``markdown`` block."""
+    """For a ``markdown`` block.
+
+    `expands` says that Slack counts the blocks that it makes of it; each then takes `CHARACTERS` at the least.
+    """
+
+    expands: bool = False
 
     def render(self, piece: Piece) -> str:
         """See `bot.markdown.Dialect`."""
@@ -49,12 +57,16 @@ class SlackMarkdown:
         # Asked at every look for a cut.
         has_definitions = "]:" in piece.source
         links = room_for_links(piece.closed()) if has_definitions else room_for_slack_links(piece.source)
-        return (
+        added = (
             links
             + room_for_emphasis(piece.carried.header + piece.source)
             + len("image") * piece.source.count("![](")
             + len(_PING_START.findall(piece.source + piece.carried.header))
         )
+        # No line is more than one block, so a text of long lines need not be looked at.
+        if not self.expands or (piece.source.count("\n") + 1) * CHARACTERS <= len(piece.source) // 2:
+            return added
+        return max(added, blocks_of(piece) * CHARACTERS - utf16_units(piece.closed()))
 
     def notice(self, line: str) -> str:
         """See `bot.markdown.Dialect`."""

@@ -116,12 +116,23 @@ UNACCEPTABLE = (
             "metadata_too_large",
             "metadata_must_be_sent_from_app",
             "block_mismatch",
-            # Posts are still taken where edits are not any more: the answer can be ended honestly in one.
-            "cant_update_message",
-            "edit_window_closed",
         ]
     )
 )
+
+# Not the text around the blocks, nor the blocks: what a message is posted with beside them. Read by `channel`.
+METADATA = frozenset(
+    ["invalid_metadata_format", "invalid_metadata_schema", "metadata_too_large", "metadata_must_be_sent_from_app"]
+)
+
+# Too long, or too many: smaller messages of the same kind may be taken.
+TOO_MUCH = frozenset(["msg_too_long", "msg_blocks_too_long"])
+
+# Posts are still taken where edits are not any more. Read by `channel`.
+UNCHANGEABLE = frozenset(["cant_update_message", "edit_window_closed"])
+
+# A method that this server does not have, or does not have any more.
+NO_METHOD = frozenset(["unknown_method", "method_deprecated", "deprecated_endpoint"])
 
 # It failed at Slack's, and may have been applied all the same.
 UNCERTAIN = frozenset(["internal_error", "fatal_error", "service_unavailable"])
@@ -199,7 +210,7 @@ def _coded(code: str, line: str, uncertain: type[Unanswered | Broken]) -> Failur
         return Broken(line)
     if code in GONE:
         return Gone(line)
-    if code in UNACCEPTABLE:
+    if code in UNACCEPTABLE | UNCHANGEABLE:
         return Unacceptable(line)
     if code not in FORBIDDEN and not code.startswith("restricted_action"):
         # Slack says no and means it: that it would say yes to the same call a second later is not likely.
@@ -216,6 +227,17 @@ def code_of(failure: Failure) -> str:
     if not isinstance(error, SlackApiError):
         return ""
     return _code(error) or ("unknown_method" if _status(error) in (404, 405, 501) else "")
+
+
+def is_too_much(failure: Failure) -> bool:
+    """Whether a body was refused for its size, or for how many blocks Slack made of it."""
+    if code_of(failure) in TOO_MUCH:
+        return True
+    error = failure.__cause__
+    said = _data(error).get("response_metadata") if isinstance(error, SlackApiError) else None
+    messages = said.get("messages") if isinstance(said, dict) else None
+    words = " ".join(map(str, messages)) if isinstance(messages, list) else ""
+    return "no more than" in words or "too long" in words or "must be less than" in words
 
 
 def needed_of(failure: Failure) -> str:

@@ -5,6 +5,9 @@ may be acknowledged -> in the background and in order within a conversation, who
 What is known of a conversation is kept on the way (`memory`). A question that an earlier process left goes the same
 way from `bring` on.
 
+A message that may be no question (nobody knows yet whether its thread is ours) is looked into in a line of its own, so
+that no question waits for it.
+
 What does not belong here: connections (`platform`, `link`), and the rules themselves (`asked`, `signs`).
 """
 
@@ -20,7 +23,7 @@ from typing import Any
 from adapters.slack.asked import Asked, Why, asked_of
 from adapters.slack.bounded import Bounded
 from adapters.slack.channel import SlackChannel
-from adapters.slack.intake import author_of, question_of, takes_part
+from adapters.slack.intake import author_of, part_known, question_of, takes_part
 from adapters.slack.kept import event_of, person_kept, text_of, with_person
 from adapters.slack.lanes import Lanes
 from adapters.slack.left import Left
@@ -46,8 +49,9 @@ COPY_SECONDS = 0.3
 # round trip, and what stops us may be impatient. Later, it is for the next process, if the journal outlives this one.
 HAND_OVER_SECONDS = 3.0
 # Questions that are being taken in at the same time, in all; beyond it they are not acknowledged, so Slack brings them
-# again.
+# again. Messages that may be none take half of them at the most: each may wait minutes for leave to read its thread.
 PENDING = 1_000
+PENDING_LOOKS = PENDING // 2
 # People other than its author who ask to stop a question that is still being looked up: the first so many count.
 STOPS = 20
 
@@ -79,7 +83,8 @@ class Hearing:
         self._workspace = workspace
         self._inbox = inbox
         self._recent: Bounded[tuple[str, str], _Heard] = Bounded(RECENT)  # by channel and ts
-        self._lanes = Lanes()
+        self._lanes = Lanes()  # of questions
+        self._looks = Lanes()  # of messages that may be none
         self._pending = 0
         self._quiet = False
         self._handed_over = asyncio.Event()  # set while nothing is pending
@@ -113,7 +118,7 @@ class Hearing:
             self._inbox.dismiss(record.key)
             return
         if asked.why is not Why.FOLLOW_UP or record.messages:
-            workspace.threads.join(asked.conversation)
+            workspace.threads.join(asked.conversation, asked.said.ts)
         workspace.memory.open(asked.conversation, from_start=False)
         if (person := person_kept(record.event)) is not None and person.id == asked.said.user:
             workspace.people.remember(person, record.age)
@@ -131,7 +136,7 @@ class Hearing:
         asked = asked_of(event, workspace.me)
         heard = self._recent.get((asked.channel, asked.said.ts)) if asked is not None else None
         news = asked is not None and heard is None and self._may_be_ours(asked)
-        if news and (self._quiet or self._pending >= PENDING or workspace.group is None):
+        if asked is not None and news and (self._is_full(asked) or workspace.group is None):
             return False
         overhear(event, workspace, asked)
         if heard is not None:
@@ -145,6 +150,13 @@ class Hearing:
         workspace.group.create_task(self._write_down(asked, heard))
         self._begin(asked, heard, workspace.group)
         return heard.written
+
+    def _is_full(self, asked: Asked) -> bool:
+        return self._quiet or self._pending >= (PENDING_LOOKS if self._is_unsure(asked) else PENDING)
+
+    def _is_unsure(self, asked: Asked) -> bool:
+        """Whether Slack must be asked if this is a question at all."""
+        return asked.why is Why.FOLLOW_UP and part_known(asked, self._workspace) is None
 
     def _may_be_ours(self, asked: Asked) -> bool:
         return asked.why is not Why.FOLLOW_UP or self._workspace.threads.joined(asked.conversation) is not False
@@ -232,11 +244,11 @@ class Hearing:
         """Find out who asks, and hand the turn over; in order within a conversation."""
         key, handed_over = self._key(asked.channel, asked.said.ts), False
         try:
-            async with self._lanes.of(asked.conversation):
-                if await heard.written and heard.fresh:
-                    handed_over = await self._offer(asked, heard)
-                    if not handed_over:
-                        self._inbox.dismiss(key)
+            if not self._is_unsure(asked) or await self._look(asked, heard):
+                async with self._lanes.of(asked.conversation):
+                    handed_over = await heard.written and heard.fresh and await self._offer(asked, heard)
+            if not handed_over and await heard.written and heard.fresh:
+                self._inbox.dismiss(key)
         except Retryable as failure:
             # What was acknowledged is not given up: what is written down of it is for the next process.
             log.error(  # noqa: TRY400 (one line says it)
@@ -262,6 +274,16 @@ class Hearing:
             self._pending -= 1
             if not self._pending:
                 self._handed_over.set()
+
+    async def _look(self, asked: Asked, heard: _Heard) -> bool:
+        """Find out whether a message is a question; those of one conversation in order, and no question behind them."""
+        async with self._looks.of(asked.conversation):
+            if not (await heard.written and heard.fresh):
+                return False
+            if await takes_part(asked, self._workspace):
+                return True
+        self._recent.pop((asked.channel, asked.said.ts))
+        return False
 
     async def _offer(self, asked: Asked, heard: _Heard) -> bool:
         """Hand a turn over, unless it turns out to ask nothing of us."""
@@ -321,7 +343,7 @@ def overhear(event: Mapping[str, Any], workspace: Workspace, asked: Asked | None
         memory.flows(channel)
     if asked is not None and asked.why is not Why.FOLLOW_UP:
         if asked.thread:
-            workspace.threads.join(asked.conversation)
+            workspace.threads.join(asked.conversation, asked.said.ts)
         memory.open(asked.conversation, from_start=asked.starts_thread)
     subtype = string(event, "subtype")
     if subtype == "message_deleted":

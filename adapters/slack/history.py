@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, tzinfo
@@ -71,19 +72,26 @@ class Reader:
         self._reads = {"conversations.replies": replies, "conversations.history": history}
 
     async def read(
-        self, conversation: Conversation, *, newest: int, until: str, first_pages: int = FIRST_PAGES
+        self,
+        conversation: Conversation,
+        *,
+        newest: int,
+        until: str,
+        first_pages: int = FIRST_PAGES,
+        by: float = math.inf,
     ) -> Pages:
         """The `newest` messages of a conversation before the message `until`, or more. Raises a `Failure`.
 
-        Of a thread that is longer than its `first_pages`, the end is looked for.
+        Of a thread that is longer than its `first_pages`, the end is looked for. Where no leave to read is to be had
+        before `by` (the loop's seconds), it fails at once.
         """
-        found, more = await self._pages(conversation, newest=newest, pages=first_pages)
+        found, more = await self._pages(conversation, newest=newest, pages=first_pages, by=by)
         said = _sorted(found)
         if not conversation[1] or not more or not said:
             return Pages(said, more)
-        return await self._end_of(conversation, said, Tail(micros(until), newest))
+        return await self._end_of(conversation, said, Tail(micros(until), newest), by)
 
-    async def _end_of(self, conversation: Conversation, first: Sequence[Said], tail: Tail) -> Pages:
+    async def _end_of(self, conversation: Conversation, first: Sequence[Said], tail: Tail, by: float) -> Pages:
         """The end of a thread, of which the `first` messages were read."""
         tail.take(0, [micros(each.ts) for each in first], more=True)
         found = {each.ts: each for each in first}
@@ -91,7 +99,7 @@ class Reader:
         for _ in range(TAIL_READS):
             if (after := tail.next()) is None:
                 break
-            page, more = await self._pages(conversation, after=stamp(after), pages=1, size=TAIL_PAGE)
+            page, more = await self._pages(conversation, after=stamp(after), pages=1, size=TAIL_PAGE, by=by)
             tail.take(after, map(micros, page), more=more)
             found |= page
             up_to_now = up_to_now or not more
@@ -128,6 +136,7 @@ class Reader:
         pages: int = PAGES,
         size: int = PAGE,
         patient: bool = False,
+        by: float = math.inf,
     ) -> tuple[dict[str, Said], bool]:
         """Messages by ts, from at most so many `pages` of a `size`, and whether there are more.
 
@@ -142,7 +151,7 @@ class Reader:
         found: dict[str, Said] = {}
         more = False
         for _ in range(pages):
-            answer = await self._page(method, params, spare=SPARE if patient else 0)
+            answer = await self._page(method, params, spare=SPARE if patient else 0, by=by)
             if patient and not isinstance(answer.data.get("messages"), list):
                 raise Unacceptable(f"{method}: an answer without messages")
             more = answer.data.get("has_more") is True
@@ -158,18 +167,21 @@ class Reader:
         given = [each for each in messages if isinstance(each, dict)] if isinstance(messages, list) else []
         return [said for each in given if (said := said_of(each, self._me)) is not None]
 
-    async def _page(self, method: str, params: Mapping[str, Any], *, spare: int) -> Answer:
+    async def _page(self, method: str, params: Mapping[str, Any], *, spare: int, by: float) -> Answer:
         """One page, with one more try."""
         try:
-            return await self._ask(method, params, spare)
+            return await self._ask(method, params, spare, by)
         except Retryable as failure:
-            if isinstance(failure, Limited) and (failure.retry_after or 0.0) > LONGEST_PAUSE:
+            pause = (failure.retry_after or 0.0) if isinstance(failure, Limited) else 0.0
+            if pause > LONGEST_PAUSE or asyncio.get_running_loop().time() + pause > by:
                 raise
             await asyncio.sleep(RETRY_SECONDS)
-            return await self._ask(method, params, spare)
+            return await self._ask(method, params, spare, by)
 
-    async def _ask(self, method: str, params: Mapping[str, Any], spare: int) -> Answer:
-        reads = self._reads[method]
+    async def _ask(self, method: str, params: Mapping[str, Any], spare: int, by: float) -> Answer:
+        reads, now = self._reads[method], asyncio.get_running_loop().time()
+        if (wait := reads.wait(now)) > by - now:
+            raise Limited(f"{method}: no leave to read for {wait:.0f} s", retry_after=wait)
         await reads.acquire(spare=spare)
         try:
             return await self._web.read(method, {name: value for name, value in params.items() if value != ""})

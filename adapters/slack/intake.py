@@ -14,7 +14,7 @@ from adapters.slack.asked import Asked
 from adapters.slack.history import PAGE, PAGES, Pages, message_of
 from adapters.slack.mrkdwn import mentions, without_mention
 from adapters.slack.people import PATIENCE, Person, is_external
-from adapters.slack.said import Identity
+from adapters.slack.said import Identity, order
 from adapters.slack.workspace import Workspace
 from bot.conversation import Author, Message
 from bot.errors import Failure, Retryable
@@ -25,15 +25,19 @@ log = logging.getLogger(__name__)
 RETRY_SECONDS = 10.0
 
 
-async def takes_part(asked: Asked, workspace: Workspace) -> bool:
-    """Whether a thread is one that we were mentioned in or have answered in; asks Slack where no event told."""
-    known = workspace.threads.joined(asked.conversation)
-    if known is not None:
-        return known
-    if asked.parent and asked.parent == workspace.me.user:
+def part_known(asked: Asked, workspace: Workspace) -> bool | None:
+    """Whether a thread is one that we were mentioned in or have answered in, as events tell; None where none does."""
+    known = workspace.threads.joined(asked.conversation, asked.said.ts)
+    if known is None and asked.parent and asked.parent == workspace.me.user:
         workspace.threads.join(asked.conversation)
         return True
-    return await _look_for_us(asked, workspace)
+    return known
+
+
+async def takes_part(asked: Asked, workspace: Workspace) -> bool:
+    """The same, and Slack is asked where no event told."""
+    known = part_known(asked, workspace)
+    return known if known is not None else await _look_for_us(asked, workspace)
 
 
 async def _look_for_us(asked: Asked, workspace: Workspace) -> bool:
@@ -43,7 +47,7 @@ async def _look_for_us(asked: Asked, workspace: Workspace) -> bool:
     try:
         pages = await _read(asked, workspace)
     except Retryable:
-        workspace.memory.drop(conversation)
+        _leave(asked, workspace)
         raise
     except Failure as failure:
         log.warning(
@@ -52,17 +56,26 @@ async def _look_for_us(asked: Asked, workspace: Workspace) -> bool:
             asked.channel,
             failure,
         )
-        workspace.threads.decline(conversation)
-        workspace.memory.drop(conversation)
+        if _leave(asked, workspace):
+            workspace.threads.decline(conversation)
         return False
-    if any(said.ours or workspace.me.user in mentions(said.text) for said in (*pages.earlier, *pages.said)):
+    earlier = [said for said in (*pages.earlier, *pages.said) if order(said.ts) < order(asked.said.ts)]
+    if any(said.ours or workspace.me.user in mentions(said.text) for said in earlier):
         workspace.threads.join(conversation)
         if pages.reached:
             workspace.memory.learn(conversation, pages.said, more=pages.more, gaps=gaps)
         return True
-    workspace.threads.decline(conversation)
-    workspace.memory.drop(conversation)
+    if _leave(asked, workspace):
+        workspace.threads.decline(conversation)
     return False
+
+
+def _leave(asked: Asked, workspace: Workspace) -> bool:
+    """Forget a thread that is not known to be ours; false where a mention has made it ours in the meantime."""
+    if workspace.threads.joined(asked.conversation):
+        return False
+    workspace.memory.drop(asked.conversation)
+    return True
 
 
 async def _read(asked: Asked, workspace: Workspace) -> Pages:

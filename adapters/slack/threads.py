@@ -9,6 +9,7 @@ import asyncio
 
 from adapters.slack.bounded import Bounded
 from adapters.slack.memory import Conversation
+from adapters.slack.said import order
 
 # Threads remembered, about 300 bytes each; of an older one, Slack is asked again. Read by `Threads`.
 THREADS = 5_000
@@ -21,18 +22,24 @@ class Threads:
 
     def __init__(self) -> None:
         self._known: Bounded[Conversation, float] = Bounded(THREADS)  # until when the answer holds; negative: a no
+        self._since: Bounded[Conversation, str] = Bounded(
+            THREADS
+        )  # of a yes: the first message that we know makes it so
 
-    def join(self, thread: Conversation) -> None:
-        """We take part in it from now on."""
+    def join(self, thread: Conversation, since: str = "") -> None:
+        """We take part in it. `since` names the message that tells so: it says nothing of earlier ones."""
+        known = self._since.get(thread) if self.joined(thread) else None
         self._known.put(thread, float("inf"))
+        self._since.put(thread, since if known is None else min(known, since, key=order) if known and since else "")
 
     def decline(self, thread: Conversation) -> None:
         """It is none of ours."""
         self._known.put(thread, -(asyncio.get_running_loop().time() + FORGET_NO_SECONDS))
 
-    def joined(self, thread: Conversation) -> bool | None:
-        """Whether we take part in it; None when that is not known."""
+    def joined(self, thread: Conversation, at: str = "") -> bool | None:
+        """Whether we take part in it, or did when the message `at` was said; None when that is not known."""
         until = self._known.get(thread)
         if until is None or (until < 0 and asyncio.get_running_loop().time() >= -until):
             return None
-        return until > 0
+        since = self._since.get(thread) if until > 0 and at else None
+        return None if since and order(at) < order(since) else until > 0

@@ -244,13 +244,21 @@ class Splitter:
         Space that follows stays behind as well, but for a line's indentation. Returns where the piece ends then.
         """
         self._join()
-        while self._at > at:
-            last = self._sealed.pop()
-            self._at, self._fence, self._carried = self._at - len(last.source), last.reopened, last.carried
+        self._take_back(at)
         end = _behind_space(self._text, at)
         if end > self._at:
             self._end_piece(end - self._at)
         return end
+
+    def narrow(self, limit: int, at: int) -> None:
+        """Cut again what follows the first `at` characters, where a piece ends, for another measure or limit."""
+        self._limit = limit
+        self._take_back(at)
+
+    def _take_back(self, at: int) -> None:
+        while self._at > at:
+            last = self._sealed.pop()
+            self._at, self._fence, self._carried = self._at - len(last.source), last.reopened, last.carried
 
     def _join(self) -> None:
         if self._fed:

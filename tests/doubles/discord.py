@@ -57,6 +57,10 @@ NOT_OURS = (403, 50005, "Cannot edit a message authored by another user")
 TOO_LARGE = (413, 40005, "Request entity too large")
 EMPTY = (400, 50006, "Cannot send an empty message")
 INVALID_FORM = (400, 50035, "Invalid Form Body")
+ARCHIVED = (400, 50083, "Thread is archived")
+LOCKED = (400, 160005, "Thread is locked")
+OLD = (400, 30046, "Maximum number of edits to messages older than 1 hour reached. Try again later")
+NO_HISTORY = (403, 160002, "Cannot reply without permission to read message history")
 
 
 class Refused(Exception):
@@ -241,6 +245,11 @@ class DiscordDouble:
         self.remembers_nonces = True  # for some minutes; a test says when they are over
         self.acknowledged: list[tuple[str, int]] = []  # presses of buttons: the interaction's id, the answer's type
         self._interactions: dict[str, str] = {}  # those not acknowledged yet: id and token
+        self.limit = LIMIT  # UTF-16 units of a message
+        self.archived: set[str] = set()  # threads: no edits, and a post reopens one unless it is locked
+        self.locked: set[str] = set()
+        self.edit_error: tuple[int, int, str] | None = None  # what edits are answered
+        self.reference_error: tuple[int, int, str] | None = None  # what posts with a reference are answered
         self.missing: str = ""  # a pattern of paths that this server does not have
         self.gateway = Gateway(allows=lambda token: token == self.token, ready=self._ready, sees=self._seen)
         self.gateway.changed = self._touch
@@ -565,7 +574,12 @@ class DiscordDouble:
     async def _post(self, request: web.Request) -> web.Response:
         channel = self._channel(request, to_write=True)
         body, files = await _json(request), await self._uploaded(request, channel)
+        if channel in self.archived and channel in self.locked:
+            raise Refused(LOCKED)
+        if body.get("message_reference") and self.reference_error is not None:
+            raise Refused(self.reference_error, {"message_reference": "Unknown message"})
         self._check(body, files)
+        self.archived.discard(channel)
         again = self._posted_with(channel, body.get("nonce")) if body.get("enforce_nonce") else None
         if again is not None:
             return answer(again)
@@ -585,6 +599,8 @@ class DiscordDouble:
         message = self._message(request)
         if message["author"]["id"] != self.world.bot:
             raise Refused(NOT_OURS)
+        if channel in self.archived or self.edit_error is not None:
+            raise Refused(self.edit_error or ARCHIVED)
         body, files = await _json(request), await self._uploaded(request, channel)
         self._check(body, files)
         self._attach(message, body, files)
@@ -654,7 +670,9 @@ class DiscordDouble:
         content = body.get("content") or ""
         if not content.strip() and not files:
             raise Refused(EMPTY)
-        if units(content) > LIMIT or len(str(body.get("nonce") or "")) > 25:
+        if units(content) > self.limit:
+            raise Refused(INVALID_FORM, {"content": f"Must be {self.limit} or fewer in length."})
+        if len(str(body.get("nonce") or "")) > 25:
             raise Refused(INVALID_FORM)
         if "components" in body and self.components in ("refused", "malformed"):
             raise Refused(INVALID_FORM, {"components": "Unknown field."} if self.components == "refused" else {})

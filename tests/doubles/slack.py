@@ -29,6 +29,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from tests.doubles.limits import FaultPlan, LeakCounter, RollingWindowCounter, Transcript, Verdict, faulted
+from tests.doubles.slack_blocks import expanded
 from tests.doubles.slack_socket import Envelope, Sockets
 
 Json = dict[str, Any]
@@ -187,6 +188,14 @@ class World:
 class SlackDouble:
     """The server. Make a world, start it with `running`, speak with `say`, and look at what is `shown`."""
 
+    blocks_limit = BLOCKS_LIMIT  # of a message, after its markdown is expanded
+    too_many = "msg_blocks_too_long"  # what more of them are answered: this, or invalid_blocks
+    markdown_limit = MARKDOWN_LIMIT
+    text_limit = TEXT_LIMIT  # of an edit, and of a post where it is less than that
+    edit_error = ""  # what edits are answered: edit_window_closed, cant_update_message
+    refuses = ""  # a text with these words is answered msg_too_long, however short
+    edit_window = math.inf  # seconds after a post in which it may be edited
+
     def __init__(self, bot_token: str = "xoxb-test", app_token: str = "xapp-test") -> None:
         self.bot_token, self.app_token = bot_token, app_token
         self.world = World()
@@ -216,6 +225,7 @@ class SlackDouble:
         self.tells_shares = False  # the answer to files.completeUploadExternal says which message it is
         self.upload_host = ""  # where files are said to go, if not here
         self.page_limit = PAGE_LIMIT  # messages a page holds at the most
+        self.tiers = dict(TIERS)  # an app that is sold outside of the Marketplace has one read a minute
         self.edits: LeakCounter | None = None  # how chat.update is counted, where that is not 50 in any 60 s
         self._counters: dict[tuple[str, str], RollingWindowCounter] = {}
         self._group: asyncio.TaskGroup | None = None
@@ -392,8 +402,8 @@ class SlackDouble:
             return self.edits.admit(asyncio.get_running_loop().time())
         if method == "chat.postMessage":
             key, limit, period = (method, str(arguments.get("channel"))), 1, self.post_seconds
-        elif method in TIERS:
-            key, limit, period = (method, ""), TIERS[method], 60.0
+        elif method in self.tiers:
+            key, limit, period = (method, ""), self.tiers[method], 60.0
         else:
             return Verdict(allowed=True, limit=1, remaining=1, reset_after=0.0)
         counter = self._counters.setdefault(key, RollingWindowCounter(limit, period))
@@ -589,6 +599,11 @@ class SlackDouble:
     async def _chat_update(self, arguments: Json) -> Json:
         channel = self._writable(arguments)
         message = self._ours(channel, arguments, "cant_update_message")
+        posted = next((w.at for w in self.writes if w.ts == message["ts"]), -math.inf)
+        if self.edit_error:
+            raise Refused(self.edit_error)
+        if asyncio.get_running_loop().time() > posted + self.edit_window:
+            raise Refused("edit_window_closed")
         message.update(self._body(arguments, edited=True))
         self._wrote("chat.update", channel, message)
         if self.echoes:
@@ -626,15 +641,17 @@ class SlackDouble:
         text, blocks = str(arguments.get("text") or ""), arguments.get("blocks") or []
         if not text and not blocks:
             raise Refused("no_text")
-        if edited and len(text) > TEXT_LIMIT:
+        if self.refuses and any(self.refuses in said for said in (text, *(str(b.get("text")) for b in blocks))):
+            raise Refused("msg_too_long")
+        if len(text) > self.text_limit and (edited or self.text_limit < TEXT_LIMIT):
             raise Refused("msg_too_long")
         if blocks and not self.blocks:
             raise Refused("invalid_blocks", response_metadata={"messages": ["[ERROR] unsupported type: markdown"]})
         if self.tables is not None and sum(map(_tables_in, blocks)) > self.tables:
             raise Refused("invalid_attachments", response_metadata={"messages": ["[ERROR] only_one_table_allowed"]})
-        if len(blocks) > BLOCKS_LIMIT:
-            raise Refused("invalid_blocks", response_metadata={"messages": ["[ERROR] no more than 50 items allowed"]})
-        if sum(len(block["text"]) for block in blocks if block["type"] == "markdown") > MARKDOWN_LIMIT:
+        if len(blocks) > BLOCKS_LIMIT or expanded(blocks) > self.blocks_limit:
+            raise Refused(self.too_many, response_metadata={"messages": ["[ERROR] no more than 50 items allowed"]})
+        if sum(len(block["text"]) for block in blocks if block["type"] == "markdown") > self.markdown_limit:
             raise Refused("msg_too_long")
         return {"text": text[:40_000], "blocks": blocks}
 
