@@ -52,8 +52,9 @@ def test_no_line_of_a_model_is_taken_for_ours(parts: list[str], joint: str, limi
                 assert own_answer({"blocks": [{"type": "markdown", "text": message}]}) == said_by_model(message)
                 assert len(said_by_model(message)) >= len(message.strip("\n").replace("<\u200b", "<"))
             elif isinstance(dialect, DiscordMarkdown):
-                assert without_small_print(message) == message.rstrip()
-                assert without_small_print(f"{message}\n\n{dialect.notice('Stopped.')}") == message.rstrip()
+                words = message.rstrip().replace("\u200b", "")  # a mark of ours between backticks
+                for read in (message, f"{message}\n\n{dialect.notice('Stopped.')}"):
+                    assert without_small_print(read).replace("\u200b", "") == words
             else:
                 assert without_playground_print(message) == message.rstrip("\n ")
                 assert "small-print" not in render(message)
@@ -74,7 +75,8 @@ def test_code_stays_as_it_is(dialect: Dialect, fence: str) -> None:
     """Byte for byte within a fence, where neither mark is read as one of ours."""
     code = f"-# comment\n  -# x\nx = '{NOTICE_MARK}'\n"
     text = f"{fence}py\n{code}{fence}"
-    assert dialect.render(Piece(text)) == text
+    shown = "```" if isinstance(dialect, DiscordMarkdown) else fence  # the only one that Discord knows
+    assert dialect.render(Piece(text)) == text.replace(fence, shown)
 
 
 def test_a_mark_at_the_beginning_of_a_line_of_code_is_left_out() -> None:

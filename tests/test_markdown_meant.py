@@ -131,6 +131,11 @@ def well_marked(parts: list[str]) -> str:
 
 @given(TEXT.map(well_marked), st.integers(120, 200), st.lists(st.integers(1, 9), max_size=12))
 @example("标签**「a」**b**c：**d", 120, [])
+@example(
+    "な" * 32 + "**なななな** **[な：**ななな**なな：**な**な** **なななな** **なななな：** **「なななな：**なななな",
+    120,
+    [],
+)
 def test_no_mark_is_seen_in_any_state_or_piece(source: str, limit: int, sizes: list[int]) -> None:
     """However it came and is cut: marks are seen by no reader, and every word is there."""
     for dialect, read in READERS:

@@ -97,7 +97,7 @@ class EventSplitter:
                 data.append(b"")
             elif line.startswith(b"event:"):
                 self._error = line[6:].strip() == b"error"
-        if data and not self._line and is_whole(data):
+        if data and is_whole(data):
             events.append(self._named(data.pop()))
         self._held = sum(map(len, data)) + sum(map(len, self._line))
         return events

@@ -45,6 +45,9 @@ _TRIES = 64
 _LONGEST_WORD = 40
 _LONGEST_LINE = 200
 
+# Marks that may stand right before a link or an image, and belong to it.
+_MARKS_BEFORE = "*_~"
+
 # What may have to be closed where a text is cut.
 _MARK = re.compile(r"[*_~`]")
 
@@ -322,7 +325,8 @@ def _breaks(text: str, end: int, fence: Fence | None) -> Iterator[int]:
 def _ahead_of(text: str, atom: int) -> int:
     """Where a message ends before what must not be cut, its item's marks or its table's row; 0 if that is empty."""
     line = text.rfind("\n", 0, atom) + 1
-    cut = line if ends_in_marks(text[:atom]) or text.startswith("|", line) else atom
+    before = len(text[:atom].rstrip(_MARKS_BEFORE))  # marks that open there go along
+    cut = line if ends_in_marks(text[:before]) or text.startswith("|", line) else before
     return cut if text[:cut].strip() and not stands_over(text[:cut]) else 0
 
 
