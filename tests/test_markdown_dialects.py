@@ -106,6 +106,7 @@ def test_any_chunking_gives_the_same_segments_that_fit(
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 @given(source=SOURCE)
+@example(source="word ~~~\n```\n")
 @example(source="| a | b |\n|---|:-:|\n| **c** | d |\n|日本")
 @example(source="| a | b |\n|---|:-:|\n" + "| a | b |\n" * 15 + "| **")
 @example(source="| a | b |\n|---|---|\n| wide | d |\n| e\u0301\u0301\u0301\u0301\u0301 | 👨\u200d👩 |")

@@ -84,7 +84,7 @@ def _room(text: str) -> int:
         return room_for_marks(text)
     lines = text.split("\n")
     code = fenced(lines) if has_code else frozenset()
-    words = "\n".join(line for number, line in enumerate(lines) if number not in code) if code else text
+    words = "\n".join("" if number in code else line for number, line in enumerate(lines)) if code else text
     return room_for_marks(words) + room_for_blocks(text, lines, code)
 
 

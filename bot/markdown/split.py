@@ -294,7 +294,8 @@ class Splitter:
             apart = any(start < cut < end for start, end in together) or ends_in_marks(text[:cut])
             if not apart and self._fits(text[:cut], limit):
                 return cut
-        return next((cut for start, end in together if start < low < end and (cut := _ahead_of(text, start))), low)
+        ahead = (cut for start, end in together if start < low < end and (cut := _ahead_of(text, start)))
+        return next(ahead, _between_words(text, low))
 
     def _fits(self, source: str, limit: int) -> bool:
         # What closes a block of code is kept free even when that has been closed again: what fits must go on fitting
@@ -320,6 +321,14 @@ def _breaks(text: str, end: int, fence: Fence | None) -> Iterator[int]:
     for space in _spaces(text, half, end):
         yield space + 1
     yield grapheme_boundary(text, end)
+
+
+def _between_words(text: str, end: int) -> int:
+    """The last place at or before `end` that splits no character, and stands at no mark: those go with their words."""
+    for cut in range(end, max(end - _LONGEST_GRAPHEME, 1), -1):
+        if text[cut - 1] not in _MARKS_BEFORE and text[cut : cut + 1] not in (*_MARKS_BEFORE, ""):
+            return grapheme_boundary(text, cut)
+    return end
 
 
 def _ahead_of(text: str, atom: int) -> int:
