@@ -93,7 +93,8 @@ class Answering:
         self._recorder = recorder
         self._wall_clock = wall_clock  # only for the date that a prompt may name
         self._ready = ready  # whether a platform's events arrive, by its name
-        self._told: dict[str, None] = {}  # conversations that know of messages left out, the oldest first
+        # Conversations that know of messages that were left out, or not read; the oldest first.
+        self._told: dict[str, None] = {}
         self._interrupted = False
         self.live: dict[str, Live] = {}
 
@@ -193,6 +194,8 @@ class Answering:
         prompting = self._choices.prompting
         turn = await _with_attachments(accepted)
         history = await accepted.channel.history(prompting.limits.messages)
+        if history.unread and self._first_told(f"unread {turn.conversation}"):
+            reply.note(self._choices.words.history_unread)
         if is_empty(turn) and not history.messages:
             self._say(reply, self._choices.words.empty_question)
             return
@@ -209,7 +212,7 @@ class Answering:
                     return  # its own end, or somebody else's: either way the model's stream is closed
 
     def _first_told(self, conversation: str) -> bool:
-        """Whether a conversation is told now, for the first time, that earlier messages are left out."""
+        """Whether a conversation is told now, for the first time, that it lacks earlier messages."""
         if conversation in self._told:
             return False
         self._told[conversation] = None
