@@ -10,10 +10,11 @@ class Finding:
     """One line for the operator.
 
     `subject` is what was looked at ("Discord token"), `line` what was found, in one sentence without a secret in it;
-    `remedy` tells, where something is wrong, how to get it right.
+    `remedy` tells, where something is wrong, how to get it right. `doubtful` is a warning: the bot runs all the same.
     """
 
     subject: str
     ok: bool
     line: str
     remedy: str = ""
+    doubtful: bool = False

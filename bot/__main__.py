@@ -445,7 +445,8 @@ async def check(settings: Settings) -> int:
     else:
         findings += await openai.check(model_options(settings))
     for finding in findings:
-        _say(f"{'ok  ' if finding.ok else 'FAIL'} {finding.subject}: {finding.line}")
+        state = "FAIL" if not finding.ok else "warn" if finding.doubtful else "ok  "
+        _say(f"{state} {finding.subject}: {finding.line}")
         if finding.remedy:
             _say(f"     -> {finding.remedy}")
     return FINE if all(finding.ok for finding in findings) else FAILED

@@ -121,7 +121,8 @@ class Answering:
         self._recorder = recorder
         self._wall_clock = wall_clock  # only for the date that a prompt may name
         self._ready = ready  # whether a platform's events arrive, by its name
-        self._told: dict[str, None] = {}  # conversations that know of messages left out, the oldest first
+        # Conversations that know of messages that were left out, or not read; the oldest first.
+        self._told: dict[str, None] = {}
         self._interrupted = False
         self.live: dict[str, Live] = {}
 
@@ -227,6 +228,8 @@ class Answering:
         prompting = self._choices.prompting
         turn = await _with_attachments(accepted)
         history = await accepted.channel.history(prompting.limits.messages)
+        if history.unread and self._first_told(f"unread {turn.conversation}"):
+            reply.note(self._choices.words.history_unread)
         if is_empty(turn) and not history.messages:
             words = self._choices.words
             self._say(reply, words.empty_direct if turn.direct else words.empty_question)
@@ -260,7 +263,7 @@ class Answering:
             reply.note(words.history_cut)
 
     def _first_told(self, conversation: str) -> bool:
-        """Whether a conversation is told now, for the first time, that earlier messages are left out."""
+        """Whether a conversation is told now, for the first time, that it lacks earlier messages."""
         if conversation in self._told:
             return False
         self._told[conversation] = None

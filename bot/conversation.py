@@ -81,11 +81,13 @@ class Message:
 class History:
     """What was said before a question, oldest first.
 
-    `truncated` says that there was more, which the platform or a limit kept from us.
+    `truncated` says that there was more, or may have been. `unread` names the cause, for a log, where it could not be
+    read (a failure, a time-out, a missing scope); else a limit kept it from us.
     """
 
     messages: tuple[Message, ...] = ()
     truncated: bool = False
+    unread: str = ""
 
 
 # ------------------------------------------------------------------------------------------------------ whom we answer

@@ -29,6 +29,11 @@ class Failure(Exception):
     """Something outside did not work. The message is for the log and never holds a secret."""
 
 
+def cause_of(failure: Failure | TimeoutError) -> str:
+    """What went wrong, for one line of a log: a time-out has no words of its own."""
+    return str(failure) or ("no answer in time" if isinstance(failure, TimeoutError) else type(failure).__name__)
+
+
 class Retryable(Failure):
     """The same call may be made again.
 

@@ -72,7 +72,7 @@ def prepare(turn: Turn, history: History, prompting: Prompting, words: Words, no
     if not turn.direct:
         messages = [_with_name(message) for message in messages]
     prompt = Prompt(_system(persona.system, turn, now), tuple(messages), persona.model)
-    return Prepared(prompt, tuple(notices), history_cut=dropped or history.truncated)
+    return Prepared(prompt, tuple(notices), history_cut=dropped or (history.truncated and not history.unread))
 
 
 def is_empty(turn: Turn) -> bool:

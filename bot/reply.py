@@ -196,8 +196,8 @@ class Reply:
         self.thinks = False  # whether the next write shows a line of its thinking and nothing else
         self.began = float("inf")  # when its first text came
         self.wrote = float("-inf")  # when it last changed what is seen
-        self.in_flight = False
-        self.owes = False  # it shows something and is not at its end: a write is kept for it
+        # A write is on its way; it shows something and is not at its end, so that a write is kept for it.
+        self.in_flight = self.owes = False
         self._slow = False  # whether writes come far apart
         # Since the last write that worked; of those, the ones that met somebody, or may have.
         self._failures = self._refusals = 0
@@ -205,6 +205,7 @@ class Reply:
         self._words = words
         self._page = Page(key.digest, left, edits=channel.caps.edits)
         self._left_over = len(left or ())  # messages that show what an earlier process wrote
+        self._shows_line = False  # a line of its thinking, and no text of the answer
         self._extent = Extent(max_messages or sys.maxsize, max_characters or sys.maxsize)
         self._draft = self._new_draft()
         self._coming: Draft | None = None  # a later attempt, until it has as much to show
@@ -219,8 +220,7 @@ class Reply:
         # None where it is not shown: in an answer that an earlier process began, its text may be there already.
         self._thought = Thought() if left is None else None
         self._line_at = 0.0  # the next line of it is not due before this
-        # It shows such a line and no text of the answer; the platform refuses files, or fails whenever there are some.
-        self._shows_line = self._without_files = False
+        self._without_files = False  # the platform refuses them, or fails whenever there are some
         self._file_failures = 0
         self._looks_again: asyncio.Handle | None = None  # what is wanted takes more than one step to find
 
@@ -401,7 +401,10 @@ class Reply:
         self.figures.replaced(now, draft.length)
 
     def _new_draft(self) -> Draft:
-        return Draft(self.channel.caps, self._extent, self._room)
+        draft = Draft(self.channel.caps, self._extent, self._room)
+        if self._page.frozen and not self._shows_line:  # what an earlier process left stays, whatever it shows
+            draft.keep(self._page.bodies, 0)
+        return draft
 
     def _wanted(self) -> list[Wanted] | None:
         """What the messages should be, as far as the next write needs it; None if that takes another step."""

@@ -141,7 +141,8 @@ class MemoryChannel:
         return self.files
 
     async def history(self, limit: int) -> History:
-        return History(self.past.messages[-limit:], self.past.truncated or len(self.past.messages) > limit)
+        more = self.past.truncated or len(self.past.messages) > limit
+        return History(self.past.messages[-limit:], more, self.past.unread)
 
     async def post(self, body: Body, key: str) -> str:
         assert len(key) <= 25

@@ -314,6 +314,7 @@ async def test_a_failed_read_costs_no_answer(kind: Kind) -> None:
         told = await channel.history(50)
 
         assert ([message.text for message in told.messages], told.truncated) == (["first"], True)
+        assert told.unread
 
 
 @pytest.mark.sockets

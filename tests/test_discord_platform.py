@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from dataclasses import replace
 from typing import Any
@@ -553,6 +554,39 @@ async def test_check_tells_a_wrong_token_from_a_missing_intent() -> None:
     assert "Reset Token" in token.remedy
     assert "Message Content Intent" in intent.remedy
     assert "sEcReT" not in repr(token)
+
+
+@pytest.mark.parametrize("flags", [None, 0, "unknown"])
+async def test_flags_that_say_nothing_are_a_warning_and_the_gateway_is_tried(flags: object) -> None:
+    """Where the gateway lets us in, nothing of what the portal says or lacks is a failure."""
+    double = DiscordDouble()
+    body = json.dumps({"id": "1", **({} if flags is None else {"flags": flags})}).encode()
+    double.faults.add("GET", "applications/@me", Kind.STATUS, status=200, body=body, times=2)
+    async with double.running():
+        token, intent, gateway = await check(options_for(double))
+    assert (token.ok, intent.ok, intent.doubtful, gateway.ok) == (True, True, True, True)
+
+
+@pytest.mark.parametrize("status", [403, 404, 500])
+async def test_an_application_that_cannot_be_read_is_a_warning(status: int) -> None:
+    """A server without that page, or that forbids it, runs the bot all the same."""
+    double = DiscordDouble()
+    double.faults.add("GET", "applications/@me", Kind.STATUS, status=status, times=2)
+    async with double.running():
+        _, intent, gateway = await check(options_for(double))
+    assert (intent.ok, intent.doubtful, gateway.ok) == (True, True, True)
+
+
+async def test_a_malformed_token_is_said_to_be_one() -> None:
+    """Discord's 400 and a token that no header takes are told from a server that does not answer."""
+    double = DiscordDouble()
+    double.faults.add("GET", "users/@me", Kind.STATUS, status=400, body=b'{"message": "Bad Request", "code": 0}')
+    async with double.running():
+        for token in (double.token, "two words", "sEcReT\nline"):
+            [finding] = await check(replace(options_for(double), token=token))
+            assert "malformed" in finding.line
+            assert "Reset Token" in finding.remedy
+            assert token not in repr(finding)
 
 
 async def test_check_where_only_the_gateway_knows() -> None:

@@ -9,7 +9,7 @@ import asyncio
 import itertools
 import random
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import pytest
@@ -22,7 +22,7 @@ from bot.choices import Choices, TurnLimits
 from bot.completion import Completion, CompletionPolicy
 from bot.conversation import Ending, Finish, FinishReason, Reasoning, Text, TurnKey
 from bot.errors import Forbidden, Oversized, Unacceptable, Unchangeable
-from bot.ports import Body, Controls, Verb
+from bot.ports import Body, Caps, Controls, Verb
 from bot.prompt import Persona, Prompting
 from bot.reply import WritingPolicy
 from bot.telemetry import NoRecorder
@@ -30,6 +30,7 @@ from bot.turns import Turns
 from bot.words import Words
 from tests.clock import VirtualLoop
 from tests.memory import MemoryChannel, ScriptedModel, Step, answer_of, turn, words
+from tests.test_repair import left_after, taken_up
 
 GO_ON = WritingPolicy().go_on_seconds
 ANY_NUMBER = WritingPolicy(max_messages=0)  # of messages
@@ -252,6 +253,36 @@ async def test_an_end_that_no_edit_shows_is_posted() -> None:
     channel = Picky(edits_it=lambda channel, message: False)
     await answered(channel, [*words(60)[:-1], Finish(FinishReason.LENGTH)])
     assert list(channel.shown.values())[-1].text.endswith(f"*{Words().length}*")
+
+
+@dataclass
+class Final(Picky):
+    """A platform that is known to take no edits."""
+
+    @property
+    def caps(self) -> Caps:
+        return replace(super().caps, edits=False)
+
+
+@pytest.mark.parametrize("known", [False, True])
+async def test_what_a_killed_process_left_is_followed_by_the_whole_answer(known: bool) -> None:
+    """Where what was left cannot be edited, nothing of the answer that is made again is missing."""
+    channel = MemoryChannel()
+    journal = await left_after(5.0, channel, count=400)
+    kind = Final if known else Picky
+    after = kind(shown=channel.shown, keys=channel.keys, edits_it=lambda channel, message: False)
+    left = len(after.shown)
+    await taken_up(after, journal, count=400)
+    shown = [body.text for body in after.shown.values()]
+    assert " ".join(shown[left:]).split() == answer_of(words(400)).split()
+
+
+async def test_where_no_edit_is_taken_none_is_tried() -> None:
+    """A platform without edits is never asked for one, and its answers come whole."""
+    channel, script = Final(edits_it=lambda channel, message: False, limit=11_500), words(1200)
+    await answered(channel, script)
+    assert channel.text.split() == answer_of(script).split()
+    assert channel.refused == []
 
 
 @settings(max_examples=60, deadline=None)

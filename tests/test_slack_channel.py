@@ -293,6 +293,28 @@ async def test_a_history_that_cannot_be_read_is_left_out() -> None:
         assert history.truncated
 
 
+@pytest.mark.parametrize("how", ["scope", "429", "time-out", "404"])
+async def test_the_log_says_why_a_history_was_not_read(how: str, caplog: pytest.LogCaptureFixture) -> None:
+    """The history names its cause, time-outs too, and so does one line of the log."""
+    double, causes = SlackDouble(), {"scope": "missing_scope", "429": "429", "time-out": "in time", "404": "404"}
+    ann, place = double.world.user("Ann"), double.world.channel()
+    root = double.say(place, "root", author=ann, quiet=True)
+    if how == "scope":
+        double.scopes -= {"channels:history"}
+    elif how == "time-out":
+        double.faults.add("GET", "conversations.replies", Kind.STALL_BEFORE, seconds=30.0, times=9)
+    else:
+        headers = {"Retry-After": "60"} if how == "429" else {}
+        double.faults.add("GET", "conversations.replies", Kind.STATUS, status=int(how), headers=headers, times=9)
+    async with double.running(), connected(double) as (_, inbox):
+        double.say(place, "<@UBOT> sum up", author=ann, thread=root)
+        _, way = await inbox.number(1)
+        history = await way.history(5)
+    assert causes[how] in history.unread
+    (line,) = [each.getMessage() for each in caplog.records if "could not be read" in each.getMessage()]
+    assert causes[how] in line
+
+
 async def test_a_read_that_is_limited_waits() -> None:
     """A 429 on a read is waited out, and nothing else is read meanwhile."""
     double = SlackDouble()

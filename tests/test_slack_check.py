@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from adapters.slack import check
+from adapters.attachments import AttachmentLimits, Attachments
+from adapters.slack import SlackPlatform, check
 from adapters.slack.scopes import ALL, LATER, REQUIRED, USEFUL
+from bot.errors import Forbidden
 from tests.doubles.limits import Kind
 from tests.doubles.slack import ALL_SCOPES, SlackDouble
-from tests.slack_world import options_of
+from tests.slack_world import Taken, options_of
 
 MANIFEST = Path(__file__).parent.parent / "config" / "slack-manifest.yaml"
 
@@ -128,3 +130,24 @@ def test_the_manifest_has_the_events() -> None:
     assert events >= {"app_mention", "message.channels", "message.groups", "message.im", "message.mpim"}
     assert events >= {"reaction_added", "agent_session_stopped"}
     assert "socket_mode_enabled: true" in MANIFEST.read_text()
+
+
+@pytest.mark.sockets
+@pytest.mark.parametrize("method", ["apps.connections.open", "auth.test"])
+async def test_a_server_without_a_method_is_not_a_wrong_token(method: str) -> None:
+    """What a server lacks is not blamed on the token, by `check` or by the line with which a run ends."""
+    double = SlackDouble()
+    double.without = {method}
+    async with double.running():
+        findings = await check(options_of(double))
+        attachments = Attachments(AttachmentLimits(), hosts=frozenset())
+        platform = SlackPlatform(options_of(double), attachments)
+        with pytest.raises(Forbidden) as caught:
+            await platform.run(Taken())
+        await platform.close()
+    (wrong,) = [finding for finding in findings if not finding.ok]
+    for line in (f"{wrong.line} {wrong.remedy}", str(caught.value)):
+        assert method in line
+        assert "SLACK_API_URL" in line
+        assert "refuses" not in line
+        assert "xapp-" not in line

@@ -7,7 +7,7 @@ import itertools
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -570,6 +570,20 @@ async def test_a_conversation_is_told_once_that_messages_are_left_out() -> None:
             await bench.idle()
     assert Words().history_cut in first.text
     assert Words().history_cut not in second.text
+
+
+async def test_a_history_that_could_not_be_read_has_a_notice_of_its_own() -> None:
+    """Once for a conversation, and without a word of its length, which is told once it is the reason."""
+    unread = History((Message(Role.USER, (Text("hi"),), "Kim"),), truncated=True, unread="no answer in time")
+    first, second = MemoryChannel(past=unread), MemoryChannel(past=replace(unread, unread=""))
+    async with core(ScriptedModel(words(5))) as bench:
+        for number, channel in enumerate([first, second]):
+            bench.turns.accept(turn(str(number)), channel)
+            await bench.idle()
+    assert Words().history_unread in first.text
+    assert Words().history_cut not in first.text
+    assert Words().history_unread not in second.text
+    assert Words().history_cut in second.text
 
 
 # ------------------------------------------------------------------------------------------------------------ stopping

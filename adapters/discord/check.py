@@ -34,6 +34,8 @@ _TOKEN, _INTENT, _GATEWAY = "Discord token", "Discord Message Content intent", "
 
 async def check(options: DiscordOptions) -> list[Finding]:
     """Look at a bot's settings, asking Discord; nobody there sees anything of it. Raises nothing."""
+    if not options.token.isascii() or not options.token.isprintable() or " " in options.token:
+        return [token_finding(400, {})]  # no header takes it
     timeout = aiohttp.ClientTimeout(total=_LOOK_SECONDS)
     headers = {"Authorization": f"Bot {options.token}"}
     async with aiohttp.ClientSession(timeout=timeout, headers=headers) as session:
@@ -41,13 +43,18 @@ async def check(options: DiscordOptions) -> list[Finding]:
         if status != 200:
             return [token_finding(status, user)]
         _, application = await _get(session, options, "/applications/@me")
-        if "flags" not in application:
+        if not isinstance(application.get("flags"), int):
             _, application = await _get(session, options, "/oauth2/applications/@me")
-    findings = [token_finding(status, user), intent_finding(application)]
-    if all(finding.ok for finding in findings):
-        # Whether the gateway lets us in is the truth; the flags are only what the portal says of it.
-        findings.append(await _connect(options))
-    return findings
+    # Whether the gateway lets us in is the truth; the flags are only what the portal says of it.
+    intent, gateway = intent_finding(application), await _connect(options)
+    if intent.ok:
+        return [token_finding(status, user), intent, gateway]
+    if gateway.subject == _INTENT:  # both say the same
+        return [token_finding(status, user), intent]
+    line = "the application's flags do not name it, but the gateway will tell if it is missing"
+    if gateway.ok:
+        line = "the application's flags do not name it, but the gateway grants it"
+    return [token_finding(status, user), Finding(_INTENT, ok=True, line=line, doubtful=True), gateway]
 
 
 def token_finding(status: int, user: Mapping[str, Any]) -> Finding:
@@ -56,6 +63,9 @@ def token_finding(status: int, user: Mapping[str, Any]) -> Finding:
         return Finding(_TOKEN, ok=True, line=f"accepted; the bot is {user.get('username', 'without a name')}")
     if status == 401:
         return Finding(_TOKEN, ok=False, line="refused: it is wrong, or was reset", remedy=REFUSED)
+    if status == 400:
+        line = "refused as malformed: it is not a bot's token, or was copied in part"
+        return Finding(_TOKEN, ok=False, line=line, remedy=REFUSED)
     said = "Discord did not answer" if status == 0 else f"Discord answered {status}"
     remedy = "Look at DISCORD_API_URL, the network, and https://discordstatus.com, then try again."
     return Finding(_TOKEN, ok=False, line=f"could not be tried: {said}", remedy=remedy)
@@ -65,7 +75,7 @@ def intent_finding(application: Mapping[str, Any]) -> Finding:
     """What the application's flags say of the Message Content intent."""
     flags = application.get("flags")
     if not isinstance(flags, int):
-        return Finding(_INTENT, ok=True, line="not told; the gateway will say")
+        return Finding(_INTENT, ok=True, line="not told; the gateway will say", doubtful=True)
     if flags & MESSAGE_CONTENT_FLAGS:
         return Finding(_INTENT, ok=True, line="switched on")
     return Finding(

@@ -3,8 +3,8 @@
 What belongs here: how many reads that takes (each spends its budget, and none asks for what is known), and how messages
 become the model's: our answers whole again, our small print left out. What does not: the memory itself.
 
-Nothing here fails an answer: where a read fails or takes too long, the history is what is known, and says that it is
-truncated.
+Nothing here fails an answer: where a read fails or takes too long, the history is what is known, and says why it may
+not be all.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from adapters.discord.presence import Presence
 from adapters.discord.replies import replies
 from adapters.discord.seen import THREAD_STARTER, TOLD, Seen
 from bot.conversation import History, LeftOut, Message, Role, Text
-from bot.errors import Failure, Gone, Unanswered
+from bot.errors import Failure, Gone, Unanswered, cause_of
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ Group = list[Seen]
 async def history(presence: Presence, question: Seen, place: Place, limit: int) -> History:
     """See `bot.ports.Channel.history`. Never raises a failure."""
     limit = min(limit, MESSAGES_PER_CHANNEL - 1)
-    read_all = True
+    unread = ""
     try:
         async with asyncio.timeout(presence.options.read_seconds):
             if place.kind is Kind.CHANNEL:
@@ -49,8 +49,8 @@ async def history(presence: Presence, question: Seen, place: Place, limit: int) 
                 await _read_lane(presence, question, limit)
                 await _read_starter(presence, question, place)
     except (Failure, TimeoutError) as failure:
-        log.warning("answering with what is known of the conversation: %r", failure)
-        read_all = False
+        unread = f"{type(failure).__name__}: {cause_of(failure)}"
+        log.warning("answering with what is known of the conversation, which could not be read: %s", unread)
     me = presence.me("").id
     if place.kind is Kind.CHANNEL:
         groups, more = chain(presence.memory, question, me=me, limit=limit)
@@ -61,7 +61,7 @@ async def history(presence: Presence, question: Seen, place: Place, limit: int) 
     messages = [message_of(group, me=me, label=labels.get(group[0].id, "")) for group in groups]
     files = await _files(presence, question, groups)
     whole = [replace(message, parts=message.parts + files.get(message.id, ())) for message in messages]
-    return History(tuple(message for message in whole if message.parts), truncated=more or not read_all)
+    return History(tuple(message for message in whole if message.parts), truncated=more or bool(unread), unread=unread)
 
 
 async def takes_part(presence: Presence, question: Seen, place: Place) -> bool | None:

@@ -64,6 +64,10 @@ class Intake:
         task.add_done_callback(self._tasks.discard)
         return True
 
+    def is_busy(self, conversation: str) -> bool:
+        """Whether something is worked on or waits there."""
+        return conversation in self._waiting
+
     async def settle(self, seconds: float) -> int:
         """Wait until all is done, but not longer than that; how many conversations are left."""
         if not self._tasks:

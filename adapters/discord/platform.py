@@ -287,14 +287,27 @@ class DiscordPlatform:
         if self._quiet:
             self._late.append((key_of(seen), event))
         else:
-            self._put(seen, place, self._bring(seen, place, event))
+            self._put(seen, place, self._bring(seen, place, event), looks=self._may_wait(seen, place, what))
 
-    def _put(self, seen: Seen, place: Place, work: Coroutine[Any, Any, None]) -> None:
+    def _put(self, seen: Seen, place: Place, work: Coroutine[Any, Any, None], *, looks: bool = False) -> None:
         self._pending.add(seen.id)
-        if not self._intake.put(self._presence.memory.conversation(seen, place), work):
+        if not self._intake.put(self._line(seen, place, looks=looks), work):
             self._pending.discard(seen.id)
 
-    def _verdict(self, seen: Seen, place: Place) -> Verdict:
+    def _line(self, seen: Seen, place: Place, *, looks: bool) -> str:
+        """The line that a message waits in: one of its conversation's questions, or of what may be none."""
+        conversation = self._presence.memory.conversation(seen, place)
+        return f"{conversation}, looked into" if looks else conversation
+
+    def _may_wait(self, seen: Seen, place: Place, what: Verdict) -> bool:
+        """Whether a message is, or must keep its order with, one that may be no question: no mention waits for it."""
+        if what is Verdict.LOOK:
+            return True
+        asks_by_itself = self._verdict(seen, place, in_ours=False) is Verdict.ANSWER
+        return not asks_by_itself and self._intake.is_busy(self._line(seen, place, looks=True))
+
+    def _verdict(self, seen: Seen, place: Place, *, in_ours: bool = True) -> Verdict:
+        """See `Verdict`; unless `in_ours`, nothing is known of whether its thread is one of ours."""
         memory, me = self._presence.memory, self._presence.me(seen.guild)
         if not is_person(seen, me):
             return Verdict.IGNORE
@@ -303,7 +316,7 @@ class DiscordPlatform:
             seen,
             me,
             place,
-            takes_part=memory.takes_part(place.id, seen.id),
+            takes_part=memory.takes_part(place.id, seen.id) if in_ours else None,
             replied_to_us=target.author == me.id if target is not None else None,
         )
 

@@ -113,7 +113,8 @@ def why_dead(code: int | None, last_words: str) -> str:
     """Why a process that ended with this code did so, in one line for the operator."""
     if code == -signal.SIGILL:
         return "this machine's processor lacks instructions that the embedded model needs (AVX2, FMA, F16C, BMI2)"
-    if code == -signal.SIGKILL:
+    killed = getattr(signal, "SIGKILL", None)  # Windows has none
+    if code is not None and killed is not None and code == -killed:
         return "the embedded model was killed: is there enough memory (it takes 400 MB)?"
     lines = last_words.split("\n")
     said = next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")

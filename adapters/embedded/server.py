@@ -40,7 +40,8 @@ def weights() -> Path:
 
 def main(name: str, context: int, slots: int) -> None:
     """Serve until standard input ends. `context` is in tokens, for all slots together."""
-    os.nice(NICENESS)
+    if (nice := getattr(os, "nice", None)) is not None:  # Windows has none
+        nice(NICENESS)
     tell(stage="loading the engine")
     engine = importlib.import_module("xllamacpp")
     tell(stage="loading the weights")

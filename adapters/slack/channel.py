@@ -29,7 +29,18 @@ from adapters.slack.uploads import FILE_LIMIT, Sent, is_everywhere, of_turn, wit
 from adapters.slack.workspace import Workspace
 from bot.budget import Budget
 from bot.conversation import History, LeftOut, Message, Part, Text, TurnKey
-from bot.errors import Broken, Failure, Forbidden, Gone, Oversized, Permanent, Unacceptable, Unanswered, Unchangeable
+from bot.errors import (
+    Broken,
+    Failure,
+    Forbidden,
+    Gone,
+    Oversized,
+    Permanent,
+    Unacceptable,
+    Unanswered,
+    Unchangeable,
+    cause_of,
+)
 from bot.markdown import utf16_units
 from bot.ports import Body, Caps, Verb
 
@@ -324,7 +335,7 @@ class SlackChannel:
 
     async def history(self, limit: int) -> History:
         """See `bot.ports.Channel`. What cannot be read is left out, and said to be."""
-        said, more = await self._said(limit)
+        said, more, unread = await self._said(limit)
         # A server that keeps no keys does not tell that they are of this answer.
         left = frozenset(self._left.messages if self._left else ())
         said = [each for each in said if each.ts not in left]
@@ -333,15 +344,17 @@ class SlackChannel:
         return History(
             messages=tuple(await self._messages(kept)),
             truncated=more or len(kept) < len(said),
+            unread=unread,
         )
 
-    async def _said(self, limit: int) -> tuple[list[Said], bool]:
+    async def _said(self, limit: int) -> tuple[list[Said], bool, str]:
+        """What was said, whether there is more before it, and why it could not be read, if so."""
         workspace = self._workspace
         if self._thread == self._key.message:
-            return [], False  # the thread begins with the question
+            return [], False, ""  # the thread begins with the question
         known = workspace.memory.recall(self._conversation)
         if known is not None:
-            return known
+            return *known, ""
         gaps = workspace.memory.gaps
         workspace.memory.open(self._conversation, from_start=False)  # what is said while it is being read is part of it
         try:
@@ -351,13 +364,13 @@ class SlackChannel:
                 pages = await workspace.reader.read(self._conversation, newest=newest, until=self._key.message, by=by)
         except (Failure, TimeoutError) as failure:
             warn_unread(self._conversation, failure)
-            return workspace.memory.part(self._conversation), True
+            return workspace.memory.part(self._conversation), True, cause_of(failure)
         if not pages.reached:
             log.warning("%s: the thread is too long to be read up to now", self._key.reference)
             either = {each.ts: each for each in (*workspace.memory.part(self._conversation), *pages.said)}
-            return sorted(either.values(), key=lambda each: order(each.ts)), True
+            return sorted(either.values(), key=lambda each: order(each.ts)), True, ""
         workspace.memory.learn(self._conversation, pages.said, more=pages.more, gaps=gaps)
-        return list(pages.said), pages.more
+        return list(pages.said), pages.more, ""
 
     async def _messages(self, said: Sequence[Said]) -> list[Message]:
         me = self._workspace.me.user

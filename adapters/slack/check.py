@@ -14,7 +14,7 @@ from typing import Any
 
 from adapters.findings import Finding
 from adapters.slack.client import Answer, Web
-from adapters.slack.errors import code_of, needed_of
+from adapters.slack.errors import NO_METHOD, code_of, needed_of
 from adapters.slack.options import SlackOptions
 from adapters.slack.said import Identity, string
 from adapters.slack.scopes import ALL, LATER, REQUIRED, USEFUL
@@ -32,6 +32,10 @@ APP_TOKEN_REMEDY = (
     "(it begins with xapp-) and put it in SLACK_APP_TOKEN"
 )
 SOCKET_REMEDY = f"{APPS} > your app > Socket Mode: enable it, as config/slack-manifest.yaml does"
+NOT_THERE = "the server does not have a method that is needed"
+URL_REMEDY = (
+    "see SLACK_API_URL: it is a server that lacks Socket Mode, or no Slack at all (Slack's own needs no setting)"
+)
 SCOPE_REMEDY = (
     f"{APPS} > your app > App Manifest: paste config/slack-manifest.yaml and save, "
     "then Install App > Reinstall to Workspace"
@@ -79,6 +83,8 @@ def identity_of(data: Mapping[str, Any]) -> Identity:
 
 def refused_line(token: str, failure: Failure) -> str:
     """One line for the operator: Slack refuses a token ("bot token", "app token"), and how to mend it."""
+    if code_of(failure) in NO_METHOD:
+        return f"{NOT_THERE}: {failure}. {URL_REMEDY}"
     return f"Slack refuses the {token}: {failure}. {_remedy(token, failure)}"
 
 
@@ -104,6 +110,8 @@ async def _bot_findings(web: Web, options: SlackOptions) -> list[Finding]:
     try:
         answer = await _auth_test(web)
     except Permanent as failure:
+        if code_of(failure) in NO_METHOD:
+            return [Finding(subject, ok=False, line=f"not tried: {NOT_THERE} ({failure})", remedy=URL_REMEDY)]
         return [Finding(subject, ok=False, line=f"Slack refuses it: {failure}", remedy=_remedy("bot token", failure))]
     except Failure as failure:
         return [
@@ -164,6 +172,8 @@ async def _app_finding(web: Web, options: SlackOptions) -> Finding:
         if code_of(failure) == "missing_scope":
             scope = needed_of(failure) or "connections:write"
             return Finding(subject, ok=False, line=f"the scope {scope} is missing", remedy=APP_TOKEN_REMEDY)
+        if code_of(failure) in NO_METHOD:
+            return Finding(subject, ok=False, line=f"not tried: {NOT_THERE} ({failure})", remedy=URL_REMEDY)
         return Finding(subject, ok=False, line=f"Slack refuses it: {failure}", remedy=_remedy("app token", failure))
     except Failure as failure:
         return Finding(

@@ -25,7 +25,7 @@ from adapters.slack.said import Identity, Said, mapping, micros, order, said_of,
 from adapters.slack.tail import Tail
 from bot.budget import Reads
 from bot.conversation import Message, Part, Role, Text
-from bot.errors import Failure, Gone, Limited, Retryable, Unacceptable
+from bot.errors import Failure, Gone, Limited, Retryable, Unacceptable, cause_of
 
 log = logging.getLogger(__name__)
 
@@ -256,5 +256,7 @@ def message_of(said: Said, names: Mapping[str, str], parts: Sequence[Part], zone
 def warn_unread(conversation: Conversation, failure: Failure | TimeoutError) -> None:
     """One line for the operator: a conversation could not be read."""
     log.warning(
-        "Slack: what was said before in %s could not be read (%s)", "/".join(filter(None, conversation)), failure
+        "Slack: what was said before in %s could not be read (%s)",
+        "/".join(filter(None, conversation)),
+        cause_of(failure),
     )
