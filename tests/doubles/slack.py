@@ -650,7 +650,8 @@ class SlackDouble:
         if self.tables is not None and sum(map(_tables_in, blocks)) > self.tables:
             raise Refused("invalid_attachments", response_metadata={"messages": ["[ERROR] only_one_table_allowed"]})
         if len(blocks) > BLOCKS_LIMIT or expanded(blocks) > self.blocks_limit:
-            raise Refused(self.too_many, response_metadata={"messages": ["[ERROR] no more than 50 items allowed"]})
+            error = "invalid_blocks" if len(blocks) > BLOCKS_LIMIT else self.too_many
+            raise Refused(error, response_metadata={"messages": ["[ERROR] no more than 50 items allowed"]})
         if sum(len(block["text"]) for block in blocks if block["type"] == "markdown") > self.markdown_limit:
             raise Refused("msg_too_long")
         return {"text": text[:40_000], "blocks": blocks}
