@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -84,6 +85,8 @@ class Keeper:
         self._was_open = False
         self._watch = OwnerWatch(options.beat_seconds, partial(look_at, self._file))
         self._turns = RememberedTurns(live=options.remembered, ended=options.known)
+        # Operations on turns that are not this process's, which the broken file has missed.
+        self._missed: deque[Operation] = deque(maxlen=options.remembered)
         self._retry_at = 0.0
         self._tidy_at = 0.0
         self._beat_at = 0.0
@@ -100,6 +103,9 @@ class Keeper:
         done = self._with_store(lambda store: store.apply(wanted), now)
         if done is None:
             done = [True] * len(wanted)  # memory stands in, and is written once the file can be used
+            self._missed.extend(
+                each for each in wanted if each.key not in self._turns and not isinstance(each, Accept | Drop)
+            )
         for operation, new in zip(wanted, done, strict=True):
             if new or not isinstance(operation, Accept):
                 self._turns.note(operation)
@@ -147,7 +153,7 @@ class Keeper:
     def close(self) -> None:
         """Write what memory holds if possible, and let go of the file and of what is unfinished."""
         self._retry_at = 0.0
-        if self._store is not None or len(self._turns):
+        if self._store is not None or len(self._turns) or self._turns.dropped or self._missed:
             self._with_store(Store.release, 0.0)
         self._shut()
         if self._owner is not None:
@@ -267,6 +273,9 @@ class Keeper:
             store = Store(self._file, self._owner.name, self._connect)
         self._was_open = True
         try:
+            if self._missed:  # before: what was accepted later is not meant
+                store.apply(self._missed)
+                self._missed.clear()
             if len(self._turns) or self._turns.dropped:
                 store.restore(self._turns)
             store.scrub()  # ended texts that a killed process left in the log
