@@ -444,6 +444,7 @@ def taken(it: Keeper, now: float) -> list[tuple[TurnKey, str, tuple[str, ...]]]:
 
 @settings(max_examples=40, deadline=None)
 @example([[accept(0)], "restart", "break", [Drop(key(0))]])
+@example([[accept(0)], "restart", "break", [Drop(key(0)), Accept(key(0), "anew", BEGINNING.timestamp())]])
 @example([[accept(0)], "restart", "break", [Posted(key(0), "a"), Ended(key(0), Ending.DONE)]])
 @given(st.lists(steps, max_size=30))
 def test_it_is_a_dict_that_lasts(script: list[list[Operation] | str]) -> None:

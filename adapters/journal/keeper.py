@@ -103,9 +103,8 @@ class Keeper:
         done = self._with_store(lambda store: store.apply(wanted), now)
         if done is None:
             done = [True] * len(wanted)  # memory stands in, and is written once the file can be used
-            self._missed.extend(
-                each for each in wanted if each.key not in self._turns and not isinstance(each, Accept | Drop)
-            )
+            foreign = (each for each in wanted if each.key not in self._turns and not isinstance(each, Accept))
+            self._missed.extend(foreign)
         for operation, new in zip(wanted, done, strict=True):
             if new or not isinstance(operation, Accept):
                 self._turns.note(operation)

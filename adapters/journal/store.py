@@ -115,7 +115,7 @@ RESTORE = """
 INSERT INTO turns (platform, workspace, channel, message, event, ending, owner, received_at, crashes)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (platform, workspace, channel, message) DO UPDATE SET owner = excluded.owner, ending = NULL
-WHERE turns.event IS NOT NULL AND turns.ending = 'interrupted' AND excluded.ending IS NULL
+WHERE turns.event IS NOT NULL AND turns.ending = 'interrupted' AND turns.owner != '' AND excluded.ending IS NULL
 """
 RESTORE_EVENT = """
 UPDATE turns SET event = ?
