@@ -27,6 +27,10 @@ def resident_mebibytes(running: Running) -> float:
     return int(re.findall(r"VmRSS:\s+(\d+) kB", status)[0]) / 1024
 
 
+# A second on an idle machine; the suite runs in six processes on two cores.
+HEALTH_SECONDS = 2.0
+
+
 async def watched(running: Running, worst: list[float]) -> None:
     """Ask for /healthz again and again; keep the longest answer and the most memory."""
     loop = asyncio.get_running_loop()
@@ -73,5 +77,5 @@ async def test_a_model_without_end_keeps_nobody_waiting(platform: str, kind: str
         (file,) = place.files(question)
         assert len(file) < 1_000_000
         assert any("ending=limit" in line for line in running.lines)
-        assert worst[0] < 1.0
+        assert worst[0] < HEALTH_SECONDS
         assert worst[1] < 200
