@@ -130,6 +130,7 @@ def test_a_table_is_not_longer_than_the_room_kept_for_it(rows: list[tuple[str, s
 @given(source=SOURCE)
 @example(source="#### #### #### <b>")
 @example(source="\n><br>\nword ")
+@example(source="\\[https://d.example](https://d.example)\\<br>---\n")
 def test_what_discord_shows_is_shown_alike_again(source: str) -> None:
     """What is rendered has nothing left that would be rendered otherwise."""
     dialect = DiscordMarkdown()

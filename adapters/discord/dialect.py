@@ -107,7 +107,7 @@ def rendered(text: str) -> str:
             out.append(_table(found[number], links))
             number += found[number].lines - 1
         elif underline := _underline_of(lines, number, code):
-            out.append(f"{'#' * underline} {inline(line.strip(), links, DISCORD)}")
+            out.extend(_line(f"{'#' * underline} {line.strip()}", links, last=False))
             number += 1
         elif is_empty_quote(line) and not _goes_on_quoted(lines, number):
             pass
