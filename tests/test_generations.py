@@ -136,6 +136,18 @@ def test_a_lock_file_comes_back_with_the_next_heartbeat(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.sockets(seconds=20)
+async def test_a_request_between_two_heartbeats_delays_none(tmp_path: Path) -> None:
+    """A lock file comes back within one interval, also if the journal is used shortly before the heartbeat."""
+    file, interval = tmp_path / "turns.db", 1.0
+    async with SqliteJournal(file, now, KeeperOptions(beat_seconds=interval)) as journal:
+        await asyncio.sleep(0.8 * interval)  # late in the interval
+        assert await journal.accept(key(1), "text")
+        remove_lock_files(tmp_path)
+        async with asyncio.timeout(0.9 * interval):  # 0.2 intervals, and time for a busy machine
+            await until(lambda: bool(owners_with_lock_files(file)))
+
+
 def test_a_process_is_known_by_its_name() -> None:
     """This one runs; one that started at another time, or on another machine, does not as far as can be told."""
     mine = ProcessId.mine()

@@ -14,6 +14,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -495,17 +496,21 @@ async def test_a_broken_file_hinders_nothing(tmp_path: Path) -> None:
 @pytest.mark.sockets(seconds=20)
 async def test_a_bug_is_told_to_whoever_waits_and_the_thread_goes_on(tmp_path: Path) -> None:
     """Nothing waits for ever for a thread that died."""
-    bugs = iter([RuntimeError("a bug"), RuntimeError("a bug")])
 
-    def buggy(file: Path) -> sqlite3.Connection:
-        for bug in bugs:
-            raise bug
-        return connect(file)
+    def buggy() -> Connect:
+        bugs = iter([RuntimeError("a bug")])
+
+        def connect_with_bug(file: Path) -> sqlite3.Connection:
+            for bug in bugs:
+                raise bug
+            return connect(file)
+
+        return connect_with_bug
 
     with pytest.raises(RuntimeError, match="a bug"):
-        async with SqliteJournal(tmp_path / "turns.db", now, connect=buggy):
+        async with SqliteJournal(tmp_path / "turns.db", now, connect=buggy()):
             raise AssertionError("unreachable")
-    journal = SqliteJournal(tmp_path / "turns.db", now, connect=buggy)
+    journal = SqliteJournal(tmp_path / "turns.db", now, connect=buggy())
     with pytest.raises(RuntimeError, match="a bug"):
         await journal.__aenter__()
     assert await journal.accept(key(1))
@@ -522,12 +527,35 @@ async def test_a_disk_that_hangs_is_not_waited_for(tmp_path: Path) -> None:
         return connect(file)
 
     file = tmp_path / "turns.db"
-    async with SqliteJournal(file, now, connect=hanging, answer_seconds=0.1) as journal:
+    async with SqliteJournal(file, now, connect=hanging, answer_seconds=0.5) as journal:
         with pytest.raises(JournalBroken, match="did not answer"):
             await journal.accept(key(1), "text")
         hangs.set()
         assert not await journal.accept(key(1), "text")
     assert found(file) == ["1"]
+
+
+@pytest.mark.sockets(seconds=20)
+async def test_an_answer_does_not_wait_for_the_check_of_the_file(tmp_path: Path) -> None:
+    """A heartbeat's check of a large file comes after the answers to what was asked by then."""
+    checked = threading.Event()
+
+    class Large(sqlite3.Connection):
+        def execute(self, sql: str, *parameters: Any) -> sqlite3.Cursor:
+            if "integrity_check" in sql:
+                checked.wait()
+            return super().execute(sql, *parameters)
+
+    def large(file: Path) -> sqlite3.Connection:
+        return sqlite3.connect(file, isolation_level=None, factory=Large)
+
+    journal = SqliteJournal(tmp_path / "turns.db", now, connect=large, answer_seconds=10.0)
+    try:
+        async with asyncio.timeout(5):
+            await journal.__aenter__()
+    finally:
+        checked.set()
+        await journal.__aexit__()
 
 
 @pytest.mark.sockets

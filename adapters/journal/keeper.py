@@ -89,7 +89,7 @@ class Keeper:
         self._missed: deque[Operation] = deque(maxlen=options.remembered)
         self._retry_at = 0.0
         self._tidy_at = 0.0
-        self._beat_at = 0.0
+        self.beat_at: float | None = None  # the next heartbeat, by the event loop's time; None before the first
         self._sound_at = 0.0
         self._check_at = 0.0
         # Both are read by other threads. A recovered file is reported until the next heartbeat finds it sound.
@@ -139,8 +139,8 @@ class Keeper:
 
     def tick(self, now: float) -> None:
         """Beat, check the file, and forget old turns, each if it is time to."""
-        if now >= self._beat_at:
-            self._beat_at = now + self._options.beat_seconds
+        if self.beat_at is None or now >= self.beat_at:
+            self.beat_at = now + self._options.beat_seconds
             self._with_store(partial(self._maintain, now=now), now)
             if self._owner is not None:
                 with suppress(OSError):  # a full disk: the lock is still held

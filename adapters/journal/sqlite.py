@@ -90,9 +90,7 @@ class SqliteJournal:
         self._file = file
         self._answer_seconds = answer_seconds
         self._wall_clock = wall_clock
-        options = options or KeeperOptions()
-        self._beat_seconds = options.beat_seconds
-        self._keeper = Keeper(file, options, wall_clock, connect)
+        self._keeper = Keeper(file, options or KeeperOptions(), wall_clock, connect)
         self._requests: queue.SimpleQueue[_Request] = queue.SimpleQueue()
         # A daemon, so that a disk that hangs does not keep a program that was told to end.
         self._thread = threading.Thread(target=self._serve, name="journal", daemon=True)
@@ -188,29 +186,33 @@ class SqliteJournal:
         """Answer requests, and beat in between, until told to end."""
         going = True
         while going:
-            requests = self._waiting()
-            if not requests:
+            if requests := self._waiting():
+                going = requests[-1].asked is not None  # nothing is asked after that
+                self._answer(requests)
+            if going:  # after the answers: a check of the file takes longer than a write
                 self._tick()
-                continue
-            going = requests[-1].asked is not None  # nothing is asked after that
-            try:
-                answers = self._done(requests)
-            except Exception as error:  # noqa: BLE001 (the thread's boundary: whoever waits is told, and it goes on)
-                answers = [error] * len(requests)
-            with suppress(RuntimeError):  # the loop was closed: nobody waits any more
-                self._loop.call_soon_threadsafe(_settle, requests, answers)
+
+    def _answer(self, requests: Sequence[_Request]) -> None:
+        try:
+            answers = self._done(requests)
+        except Exception as error:  # noqa: BLE001 (the thread's boundary: whoever waits is told, and it goes on)
+            answers = [error] * len(requests)
+        with suppress(RuntimeError):  # the loop was closed: nobody waits any more
+            self._loop.call_soon_threadsafe(_settle, requests, answers)
 
     def _tick(self) -> None:
         try:
             self._keeper.tick(self._loop.time())
         except Exception:
-            log.exception("the journal's round broke")  # the thread's boundary, as in `_serve`
+            log.exception("the journal's round broke")  # the thread's boundary, as in `_answer`
 
     def _waiting(self) -> list[_Request]:
         """All that is asked by now; waits for the first, at most until the next heartbeat is due."""
         requests: list[_Request] = []
+        beat_at = self._keeper.beat_at
         with suppress(queue.Empty):
-            requests.append(self._requests.get(timeout=self._beat_seconds))
+            timeout = None if beat_at is None else max(beat_at - self._loop.time(), 0.0)
+            requests.append(self._requests.get(timeout=timeout))
             while True:
                 requests.append(self._requests.get_nowait())
         return requests
@@ -233,7 +235,6 @@ class SqliteJournal:
                     answers.append(None)
                 case _:
                     answers.append(next(written))
-        keeper.tick(now)
         if requests[-1].asked is None:
             keeper.close()
         return answers
