@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -274,3 +275,13 @@ def test_a_very_long_or_deep_message_is_bounded() -> None:
     assert len(beside({"attachments": [shares]})) <= MESSAGE_CHARACTERS
     assert len(beside(mentions)) <= MESSAGE_CHARACTERS
     assert "<" not in plain(beside(mentions), {})
+
+
+@pytest.mark.parametrize("line", ["ab\\n", "aab\\n"])
+def test_lines_that_a_long_text_may_contain_are_compared_in_bounded_time(line: str) -> None:
+    """Fifty full sections beside a full text take less than a second; each line against the text took up to 16."""
+    message = {"bot_id": "B1", "text": "a" * 39_000, "blocks": [section(line * (3_000 // len(line)))] * 50}
+    began = time.process_time()
+
+    assert len(beside(message)) <= MESSAGE_CHARACTERS
+    assert time.process_time() - began < 1.0

@@ -13,7 +13,20 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from adapters.shown import CUT, joined, label, linked, mapping, objects, pruned, quoted, string
+from adapters.shown import (
+    CUT,
+    PART_CHARACTERS,
+    PARTS,
+    cut,
+    joined,
+    label,
+    linked,
+    mapping,
+    objects,
+    pruned,
+    quoted,
+    string,
+)
 from adapters.slack.mrkdwn import escaped, unescaped
 from adapters.slack.words import block_words, element_words
 
@@ -43,17 +56,21 @@ _TORN = re.compile(rf"(?:<[^<>\n]*|&[a-z]{{0,3}}){re.escape(CUT)}")
 def beside(message: Json) -> str:
     """All that `message` shows beside its text, as far as that does not say it already."""
     text = string(message, "text")
-    known = _bare(text)
-    blocks = [line for block in blocks_read(message) for line in block_words(block).split("\n")]
     return _whole(
         joined(
             [
-                *(line for line in blocks if not (line.strip() and _bare(line) in known)),
+                *_lines_beside(text, blocks_read(message)),
                 *(_attachment(each, text) for each in objects(message, "attachments")),
                 *(_file(each) for each in objects(message, "files")),
             ]
         )
     )
+
+
+def _lines_beside(text: str, blocks: list[dict[str, Any]]) -> list[str]:
+    """The lines of blocks, without those of the first `PARTS` lines that `text` contains."""
+    known, lines = _bare(text), "\n".join(map(block_words, blocks)).split("\n")
+    return [line for line in lines[:PARTS] if not (line.strip() and _bare(line) in known)] + lines[PARTS:]
 
 
 def of_file(file: Json) -> str:
@@ -131,8 +148,11 @@ def _words_of(attachment: Json, depth: int) -> list[str]:
     blocks = [block_words(each) for each in objects(attachment, "blocks")]
     for shared in objects(attachment, "message_blocks"):
         blocks += [block_words(each) for each in objects(shared, "message", "blocks")]
-    text, said = string(attachment, "text"), "\n".join(filter(None, blocks))
-    words = [said] if _bare(text) in _bare(said) else [text] if _bare(said) in _bare(text) else [text, said]
+    text, said = cut(string(attachment, "text"), PART_CHARACTERS), cut("\n".join(filter(None, blocks)), PART_CHARACTERS)
+    words = [text, said]
+    if text and said:
+        bare_text, bare_said = _bare(text), _bare(said)
+        words = [said] if bare_text in bare_said else [text] if bare_said in bare_text else words
     files = [line for each in objects(attachment, "files") for line in (_named(each), _file(each))]
     inner = objects(attachment, "attachments") if depth < _SHARES else []
     return [*words, *files, *(_attachment(each, text, depth + 1) for each in inner)]
