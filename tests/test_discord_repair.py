@@ -70,12 +70,15 @@ def record_of(
 def test_what_is_kept_of_a_question_is_what_is_read_of_it() -> None:
     """The way there and back loses nothing that is read, and keeps nothing else."""
     message: Json = {"id": "5", "channel_id": "4", "author": {"id": "1"}, "content": "hi", "embeds": [{"url": "x"}]}
-    message |= {"nonce": "7", "reactions": [{"count": 1}]}
+    message |= {"member": {"nick": "Ada", "roles": ["8"], "flags": 16}, "mentions": [{"id": "9", "username": "bob"}]}
+    message |= {"message_reference": {"type": 0, "message_id": "3", "channel_id": "4"}, "mention_roles": ["8"]}
+    message |= {"attachments": [{"filename": "a", "url": "u", "content_type": "t", "size": 1, "width": 2, "height": 3}]}
+    told = message | {"nonce": "7", "reactions": [{"count": 1}], "author": {"id": "1", "avatar": "secret"}}
+    told["mentions"] = [{"id": "9", "username": "bob", "primary_guild": {"tag": "secret"}}]
     place = Place("4", PlaceKind.THREAD, "3", "2")
-    kept = read_back(written({**message, "referenced_message": {**message, "id": "4"}}, place, asks=False))
+    kept = read_back(written({**told, "referenced_message": {**told, "id": "4"}}, place, asks=False))
 
-    needed = {name: value for name, value in message.items() if name not in ("nonce", "reactions")}
-    assert kept.message == {**needed, "referenced_message": {**needed, "id": "4"}}
+    assert kept.message == {**message, "referenced_message": {**message, "id": "4"}}
     assert (kept.place, kept.asks) == (place, False)
 
 

@@ -281,7 +281,7 @@ def test_a_very_long_or_deep_message_is_bounded() -> None:
 def test_lines_that_a_long_text_may_contain_are_compared_in_bounded_time(line: str) -> None:
     """Fifty full sections beside a full text take less than a second; each line against the text took up to 16."""
     message = {"bot_id": "B1", "text": "a" * 39_000, "blocks": [section(line * (3_000 // len(line)))] * 50}
-    began = time.process_time()
+    began = time.thread_time()
 
     assert len(beside(message)) <= MESSAGE_CHARACTERS
-    assert time.process_time() - began < 1.0
+    assert time.thread_time() - began < 1.0

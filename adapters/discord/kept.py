@@ -13,6 +13,7 @@ from typing import Any
 
 from adapters.discord.asked import Kind, Place
 from adapters.discord.beside import FIELDS, needed
+from adapters.shown import pruned
 
 # The fields of a message that `seen.read_message` reads, but for those of `beside`, of which only a part is kept.
 _FIELDS = (
@@ -28,6 +29,14 @@ _FIELDS = (
     "mention_roles",
     "message_reference",
     "attachments",
+)
+
+# Those that are read of the objects in these fields.
+_BELOW = frozenset(
+    """
+    bot channel_id content_type filename flags global_name height id member message_id nick roles size system type url
+    username width
+    """.split()  # noqa: SIM905 (a list of words)
 )
 
 # What `read_back` raises over a text that another version wrote, or nobody did.
@@ -69,4 +78,4 @@ def read_back(event: str) -> Kept:
 
 def _needed(data: Mapping[str, Any]) -> dict[str, Any]:
     shown = {name: needed(data[name]) for name in FIELDS if data.get(name)}
-    return {name: data[name] for name in _FIELDS if name in data} | shown
+    return {name: pruned(data[name], _BELOW) for name in _FIELDS if name in data} | shown
