@@ -163,6 +163,11 @@ async def streamed(event: str) -> Outcome:
         ('event: error\ndata: {"message": "Insufficient Balance"}', Because.QUOTA),
         ("event: error\ndata: Insufficient Balance", Because.QUOTA),
         ('event:error\ndata: "Insufficient Balance"', Because.QUOTA),
+        ('error: {"code": 400, "message": "the request exceeds the available context size"}', Because.CONTEXT),
+        ("error:Insufficient Balance", Because.QUOTA),
+        ('error: {"code": 500, "message": "oops", "type": "server_error"}\n\ndata: [DONE]', None),
+        ('{"error": {"message": "Model Not Exist"}}', Because.MODEL),
+        ('{"error": {"message": "Model Not Exist"}}\n\ndata: [DONE]', Because.MODEL),
         ("data: model 'x' not found", Because.MODEL),
         ('data: {"object": "error", "message": "The model `x` does not exist.", "code": 404}', Because.MODEL),
         ('data: {"detail": "Not Found", "status": 404}', Because.SETUP),
@@ -174,7 +179,7 @@ async def streamed(event: str) -> Outcome:
     ],
 )
 async def test_an_error_in_a_stream_is_read_by_the_same_rules(event: str, expected: Because | None) -> None:
-    """An object, a list, a string, plain words or an event called error, in the place of a piece of an answer."""
+    """An object, a list, a string, words, an event or a field called error, in the place of a piece of an answer."""
     outcome = await streamed(event)
     assert meaning(outcome.failure) == (expected.value if expected else RETRY)
 

@@ -15,7 +15,19 @@ from bot.errors import Broken
 
 ENDS = st.sampled_from([b"\n", b"\r", b"\r\n"])
 LINES = st.sampled_from(
-    [b"data: {}", b"data:{}", b"data:  x", b"data", b"data:", b"datum: y", b": a comment", b"event: ping", b"id: 7"]
+    [
+        b"data: {}",
+        b"data:{}",
+        b"data:  x",
+        b"data",
+        b"data:",
+        b"datum: y",
+        b": a comment",
+        b"event: ping",
+        b"id: 7",
+        b"{}",
+        b"error: {}",
+    ]
 )
 NOISE = st.lists(st.one_of(ENDS, LINES, st.binary(max_size=3), st.just(BYTE_ORDER_MARK)), max_size=20).map(b"".join)
 CUTS = st.lists(st.integers(0, 200), max_size=12)
@@ -75,6 +87,25 @@ def test_the_same_events_as_the_sdk(data: list[list[str]], end: bytes, cuts: lis
 )
 def test_what_an_event_is(text: bytes, expected: list[bytes]) -> None:
     """As the specification says."""
+    assert events([text]) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (b"data: {}\ndata: {}\n", [b"{}", b"{}"]),
+        (b"data: {}\nid: 7\n\n", [b"{}"]),
+        (b"data: {\ndata: }\n\n", [b"{\n}"]),
+        (b'error: {"a": 1}\n\n', [b'{"a": 1}']),
+        (b"data: {}\nerror: x\n\ndata: [DONE]\n\n", [b"{}", b"x", b"[DONE]"]),
+        (b'data: {}\n\n{"a": 1}\n', [b"{}", b'{"a": 1}']),
+        (b"data: {}\n{}\n", [b"{}", b"{}"]),
+        (b"data: {\n{}\ndata: }\n\n", [b"{\n}"]),
+        (b"{not: json}\n\n", []),
+    ],
+)
+def test_what_an_event_is_beyond_the_specification(text: bytes, expected: list[bytes]) -> None:
+    """Objects without blank lines or without a field name, and errors in a field of their own."""
     assert events([text]) == expected
 
 

@@ -211,6 +211,13 @@ async def test_an_end_that_was_not_meant_does_not_hide_a_cut() -> None:
     assert outcome.calls == 2
 
 
+@pytest.mark.parametrize("error", [b'error: {"code": 500, "message": "oops"}\n\n', b'{"error": {"message": "oops"}}\n'])
+async def test_an_error_without_a_field_of_data_is_no_end(error: bytes) -> None:
+    """[DONE] follows the errors of older llama.cpp; what was said before them is a part of an answer."""
+    outcome = await told(WireModel([[chunk("a"), error, DONE], GOOD["no finish reason"]]))
+    assert (outcome.text, outcome.calls) == (TEXT, 2)
+
+
 @pytest.mark.parametrize(
     "steps", [[], [chunk("a")], [chunk("a"), b'data: {"choices": [{"del'], [DONE], [chunk(None, "stop")]]
 )
@@ -295,7 +302,7 @@ async def test_they_are_told_of_seldom() -> None:
 @given(
     cuts=st.lists(st.integers(0, 400), max_size=8),
     indent=st.sampled_from([None, 2]),
-    head=st.sampled_from([b"", b"\xef\xbb\xbf", b" \n"]),
+    head=st.sampled_from([b"", b"\xef\xbb\xbf", b" \n", b": processing\n\n: processing\r\n\r\n", b"\xef\xbb\xbf:\r"]),
 )
 def test_one_body_of_json_is_an_answer(api: str, cuts: list[int], indent: int | None, head: bytes) -> None:
     """Whatever it is labelled, and in whatever pieces it comes."""

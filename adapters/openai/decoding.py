@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 from collections.abc import Callable
 
 import jiter
@@ -47,6 +48,9 @@ ALIVE = Activity()
 
 # How a body begins that is no stream: no line of one can begin with these.
 _NO_STREAM = (b"{", b"[", b"<", b'"')
+
+# White space and comments before the first event. Gateways send them before a whole body too, to keep it alive.
+_PREAMBLE = re.compile(rb"(?:\s*:[^\r\n]*[\r\n])*\s*")
 
 
 class Decoding:
@@ -158,16 +162,18 @@ class Decoding:
     def _begin(self, received: bytes) -> bytes:
         """See what it is that begins, whatever it is labelled; what is to be read of it by now."""
         assert self._head is not None
-        head = self._head + received
-        begun = head.removeprefix(BYTE_ORDER_MARK).lstrip()
-        if not begun or BYTE_ORDER_MARK.startswith(begun):
-            self._head = head
+        head = (self._head + received).removeprefix(BYTE_ORDER_MARK)
+        preamble = _PREAMBLE.match(head)
+        assert preamble is not None  # it may be empty
+        begun = head[preamble.end() :]
+        unfinished = begun.startswith(b":") or BYTE_ORDER_MARK.startswith(begun)  # empty too
+        if unfinished and len(begun) <= LONGEST_EVENT:
+            self._head = begun
             return b""
         self._head = None
         if begun.startswith(_NO_STREAM):
             self._body = []
-            return begun
-        return head
+        return begun
 
     def _collect(self, received: bytes) -> None:
         assert self._body is not None

@@ -5,9 +5,12 @@ What belongs here: where an event ends, and its data. What does not: what the da
 Source: https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation. Of an event's
 fields only the data is kept, and whether its name is ``error``: both APIs say in the data what else the others hold.
 
-In one thing we take more than the specification does: a line of data that is a whole JSON object, or ``[DONE]``, is an
-event of its own, whether or not a blank line follows. Some servers leave those out, above all behind the last event; an
-object over several lines of data is read all the same.
+We accept three things that the specification does not:
+
+- A line of data with a whole JSON object, or ``[DONE]``, is an event without a blank line after it. Some servers omit
+  blank lines, above all the last one. An object over several lines of data is still one event.
+- A field ``error`` is an error event. llama.cpp sent errors so until September 2025 (ggml-org/llama.cpp, PR 16109).
+- A line with a whole JSON object and no field name is data: a gateway that fails within a stream writes its error body.
 """
 
 from __future__ import annotations
@@ -83,9 +86,9 @@ class EventSplitter:
         events = []
         data = self._data
         for line in lines:
+            if data and line and is_whole(data):
+                events.append(self._named(data.pop()))
             if line.startswith(b"data:"):
-                if data and is_whole(data):
-                    events.append(self._named(data.pop()))
                 data.append(line[6:] if line[5:6] == b" " else line[5:])
             elif not line:
                 if data:
@@ -97,10 +100,20 @@ class EventSplitter:
                 data.append(b"")
             elif line.startswith(b"event:"):
                 self._error = line[6:].strip() == b"error"
+            else:
+                events += self._other(line)
         if data and is_whole(data):
             events.append(self._named(data.pop()))
         self._held = sum(map(len, data)) + sum(map(len, self._line))
         return events
+
+    def _other(self, line: bytes) -> list[bytes]:
+        """The event in a line with no field of the specification's, if there is one."""
+        if line.startswith(b"error:"):
+            return [ErrorData(line[6:].strip())]
+        if line.startswith(b"{") and not self._data and is_whole([line]):
+            return [self._named(line)]
+        return []
 
     def _named(self, data: bytes) -> bytes:
         return ErrorData(data) if self._error else data
