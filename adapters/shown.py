@@ -103,7 +103,8 @@ def since(shown: str, told: str) -> str:
     """What a message shows more than it was told with: previews of links come later."""
     if shown == told:
         return ""
-    return shown.removeprefix(told).strip() if shown.startswith(told) else shown
+    rest = shown.removeprefix(f"{told}\n")
+    return shown if rest.startswith(">") else rest  # a part that grew is told again, with its label
 
 
 def linked(title: str, url: str, known: str = "") -> str:

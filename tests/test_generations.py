@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 import os
 import random
 import resource
@@ -11,21 +12,24 @@ import shutil
 import signal
 import sqlite3
 import tempfile
+import threading
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Self
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from adapters.journal import KeeperOptions, SqliteJournal
-from adapters.journal.files import identify
+from adapters.journal.files import BESIDE, FileId, beside, gate, identify
 from adapters.journal.keeper import Keeper
 from adapters.journal.liveness import NOBODY, OwnerWatch
 from adapters.journal.operations import Accept, Ended, Keep, Operation, Posted
 from adapters.journal.owner import Owner, ProcessId, Sign, lock_file, look_at, owners_with_lock_files
+from adapters.journal.store import APPLICATION, SCHEMA, VERSION, connect
 from bot.conversation import Ending, TurnKey
 from tests.generations import Generation, Outcome, count, generation, overlap
 
@@ -329,6 +333,83 @@ def test_turns_that_were_taken_over_are_written_again_too(tmp_path: Path) -> Non
     (record,) = third.take("slack", 0.0)
     assert (record.key, record.event, record.messages) == (key(1), "text", ("m1",))
     third.close()
+
+
+def test_turns_that_a_sound_file_has_lost_are_written_again(tmp_path: Path) -> None:
+    """A restored backup, or a log that another process lost, leaves a file without any damage to be seen."""
+    file = tmp_path / "turns.db"
+    keeper = Keeper(file, KeeperOptions(), now)
+    keeper.write([Accept(key(number), "text", AT) for number in range(4)], 0.0)
+    with closing(sqlite3.connect(file)) as other:
+        before = other.execute("SELECT event FROM turns WHERE message = '3'").fetchone()
+        keeper.write([Ended(key(3), Ending.DONE)], 0.1)
+        other.execute("DELETE FROM turns WHERE message = '1'")
+        other.commit()
+        keeper.tick(2.5)
+        assert keeper.recovering
+        assert rows(file) == {"0": True, "1": True, "2": True, "3": False}
+        other.execute("UPDATE turns SET event = ?, ending = NULL WHERE message = '3'", before)
+        other.commit()
+    keeper.tick(5.0)
+    assert rows(file) == {"0": True, "1": True, "2": True, "3": False}
+    keeper.tick(8.0)
+    assert not keeper.recovering
+    keeper.close()
+
+
+class OtherProcess(logging.Handler):
+    """Holds the gate, and puts a new file in the place of the damaged one once a keeper has logged the damage."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__()
+        self._file = file
+        self._entered, self._told = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._recover)
+        self.recovered: FileId | None = None
+
+    def __enter__(self) -> Self:
+        logging.getLogger("adapters.journal.keeper").addHandler(self)
+        self._thread.start()
+        assert self._entered.wait(10)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.join()
+        logging.getLogger("adapters.journal.keeper").removeHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._told.set()
+
+    def _recover(self) -> None:
+        new = self._file.with_name("new")
+        with closing(connect(new)) as connection:
+            connection.executescript(
+                f"{SCHEMA}; PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION}"
+            )
+        with gate(self._file):
+            self._entered.set()
+            self._told.wait(10)
+            new.rename(self._file)
+            for suffix in BESIDE:
+                beside(self._file, suffix).unlink(missing_ok=True)
+            self.recovered = identify(self._file)
+
+
+@pytest.mark.parametrize("damage", ["emptied ", "removed -wal"])
+def test_what_another_process_has_recovered_is_left_alone(tmp_path: Path, damage: str) -> None:
+    """A file that took the place of the damaged one while this process waited at the gate stays where it is."""
+    file = tmp_path / "turns.db"
+    keeper = Keeper(file, KeeperOptions(), now)
+    keeper.write([Accept(key(1), "text", AT)], 0.0)
+    keeper.tick(0.1)
+    how, _, suffix = damage.partition(" ")
+    DAMAGES[how](beside(file, suffix))
+    with OtherProcess(file) as other:
+        keeper.tick(2.5)
+    assert identify(file) == other.recovered
+    assert rows(file) == {"1": True}
+    assert not list(tmp_path.glob("*corrupt*"))
+    keeper.close()
 
 
 def test_a_file_that_was_replaced_is_not_mixed_with_the_old_log(tmp_path: Path) -> None:

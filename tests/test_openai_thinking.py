@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.openai import chat, responses
-from adapters.openai.thinking import TAGS, ThoughtSplitter, split
+from adapters.openai.thinking import TAGS, Spoken, ThoughtSplitter, split
 from adapters.openai.wire import Decoder
 from bot.conversation import Delta, Reasoning, Retraction, Text
 from tests.contracts.model import ask
@@ -82,6 +82,19 @@ def test_any_chunking_gives_the_same(text: str, cuts: list[int]) -> None:
     """Where a server cuts its text makes no difference to what is thought and what is said."""
     assert outcome(fed(chunks_of(text, cuts))) == outcome(fed([text])) == outcome(fed(list(text)))
     assert outcome(split(text)) == outcome(fed([text]))
+
+
+@given(TEXTS, st.lists(st.integers(0, 200), max_size=30))
+def test_the_rest_is_what_the_end_would_give(text: str, cuts: list[int]) -> None:
+    """Asked for after any piece, and without a trace in what follows."""
+    asked = Spoken()
+    pieces = chunks_of(text, cuts)
+    for number, piece in enumerate(pieces, 1):
+        asked.feed(piece)
+        ended = Spoken()
+        for each in pieces[:number]:
+            ended.feed(each)
+        assert asked.rest() == ended.flush()
 
 
 @given(TEXTS, st.lists(st.integers(0, 200), max_size=30))

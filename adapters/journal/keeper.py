@@ -251,6 +251,7 @@ class Keeper:
         """Leave damaged files in a state that can be opened; the store is closed."""
         self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with gate(self._file):
+            damage = store.damage() or damage  # another process may have recovered the file while this one waited
             match damage:
                 case Damage.MOVED:
                     store.files.remove_logs()
