@@ -21,7 +21,7 @@ from bot.markdown.inline import Reading, read
 from bot.markdown.tables import fenced
 
 # Where anything that is rewritten could be.
-_SPECIAL = re.compile(r"[\[&<]")
+_SPECIAL = "[&<"
 
 _FOOTNOTE = re.compile(r"\[\^([^\]\s]{1,32})\]")
 _NOTE = re.compile(r"[ ]{0,3}\[\^([^\]\s]{1,32})\]:[ \t]*(.*)")
@@ -78,7 +78,7 @@ COMMONMARK = Style(has_doubtful_runs, flanking, lambda link, _: link)
 
 def inlined(text: str, style: Style = COMMONMARK) -> str:
     """A text whose lines are otherwise read as they are."""
-    if not _SPECIAL.search(text) and not style.applies(text):
+    if not _is_special(text) and not style.applies(text):
         return text
     lines = text.split("\n")
     code = fenced(lines)
@@ -91,6 +91,10 @@ def inlined(text: str, style: Style = COMMONMARK) -> str:
     return "\n".join(line for line in shown if line is not None).rstrip()
 
 
+def _is_special(text: str) -> bool:
+    return any(sign in text for sign in _SPECIAL)
+
+
 def note_or_inline(line: str, links: Links, style: Style = COMMONMARK) -> str | None:
     """A line, with a footnote's mark where it is one; None where it held nothing but tags."""
     if note := _NOTE.fullmatch(line):
@@ -101,7 +105,7 @@ def note_or_inline(line: str, links: Links, style: Style = COMMONMARK) -> str | 
 
 def inline(line: str, links: Links, style: Style = COMMONMARK) -> str:
     """A line's links, images, marks of footnotes, entities and tags as links, words and marks."""
-    if not _SPECIAL.search(line) and not style.applies(line):
+    if not _is_special(line) and not style.applies(line):
         return line
     out, at = [], 0
     reading = read(f"{line}\n")

@@ -13,7 +13,7 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 
 from adapters.emphasis import ZERO_WIDTH_SPACE
-from bot.markdown.tables import fenced
+from bot.markdown.tables import fenced, may_have_fences
 
 _OPENING = re.compile(r"([ \t>]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)?)(`{3,}|~{3,})(.*)")
 _CLOSING = re.compile(r"([ \t]*)(`{3,}|~{3,})[ \t]*")
@@ -36,7 +36,7 @@ def parted(ticks: str) -> str:
 
 def with_plain_blocks(text: str) -> str:
     """A text with its fences and quotes so."""
-    if ">" not in text and "```" not in text and "~~~" not in text:
+    if ">" not in text and not may_have_fences(text):
         return text
     lines = text.split("\n")
     code = fenced(lines)

@@ -74,13 +74,13 @@ class Draft:
             self._splitter.feed(text[: grapheme_boundary(text[: room + 1], room)])
         return False
 
-    def finish(self) -> int:
-        """Nothing more will be fed, as far as is known: the end is shown as it is.
+    def finish(self, *, for_good: bool) -> int:
+        """Nothing more will be fed, `for_good` or as far as is known: the end is shown as it is.
 
         Returns how many characters were held back until now.
         """
         had = self.length
-        self._keep(self._incoming.finish())
+        self._keep(self._incoming.finish(for_good=for_good))
         self._ended = True
         return self.length - had
 

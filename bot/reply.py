@@ -262,7 +262,7 @@ class Reply:
         self.ending = ending
         if self._coming is not None and (ending is Ending.DONE or self._coming.length >= self._draft.length):
             self._switch(self._coming, now)
-        self._flush(now)
+        self._flush(now, for_good=True)
         self._last_line = self._words.ending(ending, self.key.reference, because, partial=self._draft.shows_text)
         if not self._failures:
             self.not_before = min(self.not_before, now)
@@ -328,7 +328,7 @@ class Reply:
         """
         if self._coming is not None or self._left_over or not self._draft.length:
             return
-        self._flush(now)
+        self._flush(now, for_good=False)
         stands = self.announced.make(ending, now)
         if stands and not self._failures:
             self.not_before = min(self.not_before, now)
@@ -336,9 +336,9 @@ class Reply:
         if stands:
             self.announced.on_made()
 
-    def _flush(self, now: float) -> None:
-        """Nothing more is fed, as far as is known: what was held back is shown as well."""
-        if held := self._draft.finish():
+    def _flush(self, now: float, *, for_good: bool) -> None:
+        """Nothing more is fed, `for_good` or as far as is known: what was held back is shown as well."""
+        if held := self._draft.finish(for_good=for_good):
             self.figures.received(now, held)
             self._unseen.add(held, now)
 

@@ -166,7 +166,7 @@ async def test_no_step_of_the_loop_takes_long(stretch: str) -> None:
     caps = Caps(limit, utf16_units, DiscordMarkdown(), files=8_000_000)
     draft = Draft(caps, Extent(), lambda: 0)
     draft.feed(sized(stretch, 40_000))
-    draft.finish()
+    draft.finish(for_good=True)
     began = time.thread_time()
     wanted: list[Wanted] | None = None
     for most in itertools.count(1):

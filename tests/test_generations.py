@@ -346,7 +346,8 @@ def test_turns_that_a_sound_file_has_lost_are_written_again(tmp_path: Path) -> N
         other.execute("DELETE FROM turns WHERE message = '1'")
         other.commit()
         keeper.tick(2.5)
-        assert keeper.recovering
+        recovering = keeper.recovering
+        assert recovering
         assert rows(file) == {"0": True, "1": True, "2": True, "3": False}
         other.execute("UPDATE turns SET event = ?, ending = NULL WHERE message = '3'", before)
         other.commit()

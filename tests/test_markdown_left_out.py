@@ -14,7 +14,7 @@ from adapters.playground.rendering import PlaygroundMarkdown
 from adapters.slack.dialect import SlackMarkdown
 from bot.beside import files_beside, line_beside
 from bot.markdown import Dialect, Piece, PlainMarkdown, Splitter, utf16_units
-from bot.markdown.incoming import Incoming
+from bot.markdown.incoming import MOST_KEPT, Incoming
 from bot.markdown.left_out import noted
 from bot.markdown.normalise import Normaliser, without_controls
 from bot.ports import Verb
@@ -108,6 +108,41 @@ def test_the_pieces_it_comes_in_do_not_matter(source: str, sizes: list[int]) -> 
     assert (again, pieces.left_out) == (once, whole.left_out)
     if not whole.left_out:
         assert once == without_controls(source)
+
+
+@pytest.mark.parametrize("size", [1, 5, 700, 4000])
+def test_a_long_line_is_read_alike_in_any_pieces(size: int) -> None:
+    """What is in code far back in its line stays, whatever the pieces."""
+    source = "a" * 2100 + "`" + "x" * 1500 + f"![x]({DATA[:900]})` end\n[b](https://b.example) ok"
+    assert taken_in(source, [size] * (len(source) // size))[0] == source
+
+
+def test_a_block_of_code_ends_with_its_quote() -> None:
+    """What stands behind it is left out, also in the first line; what is in it stays."""
+    quote = f"> ```\n> {DATA}\n"
+    whole, _ = taken_in(f"{quote}![a cat]({DATA}) now\n![b]({DATA})", [])
+    assert noted(whole) == f"{quote}🖼 a cat now\n🖼 b"
+
+
+@pytest.mark.parametrize("size", [5, 100_000])
+def test_an_address_that_fits_stays_when_much_was_left_out(size: int) -> None:
+    """Where no more pictures are kept, links still go on, and pictures leave their notes."""
+    source = f"![a](data:image/png;base64,{'A' * MOST_KEPT}) [b](https://b.example/c) ![d]({DATA}) now"
+    whole, incoming = taken_in(source[:50] + source[MOST_KEPT:], [])
+    assert noted(whole) == "🖼 a [b](https://b.example/c) 🖼 d now"
+    assert [left.whole for left in incoming.left_out] == [True, True]
+    whole, incoming = taken_in(source, [MOST_KEPT, *[size] * 100])
+    assert noted(whole) == "🖼 a [b](https://b.example/c) 🖼 d now"
+    assert [left.whole for left in incoming.left_out] == [False, False]
+
+
+@pytest.mark.parametrize("size", [1, 7, 100])
+def test_content_never_shows_behind_an_announced_end(size: int) -> None:
+    """Some servers announce the end with each chunk: an ordinary address is shown then, a data URL still held back."""
+    source, incoming, out = f"Look: ![a cat]({DATA}) and https://a.example/b", Incoming(2000), ""
+    for at in range(0, len(source), size):
+        out += incoming.feed(source[at : at + size]) + incoming.finish(for_good=False)
+    assert noted(out + incoming.finish()) == noted(out) == "Look: 🖼 a cat and https://a.example/b"
 
 
 @given(st.text(alphabet="a\r\n\t\x00\x1b\x7f\x85é"), st.lists(st.integers(1, 4)))

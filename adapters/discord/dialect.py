@@ -23,7 +23,7 @@ from adapters.tables import as_text, longest
 from bot.markdown import Piece, flat, literal, utf16_units
 from bot.markdown.left_out import noted
 from bot.markdown.normalise import without_controls
-from bot.markdown.tables import Table, fenced, tables
+from bot.markdown.tables import Table, fenced, may_have_fences, tables
 
 # UTF-16 units in one message's text (https://docs.discord.com/developers/resources/message#create-message).
 MESSAGE_LIMIT = 2000
@@ -44,7 +44,7 @@ _TASK = re.compile(r"^([ \t>]*(?:[-*+]|\d{1,9}[.)])[ \t]+)\[([ xX])\](?=[ \t])")
 _BULLET = re.compile(r"^([ \t>]*)(?:\+|(\d{1,9})\))(?=[ \t])")
 
 # A line that may be shown as a rule, once it has its end.
-_MAY_BE_RULE = re.compile(r"^[ ]{0,3}[-*_][-*_ \t]*(?=\n)", re.MULTILINE)
+_MAY_BE_RULE = re.compile(r"\n[ ]{0,3}[-*_][-*_ \t]*(?=\n)")
 
 
 class DiscordMarkdown:
@@ -58,7 +58,7 @@ class DiscordMarkdown:
         """See `Dialect`."""
         text = piece.closed()
         more = room_for_imitations(text)
-        more += len(_RULE_LINE) * len(_MAY_BE_RULE.findall(text)) + len("image") * text.count("![](")
+        more += len(_RULE_LINE) * len(_MAY_BE_RULE.findall(f"\n{text}")) + len("image") * text.count("![](")
         more += room_for_links(text) + _room(text)
         if "|" not in text:
             return more
@@ -79,7 +79,7 @@ class DiscordMarkdown:
 
 def _room(text: str) -> int:
     """At most how much longer marks, quotes and blocks of code become."""
-    has_code = "```" in text or "~~~" in text
+    has_code = may_have_fences(text)
     if not has_code and ">" not in text:
         return room_for_marks(text)
     lines = text.split("\n")
@@ -92,7 +92,7 @@ def rendered(text: str) -> str:
     """Markdown as Discord shows it."""
     lines = text.split("\n")
     found = {table.line: table for table in tables(lines)} if "|" in text else {}
-    code = fenced(lines) if "```" in text or "~~~" in text else frozenset()
+    code = fenced(lines) if may_have_fences(text) else frozenset()
     blocks = fences(lines, code) if code else {}
     links, hidden = definitions(lines, code)
     out: list[str] = []

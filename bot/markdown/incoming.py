@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from bot.markdown.left_out import mark
-from bot.markdown.normalise import Normaliser
+from bot.markdown.normalise import CONTROLS, Normaliser
 from bot.markdown.split import Fence, fence_after
+from bot.markdown.tables import may_have_fences
 
 # All addresses that are kept of one answer, in characters: pictures of ten megabytes, as Discord takes them.
 MOST_KEPT = 14 * 2**20
@@ -31,6 +32,7 @@ _LONGEST_LINE = 1000
 _LONGEST_EXAMPLE = 64
 
 _EVENT = re.compile(r"[\n(/:@#!]")
+_SPECIAL = re.compile(rf"{_EVENT.pattern}|{CONTROLS.pattern}")
 _TICKS = re.compile(r"(?<!\\)`+")
 _ATTRIBUTE = re.compile(r"<[A-Za-z][^<>]*=\s*([\"']?)data:\Z")
 _DATA = re.compile(r"<?data:(?:[\w.+-]+/[\w.+-]+)?(?:;[^,\s;]{1,80}){0,4},")
@@ -89,6 +91,12 @@ class _Held:
     size: int = 0
     kept: int = 0
 
+    @property
+    def is_no_data(self) -> bool:
+        """Whether it is plain already that this is no data URL."""
+        begin = (self.lead + self.head).removeprefix("<")[: len("data:")]
+        return not "data:".startswith(begin)
+
 
 class Incoming:
     """What is fed in, as it goes on to the splitter; the same whatever the pieces that it came in.
@@ -108,21 +116,25 @@ class Incoming:
 
     def feed(self, text: str) -> str:
         """Take in more; returns what of it is known to be text, or an address that fits."""
-        text = self._normaliser.feed(text)
-        if self._held is None and _EVENT.search(text) is None:
-            self._read(text)
+        if self._held is None and not self._normaliser.after_return and _SPECIAL.search(text) is None:
+            self._read(text)  # the way of nearly every chunk
             return text
+        text = self._normaliser.feed(text)
         out: list[str] = []
         at = 0
         while at < len(text):
             at = self._text(text, at, out) if self._held is None else self._address(text, at, out)
         return "".join(out)
 
-    def finish(self) -> str:
-        """Nothing more is fed: what was held back, closed where it goes on no further."""
-        held, self._held = self._held, None
-        if held is None:
+    def finish(self, *, for_good: bool = True) -> str:
+        """Nothing more is fed: what was held back, closed where it goes on no further.
+
+        Unless that is `for_good`, a data URL stays held back: more of its content may follow, and is no text.
+        """
+        held = self._held
+        if held is None or not (for_good or held.is_no_data):
             return ""
+        self._held = None
         given = self._given(held, ended=False)
         if given == "".join(held.parts):
             return given
@@ -130,8 +142,8 @@ class Incoming:
 
     def _read(self, text: str) -> None:
         self._line += text
-        if len(self._line) > 2 * _LONGEST_LINE:
-            self._line = self._line[-_LONGEST_LINE:]
+        if len(self._line) > 2 * _LONGEST_LINE:  # in whole steps, so that the pieces that it came in do not matter
+            self._line = self._line[(len(self._line) - 1) // _LONGEST_LINE * _LONGEST_LINE - _LONGEST_LINE :]
 
     def _text(self, text: str, at: int, out: list[str]) -> int:
         """Pass on text up to where an address begins; returns where that is."""
@@ -142,16 +154,23 @@ class Incoming:
             at = end
             if event.group() == "\n":
                 self._end_line()
-            elif self._fence is None and (held := _begins(self._line, event.group())) is not None:
+            elif not self._is_in_block() and (held := _begins(self._line, event.group())) is not None:
                 self._held = held
                 return at
         out.append(text[at:])
         self._read(text[at:])
         return len(text)
 
+    def _is_in_block(self) -> bool:
+        """Whether the line so far is in a block of code; one in a quote ends with it."""
+        return self._fence is not None and (not self._fence.quoted or self._line.lstrip().startswith(">"))
+
     def _end_line(self) -> None:
-        if self._fence is not None or "```" in self._line or "~~~" in self._line:
-            self._fence = fence_after(self._line[: _LONGEST_LINE + 1], self._fence)
+        if not self._is_in_block():
+            self._fence = None
+        may_matter = self._fence is not None or may_have_fences(self._line)
+        if may_matter and len(self._line) <= _LONGEST_LINE:
+            self._fence = fence_after(self._line, self._fence)
         self._line = ""
 
     def _address(self, text: str, at: int, out: list[str]) -> int:
@@ -161,9 +180,9 @@ class Incoming:
         end = _end_of(held, text, at)
         part = text[at : len(text) if end is None else end]
         held.size += len(part)
-        if held.kept < self._room:
-            held.parts.append(part)
-            held.kept += len(part)
+        if kept := part[: max(self._room, self._longest) - held.kept]:
+            held.parts.append(kept)
+            held.kept += len(kept)
         if end is None:
             return len(text)
         self._held = None

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 # C0 but for tab and line feed, DEL and C1. Discord and Slack drop or refuse some of them, and show others as boxes.
-_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def without_controls(text: str) -> str:
@@ -20,17 +20,17 @@ class Normaliser:
     """The same for a text that comes in pieces: a CR may be the last of one and its LF the first of the next."""
 
     def __init__(self) -> None:
-        self._after_return = False
+        self.after_return = False  # whether a line feed that comes next belongs to a CR
 
     def feed(self, text: str) -> str:
         """The next piece, normalised; any pieces of a text give the same text."""
-        if not text or not (self._after_return or _CONTROLS.search(text)):
+        if not text or not (self.after_return or CONTROLS.search(text)):
             return text
-        if self._after_return and text[0] == "\n":
+        if self.after_return and text[0] == "\n":
             text = "\r" + text  # its line break has been given out: the pair is taken apart again below
             given = 1
         else:
             given = 0
-        self._after_return = text.endswith("\r")
+        self.after_return = text.endswith("\r")
         text = text.replace("\r\n", "\n").replace("\r", "\n")[given:]
-        return _CONTROLS.sub("", text)
+        return CONTROLS.sub("", text)
