@@ -41,14 +41,14 @@ from adapters.slack import SlackOptions, SlackPlatform
 from adapters.slack.blocks import with_blocks
 from benchmarks.machine import show
 from bot.access import AccessRules
-from bot.choices import Choices, TurnLimits
 from bot.completion import Completion, CompletionPolicy
+from bot.delivery.reply import WritingPolicy
 from bot.ports import Model
 from bot.prompt import Persona, Prompting
-from bot.reply import WritingPolicy
+from bot.strings import Words
 from bot.telemetry import TurnRecord
-from bot.turns import Turns
-from bot.words import Words
+from bot.turns.config import Choices, TurnLimits
+from bot.turns.manager import Turns
 
 Texts: TypeAlias = Sequence[Sequence[Sequence[str]]]  # by channel, by message, one after another
 

@@ -27,16 +27,16 @@ from benchmarks.policies import Counter, FixedCounter, LeakCounter, Policy, Roll
 from benchmarks.traces import TICK, Trace, regular
 from benchmarks.windows import in_windows
 from bot.access import AccessRules
-from bot.budget import Budget, Either, FixedWindow, Leak, RollingWindow
-from bot.choices import Choices, TurnLimits
 from bot.completion import Completion, CompletionPolicy
+from bot.delivery.reply import WritingPolicy
 from bot.errors import Limited
 from bot.ports import Verb
 from bot.prompt import Persona, Prompting
-from bot.reply import WritingPolicy
+from bot.rate_limits.budget import Budget, Either, FixedWindow, Leak, RollingWindow
+from bot.strings import Words
 from bot.telemetry import NoRecorder
-from bot.turns import Turns
-from bot.words import Words
+from bot.turns.config import Choices, TurnLimits
+from bot.turns.manager import Turns
 from tests.clock import VirtualLoop
 from tests.memory import MemoryChannel, ScriptedModel, Server, Wrote, turn
 

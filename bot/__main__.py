@@ -32,14 +32,14 @@ from adapters.metrics import PrometheusRecorder
 from adapters.playground import PlaygroundOptions, PlaygroundPlatform
 from adapters.site import CannotListen, Condition, Site
 from bot.access import AccessRules, Lists
-from bot.choices import Choices, TurnLimits
 from bot.completion import Completion, CompletionPolicy
+from bot.delivery.reply import WritingPolicy
 from bot.errors import Failure, Permanent
 from bot.ports import Journal, Model, Platform
 from bot.prompt import Persona, Prompting, PromptLimits
-from bot.reply import WritingPolicy
-from bot.turns import Turns
-from bot.words import Words
+from bot.strings import Words
+from bot.turns.config import Choices, TurnLimits
+from bot.turns.manager import Turns
 from config.help import describe, help_text
 from config.logs import configure
 from config.problems import SettingsError

@@ -1,7 +1,7 @@
 """A model made of a model: attempts, backoff, the stall watch, and the fallback that does not stream.
 
 What belongs here: how often and for how long a model is asked, as a frozen policy and one loop over it. What does not:
-any vendor's error (adapters translate them), and what is shown of an attempt that failed (`bot.reply`).
+any vendor's error (adapters translate them), and what is shown of an attempt that failed (`bot.delivery.reply`).
 
 This is the one layer that retries a model: the SDK's own retries are off. Every wait has an end: for the first delta,
 between signs of life, for those without any text, for all streamed attempts together, and for the call that does not

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from enum import Enum, Flag, auto
 from typing import Protocol
 
-from bot.budget import Budget
 from bot.conversation import Author, Delta, Ending, History, Part, Prompt, Turn, TurnKey
 from bot.markdown import Dialect
+from bot.rate_limits.budget import Budget
 
 # -------------------------------------------------------------------------------------------------------------- model
 
@@ -209,7 +209,7 @@ class Record:
 
 
 class Inbox(Protocol):
-    """Where platforms bring what they received: `bot.turns` is one.
+    """Where platforms bring what they received: `bot.turns.manager` is one.
 
     For each message that may ask something: `receive`, before it is acknowledged, then `accept` or `dismiss`. Once
     connected, a platform does the same, without `receive`, for each of what `left` says.
@@ -301,9 +301,9 @@ class Platform(Protocol):
 
 
 class Journal(Protocol):
-    """Remembers which turns were received, which messages answer them, and how they ended. Only `bot.turns` writes it.
+    """Remembers received turns, the messages of their answers, and their endings. Only `bot.turns` writes it.
 
-    A journal that cannot write raises; `bot.turns` goes on without it, and says so.
+    A journal that cannot write raises; `bot.turns.manager` goes on without it, and says so.
     """
 
     @property

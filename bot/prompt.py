@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from bot.conversation import File, History, LeftOut, Message, Part, Prompt, Role, Text, Turn
-from bot.dialogue import WITHOUT_WORDS, is_blank
-from bot.words import Line, Words
+from bot.role_alternation import WITHOUT_WORDS, is_blank
+from bot.strings import Line, Words
 
 # Lines about attachments that were left out: what they are is plain from a few, and an answer stands above them.
 _LEFT_OUT_LINES = 4

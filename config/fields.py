@@ -227,7 +227,7 @@ Host = Annotated[str, AfterValidator(_host)]
 Zone = Annotated[str, AfterValidator(_zone)]
 TextFile = Annotated[Path, AfterValidator(_readable)]
 JournalAddress = Annotated[str, AfterValidator(_journal)]
-# Sentences for readers, by what may stand in braces. None: the shipped one (bot/words.py).
+# Sentences for readers, by what may stand in braces. None: the shipped one (bot/strings.py).
 Sentence = Annotated[str, AfterValidator(_sentence())] | None
 SilentSentence = Annotated[str, AfterValidator(_sentence(may_be_empty=True))] | None
 EndingSentence = Annotated[str, AfterValidator(_sentence("reference"))] | None

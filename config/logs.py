@@ -3,7 +3,7 @@
 What belongs here: the set-up of logging, the two formats, and the masking of secrets. What does not: what is logged,
 and which of a library's lines are too many (`config.repeats`).
 Figures of a turn are passed as fields, ``log.info("turn ended", extra={"turn": reference, "ending": "done"})``, and
-come out as ``2026-11-22T14:25:00.123Z INFO bot.turns turn ended turn=x7f2k9qa ending=done``.
+come out as ``2026-11-22T14:25:00.123Z INFO bot.turns.manager turn ended turn=x7f2k9qa ending=done``.
 
 One record is one line, whatever a user's name or a server's error has in it; the lines of a traceback are indented, so
 that none can pass for a record.

@@ -1,7 +1,7 @@
 """The sentences that an operator may put in the place of ours: the ``[words]`` table of the TOML file.
 
 What belongs here: their names and what each is for. What does not: our own sentences, which are the core's
-(``bot/words.py``; the composition root puts these over them), and one sentence's form (`config.fields`).
+(``bot/strings.py``; the composition root puts these over them), and one sentence's form (`config.fields`).
 """
 
 from __future__ import annotations

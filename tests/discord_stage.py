@@ -13,15 +13,15 @@ from datetime import UTC, datetime
 from adapters.attachments import AttachmentLimits, Attachments
 from adapters.discord import DiscordOptions, DiscordPlatform, file_hosts
 from bot.access import AccessRules
-from bot.choices import Choices, TurnLimits
 from bot.completion import Completion, CompletionPolicy
 from bot.conversation import Turn
+from bot.delivery.reply import WritingPolicy
 from bot.ports import Channel, Model, Verb
 from bot.prompt import Persona, Prompting
-from bot.reply import WritingPolicy
+from bot.strings import Words
 from bot.telemetry import NoRecorder
-from bot.turns import Turns
-from bot.words import Words
+from bot.turns.config import Choices, TurnLimits
+from bot.turns.manager import Turns
 from tests.doubles.discord import DiscordDouble
 from tests.doubles.limits import Kind
 from tests.memory import Notebook, OpenInbox

@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from bot.budget import Budget, FixedWindow, RollingWindow
 from bot.conversation import (
     Author,
     Delta,
@@ -30,6 +29,7 @@ from bot.conversation import (
 from bot.errors import Failure, Gone, Limited, Unacceptable
 from bot.markdown import PlainMarkdown
 from bot.ports import Body, Caps, Channel, Controls, Record, Verb
+from bot.rate_limits.budget import Budget, FixedWindow, RollingWindow
 
 DANA = Author("U1", "Dana")
 

@@ -23,8 +23,6 @@ from typing import Any
 
 from adapters.openai import OpenAIOptions, chat
 from bot.access import AccessRules
-from bot.budget import FixedWindow, WindowReport
-from bot.choices import Choices, TurnLimits
 from bot.completion import Completion, CompletionPolicy
 from bot.conversation import (
     Delta,
@@ -42,13 +40,15 @@ from bot.conversation import (
     Turn,
     TurnKey,
 )
+from bot.delivery.reply import WritingPolicy
 from bot.errors import Because, Declined, Failure
 from bot.ports import Body, Controls, Record, Verb
 from bot.prompt import Persona, Prompting
-from bot.reply import WritingPolicy
+from bot.rate_limits.budget import FixedWindow, WindowReport
+from bot.strings import Words
 from bot.telemetry import NoRecorder
-from bot.turns import Turns
-from bot.words import Words
+from bot.turns.config import Choices, TurnLimits
+from bot.turns.manager import Turns
 from tests.clock import VirtualLoop
 from tests.doubles.openai_scripts import Answer, Manner, chat_whole
 from tests.doubles.requests import out_of_order, seen

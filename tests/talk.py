@@ -14,14 +14,14 @@ from datetime import UTC, datetime
 
 from adapters.openai import OpenAIModel, OpenAIOptions
 from bot.access import AccessRules
-from bot.choices import Choices, TurnLimits
 from bot.completion import Completion, CompletionPolicy
 from bot.conversation import History, Message, Part, Role, Text
+from bot.delivery.reply import WritingPolicy
 from bot.prompt import Persona, Prompting
-from bot.reply import WritingPolicy
+from bot.strings import Words
 from bot.telemetry import NoRecorder
-from bot.turns import Turns
-from bot.words import Words
+from bot.turns.config import Choices, TurnLimits
+from bot.turns.manager import Turns
 from tests.doubles.openai import Answer, OpenAIDouble, Script, Taste
 from tests.memory import MemoryChannel, Notebook, turn
 

@@ -9,7 +9,7 @@ import pytest
 from bot.completion import CompletionPolicy
 from bot.conversation import Announced, Ending, Finish, FinishReason, Reasoning, Text
 from bot.ports import Controls, Verb
-from bot.words import Words
+from bot.strings import Words
 from tests.memory import MemoryChannel, Notebook, ScriptedModel, Server, Step, answer_of, turn, words
 from tests.test_turns import ask, core
 

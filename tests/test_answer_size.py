@@ -15,16 +15,16 @@ from hypothesis import strategies as st
 
 from adapters.discord.dialect import DiscordMarkdown
 from bot.conversation import Delta, Ending, Finish, FinishReason, Reasoning, Refusal, Text
-from bot.draft import Draft, Extent
+from bot.delivery.draft import Draft, Extent
+from bot.delivery.overflow import uploads_in_steps
+from bot.delivery.pacer import Pacer
+from bot.delivery.reconciler import Wanted
+from bot.delivery.reply import Reply, WritingPolicy
 from bot.markdown import PlainMarkdown, Splitter, utf16_units
-from bot.markdown.code import code_blocks, code_blocks_in_steps
-from bot.pacer import Pacer
-from bot.page import Wanted
+from bot.markdown.code_blocks import code_blocks, code_blocks_in_steps
 from bot.ports import Body, Caps, Verb
-from bot.reply import Reply, WritingPolicy
+from bot.strings import Words
 from bot.telemetry import Figures, NoRecorder
-from bot.uploads import uploads_in_steps
-from bot.words import Words
 from tests.memory import MemoryChannel, ScriptedModel, Step, turn, words
 from tests.test_turns import ask, core
 

@@ -11,7 +11,16 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bot.budget import LONGEST_HOLD_SECONDS, Budget, Either, FixedWindow, Leak, Reads, RollingWindow, WindowReport
+from bot.rate_limits.budget import (
+    LONGEST_HOLD_SECONDS,
+    Budget,
+    Either,
+    FixedWindow,
+    Leak,
+    Reads,
+    RollingWindow,
+    WindowReport,
+)
 
 LATENCY = st.floats(0, 3)
 SCHEDULE = st.lists(st.tuples(st.floats(0, 2), LATENCY, LATENCY, st.booleans()), max_size=60)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from adapters.openai import OpenAIOptions, chat, responses
 from bot.conversation import File, Image, LeftOut, Message, Part, Prompt, Role, Text
-from bot.dialogue import BEGINS_WITH_ANSWER, WITHOUT_WORDS, alternating, is_blank
+from bot.role_alternation import BEGINS_WITH_ANSWER, WITHOUT_WORDS, alternating, is_blank
 from tests.doubles.requests import messages_of, out_of_order
 
 PICTURE = Image("cat.png", "image/png", b"\x89PNG")

@@ -10,9 +10,9 @@ from adapters.discord.budgets import CHANNELS, Budgets, read_report, spending
 from adapters.discord.gateway import AT_ONCE_EVERY, Delays
 from adapters.discord.intake import WAITING_MESSAGES, Intake
 from adapters.discord.presence import Typing
-from bot.budget import WindowReport
 from bot.errors import Limited
 from bot.ports import Verb
+from bot.rate_limits.budget import WindowReport
 
 ONE = "/channels/{channel_id}/messages/{message_id}"
 ALL = "/channels/{channel_id}/messages"

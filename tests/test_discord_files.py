@@ -10,10 +10,10 @@ import pytest
 
 from adapters.discord.channel import DiscordChannel
 from bot.conversation import Finish, FinishReason, Role, Text
+from bot.delivery.reply import WritingPolicy
 from bot.errors import Forbidden, Unacceptable
 from bot.ports import Body, Record, Upload
-from bot.reply import WritingPolicy
-from bot.words import Words
+from bot.strings import Words
 from tests.discord_stage import Bot, bot_at_work, process
 from tests.doubles.discord import FILE_LIMIT, DiscordDouble
 from tests.doubles.limits import Kind

@@ -9,7 +9,7 @@ import pytest
 
 from bot.conversation import Finish, FinishReason, Text
 from bot.ports import Body
-from bot.words import Words
+from bot.strings import Words
 from tests.discord_stage import Bot, bot_at_work, process
 from tests.doubles.discord import FORUM, DiscordDouble
 from tests.memory import Notebook, ScriptedModel, words

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from bot.completion import Attempt, Completion, CompletionPolicy
 from bot.conversation import Delta, Finish, FinishReason, Image, LeftOut, Message, Prompt, Role, Text
 from bot.errors import Because, Broken, Declined, Failure, Limited, Unreachable
-from bot.fitting import IMAGES_REFUSED_SECONDS, NO_IMAGES, TOO_MANY, UNREADABLE, Fitted, Fitting
+from bot.prompt_reduction import IMAGES_REFUSED_SECONDS, NO_IMAGES, TOO_MANY, UNREADABLE, Fitted, Fitting
 from bot.telemetry import NoRecorder
 from tests.clock import VirtualLoop
 

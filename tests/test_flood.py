@@ -9,7 +9,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from bot.words import Words
+from bot.strings import Words
 from tests.doubles.openai import Answer, OpenAIDouble, Status
 from tests.running import Running
 from tests.test_whole import both, everything, numbered

@@ -14,7 +14,7 @@ from adapters.playground.rendering import PlaygroundMarkdown, render
 from adapters.slack.dialect import SlackMarkdown, said_by_model
 from bot.conversation import Ending, Finish, FinishReason, LeftOut, Text
 from bot.markdown import Dialect, PlainMarkdown, flat, utf16_units
-from bot.words import Line, Words
+from bot.strings import Line, Words
 from tests.memory import MemoryChannel, ScriptedModel, turn
 from tests.test_turns import ask
 

@@ -17,18 +17,18 @@ from hypothesis import strategies as st
 
 from adapters.journal import MemoryJournal
 from bot.access import AccessRules
-from bot.budget import Leak, RollingWindow
-from bot.choices import Choices, TurnLimits
 from bot.completion import Completion, CompletionPolicy
 from bot.conversation import Finish, FinishReason, Text
+from bot.delivery.reply import WritingPolicy
 from bot.errors import Broken, Failure, Unanswered
 from bot.markdown import Piece, Splitter
 from bot.ports import Verb
 from bot.prompt import Persona, Prompting
-from bot.reply import WritingPolicy
+from bot.rate_limits.budget import Leak, RollingWindow
+from bot.strings import Words
 from bot.telemetry import NoRecorder
-from bot.turns import Turns
-from bot.words import Words
+from bot.turns.config import Choices, TurnLimits
+from bot.turns.manager import Turns
 from tests.clock import VirtualLoop
 from tests.memory import MemoryChannel, ScriptedModel, Server, Step, answer_of, turn, words
 

@@ -21,16 +21,16 @@ from adapters.discord.dialect import DiscordMarkdown
 from adapters.journal import MemoryJournal
 from adapters.slack.dialect import SlackMarkdown
 from bot.access import AccessRules
-from bot.choices import Choices, TurnLimits
 from bot.completion import Completion, CompletionPolicy
 from bot.conversation import Finish, FinishReason, Text
+from bot.delivery.reply import WritingPolicy
 from bot.markdown import Dialect, utf16_units
 from bot.ports import Caps, Verb
 from bot.prompt import Persona, Prompting
-from bot.reply import WritingPolicy
+from bot.strings import Words
 from bot.telemetry import NoRecorder
-from bot.turns import Turns
-from bot.words import Words
+from bot.turns.config import Choices, TurnLimits
+from bot.turns.manager import Turns
 from tests.clock import VirtualLoop
 from tests.discord_stage import bot_at_work
 from tests.doubles.slack import SlackDouble

@@ -12,7 +12,7 @@ from adapters.playground.rendering import without_small_print as without_playgro
 from adapters.slack.blocks import own_answer
 from adapters.slack.dialect import NOTICE_MARK, SlackMarkdown, said_by_model
 from bot.markdown import Dialect, Piece, Splitter, utf16_units
-from bot.words import Words
+from bot.strings import Words
 
 SMALL = ["-# Stopped.", "> -# x", ">-# x", "- -# x", "1. -# x", "  -# x", "\t-# x", "# -# x", "> - -# x", "&#45;# x"]
 SMALL += [

@@ -40,7 +40,7 @@ def logged(*, level: str = "info", style: str = "text", secrets: tuple[str, ...]
             logging.getLogger(name).setLevel(was)
 
 
-log = logging.getLogger("bot.turns")
+log = logging.getLogger("bot.turns.manager")
 
 
 def fail() -> None:
@@ -112,7 +112,7 @@ def test_a_traceback_is_indented() -> None:
     with logged() as stream:
         log_failure("model failed")
     first, *rest = stream.getvalue().splitlines()
-    assert first.endswith("ERROR bot.turns model failed")
+    assert first.endswith("ERROR bot.turns.manager model failed")
     assert any("ConnectionError" in line for line in rest)
     assert all(line.startswith("    ") for line in rest)
 
@@ -123,7 +123,7 @@ def test_json_is_one_object_a_line() -> None:
     assert re.fullmatch(TIME, said.pop("time"))
     assert said == {
         "level": "info",
-        "logger": "bot.turns",
+        "logger": "bot.turns.manager",
         "message": "turn ended",
         "turn": "x7",
         "seconds": 1.5,
@@ -267,7 +267,7 @@ def written(*records: logging.LogRecord, closed: bool = False) -> list[str]:
 def test_a_library_that_repeats_itself_is_cut_short() -> None:
     """Asyncio tells of each connection that it cannot accept: a few lines, and then how many more there were."""
     flood = [record(at=number / 1000) for number in range(100_000)]
-    lines = written(*flood, record("bot.turns", "turn ended", at=125.0))
+    lines = written(*flood, record("bot.turns.manager", "turn ended", at=125.0))
     assert len(lines) == 2 * (PASSING + 1) + 1
     told = [line for line in lines if line.startswith("left out")]
     assert [int(line.split()[2]) for line in told] == [60_000 - PASSING, 40_000 - PASSING]
@@ -277,7 +277,7 @@ def test_a_library_that_repeats_itself_is_cut_short() -> None:
 
 def test_our_own_lines_all_pass() -> None:
     """Every turn has its line, however many there are, in the midst of a library's flood."""
-    ours = [record("bot.answering", "turn ended", at=number / 100) for number in range(1000)]
+    ours = [record("bot.turns.runner", "turn ended", at=number / 100) for number in range(1000)]
     floods = [record(at=number / 100) for number in range(1000)]
     lines = written(*(each for pair in zip(ours, floods, strict=True) for each in pair))
     assert lines.count("turn ended") == 1000

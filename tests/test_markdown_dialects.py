@@ -77,7 +77,7 @@ DIALECTS: list[Dialect] = [PlainMarkdown(), DiscordMarkdown(), SlackMarkdown(), 
 
 
 def room(dialect: Dialect, piece: Piece) -> int:
-    """What a piece is measured by, as `bot.reply` does."""
+    """What a piece is measured by, as `bot.delivery.reply` does."""
     return utf16_units(piece.closed()) + dialect.padding(piece)
 
 

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from adapters.discord.dialect import DiscordMarkdown
 from adapters.playground.rendering import PlaygroundMarkdown
 from adapters.slack.dialect import SlackMarkdown
-from bot.beside import files_beside, line_beside
+from bot.delivery.extracted_files import files_beside, line_beside
 from bot.markdown import Dialect, Piece, PlainMarkdown, Splitter, utf16_units
-from bot.markdown.incoming import MOST_KEPT, Incoming
-from bot.markdown.left_out import noted
+from bot.markdown.model_text import MOST_KEPT, Incoming
 from bot.markdown.normalise import Normaliser, without_controls
+from bot.markdown.placeholders import noted
 from bot.ports import Verb
-from bot.words import Words
+from bot.strings import Words
 from tests.memory import MemoryChannel
 from tests.test_uploads import answered
 

@@ -11,8 +11,8 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from bot.markdown import Piece, Splitter
-from bot.markdown.inline import LONGEST_HELD, LONGEST_SPAN
-from bot.markdown.unfinished import shown
+from bot.markdown.inline_parser import LONGEST_HELD, LONGEST_SPAN
+from bot.markdown.streaming_tail import shown
 
 # The reader that judges: not the one that is judged.
 READER = MarkdownIt("commonmark").enable(["table", "strikethrough"])

@@ -12,17 +12,17 @@ import pytest
 
 from adapters.journal import MemoryJournal
 from bot.access import AccessRules
-from bot.choices import Choices, TurnLimits
 from bot.completion import Completion, CompletionPolicy
 from bot.conversation import Delta, Ending, Finish, FinishReason, Prompt, Text
+from bot.delivery.reachability import REMEMBERED_SECONDS, Reach
+from bot.delivery.reply import WritingPolicy
 from bot.errors import Broken, Failure, Unanswered, Unreachable
 from bot.ports import Verb
 from bot.prompt import Persona, Prompting
-from bot.reach import REMEMBERED_SECONDS, Reach
-from bot.reply import WritingPolicy
+from bot.strings import Words
 from bot.telemetry import NoRecorder, TurnRecord
-from bot.turns import Turns
-from bot.words import Words
+from bot.turns.config import Choices, TurnLimits
+from bot.turns.manager import Turns
 from tests.doubles.discord import DiscordDouble
 from tests.doubles.network import network
 from tests.doubles.openai import Answer, OpenAIDouble

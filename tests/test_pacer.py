@@ -1,7 +1,7 @@
 """Which reply writes next, on virtual time, as transcripts of who wrote when.
 
-The rule itself is a few lines that look at every reply each time (`LooksAtAll`); what `bot.waiting` does to look at few
-is checked against it in random scenarios: the same writes at the same times.
+The rule itself is a few lines that look at every reply each time (`LooksAtAll`); what `bot.delivery.scheduler` does to
+look at few is checked against it in random scenarios: the same writes at the same times.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from functools import partial
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.budget import Budget, FixedWindow, Leak, RollingWindow
 from bot.conversation import Ending, Text
+from bot.delivery.pacer import Pacer
+from bot.delivery.reply import Reply, WritingPolicy
+from bot.delivery.scheduler import Waiting
 from bot.errors import Broken, Failure, Limited
-from bot.pacer import Pacer
 from bot.ports import Verb
-from bot.reply import Reply, WritingPolicy
+from bot.rate_limits.budget import Budget, FixedWindow, Leak, RollingWindow
+from bot.strings import Words
 from bot.telemetry import Figures, NoRecorder
-from bot.waiting import Waiting
-from bot.words import Words
 from tests.clock import VirtualLoop
 from tests.memory import MemoryChannel, Server, turn
 

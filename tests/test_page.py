@@ -7,7 +7,7 @@ from collections.abc import Callable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.page import Page, Wanted, Write
+from bot.delivery.reconciler import Page, Wanted, Write
 from bot.ports import Body, Controls, Verb
 
 

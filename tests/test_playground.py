@@ -24,11 +24,11 @@ from adapters.playground.platform import turn
 from adapters.playground.rendering import RENDERED_CHARACTERS, PlaygroundMarkdown, render, without_small_print
 from adapters.playground.rooms import ROOM_MESSAGES, TAPE_WRITES, Entry, Room, history
 from adapters.playground.wire import QUESTION_CHARACTERS, Ask, Refused, Stop, read
-from bot.budget import FixedWindow, WindowReport
 from bot.conversation import Role
 from bot.errors import Gone, Limited, Unacceptable
 from bot.markdown import utf16_units
 from bot.ports import Body, Channel, Controls, Platform, Verb
+from bot.rate_limits.budget import FixedWindow, WindowReport
 from tests.contracts.channel import PROMISES, Promise, name_of, play
 from tests.doubles.answerer import Answerer, serving
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bot.conversation import File, History, Image, LeftOut, Message, Part, Role, Text, Turn
 from bot.prompt import Persona, Prepared, Prompting, PromptLimits, halved, is_empty, prepare
-from bot.words import Words
+from bot.strings import Words
 from tests.memory import turn
 
 NOW = datetime(2026, 11, 22, 14, 5, tzinfo=UTC)

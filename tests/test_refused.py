@@ -9,7 +9,7 @@ import pytest
 from adapters.openai import OpenAIOptions, check
 from bot.conversation import Image
 from bot.errors import Because
-from bot.words import Words
+from bot.strings import Words
 from tests.doubles.complaints import Complaint, complaint, complaints
 from tests.doubles.openai import Answer, OpenAIDouble, Status, Taste
 from tests.doubles.requests import seen

@@ -18,16 +18,16 @@ from hypothesis import strategies as st
 
 from adapters.journal import MemoryJournal
 from bot.access import AccessRules
-from bot.choices import Choices, TurnLimits
 from bot.completion import Completion, CompletionPolicy
 from bot.conversation import Ending, Finish, FinishReason, Reasoning, Text, TurnKey
+from bot.delivery.reply import WritingPolicy
 from bot.errors import Forbidden, Oversized, Unacceptable, Unchangeable
 from bot.ports import Body, Caps, Controls, Verb
 from bot.prompt import Persona, Prompting
-from bot.reply import WritingPolicy
+from bot.strings import Words
 from bot.telemetry import NoRecorder
-from bot.turns import Turns
-from bot.words import Words
+from bot.turns.config import Choices, TurnLimits
+from bot.turns.manager import Turns
 from tests.clock import VirtualLoop
 from tests.memory import MemoryChannel, ScriptedModel, Step, answer_of, turn, words
 from tests.test_repair import left_after, taken_up

@@ -11,16 +11,16 @@ from datetime import UTC, datetime
 import pytest
 
 from bot.access import AccessRules
-from bot.budget import FixedWindow
-from bot.choices import Choices, TurnLimits
 from bot.completion import Completion, CompletionPolicy
 from bot.conversation import Author, Ending, TurnKey
+from bot.delivery.reply import WritingPolicy
 from bot.ports import Controls
 from bot.prompt import Persona, Prompting
-from bot.reply import WritingPolicy
+from bot.rate_limits.budget import FixedWindow
+from bot.strings import Words
 from bot.telemetry import NoRecorder
-from bot.turns import Turns
-from bot.words import Words
+from bot.turns.config import Choices, TurnLimits
+from bot.turns.manager import Turns
 from tests.memory import MemoryChannel, Notebook, ScriptedModel, Server, answer_of, turn, words
 
 LIMITS = TurnLimits()

@@ -6,7 +6,7 @@ import pytest
 
 from adapters.openai import OpenAIModel, OpenAIOptions
 from bot.conversation import Image, Message, Prompt
-from bot.dialogue import BEGINS_WITH_ANSWER
+from bot.role_alternation import BEGINS_WITH_ANSWER
 from tests.contracts.model import QUESTION, ask
 from tests.doubles.complaints import SYSTEM, complaints
 from tests.doubles.openai import Answer, OpenAIDouble, Status, Taste

@@ -22,12 +22,12 @@ from pydantic import ValidationError
 
 from adapters.attachments import AttachmentLimits
 from adapters.journal import KeeperOptions
-from bot.choices import TurnLimits
 from bot.completion import CompletionPolicy
 from bot.conversation import Ending
+from bot.delivery.reply import WritingPolicy
 from bot.prompt import PromptLimits
-from bot.reply import WritingPolicy
-from bot.words import Words
+from bot.strings import Words
+from bot.turns.config import TurnLimits
 from config import help as explained
 from config.problems import SettingsError
 from config.settings import DEFAULTS, ONLY_IN_FILE, Settings, environment, fields, variable_names, variable_of

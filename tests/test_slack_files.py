@@ -17,16 +17,16 @@ from adapters.attachments import AttachmentLimits, Attachments
 from adapters.slack import SlackPlatform, file_hosts, uploads
 from adapters.slack.uploads import FILE_LIMIT, may_go_to, share_of
 from bot.access import AccessRules
-from bot.choices import Choices, TurnLimits
 from bot.completion import Completion, CompletionPolicy
 from bot.conversation import Finish, FinishReason, Role, Text
+from bot.delivery.reply import WritingPolicy
 from bot.errors import Forbidden
 from bot.ports import Body, Upload
 from bot.prompt import Persona, Prompting
-from bot.reply import WritingPolicy
+from bot.strings import Words
 from bot.telemetry import NoRecorder
-from bot.turns import Turns
-from bot.words import Words
+from bot.turns.config import Choices, TurnLimits
+from bot.turns.manager import Turns
 from tests.doubles.limits import Kind
 from tests.doubles.slack import SlackDouble
 from tests.memory import Notebook, ScriptedModel

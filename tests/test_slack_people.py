@@ -10,8 +10,8 @@ import pytest
 from adapters.slack.client import Answer, Web
 from adapters.slack.people import FRESH_SECONDS, KNOWN_PATIENCE, PATIENCE, People
 from adapters.slack.workspace import MINUTE, TIER_4_READS
-from bot.budget import Reads
 from bot.errors import Broken, Forbidden, Limited
+from bot.rate_limits.budget import Reads
 
 
 class FakeWeb:

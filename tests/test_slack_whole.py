@@ -15,14 +15,14 @@ from adapters.attachments import AttachmentLimits, Attachments
 from adapters.journal import MemoryJournal
 from adapters.slack import SlackPlatform
 from bot.access import AccessRules
-from bot.choices import Choices, TurnLimits
 from bot.completion import Completion, CompletionPolicy
+from bot.delivery.reply import WritingPolicy
 from bot.ports import Journal
 from bot.prompt import Persona, Prompting
-from bot.reply import WritingPolicy
+from bot.strings import Words
 from bot.telemetry import NoRecorder
-from bot.turns import Turns
-from bot.words import Words
+from bot.turns.config import Choices, TurnLimits
+from bot.turns.manager import Turns
 from tests.doubles.limits import Kind
 from tests.doubles.slack import SlackDouble
 from tests.memory import Notebook, ScriptedModel, answer_of, words

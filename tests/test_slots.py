@@ -8,7 +8,7 @@ from collections import Counter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.slots import Slots
+from bot.turns.fair_semaphore import Slots
 from tests.clock import VirtualLoop
 
 

@@ -16,13 +16,13 @@ import pytest
 
 from adapters.journal import MemoryJournal
 from bot.access import AccessRules
-from bot.choices import Choices, TurnLimits
 from bot.completion import Completion, CompletionPolicy
+from bot.delivery.reply import WritingPolicy
 from bot.prompt import Persona, Prompting
-from bot.reply import WritingPolicy
+from bot.strings import Words
 from bot.telemetry import NoRecorder
-from bot.turns import Turns
-from bot.words import Words
+from bot.turns.config import Choices, TurnLimits
+from bot.turns.manager import Turns
 from tests import soak, storm
 from tests.memory import MemoryChannel, ScriptedModel, answer_of, turn, words
 

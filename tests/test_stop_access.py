@@ -8,7 +8,7 @@ import pytest
 
 from bot.access import AccessRules, Lists
 from bot.conversation import Author, Ending, Turn, TurnKey
-from bot.words import Words
+from bot.strings import Words
 from tests.memory import MemoryChannel, ScriptedModel, turn, words
 from tests.test_turns import core
 

@@ -18,19 +18,19 @@ from adapters.discord.dialect import DiscordMarkdown
 from adapters.playground.rendering import PlaygroundMarkdown, without_small_print
 from adapters.slack.dialect import SlackMarkdown, said_by_model
 from bot.access import AccessRules
-from bot.budget import Leak, RollingWindow
-from bot.choices import Choices, TurnLimits
 from bot.completion import Completion, CompletionPolicy
 from bot.conversation import Ending, Finish, FinishReason, Reasoning, Retraction, Text, TurnKey
+from bot.delivery.reasoning_preview import LONGEST_THOUGHT, Thought
+from bot.delivery.reply import WritingPolicy
 from bot.errors import Because, Broken, Declined, Failure, Limited, Unacceptable, Unanswered
 from bot.markdown import Dialect
 from bot.ports import Controls, Verb
 from bot.prompt import Persona, Prompting
-from bot.reply import WritingPolicy
+from bot.rate_limits.budget import Leak, RollingWindow
+from bot.strings import Words
 from bot.telemetry import NoRecorder, TurnRecord
-from bot.thinking import LONGEST_THOUGHT, Thought
-from bot.turns import Turns
-from bot.words import Words
+from bot.turns.config import Choices, TurnLimits
+from bot.turns.manager import Turns
 from tests.memory import MemoryChannel, Notebook, ScriptedModel, Server, Step, answer_of, turn, words
 from tests.test_playground import stage_set
 

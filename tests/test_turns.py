@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 from bot.access import AccessRules, Lists
-from bot.choices import Choices, TurnLimits
 from bot.completion import Completion, CompletionPolicy
 from bot.conversation import (
     Ending,
@@ -30,14 +29,15 @@ from bot.conversation import (
     Turn,
     TurnKey,
 )
+from bot.delivery.reply import WritingPolicy
 from bot.errors import Because, Broken, Declined, Failure, Forbidden, Gone, Limited, Unacceptable, Unanswered
 from bot.markdown import Piece, PlainMarkdown
 from bot.ports import Caps, Controls, Verb
 from bot.prompt import Persona, Prompting, PromptLimits
-from bot.reply import WritingPolicy
+from bot.strings import Words
 from bot.telemetry import NoRecorder, TurnRecord
-from bot.turns import Turns
-from bot.words import Words
+from bot.turns.config import Choices, TurnLimits
+from bot.turns.manager import Turns
 from tests.memory import MemoryChannel, Notebook, ScriptedModel, Server, Step, answer_of, turn, words
 
 

@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.conversation import Ending, Finish, FinishReason, Text
+from bot.delivery.overflow import MOST, uploads
+from bot.delivery.pacer import Pacer
+from bot.delivery.reply import Reply, WritingPolicy
 from bot.errors import Broken, Failure, Forbidden, Gone, Limited, Unacceptable, Unanswered
-from bot.markdown.code import code_blocks, extension_of
-from bot.pacer import Pacer
+from bot.markdown.code_blocks import code_blocks, extension_of
 from bot.ports import Body, Upload, Verb
-from bot.reply import Reply, WritingPolicy
+from bot.strings import Words
 from bot.telemetry import Figures, NoRecorder
-from bot.uploads import MOST, uploads
-from bot.words import Words
 from tests.memory import MemoryChannel, turn
 
 LINES = [

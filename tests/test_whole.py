@@ -17,7 +17,7 @@ from adapters.journal import MemoryJournal
 from adapters.metrics import PrometheusRecorder
 from bot.__main__ import make_discord_options, make_slack_options, make_turns, make_words, serve
 from bot.ports import Inbox
-from bot.words import Words
+from bot.strings import Words
 from config.settings import Settings
 from tests.doubles.discord import DiscordDouble
 from tests.doubles.openai import Answer, Drop, Fault, Manner, OpenAIDouble, Script, Status

@@ -8,7 +8,7 @@ import pytest
 
 from bot.conversation import Ending
 from bot.errors import Because
-from bot.words import Words
+from bot.strings import Words
 
 
 @pytest.mark.parametrize(

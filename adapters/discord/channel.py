@@ -27,7 +27,6 @@ from adapters.discord.errors import names_components, names_content, refuses_edi
 from adapters.discord.history import history
 from adapters.discord.presence import Presence, now
 from adapters.discord.seen import Seen
-from bot.budget import Budget
 from bot.conversation import History, Part
 from bot.errors import (
     Broken,
@@ -42,6 +41,7 @@ from bot.errors import (
 )
 from bot.markdown import utf16_units
 from bot.ports import Body, Caps, Controls, Record, Upload, Verb
+from bot.rate_limits.budget import Budget
 
 log = logging.getLogger(__name__)
 

@@ -15,14 +15,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from adapters.discord.style import DISCORD, room_for_marks
-from adapters.emphasis import as_written
-from adapters.imitations import room_for_imitations, without_imitations
-from adapters.inline import Links, definitions, inline, note_or_inline, room_for_links
-from adapters.plain_blocks import fences, is_empty_quote, quoted, room_for_blocks
-from adapters.tables import as_text, longest
 from bot.markdown import Piece, flat, literal, utf16_units
-from bot.markdown.left_out import noted
+from bot.markdown.emphasis import as_written
+from bot.markdown.inline_rewrite import Links, definitions, inline, note_or_inline, room_for_links
 from bot.markdown.normalise import without_controls
+from bot.markdown.placeholders import noted
+from bot.markdown.plain_blocks import fences, is_empty_quote, quoted, room_for_blocks
+from bot.markdown.small_print import room_for_imitations, without_imitations
+from bot.markdown.table_text import as_text, longest
 from bot.markdown.tables import Table, fenced, may_have_fences, tables
 
 # UTF-16 units in one message's text (https://docs.discord.com/developers/resources/message#create-message).

@@ -1,7 +1,7 @@
 """Marks and links within a line, as Discord reads them.
 
-What belongs here: what makes Discord see what `bot.markdown.inline` has read. What does not: whole lines (`dialect`),
-and what other platforms need as well (`adapters.inline`).
+What belongs here: what makes Discord see what `bot.markdown.inline_parser` has read. What does not: whole lines
+(`dialect`), and what other platforms need as well (`bot.markdown.inline_rewrite`).
 
 Discord matches pairs of marks as they come, whatever stands beside them, and knows marks that CommonMark does not:
 ``__`` underlines, ``||`` hides. Its clients' rules were read from reimplementations that are tested against them
@@ -13,10 +13,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from adapters.emphasis import Edit
-from adapters.inline import Style
-from adapters.plain_blocks import parted
-from bot.markdown.inline import Reading
+from bot.markdown.emphasis import Edit
+from bot.markdown.inline_parser import Reading
+from bot.markdown.inline_rewrite import Style
+from bot.markdown.plain_blocks import parted
 
 _RUN = re.compile(r"\*+|_+|~~+")
 

@@ -1,7 +1,7 @@
 """What a server has shown that it does not take, and a prompt without that. Kept for each model of the server.
 
 What belongs here: what is settled once for the process and changes no word of a prompt. What does not: what a prompt
-loses because a server refuses it (`bot.fitting`), and any request (`client`).
+loses because a server refuses it (`bot.prompt_reduction`), and any request (`client`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """How many of a kind are done in one round of the event loop, so that the rest of the program gets its turn.
 
 What belongs here: that bound, and the line of those who wait for the next round. What does not: how long anything
-takes, or how many are under way, which nobody bounds but `bot.turns`.
+takes, or how many are under way, which nobody bounds but `bot.turns.manager`.
 
 Making a request takes the SDK, httpx2 and aiohttp about a millisecond of processor time in one piece, taking in what a
 stream has sent 50 us. Where a thousand questions come at once, or a thousand streams have something to be read because

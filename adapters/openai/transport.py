@@ -63,7 +63,7 @@ def make_http_client(base_url: str, timeout: httpx2.Timeout) -> httpx2.AsyncClie
     proxies = getproxies()
     if not (proxies.get(url.scheme) or proxies.get("all")):
         return _direct(httpx2.create_ssl_context(), timeout)
-    # The SDK would allow 1,000 connections; here there are as many as answers, which `bot.turns` bounds.
+    # The SDK would allow 1,000 connections; here there are as many as answers, which `bot.turns.manager` bounds.
     limits = httpx2.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=KEEP_SECONDS)
     hooks = {"request": [watch_connection]}
     return openai.DefaultAsyncHttpx2Client(timeout=timeout, limits=limits, event_hooks=hooks)
@@ -133,7 +133,7 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
             trace = aiohttp.TraceConfig()
             trace.on_connection_reuseconn.append(_note_kept)
             self._session = aiohttp.ClientSession(
-                # As many connections as there are answers, which `bot.turns` bounds.
+                # As many connections as there are answers, which `bot.turns.manager` bounds.
                 connector=aiohttp.TCPConnector(limit=0, ssl=self._verify, keepalive_timeout=KEEP_SECONDS),
                 auto_decompress=False,  # httpx2 does it
                 cookie_jar=aiohttp.DummyCookieJar(),

@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from bot.conversation import Delta, File, Finish, Image, LeftOut, Message, Prompt, Role, Text, Usage
-from bot.dialogue import alternating
 from bot.markdown import flat
+from bot.role_alternation import alternating
 
 Json = Mapping[str, object]
 
@@ -178,7 +178,7 @@ class Decoder(Protocol):
 def message_bodies(
     prompt: Prompt, *, images: bool, part_body: Callable[[str | Image], dict[str, object]]
 ) -> list[dict[str, object]]:
-    """The messages of a request, in the order that every server takes (see `bot.dialogue`)."""
+    """The messages of a request, in the order that every server takes (see `bot.role_alternation`)."""
     return [message_body(message, images=images, part_body=part_body) for message in alternating(prompt.messages)]
 
 

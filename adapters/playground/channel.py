@@ -15,11 +15,11 @@ from adapters.playground import wire
 from adapters.playground.audience import Audience
 from adapters.playground.rendering import PlaygroundMarkdown, render
 from adapters.playground.rooms import Entry, Room, history
-from bot.budget import Budget, WindowReport
 from bot.conversation import History, Part
 from bot.errors import Gone, Limited, Unacceptable
 from bot.markdown import utf16_units
 from bot.ports import Body, Caps, Controls, Verb
+from bot.rate_limits.budget import Budget, WindowReport
 
 # The longest message, as Discord's (https://docs.discord.com/developers/resources/message#create-message).
 MESSAGE_UNITS = 2_000

@@ -17,12 +17,12 @@ from markdown_it.ruler import RuleOptionsType
 from markdown_it.rules_block import StateBlock
 from markdown_it.token import Token
 
-from adapters.emphasis import flanked, room_for_emphasis
-from adapters.imitations import room_for_imitations, without_imitations
-from adapters.inline import room_for_slack_links, slack_links
 from bot.markdown import Piece, flat, literal
-from bot.markdown.left_out import noted
+from bot.markdown.emphasis import flanked, room_for_emphasis
+from bot.markdown.inline_rewrite import room_for_slack_links, slack_links
 from bot.markdown.normalise import without_controls
+from bot.markdown.placeholders import noted
+from bot.markdown.small_print import room_for_imitations, without_imitations
 
 # Where a link may lead: the web and mail. Everything else (javascript:, data:, file:, a path of this very server) stays
 # the text that it was.

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 
 from adapters.playground.limits import WINDOW_SECONDS, WRITES, Counter
 from adapters.playground.rendering import without_small_print
-from bot.budget import FixedWindow
 from bot.conversation import History, Message, Role, Text
 from bot.ports import Controls, Verb
+from bot.rate_limits.budget import FixedWindow
 
 # Messages that a room keeps: two screens of history many times over, and with at most 16,000 characters each a greeting
 # of three rooms stays within some megabytes. Read by `Room.add`.

@@ -1,7 +1,7 @@
 """Where one answer goes: the thread or the direct message of its question.
 
-What belongs here: the core's verbs as calls of the Web API. What does not: when they are made (`bot.pacer`), what a
-body looks like on the wire (`blocks`), and what an error means (`errors`).
+What belongs here: the core's verbs as calls of the Web API. What does not: when they are made (`bot.delivery.pacer`),
+what a body looks like on the wire (`blocks`), and what an error means (`errors`).
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ from adapters.slack.parts import parts_of
 from adapters.slack.said import METADATA_TYPE, Said, order, string
 from adapters.slack.uploads import FILE_LIMIT, Sent, is_everywhere, of_turn, with_files
 from adapters.slack.workspace import Workspace
-from bot.budget import Budget
 from bot.conversation import History, LeftOut, Message, Part, Text, TurnKey
 from bot.errors import (
     Broken,
@@ -43,6 +42,7 @@ from bot.errors import (
 )
 from bot.markdown import utf16_units
 from bot.ports import Body, Caps, Verb
+from bot.rate_limits.budget import Budget
 
 log = logging.getLogger(__name__)
 

@@ -13,12 +13,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from adapters.emphasis import ZERO_WIDTH_SPACE, as_written, room_for_emphasis
-from adapters.inline import inlined, room_for_links, room_for_slack_links
 from adapters.slack.expansion import CHARACTERS, blocks_of
 from bot.markdown import Piece, flat, literal, utf16_units
-from bot.markdown.left_out import noted
+from bot.markdown.emphasis import ZERO_WIDTH_SPACE, as_written, room_for_emphasis
+from bot.markdown.inline_rewrite import inlined, room_for_links, room_for_slack_links
 from bot.markdown.normalise import without_controls
+from bot.markdown.placeholders import noted
 from bot.markdown.tables import fenced
 
 # Stands inside the underscore of our own small print, where no reader sees it and no model writes it, so that the line

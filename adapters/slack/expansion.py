@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 
 from bot.markdown import Piece
-from bot.markdown.split import fence_walk
+from bot.markdown.splitter import fence_walk
 
 # What one block takes of the 11,500 characters of a message (`blocks.MARKDOWN_LIMIT`): 44 blocks fill it. The other six
 # of Slack's 50 are for the line that has only begun, for our own lines below the answer, and for what Slack may split.

@@ -21,8 +21,8 @@ from adapters.slack.bounded import Bounded
 from adapters.slack.client import Web
 from adapters.slack.errors import code_of
 from adapters.slack.lanes import Lanes
-from bot.budget import Reads
 from bot.errors import Failure, Limited, Permanent
+from bot.rate_limits.budget import Reads
 
 log = logging.getLogger(__name__)
 

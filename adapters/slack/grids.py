@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from adapters.tables import as_text
+from bot.markdown.table_text import as_text
 from bot.markdown.tables import tables
 
 _SIDES = {"left": ":---", "center": ":---:", "right": "---:"}

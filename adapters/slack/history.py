@@ -23,9 +23,9 @@ from adapters.slack.memory import Conversation
 from adapters.slack.mrkdwn import plain
 from adapters.slack.said import Identity, Said, mapping, micros, order, said_of, stamp, string
 from adapters.slack.tail import Tail
-from bot.budget import Reads
 from bot.conversation import Message, Part, Role, Text
 from bot.errors import Failure, Gone, Limited, Retryable, Unacceptable, cause_of
+from bot.rate_limits.budget import Reads
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,8 @@ SPARE = 10
 LONGEST_PAUSE = 60.0
 # A read that fails for the moment is made again once, after this, in seconds.
 RETRY_SECONDS = 1.0
-# The keys of one turn's messages begin with so many characters of its digest (bot/page.py): 100 bits, never another's.
+# The keys of one turn's messages begin with so many characters of its digest (bot/delivery/reconciler.py): 100 bits,
+# never another's.
 DIGEST = 20
 
 

@@ -12,12 +12,12 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, tzinfo
 from itertools import zip_longest
 
-from adapters.emphasis import ZERO_WIDTH_SPACE, Edit, as_written, edited
-from adapters.plain_blocks import with_plain_blocks
 from adapters.shown import moment
 from adapters.slack.grids import with_tables_as_text
-from bot.markdown.inline import Reading, read
-from bot.markdown.marks import Pair
+from bot.markdown.delimiter_runs import Pair
+from bot.markdown.emphasis import ZERO_WIDTH_SPACE, Edit, as_written, edited
+from bot.markdown.inline_parser import Reading, read
+from bot.markdown.plain_blocks import with_plain_blocks
 
 # chat.update refuses a `text` of more than 4,000 characters (its error msg_too_long); counted after escaping.
 TEXT_LIMIT = 4000

@@ -19,8 +19,8 @@ from adapters.slack.lanes import Lanes
 from adapters.slack.mrkdwn import channels_in, groups_in, mentions
 from adapters.slack.people import People
 from adapters.slack.scopes import ALL
-from bot.budget import Reads
 from bot.errors import Failure, Limited, Retryable
+from bot.rate_limits.budget import Reads
 
 log = logging.getLogger(__name__)
 

@@ -19,8 +19,8 @@ from adapters.slack.client import Web
 from adapters.slack.errors import code_of
 from adapters.slack.lanes import Lanes
 from adapters.slack.said import Identity, mapping, string
-from bot.budget import Reads
 from bot.errors import Failure, Limited, Retryable
+from bot.rate_limits.budget import Reads
 
 log = logging.getLogger(__name__)
 

@@ -23,9 +23,9 @@ from adapters.slack.client import Answer, Web
 from adapters.slack.errors import code_of
 from adapters.slack.memory import Conversation, Memory
 from adapters.slack.said import Said, mapping, string
-from bot.budget import Reads
 from bot.errors import Failure, Forbidden, Limited, Permanent, Unacceptable
 from bot.ports import Upload
+from bot.rate_limits.budget import Reads
 
 log = logging.getLogger(__name__)
 

@@ -25,8 +25,8 @@ from adapters.slack.people import People
 from adapters.slack.said import Identity
 from adapters.slack.threads import Threads
 from adapters.slack.uploads import Uploads
-from bot.budget import ANSWERED_SECONDS, Budget, Either, Leak, Reads, RollingWindow, ignored
 from bot.ports import Spending, Verb
+from bot.rate_limits.budget import ANSWERED_SECONDS, Budget, Either, Leak, Reads, RollingWindow, ignored
 
 # chat.update and chat.delete: tier 3, 50 in any minute.
 TIER_3 = 50

@@ -1,12 +1,12 @@
 """Markdown: the text so far into segments for a platform, pure and incremental.
 
-Two stages, kept apart. *Split* (`bot.markdown.split`) cuts the source into pieces whose joining is the source, byte for
-byte. A *dialect* renders one piece for a platform, adding the closings and headers that it needs; what it renders is
-what is measured against the platform's limit. Dialects live with their platform, in `adapters`.
+Two stages, kept apart. *Split* (`bot.markdown.splitter`) cuts the source into pieces whose joining is the source, byte
+for byte. A *dialect* renders one piece for a platform, adding the closings and headers that it needs; what it renders
+is what is measured against the platform's limit. Dialects live with their platform, in `adapters`.
 """
 
-from bot.markdown.dialect import Dialect, PlainMarkdown, utf16_units
-from bot.markdown.foreign import flat, literal
-from bot.markdown.split import Piece, Splitter, grapheme_boundary
+from bot.markdown.literal_text import flat, literal
+from bot.markdown.renderer import Dialect, PlainMarkdown, utf16_units
+from bot.markdown.splitter import Piece, Splitter, grapheme_boundary
 
 __all__ = ["Dialect", "Piece", "PlainMarkdown", "Splitter", "flat", "grapheme_boundary", "literal", "utf16_units"]

@@ -36,7 +36,7 @@ class Surface:
     sent: Callable[[str], str] = str
 
     def splitter(self) -> Splitter:
-        """As `bot.reply` makes it."""
+        """As `bot.delivery.reply` makes it."""
         return Splitter(self._measured, self.limit)
 
     def _measured(self, piece: Piece) -> int:

@@ -1,0 +1,198 @@
+"""The text of one attempt, and its messages as they should be.
+
+What belongs here: which pieces are final, how each is rendered, and which files go up at the end. What does not: which
+attempt is shown, our own lines, and writing (`bot.delivery.reply`).
+
+No call cuts more than `_CUTS` messages or reads more than a step of the text for files, however much has come at once:
+who gets None calls again in the next round of the event loop, and others have their turn between.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+
+from bot.delivery.extracted_files import files_beside
+from bot.delivery.overflow import MOST, uploads_in_steps
+from bot.delivery.reconciler import Wanted
+from bot.markdown import Piece, Splitter, grapheme_boundary
+from bot.markdown.model_text import Incoming, LeftOut
+from bot.ports import Body, Caps, Upload
+
+# Cuts in one call. One takes one to ten milliseconds, of text made to be hard a hundred; two are what an answer that
+# streams needs where one message has become full.
+_CUTS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """How large an answer may be: its messages, and its characters."""
+
+    messages: int = sys.maxsize
+    characters: int = sys.maxsize
+
+
+class Draft:
+    """See the module. `room` says how much of the last message that the answer may take is left to our own lines."""
+
+    def __init__(self, caps: Caps, extent: Extent, room: Callable[[], int]) -> None:
+        self._caps = caps
+        self._extent = extent
+        self._room = room
+        self._incoming = Incoming(caps.limit, caps.measure)
+        self._splitter = Splitter(self._measured, caps.limit)
+        self._sealed: list[Wanted] = []  # rendered once, since they do not change any more
+        self._pieces_sealed = 0
+        self._covered = 0  # characters of the pieces that are sealed
+        self._ended = False  # nothing more is fed, so nothing at the end is unfinished
+        self.whole = False  # whether what was wanted last shows all that there is, or all that the messages take
+        self.kept = 0  # messages that stay as they are shown
+        self._files: tuple[Upload, ...] | None = None
+        self._filing: Generator[None, None, tuple[Upload, ...]] | None = None
+
+    @property
+    def length(self) -> int:
+        """Characters kept of what was received, but for what is in no message."""
+        return self._splitter.length
+
+    @property
+    def left_out(self) -> Sequence[LeftOut]:
+        """The addresses that no message holds."""
+        return self._incoming.left_out
+
+    def feed(self, text: str) -> bool:
+        """Take in more; false if that is more than an answer may have, and what is too much was left out."""
+        return self._keep(self._incoming.feed(text))
+
+    def _keep(self, text: str) -> bool:
+        room = self._extent.characters - self.length
+        if len(text) <= room:
+            self._splitter.feed(text)
+            return True
+        if room:
+            self._splitter.feed(text[: grapheme_boundary(text[: room + 1], room)])
+        return False
+
+    def finish(self, *, for_good: bool) -> int:
+        """Nothing more will be fed, `for_good` or as far as is known: the end is shown as it is.
+
+        Returns how many characters were held back until now.
+        """
+        had = self.length
+        self._keep(self._incoming.finish(for_good=for_good))
+        self._ended = True
+        return self.length - had
+
+    def reopen(self) -> None:
+        """More is fed after all."""
+        self._ended = False
+
+    def seal(self, shown: Wanted, index: int) -> None:
+        """Message `index` stays as it is shown; what it does not cover yet goes into the next one."""
+        self._covered = self._splitter.seal(shown.covers)
+        self._pieces_sealed = self._splitter.sealed
+        self._sealed[index:] = [Wanted(shown.body, self._covered)]
+        self.kept = index + 1
+
+    def keep(self, shown: Sequence[Body], covers: int) -> None:
+        """These messages stay as they are, and cover so many characters; the text goes on behind them."""
+        sealed = self._sealed
+        kept = [Wanted(body, min(old.covers, covers)) for body, old in zip(shown, sealed, strict=False)]
+        kept += [Wanted(body, covers) for body in shown[len(kept) :]]
+        if kept:
+            self.seal(Wanted(kept[-1].body, covers), len(kept) - 1)
+            self._sealed[:] = [*kept[:-1], self._sealed[-1]]
+
+    def shown_by(self, bodies: Sequence[Body]) -> int:
+        """How many characters messages are known to show, where the first of them are those of this text."""
+        covers = 0
+        for body, sealed in zip(bodies, self._sealed, strict=False):
+            if body.text != sealed.body.text:
+                break
+            covers = sealed.covers
+        return covers
+
+    @property
+    def kept_source(self) -> str:
+        """What the messages cover that stay as they are shown."""
+        return self._splitter.source[: self._sealed[self.kept - 1].covers] if self.kept else ""
+
+    def starts_with(self, text: str) -> bool:
+        """Whether this text goes on from another."""
+        return bool(text) and self._splitter.source.startswith(text)
+
+    def recut(self, index: int, caps: Caps) -> None:
+        """Cut and render again, for other caps, from message `index` on; those before it have been taken."""
+        self._caps = caps
+        before = self._sealed[:index]
+        self._covered = before[-1].covers if before else 0
+        self._splitter.narrow(caps.limit, self._covered)
+        self._sealed, self._pieces_sealed = before, self._splitter.sealed
+        self.kept = min(self.kept, index)
+        self._files = self._filing = None
+
+    @property
+    def is_full(self) -> bool:
+        """Whether all the messages that there may be are final: what comes further changes none."""
+        return len(self._sealed) >= self._extent.messages
+
+    @property
+    def shows_text(self) -> bool:
+        """Whether a reader can see anything of it; at worst, of blank lines in great number, a guess."""
+        wanted = self.wanted(1)
+        return bool(wanted) if wanted is not None else bool(self._splitter.source.strip())
+
+    def wanted(self, most: int, *, tidy: bool = False) -> list[Wanted] | None:
+        """One for each message, `most` of them at least if there are so many; None if that takes more than one call.
+
+        Pieces that show nothing (blank lines alone) take no message. `tidy` leaves out a word, or a line of code, that
+        has only begun.
+        """
+        most = min(most, self._extent.messages)
+        if not self._cut(most):
+            return None
+        if len(self._sealed) >= most:
+            self.whole = self.is_full
+            return list(self._sealed)
+        self.whole = True
+        last = self._splitter.last
+        last = last if self._ended else (last.tidy() if tidy else last).shown()
+        text = self._caps.dialect.render(last)
+        open_ = [Wanted(Body("", text), self._covered + len(last.source))] if text else []
+        return [*self._sealed, *open_]
+
+    def files(self, reference: str, *, finished: bool) -> tuple[Upload, ...] | None:
+        """What goes up with the answer, now that it has ended and is `whole`; None if that takes more than one call."""
+        if self._files is None:
+            if self._filing is None:
+                shown = self._sealed[-1].covers if self.is_full and self._sealed else self.length
+                source = self._splitter.source
+                self._filing = uploads_in_steps(source, shown, self._is_long, reference, finished=finished)
+            try:
+                next(self._filing)
+            except StopIteration as end:
+                files, self._filing = end.value, None
+                self._files = (*files, *files_beside(self.left_out, reference, MOST - len(files)))
+        return self._files
+
+    def _cut(self, most: int) -> bool:
+        """Render the pieces that have become final, up to `most` messages; false if there may be more of them."""
+        missing = most - len(self._sealed)
+        if missing <= 0:
+            return True
+        last_of_all = self._pieces_sealed + missing
+        room = self._room() if most == self._extent.messages else 0
+        is_cut = self._splitter.cut(last_of_all, steps=_CUTS, room=room)
+        for piece in self._splitter.final(self._pieces_sealed):
+            self._covered += len(piece.source)
+            if text := self._caps.dialect.render(piece):
+                self._sealed.append(Wanted(Body(text), self._covered))
+        self._pieces_sealed = self._splitter.sealed
+        return len(self._sealed) >= most or (is_cut and self._pieces_sealed < last_of_all)
+
+    def _is_long(self, text: str) -> bool:
+        return self._caps.measure(text) > self._caps.limit
+
+    def _measured(self, piece: Piece) -> int:
+        return self._caps.measure(piece.closed()) + self._caps.dialect.padding(piece)

@@ -1,0 +1,91 @@
+"""Which files go up with an answer: its rest where it takes too many messages, and code longer than a message.
+
+What belongs here: that rule, on the answer's source. What does not: how much of an answer its messages show
+(`bot.delivery.reply`), what a block of code is (`bot.markdown`), and how a file goes up (the adapters).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+
+from bot.markdown.code_blocks import STEP, Block, at_once, code_blocks_in_steps
+from bot.markdown.placeholders import noted
+from bot.markdown.tables import header
+from bot.ports import Upload
+
+# Files of one message: Discord takes ten (https://docs.discord.com/developers/resources/message#create-message).
+MOST = 10
+
+# A look at a block of code costs as much as so many of its characters.
+_LOOK = 32
+
+
+def uploads(
+    source: str, shown: int, is_long: Callable[[str], bool], reference: str, *, finished: bool = True
+) -> tuple[Upload, ...]:
+    """The files of an answer of which the messages show the first `shown` characters.
+
+    `is_long` says whether a text takes more than one message. Of what is not shown, all is in the first file: as the
+    model wrote it, or, where it is nothing but code, as the whole block that it is of. The others are the blocks that
+    are too long for a message, though messages show them too. `reference` is part of each name, by which a platform
+    finds the message again. Unless the answer is `finished`, a block that its end has cut is none.
+    """
+    return at_once(uploads_in_steps(source, shown, is_long, reference, finished=finished))
+
+
+def uploads_in_steps(
+    source: str, shown: int, is_long: Callable[[str], bool], reference: str, *, finished: bool
+) -> Generator[None, None, tuple[Upload, ...]]:
+    """The same, a step at a time: an answer may have a million characters, and others wait."""
+    blocks = yield from code_blocks_in_steps(source)
+    found: list[Upload] = []
+    left = _block_of(source, shown, blocks)
+    alone = _alone(source, shown, blocks)
+    code = (yield from left.code_in_steps(source)) if left is not None else ""
+    if left is not None and code.strip():
+        found.append(Upload(_name("code", reference, left.extension), code, alone))
+    elif left is None and alone:
+        found.append(Upload(_name("answer", reference, "md"), noted(alone), noted(alone)))
+    looked_at = 0
+    for block in blocks:
+        looked_at += _LOOK + block.after - block.opened
+        if looked_at > STEP:
+            looked_at = 0
+            yield
+        if block is left or not (block.whole or finished) or not is_long(source[block.opened : block.after]):
+            continue
+        code = yield from block.code_in_steps(source)
+        if not code.strip():
+            continue
+        if len(found) == MOST:
+            break
+        number = 1 + sum(each.name.startswith("code-") for each in found)
+        found.append(Upload(_name("code", reference, block.extension, number), code))
+    return tuple(found)
+
+
+def _name(kind: str, reference: str, extension: str, number: int = 1) -> str:
+    return f"{kind}-{reference}{'' if number == 1 else f'-{number}'}.{extension}"
+
+
+def _block_of(source: str, shown: int, blocks: list[Block]) -> Block | None:
+    """The block of code that all is of which is not shown, if there is one."""
+    if not source[shown:].strip():
+        return None
+    block = next((block for block in blocks if shown < block.end), None)
+    if block is None or source[shown : max(shown, block.opened)].strip() or source[block.after :].strip():
+        return None
+    return block
+
+
+def _alone(source: str, shown: int, blocks: list[Block]) -> str:
+    """What is not shown as a text of its own: its block of code reopened, its table with its header."""
+    rest = source[shown:]
+    within = next((block for block in blocks if block.begin <= shown < block.after), None)
+    if within is None:
+        text = rest.lstrip("\n") if rest.strip() else ""
+        return header(source[:shown]) + text if text.startswith("|") else text
+    if within.end <= shown or not source[shown : within.end].strip():  # its code ended in the message before
+        return source[within.after :].lstrip("\n")
+    fence = within.fence
+    return f"{fence.lead}{fence.marker}{fence.info}\n{rest}"

@@ -1,0 +1,78 @@
+"""What a reader is told of a model's thinking aloud, while its answer has not begun: a few of its words, in one line.
+
+What belongs here: which words, without mark-up, links or anything else that a platform would act on. What does not:
+when the line is written and what it gives way to (`bot.delivery.reply`, `bot.delivery.scheduler`), the sentence around
+it (`bot.strings`).
+"""
+
+from __future__ import annotations
+
+import re
+
+# The longest line of thought, in characters: what a telephone shows in two or three lines of small print.
+LONGEST_THOUGHT = 120
+
+# Of the thinking, so many of the last characters are kept: some sentences, whatever their length.
+_KEPT = 600
+
+# A heading, as summaries have them before each of their parts: ``**Looking at the dates**``, ``## Dates``.
+_HEADING = re.compile(r"^[ \t]*(?:\*\*([^*\n]{2,}?)\*\*:?|#{1,6}[ \t]+([^\n]+?))[ \t]*$", re.MULTILINE)
+
+# Where one thought ends and the next begins; in Chinese and Japanese, without white space.
+_END = re.compile("(?<=[.!?…])\\s+|(?<=[\u3002\uff01\uff1f])|\\s*\\n\\s*")
+
+# What is shorter is no sentence that says anything: "Hmm.", "e.g.", a number of a list. Characters.
+_LEAST = 12
+
+_LINK = re.compile(r"\w*://\S*")
+_BULLET = re.compile(r"^\s*(?:[-+*>#]+|\d{1,3}[.)])\s+")
+
+# What is mark-up somewhere, or calls somebody.
+_MARKUP = str.maketrans(dict.fromkeys("*`~|#<>[]\\@", "") | {"_": " "})
+
+
+class Thought:
+    """The end of what a model has thought aloud so far; memory and work do not grow with its length."""
+
+    def __init__(self) -> None:
+        self._kept = ""
+        self._cut = False  # whether what is kept begins in the middle
+
+    def feed(self, text: str) -> None:
+        """Take in more of the thinking."""
+        self._cut = self._cut or len(self._kept) + len(text) > _KEPT
+        self._kept = (self._kept + text[-_KEPT:])[-_KEPT:]
+
+    def clear(self) -> None:
+        """The thinking begins anew."""
+        self._kept, self._cut = "", False
+
+    @property
+    def line(self) -> str:
+        """The present heading, or else the last whole sentence, or else all there is; empty where that is nothing."""
+        *_, heading = ["", *(first or second for first, second in _HEADING.findall(self._kept))]
+        if plain := _plain(heading):
+            return _shortened(plain)
+        ended = _END.split(self._kept)[int(self._cut) : -1]  # what is cut has lost its beginning
+        sentences = [plain for part in ended if len(plain := _plain(part)) >= _LEAST]
+        if sentences:
+            return _shortened(sentences[-1])
+        return _shortened(_plain(self._kept), begun=not self._cut)
+
+
+def _plain(text: str) -> str:
+    """Words alone, in one line."""
+    text = _LINK.sub("…", _BULLET.sub("", text).translate(_MARKUP))  # in this order: what is left may make a link
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
+
+
+def _shortened(text: str, *, begun: bool = True) -> str:
+    """At most `LONGEST_THOUGHT` characters, cut at a word: the first ones, or the last where the beginning is gone."""
+    if len(text) <= LONGEST_THOUGHT:
+        return text
+    room = LONGEST_THOUGHT - 1
+    if begun:
+        head, _, _ = text[: room + 1].rpartition(" ")
+        return f"{head or text[:room]}…"
+    _, _, tail = text[-room - 1 :].partition(" ")
+    return f"…{tail or text[-room:]}"

@@ -1,0 +1,204 @@
+"""The blocks of code in a text, as files: where each is, its code alone, and what a file of its language is called.
+
+What belongs here: those three, by the same rules for fences as the splitter's. What does not: which of them go up as
+files (`bot.delivery.overflow`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import TypeVar
+
+from bot.markdown.splitter import Fence, behind_line, closes, fence_walk
+
+# So much of a text is looked at in one step: lines of three characters, the worst, take a few milliseconds.
+# Characters.
+STEP = 4_000
+
+T = TypeVar("T")
+
+# Extensions by the word that models write behind a fence, where the two differ. What is not here and looks like an
+# extension is one; anything else is plain text.
+_EXTENSIONS = {
+    "python": "py",
+    "python3": "py",
+    "py3": "py",
+    "javascript": "js",
+    "node": "js",
+    "mjs": "mjs",
+    "typescript": "ts",
+    "bash": "sh",
+    "shell": "sh",
+    "zsh": "sh",
+    "console": "txt",
+    "golang": "go",
+    "rust": "rs",
+    "c++": "cpp",
+    "cplusplus": "cpp",
+    "c#": "cs",
+    "csharp": "cs",
+    "f#": "fs",
+    "fsharp": "fs",
+    "objective-c": "m",
+    "objectivec": "m",
+    "objc": "m",
+    "ruby": "rb",
+    "perl": "pl",
+    "haskell": "hs",
+    "elixir": "ex",
+    "erlang": "erl",
+    "clojure": "clj",
+    "kotlin": "kt",
+    "julia": "jl",
+    "matlab": "m",
+    "ocaml": "ml",
+    "powershell": "ps1",
+    "pwsh": "ps1",
+    "batch": "bat",
+    "yml": "yaml",
+    "markdown": "md",
+    "mdx": "mdx",
+    "patch": "diff",
+    "docker": "dockerfile",
+    "make": "mk",
+    "makefile": "mk",
+    "latex": "tex",
+    "terraform": "tf",
+    "protobuf": "proto",
+    "assembly": "asm",
+    "nasm": "asm",
+    "vue": "vue",
+    "text": "txt",
+    "plain": "txt",
+    "plaintext": "txt",
+    "jsonc": "json",
+    "json5": "json5",
+    "postgresql": "sql",
+    "mysql": "sql",
+    "sqlite": "sql",
+    "plsql": "sql",
+    "tsql": "sql",
+    "svg": "svg",
+    "rs": "rs",
+    "visualbasic": "vb",
+    "vbnet": "vb",
+    "vim": "vim",
+    "viml": "vim",
+    "scheme": "scm",
+    "common-lisp": "lisp",
+    "fortran": "f90",
+    "pascal": "pas",
+    "solidity": "sol",
+    "graphql": "graphql",
+    "mermaid": "mmd",
+}
+
+# These are their own extension.
+_OWN = frozenset(
+    """py js ts tsx jsx sh go rs java c h cpp hpp cs rb php sql html css scss less sass json yaml toml xml md diff
+    dockerfile txt csv tsv ini cfg conf env lua r swift kt scala dart pl hs ex exs erl clj jl ml fs m mm vb asm bat ps1
+    tex tf proto gradle groovy nix zig sol nim v lisp el scm awk sed svg rst vue svelte hcl mk fish ipynb log properties
+    graphql mmd""".split()  # noqa: SIM905 (a list of words)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A block of code: places in the text.
+
+    It is opened by the line at `opened`, its code goes from `begin` to `end`, and what follows its last line, which
+    closes it or is the last of its quote, begins at `after`. `whole` says that it was closed before the text's end.
+    """
+
+    fence: Fence
+    opened: int
+    begin: int
+    end: int
+    after: int
+    whole: bool
+
+    def code(self, text: str) -> str:
+        """The lines of the block without what its list or quote puts before them."""
+        return at_once(self.code_in_steps(text))
+
+    def code_in_steps(self, text: str) -> Generator[None, None, str]:
+        """The same, a step at a time."""
+        if not self.fence.lead:
+            return text[self.begin : self.end]
+        parts: list[str] = []
+        start = self.begin
+        while start < self.end:
+            stop = min(behind_line(text, min(start + STEP, self.end)), self.end)
+            lines = text[start:stop].split("\n")
+            parts.append("\n".join(_bare(line, self.fence.lead) for line in lines))
+            start = stop
+            yield
+        return "".join(parts)
+
+    @property
+    def extension(self) -> str:
+        """What a file with this code ends in."""
+        return extension_of(self.fence.info)
+
+
+def extension_of(language: str) -> str:
+    """The extension of a language as it is named behind a fence: ``python``, ``{.python}``, ``rust,no_run``."""
+    word = language.strip("{}. ").lower().split(",")[0].split("{")[0].split(":")[0].removeprefix("language-")
+    return _EXTENSIONS.get(word) or (word if word in _OWN else "txt")
+
+
+def code_blocks(text: str) -> list[Block]:
+    """All blocks of code, in order. The cost is in proportion to the text."""
+    return at_once(code_blocks_in_steps(text))
+
+
+def code_blocks_in_steps(text: str) -> Generator[None, None, list[Block]]:
+    """The same, a step at a time."""
+    found: list[Block] = []
+    opened: tuple[int, Fence] | None = None
+    start = 0
+    while start < len(text):
+        stop = behind_line(text, min(start + STEP, len(text)))
+        for at, fence in fence_walk(text[start:stop], opened[1] if opened else None):
+            if opened is not None:
+                found.append(_block(text, *opened, start + at))
+            opened = None if fence is None else (start + at, fence)
+        start = stop
+        yield
+    if opened is not None:
+        found.append(_block(text, *opened, None))
+    return found
+
+
+def at_once(steps: Generator[None, None, T]) -> T:
+    """What all the steps come to, taken at once."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+
+def _block(text: str, opened: int, fence: Fence, end: int | None) -> Block:
+    begin = behind_line(text, opened)
+    if end is None:
+        return Block(fence, opened, begin, len(text), len(text), whole=False)
+    behind = behind_line(text, end)
+    after = behind if closes(text[end:behind].rstrip("\n"), fence) else end
+    return Block(fence, opened, begin, end, after, whole=True)
+
+
+def _bare(line: str, lead: str) -> str:
+    """A line without as much of `lead` as it has."""
+    at = 0
+    for character in lead:
+        if character == ">":
+            marked = line.find(">", at, at + 4)
+            if marked == -1 or line[at:marked].strip():
+                break
+            at = marked + 1
+        elif at < len(line) and line[at] in " \t":
+            at += 1
+    return line[at:]

@@ -1,0 +1,143 @@
+"""Runs of ``*``, ``_`` and ``~``: which may open or close an emphasis, and which of them do.
+
+What belongs here: CommonMark's rule for delimiter runs (https://spec.commonmark.org/0.31.2/#delimiter-run), and the
+wider one by which a model's text is read. What does not: where runs stand (`bot.markdown.inline_parser`), and how a
+platform is made to read them alike (a dialect).
+
+CommonMark decides by white space and punctuation, so it needs spaces between words. Chinese and Japanese write none,
+and Korean puts particles straight behind a closing mark, so that a mark between punctuation and a word closes nothing.
+The wider rule lets a run next to such a character open and close
+(https://github.com/commonmark/commonmark-spec/issues/650). For other scripts a double mark behind punctuation closes
+what is open: ``**Note:**text``.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Mark:
+    """A run that may open or close something; `left` of it, from `at` on, are not used yet.
+
+    `closes_too` says that it closes a double mark that is open, where it would otherwise only open.
+    """
+
+    at: int
+    character: str
+    left: int
+    opens: bool
+    closes: bool
+    closes_too: bool = False
+    opens_too: bool = False
+
+    @property
+    def both(self) -> bool:
+        """Whether it could open as well as close, to which the rule of three applies."""
+        return self.opens and self.closes
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two runs that belong together: where their marks stand, and how many of which character they are."""
+
+    start: int
+    end: int
+    character: str
+    length: int
+
+
+def flanks(before: str, after: str) -> tuple[bool, bool]:
+    """Whether a run between these two is left-flanking, and right-flanking, by CommonMark's own rule."""
+    left = not after.isspace() and (not is_punctuation(after) or before.isspace() or is_punctuation(before))
+    right = not before.isspace() and (not is_punctuation(before) or after.isspace() or is_punctuation(after))
+    return left, right
+
+
+def strictly(character: str, before: str, after: str) -> tuple[bool, bool]:
+    """Whether a run may open, and may close, by CommonMark's own rule."""
+    opens, closes = flanks(before, after)
+    if character == "_":
+        return opens and (not closes or is_punctuation(before)), closes and (not opens or is_punctuation(after))
+    return opens, closes
+
+
+def mark_between(before: str, after: str, *, at: int, character: str, length: int) -> Mark:
+    """The run of `length` at `at`, by the wider rule."""
+    opens, closes = strictly(character, before, after)
+    if (opens and closes) or before.isspace() or after.isspace():
+        return Mark(at, character, length, opens, closes)
+    if _is_wide(before) or _is_wide(after):
+        within_word = character == "_" and (_in_spaced_word(before) or _in_spaced_word(after))
+        return Mark(at, character, length, opens or not within_word, closes or not within_word)
+    double = length >= 2 and character != "_"
+    closes_too = double and not closes and is_punctuation(before) and not is_punctuation(after) and not _begins(before)
+    opens_too = double and not opens and not is_punctuation(before) and _begins(after)
+    return Mark(at, character, length, opens, closes, closes_too, opens_too)
+
+
+def is_punctuation(character: str) -> bool:
+    """Whether CommonMark takes it for punctuation."""
+    return unicodedata.category(character)[0] in "PS"
+
+
+def _begins(character: str) -> bool:
+    """Whether it opens a bracket or a quotation, or may."""
+    return unicodedata.category(character) in {"Ps", "Pi"} or character in "\"'"
+
+
+def _is_wide(character: str) -> bool:
+    """Whether it is of a script that is written without spaces, or of Korean: as wide as two others."""
+    return not character.isascii() and unicodedata.east_asian_width(character) in "WF"
+
+
+def _in_spaced_word(character: str) -> bool:
+    return character.isalnum() and not _is_wide(character)
+
+
+def paired(marks: Sequence[Mark]) -> tuple[list[Pair], list[Mark]]:
+    """The pairs, and what is left: https://spec.commonmark.org/0.31.2/#phase-2-inline-structure.
+
+    The marks are used up by it.
+    """
+    pairs: list[Pair] = []
+    stack: list[Mark] = []
+    bottoms: dict[tuple[str, bool, bool, int], int] = {}  # below, no opener is left for a closer of this kind
+    for mark in marks:
+        while (mark.closes or mark.closes_too) and mark.left:
+            kind = (mark.character, mark.opens, mark.closes, mark.left % 3)
+            bottom = bottoms.get(kind, 0)
+            found = next((i for i in range(len(stack) - 1, bottom - 1, -1) if _belong(stack[i], mark)), None)
+            if found is None:
+                bottoms[kind] = len(stack)
+                break
+            del stack[found + 1 :]
+            pairs.append(_taken(stack[found], mark))
+            if not stack[found].left:
+                stack.pop()
+            bottoms = {key: min(value, len(stack)) for key, value in bottoms.items()}
+        if mark.left and (mark.opens or mark.opens_too):
+            stack.append(mark)
+    return pairs, stack
+
+
+def _taken(opener: Mark, closer: Mark) -> Pair:
+    """The pair of two runs: the innermost of their marks that are left."""
+    used = 2 if min(opener.left, closer.left) >= 2 else 1
+    opener.left -= used
+    pair = Pair(opener.at + opener.left, closer.at, closer.character, used)
+    closer.at += used
+    closer.left -= used
+    return pair
+
+
+def _belong(opener: Mark, closer: Mark) -> bool:
+    if opener.character != closer.character:
+        return False
+    if opener.opens_too or closer.closes_too:  # only two such marks, and only for each other: 2**(n - 1) is a power
+        return opener.left == closer.left == 2 and not closer.opens_too
+    if not (opener.both or closer.both) or opener.character == "~":
+        return True
+    return (opener.left + closer.left) % 3 != 0 or (opener.left % 3 == 0 and closer.left % 3 == 0)

@@ -1,0 +1,170 @@
+"""Emphasis, for who reads it by CommonMark's own rule: Slack's markdown block and the playground.
+
+What belongs here: making such a reader see the same pairs of marks as `bot.markdown.inline_parser` does, which reads
+Chinese, Japanese and Korean as they are meant. What does not: Discord, which pairs marks by other rules.
+
+A zero-width space inside of a mark does it: CommonMark takes it for a letter, so that punctuation beside it does not
+count. Slack was seen to need it (https://github.com/darkgaldragon/slack-markdown-parser), also where what stands
+outside is punctuation of these scripts: it knows ASCII's alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from bot.markdown.delimiter_runs import Pair, is_punctuation, strictly
+from bot.markdown.inline_parser import Reading, read
+from bot.markdown.tables import fenced
+
+ZERO_WIDTH_SPACE = "\u200b"
+
+Edit = tuple[int, int, str]  # from, to, and what stands there instead
+
+# Inside of marks, and between backticks that would end a block.
+_SPACES = re.compile(f"(?<=[*_~`]){ZERO_WIDTH_SPACE}|{ZERO_WIDTH_SPACE}(?=[*_~])")
+_RUN = re.compile(r"\*+|_+|~~+")
+
+
+def room_for_emphasis(text: str) -> int:
+    """At most how much longer `flanked` makes a text; only ever grows with it."""
+    return sum(1 for _ in doubtful_runs(text))
+
+
+def doubtful_runs(text: str) -> Iterator[re.Match[str]]:
+    """The runs of marks that CommonMark may read otherwise. Each takes at most one zero-width space.
+
+    They stand beside what is not ASCII, or between punctuation and a letter. A run at the end of a text is none yet.
+    """
+    if "*" not in text and "_" not in text and "~" not in text:
+        return
+    length = len(text)
+    for run in _RUN.finditer(text):
+        start, end = run.span()
+        if start > 0 and end < length:
+            before, after = text[start - 1], text[end]
+            if before != " " and after != " " and _is_doubtful(before, after):
+                yield run
+
+
+def _is_doubtful(before: str, after: str) -> bool:
+    if before.isspace() or after.isspace():
+        return False
+    if not (before.isascii() and after.isascii()):
+        return True
+    if before.isalnum():
+        return after in "([{\"'"
+    return after.isalnum() and before not in "([{<*_~"
+
+
+def as_written(text: str) -> str:
+    """What a model wrote, from a text with such spaces, so that it does not learn to write them."""
+    return _SPACES.sub("", text) if ZERO_WIDTH_SPACE in text else text
+
+
+def has_doubtful_runs(text: str) -> bool:
+    """Whether there is such a run. Asked of each line of each write."""
+    return next(doubtful_runs(text), None) is not None
+
+
+def flanked(text: str) -> str:
+    """A text of several lines whose emphasis CommonMark reads as it was meant; its code stays."""
+    if not has_doubtful_runs(text):
+        return text
+    lines = text.split("\n")
+    code = fenced(lines)
+    return "\n".join(line if number in code else flanked_line(line) for number, line in enumerate(lines))
+
+
+def flanked_line(line: str) -> str:
+    """The same for one line that is not code."""
+    return edited(line, flanking(line, read(line + "\n"))) if has_doubtful_runs(line) else line
+
+
+def edited(text: str, edits: Sequence[Edit], start: int = 0, end: int | None = None) -> str:
+    """`text` from `start` to `end` with those edits that are of it."""
+    end = len(text) if end is None else end
+    out, at = [], start
+    for begin, stop, new in sorted(edits):
+        if begin >= at and stop <= end:
+            out += [text[at:begin], new]
+            at = stop
+    return "".join([*out, text[at:end]])
+
+
+def flanking(line: str, reading: Reading) -> list[Edit]:
+    """What makes CommonMark read a line's pairs as they were read here."""
+    found: set[Edit] = set()
+    for pair in reading.pairs:
+        found |= _inside(line, pair)
+    for at, run in reading.stray:
+        found |= _beside(line, at, run)
+    spaces = {begin for begin, end, _ in found if begin == end}
+    for pair in reading.pairs:
+        # An underscore beside such a space stands in a word.
+        if pair.character == "_" and not spaces.isdisjoint((_run(line, pair.start)[0], _run(line, pair.end)[1])):
+            found |= _with_asterisks(pair)
+    return sorted(found)
+
+
+def _inside(line: str, pair: Pair) -> set[Edit]:
+    """For a pair: zero-width spaces inside of its marks where they are needed, and marks that may stand in words."""
+    first, last = _run(line, pair.start), _run(line, pair.end)
+    opens = _needs_none(_before(line, first[0]), _after(line, first[1]))
+    closes = _needs_none(_after(line, last[1]), _before(line, last[0]))
+    found: set[Edit] = set()
+    if pair.character == "_" and not (opens and closes and _reads_strictly(line, first, last)):
+        found |= _with_asterisks(pair)
+    if not opens:
+        found.add((first[1], first[1], ZERO_WIDTH_SPACE))
+    if not closes:
+        found.add((last[0], last[0], ZERO_WIDTH_SPACE))
+    return found
+
+
+def _with_asterisks(pair: Pair) -> set[Edit]:
+    return {(at, at + pair.length, "*" * pair.length) for at in (pair.start, pair.end)}
+
+
+def _needs_none(outside: str, inside: str) -> bool:
+    """Whether a mark between these two is read by CommonMark, and by who knows ASCII's punctuation only."""
+    is_inside_plain = not is_punctuation(inside) and not inside.isspace()
+    return is_inside_plain or outside.isspace() or (outside.isascii() and is_punctuation(outside))
+
+
+def _reads_strictly(line: str, first: tuple[int, int], last: tuple[int, int]) -> bool:
+    opens, _ = strictly("_", _before(line, first[0]), _after(line, first[1]))
+    _, closes = strictly("_", _before(line, last[0]), _after(line, last[1]))
+    return opens and closes
+
+
+def _beside(line: str, at: int, run: str) -> set[Edit]:
+    """For a mark whose partner is on another line: what it is read as here, it is to be there."""
+    if run[0] == "_":
+        return set()
+    start, end = _run(line, at)
+    before, after = _before(line, start), _after(line, end)
+    if before.isspace() or after.isspace() or (before.isascii() and after.isascii()):
+        return set()
+    opens, closes = strictly(run[0], before, after)
+    if not opens:
+        return {(end, end, ZERO_WIDTH_SPACE)}
+    return set() if closes else {(start, start, ZERO_WIDTH_SPACE)}
+
+
+def _run(line: str, at: int) -> tuple[int, int]:
+    """From where to where the run goes that a mark is of."""
+    start = end = at
+    while start and line[start - 1] == line[at]:
+        start -= 1
+    while end < len(line) and line[end] == line[at]:
+        end += 1
+    return start, end
+
+
+def _before(line: str, at: int) -> str:
+    return line[at - 1] if at else " "
+
+
+def _after(line: str, at: int) -> str:
+    return line[at] if at < len(line) else " "

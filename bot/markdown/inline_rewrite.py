@@ -1,0 +1,247 @@
+"""What stands within a line, for who reads less than CommonMark: links, images, footnotes, entities, HTML's tags.
+
+What belongs here: what is rewritten within one line, and the definitions of links that it may name. What does not: what
+a line is (a dialect). Code is left alone.
+
+Discord shows entities and tags as they are typed, and knows links and images only as ``[text](address)``
+(https://support.discord.com/hc/en-us/articles/210298617). Slack's list of what its markdown block reads has no more
+(https://docs.slack.dev/reference/block-kit/blocks/markdown-block).
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from bot.markdown import utf16_units
+from bot.markdown.emphasis import Edit, edited, flanking, has_doubtful_runs
+from bot.markdown.inline_parser import Reading, read
+from bot.markdown.tables import fenced
+
+# Where anything that is rewritten could be.
+_SPECIAL = "[&<"
+
+_FOOTNOTE = re.compile(r"\[\^([^\]\s]{1,32})\]")
+_NOTE = re.compile(r"[ ]{0,3}\[\^([^\]\s]{1,32})\]:[ \t]*(.*)")
+_IMAGE = re.compile(r"!\[([^\[\]]*)\]\([^()]*\)")
+_SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+# https://spec.commonmark.org/0.31.2/#link-reference-definitions, on a line of its own. A footnote's begins with ^.
+_DEFINITION = re.compile(
+    r"[ ]{0,3}\[(?!\^)([^\[\]]{1,99})\]:[ \t]*<?((?:https?://|data:left-out-)[^\s<>()]+)>?"
+    r"[ \t]*(?:\"[^\"]*\"|'[^']*'|\([^()]*\))?[ \t]*"
+)
+_MAY_BE_DEFINITION = re.compile(r"^[ ]{0,3}\[(?!\^)([^\[\]\n]{1,99})\]:(.*)", re.MULTILINE)
+_FULL = re.compile(r"\[(.*)\]\[([^\[\]]*)\]", re.DOTALL)
+_SHORTCUT = re.compile(r"\[([^\[\]]{1,99})\](?![\[(:])")
+
+# An ampersand before what it would make an entity of stays: who reads entities is not to read another than was meant.
+_ENTITY = re.compile(r"(?!&amp;#?\w+;)&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
+_MARKS = frozenset("*_~`|\\[]<>#-")
+
+# What HTML's tags for a few words are written as; the tags of blocks show nothing. Others stay: they may be meant.
+_TAG = re.compile(r"<(/?)([A-Za-z][A-Za-z0-9]*)(?:\s[^<>]*)?/?>")
+_TAGS: Mapping[str, str] = {
+    **dict.fromkeys(("b", "strong", "summary"), "**"),
+    **dict.fromkeys(("i", "em"), "*"),
+    **dict.fromkeys(("s", "del", "strike"), "~~"),
+    **dict.fromkeys(("kbd", "code"), "`"),
+    **dict.fromkeys(("details", "div", "p", "span", "center", "small", "mark", "u", "ins"), ""),
+}
+_OPENING_TAGS: Mapping[str, str] = {"br": "\n", "sup": "^", "sub": "_"}  # H_2O, mc^2
+
+# Slack's own form of a link, which models write wherever they answer in a chat.
+_SLACK_LINK = re.compile(r"<(https?://[^\s<>|]+|mailto:[^\s<>|]+)\|([^<>|\n]+)>")
+_SLACK_LINK_START = re.compile(r"<(?:https?:|mailto:)[^\s<>|]*\|")
+_BRACKETS = str.maketrans("[]", "()")
+
+Links = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How marks and links are written for a platform.
+
+    `applies` tells fast whether a text may have any that are written otherwise, `edits` are those of a line's marks,
+    and `link` writes a link, whose text and address are given with the character behind it.
+    """
+
+    applies: Callable[[str], bool]
+    edits: Callable[[str, Reading], Sequence[Edit]]
+    link: Callable[[str, str], str]
+
+
+COMMONMARK = Style(has_doubtful_runs, flanking, lambda link, _: link)
+
+
+def inlined(text: str, style: Style = COMMONMARK) -> str:
+    """A text whose lines are otherwise read as they are."""
+    if not _is_special(text) and not style.applies(text):
+        return text
+    lines = text.split("\n")
+    code = fenced(lines)
+    links, hidden = definitions(lines, code)
+    shown = (
+        line if number in code else note_or_inline(line, links, style)
+        for number, line in enumerate(lines)
+        if number not in hidden
+    )
+    return "\n".join(line for line in shown if line is not None).rstrip()
+
+
+def _is_special(text: str) -> bool:
+    return any(sign in text for sign in _SPECIAL)
+
+
+def note_or_inline(line: str, links: Links, style: Style = COMMONMARK) -> str | None:
+    """A line, with a footnote's mark where it is one; None where it held nothing but tags."""
+    if note := _NOTE.fullmatch(line):
+        return f"{superscript(note.group(1))} {inline(note.group(2), links, style)}"
+    shown = inline(line, links, style)
+    return shown if shown.strip() or not line.strip() else None
+
+
+def inline(line: str, links: Links, style: Style = COMMONMARK) -> str:
+    """A line's links, images, marks of footnotes, entities and tags as links, words and marks."""
+    if not _is_special(line) and not style.applies(line):
+        return line
+    out, at = [], 0
+    reading = read(f"{line}\n")
+    edits = style.edits(line, reading)
+    for start, end in reading.outermost:
+        atom = _in_style(_atom(line[start:end], links), line[end : end + 1], style)
+        out += [_words(edited(line, edits, at, start), links), atom]
+        at = end
+    shown = "".join([*out, _words(edited(line, edits, at), links)])
+    return shown.replace("\n", " ") if "|" in line else shown  # a table's row stays one
+
+
+def _in_style(atom: str, following: str, style: Style) -> str:
+    """A link as the platform shows it, with the marks in its text; other atoms stay."""
+    if not atom.startswith("[") or not atom.endswith(")") or "](" not in atom:
+        return atom
+    text, _, address = atom[1:].rpartition("](")
+    if style.applies(text):
+        text = edited(text, style.edits(text, read(f"{text}\n")))
+    return style.link(f"[{text}]({address}", following)
+
+
+def slack_links(text: str) -> str:
+    """A text in which Slack's links are those of markdown; its code stays."""
+    if "|" not in text or not _SLACK_LINK.search(text):
+        return text
+    lines = text.split("\n")
+    code = fenced(lines)
+    return "\n".join(line if number in code else _with_links(line) for number, line in enumerate(lines))
+
+
+def _with_links(line: str) -> str:
+    if not _SLACK_LINK.search(line):
+        return line
+    out, at = [], 0
+    for start, end in read(f"{line}\n").outermost:
+        slack = _SLACK_LINK.fullmatch(line[start:end])
+        out += [line[at:start], _from_slack(*slack.groups()) if slack else line[start:end]]
+        at = end
+    return "".join([*out, line[at:]])
+
+
+def _from_slack(address: str, label: str) -> str:
+    label = label.strip()
+    if not label or label in {address, address.removeprefix("mailto:")}:
+        return label or address
+    return f"[{label.translate(_BRACKETS)}]({address})"
+
+
+def superscript(name: str) -> str:
+    """A footnote's name, small where it is a number."""
+    return name.translate(_SUPERSCRIPTS) if name.isdecimal() and name.isascii() else f"({name})"
+
+
+def _words(text: str, links: Links) -> str:
+    text = _FOOTNOTE.sub(lambda found: superscript(found.group(1)), text)
+    if links and "[" in text:
+        text = _SHORTCUT.sub(lambda found: _linked(found.group(), found.group(1), found.group(1), links), text)
+    return _ENTITY.sub(_character, text) if "&" in text else text
+
+
+def _atom(atom: str, links: Links) -> str:
+    """A link, an image, code, a tag or an address. An image is a link; within a link it is its words."""
+    if atom.startswith("![") and atom.endswith(")"):
+        return atom.replace("![](", "[image](", 1).removeprefix("!")
+    if atom.startswith("![") and links and _FULL.fullmatch(atom[1:]):
+        atom = atom[1:]
+    if atom.startswith("["):
+        atom = _IMAGE.sub(lambda image: image.group(1) or "image", atom)
+        full = _FULL.fullmatch(atom) if links else None
+        label = (full.group(2) or full.group(1)) if full else ""
+        return _linked(atom, full.group(1), label, links) if full and label.casefold() in links else _plain(atom)
+    if atom.startswith("<!--"):
+        return ""
+    if slack := _SLACK_LINK.fullmatch(atom):
+        return _from_slack(slack.group(1), slack.group(2))
+    if tag := _TAG.fullmatch(atom):
+        name = tag.group(2).lower()
+        closing = "" if name in _OPENING_TAGS else atom
+        return _TAGS.get(name, closing if tag.group(1) else _OPENING_TAGS.get(name, atom))
+    return atom
+
+
+def _plain(atom: str) -> str:
+    """Two pairs of brackets that are no link: the marks of two footnotes, perhaps. A link is left as it is."""
+    return atom if atom.endswith(")") else _FOOTNOTE.sub(lambda found: superscript(found.group(1)), atom)
+
+
+def _character(entity: re.Match[str]) -> str:
+    """What an entity stands for; a mark does not become markup by it. One that nobody knows stays as it is."""
+    shown = html.unescape(entity.group())
+    if shown == entity.group() or not shown.isprintable():
+        return " " if shown.isspace() else entity.group()
+    return f"\\{shown}" if shown in _MARKS - {"<", ">"} else shown
+
+
+# ------------------------------------------------------------------------------------------------ links by reference
+
+
+def definitions(lines: Sequence[str], code: Collection[int]) -> tuple[Links, frozenset[int]]:
+    """The addresses by their labels, and the lines that say no more than them, which are shown nowhere.
+
+    A line whose label is named by none of the others is one that a reader may want to see.
+    """
+    found: dict[str, str] = {}
+    hidden: set[int] = set()
+    named = ""
+    for number, line in enumerate(lines):
+        match = _DEFINITION.fullmatch(line) if number not in code and "]:" in line else None
+        if match is None:
+            continue
+        named = named or "\n".join(lines).casefold()
+        label = match.group(1).casefold()
+        found.setdefault(label, match.group(2))
+        if named.count(f"[{label}]") > named.count(f"[{label}]:"):
+            hidden.add(number)
+    return found, frozenset(hidden)
+
+
+def room_for_slack_links(text: str) -> int:
+    """At most how much longer Slack's links become."""
+    return len(_SLACK_LINK_START.findall(text)) if "|" in text else 0
+
+
+def room_for_links(text: str) -> int:
+    """At most how much longer a text becomes by its definitions, in UTF-16 units; only ever grows with it."""
+    room = room_for_slack_links(text)
+    if "]:" not in text:
+        return room
+    folded = text.casefold()
+    return room + sum(
+        folded.count(f"[{match.group(1).casefold()}]") * (utf16_units(match.group(2)) + 4)
+        for match in _MAY_BE_DEFINITION.finditer(text)
+    )
+
+
+def _linked(written: str, text: str, label: str, links: Links) -> str:
+    address = links.get(label.casefold())
+    return f"[{text}]({address})" if address else written

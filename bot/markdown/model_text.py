@@ -1,0 +1,287 @@
+"""The text of a model as it comes in: normalised, and without addresses that no message can hold.
+
+What belongs here: where an address begins and ends in a stream, and what is kept of one that is left out. What does
+not: how such a place reads (`bot.markdown.placeholders`), and the rest of markdown.
+
+An address is held back until its end is there. A data URL holds its whole content: it never reaches a message, nor
+counts against one. What is in code stays as it is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+from bot.markdown.normalise import CONTROLS, Normaliser
+from bot.markdown.placeholders import mark
+from bot.markdown.splitter import Fence, fence_after
+from bot.markdown.tables import may_have_fences
+
+# All addresses that are kept of one answer, in characters: pictures of ten megabytes, as Discord takes them.
+MOST_KEPT = 14 * 2**20
+
+# Characters that a message needs beside its longest address: a table's header, the marks that were open.
+_ROOM = 400
+
+# A line longer than this opens no block of code, and its beginning need not be kept.
+_LONGEST_LINE = 1000
+
+# Characters of a data URL outside of any link from which on it is content, and no example of one.
+_LONGEST_EXAMPLE = 64
+
+_EVENT = re.compile(r"[\n(/:@#!]")
+_SPECIAL = re.compile(rf"{_EVENT.pattern}|{CONTROLS.pattern}")
+_TICKS = re.compile(r"(?<!\\)`+")
+_ATTRIBUTE = re.compile(r"<[A-Za-z][^<>]*=\s*([\"']?)data:\Z")
+_DATA = re.compile(r"<?data:(?:[\w.+-]+/[\w.+-]+)?(?:;[^,\s;]{1,80}){0,4},")
+_TYPE = re.compile(r"<?data:([\w.+-]+)/([\w.+-]+)")
+_HOST = re.compile(r"[\w.-]+")
+
+# Characters of an address by which it is known what it is.
+_LONGEST_HEAD = 200
+
+# Encoded content is broken into lines of 64 or 76 characters; a shorter one is its last.
+_FULL_LINE = 60
+
+# Non-ASCII text goes on without a space behind an address.
+_WIDE = "\u1100-\U0010ffff"
+
+
+class _Place(Enum):
+    """Where an address stands, by which it ends."""
+
+    LINK = auto()
+    QUOTED = auto()
+    BARE_DATA = auto()
+    BARE = auto()
+
+
+_ENDS = {
+    _Place.LINK: re.compile(r"[\s()>]"),
+    _Place.BARE_DATA: re.compile(rf"[\s()<>\[\]\"'`{_WIDE}]"),
+    _Place.BARE: re.compile(rf"[\s<>\"{_WIDE}]"),
+}
+
+
+_QUOTES = {quote: re.compile(rf"[{quote}>\n]") for quote in ('"', "'")}
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """An address that no message holds. `whole` says that it had its end, and was not too long to be kept."""
+
+    number: int
+    address: str = field(repr=False)
+    whole: bool
+
+
+@dataclass(slots=True)
+class _Held:
+    """An address that has begun: what is there of it, and how it ends."""
+
+    place: _Place
+    lead: str  # what stands before it, as far as it belongs to it
+    quote: str = ""
+    depth: int = 0
+    head: str = ""  # its first characters
+    line: int = 0  # where its last line begins
+    parts: list[str] = field(default_factory=list)
+    size: int = 0
+    kept: int = 0
+
+    @property
+    def is_no_data(self) -> bool:
+        """Whether it is plain already that this is no data URL."""
+        begin = (self.lead + self.head).removeprefix("<")[: len("data:")]
+        return not "data:".startswith(begin)
+
+
+class Incoming:
+    """What is fed in, as it goes on to the splitter; the same whatever the pieces that it came in.
+
+    `limit` is the longest text of a message in the unit that `measure` counts.
+    """
+
+    def __init__(self, limit: int, measure: Callable[[str], int] = len) -> None:
+        self._longest = max(limit - _ROOM, limit // 2)
+        self._measure = measure
+        self._normaliser = Normaliser()
+        self._fence: Fence | None = None
+        self._line = ""  # the last line so far, if it may matter
+        self._held: _Held | None = None
+        self._room = MOST_KEPT
+        self.left_out: list[LeftOut] = []
+
+    def feed(self, text: str) -> str:
+        """Take in more; returns what of it is known to be text, or an address that fits."""
+        if self._held is None and not self._normaliser.after_return and _SPECIAL.search(text) is None:
+            self._read(text)  # the way of nearly every chunk
+            return text
+        text = self._normaliser.feed(text)
+        out: list[str] = []
+        at = 0
+        while at < len(text):
+            at = self._text(text, at, out) if self._held is None else self._address(text, at, out)
+        return "".join(out)
+
+    def finish(self, *, for_good: bool = True) -> str:
+        """Nothing more is fed: what was held back, closed where it goes on no further.
+
+        Unless that is `for_good`, a data URL stays held back: more of its content may follow, and is no text.
+        """
+        held = self._held
+        if held is None or not (for_good or held.is_no_data):
+            return ""
+        self._held = None
+        given = self._given(held, ended=False)
+        if given == "".join(held.parts):
+            return given
+        return given + {_Place.LINK: ")", _Place.QUOTED: f"{held.quote}>"}.get(held.place, "")
+
+    def _read(self, text: str) -> None:
+        self._line += text
+        if len(self._line) > 2 * _LONGEST_LINE:  # in whole steps, so that the pieces that it came in do not matter
+            self._line = self._line[(len(self._line) - 1) // _LONGEST_LINE * _LONGEST_LINE - _LONGEST_LINE :]
+
+    def _text(self, text: str, at: int, out: list[str]) -> int:
+        """Pass on text up to where an address begins; returns where that is."""
+        while (event := _EVENT.search(text, at)) is not None:
+            end = event.end()
+            out.append(text[at:end])
+            self._read(text[at:end])
+            at = end
+            if event.group() == "\n":
+                self._end_line()
+            elif not self._is_in_block() and (held := _begins(self._line, event.group())) is not None:
+                self._held = held
+                return at
+        out.append(text[at:])
+        self._read(text[at:])
+        return len(text)
+
+    def _is_in_block(self) -> bool:
+        """Whether the line so far is in a block of code; one in a quote ends with it."""
+        return self._fence is not None and (not self._fence.quoted or self._line.lstrip().startswith(">"))
+
+    def _end_line(self) -> None:
+        if not self._is_in_block():
+            self._fence = None
+        may_matter = self._fence is not None or may_have_fences(self._line)
+        if may_matter and len(self._line) <= _LONGEST_LINE:
+            self._fence = fence_after(self._line, self._fence)
+        self._line = ""
+
+    def _address(self, text: str, at: int, out: list[str]) -> int:
+        """Hold back an address; returns where it ends."""
+        held = self._held
+        assert held is not None
+        end = _end_of(held, text, at)
+        part = text[at : len(text) if end is None else end]
+        held.size += len(part)
+        if kept := part[: max(self._room, self._longest) - held.kept]:
+            held.parts.append(kept)
+            held.kept += len(kept)
+        if end is None:
+            return len(text)
+        self._held = None
+        rest = ""
+        if held.line and text[end] != ")":  # what was taken for a further line of its content is the text behind it
+            address = "".join(held.parts)
+            held.parts, rest = [address[: held.line - 1]], address[held.line - 1 :]
+            held.size = held.kept = held.line - 1
+        given = self._given(held, ended=True)
+        if held.place is _Place.LINK and (rest or text[end] == "\n") and given != "".join(held.parts):
+            given += ")"  # the line ends within the link: nothing will close it
+        given += rest
+        out.append(given)
+        self._read(given)
+        return end
+
+    def _given(self, held: _Held, *, ended: bool) -> str:
+        """What goes on of an address: itself, or the mark for it."""
+        address = "".join(held.parts)
+        begin = held.lead + held.head
+        is_data = _DATA.match(begin) is not None
+        if held.place is _Place.BARE_DATA:
+            is_data = is_data and held.size > _LONGEST_EXAMPLE
+        if not is_data and held.size <= self._longest and self._measure(address) <= self._longest:
+            return address
+        whole = ended and held.kept == held.size
+        self._room -= held.kept
+        number = len(self.left_out) + 1
+        self.left_out.append(LeftOut(number, (held.lead + address).removeprefix("<"), whole))
+        angle = "<" if address.startswith("<") else ""
+        type_ = _TYPE.match(begin) if is_data else None
+        if type_ and type_.group(1) == "image":
+            return angle + mark("image", number, type_.group(2))
+        host = _HOST.search((address if held.lead else address.partition("://")[2]) or address)
+        return angle + mark("address", number, "" if is_data else host.group() if host else "")
+
+
+def _begins(line: str, sign: str) -> _Held | None:
+    """The address that begins behind `line`, whose last character is `sign`; nothing where none does, and in code."""
+    held = _beginning(line, sign)
+    return None if held is not None and _in_code(line) else held
+
+
+def _beginning(line: str, sign: str) -> _Held | None:
+    if sign == "(":
+        return _Held(_Place.LINK, "") if line.endswith("](") else None
+    if sign == "/":
+        scheme = next((each for each in ("https://", "http://") if line.endswith(each)), "")
+        return _Held(_Place.BARE, scheme) if scheme else None
+    if sign != ":" or line.endswith(("<:", "<a:")):
+        return _Held(_Place.BARE, "") if line.endswith((f"<{sign}", "<a:")) else None
+    if not line.endswith("data:") or line[-6:-5].isalnum():
+        return None
+    attribute = _ATTRIBUTE.search(line)
+    if attribute is None:
+        return _Held(_Place.BARE_DATA, "data:")
+    return _Held(_Place.QUOTED if attribute.group(1) else _Place.BARE_DATA, "data:", attribute.group(1))
+
+
+def _in_code(line: str) -> bool:
+    """Whether the end of a line is within a span of code."""
+    if "`" not in line:
+        return False
+    open_ = 0
+    for run in _TICKS.finditer(line):
+        length = len(run.group())
+        open_ = 0 if length == open_ else open_ or length
+    return open_ > 0
+
+
+def _end_of(held: _Held, text: str, at: int) -> int | None:
+    """Where an address ends in `text`; None if it goes on."""
+    begin = held.size
+    if len(held.head) < _LONGEST_HEAD:
+        held.head += text[at : at + _LONGEST_HEAD - len(held.head)]
+    if held.place is _Place.QUOTED:
+        found = _QUOTES[held.quote].search(text, at)
+        return found.start() if found else None
+    angled = held.place is _Place.LINK and held.head.startswith("<")
+    for found in _ENDS[held.place].finditer(text, at):
+        sign = found.group()
+        if held.place is _Place.LINK:
+            if sign == "(" or (sign == ")" and held.depth):
+                held.depth += 1 if sign == "(" else -1
+                continue
+            if (sign == ">" and not angled) or (sign.isspace() and _goes_on(held, sign, begin + found.start() - at)):
+                continue
+        return found.start()
+    return None
+
+
+def _goes_on(held: _Held, sign: str, at: int) -> bool:
+    """Whether a link's content goes on behind white space: as text that is not encoded, or in full lines that are."""
+    head = _DATA.match(held.head)
+    if head is None or at < head.end():
+        return False
+    if not head.group().endswith(";base64,"):
+        return sign != "\n"
+    if sign != "\n" or at - held.line < _FULL_LINE:
+        return False
+    held.line = at + 1
+    return True

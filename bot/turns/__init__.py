@@ -1,0 +1,1 @@
+"""Turns: which of them run, fairly and in order, and how each comes to its end."""
