@@ -32,13 +32,13 @@ from discord.http import Route
 from openai.types.chat import ChatCompletionUserMessageParam
 from slack_sdk.web.async_client import AsyncWebClient
 
-from adapters.attachments import AttachmentLimits, Attachments
 from adapters.discord import DiscordOptions, DiscordPlatform
 from adapters.journal import MemoryJournal
-from adapters.metrics import PrometheusRecorder
 from adapters.openai import OpenAIModel, OpenAIOptions
+from adapters.prometheus import PrometheusRecorder
+from adapters.shared.attachments import AttachmentLimits, Attachments
 from adapters.slack import SlackOptions, SlackPlatform
-from adapters.slack.blocks import with_blocks
+from adapters.slack.messages.blocks import with_blocks
 from benchmarks.machine import show
 from bot.access import AccessRules
 from bot.completion import Completion, CompletionPolicy

@@ -25,12 +25,12 @@ from importlib.metadata import PackageNotFoundError, version
 from types import MappingProxyType
 
 from adapters import discord, embedded, openai, slack
-from adapters.attachments import AttachmentLimits, Attachments
-from adapters.findings import Finding
+from adapters.http_server import CannotListen, Condition, Site
 from adapters.journal import KeeperOptions, MemoryJournal, SqliteJournal
-from adapters.metrics import PrometheusRecorder
 from adapters.playground import PlaygroundOptions, PlaygroundPlatform
-from adapters.site import CannotListen, Condition, Site
+from adapters.prometheus import PrometheusRecorder
+from adapters.shared.attachments import AttachmentLimits, Attachments
+from adapters.shared.diagnostics import Finding
 from bot.access import AccessRules, Lists
 from bot.completion import Completion, CompletionPolicy
 from bot.delivery.reply import WritingPolicy
@@ -40,9 +40,9 @@ from bot.prompt import Persona, Prompting, PromptLimits
 from bot.strings import Words
 from bot.turns.config import Choices, TurnLimits
 from bot.turns.manager import Turns
-from config.help import describe, help_text
-from config.logs import configure
-from config.problems import SettingsError
+from config.docs import describe, help_text
+from config.errors import SettingsError
+from config.log_setup import configure
 from config.settings import Settings, environment
 
 log = logging.getLogger("bot")  # not __main__, which is what it is called when it is run

@@ -1,7 +1,7 @@
 """The figures that an operator and a reader care about, and the port that they leave by.
 
 What belongs here: what is measured, in which unit, and the arithmetic of one turn's figures. What does not: how figures
-are exposed (`adapters/metrics.py`).
+are exposed (`adapters/prometheus.py`).
 
 *Character delay* is, for every character, the time from the model sending it to the reader seeing it. Its mean is the
 area between the curves "characters received" and "characters shown", over the number of characters (Little's law), so

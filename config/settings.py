@@ -1,8 +1,9 @@
 """The settings: one frozen model per concern, and `Settings.load`, which is how every program and test gets them.
 
 What belongs here: which settings there are, their names in the environment and in the TOML file, and the order of the
-sources (the environment over the TOML file over ``defaults.toml``). What does not: kinds of value (`config.fields`),
-rules about several settings (`config.rules`), the words of an error (`config.problems`) or of the help (`config.help`).
+sources (the environment over the TOML file over ``defaults.toml``). What does not: kinds of value (`config.types`),
+rules about several settings (`config.validators`), the words of an error (`config.errors`) or of the help
+(`config.docs`).
 
 This is the only module that reads the environment, and `environment` is the only function that does.
 """
@@ -25,8 +26,10 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
-from config import rules
-from config.fields import (
+from config import validators as rules
+from config.errors import Origins, SettingsError, from_validation, unknown_variables
+from config.strings import WordsSettings
+from config.types import (
     FILE_SCHEME,
     Concern,
     Count,
@@ -45,8 +48,6 @@ from config.fields import (
     is_loopback,
     setting,
 )
-from config.problems import Origins, SettingsError, from_validation, unknown_variables
-from config.words import WordsSettings
 
 SHIPPED = Path(str(resources.files("config")))
 DEFAULTS = SHIPPED / "defaults.toml"

@@ -10,8 +10,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from adapters.attachments import AttachmentLimits, Attachments
 from adapters.discord import DiscordOptions, DiscordPlatform, file_hosts
+from adapters.shared.attachments import AttachmentLimits, Attachments
 from bot.access import AccessRules
 from bot.completion import Completion, CompletionPolicy
 from bot.conversation import Turn

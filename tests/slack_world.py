@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
-from adapters.attachments import AttachmentLimits, Attachments
+from adapters.shared.attachments import AttachmentLimits, Attachments
 from adapters.slack import SlackOptions, SlackPlatform, file_hosts
 from bot.conversation import Author, Turn, TurnKey
 from bot.ports import Body, Channel

@@ -21,7 +21,8 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from adapters.openai import OpenAIOptions, chat
+from adapters.openai import OpenAIOptions
+from adapters.openai import chat_completions as chat
 from bot.access import AccessRules
 from bot.completion import Completion, CompletionPolicy
 from bot.conversation import (

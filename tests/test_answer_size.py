@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapters.discord.dialect import DiscordMarkdown
+from adapters.discord.messages.renderer import DiscordMarkdown
 from bot.conversation import Delta, Ending, Finish, FinishReason, Reasoning, Refusal, Text
 from bot.delivery.draft import Draft, Extent
 from bot.delivery.overflow import uploads_in_steps

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters import discord, slack
-from adapters.attachments import (
+from adapters.shared.attachments import (
     NO_ACCESS,
     NOT_AN_IMAGE,
     NOT_TEXT,
@@ -30,7 +30,7 @@ from adapters.attachments import (
     part_of,
     refuse,
 )
-from adapters.kinds import ARCHIVE, kind_of
+from adapters.shared.file_types import ARCHIVE, kind_of
 from bot.conversation import File, Image, LeftOut
 
 LIMITS = AttachmentLimits()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.charsets import SAMPLE, charset_in, decode_text
+from adapters.shared.text_encoding import SAMPLE, charset_in, decode_text
 
 FRENCH = "Voilà une phrase en français, avec des caractères accentués : été, hiver, Noël, garçon."
 JAPANESE = "これはテストです。日本語の文章を書いています。"

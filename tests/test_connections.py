@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from yarl import URL
 
-from adapters.connections import (
+from adapters.http_connections import (
     FEWEST,
     HEAD_BYTES,
     MOST,
@@ -30,7 +30,7 @@ from adapters.connections import (
     Phase,
     bounds_for,
 )
-from adapters.site import Site
+from adapters.http_server import Site
 from tests.clock import VirtualLoop
 
 REQUEST = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.openai import OpenAIOptions, chat, responses
+from adapters.openai import OpenAIOptions, responses
+from adapters.openai import chat_completions as chat
 from bot.conversation import File, Image, LeftOut, Message, Part, Prompt, Role, Text
 from bot.role_alternation import BEGINS_WITH_ANSWER, WITHOUT_WORDS, alternating, is_blank
 from tests.doubles.requests import messages_of, out_of_order

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.attachments import Attachment
-from adapters.discord.asked import Kind, Me, Place, Verdict, turn_of, verdict
-from adapters.discord.dialect import DiscordMarkdown, without_small_print
-from adapters.discord.marks import readable, without_mention
-from adapters.discord.seen import Seen, read_message
+from adapters.discord.events.markup import readable, without_mention
+from adapters.discord.events.mentions import Kind, Me, Place, Verdict, turn_of, verdict
+from adapters.discord.events.parse import Seen, read_message
+from adapters.discord.messages.renderer import DiscordMarkdown, without_small_print
+from adapters.shared.attachments import Attachment
 from bot.conversation import Author, Message, Role, Text, Turn, TurnKey
 from bot.markdown import utf16_units
 

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.discord.asked import Kind, Place
-from adapters.discord.beside import FIELDS, beside, needed
-from adapters.discord.kept import read_back, written
-from adapters.discord.seen import Seen, read_message
-from adapters.shown import MESSAGE_CHARACTERS
+from adapters.discord.events.codec import read_back, written
+from adapters.discord.events.content import FIELDS, beside, needed
+from adapters.discord.events.mentions import Kind, Place
+from adapters.discord.events.parse import Seen, read_message
+from adapters.shared.context_labels import MESSAGE_CHARACTERS
 
 Json = dict[str, Any]
 

@@ -6,10 +6,10 @@ import asyncio
 
 import pytest
 
-from adapters.discord.budgets import CHANNELS, Budgets, read_report, spending
 from adapters.discord.gateway import AT_ONCE_EVERY, Delays
-from adapters.discord.intake import WAITING_MESSAGES, Intake
-from adapters.discord.presence import Typing
+from adapters.discord.rate_limits import CHANNELS, Budgets, read_report, spending
+from adapters.discord.state import Typing
+from adapters.shared.keyed_queue import WAITING_MESSAGES, Intake
 from bot.errors import Limited
 from bot.ports import Verb
 from bot.rate_limits.budget import WindowReport

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from adapters.discord.channel import DiscordChannel
+from adapters.discord.messages.channel import DiscordChannel
 from bot.conversation import Finish, FinishReason, Role, Text
 from bot.delivery.reply import WritingPolicy
 from bot.errors import Forbidden, Unacceptable

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.attachments import NOT_THERE, Attachment
-from adapters.discord.history import chain, joined, lane, message_of
-from adapters.discord.memory import CHANNELS, CHARACTERS, MESSAGES_PER_CHANNEL, NAMES, Memory, characters_of
-from adapters.discord.seen import Seen
+from adapters.discord.events.parse import Seen
+from adapters.discord.history.cache import CHANNELS, CHARACTERS, MESSAGES_PER_CHANNEL, NAMES, Memory, characters_of
+from adapters.discord.history.reader import chain, joined, lane, message_of
+from adapters.shared.attachments import NOT_THERE, Attachment
 from bot.conversation import Image, LeftOut, Message, Role, Text
 from bot.ports import Body, Channel
 from tests.discord_stage import Bot, bot_at_work, platform_at_work

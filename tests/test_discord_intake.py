@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from adapters.discord.intake import Intake
+from adapters.shared.keyed_queue import Intake
 from bot.errors import Broken
 
 

@@ -12,9 +12,9 @@ import pytest
 from discord.gateway import DiscordWebSocket
 from discord.http import Route
 
-from adapters.attachments import AttachmentLimits, Attachments
 from adapters.discord import DiscordOptions, DiscordPlatform, check, file_hosts
 from adapters.discord.platform import QUIET_SECONDS
+from adapters.shared.attachments import AttachmentLimits, Attachments
 from bot.conversation import Author, Text
 from bot.errors import Forbidden
 from bot.ports import Body

@@ -17,13 +17,13 @@ from discord.gateway import KeepAliveHandler
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.discord.answers import next_of
-from adapters.discord.asked import Kind as PlaceKind
-from adapters.discord.asked import Place
-from adapters.discord.budgets import LOOKERS
-from adapters.discord.channel import NONCE_SECONDS, DiscordChannel
-from adapters.discord.kept import UNREADABLE, read_back, written
-from adapters.discord.seen import Seen
+from adapters.discord.events.codec import UNREADABLE, read_back, written
+from adapters.discord.events.mentions import Kind as PlaceKind
+from adapters.discord.events.mentions import Place
+from adapters.discord.events.parse import Seen
+from adapters.discord.history.recovery import next_of
+from adapters.discord.messages.channel import NONCE_SECONDS, DiscordChannel
+from adapters.discord.rate_limits import LOOKERS
 from bot.conversation import Text, TurnKey
 from bot.errors import Failure, Gone, Unanswered
 from bot.ports import Body, Record, Verb
@@ -378,7 +378,7 @@ async def test_within_minutes_the_nonce_finds_it(monkeypatch: pytest.MonkeyPatch
         mine = left_over(bot, asked)
         bot.platform._presence.memory.gap()
         assert (await channel.find("key"), lists(bot.double)) == (None, 0)
-        monkeypatch.setattr("adapters.discord.channel.NONCE_SECONDS", 0.0)
+        monkeypatch.setattr("adapters.discord.messages.channel.NONCE_SECONDS", 0.0)
         assert (await channel.find("key"), lists(bot.double)) == (mine, 1)
 
 

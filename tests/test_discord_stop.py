@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.discord.controls import components, read_press
-from adapters.discord.dialect import MESSAGE_LIMIT
+from adapters.discord.messages.components import components, read_press
+from adapters.discord.messages.renderer import MESSAGE_LIMIT
 from bot.conversation import Ending, TurnKey
 from bot.errors import Broken, Unacceptable, Unanswered
 from bot.ports import Body, Controls

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from adapters.discord.dialect import DiscordMarkdown, without_small_print
+from adapters.discord.messages.renderer import DiscordMarkdown, without_small_print
 from adapters.playground.rendering import PlaygroundMarkdown, render
-from adapters.slack.dialect import SlackMarkdown, said_by_model
+from adapters.slack.messages.renderer import SlackMarkdown, said_by_model
 from bot.conversation import Ending, Finish, FinishReason, LeftOut, Text
 from bot.markdown import Dialect, PlainMarkdown, flat, utf16_units
 from bot.strings import Line, Words

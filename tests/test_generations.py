@@ -24,12 +24,12 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from adapters.journal import KeeperOptions, SqliteJournal
-from adapters.journal.files import BESIDE, FileId, beside, gate, identify
-from adapters.journal.keeper import Keeper
+from adapters.journal.fallback import Keeper
+from adapters.journal.file_state import BESIDE, FileId, beside, gate, identify
 from adapters.journal.liveness import NOBODY, OwnerWatch
 from adapters.journal.operations import Accept, Ended, Keep, Operation, Posted
-from adapters.journal.owner import Owner, ProcessId, Sign, lock_file, look_at, owners_with_lock_files
-from adapters.journal.store import APPLICATION, SCHEMA, VERSION, connect
+from adapters.journal.process_lock import Owner, ProcessId, Sign, lock_file, look_at, owners_with_lock_files
+from adapters.journal.sql import APPLICATION, SCHEMA, VERSION, connect
 from bot.conversation import Ending, TurnKey
 from tests.generations import Generation, Outcome, count, generation, overlap
 
@@ -369,14 +369,14 @@ class OtherProcess(logging.Handler):
         self.recovered: FileId | None = None
 
     def __enter__(self) -> Self:
-        logging.getLogger("adapters.journal.keeper").addHandler(self)
+        logging.getLogger("adapters.journal.fallback").addHandler(self)
         self._thread.start()
         assert self._entered.wait(10)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._thread.join()
-        logging.getLogger("adapters.journal.keeper").removeHandler(self)
+        logging.getLogger("adapters.journal.fallback").removeHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:
         self._told.set()

@@ -17,9 +17,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from adapters.discord.dialect import DiscordMarkdown
+from adapters.discord.messages.renderer import DiscordMarkdown
 from adapters.journal import MemoryJournal
-from adapters.slack.dialect import SlackMarkdown
+from adapters.slack.messages.renderer import SlackMarkdown
 from bot.access import AccessRules
 from bot.completion import Completion, CompletionPolicy
 from bot.conversation import Finish, FinishReason, Text

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.metrics import PrometheusRecorder
+from adapters.prometheus import PrometheusRecorder
 
 HOUSE = Path(__file__).parent.parent
 FOLDERS = ("bot", "adapters", "config", "tests", "benchmarks")

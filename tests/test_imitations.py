@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.discord.dialect import DiscordMarkdown, without_small_print
+from adapters.discord.messages.renderer import DiscordMarkdown, without_small_print
 from adapters.playground.rendering import PlaygroundMarkdown, render
 from adapters.playground.rendering import without_small_print as without_playground_print
-from adapters.slack.blocks import own_answer
-from adapters.slack.dialect import NOTICE_MARK, SlackMarkdown, said_by_model
+from adapters.slack.messages.blocks import own_answer
+from adapters.slack.messages.renderer import NOTICE_MARK, SlackMarkdown, said_by_model
 from bot.markdown import Dialect, Piece, Splitter, utf16_units
 from bot.strings import Words
 

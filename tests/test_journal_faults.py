@@ -23,10 +23,10 @@ from hypothesis import strategies as st
 
 from adapters.journal import JournalBroken, KeeperOptions, SqliteJournal
 from adapters.journal.errors import CORRUPT, DISK, LOCKED, NOT_WRITABLE, ROOM, translated, why
-from adapters.journal.keeper import Keeper
+from adapters.journal.fallback import Keeper
+from adapters.journal.live_turns import RememberedTurns
 from adapters.journal.operations import Accept, Drop, Ended, Operation, Posted
-from adapters.journal.remembered import RememberedTurns
-from adapters.journal.store import MOST_CRASHES, Connect, connect
+from adapters.journal.sql import MOST_CRASHES, Connect, connect
 from bot.conversation import Ending, TurnKey
 from tests.doubles.openai import OpenAIDouble
 from tests.running import bot

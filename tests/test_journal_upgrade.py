@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from adapters.discord.kept import read_back
+from adapters.discord.events.codec import read_back
 from adapters.journal import KeeperOptions
-from adapters.journal.keeper import Keeper
+from adapters.journal.fallback import Keeper
 from adapters.journal.operations import Accept, Ended, Posted
-from adapters.slack.kept import event_of, person_kept
+from adapters.slack.events.codec import event_of, person_kept
 from bot.conversation import Ending, TurnKey
 from bot.ports import Record
 

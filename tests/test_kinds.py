@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.kinds import (
+from adapters.shared.file_types import (
     ARCHIVE,
     AUDIO,
     DOCUMENT,

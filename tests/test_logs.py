@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.logs import LIBRARIES, MASK, Masker, SparingHandler, configure
-from config.repeats import INTERVAL_SECONDS, ORIGINS, PASSING, PASSING_OF_ALL, Repeats, origin_of
+from config.log_deduplication import INTERVAL_SECONDS, ORIGINS, PASSING, PASSING_OF_ALL, Repeats, origin_of
+from config.log_setup import LIBRARIES, MASK, Masker, SparingHandler, configure
 
 SECRET = "xyzzy-0123456789"
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
@@ -67,7 +67,7 @@ def test_a_line_has_time_level_logger_message_and_fields() -> None:
     """The line can be read, and cut apart by grep and awk."""
     line = one_line("turn ended", turn="x7f2k9qa", ending="done", seconds=1.25, writes=7, fallback=False)
     assert re.fullmatch(
-        TIME + r" INFO bot\.turns turn ended turn=x7f2k9qa ending=done seconds=1\.25 writes=7 fallback=false\n", line
+        TIME + r" INFO bot\.turns\.manager turn ended turn=x7f2k9qa ending=done seconds=1\.25 writes=7 fallback=false\n", line
     )
 
 

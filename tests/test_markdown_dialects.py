@@ -8,9 +8,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from adapters.discord.dialect import DiscordMarkdown
+from adapters.discord.messages.renderer import DiscordMarkdown
 from adapters.playground.rendering import PlaygroundMarkdown
-from adapters.slack.dialect import SlackMarkdown
+from adapters.slack.messages.renderer import SlackMarkdown
 from bot.markdown import Dialect, Piece, PlainMarkdown, Splitter, utf16_units
 
 TABLE = "| Name | Qty | Price |\n|:-----|----:|:-----:|\n| **Apple** | 3 | 1.20 |\n| `fig` | 12 | 3 |\n"

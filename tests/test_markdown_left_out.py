@@ -9,9 +9,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from adapters.discord.dialect import DiscordMarkdown
+from adapters.discord.messages.renderer import DiscordMarkdown
 from adapters.playground.rendering import PlaygroundMarkdown
-from adapters.slack.dialect import SlackMarkdown
+from adapters.slack.messages.renderer import SlackMarkdown
 from bot.delivery.extracted_files import files_beside, line_beside
 from bot.markdown import Dialect, Piece, PlainMarkdown, Splitter, utf16_units
 from bot.markdown.model_text import MOST_KEPT, Incoming

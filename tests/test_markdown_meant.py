@@ -11,11 +11,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from adapters.discord.dialect import DiscordMarkdown, without_small_print
+from adapters.discord.messages.renderer import DiscordMarkdown, without_small_print
 from adapters.playground.rendering import PlaygroundMarkdown
 from adapters.playground.rendering import render as as_html
-from adapters.slack.dialect import SlackMarkdown, said_by_model
-from adapters.slack.mrkdwn import from_markdown
+from adapters.slack.messages.mrkdwn import from_markdown
+from adapters.slack.messages.renderer import SlackMarkdown, said_by_model
 from bot.markdown import Dialect, Piece, Splitter, utf16_units
 from tests.doubles import discord_reader
 

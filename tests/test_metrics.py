@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from adapters.metrics import LABEL_VALUES, PrometheusRecorder
+from adapters.prometheus import LABEL_VALUES, PrometheusRecorder
 from bot.conversation import Ending, TurnKey, Usage
 from bot.telemetry import Recorder, TurnRecord
 

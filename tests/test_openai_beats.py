@@ -9,7 +9,7 @@ from contextlib import suppress
 
 import pytest
 
-from adapters.openai.beats import BEAT_SECONDS, MANY, READS_AT_ONCE, Beats, Reading
+from adapters.openai.read_coalescing import BEAT_SECONDS, MANY, READS_AT_ONCE, Beats, Reading
 from bot.errors import Broken
 
 EVENT = b"data: {}\n\n"

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.openai import OpenAIModel, OpenAIOptions
+from adapters.openai.error_body import LONGEST_ALL, is_error, read
 from adapters.openai.errors import Complaint, SystemRefused
-from adapters.openai.report import LONGEST_ALL, is_error, read
 from bot.conversation import Text
 from bot.errors import Because, Declined, Failure
 from tests.contracts.model import Outcome, ask

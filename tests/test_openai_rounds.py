@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from adapters.openai.rounds import Rounds
+from adapters.openai.loop_throttle import Rounds
 
 AT_ONCE = 10
 

@@ -15,8 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapters.openai import chat, responses
-from adapters.openai.reasons import Reasons
+from adapters.openai import chat_completions as chat
+from adapters.openai import responses
+from adapters.openai.finish_reasons import Reasons
 from bot.completion import Attempt, Completion, CompletionPolicy
 from bot.conversation import (
     Activity,
@@ -502,7 +503,7 @@ def test_an_unknown_word_is_logged_once() -> None:
     lines: list[logging.LogRecord] = []
     handler = logging.Handler()
     handler.emit = lines.append  # type: ignore[method-assign,assignment]  # a handler that only remembers
-    logging.getLogger("adapters.openai.reasons").addHandler(handler)
+    logging.getLogger("adapters.openai.finish_reasons").addHandler(handler)
     try:
         reasons = Reasons()
         for _ in range(3):
@@ -512,7 +513,7 @@ def test_an_unknown_word_is_logged_once() -> None:
             reasons.finish(f"word{number}")
         assert len(lines) < 100
     finally:
-        logging.getLogger("adapters.openai.reasons").removeHandler(handler)
+        logging.getLogger("adapters.openai.finish_reasons").removeHandler(handler)
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.openai import chat, responses
-from adapters.openai.thinking import TAGS, Spoken, ThoughtSplitter, split
-from adapters.openai.wire import Decoder
+from adapters.openai import chat_completions as chat
+from adapters.openai import responses
+from adapters.openai.payload import Decoder
+from adapters.openai.think_tags import TAGS, Spoken, ThoughtSplitter, split
 from bot.conversation import Delta, Reasoning, Retraction, Text
 from tests.contracts.model import ask
 from tests.doubles.openai import Answer, Fault, OpenAIDouble

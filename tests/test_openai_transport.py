@@ -15,8 +15,9 @@ import pytest
 from aiohttp import web
 from aiohttp.http import HttpProcessingError
 
-from adapters.openai import OpenAIModel, OpenAIOptions, beats
-from adapters.openai.transport import MEANINGS, AiohttpTransport, make_http_client, meant
+from adapters.openai import OpenAIModel, OpenAIOptions
+from adapters.openai import read_coalescing as beats
+from adapters.openai.aiohttp_transport import MEANINGS, AiohttpTransport, make_http_client, meant
 from bot.conversation import Finish, FinishReason, Text, Usage
 from tests.contracts.model import QUESTION, WORDS, ask
 from tests.doubles.openai import Answer, Event, Fault, Manner, OpenAIDouble, chat_events

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.openai import OpenAIOptions, chat, responses
-from adapters.openai.chat import ChatDecoder
-from adapters.openai.wire import Decoder, SurrogateJoiner, fenced, mended, words
+from adapters.openai import OpenAIOptions, responses
+from adapters.openai import chat_completions as chat
+from adapters.openai.chat_completions import ChatDecoder
+from adapters.openai.payload import Decoder, SurrogateJoiner, fenced, mended, words
 from bot.conversation import (
     Delta,
     File,

@@ -14,16 +14,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapters.playground import PlaygroundOptions, PlaygroundPlatform, wire
-from adapters.playground.audience import PAGES, WAITING_EVENTS, Audience, Full, Listener
+from adapters.playground import PlaygroundOptions, PlaygroundPlatform
+from adapters.playground import protocol as wire
 from adapters.playground.channel import MESSAGE_UNITS, PlaygroundChannel, Stage
-from adapters.playground.guard import refusal
 from adapters.playground.limits import Counter
-from adapters.playground.pages import PAGE_POLICY
+from adapters.playground.origin_check import refusal
 from adapters.playground.platform import turn
+from adapters.playground.protocol import QUESTION_CHARACTERS, Ask, Refused, Stop, read
 from adapters.playground.rendering import RENDERED_CHARACTERS, PlaygroundMarkdown, render, without_small_print
-from adapters.playground.rooms import ROOM_MESSAGES, TAPE_WRITES, Entry, Room, history
-from adapters.playground.wire import QUESTION_CHARACTERS, Ask, Refused, Stop, read
+from adapters.playground.routes import PAGE_POLICY
+from adapters.playground.state import ROOM_MESSAGES, TAPE_WRITES, Entry, Room, history
+from adapters.playground.subscribers import PAGES, WAITING_EVENTS, Audience, Full, Listener
 from bot.conversation import Role
 from bot.errors import Gone, Limited, Unacceptable
 from bot.markdown import utf16_units

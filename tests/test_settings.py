@@ -20,18 +20,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from adapters.attachments import AttachmentLimits
 from adapters.journal import KeeperOptions
+from adapters.shared.attachments import AttachmentLimits
 from bot.completion import CompletionPolicy
 from bot.conversation import Ending
 from bot.delivery.reply import WritingPolicy
 from bot.prompt import PromptLimits
 from bot.strings import Words
 from bot.turns.config import TurnLimits
-from config import help as explained
-from config.problems import SettingsError
+from config import docs as explained
+from config.errors import SettingsError
 from config.settings import DEFAULTS, ONLY_IN_FILE, Settings, environment, fields, variable_names, variable_of
-from config.words import WordsSettings
+from config.strings import WordsSettings
 
 HOUSE = Path(__file__).parent.parent
 MODEL = {"OPENAI_API_KEY": "sk-test-0123456789", "OPENAI_MODEL": "m"}
@@ -448,7 +448,7 @@ def test_the_shipped_defaults_are_those_that_the_code_was_built_with(
 
 
 def test_the_readme_has_the_table_of_settings() -> None:
-    """The table is generated (python -m config.help); a setting that is added is in it."""
+    """The table is generated (python -m config.docs); a setting that is added is in it."""
     assert explained.markdown_table() in (HOUSE / "README.md").read_text(encoding="utf-8")
 
 

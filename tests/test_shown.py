@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from adapters.shown import since
+from adapters.shared.context_labels import since
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from adapters.site import SAFE_HEADERS, SERVER, CannotListen, Condition, PortTaken, Site, _translated, _url
+from adapters.http_server import SAFE_HEADERS, SERVER, CannotListen, Condition, PortTaken, Site, _translated, _url
 
 
 def site(

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.slack.asked import Asked, Why, asked_of
-from adapters.slack.files import files_of
-from adapters.slack.history import before, joined, message_of
-from adapters.slack.people import Person, is_external, person_of
-from adapters.slack.said import Identity, Said, order, said_of
+from adapters.slack.events.mentions import Asked, Why, asked_of
+from adapters.slack.events.parse import Identity, Said, order, said_of
+from adapters.slack.history.files import files_of
+from adapters.slack.history.reader import before, joined, message_of
+from adapters.slack.history.users import Person, is_external, person_of
 from bot.conversation import LeftOut, Role, Text
 
 ME = Identity(team="T1", user="UBOT", bot="B0BOT", enterprise="E1")

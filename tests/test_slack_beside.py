@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.attachments import NO_ACCESS, Attachment
-from adapters.shown import MESSAGE_CHARACTERS
-from adapters.slack.beside import beside, needed, needed_of_file
-from adapters.slack.files import DELETED, ELSEWHERE, HIDDEN, ONLY_TITLE, ONLY_TRANSCRIPT, attachments_of
-from adapters.slack.mrkdwn import plain
-from adapters.slack.said import Identity, said_of
+from adapters.shared.attachments import NO_ACCESS, Attachment
+from adapters.shared.context_labels import MESSAGE_CHARACTERS
+from adapters.slack.events.content import beside, needed, needed_of_file
+from adapters.slack.events.parse import Identity, said_of
+from adapters.slack.history.files import DELETED, ELSEWHERE, HIDDEN, ONLY_TITLE, ONLY_TRANSCRIPT, attachments_of
+from adapters.slack.messages.mrkdwn import plain
 
 Json = dict[str, Any]
 

@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager
 import pytest
 from aiohttp import web
 
-from adapters.attachments import UNAVAILABLE
+from adapters.shared.attachments import UNAVAILABLE
 from adapters.slack import SlackMarkdown
-from adapters.slack.history import FIRST_PAGES, TAIL_READS
+from adapters.slack.history.reader import FIRST_PAGES, TAIL_READS
 from bot.conversation import File, LeftOut, Role
 from bot.errors import Broken, Unacceptable, Unanswered
 from bot.ports import Body, Channel, Verb

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.attachments import AttachmentLimits, Attachments
+from adapters.shared.attachments import AttachmentLimits, Attachments
 from adapters.slack import SlackPlatform, check
 from adapters.slack.scopes import ALL, LATER, REQUIRED, USEFUL
 from bot.errors import Forbidden

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from adapters.slack.blocks import MARKDOWN_LIMIT
-from adapters.slack.dialect import SlackMarkdown
-from adapters.slack.expansion import CHARACTERS
+from adapters.slack.messages.block_count import CHARACTERS
+from adapters.slack.messages.blocks import MARKDOWN_LIMIT
+from adapters.slack.messages.renderer import SlackMarkdown
 from bot.conversation import Finish, FinishReason, Text
 from bot.markdown import Piece, Splitter, utf16_units
 from tests.doubles.slack import BLOCKS_LIMIT, SlackDouble

@@ -13,9 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.attachments import AttachmentLimits, Attachments
-from adapters.slack import SlackPlatform, file_hosts, uploads
-from adapters.slack.uploads import FILE_LIMIT, may_go_to, share_of
+from adapters.shared.attachments import AttachmentLimits, Attachments
+from adapters.slack import SlackPlatform, file_hosts
+from adapters.slack.messages import files as uploads
+from adapters.slack.messages.files import FILE_LIMIT, may_go_to, share_of
 from bot.access import AccessRules
 from bot.completion import Completion, CompletionPolicy
 from bot.conversation import Finish, FinishReason, Role, Text

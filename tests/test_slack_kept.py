@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.slack.asked import asked_of
-from adapters.slack.history import posted_with
-from adapters.slack.kept import event_of, text_of
-from adapters.slack.said import Identity, Said
-from adapters.slack.signs import Stop, deleted_of, stop_of
+from adapters.slack.events.codec import event_of, text_of
+from adapters.slack.events.mentions import asked_of
+from adapters.slack.events.parse import Identity, Said
+from adapters.slack.events.stop_signals import Stop, deleted_of, stop_of
+from adapters.slack.history.reader import posted_with
 
 ME = Identity(team="T1", user="UBOT", bot="B0BOT")
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from adapters.slack import link as link_module
-from adapters.slack import people as people_module
 from adapters.slack import platform as platform_module
+from adapters.slack import socket_connection as link_module
+from adapters.slack.history import users as people_module
 from bot.conversation import Turn, TurnKey
 from bot.ports import Body, Channel, Record
 from tests.doubles.limits import Kind

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from adapters.slack import memory as module
-from adapters.slack.memory import Memory
-from adapters.slack.said import Said
+from adapters.slack.events.parse import Said
+from adapters.slack.history import cache as module
+from adapters.slack.history.cache import Memory
 
 
 def kept(memory: Memory, conversations: int) -> int:

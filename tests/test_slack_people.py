@@ -7,9 +7,9 @@ from typing import Any, cast
 
 import pytest
 
-from adapters.slack.client import Answer, Web
-from adapters.slack.people import FRESH_SECONDS, KNOWN_PATIENCE, PATIENCE, People
-from adapters.slack.workspace import MINUTE, TIER_4_READS
+from adapters.slack.history.users import FRESH_SECONDS, KNOWN_PATIENCE, PATIENCE, People
+from adapters.slack.state import MINUTE, TIER_4_READS
+from adapters.slack.web_api import Answer, Web
 from bot.errors import Broken, Forbidden, Limited
 from bot.rate_limits.budget import Reads
 

@@ -7,10 +7,10 @@ import logging
 
 import pytest
 
-from adapters.attachments import AttachmentLimits, Attachments
+from adapters.shared.attachments import AttachmentLimits, Attachments
 from adapters.slack import SlackPlatform
-from adapters.slack import hearing as hearing_module
-from adapters.slack import intake as intake_module
+from adapters.slack.events import handler as hearing_module
+from adapters.slack.events import turn_builder as intake_module
 from bot.conversation import LeftOut, Role, Text
 from bot.errors import Forbidden
 from bot.ports import Body

@@ -7,7 +7,7 @@ from bisect import bisect_right
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.slack.tail import Tail
+from adapters.slack.history.thread_tail import Tail
 
 SECOND = 1_000_000
 

@@ -9,10 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.slack.blocks import MARKDOWN_LIMIT, TEXT_BYTES, own_answer, with_blocks, without_blocks
-from adapters.slack.dialect import SlackMarkdown, defused, said_by_model
-from adapters.slack.grids import with_tables_as_text
-from adapters.slack.mrkdwn import (
+from adapters.slack.messages.blocks import MARKDOWN_LIMIT, TEXT_BYTES, own_answer, with_blocks, without_blocks
+from adapters.slack.messages.mrkdwn import (
     TEXT_LIMIT,
     cut_to_bytes,
     escaped,
@@ -22,6 +20,8 @@ from adapters.slack.mrkdwn import (
     unescaped,
     without_mention,
 )
+from adapters.slack.messages.renderer import SlackMarkdown, defused, said_by_model
+from adapters.slack.messages.tables import with_tables_as_text
 from bot.markdown import Piece
 
 # What Slack takes for a ping, a channel or a command, wherever it stands.

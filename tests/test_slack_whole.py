@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from adapters.attachments import AttachmentLimits, Attachments
 from adapters.journal import MemoryJournal
+from adapters.shared.attachments import AttachmentLimits, Attachments
 from adapters.slack import SlackPlatform
 from bot.access import AccessRules
 from bot.completion import Completion, CompletionPolicy

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from adapters.discord.dialect import DiscordMarkdown
+from adapters.discord.messages.renderer import DiscordMarkdown
 from adapters.playground.rendering import PlaygroundMarkdown, without_small_print
-from adapters.slack.dialect import SlackMarkdown, said_by_model
+from adapters.slack.messages.renderer import SlackMarkdown, said_by_model
 from bot.access import AccessRules
 from bot.completion import Completion, CompletionPolicy
 from bot.conversation import Ending, Finish, FinishReason, Reasoning, Retraction, Text, TurnKey

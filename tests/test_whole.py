@@ -14,7 +14,7 @@ import pytest
 from yarl import URL
 
 from adapters.journal import MemoryJournal
-from adapters.metrics import PrometheusRecorder
+from adapters.prometheus import PrometheusRecorder
 from bot.__main__ import make_discord_options, make_slack_options, make_turns, make_words, serve
 from bot.ports import Inbox
 from bot.strings import Words

@@ -9,9 +9,10 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 
-from adapters.openai import chat, responses
-from adapters.openai.beats import Beats, Reading
-from adapters.openai.decoding import Decoding
+from adapters.openai import chat_completions as chat
+from adapters.openai import responses
+from adapters.openai.read_coalescing import Beats, Reading
+from adapters.openai.stream_decoder import Decoding
 from bot.conversation import Delta, Prompt
 from tests.doubles.openai_scripts import Answer, chat_events, responses_events
 

@@ -10,7 +10,7 @@ was told, `history` reading what was not, `answers` finding our own again, `budg
 """
 
 from adapters.discord.check import check
-from adapters.discord.dialect import DiscordMarkdown
+from adapters.discord.messages.renderer import DiscordMarkdown
 from adapters.discord.options import DiscordOptions, file_hosts, serves_locally
 from adapters.discord.platform import DiscordPlatform
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import aiohttp
 
-from adapters.attachments import AttachmentLimits, Attachments
 from adapters.discord.errors import MISSING_INTENT, REFUSED
 from adapters.discord.options import DiscordOptions
 from adapters.discord.platform import DiscordPlatform
-from adapters.findings import Finding
+from adapters.shared.attachments import AttachmentLimits, Attachments
+from adapters.shared.diagnostics import Finding
 from bot.conversation import Author, Turn, TurnKey
 from bot.errors import Forbidden
 from bot.ports import Channel, Record

@@ -24,9 +24,9 @@ import yarl
 from discord.http import HTTPClient, Ratelimit, Route
 from discord.state import ConnectionState
 
-from adapters.discord.budgets import Budgets, ChannelBudgets, Window, read_report
 from adapters.discord.errors import failure_of, failure_of_status, failure_of_stranger
 from adapters.discord.options import DiscordOptions
+from adapters.discord.rate_limits import Budgets, ChannelBudgets, Window, read_report
 from bot.errors import Failure, Unanswered
 
 log = logging.getLogger(__name__)
@@ -81,7 +81,7 @@ class DiscordClient(discord.Client):
             super().__init__(
                 intents=INTENTS,
                 allowed_mentions=NO_PINGS,
-                max_messages=None,  # adapters.discord.memory remembers, bounded by us
+                max_messages=None,  # adapters.discord.history.cache remembers, bounded by us
                 member_cache_flags=discord.MemberCacheFlags.none(),
                 chunk_guilds_at_startup=False,
                 guild_ready_timeout=0.0,  # nobody waits for on_ready
@@ -163,7 +163,7 @@ def _no_word_of_voice() -> Iterator[None]:
 
 
 class _Unlimited(Ratelimit):
-    """A bucket that lets everything through and learns nothing: ours are counted in `adapters.discord.budgets`."""
+    """A bucket that lets everything through and learns nothing: ours are counted in `adapters.discord.rate_limits`."""
 
     __slots__ = ()
 

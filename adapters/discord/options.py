@@ -7,7 +7,7 @@ from datetime import UTC, tzinfo
 
 import yarl
 
-from adapters.attachments import is_loopback
+from adapters.shared.attachments import is_loopback
 
 # Where Discord keeps what people attach (https://docs.discord.com/developers/reference#image-formatting).
 FILE_HOSTS = frozenset({"cdn.discordapp.com", "media.discordapp.net"})

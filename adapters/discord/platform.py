@@ -14,21 +14,21 @@ from typing import Any
 
 from discord.http import Route
 
-from adapters.attachments import Attachments
-from adapters.discord.answers import is_deleted, is_held
-from adapters.discord.asked import Kind, Place, Verdict, is_person, key_of, turn_of, verdict
-from adapters.discord.budgets import CHANNEL_SECONDS
-from adapters.discord.channel import DiscordChannel
 from adapters.discord.client import DiscordClient
-from adapters.discord.controls import ACKNOWLEDGED, Press, read_press
 from adapters.discord.errors import connecting, translated
+from adapters.discord.events.codec import UNREADABLE, Kept, read_back, written
+from adapters.discord.events.mentions import Kind, Place, Verdict, is_person, key_of, turn_of, verdict
+from adapters.discord.events.parse import Seen
 from adapters.discord.gateway import Delays, listen
-from adapters.discord.history import replied_to, takes_part
-from adapters.discord.intake import Intake
-from adapters.discord.kept import UNREADABLE, Kept, read_back, written
+from adapters.discord.history.reader import replied_to, takes_part
+from adapters.discord.history.recovery import is_deleted, is_held
+from adapters.discord.messages.channel import DiscordChannel
+from adapters.discord.messages.components import ACKNOWLEDGED, Press, read_press
 from adapters.discord.options import DiscordOptions
-from adapters.discord.presence import Presence, now
-from adapters.discord.seen import Seen
+from adapters.discord.rate_limits import CHANNEL_SECONDS
+from adapters.discord.state import Presence, now
+from adapters.shared.attachments import Attachments
+from adapters.shared.keyed_queue import Intake
 from bot.conversation import Author, TurnKey
 from bot.errors import Failure, Forbidden, Gone
 from bot.ports import Inbox, Record

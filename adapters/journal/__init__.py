@@ -6,7 +6,7 @@ was left unfinished.
 """
 
 from adapters.journal.errors import JournalBroken
-from adapters.journal.keeper import KeeperOptions
+from adapters.journal.fallback import KeeperOptions
 from adapters.journal.memory import MemoryJournal
 from adapters.journal.sqlite import SqliteJournal
 

@@ -1,6 +1,6 @@
 """What SQLite and the operating system say of a journal's file, as one line for the operator.
 
-What belongs here: the translation, in one place. What does not: what is done about it (`adapters.journal.keeper`).
+What belongs here: the translation, in one place. What does not: what is done about it (`adapters.journal.fallback`).
 Codes: https://www.sqlite.org/rescode.html.
 """
 

@@ -1,7 +1,7 @@
 """Which owners are dead: a rule over what is seen of them, by this process's own clock.
 
 What belongs here: how long each heartbeat has stood still, and the rule. What does not: lock files
-(`adapters.journal.owner`).
+(`adapters.journal.process_lock`).
 
 A lock file that is missing proves nothing, since anybody may remove it. A heartbeat that stands still proves nothing
 either, since a process may be suspended. An owner is dead if nobody holds its lock, its heartbeat has stood still for
@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from adapters.journal.owner import ProcessId, Sign
+from adapters.journal.process_lock import ProcessId, Sign
 
 # An owner of this name has let go of its turns: it ended.
 NOBODY = ""

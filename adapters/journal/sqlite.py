@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any, Self
 
 from adapters.journal.errors import JournalBroken
-from adapters.journal.keeper import Keeper, KeeperOptions
+from adapters.journal.fallback import Keeper, KeeperOptions
 from adapters.journal.operations import Accept, Drop, Ended, Keep, Operation, Posted
-from adapters.journal.store import Connect, connect
+from adapters.journal.sql import Connect, connect
 from bot.conversation import Ending, TurnKey
 from bot.ports import Record
 

@@ -7,7 +7,7 @@ What does not: retries and every time-out but that of connecting (`bot.completio
 """
 
 from adapters.openai.check import check
-from adapters.openai.client import OpenAIModel
+from adapters.openai.model import OpenAIModel
 from adapters.openai.options import OPENAI_BASE_URL, OpenAIOptions
 
 __all__ = ["OPENAI_BASE_URL", "OpenAIModel", "OpenAIOptions", "check"]

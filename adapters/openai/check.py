@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from contextlib import aclosing
 
-from adapters.findings import Finding
-from adapters.openai.client import OpenAIModel
+from adapters.openai.model import OpenAIModel
 from adapters.openai.options import OPENAI_BASE_URL, OpenAIOptions
+from adapters.shared.diagnostics import Finding
 from bot.conversation import Finish, Message, Prompt, Reasoning, Refusal, Role, Text
 from bot.errors import Because, Broken, Declined, Failure, Limited
 

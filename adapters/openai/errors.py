@@ -19,8 +19,8 @@ from email.utils import mktime_tz, parsedate_tz
 import httpx2
 import openai
 
-from adapters.openai.meanings import because_of, refuses_system
-from adapters.openai.report import is_error, read
+from adapters.openai.error_body import is_error, read
+from adapters.openai.error_meanings import because_of, refuses_system
 from bot.errors import Because, Broken, Declined, Failure, Limited, Unanswered, Unreachable, Unready
 
 # Everything that the SDK and what it stands on raise for reasons outside of us: JSONDecodeError is a malformed event,

@@ -7,10 +7,9 @@ response has a status. Source: platform.openai.com/docs/api-reference/responses-
 from __future__ import annotations
 
 from adapters.openai.errors import Complaint, raise_error
+from adapters.openai.finish_reasons import Reasons
 from adapters.openai.options import OpenAIOptions
-from adapters.openai.reasons import Reasons
-from adapters.openai.thinking import Spoken, split
-from adapters.openai.wire import (
+from adapters.openai.payload import (
     Json,
     data_url,
     fields,
@@ -21,6 +20,7 @@ from adapters.openai.wire import (
     usage_of,
     words,
 )
+from adapters.openai.think_tags import Spoken, split
 from bot.conversation import (
     Delta,
     Finish,

@@ -11,10 +11,10 @@ import itertools
 import secrets
 from collections.abc import Sequence
 
-from adapters.playground import wire
-from adapters.playground.audience import Audience
+from adapters.playground import protocol as wire
 from adapters.playground.rendering import PlaygroundMarkdown, render
-from adapters.playground.rooms import Entry, Room, history
+from adapters.playground.state import Entry, Room, history
+from adapters.playground.subscribers import Audience
 from bot.conversation import History, Part
 from bot.errors import Gone, Limited, Unacceptable
 from bot.markdown import utf16_units

@@ -1,7 +1,7 @@
 """The playground as a platform: questions become turns.
 
 What belongs here: the port `bot.ports.Platform`, and what is done about a page's requests. What does not: sockets and
-assets (`adapters.playground.pages`), the shape of frames (`adapters.playground.wire`).
+assets (`adapters.playground.routes`), the shape of frames (`adapters.playground.protocol`).
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from adapters.playground import wire
+from adapters.playground import protocol as wire
 from adapters.playground.channel import PlaygroundChannel, Stage
-from adapters.playground.pages import Pages
+from adapters.playground.protocol import Ask, Refused, Stop
 from adapters.playground.rendering import render
-from adapters.playground.rooms import Entry, Room
-from adapters.playground.wire import Ask, Refused, Stop
+from adapters.playground.routes import Pages
+from adapters.playground.state import Entry, Room
 from bot.conversation import Author, Message, Role, Text, Turn, TurnKey
 from bot.ports import Inbox
 

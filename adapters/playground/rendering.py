@@ -3,7 +3,7 @@
 What belongs here: the one way by which words of a model or a reader become HTML. What does not: what is sent when, and
 the page that shows it. Nothing is trusted: raw HTML is text, images are links (so that no foreign server learns who
 reads), links go to the web or to mail only, open apart and tell nobody where they were. The page's
-Content-Security-Policy stands behind this (`adapters.playground.pages`).
+Content-Security-Policy stands behind this (`adapters.playground.routes`).
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ the core decides, and any reading of settings.
 """
 
 from adapters.slack.check import check
-from adapters.slack.dialect import SlackMarkdown
+from adapters.slack.messages.renderer import SlackMarkdown
 from adapters.slack.options import SlackOptions, file_hosts
 from adapters.slack.platform import SlackPlatform
 

@@ -12,12 +12,12 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from adapters.findings import Finding
-from adapters.slack.client import Answer, Web
+from adapters.shared.diagnostics import Finding
 from adapters.slack.errors import NO_METHOD, code_of, needed_of
+from adapters.slack.events.parse import Identity, string
 from adapters.slack.options import SlackOptions
-from adapters.slack.said import Identity, string
 from adapters.slack.scopes import ALL, LATER, REQUIRED, USEFUL
+from adapters.slack.web_api import Answer, Web
 from bot.errors import Failure, Forbidden, Permanent
 
 log = logging.getLogger(__name__)

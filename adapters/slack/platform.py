@@ -14,14 +14,14 @@ from typing import Any
 from slack_bolt.app.async_app import AsyncApp
 from slack_bolt.response import BoltResponse
 
-from adapters.attachments import Attachments
+from adapters.shared.attachments import Attachments
 from adapters.slack.check import identify, refused_line
-from adapters.slack.client import Web
-from adapters.slack.hearing import PLATFORM, Hearing
-from adapters.slack.link import Link
+from adapters.slack.events.handler import PLATFORM, Hearing
+from adapters.slack.events.parse import Identity
 from adapters.slack.options import SlackOptions
-from adapters.slack.said import Identity
-from adapters.slack.workspace import Workspace, workspace_of
+from adapters.slack.socket_connection import Link
+from adapters.slack.state import Workspace, workspace_of
+from adapters.slack.web_api import Web
 from bot.errors import Forbidden, Permanent, Retryable
 from bot.ports import Inbox, Spending
 

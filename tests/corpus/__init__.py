@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from adapters.discord.dialect import MESSAGE_LIMIT, DiscordMarkdown
+from adapters.discord.messages.renderer import MESSAGE_LIMIT, DiscordMarkdown
 from adapters.playground.rendering import PlaygroundMarkdown
 from adapters.playground.rendering import render as as_html
-from adapters.slack.blocks import MARKDOWN_LIMIT
-from adapters.slack.dialect import SlackMarkdown
-from adapters.slack.mrkdwn import TEXT_LIMIT, escaped, from_markdown
+from adapters.slack.messages.blocks import MARKDOWN_LIMIT
+from adapters.slack.messages.mrkdwn import TEXT_LIMIT, escaped, from_markdown
+from adapters.slack.messages.renderer import SlackMarkdown
 from bot.markdown import Dialect, Piece, Splitter, utf16_units
 
 FOLDER = Path(__file__).parent

@@ -10,9 +10,9 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from adapters.metrics import PrometheusRecorder
+from adapters.http_server import Site
 from adapters.playground import PlaygroundOptions, PlaygroundPlatform
-from adapters.site import Site
+from adapters.prometheus import PrometheusRecorder
 from bot.conversation import Author, Turn, TurnKey
 from bot.ports import Body, Channel, Controls, Verb
 from tests.memory import OpenInbox

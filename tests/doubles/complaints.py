@@ -2,7 +2,7 @@
 
 The table is `complaints.json` beside this: bodies as they stand in bug reports and references, with the vendor as the
 source; names, numbers and ids in them are changed. What does not belong here: how they are read
-(`adapters/openai/meanings.py`).
+(`adapters/openai/error_meanings.py`).
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""Inbound Discord events: parsed once, matched, and stored."""

@@ -1,0 +1,1 @@
+"""Outbound Discord messages: channel, rendering and components."""

@@ -1,0 +1,156 @@
+"""The journal's files on the disk: whether they are still the ones that SQLite has open, and who may change them.
+
+What belongs here: identities by ``stat``, and the gate that serializes opening, closing and replacing the files among
+processes. What does not: SQL (`adapters.journal.sql`), and the decision to recover (`adapters.journal.fallback`).
+
+Nothing here opens the database file. POSIX drops all of a process's locks on a file when the process closes any of its
+descriptors, SQLite's locks among them (https://www.sqlite.org/howtocorrupt.html, section 2.2).
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from adapters.journal.errors import LOCKED, JournalBroken
+from adapters.journal.file_locks import is_same_file, lock
+
+# What SQLite adds to the file's name in WAL mode (https://www.sqlite.org/tempfiles.html).
+BESIDE = ("-wal", "-shm")
+
+# Opening or closing takes milliseconds. Seconds; longer means that a process was stopped in the middle of it.
+GATE_SECONDS = 1.0
+GATE_POLL_SECONDS = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class FileId:
+    """Device and inode: the same file, whatever its name."""
+
+    device: int
+    inode: int
+
+
+@dataclass(frozen=True, slots=True)
+class FileState:
+    """Size in bytes and time of the last change in nanoseconds: what a foreign write changes."""
+
+    size: int
+    changed: int
+
+
+def beside(file: Path, suffix: str) -> Path:
+    """The file of the same name with `suffix`."""
+    return file.with_name(file.name + suffix)
+
+
+def identify(file: Path) -> FileId | None:
+    """The identity of the file at this path; None if there is none."""
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return FileId(found.st_dev, found.st_ino)
+
+
+def state_of(file: Path) -> FileState:
+    """Size and time of the last change; zeros if there is no file."""
+    try:
+        found = file.stat()
+    except OSError:
+        return FileState(0, 0)
+    return FileState(found.st_size, found.st_mtime_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenFiles:
+    """The identities of the journal's three files, recorded right after opening."""
+
+    file: Path
+    ids: tuple[FileId | None, ...]
+
+    @classmethod
+    def of(cls, file: Path) -> OpenFiles:
+        """The files as they are now."""
+        return cls(file, tuple(identify(path) for path in _paths(file)))
+
+    def states(self) -> tuple[FileState, FileState]:
+        """The state of the database and of its log."""
+        return state_of(self.file), state_of(beside(self.file, BESIDE[0]))
+
+    @property
+    def moved(self) -> bool:
+        """Whether the database file was removed or replaced."""
+        return identify(self.file) != self.ids[0]
+
+    @property
+    def logs_moved(self) -> bool:
+        """Whether the log or its index was removed or replaced. SQLite does neither while a connection is open."""
+        return any(identify(path) != known for path, known in zip(_paths(self.file)[1:], self.ids[1:], strict=True))
+
+    def remove_logs(self) -> None:
+        """Remove the log and its index if they are still these: they belong to a database that is gone."""
+        for path, known in zip(_paths(self.file)[1:], self.ids[1:], strict=True):
+            if known is not None and identify(path) == known:
+                path.unlink(missing_ok=True)
+
+
+def create(file: Path) -> None:
+    """Create an empty database file, readable by this user alone, unless there is one.
+
+    Without a database, a log beside it belongs to one that is gone. SQLite would apply it to the new one.
+    """
+    with suppress(FileExistsError):
+        os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        for suffix in BESIDE:
+            beside(file, suffix).unlink(missing_ok=True)
+
+
+def move_aside(file: Path, name: str) -> None:
+    """Keep a damaged database under another name; an empty one has nothing to keep. Its log is useless without it."""
+    with suppress(FileNotFoundError):
+        if state_of(file).size:
+            file.rename(file.with_name(name))
+        else:
+            file.unlink()
+    for suffix in BESIDE:
+        beside(file, suffix).unlink(missing_ok=True)
+
+
+@contextmanager
+def gate(file: Path) -> Iterator[None]:
+    """Hold the lock under which the journal's files are opened, closed and replaced.
+
+    Without it, one process could remove the log of a file that another has just created. The lock file exists only
+    while it is held. Raises `JournalBroken` after `GATE_SECONDS`.
+    """
+    path, descriptor = beside(file, "-lock"), None
+    for _ in range(round(GATE_SECONDS / GATE_POLL_SECONDS)):
+        if (descriptor := _entered(path)) is not None:
+            break
+        time.sleep(GATE_POLL_SECONDS)
+    else:
+        raise JournalBroken(file, LOCKED)
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            path.unlink()  # while it is held, so that nobody has just locked it
+        os.close(descriptor)
+
+
+def _entered(path: Path) -> int | None:
+    """A descriptor that holds the lock of the file at this path; None while somebody else does."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    if lock(descriptor) and is_same_file(path, descriptor):
+        return descriptor
+    os.close(descriptor)
+    return None
+
+
+def _paths(file: Path) -> tuple[Path, ...]:
+    return (file, *(beside(file, suffix) for suffix in BESIDE))

@@ -1,0 +1,1 @@
+"""Inbound Slack events: parsed once, matched, and stored."""

@@ -1,0 +1,157 @@
+"""The words of blocks that others wrote, in Slack's own format like a message's `text`. Pure.
+
+What belongs here: the kinds of blocks, of their elements and of rich text
+(https://docs.slack.dev/reference/block-kit/blocks), read without a fault whatever they hold. What does not: our own
+answers, which are read back as markdown (`blocks`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from adapters.shared.context_labels import PART_CHARACTERS, cut, label, linked, mapping, objects, string
+
+Json = Mapping[str, Any]
+
+# How deep elements are looked into; Slack nests four deep.
+_DEPTH = 8
+
+# Rows of a table that are read; Slack takes a hundred.
+_ROWS = 100
+
+
+def block_words(block: Json, depth: int = 0) -> str:
+    """A block's words and labels, or those of a cell of a table, which is a block too."""
+    kind = string(block, "type")
+    if depth > _DEPTH:
+        return ""
+    if kind == "rich_text":
+        return _lines([_rich(each, depth + 1) for each in objects(block, "elements")])
+    if kind == "table":
+        rows = block.get("rows")
+        return _lines([_row(row, depth) for row in rows[:_ROWS]]) if isinstance(rows, list) else ""
+    return _BLOCKS.get(kind, _titled)(block)
+
+
+def _section(block: Json) -> str:
+    fields = [_text({"text": each}) for each in objects(block, "fields")]
+    return _lines([_text(block), *fields, element_words(mapping(block, "accessory"))])
+
+
+def _elements(block: Json) -> str:
+    return _lines([element_words(each) for each in objects(block, "elements")])
+
+
+def _picture(block: Json) -> str:
+    return label("picture", string(block, "title", "text") or string(block, "alt_text"))
+
+
+def _video(block: Json) -> str:
+    return _lines([_titled(block), label("video", string(block, "alt_text"))])
+
+
+def _input(block: Json) -> str:
+    return _lines([string(block, "label", "text"), element_words(mapping(block, "element"))])
+
+
+def _call(block: Json) -> str:
+    return label("call", string(block, "call", "v1", "name"))
+
+
+def _titled(block: Json) -> str:
+    """The words of a block of a kind that is not known here, where it has them under the usual names."""
+    names = ("title", "subtitle", "text", "description", "author_name")
+    return _lines([string(block, name) or string(block, name, "text") for name in names])
+
+
+def _row(row: object, depth: int) -> str:
+    cells = objects({"row": row}, "row")
+    return " | ".join((string(cell, "text") or block_words(cell, depth + 1)).replace("\n", " ") for cell in cells)
+
+
+_BLOCKS: Mapping[str, Callable[[Json], str]] = MappingProxyType(
+    {
+        **dict.fromkeys(("section", "header", "markdown"), _section),
+        **dict.fromkeys(("context", "actions", "context_actions"), _elements),
+        "image": _picture,
+        "video": _video,
+        "input": _input,
+        "call": _call,
+        "divider": lambda _: "",
+    }
+)
+
+
+def _text(holder: Json) -> str:
+    return string(holder, "text") or string(holder, "text", "text")
+
+
+def element_words(element: Json) -> str:
+    """What people can press or choose, by its label; or a bit of text or a picture in a context."""
+    match string(element, "type"):
+        case "":
+            return ""
+        case "mrkdwn" | "plain_text":
+            return string(element, "text")
+        case "image":
+            return label("picture", string(element, "alt_text"))
+        case "button" | "workflow_button":
+            return label("button", linked(_text(element), string(element, "url")))
+    options = [string(each, "text", "text") or string(each, "text") for each in objects(element, "options")]
+    words = ", ".join(filter(None, [string(element, "placeholder", "text"), *options]))
+    return label("menu", words) if words else ""
+
+
+def _lines(lines: list[str]) -> str:
+    return "\n".join(filter(None, lines))
+
+
+# ---------------------------------------------------------------------------------------------------------- rich text
+
+
+def _rich(element: Json, depth: int = 0) -> str:
+    """An element of rich text in Slack's own format (https://docs.slack.dev/reference/block-kit/blocks/rich-text-block)."""
+    if depth > _DEPTH:
+        return ""
+    kind, inner = string(element, "type"), [_rich(each, depth + 1) for each in objects(element, "elements")]
+    if kind == "rich_text_list":
+        return "\n".join(f"- {item}" for item in inner)
+    if kind == "rich_text_preformatted":
+        return "```\n" + "".join(inner) + "\n```"
+    if kind == "rich_text_quote":
+        return "> " + "".join(inner).replace("\n", "\n> ")
+    return "".join(inner) if inner else _rich_leaf(element, kind)
+
+
+def _rich_leaf(element: Json, kind: str) -> str:
+    text = element.get("text")
+    said = text if isinstance(text, str) else ""  # spaces at its ends count
+    if kind in _LEAVES:
+        return _LEAVES[kind](element, said)
+    return cut(said.replace("<", "&lt;").replace(">", "&gt;"), PART_CHARACTERS)
+
+
+def _link(element: Json, said: str) -> str:
+    url = string(element, "url")
+    return f"<{url}|{said}>" if said else f"<{url}>"
+
+
+def _date(element: Json, _said: str) -> str:
+    stamp = element.get("timestamp")
+    return f"<!date^{stamp}^{string(element, 'format')}|{string(element, 'fallback') or stamp}>"
+
+
+_LEAVES: Mapping[str, Callable[[Json, str], str]] = MappingProxyType(
+    {
+        "link": _link,
+        "user": lambda element, _: f"<@{string(element, 'user_id')}>",
+        "channel": lambda element, _: f"<#{string(element, 'channel_id')}>",
+        "usergroup": lambda element, _: f"<!subteam^{string(element, 'usergroup_id')}>",
+        "broadcast": lambda element, _: f"<!{string(element, 'range')}>",
+        "date": _date,
+        "emoji": lambda element, _: f":{string(element, 'name')}:",
+        "color": lambda element, _: string(element, "value"),
+    }
+)

@@ -1,0 +1,1 @@
+"""Outbound Slack messages: channel, rendering, blocks and files."""

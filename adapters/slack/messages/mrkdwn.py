@@ -1,0 +1,247 @@
+"""Slack's own text format, both ways: what people write, and what is shown where blocks are not.
+
+https://docs.slack.dev/messaging/formatting-message-text: ``&``, ``<`` and ``>`` are escaped, and what stands between
+angle brackets is a link, a mention or a command.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from datetime import UTC, tzinfo
+from itertools import zip_longest
+
+from adapters.shared.context_labels import moment
+from adapters.slack.messages.tables import with_tables_as_text
+from bot.markdown.delimiter_runs import Pair
+from bot.markdown.emphasis import ZERO_WIDTH_SPACE, Edit, as_written, edited
+from bot.markdown.inline_parser import Reading, read
+from bot.markdown.plain_blocks import with_plain_blocks
+
+# chat.update refuses a `text` of more than 4,000 characters (its error msg_too_long); counted after escaping.
+TEXT_LIMIT = 4000
+
+_ANGLE = re.compile(r"<([^<>]*)>")
+_MENTION = re.compile(r"<@([A-Z0-9]+)(?:\|[^<>]*)?>", re.IGNORECASE)
+# A person's mention without a name is looked up as well, by `mentions`.
+_CHANNEL = re.compile(r"<#([A-Z0-9]+)\|?>")
+_GROUP = re.compile(r"<!subteam\^([A-Z0-9]+)\|?>")
+_DATE_TOKEN = re.compile(r"\{(\w+)\}")
+# How a date's parts are written, by Slack's names for them.
+_DATES = {
+    "date_num": "%Y-%m-%d",
+    "date_slash": "%Y/%m/%d",
+    "date": "%d %B %Y",
+    "date_pretty": "%d %B %Y",
+    "date_short": "%d %b %Y",
+    "date_short_pretty": "%d %b %Y",
+    "date_long": "%A, %d %B %Y",
+    "date_long_pretty": "%A, %d %B %Y",
+    "day_divider_pretty": "%A, %d %B %Y",
+    "time": "%H:%M %Z",
+    "time_secs": "%H:%M:%S %Z",
+    "ago": "%d %B %Y %H:%M %Z",
+}
+_HEADING = re.compile(r"^#{1,6}[ \t]+(.+?)[ \t#]*$", re.MULTILINE)
+_UNDERLINED = re.compile(r"(?:\A|(?<=\n\n))([^\s>#*+|\-\d][^\n]*)\n[ ]{0,3}(?:={2,}|-{2,})[ \t]*$", re.MULTILINE)
+_MARKS = re.compile(r"[*_~]")
+_MARKED_TEXT = re.compile(r"\[[^\[\]]*[*_~][^\[\]]*\]")
+_RULE = re.compile(r"^[ ]{0,3}(?:(?:-[ \t]*){3,}|(?:\*[ \t]*){3,}|(?:_[ \t]*){3,})$", re.MULTILINE)
+_TASK = re.compile(r"^([ \t]*(?:\N{BULLET}|\d{1,9}[.)])[ \t]+)\[([ xX])\](?=[ \t])", re.MULTILINE)
+_BULLET = re.compile(r"^([ \t]*)[-*+](?=[ \t])", re.MULTILINE)
+# An address has no brackets but in pairs; it may stand between angle brackets (escaped by then), and have a title. What
+# is taken away here, or moved past another, holds no code (`_HELD`).
+_LINK = re.compile(
+    r"!?\[([^\[\]\n]+)\]"
+    r"\((?:&lt;)?(https?://(?:[^\s()<>&\0]|&amp;|\([^\s()<>\0]*\))+)(?:&gt;)?(?:[ \t]+\"[^\"\n\0]*\")?\)"
+)
+_AUTOLINK = re.compile(r"&lt;(https?://(?:[^\s<>&|]|&amp;)+)&gt;")
+_MAIL = re.compile(r"&lt;([\w.+\-]+@[\w\-]+\.[\w.\-]+)&gt;")
+
+# Stands for code while the text around it is written: no text holds it, since Slack takes none.
+_HELD = "\0"
+_CODE = re.compile(r"(```.*?(?:```|\Z)|`[^`\n]+`)", re.DOTALL)
+
+
+def escaped(text: str) -> str:
+    """`text` with nothing in it that Slack takes for a command."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def unescaped(text: str) -> str:
+    """The reverse of `escaped`."""
+    return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+
+
+def mentions(text: str) -> frozenset[str]:
+    """The ids of the people that `text` mentions."""
+    return frozenset(_MENTION.findall(text))
+
+
+def without_mention(text: str, user: str) -> str:
+    """`text` without mentions of `user` (ourselves), and without the white space that they leave."""
+    pattern = rf"[ \t]*<@{re.escape(user)}(?:\|[^<>]*)?>[ \t]*"
+    return re.sub(pattern, " ", text).strip()
+
+
+def channels_in(text: str) -> frozenset[str]:
+    """The ids of the channels that `text` mentions without a name."""
+    return frozenset(_CHANNEL.findall(text))
+
+
+def groups_in(text: str) -> frozenset[str]:
+    """The ids of the user groups that `text` mentions without a name."""
+    return frozenset(_GROUP.findall(text))
+
+
+def plain(text: str, names: Mapping[str, str], zone: tzinfo = UTC) -> str:
+    """What somebody wrote, as they saw it: names for ids, labels for links, characters for entities.
+
+    `names` are those of people, channels and user groups by id; an id that is not among them stands for itself. Dates
+    are told in `zone`.
+    """
+
+    def seen(match: re.Match[str]) -> str:
+        target, _, label = match.group(1).partition("|")
+        match target[:1]:
+            case "@":
+                return "@" + (names.get(target[1:]) or label.removeprefix("@") or target[1:])
+            case "#":
+                return "#" + (label.removeprefix("#") or names.get(target[1:]) or target[1:])
+            case "!":
+                return _command(target[1:], label, names, zone)
+        shown = target.removeprefix("mailto:").removeprefix("tel:")
+        if label and target.startswith("tel:"):
+            return label
+        if not label or label == target or target.endswith(label):
+            return shown
+        return f"{label} ({shown})"
+
+    return unescaped(_ANGLE.sub(seen, text))
+
+
+def _command(target: str, label: str, names: Mapping[str, str], zone: tzinfo) -> str:
+    """What stands after ``<!``: a date, a user group, or everybody (``here``, ``channel``, ``everyone``)."""
+    kind, _, rest = target.partition("^")
+    if kind == "date":
+        return _date(rest, label, zone)
+    if kind == "subteam":
+        return "@" + (label.removeprefix("@") or names.get(rest) or rest)
+    return "@" + (label.removeprefix("@") or kind)
+
+
+def _date(told: str, fallback: str, zone: tzinfo) -> str:
+    """A date as its format says, or its fallback, or an ordinary form of it.
+
+    https://docs.slack.dev/messaging/formatting-message-text#date-formatting; "today" and "ago" would be wrong later.
+    """
+    stamp, _, form = told.partition("^")
+    form = form.partition("^")[0] or "{date} {time}"  # a third part is an address
+    try:
+        seconds = float(stamp)
+    except ValueError:
+        return fallback or "a date"
+    written = _DATE_TOKEN.sub(lambda token: moment(seconds, zone, _DATES.get(token[1], _DATES["date"])), form)
+    return written.strip() if moment(seconds, zone, "%Y") else fallback or "a date"
+
+
+def from_markdown(text: str) -> str:
+    """Markdown as mrkdwn, escaped, for a message without blocks.
+
+    Not longer than `TEXT_LIMIT` if the escaped text is not, nor ever longer than that otherwise.
+
+    Only what differs and is plain to see: headings, emphasis, items, links, tables; code is left alone.
+    """
+    text = text.replace(_HELD, "\N{REPLACEMENT CHARACTER}")
+    text = with_tables_as_text(text, limit=TEXT_LIMIT, measure=_escaped_length)
+    plain = with_plain_blocks(text)
+    text = plain if _escaped_length(plain) <= max(_escaped_length(text), TEXT_LIMIT) else text
+    parts = _CODE.split(text)
+    code = [escaped(part) for part in parts[1::2]]
+    shown = _joined(_inline(_HELD.join(parts[::2]), apart=True), code)
+    return shown if len(shown) <= TEXT_LIMIT else _joined(_inline(_HELD.join(parts[::2]), apart=False), code)
+
+
+def _joined(words: str, code: Sequence[str]) -> str:
+    """The words with the code that was held in their place."""
+    return "".join(part for pair in zip_longest(words.split(_HELD), code, fillvalue="") for part in pair)
+
+
+def _escaped_length(text: str) -> int:
+    return len(escaped(text))
+
+
+def _inline(text: str, *, apart: bool) -> str:
+    text = _BULLET.sub("\\1\N{BULLET}", _RULE.sub("---", _UNDERLINED.sub(r"# \1", escaped(text))))
+    text = _TASK.sub(lambda task: task.group(1) + ("☐" if task.group(2) == " " else "☑"), text)
+    text = "\n".join(_emphasised(line, apart=apart) for line in as_written(text).split("\n"))
+    return _MAIL.sub(r"\1", _AUTOLINK.sub(r"<\1>", _LINK.sub(r"<\2|\1>", _HEADING.sub(_bold, text))))
+
+
+def _emphasised(line: str, *, apart: bool) -> str:
+    """A line whose emphasis is Slack's: ``*`` is bold, ``_`` italic, ``~`` struck, and none of them doubled.
+
+    Slack takes a mark within a word, or at punctuation of Chinese or Japanese, for a letter: where no space is written,
+    one without width stands, if marks are to be set `apart`.
+    """
+    if not _MARKS.search(line):
+        return line
+    reading = read(f"{line}\n")
+    edits: list[Edit] = []
+    strong = _strong(reading.pairs)
+    bold = len(line) if _HEADING.match(line) else -1  # where it ends; what is bold in it needs no marks of its own
+    for pair in sorted(reading.pairs, key=lambda each: each.start):
+        start, end = pair.start, pair.end + pair.length
+        if (pair.start, pair.end) in strong:
+            mark, bold = "" if pair.end < bold else "*", max(bold, pair.end)
+        elif _is_multiplied(line, pair, reading):
+            continue
+        else:
+            mark = "~" if pair.character == "~" else "_"
+        before = ZERO_WIDTH_SPACE if mark and apart and _joins(line[:start][-1:]) else ""
+        after = ZERO_WIDTH_SPACE if mark and apart and _joins(line[end : end + 1]) else ""
+        edits += [(start, start + pair.length, before + mark), (pair.end, end, mark + after)]
+    for start, _ in reading.outermost:
+        if line.startswith("[", start) and (text := _MARKED_TEXT.match(line, start)):
+            edits.append((start + 1, text.end() - 1, _emphasised(text.group()[1:-1], apart=apart)))
+    return edited(line, edits)
+
+
+def _strong(pairs: Sequence[Pair]) -> set[tuple[int, int]]:
+    """Where bold begins and ends; of three marks together, the outer one is the bold here."""
+    found = {(pair.start, pair.end) for pair in pairs if pair.length == 2 and pair.character != "~"}
+    outer = {(pair.start, pair.end) for pair in pairs if pair.length == 1 and (pair.start + 1, pair.end - 2) in found}
+    return (found - {(start + 1, end - 2) for start, end in outer}) | outer
+
+
+def _is_multiplied(line: str, pair: Pair, reading: Reading) -> bool:
+    """Whether two asterisks are operators or wildcards rather: within words and numbers, or with others between."""
+    if pair.character != "*":
+        return False
+    beside = line[: pair.start][-1:] + line[pair.end + 1 : pair.end + 2]
+    stands_in_word = any(character.isascii() and character.isalnum() for character in beside)
+    return stands_in_word or any(pair.start < at < pair.end and run[0] == "*" for at, run in reading.stray)
+
+
+def _joins(character: str) -> bool:
+    """Whether a mark beside it is taken for a letter."""
+    return character.isalnum() or (character != "" and unicodedata.east_asian_width(character) in "WF")
+
+
+def _bold(heading: re.Match[str]) -> str:
+    """A heading is a bold line; what was bold in it needs no marks of its own."""
+    return f"*{heading.group(1).replace('**', '').replace('__', '')}*"
+
+
+def cut_to_bytes(text: str, limit: int) -> str:
+    """The escaped `text`, cut to `limit` UTF-8 bytes: at a character, and not inside an entity."""
+    data = text.encode()
+    if len(data) <= limit:
+        return text
+    return _whole_entities(data[:limit].decode(errors="ignore"))
+
+
+def _whole_entities(text: str) -> str:
+    ampersand = text.rfind("&", max(len(text) - len("&amp;") + 1, 0))
+    return text[:ampersand] if ampersand >= 0 and ";" not in text[ampersand:] else text
