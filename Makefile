@@ -33,7 +33,7 @@ lint: install ## check style, types, imports and the length of functions
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/mypy install.py
-	@$(BIN)/python -m pytest tests/test_house.py
+	@$(BIN)/python -m pytest tests/test_architecture.py
 
 format: install ## put the code into the usual form
 	@$(BIN)/ruff format
@@ -43,37 +43,37 @@ format: install ## put the code into the usual form
 WRITE ?=
 
 bench: bench-virtual ## measure what a reader waits for, processor time and memory
-	@$(BIN)/python -m benchmarks.true_speed $(WRITE)
-	@$(BIN)/python -m benchmarks.cost $(WRITE)
-	@$(BIN)/python -m benchmarks.scale $(WRITE)
+	@$(BIN)/python -m benchmarks.load.realtime $(WRITE)
+	@$(BIN)/python -m benchmarks.cpu.cost $(WRITE)
+	@$(BIN)/python -m benchmarks.load.scale $(WRITE)
 
 bench-virtual: install ## measure what a reader waits for, on the virtual clock alone
 	@$(BIN)/python -m benchmarks $(WRITE)
 
 crash: install ## kill the bot, stop it, and lose its model, each in the middle of a hundred answers
-	@$(BIN)/python -m tests.crash
+	@$(BIN)/python -m tests.stress.crash
 
 generations: install ## let nine generations of processes write to one journal, ten times
-	@$(BIN)/python -m tests.generations
+	@$(BIN)/python -m tests.stress.generations
 
 rolling: install ## restart the bot four times under load, then kill the last one
-	@$(BIN)/python -m tests.rolling
+	@$(BIN)/python -m tests.stress.rolling
 
 restarts: install ## restart the bot on Slack ten times within a minute, and count 429s
-	@$(BIN)/python -m tests.restarts
+	@$(BIN)/python -m tests.stress.restarts
 
 storm: install ## send 10,000 events on each platform, some twice, over connections that break
-	@$(BIN)/python -m tests.storm
+	@$(BIN)/python -m tests.stress.storm
 
 soak: install ## keep twenty answers live for an hour, and see that nothing grows
-	@$(BIN)/python -m tests.soak
+	@$(BIN)/python -m tests.stress.soak
 
 # `make fuzz SEED=7 SECONDS=60` looks elsewhere, or for a shorter time.
 SEED ?= 1
 SECONDS ?= 600
 
 fuzz: install ## try every property and pairs of faults with other examples, for ten minutes
-	@$(BIN)/python -m tests.fuzz --seed $(SEED) --seconds $(SECONDS)
+	@$(BIN)/python -m tests.stress.fuzz --seed $(SEED) --seconds $(SECONDS)
 
 clean: ## remove what was made, but for .venv
 	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

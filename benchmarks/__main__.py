@@ -11,11 +11,11 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from benchmarks.cases import SCENARIOS
-from benchmarks.plots import PLOTS, drawn
-from benchmarks.policies import OTHERS, Policy, keeping
-from benchmarks.scenarios import DISCORD, SLACK, SLACK_LEAK, Scenario, at_once, bound_of, measure
-from benchmarks.table import RESULTS, Kept, aligned, figures, keep, load, waiting
+from benchmarks.latency.cases import SCENARIOS
+from benchmarks.latency.plots import PLOTS, drawn
+from benchmarks.latency.policies import OTHERS, Policy, keeping
+from benchmarks.latency.scenarios import DISCORD, SLACK, SLACK_LEAK, Scenario, at_once, bound_of, measure
+from benchmarks.latency.table import RESULTS, Kept, aligned, figures, keep, load, waiting
 
 # The product's promise, in ticks: the first post within 0.25 s. Read for the bound under that promise.
 PROMPT_TICKS = 10

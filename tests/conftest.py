@@ -9,7 +9,7 @@ import os
 import pytest
 from hypothesis import settings
 
-from tests.clock import VirtualLoop
+from tests.support.clock import VirtualLoop
 
 # A test with sockets that takes longer than this hangs. Real seconds; read below only.
 SOCKET_TEST_SECONDS = 60.0

@@ -1,7 +1,8 @@
 """The one place where what discord.py and aiohttp raise becomes our failures.
 
 What belongs here: that translation, and the reading of an error's status and body. What does not: deciding what to do
-about a failure. ``tests/test_discord_errors.py`` walks through all exceptions of both and proves that none is missed.
+about a failure. ``tests/unit/adapters/discord/test_errors.py`` walks through all exceptions of both and proves that
+none is missed.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ from bot.conversation import (
 )
 from bot.errors import Because, Broken, Declined, Failure, Limited, Unreachable, Unready
 from bot.ports import Model
-from tests.doubles.openai import SIGNS_OF_LIFE, Answer, Drop, Fault, Manner, OpenAIDouble, Script, Status
+from tests.servers.openai import SIGNS_OF_LIFE, Answer, Drop, Fault, Manner, OpenAIDouble, Script, Status
 
 QUESTION = Prompt("Be brief.", (Message(Role.USER, (Text("What is the time?"),)),))
 WORDS = "It is half past nine, and the train leaves at ten.\n\n- be there\n- be early"

@@ -1,0 +1,1 @@
+"""Character delay on the virtual clock, against the optimum."""

@@ -1,0 +1,1 @@
+"""Many live answers, and the program at true speed."""

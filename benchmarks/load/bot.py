@@ -1,0 +1,53 @@
+"""The whole bot with a watch on its event loop: ``python -m benchmarks.load.bot FILE``.
+
+What belongs here: noting how late the loop is, in the process that is measured, and writing it down at the end. What
+does not: what is made of it (`benchmarks.load.scale`), any change of the bot, which is run as it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from array import array
+from pathlib import Path
+from typing import Any
+
+from bot import __main__ as program
+
+# How long the watch sleeps; what it sleeps longer is the lag. Short against what is asked of the loop (0.1 s), long
+# against what a look costs. Seconds.
+STEP = 0.01
+
+
+async def watch(times: array[float], lags: array[float]) -> None:
+    """Note the lag, and when, until cancelled. Times are the machine's monotonic ones, the same in all processes."""
+    loop = asyncio.get_running_loop()
+    while True:
+        due = loop.time() + STEP
+        await asyncio.sleep(STEP)
+        times.append(loop.time())
+        lags.append(max(loop.time() - due, 0.0))
+
+
+def main(file: Path) -> int:
+    """Run the bot; at its end, write what was noted to `file` as JSON."""
+    times, lags, run = array("d"), array("d"), program.run
+
+    async def watched(settings: Any) -> int:  # noqa: ANN401 (the program's own settings, passed through)
+        async with asyncio.TaskGroup() as group:
+            watching = group.create_task(watch(times, lags))
+            try:
+                return await run(settings)
+            finally:
+                watching.cancel()
+
+    program.run = watched
+    try:
+        return program.main([])
+    finally:
+        file.write_text(json.dumps({"times": list(times), "lags": list(lags)}))
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

@@ -1,0 +1,1 @@
+"""Tests of the benchmarks: they run, and their results keep within their bounds."""

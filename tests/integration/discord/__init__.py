@@ -1,0 +1,1 @@
+"""Integration tests of discord, one file per module."""

@@ -1,0 +1,260 @@
+"""Writing in Discord: the contract of every channel, and what is Discord's own. Real discord.py, loopback server."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from bot.errors import Broken, Failure, Forbidden, Gone, Limited, Unanswered
+from bot.ports import Body, Verb
+from tests.contracts.channel import PROMISES, Promise, name_of, play
+from tests.servers.limits import Kind
+from tests.support.discord import bot_at_work, discord_stage
+
+pytestmark = pytest.mark.sockets
+
+
+@pytest.mark.parametrize("promise", PROMISES, ids=name_of)
+async def test_contract(promise: Promise) -> None:
+    """The Discord channel keeps every promise of the port."""
+    async with discord_stage() as stage:
+        await play(promise, stage)
+        assert stage.bot.double.limited == []
+
+
+async def test_an_answer_replies_to_its_question_and_pings_only_the_asker() -> None:
+    """The first message pings the asker and nobody whom the text names; what follows, and edits, ping nobody."""
+    async with bot_at_work() as bot:
+        asked = bot.ask("hi")
+        [(turn, channel)] = await bot.inbox.wait_for()
+        text = f"@everyone @here <@{bot.bob}> <@&{bot.role}>"
+        first = await channel.post(Body(text), f"{turn.key.digest}1")
+        second = await channel.post(Body(text), f"{turn.key.digest}2")
+        await channel.edit(first, Body(text + "!"))
+
+        posts = bot.double.posts
+        assert (posts[first].pinged, posts[second].pinged) == (frozenset({bot.ada}), frozenset())
+        assert [shown.reply_to for shown in bot.double.shown(bot.general)] == [None, asked, asked]
+        [edit] = bot.double.transcript.of("PATCH")
+        assert {"content", "allowed_mentions", "tts"} >= set(edit.body)
+        assert edit.body["allowed_mentions"] == {"parse": []}
+        assert bot.double.transcript.of("GET", "/messages") == []
+
+
+async def test_a_reply_to_a_deleted_question_is_posted_all_the_same() -> None:
+    """When the question is gone before the first write, the answer stands without a reply."""
+    async with bot_at_work() as bot:
+        asked = bot.ask("hi")
+        [(_, channel)] = await bot.inbox.wait_for()
+        bot.double.remove(bot.general, asked)
+        await channel.post(Body("hello"), "key")
+
+        assert [(shown.text, shown.reply_to) for shown in bot.double.shown(bot.general)] == [("hello", None)]
+
+
+@pytest.mark.parametrize("kind", [Kind.RESET_BEFORE, Kind.RESET_AFTER, Kind.GARBLED])
+async def test_a_post_that_was_lost_is_made_again_once(kind: Kind) -> None:
+    """However its answer was lost, the same post with the same key leaves one message."""
+    async with bot_at_work() as bot:
+        bot.ask("hi")
+        [(_, channel)] = await bot.inbox.wait_for()
+        bot.double.faults.add("POST", "/messages", kind)
+        with pytest.raises(Unanswered):
+            await channel.post(Body("hello"), "key")
+        await channel.post(Body("hello"), "key")
+
+        assert bot.double.answers(bot.general) == ["hello"]
+
+
+async def test_a_stalled_write_is_unanswered_in_time() -> None:
+    """A server that says nothing costs the write's time-out, and the next write goes through."""
+    async with bot_at_work(change=lambda options: replace(options, write_seconds=0.3)) as bot:
+        bot.ask("hi")
+        [(_, channel)] = await bot.inbox.wait_for()
+        message = await channel.post(Body("one"), "key")
+        bot.double.faults.add("PATCH", "/messages", Kind.STALL_BEFORE)
+        with pytest.raises(Unanswered):
+            await channel.edit(message, Body("two"))
+        await channel.edit(message, Body("three"))
+
+        assert bot.double.answers(bot.general) == ["three"]
+
+
+async def test_discord_py_neither_waits_nor_sends_again() -> None:
+    """Five edits that use a window up come back at once; the sixth is refused at once, sent once, with its time."""
+    async with bot_at_work() as bot:
+        bot.ask("hi")
+        [(_, channel)] = await bot.inbox.wait_for()
+        message = await channel.post(Body("0"), "key")
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        for number in range(1, 6):
+            await channel.edit(message, Body(str(number)))
+        with pytest.raises(Limited) as limited:
+            await channel.edit(message, Body("6"))
+
+        took = loop.time() - began
+        assert took < 4.0, "something waited for the window, which is 5 s long"
+        assert limited.value.retry_after is not None
+        assert 5.0 - took - 0.5 < limited.value.retry_after <= 5.0
+        assert (limited.value.everywhere, len(bot.double.transcript.of("PATCH"))) == (False, 6)
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504, 524])
+async def test_a_server_error_is_sent_once(status: int) -> None:
+    """discord.py would sleep and send the old text again; it does not get to."""
+    async with bot_at_work() as bot:
+        bot.ask("hi")
+        [(_, channel)] = await bot.inbox.wait_for()
+        bot.double.faults.add("POST", "/messages", Kind.STATUS, status=status, times=9)
+        with pytest.raises(Unanswered):
+            await channel.post(Body("one"), "key")
+
+        assert len(bot.double.transcript.of("POST", "/messages")) == 1
+
+
+async def test_the_global_limit_is_everywhere() -> None:
+    """A 429 that Discord means for the whole bot says so, and does not stop discord.py from sending the next."""
+    async with bot_at_work() as bot:
+        bot.ask("hi")
+        [(_, channel)] = await bot.inbox.wait_for()
+        body = b'{"message": "limited", "retry_after": 30.0, "global": true}'
+        headers = {"Via": "1.1 google", "X-RateLimit-Global": "true"}
+        bot.double.faults.add("POST", "/messages", Kind.STATUS, status=429, headers=headers, body=body)
+        with pytest.raises(Limited) as limited:
+            await channel.post(Body("one"), "key")
+        await channel.post(Body("one"), "key")
+
+        assert (limited.value.everywhere, limited.value.retry_after) == (True, 30.0)
+
+
+async def test_a_stale_connection_is_worth_another_try_at_once() -> None:
+    """A reset on a kept-alive connection asks for another try without a delay."""
+    async with bot_at_work() as bot:
+        bot.ask("hi")
+        [(_, channel)] = await bot.inbox.wait_for()
+        await channel.post(Body("one"), "key")
+        bot.double.faults.add("PATCH", "/messages", Kind.RESET_BEFORE)
+        [answer] = [shown.id for shown in bot.double.shown(bot.general) if shown.text == "one"]
+        with pytest.raises(Unanswered) as unanswered:
+            await channel.edit(answer, Body("two"))
+
+        assert unanswered.value.retry_after == 0.0
+
+
+async def test_headers_steer_the_budget() -> None:
+    """What an answer says of its window is what the budget goes by."""
+    async with bot_at_work() as bot:
+        bot.ask("hi")
+        [(_, channel)] = await bot.inbox.wait_for()
+        window, everything = channel.budgets(Verb.POST)
+        loop = asyncio.get_running_loop()
+        for number in range(5):
+            window.spend(loop.time())
+            await channel.post(Body(str(number)), f"key{number}")
+            window.settle(loop.time())
+
+        wait = window.ready_at(loop.time(), final=True) - loop.time()
+        assert 3.0 < wait <= 5.1
+        assert everything.ready_at(loop.time(), final=True) <= loop.time()
+
+
+async def test_typing_shows_once_for_all_and_fails_nothing() -> None:
+    """Two turns in one channel send typing once; a server without it is no error, and it ends when cancelled."""
+    async with bot_at_work() as bot:
+        bot.ask("one")
+        bot.ask("two")
+        (_, first), (_, second) = await bot.inbox.wait_for(2)
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(channel.working()) for channel in (first, second)]
+            await bot.double.transcript.wait_for("POST", "/typing")
+            await first.post(Body("one"), "key")
+            for task in tasks:
+                task.cancel()
+        assert len(bot.double.transcript.of("POST", "/typing")) == 1
+
+        bot.double.missing = "/typing"
+        dm = bot.double.world.dm(bot.bob)
+        bot.double.say(dm, "hello", author=bot.bob)
+        _, third = (await bot.inbox.wait_for(3))[-1]
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(third.working())
+            await bot.double.transcript.wait_for("POST", "/typing", count=2)
+            await third.post(Body("hello"), "key")
+            assert not task.done()
+            task.cancel()
+
+
+async def test_typing_gives_way_to_what_is_said() -> None:
+    """Where the bot is busy writing, no typing is sent, though there would be leave for it; later it is."""
+    async with bot_at_work() as bot:
+        bot.ask("one")
+        ((_, channel),) = await bot.inbox.wait_for(1)
+        everything, loop = channel.budgets(Verb.POST)[1], asyncio.get_running_loop()
+        for _ in range(30):
+            everything.spend(loop.time())
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(channel.working())
+            await channel.post(Body("one"), "key")
+            assert everything.ready_at(loop.time(), final=False) <= loop.time()
+            assert not bot.double.transcript.of("POST", "/typing")
+            for _ in range(30):
+                everything.settle(loop.time())
+            await bot.double.transcript.wait_for("POST", "/typing")
+            task.cancel()
+
+
+async def test_a_closed_client_is_no_place_to_write() -> None:
+    """After `close`, a write fails as one that did not work."""
+    async with bot_at_work() as bot:
+        bot.ask("hi")
+        [(_, channel)] = await bot.inbox.wait_for()
+        await bot.platform.close()
+        with pytest.raises(Broken):
+            await channel.post(Body("late"), "key")
+
+
+async def test_a_channel_that_is_gone() -> None:
+    """A channel that was deleted is `Gone`."""
+    async with bot_at_work() as bot:
+        bot.ask("hi")
+        [(_, channel)] = await bot.inbox.wait_for()
+        del bot.double.world.channels[bot.general]
+        with pytest.raises(Gone):
+            await channel.post(Body("late"), "key")
+
+
+HTML = {"Content-Type": "text/html; charset=UTF-8"}
+PAGE = b"<html><title>Sorry, you have been blocked</title></html>"
+
+
+@pytest.mark.parametrize("status", [400, 403, 404])
+async def test_a_proxys_page_is_worth_another_try(status: int) -> None:
+    """A post that a page of HTML refuses may be made again, and is not taken for Discord's own refusal."""
+    async with bot_at_work() as bot:
+        bot.ask("hi")
+        [(_, channel)] = await bot.inbox.wait_for()
+        bot.double.faults.add("POST", "/messages", Kind.STATUS, status=status, headers=HTML, body=PAGE)
+        with pytest.raises(Unanswered):
+            await channel.post(Body("one"), "key")
+        await channel.post(Body("one"), "key")
+
+        assert bot.double.answers(bot.general) == ["one"]
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "expected"), [("PATCH", 404, Gone), ("PATCH", 403, Forbidden), ("POST", 403, Forbidden)]
+)
+async def test_a_small_servers_refusal_without_json(method: str, status: int, expected: type[Failure]) -> None:
+    """A small server's word without JSON counts: that a message is gone, or that we may not write."""
+    async with bot_at_work() as bot:
+        bot.ask("hi")
+        [(_, channel)] = await bot.inbox.wait_for()
+        message = await channel.post(Body("one"), "key1")
+        bot.double.faults.add(
+            method, "/messages", Kind.STATUS, status=status, headers={"Content-Type": "text/plain"}, body=b"no"
+        )
+        with pytest.raises(expected):
+            await (channel.edit(message, Body("two")) if method == "PATCH" else channel.post(Body("two"), "key2"))

@@ -1,0 +1,613 @@
+"""What becomes of questions and answers in Discord when a process dies: written down, taken up, found, not doubled."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import threading
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from aiohttp.connector import Connection
+from discord.gateway import KeepAliveHandler
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adapters.discord.events.codec import UNREADABLE, read_back, written
+from adapters.discord.events.mentions import Kind as PlaceKind
+from adapters.discord.events.mentions import Place
+from adapters.discord.events.parse import Seen
+from adapters.discord.history.recovery import next_of
+from adapters.discord.messages.channel import NONCE_SECONDS, DiscordChannel
+from adapters.discord.rate_limits import LOOKERS
+from bot.conversation import Text, TurnKey
+from bot.errors import Failure, Gone, Unanswered
+from bot.ports import Body, Record, Verb
+from tests.servers.discord import DiscordDouble, Post
+from tests.servers.limits import Kind
+from tests.support.discord import Bot, bot_at_work, platform_at_work, process
+from tests.support.fakes import Notebook, ScriptedModel, answer_of, words
+
+LONG_AGO = NONCE_SECONDS + 60.0
+
+Json = dict[str, Any]
+
+
+@pytest.fixture(autouse=True)
+def untouched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody wrote just before: a process that takes up waits for no window, but where a test says so."""
+    monkeypatch.setattr("adapters.discord.platform.AFTER_ANOTHER", 0.0)
+
+
+def event_of(bot: Bot, message: str, channel: str = "") -> Json:
+    """A message as the gateway told of it."""
+    return bot.double.world.event(bot.double.world.messages[channel or bot.general][message])
+
+
+def record_of(
+    bot: Bot,
+    message: str,
+    *,
+    channel: str = "",
+    messages: Sequence[str] = (),
+    age: float = LONG_AGO,
+    asks: bool = True,
+) -> Record:
+    """What a journal has of a question, in #general or elsewhere, that an earlier process received."""
+    channel = channel or bot.general
+    place = Place(channel, PlaceKind.CHANNEL, category=bot.category)
+    event = written(event_of(bot, message, channel), place, asks=asks)
+    return Record(TurnKey("discord", bot.guild, channel, message), event, tuple(messages), age)
+
+
+# ----------------------------------------------------------------------------------------------------- what is kept
+
+
+def test_what_is_kept_of_a_question_is_what_is_read_of_it() -> None:
+    """The way there and back loses nothing that is read, and keeps nothing else."""
+    message: Json = {"id": "5", "channel_id": "4", "author": {"id": "1"}, "content": "hi", "embeds": [{"url": "x"}]}
+    message |= {"member": {"nick": "Ada", "roles": ["8"], "flags": 16}, "mentions": [{"id": "9", "username": "bob"}]}
+    message |= {"message_reference": {"type": 0, "message_id": "3", "channel_id": "4"}, "mention_roles": ["8"]}
+    message |= {"attachments": [{"filename": "a", "url": "u", "content_type": "t", "size": 1, "width": 2, "height": 3}]}
+    told = message | {"nonce": "7", "reactions": [{"count": 1}], "author": {"id": "1", "avatar": "secret"}}
+    told["mentions"] = [{"id": "9", "username": "bob", "primary_guild": {"tag": "secret"}}]
+    place = Place("4", PlaceKind.THREAD, "3", "2")
+    kept = read_back(written({**told, "referenced_message": {**told, "id": "4"}}, place, asks=False))
+
+    assert kept.message == {**message, "referenced_message": {**message, "id": "4"}}
+    assert (kept.place, kept.asks) == (place, False)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["place", "message", "id"]), inner),
+    max_leaves=12,
+)
+
+
+@given(st.text(max_size=40) | JSON.map(json.dumps))
+def test_what_cannot_be_read_back_is_said(event: str) -> None:
+    """A text of another version, or of nobody, is refused with one of the errors that are listed."""
+    with suppress(*UNREADABLE):
+        read_back(event)
+
+
+# ------------------------------------------------------------------------------------------------ receiving and leaving
+
+
+@pytest.mark.sockets
+async def test_a_question_is_written_down_before_it_is_brought() -> None:
+    """All that may ask is received first, with its key; what others say to each other is not."""
+    async with bot_at_work() as bot:
+        asked = bot.ask("hi")
+        bot.double.say(bot.general, "just talking", author=bot.bob)
+        await bot.settled()
+
+        key = TurnKey("discord", bot.guild, bot.general, asked)
+        assert [key for key, _ in bot.inbox.received if key.channel == bot.general] == [key]
+
+
+@pytest.mark.sockets
+async def test_what_turns_out_to_ask_nothing_is_dismissed() -> None:
+    """A message in a thread that is not ours is written down, looked up, and crossed out."""
+    ids: dict[str, str] = {}
+
+    def prepare(bot: Bot) -> None:
+        ids["thread"] = bot.double.world.thread(bot.general)
+
+    async with bot_at_work(prepare=prepare) as bot:
+        bot.double.say(ids["thread"], "talk", author=bot.bob)
+        await bot.settled()
+        while not bot.inbox.dismissed:
+            await asyncio.sleep(0.01)
+
+        assert [key.channel for key in bot.inbox.dismissed] == [ids["thread"]]
+        assert bot.inbox.questions == []
+
+
+@pytest.mark.sockets
+async def test_a_question_that_is_deleted_while_it_is_looked_up_is_not_asked() -> None:
+    """It is crossed out instead of answered."""
+    async with bot_at_work() as bot:
+        bot.double.faults.add("GET", "/messages/", Kind.DELAY, seconds=0.3)
+        unsaid = {"referenced_message": None, "ping": False}
+        answer = bot.double.say(bot.general, "old answer", author=bot.double.world.bot, quiet=True)
+        asked = bot.double.say(bot.general, "why?", author=bot.ada, reply_to=answer, **unsaid)  # type: ignore[arg-type]
+        while not bot.double.faults.fired:
+            await asyncio.sleep(0.01)
+        bot.double.remove(bot.general, asked)
+        while not bot.inbox.dismissed:
+            await asyncio.sleep(0.01)
+
+        assert ([key.message for key in bot.inbox.dismissed], bot.inbox.questions) == ([asked], [])
+
+
+@pytest.mark.sockets
+async def test_what_is_asked_while_we_stop_is_left_to_the_next_process() -> None:
+    """It is written down when we close, and not before: a process that took over already may have answered it."""
+    async with bot_at_work() as bot:
+        await bot.platform.quiet()
+        late = bot.ask("late")
+        await bot.double.gateway.settled()
+        bot.double.say(bot.general, "talk", author=bot.bob)
+        while bot.platform._presence.memory.get(bot.general, late) is None:
+            await asyncio.sleep(0.01)
+        before = list(bot.inbox.received)
+        await bot.platform.close()
+
+        assert (before, bot.inbox.questions) == ([], [])
+        assert [key.message for key, _ in bot.inbox.received] == [late]
+
+
+@pytest.mark.sockets
+@pytest.mark.parametrize("asks", [True, False])
+async def test_what_was_left_is_brought_as_if_it_came_now(asks: bool) -> None:
+    """A mention that an earlier process received is the same turn, with the names of now; nothing is received twice."""
+    async with bot_at_work() as bot:
+        await bot.platform.close()
+        asked = bot.ask("left", quiet=True)
+        bot.inbox.unfinished = [record_of(bot, asked, asks=asks)]
+        async with platform_at_work(bot):
+            [(turn, _)] = await bot.inbox.wait_for()
+
+        assert (turn.key.message, turn.question.parts, turn.question.name) == (asked, (Text("left"),), "Countess")
+        assert turn.places == (bot.general, bot.category)
+        assert (bot.inbox.received, bot.inbox.dismissed) == ([], [])
+
+
+@pytest.mark.sockets
+async def test_what_was_left_and_asked_nothing_is_dismissed() -> None:
+    """What an earlier process had not found out is found out now."""
+    async with bot_at_work() as bot:
+        await bot.platform.close()
+        talk = bot.double.say(bot.general, "talk", author=bot.bob, quiet=True)
+        reply = bot.double.say(bot.general, "indeed", author=bot.ada, reply_to=talk, ping=False, quiet=True)
+        bot.inbox.unfinished = [record_of(bot, reply, asks=False)]
+        async with platform_at_work(bot):
+            while not bot.inbox.dismissed:
+                await asyncio.sleep(0.01)
+
+        assert ([key.message for key in bot.inbox.dismissed], bot.inbox.questions) == ([reply], [])
+
+
+@pytest.mark.sockets
+async def test_what_cannot_be_taken_up_is_dismissed_with_a_line(caplog: pytest.LogCaptureFixture) -> None:
+    """An empty event, another message's, and a channel that is gone: each is given up, and the log says so."""
+    async with bot_at_work() as bot:
+        await bot.platform.close()
+        first, second = bot.ask("one", quiet=True), bot.ask("two", quiet=True)
+        good = record_of(bot, first)
+        gone = Place("77", PlaceKind.CHANNEL)
+        event = written({**event_of(bot, first), "channel_id": "77"}, gone, asks=True)
+        bot.inbox.unfinished = [
+            replace(good, event=""),
+            replace(good, key=replace(good.key, message=second)),
+            Record(TurnKey("discord", bot.guild, "77", first), event),
+        ]
+        async with platform_at_work(bot):
+            while len(bot.inbox.dismissed) < 3:
+                await asyncio.sleep(0.01)
+
+        assert {key.channel for key in bot.inbox.dismissed} == {bot.general, "77"}
+        assert bot.inbox.questions == []
+    assert len([record for record in caplog.records if "given up" in record.message]) == 3
+
+
+@pytest.mark.sockets
+async def test_what_is_left_later_is_taken_up_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that still drained when we came leaves its turns when it ends: they are asked for again."""
+    monkeypatch.setattr("adapters.discord.platform.LEFT_EVERY", 0.05)
+    async with bot_at_work() as bot:
+        asked = bot.ask("left", quiet=True)
+        await bot.settled()
+        bot.inbox.unfinished = [record_of(bot, asked)]
+        await bot.inbox.wait_for()
+
+        assert bot.inbox.questions == ["left"]
+
+
+@pytest.mark.sockets
+async def test_where_another_process_wrote_just_now_nothing_is_written_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its windows are taken for used up, for writes and for reads; those of other channels are not."""
+    monkeypatch.setattr("adapters.discord.platform.AFTER_ANOTHER", 5.0)
+    async with left_channel(messages=1) as (bot, channel, _):
+        dm = bot.double.world.dm(bot.ada)
+        bot.double.say(dm, "hi", author=bot.ada)
+        _, (_, other) = await bot.inbox.wait_for(2)
+        now = asyncio.get_running_loop().time()
+
+        for verb in Verb:
+            assert 3.0 < channel.budgets(verb)[0].ready_at(now, final=True) - now <= 5.0
+            assert other.budgets(verb)[0].ready_at(now, final=True) <= now
+
+
+# -------------------------------------------------------------------------------------------------------------- finding
+
+
+ME, QUESTION = "9", Seen("100", "4", "1")
+
+
+def ours(message: str, reply_to: str = "100", author: str = ME) -> Seen:
+    return Seen(message, "4", author, reply_to=reply_to)
+
+
+@pytest.mark.parametrize(
+    ("said", "known", "found"),
+    [
+        ([], [], None),
+        ([ours("101"), ours("102")], [], "101"),
+        ([ours("102"), ours("101")], ["101"], "102"),
+        ([ours("101"), ours("102")], ["101", "102"], None),
+        ([ours("101", reply_to="99")], [], None),  # another answer's
+        ([ours("101", reply_to="")], [], None),  # perhaps another answer's: rather none
+        ([ours("101", author="8")], [], None),  # another bot's
+        ([ours("9")], [], None),  # compared as numbers, and it is older than the question
+    ],
+)
+def test_the_next_message_of_an_answer(said: list[Seen], known: list[str], found: str | None) -> None:
+    """The oldest of ours that replies to the question and is not known yet; never somebody else's."""
+    assert next_of(said, QUESTION, known, me=ME) == found
+
+
+@pytest.mark.sockets
+@pytest.mark.parametrize("half", [True, False])
+@pytest.mark.parametrize("others", [0, 3])
+async def test_what_was_deleted_meanwhile_is_not_taken_up(others: int, half: bool) -> None:
+    """Nobody told us: the question is looked for, and what was posted for it gets an end. Others are still answered."""
+    async with bot_at_work() as bot:
+        await bot.platform.close()
+        double = bot.double
+        asked = [bot.ask(f"{number}", quiet=True) for number in range(1 + others)]
+        gone = asked[len(asked) // 2]
+        answers = [str(double.world.message(bot.general, double.world.bot, "half", reply_to=gone)["id"])] * half
+        bot.inbox.unfinished = [record_of(bot, one, messages=answers if one == gone else ()) for one in asked]
+        del double.world.messages[bot.general][gone]
+        async with platform_at_work(bot):
+            await bot.inbox.wait_for(others + half)
+            async with asyncio.timeout(10):
+                while [key.message for key in (bot.inbox.gone if half else bot.inbox.dismissed)] != [gone]:
+                    await asyncio.sleep(0.01)
+
+        assert {turn.key.message for turn, _ in bot.inbox.taken} == {*asked} - ({gone} if not half else set())
+        assert lists(double) <= 2
+
+
+@asynccontextmanager
+async def left_channel(*, age: float = LONG_AGO, messages: int = 0) -> AsyncIterator[tuple[Bot, DiscordChannel, str]]:
+    """A new process's channel for a question of which an earlier one left so many known messages of its answer."""
+    async with bot_at_work() as bot:
+        await bot.platform.close()
+        asked = bot.ask("left", quiet=True)
+        known = [
+            bot.double.world.message(bot.general, bot.double.world.bot, "m", reply_to=asked) for _ in range(messages)
+        ]
+        bot.inbox.unfinished = [record_of(bot, asked, messages=[str(one["id"]) for one in known], age=age)]
+        async with platform_at_work(bot):
+            [(_, channel)] = await bot.inbox.wait_for()
+            assert isinstance(channel, DiscordChannel)
+            # What was read before it was taken up is forgotten, so that what a test leaves over now is looked for.
+            if not messages:
+                bot.platform._presence.memory.gap()
+                bot.double.transcript.entries.clear()
+            yield bot, channel, asked
+
+
+def left_over(bot: Bot, asked: str, text: str = "half an ans") -> str:
+    """A message that the earlier process posted, and did not write down."""
+    double = bot.double
+    message = double.world.message(bot.general, double.world.bot, text, reply_to=asked)
+    double.posts[message["id"]] = Post(None, frozenset())
+    return str(message["id"])
+
+
+def lists(double: DiscordDouble) -> int:
+    """How often a list of messages was read."""
+    return len(double.transcript.of("GET", "/messages$"))
+
+
+@pytest.mark.sockets
+async def test_a_first_message_is_found_in_the_history() -> None:
+    """Minutes later, the message that replies to the question is found by one read, among those of others."""
+    async with left_channel() as (bot, channel, asked):
+        other = bot.ask("another", quiet=True)
+        left_over(bot, other)
+        mine = left_over(bot, asked)
+        left_over(bot, other)
+
+        assert await channel.find("key") == mine
+        assert await channel.find("key", [mine]) is None
+        assert lists(bot.double) == 1
+
+
+@pytest.mark.sockets
+async def test_a_later_message_is_found_after_those_that_are_known() -> None:
+    """The second message of an answer is looked for after the first."""
+    async with left_channel(messages=1) as (bot, channel, asked):
+        [first] = [one.id for one in bot.double.shown(bot.general) if one.reply_to == asked]
+        second = left_over(bot, asked)
+
+        assert await channel.find("key", [first]) == second
+
+
+@pytest.mark.sockets
+async def test_a_message_that_was_told_needs_no_read() -> None:
+    """Where Discord told of our own message although its post was not answered, nothing is read."""
+    async with bot_at_work() as bot:
+        bot.ask("hi")
+        [(_, channel)] = await bot.inbox.wait_for()
+        bot.double.faults.add("POST", "/messages", Kind.RESET_AFTER)
+        with pytest.raises(Unanswered):
+            await channel.post(Body("hello"), "key")
+        await bot.settled()
+
+        assert await channel.find("key") == bot.double.shown(bot.general)[-1].id
+        assert lists(bot.double) == 0
+
+
+@pytest.mark.sockets
+async def test_within_minutes_the_nonce_finds_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A live answer's recent post is not looked for, but made again; later it is looked for."""
+    async with bot_at_work() as bot:
+        bot.double.echoes = False
+        asked = bot.ask("hi")
+        [(_, channel)] = await bot.inbox.wait_for()
+        mine = left_over(bot, asked)
+        bot.platform._presence.memory.gap()
+        assert (await channel.find("key"), lists(bot.double)) == (None, 0)
+        monkeypatch.setattr("adapters.discord.messages.channel.NONCE_SECONDS", 0.0)
+        assert (await channel.find("key"), lists(bot.double)) == (mine, 1)
+
+
+@pytest.mark.sockets
+async def test_a_post_that_finds_an_earlier_one_is_mended_by_an_edit() -> None:
+    """What comes back is the message of then: it is said that this is not known, it is found, and edited."""
+    async with left_channel() as (bot, channel, asked):
+        mine = left_over(bot, asked)
+        bot.double.posts[mine].nonce = "key"
+        bot.double.world.messages[bot.general][mine]["components"] = [{"type": 1, "components": [{"custom_id": "x"}]}]
+
+        with pytest.raises(Unanswered):
+            await channel.post(Body("the whole answer"), "key")
+        assert await channel.find("key") == mine
+        assert bot.double.answers(bot.general) == ["half an ans"]
+        await channel.edit(mine, Body("the whole answer"))
+        assert (bot.double.answers(bot.general), bot.double.button(bot.general, mine)) == (["the whole answer"], None)
+
+
+@pytest.mark.sockets
+async def test_many_that_are_taken_up_in_one_channel_read_it_once() -> None:
+    """The read for the first question tells of the later ones as well, found or not."""
+    async with bot_at_work() as bot:
+        await bot.platform.close()
+        asked = [bot.ask(f"{number}", quiet=True) for number in range(8)]
+        last = left_over(bot, asked[-1])
+        bot.inbox.unfinished = [record_of(bot, one) for one in asked]
+        async with platform_at_work(bot):
+            taken = await bot.inbox.wait_for(8)
+            looked = await asyncio.gather(*(channel.find("key") for _, channel in taken))
+            found = {turn.key.message: one for (turn, _), one in zip(taken, looked, strict=True)}
+
+        assert found == dict.fromkeys(asked) | {asked[-1]: last}
+        # A question's read tells all there is after it; the one that is taken up first need not be the oldest.
+        assert (lists(bot.double) <= 2, bot.double.limited) == (True, [])
+
+
+@pytest.mark.sockets
+async def test_those_who_look_leave_permits_to_those_who_write() -> None:
+    """Where the history does not answer, a few look and wait, the others are told to come again; nobody is stuck."""
+    rooms: list[str] = []
+
+    def prepare(bot: Bot) -> None:
+        rooms.extend(bot.double.world.channel(bot.guild, f"room{number}") for number in range(LOOKERS + 3))
+
+    async with bot_at_work(prepare=prepare) as bot:
+        await bot.platform.close()
+        asked = [(room, bot.ask("left", channel=room, quiet=True)) for room in rooms]
+        bot.inbox.unfinished = [record_of(bot, one, channel=room) for room, one in asked]
+        bot.double.faults.add("GET", "/messages$", Kind.RESET_BEFORE, times=99)
+        async with platform_at_work(bot):
+            taken = await bot.inbox.wait_for(len(rooms))
+            everything = taken[0][1].budgets(Verb.POST)[-1]
+            looking = asyncio.gather(*(channel.find("key") for _, channel in taken), return_exceptions=True)
+            await bot.double.transcript.wait_for("GET", "/messages$", count=5)
+            now = asyncio.get_running_loop().time()
+            free = everything.ready_at(now, final=False) <= now
+            results = await looking
+
+        assert free
+        assert sorted(str(type(one).__name__) for one in results) == ["Limited"] * 3 + ["Unanswered"] * LOOKERS
+
+
+@pytest.mark.sockets
+async def test_a_busy_channel_is_read_page_by_page_and_not_for_ever() -> None:
+    """A message among hundreds is found; beyond five pages it is taken not to be there."""
+    async with left_channel() as (bot, channel, asked):
+        for _ in range(230):
+            bot.double.say(bot.general, "talk", author=bot.bob, quiet=True)
+        mine = left_over(bot, asked)
+        assert (await channel.find("key"), lists(bot.double)) == (mine, 3)
+    async with left_channel() as (bot, channel, asked):
+        for _ in range(510):
+            bot.double.say(bot.general, "talk", author=bot.bob, quiet=True)
+        left_over(bot, asked)
+        assert (await channel.find("key"), lists(bot.double), bot.double.limited) == (None, 5, [])
+
+
+@pytest.mark.sockets
+@pytest.mark.parametrize("status", [500, 503, 403])
+async def test_not_having_been_able_to_look_is_said(status: int) -> None:
+    """A read that fails is no answer to the question whether a message is there."""
+    async with left_channel() as (bot, channel, _):
+        bot.double.faults.add("GET", "/messages$", Kind.STATUS, status=status, body=b'{"code": 0, "message": "no"}')
+        with pytest.raises(Failure):
+            await channel.find("key")
+
+
+@pytest.mark.sockets
+async def test_a_server_without_history_keeps_nothing_from_being_posted() -> None:
+    """Where there are no lists of messages, nobody can look; a channel that is gone is gone."""
+    async with left_channel() as (bot, channel, _):
+        bot.double.missing = "/messages$"
+        assert await channel.find("key") is None
+        bot.double.missing = ""
+        plain = {"Content-Type": "text/plain"}
+        bot.double.faults.add("GET", "/messages$", Kind.STATUS, status=404, headers=plain, body=b"404: Not Found")
+        assert await channel.find("key") is None
+        del bot.double.world.channels[bot.general]
+        with pytest.raises(Gone):
+            await channel.find("key")
+
+
+# ---------------------------------------------------------------------------------------------------------------- whole
+
+
+@pytest.mark.sockets
+@pytest.mark.parametrize("age", [0.0, LONG_AGO])
+@pytest.mark.parametrize("written_down", [True, False])
+@pytest.mark.parametrize("seconds", [0.0, 0.3, 2.0])
+async def test_an_answer_goes_on_where_it_was_left(seconds: float, written_down: bool, age: float) -> None:
+    """Whenever the process died, and whether it knew of its post or not: one answer, whole, without a button."""
+    double = DiscordDouble()
+    bot, journal = Bot(double), Notebook(lasting=True)
+    async with double.running():
+        async with process(bot, ScriptedModel(words(150)), journal):
+            bot.ask("hi")
+            while not journal.entries:
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(seconds)
+        if not written_down:
+            for messages in journal.answers.values():
+                messages.clear()
+        double.remembers_nonces = age < NONCE_SECONDS
+        journal = Notebook(of=journal)
+        journal.age = age
+        script = words(30, rate=100.0)
+        async with process(bot, ScriptedModel(script), journal) as turns:
+            while not journal.ends:
+                await asyncio.sleep(0.02)
+            await turns.idle()
+
+        [answer] = [shown for shown in double.shown(bot.general) if shown.author == "Tickertape"]
+        assert answer.text == answer_of(script).strip()
+        assert (double.button(bot.general, answer.id), double.limited) == (None, [])
+
+
+@pytest.mark.sockets
+async def test_a_message_too_many_that_nobody_wrote_down_is_taken_away() -> None:
+    """A new answer that is shorter leaves nothing of the old one, however young: what is left over is looked for."""
+    double = DiscordDouble()
+    bot, journal = Bot(double), Notebook(lasting=True)
+    async with double.running():
+        async with process(bot, ScriptedModel(words(400, rate=4000.0, finish=None)), journal):
+            bot.ask("hi")
+            await double.until(lambda: len(double.answers(bot.general)) == 2)
+        for messages in journal.answers.values():
+            del messages[1:]
+        journal, script = Notebook(of=journal), words(30, rate=100.0)
+        async with process(bot, ScriptedModel(script), journal) as turns:
+            while not journal.ends:
+                await asyncio.sleep(0.02)
+            await turns.idle()
+
+        assert (double.answers(bot.general), double.limited) == ([answer_of(script).strip()], [])
+
+
+@pytest.mark.sockets
+@pytest.mark.parametrize("how", ["reconnect", "invalid", "reset"])
+async def test_a_live_answer_outlives_its_gateway(how: str) -> None:
+    """An answer under way is finished, its window still counted, and a replayed event asks nothing again."""
+    double = DiscordDouble()
+    bot, journal, script = Bot(double), Notebook(), words(100, rate=50.0)
+    async with double.running(), process(bot, ScriptedModel(script), journal):
+        bot.ask("hi", times=2)
+        await double.until(lambda: bool(double.answers(bot.general)))
+        match how:
+            case "reconnect":
+                await double.gateway.reconnect()
+            case "invalid":
+                await double.gateway.invalidate(resumable=False)
+            case _:
+                double.gateway.abort_all()
+        while not journal.ends:
+            await asyncio.sleep(0.02)
+
+        assert double.answers(bot.general) == [answer_of(script).strip()]
+        assert (len(journal.entries), double.limited) == (1, [])
+
+
+@pytest.mark.sockets
+async def test_a_gateway_that_is_away_for_long_is_asked_for_less_and_less() -> None:
+    """While nobody can connect, tries are few; then the session is resumed, and what was asked meanwhile is brought."""
+    async with bot_at_work() as bot:
+        gateway = bot.double.gateway
+        gateway.refuse_with = 4000
+        gateway.abort_all()
+        bot.ask("meanwhile")
+        began = gateway.connections
+        await asyncio.sleep(2.0)
+        tries = gateway.connections - began
+        gateway.refuse_with = None
+        await bot.inbox.wait_for()
+
+        assert tries <= 4
+        assert (bot.inbox.questions, len(gateway.resumes)) == (["meanwhile"], 1)
+
+
+@pytest.mark.sockets
+async def test_no_heartbeat_outlives_its_connection() -> None:
+    """A connection that is given up between its greeting and IDENTIFY leaves no thread that goes on sending."""
+    async with bot_at_work() as bot:
+        before = bot.double.gateway.connections
+        await bot.double.gateway.invalidate(resumable=False)
+        await bot.double.until(lambda: bot.double.gateway.connections > before)
+        await asyncio.sleep(0.2)  # the greeting; IDENTIFY follows 5 s later
+        begun = [thread for thread in threading.enumerate() if isinstance(thread, KeepAliveHandler)]
+
+    assert begun
+    assert all(thread._stop_ev.is_set() for thread in begun)
+
+
+@pytest.mark.sockets
+@pytest.mark.parametrize("how", ["in the greeting", "closed", "aborted", "asked to go"])
+async def test_no_connection_is_left_to_the_collector(how: str) -> None:
+    """Whenever a connection ends, it is closed, and not left for Python to collect, which would complain of it."""
+    async with bot_at_work() as bot:
+        gateway = bot.double.gateway
+        before = gateway.connections
+        match how:
+            case "in the greeting":
+                await gateway.invalidate(resumable=False)
+            case "closed":
+                await gateway.close_all(4000)
+            case "aborted":
+                gateway.abort_all()
+            case _:
+                await gateway.reconnect()
+        await bot.double.until(lambda: gateway.connections > before)
+        await asyncio.sleep(0.2)  # the greeting; where the session is a new one, IDENTIFY follows 5 s later
+    left = [each for each in gc.get_objects() if isinstance(each, Connection) and each._protocol is not None]
+    assert not left

@@ -1,0 +1,349 @@
+"""How readers stop an answer in Discord: the button, and deleting. Real discord.py against the loopback server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adapters.discord.messages.components import components, read_press
+from adapters.discord.messages.renderer import MESSAGE_LIMIT
+from bot.conversation import Ending, TurnKey
+from bot.errors import Broken, Unacceptable, Unanswered
+from bot.ports import Body, Controls
+from tests.servers.discord import DiscordDouble
+from tests.servers.limits import Kind
+from tests.support.discord import Bot, bot_at_work, process
+from tests.support.fakes import Notebook, ScriptedModel, answer_of, words
+
+LIVE = Body("so far", controls=Controls.STOP)
+ENDED = Body("so far, and no further")
+ODD = (KeyError, TypeError, ValueError, AttributeError)
+
+
+def writes(double: DiscordDouble) -> list[Any]:
+    """What was sent as components by each post and edit; "nothing" where it was not mentioned."""
+    sent = [entry for entry in double.transcript.entries if entry.method in ("POST", "PATCH")]
+    return [entry.body.get("components", "nothing") for entry in sent if "/messages" in entry.path]
+
+
+# --------------------------------------------------------------------------------------------------------- the button
+
+
+def test_the_button_comes_back_with_its_question() -> None:
+    """What a message is sent with is what a press of it names, in a guild and in a DM."""
+    [row] = components(LIVE, "77")
+    [button] = row["components"]
+    event = {"id": "5", "token": "t0k3n", "type": 3, "channel_id": "4", "data": button, "message": {"id": "6"}}
+    in_guild = read_press({**event, "guild_id": "3", "member": {"user": {"id": "1"}}})
+    in_dm = read_press({**event, "user": {"id": "2"}})
+
+    assert in_guild is not None
+    assert in_dm is not None
+    assert (in_guild.question, in_guild.user, in_guild.guild, in_guild.message) == ("77", "1", "3", "6")
+    assert (in_dm.question, in_dm.user, in_dm.guild) == ("77", "2", "")
+    assert "t0k3n" not in repr(in_guild)
+    assert components(ENDED, "77") == []
+
+
+@pytest.mark.parametrize("change", [{"type": 2}, {"type": 5}, {"data": {"custom_id": "vote:1"}}, {"data": None}])
+def test_what_is_not_our_button(change: dict[str, Any]) -> None:
+    """Commands, modals and buttons of others are nobody's business here."""
+    event = {"id": "5", "token": "t", "type": 3, "channel_id": "4", "data": {"custom_id": "stop:1"}}
+
+    assert read_press({**event, **change}) is None
+
+
+KEYS = st.sampled_from(["id", "token", "type", "channel_id", "data", "custom_id", "message", "member", "user"])
+VALUES = st.sampled_from([3, "3", None, "stop:1", "x"])
+
+
+@given(st.dictionaries(KEYS, VALUES | st.dictionaries(KEYS, VALUES)))
+def test_an_odd_interaction_is_passed_over(event: dict[str, Any]) -> None:
+    """Whatever an event says, it is a press, or none, or raises what the client passes over."""
+    with suppress(*ODD):
+        read_press(event)
+
+
+@pytest.mark.sockets
+async def test_the_button_is_sent_only_when_it_comes_or_goes() -> None:
+    """A live message shows it, its last edit takes it away, and the edits between do not mention it."""
+    async with bot_at_work() as bot:
+        bot.ask("hi")
+        [(_, channel)] = await bot.inbox.wait_for()
+        message = await channel.post(LIVE, "key")
+        shown = bot.double.button(bot.general, message)
+        await channel.edit(message, Body("so far, and", controls=Controls.STOP))
+        await channel.edit(message, ENDED)
+        await channel.edit(message, ENDED)
+
+        assert shown is not None
+        assert bot.double.button(bot.general, message) is None
+        assert [bool(sent) and sent != "nothing" for sent in writes(bot.double)] == [True, False, False, False]
+        assert writes(bot.double)[1:] == ["nothing", [], "nothing"]
+
+
+@pytest.mark.sockets
+async def test_a_full_message_has_room_for_the_button() -> None:
+    """The text's limit is the text's alone."""
+    async with bot_at_work() as bot:
+        bot.ask("hi")
+        [(_, channel)] = await bot.inbox.wait_for()
+        message = await channel.post(Body("a" * MESSAGE_LIMIT, controls=Controls.STOP), "key")
+
+        assert bot.double.button(bot.general, message) is not None
+
+
+@pytest.mark.sockets
+async def test_after_a_lost_edit_the_button_is_said_again() -> None:
+    """Whether an edit that was not answered took the button away is not known, so the next one says so."""
+    async with bot_at_work() as bot:
+        bot.ask("hi")
+        [(_, channel)] = await bot.inbox.wait_for()
+        message = await channel.post(LIVE, "key")
+        bot.double.faults.add("PATCH", "/messages", Kind.RESET_BEFORE)
+        with pytest.raises(Unanswered):
+            await channel.edit(message, ENDED)
+        await channel.edit(message, ENDED)
+
+        assert bot.double.button(bot.general, message) is None
+
+
+@pytest.mark.sockets
+@pytest.mark.parametrize("how", ["refused", "malformed"])
+async def test_a_server_that_takes_no_components(how: str) -> None:
+    """The write is made again at once without; by name, no answer of this connection tries it again."""
+    async with bot_at_work() as bot:
+        bot.double.components = how
+        bot.ask("one")
+        bot.ask("two")
+        (_, first), (_, second) = await bot.inbox.wait_for(2)
+        with pytest.raises(Broken) as broken:
+            await first.post(LIVE, "key1")
+        message = await first.post(LIVE, "key1")
+        await first.edit(message, ENDED)
+
+        assert broken.value.retry_after == 0.0
+        assert writes(bot.double)[1:] == ["nothing", "nothing"]
+        assert first.caps.controls is Controls.NONE
+        assert second.caps.controls is (Controls.NONE if how == "refused" else Controls.STOP)
+
+
+@pytest.mark.sockets
+async def test_a_text_that_is_refused_is_refused_for_itself() -> None:
+    """A refusal that names the text comes back as what it is; one that names nothing, once the button is left out."""
+    async with bot_at_work() as bot:
+        bot.ask("hi")
+        [(_, channel)] = await bot.inbox.wait_for()
+        long, blank = Body("a" * 3000, controls=Controls.STOP), Body(" ", controls=Controls.STOP)
+        with pytest.raises(Unacceptable):
+            await channel.post(long, "key")
+        with pytest.raises(Broken):
+            await channel.post(blank, "key")
+        with pytest.raises(Unacceptable):
+            await channel.post(blank, "key")
+
+
+# ---------------------------------------------------------------------------------------------------------- whole turns
+
+
+@asynccontextmanager
+async def live(model: ScriptedModel) -> AsyncIterator[tuple[Bot, Notebook, str]]:
+    """A bot in the middle of an answer that shows something; the question's id."""
+    double = DiscordDouble()
+    bot, journal = Bot(double), Notebook()
+    async with double.running(), process(bot, model, journal):
+        asked = bot.ask("hi")
+        await double.until(lambda: bool(double.answers(bot.general)))
+        yield bot, journal, asked
+
+
+async def ended(journal: Notebook, count: int = 1) -> list[Ending]:
+    """How the turns ended, once so many have."""
+    async with asyncio.timeout(10.0):
+        while len(journal.ends) < count:
+            await asyncio.sleep(0.01)
+    return journal.endings
+
+
+def answer_in(bot: Bot, channel: str = "") -> str:
+    """The id of the bot's newest message."""
+    return [one.id for one in bot.double.shown(channel or bot.general) if one.author == "Tickertape"][-1]
+
+
+@pytest.mark.sockets
+async def test_anybody_may_stop_an_answer() -> None:
+    """A press ends the model's stream and the answer, with a line and without a button, and is acknowledged."""
+    model = ScriptedModel(words(2000))
+    async with live(model) as (bot, journal, _):
+        answer = answer_in(bot)
+        pressed = bot.double.press(bot.general, answer, user=bot.bob)
+        assert await ended(journal) == [Ending.STOPPED]
+        await bot.double.until(lambda: bool(bot.double.acknowledged))
+
+        assert model.open == 0
+        assert "Stopped." in bot.double.answers(bot.general)[0]
+        assert bot.double.button(bot.general, answer) is None
+        assert bot.double.acknowledged == [(pressed, 6)]
+
+
+@pytest.mark.sockets
+async def test_a_press_in_a_direct_message() -> None:
+    """A DM has no guild and no member, and is stopped all the same."""
+    double = DiscordDouble()
+    bot, journal, model = Bot(double), Notebook(), ScriptedModel(words(2000))
+    async with double.running(), process(bot, model, journal):
+        dm = double.world.dm(bot.ada)
+        double.say(dm, "hi", author=bot.ada)
+        await double.until(lambda: bool(double.answers(dm)))
+        double.press(dm, answer_in(bot, dm), user=bot.ada)
+
+        assert await ended(journal) == [Ending.STOPPED]
+
+
+@pytest.mark.sockets
+async def test_a_press_on_a_message_that_we_do_not_know_yet() -> None:
+    """Where the answer to our post is still on its way, the button itself says whose it is."""
+    double = DiscordDouble()
+    bot, journal, model = Bot(double), Notebook(), ScriptedModel(words(2000))
+    double.faults.add("POST", "/messages", Kind.STALL_AFTER, seconds=1.0)
+    async with double.running(), process(bot, model, journal):
+        bot.ask("hi")
+        await double.until(lambda: bool(double.gateway.sessions) and bool(double.world.messages[bot.general]))
+        while not double.answers(bot.general):
+            await asyncio.sleep(0.01)
+        double.press(bot.general, answer_in(bot), user=bot.bob)
+        while model.open:
+            await asyncio.sleep(0.01)
+
+        assert await ended(journal) == [Ending.STOPPED]
+        assert len(double.answers(bot.general)) == 1
+        assert double.button(bot.general, answer_in(bot)) is None
+
+
+@pytest.mark.sockets
+async def test_a_press_on_a_finished_answer_is_only_acknowledged() -> None:
+    """Somebody whose screen is old presses a button that is gone; others' buttons are left to others."""
+    async with live(ScriptedModel(words(20))) as (bot, journal, _):
+        answer, custom = answer_in(bot), bot.double.button(bot.general, answer_in(bot))
+        await ended(journal)
+        before = len(bot.double.transcript.of("PATCH"))
+        bot.double.press(bot.general, answer, user=bot.bob, custom_id="vote:1")
+        pressed = bot.double.press(bot.general, answer, user=bot.bob, custom_id=custom or "")
+        await bot.double.until(lambda: bool(bot.double.acknowledged))
+
+        assert bot.double.acknowledged == [(pressed, 6)]
+        assert len(bot.double.transcript.of("PATCH")) == before
+
+
+@pytest.mark.sockets
+async def test_a_press_that_cannot_be_acknowledged_stops_all_the_same() -> None:
+    """A server without the endpoint, or one that fails, costs the reader's screen a word, and nothing else."""
+    async with live(ScriptedModel(words(2000))) as (bot, journal, _):
+        bot.double.faults.add("POST", "/interactions/", Kind.STATUS, status=404)
+        bot.double.press(bot.general, answer_in(bot), user=bot.bob)
+
+        assert await ended(journal) == [Ending.STOPPED]
+
+
+@pytest.mark.sockets
+async def test_an_answer_of_five_tokens_is_one_write() -> None:
+    """What is whole before it is shown goes up once, without a button."""
+    double = DiscordDouble()
+    bot, journal, script = Bot(double), Notebook(), words(5)
+    async with double.running(), process(bot, ScriptedModel(script), journal):
+        bot.ask("hi")
+        await ended(journal)
+
+        assert (double.answers(bot.general), writes(double)) == ([answer_of(script).strip()], ["nothing"])
+
+
+@pytest.mark.sockets
+@pytest.mark.parametrize("how", ["ignored", "refused", "malformed"])
+async def test_an_answer_is_whole_where_there_are_no_buttons(how: str) -> None:
+    """A server that ignores or refuses components shows the same answer, once."""
+    double = DiscordDouble()
+    double.components = how
+    bot, journal, script = Bot(double), Notebook(), words(100)
+    async with double.running(), process(bot, ScriptedModel(script), journal):
+        bot.ask("hi")
+
+        assert await ended(journal) == [Ending.DONE]
+        assert (double.answers(bot.general), double.limited) == ([answer_of(script).strip()], [])
+
+
+@pytest.mark.sockets
+async def test_an_answer_of_many_messages_leaves_no_button() -> None:
+    """Only the last message of a live answer has one, and none has at the end."""
+    double = DiscordDouble()
+    bot, journal, script = Bot(double), Notebook(), words(1000, rate=500.0)
+    async with double.running(), process(bot, ScriptedModel(script), journal):
+        bot.ask("hi")
+        await ended(journal)
+        shown = [one.id for one in double.shown(bot.general) if one.author == "Tickertape"]
+
+        assert len(shown) > 3
+        assert [double.button(bot.general, one) for one in shown] == [None] * len(shown)
+
+
+# ------------------------------------------------------------------------------------------------------------- deleting
+
+
+@pytest.mark.sockets
+@pytest.mark.parametrize("what", ["question", "answer", "bulk"])
+async def test_deleting_ends_the_models_stream_within_a_second(what: str) -> None:
+    """The question, the answer, or both with many others at once: no tokens are paid for nobody."""
+    model = ScriptedModel(words(2000))
+    async with live(model) as (bot, journal, asked):
+        match what:
+            case "question":
+                bot.double.remove(bot.general, asked)
+            case "answer":
+                bot.double.remove(bot.general, answer_in(bot))
+            case _:
+                bot.double.remove_all(bot.general, [asked, answer_in(bot)])
+        async with asyncio.timeout(1.0):
+            while model.open:
+                await asyncio.sleep(0.01)
+        await ended(journal)
+
+        assert len(bot.double.answers(bot.general)) == (1 if what == "question" else 0)
+
+
+@pytest.mark.sockets
+async def test_what_is_deleted_is_told_with_the_key_of_its_turn() -> None:
+    """Each message of a bulk is told, in a guild and in a DM; where the event names no guild, it is known."""
+    async with bot_at_work() as bot:
+        one, two = bot.ask("one"), bot.ask("two")
+        dm = bot.double.world.dm(bot.ada)
+        three = bot.double.say(dm, "three", author=bot.ada)
+        taken = await bot.inbox.wait_for(3)
+        bot.double.remove_all(bot.general, [one])
+        bot.double.gateway.dispatch("MESSAGE_DELETE", {"id": two, "channel_id": bot.general})
+        bot.double.remove(dm, three)
+        await bot.settled()
+
+        assert set(bot.inbox.gone) == {turn.key for turn, _ in taken}
+
+
+@pytest.mark.sockets
+async def test_what_we_delete_ourselves_is_no_news() -> None:
+    """A surplus message that is taken away does not end the answer that it was part of."""
+    async with bot_at_work() as bot:
+        bot.ask("one")
+        [(_, channel)] = await bot.inbox.wait_for()
+        await channel.post(Body("first"), "key1")
+        surplus = await channel.post(Body("second"), "key2")
+        await channel.delete(surplus)
+        await bot.settled()
+        assert bot.inbox.gone == []
+
+        first = answer_in(bot)
+        bot.double.remove(bot.general, first)
+        await bot.settled()
+        assert bot.inbox.gone == [TurnKey("discord", bot.guild, bot.general, first)]

@@ -1,0 +1,1 @@
+"""Integration tests of journal, one file per module."""

@@ -1,0 +1,90 @@
+"""A journal of an earlier version: it is read, its unfinished turns continue, and that version can read it again.
+
+`tests/data/journal-1.db` is the file of a process of the version before heartbeats, killed with -9 in the middle of two
+answers on each platform.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from adapters.discord.events.codec import read_back
+from adapters.journal import KeeperOptions
+from adapters.journal.fallback import Keeper
+from adapters.journal.operations import Accept, Ended, Posted
+from adapters.slack.events.codec import event_of, person_kept
+from bot.conversation import Ending, TurnKey
+from bot.ports import Record
+from tests.support.paths import ROOT
+
+STORED = ROOT / "tests" / "data" / "journal-1.db"
+KILLED_AT = datetime(2026, 11, 28, 15, 18, 5, tzinfo=UTC)
+OPTIONS = KeeperOptions()
+
+
+def opened(file: Path) -> Keeper:
+    return Keeper(file, OPTIONS, lambda: KILLED_AT + timedelta(seconds=60))
+
+
+def taken(keeper: Keeper) -> dict[str, list[Record]]:
+    """What is taken over once the killed process was watched for two heartbeats."""
+    for beat in range(4):
+        keeper.tick(beat * OPTIONS.beat_seconds)
+    return {platform: keeper.take(platform, 4 * OPTIONS.beat_seconds) for platform in ("slack", "discord")}
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    shutil.copyfile(STORED, tmp_path / "turns.db")
+    return tmp_path / "turns.db"
+
+
+def test_its_unfinished_turns_continue(file: Path) -> None:
+    """Every question is found with its text, its author and the messages of its answer; once ended, no text is left."""
+    keeper = opened(file)
+    found = taken(keeper)
+    assert {platform: len(records) for platform, records in found.items()} == {"slack": 2, "discord": 2}
+    for record in found["slack"]:
+        assert event_of(record.event)["text"] == "<@UBOT> why?"
+        assert person_kept(record.event) is not None
+    for record in found["discord"]:
+        assert str(read_back(record.event).message["content"]).endswith("why?")
+    for record in (*found["slack"], *found["discord"]):
+        assert len(record.messages) == 1
+        assert 0 < record.age < 300
+        keeper.write([Ended(record.key, Ending.DONE)], 20.0)
+    keeper.tick(30.0)
+    assert b"why?" not in file.read_bytes()
+    keeper.close()
+
+
+def test_the_earlier_version_reads_what_this_one_wrote(file: Path) -> None:
+    """The version stays 1, no column changes, and an event is JSON to whoever reads it with the old statement."""
+    key = TurnKey("slack", "T1", "C0009", "1.2")
+    event = json.dumps({"event": {"text": "hello"}})
+    keeper = opened(file)
+    keeper.write([Accept(key, event, KILLED_AT.timestamp()), Posted(key, "m1")], 0.0)
+    keeper.close()
+    with closing(sqlite3.connect(file)) as old:
+        assert old.execute("PRAGMA user_version").fetchone() == (1,)
+        assert old.execute("PRAGMA application_id").fetchone() == (0x5469636B,)
+        unfinished = old.execute(
+            "SELECT id, workspace, channel, message, event, ending, owner, received_at, crashes FROM turns "
+            "WHERE event IS NOT NULL AND platform = ? AND owner != ? ORDER BY id",
+            ("slack", "someone"),
+        ).fetchall()
+        kept = {row[3]: row[4].decode() for row in unfinished}
+        assert json.loads(kept["1.2"]) == json.loads(event)
+        old.execute("UPDATE turns SET ending = 'done', event = NULL WHERE message = '1.2'")
+        old.execute("INSERT INTO answers (turn, message) VALUES (?, 'm2')", (unfinished[-1][0],))
+        old.commit()
+    keeper = opened(file)
+    assert keeper.write([Accept(key, event, KILLED_AT.timestamp())], 0.0) == [False]
+    keeper.close()

@@ -1,0 +1,1 @@
+"""Integration tests of openai, one file per module."""

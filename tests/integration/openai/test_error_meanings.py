@@ -1,0 +1,213 @@
+"""What vendors' errors mean: as an HTTP error, in a stream that began well, and in any shape at all."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adapters.openai import OpenAIModel, OpenAIOptions
+from adapters.openai.error_body import LONGEST_ALL, is_error, read
+from adapters.openai.errors import Complaint, SystemRefused
+from bot.conversation import Text
+from bot.errors import Because, Declined, Failure
+from tests.contracts.model import Outcome, ask
+from tests.servers.complaints import RETRY, SYSTEM, complaints
+from tests.servers.complaints import Complaint as Vendors
+from tests.servers.openai import OpenAIDouble, Status
+
+
+def meaning(failure: Failure | None) -> str:
+    """A failure in the table's words."""
+    if isinstance(failure, SystemRefused):
+        return SYSTEM
+    return failure.because.value if isinstance(failure, Declined) else RETRY
+
+
+@pytest.mark.parametrize("vendors", complaints(), ids=str)
+def test_the_table(vendors: Vendors) -> None:
+    """Each vendor's error means what it says, whatever its status and shape."""
+    status = None if vendors.status == 200 else vendors.status
+    assert meaning(Complaint.of(vendors.body, status=status).failure()) == vendors.means
+
+
+def test_the_table_is_long_enough() -> None:
+    """Every meaning has bodies of several vendors."""
+    assert len(complaints()) >= 60
+    for means in [SYSTEM, RETRY, *(why.value for why in Because if why is not Because.REQUEST)]:
+        assert len({each.vendor for each in complaints(means)}) >= 2, means
+
+
+# Words as they might stand in an error, beside those of the table.
+NEIGHBOURS = [
+    (400, "Unsupported content type: image_url", Because.IMAGES),
+    (400, "The requested model does not support images as input", Because.IMAGES),
+    (400, "Vision is not supported for this model", Because.IMAGES),
+    (422, "Model x does not accept image inputs", Because.IMAGES),
+    (400, "Content type 'image_url' is not supported", Because.IMAGES),
+    (400, "Only text content is supported", Because.IMAGES),
+    (500, "The server was not compiled for multimodal or the model projector can't be loaded.", Because.IMAGES),
+    (404, "No endpoints found that support input modalities: image", Because.IMAGES),
+    (400, "Invalid image data", Because.IMAGE),
+    (400, "image/heic is not a supported image format", Because.IMAGE),
+    (400, "Image too large: maximum 33177600 pixels", Because.IMAGE),
+    (400, "Failed to decode image", Because.IMAGE),
+    (400, "Image size exceeds the maximum allowed size of 20 MB", Because.IMAGE),
+    (400, "Image could not be decoded", Because.IMAGE),
+    (400, "Input tokens exceed the configured limit of 272000 tokens.", Because.CONTEXT),
+    (422, "prompt tokens (9000) exceed model limit", Because.CONTEXT),
+    (400, "The engine prompt length 9000 exceeds the max_model_len 8192", Because.CONTEXT),
+    (400, "input too long", Because.CONTEXT),
+    (400, "Model gpt-9 is not supported", Because.MODEL),
+    (410, "Model has reached end of life", Because.MODEL),
+    (400, "API key expired. Please renew the API key.", Because.CREDENTIALS),
+    (403, "Forbidden", Because.CREDENTIALS),
+    (403, "Your account balance is insufficient", Because.QUOTA),
+    (404, "", Because.SETUP),
+    (400, "Unrecognized request argument supplied: foo", Because.SETUP),
+    (400, "Invalid prompt: your prompt was flagged as potentially violating our usage policy.", Because.REQUEST),
+    (400, "max_tokens is too large: 9000. This model supports at most 4096 completion tokens", Because.SETUP),
+    (429, "Quota exceeded: requests per minute", None),
+    (429, "This would exceed your rate limit of 30,000 input tokens per minute. Please reduce the prompt length", None),
+    (503, "The model is currently not available, try later", None),
+    (503, "The model is overloaded. Please try again later.", None),
+    (500, "model runner has unexpectedly stopped", None),
+    (500, "CUDA out of memory", None),
+]
+
+
+@pytest.mark.parametrize(("status", "words", "expected"), NEIGHBOURS)
+def test_words_near_those_of_the_table(status: int, words: str, expected: Because | None) -> None:
+    """Meaning is read by what words have in common, not by one vendor's sentence."""
+    failure = Complaint.of({"error": {"message": words}}, status=status).failure()
+    assert meaning(failure) == (expected.value if expected else RETRY)
+
+
+LEAVES = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=30), st.sampled_from(["error", "400", "{}"])
+)
+KEYS = st.one_of(
+    st.text(max_size=8), st.sampled_from(["error", "message", "code", "type", "detail", "metadata", "raw"])
+)
+JSONS = st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=4))
+REAL = st.sampled_from([each.body for each in complaints()])
+
+
+@given(body=JSONS | REAL, status=st.none() | st.integers(100, 599))
+def test_any_shape_is_survived(body: object, status: int | None) -> None:
+    """Whatever JSON comes, it means something, in one line of bounded length."""
+    line = str(Complaint.of(body, status=status).failure())
+    assert "\n" not in line
+    assert len(line) < 100 * 60
+    assert len(read(body).text) <= LONGEST_ALL
+    is_error(body)
+
+
+@given(body=REAL, times=st.integers(1, 3))
+def test_a_body_within_a_body_means_the_same(body: object, times: int) -> None:
+    """Gateways pass on what a vendor said as a string in a body of their own."""
+    inner = Complaint.of(body, status=400).failure()
+    for _ in range(times):
+        body = {"error": {"message": json.dumps(body), "code": 400}}
+    assert meaning(Complaint.of(body, status=400).failure()) == meaning(inner)
+
+
+def test_a_body_too_deep_is_survived() -> None:
+    """A thousand levels are not followed."""
+    deep: object = "x"
+    for _ in range(500):
+        deep = [{"error": deep}]
+    assert meaning(Complaint.of(deep, status=400).failure()) == Because.REQUEST.value
+
+
+@pytest.mark.sockets(seconds=30)
+@pytest.mark.parametrize("api", ["chat", "responses"])
+async def test_an_error_means_the_same_over_http(api: str) -> None:
+    """What the table says is what the caller gets, with streaming and without, and not the key."""
+    async with OpenAIDouble() as double:
+        model = OpenAIModel(OpenAIOptions("m", "sk-secret-123456", double.url, api=api))  # type: ignore[arg-type]
+        for vendors in complaints():
+            for stream in (True, False):
+                double.queue(vendors.script)
+                outcome = await ask(model, stream=stream)
+                assert meaning(outcome.failure) == vendors.means or vendors.means == SYSTEM, str(vendors)
+                double.clear()
+        await model.close()
+
+
+def of_stream(event: str) -> Status:
+    """A stream that began well, and whose next event is this."""
+    first = json.dumps({"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}}]})
+    return Status(200, raw=f"data: {first}\n\n{event}\n\n", content_type="text/event-stream")
+
+
+async def streamed(event: str) -> Outcome:
+    async with OpenAIDouble(of_stream(event)) as double:
+        model = OpenAIModel(OpenAIOptions("m", "x", double.url))
+        try:
+            return await ask(model, stream=True)
+        finally:
+            await model.close()
+
+
+@pytest.mark.sockets(seconds=30)
+@pytest.mark.parametrize(
+    ("event", "expected"),
+    [
+        ('data: {"error": {"message": "Model Not Exist"}}', Because.MODEL),
+        ('data: {"error": "Model does not support images. Please use a model that does."}', Because.IMAGES),
+        ('data: [{"error": {"code": 400, "message": "API key not valid.", "status": "INVALID"}}]', Because.CREDENTIALS),
+        ('data: "prompt is too long: 213462 tokens > 200000 maximum"', Because.CONTEXT),
+        ('event: error\ndata: {"message": "Insufficient Balance"}', Because.QUOTA),
+        ("event: error\ndata: Insufficient Balance", Because.QUOTA),
+        ('event:error\ndata: "Insufficient Balance"', Because.QUOTA),
+        ('error: {"code": 400, "message": "the request exceeds the available context size"}', Because.CONTEXT),
+        ("error:Insufficient Balance", Because.QUOTA),
+        ('error: {"code": 500, "message": "oops", "type": "server_error"}\n\ndata: [DONE]', None),
+        ('{"error": {"message": "Model Not Exist"}}', Because.MODEL),
+        ('{"error": {"message": "Model Not Exist"}}\n\ndata: [DONE]', Because.MODEL),
+        ("data: model 'x' not found", Because.MODEL),
+        ('data: {"object": "error", "message": "The model `x` does not exist.", "code": 404}', Because.MODEL),
+        ('data: {"detail": "Not Found", "status": 404}', Because.SETUP),
+        ('data: {"code": 400, "message": "prompt is too long"}', Because.CONTEXT),
+        ('data: {"error": {"message": "The server had an error."}}', None),
+        ("event: error\ndata: oops", None),
+        ('data: "oops"', None),
+        ('event: message\ndata: {"message": "Insufficient Balance"}', None),
+    ],
+)
+async def test_an_error_in_a_stream_is_read_by_the_same_rules(event: str, expected: Because | None) -> None:
+    """An object, a list, a string, words, an event or a field called error, in the place of a piece of an answer."""
+    outcome = await streamed(event)
+    assert meaning(outcome.failure) == (expected.value if expected else RETRY)
+
+
+@pytest.mark.sockets(seconds=30)
+@pytest.mark.parametrize("event", ['data: "ping"', "data: [1, 2]", 'event: ping\ndata: {"type": "ping"}', "data: {}"])
+async def test_what_is_no_error(event: str) -> None:
+    """Signs of life of other shapes are passed over."""
+    more = 'data: {"choices": [{"index": 0, "delta": {"content": "Hi"}, "finish_reason": "stop"}]}'
+    outcome = await streamed(f"{event}\n\n{more}")
+    assert outcome.failure is None
+    assert outcome.of(Text) == [Text("Hi")]
+
+
+@pytest.mark.sockets(seconds=30)
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ('{"error": "Unexpected endpoint or method. (POST /chat/completions)"}', Because.SETUP),
+        ('[{"error": {"code": 400, "message": "API key not valid."}}]', Because.CREDENTIALS),
+        ('"Insufficient Balance"', Because.QUOTA),
+    ],
+)
+@pytest.mark.parametrize("stream", [True, False])
+async def test_an_error_with_status_200(body: str, expected: Because, stream: bool) -> None:
+    """A server that says that all is well, and sends an error, is not believed."""
+    async with OpenAIDouble(Status(200, raw=body)) as double:
+        model = OpenAIModel(OpenAIOptions("m", "x", double.url))
+        outcome = await ask(model, stream=stream)
+        await model.close()
+    assert meaning(outcome.failure) == expected.value

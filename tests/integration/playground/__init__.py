@@ -1,0 +1,1 @@
+"""Integration tests of playground, one file per module."""

@@ -1,0 +1,900 @@
+"""The playground without a browser: its limits, its memory, its HTML, its socket."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from html.parser import HTMLParser
+from typing import Any
+
+import aiohttp
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from adapters.playground import PlaygroundOptions, PlaygroundPlatform
+from adapters.playground import protocol as wire
+from adapters.playground.channel import MESSAGE_UNITS, PlaygroundChannel, Stage
+from adapters.playground.limits import Counter
+from adapters.playground.origin_check import refusal
+from adapters.playground.platform import turn
+from adapters.playground.protocol import QUESTION_CHARACTERS, Ask, Refused, Stop, read
+from adapters.playground.rendering import RENDERED_CHARACTERS, PlaygroundMarkdown, render, without_small_print
+from adapters.playground.routes import PAGE_POLICY
+from adapters.playground.state import ROOM_MESSAGES, TAPE_WRITES, Entry, Room, history
+from adapters.playground.subscribers import PAGES, WAITING_EVENTS, Audience, Full, Listener
+from bot.conversation import Role
+from bot.errors import Gone, Limited, Unacceptable
+from bot.markdown import utf16_units
+from bot.ports import Body, Channel, Controls, Platform, Verb
+from bot.rate_limits.budget import FixedWindow, WindowReport
+from tests.contracts.channel import PROMISES, Promise, name_of, play
+from tests.servers.answerer import Answerer, serving
+
+# ---------------------------------------------------------------------------------------------------------- rendering
+
+ALLOWED: dict[str, set[str]] = {
+    **{
+        tag: set()
+        for tag in ("h3", "h4", "h5", "h6", "ul", "li", "blockquote", "hr", "br", "em", "strong", "s", "code")
+    },
+    **{tag: set() for tag in ("table", "thead", "tbody", "tr")},
+    "ol": {"start"},
+    "th": {"class"},
+    "td": {"class"},
+    "p": {"class"},
+    "pre": {"tabindex", "data-language"},
+    "a": {"href", "rel", "target"},
+}
+
+
+class Inert(HTMLParser):
+    """Fails on any element, attribute or address that a message may not have."""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert tag in ALLOWED, tag
+        assert {name for name, _ in attrs} <= ALLOWED[tag], (tag, attrs)
+        if tag == "a":
+            values = dict(attrs)
+            href = (values["href"] or "").lower()
+            assert href.startswith(("http://", "https://", "mailto:")), href
+            assert values["rel"] == "noopener noreferrer nofollow"
+            assert values["target"] == "_blank"
+
+    def handle_decl(self, decl: str) -> None:
+        raise AssertionError(decl)
+
+    def handle_pi(self, data: str) -> None:
+        raise AssertionError(data)
+
+    def handle_comment(self, data: str) -> None:
+        raise AssertionError(data)
+
+
+def check_inert(html: str) -> None:
+    parser = Inert()
+    parser.feed(html)
+    parser.close()
+
+
+ATTACKS = [
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    "<!-- x --><![CDATA[x]]><?php x ?>",
+    "[x](javascript:alert(1))",
+    "[x](JaVaScRiPt:alert(1))",
+    "[x](java&#115;cript:alert(1))",
+    "[x](&#x01;javascript:alert(1))",
+    "[x](data:text/html;base64,PHNjcmlwdD4=)",
+    "[x](vbscript:x) [y](file:///etc/passwd) [z](/metrics) [w](//evil.example)",
+    "<javascript:alert(1)>",
+    '[x](https://e.example "onmouseover=alert(1)")',
+    '[x](https://e.example/"onmouseover="alert(1))',
+    "![x](https://e.example/pixel.png)",
+    "![x](javascript:alert(1))",
+    "[![x](https://e.example/p.png)](https://b.example)",
+    "[x]: javascript:alert(1)\n\n[x]",
+    '```"><script>alert(1)</script>\n</code></pre><script>alert(1)</script>\n```',
+    "| a |\n|:-:|\n| <script>alert(1)</script> |",
+    "# <svg onload=alert(1)>",
+    "-# <b onclick=alert(1)>small</b>",
+    "`<script>`",
+    "&lt;script&gt; &#60;script&#62;",
+    "<a href='javascript:x'>x</a>",
+    "\0<script\0>",
+]
+
+
+@pytest.mark.parametrize("source", ATTACKS)
+def test_no_attack_becomes_an_element(source: str) -> None:
+    """Whatever a model or a reader writes, no element runs, loads or leads anywhere but to the web or mail."""
+    check_inert(render(source))
+
+
+MARKS = st.sampled_from([*ATTACKS, *"<>[]()!`*_~|#-:\\\"'&;=/ \n\t", "http://a.b", "javascript:", "\n\n", "```", "-# "])
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(MARKS | st.text(max_size=5), max_size=25).map("".join))
+def test_any_text_renders_and_is_inert(source: str) -> None:
+    """No text fails to render, and none gives more than markdown's own elements."""
+    check_inert(render(source))
+
+
+def test_markdown_as_it_should_be() -> None:
+    """Headings begin below the page's own, code tells its language, tables are aligned by class."""
+    assert render("# Hi") == "<h3>Hi</h3>\n"
+    assert render("a\nb") == "<p>a<br>\nb</p>\n"
+    assert 'data-language="python"' in render("```python\nx = 1\n```")
+    assert '<td class="align-right">1</td>' in render("|a|\n|-:|\n|1|")
+    link = render("[x](https://e.example) ![pic](https://e.example/p.png)")
+    assert link.count("<a ") == 2
+    assert "pic</a>" in link
+    assert "<img" not in link
+
+
+def test_our_own_lines_are_small_print() -> None:
+    """A notice is small print even straight after a paragraph, and the model is not told of it later."""
+    notice = PlaygroundMarkdown().notice("Stopped.")
+    assert render(f"An answer\n{notice}") == '<p>An answer</p>\n<p class="small-print">Stopped.</p>\n'
+    assert without_small_print(f"An answer\n\n{notice}\n") == "An answer"
+    assert without_small_print("-# inside\nAn answer") == "-# inside\nAn answer"
+
+
+def test_very_long_texts_are_shown_as_typed() -> None:
+    """Nobody can keep the process busy with markdown's worst cases."""
+    html = render("[" * (RENDERED_CHARACTERS + 1) + "<b>")
+    assert html.startswith('<p class="plain">')
+    check_inert(html)
+
+
+# ------------------------------------------------------------------------------------------------------------- frames
+
+
+@pytest.mark.parametrize(
+    "frame", ["", "[]", "null", "1", "{", '"x"', "[" * 100_000, '{"a":' * 50_000, "{}", '{"ask": 3}']
+)
+def test_nonsense_is_refused_in_plain_words(frame: str) -> None:
+    """A frame that says nothing is refused for its reader, not with an exception."""
+    with pytest.raises(Refused):
+        read(frame)
+
+
+@given(st.text() | st.recursive(st.none() | st.booleans() | st.floats() | st.text(), st.lists).map(json.dumps))
+def test_any_frame_is_read_or_refused(frame: str) -> None:
+    """Reading knows no third way."""
+    with suppress(Refused):
+        assert isinstance(read(frame), Ask | Stop)
+
+
+@given(st.text(st.characters(), min_size=1), st.text(st.characters(), max_size=60))
+def test_whatever_is_asked_can_be_sent_on(text: str, name: str) -> None:
+    """Half surrogate pairs, control characters and the like do not get past the edge."""
+    try:
+        ask = read(json.dumps({"ask": text, "channel": "general", "name": name, "ref": text}))
+    except Refused:
+        assert not text.replace("\0", "").strip()
+        return
+    assert isinstance(ask, Ask)
+    ask.text.encode()
+    assert ask.name.isprintable()
+    assert 0 < len(ask.name) <= 40
+    assert "\0" not in ask.text
+
+
+def test_a_question_that_is_too_long_is_refused_politely() -> None:
+    """100,000 characters get a line that says how many were too many."""
+    with pytest.raises(Refused, match="100,000 characters") as caught:
+        read(json.dumps({"ask": "x" * 100_000, "ref": "r1"}))
+    assert caught.value.ref == "r1"
+    assert isinstance(read(json.dumps({"ask": "x" * QUESTION_CHARACTERS})), Ask)
+
+
+@pytest.mark.parametrize(
+    ("typed", "name"),
+    [("", "you"), ("  Ada  ", "Ada"), ("A\nd\ta", "A d a"), ("\u202eAda", "Ada"), ("x" * 99, "x" * 40)],
+)
+def test_names_are_one_short_line(typed: str, name: str) -> None:
+    """A name cannot break out of its place, and nobody has to have one."""
+    ask = read(json.dumps({"ask": "hi", "name": typed}))
+    assert ask.name == name
+
+
+# ------------------------------------------------------------------------------------------------------------- limits
+
+
+def test_the_sixth_in_a_window_is_refused_until_it_closes() -> None:
+    """Five in five seconds, from the first after the last window's close: a fixed window, not a rolling one."""
+    counter = Counter()
+    assert [counter.count(10.0 + step).remaining for step in (0, 1, 2, 3, 4)] == [4, 3, 2, 1, 0]
+    with pytest.raises(Limited) as caught:
+        counter.count(14.5)
+    assert caught.value.retry_after == pytest.approx(0.5)
+    assert counter.report(14.5).remaining == 0
+    assert counter.report(15.0).remaining == 5
+    assert counter.count(15.0).remaining == 4
+    assert counter.refused == 1
+
+
+@given(st.lists(st.tuples(st.floats(0, 4), st.booleans()), max_size=60), st.integers(1, 4))
+def test_who_keeps_to_the_budget_is_never_refused(steps: list[tuple[float, bool]], live: int) -> None:
+    """Our budget and the room's strict counter agree: no order of writes that the budget permits meets a 429."""
+    counter, budget, now = Counter(), FixedWindow(5, 5.0, paced=True), 1000.0
+    budget.live = live
+    for pause, final in steps:
+        now = max(now + pause, budget.ready_at(now + pause, final=final))
+        now = max(now, budget.ready_at(now, final=final))
+        budget.spend(now)
+        budget.observe(now, counter.count(now))
+        budget.settle(now)
+
+
+# ------------------------------------------------------------------------------------------------------------- memory
+
+
+def entry(message: str, *, bot: bool = False, question: str = "", reply_to: str = "", text: str = "") -> Entry:
+    return Entry(
+        id=message,
+        room="general",
+        author="Tickertape" if bot else "Ada",
+        bot=bot,
+        question=question or message,
+        reply_to=reply_to,
+        conversation="c",
+        posted_at=0.0,
+        text=text or message,
+    )
+
+
+def chain() -> dict[str, Entry]:
+    entries = [
+        entry("q1"),
+        entry("a1", bot=True, question="q1", reply_to="q1", text="one"),
+        entry("other"),
+        entry("a1b", bot=True, question="q1", text="two\n\n-# Stopped."),
+        entry("q2", reply_to="a1b"),
+        entry("a2", bot=True, question="q2", reply_to="q2"),
+        entry("q3", reply_to="a2"),
+    ]
+    return {each.id: each for each in entries}
+
+
+def test_a_chain_of_replies_is_the_conversation() -> None:
+    """Oldest first, without what others said; an answer of several messages is one, without our own small print."""
+    entries = chain()
+    told = history(entries, entries["q3"], 10)
+    assert [(message.role, message.text, message.name) for message in told.messages] == [
+        (Role.USER, "q1", "Ada"),
+        (Role.ASSISTANT, "one\ntwo", ""),
+        (Role.USER, "q2", "Ada"),
+        (Role.ASSISTANT, "a2", ""),
+    ]
+    assert not told.truncated
+
+
+@pytest.mark.parametrize("limit", [0, 1, 2, 3])
+def test_the_newest_of_a_chain_are_kept(limit: int) -> None:
+    """A limit leaves out the oldest, and says so."""
+    entries = chain()
+    told = history(entries, entries["q3"], limit)
+    assert [message.text for message in told.messages] == ["q1", "one\ntwo", "q2", "a2"][4 - limit :]
+    assert told.truncated
+
+
+def test_a_chain_that_was_forgotten_in_part_says_so() -> None:
+    """Where the room has forgotten the beginning, the rest is told."""
+    entries = chain()
+    del entries["q1"]
+    told = history(entries, entries["q3"], 10)
+    assert [message.text for message in told.messages] == ["one\ntwo", "q2", "a2"]
+    assert told.truncated
+
+
+def test_a_room_forgets_its_oldest() -> None:
+    """Memory is bounded in messages, keys and ticks."""
+    room = Room("general", "")
+    gone = [old.id for number in range(ROOM_MESSAGES + 3) for old in room.add(entry(f"m{number}"), f"k{number}")]
+    assert gone == ["m0", "m1", "m2"]
+    assert len(room.entries) == len(room.keys) == ROOM_MESSAGES
+    one = entry("x")
+    for number in range(TAPE_WRITES + 5):
+        one.written(float(number), text="", html="", controls=Controls.NONE, left=1)
+    assert len(one.tape) == TAPE_WRITES
+    assert one.writes == TAPE_WRITES + 5
+    assert one.tape[0].after == 5.0
+
+
+# ------------------------------------------------------------------------------------------------------------ channel
+
+
+class Looker:
+    """A page's place in the audience, that remembers."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._listener = stage.audience.join()
+
+    async def events(self) -> list[dict[str, Any]]:
+        self._listener.tell('"end"')
+        heard: list[dict[str, Any]] = []
+        while (event := await self._listener.next()) not in {'"end"', None}:
+            assert event is not None
+            heard.append(json.loads(event))
+        return heard
+
+
+def stage_set() -> tuple[PlaygroundChannel, Room, Stage, Looker]:
+    stage, room = Stage("Tickertape"), Room("general", "")
+    question = entry("q")
+    room.add(question)
+    return PlaygroundChannel(room, question, stage), room, stage, Looker(stage)
+
+
+async def test_every_write_is_one_event_with_all_that_is_shown() -> None:
+    """Post, edits and delete: what the page is told of each is the whole message, its tape and what is left."""
+    channel, room, _, looker = stage_set()
+    message = await channel.post(Body("**Hi", controls=Controls.STOP), "k")
+    await asyncio.sleep(1.25)
+    await channel.edit(message, Body("**Hi**"))
+    await channel.delete(message)
+    await channel.delete(message)
+    post, edit, gone = await looker.events()
+    assert post["verb"] == "post"
+    assert post["message"]["controls"] == ["stop"]
+    assert post["message"]["replyTo"] == "q"
+    assert post["budget"]["post"] == {"limit": 5, "left": 4, "resets": 5.0, "refused": 0}
+    assert edit["message"]["html"] == "<p><strong>Hi</strong></p>\n"
+    assert edit["message"]["controls"] == []
+    assert edit["message"]["tape"] == [[0.0, 4], [1.25, 4]]
+    assert edit["message"]["writes"] == 2
+    assert gone == {**gone, "type": "gone", "id": message}
+    assert message not in room.entries
+
+
+async def test_a_write_over_the_limit_is_a_429_and_is_shown() -> None:
+    """The room refuses the sixth edit in its window, as Discord would, and the page says that it did."""
+    channel, _, _, looker = stage_set()
+    message = await channel.post(Body("x"), "k")
+    for number in range(5):
+        await channel.edit(message, Body(f"x{number}"))
+    with pytest.raises(Limited) as caught:
+        await channel.edit(message, Body("one too many"))
+    assert caught.value.retry_after == pytest.approx(5.0)
+    events = await looker.events()
+    assert events[-1]["type"] == "limited"
+    assert events[-1]["budget"]["edit"] == {"limit": 5, "left": 0, "resets": 5.0, "refused": 1}
+    await asyncio.sleep(5.0)
+    await channel.edit(message, Body("the next window"))
+
+
+async def test_budgets_follow_the_counter() -> None:
+    """What the room counts reaches the budget as headers would: a spent window is waited for."""
+    channel, _, _, _ = stage_set()
+    (budget,) = channel.budgets(Verb.EDIT)
+    assert channel.budgets(Verb.EDIT)[0] is budget
+    message = await channel.post(Body("x"), "k")
+    loop = asyncio.get_running_loop()
+    for number in range(5):
+        assert budget.ready_at(loop.time(), final=True) <= loop.time()
+        budget.spend(loop.time())
+        await channel.edit(message, Body(f"x{number}"))
+        budget.settle(loop.time())
+    assert budget.ready_at(loop.time(), final=True) == pytest.approx(loop.time() + 5.0, abs=0.1)
+
+
+async def test_a_key_posts_once() -> None:
+    """The same key gives the same message, and changes nothing of it."""
+    channel, room, _, _ = stage_set()
+    first = await channel.post(Body("x"), "k")
+    assert await channel.post(Body("y"), "k") == first
+    assert room.entries[first].text == "x"
+    second = await channel.post(Body("z"), "k2")
+    assert second != first
+    assert room.entries[second].reply_to == ""  # only the first post of an answer is a reply
+    assert await channel.find("k") is None
+
+
+async def test_what_discord_would_not_take_is_unacceptable() -> None:
+    """Too long (in UTF-16 units) or empty; exactly at the limit is taken."""
+    channel, _, _, _ = stage_set()
+    assert utf16_units("a\N{GRINNING FACE}") == 3
+    message = await channel.post(Body("\N{GRINNING FACE}" * (MESSAGE_UNITS // 2)), "k")
+    with pytest.raises(Unacceptable):
+        await channel.edit(message, Body("\N{GRINNING FACE}" * (MESSAGE_UNITS // 2) + "x"))
+    with pytest.raises(Unacceptable):
+        await channel.post(Body(" \n"), "k2")
+
+
+async def test_what_is_not_there_is_gone() -> None:
+    """A deleted message, a reader's message, and everything once the platform is closed."""
+    channel, _, stage, _ = stage_set()
+    message = await channel.post(Body("x"), "k")
+    await channel.delete(message)
+    for target in (message, "q", "never"):
+        with pytest.raises(Gone):
+            await channel.edit(target, Body("y"))
+    stage.closed = True
+    with pytest.raises(Gone):
+        await channel.post(Body("y"), "k3")
+
+
+async def test_working_shows_until_it_is_cancelled() -> None:
+    """Two at work on a question are one indicator, which ends with the second."""
+    channel, room, _, looker = stage_set()
+    async with asyncio.TaskGroup() as group:
+        first, second = group.create_task(channel.working()), group.create_task(channel.working())
+        await asyncio.sleep(1)
+        assert room.working == {"q": 2}
+        first.cancel()
+        await asyncio.sleep(1)
+        assert room.working == {"q": 1}
+        second.cancel()
+    assert room.working == {}
+    events = await looker.events()
+    assert [event["on"] for event in events] == [True, True, False]
+
+
+class LimitedOnce(Counter):
+    """Refuses one write, whatever there is left."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self._seconds: float | None = seconds
+
+    def count(self, now: float) -> WindowReport:
+        if self._seconds is None:
+            return super().count(now)
+        seconds, self._seconds = self._seconds, None
+        raise Limited("refused once", retry_after=seconds)
+
+
+class PlaygroundStage:
+    """See `tests.contracts.channel.Stage`."""
+
+    skips = frozenset(
+        {
+            # A write is applied in one step of the loop: it cannot get lost, break half-way, or be forbidden.
+            "a_key_posts_once",
+            "a_server_error_comes_back_at_once",
+            "a_lost_answer_is_unanswered",
+            "forbidden_is_said",
+            "failures_are_ours",
+        }
+    )
+
+    def __init__(self) -> None:
+        self.channel, self._room, self._stage, _ = stage_set()
+
+    def another(self) -> Channel:
+        question = entry("another")
+        self._room.add(question)
+        return PlaygroundChannel(self._room, question, self._stage)
+
+    def shown(self) -> list[str]:
+        return [each.text for each in self._room.entries.values() if each.bot]
+
+    async def remove(self, message: str) -> None:
+        self._room.remove(message)
+
+    def limit(self, verb: Verb, seconds: float) -> None:
+        self._room.counters[verb] = LimitedOnce(seconds)
+
+    def break_down(self, verb: Verb) -> None:
+        raise NotImplementedError
+
+    def lose_answer(self, verb: Verb) -> None:
+        raise NotImplementedError
+
+    def forbid(self) -> None:
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize("promise", PROMISES, ids=name_of)
+async def test_contract(promise: Promise) -> None:
+    """The playground's channel keeps what every channel promises."""
+    await play(promise, PlaygroundStage())
+
+
+# ----------------------------------------------------------------------------------------------------------- audience
+
+
+async def test_a_page_that_lags_is_sent_away() -> None:
+    """It costs a bounded number of events, and is told to come back."""
+    listener = Listener()
+    for number in range(WAITING_EVENTS + 10):
+        listener.tell(str(number))
+    assert listener.lagging
+    assert await listener.next() is None
+
+
+def test_only_so_many_pages_at_once() -> None:
+    """And none after the end."""
+    audience = Audience()
+    listeners = [audience.join() for _ in range(PAGES)]
+    with pytest.raises(Full):
+        audience.join()
+    audience.leave(listeners[0])
+    audience.join()
+    audience.close()
+    for listener in listeners:
+        audience.leave(listener)
+    with pytest.raises(Full):
+        audience.join()
+
+
+# -------------------------------------------------------------------------------------------------------------- guard
+
+
+ALLOWED_HOSTS = (
+    "Proxied.Example.",
+    " https://Bot.example:8443/ ",
+    "192.168.1.5:8080",
+    "[fd00::0005]",
+    "fe80::7",
+    "bücher.example",
+)
+
+
+@pytest.mark.parametrize(
+    ("host", "origin", "followed"),
+    [
+        ("127.0.0.1:8080", None, True),
+        ("127.0.0.1:8080", "http://127.0.0.1:8080", True),
+        ("127.8.9.1:8080", "http://127.8.9.1:8080", True),
+        ("LOCALHOST:8080", "http://localhost:8080", True),
+        ("localhost.:8080", "http://localhost.:8080", True),
+        ("play.localhost:8080", "http://play.localhost:8080", True),
+        ("[::1]:8080", "http://[::1]:8080", True),
+        ("[::ffff:127.0.0.1]:8080", None, True),
+        ("localhost", "http://localhost:80", True),
+        ("localhost:80", "http://localhost", True),
+        ("127.0.0.1:8080", "http://evil.example", False),
+        ("127.0.0.1:8080", "http://127.0.0.1:9090", False),
+        ("127.0.0.1:8080", "http://localhost:8080", False),
+        ("127.0.0.1:8080", "http://127.0.0.1:8080/", False),
+        ("127.0.0.1:8080", "http://127.0.0.1:8080 http://evil.example", False),
+        ("127.0.0.1:8080", "ftp://127.0.0.1:8080", False),
+        ("127.0.0.1:8080", "null", False),
+        ("127.0.0.1:8080", "", False),
+        ("127.0.0.1:8080", "file://", False),
+        ("127.0.0.1:8080", "http://[", False),
+        ("evil.example:8080", "http://evil.example:8080", False),  # a rebound name
+        ("evil.example:8080", None, False),
+        ("localhost.evil.example", None, False),
+        ("127.0.0.1.evil.example", None, False),
+        ("evil@localhost", None, False),
+        ("localhost@evil.example", None, False),
+        ("localhost/evil", None, False),
+        ("localhost:8080:1", None, False),
+        ("localhost, evil.example", None, False),
+        ("0.0.0.0:8080", "http://0.0.0.0:8080", False),
+        ("[::]:8080", None, False),
+        ("10.0.0.5:8080", "http://10.0.0.5:8080", False),  # an address of ours, which nobody allowed
+        ("192.168.1.50:8080", None, False),
+        ("", None, False),
+        (".", None, False),
+        ("[", None, False),
+        ("bot.example", None, True),
+        ("bot.example", "https://bot.example", True),
+        ("BOT.example.", "https://bot.example", True),
+        ("bot.example:8443", "https://bot.example:8443", True),
+        ("bot.example", "https://evil.example", False),
+        ("bot.example", "https://proxied.example", False),
+        ("evil.example", "https://bot.example", False),
+        ("sub.bot.example", "https://sub.bot.example", False),
+        ("proxied.example", "https://proxied.example", True),
+        ("192.168.1.5:9090", "http://192.168.1.5:9090", True),
+        ("[fd00::5]:8080", "http://[fd00::5]:8080", True),
+        ("[fe80::7]", None, True),
+        ("xn--bcher-kva.example", "http://xn--bcher-kva.example", True),
+    ],
+)
+def test_whose_requests_are_followed(host: str, origin: str | None, followed: bool) -> None:
+    """The own page's, under a name of this machine or an allowed one; no other origin's, and no rebound name's."""
+    origins = [] if origin is None else [origin]
+    why = refusal(hosts=[host], origins=origins, target="/", allowed=ALLOWED_HOSTS)
+    assert (why is None) is followed
+    assert why is None or why.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("hosts", "origins", "target"),
+    [
+        ([], [], "/"),  # HTTP/1.0
+        (["localhost", "localhost"], [], "/"),
+        (["localhost", "evil.example"], [], "/"),
+        (["localhost"], ["http://localhost", "http://localhost"], "/"),
+        (["localhost"], [], "http://evil.example/"),
+        (["localhost"], [], "http://localhost:9/"),
+        (["localhost"], [], "evil.example"),
+        (["evil.example"], [], "http://localhost/"),
+    ],
+)
+def test_a_request_names_one_host(hosts: list[str], origins: list[str], target: str) -> None:
+    """None, two, or another one in what is asked for: not followed."""
+    assert refusal(hosts=hosts, origins=origins, target=target, allowed=()) is not None
+    assert refusal(hosts=["localhost"], origins=["http://localhost"], target="http://localhost/x", allowed=()) is None
+
+
+@given(st.text(max_size=40), st.text(max_size=40), st.text(max_size=40))
+def test_no_header_breaks_the_guard(host: str, origin: str, target: str) -> None:
+    """Whatever a header says, there is a decision, and a stranger's is a refusal in one line."""
+    why = refusal(hosts=[host], origins=[origin], target=target, allowed=(host, origin))
+    assert why is None or why.isprintable()
+    assert refusal(hosts=[f"{host}.example"], origins=[], target="/", allowed=()) is not None
+
+
+# ----------------------------------------------------------------------------------------------------------- platform
+
+
+class Page:
+    """A page's socket, spoken to by a test."""
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        self.socket = socket
+
+    async def send(self, **request: object) -> None:
+        await self.socket.send_json(request)
+
+    async def event(self, kind: str) -> dict[str, Any]:
+        """The next event of this kind; others are passed over."""
+        while True:
+            event: dict[str, Any] = await self.socket.receive_json()
+            if event["type"] == kind:
+                return event
+
+    async def answer(self) -> dict[str, Any]:
+        """The bot's next message that is finished."""
+        while True:
+            message: dict[str, Any] = (await self.event("message"))["message"]
+            if message["bot"] and not message["controls"]:
+                return message
+
+
+@asynccontextmanager
+async def page(url: str, **headers: str) -> AsyncIterator[Page]:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.ws_connect(f"{url}/playground/socket", headers=headers) as ws,
+    ):
+        yield Page(ws)
+
+
+def test_it_is_a_platform() -> None:
+    """The port's members are all there."""
+    platform: Platform = PlaygroundPlatform(PlaygroundOptions(model_label="m"))
+    assert platform.name == "playground"
+    assert not platform.ready
+
+
+@pytest.mark.sockets
+async def test_the_page_and_its_files_come_with_a_strict_policy() -> None:
+    """Each asset is served, nothing inline may run, nothing can be framed; nothing else is served."""
+    async with serving() as (url, _, _), aiohttp.ClientSession(url) as session:
+        for path in ("/", "/playground/app.js", "/playground/tape.js", "/playground/theme.js", "/playground/style.css"):
+            async with session.get(path) as answer:
+                text = await answer.text()
+                assert answer.status == 200
+                assert answer.headers["Content-Security-Policy"] == PAGE_POLICY
+                assert answer.headers["X-Content-Type-Options"] == "nosniff"
+                assert "http://" not in text.replace("http://www.w3.org/2000/svg", "")
+                assert "https://" not in text
+        async with session.get("/playground/../pages.py") as answer:
+            assert answer.status == 404
+        async with session.get("/", headers={"Host": "evil.example"}) as answer:
+            assert answer.status == 403
+    assert "unsafe" not in PAGE_POLICY
+    assert "frame-ancestors 'none'" in PAGE_POLICY
+
+
+@pytest.mark.sockets
+async def test_a_question_is_a_turn_and_its_answer_grows() -> None:
+    """One event for each write, in order; the turn carries who asked, where, and the chain's name."""
+    async with serving(["One", "One two", "One two three"]) as (url, answerer, _), page(url) as it:
+        hello = await it.event("hello")
+        assert hello["model"] == "a scripted model"
+        assert [room["name"] for room in hello["rooms"]] == ["general", "random", "help"]
+        await it.send(ask=" Count! ", channel="random", name="Ada", ref="r1")
+        question = (await it.event("message"))["message"]
+        assert (question["text"], question["author"], question["bot"]) == ("Count!", "Ada", False)
+        assert (await it.event("asked"))["id"] == question["id"]
+        texts = [(await it.event("message"))["message"]["text"] for _ in range(3)]
+        assert texts == ["One", "One two", "One two three"]
+        ((asked, channel),) = answerer.turns
+        assert asked.key.platform == "playground"
+        assert asked.places == ("random",)
+        assert asked.author.name == "Ada"
+        assert asked.question.text == "Count!"
+        assert channel.connection == "playground"
+
+
+@pytest.mark.sockets
+async def test_a_reply_goes_on_and_a_question_begins_anew() -> None:
+    """A reply to an answer has its chain's name and history; another question has neither."""
+    async with serving(["Paris."]) as (url, answerer, _), page(url) as it:
+        await it.send(ask="Capital of France?", channel="general")
+        first = await it.answer()
+        await it.send(ask="And of Italy?", channel="general", reply_to=first["id"])
+        await it.answer()
+        await it.send(ask="Something else", channel="general")
+        await it.answer()
+        one, two, three = (asked for asked, _ in answerer.turns)
+        assert one.conversation == two.conversation != three.conversation
+        told = await answerer.turns[1][1].history(10)
+        assert [message.text for message in told.messages] == ["Capital of France?", "Paris."]
+        assert (await answerer.turns[2][1].history(10)).messages == ()
+
+
+@pytest.mark.sockets
+async def test_stop_reaches_the_inbox() -> None:
+    """By the message or by the question; an answer that is over is refused in plain words."""
+    async with serving(["One", "One two", "One two three"]) as (url, answerer, _), page(url) as it:
+        answerer.go_on.clear()
+        await it.send(ask="Count!", channel="general", name="Ada")
+        question = (await it.event("message"))["message"]
+        message = (await it.event("message"))["message"]
+        assert message["controls"] == ["stop"]
+        await it.send(stop=message["id"], name="Ada", ref="s")
+        final = await it.answer()
+        assert "small-print" in final["html"]
+        assert answerer.stops == [(message["id"], "Ada")]
+        await it.send(stop=question["id"], ref="s2")
+        assert "ended already" in (await it.event("refused"))["why"]
+
+
+@pytest.mark.sockets
+async def test_bad_requests_get_a_plain_answer_and_the_page_stays() -> None:
+    """Empty, far too long, to nowhere, replying to what is not there, nonsense, binary: all refused, none fatal."""
+    async with serving() as (url, answerer, _), page(url) as it:
+        for request, words in [
+            ({"ask": "  "}, "nothing to answer"),
+            ({"ask": "x" * 100_000}, "100,000"),
+            ({"ask": "\N{GRINNING FACE}" * 100_000}, "100,000"),
+            ({"ask": "hi", "channel": "nowhere"}, "no such channel"),
+            ({"ask": "hi", "channel": "general", "reply_to": "x"}, "there no more"),
+        ]:
+            await it.send(**request, ref="r")
+            event = await it.event("refused")
+            assert words in event["why"]
+            assert event["ref"] == "r"
+        await it.socket.send_str("{")
+        assert "cannot be read" in (await it.event("refused"))["why"]
+        await it.socket.send_bytes(b"\x00")
+        assert not answerer.turns
+        await it.send(ask="\N{GRINNING FACE}", channel="general")
+        await it.answer()
+
+
+@pytest.mark.sockets
+async def test_a_frame_past_all_bounds_closes_its_socket_only() -> None:
+    """Nobody can make the process hold megabytes; the next page is served as ever."""
+    async with serving() as (url, _, _):
+        async with page(url) as it:
+            await it.event("hello")
+            await it.socket.send_str("x" * 1_500_000)
+            assert (await it.socket.receive()).type in {aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED}
+            assert it.socket.close_code == 1009
+        async with page(url) as it:
+            await it.event("hello")
+
+
+@pytest.mark.sockets
+@pytest.mark.parametrize("headers", [{"Origin": "https://evil.example"}, {"Host": "evil.example"}, {"Origin": "null"}])
+async def test_foreign_pages_get_no_socket(headers: dict[str, str]) -> None:
+    """Neither another origin's page nor a rebound name's."""
+    async with serving() as (url, _, _):
+        with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
+            async with page(url, **headers):
+                raise AssertionError
+        assert caught.value.status == 403
+
+
+@pytest.mark.sockets
+async def test_a_page_that_comes_back_sees_where_things_stand() -> None:
+    """The greeting has all messages, their tapes, and who is at work."""
+    async with serving(["One", "One two"]) as (url, answerer, _):
+        async with page(url) as it:
+            await it.send(ask="Count!", channel="general")
+            await it.answer()
+            answerer.think = 30.0
+            await it.send(ask="Again", channel="general")
+            await it.event("working")
+        async with page(url) as it:
+            hello = await it.event("hello")
+            general = hello["rooms"][0]
+            assert [message["text"] for message in general["messages"]] == ["Count!", "One two", "Again"]
+            assert general["messages"][1]["writes"] == len(general["messages"][1]["tape"]) == 2
+            assert general["working"] == [general["messages"][2]["id"]]
+
+
+@pytest.mark.sockets
+async def test_everybody_sees_the_same() -> None:
+    """Two pages of one channel are told of the same writes."""
+    async with serving(["One", "One two"]) as (url, _, _), page(url) as one, page(url) as two:
+        await two.event("hello")
+        await one.send(ask="Count!", channel="general")
+        assert (await one.answer())["html"] == (await two.answer())["html"]
+
+
+@pytest.mark.sockets
+async def test_too_many_pages_are_turned_away() -> None:
+    """With 503, before a socket is made."""
+    async with serving() as (url, _, platform):
+        listeners = [platform._stage.audience.join() for _ in range(PAGES)]
+        with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
+            async with page(url):
+                raise AssertionError
+        assert caught.value.status == 503
+        for listener in listeners:
+            platform._stage.audience.leave(listener)
+
+
+@pytest.mark.sockets
+async def test_a_quiet_platform_finishes_what_it_has() -> None:
+    """No new question is taken, in plain words, while a live answer goes on to its end."""
+    async with serving(["One", "One two"]) as (url, answerer, platform), page(url) as it:
+        assert platform.ready
+        answerer.go_on.clear()
+        await it.send(ask="Count!", channel="general")
+        await it.event("asked")
+        await platform.quiet()
+        ready: bool = platform.ready
+        assert ready is False
+        await it.send(ask="One more", channel="general", ref="late")
+        assert (await it.event("refused"))["ref"] == "late"
+        answerer.go_on.set()
+        assert (await it.answer())["text"] == "One two"
+
+
+@pytest.mark.sockets
+async def test_closing_says_goodbye_to_every_page() -> None:
+    """What was written last is seen; then the socket is closed as going away, so that the page tries again."""
+    async with serving(["One", "One two"]) as (url, answerer, platform), page(url) as it:
+        answerer.go_on.clear()
+        await it.send(ask="Count!", channel="general")
+        message = (await it.event("message"), await it.event("message"))[1]["message"]
+        await answerer.turns[0][1].edit(message["id"], Body("Interrupted."))
+        async with asyncio.TaskGroup() as group:
+            group.create_task(platform.close())
+            assert (await it.answer())["text"] == "Interrupted."
+            assert (await it.socket.receive()).type is aiohttp.WSMsgType.CLOSE
+        assert it.socket.close_code == aiohttp.WSCloseCode.GOING_AWAY
+
+
+async def test_ids_differ_from_one_start_to_the_next() -> None:
+    """A journal remembers turns of earlier starts: a new question must never look like one of them."""
+    first, second = Stage("a"), Stage("a")
+    assert first.new_id() != second.new_id()
+    asked = turn(entry(first.new_id()))
+    assert len(asked.key.digest) <= 25
+
+
+async def test_before_it_runs_nothing_is_taken() -> None:
+    """A page that is quicker than the start is told to try again; afterwards too."""
+    platform = PlaygroundPlatform(PlaygroundOptions(model_label="m"))
+    request = json.dumps({"ask": "hi", "channel": "general"})
+    assert json.loads(platform.handle(request))["type"] == "refused"
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(platform.run(Answerer(group)))
+        await asyncio.sleep(0)
+        assert json.loads(platform.handle(request))["type"] == "asked"
+        await asyncio.sleep(1)
+        running.cancel()
+    assert not platform.ready
+    assert json.loads(platform.handle(request))["type"] == "refused"
+
+
+def test_events_are_json_that_any_page_reads() -> None:
+    """Every event is an object with a type."""
+    room = Room("general", "")
+    for event in (
+        wire.hello([room], 1.0, run="r", model="m", bot="b"),
+        wire.wrote(room, entry("q"), None, 1.0),
+        wire.gone(room, entry("q"), 1.0),
+        wire.working(room, "q", on=True),
+        wire.limited(room, Verb.EDIT, 1.0),
+        wire.asked("r", "q"),
+        wire.refused(Refused("why", "r")),
+    ):
+        assert isinstance(json.loads(event)["type"], str)

@@ -1,0 +1,1 @@
+"""Integration tests of servers, one file per module."""

@@ -1,0 +1,1 @@
+"""Integration tests of slack, one file per module."""

@@ -1,0 +1,199 @@
+"""The whole path on Slack: a question over the socket, a model, and what a reader sees in the end."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+import pytest
+
+from adapters.journal import MemoryJournal
+from adapters.shared.attachments import AttachmentLimits, Attachments
+from adapters.slack import SlackPlatform
+from bot.access import AccessRules
+from bot.completion import Completion, CompletionPolicy
+from bot.delivery.reply import WritingPolicy
+from bot.ports import Journal
+from bot.prompt import Persona, Prompting
+from bot.strings import Words
+from bot.telemetry import NoRecorder
+from bot.turns.config import Choices, TurnLimits
+from bot.turns.manager import Turns
+from tests.servers.limits import Kind
+from tests.servers.slack import SlackDouble
+from tests.support.fakes import Notebook, ScriptedModel, answer_of, words
+from tests.support.slack import options_of
+
+pytestmark = pytest.mark.sockets
+
+ANSWER = words(100, rate=60.0)
+
+
+@asynccontextmanager
+async def bot(double: SlackDouble, model: ScriptedModel, journal: Journal | None = None) -> AsyncIterator[Turns]:
+    """The program without its settings: Slack, the core and a model that was written down. Leaving it is a kill -9."""
+    recorder, seeded = NoRecorder(), random.Random(7)
+    choices = Choices(AccessRules(), Prompting(Persona("Be brief.")), Words(), WritingPolicy(), TurnLimits())
+    completion = Completion(model, CompletionPolicy(), recorder, seeded)
+    journal = journal or MemoryJournal()
+    turns = Turns(choices, completion, journal, recorder, random_=seeded, wall_clock=lambda: datetime.now(UTC))
+    attachments = Attachments(AttachmentLimits(), hosts=frozenset())
+    platform = SlackPlatform(options_of(double), attachments)
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(turns.run()), group.create_task(platform.run(turns))]
+            await turns.started.wait()
+            yield turns
+            for task in tasks:
+                task.cancel()
+    finally:
+        await platform.close()
+        await attachments.close()
+
+
+async def finished(double: SlackDouble, channel: str, count: int) -> list[str]:
+    """The answers, once `count` of them are whole."""
+    whole = answer_of(ANSWER).split()
+    async with asyncio.timeout(20):
+        await double.until(lambda: sum(a.split() == whole for a in double.answers(channel)) == count)
+    return double.answers(channel)
+
+
+async def test_answers_grow_and_arrive_whole() -> None:
+    """Three questions at once in one channel: each answer grows in its thread, ends whole, and provokes no 429."""
+    double = SlackDouble()
+    ann, channel = double.world.user("Ann"), double.world.channel()
+    async with double.running(), bot(double, ScriptedModel(ANSWER)):
+        roots = [double.say(channel, "<@UBOT> tell", author=ann) for _ in range(3)]
+        answers = await finished(double, channel, 3)
+        assert len(answers) == 3
+        assert all(len(double.answers(channel, root)) == 1 for root in roots)
+    assert double.limited == []
+    assert double.refused == []
+    first = [w.text for w in double.writes if w.ts == double.writes[0].ts]
+    assert len(first) >= 3
+    assert all(later.startswith(earlier) for earlier, later in itertools.pairwise(first))
+
+
+async def test_a_post_that_was_lost_is_not_made_twice() -> None:
+    """A post whose answer never came is found by its key, and its message is the one that grows."""
+    double = SlackDouble()
+    ann, channel = double.world.user("Ann"), double.world.channel()
+    double.faults.add("POST", "chat.postMessage", Kind.RESET_AFTER)
+    double.faults.add("POST", "chat.update", Kind.STATUS, status=503, nth=2)
+    double.faults.add("POST", "chat.update", Kind.RESET_AFTER, nth=4)
+    async with double.running(), bot(double, ScriptedModel(ANSWER)):
+        double.say(channel, "<@UBOT> tell", author=ann)
+        assert len(await finished(double, channel, 1)) == 1
+    assert double.limited == []
+
+
+async def test_slack_is_away_for_a_moment() -> None:
+    """No write and no connection for a while: the live answer ends whole, and what was asked meanwhile is answered."""
+    double = SlackDouble()
+    double.post_seconds = 0.0
+    ann, channel = double.world.user("Ann"), double.world.channel()
+    async with double.running(), bot(double, ScriptedModel(ANSWER)):
+        double.say(channel, "<@UBOT> tell", author=ann)
+        await double.transcript.wait_for(path="chat.update")
+        double.faults.add("POST", "chat.update", Kind.RESET_BEFORE, times=3)
+        double.faults.add("POST", "apps.connections.open", Kind.RESET_BEFORE, times=2)
+        double.sockets.refused = 1
+        double.sockets.abort()
+        double.say(channel, "<@UBOT> tell me too", author=ann)
+        assert len(await finished(double, channel, 2)) == 2
+        await double.settled()
+        for envelope in list(double.sockets.envelopes):
+            await double.redeliver(envelope)
+        await double.settled()
+        assert len(double.answers(channel)) == 2
+    assert double.limited == []
+
+
+@pytest.mark.parametrize("kind", ["channel", "im"])
+@pytest.mark.parametrize("when", ["before it is looked into", "while its post is lost", "in the middle"])
+async def test_an_answer_goes_on_after_a_kill(kind: str, when: str) -> None:
+    """Killed at any time and started again, the very message that was left is made whole, and there is no other."""
+    double, journal = SlackDouble(), Notebook(lasting=True)
+    double.post_seconds = 0.0
+    ann, place = double.world.user("Ann"), double.world.channel(kind)
+    if when == "before it is looked into":
+        double.faults.add("GET", "users.info", Kind.STALL_BEFORE)
+    if when == "while its post is lost":
+        double.faults.add("POST", "chat.postMessage", Kind.STALL_AFTER)
+    async with double.running():
+        async with bot(double, ScriptedModel(ANSWER), journal):
+            double.say(place, "<@UBOT> tell", author=ann)
+            async with asyncio.timeout(10):
+                if when == "before it is looked into":
+                    await double.transcript.wait_for(path="users.info")
+                elif when == "while its post is lost":
+                    await double.until(lambda: bool(double.answers(place)))
+                else:
+                    await double.transcript.wait_for(path="chat.update")
+                await double.settled()
+        double.faults.clear()
+        await double.redeliver(double.sockets.envelopes[0])  # it may be that Slack does
+        async with bot(double, ScriptedModel(ANSWER), Notebook(of=journal)):
+            assert len(await finished(double, place, 1)) == 1
+            await double.settled()
+    assert double.limited == []
+    assert double.refused == []
+
+
+@asynccontextmanager
+async def answering(double: SlackDouble, kind: str = "channel") -> AsyncIterator[tuple[str, str, str, ScriptedModel]]:
+    """An answer that grows, and would for half a minute: its place, its question's and its message's id, its model."""
+    ann, place = double.world.user("Ann"), double.world.channel(kind)
+    model = ScriptedModel(words(1000, rate=30.0))
+    async with double.running(), bot(double, model) as turns:
+        ts = double.say(place, "<@UBOT> tell", author=ann)
+        async with asyncio.timeout(10):
+            await double.transcript.wait_for(path="chat.update")
+        yield place, ts, double.writes[0].ts, model
+        async with asyncio.timeout(10):
+            await turns.idle()
+
+
+async def closed(model: ScriptedModel) -> None:
+    """Wait until the model's stream is; a second is what is promised."""
+    async with asyncio.timeout(1):
+        while model.open:
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("kind", ["channel", "im"])
+async def test_the_word_stop(kind: str) -> None:
+    """Alone in the thread, without a mention, or in a direct message: the answer ends, and the word gets none."""
+    double = SlackDouble()
+    async with answering(double, kind) as (place, ts, _, model):
+        double.say(place, "Stop!", author="U0001", thread=ts if kind == "channel" else "")
+        await closed(model)
+        await double.until(lambda: "Stopped." in double.answers(place)[-1])
+        await double.settled()
+    assert len(double.answers(place)) == 1
+    assert len(model.calls) == 1
+
+
+@pytest.mark.parametrize("on", ["question", "answer"])
+async def test_a_reaction_stops(on: str) -> None:
+    """A stop sign on either ends the answer honestly, at once."""
+    double = SlackDouble()
+    async with answering(double) as (place, question, answer, model):
+        double.react(place, question if on == "question" else answer, "octagonal_sign", author="U0001")
+        await closed(model)
+        await double.until(lambda: "Stopped." in double.answers(place)[-1])
+
+
+@pytest.mark.parametrize("what", ["question", "answer"])
+async def test_a_deletion_closes_the_stream(what: str) -> None:
+    """Nobody pays for an answer to what is gone, or for one that was taken away."""
+    double = SlackDouble()
+    async with answering(double) as (place, question, answer, model):
+        double.remove(place, question if what == "question" else answer)
+        await closed(model)
+    assert len(double.answers(place)) == (what == "question")

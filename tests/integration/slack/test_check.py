@@ -1,0 +1,153 @@
+"""Does `check` tell a wrong token from a missing scope, and does the manifest hold what it asks for?"""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from adapters.shared.attachments import AttachmentLimits, Attachments
+from adapters.slack import SlackPlatform, check
+from adapters.slack.scopes import ALL, LATER, REQUIRED, USEFUL
+from bot.errors import Forbidden
+from tests.servers.limits import Kind
+from tests.servers.slack import ALL_SCOPES, SlackDouble
+from tests.support.paths import ROOT
+from tests.support.slack import Taken, options_of
+
+MANIFEST = ROOT / "config" / "slack-manifest.yaml"
+
+
+@pytest.mark.sockets
+async def test_all_is_well() -> None:
+    """With both tokens and all scopes there is nothing to mend."""
+    double = SlackDouble()
+    async with double.running():
+        findings = await check(options_of(double))
+    assert [(f.subject, f.ok) for f in findings] == [
+        ("Slack bot token", True),
+        ("Slack scopes", True),
+        ("Slack app token", True),
+    ]
+    assert double.writes == []
+
+
+@pytest.mark.sockets
+@pytest.mark.parametrize("header", [True, False])
+async def test_a_missing_scope_is_named(header: bool) -> None:
+    """A scope that the token lacks is named with what it is for, whether Slack lists the scopes or not."""
+    double = SlackDouble()
+    double.scopes -= {"users:read"}
+    double.scope_header = header
+    async with double.running():
+        findings = await check(options_of(double))
+    (wrong,) = [f for f in findings if not f.ok]
+    assert wrong.subject == "Slack scopes"
+    assert wrong.line.startswith("users:read is missing")
+    assert "slack-manifest.yaml" in wrong.remedy
+
+
+@pytest.mark.sockets
+@pytest.mark.parametrize("header", [True, False])
+@pytest.mark.parametrize("scope", ["channels:read", "usergroups:read"])
+async def test_scopes_for_names_are_named(scope: str, header: bool) -> None:
+    """An app that was installed before names were looked up lacks a scope: it is named once, with what it is for."""
+    double = SlackDouble()
+    double.scopes -= {scope}
+    double.scope_header = header
+    async with double.running():
+        findings = await check(options_of(double))
+    assert [f.line for f in findings if not f.ok] == [f"{scope} is missing: without it the bot cannot {USEFUL[scope]}"]
+
+
+@pytest.mark.sockets
+async def test_a_scope_of_later_versions_is_no_fault() -> None:
+    """What nothing uses yet is mentioned, and is no reason to say that something is wrong."""
+    double = SlackDouble()
+    double.scopes -= {"reactions:write"}
+    async with double.running():
+        findings = await check(options_of(double))
+    assert all(f.ok for f in findings)
+    assert "reactions:write" in findings[1].line
+
+
+@pytest.mark.sockets
+async def test_a_wrong_bot_token() -> None:
+    """A token that Slack does not know is not a missing scope, and is not shown."""
+    double = SlackDouble()
+    async with double.running():
+        findings = await check(options_of(double, bot_token="xoxb-wrong-secret"))
+    (wrong,) = [f for f in findings if not f.ok]
+    assert wrong.subject == "Slack bot token"
+    assert "invalid_auth" in wrong.line
+    assert "OAuth & Permissions" in wrong.remedy
+    assert "secret" not in repr(findings)
+
+
+@pytest.mark.sockets
+async def test_app_tokens() -> None:
+    """A wrong app token is told from one without connections:write, and from a bot token in its place."""
+    double = SlackDouble()
+    async with double.running():
+        wrong = (await check(options_of(double, app_token="xapp-wrong")))[-1]
+        swapped = (await check(options_of(double, app_token=double.bot_token)))[-1]
+        double.app_scopes.clear()
+        scopeless = (await check(options_of(double)))[-1]
+    assert (wrong.ok, "invalid_auth" in wrong.line) == (False, True)
+    assert (swapped.ok, "bot token" in swapped.line) == (False, True)
+    assert (scopeless.ok, "connections:write" in scopeless.line) == (False, True)
+    assert "App-Level Tokens" in scopeless.remedy
+
+
+@pytest.mark.sockets
+async def test_slack_is_away() -> None:
+    """No answer is not a wrong token."""
+    double = SlackDouble()
+    async with double.running():
+        double.faults.add("POST", "auth.test", Kind.STATUS, status=503)
+        findings = await check(options_of(double))
+    assert not findings[0].ok
+    assert "cannot be asked" in findings[0].line
+
+
+def manifest_list(name: str) -> set[str]:
+    """The entries of one list of the manifest, which is plain enough to read by its lines."""
+    text = MANIFEST.read_text()
+    found = re.search(rf"^( *){name}:\n((?:\1 +- .*\n)+)", text, re.MULTILINE)
+    assert found is not None
+    return {line.split("- ", 1)[1].split(" #")[0].strip() for line in found.group(2).splitlines()}
+
+
+def test_the_manifest_has_what_the_code_asks_for() -> None:
+    """Scopes come from one place in code; the manifest and the double have the same."""
+    assert manifest_list("bot") == ALL == ALL_SCOPES
+    assert len(ALL) == len(REQUIRED) + len(USEFUL) + len(LATER)
+
+
+def test_the_manifest_has_the_events() -> None:
+    """Each event whose words we read is subscribed to, with the scope that it needs."""
+    events = manifest_list("bot_events")
+    assert events >= {"app_mention", "message.channels", "message.groups", "message.im", "message.mpim"}
+    assert events >= {"reaction_added", "agent_session_stopped"}
+    assert "socket_mode_enabled: true" in MANIFEST.read_text()
+
+
+@pytest.mark.sockets
+@pytest.mark.parametrize("method", ["apps.connections.open", "auth.test"])
+async def test_a_server_without_a_method_is_not_a_wrong_token(method: str) -> None:
+    """What a server lacks is not blamed on the token, by `check` or by the line with which a run ends."""
+    double = SlackDouble()
+    double.without = {method}
+    async with double.running():
+        findings = await check(options_of(double))
+        attachments = Attachments(AttachmentLimits(), hosts=frozenset())
+        platform = SlackPlatform(options_of(double), attachments)
+        with pytest.raises(Forbidden) as caught:
+            await platform.run(Taken())
+        await platform.close()
+    (wrong,) = [finding for finding in findings if not finding.ok]
+    for line in (f"{wrong.line} {wrong.remedy}", str(caught.value)):
+        assert method in line
+        assert "SLACK_API_URL" in line
+        assert "refuses" not in line
+        assert "xapp-" not in line

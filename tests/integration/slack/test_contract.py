@@ -1,0 +1,76 @@
+"""Slack's channels keep the promises of the port."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from bot.ports import Channel, Verb
+from tests.contracts.channel import PROMISES, Promise, name_of, play
+from tests.servers.limits import Kind
+from tests.servers.slack import SlackDouble
+from tests.support.slack import Taken, connected
+
+METHODS = {Verb.POST: "chat.postMessage", Verb.EDIT: "chat.update", Verb.DELETE: "chat.delete"}
+
+
+class SlackStage:
+    """A question in a channel, and the thread of its answer."""
+
+    skips: frozenset[str] = frozenset()
+
+    def __init__(self, double: SlackDouble, place: str, inbox: Taken) -> None:
+        self._double, self._place, self._inbox = double, place, inbox
+
+    @property
+    def channel(self) -> Channel:
+        return self._inbox.turns[0][1]
+
+    def another(self) -> Channel:
+        return self._inbox.turns[1][1]
+
+    def shown(self) -> list[str]:
+        return self._double.answers(self._place)
+
+    async def remove(self, message: str) -> None:
+        self._double.remove(self._place, message)
+
+    def limit(self, verb: Verb, seconds: float) -> None:
+        headers = {"Retry-After": f"{seconds:.0f}"}
+        body = b'{"ok": false, "error": "ratelimited"}'
+        self._double.faults.add("POST", METHODS[verb], Kind.STATUS, status=429, headers=headers, body=body)
+
+    def break_down(self, verb: Verb) -> None:
+        # A 500 leaves open whether a post was made; this error says that it was not.
+        body = b'{"ok": false, "error": "team_added_to_org"}' if verb is Verb.POST else b"<html>Server Error</html>"
+        status = 200 if verb is Verb.POST else 500
+        self._double.faults.add("POST", METHODS[verb], Kind.STATUS, status=status, body=body)
+
+    def lose_answer(self, verb: Verb) -> None:
+        self._double.faults.add("POST", METHODS[verb], Kind.RESET_AFTER)
+
+    def forbid(self) -> None:
+        self._double.outside.add(self._place)
+
+
+@asynccontextmanager
+async def slack_stage() -> AsyncIterator[SlackStage]:
+    """A fresh stage with two questions."""
+    double = SlackDouble()
+    double.post_seconds = 0.0
+    ann, place = double.world.user("Ann"), double.world.channel()
+    async with double.running(), connected(double) as (_, inbox):
+        double.say(place, "<@UBOT> one", author=ann)
+        double.say(place, "<@UBOT> two", author=ann)
+        await inbox.number(2)
+        yield SlackStage(double, place, inbox)
+
+
+@pytest.mark.sockets
+@pytest.mark.parametrize("promise", PROMISES, ids=name_of)
+async def test_contract(promise: Promise) -> None:
+    """Each promise of the port, on a fresh stage."""
+    async with slack_stage() as stage:
+        await play(promise, stage)

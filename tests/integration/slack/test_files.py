@@ -1,0 +1,306 @@
+"""Files in Slack: the rest of a long answer, and long code, through the real client to the loopback server."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adapters.shared.attachments import AttachmentLimits, Attachments
+from adapters.slack import SlackPlatform, file_hosts
+from adapters.slack.messages import files as uploads
+from adapters.slack.messages.files import FILE_LIMIT, may_go_to, share_of
+from bot.access import AccessRules
+from bot.completion import Completion, CompletionPolicy
+from bot.conversation import Finish, FinishReason, Role, Text
+from bot.delivery.reply import WritingPolicy
+from bot.errors import Forbidden
+from bot.ports import Body, Upload
+from bot.prompt import Persona, Prompting
+from bot.strings import Words
+from bot.telemetry import NoRecorder
+from bot.turns.config import Choices, TurnLimits
+from bot.turns.manager import Turns
+from tests.servers.limits import Kind
+from tests.servers.slack import SlackDouble
+from tests.support.fakes import Notebook, ScriptedModel
+from tests.support.slack import PATIENCE, connected, options_of
+
+PROSE = "".join(f"Sentence number {number} says something. " for number in range(450))  # about 17,000 characters
+CODE = "".join(f"print({number}, 'é')\n" for number in range(900))
+NOTE = f"_\u2063{Words().rest}_"
+SMALL = WritingPolicy(max_messages=1, backoff_seconds=0.05, backoff_limit_seconds=0.1)
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slack's seconds are tenths here."""
+    monkeypatch.setattr(uploads, "LOOKS", (0.0, 0.05, 0.1, 0.2, 0.3))
+
+
+@asynccontextmanager
+async def process(double: SlackDouble, model: ScriptedModel, journal: Notebook) -> AsyncIterator[Turns]:
+    """The whole program but for its settings: leaving it is a `kill -9`."""
+    seeded = random.Random(3)
+    choices = Choices(AccessRules(), Prompting(Persona("")), Words(), SMALL, TurnLimits())
+    turns = Turns(
+        choices,
+        Completion(model, CompletionPolicy(), NoRecorder(), seeded),
+        journal,
+        NoRecorder(),
+        random_=seeded,
+        wall_clock=lambda: datetime(2026, 11, 22, tzinfo=UTC),
+    )
+    attachments = Attachments(AttachmentLimits(), hosts=file_hosts(options_of(double)))
+    platform = SlackPlatform(options_of(double), attachments)
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(turns.run())]
+            await turns.started.wait()
+            tasks.append(group.create_task(platform.run(turns)))
+            try:
+                while not platform.ready:
+                    await asyncio.sleep(0.01)
+                yield turns
+            finally:
+                for task in tasks:
+                    task.cancel()
+    finally:
+        await platform.close()
+        await attachments.close()
+
+
+async def ended(journal: Notebook, count: int = 1) -> None:
+    """Wait until so many turns have ended."""
+    async with asyncio.timeout(PATIENCE):
+        while len(journal.endings) < count:
+            await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def answered(
+    text: str, prepare: Callable[[SlackDouble], object] = lambda double: None, *, kind: str = "channel"
+) -> AsyncIterator[tuple[SlackDouble, str, str]]:
+    """One question, answered whole: the server, the place and the question's thread."""
+    double, journal = SlackDouble(), Notebook(lasting=True)
+    double.post_seconds = 0.0
+    ann, place = double.world.user("Ann"), double.world.channel(kind)
+    prepare(double)
+    model = ScriptedModel([Text(text), Finish(FinishReason.STOP)])
+    async with double.running(), process(double, model, journal):
+        asked = double.say(place, "<@UBOT> tell me", author=ann)
+        await ended(journal)
+        yield double, place, asked if kind == "channel" else ""
+
+
+def words_of(double: SlackDouble, place: str, thread: str) -> list[str]:
+    """All that a reader has of the answer, its files opened."""
+    texts = [text.replace(NOTE, "") for text in double.answers(place, thread)]
+    return " ".join([*texts, *(text for _, text in double.attached(place, thread))]).split()
+
+
+@pytest.mark.sockets
+@pytest.mark.parametrize("kind", ["channel", "im"])
+@pytest.mark.parametrize("tells", [True, False])
+async def test_the_rest_is_uploaded(tells: bool, kind: str) -> None:
+    """One message, then one with a line and a file, in the thread; together they are the answer."""
+
+    def prepare(double: SlackDouble) -> None:
+        double.tells_shares = tells
+
+    async with answered(PROSE, prepare, kind=kind) as (double, place, thread):
+        texts, [(name, text)] = double.answers(place, thread), double.attached(place, thread)
+        assert (len(texts), texts[-1]) == (2, NOTE)
+        assert (name[:7], name[-3:]) == ("answer-", ".md")
+        assert words_of(double, place, thread) == PROSE.split()
+        assert len(text) > 4_000
+        assert not double.limited
+        assert double.refused == []
+
+
+@pytest.mark.sockets
+async def test_long_code_is_uploaded_beside_the_messages() -> None:
+    """The whole block as a file of its language, byte for byte, beside the rest."""
+    async with answered(f"Look:\n\n```python\n{CODE}```\n\nThat is all.") as (double, place, thread):
+        (rest, _), (name, text) = double.attached(place, thread)
+        assert (text, rest[-3:], name[-3:]) == (CODE, ".md", ".py")
+
+
+def without_scope(double: SlackDouble) -> None:
+    double.scopes.discard("files:write")
+
+
+def without_methods(double: SlackDouble) -> None:
+    double.without |= {"files.getUploadURLExternal"}
+
+
+def without_methods_404(double: SlackDouble) -> None:
+    double.without, double.without_as_404 = {"files.getUploadURLExternal"}, True
+
+
+def never_shown(double: SlackDouble) -> None:
+    double.share_seconds = math.inf
+
+
+def elsewhere(double: SlackDouble) -> None:
+    double.upload_host = "https://files.example.com"
+
+
+def refused(double: SlackDouble) -> None:
+    double.faults.add("POST", "/upload/", Kind.STATUS, status=413)
+
+
+def failing(double: SlackDouble) -> None:
+    double.faults.add("POST", "/upload/", Kind.STATUS, status=500, times=9)
+
+
+@pytest.mark.sockets
+@pytest.mark.parametrize(
+    "prepare", [without_scope, without_methods, without_methods_404, never_shown, elsewhere, refused, failing]
+)
+async def test_where_files_do_not_go_up(prepare: Callable[[SlackDouble], None]) -> None:
+    """The answer ends at its last message and says so, without a word of a file, which nobody sees later either."""
+    async with answered(PROSE, prepare) as (double, place, thread):
+        assert double.attached(place, thread) == []
+        assert all(Words().rest not in text for text in double.answers(place, thread))
+        (text,) = double.answers(place, thread)
+        said, line, after = text.partition(f"\n\n_\u2063{Words().limit}_")
+        assert (bool(line), after) == (True, "")
+        words = said.split()
+        assert len(words) > 1_000
+        assert words == PROSE.split()[: len(words)]
+        assert not double.limited
+
+
+STEPS = ["files.getUploadURLExternal", "/upload/", "files.completeUploadExternal"]
+
+
+@pytest.mark.sockets
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("kind", [Kind.RESET_BEFORE, Kind.RESET_AFTER, Kind.GARBLED, Kind.STATUS])
+async def test_one_file_whatever_becomes_of_a_step(step: str, kind: Kind) -> None:
+    """Each step is lost once, before or after it was done: the file is there once, in one message."""
+    async with answered(PROSE, lambda double: double.faults.add("POST", step, kind)) as (double, place, thread):
+        assert len(double.attached(place, thread)) == 1
+        assert double.answers(place, thread)[1:] == [NOTE]
+        assert words_of(double, place, thread) == PROSE.split()
+
+
+@pytest.mark.sockets
+async def test_a_message_that_comes_late_is_waited_for() -> None:
+    """It is there once, however late its place is told, and without our own events."""
+
+    def late(double: SlackDouble) -> None:
+        double.share_seconds, double.echoes = 0.3, False
+        double.scopes.discard("files:read")
+
+    async with answered(PROSE, late) as (double, place, thread):
+        assert double.answers(place, thread)[1:] == [NOTE]
+        assert words_of(double, place, thread) == PROSE.split()
+
+
+@pytest.mark.sockets
+async def test_what_does_not_go_up_is_not_tried_again_at_once() -> None:
+    """Without the scope, the next answer is cut for messages alone, wherever it is."""
+    double = SlackDouble()
+    ann, place, other = double.world.user("Ann"), double.world.channel(), double.world.channel()
+    without_scope(double)
+    async with double.running(), connected(double) as (_, inbox):
+        double.say(place, "<@UBOT> one", author=ann)
+        _, way = await inbox.number(1)
+        assert way.caps.files == FILE_LIMIT
+        with pytest.raises(Forbidden):
+            await way.post(Body("look", files=(Upload("a.txt", "x"),)), "key1")
+        double.say(other, "<@UBOT> two", author=ann)
+        _, second = await inbox.number(2)
+        assert (way.caps.files, second.caps.files) == (0, 0)
+
+
+@pytest.mark.sockets
+@pytest.mark.parametrize("later", [40, 900, 2000])
+async def test_the_file_of_an_earlier_process_does_not_stay(later: int) -> None:
+    """Killed before it could write down the end: the next answer, of any length, ends with its own file or none."""
+    double, journal = SlackDouble(), Notebook(lasting=True)
+    double.post_seconds = 0.0
+    ann, place = double.world.user("Ann"), double.world.channel()
+    async with double.running():
+        async with process(double, ScriptedModel([Text(PROSE), Finish(FinishReason.STOP)]), journal):
+            asked = double.say(place, "<@UBOT> tell me", author=ann)
+            await ended(journal)
+        journal.ends.clear()  # it was killed before that
+        again = "".join(f"Other {number} words. " for number in range(later))
+        taken_up = Notebook(lasting=True, of=journal)
+        async with process(double, ScriptedModel([Text(again), Finish(FinishReason.STOP)]), taken_up):
+            await ended(taken_up)
+        assert words_of(double, place, asked) == again.split()
+        assert len(double.attached(place, asked)) == (1 if len(again) > 11_500 else 0)
+
+
+@pytest.mark.sockets
+async def test_the_next_question_knows_the_rest() -> None:
+    """What went up as a file is part of the answer in the next prompt; our line is not."""
+    double, journal = SlackDouble(), Notebook(lasting=True)
+    double.post_seconds = 0.0
+    ann, place = double.world.user("Ann"), double.world.channel()
+    text = PROSE[:14_000]
+    model = ScriptedModel([Text(text), Finish(FinishReason.STOP)])
+    async with double.running(), process(double, model, journal):
+        asked = double.say(place, "<@UBOT> tell me", author=ann)
+        await ended(journal)
+        double.say(place, "and?", author=ann, thread=asked)
+        await ended(journal, 2)
+    said = [message for message in model.calls[-1][1].messages if message.role is Role.ASSISTANT]
+    assert [message.text.split() for message in said] == [text.split()]
+
+
+@pytest.mark.parametrize(
+    ("url", "api", "may"),
+    [
+        ("https://files.slack.com/upload/v1/abc", None, True),
+        ("https://files.slack.com/upload/v1/abc", "http://127.0.0.1:8/api/", True),
+        ("http://files.slack.com/upload/v1/abc", None, False),
+        ("https://files.slack.com.example.org/x", None, False),
+        ("https://notslack.com/x", None, False),
+        ("https://slack.com@example.org/x", None, False),
+        ("http://127.0.0.1:9/upload", "http://127.0.0.1:8/api/", True),
+        ("http://127.0.0.1:9/upload", None, False),
+        ("http://proxy.example/upload", "https://proxy.example/api/", False),
+        ("https://proxy.example/upload", "https://proxy.example/api/", True),
+        ("file:///etc/passwd", None, False),
+        ("https://[", None, False),
+    ],
+)
+def test_where_a_file_may_go(url: str, api: str | None, may: bool) -> None:
+    """To Slack over TLS, or to the server that is set in its place; nowhere else, whatever an answer says."""
+    assert may_go_to(url, api) is may
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.text(max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["shares", "public", "private", "C1", "ts", "thread_ts"]), inner)
+    ),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(st.sampled_from(["shares", "id"]), ANYTHING))
+def test_any_file_object_is_read(file: dict[str, object]) -> None:
+    """Whatever a server says of a file, reading it raises nothing."""
+    assert isinstance(share_of(file, ("C1", "t")), str | None)
+
+
+def test_the_share_in_the_right_place_is_taken() -> None:
+    """A file may be shared in several conversations."""
+    shares = {"public": {"C1": [{"ts": "1", "thread_ts": "x"}, {"ts": "2", "thread_ts": "t"}], "C2": [{"ts": "3"}]}}
+    assert share_of({"shares": shares}, ("C1", "t")) == "2"
+    assert share_of({"shares": shares}, ("C2", "")) == "3"
+    assert share_of({"shares": shares}, ("C3", "")) is None

@@ -1,0 +1,460 @@
+"""Slack as a platform: what becomes a turn, over real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import pytest
+
+from adapters.shared.attachments import AttachmentLimits, Attachments
+from adapters.slack import SlackPlatform
+from adapters.slack.events import handler as hearing_module
+from adapters.slack.events import turn_builder as intake_module
+from bot.conversation import LeftOut, Role, Text
+from bot.errors import Forbidden
+from bot.ports import Body
+from tests.servers.limits import Kind
+from tests.servers.slack import SlackDouble
+from tests.servers.slack_socket import Envelope
+from tests.support.slack import PATIENCE, Taken, answer, connected, options_of
+
+pytestmark = pytest.mark.sockets
+
+
+async def test_a_mention_starts_a_thread() -> None:
+    """A mention in a channel is one turn, though it arrives as two events, and is answered in its own thread."""
+    double = SlackDouble()
+    ann, channel = double.world.user("Ann"), double.world.channel()
+    async with double.running(), connected(double) as (_, inbox):
+        ts = double.say(channel, "<@UBOT> what is <https://a.example|this> &amp; that?", author=ann)
+        turn, way = await inbox.number(1)
+        assert turn.question.text == "what is this (https://a.example) & that?"
+        assert turn.question.name == "Ann"
+        assert turn.author.id == ann
+        assert (turn.author.guest, turn.author.external, turn.direct) == (False, False, False)
+        assert turn.key.message == ts
+        assert turn.places == (ts, channel)
+        await answer(way, "That.")
+        await double.settled()
+        assert [s.text for s in double.shown(channel, ts)][1:] == ["That."]
+        assert len(inbox.turns) == 1
+        assert double.limited == []
+
+
+async def test_a_thread_goes_on_without_a_mention() -> None:
+    """In a thread that was begun by a mention, what people say is for us, and what was said is known without a read."""
+    double = SlackDouble()
+    ann, bob, channel = double.world.user("Ann"), double.world.user("Bob"), double.world.channel()
+    async with double.running(), connected(double) as (_, inbox):
+        root = double.say(channel, "<@UBOT> hello", author=ann)
+        _, way = await inbox.number(1)
+        posted = await answer(way, "Hi")
+        await way.edit(posted, Body("Hi, <\u200b!here> Ann"))
+        double.say(channel, "and me?", author=bob, thread=root)
+        turn, way = await inbox.number(2)
+        history = await way.history(10)
+        assert [(m.role, m.name, m.text) for m in history.messages] == [
+            (Role.USER, "Ann", "hello"),
+            (Role.ASSISTANT, "", "Hi, <!here> Ann"),
+        ]
+        assert not history.truncated
+        assert turn.conversation == inbox.turns[0][0].conversation
+        assert double.transcript.of(path="conversations") == []
+
+
+async def test_a_foreign_thread_is_left_alone() -> None:
+    """What is said in channels and threads without us is not for us; Slack is asked once about a thread."""
+    double = SlackDouble()
+    ann, channel = double.world.user("Ann"), double.world.channel()
+    async with double.running(), connected(double) as (_, inbox):
+        root = double.say(channel, "lunch?", author=ann)
+        for _ in range(3):
+            double.say(channel, "yes", author=ann, thread=root)
+            await double.transcript.wait_for(path="conversations.replies")
+        double.say(channel, "<@UBOT> where?", author=ann)
+        await inbox.number(1)
+        assert inbox.texts == ["where?"]
+        assert len(double.transcript.of(path="conversations.replies")) <= 3
+
+
+async def test_a_thread_from_before_the_start_is_known_again() -> None:
+    """After a restart, a thread that was answered in before is found to be ours by one read."""
+    double = SlackDouble()
+    ann, channel = double.world.user("Ann"), double.world.channel()
+    root = double.say(channel, "<@UBOT> hello", author=ann, quiet=True)
+    double.world.put(
+        channel,
+        {
+            "user": "UBOT",
+            "bot_id": "B0BOT",
+            "thread_ts": root,
+            "text": "shortened",
+            "blocks": [{"type": "markdown", "text": "the whole answer"}],
+        },
+    )
+    async with double.running(), connected(double) as (_, inbox):
+        double.say(channel, "go on", author=ann, thread=root)
+        _, way = await inbox.number(1)
+        history = await way.history(10)
+        assert [m.text for m in history.messages] == ["hello", "the whole answer"]
+        double.say(channel, "and on", author=ann, thread=root)
+        _, way = await inbox.number(2)
+        assert [m.text for m in (await way.history(10)).messages] == ["hello", "the whole answer", "go on"]
+        assert len(double.transcript.of(path="conversations.replies")) == 1
+
+
+async def test_direct_messages() -> None:
+    """A direct message is answered in place; a thread in it is a conversation of its own."""
+    double = SlackDouble()
+    double.post_seconds = 0.0
+    ann, dm = double.world.user("Ann"), double.world.channel("im")
+    async with double.running(), connected(double) as (_, inbox):
+        double.say(dm, "hello", author=ann)
+        first, way = await inbox.number(1)
+        posted = await answer(way, "Hi")
+        assert "thread_ts" not in double.world.messages[dm][posted]
+        double.say(dm, "inside", author=ann, thread=posted)
+        second, way = await inbox.number(2)
+        assert [m.text for m in (await way.history(10)).messages] == ["Hi"]
+        assert first.direct
+        assert second.direct
+        assert first.conversation != second.conversation
+        posted = await way.post(Body("Yes"), "l" * 21)
+        assert double.world.messages[dm][posted]["thread_ts"] == first_thread(double, dm, posted)
+        double.say(dm, "again", author=ann)
+        third, way = await inbox.number(3)
+        assert third.conversation == first.conversation
+        assert [m.text for m in (await way.history(10)).messages] == ["hello", "Hi"]
+
+
+def first_thread(double: SlackDouble, channel: str, ts: str) -> str:
+    return str(double.world.messages[channel][ts]["thread_ts"])
+
+
+async def test_who_is_not_answered() -> None:
+    """Bots, our own echo, edits, deletions and joins make no turn; guests and strangers are told apart."""
+    double = SlackDouble()
+    world = double.world
+    ann, channel = world.user("Ann"), world.channel()
+    guest, stranger, robot = (
+        world.user("Gus", guest=True),
+        world.user("Eve", external=True),
+        world.user("Rob", bot=True),
+    )
+    async with double.running(), connected(double) as (_, inbox):
+        double.say(channel, "<@UBOT> I am a bot", author="", bot_id="B9", subtype="bot_message")
+        double.say(channel, "<@UBOT> me too", author=robot)
+        double.say(channel, "<@UBOT> I am you", author="UBOT")
+        double.say(channel, "<@UBOT> joined", author=ann, subtype="channel_join")
+        first = double.say(channel, "<@UBOT> one", author=ann)
+        double.revise(channel, first, "<@UBOT> one, edited")
+        double.remove(channel, double.say(channel, "never mind", author=ann))
+        double.say(channel, "<@UBOT> two", author=guest)
+        double.say(channel, "<@UBOT> three", author=stranger, team="TOTHER", once=True)
+        await inbox.number(3)
+        await double.settled()
+        authors = {t.question.text: (t.author.guest, t.author.external) for t, _ in inbox.turns}
+        assert authors == {"one": (False, False), "two": (True, False), "three": (False, True)}
+
+
+async def test_an_event_delivered_twice_is_one_turn() -> None:
+    """Slack repeats what was not acknowledged in time."""
+    double = SlackDouble()
+    ann, channel = double.world.user("Ann"), double.world.channel()
+    async with double.running(), connected(double) as (_, inbox):
+        double.say(channel, "<@UBOT> once", author=ann)
+        await inbox.number(1)
+        await double.settled()
+        for envelope in list(double.sockets.envelopes):
+            await double.redeliver(envelope)
+        await double.settled()
+        assert inbox.texts == ["once"]
+
+
+async def test_order_is_kept() -> None:
+    """Questions of one conversation arrive in the order in which they were asked, whoever had to be looked up."""
+    double = SlackDouble()
+    channel = double.world.channel()
+    people = [double.world.user(f"P{n}") for n in range(5)]
+    double.faults.add("GET", "users.info", Kind.DELAY, seconds=0.3)
+    async with double.running(), connected(double) as (_, inbox):
+        root = double.say(channel, "<@UBOT> 0", author=people[0])
+        for number, person in enumerate(people[1:], 1):
+            double.say(channel, f"{number}", author=person, thread=root)
+        await inbox.number(5)
+        assert inbox.texts == ["0", "1", "2", "3", "4"]
+
+
+async def test_nobody_is_answered_who_cannot_be_known(caplog: pytest.LogCaptureFixture) -> None:
+    """Without users:read a guest could slip through: the operator is told what to do, and nobody is answered."""
+    double = SlackDouble()
+    double.scopes.discard("users:read")
+    ann, channel = double.world.user("Ann"), double.world.channel()
+    with caplog.at_level(logging.ERROR):
+        async with double.running(), connected(double) as (_, inbox):
+            double.say(channel, "<@UBOT> hello", author=ann)
+            async with asyncio.timeout(PATIENCE):
+                while "users:read" not in caplog.text:
+                    await asyncio.sleep(0.01)
+            await double.settled()
+            assert inbox.turns == []
+    assert len(caplog.records) == 1
+
+
+async def test_what_is_attached_to_a_mention() -> None:
+    """Of the two events of a mention, only the plain message may say what is attached."""
+    double = SlackDouble()
+    ann, channel = double.world.user("Ann"), double.world.channel()
+    file = {"name": "a.bin", "mimetype": "application/octet-stream", "url_private": "https://files.slack.com/a"}
+    async with double.running(), connected(double) as (_, inbox):
+        for number in (1, 2):  # the second time, whoever asks is known already
+            double.say(channel, "<@UBOT> look", author=ann, files=[file])
+            turn, channel_of_turn = await inbox.number(number)
+            assert [type(part) for part in turn.question.parts] == [Text]
+            assert [type(part) for part in await channel_of_turn.attached()] == [LeftOut]
+
+
+async def test_a_question_that_asks_much_asks_slack_little() -> None:
+    """Many questions of one person at once cost one lookup."""
+    double = SlackDouble()
+    ann, channel = double.world.user("Ann"), double.world.channel()
+    async with double.running(), connected(double) as (_, inbox):
+        for number in range(150):
+            double.say(channel, f"<@UBOT> {number}", author=ann)
+        await inbox.number(150)
+        assert len(double.transcript.of(path="users.info")) == 1
+
+
+async def test_a_replaced_connection_loses_no_memory() -> None:
+    """After a change of connection without a gap, what events told is still all there is."""
+    double = SlackDouble()
+    ann, channel = double.world.user("Ann"), double.world.channel()
+    async with double.running(), connected(double) as (_, inbox):
+        root = double.say(channel, "<@UBOT> hello", author=ann)
+        await inbox.number(1)
+        for opened in (2, 3):
+            await double.sockets.disconnect("refresh_requested")
+            async with asyncio.timeout(PATIENCE):
+                await double.until(lambda: double.sockets.opened == opened and len(double.sockets.live) == 1)  # noqa: B023 (awaited here)
+        double.say(channel, "again", author=ann, thread=root)
+        _, way = await inbox.number(2)
+        assert [m.text for m in (await way.history(10)).messages] == ["hello"]
+        assert double.transcript.of(path="conversations") == []
+
+
+async def test_who_shares_the_events_reads_the_conversation() -> None:
+    """With another process of the same app, some events go there, and nothing that was heard is taken to be all."""
+    double = SlackDouble()
+    double.sockets.others = 1
+    ann, channel = double.world.user("Ann"), double.world.channel()
+    async with double.running(), connected(double) as (_, inbox):
+        root = double.say(channel, "<@UBOT> hello", author=ann)
+        await inbox.number(1)
+        double.say(channel, "unheard", author=ann, thread=root, quiet=True)
+        double.say(channel, "again", author=ann, thread=root)
+        _, way = await inbox.number(2)
+        assert [m.text for m in (await way.history(10)).messages] == ["hello", "unheard"]
+
+
+async def test_a_token_that_is_revoked_later(caplog: pytest.LogCaptureFixture) -> None:
+    """An app token that stops working is a line for the operator, and the process goes on."""
+    double = SlackDouble()
+    with caplog.at_level(logging.ERROR):
+        async with double.running(), connected(double) as (platform, _):
+            double.app_token = "xapp-other"
+            double.sockets.abort()
+            async with asyncio.timeout(PATIENCE):
+                while "app token" not in caplog.text:
+                    await asyncio.sleep(0.01)
+            assert not platform.ready
+    assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize("as_404", [False, True])
+async def test_a_server_without_the_extras(as_404: bool) -> None:
+    """A server that only knows posting and editing is answered all the same: people are named by their ids."""
+    double = SlackDouble()
+    double.without = {"users.info", "assistant.threads.setStatus", "conversations.replies", "conversations.history"}
+    double.without_as_404 = as_404
+    channel = double.world.channel()
+    async with double.running(), connected(double) as (_, inbox):
+        double.event({"type": "app_mention", "user": "U1", "text": "<@UBOT> hi", "ts": "1.1", "channel": channel})
+        turn, way = await inbox.number(1)
+        assert turn.author.name == "U1"
+        history = await way.history(10)
+        assert history.messages == ()
+        double.world.put(channel, {"ts": "1.1"})
+        await answer(way, "Hi")
+        assert await way.find("whatever") is None
+
+
+async def test_a_lookup_is_tried_again() -> None:
+    """A users.info that fails for the moment costs nobody their answer."""
+    double = SlackDouble()
+    ann, channel = double.world.user("Ann"), double.world.channel()
+    double.faults.add("GET", "users.info", Kind.STATUS, status=500)
+    async with double.running(), connected(double) as (_, inbox):
+        double.say(channel, "<@UBOT> hello", author=ann)
+        assert (await inbox.number(1))[0].author.name == "Ann"
+
+
+async def test_connections_are_replaced() -> None:
+    """Asked for a new connection, closed, reset or silent: another is made, and events go on."""
+    double = SlackDouble()
+    ann, channel = double.world.user("Ann"), double.world.channel()
+    async with double.running(), connected(double) as (platform, inbox):
+        await double.sockets.disconnect("refresh_requested")
+        await asyncio.wait_for(
+            double.until(lambda: double.sockets.opened == 2 and len(double.sockets.live) == 1), PATIENCE
+        )
+        double.say(channel, "<@UBOT> one", author=ann)
+        await inbox.number(1)
+        await double.sockets.close()
+        double.say(channel, "<@UBOT> two", author=ann)
+        await inbox.number(2)
+        double.sockets.refused = 1
+        double.sockets.abort()
+        double.say(channel, "<@UBOT> three", author=ann)
+        await inbox.number(3)
+        assert platform.ready
+        assert inbox.texts == ["one", "two", "three"]
+
+
+async def test_a_silent_socket_is_given_up() -> None:
+    """A connection on which nothing comes back, not even to a ping, is replaced."""
+    double = SlackDouble()
+    ann, channel = double.world.user("Ann"), double.world.channel()
+    double.sockets.deaf = True
+    async with double.running(), connected(double, ping_seconds=0.2) as (_, inbox):
+        double.sockets.deaf = False
+        await asyncio.wait_for(double.until(lambda: double.sockets.opened == 2), PATIENCE)
+        double.say(channel, "<@UBOT> hello", author=ann)
+        await inbox.number(1)
+
+
+async def test_what_a_gap_hid_is_read() -> None:
+    """After a connection broke, a thread that was known is read once more, since something may have been missed."""
+    double = SlackDouble()
+    ann, channel = double.world.user("Ann"), double.world.channel()
+    async with double.running(), connected(double) as (_, inbox):
+        root = double.say(channel, "<@UBOT> hello", author=ann)
+        await inbox.number(1)
+        await double.settled()
+        double.sockets.abort()
+        await asyncio.wait_for(double.until(lambda: double.sockets.opened == 2), PATIENCE)
+        double.say(channel, "unheard", author=ann, thread=root, quiet=True)
+        double.say(channel, "heard", author=ann, thread=root)
+        _, way = await inbox.number(2)
+        assert [m.text for m in (await way.history(10)).messages] == ["hello", "unheard"]
+
+
+async def test_quiet_leaves_questions_to_others() -> None:
+    """Once quiet, a question is neither taken nor acknowledged, so that Slack delivers it to whoever is there next."""
+    double = SlackDouble()
+    ann, channel = double.world.user("Ann"), double.world.channel()
+    async with double.running():
+        async with connected(double) as (platform, inbox):
+            double.say(channel, "<@UBOT> one", author=ann)
+            _, way = await inbox.number(1)
+            await platform.quiet()
+            assert not platform.ready
+            double.say(channel, "<@UBOT> two", author=ann, once=True)
+            double.say(channel, "not for us", author=ann)
+            await double.until(lambda: any(e.acked for e in said(double, "not for us")))
+            await answer(way, "still answered")
+            assert inbox.texts == ["one"]
+        (unheard,) = said(double, "<@UBOT> two")
+        assert not unheard.acked
+        async with connected(double) as (_, inbox):
+            await double.redeliver(unheard)
+            await inbox.number(1)
+            assert inbox.texts == ["two"]
+
+
+async def test_quiet_hands_over_what_was_acknowledged() -> None:
+    """A question that was acknowledged is a turn by the time `quiet` returns: Slack will not bring it again."""
+    double = SlackDouble()
+    ann, channel = double.world.user("Ann"), double.world.channel()
+    double.faults.add("GET", "users.info", Kind.DELAY, seconds=0.5)
+    async with double.running(), connected(double) as (platform, inbox):
+        double.say(channel, "<@UBOT> one", author=ann, once=True)
+        await double.transcript.wait_for(path="users.info")
+        await double.settled()
+        await platform.quiet()
+        assert inbox.texts == ["one"]
+
+
+async def test_quiet_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """A lookup that hangs holds up a stop for a few seconds at the most, and the operator is told what was lost."""
+    monkeypatch.setattr(hearing_module, "HAND_OVER_SECONDS", 0.1)
+    double = SlackDouble()
+    ann, channel = double.world.user("Ann"), double.world.channel()
+    double.faults.add("GET", "users.info", Kind.STALL_BEFORE, seconds=PATIENCE)
+    async with double.running(), connected(double) as (platform, inbox):
+        double.say(channel, "<@UBOT> one", author=ann, once=True)
+        await double.transcript.wait_for(path="users.info")
+        async with asyncio.timeout(PATIENCE / 2):
+            await platform.quiet()
+        assert inbox.turns == []
+    assert "still being looked up: 1" in caplog.text
+
+
+async def test_a_follow_up_that_is_dropped_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    """Where it cannot be read whether a thread is ours, what is said there is not answered: one line says which."""
+    double = SlackDouble()
+    ann, channel = double.world.user("Ann"), double.world.channel()
+    root = double.say(channel, "<@UBOT> hello", author=ann, quiet=True)
+    double.outside.add(channel)
+    async with double.running(), connected(double) as (_, inbox):
+        ts = double.say(channel, "go on", author=ann, thread=root)
+        async with asyncio.timeout(PATIENCE):
+            while "not answered" not in caplog.text:
+                await asyncio.sleep(0.01)
+        assert inbox.turns == []
+    (line,) = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert channel in line
+    assert ts in line
+
+
+async def test_a_follow_up_is_late_rather_than_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it cannot be read for the moment whether a thread is ours, it is read again until it can be."""
+    monkeypatch.setattr(intake_module, "RETRY_SECONDS", 0.05)
+    double = SlackDouble()
+    ann, channel = double.world.user("Ann"), double.world.channel()
+    root = double.say(channel, "<@UBOT> hello", author=ann, quiet=True)
+    double.faults.add("GET", "conversations.replies", Kind.STATUS, status=500, times=3)
+    async with double.running(), connected(double) as (_, inbox):
+        double.say(channel, "go on", author=ann, thread=root)
+        turn, _ = await inbox.number(1)
+        assert turn.question.text == "go on"
+        assert inbox.dismissed == []
+
+
+def said(double: SlackDouble, text: str) -> list[Envelope]:
+    return [envelope for envelope in double.sockets.envelopes if envelope.event.get("text") == text]
+
+
+@pytest.mark.parametrize(("field", "value"), [("bot_token", "xoxb-wrong"), ("app_token", "xapp-wrong")])
+async def test_a_wrong_token_ends_the_run(field: str, value: str) -> None:
+    """A token that Slack refuses from the start is one line for the operator, and not tried again."""
+    double = SlackDouble()
+    async with double.running():
+        attachments = Attachments(AttachmentLimits(), hosts=frozenset())
+        platform = SlackPlatform(options_of(double, **{field: value}), attachments)
+        with pytest.raises(Forbidden) as caught:
+            await platform.run(Taken())
+        await platform.close()
+        assert field.replace("_", " ") in str(caught.value)
+        assert "invalid_auth" in str(caught.value)
+        assert value not in str(caught.value)
+        assert value not in repr(platform) + repr(options_of(double, **{field: value}))
+
+
+async def test_slack_that_does_not_answer_yet_is_waited_for() -> None:
+    """A start while Slack is away goes on as soon as it is there."""
+    double = SlackDouble()
+    double.faults.add("POST", "auth.test", Kind.STATUS, status=503)
+    double.faults.add("POST", "apps.connections.open", Kind.RESET_BEFORE)
+    async with double.running(), connected(double) as (platform, _):
+        assert platform.ready

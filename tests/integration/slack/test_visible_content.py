@@ -1,0 +1,213 @@
+"""Everything that a person sees in Slack reaches the model: through the real client, from the loopback server."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+import pytest
+
+from adapters.shared.attachments import NO_ACCESS
+from adapters.slack.history.files import DELETED
+from bot.conversation import File, LeftOut, Text
+from bot.ports import Channel, Record
+from tests.integration.test_attachments import serving
+from tests.servers.limits import Kind
+from tests.servers.slack import SlackDouble
+from tests.support.slack import Taken, connected
+
+pytestmark = pytest.mark.sockets
+
+# What may befall a look-up that nothing depends on.
+FAULTS: dict[str, dict[str, Any]] = {
+    "silence": {"kind": Kind.STALL_BEFORE, "seconds": 30.0, "times": 5},
+    "limit": {"kind": Kind.STATUS, "status": 429, "headers": {"Retry-After": "60"}, "times": 5},
+}
+
+ALERT: dict[str, Any] = {"attachments": [{"title": "[FIRING:1] DiskFull", "text": "/var at 97 %"}]}
+ALERT_TEXT = "[attachment]\n> [FIRING:1] DiskFull\n> /var at 97 %"
+
+
+async def past(way: Channel) -> list[tuple[str, str]]:
+    """Who said what before, as the model would be told it."""
+    return [(message.name, message.text) for message in (await way.history(25)).messages]
+
+
+async def test_an_alert_is_the_root_of_its_thread() -> None:
+    """A mention below an alert without a text of its own is asked with the alert, under its program's name."""
+    double = SlackDouble()
+    ann, channel = double.world.user("Ann"), double.world.channel()
+    async with double.running(), connected(double) as (_, inbox):
+        root = double.alert(channel, **ALERT)
+        double.say(channel, "<@UBOT> please investigate", author=ann, thread=root)
+        turn, way = await inbox.number(1)
+        assert turn.question.text == "please investigate"
+        assert await past(way) == [("Alertmanager", ALERT_TEXT)]
+        double.alert(channel, thread=root, text="still firing", blocks=[{"type": "header", "text": {"text": "97 %"}}])
+        double.say(channel, "and now?", author=ann, thread=root)
+        _, way = await inbox.number(2)
+        assert (await past(way))[-1] == ("Alertmanager", "still firing\n97 %")
+        assert inbox.texts == ["please investigate", "and now?"]
+
+
+async def test_a_shared_message_alone_is_a_question() -> None:
+    """A message that is shared without a word, with its files, is what is asked; also when only a preview comes."""
+    double = SlackDouble()
+    ann, place, general = double.world.user("Ann"), double.world.channel("im"), double.world.channel(name="general")
+    async with serving() as files, double.running(), connected(double, files=files.address) as (_, inbox):
+        file = {"id": "F1", "name": "a.txt", "mimetype": "text/plain", "url_private": f"{files.address}/a.txt"}
+        share = {"is_share": True, "author_id": ann, "channel_id": general, "text": "Moved to Friday.", "files": [file]}
+        double.say(place, "", author=ann, attachments=[share])
+        turn, way = await inbox.number(1)
+        assert turn.question.text == "[shared message: of @Ann in #general]\n> Moved to Friday.\n> [file: a.txt]"
+        assert await way.attached() == (File("a.txt", "hello"),)
+        link = double.say(place, "<https://a.example>", author=ann)
+        double.change(place, link, attachments=[{"from_url": "https://a.example", "title": "Page", "text": "About"}])
+        await double.settled()
+        turn, way = await inbox.number(2)  # with the preview, if that came while it was looked up who asks
+        more = [part.text for part in await way.attached() if isinstance(part, Text)]
+        told = "\n".join([turn.question.text, *more])
+        assert told == "https://a.example\n[link preview]\n> Page\n> About"
+        double.say(place, "well?", author=ann)
+        _, way = await inbox.number(3)
+        assert (await past(way))[-1] == ("Ann", "https://a.example\n[link preview]\n> Page\n> About")
+
+
+async def test_a_mention_with_a_shared_message_comes_as_two_events() -> None:
+    """Only the plain copy of a mention says what is shared, and it counts."""
+    double = SlackDouble()
+    ann, channel = double.world.user("Ann"), double.world.channel()
+    async with double.running(), connected(double) as (_, inbox):
+        double.say(channel, "anything", author=ann)  # so that it is known that plain messages come
+        double.say(channel, "<@UBOT>", author=ann, **ALERT)
+        turn, _ = await inbox.number(1)
+        assert turn.question.text.strip() == ALERT_TEXT
+
+
+async def test_a_clip_and_a_canvas() -> None:
+    """What was said in a clip is read, and of a canvas its title; the reader is told that no more is."""
+    double = SlackDouble()
+    ann, place = double.world.user("Ann"), double.world.channel("im")
+    clip: dict[str, Any] = {
+        "id": "F1",
+        "name": "clip.mp4",
+        "mimetype": "video/mp4",
+        "url_private": "https://files.slack.com/clip",
+    }
+    clip["transcription"] = {"status": "complete", "preview": {"content": "restart it please", "has_more": False}}
+    canvas = {"id": "F2", "mode": "quip", "filetype": "quip", "title": "Runbook", "url_private": "https://x"}
+    async with double.running(), connected(double) as (_, inbox):
+        double.say(place, "", author=ann, subtype="file_share", files=[clip, canvas])
+        turn, way = await inbox.number(1)
+        assert turn.question.text == "[transcript of: clip.mp4]\n> restart it please\n[canvas: Runbook]"
+        assert [type(part) for part in await way.attached()] == [LeftOut, LeftOut]
+
+
+async def test_a_stub_is_looked_up() -> None:
+    """Files of which an event tells no more than an id are read all the same, with one call for each."""
+    double = SlackDouble()
+    ann, place = double.world.user("Ann"), double.world.channel("im")
+    async with serving() as files, double.running(), connected(double, files=files.address) as (_, inbox):
+        text = double.stub(name="a.txt", mimetype="text/plain", url_private=f"{files.address}/a.txt")
+        canvas = double.stub(mode="quip", title="Runbook", url_private="https://x")
+        gone = {"id": "F9999", "mode": "file_access", "file_access": "check_file_info"}
+        stone = {"id": "F9", "mode": "tombstone"}
+        double.say(place, "see", author=ann, subtype="file_share", files=[text, canvas, gone, stone])
+        _, way = await inbox.number(1)
+        read = await way.attached()
+        assert read[0] == File("a.txt", "hello")
+        assert Text("[canvas: Runbook]") in read
+        assert read[-2:] == (LeftOut("F9999", "it is not there any more"), LeftOut("F9", DELETED))
+        double.say(place, "again?", author=ann)
+        _, way = await inbox.number(2)
+        assert File("a.txt", "hello") in (await way.history(5)).messages[0].parts
+        assert len(double.transcript.of(path="files.info")) == 3
+
+
+@pytest.mark.parametrize("how", ["scope", "silence", "limit"])
+async def test_a_stub_that_cannot_be_looked_up(how: str) -> None:
+    """Without the scope, or where Slack is silent, the turn goes on, and the reader is told."""
+    double = SlackDouble()
+    ann, place = double.world.user("Ann"), double.world.channel("im")
+    async with double.running(), connected(double) as (_, inbox):
+        if how == "scope":
+            double.scopes -= {"files:read"}
+        else:
+            double.faults.add("GET", "files.info", **FAULTS[how])
+        double.say(place, "see", author=ann, subtype="file_share", files=[double.stub(name="a.txt")])
+        _, way = await inbox.number(1)
+        async with asyncio.timeout(9):
+            (left,) = await way.attached()
+        assert isinstance(left, LeftOut)
+        assert how != "scope" or left.why == NO_ACCESS
+
+
+async def test_names_of_channels_and_groups() -> None:
+    """Channels and groups that are mentioned by id have names, in the question and the history, for one call each."""
+    double = SlackDouble()
+    ann, place = double.world.user("Ann"), double.world.channel("im")
+    ops, hidden, team = (
+        double.world.channel(name="ops"),
+        double.world.channel("group", "board"),
+        double.world.group("oncall"),
+    )
+    async with double.running(), connected(double) as (_, inbox):
+        double.say(place, f"is <#{ops}|> or <#{hidden}> for <!subteam^{team}>, <!here>? <#C0404>", author=ann)
+        turn, _ = await inbox.number(1)
+        assert turn.question.text == "is #ops or #board for @oncall, @here? #C0404"
+        double.alert(place, attachments=[{"text": f"see <#{ops}>"}])
+        double.say(place, f"<#{ops}|> <#C0404> <!subteam^{team}>", author=ann)
+        _, way = await inbox.number(2)
+        assert [text for _, text in await past(way)] == [turn.question.text, "[attachment]\n> see #ops"]
+        assert len(double.transcript.of(path="conversations.info")) == 3
+        assert len(double.transcript.of(path="usergroups.list")) == 1
+
+
+async def test_missing_scopes_are_named_once_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """Without the scopes, ids are readable, no turn waits or fails, and the log names each scope once."""
+    double = SlackDouble()
+    ann, place, ops = double.world.user("Ann"), double.world.channel("im"), double.world.channel(name="ops")
+    double.scopes -= {"channels:read", "groups:read", "usergroups:read"}
+    with caplog.at_level(logging.WARNING, "adapters.slack.history.names"):
+        async with double.running(), connected(double) as (_, inbox):
+            for number in range(3):
+                double.say(place, f"<#{ops}|> <!subteam^S1>", author=ann)
+                turn, _ = await inbox.number(number + 1)
+                assert turn.question.text == f"#{ops} @S1"
+    scopes = [record.args[1] for record in caplog.records if isinstance(record.args, tuple)]
+    assert sorted(map(str, scopes)) == ["channels:read", "usergroups:read"]
+    assert len(double.transcript.of(path="usergroups.list")) == 1
+
+
+@pytest.mark.parametrize("how", ["silence", "unknown", "limit"])
+async def test_names_that_cannot_be_had_cost_no_turn(how: str) -> None:
+    """Where Slack is silent or knows no such method, a question comes within seconds, with ids."""
+    double = SlackDouble()
+    ann, place, ops = double.world.user("Ann"), double.world.channel("im"), double.world.channel(name="ops")
+    if how == "unknown":
+        double.without |= {"conversations.info", "usergroups.list"}
+    else:
+        for method in ("conversations.info", "usergroups.list"):
+            double.faults.add("GET", method, **FAULTS[how])
+    async with double.running(), connected(double) as (_, inbox):
+        double.say(place, f"<#{ops}> <!subteam^S1>", author=ann)
+        double.say(place, f"again <#{ops}>", author=ann)
+        turn, _ = await inbox.number(2)
+        assert (inbox.texts[0], turn.question.text) == (f"#{ops} @S1", f"again #{ops}")
+        assert len(double.transcript.of(path="conversations.info")) == 1  # nobody waits for the same again
+
+
+async def test_a_question_is_whole_after_a_restart() -> None:
+    """A shared message alone, written down by one process, is asked by the next."""
+    double = SlackDouble()
+    ann, place = double.world.user("Ann"), double.world.channel("im")
+    async with double.running():
+        async with connected(double) as (_, inbox):
+            double.say(place, "", author=ann, **ALERT)
+            await inbox.number(1)
+        later = Taken()
+        later.unfinished = [Record(key, event) for key, event in inbox.received]
+        async with connected(double, later):
+            again, _ = await later.number(1)
+        assert again.question.text == ALERT_TEXT

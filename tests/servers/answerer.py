@@ -1,0 +1,129 @@
+"""Something that answers by itself, in the core's place: for tests of a platform and of its page.
+
+What belongs here: an `Inbox` that writes what it was told to, a step at a time, by the channel alone. What does not:
+anything of the core's pacing, which has tests of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from adapters.http_server import Site
+from adapters.playground import PlaygroundOptions, PlaygroundPlatform
+from adapters.prometheus import PrometheusRecorder
+from bot.conversation import Author, Turn, TurnKey
+from bot.ports import Body, Channel, Controls, Verb
+from tests.support.fakes import OpenInbox
+
+
+class Answerer(OpenInbox):
+    """Answers each turn with the states that `script` says, one write for each, `gap` seconds apart.
+
+    All but the last carry a stop control. A stopped answer gets one more write, which says so.
+    """
+
+    def __init__(self, group: asyncio.TaskGroup, script: Sequence[str] = ("Hello.",), *, gap: float = 0.02) -> None:
+        super().__init__()
+        self.script = list(script)
+        self.gap = gap
+        self.turns: list[tuple[Turn, Channel]] = []
+        self.stops: list[tuple[str, str]] = []
+        self.asked_to_stop = asyncio.Event()
+        self.go_on = asyncio.Event()  # cleared, answers stand still after their first write
+        self.go_on.set()
+        self.think = 0.0  # seconds of working before the first write
+        self._group = group
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._stopped: set[str] = set()
+        self._live: dict[str, str] = {}
+
+    def accept(self, turn: Turn, channel: Channel) -> None:
+        self.turns.append((turn, channel))
+        task = self._group.create_task(self._answer(turn, channel))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def give_up(self) -> None:
+        """Drop what is still being answered."""
+        for task in self._tasks:
+            task.cancel()
+
+    def stop(self, at: TurnKey, *, by: Author | str) -> bool:
+        message = at.message
+        self.stops.append((message, by.id if isinstance(by, Author) else by))
+        self.asked_to_stop.set()
+        question = self._live.get(message)
+        if question is None:
+            return False
+        self._stopped.add(question)
+        self.go_on.set()
+        return True
+
+    async def _answer(self, turn: Turn, channel: Channel) -> None:
+        question = turn.key.message
+        self._live[question] = question
+        await self._work(channel)
+        message = await channel.post(self._body(0), turn.key.digest)
+        self._live[message] = question
+        for index in range(1, len(self.script)):
+            await self.go_on.wait()
+            await asyncio.sleep(self.gap)
+            if question in self._stopped:
+                text = f"{self.script[index - 1]}\n\n{channel.caps.dialect.notice('Stopped.')}"
+                await self._edit(channel, message, Body(text))
+                break
+            await self._edit(channel, message, self._body(index))
+        del self._live[message], self._live[question]
+
+    async def _work(self, channel: Channel) -> None:
+        try:
+            async with asyncio.timeout(self.think):
+                await channel.working()
+        except TimeoutError:
+            return
+
+    def _body(self, index: int) -> Body:
+        last = index == len(self.script) - 1
+        return Body(self.script[index], controls=Controls.NONE if last else Controls.STOP)
+
+    async def _edit(self, channel: Channel, message: str, body: Body) -> None:
+        (budget,) = channel.budgets(Verb.EDIT)
+        loop = asyncio.get_running_loop()
+        while (wait := budget.ready_at(loop.time(), final=True) - loop.time()) > 0:
+            await asyncio.sleep(wait)
+        budget.spend(loop.time())
+        await channel.edit(message, body)
+        budget.settle(loop.time())
+
+
+@asynccontextmanager
+async def serving(
+    script: Sequence[str] = ("Hello.",),
+    *,
+    gap: float = 0.02,
+    port: int = 0,
+    options: PlaygroundOptions | None = None,
+) -> AsyncIterator[tuple[str, Answerer, PlaygroundPlatform]]:
+    """A playground on a loopback port, answered by an `Answerer`: its URL, the answerer and the platform."""
+    platform = PlaygroundPlatform(options or PlaygroundOptions(model_label="a scripted model"))
+    site = Site(
+        host="127.0.0.1",
+        port=port,
+        ready=lambda: {"playground": platform.ready},
+        exposition=PrometheusRecorder().exposition,
+        routes=platform.routes(),
+    )
+    async with asyncio.TaskGroup() as group:
+        answerer = Answerer(group, script, gap=gap)
+        running = group.create_task(platform.run(answerer))
+        url = await site.start()
+        await asyncio.sleep(0)
+        try:
+            yield url, answerer, platform
+        finally:
+            await platform.close()
+            await site.close()
+            running.cancel()
+            answerer.give_up()

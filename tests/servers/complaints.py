@@ -1,0 +1,54 @@
+"""Errors as the vendors' servers send them: the status, the whole body, and what it means.
+
+The table is `complaints.json` beside this: bodies as they stand in bug reports and references, with the vendor as the
+source; names, numbers and ids in them are changed. What does not belong here: how they are read
+(`adapters/openai/error_meanings.py`).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from tests.servers.openai import Status
+
+TABLE = Path(__file__).with_suffix(".json")
+
+# What an error may mean beside a `Because`.
+RETRY = "retry"  # it passes
+SYSTEM = "system"  # the server has no role for the system's words
+
+
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """One error. `means` is the value of a `Because`, `RETRY` or `SYSTEM`."""
+
+    vendor: str
+    status: int
+    means: str
+    body: Any
+
+    @property
+    def script(self) -> Status:
+        """The error as the answer to a request."""
+        raw = self.body if isinstance(self.body, str) else json.dumps(self.body)
+        page = raw.lstrip().startswith("<")
+        return Status(self.status, raw=raw, content_type="text/html" if page else "application/json")
+
+    def __str__(self) -> str:
+        return f"{self.means}: {self.vendor} {self.status}"
+
+
+@cache
+def complaints(means: str = "") -> tuple[Complaint, ...]:
+    """The table, or the part of it that has one meaning."""
+    table = [Complaint(**row) for row in json.loads(TABLE.read_text(encoding="utf-8"))]
+    return tuple(each for each in table if means in {"", each.means})
+
+
+def complaint(vendor: str, means: str) -> Complaint:
+    """The error of one vendor."""
+    return next(each for each in complaints(means) if each.vendor == vendor)

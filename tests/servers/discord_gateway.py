@@ -1,0 +1,200 @@
+"""The gateway half of the Discord double: sessions, sequence numbers, resuming, and closing on command.
+
+What belongs here: Discord's gateway protocol (https://docs.discord.com/developers/events/gateway), spoken in plain
+text frames. What does not: what the events say, and REST (`tests.servers.discord`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from aiohttp import WSMsgType, web
+
+Event = dict[str, Any]
+
+DISPATCH: Final = 0
+HEARTBEAT: Final = 1
+IDENTIFY: Final = 2
+RESUME: Final = 6
+RECONNECT: Final = 7
+INVALID_SESSION: Final = 9
+HELLO: Final = 10
+HEARTBEAT_ACK: Final = 11
+
+MESSAGE_CONTENT: Final = 1 << 15  # the intent
+
+# What the gateway closes with (https://docs.discord.com/developers/topics/opcodes-and-status-codes).
+AUTHENTICATION_FAILED: Final = 4004
+DISALLOWED_INTENTS: Final = 4014
+
+
+@dataclass(slots=True)
+class Session:
+    """What one IDENTIFY began: all its events, so that a RESUME can replay what was missed."""
+
+    id: str
+    intents: int
+    events: list[tuple[str, Event]] = field(default_factory=list)  # the sequence number is the place in it, from 1
+    socket: web.WebSocketResponse | None = None
+
+    async def send_from(self, sequence: int) -> None:
+        """Send all events after `sequence` to the socket, if there is one."""
+        for number, (name, data) in enumerate(self.events[sequence:], start=sequence + 1):
+            if self.socket is not None and not self.socket.closed:
+                await self.socket.send_str(json.dumps({"op": DISPATCH, "t": name, "s": number, "d": data}))
+
+
+class Gateway:
+    """All connections and sessions. `ready` makes the first events of a session; `sees` filters by intents."""
+
+    def __init__(
+        self,
+        *,
+        allows: Callable[[str], bool],
+        ready: Callable[[Session], list[tuple[str, Event]]],
+        sees: Callable[[str, Event, int], Event],
+    ) -> None:
+        self._allows = allows
+        self._ready = ready
+        self._sees = sees
+        self.content_allowed = True  # the Message Content intent, in the portal
+        self.heartbeat_seconds = 41.25
+        self.sessions: dict[str, Session] = {}
+        self.identifies: list[Event] = []
+        self.resumes: list[Event] = []
+        self.connections = 0
+        self.refuse_with: int | None = None  # a close code for whoever connects
+        self._outgoing: asyncio.Queue[tuple[str, Event]] = asyncio.Queue()
+        self.changed: Callable[[], None] = lambda: None
+
+    # ------------------------------------------------------------------------------------------------------ commands
+
+    def dispatch(self, name: str, data: Event, *, times: int = 1) -> None:
+        """Send an event to every session, `times` times (a RESUME or a hiccup may replay one)."""
+        for _ in range(times):
+            self._outgoing.put_nowait((name, data))
+
+    async def pump(self) -> None:
+        """Send what is dispatched, in order, until cancelled."""
+        while True:
+            name, data = await self._outgoing.get()
+            for session in self.sessions.values():
+                session.events.append((name, self._sees(name, data, session.intents)))
+                try:
+                    await session.send_from(len(session.events) - 1)
+                except ConnectionError:
+                    session.socket = None
+            self._outgoing.task_done()
+
+    async def settled(self) -> None:
+        """Wait until all that was dispatched has been sent."""
+        await self._outgoing.join()
+
+    async def reconnect(self) -> None:
+        """Ask every client to reconnect and resume."""
+        await self._to_all({"op": RECONNECT, "d": None})
+
+    async def invalidate(self, *, resumable: bool) -> None:
+        """Tell every client that its session is invalid; unless `resumable`, it is forgotten."""
+        sockets = self._sockets()
+        if not resumable:
+            self.sessions.clear()
+        for socket in sockets:
+            await socket.send_str(json.dumps({"op": INVALID_SESSION, "d": resumable}))
+
+    async def close_all(self, code: int) -> None:
+        """Close every connection with `code`."""
+        for socket in self._sockets():
+            await socket.close(code=code)
+
+    def abort_all(self) -> None:
+        """Reset every connection."""
+        for session in self.sessions.values():
+            if session.socket is not None and session.socket._req is not None:
+                transport = session.socket._req.transport
+                if transport is not None:
+                    transport.abort()
+
+    @property
+    def connected(self) -> int:
+        """How many clients are connected and identified."""
+        return len(self._sockets())
+
+    def _sockets(self) -> list[web.WebSocketResponse]:
+        return [s.socket for s in self.sessions.values() if s.socket is not None and not s.socket.closed]
+
+    async def _to_all(self, frame: Event) -> None:
+        for socket in self._sockets():
+            await socket.send_str(json.dumps(frame))
+
+    # ------------------------------------------------------------------------------------------------------ protocol
+
+    async def handle(self, request: web.Request) -> web.WebSocketResponse:
+        """One connection, from HELLO to its close."""
+        socket = web.WebSocketResponse(autoping=True)
+        await socket.prepare(request)
+        self.connections += 1
+        self.changed()
+        if self.refuse_with is not None:
+            await socket.close(code=self.refuse_with)
+            return socket
+        await socket.send_str(
+            json.dumps({"op": HELLO, "d": {"heartbeat_interval": int(self.heartbeat_seconds * 1000)}})
+        )
+        session: Session | None = None
+        async for message in socket:
+            if message.type is not WSMsgType.TEXT:
+                break
+            frame = json.loads(message.data)
+            session = await self._receive(socket, frame) or session
+        if session is not None and session.socket is socket:
+            session.socket = None
+        self.changed()
+        return socket
+
+    async def _receive(self, socket: web.WebSocketResponse, frame: Event) -> Session | None:
+        match frame["op"]:
+            case 1:
+                # On loopback an answer may come before discord.py's thread has noted when it sent the heartbeat.
+                await asyncio.sleep(0.02)
+                await socket.send_str(json.dumps({"op": HEARTBEAT_ACK}))
+            case 2:
+                return await self._identify(socket, frame["d"])
+            case 6:
+                return await self._resume(socket, frame["d"])
+        return None
+
+    async def _identify(self, socket: web.WebSocketResponse, data: Event) -> Session | None:
+        self.identifies.append(data)
+        if not self._allows(data["token"]):
+            await socket.close(code=AUTHENTICATION_FAILED)
+            return None
+        if data["intents"] & MESSAGE_CONTENT and not self.content_allowed:
+            await socket.close(code=DISALLOWED_INTENTS, message=b"Disallowed intent(s).")
+            return None
+        session = Session(f"session{len(self.identifies)}", data["intents"], socket=socket)
+        session.events += self._ready(session)
+        await session.send_from(0)
+        self.sessions[session.id] = session
+        self.changed()
+        return session
+
+    async def _resume(self, socket: web.WebSocketResponse, data: Event) -> Session | None:
+        self.resumes.append(data)
+        if not self._allows(data["token"]):
+            await socket.close(code=AUTHENTICATION_FAILED)
+            return None
+        session = self.sessions.get(data["session_id"] or "")
+        if session is None:
+            await socket.send_str(json.dumps({"op": INVALID_SESSION, "d": False}))
+            return None
+        session.socket = socket
+        await session.send_from(data["seq"] or 0)
+        session.events.append(("RESUMED", {"_trace": []}))
+        await session.send_from(len(session.events) - 1)
+        self.changed()
+        return session

@@ -1,0 +1,753 @@
+"""A loopback Slack: Web API and Socket Mode, speaking the true protocol to slack-bolt, with true limits.
+
+What belongs here: the world (users, channels, messages), the methods that a chat bot calls, what a reader sees of it,
+and commands for tests. What does not: the socket (`tests.servers.slack_socket`), counting and faults
+(`tests.servers.limits`).
+
+Limits (https://docs.slack.dev/apis/web-api/rate-limits), for the workspace: chat.update, chat.delete and the reads of
+conversations 50 in any 60 s each, users.info 100; chat.postMessage one a second in a channel, without a burst, which is
+stricter than Slack. Errors and their names: https://docs.slack.dev/reference/methods.
+
+``python -m tests.servers.slack --port 8091`` serves it alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import itertools
+import json
+import math
+import re
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Final
+
+from aiohttp import web
+
+from tests.servers.limits import FaultPlan, LeakCounter, RollingWindowCounter, Transcript, Verdict, faulted
+from tests.servers.slack_blocks import expanded
+from tests.servers.slack_socket import Envelope, Sockets
+
+Json = dict[str, Any]
+
+TEXT_LIMIT: Final = 4_000  # characters of an edit's text
+MARKDOWN_LIMIT: Final = 12_000  # characters of all markdown blocks of a message
+BLOCKS_LIMIT: Final = 50
+ALL_SCOPES: Final = frozenset(
+    """app_mentions:read chat:write channels:history groups:history im:history mpim:history users:read files:read
+    files:write assistant:write reactions:read reactions:write channels:read groups:read usergroups:read""".split()  # noqa: SIM905 (a list of words)
+)
+
+# What a method needs, where one scope will do for every channel.
+SCOPES: Final[Mapping[str, str]] = {
+    "chat.postMessage": "chat:write",
+    "chat.update": "chat:write",
+    "chat.delete": "chat:write",
+    "users.info": "users:read",
+    "assistant.threads.setStatus": "assistant:write",
+    "files.info": "files:read",
+    "files.getUploadURLExternal": "files:write",
+    "files.completeUploadExternal": "files:write",
+    "files.delete": "files:write",
+    "reactions.list": "reactions:read",
+    "usergroups.list": "usergroups:read",
+}
+HISTORY_SCOPES: Final[Mapping[str, str]] = {
+    "channel": "channels:history",
+    "group": "groups:history",
+    "im": "im:history",
+    "mpim": "mpim:history",
+}
+# Messages that a page may be asked for (https://docs.slack.dev/reference/methods/conversations.replies, "limit").
+PAGE_LIMIT = 1_000
+INFO_SCOPES: Final[Mapping[str, str]] = {
+    "channel": "channels:read",
+    "group": "groups:read",
+    "im": "im:read",
+    "mpim": "mpim:read",
+}
+# How often a method may be called in 60 s; `_admit` counts chat.postMessage by channel.
+TIERS: Final[Mapping[str, int]] = {
+    "chat.update": 50,
+    "chat.delete": 50,
+    "conversations.replies": 50,
+    "conversations.history": 50,
+    "conversations.info": 50,
+    "usergroups.list": 20,
+    "users.info": 100,
+    "files.getUploadURLExternal": 100,
+    "files.completeUploadExternal": 100,
+    "files.info": 100,
+    "files.delete": 50,
+}
+
+
+class Refused(Exception):
+    """A call is answered ``{"ok": false, "error": ...}``."""
+
+    def __init__(self, error: str, **more: Any) -> None:
+        super().__init__(error)
+        self.error, self.more = error, more
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One message as a reader sees it."""
+
+    ts: str
+    author: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wrote:
+    """One write that was applied: when (the loop's seconds), which method, which message, and what it shows then."""
+
+    at: float
+    method: str
+    channel: str
+    ts: str
+    text: str
+
+
+class World:
+    """Who and what there is."""
+
+    def __init__(self, team: str = "T1") -> None:
+        self.team = team
+        self.users: dict[str, Json] = {}
+        self.channels: dict[str, str] = {}  # their types
+        self.names: dict[str, str] = {}  # of channels
+        self.groups: dict[str, Json] = {}  # of users
+        self.messages: dict[str, dict[str, Json]] = defaultdict(dict)
+        self._numbers = itertools.count(1)
+        self._clock = itertools.count(1_700_000_000_000_100, 1_000_100)  # microseconds: each a second and a bit later
+        self.bot_user, self.bot_id = "UBOT", "B0BOT"
+
+    def user(
+        self,
+        name: str,
+        *,
+        guest: bool = False,
+        external: bool = False,
+        bot: bool = False,
+        team: str = "",
+        enterprise: str = "",
+    ) -> str:
+        """Add somebody and return the id. Strangers belong to another team."""
+        uid = f"U{next(self._numbers):04d}"
+        self.users[uid] = {
+            "id": uid,
+            "team_id": team or ("TOTHER" if external else self.team),
+            "name": name.lower(),
+            "real_name": f"{name} Real",
+            "profile": {"display_name": name, "real_name": f"{name} Real"},
+            "is_restricted": guest,
+            "is_ultra_restricted": False,
+            "is_stranger": external,
+            "is_bot": bot,
+        }
+        if enterprise:
+            self.users[uid]["enterprise_user"] = {"enterprise_id": enterprise, "teams": [team]}
+        return uid
+
+    def channel(self, kind: str = "channel", name: str = "") -> str:
+        """Add a channel (``channel``, ``group``, ``mpim``) or a direct message (``im``) and return the id."""
+        letter = {"channel": "C", "im": "D"}.get(kind, "G")
+        cid = f"{letter}{next(self._numbers):04d}"
+        self.channels[cid] = kind
+        self.names[cid] = name or cid.lower()
+        return cid
+
+    def group(self, handle: str) -> str:
+        """Add a group of users and return the id."""
+        sid = f"S{next(self._numbers):04d}"
+        self.groups[sid] = {"id": sid, "team_id": self.team, "is_usergroup": True, "name": handle, "handle": handle}
+        return sid
+
+    def now(self) -> str:
+        """A new message's id."""
+        moment = next(self._clock)
+        return f"{moment // 1_000_000}.{moment % 1_000_000:06d}"
+
+    def put(self, channel: str, fields: Json) -> Json:
+        """Keep a new message; every one has its ts."""
+        message: Json = {"type": "message", "ts": self.now(), "team": self.team, **fields}
+        self.messages[channel][message["ts"]] = message
+        return message
+
+    def thread(self, channel: str, root: str) -> list[Json]:
+        """A thread, its first message first."""
+        return [m for m in self.messages[channel].values() if root in (m["ts"], m.get("thread_ts"))]
+
+
+class SlackDouble:
+    """The server. Make a world, start it with `running`, speak with `say`, and look at what is `shown`."""
+
+    blocks_limit = BLOCKS_LIMIT  # of a message, after its markdown is expanded
+    too_many = "msg_blocks_too_long"  # what more of them are answered: this, or invalid_blocks
+    markdown_limit = MARKDOWN_LIMIT
+    text_limit = TEXT_LIMIT  # of an edit, and of a post where it is less than that
+    edit_error = ""  # what edits are answered: edit_window_closed, cant_update_message
+    refuses = ""  # a text with these words is answered msg_too_long, however short
+    edit_window = math.inf  # seconds after a post in which it may be edited
+
+    def __init__(self, bot_token: str = "xoxb-test", app_token: str = "xapp-test") -> None:
+        self.bot_token, self.app_token = bot_token, app_token
+        self.world = World()
+        self.transcript = Transcript()
+        self.faults = FaultPlan()
+        self.sockets = Sockets(self._touch)
+        self.limited: list[tuple[str, str]] = []  # every 429 that was provoked: method, channel
+        self.refused: list[tuple[str, str]] = []  # every error but those: method, error
+        self.writes: list[Wrote] = []
+        self.statuses: list[tuple[str, str, str]] = []  # channel, thread, status
+        self.scopes = set(ALL_SCOPES)
+        self.app_scopes = {"connections:write"}
+        self.scope_header = True  # answers name the token's scopes
+        self.revoked = ""  # the error that every call with the bot token is answered
+        self.archived: set[str] = set()
+        self.outside: set[str] = set()  # channels that the bot is not in
+        self.echoes = True  # the bot's own messages and edits come back as events
+        self.keeps_metadata = True  # reads give what messages were posted with
+        self.sessions: list[tuple[str, str, str]] = []  # channel, thread, status
+        self.without: set[str] = set()  # methods that this server does not know
+        self.without_as_404 = False
+        self.blocks = True  # blocks are taken
+        self.tables: int | None = None  # how many tables a message may hold
+        self.post_seconds = 1.0  # between two posts in one channel; 0.0 where a test is about something else
+        self.files: dict[str, Json] = {}  # by id: the file object, with its bytes in "_data" once they are there
+        self.share_seconds = 0.0  # until the message of a file is there; infinity: it never is
+        self.tells_shares = False  # the answer to files.completeUploadExternal says which message it is
+        self.upload_host = ""  # where files are said to go, if not here
+        self.page_limit = PAGE_LIMIT  # messages a page holds at the most
+        self.tiers = dict(TIERS)  # an app that is sold outside of the Marketplace has one read a minute
+        self.edits: LeakCounter | None = None  # how chat.update is counted, where that is not 50 in any 60 s
+        self._counters: dict[tuple[str, str], RollingWindowCounter] = {}
+        self._group: asyncio.TaskGroup | None = None
+        self._shares: set[asyncio.Task[None]] = set()
+        self._changed = asyncio.Event()
+        self._outbox: asyncio.Queue[tuple[Json, Json]] = asyncio.Queue()
+        self.api_url = ""
+
+    # ------------------------------------------------------------------------------------------------------- commands
+
+    @asynccontextmanager
+    async def running(self, port: int = 0) -> AsyncIterator[SlackDouble]:
+        """Serve on loopback; `port` 0 takes a free one."""
+        app = web.Application(client_max_size=2**24)
+        app.router.add_get("/link", self.sockets.handle)
+        app.router.add_route("*", "/api/{method}", self._front)
+        app.router.add_post("/upload/v1/{file}", self._upload)
+        runner = web.AppRunner(app, shutdown_timeout=0.05, handler_cancellation=True)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", port).start()
+        self._here = f"127.0.0.1:{runner.addresses[0][1]}"
+        self.api_url = f"http://{self._here}/api/"
+        try:
+            async with asyncio.TaskGroup() as group:
+                pump, self._group = group.create_task(self._pump()), group
+                try:
+                    yield self
+                finally:
+                    pump.cancel()
+                    for share in self._shares:
+                        share.cancel()
+        finally:
+            self.sockets.abort()
+            await runner.cleanup()
+
+    def say(
+        self,
+        channel: str,
+        text: str,
+        *,
+        author: str,
+        thread: str = "",
+        once: bool = False,
+        quiet: bool = False,
+        **fields: Any,
+    ) -> str:
+        """Somebody says something; returns the message's ts.
+
+        A mention of the bot is told twice, as in truth (`once`: only as app_mention); `quiet` tells nobody.
+        """
+        told = {"user": author, "text": text, **fields}
+        if thread:
+            told |= {"thread_ts": thread}
+            parent = self.world.messages[channel].get(thread, {})
+            told |= {"parent_user_id": parent["user"]} if "user" in parent else {}
+        message = self.world.put(channel, told)
+        if not quiet:
+            self._tell(channel, message, once=once)
+        return str(message["ts"])
+
+    def _tell(self, channel: str, message: Json, *, once: bool = False) -> None:
+        kind = self.world.channels[channel]
+        mentioned = kind != "im" and f"<@{self.world.bot_user}>" in message.get("text", "")
+        if mentioned:
+            plain = {key: value for key, value in message.items() if key not in ("files", "attachments")}
+            self.event({**plain, "type": "app_mention", "channel": channel, "event_ts": message["ts"]})
+        if not (mentioned and once):
+            self.event({**message, "channel": channel, "channel_type": kind, "event_ts": message["ts"]})
+
+    def event(self, event: Json, **outer: Any) -> None:
+        """Send any event at all; `outer` are fields of its envelope."""
+        self._outbox.put_nowait((event, outer))
+
+    async def redeliver(self, envelope: Envelope) -> None:
+        """Send an event again, as Slack does with one that was not acknowledged in time."""
+        await self.sockets.deliver(envelope.event, self.world.team, retry=1, event_id=envelope.event_id)
+
+    async def redeliver_unacknowledged(self) -> None:
+        """Send every event again that nobody acknowledged, as Slack does after three seconds."""
+        for envelope in {each.event_id: each for each in self.sockets.envelopes if not each.acked}.values():
+            await self.redeliver(envelope)
+
+    def revise(self, channel: str, ts: str, text: str) -> None:
+        """Somebody edits a message."""
+        self.world.messages[channel][ts] |= {"text": text, "edited": {"ts": self.world.now()}}
+        self._tell_change(channel, self.world.messages[channel][ts])
+
+    def remove(self, channel: str, ts: str) -> None:
+        """Somebody deletes a message; the first of a thread with replies leaves a tombstone."""
+        message = self.world.messages[channel].pop(ts)
+        if any(each.get("thread_ts") == ts for each in self.world.messages[channel].values()):
+            stone = {"type": "message", "subtype": "tombstone", "user": "USLACKBOT", "hidden": True, "ts": ts}
+            self.world.messages[channel][ts] = {**stone, "thread_ts": ts, "text": "This message was deleted."}
+            self._tell_change(channel, self.world.messages[channel][ts])
+        else:
+            self._tell_deletion(channel, message)
+        self._touch()
+
+    def react(self, channel: str, ts: str, reaction: str, *, author: str) -> None:
+        """Somebody adds a reaction to a message."""
+        item = {"type": "message", "channel": channel, "ts": ts}
+        self.event({"type": "reaction_added", "user": author, "reaction": reaction, "item": item})
+
+    def press_stop(self, channel: str, thread: str, *, author: str) -> None:
+        """Somebody presses the stop button that Slack shows for an agent's session."""
+        event = {"type": "agent_session_stopped", "channel": channel, "thread_ts": thread, "user": author}
+        self.event({**event, "streaming_message_ts": []})
+
+    def _tell_deletion(self, channel: str, message: Json) -> None:
+        change = {"type": "message", "subtype": "message_deleted", "hidden": True, "channel": channel}
+        change |= {"deleted_ts": message["ts"], "previous_message": message, "ts": self.world.now()}
+        self.event({**change, "channel_type": self.world.channels[channel]})
+
+    def shown(self, channel: str, thread: str = "") -> list[Shown]:
+        """What a reader sees of a thread, or of a channel, from top to bottom."""
+        messages = self.world.thread(channel, thread) if thread else list(self.world.messages[channel].values())
+        return [Shown(m["ts"], m.get("user", ""), seen(m)) for m in messages]
+
+    def answers(self, channel: str, thread: str = "") -> list[str]:
+        """The texts of the bot's messages, from top to bottom."""
+        return [each.text for each in self.shown(channel, thread) if each.author == self.world.bot_user]
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        """Wait until something that a call or a connection changes holds."""
+        while not holds():
+            self._changed.clear()
+            await self._changed.wait()
+
+    async def settled(self) -> None:
+        """Wait until every event that was said is sent and acknowledged."""
+        await self.until(lambda: self._outbox.empty() and all(e.acked for e in self.sockets.envelopes))
+
+    def _touch(self) -> None:
+        self._changed.set()
+
+    async def _pump(self) -> None:
+        while True:
+            event, outer = await self._outbox.get()
+            await self.sockets.deliver(event, self.world.team, **outer)
+            self._touch()
+
+    # -------------------------------------------------------------------------------------------------------- Web API
+
+    async def _front(self, request: web.Request) -> web.StreamResponse:
+        arguments = await _arguments(request)
+        self.transcript.add(request.method, request.path, arguments, request.query)
+        try:
+            return await faulted(self.faults, request, lambda request: self._admitted(request, arguments))
+        finally:
+            self._touch()
+
+    async def _admitted(self, request: web.Request, arguments: Json) -> web.StreamResponse:
+        method = request.match_info["method"]
+        handler = getattr(self, "_" + re.sub(r"\W", "_", method), None)
+        if handler is None or method in self.without:
+            if self.without_as_404:
+                return web.Response(status=404, text="<html>no such page</html>", content_type="text/html")
+            return self._answer({"ok": False, "error": "unknown_method"}, method)
+        verdict = self._admit(method, arguments)
+        if not verdict.allowed:
+            self.limited.append((method, str(arguments.get("channel", ""))))
+            headers = {"Retry-After": str(math.ceil(max(verdict.reset_after, 0.001)))}
+            return self._answer({"ok": False, "error": "ratelimited"}, method, status=429, headers=headers)
+        try:
+            self._authorize(request, method, arguments)
+            called: Awaitable[Json] = handler(arguments)
+            return self._answer({"ok": True, **await called}, method)
+        except Refused as refused:
+            self.refused.append((method, refused.error))
+            return self._answer({"ok": False, "error": refused.error, **refused.more}, method)
+
+    def _admit(self, method: str, arguments: Json) -> Verdict:
+        if method == "chat.update" and self.edits is not None:
+            return self.edits.admit(asyncio.get_running_loop().time())
+        if method == "chat.postMessage":
+            key, limit, period = (method, str(arguments.get("channel"))), 1, self.post_seconds
+        elif method in self.tiers:
+            key, limit, period = (method, ""), self.tiers[method], 60.0
+        else:
+            return Verdict(allowed=True, limit=1, remaining=1, reset_after=0.0)
+        counter = self._counters.setdefault(key, RollingWindowCounter(limit, period))
+        return counter.admit(asyncio.get_running_loop().time())
+
+    def _answer(
+        self, data: Json, method: str, *, status: int = 200, headers: Mapping[str, str] | None = None
+    ) -> web.Response:
+        scopes = self.app_scopes if method == "apps.connections.open" else self.scopes
+        named = {"X-OAuth-Scopes": ",".join(sorted(scopes))} if self.scope_header else {}
+        return web.json_response(data, status=status, headers={**named, **(headers or {})})
+
+    def _authorize(self, request: web.Request, method: str, arguments: Json) -> None:
+        token = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        if not token:
+            raise Refused("not_authed")
+        if method == "apps.connections.open":
+            if token != self.app_token:
+                raise Refused("invalid_auth" if not token.startswith("xoxb-") else "not_allowed_token_type")
+            self._need(self.app_scopes, "connections:write")
+            return
+        if token != self.bot_token:
+            raise Refused("invalid_auth")
+        if self.revoked:
+            raise Refused(self.revoked)
+        if method in SCOPES:
+            self._need(self.scopes, SCOPES[method])
+        if method in ("conversations.replies", "conversations.history"):
+            self._need(self.scopes, HISTORY_SCOPES[self.world.channels.get(arguments.get("channel", ""), "channel")])
+        if method == "conversations.info":
+            self._need(self.scopes, INFO_SCOPES[self.world.channels.get(arguments.get("channel", ""), "channel")])
+
+    def _need(self, scopes: set[str], scope: str) -> None:
+        if scope not in scopes:
+            raise Refused("missing_scope", needed=scope, provided=",".join(sorted(scopes)))
+
+    async def _auth_test(self, arguments: Json) -> Json:
+        world = self.world
+        who = {"user": "tickertape", "user_id": world.bot_user, "bot_id": world.bot_id, "is_enterprise_install": False}
+        return {"url": f"http://{self._here}/", "team": "The Team", "team_id": world.team, **who}
+
+    async def _apps_connections_open(self, arguments: Json) -> Json:
+        return {"url": f"ws://{self._here}/link?ticket={self.sockets.ticket()}&app_id=A1"}
+
+    async def _conversations_info(self, arguments: Json) -> Json:
+        channel = self._readable(arguments)
+        kind = self.world.channels[channel]
+        about = {"id": channel, "is_channel": kind == "channel", "is_im": kind == "im", "is_mpim": kind == "mpim"}
+        return {"channel": about | ({} if kind == "im" else {"name": self.world.names[channel]})}
+
+    async def _usergroups_list(self, arguments: Json) -> Json:
+        return {"usergroups": list(self.world.groups.values())}
+
+    async def _users_info(self, arguments: Json) -> Json:
+        user = self.world.users.get(arguments.get("user", ""))
+        if user is None:
+            raise Refused("user_not_found")
+        return {"user": user}
+
+    # ---------------------------------------------------------------------------------------------------------- files
+
+    async def _files_getUploadURLExternal(self, arguments: Json) -> Json:  # noqa: N802 (named as the method is)
+        length = int(arguments.get("length") or 0)
+        if not arguments.get("filename") or length <= 0:
+            raise Refused("missing_argument")
+        fid = f"F{len(self.files) + 1:04d}"
+        self.files[fid] = {"id": fid, "name": arguments["filename"], "size": length, "user": self.world.bot_user}
+        return {"file_id": fid, "upload_url": f"{self.upload_host or f'http://{self._here}'}/upload/v1/{fid}"}
+
+    async def _upload(self, request: web.Request) -> web.StreamResponse:
+        """Takes raw bytes, as many as were said, without a token."""
+        file, data = self.files.get(request.match_info["file"]), await request.read()
+        self.transcript.add(request.method, request.path, {"length": len(data)}, request.query)
+
+        async def take(request: web.Request) -> web.StreamResponse:
+            if file is None or len(data) != file["size"] or "Authorization" in request.headers:
+                return web.Response(status=400, text="no")
+            file["_data"] = data
+            return web.Response(text=f"OK - {len(data)}")
+
+        return await faulted(self.faults, request, take)
+
+    async def _files_completeUploadExternal(self, arguments: Json) -> Json:  # noqa: N802 (named as the method is)
+        given = arguments.get("files") or "[]"
+        files = [self.files.get(each["id"]) for each in (json.loads(given) if isinstance(given, str) else given)]
+        if not files or any(file is None or "_data" not in file or "shares" in file for file in files):
+            raise Refused("file_not_found")
+        channel = self._writable({"channel": arguments.get("channel_id", "")})
+        thread = str(arguments.get("thread_ts") or "")
+        if thread and thread not in self.world.messages[channel]:
+            raise Refused("thread_not_found")
+        shared = [file for file in files if file is not None]
+        for file in shared:
+            file["shares"] = {}
+        text = str(arguments.get("initial_comment") or "")
+        if self.share_seconds == 0.0 and self.tells_shares:
+            self._share(shared, channel, thread, text)
+        elif self.share_seconds < math.inf and self._group is not None:
+            task = self._group.create_task(self._share_later(shared, channel, thread, text))
+            self._shares.add(task)
+            task.add_done_callback(self._shares.discard)
+        return {"files": [_public(file) for file in shared]}
+
+    async def _share_later(self, files: list[Json], channel: str, thread: str, text: str) -> None:
+        await asyncio.sleep(self.share_seconds)
+        if all(file["id"] in self.files for file in files):
+            self._share(files, channel, thread, text)
+
+    def _share(self, files: list[Json], channel: str, thread: str, text: str) -> None:
+        ours: Json = {"user": self.world.bot_user, "bot_id": self.world.bot_id, "subtype": "file_share"}
+        ours |= {"thread_ts": thread} if thread else {}
+        message = self.world.put(channel, {**ours, "text": text, "files": [_public(file) for file in files]})
+        kind = "public" if channel.startswith("C") else "private"
+        for file in files:
+            share = {"ts": message["ts"], **({"thread_ts": thread} if thread else {})}
+            file["shares"] = {kind: {channel: [share]}}
+        self._wrote("files.completeUploadExternal", channel, message)
+        if self.echoes:
+            self.event({**message, "channel": channel, "channel_type": self.world.channels[channel]})
+        self._touch()
+
+    async def _files_info(self, arguments: Json) -> Json:
+        file = self.files.get(str(arguments.get("file", "")))
+        if file is None:
+            raise Refused("file_not_found")
+        return {"file": _public(file)}
+
+    def stub(self, **file: Any) -> Json:
+        """Keep a file of another organisation's; events tell no more of it than this (Slack Connect)."""
+        fid = f"F{len(self.files) + 1:04d}"
+        self.files[fid] = {"id": fid, "mode": "hosted", **file}
+        return {"id": fid, "mode": "file_access", "file_access": "check_file_info"}
+
+    def alert(self, channel: str, *, thread: str = "", name: str = "Alertmanager", **fields: Any) -> str:
+        """A program says something, as an incoming webhook does; returns the message's ts."""
+        told = {"subtype": "bot_message", "bot_id": "B0ALERTS", "username": name, "text": "", **fields}
+        message = self.world.put(channel, told | ({"thread_ts": thread} if thread else {}))
+        self._tell(channel, message)
+        return str(message["ts"])
+
+    def change(self, channel: str, ts: str, **fields: Any) -> None:
+        """A message changes by itself: a preview of its link is there."""
+        self.world.messages[channel][ts] |= fields
+        self._tell_change(channel, self.world.messages[channel][ts])
+
+    async def _files_delete(self, arguments: Json) -> Json:
+        if self.files.pop(str(arguments.get("file", "")), None) is None:
+            raise Refused("file_not_found")
+        return {}
+
+    def attached(self, channel: str, thread: str = "") -> list[tuple[str, str]]:
+        """The names and texts of the files that a reader sees of the bot, from top to bottom."""
+        messages = self.world.thread(channel, thread) if thread else list(self.world.messages[channel].values())
+        shown = [file for message in messages for file in message.get("files", []) if file["id"] in self.files]
+        return [(file["name"], self.files[file["id"]]["_data"].decode()) for file in shown]
+
+    # --------------------------------------------------------------------------------------------------------- others
+
+    async def _reactions_list(self, arguments: Json) -> Json:
+        return {"items": []}
+
+    async def _assistant_threads_setStatus(self, arguments: Json) -> Json:  # noqa: N802 (named as the method is)
+        channel, thread = str(arguments["channel_id"]), str(arguments["thread_ts"])
+        if thread not in self.world.messages[channel]:
+            raise Refused("invalid_thread_ts")
+        self.statuses.append((channel, thread, str(arguments.get("status", ""))))
+        return {}
+
+    async def _agents_sessions_setStatus(self, arguments: Json) -> Json:  # noqa: N802 (named as the method is)
+        channel, thread = str(arguments["channel_id"]), str(arguments["thread_ts"])
+        self.sessions.append((channel, thread, str(arguments["status"])))
+        return {"status": arguments["status"]}
+
+    # -------------------------------------------------------------------------------------------------------- writing
+
+    async def _chat_postMessage(self, arguments: Json) -> Json:  # noqa: N802 (named as the method is)
+        channel = self._writable(arguments)
+        body = self._body(arguments, edited=False)
+        thread = str(arguments.get("thread_ts") or "")
+        if thread and thread not in self.world.messages[channel]:
+            raise Refused("thread_not_found")
+        extra: Json = {"thread_ts": thread} if thread else {}
+        if arguments.get("metadata"):
+            extra["metadata"] = arguments["metadata"]
+        ours = {"user": self.world.bot_user, "bot_id": self.world.bot_id, "app_id": "A1"}
+        message = self.world.put(channel, {**ours, **body, **extra})
+        self._wrote("chat.postMessage", channel, message)
+        if self.echoes:
+            echo = message if self.keeps_metadata else {k: v for k, v in message.items() if k != "metadata"}
+            self.event({**echo, "channel": channel, "channel_type": self.world.channels[channel]})
+        return {"channel": channel, "ts": message["ts"], "message": message}
+
+    async def _chat_update(self, arguments: Json) -> Json:
+        channel = self._writable(arguments)
+        message = self._ours(channel, arguments, "cant_update_message")
+        posted = next((w.at for w in self.writes if w.ts == message["ts"]), -math.inf)
+        if self.edit_error:
+            raise Refused(self.edit_error)
+        if asyncio.get_running_loop().time() > posted + self.edit_window:
+            raise Refused("edit_window_closed")
+        message.update(self._body(arguments, edited=True))
+        self._wrote("chat.update", channel, message)
+        if self.echoes:
+            self._tell_change(channel, message)
+        return {"channel": channel, "ts": message["ts"], "text": message.get("text", ""), "message": message}
+
+    async def _chat_delete(self, arguments: Json) -> Json:
+        channel = self._writable(arguments)
+        message = self._ours(channel, arguments, "cant_delete_message")
+        del self.world.messages[channel][message["ts"]]
+        self._wrote("chat.delete", channel, message)
+        if self.echoes:
+            self._tell_deletion(channel, message)
+        return {"channel": channel, "ts": message["ts"]}
+
+    def _writable(self, arguments: Json) -> str:
+        channel = str(arguments.get("channel", ""))
+        if channel not in self.world.channels:
+            raise Refused("channel_not_found")
+        if channel in self.archived:
+            raise Refused("is_archived")
+        if channel in self.outside:
+            raise Refused("not_in_channel")
+        return channel
+
+    def _ours(self, channel: str, arguments: Json, otherwise: str) -> Json:
+        message = self.world.messages[channel].get(str(arguments.get("ts", "")))
+        if message is None:
+            raise Refused("message_not_found")
+        if message.get("user") != self.world.bot_user:
+            raise Refused(otherwise)
+        return message
+
+    def _body(self, arguments: Json, *, edited: bool) -> Json:
+        text, blocks = str(arguments.get("text") or ""), arguments.get("blocks") or []
+        if not text and not blocks:
+            raise Refused("no_text")
+        if self.refuses and any(self.refuses in said for said in (text, *(str(b.get("text")) for b in blocks))):
+            raise Refused("msg_too_long")
+        if len(text) > self.text_limit and (edited or self.text_limit < TEXT_LIMIT):
+            raise Refused("msg_too_long")
+        if blocks and not self.blocks:
+            raise Refused("invalid_blocks", response_metadata={"messages": ["[ERROR] unsupported type: markdown"]})
+        if self.tables is not None and sum(map(_tables_in, blocks)) > self.tables:
+            raise Refused("invalid_attachments", response_metadata={"messages": ["[ERROR] only_one_table_allowed"]})
+        if len(blocks) > BLOCKS_LIMIT or expanded(blocks) > self.blocks_limit:
+            error = "invalid_blocks" if len(blocks) > BLOCKS_LIMIT else self.too_many
+            raise Refused(error, response_metadata={"messages": ["[ERROR] no more than 50 items allowed"]})
+        if sum(len(block["text"]) for block in blocks if block["type"] == "markdown") > self.markdown_limit:
+            raise Refused("msg_too_long")
+        return {"text": text[:40_000], "blocks": blocks}
+
+    def _wrote(self, method: str, channel: str, message: Json) -> None:
+        now = asyncio.get_running_loop().time()
+        self.writes.append(Wrote(now, method, channel, str(message["ts"]), seen(message)))
+
+    def _tell_change(self, channel: str, message: Json) -> None:
+        change = {"type": "message", "subtype": "message_changed", "hidden": True, "channel": channel}
+        change |= {"message": dict(message), "previous_message": {}, "ts": self.world.now()}
+        self.event({**change, "channel_type": self.world.channels[channel]})
+
+    # -------------------------------------------------------------------------------------------------------- reading
+
+    async def _conversations_replies(self, arguments: Json) -> Json:
+        channel, root = self._readable(arguments), str(arguments.get("ts", ""))
+        thread = self.world.thread(channel, root)
+        if not thread or root not in self.world.messages[channel]:
+            raise Refused("thread_not_found")
+        told = {"reply_count": len(thread) - 1, "latest_reply": thread[-1]["ts"]} if len(thread) > 1 else {}
+        first, rest = {**thread[0], **told}, [m for m in thread[1:] if _within(m, arguments)]
+        return self._page(rest, arguments, always=[first], usual=1_000)
+
+    async def _conversations_history(self, arguments: Json) -> Json:
+        channel = self._readable(arguments)
+        roots = [m for m in self.world.messages[channel].values() if m.get("thread_ts", m["ts"]) == m["ts"]]
+        return self._page([m for m in reversed(roots) if _within(m, arguments)], arguments, always=[], usual=100)
+
+    def _readable(self, arguments: Json) -> str:
+        channel = str(arguments.get("channel", ""))
+        if channel not in self.world.channels:
+            raise Refused("channel_not_found")
+        if channel in self.outside:
+            raise Refused("not_in_channel")
+        return channel
+
+    def _page(self, messages: list[Json], arguments: Json, *, always: list[Json], usual: int) -> Json:
+        begin, limit = int(arguments.get("cursor") or 0), int(arguments.get("limit") or usual)
+        if not 1 <= limit <= PAGE_LIMIT:
+            raise Refused("invalid_limit")
+        limit = min(limit, self.page_limit)
+        page = messages[begin : begin + limit]
+        more = begin + limit < len(messages)
+        whole = self.keeps_metadata and str(arguments.get("include_all_metadata", "")).lower() in ("1", "true")
+        kept = [m if whole else {k: v for k, v in m.items() if k != "metadata"} for m in [*always, *page]]
+        cursor = {"response_metadata": {"next_cursor": str(begin + limit)}} if more else {}
+        return {"messages": kept, "has_more": more, **cursor}
+
+
+def _tables_in(block: Json) -> int:
+    """How many tables Slack would make of a markdown block: by the lines of dashes under their heads."""
+    prose = re.sub(r"^```.*?^```", "", block["text"], flags=re.MULTILINE | re.DOTALL) if "text" in block else ""
+    return len(re.findall(r"^\|(?:[ ]*:?-+:?[ ]*\|)+$", prose, re.MULTILINE))
+
+
+def seen(message: Json) -> str:
+    """What a reader sees of a message: its markdown blocks, or else its text."""
+    blocks = [block["text"] for block in message.get("blocks") or [] if block.get("type") == "markdown"]
+    return "\n\n".join(blocks) if blocks else str(message.get("text", ""))
+
+
+def _public(file: Json) -> Json:
+    """A file as Slack tells of it."""
+    return {name: value for name, value in file.items() if name != "_data"}
+
+
+def _within(message: Json, arguments: Json) -> bool:
+    ts = Decimal(message["ts"])
+    inclusive = str(arguments.get("inclusive", "")).lower() in ("1", "true")
+    oldest, latest = Decimal(arguments.get("oldest") or 0), Decimal(arguments.get("latest") or "Infinity")
+    return oldest < ts < latest or (inclusive and ts in (oldest, latest))
+
+
+async def _arguments(request: web.Request) -> Json:
+    """A call's arguments, from its query and its JSON or form body."""
+    arguments: Json = dict(request.query)
+    if request.content_type == "application/json" and request.can_read_body:
+        arguments |= await request.json()
+    elif request.can_read_body:
+        arguments |= dict(await request.post())
+    if isinstance(arguments.get("metadata"), str):
+        arguments["metadata"] = json.loads(arguments["metadata"])
+    if isinstance(arguments.get("blocks"), str):
+        arguments["blocks"] = json.loads(arguments["blocks"])
+    return arguments
+
+
+async def _serve(port: int) -> None:
+    double = SlackDouble()
+    async with double.running(port):
+        print(f"SLACK_API_URL={double.api_url} SLACK_BOT_TOKEN={double.bot_token} SLACK_APP_TOKEN={double.app_token}")  # noqa: T201 (a command's output)
+        await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="A loopback Slack.")
+    parser.add_argument("--port", type=int, default=8091)
+    asyncio.run(_serve(parser.parse_args().port))

@@ -1,0 +1,291 @@
+"""What becomes of many live answers when the process is killed, told to stop, or loses its model: real processes.
+
+What belongs here: one such run against the project's doubles, and the count of what a reader then finds. What does not:
+how many answers the suite can afford (`tests/stress/test_crash.py`). `make crash` runs it with a hundred.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import random
+import signal
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from tests.servers.discord import DiscordDouble
+from tests.servers.openai import Answer, OpenAIDouble
+from tests.servers.slack import SlackDouble
+from tests.support.process import Running, bot
+
+# What can happen to the answers of a process.
+KILLED, STOPPED, MODEL_LOST = "kill -9", "SIGTERM", "the model's server lost"
+MISHAPS = (KILLED, STOPPED, MODEL_LOST)
+
+# An answer that is not whole by then never will be.
+_PATIENCE_SECONDS = 120.0
+
+# After all are whole: what is left over would show within a few seconds.
+_SETTLE_SECONDS = 0.6
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How many answers are live, and how long each is: `words` at `rate` a second."""
+
+    replies: int
+    words: int = 300
+    rate: float = 100.0
+    seed: int = 1
+
+
+@dataclass
+class Outcome:
+    """What readers found."""
+
+    replies: int
+    live: int = 0  # answers that showed something and were not whole when it happened
+    whole: int = 0
+    wrong: list[str] = field(default_factory=list)  # what stands where an answer is not whole, or there twice
+    limited: int = 0  # 429s
+    seconds: float = 0.0  # from the mishap until all were whole
+
+    def __str__(self) -> str:
+        return (
+            f"{self.replies} answers, {self.live} of them half written: {self.whole} whole, {len(self.wrong)} not, "
+            f"{self.limited} answers of 429, {self.seconds:.1f} s until all were whole"
+        )
+
+
+class Places(Protocol):
+    """A platform's double with a channel for each question."""
+
+    environment: dict[str, str]
+
+    def ask(self, number: int) -> None: ...
+
+    def shown(self, number: int) -> list[str]:
+        """The bot's messages in a channel, from top to bottom."""
+        ...
+
+    @property
+    def limited(self) -> int: ...
+
+    async def connected(self) -> None: ...
+
+
+class DiscordPlaces:
+    """Mentions in a guild's channels."""
+
+    def __init__(self, double: DiscordDouble, count: int) -> None:
+        self._double = double
+        guild = double.world.guild()
+        self._channels = [double.world.channel(guild, f"c{number}") for number in range(count)]
+        self._askers = [double.world.user(f"U{number}") for number in range(count)]
+        self.environment = {
+            "DISCORD_TOKEN": double.token,
+            "DISCORD_API_URL": double.api_url,
+            "DISCORD_GATEWAY_URL": double.gateway_url,
+        }
+
+    def ask(self, number: int) -> None:
+        self._double.say(self._channels[number], f"<@{self._double.world.bot}> why?", author=self._askers[number])
+
+    def shown(self, number: int) -> list[str]:
+        return self._double.answers(self._channels[number])
+
+    @property
+    def limited(self) -> int:
+        return len(self._double.limited)
+
+    async def connected(self) -> None:
+        await self._double.until(lambda: self._double.gateway.connected > 0)
+
+
+class SlackPlaces:
+    """Mentions in a workspace's channels, answered in threads."""
+
+    def __init__(self, double: SlackDouble, count: int) -> None:
+        self._double = double
+        self._channels = [double.world.channel() for _ in range(count)]
+        self._askers = [double.world.user(f"U{number}") for number in range(count)]
+        self._questions: dict[int, str] = {}
+        self.environment = {
+            "SLACK_BOT_TOKEN": double.bot_token,
+            "SLACK_APP_TOKEN": double.app_token,
+            "SLACK_API_URL": double.api_url,
+        }
+
+    def ask(self, number: int) -> None:
+        text = f"<@{self._double.world.bot_user}> why?"
+        self._questions[number] = self._double.say(self._channels[number], text, author=self._askers[number])
+
+    def shown(self, number: int) -> list[str]:
+        return self._double.answers(self._channels[number], self._questions[number])
+
+    @property
+    def limited(self) -> int:
+        return len(self._double.limited)
+
+    async def connected(self) -> None:
+        await self._double.until(lambda: bool(self._double.sockets.live))
+
+
+class BothPlaces:
+    """Discord and Slack in one bot, question by question."""
+
+    def __init__(self, *kinds: Places) -> None:
+        self._kinds = kinds
+        self.environment = {name: value for kind in kinds for name, value in kind.environment.items()}
+
+    def ask(self, number: int) -> None:
+        which, number = number % len(self._kinds), number // len(self._kinds)
+        self._kinds[which].ask(number)
+
+    def shown(self, number: int) -> list[str]:
+        which, number = number % len(self._kinds), number // len(self._kinds)
+        return self._kinds[which].shown(number)
+
+    @property
+    def limited(self) -> int:
+        return sum(kind.limited for kind in self._kinds)
+
+    async def connected(self) -> None:
+        for kind in self._kinds:
+            await kind.connected()
+
+
+@asynccontextmanager
+async def places(platform: str, count: int) -> AsyncIterator[Places]:
+    if platform == "discord":
+        async with DiscordDouble().running() as discord:
+            yield DiscordPlaces(discord, count)
+    elif platform == "both":
+        async with places("discord", count) as one, places("slack", count) as other:
+            yield BothPlaces(one, other)
+    else:
+        async with SlackDouble().running() as slack:
+            yield SlackPlaces(slack, count)
+
+
+def words_of(count: int) -> list[str]:
+    return [f"word{number}" for number in range(count)]
+
+
+class Run:
+    """One run: answers are begun, something happens, and in the end each is looked at."""
+
+    def __init__(self, load: Load, where: Places, model: OpenAIDouble, folder: Path) -> None:
+        self._load = load
+        self._where = where
+        self._model = model
+        self._whole = words_of(load.words)
+        self._random = random.Random(load.seed)
+        self.outcome = Outcome(load.replies)
+        self._environment = where.environment | {
+            "OPENAI_BASE_URL": model.url,
+            "OPENAI_API_KEY": "x",
+            "OPENAI_MODEL": "m",
+            "JOURNAL_URL": f"sqlite:///{folder / 'journal.db'}",
+            "TICKERTAPE_DRAIN_SECONDS": "0.3",
+        }
+
+    async def play(self, mishap: str) -> Outcome:
+        """All of it."""
+        async with bot(self._environment) as running:
+            await self._where.connected()
+            await self._begin()
+            self.outcome.live = sum(0 < len(self._found(number)) < self._load.words for number in self._numbers)
+            happened = asyncio.get_running_loop().time()
+            if mishap == MODEL_LOST:
+                async with self._model.refused():
+                    await asyncio.sleep(1.0)
+                await self._until_whole(running)
+            else:
+                await running.stop(signal.SIGKILL if mishap == KILLED else signal.SIGTERM)
+        if mishap != MODEL_LOST:
+            async with bot(self._environment) as running:
+                await self._until_whole(running)
+        self.outcome.seconds = asyncio.get_running_loop().time() - happened - _SETTLE_SECONDS
+        self.outcome.limited = self._where.limited
+        self._judge()
+        return self.outcome
+
+    @property
+    def _numbers(self) -> Sequence[int]:
+        return range(self._load.replies)
+
+    async def _begin(self) -> None:
+        """Ask one after the other, over a third of an answer's time; go on when the model has sent half of the last."""
+        spread = self._load.words / self._load.rate / 3
+        for number in self._numbers:
+            self._where.ask(number)
+            await asyncio.sleep(spread / self._load.replies)
+        await self._model.wait_for(self._load.replies)
+        last = self._model.requests[-1]
+        await _until(lambda: len(last.sent) > self._load.words * self._random.uniform(0.3, 0.6))
+
+    async def _until_whole(self, running: Running) -> None:
+        """Wait until every answer is whole and nothing changes any more, or for as long as anybody would."""
+        before: list[list[str]] = []
+        waited = 0.0
+        while waited < _PATIENCE_SECONDS:
+            assert running.process.returncode is None, "the bot has ended"
+            shown = [self._where.shown(number) for number in self._numbers]
+            if shown == before and all(self._found(number) == self._whole for number in self._numbers):
+                return
+            before = shown
+            await asyncio.sleep(_SETTLE_SECONDS)
+            waited += _SETTLE_SECONDS
+
+    def _found(self, number: int) -> list[str]:
+        return " ".join(self._where.shown(number)).split()
+
+    def _judge(self) -> None:
+        for number in self._numbers:
+            if self._found(number) == self._whole:
+                self.outcome.whole += 1
+            else:
+                self.outcome.wrong.append(f"channel {number}: {self._where.shown(number)}")
+
+
+async def _until(holds: Callable[[], bool]) -> None:
+    while not holds():
+        await asyncio.sleep(0.01)
+
+
+async def crash(platform: str, mishap: str, load: Load) -> Outcome:
+    """Run it: `load.replies` answers on `platform` meet `mishap`."""
+    answer = Answer(" ".join(words_of(load.words)), words_per_second=load.rate)
+    with tempfile.TemporaryDirectory() as folder:
+        async with OpenAIDouble(default=answer) as model, places(platform, load.replies) as where:
+            return await Run(load, where, model, Path(folder)).play(mishap)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command: every mishap on both platforms; 1 where an answer is not whole."""
+    parser = argparse.ArgumentParser(prog="python -m tests.stress.crash", description=__doc__)
+    parser.add_argument("--replies", type=int, default=100)
+    parser.add_argument("--words", type=int, default=300)
+    parser.add_argument("--rate", type=float, default=40.0, help="words a second")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--platform", choices=["discord", "slack", "both"], action="append")
+    chosen = parser.parse_args(arguments)
+    load, failed = Load(chosen.replies, chosen.words, chosen.rate, chosen.seed), False
+    for platform in chosen.platform or ["discord", "slack"]:
+        for mishap in MISHAPS:
+            outcome = asyncio.run(crash(platform, mishap, load))
+            sys.stdout.write(f"{platform}, {mishap}: {outcome}\n")
+            for line in outcome.wrong[:3]:
+                sys.stdout.write(f"  {line}\n")
+            failed = failed or bool(outcome.wrong)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,660 @@
+"""The apparatus of the sweep: a whole answer, from the question to the journal's end, with faults at chosen calls.
+
+What belongs here: a world that survives its processes (what the platform shows, the journal), processes that live in it
+on virtual time and can be killed at any call of a port, the faults, and what a reader must find in the end. What does
+not: which faults are played at which calls (`tests/stress/test_fault_injection.py`).
+
+Every call of a port goes through `Process.through`, where a fault may befall it: before it is made, after it was made
+and before its answer came, or for ever. A process is killed without any last words: from then on none of its calls
+reaches the world.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import re
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from adapters.openai import OpenAIOptions
+from adapters.openai import chat_completions as chat
+from bot.access import AccessRules
+from bot.completion import Completion, CompletionPolicy
+from bot.conversation import (
+    Delta,
+    Ending,
+    Finish,
+    FinishReason,
+    History,
+    Image,
+    Message,
+    Part,
+    Prompt,
+    Reasoning,
+    Role,
+    Text,
+    Turn,
+    TurnKey,
+)
+from bot.delivery.reply import WritingPolicy
+from bot.errors import Because, Declined, Failure
+from bot.ports import Body, Controls, Record, Verb
+from bot.prompt import Persona, Prompting
+from bot.rate_limits.budget import FixedWindow, WindowReport
+from bot.strings import Words
+from bot.telemetry import NoRecorder
+from bot.turns.config import Choices, TurnLimits
+from bot.turns.manager import Turns
+from tests.servers.openai_scripts import Answer, Manner, chat_whole
+from tests.servers.requests import out_of_order, seen
+from tests.support.clock import VirtualLoop
+from tests.support.fakes import MemoryChannel, Notebook, Server, turn
+from tests.support.streams import WireModel, steps_of
+
+# In the message of every failure that is injected: no reader may ever see it.
+SECRET = "boom-5c1f"
+
+WORDS = Words()
+
+# Lines of thinking come often, so that there are many for a fault to befall.
+WRITING = WritingPolicy(shows_thinking=True, thinking_gap_seconds=1.0)
+
+# A process is started again so long after the last one ended: the platform's window has closed, as it has in life,
+# where a start takes seconds. Virtual seconds.
+RESTART_SECONDS = 6.0
+
+# What the model says where it refuses: an answer like any other.
+REFUSED = "I cannot say."
+
+# No answer takes longer, whatever happens (patience is at its end after 900 s, and each turn waits for one).
+WHOLE_SECONDS = 6000.0
+
+# More starts than any sweep injects deaths.
+STARTS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What is asked and answered where nothing goes wrong.
+
+    `chunks` is how many a whole answer has in the first process, the second and so on (the last one's for all later);
+    each holds `words` words. `retries` are those of the second attempt, the third and so on, where they differ. `limit`
+    is a message's, in characters.
+    """
+
+    name: str
+    chunks: tuple[int, ...] = (8,)
+    retries: tuple[int, ...] = ()
+    words: int = 8
+    limit: int = 2000
+    questions: int = 1
+    lasting: bool = True
+    shared: bool = False  # one place and its budgets for all questions
+    delivered_again: bool = False  # in the middle of the answer, and after it
+    gap_seconds: float = 0.3  # between chunks
+    thoughts: int = 0  # chunks of thinking aloud before them
+    uploads: int = 0  # bytes of a file that goes up
+    max_messages: int = 10
+    picky: bool = False  # the model's server wants roles in order, little text and no images
+    finish: str = "stop"  # as the model's server says it
+    manner: Manner | None = None  # of that server: what it sends is read by the adapter then
+
+    def chunks_of(self, process: int, attempt: int) -> int:
+        if attempt and self.retries:
+            return self.retries[min(attempt, len(self.retries)) - 1]
+        return self.chunks[min(process, len(self.chunks) - 1)]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call of a port. `attempt` and `chunk` are those of a model's stream, from 0."""
+
+    process: int
+    name: str
+    attempt: int = 0
+    chunk: int = 0
+
+
+Do = Callable[[], Awaitable[Any]]
+Play = Callable[["Process", Do], Awaitable[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something that befalls calls of the names in `on`. `whole` says that the answer is whole all the same."""
+
+    name: str
+    on: frozenset[str]
+    play: Play = field(repr=False)
+    whole: bool = True
+    closed: bool = False  # there is no place to write any more: nothing is asked of what is shown
+    forgets: bool = False  # something is not written down
+    kills: bool = False  # the process
+
+
+@dataclass
+class Injected:
+    """A fault at the `at`-th call that it may befall, and at the `times - 1` that follow."""
+
+    fault: Fault
+    at: int
+    times: int = 1
+    process: int = 0
+    fired: int = 0
+    _seen: int = 0
+
+    def takes(self, call: Call) -> bool:
+        if call.process != self.process or call.name not in self.fault.on:
+            return False
+        hit = self._is_hit(call)
+        self._seen += 1
+        self.fired += hit
+        return hit
+
+    def _is_hit(self, call: Call) -> bool:
+        return self.at <= self._seen < self.at + self.times
+
+    def __str__(self) -> str:
+        return f"{self.fault.name} at {self.at} x{self.times} of process {self.process}"
+
+
+class InAttempts(Injected):
+    """A model's fault at chunk `at` of each of the first `times` attempts."""
+
+    def _is_hit(self, call: Call) -> bool:
+        return call.chunk == self.at and call.attempt < self.times
+
+
+# --------------------------------------------------------------------------------------------------------------- faults
+
+
+def before(make: Callable[[], Exception]) -> Play:
+    """The call fails, and nothing was done."""
+
+    async def play(process: Process, do: Do) -> Any:
+        raise make()
+
+    return play
+
+
+def after(make: Callable[[], Exception]) -> Play:
+    """It was done, and fails: the answer was lost."""
+
+    async def play(process: Process, do: Do) -> Any:
+        await do()
+        raise make()
+
+    return play
+
+
+def slow(seconds: float) -> Play:
+    """It is done late; whoever does not wait so long has it not done."""
+
+    async def play(process: Process, do: Do) -> Any:
+        await asyncio.sleep(seconds)
+        return await do()
+
+    return play
+
+
+def slow_answer(seconds: float) -> Play:
+    """It is done at once and answered late."""
+
+    async def play(process: Process, do: Do) -> Any:
+        result = await do()
+        await asyncio.sleep(seconds)
+        return result
+
+    return play
+
+
+def instead(result: Any) -> Play:
+    """Something else comes back."""
+
+    async def play(process: Process, do: Do) -> Any:
+        return result
+
+    return play
+
+
+async def killed_before(process: Process, do: Do) -> Any:
+    process.die()
+
+
+async def killed_after(process: Process, do: Do) -> Any:
+    await do()
+    process.die()
+
+
+async def told_before(process: Process, do: Do) -> Any:
+    process.told.set()
+    return await do()
+
+
+async def told_after(process: Process, do: Do) -> Any:
+    result = await do()
+    process.told.set()
+    return result
+
+
+# --------------------------------------------------------------------------------------------------- ports with faults
+
+
+class FaultyModel:
+    """Answers with words that say which process and which of its calls they come from."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+
+    async def answer(self, prompt: Prompt, *, stream: bool) -> AsyncGenerator[Delta, None]:
+        process, world = self._process, self._process.world
+        if world.scene.picky:
+            refuse(prompt, world)
+        attempt = process.attempts
+        process.attempts += 1
+        world.asked += 1
+        world.open += 1
+        try:
+            deltas = answer(process, attempt)
+            world.whole.add(_text(deltas))
+            failure: Failure | None = None
+            if world.scene.manner is not None:
+                deltas, failure = await as_sent(_text(deltas), world.scene.finish, world.scene.manner)
+            elif not stream:
+                deltas = [Text(_text(deltas)), deltas[-1]]
+            for chunk, delta in enumerate(deltas):
+                await asyncio.sleep(world.scene.gap_seconds)
+                call = Call(process.number, "delta", attempt % 4, chunk)
+                came = await process.through(call, partial(_now, delta))
+                if came is None:
+                    return  # silently at an end
+                yield came
+            if failure is not None:
+                raise failure
+        finally:
+            world.open -= 1
+
+
+# What was said before a question to a picky server: two people, an answer that failed, a picture, too many words.
+BEFORE = History(
+    (
+        Message(Role.ASSISTANT, (Text("An answer whose question nobody reads."),)),
+        Message(Role.USER, (Text("x" * 400), Image("old.png", "image/png", b"old")), "Kim"),
+        Message(Role.USER, (Text(" "),), "Kim"),
+        Message(Role.USER, (Text("Is it?"),), "Lee"),
+    )
+)
+ATTACHED = (Image("new.png", "image/png", b"new"),)
+PICKY_CHARACTERS = 300
+
+
+def refuse(prompt: Prompt, world: World) -> None:
+    """Refuse a prompt as a picky server does, and note one in an order that it would refuse for ever."""
+    body = chat.request(OpenAIOptions("m"), prompt, stream=True, usage=True)
+    texts, images = seen(body)
+    world.disorder += filter(None, [out_of_order(body)])
+    if images:
+        raise Declined(SECRET, because=Because.IMAGES)
+    if sum(map(len, texts)) > PICKY_CHARACTERS:
+        raise Declined(SECRET, because=Because.CONTEXT)
+
+
+async def as_sent(text: str, finish: str, manner: Manner) -> tuple[list[Delta], Failure | None]:
+    """What the adapter makes of what such a server sends, and the failure that it ends with if one does."""
+    steps = [step for step in steps_of(Answer(text, finish=finish, manner=manner), "chat") if isinstance(step, bytes)]
+    if manner.plain:
+        steps = [json.dumps(chat_whole(Answer(text, finish=finish), {})).encode()]
+    deltas: list[Delta] = []
+    try:
+        async for delta in WireModel([steps]).answer(Prompt("", ()), stream=True):
+            deltas.append(delta)  # noqa: PERF401 (those before a failure are kept)
+    except Failure as failure:
+        return deltas, failure
+    return deltas, None
+
+
+async def _now(delta: Delta) -> Delta:
+    return delta
+
+
+def answer(process: Process, attempt: int) -> list[Delta]:
+    """A whole answer of numbered words."""
+    scene, chunks = process.world.scene, process.world.scene.chunks_of(process.number, attempt)
+    name = f"p{process.number}a{attempt}w"
+    texts = [
+        "".join(f"{name}{number} " for number in range(chunk * scene.words, (chunk + 1) * scene.words))
+        for chunk in range(chunks)
+    ]
+    thoughts = [Reasoning(f"Thought {number} of this one. ") for number in range(scene.thoughts)]
+    return [*thoughts, *map(Text, texts), Finish(FinishReason.STOP)]
+
+
+def _text(deltas: Sequence[Delta]) -> str:
+    return "".join(delta.text for delta in deltas if isinstance(delta, Text)).strip()
+
+
+class FaultyChannel(MemoryChannel):
+    """A channel whose every call may fail."""
+
+    process: Process
+
+    async def attached(self) -> tuple[Part, ...]:
+        result: tuple[Part, ...] = await self.process.through("attached", super().attached)
+        return result
+
+    async def history(self, limit: int) -> History:
+        result: History = await self.process.through("history", lambda: MemoryChannel.history(self, limit))
+        return result
+
+    async def post(self, body: Body, key: str) -> str:
+        result: str = await self._writing("post", Verb.POST, lambda: MemoryChannel.post(self, body, key))
+        return result
+
+    async def edit(self, message: str, body: Body) -> None:
+        await self._writing("edit", Verb.EDIT, lambda: MemoryChannel.edit(self, message, body))
+
+    async def delete(self, message: str) -> None:
+        await self._writing("delete", Verb.DELETE, lambda: MemoryChannel.delete(self, message))
+
+    async def _writing(self, name: str, verb: Verb, do: Do) -> Any:
+        """A write whose answer tells of the window, as Discord's do: what was not counted is known then."""
+        sent = asyncio.get_running_loop().time()
+        try:
+            return await self.process.through(name, do)
+        finally:
+            self._observe(verb, sent)
+
+    def _observe(self, verb: Verb, sent: float) -> None:
+        now = asyncio.get_running_loop().time()
+        (budget,) = self.budgets(verb)
+        counted = self.server.counted(verb)
+        if counted and isinstance(budget, FixedWindow):
+            left = counted[0] + self.server.period - now
+            report = WindowReport(self.server.limit, self.server.limit - len(counted), left)
+            if left > 0:
+                budget.observe(now, report, sent=sent)
+
+    async def find(self, key: str, known: Sequence[str] = ()) -> str | None:
+        found: str | None = await self.process.through("find", lambda: MemoryChannel.find(self, key, known))
+        return found if found in self.shown else None  # nobody finds what was deleted
+
+    async def working(self) -> None:
+        await self.process.through("working", super().working)
+
+
+class FaultyNotebook(Notebook):
+    """A journal whose every call may fail."""
+
+    def __init__(self, process: Process, of: Notebook) -> None:
+        super().__init__(lasting=process.world.scene.lasting, of=of)
+        self._process = process
+
+    async def accept(self, key: TurnKey, event: str = "") -> bool:
+        result: bool = await self._process.through("accept", lambda: Notebook.accept(self, key, event))
+        return result
+
+    async def keep(self, key: TurnKey, event: str) -> None:
+        await self._process.through("keep", lambda: Notebook.keep(self, key, event))
+
+    async def drop(self, key: TurnKey) -> None:
+        await self._process.through("drop", lambda: Notebook.drop(self, key))
+
+    async def posted(self, key: TurnKey, message: str) -> None:
+        await self._process.through("posted", lambda: Notebook.posted(self, key, message))
+
+    async def ended(self, key: TurnKey, ending: Ending) -> None:
+        await self._process.through("ended", lambda: Notebook.ended(self, key, ending))
+
+    async def unfinished(self, platform: str) -> Sequence[Record]:
+        result: Sequence[Record] = await self._process.through(
+            "unfinished", lambda: Notebook.unfinished(self, platform)
+        )
+        return result
+
+
+# ------------------------------------------------------------------------------------------------------------- a world
+
+
+@dataclass
+class World:
+    """What survives a process: the places with what they show, and the journal."""
+
+    scene: Scene
+    faults: Sequence[Injected] = ()
+    drain_seconds: float = 1.0
+    journal: Notebook = field(default_factory=Notebook)
+    open: int = 0  # streams of the model
+    whole: set[str] = field(default_factory=lambda: {REFUSED})  # all whole answers there could be
+    starts: int = 0
+    disorder: list[str] = field(default_factory=list)  # what a strict server had against the order of messages
+    asked: int = 0  # how often the model was asked
+
+    def __post_init__(self) -> None:
+        servers = [Server() for _ in range(self.scene.questions)]
+        if self.scene.shared:
+            servers = [servers[0]] * self.scene.questions
+        self.places = {str(number): MemoryChannel(server) for number, server in enumerate(servers)}
+
+    def question(self, number: str) -> Turn:
+        return turn(number, conversation=number)
+
+    async def live(self) -> None:
+        """Start processes until one comes to its end; then one more, which must find nothing to do."""
+        for number in range(STARTS):
+            self.starts += 1
+            process = Process(self, number)
+            async with asyncio.TaskGroup() as group:
+                process.task = group.create_task(process.run())
+            await asyncio.sleep(RESTART_SECONDS)
+            if not process.dead and not process.told.is_set():
+                break
+        else:
+            raise AssertionError("it never came to an end")
+        if any(fault.fault.on & {"accept", "ended", "drop"} for fault in self.faults):
+            return  # a journal that has failed may not know
+        before = {number: dict(place.shown) for number, place in self.places.items()}
+        last = Process(self, STARTS)
+        async with asyncio.TaskGroup() as group:
+            last.task = group.create_task(last.run())
+        assert before == {number: place.shown for number, place in self.places.items()}, "written after the end"
+        assert not last.attempts, "the model was asked after the end"
+
+
+class Process:
+    """The bot as one process of the operating system, that can be killed between any two of its steps."""
+
+    def __init__(self, world: World, number: int) -> None:
+        self.world = world
+        self.number = number
+        self.dead = False
+        self.told = asyncio.Event()  # to stop
+        self.task: asyncio.Task[None] | None = None
+        self.attempts = 0  # how often the model was asked
+        self._budgets: dict[str, Any] = {}
+
+    async def through(self, call: Call | str, do: Do) -> Any:
+        """Make a call of a port, with whatever befalls it."""
+        if self.dead:
+            raise asyncio.CancelledError
+        if isinstance(call, str):
+            call = Call(self.number, call)
+        hit = [fault for fault in self.world.faults if fault.takes(call)]
+        try:
+            return await (hit[0].fault.play(self, do) if hit else do())
+        finally:
+            if self.dead:
+                raise asyncio.CancelledError
+
+    def die(self) -> None:
+        """Be killed: nothing that is cleaned up from here on reaches the world."""
+        self.dead = True
+        assert self.task is not None
+        self.task.cancel()
+
+    async def run(self) -> None:
+        turns = self._turns()
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(turns.run())
+            await turns.started.wait()
+            told = group.create_task(self.told.wait())
+            await self._bring(turns)
+            if self.world.scene.delivered_again:
+                await asyncio.sleep(1)
+                await self._bring(turns)
+                await turns.idle()
+                await self._bring(turns)
+                assert self.attempts <= self.world.scene.questions, "asked again"
+            idle = group.create_task(turns.idle())
+            await asyncio.wait([told, idle], return_when=asyncio.FIRST_COMPLETED)
+            if self.told.is_set():
+                await turns.drain(self.world.drain_seconds)
+            for task in (running, told, idle):
+                task.cancel()
+
+    async def _bring(self, turns: Turns) -> None:
+        """As a platform does: what was left, and all questions, also those that the last process acknowledged."""
+        if self.number % 2:
+            await self._take_up(turns)
+        for number in self.world.places:
+            question = self.world.question(number)
+            if self.told.is_set():
+                return
+            if await turns.receive(question.key, number):
+                turns.accept(question, self._channel(number))
+        if not self.number % 2:
+            await self._take_up(turns)
+
+    async def _take_up(self, turns: Turns) -> None:
+        for record in await turns.left("memory"):
+            number = record.event or record.key.message
+            turns.accept(self.world.question(number), self._channel(number))
+
+    def _channel(self, number: str) -> FaultyChannel:
+        place = self.world.places[number]
+        channel = FaultyChannel(
+            place.server,
+            self.world.scene.limit,
+            controls=Controls.STOP,
+            uploads=self.world.scene.uploads,
+            shown=place.shown,
+            keys=place.keys,
+            log=place.log,
+        )
+        channel.process = self
+        if self.world.scene.picky:
+            channel.past, channel.files = BEFORE, ATTACHED
+        if self.world.scene.shared:
+            shared = self._budgets.setdefault("all", {verb: channel.budgets(verb)[0] for verb in Verb})
+            channel.edits, channel.posts, channel.deletes = (shared[v] for v in (Verb.EDIT, Verb.POST, Verb.DELETE))
+        return channel
+
+    def _turns(self) -> Turns:
+        seeded = random.Random(self.number)
+        policy = replace(WRITING, max_messages=self.world.scene.max_messages)
+        choices = Choices(AccessRules(), Prompting(Persona("")), WORDS, policy, TurnLimits())
+        return Turns(
+            choices,
+            Completion(FaultyModel(self), CompletionPolicy(), NoRecorder(), seeded),
+            FaultyNotebook(self, of=self.world.journal),
+            NoRecorder(),
+            random_=seeded,
+            wall_clock=lambda: datetime(2026, 11, 22, tzinfo=UTC),
+        )
+
+
+# ------------------------------------------------------------------------------------------------------------- verdicts
+
+_WORD = re.compile(r"^(p\d+a\d+w)(\d+)$")
+
+
+def play(scene: Scene, *faults: Injected, drain_seconds: float = 1.0) -> World:
+    """Play a scene with faults to its end, on a clock of its own. Raises what must not be."""
+    world = World(scene, faults, drain_seconds)
+    play_in(world)
+    judge(world)
+    return world
+
+
+def play_in(world: World) -> None:
+    """Let a world come to its end, on a clock of its own."""
+
+    async def bounded() -> None:
+        async with asyncio.timeout(WHOLE_SECONDS):
+            await world.live()
+        await asyncio.sleep(0)
+        left = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        assert not left, f"tasks left over: {left}"
+
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        runner.run(bounded())
+
+
+def judge(world: World) -> None:
+    """What must be true in the end, whatever happened."""
+    fired = [fault.fault for fault in world.faults if fault.fired]
+    assert world.open == 0, "a stream of the model is open"
+    assert not world.disorder, f"out of order: {world.disorder[0]}"
+    for number, place in world.places.items():
+        assert place.server.limited == 0, "a 429 was provoked"
+        assert SECRET not in place.text, "a failure's text is shown"
+        if any(fault.closed for fault in fired):
+            continue
+        _judge_shown(world, number, place, may_fail=not all(fault.whole for fault in fired))
+    for key in () if any(fault.on & {"ended"} for fault in fired) else world.journal.entries:
+        ending = world.journal.ends.get(key)
+        assert ending is not None, "the journal says that the turn is live"
+        assert ending is not Ending.INTERRUPTED or not world.scene.lasting, "the journal says interrupted"
+
+
+def _judge_shown(world: World, number: str, place: MemoryChannel, *, may_fail: bool) -> None:
+    assert all(body.controls is Controls.NONE for body in place.shown.values()), "there is something to press"
+    text = " ".join(_read(place).split())
+    assert "Thought" not in text, f"a line of thinking is left: {place.text!r}"
+    if text in world.whole or _is_cut_at_the_limit(world, place, text):
+        told = all(line in place.text for line in (WORDS.no_images, WORDS.history_cut))
+        assert told or not world.scene.picky, f"not told what was left out: {place.text!r}"
+        return
+    assert may_fail or not world.scene.lasting, f"not whole: {place.text!r}"
+    found = [match for match in map(_WORD.match, text.split()) if match]
+    names = {match[1] for match in found}
+    assert len(names) <= 1, f"of several attempts: {place.text!r}"
+    assert [int(match[2]) for match in found] == list(range(len(found))), f"not in order: {place.text!r}"
+    reference = world.question(number).key.reference
+    said = (WORDS.length, WORDS.filtered, WORDS.stopped, WORDS.too_long)
+    assert reference in text or any(line in text for line in said), f"no honest line: {place.text!r}"
+
+
+def _is_cut_at_the_limit(world: World, place: MemoryChannel, text: str) -> bool:
+    """Whether all the messages that there may be show a beginning, and say that it is one, where no file goes up."""
+    said, line, after = text.partition(f" *{WORDS.limit}*")
+    full = bool(line) and not after and len(place.shown) == world.scene.max_messages
+    return full and any(whole.startswith(said) for whole in world.whole)
+
+
+def _read(place: MemoryChannel) -> str:
+    """All of the answer that a reader has, files opened; one message has some, and only our own lines follow it."""
+    texts = []
+    for body in place.shown.values():
+        assert (WORDS.rest in body.text) == bool(body.files), f"not as it says: {body}"
+        text = body.text
+        for line in (WORDS.rest, WORDS.no_images, WORDS.history_cut):
+            text = text.replace(f"*{line}*", "")
+        texts += [*(file.text for file in body.files), text]
+    assert sum(bool(body.files) for body in place.shown.values()) <= 1, "two messages with files"
+    return "\n".join(texts)
+
+
+def fails(scene: Scene, *faults: Injected, drain_seconds: float = 1.0) -> str:
+    """What is wrong after a scene with these faults; empty if nothing is."""
+    try:
+        play(scene, *faults, drain_seconds=drain_seconds)
+    except BaseExceptionGroup as group:
+        return f"{scene.name}, {', '.join(map(str, faults))}: {group.exceptions!r}"
+    except (AssertionError, Failure, TimeoutError) as error:
+        return f"{scene.name}, {', '.join(map(str, faults))}: {error}"
+    return ""

@@ -1,0 +1,26 @@
+"""Real processes with real signals: whatever happens to the bot or its model, every answer ends whole, once.
+
+A few answers here; ``make crash`` has a hundred.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.stress.crash import KILLED, MISHAPS, Load, crash
+
+pytestmark = pytest.mark.sockets(seconds=150)
+
+# Three on each platform; two messages' worth on Discord, in a second and a half.
+LOAD = Load(replies=6, words=300, rate=200.0)
+
+
+@pytest.mark.parametrize("mishap", MISHAPS)
+async def test_live_answers_end_whole_and_once(mishap: str) -> None:
+    """Those that were half written are finished in their own messages; nothing is left over, and nothing is doubled."""
+    outcome = await crash("both", mishap, LOAD)
+    assert not outcome.wrong, "\n".join(outcome.wrong)
+    assert outcome.whole == LOAD.replies
+    assert outcome.live
+    if mishap != KILLED:
+        assert not outcome.limited  # what a killed process had spent, the next one cannot know

@@ -1,0 +1,304 @@
+"""The sweep: a whole reply with fault k at call n, for every k and every n, until none fires.
+
+What a reader finds is judged after each (`tests.stress.fault_injection.judge`): the whole answer once, or an honest
+line; nothing left over, nothing to press, no failure's text, no stream open, no 429 that was not injected, a journal
+that says ended.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+
+import pytest
+
+from bot.conversation import Finish, FinishReason, Refusal
+from bot.errors import (
+    Because,
+    Broken,
+    Declined,
+    Failure,
+    Forbidden,
+    Gone,
+    Limited,
+    Unacceptable,
+    Unanswered,
+    Unreachable,
+)
+from tests.conftest import WHOLE_REPLIES
+from tests.servers.openai_scripts import Manner
+from tests.stress.fault_injection import (
+    REFUSED,
+    SECRET,
+    WORDS,
+    Fault,
+    InAttempts,
+    Injected,
+    Play,
+    Scene,
+    World,
+    after,
+    before,
+    fails,
+    instead,
+    killed_after,
+    killed_before,
+    play,
+    play_in,
+    slow,
+    slow_answer,
+    told_after,
+    told_before,
+)
+
+WRITES = frozenset({"post", "edit", "delete"})
+DELTA = frozenset({"delta"})
+JOURNAL = frozenset({"accept", "posted", "ended", "drop", "unfinished"})
+EVERYTHING = WRITES | DELTA | JOURNAL | {"find", "history", "attached", "working"}
+
+
+def model(name: str, play: Play, *, whole: bool = True) -> Fault:
+    return Fault(name, DELTA, play, whole)
+
+
+def declined(because: Because) -> Failure:
+    return Declined(SECRET, because=because)
+
+
+MODEL = [
+    model("broken", before(lambda: Broken(f"500 {SECRET}"))),
+    model("unreachable", before(lambda: Unreachable(SECRET))),
+    model("limited", before(lambda: Limited(SECRET, retry_after=2.0))),
+    model("limited without a time", before(lambda: Limited(SECRET))),
+    model("limited for long", before(lambda: Limited(SECRET, retry_after=4000.0)), whole=False),
+    model("stale connection", before(lambda: Broken(SECRET, retry_after=0.0))),
+    model("reset", before(lambda: Unanswered(SECRET))),
+    model("silence", slow(4000.0)),
+    model("slow", slow(15.0)),
+    model("silent end", instead(None)),
+    model("length", instead(Finish(FinishReason.LENGTH)), whole=False),
+    model("filtered", instead(Finish(FinishReason.FILTERED)), whole=False),
+    model("bug", before(lambda: ZeroDivisionError(SECRET)), whole=False),
+    *(model(f"declined: {why.value}", before(partial(declined, why)), whole=False) for why in Because),
+]
+EMPTY = model("empty", instead(Finish(FinishReason.STOP)))
+REFUSES = model("refuses", instead(Refusal(REFUSED)))
+
+PLATFORM = [
+    Fault("limited", WRITES, before(lambda: Limited(SECRET, retry_after=3.0))),
+    Fault("limited everywhere", WRITES, before(lambda: Limited(SECRET, retry_after=1.0, everywhere=True))),
+    Fault("limited without a time", WRITES, before(lambda: Limited(SECRET))),
+    Fault("broken", WRITES | {"find"}, before(lambda: Broken(f"503 {SECRET}"))),
+    Fault("stale connection", WRITES | {"find"}, before(lambda: Broken(SECRET, retry_after=0.0))),
+    Fault("unanswered, not done", WRITES | {"find"}, before(lambda: Unanswered(SECRET))),
+    Fault("unanswered, done", WRITES | {"find"}, after(lambda: Unanswered(SECRET))),
+    Fault("hangs, not done", WRITES | {"find"}, slow(4000.0)),
+    Fault("hangs, done", WRITES | {"find"}, slow_answer(4000.0)),
+    Fault("slow", WRITES | {"find", "history", "attached"}, slow(5.0)),
+    Fault("gone", WRITES, before(lambda: Gone(SECRET)), closed=True),
+    Fault("forbidden", WRITES, before(lambda: Forbidden(SECRET)), closed=True),
+    Fault("unacceptable", WRITES, before(lambda: Unacceptable(SECRET)), whole=False),
+    Fault("bug", WRITES | {"find"}, before(lambda: ZeroDivisionError(SECRET)), closed=True),
+    Fault("history fails", frozenset({"history"}), before(lambda: Broken(SECRET)), whole=False),
+    Fault(
+        "a bug in reading", frozenset({"history", "attached"}), before(lambda: ZeroDivisionError(SECRET)), whole=False
+    ),
+    Fault("hint breaks", frozenset({"working"}), before(lambda: ZeroDivisionError(SECRET))),
+]
+
+JOURNALS = [
+    Fault("journal fails", JOURNAL, before(lambda: OSError(f"no space left on device {SECRET}")), forgets=True),
+    Fault("journal fails, done", JOURNAL, after(lambda: OSError(SECRET)), forgets=True),
+    Fault("message not noted", frozenset({"posted"}), before(lambda: OSError(SECRET))),
+    Fault("message noted, and fails", frozenset({"posted"}), after(lambda: OSError(SECRET))),
+    Fault("journal slow", JOURNAL, slow(2.0)),
+    Fault("journal answers late", JOURNAL, slow_answer(2.0)),
+]
+
+DEATHS = [
+    Fault("killed before", EVERYTHING, killed_before, kills=True),
+    Fault("killed after", EVERYTHING, killed_after, kills=True),
+]
+SIGNALS = [
+    Fault("told to stop before", EVERYTHING, told_before, kills=True),
+    Fault("told to stop after", EVERYTHING, told_after, kills=True),
+]
+
+SHORT = Scene("short", chunks=(2,))
+ONE = Scene("one message")
+MANY = Scene("many messages", limit=140)
+SHORTER = Scene("then shorter", chunks=(8, 3), limit=140)
+LONGER = Scene("then longer", chunks=(4, 10), limit=140)
+AGAIN = Scene("attempts of any length", retries=(3, 10, 2), limit=140)
+TOGETHER = Scene("three at once", questions=3, shared=True, limit=140)
+FORGETFUL = Scene("a journal in memory", lasting=False, limit=140)
+FILED = Scene("a rest in a file", chunks=(10,), limit=140, uploads=10_000, max_messages=2)
+FILED_ONCE = Scene("a rest, then none", chunks=(10, 2), limit=140, uploads=10_000, max_messages=2)
+NOT_FILED = Scene("then without files", chunks=(9, 12), limit=140, uploads=150, max_messages=3)
+
+THINKING = Scene("thinking aloud", chunks=(3,), thoughts=12, limit=140)
+
+PICKY = Scene("a picky server", chunks=(4,), limit=140, picky=True)
+
+# Servers that are no OpenAI.
+HEALTHY_WORDS = ("end_turn", "stop_sequence", "eos", "eos_token", "COMPLETE", "STOP", "a_word_that_nobody_knows")
+SERVERS = [
+    Scene("a finish reason with each chunk", chunks=(3,), limit=140, manner=Manner(finish_each=True, usage_each=True)),
+    Scene("text behind the finish reason", chunks=(2,), limit=140, manner=Manner(reasons=("stop", "stop"))),
+    Scene("signs of life", chunks=(2,), limit=140, manner=Manner(quiet=3.0, alive_by="encrypted")),
+    Scene("mislabelled", chunks=(3,), limit=140, manner=Manner(plain=True)),
+    *(Scene(f"ends with {word}", chunks=(1,), finish=word, manner=Manner()) for word in HEALTHY_WORDS),
+]
+CUT_WORDS = ("length", "MAX_TOKENS", "model_length", "content_filter", "SAFETY", "refusal")
+FAILED_WORDS = ("error", "abort", "network_error", "insufficient_system_resource", "OTHER")
+
+SCENES = [SHORT, ONE, MANY, SHORTER, LONGER, AGAIN, TOGETHER, FORGETFUL, THINKING, FILED, FILED_ONCE, NOT_FILED, PICKY]
+# What a journal has to do with: other ways of writing make no difference to it.
+JOURNALLED = [SHORT, MANY, SHORTER, AGAIN, TOGETHER, FORGETFUL, FILED]
+STOPPED = [ONE, *JOURNALLED, THINKING]  # being told to stop is as being killed, but for the time to mark what is live
+
+
+@pytest.fixture(autouse=True)
+def played(record_property: Callable[[str, object], None]) -> Iterator[list[int]]:
+    """How many whole replies each test ran: said in the end, by whichever process sums them up."""
+    counts: list[int] = []
+    logging.disable(logging.CRITICAL)  # a hundred thousand lines, made for nobody
+    yield counts
+    logging.disable(logging.NOTSET)
+    record_property(WHOLE_REPLIES, sum(counts))
+
+
+def swept(
+    scene: Scene, fault: Fault, times: int = 1, *, kind: type[Injected] = Injected, drain_seconds: float = 1.0
+) -> tuple[int, list[str]]:
+    """Inject a fault at call 0, 1, 2 ... until it does not fire; how many were run, and what was wrong."""
+    wrong = []
+    for number in itertools.count():
+        injected = kind(fault, number, times)
+        if problem := fails(scene, injected, drain_seconds=drain_seconds):
+            wrong.append(problem)
+        if not injected.fired:
+            return number + 1, wrong
+    raise AssertionError
+
+
+def check(played: list[int], outcome: tuple[int, list[str]], scene: Scene) -> None:
+    count, wrong = outcome
+    played.append(count * scene.questions)
+    assert not wrong, f"{len(wrong)} of {played[-1]}:\n" + "\n".join(wrong[:8])
+
+
+@pytest.mark.parametrize("times", [1, 2, 3, 4])
+@pytest.mark.parametrize("fault", MODEL, ids=lambda fault: fault.name)
+def test_whatever_the_model_does(fault: Fault, times: int, played: list[int]) -> None:
+    """At every chunk of the first attempts, the last of four being the call that does not stream."""
+    fault = replace(fault, whole=fault.whole and times < 4)
+    for scene in {1: [MANY, PICKY], 2: [AGAIN], 3: [MANY, THINKING]}.get(times, [MANY]):
+        check(played, swept(scene, fault, times, kind=InAttempts), scene)
+
+
+@pytest.mark.parametrize("scene", SERVERS, ids=lambda scene: scene.name)
+def test_whatever_the_server_does(scene: Scene, played: list[int]) -> None:
+    """The same at every delta of servers with manners of their own; without any fault, one call is enough."""
+    for fault in MODEL:
+        if not (fault.name == "silence" and scene.manner is not None and scene.manner.finish_each):
+            check(played, swept(scene, fault, kind=InAttempts), scene)
+    assert play(scene).asked == 1
+
+
+@pytest.mark.parametrize("word", CUT_WORDS + FAILED_WORDS)
+def test_whatever_word_an_answer_ends_with(word: str, played: list[int]) -> None:
+    """One that was cut, or that failed, is never taken for a whole one; a failed one is asked for again."""
+    played.append(1)
+    scene = Scene("ends", chunks=(2,), finish=word, manner=Manner())
+    world = World(scene)
+    play_in(world)
+    assert world.asked == (1 if word in CUT_WORDS else 4)
+    (place,) = world.places.values()
+    lines = (WORDS.length, WORDS.filtered, WORDS.cut.partition(" (ref")[0])
+    assert sum(line in place.text for line in lines) == 1
+
+
+@pytest.mark.parametrize("times", [1, 2, 3])
+def test_an_empty_answer_is_asked_for_again(times: int, played: list[int]) -> None:
+    """Nothing but an end is no answer."""
+    played.append(1)
+    assert not fails(MANY, InAttempts(EMPTY, 0, times))
+
+
+@pytest.mark.parametrize("chunk", range(9))
+def test_a_refusal_stands_in_the_place_of_what_was_said(chunk: int, played: list[int]) -> None:
+    """At every chunk, whatever is shown by then."""
+    played.append(1)
+    end = model("end", instead(Finish(FinishReason.STOP)))
+    assert not fails(MANY, InAttempts(REFUSES, chunk), InAttempts(end, chunk + 1))
+
+
+@pytest.mark.parametrize("times", [1, 3, 50])
+@pytest.mark.parametrize("fault", PLATFORM, ids=lambda fault: fault.name)
+def test_whatever_the_platform_does(fault: Fault, times: int, played: list[int]) -> None:
+    """At every post, edit, delete, look-up and read, once, thrice and for minutes."""
+    for scene in {1: SCENES, 3: [MANY, AGAIN], 50: [ONE]}[times]:
+        # In the end the platform is given up, and nobody can write there any more.
+        faulty = replace(fault, closed=fault.closed or times == 50 or (times > 1 and not fault.whole))
+        check(played, swept(scene, faulty, times), scene)
+
+
+@pytest.mark.parametrize("times", [1, 100])
+@pytest.mark.parametrize("fault", JOURNALS, ids=lambda fault: fault.name)
+def test_whatever_the_journal_does(fault: Fault, times: int, played: list[int]) -> None:
+    """A journal that fails or is slow costs no answer."""
+    for scene in JOURNALLED if times == 1 else [MANY, FORGETFUL]:
+        check(played, swept(scene, fault, times), scene)
+
+
+@pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.name)
+@pytest.mark.parametrize("fault", DEATHS, ids=lambda fault: fault.name)
+def test_killed_and_started_again(fault: Fault, scene: Scene, played: list[int]) -> None:
+    """Before and after each call of a port: the next process finishes what was left, in the messages that are there."""
+    check(played, swept(scene, fault), scene)
+
+
+@pytest.mark.parametrize("drain_seconds", [0.0, 1.0])
+@pytest.mark.parametrize("scene", STOPPED, ids=lambda scene: scene.name)
+@pytest.mark.parametrize("fault", SIGNALS, ids=lambda fault: fault.name)
+def test_told_to_stop_and_started_again(fault: Fault, scene: Scene, drain_seconds: float, played: list[int]) -> None:
+    """At each call of a port: what can be finished is, what cannot is marked, and finished by the next process."""
+    check(played, swept(scene, fault, drain_seconds=drain_seconds), scene)
+
+
+@pytest.mark.parametrize("fault", JOURNALS, ids=lambda fault: fault.name)
+@pytest.mark.parametrize("scene", [ONE, SHORTER], ids=lambda scene: scene.name)
+def test_delivered_again_where_the_journal_fails(fault: Fault, scene: Scene, played: list[int]) -> None:
+    """During an answer and after it, a message that could not be written down is still told from a new one."""
+    again = replace(scene, delivered_again=True)
+    check(played, swept(again, fault, 1), again)
+    check(played, swept(again, fault, 100), again)
+
+
+ANY = [*MODEL, *PLATFORM, *JOURNALS, *DEATHS, *SIGNALS]
+SEED = 20261122
+
+
+def pair(random_: random.Random) -> tuple[Injected, ...]:
+    """Two faults at random calls, the second of them perhaps in the process that was started again."""
+    one, other = random_.sample(ANY, 2)
+    while one.kills != other.kills and (one.forgets or other.forgets):
+        one, other = random_.sample(ANY, 2)  # what nobody wrote down, nobody knows of after a death
+    return tuple(Injected(fault, random_.randrange(40), process=random_.choice([0, 0, 1])) for fault in (one, other))
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_two_faults(part: int, played: list[int]) -> None:
+    """Pairs of faults, drawn from a seed: no two make something that one does not."""
+    random_, wrong, count = random.Random(SEED + part), [], 120
+    for _ in range(count):
+        scene = random_.choice(SCENES)
+        played.append(scene.questions)
+        if problem := fails(scene, *pair(random_), drain_seconds=random_.choice([0.0, 1.0])):
+            wrong.append(problem)
+    assert not wrong, f"{len(wrong)} of {count}:\n" + "\n".join(wrong[:8])

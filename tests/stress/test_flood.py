@@ -1,0 +1,81 @@
+"""The whole program while a model sends without end: it stays responsive and small, and others are answered."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from bot.strings import Words
+from tests.e2e.test_program import both, everything, numbered
+from tests.servers.openai import Answer, OpenAIDouble, Status
+from tests.support.process import Running
+
+pytestmark = pytest.mark.sockets
+
+LARGE = "word " * 2_400_000  # twelve million characters
+# A million characters a second, in pieces of ten thousand, for as long as it is read.
+FLOOD = Answer(" ".join(["x" * 10_000] * 1_000), words_per_second=100)
+
+
+def resident_mebibytes(running: Running) -> float:
+    """The memory of the process, as the kernel has it."""
+    status = Path(f"/proc/{running.process.pid}/status").read_text(encoding="ascii")
+    return int(re.findall(r"VmRSS:\s+(\d+) kB", status)[0]) / 1024
+
+
+# A second on an idle machine; the suite runs in six processes on two cores.
+HEALTH_SECONDS = 2.0
+
+
+async def watched(running: Running, worst: list[float]) -> None:
+    """Ask for /healthz again and again; keep the longest answer and the most memory."""
+    loop = asyncio.get_running_loop()
+    line = await running.says("open http://")
+    found = re.search(r"http://[\w.]+:\d+", line)
+    assert found is not None
+    async with aiohttp.ClientSession() as session:
+        while True:
+            began = loop.time()
+            async with session.get(f"{found.group()}/healthz") as answer:
+                assert answer.status == 200
+            worst[0] = max(worst[0], loop.time() - began)
+            worst[1] = max(worst[1], resident_mebibytes(running))
+            await asyncio.sleep(0.05)
+
+
+@both
+@pytest.mark.parametrize("kind", ["not streamed", "one piece", "a million a second"])
+async def test_a_model_without_end_keeps_nobody_waiting(platform: str, kind: str) -> None:
+    """/healthz within a second, less than 200 MiB, messages within their limit, and an answer beside it is whole."""
+    flood = {"one piece": Answer("x" * 12_000_000), "a million a second": FLOOD, "not streamed": Answer(LARGE)}[kind]
+    worst = [0.0, 0.0]
+    more = {"TICKERTAPE_MAX_MESSAGES": "3", "TICKERTAPE_ATTEMPTS": "1", "TICKERTAPE_PLAYGROUND": "on"}
+    async with (
+        OpenAIDouble(default=flood) as model,
+        everything(platform, model, **more) as (place, running),
+        asyncio.TaskGroup() as group,
+    ):
+        watching = group.create_task(watched(running, worst))
+        if kind == "not streamed":
+            model.streaming = Status(500)
+        question = place.ask("tell me everything")
+        while len(model.requests) < 1 + (kind == "not streamed"):
+            await asyncio.sleep(0.01)
+        model.streaming, model.default = None, Answer(numbered(60), words_per_second=40)
+        beside = place.ask("why?", place=1)
+        while sum("turn ended" in line for line in running.lines) < 2:
+            await asyncio.sleep(0.05)
+        watching.cancel()
+        assert " ".join(place.answers(beside, 1)).split() == numbered(60).split()
+        told = place.answers(question)
+        assert len(told) <= 4
+        assert sum(Words().limit in text for text in told) == 1
+        (file,) = place.files(question)
+        assert len(file) < 1_000_000
+        assert any("ending=limit" in line for line in running.lines)
+        assert worst[0] < HEALTH_SECONDS
+        assert worst[1] < 200

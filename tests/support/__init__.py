@@ -1,0 +1,1 @@
+"""Helpers of the tests: the virtual clock, in-memory ports, and harnesses of real parts."""

@@ -1,0 +1,227 @@
+"""The real adapter (and the real discord.py) against the loopback Discord, for the tests of both."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from adapters.discord import DiscordOptions, DiscordPlatform, file_hosts
+from adapters.shared.attachments import AttachmentLimits, Attachments
+from bot.access import AccessRules
+from bot.completion import Completion, CompletionPolicy
+from bot.conversation import Turn
+from bot.delivery.reply import WritingPolicy
+from bot.ports import Channel, Model, Verb
+from bot.prompt import Persona, Prompting
+from bot.strings import Words
+from bot.telemetry import NoRecorder
+from bot.turns.config import Choices, TurnLimits
+from bot.turns.manager import Turns
+from tests.servers.discord import DiscordDouble
+from tests.servers.limits import Kind
+from tests.support.fakes import Notebook, OpenInbox
+
+WRITING = WritingPolicy()
+
+METHODS = {Verb.POST: "POST", Verb.EDIT: "PATCH", Verb.DELETE: "DELETE"}
+
+
+class KeptTurns(OpenInbox):
+    """An inbox that keeps what it is brought."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.taken: list[tuple[Turn, Channel]] = []
+        self.changed = asyncio.Event()
+
+    def accept(self, turn: Turn, channel: Channel) -> None:
+        self.taken.append((turn, channel))
+        self.changed.set()
+
+    async def wait_for(self, count: int = 1) -> list[tuple[Turn, Channel]]:
+        """Wait until so many turns have come."""
+        while len(self.taken) < count:
+            self.changed.clear()
+            await self.changed.wait()
+        return self.taken
+
+    @property
+    def questions(self) -> list[str]:
+        """What was asked, in order."""
+        return [turn.question.text for turn, _ in self.taken]
+
+
+def options_for(double: DiscordDouble) -> DiscordOptions:
+    return DiscordOptions(
+        token=double.token,
+        api_url=double.api_url,
+        gateway_url=double.gateway_url,
+        write_seconds=5.0,
+        read_seconds=5.0,
+        login_seconds=10.0,
+    )
+
+
+class Bot:
+    """A platform at work, its double, and a small world: a guild, a channel in a category, and two people."""
+
+    def __init__(self, double: DiscordDouble) -> None:
+        self.double = double
+        self.inbox = KeptTurns()
+        world = double.world
+        self.guild = world.guild()
+        self.role = world.role(self.guild, "devs")
+        self.category = world.channel(self.guild, "rooms", kind=4)
+        self.general = world.channel(self.guild, "general", category=self.category)
+        self.ada = world.user("Ada", nick="Countess", roles=[self.role])
+        self.bob = world.user("Bob")
+        self.me = f"<@{world.bot}>"
+        self._platform: DiscordPlatform | None = None
+
+    @property
+    def platform(self) -> DiscordPlatform:
+        assert self._platform is not None
+        return self._platform
+
+    @platform.setter
+    def platform(self, platform: DiscordPlatform) -> None:
+        self._platform = platform
+
+    def ask(self, text: str, **details: object) -> str:
+        """Ada mentions the bot in #general, unless `details` say otherwise."""
+        said = {"channel": self.general, "content": f"{self.me} {text}", "author": self.ada} | details
+        return self.double.say(**said)  # type: ignore[arg-type] # `details` are what `say` takes
+
+    async def settled(self) -> None:
+        """Wait until the bot has handled all that was said: a question after it has come in."""
+        count = len(self.inbox.taken) + 1
+        dm = self.double.world.dm(self.bob)
+        self.double.say(dm, "settled?", author=self.bob)
+        while not any(turn.places == (dm,) for turn, _ in self.inbox.taken):
+            await self.inbox.wait_for(count)
+            count = len(self.inbox.taken) + 1
+        self.inbox.taken[:] = [(turn, channel) for turn, channel in self.inbox.taken if turn.places != (dm,)]
+
+
+@asynccontextmanager
+async def bot_at_work(
+    *,
+    prepare: Callable[[Bot], None] = lambda _bot: None,
+    change: Callable[[DiscordOptions], DiscordOptions] = lambda options: options,
+) -> AsyncIterator[Bot]:
+    """A connected bot. `prepare` is called before it connects."""
+    double = DiscordDouble()
+    bot = Bot(double)
+    prepare(bot)
+    async with double.running():
+        options = change(options_for(double))
+        async with platform_at_work(bot, options):
+            yield bot
+
+
+@asynccontextmanager
+async def platform_at_work(bot: Bot, options: DiscordOptions | None = None) -> AsyncIterator[DiscordPlatform]:
+    """A (new) process of the bot's, connected."""
+    options = options or options_for(bot.double)
+    attachments = Attachments(AttachmentLimits(), hosts=file_hosts(options))
+    bot.platform = DiscordPlatform(options, attachments)
+    try:
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(bot.platform.run(bot.inbox))
+            try:
+                await bot.platform.connected()
+                yield bot.platform
+            finally:
+                running.cancel()
+    finally:
+        await bot.platform.close()
+        await attachments.close()
+
+
+@asynccontextmanager
+async def process(
+    bot: Bot, model: Model, journal: Notebook, *, writing: WritingPolicy = WRITING
+) -> AsyncIterator[Turns]:
+    """The whole program but for its settings: the core and the platform, connected. Leaving it is a `kill -9`."""
+    options, seeded = options_for(bot.double), random.Random(3)
+    choices = Choices(AccessRules(), Prompting(Persona("")), Words(), writing, TurnLimits())
+    completion = Completion(model, CompletionPolicy(), NoRecorder(), seeded)
+    turns = Turns(
+        choices,
+        completion,
+        journal,
+        NoRecorder(),
+        random_=seeded,
+        wall_clock=lambda: datetime(2026, 11, 22, tzinfo=UTC),
+    )
+    attachments = Attachments(AttachmentLimits(), hosts=file_hosts(options))
+    bot.platform = DiscordPlatform(options, attachments)
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(turns.run())]
+            await turns.started.wait()
+            tasks.append(group.create_task(bot.platform.run(turns)))
+            try:
+                await bot.platform.connected()
+                yield turns
+            finally:
+                for task in tasks:
+                    task.cancel()
+    finally:
+        await bot.platform.close()
+        await attachments.close()
+
+
+@dataclass(slots=True)
+class DiscordStage:
+    """See `tests.contracts.channel.Stage`."""
+
+    bot: Bot
+    first: Channel
+    second: Channel
+    skips: frozenset[str] = frozenset()
+
+    @property
+    def channel(self) -> Channel:
+        return self.first
+
+    def another(self) -> Channel:
+        return self.second
+
+    def shown(self) -> list[str]:
+        return self.bot.double.answers(self.bot.general)
+
+    async def remove(self, message: str) -> None:
+        self.bot.double.remove(self.bot.general, message)
+
+    def limit(self, verb: Verb, seconds: float) -> None:
+        body = json.dumps({"message": "You are being rate limited.", "retry_after": seconds, "global": False}).encode()
+        headers = {"Via": "1.1 google", "Retry-After": str(int(seconds))}
+        self._fault(verb, Kind.STATUS, status=429, headers=headers, body=body)
+
+    def break_down(self, verb: Verb) -> None:
+        self._fault(verb, Kind.STATUS, status=500)
+
+    def lose_answer(self, verb: Verb) -> None:
+        self._fault(verb, Kind.RESET_AFTER)
+
+    def forbid(self) -> None:
+        self.bot.double.forbidden.add(self.bot.general)
+
+    def _fault(self, verb: Verb, kind: Kind, **details: object) -> None:
+        self.bot.double.faults.add(METHODS[verb], "/messages", kind, **details)
+
+
+@asynccontextmanager
+async def discord_stage() -> AsyncIterator[DiscordStage]:
+    """A fresh stage with two questions in one channel."""
+    async with bot_at_work() as bot:
+        bot.ask("one?")
+        bot.ask("two?")
+        (_, first), (_, second) = await bot.inbox.wait_for(2)
+        yield DiscordStage(bot, first, second)

@@ -1,0 +1,86 @@
+"""The core between a model's server and a place in memory, in real time: what a reader sees of what a server does.
+
+What belongs here: that arrangement. What does not: platforms (their doubles), and what a server does (its double).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from adapters.openai import OpenAIModel, OpenAIOptions
+from bot.access import AccessRules
+from bot.completion import Completion, CompletionPolicy
+from bot.conversation import History, Message, Part, Role, Text
+from bot.delivery.reply import WritingPolicy
+from bot.prompt import Persona, Prompting
+from bot.strings import Words
+from bot.telemetry import NoRecorder
+from bot.turns.config import Choices, TurnLimits
+from bot.turns.manager import Turns
+from tests.servers.openai import Answer, OpenAIDouble, Script, Taste
+from tests.support.fakes import MemoryChannel, Notebook, turn
+
+ANSWER = "Half past nine."
+AT_ONCE = CompletionPolicy(backoff_seconds=0.01)
+
+
+@dataclass
+class Conversation:
+    """The core between a model's server and a place in memory."""
+
+    double: OpenAIDouble
+    turns: Turns
+    asked: int = 0
+
+    async def ask(self, *said: Message, text: str = "why?", files: tuple[Part, ...] = (), direct: bool = True) -> str:
+        """Ask after what was said; what the reader then sees."""
+        self.asked += 1
+        channel = MemoryChannel(past=History(said), files=files)
+        self.turns.accept(turn(str(self.asked), text=text, direct=direct), channel)
+        await self.turns.idle()
+        return channel.text
+
+
+@asynccontextmanager
+async def conversation(taste: Taste, *scripts: Script, api: str = "chat") -> AsyncIterator[Conversation]:
+    async with OpenAIDouble(*scripts, default=Answer(ANSWER)) as double:
+        double.taste = taste
+        model = OpenAIModel(OpenAIOptions("test-model", "x", double.url, api=api))  # type: ignore[arg-type]
+        policy = WritingPolicy(first_seconds=0.0)
+        choices = Choices(AccessRules(), Prompting(Persona("Be brief.")), Words(), policy, TurnLimits())
+        seeded = random.Random(1)
+        turns = Turns(
+            choices,
+            Completion(model, AT_ONCE, NoRecorder(), seeded),
+            Notebook(),
+            NoRecorder(),
+            random_=seeded,
+            wall_clock=lambda: datetime(2026, 11, 22, tzinfo=UTC),
+        )
+        async with running(turns):
+            yield Conversation(double, turns)
+        await model.close()
+
+
+@asynccontextmanager
+async def running(turns: Turns) -> AsyncIterator[None]:
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(turns.run())
+        await turns.started.wait()
+        yield
+        task.cancel()
+
+
+def user(text: str, *more: Part, name: str = "Kim") -> Message:
+    """What somebody said before."""
+    return Message(Role.USER, (Text(text), *more), name)
+
+
+def ours(text: str) -> Message:
+    """An answer of ours before."""
+    return Message(Role.ASSISTANT, (Text(text),))

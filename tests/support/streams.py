@@ -1,0 +1,86 @@
+"""The model adapter's reading without a socket: what a server sends is written down, and read on virtual time.
+
+What belongs here: sources of bytes, and a model that reads them. What does not: what is sent (`tests.servers`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+
+from adapters.openai import chat_completions as chat
+from adapters.openai import responses
+from adapters.openai.read_coalescing import Beats, Reading
+from adapters.openai.stream_decoder import Decoding
+from bot.conversation import Delta, Prompt
+from tests.servers.openai_scripts import Answer, chat_events, responses_events
+
+Step = bytes | float | Exception  # bytes that come, seconds until something does, or how the connection breaks
+
+
+class Socket:
+    """A source whose bytes are written down. After its steps it is at its end, or `open` for ever."""
+
+    def __init__(self, steps: Sequence[Step], *, stays_open: bool = False) -> None:
+        self._steps = list(steps)
+        self._open = stays_open
+
+    async def read(self) -> bytes:
+        while self._steps:
+            step = self._steps.pop(0)
+            if isinstance(step, Exception):
+                raise step
+            if isinstance(step, float):
+                await asyncio.sleep(step)
+            elif step:
+                return step
+        if self._open:
+            await asyncio.Event().wait()
+        return b""
+
+    def more(self) -> bytes:
+        return b""
+
+    def pause(self) -> bool:
+        return False
+
+    def resume(self) -> None:
+        pass
+
+
+@dataclass
+class WireModel:
+    """A model of sockets: the first call reads the first, and so on; the last one's steps come again and again."""
+
+    sockets: Sequence[Sequence[Step]]
+    stays_open: bool = False
+    api: str = "chat"
+    calls: int = 0
+
+    def answer(self, prompt: Prompt, *, stream: bool) -> AsyncGenerator[Delta, None]:
+        steps = self.sockets[min(self.calls, len(self.sockets) - 1)]
+        self.calls += 1
+        return self._read(steps)
+
+    async def _read(self, steps: Sequence[Step]) -> AsyncGenerator[Delta, None]:
+        module = responses if self.api == "responses" else chat
+        decoder = responses.ResponsesDecoder() if self.api == "responses" else chat.ChatDecoder()
+        decoding = Decoding(decoder, module.whole)
+        with Reading(Socket(steps, stays_open=self.stays_open), Beats()) as reading:
+            while not decoding.over:
+                for delta in await decoding.read(reading):
+                    yield delta
+
+
+def steps_of(answer: Answer, api: str) -> list[Step]:
+    """What a server of this manner sends, and when."""
+    events = (responses_events if api == "responses" else chat_events)(
+        answer, {"stream_options": {"include_usage": True}}
+    )
+    planned = list(events)
+    steps: list[Step] = []
+    for number, each in enumerate(planned):
+        encoded = answer.manner.encode(each, first=number == 0, last=number == len(planned) - 1)
+        steps += [each.wait, encoded] if each.wait else [encoded]
+    return steps

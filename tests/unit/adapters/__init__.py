@@ -1,0 +1,1 @@
+"""Unit tests of adapters, one file per module."""

@@ -1,0 +1,1 @@
+"""Unit tests of adapters/discord, one file per module."""

@@ -1,0 +1,1 @@
+"""Unit tests of adapters/discord/events, one file per module."""

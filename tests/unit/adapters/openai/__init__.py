@@ -1,0 +1,1 @@
+"""Unit tests of adapters/openai, one file per module."""

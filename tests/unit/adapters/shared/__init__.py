@@ -1,0 +1,1 @@
+"""Unit tests of adapters/shared, one file per module."""

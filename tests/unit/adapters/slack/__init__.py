@@ -1,0 +1,1 @@
+"""Unit tests of adapters/slack, one file per module."""

@@ -1,0 +1,1 @@
+"""Unit tests of adapters/slack/events, one file per module."""

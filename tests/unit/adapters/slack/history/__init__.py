@@ -1,0 +1,1 @@
+"""Unit tests of adapters/slack/history, one file per module."""

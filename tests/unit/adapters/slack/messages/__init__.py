@@ -1,0 +1,1 @@
+"""Unit tests of adapters/slack/messages, one file per module."""

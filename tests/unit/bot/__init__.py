@@ -1,0 +1,1 @@
+"""Unit tests of bot, one file per module."""

@@ -1,0 +1,1 @@
+"""Unit tests of bot/delivery, one file per module."""

@@ -1,0 +1,183 @@
+"""What a reader sees of an end that the model's server announced while its stream goes on, on virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from bot.completion import CompletionPolicy
+from bot.conversation import Announced, Ending, Finish, FinishReason, Reasoning, Text
+from bot.ports import Controls, Verb
+from bot.strings import Words
+from tests.support.fakes import MemoryChannel, Notebook, ScriptedModel, Server, Step, answer_of, turn, words
+from tests.unit.bot.turns.test_manager import ask, core
+
+STALL = CompletionPolicy().stall_seconds
+STOP = Announced(FinishReason.STOP)
+END = Finish(FinishReason.STOP)
+SOON = 0.7  # a write's gap, and a little. Seconds
+FOR_EVER = 1000.0
+
+
+def said(count: int) -> list[Step]:
+    return words(count, finish=None)
+
+
+def told(script: list[Step]) -> str:
+    return answer_of(script).strip()
+
+
+@pytest.mark.parametrize("count", [3, 40, 400])
+@pytest.mark.parametrize("latency", [0.0, 0.3])
+async def test_the_whole_text_is_shown_at_once(count: int, latency: float) -> None:
+    """With the announcement: complete, and with nothing to press. The end itself changes nothing."""
+    script = said(count)
+    channel = MemoryChannel(Server(limit=50, period=60, rolling=True, latency=latency), controls=Controls.STOP)
+    async with core(ScriptedModel([*script, STOP, FOR_EVER])) as bench:
+        bench.turns.accept(turn(), channel)
+        await asyncio.sleep(sum(step for step in script if isinstance(step, float)) + SOON + 2 * latency)
+        assert channel.text.split() == told(script).split()
+        assert all(body.controls is Controls.NONE for body in channel.shown.values())
+        writes, began = len(channel.log), asyncio.get_running_loop().time()
+        await bench.idle()
+        assert asyncio.get_running_loop().time() - began <= STALL
+        assert len(channel.log) == writes
+    (record,) = bench.recorder.records
+    assert record.ending is Ending.DONE
+    assert record.settle is not None
+    assert record.settle <= SOON + 2 * latency
+
+
+async def test_a_word_that_has_only_begun_is_shown_too() -> None:
+    """What is left out while text comes, half a word or an open mark, is part of it once the end is announced."""
+    words_: list[Step] = [Text("word "), 1.5]
+    script: list[Step] = [*words_ * 8, Text("and **bol"), STOP, FOR_EVER]
+    channel = MemoryChannel(Server(limit=2, period=8.0))
+    async with core(ScriptedModel(script)) as bench:
+        bench.turns.accept(turn(), channel)
+        await asyncio.sleep(8 * 1.5 + 8.0)
+        assert channel.text.endswith("and **bol")
+        await bench.idle()
+
+
+@pytest.mark.parametrize(
+    ("reason", "line"), [(FinishReason.LENGTH, Words().length), (FinishReason.FILTERED, Words().filtered)]
+)
+async def test_the_notice_of_a_cut_comes_with_it(reason: FinishReason, line: str) -> None:
+    """The reader is told at once; and no more where the text goes on after all, nor in the end."""
+    script: list[Step] = [*said(40), Announced(reason), FOR_EVER]
+    channel = MemoryChannel()
+    async with core(ScriptedModel(script)) as bench:
+        bench.turns.accept(turn(), channel)
+        await asyncio.sleep(40 / 40 + SOON + 5.0)
+        assert line in channel.text
+        await bench.idle()
+    assert channel.text.count(line) == 1
+    goes_on = MemoryChannel()
+    await ask(ScriptedModel([*said(40), Announced(reason), 5.0, Text("more"), END]), goes_on)
+    assert line not in goes_on.text
+    assert goes_on.text.endswith("more")
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.4, 12.0])
+async def test_text_behind_it_is_shown_as_any(pause: float) -> None:
+    """It is added to what is there, in the same message, and can be stopped again until its own end."""
+    script: list[Step] = [*said(40), STOP, pause, *said(40), STOP, END]
+    channel = MemoryChannel(controls=Controls.STOP)
+    bench = await ask(ScriptedModel(script), channel)
+    assert channel.text.split() == told(script).split()
+    assert channel.server.limited == 0
+    assert bench.journal.endings == [Ending.DONE]
+
+
+async def test_a_finish_reason_with_each_chunk_costs_no_writes() -> None:
+    """Such a stream is written as any other: its ends are not taken for the last word, and spend nobody's reserve."""
+    plain, marked = MemoryChannel(), MemoryChannel()
+    await ask(ScriptedModel(words(400)), plain)
+    script: list[Step] = []
+    for step in words(400):
+        script += [step, STOP] if isinstance(step, Text) else [step]
+    await ask(ScriptedModel(script), marked)
+    assert marked.text == plain.text
+    assert len(marked.log) <= len(plain.log) + 2
+    assert marked.server.limited == 0
+
+
+async def test_no_file_goes_up_before_the_end() -> None:
+    """A file cannot be taken back: it goes up once the stream is over."""
+    channel = MemoryChannel(limit=140, uploads=100_000)
+    script = said(4000)
+    async with core(ScriptedModel([*script, STOP, FOR_EVER])) as bench:
+        bench.turns.accept(turn(), channel)
+        await asyncio.sleep(4000 / 40 + 15.0)
+        assert not any(body.files for body in channel.shown.values())
+        await bench.idle()
+    assert sum(bool(body.files) for body in channel.shown.values()) == 1
+
+
+@pytest.mark.parametrize("asked_after", [-5.0, 0.5, 10.0])
+async def test_the_next_question_does_not_wait_for_a_server_that_never_closes(asked_after: float) -> None:
+    """Whenever it was asked, it waits for a few seconds behind the announced end at the most, and loses nothing."""
+    script = said(400)
+    channel, next_one = MemoryChannel(), MemoryChannel()
+    loop = asyncio.get_running_loop()
+    async with core(ScriptedModel([*script, STOP, FOR_EVER], words(3))) as bench:
+        began = loop.time()
+        bench.turns.accept(turn("1"), channel)
+        await asyncio.sleep(10.0 + asked_after)
+        bench.turns.accept(turn("2"), next_one)
+        await bench.idle()
+        assert loop.time() - began <= 10.0 + max(asked_after, 0.0) + 5.0
+    assert channel.text.split() == told(script).split()
+    assert next_one.text
+    assert bench.journal.endings == [Ending.DONE, Ending.DONE]
+
+
+async def test_the_next_question_does_not_cut_text_that_comes() -> None:
+    """Somebody who waits ends no answer that goes on behind its announced end."""
+    script: list[Step] = [*said(40), STOP, 2.5, *said(40), STOP, FOR_EVER]
+    channel = MemoryChannel()
+    async with core(ScriptedModel(script, words(3))) as bench:
+        bench.turns.accept(turn("1"), channel)
+        await asyncio.sleep(0.1)
+        bench.turns.accept(turn("2"), MemoryChannel())
+        await bench.idle()
+    assert channel.text.split() == told(script).split()
+
+
+@pytest.mark.parametrize("how", ["stopped", "interrupted"])
+async def test_whoever_ends_it_then_ends_a_whole_answer(how: str) -> None:
+    """A reader who says stop, or a process that has to, finds the answer complete: no line says otherwise."""
+    script = said(40)
+    channel, journal = MemoryChannel(), Notebook(lasting=True)
+    async with core(ScriptedModel([*script, STOP, FOR_EVER]), journal=journal) as bench:
+        bench.turns.accept(turn(), channel)
+        await asyncio.sleep(5.0)
+        if how == "stopped":
+            assert bench.turns.hush("c", by="U1")
+        else:
+            await bench.turns.drain(0.0)
+        await bench.idle()
+    assert channel.text.strip() == told(script)
+    assert journal.endings == [Ending.DONE]
+
+
+async def test_nothing_is_made_of_an_end_without_words() -> None:
+    """There is nothing to show yet: what such an end means is known at the end."""
+    channel = MemoryChannel()
+    await ask(ScriptedModel([Reasoning("hm"), STOP, 3.0, *said(3), END]), channel)
+    assert channel.text.strip() == told(said(3))
+    assert [wrote.verb for wrote in channel.log] == [Verb.POST]
+
+
+async def test_a_later_attempt_that_seems_to_have_ended_takes_nothing_away() -> None:
+    """What an earlier attempt showed stays until the later one is as long, or has ended."""
+    cut: list[Step] = [*said(40), FOR_EVER]
+    channel = MemoryChannel()
+    async with core(ScriptedModel(cut, [*said(10), STOP, 15.0, *said(40), END])) as bench:
+        bench.turns.accept(turn(), channel)
+        await asyncio.sleep(40 / 40 + STALL + 10.0)
+        assert channel.text.split() == told(said(40)).split()
+        await bench.idle()
+    assert channel.text.split() == told([*said(10), *said(40)]).split()

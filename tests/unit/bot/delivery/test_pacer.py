@@ -1,0 +1,344 @@
+"""Which reply writes next, on virtual time, as transcripts of who wrote when.
+
+The rule itself is a few lines that look at every reply each time (`LooksAtAll`); what `bot.delivery.scheduler` does to
+look at few is checked against it in random scenarios: the same writes at the same times.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bot.conversation import Ending, Text
+from bot.delivery.pacer import Pacer
+from bot.delivery.reply import Reply, WritingPolicy
+from bot.delivery.scheduler import Waiting
+from bot.errors import Broken, Failure, Limited
+from bot.ports import Verb
+from bot.rate_limits.budget import Budget, FixedWindow, Leak, RollingWindow
+from bot.strings import Words
+from bot.telemetry import Figures, NoRecorder
+from tests.support.clock import VirtualLoop
+from tests.support.fakes import MemoryChannel, Server, turn
+
+# No spacing of a reply's own, so that only the choice among replies shows.
+POLICY = WritingPolicy(first_seconds=0.0, gap_seconds=0.0)
+
+
+@asynccontextmanager
+async def pacing() -> AsyncIterator[tuple[Pacer, ExitStack]]:
+    """A pacer that runs, and a stack for the replies that it admits."""
+    pacer = Pacer(POLICY, NoRecorder(), random.Random(1))
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(pacer.run())
+        with ExitStack() as admitted:
+            yield pacer, admitted
+        running.cancel()
+
+
+def replies(count: int, *, seconds: float = 10.0) -> list[Reply]:
+    """Replies that share one budget of one write each `seconds`, of whatever verb."""
+    budget, server = Leak(seconds), Server(limit=1000)
+    channels = [MemoryChannel(server, edits=budget, posts=budget, deletes=budget) for _ in range(count)]
+    return [Reply(turn(str(n)).key, channel, Words(), figures()) for n, channel in enumerate(channels)]
+
+
+def figures() -> Figures:
+    return Figures(asyncio.get_running_loop().time())
+
+
+def feed(reply: Reply, text: str) -> None:
+    reply.feed(Text(text), asyncio.get_running_loop().time(), POLICY)
+
+
+def written(reply: Reply) -> list[tuple[int, str]]:
+    """When, in seconds since the clock's start, and what a reply wrote."""
+    assert isinstance(reply.channel, MemoryChannel)
+    return [(round(wrote.at - 1000), wrote.text) for wrote in reply.channel.log]
+
+
+async def test_a_final_goes_before_a_first_and_a_first_before_more() -> None:
+    """Whoever waits for an end comes first, then whoever sees nothing, then the one with more unseen text."""
+    async with pacing() as (pacer, admitted):
+        ending, new, growing = replies(3)
+        for reply in (growing, ending):
+            admitted.enter_context(pacer.admitted(reply))
+            feed(reply, "a")
+            await asyncio.sleep(10)
+        # The budget is spent until 1020: all three want it then.
+        admitted.enter_context(pacer.admitted(new))
+        feed(growing, "b" * 1000)
+        feed(new, "c")
+        ending.finish(Ending.STOPPED, asyncio.get_running_loop().time())
+        await asyncio.sleep(40)
+    assert [at for at, _ in written(ending)] == [10, 20]
+    assert written(new) == [(30, "c")]
+    assert [at for at, _ in written(growing)] == [0, 40]
+
+
+async def test_the_text_that_waited_longest_in_total_goes_next() -> None:
+    """A little text for long may weigh more than much text for a moment."""
+    async with pacing() as (pacer, admitted):
+        early, late = replies(2)
+        for reply in (early, late):
+            admitted.enter_context(pacer.admitted(reply))
+            feed(reply, "a")
+            await asyncio.sleep(10)
+        early_text = "b" * 10
+        feed(early, early_text)  # written at once, at 1020
+        await asyncio.sleep(1)
+        feed(early, "c" * 10)
+        await asyncio.sleep(8)
+        feed(late, "d" * 50)
+        await asyncio.sleep(20)
+    assert [at for at, _ in written(early)] == [0, 20, 30]
+    assert [at for at, _ in written(late)] == [10, 40]
+
+
+async def test_what_is_written_is_the_newest_text() -> None:
+    """Text is rendered when the permit is there, not when it was wanted."""
+    async with pacing() as (pacer, admitted):
+        (reply,) = replies(1, seconds=9.3)
+        admitted.enter_context(pacer.admitted(reply))
+        for number in range(25):
+            feed(reply, f"{number} ")
+            await asyncio.sleep(1)
+    assert [text.split()[-1] for _, text in written(reply)] == ["0", "9", "18"]
+
+
+async def test_one_write_of_a_reply_at_a_time() -> None:
+    """While a write is on its way, the same reply sends no other, so edits never race."""
+    server = Server(limit=1000, latency=3.0)
+    channel = MemoryChannel(server, edits=Leak(0.01), posts=Leak(0.01))
+    async with pacing() as (pacer, admitted):
+        reply = Reply(turn().key, channel, Words(), figures())
+        admitted.enter_context(pacer.admitted(reply))
+        for number in range(100):
+            feed(reply, f"{number} ")
+            await asyncio.sleep(0.1)
+    gaps = [after.at - before.at for before, after in zip(channel.log, channel.log[1:], strict=False)]
+    assert gaps
+    assert min(gaps) >= 2.99
+
+
+async def test_a_429_holds_its_budget_for_everybody_and_no_longer() -> None:
+    """Whoever shares the budget waits as long as the server said; then all goes on with the newest text."""
+    limits = [Limited("429", retry_after=7.0)]
+    async with pacing() as (pacer, admitted):
+        one, other = replies(2, seconds=0.1)
+        assert isinstance(one.channel, MemoryChannel)
+        one.channel.fault = lambda verb: limits.pop() if limits else None
+        for reply in (one, other):
+            admitted.enter_context(pacer.admitted(reply))
+        feed(one, "a")
+        await asyncio.sleep(1)
+        feed(one, "b")
+        feed(other, "c")
+        await asyncio.sleep(10)
+    assert [text for _, text in written(one)] == ["a", "ab"]  # the first was refused
+    assert min(at for at, _ in written(one)[1:] + written(other)) == 7
+
+
+async def test_a_reply_that_has_left_writes_no_more() -> None:
+    """After its turn is over nothing of it is written, and what was kept back for it is free."""
+    async with pacing() as (pacer, _):
+        (reply,) = replies(1)
+        with pacer.admitted(reply):
+            feed(reply, "a")
+            await asyncio.sleep(1)
+            feed(reply, "b")
+            assert reply.channel.budgets(Verb.EDIT)[0].live == 1
+        await asyncio.sleep(100)
+        assert reply.channel.budgets(Verb.EDIT)[0].live == 0
+    assert written(reply) == [(0, "a")]
+
+
+# ------------------------------------------------------------------------------------------------- the rule, in random
+
+
+class LooksAtAll(Waiting):
+    """Who may write, as the rule says it: asks every budget of every reply, each time."""
+
+    def __init__(self, go_on_seconds: float) -> None:
+        super().__init__(go_on_seconds)
+        self.live: list[Reply] = []
+
+    def come(self, reply: Reply) -> None:
+        self.live.append(reply)
+
+    def woke(self, reply: Reply) -> None:
+        pass
+
+    def leave(self, reply: Reply) -> None:
+        self.live.remove(reply)
+
+    def ready(self, now: float) -> Iterator[Reply]:
+        while ready := [reply for at, reply in self.due(now) if at <= now + 1e-6]:
+            yield min(ready, key=lambda reply: self.urgency(reply, now))
+
+    def next_at(self, now: float) -> float | None:
+        return min((at for at, _ in self.due(now)), default=None)
+
+    def due(self, now: float) -> Iterator[tuple[float, Reply]]:
+        for reply in self.live:
+            if reply.verb is not None and not reply.in_flight:
+                urgent = reply.final or reply.shows_nothing
+                free = [budget.ready_at(now, final=urgent) for budget in reply.budgets[reply.verb]]
+                yield max(reply.not_before, *free), reply
+
+    def urgency(self, reply: Reply, now: float) -> tuple[int, float]:
+        return 0 if reply.final else 1 if reply.shows_nothing else 2, -reply.unseen(now)
+
+
+@dataclass
+class SpendingChannel(MemoryChannel):
+    """A channel whose writes spend what they are told to."""
+
+    spends: Sequence[Budget] = ()
+
+    def budgets(self, verb: Verb) -> Sequence[Budget]:
+        return self.spends
+
+
+@dataclass(frozen=True)
+class Event:
+    """After a while something happens to one of the replies: text, its end, or that its next write fails."""
+
+    after: float
+    reply: int
+    what: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One random scenario. No budget here has a rhythm, since what is written then depends on when it is looked at."""
+
+    limits: str  # which platform's way of counting
+    places: list[int]  # the channel of each reply
+    latency: float
+    pause: float  # of a reply's own, between two of its writes
+    events: list[Event]
+
+    @property
+    def gap(self) -> float:
+        return 0.0 if self.limits == "slack" else self.pause
+
+
+plans = st.builds(
+    Plan,
+    st.sampled_from(["discord", "leak", "slack"]),
+    st.lists(st.integers(0, 2), min_size=2, max_size=6),
+    st.sampled_from([0.0, 0.05, 1.5]),
+    st.sampled_from([0.0, 0.6]),
+    st.lists(
+        st.builds(
+            Event,
+            st.sampled_from([0.0, 0.0, 0.01, 0.1, 0.3, 1.7]),
+            st.integers(0, 5),
+            st.sampled_from([*["feed"] * 12, "finish", "limited", "broken"]),
+            st.integers(1, 400),
+        ),
+        min_size=30,
+        max_size=80,
+    ),
+)
+
+
+def budgets_of(plan: Plan) -> list[Sequence[Budget]]:
+    """For each reply, what its writes spend."""
+    shared: Budget = Leak(1.3, burst=2) if plan.limits == "leak" else RollingWindow(3, 1.0, paced=False)
+    if plan.limits == "slack":
+        return [(RollingWindow(12, 20.0, paced=False),)] * len(plan.places)
+    own = {place: FixedWindow(5, 5.0, paced=True) for place in plan.places}
+    return [(own[place], shared) for place in plan.places]
+
+
+def played(plan: Plan, waiting: Waiting) -> list[tuple[float, str, str]]:
+    """Who wrote what, and when."""
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        return runner.run(play(plan, waiting))
+
+
+def fault_of(pending: list[Failure], verb: Verb) -> Failure | None:
+    return pending.pop() if pending else None
+
+
+async def play(plan: Plan, waiting: Waiting) -> list[tuple[float, str, str]]:
+    policy = WritingPolicy(first_seconds=plan.gap / 3, gap_seconds=plan.gap)
+    server, loop = Server(limit=10_000, latency=plan.latency), asyncio.get_running_loop()
+    faults: dict[int, list[Failure]] = {number: [] for number in range(len(plan.places))}
+    live = []
+    for number, spent in enumerate(budgets_of(plan)):
+        channel = SpendingChannel(server, spends=spent, fault=partial(fault_of, faults[number]))
+        live.append(Reply(turn(str(number)).key, channel, Words(), figures()))
+    pacer = Pacer(policy, NoRecorder(), random.Random(1))
+    pacer._waiting = waiting
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(pacer.run())
+        with ExitStack() as admitted:
+            for reply in live:
+                admitted.enter_context(pacer.admitted(reply))
+            for event in plan.events:
+                await asyncio.sleep(event.after)
+                number = event.reply % len(live)
+                match event.what:
+                    case "feed":
+                        live[number].feed(Text("x" * event.size), loop.time(), policy)
+                    case "finish":
+                        live[number].finish(Ending.DONE, loop.time())
+                    case "limited" | "broken" if event.what == "limited" or plan.limits == "slack":
+                        faults[number].append(Limited("429", retry_after=event.size / 100))
+                    case _:
+                        faults[number].append(Broken("503"))
+            await asyncio.sleep(200)
+        running.cancel()
+    logs = [(reply.key.message, reply.channel.log) for reply in live if isinstance(reply.channel, MemoryChannel)]
+    return sorted((round(wrote.at, 3), name, wrote.text + wrote.failure) for name, log in logs for wrote in log)
+
+
+@settings(deadline=None, max_examples=80)
+@given(plans)
+def test_looking_at_few_writes_what_looking_at_all_would(plan: Plan) -> None:
+    """Whatever budgets, ends and failures there are: the same writes, at the same times, as the plain rule."""
+    never = float("inf")
+    assert played(plan, Waiting(never)) == played(plan, LooksAtAll(never))
+
+
+class Counted(RollingWindow):
+    """Counts how often it is asked and spent."""
+
+    asked = 0
+    spent = 0
+
+    def spend(self, now: float) -> None:
+        self.spent += 1
+        super().spend(now)
+
+    def ready_at(self, now: float, *, final: bool, ahead: int = 0) -> float:
+        self.asked += 1
+        return super().ready_at(now, final=final, ahead=ahead)
+
+
+async def test_what_all_wait_for_is_not_asked_once_for_each() -> None:
+    """With 500 replies that share one budget, a write asks it a handful of times, however many wait."""
+    count, server, everything = 500, Server(limit=10_000), Counted(10, 1.0, paced=False)
+    async with pacing() as (pacer, admitted):
+        for number in range(count):
+            spends = (FixedWindow(5, 5.0, paced=True), everything)
+            channel = SpendingChannel(server, spends=spends)
+            reply = Reply(turn(str(number)).key, channel, Words(), figures())
+            admitted.enter_context(pacer.admitted(reply))
+            feed(reply, "a")
+        await asyncio.sleep(0.5)
+        everything.asked = everything.spent = 0
+        await asyncio.sleep(40)
+    assert everything.spent > 350
+    assert everything.asked < 10 * everything.spent

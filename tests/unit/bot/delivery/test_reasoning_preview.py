@@ -1,0 +1,431 @@
+"""A line of what a model thinks while its answer has not begun: what it says, when it shows, what it never costs."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from adapters.discord.messages.renderer import DiscordMarkdown
+from adapters.playground.rendering import PlaygroundMarkdown, without_small_print
+from adapters.slack.messages.renderer import SlackMarkdown, said_by_model
+from bot.access import AccessRules
+from bot.completion import Completion, CompletionPolicy
+from bot.conversation import Ending, Finish, FinishReason, Reasoning, Retraction, Text, TurnKey
+from bot.delivery.reasoning_preview import LONGEST_THOUGHT, Thought
+from bot.delivery.reply import WritingPolicy
+from bot.errors import Because, Broken, Declined, Failure, Limited, Unacceptable, Unanswered
+from bot.markdown import Dialect
+from bot.ports import Controls, Verb
+from bot.prompt import Persona, Prompting
+from bot.rate_limits.budget import Leak, RollingWindow
+from bot.strings import Words
+from bot.telemetry import NoRecorder, TurnRecord
+from bot.turns.config import Choices, TurnLimits
+from bot.turns.manager import Turns
+from tests.integration.playground.test_playground import stage_set
+from tests.support.fakes import MemoryChannel, Notebook, ScriptedModel, Server, Step, answer_of, turn, words
+
+LINE = WritingPolicy(shows_thinking=True)
+STOP = Finish(FinishReason.STOP)
+
+
+class Ended(NoRecorder):
+    """Keeps how turns ended, by their question."""
+
+    def __init__(self) -> None:
+        self.records: dict[str, TurnRecord] = {}
+
+    def ended(self, record: TurnRecord) -> None:
+        self.records[record.key.message] = record
+
+
+@dataclass
+class Bench:
+    """The core with in-memory ports."""
+
+    turns: Turns
+    recorder: Ended = field(default_factory=Ended)
+
+
+@asynccontextmanager
+async def core(
+    model: ScriptedModel, policy: WritingPolicy = LINE, journal: Notebook | None = None
+) -> AsyncIterator[Bench]:
+    """The core of one process; leaving it while it works is a `kill -9`."""
+    recorder, seeded = Ended(), random.Random(7)
+    choices = Choices(AccessRules(), Prompting(Persona("")), Words(), policy, TurnLimits())
+    completion = Completion(model, CompletionPolicy(), recorder, seeded)
+    wall_clock = lambda: datetime(2026, 11, 22, tzinfo=UTC)  # noqa: E731 (said once)
+    turns = Turns(choices, completion, journal or Notebook(), recorder, random_=seeded, wall_clock=wall_clock)
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(turns.run())
+        await turns.started.wait()
+        yield Bench(turns, recorder)
+        running.cancel()
+
+
+async def answered(model: ScriptedModel, channel: MemoryChannel, policy: WritingPolicy = LINE) -> TurnRecord:
+    async with core(model, policy) as bench:
+        bench.turns.accept(turn(), channel)
+        await bench.turns.idle()
+    assert model.open == 0
+    return bench.recorder.records["1"]
+
+
+def thinking(seconds: float, *, rate: float = 20.0) -> list[Step]:
+    """Thinking aloud for so long: a numbered sentence of four words a second or so."""
+    script: list[Step] = []
+    for number in range(round(seconds * rate)):
+        script += [Reasoning(f"word{number}{'. ' if number % 5 == 4 else ' '}"), 1 / rate]
+    return script
+
+
+def lines(channel: MemoryChannel) -> list[float]:
+    """When lines of thinking were written, from the beginning on."""
+    return [wrote.at - 1000 for wrote in channel.writes() if "Thinking:" in wrote.text]
+
+
+def first_text(channel: MemoryChannel) -> float:
+    return next(wrote.at - 1000 for wrote in channel.writes() if wrote.text and "Thinking:" not in wrote.text)
+
+
+# --------------------------------------------------------------------------------------------------- what the line says
+
+
+@pytest.mark.parametrize(
+    ("thought", "line"),
+    [
+        ("They ask", "They ask"),
+        ("They ask for the time. I sh", "They ask for the time."),
+        ("They ask for the time. Hmm. e.g. noon", "They ask for the time."),
+        ("Hmm.\n", "Hmm."),
+        ("**Looking at dates**\n\nThe user wants dates. So", "Looking at dates"),
+        ("**One**\n\nSome words here.\n\n**Looking further**\n\nMore words", "Looking further"),
+        ("## Dates\nThe user wants", "Dates"),
+        ("- first of all this.\n- then that one.\n", "then that one."),
+        ("See https://example.org/a?b and <@U123>, @everyone, `x_y` **now**.\n", "See … and U123, everyone, x y now."),
+        ("他们问现在几点。他们想知道的是当地的时间\uff01然后", "他们想知道的是当地的时间\uff01"),
+        ("a\u202eb\x00c\ud83d and \U0001f600 enough words.\n", "a b c and \U0001f600 enough words."),
+        ("\n \n", ""),
+        ("```\n", ""),
+        ("word " * 200, "…" + ("word " * 200)[-119:].strip()),
+        ("A long one " + "word " * 50 + "ends. ", ("A long one " + "word " * 50)[:119].strip() + "…"),
+    ],
+)
+def test_what_the_line_says(thought: str, line: str) -> None:
+    """The present heading or the last whole sentence, in words alone."""
+    said = Thought()
+    said.feed(thought)
+    assert said.line == line or (len(line) > 100 and said.line.strip("…") in thought and len(said.line) <= 120)
+
+
+@example("://", [])
+@example(":*//", ["a"])
+@given(st.text(), st.lists(st.text(max_size=400), max_size=8))
+def test_the_line_is_one_short_line_however_it_is_cut(first: str, more: list[str]) -> None:
+    """Chunks make no difference, and nothing in it is mark-up, a link or a control character."""
+    at_once, cut = Thought(), Thought()
+    at_once.feed(first + "".join(more))
+    for chunk in (first, *more):
+        cut.feed(chunk)
+    assert cut.line == at_once.line
+    assert len(cut.line) <= LONGEST_THOUGHT
+    assert cut.line.isprintable()
+    assert not set(cut.line) & set("*_`~|#<>[]@\\")
+    assert "://" not in cut.line
+
+
+@pytest.mark.parametrize("dialect", [DiscordMarkdown(), SlackMarkdown(), PlaygroundMarkdown()])
+def test_the_line_is_small_print_that_is_never_read_back(dialect: Dialect) -> None:
+    """On each platform it is a notice: one line, known as ours, and no part of what the model is told that it said."""
+    thought = Thought()
+    thought.feed("<!channel> <@U0123ABC> @everyone _is_ **bold** [x](http://y.z) {thought}.\n")
+    notice = dialect.notice(Words().thinking.format(thought=thought.line))
+    assert "\n" not in notice
+    assert "Thinking: " in notice
+    assert not [sign for sign in ("<", "@", "](", "://") if sign in notice]
+    read_back = said_by_model(notice) if isinstance(dialect, SlackMarkdown) else without_small_print(notice)
+    assert read_back == ""
+
+
+async def test_the_playground_shows_it_likewise() -> None:
+    """In the page it is small print in the answer's own message, until that begins."""
+    channel, room, _, looker = stage_set()
+    async with core(ScriptedModel([*thinking(8), *words(50)])) as bench:
+        bench.turns.accept(turn(), channel)
+        await bench.turns.idle()
+    written = [event["message"] for event in await looker.events() if "message" in event]
+    told = ['<p class="small-print">Thinking: ' in message["html"] for message in written]
+    assert told[:2] == [True, True]
+    assert not any(told[2:])
+    assert {message["id"] for message in written} == {written[0]["id"]}
+    assert room.entries[written[0]["id"]].text == answer_of(words(50)).rstrip()
+
+
+# ------------------------------------------------------------------------------------------------------- when it shows
+
+
+async def test_thinking_is_hidden_unless_it_is_asked_for() -> None:
+    """By default the reader sees the same writes at the same times as of a model that is silent meanwhile."""
+    quiet: list[Step] = [20.0, *words(100)]
+    seen = []
+    for script in ([*thinking(20), *words(100)], quiet):
+        channel = MemoryChannel()
+        began = asyncio.get_running_loop().time()
+        await answered(ScriptedModel(script), channel, WritingPolicy())
+        seen.append([(round(wrote.at - began, 2), wrote.verb, wrote.text) for wrote in channel.log])
+    assert seen[0] == seen[1]
+
+
+@pytest.mark.parametrize("latency", [0.0, 0.3])
+async def test_a_line_shows_until_the_answer_begins(latency: float) -> None:
+    """In the same message, rarely, and then the answer's first text is as soon there as without it."""
+    channel = MemoryChannel(Server(latency=latency), controls=Controls.STOP)
+    record = await answered(ScriptedModel([*thinking(21.5), *words(100)]), channel)
+    at = lines(channel)
+    assert at[0] == pytest.approx(1.0 + latency / 2, abs=0.1)
+    assert len(at) == 4
+    assert all(later - earlier >= 6.0 for earlier, later in itertools.pairwise(at))
+    assert first_text(channel) == pytest.approx(21.5 + 0.2 + latency / 2, abs=0.06)
+    assert channel.writes()[0].text == "*Thinking: word15 word16 word17 word18 word19.*"
+    assert channel.text == answer_of(words(100)).rstrip()
+    assert list(channel.shown) == ["m1"]
+    assert channel.server.limited == 0
+    assert record.first_delta == pytest.approx(21.5, abs=0.01)
+    assert record.first_visible == pytest.approx(21.7 + latency, abs=0.06)
+    assert record.ending is Ending.DONE
+
+
+async def test_the_line_holds_up_no_text() -> None:
+    """The first words come when they would have come, and the rest has but one edit less to come by."""
+    for seconds in (1.05, 1.5, 3.0, 6.9, 7.05, 7.1, 8.0, 12.0, 13.1, 20.0, 60.0):
+        delays, firsts = [], []
+        for policy in (LINE, WritingPolicy()):
+            channel = MemoryChannel()
+            began = asyncio.get_running_loop().time() - 1000
+            record = await answered(ScriptedModel([*thinking(seconds), *words(200)]), channel, policy)
+            firsts.append(first_text(channel) - began)
+            assert record.character_delay is not None
+            delays.append(record.character_delay)
+        assert firsts[0] <= firsts[1] + 0.01, seconds
+        assert delays[0] <= delays[1] + 0.35, (seconds, delays)
+
+
+async def test_who_thinks_for_a_moment_shows_no_line() -> None:
+    """An answer that begins within a second goes up by itself."""
+    channel = MemoryChannel()
+    await answered(ScriptedModel([*thinking(0.9), *words(20)]), channel)
+    assert lines(channel) == []
+
+
+async def test_the_line_can_be_stopped_from() -> None:
+    """Its message has the button that any live answer has, and none once it has ended."""
+    channel = MemoryChannel(controls=Controls.STOP)
+    model = ScriptedModel([*thinking(60), *words(10)])
+    async with core(model) as bench:
+        bench.turns.accept(turn(), channel)
+        await asyncio.sleep(3)
+        (message,) = channel.shown
+        assert channel.shown[message].controls is Controls.STOP
+        assert bench.turns.stop(TurnKey("memory", "W", "C", message), by="U1")
+        await bench.turns.idle()
+    assert channel.text == "*Stopped.*"
+    assert channel.shown[message].controls is Controls.NONE
+    assert bench.recorder.records["1"].first_visible is None
+
+
+async def test_a_model_that_thinks_for_two_minutes_is_not_cut() -> None:
+    """A thought is a sign of life: the time for a first word does not run while a model thinks aloud."""
+    for policy in (LINE, WritingPolicy()):
+        channel, model = MemoryChannel(), ScriptedModel([*thinking(120, rate=1.0), *words(10)])
+        record = await answered(model, channel, policy)
+        assert record.attempts == 1
+        assert record.first_delta == pytest.approx(120, abs=0.1)
+        assert channel.text == answer_of(words(10)).rstrip()
+
+
+# ---------------------------------------------------------------------------------------------------------- honest ends
+
+
+@pytest.mark.parametrize(
+    ("script", "end"),
+    [
+        ([*thinking(3), Declined("no", because=Because.QUOTA)], "*The bot's account"),
+        ([*thinking(3), Broken("cut")], "*No answer could be had"),
+        ([*thinking(3), STOP], "*The model thought about this and then gave no answer."),
+        ([*thinking(3), Finish(FinishReason.LENGTH)], "*The answer was cut here: the model reached"),
+    ],
+)
+async def test_an_answer_that_never_began_ends_honestly(script: Sequence[Step], end: str) -> None:
+    """The line is replaced by that of the end; thinking is no partial answer."""
+    channel = MemoryChannel()
+    record = await answered(ScriptedModel(script), channel)
+    assert lines(channel)
+    assert channel.text.startswith(end)
+    assert "Thinking" not in channel.text
+    assert list(channel.shown) == ["m1"]
+    assert record.first_visible is None
+    assert record.characters_shown == 0
+
+
+async def test_another_attempt_thinks_anew() -> None:
+    """What an attempt thought before it was cut is not mixed with what the next one thinks."""
+    channel = MemoryChannel()
+    second: list[Step] = [Reasoning("A second thought of it. "), 8.0, Text("Noon."), STOP]
+    await answered(ScriptedModel([*thinking(2.2), Broken("cut")], second), channel)
+    assert [wrote.text for wrote in channel.writes()][-2:] == ["*Thinking: A second thought of it.*", "Noon."]
+    assert channel.text == "Noon."
+
+
+async def test_being_stopped_by_the_operator_replaces_the_line() -> None:
+    """A process that ends says so in the line's place."""
+    channel = MemoryChannel()
+    async with core(ScriptedModel([*thinking(60), *words(10)])) as bench:
+        bench.turns.accept(turn(), channel)
+        await asyncio.sleep(3)
+        await bench.turns.drain(0.0)
+    assert channel.text.startswith("*Interrupted")
+
+
+FAULTS = [Broken("no"), Unanswered("lost"), Limited("429", retry_after=2.0), Unacceptable("refused")]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: type(fault).__name__)
+@pytest.mark.parametrize("number", range(8))
+@pytest.mark.parametrize("applied", [False, True])
+async def test_a_fault_at_each_write(fault: Failure, number: int, *, applied: bool) -> None:
+    """Whichever write fails, and however: no line of thinking is left, and a refused line costs the answer nothing."""
+    count = 0
+
+    def fails(verb: Verb) -> Failure | None:
+        nonlocal count
+        count += 1
+        return fault if count - 1 == number else None
+
+    channel = MemoryChannel(fault=fails, applied_first=applied and isinstance(fault, Unanswered))
+    model = ScriptedModel([*thinking(12), *words(60)])
+    record = await answered(model, channel)
+    assert "Thinking" not in channel.text
+    refused = channel.log[number] if number < len(channel.log) else None
+    if isinstance(fault, Unacceptable) and refused and "Thinking" not in refused.text and number < 8:
+        assert record.ending is Ending.FAILED
+    else:
+        assert channel.text == answer_of(words(60)).rstrip()
+        assert len(channel.shown) == 1
+        assert record.ending is Ending.DONE
+
+
+# ------------------------------------------------------------------------------------------------- after a crash
+
+
+def at(message: str) -> TurnKey:
+    return TurnKey("memory", "W", "C", message)
+
+
+@pytest.mark.parametrize("seconds", [0.5, 1.0, 1.05, 3.0, 7.2, 10.0, 10.15, 10.25, 11.0, 14.0])
+async def test_a_process_that_died_while_it_thought(seconds: float) -> None:
+    """The next one writes into the same message, and takes no text away for a line of its thinking."""
+    channel, journal = MemoryChannel(), Notebook(lasting=True)
+    async with core(ScriptedModel([*thinking(10), *words(200)]), journal=journal) as bench:
+        assert await bench.turns.receive(at("Q"), "the event")
+        bench.turns.accept(turn("Q"), channel)
+        await asyncio.sleep(seconds)
+    before, died, shown = list(channel.shown), len(channel.log), channel.text
+    journal = Notebook(of=journal)
+    async with core(ScriptedModel([*thinking(10), *words(200)]), journal=journal) as bench:
+        assert len(await bench.turns.left("memory")) == 1
+        bench.turns.accept(turn("Q"), channel)
+        await bench.turns.idle()
+    assert channel.text == answer_of(words(200)).rstrip()
+    assert list(channel.shown)[: len(before)] == before
+    assert len(channel.shown) == 1
+    assert journal.endings == [Ending.DONE]
+    again = channel.log[died:]
+    assert not any("Thinking" in wrote.text for wrote in again)
+    assert "Thinking" in shown or all(len(wrote.text) >= len(shown) for wrote in again)
+
+
+# --------------------------------------------------------------------------------------------------- a shared budget
+
+
+async def many(policy: WritingPolicy, *, thinkers: int, answers: int) -> tuple[list[MemoryChannel], list[TurnRecord]]:
+    """Some think for a minute and some answer, in one workspace: all channels, and the figures of the answers."""
+    server, edits = Server(limit=50, period=60.0, rolling=True, counts_posts=False), RollingWindow(50, 60.0)
+    count = thinkers + answers
+    channels = [MemoryChannel(server, edits=edits, posts=Leak(1.05)) for _ in range(count)]
+    scripts: list[list[Step]] = [[*thinking(60), *words(5)] for _ in range(thinkers)]
+    model = ScriptedModel(*scripts, *(words(1200) for _ in range(answers)))
+    async with core(model, policy) as bench:
+        for number, channel in enumerate(channels):
+            bench.turns.accept(turn(str(number), conversation=str(number)), channel)
+            await asyncio.sleep(0.001)
+        await bench.turns.idle()
+    assert server.limited == 0
+    for channel in channels:
+        assert "Thinking" not in channel.text
+    return channels, [bench.recorder.records[str(number)] for number in range(thinkers, count)]
+
+
+async def test_lines_give_way_to_text() -> None:
+    """All lines together spend a few edits in a minute, and those who read answers are kept waiting no longer."""
+    delays = []
+    for policy in (LINE, WritingPolicy()):
+        channels, records = await many(policy, thinkers=6, answers=3)
+        edits = [w for c in channels for w in c.writes(Verb.EDIT) if "Thinking" in w.text]
+        assert len(edits) <= 10
+        delays.append(sum(record.character_delay or 0 for record in records) / len(records))
+    assert delays[0] <= delays[1] * 1.25 + 0.1, delays
+
+
+async def test_many_lines_spend_no_more_than_one() -> None:
+    """Forty models that think at once: a line each at the most, an edit in six seconds for all of them together."""
+    channels, _ = await many(LINE, thinkers=40, answers=0)
+    edits = sorted(w.at for c in channels for w in c.writes(Verb.EDIT) if "Thinking" in w.text)
+    assert len(edits) <= 10
+    for channel in channels:
+        assert channel.text == answer_of(words(5)).rstrip()
+
+
+# --------------------------------------------------------------------------------------------------------- retractions
+
+
+@pytest.mark.parametrize("policy", [LINE, WritingPolicy()], ids=["line", "hidden"])
+@pytest.mark.parametrize("limit", [2000, 120])
+async def test_text_that_turns_out_to_be_thinking_is_taken_back(policy: WritingPolicy, limit: int) -> None:
+    """Shown as it came, since nobody could know; gone as soon as the answer has a word, and never without one."""
+    channel = MemoryChannel(Server(limit=100), limit=limit)
+    thought = words(100, finish=None)
+    script: list[Step] = [*thought, Retraction(), 3.0, Text("Noon."), 2.0, Text(" Or so."), STOP]
+    await answered(ScriptedModel(script), channel, policy)
+    assert channel.text == "Noon. Or so."
+    assert "Noon." in [wrote.text for wrote in channel.writes()]  # before its end, and not only once it is longer
+    assert all(wrote.text or wrote.verb is Verb.DELETE for wrote in channel.writes())
+    retracted = 1000 + 2.5
+    quiet = [wrote for wrote in channel.writes() if retracted + 0.01 < wrote.at < retracted + 2.9]
+    assert quiet == []
+
+
+@pytest.mark.parametrize("after", [[Broken("cut")], [STOP], [Finish(FinishReason.LENGTH)]])
+async def test_what_was_taken_back_is_no_partial_answer(after: list[Step]) -> None:
+    """Where nothing follows it, the end's line alone is left."""
+    channel = MemoryChannel()
+    await answered(ScriptedModel([*words(50, finish=None), Retraction(), 1.0, *after]), channel)
+    assert "word" not in channel.text
+    assert channel.text.startswith("*")
+
+
+async def test_a_later_attempt_takes_back_its_own() -> None:
+    """The text of the first attempt stays until the second has as much; what that took back does not count."""
+    channel = MemoryChannel()
+    second: list[Step] = [*words(40, finish=None), Retraction(), *words(30)]
+    await answered(ScriptedModel([*words(20, finish=None), Broken("cut")], second), channel)
+    assert channel.text == answer_of(words(30)).rstrip()

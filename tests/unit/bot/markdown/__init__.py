@@ -1,0 +1,1 @@
+"""Unit tests of bot/markdown, one file per module."""

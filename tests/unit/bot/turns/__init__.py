@@ -1,0 +1,1 @@
+"""Unit tests of bot/turns, one file per module."""

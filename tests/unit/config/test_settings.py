@@ -1,0 +1,627 @@
+"""The settings: where they come from, what is said when they are wrong, and that no secret shows."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import io
+import json
+import os
+import re
+import string
+import tomllib
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from dotenv import dotenv_values
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from adapters.journal import KeeperOptions
+from adapters.shared.attachments import AttachmentLimits
+from bot.completion import CompletionPolicy
+from bot.conversation import Ending
+from bot.delivery.reply import WritingPolicy
+from bot.prompt import PromptLimits
+from bot.strings import Words
+from bot.turns.config import TurnLimits
+from config import docs as explained
+from config.errors import SettingsError
+from config.settings import DEFAULTS, ONLY_IN_FILE, Settings, environment, fields, variable_names, variable_of
+from config.strings import WordsSettings
+from tests.support.paths import ROOT
+
+HOUSE = ROOT
+MODEL = {"OPENAI_API_KEY": "sk-test-0123456789", "OPENAI_MODEL": "m"}
+DISCORD = MODEL | {"DISCORD_TOKEN": "discord-token-0123456789"}
+SLACK = MODEL | {"SLACK_BOT_TOKEN": "xoxb-0123456789", "SLACK_APP_TOKEN": "xapp-0123456789"}
+EVERY_SECRET = DISCORD | SLACK | {"SLACK_SIGNING_SECRET": "signing-0123456789"}
+SECRET_TEXTS = [EVERY_SECRET[name] for name in EVERY_SECRET if name != "OPENAI_MODEL"]
+
+
+def load(environ: Mapping[str, str], folder: Path, toml: str = "") -> Settings:
+    """Load from an environment and a TOML file in an otherwise empty folder."""
+    if toml:
+        (folder / "config").mkdir()
+        (folder / "config" / "tickertape.toml").write_text(toml, encoding="utf-8")
+    return Settings.load(environ, folder=folder)
+
+
+def lines(environ: Mapping[str, str], folder: Path, toml: str = "") -> list[str]:
+    """The lines that an operator is shown for settings that cannot be used."""
+    with pytest.raises(SettingsError) as caught:
+        load(environ, folder, toml)
+    return list(caught.value.lines)
+
+
+# ------------------------------------------------------------------------------------------------------------- sources
+
+
+def test_nothing_set_is_the_playground_with_the_small_model(tmp_path: Path) -> None:
+    """A newcomer sets nothing, and has a page on their own machine that answers."""
+    settings = load({}, tmp_path)
+    assert settings.platforms == ("playground",)
+    assert settings.embedded_runs
+    assert (settings.site.host, settings.site.port) == ("127.0.0.1", 8080)
+
+
+def test_the_environment_goes_over_the_file_and_the_file_over_the_defaults(tmp_path: Path) -> None:
+    """Each setting is taken from the strongest source that says something, one by one."""
+    settings = load({"TICKERTAPE_ATTEMPTS": "5"}, tmp_path, "[completion]\nattempts = 7\nstall_seconds = 9\n")
+    assert settings.completion.attempts == 5
+    assert settings.completion.stall_seconds == 9
+    assert settings.completion.whole_seconds == 120
+
+
+def test_an_empty_variable_is_not_set(tmp_path: Path) -> None:
+    """A line of .env.example with nothing after its sign changes nothing."""
+    settings = load({"DISCORD_TOKEN": "", "TICKERTAPE_ATTEMPTS": "  "}, tmp_path, "[completion]\nattempts = 7\n")
+    assert not settings.discord.runs
+    assert settings.completion.attempts == 7
+
+
+def test_the_file_may_be_anywhere(tmp_path: Path) -> None:
+    """TICKERTAPE_CONFIG names the file, and then the usual one is not read."""
+    (tmp_path / "mine.toml").write_text("[turns]\nqueue = 2\n")
+    settings = load({"TICKERTAPE_CONFIG": "mine.toml"}, tmp_path, "[turns]\nlive = 3\n")
+    assert (settings.turns.queue, settings.turns.live) == (2, 200)
+
+
+def test_the_operating_systems_environment_goes_over_a_file_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A .env file is for what is not set otherwise; what it says is taken as it stands."""
+    monkeypatch.setenv("TICKERTAPE_ATTEMPTS", "2")
+    (tmp_path / ".env").write_text("TICKERTAPE_ATTEMPTS=9\nOPENAI_MODEL='a $HOME b'\nDISCORD_TOKEN\n")
+    found = environment(tmp_path)
+    assert found["TICKERTAPE_ATTEMPTS"] == "2"
+    assert found["OPENAI_MODEL"] == "a $HOME b"
+    assert "DISCORD_TOKEN" not in found
+    assert found["PATH"] == os.environ["PATH"]  # noqa: TID251 (what is compared with)
+
+
+def test_every_setting_can_be_set_by_the_environment(tmp_path: Path) -> None:
+    """The text of each default is a valid value of its variable, so all kinds of value can be written in one."""
+    defaults = explained.shipped_defaults()
+    texts = {name: explained.shown(defaults.get(path)) for name, path in variable_names().items()}
+    del texts["TICKERTAPE_SYSTEM_PROMPT_FILE"]  # shown from the project's folder, read from the working one
+    assert load(texts, tmp_path).model_dump() == load({}, tmp_path).model_dump()
+
+
+def test_lists_and_tables_in_variables(tmp_path: Path) -> None:
+    """Names are separated by commas, parameters are JSON."""
+    environ = {"TICKERTAPE_ALLOW_USERS": "U1, U2,,", "TICKERTAPE_MODEL_PARAMETERS": '{"temperature": 0.2}'}
+    settings = load(environ, tmp_path)
+    assert settings.access.allow_users == {"U1", "U2"}
+    assert settings.model.parameters == {"temperature": 0.2}
+
+
+def test_ids_that_are_numbers_need_no_quotes(tmp_path: Path) -> None:
+    """Discord's ids are numbers, and are written as such."""
+    toml = "[access]\nallow_users = [1122334455667788990, 'U1']\n[channels.1122334455667788991]\nmodel = 'm'\n"
+    settings = load({}, tmp_path, toml)
+    assert settings.access.allow_users == {"1122334455667788990", "U1"}
+    assert list(settings.channels) == ["1122334455667788991"]
+
+
+def test_an_environment_file_that_is_no_text_is_one_line(tmp_path: Path) -> None:
+    """It is read before anything else, and so is what is wrong with it."""
+    (tmp_path / ".env").write_bytes(b"PORT=\xff\xfe\n")
+    with pytest.raises(SettingsError, match=r"\.env is not a text file in UTF-8"):
+        environment(tmp_path)
+
+
+def test_a_channel_has_a_table_of_its_own(tmp_path: Path) -> None:
+    """Model, prompt and access can be said for a channel by its id; what is not said is as everywhere."""
+    toml = '[channels."C1"]\nmodel = "big"\nallow_users = ["U1"]\n[channels.C2]\nanswer = false\n'
+    channels = load({}, tmp_path, toml).channels
+    assert (channels["C1"].model, channels["C1"].answer) == ("big", True)
+    assert channels["C1"].allow_users == {"U1"}
+    assert not channels["C2"].answer
+
+
+def test_settings_never_change(tmp_path: Path) -> None:
+    """They are handed out as values; nobody can change them under somebody else."""
+    settings = load({}, tmp_path)
+    with pytest.raises(ValidationError):
+        settings.site.port = 1
+    with pytest.raises(ValidationError):
+        settings.site = settings.site
+
+
+# -------------------------------------------------------------------------------------------------------- what is wrong
+
+MALFORMED = [
+    ("TICKERTAPE_ATTEMPTS", "three", "TICKERTAPE_ATTEMPTS must be a whole number, not three"),
+    ("TICKERTAPE_ATTEMPTS", "-1", "TICKERTAPE_ATTEMPTS must be at least 0, not -1"),
+    ("TICKERTAPE_FIRST_SECONDS", "0", "TICKERTAPE_FIRST_SECONDS must be more than 0, not 0"),
+    ("TICKERTAPE_FIRST_SECONDS", "inf", "TICKERTAPE_FIRST_SECONDS must be a finite number, not inf"),
+    ("TICKERTAPE_DRAIN_SECONDS", "nan", "TICKERTAPE_DRAIN_SECONDS must be at most 3600, not nan"),
+    ("PORT", "65536", "PORT must be at most 65535, not 65536"),
+    ("TICKERTAPE_API", "assistants", "TICKERTAPE_API must be chat or responses, not assistants"),
+    ("TICKERTAPE_GUESTS", "perhaps", "TICKERTAPE_GUESTS must be true or false, not perhaps"),
+    ("OPENAI_BASE_URL", "localhost:8000", "OPENAI_BASE_URL must be an address such as https://example.org/..."),
+    ("OPENAI_BASE_URL", "http://h:port/v1", "OPENAI_BASE_URL must be an address such as https://example.org/..."),
+    ("DISCORD_GATEWAY_URL", "https://x", "DISCORD_GATEWAY_URL must be an address such as wss://example.org/..."),
+    (
+        "TICKERTAPE_MODEL_PARAMETERS",
+        "temperature=1",
+        'TICKERTAPE_MODEL_PARAMETERS must be a JSON object such as {"temperature": 0.3}',
+    ),
+    (
+        "TICKERTAPE_TIMEZONE",
+        "Mars/Olympus",
+        'TICKERTAPE_TIMEZONE must be a time zone such as "Europe/Paris" that this machine knows',
+    ),
+    (
+        "TICKERTAPE_SYSTEM_PROMPT_FILE",
+        "/no/such/file",
+        "TICKERTAPE_SYSTEM_PROMPT_FILE must be a file that can be read (No such file or directory)",
+    ),
+    (
+        "TICKERTAPE_HOST",
+        "http://0.0.0.0",
+        "TICKERTAPE_HOST must be an address to listen on, such as 127.0.0.1 or 0.0.0.0",
+    ),
+    (
+        "TICKERTAPE_ALLOWED_HOSTS",
+        "bot.example, *",
+        "TICKERTAPE_ALLOWED_HOSTS must be names or IP addresses such as bot.example.org or 192.168.1.5, without *",
+    ),
+    (
+        "TICKERTAPE_SYSTEM_PROMPT_FILE",
+        "~nobody-of-that-name/prompt",
+        "TICKERTAPE_SYSTEM_PROMPT_FILE must be a file that can be read (its home directory is not known)",
+    ),
+    ("TICKERTAPE_ATEMPTS", "3", "TICKERTAPE_ATEMPTS is not a setting; did you mean TICKERTAPE_ATTEMPTS?"),
+    ("TICKERTAPE_FOOBAR", "3", "TICKERTAPE_FOOBAR is not a setting; `tickertape --help` lists them all"),
+    ("TICKERTAPE_CONFIG", "absent.toml", "TICKERTAPE_CONFIG names absent.toml, where there is no file"),
+]
+
+
+@pytest.mark.parametrize(("name", "text", "line"), MALFORMED)
+def test_a_malformed_variable_is_one_line(name: str, text: str, line: str, tmp_path: Path) -> None:
+    """The operator is told the variable, what it must be, and what it is where that is no secret."""
+    assert lines({name: text}, tmp_path) == [line]
+
+
+IN_FILE = [
+    ("[completion]\nattempts = 'x'", "completion.attempts in {file} must be a whole number, not x"),
+    ("[completion]\natempts = 3", "completion.atempts in {file} is not a setting; did you mean attempts?"),
+    ("[complection]\nattempts = 3", "complection in {file} is not a setting; did you mean completion?"),
+    ("model = 'gpt'", "model in {file} must be a table: [model]"),
+    ("[access]\nallow_users = [true]", "access.allow_users in {file} must be a text in quotes"),
+    ("[access]\nallow_users = true", "access.allow_users in {file} must be a list of texts, not True"),
+    ("[channels.C1]\nmodle = 'x'", "channels.C1.modle in {file} is not a setting; did you mean model?"),
+    ("[channels.C1]\nanswer = 'x'", "channels.C1.answer in {file} must be true or false, not x"),
+    ("channels = 3", "channels in {file} must be a table, not 3"),
+    ('[turns]\n"a\\nb" = 3', 'turns."a\\nb" in {file} is not a setting; `tickertape --help` lists them all'),
+    ("[channels]\nC1 = 3", "channels.C1 in {file} must be a table, not 3"),
+]
+
+
+@pytest.mark.parametrize(("toml", "line"), IN_FILE)
+def test_a_malformed_key_is_one_line_naming_the_file(toml: str, line: str, tmp_path: Path) -> None:
+    """What was written in the TOML file is named as it is written there."""
+    file = tmp_path / "config" / "tickertape.toml"
+    assert lines({}, tmp_path, toml) == [line.format(file=file)]
+
+
+def test_a_file_that_is_no_toml_is_one_line(tmp_path: Path) -> None:
+    """The line says where in the file it goes wrong."""
+    (line,) = lines({}, tmp_path, "[model\n")
+    assert "tickertape.toml is not valid TOML" in line
+    assert "line 1" in line
+
+
+def test_several_problems_are_a_line_each(tmp_path: Path) -> None:
+    """Nobody has to start the program five times to hear of five mistakes."""
+    found = lines({"PORT": "x", "TICKERTAPE_QUEUE": "0", "TICKERTAPE_API": "y"}, tmp_path)
+    assert sorted(line.split()[0] for line in found) == ["PORT", "TICKERTAPE_API", "TICKERTAPE_QUEUE"]
+
+
+OPEN = {"TICKERTAPE_HOST": "0.0.0.0", "TICKERTAPE_PLAYGROUND": "on"}
+
+MISSING = [
+    (
+        {"SLACK_BOT_TOKEN": "xoxb-1"} | MODEL,
+        "SLACK_APP_TOKEN is missing (SLACK_BOT_TOKEN is set): it starts with xapp-",
+    ),
+    (
+        {"SLACK_APP_TOKEN": "xapp-1"} | MODEL,
+        "SLACK_BOT_TOKEN is missing (SLACK_APP_TOKEN is set): it starts with xoxb-",
+    ),
+    (SLACK | {"SLACK_BOT_TOKEN": "xapp-1"}, "SLACK_BOT_TOKEN is not a bot token: it starts with xoxb-"),
+    (SLACK | {"SLACK_APP_TOKEN": "xoxb-1"}, "SLACK_APP_TOKEN is not an app-level token: it starts with xapp-"),
+    ({"OPENAI_API_KEY": "k"}, "OPENAI_MODEL is missing (OPENAI_API_KEY is set)"),
+    ({"OPENAI_BASE_URL": "http://h/v1"}, "OPENAI_MODEL is missing (OPENAI_BASE_URL is set)"),
+    ({"OPENAI_MODEL": "m"}, "OPENAI_API_KEY is missing (OPENAI_MODEL is set)"),
+    ({"DISCORD_TOKEN": "t"}, "OPENAI_API_KEY is missing (discord would run without a model)"),
+    ({"TICKERTAPE_PLAYGROUND": "off"}, "TICKERTAPE_PLAYGROUND is off and no platform is set"),
+    ({"TICKERTAPE_HOST": "0.0.0.0"}, "TICKERTAPE_HOST is 0.0.0.0, where others could chat at your cost"),
+    (OPEN, "TICKERTAPE_ALLOWED_HOSTS is missing (TICKERTAPE_HOST is 0.0.0.0 and the playground is on)"),
+    (DISCORD | OPEN | {"TICKERTAPE_HOST": "10.0.0.5"}, "TICKERTAPE_ALLOWED_HOSTS is missing (TICKERTAPE_HOST is 10.0"),
+    (OPEN | {"TICKERTAPE_HOST": "::", "TICKERTAPE_ALLOWED_HOSTS": " , "}, "TICKERTAPE_ALLOWED_HOSTS is missing"),
+    ({"TICKERTAPE_EMBEDDED": "off"}, "OPENAI_API_KEY is missing (playground would run without a model)"),
+    ({"OPENAI_API_KEY": "a b", "OPENAI_MODEL": "m"}, "OPENAI_API_KEY must be one word"),
+    ({"DISCORD_TOKEN": "Bot t"} | MODEL, "DISCORD_TOKEN must be one word"),
+]
+
+
+@pytest.mark.parametrize(("environ", "beginning"), MISSING)
+def test_what_is_missing_beside_what_is_there(environ: Mapping[str, str], beginning: str, tmp_path: Path) -> None:
+    """Half a configuration is one line: what is missing, what asks for it, and how to get it."""
+    (line,) = lines(environ, tmp_path)
+    assert line.startswith(beginning)
+
+
+def test_a_missing_setting_beside_a_file_is_named_as_a_variable(tmp_path: Path) -> None:
+    """What is nowhere yet is named by its variable, and what is in the file by its key."""
+    (line,) = lines({}, tmp_path, '[slack]\nbot_token = "xoxb-1"\n[model]\nbase_url = "http://h"\nname = "m"\n')
+    assert line.startswith("SLACK_APP_TOKEN is missing (slack.bot_token in ")
+
+
+# ------------------------------------------------------------------------------------------------------- what then runs
+
+
+@pytest.mark.parametrize(
+    ("environ", "platforms", "embedded"),
+    [
+        (DISCORD, ("discord",), False),
+        (SLACK, ("slack",), False),
+        (DISCORD | SLACK, ("discord", "slack"), False),
+        (DISCORD | {"TICKERTAPE_PLAYGROUND": "on"}, ("discord", "playground"), False),
+        (DISCORD | {"TICKERTAPE_HOST": "0.0.0.0"}, ("discord",), False),
+        (MODEL, ("playground",), False),
+        (MODEL | {"TICKERTAPE_EMBEDDED": "on"}, ("playground",), True),
+        ({"DISCORD_TOKEN": "t", "TICKERTAPE_EMBEDDED": "on"}, ("discord",), True),
+        (OPEN | {"TICKERTAPE_ALLOWED_HOSTS": "192.168.1.5"}, ("playground",), True),
+        (DISCORD | {"TICKERTAPE_HOST": "0.0.0.0", "TICKERTAPE_PLAYGROUND": "off"}, ("discord",), False),
+        ({"TICKERTAPE_HOST": "::ffff:127.0.0.1"}, ("playground",), True),
+        ({"TICKERTAPE_HOST": "LocalHost", "TICKERTAPE_PLAYGROUND": "on"}, ("playground",), True),
+        ({"TICKERTAPE_HOST": "::1"}, ("playground",), True),
+        ({"TICKERTAPE_HOST": "localhost"}, ("playground",), True),
+    ],
+)
+def test_what_runs(environ: Mapping[str, str], platforms: tuple[str, ...], *, embedded: bool, tmp_path: Path) -> None:
+    """A platform runs when its tokens are there; the page by itself only where nobody else can reach it."""
+    settings = load(environ, tmp_path)
+    assert settings.platforms == platforms
+    assert settings.embedded_runs is embedded
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("bot.example", {"bot.example"}),
+        (" Bot.Example. ,192.168.1.5:8080 ", {"Bot.Example.", "192.168.1.5:8080"}),
+        ("https://bot.example:8443/ bücher.example", {"https://bot.example:8443/", "bücher.example"}),
+        ("[::1]:80,fd00::5", {"[::1]:80", "fd00::5"}),
+        ("", set()),
+    ],
+)
+def test_hosts_are_taken_as_people_write_them(text: str, names: set[str], tmp_path: Path) -> None:
+    """With commas or spaces, as an address, with a port; the playground's guard knows what is meant."""
+    assert load({"TICKERTAPE_ALLOWED_HOSTS": text}, tmp_path).site.allowed_hosts == names
+
+
+def test_a_server_of_ones_own_needs_no_key(tmp_path: Path) -> None:
+    """Local servers ask for none."""
+    settings = load({"OPENAI_BASE_URL": "http://localhost:11434/v1/", "OPENAI_MODEL": "m"}, tmp_path)
+    assert settings.model.base_url == "http://localhost:11434/v1"
+    assert settings.model.api_key is None
+
+
+def test_a_test_servers_tokens_may_be_any_word(tmp_path: Path) -> None:
+    """Slack's prefixes are asked for at Slack's own address only; the slash at an address's end is ours to add."""
+    environ = {"SLACK_BOT_TOKEN": "x", "SLACK_APP_TOKEN": "y", "SLACK_API_URL": "http://127.0.0.1:99/api"}
+    settings = load(MODEL | environ, tmp_path)
+    assert settings.slack.runs
+    assert settings.slack.api_url == "http://127.0.0.1:99/api/"
+
+
+def test_the_prompt_is_the_shipped_one_or_the_operators(tmp_path: Path) -> None:
+    """The file replaces the shipped prompt, and what is said in the setting itself replaces the file."""
+    (tmp_path / "p.md").write_text("From a file.")
+    named = {"TICKERTAPE_SYSTEM_PROMPT_FILE": str(tmp_path / "p.md")}
+    shipped = load({}, tmp_path).conversation.prompt()
+    assert all(name in shipped for name in ("{date}", "{time}", "{timezone}", "{platform}"))
+    assert load(named, tmp_path).conversation.prompt() == "From a file."
+    assert load(named | {"TICKERTAPE_SYSTEM_PROMPT": "Inline."}, tmp_path).conversation.prompt() == "Inline."
+
+
+# -------------------------------------------------------------------------------------------------------------- secrets
+
+
+def test_no_secret_is_in_a_repr(tmp_path: Path) -> None:
+    """Whoever logs the settings, whole or in part, shows no token."""
+    settings = load(EVERY_SECRET, tmp_path)
+    concerns = [getattr(settings, name) for name in Settings.model_fields]
+    shown = "".join(f"{thing!r}{thing!s}{thing}" for thing in (settings, *concerns))
+    assert shown.startswith("Settings(")
+    shown += str(settings.model_dump()) + settings.model_dump_json() + "\n".join(explained.describe(settings))
+    assert not [text for text in SECRET_TEXTS if text in shown]
+
+
+def test_secrets_are_all_known_to_the_log(tmp_path: Path) -> None:
+    """The log masks what `secrets` names: every setting of a secret's type."""
+    assert load(EVERY_SECRET, tmp_path).secrets() == set(SECRET_TEXTS)
+    secret = [variable_of(field) for field in fields().values() if explained.is_secret(field)]
+    assert {name for name in EVERY_SECRET if name != "OPENAI_MODEL"} == set(secret)
+
+
+@pytest.mark.parametrize("name", sorted(variable_names()))
+def test_no_misplaced_secret_is_in_an_error(name: str, tmp_path: Path) -> None:
+    """A token that was pasted into the wrong variable, or twice into its own, shows in no message and no traceback."""
+    secret = "sk-proj-a1b2c3d4e5f6g7h8i9 sk-proj-a1b2c3d4e5f6g7h8i9"
+    try:
+        Settings.load(EVERY_SECRET | {name: secret}, folder=tmp_path)
+    except SettingsError as error:
+        told = str(error) + repr(error) + "".join(traceback.format_exception(error))
+        assert "a1b2c3" not in told
+        assert not [text for text in SECRET_TEXTS if text in told]
+
+
+@given(st.dictionaries(st.sampled_from(sorted(variable_names())), st.text(string.printable, max_size=30)))
+def test_any_text_is_accepted_or_one_line_each(environ: dict[str, str]) -> None:
+    """Whatever the variables say, the program starts or says why not in lines; it never fails otherwise."""
+    told: tuple[str, ...] = ("it started",)
+    try:
+        Settings.load(environ, folder=HOUSE / "tests")
+    except SettingsError as error:
+        told = error.lines
+    assert told
+    assert all(line and line.isprintable() for line in told)
+
+
+@given(st.dictionaries(st.text(max_size=10), st.recursive(st.integers() | st.text(max_size=5), st.lists, max_leaves=4)))
+def test_any_table_is_accepted_or_explained(table: dict[str, object]) -> None:
+    """Parameters pass through as they are, whatever they are."""
+    settings = Settings.load({"TICKERTAPE_MODEL_PARAMETERS": json.dumps(table)}, folder=HOUSE / "tests")
+    assert settings.model.parameters == table
+
+
+# ------------------------------------------------------------------------------------------------------------ documents
+
+
+def test_every_default_is_shipped_and_every_shipped_value_is_a_setting() -> None:
+    """A default stands in one place, defaults.toml, unless it is that nothing is set or a file that is shipped."""
+    shipped = {
+        (concern, name)
+        for concern, table in tomllib.loads(DEFAULTS.read_text(encoding="utf-8")).items()
+        for name in table
+    }
+    inherent = {path for path, field in fields().items() if not field.is_required()}
+    assert shipped | inherent == set(fields())
+    assert not shipped & inherent
+
+
+@pytest.mark.parametrize(
+    ("concern", "values", "names"),
+    [
+        ("completion", CompletionPolicy(), {}),
+        ("writing", WritingPolicy(), {}),
+        ("attachments", AttachmentLimits(), {}),
+        ("turns", TurnLimits(), {"waiting": "queue", "each_person": "live_per_user", "each_place": "live_per_channel"}),
+        ("journal", KeeperOptions(), {}),
+        ("journal", TurnLimits(), {}),
+        ("conversation", PromptLimits(), {"messages": "history_messages", "characters": "history_characters"}),
+    ],
+)
+def test_the_shipped_defaults_are_those_that_the_code_was_built_with(
+    concern: str, values: object, names: Mapping[str, str], tmp_path: Path
+) -> None:
+    """What the core and the adapters do untold, and what they are told by default, is the same.
+
+    A field of theirs that is no setting is their own business, but for the completion, of which all are settings.
+    """
+    settings = getattr(load({}, tmp_path), concern)
+    assert dataclasses.is_dataclass(values)
+    for field in dataclasses.fields(values):
+        name = names.get(field.name, field.name)
+        if name in {"first_seconds", "loading_seconds"} and concern == "completion":
+            continue  # unsaid, they depend on the server
+        if concern == "completion" or name in type(settings).model_fields:
+            assert getattr(settings, name) == getattr(values, field.name), name
+
+
+def test_the_readme_has_the_table_of_settings() -> None:
+    """The table is generated (python -m config.docs); a setting that is added is in it."""
+    assert explained.markdown_table() in (HOUSE / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_help_names_every_variable_and_its_reason() -> None:
+    """--help is the whole reference, readable in a terminal."""
+    text = explained.help_text()
+    for field in fields().values():
+        assert f"\n  {variable_of(field)}" in text
+        assert (field.description or "").split()[0] in text
+    assert max(map(len, text.splitlines())) <= explained.WIDTH + 3  # the usage is written by hand
+
+
+def test_the_example_environment_names_every_variable(tmp_path: Path) -> None:
+    """.env.example is generated too, and what is uncommented in it is valid."""
+    text = (HOUSE / ".env.example").read_text(encoding="utf-8")
+    assert "\n".join(explained.example_environment()).strip() in text
+    uncommented = re.sub(r"^#(?=[A-Z_]+=)", "", text, flags=re.MULTILINE)
+    said = {name: value or "" for name, value in dotenv_values(stream=io.StringIO(uncommented)).items()}
+    assert set(said) == {*variable_names(), "TICKERTAPE_CONFIG"}
+    del said["TICKERTAPE_SYSTEM_PROMPT_FILE"]  # shown from the project's folder, read from the working one
+    assert load(said, tmp_path).model_dump() == load({}, tmp_path).model_dump()
+
+
+def test_the_example_file_shows_every_key_at_its_default(tmp_path: Path) -> None:
+    """Uncommenting every line of the example changes nothing but the channels, which have no default."""
+    example = (HOUSE / "config" / "tickertape.example.toml").read_text(encoding="utf-8")
+    uncommented = "\n".join(line.removeprefix("#") for line in example.splitlines() if not line.startswith("# "))
+    shown = tomllib.loads(uncommented)
+    secret_or_file = {path for path, field in fields().items() if not field.is_required()}
+    told = {(concern, name) for concern, table in shown.items() if concern not in ONLY_IN_FILE for name in table}
+    assert told == set(fields()) - secret_or_file
+    settings = load({}, tmp_path, uncommented)
+    unsaid = Settings.load({}, folder=tmp_path / "x")
+    assert settings.model_dump(exclude=set(ONLY_IN_FILE)) == unsaid.model_dump(exclude=set(ONLY_IN_FILE))
+    assert settings.words.said() == dataclasses.asdict(Words())
+    assert len(settings.channels) == 2
+
+
+# -------------------------------------------------------------------------------------------- the journal and the words
+
+
+@pytest.mark.parametrize(
+    ("environ", "file"),
+    [
+        ({}, None),
+        (DISCORD, "tickertape.db"),
+        (SLACK, "tickertape.db"),
+        ({"JOURNAL_URL": "sqlite:///turns.db"}, "turns.db"),
+        (SLACK | {"JOURNAL_URL": "sqlite:////var/lib/turns.db"}, "/var/lib/turns.db"),
+        (SLACK | {"JOURNAL_URL": "memory:"}, None),
+        (SLACK | {"JOURNAL_URL": ""}, "tickertape.db"),
+        (SLACK | {"JOURNAL_URL": " SQLite:///Turns.db "}, "Turns.db"),
+        (SLACK | {"JOURNAL_URL": "sqlite:///memory"}, "memory"),
+        (SLACK | {"JOURNAL_URL": "sqlite:///memory.db"}, "memory.db"),
+        (SLACK | {"JOURNAL_URL": "sqlite:////:memory:"}, "/:memory:"),
+    ],
+)
+def test_where_turns_are_written_down(environ: Mapping[str, str], file: str | None, tmp_path: Path) -> None:
+    """In a file where there is a platform, nowhere for the page alone, and always where the operator says."""
+    assert load(environ, tmp_path).journal_file == (Path(file) if file else None)
+
+
+@pytest.mark.parametrize("spaces", ["", "  ", "\t\n"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("memory:", "memory", "MEMORY", "Memory:", "memory:/", "memory://", "memory:///", ":memory:", ":Memory:"),
+        *("sqlite:///:memory:", "sqlite://:memory:", "sqlite::memory:", "SQLITE:///:MEMORY:"),
+    ],
+)
+def test_memory_has_many_names(url: str, spaces: str, tmp_path: Path) -> None:
+    """Whatever other programs call it, in any case and with spaces around, in the environment and in the file."""
+    assert load(SLACK | {"JOURNAL_URL": f"{spaces}{url}{spaces}"}, tmp_path).journal_file is None
+    in_file = load(SLACK, tmp_path, f"[journal]\nurl = {json.dumps(f'{spaces}{url}{spaces}')}")
+    assert in_file.journal_file is None
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("turns.db", "/turns.db", "sqlite:", "sqlite://", "sqlite:///", "sqlite://turns.db", "sqlite:////var/lib/"),
+        *("sqlite:////", "sqlite:///a?mode=ro", "sqlite:///a#b", "postgresql:///turns", "sqlite:///a\tb"),
+        *("memory:turns", "memory://turns.db", "memories", "in-memory", "me mory", ":memory", "file::memory:"),
+        *("sqlite:///:memory:?cache=shared", "memory:\nmemory:", "none", "off"),
+    ],
+)
+def test_a_malformed_journal_is_one_line(url: str, tmp_path: Path) -> None:
+    """The line shows how each form is written."""
+    (line,) = lines({"JOURNAL_URL": url}, tmp_path)
+    assert line.startswith("JOURNAL_URL must be sqlite:///tickertape.db (")
+    assert "sqlite:////" in line
+    assert "memory:" in line
+
+
+def test_every_sentence_can_be_the_operators(tmp_path: Path) -> None:
+    """The table has a key for each of the core's words, and no other."""
+    assert set(WordsSettings.model_fields) == {field.name for field in dataclasses.fields(Words)}
+    toml = """
+        [words]
+        stopped = "Angehalten."
+        failed = "Keine Antwort (Nr. {reference}, {{wirklich}})."
+        left_out = "{why}: {name}"
+        busy = ""
+        stop = ["Halt!", "STOP"]
+    """
+    said = load({}, tmp_path, toml).words.said()
+    assert said["stop"] == ("halt", "stop")
+    assert said["busy"] == ""
+    words = dataclasses.replace(Words(), **said)  # type: ignore[arg-type]  # their names are the same, see above
+    assert words.ending(Ending.FAILED, "abc", None, partial=False) == "Keine Antwort (Nr. abc, {wirklich})."
+
+
+@pytest.mark.parametrize(
+    ("toml", "name"),
+    [
+        ("cut = 'see {referenze}'", "cut"),
+        ("cut = 'see {reference!r}'", "cut"),
+        ("cut = 'see {reference.__class__}'", "cut"),
+        ("cut = 'see {reference:>99999999}'", "cut"),
+        ("cut = 'see {}'", "cut"),
+        ("cut = 'see {'", "cut"),
+        ("cut = ''", "cut"),
+        ("cut = 'a\\n'", ""),
+        ('cut = "a\\nb"', "cut"),
+        ("cut = 7", "cut"),
+        ("busy = 'see {reference}'", "busy"),
+        ("left_out = '{reference}'", "left_out"),
+        ("stop = []", "stop"),
+        ("stop = ['!']", "stop"),
+        ("stop = 'halt'", "stop"),
+        (f"failed = '{'x' * 501}'", "failed"),
+    ],
+)
+def test_a_sentence_that_would_not_work_is_one_line(toml: str, name: str, tmp_path: Path) -> None:
+    """What stands in braces is known, each end is said, and nothing is longer than a line."""
+    if not name:
+        assert load({}, tmp_path, f"[words]\n{toml}\n").words.cut == "a\\n"
+        return
+    (line,) = lines({}, tmp_path, f"[words]\n{toml}\n")
+    assert line.startswith(f"words.{name} in ")
+    assert " must be " in line
+
+
+def test_a_misspelt_sentence_is_one_line(tmp_path: Path) -> None:
+    """It says what was probably meant."""
+    (line,) = lines({}, tmp_path, "[words]\nstoped = 'x'\n")
+    assert line.endswith("did you mean stopped?")
+
+
+@given(st.text())
+def test_any_sentence_is_refused_or_can_be_filled_in(text: str) -> None:
+    """What is accepted never fails in front of a reader."""
+    with contextlib.suppress(ValidationError):
+        words = WordsSettings(cut=text, left_out=text, question_cut=text)
+        assert words.cut is not None
+        assert words.left_out is not None
+        assert words.question_cut is not None
+        words.cut.format(reference="r")
+        words.left_out.format(name="n", why="w")
+        words.question_cut.format(characters="5")
+
+
+def test_what_is_configured_is_told_without_what_is_secret(tmp_path: Path) -> None:
+    """`check` says what differs from the defaults, and of a token only that it is there."""
+    environ = SLACK | {"TICKERTAPE_DENY_USERS": "U9,U8", "TICKERTAPE_IMAGES": "false"}
+    assert explained.describe(load(environ, tmp_path, "[channels.C1]\nmodel = 'x'\n")) == [
+        "platforms: slack",
+        "OPENAI_API_KEY: set",
+        "OPENAI_MODEL: m",
+        "TICKERTAPE_IMAGES: false",
+        "SLACK_BOT_TOKEN: set",
+        "SLACK_APP_TOKEN: set",
+        "TICKERTAPE_DENY_USERS: U8,U9",
+        "channels with their own settings: C1",
+    ]

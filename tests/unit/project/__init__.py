@@ -1,0 +1,1 @@
+"""Unit tests of project, one file per module."""

@@ -1,0 +1,42 @@
+"""What only Unix has is never called without a look whether it is there."""
+
+from __future__ import annotations
+
+import ast
+import signal
+
+from adapters.embedded.launcher import why_dead
+from tests.support.paths import ROOT
+
+# Names that Windows' modules lack (https://docs.python.org/3/library/os.html, .../signal.html).
+UNIX_ONLY = {
+    "os": {"nice", "fork", "getuid", "geteuid", "getpgid", "killpg", "setsid", "uname", "getloadavg"},
+    "signal": {"SIGKILL", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGQUIT", "SIGALRM", "alarm", "setitimer", "pause"},
+}
+
+
+def test_nothing_of_unix_is_used_unguarded() -> None:
+    """No module of the program names what Windows lacks but by a look for it."""
+    files = [file for folder in ("bot", "adapters", "config") for file in (ROOT / folder).rglob("*.py")]
+    used = [
+        f"{file.name}: {node.value.id}.{node.attr}"
+        for file in (*files, ROOT / "install.py")
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and node.attr in UNIX_ONLY.get(node.value.id, ())
+    ]
+    assert used == []
+
+
+def test_a_killed_model_is_still_told_from_a_broken_one() -> None:
+    """Where there is such a signal, its number is read as before; an ordinary code is not taken for it."""
+    assert "enough memory" in why_dead(-signal.SIGKILL, "")
+    assert "ended with code 1" in why_dead(1, "")
+    assert "ended with code None" in why_dead(None, "")
+
+
+def test_time_zones_come_along() -> None:
+    """Windows has no time zones of its own, so a package that has them is locked for it."""
+    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    assert "\ntzdata==" in lock

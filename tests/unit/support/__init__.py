@@ -1,0 +1,1 @@
+"""Unit tests of support, one file per module."""
