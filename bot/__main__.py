@@ -3,8 +3,8 @@
 What belongs here: which parts there are, how they are put together, and the order in which they start and stop. What
 does not: anything that a part does.
 
-Every task that is started here: one for `Turns.run`, one for each platform's `run`. All are in the one TaskGroup of
-`serve`, which ends them when a signal says so.
+Every task that is started here: one for `TurnManager.run`, one for each platform's `run`. All are in the one TaskGroup
+of `serve`, which ends them when a signal says so.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ from adapters.playground import PlaygroundOptions, PlaygroundPlatform
 from adapters.prometheus import PrometheusRecorder
 from adapters.shared.attachments import AttachmentLimits, Attachments
 from adapters.shared.diagnostics import Finding
-from bot.access import AccessRules, Lists
+from bot.access import AccessRules, AllowDeny
 from bot.completion import Completion, CompletionPolicy
-from bot.delivery.reply import WritingPolicy
+from bot.delivery.reply import WritePolicy
 from bot.errors import Failure, Permanent
 from bot.ports import Journal, Model, Platform
-from bot.prompt import Persona, Prompting, PromptLimits
-from bot.strings import Words
-from bot.turns.config import Choices, TurnLimits
-from bot.turns.manager import Turns
+from bot.prompt import PromptConfig, PromptLimits, PromptOverride
+from bot.strings import Strings
+from bot.turns.config import TurnConfig, TurnLimits
+from bot.turns.manager import TurnManager
 from config.docs import describe, help_text
 from config.errors import SettingsError
 from config.log_setup import configure
@@ -157,7 +157,7 @@ def open_model(settings: Settings, stack: AsyncExitStack, server: embedded.Embed
     return model
 
 
-def conditions(turns: Turns, journal: Journal, server: embedded.EmbeddedServer | None) -> Mapping[str, Condition]:
+def conditions(turns: TurnManager, journal: Journal, server: embedded.EmbeddedServer | None) -> Mapping[str, Condition]:
     """How the parts are that are no platforms, for ``/readyz``."""
     kept = ("degraded" if journal.degraded else "ok") if isinstance(journal, SqliteJournal) else "memory"
     found = {"journal": Condition("degraded" if turns.degraded else kept)}
@@ -259,7 +259,7 @@ def make_turns(
     recorder: PrometheusRecorder,
     journal: Journal,
     platforms: Sequence[Platform] = (),
-) -> Turns:
+) -> TurnManager:
     """The core."""
     named = {platform.name: platform for platform in platforms}
     seeded = random.Random()  # noqa: S311 (it spreads retries; nothing secret is drawn)
@@ -279,7 +279,7 @@ def make_turns(
         backoff_limit_seconds=asked.backoff_limit_seconds,
         retry_after_limit_seconds=asked.retry_after_limit_seconds,
     )
-    return Turns(
+    return TurnManager(
         make_choices(settings, make_words(settings, lasting=journal.lasting)),
         Completion(model, policy, recorder, seeded),
         journal,
@@ -290,22 +290,22 @@ def make_turns(
     )
 
 
-def make_words(settings: Settings, *, lasting: bool) -> Words:
+def make_words(settings: Settings, *, lasting: bool) -> Strings:
     """The sentences for readers: the operator's over ours. With a `lasting` journal, the next start goes on."""
-    words = replace(Words(), **settings.words.said())  # type: ignore[arg-type]  # a test says that the names agree
+    words = replace(Strings(), **settings.words.said())  # type: ignore[arg-type]  # a test says that the names agree
     return replace(words, interrupted=words.paused) if lasting else words
 
 
-def make_choices(settings: Settings, words: Words) -> Choices:
+def make_choices(settings: Settings, words: Strings) -> TurnConfig:
     """What the operator chose for turns, as the core's own values."""
     writing, turns = settings.writing, settings.turns
-    return Choices(
+    return TurnConfig(
         access=make_access(settings),
         prompting=make_prompting(settings),
         words=words,
-        writing=WritingPolicy(
+        writing=WritePolicy(
             first_seconds=writing.first_seconds,
-            go_on_seconds=writing.go_on_seconds,
+            rollover_after_seconds=writing.go_on_seconds,
             shows_thinking=writing.reasoning.value == "line",
             max_messages=writing.max_messages,
             max_characters=writing.max_characters,
@@ -317,8 +317,8 @@ def make_choices(settings: Settings, words: Words) -> Choices:
         limits=TurnLimits(
             waiting=turns.queue,
             live=turns.live,
-            each_person=turns.live_per_user,
-            each_place=turns.live_per_channel,
+            per_user=turns.live_per_user,
+            per_channel=turns.live_per_channel,
             repair_seconds=settings.journal.repair_seconds,
         ),
     )
@@ -329,26 +329,26 @@ def make_access(settings: Settings) -> AccessRules:
     chosen, tables = settings.access, settings.channels
     silent = {place for place, table in tables.items() if not table.answer}
     return AccessRules(
-        users=Lists(frozenset(chosen.allow_users), frozenset(chosen.deny_users)),
-        roles=Lists(frozenset(chosen.allow_roles), frozenset(chosen.deny_roles)),
-        channels=Lists(frozenset(chosen.allow_channels), frozenset(chosen.deny_channels) | silent),
-        workspaces=Lists(frozenset(chosen.allow_workspaces), frozenset(chosen.deny_workspaces)),
-        places={place: Lists(frozenset(table.allow_users)) for place, table in tables.items()},
+        users=AllowDeny(frozenset(chosen.allow_users), frozenset(chosen.deny_users)),
+        roles=AllowDeny(frozenset(chosen.allow_roles), frozenset(chosen.deny_roles)),
+        channels=AllowDeny(frozenset(chosen.allow_channels), frozenset(chosen.deny_channels) | silent),
+        workspaces=AllowDeny(frozenset(chosen.allow_workspaces), frozenset(chosen.deny_workspaces)),
+        places={place: AllowDeny(frozenset(table.allow_users)) for place, table in tables.items()},
         direct_messages=chosen.direct_messages,
         guests=chosen.guests,
         external=chosen.external,
     )
 
 
-def make_prompting(settings: Settings) -> Prompting:
+def make_prompting(settings: Settings) -> PromptConfig:
     """What a model is given, with each channel's own prompt and model."""
     chosen = settings.conversation
     characters, question = chosen.history_characters, chosen.question_characters
     if settings.embedded_runs:  # it reads slowly, and its context is small
         characters, question = (min(limit, embedded.HISTORY_CHARACTERS) for limit in (characters, question))
-    return Prompting(
-        default=Persona(chosen.prompt()),
-        places={place: Persona(table.system_prompt, table.model) for place, table in settings.channels.items()},
+    return PromptConfig(
+        default=PromptOverride(chosen.prompt()),
+        places={place: PromptOverride(table.system_prompt, table.model) for place, table in settings.channels.items()},
         limits=PromptLimits(chosen.history_messages, characters, question),
     )
 
@@ -375,7 +375,7 @@ class _Signals:
         self.stop.set()
 
 
-async def serve(turns: Turns, platforms: Sequence[Platform], *, drain_seconds: float) -> int:
+async def serve(turns: TurnManager, platforms: Sequence[Platform], *, drain_seconds: float) -> int:
     """Let the platforms bring turns until a signal, or until none of them can run; then finish what is live.
 
     The clients are closed last: what is still being written needs them.
@@ -396,7 +396,7 @@ async def serve(turns: Turns, platforms: Sequence[Platform], *, drain_seconds: f
         log.info("stopping", extra={"drain_seconds": drain_seconds})
         async with asyncio.TaskGroup() as quieting:  # each may first hand over what it is looking up
             for platform in platforms:
-                quieting.create_task(platform.quiet())
+                quieting.create_task(platform.stop_accepting())
         await turns.drain(drain_seconds)
         for task in (*tasks, *running, ended):
             task.cancel()
@@ -413,7 +413,7 @@ def spare_collector() -> None:
     gc.set_threshold(*COLLECTOR_ROUNDS)
 
 
-async def _run_platform(platform: Platform, turns: Turns) -> None:
+async def _run_platform(platform: Platform, turns: TurnManager) -> None:
     """One platform, until cancelled: one that cannot run (a wrong token), or breaks, does not take the others along."""
     try:
         await platform.run(turns)

@@ -9,7 +9,7 @@ from bot.conversation import Turn
 
 
 @dataclass(frozen=True, slots=True)
-class Lists:
+class AllowDeny:
     """Ids that are allowed and denied. An empty `allow` allows everyone; `deny` always wins."""
 
     allow: frozenset[str] = frozenset()
@@ -28,11 +28,11 @@ class AccessRules:
     narrows single channels further (a channel's table in the settings); the narrowest place that has an entry decides.
     """
 
-    users: Lists = field(default_factory=Lists)
-    roles: Lists = field(default_factory=Lists)
-    channels: Lists = field(default_factory=Lists)
-    workspaces: Lists = field(default_factory=Lists)
-    places: Mapping[str, Lists] = field(default_factory=dict)
+    users: AllowDeny = field(default_factory=AllowDeny)
+    roles: AllowDeny = field(default_factory=AllowDeny)
+    channels: AllowDeny = field(default_factory=AllowDeny)
+    workspaces: AllowDeny = field(default_factory=AllowDeny)
+    places: Mapping[str, AllowDeny] = field(default_factory=dict)
     direct_messages: bool = True
     guests: bool = False
     external: bool = False

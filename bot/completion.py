@@ -34,7 +34,7 @@ from bot.conversation import (
     ToolCall,
     Usage,
 )
-from bot.errors import Broken, Retryable, Unreachable
+from bot.errors import ConnectFailed, Retryable, ServiceError
 from bot.ports import Model
 from bot.telemetry import Recorder
 
@@ -92,7 +92,7 @@ class CompletionPolicy:
         return random_.uniform(0, longest)
 
 
-class Silent(Broken):
+class Silent(ServiceError):
     """The model's server sent nothing for longer than the policy allows."""
 
 
@@ -106,7 +106,7 @@ class _Absence:
 
     def goes_on(self, failure: Retryable, now: float, policy: CompletionPolicy, *, cut_off: bool) -> bool:
         """Whether the server is waited for, after this failure; `cut_off` says that the platform is away too."""
-        if not isinstance(failure, Unreachable):
+        if not isinstance(failure, ConnectFailed):
             self.since, self.times = None, 0
             return False
         if self.since is None:
@@ -174,7 +174,7 @@ class Completion:
         """Yield the deltas of each attempt, an `Attempt` before each, and a `Finish` at the very end.
 
         `cut_off` says whether the platform that the answer goes to is known to be out of reach just now.
-        Raises the last attempt's failure: `Declined` at once, a `Retryable` when everything has been tried.
+        Raises the last attempt's failure: `ModelRejected` at once, a `Retryable` when everything has been tried.
         """
         loop, policy = asyncio.get_running_loop(), self._policy
         limits = _Limits(policy)
@@ -357,7 +357,7 @@ async def _judged(deltas: AsyncGenerator[Delta, None], *, alone: bool) -> AsyncG
             if not (judge.said and type(delta) is Text):
                 judge.hear(delta)
             yield delta
-    raise Broken("the stream ended without a finish reason")
+    raise ServiceError("the stream ended without a finish reason")
 
 
 @dataclass(slots=True)
@@ -380,11 +380,11 @@ class _Judge:
             self.called = True
 
     def judged(self, finish: Finish, *, alone: bool) -> Finish:
-        """The end as it is told. Raises `Broken` where it is none."""
+        """The end as it is told. Raises `ServiceError` where it is none."""
         if self.said or finish.reason in {FinishReason.LENGTH, FinishReason.FILTERED}:
             return finish
         if alone and (self.called or finish.reason is FinishReason.TOOLS):
             return Finish(FinishReason.TOOLS_ONLY)
         if alone and self.thought:
             return Finish(FinishReason.THOUGHT_ONLY)
-        raise Broken("the answer is empty")
+        raise ServiceError("the answer is empty")

@@ -14,7 +14,7 @@
         ├── Unacceptable the platform refuses this very body: a bug of ours or a rule that changed
         │   ├── Oversized    ... and may take it in smaller or plainer messages, as the channel's `caps` say from now on
         │   └── Unchangeable ... since this message cannot be edited any more, though new ones may be posted
-        └── Declined     the model's server will not answer this prompt, and `because` says why
+        └── Declined     the model's server will not answer this prompt, and `reason` says why
 
 Adapters raise nothing else: each translates its SDK's errors in one place, and a test proves that it misses none.
 What a failure says is for the operator's log. No reader is ever shown it.
@@ -46,7 +46,7 @@ class Retryable(Failure):
         self.retry_after = retry_after
 
 
-class Limited(Retryable):
+class RateLimited(Retryable):
     """A 429: everything that spends the same budget waits too.
 
     `everywhere` says that the server meant all our requests (Discord's global limit), not the one budget.
@@ -57,19 +57,19 @@ class Limited(Retryable):
         self.everywhere = everywhere
 
 
-class Broken(Retryable):
+class ServiceError(Retryable):
     """It did not work, for certain."""
 
 
-class Unreachable(Broken):
+class ConnectFailed(ServiceError):
     """No connection was made, to a model's server or a platform: it may be restarting, or the network is down."""
 
 
-class Unready(Unreachable):
+class NotReady(ConnectFailed):
     """A server that is starting, or a proxy whose server is."""
 
 
-class Unanswered(Retryable):
+class OutcomeUnknown(Retryable):
     """It may have worked: the answer was lost on the way. An edit is simply made again; a post is looked up first."""
 
 
@@ -77,7 +77,7 @@ class Permanent(Failure):
     """The same call would fail again."""
 
 
-class Gone(Permanent):
+class NotFound(Permanent):
     """The message or the channel does not exist any more."""
 
 
@@ -85,19 +85,19 @@ class Forbidden(Permanent):
     """We may not do this there (no permission, a revoked token)."""
 
 
-class Unacceptable(Permanent):
+class InvalidRequest(Permanent):
     """The platform refuses this body (too long, malformed)."""
 
 
-class Oversized(Unacceptable):
+class TooLarge(InvalidRequest):
     """The platform refuses the size or the shape of this body; `Channel.caps` have changed to what it may take."""
 
 
-class Unchangeable(Unacceptable):
+class NotEditable(InvalidRequest):
     """The platform takes no edit of this message any more; the text can go on in a new one."""
 
 
-class Because(Enum):
+class RejectionReason(Enum):
     """Why a model's server declined, as far as a reader can use it."""
 
     QUOTA = "quota"  # the account has no credit left
@@ -111,9 +111,9 @@ class Because(Enum):
     REQUEST = "request"  # anything else that is wrong with what we sent
 
 
-class Declined(Permanent):
+class ModelRejected(Permanent):
     """The model's server will not answer this prompt, however often it is asked."""
 
-    def __init__(self, message: str, *, because: Because) -> None:
+    def __init__(self, message: str, *, reason: RejectionReason) -> None:
         super().__init__(message)
-        self.because = because
+        self.reason = reason

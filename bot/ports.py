@@ -14,7 +14,7 @@ from enum import Enum, Flag, auto
 from typing import Protocol
 
 from bot.conversation import Author, Delta, Ending, History, Part, Prompt, Turn, TurnKey
-from bot.markdown import Dialect
+from bot.markdown import Renderer
 from bot.rate_limits.budget import Budget
 
 # -------------------------------------------------------------------------------------------------------------- model
@@ -33,7 +33,7 @@ class Model(Protocol):
         nothing else does. Closing the generator closes the connection at once, so that no token is paid
         for that nobody reads. No time-out but those of connecting is kept here, and nothing is retried.
 
-        Raises `Limited`, `Broken`, `Unanswered` or `Declined`.
+        Raises `RateLimited`, `ServiceError`, `OutcomeUnknown` or `ModelRejected`.
         """
         ...
 
@@ -80,7 +80,7 @@ class Body:
 
     `stable` will not change any more, `tail` may; a platform that replaces shows both, one that only appends sends
     what is new of `stable`. `files` go up with a post; no edit changes which a message has, and one that makes a
-    message show a body without any takes them away, or says that the message is `Gone`.
+    message show a body without any takes them away, or says that the message is `NotFound`.
     """
 
     stable: str
@@ -101,12 +101,12 @@ class Caps:
     `limit` is the longest text of one message, in the unit that `measure` counts (UTF-16 units, characters, bytes).
     `dialect` renders markdown for it. `files` is the size of the largest file that goes up with a message, in bytes; 0
     is none, and within one answer it only ever becomes 0 (where one turned out not to go up). Where a body was refused
-    for its size or shape (`Oversized`), what follows is cut and rendered by the caps of then, a few times at most.
+    for its size or shape (`TooLarge`), what follows is cut and rendered by the caps of then, a few times at most.
     """
 
     limit: int
     measure: Callable[[str], int]
-    dialect: Dialect
+    dialect: Renderer
     replaces: bool = True  # an edit replaces the text; otherwise it can only be appended to
     controls: Controls = Controls.NONE  # those it can show
     files: int = 0
@@ -158,11 +158,11 @@ class Channel(Protocol):
 
         `key` (at most 25 characters) makes it idempotent: with a key that was posted with before, the platform
         returns that message, or `find` does. Where `find` has looked and found nothing, but an earlier process turns
-        out to have posted with the key after all, it raises `Unanswered`: then it is found. The first post of a turn is
-        a reply to the question.
+        out to have posted with the key after all, it raises `OutcomeUnknown`: then it is found. The first post of a
+        turn is a reply to the question.
 
-        Raises `Limited`, `Broken` (`Unreachable` where no connection was made), `Unanswered`, `Gone`, `Forbidden`,
-        `Unacceptable`. Whatever permanent failure a body
+        Raises `RateLimited`, `ServiceError` (`ConnectFailed` where no connection was made), `OutcomeUnknown`,
+        `NotFound`, `Forbidden`, `InvalidRequest`. Whatever permanent failure a body
         with files meets, the caller goes on without files; where a server lost them without a word, `caps` says that
         it takes none.
         """
@@ -173,16 +173,16 @@ class Channel(Protocol):
         ...
 
     async def delete(self, message: str) -> None:
-        """Take one of our messages away; one that is gone already is no error. Raises as `post` does, but `Gone`."""
+        """Delete one of our messages; a missing one is no error. Raises as `post` does, except `NotFound`."""
         ...
 
     async def find(self, key: str, known: Sequence[str] = ()) -> str | None:
         """The id of the message that was posted with this key, or None if there is none.
 
-        Asked after a post that was `Unanswered`, and by a later process that finds a turn unfinished: any time may have
-        passed. `known` are the ids of the messages of the same answer before it, in order. A platform on which `post`
-        finds a recent one by itself may return None for as long as it does. Raises as `post` does: not having been able
-        to look is not having found nothing.
+        Asked after a post that was `OutcomeUnknown`, and by a later process that finds a turn unfinished: any time may
+        have passed. `known` are the ids of the messages of the same answer before it, in order. A platform on which
+        `post` finds a recent one by itself may return None for as long as it does. Raises as `post` does: not having
+        been able to look is not having found nothing.
         """
         ...
 
@@ -195,7 +195,7 @@ class Channel(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class UnfinishedTurn:
     """A turn that an earlier process left unfinished, as its journal has it.
 
     `event` is what the platform gave to `Inbox.receive`; `messages` are the ids of the answer's messages, in order, as
@@ -235,7 +235,7 @@ class Inbox(Protocol):
         """What was received asks nothing after all."""
         ...
 
-    async def left(self, platform: str) -> Sequence[Record]:
+    async def left(self, platform: str) -> Sequence[UnfinishedTurn]:
         """The turns of a platform that an earlier process left unfinished, the oldest first; each is given once."""
         ...
 
@@ -247,7 +247,7 @@ class Inbox(Protocol):
         """
         ...
 
-    def hush(self, conversation: str, *, by: Author | str) -> bool:
+    def stop_conversation(self, conversation: str, *, by: Author | str) -> bool:
         """The same for whatever is being answered in a conversation."""
         ...
 
@@ -288,7 +288,7 @@ class Platform(Protocol):
         """
         ...
 
-    async def quiet(self) -> None:
+    async def stop_accepting(self) -> None:
         """Bring no more turns, while channels go on working, so that live answers can be finished."""
         ...
 
@@ -334,7 +334,7 @@ class Journal(Protocol):
         """Write down that nothing more will be written for the turn. With `INTERRUPTED` it stays unfinished."""
         ...
 
-    async def unfinished(self, platform: str) -> Sequence[Record]:
+    async def unfinished(self, platform: str) -> Sequence[UnfinishedTurn]:
         """The platform's turns that have not ended and are nobody's: those of processes that run no more.
 
         The oldest first. From then on they are this process's; each is returned once.

@@ -13,7 +13,7 @@ from datetime import datetime
 
 from bot.conversation import File, History, LeftOut, Message, Part, Prompt, Role, Text, Turn
 from bot.role_alternation import WITHOUT_WORDS, is_blank
-from bot.strings import Line, Words
+from bot.strings import Line, Strings
 
 # Lines about attachments that were left out: what they are is plain from a few, and an answer stands above them.
 _LEFT_OUT_LINES = 4
@@ -29,7 +29,7 @@ class PromptLimits:
 
 
 @dataclass(frozen=True, slots=True)
-class Persona:
+class PromptOverride:
     """How the bot speaks in one place: its system prompt (a template) and its model (empty: the configured one)."""
 
     system: str = ""
@@ -37,17 +37,17 @@ class Persona:
 
 
 @dataclass(frozen=True, slots=True)
-class Prompting:
+class PromptConfig:
     """The operator's choices. `places` holds what a channel's table in the settings overrides, by id."""
 
-    default: Persona
-    places: Mapping[str, Persona] = field(default_factory=dict)
+    default: PromptOverride
+    places: Mapping[str, PromptOverride] = field(default_factory=dict)
     limits: PromptLimits = field(default_factory=PromptLimits)
 
-    def persona(self, turn: Turn) -> Persona:
+    def persona(self, turn: Turn) -> PromptOverride:
         """The persona of the narrowest place that has one, with the default where it says nothing."""
-        own = next((self.places[place] for place in turn.places if place in self.places), Persona())
-        return Persona(own.system or self.default.system, own.model or self.default.model)
+        own = next((self.places[place] for place in turn.places if place in self.places), PromptOverride())
+        return PromptOverride(own.system or self.default.system, own.model or self.default.model)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class Prepared:
     history_cut: bool  # whether earlier messages were left out, which a conversation is told once
 
 
-def prepare(turn: Turn, history: History, prompting: Prompting, words: Words, now: datetime) -> Prepared:
+def prepare(turn: Turn, history: History, prompting: PromptConfig, words: Strings, now: datetime) -> Prepared:
     """Put together what the model is given."""
     limits = prompting.limits
     persona = prompting.persona(turn)
@@ -137,7 +137,7 @@ def _shortened(message: Message, characters: int) -> tuple[Message, bool]:
     return replace(message, parts=tuple(parts)), was_cut
 
 
-def _left_out(message: Message, words: Words) -> list[str]:
+def _left_out(message: Message, words: Strings) -> list[str]:
     """A line for each attachment that was left out, but for the last ones of many."""
     left = [part for part in message.parts if isinstance(part, LeftOut)]
     told = left if len(left) <= _LEFT_OUT_LINES else left[: _LEFT_OUT_LINES - 1]

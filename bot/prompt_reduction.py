@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 
 from bot.completion import Attempt, Completion
 from bot.conversation import Delta, Image, LeftOut, Message, Prompt
-from bot.errors import Because, Broken, Declined, Failure
+from bot.errors import Failure, ModelRejected, RejectionReason, ServiceError
 from bot.prompt import halved
 
 log = logging.getLogger(__name__)
@@ -81,11 +81,11 @@ class Fitting:
                     async for delta in deltas:
                         for each in steps.passed(delta):
                             yield each
-            except (Declined, Broken) as failure:
+            except (ModelRejected, ServiceError) as failure:
                 if steps.answered or not steps.narrow(failure):
                     raise steps.told(failure) from None
                 log.info("asking with less", extra={"because": steps.why, "failure": repr(failure)})
-                if isinstance(failure, Broken):
+                if isinstance(failure, ServiceError):
                     completion = self._completion.once()  # it has been asked as often as patience allows
             else:
                 return
@@ -179,17 +179,17 @@ class _Steps:
         """Leave out what the failure is about; false where nothing is left to leave out."""
         self._when_accepted = None
         images = _images(self.prompt.messages)
-        because = failure.because if isinstance(failure, Declined) else None
-        self.why = because.value if because is not None else "broken"
-        if because is Because.CONTEXT:
+        reason = failure.reason if isinstance(failure, ModelRejected) else None
+        self.why = reason.value if reason is not None else "broken"
+        if reason is RejectionReason.CONTEXT:
             return self._shorten() or self._without_all(images)
-        if because is Because.IMAGES:
+        if reason is RejectionReason.IMAGES:
             return self._refused(images)
-        if because is Because.IMAGE or (because is Because.REQUEST and self._singles is not None):
+        if reason is RejectionReason.IMAGE or (reason is RejectionReason.REQUEST and self._singles is not None):
             return self._without_one()
-        if because is Because.TOO_MANY_IMAGES:
+        if reason is RejectionReason.TOO_MANY_IMAGES:
             return self._fewer(images)
-        if because is Because.REQUEST or (type(failure) is Broken and because is None):
+        if reason is RejectionReason.REQUEST or (type(failure) is ServiceError and reason is None):
             return self._in_doubt(images, failure)
         return False
 

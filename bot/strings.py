@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from bot.conversation import Ending, Message
-from bot.errors import Because
+from bot.errors import RejectionReason
 from bot.markdown import flat, grapheme_boundary
 
 # A line of ours is no longer than this, in characters, whatever stands in its braces: a message has room for several.
@@ -45,7 +45,7 @@ def _filled(sentence: str, foreign: Mapping[str, str], written: Callable[[str], 
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
+class Strings:
     """The sentences. Those of the first group end an answer, those of the second stand in its place or beside it."""
 
     length: str = "The answer was cut here: the model reached its length limit."
@@ -96,23 +96,23 @@ class Words:
         """Whether a message only asks to stop."""
         return question.text.strip().rstrip("!.").strip().casefold() in self.stop
 
-    def ending(self, ending: Ending, reference: str, because: Because | None, *, partial: bool) -> str:
+    def ending(self, ending: Ending, reference: str, reason: RejectionReason | None, *, partial: bool) -> str:
         """What stands under an answer that ended like this; empty for a whole one.
 
-        `partial` tells whether some of the answer is shown, `because` why a model's server declined.
+        `partial` tells whether some of the answer is shown, `reason` why a model's server declined.
         """
         declined = {
-            Because.QUOTA: self.no_quota,
-            Because.CREDENTIALS: self.no_credentials,
-            Because.MODEL: self.no_model,
-            Because.SETUP: self.no_model,
-            Because.CONTEXT: self.too_long,
+            RejectionReason.QUOTA: self.no_quota,
+            RejectionReason.CREDENTIALS: self.no_credentials,
+            RejectionReason.MODEL: self.no_model,
+            RejectionReason.SETUP: self.no_model,
+            RejectionReason.CONTEXT: self.too_long,
             # Asked again without them it should have been answered (`bot.prompt_reduction`): the rest is refused as
             # well.
-            Because.IMAGES: self.bad_request,
-            Because.IMAGE: self.bad_request,
-            Because.TOO_MANY_IMAGES: self.bad_request,
-            Because.REQUEST: self.bad_request,
+            RejectionReason.IMAGES: self.bad_request,
+            RejectionReason.IMAGE: self.bad_request,
+            RejectionReason.TOO_MANY_IMAGES: self.bad_request,
+            RejectionReason.REQUEST: self.bad_request,
         }
         sentence = {
             Ending.DONE: "",
@@ -127,6 +127,6 @@ class Words:
             Ending.ABANDONED: self.abandoned,
             Ending.FAILED: self.cut if partial else self.failed,
         }[ending]
-        if ending is Ending.FAILED and because is not None:
-            sentence = declined[because]
+        if ending is Ending.FAILED and reason is not None:
+            sentence = declined[reason]
         return sentence.format(reference=reference)

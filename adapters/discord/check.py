@@ -18,7 +18,7 @@ from adapters.shared.attachments import AttachmentLimits, Attachments
 from adapters.shared.diagnostics import Finding
 from bot.conversation import Author, Turn, TurnKey
 from bot.errors import Forbidden
-from bot.ports import Channel, Record
+from bot.ports import Channel, UnfinishedTurn
 
 # Flags of an application that may receive the text of messages: verified for it, or small enough to need no review
 # (https://docs.discord.com/developers/resources/application#application-object-application-flags).
@@ -112,7 +112,7 @@ class _Nobody:
     def dismiss(self, key: TurnKey) -> None:
         """See `bot.ports.Inbox`."""
 
-    async def left(self, platform: str) -> Sequence[Record]:  # noqa: ARG002 (a protocol's signature)
+    async def left(self, platform: str) -> Sequence[UnfinishedTurn]:  # noqa: ARG002 (a protocol's signature)
         """See `bot.ports.Inbox`."""
         return ()
 
@@ -120,7 +120,7 @@ class _Nobody:
         """See `bot.ports.Inbox`."""
         return False
 
-    def hush(self, conversation: str, *, by: Author | str) -> bool:  # noqa: ARG002 (a protocol's signature)
+    def stop_conversation(self, conversation: str, *, by: Author | str) -> bool:  # noqa: ARG002 (a protocol's signature)
         """See `bot.ports.Inbox`."""
         return False
 

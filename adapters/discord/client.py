@@ -27,7 +27,7 @@ from discord.state import ConnectionState
 from adapters.discord.errors import failure_of, failure_of_status, failure_of_stranger
 from adapters.discord.options import DiscordOptions
 from adapters.discord.rate_limits import Budgets, ChannelBudgets, Window, read_report
-from bot.errors import Failure, Unanswered
+from bot.errors import Failure, OutcomeUnknown
 
 log = logging.getLogger(__name__)
 
@@ -268,7 +268,7 @@ async def _on_answer(
         if (failure := failure_of_stranger(response.status, call.method, call.path, page=page)) is not None:
             raise failure
     if response.status < 300 and raw and body is None:
-        raise Unanswered(f"{call.what}: {response.status} with a body that is not JSON")
+        raise OutcomeUnknown(f"{call.what}: {response.status} with a body that is not JSON")
 
 
 async def _on_error(
@@ -280,7 +280,7 @@ async def _on_error(
     failure = failure_of(params.exception, call.what)
     if failure is None:
         return
-    if call.reused and isinstance(failure, Unanswered) and not isinstance(params.exception, TimeoutError):
+    if call.reused and isinstance(failure, OutcomeUnknown) and not isinstance(params.exception, TimeoutError):
         # The server had closed a kept-alive connection, most likely: worth another try at once.
         failure.retry_after = 0.0
     raise failure from params.exception

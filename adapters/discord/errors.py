@@ -16,7 +16,16 @@ from typing import Any
 import aiohttp
 import discord
 
-from bot.errors import Broken, Failure, Forbidden, Gone, Limited, Unacceptable, Unanswered, Unreachable
+from bot.errors import (
+    ConnectFailed,
+    Failure,
+    Forbidden,
+    InvalidRequest,
+    NotFound,
+    OutcomeUnknown,
+    RateLimited,
+    ServiceError,
+)
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +66,7 @@ _FINAL_CLOSES = {
 }
 
 
-class NotServed(Unanswered):
+class NotServed(OutcomeUnknown):
     """A 404 that is not Discord's own: somebody on the way spoke, or a small server has no such endpoint."""
 
 
@@ -100,14 +109,14 @@ def failure_of_status(status: int, body: object, headers: Mapping[str, str], wha
     if status == 429:
         return _limited(said, headers, line)
     if status >= 500 or status == 408:
-        return Unanswered(line)  # a gateway may say so of a request that was applied behind it
+        return OutcomeUnknown(line)  # a gateway may say so of a request that was applied behind it
     if status == 404:
-        return Gone(line)
+        return NotFound(line)
     if status == 401:
         return Forbidden(f"{line} {REFUSED}")
     if status == 403 or said.get("code") in _FORBIDDEN_CODES:
         return Forbidden(line)
-    return Unacceptable(line)
+    return InvalidRequest(line)
 
 
 def failure_of_stranger(status: int, method: str, path: str, *, page: bool) -> Failure | None:
@@ -124,10 +133,10 @@ def failure_of_stranger(status: int, method: str, path: str, *, page: bool) -> F
     if to_a_message if status == 404 else not page:
         return None
     line = f"{method} {path}: {status} that is not Discord's own"
-    return NotServed(f"{line} (does DISCORD_API_URL end in /api/v10?)") if status == 404 else Unanswered(line)
+    return NotServed(f"{line} (does DISCORD_API_URL end in /api/v10?)") if status == 404 else OutcomeUnknown(line)
 
 
-def _limited(said: Mapping[str, Any], headers: Mapping[str, str], line: str) -> Limited:
+def _limited(said: Mapping[str, Any], headers: Mapping[str, str], line: str) -> RateLimited:
     # Without Discord's JSON it is Cloudflare who speaks, and means the whole address.
     everywhere = bool(said.get("global", "retry_after" not in said)) or headers.get("X-RateLimit-Scope") == "global"
     for word in (said.get("retry_after"), headers.get("X-RateLimit-Reset-After"), headers.get("Retry-After")):
@@ -136,8 +145,8 @@ def _limited(said: Mapping[str, Any], headers: Mapping[str, str], line: str) -> 
         except (TypeError, ValueError):
             continue
         if math.isfinite(seconds) and seconds >= 0:
-            return Limited(line, retry_after=seconds, everywhere=everywhere)
-    return Limited(line, retry_after=UNSAID_SECONDS, everywhere=everywhere)
+            return RateLimited(line, retry_after=seconds, everywhere=everywhere)
+    return RateLimited(line, retry_after=UNSAID_SECONDS, everywhere=everywhere)
 
 
 def failure_of(error: BaseException, what: str) -> Failure | None:
@@ -153,20 +162,20 @@ def failure_of(error: BaseException, what: str) -> Failure | None:
         case discord.HTTPException():
             failure = failure_of_status(error.status, {"message": error.text, "code": error.code}, {}, what)
         case discord.RateLimited():
-            failure = Limited(line, retry_after=error.retry_after)
+            failure = RateLimited(line, retry_after=error.retry_after)
         case discord.LoginFailure():
             failure = Forbidden(REFUSED)
         case discord.PrivilegedIntentsRequired():
             failure = Forbidden(MISSING_INTENT)
         case discord.ConnectionClosed():
             final = _FINAL_CLOSES.get(error.code)
-            failure = Forbidden(final) if final else Broken(f"{line} {error.code}")
+            failure = Forbidden(final) if final else ServiceError(f"{line} {error.code}")
         case discord.GatewayNotFound():
-            failure = Broken(line)
+            failure = ServiceError(line)
         case discord.InvalidData():
-            failure = Unanswered(line)
+            failure = OutcomeUnknown(line)
         case discord.DiscordException():  # misuse of the library: the same call would fail again
-            failure = Unacceptable(line)
+            failure = InvalidRequest(line)
         case _:
             failure = _of_transport(error, line)
     return failure
@@ -174,13 +183,13 @@ def failure_of(error: BaseException, what: str) -> Failure | None:
 
 def _of_transport(error: BaseException, line: str) -> Failure | None:
     if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
-        return Unreachable(line)
+        return ConnectFailed(line)
     if isinstance(error, aiohttp.InvalidURL):
-        return Broken(line)
+        return ServiceError(line)
     if isinstance(error, aiohttp.ClientError | OSError):  # a TimeoutError is an OSError
-        return Unanswered(line)
+        return OutcomeUnknown(line)
     if isinstance(error, KeyError | TypeError | ValueError | AttributeError):
-        return Unanswered(f"{line} (an answer that is not what Discord sends)")
+        return OutcomeUnknown(f"{line} (an answer that is not what Discord sends)")
     return None
 
 
@@ -209,11 +218,11 @@ def connecting() -> Iterator[None]:
     except Forbidden as failure:
         cause = failure.__cause__
         if isinstance(cause, discord.HTTPException) and cause.status != 401:
-            raise Broken(str(failure)) from failure
+            raise ServiceError(str(failure)) from failure
         raise
     except Failure:
         raise
     except Exception as error:
         # The boundary of one connection: what nobody foresaw (a frame that does not unpack) ends it, not the process.
         log.exception("the connection to Discord ended in an unforeseen way")
-        raise Broken(f"connecting to Discord: {type(error).__name__}") from error
+        raise ServiceError(f"connecting to Discord: {type(error).__name__}") from error

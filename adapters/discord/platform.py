@@ -30,8 +30,8 @@ from adapters.discord.state import Presence, now
 from adapters.shared.attachments import Attachments
 from adapters.shared.keyed_queue import Intake
 from bot.conversation import Author, TurnKey
-from bot.errors import Failure, Forbidden, Gone
-from bot.ports import Inbox, Record
+from bot.errors import Failure, Forbidden, NotFound
+from bot.ports import Inbox, UnfinishedTurn
 
 log = logging.getLogger(__name__)
 
@@ -55,8 +55,8 @@ LATE_MESSAGES = 1_000
 PRESSES = 50
 PRESS_SECONDS = 3.0
 
-# How long `quiet` waits for questions that are being looked up: a look-up that takes longer would eat into the time in
-# which live answers are finished. Seconds.
+# How long `stop_accepting` waits for questions that are being looked up: a look-up that takes longer would eat into the
+# time in which live answers are finished. Seconds.
 QUIET_SECONDS = 3.0
 
 
@@ -112,7 +112,7 @@ class DiscordPlatform:
         if refusal is not None:
             raise refusal
 
-    async def quiet(self) -> None:
+    async def stop_accepting(self) -> None:
         """See `bot.ports.Platform`. What was asked before and is being looked up is still brought."""
         self._quiet = True
         late = await self._intake.settle(QUIET_SECONDS)
@@ -122,8 +122,8 @@ class DiscordPlatform:
     async def close(self) -> None:
         """See `bot.ports.Platform`.
 
-        What was asked since `quiet` is written down now, for the next process; not sooner, since one that runs already
-        was told of it too, and will have it answered.
+        What was asked since `stop_accepting` is written down now, for the next process; not sooner, since one that runs
+        already was told of it too, and will have it answered.
         """
         self._closed = True
         inbox, self._inbox = self._inbox, None
@@ -158,7 +158,7 @@ class DiscordPlatform:
                     return
                 self._ready.clear()
                 delay = max(self._delays.next(), getattr(failure, "retry_after", None) or 0.0)
-                hint = " (does DISCORD_API_URL end in /api/v10?)" if isinstance(failure, Gone) else ""
+                hint = " (does DISCORD_API_URL end in /api/v10?)" if isinstance(failure, NotFound) else ""
                 log.warning("not connected to Discord, trying again in %.1f s: %r%s", delay, failure, hint)
                 await asyncio.sleep(delay)
 
@@ -345,7 +345,7 @@ class DiscordPlatform:
                     await replied_to(self._presence, seen)
         return self._verdict(seen, place) is Verdict.ANSWER
 
-    def _accept(self, inbox: Inbox, seen: Seen, place: Place, record: Record | None = None) -> None:
+    def _accept(self, inbox: Inbox, seen: Seen, place: Place, record: UnfinishedTurn | None = None) -> None:
         memory = self._presence.memory
         conversation = memory.conversation(seen, place)
         for message in (seen.id, *(record.messages if record else ())):
@@ -367,7 +367,7 @@ class DiscordPlatform:
                     self._take_up_one(inbox, record)
             await asyncio.sleep(LEFT_EVERY)
 
-    def _take_up_one(self, inbox: Inbox, record: Record) -> None:
+    def _take_up_one(self, inbox: Inbox, record: UnfinishedTurn) -> None:
         try:
             kept = read_back(record.event)
             seen = self._presence.see(kept.message, guild=record.key.workspace)
@@ -379,7 +379,7 @@ class DiscordPlatform:
             return
         self._put(seen, kept.place, self._bring_again(inbox, record, kept))
 
-    async def _bring_again(self, inbox: Inbox, record: Record, kept: Kept) -> None:
+    async def _bring_again(self, inbox: Inbox, record: UnfinishedTurn, kept: Kept) -> None:
         """As `_bring`, for what was received by an earlier process, which may have known more than we do."""
         key, presence, place = record.key, self._presence, kept.place
         try:

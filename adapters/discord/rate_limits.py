@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import cached_property
 
-from bot.errors import Limited
+from bot.errors import RateLimited
 from bot.ports import Verb
 from bot.rate_limits.budget import Budget, FixedWindow, RollingWindow, WindowReport
 
@@ -83,12 +83,12 @@ class Window(FixedWindow):
         else:
             super().spend(now)
 
-    def settle(self, now: float, *, sent: float | None = None) -> None:
+    def record_response(self, now: float, *, sent: float | None = None) -> None:
         """See `bot.rate_limits.budget.Budget`."""
         if self._same is not None:
-            self._same.settle(now, sent=sent)
+            self._same.record_response(now, sent=sent)
         else:
-            super().settle(now, sent=sent)
+            super().record_response(now, sent=sent)
 
     def hold(self, now: float, seconds: float) -> None:
         """See `bot.rate_limits.budget.Budget`."""
@@ -230,10 +230,10 @@ async def spending(window: FixedWindow, everything: RollingWindow) -> AsyncItera
         budget.spend(sent)
     try:
         yield
-    except Limited as limited:
+    except RateLimited as limited:
         held = everything if limited.everywhere else window
         held.hold(loop.time(), limited.retry_after or CHANNEL_SECONDS)
         raise
     finally:
         for budget in budgets:
-            budget.settle(loop.time(), sent=sent)
+            budget.record_response(loop.time(), sent=sent)

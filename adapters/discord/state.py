@@ -22,7 +22,7 @@ from adapters.discord.options import DiscordOptions
 from adapters.discord.rate_limits import Budgets
 from adapters.shared.attachments import Attachments
 from adapters.shared.context_labels import in_line, label
-from bot.errors import Broken
+from bot.errors import ServiceError
 
 # Typing shows for about 10 s (https://docs.discord.com/developers/resources/channel#trigger-typing-indicator); it is
 # asked for again a little earlier. Seconds.
@@ -77,9 +77,9 @@ class Presence:
 
     @property
     def client(self) -> DiscordClient:
-        """The client that is logged in. Raises `Broken` where there is none just now."""
+        """The client that is logged in. Raises `ServiceError` where there is none just now."""
         if self.current is None or self.current.is_closed() or self.current.user is None:
-            raise Broken("the Discord client is not logged in")
+            raise ServiceError("the Discord client is not logged in")
         return self.current
 
     @property

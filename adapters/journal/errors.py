@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 
-from bot.errors import Broken
+from bot.errors import ServiceError
 
 ROOM = "there is no room left on its disk: make some"
 NOT_WRITABLE = (
@@ -43,7 +43,7 @@ _WORDS: Mapping[int, str] = MappingProxyType(
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
-class JournalBroken(Broken):
+class JournalBroken(ServiceError):
     """The file cannot be used just now. The message is one line that names it and says what to do.
 
     `corrupt` tells that it never can be again.

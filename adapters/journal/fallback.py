@@ -27,7 +27,7 @@ from adapters.journal.operations import Accept, Drop, Operation
 from adapters.journal.process_lock import Owner, look_at, owners_with_lock_files, remove_lock_file
 from adapters.journal.sql import REBUILT, Connect, Damage, Store, connect, rebuild
 from bot.conversation import TurnKey
-from bot.ports import Record
+from bot.ports import UnfinishedTurn
 
 log = logging.getLogger(__name__)
 
@@ -111,7 +111,7 @@ class Keeper:
         results = iter(done)
         return [next(results) if is_fresh else False for is_fresh in fresh]
 
-    def take(self, platform: str, now: float) -> list[Record]:
+    def take(self, platform: str, now: float) -> list[UnfinishedTurn]:
         """Take over the unfinished turns of dead processes; none while the file is broken."""
         dead: set[str] = set()
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from adapters.journal.operations import Accept, Drop, Ended, Keep, Operation, Posted
 from bot.conversation import Ending, TurnKey
-from bot.ports import Record
+from bot.ports import UnfinishedTurn
 
 
 @dataclass(slots=True)
@@ -90,7 +90,7 @@ class RememberedTurns:
         """A turn turned out to be another process's."""
         self._live.pop(key, None)
 
-    def take(self, records: Iterable[Record], now: float) -> None:
+    def take(self, records: Iterable[UnfinishedTurn], now: float) -> None:
         """Remember turns that were taken over. `now` is in seconds since 1970."""
         for record in records:
             at = now - record.age if record.age < now else 0.0

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from bot.conversation import Ending, TurnKey
-from bot.ports import Record
+from bot.ports import UnfinishedTurn
 
 # How many turns are remembered: at 10 questions a minute about 17 hours, while platforms deliver an event again within
 # the hour (Slack: at once, after 1 and after 5 minutes, https://docs.slack.dev/apis/events-api/#retries). Each takes a
@@ -83,6 +83,6 @@ class MemoryJournal:
             if ending is not Ending.INTERRUPTED:
                 entry.event = ""
 
-    async def unfinished(self, platform: str) -> Sequence[Record]:  # noqa: ARG002 (a protocol's signature)
+    async def unfinished(self, platform: str) -> Sequence[UnfinishedTurn]:  # noqa: ARG002 (a protocol's signature)
         """See `bot.ports.Journal`. No earlier process wrote here."""
         return ()

@@ -22,7 +22,7 @@ from adapters.journal.live_turns import RememberedTurns, TurnState
 from adapters.journal.liveness import NOBODY
 from adapters.journal.operations import Accept, Drop, Ended, Keep, Operation, Posted
 from bot.conversation import Ending, TurnKey
-from bot.ports import Record
+from bot.ports import UnfinishedTurn
 
 # How long a statement waits for another process that writes. That takes milliseconds; what holds the file for longer is
 # somebody's shell or backup, and Slack wants its acknowledgement within 3 s of sending an event.
@@ -310,7 +310,7 @@ class Store:
         """The other owners of unfinished turns."""
         return {owner for (owner,) in self._connection.execute(OWNERS, (self._owner,))} - {NOBODY}
 
-    def take(self, platform: str, now: float, is_dead: Callable[[str], bool]) -> list[Record]:
+    def take(self, platform: str, now: float, is_dead: Callable[[str], bool]) -> list[UnfinishedTurn]:
         """Take the platform's unfinished turns that are nobody's, the oldest first. `now` is in seconds since 1970.
 
         Nobody's are those of a dead owner, and those that a live one has interrupted: it will write no more.
@@ -331,12 +331,12 @@ class Store:
         with self._transaction():
             self._connection.execute(RELEASE, (NOBODY, self._owner))
 
-    def _record(self, platform: str, row: Row, now: float) -> Record:
+    def _record(self, platform: str, row: Row, now: float) -> UnfinishedTurn:
         turn, workspace, channel, message, event, _, _, received_at, crashes = row
         messages = tuple(answer for (answer,) in self._connection.execute(ANSWERS, (turn,)))
         key = TurnKey(platform, workspace, channel, message)
         age = math.inf if crashes >= MOST_CRASHES else max(now - received_at, 0.0)
-        return Record(key, _unpacked(event), messages, age)
+        return UnfinishedTurn(key, _unpacked(event), messages, age)
 
     def spend(self, calls: Sequence[tuple[str, float]]) -> None:
         """Remember calls of rate limits, each with its time in seconds since 1970. A loss of power may lose them."""

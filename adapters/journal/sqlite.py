@@ -23,7 +23,7 @@ from adapters.journal.fallback import Keeper, KeeperOptions
 from adapters.journal.operations import Accept, Drop, Ended, Keep, Operation, Posted
 from adapters.journal.sql import Connect, connect
 from bot.conversation import Ending, TurnKey
-from bot.ports import Record
+from bot.ports import UnfinishedTurn
 
 log = logging.getLogger(__name__)
 
@@ -143,10 +143,10 @@ class SqliteJournal:
         """See `bot.ports.Journal`."""
         await self._written(Ended(key, ending))
 
-    async def unfinished(self, platform: str) -> Sequence[Record]:
+    async def unfinished(self, platform: str) -> Sequence[UnfinishedTurn]:
         """See `bot.ports.Journal`. May be asked again and again: an older process may still be at work on some."""
         # Waited for however long it takes: what was taken and not brought would be nobody's until the next start.
-        records: Sequence[Record] = await self._ask(_Take(platform))
+        records: Sequence[UnfinishedTurn] = await self._ask(_Take(platform))
         return records
 
     def spent(self, limit: str) -> None:

@@ -23,7 +23,7 @@ from bot.conversation import (
     ToolCall,
     Usage,
 )
-from bot.errors import Broken, Failure
+from bot.errors import Failure, ServiceError
 
 PATH = "/chat/completions"
 
@@ -162,7 +162,7 @@ def finish_of(choice: Json, reasons: Reasons) -> Finish | None:
         return None
     try:
         return reasons.finish(words(word), words(native))
-    except Broken:
+    except ServiceError:
         if error := fields(choice.get("error")):
             raise Complaint.of(error).failure() from None
         raise

@@ -9,20 +9,22 @@ from adapters.openai.model import OpenAIModel
 from adapters.openai.options import OPENAI_BASE_URL, OpenAIOptions
 from adapters.shared.diagnostics import Finding
 from bot.conversation import Finish, Message, Prompt, Reasoning, Refusal, Role, Text
-from bot.errors import Because, Broken, Declined, Failure, Limited
+from bot.errors import Failure, ModelRejected, RateLimited, RejectionReason, ServiceError
 
 # A local model that is loaded on the first request may take this long; a hosted one answers in a few. Seconds.
 CHECK_SECONDS = 60.0
 
 PROMPT = Prompt("", (Message(Role.USER, (Text("Reply with the word ok."),)),))
 
+CHECK_PARAMETERS = "see whether OPENAI_BASE_URL (it usually ends in /v1) and the configured parameters are right"
+
 REMEDIES = {
-    Because.CREDENTIALS: "set OPENAI_API_KEY to a valid key of this server's, one that may use this model",
-    Because.MODEL: "set OPENAI_MODEL to a model that this server has",
-    Because.QUOTA: "the account has no credit left: see its billing page",
-    Because.CONTEXT: "the model's context is too small even for one line",
-    Because.SETUP: "see whether OPENAI_BASE_URL (it usually ends in /v1) and the configured parameters are right",
-    Because.REQUEST: "see whether OPENAI_BASE_URL (it usually ends in /v1) and the configured parameters are right",
+    RejectionReason.CREDENTIALS: "set OPENAI_API_KEY to a valid key of this server's, one that may use this model",
+    RejectionReason.MODEL: "set OPENAI_MODEL to a model that this server has",
+    RejectionReason.QUOTA: "the account has no credit left: see its billing page",
+    RejectionReason.CONTEXT: "the model's context is too small even for one line",
+    RejectionReason.SETUP: CHECK_PARAMETERS,
+    RejectionReason.REQUEST: CHECK_PARAMETERS,
 }
 
 
@@ -63,7 +65,7 @@ async def _ask(model: OpenAIModel, options: OpenAIOptions) -> Finding:
     try:
         answered = await _answers(model, stream=True)
         return _answered(name) if answered else _broken(name, "it ended its answer without saying anything")
-    except Broken as failure:
+    except ServiceError as failure:
         try:
             if await _answers(model, stream=False):
                 line = f"{name} answers, but not with streaming ({failure}): answers will appear all at once"
@@ -89,14 +91,14 @@ def _answered(name: str) -> Finding:
 
 
 def _broken(name: str, line: str) -> Finding:
-    return Finding("model", ok=False, line=f"{name}: {line}", remedy=REMEDIES[Because.REQUEST])
+    return Finding("model", ok=False, line=f"{name}: {line}", remedy=REMEDIES[RejectionReason.REQUEST])
 
 
 def _failed(name: str, failure: Failure) -> Finding:
     match failure:
-        case Declined(because=because):
-            remedy = REMEDIES.get(because, REMEDIES[Because.REQUEST])  # what is asked has no images
-        case Limited():
+        case ModelRejected(reason=reason):
+            remedy = REMEDIES.get(reason, REMEDIES[RejectionReason.REQUEST])  # what is asked has no images
+        case RateLimited():
             remedy = "the key and the address are right; try again later, or raise the account's limits"
         case _:
             remedy = "see whether the server runs, and whether OPENAI_BASE_URL is right (it usually ends in /v1)"

@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from bot.errors import Because
+from bot.errors import RejectionReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Meaning:
     `vague` codes count only where no words tell more: xAI says "permission-denied" where no credit is left.
     """
 
-    because: Because
+    reason: RejectionReason
     codes: frozenset[str]
     words: re.Pattern[str]
     vague: frozenset[str] = frozenset()
@@ -37,7 +37,7 @@ def _any(*patterns: str) -> re.Pattern[str]:
 _OF_ONE = r"(?!\w*[ _-](?:format|file|type|mime|size|mode|dimension|width|height|aspect|extension|encoding)s?\b)"
 
 QUOTA = Meaning(
-    Because.QUOTA,
+    RejectionReason.QUOTA,
     frozenset(
         {
             "insufficient_quota",
@@ -65,7 +65,7 @@ QUOTA = Meaning(
 )
 
 TOO_MANY_IMAGES = Meaning(
-    Because.TOO_MANY_IMAGES,
+    RejectionReason.TOO_MANY_IMAGES,
     frozenset({"too_many_images"}),
     _any(
         r"at most [1-9]\d* image",  # vLLM
@@ -76,7 +76,7 @@ TOO_MANY_IMAGES = Meaning(
 )
 
 IMAGE = Meaning(
-    Because.IMAGE,
+    RejectionReason.IMAGE,
     frozenset(
         {
             "invalid_image",
@@ -133,7 +133,7 @@ IMAGE = Meaning(
 )
 
 IMAGES = Meaning(
-    Because.IMAGES,
+    RejectionReason.IMAGES,
     frozenset({"image_not_supported", "images_not_supported", "vision_not_supported", "unsupported_modality"}),
     _any(
         r"no endpoints found that support (image|the requested (input )?modal|input modal)",  # OpenRouter
@@ -164,7 +164,7 @@ IMAGES = Meaning(
 )
 
 CONTEXT = Meaning(
-    Because.CONTEXT,
+    RejectionReason.CONTEXT,
     frozenset(
         {
             "context_length_exceeded",
@@ -201,7 +201,7 @@ CONTEXT = Meaning(
 )
 
 MODEL = Meaning(
-    Because.MODEL,
+    RejectionReason.MODEL,
     frozenset(
         {
             "model_not_found",
@@ -239,7 +239,7 @@ MODEL = Meaning(
 )
 
 CREDENTIALS = Meaning(
-    Because.CREDENTIALS,
+    RejectionReason.CREDENTIALS,
     frozenset(
         {
             "invalid_api_key",
@@ -278,7 +278,7 @@ CREDENTIALS = Meaning(
 )
 
 SETUP = Meaning(
-    Because.SETUP,
+    RejectionReason.SETUP,
     frozenset(
         {
             "unsupported_parameter",
@@ -328,28 +328,28 @@ LITELLM_TAIL = re.compile(r"\.?\s*received model group=.*", re.IGNORECASE | re.D
 MEANINGS = (QUOTA, TOO_MANY_IMAGES, IMAGE, IMAGES, CONTEXT, MODEL, CREDENTIALS, SETUP)
 
 
-def because_of(status: int | None, codes: frozenset[str], words: str) -> Because | None:
+def reason_of(status: int | None, codes: frozenset[str], words: str) -> RejectionReason | None:
     """The reason that a complaint gives, if it gives one that the table knows."""
     words = LITELLM_TAIL.sub("", words)
     if status == 429 or (status is None and "rate_limit" in " ".join(codes)):
         return _of_rate_limit(codes, words)
     if never_fits(words):
-        return Because.CONTEXT
+        return RejectionReason.CONTEXT
     # A server that is broken or busy may say so of its model: "the model is not available now".
     told = [meaning for meaning in MEANINGS if status is None or status < 500 or meaning not in {MODEL, SETUP}]
     return (
-        next((meaning.because for meaning in MEANINGS if codes & meaning.codes), None)
-        or next((meaning.because for meaning in told if meaning.words.search(words)), None)
-        or next((meaning.because for meaning in MEANINGS if codes & meaning.vague), None)
+        next((meaning.reason for meaning in MEANINGS if codes & meaning.codes), None)
+        or next((meaning.reason for meaning in told if meaning.words.search(words)), None)
+        or next((meaning.reason for meaning in MEANINGS if codes & meaning.vague), None)
     )
 
 
-def _of_rate_limit(codes: frozenset[str], words: str) -> Because | None:
+def _of_rate_limit(codes: frozenset[str], words: str) -> RejectionReason | None:
     """A rate limit passes, unless nothing is left on the account or this very request is larger than the limit."""
     if codes & QUOTA.codes or QUOTA.words.search(words):
-        return Because.QUOTA
+        return RejectionReason.QUOTA
     if codes & CONTEXT.codes or never_fits(words) or re.search(r"request too large", words, re.IGNORECASE):
-        return Because.CONTEXT
+        return RejectionReason.CONTEXT
     return None
 
 

@@ -20,8 +20,17 @@ import httpx2
 import openai
 
 from adapters.openai.error_body import is_error, read
-from adapters.openai.error_meanings import because_of, refuses_system
-from bot.errors import Because, Broken, Declined, Failure, Limited, Unanswered, Unreachable, Unready
+from adapters.openai.error_meanings import reason_of, refuses_system
+from bot.errors import (
+    ConnectFailed,
+    Failure,
+    ModelRejected,
+    NotReady,
+    OutcomeUnknown,
+    RateLimited,
+    RejectionReason,
+    ServiceError,
+)
 
 # Everything that the SDK and what it stands on raise for reasons outside of us: JSONDecodeError is a malformed event,
 # UnicodeError bytes that are no UTF-8, or a key that is no ASCII.
@@ -60,25 +69,25 @@ LIMITED = frozenset({"rate_limit_exceeded", "rate_limit_error", "too_many_reques
 
 # What a status means where neither codes nor words tell.
 BY_STATUS = {
-    401: Because.CREDENTIALS,
-    402: Because.QUOTA,
-    403: Because.CREDENTIALS,
-    404: Because.SETUP,
-    405: Because.SETUP,
-    413: Because.CONTEXT,
-    415: Because.IMAGES,  # nothing else that we send has a media type
+    401: RejectionReason.CREDENTIALS,
+    402: RejectionReason.QUOTA,
+    403: RejectionReason.CREDENTIALS,
+    404: RejectionReason.SETUP,
+    405: RejectionReason.SETUP,
+    413: RejectionReason.CONTEXT,
+    415: RejectionReason.IMAGES,  # nothing else that we send has a media type
 }
 
 # What an operator is told beside the server's words, which may be few, or be left out because they quote the key.
 REASONS = {
-    Because.QUOTA: "no credit is left",
-    Because.CREDENTIALS: "it refuses the key",
-    Because.MODEL: "it does not have the model",
-    Because.CONTEXT: "the conversation is too long for it",
-    Because.IMAGES: "it takes no images",
-    Because.IMAGE: "it cannot read an image",
-    Because.TOO_MANY_IMAGES: "it takes fewer images",
-    Because.SETUP: "the base URL or a parameter is wrong",
+    RejectionReason.QUOTA: "no credit is left",
+    RejectionReason.CREDENTIALS: "it refuses the key",
+    RejectionReason.MODEL: "it does not have the model",
+    RejectionReason.CONTEXT: "the conversation is too long for it",
+    RejectionReason.IMAGES: "it takes no images",
+    RejectionReason.IMAGE: "it cannot read an image",
+    RejectionReason.TOO_MANY_IMAGES: "it takes fewer images",
+    RejectionReason.SETUP: "the base URL or a parameter is wrong",
 }
 
 # 4xx that say nothing about the request itself: a time-out of the server's own, a lock, too early.
@@ -96,7 +105,7 @@ STREAM = re.compile(r"\bstream(ing|ed)?\b", re.IGNORECASE)  # and not stream_opt
 SHORTEST_KEY = 8
 
 
-class SystemRefused(Declined):
+class SystemRefused(ModelRejected):
     """The server has no role for the system's words, which may stand in the first message instead."""
 
 
@@ -121,36 +130,36 @@ class Complaint:
         """What it means for the caller."""
         words = "" if self._is_page else f"{self.param} {self.message}"  # a page speaks of anything
         if self.status not in {401, 402, 403, 429} and refuses_system(words):
-            return SystemRefused(self._line(Because.REQUEST), because=Because.REQUEST)
-        because = self._because(words)
-        if because is not None:
-            return Declined(self._line(because), because=because)
+            return SystemRefused(self._line(RejectionReason.REQUEST), reason=RejectionReason.REQUEST)
+        reason = self._because(words)
+        if reason is not None:
+            return ModelRejected(self._line(reason), reason=reason)
         if self.status == 429 or (self.status is None and self.codes & LIMITED):
-            return Limited(self._line(), retry_after=self.retry_after)
-        return Broken(self._line(), retry_after=self.retry_after)
+            return RateLimited(self._line(), retry_after=self.retry_after)
+        return ServiceError(self._line(), retry_after=self.retry_after)
 
-    def _because(self, words: str) -> Because | None:
+    def _because(self, words: str) -> RejectionReason | None:
         if self._is_page and self.status == 403:
-            return Because.SETUP
-        because = because_of(self.status, self.codes, words)
-        if because is Because.SETUP and self._cannot_stream():
+            return RejectionReason.SETUP
+        reason = reason_of(self.status, self.codes, words)
+        if reason is RejectionReason.SETUP and self._cannot_stream():
             return None
-        if because is not None:
-            return because
+        if reason is not None:
+            return reason
         if self.status is not None and 400 <= self.status < 500 and self.status != 429:
             return self._because_of_status()
-        return Because.REQUEST if self.status is None and self._names_request() else None
+        return RejectionReason.REQUEST if self.status is None and self._names_request() else None
 
     @property
     def _is_page(self) -> bool:
         return is_page(self.message)
 
-    def _because_of_status(self) -> Because | None:
+    def _because_of_status(self) -> RejectionReason | None:
         if self.status in PASSING or self._cannot_stream():
             return None
         if self.status == 404 and not self._is_page and "model" in self.message.lower():
-            return Because.MODEL
-        return BY_STATUS.get(self.status or 0, Because.REQUEST)
+            return RejectionReason.MODEL
+        return BY_STATUS.get(self.status or 0, RejectionReason.REQUEST)
 
     def _names_request(self) -> bool:
         return bool(self.codes & REQUEST)
@@ -164,12 +173,12 @@ class Complaint:
             self.param == "stream" or (not self.param and STREAM.search(self.message) is not None)
         )
 
-    def _line(self, because: Because | None = None) -> str:
+    def _line(self, reason: RejectionReason | None = None) -> str:
         """One line for the log. Words about a key may quote it, so they are left out."""
         status = [] if self.status is None else [f"HTTP {self.status}"]
-        reason = [f"({REASONS[because]})"] if because in REASONS else []
-        words = [shortened(self.message)] if self.message and because is not Because.CREDENTIALS else []
-        said = [*status, *sorted(self.codes), *reason, *words]
+        said_reason = [f"({REASONS[reason]})"] if reason in REASONS else []
+        words = [shortened(self.message)] if self.message and reason is not RejectionReason.CREDENTIALS else []
+        said = [*status, *sorted(self.codes), *said_reason, *words]
         return "the model's server: " + " ".join(said or ["an error without words"])
 
 
@@ -185,7 +194,7 @@ def raise_error(body: object) -> None:
 def unreadable(body: object, line: str) -> Failure:
     """What it means that something else came than an answer: what its words say, if that is known, or else `line`."""
     failure = Complaint.of(body).failure()
-    return failure if isinstance(failure, Declined | Limited) else Broken(line)
+    return failure if isinstance(failure, ModelRejected | RateLimited) else ServiceError(line)
 
 
 @contextmanager
@@ -218,24 +227,24 @@ def translate(error: Exception) -> Failure:
         case openai.APIStatusError():
             wait = retry_after(error.response.headers)
             failure = Complaint.of(body_of(error), status=error.status_code, retry_after=wait).failure()
-            if type(failure) is Broken and error.status_code in NOT_READY:
-                failure = Unready(str(failure), retry_after=wait)
+            if type(failure) is ServiceError and error.status_code in NOT_READY:
+                failure = NotReady(str(failure), retry_after=wait)
         case openai.APIConnectionError():
             cause = error.__cause__
             failure = _connection(cause if isinstance(cause, Exception) else error, error.request)
         case openai.APIResponseValidationError():
-            failure = Broken(f"the model's server answered with something else: {shortened(str(error))}")
+            failure = ServiceError(f"the model's server answered with something else: {shortened(str(error))}")
         case openai.APIError():  # an error event in a stream
             failure = Complaint.of(error.body or error.message).failure()
         case openai.OpenAIError():
-            failure = Broken(f"{type(error).__name__}: {shortened(str(error))}")
+            failure = ServiceError(f"{type(error).__name__}: {shortened(str(error))}")
         case UnicodeEncodeError():
             line = "the key or the base URL holds a character that a request cannot carry"
-            failure = Declined(line, because=Because.CREDENTIALS)
+            failure = ModelRejected(line, reason=RejectionReason.CREDENTIALS)
         case httpx2.InvalidURL():
-            failure = Declined("the base URL is not a URL", because=Because.REQUEST)
+            failure = ModelRejected("the base URL is not a URL", reason=RejectionReason.REQUEST)
         case json.JSONDecodeError() | UnicodeError():
-            failure = Broken(f"the model's server sent what cannot be read: {type(error).__name__}")
+            failure = ServiceError(f"the model's server sent what cannot be read: {type(error).__name__}")
         case _:
             failure = _connection(error, None)
     return failure
@@ -254,17 +263,17 @@ def _connection(cause: Exception, request: httpx2.Request | None) -> Failure:
     name = f"{type(cause).__name__} {shortened(str(cause))}".strip()
     match cause:
         case httpx2.UnsupportedProtocol():
-            return Declined("the base URL does not begin with http:// or https://", because=Because.REQUEST)
+            return ModelRejected("the base URL does not begin with http:// or https://", reason=RejectionReason.REQUEST)
         case httpx2.LocalProtocolError():  # its words quote the header, and so the key
             line = "the request cannot be written: is there a line break in the key?"
-            return Declined(line, because=Because.CREDENTIALS)
+            return ModelRejected(line, reason=RejectionReason.CREDENTIALS)
         case httpx2.ConnectError() | httpx2.ConnectTimeout() | httpx2.PoolTimeout():
-            return Unreachable(f"the model's server cannot be reached: {name}")
+            return ConnectFailed(f"the model's server cannot be reached: {name}")
         case httpx2.TimeoutException() | openai.APITimeoutError():
-            return Unanswered(f"the model's server did not answer in time: {name}")
+            return OutcomeUnknown(f"the model's server did not answer in time: {name}")
     if request is not None and was_stale(cause, request):
-        return Broken(f"a kept-alive connection had gone stale: {name}", retry_after=0.0)
-    return Broken(f"the connection to the model's server broke: {name}")
+        return ServiceError(f"a kept-alive connection had gone stale: {name}", retry_after=0.0)
+    return ServiceError(f"the connection to the model's server broke: {name}")
 
 
 def was_stale(cause: Exception, request: httpx2.Request) -> bool:

@@ -15,7 +15,7 @@ import logging
 from types import MappingProxyType
 
 from bot.conversation import Finish, FinishReason
-from bot.errors import Broken
+from bot.errors import ServiceError
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +100,7 @@ class Reasons:
         self._unknown: set[str] = set()
 
     def finish(self, word: str, native: str = "") -> Finish | None:
-        """The end that a word announces; None where it announces none. Raises `Broken` where the server gave up.
+        """The end that a word announces; None where it announces none. Raises `ServiceError` where the server gave up.
 
         `native` is what a gateway's own source said: it counts where `word` speaks of a normal end or of nothing.
         """
@@ -121,7 +121,7 @@ class Reasons:
             if (name := _known(part)) is None:
                 continue
             if (reason := MEANINGS[name]) is None:
-                raise Broken(f"the model's server ended the answer with {word[:LONGEST_WORD]!r}")
+                raise ServiceError(f"the model's server ended the answer with {word[:LONGEST_WORD]!r}")
             return Finish(reason)
         self._note(word)
         return Finish(FinishReason.OTHER)

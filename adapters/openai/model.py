@@ -28,7 +28,7 @@ from adapters.openai.read_coalescing import Beats, Reading
 from adapters.openai.server_limits import Learned
 from adapters.openai.stream_decoder import Decoding
 from bot.conversation import Delta, Prompt
-from bot.errors import Because, Declined
+from bot.errors import ModelRejected, RejectionReason
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ APIS = MappingProxyType(
 class OpenAIModel:
     """A `bot.ports.Model` behind a server that speaks OpenAI's protocol. One for the process; close it at the end.
 
-    Raises `Declined` where the base URL is not one.
+    Raises `ModelRejected` where the base URL is not one.
     """
 
     def __init__(self, options: OpenAIOptions) -> None:
@@ -150,7 +150,7 @@ class OpenAIModel:
 
     def _body(self, prompt: Prompt, *, stream: bool) -> dict[str, object]:
         if not (prompt.model or self._options.model):
-            raise Declined("no model is named", because=Because.MODEL)
+            raise ModelRejected("no model is named", reason=RejectionReason.MODEL)
         return self._api.request(self._options, prompt, stream=stream, usage=self._learned.usage)
 
     def _read_whole(self, answer: object) -> list[Delta]:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import json
 
-from bot.errors import Broken
+from bot.errors import ServiceError
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -38,7 +38,7 @@ class EventSplitter:
     """Cuts a stream of bytes, split anywhere, into the data of its events.
 
     Lines end with LF, CR or CRLF; several lines of data are joined by LF; comments, other fields and events without
-    data are passed over. Raises `Broken` over an event that is too long.
+    data are passed over. Raises `ServiceError` over an event that is too long.
     """
 
     def __init__(self) -> None:
@@ -56,7 +56,7 @@ class EventSplitter:
             self._after_cr = False
         self._held += len(received)
         if self._held > LONGEST_EVENT:
-            raise Broken(f"the model's server sent an event of more than {LONGEST_EVENT} bytes")
+            raise ServiceError(f"the model's server sent an event of more than {LONGEST_EVENT} bytes")
         if b"\n" not in received and b"\r" not in received:
             self._line.append(received)
             return []

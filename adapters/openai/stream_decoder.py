@@ -24,7 +24,7 @@ from adapters.openai.payload import Decoder
 from adapters.openai.read_coalescing import Reading
 from adapters.openai.sse import BYTE_ORDER_MARK, DONE, LONGEST_EVENT, ErrorData, EventSplitter
 from bot.conversation import Activity, Announced, Delta, Finish, FinishReason, Refusal, Text, Usage
-from bot.errors import Broken, Failure
+from bot.errors import Failure, ServiceError
 
 log = logging.getLogger(__name__)
 
@@ -180,7 +180,7 @@ class Decoding:
         self._body.append(received)
         self._size += len(received)
         if self._size > LONGEST_EVENT:
-            self._failure = Broken(f"the model's server sent an answer of more than {LONGEST_EVENT} bytes")
+            self._failure = ServiceError(f"the model's server sent an answer of more than {LONGEST_EVENT} bytes")
 
     def _decode(self, events: list[bytes]) -> list[Delta]:
         """Texts are joined: they became known at the same time."""
@@ -248,7 +248,7 @@ def parsed(data: bytes) -> object:
     """The JSON of an event: by the SDK's own parser, which takes a quarter of the time, or else by Python's.
 
     The first refuses what no UTF-8 can carry, half a surrogate pair, and has errors of its own.
-    Raises `ValueError` (JSON or UTF-8), `Broken`, and what plain words in the place of JSON mean.
+    Raises `ValueError` (JSON or UTF-8), `ServiceError`, and what plain words in the place of JSON mean.
     """
     try:
         return jiter.from_json(data, cache_mode="keys")
@@ -262,7 +262,7 @@ def parsed(data: bytes) -> object:
             raise unreadable(text, "the model's server sent an event that is no JSON") from None
         raise
     except RecursionError:
-        raise Broken("the model's server sent an event of too many levels") from None
+        raise ServiceError("the model's server sent an event of too many levels") from None
 
 
 def _join(texts: list[str], found: list[Delta]) -> None:

@@ -1,7 +1,7 @@
 """The playground as a place to write to: one answer's channel.
 
 What belongs here: the port `bot.ports.Channel` on a room. What does not: reading requests and serving pages. A write is
-applied and told to every page in one step of the loop, so nothing is ever `Unanswered` here.
+applied and told to every page in one step of the loop, so nothing is ever `OutcomeUnknown` here.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from adapters.playground.rendering import PlaygroundMarkdown, render
 from adapters.playground.state import Entry, Room, history
 from adapters.playground.subscribers import Audience
 from bot.conversation import History, Part
-from bot.errors import Gone, Limited, Unacceptable
+from bot.errors import InvalidRequest, NotFound, RateLimited
 from bot.markdown import utf16_units
 from bot.ports import Body, Caps, Controls, Verb
 from bot.rate_limits.budget import Budget, WindowReport
@@ -105,7 +105,7 @@ class PlaygroundChannel:
         now, report = self._count(Verb.EDIT)
         entry = self._room.entries.get(message)
         if entry is None or not entry.bot:
-            raise Gone(f"message {message} is not in #{self._room.name}")
+            raise NotFound(f"message {message} is not in #{self._room.name}")
         text = _acceptable(body)
         entry.written(now, text=text, html=render(text), controls=body.controls, left=report.remaining)
         self._stage.audience.tell(wire.wrote(self._room, entry, Verb.EDIT, now))
@@ -137,11 +137,11 @@ class PlaygroundChannel:
     def _count(self, verb: Verb) -> tuple[float, WindowReport]:
         """Have the room count a write now, and tell its budget what is left, as it would read in headers."""
         if self._stage.closed:
-            raise Gone("the playground is closed")
+            raise NotFound("the playground is closed")
         now = asyncio.get_running_loop().time()
         try:
             report = self._room.counters[verb].count(now)
-        except Limited:
+        except RateLimited:
             self._stage.audience.tell(wire.limited(self._room, verb, now))
             raise
         self._room.budgets[verb].observe(now, report, sent=now)
@@ -149,10 +149,10 @@ class PlaygroundChannel:
 
 
 def _acceptable(body: Body) -> str:
-    """The text of a body, if Discord would take it. Raises `Unacceptable`."""
+    """The text of a body, if Discord would take it. Raises `InvalidRequest`."""
     if not body.text.strip():
-        raise Unacceptable("a message cannot be empty")
+        raise InvalidRequest("a message cannot be empty")
     units = utf16_units(body.text)
     if units > MESSAGE_UNITS:
-        raise Unacceptable(f"a message of {units} UTF-16 units is over {MESSAGE_UNITS}")
+        raise InvalidRequest(f"a message of {units} UTF-16 units is over {MESSAGE_UNITS}")
     return body.text

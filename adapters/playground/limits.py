@@ -6,7 +6,7 @@ the two are apart, as a server and its client are, is what makes the playground 
 
 from __future__ import annotations
 
-from bot.errors import Limited
+from bot.errors import RateLimited
 from bot.rate_limits.budget import WindowReport
 
 # Five in five seconds for each channel and each verb, as observed of Discord
@@ -26,16 +26,18 @@ class Counter:
         self.refused = 0  # how many were answered with 429; shown in the page
 
     def count(self, now: float) -> WindowReport:
-        """Count one request at `now`, and say what is left, as Discord's headers do. Over the limit, raises `Limited`.
+        """Count one request at `now`; the report says what is left, as Discord's headers do.
 
-        `retry_after` is the time until the window closes.
+        Over the limit, raises `RateLimited`.
+
+        Its `retry_after` is the time until the window closes.
         """
         if now >= self._closes_at:
             self._used, self._closes_at = 0, now + self._period
         if self._used >= self._limit:
             self.refused += 1
             wait = self._closes_at - now
-            raise Limited(f"the channel's window is spent for {wait:.2f} s", retry_after=wait)
+            raise RateLimited(f"the channel's window is spent for {wait:.2f} s", retry_after=wait)
         self._used += 1
         return self.report(now)
 

@@ -73,7 +73,7 @@ class PlaygroundPlatform:
         finally:
             self._inbox = None
 
-    async def quiet(self) -> None:
+    async def stop_accepting(self) -> None:
         """See `bot.ports.Platform`."""
         self._quiet = True
 

@@ -50,20 +50,20 @@ class PlaygroundMarkdown:
     """The playground reads CommonMark with tables, and Discord's small print; HTML is made at its edge."""
 
     def render(self, piece: Piece) -> str:
-        """See `bot.markdown.Dialect`."""
+        """See `bot.markdown.Renderer`."""
         return without_imitations(noted(flanked(slack_links(piece.closed()))))
 
     def padding(self, piece: Piece) -> int:
-        """See `bot.markdown.Dialect`."""
+        """See `bot.markdown.Renderer`."""
         more = room_for_emphasis(piece.carried.header + piece.source) + room_for_slack_links(piece.source)
         return more + room_for_imitations(piece.closed())
 
     def notice(self, line: str) -> str:
-        """See `bot.markdown.Dialect`."""
+        """See `bot.markdown.Renderer`."""
         return SMALL_PRINT + without_controls(line)
 
     def foreign(self, text: str) -> str:
-        """See `bot.markdown.Dialect`."""
+        """See `bot.markdown.Renderer`."""
         return literal(flat(text))
 
 

@@ -1,4 +1,4 @@
-"""Locks by name, which exist while somebody is in them. Nothing of Slack's is known here."""
+"""Locks by key: callers with the same key run one after the other, in order of arrival."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager
 
 
-class Lanes:
-    """What came first in a lane is served first; lanes do not wait for each other."""
+class KeyedLock:
+    """One lock per key; a lock exists only while somebody holds it or waits for it."""
 
     def __init__(self) -> None:
-        self._lanes: dict[Hashable, tuple[asyncio.Lock, int]] = {}
+        self._locks: dict[Hashable, tuple[asyncio.Lock, int]] = {}
 
     @asynccontextmanager
-    async def of(self, name: Hashable) -> AsyncIterator[None]:
-        """Wait for those who came before; the lane is forgotten when nobody is in it."""
-        lock, users = self._lanes.get(name, (asyncio.Lock(), 0))
-        self._lanes[name] = (lock, users + 1)
+    async def hold(self, key: Hashable) -> AsyncIterator[None]:
+        """Hold the lock of `key`."""
+        lock, users = self._locks.get(key, (asyncio.Lock(), 0))
+        self._locks[key] = (lock, users + 1)
         try:
             async with lock:
                 yield
         finally:
-            lock, users = self._lanes.pop(name)
+            lock, users = self._locks.pop(key)
             if users > 1:
-                self._lanes[name] = (lock, users - 1)
+                self._locks[key] = (lock, users - 1)

@@ -17,7 +17,16 @@ from typing import Any
 import aiohttp
 from slack_sdk.errors import SlackApiError, SlackClientError
 
-from bot.errors import Broken, Failure, Forbidden, Gone, Limited, Unacceptable, Unanswered, Unreachable
+from bot.errors import (
+    ConnectFailed,
+    Failure,
+    Forbidden,
+    InvalidRequest,
+    NotFound,
+    OutcomeUnknown,
+    RateLimited,
+    ServiceError,
+)
 
 log = logging.getLogger(__name__)
 
@@ -155,7 +164,7 @@ TOO_LARGE = frozenset([413, 414, 431])
 def translated(method: str, *, once: bool) -> Iterator[None]:
     """Raise our failures for what the SDK raises in a call of `method`.
 
-    `once` says that being applied twice would show (a post): what may have been applied is then `Unanswered`.
+    `once` says that being applied twice would show (a post): what may have been applied is then `OutcomeUnknown`.
     """
     try:
         yield
@@ -167,18 +176,18 @@ def translated(method: str, *, once: bool) -> Iterator[None]:
 
 def failure_of(error: Exception, method: str, *, once: bool) -> Failure:
     """What an error of a call of `method` means. See `translated`."""
-    uncertain = Unanswered if once else Broken
+    uncertain = OutcomeUnknown if once else ServiceError
     match error:
         case SlackApiError():
             return _refused(error, method, uncertain)
         case aiohttp.ClientConnectorError() | aiohttp.ConnectionTimeoutError():
-            return Unreachable(f"{method}: no connection ({type(error).__name__})")
+            return ConnectFailed(f"{method}: no connection ({type(error).__name__})")
         case aiohttp.InvalidURL():
-            return Broken(f"{method}: no connection ({type(error).__name__})")
+            return ServiceError(f"{method}: no connection ({type(error).__name__})")
         case aiohttp.ClientConnectionError() | TimeoutError() | OSError() | aiohttp.ClientPayloadError():
-            return Unanswered(f"{method}: no answer ({type(error).__name__})")
+            return OutcomeUnknown(f"{method}: no answer ({type(error).__name__})")
         case SlackClientError():
-            return Unacceptable(f"{method}: the SDK refuses it ({type(error).__name__}: {error})")
+            return InvalidRequest(f"{method}: the SDK refuses it ({type(error).__name__}: {error})")
         case _:
             return uncertain(f"{method}: an answer that is not Slack's ({type(error).__name__})")
 
@@ -187,31 +196,31 @@ def failure_of_upload(status: int, headers: Mapping[str, str]) -> Failure:
     """What another status than 200 means, where a file's bytes are sent: nobody has seen the file in any case."""
     line = f"a file's upload: HTTP {status}"
     if status == 429:
-        return Limited(line, retry_after=_seconds(headers))
-    return Broken(line) if status >= 500 or status == 408 else Unacceptable(line)
+        return RateLimited(line, retry_after=_seconds(headers))
+    return ServiceError(line) if status >= 500 or status == 408 else InvalidRequest(line)
 
 
-def _refused(error: SlackApiError, method: str, uncertain: type[Unanswered | Broken]) -> Failure:
+def _refused(error: SlackApiError, method: str, uncertain: type[OutcomeUnknown | ServiceError]) -> Failure:
     status, code = _status(error), _code(error)
     line = f"{method}: {code or 'no error code'} (HTTP {status})"
     if status == 429 or code in LIMITED:
-        return Limited(line, retry_after=_retry_after(error))
+        return RateLimited(line, retry_after=_retry_after(error))
     if code:
         return _coded(code, f"{line}, needs {needed}" if (needed := _needed(error)) else line, uncertain)
     if status in MEANT:
         return Forbidden(line)
-    return Unacceptable(line) if status in TOO_LARGE else uncertain(line)
+    return InvalidRequest(line) if status in TOO_LARGE else uncertain(line)
 
 
-def _coded(code: str, line: str, uncertain: type[Unanswered | Broken]) -> Failure:
+def _coded(code: str, line: str, uncertain: type[OutcomeUnknown | ServiceError]) -> Failure:
     if code in UNCERTAIN:
         return uncertain(line)
     if code in BROKEN:
-        return Broken(line)
+        return ServiceError(line)
     if code in GONE:
-        return Gone(line)
+        return NotFound(line)
     if code in UNACCEPTABLE | UNCHANGEABLE:
-        return Unacceptable(line)
+        return InvalidRequest(line)
     if code not in FORBIDDEN and not code.startswith("restricted_action"):
         # Slack says no and means it: that it would say yes to the same call a second later is not likely.
         log.warning("Slack answered with an error that this program does not know: %s", line)

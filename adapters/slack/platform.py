@@ -76,14 +76,14 @@ class SlackPlatform:
         if refused is not None:
             raise refused
 
-    async def quiet(self) -> None:
+    async def stop_accepting(self) -> None:
         """See `bot.ports.Platform`. Questions that come now are not acknowledged: Slack delivers them again.
 
         Those that were acknowledged before become turns still, if that takes no longer than `HAND_OVER_SECONDS`.
         """
         self._quiet = True
         if self._hearing is not None:
-            await self._hearing.quiet()
+            await self._hearing.stop_accepting()
 
     async def close(self) -> None:
         """See `bot.ports.Platform`."""

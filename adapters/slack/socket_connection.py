@@ -27,7 +27,7 @@ from adapters.slack.errors import translated
 from adapters.slack.events.parse import string
 from adapters.slack.options import SlackOptions
 from adapters.slack.web_api import Web
-from bot.errors import Broken
+from bot.errors import ServiceError
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +104,7 @@ class Link(AsyncBaseSocketModeHandler):
                         max_msg_size=0,
                     )
             except (aiohttp.WSServerHandshakeError, TimeoutError) as error:
-                raise Broken(f"the socket could not be opened ({type(error).__name__})") from None
+                raise ServiceError(f"the socket could not be opened ({type(error).__name__})") from None
 
     async def serve(self) -> None:
         """Bring events until `close`; a connection that is to be replaced goes on meanwhile."""

@@ -26,7 +26,15 @@ from adapters.slack.messages.files import Uploads
 from adapters.slack.options import SlackOptions
 from adapters.slack.web_api import Web
 from bot.ports import Spending, Verb
-from bot.rate_limits.budget import ANSWERED_SECONDS, Budget, Either, Leak, Reads, RollingWindow, ignored
+from bot.rate_limits.budget import (
+    ANSWERED_SECONDS,
+    AdaptiveLimit,
+    Budget,
+    LeakyBucket,
+    ReadLimiter,
+    RollingWindow,
+    ignored,
+)
 
 # chat.update and chat.delete: tier 3, 50 in any minute.
 TIER_3 = 50
@@ -77,16 +85,20 @@ class Latches:
         return until is not None and asyncio.get_running_loop().time() < until
 
 
-def edits_of(options: SlackOptions, on_spent: Callable[[], object] = ignored) -> RollingWindow | Leak | Either:
+def edits_of(
+    options: SlackOptions, on_spent: Callable[[], object] = ignored
+) -> RollingWindow | LeakyBucket | AdaptiveLimit:
     """How edits are counted here.
 
     The page above says "50+ per minute" for tier 3, "bursts" are tolerated, and no answer says what is left; whether it
     is a log of the last minute or a leak shows only by a 429.
     """
     window = RollingWindow(TIER_3, MINUTE, on_spent=on_spent)
-    leak = Leak(LEAK_SECONDS, burst=LEAK_BURST, paced=True, on_spent=on_spent if options.edits == "leak" else ignored)
-    known: dict[str, RollingWindow | Leak] = {"window": window, "leak": leak}
-    return known.get(options.edits) or Either(window, leak, options.edits_latch_seconds)
+    leak = LeakyBucket(
+        LEAK_SECONDS, burst=LEAK_BURST, paced=True, on_spent=on_spent if options.edits == "leak" else ignored
+    )
+    known: dict[str, RollingWindow | LeakyBucket] = {"window": window, "leak": leak}
+    return known.get(options.edits) or AdaptiveLimit(window, leak, options.edits_latch_seconds)
 
 
 class Budgets:
@@ -95,7 +107,7 @@ class Budgets:
     def __init__(self, edits: Budget | None = None) -> None:
         self._edits = edits or RollingWindow(TIER_3, MINUTE)
         self._deletes = RollingWindow(TIER_3, MINUTE)
-        self._posts: Bounded[str, Leak] = Bounded(CHANNELS)
+        self._posts: Bounded[str, LeakyBucket] = Bounded(CHANNELS)
 
     def of(self, verb: Verb, channel: str) -> Sequence[Budget]:
         """All that one such write spends."""
@@ -106,7 +118,7 @@ class Budgets:
                 return (self._deletes,)
         posts = self._posts.get(channel)
         if posts is None:
-            posts = Leak(POST_SECONDS)
+            posts = LeakyBucket(POST_SECONDS)
             self._posts.put(channel, posts)
         return (posts,)
 
@@ -145,14 +157,14 @@ class RememberedLimits:
     def __init__(self, team: str, spending: Spending | None) -> None:
         self._team = team
         self._spending = spending
-        self._made: dict[str, RollingWindow | Leak | Either | Reads] = {}
+        self._made: dict[str, RollingWindow | LeakyBucket | AdaptiveLimit | ReadLimiter] = {}
 
-    def reads(self, method: str, rate: int) -> Reads:
+    def reads(self, method: str, rate: int) -> ReadLimiter:
         """So many calls of a method in any minute."""
-        self._made[method] = made = Reads(rate, MINUTE, on_spent=self._noted(method))
+        self._made[method] = made = ReadLimiter(rate, MINUTE, on_spent=self._noted(method))
         return made
 
-    def edits(self, options: SlackOptions) -> RollingWindow | Leak | Either:
+    def edits(self, options: SlackOptions) -> RollingWindow | LeakyBucket | AdaptiveLimit:
         """The edits of all messages."""
         self._made["chat.update"] = made = edits_of(options, self._noted("chat.update"))
         return made

@@ -49,7 +49,7 @@ class Web:
     async def send(self, method: str, payload: dict[str, Any], *, once: bool = False) -> Answer:
         """Call a method that takes a JSON body. `once`: see `errors.translated`.
 
-        Raises `Limited`, `Broken`, `Unanswered`, `Gone`, `Forbidden`, `Unacceptable`.
+        Raises `RateLimited`, `ServiceError`, `OutcomeUnknown`, `NotFound`, `Forbidden`, `InvalidRequest`.
         """
         with translated(method, once=once):
             return _answer(await self.sdk.api_call(method, json=payload))

@@ -42,13 +42,13 @@ from adapters.slack.messages.blocks import with_blocks
 from benchmarks.load.machine import show
 from bot.access import AccessRules
 from bot.completion import Completion, CompletionPolicy
-from bot.delivery.reply import WritingPolicy
+from bot.delivery.reply import WritePolicy
 from bot.ports import Model
-from bot.prompt import Persona, Prompting
-from bot.strings import Words
+from bot.prompt import PromptConfig, PromptOverride
+from bot.strings import Strings
 from bot.telemetry import TurnRecord
-from bot.turns.config import Choices, TurnLimits
-from bot.turns.manager import Turns
+from bot.turns.config import TurnConfig, TurnLimits
+from bot.turns.manager import TurnManager
 
 Texts: TypeAlias = Sequence[Sequence[Sequence[str]]]  # by channel, by message, one after another
 
@@ -230,11 +230,11 @@ def make_platform(stage: Child, attachments: Attachments) -> DiscordPlatform | S
     return SlackPlatform(SlackOptions(**options), attachments)
 
 
-def make_turns(model: Model, recorder: PrometheusRecorder) -> Turns:
+def make_turns(model: Model, recorder: PrometheusRecorder) -> TurnManager:
     """The real core, with everything at its default."""
     seeded = random.Random(1)  # noqa: S311 (it spreads retries, of which there are none)
-    return Turns(
-        Choices(AccessRules(), Prompting(Persona("Be brief.")), Words(), WritingPolicy(), TurnLimits()),
+    return TurnManager(
+        TurnConfig(AccessRules(), PromptConfig(PromptOverride("Be brief.")), Strings(), WritePolicy(), TurnLimits()),
         Completion(model, CompletionPolicy(), recorder, seeded),
         MemoryJournal(),
         recorder,

@@ -135,7 +135,7 @@ class _OfOneReply:
         self._writes = 0
         self._spent_at = float("-inf")
         self._not_before = 0.0
-        self.owed = 0
+        self.reserved_finals = 0
 
     @property
     def live(self) -> int:
@@ -156,11 +156,11 @@ class _OfOneReply:
         spaced = max(self._spent_at + gap, shared.spent_at + shared.policy.shared)
         return max(shared.counter.free_at(now, 1 + shared.kept), spaced, self._not_before)
 
-    def spaced_at(self, now: float, *, began: float, wrote: float) -> float:  # noqa: ARG002 (a protocol's signature)
+    def paced_at(self, now: float, *, began: float, wrote: float) -> float:  # noqa: ARG002 (a protocol's signature)
         """See `Budget`. All spacing is in `ready_at`."""
         return wrote
 
-    def promised_at(self, now: float) -> float:
+    def first_post_at(self, now: float) -> float:
         """See `Budget`. These promise nothing."""
         return now
 
@@ -170,7 +170,7 @@ class _OfOneReply:
         self._writes += 1
         self._spent_at = self._shared.spent_at = now
 
-    def settle(self, now: float, *, sent: float | None = None) -> None:
+    def record_response(self, now: float, *, sent: float | None = None) -> None:
         """Counted when it was spent: in the benchmark answers come at once."""
 
     def hold(self, now: float, seconds: float) -> None:

@@ -29,15 +29,15 @@ from benchmarks.latency.policies import Counter, FixedCounter, LeakCounter, Poli
 from benchmarks.latency.traces import TICK, Trace, regular
 from bot.access import AccessRules
 from bot.completion import Completion, CompletionPolicy
-from bot.delivery.reply import WritingPolicy
-from bot.errors import Limited
+from bot.delivery.reply import WritePolicy
+from bot.errors import RateLimited
 from bot.ports import Verb
-from bot.prompt import Persona, Prompting
-from bot.rate_limits.budget import Budget, Either, FixedWindow, Leak, RollingWindow
-from bot.strings import Words
+from bot.prompt import PromptConfig, PromptOverride
+from bot.rate_limits.budget import AdaptiveLimit, Budget, FixedWindow, LeakyBucket, RollingWindow
+from bot.strings import Strings
 from bot.telemetry import NoRecorder
-from bot.turns.config import Choices, TurnLimits
-from bot.turns.manager import Turns
+from bot.turns.config import TurnConfig, TurnLimits
+from bot.turns.manager import TurnManager
 from tests.support.clock import VirtualLoop
 from tests.support.fakes import MemoryChannel, ScriptedModel, Server, Wrote, turn
 
@@ -98,7 +98,7 @@ class _LeakServer(Server):
         full_at = max(self._full_at, now) + self._interval
         if full_at - now > self._burst * self._interval + 1e-6:
             self.limited += 1
-            raise Limited("429", retry_after=full_at - now - self._burst * self._interval)
+            raise RateLimited("429", retry_after=full_at - now - self._burst * self._interval)
         self._full_at = full_at
 
 
@@ -107,7 +107,7 @@ SLACK_LEAK = Platform(
     11_500,
     Leaky(5, 48),
     lambda: _LeakServer(1.2, 5),
-    lambda: Leak(1.2, burst=5, paced=True),
+    lambda: LeakyBucket(1.2, burst=5, paced=True),
     lambda: LeakCounter(1.2, 5),
     prompt=5,
 )
@@ -117,7 +117,7 @@ SLACK_LEAK = Platform(
 SLACK_AUTO = replace(
     SLACK_LEAK,
     name="slack auto",
-    edits=lambda: Either(RollingWindow(50, 60.0), Leak(1.2, burst=5, paced=True), latch_seconds=600.0),
+    edits=lambda: AdaptiveLimit(RollingWindow(50, 60.0), LeakyBucket(1.2, burst=5, paced=True), latch_seconds=600.0),
 )
 
 # --------------------------------------------------------------------------------------------------------- scenarios
@@ -330,7 +330,7 @@ def measure(scenario: Scenario, policy: Policy | None = None) -> Result:
 async def _play(scenario: Scenario, policy: Policy | None) -> Result:
     loop = asyncio.get_running_loop()
     model, recorder = ScriptedModel(*(ask.trace.script() for ask in scenario.asks)), NoRecorder()
-    writing = WritingPolicy() if policy is None else WritingPolicy(gap_seconds=0.0)
+    writing = WritePolicy() if policy is None else WritePolicy(gap_seconds=0.0)
     turns = _turns(model, recorder, writing, len(scenario.asks))
     channels, began = _channels(scenario, policy), loop.time()
     async with asyncio.TaskGroup() as group:
@@ -350,10 +350,12 @@ async def _play(scenario: Scenario, policy: Policy | None) -> Result:
     )
 
 
-def _turns(model: ScriptedModel, recorder: NoRecorder, writing: WritingPolicy, live: int) -> Turns:
+def _turns(model: ScriptedModel, recorder: NoRecorder, writing: WritePolicy, live: int) -> TurnManager:
     seeded = random.Random(1)  # noqa: S311 (seeded, so that results are the same everywhere)
-    choices = Choices(AccessRules(), Prompting(Persona("")), Words(), writing, TurnLimits(live=max(live, 200)))
-    return Turns(
+    choices = TurnConfig(
+        AccessRules(), PromptConfig(PromptOverride("")), Strings(), writing, TurnLimits(live=max(live, 200))
+    )
+    return TurnManager(
         choices,
         Completion(model, CompletionPolicy(), recorder, seeded),
         MemoryJournal(),
@@ -378,7 +380,10 @@ def _sharing(platform: Platform, count: int, policy: Policy | None) -> list[Memo
     together = FixedWindow(5, 5.0, paced=False)  # Discord's posts; Slack counts them for each channel
     return [
         MemoryChannel(
-            server, limit=platform.message, edits=budget, posts=together if platform.posts is not None else Leak(1.05)
+            server,
+            limit=platform.message,
+            edits=budget,
+            posts=together if platform.posts is not None else LeakyBucket(1.05),
         )
         for budget in edits
     ]

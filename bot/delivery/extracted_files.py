@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from bot.markdown.model_text import LeftOut
 from bot.ports import Upload
-from bot.strings import Words
+from bot.strings import Strings
 
 _PICTURE = re.compile(r"data:image/([\w.+-]+)(?:;[^,;]*)*;base64,")
 
@@ -44,7 +44,7 @@ def files_beside(left_out: Sequence[LeftOut], reference: str, most: int) -> tupl
     return tuple(found)
 
 
-def line_beside(left_out: Sequence[LeftOut], files: Sequence[Upload], words: Words) -> str:
+def line_beside(left_out: Sequence[LeftOut], files: Sequence[Upload], words: Strings) -> str:
     """What a reader is told of what was left out and is in none of the files; nothing where all of it is."""
     names = [file.name for file in files]
     pictures = sum(_is_picture(each) for each in left_out)

@@ -19,9 +19,9 @@ from functools import partial
 
 from bot.delivery.reachability import Reach
 from bot.delivery.reconciler import Write
-from bot.delivery.reply import Reply, WritingPolicy, ignored
+from bot.delivery.reply import Reply, WritePolicy, ignored
 from bot.delivery.scheduler import Waiting
-from bot.errors import Failure, Limited, Retryable, Unacceptable, Unanswered
+from bot.errors import Failure, InvalidRequest, OutcomeUnknown, RateLimited, Retryable
 from bot.ports import Verb
 from bot.rate_limits.budget import Budget
 from bot.telemetry import Recorder
@@ -35,11 +35,11 @@ _UNNAMED_HOLD_SECONDS = 1.0
 class Pacer:
     """Gives out the permits of one connection."""
 
-    def __init__(self, policy: WritingPolicy, recorder: Recorder, random_: random.Random) -> None:
+    def __init__(self, policy: WritePolicy, recorder: Recorder, random_: random.Random) -> None:
         self._policy = policy
         self._recorder = recorder
         self._random = random_
-        self._waiting = Waiting(policy.go_on_seconds)
+        self._waiting = Waiting(policy.rollover_after_seconds)
         self._changed = asyncio.Event()
         self._reach = Reach()
 
@@ -78,7 +78,7 @@ class Pacer:
             for budget in budgets:
                 budget.live -= 1
             for budget in reply.budgets[Verb.EDIT] if reply.owes else ():
-                budget.owed -= 1
+                budget.reserved_finals -= 1
             self._changed.set()  # others may have what was kept back for this one
 
     def _look_at(self, reply: Reply) -> None:
@@ -99,7 +99,7 @@ class Pacer:
         if not (reply.owes or reply.closes):
             reply.owes = True
             for budget in reply.budgets[Verb.EDIT]:
-                budget.owed += 1
+                budget.reserved_finals += 1
         reply.in_flight = True
         writes.create_task(self._write(reply, write, now))
 
@@ -110,15 +110,15 @@ class Pacer:
         try:
             await reply.perform(write, self._policy)
         except Retryable as failure:
-            met, outcome = failure, "limited" if isinstance(failure, Limited) else "failed"
-            outcome = "unanswered" if isinstance(failure, Unanswered) else outcome
-            if isinstance(failure, Limited):
+            met, outcome = failure, "limited" if isinstance(failure, RateLimited) else "failed"
+            outcome = "unanswered" if isinstance(failure, OutcomeUnknown) else outcome
+            if isinstance(failure, RateLimited):
                 _hold(failure, budgets, loop.time())
             reply.failed(failure, loop.time(), self._policy, self._random)
             # A pause that was ordered is nothing to be done about; after a restart among many there are hundreds.
-            level = logging.INFO if isinstance(failure, Limited) else logging.WARNING
+            level = logging.INFO if isinstance(failure, RateLimited) else logging.WARNING
             log.log(level, "write failed", extra={"turn": reply.key.reference, "failure": repr(failure)})
-        except Unacceptable as failure:
+        except InvalidRequest as failure:
             outcome = "refused"
             log.error(  # noqa: TRY400 (expected; its trace tells nothing)
                 "text refused by the platform",
@@ -130,14 +130,14 @@ class Pacer:
             reply.abort(error)
         finally:
             for budget in budgets:
-                budget.settle(loop.time(), sent=sent)
+                budget.record_response(loop.time(), sent=sent)
             self._reach.note(met, loop.time())
             reply.came_back()
             self._changed.set()
         self._recorder.wrote(reply.key.platform, write.verb.value, outcome)
 
 
-def _hold(failure: Limited, budgets: Sequence[Budget], now: float) -> None:
+def _hold(failure: RateLimited, budgets: Sequence[Budget], now: float) -> None:
     """The server said wait: the narrowest budget does, or all that the write spends where it meant everything."""
     seconds = _UNNAMED_HOLD_SECONDS if failure.retry_after is None else failure.retry_after
     for budget in budgets if failure.everywhere else budgets[:1]:

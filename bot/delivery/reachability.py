@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 
-from bot.errors import Failure, Unanswered, Unreachable
+from bot.errors import ConnectFailed, Failure, OutcomeUnknown
 
 # A write that met nobody tells of the network for so long, in seconds: the next try comes after at most 8 s and takes
-# at most 10 (bot/delivery/reply.py, `WritingPolicy`). Then an answer that was given up meanwhile has no say any more.
+# at most 10 (bot/delivery/reply.py, `WritePolicy`). Then an answer that was given up meanwhile has no say any more.
 REMEMBERED_SECONDS = 30.0
 
 
@@ -23,7 +23,7 @@ class Reach:
 
     def note(self, failure: Failure | None, now: float) -> None:
         """A write came back, well or with a `failure`; any answer shows that somebody is there."""
-        missed = isinstance(failure, Unreachable | Unanswered)
+        missed = isinstance(failure, ConnectFailed | OutcomeUnknown)
         self._missed_at = now if missed else -math.inf
 
     def is_lost(self, now: float) -> bool:

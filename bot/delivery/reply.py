@@ -35,21 +35,21 @@ from bot.delivery.extracted_files import are_beside, line_beside
 from bot.delivery.reasoning_preview import Thought
 from bot.delivery.reconciler import Page, Wanted, Write
 from bot.errors import (
-    Because,
-    Declined,
+    ConnectFailed,
     Failure,
-    Gone,
-    Limited,
-    Oversized,
+    InvalidRequest,
+    ModelRejected,
+    NotEditable,
+    NotFound,
+    OutcomeUnknown,
     Permanent,
+    RateLimited,
+    RejectionReason,
     Retryable,
-    Unacceptable,
-    Unanswered,
-    Unchangeable,
-    Unreachable,
+    TooLarge,
 )
 from bot.ports import Body, Channel, Controls, Upload, Verb
-from bot.strings import Line, Words
+from bot.strings import Line, Strings
 from bot.telemetry import Figures
 
 _ENDINGS = {
@@ -68,7 +68,7 @@ _SHORTEST_LINE = 10
 
 
 @dataclass(frozen=True, slots=True)
-class WritingPolicy:
+class WritePolicy:
     """How an answer is written. Times in seconds."""
 
     # From the first delta to the first post: long enough for a few words, so that a notification says something, and
@@ -87,7 +87,7 @@ class WritingPolicy:
     # Text waits for an edit no longer than this, where posts are not counted with edits: then it goes on in a new
     # message; and an answer that could show its first words only by taking the write kept for another's end waits as
     # long, since it may be complete by then and go up whole. Long enough that an answer does not fall to pieces.
-    go_on_seconds: float = 12.0
+    rollover_after_seconds: float = 12.0
     # From the first failure in a row, 429s among them, until the channel is given up: longer than any pause that a
     # platform is known to order, short enough that a turn does not hold its place for ever.
     patience_seconds: float = 900.0
@@ -168,7 +168,7 @@ class Reply:
         self,
         key: TurnKey,
         channel: Channel,
-        words: Words,
+        words: Strings,
         figures: Figures,
         *,
         left: Sequence[str] | None = None,
@@ -177,7 +177,7 @@ class Reply:
     ) -> None:
         """`left` are the messages that an earlier process is known to have posted, if one began this answer.
 
-        `max_messages` and `max_characters`: see `WritingPolicy`.
+        `max_messages` and `max_characters`: see `WritePolicy`.
         """
         self.key = key
         self.channel = channel
@@ -226,7 +226,7 @@ class Reply:
 
     # ------------------------------------------------------------------------------------------------ what is wanted
 
-    def feed(self, delta: Delta | Attempt, now: float, policy: WritingPolicy) -> None:
+    def feed(self, delta: Delta | Attempt, now: float, policy: WritePolicy) -> None:
         """Take in what a model sent; what changes nothing for the reader is passed over, and all after the end is."""
         if self.ending is not None:
             return
@@ -253,7 +253,7 @@ class Reply:
         """Add a line of our own, shown under the answer once it has ended; what is foreign in it is made harmless."""
         self._notes.append(line.told(self.channel.caps.dialect.foreign) if isinstance(line, Line) else line)
 
-    def finish(self, ending: Ending, now: float, because: Because | None = None) -> None:
+    def finish(self, ending: Ending, now: float, reason: RejectionReason | None = None) -> None:
         """Nothing more will be fed: show what there is, with an honest line where it is not whole."""
         if self.ending is not None:
             return
@@ -263,7 +263,7 @@ class Reply:
         if self._coming is not None and (ending is Ending.DONE or self._coming.length >= self._draft.length):
             self._switch(self._coming, now)
         self._flush(now, for_good=True)
-        self._last_line = self._words.ending(ending, self.key.reference, because, partial=self._draft.shows_text)
+        self._last_line = self._words.ending(ending, self.key.reference, reason, partial=self._draft.shows_text)
         if not self._failures:
             self.not_before = min(self.not_before, now)
         self._due()
@@ -294,7 +294,7 @@ class Reply:
         self._page.forget(message)
         bodies = [Body(body.text, files=body.files) for body in self._page.bodies]
         if not all(body.text for body in bodies) or not bodies:  # none is left, or what one shows is not known
-            self.abort(Gone("a reader deleted the answer"))
+            self.abort(NotFound("a reader deleted the answer"))
             return
         self.ending = Ending.STOPPED
         caps = self.channel.caps
@@ -347,7 +347,7 @@ class Reply:
         self._draft.reopen()
         self.announced.withdraw()
 
-    def _think(self, text: str, now: float, policy: WritingPolicy) -> None:
+    def _think(self, text: str, now: float, policy: WritePolicy) -> None:
         """The model thinks aloud: told in a line where that is wanted, for as long as there is no text."""
         if self._thought is None or self._draft.length or not (text and policy.shows_thinking):
             return
@@ -371,7 +371,7 @@ class Reply:
         self._switch(self._new_draft(), now)
         self._due()
 
-    def _grow(self, text: str, now: float, policy: WritingPolicy) -> None:
+    def _grow(self, text: str, now: float, policy: WritePolicy) -> None:
         draft = self._coming or self._draft
         self._reopen()
         had = draft.length
@@ -586,7 +586,7 @@ class Reply:
         if not self.over.done():
             self._due()
 
-    async def perform(self, write: Write, policy: WritingPolicy) -> None:
+    async def perform(self, write: Write, policy: WritePolicy) -> None:
         """Make a write. Raises what the channel raises, after noting what is known of the message then."""
         rendered, self._unseen = self._unseen, _Unseen()
         self._shows_line = self._shows_line or _is_line(write)
@@ -597,13 +597,13 @@ class Reply:
                 found = await self._find(write) if write.lookup else None
             async with asyncio.timeout(policy.file_seconds if has_files else policy.write_seconds):
                 await self._send(write, found)
-        except (Unanswered, TimeoutError) as error:
+        except (OutcomeUnknown, TimeoutError) as error:
             self._page.unanswered(write)
             self._unseen.join(rendered)
             self._count_failure(policy, has_files=has_files)
-            if isinstance(error, Unanswered):
+            if isinstance(error, OutcomeUnknown):
                 raise
-            raise Unanswered(f"no answer to a {write.verb.value} in time") from error
+            raise OutcomeUnknown(f"no answer to a {write.verb.value} in time") from error
         except Permanent as failure:
             self._unseen.join(rendered)
             if not (self._goes_on_otherwise(write, failure, policy) or self._goes_on_without(write, failure)):
@@ -615,14 +615,14 @@ class Reply:
         else:
             self._wrote(write, rendered, asyncio.get_running_loop().time(), policy)
 
-    def _count_failure(self, policy: WritingPolicy, *, has_files: bool) -> None:
+    def _count_failure(self, policy: WritePolicy, *, has_files: bool) -> None:
         """A write did not work. One with files is not tried for as long as others: its text may go without."""
         self._file_failures += has_files
         self._without_files = self._without_files or self._file_failures >= policy.file_failures
 
-    def _goes_on_otherwise(self, write: Write, failure: Permanent, policy: WritingPolicy) -> bool:
+    def _goes_on_otherwise(self, write: Write, failure: Permanent, policy: WritePolicy) -> bool:
         """Whether what was refused is written in another form: in smaller or plainer messages, or in a new one."""
-        if isinstance(failure, Oversized) and not (write.body is None or write.body.files):
+        if isinstance(failure, TooLarge) and not (write.body is None or write.body.files):
             if write.verb is Verb.POST:
                 self._page.absent(write)  # it certainly was not made
             if _is_line(write) and not self.final:
@@ -630,16 +630,16 @@ class Reply:
             if self._left is None:
                 self._draft.recut(write.index, self.channel.caps)
             return True
-        if isinstance(failure, Unchangeable) and write.verb is Verb.EDIT:
+        if isinstance(failure, NotEditable) and write.verb is Verb.EDIT:
             self._leave_as_shown(write, policy)
             return True
-        if write.verb is Verb.DELETE and self._page.frozen and not isinstance(failure, Gone):
+        if write.verb is Verb.DELETE and self._page.frozen and not isinstance(failure, NotFound):
             self._draft.keep(self._page.bodies, 0)
             self._shows_line = False
             return self._left is None
         return False
 
-    def _leave_as_shown(self, write: Write, policy: WritingPolicy) -> None:
+    def _leave_as_shown(self, write: Write, policy: WritePolicy) -> None:
         """No message can be edited: what is shown stays, and the text goes on behind it."""
         bodies, text = self._page.bodies, write.body.text if write.body is not None else ""
         self._page.freeze()
@@ -650,13 +650,13 @@ class Reply:
         self._draft.keep(bodies, covers)
         self._wait_to_go_on(policy)
 
-    def _wait_to_go_on(self, policy: WritingPolicy) -> None:
+    def _wait_to_go_on(self, policy: WritePolicy) -> None:
         """What cannot be edited is posted in messages that are no shorter than they must be."""
         self._slow = True
         if not self.final:
-            self.not_before = max(self.not_before, self.wrote + policy.go_on_seconds)
+            self.not_before = max(self.not_before, self.wrote + policy.rollover_after_seconds)
 
-    def _after_refused_edits(self, write: Write, policy: WritingPolicy) -> None:
+    def _after_refused_edits(self, write: Write, policy: WritePolicy) -> None:
         """A post has worked where edits were refused: those of the new message are tried, or it stays as well."""
         if write.verb is not Verb.POST or not self._page.frozen:
             return
@@ -671,9 +671,9 @@ class Reply:
         if write.body is not None and write.body.files and write.verb is Verb.POST:
             self._without_files = True  # whether we may write there at all shows with what is written instead
             return True
-        if isinstance(failure, Gone):
+        if isinstance(failure, NotFound):
             return self._page.gone(write)
-        if isinstance(failure, Unacceptable) and _is_line(write) and not self.final:
+        if isinstance(failure, InvalidRequest) and _is_line(write) and not self.final:
             self._thought = None  # an answer can do without
             return True
         if write.verb is Verb.POST and write.body is None:
@@ -690,18 +690,18 @@ class Reply:
         if not self.over.done():
             self._due()
 
-    def failed(self, failure: Retryable, now: float, policy: WritingPolicy, random_: random.Random) -> None:
+    def failed(self, failure: Retryable, now: float, policy: WritePolicy, random_: random.Random) -> None:
         """A write did not work: it stays due, after a delay, until the policy's patience is at its end."""
         if self._failing_since is None:
             self._failing_since = now
-        if not isinstance(failure, Limited):  # then its budget is held, and knows for how long
+        if not isinstance(failure, RateLimited):  # then its budget is held, and knows for how long
             self._failures += 1
-            self._refusals += not isinstance(failure, Unreachable)
+            self._refusals += not isinstance(failure, ConnectFailed)
             self.not_before = now + policy.delay(self._failures, failure, random_)
         if self._refusals >= policy.failures or now - self._failing_since > policy.patience_seconds:
             self.abort(failure)
 
-    def _wrote(self, write: Write, rendered: _Unseen, now: float, policy: WritingPolicy) -> None:
+    def _wrote(self, write: Write, rendered: _Unseen, now: float, policy: WritePolicy) -> None:
         self._failures, self._refusals, self._failing_since = 0, 0, None
         self.figures.writes += 1
         if _is_line(write) and not self.final:
@@ -790,6 +790,6 @@ def ignored(*_: object) -> None:
     """For whom nobody listens."""
 
 
-def because_of(failure: BaseException) -> Because | None:
+def reason_of(failure: BaseException) -> RejectionReason | None:
     """Why a model's server declined, if that is what happened."""
-    return failure.because if isinstance(failure, Declined) else None
+    return failure.reason if isinstance(failure, ModelRejected) else None

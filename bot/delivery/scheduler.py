@@ -24,7 +24,7 @@ want: it takes none that is kept back, and keeps to a pause of its own (`Reply.d
 
 Two looks may change what is written. An edit that is far off is not waited for: the text goes on in a new message
 (`Reply.can_go_on`). And the first words wait for a while where showing them would take the write that is kept for the
-end of another reply (`Budget.promised_at`): the answer may be complete by then, and go up whole.
+end of another reply (`Budget.first_post_at`): the answer may be complete by then, and go up whole.
 """
 
 from __future__ import annotations
@@ -98,8 +98,8 @@ class _Line:
 class Waiting:
     """See the module's docstring. All times are the event loop's, in seconds."""
 
-    def __init__(self, go_on_seconds: float) -> None:
-        self._go_on_seconds = go_on_seconds  # see `bot.delivery.reply.WritingPolicy`
+    def __init__(self, rollover_after_seconds: float) -> None:
+        self._rollover_after_seconds = rollover_after_seconds  # see `bot.delivery.reply.WritePolicy`
         self._numbers = itertools.count()
         self._number: dict[Reply, int] = {}  # in the order they came; of two that are alike, the earlier one goes first
         self._woken: dict[Reply, None] = {}  # to be looked at; they have no place meanwhile
@@ -162,7 +162,7 @@ class Waiting:
         if at <= now + _SAME_TIME:
             if not reply.shows_nothing or reply.closes:
                 return None
-            at = min(_promised_at(reply, now), reply.began + self._go_on_seconds)
+            at = min(_first_post_at(reply, now), reply.began + self._rollover_after_seconds)
             return None if at <= now + _SAME_TIME else min(at, now + _LOOK_AGAIN)
         going_on_at = self._goes_on_at(reply, gate, at, now)
         if going_on_at is None:
@@ -177,11 +177,11 @@ class Waiting:
         if not reply.can_go_on:
             return None
         if not reply.closes:
-            goes_on_at = reply.wrote + self._go_on_seconds
+            goes_on_at = reply.wrote + self._rollover_after_seconds
             return goes_on_at if at > goes_on_at else None
         if gate is not None and (line := self._lines.get(gate)) is not None:  # those that are as urgent go first
             at = max(at, gate.budget.ready_at(now, final=True, ahead=len(line)))
-        return now if at > now + self._go_on_seconds * _ENDS_WAIT else None
+        return now if at > now + self._rollover_after_seconds * _ENDS_WAIT else None
 
     def _candidates(self, now: float) -> list[Reply]:
         """Who is to be looked at: those that woke, whose pause is over, and whose line moves."""
@@ -221,7 +221,7 @@ def _longest(reply: Reply, now: float) -> tuple[_Gate | None, float]:
     # Nobody is kept from the first words for the sake of spacing.
     urgent = reply.closes or (reply.shows_nothing and not reply.thinks)
     if not (urgent or reply.thinks):
-        latest = max(latest, *(budget.spaced_at(now, began=reply.began, wrote=reply.wrote) for budget in budgets))
+        latest = max(latest, *(budget.paced_at(now, began=reply.began, wrote=reply.wrote) for budget in budgets))
     for budget in budgets:
         at = budget.ready_at(now, final=urgent)
         if at > latest:
@@ -229,9 +229,9 @@ def _longest(reply: Reply, now: float) -> tuple[_Gate | None, float]:
     return gate, latest
 
 
-def _promised_at(reply: Reply, now: float) -> float:
+def _first_post_at(reply: Reply, now: float) -> float:
     """From when on the first words can be shown with a write left for the end."""
-    return max(budget.promised_at(now) for budget in reply.budgets[Verb.EDIT])
+    return max(budget.first_post_at(now) for budget in reply.budgets[Verb.EDIT])
 
 
 def _urgency(reply: Reply, now: float) -> tuple[int, float]:

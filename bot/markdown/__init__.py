@@ -6,7 +6,7 @@ is what is measured against the platform's limit. Dialects live with their platf
 """
 
 from bot.markdown.literal_text import flat, literal
-from bot.markdown.renderer import Dialect, PlainMarkdown, utf16_units
+from bot.markdown.renderer import PlainMarkdown, Renderer, utf16_units
 from bot.markdown.splitter import Piece, Splitter, grapheme_boundary
 
-__all__ = ["Dialect", "Piece", "PlainMarkdown", "Splitter", "flat", "grapheme_boundary", "literal", "utf16_units"]
+__all__ = ["Piece", "PlainMarkdown", "Renderer", "Splitter", "flat", "grapheme_boundary", "literal", "utf16_units"]

@@ -1,7 +1,7 @@
 """What a dialect is: one piece of the source as one platform wants to read it.
 
 A dialect is a value without state, and the same piece always renders alike. What it adds is told beforehand, as a bound
-that only grows (`Dialect.padding`): the splitter searches for the longest piece that fits, and rendered text may well
+that only grows (`Renderer.padding`): the splitter searches for the longest piece that fits, and rendered text may well
 be shorter than it was a character ago.
 """
 
@@ -15,7 +15,7 @@ from bot.markdown.placeholders import noted
 from bot.markdown.splitter import Piece
 
 
-class Dialect(Protocol):
+class Renderer(Protocol):
     """How a platform is written to."""
 
     def render(self, piece: Piece) -> str:
@@ -50,17 +50,17 @@ class PlainMarkdown:
     """For a platform that reads CommonMark as it comes."""
 
     def render(self, piece: Piece) -> str:
-        """See `Dialect`."""
+        """See `Renderer`."""
         return noted(piece.closed())
 
     def padding(self, piece: Piece) -> int:  # noqa: ARG002 (nothing is added, whatever the piece)
-        """See `Dialect`."""
+        """See `Renderer`."""
         return 0
 
     def notice(self, line: str) -> str:
-        """See `Dialect`."""
+        """See `Renderer`."""
         return f"*{without_controls(line)}*"
 
     def foreign(self, text: str) -> str:
-        """See `Dialect`."""
+        """See `Renderer`."""
         return literal(flat(text))

@@ -3,11 +3,11 @@
 What belongs here: one class for each way of counting, with its arithmetic and its spacing. What does not: who writes
 next (`bot.delivery.scheduler`), and the numbers of any platform (adapters build their budgets with them).
 
-A budget is asked `ready_at(now, final=...)`, then told `spend(now)` when a write is sent and `settle(now)` when its
-answer, whatever it was, is there. A server counts a write at some instant between the two; each class takes the one
-that is worse for us, so that latency and jitter never provoke a 429. `hold(now, seconds)` is the server's own word and
-beats everything. `live` is how many replies are at work that may spend the budget, `owed` how many of them show
-something and will need a write for their end: pacers keep both, spacing reads them.
+A budget is asked `ready_at(now, final=...)`, then told `spend(now)` when a write is sent and `record_response(now)`
+when its answer, whatever it was, is there. A server counts a write at some instant between the two; each class takes
+the one that is worse for us, so that latency and jitter never provoke a 429. `hold(now, seconds)` is the server's own
+word and beats everything. `live` is how many replies are at work that may spend the budget, `reserved_finals` how
+many of them show something and will need a write for their end: pacers keep both, spacing reads them.
 
 How far apart. A reader of a text that arrives evenly for T seconds and is shown in K evenly spaced updates waits
 T / 2K in the mean, and no other spacing of K does better. How long an answer will be is not known; let S(t) be the
@@ -22,7 +22,7 @@ for, and no one waits a round because it came last. Where the window is short an
 tail to save for: the window's permits are spread evenly over it. The numbers are from the simulations in
 ``benchmarks``, which also prints how far all this is from the bound.
 
-All times are the event loop's, in seconds. Nothing here waits or asks for the time, but for `Reads`.
+All times are the event loop's, in seconds. Nothing here waits or asks for the time, but for `ReadLimiter`.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Budget(Protocol):
     """Something that a platform counts. See the module's docstring for the order of calls."""
 
     live: int
-    owed: int
+    reserved_finals: int
 
     def ready_at(self, now: float, *, final: bool, ahead: int = 0) -> float:
         """The earliest time at which a write may be sent; `now` or earlier means at once. The same for all replies.
@@ -69,14 +69,14 @@ class Budget(Protocol):
         """
         ...
 
-    def spaced_at(self, now: float, *, began: float, wrote: float) -> float:
+    def paced_at(self, now: float, *, began: float, wrote: float) -> float:
         """When a growing reply does best to write again, for its own later writes and the others'.
 
         `began` is when its text began, `wrote` when it was last written; what it says changes with what is spent.
         """
         ...
 
-    def promised_at(self, now: float) -> float:
+    def first_post_at(self, now: float) -> float:
         """From when on one more reply may show something, with a write left for the end of each that does.
 
         Showing the first words is a promise that the rest follows; a reply that shows nothing can do without this
@@ -88,7 +88,7 @@ class Budget(Protocol):
         """A write is being sent."""
         ...
 
-    def settle(self, now: float, *, sent: float | None = None) -> None:
+    def record_response(self, now: float, *, sent: float | None = None) -> None:
         """The answer to a write that was spent at `sent` is there, or is given up."""
         ...
 
@@ -102,15 +102,15 @@ class _Held:
 
     def __init__(self) -> None:
         self.live = 0
-        self.owed = 0
+        self.reserved_finals = 0
         self._in_flight = 0
         self._not_before = 0.0
 
-    def spaced_at(self, now: float, *, began: float, wrote: float) -> float:  # noqa: ARG002 (a protocol's signature)
+    def paced_at(self, now: float, *, began: float, wrote: float) -> float:  # noqa: ARG002 (a protocol's signature)
         """See `Budget`. Without a rhythm of its own: whenever there is a permit."""
         return wrote
 
-    def promised_at(self, now: float) -> float:
+    def first_post_at(self, now: float) -> float:
         """See `Budget`. Permits are back before anybody would mind."""
         return now
 
@@ -171,7 +171,7 @@ class FixedWindow(_Held):
             permitted = max(permitted, self._after(ahead, now))
         if final or not self._paced:
             return max(permitted, self._not_before)
-        return max(permitted, self._spaced_at(max(now, permitted)), self._not_before)
+        return max(permitted, self._paced_at(max(now, permitted)), self._not_before)
 
     def spend(self, now: float) -> None:
         """See `Budget`. What may have reached the server after a close is counted in the next window too."""
@@ -186,7 +186,7 @@ class FixedWindow(_Held):
         self._in_flight += 1
         self._last_spent = now
 
-    def settle(self, now: float, *, sent: float | None = None) -> None:
+    def record_response(self, now: float, *, sent: float | None = None) -> None:
         """See `Budget`. Without the server's word, the window is taken to have opened when its first answer came.
 
         `sent` is when the write was spent: an answer to one of an earlier window says nothing about this one.
@@ -200,7 +200,7 @@ class FixedWindow(_Held):
     def absorb(self, other: FixedWindow) -> None:
         """Count what `other` counted as well: the two have turned out to be one. The worse of both is taken."""
         self.live += other.live
-        self.owed += other.owed
+        self.reserved_finals += other.reserved_finals
         self._in_flight += other._in_flight
         self._used += other._used
         self._not_before = max(self._not_before, other._not_before)
@@ -213,7 +213,7 @@ class FixedWindow(_Held):
         self._told |= other._told
 
     def observe(self, now: float, report: WindowReport, *, sent: float | None = None) -> None:
-        """Follow what an answer's headers say; called before `settle` of the same write, with the same `sent`."""
+        """Follow a response's headers; called before `record_response` of the same write, with the same `sent`."""
         # The server wrote it at some time between `sent` and now.
         reset_after = min(report.reset_after, LONGEST_HOLD_SECONDS)
         earliest = float("-inf") if sent is None else sent + reset_after
@@ -274,7 +274,7 @@ class FixedWindow(_Held):
             return now
         return closes_at + (ahead - left) // self._limit * self._period + (0 if closes_at > now else self._period)
 
-    def _spaced_at(self, now: float) -> float:
+    def _paced_at(self, now: float) -> float:
         step = self._period / self._limit
         if self._closes_at is None or now >= self._closes_at:
             return self._last_spent + step * self.REOPEN_STEPS
@@ -342,7 +342,7 @@ class RollingWindow(_Held):
         """See `Budget`."""
         return max(self._permitted_at(now, (self._limit if final else self._allowed) - ahead), self._not_before)
 
-    def spaced_at(self, now: float, *, began: float, wrote: float) -> float:
+    def paced_at(self, now: float, *, began: float, wrote: float) -> float:
         """See `Budget`."""
         if not self._paced:
             return wrote
@@ -357,16 +357,16 @@ class RollingWindow(_Held):
             interval = max(interval, spread * float((spent / self._allowed) ** power))
         return wrote + interval
 
-    def promised_at(self, now: float) -> float:
+    def first_post_at(self, now: float) -> float:
         """See `Budget`."""
-        return self._permitted_at(now, self._limit - self.owed) if self._paced else now
+        return self._permitted_at(now, self._limit - self.reserved_finals) if self._paced else now
 
     def spend(self, now: float) -> None:  # noqa: ARG002 (a protocol's signature)
         """See `Budget`."""
         self._in_flight += 1
         self._on_spent()
 
-    def settle(self, now: float, *, sent: float | None = None) -> None:  # noqa: ARG002 (a protocol's signature)
+    def record_response(self, now: float, *, sent: float | None = None) -> None:  # noqa: ARG002 (a protocol's signature)
         """See `Budget`. Counted from its answer: the server cannot have counted it later."""
         self._in_flight -= 1
         self._settled.append(now + EDGE_SECONDS)
@@ -378,7 +378,7 @@ class RollingWindow(_Held):
     @property
     def _allowed(self) -> int:
         """What may be spent by writes that are not final."""
-        kept_back = min(self.live + self.SPARE, max(self._limit - 1, self.owed))
+        kept_back = min(self.live + self.SPARE, max(self._limit - 1, self.reserved_finals))
         return self._limit - kept_back if self._paced else self._limit
 
     def _permitted_at(self, now: float, allowed: int) -> float:
@@ -395,7 +395,7 @@ class RollingWindow(_Held):
             self._settled.popleft()
 
 
-class Leak(_Held):
+class LeakyBucket(_Held):
     """One write each `interval` seconds, with up to `burst` at once after a rest (the virtual scheduling algorithm).
 
     `AsyncLimiter` counts alike but only answers "now or not"; here the time is asked for, so it is kept. At most
@@ -429,7 +429,7 @@ class Leak(_Held):
         kept_back = ahead if final else ahead + self._kept_back
         return max(self._owed_until(now) - (self._burst - 1 - kept_back) * self._interval, self._not_before)
 
-    def spaced_at(self, now: float, *, began: float, wrote: float) -> float:  # noqa: ARG002 (a protocol's signature)
+    def paced_at(self, now: float, *, began: float, wrote: float) -> float:  # noqa: ARG002 (a protocol's signature)
         """See `Budget`."""
         if not self._paced:
             return wrote
@@ -443,7 +443,7 @@ class Leak(_Held):
         self._in_flight += 1
         self._on_spent()
 
-    def settle(self, now: float, *, sent: float | None = None) -> None:  # noqa: ARG002 (a protocol's signature)
+    def record_response(self, now: float, *, sent: float | None = None) -> None:  # noqa: ARG002 (a protocol's signature)
         """See `Budget`. Counted from its answer: the server cannot have counted it later."""
         self._in_flight -= 1
         if self._refused:
@@ -463,15 +463,15 @@ class Leak(_Held):
             counted = now - max(age - ANSWERED_SECONDS, 0.0)
             self._full_at = max(self._full_at, counted) + self._interval
 
-    def run_full(self, now: float) -> None:
+    def drain(self, now: float) -> None:
         """Take the whole burst for spent, and no more than that: the server has just said no."""
         self._full_at = now + self._burst * self._interval
 
-    def promised_at(self, now: float) -> float:
+    def first_post_at(self, now: float) -> float:
         """See `Budget`."""
         if not self._paced:
             return now
-        end = self._owed_until(now) + (self.owed + 1 - self._burst) * self._interval
+        end = self._owed_until(now) + (self.reserved_finals + 1 - self._burst) * self._interval
         return max(now, end - self.PATIENCE)
 
     @property
@@ -482,14 +482,14 @@ class Leak(_Held):
         return max(self._full_at, now) + self._in_flight * self._interval
 
 
-class Either:
+class AdaptiveLimit:
     """A window that may turn out to be a leak (Slack publishes neither): both are kept, the window is believed.
 
     Nothing is probed. When a 429 comes though the window is not used up, the leak is believed as well, for
     `latch_seconds`; then the window is given another chance.
     """
 
-    def __init__(self, window: RollingWindow, leak: Leak, latch_seconds: float) -> None:
+    def __init__(self, window: RollingWindow, leak: LeakyBucket, latch_seconds: float) -> None:
         self._window = window
         self._leak = leak
         self._latch_seconds = latch_seconds
@@ -505,40 +505,40 @@ class Either:
         self._window.live = self._leak.live = live
 
     @property
-    def owed(self) -> int:
+    def reserved_finals(self) -> int:
         """See `Budget`."""
-        return self._window.owed
+        return self._window.reserved_finals
 
-    @owed.setter
-    def owed(self, owed: int) -> None:
-        self._window.owed = self._leak.owed = owed
+    @reserved_finals.setter
+    def reserved_finals(self, reserved_finals: int) -> None:
+        self._window.reserved_finals = self._leak.reserved_finals = reserved_finals
 
     def ready_at(self, now: float, *, final: bool, ahead: int = 0) -> float:
         """See `Budget`."""
         return max(budget.ready_at(now, final=final, ahead=ahead) for budget in self._believed(now))
 
-    def spaced_at(self, now: float, *, began: float, wrote: float) -> float:
+    def paced_at(self, now: float, *, began: float, wrote: float) -> float:
         """See `Budget`."""
-        return max(budget.spaced_at(now, began=began, wrote=wrote) for budget in self._believed(now))
+        return max(budget.paced_at(now, began=began, wrote=wrote) for budget in self._believed(now))
 
-    def promised_at(self, now: float) -> float:
+    def first_post_at(self, now: float) -> float:
         """See `Budget`."""
-        return max(budget.promised_at(now) for budget in self._believed(now))
+        return max(budget.first_post_at(now) for budget in self._believed(now))
 
     def spend(self, now: float) -> None:
         """See `Budget`."""
         self._window.spend(now)
         self._leak.spend(now)
 
-    def settle(self, now: float, *, sent: float | None = None) -> None:
+    def record_response(self, now: float, *, sent: float | None = None) -> None:
         """See `Budget`."""
-        self._window.settle(now, sent=sent)
-        self._leak.settle(now, sent=sent)
+        self._window.record_response(now, sent=sent)
+        self._leak.record_response(now, sent=sent)
 
     def hold(self, now: float, seconds: float) -> None:
         """See `Budget`. A 429 below the window's limit latches the leak."""
         if not self._window.used_up(now):
-            self.latch(now, self._latch_seconds)
+            self.force_leaky(now, self._latch_seconds)
         self._window.hold(now, seconds)
         self._leak.hold(now, seconds)
 
@@ -547,17 +547,17 @@ class Either:
         self._window.remember(now, ages)
         self._leak.remember(now, ages)
 
-    def latch(self, now: float, seconds: float) -> None:
+    def force_leaky(self, now: float, seconds: float) -> None:
         """Take it for a leak, and a full one, for so long: it was found to be one, or others may have spent from it."""
         if now >= self._latched_until:
-            self._leak.run_full(now)
+            self._leak.drain(now)
         self._latched_until = max(self._latched_until, now + seconds)
 
-    def _believed(self, now: float) -> tuple[RollingWindow | Leak, ...]:
+    def _believed(self, now: float) -> tuple[RollingWindow | LeakyBucket, ...]:
         return (self._window, self._leak) if now < self._latched_until else (self._window,)
 
 
-class Reads:
+class ReadLimiter:
     """A budget of reads, waited for: first come, first served, but that some leave room for others.
 
     At most `rate` reads in any stretch of `period` seconds. Who waits for nobody's eyes (what an earlier process left

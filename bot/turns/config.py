@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bot.access import AccessRules
-from bot.delivery.reply import WritingPolicy
-from bot.prompt import Prompting
-from bot.strings import Words
+from bot.delivery.reply import WritePolicy
+from bot.prompt import PromptConfig
+from bot.strings import Strings
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +23,8 @@ class TurnLimits:
     live: int = 200
     # Of these for one person, and in one channel; 0 leaves a twentieth to the others. Who comes next is fair anyway
     # (`bot.turns.fair_semaphore`), so this only has to leave somebody else a slot that needs no waiting.
-    each_person: int = 0
-    each_place: int = 0
+    per_user: int = 0
+    per_channel: int = 0
     # An unfinished answer that is found after a restart is made again if its question is not older than this: later,
     # nobody waits for it any more, and it is only marked.
     repair_seconds: float = 86_400.0
@@ -43,11 +43,11 @@ class TurnLimits:
 
 
 @dataclass(frozen=True, slots=True)
-class Choices:
+class TurnConfig:
     """What the operator chose for turns, as values."""
 
     access: AccessRules
-    prompting: Prompting
-    words: Words
-    writing: WritingPolicy
+    prompting: PromptConfig
+    words: Strings
+    writing: WritePolicy
     limits: TurnLimits

@@ -24,12 +24,12 @@ class _Claim:
 
 
 class Slots:
-    """See the module. Of `total` slots, one person holds at most `each_person`, and one place `each_place`."""
+    """See the module. Of `total` slots, one person holds at most `per_user`, and one place `per_channel`."""
 
-    def __init__(self, total: int, *, each_person: int, each_place: int) -> None:
+    def __init__(self, total: int, *, per_user: int, per_channel: int) -> None:
         self._total = total
-        self._each_person = each_person
-        self._each_place = each_place
+        self._each_person = per_user
+        self._each_place = per_channel
         self._taken = 0
         self._people: Counter[str] = Counter()  # slots held; none at zero
         self._places: Counter[str] = Counter()

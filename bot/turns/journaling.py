@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from bot.conversation import Ending, TurnKey
-from bot.ports import Journal, Record
+from bot.ports import Journal, UnfinishedTurn
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ _REMEMBERED = 2_000
 class Beginning:
     """A turn may be answered. `record` is what an earlier process left of it, if one did."""
 
-    record: Record | None = None
+    record: UnfinishedTurn | None = None
 
 
 class Ledger:
@@ -41,7 +41,7 @@ class Ledger:
         self._journal = journal
         self._received: set[str] = set()  # digests of what was written down here and has not begun
         self._taken: dict[str, None] = {}  # digests of what was written down, or should have been, the newest last
-        self._left: dict[str, Record] = {}  # by digest: what an earlier process left, until it begins
+        self._left: dict[str, UnfinishedTurn] = {}  # by digest: what an earlier process left, until it begins
         self.degraded = False
 
     @property
@@ -59,10 +59,10 @@ class Ledger:
         self._received.discard(key.digest)
         return False
 
-    async def left(self, platform: str) -> Sequence[Record]:
+    async def left(self, platform: str) -> Sequence[UnfinishedTurn]:
         """See `bot.ports.Inbox`."""
         key = TurnKey(platform, "", "", "")
-        nothing: Sequence[Record] = ()
+        nothing: Sequence[UnfinishedTurn] = ()
         records = await self._tried(self._journal.unfinished(platform), key, otherwise=nothing)
         self._left |= {record.key.digest: record for record in records}
         return records

@@ -20,9 +20,9 @@ from datetime import datetime
 from bot.completion import Completion
 from bot.conversation import Author, Ending, Turn, TurnKey
 from bot.delivery.pacer import Pacer
-from bot.ports import Channel, Journal, Record
+from bot.ports import Channel, Journal, UnfinishedTurn
 from bot.telemetry import Recorder
-from bot.turns.config import Choices
+from bot.turns.config import TurnConfig
 from bot.turns.fair_semaphore import Slots
 from bot.turns.journaling import Ledger
 from bot.turns.runner import Accepted, Answering, Live
@@ -30,12 +30,12 @@ from bot.turns.runner import Accepted, Answering, Live
 log = logging.getLogger(__name__)
 
 
-class Turns:
+class TurnManager:
     """Takes turns in and sees each to its end. Implements `bot.ports.Inbox`."""
 
     def __init__(
         self,
-        choices: Choices,
+        choices: TurnConfig,
         completion: Completion,
         journal: Journal,
         recorder: Recorder,
@@ -58,8 +58,8 @@ class Turns:
         self._withdrawn: set[str] = set()  # of those that wait, and are not to be answered any more
         self._lines: set[str] = set()  # conversations in which a line of our own is being said
         limits = choices.limits
-        shares = limits.share(limits.each_person), limits.share(limits.each_place)
-        self._slots = Slots(limits.live, each_person=shares[0], each_place=shares[1])
+        shares = limits.share(limits.per_user), limits.share(limits.per_channel)
+        self._slots = Slots(limits.live, per_user=shares[0], per_channel=shares[1])
         self._idle = asyncio.Event()
         self._idle.set()
         self._accepting = True
@@ -86,7 +86,7 @@ class Turns:
             return False
         return True
 
-    async def left(self, platform: str) -> Sequence[Record]:
+    async def left(self, platform: str) -> Sequence[UnfinishedTurn]:
         """See `Inbox`."""
         records = await self._ledger.left(platform)
         if records:
@@ -103,7 +103,9 @@ class Turns:
         words, accepted = self._choices.words, Accepted(turn, channel, asyncio.get_running_loop().time())
         if not self._choices.access.permit(turn):  # before any command: a word of who may not ask does nothing
             self._refuse(accepted, "access", words.no_access if turn.direct else "")
-        elif words.is_stop(turn.question) and (self.hush(turn.conversation, by=turn.author) or self._hush_own(turn)):
+        elif words.is_stop(turn.question) and (
+            self.stop_conversation(turn.conversation, by=turn.author) or self._hush_own(turn)
+        ):
             self.dismiss(turn.key)
         elif self._is_too_busy(turn):
             self._refuse(accepted, "busy", words.busy)
@@ -129,7 +131,7 @@ class Turns:
         waiting = next((one for each in self._waiting.values() for one in each if one.turn.key == at), None)
         return waiting is not None and self._may_stop(waiting.turn, by) and self._withdraw(at)
 
-    def hush(self, conversation: str, *, by: Author | str) -> bool:
+    def stop_conversation(self, conversation: str, *, by: Author | str) -> bool:
         """See `Inbox`."""
         found = [live for live in self._answering.live.values() if live.turn.conversation == conversation]
         return sum(self._end_for(live, by) for live in found) > 0

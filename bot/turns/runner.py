@@ -21,13 +21,13 @@ from functools import partial
 from bot.completion import Attempt, Completion
 from bot.conversation import Delta, Ending, Text, Turn, TurnKey
 from bot.delivery.pacer import Pacer
-from bot.delivery.reply import Reply, because_of, ignored
-from bot.errors import Declined, Failure, Forbidden, Gone
-from bot.ports import Channel, Record
+from bot.delivery.reply import Reply, ignored, reason_of
+from bot.errors import Failure, Forbidden, ModelRejected, NotFound
+from bot.ports import Channel, UnfinishedTurn
 from bot.prompt import is_empty, prepare
 from bot.prompt_reduction import Fitted, Fitting
 from bot.telemetry import Figures, Recorder, TurnRecord
-from bot.turns.config import Choices
+from bot.turns.config import TurnConfig
 from bot.turns.journaling import Ledger
 
 log = logging.getLogger(__name__)
@@ -107,7 +107,7 @@ class Answering:
 
     def __init__(
         self,
-        choices: Choices,
+        choices: TurnConfig,
         completion: Completion,
         ledger: Ledger,
         recorder: Recorder,
@@ -163,7 +163,7 @@ class Answering:
             )
             await self._answer(accepted, reply, pacer, record)
             ending, messages = reply.ending or Ending.DONE, len(reply.messages)
-        except (Gone, Forbidden) as failure:
+        except (NotFound, Forbidden) as failure:
             ending = Ending.GONE
             log.warning("cannot write there", extra={"turn": key.reference, "failure": repr(failure)})
         except Failure as failure:
@@ -177,7 +177,7 @@ class Answering:
         self._recorder.ended(told)
         _log_record(accepted.turn, told)
 
-    async def _answer(self, accepted: Accepted, reply: Reply, pacer: Pacer, record: Record | None) -> None:
+    async def _answer(self, accepted: Accepted, reply: Reply, pacer: Pacer, record: UnfinishedTurn | None) -> None:
         """Read the model and have the answer written, side by side. Raises what made writing impossible."""
         key = accepted.turn.key
         with pacer.admitted(reply):
@@ -197,7 +197,7 @@ class Answering:
                     reply.on_shown = reply.on_posted = reply.announced.on_made = ignored  # they hold this turn
         reply.over.result()
 
-    async def _read(self, accepted: Accepted, reply: Reply, pacer: Pacer, record: Record | None) -> None:
+    async def _read(self, accepted: Accepted, reply: Reply, pacer: Pacer, record: UnfinishedTurn | None) -> None:
         """Feed the reply with what the model sends. Whatever fails here, the reader gets an honest end."""
         turn = accepted.turn
         loop = asyncio.get_running_loop()
@@ -213,9 +213,9 @@ class Answering:
             else:
                 await self._ask(accepted, reply, partial(self._is_cut_off, turn.key.platform, pacer))
         except Failure as failure:
-            level = logging.ERROR if isinstance(failure, Declined) else logging.WARNING
+            level = logging.ERROR if isinstance(failure, ModelRejected) else logging.WARNING
             log.log(level, "no whole answer", extra={"turn": turn.key.reference, "failure": repr(failure)})
-            reply.finish(Ending.FAILED, loop.time(), because_of(failure))
+            reply.finish(Ending.FAILED, loop.time(), reason_of(failure))
         except Exception:
             log.exception("turn broke", extra={"turn": turn.key.reference})
             reply.finish(Ending.FAILED, loop.time())

@@ -21,7 +21,7 @@ from typing import Protocol
 
 import pytest
 
-from bot.errors import Failure, Forbidden, Gone, Limited, Retryable, Unanswered
+from bot.errors import Failure, Forbidden, NotFound, OutcomeUnknown, RateLimited, Retryable
 from bot.ports import Body, Channel, Verb
 
 KEY = "abcdefghijklmnopqrstuvwx1"  # 25 characters, the longest that a key may be
@@ -88,7 +88,7 @@ async def an_edit_replaces(stage: Stage) -> None:
 async def a_key_posts_once(stage: Stage) -> None:
     """A post that is made again with its key, its answer having been lost, is there once."""
     stage.lose_answer(Verb.POST)
-    with pytest.raises(Unanswered):
+    with pytest.raises(OutcomeUnknown):
         await stage.channel.post(Body("once"), KEY)
 
     found = await stage.channel.find(KEY)
@@ -112,13 +112,13 @@ async def nothing_to_find(stage: Stage) -> None:
 
 
 async def a_limit_says_how_long(stage: Stage) -> None:
-    """A 429 is `Limited` with the server's own seconds, for posts and for edits, and nothing was waited for."""
+    """A 429 is `RateLimited` with the server's own seconds, for posts and for edits, and nothing was waited for."""
     stage.limit(Verb.POST, 7.0)
-    with pytest.raises(Limited) as post:
+    with pytest.raises(RateLimited) as post:
         await stage.channel.post(Body("one"), KEY)
     message = await stage.channel.post(Body("one"), KEY)
     stage.limit(Verb.EDIT, 3.0)
-    with pytest.raises(Limited) as edit:
+    with pytest.raises(RateLimited) as edit:
         await stage.channel.edit(message, Body("two"))
 
     assert (post.value.retry_after, edit.value.retry_after) == (7.0, 3.0)
@@ -130,7 +130,7 @@ async def a_server_error_comes_back_at_once(stage: Stage) -> None:
     stage.break_down(Verb.POST)
     with pytest.raises(Retryable) as failure:
         await stage.channel.post(Body("one"), KEY)
-    assert not isinstance(failure.value, Limited)
+    assert not isinstance(failure.value, RateLimited)
     message = await stage.channel.post(Body("one"), KEY)
     stage.break_down(Verb.EDIT)
     with pytest.raises(Retryable):
@@ -144,7 +144,7 @@ async def a_lost_answer_is_unanswered(stage: Stage) -> None:
     """An edit whose answer is lost may have worked; making it again does no harm."""
     message = await stage.channel.post(Body("one"), KEY)
     stage.lose_answer(Verb.EDIT)
-    with pytest.raises(Unanswered):
+    with pytest.raises(OutcomeUnknown):
         await stage.channel.edit(message, Body("two"))
     await stage.channel.edit(message, Body("two"))
 
@@ -152,11 +152,11 @@ async def a_lost_answer_is_unanswered(stage: Stage) -> None:
 
 
 async def a_deleted_message_is_gone(stage: Stage) -> None:
-    """Editing what somebody deleted is `Gone`; deleting it is no error."""
+    """Editing what somebody deleted is `NotFound`; deleting it is no error."""
     message = await stage.channel.post(Body("one"), KEY)
     await stage.remove(message)
 
-    with pytest.raises(Gone):
+    with pytest.raises(NotFound):
         await stage.channel.edit(message, Body("two"))
     await stage.channel.delete(message)
 

@@ -26,7 +26,7 @@ from bot.conversation import (
     Text,
     Usage,
 )
-from bot.errors import Because, Broken, Declined, Failure, Limited, Unreachable, Unready
+from bot.errors import ConnectFailed, Failure, ModelRejected, NotReady, RateLimited, RejectionReason, ServiceError
 from bot.ports import Model
 from tests.servers.openai import SIGNS_OF_LIFE, Answer, Drop, Fault, Manner, OpenAIDouble, Script, Status
 
@@ -158,9 +158,9 @@ class ModelContract:
         [Fault.FIN, Fault.ERROR_EVENT, Fault.TYPED_ERROR, Fault.FAILED, Fault.MALFORMED, Fault.BAD_UTF8],
     )
     async def test_a_broken_stream_is_retryable(self, fault: Fault) -> None:
-        """A stream that breaks in the middle raises `Broken`, after the deltas that it brought."""
+        """A stream that breaks in the middle raises `ServiceError`, after the deltas that it brought."""
         outcome = await self.outcome(Answer(WORDS, fault=fault), stream=True)
-        assert type(outcome.failure) is Broken
+        assert type(outcome.failure) is ServiceError
         assert outcome.failure.retry_after is None
         assert WORDS.startswith(outcome.text)
         assert outcome.text
@@ -192,7 +192,7 @@ class ModelContract:
     async def test_a_reset_stream_is_retryable(self) -> None:
         """The same for a reset, which may take with it what was just sent."""
         outcome = await self.outcome(Answer(WORDS, fault=Fault.ABORT), stream=True)
-        assert type(outcome.failure) is Broken
+        assert type(outcome.failure) is ServiceError
         assert outcome.failure.retry_after is None
 
     @pytest.mark.parametrize("fault", [fault for fault in Fault if fault is not Fault.STALL])
@@ -210,27 +210,27 @@ class ModelContract:
     @pytest.mark.parametrize(
         ("script", "expected"),
         [
-            (Status(429, headers={"retry-after": "3"}), Limited("", retry_after=3.0)),
-            (Status(429, headers={"retry-after-ms": "250"}), Limited("", retry_after=0.25)),
-            (Status(429), Limited("")),
-            (Status(429, "insufficient_quota"), Declined("", because=Because.QUOTA)),
-            (Status(500), Broken("")),
-            (Status(501), Broken("")),
-            (Status(504), Broken("")),
-            (Status(529), Broken("")),
-            (Status(502, raw="<html>Bad Gateway</html>", content_type="text/html"), Unready("")),
-            (Status(503, "503", "Loading model"), Unready("")),
-            (Status(503, headers={"retry-after": "2"}), Unready("", retry_after=2.0)),
-            (Status(408), Broken("")),
-            (Status(409), Broken("")),
-            (Status(401, "invalid_api_key"), Declined("", because=Because.CREDENTIALS)),
-            (Status(403), Declined("", because=Because.CREDENTIALS)),
-            (Status(404, "model_not_found"), Declined("", because=Because.MODEL)),
-            (Status(400, "context_length_exceeded"), Declined("", because=Because.CONTEXT)),
-            (Status(400), Declined("", because=Because.REQUEST)),
-            (Status(422), Declined("", because=Because.REQUEST)),
-            (Drop(), Broken("")),
-            (Drop(reset=True), Broken("")),
+            (Status(429, headers={"retry-after": "3"}), RateLimited("", retry_after=3.0)),
+            (Status(429, headers={"retry-after-ms": "250"}), RateLimited("", retry_after=0.25)),
+            (Status(429), RateLimited("")),
+            (Status(429, "insufficient_quota"), ModelRejected("", reason=RejectionReason.QUOTA)),
+            (Status(500), ServiceError("")),
+            (Status(501), ServiceError("")),
+            (Status(504), ServiceError("")),
+            (Status(529), ServiceError("")),
+            (Status(502, raw="<html>Bad Gateway</html>", content_type="text/html"), NotReady("")),
+            (Status(503, "503", "Loading model"), NotReady("")),
+            (Status(503, headers={"retry-after": "2"}), NotReady("", retry_after=2.0)),
+            (Status(408), ServiceError("")),
+            (Status(409), ServiceError("")),
+            (Status(401, "invalid_api_key"), ModelRejected("", reason=RejectionReason.CREDENTIALS)),
+            (Status(403), ModelRejected("", reason=RejectionReason.CREDENTIALS)),
+            (Status(404, "model_not_found"), ModelRejected("", reason=RejectionReason.MODEL)),
+            (Status(400, "context_length_exceeded"), ModelRejected("", reason=RejectionReason.CONTEXT)),
+            (Status(400), ModelRejected("", reason=RejectionReason.REQUEST)),
+            (Status(422), ModelRejected("", reason=RejectionReason.REQUEST)),
+            (Drop(), ServiceError("")),
+            (Drop(reset=True), ServiceError("")),
         ],
         ids=repr,
     )
@@ -246,7 +246,7 @@ class ModelContract:
         """A refused connection certainly did not work, and may after a restart."""
         async with OpenAIDouble() as double, self.model(double) as model, double.refused():
             outcome = await ask(model, stream=stream)
-        assert type(outcome.failure) is Unreachable
+        assert type(outcome.failure) is ConnectFailed
 
     async def test_closing_early_closes_the_connection(self) -> None:
         """Closing the generator in the middle is seen by the server at once, while it still has much to say."""

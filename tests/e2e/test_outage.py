@@ -15,14 +15,14 @@ from bot.access import AccessRules
 from bot.completion import Completion, CompletionPolicy
 from bot.conversation import Delta, Ending, Finish, FinishReason, Prompt, Text
 from bot.delivery.reachability import REMEMBERED_SECONDS, Reach
-from bot.delivery.reply import WritingPolicy
-from bot.errors import Broken, Failure, Unanswered, Unreachable
+from bot.delivery.reply import WritePolicy
+from bot.errors import ConnectFailed, Failure, OutcomeUnknown, ServiceError
 from bot.ports import Verb
-from bot.prompt import Persona, Prompting
-from bot.strings import Words
+from bot.prompt import PromptConfig, PromptOverride
+from bot.strings import Strings
 from bot.telemetry import NoRecorder, TurnRecord
-from bot.turns.config import Choices, TurnLimits
-from bot.turns.manager import Turns
+from bot.turns.config import TurnConfig, TurnLimits
+from bot.turns.manager import TurnManager
 from tests.e2e.test_program import DiscordPlace, SlackPlace
 from tests.servers.discord import DiscordDouble
 from tests.servers.network import network
@@ -59,15 +59,15 @@ class Networked:
         if loop.time() - BEGAN in self.outage:
             if self.outage.kind == "half-open":
                 await asyncio.sleep(5)  # until connecting is given up
-            raise Unreachable("nobody is there")
+            raise ConnectFailed("nobody is there")
         if stream and not self.streams:
-            raise Broken("it does not stream")
+            raise ServiceError("it does not stream")
         for word in ANSWER.split(" "):
             await asyncio.sleep(1 / 40 if stream else 0)
             if loop.time() - BEGAN in self.outage:
                 if self.outage.kind == "half-open":
                     await asyncio.sleep(1_000)
-                raise Broken("the connection was reset")
+                raise ServiceError("the connection was reset")
             yield Text(word + " ")
         yield Finish(FinishReason.STOP)
 
@@ -93,7 +93,7 @@ class FarChannel(MemoryChannel):
     async def _write(self, verb: Verb, message: str, *rest: object) -> str:
         if self.away.kind == "half-open" and asyncio.get_running_loop().time() - BEGAN in self.away:
             await asyncio.sleep(10)
-            raise Unanswered("no answer in time")
+            raise OutcomeUnknown("no answer in time")
         return await super()._write(verb, message, *rest)  # type: ignore[arg-type]
 
 
@@ -118,12 +118,12 @@ async def asked(
         at = loop.time() - BEGAN
         channel.applied_first = lost and at < platform.begins + 1
         if at in platform:
-            return Unanswered("the answer was lost") if channel.applied_first else Unreachable("nobody is there")
+            return OutcomeUnknown("the answer was lost") if channel.applied_first else ConnectFailed("nobody is there")
         return None
 
     channel.fault = fault
-    turns = Turns(
-        Choices(AccessRules(), Prompting(Persona("")), Words(), WritingPolicy(), TurnLimits()),
+    turns = TurnManager(
+        TurnConfig(AccessRules(), PromptConfig(PromptOverride("")), Strings(), WritePolicy(), TurnLimits()),
         Completion(model, policy or CompletionPolicy(), NoRecorder(), seeded),
         MemoryJournal(),
         ended,
@@ -223,11 +223,11 @@ def test_what_a_write_met_is_remembered_for_a_while() -> None:
     """A write that met nobody says so until one is answered, however it is, or until it is long ago."""
     reach = Reach()
     assert not reach.is_lost(0.0)
-    for failure in (Unreachable("refused"), Unanswered("no answer")):
+    for failure in (ConnectFailed("refused"), OutcomeUnknown("no answer")):
         reach.note(failure, 100.0)
         assert reach.is_lost(100.0 + REMEMBERED_SECONDS - 1)
         assert not reach.is_lost(100.0 + REMEMBERED_SECONDS)
-        reach.note(Broken("500"), 101.0)
+        reach.note(ServiceError("500"), 101.0)
         assert not reach.is_lost(101.0)
         reach.note(failure, 102.0)
         reach.note(None, 103.0)

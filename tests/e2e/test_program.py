@@ -17,7 +17,7 @@ from adapters.journal import MemoryJournal
 from adapters.prometheus import PrometheusRecorder
 from bot.__main__ import make_discord_options, make_slack_options, make_turns, make_words, serve
 from bot.ports import Inbox
-from bot.strings import Words
+from bot.strings import Strings
 from config.settings import Settings
 from tests.servers.discord import DiscordDouble
 from tests.servers.openai import Answer, Drop, Fault, Manner, OpenAIDouble, Script, Status
@@ -177,7 +177,7 @@ async def test_a_long_answer_arrives_whole(platform: str, characters: int, most:
         question = place.ask("why?")
         await running.says("turn ended")
         messages, files = place.answers(question), place.files(question)
-        told = [message for message in messages if Words().rest not in message]
+        told = [message for message in messages if Strings().rest not in message]
         assert " ".join([*told, *files]).split() == text.split()
         assert len(told) <= most
         assert len(files) == len(messages) - len(told) <= 1
@@ -251,11 +251,11 @@ async def test_servers_of_all_kinds_are_understood() -> None:
 @pytest.mark.parametrize(
     ("answer", "line"),
     [
-        (Answer(numbered(6), finish="MAX_TOKENS"), Words().length),
-        (Answer("", finish="model_length"), Words().length),
-        (Answer(numbered(6), finish="SAFETY"), Words().filtered),
-        (Answer("", reasoning="hm"), Words().thought_only),
-        (Answer("", tool=("clock", "{}"), finish="tool_calls"), Words().tools_only),
+        (Answer(numbered(6), finish="MAX_TOKENS"), Strings().length),
+        (Answer("", finish="model_length"), Strings().length),
+        (Answer(numbered(6), finish="SAFETY"), Strings().filtered),
+        (Answer("", reasoning="hm"), Strings().thought_only),
+        (Answer("", tool=("clock", "{}"), finish="tool_calls"), Strings().tools_only),
     ],
     ids=["cut", "cut at once", "filtered", "only thinking", "only a call"],
 )
@@ -354,7 +354,7 @@ class Stub:
             raise RuntimeError("a frame that nobody can read")
         await asyncio.Event().wait()
 
-    async def quiet(self) -> None:
+    async def stop_accepting(self) -> None:
         self.quieted = True
 
     async def close(self) -> None:
@@ -377,12 +377,12 @@ async def test_a_platform_that_breaks_takes_no_other_along() -> None:
 def test_what_will_be_gone_on_with_says_so(tmp_path: Path) -> None:
     """An interrupted answer asks to be asked again only where no other process finds it; the operator's words win."""
     settings = Settings.load({}, folder=tmp_path)
-    assert make_words(settings, lasting=False) == Words()
-    assert make_words(settings, lasting=True).interrupted == Words().paused
+    assert make_words(settings, lasting=False) == Strings()
+    assert make_words(settings, lasting=True).interrupted == Strings().paused
     (tmp_path / "config").mkdir()
     (tmp_path / "config" / "tickertape.toml").write_text("[words]\npaused = 'Gleich mehr.'\nbusy = ''\n")
     said = make_words(Settings.load({}, folder=tmp_path), lasting=True)
-    assert (said.interrupted, said.busy, said.stopped) == ("Gleich mehr.", "", Words().stopped)
+    assert (said.interrupted, said.busy, said.stopped) == ("Gleich mehr.", "", Strings().stopped)
 
 
 async def test_a_malformed_setting_is_one_line_and_code_2(tmp_path: Path) -> None:

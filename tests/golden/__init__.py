@@ -18,7 +18,7 @@ from adapters.playground.rendering import render as as_html
 from adapters.slack.messages.blocks import MARKDOWN_LIMIT
 from adapters.slack.messages.mrkdwn import TEXT_LIMIT, escaped, from_markdown
 from adapters.slack.messages.renderer import SlackMarkdown
-from bot.markdown import Dialect, Piece, Splitter, utf16_units
+from bot.markdown import Piece, Renderer, Splitter, utf16_units
 
 FOLDER = Path(__file__).parent
 
@@ -30,7 +30,7 @@ CUT = "=" * 40 + " the next message " + "=" * 40
 class Surface:
     """How a platform is written to: as its channel does it, with `sent` for what becomes of a text on the way."""
 
-    dialect: Dialect
+    dialect: Renderer
     limit: int
     measure: Callable[[str], int] = utf16_units
     sent: Callable[[str], str] = str

@@ -95,7 +95,7 @@ class Answerer(OpenInbox):
             await asyncio.sleep(wait)
         budget.spend(loop.time())
         await channel.edit(message, body)
-        budget.settle(loop.time())
+        budget.record_response(loop.time())
 
 
 @asynccontextmanager

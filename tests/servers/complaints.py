@@ -17,14 +17,14 @@ from tests.servers.openai import Status
 
 TABLE = Path(__file__).with_suffix(".json")
 
-# What an error may mean beside a `Because`.
+# What an error may mean beside a `RejectionReason`.
 RETRY = "retry"  # it passes
 SYSTEM = "system"  # the server has no role for the system's words
 
 
 @dataclass(frozen=True, slots=True)
 class Complaint:
-    """One error. `means` is the value of a `Because`, `RETRY` or `SYSTEM`."""
+    """One error. `means` is the value of a `RejectionReason`, `RETRY` or `SYSTEM`."""
 
     vendor: str
     status: int

@@ -41,15 +41,15 @@ from bot.conversation import (
     Turn,
     TurnKey,
 )
-from bot.delivery.reply import WritingPolicy
-from bot.errors import Because, Declined, Failure
-from bot.ports import Body, Controls, Record, Verb
-from bot.prompt import Persona, Prompting
+from bot.delivery.reply import WritePolicy
+from bot.errors import Failure, ModelRejected, RejectionReason
+from bot.ports import Body, Controls, UnfinishedTurn, Verb
+from bot.prompt import PromptConfig, PromptOverride
 from bot.rate_limits.budget import FixedWindow, WindowReport
-from bot.strings import Words
+from bot.strings import Strings
 from bot.telemetry import NoRecorder
-from bot.turns.config import Choices, TurnLimits
-from bot.turns.manager import Turns
+from bot.turns.config import TurnConfig, TurnLimits
+from bot.turns.manager import TurnManager
 from tests.servers.openai_scripts import Answer, Manner, chat_whole
 from tests.servers.requests import out_of_order, seen
 from tests.support.clock import VirtualLoop
@@ -59,10 +59,10 @@ from tests.support.streams import WireModel, steps_of
 # In the message of every failure that is injected: no reader may ever see it.
 SECRET = "boom-5c1f"
 
-WORDS = Words()
+WORDS = Strings()
 
 # Lines of thinking come often, so that there are many for a fault to befall.
-WRITING = WritingPolicy(shows_thinking=True, thinking_gap_seconds=1.0)
+WRITING = WritePolicy(shows_thinking=True, thinking_gap_seconds=1.0)
 
 # A process is started again so long after the last one ended: the platform's window has closed, as it has in life,
 # where a start takes seconds. Virtual seconds.
@@ -299,9 +299,9 @@ def refuse(prompt: Prompt, world: World) -> None:
     texts, images = seen(body)
     world.disorder += filter(None, [out_of_order(body)])
     if images:
-        raise Declined(SECRET, because=Because.IMAGES)
+        raise ModelRejected(SECRET, reason=RejectionReason.IMAGES)
     if sum(map(len, texts)) > PICKY_CHARACTERS:
-        raise Declined(SECRET, because=Because.CONTEXT)
+        raise ModelRejected(SECRET, reason=RejectionReason.CONTEXT)
 
 
 async def as_sent(text: str, finish: str, manner: Manner) -> tuple[list[Delta], Failure | None]:
@@ -410,8 +410,8 @@ class FaultyNotebook(Notebook):
     async def ended(self, key: TurnKey, ending: Ending) -> None:
         await self._process.through("ended", lambda: Notebook.ended(self, key, ending))
 
-    async def unfinished(self, platform: str) -> Sequence[Record]:
-        result: Sequence[Record] = await self._process.through(
+    async def unfinished(self, platform: str) -> Sequence[UnfinishedTurn]:
+        result: Sequence[UnfinishedTurn] = await self._process.through(
             "unfinished", lambda: Notebook.unfinished(self, platform)
         )
         return result
@@ -516,7 +516,7 @@ class Process:
             for task in (running, told, idle):
                 task.cancel()
 
-    async def _bring(self, turns: Turns) -> None:
+    async def _bring(self, turns: TurnManager) -> None:
         """As a platform does: what was left, and all questions, also those that the last process acknowledged."""
         if self.number % 2:
             await self._take_up(turns)
@@ -529,7 +529,7 @@ class Process:
         if not self.number % 2:
             await self._take_up(turns)
 
-    async def _take_up(self, turns: Turns) -> None:
+    async def _take_up(self, turns: TurnManager) -> None:
         for record in await turns.left("memory"):
             number = record.event or record.key.message
             turns.accept(self.world.question(number), self._channel(number))
@@ -553,11 +553,11 @@ class Process:
             channel.edits, channel.posts, channel.deletes = (shared[v] for v in (Verb.EDIT, Verb.POST, Verb.DELETE))
         return channel
 
-    def _turns(self) -> Turns:
+    def _turns(self) -> TurnManager:
         seeded = random.Random(self.number)
         policy = replace(WRITING, max_messages=self.world.scene.max_messages)
-        choices = Choices(AccessRules(), Prompting(Persona("")), WORDS, policy, TurnLimits())
-        return Turns(
+        choices = TurnConfig(AccessRules(), PromptConfig(PromptOverride("")), WORDS, policy, TurnLimits())
+        return TurnManager(
             choices,
             Completion(FaultyModel(self), CompletionPolicy(), NoRecorder(), seeded),
             FaultyNotebook(self, of=self.world.journal),

@@ -18,16 +18,16 @@ import pytest
 
 from bot.conversation import Finish, FinishReason, Refusal
 from bot.errors import (
-    Because,
-    Broken,
-    Declined,
+    ConnectFailed,
     Failure,
     Forbidden,
-    Gone,
-    Limited,
-    Unacceptable,
-    Unanswered,
-    Unreachable,
+    InvalidRequest,
+    ModelRejected,
+    NotFound,
+    OutcomeUnknown,
+    RateLimited,
+    RejectionReason,
+    ServiceError,
 )
 from tests.conftest import WHOLE_REPLIES
 from tests.servers.openai_scripts import Manner
@@ -65,45 +65,45 @@ def model(name: str, play: Play, *, whole: bool = True) -> Fault:
     return Fault(name, DELTA, play, whole)
 
 
-def declined(because: Because) -> Failure:
-    return Declined(SECRET, because=because)
+def declined(reason: RejectionReason) -> Failure:
+    return ModelRejected(SECRET, reason=reason)
 
 
 MODEL = [
-    model("broken", before(lambda: Broken(f"500 {SECRET}"))),
-    model("unreachable", before(lambda: Unreachable(SECRET))),
-    model("limited", before(lambda: Limited(SECRET, retry_after=2.0))),
-    model("limited without a time", before(lambda: Limited(SECRET))),
-    model("limited for long", before(lambda: Limited(SECRET, retry_after=4000.0)), whole=False),
-    model("stale connection", before(lambda: Broken(SECRET, retry_after=0.0))),
-    model("reset", before(lambda: Unanswered(SECRET))),
+    model("broken", before(lambda: ServiceError(f"500 {SECRET}"))),
+    model("unreachable", before(lambda: ConnectFailed(SECRET))),
+    model("limited", before(lambda: RateLimited(SECRET, retry_after=2.0))),
+    model("limited without a time", before(lambda: RateLimited(SECRET))),
+    model("limited for long", before(lambda: RateLimited(SECRET, retry_after=4000.0)), whole=False),
+    model("stale connection", before(lambda: ServiceError(SECRET, retry_after=0.0))),
+    model("reset", before(lambda: OutcomeUnknown(SECRET))),
     model("silence", slow(4000.0)),
     model("slow", slow(15.0)),
     model("silent end", instead(None)),
     model("length", instead(Finish(FinishReason.LENGTH)), whole=False),
     model("filtered", instead(Finish(FinishReason.FILTERED)), whole=False),
     model("bug", before(lambda: ZeroDivisionError(SECRET)), whole=False),
-    *(model(f"declined: {why.value}", before(partial(declined, why)), whole=False) for why in Because),
+    *(model(f"declined: {why.value}", before(partial(declined, why)), whole=False) for why in RejectionReason),
 ]
 EMPTY = model("empty", instead(Finish(FinishReason.STOP)))
 REFUSES = model("refuses", instead(Refusal(REFUSED)))
 
 PLATFORM = [
-    Fault("limited", WRITES, before(lambda: Limited(SECRET, retry_after=3.0))),
-    Fault("limited everywhere", WRITES, before(lambda: Limited(SECRET, retry_after=1.0, everywhere=True))),
-    Fault("limited without a time", WRITES, before(lambda: Limited(SECRET))),
-    Fault("broken", WRITES | {"find"}, before(lambda: Broken(f"503 {SECRET}"))),
-    Fault("stale connection", WRITES | {"find"}, before(lambda: Broken(SECRET, retry_after=0.0))),
-    Fault("unanswered, not done", WRITES | {"find"}, before(lambda: Unanswered(SECRET))),
-    Fault("unanswered, done", WRITES | {"find"}, after(lambda: Unanswered(SECRET))),
+    Fault("limited", WRITES, before(lambda: RateLimited(SECRET, retry_after=3.0))),
+    Fault("limited everywhere", WRITES, before(lambda: RateLimited(SECRET, retry_after=1.0, everywhere=True))),
+    Fault("limited without a time", WRITES, before(lambda: RateLimited(SECRET))),
+    Fault("broken", WRITES | {"find"}, before(lambda: ServiceError(f"503 {SECRET}"))),
+    Fault("stale connection", WRITES | {"find"}, before(lambda: ServiceError(SECRET, retry_after=0.0))),
+    Fault("unanswered, not done", WRITES | {"find"}, before(lambda: OutcomeUnknown(SECRET))),
+    Fault("unanswered, done", WRITES | {"find"}, after(lambda: OutcomeUnknown(SECRET))),
     Fault("hangs, not done", WRITES | {"find"}, slow(4000.0)),
     Fault("hangs, done", WRITES | {"find"}, slow_answer(4000.0)),
     Fault("slow", WRITES | {"find", "history", "attached"}, slow(5.0)),
-    Fault("gone", WRITES, before(lambda: Gone(SECRET)), closed=True),
+    Fault("gone", WRITES, before(lambda: NotFound(SECRET)), closed=True),
     Fault("forbidden", WRITES, before(lambda: Forbidden(SECRET)), closed=True),
-    Fault("unacceptable", WRITES, before(lambda: Unacceptable(SECRET)), whole=False),
+    Fault("unacceptable", WRITES, before(lambda: InvalidRequest(SECRET)), whole=False),
     Fault("bug", WRITES | {"find"}, before(lambda: ZeroDivisionError(SECRET)), closed=True),
-    Fault("history fails", frozenset({"history"}), before(lambda: Broken(SECRET)), whole=False),
+    Fault("history fails", frozenset({"history"}), before(lambda: ServiceError(SECRET)), whole=False),
     Fault(
         "a bug in reading", frozenset({"history", "attached"}), before(lambda: ZeroDivisionError(SECRET)), whole=False
     ),

@@ -9,7 +9,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from bot.strings import Words
+from bot.strings import Strings
 from tests.e2e.test_program import both, everything, numbered
 from tests.servers.openai import Answer, OpenAIDouble, Status
 from tests.support.process import Running
@@ -73,7 +73,7 @@ async def test_a_model_without_end_keeps_nobody_waiting(platform: str, kind: str
         assert " ".join(place.answers(beside, 1)).split() == numbered(60).split()
         told = place.answers(question)
         assert len(told) <= 4
-        assert sum(Words().limit in text for text in told) == 1
+        assert sum(Strings().limit in text for text in told) == 1
         (file,) = place.files(question)
         assert len(file) < 1_000_000
         assert any("ending=limit" in line for line in running.lines)

@@ -17,12 +17,12 @@ import pytest
 from adapters.journal import MemoryJournal
 from bot.access import AccessRules
 from bot.completion import Completion, CompletionPolicy
-from bot.delivery.reply import WritingPolicy
-from bot.prompt import Persona, Prompting
-from bot.strings import Words
+from bot.delivery.reply import WritePolicy
+from bot.prompt import PromptConfig, PromptOverride
+from bot.strings import Strings
 from bot.telemetry import NoRecorder
-from bot.turns.config import Choices, TurnLimits
-from bot.turns.manager import Turns
+from bot.turns.config import TurnConfig, TurnLimits
+from bot.turns.manager import TurnManager
 from tests.stress import soak, storm
 from tests.support.fakes import MemoryChannel, ScriptedModel, answer_of, turn, words
 
@@ -54,8 +54,8 @@ async def test_memory_is_flat_over_many_answers() -> None:
     """Twenty at a time: what Python holds is the same after each round, and no task is left."""
     model, journal = ScriptedModel(words(20)), MemoryJournal(limit=20)
     seeded = random.Random(3)
-    turns = Turns(
-        Choices(AccessRules(), Prompting(Persona("")), Words(), WritingPolicy(), TurnLimits(told=20)),
+    turns = TurnManager(
+        TurnConfig(AccessRules(), PromptConfig(PromptOverride("")), Strings(), WritePolicy(), TurnLimits(told=20)),
         Completion(model, CompletionPolicy(), NoRecorder(), seeded),
         journal,
         NoRecorder(),
@@ -81,7 +81,7 @@ async def test_memory_is_flat_over_many_answers() -> None:
     assert held[5] - held[2] < 60 * 500
 
 
-async def _answer(turns: Turns, model: ScriptedModel, numbers: range) -> None:
+async def _answer(turns: TurnManager, model: ScriptedModel, numbers: range) -> None:
     channels = [MemoryChannel() for _ in numbers]
     for number, channel in zip(numbers, channels, strict=True):
         turns.accept(turn(str(number), conversation=str(number)), channel)

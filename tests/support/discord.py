@@ -15,18 +15,18 @@ from adapters.shared.attachments import AttachmentLimits, Attachments
 from bot.access import AccessRules
 from bot.completion import Completion, CompletionPolicy
 from bot.conversation import Turn
-from bot.delivery.reply import WritingPolicy
+from bot.delivery.reply import WritePolicy
 from bot.ports import Channel, Model, Verb
-from bot.prompt import Persona, Prompting
-from bot.strings import Words
+from bot.prompt import PromptConfig, PromptOverride
+from bot.strings import Strings
 from bot.telemetry import NoRecorder
-from bot.turns.config import Choices, TurnLimits
-from bot.turns.manager import Turns
+from bot.turns.config import TurnConfig, TurnLimits
+from bot.turns.manager import TurnManager
 from tests.servers.discord import DiscordDouble
 from tests.servers.limits import Kind
 from tests.support.fakes import Notebook, OpenInbox
 
-WRITING = WritingPolicy()
+WRITING = WritePolicy()
 
 METHODS = {Verb.POST: "POST", Verb.EDIT: "PATCH", Verb.DELETE: "DELETE"}
 
@@ -145,13 +145,13 @@ async def platform_at_work(bot: Bot, options: DiscordOptions | None = None) -> A
 
 @asynccontextmanager
 async def process(
-    bot: Bot, model: Model, journal: Notebook, *, writing: WritingPolicy = WRITING
-) -> AsyncIterator[Turns]:
+    bot: Bot, model: Model, journal: Notebook, *, writing: WritePolicy = WRITING
+) -> AsyncIterator[TurnManager]:
     """The whole program but for its settings: the core and the platform, connected. Leaving it is a `kill -9`."""
     options, seeded = options_for(bot.double), random.Random(3)
-    choices = Choices(AccessRules(), Prompting(Persona("")), Words(), writing, TurnLimits())
+    choices = TurnConfig(AccessRules(), PromptConfig(PromptOverride("")), Strings(), writing, TurnLimits())
     completion = Completion(model, CompletionPolicy(), NoRecorder(), seeded)
-    turns = Turns(
+    turns = TurnManager(
         choices,
         completion,
         journal,

@@ -26,9 +26,9 @@ from bot.conversation import (
     Turn,
     TurnKey,
 )
-from bot.errors import Failure, Gone, Limited, Unacceptable
+from bot.errors import Failure, InvalidRequest, NotFound, RateLimited
 from bot.markdown import PlainMarkdown
-from bot.ports import Body, Caps, Channel, Controls, Record, Verb
+from bot.ports import Body, Caps, Channel, Controls, UnfinishedTurn, Verb
 from bot.rate_limits.budget import Budget, FixedWindow, RollingWindow
 
 DANA = Author("U1", "Dana")
@@ -75,7 +75,7 @@ class Server:
         return tuple(self._counted[verb])
 
     def count(self, verb: Verb, now: float) -> None:
-        """Count a write, or raise `Limited` as the platform would."""
+        """Count a write, or raise `RateLimited` as the platform would."""
         if verb is Verb.POST and not self.counts_posts:
             return
         counted = self._counted[verb]
@@ -86,7 +86,7 @@ class Server:
             counted.clear()
         if len(counted) >= self.limit:
             self.limited += 1
-            raise Limited("429", retry_after=counted[0] + self.period - now)
+            raise RateLimited("429", retry_after=counted[0] + self.period - now)
         counted.append(now)
 
 
@@ -158,10 +158,10 @@ class MemoryChannel:
     async def edit(self, message: str, body: Body) -> None:
         def apply() -> str:
             if message not in self.shown:
-                raise Gone("unknown message")
+                raise NotFound("unknown message")
             if self.shown[message].files and not body.files:  # as Slack, which cannot take them away
                 del self.shown[message]
-                raise Gone("a message with files")
+                raise NotFound("a message with files")
             self.shown[message] = replace(body, files=self.shown[message].files)
             return message
 
@@ -188,9 +188,9 @@ class MemoryChannel:
                 raise failure
             self.server.count(verb, loop.time())
             if body is not None and (not text or len(text) > self.limit):
-                raise Unacceptable(f"{len(text)} characters")
+                raise InvalidRequest(f"{len(text)} characters")
             if body is not None and any(len(file.data) > self.uploads for file in body.files):
-                raise Unacceptable("a file that is too large")
+                raise InvalidRequest("a file that is too large")
             message = apply()
             self.log.append(Wrote(loop.time(), verb, message, text))
             if failure:
@@ -254,7 +254,7 @@ class Notebook:
         if key in self.entries:
             self.ends[key] = ending
 
-    async def unfinished(self, platform: str) -> Sequence[Record]:
+    async def unfinished(self, platform: str) -> Sequence[UnfinishedTurn]:
         found = [
             key
             for key in self.entries
@@ -263,7 +263,7 @@ class Notebook:
             and self.ends.get(key, Ending.INTERRUPTED) is Ending.INTERRUPTED
         ]
         self._nobodys.difference_update(found)
-        return [Record(key, self.entries[key], tuple(self.answers[key]), self.age) for key in found]
+        return [UnfinishedTurn(key, self.entries[key], tuple(self.answers[key]), self.age) for key in found]
 
 
 class OpenInbox:
@@ -273,7 +273,7 @@ class OpenInbox:
         self.received: list[tuple[TurnKey, str]] = []
         self.kept: list[tuple[TurnKey, str]] = []
         self.dismissed: list[TurnKey] = []
-        self.unfinished: list[Record] = []
+        self.unfinished: list[UnfinishedTurn] = []
         self.gone: list[TurnKey] = []
         self.stopped: list[TurnKey] = []
         self.hushed: list[str] = []
@@ -293,7 +293,7 @@ class OpenInbox:
     def dismiss(self, key: TurnKey) -> None:
         self.dismissed.append(key)
 
-    async def left(self, platform: str) -> Sequence[Record]:
+    async def left(self, platform: str) -> Sequence[UnfinishedTurn]:
         left, self.unfinished = self.unfinished, []
         return left
 
@@ -301,7 +301,7 @@ class OpenInbox:
         self.stopped.append(at)
         return False
 
-    def hush(self, conversation: str, *, by: Author | str) -> bool:
+    def stop_conversation(self, conversation: str, *, by: Author | str) -> bool:
         self.hushed.append(conversation)
         return False
 

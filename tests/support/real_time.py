@@ -16,12 +16,12 @@ from adapters.openai import OpenAIModel, OpenAIOptions
 from bot.access import AccessRules
 from bot.completion import Completion, CompletionPolicy
 from bot.conversation import History, Message, Part, Role, Text
-from bot.delivery.reply import WritingPolicy
-from bot.prompt import Persona, Prompting
-from bot.strings import Words
+from bot.delivery.reply import WritePolicy
+from bot.prompt import PromptConfig, PromptOverride
+from bot.strings import Strings
 from bot.telemetry import NoRecorder
-from bot.turns.config import Choices, TurnLimits
-from bot.turns.manager import Turns
+from bot.turns.config import TurnConfig, TurnLimits
+from bot.turns.manager import TurnManager
 from tests.servers.openai import Answer, OpenAIDouble, Script, Taste
 from tests.support.fakes import MemoryChannel, Notebook, turn
 
@@ -34,7 +34,7 @@ class Conversation:
     """The core between a model's server and a place in memory."""
 
     double: OpenAIDouble
-    turns: Turns
+    turns: TurnManager
     asked: int = 0
 
     async def ask(self, *said: Message, text: str = "why?", files: tuple[Part, ...] = (), direct: bool = True) -> str:
@@ -51,10 +51,10 @@ async def conversation(taste: Taste, *scripts: Script, api: str = "chat") -> Asy
     async with OpenAIDouble(*scripts, default=Answer(ANSWER)) as double:
         double.taste = taste
         model = OpenAIModel(OpenAIOptions("test-model", "x", double.url, api=api))  # type: ignore[arg-type]
-        policy = WritingPolicy(first_seconds=0.0)
-        choices = Choices(AccessRules(), Prompting(Persona("Be brief.")), Words(), policy, TurnLimits())
+        policy = WritePolicy(first_seconds=0.0)
+        choices = TurnConfig(AccessRules(), PromptConfig(PromptOverride("Be brief.")), Strings(), policy, TurnLimits())
         seeded = random.Random(1)
-        turns = Turns(
+        turns = TurnManager(
             choices,
             Completion(model, AT_ONCE, NoRecorder(), seeded),
             Notebook(),
@@ -68,7 +68,7 @@ async def conversation(taste: Taste, *scripts: Script, api: str = "chat") -> Asy
 
 
 @asynccontextmanager
-async def running(turns: Turns) -> AsyncIterator[None]:
+async def running(turns: TurnManager) -> AsyncIterator[None]:
     async with asyncio.TaskGroup() as group:
         task = group.create_task(turns.run())
         await turns.started.wait()

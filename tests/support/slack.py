@@ -50,9 +50,9 @@ class Taken(OpenInbox):
         self._changed.set()
         return super().stop(at, by=by)
 
-    def hush(self, conversation: str, *, by: Author | str) -> bool:
+    def stop_conversation(self, conversation: str, *, by: Author | str) -> bool:
         self._changed.set()
-        return super().hush(conversation, by=by)
+        return super().stop_conversation(conversation, by=by)
 
     def deleted(self, at: TurnKey) -> None:
         super().deleted(at)

@@ -25,7 +25,7 @@ from adapters.discord.rate_limits import spending
 from adapters.discord.state import Presence
 from adapters.shared.attachments import TOO_OLD
 from bot.conversation import History, LeftOut, Message, Role, Text
-from bot.errors import Failure, Gone, Unanswered, cause_of
+from bot.errors import Failure, NotFound, OutcomeUnknown, cause_of
 
 log = logging.getLogger(__name__)
 
@@ -192,7 +192,7 @@ async def _read_chain(presence: Presence, question: Seen, limit: int) -> None:
                 page = await _page(
                     presence, question.channel, before=int(question.id), limit=PAGE, guild=question.guild
                 )
-            except (Gone, Unanswered):  # a server without lists; single messages may be there
+            except (NotFound, OutcomeUnknown):  # a server without lists; single messages may be there
                 page = []
             memory.read(page)
         older = await one_message(presence, question.channel, at.reply_to, question.guild)
@@ -233,7 +233,7 @@ async def one_message(presence: Presence, channel: str, message: str, guild: str
             with translated("reading a message"):
                 row: Mapping[str, Any] = await presence.client.http.get_message(int(channel), int(message))
                 seen = presence.see(row, guild=guild)
-    except Gone:
+    except NotFound:
         return None
     presence.memory.read([seen])
     return seen

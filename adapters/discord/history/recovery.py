@@ -17,7 +17,7 @@ from adapters.discord.errors import NotServed, is_unknown_channel, translated
 from adapters.discord.events.parse import Seen
 from adapters.discord.rate_limits import LOOKERS, spending
 from adapters.discord.state import Presence
-from bot.errors import Failure, Gone, Limited
+from bot.errors import Failure, NotFound, RateLimited
 
 log = logging.getLogger(__name__)
 
@@ -48,14 +48,14 @@ async def look_for(presence: Presence, question: Seen, known: Sequence[str]) -> 
     """Look for it in the channel's history. Raises a `Failure` where that cannot be looked at.
 
     What is held is not read again: of twenty answers that are taken up in one channel, the first one reads for all.
-    Where too many look already, it is `Limited`, so that they do not keep others from writing. A server that has no
+    Where too many look already, it is `RateLimited`, so that they do not keep others from writing. A server that has no
     history at all is no failure: it would keep every later answer from being posted.
     """
     budgets = presence.budgets
     if _is_held(presence, question, known):
         return next_of(presence.memory.held(question.channel), question, known, me=presence.me("").id)
     if budgets.lookers >= LOOKERS:
-        raise Limited("many look for answers that were left over", retry_after=LOOK_AGAIN_SECONDS)
+        raise RateLimited("many look for answers that were left over", retry_after=LOOK_AGAIN_SECONDS)
     budgets.lookers += 1
     try:
         async with budgets.channel(question.channel).looking:
@@ -117,7 +117,7 @@ async def _look(presence: Presence, question: Seen, known: Sequence[str]) -> str
     for _ in range(PAGES):
         try:
             page = await _after(presence, question, after)
-        except (Gone, NotServed) as missing:
+        except (NotFound, NotServed) as missing:
             if is_unknown_channel(missing):
                 raise
             log.warning("this server keeps no history: cannot look for an answer to message %s", question.id)

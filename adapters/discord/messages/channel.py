@@ -29,18 +29,18 @@ from adapters.discord.messages.renderer import MESSAGE_LIMIT, DiscordMarkdown
 from adapters.discord.state import Presence, now
 from bot.conversation import History, Part
 from bot.errors import (
-    Broken,
     Failure,
-    Gone,
-    Limited,
-    Oversized,
+    InvalidRequest,
+    NotEditable,
+    NotFound,
+    OutcomeUnknown,
     Permanent,
-    Unacceptable,
-    Unanswered,
-    Unchangeable,
+    RateLimited,
+    ServiceError,
+    TooLarge,
 )
 from bot.markdown import utf16_units
-from bot.ports import Body, Caps, Controls, Record, Upload, Verb
+from bot.ports import Body, Caps, Controls, UnfinishedTurn, Upload, Verb
 from bot.rate_limits.budget import Budget
 
 log = logging.getLogger(__name__)
@@ -90,7 +90,13 @@ class DiscordChannel:
     """See the module's docstring. `conversation` is the name that replies to this answer will belong to."""
 
     def __init__(
-        self, presence: Presence, question: Seen, place: Place, *, conversation: str, record: Record | None = None
+        self,
+        presence: Presence,
+        question: Seen,
+        place: Place,
+        *,
+        conversation: str,
+        record: UnfinishedTurn | None = None,
     ) -> None:
         """`record` is what an earlier process left of this answer, if one began it."""
         self._presence = presence
@@ -161,7 +167,7 @@ class DiscordChannel:
             made = await self._presence.client.http.send_message(int(question.channel), params=params)
             message = str(int(made["id"]))
         if self._taken_up and str(made.get("content", body.text)).strip() != body.text.strip():
-            raise Unanswered("the post of an earlier process has only now been made")
+            raise OutcomeUnknown("the post of an earlier process has only now been made")
         self._posted = True
         # With a nonce that was used before, this is the message of then, as it is now.
         self._has_button[message] = bool(made.get("components", payload.get("components")))
@@ -184,7 +190,7 @@ class DiscordChannel:
             async with self._write("editing", payload):
                 client = self._presence.client
                 await client.http.edit_message(int(self._question.channel), int(message), params=_only(payload))
-        except (Broken, Permanent):  # it certainly changed nothing
+        except (ServiceError, Permanent):  # it certainly changed nothing
             self._has_button.update({} if has is None else {message: has})
             raise
         self._has_button[message] = bool(body.controls)
@@ -198,7 +204,7 @@ class DiscordChannel:
         try:
             async with self._write("deleting", {}):
                 await self._presence.client.http.delete_message(int(channel), int(message))
-        except Gone:
+        except NotFound:
             pass
         self._has_button.pop(message, None)
         memory.remove(channel, message)
@@ -229,7 +235,7 @@ class DiscordChannel:
                 try:
                     await self._type(channel)
                 finally:
-                    everything.settle(now(), sent=sent)
+                    everything.record_response(now(), sent=sent)
             await asyncio.sleep(_TYPING_STEP)
 
     async def _type(self, channel: str) -> None:
@@ -242,7 +248,7 @@ class DiscordChannel:
             log.debug("typing does not show: %r", failure)
             if isinstance(failure, Permanent):
                 typing.hold(channel, now() + 60.0)
-            elif isinstance(failure, Limited):
+            elif isinstance(failure, RateLimited):
                 typing.hold(channel, now() + (failure.retry_after or 0.0) + 1.0)
 
     @asynccontextmanager
@@ -255,12 +261,12 @@ class DiscordChannel:
             if files:  # too large, or no leave to attach: what is written instead shows whether we may write at all
                 self._without_files(str(refusal))
             if what == "editing" and refuses_edits(refusal):
-                raise Unchangeable(str(refusal)) from refusal
+                raise NotEditable(str(refusal)) from refusal
             if "message_reference" in payload and refuses_reference(refusal):
                 self._refers = False
                 log.warning("answers here do not reply to their questions: %s", refusal)
-                raise Broken(f"{what}: refused with its reference", retry_after=0.0) from refusal
-            if not isinstance(refusal, Unacceptable):
+                raise ServiceError(f"{what}: refused with its reference", retry_after=0.0) from refusal
+            if not isinstance(refusal, InvalidRequest):
                 raise
             if "components" not in payload or names_content(refusal):
                 self._make_smaller(payload, refusal)
@@ -270,14 +276,14 @@ class DiscordChannel:
             if names_components(refusal):
                 self._presence.no_controls = True
                 log.warning("this server takes no buttons: answers are stopped by saying so, or by deleting them")
-            raise Broken(f"{what}: refused with its components", retry_after=0.0) from refusal
+            raise ServiceError(f"{what}: refused with its components", retry_after=0.0) from refusal
 
-    def _make_smaller(self, payload: Mapping[str, Any], refusal: Unacceptable) -> None:
+    def _make_smaller(self, payload: Mapping[str, Any], refusal: InvalidRequest) -> None:
         """Have a body that was refused for itself go on in smaller messages, unless it is small already."""
         size = min(self._limit, utf16_units(str(payload.get("content", ""))))
         if size > LEAST and not payload.get("attachments"):
             self._limit = max(size // 2, LEAST)
-            raise Oversized(str(refusal)) from refusal
+            raise TooLarge(str(refusal)) from refusal
 
     def _without_files(self, why: str) -> None:
         """Files do not go up here: for the rest of this answer, and for a while for those to come."""

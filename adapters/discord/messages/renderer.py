@@ -51,11 +51,11 @@ class DiscordMarkdown:
     """Discord reads most of CommonMark as it comes; mentions are kept from pinging by what goes along with a write."""
 
     def render(self, piece: Piece) -> str:
-        """See `Dialect`."""
+        """See `Renderer`."""
         return without_imitations(rendered(piece.closed()))
 
     def padding(self, piece: Piece) -> int:
-        """See `Dialect`."""
+        """See `Renderer`."""
         text = piece.closed()
         more = room_for_imitations(text)
         more += len(_RULE_LINE) * len(_MAY_BE_RULE.findall(f"\n{text}")) + len("image") * text.count("![](")
@@ -69,11 +69,11 @@ class DiscordMarkdown:
         return more
 
     def notice(self, line: str) -> str:
-        """See `Dialect`."""
+        """See `Renderer`."""
         return SMALL_PRINT + without_controls(line)
 
     def foreign(self, text: str) -> str:
-        """See `Dialect`."""
+        """See `Renderer`."""
         return literal(flat(text))
 
 

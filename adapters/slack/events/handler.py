@@ -20,7 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from adapters.shared.keyed_lock import Lanes
+from adapters.shared.keyed_lock import KeyedLock
 from adapters.shared.lru import Bounded
 from adapters.slack.events.codec import event_of, person_kept, text_of, with_person
 from adapters.slack.events.mentions import Asked, Why, asked_of
@@ -34,7 +34,7 @@ from adapters.slack.messages.channel import SlackChannel
 from adapters.slack.state import Workspace
 from bot.conversation import Author, Turn, TurnKey
 from bot.errors import Failure, Retryable
-from bot.ports import Inbox, Record
+from bot.ports import Inbox, UnfinishedTurn
 
 log = logging.getLogger(__name__)
 
@@ -83,14 +83,14 @@ class Hearing:
         self._workspace = workspace
         self._inbox = inbox
         self._recent: Bounded[tuple[str, str], _Heard] = Bounded(RECENT)  # by channel and ts
-        self._lanes = Lanes()  # of questions
-        self._looks = Lanes()  # of messages that may be none
+        self._lanes = KeyedLock()  # of questions
+        self._looks = KeyedLock()  # of messages that may be none
         self._pending = 0
         self._quiet = False
         self._handed_over = asyncio.Event()  # set while nothing is pending
         self._handed_over.set()
 
-    async def quiet(self) -> None:
+    async def stop_accepting(self) -> None:
         """Take in no more questions; those that were become turns still, if that takes no longer than a moment."""
         self._quiet = True
         try:
@@ -109,7 +109,7 @@ class Hearing:
         # Shielded: a connection that goes away takes along its acknowledgement, and not what is being written down.
         return written if isinstance(written, bool) else await asyncio.shield(written)
 
-    def bring(self, record: Record) -> None:
+    def bring(self, record: UnfinishedTurn) -> None:
         """Take up a question that an earlier process left unfinished."""
         workspace, event = self._workspace, event_of(record.event)
         asked = asked_of(event, workspace.me)
@@ -191,7 +191,7 @@ class Hearing:
                     heard.stops.append(by)  # whether they may is decided once it is a turn
         if session:
             if not stopped:
-                self._inbox.hush(self._name((stop.channel, stop.thread or "")), by=by)
+                self._inbox.stop_conversation(self._name((stop.channel, stop.thread or "")), by=by)
             self._workspace.aside(self._leave_session(stop))
 
     def _author(self, user: str) -> Author | str:
@@ -245,7 +245,7 @@ class Hearing:
         key, handed_over = self._key(asked.channel, asked.said.ts), False
         try:
             if not self._is_unsure(asked) or await self._look(asked, heard):
-                async with self._lanes.of(asked.conversation):
+                async with self._lanes.hold(asked.conversation):
                     handed_over = await heard.written and heard.fresh and await self._offer(asked, heard)
             if not handed_over and await heard.written and heard.fresh:
                 self._inbox.dismiss(key)
@@ -277,7 +277,7 @@ class Hearing:
 
     async def _look(self, asked: Asked, heard: _Heard) -> bool:
         """Find out whether a message is a question; those of one conversation in order, and no question behind them."""
-        async with self._looks.of(asked.conversation):
+        async with self._looks.hold(asked.conversation):
             if not (await heard.written and heard.fresh):
                 return False
             if await takes_part(asked, self._workspace):

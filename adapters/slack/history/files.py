@@ -16,13 +16,13 @@ from typing import Any
 
 from adapters.shared.attachments import NO_ACCESS, NOT_THERE, TOO_SLOW, UNAVAILABLE, Attachment
 from adapters.shared.context_labels import mapping, number, objects, string
-from adapters.shared.keyed_lock import Lanes
+from adapters.shared.keyed_lock import KeyedLock
 from adapters.shared.lru import Bounded
 from adapters.slack.errors import code_of
 from adapters.slack.events.content import of_file
 from adapters.slack.web_api import Web
-from bot.errors import Failure, Limited, Permanent
-from bot.rate_limits.budget import Reads
+from bot.errors import Failure, Permanent, RateLimited
+from bot.rate_limits.budget import ReadLimiter
 
 log = logging.getLogger(__name__)
 
@@ -102,11 +102,11 @@ class Looked:
 class Stubs:
     """Looks up the files of which a message tells no more than an id. `reads` is the budget of files.info."""
 
-    def __init__(self, web: Web, reads: Reads) -> None:
+    def __init__(self, web: Web, reads: ReadLimiter) -> None:
         self._web = web
         self._reads = reads
         self._known: Bounded[str, tuple[float, Looked]] = Bounded(FILES)  # until when, and what
-        self._lanes = Lanes()
+        self._lanes = KeyedLock()
 
     async def resolved(self, attachments: Sequence[Attachment]) -> list[Looked]:
         """For each attachment, what it is. Raises nothing; what is not known in time cannot be had."""
@@ -143,7 +143,7 @@ class Stubs:
         return found if asyncio.get_running_loop().time() < until else None
 
     async def _look_up(self, file: str) -> None:
-        async with self._lanes.of(file):
+        async with self._lanes.hold(file):
             if self._fresh(file) is not None:
                 return
             found, seconds = await self._ask(file)
@@ -157,7 +157,7 @@ class Stubs:
         except Failure as failure:
             log.info("Slack: file %s could not be looked up (%s)", file, failure)
             pause = FAILED_SECONDS
-            if isinstance(failure, Limited):
+            if isinstance(failure, RateLimited):
                 pause = max(failure.retry_after or 0.0, pause)
                 self._reads.hold(asyncio.get_running_loop().time(), pause)
             why = _BY_CODE.get(code_of(failure), UNAVAILABLE)

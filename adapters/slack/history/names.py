@@ -12,15 +12,15 @@ import logging
 from collections.abc import Iterable, Mapping
 
 from adapters.shared.context_labels import string
-from adapters.shared.keyed_lock import Lanes
+from adapters.shared.keyed_lock import KeyedLock
 from adapters.shared.lru import Bounded
 from adapters.slack.errors import code_of, needed_of
 from adapters.slack.history.users import People
 from adapters.slack.messages.mrkdwn import channels_in, groups_in, mentions
 from adapters.slack.scopes import ALL
 from adapters.slack.web_api import Answer, Web
-from bot.errors import Failure, Limited, Retryable
-from bot.rate_limits.budget import Reads
+from bot.errors import Failure, RateLimited, Retryable
+from bot.rate_limits.budget import ReadLimiter
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ _SCOPES = {_CHANNEL: "channels:read", _GROUPS: "usergroups:read"}
 class Names:
     """See the module."""
 
-    def __init__(self, web: Web, people: People, *, infos: Reads, groups: Reads) -> None:
+    def __init__(self, web: Web, people: People, *, infos: ReadLimiter, groups: ReadLimiter) -> None:
         self._web = web
         self._people = people
         self._reads = {_CHANNEL: infos, _GROUPS: groups}
@@ -51,7 +51,7 @@ class Names:
         self._groups: tuple[float, dict[str, str]] = (0.0, {})
         self._without: dict[str, float] = {}  # methods that do not work here, and until when that is believed
         self._told: set[str] = set()  # scopes of which the log told; as many as there are
-        self._lanes = Lanes()
+        self._lanes = KeyedLock()
 
     async def of(self, texts: Iterable[str], users: Iterable[str] = ()) -> dict[str, str]:
         """Names by id, of `users` and of all that `texts` mention; what cannot be found in time is not in it."""
@@ -88,7 +88,7 @@ class Names:
             self._groups = (max(self._groups[0], until), self._groups[1])
 
     async def _look_up_channel(self, channel: str) -> None:
-        async with self._lanes.of(channel):
+        async with self._lanes.hold(channel):
             loop = asyncio.get_running_loop()
             known = self._channels.get(channel)
             if (known is not None and loop.time() < known[0]) or self._is_without(_CHANNEL):
@@ -100,7 +100,7 @@ class Names:
             self._channels.put(channel, (loop.time() + seconds, name))
 
     async def _look_up_groups(self) -> None:
-        async with self._lanes.of(_GROUPS):
+        async with self._lanes.hold(_GROUPS):
             loop = asyncio.get_running_loop()
             if loop.time() < self._groups[0] or self._is_without(_GROUPS):
                 return
@@ -116,7 +116,7 @@ class Names:
             return await self._web.read(method, dict(params)), FRESH_SECONDS
         except Failure as failure:
             now, pause = asyncio.get_running_loop().time(), FAILED_SECONDS
-            if isinstance(failure, Limited):
+            if isinstance(failure, RateLimited):
                 pause = max(failure.retry_after or 0.0, pause)
                 reads.hold(now, pause)
             if code_of(failure) == "missing_scope":

@@ -24,8 +24,8 @@ from adapters.slack.history.thread_tail import Tail
 from adapters.slack.messages.mrkdwn import plain
 from adapters.slack.web_api import Answer, Web
 from bot.conversation import Message, Part, Role, Text
-from bot.errors import Failure, Gone, Limited, Retryable, Unacceptable, cause_of
-from bot.rate_limits.budget import Reads
+from bot.errors import Failure, InvalidRequest, NotFound, RateLimited, Retryable, cause_of
+from bot.rate_limits.budget import ReadLimiter
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ class Pages:
 class Reader:
     """Reads conversations, within the budgets of conversations.replies and conversations.history."""
 
-    def __init__(self, web: Web, me: Identity, *, replies: Reads, history: Reads) -> None:
+    def __init__(self, web: Web, me: Identity, *, replies: ReadLimiter, history: ReadLimiter) -> None:
         self._web = web
         self._me = me
         self._reads = {"conversations.replies": replies, "conversations.history": history}
@@ -122,7 +122,7 @@ class Reader:
         """
         try:
             found, _ = await self._pages(conversation, after=ts, patient=True)
-        except Gone as failure:
+        except NotFound as failure:
             if code_of(failure) in ("thread_not_found", "message_not_found"):  # it was the first of its thread
                 return []
             raise
@@ -154,7 +154,7 @@ class Reader:
         for _ in range(pages):
             answer = await self._page(method, params, spare=SPARE if patient else 0, by=by)
             if patient and not isinstance(answer.data.get("messages"), list):
-                raise Unacceptable(f"{method}: an answer without messages")
+                raise InvalidRequest(f"{method}: an answer without messages")
             more = answer.data.get("has_more") is True
             found |= {said.ts: said for said in self._said(answer)}
             params["cursor"] = string(mapping(answer.data, "response_metadata"), "next_cursor")
@@ -173,7 +173,7 @@ class Reader:
         try:
             return await self._ask(method, params, spare, by)
         except Retryable as failure:
-            pause = (failure.retry_after or 0.0) if isinstance(failure, Limited) else 0.0
+            pause = (failure.retry_after or 0.0) if isinstance(failure, RateLimited) else 0.0
             if pause > LONGEST_PAUSE or asyncio.get_running_loop().time() + pause > by:
                 raise
             await asyncio.sleep(RETRY_SECONDS)
@@ -182,11 +182,11 @@ class Reader:
     async def _ask(self, method: str, params: Mapping[str, Any], spare: int, by: float) -> Answer:
         reads, now = self._reads[method], asyncio.get_running_loop().time()
         if (wait := reads.wait(now)) > by - now:
-            raise Limited(f"{method}: no leave to read for {wait:.0f} s", retry_after=wait)
+            raise RateLimited(f"{method}: no leave to read for {wait:.0f} s", retry_after=wait)
         await reads.acquire(spare=spare)
         try:
             return await self._web.read(method, {name: value for name, value in params.items() if value != ""})
-        except Limited as failure:
+        except RateLimited as failure:
             reads.hold(asyncio.get_running_loop().time(), failure.retry_after or RETRY_SECONDS)
             raise
 

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from itertools import chain, repeat
 from typing import Any
 
-from adapters.shared.keyed_lock import Lanes
+from adapters.shared.keyed_lock import KeyedLock
 from adapters.shared.lru import Bounded
 from adapters.slack.errors import code_of
 from adapters.slack.events.parse import Identity, mapping, string
 from adapters.slack.web_api import Web
-from bot.errors import Failure, Limited, Retryable
-from bot.rate_limits.budget import Reads
+from bot.errors import Failure, RateLimited, Retryable
+from bot.rate_limits.budget import ReadLimiter
 
 log = logging.getLogger(__name__)
 
@@ -96,18 +96,18 @@ def is_external(person: Person, said_teams: frozenset[str], me: Identity) -> boo
 class People:
     """Looks people up, within the budget of users.info (tier 4, 100 a minute)."""
 
-    def __init__(self, web: Web, reads: Reads) -> None:
+    def __init__(self, web: Web, reads: ReadLimiter) -> None:
         self._web = web
         self._reads = reads
         self._known: Bounded[str, tuple[float, Person]] = Bounded(PEOPLE)
-        self._lanes = Lanes()  # by person, so that many questions of one cost one lookup
+        self._lanes = KeyedLock()  # by person, so that many questions of one cost one lookup
 
     async def find(self, user: str) -> Person:
         """Who somebody is. Raises a `Failure` when that cannot be learnt; an old answer is better than none."""
         known = self._fresh(user)
         if known is not None:
             return known
-        async with self._lanes.of(user):
+        async with self._lanes.hold(user):
             return self._fresh(user) or await self._look_up(user)
 
     def _fresh(self, user: str) -> Person | None:
@@ -169,12 +169,12 @@ class People:
                 until = min(until, now + patience)
                 if now + pause >= until:
                     raise
-                if not isinstance(failure, Limited):  # that one's hold is waited for with the next leave to read
+                if not isinstance(failure, RateLimited):  # that one's hold is waited for with the next leave to read
                     await asyncio.sleep(pause)
         raise AssertionError  # there is always another attempt
 
     def _pause(self, failure: Retryable, delay: float) -> float:
-        if not isinstance(failure, Limited):
+        if not isinstance(failure, RateLimited):
             return delay
         pause = delay if failure.retry_after is None else failure.retry_after
         self._reads.hold(asyncio.get_running_loop().time(), pause)

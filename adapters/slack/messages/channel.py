@@ -29,15 +29,15 @@ from adapters.slack.state import Workspace
 from adapters.slack.web_api import Answer
 from bot.conversation import History, LeftOut, Message, Part, Text, TurnKey
 from bot.errors import (
-    Broken,
     Failure,
     Forbidden,
-    Gone,
-    Oversized,
+    InvalidRequest,
+    NotEditable,
+    NotFound,
+    OutcomeUnknown,
     Permanent,
-    Unacceptable,
-    Unanswered,
-    Unchangeable,
+    ServiceError,
+    TooLarge,
     cause_of,
 )
 from bot.markdown import utf16_units
@@ -130,7 +130,7 @@ class SlackChannel:
         answer = await self._write("chat.postMessage", payload, body, once=True)
         ts = string(answer.data, "ts")
         if not ts:
-            raise Unanswered("chat.postMessage: an answer without a ts")
+            raise OutcomeUnknown("chat.postMessage: an answer without a ts")
         self._posted = True
         self._workspace.threads.join(self._conversation, self._key.message)
         self._remember(ts, body, key)
@@ -142,7 +142,7 @@ class SlackChannel:
             for budget in self._workspace.budgets.of(Verb.DELETE, self._channel):
                 budget.spend(asyncio.get_running_loop().time())
             await self.delete(message)
-            raise Gone("chat.update: a message with files of an earlier process was in the place of text")
+            raise NotFound("chat.update: a message with files of an earlier process was in the place of text")
         try:
             await self._write("chat.update", {"channel": self._channel, "ts": message}, body, once=False)
         except Failure as failure:
@@ -159,7 +159,7 @@ class SlackChannel:
         self._workspace.deleted.put((self._channel, message), True)  # noqa: FBT003 (a set with a limit)
         try:
             await self._workspace.web.post("chat.delete", {"channel": self._channel, "ts": message})
-        except Gone:
+        except NotFound:
             log.debug("%s: the message to delete is gone already", self._key.reference)
 
     async def find(self, key: str, known: Sequence[str] = ()) -> str | None:
@@ -220,12 +220,12 @@ class SlackChannel:
         uploads = self._workspace.uploads
         if sent is not None and sent.taken:  # Slack has them, says that all is well, and shows nothing
             await uploads.withdraw(sent)
-            raise Unacceptable("files.completeUploadExternal: taken, and never shown")
+            raise InvalidRequest("files.completeUploadExternal: taken, and never shown")
         sent = self._sent[key] = sent or await uploads.put(body.files)
         answer = await uploads.show(sent, self._conversation, from_markdown(body.text))
         ts = await uploads.message(sent, self._conversation, answer)
         if ts is None:
-            raise Unanswered("files.completeUploadExternal: no message shows the files yet")
+            raise OutcomeUnknown("files.completeUploadExternal: no message shows the files yet")
         return ts
 
     def _without_files(self, failure: Failure) -> None:
@@ -244,13 +244,13 @@ class SlackChannel:
 
     def _note_refused_edit(self, failure: Failure) -> None:
         """Raise what it means for the answer, where this server has no edits."""
-        if code_of(failure) not in NO_METHOD or isinstance(failure, Unchangeable):
+        if code_of(failure) not in NO_METHOD or isinstance(failure, NotEditable):
             return
         self._edits_missed += 1
         if isinstance(failure, Permanent) or self._edits_missed >= NO_EDITS:  # a proxy's 404 passes
             self._workspace.latches.shut("edits")
             log.warning("Slack takes no edits here: answers go on in new messages (%s)", failure)
-            raise Unchangeable(str(failure)) from failure
+            raise NotEditable(str(failure)) from failure
 
     async def _write(self, method: str, payload: dict[str, Any], body: Body, *, once: bool) -> Answer:
         latches = self._workspace.latches
@@ -258,16 +258,16 @@ class SlackChannel:
             self._as_text()
         text_only = self._text_only
         if text_only and len(from_markdown(body.text)) > TEXT_LIMIT:
-            raise Oversized(f"{method}: longer than text may be, where blocks are refused")
+            raise TooLarge(f"{method}: longer than text may be, where blocks are refused")
         shown = without_blocks(body.text) if text_only else with_blocks(body.text, tables=self._tables_taken())
         try:
             answer = await self._workspace.web.send(method, payload | shown, once=once)
-        except Unacceptable as failure:
+        except InvalidRequest as failure:
             if code_of(failure) in UNCHANGEABLE:
-                raise Unchangeable(str(failure)) from failure
+                raise NotEditable(str(failure)) from failure
             if code_of(failure) in METADATA and not self._keyless:
                 self._keyless = True
-                raise Broken(f"{method}: again without its key") from failure
+                raise ServiceError(f"{method}: again without its key") from failure
             raise self._with_less(method, body, failure) from failure
         if not text_only:
             latches.trust("blocks")
@@ -279,7 +279,7 @@ class SlackChannel:
         """How many tables of a message stay tables; None for all of them."""
         return 1 if self._tables is None and self._workspace.latches.is_shut("tables") else self._tables
 
-    def _with_less(self, method: str, body: Body, failure: Unacceptable) -> Failure:
+    def _with_less(self, method: str, body: Body, failure: InvalidRequest) -> Failure:
         """A body was refused: how it goes on, each try with a permit of its own, down to plain text in short messages.
 
         What is too much goes on in smaller messages. Else only one table is one, then none is; then all is text.
@@ -299,14 +299,14 @@ class SlackChannel:
             self._as_text()
         log.warning("Slack refuses the %s of an answer, which goes on smaller or plainer (%s)", what, failure)
         if what == "messages" or (what == "blocks" and len(from_markdown(body.text)) > TEXT_LIMIT):
-            return Oversized(f"{method}: again in smaller messages")
-        return Broken(f"{method}: again with less in its blocks")
+            return TooLarge(f"{method}: again in smaller messages")
+        return ServiceError(f"{method}: again with less in its blocks")
 
     def _as_text(self) -> None:
         self._text_only = True
         self._caps = replace(_caps(text_only=True), edits=self._edits)
 
-    def _fewer_tables(self, body: Body, failure: Unacceptable) -> bool:
+    def _fewer_tables(self, body: Body, failure: InvalidRequest) -> bool:
         left, count = self._tables_taken(), count_tables(body.text)
         if code_of(failure) not in BLOCKS | TABLES or left == 0 or not count:
             return False

@@ -23,9 +23,9 @@ from adapters.slack.errors import code_of
 from adapters.slack.events.parse import Said, mapping, string
 from adapters.slack.history.cache import Conversation, Memory
 from adapters.slack.web_api import Answer, Web
-from bot.errors import Failure, Forbidden, Limited, Permanent, Unacceptable
+from bot.errors import Failure, Forbidden, InvalidRequest, Permanent, RateLimited
 from bot.ports import Upload
-from bot.rate_limits.budget import Reads
+from bot.rate_limits.budget import ReadLimiter
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ class Sent:
 class Uploads:
     """The steps, within the budgets of their methods (tier 4 each), for all channels of one workspace."""
 
-    def __init__(self, web: Web, memory: Memory, *, puts: Reads, looks: Reads) -> None:
+    def __init__(self, web: Web, memory: Memory, *, puts: ReadLimiter, looks: ReadLimiter) -> None:
         self._web = web
         self._memory = memory
         self._puts = puts
@@ -108,12 +108,12 @@ class Uploads:
         await self._puts.acquire()
         try:
             answer = await self._web.post("files.getUploadURLExternal", {"filename": file.name, "length": len(data)})
-        except Limited as failure:
+        except RateLimited as failure:
             self._puts.hold(asyncio.get_running_loop().time(), failure.retry_after or 1.0)
             raise
         url, name = string(answer.data, "upload_url"), string(answer.data, "file_id")
         if not url or not name:
-            raise Unacceptable("files.getUploadURLExternal: an answer without an address")
+            raise InvalidRequest("files.getUploadURLExternal: an answer without an address")
         if not may_go_to(url, self._web.api_url):
             raise Forbidden("files.getUploadURLExternal: an address that is not Slack's")
         await self._web.upload(url, data)

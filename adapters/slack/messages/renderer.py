@@ -49,11 +49,11 @@ class SlackMarkdown:
     expands: bool = False
 
     def render(self, piece: Piece) -> str:
-        """See `bot.markdown.Dialect`."""
+        """See `bot.markdown.Renderer`."""
         return defused(without_marks(noted(inlined(piece.closed()))))
 
     def padding(self, piece: Piece) -> int:
-        """See `bot.markdown.Dialect`."""
+        """See `bot.markdown.Renderer`."""
         # Asked at every look for a cut.
         has_definitions = "]:" in piece.source
         links = room_for_links(piece.closed()) if has_definitions else room_for_slack_links(piece.source)
@@ -69,11 +69,11 @@ class SlackMarkdown:
         return max(added, blocks_of(piece) * CHARACTERS - utf16_units(piece.closed()))
 
     def notice(self, line: str) -> str:
-        """See `bot.markdown.Dialect`."""
+        """See `bot.markdown.Renderer`."""
         return f"_{NOTICE_MARK}{defused(without_controls(line))}_"
 
     def foreign(self, text: str) -> str:
-        """See `bot.markdown.Dialect`. What Slack's own syntax begins and ends with is there no more, escaped or not."""
+        """See `bot.markdown.Renderer`. Slack's angle brackets are removed, escaped or not."""
         return literal(flat(text).translate(_ANGLES))
 
 

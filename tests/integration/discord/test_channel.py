@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from bot.errors import Broken, Failure, Forbidden, Gone, Limited, Unanswered
+from bot.errors import Failure, Forbidden, NotFound, OutcomeUnknown, RateLimited, ServiceError
 from bot.ports import Body, Verb
 from tests.contracts.channel import PROMISES, Promise, name_of, play
 from tests.servers.limits import Kind
@@ -61,7 +61,7 @@ async def test_a_post_that_was_lost_is_made_again_once(kind: Kind) -> None:
         bot.ask("hi")
         [(_, channel)] = await bot.inbox.wait_for()
         bot.double.faults.add("POST", "/messages", kind)
-        with pytest.raises(Unanswered):
+        with pytest.raises(OutcomeUnknown):
             await channel.post(Body("hello"), "key")
         await channel.post(Body("hello"), "key")
 
@@ -75,7 +75,7 @@ async def test_a_stalled_write_is_unanswered_in_time() -> None:
         [(_, channel)] = await bot.inbox.wait_for()
         message = await channel.post(Body("one"), "key")
         bot.double.faults.add("PATCH", "/messages", Kind.STALL_BEFORE)
-        with pytest.raises(Unanswered):
+        with pytest.raises(OutcomeUnknown):
             await channel.edit(message, Body("two"))
         await channel.edit(message, Body("three"))
 
@@ -92,7 +92,7 @@ async def test_discord_py_neither_waits_nor_sends_again() -> None:
         began = loop.time()
         for number in range(1, 6):
             await channel.edit(message, Body(str(number)))
-        with pytest.raises(Limited) as limited:
+        with pytest.raises(RateLimited) as limited:
             await channel.edit(message, Body("6"))
 
         took = loop.time() - began
@@ -109,7 +109,7 @@ async def test_a_server_error_is_sent_once(status: int) -> None:
         bot.ask("hi")
         [(_, channel)] = await bot.inbox.wait_for()
         bot.double.faults.add("POST", "/messages", Kind.STATUS, status=status, times=9)
-        with pytest.raises(Unanswered):
+        with pytest.raises(OutcomeUnknown):
             await channel.post(Body("one"), "key")
 
         assert len(bot.double.transcript.of("POST", "/messages")) == 1
@@ -123,7 +123,7 @@ async def test_the_global_limit_is_everywhere() -> None:
         body = b'{"message": "limited", "retry_after": 30.0, "global": true}'
         headers = {"Via": "1.1 google", "X-RateLimit-Global": "true"}
         bot.double.faults.add("POST", "/messages", Kind.STATUS, status=429, headers=headers, body=body)
-        with pytest.raises(Limited) as limited:
+        with pytest.raises(RateLimited) as limited:
             await channel.post(Body("one"), "key")
         await channel.post(Body("one"), "key")
 
@@ -138,7 +138,7 @@ async def test_a_stale_connection_is_worth_another_try_at_once() -> None:
         await channel.post(Body("one"), "key")
         bot.double.faults.add("PATCH", "/messages", Kind.RESET_BEFORE)
         [answer] = [shown.id for shown in bot.double.shown(bot.general) if shown.text == "one"]
-        with pytest.raises(Unanswered) as unanswered:
+        with pytest.raises(OutcomeUnknown) as unanswered:
             await channel.edit(answer, Body("two"))
 
         assert unanswered.value.retry_after == 0.0
@@ -154,7 +154,7 @@ async def test_headers_steer_the_budget() -> None:
         for number in range(5):
             window.spend(loop.time())
             await channel.post(Body(str(number)), f"key{number}")
-            window.settle(loop.time())
+            window.record_response(loop.time())
 
         wait = window.ready_at(loop.time(), final=True) - loop.time()
         assert 3.0 < wait <= 5.1
@@ -201,7 +201,7 @@ async def test_typing_gives_way_to_what_is_said() -> None:
             assert everything.ready_at(loop.time(), final=False) <= loop.time()
             assert not bot.double.transcript.of("POST", "/typing")
             for _ in range(30):
-                everything.settle(loop.time())
+                everything.record_response(loop.time())
             await bot.double.transcript.wait_for("POST", "/typing")
             task.cancel()
 
@@ -212,17 +212,17 @@ async def test_a_closed_client_is_no_place_to_write() -> None:
         bot.ask("hi")
         [(_, channel)] = await bot.inbox.wait_for()
         await bot.platform.close()
-        with pytest.raises(Broken):
+        with pytest.raises(ServiceError):
             await channel.post(Body("late"), "key")
 
 
 async def test_a_channel_that_is_gone() -> None:
-    """A channel that was deleted is `Gone`."""
+    """A channel that was deleted is `NotFound`."""
     async with bot_at_work() as bot:
         bot.ask("hi")
         [(_, channel)] = await bot.inbox.wait_for()
         del bot.double.world.channels[bot.general]
-        with pytest.raises(Gone):
+        with pytest.raises(NotFound):
             await channel.post(Body("late"), "key")
 
 
@@ -237,7 +237,7 @@ async def test_a_proxys_page_is_worth_another_try(status: int) -> None:
         bot.ask("hi")
         [(_, channel)] = await bot.inbox.wait_for()
         bot.double.faults.add("POST", "/messages", Kind.STATUS, status=status, headers=HTML, body=PAGE)
-        with pytest.raises(Unanswered):
+        with pytest.raises(OutcomeUnknown):
             await channel.post(Body("one"), "key")
         await channel.post(Body("one"), "key")
 
@@ -245,7 +245,7 @@ async def test_a_proxys_page_is_worth_another_try(status: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "status", "expected"), [("PATCH", 404, Gone), ("PATCH", 403, Forbidden), ("POST", 403, Forbidden)]
+    ("method", "status", "expected"), [("PATCH", 404, NotFound), ("PATCH", 403, Forbidden), ("POST", 403, Forbidden)]
 )
 async def test_a_small_servers_refusal_without_json(method: str, status: int, expected: type[Failure]) -> None:
     """A small server's word without JSON counts: that a message is gone, or that we may not write."""

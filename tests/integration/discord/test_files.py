@@ -10,10 +10,10 @@ import pytest
 
 from adapters.discord.messages.channel import DiscordChannel
 from bot.conversation import Finish, FinishReason, Role, Text
-from bot.delivery.reply import WritingPolicy
-from bot.errors import Forbidden, Unacceptable
-from bot.ports import Body, Record, Upload
-from bot.strings import Words
+from bot.delivery.reply import WritePolicy
+from bot.errors import Forbidden, InvalidRequest
+from bot.ports import Body, UnfinishedTurn, Upload
+from bot.strings import Strings
 from tests.servers.discord import FILE_LIMIT, DiscordDouble
 from tests.servers.limits import Kind
 from tests.support.discord import Bot, bot_at_work, process
@@ -23,8 +23,8 @@ pytestmark = pytest.mark.sockets
 
 PROSE = "".join(f"Sentence number {number} says something. " for number in range(220))  # about 8,000 characters
 CODE = "".join(f"print({number}, 'é')\n" for number in range(150))
-NOTE = f"-# {Words().rest}"
-SMALL = WritingPolicy(max_messages=2, backoff_seconds=0.05, backoff_limit_seconds=0.1)
+NOTE = f"-# {Strings().rest}"
+SMALL = WritePolicy(max_messages=2, backoff_seconds=0.05, backoff_limit_seconds=0.1)
 
 
 async def ended(journal: Notebook, count: int = 1) -> None:
@@ -73,7 +73,7 @@ async def test_long_code_is_attached_beside_the_messages() -> None:
     async with answered(f"Look:\n\n```python\n{CODE}```\n") as (bot, _):
         texts, [(name, text)] = read(bot)
         assert (text, name.endswith(".py")) == (CODE, True)
-        assert texts[-1] == f"-# {Words().code}"
+        assert texts[-1] == f"-# {Strings().code}"
 
 
 def unattachable(bot: Bot) -> None:
@@ -97,7 +97,7 @@ async def test_where_files_do_not_go_up(prepare: Callable[[Bot], object]) -> Non
     """The answer ends at its last message and says so, without a word of a file; no further message is posted."""
     async with answered(PROSE, prepare) as (bot, _):
         texts, files = read(bot)
-        said, line, after = " ".join(texts).partition(f"\n\n-# {Words().limit}")
+        said, line, after = " ".join(texts).partition(f"\n\n-# {Strings().limit}")
         assert (files, len(texts), bool(line), after) == ([], 2, True, "")
         words = said.split()
         assert len(words) > 400
@@ -127,7 +127,7 @@ async def test_what_does_not_go_up_is_not_tried_again_at_once() -> None:
         bot.double.say(bot.double.world.dm(bot.bob), "three", author=bot.bob)
         _, (_, second), (_, third) = await bot.inbox.wait_for(3)
         assert (channel.caps.files, second.caps.files, third.caps.files) == (0, 0, FILE_LIMIT)
-        with pytest.raises(Unacceptable):
+        with pytest.raises(InvalidRequest):
             await third.post(Body("look", files=(Upload("a.txt", "x" * (FILE_LIMIT + 1)),)), "key2")
 
 
@@ -140,7 +140,10 @@ async def test_the_file_of_an_earlier_process_does_not_stay() -> None:
         second = await channel.post(Body("look", files=(Upload("a.txt", "x"),)), "key2")
         await channel.edit(first, Body("text"))
         assert isinstance(channel, DiscordChannel)
-        parts, record = (channel._presence, channel._question, channel._place), Record(turn.key, "", (first, second))
+        parts, record = (
+            (channel._presence, channel._question, channel._place),
+            UnfinishedTurn(turn.key, "", (first, second)),
+        )
         later = DiscordChannel(*parts, conversation="c", record=record)
         await later.edit(first, Body("text!"))
         await later.edit(second, Body("more text"))

@@ -233,7 +233,7 @@ async def test_quiet_brings_no_more_turns_and_lets_channels_work() -> None:
     async with bot_at_work() as bot:
         bot.ask("hi")
         [(_, channel)] = await bot.inbox.wait_for()
-        await bot.platform.quiet()
+        await bot.platform.stop_accepting()
         bot.ask("more")
         await bot.double.gateway.settled()
         message = await channel.post(Body("one"), "key")
@@ -257,7 +257,7 @@ async def test_what_is_looked_up_when_quiet_begins_is_still_brought() -> None:
         bot.double.faults.add("GET", "/messages/", Kind.DELAY, seconds=0.5)
         await ask_of_somebody_unknown(bot)
         async with asyncio.TaskGroup() as group:
-            group.create_task(bot.platform.quiet())
+            group.create_task(bot.platform.stop_accepting())
             await asyncio.sleep(0)
             bot.ask("too late")
         await bot.double.gateway.settled()
@@ -271,7 +271,7 @@ async def test_quiet_does_not_wait_for_ever(caplog: pytest.LogCaptureFixture) ->
         bot.double.faults.add("GET", "/messages/", Kind.STALL_BEFORE, seconds=600.0)
         await ask_of_somebody_unknown(bot)
         async with asyncio.timeout(QUIET_SECONDS * 10):
-            await bot.platform.quiet()
+            await bot.platform.stop_accepting()
 
         assert bot.inbox.questions == []
     assert [record.args for record in caplog.records if "being looked up" in record.message] == [(1,)]

@@ -25,8 +25,8 @@ from adapters.discord.history.recovery import next_of
 from adapters.discord.messages.channel import NONCE_SECONDS, DiscordChannel
 from adapters.discord.rate_limits import LOOKERS
 from bot.conversation import Text, TurnKey
-from bot.errors import Failure, Gone, Unanswered
-from bot.ports import Body, Record, Verb
+from bot.errors import Failure, NotFound, OutcomeUnknown
+from bot.ports import Body, UnfinishedTurn, Verb
 from tests.servers.discord import DiscordDouble, Post
 from tests.servers.limits import Kind
 from tests.support.discord import Bot, bot_at_work, platform_at_work, process
@@ -56,12 +56,12 @@ def record_of(
     messages: Sequence[str] = (),
     age: float = LONG_AGO,
     asks: bool = True,
-) -> Record:
+) -> UnfinishedTurn:
     """What a journal has of a question, in #general or elsewhere, that an earlier process received."""
     channel = channel or bot.general
     place = Place(channel, PlaceKind.CHANNEL, category=bot.category)
     event = written(event_of(bot, message, channel), place, asks=asks)
-    return Record(TurnKey("discord", bot.guild, channel, message), event, tuple(messages), age)
+    return UnfinishedTurn(TurnKey("discord", bot.guild, channel, message), event, tuple(messages), age)
 
 
 # ----------------------------------------------------------------------------------------------------- what is kept
@@ -150,7 +150,7 @@ async def test_a_question_that_is_deleted_while_it_is_looked_up_is_not_asked() -
 async def test_what_is_asked_while_we_stop_is_left_to_the_next_process() -> None:
     """It is written down when we close, and not before: a process that took over already may have answered it."""
     async with bot_at_work() as bot:
-        await bot.platform.quiet()
+        await bot.platform.stop_accepting()
         late = bot.ask("late")
         await bot.double.gateway.settled()
         bot.double.say(bot.general, "talk", author=bot.bob)
@@ -206,7 +206,7 @@ async def test_what_cannot_be_taken_up_is_dismissed_with_a_line(caplog: pytest.L
         bot.inbox.unfinished = [
             replace(good, event=""),
             replace(good, key=replace(good.key, message=second)),
-            Record(TurnKey("discord", bot.guild, "77", first), event),
+            UnfinishedTurn(TurnKey("discord", bot.guild, "77", first), event),
         ]
         async with platform_at_work(bot):
             while len(bot.inbox.dismissed) < 3:
@@ -360,7 +360,7 @@ async def test_a_message_that_was_told_needs_no_read() -> None:
         bot.ask("hi")
         [(_, channel)] = await bot.inbox.wait_for()
         bot.double.faults.add("POST", "/messages", Kind.RESET_AFTER)
-        with pytest.raises(Unanswered):
+        with pytest.raises(OutcomeUnknown):
             await channel.post(Body("hello"), "key")
         await bot.settled()
 
@@ -390,7 +390,7 @@ async def test_a_post_that_finds_an_earlier_one_is_mended_by_an_edit() -> None:
         bot.double.posts[mine].nonce = "key"
         bot.double.world.messages[bot.general][mine]["components"] = [{"type": 1, "components": [{"custom_id": "x"}]}]
 
-        with pytest.raises(Unanswered):
+        with pytest.raises(OutcomeUnknown):
             await channel.post(Body("the whole answer"), "key")
         assert await channel.find("key") == mine
         assert bot.double.answers(bot.general) == ["half an ans"]
@@ -439,7 +439,7 @@ async def test_those_who_look_leave_permits_to_those_who_write() -> None:
             results = await looking
 
         assert free
-        assert sorted(str(type(one).__name__) for one in results) == ["Limited"] * 3 + ["Unanswered"] * LOOKERS
+        assert sorted(str(type(one).__name__) for one in results) == ["OutcomeUnknown"] * LOOKERS + ["RateLimited"] * 3
 
 
 @pytest.mark.sockets
@@ -478,7 +478,7 @@ async def test_a_server_without_history_keeps_nothing_from_being_posted() -> Non
         bot.double.faults.add("GET", "/messages$", Kind.STATUS, status=404, headers=plain, body=b"404: Not Found")
         assert await channel.find("key") is None
         del bot.double.world.channels[bot.general]
-        with pytest.raises(Gone):
+        with pytest.raises(NotFound):
             await channel.find("key")
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from adapters.discord.messages.components import components, read_press
 from adapters.discord.messages.renderer import MESSAGE_LIMIT
 from bot.conversation import Ending, TurnKey
-from bot.errors import Broken, Unacceptable, Unanswered
+from bot.errors import InvalidRequest, OutcomeUnknown, ServiceError
 from bot.ports import Body, Controls
 from tests.servers.discord import DiscordDouble
 from tests.servers.limits import Kind
@@ -107,7 +107,7 @@ async def test_after_a_lost_edit_the_button_is_said_again() -> None:
         [(_, channel)] = await bot.inbox.wait_for()
         message = await channel.post(LIVE, "key")
         bot.double.faults.add("PATCH", "/messages", Kind.RESET_BEFORE)
-        with pytest.raises(Unanswered):
+        with pytest.raises(OutcomeUnknown):
             await channel.edit(message, ENDED)
         await channel.edit(message, ENDED)
 
@@ -123,7 +123,7 @@ async def test_a_server_that_takes_no_components(how: str) -> None:
         bot.ask("one")
         bot.ask("two")
         (_, first), (_, second) = await bot.inbox.wait_for(2)
-        with pytest.raises(Broken) as broken:
+        with pytest.raises(ServiceError) as broken:
             await first.post(LIVE, "key1")
         message = await first.post(LIVE, "key1")
         await first.edit(message, ENDED)
@@ -141,11 +141,11 @@ async def test_a_text_that_is_refused_is_refused_for_itself() -> None:
         bot.ask("hi")
         [(_, channel)] = await bot.inbox.wait_for()
         long, blank = Body("a" * 3000, controls=Controls.STOP), Body(" ", controls=Controls.STOP)
-        with pytest.raises(Unacceptable):
+        with pytest.raises(InvalidRequest):
             await channel.post(long, "key")
-        with pytest.raises(Broken):
+        with pytest.raises(ServiceError):
             await channel.post(blank, "key")
-        with pytest.raises(Unacceptable):
+        with pytest.raises(InvalidRequest):
             await channel.post(blank, "key")
 
 

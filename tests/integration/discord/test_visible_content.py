@@ -9,7 +9,7 @@ import pytest
 
 from bot.conversation import Finish, FinishReason, Text
 from bot.ports import Body
-from bot.strings import Words
+from bot.strings import Strings
 from tests.servers.discord import FORUM, DiscordDouble
 from tests.support.discord import Bot, bot_at_work, process
 from tests.support.fakes import Notebook, ScriptedModel, words
@@ -61,8 +61,8 @@ async def test_an_empty_direct_message_is_answered_in_words_of_its_own() -> None
         while len(journal.endings) < 2:
             await asyncio.sleep(0.01)
 
-        assert double.answers(dm) == [Words().empty_direct]
-        assert double.answers(bot.general) == [Words().empty_question]
+        assert double.answers(dm) == [Strings().empty_direct]
+        assert double.answers(bot.general) == [Strings().empty_question]
 
 
 async def test_what_is_forwarded_and_said_before_is_history() -> None:

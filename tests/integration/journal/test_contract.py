@@ -16,7 +16,7 @@ import pytest
 from adapters.journal import JournalBroken, MemoryJournal, SqliteJournal
 from adapters.journal.memory import Entry
 from bot.conversation import Ending, TurnKey
-from bot.ports import Journal, Record
+from bot.ports import Journal, UnfinishedTurn
 from tests.contracts.journal import JournalContract, LastingJournalContract
 from tests.servers.discord import DiscordDouble
 from tests.servers.openai import Answer, OpenAIDouble
@@ -208,7 +208,7 @@ async def test_what_was_accepted_survives_a_kill(tmp_path: Path) -> None:
         child.send_signal(signal.SIGKILL)
         told += (await child.stdout.read()).splitlines()
         assert await child.wait() == -signal.SIGKILL
-        records: Sequence[Record] = ()
+        records: Sequence[UnfinishedTurn] = ()
         while not records:  # a dead process is watched for two heartbeats
             await asyncio.sleep(0.1)
             records = await journal.unfinished("slack")

@@ -21,7 +21,7 @@ from adapters.journal.fallback import Keeper
 from adapters.journal.operations import Accept, Ended, Posted
 from adapters.slack.events.codec import event_of, person_kept
 from bot.conversation import Ending, TurnKey
-from bot.ports import Record
+from bot.ports import UnfinishedTurn
 from tests.support.paths import ROOT
 
 STORED = ROOT / "tests" / "data" / "journal-1.db"
@@ -33,7 +33,7 @@ def opened(file: Path) -> Keeper:
     return Keeper(file, OPTIONS, lambda: KILLED_AT + timedelta(seconds=60))
 
 
-def taken(keeper: Keeper) -> dict[str, list[Record]]:
+def taken(keeper: Keeper) -> dict[str, list[UnfinishedTurn]]:
     """What is taken over once the killed process was watched for two heartbeats."""
     for beat in range(4):
         keeper.tick(beat * OPTIONS.beat_seconds)

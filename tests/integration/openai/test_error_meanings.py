@@ -12,7 +12,7 @@ from adapters.openai import OpenAIModel, OpenAIOptions
 from adapters.openai.error_body import LONGEST_ALL, is_error, read
 from adapters.openai.errors import Complaint, SystemRefused
 from bot.conversation import Text
-from bot.errors import Because, Declined, Failure
+from bot.errors import Failure, ModelRejected, RejectionReason
 from tests.contracts.model import Outcome, ask
 from tests.servers.complaints import RETRY, SYSTEM, complaints
 from tests.servers.complaints import Complaint as Vendors
@@ -23,7 +23,7 @@ def meaning(failure: Failure | None) -> str:
     """A failure in the table's words."""
     if isinstance(failure, SystemRefused):
         return SYSTEM
-    return failure.because.value if isinstance(failure, Declined) else RETRY
+    return failure.reason.value if isinstance(failure, ModelRejected) else RETRY
 
 
 @pytest.mark.parametrize("vendors", complaints(), ids=str)
@@ -36,39 +36,43 @@ def test_the_table(vendors: Vendors) -> None:
 def test_the_table_is_long_enough() -> None:
     """Every meaning has bodies of several vendors."""
     assert len(complaints()) >= 60
-    for means in [SYSTEM, RETRY, *(why.value for why in Because if why is not Because.REQUEST)]:
+    for means in [SYSTEM, RETRY, *(why.value for why in RejectionReason if why is not RejectionReason.REQUEST)]:
         assert len({each.vendor for each in complaints(means)}) >= 2, means
 
 
 # Words as they might stand in an error, beside those of the table.
 NEIGHBOURS = [
-    (400, "Unsupported content type: image_url", Because.IMAGES),
-    (400, "The requested model does not support images as input", Because.IMAGES),
-    (400, "Vision is not supported for this model", Because.IMAGES),
-    (422, "Model x does not accept image inputs", Because.IMAGES),
-    (400, "Content type 'image_url' is not supported", Because.IMAGES),
-    (400, "Only text content is supported", Because.IMAGES),
-    (500, "The server was not compiled for multimodal or the model projector can't be loaded.", Because.IMAGES),
-    (404, "No endpoints found that support input modalities: image", Because.IMAGES),
-    (400, "Invalid image data", Because.IMAGE),
-    (400, "image/heic is not a supported image format", Because.IMAGE),
-    (400, "Image too large: maximum 33177600 pixels", Because.IMAGE),
-    (400, "Failed to decode image", Because.IMAGE),
-    (400, "Image size exceeds the maximum allowed size of 20 MB", Because.IMAGE),
-    (400, "Image could not be decoded", Because.IMAGE),
-    (400, "Input tokens exceed the configured limit of 272000 tokens.", Because.CONTEXT),
-    (422, "prompt tokens (9000) exceed model limit", Because.CONTEXT),
-    (400, "The engine prompt length 9000 exceeds the max_model_len 8192", Because.CONTEXT),
-    (400, "input too long", Because.CONTEXT),
-    (400, "Model gpt-9 is not supported", Because.MODEL),
-    (410, "Model has reached end of life", Because.MODEL),
-    (400, "API key expired. Please renew the API key.", Because.CREDENTIALS),
-    (403, "Forbidden", Because.CREDENTIALS),
-    (403, "Your account balance is insufficient", Because.QUOTA),
-    (404, "", Because.SETUP),
-    (400, "Unrecognized request argument supplied: foo", Because.SETUP),
-    (400, "Invalid prompt: your prompt was flagged as potentially violating our usage policy.", Because.REQUEST),
-    (400, "max_tokens is too large: 9000. This model supports at most 4096 completion tokens", Because.SETUP),
+    (400, "Unsupported content type: image_url", RejectionReason.IMAGES),
+    (400, "The requested model does not support images as input", RejectionReason.IMAGES),
+    (400, "Vision is not supported for this model", RejectionReason.IMAGES),
+    (422, "Model x does not accept image inputs", RejectionReason.IMAGES),
+    (400, "Content type 'image_url' is not supported", RejectionReason.IMAGES),
+    (400, "Only text content is supported", RejectionReason.IMAGES),
+    (500, "The server was not compiled for multimodal or the model projector can't be loaded.", RejectionReason.IMAGES),
+    (404, "No endpoints found that support input modalities: image", RejectionReason.IMAGES),
+    (400, "Invalid image data", RejectionReason.IMAGE),
+    (400, "image/heic is not a supported image format", RejectionReason.IMAGE),
+    (400, "Image too large: maximum 33177600 pixels", RejectionReason.IMAGE),
+    (400, "Failed to decode image", RejectionReason.IMAGE),
+    (400, "Image size exceeds the maximum allowed size of 20 MB", RejectionReason.IMAGE),
+    (400, "Image could not be decoded", RejectionReason.IMAGE),
+    (400, "Input tokens exceed the configured limit of 272000 tokens.", RejectionReason.CONTEXT),
+    (422, "prompt tokens (9000) exceed model limit", RejectionReason.CONTEXT),
+    (400, "The engine prompt length 9000 exceeds the max_model_len 8192", RejectionReason.CONTEXT),
+    (400, "input too long", RejectionReason.CONTEXT),
+    (400, "Model gpt-9 is not supported", RejectionReason.MODEL),
+    (410, "Model has reached end of life", RejectionReason.MODEL),
+    (400, "API key expired. Please renew the API key.", RejectionReason.CREDENTIALS),
+    (403, "Forbidden", RejectionReason.CREDENTIALS),
+    (403, "Your account balance is insufficient", RejectionReason.QUOTA),
+    (404, "", RejectionReason.SETUP),
+    (400, "Unrecognized request argument supplied: foo", RejectionReason.SETUP),
+    (
+        400,
+        "Invalid prompt: your prompt was flagged as potentially violating our usage policy.",
+        RejectionReason.REQUEST,
+    ),
+    (400, "max_tokens is too large: 9000. This model supports at most 4096 completion tokens", RejectionReason.SETUP),
     (429, "Quota exceeded: requests per minute", None),
     (429, "This would exceed your rate limit of 30,000 input tokens per minute. Please reduce the prompt length", None),
     (503, "The model is currently not available, try later", None),
@@ -79,7 +83,7 @@ NEIGHBOURS = [
 
 
 @pytest.mark.parametrize(("status", "words", "expected"), NEIGHBOURS)
-def test_words_near_those_of_the_table(status: int, words: str, expected: Because | None) -> None:
+def test_words_near_those_of_the_table(status: int, words: str, expected: RejectionReason | None) -> None:
     """Meaning is read by what words have in common, not by one vendor's sentence."""
     failure = Complaint.of({"error": {"message": words}}, status=status).failure()
     assert meaning(failure) == (expected.value if expected else RETRY)
@@ -119,7 +123,7 @@ def test_a_body_too_deep_is_survived() -> None:
     deep: object = "x"
     for _ in range(500):
         deep = [{"error": deep}]
-    assert meaning(Complaint.of(deep, status=400).failure()) == Because.REQUEST.value
+    assert meaning(Complaint.of(deep, status=400).failure()) == RejectionReason.REQUEST.value
 
 
 @pytest.mark.sockets(seconds=30)
@@ -156,29 +160,32 @@ async def streamed(event: str) -> Outcome:
 @pytest.mark.parametrize(
     ("event", "expected"),
     [
-        ('data: {"error": {"message": "Model Not Exist"}}', Because.MODEL),
-        ('data: {"error": "Model does not support images. Please use a model that does."}', Because.IMAGES),
-        ('data: [{"error": {"code": 400, "message": "API key not valid.", "status": "INVALID"}}]', Because.CREDENTIALS),
-        ('data: "prompt is too long: 213462 tokens > 200000 maximum"', Because.CONTEXT),
-        ('event: error\ndata: {"message": "Insufficient Balance"}', Because.QUOTA),
-        ("event: error\ndata: Insufficient Balance", Because.QUOTA),
-        ('event:error\ndata: "Insufficient Balance"', Because.QUOTA),
-        ('error: {"code": 400, "message": "the request exceeds the available context size"}', Because.CONTEXT),
-        ("error:Insufficient Balance", Because.QUOTA),
+        ('data: {"error": {"message": "Model Not Exist"}}', RejectionReason.MODEL),
+        ('data: {"error": "Model does not support images. Please use a model that does."}', RejectionReason.IMAGES),
+        (
+            'data: [{"error": {"code": 400, "message": "API key not valid.", "status": "INVALID"}}]',
+            RejectionReason.CREDENTIALS,
+        ),
+        ('data: "prompt is too long: 213462 tokens > 200000 maximum"', RejectionReason.CONTEXT),
+        ('event: error\ndata: {"message": "Insufficient Balance"}', RejectionReason.QUOTA),
+        ("event: error\ndata: Insufficient Balance", RejectionReason.QUOTA),
+        ('event:error\ndata: "Insufficient Balance"', RejectionReason.QUOTA),
+        ('error: {"code": 400, "message": "the request exceeds the available context size"}', RejectionReason.CONTEXT),
+        ("error:Insufficient Balance", RejectionReason.QUOTA),
         ('error: {"code": 500, "message": "oops", "type": "server_error"}\n\ndata: [DONE]', None),
-        ('{"error": {"message": "Model Not Exist"}}', Because.MODEL),
-        ('{"error": {"message": "Model Not Exist"}}\n\ndata: [DONE]', Because.MODEL),
-        ("data: model 'x' not found", Because.MODEL),
-        ('data: {"object": "error", "message": "The model `x` does not exist.", "code": 404}', Because.MODEL),
-        ('data: {"detail": "Not Found", "status": 404}', Because.SETUP),
-        ('data: {"code": 400, "message": "prompt is too long"}', Because.CONTEXT),
+        ('{"error": {"message": "Model Not Exist"}}', RejectionReason.MODEL),
+        ('{"error": {"message": "Model Not Exist"}}\n\ndata: [DONE]', RejectionReason.MODEL),
+        ("data: model 'x' not found", RejectionReason.MODEL),
+        ('data: {"object": "error", "message": "The model `x` does not exist.", "code": 404}', RejectionReason.MODEL),
+        ('data: {"detail": "Not Found", "status": 404}', RejectionReason.SETUP),
+        ('data: {"code": 400, "message": "prompt is too long"}', RejectionReason.CONTEXT),
         ('data: {"error": {"message": "The server had an error."}}', None),
         ("event: error\ndata: oops", None),
         ('data: "oops"', None),
         ('event: message\ndata: {"message": "Insufficient Balance"}', None),
     ],
 )
-async def test_an_error_in_a_stream_is_read_by_the_same_rules(event: str, expected: Because | None) -> None:
+async def test_an_error_in_a_stream_is_read_by_the_same_rules(event: str, expected: RejectionReason | None) -> None:
     """An object, a list, a string, words, an event or a field called error, in the place of a piece of an answer."""
     outcome = await streamed(event)
     assert meaning(outcome.failure) == (expected.value if expected else RETRY)
@@ -198,13 +205,13 @@ async def test_what_is_no_error(event: str) -> None:
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
-        ('{"error": "Unexpected endpoint or method. (POST /chat/completions)"}', Because.SETUP),
-        ('[{"error": {"code": 400, "message": "API key not valid."}}]', Because.CREDENTIALS),
-        ('"Insufficient Balance"', Because.QUOTA),
+        ('{"error": "Unexpected endpoint or method. (POST /chat/completions)"}', RejectionReason.SETUP),
+        ('[{"error": {"code": 400, "message": "API key not valid."}}]', RejectionReason.CREDENTIALS),
+        ('"Insufficient Balance"', RejectionReason.QUOTA),
     ],
 )
 @pytest.mark.parametrize("stream", [True, False])
-async def test_an_error_with_status_200(body: str, expected: Because, stream: bool) -> None:
+async def test_an_error_with_status_200(body: str, expected: RejectionReason, stream: bool) -> None:
     """A server that says that all is well, and sends an error, is not believed."""
     async with OpenAIDouble(Status(200, raw=body)) as double:
         model = OpenAIModel(OpenAIOptions("m", "x", double.url))

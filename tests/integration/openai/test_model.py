@@ -11,7 +11,7 @@ import pytest
 
 from adapters.openai import OpenAIModel, OpenAIOptions
 from bot.conversation import Finish, FinishReason, Prompt, Text, ToolCall, Usage
-from bot.errors import Because, Broken, Declined
+from bot.errors import ModelRejected, RejectionReason, ServiceError
 from tests.contracts.model import QUESTION, WORDS, ask
 from tests.servers.openai import Answer, Drop, Fault, OpenAIDouble, Status
 
@@ -84,8 +84,8 @@ async def test_without_any_model_nothing_is_asked() -> None:
     """No name is baked in: without one the request is declined before it is made."""
     async with OpenAIDouble() as double, opened(double, model="") as model:
         outcome = await ask(model, stream=True)
-        assert isinstance(outcome.failure, Declined)
-        assert outcome.failure.because is Because.MODEL
+        assert isinstance(outcome.failure, ModelRejected)
+        assert outcome.failure.reason is RejectionReason.MODEL
         assert double.requests == []
 
 
@@ -151,7 +151,7 @@ async def test_where_streaming_never_works_the_core_may_go_on(refusal: Status) -
     """A server that cannot stream raises something retryable, and answers the call without streaming."""
     async with OpenAIDouble(default=Answer(WORDS)) as double, opened(double) as model:
         double.streaming = refusal
-        assert type((await ask(model, stream=True)).failure) is Broken
+        assert type((await ask(model, stream=True)).failure) is ServiceError
         assert (await ask(model, stream=False)).text == WORDS
 
 
@@ -161,7 +161,7 @@ async def test_a_web_page_is_no_answer(stream: bool) -> None:
     async with OpenAIDouble() as double, opened(double) as model:
         double.queue(Status(200, raw="<!doctype html><html></html>", content_type="text/html"))
         outcome = await ask(model, stream=stream)
-    assert type(outcome.failure) is Broken
+    assert type(outcome.failure) is ServiceError
     assert "base URL" in str(outcome.failure)
 
 
@@ -213,9 +213,9 @@ async def test_a_stale_connection_may_be_tried_again_at_once(reset: bool) -> Non
         await ask(model, stream=True)
         stale = (await ask(model, stream=True)).failure
         fresh = (await ask(model, stream=True)).failure
-    assert type(stale) is Broken
+    assert type(stale) is ServiceError
     assert stale.retry_after == 0.0
-    assert type(fresh) is Broken
+    assert type(fresh) is ServiceError
     assert fresh.retry_after is None
 
 
@@ -226,7 +226,7 @@ async def test_a_cut_on_a_kept_connection_is_no_stale_one() -> None:
         await ask(model, stream=True)
         failure = (await ask(model, stream=True)).failure
         assert len({request.peer for request in double.requests}) == 1
-    assert isinstance(failure, Broken)
+    assert isinstance(failure, ServiceError)
     assert failure.retry_after is None
 
 
@@ -277,8 +277,8 @@ async def test_an_impossible_key_is_declined_and_not_shown(key: str) -> None:
     async with OpenAIDouble() as double, opened(double, api_key=key) as model:
         outcome = await ask(model, stream=True)
         assert double.requests == []
-    assert isinstance(outcome.failure, Declined)
-    assert outcome.failure.because is Because.CREDENTIALS
+    assert isinstance(outcome.failure, ModelRejected)
+    assert outcome.failure.reason is RejectionReason.CREDENTIALS
     assert "secret" not in "".join(traceback.format_exception(outcome.failure))
 
 
@@ -296,7 +296,7 @@ async def test_nothing_shows_the_key() -> None:
 @pytest.mark.parametrize("url", ["localhost:8000/v1", "ftp://models.example/v1", "http://[::1", "http://"])
 async def test_a_base_url_that_is_none(url: str) -> None:
     """A malformed address is declined, when it is set up or when it is asked."""
-    with pytest.raises(Declined):
+    with pytest.raises(ModelRejected):
         await anext(OpenAIModel(OpenAIOptions("m", KEY, url)).answer(QUESTION, stream=True))
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from adapters.openai import OpenAIOptions, check
 from bot.conversation import Image
-from bot.errors import Because
-from bot.strings import Words
+from bot.errors import RejectionReason
+from bot.strings import Strings
 from tests.servers.complaints import Complaint, complaint, complaints
 from tests.servers.openai import Answer, OpenAIDouble, Status, Taste
 from tests.servers.requests import seen
@@ -17,12 +17,12 @@ from tests.support.real_time import ANSWER, conversation, ours, user
 
 pytestmark = pytest.mark.sockets(seconds=20)
 
-WORDS = Words()
+WORDS = Strings()
 CAT = Image("cat.png", "image/png", b"\x89PNG cat")
 DOG = Image("dog.png", "image/png", b"\x89PNG dog")
 
 
-@pytest.mark.parametrize("vendors", complaints(Because.IMAGES.value), ids=str)
+@pytest.mark.parametrize("vendors", complaints(RejectionReason.IMAGES.value), ids=str)
 async def test_a_server_that_takes_no_images(vendors: Complaint) -> None:
     """Each vendor's refusal: an answer without them, told once; and the conversation goes on at one call a question."""
     async with conversation(Taste(images=vendors.script)) as talk:
@@ -37,7 +37,7 @@ async def test_a_server_that_takes_no_images(vendors: Complaint) -> None:
         assert seen(talk.double.requests[-1].body)[1] == []
 
 
-@pytest.mark.parametrize("vendors", complaints(Because.IMAGE.value), ids=str)
+@pytest.mark.parametrize("vendors", complaints(RejectionReason.IMAGE.value), ids=str)
 async def test_an_image_that_cannot_be_read(vendors: Complaint) -> None:
     """Each vendor's refusal: the one image is left out and named, it does not come back, and the next one is sent."""
     async with conversation(Taste(unread={CAT.data: vendors.script})) as talk:
@@ -64,7 +64,7 @@ async def test_a_refusal_without_a_reason(status: int, body: str) -> None:
 
 
 @pytest.mark.parametrize("api", ["chat", "responses"])
-@pytest.mark.parametrize("vendors", complaints(Because.CONTEXT.value), ids=str)
+@pytest.mark.parametrize("vendors", complaints(RejectionReason.CONTEXT.value), ids=str)
 async def test_a_conversation_longer_than_the_model_takes(vendors: Complaint, api: str) -> None:
     """Each vendor's refusal: the history is shortened and that is said, or, for the question alone, that it is long."""
     async with conversation(Taste(characters=500, too_long=vendors.script), api=api) as talk:
@@ -78,10 +78,10 @@ async def test_a_conversation_longer_than_the_model_takes(vendors: Complaint, ap
 
 
 OPERATORS = [
-    (Because.MODEL, WORDS.no_model, "OPENAI_MODEL"),
-    (Because.CREDENTIALS, WORDS.no_credentials, "OPENAI_API_KEY"),
-    (Because.QUOTA, WORDS.no_quota, "credit"),
-    (Because.SETUP, WORDS.no_model, "OPENAI_BASE_URL"),
+    (RejectionReason.MODEL, WORDS.no_model, "OPENAI_MODEL"),
+    (RejectionReason.CREDENTIALS, WORDS.no_credentials, "OPENAI_API_KEY"),
+    (RejectionReason.QUOTA, WORDS.no_quota, "credit"),
+    (RejectionReason.SETUP, WORDS.no_model, "OPENAI_BASE_URL"),
 ]
 
 
@@ -123,7 +123,7 @@ async def test_refusals_one_behind_the_other() -> None:
     taste = Taste(
         alternates=True,
         system=False,
-        images=complaint("llama.cpp", Because.IMAGES.value).script,
+        images=complaint("llama.cpp", RejectionReason.IMAGES.value).script,
         characters=300,
     )
     async with conversation(taste) as talk:

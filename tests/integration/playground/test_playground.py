@@ -26,7 +26,7 @@ from adapters.playground.routes import PAGE_POLICY
 from adapters.playground.state import ROOM_MESSAGES, TAPE_WRITES, Entry, Room, history
 from adapters.playground.subscribers import PAGES, WAITING_EVENTS, Audience, Full, Listener
 from bot.conversation import Role
-from bot.errors import Gone, Limited, Unacceptable
+from bot.errors import InvalidRequest, NotFound, RateLimited
 from bot.markdown import utf16_units
 from bot.ports import Body, Channel, Controls, Platform, Verb
 from bot.rate_limits.budget import FixedWindow, WindowReport
@@ -209,7 +209,7 @@ def test_the_sixth_in_a_window_is_refused_until_it_closes() -> None:
     """Five in five seconds, from the first after the last window's close: a fixed window, not a rolling one."""
     counter = Counter()
     assert [counter.count(10.0 + step).remaining for step in (0, 1, 2, 3, 4)] == [4, 3, 2, 1, 0]
-    with pytest.raises(Limited) as caught:
+    with pytest.raises(RateLimited) as caught:
         counter.count(14.5)
     assert caught.value.retry_after == pytest.approx(0.5)
     assert counter.report(14.5).remaining == 0
@@ -228,7 +228,7 @@ def test_who_keeps_to_the_budget_is_never_refused(steps: list[tuple[float, bool]
         now = max(now, budget.ready_at(now, final=final))
         budget.spend(now)
         budget.observe(now, counter.count(now))
-        budget.settle(now)
+        budget.record_response(now)
 
 
 # ------------------------------------------------------------------------------------------------------------- memory
@@ -358,7 +358,7 @@ async def test_a_write_over_the_limit_is_a_429_and_is_shown() -> None:
     message = await channel.post(Body("x"), "k")
     for number in range(5):
         await channel.edit(message, Body(f"x{number}"))
-    with pytest.raises(Limited) as caught:
+    with pytest.raises(RateLimited) as caught:
         await channel.edit(message, Body("one too many"))
     assert caught.value.retry_after == pytest.approx(5.0)
     events = await looker.events()
@@ -379,7 +379,7 @@ async def test_budgets_follow_the_counter() -> None:
         assert budget.ready_at(loop.time(), final=True) <= loop.time()
         budget.spend(loop.time())
         await channel.edit(message, Body(f"x{number}"))
-        budget.settle(loop.time())
+        budget.record_response(loop.time())
     assert budget.ready_at(loop.time(), final=True) == pytest.approx(loop.time() + 5.0, abs=0.1)
 
 
@@ -400,9 +400,9 @@ async def test_what_discord_would_not_take_is_unacceptable() -> None:
     channel, _, _, _ = stage_set()
     assert utf16_units("a\N{GRINNING FACE}") == 3
     message = await channel.post(Body("\N{GRINNING FACE}" * (MESSAGE_UNITS // 2)), "k")
-    with pytest.raises(Unacceptable):
+    with pytest.raises(InvalidRequest):
         await channel.edit(message, Body("\N{GRINNING FACE}" * (MESSAGE_UNITS // 2) + "x"))
-    with pytest.raises(Unacceptable):
+    with pytest.raises(InvalidRequest):
         await channel.post(Body(" \n"), "k2")
 
 
@@ -412,10 +412,10 @@ async def test_what_is_not_there_is_gone() -> None:
     message = await channel.post(Body("x"), "k")
     await channel.delete(message)
     for target in (message, "q", "never"):
-        with pytest.raises(Gone):
+        with pytest.raises(NotFound):
             await channel.edit(target, Body("y"))
     stage.closed = True
-    with pytest.raises(Gone):
+    with pytest.raises(NotFound):
         await channel.post(Body("y"), "k3")
 
 
@@ -446,7 +446,7 @@ class LimitedOnce(Counter):
         if self._seconds is None:
             return super().count(now)
         seconds, self._seconds = self._seconds, None
-        raise Limited("refused once", retry_after=seconds)
+        raise RateLimited("refused once", retry_after=seconds)
 
 
 class PlaygroundStage:
@@ -838,7 +838,7 @@ async def test_a_quiet_platform_finishes_what_it_has() -> None:
         answerer.go_on.clear()
         await it.send(ask="Count!", channel="general")
         await it.event("asked")
-        await platform.quiet()
+        await platform.stop_accepting()
         ready: bool = platform.ready
         assert ready is False
         await it.send(ask="One more", channel="general", ref="late")

@@ -16,13 +16,13 @@ from adapters.shared.attachments import AttachmentLimits, Attachments
 from adapters.slack import SlackPlatform
 from bot.access import AccessRules
 from bot.completion import Completion, CompletionPolicy
-from bot.delivery.reply import WritingPolicy
+from bot.delivery.reply import WritePolicy
 from bot.ports import Journal
-from bot.prompt import Persona, Prompting
-from bot.strings import Words
+from bot.prompt import PromptConfig, PromptOverride
+from bot.strings import Strings
 from bot.telemetry import NoRecorder
-from bot.turns.config import Choices, TurnLimits
-from bot.turns.manager import Turns
+from bot.turns.config import TurnConfig, TurnLimits
+from bot.turns.manager import TurnManager
 from tests.servers.limits import Kind
 from tests.servers.slack import SlackDouble
 from tests.support.fakes import Notebook, ScriptedModel, answer_of, words
@@ -34,13 +34,15 @@ ANSWER = words(100, rate=60.0)
 
 
 @asynccontextmanager
-async def bot(double: SlackDouble, model: ScriptedModel, journal: Journal | None = None) -> AsyncIterator[Turns]:
+async def bot(double: SlackDouble, model: ScriptedModel, journal: Journal | None = None) -> AsyncIterator[TurnManager]:
     """The program without its settings: Slack, the core and a model that was written down. Leaving it is a kill -9."""
     recorder, seeded = NoRecorder(), random.Random(7)
-    choices = Choices(AccessRules(), Prompting(Persona("Be brief.")), Words(), WritingPolicy(), TurnLimits())
+    choices = TurnConfig(
+        AccessRules(), PromptConfig(PromptOverride("Be brief.")), Strings(), WritePolicy(), TurnLimits()
+    )
     completion = Completion(model, CompletionPolicy(), recorder, seeded)
     journal = journal or MemoryJournal()
-    turns = Turns(choices, completion, journal, recorder, random_=seeded, wall_clock=lambda: datetime.now(UTC))
+    turns = TurnManager(choices, completion, journal, recorder, random_=seeded, wall_clock=lambda: datetime.now(UTC))
     attachments = Attachments(AttachmentLimits(), hosts=frozenset())
     platform = SlackPlatform(options_of(double), attachments)
     try:

@@ -13,7 +13,7 @@ from adapters.shared.attachments import UNAVAILABLE
 from adapters.slack import SlackMarkdown
 from adapters.slack.history.reader import FIRST_PAGES, TAIL_READS
 from bot.conversation import File, LeftOut, Role
-from bot.errors import Broken, Unacceptable, Unanswered
+from bot.errors import InvalidRequest, OutcomeUnknown, ServiceError
 from bot.ports import Body, Channel, Verb
 from tests.servers.limits import Kind
 from tests.servers.slack import SlackDouble
@@ -63,7 +63,7 @@ async def test_a_post_whose_answer_was_lost_is_found(kind: str) -> None:
     double.post_seconds = 0.0
     async with asked(double, kind) as (place, _, way, _):
         double.faults.add("POST", "chat.postMessage", Kind.RESET_AFTER)
-        with pytest.raises(Unanswered):
+        with pytest.raises(OutcomeUnknown):
             await way.post(Body("once"), KEY)
         found = await way.find(KEY)
         assert double.answers(place) == ["once"]
@@ -76,7 +76,7 @@ async def test_not_being_able_to_look_is_no_answer() -> None:
     double = SlackDouble()
     async with asked(double) as (_, _, way, _):
         double.faults.add("GET", "conversations.replies", Kind.STATUS, status=500, times=2)
-        with pytest.raises(Broken):
+        with pytest.raises(ServiceError):
             await way.find(KEY)
         assert await way.find(KEY) is None
 
@@ -98,16 +98,16 @@ async def test_where_blocks_are_refused() -> None:
     double.blocks = False
     double.post_seconds = 0.0
     async with asked(double) as (place, root, way, inbox):
-        with pytest.raises(Broken):
+        with pytest.raises(ServiceError):
             await way.post(Body("**hi** <there>"), KEY)
         ts = await way.post(Body("**hi** <there>"), KEY)
         assert double.answers(place, root) == ["*hi* &lt;there&gt;"]
-        with pytest.raises(Unacceptable):
+        with pytest.raises(InvalidRequest):
             await way.edit(ts, Body("x" * 9000))
         await way.edit(ts, Body("<" * 1000))
         double.say(place, "more", author="U0001", thread=root)
         _, second = await inbox.number(2)
-        with pytest.raises(Broken):
+        with pytest.raises(ServiceError):
             await second.post(Body("again"), "key2")
         double.say(place, "and more", author="U0001", thread=root)
         _, third = await inbox.number(3)
@@ -126,13 +126,13 @@ async def test_where_one_table_is_allowed() -> None:
     double.post_seconds = 0.0
     async with asked(double) as (place, root, way, inbox):
         ts = await way.post(Body("| a | b |\n|---|---|\n| 1 | 2 |"), KEY)
-        with pytest.raises(Broken):
+        with pytest.raises(ServiceError):
             await way.edit(ts, Body(TABLES))
         await way.edit(ts, Body(TABLES))
         assert double.answers(place, root) == [SECOND_AS_TEXT]
         double.say(place, "more", author="U0001", thread=root)
         _, second = await inbox.number(2)
-        with pytest.raises(Broken):
+        with pytest.raises(ServiceError):
             await second.post(Body(TABLES), "key2")
         double.say(place, "and more", author="U0001", thread=root)
         _, third = await inbox.number(3)
@@ -147,7 +147,7 @@ async def test_where_no_table_is_taken() -> None:
     double.post_seconds = 0.0
     async with asked(double) as (place, root, way, _):
         for _ in range(2):
-            with pytest.raises(Broken):
+            with pytest.raises(ServiceError):
                 await way.post(Body(TABLES), KEY)
         await way.post(Body(TABLES), KEY)
         assert double.answers(place, root) == ["```\na  b\n─  ─\n1  2\n```\n\nand\n\n```\nc  d\n─  ─\n3  4\n```"]
@@ -424,12 +424,12 @@ async def test_a_page_of_a_proxy_passes(status: int) -> None:
     page = {"status": status, "body": b"<html>blocked</html>", "headers": {"Content-Type": "text/html"}}
     async with asked(double) as (place, root, way, _):
         double.faults.add("POST", "chat.postMessage", Kind.STATUS, **page)
-        with pytest.raises(Unanswered):
+        with pytest.raises(OutcomeUnknown):
             await way.post(Body("hi"), KEY)
         assert await way.find(KEY) is None
         ts = await way.post(Body("hi"), KEY)
         double.faults.add("POST", "chat.update", Kind.STATUS, **page)
-        with pytest.raises(Broken):
+        with pytest.raises(ServiceError):
             await way.edit(ts, Body("hi, Ann"))
         await way.edit(ts, Body("hi, Ann"))
         assert double.answers(place, root) == ["hi, Ann"]

@@ -20,14 +20,14 @@ from adapters.slack.messages.files import FILE_LIMIT, may_go_to, share_of
 from bot.access import AccessRules
 from bot.completion import Completion, CompletionPolicy
 from bot.conversation import Finish, FinishReason, Role, Text
-from bot.delivery.reply import WritingPolicy
+from bot.delivery.reply import WritePolicy
 from bot.errors import Forbidden
 from bot.ports import Body, Upload
-from bot.prompt import Persona, Prompting
-from bot.strings import Words
+from bot.prompt import PromptConfig, PromptOverride
+from bot.strings import Strings
 from bot.telemetry import NoRecorder
-from bot.turns.config import Choices, TurnLimits
-from bot.turns.manager import Turns
+from bot.turns.config import TurnConfig, TurnLimits
+from bot.turns.manager import TurnManager
 from tests.servers.limits import Kind
 from tests.servers.slack import SlackDouble
 from tests.support.fakes import Notebook, ScriptedModel
@@ -35,8 +35,8 @@ from tests.support.slack import PATIENCE, connected, options_of
 
 PROSE = "".join(f"Sentence number {number} says something. " for number in range(450))  # about 17,000 characters
 CODE = "".join(f"print({number}, 'é')\n" for number in range(900))
-NOTE = f"_\u2063{Words().rest}_"
-SMALL = WritingPolicy(max_messages=1, backoff_seconds=0.05, backoff_limit_seconds=0.1)
+NOTE = f"_\u2063{Strings().rest}_"
+SMALL = WritePolicy(max_messages=1, backoff_seconds=0.05, backoff_limit_seconds=0.1)
 
 
 @pytest.fixture(autouse=True)
@@ -46,11 +46,11 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @asynccontextmanager
-async def process(double: SlackDouble, model: ScriptedModel, journal: Notebook) -> AsyncIterator[Turns]:
+async def process(double: SlackDouble, model: ScriptedModel, journal: Notebook) -> AsyncIterator[TurnManager]:
     """The whole program but for its settings: leaving it is a `kill -9`."""
     seeded = random.Random(3)
-    choices = Choices(AccessRules(), Prompting(Persona("")), Words(), SMALL, TurnLimits())
-    turns = Turns(
+    choices = TurnConfig(AccessRules(), PromptConfig(PromptOverride("")), Strings(), SMALL, TurnLimits())
+    turns = TurnManager(
         choices,
         Completion(model, CompletionPolicy(), NoRecorder(), seeded),
         journal,
@@ -169,9 +169,9 @@ async def test_where_files_do_not_go_up(prepare: Callable[[SlackDouble], None]) 
     """The answer ends at its last message and says so, without a word of a file, which nobody sees later either."""
     async with answered(PROSE, prepare) as (double, place, thread):
         assert double.attached(place, thread) == []
-        assert all(Words().rest not in text for text in double.answers(place, thread))
+        assert all(Strings().rest not in text for text in double.answers(place, thread))
         (text,) = double.answers(place, thread)
-        said, line, after = text.partition(f"\n\n_\u2063{Words().limit}_")
+        said, line, after = text.partition(f"\n\n_\u2063{Strings().limit}_")
         assert (bool(line), after) == (True, "")
         words = said.split()
         assert len(words) > 1_000

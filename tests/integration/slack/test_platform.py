@@ -357,7 +357,7 @@ async def test_quiet_leaves_questions_to_others() -> None:
         async with connected(double) as (platform, inbox):
             double.say(channel, "<@UBOT> one", author=ann)
             _, way = await inbox.number(1)
-            await platform.quiet()
+            await platform.stop_accepting()
             assert not platform.ready
             double.say(channel, "<@UBOT> two", author=ann, once=True)
             double.say(channel, "not for us", author=ann)
@@ -381,7 +381,7 @@ async def test_quiet_hands_over_what_was_acknowledged() -> None:
         double.say(channel, "<@UBOT> one", author=ann, once=True)
         await double.transcript.wait_for(path="users.info")
         await double.settled()
-        await platform.quiet()
+        await platform.stop_accepting()
         assert inbox.texts == ["one"]
 
 
@@ -395,7 +395,7 @@ async def test_quiet_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch, cap
         double.say(channel, "<@UBOT> one", author=ann, once=True)
         await double.transcript.wait_for(path="users.info")
         async with asyncio.timeout(PATIENCE / 2):
-            await platform.quiet()
+            await platform.stop_accepting()
         assert inbox.turns == []
     assert "still being looked up: 1" in caplog.text
 

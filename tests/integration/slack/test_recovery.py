@@ -12,7 +12,7 @@ from adapters.slack import platform as platform_module
 from adapters.slack import socket_connection as link_module
 from adapters.slack.history import users as people_module
 from bot.conversation import Turn, TurnKey
-from bot.ports import Body, Channel, Record
+from bot.ports import Body, Channel, UnfinishedTurn
 from tests.servers.limits import Kind
 from tests.servers.slack import SlackDouble
 from tests.support.slack import PATIENCE, Taken, answer, connected
@@ -38,7 +38,7 @@ class Slow(Taken):
         return True
 
 
-class Broken(Taken):
+class BrokenInbox(Taken):
     """An inbox that breaks at the first question, against its promise."""
 
     async def receive(self, key: TurnKey, event: str) -> bool:
@@ -147,7 +147,7 @@ async def test_a_connection_that_is_replaced_acknowledges_what_it_brought() -> N
 
 async def test_what_cannot_be_written_down_is_not_acknowledged(caplog: pytest.LogCaptureFixture) -> None:
     """A bug in the way of one event: it is in the log, Slack delivers the event again, and that one is answered."""
-    double, inbox = SlackDouble(), Broken()
+    double, inbox = SlackDouble(), BrokenInbox()
     ann, dm = double.world.user("Ann"), double.world.channel("im")
     async with double.running(), connected(double, inbox):
         double.say(dm, "hello", author=ann)
@@ -194,7 +194,7 @@ async def test_what_asks_nothing_after_all_is_dismissed() -> None:
 async def again(double: SlackDouble, inbox: Taken, messages: tuple[str, ...] = ()) -> list[tuple[Turn, Channel]]:
     """What another process makes of all that a first one received."""
     second = Taken()
-    second.unfinished = [Record(key, event, messages) for key, event in inbox.received]
+    second.unfinished = [UnfinishedTurn(key, event, messages) for key, event in inbox.received]
     async with connected(double, second):
         await second.number(len(inbox.received))
     return second.turns
@@ -217,7 +217,7 @@ async def test_what_was_deleted_meanwhile_is_not_taken_up(where: str) -> None:
             double.say(place, "<@UBOT> kept", author=ann)
             await inbox.until(lambda: "kept" in inbox.texts)
         double.remove(place, ts)
-        second.unfinished = [Record(key, event, tuple(posted)) for key, event in inbox.received]
+        second.unfinished = [UnfinishedTurn(key, event, tuple(posted)) for key, event in inbox.received]
         async with connected(double, second):
             given_up = second.gone if posted else second.dismissed
             await second.until(lambda: {key.message for key in given_up} == {ts} and "kept" in second.texts)
@@ -287,7 +287,12 @@ async def test_what_cannot_be_read_is_given_up(caplog: pytest.LogCaptureFixture)
     event = f'{{"event":{{"type":"message","channel":"{dm}","user":"{ann}","text":"hi","ts":"1.1"}}}}'
     double.world.messages[dm]["1.1"] = {"type": "message", "user": ann, "text": "hi", "ts": "1.1"}
     good, bad, foreign = (TurnKey("slack", team, dm, ts) for team, ts in (("T1", "1.1"), ("T1", "1.2"), ("T2", "1.1")))
-    inbox.unfinished = [Record(bad, "?"), Record(bad, event), Record(foreign, event), Record(good, event)]
+    inbox.unfinished = [
+        UnfinishedTurn(bad, "?"),
+        UnfinishedTurn(bad, event),
+        UnfinishedTurn(foreign, event),
+        UnfinishedTurn(good, event),
+    ]
     async with double.running(), connected(double, inbox):
         turn, _ = await inbox.number(1)
         assert turn.key == good
@@ -303,11 +308,11 @@ async def test_it_is_asked_again_what_was_left(monkeypatch: pytest.MonkeyPatch) 
     event = f'{{"event":{{"type":"message","channel":"{dm}","user":"{ann}","text":"hi","ts":"1.1"}}}}'
     double.world.messages[dm]["1.1"] = {"type": "message", "user": ann, "text": "hi", "ts": "1.1"}
     async with double.running(), connected(double, inbox) as (platform, _):
-        inbox.unfinished = [Record(TurnKey("slack", "T1", dm, "1.1"), event)]
+        inbox.unfinished = [UnfinishedTurn(TurnKey("slack", "T1", dm, "1.1"), event)]
         await inbox.number(1)
-        await platform.quiet()
+        await platform.stop_accepting()
         await asyncio.sleep(0.1)  # a round in which it would be asked for
-        inbox.unfinished = [Record(TurnKey("slack", "T1", dm, "1.1"), event)]
+        inbox.unfinished = [UnfinishedTurn(TurnKey("slack", "T1", dm, "1.1"), event)]
         await asyncio.sleep(0.1)
         assert len(inbox.turns) == 1
         assert inbox.unfinished
@@ -323,7 +328,7 @@ async def test_an_event_that_comes_again_while_it_is_taken_up() -> None:
             await inbox.number(1)
         second = Taken()
         second.received = list(inbox.received)
-        second.unfinished = [Record(key, event) for key, event in inbox.received]
+        second.unfinished = [UnfinishedTurn(key, event) for key, event in inbox.received]
         await double.redeliver(double.sockets.envelopes[0])
         async with connected(double, second):
             await second.number(1)
@@ -344,7 +349,7 @@ async def test_what_cannot_be_looked_up_in_time_is_left(monkeypatch: pytest.Monk
             double.say(dm, "hello", author=ann)
             await inbox.until(lambda: len(inbox.received) == 1)
             async with asyncio.timeout(PATIENCE):
-                await platform.quiet()
+                await platform.stop_accepting()
             assert inbox.turns == []
             assert inbox.dismissed == []
         ((turn, _),) = await again(double, inbox)
@@ -534,7 +539,7 @@ async def test_who_asks_is_known_to_the_next_process() -> None:
         lookups = len(double.transcript.of(path="users.info"))
         for age, more in ((60.0, 0), (3600.0, 1)):
             second = Taken()
-            second.unfinished = [Record(key, event, age=age)]
+            second.unfinished = [UnfinishedTurn(key, event, age=age)]
             async with connected(double, second):
                 turn, _ = await second.number(1)
             assert turn == first
@@ -556,7 +561,7 @@ async def test_each_conversation_is_read_once() -> None:
                 await asyncio.sleep(1.1)  # as often as a channel may be posted to
         second = Taken()
         second.unfinished = [
-            Record(key, event, tuple(posted[:1]) if number == 0 else ())
+            UnfinishedTurn(key, event, tuple(posted[:1]) if number == 0 else ())
             for number, (key, event) in enumerate(inbox.received)
         ]
         reads = len(double.transcript.of(path="conversations.replies"))

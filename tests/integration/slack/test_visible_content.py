@@ -11,7 +11,7 @@ import pytest
 from adapters.shared.attachments import NO_ACCESS
 from adapters.slack.history.files import DELETED
 from bot.conversation import File, LeftOut, Text
-from bot.ports import Channel, Record
+from bot.ports import Channel, UnfinishedTurn
 from tests.integration.test_attachments import serving
 from tests.servers.limits import Kind
 from tests.servers.slack import SlackDouble
@@ -207,7 +207,7 @@ async def test_a_question_is_whole_after_a_restart() -> None:
             double.say(place, "", author=ann, **ALERT)
             await inbox.number(1)
         later = Taken()
-        later.unfinished = [Record(key, event) for key, event in inbox.received]
+        later.unfinished = [UnfinishedTurn(key, event) for key, event in inbox.received]
         async with connected(double, later):
             again, _ = await later.number(1)
         assert again.question.text == ALERT_TEXT

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bot.access import AccessRules, Lists
+from bot.access import AccessRules, AllowDeny
 from bot.conversation import Author, Message, Role, Text, Turn, TurnKey
 
 DANA = Author("U1", "Dana", roles=frozenset({"R1"}))
@@ -17,12 +17,12 @@ def asked(author: Author = DANA, *, direct: bool = False, workspace: str = "W1")
     return Turn(TurnKey("p", workspace, "C1", "1"), "c", author, question, ("T1", "C1", "K1"), direct=direct)
 
 
-def only(*ids: str) -> Lists:
-    return Lists(allow=frozenset(ids))
+def only(*ids: str) -> AllowDeny:
+    return AllowDeny(allow=frozenset(ids))
 
 
-def but(*ids: str) -> Lists:
-    return Lists(deny=frozenset(ids))
+def but(*ids: str) -> AllowDeny:
+    return AllowDeny(deny=frozenset(ids))
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def but(*ids: str) -> Lists:
         (AccessRules(workspaces=only("W1")), asked(direct=True, workspace=""), True),
         (AccessRules(places={"C1": only("U9")}), asked(), False),
         (AccessRules(places={"C1": only("U9"), "T1": only("R1")}), asked(), True),
-        (AccessRules(places={"K1": Lists()}), asked(), True),
+        (AccessRules(places={"K1": AllowDeny()}), asked(), True),
     ],
 )
 def test_who_is_answered(rules: AccessRules, turn: Turn, answered: bool) -> None:

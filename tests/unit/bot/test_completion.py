@@ -25,7 +25,16 @@ from bot.conversation import (
     ToolCall,
     Usage,
 )
-from bot.errors import Because, Broken, Declined, Failure, Limited, Retryable, Unreachable, Unready
+from bot.errors import (
+    ConnectFailed,
+    Failure,
+    ModelRejected,
+    NotReady,
+    RateLimited,
+    RejectionReason,
+    Retryable,
+    ServiceError,
+)
 from bot.telemetry import NoRecorder
 from tests.support.fakes import ScriptedModel, Step, words
 
@@ -83,11 +92,11 @@ async def test_every_wait_has_an_end(script: list[Step], calls: list[bool], seco
 @pytest.mark.parametrize(
     ("failure", "times"),
     [
-        (Broken("500"), 4),
-        (Limited("429", retry_after=1.0), 4),
-        (Limited("429", retry_after=3600.0), 1),  # neither waited for nor asked again before that
-        (Declined("quota", because=Because.QUOTA), 1),
-        (Declined("bad", because=Because.REQUEST), 1),
+        (ServiceError("500"), 4),
+        (RateLimited("429", retry_after=1.0), 4),
+        (RateLimited("429", retry_after=3600.0), 1),  # neither waited for nor asked again before that
+        (ModelRejected("quota", reason=RejectionReason.QUOTA), 1),
+        (ModelRejected("bad", reason=RejectionReason.REQUEST), 1),
     ],
 )
 async def test_what_is_asked_again(failure: Failure, times: int) -> None:
@@ -202,7 +211,7 @@ async def test_a_server_that_loads_its_model_is_waited_for_once(silence: float, 
 @pytest.mark.parametrize("streams", [True, False])
 async def test_a_server_that_is_not_ready_is_waited_for(streams: bool) -> None:
     """For half a minute, which costs no attempt, also in the call without streaming."""
-    model = ScriptedModel(*[[Unready("503", retry_after=2.0)]] * 12, [Text("a"), STOP])
+    model = ScriptedModel(*[[NotReady("503", retry_after=2.0)]] * 12, [Text("a"), STOP])
     seen, seconds = await collect(model if streams else NotStreaming(model))
     assert seen[-1] == STOP
     assert seconds == pytest.approx(24.0, abs=0.1)
@@ -215,7 +224,7 @@ class NotStreaming(ScriptedModel):
     """A model that cannot stream, and answers calls without streaming as another does."""
 
     def __init__(self, of: ScriptedModel) -> None:
-        super().__init__([Broken("no streaming")])
+        super().__init__([ServiceError("no streaming")])
         self._of = of
 
     def answer(self, prompt: Prompt, *, stream: bool) -> AsyncGenerator[Delta, None]:
@@ -225,10 +234,10 @@ class NotStreaming(ScriptedModel):
 @pytest.mark.parametrize("seconds", [45.0, 60.0])
 async def test_a_longer_pause_that_the_server_asks_for_wins(seconds: float) -> None:
     """It is waited for, up to its limit; beyond that the server is not asked again."""
-    _, took = await collect(ScriptedModel([Unready("503", retry_after=seconds)], [Text("a"), STOP]))
+    _, took = await collect(ScriptedModel([NotReady("503", retry_after=seconds)], [Text("a"), STOP]))
     assert took == pytest.approx(seconds, abs=0.1)
-    too_long = ScriptedModel([Unready("503", retry_after=61.0)])
-    with pytest.raises(Unready):
+    too_long = ScriptedModel([NotReady("503", retry_after=61.0)])
+    with pytest.raises(NotReady):
         await collect(too_long)
     assert len(too_long.calls) == 1
 
@@ -236,8 +245,8 @@ async def test_a_longer_pause_that_the_server_asks_for_wins(seconds: float) -> N
 @pytest.mark.parametrize("cut", [0, 1, 2])
 async def test_a_server_that_is_restarted_is_waited_for(cut: int) -> None:
     """Refused connections do not count as attempts, nor do they between streams that were cut."""
-    refused: list[Step] = [Unreachable("refused")]
-    cuts: list[list[Step]] = [[Text("a"), Broken("cut")]] * cut
+    refused: list[Step] = [ConnectFailed("refused")]
+    cuts: list[list[Step]] = [[Text("a"), ServiceError("cut")]] * cut
     model = ScriptedModel(*cuts, *[refused] * 5, [Text("a"), STOP])
     seen, _ = await collect(model, CompletionPolicy())
     assert isinstance(seen[-1], Finish)
@@ -249,14 +258,14 @@ async def test_a_server_that_stays_away_is_not_waited_for_longer_than_it_is_said
     policy = CompletionPolicy()
     loop = asyncio.get_running_loop()
     began = loop.time()
-    with pytest.raises(Unreachable):
-        await collect(ScriptedModel([Unreachable("refused")]), policy)
+    with pytest.raises(ConnectFailed):
+        await collect(ScriptedModel([ConnectFailed("refused")]), policy)
     assert loop.time() - began < policy.absence_seconds + 4 * policy.backoff_limit_seconds
 
 
 async def test_retry_after_is_obeyed() -> None:
     """The server's own seconds, not ours."""
-    _, seconds = await collect(ScriptedModel([Limited("429", retry_after=7.0)], [Text("a"), STOP]))
+    _, seconds = await collect(ScriptedModel([RateLimited("429", retry_after=7.0)], [Text("a"), STOP]))
     assert seconds == pytest.approx(7.0, abs=0.01)
 
 

@@ -23,14 +23,14 @@ from adapters.slack.messages.renderer import SlackMarkdown
 from bot.access import AccessRules
 from bot.completion import Completion, CompletionPolicy
 from bot.conversation import Finish, FinishReason, Text
-from bot.delivery.reply import WritingPolicy
-from bot.markdown import Dialect, utf16_units
+from bot.delivery.reply import WritePolicy
+from bot.markdown import Renderer, utf16_units
 from bot.ports import Caps, Verb
-from bot.prompt import Persona, Prompting
-from bot.strings import Words
+from bot.prompt import PromptConfig, PromptOverride
+from bot.strings import Strings
 from bot.telemetry import NoRecorder
-from bot.turns.config import Choices, TurnLimits
-from bot.turns.manager import Turns
+from bot.turns.config import TurnConfig, TurnLimits
+from bot.turns.manager import TurnManager
 from tests.servers.slack import SlackDouble
 from tests.support.clock import VirtualLoop
 from tests.support.discord import bot_at_work
@@ -146,7 +146,7 @@ PING = re.compile(r"<(@[UWB][A-Z0-9]+|!(channel|here|everyone))[^<>\n]*>")
 class TextChannel(MemoryChannel):
     """A channel of some platform's way with text, and of short messages."""
 
-    dialect: Dialect
+    dialect: Renderer
 
     @property
     def caps(self) -> Caps:
@@ -160,7 +160,7 @@ class TextChannel(MemoryChannel):
     times=st.lists(st.sampled_from([0.0, 0.01, 0.7, 5.0]), min_size=1, max_size=5),
 )
 def test_whatever_a_model_says_no_message_is_too_long_and_nobody_is_pinged(
-    dialect: Dialect, chunks: list[str], times: list[float]
+    dialect: Renderer, chunks: list[str], times: list[float]
 ) -> None:
     """Nor is there more to read than was written, or an end that nobody reaches."""
     script: list[Step] = [
@@ -179,8 +179,8 @@ def test_whatever_a_model_says_no_message_is_too_long_and_nobody_is_pinged(
 
 async def _answered(script: list[Step], channel: MemoryChannel) -> None:
     seeded = random.Random(3)
-    turns = Turns(
-        Choices(AccessRules(), Prompting(Persona("")), Words(), WritingPolicy(), TurnLimits()),
+    turns = TurnManager(
+        TurnConfig(AccessRules(), PromptConfig(PromptOverride("")), Strings(), WritePolicy(), TurnLimits()),
         Completion(ScriptedModel(script), CompletionPolicy(), NoRecorder(), seeded),
         MemoryJournal(),
         NoRecorder(),

@@ -9,16 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.conversation import File, History, Image, LeftOut, Message, Part, Role, Text, Turn
-from bot.prompt import Persona, Prepared, Prompting, PromptLimits, halved, is_empty, prepare
-from bot.strings import Words
+from bot.prompt import Prepared, PromptConfig, PromptLimits, PromptOverride, halved, is_empty, prepare
+from bot.strings import Strings
 from tests.support.fakes import turn
 
 NOW = datetime(2026, 11, 22, 14, 5, tzinfo=UTC)
 
 
 def prepared(history: History = History(), asked: Turn | None = None, **choices: object) -> Prepared:
-    prompting = Prompting(Persona("Be brief.", "m1"), **choices)  # type: ignore[arg-type]  # tests name what they change
-    return prepare(asked or turn(), history, prompting, Words(), NOW)
+    prompting = PromptConfig(PromptOverride("Be brief.", "m1"), **choices)  # type: ignore[arg-type]  # tests name what they change
+    return prepare(asked or turn(), history, prompting, Strings(), NOW)
 
 
 def said(text: str, name: str = "Kim") -> Message:
@@ -32,14 +32,14 @@ def asking(*parts: Part, direct: bool = False) -> Turn:
 
 def test_the_system_prompt_knows_the_date() -> None:
     """Placeholders are filled in, and other braces are left alone."""
-    template = Persona("{date} {time} {timezone} on {platform}, not {this}")
-    prompt = prepare(turn(), History(), Prompting(template), Words(), NOW).prompt
+    template = PromptOverride("{date} {time} {timezone} on {platform}, not {this}")
+    prompt = prepare(turn(), History(), PromptConfig(template), Strings(), NOW).prompt
     assert prompt.system == "Sunday, 22 November 2026 14:05 UTC on Memory, not {this}"
 
 
 def test_a_channels_own_table_wins_where_it_says_something() -> None:
     """A place may override the prompt, the model or both."""
-    places = {"C": Persona(model="m2"), "T": Persona("Sing.")}
+    places = {"C": PromptOverride(model="m2"), "T": PromptOverride("Sing.")}
     assert prepared(places=places).prompt.model == "m2"
     assert prepared(places=places).prompt.system == "Be brief."
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from bot.completion import Attempt, Completion, CompletionPolicy
 from bot.conversation import Delta, Finish, FinishReason, Image, LeftOut, Message, Prompt, Role, Text
-from bot.errors import Because, Broken, Declined, Failure, Limited, Unreachable
+from bot.errors import ConnectFailed, Failure, ModelRejected, RateLimited, RejectionReason, ServiceError
 from bot.prompt_reduction import IMAGES_REFUSED_SECONDS, NO_IMAGES, TOO_MANY, UNREADABLE, Fitted, Fitting
 from bot.telemetry import NoRecorder
 from tests.support.clock import VirtualLoop
@@ -25,8 +25,8 @@ CAT, DOG, BIRD, FISH, COW = (
 Judge = Callable[[Prompt], Failure | None]
 
 
-def declined(because: Because) -> Declined:
-    return Declined("no", because=because)
+def declined(reason: RejectionReason) -> ModelRejected:
+    return ModelRejected("no", reason=reason)
 
 
 def images_of(prompt: Prompt) -> list[Image]:
@@ -72,8 +72,8 @@ def left_out(came: Sequence[object]) -> Fitted:
     return found[0] if found else Fitted()
 
 
-def refuses(because: Because, when: Callable[[Prompt], bool]) -> Judge:
-    return lambda prompt: declined(because) if when(prompt) else None
+def refuses(reason: RejectionReason, when: Callable[[Prompt], bool]) -> Judge:
+    return lambda prompt: declined(reason) if when(prompt) else None
 
 
 async def test_what_is_taken_costs_one_call() -> None:
@@ -89,7 +89,7 @@ async def test_what_is_taken_costs_one_call() -> None:
 
 async def test_images_are_left_out_for_a_model_that_takes_none() -> None:
     """One more call; the words stay, the model is told that there was a picture, and so is the reader, once."""
-    model = Picky(refuses(Because.IMAGES, lambda prompt: bool(images_of(prompt))))
+    model = Picky(refuses(RejectionReason.IMAGES, lambda prompt: bool(images_of(prompt))))
     fit = fitting(model)
     came = await ask(fit, prompt_of(user("old", CAT), user("look", DOG)))
     assert [each.number for each in came if isinstance(each, Attempt)] == [1, 2]
@@ -102,7 +102,7 @@ async def test_images_are_left_out_for_a_model_that_takes_none() -> None:
 
 async def test_a_new_image_within_the_hour_is_not_sent_either_and_said_so() -> None:
     """A reader who shows another picture knows that it was not seen; it costs no call."""
-    model = Picky(refuses(Because.IMAGES, lambda prompt: bool(images_of(prompt))))
+    model = Picky(refuses(RejectionReason.IMAGES, lambda prompt: bool(images_of(prompt))))
     fit = fitting(model)
     for _ in range(2):
         assert left_out(await ask(fit, prompt_of(user("look", DOG)))).no_images
@@ -111,7 +111,7 @@ async def test_a_new_image_within_the_hour_is_not_sent_either_and_said_so() -> N
 
 async def test_an_hour_later_images_are_tried_again_for_that_model_only() -> None:
     """What a name stands for may change; and other models are not judged by it."""
-    model = Picky(refuses(Because.IMAGES, lambda prompt: bool(images_of(prompt)) and prompt.model == "blind"))
+    model = Picky(refuses(RejectionReason.IMAGES, lambda prompt: bool(images_of(prompt)) and prompt.model == "blind"))
     fit = fitting(model)
     await ask(fit, prompt_of(user("look", DOG), model="blind"))
     assert left_out(await ask(fit, prompt_of(user("look", DOG), model="other"))) == Fitted()
@@ -126,8 +126,8 @@ async def test_an_hour_later_images_are_tried_again_for_that_model_only() -> Non
 
 async def test_a_refusal_of_images_where_there_are_none_is_the_failure() -> None:
     """Nothing is left out where there is nothing to leave out."""
-    model = Picky(lambda prompt: declined(Because.IMAGES))
-    with pytest.raises(Declined):
+    model = Picky(lambda prompt: declined(RejectionReason.IMAGES))
+    with pytest.raises(ModelRejected):
         await ask(fitting(model), prompt_of(user("look")))
     assert len(model.asked) == 1
 
@@ -138,7 +138,7 @@ async def test_a_refusal_of_images_where_there_are_none_is_the_failure() -> None
 @pytest.mark.parametrize("bad", [CAT, DOG, BIRD])
 async def test_the_one_that_cannot_be_read_is_found(bad: Image) -> None:
     """Of a few images each is left out in turn; the others are seen, and the bad one never comes again."""
-    model = Picky(refuses(Because.IMAGE, lambda prompt: bad in images_of(prompt)))
+    model = Picky(refuses(RejectionReason.IMAGE, lambda prompt: bad in images_of(prompt)))
     fit = fitting(model)
     question = user("look", CAT, DOG, BIRD)
     assert left_out(await ask(fit, prompt_of(question))) == Fitted((LeftOut(bad.name, UNREADABLE),))
@@ -152,7 +152,7 @@ async def test_the_one_that_cannot_be_read_is_found(bad: Image) -> None:
 
 async def test_one_bad_image_is_no_reason_to_send_no_others() -> None:
     """The next question's image is sent."""
-    model = Picky(refuses(Because.IMAGE, lambda prompt: CAT in images_of(prompt)))
+    model = Picky(refuses(RejectionReason.IMAGE, lambda prompt: CAT in images_of(prompt)))
     fit = fitting(model)
     await ask(fit, prompt_of(user("look", CAT)))
     assert left_out(await ask(fit, prompt_of(user("look", CAT), user("and this?", DOG)))) == Fitted()
@@ -162,7 +162,7 @@ async def test_one_bad_image_is_no_reason_to_send_no_others() -> None:
 
 async def test_of_many_images_all_are_left_out_at_once() -> None:
     """Finding one among many is not worth a call for each."""
-    model = Picky(refuses(Because.IMAGE, lambda prompt: CAT in images_of(prompt)))
+    model = Picky(refuses(RejectionReason.IMAGE, lambda prompt: CAT in images_of(prompt)))
     came = await ask(fitting(model), prompt_of(user("look", CAT, DOG, BIRD, FISH, COW)))
     assert len(left_out(came).left_out) == 5
     assert len(model.asked) == 2
@@ -170,7 +170,7 @@ async def test_of_many_images_all_are_left_out_at_once() -> None:
 
 async def test_two_bad_images_cost_a_bounded_number_of_calls() -> None:
     """Where no single one is to blame, all are left out."""
-    model = Picky(refuses(Because.IMAGE, lambda prompt: {CAT, DOG} & set(images_of(prompt)) != set()))
+    model = Picky(refuses(RejectionReason.IMAGE, lambda prompt: {CAT, DOG} & set(images_of(prompt)) != set()))
     came = await ask(fitting(model), prompt_of(user("look", CAT, DOG, BIRD)))
     assert {part.name for part in left_out(came).left_out} == {"cat.png", "dog.png", "bird.png"}
     assert len(model.asked) == 5
@@ -178,7 +178,7 @@ async def test_two_bad_images_cost_a_bounded_number_of_calls() -> None:
 
 async def test_too_many_images_keeps_the_newest() -> None:
     """Earlier pictures go first, without a word, since they would be missing each time; then all but the last one."""
-    model = Picky(refuses(Because.TOO_MANY_IMAGES, lambda prompt: len(images_of(prompt)) > 1))
+    model = Picky(refuses(RejectionReason.TOO_MANY_IMAGES, lambda prompt: len(images_of(prompt)) > 1))
     fit = fitting(model)
     came = await ask(fit, prompt_of(user("old", CAT), user("look", DOG)))
     assert left_out(came) == Fitted()
@@ -193,7 +193,7 @@ async def test_too_many_images_keeps_the_newest() -> None:
 
 async def test_an_unknown_refusal_is_tried_without_images() -> None:
     """Nobody said what was wrong: without the images it may be right. The image does not come again."""
-    model = Picky(refuses(Because.REQUEST, lambda prompt: bool(images_of(prompt))))
+    model = Picky(refuses(RejectionReason.REQUEST, lambda prompt: bool(images_of(prompt))))
     fit = fitting(model)
     assert left_out(await ask(fit, prompt_of(user("look", CAT)))).left_out == (LeftOut("cat.png", UNREADABLE),)
     assert left_out(await ask(fit, prompt_of(user("look", CAT), user("and?")))) == Fitted()
@@ -202,7 +202,9 @@ async def test_an_unknown_refusal_is_tried_without_images() -> None:
 
 async def test_a_second_doubt_makes_it_certain() -> None:
     """Two images refused without a word are the model's, not the images' fault; one taken between says otherwise."""
-    model = Picky(refuses(Because.REQUEST, lambda prompt: CAT in images_of(prompt) or BIRD in images_of(prompt)))
+    model = Picky(
+        refuses(RejectionReason.REQUEST, lambda prompt: CAT in images_of(prompt) or BIRD in images_of(prompt))
+    )
     fit = fitting(model)
     await ask(fit, prompt_of(user("look", CAT)))
     await ask(fit, prompt_of(user("look", DOG)))
@@ -210,7 +212,7 @@ async def test_a_second_doubt_makes_it_certain() -> None:
     assert images_of(model.asked[2]) == [DOG]
     await ask(fit, prompt_of(user("look", DOG)))
     assert images_of(model.asked[-1]) == [DOG]
-    model.judge = refuses(Because.REQUEST, lambda prompt: bool(images_of(prompt)))
+    model.judge = refuses(RejectionReason.REQUEST, lambda prompt: bool(images_of(prompt)))
     await ask(fit, prompt_of(user("look", FISH)))
     before = len(model.asked)
     await ask(fit, prompt_of(user("look", COW)))
@@ -221,9 +223,9 @@ async def test_a_second_doubt_makes_it_certain() -> None:
 
 async def test_where_images_are_not_to_blame_the_first_failure_is_told() -> None:
     """A refusal that has nothing to do with them is the answer, after one more call."""
-    first = declined(Because.REQUEST)
-    model = Picky(lambda prompt: first if images_of(prompt) else declined(Because.MODEL))
-    with pytest.raises(Declined) as raised:
+    first = declined(RejectionReason.REQUEST)
+    model = Picky(lambda prompt: first if images_of(prompt) else declined(RejectionReason.MODEL))
+    with pytest.raises(ModelRejected) as raised:
         await ask(fitting(model), prompt_of(user("look", CAT)))
     assert raised.value is first
     assert len(model.asked) == 2
@@ -231,14 +233,16 @@ async def test_where_images_are_not_to_blame_the_first_failure_is_told() -> None
 
 async def test_a_broken_server_is_tried_without_images_in_the_end() -> None:
     """A 500 that nobody can read costs the attempts that it always does, then one without images."""
-    model = Picky(lambda prompt: Broken("HTTP 500") if images_of(prompt) else None)
+    model = Picky(lambda prompt: ServiceError("HTTP 500") if images_of(prompt) else None)
     came = await ask(fitting(model), prompt_of(user("look", CAT)))
     assert left_out(came).left_out == (LeftOut("cat.png", UNREADABLE),)
     assert len(model.asked) == 5
     assert [each.number for each in came if isinstance(each, Attempt)] == [1, 2, 3, 4, 5]
 
 
-@pytest.mark.parametrize("failure", [Limited("429"), Unreachable("nobody"), declined(Because.QUOTA)], ids=repr)
+@pytest.mark.parametrize(
+    "failure", [RateLimited("429"), ConnectFailed("nobody"), declined(RejectionReason.QUOTA)], ids=repr
+)
 async def test_other_failures_leave_nothing_out(failure: Failure) -> None:
     """A limit, a server that is away, no credit: images have nothing to do with it."""
     model = Picky(lambda prompt: failure)
@@ -257,7 +261,7 @@ def length(prompt: Prompt) -> int:
 @pytest.mark.parametrize(("limit", "calls"), [(2000, 1), (900, 2), (450, 3), (20, 4)])
 async def test_a_history_is_shortened_until_it_fits(limit: int, calls: int) -> None:
     """A half, a quarter, the question alone: each is one more call, the question stays whole, and the cut is told."""
-    model = Picky(refuses(Because.CONTEXT, lambda prompt: length(prompt) > limit))
+    model = Picky(refuses(RejectionReason.CONTEXT, lambda prompt: length(prompt) > limit))
     history = [user(f"{number:02d}" * 20) for number in range(40)]
     came = await ask(fitting(model), prompt_of(*history, user("why?")))
     assert len(model.asked) == calls
@@ -270,16 +274,16 @@ async def test_a_history_is_shortened_until_it_fits(limit: int, calls: int) -> N
 @pytest.mark.parametrize("history", [0, 1, 40])
 async def test_a_question_too_long_is_said_so(history: int) -> None:
     """What never fits ends after three more calls at the most, and without a history at once."""
-    model = Picky(lambda prompt: declined(Because.CONTEXT))
-    with pytest.raises(Declined) as raised:
+    model = Picky(lambda prompt: declined(RejectionReason.CONTEXT))
+    with pytest.raises(ModelRejected) as raised:
         await ask(fitting(model), prompt_of(*[user("x" * 40)] * history, user("why?")))
-    assert raised.value.because is Because.CONTEXT
+    assert raised.value.reason is RejectionReason.CONTEXT
     assert len(model.asked) == 1 + min(history * 3, 3)
 
 
 async def test_an_image_too_large_for_the_request_is_left_out_last() -> None:
     """A proxy that takes a megabyte refuses by size: the words may still be answered."""
-    model = Picky(refuses(Because.CONTEXT, lambda prompt: bool(images_of(prompt))))
+    model = Picky(refuses(RejectionReason.CONTEXT, lambda prompt: bool(images_of(prompt))))
     came = await ask(fitting(model), prompt_of(user("old"), user("look", CAT)))
     assert left_out(came) == Fitted((LeftOut("cat.png", UNREADABLE),), history_cut=True)
 
@@ -289,8 +293,8 @@ async def test_both_at_once() -> None:
 
     def judge(prompt: Prompt) -> Failure | None:
         if images_of(prompt):
-            return declined(Because.IMAGES)
-        return declined(Because.CONTEXT) if length(prompt) > 100 else None
+            return declined(RejectionReason.IMAGES)
+        return declined(RejectionReason.CONTEXT) if length(prompt) > 100 else None
 
     model = Picky(judge)
     came = await ask(fitting(model), prompt_of(*[user("x" * 40)] * 4, user("look", CAT)))
@@ -302,7 +306,13 @@ async def test_both_at_once() -> None:
 
 
 FAILURES = st.sampled_from(
-    [*map(declined, Because), Broken("500"), Limited("429"), Unreachable("no"), Broken("the answer is empty")]
+    [
+        *map(declined, RejectionReason),
+        ServiceError("500"),
+        RateLimited("429"),
+        ConnectFailed("no"),
+        ServiceError("the answer is empty"),
+    ]
 )
 
 

@@ -24,9 +24,9 @@ from adapters.journal import KeeperOptions
 from adapters.shared.attachments import AttachmentLimits
 from bot.completion import CompletionPolicy
 from bot.conversation import Ending
-from bot.delivery.reply import WritingPolicy
+from bot.delivery.reply import WritePolicy
 from bot.prompt import PromptLimits
-from bot.strings import Words
+from bot.strings import Strings
 from bot.turns.config import TurnLimits
 from config import docs as explained
 from config.errors import SettingsError
@@ -423,7 +423,7 @@ def test_every_default_is_shipped_and_every_shipped_value_is_a_setting() -> None
     ("concern", "values", "names"),
     [
         ("completion", CompletionPolicy(), {}),
-        ("writing", WritingPolicy(), {}),
+        ("writing", WritePolicy(), {}),
         ("attachments", AttachmentLimits(), {}),
         ("turns", TurnLimits(), {"waiting": "queue", "each_person": "live_per_user", "each_place": "live_per_channel"}),
         ("journal", KeeperOptions(), {}),
@@ -484,7 +484,7 @@ def test_the_example_file_shows_every_key_at_its_default(tmp_path: Path) -> None
     settings = load({}, tmp_path, uncommented)
     unsaid = Settings.load({}, folder=tmp_path / "x")
     assert settings.model_dump(exclude=set(ONLY_IN_FILE)) == unsaid.model_dump(exclude=set(ONLY_IN_FILE))
-    assert settings.words.said() == dataclasses.asdict(Words())
+    assert settings.words.said() == dataclasses.asdict(Strings())
     assert len(settings.channels) == 2
 
 
@@ -546,7 +546,7 @@ def test_a_malformed_journal_is_one_line(url: str, tmp_path: Path) -> None:
 
 def test_every_sentence_can_be_the_operators(tmp_path: Path) -> None:
     """The table has a key for each of the core's words, and no other."""
-    assert set(WordsSettings.model_fields) == {field.name for field in dataclasses.fields(Words)}
+    assert set(WordsSettings.model_fields) == {field.name for field in dataclasses.fields(Strings)}
     toml = """
         [words]
         stopped = "Angehalten."
@@ -558,7 +558,7 @@ def test_every_sentence_can_be_the_operators(tmp_path: Path) -> None:
     said = load({}, tmp_path, toml).words.said()
     assert said["stop"] == ("halt", "stop")
     assert said["busy"] == ""
-    words = dataclasses.replace(Words(), **said)  # type: ignore[arg-type]  # their names are the same, see above
+    words = dataclasses.replace(Strings(), **said)  # type: ignore[arg-type]  # their names are the same, see above
     assert words.ending(Ending.FAILED, "abc", None, partial=False) == "Keine Antwort (Nr. abc, {wirklich})."
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bot.errors import Broken, Failure, Forbidden, Limited, Unanswered
+from bot.errors import Failure, Forbidden, OutcomeUnknown, RateLimited, ServiceError
 from bot.ports import Channel, Verb
 from tests.contracts.channel import PROMISES, Promise, name_of, play
 from tests.support.fakes import MemoryChannel
@@ -35,13 +35,13 @@ class MemoryStage:
         del self._channel.shown[message]
 
     def limit(self, verb: Verb, seconds: float) -> None:
-        self._fail(verb, Limited("429", retry_after=seconds))
+        self._fail(verb, RateLimited("429", retry_after=seconds))
 
     def break_down(self, verb: Verb) -> None:
-        self._fail(verb, Broken("500"))
+        self._fail(verb, ServiceError("500"))
 
     def lose_answer(self, verb: Verb) -> None:
-        self._fail(verb, Unanswered("reset"), applied_first=True)
+        self._fail(verb, OutcomeUnknown("reset"), applied_first=True)
 
     def forbid(self) -> None:
         self._forbidden = True

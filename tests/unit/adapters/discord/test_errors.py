@@ -13,7 +13,16 @@ import discord
 import pytest
 
 from adapters.discord.errors import connecting, failure_of, failure_of_status, failure_of_stranger, translated
-from bot.errors import Broken, Failure, Forbidden, Gone, Limited, Unacceptable, Unanswered, Unreachable
+from bot.errors import (
+    ConnectFailed,
+    Failure,
+    Forbidden,
+    InvalidRequest,
+    NotFound,
+    OutcomeUnknown,
+    RateLimited,
+    ServiceError,
+)
 
 MESSAGES = "/channels/{channel_id}/messages"
 MESSAGE = "/channels/{channel_id}/messages/{message_id}"
@@ -49,21 +58,21 @@ def test_the_list_is_not_empty() -> None:
 @pytest.mark.parametrize(
     ("status", "body", "expected"),
     [
-        (400, {"code": 50035}, Unacceptable),
-        (400, {"code": 50006}, Unacceptable),
+        (400, {"code": 50035}, InvalidRequest),
+        (400, {"code": 50006}, InvalidRequest),
         (400, {"code": 50083}, Forbidden),
         (400, {"code": 160005}, Forbidden),
         (401, {}, Forbidden),
         (403, {"code": 50013}, Forbidden),
-        (404, {"code": 10008}, Gone),
-        (404, {"code": 10003}, Gone),
-        (404, "not found", Gone),
-        (408, {}, Unanswered),
-        (413, {}, Unacceptable),
-        (429, {"retry_after": 1.5}, Limited),
-        (500, None, Unanswered),
-        (503, "unavailable", Unanswered),
-        (524, {}, Unanswered),
+        (404, {"code": 10008}, NotFound),
+        (404, {"code": 10003}, NotFound),
+        (404, "not found", NotFound),
+        (408, {}, OutcomeUnknown),
+        (413, {}, InvalidRequest),
+        (429, {"retry_after": 1.5}, RateLimited),
+        (500, None, OutcomeUnknown),
+        (503, "unavailable", OutcomeUnknown),
+        (524, {}, OutcomeUnknown),
     ],
 )
 def test_statuses(status: int, body: object, expected: type[Failure]) -> None:
@@ -89,19 +98,19 @@ def test_what_a_429_says(body: object, headers: dict[str, str], seconds: float, 
     """Its seconds are taken from where they are most exact, and a page of Cloudflare's means the whole address."""
     limited = failure_of_status(429, body, headers, "posting")
 
-    assert isinstance(limited, Limited)
+    assert isinstance(limited, RateLimited)
     assert (limited.retry_after, limited.everywhere) == (seconds, everywhere)
 
 
 @pytest.mark.parametrize(
     ("status", "method", "path", "page", "expected"),
     [
-        *((status, "POST", MESSAGES, True, Unanswered) for status in (400, 403, 404, 405, 451)),
-        *((status, "PATCH", MESSAGE, True, Unanswered) for status in (400, 403, 405)),
+        *((status, "POST", MESSAGES, True, OutcomeUnknown) for status in (400, 403, 404, 405, 451)),
+        *((status, "PATCH", MESSAGE, True, OutcomeUnknown) for status in (400, 403, 405)),
         *((404, method, MESSAGE, page, None) for method in ("PATCH", "DELETE") for page in (True, False)),
-        *((404, method, MESSAGES, False, Unanswered) for method in ("GET", "POST")),
-        (404, "GET", MESSAGE, False, Unanswered),
-        (403, "GET", "/users/@me", True, Unanswered),
+        *((404, method, MESSAGES, False, OutcomeUnknown) for method in ("GET", "POST")),
+        (404, "GET", MESSAGE, False, OutcomeUnknown),
+        (403, "GET", "/users/@me", True, OutcomeUnknown),
         *((status, "POST", MESSAGES, False, None) for status in (400, 403)),
         *((status, "POST", MESSAGES, True, None) for status in (200, 401, 413, 429, 503)),
     ],
@@ -124,14 +133,14 @@ def closed(code: int) -> discord.ConnectionClosed:
         (closed(4004), Forbidden, "Reset Token"),
         (closed(4014), Forbidden, "Message Content Intent"),
         (closed(4013), Forbidden, "intents"),
-        (closed(4000), Broken, "4000"),
+        (closed(4000), ServiceError, "4000"),
         (discord.LoginFailure(), Forbidden, "Reset Token"),
         (discord.PrivilegedIntentsRequired(None), Forbidden, "Message Content Intent"),
-        (TimeoutError(), Unanswered, ""),
-        (ConnectionResetError(), Unanswered, ""),
-        (aiohttp.ServerDisconnectedError(), Unanswered, ""),
-        (aiohttp.ConnectionTimeoutError(), Unreachable, ""),
-        (KeyError("id"), Unanswered, ""),
+        (TimeoutError(), OutcomeUnknown, ""),
+        (ConnectionResetError(), OutcomeUnknown, ""),
+        (aiohttp.ServerDisconnectedError(), OutcomeUnknown, ""),
+        (aiohttp.ConnectionTimeoutError(), ConnectFailed, ""),
+        (KeyError("id"), OutcomeUnknown, ""),
         (asyncio.CancelledError(), None, ""),
         (RuntimeError(), None, ""),
     ],
@@ -146,13 +155,13 @@ def test_other_exceptions(error: BaseException, expected: type[Failure] | None, 
 
 def test_failures_pass_and_bugs_stay_bugs() -> None:
     """A failure of ours goes through as it is; what is no SDK's exception is not dressed up as one."""
-    ours = Gone("the message")
-    with pytest.raises(Gone) as gone, translated("editing"):
+    ours = NotFound("the message")
+    with pytest.raises(NotFound) as gone, translated("editing"):
         raise ours
     assert gone.value is ours
     with pytest.raises(RuntimeError), translated("editing"):
         raise RuntimeError
-    with pytest.raises(Unanswered), translated("editing"):
+    with pytest.raises(OutcomeUnknown), translated("editing"):
         raise TimeoutError
 
 
@@ -164,15 +173,15 @@ def answered(status: int, kind: type[discord.HTTPException] = discord.HTTPExcept
 @pytest.mark.parametrize(
     ("error", "expected"),
     [
-        (answered(403, discord.Forbidden), Broken),
+        (answered(403, discord.Forbidden), ServiceError),
         (answered(401), Forbidden),
-        (answered(404, discord.NotFound), Gone),
+        (answered(404, discord.NotFound), NotFound),
         (discord.LoginFailure(), Forbidden),
         (discord.PrivilegedIntentsRequired(None), Forbidden),
         *((closed(code), Forbidden) for code in (4004, 4010, 4011, 4012, 4013, 4014)),
-        (closed(4008), Broken),
-        (zlib.error(), Broken),
-        (RuntimeError(), Broken),
+        (closed(4008), ServiceError),
+        (zlib.error(), ServiceError),
+        (RuntimeError(), ServiceError),
     ],
 )
 def test_only_a_refusal_is_final_while_connecting(error: Exception, expected: type[Failure]) -> None:

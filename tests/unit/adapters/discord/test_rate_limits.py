@@ -10,7 +10,7 @@ from adapters.discord.gateway import AT_ONCE_EVERY, Delays
 from adapters.discord.rate_limits import CHANNELS, Budgets, read_report, spending
 from adapters.discord.state import Typing
 from adapters.shared.keyed_queue import WAITING_MESSAGES, Intake
-from bot.errors import Limited
+from bot.errors import RateLimited
 from bot.ports import Verb
 from bot.rate_limits.budget import WindowReport
 
@@ -72,12 +72,12 @@ async def test_who_holds_a_window_that_turns_out_to_be_another_spends_that_one()
     channel.counted_in("a", post)
     channel.counted_in("a", edit)
     for window in (post, post, post, edit):
-        window.settle(0.1, sent=0.0)
+        window.record_response(0.1, sent=0.0)
     assert post.ready_at(0.2, final=True) <= 0.2
     post.spend(0.2)
     assert edit.ready_at(0.3, final=True) >= 5.0
     assert post.ready_at(0.3, final=True) >= 5.0
-    post.settle(0.3, sent=0.2)
+    post.record_response(0.3, sent=0.2)
     post.observe(0.4, WindowReport(5, 0, 4.7), sent=0.2)
     edit.hold(0.5, 30.0)
     assert post.ready_at(0.6, final=True) == 30.5
@@ -132,9 +132,9 @@ async def test_a_429_holds_what_it_was_meant_for(everywhere: bool) -> None:
     """A read that is limited holds its channel's window, or the whole bot."""
     budgets, loop = Budgets(), asyncio.get_running_loop()
     window = budgets.channel("1").get
-    with pytest.raises(Limited):
+    with pytest.raises(RateLimited):
         async with spending(window, budgets.everything):
-            raise Limited("429", retry_after=30.0, everywhere=everywhere)
+            raise RateLimited("429", retry_after=30.0, everywhere=everywhere)
 
     held = budgets.everything if everywhere else window
     free = window if everywhere else budgets.everything

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.openai.errors import FOREIGN, Complaint, retry_after, shortened, translate, translated
-from bot.errors import Because, Broken, Declined, Failure, Limited, Unanswered, Unreachable
+from bot.errors import ConnectFailed, Failure, ModelRejected, OutcomeUnknown, RateLimited, RejectionReason, ServiceError
 
 REQUEST = httpx2.Request("POST", "http://127.0.0.1/v1/chat/completions")
 
@@ -55,15 +55,15 @@ def test_no_class_of_error_is_missed(kind: type[Exception]) -> None:
 @pytest.mark.parametrize(
     ("cause", "expected"),
     [
-        (httpx2.ConnectError("refused"), Unreachable),
-        (httpx2.ConnectTimeout("slow"), Unreachable),
-        (httpx2.PoolTimeout("full"), Unreachable),
-        (httpx2.ReadTimeout("silence"), Unanswered),
-        (httpx2.WriteTimeout("stuck"), Unanswered),
-        (httpx2.ReadError("reset"), Broken),
-        (httpx2.RemoteProtocolError("peer closed"), Broken),
-        (httpx2.UnsupportedProtocol("no scheme"), Declined),
-        (httpx2.LocalProtocolError("Illegal header value b'Bearer key'"), Declined),
+        (httpx2.ConnectError("refused"), ConnectFailed),
+        (httpx2.ConnectTimeout("slow"), ConnectFailed),
+        (httpx2.PoolTimeout("full"), ConnectFailed),
+        (httpx2.ReadTimeout("silence"), OutcomeUnknown),
+        (httpx2.WriteTimeout("stuck"), OutcomeUnknown),
+        (httpx2.ReadError("reset"), ServiceError),
+        (httpx2.RemoteProtocolError("peer closed"), ServiceError),
+        (httpx2.UnsupportedProtocol("no scheme"), ModelRejected),
+        (httpx2.LocalProtocolError("Illegal header value b'Bearer key'"), ModelRejected),
     ],
     ids=lambda value: getattr(value, "__name__", type(value).__name__),
 )
@@ -81,38 +81,38 @@ def test_what_broke_below_http(cause: Exception, expected: type[Failure]) -> Non
     ("error", "status", "expected"),
     [
         # in a stream, without a status
-        ({"code": "rate_limit_exceeded"}, None, Limited("")),
-        ({"type": "rate_limit_error"}, None, Limited("")),
-        ({"code": "insufficient_quota"}, None, Because.QUOTA),
-        ({"code": "context_length_exceeded"}, None, Because.CONTEXT),
-        ({"code": "invalid_prompt"}, None, Because.REQUEST),
-        ({"code": "image_too_large"}, None, Because.IMAGE),
-        ({"code": "server_error"}, None, Broken("")),
-        ({"code": 502, "message": "upstream"}, None, Broken("")),
-        ({"code": 429}, None, Limited("")),
-        ("only words", None, Broken("")),
-        (None, None, Broken("")),
-        ({}, None, Broken("")),
+        ({"code": "rate_limit_exceeded"}, None, RateLimited("")),
+        ({"type": "rate_limit_error"}, None, RateLimited("")),
+        ({"code": "insufficient_quota"}, None, RejectionReason.QUOTA),
+        ({"code": "context_length_exceeded"}, None, RejectionReason.CONTEXT),
+        ({"code": "invalid_prompt"}, None, RejectionReason.REQUEST),
+        ({"code": "image_too_large"}, None, RejectionReason.IMAGE),
+        ({"code": "server_error"}, None, ServiceError("")),
+        ({"code": 502, "message": "upstream"}, None, ServiceError("")),
+        ({"code": 429}, None, RateLimited("")),
+        ("only words", None, ServiceError("")),
+        (None, None, ServiceError("")),
+        ({}, None, ServiceError("")),
         # llama.cpp, vLLM, Ollama, gateways
-        ({"code": 400, "type": "exceed_context_size_error"}, 400, Because.CONTEXT),
-        ({"message": "This model's maximum context length is 4096 tokens."}, 400, Because.CONTEXT),
-        ({"message": "The model `x` does not exist.", "code": 404}, 404, Because.MODEL),
-        ({"message": "model 'x' not found", "type": "not_found_error"}, 404, Because.MODEL),
-        ({"detail": "Not Found"}, 404, Because.SETUP),
-        ("<html>404</html>", 404, Because.SETUP),
-        ({"code": "model_not_found"}, 403, Because.MODEL),
-        ({"message": "Insufficient Balance"}, 402, Because.QUOTA),
-        ({"message": "Request too large"}, 413, Because.CONTEXT),
-        ({"message": "too early"}, 425, Broken("")),
-        ({"message": "upstream_options is wrong: stream_options"}, 400, Because.REQUEST),
+        ({"code": 400, "type": "exceed_context_size_error"}, 400, RejectionReason.CONTEXT),
+        ({"message": "This model's maximum context length is 4096 tokens."}, 400, RejectionReason.CONTEXT),
+        ({"message": "The model `x` does not exist.", "code": 404}, 404, RejectionReason.MODEL),
+        ({"message": "model 'x' not found", "type": "not_found_error"}, 404, RejectionReason.MODEL),
+        ({"detail": "Not Found"}, 404, RejectionReason.SETUP),
+        ("<html>404</html>", 404, RejectionReason.SETUP),
+        ({"code": "model_not_found"}, 403, RejectionReason.MODEL),
+        ({"message": "Insufficient Balance"}, 402, RejectionReason.QUOTA),
+        ({"message": "Request too large"}, 413, RejectionReason.CONTEXT),
+        ({"message": "too early"}, 425, ServiceError("")),
+        ({"message": "upstream_options is wrong: stream_options"}, 400, RejectionReason.REQUEST),
     ],
 )
-def test_what_a_complaint_means(error: object, status: int | None, expected: Failure | Because) -> None:
+def test_what_a_complaint_means(error: object, status: int | None, expected: Failure | RejectionReason) -> None:
     """Codes decide, then the status, then the words of servers that have neither."""
     failure = Complaint.of(error, status=status).failure()
-    if isinstance(expected, Because):
-        assert isinstance(failure, Declined)
-        assert failure.because is expected
+    if isinstance(expected, RejectionReason):
+        assert isinstance(failure, ModelRejected)
+        assert failure.reason is expected
     else:
         assert type(failure) is type(expected)
 
@@ -157,5 +157,5 @@ def test_our_own_mistakes_are_not_translated() -> None:
     """A bug in this program stays what it is."""
     with pytest.raises(KeyError), translated():
         raise KeyError("ours")
-    with pytest.raises(Broken), translated():
+    with pytest.raises(ServiceError), translated():
         raise json.JSONDecodeError("theirs", "{", 0)

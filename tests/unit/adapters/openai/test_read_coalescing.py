@@ -10,7 +10,7 @@ from contextlib import suppress
 import pytest
 
 from adapters.openai.read_coalescing import BEAT_SECONDS, MANY, READS_AT_ONCE, Beats, Reading
-from bot.errors import Broken
+from bot.errors import ServiceError
 
 EVENT = b"data: {}\n\n"
 RATE = 40.0  # events a second
@@ -162,14 +162,14 @@ async def test_many_reads_at_once_leave_the_loop_to_others() -> None:
 
 async def test_an_error_comes_after_what_came_before_it() -> None:
     """No event is lost to the error that ends its stream, and neither waits longer than a beat."""
-    socket = Socket(STEADY, failure=Broken("reset"))
+    socket = Socket(STEADY, failure=ServiceError("reset"))
     loop = asyncio.get_running_loop()
     began, count = loop.time(), 0
     with Reading(socket, among(MANY)) as reading:
         reading.urgent = False
         while count < len(STEADY):
             count += (await reading.next()).count(EVENT)
-        with pytest.raises(Broken):
+        with pytest.raises(ServiceError):
             await reading.next()
     assert count == len(STEADY)
     assert loop.time() - began <= STEADY[-1] + BEAT_SECONDS + 0.001

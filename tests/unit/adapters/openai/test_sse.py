@@ -11,7 +11,7 @@ from openai._streaming import SSEDecoder
 
 from adapters.openai import sse
 from adapters.openai.sse import BYTE_ORDER_MARK, EventSplitter
-from bot.errors import Broken
+from bot.errors import ServiceError
 
 ENDS = st.sampled_from([b"\n", b"\r", b"\r\n"])
 LINES = st.sampled_from(
@@ -124,5 +124,5 @@ def test_an_event_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(100):
         assert splitter.feed(b"data: 12345678\n\n") == [b"12345678"]
     for endless in (b"data: 12345678", b"data: 12345678\n"):
-        with pytest.raises(Broken):
+        with pytest.raises(ServiceError):
             events([endless] * 100)

@@ -29,7 +29,7 @@ from bot.conversation import (
     Text,
     Usage,
 )
-from bot.errors import Broken, Failure
+from bot.errors import Failure, ServiceError
 from bot.telemetry import NoRecorder
 from tests.servers.openai_scripts import (
     SIGNS_OF_LIFE,
@@ -143,9 +143,9 @@ GOOD: dict[str, list[Step]] = {
     "an end twice": [*map(chunk, PIECES), chunk(None, "stop"), chunk(None, "stop"), DONE, DONE],
     "text behind [DONE]": [*map(chunk, PIECES), DONE, chunk("not for you", "stop")],
     "empty data": [b"data:\n\n", *map(chunk, PIECES), b"data: \n\n", b"data: ping\n\n", chunk(None, "stop")],
-    "a reset behind the finish reason": [*map(chunk, PIECES), chunk(None, "stop"), Broken("reset")],
+    "a reset behind the finish reason": [*map(chunk, PIECES), chunk(None, "stop"), ServiceError("reset")],
     "an error behind the finish reason": [*map(chunk, PIECES), chunk(None, "stop"), event({"error": "no"})],
-    "a reset that cuts the last blank line": [*map(chunk, PIECES), chunk(None, "stop").rstrip(), Broken("reset")],
+    "a reset that cuts the last blank line": [*map(chunk, PIECES), chunk(None, "stop").rstrip(), ServiceError("reset")],
     "a whole answer as an event": [
         event({"choices": [{"message": {"content": TEXT}, "finish_reason": "stop"}]}), DONE,
     ],
@@ -206,7 +206,7 @@ async def test_what_is_held_back_is_not_lost_to_a_stream_that_never_ends() -> No
 
 async def test_an_end_that_was_not_meant_does_not_hide_a_cut() -> None:
     """A server that goes on behind its finish reasons has ended only where its stream does: a break is a failure."""
-    cut: list[Step] = [*(chunk(piece, "stop") for piece in PIECES[:3]), Broken("reset")]
+    cut: list[Step] = [*(chunk(piece, "stop") for piece in PIECES[:3]), ServiceError("reset")]
     outcome = await told(WireModel([cut, GOOD["no finish reason"]]))
     assert outcome.text == TEXT
     assert outcome.calls == 2
@@ -259,7 +259,7 @@ async def test_an_answer_without_words_is_told_after_one_call(steps: list[Step],
 async def test_thinking_alone_does_not_take_the_place_of_words() -> None:
     """Where an earlier attempt has said something, one without a word is a failed attempt."""
     thought = [HM, DONE]
-    outcome = await told(WireModel([[chunk("a"), Broken("reset")], thought, GOOD["no finish reason"]]))
+    outcome = await told(WireModel([[chunk("a"), ServiceError("reset")], thought, GOOD["no finish reason"]]))
     assert (outcome.text, outcome.calls) == (TEXT, 3)
 
 
@@ -424,7 +424,7 @@ def test_a_server_that_breaks_is_never_taken_for_one_that_ended(
     api, text, steps, _ = stream
     cut = data.draw(st.integers(0, len(steps)))
     sent = b"".join(step for step in steps[:cut] if isinstance(step, bytes))
-    outcome = run(WireModel([[*steps[:cut], Broken("reset")], steps], api=api))
+    outcome = run(WireModel([[*steps[:cut], ServiceError("reset")], steps], api=api))
     ended = any(word in sent for word in (b"[DONE]", b'"stop"', b'"eos"', b'"end_turn"', b'"response.completed"'))
     if outcome.calls > 1 or not ended:
         assert outcome.text == text

@@ -8,7 +8,7 @@ import logging
 import pytest
 
 from adapters.shared.keyed_queue import Intake
-from bot.errors import Broken
+from bot.errors import ServiceError
 
 
 class Work:
@@ -31,7 +31,7 @@ async def test_an_odd_message_costs_no_other(caplog: pytest.LogCaptureFixture) -
     async with asyncio.TaskGroup() as group:
         intake.open(group)
         intake.put("a", work.fail(RuntimeError("odd")))
-        intake.put("a", work.fail(Broken("closed")))
+        intake.put("a", work.fail(ServiceError("closed")))
         intake.put("a", work.note("a"))
         intake.put("b", work.note("b"))
 

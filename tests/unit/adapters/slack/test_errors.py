@@ -15,7 +15,17 @@ from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
 from adapters.slack import errors
 from adapters.slack.errors import code_of, failure_of, needed_of, translated
-from bot.errors import Broken, Failure, Forbidden, Gone, Limited, Retryable, Unacceptable, Unanswered, Unreachable
+from bot.errors import (
+    ConnectFailed,
+    Failure,
+    Forbidden,
+    InvalidRequest,
+    NotFound,
+    OutcomeUnknown,
+    RateLimited,
+    Retryable,
+    ServiceError,
+)
 
 
 def refused(data: Any, status: int = 200, **headers: str) -> SlackApiError:
@@ -39,45 +49,45 @@ def code(error: str, **more: str) -> SlackApiError:
 @pytest.mark.parametrize(
     ("error", "for_edit", "for_post"),
     [
-        (refused({"ok": False, "error": "ratelimited"}, 429, Retry_After="3"), Limited, Limited),
-        (code("ratelimited"), Limited, Limited),
-        (code("channel_not_found"), Gone, Gone),
-        (code("message_not_found"), Gone, Gone),
-        (code("is_archived"), Gone, Gone),
+        (refused({"ok": False, "error": "ratelimited"}, 429, Retry_After="3"), RateLimited, RateLimited),
+        (code("ratelimited"), RateLimited, RateLimited),
+        (code("channel_not_found"), NotFound, NotFound),
+        (code("message_not_found"), NotFound, NotFound),
+        (code("is_archived"), NotFound, NotFound),
         (code("not_in_channel"), Forbidden, Forbidden),
         (code("missing_scope", needed="chat:write"), Forbidden, Forbidden),
         (code("token_revoked"), Forbidden, Forbidden),
         (code("restricted_action_read_only_channel"), Forbidden, Forbidden),
-        (code("edit_window_closed"), Unacceptable, Unacceptable),
+        (code("edit_window_closed"), InvalidRequest, InvalidRequest),
         (code("an_error_of_tomorrow"), Forbidden, Forbidden),
-        (code("msg_too_long"), Unacceptable, Unacceptable),
-        (code("invalid_blocks"), Unacceptable, Unacceptable),
-        (code("invalid_attachments"), Unacceptable, Unacceptable),
-        (code("internal_error"), Broken, Unanswered),
-        (code("service_unavailable"), Broken, Unanswered),
-        (code("team_added_to_org"), Broken, Broken),
-        (code("streaming_state_conflict"), Broken, Broken),
-        (refused({}, 500), Broken, Unanswered),
-        (refused("<html>", 503), Broken, Unanswered),
-        (refused("<html>", 400), Broken, Unanswered),
-        (refused("<html>", 403), Broken, Unanswered),
-        (refused({}, 404), Broken, Unanswered),
+        (code("msg_too_long"), InvalidRequest, InvalidRequest),
+        (code("invalid_blocks"), InvalidRequest, InvalidRequest),
+        (code("invalid_attachments"), InvalidRequest, InvalidRequest),
+        (code("internal_error"), ServiceError, OutcomeUnknown),
+        (code("service_unavailable"), ServiceError, OutcomeUnknown),
+        (code("team_added_to_org"), ServiceError, ServiceError),
+        (code("streaming_state_conflict"), ServiceError, ServiceError),
+        (refused({}, 500), ServiceError, OutcomeUnknown),
+        (refused("<html>", 503), ServiceError, OutcomeUnknown),
+        (refused("<html>", 400), ServiceError, OutcomeUnknown),
+        (refused("<html>", 403), ServiceError, OutcomeUnknown),
+        (refused({}, 404), ServiceError, OutcomeUnknown),
         (refused("<html>", 401), Forbidden, Forbidden),
         (refused({}, 405), Forbidden, Forbidden),
         (refused({}, 401), Forbidden, Forbidden),
-        (refused({}, 413), Unacceptable, Unacceptable),
-        (TimeoutError(), Unanswered, Unanswered),
-        (aiohttp.ServerDisconnectedError(), Unanswered, Unanswered),
-        (aiohttp.ClientOSError(104, "reset"), Unanswered, Unanswered),
-        (ConnectionResetError(), Unanswered, Unanswered),
-        (aiohttp.ClientPayloadError(), Unanswered, Unanswered),
-        (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid"), Broken, Unanswered),
-        (json.JSONDecodeError("no", "", 0), Broken, Unanswered),
-        (AttributeError("'str' object has no attribute 'get'"), Broken, Unanswered),
+        (refused({}, 413), InvalidRequest, InvalidRequest),
+        (TimeoutError(), OutcomeUnknown, OutcomeUnknown),
+        (aiohttp.ServerDisconnectedError(), OutcomeUnknown, OutcomeUnknown),
+        (aiohttp.ClientOSError(104, "reset"), OutcomeUnknown, OutcomeUnknown),
+        (ConnectionResetError(), OutcomeUnknown, OutcomeUnknown),
+        (aiohttp.ClientPayloadError(), OutcomeUnknown, OutcomeUnknown),
+        (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid"), ServiceError, OutcomeUnknown),
+        (json.JSONDecodeError("no", "", 0), ServiceError, OutcomeUnknown),
+        (AttributeError("'str' object has no attribute 'get'"), ServiceError, OutcomeUnknown),
     ],
 )
 def test_the_table(error: Exception, for_edit: type[Failure], for_post: type[Failure]) -> None:
-    """What may have been applied, and would show twice, is `Unanswered`; all else is what the caller should do."""
+    """What may have been applied, and would show twice, is `OutcomeUnknown`; all else is what the caller should do."""
     assert type(failure_of(error, "m", once=False)) is for_edit
     assert type(failure_of(error, "m", once=True)) is for_post
 
@@ -87,7 +97,7 @@ def test_retry_after(header: str | None, seconds: float | None) -> None:
     """The server's seconds are passed on; nonsense is no word at all."""
     headers = {} if header is None else {"retry_after": header}
     failure = failure_of(refused({"ok": False, "error": "ratelimited"}, 429, **headers), "m", once=False)
-    assert isinstance(failure, Limited)
+    assert isinstance(failure, RateLimited)
     assert failure.retry_after == seconds
 
 
@@ -99,12 +109,12 @@ def test_what_slack_said_is_read_back() -> None:
     assert needed_of(caught.value) == "users:read"
     assert "users:read" in str(caught.value)
     assert "secret" not in str(caught.value) + str(caught.value.__cause__)
-    assert code_of(Broken("x")) == ""
+    assert code_of(ServiceError("x")) == ""
 
 
 def test_a_page_that_is_not_there_is_an_unknown_method() -> None:
     """Servers that only speak like Slack answer 404 for what they lack."""
-    with pytest.raises(Broken) as caught, translated("users.info", once=False):
+    with pytest.raises(ServiceError) as caught, translated("users.info", once=False):
         raise refused({}, 404)
     assert code_of(caught.value) == "unknown_method"
 
@@ -129,7 +139,7 @@ def test_none_is_missed(kind: type[Exception]) -> None:
 )
 def test_what_was_never_sent_met_nobody(kind: type[Exception]) -> None:
     """A connection that was not made has certainly not posted anything."""
-    assert type(failure_of(kind.__new__(kind), "m", once=True)) is Unreachable
+    assert type(failure_of(kind.__new__(kind), "m", once=True)) is ConnectFailed
 
 
 def test_the_groups_do_not_overlap() -> None:
@@ -137,4 +147,4 @@ def test_the_groups_do_not_overlap() -> None:
     groups = (errors.GONE, errors.FORBIDDEN, errors.UNACCEPTABLE, errors.UNCERTAIN, errors.BROKEN, errors.LIMITED)
     assert sum(len(group) for group in groups) == len(frozenset().union(*groups))
     assert errors.BLOCKS <= errors.UNACCEPTABLE
-    assert issubclass(Unanswered, Retryable)
+    assert issubclass(OutcomeUnknown, Retryable)

@@ -9,7 +9,7 @@ import pytest
 from bot.completion import CompletionPolicy
 from bot.conversation import Announced, Ending, Finish, FinishReason, Reasoning, Text
 from bot.ports import Controls, Verb
-from bot.strings import Words
+from bot.strings import Strings
 from tests.support.fakes import MemoryChannel, Notebook, ScriptedModel, Server, Step, answer_of, turn, words
 from tests.unit.bot.turns.test_manager import ask, core
 
@@ -62,7 +62,7 @@ async def test_a_word_that_has_only_begun_is_shown_too() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reason", "line"), [(FinishReason.LENGTH, Words().length), (FinishReason.FILTERED, Words().filtered)]
+    ("reason", "line"), [(FinishReason.LENGTH, Strings().length), (FinishReason.FILTERED, Strings().filtered)]
 )
 async def test_the_notice_of_a_cut_comes_with_it(reason: FinishReason, line: str) -> None:
     """The reader is told at once; and no more where the text goes on after all, nor in the end."""
@@ -155,7 +155,7 @@ async def test_whoever_ends_it_then_ends_a_whole_answer(how: str) -> None:
         bench.turns.accept(turn(), channel)
         await asyncio.sleep(5.0)
         if how == "stopped":
-            assert bench.turns.hush("c", by="U1")
+            assert bench.turns.stop_conversation("c", by="U1")
         else:
             await bench.turns.drain(0.0)
         await bench.idle()

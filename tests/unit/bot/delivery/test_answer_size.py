@@ -19,17 +19,17 @@ from bot.delivery.draft import Draft, Extent
 from bot.delivery.overflow import uploads_in_steps
 from bot.delivery.pacer import Pacer
 from bot.delivery.reconciler import Wanted
-from bot.delivery.reply import Reply, WritingPolicy
+from bot.delivery.reply import Reply, WritePolicy
 from bot.markdown import PlainMarkdown, Splitter, utf16_units
 from bot.markdown.code_blocks import code_blocks, code_blocks_in_steps
 from bot.ports import Body, Caps, Verb
-from bot.strings import Words
+from bot.strings import Strings
 from bot.telemetry import Figures, NoRecorder
 from tests.support.fakes import MemoryChannel, ScriptedModel, Step, turn, words
 from tests.unit.bot.turns.test_manager import ask, core
 
 MILLION = 1_000_000
-POLICY = WritingPolicy(first_seconds=0.0)
+POLICY = WritePolicy(first_seconds=0.0)
 
 # What is hard to cut or to look through, a stretch of it; and what a million characters of it may be fed as.
 STRETCHES = {
@@ -119,9 +119,9 @@ async def test_an_answer_without_end_is_ended(stretch: str, chunk: int, files: i
     channel, model = MemoryChannel(uploads=files), ScriptedModel([*script, Finish(FinishReason.STOP)])
     bench = await ask(model, channel, turn())
     assert bench.journal.endings == [Ending.LIMIT]
-    assert len(channel.shown) <= WritingPolicy().max_messages + bool(files)
-    assert channel.text.count(Words().limit) == 1
-    assert Words().length not in channel.text
+    assert len(channel.shown) <= WritePolicy().max_messages + bool(files)
+    assert channel.text.count(Strings().limit) == 1
+    assert Strings().length not in channel.text
     (record,) = bench.recorder.records
     assert record.characters <= MILLION
     assert len(model.calls) == 1
@@ -148,7 +148,7 @@ async def test_an_answer_of_just_the_limit_is_whole(size: int, ending: Ending) -
     model = ScriptedModel([Text(sized("word ", size)), Finish(FinishReason.STOP)])
     channel = MemoryChannel(uploads=8_000_000)
     assert (await ask(model, channel, turn())).journal.endings == [ending]
-    assert (Words().limit in channel.text) == (ending is Ending.LIMIT)
+    assert (Strings().limit in channel.text) == (ending is Ending.LIMIT)
 
 
 async def test_thinking_counts_for_nothing_and_is_not_kept() -> None:
@@ -210,7 +210,7 @@ async def test_a_reply_that_is_taken_up_goes_on_after_what_an_earlier_process_sh
     for number in range(60):
         channel.shown[f"old{number}"] = Body(f"old {number}")
         left.append(f"old{number}")
-    reply = Reply(turn().key, channel, Words(), Figures(0.0), left=left)
+    reply = Reply(turn().key, channel, Strings(), Figures(0.0), left=left)
     pacer = Pacer(POLICY, NoRecorder(), random.Random(1))
     text = "".join(f"Sentence number {number} says something. " for number in range(4_000))
     async with asyncio.TaskGroup() as group:

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from bot.conversation import Ending, Finish, FinishReason, Text
 from bot.delivery.overflow import MOST, uploads
 from bot.delivery.pacer import Pacer
-from bot.delivery.reply import Reply, WritingPolicy
-from bot.errors import Broken, Failure, Forbidden, Gone, Limited, Unacceptable, Unanswered
+from bot.delivery.reply import Reply, WritePolicy
+from bot.errors import Failure, Forbidden, InvalidRequest, NotFound, OutcomeUnknown, RateLimited, ServiceError
 from bot.markdown.code_blocks import code_blocks, extension_of
 from bot.ports import Body, Upload, Verb
-from bot.strings import Words
+from bot.strings import Strings
 from bot.telemetry import Figures, NoRecorder
 from tests.support.fakes import MemoryChannel, turn
 
@@ -135,7 +135,7 @@ def test_what_goes_up() -> None:
 
 # -------------------------------------------------------------------------------------------------------------- replies
 
-POLICY = WritingPolicy(first_seconds=0.0)
+POLICY = WritePolicy(first_seconds=0.0)
 
 
 async def answered(
@@ -143,7 +143,7 @@ async def answered(
 ) -> Reply:
     """Have an answer written, in chunks as they come."""
     key = turn().key
-    reply = Reply(key, channel, Words(), Figures(asyncio.get_running_loop().time()), max_messages=most)
+    reply = Reply(key, channel, Strings(), Figures(asyncio.get_running_loop().time()), max_messages=most)
     pacer = Pacer(POLICY, NoRecorder(), random.Random(1))
     async with asyncio.TaskGroup() as group:
         running = group.create_task(pacer.run())
@@ -168,7 +168,7 @@ async def test_the_rest_of_a_long_answer_goes_up_as_a_file() -> None:
     *texts, last = channel.shown.values()
     assert len(texts) == 3
     (file,) = last.files
-    assert last.text == f"*{Words().rest}*"
+    assert last.text == f"*{Strings().rest}*"
     assert file.name == f"answer-{turn().key.reference}.md"
     assert " ".join([*(body.text for body in texts), file.text]).split() == PROSE.split()
     assert channel.writes(Verb.DELETE) == []
@@ -184,7 +184,7 @@ async def test_long_code_stays_in_the_messages_and_goes_up_whole() -> None:
     assert file.text == "".join(f"print({number})\n" for number in range(100))
     assert file.name.endswith(".py")
     assert all(f"print({number})" in channel.text for number in range(100))
-    assert last.text == f"*{Words().code}*"
+    assert last.text == f"*{Strings().code}*"
     assert all(not body.files for body in texts)
 
 
@@ -202,8 +202,8 @@ async def test_an_honest_line_stands_beside_the_file(ending: FinishReason) -> No
     """What cut the answer is said in the last message, once; code that was cut is no file."""
     channel = MemoryChannel(limit=300, uploads=1_000_000)
     await answered(channel, PROSE, ending=ending)
-    line = Words().length if ending is FinishReason.LENGTH else Words().filtered
-    assert list(channel.shown.values())[-1].text == f"*{Words().rest}*\n\n*{line}*"
+    line = Strings().length if ending is FinishReason.LENGTH else Strings().filtered
+    assert list(channel.shown.values())[-1].text == f"*{Strings().rest}*\n\n*{line}*"
     channel = MemoryChannel(limit=300, uploads=1_000_000)
     await answered(channel, CODE[:900], ending=ending, most=0)
     assert all(not body.files for body in channel.shown.values())
@@ -223,7 +223,7 @@ def cut_at_limit(channel: MemoryChannel, most: int) -> None:
     *texts, last = [body.text for body in channel.shown.values()]
     assert len(channel.shown) == most
     assert len(channel.writes(Verb.POST)) <= most + 1
-    before, line, after = last.partition(f"\n\n*{Words().limit}*")
+    before, line, after = last.partition(f"\n\n*{Strings().limit}*")
     assert line
     assert not after
     words = " ".join([*texts, before]).split()
@@ -246,17 +246,17 @@ async def test_a_model_that_reached_its_limit_beyond_the_last_message_is_not_bla
     channel = MemoryChannel(limit=300, uploads=50)
     await answered(channel, PROSE, ending=FinishReason.LENGTH)
     cut_at_limit(channel, 3)
-    assert Words().length not in channel.text
+    assert Strings().length not in channel.text
 
 
 FAILURES = [
-    Limited("x", retry_after=1.0),
-    Broken("x"),
-    Broken("x", retry_after=0.0),
-    Unanswered("x"),
-    Gone("x"),
+    RateLimited("x", retry_after=1.0),
+    ServiceError("x"),
+    ServiceError("x", retry_after=0.0),
+    OutcomeUnknown("x"),
+    NotFound("x"),
     Forbidden("x"),
-    Unacceptable("x"),
+    InvalidRequest("x"),
 ]
 
 
@@ -274,11 +274,13 @@ async def test_whatever_befalls_the_file(failure: Failure, applied: bool, times:
         left -= 1
         return failure
 
-    channel = Sending(limit=300, uploads=1_000_000, fault=fault, applied_first=applied and type(failure) is Unanswered)
+    channel = Sending(
+        limit=300, uploads=1_000_000, fault=fault, applied_first=applied and type(failure) is OutcomeUnknown
+    )
     await answered(channel, PROSE)
     bodies = list(channel.shown.values())
     files = [body for body in bodies if body.files]
-    permanent = type(failure) in (Gone, Forbidden, Unacceptable)
+    permanent = type(failure) in (NotFound, Forbidden, InvalidRequest)
     assert len(files) == (0 if permanent or (times == 50 and not channel.applied_first) else 1)
     if not files:
         cut_at_limit(channel, 3)
@@ -310,14 +312,14 @@ async def test_a_server_that_loses_files_without_a_word() -> None:
     channel = Losing(limit=300, uploads=1_000_000)
     await answered(channel, PROSE)
     cut_at_limit(channel, 3)
-    assert Words().rest not in channel.text
+    assert Strings().rest not in channel.text
 
 
 async def test_a_stop_while_more_is_hidden() -> None:
     """What was received and not shown yet goes up all the same."""
     channel = MemoryChannel(limit=300, uploads=1_000_000)
     key = turn().key
-    reply = Reply(key, channel, Words(), Figures(0.0), max_messages=2)
+    reply = Reply(key, channel, Strings(), Figures(0.0), max_messages=2)
     pacer = Pacer(POLICY, NoRecorder(), random.Random(1))
     async with asyncio.TaskGroup() as group:
         running = group.create_task(pacer.run())
@@ -330,5 +332,5 @@ async def test_a_stop_while_more_is_hidden() -> None:
             await reply.over
         running.cancel()
     *texts, last = channel.shown.values()
-    assert last.text == f"*{Words().rest}*\n\n*{Words().stopped}*"
+    assert last.text == f"*{Strings().rest}*\n\n*{Strings().stopped}*"
     assert " ".join([*(body.text for body in texts), last.files[0].text]).split() == PROSE[:1200].split()

@@ -18,18 +18,18 @@ from hypothesis import strategies as st
 
 from bot.conversation import Ending, Text
 from bot.delivery.pacer import Pacer
-from bot.delivery.reply import Reply, WritingPolicy
+from bot.delivery.reply import Reply, WritePolicy
 from bot.delivery.scheduler import Waiting
-from bot.errors import Broken, Failure, Limited
+from bot.errors import Failure, RateLimited, ServiceError
 from bot.ports import Verb
-from bot.rate_limits.budget import Budget, FixedWindow, Leak, RollingWindow
-from bot.strings import Words
+from bot.rate_limits.budget import Budget, FixedWindow, LeakyBucket, RollingWindow
+from bot.strings import Strings
 from bot.telemetry import Figures, NoRecorder
 from tests.support.clock import VirtualLoop
 from tests.support.fakes import MemoryChannel, Server, turn
 
 # No spacing of a reply's own, so that only the choice among replies shows.
-POLICY = WritingPolicy(first_seconds=0.0, gap_seconds=0.0)
+POLICY = WritePolicy(first_seconds=0.0, gap_seconds=0.0)
 
 
 @asynccontextmanager
@@ -45,9 +45,9 @@ async def pacing() -> AsyncIterator[tuple[Pacer, ExitStack]]:
 
 def replies(count: int, *, seconds: float = 10.0) -> list[Reply]:
     """Replies that share one budget of one write each `seconds`, of whatever verb."""
-    budget, server = Leak(seconds), Server(limit=1000)
+    budget, server = LeakyBucket(seconds), Server(limit=1000)
     channels = [MemoryChannel(server, edits=budget, posts=budget, deletes=budget) for _ in range(count)]
-    return [Reply(turn(str(n)).key, channel, Words(), figures()) for n, channel in enumerate(channels)]
+    return [Reply(turn(str(n)).key, channel, Strings(), figures()) for n, channel in enumerate(channels)]
 
 
 def figures() -> Figures:
@@ -116,9 +116,9 @@ async def test_what_is_written_is_the_newest_text() -> None:
 async def test_one_write_of_a_reply_at_a_time() -> None:
     """While a write is on its way, the same reply sends no other, so edits never race."""
     server = Server(limit=1000, latency=3.0)
-    channel = MemoryChannel(server, edits=Leak(0.01), posts=Leak(0.01))
+    channel = MemoryChannel(server, edits=LeakyBucket(0.01), posts=LeakyBucket(0.01))
     async with pacing() as (pacer, admitted):
-        reply = Reply(turn().key, channel, Words(), figures())
+        reply = Reply(turn().key, channel, Strings(), figures())
         admitted.enter_context(pacer.admitted(reply))
         for number in range(100):
             feed(reply, f"{number} ")
@@ -130,7 +130,7 @@ async def test_one_write_of_a_reply_at_a_time() -> None:
 
 async def test_a_429_holds_its_budget_for_everybody_and_no_longer() -> None:
     """Whoever shares the budget waits as long as the server said; then all goes on with the newest text."""
-    limits = [Limited("429", retry_after=7.0)]
+    limits = [RateLimited("429", retry_after=7.0)]
     async with pacing() as (pacer, admitted):
         one, other = replies(2, seconds=0.1)
         assert isinstance(one.channel, MemoryChannel)
@@ -166,8 +166,8 @@ async def test_a_reply_that_has_left_writes_no_more() -> None:
 class LooksAtAll(Waiting):
     """Who may write, as the rule says it: asks every budget of every reply, each time."""
 
-    def __init__(self, go_on_seconds: float) -> None:
-        super().__init__(go_on_seconds)
+    def __init__(self, rollover_after_seconds: float) -> None:
+        super().__init__(rollover_after_seconds)
         self.live: list[Reply] = []
 
     def come(self, reply: Reply) -> None:
@@ -254,7 +254,7 @@ plans = st.builds(
 
 def budgets_of(plan: Plan) -> list[Sequence[Budget]]:
     """For each reply, what its writes spend."""
-    shared: Budget = Leak(1.3, burst=2) if plan.limits == "leak" else RollingWindow(3, 1.0, paced=False)
+    shared: Budget = LeakyBucket(1.3, burst=2) if plan.limits == "leak" else RollingWindow(3, 1.0, paced=False)
     if plan.limits == "slack":
         return [(RollingWindow(12, 20.0, paced=False),)] * len(plan.places)
     own = {place: FixedWindow(5, 5.0, paced=True) for place in plan.places}
@@ -272,13 +272,13 @@ def fault_of(pending: list[Failure], verb: Verb) -> Failure | None:
 
 
 async def play(plan: Plan, waiting: Waiting) -> list[tuple[float, str, str]]:
-    policy = WritingPolicy(first_seconds=plan.gap / 3, gap_seconds=plan.gap)
+    policy = WritePolicy(first_seconds=plan.gap / 3, gap_seconds=plan.gap)
     server, loop = Server(limit=10_000, latency=plan.latency), asyncio.get_running_loop()
     faults: dict[int, list[Failure]] = {number: [] for number in range(len(plan.places))}
     live = []
     for number, spent in enumerate(budgets_of(plan)):
         channel = SpendingChannel(server, spends=spent, fault=partial(fault_of, faults[number]))
-        live.append(Reply(turn(str(number)).key, channel, Words(), figures()))
+        live.append(Reply(turn(str(number)).key, channel, Strings(), figures()))
     pacer = Pacer(policy, NoRecorder(), random.Random(1))
     pacer._waiting = waiting
     async with asyncio.TaskGroup() as group:
@@ -295,9 +295,9 @@ async def play(plan: Plan, waiting: Waiting) -> list[tuple[float, str, str]]:
                     case "finish":
                         live[number].finish(Ending.DONE, loop.time())
                     case "limited" | "broken" if event.what == "limited" or plan.limits == "slack":
-                        faults[number].append(Limited("429", retry_after=event.size / 100))
+                        faults[number].append(RateLimited("429", retry_after=event.size / 100))
                     case _:
-                        faults[number].append(Broken("503"))
+                        faults[number].append(ServiceError("503"))
             await asyncio.sleep(200)
         running.cancel()
     logs = [(reply.key.message, reply.channel.log) for reply in live if isinstance(reply.channel, MemoryChannel)]
@@ -334,7 +334,7 @@ async def test_what_all_wait_for_is_not_asked_once_for_each() -> None:
         for number in range(count):
             spends = (FixedWindow(5, 5.0, paced=True), everything)
             channel = SpendingChannel(server, spends=spends)
-            reply = Reply(turn(str(number)).key, channel, Words(), figures())
+            reply = Reply(turn(str(number)).key, channel, Strings(), figures())
             admitted.enter_context(pacer.admitted(reply))
             feed(reply, "a")
         await asyncio.sleep(0.5)

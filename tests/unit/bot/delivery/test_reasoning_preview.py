@@ -21,20 +21,28 @@ from bot.access import AccessRules
 from bot.completion import Completion, CompletionPolicy
 from bot.conversation import Ending, Finish, FinishReason, Reasoning, Retraction, Text, TurnKey
 from bot.delivery.reasoning_preview import LONGEST_THOUGHT, Thought
-from bot.delivery.reply import WritingPolicy
-from bot.errors import Because, Broken, Declined, Failure, Limited, Unacceptable, Unanswered
-from bot.markdown import Dialect
+from bot.delivery.reply import WritePolicy
+from bot.errors import (
+    Failure,
+    InvalidRequest,
+    ModelRejected,
+    OutcomeUnknown,
+    RateLimited,
+    RejectionReason,
+    ServiceError,
+)
+from bot.markdown import Renderer
 from bot.ports import Controls, Verb
-from bot.prompt import Persona, Prompting
-from bot.rate_limits.budget import Leak, RollingWindow
-from bot.strings import Words
+from bot.prompt import PromptConfig, PromptOverride
+from bot.rate_limits.budget import LeakyBucket, RollingWindow
+from bot.strings import Strings
 from bot.telemetry import NoRecorder, TurnRecord
-from bot.turns.config import Choices, TurnLimits
-from bot.turns.manager import Turns
+from bot.turns.config import TurnConfig, TurnLimits
+from bot.turns.manager import TurnManager
 from tests.integration.playground.test_playground import stage_set
 from tests.support.fakes import MemoryChannel, Notebook, ScriptedModel, Server, Step, answer_of, turn, words
 
-LINE = WritingPolicy(shows_thinking=True)
+LINE = WritePolicy(shows_thinking=True)
 STOP = Finish(FinishReason.STOP)
 
 
@@ -52,20 +60,20 @@ class Ended(NoRecorder):
 class Bench:
     """The core with in-memory ports."""
 
-    turns: Turns
+    turns: TurnManager
     recorder: Ended = field(default_factory=Ended)
 
 
 @asynccontextmanager
 async def core(
-    model: ScriptedModel, policy: WritingPolicy = LINE, journal: Notebook | None = None
+    model: ScriptedModel, policy: WritePolicy = LINE, journal: Notebook | None = None
 ) -> AsyncIterator[Bench]:
     """The core of one process; leaving it while it works is a `kill -9`."""
     recorder, seeded = Ended(), random.Random(7)
-    choices = Choices(AccessRules(), Prompting(Persona("")), Words(), policy, TurnLimits())
+    choices = TurnConfig(AccessRules(), PromptConfig(PromptOverride("")), Strings(), policy, TurnLimits())
     completion = Completion(model, CompletionPolicy(), recorder, seeded)
     wall_clock = lambda: datetime(2026, 11, 22, tzinfo=UTC)  # noqa: E731 (said once)
-    turns = Turns(choices, completion, journal or Notebook(), recorder, random_=seeded, wall_clock=wall_clock)
+    turns = TurnManager(choices, completion, journal or Notebook(), recorder, random_=seeded, wall_clock=wall_clock)
     async with asyncio.TaskGroup() as group:
         running = group.create_task(turns.run())
         await turns.started.wait()
@@ -73,7 +81,7 @@ async def core(
         running.cancel()
 
 
-async def answered(model: ScriptedModel, channel: MemoryChannel, policy: WritingPolicy = LINE) -> TurnRecord:
+async def answered(model: ScriptedModel, channel: MemoryChannel, policy: WritePolicy = LINE) -> TurnRecord:
     async with core(model, policy) as bench:
         bench.turns.accept(turn(), channel)
         await bench.turns.idle()
@@ -145,11 +153,11 @@ def test_the_line_is_one_short_line_however_it_is_cut(first: str, more: list[str
 
 
 @pytest.mark.parametrize("dialect", [DiscordMarkdown(), SlackMarkdown(), PlaygroundMarkdown()])
-def test_the_line_is_small_print_that_is_never_read_back(dialect: Dialect) -> None:
+def test_the_line_is_small_print_that_is_never_read_back(dialect: Renderer) -> None:
     """On each platform it is a notice: one line, known as ours, and no part of what the model is told that it said."""
     thought = Thought()
     thought.feed("<!channel> <@U0123ABC> @everyone _is_ **bold** [x](http://y.z) {thought}.\n")
-    notice = dialect.notice(Words().thinking.format(thought=thought.line))
+    notice = dialect.notice(Strings().thinking.format(thought=thought.line))
     assert "\n" not in notice
     assert "Thinking: " in notice
     assert not [sign for sign in ("<", "@", "](", "://") if sign in notice]
@@ -181,7 +189,7 @@ async def test_thinking_is_hidden_unless_it_is_asked_for() -> None:
     for script in ([*thinking(20), *words(100)], quiet):
         channel = MemoryChannel()
         began = asyncio.get_running_loop().time()
-        await answered(ScriptedModel(script), channel, WritingPolicy())
+        await answered(ScriptedModel(script), channel, WritePolicy())
         seen.append([(round(wrote.at - began, 2), wrote.verb, wrote.text) for wrote in channel.log])
     assert seen[0] == seen[1]
 
@@ -209,7 +217,7 @@ async def test_the_line_holds_up_no_text() -> None:
     """The first words come when they would have come, and the rest has but one edit less to come by."""
     for seconds in (1.05, 1.5, 3.0, 6.9, 7.05, 7.1, 8.0, 12.0, 13.1, 20.0, 60.0):
         delays, firsts = [], []
-        for policy in (LINE, WritingPolicy()):
+        for policy in (LINE, WritePolicy()):
             channel = MemoryChannel()
             began = asyncio.get_running_loop().time() - 1000
             record = await answered(ScriptedModel([*thinking(seconds), *words(200)]), channel, policy)
@@ -245,7 +253,7 @@ async def test_the_line_can_be_stopped_from() -> None:
 
 async def test_a_model_that_thinks_for_two_minutes_is_not_cut() -> None:
     """A thought is a sign of life: the time for a first word does not run while a model thinks aloud."""
-    for policy in (LINE, WritingPolicy()):
+    for policy in (LINE, WritePolicy()):
         channel, model = MemoryChannel(), ScriptedModel([*thinking(120, rate=1.0), *words(10)])
         record = await answered(model, channel, policy)
         assert record.attempts == 1
@@ -259,8 +267,8 @@ async def test_a_model_that_thinks_for_two_minutes_is_not_cut() -> None:
 @pytest.mark.parametrize(
     ("script", "end"),
     [
-        ([*thinking(3), Declined("no", because=Because.QUOTA)], "*The bot's account"),
-        ([*thinking(3), Broken("cut")], "*No answer could be had"),
+        ([*thinking(3), ModelRejected("no", reason=RejectionReason.QUOTA)], "*The bot's account"),
+        ([*thinking(3), ServiceError("cut")], "*No answer could be had"),
         ([*thinking(3), STOP], "*The model thought about this and then gave no answer."),
         ([*thinking(3), Finish(FinishReason.LENGTH)], "*The answer was cut here: the model reached"),
     ],
@@ -281,7 +289,7 @@ async def test_another_attempt_thinks_anew() -> None:
     """What an attempt thought before it was cut is not mixed with what the next one thinks."""
     channel = MemoryChannel()
     second: list[Step] = [Reasoning("A second thought of it. "), 8.0, Text("Noon."), STOP]
-    await answered(ScriptedModel([*thinking(2.2), Broken("cut")], second), channel)
+    await answered(ScriptedModel([*thinking(2.2), ServiceError("cut")], second), channel)
     assert [wrote.text for wrote in channel.writes()][-2:] == ["*Thinking: A second thought of it.*", "Noon."]
     assert channel.text == "Noon."
 
@@ -296,7 +304,7 @@ async def test_being_stopped_by_the_operator_replaces_the_line() -> None:
     assert channel.text.startswith("*Interrupted")
 
 
-FAULTS = [Broken("no"), Unanswered("lost"), Limited("429", retry_after=2.0), Unacceptable("refused")]
+FAULTS = [ServiceError("no"), OutcomeUnknown("lost"), RateLimited("429", retry_after=2.0), InvalidRequest("refused")]
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: type(fault).__name__)
@@ -311,12 +319,12 @@ async def test_a_fault_at_each_write(fault: Failure, number: int, *, applied: bo
         count += 1
         return fault if count - 1 == number else None
 
-    channel = MemoryChannel(fault=fails, applied_first=applied and isinstance(fault, Unanswered))
+    channel = MemoryChannel(fault=fails, applied_first=applied and isinstance(fault, OutcomeUnknown))
     model = ScriptedModel([*thinking(12), *words(60)])
     record = await answered(model, channel)
     assert "Thinking" not in channel.text
     refused = channel.log[number] if number < len(channel.log) else None
-    if isinstance(fault, Unacceptable) and refused and "Thinking" not in refused.text and number < 8:
+    if isinstance(fault, InvalidRequest) and refused and "Thinking" not in refused.text and number < 8:
         assert record.ending is Ending.FAILED
     else:
         assert channel.text == answer_of(words(60)).rstrip()
@@ -357,11 +365,11 @@ async def test_a_process_that_died_while_it_thought(seconds: float) -> None:
 # --------------------------------------------------------------------------------------------------- a shared budget
 
 
-async def many(policy: WritingPolicy, *, thinkers: int, answers: int) -> tuple[list[MemoryChannel], list[TurnRecord]]:
+async def many(policy: WritePolicy, *, thinkers: int, answers: int) -> tuple[list[MemoryChannel], list[TurnRecord]]:
     """Some think for a minute and some answer, in one workspace: all channels, and the figures of the answers."""
     server, edits = Server(limit=50, period=60.0, rolling=True, counts_posts=False), RollingWindow(50, 60.0)
     count = thinkers + answers
-    channels = [MemoryChannel(server, edits=edits, posts=Leak(1.05)) for _ in range(count)]
+    channels = [MemoryChannel(server, edits=edits, posts=LeakyBucket(1.05)) for _ in range(count)]
     scripts: list[list[Step]] = [[*thinking(60), *words(5)] for _ in range(thinkers)]
     model = ScriptedModel(*scripts, *(words(1200) for _ in range(answers)))
     async with core(model, policy) as bench:
@@ -378,7 +386,7 @@ async def many(policy: WritingPolicy, *, thinkers: int, answers: int) -> tuple[l
 async def test_lines_give_way_to_text() -> None:
     """All lines together spend a few edits in a minute, and those who read answers are kept waiting no longer."""
     delays = []
-    for policy in (LINE, WritingPolicy()):
+    for policy in (LINE, WritePolicy()):
         channels, records = await many(policy, thinkers=6, answers=3)
         edits = [w for c in channels for w in c.writes(Verb.EDIT) if "Thinking" in w.text]
         assert len(edits) <= 10
@@ -398,9 +406,9 @@ async def test_many_lines_spend_no_more_than_one() -> None:
 # --------------------------------------------------------------------------------------------------------- retractions
 
 
-@pytest.mark.parametrize("policy", [LINE, WritingPolicy()], ids=["line", "hidden"])
+@pytest.mark.parametrize("policy", [LINE, WritePolicy()], ids=["line", "hidden"])
 @pytest.mark.parametrize("limit", [2000, 120])
-async def test_text_that_turns_out_to_be_thinking_is_taken_back(policy: WritingPolicy, limit: int) -> None:
+async def test_text_that_turns_out_to_be_thinking_is_taken_back(policy: WritePolicy, limit: int) -> None:
     """Shown as it came, since nobody could know; gone as soon as the answer has a word, and never without one."""
     channel = MemoryChannel(Server(limit=100), limit=limit)
     thought = words(100, finish=None)
@@ -414,7 +422,7 @@ async def test_text_that_turns_out_to_be_thinking_is_taken_back(policy: WritingP
     assert quiet == []
 
 
-@pytest.mark.parametrize("after", [[Broken("cut")], [STOP], [Finish(FinishReason.LENGTH)]])
+@pytest.mark.parametrize("after", [[ServiceError("cut")], [STOP], [Finish(FinishReason.LENGTH)]])
 async def test_what_was_taken_back_is_no_partial_answer(after: list[Step]) -> None:
     """Where nothing follows it, the end's line alone is left."""
     channel = MemoryChannel()
@@ -427,5 +435,5 @@ async def test_a_later_attempt_takes_back_its_own() -> None:
     """The text of the first attempt stays until the second has as much; what that took back does not count."""
     channel = MemoryChannel()
     second: list[Step] = [*words(40, finish=None), Retraction(), *words(30)]
-    await answered(ScriptedModel([*words(20, finish=None), Broken("cut")], second), channel)
+    await answered(ScriptedModel([*words(20, finish=None), ServiceError("cut")], second), channel)
     assert channel.text == answer_of(words(30)).rstrip()

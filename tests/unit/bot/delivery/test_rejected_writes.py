@@ -20,20 +20,20 @@ from adapters.journal import MemoryJournal
 from bot.access import AccessRules
 from bot.completion import Completion, CompletionPolicy
 from bot.conversation import Ending, Finish, FinishReason, Reasoning, Text, TurnKey
-from bot.delivery.reply import WritingPolicy
-from bot.errors import Forbidden, Oversized, Unacceptable, Unchangeable
+from bot.delivery.reply import WritePolicy
+from bot.errors import Forbidden, InvalidRequest, NotEditable, TooLarge
 from bot.ports import Body, Caps, Controls, Verb
-from bot.prompt import Persona, Prompting
-from bot.strings import Words
+from bot.prompt import PromptConfig, PromptOverride
+from bot.strings import Strings
 from bot.telemetry import NoRecorder
-from bot.turns.config import Choices, TurnLimits
-from bot.turns.manager import Turns
+from bot.turns.config import TurnConfig, TurnLimits
+from bot.turns.manager import TurnManager
 from tests.support.clock import VirtualLoop
 from tests.support.fakes import MemoryChannel, ScriptedModel, Step, answer_of, turn, words
 from tests.unit.bot.turns.test_recovery import left_after, taken_up
 
-GO_ON = WritingPolicy().go_on_seconds
-ANY_NUMBER = WritingPolicy(max_messages=0)  # of messages
+ROLLOVER = WritePolicy().rollover_after_seconds
+ANY_NUMBER = WritePolicy(max_messages=0)  # of messages
 LEAST = 40  # characters of a message, below which the platform of these tests refuses for good
 
 
@@ -53,7 +53,7 @@ class Picky(MemoryChannel):
     async def edit(self, message: str, body: Body) -> None:
         if not self.edits_it(self, message):
             self.refused.append((Verb.EDIT, message, body.text))
-            raise Unchangeable("edit_window_closed")
+            raise NotEditable("edit_window_closed")
         self._weigh(Verb.EDIT, message, body)
         await super().edit(message, body)
 
@@ -67,9 +67,9 @@ class Picky(MemoryChannel):
             self.refused.append((verb, message, body.text))
             smaller = min(self.limit, len(body.text)) // 2
             if smaller < LEAST:
-                raise Unacceptable("too long, or malformed")
+                raise InvalidRequest("too long, or malformed")
             self.limit = smaller
-            raise Oversized("too long")
+            raise TooLarge("too long")
 
     def posts_at(self) -> list[float]:
         return [wrote.at for wrote in self.writes(Verb.POST)]
@@ -88,12 +88,12 @@ class Ends(MemoryJournal):
 
 
 async def answered(
-    channel: MemoryChannel, *scripts: Iterable[Step], writing: WritingPolicy | None = None
+    channel: MemoryChannel, *scripts: Iterable[Step], writing: WritePolicy | None = None
 ) -> tuple[ScriptedModel, Ending]:
     """One question, asked and answered to its end."""
     seeded, model, journal = random.Random(3), ScriptedModel(*scripts), Ends()
-    turns = Turns(
-        Choices(AccessRules(), Prompting(Persona("")), Words(), writing or WritingPolicy(), TurnLimits()),
+    turns = TurnManager(
+        TurnConfig(AccessRules(), PromptConfig(PromptOverride("")), Strings(), writing or WritePolicy(), TurnLimits()),
         Completion(model, CompletionPolicy(), NoRecorder(), seeded),
         journal,
         NoRecorder(),
@@ -193,7 +193,7 @@ async def test_without_edits_the_answer_goes_on_in_new_messages(controls: Contro
     assert len(model.calls) == 1
     *gaps, _ = [after - before for before, after in itertools.pairwise(channel.posts_at())]
     assert len(gaps) >= 2
-    assert all(gap >= GO_ON - 0.001 for gap in gaps)
+    assert all(gap >= ROLLOVER - 0.001 for gap in gaps)
     assert len([verb for verb, _, _ in channel.refused if verb is Verb.EDIT]) <= 3
     assert all(not body.controls for body in list(channel.shown.values())[1:])
     check_order(channel)
@@ -232,7 +232,7 @@ async def test_a_line_of_thinking_does_not_stay_where_edits_are_refused(deletes:
     thinking: list[Step] = [step for number in range(20) for step in (Reasoning(f"Thought {number} is this. "), 1.0)]
     channel = Picky(edits_it=lambda channel, message: False, deletes_it=deletes)
     script = [*thinking, *words(100)]
-    await answered(channel, script, writing=WritingPolicy(shows_thinking=True))
+    await answered(channel, script, writing=WritePolicy(shows_thinking=True))
     shown = [body.text for body in channel.shown.values()]
     assert " ".join(shown[0 if deletes else 1 :]).split() == answer_of(script).split()
     assert sum("Thought" in text for text in shown) == (0 if deletes else 1)
@@ -252,7 +252,7 @@ async def test_an_end_that_no_edit_shows_is_posted() -> None:
     """The last line of an answer that was cut goes up in a message of its own."""
     channel = Picky(edits_it=lambda channel, message: False)
     await answered(channel, [*words(60)[:-1], Finish(FinishReason.LENGTH)])
-    assert list(channel.shown.values())[-1].text.endswith(f"*{Words().length}*")
+    assert list(channel.shown.values())[-1].text.endswith(f"*{Strings().length}*")
 
 
 @dataclass

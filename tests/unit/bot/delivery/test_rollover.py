@@ -19,20 +19,20 @@ from adapters.journal import MemoryJournal
 from bot.access import AccessRules
 from bot.completion import Completion, CompletionPolicy
 from bot.conversation import Finish, FinishReason, Text
-from bot.delivery.reply import WritingPolicy
-from bot.errors import Broken, Failure, Unanswered
+from bot.delivery.reply import WritePolicy
+from bot.errors import Failure, OutcomeUnknown, ServiceError
 from bot.markdown import Piece, Splitter
 from bot.ports import Verb
-from bot.prompt import Persona, Prompting
-from bot.rate_limits.budget import Leak, RollingWindow
-from bot.strings import Words
+from bot.prompt import PromptConfig, PromptOverride
+from bot.rate_limits.budget import LeakyBucket, RollingWindow
+from bot.strings import Strings
 from bot.telemetry import NoRecorder
-from bot.turns.config import Choices, TurnLimits
-from bot.turns.manager import Turns
+from bot.turns.config import TurnConfig, TurnLimits
+from bot.turns.manager import TurnManager
 from tests.support.clock import VirtualLoop
 from tests.support.fakes import MemoryChannel, ScriptedModel, Server, Step, answer_of, turn, words
 
-GO_ON = WritingPolicy().go_on_seconds
+ROLLOVER = WritePolicy().rollover_after_seconds
 
 
 def workspace(
@@ -40,7 +40,7 @@ def workspace(
 ) -> list[MemoryChannel]:
     """Channels that share the edits of a minute, and post each at its own rate."""
     server, edits = Server(limit=limit, period=60.0, rolling=True, counts_posts=False), RollingWindow(limit, 60.0)
-    channels = [MemoryChannel(server, limit=11_500, edits=edits, posts=Leak(1.05)) for _ in range(count)]
+    channels = [MemoryChannel(server, limit=11_500, edits=edits, posts=LeakyBucket(1.05)) for _ in range(count)]
     for channel in channels:
         channel.fault = fault or channel.fault
     return channels
@@ -49,8 +49,8 @@ def workspace(
 async def answered(scripts: Sequence[Sequence[Step]], channels: Sequence[MemoryChannel]) -> None:
     """All asked at once, each in a conversation of its own."""
     seeded = random.Random(3)
-    turns = Turns(
-        Choices(AccessRules(), Prompting(Persona("")), Words(), WritingPolicy(), TurnLimits()),
+    turns = TurnManager(
+        TurnConfig(AccessRules(), PromptConfig(PromptOverride("")), Strings(), WritePolicy(), TurnLimits()),
         Completion(ScriptedModel(*scripts), CompletionPolicy(), NoRecorder(), seeded),
         MemoryJournal(),
         NoRecorder(),
@@ -77,7 +77,7 @@ async def test_nobody_waits_a_minute_for_an_edit() -> None:
     for channel in channels:
         assert channel.text.split() == answer_of(script).split()
         waits = [after - before for before, after in itertools.pairwise(changes(channel))]
-        assert max(waits) <= 2 * GO_ON
+        assert max(waits) <= 2 * ROLLOVER
     assert channels[0].server.limited == 0
 
 
@@ -112,7 +112,7 @@ async def test_first_words_wait_no_longer_than_text_may() -> None:
     await answered([script], channels)
     for channel in channels:
         assert channel.text.split() == answer_of(script).split()
-        assert changes(channel)[0] - 1000 <= GO_ON + 0.3
+        assert changes(channel)[0] - 1000 <= ROLLOVER + 0.3
     assert channels[0].server.limited == 0
 
 
@@ -126,7 +126,7 @@ async def test_the_end_goes_on_at_once_where_no_edit_is_left() -> None:
         for _ in range(2 if not channel.log else 0):
             assert channel.edits is not None
             channel.edits.spend(now)
-            channel.edits.settle(now)
+            channel.edits.record_response(now)
             channel.server.count(Verb.EDIT, now)
         return None
 
@@ -135,7 +135,7 @@ async def test_the_end_goes_on_at_once_where_no_edit_is_left() -> None:
     first, rest = channel.shown.values()
     assert (first.text + " " + rest.text).split()[:42] == answer_of(script).split()
     assert rest.text.count("\n\n") == 1, "with the line that says that it is cut"
-    assert changes(channel)[-1] < 1000 + GO_ON + 5
+    assert changes(channel)[-1] < 1000 + ROLLOVER + 5
 
 
 @settings(deadline=None, max_examples=60)
@@ -150,7 +150,7 @@ def test_whatever_fails_all_go_on_whole(lengths: list[int], limit: int, fails: l
     pending = list(fails)
 
     def fault(verb: Verb) -> Failure | None:
-        failure = Unanswered("reset") if applied_first else Broken("503")
+        failure = OutcomeUnknown("reset") if applied_first else ServiceError("503")
         return failure if pending and pending.pop() else None
 
     channels = workspace(len(lengths), limit=limit, fault=fault)

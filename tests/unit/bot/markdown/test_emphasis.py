@@ -16,7 +16,7 @@ from adapters.playground.rendering import PlaygroundMarkdown
 from adapters.playground.rendering import render as as_html
 from adapters.slack.messages.mrkdwn import from_markdown
 from adapters.slack.messages.renderer import SlackMarkdown, said_by_model
-from bot.markdown import Dialect, Piece, Splitter, utf16_units
+from bot.markdown import Piece, Renderer, Splitter, utf16_units
 from tests.servers import discord_reader
 
 COMMONMARK = MarkdownIt("commonmark").enable(["table", "strikethrough"])
@@ -41,10 +41,10 @@ def in_discord(text: str) -> tuple[str, str]:
 
 
 Read = Callable[[str], tuple[str, str]]
-READERS: list[tuple[Dialect, Read]] = [(DISCORD, in_discord), (SLACK, in_commonmark), (PLAYGROUND, in_commonmark)]
+READERS: list[tuple[Renderer, Read]] = [(DISCORD, in_discord), (SLACK, in_commonmark), (PLAYGROUND, in_commonmark)]
 
 
-def shown(dialect: Dialect, source: str) -> str:
+def shown(dialect: Renderer, source: str) -> str:
     """What is sent for a text that has just come so far."""
     splitter = Splitter(lambda piece: utf16_units(piece.closed()) + dialect.padding(piece), 1_900)
     splitter.feed(source)
@@ -81,7 +81,7 @@ BOLD = [
 
 @pytest.mark.parametrize(("dialect", "read"), READERS)
 @pytest.mark.parametrize(("source", "bold"), BOLD)
-def test_bold_without_spaces(dialect: Dialect, read: Read, source: str, bold: str) -> None:
+def test_bold_without_spaces(dialect: Renderer, read: Read, source: str, bold: str) -> None:
     """The words are bold wherever punctuation stands at a mark, and no mark is seen, at any character."""
     everything, strong = read(dialect.render(Piece(source)))
     assert strong == bold
@@ -111,7 +111,7 @@ def test_slack_text_sets_marks_apart(source: str, text: str) -> None:
 
 @pytest.mark.parametrize("source", ["这是*强调。*了", "~~删除线。~~后", "*「强调」*后", "是`代码`和**粗**"])
 @pytest.mark.parametrize(("dialect", "read"), READERS)
-def test_other_marks_without_spaces(dialect: Dialect, read: Read, source: str) -> None:
+def test_other_marks_without_spaces(dialect: Renderer, read: Read, source: str) -> None:
     """The same for italics, what is struck, and code."""
     everything, _ = read(dialect.render(Piece(source)))
     assert everything == re.sub(r"[*~`]", "", source)
@@ -159,7 +159,7 @@ def test_no_mark_is_seen_in_any_state_or_piece(source: str, limit: int, sizes: l
         assert "".join(seen.split()) == "".join(source.replace("**", "").split())
 
 
-def room(dialect: Dialect, piece: Piece) -> int:
+def room(dialect: Renderer, piece: Piece) -> int:
     return utf16_units(piece.closed()) + dialect.padding(piece)
 
 
@@ -258,7 +258,7 @@ def test_marks_in_discord(source: str, seen: str, kinds: set[str]) -> None:
         ("见<https://x.example/a|文档>。", "文档", "https://x.example/a"),
     ],
 )
-def test_links_as_slack_writes_them(dialect: Dialect, source: str, label: str, address: str) -> None:
+def test_links_as_slack_writes_them(dialect: Renderer, source: str, label: str, address: str) -> None:
     """They are links with their label everywhere."""
     text = dialect.render(Piece(source))
     assert f"[{label}]({address})" in text

@@ -13,12 +13,12 @@ from adapters.discord.messages.renderer import DiscordMarkdown, without_small_pr
 from adapters.playground.rendering import PlaygroundMarkdown, render
 from adapters.slack.messages.renderer import SlackMarkdown, said_by_model
 from bot.conversation import Ending, Finish, FinishReason, LeftOut, Text
-from bot.markdown import Dialect, PlainMarkdown, flat, utf16_units
-from bot.strings import Line, Words
+from bot.markdown import PlainMarkdown, Renderer, flat, utf16_units
+from bot.strings import Line, Strings
 from tests.support.fakes import MemoryChannel, ScriptedModel, turn
 from tests.unit.bot.turns.test_manager import ask
 
-DIALECTS: list[Dialect] = [DiscordMarkdown(), SlackMarkdown(), PlaygroundMarkdown(), PlainMarkdown()]
+DIALECTS: list[Renderer] = [DiscordMarkdown(), SlackMarkdown(), PlaygroundMarkdown(), PlainMarkdown()]
 dialects = pytest.mark.parametrize("dialect", DIALECTS, ids=lambda each: type(each).__name__)
 
 EVIL = [
@@ -66,7 +66,7 @@ def test_shortening_leaves_characters_whole() -> None:
 
 @dialects
 @given(st.one_of(st.sampled_from(EVIL), st.text("[]()*_`<>@#-\\:/.w1a~|!& \n", max_size=60)))
-def test_a_foreign_text_is_shown_and_does_nothing(dialect: Dialect, text: str) -> None:
+def test_a_foreign_text_is_shown_and_does_nothing(dialect: Renderer, text: str) -> None:
     """Read as CommonMark, a line with it holds text and nothing else, the same that stood there."""
     told = dialect.foreign(text)
     (inline,) = [
@@ -81,9 +81,9 @@ def test_a_foreign_text_is_shown_and_does_nothing(dialect: Dialect, text: str) -
 
 @dialects
 @pytest.mark.parametrize("name", EVIL)
-def test_a_line_with_it_is_one_line_of_ours(dialect: Dialect, name: str) -> None:
+def test_a_line_with_it_is_one_line_of_ours(dialect: Renderer, name: str) -> None:
     """It is small print as a whole, short, cannot ping, and is left out of what the model is told of its answer."""
-    line = Line(Words().left_out, name=name, why="it is not text")
+    line = Line(Strings().left_out, name=name, why="it is not text")
     notice = dialect.notice(line.told(dialect.foreign))
     assert "\n" not in notice
     assert utf16_units(notice) < 500
@@ -118,7 +118,7 @@ async def test_many_files_that_are_left_out_take_few_lines(count: int) -> None:
     assert len(lines) == 1 + min(count, 4)
     assert (f"{count - 3} more" in lines[-1]) == (count > 4)
     assert bench.journal.endings == [Ending.DONE]
-    assert Words().cut not in body.text
+    assert Strings().cut not in body.text
 
 
 async def test_a_line_is_never_too_long_for_a_message() -> None:

@@ -13,19 +13,19 @@ from adapters.discord.messages.renderer import DiscordMarkdown
 from adapters.playground.rendering import PlaygroundMarkdown
 from adapters.slack.messages.renderer import SlackMarkdown
 from bot.delivery.extracted_files import files_beside, line_beside
-from bot.markdown import Dialect, Piece, PlainMarkdown, Splitter, utf16_units
+from bot.markdown import Piece, PlainMarkdown, Renderer, Splitter, utf16_units
 from bot.markdown.model_text import MOST_KEPT, Incoming
 from bot.markdown.normalise import Normaliser, without_controls
 from bot.markdown.placeholders import noted
 from bot.ports import Verb
-from bot.strings import Words
+from bot.strings import Strings
 from tests.support.fakes import MemoryChannel
 from tests.unit.bot.delivery.test_overflow import answered
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 30
 DATA = "data:image/png;base64," + base64.b64encode(PNG).decode()
 LONG = "https://a.example/" + "x" * 5000
-DIALECTS: list[Dialect] = [PlainMarkdown(), DiscordMarkdown(), SlackMarkdown(), PlaygroundMarkdown()]
+DIALECTS: list[Renderer] = [PlainMarkdown(), DiscordMarkdown(), SlackMarkdown(), PlaygroundMarkdown()]
 
 
 def taken_in(text: str, sizes: list[int], limit: int = 2000) -> tuple[str, Incoming]:
@@ -79,7 +79,7 @@ def test_what_is_seen_of_it(source: str, seen: str) -> None:
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_it_is_never_seen_while_it_comes(dialect: Dialect) -> None:
+def test_it_is_never_seen_while_it_comes(dialect: Renderer) -> None:
     """At any character nothing of the content shows, and it takes no room in a message."""
     source = f"Look: ![a cat]({DATA[:3000]}) and [a page]({LONG}) and <img src='{DATA[:3000]}'> end."
     incoming = Incoming(2000)
@@ -157,7 +157,7 @@ def test_line_breaks_and_controls(source: str, sizes: list[int]) -> None:
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_notices_have_no_controls(dialect: Dialect) -> None:
+def test_notices_have_no_controls(dialect: Renderer) -> None:
     """A file's name, say, may have some."""
     assert "\x1b" not in dialect.notice("a\x1b[31m\x07b")
     assert "\r" not in dialect.notice("a\r\nb")
@@ -172,8 +172,8 @@ def test_only_pictures_go_up() -> None:
     assert [file.name for file in files] == ["links-r.txt", "image-r-1.png"]
     assert files[0].text == f"4: {LONG}\n"
     assert files[1].data == PNG
-    assert line_beside(incoming.left_out, files, Words()) == Words().not_attached
-    assert line_beside(incoming.left_out[:1], files, Words()) == ""
+    assert line_beside(incoming.left_out, files, Strings()) == Strings().not_attached
+    assert line_beside(incoming.left_out[:1], files, Strings()) == ""
     assert files_beside(incoming.left_out, "r", 1) == files[:1]
 
 
@@ -183,7 +183,7 @@ async def test_a_picture_goes_up_with_the_answer() -> None:
     await answered(channel, f"Here it is: ![a cat]({DATA}) and that is all.", most=0)
     first, last = channel.shown.values()
     assert first.text == "Here it is: 🖼 a cat and that is all."
-    assert last.text == f"*{Words().beside}*"
+    assert last.text == f"*{Strings().beside}*"
     assert [(file.name.split("-")[0], file.data) for file in last.files] == [("image", PNG)]
     assert not any("base64" in wrote.text for wrote in channel.log)
 
@@ -193,14 +193,14 @@ async def test_where_no_file_goes_up(bytes_: int) -> None:
     """The answer says that something was left out."""
     channel = MemoryChannel(limit=500, uploads=bytes_)
     await answered(channel, f"Here: ![a cat]({DATA}) and [a page]({LONG}), all.", most=0)
-    assert channel.text == f"Here: 🖼 a cat and a page (🔗 2), all.\n\n*{Words().not_attached}*"
+    assert channel.text == f"Here: 🖼 a cat and a page (🔗 2), all.\n\n*{Strings().not_attached}*"
     assert len(channel.writes(Verb.POST)) == 1
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 @given(before=st.integers(0, 1900), size=st.integers(1, 1500), step=st.integers(1, 400))
 @example(before=300, size=1500, step=97)
-def test_an_address_that_fits_is_not_split(dialect: Dialect, before: int, size: int, step: int) -> None:
+def test_an_address_that_fits_is_not_split(dialect: Renderer, before: int, size: int, step: int) -> None:
     """Wherever it stands and however it comes, it is whole in one message."""
     address = "https://a.example/" + "x" * size
     source = ("word " * 400)[:before] + f" [the page]({address}) and then\n\n" + "word " * 30

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from adapters.discord.messages.renderer import DiscordMarkdown
 from adapters.playground.rendering import PlaygroundMarkdown
 from adapters.slack.messages.renderer import SlackMarkdown
-from bot.markdown import Dialect, Piece, PlainMarkdown, Splitter, utf16_units
+from bot.markdown import Piece, PlainMarkdown, Renderer, Splitter, utf16_units
 
 TABLE = "| Name | Qty | Price |\n|:-----|----:|:-----:|\n| **Apple** | 3 | 1.20 |\n| `fig` | 12 | 3 |\n"
 WIDE = "| Name | What is to be said of it |\n|---|---|\n| Apple | " + "a fruit " * 6 + "|\n| Fig | sweet |\n"
@@ -73,10 +73,10 @@ PARTS = [
     "<b>", "e | f", "\n--- | ---\n", "日本", "👍", "<!channel>", "<@U1>", "é", "\\",
 ]  # fmt: skip
 SOURCE = st.lists(st.sampled_from(PARTS), max_size=120).map("".join)
-DIALECTS: list[Dialect] = [PlainMarkdown(), DiscordMarkdown(), SlackMarkdown(), PlaygroundMarkdown()]
+DIALECTS: list[Renderer] = [PlainMarkdown(), DiscordMarkdown(), SlackMarkdown(), PlaygroundMarkdown()]
 
 
-def room(dialect: Dialect, piece: Piece) -> int:
+def room(dialect: Renderer, piece: Piece) -> int:
     """What a piece is measured by, as `bot.delivery.reply` does."""
     return utf16_units(piece.closed()) + dialect.padding(piece)
 
@@ -84,7 +84,7 @@ def room(dialect: Dialect, piece: Piece) -> int:
 @pytest.mark.parametrize("dialect", DIALECTS)
 @given(source=SOURCE, limit=st.integers(100, 400), sizes=st.lists(st.integers(1, 30), max_size=40))
 def test_any_chunking_gives_the_same_segments_that_fit(
-    dialect: Dialect, source: str, limit: int, sizes: list[int]
+    dialect: Renderer, source: str, limit: int, sizes: list[int]
 ) -> None:
     """Whatever the chunks: joined they are the source, each fits as it is shown at any time, none changes later."""
     splitter, start = Splitter(partial(room, dialect), limit), 0
@@ -110,7 +110,7 @@ def test_any_chunking_gives_the_same_segments_that_fit(
 @example(source="| a | b |\n|---|:-:|\n| **c** | d |\n|日本")
 @example(source="| a | b |\n|---|:-:|\n" + "| a | b |\n" * 15 + "| **")
 @example(source="| a | b |\n|---|---|\n| wide | d |\n| e\u0301\u0301\u0301\u0301\u0301 | 👨\u200d👩 |")
-def test_the_room_kept_for_a_piece_only_grows(dialect: Dialect, source: str) -> None:
+def test_the_room_kept_for_a_piece_only_grows(dialect: Renderer, source: str) -> None:
     """So the longest piece that fits can be searched for, and does not depend on how the text came."""
     sizes = [room(dialect, Piece(source[:end])) for end in range(len(source) + 1)]
     assert sizes == sorted(sizes)

@@ -11,8 +11,8 @@ from adapters.playground.rendering import PlaygroundMarkdown, render
 from adapters.playground.rendering import without_small_print as without_playground_print
 from adapters.slack.messages.blocks import own_answer
 from adapters.slack.messages.renderer import NOTICE_MARK, SlackMarkdown, said_by_model
-from bot.markdown import Dialect, Piece, Splitter, utf16_units
-from bot.strings import Words
+from bot.markdown import Piece, Renderer, Splitter, utf16_units
+from bot.strings import Strings
 
 SMALL = ["-# Stopped.", "> -# x", ">-# x", "- -# x", "1. -# x", "  -# x", "\t-# x", "# -# x", "> - -# x", "&#45;# x"]
 SMALL += [
@@ -32,7 +32,7 @@ MARKED += ["&#x2063;x", "&ic;x", "_&InvisibleComma;x_", f"`{NOTICE_MARK}x`", f"*
 TEXTS = st.lists(st.sampled_from([*SMALL, *MARKED, "words", "```\ncode\n```", "\n", " ", "-", "#"]), max_size=8)
 
 
-def pieces(dialect: Dialect, text: str, limit: int) -> list[Piece]:
+def pieces(dialect: Renderer, text: str, limit: int) -> list[Piece]:
     splitter = Splitter(lambda piece: utf16_units(piece.closed()) + dialect.padding(piece), limit)
     splitter.feed(text)
     return splitter.pieces()
@@ -71,7 +71,7 @@ def test_small_print_of_a_model_is_text(text: str) -> None:
 
 @pytest.mark.parametrize("dialect", [DiscordMarkdown(), PlaygroundMarkdown(), SlackMarkdown()])
 @pytest.mark.parametrize("fence", ["```", "````", "~~~"])
-def test_code_stays_as_it_is(dialect: Dialect, fence: str) -> None:
+def test_code_stays_as_it_is(dialect: Renderer, fence: str) -> None:
     """Byte for byte within a fence, where neither mark is read as one of ours."""
     code = f"-# comment\n  -# x\nx = '{NOTICE_MARK}'\n"
     text = f"{fence}py\n{code}{fence}"
@@ -86,7 +86,7 @@ def test_a_mark_at_the_beginning_of_a_line_of_code_is_left_out() -> None:
     assert said_by_model(shown) == shown
 
 
-@pytest.mark.parametrize("line", [Words().stopped, Words().length, Words().rest, Words().limit])
+@pytest.mark.parametrize("line", [Strings().stopped, Strings().length, Strings().rest, Strings().limit])
 def test_our_own_lines_are_left_out_of_what_was_said(line: str) -> None:
     """Those of this version and of earlier ones alike."""
     assert without_small_print(f"Words.\n\n-# {line}\n\n-# {line}") == "Words."

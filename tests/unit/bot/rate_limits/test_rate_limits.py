@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from bot.rate_limits.budget import (
     LONGEST_HOLD_SECONDS,
+    AdaptiveLimit,
     Budget,
-    Either,
     FixedWindow,
-    Leak,
-    Reads,
+    LeakyBucket,
+    ReadLimiter,
     RollingWindow,
     WindowReport,
 )
@@ -79,7 +79,7 @@ def play(budget: Budget, server: Server, schedule: list[tuple[float, float, floa
             else:
                 if told and report is not None and isinstance(budget, FixedWindow):
                     budget.observe(at, report, sent=sents[number])
-                budget.settle(at, sent=sents[number])
+                budget.record_response(at, sent=sents[number])
 
     backs: dict[int, float] = {}
     sents: dict[int, float] = {}
@@ -132,7 +132,7 @@ def test_a_rolling_window_never_provokes_a_429(schedule: list[tuple[float, float
 @given(SCHEDULE)
 def test_a_leak_never_provokes_a_429(schedule: list[tuple[float, float, float, bool]]) -> None:
     """One a second is one a second where it is counted, not where it is sent."""
-    play(Leak(1.0), RollingServer(1, 1.0), schedule, told=False)
+    play(LeakyBucket(1.0), RollingServer(1, 1.0), schedule, told=False)
 
 
 def test_other_programs_writes_are_known_from_headers() -> None:
@@ -140,9 +140,9 @@ def test_other_programs_writes_are_known_from_headers() -> None:
     budget = FixedWindow(5, 5.0, paced=False)
     budget.spend(0.0)
     budget.observe(0.1, WindowReport(5, 1, 4.0), sent=0.0)
-    budget.settle(0.1)
+    budget.record_response(0.1)
     budget.spend(0.2)
-    budget.settle(0.3)
+    budget.record_response(0.3)
     assert budget.ready_at(0.4, final=True) == pytest.approx(4.1, abs=0.05)
 
 
@@ -155,7 +155,7 @@ def test_a_lone_reply_keeps_one_write_for_its_end() -> None:
         now = max(now, budget.ready_at(now, final=False))
         assert budget.ready_at(now, final=True) <= now
         budget.spend(now)
-        budget.settle(now)
+        budget.record_response(now)
         times.append(round(now - 100, 2))
     assert times == [0.0, 1.17, 2.32, 3.47, 4.87, 5.77]
 
@@ -168,7 +168,7 @@ def test_several_replies_spend_one_write_a_step() -> None:
     for _ in range(6):
         now = max(now, budget.ready_at(now, final=False))
         budget.spend(now)
-        budget.settle(now)
+        budget.record_response(now)
         times.append(round(now - 100, 1))
     assert times == [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
 
@@ -177,7 +177,7 @@ def spend(budget: Budget, now: float, times: int = 1) -> None:
     """So many writes, answered at once."""
     for _ in range(times):
         budget.spend(now)
-        budget.settle(now)
+        budget.record_response(now)
 
 
 def test_a_rolling_window_keeps_a_write_for_each_live_reply_and_for_the_next_readers() -> None:
@@ -196,21 +196,21 @@ def test_first_words_are_promised_while_every_end_has_a_write() -> None:
     """In a window of ten of which four are spent, six replies may show something; the seventh waits for a permit."""
     budget = RollingWindow(10, 60.0)
     spend(budget, 0.0, 4)
-    for owed in range(6):
-        budget.owed = owed
-        assert budget.promised_at(1.0) == 1.0
-    budget.owed = 6
-    assert budget.promised_at(1.0) == pytest.approx(60.0, abs=0.1)
-    assert FixedWindow(5, 5.0, paced=True).promised_at(1.0) == 1.0
+    for reserved_finals in range(6):
+        budget.reserved_finals = reserved_finals
+        assert budget.first_post_at(1.0) == 1.0
+    budget.reserved_finals = 6
+    assert budget.first_post_at(1.0) == pytest.approx(60.0, abs=0.1)
+    assert FixedWindow(5, 5.0, paced=True).first_post_at(1.0) == 1.0
     everything = RollingWindow(2, 1.0, paced=False)
-    everything.owed = 1_000
-    assert everything.promised_at(1.0) == 1.0, "a second's window is back before anybody would mind"
+    everything.reserved_finals = 1_000
+    assert everything.first_post_at(1.0) == 1.0, "a second's window is back before anybody would mind"
 
 
 def test_promised_ends_are_not_spent_on_growth() -> None:
     """With as many promises as writes, nothing but ends is written, however few replies are live by then."""
     budget = RollingWindow(10, 60.0)
-    budget.owed = budget.live = 10
+    budget.reserved_finals = budget.live = 10
     assert budget.ready_at(0.0, final=False) > 0.0
     assert budget.ready_at(0.0, final=True) == 0.0
 
@@ -227,15 +227,15 @@ def test_intervals_grow_with_age_and_with_what_is_spent(live: int, spent: int, a
     spend(budget, 100.0, spent)
 
     def interval(age: float) -> float:
-        return budget.spaced_at(100.0, began=100.0 - age, wrote=100.0) - 100.0
+        return budget.paced_at(100.0, began=100.0 - age, wrote=100.0) - 100.0
 
     young, old = interval(age), interval(age + more)
     assert 0 < young <= old + 1e-9
     fresh = RollingWindow(50, 60.0)
     fresh.live = live
-    alone = fresh.spaced_at(100.0, began=100.0 - age, wrote=100.0)
+    alone = fresh.paced_at(100.0, began=100.0 - age, wrote=100.0)
     fresh.live += 1
-    assert fresh.spaced_at(100.0, began=100.0 - age, wrote=100.0) >= alone
+    assert fresh.paced_at(100.0, began=100.0 - age, wrote=100.0) >= alone
     if budget.ready_at(100.0, final=False) <= 100.0:
         spend(budget, 100.0)
         assert interval(age) >= young - 1e-9 or budget.ready_at(100.0, final=False) > 100.0
@@ -247,10 +247,10 @@ def test_a_lone_reply_can_go_on_for_ever_in_a_rolling_window() -> None:
     budget.live = 1
     now, last, longest = 0.0, 0.0, 0.0
     while now < 600:
-        now = max(now, budget.ready_at(now, final=False), budget.spaced_at(now, began=0.0, wrote=last))
+        now = max(now, budget.ready_at(now, final=False), budget.paced_at(now, began=0.0, wrote=last))
         longest, last = max(longest, now - last), now
         budget.spend(now)
-        budget.settle(now)
+        budget.record_response(now)
     assert longest < 3.5
 
 
@@ -269,19 +269,19 @@ class LeakServer:
 @given(SCHEDULE, st.integers(0, 9))
 def test_a_leak_with_a_burst_never_provokes_a_429(schedule: list[tuple[float, float, float, bool]], live: int) -> None:
     """Whatever the latency each way, and whoever is at work."""
-    budget = Leak(1.2, burst=5, paced=True)
+    budget = LeakyBucket(1.2, burst=5, paced=True)
     budget.live = live
     play(budget, LeakServer(1.2, 5), schedule, told=False)
 
 
 def test_a_leak_stretches_its_burst_and_keeps_a_write_for_the_end() -> None:
     """A lone reply starts fast, comes down to the rate of the leak, and can end at any moment."""
-    budget = Leak(1.2, burst=5, paced=True)
+    budget = LeakyBucket(1.2, burst=5, paced=True)
     budget.live = 1
     now, times = 0.0, [0.0]
     spend(budget, now)
     for _ in range(12):
-        now = max(budget.ready_at(now, final=False), budget.spaced_at(now, began=0.0, wrote=now))
+        now = max(budget.ready_at(now, final=False), budget.paced_at(now, began=0.0, wrote=now))
         assert budget.ready_at(now, final=True) <= now
         times.append(now)
         spend(budget, now)
@@ -291,8 +291,8 @@ def test_a_leak_stretches_its_burst_and_keeps_a_write_for_the_end() -> None:
     assert gaps[-1] == pytest.approx(1.2, abs=0.1)
 
 
-def latching() -> Either:
-    return Either(RollingWindow(50, 60.0), Leak(1.2, burst=5, paced=True), latch_seconds=600.0)
+def latching() -> AdaptiveLimit:
+    return AdaptiveLimit(RollingWindow(50, 60.0), LeakyBucket(1.2, burst=5, paced=True), latch_seconds=600.0)
 
 
 def test_a_429_below_the_windows_limit_latches_the_leak_for_its_time() -> None:
@@ -329,15 +329,17 @@ def test_either_way_of_counting_knows_who_is_at_work() -> None:
     """Both keep something back for the same replies, whichever is believed."""
     budget = latching()
     budget.live += 3
-    budget.owed += 2
-    assert (budget.live, budget.owed) == (3, 2)
+    budget.reserved_finals += 2
+    assert (budget.live, budget.reserved_finals) == (3, 2)
     budget.hold(0.0, 0.0)
     spend(budget, 100.0, 2)
     assert budget.ready_at(100.0, final=True) == 100.0
     assert budget.ready_at(100.0, final=False) > 100.0
 
 
-@pytest.mark.parametrize("budget", [FixedWindow(5, 5.0, paced=True), RollingWindow(50, 60.0), Leak(1.0), latching()])
+@pytest.mark.parametrize(
+    "budget", [FixedWindow(5, 5.0, paced=True), RollingWindow(50, 60.0), LeakyBucket(1.0), latching()]
+)
 def test_a_hold_beats_everything(budget: Budget) -> None:
     """The server's word holds finals too, is never shortened by a later one, and is bounded."""
     budget.hold(10.0, 7.0)
@@ -350,7 +352,7 @@ def test_a_hold_beats_everything(budget: Budget) -> None:
 async def test_reads_wait_in_order_within_their_rate() -> None:
     """Fifty a minute are fifty in any minute, and a hold pauses them all."""
     loop = asyncio.get_running_loop()
-    reads, times = Reads(50, 60.0), []
+    reads, times = ReadLimiter(50, 60.0), []
     for _ in range(120):
         await reads.acquire()
         times.append(loop.time())
@@ -364,7 +366,7 @@ async def test_reads_wait_in_order_within_their_rate() -> None:
 async def test_reads_that_can_wait_leave_room() -> None:
     """Whoever reads for a live answer is let through while a hundred others wait for the next minute."""
     loop = asyncio.get_running_loop()
-    reads, patient = Reads(45, 60.0), []
+    reads, patient = ReadLimiter(45, 60.0), []
 
     async def look() -> None:
         await reads.acquire(spare=10)
@@ -386,7 +388,7 @@ async def test_reads_that_can_wait_leave_room() -> None:
 def test_what_others_may_have_spent_is_spent_one_by_one() -> None:
     """After another process, edits come a second apart for a minute, and are fifty in it; then all at once again."""
     budget, sent = latching(), []
-    budget.latch(100.0, 60.0)
+    budget.force_leaky(100.0, 60.0)
     now = 100.0
     while now < 160.0:
         now = max(budget.ready_at(now, final=True), now)
@@ -405,10 +407,10 @@ def test_what_an_earlier_process_used_counts() -> None:
     window.remember(100.0, [50.0, 10.0, 5.0])
     assert window.ready_at(100.0, final=True) == pytest.approx(100.0 - 48.0 + 60.0)
     assert window.ready_at(112.1, final=True) == 112.1
-    leak = Leak(1.2, burst=5)
+    leak = LeakyBucket(1.2, burst=5)
     leak.remember(100.0, [3.0] * 8)
     assert leak.ready_at(100.0, final=True) > 100.0
-    either = Either(RollingWindow(2, 60.0, paced=False), Leak(1.2, burst=5), 60.0)
+    either = AdaptiveLimit(RollingWindow(2, 60.0, paced=False), LeakyBucket(1.2, burst=5), 60.0)
     either.remember(100.0, [1.0, 1.0])
     assert either.ready_at(100.0, final=True) == pytest.approx(160.0)
 
@@ -416,7 +418,7 @@ def test_what_an_earlier_process_used_counts() -> None:
 async def test_reads_of_an_earlier_process_count() -> None:
     """A read waits for one of an earlier process to be a period old."""
     loop = asyncio.get_running_loop()
-    reads = Reads(3, 60.0)
+    reads = ReadLimiter(3, 60.0)
     reads.remember(loop.time(), [30.0, 20.0, 10.0])
     began = loop.time()
     await reads.acquire()

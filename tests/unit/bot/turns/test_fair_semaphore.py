@@ -14,7 +14,7 @@ from tests.support.clock import VirtualLoop
 
 async def test_whoever_asks_one_thing_waits_for_nobody_who_asks_twenty() -> None:
     """The next free slot goes to the person who holds the fewest, though others have waited longer."""
-    slots, order = Slots(2, each_person=2, each_place=9), list[str]()
+    slots, order = Slots(2, per_user=2, per_channel=9), list[str]()
 
     async def hold(person: str, place: str) -> None:
         async with slots.of(person, place):
@@ -37,10 +37,10 @@ async def test_whoever_asks_one_thing_waits_for_nobody_who_asks_twenty() -> None
     st.integers(1, 4),
 )
 def test_bounds_hold_and_all_are_served(
-    claims: list[tuple[str, str, int, bool]], total: int, each_person: int, each_place: int
+    claims: list[tuple[str, str, int, bool]], total: int, per_user: int, per_channel: int
 ) -> None:
     """Whoever comes, and whoever gives up while waiting: never more than allowed, and nobody is forgotten."""
-    slots, people, places = Slots(total, each_person=each_person, each_place=each_place), Counter[str](), Counter[str]()
+    slots, people, places = Slots(total, per_user=per_user, per_channel=per_channel), Counter[str](), Counter[str]()
     served = 0
 
     async def hold(person: str, place: str, seconds: int) -> None:
@@ -49,8 +49,8 @@ def test_bounds_hold_and_all_are_served(
             people[person] += 1
             places[place] += 1
             assert people.total() <= total
-            assert people[person] <= each_person
-            assert places[place] <= each_place
+            assert people[person] <= per_user
+            assert places[place] <= per_channel
             try:
                 await asyncio.sleep(seconds)
             finally:

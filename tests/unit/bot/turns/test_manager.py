@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from bot.access import AccessRules, Lists
+from bot.access import AccessRules, AllowDeny
 from bot.completion import Completion, CompletionPolicy
 from bot.conversation import (
     Ending,
@@ -29,15 +29,25 @@ from bot.conversation import (
     Turn,
     TurnKey,
 )
-from bot.delivery.reply import WritingPolicy
-from bot.errors import Because, Broken, Declined, Failure, Forbidden, Gone, Limited, Unacceptable, Unanswered
+from bot.delivery.reply import WritePolicy
+from bot.errors import (
+    Failure,
+    Forbidden,
+    InvalidRequest,
+    ModelRejected,
+    NotFound,
+    OutcomeUnknown,
+    RateLimited,
+    RejectionReason,
+    ServiceError,
+)
 from bot.markdown import Piece, PlainMarkdown
 from bot.ports import Caps, Controls, Verb
-from bot.prompt import Persona, Prompting, PromptLimits
-from bot.strings import Words
+from bot.prompt import PromptConfig, PromptLimits, PromptOverride
+from bot.strings import Strings
 from bot.telemetry import NoRecorder, TurnRecord
-from bot.turns.config import Choices, TurnLimits
-from bot.turns.manager import Turns
+from bot.turns.config import TurnConfig, TurnLimits
+from bot.turns.manager import TurnManager
 from tests.support.fakes import MemoryChannel, Notebook, ScriptedModel, Server, Step, answer_of, turn, words
 
 
@@ -59,7 +69,7 @@ class Ended(NoRecorder):
 class Bench:
     """The core with in-memory ports."""
 
-    turns: Turns
+    turns: TurnManager
     recorder: Ended
     journal: Notebook
 
@@ -80,9 +90,11 @@ async def core(
 ) -> AsyncIterator[Bench]:
     recorder, seeded = Ended(), random.Random(7)
     journal = journal or Notebook()
-    choices = Choices(access, Prompting(Persona("Be brief."), limits=prompt), Words(), WritingPolicy(), limits)
+    choices = TurnConfig(
+        access, PromptConfig(PromptOverride("Be brief."), limits=prompt), Strings(), WritePolicy(), limits
+    )
     completion = Completion(model, policy, recorder, seeded)
-    turns = Turns(
+    turns = TurnManager(
         choices, completion, journal, recorder, random_=seeded, wall_clock=lambda: datetime(2026, 11, 22, tzinfo=UTC)
     )
     async with asyncio.TaskGroup() as group:
@@ -199,17 +211,17 @@ async def test_controls_are_gone_at_the_end() -> None:
 
 # --------------------------------------------------------------------------------------------------- the model fails
 
-CUT = [*words(100, finish=None), Broken("cut")]
+CUT = [*words(100, finish=None), ServiceError("cut")]
 MODEL_FAULTS: dict[str, list[Step]] = {
     "cut": CUT,
-    "cut at once": [Broken("reset", retry_after=0.0)],
+    "cut at once": [ServiceError("reset", retry_after=0.0)],
     "silence": [*words(50, finish=None), 1000.0],
     "silent from the start": [1000.0],
     "ends without a reason": words(120, finish=None),
     "empty": [Finish(FinishReason.STOP)],
-    "limited": [Limited("429", retry_after=2.0)],
-    "limited without a time": [Limited("429")],
-    "unanswered": [Unanswered("time-out")],
+    "limited": [RateLimited("429", retry_after=2.0)],
+    "limited without a time": [RateLimited("429")],
+    "unanswered": [OutcomeUnknown("time-out")],
 }
 
 
@@ -235,11 +247,11 @@ async def test_no_text_is_taken_away_before_its_better_is_there() -> None:
     assert lengths == sorted(lengths)
 
 
-@pytest.mark.parametrize("because", Because)
-async def test_what_is_declined_is_not_asked_again(because: Because) -> None:
+@pytest.mark.parametrize("because", RejectionReason)
+async def test_what_is_declined_is_not_asked_again(reason: RejectionReason) -> None:
     """Quota, credentials and bad requests are answered with one plain line that holds no exception's text."""
     channel = MemoryChannel()
-    model = ScriptedModel([Declined("sk-secret insufficient_quota", because=because)])
+    model = ScriptedModel([ModelRejected("sk-secret insufficient_quota", reason=reason)])
     bench = await ask(model, channel)
     assert len(model.calls) == 1
     assert len(channel.shown) == 1
@@ -250,7 +262,7 @@ async def test_what_is_declined_is_not_asked_again(because: Because) -> None:
 async def test_when_all_fails_the_partial_stays_with_an_honest_line() -> None:
     """Received text is kept, and a line says that it is cut, with the reference that the log holds."""
     channel = MemoryChannel()
-    model = ScriptedModel(CUT, whole=[Broken("no")])
+    model = ScriptedModel(CUT, whole=[ServiceError("no")])
     bench = await ask(model, channel)
     assert channel.text.startswith("word0 word1 ")
     assert "word99" in channel.text
@@ -269,12 +281,12 @@ async def test_an_answer_cut_by_the_model_says_so(reason: FinishReason) -> None:
 # ------------------------------------------------------------------------------------------------- the platform fails
 
 PLATFORM_FAULTS: dict[str, Callable[[], Failure]] = {
-    "429": lambda: Limited("429", retry_after=3.0),
-    "429 for all": lambda: Limited("429", retry_after=1.0, everywhere=True),
-    "429 without a time": lambda: Limited("429"),
-    "503": lambda: Broken("503"),
-    "reset": lambda: Unanswered("reset"),
-    "stale": lambda: Broken("stale", retry_after=0.0),
+    "429": lambda: RateLimited("429", retry_after=3.0),
+    "429 for all": lambda: RateLimited("429", retry_after=1.0, everywhere=True),
+    "429 without a time": lambda: RateLimited("429"),
+    "503": lambda: ServiceError("503"),
+    "reset": lambda: OutcomeUnknown("reset"),
+    "stale": lambda: ServiceError("stale", retry_after=0.0),
 }
 
 
@@ -302,7 +314,7 @@ async def test_every_write_may_fail_and_the_answer_is_whole_once(fault: str, whe
     assert number > 8
 
 
-@pytest.mark.parametrize("failure", [Gone("deleted"), Forbidden("403")])
+@pytest.mark.parametrize("failure", [NotFound("deleted"), Forbidden("403")])
 async def test_when_there_is_no_place_to_write_the_model_is_not_paid(failure: Failure) -> None:
     """A deleted message or a closed channel ends the model's stream at once."""
     edits = itertools.count()
@@ -334,7 +346,7 @@ async def test_a_bug_in_an_adapter_ends_its_own_turn_only() -> None:
 
 async def test_a_channel_that_never_works_is_given_up() -> None:
     """Failures in a row have an end, and so has the turn."""
-    bench = await ask(ScriptedModel(words(10)), MemoryChannel(fault=lambda verb: Broken("503")))
+    bench = await ask(ScriptedModel(words(10)), MemoryChannel(fault=lambda verb: ServiceError("503")))
     assert bench.journal.endings == [Ending.FAILED]
     assert bench.recorder.records[0].seconds < 400
 
@@ -343,7 +355,7 @@ async def test_text_that_a_platform_refuses_ends_in_an_honest_line() -> None:
     """What is shown stays, without anything to press, and says that it is cut; the model is not read on."""
     edits = itertools.count()
     channel = MemoryChannel(controls=Controls.STOP)
-    channel.fault = lambda verb: Unacceptable("bad") if verb is Verb.EDIT and next(edits) == 1 else None
+    channel.fault = lambda verb: InvalidRequest("bad") if verb is Verb.EDIT and next(edits) == 1 else None
     bench = await ask(ScriptedModel(words(4000)), channel)
     assert channel.text.startswith("word0 ")
     assert bench.recorder.records[0].key.reference in channel.text
@@ -354,13 +366,13 @@ async def test_text_that_a_platform_refuses_ends_in_an_honest_line() -> None:
 
 async def test_a_platform_that_refuses_everything_is_given_up() -> None:
     """Not even our own line is taken: the turn ends, and so does the asking."""
-    bench = await ask(ScriptedModel(words(10)), MemoryChannel(fault=lambda verb: Unacceptable("bad")))
+    bench = await ask(ScriptedModel(words(10)), MemoryChannel(fault=lambda verb: InvalidRequest("bad")))
     assert bench.journal.endings == [Ending.FAILED]
 
 
 async def test_endless_429s_have_an_end() -> None:
     """A platform that never stops ordering pauses does not keep a turn for ever."""
-    channel = MemoryChannel(fault=lambda verb: Limited("429", retry_after=5.0))
+    channel = MemoryChannel(fault=lambda verb: RateLimited("429", retry_after=5.0))
     bench = await ask(ScriptedModel(words(10)), channel)
     assert bench.journal.endings == [Ending.FAILED]
     assert bench.recorder.records[0].seconds < 1000
@@ -369,7 +381,7 @@ async def test_endless_429s_have_an_end() -> None:
 async def test_a_write_in_flight_at_the_end_is_waited_for() -> None:
     """An older text that arrives late is overwritten, even where what is wanted was shown before."""
     channel = MemoryChannel(Server(latency=4.0))
-    first: list[Step] = [Text("Hello world"), 6.0, Text(" and some wrong text"), 3.0, Broken("cut")]
+    first: list[Step] = [Text("Hello world"), 6.0, Text(" and some wrong text"), 3.0, ServiceError("cut")]
     model = ScriptedModel(first, [Text("Hello world"), Finish(FinishReason.STOP)])
     await ask(model, channel)
     assert channel.text == "Hello world"
@@ -497,7 +509,7 @@ async def test_too_many_waiting_turns_get_a_polite_line() -> None:
         for number, channel in enumerate(channels):
             bench.turns.accept(turn(str(number)), channel)
         await bench.idle()
-    assert channels[3].text == Words().busy
+    assert channels[3].text == Strings().busy
     assert all("word99" in channel.text for channel in channels[:3])
 
 
@@ -508,14 +520,14 @@ async def test_lines_of_our_own_are_few_and_wait_for_nobody() -> None:
         for number, channel in enumerate(channels):
             bench.turns.accept(turn(str(number), conversation=str(number % 10)), channel)
         await asyncio.sleep(1)
-        assert sum(channel.text == Words().busy for channel in channels) == 10
+        assert sum(channel.text == Strings().busy for channel in channels) == 10
         await bench.idle()
     assert len(bench.journal.endings) == 12
 
 
 async def test_access_is_refused_silently_in_a_channel_and_plainly_in_a_dm() -> None:
     """Who may not ask gets no answer; in a DM one line says so."""
-    rules = AccessRules(users=Lists(allow=frozenset({"U2"})))
+    rules = AccessRules(users=AllowDeny(allow=frozenset({"U2"})))
     channel, dm = MemoryChannel(), MemoryChannel()
     model = ScriptedModel(words(5))
     async with core(model, access=rules) as bench:
@@ -523,7 +535,7 @@ async def test_access_is_refused_silently_in_a_channel_and_plainly_in_a_dm() -> 
         bench.turns.accept(turn("2", conversation="b", direct=True), dm)
         await bench.idle()
     assert not channel.log
-    assert dm.text == Words().no_access
+    assert dm.text == Strings().no_access
     assert not model.calls
 
 
@@ -532,7 +544,7 @@ async def test_an_empty_mention_is_answered_without_a_model() -> None:
     channel, thread = MemoryChannel(), MemoryChannel(past=History((Message(Role.USER, (Text("hi"),), "Kim"),)))
     model = ScriptedModel(words(5))
     await ask(model, channel, turn(text="  "))
-    assert channel.text == Words().empty_question
+    assert channel.text == Strings().empty_question
     assert not model.calls
     await ask(model, thread, turn(text=""))
     assert len(model.calls) == 1
@@ -542,7 +554,7 @@ async def test_an_empty_direct_message_is_not_told_of_mentions() -> None:
     """Nobody is mentioned in a direct message, so that the line there does not speak of it."""
     channel, model = MemoryChannel(), ScriptedModel(words(5))
     await ask(model, channel, turn(text="", direct=True))
-    assert channel.text == Words().empty_direct
+    assert channel.text == Strings().empty_direct
     assert "mention" not in channel.text
     assert not model.calls
 
@@ -557,7 +569,7 @@ async def test_the_model_is_told_who_said_what_and_the_reader_what_was_left_out(
     assert [message.text for message in messages] == [*(f"Kim: message {n}" for n in (27, 28, 29)), "Dana: look"]
     assert messages[-1].parts[1:] == files
     assert "b.bin was left out: it is not text." in channel.text
-    assert Words().history_cut in channel.text
+    assert Strings().history_cut in channel.text
 
 
 async def test_a_conversation_is_told_once_that_messages_are_left_out() -> None:
@@ -568,8 +580,8 @@ async def test_a_conversation_is_told_once_that_messages_are_left_out() -> None:
         for number, channel in enumerate([first, second]):
             bench.turns.accept(turn(str(number)), channel)
             await bench.idle()
-    assert Words().history_cut in first.text
-    assert Words().history_cut not in second.text
+    assert Strings().history_cut in first.text
+    assert Strings().history_cut not in second.text
 
 
 async def test_a_history_that_could_not_be_read_has_a_notice_of_its_own() -> None:
@@ -580,10 +592,10 @@ async def test_a_history_that_could_not_be_read_has_a_notice_of_its_own() -> Non
         for number, channel in enumerate([first, second]):
             bench.turns.accept(turn(str(number)), channel)
             await bench.idle()
-    assert Words().history_unread in first.text
-    assert Words().history_cut not in first.text
-    assert Words().history_unread not in second.text
-    assert Words().history_cut in second.text
+    assert Strings().history_unread in first.text
+    assert Strings().history_cut not in first.text
+    assert Strings().history_unread not in second.text
+    assert Strings().history_cut in second.text
 
 
 # ------------------------------------------------------------------------------------------------------------ stopping
@@ -600,7 +612,7 @@ async def test_stop_ends_the_stream_at_once_and_says_so() -> None:
         assert model.open == 0
         await bench.idle()
         assert not bench.turns.stop(TurnKey("memory", "W", "C", "Q"), by="U1")
-    assert Words().stopped in channel.text
+    assert Strings().stopped in channel.text
     assert bench.journal.endings == [Ending.STOPPED]
 
 

@@ -13,26 +13,26 @@ import pytest
 from bot.access import AccessRules
 from bot.completion import Completion, CompletionPolicy
 from bot.conversation import Author, Ending, TurnKey
-from bot.delivery.reply import WritingPolicy
+from bot.delivery.reply import WritePolicy
 from bot.ports import Controls
-from bot.prompt import Persona, Prompting
+from bot.prompt import PromptConfig, PromptOverride
 from bot.rate_limits.budget import FixedWindow
-from bot.strings import Words
+from bot.strings import Strings
 from bot.telemetry import NoRecorder
-from bot.turns.config import Choices, TurnLimits
-from bot.turns.manager import Turns
+from bot.turns.config import TurnConfig, TurnLimits
+from bot.turns.manager import TurnManager
 from tests.support.fakes import MemoryChannel, Notebook, ScriptedModel, Server, answer_of, turn, words
 
 LIMITS = TurnLimits()
 
 
 @asynccontextmanager
-async def process(model: ScriptedModel, journal: Notebook, limits: TurnLimits = LIMITS) -> AsyncIterator[Turns]:
+async def process(model: ScriptedModel, journal: Notebook, limits: TurnLimits = LIMITS) -> AsyncIterator[TurnManager]:
     """The core of one process; leaving it is a `kill -9`."""
     seeded = random.Random(5)
-    choices = Choices(AccessRules(), Prompting(Persona("")), Words(), WritingPolicy(), limits)
+    choices = TurnConfig(AccessRules(), PromptConfig(PromptOverride("")), Strings(), WritePolicy(), limits)
     completion = Completion(model, CompletionPolicy(), NoRecorder(), seeded)
-    turns = Turns(
+    turns = TurnManager(
         choices,
         completion,
         journal,
@@ -149,7 +149,7 @@ async def test_what_waits_at_a_shutdown_is_left_to_the_next_process() -> None:
         await asyncio.sleep(2)
         await turns.drain(1.0)
     assert second.log == []
-    assert Words().interrupted.split(":")[0] in first.text
+    assert Strings().interrupted.split(":")[0] in first.text
     journal = Notebook(of=journal)
     async with process(ScriptedModel(words(400)), journal) as turns:
         records = await turns.left("memory")
@@ -173,7 +173,7 @@ async def test_the_word_stop_ends_what_is_answered_there_and_is_not_answered() -
         await asyncio.sleep(2)
         turns.accept(turn("S", conversation="a", text=" Stop! "), said)
         await turns.idle()
-    assert Words().stopped in channel.text
+    assert Strings().stopped in channel.text
     assert other.text.split() == answer_of(words(400)).split()
     assert said.log == []
 
@@ -188,7 +188,7 @@ async def test_a_deleted_question_ends_the_stream_at_once() -> None:
         await asyncio.sleep(0.1)
         assert model.open == 0
         await turns.idle()
-    assert Words().stopped in channel.text
+    assert Strings().stopped in channel.text
     assert journal.endings == [Ending.STOPPED]
 
 
@@ -223,7 +223,7 @@ async def test_of_an_answer_in_several_messages_the_others_end_honestly(which: i
         await turns.idle()
     assert len(channel.shown) in {2, 3}, "its last words may need one more"
     assert message not in channel.shown
-    assert Words().stopped in list(channel.shown.values())[-1].text
+    assert Strings().stopped in list(channel.shown.values())[-1].text
     assert not any(body.controls for body in channel.shown.values())
     assert journal.endings == [Ending.STOPPED]
 
@@ -237,7 +237,7 @@ async def test_stop_in_a_channel_ends_what_the_same_person_asked_there() -> None
         await asyncio.sleep(2)
         turns.accept(turn("S", conversation="c", text="stop"), said := MemoryChannel())
         await turns.idle()
-    assert Words().stopped in own.text
+    assert Strings().stopped in own.text
     assert others.text.split() == answer_of(words(400)).split()
     assert said.log == []
 
@@ -257,7 +257,7 @@ async def test_a_half_answer_to_a_deleted_question_gets_an_end() -> None:
         turns.deleted(at("R"))
         await turns.idle()
     assert list(channel.shown) == half
-    assert Words().stopped in channel.text
+    assert Strings().stopped in channel.text
     assert len(model.calls) == 1
     assert journal.ends[at("R")] is Ending.STOPPED
 
@@ -290,7 +290,7 @@ async def test_nothing_happens_to_what_is_nobodys() -> None:
         turns.deleted(TurnKey("memory", "W", "other channel", "Q"))
         turns.deleted(at("unknown"))
         assert not turns.stop(at("unknown"), by="U1")
-        assert not turns.hush("other conversation", by="U1")
+        assert not turns.stop_conversation("other conversation", by="U1")
         await turns.idle()
     assert channel.text.split() == answer_of(words(100)).split()
 

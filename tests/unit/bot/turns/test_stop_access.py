@@ -6,19 +6,19 @@ import asyncio
 
 import pytest
 
-from bot.access import AccessRules, Lists
+from bot.access import AccessRules, AllowDeny
 from bot.conversation import Author, Ending, Turn, TurnKey
-from bot.strings import Words
+from bot.strings import Strings
 from tests.support.fakes import MemoryChannel, ScriptedModel, turn, words
 from tests.unit.bot.turns.test_manager import core
 
 MALLORY = Author("U9", "Mallory", frozenset({"R9"}))
 
 RULES = {
-    "denied": AccessRules(users=Lists(deny=frozenset({"U9"}))),
-    "denied by a role": AccessRules(roles=Lists(deny=frozenset({"R9"}))),
-    "not allowed": AccessRules(users=Lists(allow=frozenset({"U1"}))),
-    "not allowed in this channel": AccessRules(places={"C": Lists(allow=frozenset({"U1"}))}),
+    "denied": AccessRules(users=AllowDeny(deny=frozenset({"U9"}))),
+    "denied by a role": AccessRules(roles=AllowDeny(deny=frozenset({"R9"}))),
+    "not allowed": AccessRules(users=AllowDeny(allow=frozenset({"U1"}))),
+    "not allowed in this channel": AccessRules(places={"C": AllowDeny(allow=frozenset({"U1"}))}),
 }
 rules = pytest.mark.parametrize("access", RULES.values(), ids=RULES)
 
@@ -39,11 +39,11 @@ async def test_the_word_of_who_may_not_ask_stops_nothing(access: AccessRules, di
             await asyncio.sleep(2)
             bench.turns.accept(said(text, direct=direct), other)
             await bench.idle()
-        assert Words().stopped not in channel.text
+        assert Strings().stopped not in channel.text
         assert "word199" in channel.text
         assert bench.recorder.refusals == ["access"]
         replies.append(other.text)
-    assert replies == [Words().no_access if direct else ""] * 2
+    assert replies == [Strings().no_access if direct else ""] * 2
 
 
 @rules
@@ -56,11 +56,11 @@ async def test_the_button_of_who_may_not_ask_stops_nothing(access: AccessRules) 
         await asyncio.sleep(2)
         for message in ("Q", "W", next(iter(channel.shown))):
             assert not bench.turns.stop(TurnKey("memory", "W", "C", message), by=MALLORY)
-        assert not bench.turns.hush("c", by=MALLORY)
+        assert not bench.turns.stop_conversation("c", by=MALLORY)
         await asyncio.sleep(0.1)
         assert bench.turns.stop(TurnKey("memory", "W", "C", "Q"), by="U1")
         await bench.idle()
-    assert Words().stopped in channel.text
+    assert Strings().stopped in channel.text
     assert "word199" in waiting.text
     assert bench.journal.endings == [Ending.STOPPED, Ending.DONE]
 
@@ -74,7 +74,7 @@ async def test_who_may_ask_may_stop_the_answers_of_others(by: Author | str) -> N
         await asyncio.sleep(2)
         assert bench.turns.stop(TurnKey("memory", "W", "C", "Q"), by=by)
         await bench.idle()
-    assert Words().stopped in channel.text
+    assert Strings().stopped in channel.text
 
 
 async def test_a_guest_stops_nothing_where_guests_may_not_ask() -> None:

@@ -10,8 +10,8 @@ import pytest
 from adapters.slack.history.users import FRESH_SECONDS, KNOWN_PATIENCE, PATIENCE, People
 from adapters.slack.state import MINUTE, TIER_4_READS
 from adapters.slack.web_api import Answer, Web
-from bot.errors import Broken, Forbidden, Limited
-from bot.rate_limits.budget import Reads
+from bot.errors import Forbidden, RateLimited, ServiceError
+from bot.rate_limits.budget import ReadLimiter
 
 
 class FakeWeb:
@@ -29,7 +29,7 @@ class FakeWeb:
 
 
 def people_of(web: FakeWeb) -> People:
-    return People(cast("Web", web), Reads(TIER_4_READS, MINUTE))
+    return People(cast("Web", web), ReadLimiter(TIER_4_READS, MINUTE))
 
 
 async def test_many_people_at_once() -> None:
@@ -60,11 +60,11 @@ async def test_an_old_answer_is_better_than_none() -> None:
     people = people_of(web)
     first = await people.find("U1")
     await asyncio.sleep(FRESH_SECONDS + 1)
-    web.failures = [Broken("x") for _ in range(100)]
+    web.failures = [ServiceError("x") for _ in range(100)]
     began = asyncio.get_running_loop().time()
     assert await people.find("U1") is first
     assert asyncio.get_running_loop().time() - began <= KNOWN_PATIENCE
-    with pytest.raises(Broken):
+    with pytest.raises(ServiceError):
         await people.find("U2")
 
 
@@ -80,12 +80,12 @@ async def test_what_slack_forbids_is_not_guessed_at() -> None:
 async def test_a_pause_is_obeyed() -> None:
     """A 429 is waited out, and the next one; one that is too long is an error."""
     web = FakeWeb()
-    web.failures = [Limited("429", retry_after=each) for each in (7.0, *[58.0] * 6)]
+    web.failures = [RateLimited("429", retry_after=each) for each in (7.0, *[58.0] * 6)]
     people = people_of(web)
     began = asyncio.get_running_loop().time()
     await people.find("U1")
     assert web.asked_at[1] - began >= 7.0
     assert web.asked_at[7] - web.asked_at[1] >= 6 * 58.0
-    web.failures = [Limited("429", retry_after=PATIENCE)]
-    with pytest.raises(Limited):
+    web.failures = [RateLimited("429", retry_after=PATIENCE)]
+    with pytest.raises(RateLimited):
         await people.find("U2")
