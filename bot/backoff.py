@@ -13,8 +13,8 @@ MAX_DOUBLINGS = 16
 class Backoff:
     """Exponential backoff: the delay doubles from `first` to `limit`, both in seconds.
 
-    `jitter` is the share of each delay drawn at random: 1.0 draws evenly from zero to the full delay ("full jitter"), 0.5 from
-    half to all of it. Jitter keeps many callers with the same failure apart.
+    `jitter` is the share of each delay drawn at random: 1.0 draws evenly from zero to the full delay ("full jitter"),
+    0.5 from half to all of it. Jitter keeps many callers with the same failure apart.
     """
 
     first: float

@@ -12,7 +12,7 @@ from bot.strings import Strings
 
 
 @pytest.mark.parametrize(
-    ("ending", "because", "partial"), list(itertools.product(Ending, [None, *RejectionReason], [True, False]))
+    ("ending", "reason", "partial"), list(itertools.product(Ending, [None, *RejectionReason], [True, False]))
 )
 def test_every_ending_has_its_words(ending: Ending, reason: RejectionReason | None, *, partial: bool) -> None:
     """A whole answer and one with no place to stand need none; each other is said, without a hole in the sentence."""

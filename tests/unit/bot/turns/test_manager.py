@@ -247,7 +247,7 @@ async def test_no_text_is_taken_away_before_its_better_is_there() -> None:
     assert lengths == sorted(lengths)
 
 
-@pytest.mark.parametrize("because", RejectionReason)
+@pytest.mark.parametrize("reason", RejectionReason)
 async def test_what_is_declined_is_not_asked_again(reason: RejectionReason) -> None:
     """Quota, credentials and bad requests are answered with one plain line that holds no exception's text."""
     channel = MemoryChannel()
