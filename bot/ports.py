@@ -15,7 +15,7 @@ from typing import Protocol
 
 from bot.conversation import Author, Delta, Ending, History, Part, Prompt, Turn, TurnKey
 from bot.markdown import Renderer
-from bot.rate_limits.budget import Budget
+from bot.rate_limits import Budget
 
 # -------------------------------------------------------------------------------------------------------------- model
 

@@ -1,7 +1,7 @@
 """What Discord counts, and the objects that count it: shared by all turns, the channel's first, then the bot's.
 
 What belongs here: the numbers, which request spends what, and how an answer's headers are read. What does not: the
-arithmetic (`bot.rate_limits.budget`), and who waits for it.
+arithmetic (`bot.rate_limits`), and who waits for it.
 
 Discord refuses to publish the limits of a channel ("should not be hard coded",
 https://docs.discord.com/developers/topics/rate-limits); 5 in 5 s is what bots observe for posts and for edits alike
@@ -19,7 +19,7 @@ from functools import cached_property
 
 from bot.errors import RateLimited
 from bot.ports import Verb
-from bot.rate_limits.budget import Budget, FixedWindow, RollingWindow, WindowReport
+from bot.rate_limits import Budget, FixedWindow, RollingWindow, WindowReport
 
 # Writes and seconds of a channel's window, see above.
 CHANNEL_LIMIT = 5
@@ -60,7 +60,7 @@ class Window(FixedWindow):
 
     @property
     def live(self) -> int:
-        """See `bot.rate_limits.budget.Budget`."""
+        """See `bot.rate_limits.Budget`."""
         return self._live if self._same is None else self._same.live
 
     @live.setter
@@ -71,34 +71,34 @@ class Window(FixedWindow):
             self._same.live = live
 
     def ready_at(self, now: float, *, final: bool, ahead: int = 0) -> float:
-        """See `bot.rate_limits.budget.Budget`."""
+        """See `bot.rate_limits.Budget`."""
         if self._same is not None:
             return self._same.ready_at(now, final=final, ahead=ahead)
         return super().ready_at(now, final=final, ahead=ahead)
 
     def spend(self, now: float) -> None:
-        """See `bot.rate_limits.budget.Budget`."""
+        """See `bot.rate_limits.Budget`."""
         if self._same is not None:
             self._same.spend(now)
         else:
             super().spend(now)
 
     def record_response(self, now: float, *, sent: float | None = None) -> None:
-        """See `bot.rate_limits.budget.Budget`."""
+        """See `bot.rate_limits.Budget`."""
         if self._same is not None:
             self._same.record_response(now, sent=sent)
         else:
             super().record_response(now, sent=sent)
 
     def hold(self, now: float, seconds: float) -> None:
-        """See `bot.rate_limits.budget.Budget`."""
+        """See `bot.rate_limits.Budget`."""
         if self._same is not None:
             self._same.hold(now, seconds)
         else:
             super().hold(now, seconds)
 
     def observe(self, now: float, report: WindowReport, *, sent: float | None = None) -> None:
-        """See `bot.rate_limits.budget.FixedWindow`."""
+        """See `bot.rate_limits.FixedWindow`."""
         if self._same is not None:
             self._same.observe(now, report, sent=sent)
         else:

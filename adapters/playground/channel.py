@@ -19,7 +19,7 @@ from bot.conversation import History, Part
 from bot.errors import InvalidRequest, NotFound, RateLimited
 from bot.markdown import utf16_units
 from bot.ports import Body, Caps, Controls, Verb
-from bot.rate_limits.budget import Budget, WindowReport
+from bot.rate_limits import Budget, WindowReport
 
 # The longest message, as Discord's (https://docs.discord.com/developers/resources/message#create-message).
 MESSAGE_UNITS = 2_000

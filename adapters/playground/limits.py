@@ -1,13 +1,13 @@
 """The platform's side of counting: what a Discord channel would let through, and its 429 when it would not.
 
-What belongs here: the strict count. What does not: when we choose to write, which is `bot.rate_limits.budget`'s; that
+What belongs here: the strict count. What does not: when we choose to write, which is `bot.rate_limits`'s; that
 the two are apart, as a server and its client are, is what makes the playground an honest place to watch pacing.
 """
 
 from __future__ import annotations
 
 from bot.errors import RateLimited
-from bot.rate_limits.budget import WindowReport
+from bot.rate_limits import WindowReport
 
 # Five in five seconds for each channel and each verb, as observed of Discord
 # (https://github.com/discord-net/Discord.Net/issues/2375). Read by `Room`.

@@ -13,7 +13,7 @@ from adapters.playground.limits import WINDOW_SECONDS, WRITES, Counter
 from adapters.playground.rendering import without_small_print
 from bot.conversation import History, Message, Role, Text
 from bot.ports import Controls, Verb
-from bot.rate_limits.budget import FixedWindow
+from bot.rate_limits import FixedWindow
 
 # Messages that a room keeps: two screens of history many times over, and with at most 16,000 characters each a greeting
 # of three rooms stays within some megabytes. Read by `Room.add`.

@@ -26,14 +26,14 @@ from adapters.slack.messages.files import Uploads
 from adapters.slack.options import SlackOptions
 from adapters.slack.web_api import Web
 from bot.ports import Spending, Verb
-from bot.rate_limits.budget import (
+from bot.rate_limits import (
     ANSWERED_SECONDS,
     AdaptiveLimit,
     Budget,
     LeakyBucket,
     ReadLimiter,
     RollingWindow,
-    ignored,
+    no_op,
 )
 
 # chat.update and chat.delete: tier 3, 50 in any minute.
@@ -86,7 +86,7 @@ class Latches:
 
 
 def edits_of(
-    options: SlackOptions, on_spent: Callable[[], object] = ignored
+    options: SlackOptions, on_spent: Callable[[], object] = no_op
 ) -> RollingWindow | LeakyBucket | AdaptiveLimit:
     """How edits are counted here.
 
@@ -95,7 +95,7 @@ def edits_of(
     """
     window = RollingWindow(TIER_3, MINUTE, on_spent=on_spent)
     leak = LeakyBucket(
-        LEAK_SECONDS, burst=LEAK_BURST, paced=True, on_spent=on_spent if options.edits == "leak" else ignored
+        LEAK_SECONDS, burst=LEAK_BURST, paced=True, on_spent=on_spent if options.edits == "leak" else no_op
     )
     known: dict[str, RollingWindow | LeakyBucket] = {"window": window, "leak": leak}
     return known.get(options.edits) or AdaptiveLimit(window, leak, options.edits_latch_seconds)
@@ -178,7 +178,7 @@ class RememberedLimits:
             limit.remember(asyncio.get_running_loop().time(), ages)
 
     def _noted(self, method: str) -> Callable[[], object]:
-        return ignored if self._spending is None else partial(self._spending.spent, self._name(method))
+        return no_op if self._spending is None else partial(self._spending.spent, self._name(method))
 
     def _name(self, method: str) -> str:
         return f"slack/{self._team}/{method}"

@@ -1,6 +1,6 @@
 """What platforms count, as the bound sees it: how much a legal sequence of writes could pay at given prices.
 
-What belongs here: one class for each way of counting. What does not: when to write (`bot.rate_limits.budget` has the
+What belongs here: one class for each way of counting. What does not: when to write (`bot.rate_limits` has the
 budgets that the program goes by), and how prices are chosen (`benchmarks.latency.bound`).
 
 All times are whole ticks. Each class speaks of writes that were moved back to the tick at or before them, which is why

@@ -2,7 +2,7 @@
 
 What belongs here: budgets that count as a platform does and space writes as other bots do, and those that keep more or
 less back for final writes, from which it was chosen what ours keep back. What does not: ours
-(`bot.rate_limits.budget`), and what is measured (`benchmarks.latency.scenarios`).
+(`bot.rate_limits`), and what is measured (`benchmarks.latency.scenarios`).
 
 All of them know the limits and keep them, as few of the bots do that they stand for; so what differs is the spacing.
 """
@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from bot.rate_limits.budget import EDGE_SECONDS, Budget
+from bot.rate_limits import EDGE_SECONDS, Budget
 
 
 class Counter(Protocol):

@@ -33,7 +33,7 @@ from bot.delivery.reply import WritePolicy
 from bot.errors import RateLimited
 from bot.ports import Verb
 from bot.prompt import PromptConfig, PromptOverride
-from bot.rate_limits.budget import AdaptiveLimit, Budget, FixedWindow, LeakyBucket, RollingWindow
+from bot.rate_limits import AdaptiveLimit, Budget, FixedWindow, LeakyBucket, RollingWindow
 from bot.strings import Strings
 from bot.telemetry import NoRecorder
 from bot.turns.config import TurnConfig, TurnLimits

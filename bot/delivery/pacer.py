@@ -2,7 +2,7 @@
 
 What belongs here: the permit (all budgets of a write, spent in one step), sending, and what a failed write means for
 its budgets and its reply. What does not: the choice among the replies that have something due
-(`bot.delivery.scheduler`), how a budget counts (`bot.rate_limits.budget`), what is written (`bot.delivery.reply`), and
+(`bot.delivery.scheduler`), how a budget counts (`bot.rate_limits`), what is written (`bot.delivery.reply`), and
 turns or journals, which a pacer never sees.
 
 One write of a reply is in flight at a time, so two edits never race; different replies write side by side.
@@ -23,7 +23,7 @@ from bot.delivery.reply import Reply, WritePolicy, ignored
 from bot.delivery.scheduler import Waiting
 from bot.errors import Failure, InvalidRequest, OutcomeUnknown, RateLimited, Retryable
 from bot.ports import Verb
-from bot.rate_limits.budget import Budget
+from bot.rate_limits import Budget
 from bot.telemetry import Recorder
 
 log = logging.getLogger(__name__)

@@ -1,7 +1,7 @@
 """Replies that have a write due, each in line for the one thing it must wait for longest.
 
 What belongs here: who may write now, the most urgent first, found by looking only at what may have changed. What does
-not: how a budget counts (`bot.rate_limits.budget`), making the write (`bot.delivery.pacer`), what is due
+not: how a budget counts (`bot.rate_limits`), making the write (`bot.delivery.pacer`), what is due
 (`bot.delivery.reply`).
 
 The order, when several wait for the same budget: a final write first, since somebody waits for the end; then a reply
@@ -38,7 +38,7 @@ from typing import NamedTuple
 
 from bot.delivery.reply import Reply
 from bot.ports import Verb
-from bot.rate_limits.budget import Budget
+from bot.rate_limits import Budget
 
 # What a reply waits for by itself is looked at again after so long at the latest, since rhythms change with what others
 # spend. Seconds.

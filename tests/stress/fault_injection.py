@@ -45,7 +45,7 @@ from bot.delivery.reply import WritePolicy
 from bot.errors import Failure, ModelRejected, RejectionReason
 from bot.ports import Body, Controls, UnfinishedTurn, Verb
 from bot.prompt import PromptConfig, PromptOverride
-from bot.rate_limits.budget import FixedWindow, WindowReport
+from bot.rate_limits import FixedWindow, WindowReport
 from bot.strings import Strings
 from bot.telemetry import NoRecorder
 from bot.turns.config import TurnConfig, TurnLimits

@@ -29,7 +29,7 @@ from bot.conversation import (
 from bot.errors import Failure, InvalidRequest, NotFound, RateLimited
 from bot.markdown import PlainMarkdown
 from bot.ports import Body, Caps, Channel, Controls, UnfinishedTurn, Verb
-from bot.rate_limits.budget import Budget, FixedWindow, RollingWindow
+from bot.rate_limits import Budget, FixedWindow, RollingWindow
 
 DANA = Author("U1", "Dana")
 

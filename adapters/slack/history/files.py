@@ -22,7 +22,7 @@ from adapters.slack.errors import code_of
 from adapters.slack.events.content import of_file
 from adapters.slack.web_api import Web
 from bot.errors import Failure, Permanent, RateLimited
-from bot.rate_limits.budget import ReadLimiter
+from bot.rate_limits import ReadLimiter
 
 log = logging.getLogger(__name__)
 

@@ -20,7 +20,7 @@ from adapters.slack.messages.mrkdwn import channels_in, groups_in, mentions
 from adapters.slack.scopes import ALL
 from adapters.slack.web_api import Answer, Web
 from bot.errors import Failure, RateLimited, Retryable
-from bot.rate_limits.budget import ReadLimiter
+from bot.rate_limits import ReadLimiter
 
 log = logging.getLogger(__name__)
 

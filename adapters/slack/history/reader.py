@@ -25,7 +25,7 @@ from adapters.slack.messages.mrkdwn import plain
 from adapters.slack.web_api import Answer, Web
 from bot.conversation import Message, Part, Role, Text
 from bot.errors import Failure, InvalidRequest, NotFound, RateLimited, Retryable, cause_of
-from bot.rate_limits.budget import ReadLimiter
+from bot.rate_limits import ReadLimiter
 
 log = logging.getLogger(__name__)
 

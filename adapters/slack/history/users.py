@@ -20,7 +20,7 @@ from adapters.slack.errors import code_of
 from adapters.slack.events.parse import Identity, mapping, string
 from adapters.slack.web_api import Web
 from bot.errors import Failure, RateLimited, Retryable
-from bot.rate_limits.budget import ReadLimiter
+from bot.rate_limits import ReadLimiter
 
 log = logging.getLogger(__name__)
 

@@ -42,7 +42,7 @@ from bot.errors import (
 )
 from bot.markdown import utf16_units
 from bot.ports import Body, Caps, Verb
-from bot.rate_limits.budget import Budget
+from bot.rate_limits import Budget
 
 log = logging.getLogger(__name__)
 

@@ -25,7 +25,7 @@ from adapters.slack.history.cache import Conversation, Memory
 from adapters.slack.web_api import Answer, Web
 from bot.errors import Failure, Forbidden, InvalidRequest, Permanent, RateLimited
 from bot.ports import Upload
-from bot.rate_limits.budget import ReadLimiter
+from bot.rate_limits import ReadLimiter
 
 log = logging.getLogger(__name__)
 

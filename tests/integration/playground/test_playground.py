@@ -29,7 +29,7 @@ from bot.conversation import Role
 from bot.errors import InvalidRequest, NotFound, RateLimited
 from bot.markdown import utf16_units
 from bot.ports import Body, Channel, Controls, Platform, Verb
-from bot.rate_limits.budget import FixedWindow, WindowReport
+from bot.rate_limits import FixedWindow, WindowReport
 from tests.contracts.channel import PROMISES, Promise, name_of, play
 from tests.servers.answerer import Answerer, serving
 

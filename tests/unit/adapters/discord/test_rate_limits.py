@@ -12,7 +12,7 @@ from adapters.discord.state import Typing
 from adapters.shared.keyed_queue import WAITING_MESSAGES, Intake
 from bot.errors import RateLimited
 from bot.ports import Verb
-from bot.rate_limits.budget import WindowReport
+from bot.rate_limits import WindowReport
 
 ONE = "/channels/{channel_id}/messages/{message_id}"
 ALL = "/channels/{channel_id}/messages"

@@ -22,7 +22,7 @@ from bot.delivery.reply import Reply, WritePolicy
 from bot.delivery.scheduler import Waiting
 from bot.errors import Failure, RateLimited, ServiceError
 from bot.ports import Verb
-from bot.rate_limits.budget import Budget, FixedWindow, LeakyBucket, RollingWindow
+from bot.rate_limits import Budget, FixedWindow, LeakyBucket, RollingWindow
 from bot.strings import Strings
 from bot.telemetry import Figures, NoRecorder
 from tests.support.clock import VirtualLoop

@@ -34,7 +34,7 @@ from bot.errors import (
 from bot.markdown import Renderer
 from bot.ports import Controls, Verb
 from bot.prompt import PromptConfig, PromptOverride
-from bot.rate_limits.budget import LeakyBucket, RollingWindow
+from bot.rate_limits import LeakyBucket, RollingWindow
 from bot.strings import Strings
 from bot.telemetry import NoRecorder, TurnRecord
 from bot.turns.config import TurnConfig, TurnLimits

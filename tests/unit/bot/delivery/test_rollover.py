@@ -24,7 +24,7 @@ from bot.errors import Failure, OutcomeUnknown, ServiceError
 from bot.markdown import Piece, Splitter
 from bot.ports import Verb
 from bot.prompt import PromptConfig, PromptOverride
-from bot.rate_limits.budget import LeakyBucket, RollingWindow
+from bot.rate_limits import LeakyBucket, RollingWindow
 from bot.strings import Strings
 from bot.telemetry import NoRecorder
 from bot.turns.config import TurnConfig, TurnLimits

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bot.rate_limits.budget import (
+from bot.rate_limits import (
     LONGEST_HOLD_SECONDS,
     AdaptiveLimit,
     Budget,

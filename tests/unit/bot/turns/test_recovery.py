@@ -16,7 +16,7 @@ from bot.conversation import Author, Ending, TurnKey
 from bot.delivery.reply import WritePolicy
 from bot.ports import Controls
 from bot.prompt import PromptConfig, PromptOverride
-from bot.rate_limits.budget import FixedWindow
+from bot.rate_limits import FixedWindow
 from bot.strings import Strings
 from bot.telemetry import NoRecorder
 from bot.turns.config import TurnConfig, TurnLimits

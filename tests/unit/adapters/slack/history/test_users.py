@@ -11,7 +11,7 @@ from adapters.slack.history.users import FRESH_SECONDS, KNOWN_PATIENCE, PATIENCE
 from adapters.slack.state import MINUTE, TIER_4_READS
 from adapters.slack.web_api import Answer, Web
 from bot.errors import Forbidden, RateLimited, ServiceError
-from bot.rate_limits.budget import ReadLimiter
+from bot.rate_limits import ReadLimiter
 
 
 class FakeWeb:
