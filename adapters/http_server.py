@@ -24,7 +24,7 @@ from adapters.http_connections import ACCEPTED_AT_ONCE, Bounds, Connections, con
 from bot.errors import Permanent
 
 # How long open connections get to finish when the site closes, in seconds. Whoever contributed a long-lived route (the
-# playground's socket) has closed it before; this bounds what is left. Read by `Site.start`.
+# playground's socket) has closed it before; this bounds what is left. Read by `HttpServer.start`.
 CLOSE_SECONDS = 1.0
 
 # How long the rest of a request that is answered already is read, in seconds: long enough for its sender to see the
@@ -32,7 +32,7 @@ CLOSE_SECONDS = 1.0
 LINGER_SECONDS = 2.0
 
 # Connections that may wait to be accepted: more than a hostile program opens at once, so that a probe's is among them
-# and not refused. The system may allow fewer (net.core.somaxconn). Read by `Site.start`.
+# and not refused. The system may allow fewer (net.core.somaxconn). Read by `HttpServer.start`.
 WAITING = 4096
 
 # What every answer carries unless its route says otherwise. By OWASP's list
@@ -51,28 +51,28 @@ SAFE_HEADERS: Mapping[str, str] = {
 SERVER = "tickertape"
 
 
-class Condition(NamedTuple):
+class ComponentStatus(NamedTuple):
     """How a part of the bot is: a word for the operator, and whether questions can be answered with it like this."""
 
-    word: str
-    sound: bool = True
+    label: str
+    healthy: bool = True
 
 
-class CannotListen(Permanent):
+class ListenFailed(Permanent):
     """The address cannot be listened at. The message is one plain line for the operator."""
 
 
-class PortTaken(CannotListen):
+class PortInUse(ListenFailed):
     """Somebody else listens there already."""
 
 
-class Site:
-    """One HTTP server.
+class HttpServer:
+    """The bot's HTTP server.
 
-    `ready` tells, by platform, whether events are arriving just now, `conditions` how other parts are, by name.
-    `exposition` gives the metrics as text and their content type. A route answers within seconds, or becomes a socket.
-    `bounds` are those of the connections, where they are not the usual ones. Nothing here is logged: health probes come
-    every few seconds, and failures of routes are logged by aiohttp's own logger.
+    `ready` maps each platform to whether its events arrive; `components` maps a name to the status of another part.
+    `render_metrics` returns the metrics and their content type. A route answers within seconds or becomes a WebSocket.
+    `bounds` replaces the default connection limits. Nothing is logged here: probes come every few seconds, and aiohttp
+    logs the failures of routes.
     """
 
     def __init__(
@@ -81,16 +81,16 @@ class Site:
         host: str,
         port: int,
         ready: Callable[[], Mapping[str, bool]],
-        exposition: Callable[[], tuple[bytes, str]],
-        conditions: Callable[[], Mapping[str, Condition]] = dict,
+        render_metrics: Callable[[], tuple[bytes, str]],
+        components: Callable[[], Mapping[str, ComponentStatus]] = dict,
         routes: Iterable[web.AbstractRouteDef] = (),
         bounds: Bounds | None = None,
     ) -> None:
         self._host = host
         self._port = port
         self._ready = ready
-        self._exposition = exposition
-        self._conditions = conditions
+        self._render_metrics = render_metrics
+        self._components = components
         self._bounds = bounds
         self._routes = [
             web.get("/healthz", self._health),
@@ -105,7 +105,7 @@ class Site:
     async def start(self) -> str:
         """Listen, and return the URL (without a slash at its end) at which a browser on this machine finds the site.
 
-        Port 0 takes a free one. Raises `PortTaken` or `CannotListen`.
+        Port 0 takes a free one. Raises `PortInUse` or `ListenFailed`.
         """
         application = web.Application(middlewares=[self._refuse_where_full])
         application.add_routes(self._routes)
@@ -153,13 +153,13 @@ class Site:
 
     async def _readiness(self, _: web.Request) -> web.Response:
         """200 where questions arrive from every platform and can be answered, 503 otherwise, and what is how."""
-        platforms, conditions = dict(self._ready()), dict(self._conditions())
-        ready = all(platforms.values()) and all(condition.sound for condition in conditions.values())
-        said = {"ready": ready, "platforms": platforms} | {name: one.word for name, one in conditions.items()}
+        platforms, components = dict(self._ready()), dict(self._components())
+        ready = all(platforms.values()) and all(status.healthy for status in components.values())
+        said = {"ready": ready, "platforms": platforms} | {name: status.label for name, status in components.items()}
         return web.json_response(said, status=200 if ready else 503)
 
     async def _metrics(self, _: web.Request) -> web.Response:
-        text, content_type = self._exposition()
+        text, content_type = self._render_metrics()
         return web.Response(body=text, headers={"Content-Type": content_type})
 
 
@@ -186,15 +186,15 @@ async def _listen(connections: Connections, host: str, port: int) -> asyncio.Ser
     return server
 
 
-def _translated(error: OSError, host: str, port: int) -> CannotListen:
+def _translated(error: OSError, host: str, port: int) -> ListenFailed:
     """The one line for an address that could not be bound."""
     if error.errno == errno.EADDRINUSE:
-        return PortTaken(
+        return PortInUse(
             f"Port {port} is taken by another program: stop that, or set PORT to another (0 takes a free one)."
         )
     if error.errno == errno.EACCES:
-        return CannotListen(f"Port {port} may not be listened at without privileges: set PORT to 1024 or above.")
-    return CannotListen(f"Cannot listen at {host}, port {port}: {error.strerror or type(error).__name__}.")
+        return ListenFailed(f"Port {port} may not be listened at without privileges: set PORT to 1024 or above.")
+    return ListenFailed(f"Cannot listen at {host}, port {port}: {error.strerror or type(error).__name__}.")
 
 
 def _url(address: object) -> str:

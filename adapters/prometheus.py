@@ -161,6 +161,6 @@ class PrometheusRecorder:
             if seconds is not None:  # it never came to that: a turn without text has no first text
                 histogram.labels(platform).observe(seconds)
 
-    def exposition(self) -> tuple[bytes, str]:
+    def render_metrics(self) -> tuple[bytes, str]:
         """All series as text, and the content type that says which format it is in."""
         return generate_latest(self._registry), CONTENT_TYPE_LATEST

@@ -25,12 +25,12 @@ from importlib.metadata import PackageNotFoundError, version
 from types import MappingProxyType
 
 from adapters import discord, embedded, openai, slack
-from adapters.http_server import CannotListen, Condition, Site
+from adapters.http_server import ComponentStatus, HttpServer, ListenFailed
 from adapters.journal import KeeperOptions, MemoryJournal, SqliteJournal
 from adapters.playground import PlaygroundOptions, PlaygroundPlatform
 from adapters.prometheus import PrometheusRecorder
 from adapters.shared.attachments import AttachmentLimits, Attachments
-from adapters.shared.diagnostics import Finding
+from adapters.shared.diagnostics import CheckResult
 from bot.access import AccessRules, AllowDeny
 from bot.completion import Completion, CompletionPolicy
 from bot.delivery.reply import WritePolicy
@@ -97,12 +97,12 @@ async def run(settings: Settings) -> int:
             model = open_model(settings, stack, server)
             platforms, playground = make_platforms(settings, stack, journal)
             turns = make_turns(settings, model, recorder, journal, platforms)
-            site = Site(
+            site = HttpServer(
                 host=settings.site.host,
                 port=settings.site.port,
                 ready=lambda: {platform.name: platform.ready for platform in platforms},
-                exposition=recorder.exposition,
-                conditions=partial(conditions, turns, journal, server),
+                render_metrics=recorder.render_metrics,
+                components=partial(conditions, turns, journal, server),
                 routes=playground.routes() if playground else (),
             )
             stack.push_async_callback(site.close)
@@ -118,11 +118,11 @@ async def run(settings: Settings) -> int:
 # ------------------------------------------------------------------------------------------------------------ the parts
 
 
-async def open_site(site: Site, *, needed: bool) -> str:
+async def open_site(site: HttpServer, *, needed: bool) -> str:
     """Where the site listens. Without one the page cannot be seen, but Slack and Discord are answered all the same."""
     try:
         return await site.start()
-    except CannotListen as failure:
+    except ListenFailed as failure:
         if needed:
             raise
         log.error("no health and no metrics: %s", failure)  # noqa: TRY400 (expected; its trace tells nothing)
@@ -157,12 +157,14 @@ def open_model(settings: Settings, stack: AsyncExitStack, server: embedded.Embed
     return model
 
 
-def conditions(turns: TurnManager, journal: Journal, server: embedded.EmbeddedServer | None) -> Mapping[str, Condition]:
+def conditions(
+    turns: TurnManager, journal: Journal, server: embedded.EmbeddedServer | None
+) -> Mapping[str, ComponentStatus]:
     """How the parts are that are no platforms, for ``/readyz``."""
     kept = ("degraded" if journal.degraded else "ok") if isinstance(journal, SqliteJournal) else "memory"
-    found = {"journal": Condition("degraded" if turns.degraded else kept)}
+    found = {"journal": ComponentStatus("degraded" if turns.degraded else kept)}
     if server is not None:
-        found["model"] = Condition("alive" if server.alive else "dead", sound=server.alive)
+        found["model"] = ComponentStatus("alive" if server.alive else "dead", healthy=server.alive)
     return found
 
 
@@ -435,7 +437,7 @@ async def check(settings: Settings) -> int:
     """Say what is configured, try each token and the model, and tell what is missing."""
     for line in describe(settings):
         _say(line)
-    findings: list[Finding] = []
+    findings: list[CheckResult] = []
     if (discord_options := make_discord_options(settings)) is not None:
         findings += await discord.check(discord_options)
     if (slack_options := make_slack_options(settings)) is not None:
@@ -445,19 +447,19 @@ async def check(settings: Settings) -> int:
     else:
         findings += await openai.check(model_options(settings))
     for finding in findings:
-        state = "FAIL" if not finding.ok else "warn" if finding.doubtful else "ok  "
-        _say(f"{state} {finding.subject}: {finding.line}")
-        if finding.remedy:
-            _say(f"     -> {finding.remedy}")
+        state = "FAIL" if not finding.ok else "warn" if finding.warning else "ok  "
+        _say(f"{state} {finding.subject}: {finding.message}")
+        if finding.fix:
+            _say(f"     -> {finding.fix}")
     return FINE if all(finding.ok for finding in findings) else FAILED
 
 
-def _check_embedded() -> Finding:
+def _check_embedded() -> CheckResult:
     try:
         embedded.require_installed()
     except embedded.EmbeddedUnavailable as failure:
-        return Finding("model", ok=False, line=str(failure), remedy="or set OPENAI_API_KEY and OPENAI_MODEL")
-    return Finding("model", ok=True, line=DEMONSTRATION)
+        return CheckResult("model", ok=False, message=str(failure), fix="or set OPENAI_API_KEY and OPENAI_MODEL")
+    return CheckResult("model", ok=True, message=DEMONSTRATION)
 
 
 # --------------------------------------------------------------------------------------------------------------- saying

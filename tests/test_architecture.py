@@ -192,8 +192,8 @@ def test_the_pages_for_people_point_to_what_is_there() -> None:
 
 def test_the_readme_tells_of_every_metric() -> None:
     """An operator finds each series explained, and explained is none that there is not."""
-    exposition = PrometheusRecorder().exposition()[0].decode()
-    exposed = set(re.findall(r"^# TYPE (tickertape_\w+) (?:counter|histogram)", exposition, re.MULTILINE))
+    metrics = PrometheusRecorder().render_metrics()[0].decode()
+    exposed = set(re.findall(r"^# TYPE (tickertape_\w+) (?:counter|histogram)", metrics, re.MULTILINE))
     told = set(re.findall(r"`(tickertape_[a-z_]+)", (HOUSE / "README.md").read_text(encoding="utf-8")))
     assert told == exposed
 

@@ -15,7 +15,7 @@ from adapters.discord.errors import MISSING_INTENT, REFUSED
 from adapters.discord.options import DiscordOptions
 from adapters.discord.platform import DiscordPlatform
 from adapters.shared.attachments import AttachmentLimits, Attachments
-from adapters.shared.diagnostics import Finding
+from adapters.shared.diagnostics import CheckResult
 from bot.conversation import Author, Turn, TurnKey
 from bot.errors import Forbidden
 from bot.ports import Channel, UnfinishedTurn
@@ -32,7 +32,7 @@ _LOOK_SECONDS = 15.0
 _TOKEN, _INTENT, _GATEWAY = "Discord token", "Discord Message Content intent", "Discord gateway"
 
 
-async def check(options: DiscordOptions) -> list[Finding]:
+async def check(options: DiscordOptions) -> list[CheckResult]:
     """Look at a bot's settings, asking Discord; nobody there sees anything of it. Raises nothing."""
     if not options.token.isascii() or not options.token.isprintable() or " " in options.token:
         return [token_finding(400, {})]  # no header takes it
@@ -54,32 +54,32 @@ async def check(options: DiscordOptions) -> list[Finding]:
     line = "the application's flags do not name it, but the gateway will tell if it is missing"
     if gateway.ok:
         line = "the application's flags do not name it, but the gateway grants it"
-    return [token_finding(status, user), Finding(_INTENT, ok=True, line=line, doubtful=True), gateway]
+    return [token_finding(status, user), CheckResult(_INTENT, ok=True, message=line, warning=True), gateway]
 
 
-def token_finding(status: int, user: Mapping[str, Any]) -> Finding:
+def token_finding(status: int, user: Mapping[str, Any]) -> CheckResult:
     """What asking for ourselves says of the token; `status` 0 is no answer at all."""
     if status == 200:
-        return Finding(_TOKEN, ok=True, line=f"accepted; the bot is {user.get('username', 'without a name')}")
+        return CheckResult(_TOKEN, ok=True, message=f"accepted; the bot is {user.get('username', 'without a name')}")
     if status == 401:
-        return Finding(_TOKEN, ok=False, line="refused: it is wrong, or was reset", remedy=REFUSED)
+        return CheckResult(_TOKEN, ok=False, message="refused: it is wrong, or was reset", fix=REFUSED)
     if status == 400:
         line = "refused as malformed: it is not a bot's token, or was copied in part"
-        return Finding(_TOKEN, ok=False, line=line, remedy=REFUSED)
+        return CheckResult(_TOKEN, ok=False, message=line, fix=REFUSED)
     said = "Discord did not answer" if status == 0 else f"Discord answered {status}"
     remedy = "Look at DISCORD_API_URL, the network, and https://discordstatus.com, then try again."
-    return Finding(_TOKEN, ok=False, line=f"could not be tried: {said}", remedy=remedy)
+    return CheckResult(_TOKEN, ok=False, message=f"could not be tried: {said}", fix=remedy)
 
 
-def intent_finding(application: Mapping[str, Any]) -> Finding:
+def intent_finding(application: Mapping[str, Any]) -> CheckResult:
     """What the application's flags say of the Message Content intent."""
     flags = application.get("flags")
     if not isinstance(flags, int):
-        return Finding(_INTENT, ok=True, line="not told; the gateway will say", doubtful=True)
+        return CheckResult(_INTENT, ok=True, message="not told; the gateway will say", warning=True)
     if flags & MESSAGE_CONTENT_FLAGS:
-        return Finding(_INTENT, ok=True, line="switched on")
-    return Finding(
-        _INTENT, ok=False, line="switched off: the bot would not be told what people write", remedy=MISSING_INTENT
+        return CheckResult(_INTENT, ok=True, message="switched on")
+    return CheckResult(
+        _INTENT, ok=False, message="switched off: the bot would not be told what people write", fix=MISSING_INTENT
     )
 
 
@@ -128,7 +128,7 @@ class _Nobody:
         """See `bot.ports.Inbox`."""
 
 
-async def _connect(options: DiscordOptions) -> Finding:
+async def _connect(options: DiscordOptions) -> CheckResult:
     """Connect as the bot would, until READY."""
     # Nothing is read, so there is nothing of the attachments to close.
     platform = DiscordPlatform(options, Attachments(AttachmentLimits(), hosts=frozenset()))
@@ -147,5 +147,7 @@ async def _connect(options: DiscordOptions) -> Finding:
     if refusal:
         missing = refusal == MISSING_INTENT
         subject = _INTENT if missing else _GATEWAY
-        return Finding(subject, ok=False, line="refused by the gateway" if missing else "no connection", remedy=refusal)
-    return Finding(_GATEWAY, ok=True, line="connected")
+        return CheckResult(
+            subject, ok=False, message="refused by the gateway" if missing else "no connection", fix=refusal
+        )
+    return CheckResult(_GATEWAY, ok=True, message="connected")

@@ -7,7 +7,7 @@ from contextlib import aclosing
 
 from adapters.openai.model import OpenAIModel
 from adapters.openai.options import OPENAI_BASE_URL, OpenAIOptions
-from adapters.shared.diagnostics import Finding
+from adapters.shared.diagnostics import CheckResult
 from bot.conversation import Finish, Message, Prompt, Reasoning, Refusal, Role, Text
 from bot.errors import Failure, ModelRejected, RateLimited, RejectionReason, ServiceError
 
@@ -28,7 +28,7 @@ REMEDIES = {
 }
 
 
-async def check(options: OpenAIOptions) -> list[Finding]:
+async def check(options: OpenAIOptions) -> list[CheckResult]:
     """What is wrong with the options, or else whether a tiny streamed request is answered. Costs a few tokens."""
     missing = _missing(options)
     if missing:
@@ -42,24 +42,26 @@ async def check(options: OpenAIOptions) -> list[Finding]:
             return [await _ask(model, options)]
     except TimeoutError:
         line = f"{options.where} did not answer within {CHECK_SECONDS:.0f} s"
-        return [Finding("model", ok=False, line=line, remedy="see whether the server is overloaded or still loading")]
+        return [
+            CheckResult("model", ok=False, message=line, fix="see whether the server is overloaded or still loading")
+        ]
     finally:
         await model.close()
 
 
-def _missing(options: OpenAIOptions) -> list[Finding]:
+def _missing(options: OpenAIOptions) -> list[CheckResult]:
     findings = []
     if not options.model:
         findings.append(
-            Finding("model", ok=False, line="no model is named", remedy="set OPENAI_MODEL to a model's name")
+            CheckResult("model", ok=False, message="no model is named", fix="set OPENAI_MODEL to a model's name")
         )
     if not options.api_key.strip() and options.base_url.rstrip("/") == OPENAI_BASE_URL:
         remedy = "set OPENAI_API_KEY, or OPENAI_BASE_URL to a server that wants no key"
-        findings.append(Finding("model", ok=False, line="there is no key for the hosted API", remedy=remedy))
+        findings.append(CheckResult("model", ok=False, message="there is no key for the hosted API", fix=remedy))
     return findings
 
 
-async def _ask(model: OpenAIModel, options: OpenAIOptions) -> Finding:
+async def _ask(model: OpenAIModel, options: OpenAIOptions) -> CheckResult:
     """Ask with streaming; where that breaks, once more without, since the bot would do the same."""
     name = f"{options.model} at {options.where}"
     try:
@@ -69,7 +71,7 @@ async def _ask(model: OpenAIModel, options: OpenAIOptions) -> Finding:
         try:
             if await _answers(model, stream=False):
                 line = f"{name} answers, but not with streaming ({failure}): answers will appear all at once"
-                return Finding("model", ok=True, line=line)
+                return CheckResult("model", ok=True, message=line)
         except Failure as second:
             return _failed(name, second)
         return _failed(name, failure)
@@ -86,15 +88,15 @@ async def _answers(model: OpenAIModel, *, stream: bool) -> bool:
     return False
 
 
-def _answered(name: str) -> Finding:
-    return Finding("model", ok=True, line=f"{name} answers")
+def _answered(name: str) -> CheckResult:
+    return CheckResult("model", ok=True, message=f"{name} answers")
 
 
-def _broken(name: str, line: str) -> Finding:
-    return Finding("model", ok=False, line=f"{name}: {line}", remedy=REMEDIES[RejectionReason.REQUEST])
+def _broken(name: str, line: str) -> CheckResult:
+    return CheckResult("model", ok=False, message=f"{name}: {line}", fix=REMEDIES[RejectionReason.REQUEST])
 
 
-def _failed(name: str, failure: Failure) -> Finding:
+def _failed(name: str, failure: Failure) -> CheckResult:
     match failure:
         case ModelRejected(reason=reason):
             remedy = REMEDIES.get(reason, REMEDIES[RejectionReason.REQUEST])  # what is asked has no images
@@ -102,4 +104,4 @@ def _failed(name: str, failure: Failure) -> Finding:
             remedy = "the key and the address are right; try again later, or raise the account's limits"
         case _:
             remedy = "see whether the server runs, and whether OPENAI_BASE_URL is right (it usually ends in /v1)"
-    return Finding("model", ok=False, line=f"{name}: {failure}", remedy=remedy)
+    return CheckResult("model", ok=False, message=f"{name}: {failure}", fix=remedy)

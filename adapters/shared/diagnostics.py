@@ -1,4 +1,4 @@
-"""What `tickertape check` finds out about one outside thing, as values; each adapter has a `check` that yields them."""
+"""The result of one `tickertape check` item. Each adapter's `check` returns a list of them."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CheckResult:
     """One line for the operator.
 
-    `subject` is what was looked at ("Discord token"), `line` what was found, in one sentence without a secret in it;
-    `remedy` tells, where something is wrong, how to get it right. `doubtful` is a warning: the bot runs all the same.
+    `subject` names the item ("Discord token"); `message` is one sentence and holds no secret. `fix` tells the operator
+    how to solve a problem. `warning` marks a problem the bot can run with.
     """
 
     subject: str
     ok: bool
-    line: str
-    remedy: str = ""
-    doubtful: bool = False
+    message: str
+    fix: str = ""
+    warning: bool = False

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from adapters.shared.diagnostics import Finding
+from adapters.shared.diagnostics import CheckResult
 from adapters.slack.errors import NO_METHOD, code_of, needed_of
 from adapters.slack.events.parse import Identity, string
 from adapters.slack.options import SlackOptions
@@ -54,7 +54,7 @@ PROBES: Mapping[str, tuple[str, Mapping[str, Any]]] = MappingProxyType(
 )
 
 
-async def check(options: SlackOptions) -> list[Finding]:
+async def check(options: SlackOptions) -> list[CheckResult]:
     """Try both tokens against Slack. Never raises; nothing is posted."""
     web = Web(options)
     try:
@@ -103,24 +103,26 @@ async def _auth_test(web: Web) -> Answer:
 # ------------------------------------------------------------------------------------------------------ the findings
 
 
-async def _bot_findings(web: Web, options: SlackOptions) -> list[Finding]:
+async def _bot_findings(web: Web, options: SlackOptions) -> list[CheckResult]:
     subject = "Slack bot token"
     if options.bot_token.startswith("xapp-"):
-        return [Finding(subject, ok=False, line="this is an app-level token", remedy=BOT_TOKEN_REMEDY)]
+        return [CheckResult(subject, ok=False, message="this is an app-level token", fix=BOT_TOKEN_REMEDY)]
     try:
         answer = await _auth_test(web)
     except Permanent as failure:
         if code_of(failure) in NO_METHOD:
-            return [Finding(subject, ok=False, line=f"not tried: {NOT_THERE} ({failure})", remedy=URL_REMEDY)]
-        return [Finding(subject, ok=False, line=f"Slack refuses it: {failure}", remedy=_remedy("bot token", failure))]
+            return [CheckResult(subject, ok=False, message=f"not tried: {NOT_THERE} ({failure})", fix=URL_REMEDY)]
+        return [
+            CheckResult(subject, ok=False, message=f"Slack refuses it: {failure}", fix=_remedy("bot token", failure))
+        ]
     except Failure as failure:
         return [
-            Finding(
-                subject, ok=False, line=f"Slack cannot be asked: {failure}", remedy="see the network, or SLACK_API_URL"
+            CheckResult(
+                subject, ok=False, message=f"Slack cannot be asked: {failure}", fix="see the network, or SLACK_API_URL"
             )
         ]
     team, user = string(answer.data, "team"), string(answer.data, "user")
-    works = Finding(subject, ok=True, line=f"works, as {user or 'a bot'} in {team or 'a workspace'}")
+    works = CheckResult(subject, ok=True, message=f"works, as {user or 'a bot'} in {team or 'a workspace'}")
     header = answer.headers.get("x-oauth-scopes")
     missing = await _probed(web) if header is None else ALL - scopes_in(header)
     return [works, *scope_findings(missing, all_seen=header is not None)]
@@ -131,19 +133,23 @@ def scopes_in(header: str) -> frozenset[str]:
     return frozenset(scope.strip() for scope in header.split(",") if scope.strip())
 
 
-def scope_findings(missing: frozenset[str], *, all_seen: bool) -> list[Finding]:
+def scope_findings(missing: frozenset[str], *, all_seen: bool) -> list[CheckResult]:
     """One finding for each scope that is missing, or one that none is; `all_seen` says that Slack listed them."""
     if not missing - frozenset(LATER):
         line = "all are there" if all_seen else "none of those that could be tried is missing"
         later = ", ".join(sorted(missing))
-        return [Finding("Slack scopes", ok=True, line=f"all but those of later versions ({later})" if later else line)]
+        return [
+            CheckResult(
+                "Slack scopes", ok=True, message=f"all but those of later versions ({later})" if later else line
+            )
+        ]
     purposes = {**REQUIRED, **USEFUL}
     return [
-        Finding(
+        CheckResult(
             "Slack scopes",
             ok=False,
-            line=f"{scope} is missing: without it the bot cannot {purposes.get(scope, 'do all that it should')}",
-            remedy=SCOPE_REMEDY,
+            message=f"{scope} is missing: without it the bot cannot {purposes.get(scope, 'do all that it should')}",
+            fix=SCOPE_REMEDY,
         )
         for scope in sorted(missing - frozenset(LATER), key=lambda scope: (scope not in REQUIRED, scope))
     ]
@@ -162,21 +168,21 @@ async def _probed(web: Web) -> frozenset[str]:
     return frozenset(missing)
 
 
-async def _app_finding(web: Web, options: SlackOptions) -> Finding:
+async def _app_finding(web: Web, options: SlackOptions) -> CheckResult:
     subject = "Slack app token"
     if options.app_token.startswith("xoxb-"):
-        return Finding(subject, ok=False, line="this is a bot token", remedy=APP_TOKEN_REMEDY)
+        return CheckResult(subject, ok=False, message="this is a bot token", fix=APP_TOKEN_REMEDY)
     try:
         await web.socket_url()
     except Permanent as failure:
         if code_of(failure) == "missing_scope":
             scope = needed_of(failure) or "connections:write"
-            return Finding(subject, ok=False, line=f"the scope {scope} is missing", remedy=APP_TOKEN_REMEDY)
+            return CheckResult(subject, ok=False, message=f"the scope {scope} is missing", fix=APP_TOKEN_REMEDY)
         if code_of(failure) in NO_METHOD:
-            return Finding(subject, ok=False, line=f"not tried: {NOT_THERE} ({failure})", remedy=URL_REMEDY)
-        return Finding(subject, ok=False, line=f"Slack refuses it: {failure}", remedy=_remedy("app token", failure))
+            return CheckResult(subject, ok=False, message=f"not tried: {NOT_THERE} ({failure})", fix=URL_REMEDY)
+        return CheckResult(subject, ok=False, message=f"Slack refuses it: {failure}", fix=_remedy("app token", failure))
     except Failure as failure:
-        return Finding(
-            subject, ok=False, line=f"Slack cannot be asked: {failure}", remedy="see the network, or SLACK_API_URL"
+        return CheckResult(
+            subject, ok=False, message=f"Slack cannot be asked: {failure}", fix="see the network, or SLACK_API_URL"
         )
-    return Finding(subject, ok=True, line="works, with Socket Mode enabled")
+    return CheckResult(subject, ok=True, message="works, with Socket Mode enabled")

@@ -30,7 +30,7 @@ from adapters.http_connections import (
     Phase,
     bounds_for,
 )
-from adapters.http_server import Site
+from adapters.http_server import HttpServer
 from tests.support.clock import VirtualLoop
 
 REQUEST = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -326,8 +326,8 @@ async def serving(bounds: Bounds) -> AsyncIterator[URL]:
         raise AssertionError
 
     routes = [web.get("/socket", echo), web.get("/hang", hang)]
-    it = Site(
-        host="127.0.0.1", port=0, ready=dict, exposition=lambda: (b"", "text/plain"), routes=routes, bounds=bounds
+    it = HttpServer(
+        host="127.0.0.1", port=0, ready=dict, render_metrics=lambda: (b"", "text/plain"), routes=routes, bounds=bounds
     )
     try:
         yield URL(await it.start())

@@ -11,7 +11,16 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from adapters.http_server import SAFE_HEADERS, SERVER, CannotListen, Condition, PortTaken, Site, _translated, _url
+from adapters.http_server import (
+    SAFE_HEADERS,
+    SERVER,
+    ComponentStatus,
+    HttpServer,
+    ListenFailed,
+    PortInUse,
+    _translated,
+    _url,
+)
 
 
 def site(
@@ -19,21 +28,21 @@ def site(
     port: int = 0,
     host: str = "127.0.0.1",
     ready: Mapping[str, bool] | None = None,
-    conditions: Mapping[str, Condition] | None = None,
+    components: Mapping[str, ComponentStatus] | None = None,
     routes: list[web.RouteDef] | None = None,
-) -> Site:
-    return Site(
+) -> HttpServer:
+    return HttpServer(
         host=host,
         port=port,
         ready=lambda: ready or {},
-        exposition=lambda: (b"a_total 1.0\n", "text/plain; version=1.0.0; charset=utf-8"),
-        conditions=lambda: conditions or {},
+        render_metrics=lambda: (b"a_total 1.0\n", "text/plain; version=1.0.0; charset=utf-8"),
+        components=lambda: components or {},
         routes=routes or [],
     )
 
 
 @asynccontextmanager
-async def serving(it: Site) -> AsyncIterator[aiohttp.ClientSession]:
+async def serving(it: HttpServer) -> AsyncIterator[aiohttp.ClientSession]:
     url = await it.start()
     try:
         async with aiohttp.ClientSession(url) as session:
@@ -64,19 +73,19 @@ async def test_it_is_ready_when_every_platform_is(platforms: dict[str, bool], st
 
 @pytest.mark.sockets
 @pytest.mark.parametrize(
-    ("conditions", "status"),
+    ("components", "status"),
     [
-        ({"journal": Condition("ok"), "model": Condition("alive")}, 200),
-        ({"journal": Condition("degraded"), "model": Condition("alive")}, 200),
-        ({"journal": Condition("ok"), "model": Condition("dead", sound=False)}, 503),
+        ({"journal": ComponentStatus("ok"), "model": ComponentStatus("alive")}, 200),
+        ({"journal": ComponentStatus("degraded"), "model": ComponentStatus("alive")}, 200),
+        ({"journal": ComponentStatus("ok"), "model": ComponentStatus("dead", healthy=False)}, 503),
     ],
 )
-async def test_it_says_how_its_parts_are(conditions: dict[str, Condition], status: int) -> None:
+async def test_it_says_how_its_parts_are(components: dict[str, ComponentStatus], status: int) -> None:
     """A word for each; without a journal questions are answered all the same, without a model they are not."""
-    async with serving(site(conditions=conditions)) as session, session.get("/readyz") as answer:
+    async with serving(site(components=components)) as session, session.get("/readyz") as answer:
         assert answer.status == status
-        words = {name: condition.word for name, condition in conditions.items()}
-        assert await answer.json() == {"ready": status == 200, "platforms": {}} | words
+        labels = {name: component.label for name, component in components.items()}
+        assert await answer.json() == {"ready": status == 200, "platforms": {}} | labels
 
 
 @pytest.mark.sockets
@@ -110,7 +119,7 @@ async def test_a_busy_port_is_one_plain_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         it = site(port=port)
-        with pytest.raises(PortTaken) as caught:
+        with pytest.raises(PortInUse) as caught:
             await it.start()
         await it.close()
     line = str(caught.value)
@@ -123,7 +132,7 @@ async def test_a_busy_port_is_one_plain_line() -> None:
 async def test_an_address_of_another_machine_is_one_plain_line() -> None:
     """What else may be wrong with the address is a line too, and no traceback."""
     it = site(host="192.0.2.1", port=0)
-    with pytest.raises(CannotListen, match=r"Cannot listen at 192\.0\.2\.1"):
+    with pytest.raises(ListenFailed, match=r"Cannot listen at 192\.0\.2\.1"):
         await it.start()
 
 

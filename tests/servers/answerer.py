@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from adapters.http_server import Site
+from adapters.http_server import HttpServer
 from adapters.playground import PlaygroundOptions, PlaygroundPlatform
 from adapters.prometheus import PrometheusRecorder
 from bot.conversation import Author, Turn, TurnKey
@@ -108,11 +108,11 @@ async def serving(
 ) -> AsyncIterator[tuple[str, Answerer, PlaygroundPlatform]]:
     """A playground on a loopback port, answered by an `Answerer`: its URL, the answerer and the platform."""
     platform = PlaygroundPlatform(options or PlaygroundOptions(model_label="a scripted model"))
-    site = Site(
+    site = HttpServer(
         host="127.0.0.1",
         port=port,
         ready=lambda: {"playground": platform.ready},
-        exposition=PrometheusRecorder().exposition,
+        render_metrics=PrometheusRecorder().render_metrics,
         routes=platform.routes(),
     )
     async with asyncio.TaskGroup() as group:

@@ -551,8 +551,8 @@ async def test_check_tells_a_wrong_token_from_a_missing_intent() -> None:
         "Discord Message Content intent",
         False,
     )
-    assert "Reset Token" in token.remedy
-    assert "Message Content Intent" in intent.remedy
+    assert "Reset Token" in token.fix
+    assert "Message Content Intent" in intent.fix
     assert "sEcReT" not in repr(token)
 
 
@@ -564,7 +564,7 @@ async def test_flags_that_say_nothing_are_a_warning_and_the_gateway_is_tried(fla
     double.faults.add("GET", "applications/@me", Kind.STATUS, status=200, body=body, times=2)
     async with double.running():
         token, intent, gateway = await check(options_for(double))
-    assert (token.ok, intent.ok, intent.doubtful, gateway.ok) == (True, True, True, True)
+    assert (token.ok, intent.ok, intent.warning, gateway.ok) == (True, True, True, True)
 
 
 @pytest.mark.parametrize("status", [403, 404, 500])
@@ -574,7 +574,7 @@ async def test_an_application_that_cannot_be_read_is_a_warning(status: int) -> N
     double.faults.add("GET", "applications/@me", Kind.STATUS, status=status, times=2)
     async with double.running():
         _, intent, gateway = await check(options_for(double))
-    assert (intent.ok, intent.doubtful, gateway.ok) == (True, True, True)
+    assert (intent.ok, intent.warning, gateway.ok) == (True, True, True)
 
 
 async def test_a_malformed_token_is_said_to_be_one() -> None:
@@ -584,8 +584,8 @@ async def test_a_malformed_token_is_said_to_be_one() -> None:
     async with double.running():
         for token in (double.token, "two words", "sEcReT\nline"):
             [finding] = await check(replace(options_for(double), token=token))
-            assert "malformed" in finding.line
-            assert "Reset Token" in finding.remedy
+            assert "malformed" in finding.message
+            assert "Reset Token" in finding.fix
             assert token not in repr(finding)
 
 
@@ -610,7 +610,7 @@ async def test_check_of_a_server_that_is_not_there() -> None:
         pass
     [finding] = await check(options_for(double))
 
-    assert (finding.ok, "did not answer" in finding.line) == (False, True)
+    assert (finding.ok, "did not answer" in finding.message) == (False, True)
 
 
 @pytest.mark.parametrize(

@@ -33,8 +33,8 @@ async def test_findings(script: Script, ok: bool, line: str, remedy: str, api: s
         options = OpenAIOptions("test-model", "sk-secret", double.url, api="chat" if api == "chat" else "responses")
         (finding,) = await check(options)
     assert finding.ok is ok
-    assert line in finding.line
-    assert remedy in finding.remedy
+    assert line in finding.message
+    assert remedy in finding.fix
     assert "sk-secret" not in repr(finding)
 
 
@@ -44,7 +44,7 @@ async def test_one_that_cannot_stream_is_usable() -> None:
         double.streaming = Status(500)
         (finding,) = await check(OpenAIOptions("test-model", "x", double.url))
     assert finding.ok
-    assert "not with streaming" in finding.line
+    assert "not with streaming" in finding.message
 
 
 async def test_nobody_listens() -> None:
@@ -52,7 +52,7 @@ async def test_nobody_listens() -> None:
     async with OpenAIDouble() as double, double.refused():
         (finding,) = await check(OpenAIOptions("test-model", "x", double.url))
     assert not finding.ok
-    assert "cannot be reached" in finding.line
+    assert "cannot be reached" in finding.message
 
 
 async def test_only_a_little_is_asked_for() -> None:
@@ -67,7 +67,7 @@ async def test_what_is_missing() -> None:
     """Without a model's name, or without a key for the hosted API, nothing is asked at all."""
     findings = await check(OpenAIOptions(""))
     assert [finding.ok for finding in findings] == [False, False]
-    assert [word for finding in findings for word in ("OPENAI_MODEL", "OPENAI_API_KEY") if word in finding.remedy] == [
+    assert [word for finding in findings for word in ("OPENAI_MODEL", "OPENAI_API_KEY") if word in finding.fix] == [
         "OPENAI_MODEL",
         "OPENAI_API_KEY",
     ]
@@ -77,4 +77,4 @@ async def test_a_malformed_address() -> None:
     """An address that is none is one finding, not an exception."""
     (finding,) = await check(OpenAIOptions("m", "x", "http://[::1"))
     assert not finding.ok
-    assert "OPENAI_BASE_URL" in finding.remedy
+    assert "OPENAI_BASE_URL" in finding.fix

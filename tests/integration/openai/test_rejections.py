@@ -104,7 +104,7 @@ async def test_what_only_the_operator_can_mend(
     async with OpenAIDouble(default=vendors.script) as double:
         (finding,) = await check(OpenAIOptions("test-model", "sk-secret-0123456789", double.url))
     assert not finding.ok
-    assert remedy in finding.remedy
+    assert remedy in finding.fix
 
 
 async def test_a_rate_limit_is_waited_for() -> None:

@@ -43,8 +43,8 @@ async def test_a_missing_scope_is_named(header: bool) -> None:
         findings = await check(options_of(double))
     (wrong,) = [f for f in findings if not f.ok]
     assert wrong.subject == "Slack scopes"
-    assert wrong.line.startswith("users:read is missing")
-    assert "slack-manifest.yaml" in wrong.remedy
+    assert wrong.message.startswith("users:read is missing")
+    assert "slack-manifest.yaml" in wrong.fix
 
 
 @pytest.mark.sockets
@@ -57,7 +57,9 @@ async def test_scopes_for_names_are_named(scope: str, header: bool) -> None:
     double.scope_header = header
     async with double.running():
         findings = await check(options_of(double))
-    assert [f.line for f in findings if not f.ok] == [f"{scope} is missing: without it the bot cannot {USEFUL[scope]}"]
+    assert [f.message for f in findings if not f.ok] == [
+        f"{scope} is missing: without it the bot cannot {USEFUL[scope]}"
+    ]
 
 
 @pytest.mark.sockets
@@ -68,7 +70,7 @@ async def test_a_scope_of_later_versions_is_no_fault() -> None:
     async with double.running():
         findings = await check(options_of(double))
     assert all(f.ok for f in findings)
-    assert "reactions:write" in findings[1].line
+    assert "reactions:write" in findings[1].message
 
 
 @pytest.mark.sockets
@@ -79,8 +81,8 @@ async def test_a_wrong_bot_token() -> None:
         findings = await check(options_of(double, bot_token="xoxb-wrong-secret"))
     (wrong,) = [f for f in findings if not f.ok]
     assert wrong.subject == "Slack bot token"
-    assert "invalid_auth" in wrong.line
-    assert "OAuth & Permissions" in wrong.remedy
+    assert "invalid_auth" in wrong.message
+    assert "OAuth & Permissions" in wrong.fix
     assert "secret" not in repr(findings)
 
 
@@ -93,10 +95,10 @@ async def test_app_tokens() -> None:
         swapped = (await check(options_of(double, app_token=double.bot_token)))[-1]
         double.app_scopes.clear()
         scopeless = (await check(options_of(double)))[-1]
-    assert (wrong.ok, "invalid_auth" in wrong.line) == (False, True)
-    assert (swapped.ok, "bot token" in swapped.line) == (False, True)
-    assert (scopeless.ok, "connections:write" in scopeless.line) == (False, True)
-    assert "App-Level Tokens" in scopeless.remedy
+    assert (wrong.ok, "invalid_auth" in wrong.message) == (False, True)
+    assert (swapped.ok, "bot token" in swapped.message) == (False, True)
+    assert (scopeless.ok, "connections:write" in scopeless.message) == (False, True)
+    assert "App-Level Tokens" in scopeless.fix
 
 
 @pytest.mark.sockets
@@ -107,7 +109,7 @@ async def test_slack_is_away() -> None:
         double.faults.add("POST", "auth.test", Kind.STATUS, status=503)
         findings = await check(options_of(double))
     assert not findings[0].ok
-    assert "cannot be asked" in findings[0].line
+    assert "cannot be asked" in findings[0].message
 
 
 def manifest_list(name: str) -> set[str]:
@@ -146,7 +148,7 @@ async def test_a_server_without_a_method_is_not_a_wrong_token(method: str) -> No
             await platform.run(Taken())
         await platform.close()
     (wrong,) = [finding for finding in findings if not finding.ok]
-    for line in (f"{wrong.line} {wrong.remedy}", str(caught.value)):
+    for line in (f"{wrong.message} {wrong.fix}", str(caught.value)):
         assert method in line
         assert "SLACK_API_URL" in line
         assert "refuses" not in line

@@ -32,7 +32,7 @@ def record(**changes: object) -> TurnRecord:
 
 
 def samples(recorder: PrometheusRecorder) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
-    text, _ = recorder.exposition()
+    text, _ = recorder.render_metrics()
     return {
         (sample.name, tuple(sorted(sample.labels.items()))): sample.value
         for family in text_string_to_metric_families(text.decode())
@@ -48,7 +48,7 @@ def test_it_is_a_recorder_and_its_text_parses() -> None:
     """The exposition is Prometheus text of its own registry, with the process's figures, whatever was recorded."""
     recorder: Recorder = PrometheusRecorder()
     assert isinstance(recorder, PrometheusRecorder)
-    text, content_type = recorder.exposition()
+    text, content_type = recorder.render_metrics()
     assert content_type.startswith("text/plain")
     names = {family.name for family in text_string_to_metric_families(text.decode())}
     assert {"tickertape_accepted", "tickertape_writes", "tickertape_settle_seconds"} <= names
