@@ -294,7 +294,7 @@ def make_turns(
 
 def make_words(settings: Settings, *, lasting: bool) -> Strings:
     """The sentences for readers: the operator's over ours. With a `lasting` journal, the next start goes on."""
-    words = replace(Strings(), **settings.words.said())  # type: ignore[arg-type]  # a test says that the names agree
+    words = replace(Strings(), **settings.words.overrides())  # type: ignore[arg-type]  # a test says that the names agree
     return replace(words, interrupted=words.paused) if lasting else words
 
 

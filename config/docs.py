@@ -40,8 +40,8 @@ config/tickertape.example.toml shows all of it. The environment wins.
 def help_text() -> str:
     """The text of ``--help``: how it is started, and every setting with its default and what it is for."""
     lines = [USAGE]
-    for concern, rows in _by_concern().items():
-        lines.extend(textwrap.wrap(_title(concern), WIDTH))
+    for group, rows in _by_group().items():
+        lines.extend(textwrap.wrap(_title(group), WIDTH))
         for variable, default, why in rows:
             lines.append(f"  {variable}{f' = {default}' if default else ''}")
             lines.extend(textwrap.wrap(why, WIDTH, initial_indent="      ", subsequent_indent="      "))
@@ -53,11 +53,11 @@ def markdown_table() -> str:
     """The README's table of settings."""
     lines = ["| Variable | In the TOML file | Default | What for |", "|---|---|---|---|"]
     defaults = shipped_defaults()
-    for (concern, name), field in fields().items():
-        text = shown(defaults.get((concern, name)))
+    for (group, name), field in fields().items():
+        text = format_value(defaults.get((group, name)))
         default = f"`{text}`" if text else ""
         why = (field.description or "").replace("|", "\\|")
-        lines.append(f"| `{variable_of(field)}` | `{concern}.{name}` | {default} | {why} |")
+        lines.append(f"| `{variable_of(field)}` | `{group}.{name}` | {default} | {why} |")
     return "\n".join(lines) + "\n"
 
 
@@ -65,11 +65,11 @@ def shipped_defaults() -> dict[tuple[str, str], object]:
     """What each setting is where nothing is said, by its path in the TOML file; secrets have none."""
     tables = tomllib.loads(DEFAULTS.read_text(encoding="utf-8"))
     found: dict[tuple[str, str], object] = {}
-    for (concern, name), field in fields().items():
-        if name in tables.get(concern, {}):
-            found[concern, name] = tables[concern][name]
+    for (group, name), field in fields().items():
+        if name in tables.get(group, {}):
+            found[group, name] = tables[group][name]
         elif field.default not in (PydanticUndefined, None):
-            found[concern, name] = str(field.default)
+            found[group, name] = str(field.default)
     return found
 
 
@@ -77,17 +77,17 @@ def describe(settings: Settings) -> list[str]:
     """What is configured, one line a setting that is not at its default; secrets only as ``set``."""
     defaults = shipped_defaults()
     lines = [f"platforms: {', '.join(settings.platforms)}"]
-    for (concern, name), field in fields().items():
-        value = getattr(getattr(settings, concern), name)
+    for (group, name), field in fields().items():
+        value = getattr(getattr(settings, group), name)
         if is_secret(field):
             said = "set" if value is not None else ""
         else:
-            same = _plain(value) == _plain(defaults.get((concern, name)))
-            said = "" if same else shown(_plain(value)) or '""'
+            same = _plain(value) == _plain(defaults.get((group, name)))
+            said = "" if same else format_value(_plain(value)) or '""'
         if said:
             lines.append(f"{variable_of(field)}: {said}")
-    if settings.words.said():
-        lines.append(f"words of your own: {', '.join(settings.words.said())}")
+    if settings.words.overrides():
+        lines.append(f"words of your own: {', '.join(settings.words.overrides())}")
     if settings.channels:
         lines.append(f"channels with their own settings: {', '.join(sorted(settings.channels))}")
     return lines
@@ -98,19 +98,19 @@ def is_secret(field: FieldInfo) -> bool:
     return any(SecretStr in (kind, *get_args(kind)) for kind in get_args(field.annotation))
 
 
-def _by_concern() -> dict[str, list[tuple[str, str, str]]]:
+def _by_group() -> dict[str, list[tuple[str, str, str]]]:
     """Each concern's rows: variable, default, what for."""
     defaults = shipped_defaults()
     rows: dict[str, list[tuple[str, str, str]]] = {}
-    for (concern, name), field in fields().items():
-        row = (variable_of(field), shown(defaults.get((concern, name))), field.description or "")
-        rows.setdefault(concern, []).append(row)
+    for (group, name), field in fields().items():
+        row = (variable_of(field), format_value(defaults.get((group, name))), field.description or "")
+        rows.setdefault(group, []).append(row)
     return rows
 
 
-def _title(concern: str) -> str:
+def _title(group: str) -> str:
     """What a concern is about: its docstring's first line."""
-    model = Settings.model_fields[concern].annotation
+    model = Settings.model_fields[group].annotation
     assert isinstance(model, type)
     assert issubclass(model, BaseModel)
     return (model.__doc__ or "").partition("\n")[0]
@@ -123,7 +123,7 @@ def _plain(value: object) -> object:
     return value if isinstance(value, bool | int | float | dict | list | None) else str(value)
 
 
-def shown(value: object) -> str:
+def format_value(value: object) -> str:
     """A value as a variable would say it; what is empty shows as nothing."""
     if isinstance(value, bool):
         return str(value).lower()
@@ -138,8 +138,8 @@ def shown(value: object) -> str:
 
 def example_environment() -> Iterator[str]:
     """The lines of ``.env.example``: each setting, commented out, under what it is for."""
-    for concern, rows in _by_concern().items():
-        yield from textwrap.wrap(_title(concern), WIDTH, initial_indent="# ", subsequent_indent="# ")
+    for group, rows in _by_group().items():
+        yield from textwrap.wrap(_title(group), WIDTH, initial_indent="# ", subsequent_indent="# ")
         for variable, default, why in rows:
             yield from textwrap.wrap(why, WIDTH, initial_indent="#   ", subsequent_indent="#   ")
             yield f"#{variable}={default}"

@@ -29,7 +29,7 @@ class SettingsError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Origins:
+class SettingSources:
     """Where each setting came from, so that a problem is named as the operator named it."""
 
     variables: Mapping[str, tuple[str, str]]  # every environment variable, and the path of what it sets
@@ -64,28 +64,30 @@ def unknown_variables(variables: Iterable[str], *, known: frozenset[str]) -> lis
     return [f"{_key(name)} is not a setting{near[name]}" for name in unknown]
 
 
-def from_validation(error: ValidationError, origins: Origins, concerns: Mapping[str, type[BaseModel]]) -> list[str]:
+def from_validation(
+    error: ValidationError, sources: SettingSources, groups: Mapping[str, type[BaseModel]]
+) -> list[str]:
     """Put what pydantic found into words, one line for each setting."""
     details = error.errors(include_url=False, include_context=True)
-    lines = (_line(detail, origins, concerns) for detail in details)
+    lines = (_line(detail, sources, groups) for detail in details)
     return list(dict.fromkeys(lines))  # each once: a list with two bad entries is one bad setting
 
 
-def _line(detail: ErrorDetails, origins: Origins, concerns: Mapping[str, type[BaseModel]]) -> str:
+def _line(detail: ErrorDetails, sources: SettingSources, groups: Mapping[str, type[BaseModel]]) -> str:
     """The line of one problem."""
     path = tuple(str(step) for step in detail["loc"])
     if detail["type"] == "extra_forbidden":
-        return f"{origins.name(path)} is not a setting{_near(path[-1], _siblings(path, concerns))}"
+        return f"{sources.name(path)} is not a setting{_near(path[-1], _siblings(path, groups))}"
     if len(path) == 1 and path[0] != "channels":
-        return f"{origins.name(path)} must be a table: [{path[0]}]"
+        return f"{sources.name(path)} must be a table: [{path[0]}]"
     # A list's entries and a union's branches are parts of one setting.
     depth = 3 if path[0] == "channels" else 2
-    return f"{origins.name(path[:depth])} must be {_wanted(detail)}{_instead_of(detail)}"
+    return f"{sources.name(path[:depth])} must be {_wanted(detail)}{_instead_of(detail)}"
 
 
-def _siblings(path: tuple[str, ...], concerns: Mapping[str, type[BaseModel]]) -> Iterable[str]:
+def _siblings(path: tuple[str, ...], groups: Mapping[str, type[BaseModel]]) -> Iterable[str]:
     """The names that there are where `path` names one that there is not."""
-    return concerns if len(path) == 1 else concerns[path[0]].model_fields
+    return groups if len(path) == 1 else groups[path[0]].model_fields
 
 
 def _near(name: str, known: Iterable[str], prefix: str = "") -> str:

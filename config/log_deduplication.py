@@ -48,7 +48,7 @@ class _Count:
     left_out: int = 0
 
 
-class Repeats:
+class RepeatCounter:
     """Counts records. Not safe for threads: a handler calls it with its lock held.
 
     Its time is that of the records. A clock that is set back begins another interval.

@@ -21,7 +21,7 @@ from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import TextIO
 
-from config.log_deduplication import Repeats
+from config.log_deduplication import RepeatCounter
 
 MASK = "[secret]"
 
@@ -51,8 +51,8 @@ def configure(*, level: str, style: str, secrets: Iterable[str], stream: TextIO 
     `level` is the least severe level in lower case, `style` ``text`` or ``json``, `secrets` the texts to mask.
     Libraries are heard from ``warning`` on, at debug from ``info`` on. Calling it again replaces what was set up.
     """
-    handler = SparingHandler(stream or sys.stderr)
-    mask = Masker(secrets)
+    handler = DeduplicatingHandler(stream or sys.stderr)
+    mask = SecretMasker(secrets)
     handler.setFormatter(JsonFormatter(mask) if style == "json" else TextFormatter(mask))
     root = logging.getLogger()
     root.handlers = [handler]
@@ -65,7 +65,7 @@ def configure(*, level: str, style: str, secrets: Iterable[str], stream: TextIO 
     logging.captureWarnings(capture=True)
 
 
-class SparingHandler(logging.StreamHandler[TextIO]):
+class DeduplicatingHandler(logging.StreamHandler[TextIO]):
     """Writes records, of a library's repeated ones only a few a minute, and then how many it left out.
 
     Here and not in a filter, because a handler emits with its lock held: records come from threads too.
@@ -73,7 +73,7 @@ class SparingHandler(logging.StreamHandler[TextIO]):
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__(stream)
-        self._repeats = Repeats()
+        self._repeats = RepeatCounter()
 
     def emit(self, record: logging.LogRecord) -> None:
         """See `logging.Handler`."""
@@ -93,7 +93,7 @@ class SparingHandler(logging.StreamHandler[TextIO]):
             super().emit(summary)
 
 
-class Masker:
+class SecretMasker:
     """Takes secrets out of a text: those that it is told, and whatever looks like one."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
@@ -113,10 +113,10 @@ class Masker:
         return _CREDENTIAL.sub(lambda match: (match["before"] or match["prefix"] or "") + MASK, text)
 
 
-class _Masked(logging.Formatter):
+class _MaskingFormatter(logging.Formatter):
     """Masks the whole line when everything is in it: message, fields and traceback."""
 
-    def __init__(self, mask: Masker) -> None:
+    def __init__(self, mask: SecretMasker) -> None:
         super().__init__()
         self._mask = mask
 
@@ -128,7 +128,7 @@ class _Masked(logging.Formatter):
         """Return the line before masking."""
         raise NotImplementedError
 
-    def trouble(self, record: logging.LogRecord) -> str:
+    def traceback_text(self, record: logging.LogRecord) -> str:
         """Return the traceback and the stack of a record, empty where it has none."""
         # Not `record.exc_text`: another handler's formatter may have cached its own there.
         parts = (
@@ -138,18 +138,18 @@ class _Masked(logging.Formatter):
         return "\n".join(part for part in parts if part)
 
 
-class TextFormatter(_Masked):
+class TextFormatter(_MaskingFormatter):
     """``time LEVEL logger message key=value ...``; a traceback follows, indented."""
 
     def line(self, record: logging.LogRecord) -> str:
         """Return the line before masking."""
         pairs = [f"{name}={_quoted(value)}" for name, value in fields(record).items()]
         head = [timestamp(record), record.levelname, record.name, _escaped(record.getMessage())]
-        trouble = "".join(f"\n    {_escaped(line)}" for line in self.trouble(record).splitlines())
-        return " ".join(head + pairs) + trouble
+        traceback_text = "".join(f"\n    {_escaped(line)}" for line in self.traceback_text(record).splitlines())
+        return " ".join(head + pairs) + traceback_text
 
 
-class JsonFormatter(_Masked):
+class JsonFormatter(_MaskingFormatter):
     """One JSON object a line: ``time``, ``level``, ``logger``, ``message``, the fields, ``trouble`` (a traceback)."""
 
     def line(self, record: logging.LogRecord) -> str:
@@ -161,8 +161,8 @@ class JsonFormatter(_Masked):
             "message": record.getMessage(),
         }
         said |= {name: value for name, value in fields(record).items() if name not in said}
-        if trouble := self.trouble(record):
-            said["trouble"] = trouble
+        if traceback_text := self.traceback_text(record):
+            said["trouble"] = traceback_text
         return json.dumps(said, ensure_ascii=False, default=str)
 
 

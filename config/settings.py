@@ -26,12 +26,11 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
-from config import validators as rules
-from config.errors import Origins, SettingsError, from_validation, unknown_variables
+from config import validators
+from config.errors import SettingsError, SettingSources, from_validation, unknown_variables
 from config.strings import WordsSettings
 from config.types import (
     FILE_SCHEME,
-    Concern,
     Count,
     Host,
     HostNames,
@@ -39,6 +38,7 @@ from config.types import (
     Names,
     Seconds,
     Secret,
+    SettingsGroup,
     SlashedAddress,
     SocketAddress,
     Table,
@@ -89,7 +89,7 @@ class SlackEdits(StrEnum):
     AUTO = "auto"
 
 
-class Thinking(StrEnum):
+class ReasoningDisplay(StrEnum):
     """What readers see of a model's thinking aloud while its answer has not begun. It is never part of an answer."""
 
     HIDDEN = "hidden"
@@ -112,7 +112,7 @@ class LogFormat(StrEnum):
     JSON = "json"
 
 
-class ModelSettings(Concern):
+class ModelSettings(SettingsGroup):
     """The model: any server that speaks OpenAI's protocol."""
 
     api_key: Secret | None = setting(
@@ -149,7 +149,7 @@ class ModelSettings(Concern):
         return host != OPENAI_HOST and not host.endswith(f".{OPENAI_HOST}")
 
 
-class CompletionSettings(Concern):
+class CompletionSettings(SettingsGroup):
     """How long a model is waited for, and how often it is asked again."""
 
     attempts: int = setting("TICKERTAPE_ATTEMPTS", "Streamed attempts, before one without streaming.", ge=0, le=20)
@@ -185,7 +185,7 @@ class CompletionSettings(Concern):
     )
 
 
-class DiscordSettings(Concern):
+class DiscordSettings(SettingsGroup):
     """Discord: runs when its token is there."""
 
     token: Secret | None = setting(
@@ -206,7 +206,7 @@ class DiscordSettings(Concern):
         return self.token is not None
 
 
-class SlackSettings(Concern):
+class SlackSettings(SettingsGroup):
     """Slack: runs when both of its tokens are there."""
 
     bot_token: Secret | None = setting(
@@ -240,7 +240,7 @@ class SlackSettings(Concern):
         return self.bot_token is not None and self.app_token is not None
 
 
-class SiteSettings(Concern):
+class SiteSettings(SettingsGroup):
     """The bot's own web server: health, metrics and the playground."""
 
     port: int = setting("PORT", "The port to listen on; 0 takes a free one.", ge=0, le=65_535)
@@ -256,7 +256,7 @@ class SiteSettings(Concern):
     )
 
 
-class AccessSettings(Concern):
+class AccessSettings(SettingsGroup):
     """Who is answered: ids, comma separated in the environment. Deny goes before allow; an empty allow list is all."""
 
     allow_users: Names = setting(
@@ -280,7 +280,7 @@ class AccessSettings(Concern):
     external: bool = setting("TICKERTAPE_EXTERNAL", "Whether people of other organisations are (Slack Connect).")
 
 
-class ConversationSettings(Concern):
+class ConversationSettings(SettingsGroup):
     """What a model is given with a question."""
 
     history_messages: int = setting("TICKERTAPE_HISTORY_MESSAGES", "The newest messages it is given.", ge=0, le=199)
@@ -307,7 +307,7 @@ class ConversationSettings(Concern):
         return self.system_prompt or self.system_prompt_file.read_text(encoding="utf-8")
 
 
-class AttachmentSettings(Concern):
+class AttachmentSettings(SettingsGroup):
     """What people may attach; beyond it, an attachment is left out and the reader is told so."""
 
     count: int = setting("TICKERTAPE_ATTACHMENTS", "Attachments of one message that are looked at.", ge=0, le=100)
@@ -317,7 +317,7 @@ class AttachmentSettings(Concern):
     seconds: Seconds = setting("TICKERTAPE_ATTACHMENT_SECONDS", "The longest that one may take to download.")
 
 
-class TurnSettings(Concern):
+class TurnSettings(SettingsGroup):
     """How many questions are taken in at once."""
 
     queue: Count = setting("TICKERTAPE_QUEUE", "Questions that may wait in one conversation, while one is answered.")
@@ -337,7 +337,7 @@ class TurnSettings(Concern):
     )
 
 
-class JournalSettings(Concern):
+class JournalSettings(SettingsGroup):
     """Where turns are written down, so that another start finds and finishes what was left unfinished."""
 
     url: JournalAddress = setting(
@@ -359,7 +359,7 @@ class JournalSettings(Concern):
     )
 
 
-class WritingSettings(Concern):
+class WritingSettings(SettingsGroup):
     """How answers are written to a platform, and failed writes made again."""
 
     first_seconds: Seconds = setting(
@@ -368,7 +368,7 @@ class WritingSettings(Concern):
     go_on_seconds: Seconds = setting(
         "TICKERTAPE_GO_ON_SECONDS", "The longest that text waits for an edit, before it goes on in a new message."
     )
-    reasoning: Thinking = setting(
+    reasoning: ReasoningDisplay = setting(
         "TICKERTAPE_REASONING",
         "What readers see while a model thinks and its answer has not begun: hidden (nothing), or line (one line of "
         "small print with its present thought).",
@@ -393,7 +393,7 @@ class WritingSettings(Concern):
     backoff_limit_seconds: Seconds = setting("TICKERTAPE_WRITE_BACKOFF_LIMIT_SECONDS", "What the pauses never exceed.")
 
 
-class LogSettings(Concern):
+class LogSettings(SettingsGroup):
     """What the program says about itself, on standard error."""
 
     level: LogLevel = setting("TICKERTAPE_LOG_LEVEL", "debug, info, warning or error.")
@@ -402,7 +402,7 @@ class LogSettings(Concern):
     )
 
 
-class ChannelSettings(Concern):
+class ChannelSettings(SettingsGroup):
     """One channel's own choices, by its id or a thread's or a category's: ``[channels."C0123ABCD"]``."""
 
     model: str = setting("", "The model that answers here.", default="")
@@ -443,13 +443,13 @@ class Settings(BaseSettings):
         if lines := unknown_variables(variables, known=frozenset(variable_names()) | OTHER_VARIABLES):
             raise SettingsError(lines)
         toml = _read(file) if file else {}
-        origins = Origins(variables=variable_names(), given=frozenset(variables), file=file, toml=toml)
+        sources = SettingSources(variables=variable_names(), given=frozenset(variables), file=file, toml=toml)
         try:
             settings = _sourced(cls, variables, file)()
         except ValidationError as error:
             # `from None`: the validation error would bring the values along into a traceback.
-            raise SettingsError(from_validation(error, origins, _concerns())) from None
-        if lines := rules.broken(settings, origins):
+            raise SettingsError(from_validation(error, sources, _groups())) from None
+        if lines := validators.violations(settings, sources):
             raise SettingsError(lines)
         return settings
 
@@ -514,9 +514,9 @@ def environment(folder: Path = Path()) -> dict[str, str]:
 def fields() -> dict[tuple[str, str], FieldInfo]:
     """Every setting that the environment can set, by its path in the TOML file: (``completion``, ``attempts``)."""
     return {
-        (concern, name): field
-        for concern, model in _concerns().items()
-        if concern not in ONLY_IN_FILE
+        (group, name): field
+        for group, model in _groups().items()
+        if group not in ONLY_IN_FILE
         for name, field in model.model_fields.items()
     }
 
@@ -532,7 +532,7 @@ def variable_names() -> dict[str, tuple[str, str]]:
     return {variable_of(field): path for path, field in fields().items()}
 
 
-def _concerns() -> dict[str, type[BaseModel]]:
+def _groups() -> dict[str, type[BaseModel]]:
     """The concerns by name; under ``channels`` that of a single channel."""
     found = {
         name: field.annotation
@@ -579,9 +579,9 @@ class _EnvironmentSource(PydanticBaseSettingsSource):
     def __call__(self) -> dict[str, Any]:
         """Return the nested values."""
         nested: dict[str, dict[str, str]] = {}
-        for variable, (concern, name) in variable_names().items():
+        for variable, (group, name) in variable_names().items():
             if variable in self._variables:
-                nested.setdefault(concern, {})[name] = self._variables[variable]
+                nested.setdefault(group, {})[name] = self._variables[variable]
         return dict(nested)
 
 

@@ -7,20 +7,20 @@ What belongs here: their names and what each is for. What does not: our own sent
 from __future__ import annotations
 
 from config.types import (
-    Concern,
     CutSentence,
     EndingSentence,
     LeftOutSentence,
     MoreSentence,
     SaidWords,
     Sentence,
+    SettingsGroup,
     SilentSentence,
     ThinkingSentence,
     setting,
 )
 
 
-class WordsSettings(Concern):
+class WordsSettings(SettingsGroup):
     """What readers are told, in your words or your language. {reference} is what finds the turn in the log."""
 
     length: EndingSentence = setting("", "Under an answer that the model cut at its own limit.", default=None)
@@ -57,6 +57,6 @@ class WordsSettings(Concern):
     not_attached: Sentence = setting("", "... and where they could not be.", default=None)
     stop: SaidWords = setting("", "What a reader says, alone in a message, to stop an answer.", default=None)
 
-    def said(self) -> dict[str, str | tuple[str, ...]]:
+    def overrides(self) -> dict[str, str | tuple[str, ...]]:
         """What the operator chose, by name."""
         return {name: value for name, value in self if value is not None}

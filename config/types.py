@@ -37,7 +37,7 @@ _FILE = re.compile(r"sqlite:///(?P<path>[^?#]*[^?#/])", re.IGNORECASE)
 _HOST_NAME = re.compile(r"(https?://)?([\w.-]+|\[[0-9a-f:.]+\])(:\d{1,5})?/?|[0-9a-f:.]+", re.IGNORECASE)
 
 
-class Concern(BaseModel):
+class SettingsGroup(BaseModel):
     """A group of settings, and a table of the TOML file: frozen, and without a word that we do not know."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)

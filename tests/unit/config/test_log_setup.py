@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.log_deduplication import INTERVAL_SECONDS, ORIGINS, PASSING, PASSING_OF_ALL, Repeats, origin_of
-from config.log_setup import LIBRARIES, MASK, Masker, SparingHandler, configure
+from config.log_deduplication import INTERVAL_SECONDS, ORIGINS, PASSING, PASSING_OF_ALL, RepeatCounter, origin_of
+from config.log_setup import LIBRARIES, MASK, DeduplicatingHandler, SecretMasker, configure
 
 SECRET = "xyzzy-0123456789"
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
@@ -169,13 +169,13 @@ def test_no_secret_is_in_any_line(style: str, secret: str) -> None:
 
 def test_a_longer_secret_that_begins_with_a_shorter_is_masked_whole() -> None:
     """What is left of a token is a part of a token."""
-    masker = Masker(["token-1234", "token-1234-5678"])
+    masker = SecretMasker(["token-1234", "token-1234-5678"])
     assert masker("a token-1234-5678 b token-1234 c") == f"a {MASK} b {MASK} c"
 
 
 def test_a_tests_short_token_masks_nothing() -> None:
     """With the token ``t`` lines stay readable."""
-    assert Masker(["t", "x", ""])("a text") == "a text"
+    assert SecretMasker(["t", "x", ""])("a text") == "a text"
 
 
 @pytest.mark.parametrize(
@@ -191,19 +191,19 @@ def test_a_tests_short_token_masks_nothing() -> None:
 )
 def test_what_looks_like_a_credential_is_masked_unasked(text: str, masked: str) -> None:
     """Servers make tickets that no setting names, and libraries quote them."""
-    assert Masker([])(text) == masked
+    assert SecretMasker([])(text) == masked
 
 
 @given(st.text(string.ascii_letters + string.digits + "-_.\"'\\", min_size=8), st.text(), st.text())
 def test_any_secret_anywhere_is_masked(secret: str, before: str, after: str) -> None:
     """Masking does not depend on what stands around."""
     if secret not in MASK and secret not in before + MASK + after:
-        assert secret not in Masker([secret])(before + secret + after)
+        assert secret not in SecretMasker([secret])(before + secret + after)
 
 
 def test_the_masker_tells_nothing_of_what_it_knows() -> None:
     """It holds every secret, and may itself be logged."""
-    assert SECRET not in repr(Masker([SECRET]))
+    assert SECRET not in repr(SecretMasker([SECRET]))
 
 
 def test_libraries_are_heard_when_something_is_wrong() -> None:
@@ -258,7 +258,7 @@ def record(
 def written(*records: logging.LogRecord, closed: bool = False) -> list[str]:
     """The lines of these records, one handler having had them all."""
     stream = io.StringIO()
-    handler = SparingHandler(stream)
+    handler = DeduplicatingHandler(stream)
     for each in records:
         handler.handle(each)
     if closed:
@@ -316,7 +316,7 @@ def test_other_trouble_of_the_same_library_is_heard() -> None:
 
 def test_a_flood_of_ever_new_messages_is_bounded() -> None:
     """In lines and in memory: whoever can vary a message makes any number of origins."""
-    repeats = Repeats()
+    repeats = RepeatCounter()
     letters = [f"{'abcdefghij'[n % 10]}{'abcdefghij'[n // 10 % 10]}{'x' * (n // 100)}" for n in range(5_000)]
     passed = sum(repeats.passes(record(message=message)) for message in letters)
     assert passed == PASSING_OF_ALL
@@ -327,7 +327,7 @@ def test_a_flood_of_ever_new_messages_is_bounded() -> None:
 
 def test_what_was_left_out_keeps_nothing_alive() -> None:
     """A record holds its traceback's frames, and with them whatever was at work there."""
-    repeats = Repeats()
+    repeats = RepeatCounter()
     for _ in range(50):
         repeats.passes(record(error=ValueError("big")))
     (count,) = repeats._counts.values()

@@ -28,7 +28,7 @@ from bot.delivery.reply import WritePolicy
 from bot.prompt import PromptLimits
 from bot.strings import Strings
 from bot.turns.config import TurnLimits
-from config import docs as explained
+from config import docs
 from config.errors import SettingsError
 from config.settings import DEFAULTS, ONLY_IN_FILE, Settings, environment, fields, variable_names, variable_of
 from config.strings import WordsSettings
@@ -105,8 +105,8 @@ def test_the_operating_systems_environment_goes_over_a_file_beside_it(
 
 def test_every_setting_can_be_set_by_the_environment(tmp_path: Path) -> None:
     """The text of each default is a valid value of its variable, so all kinds of value can be written in one."""
-    defaults = explained.shipped_defaults()
-    texts = {name: explained.shown(defaults.get(path)) for name, path in variable_names().items()}
+    defaults = docs.shipped_defaults()
+    texts = {name: docs.format_value(defaults.get(path)) for name, path in variable_names().items()}
     del texts["TICKERTAPE_SYSTEM_PROMPT_FILE"]  # shown from the project's folder, read from the working one
     assert load(texts, tmp_path).model_dump() == load({}, tmp_path).model_dump()
 
@@ -362,14 +362,14 @@ def test_no_secret_is_in_a_repr(tmp_path: Path) -> None:
     concerns = [getattr(settings, name) for name in Settings.model_fields]
     shown = "".join(f"{thing!r}{thing!s}{thing}" for thing in (settings, *concerns))
     assert shown.startswith("Settings(")
-    shown += str(settings.model_dump()) + settings.model_dump_json() + "\n".join(explained.describe(settings))
+    shown += str(settings.model_dump()) + settings.model_dump_json() + "\n".join(docs.describe(settings))
     assert not [text for text in SECRET_TEXTS if text in shown]
 
 
 def test_secrets_are_all_known_to_the_log(tmp_path: Path) -> None:
     """The log masks what `secrets` names: every setting of a secret's type."""
     assert load(EVERY_SECRET, tmp_path).secrets() == set(SECRET_TEXTS)
-    secret = [variable_of(field) for field in fields().values() if explained.is_secret(field)]
+    secret = [variable_of(field) for field in fields().values() if docs.is_secret(field)]
     assert {name for name in EVERY_SECRET if name != "OPENAI_MODEL"} == set(secret)
 
 
@@ -450,22 +450,22 @@ def test_the_shipped_defaults_are_those_that_the_code_was_built_with(
 
 def test_the_readme_has_the_table_of_settings() -> None:
     """The table is generated (python -m config.docs); a setting that is added is in it."""
-    assert explained.markdown_table() in (HOUSE / "README.md").read_text(encoding="utf-8")
+    assert docs.markdown_table() in (HOUSE / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_help_names_every_variable_and_its_reason() -> None:
     """--help is the whole reference, readable in a terminal."""
-    text = explained.help_text()
+    text = docs.help_text()
     for field in fields().values():
         assert f"\n  {variable_of(field)}" in text
         assert (field.description or "").split()[0] in text
-    assert max(map(len, text.splitlines())) <= explained.WIDTH + 3  # the usage is written by hand
+    assert max(map(len, text.splitlines())) <= docs.WIDTH + 3  # the usage is written by hand
 
 
 def test_the_example_environment_names_every_variable(tmp_path: Path) -> None:
     """.env.example is generated too, and what is uncommented in it is valid."""
     text = (HOUSE / ".env.example").read_text(encoding="utf-8")
-    assert "\n".join(explained.example_environment()).strip() in text
+    assert "\n".join(docs.example_environment()).strip() in text
     uncommented = re.sub(r"^#(?=[A-Z_]+=)", "", text, flags=re.MULTILINE)
     said = {name: value or "" for name, value in dotenv_values(stream=io.StringIO(uncommented)).items()}
     assert set(said) == {*variable_names(), "TICKERTAPE_CONFIG"}
@@ -484,7 +484,7 @@ def test_the_example_file_shows_every_key_at_its_default(tmp_path: Path) -> None
     settings = load({}, tmp_path, uncommented)
     unsaid = Settings.load({}, folder=tmp_path / "x")
     assert settings.model_dump(exclude=set(ONLY_IN_FILE)) == unsaid.model_dump(exclude=set(ONLY_IN_FILE))
-    assert settings.words.said() == dataclasses.asdict(Strings())
+    assert settings.words.overrides() == dataclasses.asdict(Strings())
     assert len(settings.channels) == 2
 
 
@@ -555,7 +555,7 @@ def test_every_sentence_can_be_the_operators(tmp_path: Path) -> None:
         busy = ""
         stop = ["Halt!", "STOP"]
     """
-    said = load({}, tmp_path, toml).words.said()
+    said = load({}, tmp_path, toml).words.overrides()
     assert said["stop"] == ("halt", "stop")
     assert said["busy"] == ""
     words = dataclasses.replace(Strings(), **said)  # type: ignore[arg-type]  # their names are the same, see above
@@ -615,7 +615,7 @@ def test_any_sentence_is_refused_or_can_be_filled_in(text: str) -> None:
 def test_what_is_configured_is_told_without_what_is_secret(tmp_path: Path) -> None:
     """`check` says what differs from the defaults, and of a token only that it is there."""
     environ = SLACK | {"TICKERTAPE_DENY_USERS": "U9,U8", "TICKERTAPE_IMAGES": "false"}
-    assert explained.describe(load(environ, tmp_path, "[channels.C1]\nmodel = 'x'\n")) == [
+    assert docs.describe(load(environ, tmp_path, "[channels.C1]\nmodel = 'x'\n")) == [
         "platforms: slack",
         "OPENAI_API_KEY: set",
         "OPENAI_MODEL: m",
