@@ -4,8 +4,8 @@ What belongs here: what Discord's events, REST and limits look like, and their t
 does not: when a write is made (the core's pacer), and settings (the options come as values).
 
 The way of the data: `gateway` (staying connected) -> `client` (discord.py, moved and kept from waiting) -> `seen` (an
-event's JSON into a value) -> `asked` (is it for us, what does it belong to) -> `intake` (in order, written down as
-`kept` says) -> `platform` (a Turn and its channel) -> `channel` (writes, with `controls`), with `memory` holding what
+event's JSON into a value) -> `asked` (is it for us, what does it belong to) -> `queue` (in order, written down as
+`kept` says) -> `platform` (a Turn and its channel) -> `channel` (writes, with `controls`), with `cache` holding what
 was told, `history` reading what was not, `answers` finding our own again, `budgets` counting, `errors` translating.
 """
 

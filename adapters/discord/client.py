@@ -24,7 +24,7 @@ import yarl
 from discord.http import HTTPClient, Ratelimit, Route
 from discord.state import ConnectionState
 
-from adapters.discord.errors import failure_of, failure_of_status, failure_of_stranger
+from adapters.discord.errors import failure_of, failure_of_foreign_response, failure_of_status
 from adapters.discord.options import DiscordOptions
 from adapters.discord.rate_limits import Budgets, ChannelBudgets, Window, read_report
 from bot.errors import Failure, OutcomeUnknown
@@ -39,13 +39,13 @@ NO_PINGS = discord.AllowedMentions(everyone=False, users=False, roles=False, rep
 
 
 class Listener(Protocol):
-    """Who hears of events, as they came; nothing that it raises of `_ODD` ends the connection."""
+    """Who hears of events, as they came; nothing that it raises of `MALFORMED_EVENT_ERRORS` ends the connection."""
 
-    def on_session(self, *, fresh: bool) -> None:
+    def on_connected(self, *, fresh: bool) -> None:
         """Events arrive: after a READY (`fresh`, what was missed is lost) or a RESUMED."""
         ...
 
-    def on_silence(self) -> None:
+    def on_disconnected(self) -> None:
         """The connection is lost, and will be made again."""
         ...
 
@@ -53,11 +53,11 @@ class Listener(Protocol):
         """MESSAGE_CREATE."""
         ...
 
-    def on_revision(self, data: Mapping[str, Any]) -> None:
+    def on_message_edited(self, data: Mapping[str, Any]) -> None:
         """MESSAGE_UPDATE."""
         ...
 
-    def on_removal(self, data: Mapping[str, Any], messages: tuple[str, ...]) -> None:
+    def on_message_deleted(self, data: Mapping[str, Any], messages: tuple[str, ...]) -> None:
         """MESSAGE_DELETE and MESSAGE_DELETE_BULK."""
         ...
 
@@ -67,7 +67,7 @@ class Listener(Protocol):
 
 
 # What a parser raises over an event that is not as Discord's documentation says.
-_ODD = (KeyError, TypeError, ValueError, AttributeError, IndexError)
+MALFORMED_EVENT_ERRORS = (KeyError, TypeError, ValueError, AttributeError, IndexError)
 
 
 class DiscordClient(discord.Client):
@@ -77,7 +77,7 @@ class DiscordClient(discord.Client):
         self._options = options
         self._budgets = budgets
         self._listener = listener
-        with _no_word_of_voice():
+        with _without_voice_warning():
             super().__init__(
                 intents=INTENTS,
                 allowed_mentions=NO_PINGS,
@@ -91,17 +91,17 @@ class DiscordClient(discord.Client):
     def _get_state(self, **options: Any) -> ConnectionState[Any]:  # noqa: ANN401 (the library's signature)
         """Called once while the client is made: its HTTP client is exchanged before anything holds it."""
         made = self.http
-        self.http: Wire = Wire(self._options, self._budgets, made)
+        self.http: RestClient = RestClient(self._options, self._budgets, made)
         state = super()._get_state(**options)
         ours = {
             "MESSAGE_CREATE": self._listener.on_message,
-            "MESSAGE_UPDATE": self._listener.on_revision,
-            "MESSAGE_DELETE": lambda data: self._listener.on_removal(data, (str(data["id"]),)),
-            "MESSAGE_DELETE_BULK": lambda data: self._listener.on_removal(data, tuple(map(str, data["ids"]))),
+            "MESSAGE_UPDATE": self._listener.on_message_edited,
+            "MESSAGE_DELETE": lambda data: self._listener.on_message_deleted(data, (str(data["id"]),)),
+            "MESSAGE_DELETE_BULK": lambda data: self._listener.on_message_deleted(data, tuple(map(str, data["ids"]))),
             "INTERACTION_CREATE": self._listener.on_interaction,
         }
         for name, parser in (*state.parsers.items(), *ours.items()):
-            state.parsers[name] = _careful(name, parser)
+            state.parsers[name] = _tolerant(name, parser)
         return state
 
     async def setup_hook(self) -> None:
@@ -113,14 +113,14 @@ class DiscordClient(discord.Client):
             try:
                 told = await self.http.request(Route("GET", "/gateway"))
                 self.http.gateway_url = str(told["url"])
-            except (discord.HTTPException, Failure, *_ODD) as error:
+            except (discord.HTTPException, Failure, *MALFORMED_EVENT_ERRORS) as error:
                 log.info("the API does not say where the gateway is: %r", error)
 
     async def application_info(self) -> discord.AppInfo:
         """What the login asks about the application, and does not need: it works without an answer."""
         try:
             return await super().application_info()
-        except (discord.HTTPException, Failure, *_ODD) as error:
+        except (discord.HTTPException, Failure, *MALFORMED_EVENT_ERRORS) as error:
             log.info("nothing is known of the application: %r", error)
             about: Any = {"id": 0, "name": "", "description": "", "icon": None, "verify_key": ""}
             owner = {"id": 0, "username": "", "discriminator": "0", "avatar": None}
@@ -130,25 +130,25 @@ class DiscordClient(discord.Client):
     def dispatch(self, event: str, /, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401, ARG002 (the library's signature)
         """The library's own events, without a task for each: only what is of use, at once."""
         if event == "connect":
-            self._listener.on_session(fresh=True)
+            self._listener.on_connected(fresh=True)
         elif event == "resumed":
-            self._listener.on_session(fresh=False)
+            self._listener.on_connected(fresh=False)
         elif event == "disconnect":
-            self._listener.on_silence()
+            self._listener.on_disconnected()
 
 
-def _careful(name: str, parser: Callable[[Any], Any]) -> Callable[[Any], None]:
+def _tolerant(name: str, parser: Callable[[Any], Any]) -> Callable[[Any], None]:
     def parse(data: object) -> None:
         try:
             parser(data)
-        except _ODD:
+        except MALFORMED_EVENT_ERRORS:
             log.warning("passing over an event %s that could not be read", name, exc_info=True)
 
     return parse
 
 
 @contextmanager
-def _no_word_of_voice() -> Iterator[None]:
+def _without_voice_warning() -> Iterator[None]:
     """Keep from the log that libraries for voice are missing: there is no voice here."""
     logger = logging.getLogger("discord.client")
 
@@ -162,7 +162,7 @@ def _no_word_of_voice() -> Iterator[None]:
         logger.removeFilter(silent)
 
 
-class _Unlimited(Ratelimit):
+class _NoRateLimit(Ratelimit):
     """A bucket that lets everything through and learns nothing: ours are counted in `adapters.discord.rate_limits`."""
 
     __slots__ = ()
@@ -194,7 +194,7 @@ class _Call:
         return f"{self.method} {self.path}"
 
 
-class Wire(HTTPClient):
+class RestClient(HTTPClient):
     """The library's HTTP client at our addresses, with our eyes on every answer, without waiting."""
 
     def __init__(self, options: DiscordOptions, budgets: Budgets, made: HTTPClient) -> None:
@@ -207,7 +207,7 @@ class Wire(HTTPClient):
     def get_ratelimit(self, key: str) -> Ratelimit:  # noqa: ARG002 (the library's signature)
         """The one bucket that never waits."""
         if self._unlimited is None:
-            self._unlimited = _Unlimited(None)
+            self._unlimited = _NoRateLimit(None)
         return self._unlimited
 
     async def request(self, route: Route, **kwargs: Any) -> Any:  # noqa: ANN401 (the library's signature)
@@ -258,14 +258,14 @@ async def _on_answer(
     if report is not None and call.window is not None:
         call.window.observe(asyncio.get_running_loop().time(), report, sent=call.sent)
         if call.channel is not None and (bucket := response.headers.get("X-RateLimit-Bucket")):
-            call.channel.counted_in(bucket, call.window)
+            call.channel.set_bucket(bucket, call.window)
     raw = await response.read()
     body = _json_of(response, raw)
     if response.status == 429 or response.status >= 500:
         raise failure_of_status(response.status, body, response.headers, call.what)
     if not (isinstance(body, dict) and "code" in body):
         page = response.content_type == "text/html" and bool(raw)
-        if (failure := failure_of_stranger(response.status, call.method, call.path, page=page)) is not None:
+        if (failure := failure_of_foreign_response(response.status, call.method, call.path, page=page)) is not None:
             raise failure
     if response.status < 300 and raw and body is None:
         raise OutcomeUnknown(f"{call.what}: {response.status} with a body that is not JSON")

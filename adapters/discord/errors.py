@@ -66,7 +66,7 @@ _FINAL_CLOSES = {
 }
 
 
-class NotServed(OutcomeUnknown):
+class EndpointMissing(OutcomeUnknown):
     """A 404 that is not Discord's own: somebody on the way spoke, or a small server has no such endpoint."""
 
 
@@ -119,7 +119,7 @@ def failure_of_status(status: int, body: object, headers: Mapping[str, str], wha
     return InvalidRequest(line)
 
 
-def failure_of_stranger(status: int, method: str, path: str, *, page: bool) -> Failure | None:
+def failure_of_foreign_response(status: int, method: str, path: str, *, page: bool) -> Failure | None:
     """The failure that a 4xx without Discord's JSON means, or None where the status says enough.
 
     It is somebody on the way who speaks (Cloudflare, a proxy), mostly in a `page` of HTML, and does not know what
@@ -133,7 +133,7 @@ def failure_of_stranger(status: int, method: str, path: str, *, page: bool) -> F
     if to_a_message if status == 404 else not page:
         return None
     line = f"{method} {path}: {status} that is not Discord's own"
-    return NotServed(f"{line} (does DISCORD_API_URL end in /api/v10?)") if status == 404 else OutcomeUnknown(line)
+    return EndpointMissing(f"{line} (does DISCORD_API_URL end in /api/v10?)") if status == 404 else OutcomeUnknown(line)
 
 
 def _limited(said: Mapping[str, Any], headers: Mapping[str, str], line: str) -> RateLimited:
@@ -194,7 +194,7 @@ def _of_transport(error: BaseException, line: str) -> Failure | None:
 
 
 @contextmanager
-def translated(what: str) -> Iterator[None]:
+def map_errors(what: str) -> Iterator[None]:
     """Whatever an SDK raises inside comes out as a failure. `what` names the call for the log, and holds no secret."""
     try:
         yield
@@ -206,14 +206,14 @@ def translated(what: str) -> Iterator[None]:
 
 
 @contextmanager
-def connecting() -> Iterator[None]:
-    """As `translated`, around logging in and listening: nothing comes out but failures, and `Forbidden` is final.
+def map_connect_errors() -> Iterator[None]:
+    """As `map_errors`, around logging in and listening: nothing comes out but failures, and `Forbidden` is final.
 
     Final is a refused token (401) and a gateway's close that says so (`_FINAL_CLOSES`); any other error's status may
     be a proxy's or pass, and is worth another try.
     """
     try:
-        with translated("connecting to Discord"):
+        with map_errors("connecting to Discord"):
             yield
     except Forbidden as failure:
         cause = failure.__cause__

@@ -44,7 +44,7 @@ _RESUMABLE_CLOSE = 4000
 END_SECONDS = 0.5
 
 
-class Delays:
+class ReconnectDelays:
     """How long to wait before the next try to connect."""
 
     def __init__(self, roll: Callable[[float, float], float] = random.uniform) -> None:
@@ -57,14 +57,14 @@ class Delays:
         longest, self._next = self._next, min(self._next * 2, LONGEST_DELAY)
         return self._roll(longest / 2, longest)
 
-    def after_a_loss(self, now: float) -> float:
+    def after_disconnect(self, now: float) -> float:
         """The same after a connection that stood: none, but for one that is lost again and again."""
         if now - self._at_once < AT_ONCE_EVERY:
             return self.next()
         self._at_once = now
         return 0.0
 
-    def start_over(self) -> None:
+    def reset(self) -> None:
         """After a connection that worked."""
         self._next = FIRST_DELAY
 
@@ -122,7 +122,7 @@ class Socket(DiscordWebSocket):
             raise
 
 
-async def listen(client: discord.Client, delays: Delays) -> None:
+async def listen(client: discord.Client, delays: ReconnectDelays) -> None:
     """Listen, and resume when the connection is lost, until `client` is closed.
 
     Raises what discord.py does: at a close that says that no reconnecting helps, at a first connection that fails, and
@@ -150,7 +150,7 @@ async def listen(client: discord.Client, delays: Delays) -> None:
         if client.is_closed():
             return
         params = _to_resume(ws) if resume and ws is not None else {"initial": ws is None}
-        delay = delays.after_a_loss(loop.time())
+        delay = delays.after_disconnect(loop.time())
         if delay:
             log.warning("the connection to Discord is lost, trying again in %.1f s", delay)
         await asyncio.sleep(delay)

@@ -15,20 +15,28 @@ from typing import Any
 from discord.http import Route
 
 from adapters.discord.client import DiscordClient
-from adapters.discord.errors import connecting, translated
-from adapters.discord.events.codec import UNREADABLE, Kept, read_back, written
-from adapters.discord.events.mentions import Kind, Place, Verdict, is_person, key_of, turn_of, verdict
-from adapters.discord.events.parse import Seen
-from adapters.discord.gateway import Delays, listen
-from adapters.discord.history.reader import replied_to, takes_part
-from adapters.discord.history.recovery import is_deleted, is_held
+from adapters.discord.errors import map_connect_errors, map_errors
+from adapters.discord.events.codec import LOAD_ERRORS, StoredQuestion, dump, load
+from adapters.discord.events.mentions import (
+    ChannelInfo,
+    ChannelKind,
+    Decision,
+    build_turn,
+    decide,
+    is_from_person,
+    turn_key,
+)
+from adapters.discord.events.parse import DiscordMessage
+from adapters.discord.gateway import ReconnectDelays, listen
+from adapters.discord.history.reader import participates, replied_to
+from adapters.discord.history.recovery import is_deleted, is_loaded
 from adapters.discord.messages.channel import DiscordChannel
-from adapters.discord.messages.components import ACKNOWLEDGED, Press, read_press
+from adapters.discord.messages.components import ACKNOWLEDGED, Press, parse_press
 from adapters.discord.options import DiscordOptions
 from adapters.discord.rate_limits import CHANNEL_SECONDS
-from adapters.discord.state import Presence, now
+from adapters.discord.state import BotState, now
 from adapters.shared.attachments import Attachments
-from adapters.shared.keyed_queue import Intake
+from adapters.shared.keyed_queue import KeyedQueue
 from bot.conversation import Author, TurnKey
 from bot.errors import Failure, Forbidden, NotFound
 from bot.ports import Inbox, UnfinishedTurn
@@ -36,7 +44,7 @@ from bot.ports import Inbox, UnfinishedTurn
 log = logging.getLogger(__name__)
 
 # Messages being looked up at once; more wait. Each may cost a few reads, which answers that are live need too.
-LOOK_UPS = 50
+MAX_CONCURRENT_DECISIONS = 50
 
 # How often it is asked what earlier processes left unfinished: the journal gives that only when they run no more, and
 # one may drain for minutes while this one is up, or work beside it and break later. So it is asked for ever; where
@@ -67,16 +75,16 @@ class DiscordPlatform:
 
     def __init__(self, options: DiscordOptions, attachments: Attachments) -> None:
         self._options = options
-        self._presence = Presence(options, attachments)
-        self._intake = Intake()
+        self._state = BotState(options, attachments)
+        self._queue = KeyedQueue()
         self._inbox: Inbox | None = None
         self._quiet = False
         self._ready = asyncio.Event()
         self._was_ready = False  # whether the token was ever good in this run
-        self._delays = Delays()
+        self._delays = ReconnectDelays()
         self._closed = False
-        self._pending: set[str] = set()  # ids of messages in `_intake` that were not deleted meanwhile
-        self._look_ups = asyncio.Semaphore(LOOK_UPS)
+        self._pending: set[str] = set()  # ids of messages in `_queue` that were not deleted meanwhile
+        self._lookups = asyncio.Semaphore(MAX_CONCURRENT_DECISIONS)
         self._late: deque[tuple[TurnKey, str]] = deque(maxlen=LATE_MESSAGES)
         self._group: asyncio.TaskGroup | None = None
         self._presses = 0  # being acknowledged
@@ -98,7 +106,7 @@ class DiscordPlatform:
         refusal: Forbidden | None = None
         async with asyncio.TaskGroup() as group:
             self._group = group
-            self._intake.open(group)
+            self._queue.open(group)
             taking_up = group.create_task(self._take_up(inbox))
             try:
                 await self._stay_connected()
@@ -107,7 +115,7 @@ class DiscordPlatform:
             finally:
                 self._group = None
                 self._ready.clear()
-                self._intake.close()
+                self._queue.close()
                 taking_up.cancel()
         if refusal is not None:
             raise refusal
@@ -115,7 +123,7 @@ class DiscordPlatform:
     async def stop_accepting(self) -> None:
         """See `bot.ports.Platform`. What was asked before and is being looked up is still brought."""
         self._quiet = True
-        late = await self._intake.settle(QUIET_SECONDS)
+        late = await self._queue.drain(QUIET_SECONDS)
         if late:
             log.warning("stopping while messages of %d conversations are being looked up", late)
 
@@ -128,8 +136,8 @@ class DiscordPlatform:
         self._closed = True
         inbox, self._inbox = self._inbox, None
         self._ready.clear()
-        if self._presence.current is not None:
-            await self._presence.current.close()
+        if self._state.current is not None:
+            await self._state.current.close()
         while inbox is not None and self._late:
             await inbox.receive(*self._late.popleft())
 
@@ -137,9 +145,9 @@ class DiscordPlatform:
 
     async def _stay_connected(self) -> None:
         while not self._over():
-            client = self._presence.current
+            client = self._state.current
             try:
-                with connecting():
+                with map_connect_errors():
                     if client is None or client.is_closed():
                         await self._log_in()
                     await self._listen()
@@ -167,7 +175,7 @@ class DiscordPlatform:
 
     async def _log_in(self) -> None:
         """Log in with a new client: a failed login leaves the library's half made."""
-        client = self._presence.current = DiscordClient(self._options, self._presence.budgets, self)
+        client = self._state.current = DiscordClient(self._options, self._state.budgets, self)
         try:
             async with asyncio.timeout(self._options.login_seconds):
                 await client.login(self._options.token)
@@ -183,7 +191,7 @@ class DiscordPlatform:
         - a first connection that fails,
         - a frame that cannot be read (what zlib or JSON say of it, and whatever else).
         """
-        client = self._presence.client
+        client = self._state.client
         try:
             await listen(client, self._delays)
         except Exception:
@@ -193,60 +201,60 @@ class DiscordPlatform:
 
     # ---------------------------------------------------------------------------------------------------------- events
 
-    def on_session(self, *, fresh: bool) -> None:
+    def on_connected(self, *, fresh: bool) -> None:
         """See `adapters.discord.client.Listener`."""
         self._ready.set()
         self._was_ready = True
-        self._delays.start_over()
+        self._delays.reset()
         if fresh:
-            self._presence.memory.gap()
-        log.info("connected to Discord as %s", self._presence.name)
+            self._state.cache.gap()
+        log.info("connected to Discord as %s", self._state.name)
 
-    def on_silence(self) -> None:
+    def on_disconnected(self) -> None:
         """See `adapters.discord.client.Listener`."""
         self._ready.clear()
 
     def on_message(self, data: Mapping[str, Any]) -> None:
         """See `adapters.discord.client.Listener`."""
-        presence, memory = self._presence, self._presence.memory
-        seen = presence.see(data)
-        me = presence.me(seen.guild)
-        place = presence.place(seen.channel, seen.guild)
+        state, cache = self._state, self._state.cache
+        seen = state.parse(data)
+        identity = state.identity(seen.guild)
+        channel_info = state.channel_info(seen.channel, seen.guild)
         referenced = data.get("referenced_message")
-        if isinstance(referenced, Mapping) and memory.get(seen.channel, seen.reply_to) is None:
-            memory.read([presence.see(referenced, guild=seen.guild)])
-        if seen.author == me.id and memory.get(seen.channel, seen.id) is not None:
+        if isinstance(referenced, Mapping) and cache.get(seen.channel, seen.reply_to) is None:
+            cache.read([state.parse(referenced, guild=seen.guild)])
+        if seen.author == identity.id and cache.get(seen.channel, seen.id) is not None:
             return  # an echo of what we wrote, which we may have edited since
-        memory.told(seen)
-        if place.kind is Kind.THREAD and (seen.author == me.id or me.mentioned(seen)):
-            memory.joined(place.id, seen.id)
+        cache.add(seen)
+        if channel_info.kind is ChannelKind.THREAD and (seen.author == identity.id or identity.mentioned(seen)):
+            cache.joined(channel_info.id, seen.id)
         if self._inbox is not None:
-            self._weigh(seen, place, data)
+            self._weigh(seen, channel_info, data)
 
-    def on_revision(self, data: Mapping[str, Any]) -> None:
+    def on_message_edited(self, data: Mapping[str, Any]) -> None:
         """See `adapters.discord.client.Listener`. An edit asks nothing; it changes what was said.
 
         Discord also tells so of previews that it made of links, and of a bot's late answer to a command.
         """
-        held = self._presence.memory.get(str(data["channel_id"]), str(data["id"]))
-        if held is None or held.author == self._presence.me("").id:
+        held = self._state.cache.get(str(data["channel_id"]), str(data["id"]))
+        if held is None or held.author == self._state.identity("").id:
             return
-        told = {"author": {"id": held.author, "username": held.name}, **data}
-        self._presence.memory.update(held.revised(data, self._presence.see(told, guild=held.guild)))
+        merged = {"author": {"id": held.author, "username": held.name}, **data}
+        self._state.cache.update(held.edited(data, self._state.parse(merged, guild=held.guild)))
 
-    def on_removal(self, data: Mapping[str, Any], messages: tuple[str, ...]) -> None:
+    def on_message_deleted(self, data: Mapping[str, Any], messages: tuple[str, ...]) -> None:
         """See `adapters.discord.client.Listener`. What we deleted ourselves is no news to the core."""
-        memory, channel = self._presence.memory, str(data["channel_id"])
+        cache, channel = self._state.cache, str(data["channel_id"])
         for message in messages:
             guild = self._guild_of(data, channel, message)
-            memory.remove(channel, message)
+            cache.remove(channel, message)
             self._pending.discard(message)
-            if self._inbox is not None and not memory.took_away(message):
+            if self._inbox is not None and not cache.was_deleted_by_us(message):
                 self._inbox.deleted(TurnKey(self.name, guild, channel, message))
 
     def on_interaction(self, data: Mapping[str, Any]) -> None:
         """See `adapters.discord.client.Listener`. Who may ask there may stop an answer."""
-        press, inbox, group = read_press(data), self._inbox, self._group
+        press, inbox, group = parse_press(data), self._inbox, self._group
         if press is None or inbox is None or group is None:
             return
         guild = self._guild_of(data, press.channel, press.message)
@@ -264,8 +272,8 @@ class DiscordPlatform:
         route = Route("POST", path, interaction_id=press.id, interaction_token=press.token)
         try:
             async with asyncio.timeout(PRESS_SECONDS):
-                with translated("acknowledging a press"):
-                    await self._presence.client.http.request(route, json=ACKNOWLEDGED)
+                with map_errors("acknowledging a press"):
+                    await self._state.client.http.request(route, json=ACKNOWLEDGED)
         except (Failure, TimeoutError) as failure:
             log.info("a press could not be acknowledged: %r", failure)
         finally:
@@ -273,85 +281,94 @@ class DiscordPlatform:
 
     def _guild_of(self, data: Mapping[str, Any], channel: str, message: str) -> str:
         """The guild of a message that an event is about, as its turn's key has it."""
-        held = self._presence.memory.get(channel, message)
-        return str(data.get("guild_id") or (held.guild if held else "") or self._presence.guild_of(channel))
+        held = self._state.cache.get(channel, message)
+        return str(data.get("guild_id") or (held.guild if held else "") or self._state.guild_of(channel))
 
     # --------------------------------------------------------------------------------------------------------- weighing
 
-    def _weigh(self, seen: Seen, place: Place, data: Mapping[str, Any]) -> None:
+    def _weigh(self, seen: DiscordMessage, channel_info: ChannelInfo, data: Mapping[str, Any]) -> None:
         """Bring `seen` as a turn if it may ask us, after what waits in its conversation."""
-        what = self._verdict(seen, place)
-        if what is Verdict.IGNORE:
+        what = self._decide(seen, channel_info)
+        if what is Decision.IGNORE:
             return
-        event = written(data, place, asks=what is Verdict.ANSWER)
+        event = dump(data, channel_info, asks=what is Decision.ANSWER)
         if self._quiet:
-            self._late.append((key_of(seen), event))
+            self._late.append((turn_key(seen), event))
         else:
-            self._put(seen, place, self._bring(seen, place, event), looks=self._may_wait(seen, place, what))
+            self._put(
+                seen,
+                channel_info,
+                self._bring(seen, channel_info, event),
+                looks=self._may_wait(seen, channel_info, what),
+            )
 
-    def _put(self, seen: Seen, place: Place, work: Coroutine[Any, Any, None], *, looks: bool = False) -> None:
+    def _put(
+        self, seen: DiscordMessage, channel_info: ChannelInfo, work: Coroutine[Any, Any, None], *, looks: bool = False
+    ) -> None:
         self._pending.add(seen.id)
-        if not self._intake.put(self._line(seen, place, looks=looks), work):
+        if not self._queue.put(self._line(seen, channel_info, looks=looks), work):
             self._pending.discard(seen.id)
 
-    def _line(self, seen: Seen, place: Place, *, looks: bool) -> str:
+    def _line(self, seen: DiscordMessage, channel_info: ChannelInfo, *, looks: bool) -> str:
         """The line that a message waits in: one of its conversation's questions, or of what may be none."""
-        conversation = self._presence.memory.conversation(seen, place)
+        conversation = self._state.cache.conversation(seen, channel_info)
         return f"{conversation}, looked into" if looks else conversation
 
-    def _may_wait(self, seen: Seen, place: Place, what: Verdict) -> bool:
+    def _may_wait(self, seen: DiscordMessage, channel_info: ChannelInfo, what: Decision) -> bool:
         """Whether a message is, or must keep its order with, one that may be no question: no mention waits for it."""
-        if what is Verdict.LOOK:
+        if what is Decision.NEEDS_LOOKUP:
             return True
-        asks_by_itself = self._verdict(seen, place, in_ours=False) is Verdict.ANSWER
-        return not asks_by_itself and self._intake.is_busy(self._line(seen, place, looks=True))
+        asks_by_itself = self._decide(seen, channel_info, in_ours=False) is Decision.ANSWER
+        return not asks_by_itself and self._queue.is_busy(self._line(seen, channel_info, looks=True))
 
-    def _verdict(self, seen: Seen, place: Place, *, in_ours: bool = True) -> Verdict:
-        """See `Verdict`; unless `in_ours`, nothing is known of whether its thread is one of ours."""
-        memory, me = self._presence.memory, self._presence.me(seen.guild)
-        if not is_person(seen, me):
-            return Verdict.IGNORE
-        target = memory.get(seen.channel, seen.reply_to)
-        return verdict(
+    def _decide(self, seen: DiscordMessage, channel_info: ChannelInfo, *, in_ours: bool = True) -> Decision:
+        """See `Decision`; unless `in_ours`, nothing is known of whether its thread is one of ours."""
+        cache, identity = self._state.cache, self._state.identity(seen.guild)
+        if not is_from_person(seen, identity):
+            return Decision.IGNORE
+        target = cache.get(seen.channel, seen.reply_to)
+        return decide(
             seen,
-            me,
-            place,
-            takes_part=memory.takes_part(place.id, seen.id) if in_ours else None,
-            replied_to_us=target.author == me.id if target is not None else None,
+            identity,
+            channel_info,
+            participates=cache.participates(channel_info.id, seen.id) if in_ours else None,
+            replied_to_us=target.author == identity.id if target is not None else None,
         )
 
-    async def _bring(self, seen: Seen, place: Place, event: str) -> None:
+    async def _bring(self, seen: DiscordMessage, channel_info: ChannelInfo, event: str) -> None:
         """Have a message written down, find out whether it asks us, and bring it if it does."""
-        inbox, key = self._inbox, key_of(seen)
+        inbox, key = self._inbox, turn_key(seen)
         try:
             if inbox is None or not await inbox.receive(key, event):
                 return
-            if await self._asks(seen, place) and seen.id in self._pending:
-                self._accept(inbox, seen, place)
+            if await self._asks(seen, channel_info) and seen.id in self._pending:
+                self._accept(inbox, seen, channel_info)
             else:
                 inbox.dismiss(key)
         finally:
             self._pending.discard(seen.id)
 
-    async def _asks(self, seen: Seen, place: Place) -> bool:
+    async def _asks(self, seen: DiscordMessage, channel_info: ChannelInfo) -> bool:
         """Whether `seen` asks us; what is not known of it is looked up."""
-        if self._verdict(seen, place) is Verdict.LOOK:
-            async with self._look_ups:
-                if place.kind is Kind.THREAD:
-                    ours = await takes_part(self._presence, seen, place)
+        if self._decide(seen, channel_info) is Decision.NEEDS_LOOKUP:
+            async with self._lookups:
+                if channel_info.kind is ChannelKind.THREAD:
+                    ours = await participates(self._state, seen, channel_info)
                     if ours is not None:
-                        self._presence.memory.looked(place.id, ours=ours)
+                        self._state.cache.set_looked_up(channel_info.id, ours=ours)
                 else:
-                    await replied_to(self._presence, seen)
-        return self._verdict(seen, place) is Verdict.ANSWER
+                    await replied_to(self._state, seen)
+        return self._decide(seen, channel_info) is Decision.ANSWER
 
-    def _accept(self, inbox: Inbox, seen: Seen, place: Place, record: UnfinishedTurn | None = None) -> None:
-        memory = self._presence.memory
-        conversation = memory.conversation(seen, place)
+    def _accept(
+        self, inbox: Inbox, seen: DiscordMessage, channel_info: ChannelInfo, record: UnfinishedTurn | None = None
+    ) -> None:
+        cache = self._state.cache
+        conversation = cache.conversation(seen, channel_info)
         for message in (seen.id, *(record.messages if record else ())):
-            memory.belongs(message, conversation)
-        channel = DiscordChannel(self._presence, seen, place, conversation=conversation, record=record)
-        inbox.accept(turn_of(seen, place, conversation=conversation), channel)
+            cache.set_conversation(message, conversation)
+        channel = DiscordChannel(self._state, seen, channel_info, conversation=conversation, record=record)
+        inbox.accept(build_turn(seen, channel_info, conversation=conversation), channel)
 
     # -------------------------------------------------------------------------------------------------------- taking up
 
@@ -363,41 +380,41 @@ class DiscordPlatform:
             await self._ready.wait()
             if not self._quiet:
                 for record in await inbox.left(self.name):
-                    self._presence.budgets.channel(record.key.channel).wait_until(untouched_until, now())
+                    self._state.budgets.channel(record.key.channel).wait_until(untouched_until, now())
                     self._take_up_one(inbox, record)
             await asyncio.sleep(LEFT_EVERY)
 
     def _take_up_one(self, inbox: Inbox, record: UnfinishedTurn) -> None:
         try:
-            kept = read_back(record.event)
-            seen = self._presence.see(kept.message, guild=record.key.workspace)
-            if key_of(seen) != record.key:
+            kept = load(record.event)
+            seen = self._state.parse(kept.message, guild=record.key.workspace)
+            if turn_key(seen) != record.key:
                 raise ValueError("another message")
-        except UNREADABLE as error:
+        except LOAD_ERRORS as error:
             log.warning("an unfinished turn is given up: what was kept of it cannot be read: %r", error)
             inbox.dismiss(record.key)
             return
-        self._put(seen, kept.place, self._bring_again(inbox, record, kept))
+        self._put(seen, kept.channel_info, self._bring_again(inbox, record, kept))
 
-    async def _bring_again(self, inbox: Inbox, record: UnfinishedTurn, kept: Kept) -> None:
+    async def _bring_again(self, inbox: Inbox, record: UnfinishedTurn, kept: StoredQuestion) -> None:
         """As `_bring`, for what was received by an earlier process, which may have known more than we do."""
-        key, presence, place = record.key, self._presence, kept.place
+        key, state, channel_info = record.key, self._state, kept.channel_info
         try:
-            await presence.guild_arrives(key.workspace)
-            seen = presence.see(kept.message, guild=key.workspace)  # once more: names are known now
-            if presence.has_lost(place, key.workspace):
-                log.warning("an unfinished turn is given up: channel %s is gone", place.id)
+            await state.wait_for_guild(key.workspace)
+            seen = state.parse(kept.message, guild=key.workspace)  # once more: names are known now
+            if state.has_lost_channel(channel_info, key.workspace):
+                log.warning("an unfinished turn is given up: channel %s is gone", channel_info.id)
                 inbox.dismiss(key)
                 return
             referenced = kept.message.get("referenced_message")
             if isinstance(referenced, Mapping):
-                presence.memory.read([presence.see(referenced, guild=seen.guild)])
-            gone = not record.messages and await is_deleted(presence, seen)
-            if not gone and not is_held(presence, seen):
-                presence.memory.read([seen])
-            asks = not gone and (kept.asks or bool(record.messages) or await self._asks(seen, place))
+                state.cache.read([state.parse(referenced, guild=seen.guild)])
+            gone = not record.messages and await is_deleted(state, seen)
+            if not gone and not is_loaded(state, seen):
+                state.cache.read([seen])
+            asks = not gone and (kept.asks or bool(record.messages) or await self._asks(seen, channel_info))
             if asks and seen.id in self._pending:
-                self._accept(inbox, seen, place, record)
+                self._accept(inbox, seen, channel_info, record)
                 if record.messages and self._group is not None:  # the half answer is gone on with meanwhile
                     self._group.create_task(self._give_up_if_deleted(key, seen))
             else:
@@ -405,7 +422,7 @@ class DiscordPlatform:
         finally:
             self._pending.discard(key.message)
 
-    async def _give_up_if_deleted(self, key: TurnKey, seen: Seen) -> None:
+    async def _give_up_if_deleted(self, key: TurnKey, seen: DiscordMessage) -> None:
         """Nobody told us of what was deleted while no process of ours ran."""
-        if await is_deleted(self._presence, seen):
-            self.on_removal({"channel_id": seen.channel, "guild_id": key.workspace}, (seen.id,))
+        if await is_deleted(self._state, seen):
+            self.on_message_deleted({"channel_id": seen.channel, "guild_id": key.workspace}, (seen.id,))

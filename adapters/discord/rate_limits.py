@@ -32,10 +32,10 @@ EVERYTHING_PER_SECOND = 45
 # Reads of those that look for a message of ours, in any second: what `EVERYTHING_PER_SECOND` leaves of the 50. They are
 # made inside of a write that has its permit already; if they waited for the same budget, as many as it has permits
 # would wait for each other.
-LOOKS_PER_SECOND = 5
+LOOKUPS_PER_SECOND = 5
 
 # How many may look at once: each holds a permit of the bot's meanwhile, and most are to be left to those who write.
-LOOKERS = 10
+MAX_CONCURRENT_LOOKUPS = 10
 
 # Channels whose windows are kept; beyond that the ones that rest longest are forgotten.
 CHANNELS = 1_000
@@ -53,7 +53,7 @@ class Window(FixedWindow):
         self._live = 0
         super().__init__(CHANNEL_LIMIT, CHANNEL_SECONDS, paced=paced)
 
-    def become(self, other: FixedWindow) -> None:
+    def merge_into(self, other: FixedWindow) -> None:
         """From now on this is `other`, which counts what this one did."""
         other.absorb(self)
         self._same = other
@@ -133,7 +133,7 @@ class ChannelBudgets:
         return Window(paced=False)
 
     @cached_property
-    def looking(self) -> asyncio.Lock:
+    def lookup_lock(self) -> asyncio.Lock:
         """Held by whoever looks for what was left over here: what one reads need not be read by the next."""
         return asyncio.Lock()
 
@@ -141,7 +141,7 @@ class ChannelBudgets:
         """What a write spends."""
         return self.delete if verb is Verb.DELETE else self.edit if verb is Verb.EDIT else self.post
 
-    def counted_in(self, bucket: str, window: Window) -> None:
+    def set_bucket(self, bucket: str, window: Window) -> None:
         """An answer to what spent `window` named the bucket that Discord counted it in (``X-RateLimit-Bucket``).
 
         Two kinds of request that are counted together become one window, for all who hold either; which is the edits'
@@ -152,7 +152,7 @@ class ChannelBudgets:
             return
         kept, given_up = (window, known) if window is self.edit else (known, window)
         self._named[bucket] = kept
-        given_up.become(kept)
+        given_up.merge_into(kept)
         for kind, held in list(vars(self).items()):
             if held is given_up:
                 setattr(self, kind, kept)
@@ -163,7 +163,7 @@ class ChannelBudgets:
             if until > now:
                 window.hold(now, until - now)
 
-    def rests(self, now: float) -> bool:
+    def is_idle(self, now: float) -> bool:
         """Whether nobody uses it and nothing of it is open any more."""
         made = [window for window in vars(self).values() if isinstance(window, FixedWindow)]
         return not any(window.live for window in made) and now - self.used_at > RESTED_SECONDS
@@ -174,8 +174,8 @@ class Budgets:
 
     def __init__(self) -> None:
         self.everything = RollingWindow(EVERYTHING_PER_SECOND, 1.0, paced=False)
-        self.looks = RollingWindow(LOOKS_PER_SECOND, 1.0, paced=False)
-        self.lookers = 0  # those that look just now
+        self.lookups = RollingWindow(LOOKUPS_PER_SECOND, 1.0, paced=False)
+        self.active_lookups = 0  # those that look just now
         self._channels: OrderedDict[str, ChannelBudgets] = OrderedDict()
 
     def channel(self, channel: str) -> ChannelBudgets:
@@ -184,7 +184,7 @@ class Budgets:
         budgets = self._channels.setdefault(channel, ChannelBudgets())
         budgets.used_at = now
         self._channels.move_to_end(channel)
-        while len(self._channels) > CHANNELS and next(iter(self._channels.values())).rests(now):
+        while len(self._channels) > CHANNELS and next(iter(self._channels.values())).is_idle(now):
             self._channels.popitem(last=False)
         return budgets
 

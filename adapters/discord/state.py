@@ -15,9 +15,9 @@ from typing import Any
 import discord
 
 from adapters.discord.client import DiscordClient
-from adapters.discord.events.mentions import Kind, Me, Place
-from adapters.discord.events.parse import Seen, read_message
-from adapters.discord.history.cache import Memory
+from adapters.discord.events.mentions import BotIdentity, ChannelInfo, ChannelKind
+from adapters.discord.events.parse import DiscordMessage, parse_message
+from adapters.discord.history.cache import MessageCache
 from adapters.discord.options import DiscordOptions
 from adapters.discord.rate_limits import Budgets
 from adapters.shared.attachments import Attachments
@@ -62,17 +62,17 @@ class Typing:
         self._not_before[channel] = until
 
 
-class Presence:
+class BotState:
     """See the module's docstring."""
 
     def __init__(self, options: DiscordOptions, attachments: Attachments) -> None:
         self.options = options
         self.attachments = attachments
-        self.memory = Memory()
+        self.cache = MessageCache()
         self.budgets = Budgets()
         self.typing = Typing()
         self.current: DiscordClient | None = None
-        self.no_controls = False  # this server refuses messages with buttons
+        self.controls_refused = False  # this server refuses messages with buttons
         self._no_files: dict[str, float] = {}  # until when, by channel
 
     @property
@@ -85,63 +85,67 @@ class Presence:
     @property
     def name(self) -> str:
         """What `Channel.connection` says."""
-        return f"discord:{self.me('').id}"
+        return f"discord:{self.identity('').id}"
 
-    def me(self, guild: str) -> Me:
+    def identity(self, guild: str) -> BotIdentity:
         """Who we are in a guild."""
         client = self.current
         ours = str(client.user.id) if client is not None and client.user is not None else ""
         known = client.get_guild(int(guild)) if client is not None and guild else None
         roles = known.roles if known is not None else ()
-        return Me(ours, frozenset(str(r.id) for r in roles if r.tags is not None and str(r.tags.bot_id) == ours))
+        return BotIdentity(
+            ours, frozenset(str(r.id) for r in roles if r.tags is not None and str(r.tags.bot_id) == ours)
+        )
 
-    def takes_files(self, channel: str) -> bool:
+    def accepts_files(self, channel: str) -> bool:
         """Whether files go up in a channel, as far as is known."""
         return now() >= self._no_files.get(channel, 0.0)
 
-    def hold_files(self, channel: str) -> None:
+    def disable_files(self, channel: str) -> None:
         """They did not: none is tried there for a while."""
         if len(self._no_files) >= _FILE_CHANNELS:
             self._no_files.clear()
         self._no_files[channel] = now() + WITHOUT_FILES_SECONDS
 
-    def see(self, data: Mapping[str, Any], *, guild: str = "") -> Seen:
-        """A message's JSON as a value, its mentions resolved. Raises as `read_message` does."""
+    def parse(self, data: Mapping[str, Any], *, guild: str = "") -> DiscordMessage:
+        """A message's JSON as a value, its mentions resolved. Raises as `parse_message` does."""
         guild = str(data.get("guild_id") or guild or self.guild_of(str(data["channel_id"])))
 
         def name_of(sign: str, target: str) -> str:
             return self._role(guild, target) if sign == "@&" else self._channel(target)
 
-        me = self.me(guild)
-        return read_message(data, me=me.id, name_of=name_of, guild=guild, roles=me.roles, zone=self.options.zone)
+        identity = self.identity(guild)
+        return parse_message(
+            data, bot_id=identity.id, name_of=name_of, guild=guild, roles=identity.roles, zone=self.options.zone
+        )
 
-    def place(self, channel: str, guild: str) -> Place:
+    def channel_info(self, channel: str, guild: str) -> ChannelInfo:
         """What kind of place a channel is, and what it lies in."""
         known = self.client.get_channel(int(channel))
         if isinstance(known, discord.Thread):
             category = known.parent.category_id if known.parent is not None else None
-            return Place(channel, Kind.THREAD, str(known.parent_id), str(category or ""))
+            return ChannelInfo(channel, ChannelKind.THREAD, str(known.parent_id), str(category or ""))
         if known is None and not guild:
-            return Place(channel, Kind.DM)
+            return ChannelInfo(channel, ChannelKind.DM)
         if isinstance(known, discord.abc.PrivateChannel):
-            return Place(channel, Kind.DM)
-        return Place(channel, Kind.CHANNEL, category=str(getattr(known, "category_id", None) or ""))
+            return ChannelInfo(channel, ChannelKind.DM)
+        return ChannelInfo(channel, ChannelKind.CHANNEL, category=str(getattr(known, "category_id", None) or ""))
 
-    def owns(self, thread: str) -> bool:
+    def owns_thread(self, thread: str) -> bool:
         """Whether we made a thread."""
         known = self.client.get_channel(int(thread))
-        return isinstance(known, discord.Thread) and str(known.owner_id) == self.me("").id
+        return isinstance(known, discord.Thread) and str(known.owner_id) == self.identity("").id
 
-    async def guild_arrives(self, guild: str) -> None:
+    async def wait_for_guild(self, guild: str) -> None:
         """Wait until a guild is told of, names and places included, or should have been."""
         until = now() + GUILD_SECONDS
         while guild and not self._has(guild) and now() < until:
             await asyncio.sleep(_GUILD_STEP)
 
-    def title(self, place: Place) -> str:
+    def title(self, channel_info: ChannelInfo) -> str:
         """What stands above a thread, labelled: its title, and the tags of a forum's post. Empty elsewhere."""
-        known = self.client.get_channel(int(place.id))
-        if place.kind is not Kind.THREAD or not isinstance(known, discord.Thread):
+        known = self.client.get_channel(int(channel_info.id))
+        if channel_info.kind is not ChannelKind.THREAD or not isinstance(known, discord.Thread):
             return ""
         if not isinstance(known.parent, discord.ForumChannel):
             return label("thread", known.name)
@@ -149,12 +153,12 @@ class Presence:
         post = label(f"post in the forum #{in_line(known.parent.name)}", known.name)
         return f"{post}\n{label('tags', tags)}" if tags else post
 
-    def has_lost(self, place: Place, guild: str) -> bool:
+    def has_lost_channel(self, channel_info: ChannelInfo, guild: str) -> bool:
         """Whether a place is there no more, as far as its guild tells, which is silent on threads that rest."""
         known = self.client.get_guild(int(guild)) if guild else None
         if known is None or known.unavailable or not known.channels:
             return False
-        at = place.parent if place.kind is Kind.THREAD else place.id
+        at = channel_info.parent if channel_info.kind is ChannelKind.THREAD else channel_info.id
         return bool(at) and known.get_channel(int(at)) is None
 
     def _has(self, guild: str) -> bool:

@@ -17,10 +17,10 @@ log = logging.getLogger(__name__)
 
 # Messages that wait to be written down or looked up, in all: beyond that they are dropped, and the log says so. About
 # 5 kB each. Writing one down takes milliseconds, so that many come only while the journal or Discord's REST hangs.
-WAITING_MESSAGES = 10_000
+MAX_WAITING = 10_000
 
 
-class Intake:
+class KeyedQueue:
     """See the module's docstring."""
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ class Intake:
             work.close()
             log.info("dropping a message of conversation %s: not listening any more", conversation)
             return False
-        if self._count >= WAITING_MESSAGES:
+        if self._count >= MAX_WAITING:
             work.close()
             log.warning("dropping a message of conversation %s: too many wait", conversation)
             return False
@@ -68,7 +68,7 @@ class Intake:
         """Whether something is worked on or waits there."""
         return conversation in self._waiting
 
-    async def settle(self, seconds: float) -> int:
+    async def drain(self, seconds: float) -> int:
         """Wait until all is done, but not longer than that; how many conversations are left."""
         if not self._tasks:
             return 0

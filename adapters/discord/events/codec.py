@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from adapters.discord.events.content import FIELDS, needed
-from adapters.discord.events.mentions import Kind, Place
+from adapters.discord.events.mentions import ChannelInfo, ChannelKind
 from adapters.shared.context_labels import pruned
 
-# The fields of a message that `seen.read_message` reads, but for those of `beside`, of which only a part is kept.
+# The fields of a message that `seen.parse_message` reads, but for those of `beside`, of which only a part is kept.
 _FIELDS = (
     "id",
     "channel_id",
@@ -39,41 +39,48 @@ _BELOW = frozenset(
     """.split()  # noqa: SIM905 (a list of words)
 )
 
-# What `read_back` raises over a text that another version wrote, or nobody did.
-UNREADABLE = (KeyError, TypeError, ValueError, AttributeError)
+# What `load` raises over a text that another version wrote, or nobody did.
+LOAD_ERRORS = (KeyError, TypeError, ValueError, AttributeError)
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class StoredQuestion:
     """A question as it was received.
 
     `asks` is whether it was sure then that it asks us: a later process would have to find out again what this one knew.
-    `place` says where it was said, which Discord does not tell of a thread that was archived meanwhile.
+    `channel_info` says where it was said, which Discord does not tell of a thread that was archived meanwhile.
     """
 
     message: Mapping[str, Any]
-    place: Place
+    channel_info: ChannelInfo
     asks: bool
 
 
-def written(data: Mapping[str, Any], place: Place, *, asks: bool) -> str:
+def dump(data: Mapping[str, Any], channel_info: ChannelInfo, *, asks: bool) -> str:
     """The text to keep of a message's event."""
     message = _needed(data)
     referenced = data.get("referenced_message")
     if isinstance(referenced, Mapping):
         message["referenced_message"] = _needed(referenced)
-    where = {"id": place.id, "kind": place.kind.name, "parent": place.parent, "category": place.category}
+    where = {
+        "id": channel_info.id,
+        "kind": channel_info.kind.name,
+        "parent": channel_info.parent,
+        "category": channel_info.category,
+    }
     return json.dumps({"asks": asks, "place": where, "message": message}, separators=(",", ":"))
 
 
-def read_back(event: str) -> Kept:
-    """What `written` wrote. Raises one of `UNREADABLE` for anything else."""
+def load(event: str) -> StoredQuestion:
+    """What `dump` wrote. Raises one of `LOAD_ERRORS` for anything else."""
     kept = json.loads(event)
     where, message = kept["place"], kept["message"]
     if not isinstance(message, dict):
         raise TypeError("no message")
-    place = Place(str(where["id"]), Kind[where["kind"]], str(where["parent"]), str(where["category"]))
-    return Kept(message, place, bool(kept["asks"]))
+    channel_info = ChannelInfo(
+        str(where["id"]), ChannelKind[where["kind"]], str(where["parent"]), str(where["category"])
+    )
+    return StoredQuestion(message, channel_info, bool(kept["asks"]))
 
 
 def _needed(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,10 +18,10 @@ from adapters.shared.attachments import Attachment
 from adapters.shared.context_labels import objects
 
 # Message types that people write: DEFAULT and REPLY. All others are the system's own, or a program's.
-SPOKEN = frozenset({0, 19})
+PERSON_TYPES = frozenset({0, 19})
 
 # Those that say something to who reads along: also answers of bots to a command or a menu, and the result of a poll.
-TOLD = SPOKEN | {20, 23, 46}
+READABLE_TYPES = PERSON_TYPES | {20, 23, 46}
 
 # The first message of a thread that was made from a message elsewhere; it says nothing itself.
 THREAD_STARTER = 21
@@ -32,7 +32,7 @@ _IS_GUEST = 1 << 4
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class DiscordMessage:
     """One message as it was told to us. Ids are strings; `guild` and `reply_to` are empty where there is none."""
 
     id: str
@@ -56,45 +56,45 @@ class Seen:
         """All that it shows but for its files."""
         return "\n".join(filter(None, (self.text, self.beside)))
 
-    def says(self, text: str) -> Seen:
+    def with_text(self, text: str) -> DiscordMessage:
         """The same message with another text."""
         return replace(self, text=text, words=text)
 
-    def revised(self, data: Mapping[str, Any], now: Seen) -> Seen:
+    def edited(self, data: Mapping[str, Any], now: DiscordMessage) -> DiscordMessage:
         """The same message after an edit: of what `data` tells, `now` is what it says now."""
-        said = self.says(now.text) if "content" in data else self
+        said = self.with_text(now.text) if "content" in data else self
         said = replace(said, attachments=now.attachments) if "attachments" in data else said
         return replace(said, beside=now.beside) if any(name in data for name in FIELDS) else said
 
 
-def read_message(
+def parse_message(
     data: Mapping[str, Any],
     *,
-    me: str,
+    bot_id: str,
     name_of: NameOf,
     guild: str = "",
     roles: frozenset[str] = frozenset(),
     zone: tzinfo = UTC,
-) -> Seen:
-    """A `Seen` out of a message's JSON; `guild` is used where it says none (REST does not).
+) -> DiscordMessage:
+    """A `DiscordMessage` out of a message's JSON; `guild` is used where it says none (REST does not).
 
-    `me` and `roles` are ourselves and the roles that Discord made for us; times are told in `zone`. Raises KeyError,
+    `bot_id` and `roles` are ourselves and the roles that Discord made for us; times are in `zone`. Raises KeyError,
     TypeError, ValueError or AttributeError where it is no message at all: the caller passes over it.
     """
     author, member = data["author"], data.get("member") or {}
     raw, reference = data.get("content") or "", data.get("message_reference") or {}
     plain = _reader(data, name_of, zone)
     files = [*(data.get("attachments") or ()), *(f for each in snapshots(data) for f in objects(each, "attachments"))]
-    return Seen(
+    return DiscordMessage(
         id=str(int(data["id"])),
         channel=str(data["channel_id"]),
         author=str(author["id"]),
         guild=str(data.get("guild_id") or guild),
         name=display_name(author, member),
         text=plain(raw),
-        words=plain(without_mention(raw, me, roles)),
+        words=plain(without_mention(raw, bot_id, roles)),
         # Ours are read as they were written: their buttons are no words.
-        beside=beside(data, plain, source=_source(reference, name_of)) if str(author["id"]) != me else "",
+        beside=beside(data, plain, source=_source(reference, name_of)) if str(author["id"]) != bot_id else "",
         kind=int(data.get("type") or 0),
         bot=bool(author.get("bot") or author.get("system") or data.get("webhook_id")),
         guest=bool((member.get("flags") or 0) & _IS_GUEST),

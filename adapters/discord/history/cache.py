@@ -12,8 +12,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from adapters.discord.events.mentions import Kind, Place
-from adapters.discord.events.parse import Seen
+from adapters.discord.events.mentions import ChannelInfo, ChannelKind
+from adapters.discord.events.parse import DiscordMessage
 
 # Messages kept of one channel: twice what a history of the default length asks for. About 1 kB each beside the text.
 MESSAGES_PER_CHANNEL = 200
@@ -33,16 +33,16 @@ NAMES = 3_000
 _V = TypeVar("_V")
 
 
-class _Lane:
-    """One channel's messages. All of those with an id of `known_from` or later are here; None: nobody knows."""
+class _CachedChannel:
+    """One channel's messages. All of those with an id of `complete_from` or later are here; None: nobody knows."""
 
     def __init__(self) -> None:
-        self.by_id: dict[int, Seen] = {}
+        self.by_id: dict[int, DiscordMessage] = {}
         self.order: list[int] = []
-        self.known_from: int | None = None
+        self.complete_from: int | None = None
         self.characters = 0
 
-    def put(self, seen: Seen) -> None:
+    def put(self, seen: DiscordMessage) -> None:
         number = int(seen.id)
         before = self.by_id.get(number)
         if before is None:
@@ -57,8 +57,8 @@ class _Lane:
     def forget_oldest(self) -> None:
         """Give up the oldest of at least two messages, and with it the knowledge of what was then."""
         self.characters -= characters_of(self.by_id.pop(self.order.pop(0)))
-        if self.known_from is not None:
-            self.known_from = max(self.known_from, self.order[0])
+        if self.complete_from is not None:
+            self.complete_from = max(self.complete_from, self.order[0])
 
     def remove(self, number: int) -> None:
         gone = self.by_id.pop(number, None)
@@ -67,7 +67,7 @@ class _Lane:
             del self.order[bisect_left(self.order, number)]
 
 
-def characters_of(seen: Seen) -> int:
+def characters_of(seen: DiscordMessage) -> int:
     """What a message counts in `CHARACTERS`: all of it that may be long."""
     files = sum(len(attachment.name) + len(attachment.url) for attachment in seen.attachments)
     return len(seen.text) + len(seen.words) + len(seen.beside) + files
@@ -78,104 +78,104 @@ class _Thread:
     """From which message on a thread is ours (None: it is not), and whether it was looked up what was before."""
 
     since: int | None = None
-    looked: bool = False
+    set_looked_up: bool = False
 
 
-class Memory:
+class MessageCache:
     """See the module's docstring. Ids are Discord's snowflakes as strings: a later message has a larger one."""
 
     def __init__(self) -> None:
-        self._lanes: OrderedDict[str, _Lane] = OrderedDict()
+        self._channels: OrderedDict[str, _CachedChannel] = OrderedDict()
         self._characters = 0  # of all lanes
         self._threads: OrderedDict[str, _Thread] = OrderedDict()
         self._conversations: OrderedDict[str, str] = OrderedDict()
         self._no_starter: OrderedDict[str, bool] = OrderedDict()
-        self._taking_away: OrderedDict[str, bool] = OrderedDict()
+        self._deleting: OrderedDict[str, bool] = OrderedDict()
 
     # ------------------------------------------------------------------------------------------------------- messages
 
-    def told(self, seen: Seen) -> None:
+    def add(self, seen: DiscordMessage) -> None:
         """An event told of a new message: from here on we hear of all in its channel."""
         lane = self._lane(seen.channel)
-        if lane.known_from is None:
-            lane.known_from = int(seen.id)
+        if lane.complete_from is None:
+            lane.complete_from = int(seen.id)
         self._put(lane, seen)
 
-    def read(self, seen: Iterable[Seen]) -> None:
+    def read(self, seen: Iterable[DiscordMessage]) -> None:
         """REST told of messages."""
         for one in seen:
             self._put(self._lane(one.channel), one)
 
-    def knows_from(self, channel: str, message: int) -> None:
+    def set_complete_from(self, channel: str, message: int) -> None:
         """All messages of `channel` from `message` on are held now; 0: from its beginning."""
-        self._lane(channel).known_from = message
+        self._lane(channel).complete_from = message
 
     def gap(self) -> None:
         """The gateway began a new session: what was said meanwhile was not told."""
-        for lane in self._lanes.values():
-            lane.known_from = None
+        for lane in self._channels.values():
+            lane.complete_from = None
 
-    def get(self, channel: str, message: str) -> Seen | None:
+    def get(self, channel: str, message: str) -> DiscordMessage | None:
         """The message, if it is held."""
-        lane = self._lanes.get(channel)
+        lane = self._channels.get(channel)
         return lane.by_id.get(int(message)) if lane is not None and message else None
 
     def revise(self, channel: str, message: str, text: str) -> None:
         """The text of a message of ours has changed."""
         seen = self.get(channel, message)
         if seen is not None:
-            self.update(seen.says(text))
+            self.update(seen.with_text(text))
 
-    def update(self, seen: Seen) -> None:
+    def update(self, seen: DiscordMessage) -> None:
         """A message that is held has changed, and is this now."""
         if self.get(seen.channel, seen.id) is not None:
-            self._put(self._lanes[seen.channel], seen)
+            self._put(self._channels[seen.channel], seen)
 
     def remove(self, channel: str, message: str) -> None:
         """A message is gone."""
-        lane = self._lanes.get(channel)
+        lane = self._channels.get(channel)
         if lane is not None:
             before = lane.characters
             lane.remove(int(message))
             self._characters += lane.characters - before
 
-    def taking_away(self, message: str) -> None:
+    def mark_deleting(self, message: str) -> None:
         """We delete a message ourselves: the event that tells of it may come before the answer."""
-        _remember(self._taking_away, message, value=True)
+        _remember(self._deleting, message, value=True)
 
-    def took_away(self, message: str) -> bool:
+    def was_deleted_by_us(self, message: str) -> bool:
         """Whether it was we who deleted a message; asked once."""
-        return self._taking_away.pop(message, False)
+        return self._deleting.pop(message, False)
 
-    def held(self, channel: str) -> list[Seen]:
+    def held(self, channel: str) -> list[DiscordMessage]:
         """All that is held of a channel, oldest first, with or without gaps."""
-        lane = self._lanes.get(channel)
+        lane = self._channels.get(channel)
         return [lane.by_id[number] for number in lane.order] if lane is not None else []
 
-    def known_from(self, channel: str) -> int | None:
+    def complete_from(self, channel: str) -> int | None:
         """From which message on everything is held; 0: from the beginning; None: not known."""
-        lane = self._lanes.get(channel)
-        return lane.known_from if lane is not None else None
+        lane = self._channels.get(channel)
+        return lane.complete_from if lane is not None else None
 
     # -------------------------------------------------------------------------------------------------- conversations
 
-    def takes_part(self, thread: str, message: str) -> bool | None:
+    def participates(self, thread: str, message: str) -> bool | None:
         """Whether we took part in a thread by the time of `message`; None where nobody has looked."""
         known = self._threads.get(thread, _Thread())
         if known.since is not None and known.since <= int(message):
             return True
-        return False if known.looked else None
+        return False if known.set_looked_up else None
 
     def joined(self, thread: str, message: str) -> None:
         """We take part in a thread from `message` on (it mentions us, or is ours), and perhaps earlier."""
         known = self._threads.get(thread, _Thread())
         since = int(message) if known.since is None else min(known.since, int(message))
-        _remember(self._threads, thread, _Thread(since, looked=known.looked))
+        _remember(self._threads, thread, _Thread(since, set_looked_up=known.set_looked_up))
 
-    def looked(self, thread: str, *, ours: bool) -> None:
+    def set_looked_up(self, thread: str, *, ours: bool) -> None:
         """It was looked up whether a thread was ours before what we were told of it."""
         known = self._threads.get(thread, _Thread())
-        _remember(self._threads, thread, _Thread(0 if ours else known.since, looked=True))
+        _remember(self._threads, thread, _Thread(0 if ours else known.since, set_looked_up=True))
 
     def has_no_starter(self, thread: str) -> bool:
         """Whether it was looked for, and not found, which message a thread was made from."""
@@ -185,14 +185,14 @@ class Memory:
         """Remember that there is none."""
         _remember(self._no_starter, thread, value=True)
 
-    def belongs(self, message: str, conversation: str) -> None:
+    def set_conversation(self, message: str, conversation: str) -> None:
         """Remember which conversation a message belongs to: a reply to it belongs there too."""
         _remember(self._conversations, message, conversation)
 
-    def conversation(self, seen: Seen, place: Place) -> str:
+    def conversation(self, seen: DiscordMessage, channel_info: ChannelInfo) -> str:
         """What `seen` belongs to: its thread or DM, or the chain of replies, named after the oldest message known."""
-        if place.kind is not Kind.CHANNEL:
-            return place.id
+        if channel_info.kind is not ChannelKind.CHANNEL:
+            return channel_info.id
         at, root = seen, seen.id
         for _ in range(MESSAGES_PER_CHANNEL):
             known = self._conversations.get(root)
@@ -207,19 +207,19 @@ class Memory:
             at = older
         return f"{seen.channel}/{root}"
 
-    def _lane(self, channel: str) -> _Lane:
-        lane = self._lanes.setdefault(channel, _Lane())
-        self._lanes.move_to_end(channel)
-        while len(self._lanes) > CHANNELS:
+    def _lane(self, channel: str) -> _CachedChannel:
+        lane = self._channels.setdefault(channel, _CachedChannel())
+        self._channels.move_to_end(channel)
+        while len(self._channels) > CHANNELS:
             self._forget_channel()
         return lane
 
-    def _put(self, lane: _Lane, seen: Seen) -> None:
+    def _put(self, lane: _CachedChannel, seen: DiscordMessage) -> None:
         """Keep a message, and keep to `CHARACTERS`: the channels that rest longest go, then the only one's oldest."""
         before = lane.characters
         lane.put(seen)
         self._characters += lane.characters - before
-        while self._characters > CHARACTERS and len(self._lanes) > 1:
+        while self._characters > CHARACTERS and len(self._channels) > 1:
             self._forget_channel()
         while self._characters > CHARACTERS and len(lane.order) > 1:
             before = lane.characters
@@ -227,7 +227,7 @@ class Memory:
             self._characters += lane.characters - before
 
     def _forget_channel(self) -> None:
-        _, lane = self._lanes.popitem(last=False)
+        _, lane = self._channels.popitem(last=False)
         self._characters -= lane.characters
 
 

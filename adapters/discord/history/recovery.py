@@ -13,10 +13,10 @@ import asyncio
 import logging
 from collections.abc import Iterable, Sequence
 
-from adapters.discord.errors import NotServed, is_unknown_channel, translated
-from adapters.discord.events.parse import Seen
-from adapters.discord.rate_limits import LOOKERS, spending
-from adapters.discord.state import Presence
+from adapters.discord.errors import EndpointMissing, is_unknown_channel, map_errors
+from adapters.discord.events.parse import DiscordMessage
+from adapters.discord.rate_limits import MAX_CONCURRENT_LOOKUPS, spending
+from adapters.discord.state import BotState
 from bot.errors import Failure, NotFound, RateLimited
 
 log = logging.getLogger(__name__)
@@ -36,108 +36,110 @@ LOOK_AGAIN_SECONDS = 2.0
 LOOK_SECONDS = 30.0
 
 
-def next_of(said: Iterable[Seen], question: Seen, known: Sequence[str], *, me: str) -> str | None:
+def next_answer_message(
+    said: Iterable[DiscordMessage], question: DiscordMessage, known: Sequence[str], *, bot_id: str
+) -> str | None:
     """The oldest message of ours that replies to `question` and comes after those that are known; None if none does."""
-    last = _begin(question, known)
-    ours = (one for one in said if one.author == me and one.reply_to == question.id and int(one.id) > last)
+    last = _search_start(question, known)
+    ours = (one for one in said if one.author == bot_id and one.reply_to == question.id and int(one.id) > last)
     found = min(ours, key=lambda one: int(one.id), default=None)
     return found.id if found is not None else None
 
 
-async def look_for(presence: Presence, question: Seen, known: Sequence[str]) -> str | None:
+async def find_answer_message(state: BotState, question: DiscordMessage, known: Sequence[str]) -> str | None:
     """Look for it in the channel's history. Raises a `Failure` where that cannot be looked at.
 
     What is held is not read again: of twenty answers that are taken up in one channel, the first one reads for all.
     Where too many look already, it is `RateLimited`, so that they do not keep others from writing. A server that has no
     history at all is no failure: it would keep every later answer from being posted.
     """
-    budgets = presence.budgets
-    if _is_held(presence, question, known):
-        return next_of(presence.memory.held(question.channel), question, known, me=presence.me("").id)
-    if budgets.lookers >= LOOKERS:
+    budgets = state.budgets
+    if _is_loaded(state, question, known):
+        return next_answer_message(state.cache.held(question.channel), question, known, bot_id=state.identity("").id)
+    if budgets.active_lookups >= MAX_CONCURRENT_LOOKUPS:
         raise RateLimited("many look for answers that were left over", retry_after=LOOK_AGAIN_SECONDS)
-    budgets.lookers += 1
+    budgets.active_lookups += 1
     try:
-        async with budgets.channel(question.channel).looking:
-            return await _look(presence, question, known)
+        async with budgets.channel(question.channel).lookup_lock:
+            return await _search_history(state, question, known)
     finally:
-        budgets.lookers -= 1
+        budgets.active_lookups -= 1
 
 
-async def is_deleted(presence: Presence, question: Seen) -> bool:
+async def is_deleted(state: BotState, question: DiscordMessage) -> bool:
     """Whether a question that an earlier process received is there no more; what cannot be learnt counts as no.
 
-    What is read for it also tells which messages were posted for it, so that `look_for` finds them held.
+    What is read for it also tells which messages were posted for it, so that `find_answer_message` finds them held.
     """
-    memory, channel, budgets = presence.memory, question.channel, presence.budgets
+    cache, channel, budgets = state.cache, question.channel, state.budgets
     try:
-        async with asyncio.timeout(LOOK_SECONDS), budgets.channel(channel).looking:
-            if not is_held(presence, question):
-                page = await _after(presence, question, int(question.id) - 1)
+        async with asyncio.timeout(LOOK_SECONDS), budgets.channel(channel).lookup_lock:
+            if not is_loaded(state, question):
+                page = await _read_after(state, question, int(question.id) - 1)
                 there, until = {one.id for one in page}, max((int(one.id) for one in page), default=0)
-                for one in memory.held(channel):  # also what is only known from an earlier process
+                for one in cache.held(channel):  # also what is only known from an earlier process
                     if (
                         int(question.id) <= int(one.id)
                         and one.id not in there
                         and (len(page) < PAGE or int(one.id) < until)
                     ):
-                        memory.remove(channel, one.id)
-                memory.read(page)
+                        cache.remove(channel, one.id)
+                cache.read(page)
                 if len(page) < PAGE:  # what is said from now on is told
-                    memory.knows_from(channel, int(question.id))
+                    cache.set_complete_from(channel, int(question.id))
                 return question.id not in there
     except (Failure, TimeoutError) as failure:
         log.info("whether message %s was deleted is not known: %r", question.id, failure)
         return False
-    return memory.get(channel, question.id) is None
+    return cache.get(channel, question.id) is None
 
 
-def is_held(presence: Presence, question: Seen) -> bool:
+def is_loaded(state: BotState, question: DiscordMessage) -> bool:
     """Whether all that was said from a question on is known."""
-    held_from = presence.memory.known_from(question.channel)
+    held_from = state.cache.complete_from(question.channel)
     return held_from is not None and held_from <= int(question.id)
 
 
-def _begin(question: Seen, known: Sequence[str]) -> int:
+def _search_start(question: DiscordMessage, known: Sequence[str]) -> int:
     """The message that the one that is looked for comes after."""
     return max((int(message) for message in known), default=int(question.id))
 
 
-def _is_held(presence: Presence, question: Seen, known: Sequence[str]) -> bool:
+def _is_loaded(state: BotState, question: DiscordMessage, known: Sequence[str]) -> bool:
     """Whether all that was said from there on is known."""
-    held_from = presence.memory.known_from(question.channel)
-    return held_from is not None and held_from <= _begin(question, known) + 1
+    held_from = state.cache.complete_from(question.channel)
+    return held_from is not None and held_from <= _search_start(question, known) + 1
 
 
-async def _look(presence: Presence, question: Seen, known: Sequence[str]) -> str | None:
-    me, memory, channel = presence.me("").id, presence.memory, question.channel
-    if _is_held(presence, question, known):  # by whoever looked before
-        return next_of(memory.held(channel), question, known, me=me)
-    begin = after = _begin(question, known)
+async def _search_history(state: BotState, question: DiscordMessage, known: Sequence[str]) -> str | None:
+    bot_id, cache, channel = state.identity("").id, state.cache, question.channel
+    if _is_loaded(state, question, known):  # by whoever looked before
+        return next_answer_message(cache.held(channel), question, known, bot_id=bot_id)
+    begin = after = _search_start(question, known)
     for _ in range(PAGES):
         try:
-            page = await _after(presence, question, after)
-        except (NotFound, NotServed) as missing:
+            page = await _read_after(state, question, after)
+        except (NotFound, EndpointMissing) as missing:
             if is_unknown_channel(missing):
                 raise
             log.warning("this server keeps no history: cannot look for an answer to message %s", question.id)
             return None
-        memory.read(page)
+        cache.read(page)
         if len(page) < PAGE:  # what is said from now on is told
-            held_from = memory.known_from(channel)
-            memory.knows_from(channel, begin + 1 if held_from is None else min(held_from, begin + 1))
-        found = next_of(page, question, known, me=me)
+            held_from = cache.complete_from(channel)
+            cache.set_complete_from(channel, begin + 1 if held_from is None else min(held_from, begin + 1))
+        found = next_answer_message(page, question, known, bot_id=bot_id)
         if found is not None or len(page) < PAGE:
             return found
         after = max(int(one.id) for one in page)
     return None
 
 
-async def _after(presence: Presence, question: Seen, after: int) -> list[Seen]:
+async def _read_after(state: BotState, question: DiscordMessage, after: int) -> list[DiscordMessage]:
     """The messages that follow one, the next `PAGE` of them, in any order."""
-    budgets = presence.budgets
-    async with spending(budgets.channel(question.channel).list, budgets.looks):
-        with translated("looking for an answer of ours"):
-            rows = await presence.client.http.logs_from(int(question.channel), PAGE, after=after)
-            seen = [presence.see(row, guild=question.guild) for row in rows]
+    budgets = state.budgets
+    async with spending(budgets.channel(question.channel).list, budgets.lookups):
+        with map_errors("looking for an answer of ours"):
+            rows = await state.client.http.logs_from(int(question.channel), PAGE, after=after)
+            seen = [state.parse(row, guild=question.guild) for row in rows]
     return [one for one in seen if int(one.id) > after]

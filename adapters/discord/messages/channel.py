@@ -18,15 +18,15 @@ from typing import Any
 import discord
 from discord.http import MultipartParameters
 
-from adapters.discord.errors import names_components, names_content, refuses_edits, refuses_reference, translated
-from adapters.discord.events.mentions import Kind, Place
-from adapters.discord.events.parse import Seen
+from adapters.discord.errors import map_errors, names_components, names_content, refuses_edits, refuses_reference
+from adapters.discord.events.mentions import ChannelInfo, ChannelKind
+from adapters.discord.events.parse import DiscordMessage
 from adapters.discord.history.context import attached
 from adapters.discord.history.reader import history
-from adapters.discord.history.recovery import look_for, next_of
+from adapters.discord.history.recovery import find_answer_message, next_answer_message
 from adapters.discord.messages.components import components
 from adapters.discord.messages.renderer import MESSAGE_LIMIT, DiscordMarkdown
-from adapters.discord.state import Presence, now
+from adapters.discord.state import BotState, now
 from bot.conversation import History, Part
 from bot.errors import (
     Failure,
@@ -72,7 +72,7 @@ PINGS_NOBODY = discord.AllowedMentions(everyone=False, users=False, roles=False,
 NONCE_SECONDS = 120.0
 
 # Where a body is refused for its size or shape, the next ones have half of it, down to this, in UTF-16 units.
-LEAST = 200
+MIN_BODY_UNITS = 200
 
 # For one write with files to be answered. Seconds; the core's own patience with them is no longer.
 FILE_SECONDS = 60.0
@@ -91,20 +91,20 @@ class DiscordChannel:
 
     def __init__(
         self,
-        presence: Presence,
-        question: Seen,
-        place: Place,
+        state: BotState,
+        question: DiscordMessage,
+        channel_info: ChannelInfo,
         *,
         conversation: str,
         record: UnfinishedTurn | None = None,
     ) -> None:
         """`record` is what an earlier process left of this answer, if one began it."""
-        self._presence = presence
+        self._state = state
         self._question = question
-        self._place = place
+        self._channel_info = channel_info
         self._conversation = conversation
-        self._budgets = presence.budgets.channel(question.channel)
-        self._connection = presence.name
+        self._budgets = state.budgets.channel(question.channel)
+        self._connection = state.name
         self._asked_at = now()
         self._taken_up = record is not None
         self._posted = bool(record and record.messages)
@@ -113,7 +113,7 @@ class DiscordChannel:
         self._limit = MESSAGE_LIMIT  # until something was refused for its size
         self._refers = True  # until a post was refused for the question that it replies to
         # Decided once, since it decides how the answer is cut, but for what shows when its own files go up.
-        self._takes_files = presence.takes_files(question.channel)
+        self._takes_files = state.accepts_files(question.channel)
         self._filed: set[str] = set()  # keys of posts with files
         # What an earlier process left may have files, all but the first; an edit that says nothing of them leaves them.
         self._maybe_filed = set(record.messages[1:]) if record else set[str]()
@@ -126,21 +126,21 @@ class DiscordChannel:
     @property
     def caps(self) -> Caps:
         """See `bot.ports.Channel`. Without controls, or files, once the server has refused them."""
-        plain = self._plain or self._presence.no_controls
+        plain = self._plain or self._state.controls_refused
         caps = _CAPS[not plain, self._takes_files]
         return caps if self._limit == caps.limit else replace(caps, limit=self._limit)
 
     def budgets(self, verb: Verb) -> Sequence[Budget]:
         """See `bot.ports.Channel`."""
-        return (self._budgets.of(verb), self._presence.budgets.everything)
+        return (self._budgets.of(verb), self._state.budgets.everything)
 
     async def attached(self) -> tuple[Part, ...]:
         """See `bot.ports.Channel`."""
-        return await attached(self._presence, self._question, self._place)
+        return await attached(self._state, self._question, self._channel_info)
 
     async def history(self, limit: int) -> History:
         """See `bot.ports.Channel`."""
-        return await history(self._presence, self._question, self._place, limit)
+        return await history(self._state, self._question, self._channel_info, limit)
 
     async def post(self, body: Body, key: str) -> str:
         """See `bot.ports.Channel`. The key is the message's nonce, which Discord keeps unique for some minutes.
@@ -164,7 +164,7 @@ class DiscordChannel:
         params = _with_files(payload, body.files) if body.files else _only(payload)
         self._filed.update([key] if body.files else [])
         async with self._write("posting", payload, files=bool(body.files)):
-            made = await self._presence.client.http.send_message(int(question.channel), params=params)
+            made = await self._state.client.http.send_message(int(question.channel), params=params)
             message = str(int(made["id"]))
         if self._taken_up and str(made.get("content", body.text)).strip() != body.text.strip():
             raise OutcomeUnknown("the post of an earlier process has only now been made")
@@ -188,26 +188,26 @@ class DiscordChannel:
         has = self._has_button.pop(message, None)  # not known until the write is answered
         try:
             async with self._write("editing", payload):
-                client = self._presence.client
+                client = self._state.client
                 await client.http.edit_message(int(self._question.channel), int(message), params=_only(payload))
         except (ServiceError, Permanent):  # it certainly changed nothing
             self._has_button.update({} if has is None else {message: has})
             raise
         self._has_button[message] = bool(body.controls)
         self._maybe_filed.discard(message)
-        self._presence.memory.revise(self._question.channel, message, body.text)
+        self._state.cache.revise(self._question.channel, message, body.text)
 
     async def delete(self, message: str) -> None:
         """See `bot.ports.Channel`."""
-        memory, channel = self._presence.memory, self._question.channel
-        memory.taking_away(message)
+        cache, channel = self._state.cache, self._question.channel
+        cache.mark_deleting(message)
         try:
             async with self._write("deleting", {}):
-                await self._presence.client.http.delete_message(int(channel), int(message))
+                await self._state.client.http.delete_message(int(channel), int(message))
         except NotFound:
             pass
         self._has_button.pop(message, None)
-        memory.remove(channel, message)
+        cache.remove(channel, message)
 
     async def find(self, key: str, known: Sequence[str] = ()) -> str | None:
         """See `bot.ports.Channel`. Within `NONCE_SECONDS` of the question, a second post finds the first by itself.
@@ -215,18 +215,18 @@ class DiscordChannel:
         Not so in an answer that is taken up, or of a message with files, where what is looked for may also be one too
         many, to be deleted.
         """
-        presence, question = self._presence, self._question
-        found = next_of(presence.memory.held(question.channel), question, known, me=presence.me("").id)
+        state, question = self._state, self._question
+        found = next_answer_message(state.cache.held(question.channel), question, known, bot_id=state.identity("").id)
         by_nonce = not self._taken_up and key not in self._filed and now() - self._asked_at < NONCE_SECONDS
         if found is None and not by_nonce:
-            found = await look_for(presence, question, known)
+            found = await find_answer_message(state, question, known)
         if found is not None and self._taken_up:
             self._maybe_filed.add(found)
         return found
 
     async def working(self) -> None:
         """See `bot.ports.Channel`."""
-        channel, typing, everything = self._question.channel, self._presence.typing, self._presence.budgets.everything
+        channel, typing, everything = self._question.channel, self._state.typing, self._state.budgets.everything
         while True:
             # It counts in the bot's whole budget, where it waits for nobody and nobody waits for it.
             if everything.has_room(now(), _TYPING_ROOM) and typing.due(channel, now()):
@@ -239,11 +239,11 @@ class DiscordChannel:
             await asyncio.sleep(_TYPING_STEP)
 
     async def _type(self, channel: str) -> None:
-        typing = self._presence.typing
+        typing = self._state.typing
         try:
             async with asyncio.timeout(_TYPING_TIMEOUT):
-                with translated("typing"):
-                    await self._presence.client.http.send_typing(int(channel))
+                with map_errors("typing"):
+                    await self._state.client.http.send_typing(int(channel))
         except (Failure, TimeoutError) as failure:
             log.debug("typing does not show: %r", failure)
             if isinstance(failure, Permanent):
@@ -254,8 +254,8 @@ class DiscordChannel:
     @asynccontextmanager
     async def _write(self, what: str, payload: Mapping[str, Any], *, files: bool = False) -> AsyncIterator[None]:
         try:
-            with translated(what):
-                async with asyncio.timeout(FILE_SECONDS if files else self._presence.options.write_seconds):
+            with map_errors(what):
+                async with asyncio.timeout(FILE_SECONDS if files else self._state.options.write_seconds):
                     yield
         except Permanent as refusal:
             if files:  # too large, or no leave to attach: what is written instead shows whether we may write at all
@@ -274,21 +274,21 @@ class DiscordChannel:
             # A server without them: the same text is written again at once, with a permit of its own, and without.
             self._plain = True
             if names_components(refusal):
-                self._presence.no_controls = True
+                self._state.controls_refused = True
                 log.warning("this server takes no buttons: answers are stopped by saying so, or by deleting them")
             raise ServiceError(f"{what}: refused with its components", retry_after=0.0) from refusal
 
     def _make_smaller(self, payload: Mapping[str, Any], refusal: InvalidRequest) -> None:
         """Have a body that was refused for itself go on in smaller messages, unless it is small already."""
         size = min(self._limit, utf16_units(str(payload.get("content", ""))))
-        if size > LEAST and not payload.get("attachments"):
-            self._limit = max(size // 2, LEAST)
+        if size > MIN_BODY_UNITS and not payload.get("attachments"):
+            self._limit = max(size // 2, MIN_BODY_UNITS)
             raise TooLarge(str(refusal)) from refusal
 
     def _without_files(self, why: str) -> None:
         """Files do not go up here: for the rest of this answer, and for a while for those to come."""
         self._takes_files = False
-        self._presence.hold_files(self._question.channel)
+        self._state.disable_files(self._question.channel)
         log.warning("long answers go on in messages here, since files do not go up: %s", why)
 
     def _components(self, message: str, body: Body) -> dict[str, Any]:
@@ -304,13 +304,15 @@ class DiscordChannel:
 
     def _remember(self, message: str, text: str) -> None:
         """What we wrote need not be told to us."""
-        memory, question = self._presence.memory, self._question
-        me = self._presence.me("").id
-        ours = Seen(message, question.channel, me, question.guild, text=text, bot=True, reply_to=question.id)
-        memory.read([ours])
-        memory.belongs(message, self._conversation)
-        if self._place.kind is Kind.THREAD:
-            memory.joined(self._place.id, question.id)
+        cache, question = self._state.cache, self._question
+        bot_id = self._state.identity("").id
+        ours = DiscordMessage(
+            message, question.channel, bot_id, question.guild, text=text, bot=True, reply_to=question.id
+        )
+        cache.read([ours])
+        cache.set_conversation(message, self._conversation)
+        if self._channel_info.kind is ChannelKind.THREAD:
+            cache.joined(self._channel_info.id, question.id)
 
 
 def _with_files(payload: dict[str, Any], files: Sequence[Upload]) -> MultipartParameters:

@@ -51,7 +51,7 @@ def components(body: Body, question: str) -> list[dict[str, Any]]:
     return [{"type": _ROW, "components": [button]}]
 
 
-def read_press(data: Mapping[str, Any]) -> Press | None:
+def parse_press(data: Mapping[str, Any]) -> Press | None:
     """The press that an interaction's JSON tells of; None where it is of something that is not ours.
 
     https://docs.discord.com/developers/interactions/receiving-and-responding#interaction-object: who pressed is in

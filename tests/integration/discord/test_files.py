@@ -141,7 +141,7 @@ async def test_the_file_of_an_earlier_process_does_not_stay() -> None:
         await channel.edit(first, Body("text"))
         assert isinstance(channel, DiscordChannel)
         parts, record = (
-            (channel._presence, channel._question, channel._place),
+            (channel._state, channel._question, channel._channel_info),
             UnfinishedTurn(turn.key, "", (first, second)),
         )
         later = DiscordChannel(*parts, conversation="c", record=record)

@@ -280,13 +280,13 @@ async def test_quiet_does_not_wait_for_ever(caplog: pytest.LogCaptureFixture) ->
 async def test_closing_leaves_the_attachments_to_their_owner() -> None:
     """Files can be read after `close`: what was handed to the platform is closed by whoever made it."""
 
-    class Kept(Attachments):
+    class StoredQuestion(Attachments):
         closed = False
 
         async def close(self) -> None:
             self.closed = True
 
-    attachments = Kept(AttachmentLimits(), hosts=frozenset())
+    attachments = StoredQuestion(AttachmentLimits(), hosts=frozenset())
     await DiscordPlatform(DiscordOptions("t"), attachments).close()
 
     assert not attachments.closed

@@ -17,13 +17,12 @@ from discord.gateway import KeepAliveHandler
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.discord.events.codec import UNREADABLE, read_back, written
-from adapters.discord.events.mentions import Kind as PlaceKind
-from adapters.discord.events.mentions import Place
-from adapters.discord.events.parse import Seen
-from adapters.discord.history.recovery import next_of
+from adapters.discord.events.codec import LOAD_ERRORS, dump, load
+from adapters.discord.events.mentions import ChannelInfo, ChannelKind
+from adapters.discord.events.parse import DiscordMessage
+from adapters.discord.history.recovery import next_answer_message
 from adapters.discord.messages.channel import NONCE_SECONDS, DiscordChannel
-from adapters.discord.rate_limits import LOOKERS
+from adapters.discord.rate_limits import MAX_CONCURRENT_LOOKUPS
 from bot.conversation import Text, TurnKey
 from bot.errors import Failure, NotFound, OutcomeUnknown
 from bot.ports import Body, UnfinishedTurn, Verb
@@ -59,8 +58,8 @@ def record_of(
 ) -> UnfinishedTurn:
     """What a journal has of a question, in #general or elsewhere, that an earlier process received."""
     channel = channel or bot.general
-    place = Place(channel, PlaceKind.CHANNEL, category=bot.category)
-    event = written(event_of(bot, message, channel), place, asks=asks)
+    place = ChannelInfo(channel, ChannelKind.CHANNEL, category=bot.category)
+    event = dump(event_of(bot, message, channel), place, asks=asks)
     return UnfinishedTurn(TurnKey("discord", bot.guild, channel, message), event, tuple(messages), age)
 
 
@@ -75,11 +74,11 @@ def test_what_is_kept_of_a_question_is_what_is_read_of_it() -> None:
     message |= {"attachments": [{"filename": "a", "url": "u", "content_type": "t", "size": 1, "width": 2, "height": 3}]}
     told = message | {"nonce": "7", "reactions": [{"count": 1}], "author": {"id": "1", "avatar": "secret"}}
     told["mentions"] = [{"id": "9", "username": "bob", "primary_guild": {"tag": "secret"}}]
-    place = Place("4", PlaceKind.THREAD, "3", "2")
-    kept = read_back(written({**told, "referenced_message": {**told, "id": "4"}}, place, asks=False))
+    place = ChannelInfo("4", ChannelKind.THREAD, "3", "2")
+    kept = load(dump({**told, "referenced_message": {**told, "id": "4"}}, place, asks=False))
 
     assert kept.message == {**message, "referenced_message": {**message, "id": "4"}}
-    assert (kept.place, kept.asks) == (place, False)
+    assert (kept.channel_info, kept.asks) == (place, False)
 
 
 JSON = st.recursive(
@@ -92,8 +91,8 @@ JSON = st.recursive(
 @given(st.text(max_size=40) | JSON.map(json.dumps))
 def test_what_cannot_be_read_back_is_said(event: str) -> None:
     """A text of another version, or of nobody, is refused with one of the errors that are listed."""
-    with suppress(*UNREADABLE):
-        read_back(event)
+    with suppress(*LOAD_ERRORS):
+        load(event)
 
 
 # ------------------------------------------------------------------------------------------------ receiving and leaving
@@ -154,7 +153,7 @@ async def test_what_is_asked_while_we_stop_is_left_to_the_next_process() -> None
         late = bot.ask("late")
         await bot.double.gateway.settled()
         bot.double.say(bot.general, "talk", author=bot.bob)
-        while bot.platform._presence.memory.get(bot.general, late) is None:
+        while bot.platform._state.cache.get(bot.general, late) is None:
             await asyncio.sleep(0.01)
         before = list(bot.inbox.received)
         await bot.platform.close()
@@ -201,8 +200,8 @@ async def test_what_cannot_be_taken_up_is_dismissed_with_a_line(caplog: pytest.L
         await bot.platform.close()
         first, second = bot.ask("one", quiet=True), bot.ask("two", quiet=True)
         good = record_of(bot, first)
-        gone = Place("77", PlaceKind.CHANNEL)
-        event = written({**event_of(bot, first), "channel_id": "77"}, gone, asks=True)
+        gone = ChannelInfo("77", ChannelKind.CHANNEL)
+        event = dump({**event_of(bot, first), "channel_id": "77"}, gone, asks=True)
         bot.inbox.unfinished = [
             replace(good, event=""),
             replace(good, key=replace(good.key, message=second)),
@@ -248,11 +247,11 @@ async def test_where_another_process_wrote_just_now_nothing_is_written_yet(monke
 # -------------------------------------------------------------------------------------------------------------- finding
 
 
-ME, QUESTION = "9", Seen("100", "4", "1")
+ME, QUESTION = "9", DiscordMessage("100", "4", "1")
 
 
-def ours(message: str, reply_to: str = "100", author: str = ME) -> Seen:
-    return Seen(message, "4", author, reply_to=reply_to)
+def ours(message: str, reply_to: str = "100", author: str = ME) -> DiscordMessage:
+    return DiscordMessage(message, "4", author, reply_to=reply_to)
 
 
 @pytest.mark.parametrize(
@@ -268,9 +267,9 @@ def ours(message: str, reply_to: str = "100", author: str = ME) -> Seen:
         ([ours("9")], [], None),  # compared as numbers, and it is older than the question
     ],
 )
-def test_the_next_message_of_an_answer(said: list[Seen], known: list[str], found: str | None) -> None:
+def test_the_next_message_of_an_answer(said: list[DiscordMessage], known: list[str], found: str | None) -> None:
     """The oldest of ours that replies to the question and is not known yet; never somebody else's."""
-    assert next_of(said, QUESTION, known, me=ME) == found
+    assert next_answer_message(said, QUESTION, known, bot_id=ME) == found
 
 
 @pytest.mark.sockets
@@ -311,7 +310,7 @@ async def left_channel(*, age: float = LONG_AGO, messages: int = 0) -> AsyncIter
             assert isinstance(channel, DiscordChannel)
             # What was read before it was taken up is forgotten, so that what a test leaves over now is looked for.
             if not messages:
-                bot.platform._presence.memory.gap()
+                bot.platform._state.cache.gap()
                 bot.double.transcript.entries.clear()
             yield bot, channel, asked
 
@@ -376,7 +375,7 @@ async def test_within_minutes_the_nonce_finds_it(monkeypatch: pytest.MonkeyPatch
         asked = bot.ask("hi")
         [(_, channel)] = await bot.inbox.wait_for()
         mine = left_over(bot, asked)
-        bot.platform._presence.memory.gap()
+        bot.platform._state.cache.gap()
         assert (await channel.find("key"), lists(bot.double)) == (None, 0)
         monkeypatch.setattr("adapters.discord.messages.channel.NONCE_SECONDS", 0.0)
         assert (await channel.find("key"), lists(bot.double)) == (mine, 1)
@@ -422,7 +421,9 @@ async def test_those_who_look_leave_permits_to_those_who_write() -> None:
     rooms: list[str] = []
 
     def prepare(bot: Bot) -> None:
-        rooms.extend(bot.double.world.channel(bot.guild, f"room{number}") for number in range(LOOKERS + 3))
+        rooms.extend(
+            bot.double.world.channel(bot.guild, f"room{number}") for number in range(MAX_CONCURRENT_LOOKUPS + 3)
+        )
 
     async with bot_at_work(prepare=prepare) as bot:
         await bot.platform.close()
@@ -439,7 +440,10 @@ async def test_those_who_look_leave_permits_to_those_who_write() -> None:
             results = await looking
 
         assert free
-        assert sorted(str(type(one).__name__) for one in results) == ["OutcomeUnknown"] * LOOKERS + ["RateLimited"] * 3
+        assert (
+            sorted(str(type(one).__name__) for one in results)
+            == ["OutcomeUnknown"] * MAX_CONCURRENT_LOOKUPS + ["RateLimited"] * 3
+        )
 
 
 @pytest.mark.sockets

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.discord.messages.components import components, read_press
+from adapters.discord.messages.components import components, parse_press
 from adapters.discord.messages.renderer import MESSAGE_LIMIT
 from bot.conversation import Ending, TurnKey
 from bot.errors import InvalidRequest, OutcomeUnknown, ServiceError
@@ -40,8 +40,8 @@ def test_the_button_comes_back_with_its_question() -> None:
     [row] = components(LIVE, "77")
     [button] = row["components"]
     event = {"id": "5", "token": "t0k3n", "type": 3, "channel_id": "4", "data": button, "message": {"id": "6"}}
-    in_guild = read_press({**event, "guild_id": "3", "member": {"user": {"id": "1"}}})
-    in_dm = read_press({**event, "user": {"id": "2"}})
+    in_guild = parse_press({**event, "guild_id": "3", "member": {"user": {"id": "1"}}})
+    in_dm = parse_press({**event, "user": {"id": "2"}})
 
     assert in_guild is not None
     assert in_dm is not None
@@ -56,7 +56,7 @@ def test_what_is_not_our_button(change: dict[str, Any]) -> None:
     """Commands, modals and buttons of others are nobody's business here."""
     event = {"id": "5", "token": "t", "type": 3, "channel_id": "4", "data": {"custom_id": "stop:1"}}
 
-    assert read_press({**event, **change}) is None
+    assert parse_press({**event, **change}) is None
 
 
 KEYS = st.sampled_from(["id", "token", "type", "channel_id", "data", "custom_id", "message", "member", "user"])
@@ -67,7 +67,7 @@ VALUES = st.sampled_from([3, "3", None, "stop:1", "x"])
 def test_an_odd_interaction_is_passed_over(event: dict[str, Any]) -> None:
     """Whatever an event says, it is a press, or none, or raises what the client passes over."""
     with suppress(*ODD):
-        read_press(event)
+        parse_press(event)
 
 
 @pytest.mark.sockets

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.discord.events.codec import read_back
+from adapters.discord.events.codec import load
 from adapters.journal import KeeperOptions
 from adapters.journal.fallback import Keeper
 from adapters.journal.operations import Accept, Ended, Posted
@@ -55,7 +55,7 @@ def test_its_unfinished_turns_continue(file: Path) -> None:
         assert event_of(record.event)["text"] == "<@UBOT> why?"
         assert person_kept(record.event) is not None
     for record in found["discord"]:
-        assert str(read_back(record.event).message["content"]).endswith("why?")
+        assert str(load(record.event).message["content"]).endswith("why?")
     for record in (*found["slack"], *found["discord"]):
         assert len(record.messages) == 1
         assert 0 < record.age < 300

@@ -12,7 +12,13 @@ import aiohttp
 import discord
 import pytest
 
-from adapters.discord.errors import connecting, failure_of, failure_of_status, failure_of_stranger, translated
+from adapters.discord.errors import (
+    failure_of,
+    failure_of_foreign_response,
+    failure_of_status,
+    map_connect_errors,
+    map_errors,
+)
 from bot.errors import (
     ConnectFailed,
     Failure,
@@ -117,7 +123,7 @@ def test_what_a_429_says(body: object, headers: dict[str, str], seconds: float, 
 )
 def test_who_is_not_discord(status: int, method: str, path: str, page: bool, expected: type[Failure] | None) -> None:
     """A proxy's 4xx is worth another try; what a small server says of a message or a write without a body is not."""
-    failure = failure_of_stranger(status, method, path, page=page)
+    failure = failure_of_foreign_response(status, method, path, page=page)
 
     assert failure is None if expected is None else isinstance(failure, expected)
 
@@ -156,12 +162,12 @@ def test_other_exceptions(error: BaseException, expected: type[Failure] | None, 
 def test_failures_pass_and_bugs_stay_bugs() -> None:
     """A failure of ours goes through as it is; what is no SDK's exception is not dressed up as one."""
     ours = NotFound("the message")
-    with pytest.raises(NotFound) as gone, translated("editing"):
+    with pytest.raises(NotFound) as gone, map_errors("editing"):
         raise ours
     assert gone.value is ours
-    with pytest.raises(RuntimeError), translated("editing"):
+    with pytest.raises(RuntimeError), map_errors("editing"):
         raise RuntimeError
-    with pytest.raises(OutcomeUnknown), translated("editing"):
+    with pytest.raises(OutcomeUnknown), map_errors("editing"):
         raise TimeoutError
 
 
@@ -186,7 +192,7 @@ def answered(status: int, kind: type[discord.HTTPException] = discord.HTTPExcept
 )
 def test_only_a_refusal_is_final_while_connecting(error: Exception, expected: type[Failure]) -> None:
     """Whatever happens while connecting is a failure, and `Forbidden` is one that no further try can mend."""
-    with pytest.raises(Failure) as failure, connecting():
+    with pytest.raises(Failure) as failure, map_connect_errors():
         raise error
 
     assert type(failure.value) is expected

@@ -6,10 +6,10 @@ import asyncio
 
 import pytest
 
-from adapters.discord.gateway import AT_ONCE_EVERY, Delays
+from adapters.discord.gateway import AT_ONCE_EVERY, ReconnectDelays
 from adapters.discord.rate_limits import CHANNELS, Budgets, read_report, spending
 from adapters.discord.state import Typing
-from adapters.shared.keyed_queue import WAITING_MESSAGES, Intake
+from adapters.shared.keyed_queue import MAX_WAITING, KeyedQueue
 from bot.errors import RateLimited
 from bot.ports import Verb
 from bot.rate_limits import WindowReport
@@ -52,10 +52,10 @@ async def test_requests_that_are_counted_together_spend_one_window() -> None:
     """Where Discord names the same bucket for posts and edits, both spend the edits' window, which is paced."""
     channel = Budgets().channel("1")
     edit, post, delete = channel.edit, channel.post, channel.delete
-    channel.counted_in("a", post)
-    channel.counted_in("b", delete)
-    channel.counted_in("a", edit)
-    channel.counted_in("a", edit)
+    channel.set_bucket("a", post)
+    channel.set_bucket("b", delete)
+    channel.set_bucket("a", edit)
+    channel.set_bucket("a", edit)
 
     assert channel.of(Verb.POST) is channel.of(Verb.EDIT) is edit
     assert channel.of(Verb.DELETE) is delete
@@ -69,8 +69,8 @@ async def test_who_holds_a_window_that_turns_out_to_be_another_spends_that_one()
     for _ in range(3):
         post.spend(0.0)
     edit.spend(0.0)
-    channel.counted_in("a", post)
-    channel.counted_in("a", edit)
+    channel.set_bucket("a", post)
+    channel.set_bucket("a", edit)
     for window in (post, post, post, edit):
         window.record_response(0.1, sent=0.0)
     assert post.ready_at(0.2, final=True) <= 0.2
@@ -92,7 +92,7 @@ async def test_requests_that_are_counted_apart_stay_apart() -> None:
     before = {verb: channel.of(verb) for verb in Verb}
     for _ in range(2):
         for name, verb in zip("abc", Verb, strict=True):
-            channel.counted_in(name, channel.of(verb))
+            channel.set_bucket(name, channel.of(verb))
 
     assert {verb: channel.of(verb) for verb in Verb} == before
 
@@ -166,75 +166,75 @@ def test_headers(change: dict[str, str], report: WindowReport | None) -> None:
 async def test_lookups_are_in_order_and_side_by_side() -> None:
     """Within a conversation one after the other, others meanwhile; at the end nothing waits."""
     done: list[str] = []
-    intake = Intake()
+    queue = KeyedQueue()
 
     async def work(name: str, seconds: float) -> None:
         await asyncio.sleep(seconds)
         done.append(name)
 
     async with asyncio.TaskGroup() as group:
-        intake.open(group)
-        intake.put("a", work("a1", 3.0))
-        intake.put("a", work("a2", 0.0))
-        intake.put("b", work("b1", 1.0))
+        queue.open(group)
+        queue.put("a", work("a1", 3.0))
+        queue.put("a", work("a2", 0.0))
+        queue.put("b", work("b1", 1.0))
 
     assert done == ["b1", "a1", "a2"]
 
 
 async def test_what_waits_is_bounded() -> None:
     """Too many messages, in one conversation or in many, are dropped instead of kept, and later there is room again."""
-    intake, made = Intake(), WAITING_MESSAGES + 5
+    queue, made = KeyedQueue(), MAX_WAITING + 5
 
     async def work() -> None:
         await asyncio.sleep(0.001)
 
     async with asyncio.TaskGroup() as group:
-        intake.open(group)
-        in_one = [intake.put("a", work()) for _ in range(10)]
-        in_many = [intake.put(f"c{number}", work()) for number in range(made)]
-        await intake.settle(60.0)
-        later = intake.put("a", work())
+        queue.open(group)
+        in_one = [queue.put("a", work()) for _ in range(10)]
+        in_many = [queue.put(f"c{number}", work()) for number in range(made)]
+        await queue.drain(60.0)
+        later = queue.put("a", work())
 
-    assert (all(in_one), in_many.count(True), later) == (True, WAITING_MESSAGES - 10, True)
+    assert (all(in_one), in_many.count(True), later) == (True, MAX_WAITING - 10, True)
 
 
 async def test_what_waits_is_given_up_at_the_end() -> None:
     """Closing ends what is being looked up, and what waits behind it, so that the group ends."""
     done: list[str] = []
-    intake = Intake()
+    queue = KeyedQueue()
 
     async def work() -> None:
         await asyncio.sleep(1000.0)
         done.append("")
 
     async with asyncio.TaskGroup() as group:
-        intake.open(group)
-        intake.put("a", work())
-        intake.put("a", work())
+        queue.open(group)
+        queue.put("a", work())
+        queue.put("a", work())
         await asyncio.sleep(1.0)
-        intake.close()
-        intake.put("a", work())
+        queue.close()
+        queue.put("a", work())
 
     assert done == []
 
 
 def test_delays_grow_and_start_over() -> None:
     """Tries to connect are farther and farther apart, up to a minute, until one works."""
-    delays = Delays(roll=lambda _shortest, longest: longest)
+    delays = ReconnectDelays(roll=lambda _shortest, longest: longest)
     grown = [delays.next() for _ in range(8)]
-    delays.start_over()
+    delays.reset()
 
     assert (grown, delays.next()) == ([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0], 1.0)
-    assert 0.5 <= Delays().next() <= 1.0
+    assert 0.5 <= ReconnectDelays().next() <= 1.0
 
 
 def test_a_loss_is_made_good_at_once_but_not_again_and_again() -> None:
     """The first loss costs no delay; one that follows within seconds does, and the next after that more."""
-    delays = Delays(roll=lambda _shortest, longest: longest)
+    delays = ReconnectDelays(roll=lambda _shortest, longest: longest)
 
-    assert [delays.after_a_loss(now) for now in (0.0, 0.1, 1.2, 3.0)] == [0.0, 1.0, 2.0, 4.0]
-    delays.start_over()
-    assert [delays.after_a_loss(now) for now in (AT_ONCE_EVERY, AT_ONCE_EVERY + 1)] == [0.0, 1.0]
+    assert [delays.after_disconnect(now) for now in (0.0, 0.1, 1.2, 3.0)] == [0.0, 1.0, 2.0, 4.0]
+    delays.reset()
+    assert [delays.after_disconnect(now) for now in (AT_ONCE_EVERY, AT_ONCE_EVERY + 1)] == [0.0, 1.0]
 
 
 def test_typing_is_due_once_in_a_while() -> None:

@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from adapters.shared.keyed_queue import Intake
+from adapters.shared.keyed_queue import KeyedQueue
 from bot.errors import ServiceError
 
 
@@ -27,13 +27,13 @@ class Work:
 
 async def test_an_odd_message_costs_no_other(caplog: pytest.LogCaptureFixture) -> None:
     """Whatever a look-up raises is logged with its trace, and the next ones of its conversation and others are made."""
-    work, intake = Work(), Intake()
+    work, queue = Work(), KeyedQueue()
     async with asyncio.TaskGroup() as group:
-        intake.open(group)
-        intake.put("a", work.fail(RuntimeError("odd")))
-        intake.put("a", work.fail(ServiceError("closed")))
-        intake.put("a", work.note("a"))
-        intake.put("b", work.note("b"))
+        queue.open(group)
+        queue.put("a", work.fail(RuntimeError("odd")))
+        queue.put("a", work.fail(ServiceError("closed")))
+        queue.put("a", work.note("a"))
+        queue.put("b", work.note("b"))
 
     assert sorted(work.done) == ["a", "b"]
     assert [(record.levelname, record.exc_info is not None) for record in caplog.records] == [
@@ -44,9 +44,9 @@ async def test_an_odd_message_costs_no_other(caplog: pytest.LogCaptureFixture) -
 
 async def test_a_closed_intake_is_not_called_full(caplog: pytest.LogCaptureFixture) -> None:
     """What comes after the end is dropped, and nothing says that too many waited."""
-    work, intake = Work(), Intake()
+    work, queue = Work(), KeyedQueue()
     with caplog.at_level(logging.INFO):
-        intake.put("a", work.note("a"))
+        queue.put("a", work.note("a"))
 
     assert [record.levelname for record in caplog.records] == ["INFO"]
     assert "too many" not in caplog.text
@@ -54,16 +54,16 @@ async def test_a_closed_intake_is_not_called_full(caplog: pytest.LogCaptureFixtu
 
 async def test_settling_waits_for_what_is_under_way_and_no_longer_than_it_may() -> None:
     """All that was put in is done, or the time is over and what is left is counted."""
-    work, intake = Work(), Intake()
-    assert await intake.settle(1.0) == 0
+    work, queue = Work(), KeyedQueue()
+    assert await queue.drain(1.0) == 0
     async with asyncio.TaskGroup() as group:
-        intake.open(group)
-        intake.put("a", work.note("one", seconds=1.0))
-        intake.put("a", work.note("two", seconds=1.0))
-        intake.put("b", work.note("late", seconds=60.0))
+        queue.open(group)
+        queue.put("a", work.note("one", seconds=1.0))
+        queue.put("a", work.note("two", seconds=1.0))
+        queue.put("b", work.note("late", seconds=60.0))
         began = asyncio.get_running_loop().time()
-        left = await intake.settle(3.0)
+        left = await queue.drain(3.0)
 
         assert (left, work.done) == (1, ["one", "two"])
         assert asyncio.get_running_loop().time() - began == pytest.approx(3.0)
-        intake.close()
+        queue.close()

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.discord.events.codec import read_back, written
+from adapters.discord.events.codec import dump, load
 from adapters.discord.events.content import FIELDS, beside, needed
-from adapters.discord.events.mentions import Kind, Place
-from adapters.discord.events.parse import Seen, read_message
+from adapters.discord.events.mentions import ChannelInfo, ChannelKind
+from adapters.discord.events.parse import DiscordMessage, parse_message
 from adapters.shared.context_labels import MESSAGE_CHARACTERS
 
 Json = dict[str, Any]
@@ -193,8 +193,8 @@ FORWARD: Json = {
 }
 
 
-def read(message: Json) -> Seen:
-    return read_message(message, me="1", name_of=lambda sign, target: "rooms" if target == "8" else "")
+def read(message: Json) -> DiscordMessage:
+    return parse_message(message, bot_id="1", name_of=lambda sign, target: "rooms" if target == "8" else "")
 
 
 def test_a_forward_is_read_with_its_files_and_names() -> None:
@@ -217,9 +217,9 @@ def test_what_we_wrote_has_nothing_beside_it() -> None:
 @pytest.mark.parametrize("shown", [FORWARD, {"embeds": [EMBED]}, {"poll": POLL}, {"sticker_items": [{"name": "Wave"}]}])
 def test_what_is_written_down_asks_the_same(shown: Json) -> None:
     """After a restart, a question is what it was, with all that it showed."""
-    place = Place("7", Kind.DM)
+    place = ChannelInfo("7", ChannelKind.DM)
     event = ASKED | shown | {"referenced_message": ASKED | {"id": "99"} | shown}
-    kept = read_back(written(event | {"nonce": "secret"}, place, asks=True)).message
+    kept = load(dump(event | {"nonce": "secret"}, place, asks=True)).message
 
     assert read(dict(kept)) == read(event)
     assert read(kept["referenced_message"]) == read(event["referenced_message"])
@@ -232,4 +232,4 @@ def test_the_older_form_of_what_is_kept_is_read() -> None:
         {"asks": True, "place": {"id": "7", "kind": "DM", "parent": "", "category": ""}, "message": ASKED}
     )
 
-    assert read(dict(read_back(older).message)) == read(ASKED)
+    assert read(dict(load(older).message)) == read(ASKED)

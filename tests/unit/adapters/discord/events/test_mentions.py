@@ -12,59 +12,59 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.discord.events.markup import readable, without_mention
-from adapters.discord.events.mentions import Kind, Me, Place, Verdict, turn_of, verdict
-from adapters.discord.events.parse import Seen, read_message
+from adapters.discord.events.mentions import BotIdentity, ChannelInfo, ChannelKind, Decision, build_turn, decide
+from adapters.discord.events.parse import DiscordMessage, parse_message
 from adapters.discord.messages.renderer import DiscordMarkdown, without_small_print
 from adapters.shared.attachments import Attachment
 from bot.conversation import Author, Message, Role, Text, Turn, TurnKey
 from bot.markdown import utf16_units
 
-ME = Me("1", frozenset({"99"}))
-CHANNEL = Place("7", Kind.CHANNEL, category="70")
-THREAD = Place("8", Kind.THREAD, parent="7", category="70")
-DIRECT = Place("9", Kind.DM)
+ME = BotIdentity("1", frozenset({"99"}))
+CHANNEL = ChannelInfo("7", ChannelKind.CHANNEL, category="70")
+THREAD = ChannelInfo("8", ChannelKind.THREAD, parent="7", category="70")
+DIRECT = ChannelInfo("9", ChannelKind.DM)
 
 
-def said(**fields: Any) -> Seen:
-    return Seen(**{"id": "100", "channel": "7", "author": "2", "guild": "5", **fields})
+def said(**fields: Any) -> DiscordMessage:
+    return DiscordMessage(**{"id": "100", "channel": "7", "author": "2", "guild": "5", **fields})
 
 
 @pytest.mark.parametrize(
-    ("seen", "place", "takes_part", "replied_to_us", "expected"),
+    ("seen", "place", "participates", "replied_to_us", "expected"),
     [
-        (said(mentions=frozenset({"1"})), CHANNEL, None, None, Verdict.ANSWER),
-        (said(mentions=frozenset({"99"})), CHANNEL, None, None, Verdict.ANSWER),
-        (said(mentions=frozenset({"2"})), CHANNEL, None, None, Verdict.IGNORE),
-        (said(), CHANNEL, None, None, Verdict.IGNORE),
-        (said(reply_to="50"), CHANNEL, None, True, Verdict.ANSWER),
-        (said(reply_to="50"), CHANNEL, None, False, Verdict.IGNORE),
-        (said(reply_to="50"), CHANNEL, None, None, Verdict.LOOK),
-        (said(reply_to="50", mentions=frozenset({"1"})), CHANNEL, None, False, Verdict.ANSWER),
-        (said(), THREAD, True, None, Verdict.ANSWER),
-        (said(), THREAD, False, None, Verdict.IGNORE),
-        (said(), THREAD, None, None, Verdict.LOOK),
-        (said(reply_to="50"), THREAD, None, True, Verdict.ANSWER),
-        (said(mentions=frozenset({"1"})), THREAD, False, None, Verdict.ANSWER),
-        (said(), DIRECT, None, None, Verdict.ANSWER),
-        (said(bot=True, mentions=frozenset({"1"})), CHANNEL, None, None, Verdict.IGNORE),
-        (said(bot=True), DIRECT, None, None, Verdict.IGNORE),
-        (said(author="1"), DIRECT, None, None, Verdict.IGNORE),
-        (said(kind=7, mentions=frozenset({"1"})), CHANNEL, None, None, Verdict.IGNORE),
-        (said(kind=19, reply_to="50"), CHANNEL, None, True, Verdict.ANSWER),
+        (said(mentions=frozenset({"1"})), CHANNEL, None, None, Decision.ANSWER),
+        (said(mentions=frozenset({"99"})), CHANNEL, None, None, Decision.ANSWER),
+        (said(mentions=frozenset({"2"})), CHANNEL, None, None, Decision.IGNORE),
+        (said(), CHANNEL, None, None, Decision.IGNORE),
+        (said(reply_to="50"), CHANNEL, None, True, Decision.ANSWER),
+        (said(reply_to="50"), CHANNEL, None, False, Decision.IGNORE),
+        (said(reply_to="50"), CHANNEL, None, None, Decision.NEEDS_LOOKUP),
+        (said(reply_to="50", mentions=frozenset({"1"})), CHANNEL, None, False, Decision.ANSWER),
+        (said(), THREAD, True, None, Decision.ANSWER),
+        (said(), THREAD, False, None, Decision.IGNORE),
+        (said(), THREAD, None, None, Decision.NEEDS_LOOKUP),
+        (said(reply_to="50"), THREAD, None, True, Decision.ANSWER),
+        (said(mentions=frozenset({"1"})), THREAD, False, None, Decision.ANSWER),
+        (said(), DIRECT, None, None, Decision.ANSWER),
+        (said(bot=True, mentions=frozenset({"1"})), CHANNEL, None, None, Decision.IGNORE),
+        (said(bot=True), DIRECT, None, None, Decision.IGNORE),
+        (said(author="1"), DIRECT, None, None, Decision.IGNORE),
+        (said(kind=7, mentions=frozenset({"1"})), CHANNEL, None, None, Decision.IGNORE),
+        (said(kind=19, reply_to="50"), CHANNEL, None, True, Decision.ANSWER),
     ],
 )
 def test_who_is_answered(
-    seen: Seen, place: Place, takes_part: bool | None, replied_to_us: bool | None, expected: Verdict
+    seen: DiscordMessage, place: ChannelInfo, participates: bool | None, replied_to_us: bool | None, expected: Decision
 ) -> None:
     """A mention, a reply to us, a thread that is ours and a DM are answered; bots, the system and we are not."""
-    assert verdict(seen, ME, place, takes_part=takes_part, replied_to_us=replied_to_us) is expected
+    assert decide(seen, ME, place, participates=participates, replied_to_us=replied_to_us) is expected
 
 
 def test_what_a_turn_is() -> None:
     """The turn names its place from the narrowest on, who asks with their roles, and the question without address."""
     seen = said(name="Ada", text="@Bot hi", words="hi", roles=frozenset({"3"}), channel="8")
 
-    assert turn_of(seen, THREAD, conversation="8") == Turn(
+    assert build_turn(seen, THREAD, conversation="8") == Turn(
         key=TurnKey("discord", "5", "8", "100"),
         conversation="discord:8",
         author=Author("2", "Ada", frozenset({"3"})),
@@ -76,7 +76,7 @@ def test_what_a_turn_is() -> None:
 
 def test_a_question_without_words_has_no_parts() -> None:
     """An empty mention is passed on as empty: the core answers it."""
-    assert turn_of(said(), DIRECT, conversation="9").question.parts == ()
+    assert build_turn(said(), DIRECT, conversation="9").question.parts == ()
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,9 @@ FULL: dict[str, Any] = {
 
 def test_a_full_message() -> None:
     """Every field of Discord's message that we use is read."""
-    assert read_message(FULL, me="1", name_of=lambda sign, target: "rooms" if target == "8" else "") == Seen(
+    assert parse_message(
+        FULL, bot_id="1", name_of=lambda sign, target: "rooms" if target == "8" else ""
+    ) == DiscordMessage(
         id="100",
         channel="7",
         author="2",
@@ -193,9 +195,9 @@ def test_the_least_message() -> None:
     """An id, a channel and an author are enough; a server that leaves out the list of mentions is read all the same."""
     data = {"id": "100", "channel_id": "7", "author": {"id": "2"}, "content": "<@1> hi"}
 
-    seen = read_message(data, me="1", name_of=lambda sign, target: "")
+    seen = parse_message(data, bot_id="1", name_of=lambda sign, target: "")
 
-    assert seen == Seen(
+    assert seen == DiscordMessage(
         "100", "7", "2", name="somebody", text="@unknown-user hi", words="hi", mentions=frozenset({"1"})
     )
 
@@ -216,7 +218,7 @@ def test_the_least_message() -> None:
 )
 def test_a_messages_odd_sides(change: dict[str, Any], field: str, value: object) -> None:
     """Webhooks and bots are told apart from people, guests from members, a forward from a reply."""
-    seen = read_message({**FULL, **change}, me="1", name_of=lambda sign, target: "")
+    seen = parse_message({**FULL, **change}, bot_id="1", name_of=lambda sign, target: "")
 
     assert getattr(seen, field) == value
 
@@ -232,7 +234,7 @@ json = st.recursive(
 def test_no_json_breaks_the_parser_in_an_unknown_way(change: dict[str, Any]) -> None:
     """Whatever a server sends for a message is read, or refused with what the caller passes over."""
     with suppress(KeyError, TypeError, ValueError, AttributeError):
-        read_message({**FULL, **change}, me="1", name_of=lambda sign, target: "")
+        parse_message({**FULL, **change}, bot_id="1", name_of=lambda sign, target: "")
 
 
 @given(st.text())
