@@ -308,7 +308,7 @@ def make_choices(settings: Settings, words: Strings) -> TurnConfig:
         writing=WritePolicy(
             first_seconds=writing.first_seconds,
             rollover_after_seconds=writing.go_on_seconds,
-            shows_thinking=writing.reasoning.value == "line",
+            shows_reasoning=writing.reasoning.value == "line",
             max_messages=writing.max_messages,
             max_characters=writing.max_characters,
             write_seconds=writing.write_seconds,

@@ -11,18 +11,18 @@ from collections.abc import Callable
 from bot.conversation import Ending
 
 
-class Announcement:
+class AnnouncedEnd:
     """See the module's docstring. An end behind which more came is not trusted, nor is any later one of this answer."""
 
-    __slots__ = ("_distrusted", "at", "ending", "on_made")
+    __slots__ = ("_distrusted", "at", "ending", "on_announced")
 
     def __init__(self) -> None:
         self.ending: Ending | None = None  # the end that stands, if one does
         self.at = float("inf")  # since when, by the loop's time
-        self.on_made: Callable[[], object] = lambda: None
+        self.on_announced: Callable[[], object] = lambda: None
         self._distrusted = False
 
-    def make(self, ending: Ending, now: float) -> bool:
+    def announce(self, ending: Ending, now: float) -> bool:
         """Take an end in; whether it stands."""
         if not self._distrusted:
             self.ending, self.at = ending, now

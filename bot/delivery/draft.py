@@ -13,9 +13,9 @@ import sys
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 
-from bot.delivery.extracted_files import files_beside
-from bot.delivery.overflow import MOST, uploads_in_steps
-from bot.delivery.reconciler import Wanted
+from bot.delivery.extracted_files import extracted_files
+from bot.delivery.overflow import MAX_FILES, uploads_in_steps
+from bot.delivery.reconciler import DesiredMessage
 from bot.markdown import Piece, Splitter, grapheme_boundary
 from bot.markdown.model_text import Incoming, LeftOut
 from bot.ports import Body, Caps, Upload
@@ -26,7 +26,7 @@ _CUTS = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Extent:
+class AnswerLimits:
     """How large an answer may be: its messages, and its characters."""
 
     messages: int = sys.maxsize
@@ -36,18 +36,18 @@ class Extent:
 class Draft:
     """See the module. `room` says how much of the last message that the answer may take is left to our own lines."""
 
-    def __init__(self, caps: Caps, extent: Extent, room: Callable[[], int]) -> None:
+    def __init__(self, caps: Caps, limits: AnswerLimits, room: Callable[[], int]) -> None:
         self._caps = caps
-        self._extent = extent
-        self._room = room
+        self._limits = limits
+        self._notice_room = room
         self._incoming = Incoming(caps.limit, caps.measure)
         self._splitter = Splitter(self._measured, caps.limit)
-        self._sealed: list[Wanted] = []  # rendered once, since they do not change any more
+        self._sealed: list[DesiredMessage] = []  # rendered once, since they do not change any more
         self._pieces_sealed = 0
         self._covered = 0  # characters of the pieces that are sealed
         self._ended = False  # nothing more is fed, so nothing at the end is unfinished
-        self.whole = False  # whether what was wanted last shows all that there is, or all that the messages take
-        self.kept = 0  # messages that stay as they are shown
+        self.is_complete = False  # whether what was wanted last shows all that there is, or all that the messages take
+        self.sealed_count = 0  # messages that stay as they are shown
         self._files: tuple[Upload, ...] | None = None
         self._filing: Generator[None, None, tuple[Upload, ...]] | None = None
 
@@ -63,10 +63,10 @@ class Draft:
 
     def feed(self, text: str) -> bool:
         """Take in more; false if that is more than an answer may have, and what is too much was left out."""
-        return self._keep(self._incoming.feed(text))
+        return self._append(self._incoming.feed(text))
 
-    def _keep(self, text: str) -> bool:
-        room = self._extent.characters - self.length
+    def _append(self, text: str) -> bool:
+        room = self._limits.characters - self.length
         if len(text) <= room:
             self._splitter.feed(text)
             return True
@@ -80,7 +80,7 @@ class Draft:
         Returns how many characters were held back until now.
         """
         had = self.length
-        self._keep(self._incoming.finish(for_good=for_good))
+        self._append(self._incoming.finish(for_good=for_good))
         self._ended = True
         return self.length - had
 
@@ -88,23 +88,23 @@ class Draft:
         """More is fed after all."""
         self._ended = False
 
-    def seal(self, shown: Wanted, index: int) -> None:
+    def seal(self, shown: DesiredMessage, index: int) -> None:
         """Message `index` stays as it is shown; what it does not cover yet goes into the next one."""
         self._covered = self._splitter.seal(shown.covers)
         self._pieces_sealed = self._splitter.sealed
-        self._sealed[index:] = [Wanted(shown.body, self._covered)]
-        self.kept = index + 1
+        self._sealed[index:] = [DesiredMessage(shown.body, self._covered)]
+        self.sealed_count = index + 1
 
-    def keep(self, shown: Sequence[Body], covers: int) -> None:
+    def keep_posted(self, shown: Sequence[Body], covers: int) -> None:
         """These messages stay as they are, and cover so many characters; the text goes on behind them."""
         sealed = self._sealed
-        kept = [Wanted(body, min(old.covers, covers)) for body, old in zip(shown, sealed, strict=False)]
-        kept += [Wanted(body, covers) for body in shown[len(kept) :]]
-        if kept:
-            self.seal(Wanted(kept[-1].body, covers), len(kept) - 1)
-            self._sealed[:] = [*kept[:-1], self._sealed[-1]]
+        sealed_count = [DesiredMessage(body, min(old.covers, covers)) for body, old in zip(shown, sealed, strict=False)]
+        sealed_count += [DesiredMessage(body, covers) for body in shown[len(sealed_count) :]]
+        if sealed_count:
+            self.seal(DesiredMessage(sealed_count[-1].body, covers), len(sealed_count) - 1)
+            self._sealed[:] = [*sealed_count[:-1], self._sealed[-1]]
 
-    def shown_by(self, bodies: Sequence[Body]) -> int:
+    def covered_by(self, bodies: Sequence[Body]) -> int:
         """How many characters messages are known to show, where the first of them are those of this text."""
         covers = 0
         for body, sealed in zip(bodies, self._sealed, strict=False):
@@ -114,9 +114,9 @@ class Draft:
         return covers
 
     @property
-    def kept_source(self) -> str:
+    def sealed_source(self) -> str:
         """What the messages cover that stay as they are shown."""
-        return self._splitter.source[: self._sealed[self.kept - 1].covers] if self.kept else ""
+        return self._splitter.source[: self._sealed[self.sealed_count - 1].covers] if self.sealed_count else ""
 
     def starts_with(self, text: str) -> bool:
         """Whether this text goes on from another."""
@@ -129,41 +129,41 @@ class Draft:
         self._covered = before[-1].covers if before else 0
         self._splitter.narrow(caps.limit, self._covered)
         self._sealed, self._pieces_sealed = before, self._splitter.sealed
-        self.kept = min(self.kept, index)
+        self.sealed_count = min(self.sealed_count, index)
         self._files = self._filing = None
 
     @property
     def is_full(self) -> bool:
         """Whether all the messages that there may be are final: what comes further changes none."""
-        return len(self._sealed) >= self._extent.messages
+        return len(self._sealed) >= self._limits.messages
 
     @property
     def shows_text(self) -> bool:
         """Whether a reader can see anything of it; at worst, of blank lines in great number, a guess."""
-        wanted = self.wanted(1)
-        return bool(wanted) if wanted is not None else bool(self._splitter.source.strip())
+        desired = self.desired(1)
+        return bool(desired) if desired is not None else bool(self._splitter.source.strip())
 
-    def wanted(self, most: int, *, tidy: bool = False) -> list[Wanted] | None:
+    def desired(self, most: int, *, tidy: bool = False) -> list[DesiredMessage] | None:
         """One for each message, `most` of them at least if there are so many; None if that takes more than one call.
 
         Pieces that show nothing (blank lines alone) take no message. `tidy` leaves out a word, or a line of code, that
         has only begun.
         """
-        most = min(most, self._extent.messages)
+        most = min(most, self._limits.messages)
         if not self._cut(most):
             return None
         if len(self._sealed) >= most:
-            self.whole = self.is_full
+            self.is_complete = self.is_full
             return list(self._sealed)
-        self.whole = True
+        self.is_complete = True
         last = self._splitter.last
         last = last if self._ended else (last.tidy() if tidy else last).shown()
         text = self._caps.dialect.render(last)
-        open_ = [Wanted(Body("", text), self._covered + len(last.source))] if text else []
+        open_ = [DesiredMessage(Body("", text), self._covered + len(last.source))] if text else []
         return [*self._sealed, *open_]
 
     def files(self, reference: str, *, finished: bool) -> tuple[Upload, ...] | None:
-        """What goes up with the answer, now that it has ended and is `whole`; None if that takes more than one call."""
+        """What goes up with the answer, now that all of it `is_complete`; None if that takes more than one call."""
         if self._files is None:
             if self._filing is None:
                 shown = self._sealed[-1].covers if self.is_full and self._sealed else self.length
@@ -173,7 +173,7 @@ class Draft:
                 next(self._filing)
             except StopIteration as end:
                 files, self._filing = end.value, None
-                self._files = (*files, *files_beside(self.left_out, reference, MOST - len(files)))
+                self._files = (*files, *extracted_files(self.left_out, reference, MAX_FILES - len(files)))
         return self._files
 
     def _cut(self, most: int) -> bool:
@@ -182,12 +182,12 @@ class Draft:
         if missing <= 0:
             return True
         last_of_all = self._pieces_sealed + missing
-        room = self._room() if most == self._extent.messages else 0
+        room = self._notice_room() if most == self._limits.messages else 0
         is_cut = self._splitter.cut(last_of_all, steps=_CUTS, room=room)
         for piece in self._splitter.final(self._pieces_sealed):
             self._covered += len(piece.source)
             if text := self._caps.dialect.render(piece):
-                self._sealed.append(Wanted(Body(text), self._covered))
+                self._sealed.append(DesiredMessage(Body(text), self._covered))
         self._pieces_sealed = self._splitter.sealed
         return len(self._sealed) >= most or (is_cut and self._pieces_sealed < last_of_all)
 

@@ -31,7 +31,7 @@ _ADDRESSES = "links"
 _PICTURES = "image"
 
 
-def files_beside(left_out: Sequence[LeftOut], reference: str, most: int) -> tuple[Upload, ...]:
+def extracted_files(left_out: Sequence[LeftOut], reference: str, most: int) -> tuple[Upload, ...]:
     """At most so many files: each picture, and one with all other addresses that are whole, by their numbers."""
     found: list[Upload] = []
     lines = [f"{each.number}: {each.address}" for each in left_out if each.whole and not _is_picture(each)]
@@ -44,17 +44,17 @@ def files_beside(left_out: Sequence[LeftOut], reference: str, most: int) -> tupl
     return tuple(found)
 
 
-def line_beside(left_out: Sequence[LeftOut], files: Sequence[Upload], words: Strings) -> str:
+def missing_files_notice(left_out: Sequence[LeftOut], files: Sequence[Upload], strings: Strings) -> str:
     """What a reader is told of what was left out and is in none of the files; nothing where all of it is."""
     names = [file.name for file in files]
     pictures = sum(_is_picture(each) for each in left_out)
     is_missing = pictures > sum(name.startswith(f"{_PICTURES}-") for name in names)
     others = [each for each in left_out if not _is_picture(each)]
     has_addresses = any(name.startswith(f"{_ADDRESSES}-") for name in names) and all(each.whole for each in others)
-    return words.not_attached if is_missing or (others and not has_addresses) else ""
+    return strings.not_attached if is_missing or (others and not has_addresses) else ""
 
 
-def are_beside(files: Sequence[Upload]) -> bool:
+def are_all_extracted(files: Sequence[Upload]) -> bool:
     """Whether all of these files are of that kind."""
     return all(file.name.startswith((f"{_PICTURES}-", f"{_ADDRESSES}-")) for file in files)
 

@@ -14,10 +14,10 @@ from bot.markdown.tables import header
 from bot.ports import Upload
 
 # Files of one message: Discord takes ten (https://docs.discord.com/developers/resources/message#create-message).
-MOST = 10
+MAX_FILES = 10
 
 # A look at a block of code costs as much as so many of its characters.
-_LOOK = 32
+_BLOCK_COST = 32
 
 
 def uploads(
@@ -39,25 +39,25 @@ def uploads_in_steps(
     """The same, a step at a time: an answer may have a million characters, and others wait."""
     blocks = yield from code_blocks_in_steps(source)
     found: list[Upload] = []
-    left = _block_of(source, shown, blocks)
-    alone = _alone(source, shown, blocks)
+    left = _unposted_block(source, shown, blocks)
+    rest = _standalone_rest(source, shown, blocks)
     code = (yield from left.code_in_steps(source)) if left is not None else ""
     if left is not None and code.strip():
-        found.append(Upload(_name("code", reference, left.extension), code, alone))
-    elif left is None and alone:
-        found.append(Upload(_name("answer", reference, "md"), noted(alone), noted(alone)))
-    looked_at = 0
+        found.append(Upload(_name("code", reference, left.extension), code, rest))
+    elif left is None and rest:
+        found.append(Upload(_name("answer", reference, "md"), noted(rest), noted(rest)))
+    cost = 0
     for block in blocks:
-        looked_at += _LOOK + block.after - block.opened
-        if looked_at > STEP:
-            looked_at = 0
+        cost += _BLOCK_COST + block.after - block.opened
+        if cost > STEP:
+            cost = 0
             yield
         if block is left or not (block.whole or finished) or not is_long(source[block.opened : block.after]):
             continue
         code = yield from block.code_in_steps(source)
         if not code.strip():
             continue
-        if len(found) == MOST:
+        if len(found) == MAX_FILES:
             break
         number = 1 + sum(each.name.startswith("code-") for each in found)
         found.append(Upload(_name("code", reference, block.extension, number), code))
@@ -68,7 +68,7 @@ def _name(kind: str, reference: str, extension: str, number: int = 1) -> str:
     return f"{kind}-{reference}{'' if number == 1 else f'-{number}'}.{extension}"
 
 
-def _block_of(source: str, shown: int, blocks: list[Block]) -> Block | None:
+def _unposted_block(source: str, shown: int, blocks: list[Block]) -> Block | None:
     """The block of code that all is of which is not shown, if there is one."""
     if not source[shown:].strip():
         return None
@@ -78,7 +78,7 @@ def _block_of(source: str, shown: int, blocks: list[Block]) -> Block | None:
     return block
 
 
-def _alone(source: str, shown: int, blocks: list[Block]) -> str:
+def _standalone_rest(source: str, shown: int, blocks: list[Block]) -> str:
     """What is not shown as a text of its own: its block of code reopened, its table with its header."""
     rest = source[shown:]
     within = next((block for block in blocks if block.begin <= shown < block.after), None)

@@ -17,10 +17,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 
-from bot.delivery.reachability import Reach
+from bot.delivery.reachability import Reachability
 from bot.delivery.reconciler import Write
 from bot.delivery.reply import Reply, WritePolicy, ignored
-from bot.delivery.scheduler import Waiting
+from bot.delivery.scheduler import WriteScheduler
 from bot.errors import Failure, InvalidRequest, OutcomeUnknown, RateLimited, Retryable
 from bot.ports import Verb
 from bot.rate_limits import Budget
@@ -39,14 +39,14 @@ class Pacer:
         self._policy = policy
         self._recorder = recorder
         self._random = random_
-        self._waiting = Waiting(policy.rollover_after_seconds)
+        self._scheduler = WriteScheduler(policy.rollover_after_seconds)
         self._changed = asyncio.Event()
-        self._reach = Reach()
+        self._reachability = Reachability()
 
     @property
     def is_cut_off(self) -> bool:
         """Whether the platform does not answer the writes of this connection just now."""
-        return self._reach.is_lost(asyncio.get_running_loop().time())
+        return self._reachability.is_unreachable(asyncio.get_running_loop().time())
 
     async def run(self) -> None:
         """Write what is due, when it may be, until cancelled; writes in flight are cancelled with it."""
@@ -55,10 +55,10 @@ class Pacer:
             while True:
                 self._changed.clear()
                 now = loop.time()
-                for reply in self._waiting.ready(now):
+                for reply in self._scheduler.ready(now):
                     self._start(reply, now, writes)
                 with suppress(TimeoutError):
-                    async with asyncio.timeout_at(self._waiting.next_at(now)):
+                    async with asyncio.timeout_at(self._scheduler.next_at(now)):
                         await self._changed.wait()
 
     @contextmanager
@@ -67,22 +67,22 @@ class Pacer:
         budgets = {id(budget): budget for spent in reply.budgets.values() for budget in spent}.values()
         for budget in budgets:
             budget.live += 1
-        reply.wake = partial(self._look_at, reply)
-        self._waiting.come(reply)
+        reply.wake = partial(self._reschedule, reply)
+        self._scheduler.add(reply)
         self._changed.set()
         try:
             yield
         finally:
-            self._waiting.leave(reply)
+            self._scheduler.remove(reply)
             reply.wake = ignored  # it held the reply itself, which would then be freed late
             for budget in budgets:
                 budget.live -= 1
-            for budget in reply.budgets[Verb.EDIT] if reply.owes else ():
+            for budget in reply.budgets[Verb.EDIT] if reply.needs_final_write else ():
                 budget.reserved_finals -= 1
             self._changed.set()  # others may have what was kept back for this one
 
-    def _look_at(self, reply: Reply) -> None:
-        self._waiting.woke(reply)
+    def _reschedule(self, reply: Reply) -> None:
+        self._scheduler.reschedule(reply)
         self._changed.set()
 
     # --------------------------------------------------------------------------------------------------------- writing
@@ -92,12 +92,12 @@ class Pacer:
         expected = reply.verb
         write = reply.render()
         if write is None or write.verb is not expected:
-            self._waiting.woke(reply)
+            self._scheduler.reschedule(reply)
             return
         for budget in reply.budgets[write.verb]:
             budget.spend(now)
-        if not (reply.owes or reply.closes):
-            reply.owes = True
+        if not (reply.needs_final_write or reply.is_closing):
+            reply.needs_final_write = True
             for budget in reply.budgets[Verb.EDIT]:
                 budget.reserved_finals += 1
         reply.in_flight = True
@@ -124,15 +124,15 @@ class Pacer:
                 "text refused by the platform",
                 extra={"turn": reply.key.reference, "platform": reply.key.platform, "failure": repr(failure)},
             )
-            reply.give_up(failure)
+            reply.freeze_with_error(failure)
         except Exception as error:  # noqa: BLE001 (a bug in an adapter ends its own turn, at the turn's boundary, and no other)
             outcome = "refused"
-            reply.abort(error)
+            reply.fail(error)
         finally:
             for budget in budgets:
                 budget.record_response(loop.time(), sent=sent)
-            self._reach.note(met, loop.time())
-            reply.came_back()
+            self._reachability.note(met, loop.time())
+            reply.write_finished()
             self._changed.set()
         self._recorder.wrote(reply.key.platform, write.verb.value, outcome)
 

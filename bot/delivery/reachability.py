@@ -15,17 +15,17 @@ from bot.errors import ConnectFailed, Failure, OutcomeUnknown
 REMEMBERED_SECONDS = 30.0
 
 
-class Reach:
+class Reachability:
     """What the last writes of a connection met."""
 
     def __init__(self) -> None:
-        self._missed_at = -math.inf
+        self._unreachable_at = -math.inf
 
     def note(self, failure: Failure | None, now: float) -> None:
         """A write came back, well or with a `failure`; any answer shows that somebody is there."""
-        missed = isinstance(failure, ConnectFailed | OutcomeUnknown)
-        self._missed_at = now if missed else -math.inf
+        unreachable = isinstance(failure, ConnectFailed | OutcomeUnknown)
+        self._unreachable_at = now if unreachable else -math.inf
 
-    def is_lost(self, now: float) -> bool:
+    def is_unreachable(self, now: float) -> bool:
         """Whether nobody answers just now."""
-        return now - self._missed_at < REMEMBERED_SECONDS
+        return now - self._unreachable_at < REMEMBERED_SECONDS

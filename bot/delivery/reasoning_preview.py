@@ -10,10 +10,10 @@ from __future__ import annotations
 import re
 
 # The longest line of thought, in characters: what a telephone shows in two or three lines of small print.
-LONGEST_THOUGHT = 120
+MAX_PREVIEW_LENGTH = 120
 
 # Of the thinking, so many of the last characters are kept: some sentences, whatever their length.
-_KEPT = 600
+_MAX_RECENT = 600
 
 # A heading, as summaries have them before each of their parts: ``**Looking at the dates**``, ``## Dates``.
 _HEADING = re.compile(r"^[ \t]*(?:\*\*([^*\n]{2,}?)\*\*:?|#{1,6}[ \t]+([^\n]+?))[ \t]*$", re.MULTILINE)
@@ -22,7 +22,7 @@ _HEADING = re.compile(r"^[ \t]*(?:\*\*([^*\n]{2,}?)\*\*:?|#{1,6}[ \t]+([^\n]+?))
 _END = re.compile("(?<=[.!?…])\\s+|(?<=[\u3002\uff01\uff1f])|\\s*\\n\\s*")
 
 # What is shorter is no sentence that says anything: "Hmm.", "e.g.", a number of a list. Characters.
-_LEAST = 12
+_MIN_SENTENCE = 12
 
 _LINK = re.compile(r"\w*://\S*")
 _BULLET = re.compile(r"^\s*(?:[-+*>#]+|\d{1,3}[.)])\s+")
@@ -31,33 +31,33 @@ _BULLET = re.compile(r"^\s*(?:[-+*>#]+|\d{1,3}[.)])\s+")
 _MARKUP = str.maketrans(dict.fromkeys("*`~|#<>[]\\@", "") | {"_": " "})
 
 
-class Thought:
+class ReasoningPreview:
     """The end of what a model has thought aloud so far; memory and work do not grow with its length."""
 
     def __init__(self) -> None:
-        self._kept = ""
+        self._recent = ""
         self._cut = False  # whether what is kept begins in the middle
 
     def feed(self, text: str) -> None:
         """Take in more of the thinking."""
-        self._cut = self._cut or len(self._kept) + len(text) > _KEPT
-        self._kept = (self._kept + text[-_KEPT:])[-_KEPT:]
+        self._cut = self._cut or len(self._recent) + len(text) > _MAX_RECENT
+        self._recent = (self._recent + text[-_MAX_RECENT:])[-_MAX_RECENT:]
 
     def clear(self) -> None:
         """The thinking begins anew."""
-        self._kept, self._cut = "", False
+        self._recent, self._cut = "", False
 
     @property
     def line(self) -> str:
         """The present heading, or else the last whole sentence, or else all there is; empty where that is nothing."""
-        *_, heading = ["", *(first or second for first, second in _HEADING.findall(self._kept))]
+        *_, heading = ["", *(first or second for first, second in _HEADING.findall(self._recent))]
         if plain := _plain(heading):
             return _shortened(plain)
-        ended = _END.split(self._kept)[int(self._cut) : -1]  # what is cut has lost its beginning
-        sentences = [plain for part in ended if len(plain := _plain(part)) >= _LEAST]
+        ended = _END.split(self._recent)[int(self._cut) : -1]  # what is cut has lost its beginning
+        sentences = [plain for part in ended if len(plain := _plain(part)) >= _MIN_SENTENCE]
         if sentences:
             return _shortened(sentences[-1])
-        return _shortened(_plain(self._kept), begun=not self._cut)
+        return _shortened(_plain(self._recent), begun=not self._cut)
 
 
 def _plain(text: str) -> str:
@@ -67,10 +67,10 @@ def _plain(text: str) -> str:
 
 
 def _shortened(text: str, *, begun: bool = True) -> str:
-    """At most `LONGEST_THOUGHT` characters, cut at a word: the first ones, or the last where the beginning is gone."""
-    if len(text) <= LONGEST_THOUGHT:
+    """At most `MAX_PREVIEW_LENGTH` characters, cut at a word: the first, or the last if the beginning is missing."""
+    if len(text) <= MAX_PREVIEW_LENGTH:
         return text
-    room = LONGEST_THOUGHT - 1
+    room = MAX_PREVIEW_LENGTH - 1
     if begun:
         head, _, _ = text[: room + 1].rpartition(" ")
         return f"{head or text[:room]}…"

@@ -16,11 +16,11 @@ from bot.ports import Body, Verb
 
 # Refused edits without one that was taken between, after which none is tried any more for this answer: the first may
 # have been refused for the message's own sake (its age, an archived thread).
-_LAST_EDIT = 2
+_MAX_REJECTED_EDITS = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class DesiredMessage:
     """One message as it should be; `covers` is how many characters of the answer are shown once it is."""
 
     body: Body
@@ -46,17 +46,17 @@ class Write:
 
 
 @dataclass(slots=True)
-class _Shown:
+class PostedMessage:
     """What is known of one message of ours."""
 
     key: str
     id: str  # empty: it was posted, but whether it exists is not known
     body: Body | None  # None: what it shows is not known
     sent: Body | None  # what it was posted with
-    left: bool = False  # by an earlier process, and nothing was written into it since
+    recovered: bool = False  # by an earlier process, and nothing was written into it since
 
 
-class Page:
+class Reconciler:
     """The messages of one answer, in order."""
 
     def __init__(self, key: str, messages: Sequence[str] | None = None, *, edits: bool = True) -> None:
@@ -68,13 +68,13 @@ class Page:
         # for the deleted one, and Discord allows 25 characters in all.
         self._key = key[:20]
         self._posts = 0
-        self._shown: list[_Shown] = []
-        self._taken_up = messages is not None
-        self._resumed = self._taken_up  # then a post may have been made that nobody wrote down
+        self._shown: list[PostedMessage] = []
+        self._is_recovery = messages is not None
+        self._may_have_more = self._is_recovery  # then a post may have been made that nobody wrote down
         self.frozen = not edits  # whether the messages that there are cannot be edited
-        self._edits_refused = 0 if edits else _LAST_EDIT  # since one was taken
+        self._rejected_edits = 0 if edits else _MAX_REJECTED_EDITS  # since one was taken
         for message in messages or ():
-            self._shown.append(_Shown(f"{self._key}{self._posts}", message, None, None, left=True))
+            self._shown.append(PostedMessage(f"{self._key}{self._posts}", message, None, None, recovered=True))
             self._posts += 1
 
     @property
@@ -102,67 +102,74 @@ class Page:
         """Whether no message is known to exist."""
         return not self.messages
 
-    def next(self, wanted: Sequence[Wanted]) -> Write | None:
+    def next(self, desired: Sequence[DesiredMessage]) -> Write | None:
         """The next write to make, or None when all is as it should be.
 
         What is not known is found out, then messages are mended from the first on, then added, and what is too much is
         taken away from the end; buttons alone come last, since a reader waits for words.
         """
-        if (mending := self._to_find_out(wanted) or self._to_mend(wanted)) is not None:
-            return mending
+        if (repair := self._unknown_post(desired) or self._repair(desired)) is not None:
+            return repair
         count = len(self._shown)
-        if count < len(wanted):
-            want = wanted[count]
+        if count < len(desired):
+            target = desired[count]
             key = f"{self._key}{self._posts}"
-            return Write(Verb.POST, count, key, body=want.body, covers=want.covers, lookup=self._resumed)
-        if count > len(wanted):
+            return Write(
+                Verb.POST,
+                count,
+                key,
+                body=target.body,
+                covers=target.covers,
+                lookup=self._may_have_more,
+            )
+        if count > len(desired):
             extra = self._shown[-1]
             return Write(Verb.DELETE, count - 1, extra.key, extra.id)
-        for index, (shown, want) in enumerate(zip(self._shown, wanted, strict=True)):
-            if not self.frozen and shown.body is not None and shown.body.controls != want.body.controls:
-                return Write(Verb.EDIT, index, shown.key, shown.id, want.body, want.covers)
+        for index, (shown, target) in enumerate(zip(self._shown, desired, strict=True)):
+            if not self.frozen and shown.body is not None and shown.body.controls != target.body.controls:
+                return Write(Verb.EDIT, index, shown.key, shown.id, target.body, target.covers)
         return None
 
-    def _to_find_out(self, wanted: Sequence[Wanted]) -> Write | None:
+    def _unknown_post(self, desired: Sequence[DesiredMessage]) -> Write | None:
         for index, shown in enumerate(self._shown):
             if not shown.id:
-                return Write(Verb.POST, index, shown.key, body=_again(shown.sent, wanted, index), lookup=True)
+                return Write(Verb.POST, index, shown.key, body=_body_to_repost(shown.sent, desired, index), lookup=True)
         return None
 
-    def _to_mend(self, wanted: Sequence[Wanted]) -> Write | None:
+    def _repair(self, desired: Sequence[DesiredMessage]) -> Write | None:
         count = len(self._shown)
-        for index, (shown, want) in enumerate(zip(self._shown, wanted, strict=False)):
-            if self.frozen and (shown.body is None or shown.body.text == want.body.text):
+        for index, (shown, target) in enumerate(zip(self._shown, desired, strict=False)):
+            if self.frozen and (shown.body is None or shown.body.text == target.body.text):
                 continue
-            if self.frozen or _has_other_files(shown, want.body):
+            if self.frozen or _has_other_files(shown, target.body):
                 # No edit changes it: it is posted anew, and what is behind it.
                 extra = self._shown[-1]
                 return Write(Verb.DELETE, count - 1, extra.key, extra.id)
-            if shown.body is None or shown.body.text != want.body.text:
-                return Write(Verb.EDIT, index, shown.key, shown.id, want.body, want.covers)
+            if shown.body is None or shown.body.text != target.body.text:
+                return Write(Verb.EDIT, index, shown.key, shown.id, target.body, target.covers)
         return None
 
-    def probe(self) -> Write | None:
+    def lookup_write(self) -> Write | None:
         """Once all is as it should be: a look for one more message, that was posted and that nobody wrote down.
 
         A process can be killed between the two, and the answer that is made again may be shorter. None where no earlier
         process began this answer, or nothing more was found.
         """
-        if not self._resumed:
+        if not self._may_have_more:
             return None
         return Write(Verb.POST, len(self._shown), f"{self._key}{self._posts}", lookup=True)
 
-    def complete(self) -> None:
+    def end_lookups(self) -> None:
         """There is no further message: the look for one found nothing."""
-        self._resumed = False
+        self._may_have_more = False
 
-    def gone(self, write: Write) -> bool:
+    def drop_missing(self, write: Write) -> bool:
         """A message is not there any more. Whether the answer goes on without it.
 
         It does where that was left by an earlier process, which may have deleted it: messages that are too many are
         taken away from the end, so it is never the first. Else a reader deleted it, and wants no answer.
         """
-        if write.verb is not Verb.EDIT or write.index == 0 or not self._shown[write.index].left:
+        if write.verb is not Verb.EDIT or write.index == 0 or not self._shown[write.index].recovered:
             return False
         del self._shown[write.index]
         return True
@@ -170,17 +177,17 @@ class Page:
     def freeze(self) -> None:
         """An edit was refused for good: the messages that there are stay as they are shown."""
         self.frozen = True
-        self._edits_refused += 1
+        self._rejected_edits += 1
 
     def thaw(self) -> bool:
         """There is a new message since an edit was refused: whether it may be edited, unless too many were refused."""
-        self.frozen = self._edits_refused >= _LAST_EDIT
+        self.frozen = self._rejected_edits >= _MAX_REJECTED_EDITS
         return not self.frozen
 
-    def forget(self, message: str) -> None:
+    def remove(self, message: str) -> None:
         """A message was deleted by somebody else; not to be called while a write is in flight."""
         self._shown = [shown for shown in self._shown if shown.id != message]
-        self._resumed = False
+        self._may_have_more = False
 
     def posted(self, write: Write, message: str, *, found: bool = False) -> None:
         """A post was answered: the message exists under this id.
@@ -190,12 +197,12 @@ class Page:
         this process sent with it is what it shows.
         """
         first = not found and write.index == len(self._shown)
-        is_filed = not self._taken_up and write.body is not None and bool(write.body.files)
+        is_filed = not self._is_recovery and write.body is not None and bool(write.body.files)
         known = write.body if first or is_filed else None
-        left = found and self._taken_up
-        self._place(write, _Shown(write.key, message, known, write.body or self._sent(write), left=left))
+        recovered = found and self._is_recovery
+        self._set(write, PostedMessage(write.key, message, known, write.body or self._sent(write), recovered=recovered))
 
-    def absent(self, write: Write) -> None:
+    def mark_not_found(self, write: Write) -> None:
         """A look-up alone of what was not answered has found nothing: it was not posted."""
         if write.index < len(self._shown):
             del self._shown[write.index]
@@ -207,17 +214,17 @@ class Page:
     def edited(self, write: Write) -> None:
         """An edit was answered."""
         shown = self._shown[write.index]
-        shown.body, shown.left = write.body, False
-        self._edits_refused = 0
+        shown.body, shown.recovered = write.body, False
+        self._rejected_edits = 0
 
     def deleted(self, write: Write) -> None:
         """The last message is there no more."""
         del self._shown[write.index]
 
-    def unanswered(self, write: Write) -> None:
+    def outcome_unknown(self, write: Write) -> None:
         """Whether the write happened is not known: it is found out, or made again, before anything else."""
         if write.verb is Verb.POST and write.body is not None:
-            self._place(write, _Shown(write.key, "", None, write.body))
+            self._set(write, PostedMessage(write.key, "", None, write.body))
         elif write.verb is Verb.EDIT:
             self._shown[write.index].body = None
 
@@ -225,7 +232,7 @@ class Page:
         """What was sent with the post that is looked up."""
         return self._shown[write.index].sent if write.index < len(self._shown) else None
 
-    def _place(self, write: Write, shown: _Shown) -> None:
+    def _set(self, write: Write, shown: PostedMessage) -> None:
         if write.index == len(self._shown):
             self._shown.append(shown)
             self._posts += 1
@@ -233,15 +240,15 @@ class Page:
             self._shown[write.index] = shown
 
 
-def _has_other_files(shown: _Shown, wanted: Body) -> bool:
+def _has_other_files(shown: PostedMessage, desired: Body) -> bool:
     """Whether a message must be posted anew for its files' sake, as far as it is known what it has."""
     if shown.body is not None:
-        return shown.body.files != wanted.files
-    return bool(wanted.files) or bool(shown.sent and shown.sent.files)
+        return shown.body.files != desired.files
+    return bool(desired.files) or bool(shown.sent and shown.sent.files)
 
 
-def _again(sent: Body | None, wanted: Sequence[Wanted], index: int) -> Body | None:
+def _body_to_repost(sent: Body | None, desired: Sequence[DesiredMessage], index: int) -> Body | None:
     """What is posted where a post turns out not to have been made; None where those files are not wanted any more."""
     if sent is None or not sent.files:
         return sent
-    return sent if index < len(wanted) and wanted[index].body.files == sent.files else None
+    return sent if index < len(desired) and desired[index].body.files == sent.files else None

@@ -67,7 +67,7 @@ class Live:
     def lose(self, message: str) -> None:
         """One of its messages is gone: read no further, and leave the others with an honest end."""
         self.reading.cancel()
-        self.reply.lose(message)
+        self.reply.message_deleted(message)
 
     def hasten(self) -> None:
         """Somebody waits for this turn to end: if its answer seems to have, do not wait for more of it much longer.
@@ -76,10 +76,10 @@ class Live:
         for as long as a silent one is waited for.
         """
         loop, reply = asyncio.get_running_loop(), self.reply
-        if reply.final:
+        if reply.is_final:
             return
         if reply.announced.ending is None:
-            reply.announced.on_made = self.hasten
+            reply.announced.on_announced = self.hasten
         elif (ends_at := reply.announced.at + _HASTE_SECONDS) > loop.time() + _SAME_TIME:
             loop.call_at(ends_at, self.hasten)
         else:
@@ -189,13 +189,13 @@ class Answering:
                 self.live[key.digest] = Live(accepted.turn, reply, reading)
                 try:
                     with suppress(Exception):  # it is raised below; here the group would wrap it
-                        await reply.over
+                        await reply.done
                 finally:
                     del self.live[key.digest]
                     reading.cancel()
                     showing.cancel()
-                    reply.on_shown = reply.on_posted = reply.announced.on_made = ignored  # they hold this turn
-        reply.over.result()
+                    reply.on_shown = reply.on_posted = reply.announced.on_announced = ignored  # they hold this turn
+        reply.done.result()
 
     async def _read(self, accepted: Accepted, reply: Reply, pacer: Pacer, record: UnfinishedTurn | None) -> None:
         """Feed the reply with what the model sends. Whatever fails here, the reader gets an honest end."""
@@ -229,16 +229,16 @@ class Answering:
         turn = await _with_attachments(accepted)
         history = await accepted.channel.history(prompting.limits.messages)
         if history.unread and self._first_told(f"unread {turn.conversation}"):
-            reply.note(self._choices.words.history_unread)
+            reply.add_notice(self._choices.words.history_unread)
         if is_empty(turn) and not history.messages:
             words = self._choices.words
             self._say(reply, words.empty_direct if turn.direct else words.empty_question)
             return
         prepared = prepare(turn, history, prompting, self._choices.words, self._wall_clock())
         for line in prepared.notices:
-            reply.note(line)
+            reply.add_notice(line)
         if prepared.history_cut and self._first_told(turn.conversation):
-            reply.note(self._choices.words.history_cut)
+            reply.add_notice(self._choices.words.history_cut)
         loop = asyncio.get_running_loop()
         async with aclosing(self._fitting.answer(prepared.prompt, cut_off)) as deltas:
             async for delta in deltas:
@@ -247,7 +247,7 @@ class Answering:
                     continue
                 for slice_ in _slices(delta):
                     reply.feed(slice_, loop.time(), self._choices.writing)
-                    if reply.final:
+                    if reply.is_final:
                         return  # its own end, or somebody else's: either way the model's stream is closed
                     if slice_ is not delta:
                         await asyncio.sleep(0)  # others have their turn
@@ -256,11 +256,11 @@ class Answering:
         """Say what the model was not given because its server refused it."""
         words = self._choices.words
         for part in fitted.left_out:
-            reply.note(words.left_out.format(name=part.name, why=part.why))
+            reply.add_notice(words.left_out.format(name=part.name, why=part.why))
         if fitted.no_images:
-            reply.note(words.no_images)
+            reply.add_notice(words.no_images)
         if fitted.history_cut and self._first_told(conversation):
-            reply.note(words.history_cut)
+            reply.add_notice(words.history_cut)
 
     def _first_told(self, conversation: str) -> bool:
         """Whether a conversation is told now, for the first time, that it lacks earlier messages."""

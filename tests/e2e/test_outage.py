@@ -14,7 +14,7 @@ from adapters.journal import MemoryJournal
 from bot.access import AccessRules
 from bot.completion import Completion, CompletionPolicy
 from bot.conversation import Delta, Ending, Finish, FinishReason, Prompt, Text
-from bot.delivery.reachability import REMEMBERED_SECONDS, Reach
+from bot.delivery.reachability import REMEMBERED_SECONDS, Reachability
 from bot.delivery.reply import WritePolicy
 from bot.errors import ConnectFailed, Failure, OutcomeUnknown, ServiceError
 from bot.ports import Verb
@@ -221,17 +221,17 @@ async def test_the_operator_says_how_long() -> None:
 
 def test_what_a_write_met_is_remembered_for_a_while() -> None:
     """A write that met nobody says so until one is answered, however it is, or until it is long ago."""
-    reach = Reach()
-    assert not reach.is_lost(0.0)
+    reach = Reachability()
+    assert not reach.is_unreachable(0.0)
     for failure in (ConnectFailed("refused"), OutcomeUnknown("no answer")):
         reach.note(failure, 100.0)
-        assert reach.is_lost(100.0 + REMEMBERED_SECONDS - 1)
-        assert not reach.is_lost(100.0 + REMEMBERED_SECONDS)
+        assert reach.is_unreachable(100.0 + REMEMBERED_SECONDS - 1)
+        assert not reach.is_unreachable(100.0 + REMEMBERED_SECONDS)
         reach.note(ServiceError("500"), 101.0)
-        assert not reach.is_lost(101.0)
+        assert not reach.is_unreachable(101.0)
         reach.note(failure, 102.0)
         reach.note(None, 103.0)
-        assert not reach.is_lost(103.0)
+        assert not reach.is_unreachable(103.0)
 
 
 # The model is waited for 1 s alone, and so much longer than the outage of the tests below where nobody is there.

@@ -62,7 +62,7 @@ SECRET = "boom-5c1f"
 WORDS = Strings()
 
 # Lines of thinking come often, so that there are many for a fault to befall.
-WRITING = WritePolicy(shows_thinking=True, thinking_gap_seconds=1.0)
+WRITING = WritePolicy(shows_reasoning=True, reasoning_gap_seconds=1.0)
 
 # A process is started again so long after the last one ended: the platform's window has closed, as it has in life,
 # where a start takes seconds. Virtual seconds.

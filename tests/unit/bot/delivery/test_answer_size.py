@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from adapters.discord.messages.renderer import DiscordMarkdown
 from bot.conversation import Delta, Ending, Finish, FinishReason, Reasoning, Refusal, Text
-from bot.delivery.draft import Draft, Extent
+from bot.delivery.draft import AnswerLimits, Draft
 from bot.delivery.overflow import uploads_in_steps
 from bot.delivery.pacer import Pacer
-from bot.delivery.reconciler import Wanted
+from bot.delivery.reconciler import DesiredMessage
 from bot.delivery.reply import Reply, WritePolicy
 from bot.markdown import PlainMarkdown, Splitter, utf16_units
 from bot.markdown.code_blocks import code_blocks, code_blocks_in_steps
@@ -164,21 +164,21 @@ async def test_no_step_of_the_loop_takes_long(stretch: str) -> None:
     """A million characters at once, in any number of messages: each round of the loop does a bounded part of it."""
     limit, rounds = 2_000, []
     caps = Caps(limit, utf16_units, DiscordMarkdown(), files=8_000_000)
-    draft = Draft(caps, Extent(), lambda: 0)
+    draft = Draft(caps, AnswerLimits(), lambda: 0)
     draft.feed(sized(stretch, 40_000))
     draft.finish(for_good=True)
     began = time.thread_time()
-    wanted: list[Wanted] | None = None
+    desired: list[DesiredMessage] | None = None
     for most in itertools.count(1):
-        while (wanted := draft.wanted(most)) is None:
+        while (desired := draft.desired(most)) is None:
             rounds.append(time.thread_time() - began)
             began = time.thread_time()
         rounds.append(time.thread_time() - began)
         began = time.thread_time()
-        if draft.whole:
+        if draft.is_complete:
             break
-    assert wanted is not None
-    assert all(utf16_units(want.body.text) <= limit for want in wanted)
+    assert desired is not None
+    assert all(utf16_units(want.body.text) <= limit for want in desired)
     assert max(rounds) < 1.0  # two cuts, of some ten milliseconds each; the bound is for a machine that is shared
 
 
@@ -218,7 +218,7 @@ async def test_a_reply_that_is_taken_up_goes_on_after_what_an_earlier_process_sh
         with pacer.admitted(reply):
             reply.feed(Text(text), asyncio.get_running_loop().time(), POLICY)
             reply.feed(Finish(FinishReason.STOP), asyncio.get_running_loop().time(), POLICY)
-            await reply.over
+            await reply.done
         running.cancel()
     assert channel.text.split() == text.split()
     assert not channel.writes(Verb.DELETE)
@@ -227,10 +227,10 @@ async def test_a_reply_that_is_taken_up_goes_on_after_what_an_earlier_process_sh
 def test_the_room_for_our_lines_is_in_the_last_message_only() -> None:
     """Messages before the last are as long as ever."""
     caps = Caps(300, len, PlainMarkdown())
-    draft = Draft(caps, Extent(messages=3), lambda: 100)
+    draft = Draft(caps, AnswerLimits(messages=3), lambda: 100)
     draft.feed("word " * 1_000)
-    while (wanted := draft.wanted(3)) is None:
+    while (desired := draft.desired(3)) is None:
         pass
-    sizes = [len(want.body.text) for want in wanted]
+    sizes = [len(want.body.text) for want in desired]
     assert sizes[0] == sizes[1] > 290
     assert 150 < sizes[2] <= 200

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.conversation import Ending, Finish, FinishReason, Text
-from bot.delivery.overflow import MOST, uploads
+from bot.delivery.overflow import MAX_FILES, uploads
 from bot.delivery.pacer import Pacer
 from bot.delivery.reply import Reply, WritePolicy
 from bot.errors import Failure, Forbidden, InvalidRequest, NotFound, OutcomeUnknown, RateLimited, ServiceError
@@ -61,7 +61,7 @@ def test_nothing_is_lost_between_messages_and_files(source: str, shown: int, fin
         shown = line  # no cut is in a line that opens or closes a block
     files = uploads(source, shown, long, "3f9c2a1b", finished=finished)
     rest = source[shown:]
-    assert len({file.name for file in files}) == len(files) <= MOST
+    assert len({file.name for file in files}) == len(files) <= MAX_FILES
     assert all(file.rest == "" for file in files[1:])
     if not files or not files[0].rest:
         assert all(line.strip(" >-\t") == "" or "```" in line or "~~~" in line for line in rest.split("\n"))
@@ -125,7 +125,7 @@ def test_what_goes_up() -> None:
     assert both == (Upload("answer-r.md", f"```python\n{rest}", f"```python\n{rest}"), Upload("code-r.py", whole))
     twice = uploads(f"{code}\n{code}x", 2 * len(code) + 2, long, "r")
     assert [file.name for file in twice] == ["code-r.py", "code-r-2.py"]
-    assert len(uploads(code * 12, len(code) * 12, long, "r")) == MOST
+    assert len(uploads(code * 12, len(code) * 12, long, "r")) == MAX_FILES
     assert uploads(code[:-4], len(code) - 4, long, "r", finished=False) == ()
     assert uploads(code[:-4], 100, long, "r", finished=False)[0].rest == f"```python\n{code[100:-4]}"
     assert uploads("x\n```\ncode\n```\n", 11, long, "r") == ()
@@ -152,7 +152,7 @@ async def answered(
                 reply.feed(Text(text[at : at + chunk]), asyncio.get_running_loop().time(), POLICY)
                 await asyncio.sleep(0.2)
             reply.feed(Finish(ending), asyncio.get_running_loop().time(), POLICY)
-            await reply.over
+            await reply.done
         running.cancel()
     return reply
 
@@ -329,7 +329,7 @@ async def test_a_stop_while_more_is_hidden() -> None:
                 await asyncio.sleep(0.2)
             assert len(channel.shown) == 2
             reply.finish(Ending.STOPPED, asyncio.get_running_loop().time())
-            await reply.over
+            await reply.done
         running.cancel()
     *texts, last = channel.shown.values()
     assert last.text == f"*{Strings().rest}*\n\n*{Strings().stopped}*"

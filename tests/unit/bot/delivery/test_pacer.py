@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from bot.conversation import Ending, Text
 from bot.delivery.pacer import Pacer
 from bot.delivery.reply import Reply, WritePolicy
-from bot.delivery.scheduler import Waiting
+from bot.delivery.scheduler import WriteScheduler
 from bot.errors import Failure, RateLimited, ServiceError
 from bot.ports import Verb
 from bot.rate_limits import Budget, FixedWindow, LeakyBucket, RollingWindow
@@ -163,20 +163,20 @@ async def test_a_reply_that_has_left_writes_no_more() -> None:
 # ------------------------------------------------------------------------------------------------- the rule, in random
 
 
-class LooksAtAll(Waiting):
+class LooksAtAll(WriteScheduler):
     """Who may write, as the rule says it: asks every budget of every reply, each time."""
 
     def __init__(self, rollover_after_seconds: float) -> None:
         super().__init__(rollover_after_seconds)
         self.live: list[Reply] = []
 
-    def come(self, reply: Reply) -> None:
+    def add(self, reply: Reply) -> None:
         self.live.append(reply)
 
-    def woke(self, reply: Reply) -> None:
+    def reschedule(self, reply: Reply) -> None:
         pass
 
-    def leave(self, reply: Reply) -> None:
+    def remove(self, reply: Reply) -> None:
         self.live.remove(reply)
 
     def ready(self, now: float) -> Iterator[Reply]:
@@ -189,12 +189,12 @@ class LooksAtAll(Waiting):
     def due(self, now: float) -> Iterator[tuple[float, Reply]]:
         for reply in self.live:
             if reply.verb is not None and not reply.in_flight:
-                urgent = reply.final or reply.shows_nothing
+                urgent = reply.is_final or reply.shows_nothing
                 free = [budget.ready_at(now, final=urgent) for budget in reply.budgets[reply.verb]]
                 yield max(reply.not_before, *free), reply
 
     def urgency(self, reply: Reply, now: float) -> tuple[int, float]:
-        return 0 if reply.final else 1 if reply.shows_nothing else 2, -reply.unseen(now)
+        return 0 if reply.is_final else 1 if reply.shows_nothing else 2, -reply.backlog(now)
 
 
 @dataclass
@@ -261,17 +261,17 @@ def budgets_of(plan: Plan) -> list[Sequence[Budget]]:
     return [(own[place], shared) for place in plan.places]
 
 
-def played(plan: Plan, waiting: Waiting) -> list[tuple[float, str, str]]:
+def played(plan: Plan, scheduler: WriteScheduler) -> list[tuple[float, str, str]]:
     """Who wrote what, and when."""
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        return runner.run(play(plan, waiting))
+        return runner.run(play(plan, scheduler))
 
 
 def fault_of(pending: list[Failure], verb: Verb) -> Failure | None:
     return pending.pop() if pending else None
 
 
-async def play(plan: Plan, waiting: Waiting) -> list[tuple[float, str, str]]:
+async def play(plan: Plan, scheduler: WriteScheduler) -> list[tuple[float, str, str]]:
     policy = WritePolicy(first_seconds=plan.gap / 3, gap_seconds=plan.gap)
     server, loop = Server(limit=10_000, latency=plan.latency), asyncio.get_running_loop()
     faults: dict[int, list[Failure]] = {number: [] for number in range(len(plan.places))}
@@ -280,7 +280,7 @@ async def play(plan: Plan, waiting: Waiting) -> list[tuple[float, str, str]]:
         channel = SpendingChannel(server, spends=spent, fault=partial(fault_of, faults[number]))
         live.append(Reply(turn(str(number)).key, channel, Strings(), figures()))
     pacer = Pacer(policy, NoRecorder(), random.Random(1))
-    pacer._waiting = waiting
+    pacer._scheduler = scheduler
     async with asyncio.TaskGroup() as group:
         running = group.create_task(pacer.run())
         with ExitStack() as admitted:
@@ -309,7 +309,7 @@ async def play(plan: Plan, waiting: Waiting) -> list[tuple[float, str, str]]:
 def test_looking_at_few_writes_what_looking_at_all_would(plan: Plan) -> None:
     """Whatever budgets, ends and failures there are: the same writes, at the same times, as the plain rule."""
     never = float("inf")
-    assert played(plan, Waiting(never)) == played(plan, LooksAtAll(never))
+    assert played(plan, WriteScheduler(never)) == played(plan, LooksAtAll(never))
 
 
 class Counted(RollingWindow):

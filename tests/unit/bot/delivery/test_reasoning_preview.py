@@ -20,7 +20,7 @@ from adapters.slack.messages.renderer import SlackMarkdown, said_by_model
 from bot.access import AccessRules
 from bot.completion import Completion, CompletionPolicy
 from bot.conversation import Ending, Finish, FinishReason, Reasoning, Retraction, Text, TurnKey
-from bot.delivery.reasoning_preview import LONGEST_THOUGHT, Thought
+from bot.delivery.reasoning_preview import MAX_PREVIEW_LENGTH, ReasoningPreview
 from bot.delivery.reply import WritePolicy
 from bot.errors import (
     Failure,
@@ -42,7 +42,7 @@ from bot.turns.manager import TurnManager
 from tests.integration.playground.test_playground import stage_set
 from tests.support.fakes import MemoryChannel, Notebook, ScriptedModel, Server, Step, answer_of, turn, words
 
-LINE = WritePolicy(shows_thinking=True)
+LINE = WritePolicy(shows_reasoning=True)
 STOP = Finish(FinishReason.STOP)
 
 
@@ -131,7 +131,7 @@ def first_text(channel: MemoryChannel) -> float:
 )
 def test_what_the_line_says(thought: str, line: str) -> None:
     """The present heading or the last whole sentence, in words alone."""
-    said = Thought()
+    said = ReasoningPreview()
     said.feed(thought)
     assert said.line == line or (len(line) > 100 and said.line.strip("…") in thought and len(said.line) <= 120)
 
@@ -141,12 +141,12 @@ def test_what_the_line_says(thought: str, line: str) -> None:
 @given(st.text(), st.lists(st.text(max_size=400), max_size=8))
 def test_the_line_is_one_short_line_however_it_is_cut(first: str, more: list[str]) -> None:
     """Chunks make no difference, and nothing in it is mark-up, a link or a control character."""
-    at_once, cut = Thought(), Thought()
+    at_once, cut = ReasoningPreview(), ReasoningPreview()
     at_once.feed(first + "".join(more))
     for chunk in (first, *more):
         cut.feed(chunk)
     assert cut.line == at_once.line
-    assert len(cut.line) <= LONGEST_THOUGHT
+    assert len(cut.line) <= MAX_PREVIEW_LENGTH
     assert cut.line.isprintable()
     assert not set(cut.line) & set("*_`~|#<>[]@\\")
     assert "://" not in cut.line
@@ -155,7 +155,7 @@ def test_the_line_is_one_short_line_however_it_is_cut(first: str, more: list[str
 @pytest.mark.parametrize("dialect", [DiscordMarkdown(), SlackMarkdown(), PlaygroundMarkdown()])
 def test_the_line_is_small_print_that_is_never_read_back(dialect: Renderer) -> None:
     """On each platform it is a notice: one line, known as ours, and no part of what the model is told that it said."""
-    thought = Thought()
+    thought = ReasoningPreview()
     thought.feed("<!channel> <@U0123ABC> @everyone _is_ **bold** [x](http://y.z) {thought}.\n")
     notice = dialect.notice(Strings().thinking.format(thought=thought.line))
     assert "\n" not in notice

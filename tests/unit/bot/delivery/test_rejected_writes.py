@@ -232,7 +232,7 @@ async def test_a_line_of_thinking_does_not_stay_where_edits_are_refused(deletes:
     thinking: list[Step] = [step for number in range(20) for step in (Reasoning(f"Thought {number} is this. "), 1.0)]
     channel = Picky(edits_it=lambda channel, message: False, deletes_it=deletes)
     script = [*thinking, *words(100)]
-    await answered(channel, script, writing=WritePolicy(shows_thinking=True))
+    await answered(channel, script, writing=WritePolicy(shows_reasoning=True))
     shown = [body.text for body in channel.shown.values()]
     assert " ".join(shown[0 if deletes else 1 :]).split() == answer_of(script).split()
     assert sum("Thought" in text for text in shown) == (0 if deletes else 1)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from adapters.discord.messages.renderer import DiscordMarkdown
 from adapters.playground.rendering import PlaygroundMarkdown
 from adapters.slack.messages.renderer import SlackMarkdown
-from bot.delivery.extracted_files import files_beside, line_beside
+from bot.delivery.extracted_files import extracted_files, missing_files_notice
 from bot.markdown import Piece, PlainMarkdown, Renderer, Splitter, utf16_units
 from bot.markdown.model_text import MOST_KEPT, Incoming
 from bot.markdown.normalise import Normaliser, without_controls
@@ -168,13 +168,13 @@ def test_only_pictures_go_up() -> None:
     unfit = "![b](data:image/png;base64,AA) ![c](data:image/svg+xml;base64,AA)"
     source = f"![a]({DATA}) {unfit} [d]({LONG}) ![e]({DATA[:99]}"
     _, incoming = taken_in(source, [])
-    files = files_beside(incoming.left_out, "r", 9)
+    files = extracted_files(incoming.left_out, "r", 9)
     assert [file.name for file in files] == ["links-r.txt", "image-r-1.png"]
     assert files[0].text == f"4: {LONG}\n"
     assert files[1].data == PNG
-    assert line_beside(incoming.left_out, files, Strings()) == Strings().not_attached
-    assert line_beside(incoming.left_out[:1], files, Strings()) == ""
-    assert files_beside(incoming.left_out, "r", 1) == files[:1]
+    assert missing_files_notice(incoming.left_out, files, Strings()) == Strings().not_attached
+    assert missing_files_notice(incoming.left_out[:1], files, Strings()) == ""
+    assert extracted_files(incoming.left_out, "r", 1) == files[:1]
 
 
 async def test_a_picture_goes_up_with_the_answer() -> None:
