@@ -282,7 +282,7 @@ def make_turns(
         retry_after_limit_seconds=asked.retry_after_limit_seconds,
     )
     return TurnManager(
-        make_choices(settings, make_words(settings, lasting=journal.lasting)),
+        make_choices(settings, make_words(settings, durable=journal.durable)),
         Completion(model, policy, recorder, seeded),
         journal,
         recorder,
@@ -292,10 +292,10 @@ def make_turns(
     )
 
 
-def make_words(settings: Settings, *, lasting: bool) -> Strings:
-    """The sentences for readers: the operator's over ours. With a `lasting` journal, the next start goes on."""
+def make_words(settings: Settings, *, durable: bool) -> Strings:
+    """The sentences for readers: the operator's over ours. With a `durable` journal, the next start goes on."""
     words = replace(Strings(), **settings.words.overrides())  # type: ignore[arg-type]  # a test says that the names agree
-    return replace(words, interrupted=words.paused) if lasting else words
+    return replace(words, interrupted=words.paused) if durable else words
 
 
 def make_choices(settings: Settings, words: Strings) -> TurnConfig:
@@ -335,7 +335,7 @@ def make_access(settings: Settings) -> AccessRules:
         roles=AllowDeny(frozenset(chosen.allow_roles), frozenset(chosen.deny_roles)),
         channels=AllowDeny(frozenset(chosen.allow_channels), frozenset(chosen.deny_channels) | silent),
         workspaces=AllowDeny(frozenset(chosen.allow_workspaces), frozenset(chosen.deny_workspaces)),
-        places={place: AllowDeny(frozenset(table.allow_users)) for place, table in tables.items()},
+        by_channel={place: AllowDeny(frozenset(table.allow_users)) for place, table in tables.items()},
         direct_messages=chosen.direct_messages,
         guests=chosen.guests,
         external=chosen.external,
@@ -350,7 +350,7 @@ def make_prompting(settings: Settings) -> PromptConfig:
         characters, question = (min(limit, embedded.HISTORY_CHARACTERS) for limit in (characters, question))
     return PromptConfig(
         default=PromptOverride(chosen.prompt()),
-        places={place: PromptOverride(table.system_prompt, table.model) for place, table in settings.channels.items()},
+        by_channel={id_: PromptOverride(table.system_prompt, table.model) for id_, table in settings.channels.items()},
         limits=PromptLimits(chosen.history_messages, characters, question),
     )
 

@@ -32,7 +32,7 @@ class AccessRules:
     roles: AllowDeny = field(default_factory=AllowDeny)
     channels: AllowDeny = field(default_factory=AllowDeny)
     workspaces: AllowDeny = field(default_factory=AllowDeny)
-    places: Mapping[str, AllowDeny] = field(default_factory=dict)
+    by_channel: Mapping[str, AllowDeny] = field(default_factory=dict)
     direct_messages: bool = True
     guests: bool = False
     external: bool = False
@@ -48,7 +48,7 @@ class AccessRules:
         author = turn.author
         if author.id in self.users.deny or self.roles.deny & author.roles:
             return False
-        narrowest = next((self.places[place] for place in turn.places if place in self.places), None)
+        narrowest = next((self.by_channel[place] for place in turn.channel_ids if place in self.by_channel), None)
         if narrowest is not None and not narrowest.permit(author.id, *author.roles):
             return False
         if not self.users.allow and not self.roles.allow:
@@ -60,4 +60,4 @@ class AccessRules:
             return False
         if turn.direct:
             return self.direct_messages
-        return self.channels.permit(*turn.places)
+        return self.channels.permit(*turn.channel_ids)

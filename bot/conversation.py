@@ -45,7 +45,7 @@ class File:
 
 
 @dataclass(frozen=True, slots=True)
-class LeftOut:
+class OmittedAttachment:
     """An attachment that the model is not given.
 
     `why` completes the sentence "`name` was left out: ..." for the reader, in plain words ("it is larger than 10 MB").
@@ -55,7 +55,7 @@ class LeftOut:
     why: str
 
 
-Part = Text | Image | File | LeftOut
+Part = Text | Image | File | OmittedAttachment
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +137,7 @@ class Turn:
 
     `conversation` names what the turn belongs to (a thread, a DM, a chain of replies) within the process: turns with
     the same name are answered one after the other. `question` holds the words; what is attached is read from the
-    channel when the turn is answered. `places` are the ids that an access list or a channel's table may
+    channel when the turn is answered. `channel_ids` are the ids that an access list or a channel's table may
     name, the narrowest first: the thread, its channel, its category.
     """
 
@@ -145,7 +145,7 @@ class Turn:
     conversation: str
     author: Author
     question: Message
-    places: tuple[str, ...]
+    channel_ids: tuple[str, ...]
     direct: bool = False  # a DM: nobody else reads it, so nobody needs to be told who said what
 
 

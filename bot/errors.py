@@ -49,12 +49,12 @@ class Retryable(Failure):
 class RateLimited(Retryable):
     """A 429: everything that spends the same budget waits too.
 
-    `everywhere` says that the server meant all our requests (Discord's global limit), not the one budget.
+    `is_global` says that the server meant all our requests (Discord's global limit), not the one budget.
     """
 
-    def __init__(self, message: str, *, retry_after: float | None = None, everywhere: bool = False) -> None:
+    def __init__(self, message: str, *, retry_after: float | None = None, is_global: bool = False) -> None:
         super().__init__(message, retry_after=retry_after)
-        self.everywhere = everywhere
+        self.is_global = is_global
 
 
 class ServiceError(Retryable):

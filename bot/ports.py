@@ -95,18 +95,18 @@ class Body:
 
 
 @dataclass(frozen=True, slots=True)
-class Caps:
+class ChannelCapabilities:
     """What a channel can do.
 
     `limit` is the longest text of one message, in the unit that `measure` counts (UTF-16 units, characters, bytes).
-    `dialect` renders markdown for it. `files` is the size of the largest file that goes up with a message, in bytes; 0
+    `renderer` renders markdown for it. `files` is the size of the largest file that goes up with a message, in bytes; 0
     is none, and within one answer it only ever becomes 0 (where one turned out not to go up). Where a body was refused
     for its size or shape (`TooLarge`), what follows is cut and rendered by the caps of then, a few times at most.
     """
 
     limit: int
     measure: Callable[[str], int]
-    dialect: Renderer
+    renderer: Renderer
     replaces: bool = True  # an edit replaces the text; otherwise it can only be appended to
     controls: Controls = Controls.NONE  # those it can show
     files: int = 0
@@ -126,8 +126,8 @@ class Channel(Protocol):
         ...
 
     @property
-    def caps(self) -> Caps:
-        """See `Caps`."""
+    def caps(self) -> ChannelCapabilities:
+        """See `ChannelCapabilities`."""
         ...
 
     def budgets(self, verb: Verb) -> Sequence[Budget]:
@@ -138,11 +138,11 @@ class Channel(Protocol):
         """
         ...
 
-    async def attached(self) -> tuple[Part, ...]:
+    async def attachments(self) -> tuple[Part, ...]:
         """What was attached to the question, downloaded now: only a turn that is answered costs that.
 
         A `Text` says what a reader sees around the question: its thread's title, the message that it replies to. Never
-        raises a failure: what cannot be had is a `LeftOut`.
+        raises a failure: what cannot be had is a `OmittedAttachment`.
         """
         ...
 
@@ -186,7 +186,7 @@ class Channel(Protocol):
         """
         ...
 
-    async def working(self) -> None:
+    async def show_working(self) -> None:
         """Show that an answer is being made (typing, a status) until cancelled. Never raises, never spends a permit."""
         ...
 
@@ -212,18 +212,19 @@ class Inbox(Protocol):
     """Where platforms bring what they received: `bot.turns.manager` is one.
 
     For each message that may ask something: `receive`, before it is acknowledged, then `accept` or `dismiss`. Once
-    connected, a platform does the same, without `receive`, for each of what `left` says.
+    connected, a platform does the same, without `receive`, for each of what `unfinished_turns` says.
     """
 
     async def receive(self, key: TurnKey, event: str) -> bool:
         """Write down that a message came, so that it is not lost when this process is.
 
-        `event` is all that the platform needs to bring it again (`left`), as text of its own. Returns False for what
-        was received before, in this process or an earlier one: a second delivery, of which nothing more is to be done.
+        `event` is all that the platform needs to bring it again (`unfinished_turns`), as text of its own. Returns False
+        for what was received before, in this process or an earlier one: a second delivery, of which nothing more is to
+        be done.
         """
         ...
 
-    def keep(self, key: TurnKey, event: str) -> None:
+    def update_event(self, key: TurnKey, event: str) -> None:
         """What was written down of a message is this from now on: more is known of it. Returns at once."""
         ...
 
@@ -235,7 +236,7 @@ class Inbox(Protocol):
         """What was received asks nothing after all."""
         ...
 
-    async def left(self, platform: str) -> Sequence[UnfinishedTurn]:
+    async def unfinished_turns(self, platform: str) -> Sequence[UnfinishedTurn]:
         """The turns of a platform that an earlier process left unfinished, the oldest first; each is given once."""
         ...
 
@@ -251,19 +252,19 @@ class Inbox(Protocol):
         """The same for whatever is being answered in a conversation."""
         ...
 
-    def deleted(self, at: TurnKey) -> None:
+    def message_deleted(self, at: TurnKey) -> None:
         """A message is there no more: the answer to it is stopped, or the one that it was part of is given up."""
         ...
 
 
-class Spending(Protocol):
+class RateLimitLog(Protocol):
     """Remembers what a rate limit has counted, so that the next process knows how much of it is left."""
 
-    def spent(self, limit: str) -> None:
+    def record_call(self, limit: str) -> None:
         """One call was sent just now. Returns at once; a call that cannot be remembered is dropped."""
         ...
 
-    async def recent(self, limit: str, seconds: float) -> Sequence[float]:
+    async def recent_calls(self, limit: str, seconds: float) -> Sequence[float]:
         """How many seconds ago each call of the last `seconds` was sent, by any process."""
         ...
 
@@ -307,7 +308,7 @@ class Journal(Protocol):
     """
 
     @property
-    def lasting(self) -> bool:
+    def durable(self) -> bool:
         """Whether another process will find what is written here: only then is an interrupted answer gone on with."""
         ...
 
@@ -318,7 +319,7 @@ class Journal(Protocol):
         """
         ...
 
-    async def keep(self, key: TurnKey, event: str) -> None:
+    async def update_event(self, key: TurnKey, event: str) -> None:
         """Keep this as the turn's event from now on, if it has not ended."""
         ...
 

@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from bot.conversation import File, History, LeftOut, Message, Part, Prompt, Role, Text, Turn
+from bot.conversation import File, History, Message, OmittedAttachment, Part, Prompt, Role, Text, Turn
 from bot.role_alternation import WITHOUT_WORDS, is_blank
-from bot.strings import Line, Strings
+from bot.strings import FilledSentence, Strings
 
 # Lines about attachments that were left out: what they are is plain from a few, and an answer stands above them.
 _LEFT_OUT_LINES = 4
@@ -38,15 +38,15 @@ class PromptOverride:
 
 @dataclass(frozen=True, slots=True)
 class PromptConfig:
-    """The operator's choices. `places` holds what a channel's table in the settings overrides, by id."""
+    """The operator's choices. `by_channel` holds what a channel's table in the settings overrides, by id."""
 
     default: PromptOverride
-    places: Mapping[str, PromptOverride] = field(default_factory=dict)
+    by_channel: Mapping[str, PromptOverride] = field(default_factory=dict)
     limits: PromptLimits = field(default_factory=PromptLimits)
 
     def persona(self, turn: Turn) -> PromptOverride:
         """The persona of the narrowest place that has one, with the default where it says nothing."""
-        own = next((self.places[place] for place in turn.places if place in self.places), PromptOverride())
+        own = next((self.by_channel[place] for place in turn.channel_ids if place in self.by_channel), PromptOverride())
         return PromptOverride(own.system or self.default.system, own.model or self.default.model)
 
 
@@ -139,9 +139,9 @@ def _shortened(message: Message, characters: int) -> tuple[Message, bool]:
 
 def _left_out(message: Message, words: Strings) -> list[str]:
     """A line for each attachment that was left out, but for the last ones of many."""
-    left = [part for part in message.parts if isinstance(part, LeftOut)]
+    left = [part for part in message.parts if isinstance(part, OmittedAttachment)]
     told = left if len(left) <= _LEFT_OUT_LINES else left[: _LEFT_OUT_LINES - 1]
-    lines: list[str] = [Line(words.left_out, name=part.name, why=part.why) for part in told]
+    lines: list[str] = [FilledSentence(words.left_out, name=part.name, why=part.why) for part in told]
     if more := len(left) - len(told):
         lines.append(words.left_out_more.format(count=more))
     return lines

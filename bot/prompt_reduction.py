@@ -19,7 +19,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
 from bot.completion import Attempt, Completion
-from bot.conversation import Delta, Image, LeftOut, Message, Prompt
+from bot.conversation import Delta, Image, Message, OmittedAttachment, Prompt
 from bot.errors import Failure, ModelRejected, RejectionReason, ServiceError
 from bot.prompt import halved
 
@@ -51,18 +51,18 @@ TOO_MANY = "this model takes fewer images"
 
 
 @dataclass(frozen=True, slots=True)
-class Fitted:
+class ReducedPrompt:
     """What was left out of the prompt that is being answered, and not told before. Yielded before the first delta.
 
     `left_out` are single images; `no_images` says that this model is given none at all.
     """
 
-    left_out: tuple[LeftOut, ...] = ()
+    left_out: tuple[OmittedAttachment, ...] = ()
     no_images: bool = False
     history_cut: bool = False
 
 
-class Fitting:
+class PromptReducer:
     """Asks a `Completion`, and asks again with less where the server cannot take the prompt. One for the process."""
 
     def __init__(self, completion: Completion) -> None:
@@ -71,8 +71,8 @@ class Fitting:
 
     async def answer(
         self, prompt: Prompt, cut_off: Callable[[], bool] = lambda: False
-    ) -> AsyncGenerator[Delta | Attempt | Fitted, None]:
-        """As `Completion.answer`, and a `Fitted` where something was left out. Attempts are counted on."""
+    ) -> AsyncGenerator[Delta | Attempt | ReducedPrompt, None]:
+        """As `Completion.answer`, and a `ReducedPrompt` where something was left out. Attempts are counted on."""
         steps = _Steps(prompt, self._known, asyncio.get_running_loop().time())
         completion = self._completion
         while True:
@@ -164,7 +164,7 @@ class _Steps:
             self.prompt = without(self.prompt, unread, UNREADABLE)
         self._whole = self.prompt
 
-    def passed(self, delta: Delta | Attempt) -> tuple[Delta | Attempt | Fitted, ...]:
+    def passed(self, delta: Delta | Attempt) -> tuple[Delta | Attempt | ReducedPrompt, ...]:
         """What is passed on for something that came: attempts counted on, and before an answer what it lacks."""
         if isinstance(delta, Attempt):
             self._attempts += 1
@@ -193,7 +193,7 @@ class _Steps:
             return self._in_doubt(images, failure)
         return False
 
-    def _accepted(self) -> Fitted | None:
+    def _accepted(self) -> ReducedPrompt | None:
         """The server takes the prompt: remember what it did not take, and say what was left out, if anything was."""
         if self._when_accepted is not None:
             self._when_accepted()
@@ -201,9 +201,9 @@ class _Steps:
         elif _images(self.prompt.messages):
             self._known.doubts.pop(self._model, None)
         told = (image for image in self._left if not _is_among(image, self._repeated))
-        left_out = tuple(LeftOut(image.name, self._why_left) for image in told)
-        fitted = Fitted(left_out, self._no_images, self._cuts > 0)
-        return fitted if fitted != Fitted() else None
+        left_out = tuple(OmittedAttachment(image.name, self._why_left) for image in told)
+        fitted = ReducedPrompt(left_out, self._no_images, self._cuts > 0)
+        return fitted if fitted != ReducedPrompt() else None
 
     def told(self, failure: Failure) -> Failure:
         """The failure that is told: where leaving images out on a guess did not help, the one before that."""
@@ -283,7 +283,8 @@ def without(prompt: Prompt, images: Sequence[Image], why: str) -> Prompt:
 
 def _without(message: Message, gone: set[int], why: str) -> Message:
     parts = (
-        LeftOut(part.name, why) if isinstance(part, Image) and id(part) in gone else part for part in message.parts
+        OmittedAttachment(part.name, why) if isinstance(part, Image) and id(part) in gone else part
+        for part in message.parts
     )
     return replace(message, parts=tuple(parts))
 

@@ -18,8 +18,8 @@ from bot.markdown import flat, grapheme_boundary
 LONGEST_LINE = 700
 
 
-class Line(str):
-    """A sentence with foreign words in its braces, as plain text; `told` writes it for a platform."""
+class FilledSentence(str):
+    """A sentence with foreign words in its braces, as plain text; `escaped` writes it for a platform."""
 
     __slots__ = ("_foreign", "_sentence")
     _sentence: str
@@ -31,7 +31,7 @@ class Line(str):
         line._sentence, line._foreign = sentence, foreign
         return line
 
-    def told(self, escaped: Callable[[str], str]) -> str:
+    def escaped(self, escaped: Callable[[str], str]) -> str:
         """The same with the foreign words `escaped`, and nothing else."""
         return _filled(self._sentence, self._foreign, escaped)
 

@@ -103,7 +103,7 @@ class _Nobody:
         """See `bot.ports.Inbox`."""
         return False
 
-    def keep(self, key: TurnKey, event: str) -> None:
+    def update_event(self, key: TurnKey, event: str) -> None:
         """See `bot.ports.Inbox`."""
 
     def accept(self, turn: Turn, channel: Channel) -> None:
@@ -112,7 +112,7 @@ class _Nobody:
     def dismiss(self, key: TurnKey) -> None:
         """See `bot.ports.Inbox`."""
 
-    async def left(self, platform: str) -> Sequence[UnfinishedTurn]:  # noqa: ARG002 (a protocol's signature)
+    async def unfinished_turns(self, platform: str) -> Sequence[UnfinishedTurn]:  # noqa: ARG002 (a protocol's signature)
         """See `bot.ports.Inbox`."""
         return ()
 
@@ -124,7 +124,7 @@ class _Nobody:
         """See `bot.ports.Inbox`."""
         return False
 
-    def deleted(self, at: TurnKey) -> None:
+    def message_deleted(self, at: TurnKey) -> None:
         """See `bot.ports.Inbox`."""
 
 

@@ -138,15 +138,15 @@ def failure_of_foreign_response(status: int, method: str, path: str, *, page: bo
 
 def _limited(said: Mapping[str, Any], headers: Mapping[str, str], line: str) -> RateLimited:
     # Without Discord's JSON it is Cloudflare who speaks, and means the whole address.
-    everywhere = bool(said.get("global", "retry_after" not in said)) or headers.get("X-RateLimit-Scope") == "global"
+    is_global = bool(said.get("global", "retry_after" not in said)) or headers.get("X-RateLimit-Scope") == "global"
     for word in (said.get("retry_after"), headers.get("X-RateLimit-Reset-After"), headers.get("Retry-After")):
         try:
             seconds = float(word)  # type: ignore[arg-type] # None and nonsense are what the except is for
         except (TypeError, ValueError):
             continue
         if math.isfinite(seconds) and seconds >= 0:
-            return RateLimited(line, retry_after=seconds, everywhere=everywhere)
-    return RateLimited(line, retry_after=UNSAID_SECONDS, everywhere=everywhere)
+            return RateLimited(line, retry_after=seconds, is_global=is_global)
+    return RateLimited(line, retry_after=UNSAID_SECONDS, is_global=is_global)
 
 
 def failure_of(error: BaseException, what: str) -> Failure | None:

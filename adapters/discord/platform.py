@@ -250,7 +250,7 @@ class DiscordPlatform:
             cache.remove(channel, message)
             self._pending.discard(message)
             if self._inbox is not None and not cache.was_deleted_by_us(message):
-                self._inbox.deleted(TurnKey(self.name, guild, channel, message))
+                self._inbox.message_deleted(TurnKey(self.name, guild, channel, message))
 
     def on_interaction(self, data: Mapping[str, Any]) -> None:
         """See `adapters.discord.client.Listener`. Who may ask there may stop an answer."""
@@ -379,7 +379,7 @@ class DiscordPlatform:
         while True:
             await self._ready.wait()
             if not self._quiet:
-                for record in await inbox.left(self.name):
+                for record in await inbox.unfinished_turns(self.name):
                     self._state.budgets.channel(record.key.channel).wait_until(untouched_until, now())
                     self._take_up_one(inbox, record)
             await asyncio.sleep(LEFT_EVERY)

@@ -231,7 +231,7 @@ async def spending(window: FixedWindow, everything: RollingWindow) -> AsyncItera
     try:
         yield
     except RateLimited as limited:
-        held = everything if limited.everywhere else window
+        held = everything if limited.is_global else window
         held.hold(loop.time(), limited.retry_after or CHANNEL_SECONDS)
         raise
     finally:

@@ -48,7 +48,7 @@ class MemoryJournal:
         return self._entries.get(key)
 
     @property
-    def lasting(self) -> bool:
+    def durable(self) -> bool:
         """See `bot.ports.Journal`."""
         return False
 
@@ -61,7 +61,7 @@ class MemoryJournal:
             self._entries.popitem(last=False)
         return True
 
-    async def keep(self, key: TurnKey, event: str) -> None:
+    async def update_event(self, key: TurnKey, event: str) -> None:
         """See `bot.ports.Journal`."""
         if (entry := self._entries.get(key)) is not None and entry.event:
             entry.event = event

@@ -103,7 +103,7 @@ class SqliteJournal:
         return self._keeper.degraded or self._keeper.recovering
 
     @property
-    def lasting(self) -> bool:
+    def durable(self) -> bool:
         """See `bot.ports.Journal`."""
         return not self._keeper.degraded
 
@@ -127,7 +127,7 @@ class SqliteJournal:
         """See `bot.ports.Journal`."""
         return await self._written(Accept(key, event, self._wall_clock().timestamp()))
 
-    async def keep(self, key: TurnKey, event: str) -> None:
+    async def update_event(self, key: TurnKey, event: str) -> None:
         """See `bot.ports.Journal`."""
         await self._written(Keep(key, event))
 
@@ -149,14 +149,14 @@ class SqliteJournal:
         records: Sequence[UnfinishedTurn] = await self._ask(_Take(platform))
         return records
 
-    def spent(self, limit: str) -> None:
-        """See `bot.ports.Spending`."""
+    def record_call(self, limit: str) -> None:
+        """See `bot.ports.RateLimitLog`."""
         with suppress(JournalBroken):
             answer = self._ask(_Spend(limit, self._wall_clock().timestamp()))
             answer.add_done_callback(_dropped)
 
-    async def recent(self, limit: str, seconds: float) -> Sequence[float]:
-        """See `bot.ports.Spending`."""
+    async def recent_calls(self, limit: str, seconds: float) -> Sequence[float]:
+        """See `bot.ports.RateLimitLog`."""
         try:
             async with asyncio.timeout(self._answer_seconds):
                 ages: Sequence[float] = await self._ask(_Spent(limit, seconds))

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from bot.conversation import Delta, File, Finish, Image, LeftOut, Message, Prompt, Role, Text, Usage
+from bot.conversation import Delta, File, Finish, Image, Message, OmittedAttachment, Prompt, Role, Text, Usage
 from bot.markdown import flat
 from bot.role_alternation import alternating
 
@@ -138,13 +138,13 @@ def parts_of(message: Message, *, images: bool) -> list[str | Image]:
     return parts
 
 
-def _part(part: Text | Image | File | LeftOut, *, images: bool) -> str | Image:
+def _part(part: Text | Image | File | OmittedAttachment, *, images: bool) -> str | Image:
     match part:
         case Text(text):
             return mended(text)
         case File():
             return mended(fenced(part))
-        case LeftOut(name, why):
+        case OmittedAttachment(name, why):
             return mended(f"[{flat(name)} was left out: {why}]")
         case Image() if images:
             return part

@@ -18,7 +18,7 @@ from adapters.playground.subscribers import Audience
 from bot.conversation import History, Part
 from bot.errors import InvalidRequest, NotFound, RateLimited
 from bot.markdown import utf16_units
-from bot.ports import Body, Caps, Controls, Verb
+from bot.ports import Body, ChannelCapabilities, Controls, Verb
 from bot.rate_limits import Budget, WindowReport
 
 # The longest message, as Discord's (https://docs.discord.com/developers/resources/message#create-message).
@@ -50,8 +50,8 @@ class PlaygroundChannel:
         self._room = room
         self._question = question
         self._stage = stage
-        self._caps = Caps(
-            limit=MESSAGE_UNITS, measure=utf16_units, dialect=PlaygroundMarkdown(), controls=Controls.STOP
+        self._caps = ChannelCapabilities(
+            limit=MESSAGE_UNITS, measure=utf16_units, renderer=PlaygroundMarkdown(), controls=Controls.STOP
         )
         self._answered = False
 
@@ -61,7 +61,7 @@ class PlaygroundChannel:
         return "playground"
 
     @property
-    def caps(self) -> Caps:
+    def caps(self) -> ChannelCapabilities:
         """See `bot.ports.Channel`."""
         return self._caps
 
@@ -69,7 +69,7 @@ class PlaygroundChannel:
         """The room's. Discord's 50 a second for a whole bot is out of reach of a page's few rooms: nobody counts it."""
         return (self._room.budgets[verb],)
 
-    async def attached(self) -> tuple[Part, ...]:
+    async def attachments(self) -> tuple[Part, ...]:
         """See `bot.ports.Channel`: nothing can be attached in the page."""
         return ()
 
@@ -121,7 +121,7 @@ class PlaygroundChannel:
         """None: a post is idempotent by its key."""
         return None
 
-    async def working(self) -> None:
+    async def show_working(self) -> None:
         """See `bot.ports.Channel`: the page says that an answer is being made."""
         at_work, question = self._room.working, self._question.id
         at_work[question] = at_work.get(question, 0) + 1

@@ -151,5 +151,5 @@ def turn(question: Entry) -> Turn:
         conversation=question.conversation,
         author=Author(id=question.author, name=question.author),
         question=Message(Role.USER, (Text(question.text),), question.author, question.id),
-        places=(question.room,),
+        channel_ids=(question.room,),
     )

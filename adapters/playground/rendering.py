@@ -62,7 +62,7 @@ class PlaygroundMarkdown:
         """See `bot.markdown.Renderer`."""
         return SMALL_PRINT + without_controls(line)
 
-    def foreign(self, text: str) -> str:
+    def escape(self, text: str) -> str:
         """See `bot.markdown.Renderer`."""
         return literal(flat(text))
 

@@ -4,7 +4,7 @@ What belongs here: the rules (how large, what the bytes say) as pure functions, 
 downloads. What does not: kinds of files (`kinds`), charsets (`charsets`), and anything that a platform calls its
 attachments (adapters make `Attachment` values).
 
-Nothing here ever fails a turn: what cannot be had becomes a `LeftOut`, with plain words for the reader.
+Nothing here ever fails a turn: what cannot be had becomes a `OmittedAttachment`, with plain words for the reader.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import yarl
 
 from adapters.shared.file_types import image_kind, kind_of, other_image, refusal
 from adapters.shared.text_encoding import charset_in, decode_text
-from bot.conversation import File, Image, LeftOut, Part
+from bot.conversation import File, Image, OmittedAttachment, Part
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +110,9 @@ def part_of(attachment: Attachment, data: bytes, limits: AttachmentLimits, serve
     most = limits.text_characters * _BYTES_PER_CHARACTER
     text = decode_text(data[: most + 1], charset_in(served_as), charset_in(attachment.media_type))
     if text is None:
-        return LeftOut(attachment.name, NOT_TEXT)
+        return OmittedAttachment(attachment.name, NOT_TEXT)
     if len(text) > limits.text_characters or len(data) > most:
-        return LeftOut(attachment.name, f"it is longer than {limits.text_characters:,} characters")
+        return OmittedAttachment(attachment.name, f"it is longer than {limits.text_characters:,} characters")
     return File(attachment.name, text)
 
 
@@ -120,10 +120,10 @@ def _image(attachment: Attachment, data: bytes, limits: AttachmentLimits) -> Par
     header = image_header(data)
     if header is None:
         kind = image_kind(data)
-        return LeftOut(attachment.name, other_image(kind) if kind else NOT_AN_IMAGE)
+        return OmittedAttachment(attachment.name, other_image(kind) if kind else NOT_AN_IMAGE)
     # What the bytes say counts, not what was declared: a wrong type is refused by a model's server with an error.
     if header.width * header.height > limits.pixels:
-        return LeftOut(attachment.name, too_many_pixels(limits))
+        return OmittedAttachment(attachment.name, too_many_pixels(limits))
     return Image(attachment.name, header.media_type, data)
 
 
@@ -303,11 +303,11 @@ class Attachments:
         return self._limits
 
     async def read(self, attachments: Sequence[Attachment]) -> tuple[Part, ...]:
-        """One part for each attachment, in order: an `Image`, a `File` or a `LeftOut`. Never raises a failure."""
+        """One part for each attachment, in order: `Image`, `File` or `OmittedAttachment`. Never raises a failure."""
         first, rest = attachments[: self._limits.count], attachments[self._limits.count :]
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self._read_one(attachment)) for attachment in first]
-        left = [LeftOut(attachment.name, too_many(self._limits)) for attachment in rest]
+        left = [OmittedAttachment(attachment.name, too_many(self._limits)) for attachment in rest]
         return (*(task.result() for task in tasks), *left)
 
     async def close(self) -> None:
@@ -319,16 +319,16 @@ class Attachments:
     async def _read_one(self, attachment: Attachment) -> Part:
         why = refuse(attachment, self._limits)
         if why:
-            return LeftOut(attachment.name, why)
+            return OmittedAttachment(attachment.name, why)
         try:
             async with asyncio.timeout(self._limits.seconds), self._slots:  # a reader waits for the queue as well
                 data, served_as = await self._download(attachment)
         except _TooLarge:
-            return LeftOut(attachment.name, too_large(self._limits))
+            return OmittedAttachment(attachment.name, too_large(self._limits))
         except TimeoutError:
-            return LeftOut(attachment.name, TOO_SLOW)
+            return OmittedAttachment(attachment.name, TOO_SLOW)
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            return LeftOut(attachment.name, _why(error))
+            return OmittedAttachment(attachment.name, _why(error))
         return part_of(attachment, data, self._limits, served_as)
 
     async def _download(self, attachment: Attachment) -> tuple[bytes, str]:

@@ -23,7 +23,7 @@ from adapters.slack.socket_connection import Link
 from adapters.slack.state import Workspace, workspace_of
 from adapters.slack.web_api import Web
 from bot.errors import Forbidden, Permanent, Retryable
-from bot.ports import Inbox, Spending
+from bot.ports import Inbox, RateLimitLog
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class SlackPlatform:
 
     name = PLATFORM
 
-    def __init__(self, options: SlackOptions, attachments: Attachments, spending: Spending | None = None) -> None:
+    def __init__(self, options: SlackOptions, attachments: Attachments, spending: RateLimitLog | None = None) -> None:
         """`spending` remembers what is used of Slack's rate limits for the next process."""
         self._options = options
         self._spending = spending
@@ -121,7 +121,7 @@ class SlackPlatform:
         """Take up what other processes leave unfinished, from the first connection on."""
         await connected.wait()
         while not self._quiet:
-            for record in await inbox.left(self.name):
+            for record in await inbox.unfinished_turns(self.name):
                 hearing.bring(record)
             await asyncio.sleep(LEFT_SECONDS)
 

@@ -25,7 +25,7 @@ from adapters.slack.history.users import People
 from adapters.slack.messages.files import Uploads
 from adapters.slack.options import SlackOptions
 from adapters.slack.web_api import Web
-from bot.ports import Spending, Verb
+from bot.ports import RateLimitLog, Verb
 from bot.rate_limits import (
     ANSWERED_SECONDS,
     AdaptiveLimit,
@@ -154,7 +154,7 @@ class Workspace:
 class RememberedLimits:
     """Makes the rate limits of one workspace, and has their calls remembered for the next process."""
 
-    def __init__(self, team: str, spending: Spending | None) -> None:
+    def __init__(self, team: str, spending: RateLimitLog | None) -> None:
         self._team = team
         self._spending = spending
         self._made: dict[str, RollingWindow | LeakyBucket | AdaptiveLimit | ReadLimiter] = {}
@@ -174,18 +174,18 @@ class RememberedLimits:
         if self._spending is None:
             return
         for method, limit in self._made.items():
-            ages = await self._spending.recent(self._name(method), MINUTE + ANSWERED_SECONDS)
+            ages = await self._spending.recent_calls(self._name(method), MINUTE + ANSWERED_SECONDS)
             limit.remember(asyncio.get_running_loop().time(), ages)
 
     def _noted(self, method: str) -> Callable[[], object]:
-        return no_op if self._spending is None else partial(self._spending.spent, self._name(method))
+        return no_op if self._spending is None else partial(self._spending.record_call, self._name(method))
 
     def _name(self, method: str) -> str:
         return f"slack/{self._team}/{method}"
 
 
 async def workspace_of(
-    web: Web, me: Identity, attachments: Attachments, options: SlackOptions, spending: Spending | None = None
+    web: Web, me: Identity, attachments: Attachments, options: SlackOptions, spending: RateLimitLog | None = None
 ) -> Workspace:
     """A workspace with nothing known, and nothing spent but what `spending` remembers of earlier processes."""
     memory, limits = Memory(), RememberedLimits(me.team, spending)

@@ -17,8 +17,8 @@ from bot.delivery.extracted_files import extracted_files
 from bot.delivery.overflow import MAX_FILES, uploads_in_steps
 from bot.delivery.reconciler import DesiredMessage
 from bot.markdown import Piece, Splitter, grapheme_boundary
-from bot.markdown.model_text import Incoming, LeftOut
-from bot.ports import Body, Caps, Upload
+from bot.markdown.model_text import ExtractedAddress, ModelText
+from bot.ports import Body, ChannelCapabilities, Upload
 
 # Cuts in one call. One takes one to ten milliseconds, of text made to be hard a hundred; two are what an answer that
 # streams needs where one message has become full.
@@ -36,11 +36,11 @@ class AnswerLimits:
 class Draft:
     """See the module. `room` says how much of the last message that the answer may take is left to our own lines."""
 
-    def __init__(self, caps: Caps, limits: AnswerLimits, room: Callable[[], int]) -> None:
+    def __init__(self, caps: ChannelCapabilities, limits: AnswerLimits, room: Callable[[], int]) -> None:
         self._caps = caps
         self._limits = limits
         self._notice_room = room
-        self._incoming = Incoming(caps.limit, caps.measure)
+        self._incoming = ModelText(caps.limit, caps.measure)
         self._splitter = Splitter(self._measured, caps.limit)
         self._sealed: list[DesiredMessage] = []  # rendered once, since they do not change any more
         self._pieces_sealed = 0
@@ -57,7 +57,7 @@ class Draft:
         return self._splitter.length
 
     @property
-    def left_out(self) -> Sequence[LeftOut]:
+    def left_out(self) -> Sequence[ExtractedAddress]:
         """The addresses that no message holds."""
         return self._incoming.left_out
 
@@ -122,7 +122,7 @@ class Draft:
         """Whether this text goes on from another."""
         return bool(text) and self._splitter.source.startswith(text)
 
-    def recut(self, index: int, caps: Caps) -> None:
+    def recut(self, index: int, caps: ChannelCapabilities) -> None:
         """Cut and render again, for other caps, from message `index` on; those before it have been taken."""
         self._caps = caps
         before = self._sealed[:index]
@@ -143,11 +143,11 @@ class Draft:
         desired = self.desired(1)
         return bool(desired) if desired is not None else bool(self._splitter.source.strip())
 
-    def desired(self, most: int, *, tidy: bool = False) -> list[DesiredMessage] | None:
+    def desired(self, most: int, *, trim_partial_word: bool = False) -> list[DesiredMessage] | None:
         """One for each message, `most` of them at least if there are so many; None if that takes more than one call.
 
-        Pieces that show nothing (blank lines alone) take no message. `tidy` leaves out a word, or a line of code, that
-        has only begun.
+        Pieces that show nothing (blank lines alone) take no message. `trim_partial_word` leaves out a word, or a line
+        of code, that has only begun.
         """
         most = min(most, self._limits.messages)
         if not self._cut(most):
@@ -157,8 +157,8 @@ class Draft:
             return list(self._sealed)
         self.is_complete = True
         last = self._splitter.last
-        last = last if self._ended else (last.tidy() if tidy else last).shown()
-        text = self._caps.dialect.render(last)
+        last = last if self._ended else (last.trim_partial_word() if trim_partial_word else last).shown()
+        text = self._caps.renderer.render(last)
         open_ = [DesiredMessage(Body("", text), self._covered + len(last.source))] if text else []
         return [*self._sealed, *open_]
 
@@ -186,7 +186,7 @@ class Draft:
         is_cut = self._splitter.cut(last_of_all, steps=_CUTS, room=room)
         for piece in self._splitter.final(self._pieces_sealed):
             self._covered += len(piece.source)
-            if text := self._caps.dialect.render(piece):
+            if text := self._caps.renderer.render(piece):
                 self._sealed.append(DesiredMessage(Body(text), self._covered))
         self._pieces_sealed = self._splitter.sealed
         return len(self._sealed) >= most or (is_cut and self._pieces_sealed < last_of_all)
@@ -195,4 +195,4 @@ class Draft:
         return self._caps.measure(text) > self._caps.limit
 
     def _measured(self, piece: Piece) -> int:
-        return self._caps.measure(piece.closed()) + self._caps.dialect.padding(piece)
+        return self._caps.measure(piece.closed()) + self._caps.renderer.padding(piece)

@@ -11,7 +11,7 @@ import binascii
 import re
 from collections.abc import Sequence
 
-from bot.markdown.model_text import LeftOut
+from bot.markdown.model_text import ExtractedAddress
 from bot.ports import Upload
 from bot.strings import Strings
 
@@ -31,7 +31,7 @@ _ADDRESSES = "links"
 _PICTURES = "image"
 
 
-def extracted_files(left_out: Sequence[LeftOut], reference: str, most: int) -> tuple[Upload, ...]:
+def extracted_files(left_out: Sequence[ExtractedAddress], reference: str, most: int) -> tuple[Upload, ...]:
     """At most so many files: each picture, and one with all other addresses that are whole, by their numbers."""
     found: list[Upload] = []
     lines = [f"{each.number}: {each.address}" for each in left_out if each.whole and not _is_picture(each)]
@@ -44,7 +44,7 @@ def extracted_files(left_out: Sequence[LeftOut], reference: str, most: int) -> t
     return tuple(found)
 
 
-def missing_files_notice(left_out: Sequence[LeftOut], files: Sequence[Upload], strings: Strings) -> str:
+def missing_files_notice(left_out: Sequence[ExtractedAddress], files: Sequence[Upload], strings: Strings) -> str:
     """What a reader is told of what was left out and is in none of the files; nothing where all of it is."""
     names = [file.name for file in files]
     pictures = sum(_is_picture(each) for each in left_out)
@@ -59,11 +59,11 @@ def are_all_extracted(files: Sequence[Upload]) -> bool:
     return all(file.name.startswith((f"{_PICTURES}-", f"{_ADDRESSES}-")) for file in files)
 
 
-def _is_picture(left: LeftOut) -> bool:
+def _is_picture(left: ExtractedAddress) -> bool:
     return left.address.startswith("data:image/")
 
 
-def _picture(left: LeftOut) -> tuple[str, bytes] | None:
+def _picture(left: ExtractedAddress) -> tuple[str, bytes] | None:
     """A picture's extension and content; None where it is not one, or not all of it came."""
     head = _PICTURE.match(left.address[:200]) if left.whole else None
     extension, signature = _SIGNATURES.get(head.group(1).lower(), ("", b"")) if head else ("", b"")

@@ -140,5 +140,5 @@ class Pacer:
 def _hold(failure: RateLimited, budgets: Sequence[Budget], now: float) -> None:
     """The server said wait: the narrowest budget does, or all that the write spends where it meant everything."""
     seconds = _UNNAMED_HOLD_SECONDS if failure.retry_after is None else failure.retry_after
-    for budget in budgets if failure.everywhere else budgets[:1]:
+    for budget in budgets if failure.is_global else budgets[:1]:
         budget.hold(now, seconds)

@@ -49,7 +49,7 @@ from bot.errors import (
     TooLarge,
 )
 from bot.ports import Body, Channel, Controls, Upload, Verb
-from bot.strings import Line, Strings
+from bot.strings import FilledSentence, Strings
 from bot.telemetry import Figures
 
 _ENDINGS = {
@@ -253,7 +253,9 @@ class Reply:
 
     def add_notice(self, line: str) -> None:
         """Add a line of our own, shown under the answer once it has ended; what is foreign in it is made harmless."""
-        self._notices.append(line.told(self.channel.caps.dialect.foreign) if isinstance(line, Line) else line)
+        self._notices.append(
+            line.escaped(self.channel.caps.renderer.escape) if isinstance(line, FilledSentence) else line
+        )
 
     def finish(self, ending: Ending, now: float, reason: RejectionReason | None = None) -> None:
         """Nothing more will be fed: show what there is, with an honest line where it is not whole."""
@@ -300,7 +302,7 @@ class Reply:
             return
         self.ending = Ending.STOPPED
         caps = self.channel.caps
-        notice = caps.dialect.notice(self._strings.ending(Ending.STOPPED, self.key.reference, None, partial=True))
+        notice = caps.renderer.notice(self._strings.ending(Ending.STOPPED, self.key.reference, None, partial=True))
         together = Body(f"{bodies[-1].text}\n\n{notice}")
         fits = caps.measure(together.text) <= caps.limit and not bodies[-1].files
         bodies[-1:] = [together] if fits else [bodies[-1], Body(notice)]
@@ -412,7 +414,7 @@ class Reply:
         """What the messages should be, as far as the next write needs it; None if that takes another step."""
         if self._override is not None:
             return self._override
-        desired = self._draft.desired(self._reconciler.count + 2, tidy=self._writes_slowly)
+        desired = self._draft.desired(self._reconciler.count + 2, trim_partial_word=self._writes_slowly)
         if desired is None or not self._draft.is_complete:
             return desired
         if self.ending is None and self.announced.ending is not None and desired:
@@ -458,7 +460,7 @@ class Reply:
         if self._preview is None or self._reconciler.frozen or not (thought := self._preview.line):
             return []
         caps = self.channel.caps
-        notice = caps.dialect.notice(self._strings.thinking.format(thought=thought))
+        notice = caps.renderer.notice(self._strings.thinking.format(thought=thought))
         return [DesiredMessage(Body("", notice), 0)] if caps.measure(notice) <= caps.limit else []
 
     @property
@@ -476,10 +478,10 @@ class Reply:
     def _notice(self, line: str) -> str:
         """A line of our own as small print; no message is too short for it."""
         caps = self.channel.caps
-        notice = caps.dialect.notice(line)
+        notice = caps.renderer.notice(line)
         while caps.measure(notice) > caps.limit and len(line) > _MIN_NOTICE_LENGTH:
             line = line[: len(line) // 2].rstrip("\\ ") + "…"
-            notice = caps.dialect.notice(line)
+            notice = caps.renderer.notice(line)
         return notice
 
     def _with_notices(self, desired: list[DesiredMessage], lines: list[str]) -> list[DesiredMessage]:

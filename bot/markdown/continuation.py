@@ -29,7 +29,7 @@ _DEEPEST = 24  # columns of indentation that are carried along
 
 
 @dataclass(frozen=True, slots=True)
-class Carried:
+class Continuation:
     """What a piece takes over.
 
     `quote` are the marks of the quote that its first line is in, `header` the two lines on top of its table, `spans`
@@ -43,7 +43,7 @@ class Carried:
     indent: int = 0
     within: bool = False
 
-    def onto(self, body: str, closing: str = "") -> str:
+    def apply(self, body: str, closing: str = "") -> str:
         """`body` with what it takes over in front; `closing` ends it."""
         if not body or self == NOTHING:
             return body
@@ -51,11 +51,11 @@ class Carried:
             body = self._outdented(body)
         if self.header and body.startswith("|"):
             return self.header + body
-        spans = "" if starts_a_block(body) else self._taken_up(body, closing)
+        spans = "" if starts_a_block(body) else self._reopen_marks(body, closing)
         quote = self.quote if not body.startswith(">") else ""
         return quote + spans + body
 
-    def _taken_up(self, body: str, closing: str) -> str:
+    def _reopen_marks(self, body: str, closing: str) -> str:
         """The marks that were open, if `body` ends them."""
         if not self.spans:
             return ""
@@ -81,7 +81,7 @@ class Carried:
         return "\n".join(lines)
 
 
-NOTHING = Carried()
+NOTHING = Continuation()
 
 
 def starts_a_block(body: str) -> bool:
@@ -89,7 +89,7 @@ def starts_a_block(body: str) -> bool:
     return _BLOCK.match(body) is not None
 
 
-def carried_over(text: str, before: Carried) -> tuple[str, Carried]:
+def continuation_of(text: str, before: Continuation) -> tuple[str, Continuation]:
     """What ends the marks that are open at the end of `text`, and what the text after it takes over.
 
     `before` is what `text` itself took over.
@@ -102,7 +102,7 @@ def carried_over(text: str, before: Carried) -> tuple[str, Carried]:
     reading = read(leaf[1] + "\n") if leaf else None  # a mark at the cut does what it does before white space
     closing, spans = (reading.closing, reading.opening) if reading else ("", "")
     indent = _item(text, before.indent)
-    carried = Carried(
+    carried = Continuation(
         quote=quote.group() if quote else "",
         header=top if len(top) <= _LONGEST_HEADER else "",
         spans=spans,

@@ -76,7 +76,7 @@ class Style:
 COMMONMARK = Style(has_doubtful_runs, flanking, lambda link, _: link)
 
 
-def inlined(text: str, style: Style = COMMONMARK) -> str:
+def rewrite_inline(text: str, style: Style = COMMONMARK) -> str:
     """A text whose lines are otherwise read as they are."""
     if not _is_special(text) and not style.applies(text):
         return text

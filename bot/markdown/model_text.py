@@ -69,7 +69,7 @@ _QUOTES = {quote: re.compile(rf"[{quote}>\n]") for quote in ('"', "'")}
 
 
 @dataclass(frozen=True, slots=True)
-class LeftOut:
+class ExtractedAddress:
     """An address that no message holds. `whole` says that it had its end, and was not too long to be kept."""
 
     number: int
@@ -98,7 +98,7 @@ class _Held:
         return not "data:".startswith(begin)
 
 
-class Incoming:
+class ModelText:
     """What is fed in, as it goes on to the splitter; the same whatever the pieces that it came in.
 
     `limit` is the longest text of a message in the unit that `measure` counts.
@@ -112,7 +112,7 @@ class Incoming:
         self._line = ""  # the last line so far, if it may matter
         self._held: _Held | None = None
         self._room = MOST_KEPT
-        self.left_out: list[LeftOut] = []
+        self.left_out: list[ExtractedAddress] = []
 
     def feed(self, text: str) -> str:
         """Take in more; returns what of it is known to be text, or an address that fits."""
@@ -211,7 +211,7 @@ class Incoming:
         whole = ended and held.kept == held.size
         self._room -= held.kept
         number = len(self.left_out) + 1
-        self.left_out.append(LeftOut(number, (held.lead + address).removeprefix("<"), whole))
+        self.left_out.append(ExtractedAddress(number, (held.lead + address).removeprefix("<"), whole))
         angle = "<" if address.startswith("<") else ""
         type_ = _TYPE.match(begin) if is_data else None
         if type_ and type_.group(1) == "image":

@@ -33,7 +33,7 @@ class Renderer(Protocol):
         """A line of our own (not the model's) as small print."""
         ...
 
-    def foreign(self, text: str) -> str:
+    def escape(self, text: str) -> str:
         """Somebody else's words for within such a line: shown as they are, in one short line, and never active."""
         ...
 
@@ -61,6 +61,6 @@ class PlainMarkdown:
         """See `Renderer`."""
         return f"*{without_controls(line)}*"
 
-    def foreign(self, text: str) -> str:
+    def escape(self, text: str) -> str:
         """See `Renderer`."""
         return literal(flat(text))

@@ -16,7 +16,7 @@ import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
-from bot.markdown.continuation import NOTHING, Carried, carried_over
+from bot.markdown.continuation import NOTHING, Continuation, continuation_of
 from bot.markdown.inline_parser import LONGEST_CLOSING
 from bot.markdown.streaming_tail import begun_line, ends_in_marks, kept_together, shown
 from bot.markdown.tables import may_have_fences, stands_over
@@ -90,7 +90,7 @@ class Piece:
     source: str
     reopened: Fence | None = None
     open_fence: Fence | None = None
-    carried: Carried = NOTHING
+    carried: Continuation = NOTHING
     closing: str = field(default="", compare=False)  # it follows from the rest
 
     def closed(self) -> str:
@@ -124,11 +124,11 @@ class Piece:
         """The piece with less of its source."""
         return replace(self, source=source, open_fence=fence_after(source, self.reopened), closing="")
 
-    def handed_over(self) -> tuple[Piece, Carried]:
+    def handed_over(self) -> tuple[Piece, Continuation]:
         """The piece when it is cut off here, with what is open there closed; and what the next one takes over."""
         if self.open_fence is not None:
             return self, NOTHING
-        closing, carried = carried_over(self.alone(_without_blank_start(self.source))[0], self.carried)
+        closing, carried = continuation_of(self.alone(_without_blank_start(self.source))[0], self.carried)
         return replace(self, closing=closing), carried
 
     def _without_begun_line(self) -> Piece:
@@ -149,7 +149,7 @@ class Piece:
         """`body` with what it needs in front, and the fence that is open where it ends."""
         reopened, last = self.reopened, self.open_fence
         if reopened is None:
-            return self.carried.onto(body, self.closing), last
+            return self.carried.apply(body, self.closing), last
         if not reopened.quoted:
             body = _dedented(body, reopened)
             last = last.alone() if last == reopened else last
@@ -161,7 +161,7 @@ class Piece:
         head = f"{reopened.lead}{reopened.marker}{reopened.info}\n" if reopened and body else ""
         return head + body, last
 
-    def tidy(self) -> Piece:
+    def trim_partial_word(self) -> Piece:
         """The piece without the word that its end has begun, or the line where that is in a block of code."""
         mark = max(self.source.rfind("\n"), -1 if self.open_fence else self.source.rfind(" "))
         begun = len(self.source) - (mark + 1)

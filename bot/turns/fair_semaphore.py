@@ -23,7 +23,7 @@ class _Claim:
     free: asyncio.Future[None]
 
 
-class Slots:
+class FairSemaphore:
     """See the module. Of `total` slots, one person holds at most `per_user`, and one place `per_channel`."""
 
     def __init__(self, total: int, *, per_user: int, per_channel: int) -> None:
@@ -36,7 +36,7 @@ class Slots:
         self._waiting: list[_Claim] = []  # in the order they came
 
     @asynccontextmanager
-    async def of(self, person: str, place: str) -> AsyncIterator[None]:
+    async def acquire(self, person: str, place: str) -> AsyncIterator[None]:
         """Hold a slot, once there is one."""
         claim = _Claim(person, place, asyncio.get_running_loop().create_future())
         self._waiting.append(claim)

@@ -28,13 +28,13 @@ _REMEMBERED = 2_000
 
 
 @dataclass(frozen=True, slots=True)
-class Beginning:
+class Admission:
     """A turn may be answered. `record` is what an earlier process left of it, if one did."""
 
     record: UnfinishedTurn | None = None
 
 
-class Ledger:
+class TurnJournal:
     """Knows of each turn whether it was received, is being answered, or was left by an earlier process."""
 
     def __init__(self, journal: Journal) -> None:
@@ -45,9 +45,9 @@ class Ledger:
         self.degraded = False
 
     @property
-    def lasting(self) -> bool:
+    def durable(self) -> bool:
         """Whether another process goes on with what this one leaves."""
-        return self._journal.lasting and not self.degraded
+        return self._journal.durable and not self.degraded
 
     async def receive(self, key: TurnKey, event: str) -> bool:
         """See `bot.ports.Inbox`."""
@@ -59,7 +59,7 @@ class Ledger:
         self._received.discard(key.digest)
         return False
 
-    async def left(self, platform: str) -> Sequence[UnfinishedTurn]:
+    async def unfinished_turns(self, platform: str) -> Sequence[UnfinishedTurn]:
         """See `bot.ports.Inbox`."""
         key = TurnKey(platform, "", "", "")
         nothing: Sequence[UnfinishedTurn] = ()
@@ -67,20 +67,20 @@ class Ledger:
         self._left |= {record.key.digest: record for record in records}
         return records
 
-    def is_half(self, key: TurnKey) -> bool:
+    def is_partially_answered(self, key: TurnKey) -> bool:
         """Whether an earlier process left messages of its answer, which nobody has gone on with yet."""
         record = self._left.get(key.digest)
         return record is not None and bool(record.messages)
 
-    async def begin(self, key: TurnKey) -> Beginning | None:
+    async def begin(self, key: TurnKey) -> Admission | None:
         """The turn is to be answered now; None if it was before, or is by somebody else."""
         if (record := self._left.pop(key.digest, None)) is not None:
             self._remember(key.digest)
-            return Beginning(record)
+            return Admission(record)
         if key.digest in self._received:
             self._received.discard(key.digest)
-            return Beginning()
-        return Beginning() if await self._accepts(key) else None
+            return Admission()
+        return Admission() if await self._accepts(key) else None
 
     async def dismiss(self, key: TurnKey) -> None:
         """The turn is not answered: it asked nothing, or nobody may ask that."""
@@ -89,9 +89,9 @@ class Ledger:
         self._left.pop(key.digest, None)
         await self._tried(self._journal.drop(key), key, otherwise=None)
 
-    async def keep(self, key: TurnKey, event: str) -> None:
+    async def update_event(self, key: TurnKey, event: str) -> None:
         """More is known of what was written down."""
-        await self._tried(self._journal.keep(key, event), key, otherwise=None)
+        await self._tried(self._journal.update_event(key, event), key, otherwise=None)
 
     async def posted(self, key: TurnKey, message: str) -> bool:
         """A message of the answer now exists. Returns whether that is written down."""

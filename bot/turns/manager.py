@@ -23,9 +23,9 @@ from bot.delivery.pacer import Pacer
 from bot.ports import Channel, Journal, UnfinishedTurn
 from bot.telemetry import Recorder
 from bot.turns.config import TurnConfig
-from bot.turns.fair_semaphore import Slots
-from bot.turns.journaling import Ledger
-from bot.turns.runner import Accepted, Answering, Live
+from bot.turns.fair_semaphore import FairSemaphore
+from bot.turns.journaling import TurnJournal
+from bot.turns.runner import PendingTurn, RunningTurn, TurnRunner
 
 log = logging.getLogger(__name__)
 
@@ -46,20 +46,20 @@ class TurnManager:
     ) -> None:
         """`ready` says of a platform, by its name, whether its events arrive."""
         self._choices = choices
-        self._ledger = Ledger(journal)
-        self._answering = Answering(choices, completion, self._ledger, recorder, wall_clock=wall_clock, ready=ready)
+        self._ledger = TurnJournal(journal)
+        self._answering = TurnRunner(choices, completion, self._ledger, recorder, wall_clock=wall_clock, ready=ready)
         self._recorder = recorder
         self._random = random_
         self._group: asyncio.TaskGroup | None = None
         self._pacers: dict[str, Pacer] = {}
         # By conversation, the turn that runs first; an entry exists while its worker does.
-        self._waiting: dict[str, list[Accepted]] = {}
+        self._waiting: dict[str, list[PendingTurn]] = {}
         self._accepted: set[str] = set()  # digests of turns that have not ended
         self._withdrawn: set[str] = set()  # of those that wait, and are not to be answered any more
         self._lines: set[str] = set()  # conversations in which a line of our own is being said
         limits = choices.limits
         shares = limits.share(limits.per_user), limits.share(limits.per_channel)
-        self._slots = Slots(limits.live, per_user=shares[0], per_channel=shares[1])
+        self._slots = FairSemaphore(limits.live, per_user=shares[0], per_channel=shares[1])
         self._idle = asyncio.Event()
         self._idle.set()
         self._accepting = True
@@ -86,9 +86,9 @@ class TurnManager:
             return False
         return True
 
-    async def left(self, platform: str) -> Sequence[UnfinishedTurn]:
+    async def unfinished_turns(self, platform: str) -> Sequence[UnfinishedTurn]:
         """See `Inbox`."""
-        records = await self._ledger.left(platform)
+        records = await self._ledger.unfinished_turns(platform)
         if records:
             log.info("unfinished turns are taken up", extra={"platform": platform, "turns": len(records)})
         return records
@@ -100,7 +100,7 @@ class TurnManager:
         if turn.key.digest in self._accepted:
             self._recorder.refused(turn.key.platform, "duplicate")
             return
-        words, accepted = self._choices.words, Accepted(turn, channel, asyncio.get_running_loop().time())
+        words, accepted = self._choices.words, PendingTurn(turn, channel, asyncio.get_running_loop().time())
         if not self._choices.access.permit(turn):  # before any command: a word of who may not ask does nothing
             self._refuse(accepted, "access", words.no_access if turn.direct else "")
         elif words.is_stop(turn.question) and (
@@ -112,10 +112,10 @@ class TurnManager:
         else:
             self._enqueue(accepted)
 
-    def keep(self, key: TurnKey, event: str) -> None:
+    def update_event(self, key: TurnKey, event: str) -> None:
         """See `Inbox`."""
         if self._group is not None:
-            self._group.create_task(self._ledger.keep(key, event), name=f"keeping {key.reference}")
+            self._group.create_task(self._ledger.update_event(key, event), name=f"keeping {key.reference}")
 
     def dismiss(self, key: TurnKey) -> None:
         """See `Inbox`."""
@@ -136,7 +136,7 @@ class TurnManager:
         found = [live for live in self._answering.live.values() if live.turn.conversation == conversation]
         return sum(self._end_for(live, by) for live in found) > 0
 
-    def _end_for(self, live: Live, by: Author | str) -> bool:
+    def _end_for(self, live: RunningTurn, by: Author | str) -> bool:
         """End an answer for who asks to stop it, if that is somebody who may ask here."""
         may = self._may_stop(live.turn, by)
         if may:
@@ -165,7 +165,7 @@ class TurnManager:
             self._end(live, turn.author.id)
         return bool(own)
 
-    def deleted(self, at: TurnKey) -> None:
+    def message_deleted(self, at: TurnKey) -> None:
         """See `Inbox`."""
         live = self._of(at)
         if live is None:
@@ -176,11 +176,11 @@ class TurnManager:
             log.info("the answer was deleted", extra={"turn": live.turn.key.reference})
             live.lose(at.message)
 
-    def _end(self, live: Live, by: str) -> None:
+    def _end(self, live: RunningTurn, by: str) -> None:
         log.info("stopped", extra={"turn": live.turn.key.reference, "by": by})
         live.end(Ending.STOPPED, asyncio.get_running_loop().time())
 
-    def _of(self, at: TurnKey) -> Live | None:
+    def _of(self, at: TurnKey) -> RunningTurn | None:
         """The live turn whose question or answer a message is."""
         place = (at.platform, at.workspace, at.channel)
         for live in self._answering.live.values():
@@ -222,7 +222,7 @@ class TurnManager:
         waiting = self._waiting.get(turn.conversation, ())
         return len(waiting) > limits.waiting or len(self._accepted) >= limits.accepted
 
-    def _refuse(self, accepted: Accepted, why: str, line: str) -> None:
+    def _refuse(self, accepted: PendingTurn, why: str, line: str) -> None:
         """Say no: with `line`, where there is one and few enough are being said already.
 
         A line needs no model, so it waits neither for a place nor for the answers that it apologises for.
@@ -237,14 +237,14 @@ class TurnManager:
         self._idle.clear()
         self._start(self._tell(replace(accepted, line=line)), f"line {turn.key.reference}")
 
-    async def _tell(self, accepted: Accepted) -> None:
+    async def _tell(self, accepted: PendingTurn) -> None:
         try:
             await self._answering.run(accepted, self._pacer(accepted.channel))
         finally:
             self._lines.discard(accepted.turn.conversation)
             self._note_idle()
 
-    def _enqueue(self, accepted: Accepted) -> None:
+    def _enqueue(self, accepted: PendingTurn) -> None:
         conversation = accepted.turn.conversation
         self._accepted.add(accepted.turn.key.digest)
         self._idle.clear()
@@ -281,12 +281,12 @@ class TurnManager:
             del self._waiting[conversation]
             self._note_idle()
 
-    async def _take_turn(self, accepted: Accepted) -> None:
+    async def _take_turn(self, accepted: PendingTurn) -> None:
         key, author = accepted.turn.key, accepted.turn.author
         person = f"{key.platform}/{key.workspace}/{author.id}"
         place = f"{key.platform}/{key.workspace}/{key.channel}"
-        async with self._slots.of(person, place):
-            if key.digest in self._withdrawn and self._ledger.is_half(key):
+        async with self._slots.acquire(person, place):
+            if key.digest in self._withdrawn and self._ledger.is_partially_answered(key):
                 withdrawn = replace(accepted, withdrawn=True)
                 await self._answering.run(withdrawn, self._pacer(accepted.channel))
             elif key.digest in self._withdrawn:

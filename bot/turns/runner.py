@@ -25,10 +25,10 @@ from bot.delivery.reply import Reply, ignored, reason_of
 from bot.errors import Failure, Forbidden, ModelRejected, NotFound
 from bot.ports import Channel, UnfinishedTurn
 from bot.prompt import is_empty, prepare
-from bot.prompt_reduction import Fitted, Fitting
+from bot.prompt_reduction import PromptReducer, ReducedPrompt
 from bot.telemetry import Figures, Recorder, TurnRecord
 from bot.turns.config import TurnConfig
-from bot.turns.journaling import Ledger
+from bot.turns.journaling import TurnJournal
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ SLICE = 8_192
 
 
 @dataclass(frozen=True, slots=True)
-class Accepted:
+class PendingTurn:
     """A turn that was taken in, and since when.
 
     `line` is our own answer to it, where no model is asked; `withdrawn` says that nobody wants one any more, but that
@@ -52,7 +52,7 @@ class Accepted:
 
 
 @dataclass(frozen=True, slots=True)
-class Live:
+class RunningTurn:
     """A turn that is being answered."""
 
     turn: Turn
@@ -102,21 +102,21 @@ class _Unkept:
     keeping: bool = False
 
 
-class Answering:
+class TurnRunner:
     """Answers turns, any number at once. `live` are those being answered, by the digest of their key."""
 
     def __init__(
         self,
         choices: TurnConfig,
         completion: Completion,
-        ledger: Ledger,
+        ledger: TurnJournal,
         recorder: Recorder,
         *,
         wall_clock: Callable[[], datetime],
         ready: Callable[[str], bool],
     ) -> None:
         self._choices = choices
-        self._fitting = Fitting(completion)
+        self._fitting = PromptReducer(completion)
         self._ledger = ledger
         self._recorder = recorder
         self._wall_clock = wall_clock  # only for the date that a prompt may name
@@ -124,7 +124,7 @@ class Answering:
         # Conversations that know of messages that were left out, or not read; the oldest first.
         self._told: dict[str, None] = {}
         self._interrupted = False
-        self.live: dict[str, Live] = {}
+        self.live: dict[str, RunningTurn] = {}
 
     def interrupt(self) -> None:
         """The process has to stop: end what is live, and begin nothing that another process can go on with."""
@@ -139,10 +139,10 @@ class Answering:
             if live.turn.conversation == conversation:
                 live.hasten()
 
-    async def run(self, accepted: Accepted, pacer: Pacer) -> None:
+    async def run(self, accepted: PendingTurn, pacer: Pacer) -> None:
         """One turn: the failure boundary. Whatever breaks ends this turn only, and leaves a line in the log."""
         key = accepted.turn.key
-        if self._interrupted and self._ledger.lasting and not accepted.line:
+        if self._interrupted and self._ledger.durable and not accepted.line:
             return  # nothing is shown of it yet, and the next process finds it unfinished
         beginning = await self._ledger.begin(key)
         if beginning is None:
@@ -177,7 +177,7 @@ class Answering:
         self._recorder.ended(told)
         _log_record(accepted.turn, told)
 
-    async def _answer(self, accepted: Accepted, reply: Reply, pacer: Pacer, record: UnfinishedTurn | None) -> None:
+    async def _answer(self, accepted: PendingTurn, reply: Reply, pacer: Pacer, record: UnfinishedTurn | None) -> None:
         """Read the model and have the answer written, side by side. Raises what made writing impossible."""
         key = accepted.turn.key
         with pacer.admitted(reply):
@@ -186,7 +186,7 @@ class Answering:
                 showing = group.create_task(_show_working(accepted), name=f"working {key.reference}")
                 reply.on_shown = showing.cancel
                 reply.on_posted = partial(self._note, group, key, _Unkept())
-                self.live[key.digest] = Live(accepted.turn, reply, reading)
+                self.live[key.digest] = RunningTurn(accepted.turn, reply, reading)
                 try:
                     with suppress(Exception):  # it is raised below; here the group would wrap it
                         await reply.done
@@ -197,7 +197,7 @@ class Answering:
                     reply.on_shown = reply.on_posted = reply.announced.on_announced = ignored  # they hold this turn
         reply.done.result()
 
-    async def _read(self, accepted: Accepted, reply: Reply, pacer: Pacer, record: UnfinishedTurn | None) -> None:
+    async def _read(self, accepted: PendingTurn, reply: Reply, pacer: Pacer, record: UnfinishedTurn | None) -> None:
         """Feed the reply with what the model sends. Whatever fails here, the reader gets an honest end."""
         turn = accepted.turn
         loop = asyncio.get_running_loop()
@@ -224,7 +224,7 @@ class Answering:
         """Whether a platform is known to be out of reach, by its events or by our writes."""
         return pacer.is_cut_off or not self._ready(platform)
 
-    async def _ask(self, accepted: Accepted, reply: Reply, cut_off: Callable[[], bool]) -> None:
+    async def _ask(self, accepted: PendingTurn, reply: Reply, cut_off: Callable[[], bool]) -> None:
         prompting = self._choices.prompting
         turn = await _with_attachments(accepted)
         history = await accepted.channel.history(prompting.limits.messages)
@@ -242,7 +242,7 @@ class Answering:
         loop = asyncio.get_running_loop()
         async with aclosing(self._fitting.answer(prepared.prompt, cut_off)) as deltas:
             async for delta in deltas:
-                if isinstance(delta, Fitted):
+                if isinstance(delta, ReducedPrompt):
                     self._tell(reply, delta, turn.conversation)
                     continue
                 for slice_ in _slices(delta):
@@ -252,7 +252,7 @@ class Answering:
                     if slice_ is not delta:
                         await asyncio.sleep(0)  # others have their turn
 
-    def _tell(self, reply: Reply, fitted: Fitted, conversation: str) -> None:
+    def _tell(self, reply: Reply, fitted: ReducedPrompt, conversation: str) -> None:
         """Say what the model was not given because its server refused it."""
         words = self._choices.words
         for part in fitted.left_out:
@@ -303,17 +303,17 @@ def _slices(delta: Delta | Attempt) -> Iterator[Delta | Attempt]:
         yield Text(delta.text[start : start + SLICE])
 
 
-async def _with_attachments(accepted: Accepted) -> Turn:
+async def _with_attachments(accepted: PendingTurn) -> Turn:
     """The turn with what is attached to its question."""
-    turn, parts = accepted.turn, await accepted.channel.attached()
+    turn, parts = accepted.turn, await accepted.channel.attachments()
     question = replace(turn.question, parts=(*turn.question.parts, *parts))
     return replace(turn, question=question)
 
 
-async def _show_working(accepted: Accepted) -> None:
+async def _show_working(accepted: PendingTurn) -> None:
     """A hint is worth no answer: one that breaks is only noted."""
     try:
-        await accepted.channel.working()
+        await accepted.channel.show_working()
     except Exception:
         log.exception("hint broke", extra={"turn": accepted.turn.key.reference})
 

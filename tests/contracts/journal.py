@@ -115,7 +115,7 @@ class LastingJournalContract(JournalContract):
     async def test_it_says_that_it_lasts(self) -> None:
         """Readers are told by it whether an interrupted answer will be gone on with."""
         async with self.process() as journal:
-            assert journal.lasting
+            assert journal.durable
 
     async def test_a_turn_is_accepted_once_by_all_processes(self) -> None:
         """A second delivery is told from the first after a restart, whether the first one has ended or not."""
@@ -146,9 +146,9 @@ class LastingJournalContract(JournalContract):
                 await journal.accept(key, "text")
             await journal.ended(OTHERS[0], Ending.DONE)
             for key in (FIRST, OTHERS[0]):
-                await journal.keep(key, "text, and by whom")
+                await journal.update_event(key, "text, and by whom")
             await journal.drop(OTHERS[1])
-            await journal.keep(OTHERS[1], "text, and by whom")
+            await journal.update_event(OTHERS[1], "text, and by whom")
         async with self.process() as journal:
             found = {
                 record.key: record.event

@@ -304,7 +304,7 @@ async def test_channels_are_apart() -> None:
         await expect(page.locator("article.bot .body")).to_have_text("Hello.")
         await expect(page.locator(".new")).to_have_count(0)
         asked, _ = answerer.turns[0]
-        assert asked.places == ("general",)
+        assert asked.channel_ids == ("general",)
         answerer.think = 30.0
         await ask(page, "Something long")
         await page.get_by_role("button", name="Stop").click()

@@ -30,7 +30,7 @@ CUT = "=" * 40 + " the next message " + "=" * 40
 class Surface:
     """How a platform is written to: as its channel does it, with `sent` for what becomes of a text on the way."""
 
-    dialect: Renderer
+    renderer: Renderer
     limit: int
     measure: Callable[[str], int] = utf16_units
     sent: Callable[[str], str] = str
@@ -40,7 +40,7 @@ class Surface:
         return Splitter(self._measured, self.limit)
 
     def _measured(self, piece: Piece) -> int:
-        return self.measure(piece.closed()) + self.dialect.padding(piece)
+        return self.measure(piece.closed()) + self.renderer.padding(piece)
 
 
 def _escaped_length(text: str) -> int:
@@ -78,7 +78,7 @@ def chunks(text: str, size: int) -> Iterator[str]:
 
 def shown(surface: Surface, splitter: Splitter) -> list[str]:
     """The messages of an answer that has ended."""
-    return [text for piece in splitter.pieces() if (text := surface.dialect.render(piece))]
+    return [text for piece in splitter.pieces() if (text := surface.renderer.render(piece))]
 
 
 def rendered(text: str, surface: Surface) -> str:

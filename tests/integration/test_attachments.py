@@ -31,7 +31,7 @@ from adapters.shared.attachments import (
     refuse,
 )
 from adapters.shared.file_types import ARCHIVE, kind_of
-from bot.conversation import File, Image, LeftOut
+from bot.conversation import File, Image, OmittedAttachment
 
 LIMITS = AttachmentLimits()
 
@@ -149,15 +149,15 @@ def test_what_becomes_of_bytes() -> None:
     small = png(10, 10)
     assert part_of(Attachment("a.jpg", "", "image/jpeg"), small, LIMITS) == Image("a.jpg", "image/png", small)
     assert part_of(Attachment("a.txt", ""), b"hi", LIMITS) == File("a.txt", "hi")
-    assert part_of(Attachment("a.txt", "", "text/plain"), b"\0\1", LIMITS) == LeftOut("a.txt", NOT_TEXT)
-    assert part_of(Attachment("a.png", "", "image/png"), b"nope", LIMITS) == LeftOut("a.png", NOT_AN_IMAGE)
+    assert part_of(Attachment("a.txt", "", "text/plain"), b"\0\1", LIMITS) == OmittedAttachment("a.txt", NOT_TEXT)
+    assert part_of(Attachment("a.png", "", "image/png"), b"nope", LIMITS) == OmittedAttachment("a.png", NOT_AN_IMAGE)
     large = part_of(Attachment("a.png", "", "image/png"), png(10_000, 5_000), LIMITS)
-    assert large == LeftOut("a.png", "it has more than 25 megapixels")
+    assert large == OmittedAttachment("a.png", "it has more than 25 megapixels")
     for length in (100_001, 9_000_000):
         long = part_of(Attachment("a.txt", ""), b"x" * length, LIMITS)
-        assert long == LeftOut("a.txt", "it is longer than 100,000 characters")
+        assert long == OmittedAttachment("a.txt", "it is longer than 100,000 characters")
     photo = part_of(Attachment("a.jpg", "", "image/jpeg"), b"\0\0\0\x18ftypheic" + b"\0" * 20, LIMITS)
-    assert photo == LeftOut("a.jpg", "it is an image of a kind that the model does not take (HEIC)")
+    assert photo == OmittedAttachment("a.jpg", "it is an image of a kind that the model does not take (HEIC)")
 
 
 @pytest.mark.parametrize(
@@ -319,7 +319,11 @@ async def test_files_are_downloaded_in_order_with_the_token() -> None:
             ]
         )
 
-    assert parts == (Image("a.png", "image/png", png(5, 5)), LeftOut("z.zip", ARCHIVE), File("a.txt", "hello"))
+    assert parts == (
+        Image("a.png", "image/png", png(5, 5)),
+        OmittedAttachment("z.zip", ARCHIVE),
+        File("a.txt", "hello"),
+    )
     assert sorted(files.asked) == [("/a.png", "Bearer t"), ("/a.txt", "Bearer t"), ("/moved", "Bearer t")]
 
 
@@ -340,7 +344,7 @@ async def test_what_cannot_be_had_is_left_out(path: str, why: str) -> None:
     async with serving() as files, reading(files) as attachments:
         parts = await attachments.read([Attachment("a.txt", files.address + path, "text/plain")])
 
-    assert parts == (LeftOut("a.txt", why),)
+    assert parts == (OmittedAttachment("a.txt", why),)
     assert ("/a.txt", "Bearer t") not in files.asked
 
 
@@ -360,7 +364,7 @@ async def test_another_host_is_not_even_asked() -> None:
         there = files.address.replace("127.0.0.1", "localhost")
         parts = await attachments.read([Attachment("a.txt", there + "/a.txt")])
 
-    assert (parts, files.asked) == ((LeftOut("a.txt", UNAVAILABLE),), [])
+    assert (parts, files.asked) == ((OmittedAttachment("a.txt", UNAVAILABLE),), [])
 
 
 @pytest.mark.sockets
@@ -385,7 +389,10 @@ async def test_a_neighbour_of_the_test_server_is_not_asked(platform: str, *, red
         await attachments.close()
 
     is_served = local and not redirected
-    assert parts == (File("b.txt", "hello") if is_served else LeftOut("b.txt", UNAVAILABLE), File("a.txt", "hello"))
+    assert parts == (
+        File("b.txt", "hello") if is_served else OmittedAttachment("b.txt", UNAVAILABLE),
+        File("a.txt", "hello"),
+    )
     assert bool(neighbour.asked) is is_served
 
 
@@ -397,7 +404,7 @@ async def test_a_server_that_is_not_there() -> None:
     async with reading(files) as attachments:
         parts = await attachments.read([Attachment("a.txt", files.address + "/a.txt")])
 
-    assert parts == (LeftOut("a.txt", UNAVAILABLE),)
+    assert parts == (OmittedAttachment("a.txt", UNAVAILABLE),)
 
 
 @pytest.mark.sockets
@@ -407,7 +414,7 @@ async def test_a_file_that_does_not_end_is_cut_off() -> None:
     async with serving() as files, reading(files, limits) as attachments:
         parts = await attachments.read([Attachment("a.txt", files.address + "/endless", size=10)])
 
-    assert parts == (LeftOut("a.txt", "it is larger than 200 kB"),)
+    assert parts == (OmittedAttachment("a.txt", "it is larger than 200 kB"),)
 
 
 @pytest.mark.sockets
@@ -417,7 +424,7 @@ async def test_a_slow_file_is_left_out() -> None:
     async with serving() as files, reading(files, limits) as attachments:
         parts = await attachments.read([Attachment("a.txt", files.address + "/slow")])
 
-    assert parts == (LeftOut("a.txt", TOO_SLOW),)
+    assert parts == (OmittedAttachment("a.txt", TOO_SLOW),)
 
 
 @pytest.mark.sockets
@@ -428,4 +435,4 @@ async def test_a_messages_first_files_are_read() -> None:
         one, two = (Attachment(name, files.address + "/a.txt") for name in ("1.txt", "2.txt"))
         parts = await attachments.read([one, two])
 
-    assert parts == (File("1.txt", "hello"), LeftOut("2.txt", "only the first 1 files of a message are read"))
+    assert parts == (File("1.txt", "hello"), OmittedAttachment("2.txt", "only the first 1 files of a message are read"))

@@ -71,7 +71,7 @@ class Answerer(OpenInbox):
             await self.go_on.wait()
             await asyncio.sleep(self.gap)
             if question in self._stopped:
-                text = f"{self.script[index - 1]}\n\n{channel.caps.dialect.notice('Stopped.')}"
+                text = f"{self.script[index - 1]}\n\n{channel.caps.renderer.notice('Stopped.')}"
                 await self._edit(channel, message, Body(text))
                 break
             await self._edit(channel, message, self._body(index))
@@ -80,7 +80,7 @@ class Answerer(OpenInbox):
     async def _work(self, channel: Channel) -> None:
         try:
             async with asyncio.timeout(self.think):
-                await channel.working()
+                await channel.show_working()
         except TimeoutError:
             return
 

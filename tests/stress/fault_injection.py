@@ -93,7 +93,7 @@ class Scene:
     words: int = 8
     limit: int = 2000
     questions: int = 1
-    lasting: bool = True
+    durable: bool = True
     shared: bool = False  # one place and its budgets for all questions
     delivered_again: bool = False  # in the middle of the answer, and after it
     gap_seconds: float = 0.3  # between chunks
@@ -343,8 +343,8 @@ class FaultyChannel(MemoryChannel):
 
     process: Process
 
-    async def attached(self) -> tuple[Part, ...]:
-        result: tuple[Part, ...] = await self.process.through("attached", super().attached)
+    async def attachments(self) -> tuple[Part, ...]:
+        result: tuple[Part, ...] = await self.process.through("attached", super().attachments)
         return result
 
     async def history(self, limit: int) -> History:
@@ -374,32 +374,32 @@ class FaultyChannel(MemoryChannel):
         (budget,) = self.budgets(verb)
         counted = self.server.counted(verb)
         if counted and isinstance(budget, FixedWindow):
-            left = counted[0] + self.server.period - now
-            report = WindowReport(self.server.limit, self.server.limit - len(counted), left)
-            if left > 0:
+            seconds_left = counted[0] + self.server.period - now
+            report = WindowReport(self.server.limit, self.server.limit - len(counted), seconds_left)
+            if seconds_left > 0:
                 budget.observe(now, report, sent=sent)
 
     async def find(self, key: str, known: Sequence[str] = ()) -> str | None:
         found: str | None = await self.process.through("find", lambda: MemoryChannel.find(self, key, known))
         return found if found in self.shown else None  # nobody finds what was deleted
 
-    async def working(self) -> None:
-        await self.process.through("working", super().working)
+    async def show_working(self) -> None:
+        await self.process.through("working", super().show_working)
 
 
 class FaultyNotebook(Notebook):
     """A journal whose every call may fail."""
 
     def __init__(self, process: Process, of: Notebook) -> None:
-        super().__init__(lasting=process.world.scene.lasting, of=of)
+        super().__init__(durable=process.world.scene.durable, of=of)
         self._process = process
 
     async def accept(self, key: TurnKey, event: str = "") -> bool:
         result: bool = await self._process.through("accept", lambda: Notebook.accept(self, key, event))
         return result
 
-    async def keep(self, key: TurnKey, event: str) -> None:
-        await self._process.through("keep", lambda: Notebook.keep(self, key, event))
+    async def update_event(self, key: TurnKey, event: str) -> None:
+        await self._process.through("keep", lambda: Notebook.update_event(self, key, event))
 
     async def drop(self, key: TurnKey) -> None:
         await self._process.through("drop", lambda: Notebook.drop(self, key))
@@ -530,7 +530,7 @@ class Process:
             await self._take_up(turns)
 
     async def _take_up(self, turns: TurnManager) -> None:
-        for record in await turns.left("memory"):
+        for record in await turns.unfinished_turns("memory"):
             number = record.event or record.key.message
             turns.accept(self.world.question(number), self._channel(number))
 
@@ -608,7 +608,7 @@ def judge(world: World) -> None:
     for key in () if any(fault.on & {"ended"} for fault in fired) else world.journal.entries:
         ending = world.journal.ends.get(key)
         assert ending is not None, "the journal says that the turn is live"
-        assert ending is not Ending.INTERRUPTED or not world.scene.lasting, "the journal says interrupted"
+        assert ending is not Ending.INTERRUPTED or not world.scene.durable, "the journal says interrupted"
 
 
 def _judge_shown(world: World, number: str, place: MemoryChannel, *, may_fail: bool) -> None:
@@ -619,7 +619,7 @@ def _judge_shown(world: World, number: str, place: MemoryChannel, *, may_fail: b
         told = all(line in place.text for line in (WORDS.no_images, WORDS.history_cut))
         assert told or not world.scene.picky, f"not told what was left out: {place.text!r}"
         return
-    assert may_fail or not world.scene.lasting, f"not whole: {place.text!r}"
+    assert may_fail or not world.scene.durable, f"not whole: {place.text!r}"
     found = [match for match in map(_WORD.match, text.split()) if match]
     names = {match[1] for match in found}
     assert len(names) <= 1, f"of several attempts: {place.text!r}"

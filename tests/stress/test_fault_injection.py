@@ -90,7 +90,7 @@ REFUSES = model("refuses", instead(Refusal(REFUSED)))
 
 PLATFORM = [
     Fault("limited", WRITES, before(lambda: RateLimited(SECRET, retry_after=3.0))),
-    Fault("limited everywhere", WRITES, before(lambda: RateLimited(SECRET, retry_after=1.0, everywhere=True))),
+    Fault("limited everywhere", WRITES, before(lambda: RateLimited(SECRET, retry_after=1.0, is_global=True))),
     Fault("limited without a time", WRITES, before(lambda: RateLimited(SECRET))),
     Fault("broken", WRITES | {"find"}, before(lambda: ServiceError(f"503 {SECRET}"))),
     Fault("stale connection", WRITES | {"find"}, before(lambda: ServiceError(SECRET, retry_after=0.0))),
@@ -135,7 +135,7 @@ SHORTER = Scene("then shorter", chunks=(8, 3), limit=140)
 LONGER = Scene("then longer", chunks=(4, 10), limit=140)
 AGAIN = Scene("attempts of any length", retries=(3, 10, 2), limit=140)
 TOGETHER = Scene("three at once", questions=3, shared=True, limit=140)
-FORGETFUL = Scene("a journal in memory", lasting=False, limit=140)
+FORGETFUL = Scene("a journal in memory", durable=False, limit=140)
 FILED = Scene("a rest in a file", chunks=(10,), limit=140, uploads=10_000, max_messages=2)
 FILED_ONCE = Scene("a rest, then none", chunks=(10, 2), limit=140, uploads=10_000, max_messages=2)
 NOT_FILED = Scene("then without files", chunks=(9, 12), limit=140, uploads=150, max_messages=3)

@@ -596,7 +596,7 @@ def test_identities_are_of_the_file_and_not_of_its_name(tmp_path: Path) -> None:
 
 async def ages_after(file: Path, wall: datetime) -> list[float]:
     async with SqliteJournal(file, lambda: wall) as journal:
-        return sorted(await journal.recent("slack/T/chat.update", 60.0))
+        return sorted(await journal.recent_calls("slack/T/chat.update", 60.0))
 
 
 @pytest.mark.sockets(seconds=30)
@@ -604,13 +604,13 @@ async def test_the_use_of_a_rate_limit_is_known_to_the_next_process(tmp_path: Pa
     """Calls of the last minute are told with their ages, whoever made them; older ones are forgotten."""
     file, wall = tmp_path / "turns.db", now()
     async with SqliteJournal(file, lambda: wall) as journal:
-        journal.spent("slack/T/chat.update")
+        journal.record_call("slack/T/chat.update")
         wall += timedelta(seconds=30)
-        journal.spent("slack/T/chat.update")
-        journal.spent("slack/T/users.info")
-        assert await journal.recent("slack/T/chat.update", 60.0) == [30.0, 0.0]
+        journal.record_call("slack/T/chat.update")
+        journal.record_call("slack/T/users.info")
+        assert await journal.recent_calls("slack/T/chat.update", 60.0) == [30.0, 0.0]
     assert await ages_after(file, wall + timedelta(seconds=10)) == [10.0, 40.0]
     assert await ages_after(file, wall + timedelta(seconds=31)) == [31.0]
     async with SqliteJournal(tmp_path / "no" / "turns.db", now) as broken:
-        broken.spent("slack/T/chat.update")
-        assert not await broken.recent("slack/T/chat.update", 60.0)
+        broken.record_call("slack/T/chat.update")
+        assert not await broken.recent_calls("slack/T/chat.update", 60.0)

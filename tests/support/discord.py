@@ -102,10 +102,10 @@ class Bot:
         count = len(self.inbox.taken) + 1
         dm = self.double.world.dm(self.bob)
         self.double.say(dm, "settled?", author=self.bob)
-        while not any(turn.places == (dm,) for turn, _ in self.inbox.taken):
+        while not any(turn.channel_ids == (dm,) for turn, _ in self.inbox.taken):
             await self.inbox.wait_for(count)
             count = len(self.inbox.taken) + 1
-        self.inbox.taken[:] = [(turn, channel) for turn, channel in self.inbox.taken if turn.places != (dm,)]
+        self.inbox.taken[:] = [(turn, channel) for turn, channel in self.inbox.taken if turn.channel_ids != (dm,)]
 
 
 @asynccontextmanager

@@ -28,7 +28,7 @@ from bot.conversation import (
 )
 from bot.errors import Failure, InvalidRequest, NotFound, RateLimited
 from bot.markdown import PlainMarkdown
-from bot.ports import Body, Caps, Channel, Controls, UnfinishedTurn, Verb
+from bot.ports import Body, Channel, ChannelCapabilities, Controls, UnfinishedTurn, Verb
 from bot.rate_limits import Budget, FixedWindow, RollingWindow
 
 DANA = Author("U1", "Dana")
@@ -129,15 +129,15 @@ class MemoryChannel:
         return kind(window.limit, window.period, paced=False)
 
     @property
-    def caps(self) -> Caps:
-        return Caps(self.limit, len, PlainMarkdown(), controls=self.controls, files=self.uploads)
+    def caps(self) -> ChannelCapabilities:
+        return ChannelCapabilities(self.limit, len, PlainMarkdown(), controls=self.controls, files=self.uploads)
 
     def budgets(self, verb: Verb) -> Sequence[Budget]:
         budget = {Verb.POST: self.posts, Verb.EDIT: self.edits, Verb.DELETE: self.deletes}[verb]
         assert budget is not None
         return (budget,)
 
-    async def attached(self) -> tuple[Part, ...]:
+    async def attachments(self) -> tuple[Part, ...]:
         return self.files
 
     async def history(self, limit: int) -> History:
@@ -173,7 +173,7 @@ class MemoryChannel:
     async def find(self, key: str, known: Sequence[str] = ()) -> str | None:
         return self.keys.get(key)
 
-    async def working(self) -> None:
+    async def show_working(self) -> None:
         while True:
             self.hints += 1
             await asyncio.sleep(5)
@@ -215,8 +215,8 @@ class MemoryChannel:
 class Notebook:
     """A journal in memory that another "process" can open again: `Notebook(of=earlier)`."""
 
-    def __init__(self, *, lasting: bool = False, of: Notebook | None = None) -> None:
-        self.lasting = lasting
+    def __init__(self, *, durable: bool = False, of: Notebook | None = None) -> None:
+        self.durable = durable
         self.entries: dict[TurnKey, str] = of.entries if of else {}
         self.answers: dict[TurnKey, list[str]] = of.answers if of else {}
         self.ends: dict[TurnKey, Ending] = of.ends if of else {}
@@ -237,7 +237,7 @@ class Notebook:
         self.entries[key], self.answers[key] = event, []
         return True
 
-    async def keep(self, key: TurnKey, event: str) -> None:
+    async def update_event(self, key: TurnKey, event: str) -> None:
         if key in self.entries and key not in self.ends:
             self.entries[key] = event
 
@@ -287,15 +287,15 @@ class OpenInbox:
     def accept(self, turn: Turn, channel: Channel) -> None:
         pass
 
-    def keep(self, key: TurnKey, event: str) -> None:
+    def update_event(self, key: TurnKey, event: str) -> None:
         self.kept.append((key, event))
 
     def dismiss(self, key: TurnKey) -> None:
         self.dismissed.append(key)
 
-    async def left(self, platform: str) -> Sequence[UnfinishedTurn]:
-        left, self.unfinished = self.unfinished, []
-        return left
+    async def unfinished_turns(self, platform: str) -> Sequence[UnfinishedTurn]:
+        unfinished, self.unfinished = self.unfinished, []
+        return unfinished
 
     def stop(self, at: TurnKey, *, by: Author | str) -> bool:
         self.stopped.append(at)
@@ -305,7 +305,7 @@ class OpenInbox:
         self.hushed.append(conversation)
         return False
 
-    def deleted(self, at: TurnKey) -> None:
+    def message_deleted(self, at: TurnKey) -> None:
         self.gone.append(at)
 
 

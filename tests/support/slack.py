@@ -54,8 +54,8 @@ class Taken(OpenInbox):
         self._changed.set()
         return super().stop_conversation(conversation, by=by)
 
-    def deleted(self, at: TurnKey) -> None:
-        super().deleted(at)
+    def message_deleted(self, at: TurnKey) -> None:
+        super().message_deleted(at)
         self._changed.set()
 
     @property

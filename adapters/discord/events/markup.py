@@ -1,7 +1,7 @@
 """Discord's marks in a text (mentions, times, commands, emoji) as people see them. Pure.
 
 https://docs.discord.com/developers/reference#message-formatting. What belongs here: reading what people wrote. What
-does not: rendering what a model wrote (`dialect`).
+does not: rendering what a model wrote (`renderer`).
 """
 
 from __future__ import annotations

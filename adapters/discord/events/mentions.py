@@ -99,6 +99,6 @@ def build_turn(seen: DiscordMessage, channel_info: ChannelInfo, *, conversation:
         conversation=f"discord:{conversation}",
         author=Author(seen.author, seen.name, seen.roles, guest=seen.guest),
         question=Message(Role.USER, words, seen.name, seen.id),
-        places=channel_info.narrowest_first,
+        channel_ids=channel_info.narrowest_first,
         direct=channel_info.kind is ChannelKind.DM,
     )

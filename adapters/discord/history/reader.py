@@ -24,7 +24,7 @@ from adapters.discord.messages.renderer import without_small_print
 from adapters.discord.rate_limits import spending
 from adapters.discord.state import BotState
 from adapters.shared.attachments import TOO_OLD
-from bot.conversation import History, LeftOut, Message, Role, Text
+from bot.conversation import History, Message, OmittedAttachment, Role, Text
 from bot.errors import Failure, NotFound, OutcomeUnknown, cause_of
 
 log = logging.getLogger(__name__)
@@ -262,7 +262,7 @@ async def _files(state: BotState, question: DiscordMessage, groups: Sequence[Gro
         for attachment in group[0].attachments
     ]
     parts = await state.attachments.read([attachment for _, attachment in wanted[:room]]) if wanted else ()
-    older = [LeftOut(attachment.name, TOO_OLD) for _, attachment in wanted[room:]]
+    older = [OmittedAttachment(attachment.name, TOO_OLD) for _, attachment in wanted[room:]]
     files: dict[str, tuple[Any, ...]] = {}
     for (message, _), part in zip(wanted, (*parts, *older), strict=True):
         files[message] = (*files.get(message, ()), part)

@@ -40,7 +40,7 @@ from bot.errors import (
     TooLarge,
 )
 from bot.markdown import utf16_units
-from bot.ports import Body, Caps, Controls, UnfinishedTurn, Upload, Verb
+from bot.ports import Body, ChannelCapabilities, Controls, UnfinishedTurn, Upload, Verb
 from bot.rate_limits import Budget
 
 log = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ log = logging.getLogger(__name__)
 # (https://docs.discord.com/developers/reference#uploading-files); all of one answer are together far below one's.
 FILE_LIMIT = 10 * 2**20
 
-CAPS = Caps(limit=MESSAGE_LIMIT, measure=utf16_units, dialect=DiscordMarkdown(), controls=Controls.STOP)
+CAPS = ChannelCapabilities(limit=MESSAGE_LIMIT, measure=utf16_units, renderer=DiscordMarkdown(), controls=Controls.STOP)
 
 # By whether there are buttons and files.
 _CAPS = MappingProxyType(
@@ -77,7 +77,7 @@ MIN_BODY_UNITS = 200
 # For one write with files to be answered. Seconds; the core's own patience with them is no longer.
 FILE_SECONDS = 60.0
 
-# How often `working` looks whether typing is due, and how long one request may take. Seconds.
+# How often `show_working` looks whether typing is due, and how long one request may take. Seconds.
 _TYPING_STEP = 1.0
 _TYPING_TIMEOUT = 5.0
 
@@ -124,7 +124,7 @@ class DiscordChannel:
         return self._connection
 
     @property
-    def caps(self) -> Caps:
+    def caps(self) -> ChannelCapabilities:
         """See `bot.ports.Channel`. Without controls, or files, once the server has refused them."""
         plain = self._plain or self._state.controls_refused
         caps = _CAPS[not plain, self._takes_files]
@@ -134,7 +134,7 @@ class DiscordChannel:
         """See `bot.ports.Channel`."""
         return (self._budgets.of(verb), self._state.budgets.everything)
 
-    async def attached(self) -> tuple[Part, ...]:
+    async def attachments(self) -> tuple[Part, ...]:
         """See `bot.ports.Channel`."""
         return await attached(self._state, self._question, self._channel_info)
 
@@ -224,7 +224,7 @@ class DiscordChannel:
             self._maybe_filed.add(found)
         return found
 
-    async def working(self) -> None:
+    async def show_working(self) -> None:
         """See `bot.ports.Channel`."""
         channel, typing, everything = self._question.channel, self._state.typing, self._state.budgets.everything
         while True:

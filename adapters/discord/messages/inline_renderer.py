@@ -1,7 +1,7 @@
 """Marks and links within a line, as Discord reads them.
 
 What belongs here: what makes Discord see what `bot.markdown.inline_parser` has read. What does not: whole lines
-(`dialect`), and what other platforms need as well (`bot.markdown.inline_rewrite`).
+(`renderer`), and what other platforms need as well (`bot.markdown.inline_rewrite`).
 
 Discord matches pairs of marks as they come, whatever stands beside them, and knows marks that CommonMark does not:
 ``__`` underlines, ``||`` hides. Its clients' rules were read from reimplementations that are tested against them

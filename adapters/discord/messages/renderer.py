@@ -72,7 +72,7 @@ class DiscordMarkdown:
         """See `Renderer`."""
         return SMALL_PRINT + without_controls(line)
 
-    def foreign(self, text: str) -> str:
+    def escape(self, text: str) -> str:
         """See `Renderer`."""
         return literal(flat(text))
 

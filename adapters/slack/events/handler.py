@@ -177,7 +177,7 @@ class Hearing:
         gone = deleted_of(event)
         if gone is not None and gone not in self._workspace.deleted:  # what we take away ourselves is told us as well
             self._withdraw(*gone)
-            self._inbox.deleted(self._key(*gone))
+            self._inbox.message_deleted(self._key(*gone))
 
     def _stop(self, stop: Stop, *, session: bool) -> None:
         if self._workspace.people.is_known_bot(stop.by):  # to ask Slack first would take time, and tokens
@@ -305,13 +305,13 @@ class Hearing:
             return False
         key = self._key(asked.channel, asked.said.ts)
         if heard.left is None:
-            self._inbox.keep(key, with_person(heard.kept, person))
+            self._inbox.update_event(key, with_person(heard.kept, person))
         turn = Turn(
             key=key,
             conversation=self._name(asked.conversation),
             author=author_of(asked, person, workspace.me),
             question=question,
-            places=tuple(filter(None, (asked.thread, asked.channel))),
+            channel_ids=tuple(filter(None, (asked.thread, asked.channel))),
             direct=asked.why is Why.DIRECT,
         )
         said = asked.said
@@ -326,7 +326,7 @@ class Hearing:
     async def _give_up_if_deleted(self, asked: Asked, heard: _Heard, half: Left) -> None:
         """Nobody told us of what was deleted while no process of ours ran."""
         if heard.withdrawn or await half.is_deleted():
-            self._inbox.deleted(self._key(asked.channel, asked.said.ts))
+            self._inbox.message_deleted(self._key(asked.channel, asked.said.ts))
 
     def _key(self, channel: str, ts: str) -> TurnKey:
         return TurnKey(PLATFORM, self._workspace.me.team, channel, ts)

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from adapters.slack.messages.mrkdwn import cut_to_bytes, escaped, from_markdown, unescaped
-from adapters.slack.messages.renderer import said_by_model
+from adapters.slack.messages.renderer import strip_our_markup
 from adapters.slack.messages.tables import grid, with_tables_as_text
 from bot.markdown import utf16_units
 
@@ -56,8 +56,8 @@ def own_answer(message: Mapping[str, Any]) -> str:
     blocks = [*_list(message.get("blocks")), *attached]
     found = [words for block in blocks if (words := _words(block)).strip()]
     if found:
-        return said_by_model("\n\n".join(found))
-    return said_by_model(unescaped(_text(message.get("text"))))
+        return strip_our_markup("\n\n".join(found))
+    return strip_our_markup(unescaped(_text(message.get("text"))))
 
 
 def _words(block: Any) -> str:  # noqa: ANN401 (what the wire holds)

@@ -23,11 +23,11 @@ from adapters.slack.history.recovery import Left
 from adapters.slack.messages.blocks import MARKDOWN_LIMIT, with_blocks, without_blocks
 from adapters.slack.messages.files import FILE_LIMIT, Sent, is_everywhere, of_turn, with_files
 from adapters.slack.messages.mrkdwn import TEXT_LIMIT, escaped, from_markdown, mentions, plain, without_mention
-from adapters.slack.messages.renderer import SlackMarkdown, said_by_model
+from adapters.slack.messages.renderer import SlackMarkdown, strip_our_markup
 from adapters.slack.messages.tables import count_tables
 from adapters.slack.state import Workspace
 from adapters.slack.web_api import Answer
-from bot.conversation import History, LeftOut, Message, Part, Text, TurnKey
+from bot.conversation import History, Message, OmittedAttachment, Part, Text, TurnKey
 from bot.errors import (
     Failure,
     Forbidden,
@@ -41,7 +41,7 @@ from bot.errors import (
     cause_of,
 )
 from bot.markdown import utf16_units
-from bot.ports import Body, Caps, Verb
+from bot.ports import Body, ChannelCapabilities, Verb
 from bot.rate_limits import Budget
 
 log = logging.getLogger(__name__)
@@ -103,7 +103,7 @@ class SlackChannel:
         return f"slack:{self._workspace.me.team}"
 
     @property
-    def caps(self) -> Caps:
+    def caps(self) -> ChannelCapabilities:
         """See `bot.ports.Channel`."""
         return replace(self._caps, files=FILE_LIMIT) if self._takes_files else self._caps
 
@@ -318,12 +318,12 @@ class SlackChannel:
 
     def _remember(self, ts: str, body: Body, key: str) -> None:
         me = self._workspace.me
-        said = Said(ts, me.user, said_by_model(body.text), thread=self._thread, ours=True, key=key)
+        said = Said(ts, me.user, strip_our_markup(body.text), thread=self._thread, ours=True, key=key)
         self._workspace.memory.hear(self._conversation, said)
 
     # ------------------------------------------------------------------------------------------------------- reading
 
-    async def attached(self) -> tuple[Part, ...]:
+    async def attachments(self) -> tuple[Part, ...]:
         """See `bot.ports.Channel`."""
         workspace = self._workspace
         now = workspace.memory.told(self._conversation, self._key.message)
@@ -393,14 +393,14 @@ class SlackChannel:
         older: dict[str, list[Part]] = {}
         for each in reversed(said):
             wanted[each.ts] = list(each.files[:room])
-            older[each.ts] = [LeftOut(file.name, TOO_OLD) for file in each.files[room:]]
+            older[each.ts] = [OmittedAttachment(file.name, TOO_OLD) for file in each.files[room:]]
             room -= len(wanted[each.ts])
         read = await parts_of(self._workspace, list(wanted.values()))
         return {ts: [*parts, *older[ts]] for ts, parts in zip(wanted, read, strict=True)}
 
     # -------------------------------------------------------------------------------------------------------- status
 
-    async def working(self) -> None:
+    async def show_working(self) -> None:
         """See `bot.ports.Channel`. Where the surface has no status, nothing is shown."""
         try:
             while self._thread and not self._status_is_off():
@@ -443,8 +443,8 @@ def _as_text(text: str) -> int:
     return len(escaped(text))
 
 
-def _caps(*, text_only: bool) -> Caps:
+def _caps(*, text_only: bool) -> ChannelCapabilities:
     if text_only:
-        return Caps(limit=TEXT_LIMIT, measure=_as_text, dialect=SlackMarkdown())
+        return ChannelCapabilities(limit=TEXT_LIMIT, measure=_as_text, renderer=SlackMarkdown())
     # Slack says "characters" and not which: UTF-16 units are the most that it can mean.
-    return Caps(limit=MARKDOWN_LIMIT, measure=utf16_units, dialect=SlackMarkdown(expands=True))
+    return ChannelCapabilities(limit=MARKDOWN_LIMIT, measure=utf16_units, renderer=SlackMarkdown(expands=True))

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from adapters.slack.messages.block_count import CHARACTERS, blocks_of
 from bot.markdown import Piece, flat, literal, utf16_units
 from bot.markdown.emphasis import ZERO_WIDTH_SPACE, as_written, room_for_emphasis
-from bot.markdown.inline_rewrite import inlined, room_for_links, room_for_slack_links
+from bot.markdown.inline_rewrite import rewrite_inline, room_for_links, room_for_slack_links
 from bot.markdown.normalise import without_controls
 from bot.markdown.placeholders import noted
 from bot.markdown.tables import fenced
@@ -50,7 +50,7 @@ class SlackMarkdown:
 
     def render(self, piece: Piece) -> str:
         """See `bot.markdown.Renderer`."""
-        return defused(without_marks(noted(inlined(piece.closed()))))
+        return escape_pings(without_marks(noted(rewrite_inline(piece.closed()))))
 
     def padding(self, piece: Piece) -> int:
         """See `bot.markdown.Renderer`."""
@@ -70,9 +70,9 @@ class SlackMarkdown:
 
     def notice(self, line: str) -> str:
         """See `bot.markdown.Renderer`."""
-        return f"_{NOTICE_MARK}{defused(without_controls(line))}_"
+        return f"_{NOTICE_MARK}{escape_pings(without_controls(line))}_"
 
-    def foreign(self, text: str) -> str:
+    def escape(self, text: str) -> str:
         """See `bot.markdown.Renderer`. Slack's angle brackets are removed, escaped or not."""
         return literal(flat(text).translate(_ANGLES))
 
@@ -96,11 +96,11 @@ def _without_mark(found: re.Match[str]) -> str:
     return found.group().replace(NOTICE_MARK, "")
 
 
-def defused(text: str) -> str:
+def escape_pings(text: str) -> str:
     """`text`, in which nothing pings."""
     return _PING.sub(f"<{ZERO_WIDTH_SPACE}", text)
 
 
-def said_by_model(rendered: str) -> str:
-    """What the model had said, from one rendered message: without our own lines, and as it was before `defused`."""
+def strip_our_markup(rendered: str) -> str:
+    """The model's text of one rendered message: without our own lines, and as it was before `escape_pings`."""
     return as_written(_DEFUSED.sub("<", _NOTICE.sub("", rendered))).strip("\n")

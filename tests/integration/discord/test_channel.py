@@ -99,7 +99,7 @@ async def test_discord_py_neither_waits_nor_sends_again() -> None:
         assert took < 4.0, "something waited for the window, which is 5 s long"
         assert limited.value.retry_after is not None
         assert 5.0 - took - 0.5 < limited.value.retry_after <= 5.0
-        assert (limited.value.everywhere, len(bot.double.transcript.of("PATCH"))) == (False, 6)
+        assert (limited.value.is_global, len(bot.double.transcript.of("PATCH"))) == (False, 6)
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504, 524])
@@ -127,7 +127,7 @@ async def test_the_global_limit_is_everywhere() -> None:
             await channel.post(Body("one"), "key")
         await channel.post(Body("one"), "key")
 
-        assert (limited.value.everywhere, limited.value.retry_after) == (True, 30.0)
+        assert (limited.value.is_global, limited.value.retry_after) == (True, 30.0)
 
 
 async def test_a_stale_connection_is_worth_another_try_at_once() -> None:
@@ -168,7 +168,7 @@ async def test_typing_shows_once_for_all_and_fails_nothing() -> None:
         bot.ask("two")
         (_, first), (_, second) = await bot.inbox.wait_for(2)
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(channel.working()) for channel in (first, second)]
+            tasks = [group.create_task(channel.show_working()) for channel in (first, second)]
             await bot.double.transcript.wait_for("POST", "/typing")
             await first.post(Body("one"), "key")
             for task in tasks:
@@ -180,7 +180,7 @@ async def test_typing_shows_once_for_all_and_fails_nothing() -> None:
         bot.double.say(dm, "hello", author=bot.bob)
         _, third = (await bot.inbox.wait_for(3))[-1]
         async with asyncio.TaskGroup() as group:
-            task = group.create_task(third.working())
+            task = group.create_task(third.show_working())
             await bot.double.transcript.wait_for("POST", "/typing", count=2)
             await third.post(Body("hello"), "key")
             assert not task.done()
@@ -196,7 +196,7 @@ async def test_typing_gives_way_to_what_is_said() -> None:
         for _ in range(30):
             everything.spend(loop.time())
         async with asyncio.TaskGroup() as group:
-            task = group.create_task(channel.working())
+            task = group.create_task(channel.show_working())
             await channel.post(Body("one"), "key")
             assert everything.ready_at(loop.time(), final=False) <= loop.time()
             assert not bot.double.transcript.of("POST", "/typing")

@@ -38,7 +38,7 @@ async def answered(
     text: str, prepare: Callable[[Bot], object] = lambda bot: None
 ) -> AsyncIterator[tuple[Bot, Notebook]]:
     """One question, answered whole."""
-    double, journal = DiscordDouble(), Notebook(lasting=True)
+    double, journal = DiscordDouble(), Notebook(durable=True)
     bot = Bot(double)
     prepare(bot)
     model = ScriptedModel([Text(text), Finish(FinishReason.STOP)])
@@ -155,7 +155,7 @@ async def test_the_file_of_an_earlier_process_does_not_stay() -> None:
 
 async def test_the_next_question_knows_the_rest() -> None:
     """What went up as a file is part of the answer in the next prompt; our line is not, nor the file as a file."""
-    double, journal = DiscordDouble(), Notebook(lasting=True)
+    double, journal = DiscordDouble(), Notebook(durable=True)
     bot = Bot(double)
     model = ScriptedModel([Text(PROSE), Finish(FinishReason.STOP)])
     async with double.running(), process(bot, model, journal, writing=SMALL):

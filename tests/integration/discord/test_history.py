@@ -20,7 +20,7 @@ from adapters.discord.history.cache import (
 )
 from adapters.discord.history.reader import channel_history, joined, message_of, reply_chain
 from adapters.shared.attachments import NOT_THERE, Attachment
-from bot.conversation import Image, LeftOut, Message, Role, Text
+from bot.conversation import Image, Message, OmittedAttachment, Role, Text
 from bot.ports import Body, Channel
 from tests.integration.test_attachments import png, serving
 from tests.servers.limits import Kind
@@ -357,9 +357,9 @@ async def test_images_of_the_conversation_are_told() -> None:
     async with serving() as files, bot_at_work() as bot:
         dm = bot.double.world.dm(bot.ada)
         bot.platform._state.attachments._hosts = frozenset({files.address})
-        attached = [{"id": "1", "filename": "a.png", "content_type": "image/png", "url": f"{files.address}/a.png"}]
+        attachments = [{"id": "1", "filename": "a.png", "content_type": "image/png", "url": f"{files.address}/a.png"}]
         gone = [{"id": "2", "filename": "b.png", "content_type": "image/png", "url": f"{files.address}/gone"}]
-        bot.double.say(dm, "look", author=bot.ada, attachments=attached)
+        bot.double.say(dm, "look", author=bot.ada, attachments=attachments)
         bot.double.say(dm, "and", author=bot.ada, attachments=gone)
         bot.double.say(dm, "well?", author=bot.ada)
         *_, (_, channel) = await bot.inbox.wait_for(3)
@@ -367,5 +367,5 @@ async def test_images_of_the_conversation_are_told() -> None:
 
         assert [message.parts for message in add.messages] == [
             (Text("look"), Image("a.png", "image/png", png(5, 5))),
-            (Text("and"), LeftOut("b.png", NOT_THERE)),
+            (Text("and"), OmittedAttachment("b.png", NOT_THERE)),
         ]

@@ -38,7 +38,7 @@ async def test_a_mention_is_a_turn() -> None:
         assert (turn.key.workspace, turn.key.channel, turn.key.message) == (bot.guild, bot.general, asked)
         assert turn.author == Author(bot.ada, "Countess", frozenset({bot.role}))
         assert (turn.question.text, turn.question.name) == ("what is up?", "Countess")
-        assert turn.places == (bot.general, bot.category)
+        assert turn.channel_ids == (bot.general, bot.category)
         assert not turn.direct
         assert bot.double.transcript.of("GET", "/channels") == []
 
@@ -132,7 +132,7 @@ async def test_a_thread_that_is_ours() -> None:
 
         assert bot.inbox.questions == ["now", "after"]
         assert {turn.conversation for turn, _ in turns} == {f"discord:{ids['ours']}"}
-        assert turns[0][0].places == (ids["ours"], bot.general, bot.category)
+        assert turns[0][0].channel_ids == (ids["ours"], bot.general, bot.category)
         # Each thread was looked into once, and the messages that came while that was done are in order.
         assert len(bot.double.transcript.of("GET", "/messages$")) == 2
 
@@ -186,7 +186,7 @@ async def test_a_direct_message_asks() -> None:
         bot.double.say(dm, "and?", author=bot.ada)
         turns = await bot.inbox.wait_for(2)
 
-        assert [(t.direct, t.key.workspace, t.places, t.conversation) for t, _ in turns] == [
+        assert [(t.direct, t.key.workspace, t.channel_ids, t.conversation) for t, _ in turns] == [
             (True, "", (dm,), f"discord:{dm}")
         ] * 2
 
@@ -225,7 +225,7 @@ async def test_files_are_read_when_the_turn_is_answered() -> None:
         [(question, channel)] = await bot.inbox.wait_for()
 
         assert question.question.parts == (Text("look"),)
-        assert [getattr(part, "name", "") for part in await channel.attached()] == ["a.zip"]
+        assert [getattr(part, "name", "") for part in await channel.attachments()] == ["a.zip"]
 
 
 async def test_quiet_brings_no_more_turns_and_lets_channels_work() -> None:

@@ -174,7 +174,7 @@ async def test_what_was_left_is_brought_as_if_it_came_now(asks: bool) -> None:
             [(turn, _)] = await bot.inbox.wait_for()
 
         assert (turn.key.message, turn.question.parts, turn.question.name) == (asked, (Text("left"),), "Countess")
-        assert turn.places == (bot.general, bot.category)
+        assert turn.channel_ids == (bot.general, bot.category)
         assert (bot.inbox.received, bot.inbox.dismissed) == ([], [])
 
 
@@ -496,7 +496,7 @@ async def test_a_server_without_history_keeps_nothing_from_being_posted() -> Non
 async def test_an_answer_goes_on_where_it_was_left(seconds: float, written_down: bool, age: float) -> None:
     """Whenever the process died, and whether it knew of its post or not: one answer, whole, without a button."""
     double = DiscordDouble()
-    bot, journal = Bot(double), Notebook(lasting=True)
+    bot, journal = Bot(double), Notebook(durable=True)
     async with double.running():
         async with process(bot, ScriptedModel(words(150)), journal):
             bot.ask("hi")
@@ -524,7 +524,7 @@ async def test_an_answer_goes_on_where_it_was_left(seconds: float, written_down:
 async def test_a_message_too_many_that_nobody_wrote_down_is_taken_away() -> None:
     """A new answer that is shorter leaves nothing of the old one, however young: what is left over is looked for."""
     double = DiscordDouble()
-    bot, journal = Bot(double), Notebook(lasting=True)
+    bot, journal = Bot(double), Notebook(durable=True)
     async with double.running():
         async with process(bot, ScriptedModel(words(400, rate=4000.0, finish=None)), journal):
             bot.ask("hi")

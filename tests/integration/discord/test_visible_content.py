@@ -27,13 +27,13 @@ async def told(bot: Bot, number: int = 1) -> list[str]:
     """What the model would be told for turn number so many: the history's messages, then the question's parts."""
     turn, channel = (await bot.inbox.wait_for(number))[number - 1]
     history = await channel.history(25)
-    around = [part.text for part in await channel.attached() if isinstance(part, Text)]
+    around = [part.text for part in await channel.attachments() if isinstance(part, Text)]
     return [*(message.text for message in history.messages), "\n".join([turn.question.text, *around])]
 
 
 async def test_a_forward_alone_in_a_direct_message_is_a_question() -> None:
     """The model is asked about the forward, and nobody is told that nothing was asked."""
-    double, journal = DiscordDouble(), Notebook(lasting=True)
+    double, journal = DiscordDouble(), Notebook(durable=True)
     bot = Bot(double)
     dm = double.world.dm(bot.ada)
     model = ScriptedModel([Text("Noted."), Finish(FinishReason.STOP)])
@@ -52,7 +52,7 @@ async def test_a_forward_alone_in_a_direct_message_is_a_question() -> None:
 
 async def test_an_empty_direct_message_is_answered_in_words_of_its_own() -> None:
     """Where nobody needs to be mentioned, the line does not speak of mentions; in a channel it does."""
-    double, journal = DiscordDouble(), Notebook(lasting=True)
+    double, journal = DiscordDouble(), Notebook(durable=True)
     bot = Bot(double)
     role, dm = double.world.role(bot.guild, "Tickertape", of_bot=True), double.world.dm(bot.ada)
     async with double.running(), process(bot, ScriptedModel(), journal):
@@ -140,7 +140,7 @@ async def test_which_message_a_reply_is_about() -> None:
             bot.double.say(dm, f"message {number}", author=bot.ada, quiet=True)
         bot.double.say(dm, "and this?", author=bot.ada, reply_to=old)
         ((turn, channel),) = await bot.inbox.wait_for(1)
-        (label,) = await channel.attached()
+        (label,) = await channel.attachments()
         assert label == Text("[in reply to a message of Ada]\n> line one\n> line two")
         posted = await channel.post(Body("An answer of ours."), "k")
         bot.double.say(dm, "why?", author=bot.ada, reply_to=posted)
@@ -161,7 +161,7 @@ async def test_a_link_that_gets_a_preview_later() -> None:
         bot.double.say(dm, "well?", author=bot.ada)
         await bot.inbox.wait_for(2)
         _, first = bot.inbox.taken[0]
-        assert await first.attached() == (Text("[link preview]\n> The page\n> About it"),)
+        assert await first.attachments() == (Text("[link preview]\n> The page\n> About it"),)
 
         assert await told(bot, 2) == ["https://a.example/x\n[link preview]\n> The page\n> About it", "well?"]
 
@@ -177,7 +177,7 @@ async def test_without_the_intent_nothing_breaks() -> None:
 
 async def test_a_forward_survives_a_restart() -> None:
     """What was forwarded is part of what the next process is left with."""
-    double, journal = DiscordDouble(), Notebook(lasting=True)
+    double, journal = DiscordDouble(), Notebook(durable=True)
     bot = Bot(double)
     dm = double.world.dm(bot.ada)
     async with double.running():

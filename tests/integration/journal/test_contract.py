@@ -57,7 +57,7 @@ class TestNotebook(LastingJournalContract):
 
     @asynccontextmanager
     async def process(self) -> AsyncIterator[Journal]:
-        self.last = Notebook(lasting=True, of=self.last)
+        self.last = Notebook(durable=True, of=self.last)
         yield self.last
 
 
@@ -151,7 +151,7 @@ class TestSqliteJournal(LastingJournalContract):
             keys = [key(number) for number in range(10_000)]
             answers = await asyncio.gather(*(journal.accept(each, "x" * 500) for each in keys * 2))
             assert sum(answers) == len(keys)
-            assert journal.lasting
+            assert journal.durable
         async with self.process() as journal:
             assert [record.key for record in await journal.unfinished("discord")] == keys
 

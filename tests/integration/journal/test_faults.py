@@ -485,7 +485,7 @@ async def test_a_broken_file_hinders_nothing(tmp_path: Path) -> None:
     """The port's promises hold without it, but for the one that another process finds what is written."""
     async with SqliteJournal(tmp_path / "no" / "turns.db", now) as journal:
         assert journal.degraded
-        assert not journal.lasting
+        assert not journal.durable
         assert await journal.accept(key(1), "text")
         assert not await journal.accept(key(1), "text")
         await journal.posted(key(1), "m1")

@@ -423,7 +423,7 @@ async def test_working_shows_until_it_is_cancelled() -> None:
     """Two at work on a question are one indicator, which ends with the second."""
     channel, room, _, looker = stage_set()
     async with asyncio.TaskGroup() as group:
-        first, second = group.create_task(channel.working()), group.create_task(channel.working())
+        first, second = group.create_task(channel.show_working()), group.create_task(channel.show_working())
         await asyncio.sleep(1)
         assert room.working == {"q": 2}
         first.cancel()
@@ -703,7 +703,7 @@ async def test_a_question_is_a_turn_and_its_answer_grows() -> None:
         assert texts == ["One", "One two", "One two three"]
         ((asked, channel),) = answerer.turns
         assert asked.key.platform == "playground"
-        assert asked.places == ("random",)
+        assert asked.channel_ids == ("random",)
         assert asked.author.name == "Ada"
         assert asked.question.text == "Count!"
         assert channel.connection == "playground"

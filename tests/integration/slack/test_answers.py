@@ -120,7 +120,7 @@ async def test_slack_is_away_for_a_moment() -> None:
 @pytest.mark.parametrize("when", ["before it is looked into", "while its post is lost", "in the middle"])
 async def test_an_answer_goes_on_after_a_kill(kind: str, when: str) -> None:
     """Killed at any time and started again, the very message that was left is made whole, and there is no other."""
-    double, journal = SlackDouble(), Notebook(lasting=True)
+    double, journal = SlackDouble(), Notebook(durable=True)
     double.post_seconds = 0.0
     ann, place = double.world.user("Ann"), double.world.channel(kind)
     if when == "before it is looked into":

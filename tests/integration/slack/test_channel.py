@@ -12,7 +12,7 @@ from aiohttp import web
 from adapters.shared.attachments import UNAVAILABLE
 from adapters.slack import SlackMarkdown
 from adapters.slack.history.reader import FIRST_PAGES, TAIL_READS
-from bot.conversation import File, LeftOut, Role
+from bot.conversation import File, OmittedAttachment, Role
 from bot.errors import InvalidRequest, OutcomeUnknown, ServiceError
 from bot.ports import Body, Channel, Verb
 from tests.servers.limits import Kind
@@ -336,11 +336,11 @@ async def test_attachments() -> None:
     async with double.running(), connected(double) as (_, inbox):
         double.say(place, "", author=ann, subtype="file_share", files=[outside])
         _, way = await inbox.number(1)
-        assert [type(part) for part in await way.attached()] == [LeftOut]
+        assert [type(part) for part in await way.attachments()] == [OmittedAttachment]
         double.say(place, "and?", author=ann)
         _, way = await inbox.number(2)
         (before,) = (await way.history(5)).messages
-        assert before.parts == (LeftOut("a.png", UNAVAILABLE),)
+        assert before.parts == (OmittedAttachment("a.png", UNAVAILABLE),)
 
 
 async def test_the_history_has_as_many_files_as_a_message() -> None:
@@ -388,7 +388,7 @@ async def test_a_status_shows_while_there_is_nothing() -> None:
     double = SlackDouble()
     async with asked(double) as (place, root, way, _):
         async with asyncio.TaskGroup() as group:
-            showing = group.create_task(way.working())
+            showing = group.create_task(way.show_working())
             await asyncio.wait_for(double.until(lambda: len(double.statuses) == 1), PATIENCE)
             showing.cancel()
         await asyncio.wait_for(double.until(lambda: len(double.statuses) == 2), PATIENCE)
@@ -403,14 +403,14 @@ async def test_a_surface_without_a_status_is_asked_once(as_404: bool) -> None:
     double.without_as_404 = as_404
     async with asked(double) as (place, _, way, inbox):
         async with asyncio.TaskGroup() as group:
-            showing = group.create_task(way.working())
+            showing = group.create_task(way.show_working())
             await double.transcript.wait_for(path="setStatus")
             await way.post(Body("hi"), KEY)
             showing.cancel()
         double.say(place, "<@UBOT> again", author="U0001")
         _, other = await inbox.number(2)
         async with asyncio.TaskGroup() as group:
-            showing = group.create_task(other.working())
+            showing = group.create_task(other.show_working())
             await asyncio.sleep(0)
             await other.find(KEY)  # a round trip, in which a second call would have been made
             showing.cancel()

@@ -89,7 +89,7 @@ async def answered(
     text: str, prepare: Callable[[SlackDouble], object] = lambda double: None, *, kind: str = "channel"
 ) -> AsyncIterator[tuple[SlackDouble, str, str]]:
     """One question, answered whole: the server, the place and the question's thread."""
-    double, journal = SlackDouble(), Notebook(lasting=True)
+    double, journal = SlackDouble(), Notebook(durable=True)
     double.post_seconds = 0.0
     ann, place = double.world.user("Ann"), double.world.channel(kind)
     prepare(double)
@@ -227,7 +227,7 @@ async def test_what_does_not_go_up_is_not_tried_again_at_once() -> None:
 @pytest.mark.parametrize("later", [40, 900, 2000])
 async def test_the_file_of_an_earlier_process_does_not_stay(later: int) -> None:
     """Killed before it could write down the end: the next answer, of any length, ends with its own file or none."""
-    double, journal = SlackDouble(), Notebook(lasting=True)
+    double, journal = SlackDouble(), Notebook(durable=True)
     double.post_seconds = 0.0
     ann, place = double.world.user("Ann"), double.world.channel()
     async with double.running():
@@ -236,7 +236,7 @@ async def test_the_file_of_an_earlier_process_does_not_stay(later: int) -> None:
             await ended(journal)
         journal.ends.clear()  # it was killed before that
         again = "".join(f"Other {number} words. " for number in range(later))
-        taken_up = Notebook(lasting=True, of=journal)
+        taken_up = Notebook(durable=True, of=journal)
         async with process(double, ScriptedModel([Text(again), Finish(FinishReason.STOP)]), taken_up):
             await ended(taken_up)
         assert words_of(double, place, asked) == again.split()
@@ -246,7 +246,7 @@ async def test_the_file_of_an_earlier_process_does_not_stay(later: int) -> None:
 @pytest.mark.sockets
 async def test_the_next_question_knows_the_rest() -> None:
     """What went up as a file is part of the answer in the next prompt; our line is not."""
-    double, journal = SlackDouble(), Notebook(lasting=True)
+    double, journal = SlackDouble(), Notebook(durable=True)
     double.post_seconds = 0.0
     ann, place = double.world.user("Ann"), double.world.channel()
     text = PROSE[:14_000]

@@ -11,7 +11,7 @@ from adapters.shared.attachments import AttachmentLimits, Attachments
 from adapters.slack import SlackPlatform
 from adapters.slack.events import handler as hearing_module
 from adapters.slack.events import turn_builder as intake_module
-from bot.conversation import LeftOut, Role, Text
+from bot.conversation import OmittedAttachment, Role, Text
 from bot.errors import Forbidden
 from bot.ports import Body
 from tests.servers.limits import Kind
@@ -34,7 +34,7 @@ async def test_a_mention_starts_a_thread() -> None:
         assert turn.author.id == ann
         assert (turn.author.guest, turn.author.external, turn.direct) == (False, False, False)
         assert turn.key.message == ts
-        assert turn.places == (ts, channel)
+        assert turn.channel_ids == (ts, channel)
         await answer(way, "That.")
         await double.settled()
         assert [s.text for s in double.shown(channel, ts)][1:] == ["That."]
@@ -212,7 +212,7 @@ async def test_what_is_attached_to_a_mention() -> None:
             double.say(channel, "<@UBOT> look", author=ann, files=[file])
             turn, channel_of_turn = await inbox.number(number)
             assert [type(part) for part in turn.question.parts] == [Text]
-            assert [type(part) for part in await channel_of_turn.attached()] == [LeftOut]
+            assert [type(part) for part in await channel_of_turn.attachments()] == [OmittedAttachment]
 
 
 async def test_a_question_that_asks_much_asks_slack_little() -> None:

@@ -257,7 +257,7 @@ async def test_a_mention_is_brought_again(copies: str) -> None:
             first, way = await inbox.number(1)
         ((turn, brought),) = await again(double, inbox)
         assert turn == first
-        assert len(await brought.attached()) == len(await way.attached()) == (copies != "mention only")
+        assert len(await brought.attachments()) == len(await way.attachments()) == (copies != "mention only")
 
 
 async def test_every_kind_of_question_is_brought_again() -> None:

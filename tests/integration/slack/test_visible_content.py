@@ -10,7 +10,7 @@ import pytest
 
 from adapters.shared.attachments import NO_ACCESS
 from adapters.slack.history.files import DELETED
-from bot.conversation import File, LeftOut, Text
+from bot.conversation import File, OmittedAttachment, Text
 from bot.ports import Channel, UnfinishedTurn
 from tests.integration.test_attachments import serving
 from tests.servers.limits import Kind
@@ -61,12 +61,12 @@ async def test_a_shared_message_alone_is_a_question() -> None:
         double.say(place, "", author=ann, attachments=[share])
         turn, way = await inbox.number(1)
         assert turn.question.text == "[shared message: of @Ann in #general]\n> Moved to Friday.\n> [file: a.txt]"
-        assert await way.attached() == (File("a.txt", "hello"),)
+        assert await way.attachments() == (File("a.txt", "hello"),)
         link = double.say(place, "<https://a.example>", author=ann)
         double.change(place, link, attachments=[{"from_url": "https://a.example", "title": "Page", "text": "About"}])
         await double.settled()
         turn, way = await inbox.number(2)  # with the preview, if that came while it was looked up who asks
-        more = [part.text for part in await way.attached() if isinstance(part, Text)]
+        more = [part.text for part in await way.attachments() if isinstance(part, Text)]
         told = "\n".join([turn.question.text, *more])
         assert told == "https://a.example\n[link preview]\n> Page\n> About"
         double.say(place, "well?", author=ann)
@@ -101,7 +101,7 @@ async def test_a_clip_and_a_canvas() -> None:
         double.say(place, "", author=ann, subtype="file_share", files=[clip, canvas])
         turn, way = await inbox.number(1)
         assert turn.question.text == "[transcript of: clip.mp4]\n> restart it please\n[canvas: Runbook]"
-        assert [type(part) for part in await way.attached()] == [LeftOut, LeftOut]
+        assert [type(part) for part in await way.attachments()] == [OmittedAttachment, OmittedAttachment]
 
 
 async def test_a_stub_is_looked_up() -> None:
@@ -115,10 +115,10 @@ async def test_a_stub_is_looked_up() -> None:
         stone = {"id": "F9", "mode": "tombstone"}
         double.say(place, "see", author=ann, subtype="file_share", files=[text, canvas, gone, stone])
         _, way = await inbox.number(1)
-        read = await way.attached()
+        read = await way.attachments()
         assert read[0] == File("a.txt", "hello")
         assert Text("[canvas: Runbook]") in read
-        assert read[-2:] == (LeftOut("F9999", "it is not there any more"), LeftOut("F9", DELETED))
+        assert read[-2:] == (OmittedAttachment("F9999", "it is not there any more"), OmittedAttachment("F9", DELETED))
         double.say(place, "again?", author=ann)
         _, way = await inbox.number(2)
         assert File("a.txt", "hello") in (await way.history(5)).messages[0].parts
@@ -138,8 +138,8 @@ async def test_a_stub_that_cannot_be_looked_up(how: str) -> None:
         double.say(place, "see", author=ann, subtype="file_share", files=[double.stub(name="a.txt")])
         _, way = await inbox.number(1)
         async with asyncio.timeout(9):
-            (left,) = await way.attached()
-        assert isinstance(left, LeftOut)
+            (left,) = await way.attachments()
+        assert isinstance(left, OmittedAttachment)
         assert how != "scope" or left.why == NO_ACCESS
 
 

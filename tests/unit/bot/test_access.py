@@ -50,9 +50,9 @@ def but(*ids: str) -> AllowDeny:
         (AccessRules(workspaces=only("W9")), asked(), False),
         (AccessRules(workspaces=but("W1")), asked(direct=True), False),
         (AccessRules(workspaces=only("W1")), asked(direct=True, workspace=""), True),
-        (AccessRules(places={"C1": only("U9")}), asked(), False),
-        (AccessRules(places={"C1": only("U9"), "T1": only("R1")}), asked(), True),
-        (AccessRules(places={"K1": AllowDeny()}), asked(), True),
+        (AccessRules(by_channel={"C1": only("U9")}), asked(), False),
+        (AccessRules(by_channel={"C1": only("U9"), "T1": only("R1")}), asked(), True),
+        (AccessRules(by_channel={"K1": AllowDeny()}), asked(), True),
     ],
 )
 def test_who_is_answered(rules: AccessRules, turn: Turn, answered: bool) -> None:

@@ -25,7 +25,7 @@ from bot.completion import Completion, CompletionPolicy
 from bot.conversation import Finish, FinishReason, Text
 from bot.delivery.reply import WritePolicy
 from bot.markdown import Renderer, utf16_units
-from bot.ports import Caps, Verb
+from bot.ports import ChannelCapabilities, Verb
 from bot.prompt import PromptConfig, PromptOverride
 from bot.strings import Strings
 from bot.telemetry import NoRecorder
@@ -146,33 +146,33 @@ PING = re.compile(r"<(@[UWB][A-Z0-9]+|!(channel|here|everyone))[^<>\n]*>")
 class TextChannel(MemoryChannel):
     """A channel of some platform's way with text, and of short messages."""
 
-    dialect: Renderer
+    renderer: Renderer
 
     @property
-    def caps(self) -> Caps:
-        return Caps(self.limit, utf16_units, self.dialect)
+    def caps(self) -> ChannelCapabilities:
+        return ChannelCapabilities(self.limit, utf16_units, self.renderer)
 
 
-@pytest.mark.parametrize("dialect", [DiscordMarkdown(), SlackMarkdown()], ids=["discord", "slack"])
+@pytest.mark.parametrize("renderer", [DiscordMarkdown(), SlackMarkdown()], ids=["discord", "slack"])
 @settings(max_examples=40, deadline=None)
 @given(
     chunks=st.lists(st.lists(PIECES | st.text(max_size=20), max_size=4).map("".join), max_size=40),
     times=st.lists(st.sampled_from([0.0, 0.01, 0.7, 5.0]), min_size=1, max_size=5),
 )
 def test_whatever_a_model_says_no_message_is_too_long_and_nobody_is_pinged(
-    dialect: Renderer, chunks: list[str], times: list[float]
+    renderer: Renderer, chunks: list[str], times: list[float]
 ) -> None:
     """Nor is there more to read than was written, or an end that nobody reaches."""
     script: list[Step] = [
         step for chunk, seconds in zip(chunks, itertools.cycle(times), strict=False) for step in (Text(chunk), seconds)
     ]
     channel = TextChannel(limit=400)
-    channel.dialect = dialect
+    channel.renderer = renderer
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         runner.run(_answered([*script, Finish(FinishReason.STOP)], channel))
     assert not [wrote for wrote in channel.log if wrote.failure]
     assert all(0 < utf16_units(wrote.text) <= 400 for wrote in channel.log if wrote.verb is not Verb.DELETE)
-    if isinstance(dialect, SlackMarkdown):
+    if isinstance(renderer, SlackMarkdown):
         assert not any(PING.search(wrote.text) for wrote in channel.log)
     assert len(channel.shown) <= 2 + sum(map(len, chunks)) // 20
 

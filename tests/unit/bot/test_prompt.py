@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.conversation import File, History, Image, LeftOut, Message, Part, Role, Text, Turn
+from bot.conversation import File, History, Image, Message, OmittedAttachment, Part, Role, Text, Turn
 from bot.prompt import Prepared, PromptConfig, PromptLimits, PromptOverride, halved, is_empty, prepare
 from bot.strings import Strings
 from tests.support.fakes import turn
@@ -39,9 +39,9 @@ def test_the_system_prompt_knows_the_date() -> None:
 
 def test_a_channels_own_table_wins_where_it_says_something() -> None:
     """A place may override the prompt, the model or both."""
-    places = {"C": PromptOverride(model="m2"), "T": PromptOverride("Sing.")}
-    assert prepared(places=places).prompt.model == "m2"
-    assert prepared(places=places).prompt.system == "Be brief."
+    by_channel = {"C": PromptOverride(model="m2"), "T": PromptOverride("Sing.")}
+    assert prepared(by_channel=by_channel).prompt.model == "m2"
+    assert prepared(by_channel=by_channel).prompt.system == "Be brief."
 
 
 @pytest.mark.parametrize("direct", [True, False])
@@ -117,7 +117,7 @@ def test_a_question_too_long_is_cut_and_said_so() -> None:
 
 def test_what_was_left_out_is_named() -> None:
     """Each attachment that the model was not given has a line with its reason."""
-    result = prepared(asked=asking(Text("look"), LeftOut("b.bin", "it is not text")))
+    result = prepared(asked=asking(Text("look"), OmittedAttachment("b.bin", "it is not text")))
     assert result.notices == ("b.bin was left out: it is not text.",)
 
 
@@ -128,7 +128,7 @@ def test_what_was_left_out_is_named() -> None:
         ((Text(" \n"),), True),
         ((Text("🙂"),), False),
         ((Text(""), Image("a.png", "image/png", b"")), False),
-        ((Text(""), LeftOut("a.bin", "it is not text")), False),
+        ((Text(""), OmittedAttachment("a.bin", "it is not text")), False),
     ],
 )
 def test_what_is_an_empty_question(parts: tuple[Part, ...], empty: bool) -> None:

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.completion import Attempt, Completion, CompletionPolicy
-from bot.conversation import Delta, Finish, FinishReason, Image, LeftOut, Message, Prompt, Role, Text
+from bot.conversation import Delta, Finish, FinishReason, Image, Message, OmittedAttachment, Prompt, Role, Text
 from bot.errors import ConnectFailed, Failure, ModelRejected, RateLimited, RejectionReason, ServiceError
-from bot.prompt_reduction import IMAGES_REFUSED_SECONDS, NO_IMAGES, TOO_MANY, UNREADABLE, Fitted, Fitting
+from bot.prompt_reduction import IMAGES_REFUSED_SECONDS, NO_IMAGES, TOO_MANY, UNREADABLE, PromptReducer, ReducedPrompt
 from bot.telemetry import NoRecorder
 from tests.support.clock import VirtualLoop
 
@@ -56,20 +56,20 @@ class Picky:
         yield Finish(FinishReason.STOP)
 
 
-def fitting(model: Picky) -> Fitting:
+def fitting(model: Picky) -> PromptReducer:
     policy = CompletionPolicy(attempts=3, backoff_seconds=0.1)
-    return Fitting(Completion(model, policy, NoRecorder(), random.Random(1)))
+    return PromptReducer(Completion(model, policy, NoRecorder(), random.Random(1)))
 
 
-async def ask(fit: Fitting, prompt: Prompt) -> list[Delta | Attempt | Fitted]:
+async def ask(fit: PromptReducer, prompt: Prompt) -> list[Delta | Attempt | ReducedPrompt]:
     async with aclosing(fit.answer(prompt)) as deltas:
         return [delta async for delta in deltas]
 
 
-def left_out(came: Sequence[object]) -> Fitted:
-    found = [each for each in came if isinstance(each, Fitted)]
+def left_out(came: Sequence[object]) -> ReducedPrompt:
+    found = [each for each in came if isinstance(each, ReducedPrompt)]
     assert len(found) <= 1
-    return found[0] if found else Fitted()
+    return found[0] if found else ReducedPrompt()
 
 
 def refuses(reason: RejectionReason, when: Callable[[Prompt], bool]) -> Judge:
@@ -93,10 +93,10 @@ async def test_images_are_left_out_for_a_model_that_takes_none() -> None:
     fit = fitting(model)
     came = await ask(fit, prompt_of(user("old", CAT), user("look", DOG)))
     assert [each.number for each in came if isinstance(each, Attempt)] == [1, 2]
-    assert left_out(came) == Fitted(no_images=True)
-    assert model.asked[1].messages[-1].parts == (Text("look"), LeftOut("dog.png", NO_IMAGES))
+    assert left_out(came) == ReducedPrompt(no_images=True)
+    assert model.asked[1].messages[-1].parts == (Text("look"), OmittedAttachment("dog.png", NO_IMAGES))
     came = await ask(fit, prompt_of(user("old", CAT), user("look", DOG), user("and?")))
-    assert left_out(came) == Fitted()
+    assert left_out(came) == ReducedPrompt()
     assert len(model.asked) == 3
 
 
@@ -114,7 +114,7 @@ async def test_an_hour_later_images_are_tried_again_for_that_model_only() -> Non
     model = Picky(refuses(RejectionReason.IMAGES, lambda prompt: bool(images_of(prompt)) and prompt.model == "blind"))
     fit = fitting(model)
     await ask(fit, prompt_of(user("look", DOG), model="blind"))
-    assert left_out(await ask(fit, prompt_of(user("look", DOG), model="other"))) == Fitted()
+    assert left_out(await ask(fit, prompt_of(user("look", DOG), model="other"))) == ReducedPrompt()
     assert len(model.asked) == 3
     await asyncio.sleep(IMAGES_REFUSED_SECONDS - 1)
     await ask(fit, prompt_of(user("look", DOG), model="blind"))
@@ -141,11 +141,11 @@ async def test_the_one_that_cannot_be_read_is_found(bad: Image) -> None:
     model = Picky(refuses(RejectionReason.IMAGE, lambda prompt: bad in images_of(prompt)))
     fit = fitting(model)
     question = user("look", CAT, DOG, BIRD)
-    assert left_out(await ask(fit, prompt_of(question))) == Fitted((LeftOut(bad.name, UNREADABLE),))
+    assert left_out(await ask(fit, prompt_of(question))) == ReducedPrompt((OmittedAttachment(bad.name, UNREADABLE),))
     assert len(model.asked) <= 4
     assert len(images_of(model.asked[-1])) == 2
     before = len(model.asked)
-    assert left_out(await ask(fit, prompt_of(question, user("and?")))) == Fitted()
+    assert left_out(await ask(fit, prompt_of(question, user("and?")))) == ReducedPrompt()
     assert len(model.asked) == before + 1
     assert bad not in images_of(model.asked[-1])
 
@@ -155,7 +155,7 @@ async def test_one_bad_image_is_no_reason_to_send_no_others() -> None:
     model = Picky(refuses(RejectionReason.IMAGE, lambda prompt: CAT in images_of(prompt)))
     fit = fitting(model)
     await ask(fit, prompt_of(user("look", CAT)))
-    assert left_out(await ask(fit, prompt_of(user("look", CAT), user("and this?", DOG)))) == Fitted()
+    assert left_out(await ask(fit, prompt_of(user("look", CAT), user("and this?", DOG)))) == ReducedPrompt()
     assert images_of(model.asked[-1]) == [DOG]
     assert len(model.asked) == 3
 
@@ -181,10 +181,10 @@ async def test_too_many_images_keeps_the_newest() -> None:
     model = Picky(refuses(RejectionReason.TOO_MANY_IMAGES, lambda prompt: len(images_of(prompt)) > 1))
     fit = fitting(model)
     came = await ask(fit, prompt_of(user("old", CAT), user("look", DOG)))
-    assert left_out(came) == Fitted()
+    assert left_out(came) == ReducedPrompt()
     assert images_of(model.asked[-1]) == [DOG]
     came = await ask(fit, prompt_of(user("old", CAT), user("look", DOG, BIRD)))
-    assert left_out(came) == Fitted((LeftOut("dog.png", TOO_MANY),))
+    assert left_out(came) == ReducedPrompt((OmittedAttachment("dog.png", TOO_MANY),))
     assert images_of(model.asked[-1]) == [BIRD]
 
 
@@ -195,8 +195,10 @@ async def test_an_unknown_refusal_is_tried_without_images() -> None:
     """Nobody said what was wrong: without the images it may be right. The image does not come again."""
     model = Picky(refuses(RejectionReason.REQUEST, lambda prompt: bool(images_of(prompt))))
     fit = fitting(model)
-    assert left_out(await ask(fit, prompt_of(user("look", CAT)))).left_out == (LeftOut("cat.png", UNREADABLE),)
-    assert left_out(await ask(fit, prompt_of(user("look", CAT), user("and?")))) == Fitted()
+    assert left_out(await ask(fit, prompt_of(user("look", CAT)))).left_out == (
+        OmittedAttachment("cat.png", UNREADABLE),
+    )
+    assert left_out(await ask(fit, prompt_of(user("look", CAT), user("and?")))) == ReducedPrompt()
     assert len(model.asked) == 3
 
 
@@ -235,7 +237,7 @@ async def test_a_broken_server_is_tried_without_images_in_the_end() -> None:
     """A 500 that nobody can read costs the attempts that it always does, then one without images."""
     model = Picky(lambda prompt: ServiceError("HTTP 500") if images_of(prompt) else None)
     came = await ask(fitting(model), prompt_of(user("look", CAT)))
-    assert left_out(came).left_out == (LeftOut("cat.png", UNREADABLE),)
+    assert left_out(came).left_out == (OmittedAttachment("cat.png", UNREADABLE),)
     assert len(model.asked) == 5
     assert [each.number for each in came if isinstance(each, Attempt)] == [1, 2, 3, 4, 5]
 
@@ -265,7 +267,7 @@ async def test_a_history_is_shortened_until_it_fits(limit: int, calls: int) -> N
     history = [user(f"{number:02d}" * 20) for number in range(40)]
     came = await ask(fitting(model), prompt_of(*history, user("why?")))
     assert len(model.asked) == calls
-    assert left_out(came) == Fitted(history_cut=calls > 1)
+    assert left_out(came) == ReducedPrompt(history_cut=calls > 1)
     assert all(prompt.messages[-1].text == "why?" for prompt in model.asked)
     for longer, shorter in pairwise(model.asked):
         assert longer.messages[len(longer.messages) - len(shorter.messages) :] == shorter.messages
@@ -285,7 +287,7 @@ async def test_an_image_too_large_for_the_request_is_left_out_last() -> None:
     """A proxy that takes a megabyte refuses by size: the words may still be answered."""
     model = Picky(refuses(RejectionReason.CONTEXT, lambda prompt: bool(images_of(prompt))))
     came = await ask(fitting(model), prompt_of(user("old"), user("look", CAT)))
-    assert left_out(came) == Fitted((LeftOut("cat.png", UNREADABLE),), history_cut=True)
+    assert left_out(came) == ReducedPrompt((OmittedAttachment("cat.png", UNREADABLE),), history_cut=True)
 
 
 async def test_both_at_once() -> None:
@@ -298,7 +300,7 @@ async def test_both_at_once() -> None:
 
     model = Picky(judge)
     came = await ask(fitting(model), prompt_of(*[user("x" * 40)] * 4, user("look", CAT)))
-    assert left_out(came) == Fitted(no_images=True, history_cut=True)
+    assert left_out(came) == ReducedPrompt(no_images=True, history_cut=True)
     assert len(model.asked) == 3
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from adapters.openai import OpenAIOptions, responses
 from adapters.openai import chat_completions as chat
-from bot.conversation import File, Image, LeftOut, Message, Part, Prompt, Role, Text
+from bot.conversation import File, Image, Message, OmittedAttachment, Part, Prompt, Role, Text
 from bot.role_alternation import BEGINS_WITH_ANSWER, WITHOUT_WORDS, alternating, is_blank
 from tests.servers.requests import messages_of, out_of_order
 
@@ -25,7 +25,7 @@ def ours(text: str) -> Message:
 
 PARTS = st.one_of(
     st.sampled_from(["", " ", "\n", "a", "b c"]).map(Text),
-    st.sampled_from([PICTURE, File("a.txt", ""), LeftOut("b.bin", "it is not text")]),
+    st.sampled_from([PICTURE, File("a.txt", ""), OmittedAttachment("b.bin", "it is not text")]),
 )
 MESSAGES = st.lists(
     st.builds(

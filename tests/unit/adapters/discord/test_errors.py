@@ -105,7 +105,7 @@ def test_what_a_429_says(body: object, headers: dict[str, str], seconds: float, 
     limited = failure_of_status(429, body, headers, "posting")
 
     assert isinstance(limited, RateLimited)
-    assert (limited.retry_after, limited.everywhere) == (seconds, everywhere)
+    assert (limited.retry_after, limited.is_global) == (seconds, everywhere)
 
 
 @pytest.mark.parametrize(

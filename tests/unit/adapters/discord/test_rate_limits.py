@@ -127,17 +127,17 @@ async def test_reads_wait_for_their_window() -> None:
     assert 5.0 <= loop.time() - began < 6.0
 
 
-@pytest.mark.parametrize("everywhere", [False, True])
-async def test_a_429_holds_what_it_was_meant_for(everywhere: bool) -> None:
+@pytest.mark.parametrize("is_global", [False, True])
+async def test_a_429_holds_what_it_was_meant_for(is_global: bool) -> None:
     """A read that is limited holds its channel's window, or the whole bot."""
     budgets, loop = Budgets(), asyncio.get_running_loop()
     window = budgets.channel("1").get
     with pytest.raises(RateLimited):
         async with spending(window, budgets.everything):
-            raise RateLimited("429", retry_after=30.0, everywhere=everywhere)
+            raise RateLimited("429", retry_after=30.0, is_global=is_global)
 
-    held = budgets.everything if everywhere else window
-    free = window if everywhere else budgets.everything
+    held = budgets.everything if is_global else window
+    free = window if is_global else budgets.everything
     assert held.ready_at(loop.time(), final=True) == pytest.approx(loop.time() + 30.0)
     assert free.ready_at(loop.time(), final=True) <= loop.time()
 

@@ -21,8 +21,8 @@ from bot.conversation import (
     Finish,
     FinishReason,
     Image,
-    LeftOut,
     Message,
+    OmittedAttachment,
     Prompt,
     Reasoning,
     Role,
@@ -140,7 +140,7 @@ PARTS = (
     Text("Look:"),
     File("a.py", "print()"),
     Image("cat.png", "image/png", b"\x00\x01"),
-    LeftOut("film.mov", "it is larger than 10 MB"),
+    OmittedAttachment("film.mov", "it is larger than 10 MB"),
 )
 BEFORE = "Look:\n\nFile a.py:\n```\nprint()\n```"
 AFTER = "[film.mov was left out: it is larger than 10 MB]"

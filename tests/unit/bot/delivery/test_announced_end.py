@@ -150,7 +150,7 @@ async def test_the_next_question_does_not_cut_text_that_comes() -> None:
 async def test_whoever_ends_it_then_ends_a_whole_answer(how: str) -> None:
     """A reader who says stop, or a process that has to, finds the answer complete: no line says otherwise."""
     script = said(40)
-    channel, journal = MemoryChannel(), Notebook(lasting=True)
+    channel, journal = MemoryChannel(), Notebook(durable=True)
     async with core(ScriptedModel([*script, STOP, FOR_EVER]), journal=journal) as bench:
         bench.turns.accept(turn(), channel)
         await asyncio.sleep(5.0)

@@ -22,7 +22,7 @@ from bot.delivery.reconciler import DesiredMessage
 from bot.delivery.reply import Reply, WritePolicy
 from bot.markdown import PlainMarkdown, Splitter, utf16_units
 from bot.markdown.code_blocks import code_blocks, code_blocks_in_steps
-from bot.ports import Body, Caps, Verb
+from bot.ports import Body, ChannelCapabilities, Verb
 from bot.strings import Strings
 from bot.telemetry import Figures, NoRecorder
 from tests.support.fakes import MemoryChannel, ScriptedModel, Step, turn, words
@@ -163,7 +163,7 @@ async def test_thinking_counts_for_nothing_and_is_not_kept() -> None:
 async def test_no_step_of_the_loop_takes_long(stretch: str) -> None:
     """A million characters at once, in any number of messages: each round of the loop does a bounded part of it."""
     limit, rounds = 2_000, []
-    caps = Caps(limit, utf16_units, DiscordMarkdown(), files=8_000_000)
+    caps = ChannelCapabilities(limit, utf16_units, DiscordMarkdown(), files=8_000_000)
     draft = Draft(caps, AnswerLimits(), lambda: 0)
     draft.feed(sized(stretch, 40_000))
     draft.finish(for_good=True)
@@ -226,7 +226,7 @@ async def test_a_reply_that_is_taken_up_goes_on_after_what_an_earlier_process_sh
 
 def test_the_room_for_our_lines_is_in_the_last_message_only() -> None:
     """Messages before the last are as long as ever."""
-    caps = Caps(300, len, PlainMarkdown())
+    caps = ChannelCapabilities(300, len, PlainMarkdown())
     draft = Draft(caps, AnswerLimits(messages=3), lambda: 100)
     draft.feed("word " * 1_000)
     while (desired := draft.desired(3)) is None:

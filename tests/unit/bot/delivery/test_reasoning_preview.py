@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from adapters.discord.messages.renderer import DiscordMarkdown
 from adapters.playground.rendering import PlaygroundMarkdown, without_small_print
-from adapters.slack.messages.renderer import SlackMarkdown, said_by_model
+from adapters.slack.messages.renderer import SlackMarkdown, strip_our_markup
 from bot.access import AccessRules
 from bot.completion import Completion, CompletionPolicy
 from bot.conversation import Ending, Finish, FinishReason, Reasoning, Retraction, Text, TurnKey
@@ -152,16 +152,16 @@ def test_the_line_is_one_short_line_however_it_is_cut(first: str, more: list[str
     assert "://" not in cut.line
 
 
-@pytest.mark.parametrize("dialect", [DiscordMarkdown(), SlackMarkdown(), PlaygroundMarkdown()])
-def test_the_line_is_small_print_that_is_never_read_back(dialect: Renderer) -> None:
+@pytest.mark.parametrize("renderer", [DiscordMarkdown(), SlackMarkdown(), PlaygroundMarkdown()])
+def test_the_line_is_small_print_that_is_never_read_back(renderer: Renderer) -> None:
     """On each platform it is a notice: one line, known as ours, and no part of what the model is told that it said."""
     thought = ReasoningPreview()
     thought.feed("<!channel> <@U0123ABC> @everyone _is_ **bold** [x](http://y.z) {thought}.\n")
-    notice = dialect.notice(Strings().thinking.format(thought=thought.line))
+    notice = renderer.notice(Strings().thinking.format(thought=thought.line))
     assert "\n" not in notice
     assert "Thinking: " in notice
     assert not [sign for sign in ("<", "@", "](", "://") if sign in notice]
-    read_back = said_by_model(notice) if isinstance(dialect, SlackMarkdown) else without_small_print(notice)
+    read_back = strip_our_markup(notice) if isinstance(renderer, SlackMarkdown) else without_small_print(notice)
     assert read_back == ""
 
 
@@ -342,7 +342,7 @@ def at(message: str) -> TurnKey:
 @pytest.mark.parametrize("seconds", [0.5, 1.0, 1.05, 3.0, 7.2, 10.0, 10.15, 10.25, 11.0, 14.0])
 async def test_a_process_that_died_while_it_thought(seconds: float) -> None:
     """The next one writes into the same message, and takes no text away for a line of its thinking."""
-    channel, journal = MemoryChannel(), Notebook(lasting=True)
+    channel, journal = MemoryChannel(), Notebook(durable=True)
     async with core(ScriptedModel([*thinking(10), *words(200)]), journal=journal) as bench:
         assert await bench.turns.receive(at("Q"), "the event")
         bench.turns.accept(turn("Q"), channel)
@@ -350,7 +350,7 @@ async def test_a_process_that_died_while_it_thought(seconds: float) -> None:
     before, died, shown = list(channel.shown), len(channel.log), channel.text
     journal = Notebook(of=journal)
     async with core(ScriptedModel([*thinking(10), *words(200)]), journal=journal) as bench:
-        assert len(await bench.turns.left("memory")) == 1
+        assert len(await bench.turns.unfinished_turns("memory")) == 1
         bench.turns.accept(turn("Q"), channel)
         await bench.turns.idle()
     assert channel.text == answer_of(words(200)).rstrip()

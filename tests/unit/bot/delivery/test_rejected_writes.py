@@ -22,7 +22,7 @@ from bot.completion import Completion, CompletionPolicy
 from bot.conversation import Ending, Finish, FinishReason, Reasoning, Text, TurnKey
 from bot.delivery.reply import WritePolicy
 from bot.errors import Forbidden, InvalidRequest, NotEditable, TooLarge
-from bot.ports import Body, Caps, Controls, Verb
+from bot.ports import Body, ChannelCapabilities, Controls, Verb
 from bot.prompt import PromptConfig, PromptOverride
 from bot.strings import Strings
 from bot.telemetry import NoRecorder
@@ -260,7 +260,7 @@ class Final(Picky):
     """A platform that is known to take no edits."""
 
     @property
-    def caps(self) -> Caps:
+    def caps(self) -> ChannelCapabilities:
         return replace(super().caps, edits=False)
 
 

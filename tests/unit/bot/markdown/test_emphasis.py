@@ -15,7 +15,7 @@ from adapters.discord.messages.renderer import DiscordMarkdown, without_small_pr
 from adapters.playground.rendering import PlaygroundMarkdown
 from adapters.playground.rendering import render as as_html
 from adapters.slack.messages.mrkdwn import from_markdown
-from adapters.slack.messages.renderer import SlackMarkdown, said_by_model
+from adapters.slack.messages.renderer import SlackMarkdown, strip_our_markup
 from bot.markdown import Piece, Renderer, Splitter, utf16_units
 from tests.servers import discord_reader
 
@@ -44,12 +44,12 @@ Read = Callable[[str], tuple[str, str]]
 READERS: list[tuple[Renderer, Read]] = [(DISCORD, in_discord), (SLACK, in_commonmark), (PLAYGROUND, in_commonmark)]
 
 
-def shown(dialect: Renderer, source: str) -> str:
+def shown(renderer: Renderer, source: str) -> str:
     """What is sent for a text that has just come so far."""
-    splitter = Splitter(lambda piece: utf16_units(piece.closed()) + dialect.padding(piece), 1_900)
+    splitter = Splitter(lambda piece: utf16_units(piece.closed()) + renderer.padding(piece), 1_900)
     splitter.feed(source)
     pieces = splitter.pieces()
-    return dialect.render(pieces[-1].shown()) if pieces else ""
+    return renderer.render(pieces[-1].shown()) if pieces else ""
 
 
 BOLD = [
@@ -79,14 +79,14 @@ BOLD = [
 ]
 
 
-@pytest.mark.parametrize(("dialect", "read"), READERS)
+@pytest.mark.parametrize(("renderer", "read"), READERS)
 @pytest.mark.parametrize(("source", "bold"), BOLD)
-def test_bold_without_spaces(dialect: Renderer, read: Read, source: str, bold: str) -> None:
+def test_bold_without_spaces(renderer: Renderer, read: Read, source: str, bold: str) -> None:
     """The words are bold wherever punctuation stands at a mark, and no mark is seen, at any character."""
-    everything, strong = read(dialect.render(Piece(source)))
+    everything, strong = read(renderer.render(Piece(source)))
     assert strong == bold
     for end in range(1, len(source) + 1):
-        everything, _ = read(shown(dialect, source[:end]))
+        everything, _ = read(shown(renderer, source[:end]))
         assert not set("*_`") & set(everything), source[:end]
 
 
@@ -110,10 +110,10 @@ def test_slack_text_sets_marks_apart(source: str, text: str) -> None:
 
 
 @pytest.mark.parametrize("source", ["这是*强调。*了", "~~删除线。~~后", "*「强调」*后", "是`代码`和**粗**"])
-@pytest.mark.parametrize(("dialect", "read"), READERS)
-def test_other_marks_without_spaces(dialect: Renderer, read: Read, source: str) -> None:
+@pytest.mark.parametrize(("renderer", "read"), READERS)
+def test_other_marks_without_spaces(renderer: Renderer, read: Read, source: str) -> None:
     """The same for italics, what is struck, and code."""
-    everything, _ = read(dialect.render(Piece(source)))
+    everything, _ = read(renderer.render(Piece(source)))
     assert everything == re.sub(r"[*~`]", "", source)
 
 
@@ -147,20 +147,20 @@ def well_marked(parts: list[str]) -> str:
 )
 def test_no_mark_is_seen_in_any_state_or_piece(source: str, limit: int, sizes: list[int]) -> None:
     """However it came and is cut: marks are seen by no reader, and every word is there."""
-    for dialect, read in READERS:
-        splitter, at = Splitter(partial(room, dialect), limit), 0
+    for renderer, read in READERS:
+        splitter, at = Splitter(partial(room, renderer), limit), 0
         for size in [*sizes, len(source)]:
             splitter.feed(source[at : at + size])
             at += size
             if pieces := splitter.pieces():
-                assert "*" not in read(dialect.render(pieces[-1].shown()))[0]
-        texts = [dialect.render(piece) for piece in splitter.pieces()]
+                assert "*" not in read(renderer.render(pieces[-1].shown()))[0]
+        texts = [renderer.render(piece) for piece in splitter.pieces()]
         seen = "".join(read(text)[0] for text in texts)
         assert "".join(seen.split()) == "".join(source.replace("**", "").split())
 
 
-def room(dialect: Renderer, piece: Piece) -> int:
-    return utf16_units(piece.closed()) + dialect.padding(piece)
+def room(renderer: Renderer, piece: Piece) -> int:
+    return utf16_units(piece.closed()) + renderer.padding(piece)
 
 
 # ---------------------------------------------------------------------------------------------------------- Discord
@@ -248,7 +248,7 @@ def test_marks_in_discord(source: str, seen: str, kinds: set[str]) -> None:
     assert set().union(*(where for _, where in read)) == kinds
 
 
-@pytest.mark.parametrize("dialect", [DISCORD, SLACK, PLAYGROUND])
+@pytest.mark.parametrize("renderer", [DISCORD, SLACK, PLAYGROUND])
 @pytest.mark.parametrize(
     ("source", "label", "address"),
     [
@@ -258,13 +258,13 @@ def test_marks_in_discord(source: str, seen: str, kinds: set[str]) -> None:
         ("见<https://x.example/a|文档>。", "文档", "https://x.example/a"),
     ],
 )
-def test_links_as_slack_writes_them(dialect: Renderer, source: str, label: str, address: str) -> None:
+def test_links_as_slack_writes_them(renderer: Renderer, source: str, label: str, address: str) -> None:
     """They are links with their label everywhere."""
-    text = dialect.render(Piece(source))
+    text = renderer.render(Piece(source))
     assert f"[{label}]({address})" in text
     assert "|" not in text
     assert f"<{address}|{label}>" in from_markdown(SLACK.render(Piece(source)))
-    assert dialect.render(Piece(f"`{source}`")) == f"`{source}`"
+    assert renderer.render(Piece(f"`{source}`")) == f"`{source}`"
 
 
 @pytest.mark.parametrize(
@@ -300,7 +300,7 @@ def test_slack_text_knows_one_fence_and_one_quote(source: str, text: str) -> Non
 @pytest.mark.parametrize("source", ["は**「大事」**な", "~~删除线。~~后", "````\n```\n````"])
 def test_the_model_does_not_see_what_was_added(source: str) -> None:
     """An answer that is read back has none of our zero-width spaces."""
-    assert said_by_model(SLACK.render(Piece(source))) == source
+    assert strip_our_markup(SLACK.render(Piece(source))) == source
     assert "\u200b" not in without_small_print(DISCORD.render(Piece(source)))
 
 

@@ -44,7 +44,7 @@ def test_the_same_is_sent_however_it_comes(platform: str) -> None:
                 splitter.pieces()
                 continue
             *sealed, last = splitter.pieces()
-            texts = [surface.dialect.render(piece) for piece in (*sealed[len(before) - 1 :], last.shown())]
+            texts = [surface.renderer.render(piece) for piece in (*sealed[len(before) - 1 :], last.shown())]
             assert all(surface.measure(text) <= surface.limit for text in texts), name
             before = [*before[: len(before) - 1], *texts]
         whole = surface.splitter()

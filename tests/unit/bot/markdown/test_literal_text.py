@@ -11,15 +11,15 @@ from markdown_it import MarkdownIt
 
 from adapters.discord.messages.renderer import DiscordMarkdown, without_small_print
 from adapters.playground.rendering import PlaygroundMarkdown, render
-from adapters.slack.messages.renderer import SlackMarkdown, said_by_model
-from bot.conversation import Ending, Finish, FinishReason, LeftOut, Text
+from adapters.slack.messages.renderer import SlackMarkdown, strip_our_markup
+from bot.conversation import Ending, Finish, FinishReason, OmittedAttachment, Text
 from bot.markdown import PlainMarkdown, Renderer, flat, utf16_units
-from bot.strings import Line, Strings
+from bot.strings import FilledSentence, Strings
 from tests.support.fakes import MemoryChannel, ScriptedModel, turn
 from tests.unit.bot.turns.test_manager import ask
 
 DIALECTS: list[Renderer] = [DiscordMarkdown(), SlackMarkdown(), PlaygroundMarkdown(), PlainMarkdown()]
-dialects = pytest.mark.parametrize("dialect", DIALECTS, ids=lambda each: type(each).__name__)
+dialects = pytest.mark.parametrize("renderer", DIALECTS, ids=lambda each: type(each).__name__)
 
 EVIL = [
     "[click](https://evil.example/x)",
@@ -66,9 +66,9 @@ def test_shortening_leaves_characters_whole() -> None:
 
 @dialects
 @given(st.one_of(st.sampled_from(EVIL), st.text("[]()*_`<>@#-\\:/.w1a~|!& \n", max_size=60)))
-def test_a_foreign_text_is_shown_and_does_nothing(dialect: Renderer, text: str) -> None:
+def test_a_foreign_text_is_shown_and_does_nothing(renderer: Renderer, text: str) -> None:
     """Read as CommonMark, a line with it holds text and nothing else, the same that stood there."""
-    told = dialect.foreign(text)
+    told = renderer.escape(text)
     (inline,) = [
         each for each in MarkdownIt("gfm-like", {"linkify": False}).parse(f"a {told} b") if each.type == "inline"
     ]
@@ -81,20 +81,20 @@ def test_a_foreign_text_is_shown_and_does_nothing(dialect: Renderer, text: str) 
 
 @dialects
 @pytest.mark.parametrize("name", EVIL)
-def test_a_line_with_it_is_one_line_of_ours(dialect: Renderer, name: str) -> None:
+def test_a_line_with_it_is_one_line_of_ours(renderer: Renderer, name: str) -> None:
     """It is small print as a whole, short, cannot ping, and is left out of what the model is told of its answer."""
-    line = Line(Strings().left_out, name=name, why="it is not text")
-    notice = dialect.notice(line.told(dialect.foreign))
+    line = FilledSentence(Strings().left_out, name=name, why="it is not text")
+    notice = renderer.notice(line.escaped(renderer.escape))
     assert "\n" not in notice
     assert utf16_units(notice) < 500
     for active in ("<@", "<!", "<#", "](http", "\u202e", "\x1b"):
         assert active not in notice
     text = f"The answer.\n\n{notice}"
-    if isinstance(dialect, DiscordMarkdown):
+    if isinstance(renderer, DiscordMarkdown):
         assert without_small_print(text) == "The answer."
-    elif isinstance(dialect, SlackMarkdown):
-        assert said_by_model(text) == "The answer."
-    elif isinstance(dialect, PlaygroundMarkdown):
+    elif isinstance(renderer, SlackMarkdown):
+        assert strip_our_markup(text) == "The answer."
+    elif isinstance(renderer, PlaygroundMarkdown):
         assert render(notice).count("<p") == 1
         assert "<a" not in render(notice)
 
@@ -102,14 +102,14 @@ def test_a_line_with_it_is_one_line_of_ours(dialect: Renderer, name: str) -> Non
 def test_ordinary_names_are_left_as_they_are() -> None:
     """Nobody sees a backslash in a platform that does not know it, for a name that needs none."""
     for name in ("report.pdf", "my_file_2.tar.gz", "Foto 1 (2).jpeg", "über-uns.docx", "日本語.txt", "a#b+c=d.md"):
-        for dialect in DIALECTS:
-            assert dialect.foreign(name) == name
+        for renderer in DIALECTS:
+            assert renderer.escape(name) == name
 
 
 @pytest.mark.parametrize("count", [1, 4, 30, 500])
 async def test_many_files_that_are_left_out_take_few_lines(count: int) -> None:
     """A few are named and the others counted, in the answer's one message; the answer is whole."""
-    files = tuple(LeftOut(f"{number}-" + "x" * 3000, "it is not text") for number in range(count))
+    files = tuple(OmittedAttachment(f"{number}-" + "x" * 3000, "it is not text") for number in range(count))
     channel, model = MemoryChannel(files=files), ScriptedModel([Text("All good."), Finish(FinishReason.STOP)])
     bench = await ask(model, channel, turn())
     (body,) = channel.shown.values()
@@ -123,7 +123,7 @@ async def test_many_files_that_are_left_out_take_few_lines(count: int) -> None:
 
 async def test_a_line_is_never_too_long_for_a_message() -> None:
     """However short messages are: the answer is whole, and each of our lines fits."""
-    files = (LeftOut("[" * 3000, "it is not text"),)
+    files = (OmittedAttachment("[" * 3000, "it is not text"),)
     channel, model = MemoryChannel(limit=60, files=files), ScriptedModel([Text("All good."), Finish(FinishReason.STOP)])
     bench = await ask(model, channel, turn())
     assert "All good." in channel.text

@@ -14,7 +14,7 @@ from adapters.playground.rendering import PlaygroundMarkdown
 from adapters.slack.messages.renderer import SlackMarkdown
 from bot.delivery.extracted_files import extracted_files, missing_files_notice
 from bot.markdown import Piece, PlainMarkdown, Renderer, Splitter, utf16_units
-from bot.markdown.model_text import MOST_KEPT, Incoming
+from bot.markdown.model_text import MOST_KEPT, ModelText
 from bot.markdown.normalise import Normaliser, without_controls
 from bot.markdown.placeholders import noted
 from bot.ports import Verb
@@ -28,9 +28,9 @@ LONG = "https://a.example/" + "x" * 5000
 DIALECTS: list[Renderer] = [PlainMarkdown(), DiscordMarkdown(), SlackMarkdown(), PlaygroundMarkdown()]
 
 
-def taken_in(text: str, sizes: list[int], limit: int = 2000) -> tuple[str, Incoming]:
+def taken_in(text: str, sizes: list[int], limit: int = 2000) -> tuple[str, ModelText]:
     """A text in pieces, as the splitter gets it."""
-    incoming, out, at = Incoming(limit), "", 0
+    incoming, out, at = ModelText(limit), "", 0
     for size in [*sizes, len(text)]:
         out += incoming.feed(text[at : at + size])
         at += size
@@ -73,24 +73,24 @@ def test_what_is_seen_of_it(source: str, seen: str) -> None:
     assert noted(whole) == seen
     assert all(noted(taken_in(source, [size] * (len(source) // size))[0]) == seen for size in (1, 7, 100))
     if "`" not in source:
-        for dialect in DIALECTS:
-            text = dialect.render(Piece(whole))
+        for renderer in DIALECTS:
+            text = renderer.render(Piece(whole))
             assert not re.search(r"data:image/png;base64,A{5}|left-out|x{99}|1{99}", text), text
 
 
-@pytest.mark.parametrize("dialect", DIALECTS)
-def test_it_is_never_seen_while_it_comes(dialect: Renderer) -> None:
+@pytest.mark.parametrize("renderer", DIALECTS)
+def test_it_is_never_seen_while_it_comes(renderer: Renderer) -> None:
     """At any character nothing of the content shows, and it takes no room in a message."""
     source = f"Look: ![a cat]({DATA[:3000]}) and [a page]({LONG}) and <img src='{DATA[:3000]}'> end."
-    incoming = Incoming(2000)
-    splitter = Splitter(lambda piece: utf16_units(piece.closed()) + dialect.padding(piece), 2000)
+    incoming = ModelText(2000)
+    splitter = Splitter(lambda piece: utf16_units(piece.closed()) + renderer.padding(piece), 2000)
     for at in range(0, len(source), 23):
         splitter.feed(incoming.feed(source[at : at + 23]))
         (piece,) = splitter.pieces()
-        assert not re.search(r"base64|left-out|x{9}", dialect.render(piece.shown()))
+        assert not re.search(r"base64|left-out|x{9}", renderer.render(piece.shown()))
     splitter.feed(incoming.finish())
     (piece,) = splitter.pieces()
-    assert "end." in dialect.render(piece)
+    assert "end." in renderer.render(piece)
 
 
 PARTS = st.sampled_from(
@@ -139,7 +139,7 @@ def test_an_address_that_fits_stays_when_much_was_left_out(size: int) -> None:
 @pytest.mark.parametrize("size", [1, 7, 100])
 def test_content_never_shows_behind_an_announced_end(size: int) -> None:
     """Some servers announce the end with each chunk: an ordinary address is shown then, a data URL still held back."""
-    source, incoming, out = f"Look: ![a cat]({DATA}) and https://a.example/b", Incoming(2000), ""
+    source, incoming, out = f"Look: ![a cat]({DATA}) and https://a.example/b", ModelText(2000), ""
     for at in range(0, len(source), size):
         out += incoming.feed(source[at : at + size]) + incoming.finish(for_good=False)
     assert noted(out + incoming.finish()) == noted(out) == "Look: 🖼 a cat and https://a.example/b"
@@ -156,11 +156,11 @@ def test_line_breaks_and_controls(source: str, sizes: list[int]) -> None:
     assert out == without_controls(source) == expected
 
 
-@pytest.mark.parametrize("dialect", DIALECTS)
-def test_notices_have_no_controls(dialect: Renderer) -> None:
+@pytest.mark.parametrize("renderer", DIALECTS)
+def test_notices_have_no_controls(renderer: Renderer) -> None:
     """A file's name, say, may have some."""
-    assert "\x1b" not in dialect.notice("a\x1b[31m\x07b")
-    assert "\r" not in dialect.notice("a\r\nb")
+    assert "\x1b" not in renderer.notice("a\x1b[31m\x07b")
+    assert "\r" not in renderer.notice("a\r\nb")
 
 
 def test_only_pictures_go_up() -> None:
@@ -197,18 +197,18 @@ async def test_where_no_file_goes_up(bytes_: int) -> None:
     assert len(channel.writes(Verb.POST)) == 1
 
 
-@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("renderer", DIALECTS)
 @given(before=st.integers(0, 1900), size=st.integers(1, 1500), step=st.integers(1, 400))
 @example(before=300, size=1500, step=97)
-def test_an_address_that_fits_is_not_split(dialect: Renderer, before: int, size: int, step: int) -> None:
+def test_an_address_that_fits_is_not_split(renderer: Renderer, before: int, size: int, step: int) -> None:
     """Wherever it stands and however it comes, it is whole in one message."""
     address = "https://a.example/" + "x" * size
     source = ("word " * 400)[:before] + f" [the page]({address}) and then\n\n" + "word " * 30
-    splitter = Splitter(lambda piece: utf16_units(piece.closed()) + dialect.padding(piece), 2000)
+    splitter = Splitter(lambda piece: utf16_units(piece.closed()) + renderer.padding(piece), 2000)
     for at in range(0, len(source), step):
         splitter.feed(source[at : at + step])
         splitter.pieces()
-    texts = [dialect.render(piece) for piece in splitter.pieces()]
+    texts = [renderer.render(piece) for piece in splitter.pieces()]
     assert sum(f"[the page]({address})" in text for text in texts) == 1
     assert all(utf16_units(text) <= 2000 for text in texts)
 

@@ -76,43 +76,43 @@ SOURCE = st.lists(st.sampled_from(PARTS), max_size=120).map("".join)
 DIALECTS: list[Renderer] = [PlainMarkdown(), DiscordMarkdown(), SlackMarkdown(), PlaygroundMarkdown()]
 
 
-def room(dialect: Renderer, piece: Piece) -> int:
+def room(renderer: Renderer, piece: Piece) -> int:
     """What a piece is measured by, as `bot.delivery.reply` does."""
-    return utf16_units(piece.closed()) + dialect.padding(piece)
+    return utf16_units(piece.closed()) + renderer.padding(piece)
 
 
-@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("renderer", DIALECTS)
 @given(source=SOURCE, limit=st.integers(100, 400), sizes=st.lists(st.integers(1, 30), max_size=40))
 def test_any_chunking_gives_the_same_segments_that_fit(
-    dialect: Renderer, source: str, limit: int, sizes: list[int]
+    renderer: Renderer, source: str, limit: int, sizes: list[int]
 ) -> None:
     """Whatever the chunks: joined they are the source, each fits as it is shown at any time, none changes later."""
-    splitter, start = Splitter(partial(room, dialect), limit), 0
+    splitter, start = Splitter(partial(room, renderer), limit), 0
     before: list[str] = []
     for size in [*sizes, len(source)]:
         splitter.feed(source[start : start + size])
         start += size
         pieces = splitter.pieces()
-        texts = [dialect.render(piece) for piece in pieces]
+        texts = [renderer.render(piece) for piece in pieces]
         assert texts[: max(len(before) - 1, 0)] == before[: max(len(before) - 1, 0)]
         assert all(utf16_units(text) <= limit for text in texts)
-        assert all(utf16_units(dialect.render(piece.shown())) <= limit for piece in pieces[-1:])
+        assert all(utf16_units(renderer.render(piece.shown())) <= limit for piece in pieces[-1:])
         before = texts
-    once = Splitter(partial(room, dialect), limit)
+    once = Splitter(partial(room, renderer), limit)
     once.feed(source)
-    assert [dialect.render(piece) for piece in once.pieces()] == before
+    assert [renderer.render(piece) for piece in once.pieces()] == before
     assert "".join(piece.source for piece in once.pieces()) == source
 
 
-@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("renderer", DIALECTS)
 @given(source=SOURCE)
 @example(source="word ~~~\n```\n")
 @example(source="| a | b |\n|---|:-:|\n| **c** | d |\n|日本")
 @example(source="| a | b |\n|---|:-:|\n" + "| a | b |\n" * 15 + "| **")
 @example(source="| a | b |\n|---|---|\n| wide | d |\n| e\u0301\u0301\u0301\u0301\u0301 | 👨\u200d👩 |")
-def test_the_room_kept_for_a_piece_only_grows(dialect: Renderer, source: str) -> None:
+def test_the_room_kept_for_a_piece_only_grows(renderer: Renderer, source: str) -> None:
     """So the longest piece that fits can be searched for, and does not depend on how the text came."""
-    sizes = [room(dialect, Piece(source[:end])) for end in range(len(source) + 1)]
+    sizes = [room(renderer, Piece(source[:end])) for end in range(len(source) + 1)]
     assert sizes == sorted(sizes)
 
 
@@ -133,7 +133,7 @@ def test_a_table_is_not_longer_than_the_room_kept_for_it(rows: list[tuple[str, s
 @example(source="\\[https://d.example](https://d.example)\\<br>---\n")
 def test_what_discord_shows_is_shown_alike_again(source: str) -> None:
     """What is rendered has nothing left that would be rendered otherwise."""
-    dialect = DiscordMarkdown()
-    once = dialect.render(Piece(source))
-    twice = dialect.render(Piece(once))
-    assert dialect.render(Piece(twice)) == twice
+    renderer = DiscordMarkdown()
+    once = renderer.render(Piece(source))
+    twice = renderer.render(Piece(once))
+    assert renderer.render(Piece(twice)) == twice

@@ -10,7 +10,7 @@ from adapters.discord.messages.renderer import DiscordMarkdown, without_small_pr
 from adapters.playground.rendering import PlaygroundMarkdown, render
 from adapters.playground.rendering import without_small_print as without_playground_print
 from adapters.slack.messages.blocks import own_answer
-from adapters.slack.messages.renderer import NOTICE_MARK, SlackMarkdown, said_by_model
+from adapters.slack.messages.renderer import NOTICE_MARK, SlackMarkdown, strip_our_markup
 from bot.markdown import Piece, Renderer, Splitter, utf16_units
 from bot.strings import Strings
 
@@ -32,8 +32,8 @@ MARKED += ["&#x2063;x", "&ic;x", "_&InvisibleComma;x_", f"`{NOTICE_MARK}x`", f"*
 TEXTS = st.lists(st.sampled_from([*SMALL, *MARKED, "words", "```\ncode\n```", "\n", " ", "-", "#"]), max_size=8)
 
 
-def pieces(dialect: Renderer, text: str, limit: int) -> list[Piece]:
-    splitter = Splitter(lambda piece: utf16_units(piece.closed()) + dialect.padding(piece), limit)
+def pieces(renderer: Renderer, text: str, limit: int) -> list[Piece]:
+    splitter = Splitter(lambda piece: utf16_units(piece.closed()) + renderer.padding(piece), limit)
     splitter.feed(text)
     return splitter.pieces()
 
@@ -42,18 +42,18 @@ def pieces(dialect: Renderer, text: str, limit: int) -> list[Piece]:
 def test_no_line_of_a_model_is_taken_for_ours(parts: list[str], joint: str, limit: int, end: int) -> None:
     """Wherever it is cut, and at whatever point of its growth: a message read back loses nothing, and fits."""
     text = joint.join(parts)
-    for dialect in (DiscordMarkdown(), SlackMarkdown(), PlaygroundMarkdown()):
-        *sealed, last = [Piece(""), *pieces(dialect, text[: end * max(len(text), 1) // 100 + 1], limit)]
-        for shown in (*sealed, last, last.shown(), last.tidy().shown()):
-            message = dialect.render(shown)
+    for renderer in (DiscordMarkdown(), SlackMarkdown(), PlaygroundMarkdown()):
+        *sealed, last = [Piece(""), *pieces(renderer, text[: end * max(len(text), 1) // 100 + 1], limit)]
+        for shown in (*sealed, last, last.shown(), last.trim_partial_word().shown()):
+            message = renderer.render(shown)
             assert utf16_units(message) <= limit
-            if isinstance(dialect, SlackMarkdown):
+            if isinstance(renderer, SlackMarkdown):
                 assert NOTICE_MARK not in message.replace("code", "")
-                assert own_answer({"blocks": [{"type": "markdown", "text": message}]}) == said_by_model(message)
-                assert len(said_by_model(message)) >= len(message.strip("\n").replace("<\u200b", "<"))
-            elif isinstance(dialect, DiscordMarkdown):
+                assert own_answer({"blocks": [{"type": "markdown", "text": message}]}) == strip_our_markup(message)
+                assert len(strip_our_markup(message)) >= len(message.strip("\n").replace("<\u200b", "<"))
+            elif isinstance(renderer, DiscordMarkdown):
                 words = message.rstrip().replace("\u200b", "")  # a mark of ours between backticks
-                for read in (message, f"{message}\n\n{dialect.notice('Stopped.')}"):
+                for read in (message, f"{message}\n\n{renderer.notice('Stopped.')}"):
                     assert without_small_print(read).replace("\u200b", "") == words
             else:
                 assert without_playground_print(message) == message.rstrip("\n ")
@@ -69,28 +69,28 @@ def test_small_print_of_a_model_is_text(text: str) -> None:
             assert not line.lstrip(" \t>").startswith("-#") or "```" in shown
 
 
-@pytest.mark.parametrize("dialect", [DiscordMarkdown(), PlaygroundMarkdown(), SlackMarkdown()])
+@pytest.mark.parametrize("renderer", [DiscordMarkdown(), PlaygroundMarkdown(), SlackMarkdown()])
 @pytest.mark.parametrize("fence", ["```", "````", "~~~"])
-def test_code_stays_as_it_is(dialect: Renderer, fence: str) -> None:
+def test_code_stays_as_it_is(renderer: Renderer, fence: str) -> None:
     """Byte for byte within a fence, where neither mark is read as one of ours."""
     code = f"-# comment\n  -# x\nx = '{NOTICE_MARK}'\n"
     text = f"{fence}py\n{code}{fence}"
-    shown = "```" if isinstance(dialect, DiscordMarkdown) else fence  # the only one that Discord knows
-    assert dialect.render(Piece(text)) == text.replace(fence, shown)
+    shown = "```" if isinstance(renderer, DiscordMarkdown) else fence  # the only one that Discord knows
+    assert renderer.render(Piece(text)) == text.replace(fence, shown)
 
 
 def test_a_mark_at_the_beginning_of_a_line_of_code_is_left_out() -> None:
     """Slack: there it would be read as the beginning of a line of ours, and the code's line would be lost."""
     shown = SlackMarkdown().render(Piece(f"```\n{NOTICE_MARK}x = 1\n _{NOTICE_MARK} y{NOTICE_MARK}\n```"))
     assert shown == f"```\nx = 1\n _ y{NOTICE_MARK}\n```"
-    assert said_by_model(shown) == shown
+    assert strip_our_markup(shown) == shown
 
 
 @pytest.mark.parametrize("line", [Strings().stopped, Strings().length, Strings().rest, Strings().limit])
 def test_our_own_lines_are_left_out_of_what_was_said(line: str) -> None:
     """Those of this version and of earlier ones alike."""
     assert without_small_print(f"Words.\n\n-# {line}\n\n-# {line}") == "Words."
-    assert said_by_model(f"Words.\n\n_{NOTICE_MARK}{line}_") == "Words."
+    assert strip_our_markup(f"Words.\n\n_{NOTICE_MARK}{line}_") == "Words."
     rich = {"type": "rich_text", "elements": [{"type": "text", "text": f"{NOTICE_MARK}{line}"}]}
     assert own_answer({"blocks": [{"type": "markdown", "text": "Words."}, rich]}) == "Words."
     assert without_playground_print(f"Words.\n\n-# {line}") == "Words."

@@ -8,16 +8,16 @@ from collections import Counter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.turns.fair_semaphore import Slots
+from bot.turns.fair_semaphore import FairSemaphore
 from tests.support.clock import VirtualLoop
 
 
 async def test_whoever_asks_one_thing_waits_for_nobody_who_asks_twenty() -> None:
     """The next free slot goes to the person who holds the fewest, though others have waited longer."""
-    slots, order = Slots(2, per_user=2, per_channel=9), list[str]()
+    slots, order = FairSemaphore(2, per_user=2, per_channel=9), list[str]()
 
     async def hold(person: str, place: str) -> None:
-        async with slots.of(person, place):
+        async with slots.acquire(person, place):
             order.append(person)
             await asyncio.sleep(10)
 
@@ -40,12 +40,16 @@ def test_bounds_hold_and_all_are_served(
     claims: list[tuple[str, str, int, bool]], total: int, per_user: int, per_channel: int
 ) -> None:
     """Whoever comes, and whoever gives up while waiting: never more than allowed, and nobody is forgotten."""
-    slots, people, places = Slots(total, per_user=per_user, per_channel=per_channel), Counter[str](), Counter[str]()
+    slots, people, places = (
+        FairSemaphore(total, per_user=per_user, per_channel=per_channel),
+        Counter[str](),
+        Counter[str](),
+    )
     served = 0
 
     async def hold(person: str, place: str, seconds: int) -> None:
         nonlocal served
-        async with slots.of(person, place):
+        async with slots.acquire(person, place):
             people[person] += 1
             places[place] += 1
             assert people.total() <= total

@@ -21,8 +21,8 @@ from bot.conversation import (
     Finish,
     FinishReason,
     History,
-    LeftOut,
     Message,
+    OmittedAttachment,
     Refusal,
     Role,
     Text,
@@ -42,7 +42,7 @@ from bot.errors import (
     ServiceError,
 )
 from bot.markdown import Piece, PlainMarkdown
-from bot.ports import Caps, Controls, Verb
+from bot.ports import ChannelCapabilities, Controls, Verb
 from bot.prompt import PromptConfig, PromptLimits, PromptOverride
 from bot.strings import Strings
 from bot.telemetry import NoRecorder, TurnRecord
@@ -282,7 +282,7 @@ async def test_an_answer_cut_by_the_model_says_so(reason: FinishReason) -> None:
 
 PLATFORM_FAULTS: dict[str, Callable[[], Failure]] = {
     "429": lambda: RateLimited("429", retry_after=3.0),
-    "429 for all": lambda: RateLimited("429", retry_after=1.0, everywhere=True),
+    "429 for all": lambda: RateLimited("429", retry_after=1.0, is_global=True),
     "429 without a time": lambda: RateLimited("429"),
     "503": lambda: ServiceError("503"),
     "reset": lambda: OutcomeUnknown("reset"),
@@ -462,8 +462,8 @@ async def test_a_bug_in_a_dialect_ends_its_own_turn_only() -> None:
 
     class Channel(MemoryChannel):
         @property
-        def caps(self) -> Caps:
-            return Caps(2000, len, BrokenDialect())
+        def caps(self) -> ChannelCapabilities:
+            return ChannelCapabilities(2000, len, BrokenDialect())
 
     good = MemoryChannel()
     async with core(ScriptedModel(words(50))) as bench:
@@ -562,7 +562,7 @@ async def test_an_empty_direct_message_is_not_told_of_mentions() -> None:
 async def test_the_model_is_told_who_said_what_and_the_reader_what_was_left_out() -> None:
     """Names stand before words, newest messages are kept, and lines under the answer name what was not read."""
     past = History(tuple(Message(Role.USER, (Text(f"message {number}"),), "Kim") for number in range(30)))
-    files = (File("a.txt", "abc"), LeftOut("b.bin", "it is not text"))
+    files = (File("a.txt", "abc"), OmittedAttachment("b.bin", "it is not text"))
     channel, model = MemoryChannel(past=past, files=files), ScriptedModel(words(5))
     await ask(model, channel, turn(text="look"), prompt=PromptLimits(messages=3))
     messages = model.calls[0][1].messages

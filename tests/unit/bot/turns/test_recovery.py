@@ -53,7 +53,7 @@ def at(message: str) -> TurnKey:
 
 async def left_after(seconds: float, channel: MemoryChannel, *, count: int = 400) -> Notebook:
     """A process that was killed so many seconds after the question."""
-    journal = Notebook(lasting=True)
+    journal = Notebook(durable=True)
     async with process(ScriptedModel(words(count)), journal) as turns:
         assert await turns.receive(at("Q"), "the event")
         turns.accept(turn("Q"), channel)
@@ -67,7 +67,7 @@ async def taken_up(
     """Another process, which finds what was left."""
     model = ScriptedModel(words(count))
     async with process(model, journal, limits) as turns:
-        (record,) = await turns.left("memory")
+        (record,) = await turns.unfinished_turns("memory")
         assert record.event == "the event"
         turns.accept(turn("Q"), channel)
         await turns.idle()
@@ -112,7 +112,7 @@ async def test_what_was_left_too_long_ago_is_only_marked() -> None:
 
 async def test_a_second_delivery_is_told_from_the_first() -> None:
     """In the same process and in the next one, live, ended or left."""
-    channel, journal = MemoryChannel(), Notebook(lasting=True)
+    channel, journal = MemoryChannel(), Notebook(durable=True)
     async with process(ScriptedModel(words(10)), journal) as turns:
         assert await turns.receive(at("Q"), "")
         assert not await turns.receive(at("Q"), "")
@@ -121,16 +121,16 @@ async def test_a_second_delivery_is_told_from_the_first() -> None:
         assert not await turns.receive(at("Q"), "")
         assert await turns.receive(at("R"), "")
     async with process(ScriptedModel(words(10)), Notebook(of=journal)) as turns:
-        (record,) = await turns.left("memory")
+        (record,) = await turns.unfinished_turns("memory")
         assert record.key == at("R")
         assert not await turns.receive(at("Q"), "")
         assert not await turns.receive(at("R"), "")
-        assert await turns.left("memory") == []
+        assert await turns.unfinished_turns("memory") == []
 
 
 async def test_what_asks_nothing_is_forgotten() -> None:
     """A message that turned out to be for somebody else leaves nothing behind."""
-    journal = Notebook(lasting=True)
+    journal = Notebook(durable=True)
     async with process(ScriptedModel(words(10)), journal) as turns:
         assert await turns.receive(at("Q"), "")
         turns.dismiss(at("Q"))
@@ -141,7 +141,7 @@ async def test_what_asks_nothing_is_forgotten() -> None:
 
 async def test_what_waits_at_a_shutdown_is_left_to_the_next_process() -> None:
     """Nothing is said of it: the next process answers it as if it had just been asked."""
-    first, second, journal = MemoryChannel(), MemoryChannel(), Notebook(lasting=True)
+    first, second, journal = MemoryChannel(), MemoryChannel(), Notebook(durable=True)
     async with process(ScriptedModel(words(400)), journal) as turns:
         for message, channel in (("Q", first), ("R", second)):
             assert await turns.receive(at(message), "the event")
@@ -152,7 +152,7 @@ async def test_what_waits_at_a_shutdown_is_left_to_the_next_process() -> None:
     assert Strings().interrupted.split(":")[0] in first.text
     journal = Notebook(of=journal)
     async with process(ScriptedModel(words(400)), journal) as turns:
-        records = await turns.left("memory")
+        records = await turns.unfinished_turns("memory")
         assert [record.key.message for record in records] == ["Q", "R"]
         turns.accept(turn("Q"), first)
         turns.accept(turn("R"), second)
@@ -184,7 +184,7 @@ async def test_a_deleted_question_ends_the_stream_at_once() -> None:
     async with process(model, journal := Notebook()) as turns:
         turns.accept(turn("Q"), channel)
         await asyncio.sleep(2)
-        turns.deleted(at("Q"))
+        turns.message_deleted(at("Q"))
         await asyncio.sleep(0.1)
         assert model.open == 0
         await turns.idle()
@@ -199,7 +199,7 @@ async def test_a_deleted_answer_ends_the_stream_and_is_not_written_again() -> No
         turns.accept(turn("Q"), channel)
         await asyncio.sleep(2)
         writes = len(channel.log)
-        turns.deleted(at(next(iter(channel.shown))))
+        turns.message_deleted(at(next(iter(channel.shown))))
         await asyncio.sleep(0.1)
         assert model.open == 0
         await turns.idle()
@@ -217,7 +217,7 @@ async def test_of_an_answer_in_several_messages_the_others_end_honestly(which: i
             await asyncio.sleep(0.01)
         message = list(channel.shown)[which]
         del channel.shown[message]
-        turns.deleted(at(message))
+        turns.message_deleted(at(message))
         await asyncio.sleep(0.1)
         assert model.open == 0
         await turns.idle()
@@ -244,17 +244,17 @@ async def test_stop_in_a_channel_ends_what_the_same_person_asked_there() -> None
 
 async def test_a_half_answer_to_a_deleted_question_gets_an_end() -> None:
     """It was left by an earlier process, and is taken back before its turn has come: it says that it was stopped."""
-    channel, first, journal = MemoryChannel(), MemoryChannel(), Notebook(lasting=True)
+    channel, first, journal = MemoryChannel(), MemoryChannel(), Notebook(durable=True)
     async with process(ScriptedModel(words(100)), journal) as turns:
         turns.accept(turn("R"), channel)
         await asyncio.sleep(1)
     half = list(channel.shown)
     model, journal = ScriptedModel(words(100)), Notebook(of=journal)
     async with process(model, journal) as turns:
-        assert len(await turns.left("memory")) == 1
+        assert len(await turns.unfinished_turns("memory")) == 1
         turns.accept(turn("Q"), first)
         turns.accept(turn("R"), channel)
-        turns.deleted(at("R"))
+        turns.message_deleted(at("R"))
         await turns.idle()
     assert list(channel.shown) == half
     assert Strings().stopped in channel.text
@@ -262,7 +262,7 @@ async def test_a_half_answer_to_a_deleted_question_gets_an_end() -> None:
     assert journal.ends[at("R")] is Ending.STOPPED
 
 
-@pytest.mark.parametrize("how", ["stop", "deleted"])
+@pytest.mark.parametrize("how", ["stop", "message_deleted"])
 async def test_a_question_that_waits_can_be_taken_back(how: str) -> None:
     """Its turn comes, and nothing is said."""
     channel, waiting, journal = MemoryChannel(), MemoryChannel(), Notebook()
@@ -273,7 +273,7 @@ async def test_a_question_that_waits_can_be_taken_back(how: str) -> None:
         if how == "stop":
             assert turns.stop(at("R"), by="U1")
         else:
-            turns.deleted(at("R"))
+            turns.message_deleted(at("R"))
         await turns.idle()
         await asyncio.sleep(0)
     assert waiting.log == []
@@ -287,8 +287,8 @@ async def test_nothing_happens_to_what_is_nobodys() -> None:
     async with process(ScriptedModel(words(100)), Notebook()) as turns:
         turns.accept(turn("Q"), channel)
         await asyncio.sleep(1)
-        turns.deleted(TurnKey("memory", "W", "other channel", "Q"))
-        turns.deleted(at("unknown"))
+        turns.message_deleted(TurnKey("memory", "W", "other channel", "Q"))
+        turns.message_deleted(at("unknown"))
         assert not turns.stop(at("unknown"), by="U1")
         assert not turns.stop_conversation("other conversation", by="U1")
         await turns.idle()
@@ -300,11 +300,11 @@ async def test_answers_that_share_few_edits_are_taken_up_once() -> None:
     server, script = Server(limit=5, period=5.0, latency=0.02), words(200, rate=20)
     edits, posts = (FixedWindow(5, 5.0, paced=paced) for paced in (True, False))
     channels = [MemoryChannel(server, controls=Controls.STOP, edits=edits, posts=posts) for _ in range(20)]
-    journal = Notebook(lasting=True)
+    journal = Notebook(durable=True)
     for number in range(len(channels)):
         await journal.accept(at(f"Q{number}"), "the event")
     async with process(ScriptedModel(script), Notebook(of=journal)) as turns:
-        await turns.left("memory")
+        await turns.unfinished_turns("memory")
         for number, channel in enumerate(channels):
             turns.accept(turn(f"Q{number}", conversation=f"c{number}"), channel)
         await turns.idle()

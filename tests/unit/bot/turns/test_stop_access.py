@@ -18,7 +18,7 @@ RULES = {
     "denied": AccessRules(users=AllowDeny(deny=frozenset({"U9"}))),
     "denied by a role": AccessRules(roles=AllowDeny(deny=frozenset({"R9"}))),
     "not allowed": AccessRules(users=AllowDeny(allow=frozenset({"U1"}))),
-    "not allowed in this channel": AccessRules(places={"C": AllowDeny(allow=frozenset({"U1"}))}),
+    "not allowed in this channel": AccessRules(by_channel={"C": AllowDeny(allow=frozenset({"U1"}))}),
 }
 rules = pytest.mark.parametrize("access", RULES.values(), ids=RULES)
 

@@ -69,7 +69,7 @@ def test_what_a_turn_is() -> None:
         conversation="discord:8",
         author=Author("2", "Ada", frozenset({"3"})),
         question=Message(Role.USER, (Text("hi"),), "Ada", "100"),
-        places=("8", "7", "70"),
+        channel_ids=("8", "7", "70"),
         direct=False,
     )
 

@@ -13,7 +13,7 @@ from adapters.slack.events.parse import Identity, Said, order, said_of
 from adapters.slack.history.files import files_of
 from adapters.slack.history.reader import before, joined, message_of
 from adapters.slack.history.users import Person, is_external, person_of
-from bot.conversation import LeftOut, Role, Text
+from bot.conversation import OmittedAttachment, Role, Text
 
 ME = Identity(team="T1", user="UBOT", bot="B0BOT", enterprise="E1")
 
@@ -146,7 +146,7 @@ def test_a_message_for_the_model() -> None:
     assert message_of(Said("1.0", "U1", "hi <@U2>"), {"U1": "Ann", "U2": "Bob"}, ()).text == "hi @Bob"
     ours = message_of(Said("1.0", "UBOT", "a &lt; <b>", ours=True), {}, ())
     assert (ours.role, ours.text, ours.name) == (Role.ASSISTANT, "a &lt; <b>", "")
-    left = LeftOut("x.zip", "it is no text")
+    left = OmittedAttachment("x.zip", "it is no text")
     assert message_of(Said("1.0", "U1", ""), {}, (left,)).parts == (left,)
     assert message_of(Said("1.0", "U1", ""), {}, ()).parts == (Text(""),)
     assert message_of(Said("1.0", "U1", "x", name="Robot"), {}, ()).name == "Robot"

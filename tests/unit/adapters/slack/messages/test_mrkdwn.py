@@ -20,7 +20,7 @@ from adapters.slack.messages.mrkdwn import (
     unescaped,
     without_mention,
 )
-from adapters.slack.messages.renderer import SlackMarkdown, defused, said_by_model
+from adapters.slack.messages.renderer import SlackMarkdown, escape_pings, strip_our_markup
 from adapters.slack.messages.tables import with_tables_as_text
 from bot.markdown import Piece
 
@@ -49,7 +49,7 @@ angry = st.lists(st.sampled_from([*DANGEROUS, *MARKUP, *TABLE]), max_size=40).ma
 @given(angry)
 def test_nothing_pings(text: str) -> None:
     """No text of a model can reach anybody, in a block, in the text beside it, or where there are no blocks."""
-    rendered = defused(text)
+    rendered = escape_pings(text)
     assert not PING.search(rendered)
     for shown in (with_blocks(rendered), without_blocks(rendered)):
         assert not PING.search(shown["text"])
@@ -59,33 +59,33 @@ def test_nothing_pings(text: str) -> None:
 @pytest.mark.parametrize("code", ["Map<@Nullable String>", "List<@NonNull T>", "<#include>", "<@user> <@>", "a <@U1"])
 def test_code_that_only_looks_like_a_ping_is_left_as_it_is(code: str) -> None:
     """What Slack would not take for a mention can be copied."""
-    assert defused(code) == code
+    assert escape_pings(code) == code
 
 
 @given(angry)
 def test_defusing_is_undone_when_read_back(text: str) -> None:
     """The model reads its own words as it wrote them."""
-    assert said_by_model(defused(text)) == text.strip("\n")
+    assert strip_our_markup(escape_pings(text)) == text.strip("\n")
 
 
 def test_code_is_left_as_it_is() -> None:
     """What merely looks like markup (an HTML comment, a doctype, an include) is not touched."""
-    assert defused("<!-- x --> <!DOCTYPE html> #include <stdio.h> a<b <a@b.example>") == (
+    assert escape_pings("<!-- x --> <!DOCTYPE html> #include <stdio.h> a<b <a@b.example>") == (
         "<!-- x --> <!DOCTYPE html> #include <stdio.h> a<b <a@b.example>"
     )
 
 
 def test_the_dialect() -> None:
     """A piece is itself, made harmless; our own lines are small print that is known again."""
-    dialect = SlackMarkdown()
-    assert dialect.render(Piece("**hi** <!here>")) == "**hi** <\u200b!here>"
-    notice = dialect.notice("Stopped by <@U1>")
+    renderer = SlackMarkdown()
+    assert renderer.render(Piece("**hi** <!here>")) == "**hi** <\u200b!here>"
+    notice = renderer.notice("Stopped by <@U1>")
     assert notice.startswith("_")
     assert notice.endswith("_")
-    assert said_by_model(f"An answer.\n\n{notice}") == "An answer."
-    assert said_by_model(f"{notice}\n\nAn answer.") == "An answer."
-    assert said_by_model(notice) == ""
-    assert said_by_model("_an answer in italics_") == "_an answer in italics_"
+    assert strip_our_markup(f"An answer.\n\n{notice}") == "An answer."
+    assert strip_our_markup(f"{notice}\n\nAn answer.") == "An answer."
+    assert strip_our_markup(notice) == ""
+    assert strip_our_markup("_an answer in italics_") == "_an answer in italics_"
 
 
 @given(angry | st.text(max_size=9000))
