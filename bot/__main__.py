@@ -26,7 +26,7 @@ from types import MappingProxyType
 
 from adapters import discord, embedded, openai, slack
 from adapters.http_server import ComponentStatus, HttpServer, ListenFailed
-from adapters.journal import KeeperOptions, MemoryJournal, SqliteJournal
+from adapters.journal import JournalOptions, MemoryJournal, SqliteJournal
 from adapters.playground import PlaygroundOptions, PlaygroundPlatform
 from adapters.prometheus import PrometheusRecorder
 from adapters.shared.attachments import AttachmentLimits, Attachments
@@ -134,7 +134,7 @@ async def open_journal(settings: Settings, stack: AsyncExitStack) -> Journal:
     file, chosen = settings.journal_file, settings.journal
     if file is None:
         return MemoryJournal()
-    options = KeeperOptions(days=chosen.days, repair_seconds=chosen.repair_seconds)
+    options = JournalOptions(days=chosen.days, repair_seconds=chosen.repair_seconds)
     return await stack.enter_async_context(SqliteJournal(file, wall_clock(settings), options))
 
 

@@ -6,8 +6,8 @@ was left unfinished.
 """
 
 from adapters.journal.errors import JournalBroken
-from adapters.journal.fallback import KeeperOptions
+from adapters.journal.fallback import JournalOptions
 from adapters.journal.memory import MemoryJournal
 from adapters.journal.sqlite import SqliteJournal
 
-__all__ = ["JournalBroken", "KeeperOptions", "MemoryJournal", "SqliteJournal"]
+__all__ = ["JournalBroken", "JournalOptions", "MemoryJournal", "SqliteJournal"]

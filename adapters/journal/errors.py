@@ -15,19 +15,19 @@ from types import MappingProxyType
 
 from bot.errors import ServiceError
 
-ROOM = "there is no room left on its disk: make some"
+DISK_FULL = "there is no room left on its disk: make some"
 NOT_WRITABLE = (
     "it cannot be written: give the bot a folder that it may write to, or set JOURNAL_URL to a file in one "
     "(memory: for none)"
 )
 LOCKED = "another program keeps it locked: end what has it open (a backup, a shell)"
-DISK = "its disk fails: look at the system's log"
+IO_ERROR = "its disk fails: look at the system's log"
 CORRUPT = "it is corrupt"
 
 # The primary result codes that have words of their own; every other is told by its name.
 _WORDS: Mapping[int, str] = MappingProxyType(
     {
-        sqlite3.SQLITE_FULL: ROOM,
+        sqlite3.SQLITE_FULL: DISK_FULL,
         sqlite3.SQLITE_READONLY: NOT_WRITABLE,
         sqlite3.SQLITE_CANTOPEN: NOT_WRITABLE,
         sqlite3.SQLITE_PERM: NOT_WRITABLE,
@@ -35,7 +35,7 @@ _WORDS: Mapping[int, str] = MappingProxyType(
         sqlite3.SQLITE_BUSY: LOCKED,
         sqlite3.SQLITE_LOCKED: LOCKED,
         sqlite3.SQLITE_PROTOCOL: LOCKED,
-        sqlite3.SQLITE_IOERR: DISK,
+        sqlite3.SQLITE_IOERR: IO_ERROR,
         sqlite3.SQLITE_CORRUPT: CORRUPT,
         sqlite3.SQLITE_NOTADB: CORRUPT,
     }
@@ -55,21 +55,21 @@ class JournalBroken(ServiceError):
 
 
 @contextmanager
-def translated(file: Path) -> Iterator[None]:
+def translate_errors(file: Path) -> Iterator[None]:
     """Raise `JournalBroken` in the place of whatever `sqlite3` and the operating system raise."""
     try:
         yield
     except JournalBroken:
         raise
     except (sqlite3.Error, sqlite3.Warning) as error:
-        what = why(error)
+        what = describe(error)
         raise JournalBroken(file, what, corrupt=what == CORRUPT) from error
     except OSError as error:
-        what = ROOM if error.errno in _NO_ROOM else f"{NOT_WRITABLE} ({error.strerror or type(error).__name__})"
+        what = DISK_FULL if error.errno in _NO_ROOM else f"{NOT_WRITABLE} ({error.strerror or type(error).__name__})"
         raise JournalBroken(file, what) from error
 
 
-def why(error: sqlite3.Error | sqlite3.Warning) -> str:
+def describe(error: sqlite3.Error | sqlite3.Warning) -> str:
     """What SQLite's error means for the operator."""
     code: int = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK)
     name: str = getattr(error, "sqlite_errorname", type(error).__name__)

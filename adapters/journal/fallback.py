@@ -19,13 +19,13 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from adapters.journal.errors import JournalBroken, translated
-from adapters.journal.file_state import beside, gate, move_aside
-from adapters.journal.live_turns import RememberedTurns
-from adapters.journal.liveness import OwnerWatch
+from adapters.journal.errors import JournalBroken, translate_errors
+from adapters.journal.file_state import files_lock, move_aside, sibling
+from adapters.journal.live_turns import LiveTurns
+from adapters.journal.liveness import LivenessMonitor
 from adapters.journal.operations import Accept, Drop, Operation
-from adapters.journal.process_lock import Owner, look_at, owners_with_lock_files, remove_lock_file
-from adapters.journal.sql import REBUILT, Connect, Damage, Store, connect, rebuild
+from adapters.journal.process_lock import ProcessLock, inspect_lock, lock_file_owners, remove_lock_file
+from adapters.journal.sql import REBUILT_SUFFIX, Connect, Damage, Store, connect, rebuild
 from bot.conversation import TurnKey
 from bot.ports import UnfinishedTurn
 
@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-# How often a file must be found corrupt, each time opened anew, before it is moved aside. Read by `Keeper`.
+# How often a file must be found corrupt, each time opened anew, before it is moved aside. Read by `JournalFallback`.
 CORRUPT_TRIALS = 2
 
 # A check of the whole file takes 0.4 s for 100,000 turns. Beside other processes, whose writes look like damage from
@@ -42,7 +42,7 @@ CHECK_SHARE = 1 / 500
 
 
 @dataclass(frozen=True, slots=True)
-class KeeperOptions:
+class JournalOptions:
     """How a journal is kept. Times in seconds, but for `days`."""
 
     # An ended turn is remembered this long, so that its event is known again. Platforms deliver again within minutes;
@@ -54,19 +54,19 @@ class KeeperOptions:
     retry_seconds: float = 2.0
     # From one heartbeat to the next. A process counts as dead after two without one, so another takes over its turns
     # within seconds. With each, the file is checked, and ended texts are erased from its log.
-    beat_seconds: float = 2.0
+    heartbeat_seconds: float = 2.0
     # Live turns that memory can write again; beyond, the oldest are forgotten. 10,000 are 5 hours at ten a minute, and
     # some megabytes.
-    remembered: int = 10_000
+    max_live_turns: int = 10_000
     # Ended turns that are known again while the file cannot be asked. Platforms deliver again within minutes, in which
     # few bots receive as many; about 300 bytes each.
     known: int = 2_000
     # How often old turns are looked for, and how many are forgotten at once: some milliseconds of work.
-    tidy_seconds: float = 60.0
-    tidy_turns: int = 500
+    purge_interval_seconds: float = 60.0
+    purge_batch: int = 500
 
 
-class Keeper:
+class JournalFallback:
     """A journal's file and what stands in for it. Every method returns, whatever the file does.
 
     `now` is the event loop's time, by which a broken file is left alone for a while; `wall_clock` says how old a turn
@@ -74,23 +74,25 @@ class Keeper:
     """
 
     def __init__(
-        self, file: Path, options: KeeperOptions, wall_clock: Callable[[], datetime], connect: Connect = connect
+        self, file: Path, options: JournalOptions, wall_clock: Callable[[], datetime], connect: Connect = connect
     ) -> None:
         self._file = file.absolute()  # a working folder may be removed
         self._options = options
         self._wall_clock = wall_clock
         self._connect = connect
-        self._owner: Owner | None = None
+        self._owner: ProcessLock | None = None
         self._store: Store | None = None
         self._was_open = False
-        self._watch = OwnerWatch(options.beat_seconds, partial(look_at, self._file))
-        self._turns = RememberedTurns(live=options.remembered, ended=options.known)
+        self._liveness = LivenessMonitor(options.heartbeat_seconds, partial(inspect_lock, self._file))
+        self._turns = LiveTurns(live=options.max_live_turns, ended=options.known)
         # Operations on turns that are not this process's, which the broken file has missed.
-        self._missed: deque[Operation] = deque(maxlen=options.remembered)
+        self._missed: deque[Operation] = deque(maxlen=options.max_live_turns)
         self._retry_at = 0.0
-        self._tidy_at = 0.0
-        self.beat_at: float | None = None  # the next heartbeat, by the event loop's time; None before the first
-        self._sound_at = 0.0
+        self._purge_at = 0.0
+        self.next_heartbeat_at: float | None = (
+            None  # the next heartbeat, by the event loop's time; None before the first
+        )
+        self._healthy_at = 0.0
         self._check_at = 0.0
         # Both are read by other threads. A recovered file is reported until the next heartbeat finds it sound.
         self.degraded = False
@@ -107,22 +109,22 @@ class Keeper:
             self._missed.extend(foreign)
         for operation, new in zip(wanted, done, strict=True):
             if new or not isinstance(operation, Accept):
-                self._turns.note(operation)
+                self._turns.apply(operation)
         results = iter(done)
         return [next(results) if is_fresh else False for is_fresh in fresh]
 
-    def take(self, platform: str, now: float) -> list[UnfinishedTurn]:
+    def claim(self, platform: str, now: float) -> list[UnfinishedTurn]:
         """Take over the unfinished turns of dead processes; none while the file is broken."""
         dead: set[str] = set()
 
         def is_dead(owner: str) -> bool:
-            if found := self._watch.is_dead(owner, now):
+            if found := self._liveness.is_dead(owner, now):
                 dead.add(owner)
             return found
 
         at = self._wall_clock().timestamp()
-        records = self._with_store(lambda store: store.take(platform, at, is_dead), now) or []
-        self._turns.take(records, at)
+        records = self._with_store(lambda store: store.claim(platform, at, is_dead), now) or []
+        self._turns.claim(records, at)
         for owner in dead if records else ():
             remove_lock_file(self._file, owner)
         return records
@@ -137,17 +139,17 @@ class Keeper:
         found = self._with_store(lambda store: store.spent(budget, at - seconds), now) or []
         return [max(at - one, 0.0) for one in found]
 
-    def tick(self, now: float) -> None:
+    def maintain(self, now: float) -> None:
         """Beat, check the file, and forget old turns, each if it is time to."""
-        if self.beat_at is None or now >= self.beat_at:
-            self.beat_at = now + self._options.beat_seconds
+        if self.next_heartbeat_at is None or now >= self.next_heartbeat_at:
+            self.next_heartbeat_at = now + self._options.heartbeat_seconds
             self._with_store(partial(self._maintain, now=now), now)
             if self._owner is not None:
                 with suppress(OSError):  # a full disk: the lock is still held
-                    self._owner.beat()
-            if not self.degraded and now >= self._sound_at:
+                    self._owner.heartbeat()
+            if not self.degraded and now >= self._healthy_at:
                 self.recovering = False
-        self._tidy(now)
+        self._purge(now)
 
     def close(self) -> None:
         """Write what memory holds if possible, and let go of the file and of what is unfinished."""
@@ -173,32 +175,32 @@ class Keeper:
 
     def _maintain(self, store: Store, now: float) -> None:
         owners = store.owners()
-        idle = set(owners_with_lock_files(self._file)) - owners - {self._owner.name if self._owner else ""}
-        if now >= self._check_at or (store.changed_by_others and not (owners or idle)):
+        idle = set(lock_file_owners(self._file)) - owners - {self._owner.name if self._owner else ""}
+        if now >= self._check_at or (store.changed_externally and not (owners or idle)):
             began = time.perf_counter()
             store.check_integrity()
             self._check_at = now + (time.perf_counter() - began) / CHECK_SHARE
-        if store.lacks(self._turns):
+        if store.is_missing(self._turns):
             log.warning("journal %s: it has lost turns, so they are written again", self._file)
             store.restore(self._turns)
             self._recovered(now)
         if store.log_size:
-            store.scrub()
-        self._watch.observe(owners | idle, now)
+            store.checkpoint()
+        self._liveness.observe(owners | idle, now)
         for owner in idle:
-            if self._watch.is_dead(owner, now):
+            if self._liveness.is_dead(owner, now):
                 remove_lock_file(self._file, owner)
 
-    def _tidy(self, now: float) -> None:
+    def _purge(self, now: float) -> None:
         """Forget old turns, a few at a time."""
-        if now < self._tidy_at or self._store is None:
+        if now < self._purge_at or self._store is None:
             return
         options, today = self._options, self._wall_clock()
         ended = (today - timedelta(days=options.days)).timestamp()
         unfinished = (today - timedelta(seconds=options.repair_seconds)).timestamp()
-        forgotten = self._with_store(lambda store: store.tidy(ended, unfinished, options.tidy_turns), now)
-        more = forgotten == options.tidy_turns
-        self._tidy_at = now + (1.0 if more else options.tidy_seconds)
+        forgotten = self._with_store(lambda store: store.purge_old(ended, unfinished, options.purge_batch), now)
+        more = forgotten == options.purge_batch
+        self._purge_at = now + (1.0 if more else options.purge_interval_seconds)
 
     # ---------------------------------------------------------------------------------------------------- what may fail
 
@@ -220,12 +222,12 @@ class Keeper:
         """Do it; with a corrupt file once more, since another process may have begun a new one, then in a new one."""
         for trial in itertools.count():
             try:
-                with translated(self._file):
+                with translate_errors(self._file):
                     if trial == CORRUPT_TRIALS:
                         self._move_aside()
                     store = self._undamaged(now)
                     done = action(store)
-                    store.wrote()
+                    store.record_states()
                     return done
             except JournalBroken as broken:
                 self._shut()
@@ -245,21 +247,21 @@ class Keeper:
 
     def _recovered(self, now: float) -> None:
         self.recovering = True
-        self._sound_at = now + self._options.beat_seconds
+        self._healthy_at = now + self._options.heartbeat_seconds
 
     def _recover(self, store: Store, damage: Damage) -> None:
         """Leave damaged files in a state that can be opened; the store is closed."""
         self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with gate(self._file):
+        with files_lock(self._file):
             damage = store.damage() or damage  # another process may have recovered the file while this one waited
             match damage:
-                case Damage.MOVED:
+                case Damage.REPLACED:
                     store.files.remove_logs()
-                case Damage.CUT:
+                case Damage.TRUNCATED:
                     move_aside(self._file, self._aside_name())
             self._store = None
             store.close()
-            if damage is Damage.LOGS_MOVED:
+            if damage is Damage.LOG_REPLACED:
                 rebuild(self._file, self._connect)
 
     def _opened(self) -> Store:
@@ -267,9 +269,9 @@ class Keeper:
         if self._was_open:
             self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if self._owner is None:
-            self._owner = Owner(self._file)
-        with gate(self._file):
-            beside(self._file, REBUILT).unlink(missing_ok=True)  # a process was killed over it
+            self._owner = ProcessLock(self._file)
+        with files_lock(self._file):
+            sibling(self._file, REBUILT_SUFFIX).unlink(missing_ok=True)  # a process was killed over it
             store = Store(self._file, self._owner.name, self._connect)
         self._was_open = True
         try:
@@ -278,7 +280,7 @@ class Keeper:
                 self._missed.clear()
             if len(self._turns) or self._turns.dropped:
                 store.restore(self._turns)
-            store.scrub()  # ended texts that a killed process left in the log
+            store.checkpoint()  # ended texts that a killed process left in the log
         except BaseException:
             store.close()
             raise
@@ -296,17 +298,17 @@ class Keeper:
         store, self._store = self._store, None
         if store is None:
             return
-        with suppress(JournalBroken, OSError), gate(self._file):
-            with translated(self._file):
+        with suppress(JournalBroken, OSError), files_lock(self._file):
+            with translate_errors(self._file):
                 store.close()
             return
-        with suppress(JournalBroken), translated(self._file):
+        with suppress(JournalBroken), translate_errors(self._file):
             store.close()
 
     def _move_aside(self) -> None:
         """Begin a new file; the old one is kept for whoever can read something in it."""
         name = self._aside_name()
-        with gate(self._file):
+        with files_lock(self._file):
             move_aside(self._file, name)
         log.error(
             "journal %s: it is corrupt, so it was moved to %s and a new one begun. What earlier processes left "

@@ -17,14 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from adapters.journal.errors import LOCKED, JournalBroken
-from adapters.journal.file_locks import is_same_file, lock
+from adapters.journal.file_locks import is_same_file, try_lock
 
 # What SQLite adds to the file's name in WAL mode (https://www.sqlite.org/tempfiles.html).
-BESIDE = ("-wal", "-shm")
+LOG_SUFFIXES = ("-wal", "-shm")
 
 # Opening or closing takes milliseconds. Seconds; longer means that a process was stopped in the middle of it.
-GATE_SECONDS = 1.0
-GATE_POLL_SECONDS = 0.01
+FILES_LOCK_SECONDS = 1.0
+FILES_LOCK_POLL_SECONDS = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class FileState:
     changed: int
 
 
-def beside(file: Path, suffix: str) -> Path:
+def sibling(file: Path, suffix: str) -> Path:
     """The file of the same name with `suffix`."""
     return file.with_name(file.name + suffix)
 
@@ -80,15 +80,15 @@ class OpenFiles:
 
     def states(self) -> tuple[FileState, FileState]:
         """The state of the database and of its log."""
-        return state_of(self.file), state_of(beside(self.file, BESIDE[0]))
+        return state_of(self.file), state_of(sibling(self.file, LOG_SUFFIXES[0]))
 
     @property
-    def moved(self) -> bool:
+    def replaced(self) -> bool:
         """Whether the database file was removed or replaced."""
         return identify(self.file) != self.ids[0]
 
     @property
-    def logs_moved(self) -> bool:
+    def log_replaced(self) -> bool:
         """Whether the log or its index was removed or replaced. SQLite does neither while a connection is open."""
         return any(identify(path) != known for path, known in zip(_paths(self.file)[1:], self.ids[1:], strict=True))
 
@@ -106,8 +106,8 @@ def create(file: Path) -> None:
     """
     with suppress(FileExistsError):
         os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-        for suffix in BESIDE:
-            beside(file, suffix).unlink(missing_ok=True)
+        for suffix in LOG_SUFFIXES:
+            sibling(file, suffix).unlink(missing_ok=True)
 
 
 def move_aside(file: Path, name: str) -> None:
@@ -117,22 +117,22 @@ def move_aside(file: Path, name: str) -> None:
             file.rename(file.with_name(name))
         else:
             file.unlink()
-    for suffix in BESIDE:
-        beside(file, suffix).unlink(missing_ok=True)
+    for suffix in LOG_SUFFIXES:
+        sibling(file, suffix).unlink(missing_ok=True)
 
 
 @contextmanager
-def gate(file: Path) -> Iterator[None]:
+def files_lock(file: Path) -> Iterator[None]:
     """Hold the lock under which the journal's files are opened, closed and replaced.
 
     Without it, one process could remove the log of a file that another has just created. The lock file exists only
-    while it is held. Raises `JournalBroken` after `GATE_SECONDS`.
+    while it is held. Raises `JournalBroken` after `FILES_LOCK_SECONDS`.
     """
-    path, descriptor = beside(file, "-lock"), None
-    for _ in range(round(GATE_SECONDS / GATE_POLL_SECONDS)):
-        if (descriptor := _entered(path)) is not None:
+    path, descriptor = sibling(file, "-lock"), None
+    for _ in range(round(FILES_LOCK_SECONDS / FILES_LOCK_POLL_SECONDS)):
+        if (descriptor := _acquire(path)) is not None:
             break
-        time.sleep(GATE_POLL_SECONDS)
+        time.sleep(FILES_LOCK_POLL_SECONDS)
     else:
         raise JournalBroken(file, LOCKED)
     try:
@@ -143,14 +143,14 @@ def gate(file: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _entered(path: Path) -> int | None:
+def _acquire(path: Path) -> int | None:
     """A descriptor that holds the lock of the file at this path; None while somebody else does."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    if lock(descriptor) and is_same_file(path, descriptor):
+    if try_lock(descriptor) and is_same_file(path, descriptor):
         return descriptor
     os.close(descriptor)
     return None
 
 
 def _paths(file: Path) -> tuple[Path, ...]:
-    return (file, *(beside(file, suffix) for suffix in BESIDE))
+    return (file, *(sibling(file, suffix) for suffix in LOG_SUFFIXES))

@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from adapters.journal.operations import Accept, Drop, Ended, Keep, Operation, Posted
+from adapters.journal.operations import Accept, AddMessage, Drop, End, Operation, UpdateEvent
 from bot.conversation import Ending, TurnKey
 from bot.ports import UnfinishedTurn
 
@@ -27,17 +27,17 @@ class TurnState:
     crashes: int = 0
 
     @property
-    def is_over(self) -> bool:
+    def has_ended(self) -> bool:
         """Whether nobody goes on with it."""
         return self.ending is not None and self.ending is not Ending.INTERRUPTED
 
 
-class RememberedTurns:
+class LiveTurns:
     """The turns that this process has accepted or taken over: at most `live` unfinished and `ended` ended ones."""
 
     def __init__(self, *, live: int, ended: int) -> None:
-        self._most_live = live
-        self._most_ended = ended
+        self._max_live = live
+        self._max_ended = ended
         self._live: dict[TurnKey, TurnState] = {}
         self._ended: OrderedDict[TurnKey, TurnState] = OrderedDict()
         self._dropped: OrderedDict[TurnKey, None] = OrderedDict()
@@ -65,24 +65,24 @@ class RememberedTurns:
         """Turns to forget."""
         return tuple(self._dropped)
 
-    def note(self, operation: Operation) -> None:
+    def apply(self, operation: Operation) -> None:
         """Follow an operation on one of these turns; those of other processes' turns change nothing."""
         turn = self._live.get(operation.key)
         match operation:
             case Accept(key, event, at):
                 self._dropped.pop(key, None)
                 self._add(TurnState(key, event, at))
-            case Keep(event=event) if turn is not None:
+            case UpdateEvent(event=event) if turn is not None:
                 turn.event = event
-            case Posted(message=message) if turn is not None and message not in turn.messages:
+            case AddMessage(message=message) if turn is not None and message not in turn.messages:
                 turn.messages.append(message)
-            case Ended(ending=ending) if turn is not None:
+            case End(ending=ending) if turn is not None:
                 self._end(turn, ending)
             case Drop(key):
                 self._live.pop(key, None)
                 self._ended.pop(key, None)
                 self._dropped[key] = None
-                _shorten(self._dropped, self._most_ended)
+                _shorten(self._dropped, self._max_ended)
             case _:
                 pass
 
@@ -90,7 +90,7 @@ class RememberedTurns:
         """A turn turned out to be another process's."""
         self._live.pop(key, None)
 
-    def take(self, records: Iterable[UnfinishedTurn], now: float) -> None:
+    def claim(self, records: Iterable[UnfinishedTurn], now: float) -> None:
         """Remember turns that were taken over. `now` is in seconds since 1970."""
         for record in records:
             at = now - record.age if record.age < now else 0.0
@@ -98,16 +98,16 @@ class RememberedTurns:
 
     def _add(self, turn: TurnState) -> None:
         self._live[turn.key] = turn
-        while len(self._live) > self._most_live:
+        while len(self._live) > self._max_live:
             del self._live[next(iter(self._live))]
 
     def _end(self, turn: TurnState, ending: Ending) -> None:
         turn.ending = ending
-        if turn.is_over:
+        if turn.has_ended:
             turn.event = ""
             del self._live[turn.key]
             self._ended[turn.key] = turn
-            _shorten(self._ended, self._most_ended)
+            _shorten(self._ended, self._max_ended)
 
 
 def _shorten(turns: OrderedDict[TurnKey, TurnState] | OrderedDict[TurnKey, None], most: int) -> None:

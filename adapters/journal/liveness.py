@@ -13,55 +13,55 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from adapters.journal.process_lock import ProcessId, Sign
+from adapters.journal.process_lock import LockState, ProcessId
 
 # An owner of this name has let go of its turns: it ended.
-NOBODY = ""
+NO_OWNER = ""
 
 
 @dataclass(frozen=True, slots=True)
 class _Observation:
     """A heartbeat, when it was seen for the first time (in seconds), and how often since."""
 
-    beat: bytes | None
+    heartbeat: bytes | None
     since: float
     times: int
 
 
-class OwnerWatch:
-    """Watches owners. `interval` is the time between two heartbeats in seconds, `look` reads an owner's lock file."""
+class LivenessMonitor:
+    """Watches owners. `interval` is the time between two heartbeats in seconds, `inspect` reads a lock file."""
 
     def __init__(
         self,
         interval: float,
-        look: Callable[[str], Sign],
+        inspect: Callable[[str], LockState],
         *,
         is_running: Callable[[str], bool] | None = None,
     ) -> None:
         self._interval = interval
-        self._look = look
+        self._inspect = inspect
         self._is_running = is_running or _is_running
-        self._seen: dict[str, _Observation] = {}
+        self._observations: dict[str, _Observation] = {}
 
     def observe(self, owners: Iterable[str], now: float) -> None:
         """Look at these owners, and forget all others. `now` is the event loop's time."""
-        self._seen = {owner: self._observed(owner, now) for owner in owners}
+        self._observations = {owner: self._observe_one(owner, now) for owner in owners}
 
     def is_dead(self, owner: str, now: float) -> bool:
         """Whether the owner's turns are free; False until it was watched for two intervals."""
-        if owner == NOBODY:
+        if owner == NO_OWNER:
             return True
-        seen = self._seen[owner] = self._observed(owner, now)
+        seen = self._observations[owner] = self._observe_one(owner, now)
         if seen.times < 2 or now - seen.since < 2 * self._interval:
             return False
-        return not self._look(owner).held and not self._is_running(owner)
+        return not self._inspect(owner).held and not self._is_running(owner)
 
-    def _observed(self, owner: str, now: float) -> _Observation:
-        beat, seen = self._look(owner).beat, self._seen.get(owner)
-        if seen is None or (beat is not None and beat != seen.beat):
-            return _Observation(beat, now, 1)
+    def _observe_one(self, owner: str, now: float) -> _Observation:
+        heartbeat, seen = self._inspect(owner).heartbeat, self._observations.get(owner)
+        if seen is None or (heartbeat is not None and heartbeat != seen.heartbeat):
+            return _Observation(heartbeat, now, 1)
         # A lock file that has just been removed shows no beat: the last one that was seen stands.
-        return _Observation(seen.beat, seen.since, seen.times + 1)
+        return _Observation(seen.heartbeat, seen.since, seen.times + 1)
 
 
 def _is_running(owner: str) -> bool:

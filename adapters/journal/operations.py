@@ -17,7 +17,7 @@ class Accept:
 
 
 @dataclass(frozen=True, slots=True)
-class Keep:
+class UpdateEvent:
     """Replace the event of a turn that has not ended."""
 
     key: TurnKey
@@ -32,7 +32,7 @@ class Drop:
 
 
 @dataclass(frozen=True, slots=True)
-class Posted:
+class AddMessage:
     """Add a message to the turn's answer."""
 
     key: TurnKey
@@ -40,11 +40,11 @@ class Posted:
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class End:
     """Nothing more will be written for a turn."""
 
     key: TurnKey
     ending: Ending
 
 
-Operation = Accept | Keep | Drop | Posted | Ended
+Operation = Accept | UpdateEvent | Drop | AddMessage | End

@@ -18,15 +18,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from adapters.journal.file_locks import is_same_file, lock
-from adapters.journal.file_state import beside
+from adapters.journal.file_locks import is_same_file, try_lock
+from adapters.journal.file_state import sibling
 
 _MARK = "-owner-"
 _NAME = re.compile(r"[0-9a-z.]{1,100}")
 
 # The first byte is the one that Windows locks; the heartbeat's counter follows. Bytes.
-_BEAT_OFFSET = 1
-_BEAT_LENGTH = 8
+_HEARTBEAT_OFFSET = 1
+_HEARTBEAT_LENGTH = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class ProcessId:
         return stat is not None and stat[0] not in "ZX" and stat[1] == self.started
 
 
-class Owner:
+class ProcessLock:
     """This process as an owner of turns, under a name that no other process ever has. Raises `OSError`."""
 
     def __init__(self, journal: Path) -> None:
@@ -71,19 +71,19 @@ class Owner:
         while True:
             self.name = f"{secrets.token_hex(8)}{suffix}"
             self._path = lock_file(journal, self.name)
-            self._beats = 0
+            self._heartbeats = 0
             self._descriptor: int | None = None
             if self._lock():
                 return
 
-    def beat(self) -> None:
+    def heartbeat(self) -> None:
         """Show that this process lives; creates the lock file again if it is gone. Raises `OSError`."""
         if self._descriptor is None or not is_same_file(self._path, self._descriptor):
             self._lock()
-        self._beats += 1
+        self._heartbeats += 1
         if self._descriptor is not None:
-            os.lseek(self._descriptor, _BEAT_OFFSET, os.SEEK_SET)
-            os.write(self._descriptor, self._beats.to_bytes(_BEAT_LENGTH, "big"))
+            os.lseek(self._descriptor, _HEARTBEAT_OFFSET, os.SEEK_SET)
+            os.write(self._descriptor, self._heartbeats.to_bytes(_HEARTBEAT_LENGTH, "big"))
 
     def release(self) -> None:
         """Remove the lock file: this process owns nothing any more."""
@@ -101,7 +101,7 @@ class Owner:
         if old is not None:
             os.close(old)
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
-        if lock(descriptor) and is_same_file(self._path, descriptor):
+        if try_lock(descriptor) and is_same_file(self._path, descriptor):
             self._descriptor = descriptor
             return True
         os.close(descriptor)
@@ -109,28 +109,28 @@ class Owner:
 
 
 @dataclass(frozen=True, slots=True)
-class Sign:
+class LockState:
     """What is seen of an owner now: whether its lock is held, and its heartbeat (None without a lock file)."""
 
     held: bool
-    beat: bytes | None
+    heartbeat: bytes | None
 
 
-def look_at(journal: Path, owner: str) -> Sign:
+def inspect_lock(journal: Path, owner: str) -> LockState:
     """Look at an owner's lock file. Where that is not allowed, the lock counts as held."""
     if not _NAME.fullmatch(owner):
-        return Sign(held=False, beat=None)  # read from a damaged file
+        return LockState(held=False, heartbeat=None)  # read from a damaged file
     try:
         descriptor = os.open(lock_file(journal, owner), os.O_RDWR)
     except FileNotFoundError:
-        return Sign(held=False, beat=None)
+        return LockState(held=False, heartbeat=None)
     except OSError:
-        return Sign(held=True, beat=None)
+        return LockState(held=True, heartbeat=None)
     try:
-        os.lseek(descriptor, _BEAT_OFFSET, os.SEEK_SET)
+        os.lseek(descriptor, _HEARTBEAT_OFFSET, os.SEEK_SET)
         with suppress(OSError):
-            return Sign(held=not lock(descriptor), beat=os.read(descriptor, _BEAT_LENGTH))
-        return Sign(held=True, beat=None)
+            return LockState(held=not try_lock(descriptor), heartbeat=os.read(descriptor, _HEARTBEAT_LENGTH))
+        return LockState(held=True, heartbeat=None)
     finally:
         os.close(descriptor)
 
@@ -143,20 +143,20 @@ def remove_lock_file(journal: Path, owner: str) -> None:
     with suppress(OSError):
         descriptor = os.open(path, os.O_RDWR)
         try:
-            if lock(descriptor) and is_same_file(path, descriptor):
+            if try_lock(descriptor) and is_same_file(path, descriptor):
                 path.unlink()
         finally:
             os.close(descriptor)
 
 
-def owners_with_lock_files(journal: Path) -> list[str]:
+def lock_file_owners(journal: Path) -> list[str]:
     """The names of all owners that have a lock file."""
     return [file.name.rpartition(_MARK)[2] for file in journal.parent.glob(f"{journal.name}{_MARK}*")]
 
 
 def lock_file(journal: Path, owner: str) -> Path:
     """Where an owner's lock file is."""
-    return beside(journal, f"{_MARK}{owner}")
+    return sibling(journal, f"{_MARK}{owner}")
 
 
 def _host() -> str:

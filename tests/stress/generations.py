@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from adapters.journal import JournalBroken, KeeperOptions, SqliteJournal
+from adapters.journal import JournalBroken, JournalOptions, SqliteJournal
 from bot.conversation import Ending, TurnKey
 from tests.support.paths import ROOT
 from tests.support.process import BARE
@@ -32,12 +32,12 @@ PATIENCE_SECONDS = 30.0
 # ----------------------------------------------------------------------------------------------------------- the child
 
 
-async def child(file: Path, name: str, rate: float, beat_seconds: float) -> None:
+async def child(file: Path, name: str, rate: float, heartbeat_seconds: float) -> None:
     """Write `rate` operations a second, and say each once it is acknowledged, until a signal."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
-    options = KeeperOptions(beat_seconds=beat_seconds, retry_seconds=beat_seconds)
+    options = JournalOptions(heartbeat_seconds=heartbeat_seconds, retry_seconds=heartbeat_seconds)
     async with SqliteJournal(file, lambda: datetime.now(UTC), options) as journal:
         _say("open")
         async with asyncio.TaskGroup() as group:
@@ -115,10 +115,10 @@ def deleted_files(pid: int, folder: Path) -> list[str]:
 
 
 @asynccontextmanager
-async def generation(file: Path, name: str, rate: float, beat_seconds: float = 2.0) -> AsyncIterator[Generation]:
+async def generation(file: Path, name: str, rate: float, heartbeat_seconds: float = 2.0) -> AsyncIterator[Generation]:
     """A child; it is killed at the end, if it still runs."""
     arguments = ["-m", "tests.stress.generations", "--child", name, "--file", str(file)]
-    arguments += ["--rate", str(rate), "--beat", str(beat_seconds)]
+    arguments += ["--rate", str(rate), "--heartbeat", str(heartbeat_seconds)]
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *arguments,
@@ -228,11 +228,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--child")
     parser.add_argument("--file", type=Path, default=Path())
     parser.add_argument("--rate", type=float, default=250.0)
-    parser.add_argument("--beat", type=float, default=2.0)
+    parser.add_argument("--heartbeat", type=float, default=2.0)
     parser.add_argument("--runs", type=int, default=10)
     chosen = parser.parse_args(arguments)
     if chosen.child:
-        asyncio.run(child(chosen.file, chosen.child, chosen.rate, chosen.beat))
+        asyncio.run(child(chosen.file, chosen.child, chosen.rate, chosen.heartbeat))
         return 0
     return 1 if asyncio.run(run(chosen.runs)) else 0
 

@@ -23,13 +23,13 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from adapters.journal import KeeperOptions, SqliteJournal
-from adapters.journal.fallback import Keeper
-from adapters.journal.file_state import BESIDE, FileId, beside, gate, identify
-from adapters.journal.liveness import NOBODY, OwnerWatch
-from adapters.journal.operations import Accept, Ended, Keep, Operation, Posted
-from adapters.journal.process_lock import Owner, ProcessId, Sign, lock_file, look_at, owners_with_lock_files
-from adapters.journal.sql import APPLICATION, SCHEMA, VERSION, connect
+from adapters.journal import JournalOptions, SqliteJournal
+from adapters.journal.fallback import JournalFallback
+from adapters.journal.file_state import LOG_SUFFIXES, FileId, files_lock, identify, sibling
+from adapters.journal.liveness import NO_OWNER, LivenessMonitor
+from adapters.journal.operations import Accept, AddMessage, End, Operation, UpdateEvent
+from adapters.journal.process_lock import LockState, ProcessId, ProcessLock, inspect_lock, lock_file, lock_file_owners
+from adapters.journal.sql import APPLICATION_ID, SCHEMA, SCHEMA_VERSION, connect
 from bot.conversation import Ending, TurnKey
 from tests.stress.generations import Generation, Outcome, count, generation, overlap
 
@@ -80,8 +80,8 @@ async def until(condition: Callable[[], bool] | Callable[[], Awaitable[bool]]) -
 # ---------------------------------------------------------------------------------------------------------- ownership
 
 
-def sign(beat: int | None, *, held: bool) -> Sign:
-    return Sign(held, None if beat is None else bytes([beat]))
+def sign(heartbeat: int | None, *, held: bool) -> LockState:
+    return LockState(held, None if heartbeat is None else bytes([heartbeat]))
 
 
 @pytest.mark.parametrize(
@@ -98,15 +98,15 @@ def sign(beat: int | None, *, held: bool) -> Sign:
         ([sign(1, held=False)] * 2, False, False),  # not watched for long enough
     ],
 )
-def test_the_rule_of_death(seen: Sequence[Sign], dead: bool, running: bool) -> None:
+def test_the_rule_of_death(seen: Sequence[LockState], dead: bool, running: bool) -> None:
     """Dead is whose lock is free, whose heartbeat stood still for two intervals, and which does not run."""
     signs = iter(seen)
     current = seen[0]
 
-    def look(owner: str) -> Sign:
+    def look(owner: str) -> LockState:
         return current
 
-    watch = OwnerWatch(1.0, look, is_running=lambda owner: running)
+    watch = LivenessMonitor(1.0, look, is_running=lambda owner: running)
     for second, current in enumerate(signs):  # noqa: B007 (`look` reads it)
         watch.observe(["a"], float(second))
     assert watch.is_dead("a", len(seen) - 1.0) is dead
@@ -114,8 +114,8 @@ def test_the_rule_of_death(seen: Sequence[Sign], dead: bool, running: bool) -> N
 
 def test_an_owner_that_let_go_is_dead_at_once() -> None:
     """A clean end keeps nobody waiting, and a stranger is watched first."""
-    watch = OwnerWatch(1.0, lambda owner: sign(1, held=False), is_running=lambda owner: False)
-    assert watch.is_dead(NOBODY, 0.0)
+    watch = LivenessMonitor(1.0, lambda owner: sign(1, held=False), is_running=lambda owner: False)
+    assert watch.is_dead(NO_OWNER, 0.0)
     assert not watch.is_dead("stranger", 0.0)
     assert not watch.is_dead("stranger", 1.9)
     assert watch.is_dead("stranger", 2.0)
@@ -124,17 +124,17 @@ def test_an_owner_that_let_go_is_dead_at_once() -> None:
 def test_a_lock_file_comes_back_with_the_next_heartbeat(tmp_path: Path) -> None:
     """Removed or replaced, it is created and locked again; a release leaves nothing."""
     journal = tmp_path / "turns.db"
-    owner = Owner(journal)
-    first = look_at(journal, owner.name)
+    owner = ProcessLock(journal)
+    first = inspect_lock(journal, owner.name)
     assert first.held
     for spoil in (Path.unlink, lambda path: (path.unlink(), path.write_bytes(b""))):
         spoil(lock_file(journal, owner.name))
-        assert not look_at(journal, owner.name).held
-        owner.beat()
-        sign = look_at(journal, owner.name)
+        assert not inspect_lock(journal, owner.name).held
+        owner.heartbeat()
+        sign = inspect_lock(journal, owner.name)
         assert sign.held
-        assert sign.beat != first.beat
-    assert owners_with_lock_files(journal) == [owner.name]
+        assert sign.heartbeat != first.heartbeat
+    assert lock_file_owners(journal) == [owner.name]
     assert lock_file(journal, owner.name).stat().st_size <= 4096
     owner.release()
     assert not list(tmp_path.iterdir())
@@ -144,12 +144,12 @@ def test_a_lock_file_comes_back_with_the_next_heartbeat(tmp_path: Path) -> None:
 async def test_a_request_between_two_heartbeats_delays_none(tmp_path: Path) -> None:
     """A lock file comes back within one interval, also if the journal is used shortly before the heartbeat."""
     file, interval = tmp_path / "turns.db", 1.0
-    async with SqliteJournal(file, now, KeeperOptions(beat_seconds=interval)) as journal:
+    async with SqliteJournal(file, now, JournalOptions(heartbeat_seconds=interval)) as journal:
         await asyncio.sleep(0.8 * interval)  # late in the interval
         assert await journal.accept(key(1), "text")
         remove_lock_files(tmp_path)
         async with asyncio.timeout(0.9 * interval):  # 0.2 intervals, and time for a busy machine
-            await until(lambda: bool(owners_with_lock_files(file)))
+            await until(lambda: bool(lock_file_owners(file)))
 
 
 def test_a_process_is_known_by_its_name() -> None:
@@ -174,7 +174,7 @@ async def taken(journal: SqliteJournal) -> bool:
 async def test_a_suspended_process_keeps_its_turns_and_a_killed_one_does_not(tmp_path: Path, lock_files: str) -> None:
     """SIGSTOP is no death, with a lock file or without; kill -9 is, and frees the turns within a few heartbeats."""
     file = tmp_path / "turns.db"
-    options = KeeperOptions(beat_seconds=BEAT)
+    options = JournalOptions(heartbeat_seconds=BEAT)
     async with generation(file, "G", 50, BEAT) as child, SqliteJournal(file, now, options) as journal:
         await until(lambda: len(child.said("posted")) > 10)
         child.process.send_signal(signal.SIGSTOP)
@@ -202,7 +202,7 @@ async def test_no_live_turn_is_taken_whatever_is_removed(tmp_path: Path, what: s
     """Lock files, the journal, its log and its folder are removed again and again; a live process keeps its turns."""
     file, chance = tmp_path / "sub" / "turns.db", random.Random(1)
     make_folder(file.parent)
-    options = KeeperOptions(beat_seconds=BEAT, retry_seconds=BEAT)
+    options = JournalOptions(heartbeat_seconds=BEAT, retry_seconds=BEAT)
     async with generation(file, "G", 40, BEAT) as child, SqliteJournal(file, now, options) as journal:
         await until(lambda: len(child.said("posted")) > 10)
         for _ in range(6):
@@ -275,28 +275,28 @@ CASES = [(suffix, how) for suffix in ("", "-wal") for how in DAMAGES] + [("-shm"
 def test_damaged_files_are_written_again(tmp_path: Path, suffix: str, how: str, *, scrubbed: bool) -> None:
     """Within two heartbeats all live turns are in a sound file, and nothing that has ended is unfinished again."""
     file = tmp_path / "turns.db"
-    keeper = Keeper(file, KeeperOptions(), now)
-    keeper.write([Accept(key(number), f"text {number}", AT) for number in range(40)], 0.0)
-    keeper.write([Posted(key(1), "m1"), Posted(key(1), "m2"), Keep(key(2), "kept")], 0.1)
-    keeper.write([Ended(key(number), Ending.DONE) for number in range(20, 40)], 0.2)
+    fallback = JournalFallback(file, JournalOptions(), now)
+    fallback.write([Accept(key(number), f"text {number}", AT) for number in range(40)], 0.0)
+    fallback.write([AddMessage(key(1), "m1"), AddMessage(key(1), "m2"), UpdateEvent(key(2), "kept")], 0.1)
+    fallback.write([End(key(number), Ending.DONE) for number in range(20, 40)], 0.2)
     if scrubbed:
-        keeper.tick(0.3)
+        fallback.maintain(0.3)
     DAMAGES[how](file.with_name(file.name + suffix))
     reported = []
     for at in (2.5, 4.7):
-        keeper.tick(at)
-        reported.append(keeper.degraded or keeper.recovering)
+        fallback.maintain(at)
+        reported.append(fallback.degraded or fallback.recovering)
     live = {message for message, unfinished in rows(file).items() if unfinished}
     assert live == {str(number) for number in range(20)}
-    keeper.tick(9.0)
-    assert not keeper.degraded
-    assert not keeper.recovering
+    fallback.maintain(9.0)
+    assert not fallback.degraded
+    assert not fallback.recovering
     if suffix == "" and how in {"removed", "replaced", "emptied"}:
         assert reported[0]  # whoever looks at /readyz within the heartbeat sees it
-    keeper.write([Ended(key(3), Ending.DONE)], 9.1)
-    keeper.close()
-    following = Keeper(file, KeeperOptions(), now)
-    records = {record.key: record for record in following.take("slack", 0.0)}
+    fallback.write([End(key(3), Ending.DONE)], 9.1)
+    fallback.close()
+    following = JournalFallback(file, JournalOptions(), now)
+    records = {record.key: record for record in following.claim("slack", 0.0)}
     assert set(records) == {key(number) for number in range(20)} - {key(3)}
     assert records[key(1)].messages == ("m1", "m2")
     assert records[key(2)].event == "kept"
@@ -308,29 +308,29 @@ def test_a_folder_that_is_removed_comes_back(tmp_path: Path) -> None:
     """The folder, the file and the lock file are there again, with the live turns."""
     file = tmp_path / "a" / "b" / "turns.db"
     file.parent.mkdir(parents=True)
-    keeper = Keeper(file, KeeperOptions(), now)
-    keeper.write([Accept(key(1), "text", AT)], 0.0)
+    fallback = JournalFallback(file, JournalOptions(), now)
+    fallback.write([Accept(key(1), "text", AT)], 0.0)
     shutil.rmtree(tmp_path / "a")
-    keeper.tick(2.5)
-    keeper.tick(4.6)
+    fallback.maintain(2.5)
+    fallback.maintain(4.6)
     assert rows(file) == {"1": True}
-    assert len(owners_with_lock_files(file)) == 1
-    keeper.close()
+    assert len(lock_file_owners(file)) == 1
+    fallback.close()
 
 
 def test_turns_that_were_taken_over_are_written_again_too(tmp_path: Path) -> None:
     """What a process did not receive itself but goes on with is as live as the rest."""
     file = tmp_path / "turns.db"
-    first = Keeper(file, KeeperOptions(), now)
-    first.write([Accept(key(1), "text", AT), Posted(key(1), "m1")], 0.0)
+    first = JournalFallback(file, JournalOptions(), now)
+    first.write([Accept(key(1), "text", AT), AddMessage(key(1), "m1")], 0.0)
     first.close()
-    second = Keeper(file, KeeperOptions(), now)
-    assert [record.key for record in second.take("slack", 0.0)] == [key(1)]
+    second = JournalFallback(file, JournalOptions(), now)
+    assert [record.key for record in second.claim("slack", 0.0)] == [key(1)]
     file.unlink()
-    second.tick(2.5)
+    second.maintain(2.5)
     second.close()
-    third = Keeper(file, KeeperOptions(), now)
-    (record,) = third.take("slack", 0.0)
+    third = JournalFallback(file, JournalOptions(), now)
+    (record,) = third.claim("slack", 0.0)
     assert (record.key, record.event, record.messages) == (key(1), "text", ("m1",))
     third.close()
 
@@ -338,28 +338,28 @@ def test_turns_that_were_taken_over_are_written_again_too(tmp_path: Path) -> Non
 def test_turns_that_a_sound_file_has_lost_are_written_again(tmp_path: Path) -> None:
     """A restored backup, or a log that another process lost, leaves a file without any damage to be seen."""
     file = tmp_path / "turns.db"
-    keeper = Keeper(file, KeeperOptions(), now)
-    keeper.write([Accept(key(number), "text", AT) for number in range(4)], 0.0)
+    fallback = JournalFallback(file, JournalOptions(), now)
+    fallback.write([Accept(key(number), "text", AT) for number in range(4)], 0.0)
     with closing(sqlite3.connect(file)) as other:
         before = other.execute("SELECT event FROM turns WHERE message = '3'").fetchone()
-        keeper.write([Ended(key(3), Ending.DONE)], 0.1)
+        fallback.write([End(key(3), Ending.DONE)], 0.1)
         other.execute("DELETE FROM turns WHERE message = '1'")
         other.commit()
-        keeper.tick(2.5)
-        recovering = keeper.recovering
+        fallback.maintain(2.5)
+        recovering = fallback.recovering
         assert recovering
         assert rows(file) == {"0": True, "1": True, "2": True, "3": False}
         other.execute("UPDATE turns SET event = ?, ending = NULL WHERE message = '3'", before)
         other.commit()
-    keeper.tick(5.0)
+    fallback.maintain(5.0)
     assert rows(file) == {"0": True, "1": True, "2": True, "3": False}
-    keeper.tick(8.0)
-    assert not keeper.recovering
-    keeper.close()
+    fallback.maintain(8.0)
+    assert not fallback.recovering
+    fallback.close()
 
 
 class OtherProcess(logging.Handler):
-    """Holds the gate, and puts a new file in the place of the damaged one once a keeper has logged the damage."""
+    """Holds the gate, and puts a new file in the place of the damaged one once a journal has logged the damage."""
 
     def __init__(self, file: Path) -> None:
         super().__init__()
@@ -385,14 +385,14 @@ class OtherProcess(logging.Handler):
         new = self._file.with_name("new")
         with closing(connect(new)) as connection:
             connection.executescript(
-                f"{SCHEMA}; PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION}"
+                f"{SCHEMA}; PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION}"
             )
-        with gate(self._file):
+        with files_lock(self._file):
             self._entered.set()
             self._told.wait(10)
             new.rename(self._file)
-            for suffix in BESIDE:
-                beside(self._file, suffix).unlink(missing_ok=True)
+            for suffix in LOG_SUFFIXES:
+                sibling(self._file, suffix).unlink(missing_ok=True)
             self.recovered = identify(self._file)
 
 
@@ -400,34 +400,34 @@ class OtherProcess(logging.Handler):
 def test_what_another_process_has_recovered_is_left_alone(tmp_path: Path, damage: str) -> None:
     """A file that took the place of the damaged one while this process waited at the gate stays where it is."""
     file = tmp_path / "turns.db"
-    keeper = Keeper(file, KeeperOptions(), now)
-    keeper.write([Accept(key(1), "text", AT)], 0.0)
-    keeper.tick(0.1)
+    fallback = JournalFallback(file, JournalOptions(), now)
+    fallback.write([Accept(key(1), "text", AT)], 0.0)
+    fallback.maintain(0.1)
     how, _, suffix = damage.partition(" ")
-    DAMAGES[how](beside(file, suffix))
+    DAMAGES[how](sibling(file, suffix))
     with OtherProcess(file) as other:
-        keeper.tick(2.5)
+        fallback.maintain(2.5)
     assert identify(file) == other.recovered
     assert rows(file) == {"1": True}
     assert not list(tmp_path.glob("*corrupt*"))
-    keeper.close()
+    fallback.close()
 
 
 def test_a_file_that_was_replaced_is_not_mixed_with_the_old_log(tmp_path: Path) -> None:
     """The log of the old file is not applied to a backup that is put in its place."""
     file = tmp_path / "turns.db"
-    keeper = Keeper(file, KeeperOptions(), now)
-    keeper.write([Accept(key(number), "text", AT) for number in range(50)], 0.0)
-    keeper.write([Ended(key(number), Ending.DONE) for number in range(50)], 0.1)
+    fallback = JournalFallback(file, JournalOptions(), now)
+    fallback.write([Accept(key(number), "text", AT) for number in range(50)], 0.0)
+    fallback.write([End(key(number), Ending.DONE) for number in range(50)], 0.1)
     with closing(sqlite3.connect(tmp_path / "backup")) as backup, closing(sqlite3.connect(file)) as original:
         original.backup(backup)
-    keeper.write([Accept(key(number), "text " * 900, AT) for number in range(50, 90)], 0.2)
+    fallback.write([Accept(key(number), "text " * 900, AT) for number in range(50, 90)], 0.2)
     (tmp_path / "backup").rename(file)
-    keeper.tick(2.5)
+    fallback.maintain(2.5)
     with closing(sqlite3.connect(file)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
     assert {message for message, live in rows(file).items() if live} == {str(number) for number in range(50, 90)}
-    keeper.close()
+    fallback.close()
 
 
 ACTIONS = ("start", "stop", "kill", "disk full", "lock files", "folder", *(f"{how} {suffix}" for suffix, how in CASES))
@@ -533,7 +533,7 @@ def test_any_schedule_of_processes_and_damage() -> None:
 def test_no_text_outlives_its_turn(tmp_path: Path, seed: int) -> None:
     """A heartbeat after a turn has ended, its text is in no file, also beside live ones of any length."""
     chance, file, at = random.Random(seed), tmp_path / "turns.db", 0.0
-    keeper = Keeper(file, KeeperOptions(), now)
+    fallback = JournalFallback(file, JournalOptions(), now)
     live: list[int] = []
     for number in range(600):
         at += 0.01
@@ -542,25 +542,27 @@ def test_no_text_outlives_its_turn(tmp_path: Path, seed: int) -> None:
         live.append(number)
         if chance.random() < 0.4:
             other = chance.choice(live)
-            operations.append(Keep(key(other), f"<private-{other}-{'y' * chance.choice([10, 4_000])}-{other}-private>"))
+            operations.append(
+                UpdateEvent(key(other), f"<private-{other}-{'y' * chance.choice([10, 4_000])}-{other}-private>")
+            )
         while len(live) > chance.choice([3, 20, 60]):
             ended = live.pop(chance.randrange(len(live)))
-            operations.append(Ended(key(ended), Ending.DONE))
-        keeper.write(operations, at)
-    keeper.tick(at + 2)
+            operations.append(End(key(ended), Ending.DONE))
+        fallback.write(operations, at)
+    fallback.maintain(at + 2)
     kept = texts_in(tmp_path)
     for number in set(range(600)) - set(live):
         assert b"private-%d-" % number not in kept
         assert b"-%d-private" % number not in kept
     assert all(b"private-%d-" % number in kept for number in live)
-    keeper.close()
+    fallback.close()
 
 
 @pytest.mark.sockets(seconds=60)
 async def test_no_text_outlives_a_process(tmp_path: Path) -> None:
     """After kill -9, beside another process and once the next start is ready, only unfinished texts are left."""
     file = tmp_path / "turns.db"
-    options = KeeperOptions(beat_seconds=BEAT)
+    options = JournalOptions(heartbeat_seconds=BEAT)
     # The child hardly ever looks after the log.
     async with generation(file, "G", 100, 30.0) as child, SqliteJournal(file, now, options):
         await until(lambda: len(child.said("ended")) > 30)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from adapters.journal import JournalBroken, MemoryJournal, SqliteJournal
-from adapters.journal.memory import Entry
+from adapters.journal.memory import StoredTurn
 from bot.conversation import Ending, TurnKey
 from bot.ports import Journal, UnfinishedTurn
 from tests.contracts.journal import JournalContract, LastingJournalContract
@@ -77,13 +77,13 @@ async def test_what_was_written_down_can_be_read() -> None:
     assert journal.entry(key(1)) is None
     await journal.accept(key(1), "text")
     entry = journal.entry(key(1))
-    assert entry == Entry("text")
+    assert entry == StoredTurn("text")
     for message in ("a", "b", "a"):
         await journal.posted(key(1), message)
     await journal.ended(key(1), Ending.INTERRUPTED)
-    assert entry == Entry("text", ["a", "b"], Ending.INTERRUPTED)
+    assert entry == StoredTurn("text", ["a", "b"], Ending.INTERRUPTED)
     await journal.ended(key(1), Ending.STOPPED)
-    assert entry == Entry("", ["a", "b"], Ending.STOPPED)
+    assert entry == StoredTurn("", ["a", "b"], Ending.STOPPED)
 
 
 def test_a_journal_without_memory_is_refused() -> None:
@@ -111,7 +111,7 @@ class TestSqliteJournal(LastingJournalContract):
 
     @asynccontextmanager
     async def process(self) -> AsyncIterator[Journal]:
-        async with SqliteJournal(self.file, now, answer_seconds=SLOW_SECONDS) as journal:
+        async with SqliteJournal(self.file, now, response_seconds=SLOW_SECONDS) as journal:
             yield journal
 
     async def test_what_a_live_process_works_on_is_not_given(self) -> None:

@@ -21,18 +21,18 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from adapters.journal import JournalBroken, KeeperOptions, SqliteJournal
-from adapters.journal.errors import CORRUPT, DISK, LOCKED, NOT_WRITABLE, ROOM, translated, why
-from adapters.journal.fallback import Keeper
-from adapters.journal.live_turns import RememberedTurns
-from adapters.journal.operations import Accept, Drop, Ended, Operation, Posted
-from adapters.journal.sql import MOST_CRASHES, Connect, connect
+from adapters.journal import JournalBroken, JournalOptions, SqliteJournal
+from adapters.journal.errors import CORRUPT, DISK_FULL, IO_ERROR, LOCKED, NOT_WRITABLE, describe, translate_errors
+from adapters.journal.fallback import JournalFallback
+from adapters.journal.live_turns import LiveTurns
+from adapters.journal.operations import Accept, AddMessage, Drop, End, Operation
+from adapters.journal.sql import MAX_CRASHES, Connect, connect
 from bot.conversation import Ending, TurnKey
 from tests.servers.openai import OpenAIDouble
 from tests.support.process import bot
 
 BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
-RETRY = KeeperOptions().retry_seconds
+RETRY = JournalOptions().retry_seconds
 
 
 def key(number: int, platform: str = "slack") -> TurnKey:
@@ -44,14 +44,14 @@ def accept(number: int, at: datetime = BEGINNING) -> Accept:
 
 
 @contextmanager
-def keeper(
+def fallback(
     file: Path,
     connect: Connect = connect,
     *,
     clock: Callable[[], datetime] = lambda: BEGINNING,
-    options: KeeperOptions | None = None,
-) -> Iterator[Keeper]:
-    it = Keeper(file, options or KeeperOptions(), clock, connect)
+    options: JournalOptions | None = None,
+) -> Iterator[JournalFallback]:
+    it = JournalFallback(file, options or JournalOptions(), clock, connect)
     try:
         yield it
     finally:
@@ -60,8 +60,8 @@ def keeper(
 
 def found(file: Path, platform: str = "slack") -> list[str]:
     """What the next process finds."""
-    with keeper(file) as it:
-        return [record.key.message for record in it.take(platform, 0.0)]
+    with fallback(file) as it:
+        return [record.key.message for record in it.claim(platform, 0.0)]
 
 
 def one_line(caplog: pytest.LogCaptureFixture) -> str:
@@ -97,14 +97,14 @@ class Disk:
 def test_a_full_disk(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Memory goes on; once there is room, all that was missed is written, and the next process finds it."""
     file, disk = tmp_path / "turns.db", Disk(pages=20)
-    with keeper(file, disk.connect) as it:
+    with fallback(file, disk.connect) as it:
         number = next(number for number in range(1, 10_000) if not it.write([accept(number)], 0.0) or it.degraded)
         line = one_line(caplog)
         assert str(file) in line
-        assert ROOM in line
+        assert DISK_FULL in line
         assert it.write([accept(number), accept(1), accept(number + 1)], now=1.0) == [False, False, True]
-        assert it.write([Ended(key(1), Ending.DONE), Posted(key(2), "m1")], now=1.0) == [True, True]
-        assert it.take("slack", now=1.0) == []
+        assert it.write([End(key(1), Ending.DONE), AddMessage(key(2), "m1")], now=1.0) == [True, True]
+        assert it.claim("slack", now=1.0) == []
         disk.pages = None
         assert it.write([accept(0)], now=RETRY - 0.1) == [True]
         assert it.write([accept(number), accept(number + 2)], now=RETRY + 1.0) == [False, True]
@@ -116,13 +116,13 @@ def test_a_full_disk(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
 def test_a_file_that_may_only_be_read(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Turns go on in memory, and are told apart there."""
     file = tmp_path / "turns.db"
-    with keeper(file) as it:
+    with fallback(file) as it:
         it.write([accept(1)], now=0.0)
 
     def read_only(file: Path) -> sqlite3.Connection:
         return sqlite3.connect(f"file:{file}?mode=ro", uri=True, isolation_level=None)
 
-    with keeper(file, read_only) as it:
+    with fallback(file, read_only) as it:
         assert it.write([accept(2)], now=0.0) == [True]
         assert it.write([accept(2)], now=0.0) == [False]
         assert it.degraded
@@ -136,7 +136,7 @@ def test_a_file_that_may_only_be_read(tmp_path: Path, caplog: pytest.LogCaptureF
 def test_a_place_where_no_file_can_be(name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A folder that is not there, is no folder or may not be written to: one line, and answers."""
     file = tmp_path / name
-    with keeper(file) as it:
+    with fallback(file) as it:
         assert it.write([accept(1), accept(1)], now=0.0) == [True, False]
         assert it.degraded
     line = one_line(caplog)
@@ -151,7 +151,7 @@ def test_a_corrupt_file(garbage: bytes, tmp_path: Path, caplog: pytest.LogCaptur
     """It is moved aside as it is, and a new one begun."""
     file = tmp_path / "turns.db"
     file.write_bytes(garbage)
-    with keeper(file) as it:
+    with fallback(file) as it:
         assert it.write([accept(1)], now=0.0) == [True]
         assert not it.degraded
     assert "turns.db.corrupt-20260101-000000" in one_line(caplog)
@@ -162,7 +162,7 @@ def test_a_corrupt_file(garbage: bytes, tmp_path: Path, caplog: pytest.LogCaptur
 def test_a_file_that_is_damaged_while_it_is_open(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """What comes afterwards is in a new file; the old one is kept."""
     file = tmp_path / "turns.db"
-    with keeper(file) as it:
+    with fallback(file) as it:
         it.write([accept(number) for number in range(500)], now=0.0)
     pages = file.read_bytes()
 
@@ -171,13 +171,13 @@ def test_a_file_that_is_damaged_while_it_is_open(tmp_path: Path, caplog: pytest.
         connection.execute("PRAGMA cache_size = 1")  # what it has read it reads again
         return connection
 
-    with keeper(file, forgetful) as it:
+    with fallback(file, forgetful) as it:
         it.write([Drop(key(9_999))], now=0.0)
         with file.open("r+b") as damaged:
             damaged.seek(4096)
             damaged.write(b"\xff" * (len(pages) - 4096))
         it.write([accept(number) for number in range(1_000, 1_500)], now=1.0)
-        it.write([Ended(key(1_000), Ending.DONE)], now=1.0 + RETRY)
+        it.write([End(key(1_000), Ending.DONE)], now=1.0 + RETRY)
         assert not it.degraded
     assert "corrupt" in one_line(caplog)
     assert len(found(file)) == 499
@@ -188,20 +188,20 @@ def test_a_file_that_is_damaged_while_it_is_open(tmp_path: Path, caplog: pytest.
 def test_a_file_that_goes_away_while_it_is_open(how: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """What is live is written down again in the new file, with its messages; what has ended is not."""
     file = tmp_path / "turns.db"
-    with keeper(file) as it:
-        it.write([accept(1), accept(2), accept(3), Posted(key(2), "m")], now=0.0)
-        it.write([Ended(key(3), Ending.DONE)], now=1.0)
+    with fallback(file) as it:
+        it.write([accept(1), accept(2), accept(3), AddMessage(key(2), "m")], now=0.0)
+        it.write([End(key(3), Ending.DONE)], now=1.0)
         match how:
             case "removed":
                 file.unlink()
             case "another in its place":
-                with keeper(tmp_path / "other.db") as other:
+                with fallback(tmp_path / "other.db") as other:
                     other.write([Drop(key(9))], now=0.0)
                 (tmp_path / "other.db").rename(file)
             case "overwritten":
                 file.write_bytes(b"a log that somebody sent to the wrong place\n" * 100)
         assert it.write([accept(2), accept(4)], now=2.0) == [False, True]
-        it.write([Ended(key(1), Ending.DONE)], now=3.0)
+        it.write([End(key(1), Ending.DONE)], now=3.0)
         assert not it.degraded
     assert found(file) == ["2", "4"]
     lines = [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
@@ -213,12 +213,12 @@ def test_a_file_of_somebody_else(tmp_path: Path, caplog: pytest.LogCaptureFixtur
     """Another program's database, or a later version's, is never written to."""
     file = tmp_path / "turns.db"
     if ours:
-        with keeper(file) as it:
+        with fallback(file) as it:
             it.write([], now=0.0)
     with closing(sqlite3.connect(file)) as other:
         other.executescript("PRAGMA user_version = 2" if ours else "CREATE TABLE prices (price)")
     before = file.read_bytes()
-    with keeper(file) as it:
+    with fallback(file) as it:
         assert it.write([accept(1)], now=0.0) == [True]
         assert it.degraded
     assert ("later version" if ours else "another program's") in one_line(caplog)
@@ -228,7 +228,7 @@ def test_a_file_of_somebody_else(tmp_path: Path, caplog: pytest.LogCaptureFixtur
 def test_a_locked_file(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """It is given up after a bounded wait, left alone for a while, and used again once it is free."""
     file, disk = tmp_path / "turns.db", Disk()
-    with keeper(file, disk.connect) as it, closing(sqlite3.connect(file, isolation_level=None)) as other:
+    with fallback(file, disk.connect) as it, closing(sqlite3.connect(file, isolation_level=None)) as other:
         it.write([accept(1)], now=0.0)
         other.execute("BEGIN IMMEDIATE")
         assert it.write([accept(2)], now=1.0) == [True]
@@ -245,9 +245,9 @@ def test_a_locked_file(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None
 def test_what_was_missed_is_written_at_the_end(tmp_path: Path) -> None:
     """A process that ends while its file is left alone tries it once more."""
     file, disk = tmp_path / "turns.db", Disk(pages=1)
-    with keeper(file, disk.connect) as it:
+    with fallback(file, disk.connect) as it:
         it.write([accept(1), accept(2)], now=0.0)
-        it.write([Ended(key(1), Ending.DONE)], now=0.0)
+        it.write([End(key(1), Ending.DONE)], now=0.0)
         assert it.degraded
         disk.pages = None
     assert found(file) == ["2"]
@@ -255,14 +255,14 @@ def test_what_was_missed_is_written_at_the_end(tmp_path: Path) -> None:
 
 def test_what_memory_holds_for_a_broken_file_is_bounded() -> None:
     """A file that stays broken for days fills no memory, and no text of an ended turn is kept for it."""
-    turns = RememberedTurns(live=50, ended=100)
+    turns = LiveTurns(live=50, ended=100)
     for number in range(1_000):
-        turns.note(accept(number))
-        turns.note(Ended(key(number), Ending.DONE))
-        turns.note(Drop(key(-number)))
+        turns.apply(accept(number))
+        turns.apply(End(key(number), Ending.DONE))
+        turns.apply(Drop(key(-number)))
         assert not any(turn.event for turn in turns.ended)
     for number in range(1_000, 2_000):
-        turns.note(accept(number))
+        turns.apply(accept(number))
     assert (len(turns.live), len(turns.ended), len(turns.dropped)) == (50, 100, 100)
     assert [turn.key for turn in turns.live][-1] == key(1_999)
 
@@ -275,7 +275,7 @@ def test_any_bytes_are_a_journal_or_are_kept(content: bytes, prefixed: bool) -> 
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "turns.db"
         file.write_bytes(content)
-        with keeper(file) as it:
+        with fallback(file) as it:
             assert it.write([accept(1)], now=0.0) == [True]
             kept = [path.read_bytes() for path in Path(folder).iterdir() if "owner" not in path.name]
             # SQLite takes a single byte for nothing, since some systems write one (os_unix.c, unixFileSize).
@@ -288,49 +288,49 @@ def test_any_bytes_are_a_journal_or_are_kept(content: bytes, prefixed: bool) -> 
 def test_old_turns_are_forgotten_a_few_at_a_time(tmp_path: Path) -> None:
     """Ended ones after the days that the operator says, unfinished ones not while they may be gone on with."""
     file, today = tmp_path / "turns.db", BEGINNING
-    options = KeeperOptions(days=2, repair_seconds=5 * 86_400, tidy_turns=10)
-    with keeper(file, clock=lambda: today, options=options) as it:
+    options = JournalOptions(days=2, repair_seconds=5 * 86_400, purge_batch=10)
+    with fallback(file, clock=lambda: today, options=options) as it:
         it.write([accept(number) for number in range(30)], now=0.0)
-        it.write([Ended(key(number), Ending.DONE) for number in range(25)], now=0.0)
-        it.write([Posted(key(0), "m1"), Ended(key(29), Ending.INTERRUPTED)], now=0.0)
+        it.write([End(key(number), Ending.DONE) for number in range(25)], now=0.0)
+        it.write([AddMessage(key(0), "m1"), End(key(29), Ending.INTERRUPTED)], now=0.0)
 
         def kept() -> int:
             with closing(sqlite3.connect(file)) as other:
                 assert other.execute("SELECT count(*) FROM answers").fetchone()[0] <= 1
                 return int(other.execute("SELECT count(*) FROM turns").fetchone()[0])
 
-        it.tick(now=0.0)
+        it.maintain(now=0.0)
         assert kept() == 30
         today = BEGINNING + timedelta(days=3)
-        it.tick(now=30.0)
+        it.maintain(now=30.0)
         assert kept() == 30
         for now, left in [(60.0, 20), (60.5, 20), (61.0, 10), (62.0, 5), (63.0, 5)]:
-            it.tick(now)
+            it.maintain(now)
             assert kept() == left
         today = BEGINNING + timedelta(days=6)
-        it.tick(now=200.0)
+        it.maintain(now=200.0)
         assert kept() == 0
 
 
 def test_a_turn_is_never_of_the_future(tmp_path: Path) -> None:
     """A clock that was set back makes nothing of less than no age."""
     file = tmp_path / "turns.db"
-    with keeper(file) as it:
+    with fallback(file) as it:
         it.write([accept(1, BEGINNING + timedelta(days=1)), accept(2, BEGINNING - timedelta(days=1))], now=0.0)
-    with keeper(file) as it:
-        assert [record.age for record in it.take("slack", 0.0)] == [0.0, 86_400.0]
+    with fallback(file) as it:
+        assert [record.age for record in it.claim("slack", 0.0)] == [0.0, 86_400.0]
 
 
 def test_a_turn_that_ends_every_process_is_given_up(tmp_path: Path) -> None:
     """After many crashes with it, it counts as too old to be gone on with; being told to stop is no crash."""
     file, ages = tmp_path / "turns.db", []
-    with keeper(file) as it:
+    with fallback(file) as it:
         it.write([accept(1), accept(2)], now=0.0)
-    for _ in range(MOST_CRASHES + 1):
-        with keeper(file) as it:
-            ages.append([record.age for record in it.take("slack", 0.0)])
-            it.write([Ended(key(2), Ending.INTERRUPTED)], now=0.0)
-    assert ages == [[0.0, 0.0]] * MOST_CRASHES + [[math.inf, 0.0]]
+    for _ in range(MAX_CRASHES + 1):
+        with fallback(file) as it:
+            ages.append([record.age for record in it.claim("slack", 0.0)])
+            it.write([End(key(2), Ending.INTERRUPTED)], now=0.0)
+    assert ages == [[0.0, 0.0]] * MAX_CRASHES + [[math.inf, 0.0]]
 
 
 # ------------------------------------------------------------------------------------------------------------ the words
@@ -347,7 +347,7 @@ def sqlite_errors() -> list[type[Exception]]:
 @pytest.mark.parametrize("kind", sqlite_errors())
 def test_every_error_of_sqlite_is_translated(kind: type[Exception]) -> None:
     """No exception of the library leaves its adapter."""
-    with pytest.raises(JournalBroken, match=r"^turns\.db: ") as caught, translated(Path("turns.db")):
+    with pytest.raises(JournalBroken, match=r"^turns\.db: ") as caught, translate_errors(Path("turns.db")):
         raise kind("whatever")
     assert caught.value.__cause__ is not None
 
@@ -359,13 +359,19 @@ def test_every_code_has_its_words() -> None:
     for name, code in codes.items():
         error = sqlite3.OperationalError("detail")
         error.sqlite_errorcode, error.sqlite_errorname = code, name
-        said[name] = why(error)
+        said[name] = describe(error)
         assert said[name]
         assert "\n" not in said[name]
-    usual = {"FULL": ROOM, "READONLY": NOT_WRITABLE, "CANTOPEN": NOT_WRITABLE, "BUSY": LOCKED, "BUSY_SNAPSHOT": LOCKED}
+    usual = {
+        "FULL": DISK_FULL,
+        "READONLY": NOT_WRITABLE,
+        "CANTOPEN": NOT_WRITABLE,
+        "BUSY": LOCKED,
+        "BUSY_SNAPSHOT": LOCKED,
+    }
     usual |= {
-        "IOERR": DISK,
-        "IOERR_FSYNC": DISK,
+        "IOERR": IO_ERROR,
+        "IOERR_FSYNC": IO_ERROR,
         "CORRUPT": CORRUPT,
         "NOTADB": CORRUPT,
         "READONLY_DBMOVED": NOT_WRITABLE,
@@ -375,11 +381,11 @@ def test_every_code_has_its_words() -> None:
 
 @pytest.mark.parametrize(
     ("number", "words"),
-    [(errno.ENOSPC, ROOM), (errno.EDQUOT, ROOM), (errno.EROFS, NOT_WRITABLE), (errno.EACCES, "denied")],
+    [(errno.ENOSPC, DISK_FULL), (errno.EDQUOT, DISK_FULL), (errno.EROFS, NOT_WRITABLE), (errno.EACCES, "denied")],
 )
 def test_the_systems_errors_have_theirs(number: int, words: str) -> None:
     """What cannot be made or opened says why."""
-    with pytest.raises(JournalBroken) as caught, translated(Path("turns.db")):
+    with pytest.raises(JournalBroken) as caught, translate_errors(Path("turns.db")):
         raise OSError(number, "Permission denied")
     assert words in str(caught.value)
     assert not caught.value.corrupt
@@ -391,8 +397,8 @@ keys = st.integers(0, 5).map(key)
 operations = st.one_of(
     st.builds(Accept, keys, st.text(), st.just(BEGINNING.timestamp())),
     st.builds(Drop, keys),
-    st.builds(Posted, keys, st.sampled_from("abc")),
-    st.builds(Ended, keys, st.sampled_from(Ending)),
+    st.builds(AddMessage, keys, st.sampled_from("abc")),
+    st.builds(End, keys, st.sampled_from(Ending)),
 )
 steps = st.one_of(st.lists(operations, max_size=6), st.sampled_from(["restart", "take", "break", "mend"]))
 
@@ -422,13 +428,13 @@ class Model:
                 return True
             case Drop():
                 self.turns.pop(operation.key, None)
-            case Posted(message=message) if turn and message not in turn.messages:
+            case AddMessage(message=message) if turn and message not in turn.messages:
                 turn.messages.append(message)
-            case Ended(ending=ending) if turn:
+            case End(ending=ending) if turn:
                 turn.over = turn.over or ending is not Ending.INTERRUPTED
         return False
 
-    def take(self) -> list[tuple[TurnKey, str, tuple[str, ...]]]:
+    def claim(self) -> list[tuple[TurnKey, str, tuple[str, ...]]]:
         free = [(each, turn) for each, turn in self.turns.items() if not turn.mine and not turn.over]
         for _, turn in free:
             turn.mine = True
@@ -439,20 +445,20 @@ class Model:
             turn.mine = False
 
 
-def taken(it: Keeper, now: float) -> list[tuple[TurnKey, str, tuple[str, ...]]]:
-    return [(record.key, record.event, record.messages) for record in it.take("slack", now)]
+def taken(it: JournalFallback, now: float) -> list[tuple[TurnKey, str, tuple[str, ...]]]:
+    return [(record.key, record.event, record.messages) for record in it.claim("slack", now)]
 
 
 @settings(max_examples=40, deadline=None)
 @example([[accept(0)], "restart", "break", [Drop(key(0))]])
 @example([[accept(0)], "restart", "break", [Drop(key(0)), Accept(key(0), "anew", BEGINNING.timestamp())]])
-@example([[accept(0)], "restart", "break", [Posted(key(0), "a"), Ended(key(0), Ending.DONE)]])
+@example([[accept(0)], "restart", "break", [AddMessage(key(0), "a"), End(key(0), Ending.DONE)]])
 @given(st.lists(steps, max_size=30))
 def test_it_is_a_dict_that_lasts(script: list[list[Operation] | str]) -> None:
     """Through restarts, and faults that pass, what it tells and gives is what a dict would."""
     with tempfile.TemporaryDirectory() as folder:
         file, disk, model, now = Path(folder) / "turns.db", Disk(), Model(), 0.0
-        it = Keeper(file, KeeperOptions(), lambda: BEGINNING, disk.connect)
+        it = JournalFallback(file, JournalOptions(), lambda: BEGINNING, disk.connect)
         for step in (*script, "mend", "restart", "take"):
             now += RETRY
             if isinstance(step, list):
@@ -462,11 +468,11 @@ def test_it_is_a_dict_that_lasts(script: list[list[Operation] | str]) -> None:
                     assert [told[number] for number in accepts] == [known[number] for number in accepts]
             elif step == "take":
                 found = taken(it, now)
-                assert found == ([] if it.degraded else model.take())
+                assert found == ([] if it.degraded else model.claim())
             elif step == "restart":
                 disk.broken = False
                 it.close()
-                it = Keeper(file, KeeperOptions(), lambda: BEGINNING, disk.connect)
+                it = JournalFallback(file, JournalOptions(), lambda: BEGINNING, disk.connect)
                 model.restart()
             else:
                 disk.broken = step == "break"
@@ -527,7 +533,7 @@ async def test_a_disk_that_hangs_is_not_waited_for(tmp_path: Path) -> None:
         return connect(file)
 
     file = tmp_path / "turns.db"
-    async with SqliteJournal(file, now, connect=hanging, answer_seconds=0.5) as journal:
+    async with SqliteJournal(file, now, connect=hanging, response_seconds=0.5) as journal:
         with pytest.raises(JournalBroken, match="did not answer"):
             await journal.accept(key(1), "text")
         hangs.set()
@@ -549,7 +555,7 @@ async def test_an_answer_does_not_wait_for_the_check_of_the_file(tmp_path: Path)
     def large(file: Path) -> sqlite3.Connection:
         return sqlite3.connect(file, isolation_level=None, factory=Large)
 
-    journal = SqliteJournal(tmp_path / "turns.db", now, connect=large, answer_seconds=10.0)
+    journal = SqliteJournal(tmp_path / "turns.db", now, connect=large, response_seconds=10.0)
     try:
         async with asyncio.timeout(5):
             await journal.__aenter__()

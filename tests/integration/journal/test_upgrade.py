@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from adapters.discord.events.codec import load
-from adapters.journal import KeeperOptions
-from adapters.journal.fallback import Keeper
-from adapters.journal.operations import Accept, Ended, Posted
+from adapters.journal import JournalOptions
+from adapters.journal.fallback import JournalFallback
+from adapters.journal.operations import Accept, AddMessage, End
 from adapters.slack.events.codec import event_of, person_kept
 from bot.conversation import Ending, TurnKey
 from bot.ports import UnfinishedTurn
@@ -26,18 +26,18 @@ from tests.support.paths import ROOT
 
 STORED = ROOT / "tests" / "data" / "journal-1.db"
 KILLED_AT = datetime(2026, 11, 28, 15, 18, 5, tzinfo=UTC)
-OPTIONS = KeeperOptions()
+OPTIONS = JournalOptions()
 
 
-def opened(file: Path) -> Keeper:
-    return Keeper(file, OPTIONS, lambda: KILLED_AT + timedelta(seconds=60))
+def opened(file: Path) -> JournalFallback:
+    return JournalFallback(file, OPTIONS, lambda: KILLED_AT + timedelta(seconds=60))
 
 
-def taken(keeper: Keeper) -> dict[str, list[UnfinishedTurn]]:
+def taken(fallback: JournalFallback) -> dict[str, list[UnfinishedTurn]]:
     """What is taken over once the killed process was watched for two heartbeats."""
     for beat in range(4):
-        keeper.tick(beat * OPTIONS.beat_seconds)
-    return {platform: keeper.take(platform, 4 * OPTIONS.beat_seconds) for platform in ("slack", "discord")}
+        fallback.maintain(beat * OPTIONS.heartbeat_seconds)
+    return {platform: fallback.claim(platform, 4 * OPTIONS.heartbeat_seconds) for platform in ("slack", "discord")}
 
 
 @pytest.fixture
@@ -48,8 +48,8 @@ def file(tmp_path: Path) -> Path:
 
 def test_its_unfinished_turns_continue(file: Path) -> None:
     """Every question is found with its text, its author and the messages of its answer; once ended, no text is left."""
-    keeper = opened(file)
-    found = taken(keeper)
+    fallback = opened(file)
+    found = taken(fallback)
     assert {platform: len(records) for platform, records in found.items()} == {"slack": 2, "discord": 2}
     for record in found["slack"]:
         assert event_of(record.event)["text"] == "<@UBOT> why?"
@@ -59,19 +59,19 @@ def test_its_unfinished_turns_continue(file: Path) -> None:
     for record in (*found["slack"], *found["discord"]):
         assert len(record.messages) == 1
         assert 0 < record.age < 300
-        keeper.write([Ended(record.key, Ending.DONE)], 20.0)
-    keeper.tick(30.0)
+        fallback.write([End(record.key, Ending.DONE)], 20.0)
+    fallback.maintain(30.0)
     assert b"why?" not in file.read_bytes()
-    keeper.close()
+    fallback.close()
 
 
 def test_the_earlier_version_reads_what_this_one_wrote(file: Path) -> None:
     """The version stays 1, no column changes, and an event is JSON to whoever reads it with the old statement."""
     key = TurnKey("slack", "T1", "C0009", "1.2")
     event = json.dumps({"event": {"text": "hello"}})
-    keeper = opened(file)
-    keeper.write([Accept(key, event, KILLED_AT.timestamp()), Posted(key, "m1")], 0.0)
-    keeper.close()
+    fallback = opened(file)
+    fallback.write([Accept(key, event, KILLED_AT.timestamp()), AddMessage(key, "m1")], 0.0)
+    fallback.close()
     with closing(sqlite3.connect(file)) as old:
         assert old.execute("PRAGMA user_version").fetchone() == (1,)
         assert old.execute("PRAGMA application_id").fetchone() == (0x5469636B,)
@@ -85,6 +85,6 @@ def test_the_earlier_version_reads_what_this_one_wrote(file: Path) -> None:
         old.execute("UPDATE turns SET ending = 'done', event = NULL WHERE message = '1.2'")
         old.execute("INSERT INTO answers (turn, message) VALUES (?, 'm2')", (unfinished[-1][0],))
         old.commit()
-    keeper = opened(file)
-    assert keeper.write([Accept(key, event, KILLED_AT.timestamp())], 0.0) == [False]
-    keeper.close()
+    fallback = opened(file)
+    assert fallback.write([Accept(key, event, KILLED_AT.timestamp())], 0.0) == [False]
+    fallback.close()

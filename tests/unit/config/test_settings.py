@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from adapters.journal import KeeperOptions
+from adapters.journal import JournalOptions
 from adapters.shared.attachments import AttachmentLimits
 from bot.completion import CompletionPolicy
 from bot.conversation import Ending
@@ -426,7 +426,7 @@ def test_every_default_is_shipped_and_every_shipped_value_is_a_setting() -> None
         ("writing", WritePolicy(), {}),
         ("attachments", AttachmentLimits(), {}),
         ("turns", TurnLimits(), {"waiting": "queue", "each_person": "live_per_user", "each_place": "live_per_channel"}),
-        ("journal", KeeperOptions(), {}),
+        ("journal", JournalOptions(), {}),
         ("journal", TurnLimits(), {}),
         ("conversation", PromptLimits(), {"messages": "history_messages", "characters": "history_characters"}),
     ],
