@@ -43,7 +43,8 @@ from bot.turns.manager import TurnManager
 from config.docs import describe, help_text
 from config.errors import SettingsError
 from config.log_setup import configure
-from config.settings import Settings, environment
+from config.settings import Settings
+from config.sources import environment
 
 log = logging.getLogger("bot")  # not __main__, which is what it is called when it is run
 

@@ -1,91 +1,76 @@
-"""The settings explained: the text of ``--help``, the README's table, and what `check` says is configured.
+"""Documents generated from the declared settings: the help, `check`'s summary, docs/settings.md and both examples.
 
-What belongs here: pure text, generated from what `config.settings` declares, so that it cannot drift. What does not:
-anything that reads an environment. ``python -m config.docs`` prints the README's table, and with
-``env`` after it the lines of ``.env.example``.
+``python -m config.docs settings | env | toml`` prints docs/settings.md, .env.example or tickertape.example.toml.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import importlib
 import json
 import sys
 import textwrap
-import tomllib
-from collections.abc import Iterator
-from typing import get_args
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 
-from pydantic import BaseModel, SecretStr
-from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined
+from config.declarations import Setting, declared_in, groups_of
+from config.settings import Settings
+from config.turn_settings import SHIPPED
 
-from config.settings import DEFAULTS, SHIPPED, Settings, fields, variable_of
-
-WIDTH = 100  # columns of the help: a terminal's 80 would break most of the lines once more
+WIDTH = 120  # columns of the help and of comments
 
 USAGE = """\
 usage: tickertape [run | check] [--help] [--version]
 
-An LLM chat bot for Slack and Discord whose answers appear while they are being written.
+An LLM chat bot for Slack and Discord that streams its answers.
 
-  run      answer questions until told to stop (the default)
-  check    say what is configured, try each token and the model, and tell what is missing
+  run      answer questions until stopped (the default)
+  check    show the configuration, try each token and the model, and report problems
 
-With nothing set, it serves a page to chat in (http://127.0.0.1:8080), where a tiny demonstration
-model answers. Settings are environment variables; a .env file in the working directory and a TOML
-file (config/tickertape.toml, or the one that TICKERTAPE_CONFIG names) say the same and more:
-config/tickertape.example.toml shows all of it. The environment wins.
+Without settings it serves a page to chat in (http://127.0.0.1:8080) with a tiny demonstration model.
+Settings are environment variables, or lines of a .env file in the working directory. The TOML file has more:
+config/tickertape.example.toml shows every key. The environment overrides the TOML file.
 """
+
+CONFIG = ("TICKERTAPE_CONFIG", "Path of the TOML file, if not config/tickertape.toml.")
+
+
+def catalog() -> tuple[Setting, ...]:
+    """Return every declared setting."""
+    return declared_in(Settings)
+
+
+def listed() -> tuple[Setting, ...]:
+    """Return the settings of the help, the environment table and ``.env.example``."""
+    return tuple(one for one in catalog() if not one.toml_only)
+
+
+# ------------------------------------------------------------------------------------------------- help and check
 
 
 def help_text() -> str:
-    """The text of ``--help``: how it is started, and every setting with its default and what it is for."""
-    lines = [USAGE]
-    for group, rows in _by_group().items():
-        lines.extend(textwrap.wrap(_title(group), WIDTH))
-        for variable, default, why in rows:
-            lines.append(f"  {variable}{f' = {default}' if default else ''}")
-            lines.extend(textwrap.wrap(why, WIDTH, initial_indent="      ", subsequent_indent="      "))
-        lines.append("")
-    return "\n".join(lines)
+    """Return the text of ``--help``: usage, then one line for each listed setting with its default."""
+    name_width = max(len(one.variable) for one in listed())
+    default_width = max(len(format_value(one.default)) for one in listed())
 
+    def row(name: str, default: str, summary: str) -> str:
+        return f"  {name:<{name_width}}  {default:<{default_width}}  {summary}"
 
-def markdown_table() -> str:
-    """The README's table of settings."""
-    lines = ["| Variable | In the TOML file | Default | What for |", "|---|---|---|---|"]
-    defaults = shipped_defaults()
-    for (group, name), field in fields().items():
-        text = format_value(defaults.get((group, name)))
-        default = f"`{text}`" if text else ""
-        why = (field.description or "").replace("|", "\\|")
-        lines.append(f"| `{variable_of(field)}` | `{group}.{name}` | {default} | {why} |")
+    lines = [USAGE, row("variable", "default", "purpose"), row(CONFIG[0], "", CONFIG[1])]
+    for title, group in _by_group(listed()):
+        lines += ["", title, *(row(one.variable, format_value(one.default), one.summary) for one in group)]
     return "\n".join(lines) + "\n"
 
 
-def shipped_defaults() -> dict[tuple[str, str], object]:
-    """What each setting is where nothing is said, by its path in the TOML file; secrets have none."""
-    tables = tomllib.loads(DEFAULTS.read_text(encoding="utf-8"))
-    found: dict[tuple[str, str], object] = {}
-    for (group, name), field in fields().items():
-        if name in tables.get(group, {}):
-            found[group, name] = tables[group][name]
-        elif field.default not in (PydanticUndefined, None):
-            found[group, name] = str(field.default)
-    return found
-
-
 def describe(settings: Settings) -> list[str]:
-    """What is configured, one line a setting that is not at its default; secrets only as ``set``."""
-    defaults = shipped_defaults()
+    """Return one line for each setting that differs from its default; a secret is only ``set``."""
     lines = [f"platforms: {', '.join(settings.platforms)}"]
-    for (group, name), field in fields().items():
-        value = getattr(getattr(settings, group), name)
-        if is_secret(field):
-            said = "set" if value is not None else ""
-        else:
-            same = _plain(value) == _plain(defaults.get((group, name)))
-            said = "" if same else format_value(_plain(value)) or '""'
-        if said:
-            lines.append(f"{variable_of(field)}: {said}")
+    for one in catalog():
+        value = getattr(getattr(settings, one.group), one.key)
+        if value != one.default:
+            name = one.dotted if one.toml_only else one.variable
+            text = "set" if one.secret else format_value(value)
+            lines.append(f"{name}: {text or '(empty)'}")
     if settings.words.overrides():
         lines.append(f"words of your own: {', '.join(settings.words.overrides())}")
     if settings.channels:
@@ -93,58 +78,185 @@ def describe(settings: Settings) -> list[str]:
     return lines
 
 
-def is_secret(field: FieldInfo) -> bool:
-    """Whether a setting is never shown: its type is a secret or None."""
-    return any(SecretStr in (kind, *get_args(kind)) for kind in get_args(field.annotation))
-
-
-def _by_group() -> dict[str, list[tuple[str, str, str]]]:
-    """Each concern's rows: variable, default, what for."""
-    defaults = shipped_defaults()
-    rows: dict[str, list[tuple[str, str, str]]] = {}
-    for (group, name), field in fields().items():
-        row = (variable_of(field), format_value(defaults.get((group, name))), field.description or "")
-        rows.setdefault(group, []).append(row)
-    return rows
-
-
-def _title(group: str) -> str:
-    """What a concern is about: its docstring's first line."""
-    model = Settings.model_fields[group].annotation
-    assert isinstance(model, type)
-    assert issubclass(model, BaseModel)
-    return (model.__doc__ or "").partition("\n")[0]
-
-
-def _plain(value: object) -> object:
-    """A value as TOML would say it, for comparing."""
-    if isinstance(value, frozenset):
-        return sorted(value)
-    return value if isinstance(value, bool | int | float | dict | list | None) else str(value)
-
-
 def format_value(value: object) -> str:
-    """A value as a variable would say it; what is empty shows as nothing."""
+    """Return a value as an environment variable holds it; empty for None and for an empty list, table or text."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, dict):
         return json.dumps(value) if value else ""
-    if isinstance(value, list):
-        return ",".join(map(str, value))
+    if isinstance(value, frozenset | list):
+        return ",".join(sorted(map(str, value)))
     if isinstance(value, float):
         return f"{value:g}"
-    return "" if value is None else str(value).replace(str(SHIPPED), SHIPPED.name)  # wherever it is installed
+    return "" if value is None else _shipped(str(value))
 
 
-def example_environment() -> Iterator[str]:
-    """The lines of ``.env.example``: each setting, commented out, under what it is for."""
-    for group, rows in _by_group().items():
-        yield from textwrap.wrap(_title(group), WIDTH, initial_indent="# ", subsequent_indent="# ")
-        for variable, default, why in rows:
-            yield from textwrap.wrap(why, WIDTH, initial_indent="#   ", subsequent_indent="#   ")
-            yield f"#{variable}={default}"
-        yield ""
+# ----------------------------------------------------------------------------------------------------- documents
+
+SETTINGS_PAGE = """\
+# Settings
+
+<!-- Generated by `python -m config.docs settings`. Do not edit. -->
+
+Each setting comes from the first of these places that has it:
+
+1. an environment variable,
+2. a line of `.env` in the working directory ([.env.example](../.env.example) lists them),
+3. the TOML file: `config/tickertape.toml`, or the file in `TICKERTAPE_CONFIG`
+   ([config/tickertape.example.toml](../config/tickertape.example.toml) shows every key),
+4. the default.
+
+A misspelt or malformed setting is one line on standard error, and the program exits with code 2. Write values the usual
+way: `INFO` and `info`, `True` and `yes`, `U1, U2`. An empty variable counts as unset.
+
+## Environment
+
+| Variable | TOML key | Default | Purpose |
+|---|---|---|---|
+"""
+
+TOML_SECTION = """
+## TOML file only
+
+These rarely need a change. Their environment variables from earlier releases still work.
+
+| TOML key | Default | Purpose |
+|---|---|---|
+"""
+
+OTHER_TABLES = """
+## Channels and sentences
+
+`[channels."ID"]` overrides settings for one channel, thread or category:
+
+| Key | Purpose |
+|---|---|
+"""
+
+WORDS_SECTION = """
+`[words]` holds the sentences that readers see. Replace or translate them one by one:
+
+| Key | Use |
+|---|---|
+"""
+
+
+def settings_page() -> str:
+    """Return the text of docs/settings.md."""
+    parts = [SETTINGS_PAGE, f"| `{CONFIG[0]}` |  |  | {CONFIG[1]} |\n"]
+    parts += [f"| `{one.variable}` | `{one.dotted}` |{_cells(one)}" for one in listed()]
+    parts.append(TOML_SECTION)
+    parts += [f"| `{one.dotted}` |{_cells(one)}" for one in catalog() if one.toml_only]
+    groups = groups_of(Settings)
+    for group, heading in (("channels", OTHER_TABLES), ("words", WORDS_SECTION)):
+        parts.append(heading)
+        parts += [f"| `{key}` | {field.description} |\n" for key, field in groups[group].model_fields.items()]
+    return "".join(parts)
+
+
+def example_environment() -> str:
+    """Return the text of ``.env.example``: each listed setting, commented out, below its purpose."""
+    lines = [
+        "# Copy this file to .env and fill in your values: every way to start the bot in this folder reads it.",
+        "# The environment overrides it. Empty means unset.",
+        "# Start with OPENAI_API_KEY and OPENAI_MODEL (or OPENAI_BASE_URL for your own server), and platform tokens.",
+        "",
+        f"# {CONFIG[1]}",
+        f"#{CONFIG[0]}=",
+    ]
+    for title, group in _by_group(listed()):
+        lines += ["", f"# --- {title}"]
+        for one in group:
+            lines += [f"# {one.summary}", f"#{one.variable}={format_value(one.default)}"]
+    return "\n".join(lines) + "\n"
+
+
+def example_toml(strings: Mapping[str, object]) -> str:
+    """Return the text of tickertape.example.toml: every key, commented out, at its default.
+
+    `strings` are the core's sentences by name: the defaults of ``[words]``.
+    """
+    lines = [
+        "# Every setting at its default. Copy this file to config/tickertape.toml and uncomment the lines to change.",
+        "# Environment variables override it; `tickertape --help` lists them. Keys and tokens work here too",
+        "# (model.api_key, discord.token, slack.bot_token, slack.app_token), but are safer in the environment.",
+    ]
+    for title, group in _by_group(catalog()):
+        lines += ["", *_comment(title), f"[{group[0].group}]"]
+        lines += [line for one in group if not one.secret for line in _toml_lines(one)]
+    words = groups_of(Settings)["words"]
+    lines += ["", *_comment(_first_line(words)), "[words]"]
+    for key, field in words.model_fields.items():
+        lines += [*_comment(field.description or ""), f"#{key} = {_toml_value(strings[key])}"]
+    return "\n".join(lines) + "\n" + CHANNELS_EXAMPLE
+
+
+CHANNELS_EXAMPLE = """
+# Overrides for one channel, by its id. A thread follows its channel, a Discord channel its category. On Slack the id
+# is at the end of the channel's details; on Discord it is in the channel's menu in developer mode.
+#[channels."C0123ABCD"]
+# The model and its system prompt.
+#model = "a-cheaper-model"
+#system_prompt = "Answer in French, in at most two sentences."
+# Answer only these users here.
+#allow_users = ["U0123ABCD"]
+
+#[channels."1122334455667788990"]
+# No answers here.
+#answer = false
+"""
+
+
+def _by_group(settings: Iterable[Setting]) -> Iterator[tuple[str, list[Setting]]]:
+    """Yield each group's title and its settings."""
+    groups = groups_of(Settings)
+    found: dict[str, list[Setting]] = {}
+    for one in settings:
+        found.setdefault(one.group, []).append(one)
+    for group, members in found.items():
+        yield _first_line(groups[group]), members
+
+
+def _first_line(model: type) -> str:
+    return (model.__doc__ or "").partition("\n")[0]
+
+
+def _cells(one: Setting) -> str:
+    """Return the last two cells of a setting's row: default and purpose."""
+    default = f" `{text}` " if (text := format_value(one.default)) else "  "
+    purpose = f"{one.summary} {one.note}".strip().replace("|", "\\|")
+    return f"{default}| {purpose} |\n"
+
+
+def _comment(text: str) -> list[str]:
+    return textwrap.wrap(text, WIDTH, initial_indent="# ", subsequent_indent="# ")
+
+
+def _toml_lines(one: Setting) -> list[str]:
+    lines = _comment(f"{one.summary} {one.note}".strip())
+    if one.default is None:
+        return [*lines, f"# For example: {one.key} = 90.0"]
+    if isinstance(one.default, Path):
+        return [*lines, f'# For example: {one.key} = "config/my_prompt.md"']
+    return [*lines, f"#{one.key} = {_toml_value(one.default)}"]
+
+
+def _toml_value(value: object) -> str:
+    """Return a value as TOML writes it; for plain values TOML and JSON agree."""
+    return json.dumps(sorted(value) if isinstance(value, frozenset) else value, ensure_ascii=False)
+
+
+def _shipped(text: str) -> str:
+    """Return a path within the installed package as it is named in the project."""
+    return text.replace(str(SHIPPED), SHIPPED.name)
+
+
+def main(document: str) -> str:
+    """Return the named document. Run as a program, this module is a composition root and may read the core."""
+    strings = dataclasses.asdict(importlib.import_module("bot.strings").Strings())
+    documents = {"settings": settings_page(), "env": example_environment(), "toml": example_toml(strings)}
+    return documents[document]
 
 
 if __name__ == "__main__":
-    sys.stdout.write("\n".join(example_environment()) if sys.argv[1:] == ["env"] else markdown_table())
+    sys.stdout.write(main(sys.argv[1]))

@@ -1,62 +1,87 @@
-"""The sentences that an operator may put in the place of ours: the ``[words]`` table of the TOML file.
+"""The ``[words]`` table: the operator's sentences for readers, in place of ours in ``bot/strings.py``.
 
-What belongs here: their names and what each is for. What does not: our own sentences, which are the core's
-(``bot/strings.py``; the composition root puts these over them), and one sentence's form (`config.types`).
+The sentences stay in the core; None selects the core's.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
+from config.declarations import SettingsGroup, setting
 from config.types import (
     CutSentence,
     EndingSentence,
     LeftOutSentence,
     MoreSentence,
-    SaidWords,
     Sentence,
-    SettingsGroup,
     SilentSentence,
+    StopWords,
     ThinkingSentence,
-    setting,
 )
 
 
-class WordsSettings(SettingsGroup):
-    """What readers are told, in your words or your language. {reference} is what finds the turn in the log."""
+def sentence(use: str) -> Any:  # noqa: ANN401 (it stands where a value of any type is declared)
+    """Declare one sentence by its `use`; it has no environment variable."""
+    return setting("", use, default=None)
 
-    length: EndingSentence = setting("", "Under an answer that the model cut at its own limit.", default=None)
-    filtered: EndingSentence = setting("", "Under one that the model's provider cut.", default=None)
-    limit: EndingSentence = setting("", "Under one that is longer than this bot's answers may be.", default=None)
-    thought_only: EndingSentence = setting("", "In the place of one that was nothing but thinking.", default=None)
-    tools_only: EndingSentence = setting("", "In the place of one that only asked for a tool.", default=None)
-    stopped: EndingSentence = setting("", "Under one that a reader stopped.", default=None)
-    interrupted: EndingSentence = setting("", "Under one that the bot's end cut, for good.", default=None)
-    paused: EndingSentence = setting("", "... and that its next start goes on with.", default=None)
-    abandoned: EndingSentence = setting("", "Under one that was found too late to go on with.", default=None)
-    cut: EndingSentence = setting("", "Under one that the model's server never finished.", default=None)
-    refused: EndingSentence = setting("", "Under one that the chat platform refuses in every form.", default=None)
-    failed: EndingSentence = setting("", "In the place of one that could not be had at all.", default=None)
-    no_quota: EndingSentence = setting("", "The account with the model's provider is used up.", default=None)
-    no_credentials: EndingSentence = setting("", "The model's server refuses the key.", default=None)
-    no_model: EndingSentence = setting("", "The model's server does not know the model.", default=None)
-    too_long: EndingSentence = setting("", "The conversation is longer than the model takes.", default=None)
-    bad_request: EndingSentence = setting("", "The model's server refuses the question.", default=None)
-    empty_question: Sentence = setting("", "To a mention without a question.", default=None)
-    empty_direct: Sentence = setting("", "To an empty direct message.", default=None)
-    busy: SilentSentence = setting("", "To one question too many; empty for silence.", default=None)
-    no_access: SilentSentence = setting("", "To who may not ask, in a direct message; empty for silence.", default=None)
-    question_cut: CutSentence = setting("", "A question was too long: {characters} were read.", default=None)
-    history_cut: Sentence = setting("", "Earlier messages were left out.", default=None)
-    history_unread: Sentence = setting("", "Earlier messages could not be read.", default=None)
-    left_out: LeftOutSentence = setting("", "An attachment, {name}, was left out: {why}.", default=None)
-    left_out_more: MoreSentence = setting("", "After a few of those: {count} more attachments were too.", default=None)
-    no_images: Sentence = setting("", "The model takes no images; they were left out.", default=None)
-    thinking: ThinkingSentence = setting("", "While a model thinks, where that is shown: {thought}.", default=None)
-    rest: Sentence = setting("", "An answer goes on in a file.", default=None)
-    code: Sentence = setting("", "Long code is attached whole.", default=None)
-    beside: Sentence = setting("", "Pictures and very long links are attached as files.", default=None)
-    not_attached: Sentence = setting("", "... and where they could not be.", default=None)
-    stop: SaidWords = setting("", "What a reader says, alone in a message, to stop an answer.", default=None)
+
+class FileSentences(SettingsGroup):
+    """About files, reasoning and the stop word."""
+
+    thinking: ThinkingSentence = sentence("The reasoning preview, if shown: {thought}.")
+    rest: Sentence = sentence("The answer continues in a file.")
+    code: Sentence = sentence("Long code is attached as a file.")
+    beside: Sentence = sentence("Pictures and very long links are attached as files.")
+    not_attached: Sentence = sentence("Pictures or very long links could not be attached.")
+    stop: StopWords = sentence("Words of a reader to stop an answer, alone in a message.")
+
+
+class QuestionSentences(SettingsGroup):
+    """About a question, its history and its attachments."""
+
+    empty_question: Sentence = sentence("Reply to a mention without a question.")
+    empty_direct: Sentence = sentence("Reply to an empty direct message.")
+    busy: SilentSentence = sentence("Reply to a question beyond the queue; empty for silence.")
+    no_access: SilentSentence = sentence("Reply to users without access, in a direct message; empty for silence.")
+    question_cut: CutSentence = sentence("The question was too long: {characters} were read.")
+    history_cut: Sentence = sentence("Earlier messages were left out.")
+    history_unread: Sentence = sentence("Earlier messages could not be read.")
+    left_out: LeftOutSentence = sentence("An attachment, {name}, was left out: {why}.")
+    left_out_more: MoreSentence = sentence("After several of these: {count} more attachments were left out.")
+    no_images: Sentence = sentence("The model accepts no images; they were left out.")
+
+
+class RejectionSentences(SettingsGroup):
+    """In place of an answer, if the model's server rejects the request."""
+
+    no_quota: EndingSentence = sentence("The account at the model's provider is used up.")
+    no_credentials: EndingSentence = sentence("The model's server rejects the key.")
+    no_model: EndingSentence = sentence("The model's server does not know the model.")
+    too_long: EndingSentence = sentence("The conversation is longer than the model's context.")
+    bad_request: EndingSentence = sentence("The model's server rejects the question.")
+
+
+class EndingSentences(SettingsGroup):
+    """Below an answer, or in place of one."""
+
+    length: EndingSentence = sentence("Below an answer cut at the model's length limit.")
+    filtered: EndingSentence = sentence("Below an answer cut by the provider's content filter.")
+    limit: EndingSentence = sentence("Below an answer cut at this bot's length limit.")
+    thought_only: EndingSentence = sentence("In place of an answer with reasoning only.")
+    tools_only: EndingSentence = sentence("In place of an answer with a tool call only.")
+    stopped: EndingSentence = sentence("Below an answer stopped by a reader.")
+    interrupted: EndingSentence = sentence("Below an answer interrupted by shutdown, for good.")
+    paused: EndingSentence = sentence("Below an answer interrupted by shutdown; the next start completes it.")
+    abandoned: EndingSentence = sentence("Below an interrupted answer too old to complete.")
+    cut: EndingSentence = sentence("Below an answer never finished by the model's server.")
+    refused: EndingSentence = sentence("Below an answer rejected by the chat platform in every form.")
+    failed: EndingSentence = sentence("In place of an answer that failed.")
+
+
+# The last base comes first in the documents.
+class WordsSettings(FileSentences, QuestionSentences, RejectionSentences, EndingSentences):
+    """Sentences for readers, in your words or language. {reference} identifies the turn in the log."""
 
     def overrides(self) -> dict[str, str | tuple[str, ...]]:
-        """What the operator chose, by name."""
+        """Return the operator's sentences by name."""
         return {name: value for name, value in self if value is not None}

@@ -1,10 +1,7 @@
-"""The kinds of value that a setting can have, and how one is declared.
+"""The value types of settings: parsing and checking of one value, from a variable's text or from TOML.
 
-What belongs here: parsing and checking of one value, from an environment variable's text or from TOML. What does not:
-which settings there are (`config.settings`), and rules about several of them (`config.validators`).
-
-Every check raises a `PydanticCustomError` of type ``setting`` whose message completes the sentence
-"NAME must be ..." and never holds a secret.
+Every check raises a `PydanticCustomError` of type ``setting``. Its message completes "NAME must be ..." and never
+contains a secret.
 """
 
 from __future__ import annotations
@@ -13,61 +10,51 @@ import ipaddress
 import json
 import re
 from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
 from string import Formatter
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
-from pydantic_core import PydanticCustomError, PydanticUndefined
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic_core import PydanticCustomError
 
-# The longest sentence of our own, in characters: it stands under an answer, or in its place, in one message.
+# Longest sentence for readers, in characters: it must fit into one message, below an answer.
 LONGEST_SENTENCE = 500
 
-# How `JOURNAL_URL` begins where it names a file; what follows is its path.
+# Prefix of a `JOURNAL_URL` with a file; the path follows.
 FILE_SCHEME = "sqlite:///"
-# How it names no file: in our form, and as SQLite, SQLAlchemy and other drivers write it.
+# A journal without a file: our form, and the forms of SQLite, SQLAlchemy and other drivers.
 MEMORY = "memory:"
 _MEMORY_NAMES = re.compile(r"memory(?::/{0,3})?|(?:sqlite:/{0,3})?:memory:", re.IGNORECASE)
 _FILE = re.compile(r"sqlite:///(?P<path>[^?#]*[^?#/])", re.IGNORECASE)
 
 
-# The name or the IP address of a host, maybe within an address of the web and with a port.
+# A host name or IP address, optionally as a URL and with a port.
 _HOST_NAME = re.compile(r"(https?://)?([\w.-]+|\[[0-9a-f:.]+\])(:\d{1,5})?/?|[0-9a-f:.]+", re.IGNORECASE)
 
 
-class SettingsGroup(BaseModel):
-    """A group of settings, and a table of the TOML file: frozen, and without a word that we do not know."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+class Choice(StrEnum):
+    """One of a few words."""
 
 
-def setting(
-    variable: str,
-    why: str,
-    *,
-    default: object = PydanticUndefined,
-    ge: int | None = None,
-    le: int | None = None,
-) -> Any:  # noqa: ANN401 (it stands where a value of any type is declared, as pydantic's own Field does)
-    """Declare one setting: a field of a concern.
+class Switch(Choice):
+    """A part that runs if it makes sense (auto), always or never."""
 
-    `variable` is the environment variable that sets it, empty where only the TOML file can. `why` is the one line that
-    the help, the README and the example show. Without a `default`, its default stands in ``defaults.toml``. `ge` and
-    `le` are the least and the most that a number may be.
-    """
-    return Field(default=default, description=why, json_schema_extra={"variable": variable}, ge=ge, le=le)
+    AUTO = "auto"
+    ON = "on"
+    OFF = "off"
 
 
-def must_be(what: str) -> PydanticCustomError:
-    """The error of a malformed value; `what` completes "NAME must be ..."."""
-    # As a parameter, because braces in the template would be taken for one.
-    return PydanticCustomError("setting", "{what}", {"what": what})
+def must_be(expected: str) -> PydanticCustomError:
+    """Return the error of a malformed value; `expected` completes "NAME must be ..."."""
+    # As a parameter, because pydantic would read braces in the template as one.
+    return PydanticCustomError("setting", "{expected}", {"expected": expected})
 
 
 def _listed(value: object) -> object:
-    """Split what a variable says: ``U1, U2`` is two names. In TOML, ids that are numbers may go without quotes."""
+    """Split a variable's text: ``U1, U2`` is two names. In TOML, numeric ids need no quotes."""
     if isinstance(value, str):
         return [name for part in value.split(",") if (name := part.strip())]
     if isinstance(value, list):
@@ -76,7 +63,7 @@ def _listed(value: object) -> object:
 
 
 def _table(value: object) -> object:
-    """Parse what an environment variable says: a JSON object."""
+    """Parse a variable's text as a JSON object."""
     if not isinstance(value, str):
         return value
     try:
@@ -89,7 +76,7 @@ def _table(value: object) -> object:
 
 
 def _credential(value: SecretStr) -> SecretStr:
-    """Refuse what cannot be sent as a header: a token copied with its prefix, a quote's half or a line break."""
+    """Reject a token that no HTTP header can carry: copied with a prefix, half a quote or a line break."""
     text = value.get_secret_value()
     if any(letter.isspace() for letter in text) or not (text.isascii() and text.isprintable()):
         raise must_be("one word of plain letters, digits and signs: copy it again, without spaces or line breaks")
@@ -97,13 +84,13 @@ def _credential(value: SecretStr) -> SecretStr:
 
 
 def _address(*schemes: str) -> Callable[[str], str]:
-    """Accept an address with one of `schemes`; the empty one means that none is set."""
+    """Accept a URL with one of `schemes`, or empty text for none."""
     example = f"an address such as {schemes[-1]}://example.org/..."
 
     def check(value: str) -> str:
         try:
             parts = urlsplit(value)
-            _ = parts.port  # raises where it is no number
+            _ = parts.port  # raises unless it is a number
         except ValueError:
             raise must_be(example) from None
         if value and (parts.scheme not in schemes or not parts.hostname or any(map(str.isspace, value))):
@@ -116,26 +103,26 @@ def _address(*schemes: str) -> Callable[[str], str]:
 
 
 def _host(value: str) -> str:
-    """Accept an IP address or a name to listen on."""
+    """Accept an IP address or a host name to listen on."""
     if not value or any(map(str.isspace, value)) or "/" in value:
         raise must_be("an address to listen on, such as 127.0.0.1 or 0.0.0.0")
     return value
 
 
 def _spaced(value: object) -> object:
-    """Split a list of host names as a variable says it: by commas, by spaces, or by both."""
+    """Split a variable's list of host names by commas, spaces or both."""
     return value.replace(",", " ").split() if isinstance(value, str) else _listed(value)
 
 
 def _host_names(value: frozenset[str]) -> frozenset[str]:
-    """Accept names of hosts as people write them: in any case, also as an address, with a port or a dot at the end."""
+    """Accept host names in any case, as a URL, with a port or with a final dot."""
     if not all(_HOST_NAME.fullmatch(name.strip()) for name in value):
         raise must_be("names or IP addresses such as bot.example.org or 192.168.1.5, without *")
     return value
 
 
 def _zone(value: str) -> str:
-    """Accept the name of a time zone that this machine knows; UTC it knows always."""
+    """Accept a time zone of this machine's database, or UTC."""
     if value == "UTC":
         return value
     try:
@@ -146,11 +133,11 @@ def _zone(value: str) -> str:
 
 
 def _readable(value: Path) -> Path:
-    """Accept a text file that can be read."""
+    """Accept a readable text file."""
     try:
         path = value.expanduser()
         path.read_text(encoding="utf-8")
-    except RuntimeError:  # "~name" of a user that this machine does not know
+    except RuntimeError:  # "~name" of an unknown user
         raise must_be("a file that can be read (its home directory is not known)") from None
     except OSError as error:
         raise must_be(f"a file that can be read ({error.strerror or 'it cannot be'})") from None
@@ -160,7 +147,7 @@ def _readable(value: Path) -> Path:
 
 
 def _journal(value: str) -> str:
-    """Accept the address of a journal: a file of SQLite's, memory, or nothing said. Each comes back as we write it."""
+    """Accept a journal address and normalise it: an SQLite file, memory, or empty text."""
     text = value.strip()
     if not text:
         return ""
@@ -175,7 +162,7 @@ def _journal(value: str) -> str:
 
 
 def _sentence(*names: str, may_be_empty: bool = False) -> Callable[[str], str]:
-    """Accept one line for readers, in which only `names` may stand in braces: it is a template where there are any."""
+    """Accept one line for readers with only `names` in braces; with any names it is a template."""
     only = " or ".join(f"{{{name}}}" for name in names)
     braces = f"with no braces but {only}" if names else "without braces"
     wanted = must_be(f"one line of {'at most' if may_be_empty else '1 to'} {LONGEST_SENTENCE} characters {braces}")
@@ -195,8 +182,8 @@ def _sentence(*names: str, may_be_empty: bool = False) -> Callable[[str], str]:
     return check
 
 
-def _said_words(value: tuple[str, ...]) -> tuple[str, ...]:
-    """Accept what a reader may say, as it is compared: in small letters, without what follows it."""
+def _stop_words(value: tuple[str, ...]) -> tuple[str, ...]:
+    """Accept stop words and normalise them for comparison: case-folded, without final punctuation."""
     words = tuple(word.strip().rstrip("!.").strip().casefold() for word in value)
     if not words or not all(words):
         raise must_be('a list of at least one word, such as ["stop"]')
@@ -204,7 +191,7 @@ def _said_words(value: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach what listens on `host`."""
+    """Whether only this machine can connect to `host`."""
     name = host.lower().rstrip(".")
     try:
         address = ipaddress.ip_address(name)
@@ -219,7 +206,7 @@ Table = Annotated[dict[str, Any], BeforeValidator(_table)]
 Secret = Annotated[SecretStr, AfterValidator(_credential)]
 WebAddress = Annotated[str, AfterValidator(_address("http", "https"))]
 SocketAddress = Annotated[str, AfterValidator(_address("ws", "wss"))]
-# Slack's SDK joins this and a method's name as they are, so the slash is ours to add.
+# Slack's SDK joins this and a method name without a slash.
 SlashedAddress = Annotated[
     str, AfterValidator(_address("http", "https")), AfterValidator(lambda url: url and f"{url}/")
 ]
@@ -227,7 +214,7 @@ Host = Annotated[str, AfterValidator(_host)]
 Zone = Annotated[str, AfterValidator(_zone)]
 TextFile = Annotated[Path, AfterValidator(_readable)]
 JournalAddress = Annotated[str, AfterValidator(_journal)]
-# Sentences for readers, by what may stand in braces. None: the shipped one (bot/strings.py).
+# Sentences for readers, by the names allowed in braces. None selects the one of bot/strings.py.
 Sentence = Annotated[str, AfterValidator(_sentence())] | None
 SilentSentence = Annotated[str, AfterValidator(_sentence(may_be_empty=True))] | None
 EndingSentence = Annotated[str, AfterValidator(_sentence("reference"))] | None
@@ -235,6 +222,7 @@ CutSentence = Annotated[str, AfterValidator(_sentence("characters"))] | None
 MoreSentence = Annotated[str, AfterValidator(_sentence("count"))] | None
 LeftOutSentence = Annotated[str, AfterValidator(_sentence("name", "why"))] | None
 ThinkingSentence = Annotated[str, AfterValidator(_sentence("thought"))] | None
-SaidWords = Annotated[tuple[str, ...], AfterValidator(_said_words)] | None
-Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
+StopWords = Annotated[tuple[str, ...], AfterValidator(_stop_words)] | None
+Duration = float  # in seconds
+Seconds = Annotated[Duration, Field(gt=0, le=86_400, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1, le=1_000_000_000)]

@@ -29,17 +29,20 @@ from bot.prompt import PromptLimits
 from bot.strings import Strings
 from bot.turns.config import TurnLimits
 from config import docs
+from config.declarations import ONLY_IN_FILE, Setting
 from config.errors import SettingsError
-from config.settings import DEFAULTS, ONLY_IN_FILE, Settings, environment, fields, variable_names, variable_of
+from config.settings import Settings
+from config.sources import environment
 from config.strings import WordsSettings
 from tests.support.paths import ROOT
 
-HOUSE = ROOT
 MODEL = {"OPENAI_API_KEY": "sk-test-0123456789", "OPENAI_MODEL": "m"}
 DISCORD = MODEL | {"DISCORD_TOKEN": "discord-token-0123456789"}
 SLACK = MODEL | {"SLACK_BOT_TOKEN": "xoxb-0123456789", "SLACK_APP_TOKEN": "xapp-0123456789"}
 EVERY_SECRET = DISCORD | SLACK | {"SLACK_SIGNING_SECRET": "signing-0123456789"}
 SECRET_TEXTS = [EVERY_SECRET[name] for name in EVERY_SECRET if name != "OPENAI_MODEL"]
+CATALOG = docs.catalog()
+VARIABLES = sorted(name for one in CATALOG for name in one.variables)
 
 
 def load(environ: Mapping[str, str], folder: Path, toml: str = "") -> Settings:
@@ -105,8 +108,7 @@ def test_the_operating_systems_environment_goes_over_a_file_beside_it(
 
 def test_every_setting_can_be_set_by_the_environment(tmp_path: Path) -> None:
     """The text of each default is a valid value of its variable, so all kinds of value can be written in one."""
-    defaults = docs.shipped_defaults()
-    texts = {name: docs.format_value(defaults.get(path)) for name, path in variable_names().items()}
+    texts = {name: docs.format_value(one.default) for one in CATALOG for name in one.variables}
     del texts["TICKERTAPE_SYSTEM_PROMPT_FILE"]  # shown from the project's folder, read from the working one
     assert load(texts, tmp_path).model_dump() == load({}, tmp_path).model_dump()
 
@@ -197,7 +199,7 @@ MALFORMED = [
         "TICKERTAPE_SYSTEM_PROMPT_FILE must be a file that can be read (its home directory is not known)",
     ),
     ("TICKERTAPE_ATEMPTS", "3", "TICKERTAPE_ATEMPTS is not a setting; did you mean TICKERTAPE_ATTEMPTS?"),
-    ("TICKERTAPE_FOOBAR", "3", "TICKERTAPE_FOOBAR is not a setting; `tickertape --help` lists them all"),
+    ("TICKERTAPE_FOOBAR", "3", "TICKERTAPE_FOOBAR is not a setting; see `tickertape --help`"),
     ("TICKERTAPE_CONFIG", "absent.toml", "TICKERTAPE_CONFIG names absent.toml, where there is no file"),
 ]
 
@@ -218,7 +220,7 @@ IN_FILE = [
     ("[channels.C1]\nmodle = 'x'", "channels.C1.modle in {file} is not a setting; did you mean model?"),
     ("[channels.C1]\nanswer = 'x'", "channels.C1.answer in {file} must be true or false, not x"),
     ("channels = 3", "channels in {file} must be a table, not 3"),
-    ('[turns]\n"a\\nb" = 3', 'turns."a\\nb" in {file} is not a setting; `tickertape --help` lists them all'),
+    ('[turns]\n"a\\nb" = 3', 'turns."a\\nb" in {file} is not a setting; see `tickertape --help`'),
     ("[channels]\nC1 = 3", "channels.C1 in {file} must be a table, not 3"),
 ]
 
@@ -369,11 +371,11 @@ def test_no_secret_is_in_a_repr(tmp_path: Path) -> None:
 def test_secrets_are_all_known_to_the_log(tmp_path: Path) -> None:
     """The log masks what `secrets` names: every setting of a secret's type."""
     assert load(EVERY_SECRET, tmp_path).secrets() == set(SECRET_TEXTS)
-    secret = [variable_of(field) for field in fields().values() if docs.is_secret(field)]
+    secret = [one.variable for one in CATALOG if one.secret]
     assert {name for name in EVERY_SECRET if name != "OPENAI_MODEL"} == set(secret)
 
 
-@pytest.mark.parametrize("name", sorted(variable_names()))
+@pytest.mark.parametrize("name", VARIABLES)
 def test_no_misplaced_secret_is_in_an_error(name: str, tmp_path: Path) -> None:
     """A token that was pasted into the wrong variable, or twice into its own, shows in no message and no traceback."""
     secret = "sk-proj-a1b2c3d4e5f6g7h8i9 sk-proj-a1b2c3d4e5f6g7h8i9"
@@ -385,12 +387,12 @@ def test_no_misplaced_secret_is_in_an_error(name: str, tmp_path: Path) -> None:
         assert not [text for text in SECRET_TEXTS if text in told]
 
 
-@given(st.dictionaries(st.sampled_from(sorted(variable_names())), st.text(string.printable, max_size=30)))
+@given(st.dictionaries(st.sampled_from(VARIABLES), st.text(string.printable, max_size=30)))
 def test_any_text_is_accepted_or_one_line_each(environ: dict[str, str]) -> None:
     """Whatever the variables say, the program starts or says why not in lines; it never fails otherwise."""
     told: tuple[str, ...] = ("it started",)
     try:
-        Settings.load(environ, folder=HOUSE / "tests")
+        Settings.load(environ, folder=ROOT / "tests")
     except SettingsError as error:
         told = error.lines
     assert told
@@ -400,23 +402,19 @@ def test_any_text_is_accepted_or_one_line_each(environ: dict[str, str]) -> None:
 @given(st.dictionaries(st.text(max_size=10), st.recursive(st.integers() | st.text(max_size=5), st.lists, max_leaves=4)))
 def test_any_table_is_accepted_or_explained(table: dict[str, object]) -> None:
     """Parameters pass through as they are, whatever they are."""
-    settings = Settings.load({"TICKERTAPE_MODEL_PARAMETERS": json.dumps(table)}, folder=HOUSE / "tests")
+    settings = Settings.load({"TICKERTAPE_MODEL_PARAMETERS": json.dumps(table)}, folder=ROOT / "tests")
     assert settings.model.parameters == table
 
 
 # ------------------------------------------------------------------------------------------------------------ documents
 
 
-def test_every_default_is_shipped_and_every_shipped_value_is_a_setting() -> None:
-    """A default stands in one place, defaults.toml, unless it is that nothing is set or a file that is shipped."""
-    shipped = {
-        (concern, name)
-        for concern, table in tomllib.loads(DEFAULTS.read_text(encoding="utf-8")).items()
-        for name in table
-    }
-    inherent = {path for path, field in fields().items() if not field.is_required()}
-    assert shipped | inherent == set(fields())
-    assert not shipped & inherent
+def test_every_setting_is_declared_once_with_its_default() -> None:
+    """No two settings share a variable or a key, and without any source every setting has its declared default."""
+    assert len(VARIABLES) == len(set(VARIABLES))
+    assert len(CATALOG) == len({one.path for one in CATALOG})
+    settings = Settings()
+    assert [one.path for one in CATALOG if getattr(getattr(settings, one.group), one.key) != one.default] == []
 
 
 @pytest.mark.parametrize(
@@ -448,42 +446,70 @@ def test_the_shipped_defaults_are_those_that_the_code_was_built_with(
             assert getattr(settings, name) == getattr(values, field.name), name
 
 
-def test_the_readme_has_the_table_of_settings() -> None:
-    """The table is generated (python -m config.docs); a setting that is added is in it."""
-    assert docs.markdown_table() in (HOUSE / "README.md").read_text(encoding="utf-8")
+GENERATED = {
+    "settings": "docs/settings.md",
+    "env": ".env.example",
+    "toml": "config/tickertape.example.toml",
+}
 
 
-def test_the_help_names_every_variable_and_its_reason() -> None:
-    """--help is the whole reference, readable in a terminal."""
-    text = docs.help_text()
-    for field in fields().values():
-        assert f"\n  {variable_of(field)}" in text
-        assert (field.description or "").split()[0] in text
-    assert max(map(len, text.splitlines())) <= docs.WIDTH + 3  # the usage is written by hand
+@pytest.mark.parametrize("document", GENERATED)
+def test_a_generated_document_is_up_to_date(document: str) -> None:
+    """`python -m config.docs NAME` prints the file in the repository."""
+    assert docs.main(document) == (ROOT / GENERATED[document]).read_text(encoding="utf-8")
 
 
-def test_the_example_environment_names_every_variable(tmp_path: Path) -> None:
-    """.env.example is generated too, and what is uncommented in it is valid."""
-    text = (HOUSE / ".env.example").read_text(encoding="utf-8")
-    assert "\n".join(docs.example_environment()).strip() in text
-    uncommented = re.sub(r"^#(?=[A-Z_]+=)", "", text, flags=re.MULTILINE)
-    said = {name: value or "" for name, value in dotenv_values(stream=io.StringIO(uncommented)).items()}
-    assert set(said) == {*variable_names(), "TICKERTAPE_CONFIG"}
-    del said["TICKERTAPE_SYSTEM_PROMPT_FILE"]  # shown from the project's folder, read from the working one
-    assert load(said, tmp_path).model_dump() == load({}, tmp_path).model_dump()
+def test_at_most_36_settings_are_listed() -> None:
+    """The help, the environment table and .env.example list the same 36 variables, TICKERTAPE_CONFIG among them."""
+    names = {one.variable for one in docs.listed()} | {"TICKERTAPE_CONFIG"}
+    table = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8").partition("## TOML file only")[0]
+    assert names == set(re.findall(r"^  ([A-Z_]{4,}) ", docs.help_text(), re.MULTILINE))
+    assert names == set(re.findall(r"^\| `([A-Z_]+)`", table, re.MULTILINE))
+    assert names == set(re.findall(r"^#([A-Z_]+)=", docs.example_environment(), re.MULTILINE))
+    assert len(names) <= 36
+
+
+@pytest.mark.parametrize("one", CATALOG, ids=lambda one: one.dotted)
+def test_every_setting_is_in_the_settings_page(one: Setting) -> None:
+    """A TOML-only setting is listed by its key, without its variable; every purpose is a sentence."""
+    page = docs.settings_page()
+    assert f"`{one.dotted}`" in page
+    assert (f"`{one.variable}`" in page) is not one.toml_only
+    assert one.summary.endswith((".", ")"))
+
+
+def test_the_help_has_one_line_for_each_setting() -> None:
+    """Each line fits into 120 columns and has the variable, its default and its purpose; groups have titles."""
+    rows = [line for line in docs.help_text().splitlines() if re.match(r"  [A-Z_]{4,} ", line)]
+    assert max(map(len, docs.help_text().splitlines())) <= docs.WIDTH
+    assert len(rows) == len(docs.listed()) + 1
+    for one in docs.listed():
+        (row,) = [row for row in rows if row.split()[0] == one.variable]
+        assert row.endswith(f"  {one.summary}")
+        assert docs.format_value(one.default) in row
+    titles = {line for line in docs.help_text().splitlines() if line.endswith(".") and not line.startswith(" ")}
+    assert "Slack: runs if the bot token and the app token are set." in titles
+
+
+def test_the_example_environment_names_every_listed_variable(tmp_path: Path) -> None:
+    """Uncommenting every line of .env.example changes no setting."""
+    uncommented = re.sub(r"^#(?=[A-Z_]+=)", "", docs.example_environment(), flags=re.MULTILINE)
+    values = {name: value or "" for name, value in dotenv_values(stream=io.StringIO(uncommented)).items()}
+    assert set(values) == {*(one.variable for one in docs.listed()), "TICKERTAPE_CONFIG"}
+    assert load(values, tmp_path).model_dump() == load({}, tmp_path).model_dump()
 
 
 def test_the_example_file_shows_every_key_at_its_default(tmp_path: Path) -> None:
-    """Uncommenting every line of the example changes nothing but the channels, which have no default."""
-    example = (HOUSE / "config" / "tickertape.example.toml").read_text(encoding="utf-8")
+    """Uncommenting every line of the example changes only the channels, which have no default."""
+    example = docs.main("toml")
     uncommented = "\n".join(line.removeprefix("#") for line in example.splitlines() if not line.startswith("# "))
-    shown = tomllib.loads(uncommented)
-    secret_or_file = {path for path, field in fields().items() if not field.is_required()}
-    told = {(concern, name) for concern, table in shown.items() if concern not in ONLY_IN_FILE for name in table}
-    assert told == set(fields()) - secret_or_file
+    tables = tomllib.loads(uncommented)
+    keys = {(group, key) for group, table in tables.items() if group not in ONLY_IN_FILE for key in table}
+    without_value = {one.path for one in CATALOG if one.default is None or isinstance(one.default, Path)}
+    assert keys == {one.path for one in CATALOG} - without_value
     settings = load({}, tmp_path, uncommented)
-    unsaid = Settings.load({}, folder=tmp_path / "x")
-    assert settings.model_dump(exclude=set(ONLY_IN_FILE)) == unsaid.model_dump(exclude=set(ONLY_IN_FILE))
+    unset = Settings.load({}, folder=tmp_path / "x")
+    assert settings.model_dump(exclude=set(ONLY_IN_FILE)) == unset.model_dump(exclude=set(ONLY_IN_FILE))
     assert settings.words.overrides() == dataclasses.asdict(Strings())
     assert len(settings.channels) == 2
 

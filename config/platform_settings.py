@@ -1,0 +1,172 @@
+"""Settings of Discord, Slack, the HTTP server with its playground, and access."""
+
+from __future__ import annotations
+
+from config.declarations import SettingsGroup, setting
+from config.types import (
+    Choice,
+    Host,
+    HostNames,
+    Names,
+    Seconds,
+    Secret,
+    SlashedAddress,
+    SocketAddress,
+    Switch,
+    WebAddress,
+)
+
+
+class SlackEdits(Choice):
+    """How Slack counts edits. It publishes 50 a minute, but not whether bursts are allowed."""
+
+    WINDOW = "window"
+    LEAK = "leak"
+    AUTO = "auto"
+
+
+class DiscordSettings(SettingsGroup):
+    """Discord: runs if its token is set."""
+
+    token: Secret | None = setting(
+        "DISCORD_TOKEN",
+        "Bot token from https://discord.com/developers/applications.",
+        default=None,
+        note="Open your application, then Bot, Reset Token.",
+    )
+    api_url: WebAddress = setting(
+        "DISCORD_API_URL", "API address of a proxy; ends in /api/v10. Empty: Discord.", default=""
+    )
+    gateway_url: SocketAddress = setting("DISCORD_GATEWAY_URL", "Gateway address. Empty: ask the API.", default="")
+
+    @property
+    def runs(self) -> bool:
+        """Whether the platform is configured."""
+        return self.token is not None
+
+
+class SlackSettings(SettingsGroup):
+    """Slack: runs if the bot token and the app token are set."""
+
+    bot_token: Secret | None = setting(
+        "SLACK_BOT_TOKEN",
+        "Bot token (xoxb-...) from https://api.slack.com/apps.",
+        default=None,
+        note="Open your app, then Install App, Bot User OAuth Token.",
+    )
+    app_token: Secret | None = setting(
+        "SLACK_APP_TOKEN",
+        "App-level token (xapp-...) with the scope connections:write.",
+        default=None,
+        note="Open your app, then Basic Information, App-Level Tokens.",
+    )
+    signing_secret: Secret | None = setting(
+        "SLACK_SIGNING_SECRET", "Reserved for events over HTTP; not used yet.", default=None
+    )
+    api_url: SlashedAddress = setting(
+        "SLACK_API_URL", "Web API address of a proxy; ends in /api/. Empty: Slack.", default=""
+    )
+    edits: SlackEdits = setting(
+        "TICKERTAPE_SLACK_EDITS",
+        "How Slack counts edits: window, leak or auto.",
+        default=SlackEdits.AUTO,
+        note="window: 50 in any minute, in bursts. leak: one each 1.2 s, 5 at once. auto: window until Slack answers "
+        "429, then leak. Bursts read better.",
+    )
+    edits_latch_seconds: Seconds = setting(
+        "TICKERTAPE_SLACK_EDITS_LATCH_SECONDS",
+        "With auto, how long edits follow leak after a 429.",
+        default=3600.0,
+        note="One 429 an hour goes unnoticed, and a wrong guess ends within the hour.",
+        toml_only=True,
+    )
+
+    @property
+    def runs(self) -> bool:
+        """Whether the platform is configured."""
+        return self.bot_token is not None and self.app_token is not None
+
+
+class SiteSettings(SettingsGroup):
+    """The bot's HTTP server: health, metrics and the playground."""
+
+    port: int = setting("PORT", "Port to listen on; 0 picks a free one.", default=8080, ge=0, le=65_535)
+    host: Host = setting(
+        "TICKERTAPE_HOST",
+        "Address to listen on; 0.0.0.0 accepts other machines.",
+        default="127.0.0.1",
+        note="By default this machine only: metrics and the playground are not public.",
+    )
+    playground: Switch = setting(
+        "TICKERTAPE_PLAYGROUND",
+        "The page to chat in: auto, on or off.",
+        default=Switch.AUTO,
+        note="auto serves it if no platform is set and only this machine can reach it.",
+    )
+    allowed_hosts: HostNames = setting(
+        "TICKERTAPE_ALLOWED_HOSTS",
+        "Host names or IP addresses of the page, besides localhost.",
+        default=frozenset(),
+        note="Requests for other hosts are refused, so that foreign pages cannot use the model.",
+    )
+
+
+class AccessSettings(SettingsGroup):
+    """Access lists of ids, separated by commas. Deny goes before allow; an empty allow list allows everyone."""
+
+    allow_users: Names = setting(
+        "TICKERTAPE_ALLOW_USERS",
+        "Answer only these users, and members of allowed roles.",
+        default=frozenset(),
+    )
+    deny_users: Names = setting("TICKERTAPE_DENY_USERS", "Never answer these users.", default=frozenset())
+    allow_roles: Names = setting(
+        "TICKERTAPE_ALLOW_ROLES",
+        "Answer only members of these roles or user groups, and allowed users.",
+        default=frozenset(),
+        toml_only=True,
+    )
+    deny_roles: Names = setting(
+        "TICKERTAPE_DENY_ROLES",
+        "Never answer members of these roles or user groups.",
+        default=frozenset(),
+        toml_only=True,
+    )
+    allow_channels: Names = setting(
+        "TICKERTAPE_ALLOW_CHANNELS", "Answer only in these channels or categories.", default=frozenset()
+    )
+    deny_channels: Names = setting(
+        "TICKERTAPE_DENY_CHANNELS",
+        "Never answer in these channels or categories.",
+        default=frozenset(),
+        toml_only=True,
+    )
+    allow_workspaces: Names = setting(
+        "TICKERTAPE_ALLOW_WORKSPACES",
+        "Answer only in these Slack workspaces or Discord servers.",
+        default=frozenset(),
+        toml_only=True,
+    )
+    deny_workspaces: Names = setting(
+        "TICKERTAPE_DENY_WORKSPACES",
+        "Never answer in these Slack workspaces or Discord servers.",
+        default=frozenset(),
+        toml_only=True,
+    )
+    direct_messages: bool = setting(
+        "TICKERTAPE_DIRECT_MESSAGES", "Whether to answer direct messages.", default=True, toml_only=True
+    )
+    guests: bool = setting(
+        "TICKERTAPE_GUESTS",
+        "Whether to answer guests of a Slack workspace.",
+        default=False,
+        note="Guests may see single channels; the model may know more, and costs money.",
+        toml_only=True,
+    )
+    external: bool = setting(
+        "TICKERTAPE_EXTERNAL",
+        "Whether to answer people of other organisations (Slack Connect).",
+        default=False,
+        note="They would ask at your cost.",
+        toml_only=True,
+    )
