@@ -12,7 +12,7 @@ from typing import Self
 
 from bot.conversation import Ending, Message
 from bot.errors import RejectionReason
-from bot.markdown import flat, grapheme_boundary
+from bot.markdown import grapheme_boundary, single_line
 
 # A line of ours is no longer than this, in characters, whatever stands in its braces: a message has room for several.
 LONGEST_LINE = 700
@@ -27,7 +27,7 @@ class FilledSentence(str):
 
     def __new__(cls, sentence: str, **foreign: str) -> Self:
         """The sentence with the words in it, flattened."""
-        line = super().__new__(cls, _filled(sentence, foreign, flat))
+        line = super().__new__(cls, _filled(sentence, foreign, single_line))
         line._sentence, line._foreign = sentence, foreign
         return line
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from bot.conversation import Delta, File, Finish, Image, Message, OmittedAttachment, Prompt, Role, Text, Usage
-from bot.markdown import flat
+from bot.markdown import single_line
 from bot.role_alternation import alternating
 
 Json = Mapping[str, object]
@@ -112,7 +112,7 @@ def fenced(file: File) -> str:
     """A text file as a block of markdown with its name, in a fence longer than any that it holds."""
     longest = max((len(run) for run in re.findall(r"`+", file.text)), default=0)
     fence = "`" * max(3, longest + 1)
-    return f"File {flat(file.name)}:\n{fence}\n{file.text}\n{fence}"
+    return f"File {single_line(file.name)}:\n{fence}\n{file.text}\n{fence}"
 
 
 def data_url(image: Image) -> str:
@@ -145,11 +145,11 @@ def _part(part: Text | Image | File | OmittedAttachment, *, images: bool) -> str
         case File():
             return mended(fenced(part))
         case OmittedAttachment(name, why):
-            return mended(f"[{flat(name)} was left out: {why}]")
+            return mended(f"[{single_line(name)} was left out: {why}]")
         case Image() if images:
             return part
         case Image(name):
-            return mended(f"[image {flat(name)} not shown]")
+            return mended(f"[image {single_line(name)} not shown]")
 
 
 # ------------------------------------------------------------------------------------------------ reading an answer

@@ -17,12 +17,12 @@ from markdown_it.ruler import RuleOptionsType
 from markdown_it.rules_block import StateBlock
 from markdown_it.token import Token
 
-from bot.markdown import Piece, flat, literal
-from bot.markdown.emphasis import flanked, room_for_emphasis
-from bot.markdown.inline_rewrite import room_for_slack_links, slack_links
-from bot.markdown.normalise import without_controls
-from bot.markdown.placeholders import noted
-from bot.markdown.small_print import room_for_imitations, without_imitations
+from bot.markdown import Piece, escape_markdown, single_line
+from bot.markdown.emphasis import add_emphasis_spaces, emphasis_padding
+from bot.markdown.inline_rewrite import convert_slack_links, slack_link_padding
+from bot.markdown.normalise import normalise
+from bot.markdown.placeholders import replace_placeholders
+from bot.markdown.small_print import escape_small_print, small_print_padding
 
 # Where a link may lead: the web and mail. Everything else (javascript:, data:, file:, a path of this very server) stays
 # the text that it was.
@@ -51,20 +51,20 @@ class PlaygroundMarkdown:
 
     def render(self, piece: Piece) -> str:
         """See `bot.markdown.Renderer`."""
-        return without_imitations(noted(flanked(slack_links(piece.closed()))))
+        return escape_small_print(replace_placeholders(add_emphasis_spaces(convert_slack_links(piece.closed()))))
 
     def padding(self, piece: Piece) -> int:
         """See `bot.markdown.Renderer`."""
-        more = room_for_emphasis(piece.carried.header + piece.source) + room_for_slack_links(piece.source)
-        return more + room_for_imitations(piece.closed())
+        more = emphasis_padding(piece.continuation.header + piece.source) + slack_link_padding(piece.source)
+        return more + small_print_padding(piece.closed())
 
     def notice(self, line: str) -> str:
         """See `bot.markdown.Renderer`."""
-        return SMALL_PRINT + without_controls(line)
+        return SMALL_PRINT + normalise(line)
 
     def escape(self, text: str) -> str:
         """See `bot.markdown.Renderer`."""
-        return literal(flat(text))
+        return escape_markdown(single_line(text))
 
 
 def render(source: str) -> str:

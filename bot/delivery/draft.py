@@ -57,9 +57,9 @@ class Draft:
         return self._splitter.length
 
     @property
-    def left_out(self) -> Sequence[ExtractedAddress]:
+    def extracted(self) -> Sequence[ExtractedAddress]:
         """The addresses that no message holds."""
-        return self._incoming.left_out
+        return self._incoming.extracted
 
     def feed(self, text: str) -> bool:
         """Take in more; false if that is more than an answer may have, and what is too much was left out."""
@@ -127,7 +127,7 @@ class Draft:
         self._caps = caps
         before = self._sealed[:index]
         self._covered = before[-1].covers if before else 0
-        self._splitter.narrow(caps.limit, self._covered)
+        self._splitter.recut(caps.limit, self._covered)
         self._sealed, self._pieces_sealed = before, self._splitter.sealed
         self.sealed_count = min(self.sealed_count, index)
         self._files = self._filing = None
@@ -173,7 +173,7 @@ class Draft:
                 next(self._filing)
             except StopIteration as end:
                 files, self._filing = end.value, None
-                self._files = (*files, *extracted_files(self.left_out, reference, MAX_FILES - len(files)))
+                self._files = (*files, *extracted_files(self.extracted, reference, MAX_FILES - len(files)))
         return self._files
 
     def _cut(self, most: int) -> bool:

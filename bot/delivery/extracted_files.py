@@ -31,26 +31,28 @@ _ADDRESSES = "links"
 _PICTURES = "image"
 
 
-def extracted_files(left_out: Sequence[ExtractedAddress], reference: str, most: int) -> tuple[Upload, ...]:
+def extracted_files(extracted: Sequence[ExtractedAddress], reference: str, most: int) -> tuple[Upload, ...]:
     """At most so many files: each picture, and one with all other addresses that are whole, by their numbers."""
     found: list[Upload] = []
-    lines = [f"{each.number}: {each.address}" for each in left_out if each.whole and not _is_picture(each)]
+    lines = [f"{each.number}: {each.address}" for each in extracted if each.is_complete and not _is_picture(each)]
     if lines and most:
         found.append(Upload(f"{_ADDRESSES}-{reference}.txt", "\n".join([*lines, ""])))
-    for each in left_out:
+    for each in extracted:
         if len(found) < most and (picture := _picture(each)) is not None:
             extension, content = picture
             found.append(Upload(f"{_PICTURES}-{reference}-{each.number}.{extension}", "", content=content))
     return tuple(found)
 
 
-def missing_files_notice(left_out: Sequence[ExtractedAddress], files: Sequence[Upload], strings: Strings) -> str:
+def missing_files_notice(extracted: Sequence[ExtractedAddress], files: Sequence[Upload], strings: Strings) -> str:
     """What a reader is told of what was left out and is in none of the files; nothing where all of it is."""
     names = [file.name for file in files]
-    pictures = sum(_is_picture(each) for each in left_out)
+    pictures = sum(_is_picture(each) for each in extracted)
     is_missing = pictures > sum(name.startswith(f"{_PICTURES}-") for name in names)
-    others = [each for each in left_out if not _is_picture(each)]
-    has_addresses = any(name.startswith(f"{_ADDRESSES}-") for name in names) and all(each.whole for each in others)
+    others = [each for each in extracted if not _is_picture(each)]
+    has_addresses = any(name.startswith(f"{_ADDRESSES}-") for name in names) and all(
+        each.is_complete for each in others
+    )
     return strings.not_attached if is_missing or (others and not has_addresses) else ""
 
 
@@ -65,7 +67,7 @@ def _is_picture(left: ExtractedAddress) -> bool:
 
 def _picture(left: ExtractedAddress) -> tuple[str, bytes] | None:
     """A picture's extension and content; None where it is not one, or not all of it came."""
-    head = _PICTURE.match(left.address[:200]) if left.whole else None
+    head = _PICTURE.match(left.address[:200]) if left.is_complete else None
     extension, signature = _SIGNATURES.get(head.group(1).lower(), ("", b"")) if head else ("", b"")
     if head is None or not extension:
         return None

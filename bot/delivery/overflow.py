@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 
-from bot.markdown.code_blocks import STEP, Block, at_once, code_blocks_in_steps
-from bot.markdown.placeholders import noted
-from bot.markdown.tables import header
+from bot.markdown.code_blocks import STEP, CodeBlock, find_code_blocks_in_steps, run_steps
+from bot.markdown.placeholders import replace_placeholders
+from bot.markdown.tables import open_table_header
 from bot.ports import Upload
 
 # Files of one message: Discord takes ten (https://docs.discord.com/developers/resources/message#create-message).
@@ -30,14 +30,14 @@ def uploads(
     are too long for a message, though messages show them too. `reference` is part of each name, by which a platform
     finds the message again. Unless the answer is `finished`, a block that its end has cut is none.
     """
-    return at_once(uploads_in_steps(source, shown, is_long, reference, finished=finished))
+    return run_steps(uploads_in_steps(source, shown, is_long, reference, finished=finished))
 
 
 def uploads_in_steps(
     source: str, shown: int, is_long: Callable[[str], bool], reference: str, *, finished: bool
 ) -> Generator[None, None, tuple[Upload, ...]]:
     """The same, a step at a time: an answer may have a million characters, and others wait."""
-    blocks = yield from code_blocks_in_steps(source)
+    blocks = yield from find_code_blocks_in_steps(source)
     found: list[Upload] = []
     left = _unposted_block(source, shown, blocks)
     rest = _standalone_rest(source, shown, blocks)
@@ -45,14 +45,18 @@ def uploads_in_steps(
     if left is not None and code.strip():
         found.append(Upload(_name("code", reference, left.extension), code, rest))
     elif left is None and rest:
-        found.append(Upload(_name("answer", reference, "md"), noted(rest), noted(rest)))
+        found.append(Upload(_name("answer", reference, "md"), replace_placeholders(rest), replace_placeholders(rest)))
     cost = 0
     for block in blocks:
-        cost += _BLOCK_COST + block.after - block.opened
+        cost += _BLOCK_COST + block.next_line - block.opening_line
         if cost > STEP:
             cost = 0
             yield
-        if block is left or not (block.whole or finished) or not is_long(source[block.opened : block.after]):
+        if (
+            block is left
+            or not (block.is_closed or finished)
+            or not is_long(source[block.opening_line : block.next_line])
+        ):
             continue
         code = yield from block.code_in_steps(source)
         if not code.strip():
@@ -68,24 +72,24 @@ def _name(kind: str, reference: str, extension: str, number: int = 1) -> str:
     return f"{kind}-{reference}{'' if number == 1 else f'-{number}'}.{extension}"
 
 
-def _unposted_block(source: str, shown: int, blocks: list[Block]) -> Block | None:
+def _unposted_block(source: str, shown: int, blocks: list[CodeBlock]) -> CodeBlock | None:
     """The block of code that all is of which is not shown, if there is one."""
     if not source[shown:].strip():
         return None
     block = next((block for block in blocks if shown < block.end), None)
-    if block is None or source[shown : max(shown, block.opened)].strip() or source[block.after :].strip():
+    if block is None or source[shown : max(shown, block.opening_line)].strip() or source[block.next_line :].strip():
         return None
     return block
 
 
-def _standalone_rest(source: str, shown: int, blocks: list[Block]) -> str:
+def _standalone_rest(source: str, shown: int, blocks: list[CodeBlock]) -> str:
     """What is not shown as a text of its own: its block of code reopened, its table with its header."""
     rest = source[shown:]
-    within = next((block for block in blocks if block.begin <= shown < block.after), None)
+    within = next((block for block in blocks if block.start <= shown < block.next_line), None)
     if within is None:
         text = rest.lstrip("\n") if rest.strip() else ""
-        return header(source[:shown]) + text if text.startswith("|") else text
+        return open_table_header(source[:shown]) + text if text.startswith("|") else text
     if within.end <= shown or not source[shown : within.end].strip():  # its code ended in the message before
-        return source[within.after :].lstrip("\n")
+        return source[within.next_line :].lstrip("\n")
     fence = within.fence
     return f"{fence.lead}{fence.marker}{fence.info}\n{rest}"

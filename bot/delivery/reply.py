@@ -445,7 +445,7 @@ class Reply:
 
     def _missing(self, files: Sequence[Upload] = ()) -> str:
         """The line about pictures and addresses that no message and none of these files holds, if there are any."""
-        return missing_files_notice(self._draft.left_out, files, self._strings)
+        return missing_files_notice(self._draft.extracted, files, self._strings)
 
     def _as_announced(self, desired: list[DesiredMessage], ending: Ending) -> list[DesiredMessage]:
         """As at the end, but for a rest that would go up as a file, and so for the lines that stand under it."""

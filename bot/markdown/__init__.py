@@ -5,8 +5,17 @@ for byte. A *dialect* renders one piece for a platform, adding the closings and 
 is what is measured against the platform's limit. Dialects live with their platform, in `adapters`.
 """
 
-from bot.markdown.literal_text import flat, literal
+from bot.markdown.literal_text import escape_markdown, single_line
 from bot.markdown.renderer import PlainMarkdown, Renderer, utf16_units
 from bot.markdown.splitter import Piece, Splitter, grapheme_boundary
 
-__all__ = ["Piece", "PlainMarkdown", "Renderer", "Splitter", "flat", "grapheme_boundary", "literal", "utf16_units"]
+__all__ = [
+    "Piece",
+    "PlainMarkdown",
+    "Renderer",
+    "Splitter",
+    "escape_markdown",
+    "grapheme_boundary",
+    "single_line",
+    "utf16_units",
+]

@@ -10,7 +10,7 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import TypeVar
 
-from bot.markdown.splitter import Fence, behind_line, closes, fence_walk
+from bot.markdown.splitter import Fence, closes_fence, fence_changes, next_line_start
 
 # So much of a text is looked at in one step: lines of three characters, the worst, take a few milliseconds.
 # Characters.
@@ -104,32 +104,33 @@ _OWN = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
-    """A block of code: places in the text.
+class CodeBlock:
+    """A fenced block of code, as offsets into the text.
 
-    It is opened by the line at `opened`, its code goes from `begin` to `end`, and what follows its last line, which
-    closes it or is the last of its quote, begins at `after`. `whole` says that it was closed before the text's end.
+    The opening fence is on the line at `opening_line`. The code runs from `start` to `end`. `next_line` is the offset
+    behind the closing fence, or behind the last line of the quote around the block. `is_closed` is false if the text
+    ends inside the block.
     """
 
     fence: Fence
-    opened: int
-    begin: int
+    opening_line: int
+    start: int
     end: int
-    after: int
-    whole: bool
+    next_line: int
+    is_closed: bool
 
     def code(self, text: str) -> str:
         """The lines of the block without what its list or quote puts before them."""
-        return at_once(self.code_in_steps(text))
+        return run_steps(self.code_in_steps(text))
 
     def code_in_steps(self, text: str) -> Generator[None, None, str]:
         """The same, a step at a time."""
         if not self.fence.lead:
-            return text[self.begin : self.end]
+            return text[self.start : self.end]
         parts: list[str] = []
-        start = self.begin
+        start = self.start
         while start < self.end:
-            stop = min(behind_line(text, min(start + STEP, self.end)), self.end)
+            stop = min(next_line_start(text, min(start + STEP, self.end)), self.end)
             lines = text[start:stop].split("\n")
             parts.append("\n".join(_bare(line, self.fence.lead) for line in lines))
             start = stop
@@ -148,30 +149,30 @@ def extension_of(language: str) -> str:
     return _EXTENSIONS.get(word) or (word if word in _OWN else "txt")
 
 
-def code_blocks(text: str) -> list[Block]:
+def find_code_blocks(text: str) -> list[CodeBlock]:
     """All blocks of code, in order. The cost is in proportion to the text."""
-    return at_once(code_blocks_in_steps(text))
+    return run_steps(find_code_blocks_in_steps(text))
 
 
-def code_blocks_in_steps(text: str) -> Generator[None, None, list[Block]]:
+def find_code_blocks_in_steps(text: str) -> Generator[None, None, list[CodeBlock]]:
     """The same, a step at a time."""
-    found: list[Block] = []
-    opened: tuple[int, Fence] | None = None
+    found: list[CodeBlock] = []
+    opening_line: tuple[int, Fence] | None = None
     start = 0
     while start < len(text):
-        stop = behind_line(text, min(start + STEP, len(text)))
-        for at, fence in fence_walk(text[start:stop], opened[1] if opened else None):
-            if opened is not None:
-                found.append(_block(text, *opened, start + at))
-            opened = None if fence is None else (start + at, fence)
+        stop = next_line_start(text, min(start + STEP, len(text)))
+        for at, fence in fence_changes(text[start:stop], opening_line[1] if opening_line else None):
+            if opening_line is not None:
+                found.append(_block(text, *opening_line, start + at))
+            opening_line = None if fence is None else (start + at, fence)
         start = stop
         yield
-    if opened is not None:
-        found.append(_block(text, *opened, None))
+    if opening_line is not None:
+        found.append(_block(text, *opening_line, None))
     return found
 
 
-def at_once(steps: Generator[None, None, T]) -> T:
+def run_steps(steps: Generator[None, None, T]) -> T:
     """What all the steps come to, taken at once."""
     while True:
         try:
@@ -181,13 +182,13 @@ def at_once(steps: Generator[None, None, T]) -> T:
             return result
 
 
-def _block(text: str, opened: int, fence: Fence, end: int | None) -> Block:
-    begin = behind_line(text, opened)
+def _block(text: str, opening_line: int, fence: Fence, end: int | None) -> CodeBlock:
+    start = next_line_start(text, opening_line)
     if end is None:
-        return Block(fence, opened, begin, len(text), len(text), whole=False)
-    behind = behind_line(text, end)
-    after = behind if closes(text[end:behind].rstrip("\n"), fence) else end
-    return Block(fence, opened, begin, end, after, whole=True)
+        return CodeBlock(fence, opening_line, start, len(text), len(text), is_closed=False)
+    behind = next_line_start(text, end)
+    next_line = behind if closes_fence(text[end:behind].rstrip("\n"), fence) else end
+    return CodeBlock(fence, opening_line, start, end, next_line, is_closed=True)
 
 
 def _bare(line: str, lead: str) -> str:

@@ -12,9 +12,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from bot.markdown.inline_parser import read
+from bot.markdown.inline_parser import parse_inline
 from bot.markdown.streaming_tail import last_leaf
-from bot.markdown.tables import header
+from bot.markdown.tables import open_table_header
 
 # Marks of a quote, and an item, at the beginning of a line. Deeper ones than these are not carried along.
 _QUOTE = re.compile(r"[ ]{0,3}(?:>[ ]?){1,12}")
@@ -61,8 +61,8 @@ class Continuation:
             return ""
         paragraph = re.split(r"\n[ \t>]*\n", body, maxsplit=1)[0]
         ending = closing if len(paragraph) == len(body) else ""
-        reading = read(f"{self.spans}{paragraph.rstrip()}{ending}\n")
-        left = [at for at, _ in (*reading.spans, *([reading.code] if reading.code else [])) if at < len(self.spans)]
+        parse = parse_inline(f"{self.spans}{paragraph.rstrip()}{ending}\n")
+        left = [at for at, _ in (*parse.open_spans, *([parse.code] if parse.code else [])) if at < len(self.spans)]
         return "" if left else self.spans
 
     def _outdented(self, body: str) -> str:
@@ -97,19 +97,19 @@ def continuation_of(text: str, before: Continuation) -> tuple[str, Continuation]
     within = not text.endswith("\n")
     line = text[text.rfind("\n") + 1 :]
     quote = _QUOTE.match(line) if within else None
-    top = header(text)
+    top = open_table_header(text)
     leaf = last_leaf(text)
-    reading = read(leaf[1] + "\n") if leaf else None  # a mark at the cut does what it does before white space
-    closing, spans = (reading.closing, reading.opening) if reading else ("", "")
+    parse = parse_inline(leaf[1] + "\n") if leaf else None  # a mark at the cut does what it does before white space
+    closing, spans = (parse.closing, parse.opening) if parse else ("", "")
     indent = _item(text, before.indent)
-    carried = Continuation(
+    continuation = Continuation(
         quote=quote.group() if quote else "",
         header=top if len(top) <= _LONGEST_HEADER else "",
         spans=spans,
         indent=indent,
         within=within and bool(indent),
     )
-    return closing, carried
+    return closing, continuation
 
 
 def _item(text: str, outer: int) -> int:

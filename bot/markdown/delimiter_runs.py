@@ -19,15 +19,15 @@ from dataclasses import dataclass
 
 
 @dataclass(slots=True)
-class Mark:
-    """A run that may open or close something; `left` of it, from `at` on, are not used yet.
+class DelimiterRun:
+    """A run that may open or close something; `remaining` of it, from `at` on, are not used yet.
 
     `closes_too` says that it closes a double mark that is open, where it would otherwise only open.
     """
 
     at: int
     character: str
-    left: int
+    remaining: int
     opens: bool
     closes: bool
     closes_too: bool = False
@@ -40,7 +40,7 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class MarkPair:
     """Two runs that belong together: where their marks stand, and how many of which character they are."""
 
     start: int
@@ -51,12 +51,12 @@ class Pair:
 
 def flanks(before: str, after: str) -> tuple[bool, bool]:
     """Whether a run between these two is left-flanking, and right-flanking, by CommonMark's own rule."""
-    left = not after.isspace() and (not is_punctuation(after) or before.isspace() or is_punctuation(before))
+    remaining = not after.isspace() and (not is_punctuation(after) or before.isspace() or is_punctuation(before))
     right = not before.isspace() and (not is_punctuation(before) or after.isspace() or is_punctuation(after))
-    return left, right
+    return remaining, right
 
 
-def strictly(character: str, before: str, after: str) -> tuple[bool, bool]:
+def can_open_and_close(character: str, before: str, after: str) -> tuple[bool, bool]:
     """Whether a run may open, and may close, by CommonMark's own rule."""
     opens, closes = flanks(before, after)
     if character == "_":
@@ -64,18 +64,18 @@ def strictly(character: str, before: str, after: str) -> tuple[bool, bool]:
     return opens, closes
 
 
-def mark_between(before: str, after: str, *, at: int, character: str, length: int) -> Mark:
+def classify_run(before: str, after: str, *, at: int, character: str, length: int) -> DelimiterRun:
     """The run of `length` at `at`, by the wider rule."""
-    opens, closes = strictly(character, before, after)
+    opens, closes = can_open_and_close(character, before, after)
     if (opens and closes) or before.isspace() or after.isspace():
-        return Mark(at, character, length, opens, closes)
+        return DelimiterRun(at, character, length, opens, closes)
     if _is_wide(before) or _is_wide(after):
         within_word = character == "_" and (_in_spaced_word(before) or _in_spaced_word(after))
-        return Mark(at, character, length, opens or not within_word, closes or not within_word)
+        return DelimiterRun(at, character, length, opens or not within_word, closes or not within_word)
     double = length >= 2 and character != "_"
     closes_too = double and not closes and is_punctuation(before) and not is_punctuation(after) and not _begins(before)
     opens_too = double and not opens and not is_punctuation(before) and _begins(after)
-    return Mark(at, character, length, opens, closes, closes_too, opens_too)
+    return DelimiterRun(at, character, length, opens, closes, closes_too, opens_too)
 
 
 def is_punctuation(character: str) -> bool:
@@ -97,47 +97,47 @@ def _in_spaced_word(character: str) -> bool:
     return character.isalnum() and not _is_wide(character)
 
 
-def paired(marks: Sequence[Mark]) -> tuple[list[Pair], list[Mark]]:
+def match_runs(marks: Sequence[DelimiterRun]) -> tuple[list[MarkPair], list[DelimiterRun]]:
     """The pairs, and what is left: https://spec.commonmark.org/0.31.2/#phase-2-inline-structure.
 
     The marks are used up by it.
     """
-    pairs: list[Pair] = []
-    stack: list[Mark] = []
+    pairs: list[MarkPair] = []
+    stack: list[DelimiterRun] = []
     bottoms: dict[tuple[str, bool, bool, int], int] = {}  # below, no opener is left for a closer of this kind
     for mark in marks:
-        while (mark.closes or mark.closes_too) and mark.left:
-            kind = (mark.character, mark.opens, mark.closes, mark.left % 3)
+        while (mark.closes or mark.closes_too) and mark.remaining:
+            kind = (mark.character, mark.opens, mark.closes, mark.remaining % 3)
             bottom = bottoms.get(kind, 0)
-            found = next((i for i in range(len(stack) - 1, bottom - 1, -1) if _belong(stack[i], mark)), None)
+            found = next((i for i in range(len(stack) - 1, bottom - 1, -1) if _match(stack[i], mark)), None)
             if found is None:
                 bottoms[kind] = len(stack)
                 break
             del stack[found + 1 :]
-            pairs.append(_taken(stack[found], mark))
-            if not stack[found].left:
+            pairs.append(_take_pair(stack[found], mark))
+            if not stack[found].remaining:
                 stack.pop()
             bottoms = {key: min(value, len(stack)) for key, value in bottoms.items()}
-        if mark.left and (mark.opens or mark.opens_too):
+        if mark.remaining and (mark.opens or mark.opens_too):
             stack.append(mark)
     return pairs, stack
 
 
-def _taken(opener: Mark, closer: Mark) -> Pair:
+def _take_pair(opener: DelimiterRun, closer: DelimiterRun) -> MarkPair:
     """The pair of two runs: the innermost of their marks that are left."""
-    used = 2 if min(opener.left, closer.left) >= 2 else 1
-    opener.left -= used
-    pair = Pair(opener.at + opener.left, closer.at, closer.character, used)
+    used = 2 if min(opener.remaining, closer.remaining) >= 2 else 1
+    opener.remaining -= used
+    pair = MarkPair(opener.at + opener.remaining, closer.at, closer.character, used)
     closer.at += used
-    closer.left -= used
+    closer.remaining -= used
     return pair
 
 
-def _belong(opener: Mark, closer: Mark) -> bool:
+def _match(opener: DelimiterRun, closer: DelimiterRun) -> bool:
     if opener.character != closer.character:
         return False
     if opener.opens_too or closer.closes_too:  # only two such marks, and only for each other: 2**(n - 1) is a power
-        return opener.left == closer.left == 2 and not closer.opens_too
+        return opener.remaining == closer.remaining == 2 and not closer.opens_too
     if not (opener.both or closer.both) or opener.character == "~":
         return True
-    return (opener.left + closer.left) % 3 != 0 or (opener.left % 3 == 0 and closer.left % 3 == 0)
+    return (opener.remaining + closer.remaining) % 3 != 0 or (opener.remaining % 3 == 0 and closer.remaining % 3 == 0)

@@ -13,9 +13,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from bot.markdown.delimiter_runs import Pair, is_punctuation, strictly
-from bot.markdown.inline_parser import Reading, read
-from bot.markdown.tables import fenced
+from bot.markdown.delimiter_runs import MarkPair, can_open_and_close, is_punctuation
+from bot.markdown.inline_parser import InlineParse, parse_inline
+from bot.markdown.tables import fenced_lines
 
 ZERO_WIDTH_SPACE = "\u200b"
 
@@ -26,12 +26,12 @@ _SPACES = re.compile(f"(?<=[*_~`]){ZERO_WIDTH_SPACE}|{ZERO_WIDTH_SPACE}(?=[*_~])
 _RUN = re.compile(r"\*+|_+|~~+")
 
 
-def room_for_emphasis(text: str) -> int:
-    """At most how much longer `flanked` makes a text; only ever grows with it."""
-    return sum(1 for _ in doubtful_runs(text))
+def emphasis_padding(text: str) -> int:
+    """At most how much longer `add_emphasis_spaces` makes a text; only ever grows with it."""
+    return sum(1 for _ in ambiguous_runs(text))
 
 
-def doubtful_runs(text: str) -> Iterator[re.Match[str]]:
+def ambiguous_runs(text: str) -> Iterator[re.Match[str]]:
     """The runs of marks that CommonMark may read otherwise. Each takes at most one zero-width space.
 
     They stand beside what is not ASCII, or between punctuation and a letter. A run at the end of a text is none yet.
@@ -43,11 +43,11 @@ def doubtful_runs(text: str) -> Iterator[re.Match[str]]:
         start, end = run.span()
         if start > 0 and end < length:
             before, after = text[start - 1], text[end]
-            if before != " " and after != " " and _is_doubtful(before, after):
+            if before != " " and after != " " and _is_ambiguous(before, after):
                 yield run
 
 
-def _is_doubtful(before: str, after: str) -> bool:
+def _is_ambiguous(before: str, after: str) -> bool:
     if before.isspace() or after.isspace():
         return False
     if not (before.isascii() and after.isascii()):
@@ -57,31 +57,31 @@ def _is_doubtful(before: str, after: str) -> bool:
     return after.isalnum() and before not in "([{<*_~"
 
 
-def as_written(text: str) -> str:
+def strip_emphasis_spaces(text: str) -> str:
     """What a model wrote, from a text with such spaces, so that it does not learn to write them."""
     return _SPACES.sub("", text) if ZERO_WIDTH_SPACE in text else text
 
 
-def has_doubtful_runs(text: str) -> bool:
+def has_ambiguous_runs(text: str) -> bool:
     """Whether there is such a run. Asked of each line of each write."""
-    return next(doubtful_runs(text), None) is not None
+    return next(ambiguous_runs(text), None) is not None
 
 
-def flanked(text: str) -> str:
+def add_emphasis_spaces(text: str) -> str:
     """A text of several lines whose emphasis CommonMark reads as it was meant; its code stays."""
-    if not has_doubtful_runs(text):
+    if not has_ambiguous_runs(text):
         return text
     lines = text.split("\n")
-    code = fenced(lines)
-    return "\n".join(line if number in code else flanked_line(line) for number, line in enumerate(lines))
+    code = fenced_lines(lines)
+    return "\n".join(line if number in code else add_line_emphasis_spaces(line) for number, line in enumerate(lines))
 
 
-def flanked_line(line: str) -> str:
+def add_line_emphasis_spaces(line: str) -> str:
     """The same for one line that is not code."""
-    return edited(line, flanking(line, read(line + "\n"))) if has_doubtful_runs(line) else line
+    return apply_edits(line, emphasis_edits(line, parse_inline(line + "\n"))) if has_ambiguous_runs(line) else line
 
 
-def edited(text: str, edits: Sequence[Edit], start: int = 0, end: int | None = None) -> str:
+def apply_edits(text: str, edits: Sequence[Edit], start: int = 0, end: int | None = None) -> str:
     """`text` from `start` to `end` with those edits that are of it."""
     end = len(text) if end is None else end
     out, at = [], start
@@ -92,22 +92,22 @@ def edited(text: str, edits: Sequence[Edit], start: int = 0, end: int | None = N
     return "".join([*out, text[at:end]])
 
 
-def flanking(line: str, reading: Reading) -> list[Edit]:
+def emphasis_edits(line: str, parse: InlineParse) -> list[Edit]:
     """What makes CommonMark read a line's pairs as they were read here."""
     found: set[Edit] = set()
-    for pair in reading.pairs:
+    for pair in parse.pairs:
         found |= _inside(line, pair)
-    for at, run in reading.stray:
+    for at, run in parse.stray:
         found |= _beside(line, at, run)
     spaces = {begin for begin, end, _ in found if begin == end}
-    for pair in reading.pairs:
+    for pair in parse.pairs:
         # An underscore beside such a space stands in a word.
         if pair.character == "_" and not spaces.isdisjoint((_run(line, pair.start)[0], _run(line, pair.end)[1])):
             found |= _with_asterisks(pair)
     return sorted(found)
 
 
-def _inside(line: str, pair: Pair) -> set[Edit]:
+def _inside(line: str, pair: MarkPair) -> set[Edit]:
     """For a pair: zero-width spaces inside of its marks where they are needed, and marks that may stand in words."""
     first, last = _run(line, pair.start), _run(line, pair.end)
     opens = _needs_none(_before(line, first[0]), _after(line, first[1]))
@@ -122,7 +122,7 @@ def _inside(line: str, pair: Pair) -> set[Edit]:
     return found
 
 
-def _with_asterisks(pair: Pair) -> set[Edit]:
+def _with_asterisks(pair: MarkPair) -> set[Edit]:
     return {(at, at + pair.length, "*" * pair.length) for at in (pair.start, pair.end)}
 
 
@@ -133,8 +133,8 @@ def _needs_none(outside: str, inside: str) -> bool:
 
 
 def _reads_strictly(line: str, first: tuple[int, int], last: tuple[int, int]) -> bool:
-    opens, _ = strictly("_", _before(line, first[0]), _after(line, first[1]))
-    _, closes = strictly("_", _before(line, last[0]), _after(line, last[1]))
+    opens, _ = can_open_and_close("_", _before(line, first[0]), _after(line, first[1]))
+    _, closes = can_open_and_close("_", _before(line, last[0]), _after(line, last[1]))
     return opens and closes
 
 
@@ -146,7 +146,7 @@ def _beside(line: str, at: int, run: str) -> set[Edit]:
     before, after = _before(line, start), _after(line, end)
     if before.isspace() or after.isspace() or (before.isascii() and after.isascii()):
         return set()
-    opens, closes = strictly(run[0], before, after)
+    opens, closes = can_open_and_close(run[0], before, after)
     if not opens:
         return {(end, end, ZERO_WIDTH_SPACE)}
     return set() if closes else {(start, start, ZERO_WIDTH_SPACE)}

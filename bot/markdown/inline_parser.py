@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from markdown_it.common.html_re import HTML_TAG_RE
 
-from bot.markdown.delimiter_runs import Mark, Pair, mark_between, paired
+from bot.markdown.delimiter_runs import DelimiterRun, MarkPair, classify_run, match_runs
 
 # What has begun and may become something is kept back for no longer than this many characters; then it is shown as it
 # stands. A second or so of a fast model's text: more would look like a pause. Links take their address along.
@@ -58,21 +58,21 @@ _HALF_SCHEME = re.compile(r"(?<![A-Za-z0-9])h(?:t(?:t(?:ps?(?::/?)?)?)?)?\Z")
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """What one paragraph's text holds. Positions are offsets into it.
+class InlineParse:
+    """The inline elements of one paragraph. All positions are offsets into its text.
 
-    `atoms` (start, end) must not be cut: code, links, what stands in angle brackets, addresses. `held` is where
-    something begins that only the next characters will explain, or None. `code` is the backtick run that is open at
-    the end, with where it stands; `spans` are the emphasis marks that are, the outermost first. `pairs` are the marks
-    that belong together, but for those in a link's text, and `stray` those that do not. `begun` is where an address, or
-    the link that it is of, begins that reaches the end, however long it is: a cut there would split it.
+    `atoms` (start, end) must not be cut: code, links, angle brackets, URLs. `held` is the start of an element whose
+    kind depends on the next characters, or None. `code` is the backtick run still open at the end, with its offset.
+    `open_spans` are the emphasis marks still open, outermost first. `pairs` are matched marks outside of links' text;
+    `stray` are unmatched ones. `begun` is the start of a URL or link of any length reaching the end: a cut would
+    split it.
     """
 
     atoms: tuple[tuple[int, int], ...]
     held: int | None
     code: tuple[int, str] | None
-    spans: tuple[tuple[int, str], ...]
-    pairs: tuple[Pair, ...] = ()
+    open_spans: tuple[tuple[int, str], ...]
+    pairs: tuple[MarkPair, ...] = ()
     stray: tuple[tuple[int, str], ...] = ()
     begun: int | None = None
 
@@ -88,12 +88,12 @@ class Reading:
     @property
     def opening(self) -> str:
         """The same marks in the order in which they were opened."""
-        return "".join(mark for _, mark in self.spans) + (self.code[1] if self.code else "")
+        return "".join(mark for _, mark in self.open_spans) + (self.code[1] if self.code else "")
 
     @property
     def closing(self) -> str:
         """What ends all that is open, the innermost first."""
-        marks = "".join(mark for _, mark in reversed(self.spans))
+        marks = "".join(mark for _, mark in reversed(self.open_spans))
         return (self.code[1] if self.code else "") + marks
 
 
@@ -104,7 +104,7 @@ class _Reader:
     text: str
     ticks: dict[int, list[int]]
     atoms: list[tuple[int, int]] = field(default_factory=list)
-    marks: list[Mark] = field(default_factory=list)
+    marks: list[DelimiterRun] = field(default_factory=list)
     brackets: list[tuple[int, int]] = field(default_factory=list)  # where, and how many marks came before
     held: int | None = None
     code: tuple[int, str] | None = None
@@ -115,7 +115,7 @@ class _Reader:
         return len(self.text) - at <= longest
 
 
-def read(text: str) -> Reading:
+def parse_inline(text: str) -> InlineParse:
     """Read one paragraph's text, whose end may be unfinished."""
     reader = _Reader(text, _runs_of_ticks(text))
     at = 0
@@ -128,20 +128,20 @@ def read(text: str) -> Reading:
         scheme = _HALF_SCHEME.search(text, max(len(text) - 8, 0))
         starts = [*waiting[:1], *([scheme.start()] if scheme else []), *([held] if held is not None else [])]
         held = min(starts, default=None)
-    pairs, left = paired(reader.marks)
-    spans = tuple(
-        (mark.at, mark.character * mark.left)
+    pairs, left = match_runs(reader.marks)
+    open_spans = tuple(
+        (mark.at, mark.character * mark.remaining)
         for mark in left
         if mark.opens and reader.near(mark.at, LONGEST_SPAN) and not _is_operator(text, mark)
     )
-    stray = tuple((mark.at, mark.character * mark.left) for mark in reader.marks if mark.left)
-    return Reading(tuple(reader.atoms), held, reader.code, _bounded(spans), tuple(pairs), stray, reader.begun)
+    stray = tuple((mark.at, mark.character * mark.remaining) for mark in reader.marks if mark.remaining)
+    return InlineParse(tuple(reader.atoms), held, reader.code, _bounded(open_spans), tuple(pairs), stray, reader.begun)
 
 
-def _bounded(spans: tuple[tuple[int, str], ...]) -> tuple[tuple[int, str], ...]:
-    """The innermost of `spans`, as many as may be closed."""
+def _bounded(open_spans: tuple[tuple[int, str], ...]) -> tuple[tuple[int, str], ...]:
+    """The innermost of `open_spans`, as many as may be closed."""
     room, kept = LONGEST_CLOSING, []
-    for at, mark in reversed(spans):
+    for at, mark in reversed(open_spans):
         room -= len(mark)
         if room < 0:
             break
@@ -256,12 +256,12 @@ def _mark(reader: _Reader, run: str, start: int, end: int) -> None:
     if not left:
         return
     before, after = reader.text[start - 1] if start else " ", reader.text[end]
-    reader.marks.append(mark_between(before, after, at=end - left, character=character, length=left))
+    reader.marks.append(classify_run(before, after, at=end - left, character=character, length=left))
 
 
-def _is_operator(text: str, mark: Mark) -> bool:
+def _is_operator(text: str, mark: DelimiterRun) -> bool:
     """Whether a mark stands between two letters or figures of ours, or before a bracket: 5*3, 2**(n - 1)."""
-    return _in_word(text, mark.at) and text[mark.at + mark.left : mark.at + mark.left + 1].isascii()
+    return _in_word(text, mark.at) and text[mark.at + mark.remaining : mark.at + mark.remaining + 1].isascii()
 
 
 def _in_word(text: str, at: int) -> bool:

@@ -16,9 +16,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from bot.markdown import utf16_units
-from bot.markdown.emphasis import Edit, edited, flanking, has_doubtful_runs
-from bot.markdown.inline_parser import Reading, read
-from bot.markdown.tables import fenced
+from bot.markdown.emphasis import Edit, apply_edits, emphasis_edits, has_ambiguous_runs
+from bot.markdown.inline_parser import InlineParse, parse_inline
+from bot.markdown.tables import fenced_lines
 
 # Where anything that is rewritten could be.
 _SPECIAL = "[&<"
@@ -57,11 +57,11 @@ _SLACK_LINK = re.compile(r"<(https?://[^\s<>|]+|mailto:[^\s<>|]+)\|([^<>|\n]+)>"
 _SLACK_LINK_START = re.compile(r"<(?:https?:|mailto:)[^\s<>|]*\|")
 _BRACKETS = str.maketrans("[]", "()")
 
-Links = Mapping[str, str]
+LinkTargets = Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Style:
+class InlineStyle:
     """How marks and links are written for a platform.
 
     `applies` tells fast whether a text may have any that are written otherwise, `edits` are those of a line's marks,
@@ -69,22 +69,22 @@ class Style:
     """
 
     applies: Callable[[str], bool]
-    edits: Callable[[str, Reading], Sequence[Edit]]
+    edits: Callable[[str, InlineParse], Sequence[Edit]]
     link: Callable[[str, str], str]
 
 
-COMMONMARK = Style(has_doubtful_runs, flanking, lambda link, _: link)
+COMMONMARK = InlineStyle(has_ambiguous_runs, emphasis_edits, lambda link, _: link)
 
 
-def rewrite_inline(text: str, style: Style = COMMONMARK) -> str:
+def rewrite_inline(text: str, style: InlineStyle = COMMONMARK) -> str:
     """A text whose lines are otherwise read as they are."""
     if not _is_special(text) and not style.applies(text):
         return text
     lines = text.split("\n")
-    code = fenced(lines)
-    links, hidden = definitions(lines, code)
+    code = fenced_lines(lines)
+    links, hidden = link_definitions(lines, code)
     shown = (
-        line if number in code else note_or_inline(line, links, style)
+        line if number in code else rewrite_line(line, links, style)
         for number, line in enumerate(lines)
         if number not in hidden
     )
@@ -95,45 +95,45 @@ def _is_special(text: str) -> bool:
     return any(sign in text for sign in _SPECIAL)
 
 
-def note_or_inline(line: str, links: Links, style: Style = COMMONMARK) -> str | None:
+def rewrite_line(line: str, links: LinkTargets, style: InlineStyle = COMMONMARK) -> str | None:
     """A line, with a footnote's mark where it is one; None where it held nothing but tags."""
     if note := _NOTE.fullmatch(line):
-        return f"{superscript(note.group(1))} {inline(note.group(2), links, style)}"
-    shown = inline(line, links, style)
+        return f"{superscript(note.group(1))} {rewrite_spans(note.group(2), links, style)}"
+    shown = rewrite_spans(line, links, style)
     return shown if shown.strip() or not line.strip() else None
 
 
-def inline(line: str, links: Links, style: Style = COMMONMARK) -> str:
+def rewrite_spans(line: str, links: LinkTargets, style: InlineStyle = COMMONMARK) -> str:
     """A line's links, images, marks of footnotes, entities and tags as links, words and marks."""
     if not _is_special(line) and not style.applies(line):
         return line
     out, at = [], 0
-    reading = read(f"{line}\n")
-    edits = style.edits(line, reading)
-    for start, end in reading.outermost:
+    parse = parse_inline(f"{line}\n")
+    edits = style.edits(line, parse)
+    for start, end in parse.outermost:
         atom = _in_style(_atom(line[start:end], links), line[end : end + 1], style)
-        out += [_words(edited(line, edits, at, start), links), atom]
+        out += [_words(apply_edits(line, edits, at, start), links), atom]
         at = end
-    shown = "".join([*out, _words(edited(line, edits, at), links)])
+    shown = "".join([*out, _words(apply_edits(line, edits, at), links)])
     return shown.replace("\n", " ") if "|" in line else shown  # a table's row stays one
 
 
-def _in_style(atom: str, following: str, style: Style) -> str:
+def _in_style(atom: str, following: str, style: InlineStyle) -> str:
     """A link as the platform shows it, with the marks in its text; other atoms stay."""
     if not atom.startswith("[") or not atom.endswith(")") or "](" not in atom:
         return atom
     text, _, address = atom[1:].rpartition("](")
     if style.applies(text):
-        text = edited(text, style.edits(text, read(f"{text}\n")))
+        text = apply_edits(text, style.edits(text, parse_inline(f"{text}\n")))
     return style.link(f"[{text}]({address}", following)
 
 
-def slack_links(text: str) -> str:
+def convert_slack_links(text: str) -> str:
     """A text in which Slack's links are those of markdown; its code stays."""
     if "|" not in text or not _SLACK_LINK.search(text):
         return text
     lines = text.split("\n")
-    code = fenced(lines)
+    code = fenced_lines(lines)
     return "\n".join(line if number in code else _with_links(line) for number, line in enumerate(lines))
 
 
@@ -141,7 +141,7 @@ def _with_links(line: str) -> str:
     if not _SLACK_LINK.search(line):
         return line
     out, at = [], 0
-    for start, end in read(f"{line}\n").outermost:
+    for start, end in parse_inline(f"{line}\n").outermost:
         slack = _SLACK_LINK.fullmatch(line[start:end])
         out += [line[at:start], _from_slack(*slack.groups()) if slack else line[start:end]]
         at = end
@@ -160,14 +160,14 @@ def superscript(name: str) -> str:
     return name.translate(_SUPERSCRIPTS) if name.isdecimal() and name.isascii() else f"({name})"
 
 
-def _words(text: str, links: Links) -> str:
+def _words(text: str, links: LinkTargets) -> str:
     text = _FOOTNOTE.sub(lambda found: superscript(found.group(1)), text)
     if links and "[" in text:
         text = _SHORTCUT.sub(lambda found: _linked(found.group(), found.group(1), found.group(1), links), text)
     return _ENTITY.sub(_character, text) if "&" in text else text
 
 
-def _atom(atom: str, links: Links) -> str:
+def _atom(atom: str, links: LinkTargets) -> str:
     """A link, an image, code, a tag or an address. An image is a link; within a link it is its words."""
     if atom.startswith("![") and atom.endswith(")"):
         return atom.replace("![](", "[image](", 1).removeprefix("!")
@@ -205,7 +205,7 @@ def _character(entity: re.Match[str]) -> str:
 # ------------------------------------------------------------------------------------------------ links by reference
 
 
-def definitions(lines: Sequence[str], code: Collection[int]) -> tuple[Links, frozenset[int]]:
+def link_definitions(lines: Sequence[str], code: Collection[int]) -> tuple[LinkTargets, frozenset[int]]:
     """The addresses by their labels, and the lines that say no more than them, which are shown nowhere.
 
     A line whose label is named by none of the others is one that a reader may want to see.
@@ -225,14 +225,14 @@ def definitions(lines: Sequence[str], code: Collection[int]) -> tuple[Links, fro
     return found, frozenset(hidden)
 
 
-def room_for_slack_links(text: str) -> int:
+def slack_link_padding(text: str) -> int:
     """At most how much longer Slack's links become."""
     return len(_SLACK_LINK_START.findall(text)) if "|" in text else 0
 
 
-def room_for_links(text: str) -> int:
+def link_padding(text: str) -> int:
     """At most how much longer a text becomes by its definitions, in UTF-16 units; only ever grows with it."""
-    room = room_for_slack_links(text)
+    room = slack_link_padding(text)
     if "]:" not in text:
         return room
     folded = text.casefold()
@@ -242,6 +242,6 @@ def room_for_links(text: str) -> int:
     )
 
 
-def _linked(written: str, text: str, label: str, links: Links) -> str:
+def _linked(written: str, text: str, label: str, links: LinkTargets) -> str:
     address = links.get(label.casefold())
     return f"[{text}]({address})" if address else written

@@ -36,7 +36,7 @@ _MARKS = re.compile(
 )
 
 
-def flat(text: str, longest: int = LONGEST_FOREIGN) -> str:
+def single_line(text: str, longest: int = LONGEST_FOREIGN) -> str:
     """`text` in one line of at most `longest` characters, without anything that does not show; never empty."""
     cut = len(text) > _LOOKED_AT
     seen, accents = [], 0
@@ -54,7 +54,7 @@ def flat(text: str, longest: int = LONGEST_FOREIGN) -> str:
     return line or "?"
 
 
-def literal(text: str) -> str:
+def escape_markdown(text: str) -> str:
     """`text` such that markdown shows it and does nothing about it."""
     return _MARKS.sub(_marked, text)
 

@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from bot.markdown.normalise import CONTROLS, Normaliser
-from bot.markdown.placeholders import mark
-from bot.markdown.splitter import Fence, fence_after
+from bot.markdown.placeholders import placeholder
+from bot.markdown.splitter import Fence, fence_at_end
 from bot.markdown.tables import may_have_fences
 
 # All addresses that are kept of one answer, in characters: pictures of ten megabytes, as Discord takes them.
-MOST_KEPT = 14 * 2**20
+MAX_EXTRACTED_CHARACTERS = 14 * 2**20
 
 # Characters that a message needs beside its longest address: a table's header, the marks that were open.
 _ROOM = 400
@@ -49,7 +49,7 @@ _FULL_LINE = 60
 _WIDE = "\u1100-\U0010ffff"
 
 
-class _Place(Enum):
+class _AddressContext(Enum):
     """Where an address stands, by which it ends."""
 
     LINK = auto()
@@ -59,9 +59,9 @@ class _Place(Enum):
 
 
 _ENDS = {
-    _Place.LINK: re.compile(r"[\s()>]"),
-    _Place.BARE_DATA: re.compile(rf"[\s()<>\[\]\"'`{_WIDE}]"),
-    _Place.BARE: re.compile(rf"[\s<>\"{_WIDE}]"),
+    _AddressContext.LINK: re.compile(r"[\s()>]"),
+    _AddressContext.BARE_DATA: re.compile(rf"[\s()<>\[\]\"'`{_WIDE}]"),
+    _AddressContext.BARE: re.compile(rf"[\s<>\"{_WIDE}]"),
 }
 
 
@@ -70,18 +70,18 @@ _QUOTES = {quote: re.compile(rf"[{quote}>\n]") for quote in ('"', "'")}
 
 @dataclass(frozen=True, slots=True)
 class ExtractedAddress:
-    """An address that no message holds. `whole` says that it had its end, and was not too long to be kept."""
+    """An address that no message holds. `is_complete` says that it had its end, and was not too long to be kept."""
 
     number: int
     address: str = field(repr=False)
-    whole: bool
+    is_complete: bool
 
 
 @dataclass(slots=True)
-class _Held:
+class _PendingAddress:
     """An address that has begun: what is there of it, and how it ends."""
 
-    place: _Place
+    context: _AddressContext
     lead: str  # what stands before it, as far as it belongs to it
     quote: str = ""
     depth: int = 0
@@ -110,9 +110,9 @@ class ModelText:
         self._normaliser = Normaliser()
         self._fence: Fence | None = None
         self._line = ""  # the last line so far, if it may matter
-        self._held: _Held | None = None
-        self._room = MOST_KEPT
-        self.left_out: list[ExtractedAddress] = []
+        self._held: _PendingAddress | None = None
+        self._room = MAX_EXTRACTED_CHARACTERS
+        self.extracted: list[ExtractedAddress] = []
 
     def feed(self, text: str) -> str:
         """Take in more; returns what of it is known to be text, or an address that fits."""
@@ -138,7 +138,7 @@ class ModelText:
         given = self._given(held, ended=False)
         if given == "".join(held.parts):
             return given
-        return given + {_Place.LINK: ")", _Place.QUOTED: f"{held.quote}>"}.get(held.place, "")
+        return given + {_AddressContext.LINK: ")", _AddressContext.QUOTED: f"{held.quote}>"}.get(held.context, "")
 
     def _read(self, text: str) -> None:
         self._line += text
@@ -170,7 +170,7 @@ class ModelText:
             self._fence = None
         may_matter = self._fence is not None or may_have_fences(self._line)
         if may_matter and len(self._line) <= _LONGEST_LINE:
-            self._fence = fence_after(self._line, self._fence)
+            self._fence = fence_at_end(self._line, self._fence)
         self._line = ""
 
     def _address(self, text: str, at: int, out: list[str]) -> int:
@@ -192,54 +192,56 @@ class ModelText:
             held.parts, rest = [address[: held.line - 1]], address[held.line - 1 :]
             held.size = held.kept = held.line - 1
         given = self._given(held, ended=True)
-        if held.place is _Place.LINK and (rest or text[end] == "\n") and given != "".join(held.parts):
+        if held.context is _AddressContext.LINK and (rest or text[end] == "\n") and given != "".join(held.parts):
             given += ")"  # the line ends within the link: nothing will close it
         given += rest
         out.append(given)
         self._read(given)
         return end
 
-    def _given(self, held: _Held, *, ended: bool) -> str:
+    def _given(self, held: _PendingAddress, *, ended: bool) -> str:
         """What goes on of an address: itself, or the mark for it."""
         address = "".join(held.parts)
         begin = held.lead + held.head
         is_data = _DATA.match(begin) is not None
-        if held.place is _Place.BARE_DATA:
+        if held.context is _AddressContext.BARE_DATA:
             is_data = is_data and held.size > _LONGEST_EXAMPLE
         if not is_data and held.size <= self._longest and self._measure(address) <= self._longest:
             return address
-        whole = ended and held.kept == held.size
+        is_complete = ended and held.kept == held.size
         self._room -= held.kept
-        number = len(self.left_out) + 1
-        self.left_out.append(ExtractedAddress(number, (held.lead + address).removeprefix("<"), whole))
+        number = len(self.extracted) + 1
+        self.extracted.append(ExtractedAddress(number, (held.lead + address).removeprefix("<"), is_complete))
         angle = "<" if address.startswith("<") else ""
         type_ = _TYPE.match(begin) if is_data else None
         if type_ and type_.group(1) == "image":
-            return angle + mark("image", number, type_.group(2))
+            return angle + placeholder("image", number, type_.group(2))
         host = _HOST.search((address if held.lead else address.partition("://")[2]) or address)
-        return angle + mark("address", number, "" if is_data else host.group() if host else "")
+        return angle + placeholder("address", number, "" if is_data else host.group() if host else "")
 
 
-def _begins(line: str, sign: str) -> _Held | None:
+def _begins(line: str, sign: str) -> _PendingAddress | None:
     """The address that begins behind `line`, whose last character is `sign`; nothing where none does, and in code."""
     held = _beginning(line, sign)
     return None if held is not None and _in_code(line) else held
 
 
-def _beginning(line: str, sign: str) -> _Held | None:
+def _beginning(line: str, sign: str) -> _PendingAddress | None:
     if sign == "(":
-        return _Held(_Place.LINK, "") if line.endswith("](") else None
+        return _PendingAddress(_AddressContext.LINK, "") if line.endswith("](") else None
     if sign == "/":
         scheme = next((each for each in ("https://", "http://") if line.endswith(each)), "")
-        return _Held(_Place.BARE, scheme) if scheme else None
+        return _PendingAddress(_AddressContext.BARE, scheme) if scheme else None
     if sign != ":" or line.endswith(("<:", "<a:")):
-        return _Held(_Place.BARE, "") if line.endswith((f"<{sign}", "<a:")) else None
+        return _PendingAddress(_AddressContext.BARE, "") if line.endswith((f"<{sign}", "<a:")) else None
     if not line.endswith("data:") or line[-6:-5].isalnum():
         return None
     attribute = _ATTRIBUTE.search(line)
     if attribute is None:
-        return _Held(_Place.BARE_DATA, "data:")
-    return _Held(_Place.QUOTED if attribute.group(1) else _Place.BARE_DATA, "data:", attribute.group(1))
+        return _PendingAddress(_AddressContext.BARE_DATA, "data:")
+    return _PendingAddress(
+        _AddressContext.QUOTED if attribute.group(1) else _AddressContext.BARE_DATA, "data:", attribute.group(1)
+    )
 
 
 def _in_code(line: str) -> bool:
@@ -253,18 +255,18 @@ def _in_code(line: str) -> bool:
     return open_ > 0
 
 
-def _end_of(held: _Held, text: str, at: int) -> int | None:
+def _end_of(held: _PendingAddress, text: str, at: int) -> int | None:
     """Where an address ends in `text`; None if it goes on."""
     begin = held.size
     if len(held.head) < _LONGEST_HEAD:
         held.head += text[at : at + _LONGEST_HEAD - len(held.head)]
-    if held.place is _Place.QUOTED:
+    if held.context is _AddressContext.QUOTED:
         found = _QUOTES[held.quote].search(text, at)
         return found.start() if found else None
-    angled = held.place is _Place.LINK and held.head.startswith("<")
-    for found in _ENDS[held.place].finditer(text, at):
+    angled = held.context is _AddressContext.LINK and held.head.startswith("<")
+    for found in _ENDS[held.context].finditer(text, at):
         sign = found.group()
-        if held.place is _Place.LINK:
+        if held.context is _AddressContext.LINK:
             if sign == "(" or (sign == ")" and held.depth):
                 held.depth += 1 if sign == "(" else -1
                 continue
@@ -274,7 +276,7 @@ def _end_of(held: _Held, text: str, at: int) -> int | None:
     return None
 
 
-def _goes_on(held: _Held, sign: str, at: int) -> bool:
+def _goes_on(held: _PendingAddress, sign: str, at: int) -> bool:
     """Whether a link's content goes on behind white space: as text that is not encoded, or in full lines that are."""
     head = _DATA.match(held.head)
     if head is None or at < head.end():

@@ -11,7 +11,7 @@ import re
 CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
-def without_controls(text: str) -> str:
+def normalise(text: str) -> str:
     """A whole text: every CR LF and lone CR is a line feed, other control characters are left out."""
     return Normaliser().feed(text)
 

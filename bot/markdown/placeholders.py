@@ -23,22 +23,22 @@ PICTURE = "\N{FRAME WITH PICTURE}"
 LINK = "\N{LINK SYMBOL}"
 
 
-def mark(kind: str, number: int, known: str) -> str:
+def placeholder(kind: str, number: int, known: str) -> str:
     """What the source has in the place of an address; `kind` is ``image`` or ``address``."""
     return f"left-out-{kind}:{number}/{re.sub(r'[^A-Za-z0-9.-]', '', known)[:40]}"
 
 
-def noted(text: str) -> str:
+def replace_placeholders(text: str) -> str:
     """A text with a short note for each address that was left out, by the label that it had."""
     if "left-out-" not in text:
         return text
     for _ in range(2):  # an image may be a link's label
-        text = _LINK.sub(lambda found: _note(found.group(), found.group(1)), text)
-    text = _TAG.sub(lambda found: _note(found.group(), _alternative(found.group())), text)
-    return _BARE.sub(lambda found: _note(found.group(), "", found.group(1) or ""), text)
+        text = _LINK.sub(lambda found: _describe(found.group(), found.group(1)), text)
+    text = _TAG.sub(lambda found: _describe(found.group(), _alternative(found.group())), text)
+    return _BARE.sub(lambda found: _describe(found.group(), "", found.group(1) or ""), text)
 
 
-def _note(source: str, label: str, sign: str = "") -> str:
+def _describe(source: str, label: str, sign: str = "") -> str:
     parts = _PARTS.search(source)
     assert parts is not None
     kind, number, known = parts.groups()

@@ -13,7 +13,7 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 
 from bot.markdown.emphasis import ZERO_WIDTH_SPACE
-from bot.markdown.tables import fenced, may_have_fences
+from bot.markdown.tables import fenced_lines, may_have_fences
 
 _OPENING = re.compile(r"([ \t>]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)?)(`{3,}|~{3,})(.*)")
 _CLOSING = re.compile(r"([ \t]*)(`{3,}|~{3,})[ \t]*")
@@ -29,27 +29,27 @@ _SHORTEST = 3  # characters of a fence
 _DEEPER = "\N{BOX DRAWINGS LIGHT VERTICAL} "
 
 
-def parted(ticks: str) -> str:
+def split_backticks(ticks: str) -> str:
     """A run of backticks in which no three stand together: three open or close a block of code wherever they are."""
     return ZERO_WIDTH_SPACE.join(ticks[at : at + 2] for at in range(0, len(ticks), 2))
 
 
-def with_plain_blocks(text: str) -> str:
+def simplify_blocks(text: str) -> str:
     """A text with its fences and quotes so."""
     if ">" not in text and not may_have_fences(text):
         return text
     lines = text.split("\n")
-    code = fenced(lines)
-    shown = fences(lines, code)
-    return "\n".join(shown[number] if number in code else quoted(line) for number, line in enumerate(lines))
+    code = fenced_lines(lines)
+    shown = simplify_fences(lines, code)
+    return "\n".join(shown[number] if number in code else simplify_quote(line) for number, line in enumerate(lines))
 
 
-def fences(lines: Sequence[str], code: Collection[int]) -> dict[int, str]:
+def simplify_fences(lines: Sequence[str], code: Collection[int]) -> dict[int, str]:
     """The lines of blocks of code (their numbers are `code`) as Discord reads them."""
     return {number: f"{lead}{shown}" for number, lead, shown, _ in _fences(lines, code)}
 
 
-def room_for_blocks(text: str, lines: Sequence[str], code: Collection[int]) -> int:
+def block_padding(text: str, lines: Sequence[str], code: Collection[int]) -> int:
     """At most how many characters more quotes and blocks of code need; together with the text it only ever grows."""
     room = sum(room for *_, room in _fences(lines, code)) if code else 0
     return room + sum(_room_for_quote(line) for line in lines if line.lstrip(" ")[:1] == ">") if ">" in text else room
@@ -67,7 +67,7 @@ def _fences(lines: Sequence[str], code: Collection[int]) -> Iterator[tuple[int, 
             yield number, "> " if depth else lead, f"```{_language(info)}", 0
             continue
         lead, bare = _unquoted(line, depth)
-        parts = _TICKS.sub(lambda run: parted(run.group()), bare)
+        parts = _TICKS.sub(lambda run: split_backticks(run.group()), bare)
         closing = _CLOSING.fullmatch(bare)
         if closing and _closes(closing.group(2), marker):
             # A longer fence's end was its content while it came, as far as it looked like one.
@@ -98,7 +98,7 @@ def _language(info: str) -> str:
     return found.group() if found else ""
 
 
-def quoted(line: str) -> str:
+def simplify_quote(line: str) -> str:
     """A line that is not code, with the mark that Discord knows where it is of a quote."""
     found = _QUOTE.fullmatch(line) if ">" in line[:4] else None
     if found is None:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from bot.markdown.literal_text import flat, literal
-from bot.markdown.normalise import without_controls
-from bot.markdown.placeholders import noted
+from bot.markdown.literal_text import escape_markdown, single_line
+from bot.markdown.normalise import normalise
+from bot.markdown.placeholders import replace_placeholders
 from bot.markdown.splitter import Piece
 
 
@@ -51,7 +51,7 @@ class PlainMarkdown:
 
     def render(self, piece: Piece) -> str:
         """See `Renderer`."""
-        return noted(piece.closed())
+        return replace_placeholders(piece.closed())
 
     def padding(self, piece: Piece) -> int:  # noqa: ARG002 (nothing is added, whatever the piece)
         """See `Renderer`."""
@@ -59,8 +59,8 @@ class PlainMarkdown:
 
     def notice(self, line: str) -> str:
         """See `Renderer`."""
-        return f"*{without_controls(line)}*"
+        return f"*{normalise(line)}*"
 
     def escape(self, text: str) -> str:
         """See `Renderer`."""
-        return literal(flat(text))
+        return escape_markdown(single_line(text))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 
-from bot.markdown.tables import fenced
+from bot.markdown.tables import fenced_lines
 
 # The mark, wherever quotes, items, headings or an indentation leave it at the beginning of what a line says. All that
 # some program takes for the end of a line begins one.
@@ -24,19 +24,19 @@ _MARK = "-#"
 _MAY_IMITATE = re.compile(r"[-;>&*_~\\]#")
 
 
-def without_imitations(text: str) -> str:
+def escape_small_print(text: str) -> str:
     """`text`, rendered, in which no line outside of code is small print: a backslash makes the mark a character."""
     if _MARK not in text:
         return text
     lines = text.split("\n")
-    code = fenced(lines)
+    code = fenced_lines(lines)
     return "\n".join(
         line if number in code or _MARK not in line else _IMITATION.sub(r"\1\\-#", line)
         for number, line in enumerate(lines)
     )
 
 
-def room_for_imitations(text: str) -> int:
+def small_print_padding(text: str) -> int:
     """At most how much longer a text becomes by it; only ever grows with it.
 
     A dash may come of an entity or the end of a tag, and what was parted by a tag may come together.

@@ -18,8 +18,8 @@ from dataclasses import dataclass, field, replace
 
 from bot.markdown.continuation import NOTHING, Continuation, continuation_of
 from bot.markdown.inline_parser import LONGEST_CLOSING
-from bot.markdown.streaming_tail import begun_line, ends_in_marks, kept_together, shown
-from bot.markdown.tables import may_have_fences, stands_over
+from bot.markdown.streaming_tail import ends_in_block_marks, may_close_block, unsplittable_spans, visible_end
+from bot.markdown.tables import ends_in_table_head, may_have_fences
 
 # A line that opens or closes a code fence (https://spec.commonmark.org/0.31.2/#fenced-code-blocks), wherever a list or
 # a quote has indented it. A backtick fence has no backtick in its info string. Longer runs than 32 are taken for text:
@@ -73,7 +73,7 @@ class Fence:
         """Whether the block is inside a quote, and ends with it."""
         return ">" in self.lead
 
-    def alone(self) -> Fence:
+    def standalone(self) -> Fence:
         """The same where the list that it stood in has not come along."""
         return self if self.quoted else Fence(self.marker, self.info)
 
@@ -83,14 +83,14 @@ class Piece:
     """A stretch of the source that becomes one message.
 
     `reopened` is the fence that was open where the piece begins, `open_fence` the one that is open where it ends (the
-    last piece of an unfinished text may end inside one as well). `carried` is what else was open where it begins,
+    last piece of an unfinished text may end inside one as well). `continuation` is what else was open where it begins,
     `closing` the marks that end what is open where it ends.
     """
 
     source: str
     reopened: Fence | None = None
     open_fence: Fence | None = None
-    carried: Continuation = NOTHING
+    continuation: Continuation = NOTHING
     closing: str = field(default="", compare=False)  # it follows from the rest
 
     def closed(self) -> str:
@@ -99,7 +99,7 @@ class Piece:
         The same with what else was cut: a quote, a table, an emphasis. Blank lines at both ends are left out, since a
         message neither begins nor ends with one; empty if nothing else is there.
         """
-        body, last = self.alone(_without_blank_ends(self.source))
+        body, last = self.standalone(_without_blank_ends(self.source))
         if not body:
             return ""
         return body + self.closing + (f"\n{last.lead}{last.marker}" if last else "")
@@ -112,51 +112,53 @@ class Piece:
         piece = self._without_begun_line()
         if piece.open_fence is not None or not piece.source.strip():
             return piece
-        text, _ = piece.alone(_without_blank_start(piece.source))
-        end, closing = shown(text)
+        text, _ = piece.standalone(_without_blank_start(piece.source))
+        end, closing = visible_end(text)
         rest = text[end:]
         if rest.strip():
             source = piece.source[: _from_the_end(piece.source, rest)]
-            piece = piece.covering(source)
+            piece = piece.with_source(source)
         return replace(piece, closing=closing)
 
-    def covering(self, source: str) -> Piece:
+    def with_source(self, source: str) -> Piece:
         """The piece with less of its source."""
-        return replace(self, source=source, open_fence=fence_after(source, self.reopened), closing="")
+        return replace(self, source=source, open_fence=fence_at_end(source, self.reopened), closing="")
 
-    def handed_over(self) -> tuple[Piece, Continuation]:
+    def split_off(self) -> tuple[Piece, Continuation]:
         """The piece when it is cut off here, with what is open there closed; and what the next one takes over."""
         if self.open_fence is not None:
             return self, NOTHING
-        closing, carried = continuation_of(self.alone(_without_blank_start(self.source))[0], self.carried)
-        return replace(self, closing=closing), carried
+        closing, continuation = continuation_of(
+            self.standalone(_without_blank_start(self.source))[0], self.continuation
+        )
+        return replace(self, closing=closing), continuation
 
     def _without_begun_line(self) -> Piece:
         """Inside a block of code: without the line that opens it, or the line that may be closing it."""
         piece: Piece = self
         if piece.open_fence is not None:
             last = piece.source[piece.source.rfind("\n") + 1 :]
-            if begun_line(last, piece.open_fence.marker):
-                piece = piece.covering(piece.source[: len(piece.source) - len(last)])
+            if may_close_block(last, piece.open_fence.marker):
+                piece = piece.with_source(piece.source[: len(piece.source) - len(last)])
         if piece.open_fence is not None:
             opened_at = _last_opening(piece.source, piece.reopened) or 0
             begun = piece.source[opened_at:].strip()
             if (opened_at or piece.reopened is None) and "\n" not in begun:
-                piece = piece.covering(piece.source[:opened_at])
+                piece = piece.with_source(piece.source[:opened_at])
         return piece
 
-    def alone(self, body: str) -> tuple[str, Fence | None]:
+    def standalone(self, body: str) -> tuple[str, Fence | None]:
         """`body` with what it needs in front, and the fence that is open where it ends."""
         reopened, last = self.reopened, self.open_fence
         if reopened is None:
-            return self.carried.apply(body, self.closing), last
+            return self.continuation.apply(body, self.closing), last
         if not reopened.quoted:
             body = _dedented(body, reopened)
-            last = last.alone() if last == reopened else last
-            reopened = reopened.alone()
-        if (line := _first_line(body)) and _ends(line, reopened):
+            last = last.standalone() if last == reopened else last
+            reopened = reopened.standalone()
+        if (line := _first_line(body)) and _ends_block(line, reopened):
             # The cut fell just before the closing line: the block ended in the message before.
-            rest = body[len(line) :] if closes(line, reopened) else body
+            rest = body[len(line) :] if closes_fence(line, reopened) else body
             body, reopened = _without_blank_start(rest), None
         head = f"{reopened.lead}{reopened.marker}{reopened.info}\n" if reopened and body else ""
         return head + body, last
@@ -170,7 +172,7 @@ class Piece:
             or not self.source[: mark + 1].strip()
         ):
             return self
-        return self.covering(self.source[: mark + 1])
+        return self.with_source(self.source[: mark + 1])
 
 
 class Splitter:
@@ -189,7 +191,7 @@ class Splitter:
         self._text = ""
         self._at = 0  # where the last piece, which may still grow, begins in the text
         self._fence: Fence | None = None  # the one open there
-        self._carried = NOTHING  # what else is open there
+        self._continuation = NOTHING  # what else is open there
         self.length = 0  # characters fed in all
 
     def feed(self, text: str) -> None:
@@ -253,7 +255,7 @@ class Splitter:
             self._end_piece(end - self._at)
         return end
 
-    def narrow(self, limit: int, at: int) -> None:
+    def recut(self, limit: int, at: int) -> None:
         """Cut again what follows the first `at` characters, where a piece ends, for another measure or limit."""
         self._limit = limit
         self._take_back(at)
@@ -261,7 +263,7 @@ class Splitter:
     def _take_back(self, at: int) -> None:
         while self._at > at:
             last = self._sealed.pop()
-            self._at, self._fence, self._carried = self._at - len(last.source), last.reopened, last.carried
+            self._at, self._fence, self._continuation = self._at - len(last.source), last.reopened, last.continuation
 
     def _join(self) -> None:
         if self._fed:
@@ -271,10 +273,10 @@ class Splitter:
     def _piece(self, size: int) -> Piece:
         """The first `size` characters of the open piece."""
         source = self._text[self._at : self._at + size]
-        return Piece(source, self._fence, fence_after(source, self._fence), self._carried)
+        return Piece(source, self._fence, fence_at_end(source, self._fence), self._continuation)
 
     def _end_piece(self, size: int) -> None:
-        piece, self._carried = self._piece(size).handed_over()
+        piece, self._continuation = self._piece(size).split_off()
         self._sealed.append(piece)
         self._at, self._fence = self._at + size, piece.open_fence
 
@@ -289,9 +291,9 @@ class Splitter:
         while high - low > 1:
             middle = (low + high) // 2
             low, high = (middle, high) if self._fits(text[:middle], limit) else (low, middle)
-        together = () if fence_after(text[:low], self._fence) else kept_together(text[:low])
+        together = () if fence_at_end(text[:low], self._fence) else unsplittable_spans(text[:low])
         for cut in _breaks(text, low, self._fence):
-            apart = any(start < cut < end for start, end in together) or ends_in_marks(text[:cut])
+            apart = any(start < cut < end for start, end in together) or ends_in_block_marks(text[:cut])
             if not apart and self._fits(text[:cut], limit):
                 return cut
         ahead = (cut for start, end in together if start < low < end and (cut := _ahead_of(text, start)))
@@ -303,9 +305,9 @@ class Splitter:
         room_to_close = LONGEST_CLOSING if _has_marks(source, self._fence) else 0
         for fence in _fences(source, self._fence):
             room_to_close = max(room_to_close, 2 * len(fence.lead + fence.marker) + 2)
-        carried = replace(self._carried, spans="") if self._carried.spans else self._carried
-        room_to_close += len(self._carried.spans)
-        return self._measure(Piece(source, self._fence, None, carried)) + room_to_close <= limit
+        continuation = replace(self._continuation, spans="") if self._continuation.spans else self._continuation
+        room_to_close += len(self._continuation.spans)
+        return self._measure(Piece(source, self._fence, None, continuation)) + room_to_close <= limit
 
 
 def _breaks(text: str, end: int, fence: Fence | None) -> Iterator[int]:
@@ -335,8 +337,8 @@ def _ahead_of(text: str, atom: int) -> int:
     """Where a message ends before what must not be cut, its item's marks or its table's row; 0 if that is empty."""
     line = text.rfind("\n", 0, atom) + 1
     before = len(text[:atom].rstrip(_MARKS_BEFORE))  # marks that open there go along
-    cut = line if ends_in_marks(text[:before]) or text.startswith("|", line) else before
-    return cut if text[:cut].strip() and not stands_over(text[:cut]) else 0
+    cut = line if ends_in_block_marks(text[:before]) or text.startswith("|", line) else before
+    return cut if text[:cut].strip() and not ends_in_table_head(text[:cut]) else 0
 
 
 def _after(text: str, mark: str, half: int, end: int) -> Iterator[int]:
@@ -344,7 +346,7 @@ def _after(text: str, mark: str, half: int, end: int) -> Iterator[int]:
     at = text.rfind(mark, half, end)
     while at != -1:
         above = text[half:at].rstrip()
-        if not above[above.rfind("\n") + 1 :].lstrip().startswith("#") and not stands_over(text[:at]):
+        if not above[above.rfind("\n") + 1 :].lstrip().startswith("#") and not ends_in_table_head(text[:at]):
             yield at + len(mark)
             return
         at = text.rfind(mark, half, half + len(above))
@@ -411,15 +413,15 @@ def _opens(line: str) -> Fence | None:
     return Fence(marker, language if len(language) <= _LONGEST_INFO else "", lead[:_LONGEST_LEAD])
 
 
-def closes(line: str, fence: Fence) -> bool:
+def closes_fence(line: str, fence: Fence) -> bool:
     """Whether a line within a block of code ends it."""
     bare = line.strip(" \t>\r")
     return len(bare) >= len(fence.marker) and bare.strip(fence.marker[0]) == ""
 
 
-def _ends(line: str, fence: Fence) -> bool:
+def _ends_block(line: str, fence: Fence) -> bool:
     """Whether the block ends with this line: it closes it, or the quote that the block is in has ended."""
-    return closes(line, fence) or (fence.quoted and not line.lstrip().startswith(">"))
+    return closes_fence(line, fence) or (fence.quoted and not line.lstrip().startswith(">"))
 
 
 def _dedented(text: str, fence: Fence) -> str:
@@ -428,20 +430,20 @@ def _dedented(text: str, fence: Fence) -> str:
     for number, line in enumerate(lines):
         cut = len(line) - len(line.lstrip(" \t"))
         lines[number] = line[min(cut, len(fence.lead)) :]
-        if closes(line, fence):
+        if closes_fence(line, fence):
             break
     return "\n".join(lines)
 
 
-def fence_walk(source: str, fence: Fence | None) -> Iterator[tuple[int, Fence | None]]:
+def fence_changes(source: str, fence: Fence | None) -> Iterator[tuple[int, Fence | None]]:
     """The state after each line that changes it, with where that line starts."""
     if fence is None and not may_have_fences(source):
         return  # no line can open one: most texts, and most looks at them
     for start, line in _lines(source):
-        if fence is not None and not _ends(line, fence):
+        if fence is not None and not _ends_block(line, fence):
             continue
         if fence is not None:
-            closed_by_it = closes(line, fence)
+            closed_by_it = closes_fence(line, fence)
             fence = None
             yield start, None
             if closed_by_it:
@@ -455,16 +457,16 @@ def _fences(source: str, fence: Fence | None) -> Iterator[Fence]:
     """Every fence that is open somewhere in the source."""
     if fence is not None:
         yield fence
-    yield from (state for _, state in fence_walk(source, fence) if state is not None)
+    yield from (state for _, state in fence_changes(source, fence) if state is not None)
 
 
 def _has_marks(source: str, fence: Fence | None) -> bool:
     """Whether there are marks that may have to be closed: outside of code, and those that begin a block of it."""
     outside, start = fence is None, 0
-    for at, state in fence_walk(source, fence):
+    for at, state in fence_changes(source, fence):
         if state is not None or (outside and _is_marked(source, start, at)):
             return True
-        outside, start = True, behind_line(source, at)
+        outside, start = True, next_line_start(source, at)
     return outside and _is_marked(source, start, len(source))
 
 
@@ -472,9 +474,9 @@ def _is_marked(source: str, start: int, end: int) -> bool:
     return any(source.find(mark, start, end) != -1 for mark in _MARKS)  # a class of a regex takes ten times as long
 
 
-def fence_after(source: str, fence: Fence | None) -> Fence | None:
+def fence_at_end(source: str, fence: Fence | None) -> Fence | None:
     """The fence that is open behind `source`, before which `fence` was."""
-    for _, state in fence_walk(source, fence):
+    for _, state in fence_changes(source, fence):
         fence = state
     return fence
 
@@ -482,7 +484,7 @@ def fence_after(source: str, fence: Fence | None) -> Fence | None:
 def _last_opening(source: str, fence: Fence | None) -> int | None:
     """Where the fence that is open at the end was opened: 0 if it was open before, None if none is open."""
     opened_at = 0 if fence is not None else None
-    for start, state in fence_walk(source, fence):
+    for start, state in fence_changes(source, fence):
         opened_at = start if state is not None else None
     return opened_at
 
@@ -519,7 +521,7 @@ def _from_the_end(source: str, rest: str) -> int:
     return max(at - len(first), 0)
 
 
-def behind_line(text: str, at: int) -> int:
+def next_line_start(text: str, at: int) -> int:
     """Where the line after the one at `at` begins."""
     end = text.find("\n", at)
     return len(text) if end == -1 else end + 1

@@ -16,7 +16,7 @@ import re
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from bot.markdown.inline_parser import LONGEST_HELD, read
+from bot.markdown.inline_parser import LONGEST_HELD, parse_inline
 
 # A row appears whole; a longer one is not waited for.
 _LONGEST_ROW = 600
@@ -57,7 +57,7 @@ class _Blocks(MarkdownIt):
 _BLOCKS = _Blocks()
 
 
-def shown(text: str) -> tuple[int, str]:
+def visible_end(text: str) -> tuple[int, str]:
     """How many characters of `text` (which ends outside of code blocks) are shown, and what is added to close them."""
     end = _whole_lines(text)
     for _ in range(_LOOKS):
@@ -66,14 +66,12 @@ def shown(text: str) -> tuple[int, str]:
         if leaf is None:
             return end, ""
         start, content = leaf
-        reading = read(content)
-        held = reading.held
+        parse = parse_inline(content)
+        held = parse.held
         if held is None:
-            held, closing = _empties(content, reading.spans, reading.code), reading.closing
+            held, closing = _empties(content, parse.open_spans, parse.code), parse.closing
             if held is None:
-                return (
-                    (len(text[:end].rstrip()) - _half_ticks(content, reading.code), closing) if closing else (end, "")
-                )
+                return (len(text[:end].rstrip()) - _half_ticks(content, parse.code), closing) if closing else (end, "")
         end = start + held
         if not content[:held].strip():
             end = _before_marks(text, end)
@@ -163,10 +161,10 @@ def _placed(text: str, lines: list[str], content: str) -> tuple[int, str] | None
     return len(bare) - len(joined) + at, joined[at:]
 
 
-def _empties(content: str, spans: tuple[tuple[int, str], ...], code: tuple[int, str] | None) -> int | None:
+def _empties(content: str, open_spans: tuple[tuple[int, str], ...], code: tuple[int, str] | None) -> int | None:
     """Where the marks begin that have nothing after them to be seen yet, or None."""
     end = len(content)
-    marks = [*spans, *([code] if code else [])]
+    marks = [*open_spans, *([code] if code else [])]
     found = None
     for at, mark in reversed(marks):
         after = content[at + len(mark) : end].strip()
@@ -181,26 +179,26 @@ def _half_ticks(content: str, code: tuple[int, str] | None) -> int:
     return len(content) - len(content.rstrip("`")) if code else 0
 
 
-def kept_together(text: str) -> tuple[tuple[int, int], ...]:
+def unsplittable_spans(text: str) -> tuple[tuple[int, int], ...]:
     """Where `text` is not cut (start, end): inside of links, code and addresses of its last block, ended or not."""
     leaf = last_leaf(text)
     if leaf is None:
         return ()
     start, content = leaf
-    reading = read(content)
-    ends = (reading.held, reading.code[0] if reading.code else None, reading.begun)
+    parse = parse_inline(content)
+    ends = (parse.held, parse.code[0] if parse.code else None, parse.begun)
     begun = min((at for at in ends if at is not None), default=None)
-    spans = [*reading.atoms, *([(begun, len(text) + 1)] if begun is not None else [])]
-    return tuple((start + first, start + last) for first, last in spans)
+    open_spans = [*parse.atoms, *([(begun, len(text) + 1)] if begun is not None else [])]
+    return tuple((start + first, start + last) for first, last in open_spans)
 
 
-def ends_in_marks(text: str) -> bool:
+def ends_in_block_marks(text: str) -> bool:
     """Whether nothing but what begins a block stands in the last line of `text`: an item's number, say."""
     line = text[text.rfind("\n") + 1 :]
     return bool(line.strip()) and _MARKS_ONLY.fullmatch(line) is not None
 
 
-def begun_line(line: str, marker: str) -> bool:
+def may_close_block(line: str, marker: str) -> bool:
     """Whether `line`, the last of a block of code, may become the one that closes it."""
     bare = line.strip(" \t>")
     return bool(bare) and len(bare) < len(marker) and not bare.strip(marker[0])

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from markdown_it import MarkdownIt
 
 from bot.markdown import utf16_units
-from bot.markdown.emphasis import ZERO_WIDTH_SPACE, flanked_line
+from bot.markdown.emphasis import ZERO_WIDTH_SPACE, add_line_emphasis_spaces
 from bot.markdown.tables import Table
 
 # Columns of a block of code that a phone shows without breaking its lines: about 45 on a common one in portrait.
@@ -35,36 +35,36 @@ class _Words(MarkdownIt):
 _WORDS = _Words()
 
 
-def as_text(table: Table) -> str:
+def table_as_text(table: Table) -> str:
     """The table as markdown without one: columns, where they are narrow enough and hold no links; else fields."""
-    return "\n".join(f"{table.lead}{line}" for line in _as_text(table).split("\n"))
+    return "\n".join(f"{table.prefix}{line}" for line in _table_as_text(table).split("\n"))
 
 
-def _as_text(table: Table) -> str:
+def _table_as_text(table: Table) -> str:
     if any(_LINK.search(cell) for row in table.rows for cell in row):
         return _fields(table.rows)
-    rows = [[words(cell) for cell in row] for row in table.rows]
+    rows = [[cell_text(cell) for cell in row] for row in table.rows]
     widths = _widths(rows)
     if sum(widths) + len(_GAP) * (len(widths) - 1) > _WIDEST:
         return _fields(table.rows)
-    return _columns(rows, widths, table.sides)
+    return _columns(rows, widths, table.alignments)
 
 
-def longest(table: Table) -> int:
-    """At least as many UTF-16 units as `as_text` has, for this table and for every beginning of it."""
+def max_text_length(table: Table) -> int:
+    """At least as many UTF-16 units as `table_as_text` has, for this table and for every beginning of it."""
     columns = list(zip(*table.rows, strict=True))
     widths = [max(map(_width, column)) + max(map(_excess, column)) for column in columns]
     line = sum(max(width, 1) for width in widths) + len(_GAP) * (len(widths) - 1) + len("\n")
     fields = _fields(table.rows, filled=True)
     columns_or_fields = max(len("```\n```") + line * (len(table.rows) + 1), utf16_units(fields))
-    return columns_or_fields + len(table.lead) * max(len(table.rows) + 3, fields.count("\n") + 1)
+    return columns_or_fields + len(table.prefix) * max(len(table.rows) + 3, fields.count("\n") + 1)
 
 
-def words(cell: str) -> str:
+def cell_text(cell: str) -> str:
     """What is read of a cell's markdown."""
     if not _MARKUP.search(cell):
         return cell
-    tokens = _WORDS.parseInline(flanked_line(cell))[0].children or []
+    tokens = _WORDS.parseInline(add_line_emphasis_spaces(cell))[0].children or []
     seen = (" " if token.type.endswith("break") else _seen(token.type, token.content) for token in tokens)
     return "".join(seen).replace(ZERO_WIDTH_SPACE, "")
 
@@ -75,11 +75,11 @@ def _seen(kind: str, content: str) -> str:
     return " " if content[:3].lower() == "<br" else content
 
 
-def _columns(rows: Sequence[Sequence[str]], widths: Sequence[int], sides: Sequence[str]) -> str:
+def _columns(rows: Sequence[Sequence[str]], widths: Sequence[int], alignments: Sequence[str]) -> str:
     """Aligned columns under their heads."""
     head, *body = rows
     rule = ["\N{BOX DRAWINGS LIGHT HORIZONTAL}" * max(width, 1) for width in widths]
-    lines = [_GAP.join(map(_cell, row, widths, sides)).rstrip() for row in (head, rule, *body)]
+    lines = [_GAP.join(map(_cell, row, widths, alignments)).rstrip() for row in (head, rule, *body)]
     return "\n".join(["```", *lines, "```"])
 
 

@@ -25,25 +25,25 @@ _FENCE = re.compile(r"[ \t>]*(?:[-*+][ \t]+|\d{1,9}[.)][ \t]+)?(`{3,}(?=[^`]*\Z)
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table: the line of the text that it begins in, how many lines it takes, and its cells, the header's first.
+    """A table: its first line in the text, its number of lines, and its cells, header first.
 
-    `sides` are the columns' sides: ``<``, ``>`` or ``^``, as `str.format` writes them. `lead` is what its lines begin
-    with where it stands in a quote; the indentation of an item's is left out.
+    `alignments` holds one of ``<``, ``>`` and ``^`` per column, as in `str.format`. `prefix` is the quote mark in front
+    of its lines; the indentation of a list item is left out.
     """
 
     line: int
     lines: int
     rows: tuple[tuple[str, ...], ...]
-    sides: tuple[str, ...]
-    lead: str = ""
+    alignments: tuple[str, ...]
+    prefix: str = ""
 
 
-def tables(lines: Sequence[str]) -> Iterator[Table]:
+def find_tables(lines: Sequence[str]) -> Iterator[Table]:
     """The tables in a text's lines, but for those in blocks of code; `lines` are without their ends.
 
     A table begins with three lines: a header, the dashes under it, and a row; without one there is nothing to align.
     """
-    code, number, in_list = fenced(lines), 0, False
+    code, number, in_list = fenced_lines(lines), 0, False
     while number < len(lines):
         head = lines[number]
         in_list = in_list or _ITEM.match(head) is not None
@@ -58,7 +58,7 @@ def may_have_fences(text: str) -> bool:
     return ("`" in text and "```" in text) or ("~" in text and "~~~" in text)
 
 
-def fenced(lines: Sequence[str]) -> frozenset[int]:
+def fenced_lines(lines: Sequence[str]) -> frozenset[int]:
     """The numbers of the lines that are in blocks of code, with those that open and close them."""
     found, fence = set(), ""
     for number, line in enumerate(lines):
@@ -74,28 +74,28 @@ def fenced(lines: Sequence[str]) -> frozenset[int]:
 
 def _table_at(lines: Sequence[str], number: int, *, in_list: bool) -> Table | None:
     """The table that begins in a line. What is indented as code is one only below an item."""
-    lead, head = _parted(lines[number])
-    if ">" not in lead and len(lead.expandtabs(4)) >= _CODE_INDENT and not in_list:
+    prefix, head = _parted(lines[number])
+    if ">" not in prefix and len(prefix.expandtabs(4)) >= _CODE_INDENT and not in_list:
         return None
-    rows = _rows(lines, number + 1, lead.count(">"), piped=head.startswith("|"))
+    rows = _rows(lines, number + 1, prefix.count(">"), piped=head.startswith("|"))
     bare = [head, *itertools.islice(rows, 2)]
-    return _table([*bare, *rows], number, lead if ">" in lead else "") if _is_table(bare) else None
+    return _table([*bare, *rows], number, prefix if ">" in prefix else "") if _is_table(bare) else None
 
 
 def _rows(lines: Sequence[str], number: int, quoted: int, *, piped: bool) -> Iterator[str]:
     """The lines from one on that may go on with a table, without what stands before it."""
     for line in (lines[at] for at in range(number, len(lines))):
-        lead, bare = _parted(line)
+        prefix, bare = _parted(line)
         goes_on = bare.startswith("|") if piped else "|" in bare and not _BLOCK.match(bare)
-        if not goes_on or lead.count(">") != quoted:
+        if not goes_on or prefix.count(">") != quoted:
             return
         yield bare
 
 
 def _parted(line: str) -> tuple[str, str]:
     """The marks of quotes and the indentation that a line begins with, and the rest."""
-    lead = _LEAD.match(line)
-    end = lead.end() if lead else 0
+    prefix = _LEAD.match(line)
+    end = prefix.end() if prefix else 0
     return line[:end], line[end:]
 
 
@@ -107,10 +107,10 @@ def _is_table(lines: Sequence[str]) -> bool:
     return dashes.fullmatch(lines[1]) is not None and len(_cells(lines[0])) == len(_cells(lines[1]))
 
 
-def _table(lines: Sequence[str], number: int, lead: str) -> Table:
+def _table(lines: Sequence[str], number: int, prefix: str) -> Table:
     head = _cells(lines[0])
     rows = [_fitted(_cells(line), len(head)) for line in lines[2:]]
-    return Table(number, len(lines), (head, *rows), tuple(_side(cell) for cell in _cells(lines[1])), lead)
+    return Table(number, len(lines), (head, *rows), tuple(_side(cell) for cell in _cells(lines[1])), prefix)
 
 
 def _cells(line: str) -> tuple[str, ...]:
@@ -130,7 +130,7 @@ def _side(dashes: str) -> str:
     return "<"
 
 
-def header(text: str) -> str:
+def open_table_header(text: str) -> str:
     """The two lines on top of the table that `text` ends in (after a whole line of it), or nothing."""
     if not text.endswith("\n"):
         return ""
@@ -141,13 +141,13 @@ def header(text: str) -> str:
             break
         begin = line
     lines = text[begin:].split("\n", 2)[:2]
-    found = next(iter(tables([*lines, "|"])), None)
+    found = next(iter(find_tables([*lines, "|"])), None)
     if found is None or found.line:
         return ""
     return "".join(f"{line}\n" for line in lines)
 
 
-def stands_over(text: str) -> bool:
+def ends_in_table_head(text: str) -> bool:
     """Whether `text` ends with a line that is nothing without the next: a table's header, or the dashes under it."""
     *_, above, last = ["", *text.rstrip("\n").rsplit("\n", 2)]
     if not _ROW.fullmatch(last):

@@ -14,9 +14,9 @@ import re
 from collections.abc import Iterator
 
 from bot.markdown.emphasis import Edit
-from bot.markdown.inline_parser import Reading
-from bot.markdown.inline_rewrite import Style
-from bot.markdown.plain_blocks import parted
+from bot.markdown.inline_parser import InlineParse
+from bot.markdown.inline_rewrite import InlineStyle
+from bot.markdown.plain_blocks import split_backticks
 
 _RUN = re.compile(r"\*+|_+|~~+")
 
@@ -45,7 +45,7 @@ def room_for_marks(text: str) -> int:
     if "|" in text and "||" in text:
         room += sum(len(bars.group()) - 1 for bars in _BARS.finditer(text))
     if "`" in text and "```" in text:
-        room += sum(len(parted(run.group())) - len(run.group()) for run in _TICKS.finditer(text))
+        room += sum(len(split_backticks(run.group())) - len(run.group()) for run in _TICKS.finditer(text))
     if "_" in text and "__" in text:
         room += sum(4 for _ in _PYTHON_NAME.finditer(text))
     return room + sum(run.end() - run.start() for run in _odd_runs(text))
@@ -79,7 +79,7 @@ def _applies(text: str) -> bool:
     return bool(special) or next(_odd_runs(text), None) is not None
 
 
-def _edits(line: str, reading: Reading) -> list[Edit]:
+def _edits(line: str, reading: InlineParse) -> list[Edit]:
     """What is written otherwise in a line for Discord to read it so."""
     found = _strong(line, reading)
     stray = {at for at, _ in reading.stray}
@@ -91,11 +91,11 @@ def _edits(line: str, reading: Reading) -> list[Edit]:
         for bars in _BARS.finditer(line):
             if not any(start <= bars.start() < end for start, end in hidden):
                 found.append((*bars.span(), "\\|" * (len(bars.group()) - 1) + "|"))
-    found += [(*run.span(), parted(run.group())) for run in _TICKS.finditer(line)]
+    found += [(*run.span(), split_backticks(run.group())) for run in _TICKS.finditer(line)]
     return found
 
 
-def _strong(line: str, reading: Reading) -> list[Edit]:
+def _strong(line: str, reading: InlineParse) -> list[Edit]:
     """Two underscores are bold, and not underlined; what is bold within what is bold needs no marks."""
     found: list[Edit] = []
     names = {name.start() for name in _PYTHON_NAME.finditer(line)} if "__" in line else set()
@@ -128,4 +128,4 @@ def _link(link: str, following: str) -> str:
 
 _WEB_START = re.compile(r"https?://(?:www\.)?")
 
-DISCORD = Style(_applies, _edits, _link)
+DISCORD = InlineStyle(_applies, _edits, _link)

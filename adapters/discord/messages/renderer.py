@@ -2,8 +2,8 @@
 
 Discord reads less than CommonMark (https://support.discord.com/hc/en-us/articles/210298617): three levels of headings
 that begin with ``#``, no tables, no rules, no images, no footnotes, no links by reference; HTML is shown as text, which
-is harmless. What it would show as syntax becomes what it can show. Everything here is about whole lines (`inline` about
-what is in them), so that what was written for a line stays as the answer grows; only a table's columns move with its
+is harmless. What it would show as syntax becomes what it can show. It works on whole lines (`rewrite_spans` on
+their content), so that what was written for a line stays as the answer grows; only a table's columns move with its
 rows, and a link by reference becomes one when its address comes.
 """
 
@@ -15,15 +15,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from adapters.discord.messages.inline_renderer import DISCORD, room_for_marks
-from bot.markdown import Piece, flat, literal, utf16_units
-from bot.markdown.emphasis import as_written
-from bot.markdown.inline_rewrite import Links, definitions, inline, note_or_inline, room_for_links
-from bot.markdown.normalise import without_controls
-from bot.markdown.placeholders import noted
-from bot.markdown.plain_blocks import fences, is_empty_quote, quoted, room_for_blocks
-from bot.markdown.small_print import room_for_imitations, without_imitations
-from bot.markdown.table_text import as_text, longest
-from bot.markdown.tables import Table, fenced, may_have_fences, tables
+from bot.markdown import Piece, escape_markdown, single_line, utf16_units
+from bot.markdown.emphasis import strip_emphasis_spaces
+from bot.markdown.inline_rewrite import LinkTargets, link_definitions, link_padding, rewrite_line, rewrite_spans
+from bot.markdown.normalise import normalise
+from bot.markdown.placeholders import replace_placeholders
+from bot.markdown.plain_blocks import block_padding, is_empty_quote, simplify_fences, simplify_quote
+from bot.markdown.small_print import escape_small_print, small_print_padding
+from bot.markdown.table_text import max_text_length, table_as_text
+from bot.markdown.tables import Table, fenced_lines, find_tables, may_have_fences
 
 # UTF-16 units in one message's text (https://docs.discord.com/developers/resources/message#create-message).
 MESSAGE_LIMIT = 2000
@@ -52,29 +52,29 @@ class DiscordMarkdown:
 
     def render(self, piece: Piece) -> str:
         """See `Renderer`."""
-        return without_imitations(rendered(piece.closed()))
+        return escape_small_print(rendered(piece.closed()))
 
     def padding(self, piece: Piece) -> int:
         """See `Renderer`."""
         text = piece.closed()
-        more = room_for_imitations(text)
+        more = small_print_padding(text)
         more += len(_RULE_LINE) * len(_MAY_BE_RULE.findall(f"\n{text}")) + len("image") * text.count("![](")
-        more += room_for_links(text) + _room(text)
+        more += link_padding(text) + _room(text)
         if "|" not in text:
             return more
         lines = text.split("\n")
-        for table in tables(lines):
+        for table in find_tables(lines):
             written = utf16_units("\n".join(lines[table.line : table.line + table.lines]))
-            more += max(longest(table) - written, 0)
+            more += max(max_text_length(table) - written, 0)
         return more
 
     def notice(self, line: str) -> str:
         """See `Renderer`."""
-        return SMALL_PRINT + without_controls(line)
+        return SMALL_PRINT + normalise(line)
 
     def escape(self, text: str) -> str:
         """See `Renderer`."""
-        return literal(flat(text))
+        return escape_markdown(single_line(text))
 
 
 def _room(text: str) -> int:
@@ -83,18 +83,18 @@ def _room(text: str) -> int:
     if not has_code and ">" not in text:
         return room_for_marks(text)
     lines = text.split("\n")
-    code = fenced(lines) if has_code else frozenset()
+    code = fenced_lines(lines) if has_code else frozenset()
     words = "\n".join("" if number in code else line for number, line in enumerate(lines)) if code else text
-    return room_for_marks(words) + room_for_blocks(text, lines, code)
+    return room_for_marks(words) + block_padding(text, lines, code)
 
 
 def rendered(text: str) -> str:
     """Markdown as Discord shows it."""
     lines = text.split("\n")
-    found = {table.line: table for table in tables(lines)} if "|" in text else {}
-    code = fenced(lines) if may_have_fences(text) else frozenset()
-    blocks = fences(lines, code) if code else {}
-    links, hidden = definitions(lines, code)
+    found = {table.line: table for table in find_tables(lines)} if "|" in text else {}
+    code = fenced_lines(lines) if may_have_fences(text) else frozenset()
+    blocks = simplify_fences(lines, code) if code else {}
+    links, hidden = link_definitions(lines, code)
     out: list[str] = []
     number = 0
     while number < len(lines):
@@ -112,9 +112,9 @@ def rendered(text: str) -> str:
         elif is_empty_quote(line) and not _goes_on_quoted(lines, number):
             pass
         else:
-            out.extend(_line(quoted(line), links, last=number == len(lines) - 1))
+            out.extend(_line(simplify_quote(line), links, last=number == len(lines) - 1))
         number += 1
-    return noted("\n".join(out).rstrip().lstrip("\n"))
+    return replace_placeholders("\n".join(out).rstrip().lstrip("\n"))
 
 
 def _goes_on_quoted(lines: Sequence[str], number: int) -> bool:
@@ -126,11 +126,11 @@ def _is_quoted(line: str) -> bool:
     return line.lstrip(" ").startswith(">")
 
 
-def _table(table: Table, links: Links) -> str:
-    text = as_text(replace(table, lead="> ") if len(table.lead) > 1 else table)
+def _table(table: Table, links: LinkTargets) -> str:
+    text = table_as_text(replace(table, prefix="> ") if len(table.prefix) > 1 else table)
     if text.startswith(("```", ">```", "> ```")):
         return text
-    return "\n".join(inline(line, links, DISCORD) for line in text.split("\n"))
+    return "\n".join(rewrite_spans(line, links, DISCORD) for line in text.split("\n"))
 
 
 def _underline_of(lines: Sequence[str], number: int, code: frozenset[int]) -> int:
@@ -145,14 +145,14 @@ def _underline_of(lines: Sequence[str], number: int, code: frozenset[int]) -> in
     return 0 if below is None else (1 if below.group(1)[0] == "=" else 2)
 
 
-def _line(line: str, links: Links, *, last: bool) -> Iterator[str]:
+def _line(line: str, links: LinkTargets, *, last: bool) -> Iterator[str]:
     """A line that is not code, as Discord shows it; a rule at the end of a message parts it from nothing."""
     if _RULE.fullmatch(line):
         if not last:
             yield _RULE_LINE
         return
     if deep := _DEEP_HEADING.fullmatch(line):
-        words = inline(deep.group(2), links, DISCORD)
+        words = rewrite_spans(deep.group(2), links, DISCORD)
         yield deep.group(1) + (words if "**" in words else f"**{words}**")
         return
     if closed := _CLOSED_HEADING.fullmatch(line):
@@ -162,7 +162,7 @@ def _line(line: str, links: Links, *, last: bool) -> Iterator[str]:
     # Discord's items begin with a dash, an asterisk, or a number and a dot.
     line = _BULLET.sub(lambda item: f"{item.group(1)}{item.group(2)}." if item.group(2) else f"{item.group(1)}-", line)
     line = _TASK.sub(lambda task: task.group(1) + ("☐" if task.group(2) == " " else "☑"), line)
-    shown = note_or_inline(line, links, DISCORD)
+    shown = rewrite_line(line, links, DISCORD)
     if shown is not None:
         yield shown.replace("\n", "\n> ") if line.startswith("> ") else shown  # a break in a quote does not end it
 
@@ -172,4 +172,4 @@ def without_small_print(text: str) -> str:
     lines = text.rstrip().split("\n")
     while lines and (lines[-1].startswith(SMALL_PRINT) or not lines[-1].strip()):
         lines.pop()
-    return as_written("\n".join(lines))
+    return strip_emphasis_spaces("\n".join(lines))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 
 from bot.markdown import Piece
-from bot.markdown.splitter import fence_walk
+from bot.markdown.splitter import fence_changes
 
 # What one block takes of the 11,500 characters of a message (`blocks.MARKDOWN_LIMIT`): 44 blocks fill it. The other six
 # of Slack's 50 are for the line that has only begun, for our own lines below the answer, and for what Slack may split.
@@ -31,8 +31,8 @@ def blocks_of(piece: Piece) -> int:
     Each line adds one at the most, by what stands before it, so a piece that goes on further never has fewer.
     """
     source, fence = piece.source, piece.reopened
-    states = dict(fence_walk(source, fence))
-    run = "code" if fence is not None else "table" if piece.carried.header else ""
+    states = dict(fence_changes(source, fence))
+    run = "code" if fence is not None else "table" if piece.continuation.header else ""
     count, start, after_blank = int(bool(run)), 0, True
     while (end := source.find("\n", start)) != -1:
         if start in states:

@@ -14,10 +14,10 @@ from itertools import zip_longest
 
 from adapters.shared.context_labels import moment
 from adapters.slack.messages.tables import with_tables_as_text
-from bot.markdown.delimiter_runs import Pair
-from bot.markdown.emphasis import ZERO_WIDTH_SPACE, Edit, as_written, edited
-from bot.markdown.inline_parser import Reading, read
-from bot.markdown.plain_blocks import with_plain_blocks
+from bot.markdown.delimiter_runs import MarkPair
+from bot.markdown.emphasis import ZERO_WIDTH_SPACE, Edit, apply_edits, strip_emphasis_spaces
+from bot.markdown.inline_parser import InlineParse, parse_inline
+from bot.markdown.plain_blocks import simplify_blocks
 
 # chat.update refuses a `text` of more than 4,000 characters (its error msg_too_long); counted after escaping.
 TEXT_LIMIT = 4000
@@ -155,7 +155,7 @@ def from_markdown(text: str) -> str:
     """
     text = text.replace(_HELD, "\N{REPLACEMENT CHARACTER}")
     text = with_tables_as_text(text, limit=TEXT_LIMIT, measure=_escaped_length)
-    plain = with_plain_blocks(text)
+    plain = simplify_blocks(text)
     text = plain if _escaped_length(plain) <= max(_escaped_length(text), TEXT_LIMIT) else text
     parts = _CODE.split(text)
     code = [escaped(part) for part in parts[1::2]]
@@ -175,7 +175,7 @@ def _escaped_length(text: str) -> int:
 def _inline(text: str, *, apart: bool) -> str:
     text = _BULLET.sub("\\1\N{BULLET}", _RULE.sub("---", _UNDERLINED.sub(r"# \1", escaped(text))))
     text = _TASK.sub(lambda task: task.group(1) + ("☐" if task.group(2) == " " else "☑"), text)
-    text = "\n".join(_emphasised(line, apart=apart) for line in as_written(text).split("\n"))
+    text = "\n".join(_emphasised(line, apart=apart) for line in strip_emphasis_spaces(text).split("\n"))
     return _MAIL.sub(r"\1", _AUTOLINK.sub(r"<\1>", _LINK.sub(r"<\2|\1>", _HEADING.sub(_bold, text))))
 
 
@@ -187,7 +187,7 @@ def _emphasised(line: str, *, apart: bool) -> str:
     """
     if not _MARKS.search(line):
         return line
-    reading = read(f"{line}\n")
+    reading = parse_inline(f"{line}\n")
     edits: list[Edit] = []
     strong = _strong(reading.pairs)
     bold = len(line) if _HEADING.match(line) else -1  # where it ends; what is bold in it needs no marks of its own
@@ -205,17 +205,17 @@ def _emphasised(line: str, *, apart: bool) -> str:
     for start, _ in reading.outermost:
         if line.startswith("[", start) and (text := _MARKED_TEXT.match(line, start)):
             edits.append((start + 1, text.end() - 1, _emphasised(text.group()[1:-1], apart=apart)))
-    return edited(line, edits)
+    return apply_edits(line, edits)
 
 
-def _strong(pairs: Sequence[Pair]) -> set[tuple[int, int]]:
+def _strong(pairs: Sequence[MarkPair]) -> set[tuple[int, int]]:
     """Where bold begins and ends; of three marks together, the outer one is the bold here."""
     found = {(pair.start, pair.end) for pair in pairs if pair.length == 2 and pair.character != "~"}
     outer = {(pair.start, pair.end) for pair in pairs if pair.length == 1 and (pair.start + 1, pair.end - 2) in found}
     return (found - {(start + 1, end - 2) for start, end in outer}) | outer
 
 
-def _is_multiplied(line: str, pair: Pair, reading: Reading) -> bool:
+def _is_multiplied(line: str, pair: MarkPair, reading: InlineParse) -> bool:
     """Whether two asterisks are operators or wildcards rather: within words and numbers, or with others between."""
     if pair.character != "*":
         return False

@@ -14,12 +14,12 @@ import re
 from dataclasses import dataclass
 
 from adapters.slack.messages.block_count import CHARACTERS, blocks_of
-from bot.markdown import Piece, flat, literal, utf16_units
-from bot.markdown.emphasis import ZERO_WIDTH_SPACE, as_written, room_for_emphasis
-from bot.markdown.inline_rewrite import rewrite_inline, room_for_links, room_for_slack_links
-from bot.markdown.normalise import without_controls
-from bot.markdown.placeholders import noted
-from bot.markdown.tables import fenced
+from bot.markdown import Piece, escape_markdown, single_line, utf16_units
+from bot.markdown.emphasis import ZERO_WIDTH_SPACE, emphasis_padding, strip_emphasis_spaces
+from bot.markdown.inline_rewrite import link_padding, rewrite_inline, slack_link_padding
+from bot.markdown.normalise import normalise
+from bot.markdown.placeholders import replace_placeholders
+from bot.markdown.tables import fenced_lines
 
 # Stands inside the underscore of our own small print, where no reader sees it and no model writes it, so that the line
 # is known as ours when an answer is read back. Not before it: an underscore between two such characters opens nothing.
@@ -50,18 +50,18 @@ class SlackMarkdown:
 
     def render(self, piece: Piece) -> str:
         """See `bot.markdown.Renderer`."""
-        return escape_pings(without_marks(noted(rewrite_inline(piece.closed()))))
+        return escape_pings(without_marks(replace_placeholders(rewrite_inline(piece.closed()))))
 
     def padding(self, piece: Piece) -> int:
         """See `bot.markdown.Renderer`."""
         # Asked at every look for a cut.
         has_definitions = "]:" in piece.source
-        links = room_for_links(piece.closed()) if has_definitions else room_for_slack_links(piece.source)
+        links = link_padding(piece.closed()) if has_definitions else slack_link_padding(piece.source)
         added = (
             links
-            + room_for_emphasis(piece.carried.header + piece.source)
+            + emphasis_padding(piece.continuation.header + piece.source)
             + len("image") * piece.source.count("![](")
-            + len(_PING_START.findall(piece.source + piece.carried.header))
+            + len(_PING_START.findall(piece.source + piece.continuation.header))
         )
         # No line is more than one block, so a text of long lines need not be looked at.
         if not self.expands or (piece.source.count("\n") + 1) * CHARACTERS <= len(piece.source) // 2:
@@ -70,11 +70,11 @@ class SlackMarkdown:
 
     def notice(self, line: str) -> str:
         """See `bot.markdown.Renderer`."""
-        return f"_{NOTICE_MARK}{escape_pings(without_controls(line))}_"
+        return f"_{NOTICE_MARK}{escape_pings(normalise(line))}_"
 
     def escape(self, text: str) -> str:
         """See `bot.markdown.Renderer`. Slack's angle brackets are removed, escaped or not."""
-        return literal(flat(text).translate(_ANGLES))
+        return escape_markdown(single_line(text).translate(_ANGLES))
 
 
 def without_marks(text: str) -> str:
@@ -85,7 +85,7 @@ def without_marks(text: str) -> str:
     if NOTICE_MARK not in text and "&" not in text:
         return text
     lines = text.split("\n")
-    code = fenced(lines)
+    code = fenced_lines(lines)
     return "\n".join(
         _CODE_START.sub(_without_mark, line) if number in code else _MARK_ENTITY.sub("", line.replace(NOTICE_MARK, ""))
         for number, line in enumerate(lines)
@@ -103,4 +103,4 @@ def escape_pings(text: str) -> str:
 
 def strip_our_markup(rendered: str) -> str:
     """The model's text of one rendered message: without our own lines, and as it was before `escape_pings`."""
-    return as_written(_DEFUSED.sub("<", _NOTICE.sub("", rendered))).strip("\n")
+    return strip_emphasis_spaces(_DEFUSED.sub("<", _NOTICE.sub("", rendered))).strip("\n")

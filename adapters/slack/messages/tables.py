@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from bot.markdown.table_text import as_text
-from bot.markdown.tables import tables
+from bot.markdown.table_text import table_as_text
+from bot.markdown.tables import find_tables
 
 _SIDES = {"left": ":---", "center": ":---:", "right": "---:"}
 
 
 def count_tables(text: str) -> int:
     """How many tables a rendered text has."""
-    return sum(1 for _ in tables(text.split("\n"))) if "|" in text else 0
+    return sum(1 for _ in find_tables(text.split("\n"))) if "|" in text else 0
 
 
 def with_tables_as_text(text: str, *, limit: int, after: int = 0, measure: Callable[[str], int] = len) -> str:
@@ -28,10 +28,10 @@ def with_tables_as_text(text: str, *, limit: int, after: int = 0, measure: Calla
     if "|" not in text:
         return text
     lines, room = text.split("\n"), limit - measure(text)
-    for table in reversed(list(tables(lines))[after:]):
+    for table in reversed(list(find_tables(lines))[after:]):
         end = table.line + table.lines
         source = "\n".join(lines[table.line : end])
-        for shown in (as_text(table), f"```\n{source}\n```"):
+        for shown in (table_as_text(table), f"```\n{source}\n```"):
             more = measure(shown) - measure(source)
             if more <= max(room, 0):
                 lines[table.line : end], room = [shown], room - more

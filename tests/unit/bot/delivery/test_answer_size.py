@@ -21,7 +21,7 @@ from bot.delivery.pacer import Pacer
 from bot.delivery.reconciler import DesiredMessage
 from bot.delivery.reply import Reply, WritePolicy
 from bot.markdown import PlainMarkdown, Splitter, utf16_units
-from bot.markdown.code_blocks import code_blocks, code_blocks_in_steps
+from bot.markdown.code_blocks import find_code_blocks, find_code_blocks_in_steps
 from bot.ports import Body, ChannelCapabilities, Verb
 from bot.strings import Strings
 from bot.telemetry import Figures, NoRecorder
@@ -82,7 +82,7 @@ def test_a_cut_costs_no_more_however_much_waits(stretch: str) -> None:
 def test_files_are_looked_for_in_steps(stretch: str) -> None:
     """No step takes long: a million characters are many of them, and all together find what one look finds."""
     source = sized(stretch, 300_000)
-    count = sum(1 for _ in code_blocks_in_steps(source))
+    count = sum(1 for _ in find_code_blocks_in_steps(source))
     assert count >= (1 if "\n" not in stretch else 300_000 // 20_000)
     longest = max(_processor_seconds(uploads_in_steps(source, 1000, lambda text: len(text) > 2000, "r", finished=True)))
     assert longest < 0.5  # some ten milliseconds; the bound is for a machine that is shared
@@ -105,9 +105,9 @@ LINES = st.lists(st.sampled_from(["```py\n", "```\n", "> ```\n", "> x\n", "text\
 def test_blocks_of_code_do_not_depend_on_the_steps(source: str, times: int) -> None:
     """A step may end anywhere: the blocks of a long text are those of its walk in one."""
     source *= times
-    for block in code_blocks(source):
-        assert block.fence.marker in source[block.opened : block.begin]
-        assert block.opened < block.begin <= block.end <= block.after
+    for block in find_code_blocks(source):
+        assert block.fence.marker in source[block.opening_line : block.start]
+        assert block.opening_line < block.start <= block.end <= block.next_line
 
 
 @pytest.mark.parametrize("chunk", [1_000, 50_000, 3_000_000])

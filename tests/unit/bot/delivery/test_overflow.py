@@ -14,7 +14,7 @@ from bot.delivery.overflow import MAX_FILES, uploads
 from bot.delivery.pacer import Pacer
 from bot.delivery.reply import Reply, WritePolicy
 from bot.errors import Failure, Forbidden, InvalidRequest, NotFound, OutcomeUnknown, RateLimited, ServiceError
-from bot.markdown.code_blocks import code_blocks, extension_of
+from bot.markdown.code_blocks import extension_of, find_code_blocks
 from bot.ports import Body, Upload, Verb
 from bot.strings import Strings
 from bot.telemetry import Figures, NoRecorder
@@ -78,21 +78,21 @@ def test_nothing_is_lost_between_messages_and_files(source: str, shown: int, fin
 def test_blocks_lie_in_order(source: str) -> None:
     """Blocks of code do not overlap, and are where they say."""
     at = 0
-    for block in code_blocks(source):
-        assert at <= block.opened < block.begin <= block.end <= block.after <= len(source)
-        assert block.fence.marker in source[block.opened : block.begin]
-        at = block.after
+    for block in find_code_blocks(source):
+        assert at <= block.opening_line < block.start <= block.end <= block.next_line <= len(source)
+        assert block.fence.marker in source[block.opening_line : block.start]
+        at = block.next_line
 
 
 def test_code_is_without_its_list_and_its_quote() -> None:
     """A block in a quote or an item comes out as code alone; what is not closed is known."""
-    quoted, item, last = code_blocks(
+    quoted, item, last = find_code_blocks(
         "> ```py\n> if x:\n>     y\n\n1. a\n   ```sh\n   ls\n     -l\n   ```\n\n```go\nfunc"
     )
     source = "> ```py\n> if x:\n>     y\n\n1. a\n   ```sh\n   ls\n     -l\n   ```\n\n```go\nfunc"
-    assert (quoted.code(source), quoted.extension, quoted.whole) == ("if x:\n    y\n", "py", True)
-    assert (item.code(source), item.extension, item.whole) == ("ls\n  -l\n", "sh", True)
-    assert (last.code(source), last.extension, last.whole) == ("func", "go", False)
+    assert (quoted.code(source), quoted.extension, quoted.is_closed) == ("if x:\n    y\n", "py", True)
+    assert (item.code(source), item.extension, item.is_closed) == ("ls\n  -l\n", "sh", True)
+    assert (last.code(source), last.extension, last.is_closed) == ("func", "go", False)
 
 
 @pytest.mark.parametrize(

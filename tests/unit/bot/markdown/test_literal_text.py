@@ -13,7 +13,7 @@ from adapters.discord.messages.renderer import DiscordMarkdown, without_small_pr
 from adapters.playground.rendering import PlaygroundMarkdown, render
 from adapters.slack.messages.renderer import SlackMarkdown, strip_our_markup
 from bot.conversation import Ending, Finish, FinishReason, OmittedAttachment, Text
-from bot.markdown import PlainMarkdown, Renderer, flat, utf16_units
+from bot.markdown import PlainMarkdown, Renderer, single_line, utf16_units
 from bot.strings import FilledSentence, Strings
 from tests.support.fakes import MemoryChannel, ScriptedModel, turn
 from tests.unit.bot.turns.test_manager import ask
@@ -50,18 +50,18 @@ EVIL = [
 )
 def test_a_foreign_text_is_one_short_line(text: str) -> None:
     """Nothing that does not show is left, it is never empty nor longer than a line, and flattening it again is idle."""
-    line = flat(text)
+    line = single_line(text)
     assert 0 < len(line) <= 80
     assert line.isprintable() or " " in line
     assert not {unicodedata.category(letter) for letter in line} & {"Cc", "Cf", "Cs", "Zl", "Zp"}
-    assert flat(line) == line
+    assert single_line(line) == line
 
 
 def test_shortening_leaves_characters_whole() -> None:
     """A flag, or a letter with its accent, is not cut in two."""
-    assert flat("\U0001f1e9\U0001f1ea" * 60, 8) == "\U0001f1e9\U0001f1ea" * 3 + "…"
-    assert flat("ab" + "e\u0301" * 60, 8) == "ab" + "e\u0301" * 2 + "…"
-    assert flat("report.pdf") == "report.pdf"
+    assert single_line("\U0001f1e9\U0001f1ea" * 60, 8) == "\U0001f1e9\U0001f1ea" * 3 + "…"
+    assert single_line("ab" + "e\u0301" * 60, 8) == "ab" + "e\u0301" * 2 + "…"
+    assert single_line("report.pdf") == "report.pdf"
 
 
 @dialects
@@ -74,7 +74,7 @@ def test_a_foreign_text_is_shown_and_does_nothing(renderer: Renderer, text: str)
     ]
     assert {each.type for each in inline.children or []} <= {"text", "text_special"}
     shown = "".join(each.content for each in inline.children or [])
-    assert shown.replace("\u2039", "<").replace("\u203a", ">").split() == f"a {flat(text)} b".split()
+    assert shown.replace("\u2039", "<").replace("\u203a", ">").split() == f"a {single_line(text)} b".split()
     assert "://" not in told
     assert "\n" not in told
 

@@ -14,9 +14,9 @@ from adapters.playground.rendering import PlaygroundMarkdown
 from adapters.slack.messages.renderer import SlackMarkdown
 from bot.delivery.extracted_files import extracted_files, missing_files_notice
 from bot.markdown import Piece, PlainMarkdown, Renderer, Splitter, utf16_units
-from bot.markdown.model_text import MOST_KEPT, ModelText
-from bot.markdown.normalise import Normaliser, without_controls
-from bot.markdown.placeholders import noted
+from bot.markdown.model_text import MAX_EXTRACTED_CHARACTERS, ModelText
+from bot.markdown.normalise import Normaliser, normalise
+from bot.markdown.placeholders import replace_placeholders
 from bot.ports import Verb
 from bot.strings import Strings
 from tests.support.fakes import MemoryChannel
@@ -70,8 +70,10 @@ def taken_in(text: str, sizes: list[int], limit: int = 2000) -> tuple[str, Model
 def test_what_is_seen_of_it(source: str, seen: str) -> None:
     """A short note with its label, whatever it came in and where it was cut off; code stays as it is."""
     whole, _ = taken_in(source, [])
-    assert noted(whole) == seen
-    assert all(noted(taken_in(source, [size] * (len(source) // size))[0]) == seen for size in (1, 7, 100))
+    assert replace_placeholders(whole) == seen
+    assert all(
+        replace_placeholders(taken_in(source, [size] * (len(source) // size))[0]) == seen for size in (1, 7, 100)
+    )
     if "`" not in source:
         for renderer in DIALECTS:
             text = renderer.render(Piece(whole))
@@ -105,9 +107,9 @@ def test_the_pieces_it_comes_in_do_not_matter(source: str, sizes: list[int]) -> 
     """The same text goes on, and the same is left out; text that is no address is complete."""
     once, whole = taken_in(source, [], 240)
     again, pieces = taken_in(source, sizes, 240)
-    assert (again, pieces.left_out) == (once, whole.left_out)
-    if not whole.left_out:
-        assert once == without_controls(source)
+    assert (again, pieces.extracted) == (once, whole.extracted)
+    if not whole.extracted:
+        assert once == normalise(source)
 
 
 @pytest.mark.parametrize("size", [1, 5, 700, 4000])
@@ -121,19 +123,19 @@ def test_a_block_of_code_ends_with_its_quote() -> None:
     """What stands behind it is left out, also in the first line; what is in it stays."""
     quote = f"> ```\n> {DATA}\n"
     whole, _ = taken_in(f"{quote}![a cat]({DATA}) now\n![b]({DATA})", [])
-    assert noted(whole) == f"{quote}🖼 a cat now\n🖼 b"
+    assert replace_placeholders(whole) == f"{quote}🖼 a cat now\n🖼 b"
 
 
 @pytest.mark.parametrize("size", [5, 100_000])
 def test_an_address_that_fits_stays_when_much_was_left_out(size: int) -> None:
     """Where no more pictures are kept, links still go on, and pictures leave their notes."""
-    source = f"![a](data:image/png;base64,{'A' * MOST_KEPT}) [b](https://b.example/c) ![d]({DATA}) now"
-    whole, incoming = taken_in(source[:50] + source[MOST_KEPT:], [])
-    assert noted(whole) == "🖼 a [b](https://b.example/c) 🖼 d now"
-    assert [left.whole for left in incoming.left_out] == [True, True]
-    whole, incoming = taken_in(source, [MOST_KEPT, *[size] * 100])
-    assert noted(whole) == "🖼 a [b](https://b.example/c) 🖼 d now"
-    assert [left.whole for left in incoming.left_out] == [False, False]
+    source = f"![a](data:image/png;base64,{'A' * MAX_EXTRACTED_CHARACTERS}) [b](https://b.example/c) ![d]({DATA}) now"
+    whole, incoming = taken_in(source[:50] + source[MAX_EXTRACTED_CHARACTERS:], [])
+    assert replace_placeholders(whole) == "🖼 a [b](https://b.example/c) 🖼 d now"
+    assert [left.is_complete for left in incoming.extracted] == [True, True]
+    whole, incoming = taken_in(source, [MAX_EXTRACTED_CHARACTERS, *[size] * 100])
+    assert replace_placeholders(whole) == "🖼 a [b](https://b.example/c) 🖼 d now"
+    assert [left.is_complete for left in incoming.extracted] == [False, False]
 
 
 @pytest.mark.parametrize("size", [1, 7, 100])
@@ -142,7 +144,11 @@ def test_content_never_shows_behind_an_announced_end(size: int) -> None:
     source, incoming, out = f"Look: ![a cat]({DATA}) and https://a.example/b", ModelText(2000), ""
     for at in range(0, len(source), size):
         out += incoming.feed(source[at : at + size]) + incoming.finish(for_good=False)
-    assert noted(out + incoming.finish()) == noted(out) == "Look: 🖼 a cat and https://a.example/b"
+    assert (
+        replace_placeholders(out + incoming.finish())
+        == replace_placeholders(out)
+        == "Look: 🖼 a cat and https://a.example/b"
+    )
 
 
 @given(st.text(alphabet="a\r\n\t\x00\x1b\x7f\x85é"), st.lists(st.integers(1, 4)))
@@ -153,7 +159,7 @@ def test_line_breaks_and_controls(source: str, sizes: list[int]) -> None:
         out += normaliser.feed(source[at : at + size])
         at += size
     expected = re.sub("[\x00-\x08\x0b-\x1f\x7f-\x9f]", "", re.sub("\r\n|\r", "\n", source))
-    assert out == without_controls(source) == expected
+    assert out == normalise(source) == expected
 
 
 @pytest.mark.parametrize("renderer", DIALECTS)
@@ -168,13 +174,13 @@ def test_only_pictures_go_up() -> None:
     unfit = "![b](data:image/png;base64,AA) ![c](data:image/svg+xml;base64,AA)"
     source = f"![a]({DATA}) {unfit} [d]({LONG}) ![e]({DATA[:99]}"
     _, incoming = taken_in(source, [])
-    files = extracted_files(incoming.left_out, "r", 9)
+    files = extracted_files(incoming.extracted, "r", 9)
     assert [file.name for file in files] == ["links-r.txt", "image-r-1.png"]
     assert files[0].text == f"4: {LONG}\n"
     assert files[1].data == PNG
-    assert missing_files_notice(incoming.left_out, files, Strings()) == Strings().not_attached
-    assert missing_files_notice(incoming.left_out[:1], files, Strings()) == ""
-    assert extracted_files(incoming.left_out, "r", 1) == files[:1]
+    assert missing_files_notice(incoming.extracted, files, Strings()) == Strings().not_attached
+    assert missing_files_notice(incoming.extracted[:1], files, Strings()) == ""
+    assert extracted_files(incoming.extracted, "r", 1) == files[:1]
 
 
 async def test_a_picture_goes_up_with_the_answer() -> None:

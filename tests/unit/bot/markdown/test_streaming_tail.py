@@ -12,7 +12,7 @@ from markdown_it.token import Token
 
 from bot.markdown import Piece, Splitter
 from bot.markdown.inline_parser import LONGEST_HELD, LONGEST_SPAN
-from bot.markdown.streaming_tail import shown
+from bot.markdown.streaming_tail import visible_end
 
 # The reader that judges: not the one that is judged.
 READER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
@@ -166,7 +166,7 @@ def calls_of(text: str) -> int:
 
     sys.setprofile(count)
     try:
-        shown(text)
+        visible_end(text)
     finally:
         sys.setprofile(None)
     return calls
