@@ -82,6 +82,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _complain(str(error).splitlines())
         return WRONG_SETTINGS
     configure(level=settings.logs.level, style=settings.logs.format, secrets=settings.secrets())
+    for line in settings.deprecations:
+        log.warning(line)
     command = check if chosen.command == "check" else run
     with suppress(asyncio.CancelledError, KeyboardInterrupt):
         return asyncio.run(command(settings))
@@ -135,7 +137,7 @@ async def open_journal(settings: Settings, stack: AsyncExitStack) -> Journal:
     file, chosen = settings.journal_file, settings.journal
     if file is None:
         return MemoryJournal()
-    options = JournalOptions(days=chosen.days, repair_seconds=chosen.repair_seconds)
+    options = JournalOptions(days=chosen.days, repair_seconds=chosen.recovery_max_age_seconds)
     return await stack.enter_async_context(SqliteJournal(file, wall_clock(settings), options))
 
 
@@ -219,7 +221,7 @@ def make_discord_options(settings: Settings) -> discord.DiscordOptions | None:
         token=chosen.token.get_secret_value(),
         api_url=chosen.api_url,
         gateway_url=chosen.gateway_url,
-        write_seconds=settings.writing.write_seconds,
+        write_seconds=settings.writing.write_timeout,
         zone=settings.conversation.zone(),
     )
 
@@ -234,8 +236,8 @@ def make_slack_options(settings: Settings) -> slack.SlackOptions | None:
         app_token=chosen.app_token.get_secret_value(),
         api_url=chosen.api_url or None,
         edits=chosen.edits.value,
-        edits_latch_seconds=chosen.edits_latch_seconds,
-        call_seconds=settings.writing.write_seconds,
+        edits_latch_seconds=chosen.edits_leak_seconds,
+        call_seconds=settings.writing.write_timeout,
         zone=settings.conversation.zone(),
     )
 
@@ -267,17 +269,17 @@ def make_turns(
     named = {platform.name: platform for platform in platforms}
     seeded = random.Random()  # noqa: S311 (it spreads retries; nothing secret is drawn)
     asked = settings.completion
-    loading_seconds = LOADING_SECONDS if settings.model.loads and asked.first_seconds is None else 0.0
+    loading_seconds = LOADING_SECONDS if settings.model.loads and asked.first_chunk_timeout is None else 0.0
     policy = CompletionPolicy(
         attempts=asked.attempts,
-        first_seconds=asked.first_seconds or CompletionPolicy().first_seconds,
+        first_seconds=asked.first_chunk_timeout or CompletionPolicy().first_seconds,
         loading_seconds=loading_seconds,
-        absence_seconds=asked.absence_seconds,
+        absence_seconds=asked.connect_wait_seconds,
         outage_seconds=asked.outage_seconds,
-        stall_seconds=asked.stall_seconds,
-        quiet_seconds=asked.quiet_seconds,
-        answer_seconds=asked.answer_seconds,
-        whole_seconds=asked.whole_seconds,
+        stall_seconds=asked.stream_idle_timeout,
+        quiet_seconds=asked.no_text_timeout,
+        answer_seconds=asked.answer_timeout,
+        whole_seconds=asked.fallback_timeout,
         backoff_seconds=asked.backoff_seconds,
         backoff_limit_seconds=asked.backoff_limit_seconds,
         retry_after_limit_seconds=asked.retry_after_limit_seconds,
@@ -307,22 +309,22 @@ def make_choices(settings: Settings, words: Strings) -> TurnConfig:
         prompting=make_prompting(settings),
         words=words,
         writing=WritePolicy(
-            first_seconds=writing.first_seconds,
-            rollover_after_seconds=writing.go_on_seconds,
+            first_seconds=writing.first_post_delay,
+            rollover_after_seconds=writing.rollover_after_seconds,
             shows_reasoning=writing.reasoning.value == "line",
             max_messages=writing.max_messages,
             max_characters=writing.max_characters,
-            write_seconds=writing.write_seconds,
-            failures=writing.failures,
+            write_seconds=writing.write_timeout,
+            failures=writing.max_failures,
             backoff_seconds=writing.backoff_seconds,
             backoff_limit_seconds=writing.backoff_limit_seconds,
         ),
         limits=TurnLimits(
-            waiting=turns.queue,
-            live=turns.live,
+            waiting=turns.max_queued_per_conversation,
+            live=turns.max_concurrent_turns,
             per_user=turns.live_per_user,
             per_channel=turns.live_per_channel,
-            repair_seconds=settings.journal.repair_seconds,
+            repair_seconds=settings.journal.recovery_max_age_seconds,
         ),
     )
 

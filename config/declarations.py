@@ -50,8 +50,18 @@ class Setting:
         return f"{self.group}.{self.key}"
 
     @property
+    def old_path(self) -> Path:
+        """Table and former key; the key is empty if the setting was never renamed."""
+        return self.group, self.old_key
+
+    @property
+    def old_dotted(self) -> str:
+        """The former path as messages write it."""
+        return f"{self.group}.{self.old_key}"
+
+    @property
     def variables(self) -> tuple[str, ...]:
-        """Every environment variable that sets it, the current name first."""
+        """Its environment variables, the current name first."""
         return tuple(name for name in (self.variable, self.old_variable) if name)
 
 

@@ -85,18 +85,20 @@ class CompletionSettings(SettingsGroup):
         ge=0,
         le=20,
     )
-    first_seconds: Seconds | None = setting(
-        "TICKERTAPE_FIRST_SECONDS",
+    first_chunk_timeout: Seconds | None = setting(
+        "TICKERTAPE_FIRST_CHUNK_TIMEOUT",
         "Longest wait for the first chunk. Empty: 60, or 180 for a loading model.",
         default=None,
         note="A server other than OpenAI's may load its model during the first attempt, so that attempt gets 180 s.",
+        renamed_from=("TICKERTAPE_FIRST_SECONDS", "first_seconds"),
     )
-    absence_seconds: Seconds = setting(
-        "TICKERTAPE_ABSENCE_SECONDS",
+    connect_wait_seconds: Seconds = setting(
+        "TICKERTAPE_CONNECT_WAIT_SECONDS",
         "Longest wait for a model server that refuses connections or is not ready.",
         default=30.0,
         note="A restarted server is back within half a minute.",
         toml_only=True,
+        renamed_from=("TICKERTAPE_ABSENCE_SECONDS", "absence_seconds"),
     )
     outage_seconds: Seconds = setting(
         "TICKERTAPE_OUTAGE_SECONDS",
@@ -105,32 +107,36 @@ class CompletionSettings(SettingsGroup):
         note="A router restarts or a link fails over; meanwhile the reader cannot be notified anyway.",
         toml_only=True,
     )
-    stall_seconds: Seconds = setting(
-        "TICKERTAPE_STALL_SECONDS",
+    stream_idle_timeout: Seconds = setting(
+        "TICKERTAPE_STREAM_IDLE_TIMEOUT",
         "Longest silence between two chunks; comments and empty chunks count.",
         default=20.0,
         note="Working servers send a chunk or a comment every few seconds.",
+        renamed_from=("TICKERTAPE_STALL_SECONDS", "stall_seconds"),
     )
-    quiet_seconds: Seconds = setting(
-        "TICKERTAPE_QUIET_SECONDS",
+    no_text_timeout: Seconds = setting(
+        "TICKERTAPE_NO_TEXT_TIMEOUT",
         "Longest time without text while chunks arrive, before the fallback call.",
         default=300.0,
         note="Some models think for five minutes; the reader sees no text meanwhile.",
         toml_only=True,
+        renamed_from=("TICKERTAPE_QUIET_SECONDS", "quiet_seconds"),
     )
-    answer_seconds: Seconds = setting(
-        "TICKERTAPE_ANSWER_SECONDS",
+    answer_timeout: Seconds = setting(
+        "TICKERTAPE_ANSWER_TIMEOUT",
         "Longest duration of all streamed attempts together, counted from the first text.",
         default=300.0,
         note="12,000 words at 40 words a second.",
         toml_only=True,
+        renamed_from=("TICKERTAPE_ANSWER_SECONDS", "answer_seconds"),
     )
-    whole_seconds: Seconds = setting(
-        "TICKERTAPE_WHOLE_SECONDS",
+    fallback_timeout: Seconds = setting(
+        "TICKERTAPE_FALLBACK_TIMEOUT",
         "Longest wait for the fallback call without streaming.",
         default=120.0,
         note="The whole answer arrives at once, at the end.",
         toml_only=True,
+        renamed_from=("TICKERTAPE_WHOLE_SECONDS", "whole_seconds"),
     )
     backoff_seconds: Seconds = setting(
         "TICKERTAPE_BACKOFF_SECONDS",

@@ -73,12 +73,13 @@ class SlackSettings(SettingsGroup):
         note="window: 50 in any minute, in bursts. leak: one each 1.2 s, 5 at once. auto: window until Slack answers "
         "429, then leak. Bursts read better.",
     )
-    edits_latch_seconds: Seconds = setting(
-        "TICKERTAPE_SLACK_EDITS_LATCH_SECONDS",
+    edits_leak_seconds: Seconds = setting(
+        "TICKERTAPE_SLACK_EDITS_LEAK_SECONDS",
         "With auto, how long edits follow leak after a 429.",
         default=3600.0,
         note="One 429 an hour goes unnoticed, and a wrong guess ends within the hour.",
         toml_only=True,
+        renamed_from=("TICKERTAPE_SLACK_EDITS_LATCH_SECONDS", "edits_latch_seconds"),
     )
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
@@ -48,6 +48,9 @@ class Settings(BaseSettings):
     logs: LogSettings = LogSettings()
     words: WordsSettings = WordsSettings()
     channels: dict[str, ChannelSettings] = {}
+
+    # One warning for each setting given under its old name; `load` sets them.
+    deprecations: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     def load(cls, environ: Mapping[str, str], *, folder: Path = Path()) -> Settings:
@@ -113,13 +116,15 @@ def _with_sources(base: type[Settings], sources: SettingSources) -> Callable[[],
     """Return `base` reading from `sources`, the environment first; pydantic-settings asks the class for them."""
 
     class FromSources(base):  # type: ignore[valid-type,misc]  # the class is an argument, which mypy cannot follow
+        deprecations: ClassVar[tuple[str, ...]] = sources.deprecations()
+
         @classmethod
         def settings_customise_sources(
             cls: type[Self], settings_cls: type[BaseSettings], **_usual: PydanticBaseSettingsSource
         ) -> tuple[PydanticBaseSettingsSource, ...]:
             return (
                 InitSettingsSource(settings_cls, dict(sources.from_environment())),
-                InitSettingsSource(settings_cls, dict(sources.toml)),
+                InitSettingsSource(settings_cls, sources.from_file()),
             )
 
     FromSources.__name__ = base.__name__  # for its repr

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os  # read in `environment` only
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,8 +37,11 @@ class SettingSources:
         found = next((one for one in self.declared if one.path == path), None)
         if found is not None:
             given = [name for name in found.variables if name in self.variables]
-            if given or not (found.toml_only or _holds(self.toml, path)):
+            in_file = _holds(self.toml, path) or _holds(self.toml, found.old_path)
+            if given or not (found.toml_only or in_file):
                 return given[0] if given else found.variable
+            if _holds(self.toml, found.old_path) and not _holds(self.toml, path):
+                path = found.old_path
         key = ".".join(map(toml_key, path))
         return f"{key} in {self.file}" if self.file else key
 
@@ -46,23 +49,63 @@ class SettingSources:
         """Return the values of the variables by table and key: ``OPENAI_MODEL`` is ``model.name``."""
         nested: dict[str, dict[str, str]] = {}
         for one in self.declared:
-            for name in one.variables:
-                if name in self.variables:
-                    nested.setdefault(one.group, {}).setdefault(one.key, self.variables[name])
+            given = [name for name in one.variables if name in self.variables]
+            if given:
+                nested.setdefault(one.group, {})[one.key] = self.variables[given[0]]
         return nested
+
+    def from_file(self) -> dict[str, Any]:
+        """Return the TOML file's values, with old keys renamed."""
+        tables = {name: dict(table) if isinstance(table, Mapping) else table for name, table in self.toml.items()}
+        for one in self.declared:
+            if _holds(self.toml, one.old_path):
+                old = tables[one.group].pop(one.old_key)
+                tables[one.group].setdefault(one.key, old)
+        return tables
+
+    def deprecations(self) -> tuple[str, ...]:
+        """Return one warning for each old name in use, with the new name."""
+        return tuple(
+            f"{old} is now {new}: the old name works for one more release"
+            for one in self.declared
+            for old, new, used in self._old_names(one)
+            if used
+        )
+
+    def conflicts(self) -> list[str]:
+        """Return one line for each setting with different values under its old and its new name."""
+        lines = []
+        for one in self.declared:
+            values = [self.variables[name] for name in one.variables if name in self.variables]
+            if len(set(values)) > 1:
+                lines.append(_conflict(one.variable, one.old_variable))
+            if _holds(self.toml, one.old_path) and _holds(self.toml, one.path):
+                table = self.toml[one.group]
+                if table[one.key] != table[one.old_key]:
+                    lines.append(f"{_conflict(one.dotted, one.old_dotted)} in {self.file}")
+        return lines
+
+    def _old_names(self, one: Setting) -> Iterator[tuple[str, str, bool]]:
+        yield one.old_variable, one.variable, one.old_variable in self.variables
+        yield f"{one.old_dotted} in {self.file}", one.dotted, _holds(self.toml, one.old_path)
 
 
 def read_sources(environ: Mapping[str, str], folder: Path, declared: Sequence[Setting]) -> SettingSources:
     """Read the TOML file named by `environ`, or the usual one in `folder`.
 
-    Raises `SettingsError` for unknown variables, and for a file that is missing, unreadable or malformed.
+    Raises `SettingsError` for unknown variables, for old and new names that disagree, and for a file that is missing,
+    unreadable or malformed.
     """
     variables = {name: text.strip() for name, text in environ.items() if text.strip()}
     file = _settings_file(variables, folder)
-    known = frozenset(name for one in declared for name in one.variables) | OTHER_VARIABLES
-    if lines := unknown_variables(variables, known=known):
+    current = frozenset(one.variable for one in declared) | OTHER_VARIABLES
+    old = frozenset(one.old_variable for one in declared)
+    if lines := unknown_variables(variables.keys() - old, known=current):
         raise SettingsError(lines)
-    return SettingSources(declared, variables, file, _read_toml(file) if file else {})
+    sources = SettingSources(declared, variables, file, _read_toml(file) if file else {})
+    if lines := sources.conflicts():
+        raise SettingsError(lines)
+    return sources
 
 
 def environment(folder: Path = Path()) -> dict[str, str]:
@@ -102,11 +145,15 @@ def _read_toml(file: Path) -> dict[str, Any]:
         raise SettingsError([f"{file} is not valid TOML: {error}"]) from None
 
 
+def _conflict(new: str, old: str) -> str:
+    return f"{new} and its old name {old} have different values: remove {old}"
+
+
 def _holds(toml: Mapping[str, Any], path: Sequence[str]) -> bool:
     """Whether the TOML file has a value at `path`."""
     here: Any = toml
     for key in path:
-        if not isinstance(here, Mapping) or key not in here:
+        if not key or not isinstance(here, Mapping) or key not in here:
             return False
         here = here[key]
     return True

@@ -137,18 +137,20 @@ class AttachmentSettings(SettingsGroup):
 class TurnSettings(SettingsGroup):
     """Concurrency of turns, and their end at shutdown."""
 
-    queue: Count = setting(
-        "TICKERTAPE_QUEUE",
+    max_queued_per_conversation: Count = setting(
+        "TICKERTAPE_MAX_QUEUED_PER_CONVERSATION",
         "Questions queued in one conversation during an answer.",
         default=5,
         note="Three questions typed in a row all get answers; a script's fifty do not.",
         toml_only=True,
+        renamed_from=("TICKERTAPE_QUEUE", "queue"),
     )
-    live: Count = setting(
-        "TICKERTAPE_LIVE",
+    max_concurrent_turns: Count = setting(
+        "TICKERTAPE_MAX_CONCURRENT_TURNS",
         "Answers in progress at once, over all conversations; more wait.",
         default=200,
         note="Each takes tens of kilobytes and one connection to the model server.",
+        renamed_from=("TICKERTAPE_LIVE", "live"),
     )
     live_per_user: int = setting(
         "TICKERTAPE_LIVE_PER_USER",
@@ -193,33 +195,36 @@ class JournalSettings(SettingsGroup):
         ge=1,
         le=3_650,
     )
-    repair_seconds: Duration = setting(
-        "TICKERTAPE_REPAIR_SECONDS",
+    recovery_max_age_seconds: Duration = setting(
+        "TICKERTAPE_RECOVERY_MAX_AGE_SECONDS",
         "Age up to which an interrupted answer is completed; an older one is only marked.",
         default=86_400.0,
         note="After a day nobody waits for the answer.",
         toml_only=True,
         ge=0,
         le=2_592_000,
+        renamed_from=("TICKERTAPE_REPAIR_SECONDS", "repair_seconds"),
     )
 
 
 class WritingSettings(SettingsGroup):
     """Delivery: posts and edits, their limits and retries."""
 
-    first_seconds: Seconds = setting(
-        "TICKERTAPE_FIRST_WRITE_SECONDS",
+    first_post_delay: Seconds = setting(
+        "TICKERTAPE_FIRST_POST_DELAY",
         "Delay between the first text and the first post, in seconds.",
         default=0.2,
         note="Collects a few words for the notification; a tiny answer takes one write.",
         toml_only=True,
+        renamed_from=("TICKERTAPE_FIRST_WRITE_SECONDS", "first_seconds"),
     )
-    go_on_seconds: Seconds = setting(
-        "TICKERTAPE_GO_ON_SECONDS",
+    rollover_after_seconds: Seconds = setting(
+        "TICKERTAPE_ROLLOVER_AFTER_SECONDS",
         "Longest wait of text for an edit before the answer continues in a new message.",
         default=12.0,
         note="Longer than most answers take, so few are split; a longer pause looks broken.",
         toml_only=True,
+        renamed_from=("TICKERTAPE_GO_ON_SECONDS", "go_on_seconds"),
     )
     reasoning: ReasoningDisplay = setting(
         "TICKERTAPE_REASONING",
@@ -244,19 +249,21 @@ class WritingSettings(SettingsGroup):
         ge=1,
         le=10_000_000,
     )
-    write_seconds: Seconds = setting(
-        "TICKERTAPE_WRITE_SECONDS",
+    write_timeout: Seconds = setting(
+        "TICKERTAPE_WRITE_TIMEOUT",
         "Longest duration of one post or edit, in seconds.",
         default=10.0,
         note="Platforms answer within two seconds; a later answer is probably lost.",
         toml_only=True,
+        renamed_from=("TICKERTAPE_WRITE_SECONDS", "write_seconds"),
     )
-    failures: Count = setting(
-        "TICKERTAPE_WRITE_FAILURES",
+    max_failures: Count = setting(
+        "TICKERTAPE_MAX_WRITE_FAILURES",
         "Failed writes in a row before the bot gives a reply up.",
         default=40,
         note="With these delays about four minutes, longer than a gateway outage.",
         toml_only=True,
+        renamed_from=("TICKERTAPE_WRITE_FAILURES", "failures"),
     )
     backoff_seconds: Seconds = setting(
         "TICKERTAPE_WRITE_BACKOFF_SECONDS",

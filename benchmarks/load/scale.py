@@ -179,7 +179,7 @@ async def measure_live(load: Load) -> Live:
     with tempfile.TemporaryDirectory() as folder:
         lags = Path(folder) / "lags.json"
         async with servers(("model", load.words_per_second), ("discord", load.replies)) as (sides, environment):
-            environment |= {"TICKERTAPE_LIVE": str(load.replies)}
+            environment |= {"TICKERTAPE_MAX_CONCURRENT_TURNS": str(load.replies)}
             async with child("-m", "benchmarks.load.bot", str(lags), environment=environment) as bot:
                 await bot.says("connected to Discord")
                 await asyncio.sleep(1.0)  # what is left of the start is not the load's

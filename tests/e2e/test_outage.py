@@ -236,7 +236,7 @@ def test_what_a_write_met_is_remembered_for_a_while() -> None:
 
 # The model is waited for 1 s alone, and so much longer than the outage of the tests below where nobody is there.
 SHORT = {
-    "TICKERTAPE_ABSENCE_SECONDS": "1",
+    "TICKERTAPE_CONNECT_WAIT_SECONDS": "1",
     "TICKERTAPE_OUTAGE_SECONDS": "60",
     "TICKERTAPE_BACKOFF_LIMIT_SECONDS": "0.5",
 }

@@ -27,7 +27,7 @@ from tests.support.process import Running, bot
 
 pytestmark = pytest.mark.sockets(seconds=90)
 
-SHORT_WAITS = {"TICKERTAPE_STALL_SECONDS": "1", "TICKERTAPE_BACKOFF_SECONDS": "0.1"}
+SHORT_WAITS = {"TICKERTAPE_STREAM_IDLE_TIMEOUT": "1", "TICKERTAPE_BACKOFF_SECONDS": "0.1"}
 
 
 def numbered(words: int) -> str:

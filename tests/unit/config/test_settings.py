@@ -73,10 +73,10 @@ def test_nothing_set_is_the_playground_with_the_small_model(tmp_path: Path) -> N
 
 def test_the_environment_goes_over_the_file_and_the_file_over_the_defaults(tmp_path: Path) -> None:
     """Each setting is taken from the strongest source that says something, one by one."""
-    settings = load({"TICKERTAPE_ATTEMPTS": "5"}, tmp_path, "[completion]\nattempts = 7\nstall_seconds = 9\n")
+    settings = load({"TICKERTAPE_ATTEMPTS": "5"}, tmp_path, "[completion]\nattempts = 7\nstream_idle_timeout = 9\n")
     assert settings.completion.attempts == 5
-    assert settings.completion.stall_seconds == 9
-    assert settings.completion.whole_seconds == 120
+    assert settings.completion.stream_idle_timeout == 9
+    assert settings.completion.fallback_timeout == 120
 
 
 def test_an_empty_variable_is_not_set(tmp_path: Path) -> None:
@@ -88,9 +88,9 @@ def test_an_empty_variable_is_not_set(tmp_path: Path) -> None:
 
 def test_the_file_may_be_anywhere(tmp_path: Path) -> None:
     """TICKERTAPE_CONFIG names the file, and then the usual one is not read."""
-    (tmp_path / "mine.toml").write_text("[turns]\nqueue = 2\n")
-    settings = load({"TICKERTAPE_CONFIG": "mine.toml"}, tmp_path, "[turns]\nlive = 3\n")
-    assert (settings.turns.queue, settings.turns.live) == (2, 200)
+    (tmp_path / "mine.toml").write_text("[turns]\nmax_queued_per_conversation = 2\n")
+    settings = load({"TICKERTAPE_CONFIG": "mine.toml"}, tmp_path, "[turns]\nmax_concurrent_turns = 3\n")
+    assert (settings.turns.max_queued_per_conversation, settings.turns.max_concurrent_turns) == (2, 200)
 
 
 def test_the_operating_systems_environment_goes_over_a_file_beside_it(
@@ -154,13 +154,76 @@ def test_settings_never_change(tmp_path: Path) -> None:
         settings.site = settings.site
 
 
+# ----------------------------------------------------------------------------------------------------- renamed settings
+
+RENAMED = [one for one in CATALOG if one.old_variable]
+
+
+@pytest.mark.parametrize("one", RENAMED, ids=lambda one: one.old_variable)
+def test_an_old_variable_works_and_warns(one: Setting, tmp_path: Path) -> None:
+    """A renamed setting's old variable sets it, with one warning naming the new variable."""
+    settings = load({one.old_variable: "7"}, tmp_path)
+    assert getattr(getattr(settings, one.group), one.key) == 7
+    (line,) = settings.deprecations
+    assert line == f"{one.old_variable} is now {one.variable}: the old name works for one more release"
+
+
+@pytest.mark.parametrize("one", RENAMED, ids=lambda one: one.old_dotted)
+def test_an_old_key_works_and_warns(one: Setting, tmp_path: Path) -> None:
+    """A renamed setting's old key sets it, with one warning naming the new key."""
+    settings = load({}, tmp_path, f"[{one.group}]\n{one.old_key} = 7\n")
+    assert getattr(getattr(settings, one.group), one.key) == 7
+    (line,) = settings.deprecations
+    assert line.startswith(f"{one.old_dotted} in ")
+    assert f" is now {one.dotted}: " in line
+
+
+@pytest.mark.parametrize("one", RENAMED, ids=lambda one: one.old_variable)
+def test_an_old_and_a_new_name_must_agree(one: Setting, tmp_path: Path) -> None:
+    """Different values are one error line; equal values are accepted, with the warning."""
+    line = f"{one.variable} and its old name {one.old_variable} have different values: remove {one.old_variable}"
+    assert lines({one.old_variable: "7", one.variable: "8"}, tmp_path) == [line]
+    assert len(load({one.old_variable: "7", one.variable: "7"}, tmp_path).deprecations) == 1
+    toml = f"[{one.group}]\n{one.old_key} = 7\n{one.key} = "
+    (line,) = lines({}, tmp_path, f"{toml}8\n")
+    assert line.startswith(f"{one.dotted} and its old name {one.old_dotted} have different values: remove ")
+    (tmp_path / "config" / "tickertape.toml").write_text(f"{toml}7\n")
+    assert len(load({}, tmp_path).deprecations) == 1
+
+
+def test_the_environment_overrides_the_file_under_any_name(tmp_path: Path) -> None:
+    """An old variable overrides a new key, and a new variable an old key."""
+    toml = "[completion]\nstream_idle_timeout = 5\nabsence_seconds = 6\n"
+    environ = {"TICKERTAPE_STALL_SECONDS": "7", "TICKERTAPE_CONNECT_WAIT_SECONDS": "8"}
+    settings = load(environ, tmp_path, toml)
+    assert (settings.completion.stream_idle_timeout, settings.completion.connect_wait_seconds) == (7, 8)
+    assert len(settings.deprecations) == 2
+
+
+def test_current_names_cause_no_warning(tmp_path: Path) -> None:
+    """Only old names are deprecated; variables of TOML-only settings are not."""
+    environ = {"TICKERTAPE_STREAM_IDLE_TIMEOUT": "7", "TICKERTAPE_ATTACHMENT_SECONDS": "8"}
+    assert load(environ, tmp_path).deprecations == ()
+
+
+def test_a_malformed_value_is_named_as_it_was_given(tmp_path: Path) -> None:
+    """An error about an old name in use names the old name; unknown names suggest a current one."""
+    (line,) = lines({"TICKERTAPE_STALL_SECONDS": "x"}, tmp_path)
+    assert line == "TICKERTAPE_STALL_SECONDS must be a number, not x"
+    (line,) = lines({}, tmp_path, "[turns]\nqueue = 0\n")
+    assert line.startswith("turns.queue in ")
+    (tmp_path / "config" / "tickertape.toml").unlink()
+    (line,) = lines({"TICKERTAPE_STREAM_IDLE_TIMOUT": "7"}, tmp_path)
+    assert line.endswith("did you mean TICKERTAPE_STREAM_IDLE_TIMEOUT?")
+
+
 # -------------------------------------------------------------------------------------------------------- what is wrong
 
 MALFORMED = [
     ("TICKERTAPE_ATTEMPTS", "three", "TICKERTAPE_ATTEMPTS must be a whole number, not three"),
     ("TICKERTAPE_ATTEMPTS", "-1", "TICKERTAPE_ATTEMPTS must be at least 0, not -1"),
-    ("TICKERTAPE_FIRST_SECONDS", "0", "TICKERTAPE_FIRST_SECONDS must be more than 0, not 0"),
-    ("TICKERTAPE_FIRST_SECONDS", "inf", "TICKERTAPE_FIRST_SECONDS must be a finite number, not inf"),
+    ("TICKERTAPE_FIRST_CHUNK_TIMEOUT", "0", "TICKERTAPE_FIRST_CHUNK_TIMEOUT must be more than 0, not 0"),
+    ("TICKERTAPE_FIRST_CHUNK_TIMEOUT", "inf", "TICKERTAPE_FIRST_CHUNK_TIMEOUT must be a finite number, not inf"),
     ("TICKERTAPE_DRAIN_SECONDS", "nan", "TICKERTAPE_DRAIN_SECONDS must be at most 3600, not nan"),
     ("PORT", "65536", "PORT must be at most 65535, not 65536"),
     ("TICKERTAPE_API", "assistants", "TICKERTAPE_API must be chat or responses, not assistants"),
@@ -241,8 +304,12 @@ def test_a_file_that_is_no_toml_is_one_line(tmp_path: Path) -> None:
 
 def test_several_problems_are_a_line_each(tmp_path: Path) -> None:
     """Nobody has to start the program five times to hear of five mistakes."""
-    found = lines({"PORT": "x", "TICKERTAPE_QUEUE": "0", "TICKERTAPE_API": "y"}, tmp_path)
-    assert sorted(line.split()[0] for line in found) == ["PORT", "TICKERTAPE_API", "TICKERTAPE_QUEUE"]
+    found = lines({"PORT": "x", "TICKERTAPE_MAX_QUEUED_PER_CONVERSATION": "0", "TICKERTAPE_API": "y"}, tmp_path)
+    assert sorted(line.split()[0] for line in found) == [
+        "PORT",
+        "TICKERTAPE_API",
+        "TICKERTAPE_MAX_QUEUED_PER_CONVERSATION",
+    ]
 
 
 OPEN = {"TICKERTAPE_HOST": "0.0.0.0", "TICKERTAPE_PLAYGROUND": "on"}
@@ -417,33 +484,53 @@ def test_every_setting_is_declared_once_with_its_default() -> None:
     assert [one.path for one in CATALOG if getattr(getattr(settings, one.group), one.key) != one.default] == []
 
 
+COMPLETION = {
+    "absence_seconds": "connect_wait_seconds",
+    "stall_seconds": "stream_idle_timeout",
+    "quiet_seconds": "no_text_timeout",
+    "answer_seconds": "answer_timeout",
+    "whole_seconds": "fallback_timeout",
+}
+WRITING = {"first_seconds": "first_post_delay", "write_seconds": "write_timeout", "failures": "max_failures"}
+TURNS = {
+    "waiting": "max_queued_per_conversation",
+    "live": "max_concurrent_turns",
+    "per_user": "live_per_user",
+    "per_channel": "live_per_channel",
+}
+REPAIR = {"repair_seconds": "recovery_max_age_seconds"}
+
+
 @pytest.mark.parametrize(
-    ("concern", "values", "names"),
+    ("group", "values", "names"),
     [
-        ("completion", CompletionPolicy(), {}),
-        ("writing", WritePolicy(), {}),
+        ("completion", CompletionPolicy(), COMPLETION),
+        ("writing", WritePolicy(), WRITING),
         ("attachments", AttachmentLimits(), {}),
-        ("turns", TurnLimits(), {"waiting": "queue", "each_person": "live_per_user", "each_place": "live_per_channel"}),
-        ("journal", JournalOptions(), {}),
-        ("journal", TurnLimits(), {}),
+        ("turns", TurnLimits(), TURNS),
+        ("journal", JournalOptions(), REPAIR),
+        ("journal", TurnLimits(), REPAIR),
         ("conversation", PromptLimits(), {"messages": "history_messages", "characters": "history_characters"}),
     ],
 )
-def test_the_shipped_defaults_are_those_that_the_code_was_built_with(
-    concern: str, values: object, names: Mapping[str, str], tmp_path: Path
+def test_the_declared_defaults_are_those_of_the_code(
+    group: str, values: object, names: Mapping[str, str], tmp_path: Path
 ) -> None:
-    """What the core and the adapters do untold, and what they are told by default, is the same.
+    """The core's and the adapters' own defaults equal the declared ones.
 
-    A field of theirs that is no setting is their own business, but for the completion, of which all are settings.
+    `names` maps a field to its setting; other fields are settings of the same name, or none.
     """
-    settings = getattr(load({}, tmp_path), concern)
+    settings = getattr(load({}, tmp_path), group)
     assert dataclasses.is_dataclass(values)
-    for field in dataclasses.fields(values):
-        name = names.get(field.name, field.name)
-        if name in {"first_seconds", "loading_seconds"} and concern == "completion":
-            continue  # unsaid, they depend on the server
-        if concern == "completion" or name in type(settings).model_fields:
-            assert getattr(settings, name) == getattr(values, field.name), name
+    fields = {field.name for field in dataclasses.fields(values)}
+    assert names.keys() <= fields
+    if group == "completion":
+        # The first chunk's timeout depends on the server if unset.
+        assert fields - names.keys() - {"first_seconds", "loading_seconds"} <= type(settings).model_fields.keys()
+    for name in fields:
+        key = names.get(name, name)
+        if key in type(settings).model_fields and getattr(settings, key) is not None:
+            assert getattr(settings, key) == getattr(values, name), name
 
 
 GENERATED = {
