@@ -1,17 +1,28 @@
-"""Chat Completions on the wire: a prompt into a request's body, events and whole answers into deltas. Pure.
+"""The Chat Completions format: prompt to request body, events and complete answers to deltas. Pure.
 
-Source: platform.openai.com/docs/api-reference/chat, and what compatible servers send beside it (``reasoning_content``
-by DeepSeek, vLLM and llama.cpp; ``reasoning`` by OpenRouter and newer vLLM, with ``reasoning_details`` that may be
-encrypted; ``thinking`` parts by Mistral; tags in the text, see `thinking`; other finish reasons, see `reasons`).
+Source: platform.openai.com/docs/api-reference/chat, and extensions of compatible servers (``reasoning_content`` by
+DeepSeek, vLLM and llama.cpp; ``reasoning`` by OpenRouter and newer vLLM, with possibly encrypted ``reasoning_details``;
+``thinking`` parts by Mistral; tags in the text, see `think_tags`; other finish reasons, see `finish_reasons`).
 """
 
 from __future__ import annotations
 
-from adapters.openai.errors import Complaint, raise_error
-from adapters.openai.finish_reasons import Reasons
+from typing_extensions import override
+
+from adapters.openai.errors import ServerError, raise_error
+from adapters.openai.finish_reasons import FinishReasons
 from adapters.openai.options import OpenAIOptions
-from adapters.openai.payload import Json, data_url, fields, items, mended, message_bodies, thoughts, usage_of, words
-from adapters.openai.think_tags import Spoken, split
+from adapters.openai.payload import (
+    EventDecoder,
+    data_url,
+    fix_surrogates,
+    message_bodies,
+    text_of,
+    thinking_of,
+    usage_of,
+)
+from adapters.openai.think_tags import AnswerText, split_thinking
+from adapters.shared.json_fields import Json, as_list, as_object
 from bot.conversation import (
     Delta,
     Finish,
@@ -28,9 +39,9 @@ from bot.errors import Failure, ServiceError
 PATH = "/chat/completions"
 
 
-def request(options: OpenAIOptions, prompt: Prompt, *, stream: bool, usage: bool) -> dict[str, object]:
-    """The body of a request. `usage` asks for the tokens of a streamed answer, which some servers cannot tell."""
-    system = [{"role": "system", "content": mended(prompt.system)}] if prompt.system.strip() else []
+def request_body(options: OpenAIOptions, prompt: Prompt, *, stream: bool, usage: bool) -> dict[str, object]:
+    """The body of a request. `usage` asks for the token counts of a streamed answer; some servers refuse that."""
+    system = [{"role": "system", "content": fix_surrogates(prompt.system)}] if prompt.system.strip() else []
     messages = [*system, *message_bodies(prompt, images=options.images, part_body=_part)]
     body: dict[str, object] = {
         **options.parameters,
@@ -49,129 +60,129 @@ def _part(part: str | Image) -> dict[str, object]:
     return {"type": "text", "text": part}
 
 
-class ChatDecoder:
-    """Reads a streamed chat completion. See `wire.Decoder`."""
+class ChatDecoder(EventDecoder):
+    """Decodes a streamed chat completion."""
 
-    def __init__(self, reasons: Reasons | None = None) -> None:
+    def __init__(self, finish_reasons: FinishReasons | None = None) -> None:
         self.finish: Finish | None = None
         self.usage: Usage | None = None
-        self.over = False  # [DONE] is no event: whoever reads the events sees it
-        self._reasons = reasons or Reasons()
-        self._spoken = Spoken()
-        self._began = False  # whether anything came in deltas
-        self._calls: dict[object, str] = {}  # ids of tool calls by their index: later pieces name only that
+        self.done = False  # stays false: `stream_decoder` handles [DONE], it is no event
+        self._finish_reasons = finish_reasons or FinishReasons()
+        self._text = AnswerText()
+        self._has_deltas = False  # whether a delta has arrived
+        self._calls: dict[object, str] = {}  # ids of tool calls by index; later fragments carry only the index
 
+    @override
     def feed(self, event: object) -> list[Delta]:
-        """See `wire.Decoder`."""
         raise_error(event)
-        chunk = fields(event)
+        chunk = as_object(event)
         if usage := chunk.get("usage"):
             self.usage = usage_of(usage, "prompt_tokens", "completion_tokens") or self.usage
         choice = _first(chunk)
         delta = choice.get("delta")
-        if delta is None and not self._began:  # a server that frames a whole answer as a stream
+        if delta is None and not self._has_deltas:  # some servers send a complete answer as one event
             delta = choice.get("message")
-        found = self._deltas(fields(delta))
-        self._began = self._began or bool(found)
+        deltas = self._deltas(as_object(delta))
+        self._has_deltas = self._has_deltas or bool(deltas)
         try:
-            self.finish = finish_of(choice, self._reasons) or self.finish
-        except Failure:  # it takes the place of an end that was announced before
+            self.finish = parse_finish(choice, self._finish_reasons) or self.finish
+        except Failure:  # replaces an end announced earlier
             self.finish = None
             raise
-        return found
+        return deltas
 
+    @override
     def flush(self) -> list[Delta]:
-        """See `wire.Decoder`."""
-        return self._spoken.flush()
+        return self._text.flush()
 
-    def rest(self) -> list[Delta]:
-        """See `wire.Decoder`."""
-        return self._spoken.rest()
+    @override
+    def peek(self) -> list[Delta]:
+        return self._text.peek()
 
     def _deltas(self, delta: Json) -> list[Delta]:
         if len(delta) == 1 and isinstance(text := delta.get("content"), str):  # nearly always
-            return self._spoken.feed(text) if text else []
-        found: list[Delta] = []
-        if (thought := thought_of(delta)) is not None:
-            found.append(Reasoning(thought))
-        if text := words(delta.get("content")):
-            found += self._spoken.feed(text)
-        if refusal := words(delta.get("refusal")):
-            found.append(Refusal(mended(refusal)))
+            return self._text.feed(text) if text else []
+        deltas: list[Delta] = []
+        if (reasoning := reasoning_of(delta)) is not None:
+            deltas.append(Reasoning(reasoning))
+        if text := text_of(delta.get("content")):
+            deltas += self._text.feed(text)
+        if refusal := text_of(delta.get("refusal")):
+            deltas.append(Refusal(fix_surrogates(refusal)))
         if calls := delta.get("tool_calls"):
-            found += [self._call(fields(call)) for call in items(calls)]
-        if call := delta.get("function_call"):  # as it was before there were several
-            found.append(tool_call({"function": call}, ""))
-        return found
+            deltas += [self._call(as_object(call)) for call in as_list(calls)]
+        if call := delta.get("function_call"):  # the older format with a single call
+            deltas.append(tool_call({"function": call}, ""))
+        return deltas
 
     def _call(self, call: Json) -> ToolCall:
         index = call.get("index")
-        if name := words(call.get("id")):
-            self._calls[str(index)] = name
+        if call_id := text_of(call.get("id")):
+            self._calls[str(index)] = call_id
         return tool_call(call, self._calls.get(str(index), ""))
 
 
-def whole(body: object, reasons: Reasons | None = None) -> list[Delta]:
-    """The deltas of an answer that was not streamed. Raises as `feed` does.
+def decode_response(body: object, finish_reasons: FinishReasons | None = None) -> list[Delta]:
+    """The deltas of an answer without streaming. Raises like `feed`.
 
-    Its body is whole, so that words without a reason are an answer; without either there is no `Finish`.
+    The body is complete, so text without a finish reason is an answer. Without either there is no `Finish`.
     """
     raise_error(body)
-    answer = fields(body)
+    answer = as_object(body)
     choice = _first(answer)
-    message = fields(choice.get("message"))
-    found: list[Delta] = []
-    if (thought := thought_of(message)) is not None:
-        found.append(Reasoning(thought))
-    if text := words(message.get("content")):
-        found += split(mended(text))
-    if refusal := words(message.get("refusal")):
-        found.append(Refusal(mended(refusal)))
-    calls = (fields(call) for call in items(message.get("tool_calls")))
-    found += [tool_call(call, words(call.get("id"))) for call in calls]
-    finish = finish_of(choice, reasons or Reasons()) or (Finish(FinishReason.STOP) if found else None)
+    message = as_object(choice.get("message"))
+    deltas: list[Delta] = []
+    if (reasoning := reasoning_of(message)) is not None:
+        deltas.append(Reasoning(reasoning))
+    if text := text_of(message.get("content")):
+        deltas += split_thinking(fix_surrogates(text))
+    if refusal := text_of(message.get("refusal")):
+        deltas.append(Refusal(fix_surrogates(refusal)))
+    calls = (as_object(call) for call in as_list(message.get("tool_calls")))
+    deltas += [tool_call(call, text_of(call.get("id"))) for call in calls]
+    finish = parse_finish(choice, finish_reasons or FinishReasons()) or (Finish(FinishReason.STOP) if deltas else None)
     if usage := usage_of(answer.get("usage"), "prompt_tokens", "completion_tokens"):
-        found.append(usage)
+        deltas.append(usage)
     if finish:
-        found.append(finish)
-    return found
+        deltas.append(finish)
+    return deltas
 
 
-def thought_of(delta: Json) -> str | None:
-    """What a piece of an answer has of thinking aloud: empty where that is encrypted, None where there is none."""
-    if thought := words(delta.get("reasoning_content") or delta.get("reasoning") or delta.get("thinking")):
-        return thought
-    if isinstance(content := delta.get("content"), list) and (thought := thoughts(content)):
-        return thought
-    if details := items(delta.get("reasoning_details")):
-        return "".join(words(part.get("text") or part.get("summary")) for part in map(fields, details))
+def reasoning_of(delta: Json) -> str | None:
+    """The reasoning in a delta or a message: empty if encrypted, None if there is none."""
+    if reasoning := text_of(delta.get("reasoning_content") or delta.get("reasoning") or delta.get("thinking")):
+        return reasoning
+    if isinstance(content := delta.get("content"), list) and (reasoning := thinking_of(content)):
+        return reasoning
+    if details := as_list(delta.get("reasoning_details")):
+        return "".join(text_of(part.get("text") or part.get("summary")) for part in map(as_object, details))
     return None
 
 
-def tool_call(call: Json, name: str) -> ToolCall:
-    """One call, or a piece of one, whose id is `name`."""
-    function = fields(call.get("function"))
-    return ToolCall(name, words(function.get("name")), words(function.get("arguments")))
+def tool_call(call: Json, call_id: str) -> ToolCall:
+    """A call or a fragment of one."""
+    function = as_object(call.get("function"))
+    return ToolCall(call_id, text_of(function.get("name")), text_of(function.get("arguments")))
 
 
-def finish_of(choice: Json, reasons: Reasons) -> Finish | None:
-    """The end that a choice announces. Raises a `Failure` where it says that the server gave up."""
-    word = choice.get("finish_reason") or choice.get("finishReason")
+def parse_finish(choice: Json, finish_reasons: FinishReasons) -> Finish | None:
+    """The `Finish` of a choice; None if it has no finish reason. Raises a `Failure` if the server failed."""
+    reason = choice.get("finish_reason") or choice.get("finishReason")
     native = choice.get("native_finish_reason")
-    if not (word or native):
+    if not (reason or native):
         return None
     try:
-        return reasons.finish(words(word), words(native))
+        return finish_reasons.finish(text_of(reason), text_of(native))
     except ServiceError:
-        if error := fields(choice.get("error")):
-            raise Complaint.of(error).failure() from None
+        if error := as_object(choice.get("error")):
+            raise ServerError.parse(error).failure() from None
         raise
 
 
 def _first(chunk: Json) -> Json:
-    """The first choice; parameters may ask for more, but there is one answer to show."""
-    for item in items(chunk.get("choices")):
-        choice = fields(item)
+    """The first choice. Parameters may ask for several; the bot shows one answer."""
+    for item in as_list(chunk.get("choices")):
+        choice = as_object(item)
         if not choice.get("index"):  # 0, or none at all
             return choice
     return {}

@@ -1,4 +1,4 @@
-"""What `tickertape check` finds out about the model: one tiny request, and what its outcome means for the operator."""
+"""`tickertape check` for the model: one tiny request, and advice for the operator."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from adapters.shared.diagnostics import CheckResult
 from bot.conversation import Finish, Message, Prompt, Reasoning, Refusal, Role, Text
 from bot.errors import Failure, ModelRejected, RateLimited, RejectionReason, ServiceError
 
-# A local model that is loaded on the first request may take this long; a hosted one answers in a few. Seconds.
+# Loading a local model at the first request may take this long; a hosted one answers in a few seconds. Seconds.
 CHECK_SECONDS = 60.0
 
 PROMPT = Prompt("", (Message(Role.USER, (Text("Reply with the word ok."),)),))
 
-CHECK_PARAMETERS = "see whether OPENAI_BASE_URL (it usually ends in /v1) and the configured parameters are right"
+CHECK_PARAMETERS = "check OPENAI_BASE_URL (it usually ends in /v1) and the configured parameters"
 
-REMEDIES = {
-    RejectionReason.CREDENTIALS: "set OPENAI_API_KEY to a valid key of this server's, one that may use this model",
-    RejectionReason.MODEL: "set OPENAI_MODEL to a model that this server has",
+FIXES = {
+    RejectionReason.CREDENTIALS: "set OPENAI_API_KEY to a valid key of this server with access to this model",
+    RejectionReason.MODEL: "set OPENAI_MODEL to a model of this server",
     RejectionReason.QUOTA: "the account has no credit left: see its billing page",
     RejectionReason.CONTEXT: "the model's context is too small even for one line",
     RejectionReason.SETUP: CHECK_PARAMETERS,
@@ -29,7 +29,7 @@ REMEDIES = {
 
 
 async def check(options: OpenAIOptions) -> list[CheckResult]:
-    """What is wrong with the options, or else whether a tiny streamed request is answered. Costs a few tokens."""
+    """Check the options, then send a tiny streamed request. Costs a few tokens."""
     missing = _missing(options)
     if missing:
         return missing
@@ -41,37 +41,39 @@ async def check(options: OpenAIOptions) -> list[CheckResult]:
         async with asyncio.timeout(CHECK_SECONDS):
             return [await _ask(model, options)]
     except TimeoutError:
-        line = f"{options.where} did not answer within {CHECK_SECONDS:.0f} s"
+        message = f"{options.where} did not answer within {CHECK_SECONDS:.0f} s"
         return [
-            CheckResult("model", ok=False, message=line, fix="see whether the server is overloaded or still loading")
+            CheckResult(
+                "model", ok=False, message=message, fix="check whether the server is overloaded or still loading"
+            )
         ]
     finally:
         await model.close()
 
 
 def _missing(options: OpenAIOptions) -> list[CheckResult]:
-    findings = []
+    results = []
     if not options.model:
-        findings.append(
-            CheckResult("model", ok=False, message="no model is named", fix="set OPENAI_MODEL to a model's name")
+        results.append(
+            CheckResult("model", ok=False, message="no model is set", fix="set OPENAI_MODEL to a model's name")
         )
     if not options.api_key.strip() and options.base_url.rstrip("/") == OPENAI_BASE_URL:
-        remedy = "set OPENAI_API_KEY, or OPENAI_BASE_URL to a server that wants no key"
-        findings.append(CheckResult("model", ok=False, message="there is no key for the hosted API", fix=remedy))
-    return findings
+        fix = "set OPENAI_API_KEY, or OPENAI_BASE_URL to a server without keys"
+        results.append(CheckResult("model", ok=False, message="there is no key for the hosted API", fix=fix))
+    return results
 
 
 async def _ask(model: OpenAIModel, options: OpenAIOptions) -> CheckResult:
-    """Ask with streaming; where that breaks, once more without, since the bot would do the same."""
+    """Ask with streaming; if that fails, once more without, as the bot would do."""
     name = f"{options.model} at {options.where}"
     try:
-        answered = await _answers(model, stream=True)
-        return _answered(name) if answered else _broken(name, "it ended its answer without saying anything")
+        answered = await _any_delta(model, stream=True)
+        return _works(name) if answered else _broken(name, "its answer was empty")
     except ServiceError as failure:
         try:
-            if await _answers(model, stream=False):
-                line = f"{name} answers, but not with streaming ({failure}): answers will appear all at once"
-                return CheckResult("model", ok=True, message=line)
+            if await _any_delta(model, stream=False):
+                message = f"{name} answers, but not with streaming ({failure}): answers will appear all at once"
+                return CheckResult("model", ok=True, message=message)
         except Failure as second:
             return _failed(name, second)
         return _failed(name, failure)
@@ -79,8 +81,8 @@ async def _ask(model: OpenAIModel, options: OpenAIOptions) -> CheckResult:
         return _failed(name, failure)
 
 
-async def _answers(model: OpenAIModel, *, stream: bool) -> bool:
-    """Whether anything of an answer comes; the rest is not waited for, nor paid for."""
+async def _any_delta(model: OpenAIModel, *, stream: bool) -> bool:
+    """Whether any part of an answer arrives. The rest is neither read nor paid for."""
     async with aclosing(model.answer(PROMPT, stream=stream)) as deltas:
         async for delta in deltas:
             if isinstance(delta, Text | Reasoning | Refusal | Finish):
@@ -88,20 +90,20 @@ async def _answers(model: OpenAIModel, *, stream: bool) -> bool:
     return False
 
 
-def _answered(name: str) -> CheckResult:
+def _works(name: str) -> CheckResult:
     return CheckResult("model", ok=True, message=f"{name} answers")
 
 
-def _broken(name: str, line: str) -> CheckResult:
-    return CheckResult("model", ok=False, message=f"{name}: {line}", fix=REMEDIES[RejectionReason.REQUEST])
+def _broken(name: str, problem: str) -> CheckResult:
+    return CheckResult("model", ok=False, message=f"{name}: {problem}", fix=FIXES[RejectionReason.REQUEST])
 
 
 def _failed(name: str, failure: Failure) -> CheckResult:
     match failure:
         case ModelRejected(reason=reason):
-            remedy = REMEDIES.get(reason, REMEDIES[RejectionReason.REQUEST])  # what is asked has no images
+            fix = FIXES.get(reason, FIXES[RejectionReason.REQUEST])  # this request has no images
         case RateLimited():
-            remedy = "the key and the address are right; try again later, or raise the account's limits"
+            fix = "the key and the address are right; try again later, or raise the account's limits"
         case _:
-            remedy = "see whether the server runs, and whether OPENAI_BASE_URL is right (it usually ends in /v1)"
-    return CheckResult("model", ok=False, message=f"{name}: {failure}", fix=remedy)
+            fix = "check that the server runs and that OPENAI_BASE_URL is right (it usually ends in /v1)"
+    return CheckResult("model", ok=False, message=f"{name}: {failure}", fix=fix)

@@ -1,11 +1,10 @@
-"""What an error's body says, whatever its shape: an object, a list, a string, JSON within a string. Pure.
+"""Parse an error body of any shape into codes, messages and a status. Pure.
 
-What belongs here: finding the codes, the words and the status in it. What does not: what they mean (`meanings`).
-
-Shapes seen: ``{"error": {...}}`` (OpenAI), ``{"error": "..."}`` (Ollama, LM Studio), ``{"code": "...", "error":
-"..."}`` (xAI), ``{"object": "error", "message": "..."}`` (vLLM, Mistral), ``[{"error": {...}}]`` (Gemini),
-``{"detail": ...}`` (FastAPI), ``{"error": {"message": {"error": "..."}}}`` (LiteLLM), the vendor's own body as a string
-in ``metadata.raw`` (OpenRouter) or in ``message`` (LiteLLM, Cloudflare).
+`error_patterns` interprets them. A body may be an object, a list, a string, or JSON within a string. Shapes seen:
+``{"error": {...}}`` (OpenAI), ``{"error": "..."}`` (Ollama, LM Studio), ``{"code": "...", "error": "..."}`` (xAI),
+``{"object": "error", "message": "..."}`` (vLLM, Mistral), ``[{"error": {...}}]`` (Gemini), ``{"detail": ...}``
+(FastAPI), ``{"error": {"message": {"error": "..."}}}`` (LiteLLM), the vendor's own body as a string in ``metadata.raw``
+(OpenRouter) or in ``message`` (LiteLLM, Cloudflare).
 """
 
 from __future__ import annotations
@@ -15,84 +14,84 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-# More of a body tells nothing new; some quote the whole request. Values, levels, characters of one value and of all.
-MOST_VALUES = 60
-DEEPEST = 20
-LONGEST_VALUE = 1_000
-LONGEST_ALL = 4_000
+# Bounds for bodies quoting the whole request: values, nesting levels, characters of one value and of all values.
+MAX_VALUES = 60
+MAX_DEPTH = 20
+MAX_VALUE_CHARACTERS = 1_000
+MAX_TEXT_CHARACTERS = 4_000
 
-CODES = frozenset({"code", "type", "status", "reason", "error_code", "error_type", "errorcode"})
-# Not said by the server, but to it (FastAPI echoes what it refuses), or numbers for its support.
-ECHOES = frozenset(
+CODE_FIELDS = frozenset({"code", "type", "status", "reason", "error_code", "error_type", "errorcode"})
+# Echoes of our request (FastAPI sends the refused input back), or ids for the vendor's support.
+ECHOED_FIELDS = frozenset(
     {"input", "ctx", "url", "request_id", "requestid", "user_id", "id", "object", "@type", "provider_name", "messages"}
 )
-# Strings that some server may send in a stream to keep it alive, or to end it.
-NO_ERRORS = frozenset({"", "ping", "pong", "ok", "keep-alive", "keepalive", "[done]", "done"})
+# Strings that servers send to keep a stream alive, or to end it.
+CONTROL_STRINGS = frozenset({"", "ping", "pong", "ok", "keep-alive", "keepalive", "[done]", "done"})
 
-# Values of codes that tell nothing.
-IDLE = frozenset({"error", "none", "null", "unknown", "failed", "cancelled", "incomplete"})
+# Code values without information.
+MEANINGLESS_CODES = frozenset({"error", "none", "null", "unknown", "failed", "cancelled", "incomplete"})
 
 
 @dataclass(slots=True)
-class Report:
-    """What was found in a body. `words` are in the order in which they stand there, each once."""
+class ErrorBody:
+    """Codes, messages and status of one error. `messages` are unique and in their order in the body."""
 
     codes: set[str] = field(default_factory=set)
-    words: list[str] = field(default_factory=list)
+    messages: list[str] = field(default_factory=list)
     param: str = ""
     status: int | None = None
 
     @property
     def text(self) -> str:
-        """All words as one line of bounded length."""
-        return " ".join("; ".join(self.words).split())[:LONGEST_ALL]
+        """All messages in one line of at most `MAX_TEXT_CHARACTERS`."""
+        return " ".join("; ".join(self.messages).split())[:MAX_TEXT_CHARACTERS]
 
 
-def read(body: object) -> Report:
-    """Read a body of any shape; one of a shape never seen has no words."""
-    report = Report()
+def parse_error(body: object) -> ErrorBody:
+    """Parse a body of any shape; an unknown shape gives no messages."""
+    error = ErrorBody()
     for count, (name, value) in enumerate(_values("", body, 0)):
-        if count >= MOST_VALUES:
+        if count >= MAX_VALUES:
             break
-        _take(report, name, value)
-    return report
+        _collect(error, name, value)
+    return error
 
 
-def _take(report: Report, name: str, value: str | int) -> None:
+def _collect(error: ErrorBody, name: str, value: str | int) -> None:
     text = str(value).strip()
-    if name in CODES:
+    if name in CODE_FIELDS:
         if re.fullmatch(r"[45]\d\d", text):
-            report.status = report.status or int(text)
-        elif text and not text.isdigit() and text.lower() not in IDLE:
-            report.codes.add(text.lower()[:80])
+            error.status = error.status or int(text)
+        elif text and not text.isdigit() and text.lower() not in MEANINGLESS_CODES:
+            error.codes.add(text.lower()[:80])
     elif name == "param":
-        report.param = report.param or text
-    elif isinstance(value, str) and text and text not in report.words:
-        report.words.append(text[:LONGEST_VALUE])
+        error.param = error.param or text
+    elif isinstance(value, str) and text and text not in error.messages:
+        error.messages.append(text[:MAX_VALUE_CHARACTERS])
 
 
 def _values(name: str, value: object, depth: int) -> Iterator[tuple[str, str | int]]:
-    """The strings and whole numbers in a value with the lower-case names of their fields."""
+    """All strings and integer codes in a value, each with its field's name in lower case."""
     if isinstance(value, str):
-        value = _within(value) or value
-    if isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool) and name in CODES):
+        value = _embedded_json(value) or value
+    if isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool) and name in CODE_FIELDS):
         yield name, value
-    elif depth < DEEPEST:
+    elif depth < MAX_DEPTH:
         for field_name, each in _fields(name, value):
             yield from _values(field_name, each, depth + 1)
 
 
 def _fields(name: str, value: object) -> Iterator[tuple[str, object]]:
-    """The items of a list, and the fields of an object but for those that the server does not say."""
+    """The items of a list, or the fields of an object except `ECHOED_FIELDS`."""
     if isinstance(value, list):
         yield from ((name, each) for each in value)
     elif isinstance(value, dict):
         named = ((str(key).lower(), each) for key, each in value.items())
-        yield from ((key, each) for key, each in named if key not in ECHOES)
+        yield from ((key, each) for key, each in named if key not in ECHOED_FIELDS)
 
 
-def _within(text: str) -> Mapping[str, object] | list[object] | None:
-    """The JSON that a string holds, or None: whole, or behind a few words ("Error code: 400 - {...}")."""
+def _embedded_json(text: str) -> Mapping[str, object] | list[object] | None:
+    """The JSON object or list in a string, or None. Most strings hold no bracket and are not parsed."""
     start = text.find("{")
     if not 0 <= start <= 200 and not text.lstrip().startswith("["):
         return None
@@ -104,13 +103,14 @@ def _within(text: str) -> Mapping[str, object] | list[object] | None:
 
 
 def is_error(event: object) -> bool:
-    """Whether what came in the place of an answer, or of a piece of one, is an error.
+    """Whether an answer, or a streamed event, is an error.
 
-    A string and a list are nothing else; an object says so, or has a code and words but nothing of an answer.
+    A string is one unless it is a control string, a list if it holds one. An object is marked as one, or has a code and
+    a message and no field of an answer.
     """
     match event:
         case str():
-            return event.strip().lower() not in NO_ERRORS
+            return event.strip().lower() not in CONTROL_STRINGS
         case list():
             return any(is_error(each) for each in event if isinstance(each, dict))
         case dict():

@@ -1,9 +1,7 @@
-"""The one place where the model's server's and its SDK's errors become failures of ours.
+"""The only translation of errors of the SDK and the model's server into our failures (tree: `bot.errors`).
 
-What belongs here: which failure each error is for the caller (`bot.errors` has the tree). What does not: doing anything
-about it, reading an error's body (`report`), and the vendors' codes and words (`meanings`).
-
-What a failure says is for the log: the status, the server's code and its words, shortened; never the key.
+`error_body` parses bodies; `error_patterns` knows the vendors' codes and messages. The text of a failure is for the
+log: status, code and message, shortened, and never the key.
 """
 
 from __future__ import annotations
@@ -19,8 +17,8 @@ from email.utils import mktime_tz, parsedate_tz
 import httpx2
 import openai
 
-from adapters.openai.error_body import is_error, read
-from adapters.openai.error_meanings import reason_of, refuses_system
+from adapters.openai.error_body import is_error, parse_error
+from adapters.openai.error_patterns import match_reason, refuses_system_role
 from bot.errors import (
     ConnectFailed,
     Failure,
@@ -32,9 +30,9 @@ from bot.errors import (
     ServiceError,
 )
 
-# Everything that the SDK and what it stands on raise for reasons outside of us: JSONDecodeError is a malformed event,
-# UnicodeError bytes that are no UTF-8, or a key that is no ASCII.
-FOREIGN: tuple[type[Exception], ...] = (
+# Errors of the SDK and the libraries below it. JSONDecodeError: a malformed event. UnicodeError: bytes outside UTF-8,
+# or a key outside ASCII.
+SDK_ERRORS: tuple[type[Exception], ...] = (
     openai.OpenAIError,
     httpx2.HTTPError,
     httpx2.StreamError,
@@ -44,18 +42,17 @@ FOREIGN: tuple[type[Exception], ...] = (
     OSError,
 )
 
-# In a request's extensions, set by the client's trace: true while the request has a connection that had been kept alive
-# and no answer has begun on it.
-KEPT = "tickertape.kept"
+# Request extension set by the client's trace: true while the request waits for a response on a reused connection.
+REUSED_CONNECTION = "tickertape.reused_connection"
 
-# The fields of an error in the place of an answer.
-OF_ERROR = frozenset({"error", "message", "detail", "code", "type", "status", "param", "reason", "title", "object"})
+# Fields of an error sent with status 200 or in a stream.
+ERROR_FIELDS = frozenset({"error", "message", "detail", "code", "type", "status", "param", "reason", "title", "object"})
 
-# More of a server's words than this helps nobody who reads a log. Characters.
-LONGEST_WORDS = 300
+# Characters of a server's message in the log.
+MAX_MESSAGE_CHARACTERS = 300
 
-# Codes of errors that come in a stream or a response's field, without a status that would tell.
-REQUEST = frozenset(
+# Codes of errors in a stream or in a response's field, without an HTTP status.
+REQUEST_CODES = frozenset(
     {
         "invalid_prompt",
         "invalid_request_error",
@@ -65,9 +62,9 @@ REQUEST = frozenset(
         "data_residency_mismatch",
     }
 )
-LIMITED = frozenset({"rate_limit_exceeded", "rate_limit_error", "too_many_requests"})
+RATE_LIMIT_CODES = frozenset({"rate_limit_exceeded", "rate_limit_error", "too_many_requests"})
 
-# What a status means where neither codes nor words tell.
+# The reason for a status if neither code nor message gives one.
 BY_STATUS = {
     401: RejectionReason.CREDENTIALS,
     402: RejectionReason.QUOTA,
@@ -75,11 +72,11 @@ BY_STATUS = {
     404: RejectionReason.SETUP,
     405: RejectionReason.SETUP,
     413: RejectionReason.CONTEXT,
-    415: RejectionReason.IMAGES,  # nothing else that we send has a media type
+    415: RejectionReason.IMAGES,  # images are our only input with a media type
 }
 
-# What an operator is told beside the server's words, which may be few, or be left out because they quote the key.
-REASONS = {
+# For the log, beside the server's message: it may be empty, or left out because it quotes the key.
+REASON_TEXTS = {
     RejectionReason.QUOTA: "no credit is left",
     RejectionReason.CREDENTIALS: "it refuses the key",
     RejectionReason.MODEL: "it does not have the model",
@@ -90,181 +87,179 @@ REASONS = {
     RejectionReason.SETUP: "the base URL or a parameter is wrong",
 }
 
-# 4xx that say nothing about the request itself: a time-out of the server's own, a lock, too early.
-PASSING = frozenset({408, 409, 425})
+# 4xx unrelated to the request itself: a timeout of the server, a lock, too early.
+TRANSIENT_STATUSES = frozenset({408, 409, 425})
+
+# Signs of a restart: no server behind the proxy (502; Cloudflare: 521, 523), or a server still loading (503,
+# llama.cpp's "Loading model"). A 500, 504 or 529 comes from a running server.
+NOT_READY_STATUSES = frozenset({502, 503, 521, 523})
+
+STREAM_WORD = re.compile(r"\bstream(ing|ed)?\b", re.IGNORECASE)  # and not stream_options
+
+# Shorter keys are placeholders for servers without keys; masking them would hide half of a sentence.
+MIN_KEY_CHARACTERS = 8
 
 
-# Nobody behind a proxy is there just now (502; 521 and 523 are Cloudflare's), or a server is there and not ready (503,
-# llama.cpp's "Loading model"): what a restart looks like. A 500, 504 or 529 is an answer of somebody who is.
-NOT_READY = frozenset({502, 503, 521, 523})
-
-STREAM = re.compile(r"\bstream(ing|ed)?\b", re.IGNORECASE)  # and not stream_options
-
-# Shorter keys are no secrets but placeholders for servers that want none, and would mask half of a sentence. Read by
-# `hide`.
-SHORTEST_KEY = 8
-
-
-class SystemRefused(ModelRejected):
-    """The server has no role for the system's words, which may stand in the first message instead."""
+class SystemRoleRefused(ModelRejected):
+    """The server has no system role. The system prompt can go into the first user message instead."""
 
 
 @dataclass(frozen=True, slots=True)
-class Complaint:
-    """What a server said was wrong: an HTTP error, an event in a stream, or a field of a response."""
+class ServerError:
+    """An error reported by the model's server: an HTTP error, a streamed event, or a field of a response."""
 
     status: int | None = None
-    codes: frozenset[str] = frozenset()  # its codes and its types: servers disagree on which of them tells
+    codes: frozenset[str] = frozenset()  # codes and types: servers disagree about their roles
     param: str = ""
     message: str = ""
     retry_after: float | None = None
 
     @classmethod
-    def of(cls, error: object, *, status: int | None = None, retry_after: float | None = None) -> Complaint:
-        """Read an error of any shape. A code that is a number (gateways) stands for the status."""
-        report = read(error)
-        codes = frozenset(report.codes)
-        return cls(status or report.status, codes, report.param, report.text, retry_after)
+    def parse(cls, error: object, *, status: int | None = None, retry_after: float | None = None) -> ServerError:
+        """Parse an error of any shape. A numeric code (gateways) counts as the status."""
+        body = parse_error(error)
+        codes = frozenset(body.codes)
+        return cls(status or body.status, codes, body.param, body.text, retry_after)
 
     def failure(self) -> Failure:
-        """What it means for the caller."""
-        words = "" if self._is_page else f"{self.param} {self.message}"  # a page speaks of anything
-        if self.status not in {401, 402, 403, 429} and refuses_system(words):
-            return SystemRefused(self._line(RejectionReason.REQUEST), reason=RejectionReason.REQUEST)
-        reason = self._because(words)
+        """The failure for the caller."""
+        text = "" if self._is_html else f"{self.param} {self.message}"  # a web page may contain any words
+        if self.status not in {401, 402, 403, 429} and refuses_system_role(text):
+            return SystemRoleRefused(self._log_line(RejectionReason.REQUEST), reason=RejectionReason.REQUEST)
+        reason = self._reason(text)
         if reason is not None:
-            return ModelRejected(self._line(reason), reason=reason)
-        if self.status == 429 or (self.status is None and self.codes & LIMITED):
-            return RateLimited(self._line(), retry_after=self.retry_after)
-        return ServiceError(self._line(), retry_after=self.retry_after)
+            return ModelRejected(self._log_line(reason), reason=reason)
+        if self.status == 429 or (self.status is None and self.codes & RATE_LIMIT_CODES):
+            return RateLimited(self._log_line(), retry_after=self.retry_after)
+        return ServiceError(self._log_line(), retry_after=self.retry_after)
 
-    def _because(self, words: str) -> RejectionReason | None:
-        if self._is_page and self.status == 403:
+    def _reason(self, text: str) -> RejectionReason | None:
+        if self._is_html and self.status == 403:
             return RejectionReason.SETUP
-        reason = reason_of(self.status, self.codes, words)
-        if reason is RejectionReason.SETUP and self._cannot_stream():
+        reason = match_reason(self.status, self.codes, text)
+        if reason is RejectionReason.SETUP and self._refuses_streaming():
             return None
         if reason is not None:
             return reason
         if self.status is not None and 400 <= self.status < 500 and self.status != 429:
-            return self._because_of_status()
-        return RejectionReason.REQUEST if self.status is None and self._names_request() else None
+            return self._reason_from_status()
+        return RejectionReason.REQUEST if self.status is None and self._rejects_request() else None
 
     @property
-    def _is_page(self) -> bool:
-        return is_page(self.message)
+    def _is_html(self) -> bool:
+        return is_html(self.message)
 
-    def _because_of_status(self) -> RejectionReason | None:
-        if self.status in PASSING or self._cannot_stream():
+    def _reason_from_status(self) -> RejectionReason | None:
+        if self.status in TRANSIENT_STATUSES or self._refuses_streaming():
             return None
-        if self.status == 404 and not self._is_page and "model" in self.message.lower():
+        if self.status == 404 and not self._is_html and "model" in self.message.lower():
             return RejectionReason.MODEL
         return BY_STATUS.get(self.status or 0, RejectionReason.REQUEST)
 
-    def _names_request(self) -> bool:
-        return bool(self.codes & REQUEST)
+    def _rejects_request(self) -> bool:
+        return bool(self.codes & REQUEST_CODES)
 
-    def _cannot_stream(self) -> bool:
-        """Whether the same prompt may be answered without streaming, so that the caller should go on.
+    def _refuses_streaming(self) -> bool:
+        """Whether the server refuses streaming only, so that the fallback without streaming may succeed.
 
-        "Your organization must be verified to stream this model" (param: stream), and servers that never could.
+        "Your organization must be verified to stream this model" (param: stream), or a server without streaming.
         """
         return self.status in {400, 422} and (
-            self.param == "stream" or (not self.param and STREAM.search(self.message) is not None)
+            self.param == "stream" or (not self.param and STREAM_WORD.search(self.message) is not None)
         )
 
-    def _line(self, reason: RejectionReason | None = None) -> str:
-        """One line for the log. Words about a key may quote it, so they are left out."""
+    def _log_line(self, reason: RejectionReason | None = None) -> str:
+        """One line for the log, without a message about the key: it may quote the key."""
         status = [] if self.status is None else [f"HTTP {self.status}"]
-        said_reason = [f"({REASONS[reason]})"] if reason in REASONS else []
-        words = [shortened(self.message)] if self.message and reason is not RejectionReason.CREDENTIALS else []
-        said = [*status, *sorted(self.codes), *said_reason, *words]
-        return "the model's server: " + " ".join(said or ["an error without words"])
+        reason_text = [f"({REASON_TEXTS[reason]})"] if reason in REASON_TEXTS else []
+        message = [shorten(self.message)] if self.message and reason is not RejectionReason.CREDENTIALS else []
+        parts = [*status, *sorted(self.codes), *reason_text, *message]
+        return "the model's server: " + " ".join(parts or ["an error without a message"])
 
 
 def raise_error(body: object) -> None:
-    """Raise the failure that an event or a body with status 200 holds in the place of an answer, if it does."""
+    """Raise a `Failure` if an event, or a body with status 200, holds an error."""
     if not is_error(body):
         return
-    if isinstance(body, Mapping):  # beside the error there may be text of the model's
-        body = {name: value for name, value in body.items() if str(name).lower() in OF_ERROR}
-    raise Complaint.of(body).failure()
+    if isinstance(body, Mapping):  # model text may stand beside the error
+        body = {name: value for name, value in body.items() if str(name).lower() in ERROR_FIELDS}
+    raise ServerError.parse(body).failure()
 
 
-def unreadable(body: object, line: str) -> Failure:
-    """What it means that something else came than an answer: what its words say, if that is known, or else `line`."""
-    failure = Complaint.of(body).failure()
-    return failure if isinstance(failure, ModelRejected | RateLimited) else ServiceError(line)
+def unexpected_body(body: object, message: str) -> Failure:
+    """The failure for a body without an answer: the reason found in its text, or a `ServiceError` with `message`."""
+    failure = ServerError.parse(body).failure()
+    return failure if isinstance(failure, ModelRejected | RateLimited) else ServiceError(message)
 
 
 @contextmanager
 def translated(key: str = "") -> Iterator[None]:
-    """Raise a `Failure` for everything foreign. `key` is taken out of what it says, should a server echo it.
+    """Translate `SDK_ERRORS` into failures, with `key` masked in case a server echoes it.
 
-    Without the cause: its traceback would bring the server's full words, and what they quote, into the log.
+    The cause is dropped: its traceback would bring the server's full message, with its quotations, into the log.
     """
     try:
         yield
-    except Failure as failure:  # an error that came as data
-        hide(failure, key)
+    except Failure as failure:  # an error sent as data
+        redact_key(failure, key)
         raise
-    except FOREIGN as error:
+    except SDK_ERRORS as error:
         translation = translate(error)
-        hide(translation, key)
+        redact_key(translation, key)
         raise translation from None
 
 
-def hide(failure: Failure, key: str) -> None:
-    """Take the key out of what a failure says."""
-    if len(key) >= SHORTEST_KEY:
+def redact_key(failure: Failure, key: str) -> None:
+    """Mask the key in the text of a failure."""
+    if len(key) >= MIN_KEY_CHARACTERS:
         failure.args = tuple(str(arg).replace(key, "***") for arg in failure.args)
 
 
 def translate(error: Exception) -> Failure:
-    """The failure that a foreign error means."""
+    """The failure for an error of the SDK or a library below it."""
     failure: Failure
     match error:
         case openai.APIStatusError():
             wait = retry_after(error.response.headers)
-            failure = Complaint.of(body_of(error), status=error.status_code, retry_after=wait).failure()
-            if type(failure) is ServiceError and error.status_code in NOT_READY:
+            failure = ServerError.parse(body_of(error), status=error.status_code, retry_after=wait).failure()
+            if type(failure) is ServiceError and error.status_code in NOT_READY_STATUSES:
                 failure = NotReady(str(failure), retry_after=wait)
         case openai.APIConnectionError():
             cause = error.__cause__
             failure = _connection(cause if isinstance(cause, Exception) else error, error.request)
         case openai.APIResponseValidationError():
-            failure = ServiceError(f"the model's server answered with something else: {shortened(str(error))}")
+            failure = ServiceError(f"the model's server answered with something else: {shorten(str(error))}")
         case openai.APIError():  # an error event in a stream
-            failure = Complaint.of(error.body or error.message).failure()
+            failure = ServerError.parse(error.body or error.message).failure()
         case openai.OpenAIError():
-            failure = ServiceError(f"{type(error).__name__}: {shortened(str(error))}")
+            failure = ServiceError(f"{type(error).__name__}: {shorten(str(error))}")
         case UnicodeEncodeError():
-            line = "the key or the base URL holds a character that a request cannot carry"
+            line = "the key or the base URL holds a character not allowed in a request"
             failure = ModelRejected(line, reason=RejectionReason.CREDENTIALS)
         case httpx2.InvalidURL():
             failure = ModelRejected("the base URL is not a URL", reason=RejectionReason.REQUEST)
         case json.JSONDecodeError() | UnicodeError():
-            failure = ServiceError(f"the model's server sent what cannot be read: {type(error).__name__}")
+            failure = ServiceError(f"the model's server sent unreadable data: {type(error).__name__}")
         case _:
             failure = _connection(error, None)
     return failure
 
 
 def body_of(error: openai.APIStatusError) -> object:
-    """The whole body of an error: the SDK keeps what is in its field ``error``, and xAI's code stands beside that."""
+    """The whole body of an error. The SDK keeps only the field ``error``; xAI puts its code beside it."""
     try:
         return json.loads(error.response.text)
-    except (ValueError, RecursionError, httpx2.HTTPError, httpx2.StreamError):  # no JSON, or not read
+    except (ValueError, RecursionError, httpx2.HTTPError, httpx2.StreamError):  # not JSON, or the body was never read
         return error.body
 
 
 def _connection(cause: Exception, request: httpx2.Request | None) -> Failure:
-    """What went wrong below HTTP."""
-    name = f"{type(cause).__name__} {shortened(str(cause))}".strip()
+    """The failure for an error below HTTP."""
+    name = f"{type(cause).__name__} {shorten(str(cause))}".strip()
     match cause:
         case httpx2.UnsupportedProtocol():
             return ModelRejected("the base URL does not begin with http:// or https://", reason=RejectionReason.REQUEST)
-        case httpx2.LocalProtocolError():  # its words quote the header, and so the key
+        case httpx2.LocalProtocolError():  # its message quotes the header, and so the key
             line = "the request cannot be written: is there a line break in the key?"
             return ModelRejected(line, reason=RejectionReason.CREDENTIALS)
         case httpx2.ConnectError() | httpx2.ConnectTimeout() | httpx2.PoolTimeout():
@@ -272,25 +267,25 @@ def _connection(cause: Exception, request: httpx2.Request | None) -> Failure:
         case httpx2.TimeoutException() | openai.APITimeoutError():
             return OutcomeUnknown(f"the model's server did not answer in time: {name}")
     if request is not None and was_stale(cause, request):
-        return ServiceError(f"a kept-alive connection had gone stale: {name}", retry_after=0.0)
+        return ServiceError(f"a kept-alive connection was stale: {name}", retry_after=0.0)
     return ServiceError(f"the connection to the model's server broke: {name}")
 
 
 def was_stale(cause: Exception, request: httpx2.Request) -> bool:
-    """Whether a connection that had been kept alive was closed before a byte of this request's answer came.
+    """Whether a reused connection was closed before the first byte of the response.
 
-    The server closed it while we were writing (or just before): nothing is wrong, and the request may be made again at
-    once. On a connection opened for this very request the same error means that the server gave up.
+    The server closed an idle connection while we were writing, or just before. Nothing is wrong, and the request may be
+    repeated at once. On a new connection the same error means a server failure.
     """
-    gone = isinstance(cause, httpx2.RemoteProtocolError | httpx2.ReadError | httpx2.WriteError)
-    return gone and request.extensions.get(KEPT, False)
+    closed = isinstance(cause, httpx2.RemoteProtocolError | httpx2.ReadError | httpx2.WriteError)
+    return closed and request.extensions.get(REUSED_CONNECTION, False)
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """The seconds that a server asks to wait; None where it does not, or not for a positive, finite time.
+    """Seconds to wait as requested by the server; None if missing, not positive or not finite.
 
-    ``retry-after-ms`` (OpenAI) before ``Retry-After``, which may be a date: then counted from the server's own
-    ``Date``, so that no clock of ours matters (RFC 9110, 10.2.3).
+    ``retry-after-ms`` (OpenAI) precedes ``Retry-After``. A date counts from the server's own ``Date``, so that our
+    clock does not matter (RFC 9110, 10.2.3).
     """
     for header, divisor in (("retry-after-ms", 1000), ("retry-after", 1)):
         try:
@@ -307,23 +302,28 @@ def _moment(date: str) -> float | None:
     try:
         parsed = parsedate_tz(date)
         return None if parsed is None else float(mktime_tz(parsed))
-    except (ValueError, OverflowError, IndexError, TypeError):  # what parsedate_tz and mktime_tz do with nonsense
+    except (
+        ValueError,
+        OverflowError,
+        IndexError,
+        TypeError,
+    ):  # for malformed dates
         return None
 
 
-def rejects(error: openai.APIStatusError, parameter: str) -> bool:
-    """Whether a server refuses a request for a parameter that it does not know (400, or FastAPI's 422)."""
+def rejects_parameter(error: openai.APIStatusError, parameter: str) -> bool:
+    """Whether the server refuses an unknown parameter (400, or FastAPI's 422)."""
     return error.status_code in {400, 422} and parameter in f"{error.body} {error.message}"
 
 
-def is_page(said: str) -> bool:
-    """Whether a server's words are a web page."""
-    return "<html" in said.lower() or "<!doctype" in said.lower()
+def is_html(text: str) -> bool:
+    """Whether a message is a web page."""
+    return "<html" in text.lower() or "<!doctype" in text.lower()
 
 
-def shortened(said: str) -> str:
-    """A server's words on one line of bounded length; a web page is only called one."""
-    if is_page(said):
+def shorten(text: str) -> str:
+    """A message in one line of bounded length; a web page becomes a short note."""
+    if is_html(text):
         return "(a web page; is the base URL right?)"
-    line = " ".join(said.split())
-    return line if len(line) <= LONGEST_WORDS else line[:LONGEST_WORDS] + "..."
+    line = " ".join(text.split())
+    return line if len(line) <= MAX_MESSAGE_CHARACTERS else line[:MAX_MESSAGE_CHARACTERS] + "..."

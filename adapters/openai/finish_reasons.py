@@ -1,7 +1,6 @@
-"""Finish reasons: what the words of all vendors mean, in one table.
+"""One table of the finish reasons of all vendors.
 
-What belongs here: the words, and the one log line for a word that nobody has written down here. What does not: where a
-server puts its word (`chat`, `responses`), and what follows from its meaning (`bot.completion`).
+`chat_completions` and `responses` locate a reason in a body; `bot.completion` acts on it.
 
 Sources: the API references of OpenAI, Azure, Anthropic (``stop_reason``), Gemini (``FinishReason``), Mistral, DeepSeek,
 Cohere, OpenRouter (``native_finish_reason``), Zhipu, Hunyuan, Bedrock, watsonx; the source of vLLM, SGLang,
@@ -35,7 +34,7 @@ LENGTH = """
     truncation pause_turn time_limit
 """
 
-# The answer was cut, or held back, by a filter of the provider's.
+# The provider's content filter cut or withheld the answer.
 FILTERED = """
     content_filter content_filtered content_filter_results filter filtered filtering guardrail guardrails
     guardrail_intervened content_policy content_policy_violation content_moderation moderation moderated
@@ -46,7 +45,7 @@ FILTERED = """
 # The model asks for a tool.
 TOOLS = "tool_calls tool_call tool_use tools function_call function_calls function_calling"
 
-# No end of an answer: the server gave up, or was told to.
+# The server failed, or the request was cancelled.
 FAILED = """
     error errored failed failure fail abort aborted abandoned cancel canceled cancelled user_cancel user_cancelled
     user_stopped interrupted timeout timed_out time_out network_error connection_error server_error internal_error
@@ -56,90 +55,90 @@ FAILED = """
     image_other no_image other
 """
 
-# Sent with chunks that are no end at all.
+# Sent with ordinary chunks, before the end.
 NO_REASON = "null none nil undefined not_finished unfinished in_progress unspecified finish_reason_unspecified"
 
-# What some put before each of their words: ``FINISH_REASON_MAX_TOKENS``, ``FinishReason.STOP``, ``REASON_STOP``.
+# Vendors' prefixes: ``FINISH_REASON_MAX_TOKENS``, ``FinishReason.STOP``, ``REASON_STOP``.
 PREFIXES = ("finishreason", "stopreason", "reason")
 
-# So many words that nobody knows are remembered, each to be logged once; a server has a few.
-MOST_UNKNOWN = 50
+# Unknown reasons remembered, so that each is logged once; a server has a few.
+MAX_UNKNOWN = 50
 
-# More of an unknown word than this helps nobody who reads a log. Characters.
-LONGEST_WORD = 60
+# Characters of an unknown reason in the log.
+MAX_WORD_CHARACTERS = 60
 
 
-def _compact(word: str) -> str:
-    """A word whatever its case and its marks: ``MAX_TOKENS``, ``max-tokens`` and ``maxTokens`` are one."""
+def _normalize(word: str) -> str:
+    """Ignore case and punctuation: ``MAX_TOKENS``, ``max-tokens`` and ``maxTokens`` are the same."""
     return "".join(letter for letter in word if letter.isalnum()).lower()
 
 
 def _table() -> dict[str, FinishReason | None]:
-    meanings = {
+    reasons = {
         STOP: FinishReason.STOP,
         LENGTH: FinishReason.LENGTH,
         FILTERED: FinishReason.FILTERED,
         TOOLS: FinishReason.TOOLS,
         FAILED: None,
     }
-    return {_compact(word): meaning for words, meaning in meanings.items() for word in words.split()}
+    return {_normalize(word): reason for words, reason in reasons.items() for word in words.split()}
 
 
-# None where the server failed.
-MEANINGS = MappingProxyType(_table())
-_NO_REASON = frozenset(map(_compact, NO_REASON.split()))
+# None: the server failed.
+REASONS = MappingProxyType(_table())
+_NO_REASON = frozenset(map(_normalize, NO_REASON.split()))
 
-# The words of a normal end beside which a gateway's other field may tell that it was none.
+# Beside these, a gateway's native reason may still report an abnormal end.
 _NORMAL = frozenset({FinishReason.STOP, FinishReason.OTHER})
 
 
-class Reasons:
-    """Reads the finish reasons of one server, and remembers which unknown words were logged."""
+class FinishReasons:
+    """Parses the finish reasons of one server and logs each unknown one once."""
 
     def __init__(self) -> None:
         self._unknown: set[str] = set()
 
     def finish(self, word: str, native: str = "") -> Finish | None:
-        """The end that a word announces; None where it announces none. Raises `ServiceError` where the server gave up.
+        """The `Finish` for a reason; None if it marks no end. Raises `ServiceError` if the server failed.
 
-        `native` is what a gateway's own source said: it counts where `word` speaks of a normal end or of nothing.
+        `native` is the upstream vendor's reason behind a gateway. It counts if `word` is a normal end or empty.
         """
         if word == "stop" and not native:  # nearly always
             return Finish(FinishReason.STOP)
-        meaning = self._meaning(word)
-        if native and (meaning is None or meaning.reason in _NORMAL):
-            told = self._meaning(native)
-            if told is not None and (meaning is None or told.reason not in _NORMAL):
-                return told
-        return meaning
+        finish = self._parse(word)
+        if native and (finish is None or finish.reason in _NORMAL):
+            native_finish = self._parse(native)
+            if native_finish is not None and (finish is None or native_finish.reason not in _NORMAL):
+                return native_finish
+        return finish
 
-    def _meaning(self, word: str) -> Finish | None:
+    def _parse(self, word: str) -> Finish | None:
         if not word or _is_none(word):
             return None
         # Gemini's compatible API: ``content_filter: PROHIBITED_CONTENT``.
         for part in (word, *word.split(":")):
-            if (name := _known(part)) is None:
+            if (name := _table_key(part)) is None:
                 continue
-            if (reason := MEANINGS[name]) is None:
-                raise ServiceError(f"the model's server ended the answer with {word[:LONGEST_WORD]!r}")
+            if (reason := REASONS[name]) is None:
+                raise ServiceError(f"the model's server ended the answer with {word[:MAX_WORD_CHARACTERS]!r}")
             return Finish(reason)
-        self._note(word)
+        self._log_unknown(word)
         return Finish(FinishReason.OTHER)
 
-    def _note(self, word: str) -> None:
-        if word in self._unknown or len(self._unknown) >= MOST_UNKNOWN:
+    def _log_unknown(self, word: str) -> None:
+        if word in self._unknown or len(self._unknown) >= MAX_UNKNOWN:
             return
         self._unknown.add(word)
-        log.warning("unknown finish reason, taken as an end", extra={"reason": word[:LONGEST_WORD]})
+        log.warning("unknown finish reason, treated as an end", extra={"reason": word[:MAX_WORD_CHARACTERS]})
 
 
-def _known(word: str) -> str | None:
-    """The name under which the table has a word."""
-    name = _compact(word)
+def _table_key(word: str) -> str | None:
+    """The table's key for a reason; None if unknown."""
+    name = _normalize(word)
     names = (name, *(name.removeprefix(prefix) for prefix in PREFIXES))
-    return next((name for name in names if name in MEANINGS), None)
+    return next((name for name in names if name in REASONS), None)
 
 
 def _is_none(word: str) -> bool:
-    name = _compact(word)
+    name = _normalize(word)
     return not name or name in _NO_REASON

@@ -1,12 +1,12 @@
-"""The channels of gpt-oss within an answer's text: what was thought, told from what was said. Pure and incremental.
+"""Separates reasoning from answer text in gpt-oss's harmony format. Pure and incremental.
 
-A server without a parser for the model's format passes its marks on as text::
+A server without a parser for the format passes its marks on as text::
 
     <|channel|>analysis<|message|>They ask.<|end|><|start|>assistant<|channel|>final<|message|>Noon.<|return|>
 
 Source: the "harmony response format" in OpenAI's cookbook. Only the channel ``final`` is for the reader; ``analysis``
-is thinking, and ``commentary`` is about tools. A message without a channel, and text outside of all messages, is for
-the reader too, so that no answer is lost to a server that drops some of the marks.
+is reasoning, and ``commentary`` is about tools. Text outside of all messages, or in a message without a channel, is for
+the reader too: some servers drop some of the marks, and the answer must not be lost.
 """
 
 from __future__ import annotations
@@ -17,96 +17,95 @@ from enum import Enum, auto
 
 from bot.conversation import Delta, Reasoning, Text
 
-# What may open an answer in this format.
+# Marks at the start of an answer in this format.
 OPENINGS = ("<|channel|>", "<|start|>", "<|message|>")
 
 _MARKS = tuple(f"<|{name}|>" for name in ("start", "channel", "constrain", "message", "end", "return", "call"))
 _MARK = re.compile("|".join(map(re.escape, _MARKS)))
 
-# A header is a role, a channel's name or a recipient, and never longer; what is longer is an answer about such marks.
-# Characters.
-_LONGEST_HEADER = 120
+# A header is a role, a channel's name or a recipient. Longer text is an answer about such marks. Characters.
+_MAX_HEADER_CHARACTERS = 120
 
 
-class _Place(Enum):
+class _Position(Enum):
     OUTSIDE = auto()  # before, between and after messages
     HEADER = auto()
     CONTENT = auto()
 
 
 class ChannelSplitter:
-    """Splits the text of one answer into `Reasoning` and `Text`; what may be a part of a mark is held back."""
+    """Splits the text of one answer into `Reasoning` and `Text`, holding back a possible partial mark."""
 
     def __init__(self) -> None:
-        self._held = ""
-        self._place = _Place.OUTSIDE
-        self._header = ""  # since the last `start` or `channel`, and with its mark
-        self._channel = ""  # empty where none was named
-        self._said = False
+        self._pending = ""
+        self._position = _Position.OUTSIDE
+        self._header = ""  # text from the last `start` or `channel` mark on, with the mark
+        self._channel = ""  # empty if the message names none
+        self._has_text = False
 
     def feed(self, text: str, *, last: bool = False) -> Iterator[Delta]:
-        """The deltas that are known by now; with `last`, nothing follows."""
-        text, self._held = self._held + text, ""
+        """The deltas known so far. `last` marks the end of the answer."""
+        text, self._pending = self._pending + text, ""
         start = 0
         for mark in _MARK.finditer(text):
-            yield from self._piece(text[start : mark.start()])
-            yield from self._turn(mark[0])
+            yield from self._content(text[start : mark.start()])
+            yield from self._apply(mark[0])
             start = mark.end()
         rest = text[start:]
         if not last:
-            kept = _begun(rest)
-            rest, self._held = rest[: len(rest) - kept], rest[len(rest) - kept :]
-        yield from self._piece(rest)
+            partial = _partial_mark(rest)
+            rest, self._pending = rest[: len(rest) - partial], rest[len(rest) - partial :]
+        yield from self._content(rest)
         if last:
-            yield from self._give_up_header()
+            yield from self._emit_header()
 
-    def _piece(self, text: str) -> Iterator[Delta]:
-        if self._place is _Place.HEADER:
+    def _content(self, text: str) -> Iterator[Delta]:
+        if self._position is _Position.HEADER:
             self._header += text
-            if len(self._header) > _LONGEST_HEADER:
-                yield from self._give_up_header()
+            if len(self._header) > _MAX_HEADER_CHARACTERS:
+                yield from self._emit_header()
             return
-        if self._place is _Place.OUTSIDE or self._channel in {"", "final"}:
-            text = text if self._said else text.lstrip()
+        if self._position is _Position.OUTSIDE or self._channel in {"", "final"}:
+            text = text if self._has_text else text.lstrip()
             if text:
-                self._said = True
+                self._has_text = True
                 yield Text(text)
         elif text:
             yield Reasoning(text)
 
-    def _turn(self, mark: str) -> Iterator[Delta]:
-        """What a mark changes."""
+    def _apply(self, mark: str) -> Iterator[Delta]:
+        """Apply a mark to the state."""
         match mark:
             case "<|start|>":
-                self._place, self._header, self._channel = _Place.HEADER, mark, ""
+                self._position, self._header, self._channel = _Position.HEADER, mark, ""
             case "<|channel|>":
                 if self._header.startswith(mark):
-                    yield from self._give_up_header()
-                self._place, self._header = _Place.HEADER, mark
+                    yield from self._emit_header()
+                self._position, self._header = _Position.HEADER, mark
             case "<|message|>":
                 if self._header.startswith("<|channel|>"):
                     name = self._header.removeprefix("<|channel|>").split()
                     self._channel = name[0] if name else ""
-                self._place, self._header = _Place.CONTENT, ""
+                self._position, self._header = _Position.CONTENT, ""
             case "<|constrain|>":
                 pass
             case _:
-                yield from self._give_up_header()
-                self._place, self._channel = _Place.OUTSIDE, ""
+                yield from self._emit_header()
+                self._position, self._channel = _Position.OUTSIDE, ""
 
-    def _give_up_header(self) -> Iterator[Delta]:
-        """What looked like a header is an answer of its own."""
+    def _emit_header(self) -> Iterator[Delta]:
+        """Emit a header without a message as text of the answer."""
         header, self._header = self._header, ""
-        if self._place is not _Place.HEADER:
+        if self._position is not _Position.HEADER:
             return
-        self._place, self._channel = _Place.OUTSIDE, ""
+        self._position, self._channel = _Position.OUTSIDE, ""
         if header.strip() not in {*_MARKS, "<|start|>assistant"}:
-            self._said = True
+            self._has_text = True
             yield Text(header)
 
 
-def _begun(text: str) -> int:
-    """How many characters at the end may begin a mark."""
+def _partial_mark(text: str) -> int:
+    """The number of characters at the end of `text` that may begin a mark."""
     start = text.rfind("<")
     if start < 0:
         return 0

@@ -1,8 +1,4 @@
-"""The one client of the process, and the shell in which an answer is asked for and read.
-
-What belongs here: opening and closing a request. What does not: reading the answer (`decoding`), what a request or an
-event looks like (`chat`, `responses`), and what an error means (`errors`).
-"""
+"""The model adapter: one SDK client for the process, opening and closing of requests."""
 
 from __future__ import annotations
 
@@ -15,52 +11,60 @@ from types import MappingProxyType
 
 import httpx2
 import openai
+from typing_extensions import override
 
-from adapters.openai import chat_completions as chat
-from adapters.openai import responses
-from adapters.openai.aiohttp_transport import make_http_client, source_of
-from adapters.openai.errors import SystemRefused, rejects, translated, unreadable
-from adapters.openai.finish_reasons import Reasons
-from adapters.openai.loop_throttle import Rounds
+from adapters.openai import chat_completions, responses
+from adapters.openai.aiohttp_transport import byte_source, make_http_client
+from adapters.openai.errors import SystemRoleRefused, rejects_parameter, translated, unexpected_body
+from adapters.openai.finish_reasons import FinishReasons
+from adapters.openai.loop_throttle import LoopThrottle
 from adapters.openai.options import OpenAIOptions
-from adapters.openai.payload import Decoder
-from adapters.openai.read_coalescing import Beats, Reading
-from adapters.openai.server_limits import Learned
-from adapters.openai.stream_decoder import Decoding
+from adapters.openai.payload import EventDecoder
+from adapters.openai.read_coalescing import CoalescedReader, ReadCoalescer
+from adapters.openai.server_limits import ServerLimits
+from adapters.openai.stream_decoder import StreamDecoder
 from bot.conversation import Delta, Prompt
 from bot.errors import ModelRejected, RejectionReason
+from bot.ports import Model
 
 log = logging.getLogger(__name__)
 
-# Sent where no key is set: the SDK insists on one, and a local server that wants none ignores it.
+# Sent if no key is set: the SDK insists on one, and a local server without keys ignores it.
 NO_KEY = "none"
 
-# Requests begun in one round of the loop: about ten milliseconds of it.
-STARTS_AT_ONCE = 10
+# Requests started in one iteration of the event loop: about ten milliseconds.
+REQUESTS_PER_ITERATION = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Api:
-    """One of the two wire formats."""
+class ApiFormat:
+    """Path, request body and decoders of one API."""
 
     path: str
-    request: Callable[..., dict[str, object]]
-    whole: Callable[[object, Reasons], list[Delta]]
-    decoder: Callable[[Reasons], Decoder]
+    request_body: Callable[..., dict[str, object]]
+    decode_response: Callable[[object, FinishReasons], list[Delta]]
+    decoder: Callable[[FinishReasons], EventDecoder]
 
 
-APIS = MappingProxyType(
+API_FORMATS = MappingProxyType(
     {
-        "chat": Api(chat.PATH, chat.request, chat.whole, chat.ChatDecoder),
-        "responses": Api(responses.PATH, responses.request, responses.whole, responses.ResponsesDecoder),
+        "chat": ApiFormat(
+            chat_completions.PATH,
+            chat_completions.request_body,
+            chat_completions.decode_response,
+            chat_completions.ChatDecoder,
+        ),
+        "responses": ApiFormat(
+            responses.PATH, responses.request_body, responses.decode_response, responses.ResponsesDecoder
+        ),
     }
 )
 
 
-class OpenAIModel:
-    """A `bot.ports.Model` behind a server that speaks OpenAI's protocol. One for the process; close it at the end.
+class OpenAIModel(Model):
+    """A `bot.ports.Model` behind a server with OpenAI's protocol. One per process; close it at the end.
 
-    Raises `ModelRejected` where the base URL is not one.
+    Raises `ModelRejected` for an invalid base URL.
     """
 
     def __init__(self, options: OpenAIOptions) -> None:
@@ -68,104 +72,105 @@ class OpenAIModel:
         self._key = options.api_key.strip()  # a key read from a file often ends in a line break
         with translated(self._key):
             self._client = make_client(options, self._key or NO_KEY)
-        self._api = APIS[options.api]
-        self._beats = Beats()
-        self._starts = Rounds(STARTS_AT_ONCE)
-        self._learned = Learned()
-        self._reasons = Reasons()
+        self._format = API_FORMATS[options.api]
+        self._coalescer = ReadCoalescer()
+        self._request_throttle = LoopThrottle(REQUESTS_PER_ITERATION)
+        self._server_limits = ServerLimits()
+        self._finish_reasons = FinishReasons()
 
     def __repr__(self) -> str:
         return f"OpenAIModel({self._options!r})"
 
+    @override
     def answer(self, prompt: Prompt, *, stream: bool) -> AsyncGenerator[Delta, None]:
-        """See `bot.ports.Model`."""
-        return self._settled(prompt, stream=stream)
+        return self._answer(prompt, stream=stream)
 
     async def close(self) -> None:
-        """Close the connections. Answers still being read break."""
+        """Close the connections. Open answers fail."""
         await self._client.close()
 
-    async def _settled(self, prompt: Prompt, *, stream: bool) -> AsyncGenerator[Delta, None]:
-        """Ask; where the model has no role for the system's words, once more without it, which is remembered.
+    async def _answer(self, prompt: Prompt, *, stream: bool) -> AsyncGenerator[Delta, None]:
+        """Send the request; if the model has no system role, repeat it once with the system prompt folded.
 
-        That is no retry: it settles once for the process what this model takes.
+        This is not a retry: the result is remembered for the life of the process.
         """
-        ask = self._streamed if stream else self._whole
-        prompt = self._learned.fitted(prompt)
+        ask = self._request_stream if stream else self._request_whole
+        prompt = self._server_limits.adapt(prompt)
         try:
             async with aclosing(ask(prompt)) as deltas:
                 async for delta in deltas:
                     yield delta
-        except SystemRefused:
-            fitted = self._learned.refused_system(prompt)
-            if fitted is None:
+        except SystemRoleRefused:
+            folded = self._server_limits.without_system(prompt)
+            if folded is None:
                 raise
         else:
             return
-        async with aclosing(ask(fitted)) as deltas:
+        async with aclosing(ask(folded)) as deltas:
             async for delta in deltas:
                 yield delta
 
-    async def _whole(self, prompt: Prompt) -> AsyncGenerator[Delta, None]:
+    async def _request_whole(self, prompt: Prompt) -> AsyncGenerator[Delta, None]:
         body = self._body(prompt, stream=False)
         with translated(self._key):
-            answer = await self._client.post(self._api.path, cast_to=object, body=body)
-            deltas = self._read_whole(answer)
+            answer = await self._client.post(self._format.path, cast_to=object, body=body)
+            deltas = self._decode_response(answer)
         for delta in deltas:
             yield delta
 
-    async def _streamed(self, prompt: Prompt) -> AsyncGenerator[Delta, None]:
+    async def _request_stream(self, prompt: Prompt) -> AsyncGenerator[Delta, None]:
         with translated(self._key):
-            # The SDK asks and checks the answer; its events are read by us. Its own reading takes 80 us for a chunk,
-            # and 100 more to make a typed one of it; compatible servers send shapes that no type knows.
-            answer = source_of((await self._open(prompt)).response)
+            # The SDK sends the request and checks the response; we read the events. Its own reader takes 80 us for a
+            # chunk, plus 100 us for a typed event, and compatible servers send shapes outside of its types.
+            source = byte_source((await self._open(prompt)).response)
             try:
-                with Reading(answer, self._beats) as reading:
-                    decoding = Decoding(self._api.decoder(self._reasons), self._read_whole)
-                    while not decoding.over:
-                        for delta in await decoding.read(reading):
+                with CoalescedReader(source, self._coalescer) as reader:
+                    stream = StreamDecoder(self._format.decoder(self._finish_reasons), self._decode_response)
+                    while not stream.done:
+                        for delta in await stream.read(reader):
                             yield delta
             finally:
-                await answer.aclose()
+                await source.aclose()
 
-    async def _open(self, prompt: Prompt) -> Opened:
-        """Ask for a stream. A server that does not know ``stream_options`` is asked once more without, and remembered.
+    async def _open(self, prompt: Prompt) -> RawStream:
+        """Open a stream; if the server rejects ``stream_options``, repeat the request once without it.
 
-        That is no retry: it settles once for the process what this server takes.
+        This is not a retry: the result is remembered for the life of the process.
         """
         try:
             return await self._post(prompt)
         except openai.APIStatusError as error:
-            if not (self._learned.usage and rejects(error, "stream_options")):
+            if not (self._server_limits.reports_usage and rejects_parameter(error, "stream_options")):
                 raise
-            log.info("the model's server does not take stream_options: tokens will not be counted")
-            self._learned.usage = False
+            log.info("the model's server rejects stream_options: tokens will not be counted")
+            self._server_limits.reports_usage = False
             return await self._post(prompt)
 
-    async def _post(self, prompt: Prompt) -> Opened:
+    async def _post(self, prompt: Prompt) -> RawStream:
         body = self._body(prompt, stream=True)
-        if not self._starts.take():
-            await self._starts.wait()
-        return await self._client.post(self._api.path, cast_to=object, body=body, stream=True, stream_cls=Opened)
+        if not self._request_throttle.try_acquire():
+            await self._request_throttle.acquire_later()
+        return await self._client.post(self._format.path, cast_to=object, body=body, stream=True, stream_cls=RawStream)
 
     def _body(self, prompt: Prompt, *, stream: bool) -> dict[str, object]:
         if not (prompt.model or self._options.model):
             raise ModelRejected("no model is named", reason=RejectionReason.MODEL)
-        return self._api.request(self._options, prompt, stream=stream, usage=self._learned.usage)
+        return self._format.request_body(self._options, prompt, stream=stream, usage=self._server_limits.reports_usage)
 
-    def _read_whole(self, answer: object) -> list[Delta]:
+    def _decode_response(self, answer: object) -> list[Delta]:
         if isinstance(answer, str) and answer.lstrip().startswith(("{", "[")):  # JSON under another content type
             answer = json.loads(answer)
         if not isinstance(answer, dict):
-            line = "the model's server answered with something that is no JSON object; is the base URL right?"
-            raise unreadable(answer, line)
-        return self._api.whole(answer, self._reasons)
+            message = "the model's server answered with something other than a JSON object; is the base URL right?"
+            raise unexpected_body(answer, message)
+        return self._format.decode_response(answer, self._finish_reasons)
 
 
-class Opened(openai.AsyncStream[object]):
-    """What the SDK makes of the answer to a request for a stream, without what it would read it by.
+class RawStream(openai.AsyncStream[object]):
+    """The SDK's stream class without its event reader.
 
-    The SDK's own holds a generator that holds it, and so the request with all its headers, until the collector comes.
+    The original and its generator refer to each other, so the request with all its headers lives until the garbage
+    collector runs.
     """
 
     def __init__(
@@ -180,7 +185,7 @@ class Opened(openai.AsyncStream[object]):
 
 
 def make_client(options: OpenAIOptions, key: str) -> openai.AsyncOpenAI:
-    """The SDK's client, without its retries and with no time-out but that of connecting (`bot.completion` has them)."""
+    """The SDK's client without retries and with the connect timeout only (`bot.completion` has the others)."""
     timeout = httpx2.Timeout(None, connect=options.connect_seconds)
     client = openai.AsyncOpenAI(
         api_key=key,
@@ -189,6 +194,6 @@ def make_client(options: OpenAIOptions, key: str) -> openai.AsyncOpenAI:
         timeout=timeout,
         http_client=make_http_client(options.base_url, timeout),
     )
-    # The SDK takes these from the environment, which is `config`'s to read, and would send them to any server.
+    # The SDK reads these from the environment and would send them to any server. Only `config` reads the environment.
     client.organization = client.project = None
     return client

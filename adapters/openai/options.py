@@ -1,4 +1,4 @@
-"""What the operator chooses about the model, as one value. Reading it from anywhere is `config`'s work."""
+"""Options of the model adapter."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
-# The hosted API (platform.openai.com/docs/api-reference). Given to the SDK always, so that it reads no environment.
+# The hosted API (platform.openai.com/docs/api-reference). Always given to the SDK, so that it reads no environment.
 OPENAI_BASE_URL = "https://api.openai.com/v1"
 
 
 @dataclass(frozen=True, slots=True)
 class OpenAIOptions:
-    """Which model is asked, where and how.
+    """Model, server and request parameters.
 
-    `parameters` go into the body of every request as they are (``temperature``, ``max_completion_tokens``,
-    ``reasoning_effort``; the Responses API has names of its own), so that a parameter that comes up tomorrow needs no
-    release of ours. What we put there ourselves (model, messages, stream) cannot be overridden by them.
+    `parameters` go unchanged into the body of every request (``temperature``, ``max_completion_tokens``,
+    ``reasoning_effort``; the Responses API has names of its own), so a new parameter needs no release of the bot. They
+    cannot override our own fields (model, messages, stream).
     """
 
-    model: str  # no default: models are shut down, and a name baked in here would be one day
-    api_key: str = field(default="", repr=False)  # empty for a local server that wants none
+    model: str  # no default: providers shut models down, so a built-in name would stop working one day
+    api_key: str = field(default="", repr=False)  # empty for a local server without keys
     base_url: str = field(default=OPENAI_BASE_URL, repr=False)  # may hold a user and a password: show `where`
     api: Literal["chat", "responses"] = "chat"
     parameters: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
-    images: bool = True  # whether the model takes images; without, it is told that there was one
+    images: bool = True  # whether the model takes images; without, a text line replaces each image
     connect_seconds: float = 5.0  # to reach the server at all; the SDK's own default, long enough for a distant one
 
     @property
     def where(self) -> str:
-        """The base URL as it may be shown: without a user and a password."""
+        """The base URL without user and password, for display."""
         return re.sub(r"//[^/@]*@", "//", self.base_url)

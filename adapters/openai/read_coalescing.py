@@ -1,11 +1,8 @@
-"""When a stream's socket is read: at once, or in beats where many streams run.
+"""Read coalescing: with many open streams, sockets are read at intervals instead of at every chunk.
 
-What belongs here: that choice, and waiting for the next beat. What does not: what is read (`client`, `sse`).
-
-A read costs about as much for one chunk as for ten, so that streams whose chunks come faster than anybody is shown them
-are read in *beats*: after a read the socket is left alone for a while, and the kernel collects what comes (its buffer
-is the bound). The first words are never kept waiting, nor are streams of which there are few; an end or an error is
-noticed within a beat, and the deltas are as old as that at the most.
+A read costs about as much for one chunk as for ten. A fast stream is therefore paused after a read, and the kernel's
+buffer collects the next chunks (its size is the bound). The first words are never delayed, nor are slow streams, nor
+any stream if few are open. Coalescing delays deltas, the end and errors by one interval at most.
 """
 
 from __future__ import annotations
@@ -14,108 +11,109 @@ import asyncio
 import math
 from typing import Protocol, Self
 
-from adapters.openai.loop_throttle import Rounds
+from adapters.openai.loop_throttle import LoopThrottle
 
-# The longest time between two reads of one socket: a tenth of what lies between two edits where so many run. Seconds.
+# The longest time between two reads of one socket: a tenth of the time between two edits with so many streams. Seconds.
 BEAT_SECONDS = 0.1
 
-# Beats end together, so that the loop wakes up fewer times, for so many streams; with more of them beats are divided,
-# up to so many times, so that thousands do not hold up the loop all at once.
-TOGETHER = 32
-MOST_PARTS = 10
+# Intervals of different streams end together, so that the loop wakes up less often. Each further `STREAMS_PER_SLOT`
+# streams add a slot to the interval, up to `MAX_SLOTS`, so that thousands of streams do not hold up the loop all at
+# once.
+STREAMS_PER_SLOT = 32
+MAX_SLOTS = 10
 
-# A beat pays where it brings several events, as it does where they come closer than this: leaving a socket alone and
-# coming back costs about half of what a read does. Seconds.
-PAYS_SECONDS = BEAT_SECONDS / 1.5
+# Coalescing pays if a read brings several events. Pausing and resuming a socket costs about half of a read, so events
+# must be closer than this. Seconds.
+MAX_EVENT_GAP = BEAT_SECONDS / 1.5
 
-# How much the newest read says of how far apart events come: the last few count.
-WEIGHT = 0.25
+# Weight of the newest read in the average gap between events: the last few reads count.
+GAP_WEIGHT = 0.25
 
-# Reads of all streams in one round of the loop: five to ten milliseconds of it. More are ready at a time only where the
-# machine is busy; what comes for those who wait then is taken in together.
-READS_AT_ONCE = 150
+# Reads of all streams in one iteration of the loop: five to ten milliseconds. More are ready only if the machine is
+# busy; a read delayed by this limit also takes the data arriving in the meantime.
+READS_PER_ITERATION = 150
 
-# With fewer streams at once reading costs less than four per cent of a processor, and their readers are served best by
-# text that is not a beat old: with beats from 8 streams on, 12 answers in a Slack workspace were seen 0.05 s later.
+# Below this number of streams, reading costs less than four per cent of a processor, and readers benefit from fresh
+# text: with coalescing from 8 streams on, 12 answers in a Slack workspace were seen 0.05 s later.
 MANY = 16
 
 
-class Source(Protocol):
-    """A stream's bytes, and whoever can be told not to read them."""
+class ByteSource(Protocol):
+    """The bytes of a stream, with reading that can be paused."""
 
     async def read(self) -> bytes:
-        """What came, as soon as something did; nothing at the end."""
+        """The next bytes, as soon as any arrive; empty at the end."""
         ...
 
-    def more(self) -> bytes:
-        """What has come since, without waiting; nothing where there is nothing, or an error."""
+    def read_nowait(self) -> bytes:
+        """The bytes already received; empty if there are none, or after an error."""
         ...
 
     def pause(self) -> bool:
-        """Leave what comes to the kernel; false, and nothing is done, where that cannot be or the stream has ended."""
+        """Stop reading the socket. False, without effect, if pausing is impossible or the stream has ended."""
         ...
 
     def resume(self) -> None:
-        """Read again."""
+        """Read the socket again."""
         ...
 
 
-class Beats:
-    """The streams of one model that are being read."""
+class ReadCoalescer:
+    """The open streams of one model, and the common schedule of their reads."""
 
     def __init__(self) -> None:
-        self.live = 0
-        self.rounds = Rounds(READS_AT_ONCE)
+        self.open_streams = 0
+        self.throttle = LoopThrottle(READS_PER_ITERATION)
 
-    def next_beat(self, now: float) -> float:
-        """When a stream that was read just now is read again, by the loop's time."""
-        grid = BEAT_SECONDS / min(1 + self.live // TOGETHER, MOST_PARTS)
-        return math.floor((now + BEAT_SECONDS) / grid) * grid
+    def next_read_at(self, now: float) -> float:
+        """The loop time of the next read of a stream just read."""
+        slot = BEAT_SECONDS / min(1 + self.open_streams // STREAMS_PER_SLOT, MAX_SLOTS)
+        return math.floor((now + BEAT_SECONDS) / slot) * slot
 
 
-class Reading:
-    """The reads of one stream, which is live while this is entered.
+class CoalescedReader:
+    """Reads one stream; the stream counts as open inside the context.
 
-    `urgent` says that nothing may be kept waiting: until the first words, after the last.
+    `urgent` forbids delays: until the first words, and after the last.
     """
 
-    __slots__ = ("_beats", "_between", "_read_at", "_source", "urgent")
+    __slots__ = ("_coalescer", "_event_gap", "_read_at", "_source", "urgent")
 
-    def __init__(self, source: Source, beats: Beats) -> None:
+    def __init__(self, source: ByteSource, coalescer: ReadCoalescer) -> None:
         self.urgent = True
         self._source = source
-        self._beats = beats
+        self._coalescer = coalescer
         self._read_at = -math.inf
-        self._between = math.inf  # how far apart events have come lately. Seconds
+        self._event_gap = math.inf  # average seconds between events
 
     def __enter__(self) -> Self:
-        self._beats.live += 1
+        self._coalescer.open_streams += 1
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._beats.live -= 1
+        self._coalescer.open_streams -= 1
 
-    async def next(self) -> bytes:
-        """What came, as soon as it may be had; nothing at the end. An error comes after what came before it."""
-        if not self.urgent and self._between < PAYS_SECONDS and self._beats.live >= MANY:
-            await self._rest()
+    async def read(self) -> bytes:
+        """The next bytes, possibly delayed; empty at the end. Raises an error after all bytes before it."""
+        if not self.urgent and self._event_gap < MAX_EVENT_GAP and self._coalescer.open_streams >= MANY:
+            await self._pause()
         received = await self._source.read()
-        if not (self.urgent or self._beats.rounds.take()):
-            await self._beats.rounds.wait()
-            received += self._source.more()
+        if not (self.urgent or self._coalescer.throttle.try_acquire()):
+            await self._coalescer.throttle.acquire_later()
+            received += self._source.read_nowait()
         now = asyncio.get_running_loop().time()
-        between = (now - self._read_at) / (received.count(b"data:") or 1)
-        # One read that is late says little of a stream, and all are late in a loop that is busy.
-        self._between = between if self._between == math.inf else self._between + (between - self._between) * WEIGHT
+        gap = (now - self._read_at) / (received.count(b"data:") or 1)
+        # Averaged, since one late read says little about a stream, and a busy loop delays all of them.
+        self._event_gap = gap if self._event_gap == math.inf else self._event_gap + (gap - self._event_gap) * GAP_WEIGHT
         self._read_at = now
         return received
 
-    async def _rest(self) -> None:
-        await asyncio.sleep(0)  # an end that came right behind what was read is seen now, and not a beat later
+    async def _pause(self) -> None:
+        await asyncio.sleep(0)  # notice an end directly behind the last bytes now, not an interval later
         if not self._source.pause():
             return
         now = asyncio.get_running_loop().time()
         try:
-            await asyncio.sleep(self._beats.next_beat(now) - now)
+            await asyncio.sleep(self._coalescer.next_read_at(now) - now)
         finally:
             self._source.resume()

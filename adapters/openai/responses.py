@@ -1,26 +1,27 @@
-"""The Responses API on the wire: a prompt into a request's body, events and whole responses into deltas. Pure.
+"""The Responses format: prompt to request body, events and complete responses to deltas. Pure.
 
-Its errors are data: ``response.failed``, ``response.incomplete`` and ``error`` are events like any other, and a whole
-response has a status. Source: platform.openai.com/docs/api-reference/responses-streaming.
+Its errors are data: ``response.failed``, ``response.incomplete`` and ``error`` are events like any other, and a
+complete response has a status. Source: platform.openai.com/docs/api-reference/responses-streaming.
 """
 
 from __future__ import annotations
 
-from adapters.openai.errors import Complaint, raise_error
-from adapters.openai.finish_reasons import Reasons
+from typing_extensions import override
+
+from adapters.openai.errors import ServerError, raise_error
+from adapters.openai.finish_reasons import FinishReasons
 from adapters.openai.options import OpenAIOptions
 from adapters.openai.payload import (
-    Json,
+    EventDecoder,
     data_url,
-    fields,
-    is_text,
-    items,
-    mended,
+    fix_surrogates,
+    is_text_part,
     message_bodies,
+    text_of,
     usage_of,
-    words,
 )
-from adapters.openai.think_tags import Spoken, split
+from adapters.openai.think_tags import AnswerText, split_thinking
+from adapters.shared.json_fields import Json, as_list, as_object
 from bot.conversation import (
     Delta,
     Finish,
@@ -36,15 +37,15 @@ from bot.conversation import (
 
 PATH = "/responses"
 
-# With these, no event follows.
-LAST = frozenset({"response.completed", "response.incomplete", "response.failed", "response.cancelled"})
+# The last event of a stream.
+TERMINAL_EVENTS = frozenset({"response.completed", "response.incomplete", "response.failed", "response.cancelled"})
 
-# How a response ends that is not whole.
-CUT = frozenset({"incomplete", "failed", "cancelled"})
+# Statuses of an unfinished response.
+UNFINISHED_STATUSES = frozenset({"incomplete", "failed", "cancelled"})
 
 
-def request(options: OpenAIOptions, prompt: Prompt, *, stream: bool, usage: bool) -> dict[str, object]:  # noqa: ARG001 (one shape for both APIs; this one always tells usage)
-    """The body of a request. Nothing is stored at the server: the conversation is read from the platform each time."""
+def request_body(options: OpenAIOptions, prompt: Prompt, *, stream: bool, usage: bool) -> dict[str, object]:  # noqa: ARG001 (same signature for both APIs; this one always reports usage)
+    """The body of a request. The server stores nothing: we read the conversation from the platform each time."""
     body: dict[str, object] = {
         **options.parameters,
         "model": prompt.model or options.model,
@@ -53,7 +54,7 @@ def request(options: OpenAIOptions, prompt: Prompt, *, stream: bool, usage: bool
         "store": False,
     }
     if prompt.system.strip():
-        body["instructions"] = mended(prompt.system)
+        body["instructions"] = fix_surrogates(prompt.system)
     return body
 
 
@@ -63,114 +64,116 @@ def _part(part: str | Image) -> dict[str, object]:
     return {"type": "input_text", "text": part}
 
 
-class ResponsesDecoder:
-    """Reads a streamed response. See `wire.Decoder`."""
+class ResponsesDecoder(EventDecoder):
+    """Decodes a streamed response."""
 
-    def __init__(self, reasons: Reasons | None = None) -> None:
+    def __init__(self, finish_reasons: FinishReasons | None = None) -> None:
         self.finish: Finish | None = None
         self.usage: Usage | None = None
-        self.over = False
-        self._reasons = reasons or Reasons()
-        self._spoken = Spoken()
-        self._spoke = False  # whether any text came in deltas
+        self.done = False
+        self._finish_reasons = finish_reasons or FinishReasons()
+        self._text = AnswerText()
+        self._has_text = False  # whether a text delta has arrived
         self._calls: dict[str, str] = {}  # ids of tool calls by the id of their item
 
+    @override
     def feed(self, event: object) -> list[Delta]:
-        """See `wire.Decoder`."""
         raise_error(event)
-        data = fields(event)
-        piece = words(data.get("delta"))
-        found: list[Delta] = []
+        data = as_object(event)
+        piece = text_of(data.get("delta"))
+        deltas: list[Delta] = []
         match data.get("type"):
             case "response.output_text.delta":
-                self._spoke = True
-                found = self._spoken.feed(piece)
+                self._has_text = True
+                deltas = self._text.feed(piece)
             case "response.refusal.delta":
-                self._spoke = True
-                found = [Refusal(mended(piece))] if piece else []
+                self._has_text = True
+                deltas = [Refusal(fix_surrogates(piece))] if piece else []
             case "response.reasoning_summary_text.delta" | "response.reasoning_text.delta":
-                found = [Reasoning(piece)] if piece else []
+                deltas = [Reasoning(piece)] if piece else []
             case "response.output_item.added":
-                found = self._item(fields(data.get("item")))
+                deltas = self._item(as_object(data.get("item")))
             case "response.function_call_arguments.delta":
-                found = [ToolCall(self._calls.get(words(data.get("item_id")), ""), "", piece)]
-            case str() as kind if kind in LAST:
-                found = self._end(fields(data.get("response")), kind)
-        return found
+                deltas = [ToolCall(self._calls.get(text_of(data.get("item_id")), ""), "", piece)]
+            case str() as kind if kind in TERMINAL_EVENTS:
+                deltas = self._end(as_object(data.get("response")), kind)
+        return deltas
 
+    @override
     def flush(self) -> list[Delta]:
-        """See `wire.Decoder`."""
-        return self._spoken.flush()
+        return self._text.flush()
 
-    def rest(self) -> list[Delta]:
-        """See `wire.Decoder`."""
-        return self._spoken.rest()
+    @override
+    def peek(self) -> list[Delta]:
+        return self._text.peek()
 
     def _item(self, item: Json) -> list[Delta]:
         if item.get("type") == "reasoning":
-            return [Reasoning("")]  # what follows of it may be encrypted
+            return [Reasoning("")]  # its content may be encrypted
         if item.get("type") != "function_call":
             return []
-        name = words(item.get("call_id"))
-        self._calls[words(item.get("id"))] = name
-        return [ToolCall(name, words(item.get("name")), words(item.get("arguments")))]
+        call_id = text_of(item.get("call_id"))
+        self._calls[text_of(item.get("id"))] = call_id
+        return [ToolCall(call_id, text_of(item.get("name")), text_of(item.get("arguments")))]
 
     def _end(self, response: Json, kind: str) -> list[Delta]:
         self.usage = usage_of(response.get("usage"), "input_tokens", "output_tokens")
-        status = words(response.get("status"))
-        if status not in CUT:  # some servers leave it as it was at the beginning; the event's name tells then
+        status = text_of(response.get("status"))
+        if status not in UNFINISHED_STATUSES:  # some servers never update it; use the event's name
             status = kind.removeprefix("response.")
-        self.finish = finish_of({**response, "status": status}, self._reasons)
-        self.over = True
-        # A server that sends no deltas still says everything at the end.
-        return [] if self._spoke else [d for d in output_of(response) if isinstance(d, Text | Refusal)]
+        self.finish = parse_finish({**response, "status": status}, self._finish_reasons)
+        self.done = True
+        # Without deltas, the last event holds the whole text.
+        return [] if self._has_text else [d for d in output_deltas(response) if isinstance(d, Text | Refusal)]
 
 
-def whole(body: object, reasons: Reasons | None = None) -> list[Delta]:
-    """The deltas of a response that was not streamed; without a `Finish` if it has not ended. Raises as `feed` does."""
+def decode_response(body: object, finish_reasons: FinishReasons | None = None) -> list[Delta]:
+    """The deltas of a response without streaming; no `Finish` if it has not ended. Raises like `feed`."""
     raise_error(body)
-    response = fields(body)
-    finish = finish_of(response, reasons or Reasons())
+    response = as_object(body)
+    finish = parse_finish(response, finish_reasons or FinishReasons())
     usage = usage_of(response.get("usage"), "input_tokens", "output_tokens")
-    return [*output_of(response), *([usage] if usage else []), *([finish] if finish else [])]
+    return [*output_deltas(response), *([usage] if usage else []), *([finish] if finish else [])]
 
 
-def output_of(response: Json) -> list[Delta]:
-    """What a whole response holds: reasoning, then its text as one `Text`, then refusals and calls."""
-    output = [fields(item) for item in items(response.get("output"))]
-    parts = [fields(part) for item in output if item.get("type") == "message" for part in items(item.get("content"))]
-    text = "".join(words(part.get("text")) for part in parts if is_text(part))
-    refusal = "".join(words(part.get("refusal")) for part in parts if part.get("type") == "refusal")
-    found: list[Delta] = [
-        Reasoning("".join(words(fields(part).get("text")) for part in items(item.get("summary"))))
+def output_deltas(response: Json) -> list[Delta]:
+    """The content of a complete response: reasoning, then its text as one `Text`, then refusals and calls."""
+    output = [as_object(item) for item in as_list(response.get("output"))]
+    parts = [
+        as_object(part) for item in output if item.get("type") == "message" for part in as_list(item.get("content"))
+    ]
+    text = "".join(text_of(part.get("text")) for part in parts if is_text_part(part))
+    refusal = "".join(text_of(part.get("refusal")) for part in parts if part.get("type") == "refusal")
+    deltas: list[Delta] = [
+        Reasoning("".join(text_of(as_object(part).get("text")) for part in as_list(item.get("summary"))))
         for item in output
         if item.get("type") == "reasoning"
     ]
-    found += split(mended(text)) if text else []
-    found += [Refusal(mended(refusal))] if refusal else []
-    found += [
-        ToolCall(words(item.get("call_id")), words(item.get("name")), words(item.get("arguments")))
+    deltas += split_thinking(fix_surrogates(text)) if text else []
+    deltas += [Refusal(fix_surrogates(refusal))] if refusal else []
+    deltas += [
+        ToolCall(text_of(item.get("call_id")), text_of(item.get("name")), text_of(item.get("arguments")))
         for item in output
         if item.get("type") == "function_call"
     ]
-    return found
+    return deltas
 
 
-def finish_of(response: Json, reasons: Reasons) -> Finish | None:
-    """How a response ended; None if it has not. Raises a `Failure` where it failed.
+def parse_finish(response: Json, finish_reasons: FinishReasons) -> Finish | None:
+    """The `Finish` of a response; None if it has not ended. Raises a `Failure` if it failed.
 
-    One that is incomplete was cut, whatever word there is for it, or none: that is not taken for a normal end.
+    An incomplete response was cut, with or without a known reason; it never counts as a normal end.
     """
     match response.get("status"):
         case "completed":
-            called = any(fields(item).get("type") == "function_call" for item in items(response.get("output")))
+            called = any(as_object(item).get("type") == "function_call" for item in as_list(response.get("output")))
             return Finish(FinishReason.TOOLS if called else FinishReason.STOP)
         case "incomplete":
-            finish = reasons.finish(words(fields(response.get("incomplete_details")).get("reason")))
+            finish = finish_reasons.finish(text_of(as_object(response.get("incomplete_details")).get("reason")))
             is_filtered = finish is not None and finish.reason is FinishReason.FILTERED
             return Finish(FinishReason.FILTERED if is_filtered else FinishReason.LENGTH)
         case "failed" | "cancelled" as status:
-            raise Complaint.of(response.get("error") or {"message": f"the response has {status}"}).failure()
-    if error := response.get("error"):  # a body that is only an error
-        raise Complaint.of(error).failure()
+            raise ServerError.parse(response.get("error") or {"message": f"the response has {status}"}).failure()
+    if error := response.get("error"):  # a body with nothing but an error
+        raise ServerError.parse(error).failure()
     return None

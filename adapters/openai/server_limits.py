@@ -1,7 +1,6 @@
-"""What a server has shown that it does not take, and a prompt without that. Kept for each model of the server.
+"""Features refused by the model's server, remembered for the life of the process.
 
-What belongs here: what is settled once for the process and changes no word of a prompt. What does not: what a prompt
-loses because a server refuses it (`bot.prompt_reduction`), and any request (`client`).
+Adaptations here change no word of a prompt. `bot.prompt_reduction` removes parts of a prompt after a refusal.
 """
 
 from __future__ import annotations
@@ -14,29 +13,29 @@ from bot.conversation import Message, Prompt, Role, Text
 log = logging.getLogger(__name__)
 
 
-class Learned:
-    """What one server does not take."""
+class ServerLimits:
+    """Refused features of one server; some are kept per model."""
 
     def __init__(self) -> None:
-        self.usage = True  # until the server refuses to be asked for it
-        self._without_system: set[str] = set()  # names of models
+        self.reports_usage = True  # false once the server has refused ``stream_options``
+        self._models_without_system: set[str] = set()
 
-    def fitted(self, prompt: Prompt) -> Prompt:
-        """The prompt as its model takes it, as far as is known."""
-        return folded(prompt) if prompt.model in self._without_system else prompt
+    def adapt(self, prompt: Prompt) -> Prompt:
+        """Return the prompt without the features its model has refused."""
+        return fold_system(prompt) if prompt.model in self._models_without_system else prompt
 
-    def refused_system(self, prompt: Prompt) -> Prompt | None:
-        """Note that a model has no role for the system's words: the prompt for it, or None where there were none."""
+    def without_system(self, prompt: Prompt) -> Prompt | None:
+        """Remember a refused system role. Returns the folded prompt; None if there was no system prompt to refuse."""
         if not prompt.system:
             return None
-        if prompt.model not in self._without_system:
-            log.info("the model takes no system role: its prompt goes into the first message of a user")
-            self._without_system.add(prompt.model)
-        return folded(prompt)
+        if prompt.model not in self._models_without_system:
+            log.info("the model has no system role: sending the system prompt as the first user message")
+            self._models_without_system.add(prompt.model)
+        return fold_system(prompt)
 
 
-def folded(prompt: Prompt) -> Prompt:
-    """The system's words as the first of a user's."""
+def fold_system(prompt: Prompt) -> Prompt:
+    """Move the system prompt into the first user message."""
     if not prompt.system:
         return prompt
     first = Message(Role.USER, (Text(prompt.system),))

@@ -1,16 +1,14 @@
-"""Server-sent events out of bytes. Pure.
+"""Splits a byte stream into server-sent events. Pure.
 
-What belongs here: where an event ends, and its data. What does not: what the data means (`chat`, `responses`).
+Source: https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation. Only an event's data
+is kept, and whether its name is ``error``: both APIs repeat the other fields in the data.
 
-Source: https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation. Of an event's
-fields only the data is kept, and whether its name is ``error``: both APIs say in the data what else the others hold.
+Three extensions of the specification:
 
-We accept three things that the specification does not:
-
-- A line of data with a whole JSON object, or ``[DONE]``, is an event without a blank line after it. Some servers omit
-  blank lines, above all the last one. An object over several lines of data is still one event.
+- A data line with a complete JSON object, or ``[DONE]``, is an event without a blank line after it. Some servers omit
+  blank lines, above all the last one. An object over several data lines is still one event.
 - A field ``error`` is an error event. llama.cpp sent errors so until September 2025 (ggml-org/llama.cpp, PR 16109).
-- A line with a whole JSON object and no field name is data: a gateway that fails within a stream writes its error body.
+- A line with a complete JSON object and no field name is data: a gateway failing within a stream writes its error body.
 """
 
 from __future__ import annotations
@@ -21,42 +19,42 @@ from bot.errors import ServiceError
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
-# Chat Completions end with this in the place of an event's data.
+# The data of the last event of Chat Completions.
 DONE = b"[DONE]"
 
-# An event may hold a whole answer (the Responses API's last one does), but no more than anybody can post. Bytes.
-LONGEST_EVENT = 16 * 2**20
+# An event may hold a whole answer (the last one of the Responses API does), but never more than can be posted. Bytes.
+MAX_EVENT_BYTES = 16 * 2**20
 
 
 class ErrorData(bytes):
-    """The data of an event whose name is ``error``: what it holds is an error, whatever its shape."""
+    """The data of an event named ``error``: an error of any shape."""
 
     __slots__ = ()
 
 
 class EventSplitter:
-    """Cuts a stream of bytes, split anywhere, into the data of its events.
+    """Splits bytes, chunked anywhere, into the data of events.
 
-    Lines end with LF, CR or CRLF; several lines of data are joined by LF; comments, other fields and events without
-    data are passed over. Raises `ServiceError` over an event that is too long.
+    Lines end with LF, CR or CRLF. LF joins several data lines. Comments, other fields and events without data are
+    skipped. Raises `ServiceError` for an event longer than `MAX_EVENT_BYTES`.
     """
 
     def __init__(self) -> None:
-        self._began = False
-        self._line: list[bytes] = []  # pieces of the line that has not ended
-        self._data: list[bytes] = []  # lines of data of the event that has not ended
-        self._held = 0  # bytes in both
-        self._error = False  # the event that has not ended is called ``error``
-        self._after_cr = False  # the last line ended with CR, and an LF that comes first belongs to it
+        self._started = False
+        self._line: list[bytes] = []  # fragments of the current line
+        self._data: list[bytes] = []  # data lines of the current event
+        self._pending = 0  # bytes in both
+        self._is_error = False  # the current event is named ``error``
+        self._after_cr = False  # the last line ended with CR; a leading LF belongs to it
 
     def feed(self, received: bytes) -> list[bytes]:
-        """The data of each event that has ended by now."""
+        """The data of each completed event."""
         if self._after_cr and received:
             received = received.removeprefix(b"\n")
             self._after_cr = False
-        self._held += len(received)
-        if self._held > LONGEST_EVENT:
-            raise ServiceError(f"the model's server sent an event of more than {LONGEST_EVENT} bytes")
+        self._pending += len(received)
+        if self._pending > MAX_EVENT_BYTES:
+            raise ServiceError(f"the model's server sent an event of more than {MAX_EVENT_BYTES} bytes")
         if b"\n" not in received and b"\r" not in received:
             self._line.append(received)
             return []
@@ -64,17 +62,17 @@ class EventSplitter:
         return self._events(lines)
 
     def flush(self) -> list[bytes]:
-        """The data of an event that the stream ended within, if it had any; it may be cut."""
+        """The data of the event cut by the end of the stream, if any; it may be incomplete."""
         line = b"".join(self._line)
-        line = line if self._began else line.removeprefix(BYTE_ORDER_MARK)
+        line = line if self._started else line.removeprefix(BYTE_ORDER_MARK)
         self._line.clear()
-        # It was never ended by a line break, so that the blank line of the event cannot have come.
+        # The line has no line break, so the blank line of its event cannot have arrived.
         return self._events([line, b""] if line else [b""])
 
     def _lines(self, text: bytes) -> list[bytes]:
-        """The lines that have ended; the rest is kept."""
-        if not self._began:
-            self._began, text = True, text.removeprefix(BYTE_ORDER_MARK)
+        """The completed lines; the rest is buffered."""
+        if not self._started:
+            self._started, text = True, text.removeprefix(BYTE_ORDER_MARK)
         lines = text.splitlines()
         self._line.clear()
         if not text.endswith((b"\n", b"\r")):
@@ -86,41 +84,41 @@ class EventSplitter:
         events = []
         data = self._data
         for line in lines:
-            if data and line and is_whole(data):
+            if data and line and is_complete(data):
                 events.append(self._named(data.pop()))
             if line.startswith(b"data:"):
                 data.append(line[6:] if line[5:6] == b" " else line[5:])
             elif not line:
                 if data:
-                    whole = data[0] if len(data) == 1 else b"\n".join(data)
-                    events.append(self._named(whole))
+                    joined = data[0] if len(data) == 1 else b"\n".join(data)
+                    events.append(self._named(joined))
                     data.clear()
-                self._error = False
+                self._is_error = False
             elif line == b"data":
                 data.append(b"")
             elif line.startswith(b"event:"):
-                self._error = line[6:].strip() == b"error"
+                self._is_error = line[6:].strip() == b"error"
             else:
                 events += self._other(line)
-        if data and is_whole(data):
+        if data and is_complete(data):
             events.append(self._named(data.pop()))
-        self._held = sum(map(len, data)) + sum(map(len, self._line))
+        self._pending = sum(map(len, data)) + sum(map(len, self._line))
         return events
 
     def _other(self, line: bytes) -> list[bytes]:
-        """The event in a line with no field of the specification's, if there is one."""
+        """The event in a line without a standard field, if any."""
         if line.startswith(b"error:"):
             return [ErrorData(line[6:].strip())]
-        if line.startswith(b"{") and not self._data and is_whole([line]):
+        if line.startswith(b"{") and not self._data and is_complete([line]):
             return [self._named(line)]
         return []
 
     def _named(self, data: bytes) -> bytes:
-        return ErrorData(data) if self._error else data
+        return ErrorData(data) if self._is_error else data
 
 
-def is_whole(data: list[bytes]) -> bool:
-    """Whether the lines of data of an event that has not ended are one line, and a message for itself."""
+def is_complete(data: list[bytes]) -> bool:
+    """Whether the data lines of the current event are one line, complete without a blank line after it."""
     if len(data) != 1:
         return False
     line = data[0].strip()

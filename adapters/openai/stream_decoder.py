@@ -1,12 +1,11 @@
-"""The bytes of one answer into deltas: where its stream ends, and what that end is worth.
+"""Decodes the bytes of one answer into deltas: detects the format, the end of the stream, and failures around it.
 
-What belongs here: telling a stream from a whole body, the ends that a stream may have, and what a failure means once an
-end was announced. What does not: what an event means (`chat`, `responses`), opening and closing (`client`), and every
-time-out (`bot.completion`) but the one behind a stream that is over.
+`chat_completions` and `responses` interpret events, `model` opens and closes the stream, and `bot.completion` has every
+timeout except the drain timeout below.
 
-A stream is over at ``[DONE]``, at an event that says so (Responses), or at the end of its body. A finish reason
-announces the end and is none yet: some servers send ``stop`` with each chunk, and others send text behind it. What the
-server has announced is passed on (`Announced`); whoever reads decides how long to wait for the rest.
+A stream ends at ``[DONE]``, at a terminal event (Responses), or at the end of its body. A finish reason only announces
+the end: some servers send ``stop`` with each chunk, others send text after it. It is passed on as `Announced`, and the
+reader of the deltas decides how long to wait for the rest.
 """
 
 from __future__ import annotations
@@ -19,126 +18,125 @@ from collections.abc import Callable
 
 import jiter
 
-from adapters.openai.errors import FOREIGN, Complaint, unreadable
-from adapters.openai.payload import Decoder
-from adapters.openai.read_coalescing import Reading
-from adapters.openai.sse import BYTE_ORDER_MARK, DONE, LONGEST_EVENT, ErrorData, EventSplitter
+from adapters.openai.errors import SDK_ERRORS, ServerError, unexpected_body
+from adapters.openai.payload import EventDecoder
+from adapters.openai.read_coalescing import CoalescedReader
+from adapters.openai.sse import BYTE_ORDER_MARK, DONE, MAX_EVENT_BYTES, ErrorData, EventSplitter
 from bot.conversation import Activity, Announced, Delta, Finish, FinishReason, Refusal, Text, Usage
 from bot.errors import Failure, ServiceError
 
 log = logging.getLogger(__name__)
 
-# Once a stream is over, only the end of its body is missing, which lets the connection be used again. Seconds.
+# After the last event, the connection can be reused only if the end of the body arrives within this time. Seconds.
 DRAIN_SECONDS = 0.1
 
-# Signs of life without anything to read are passed on this far apart at the least: whoever watches for silence waits
-# many times longer. Seconds.
+# Minimum time between two `Activity` deltas. The idle timeout is many times longer. Seconds.
 ACTIVITY_SECONDS = 0.25
 
-# What ends a stream, or is passed over once it has ended well.
-LATE: tuple[type[Exception], ...] = (TimeoutError, Failure, *FOREIGN)
+# Errors that end a stream, or are ignored after a regular end.
+STREAM_ERRORS: tuple[type[Exception], ...] = (TimeoutError, Failure, *SDK_ERRORS)
 
-# Data of events that only keep a connection open. An empty object or null is read as an event without anything in it.
-KEEPS_ALIVE = frozenset({b"", b"ping", b"keepalive", b"keep-alive", b"heartbeat", b":"})
+# Data of keep-alive events. An empty object or null is decoded as an event without content.
+KEEPALIVE_DATA = frozenset({b"", b"ping", b"keepalive", b"keep-alive", b"heartbeat", b":"})
 
-# ... and of [DONE]: no event that says anything is as short. Bytes.
-SHORT = 16
+# Keep-alives and [DONE] are shorter than this, events with content are longer. Bytes.
+MAX_KEEPALIVE_BYTES = 16
 
-ALIVE = Activity()
+ACTIVITY = Activity()
 
-# How a body begins that is no stream: no line of one can begin with these.
-_NO_STREAM = (b"{", b"[", b"<", b'"')
+# First bytes of a body without streaming; no line of a stream begins with these.
+_BODY_PREFIXES = (b"{", b"[", b"<", b'"')
 
-# White space and comments before the first event. Gateways send them before a whole body too, to keep it alive.
+# White space and comments before the first event. Gateways also send them before a body without streaming.
 _PREAMBLE = re.compile(rb"(?:\s*:[^\r\n]*[\r\n])*\s*")
 
 
-class Decoding:
-    """Reads one answer: deltas as they come, `Announced` where the end was, and last the usage and `Finish`.
+class StreamDecoder:
+    """Decodes one answer: deltas, then `Announced` at a finish reason, and finally the usage and `Finish`.
 
-    Without a `Finish` where the stream just ended. `whole` reads a body that turns out to be no stream.
+    There is no `Finish` if the stream ends without one. `decode_response` decodes a body without streaming.
     """
 
-    def __init__(self, decoder: Decoder, whole: Callable[[object], list[Delta]]) -> None:
-        self.over = False  # nothing more is to be read
+    def __init__(self, decoder: EventDecoder, decode_response: Callable[[object], list[Delta]]) -> None:
+        self.done = False  # the stream has been read to its end
         self._decoder = decoder
-        self._read_whole = whole
+        self._decode_response = decode_response
         self._splitter = EventSplitter()
-        self._head: bytes | None = b""  # what came before it was clear what comes
-        self._body: list[bytes] | None = None  # of an answer that is no stream
-        self._size = 0  # of it
-        self._done = False  # the server has said that no event follows
-        self._drains = False  # all is read but the end of the body
-        self._failure: Exception | None = None  # raised after the deltas that came before it
-        self._announced: Finish | None = None  # as it was passed on last
-        self._told: Usage | None = None  # as it was passed on last
-        self._reopened = False  # text came behind a finish reason, which is worth little then
-        self._alive_at = 0.0  # when a sign of life was passed on last
+        self._head: bytes | None = b""  # bytes before the format is known; None afterwards
+        self._body: list[bytes] | None = None  # chunks of a body without streaming
+        self._size = 0  # of the body, in bytes
+        self._saw_done = False  # [DONE] has arrived
+        self._draining = False  # only the end of the body is missing
+        self._failure: Exception | None = None  # raised after the deltas before it
+        self._announced: Finish | None = None  # the last one passed on
+        self._reported_usage: Usage | None = None  # the last one passed on
+        self._reopened = False  # text arrived after a finish reason, so finish reasons are unreliable
+        self._activity_at = 0.0  # time of the last `Activity`
 
-    async def read(self, reading: Reading) -> list[Delta]:
-        """The deltas of one read; the last ones once the stream is at its end. Raises the failure that ends it."""
+    async def read(self, reader: CoalescedReader) -> list[Delta]:
+        """The deltas of one read, including the final ones at the end of the stream. Raises its failure."""
         if self._failure is not None:
             raise self._failure
-        if self._drains:
-            await self._drain(reading)
-            return self._end([])
+        if self._draining:
+            await self._drain(reader)
+            return self._finish([])
         try:
-            received = await reading.next()
-        except LATE as error:
+            received = await reader.read()
+        except STREAM_ERRORS as error:
             received, self._failure = b"", error
-        deltas = self._feed(received) if received else self._last()
+        deltas = self._feed(received) if received else self._flush()
         if self._failure is not None:
             return self._fail(deltas)
         if not received:
-            return self._end(deltas)
-        if self._done or self._decoder.over:
-            self._drains = reading.urgent = True
+            return self._finish(deltas)
+        if self._saw_done or self._decoder.done:
+            self._draining = reader.urgent = True
             return [*deltas, *self._decoder.flush()]
         if deltas:
-            reading.urgent = False
-        return self._news(deltas, reading)
+            reader.urgent = False
+        return self._progress(deltas, reader)
 
-    def _news(self, deltas: list[Delta], reading: Reading) -> list[Delta]:
-        """What came, and what is known of the end; a sign of life where nothing is to be read."""
+    def _progress(self, deltas: list[Delta], reader: CoalescedReader) -> list[Delta]:
+        """Add the announced end and usage to the deltas, or an `Activity` if there are none."""
         finish = self._decoder.finish
         if finish is not None:
             if finish != self._announced or deltas:
                 self._announced = finish
-                deltas.append(Announced(finish.reason, tuple(self._decoder.rest())))
-                reading.urgent = not self._reopened
+                deltas.append(Announced(finish.reason, tuple(self._decoder.peek())))
+                reader.urgent = not self._reopened
             deltas += self._usage()
         elif not deltas:
             now = asyncio.get_running_loop().time()
-            if now - self._alive_at >= ACTIVITY_SECONDS:
-                self._alive_at = now
-                return [ALIVE]
+            if now - self._activity_at >= ACTIVITY_SECONDS:
+                self._activity_at = now
+                return [ACTIVITY]
         return deltas
 
     def _usage(self) -> list[Delta]:
         usage = self._decoder.usage
-        if usage is None or usage == self._told:
+        if usage is None or usage == self._reported_usage:
             return []
-        self._told = usage
+        self._reported_usage = usage
         return [usage]
 
-    def _end(self, deltas: list[Delta]) -> list[Delta]:
-        """The last deltas of all."""
-        self.over = True
+    def _finish(self, deltas: list[Delta]) -> list[Delta]:
+        """The final deltas."""
+        self.done = True
         if self._body is not None:
             return deltas
-        if not self._drains:
+        if not self._draining:
             deltas += self._decoder.flush()
-        finish = self._decoder.finish or (Finish(FinishReason.STOP) if self._done else None)
+        finish = self._decoder.finish or (Finish(FinishReason.STOP) if self._saw_done else None)
         return [*deltas, *self._usage(), finish] if finish else deltas
 
     def _fail(self, deltas: list[Delta]) -> list[Delta]:
-        """The stream has broken. An end that was announced stands, unless the server had gone on behind one before."""
+        """The deltas of a broken stream. An announced end stays valid unless the server has sent text after one."""
         failure = self._failure
         assert failure is not None
-        if self._done or self._decoder.over or (self._decoder.finish is not None and not self._reopened):
-            log.debug("after the finish reason: %s", type(failure).__name__)
+        if self._saw_done or self._decoder.done or (self._decoder.finish is not None and not self._reopened):
+            log.debug("ignoring %s after the finish reason", type(failure).__name__)
             self._failure = None
-            return self._end(deltas)
+            return self._finish(deltas)
         if not deltas:
             raise failure
         return deltas
@@ -146,109 +144,109 @@ class Decoding:
     # ------------------------------------------------------------------------------------------------ bytes into events
 
     def _feed(self, received: bytes) -> list[Delta]:
-        """The deltas in what came, and a note of what failed after them."""
+        """Decode received bytes; a failure behind them is stored in `_failure`."""
         if self._head is not None:
-            received = self._begin(received)
+            received = self._detect_format(received)
         if self._body is not None:
-            self._collect(received)
+            self._append_body(received)
             return []
         try:
             events = self._splitter.feed(received)
-        except LATE as error:
+        except STREAM_ERRORS as error:
             self._failure = error
             return []
         return self._decode(events)
 
-    def _begin(self, received: bytes) -> bytes:
-        """See what it is that begins, whatever it is labelled; what is to be read of it by now."""
+    def _detect_format(self, received: bytes) -> bytes:
+        """Detect a stream or a body, whatever the content type. Returns the bytes to decode now."""
         assert self._head is not None
         head = (self._head + received).removeprefix(BYTE_ORDER_MARK)
         preamble = _PREAMBLE.match(head)
-        assert preamble is not None  # it may be empty
-        begun = head[preamble.end() :]
-        unfinished = begun.startswith(b":") or BYTE_ORDER_MARK.startswith(begun)  # empty too
-        if unfinished and len(begun) <= LONGEST_EVENT:
-            self._head = begun
+        assert preamble is not None  # an empty match is possible
+        start = head[preamble.end() :]
+        unfinished = start.startswith(b":") or BYTE_ORDER_MARK.startswith(start)  # empty too
+        if unfinished and len(start) <= MAX_EVENT_BYTES:
+            self._head = start
             return b""
         self._head = None
-        if begun.startswith(_NO_STREAM):
+        if start.startswith(_BODY_PREFIXES):
             self._body = []
-        return begun
+        return start
 
-    def _collect(self, received: bytes) -> None:
+    def _append_body(self, received: bytes) -> None:
         assert self._body is not None
         self._body.append(received)
         self._size += len(received)
-        if self._size > LONGEST_EVENT:
-            self._failure = ServiceError(f"the model's server sent an answer of more than {LONGEST_EVENT} bytes")
+        if self._size > MAX_EVENT_BYTES:
+            self._failure = ServiceError(f"the model's server sent an answer of more than {MAX_EVENT_BYTES} bytes")
 
     def _decode(self, events: list[bytes]) -> list[Delta]:
-        """Texts are joined: they became known at the same time."""
-        found: list[Delta] = []
-        texts: list[str] = []  # since the last delta of another kind
+        """Decode events; consecutive texts become one delta, since they arrived together."""
+        deltas: list[Delta] = []
+        texts: list[str] = []  # since the last delta of another type
         try:
             for data in events:
-                if len(data) < SHORT:
+                if len(data) < MAX_KEEPALIVE_BYTES:
                     if (word := data.strip()) == DONE:
-                        self._done = True
+                        self._saw_done = True
                         break
-                    if word in KEEPS_ALIVE:
+                    if word in KEEPALIVE_DATA:
                         continue
                 if type(data) is ErrorData:
-                    raise Complaint.of(data.decode(errors="replace")).failure()
+                    raise ServerError.parse(data.decode(errors="replace")).failure()
                 was_finished = self._decoder.finish is not None
-                for delta in self._decoder.feed(parsed(data)):
+                for delta in self._decoder.feed(parse_event(data)):
                     if type(delta) is Text:
                         texts.append(delta.text)
                         self._reopened = self._reopened or was_finished
                         continue
-                    _join(texts, found)
-                    found.append(delta)
+                    _flush_texts(texts, deltas)
+                    deltas.append(delta)
                     self._reopened = self._reopened or (was_finished and type(delta) is Refusal)
-                if self._decoder.over:
+                if self._decoder.done:
                     break
-        except LATE as error:
+        except STREAM_ERRORS as error:
             self._failure = error
-        _join(texts, found)
-        return found
+        _flush_texts(texts, deltas)
+        return deltas
 
-    def _last(self) -> list[Delta]:
-        """The deltas of an event whose end is missing, or of a body that was no stream."""
+    def _flush(self) -> list[Delta]:
+        """The deltas of an incomplete last event, or of a body without streaming."""
         if self._body is not None:
-            return self._whole() if self._failure is None else []
+            return self._decode_body() if self._failure is None else []
         deltas: list[Delta] = []
         for data in self._splitter.flush():
             try:
-                parsed(data) if data.strip() != DONE else None
-            except LATE:  # it was cut within the event
+                parse_event(data) if data.strip() != DONE else None
+            except STREAM_ERRORS:  # the stream was cut within the event
                 continue
             deltas += self._decode([data])
         return deltas
 
-    def _whole(self) -> list[Delta]:
+    def _decode_body(self) -> list[Delta]:
         assert self._body is not None
         body = b"".join(self._body)
         try:
-            return self._read_whole(body.decode(errors="replace") if body.startswith(b"<") else json.loads(body))
-        except LATE as error:
+            return self._decode_response(body.decode(errors="replace") if body.startswith(b"<") else json.loads(body))
+        except STREAM_ERRORS as error:
             self._failure = error
             return []
 
-    async def _drain(self, reading: Reading) -> None:
-        """Read to the end of the body, for a bounded time. Whatever happens there: the answer is whole."""
+    async def _drain(self, reader: CoalescedReader) -> None:
+        """Read to the end of the body, for at most `DRAIN_SECONDS`. Errors are ignored: the answer is complete."""
         try:
             async with asyncio.timeout(DRAIN_SECONDS):
-                while await reading.next():
+                while await reader.read():
                     pass
-        except LATE as error:
-            log.debug("after the end: %s", type(error).__name__)
+        except STREAM_ERRORS as error:
+            log.debug("ignoring %s after the last event", type(error).__name__)
 
 
-def parsed(data: bytes) -> object:
-    """The JSON of an event: by the SDK's own parser, which takes a quarter of the time, or else by Python's.
+def parse_event(data: bytes) -> object:
+    """Parse the JSON of an event with jiter, the SDK's parser (a quarter of the time), or else with Python's.
 
-    The first refuses what no UTF-8 can carry, half a surrogate pair, and has errors of its own.
-    Raises `ValueError` (JSON or UTF-8), `ServiceError`, and what plain words in the place of JSON mean.
+    jiter refuses half a surrogate pair, since UTF-8 cannot encode it, and has error types of its own. Raises
+    `ValueError` for invalid JSON or UTF-8, or the `Failure` for plain text instead of JSON.
     """
     try:
         return jiter.from_json(data, cache_mode="keys")
@@ -258,14 +256,14 @@ def parsed(data: bytes) -> object:
     try:
         return json.loads(text)
     except ValueError:
-        if not text.lstrip().startswith(("{", "[")):  # no event cut off, but words
-            raise unreadable(text, "the model's server sent an event that is no JSON") from None
+        if not text.lstrip().startswith(("{", "[")):  # plain text, not truncated JSON
+            raise unexpected_body(text, "the model's server sent an event without JSON") from None
         raise
     except RecursionError:
-        raise ServiceError("the model's server sent an event of too many levels") from None
+        raise ServiceError("the model's server sent an event with too many nesting levels") from None
 
 
-def _join(texts: list[str], found: list[Delta]) -> None:
+def _flush_texts(texts: list[str], deltas: list[Delta]) -> None:
     if texts:
-        found.append(Text("".join(texts)))
+        deltas.append(Text("".join(texts)))
         texts.clear()

@@ -57,15 +57,15 @@ async def opened(it: Browser, url: str, *, expected: str = "", **context: object
     """The page, connected; any error in its console fails the test, but the `expected` one, which must come."""
     contents = await it.new_context(**context)  # type: ignore[arg-type]  # passed through to playwright
     page = await contents.new_page()
-    complaints: list[str] = []
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    vendor_errors: list[str] = []
+    page.on("pageerror", lambda error: vendor_errors.append(str(error)))
+    page.on("console", lambda message: vendor_errors.append(message.text) if message.type == "error" else None)
     try:
         await page.goto(url)
         await expect(page.get_by_text("Connected", exact=True)).to_be_visible()
         yield page
-        assert [line for line in complaints if not expected or expected not in line] == []
-        assert bool(complaints) is bool(expected)
+        assert [line for line in vendor_errors if not expected or expected not in line] == []
+        assert bool(vendor_errors) is bool(expected)
     finally:
         await contents.close()
 

@@ -96,7 +96,7 @@ class Taste:
     """What a server takes. Each refusal stands for the script that the request would have got, which is kept.
 
     Sources: the chat templates of Mistral, Gemma and Llama 2 for the order and the role; for the rest the errors of
-    each vendor (`tests/servers/complaints.py`).
+    each vendor (`tests/servers/vendor_errors.py`).
     """
 
     alternates: bool = False  # only messages in order

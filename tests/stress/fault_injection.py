@@ -21,8 +21,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from adapters.openai import OpenAIOptions
-from adapters.openai import chat_completions as chat
+from adapters.openai import OpenAIOptions, chat_completions
 from bot.access import AccessRules
 from bot.completion import Completion, CompletionPolicy
 from bot.conversation import (
@@ -295,7 +294,7 @@ PICKY_CHARACTERS = 300
 
 def refuse(prompt: Prompt, world: World) -> None:
     """Refuse a prompt as a picky server does, and note one in an order that it would refuse for ever."""
-    body = chat.request(OpenAIOptions("m"), prompt, stream=True, usage=True)
+    body = chat_completions.request_body(OpenAIOptions("m"), prompt, stream=True, usage=True)
     texts, images = seen(body)
     world.disorder += filter(None, [out_of_order(body)])
     if images:

@@ -9,10 +9,9 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 
-from adapters.openai import chat_completions as chat
-from adapters.openai import responses
-from adapters.openai.read_coalescing import Beats, Reading
-from adapters.openai.stream_decoder import Decoding
+from adapters.openai import chat_completions, responses
+from adapters.openai.read_coalescing import CoalescedReader, ReadCoalescer
+from adapters.openai.stream_decoder import StreamDecoder
 from bot.conversation import Delta, Prompt
 from tests.servers.openai_scripts import Answer, chat_events, responses_events
 
@@ -39,7 +38,7 @@ class Socket:
             await asyncio.Event().wait()
         return b""
 
-    def more(self) -> bytes:
+    def read_nowait(self) -> bytes:
         return b""
 
     def pause(self) -> bool:
@@ -64,12 +63,12 @@ class WireModel:
         return self._read(steps)
 
     async def _read(self, steps: Sequence[Step]) -> AsyncGenerator[Delta, None]:
-        module = responses if self.api == "responses" else chat
-        decoder = responses.ResponsesDecoder() if self.api == "responses" else chat.ChatDecoder()
-        decoding = Decoding(decoder, module.whole)
-        with Reading(Socket(steps, stays_open=self.stays_open), Beats()) as reading:
-            while not decoding.over:
-                for delta in await decoding.read(reading):
+        module = responses if self.api == "responses" else chat_completions
+        decoder = responses.ResponsesDecoder() if self.api == "responses" else chat_completions.ChatDecoder()
+        stream = StreamDecoder(decoder, module.decode_response)
+        with CoalescedReader(Socket(steps, stays_open=self.stays_open), ReadCoalescer()) as reader:
+            while not stream.done:
+                for delta in await stream.read(reader):
                     yield delta
 
 

@@ -17,7 +17,7 @@ from aiohttp.http import HttpProcessingError
 
 from adapters.openai import OpenAIModel, OpenAIOptions
 from adapters.openai import read_coalescing as beats
-from adapters.openai.aiohttp_transport import MEANINGS, AiohttpTransport, make_http_client, meant
+from adapters.openai.aiohttp_transport import HTTPX2_ERRORS, AiohttpTransport, make_http_client, map_aiohttp_errors
 from bot.conversation import Finish, FinishReason, Text, Usage
 from tests.contracts.model import QUESTION, WORDS, ask
 from tests.servers.openai import Answer, Event, Fault, Manner, OpenAIDouble, chat_events
@@ -35,9 +35,9 @@ def errors_of_aiohttp() -> Iterator[type[Exception]]:
 @pytest.mark.parametrize("kind", [*errors_of_aiohttp()], ids=lambda kind: kind.__name__)
 def test_no_error_of_aiohttp_is_missed(kind: type[Exception]) -> None:
     """Each becomes one of httpx2's; a new one makes this fail if it belongs to none of the known families."""
-    assert any(issubclass(kind, kinds) for kinds, _ in MEANINGS)
+    assert any(issubclass(kind, kinds) for kinds, _ in HTTPX2_ERRORS)
     made = type(kind.__name__, (kind,), {"__init__": lambda _: None, "__str__": lambda _: "it did not work"})
-    with pytest.raises(httpx2.TransportError), meant():
+    with pytest.raises(httpx2.TransportError), map_aiohttp_errors():
         raise made()
 
 
@@ -56,7 +56,7 @@ def test_no_error_of_aiohttp_is_missed(kind: type[Exception]) -> None:
 )
 def test_what_aiohttp_means(error: Exception, meaning: type[Exception]) -> None:
     """By whether the request may be made again, and whether it may have been answered."""
-    with pytest.raises(meaning), meant():
+    with pytest.raises(meaning), map_aiohttp_errors():
         raise error
 
 
@@ -77,7 +77,7 @@ async def test_a_proxy_of_the_environment_is_left_to_httpx2(monkeypatch: pytest.
 async def test_connections_are_not_limited() -> None:
     """The SDK's pool would hold 1,000; how many answers there are is the core's choice."""
     async with AiohttpTransport(httpx2.create_ssl_context()) as transport:
-        assert transport._opened().connector.limit == 0  # type: ignore[union-attr] # it has one until it is closed
+        assert transport._open_session().connector.limit == 0  # type: ignore[union-attr] # it has one until it is closed
 
 
 # ---------------------------------------------------------------------------------------------- servers of other kinds

@@ -1,4 +1,4 @@
-"""What a reader and an operator see where a model's server refuses a question, from vendors' own words."""
+"""What a reader and an operator see where a model's server refuses a question, from error' own words."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from adapters.openai import OpenAIOptions, check
 from bot.conversation import Image
 from bot.errors import RejectionReason
 from bot.strings import Strings
-from tests.servers.complaints import Complaint, complaint, complaints
 from tests.servers.openai import Answer, OpenAIDouble, Status, Taste
 from tests.servers.requests import seen
+from tests.servers.vendor_errors import VendorError, vendor_error, vendor_errors
 from tests.support.real_time import ANSWER, conversation, ours, user
 
 pytestmark = pytest.mark.sockets(seconds=20)
@@ -22,10 +22,10 @@ CAT = Image("cat.png", "image/png", b"\x89PNG cat")
 DOG = Image("dog.png", "image/png", b"\x89PNG dog")
 
 
-@pytest.mark.parametrize("vendors", complaints(RejectionReason.IMAGES.value), ids=str)
-async def test_a_server_that_takes_no_images(vendors: Complaint) -> None:
+@pytest.mark.parametrize("error", vendor_errors(RejectionReason.IMAGES.value), ids=str)
+async def test_a_server_that_takes_no_images(error: VendorError) -> None:
     """Each vendor's refusal: an answer without them, told once; and the conversation goes on at one call a question."""
-    async with conversation(Taste(images=vendors.script)) as talk:
+    async with conversation(Taste(images=error.script)) as talk:
         first = await talk.ask(text="what is this?", files=(CAT,))
         assert ANSWER in first
         assert WORDS.no_images in first
@@ -37,10 +37,10 @@ async def test_a_server_that_takes_no_images(vendors: Complaint) -> None:
         assert seen(talk.double.requests[-1].body)[1] == []
 
 
-@pytest.mark.parametrize("vendors", complaints(RejectionReason.IMAGE.value), ids=str)
-async def test_an_image_that_cannot_be_read(vendors: Complaint) -> None:
+@pytest.mark.parametrize("error", vendor_errors(RejectionReason.IMAGE.value), ids=str)
+async def test_an_image_that_cannot_be_read(error: VendorError) -> None:
     """Each vendor's refusal: the one image is left out and named, it does not come back, and the next one is sent."""
-    async with conversation(Taste(unread={CAT.data: vendors.script})) as talk:
+    async with conversation(Taste(unread={CAT.data: error.script})) as talk:
         first = await talk.ask(text="what is this?", files=(CAT,))
         assert ANSWER in first
         assert "cat.png was left out" in first
@@ -64,10 +64,10 @@ async def test_a_refusal_without_a_reason(status: int, body: str) -> None:
 
 
 @pytest.mark.parametrize("api", ["chat", "responses"])
-@pytest.mark.parametrize("vendors", complaints(RejectionReason.CONTEXT.value), ids=str)
-async def test_a_conversation_longer_than_the_model_takes(vendors: Complaint, api: str) -> None:
+@pytest.mark.parametrize("error", vendor_errors(RejectionReason.CONTEXT.value), ids=str)
+async def test_a_conversation_longer_than_the_model_takes(error: VendorError, api: str) -> None:
     """Each vendor's refusal: the history is shortened and that is said, or, for the question alone, that it is long."""
-    async with conversation(Taste(characters=500, too_long=vendors.script), api=api) as talk:
+    async with conversation(Taste(characters=500, too_long=error.script), api=api) as talk:
         said = [each for number in range(10) for each in (user(f"{number}" * 40), ours("a" * 40))]
         shown = await talk.ask(*said)
         assert ANSWER in shown
@@ -86,31 +86,31 @@ OPERATORS = [
 
 
 @pytest.mark.parametrize(
-    ("vendors", "sentence", "remedy"),
-    [(each, sentence, remedy) for why, sentence, remedy in OPERATORS for each in complaints(why.value)],
+    ("error", "sentence", "fix"),
+    [(each, sentence, fix) for why, sentence, fix in OPERATORS for each in vendor_errors(why.value)],
     ids=str,
 )
 async def test_what_only_the_operator_can_mend(
-    vendors: Complaint, sentence: str, remedy: str, caplog: pytest.LogCaptureFixture
+    error: VendorError, sentence: str, fix: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """One call; the reader is told whom to tell and not that the question was wrong; log and check have the reason."""
-    async with conversation(Taste(), vendors.script) as talk:
+    async with conversation(Taste(), error.script) as talk:
         shown = await talk.ask(user("before", CAT))
         assert sentence.partition("(")[0].strip() in shown
         assert len(talk.double.requests) == 1
     (line,) = [record for record in caplog.records if record.message == "no whole answer"]
     assert line.levelno == logging.ERROR
     assert "(" in vars(line)["failure"]
-    async with OpenAIDouble(default=vendors.script) as double:
-        (finding,) = await check(OpenAIOptions("test-model", "sk-secret-0123456789", double.url))
-    assert not finding.ok
-    assert remedy in finding.fix
+    async with OpenAIDouble(default=error.script) as double:
+        (result,) = await check(OpenAIOptions("test-model", "sk-secret-0123456789", double.url))
+    assert not result.ok
+    assert fix in result.fix
 
 
 async def test_a_rate_limit_is_waited_for() -> None:
     """The words of a limit that passes speak of tokens and quotas, and shorten nothing."""
-    vendors = complaint("OpenAI, a limit", "retry")
-    async with conversation(Taste(), vendors.script) as talk:
+    error = vendor_error("OpenAI, a limit", "retry")
+    async with conversation(Taste(), error.script) as talk:
         shown = await talk.ask(user("before"))
         first, second = (request.body for request in talk.double.requests)
     assert ANSWER in shown
@@ -123,7 +123,7 @@ async def test_refusals_one_behind_the_other() -> None:
     taste = Taste(
         alternates=True,
         system=False,
-        images=complaint("llama.cpp", RejectionReason.IMAGES.value).script,
+        images=vendor_error("llama.cpp", RejectionReason.IMAGES.value).script,
         characters=300,
     )
     async with conversation(taste) as talk:

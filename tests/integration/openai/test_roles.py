@@ -8,9 +8,9 @@ from adapters.openai import OpenAIModel, OpenAIOptions
 from bot.conversation import Image, Message, Prompt
 from bot.role_alternation import BEGINS_WITH_ANSWER
 from tests.contracts.model import QUESTION, ask
-from tests.servers.complaints import SYSTEM, complaints
 from tests.servers.openai import Answer, OpenAIDouble, Status, Taste
 from tests.servers.requests import out_of_order, seen
+from tests.servers.vendor_errors import SYSTEM, vendor_errors
 from tests.support.real_time import ANSWER, conversation, ours, user
 
 pytestmark = pytest.mark.sockets(seconds=20)
@@ -80,7 +80,7 @@ async def test_a_model_without_a_system_role(api: str, stream: bool) -> None:
     assert not any(map(out_of_order, bodies))
 
 
-@pytest.mark.parametrize("vendors", complaints(SYSTEM), ids=str)
+@pytest.mark.parametrize("vendors", vendor_errors(SYSTEM), ids=str)
 async def test_each_way_to_refuse_the_role_is_understood(vendors: object) -> None:
     """Whatever a vendor calls it, the reader gets an answer, and no attempt is spent."""
     async with OpenAIDouble(vendors.script, default=Answer(ANSWER)) as double:  # type: ignore[attr-defined]
@@ -104,7 +104,7 @@ async def test_the_role_may_be_refused_in_a_stream() -> None:
 
 async def test_a_refused_role_without_a_system_prompt_is_the_failure() -> None:
     """Where there is nothing to move, the server is not asked again."""
-    async with OpenAIDouble(complaints(SYSTEM)[0].script) as double:
+    async with OpenAIDouble(vendor_errors(SYSTEM)[0].script) as double:
         model = OpenAIModel(OpenAIOptions("test-model", "x", double.url))
         outcome = await ask(model, stream=True, prompt=Prompt("", QUESTION.messages))
         await model.close()

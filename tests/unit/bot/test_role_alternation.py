@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.openai import OpenAIOptions, responses
-from adapters.openai import chat_completions as chat
+from adapters.openai import OpenAIOptions, chat_completions, responses
 from bot.conversation import File, Image, Message, OmittedAttachment, Part, Prompt, Role, Text
 from bot.role_alternation import BEGINS_WITH_ANSWER, WITHOUT_WORDS, alternating, is_blank
 from tests.servers.requests import messages_of, out_of_order
@@ -55,7 +54,7 @@ def test_any_conversation_alternates(messages: list[Message]) -> None:
 def test_any_request_is_in_order(images: bool, messages: list[Message], system: str) -> None:
     """Over both APIs, with images and without, the strictest server has nothing to say against the order."""
     prompt, options = Prompt(system, tuple(messages)), OpenAIOptions("m", images=images)
-    for request in (chat.request, responses.request):
+    for request in (chat_completions.request_body, responses.request_body):
         assert out_of_order(request(options, prompt, stream=True, usage=True)) == ""
 
 
@@ -78,7 +77,7 @@ def test_what_becomes_of_each(messages: list[Message], expected: list[str]) -> N
 
 def test_a_picture_stays_with_its_words() -> None:
     """In a message of two people, each picture is behind the words of who posted it."""
-    body = chat.request(
+    body = chat_completions.request_body(
         OpenAIOptions("m"), Prompt("", (user("Kim: look", PICTURE), user("Dana: nice"))), stream=False, usage=False
     )
     (message,) = messages_of(body)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.openai.errors import FOREIGN, Complaint, retry_after, shortened, translate, translated
+from adapters.openai.errors import SDK_ERRORS, ServerError, retry_after, shorten, translate, translated
 from bot.errors import ConnectFailed, Failure, ModelRejected, OutcomeUnknown, RateLimited, RejectionReason, ServiceError
 
 REQUEST = httpx2.Request("POST", "http://127.0.0.1/v1/chat/completions")
@@ -47,7 +47,7 @@ def made(kind: type[Exception]) -> Exception:
 @pytest.mark.parametrize("kind", [*classes_of(openai), *classes_of(httpx2)], ids=lambda kind: kind.__qualname__)
 def test_no_class_of_error_is_missed(kind: type[Exception]) -> None:
     """Whatever the SDK or its HTTP client defines is caught and translated; a new one makes this fail."""
-    assert issubclass(kind, FOREIGN)
+    assert issubclass(kind, SDK_ERRORS)
     with pytest.raises(Failure), translated():
         raise made(kind)
 
@@ -109,7 +109,7 @@ def test_what_broke_below_http(cause: Exception, expected: type[Failure]) -> Non
 )
 def test_what_a_complaint_means(error: object, status: int | None, expected: Failure | RejectionReason) -> None:
     """Codes decide, then the status, then the words of servers that have neither."""
-    failure = Complaint.of(error, status=status).failure()
+    failure = ServerError.parse(error, status=status).failure()
     if isinstance(expected, RejectionReason):
         assert isinstance(failure, ModelRejected)
         assert failure.reason is expected
@@ -148,9 +148,9 @@ def test_any_retry_after_is_survived(header: str, date: str) -> None:
 
 def test_words_are_short() -> None:
     """A server's words take one bounded line, and a page is only called one."""
-    assert len(shortened("x\n" * 10_000)) < 310
-    assert "\n" not in shortened("a\nb")
-    assert "base URL" in shortened("<!DOCTYPE html><p>nothing here")
+    assert len(shorten("x\n" * 10_000)) < 310
+    assert "\n" not in shorten("a\nb")
+    assert "base URL" in shorten("<!DOCTYPE html><p>nothing here")
 
 
 def test_our_own_mistakes_are_not_translated() -> None:

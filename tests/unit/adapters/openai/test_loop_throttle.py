@@ -7,24 +7,24 @@ from collections import Counter
 
 import pytest
 
-from adapters.openai.loop_throttle import Rounds
+from adapters.openai.loop_throttle import LoopThrottle
 
-AT_ONCE = 10
+PER_ITERATION = 10
 
 
-async def passed(rounds: Rounds) -> None:
+async def acquire(throttle: LoopThrottle) -> None:
     """As callers do it."""
-    if not rounds.take():
-        await rounds.wait()
+    if not throttle.try_acquire():
+        await throttle.acquire_later()
 
 
-@pytest.mark.parametrize("count", [1, AT_ONCE, AT_ONCE + 1, 105])
+@pytest.mark.parametrize("count", [1, PER_ITERATION, PER_ITERATION + 1, 105])
 async def test_only_so_many_pass_in_a_round(count: int) -> None:
     """All get through, in the order they came, and in every round some do until none is left."""
-    rounds, order, counts = Rounds(AT_ONCE), list[int](), [0]
+    throttle, order, counts = LoopThrottle(PER_ITERATION), list[int](), [0]
 
     async def begin(number: int) -> None:
-        await passed(rounds)
+        await acquire(throttle)
         order.append(number)
         counts[-1] += 1
 
@@ -35,31 +35,31 @@ async def test_only_so_many_pass_in_a_round(count: int) -> None:
             await asyncio.sleep(0)
             counts.append(0)
     assert order == [*range(count)]
-    assert max(counts) <= AT_ONCE
+    assert max(counts) <= PER_ITERATION
     assert Counter(counts[:-1])[0] <= 2
 
 
 async def test_one_alone_passes_at_once() -> None:
     """Whoever comes alone pays nothing for what many would cost."""
-    rounds = Rounds(AT_ONCE)
-    for _ in range(5 * AT_ONCE):
-        assert rounds.take()
+    throttle = LoopThrottle(PER_ITERATION)
+    for _ in range(5 * PER_ITERATION):
+        assert throttle.try_acquire()
         await asyncio.sleep(0)
 
 
 async def test_who_leaves_the_line_holds_up_nobody() -> None:
     """A turn that was cancelled while it waited takes no place."""
-    rounds, through = Rounds(AT_ONCE), list[int]()
+    throttle, through = LoopThrottle(PER_ITERATION), list[int]()
 
     async def begin(number: int) -> None:
-        await passed(rounds)
+        await acquire(throttle)
         through.append(number)
 
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(begin(number)) for number in range(3 * AT_ONCE)]
+        tasks = [group.create_task(begin(number)) for number in range(3 * PER_ITERATION)]
         await asyncio.sleep(0)
-        for task in tasks[AT_ONCE : 2 * AT_ONCE]:
+        for task in tasks[PER_ITERATION : 2 * PER_ITERATION]:
             task.cancel()
-    assert through == [*range(AT_ONCE), *range(2 * AT_ONCE, 3 * AT_ONCE)]
+    assert through == [*range(PER_ITERATION), *range(2 * PER_ITERATION, 3 * PER_ITERATION)]
     async with asyncio.timeout(1):
-        await passed(rounds)
+        await acquire(throttle)

@@ -11,10 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.openai import OpenAIOptions, responses
-from adapters.openai import chat_completions as chat
+from adapters.openai import OpenAIOptions, chat_completions, responses
 from adapters.openai.chat_completions import ChatDecoder
-from adapters.openai.payload import Decoder, SurrogateJoiner, fenced, mended, words
+from adapters.openai.payload import EventDecoder, SurrogateJoiner, fenced_file, fix_surrogates, text_of
 from bot.conversation import (
     Delta,
     File,
@@ -80,12 +79,12 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES | st.text(max_size=3), inner, max_size=5),
     max_leaves=20,
 )
-DECODERS = [chat.ChatDecoder, responses.ResponsesDecoder]
+DECODERS = [chat_completions.ChatDecoder, responses.ResponsesDecoder]
 
 
 @pytest.mark.parametrize("decoder", DECODERS)
 @given(events=st.lists(JSON, max_size=5))
-def test_any_event_is_survived(decoder: type[Decoder], events: list[object]) -> None:
+def test_any_event_is_survived(decoder: type[EventDecoder], events: list[object]) -> None:
     """Whatever JSON a server sends: deltas that can be encoded, or a `Failure`, and nothing else."""
     reader = decoder()
     try:
@@ -97,7 +96,7 @@ def test_any_event_is_survived(decoder: type[Decoder], events: list[object]) -> 
             delta.text.encode()
 
 
-@pytest.mark.parametrize("whole", [chat.whole, responses.whole])
+@pytest.mark.parametrize("whole", [chat_completions.decode_response, responses.decode_response])
 @given(body=JSON)
 def test_any_whole_answer_is_survived(whole: object, body: object) -> None:
     """The same for an answer that was not streamed."""
@@ -116,12 +115,12 @@ def test_surrogates_are_joined_wherever_they_are_cut(text: str, cuts: list[int])
     edges = [0, *sorted(min(cut, len(units)) for cut in cuts), len(units)]
     joiner = SurrogateJoiner()
     pieces = [joiner.feed("".join(units[a:b])) for a, b in pairwise(edges)]
-    assert "".join(pieces) + joiner.flush() == mended("".join(units))
+    assert "".join(pieces) + joiner.flush() == fix_surrogates("".join(units))
 
 
 def test_a_lone_half_is_replaced() -> None:
     """Half a character that never gets its other half becomes U+FFFD, so that a platform takes it."""
-    assert mended("a\ud83d") == "a\ufffd"
+    assert fix_surrogates("a\ud83d") == "a\ufffd"
     joiner = SurrogateJoiner()
     assert joiner.feed("a\ud83d") == "a"
     assert joiner.flush() == "\ufffd"
@@ -130,7 +129,7 @@ def test_a_lone_half_is_replaced() -> None:
 @given(text=st.text(st.sampled_from("`a\n ")))
 def test_a_file_cannot_end_its_own_fence(text: str) -> None:
     """No run of backticks in a file is as long as the fence around it."""
-    block = fenced(File("notes.md", text)).splitlines()
+    block = fenced_file(File("notes.md", text)).splitlines()
     fence = block[1]
     assert block[-1] == fence
     assert all(len(run) < len(fence) for run in re.findall(r"`+", text))
@@ -151,9 +150,9 @@ def body_of(api: str, *, images: bool, role: Role = Role.USER) -> Mapping[str, o
     options = OpenAIOptions("m", images=images)
     prompt = Prompt("", (Message(role, PARTS, name="Ada"),))
     if api == "chat":
-        messages = chat.request(options, prompt, stream=False, usage=True)["messages"]
+        messages = chat_completions.request_body(options, prompt, stream=False, usage=True)["messages"]
     else:
-        messages = responses.request(options, prompt, stream=False, usage=True)["input"]
+        messages = responses.request_body(options, prompt, stream=False, usage=True)["input"]
     assert isinstance(messages, list)
     *before, message = [each for each in messages if each["role"] == role.value]
     assert not before
@@ -187,19 +186,19 @@ def test_parts_without_images(api: str, images: bool, role: Role) -> None:
 def test_a_message_that_cannot_be_encoded_is_mended() -> None:
     """Half a surrogate pair in somebody's message does not make the request impossible."""
     prompt = Prompt("\ud83d", (Message(Role.USER, (Text("\ud83d"), File("\ud83d", "\ud83d"))),))
-    for api in (chat, responses):
-        body = api.request(OpenAIOptions("m"), prompt, stream=True, usage=True)
+    for api in (chat_completions, responses):
+        body = api.request_body(OpenAIOptions("m"), prompt, stream=True, usage=True)
         json.dumps(body, ensure_ascii=False).encode()
 
 
 def test_without_usage_it_is_not_asked_for() -> None:
     """A server that does not know ``stream_options`` is not sent any; without streaming nobody is."""
     prompt = Prompt("", ())
-    assert "stream_options" not in chat.request(OpenAIOptions("m"), prompt, stream=True, usage=False)
-    assert "stream_options" not in chat.request(OpenAIOptions("m"), prompt, stream=False, usage=True)
+    assert "stream_options" not in chat_completions.request_body(OpenAIOptions("m"), prompt, stream=True, usage=False)
+    assert "stream_options" not in chat_completions.request_body(OpenAIOptions("m"), prompt, stream=False, usage=True)
 
 
-def read(decoder: Decoder, events: list[object]) -> list[Delta]:
+def read(decoder: EventDecoder, events: list[object]) -> list[Delta]:
     """All deltas of some events."""
     return [delta for event in events for delta in decoder.feed(event)] + decoder.flush()
 
@@ -226,7 +225,7 @@ def read(decoder: Decoder, events: list[object]) -> list[Delta]:
 )
 def test_deltas_of_compatible_servers(delta: object, expected: list[Delta]) -> None:
     """What servers put in a chat delta, and what of it is text."""
-    assert read(chat.ChatDecoder(), [{"choices": [{"delta": delta}]}]) == expected
+    assert read(chat_completions.ChatDecoder(), [{"choices": [{"delta": delta}]}]) == expected
 
 
 @pytest.mark.parametrize(
@@ -235,7 +234,7 @@ def test_deltas_of_compatible_servers(delta: object, expected: list[Delta]) -> N
 )
 def test_chat_finish_reasons(reason: object, expected: FinishReason | None) -> None:
     """An unknown reason is an end all the same; an empty one (some send it with every chunk) is none."""
-    decoder = chat.ChatDecoder()
+    decoder = chat_completions.ChatDecoder()
     decoder.feed({"choices": [{"delta": {}, "finish_reason": reason}]})
     assert decoder.finish == (Finish(expected) if expected else None)
 
@@ -244,12 +243,12 @@ def test_chat_finish_reasons(reason: object, expected: FinishReason | None) -> N
 def test_a_gateway_that_gave_up_has_not_finished(reason: str) -> None:
     """Finish reasons that say that the server failed are failures."""
     with pytest.raises(Failure):
-        chat.ChatDecoder().feed({"choices": [{"delta": {}, "finish_reason": reason}]})
+        chat_completions.ChatDecoder().feed({"choices": [{"delta": {}, "finish_reason": reason}]})
 
 
 def test_usage_with_every_chunk_is_kept_once() -> None:
     """Some servers count along: the last count stands."""
-    decoder = chat.ChatDecoder()
+    decoder = chat_completions.ChatDecoder()
     for made in (1, 2):
         decoder.feed({"choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": made}})
     assert decoder.usage == Usage(5, 2)
@@ -269,7 +268,7 @@ def test_both_formats_carry_any_text(text: str, reasoning: str) -> None:
     """What the double says is what the decoders read, over either API."""
     answer = Answer(text, reasoning=reasoning)
     for events, decoder in (
-        (chat_events(answer, {}), chat.ChatDecoder()),
+        (chat_events(answer, {}), chat_completions.ChatDecoder()),
         (responses_events(answer, {}), responses.ResponsesDecoder()),
     ):
         deltas = read(decoder, [json.loads(event.data) for event in events if event.data != "[DONE]"])
@@ -280,7 +279,7 @@ def test_both_formats_carry_any_text(text: str, reasoning: str) -> None:
 @pytest.mark.parametrize("odd", [["text"], {"text": 1}, 3, None])
 def test_a_part_whose_type_is_no_word_is_passed_over(odd: object) -> None:
     """What a server sends may be any JSON."""
-    assert words([{"type": odd, "text": "a"}, {"type": "text", "text": "b"}]) == "b"
+    assert text_of([{"type": odd, "text": "a"}, {"type": "text", "text": "b"}]) == "b"
 
 
 def test_a_choice_without_a_number_is_the_first() -> None:

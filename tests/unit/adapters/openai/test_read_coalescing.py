@@ -9,7 +9,7 @@ from contextlib import suppress
 
 import pytest
 
-from adapters.openai.read_coalescing import BEAT_SECONDS, MANY, READS_AT_ONCE, Beats, Reading
+from adapters.openai.read_coalescing import BEAT_SECONDS, MANY, READS_PER_ITERATION, CoalescedReader, ReadCoalescer
 from bot.errors import ServiceError
 
 EVENT = b"data: {}\n\n"
@@ -40,37 +40,37 @@ class Socket:
         assert not self.paused
         if self._coming:
             await asyncio.sleep(max(self._coming[0] - loop.time(), 0))
-            return self.more()
+            return self.read_nowait()
         if self._failure is not None:
             raise self._failure
         return b""
 
-    def more(self) -> bytes:
+    def read_nowait(self) -> bytes:
         loop = asyncio.get_running_loop()
         here = [time for time in self._coming if time <= loop.time() + 1e-6]
         del self._coming[: len(here)]
         return EVENT * len(here)
 
 
-def among(others: int) -> Beats:
+def among(others: int) -> ReadCoalescer:
     """So many other streams are live."""
-    beats = Beats()
-    beats.live = others
-    return beats
+    coalescer = ReadCoalescer()
+    coalescer.open_streams = others
+    return coalescer
 
 
-async def ages(socket: Socket, times: Sequence[float], beats: Beats) -> tuple[list[float], list[int]]:
+async def ages(socket: Socket, times: Sequence[float], coalescer: ReadCoalescer) -> tuple[list[float], list[int]]:
     """How old each event was when it was given, and how many came in each read. Nothing is urgent after the first."""
     loop = asyncio.get_running_loop()
     began = loop.time()
     found: list[float] = []
     reads: list[int] = []
-    with Reading(socket, beats) as reading:
-        while received := await reading.next():
+    with CoalescedReader(socket, coalescer) as reader:
+        while received := await reader.read():
             count = received.count(EVENT)
             reads.append(count)
             found += [loop.time() - began - time for time in times[len(found) : len(found) + count]]
-            reading.urgent = False
+            reader.urgent = False
     return found, reads
 
 
@@ -121,9 +121,9 @@ async def test_a_stream_that_becomes_fast_is_read_in_beats_from_then_on() -> Non
 async def test_what_is_urgent_is_given_at_once() -> None:
     """Until the first words, and after the last, no beat is waited for."""
     socket = Socket(STEADY)
-    with Reading(socket, among(MANY)) as reading:
-        assert [await reading.next() for _ in STEADY] == [EVENT] * len(STEADY)
-        assert await reading.next() == b""
+    with CoalescedReader(socket, among(MANY)) as reader:
+        assert [await reader.read() for _ in STEADY] == [EVENT] * len(STEADY)
+        assert await reader.read() == b""
     assert socket.pauses == 0
 
 
@@ -140,14 +140,14 @@ async def test_one_late_read_begins_no_beats() -> None:
 
 async def test_many_reads_at_once_leave_the_loop_to_others() -> None:
     """Where all streams have something to be read, only so many are in a round; each gets all that came meanwhile."""
-    beats, rounds, counts = Beats(), [0], Counter[int]()
-    many = 3 * READS_AT_ONCE
+    coalescer, rounds, counts = ReadCoalescer(), [0], Counter[int]()
+    many = 3 * READS_PER_ITERATION
 
     async def take() -> None:
         socket = Socket([0.0, 0.0])
-        with Reading(socket, beats) as reading:
-            reading.urgent = False
-            assert await reading.next() == EVENT * 2
+        with CoalescedReader(socket, coalescer) as reader:
+            reader.urgent = False
+            assert await reader.read() == EVENT * 2
             counts[rounds[0]] += 1
 
     async with asyncio.TaskGroup() as group:
@@ -156,7 +156,7 @@ async def test_many_reads_at_once_leave_the_loop_to_others() -> None:
         while counts.total() < many:
             await asyncio.sleep(0)
             rounds[0] += 1
-    assert max(counts.values()) <= READS_AT_ONCE
+    assert max(counts.values()) <= READS_PER_ITERATION
     assert len(counts) <= 4
 
 
@@ -165,38 +165,38 @@ async def test_an_error_comes_after_what_came_before_it() -> None:
     socket = Socket(STEADY, failure=ServiceError("reset"))
     loop = asyncio.get_running_loop()
     began, count = loop.time(), 0
-    with Reading(socket, among(MANY)) as reading:
-        reading.urgent = False
+    with CoalescedReader(socket, among(MANY)) as reader:
+        reader.urgent = False
         while count < len(STEADY):
-            count += (await reading.next()).count(EVENT)
+            count += (await reader.read()).count(EVENT)
         with pytest.raises(ServiceError):
-            await reading.next()
+            await reader.read()
     assert count == len(STEADY)
     assert loop.time() - began <= STEADY[-1] + BEAT_SECONDS + 0.001
 
 
 async def test_leaving_in_a_beat_leaves_nothing_behind() -> None:
     """Whoever reads no further leaves neither a paused socket nor a live stream."""
-    socket, beats = Socket(STEADY), among(MANY)
+    socket, coalescer = Socket(STEADY), among(MANY)
     loop = asyncio.get_running_loop()
     began = loop.time()
-    with suppress(TimeoutError), Reading(socket, beats) as reading:
-        reading.urgent = False
+    with suppress(TimeoutError), CoalescedReader(socket, coalescer) as reader:
+        reader.urgent = False
         async with asyncio.timeout(0.55):
             while True:
-                await reading.next()
+                await reader.read()
     assert socket.pauses
     assert loop.time() - began < 0.551
     assert not socket.paused
-    assert beats.live == MANY
+    assert coalescer.open_streams == MANY
 
 
-@pytest.mark.parametrize("live", [1, 20, 200, 1500])
-async def test_beats_are_shared(live: int) -> None:
+@pytest.mark.parametrize("open_streams", [1, 20, 200, 1500])
+async def test_beats_are_shared(open_streams: int) -> None:
     """However many streams there are, a beat is never longer than it may be, and streams wake up together."""
-    beats = among(live)
+    coalescer = among(open_streams)
     now = asyncio.get_running_loop().time()
-    ends = {round(beats.next_beat(now + number / 7919), 6) for number in range(791)}  # over a tenth of a second
-    waits = [beats.next_beat(now + number / 7919) - (now + number / 7919) for number in range(791)]
+    ends = {round(coalescer.next_read_at(now + number / 7919), 6) for number in range(791)}  # over a tenth of a second
+    waits = [coalescer.next_read_at(now + number / 7919) - (now + number / 7919) for number in range(791)]
     assert 0 < max(waits) <= BEAT_SECONDS + 1e-6
     assert len(ends) <= 11

@@ -119,7 +119,7 @@ def test_an_event_is_given_with_its_last_byte() -> None:
 
 def test_an_event_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that never ends its event or its line is broken; one that sends many short events is not."""
-    monkeypatch.setattr(sse, "LONGEST_EVENT", 100)
+    monkeypatch.setattr(sse, "MAX_EVENT_BYTES", 100)
     splitter = EventSplitter()
     for _ in range(100):
         assert splitter.feed(b"data: 12345678\n\n") == [b"12345678"]

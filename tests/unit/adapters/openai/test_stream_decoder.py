@@ -15,9 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapters.openai import chat_completions as chat
-from adapters.openai import responses
-from adapters.openai.finish_reasons import Reasons
+from adapters.openai import chat_completions, responses
+from adapters.openai.finish_reasons import FinishReasons
 from bot.completion import Attempt, Completion, CompletionPolicy
 from bot.conversation import (
     Activity,
@@ -316,9 +315,9 @@ def test_one_body_of_json_is_an_answer(api: str, cuts: list[int], indent: int | 
 
 def test_a_whole_answer_without_a_reason_is_one() -> None:
     """Its body is complete; a response that says that it is under way is not."""
-    assert chat.whole({"choices": [{"message": {"content": "a"}}]}) == [Text("a"), STOP]
-    assert chat.whole({"choices": [{"message": {"content": None}}]}) == []
-    assert responses.whole({"status": "in_progress", "output": []}) == []
+    assert chat_completions.decode_response({"choices": [{"message": {"content": "a"}}]}) == [Text("a"), STOP]
+    assert chat_completions.decode_response({"choices": [{"message": {"content": None}}]}) == []
+    assert responses.decode_response({"status": "in_progress", "output": []}) == []
 
 
 # ------------------------------------------------------------------------------------------------------ any such server
@@ -459,7 +458,7 @@ async def test_what_a_finish_reason_means(reason: FinishReason, word: str) -> No
     outcome = await told(WireModel([[chunk("a"), chunk(None, word), DONE]]))
     assert (outcome.finish, outcome.calls) == (Finish(reason), 1)
     body = {"choices": [{"message": {"content": "a"}, "finish_reason": word}]}
-    assert chat.whole(body)[-1] == Finish(reason)
+    assert chat_completions.decode_response(body)[-1] == Finish(reason)
     if reason in {FinishReason.LENGTH, FinishReason.FILTERED}:
         empty = await told(WireModel([[chunk(None, word), DONE]]))
         assert (empty.finish, empty.calls) == (Finish(reason), 1)
@@ -471,7 +470,7 @@ async def test_a_failure_is_asked_for_again(word: str) -> None:
     outcome = await told(WireModel([[chunk("a"), chunk("b", word), DONE], GOOD["no finish reason"]]))
     assert (outcome.text, outcome.calls) == (TEXT, 2)
     with pytest.raises(Failure):
-        chat.whole({"choices": [{"message": {"content": "a"}, "finish_reason": word}]})
+        chat_completions.decode_response({"choices": [{"message": {"content": "a"}, "finish_reason": word}]})
 
 
 @pytest.mark.parametrize("word", NONE.split())
@@ -495,7 +494,7 @@ async def test_words_that_say_nothing(word: str) -> None:
 )
 def test_a_gateways_own_source(word: str, native: str, reason: FinishReason) -> None:
     """What it said counts where the gateway took it for a normal end."""
-    assert Reasons().finish(word, native) == Finish(reason)
+    assert FinishReasons().finish(word, native) == Finish(reason)
 
 
 def test_an_unknown_word_is_logged_once() -> None:
@@ -505,7 +504,7 @@ def test_an_unknown_word_is_logged_once() -> None:
     handler.emit = lines.append  # type: ignore[method-assign,assignment]  # a handler that only remembers
     logging.getLogger("adapters.openai.finish_reasons").addHandler(handler)
     try:
-        reasons = Reasons()
+        reasons = FinishReasons()
         for _ in range(3):
             reasons.finish("a_new_word")
         assert len(lines) == 1
@@ -534,9 +533,9 @@ def test_an_incomplete_response_was_cut(details: object, reason: FinishReason, s
     decoder = responses.ResponsesDecoder()
     decoder.feed({"type": "response.incomplete", "response": response})
     assert decoder.finish == Finish(reason)
-    assert decoder.over
+    assert decoder.done
     if status == "incomplete":
-        assert responses.whole(response) == [Finish(reason)]
+        assert responses.decode_response(response) == [Finish(reason)]
 
 
 def test_usage_is_told_once_where_it_does_not_change() -> None:

@@ -10,10 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.openai import chat_completions as chat
-from adapters.openai import responses
-from adapters.openai.payload import Decoder
-from adapters.openai.think_tags import TAGS, Spoken, ThoughtSplitter, split
+from adapters.openai import chat_completions, responses
+from adapters.openai.payload import EventDecoder
+from adapters.openai.think_tags import TAGS, AnswerText, ReasoningSplitter, split_thinking
 from bot.conversation import Delta, Reasoning, Retraction, Text
 from tests.contracts.model import ask
 from tests.integration.openai.test_model import opened
@@ -60,7 +59,7 @@ def chunks_of(text: str, cuts: Iterable[int]) -> list[str]:
 
 
 def fed(chunks: Sequence[str]) -> list[Delta]:
-    splitter = ThoughtSplitter()
+    splitter = ReasoningSplitter()
     return [*(delta for chunk in chunks for delta in splitter.feed(chunk)), *splitter.flush()]
 
 
@@ -82,20 +81,20 @@ def outcome(deltas: Iterable[Delta]) -> tuple[str, str]:
 def test_any_chunking_gives_the_same(text: str, cuts: list[int]) -> None:
     """Where a server cuts its text makes no difference to what is thought and what is said."""
     assert outcome(fed(chunks_of(text, cuts))) == outcome(fed([text])) == outcome(fed(list(text)))
-    assert outcome(split(text)) == outcome(fed([text]))
+    assert outcome(split_thinking(text)) == outcome(fed([text]))
 
 
 @given(TEXTS, st.lists(st.integers(0, 200), max_size=30))
 def test_the_rest_is_what_the_end_would_give(text: str, cuts: list[int]) -> None:
     """Asked for after any piece, and without a trace in what follows."""
-    asked = Spoken()
+    asked = AnswerText()
     pieces = chunks_of(text, cuts)
     for number, piece in enumerate(pieces, 1):
         asked.feed(piece)
-        ended = Spoken()
+        ended = AnswerText()
         for each in pieces[:number]:
             ended.feed(each)
-        assert asked.rest() == ended.flush()
+        assert asked.peek() == ended.flush()
 
 
 @given(TEXTS, st.lists(st.integers(0, 200), max_size=30))
@@ -109,7 +108,7 @@ def test_an_answer_without_tags_is_as_it_was(text: str, cuts: list[int]) -> None
 @given(TEXTS, st.lists(st.integers(0, 200), max_size=30))
 def test_a_few_characters_are_held_back_at_most(text: str, cuts: list[int]) -> None:
     """A reader waits for nothing but what may be a tag: of an answer in progress, no more than one is missing."""
-    splitter, read, passed = ThoughtSplitter(), "an answer ", 0
+    splitter, read, passed = ReasoningSplitter(), "an answer ", 0
     passed += sum(len(delta.text) for delta in splitter.feed(read) if isinstance(delta, Text))
     for chunk in chunks_of(re.sub("[>▷]", "", text.replace("]", "")), cuts):
         read += chunk
@@ -184,7 +183,7 @@ def test_what_is_thought_and_what_is_said(text: str, thought: str, said: str) ->
 
 def test_thinking_is_passed_on_as_it_comes() -> None:
     """It is a sign of life, for whoever watches for silence."""
-    splitter = ThoughtSplitter()
+    splitter = ReasoningSplitter()
     assert splitter.feed("<think>") == []
     assert splitter.feed("So ") == [Reasoning("So ")]
     assert splitter.feed("a </") == [Reasoning("a ")]
@@ -196,16 +195,16 @@ def test_thinking_is_passed_on_as_it_comes() -> None:
 def test_a_long_text_costs_no_more_for_each_chunk() -> None:
     """A hundred thousand characters of white space, of thought or of answer are read once, not once for each chunk."""
     for beginning in ("", "<think>", "a"):
-        splitter = ThoughtSplitter()
+        splitter = ReasoningSplitter()
         splitter.feed(beginning)
         for _ in range(20_000):
             splitter.feed("\n   <")
             splitter.feed("\n\n   ")
-        assert len(splitter._held) <= max(map(len, TAGS.values()))
+        assert len(splitter._pending) <= max(map(len, TAGS.values()))
 
 
-@pytest.mark.parametrize("decoder", [chat.ChatDecoder, responses.ResponsesDecoder])
-def test_half_an_emoji_and_half_a_tag(decoder: type[Decoder]) -> None:
+@pytest.mark.parametrize("decoder", [chat_completions.ChatDecoder, responses.ResponsesDecoder])
+def test_half_an_emoji_and_half_a_tag(decoder: type[EventDecoder]) -> None:
     """Chunks end anywhere: in a surrogate pair and in a tag, and what is held of either comes at the end."""
     reader = decoder()
     deltas: list[Delta] = []

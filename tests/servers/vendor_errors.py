@@ -1,8 +1,8 @@
 """Errors as the vendors' servers send them: the status, the whole body, and what it means.
 
-The table is `complaints.json` beside this: bodies as they stand in bug reports and references, with the vendor as the
-source; names, numbers and ids in them are changed. What does not belong here: how they are read
-(`adapters/openai/error_meanings.py`).
+The table is `vendor_errors.json` beside this: bodies as they stand in bug reports and references, with the vendor as
+the source; names, numbers and ids in them are changed. What does not belong here: how they are read
+(`adapters/openai/error_patterns.py`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SYSTEM = "system"  # the server has no role for the system's words
 
 
 @dataclass(frozen=True, slots=True)
-class Complaint:
+class VendorError:
     """One error. `means` is the value of a `RejectionReason`, `RETRY` or `SYSTEM`."""
 
     vendor: str
@@ -43,12 +43,12 @@ class Complaint:
 
 
 @cache
-def complaints(means: str = "") -> tuple[Complaint, ...]:
+def vendor_errors(means: str = "") -> tuple[VendorError, ...]:
     """The table, or the part of it that has one meaning."""
-    table = [Complaint(**row) for row in json.loads(TABLE.read_text(encoding="utf-8"))]
+    table = [VendorError(**row) for row in json.loads(TABLE.read_text(encoding="utf-8"))]
     return tuple(each for each in table if means in {"", each.means})
 
 
-def complaint(vendor: str, means: str) -> Complaint:
+def vendor_error(vendor: str, means: str) -> VendorError:
     """The error of one vendor."""
-    return next(each for each in complaints(means) if each.vendor == vendor)
+    return next(each for each in vendor_errors(means) if each.vendor == vendor)

@@ -1,4 +1,4 @@
-"""What vendors' errors mean: as an HTTP error, in a stream that began well, and in any shape at all."""
+"""What error' errors mean: as an HTTP error, in a stream that began well, and in any shape at all."""
 
 from __future__ import annotations
 
@@ -9,35 +9,34 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.openai import OpenAIModel, OpenAIOptions
-from adapters.openai.error_body import LONGEST_ALL, is_error, read
-from adapters.openai.errors import Complaint, SystemRefused
+from adapters.openai.error_body import MAX_TEXT_CHARACTERS, is_error, parse_error
+from adapters.openai.errors import ServerError, SystemRoleRefused
 from bot.conversation import Text
 from bot.errors import Failure, ModelRejected, RejectionReason
 from tests.contracts.model import Outcome, ask
-from tests.servers.complaints import RETRY, SYSTEM, complaints
-from tests.servers.complaints import Complaint as Vendors
 from tests.servers.openai import OpenAIDouble, Status
+from tests.servers.vendor_errors import RETRY, SYSTEM, VendorError, vendor_errors
 
 
 def meaning(failure: Failure | None) -> str:
     """A failure in the table's words."""
-    if isinstance(failure, SystemRefused):
+    if isinstance(failure, SystemRoleRefused):
         return SYSTEM
     return failure.reason.value if isinstance(failure, ModelRejected) else RETRY
 
 
-@pytest.mark.parametrize("vendors", complaints(), ids=str)
-def test_the_table(vendors: Vendors) -> None:
+@pytest.mark.parametrize("error", vendor_errors(), ids=str)
+def test_the_table(error: VendorError) -> None:
     """Each vendor's error means what it says, whatever its status and shape."""
-    status = None if vendors.status == 200 else vendors.status
-    assert meaning(Complaint.of(vendors.body, status=status).failure()) == vendors.means
+    status = None if error.status == 200 else error.status
+    assert meaning(ServerError.parse(error.body, status=status).failure()) == error.means
 
 
 def test_the_table_is_long_enough() -> None:
     """Every meaning has bodies of several vendors."""
-    assert len(complaints()) >= 60
+    assert len(vendor_errors()) >= 60
     for means in [SYSTEM, RETRY, *(why.value for why in RejectionReason if why is not RejectionReason.REQUEST)]:
-        assert len({each.vendor for each in complaints(means)}) >= 2, means
+        assert len({each.vendor for each in vendor_errors(means)}) >= 2, means
 
 
 # Words as they might stand in an error, beside those of the table.
@@ -85,7 +84,7 @@ NEIGHBOURS = [
 @pytest.mark.parametrize(("status", "words", "expected"), NEIGHBOURS)
 def test_words_near_those_of_the_table(status: int, words: str, expected: RejectionReason | None) -> None:
     """Meaning is read by what words have in common, not by one vendor's sentence."""
-    failure = Complaint.of({"error": {"message": words}}, status=status).failure()
+    failure = ServerError.parse({"error": {"message": words}}, status=status).failure()
     assert meaning(failure) == (expected.value if expected else RETRY)
 
 
@@ -96,26 +95,26 @@ KEYS = st.one_of(
     st.text(max_size=8), st.sampled_from(["error", "message", "code", "type", "detail", "metadata", "raw"])
 )
 JSONS = st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=4))
-REAL = st.sampled_from([each.body for each in complaints()])
+REAL = st.sampled_from([each.body for each in vendor_errors()])
 
 
 @given(body=JSONS | REAL, status=st.none() | st.integers(100, 599))
 def test_any_shape_is_survived(body: object, status: int | None) -> None:
     """Whatever JSON comes, it means something, in one line of bounded length."""
-    line = str(Complaint.of(body, status=status).failure())
+    line = str(ServerError.parse(body, status=status).failure())
     assert "\n" not in line
     assert len(line) < 100 * 60
-    assert len(read(body).text) <= LONGEST_ALL
+    assert len(parse_error(body).text) <= MAX_TEXT_CHARACTERS
     is_error(body)
 
 
 @given(body=REAL, times=st.integers(1, 3))
 def test_a_body_within_a_body_means_the_same(body: object, times: int) -> None:
     """Gateways pass on what a vendor said as a string in a body of their own."""
-    inner = Complaint.of(body, status=400).failure()
+    inner = ServerError.parse(body, status=400).failure()
     for _ in range(times):
         body = {"error": {"message": json.dumps(body), "code": 400}}
-    assert meaning(Complaint.of(body, status=400).failure()) == meaning(inner)
+    assert meaning(ServerError.parse(body, status=400).failure()) == meaning(inner)
 
 
 def test_a_body_too_deep_is_survived() -> None:
@@ -123,7 +122,7 @@ def test_a_body_too_deep_is_survived() -> None:
     deep: object = "x"
     for _ in range(500):
         deep = [{"error": deep}]
-    assert meaning(Complaint.of(deep, status=400).failure()) == RejectionReason.REQUEST.value
+    assert meaning(ServerError.parse(deep, status=400).failure()) == RejectionReason.REQUEST.value
 
 
 @pytest.mark.sockets(seconds=30)
@@ -132,11 +131,11 @@ async def test_an_error_means_the_same_over_http(api: str) -> None:
     """What the table says is what the caller gets, with streaming and without, and not the key."""
     async with OpenAIDouble() as double:
         model = OpenAIModel(OpenAIOptions("m", "sk-secret-123456", double.url, api=api))  # type: ignore[arg-type]
-        for vendors in complaints():
+        for error in vendor_errors():
             for stream in (True, False):
-                double.queue(vendors.script)
+                double.queue(error.script)
                 outcome = await ask(model, stream=stream)
-                assert meaning(outcome.failure) == vendors.means or vendors.means == SYSTEM, str(vendors)
+                assert meaning(outcome.failure) == error.means or error.means == SYSTEM, str(error)
                 double.clear()
         await model.close()
 

@@ -1,11 +1,10 @@
-"""What a server's complaint means, by its codes and its words. Pure: a table, and how it is read.
+"""The reason for a server's error, by its codes and its message: one pattern per reason. Pure.
 
-What belongs here: the words of each vendor, with the vendor as the source. What does not: the shape of an error's body
-and the failure that the caller gets (`errors`).
+Each alternative names its vendor as the source.
 
-Codes alone tell too little: OpenAI's mean something else or are missing elsewhere, and gateways put a vendor's words in
-a body of their own. So each meaning has its codes and its words, and the first that fits counts. The order matters
-where words overlap: "the image format is not supported" is about one image, "image input is not supported" about all.
+Codes alone are not enough: OpenAI's are missing or mean something else elsewhere, and gateways wrap a vendor's message
+in a body of their own. The first matching pattern counts. The order matters if messages overlap: "the image format is
+not supported" is about one image, "image input is not supported" about all.
 """
 
 from __future__ import annotations
@@ -17,26 +16,26 @@ from bot.errors import RejectionReason
 
 
 @dataclass(frozen=True, slots=True)
-class Meaning:
-    """A reason to decline: `codes` in lower case, `words` as one pattern. Each alone is enough.
+class ErrorPattern:
+    """A rejection reason: `codes` in lower case, and a pattern for the message. Either one is enough.
 
-    `vague` codes count only where no words tell more: xAI says "permission-denied" where no credit is left.
+    `weak_codes` count only if no message matches: xAI sends "permission-denied" if no credit is left.
     """
 
     reason: RejectionReason
     codes: frozenset[str]
-    words: re.Pattern[str]
-    vague: frozenset[str] = frozenset()
+    message: re.Pattern[str]
+    weak_codes: frozenset[str] = frozenset()
 
 
 def _any(*patterns: str) -> re.Pattern[str]:
     return re.compile("|".join(patterns), re.IGNORECASE)
 
 
-# What an image has that a model may not take, while it takes others: no sign that it takes none.
-_OF_ONE = r"(?!\w*[ _-](?:format|file|type|mime|size|mode|dimension|width|height|aspect|extension|encoding)s?\b)"
+# Attributes of a single image. The model may still accept other images.
+_SINGLE_IMAGE = r"(?!\w*[ _-](?:format|file|type|mime|size|mode|dimension|width|height|aspect|extension|encoding)s?\b)"
 
-QUOTA = Meaning(
+QUOTA = ErrorPattern(
     RejectionReason.QUOTA,
     frozenset(
         {
@@ -64,7 +63,7 @@ QUOTA = Meaning(
     ),
 )
 
-TOO_MANY_IMAGES = Meaning(
+TOO_MANY_IMAGES = ErrorPattern(
     RejectionReason.TOO_MANY_IMAGES,
     frozenset({"too_many_images"}),
     _any(
@@ -75,7 +74,7 @@ TOO_MANY_IMAGES = Meaning(
     ),
 )
 
-IMAGE = Meaning(
+IMAGE = ErrorPattern(
     RejectionReason.IMAGE,
     frozenset(
         {
@@ -111,7 +110,7 @@ IMAGE = Meaning(
         r"(unsupported|unknown|unrecognized) image (format|file|type|mime|encoding|mode)",
         r"not an? (supported|valid|allowed) (image|format)|image format .{0,20}not supported|(not"
         r"|n't) support\w* .{0,30}image (format|file|type)",
-        # base64, which only images are sent in: Ollama, vLLM, Gemini, LM Studio
+        # base64, used for images only: Ollama, vLLM, Gemini, LM Studio
         r"(illegal|invalid|incorrect|malformed|bad|not valid)\W+(\w+\W+)?base64|base64.{0,30}(fail|invalid|error"
         r"|decod)",
         r"must be a base64|incorrect padding",
@@ -132,7 +131,7 @@ IMAGE = Meaning(
     ),
 )
 
-IMAGES = Meaning(
+IMAGES = ErrorPattern(
     RejectionReason.IMAGES,
     frozenset({"image_not_supported", "images_not_supported", "vision_not_supported", "unsupported_modality"}),
     _any(
@@ -149,12 +148,12 @@ IMAGES = Meaning(
         r"unsupported (input )?(image_url|input_image|image input|modalit)",
         r"(not|n't|cannot|unable to|without) (currently |yet )?(support|accept|take|allow|process|handle"
         r"|understand|see|view)"
-        rf"\w* .{{0,40}}(image{_OF_ONE}|vision|multi-?modal|picture)",
+        rf"\w* .{{0,40}}(image{_SINGLE_IMAGE}|vision|multi-?modal|picture)",
         r"(not|n't) (have|a|an) .{0,20}(vision|multi-?modal|image)[ -]?(model|capab|support|encoder|input)?",
-        rf"(image|vision|picture|multi-?modal){_OF_ONE}[\w`'\"]*( [\w`'\"()]+){{0,4}} (is|are) (not|only"
+        rf"(image|vision|picture|multi-?modal){_SINGLE_IMAGE}[\w`'\"]*( [\w`'\"()]+){{0,4}} (is|are) (not|only"
         rf"|un) ?(currently |yet )?"
         r"(support|allow|enabl|availab|accept|permit)",
-        rf"(image|vision|multi-?modal){_OF_ONE}\w*( \w+){{0,2}} (unsupported|disabled|unavailable|not (supported"
+        rf"(image|vision|multi-?modal){_SINGLE_IMAGE}\w*( \w+){{0,2}} (unsupported|disabled|unavailable|not (supported"
         rf"|enabled|allowed))",
         r"at most 0 image|mmproj|missing data required for image"
         r"|not compiled for multi-?modal",  # vLLM, llama.cpp, Ollama
@@ -163,7 +162,7 @@ IMAGES = Meaning(
     ),
 )
 
-CONTEXT = Meaning(
+CONTEXT = ErrorPattern(
     RejectionReason.CONTEXT,
     frozenset(
         {
@@ -200,7 +199,7 @@ CONTEXT = Meaning(
     ),
 )
 
-MODEL = Meaning(
+MODEL = ErrorPattern(
     RejectionReason.MODEL,
     frozenset(
         {
@@ -238,7 +237,7 @@ MODEL = Meaning(
     ),
 )
 
-CREDENTIALS = Meaning(
+CREDENTIALS = ErrorPattern(
     RejectionReason.CREDENTIALS,
     frozenset(
         {
@@ -247,7 +246,7 @@ CREDENTIALS = Meaning(
             "incorrect_api_key",
             "account_deactivated",
             "invalid_authentication_error",  # Moonshot
-            "no_db_connection",  # LiteLLM, where any key but the master's is looked up
+            "no_db_connection",  # LiteLLM looks up any key but the master's
             "token_not_found_in_db",
             "invalid_token",
             "expired_api_key",
@@ -277,7 +276,7 @@ CREDENTIALS = Meaning(
     ),
 )
 
-SETUP = Meaning(
+SETUP = ErrorPattern(
     RejectionReason.SETUP,
     frozenset(
         {
@@ -303,12 +302,12 @@ SETUP = Meaning(
     ),
 )
 
-# A rate limit that a single request can never keep: "Limit 12000, Requested 14137" (Groq, 413; OpenAI, 429).
-ASKED = re.compile(r"limit:?\s*(\d+)\D{1,40}(?:used:?\s*\d+\D{1,40})?requested:?\s*(\d+)", re.IGNORECASE)
+# A request larger than a whole rate limit: "Limit 12000, Requested 14137" (Groq, 413; OpenAI, 429).
+LIMIT_AND_REQUESTED = re.compile(r"limit:?\s*(\d+)\D{1,40}(?:used:?\s*\d+\D{1,40})?requested:?\s*(\d+)", re.IGNORECASE)
 
-# A server without a role for the system's words. The first of Mistral's templates call any other first role a breach of
-# the order, and our messages are always in order.
-NO_SYSTEM = _any(
+# The server has no system role. Mistral's first templates report it as a wrong order of roles; our order is always
+# right.
+SYSTEM_ROLE_REFUSED = _any(
     r"(system|developer)[ _](role|message|prompt|instruction)s?\b.{0,40}(not|un)[ -]?(support|allow|enabl|accept"
     r"|permit)",
     r"(support|accept|allow)\w* (the |a )?['\"`]?(system|developer)['\"`]? ?(role|message|prompt|instruction"
@@ -321,44 +320,45 @@ NO_SYSTEM = _any(
     r"(parameter|argument|field)s?:? .{0,3}instructions\b",  # the Responses API
 )
 
-# Before an order of words is looked at: LiteLLM ends whatever it passes on with these.
+# LiteLLM appends this to every upstream message; removed before matching.
 LITELLM_TAIL = re.compile(r"\.?\s*received model group=.*", re.IGNORECASE | re.DOTALL)
 
-# All but a rate limit; of those that overlap, the narrower stands first.
-MEANINGS = (QUOTA, TOO_MANY_IMAGES, IMAGE, IMAGES, CONTEXT, MODEL, CREDENTIALS, SETUP)
+# Every reason but a rate limit; the narrower of two overlapping patterns comes first.
+ERROR_PATTERNS = (QUOTA, TOO_MANY_IMAGES, IMAGE, IMAGES, CONTEXT, MODEL, CREDENTIALS, SETUP)
 
 
-def reason_of(status: int | None, codes: frozenset[str], words: str) -> RejectionReason | None:
-    """The reason that a complaint gives, if it gives one that the table knows."""
-    words = LITELLM_TAIL.sub("", words)
+def match_reason(status: int | None, codes: frozenset[str], text: str) -> RejectionReason | None:
+    """The reason for an error; None if no pattern matches."""
+    text = LITELLM_TAIL.sub("", text)
     if status == 429 or (status is None and "rate_limit" in " ".join(codes)):
-        return _of_rate_limit(codes, words)
-    if never_fits(words):
+        return _rate_limit_reason(codes, text)
+    if exceeds_rate_limit(text):
         return RejectionReason.CONTEXT
-    # A server that is broken or busy may say so of its model: "the model is not available now".
-    told = [meaning for meaning in MEANINGS if status is None or status < 500 or meaning not in {MODEL, SETUP}]
+    # A broken or busy server may blame its model: "the model is not available now".
+    unlikely = (MODEL, SETUP) if status is not None and status >= 500 else ()
+    candidates = [pattern for pattern in ERROR_PATTERNS if pattern not in unlikely]
     return (
-        next((meaning.reason for meaning in MEANINGS if codes & meaning.codes), None)
-        or next((meaning.reason for meaning in told if meaning.words.search(words)), None)
-        or next((meaning.reason for meaning in MEANINGS if codes & meaning.vague), None)
+        next((pattern.reason for pattern in ERROR_PATTERNS if codes & pattern.codes), None)
+        or next((pattern.reason for pattern in candidates if pattern.message.search(text)), None)
+        or next((pattern.reason for pattern in ERROR_PATTERNS if codes & pattern.weak_codes), None)
     )
 
 
-def _of_rate_limit(codes: frozenset[str], words: str) -> RejectionReason | None:
-    """A rate limit passes, unless nothing is left on the account or this very request is larger than the limit."""
-    if codes & QUOTA.codes or QUOTA.words.search(words):
+def _rate_limit_reason(codes: frozenset[str], text: str) -> RejectionReason | None:
+    """A rate limit is temporary unless the account is empty or this request exceeds the whole limit."""
+    if codes & QUOTA.codes or QUOTA.message.search(text):
         return RejectionReason.QUOTA
-    if codes & CONTEXT.codes or never_fits(words) or re.search(r"request too large", words, re.IGNORECASE):
+    if codes & CONTEXT.codes or exceeds_rate_limit(text) or re.search(r"request too large", text, re.IGNORECASE):
         return RejectionReason.CONTEXT
     return None
 
 
-def never_fits(words: str) -> bool:
-    """Whether a request asks for more than a rate limit gives in all."""
-    found = ASKED.search(words)
+def exceeds_rate_limit(text: str) -> bool:
+    """Whether the request is larger than the whole rate limit."""
+    found = LIMIT_AND_REQUESTED.search(text)
     return found is not None and int(found[2][:18]) > int(found[1][:18])
 
 
-def refuses_system(words: str) -> bool:
-    """Whether a complaint is about the role of the system's words."""
-    return NO_SYSTEM.search(words) is not None
+def refuses_system_role(text: str) -> bool:
+    """Whether an error message rejects the system role."""
+    return SYSTEM_ROLE_REFUSED.search(text) is not None
