@@ -106,8 +106,9 @@ Each setting comes from the first of these places that has it:
    ([config/tickertape.example.toml](../config/tickertape.example.toml) shows every key),
 4. the default.
 
-A misspelt or malformed setting is one line on standard error, and the program exits with code 2. Write values the usual
-way: `INFO` and `info`, `True` and `yes`, `U1, U2`. An empty variable counts as unset.
+A misspelt or malformed setting is one line on standard error, and the program exits with code 2. An empty variable
+counts as unset. Write values the usual way: `INFO` or `info`, `True` or `yes`, `U1, U2`, and `90`, `90s` or `1.5m` for
+seconds.
 
 ## Environment
 

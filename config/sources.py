@@ -96,7 +96,8 @@ def read_sources(environ: Mapping[str, str], folder: Path, declared: Sequence[Se
     Raises `SettingsError` for unknown variables, for old and new names that disagree, and for a file that is missing,
     unreadable or malformed.
     """
-    variables = {name: text.strip() for name, text in environ.items() if text.strip()}
+    cleaned = {name: _unquoted(text.strip()) for name, text in environ.items()}
+    variables = {name: text for name, text in cleaned.items() if text}
     file = _settings_file(variables, folder)
     current = frozenset(one.variable for one in declared) | OTHER_VARIABLES
     old = frozenset(one.old_variable for one in declared)
@@ -143,6 +144,13 @@ def _read_toml(file: Path) -> dict[str, Any]:
         raise SettingsError([f"{file} is not a text file in UTF-8"]) from None
     except tomllib.TOMLDecodeError as error:
         raise SettingsError([f"{file} is not valid TOML: {error}"]) from None
+
+
+def _unquoted(text: str) -> str:
+    """Remove one pair of quotes around a text: Docker's --env-file, unlike ``.env``, passes them on."""
+    if len(text) >= 2 and text[0] == text[-1] and text[0] in "\"'" and text[0] not in text[1:-1]:
+        return text[1:-1].strip()
+    return text
 
 
 def _conflict(new: str, old: str) -> str:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from datetime import UTC, tzinfo
 from importlib import resources
 from pathlib import Path
+from typing import Self
 from zoneinfo import ZoneInfo
+
+from typing_extensions import override
 
 from config.declarations import SettingsGroup, setting
 from config.types import FILE_SCHEME, Choice, Count, Duration, JournalAddress, Names, Seconds, TextFile, Zone
@@ -30,6 +33,11 @@ class LogLevel(Choice):
     INFO = "info"
     WARNING = "warning"
     ERROR = "error"
+
+    @override
+    @classmethod
+    def aliases(cls) -> dict[str, Self]:
+        return {"warn": cls("warning")}
 
 
 class LogFormat(Choice):

@@ -13,12 +13,13 @@ from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from string import Formatter
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_core import PydanticCustomError
+from typing_extensions import override
 
 # Longest sentence for readers, in characters: it must fit into one message, below an answer.
 LONGEST_SENTENCE = 500
@@ -31,12 +32,27 @@ _MEMORY_NAMES = re.compile(r"memory(?::/{0,3})?|(?:sqlite:/{0,3})?:memory:", re.
 _FILE = re.compile(r"sqlite:///(?P<path>[^?#]*[^?#/])", re.IGNORECASE)
 
 
+# Units of durations, in seconds. Sizes have none: MB may mean 10^6 or 2^20 bytes.
+_UNITS = {"ms": 0.001, "s": 1, "sec": 1, "seconds": 1, "m": 60, "min": 60, "minutes": 60, "h": 3600, "hours": 3600}
+_DURATION = re.compile(rf"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>{'|'.join(_UNITS)})", re.IGNORECASE | re.ASCII)
+
 # A host name or IP address, optionally as a URL and with a port.
 _HOST_NAME = re.compile(r"(https?://)?([\w.-]+|\[[0-9a-f:.]+\])(:\d{1,5})?/?|[0-9a-f:.]+", re.IGNORECASE)
 
 
 class Choice(StrEnum):
-    """One of a few words."""
+    """One of a few words, in any case."""
+
+    @classmethod
+    def aliases(cls) -> dict[str, Self]:
+        """Return other spellings in lower case."""
+        return {}
+
+    @classmethod
+    def _missing_(cls, value: object) -> Self | None:
+        """Find the member of a spelling other than the canonical one."""
+        spelling = str(value).strip().casefold()
+        return next((member for member in cls if member.value == spelling), cls.aliases().get(spelling))
 
 
 class Switch(Choice):
@@ -45,6 +61,12 @@ class Switch(Choice):
     AUTO = "auto"
     ON = "on"
     OFF = "off"
+
+    @override
+    @classmethod
+    def aliases(cls) -> dict[str, Self]:
+        on, off = cls("on"), cls("off")
+        return {"true": on, "yes": on, "1": on, "false": off, "no": off, "0": off}
 
 
 def must_be(expected: str) -> PydanticCustomError:
@@ -60,6 +82,12 @@ def _listed(value: object) -> object:
     if isinstance(value, list):
         return [str(name) if isinstance(name, int) and not isinstance(name, bool) else name for name in value]
     return value
+
+
+def _duration(value: object) -> object:
+    """Convert a text with a unit (``500ms``, ``30 s``, ``5m``, ``1h``) to seconds; leave others to pydantic."""
+    found = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
+    return float(found["number"]) * _UNITS[found["unit"].lower()] if found else value
 
 
 def _table(value: object) -> object:
@@ -223,6 +251,6 @@ MoreSentence = Annotated[str, AfterValidator(_sentence("count"))] | None
 LeftOutSentence = Annotated[str, AfterValidator(_sentence("name", "why"))] | None
 ThinkingSentence = Annotated[str, AfterValidator(_sentence("thought"))] | None
 StopWords = Annotated[tuple[str, ...], AfterValidator(_stop_words)] | None
-Duration = float  # in seconds
-Seconds = Annotated[Duration, Field(gt=0, le=86_400, allow_inf_nan=False)]
+Duration = Annotated[float, Field(allow_inf_nan=False), BeforeValidator(_duration)]  # in seconds
+Seconds = Annotated[Duration, Field(gt=0, le=86_400)]
 Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
