@@ -1,11 +1,10 @@
-"""A page on this machine as a platform: channels with a Discord channel's limits, and every write to be seen.
+"""A web page as a platform: channels with the rate limits of a Discord channel, and a timeline of every write.
 
-What belongs here: the page, the server's side of its channels (which counts as strictly as Discord's), and the ports
-`Platform` and `Channel` on both. What does not: any shortcut past the core. An answer takes the same way here as to
-Discord, which is why the playground shows what readers there will see.
+No shortcut past the core belongs here: an answer takes the same path as to Discord, so the playground shows the pacing
+of a real channel.
 
-The way of a question: `pages` (socket) -> `wire` (frame to request) -> `platform` (request to turn) -> the core ->
-`channel` (write) -> `rooms` (what is shown) and `audience` (who is told) -> `pages`.
+Data flow of a question: `routes` (socket) -> `protocol` (frame to request) -> `platform` (request to turn) -> the core
+-> `channel` (write) -> `state` (messages) and `subscribers` (open pages) -> `routes`.
 """
 
 from adapters.playground.platform import PlaygroundOptions, PlaygroundPlatform

@@ -1,7 +1,7 @@
-"""The playground as a platform: questions become turns.
+"""The playground's platform: a page's requests become turns.
 
-What belongs here: the port `bot.ports.Platform`, and what is done about a page's requests. What does not: sockets and
-assets (`adapters.playground.routes`), the shape of frames (`adapters.playground.protocol`).
+Sockets and assets (`adapters.playground.routes`) and the shape of frames (`adapters.playground.protocol`) do not belong
+here.
 """
 
 from __future__ import annotations
@@ -10,146 +10,160 @@ import asyncio
 from dataclasses import dataclass
 
 from aiohttp import web
+from typing_extensions import override
 
-from adapters.playground import protocol as wire
-from adapters.playground.channel import PlaygroundChannel, Stage
-from adapters.playground.protocol import Ask, Refused, Stop
+from adapters.playground import protocol
+from adapters.playground.channel import PlaygroundChannel
+from adapters.playground.protocol import AskRequest, RequestRejected, StopRequest
 from adapters.playground.rendering import render
-from adapters.playground.routes import Pages
-from adapters.playground.state import Entry, Room
+from adapters.playground.routes import PlaygroundRoutes
+from adapters.playground.state import ChannelState, PlaygroundMessage, PlaygroundState
+from adapters.playground.subscribers import MAX_SUBSCRIBERS
 from bot.conversation import Author, Message, Role, Text, Turn, TurnKey
-from bot.ports import Inbox
+from bot.ports import Inbox, Platform
 
-# How long open pages get to say goodbye, in seconds; a page that has gone to sleep does not hold up a shutdown.
-# Read by `PlaygroundPlatform.close`.
-GOODBYE_SECONDS = 1.0
+# How long `close` waits for open pages, in seconds: a suspended page must not delay a shutdown.
+CLOSE_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class PlaygroundOptions:
-    """What the playground is told.
+    """The playground's options.
 
-    `model_label` says in the page which model answers ("SmolLM2-135M, a tiny demonstration model"). `rooms` are names
-    and topics. `allowed_hosts` are names and IP addresses, besides those of loopback, under which the page is reached.
+    The page shows `model_label` ("SmolLM2-135M, a tiny demonstration model"). `channels` are names and topics.
+    `allowed_hosts` are names and IP addresses of this server besides loopback. `max_pages` limits the open pages.
     """
 
     model_label: str
     bot_name: str = "Tickertape"
-    rooms: tuple[tuple[str, str], ...] = (
+    channels: tuple[tuple[str, str], ...] = (
         ("general", "Ask anything, and watch the answer being written"),
         ("random", "A second channel with a budget of its own"),
         ("help", "A third, for asking several things at once"),
     )
     allowed_hosts: frozenset[str] = frozenset()
+    max_pages: int = MAX_SUBSCRIBERS
 
 
-class PlaygroundPlatform:
-    """A page with channels whose limits are those of Discord's. See `bot.ports.Platform`."""
-
-    name = "playground"
+class PlaygroundPlatform(Platform):
+    """A page with channels under Discord's rate limits."""
 
     def __init__(self, options: PlaygroundOptions) -> None:
         self._model_label = options.model_label
-        self._stage = Stage(options.bot_name)
-        self._rooms = {name: Room(name, topic) for name, topic in options.rooms}
-        self._pages = Pages(self._stage.audience, self.hello, self.handle, options.allowed_hosts)
+        self._state = PlaygroundState(options.bot_name, options.max_pages)
+        self._channels = {name: ChannelState(name, topic) for name, topic in options.channels}
+        self._routes = PlaygroundRoutes(self._state.subscribers, self.hello, self.handle, options.allowed_hosts)
         self._inbox: Inbox | None = None
-        self._quiet = False
+        self._accepting = True
 
     @property
+    @override
+    def name(self) -> str:
+        return "playground"
+
+    @property
+    @override
     def ready(self) -> bool:
-        """See `bot.ports.Platform`."""
-        return self._inbox is not None and not self._quiet
+        return self._inbox is not None and self._accepting
 
     def routes(self) -> list[web.RouteDef]:
-        """The page, its assets and its socket, for the site."""
-        return self._pages.routes()
+        """The page, its assets and its socket, for the HTTP server."""
+        return self._routes.routes()
 
+    @override
     async def run(self, inbox: Inbox) -> None:
-        """See `bot.ports.Platform`. The pages come by the site, so all there is to do is to take their questions."""
+        """Accept questions until cancelled. The HTTP server serves the pages, so there is no connection to make."""
         self._inbox = inbox
         try:
             await asyncio.Event().wait()
         finally:
             self._inbox = None
 
+    @override
     async def stop_accepting(self) -> None:
-        """See `bot.ports.Platform`."""
-        self._quiet = True
+        self._accepting = False
 
+    @override
     async def close(self) -> None:
-        """See `bot.ports.Platform`. Pages try again by themselves, until another start answers them."""
-        self._quiet = self._stage.closed = True
-        self._stage.audience.close()
+        """Close all pages; they reconnect by themselves after the next start."""
+        self._accepting, self._state.closed = False, True
+        self._state.subscribers.close()
         try:
-            async with asyncio.timeout(GOODBYE_SECONDS):
-                await self._stage.audience.wait_empty()
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._state.subscribers.wait_empty()
         except TimeoutError:
-            return  # the site cuts what is left
+            return  # the HTTP server closes the remaining sockets
 
-    # ------------------------------------------------------------------------------------------ what a page asks for
+    # ----------------------------------------------------------------------------------------------------- requests
 
     def hello(self) -> str:
-        """All that a page needs to show where things stand."""
+        """The first event of a page: the whole state."""
         now = asyncio.get_running_loop().time()
-        rooms = list(self._rooms.values())
-        return wire.hello(rooms, now, run=self._stage.run, model=self._model_label, bot=self._stage.bot)
-
-    def handle(self, frame: str) -> str:
-        """Follow one request, and return the event that answers it, to its page alone."""
-        try:
-            request = wire.read(frame)
-            return wire.asked(request.ref, self._ask(request) if isinstance(request, Ask) else self._stop(request))
-        except Refused as refusal:
-            return wire.refused(refusal)
-
-    def _ask(self, ask: Ask) -> str:
-        inbox, room = self._inbox, self._rooms.get(ask.channel)
-        if inbox is None or self._quiet:
-            raise Refused("The bot is just starting or stopping. Please send it again in a moment.", ask.ref)
-        if room is None:
-            raise Refused("There is no such channel.", ask.ref)
-        question = self._question(ask, room)
-        for old in room.add(question):
-            self._stage.audience.tell(wire.gone(room, old, question.posted_at))
-        self._stage.audience.tell(wire.wrote(room, question, None, question.posted_at))
-        inbox.accept(turn(question), PlaygroundChannel(room, question, self._stage))
-        return question.id
-
-    def _question(self, ask: Ask, room: Room) -> Entry:
-        """The question as a message of its room. A reply goes on with its chain, anything else begins one."""
-        now, new_id = asyncio.get_running_loop().time(), self._stage.new_id()
-        parent = room.entries.get(ask.reply_to) if ask.reply_to else None
-        if ask.reply_to and (parent is None or not parent.bot):
-            raise Refused("The answer that you reply to is there no more. Ask without replying to it.", ask.ref)
-        conversation = parent.conversation if parent is not None else f"playground/{room.name}/{new_id}"
-        return Entry(
-            id=new_id,
-            room=room.name,
-            author=ask.name,
-            bot=False,
-            question=new_id,
-            reply_to=ask.reply_to,
-            conversation=conversation,
-            posted_at=now,
-            text=ask.text,
-            html=render(ask.text),
+        channels, state = list(self._channels.values()), self._state
+        return protocol.hello_event(
+            channels, now, run_id=state.run_id, model_label=self._model_label, bot_name=state.bot_name
         )
 
-    def _stop(self, stop: Stop) -> str:
-        room = next((room for room in self._rooms.values() if stop.message in room.entries), None)
-        at = TurnKey("playground", "", room.name if room else "", stop.message)
-        if self._inbox is None or not self._inbox.stop(at, by=stop.name):
-            raise Refused("That answer has ended already.", stop.ref)
-        return stop.message
+    def handle(self, frame: str) -> str:
+        """Process one request; returns the event for its page alone."""
+        try:
+            request = protocol.parse_request(frame)
+            message_id = self._ask(request) if isinstance(request, AskRequest) else self._stop(request)
+            return protocol.accepted_event(request.ref, message_id)
+        except RequestRejected as rejection:
+            return protocol.rejected_event(rejection)
+
+    def _ask(self, request: AskRequest) -> str:
+        inbox, channel = self._inbox, self._channels.get(request.channel)
+        if inbox is None or not self._accepting:
+            raise RequestRejected(
+                "The bot is just starting or stopping. Please send it again in a moment.", request.ref
+            )
+        if channel is None:
+            raise RequestRejected("There is no such channel.", request.ref)
+        question = self._question(request, channel)
+        for evicted in channel.add(question):
+            self._state.subscribers.publish(protocol.deleted_event(channel, evicted, question.posted_at))
+        self._state.subscribers.publish(protocol.message_event(channel, question, None, question.posted_at))
+        inbox.accept(build_turn(question), PlaygroundChannel(channel, question, self._state))
+        return question.id
+
+    def _question(self, request: AskRequest, channel: ChannelState) -> PlaygroundMessage:
+        """The question as a message. A reply continues its conversation; anything else starts one."""
+        now, new_id = asyncio.get_running_loop().time(), self._state.new_id()
+        parent = channel.messages.get(request.reply_to) if request.reply_to else None
+        if request.reply_to and (parent is None or not parent.by_bot):
+            raise RequestRejected(
+                "The answer that you reply to is there no more. Ask without replying to it.", request.ref
+            )
+        conversation = parent.conversation if parent is not None else f"playground/{channel.name}/{new_id}"
+        return PlaygroundMessage(
+            id=new_id,
+            channel=channel.name,
+            author=request.name,
+            by_bot=False,
+            question=new_id,
+            reply_to=request.reply_to,
+            conversation=conversation,
+            posted_at=now,
+            text=request.text,
+            html=render(request.text),
+        )
+
+    def _stop(self, request: StopRequest) -> str:
+        containing = (name for name, channel in self._channels.items() if request.message in channel.messages)
+        key = TurnKey("playground", "", next(containing, ""), request.message)
+        if self._inbox is None or not self._inbox.stop(key, by=request.name):
+            raise RequestRejected("That answer has ended already.", request.ref)
+        return request.message
 
 
-def turn(question: Entry) -> Turn:
-    """A question as the core takes it. Nobody logs in here, so people are told apart by the names they type."""
+def build_turn(question: PlaygroundMessage) -> Turn:
+    """The question as a turn. The page has no login, so the typed name identifies the author."""
     return Turn(
-        key=TurnKey("playground", "", question.room, question.id),
+        key=TurnKey("playground", "", question.channel, question.id),
         conversation=question.conversation,
         author=Author(id=question.author, name=question.author),
         question=Message(Role.USER, (Text(question.text),), question.author, question.id),
-        channel_ids=(question.room,),
+        channel_ids=(question.channel,),
     )

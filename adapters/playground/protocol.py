@@ -1,51 +1,51 @@
-"""What goes over the page's socket: requests read, events written; JSON both ways.
+"""The frames on the page's socket: JSON requests parsed, JSON events written.
 
-What belongs here: the shape of every frame, as pure functions on plain values. What does not: sockets, and what is
-done about a request.
+Pure functions on plain values. Sockets and the handling of requests do not belong here.
 
 Requests (page to server):
-    {"ask": text, "channel": name, "name": who, "reply_to": id or "", "ref": anything short}
-    {"stop": message id, "name": who, "ref": anything short}
+    {"ask": text, "channel": name, "name": author, "reply_to": id or "", "ref": any short text}
+    {"stop": message id, "name": reader, "ref": any short text}
 
 Events (server to page), each with a "type":
-    hello     everything there is: the model's label, the bot's name, limits, rooms with their messages and who works
-    message   one write: all of one message as it is shown now, and what the room's windows have left
-    gone      a message was deleted or forgotten
-    working   whether an answer to a question is being made
-    limited   a write came over the limit, and was answered with 429
-    asked     a request of this page was taken (its ref, and the question's id)
-    refused   a request of this page was not, and why, in plain words
+    hello     the whole state: the model's label, the bot's name, limits, channels with messages and working indicators
+    message   one write: the whole message as shown now, and the rest of the channel's windows
+    gone      a message was deleted or evicted
+    working   a working indicator of a question, on or off
+    limited   a write was over the limit and was answered with 429
+    asked     a request of this page was accepted (its ref, and the question's id)
+    refused   a request of this page was rejected, with the reason in plain words
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from adapters.playground.state import Entry, Room
+from adapters.playground.state import ChannelState, PlaygroundMessage
+from adapters.shared.json_fields import Json, string_field
 from bot.ports import Controls, Verb
 
-# The longest question, in characters. Discord makes a file of whatever is over 2,000; 16,000 is what a small model's
-# context holds beside its answer. Read by `read`, and told to the page.
+# The longest question, in characters. Discord turns anything over 2,000 into a file; a small model's context holds
+# 16,000 beside its answer. The page enforces it too.
 QUESTION_CHARACTERS = 16_000
 
-# The longest frame that is read at all, in bytes: a 100,000-character question gets a polite answer, however its
-# characters are escaped; beyond, the socket is closed (1009). Read by `adapters.playground.routes`.
+# The longest frame, in bytes: a question of 100,000 characters gets a polite rejection, however its characters are
+# escaped. A longer frame closes the socket (1009).
 FRAME_BYTES = 1_300_000
 
-# Names are cut here; the page's field allows as many. Read by `read`.
+# The longest name, in characters; the page's field has the same limit.
 NAME_CHARACTERS = 40
 
-# What a page may have given back to it, so that an answer finds its request. Read by `read`.
+# The longest request reference or message id, in characters.
 _REFERENCE_CHARACTERS = 64
 
-# Who asks, where no name was typed.
-_NOBODY = "you"
+# The author of a request without a name.
+_DEFAULT_NAME = "you"
 
 
-class Refused(ValueError):
-    """A request that is not followed; the message is for the reader, `ref` is the request's."""
+class RequestRejected(ValueError):
+    """The request is rejected. The message is for the reader; `ref` identifies the request."""
 
     def __init__(self, message: str, ref: str = "") -> None:
         super().__init__(message)
@@ -53,8 +53,8 @@ class Refused(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
-    """A question. `reply_to` is the answer that it goes on from, empty where it begins a conversation."""
+class AskRequest:
+    """A question. `reply_to` is the id of the answer it replies to; empty starts a conversation."""
 
     text: str
     channel: str
@@ -64,42 +64,40 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
-class Stop:
-    """A reader wants the answer that `message` belongs to to end."""
+class StopRequest:
+    """A reader stops the answer of `message`."""
 
     message: str
     name: str
     ref: str
 
 
-def read(frame: str) -> Ask | Stop:
-    """What a page asks for. Raises `Refused` with a line for the reader."""
+def parse_request(frame: str) -> AskRequest | StopRequest:
+    """Parse a page's frame. Raises `RequestRejected` with a line for the reader."""
     try:
         request = json.loads(frame)
     except (ValueError, RecursionError):
         request = None
     if not isinstance(request, dict):
-        raise Refused("The page sent something that cannot be read.")
-    ref = _word(request, "ref")[:_REFERENCE_CHARACTERS]
-    name = _one_line(_word(request, "name"))[:NAME_CHARACTERS].strip() or _NOBODY
+        raise RequestRejected("The page sent something that cannot be read.")
+    ref = _text(request, "ref")[:_REFERENCE_CHARACTERS]
+    name = _one_line(_text(request, "name"))[:NAME_CHARACTERS].strip() or _DEFAULT_NAME
     if "stop" in request:
-        return Stop(message=_word(request, "stop")[:_REFERENCE_CHARACTERS], name=name, ref=ref)
-    text = _word(request, "ask").strip()
+        return StopRequest(message=_text(request, "stop")[:_REFERENCE_CHARACTERS], name=name, ref=ref)
+    text = _text(request, "ask").strip()
     if not text:
-        raise Refused("There is nothing to answer yet: type a question first.", ref)
+        raise RequestRejected("There is nothing to answer yet: type a question first.", ref)
     if len(text) > QUESTION_CHARACTERS:
-        raise Refused(
+        raise RequestRejected(
             f"That is {len(text):,} characters, and {QUESTION_CHARACTERS:,} are the most that fit. Please shorten it.",
             ref,
         )
-    return Ask(text, _word(request, "channel"), name, _word(request, "reply_to")[:_REFERENCE_CHARACTERS], ref)
+    return AskRequest(text, _text(request, "channel"), name, _text(request, "reply_to")[:_REFERENCE_CHARACTERS], ref)
 
 
-def _word(request: dict[str, Any], name: str) -> str:
-    """A field that must be text, made valid Unicode: JSON can say half a surrogate pair, which nothing can send on."""
-    value = request.get(name)
-    if not isinstance(value, str):
-        return ""
+def _text(request: Json, name: str) -> str:
+    """A text field as valid Unicode: JSON can contain half a surrogate pair, and no platform or model accepts one."""
+    value = string_field(request, name)
     return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace("\0", "")
 
 
@@ -110,85 +108,86 @@ def _one_line(text: str) -> str:
 # ------------------------------------------------------------------------------------------------------------- events
 
 
-def hello(rooms: list[Room], now: float, *, run: str, model: str, bot: str) -> str:
-    """All that there is; `run` differs from one start of the server to the next."""
+def hello_event(channels: list[ChannelState], now: float, *, run_id: str, model_label: str, bot_name: str) -> str:
+    """The whole state; `run_id` is new with each start of the server."""
     return _event(
         "hello",
-        run=run,
-        model=model,
-        bot=bot,
+        run=run_id,
+        model=model_label,
+        bot=bot_name,
         questionCharacters=QUESTION_CHARACTERS,
         rooms=[
             {
-                "name": room.name,
-                "topic": room.topic,
-                "budget": budget(room, now),
-                "working": sorted(room.working),
-                "messages": [message(entry, now) for entry in room.entries.values()],
+                "name": channel.name,
+                "topic": channel.topic,
+                "budget": _windows(channel, now),
+                "working": sorted(channel.working),
+                "messages": [_message(message, now) for message in channel.messages.values()],
             }
-            for room in rooms
+            for channel in channels
         ],
     )
 
 
-def wrote(room: Room, entry: Entry, verb: Verb | None, now: float) -> str:
-    """One write, just made; without a verb it is a reader's."""
-    return _event("message", message=message(entry, now), verb=verb.value if verb else "ask", budget=budget(room, now))
+def message_event(channel: ChannelState, message: PlaygroundMessage, verb: Verb | None, now: float) -> str:
+    """One write; `verb` is None for a reader's question."""
+    kind = verb.value if verb else "ask"
+    return _event("message", message=_message(message, now), verb=kind, budget=_windows(channel, now))
 
 
-def gone(room: Room, entry: Entry, now: float) -> str:
-    """A message is there no more."""
-    return _event("gone", channel=room.name, id=entry.id, budget=budget(room, now))
+def deleted_event(channel: ChannelState, message: PlaygroundMessage, now: float) -> str:
+    """A message no longer exists."""
+    return _event("gone", channel=channel.name, id=message.id, budget=_windows(channel, now))
 
 
-def working(room: Room, question: str, *, on: bool) -> str:
-    """Somebody began or ended to work on a question."""
-    return _event("working", channel=room.name, question=question, on=on)
+def working_event(channel: ChannelState, question: str, *, on: bool) -> str:
+    """The working indicator of a question."""
+    return _event("working", channel=channel.name, question=question, on=on)
 
 
-def limited(room: Room, verb: Verb, now: float) -> str:
-    """A write was refused with 429."""
-    return _event("limited", channel=room.name, verb=verb.value, budget=budget(room, now))
+def rate_limited_event(channel: ChannelState, verb: Verb, now: float) -> str:
+    """A write was answered with 429."""
+    return _event("limited", channel=channel.name, verb=verb.value, budget=_windows(channel, now))
 
 
-def asked(ref: str, question: str) -> str:
-    """A question was taken."""
-    return _event("asked", ref=ref, id=question)
+def accepted_event(ref: str, message_id: str) -> str:
+    """A request was accepted."""
+    return _event("asked", ref=ref, id=message_id)
 
 
-def refused(refusal: Refused) -> str:
-    """A request was not followed."""
-    return _event("refused", ref=refusal.ref, why=str(refusal))
+def rejected_event(rejection: RequestRejected) -> str:
+    """A request was rejected."""
+    return _event("refused", ref=rejection.ref, why=str(rejection))
 
 
-def message(entry: Entry, now: float) -> dict[str, object]:
-    """A message as it is shown; ages and gaps are seconds, and a tape's tick is [after the first, left then]."""
+def _message(message: PlaygroundMessage, now: float) -> Mapping[str, object]:
+    """A message as shown now. Ages in seconds; a tape entry is [seconds after the first write, writes left then]."""
     return {
-        "id": entry.id,
-        "channel": entry.room,
-        "author": entry.author,
-        "bot": entry.bot,
-        "question": entry.question,
-        "replyTo": entry.reply_to,
-        "text": entry.text,
-        "html": entry.html,
-        "controls": ["stop"] if Controls.STOP in entry.controls else [],
-        "age": round(now - entry.posted_at, 3),
-        "writes": entry.writes,
-        "tape": [[round(tick.after, 3), tick.left] for tick in entry.tape],
+        "id": message.id,
+        "channel": message.channel,
+        "author": message.author,
+        "bot": message.by_bot,
+        "question": message.question,
+        "replyTo": message.reply_to,
+        "text": message.text,
+        "html": message.html,
+        "controls": ["stop"] if Controls.STOP in message.controls else [],
+        "age": round(now - message.posted_at, 3),
+        "writes": message.writes,
+        "tape": [[round(write.after, 3), write.remaining] for write in message.timeline],
     }
 
 
-def budget(room: Room, now: float) -> dict[str, object]:
-    """What a room's windows have left, by verb, and how many writes they refused."""
+def _windows(channel: ChannelState, now: float) -> Mapping[str, object]:
+    """The channel's windows by verb: writes left, seconds until the reset, and the number of rejected writes."""
     return {
         verb.value: {
             "limit": report.limit,
             "left": report.remaining,
             "resets": round(report.reset_after, 3),
-            "refused": counter.refused,
+            "refused": counter.rejected,
         }
-        for verb, counter in room.counters.items()
+        for verb, counter in channel.counters.items()
         for report in (counter.report(now),)
     }
 

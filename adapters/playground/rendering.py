@@ -1,9 +1,8 @@
-"""Markdown to HTML that is safe to put into a page, and the playground's dialect.
+"""Markdown rendered as safe HTML, and the playground's markdown.
 
-What belongs here: the one way by which words of a model or a reader become HTML. What does not: what is sent when, and
-the page that shows it. Nothing is trusted: raw HTML is text, images are links (so that no foreign server learns who
-reads), links go to the web or to mail only, open apart and tell nobody where they were. The page's
-Content-Security-Policy stands behind this (`adapters.playground.routes`).
+Every text of a model or a reader becomes HTML here and nowhere else. Nothing is trusted: raw HTML is text, images
+become links (so that no foreign server learns about readers), and links lead to the web or to mail only, in a new
+window without a referrer. The page's Content-Security-Policy is a second barrier (`adapters.playground.routes`).
 """
 
 from __future__ import annotations
@@ -16,59 +15,59 @@ from markdown_it.common.utils import escapeHtml
 from markdown_it.ruler import RuleOptionsType
 from markdown_it.rules_block import StateBlock
 from markdown_it.token import Token
+from typing_extensions import override
 
-from bot.markdown import Piece, escape_markdown, single_line
+from bot.markdown import Piece, Renderer, escape_markdown, single_line
 from bot.markdown.emphasis import add_emphasis_spaces, emphasis_padding
 from bot.markdown.inline_rewrite import convert_slack_links, slack_link_padding
 from bot.markdown.normalise import normalise
 from bot.markdown.placeholders import replace_placeholders
 from bot.markdown.small_print import escape_small_print, small_print_padding
 
-# Where a link may lead: the web and mail. Everything else (javascript:, data:, file:, a path of this very server) stays
-# the text that it was.
+# Allowed link targets: the web and mail. Everything else (javascript:, data:, file:, a path on this server) stays text.
 _SAFE_LINK = re.compile(r"(?:https?://|mailto:)[^\s]", re.IGNORECASE)
 
-# What every link carries: https://html.spec.whatwg.org/multipage/links.html#linkTypes
+# Attributes of every link: https://html.spec.whatwg.org/multipage/links.html#linkTypes
 _LINK_ATTRIBUTES = {"rel": "noopener noreferrer nofollow", "target": "_blank"}
 
-# Longer texts are shown as they were typed: markdown's worst cases grow faster than their length, and an answer's
-# message (2,000) never comes near. Characters; read by `render`.
+# The longest rendered text, in characters; a longer one is shown as typed. Markdown's worst cases grow faster than
+# their length. A message of an answer has at most 2,000.
 RENDERED_CHARACTERS = 4_000
 
-# Small print begins its line with this, as in Discord
+# The start of a line of small print, as in Discord
 # (https://support.discord.com/hc/en-us/articles/210298617).
 SMALL_PRINT = "-# "
 
-# A task in front of an item's words (https://github.github.com/gfm/#task-list-items-extension-).
+# The task mark of a list item (https://github.github.com/gfm/#task-list-items-extension-).
 _TASK = re.compile(r"^\[([ xX])\](?=\s)")
 
-# h1 and h2 are the page's own; a message's begin below.
+# h1 and h2 belong to the page, so a message's headings start at h3.
 _HEADING_SHIFT = 2
 
 
-class PlaygroundMarkdown:
-    """The playground reads CommonMark with tables, and Discord's small print; HTML is made at its edge."""
+class PlaygroundMarkdown(Renderer):
+    """CommonMark with tables, and Discord's small print; `render` turns it into HTML."""
 
+    @override
     def render(self, piece: Piece) -> str:
-        """See `bot.markdown.Renderer`."""
         return escape_small_print(replace_placeholders(add_emphasis_spaces(convert_slack_links(piece.closed()))))
 
+    @override
     def padding(self, piece: Piece) -> int:
-        """See `bot.markdown.Renderer`."""
         more = emphasis_padding(piece.continuation.header + piece.source) + slack_link_padding(piece.source)
         return more + small_print_padding(piece.closed())
 
+    @override
     def notice(self, line: str) -> str:
-        """See `bot.markdown.Renderer`."""
         return SMALL_PRINT + normalise(line)
 
+    @override
     def escape(self, text: str) -> str:
-        """See `bot.markdown.Renderer`."""
         return escape_markdown(single_line(text))
 
 
 def render(source: str) -> str:
-    """HTML of a message: only elements that markdown knows, and no script, style or foreign resource in any of them."""
+    """A message as HTML, with markdown's elements only: no script, no style, no foreign resource."""
     if len(source) > RENDERED_CHARACTERS:
         return f'<p class="plain">{escapeHtml(source)}</p>'
     environment: dict[str, object] = {}
@@ -77,7 +76,7 @@ def render(source: str) -> str:
 
 
 def without_small_print(text: str) -> str:
-    """An answer without the lines of our own at its end, as the model is told of it."""
+    """An answer without the bot's own notices at its end, as the model receives it."""
     lines = text.split("\n")
     while lines and (not lines[-1].strip() or lines[-1].startswith(SMALL_PRINT)):
         lines.pop()
@@ -85,14 +84,14 @@ def without_small_print(text: str) -> str:
 
 
 def _safe(token: Token) -> Token:
-    """A block token as it may be rendered."""
+    """A block token, made safe for rendering."""
     if token.type == "inline" and token.children is not None:
         for first in token.children[:1]:
             first.content = _TASK.sub(lambda task: "☐" if task.group(1) == " " else "☑", first.content)
         token.children = list(_safe_inline(token.children))
     if token.type.startswith("heading_"):
         token.tag = f"h{min(int(token.tag[1:]) + _HEADING_SHIFT, 6)}"
-    style = token.attrs.pop("style", None)  # a table's alignment: the page's policy forbids styles, so it is a class
+    style = token.attrs.pop("style", None)  # a table's alignment becomes a class: the page's policy forbids styles
     if style is not None:
         token.attrSet("class", "align-" + str(style).rpartition(":")[2].strip())
     if token.type in {"fence", "code_block"}:
@@ -101,13 +100,13 @@ def _safe(token: Token) -> Token:
 
 
 def _label_code(token: Token) -> None:
-    """Code can be scrolled by keyboard, and tells its language."""
+    """Make a code block scrollable by keyboard, with a language label."""
     language = token.info.split(maxsplit=1)[0] if token.info.strip() else ""
     token.type, token.meta = "code_figure", {"language": language}
 
 
 def _safe_inline(tokens: Sequence[Token]) -> Iterator[Token]:
-    """The tokens of one line of text: links made safe, and images made links (or, within a link, its text)."""
+    """The tokens of one line: links made safe, images turned into links (inside a link, into text)."""
     within = 0
     for token in tokens:
         within += token.nesting if token.type.startswith("link_") else 0
@@ -129,7 +128,7 @@ def _render_code(tokens: Sequence[Token], index: int, *_: object) -> str:
 
 
 def _small_print(state: StateBlock, start: int, _end: int, silent: bool) -> bool:  # noqa: FBT001 (markdown-it's rule)
-    """A line of small print is a paragraph of its own, even straight after another."""
+    """Block rule: a line of small print is its own paragraph, even directly after another."""
     begin = state.bMarks[start] + state.tShift[start]
     line = state.src[begin : state.eMarks[start]]
     if state.is_code_block(start) or not line.startswith(SMALL_PRINT):
@@ -145,7 +144,7 @@ def _small_print(state: StateBlock, start: int, _end: int, silent: bool) -> bool
 
 
 class _Parser(MarkdownIt):
-    """CommonMark with tables and strike-through; a single line break is one, as in a chat."""
+    """CommonMark with tables and strikethrough; a single line break stays a line break, as in a chat."""
 
     def __init__(self) -> None:
         super().__init__("js-default", {"html": False, "linkify": False, "typographer": False, "breaks": True})
@@ -154,9 +153,9 @@ class _Parser(MarkdownIt):
         self.add_render_rule("code_figure", lambda _, *arguments: _render_code(*arguments))
 
     def validateLink(self, url: str) -> bool:  # noqa: N802 (markdown-it's name)
-        """Whether a link may lead there; where not, what was written stays text."""
+        """Whether a link target is allowed; otherwise the link stays text."""
         return _SAFE_LINK.match(url) is not None
 
 
-# A parser has no state of its own between texts (all of it is in `environment`), so one serves the process.
+# The parser keeps its state in `environment`, so one instance serves the process.
 _PARSER = _Parser()

@@ -1,6 +1,6 @@
-"""The page's assets and its socket, as routes for the site.
+"""The page's assets and its socket, as routes of the HTTP server.
 
-What belongs here: HTTP. What does not: what a request means (`adapters.playground.platform`).
+The meaning of a request does not belong here (`adapters.playground.platform`).
 """
 
 from __future__ import annotations
@@ -11,21 +11,21 @@ from importlib import resources
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
-from adapters.playground.origin_check import refusal
+from adapters.playground.origin_check import rejection_reason
 from adapters.playground.protocol import FRAME_BYTES
-from adapters.playground.subscribers import Audience, Full, Listener
+from adapters.playground.subscribers import Subscriber, Subscribers, TooManySubscribers
 
-# The page loads its own script and style and talks to its own server: nothing inline, nothing from elsewhere.
+# The page loads its own script and style and talks to its own server: nothing inline, no foreign resources.
 # https://developer.mozilla.org/docs/Web/HTTP/Reference/Headers/Content-Security-Policy
-PAGE_POLICY = (
+CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
-# A page that does not answer a ping for half as long is gone (a closed laptop). Seconds.
+# Seconds between pings. A page without a pong for half as long is closed (a suspended laptop).
 HEARTBEAT_SECONDS = 20.0
 
-# The files of the page, by path, with their types. All are part of the package; nothing else can be asked for.
+# The page's files by path, with their content types. All are package data; no other path is served.
 ASSETS: Mapping[str, tuple[str, str]] = {
     "/": ("index.html", "text/html"),
     "/playground/app.js": ("app.js", "text/javascript"),
@@ -36,21 +36,20 @@ ASSETS: Mapping[str, tuple[str, str]] = {
 }
 
 
-class Pages:
-    """Serves the page, and keeps a socket to each.
+class PlaygroundRoutes:
+    """Serves the page, and keeps a socket to each open one.
 
-    `hello` gives the event that a page is greeted with, `handle` follows one request and gives the event that answers
-    it.
+    `hello` returns the first event of a socket; `handle` processes one request and returns the event for its page.
     """
 
     def __init__(
         self,
-        audience: Audience,
+        subscribers: Subscribers,
         hello: Callable[[], str],
         handle: Callable[[str], str],
         allowed_hosts: frozenset[str],
     ) -> None:
-        self._audience = audience
+        self._subscribers = subscribers
         self._hello = hello
         self._handle = handle
         self._allowed_hosts = allowed_hosts
@@ -58,61 +57,61 @@ class Pages:
         self._assets = {path: (folder / name).read_text("utf-8") for path, (name, _) in ASSETS.items()}
 
     def routes(self) -> list[web.RouteDef]:
-        """What the site is to serve."""
+        """All routes, for the HTTP server."""
         return [*(web.get(path, self._asset) for path in ASSETS), web.get("/playground/socket", self._socket)]
 
     async def _asset(self, request: web.Request) -> web.Response:
-        self._guard(request)
+        self._check_origin(request)
         return web.Response(
             text=self._assets[request.path],
             content_type=ASSETS[request.path][1],
-            # The next version's page must not meet this one's script.
-            headers={"Content-Security-Policy": PAGE_POLICY, "Cache-Control": "no-cache"},
+            # After an upgrade, the new page must not load the old script.
+            headers={"Content-Security-Policy": CONTENT_SECURITY_POLICY, "Cache-Control": "no-cache"},
         )
 
     async def _socket(self, request: web.Request) -> web.StreamResponse:
         """One page's socket, until either side closes it."""
-        self._guard(request)
+        self._check_origin(request)
         try:
-            listener = self._audience.join()
-        except Full:
+            subscriber = self._subscribers.subscribe()
+        except TooManySubscribers:
             raise web.HTTPServiceUnavailable(text="Too many pages are open here. Close one.") from None
         try:
             socket = web.WebSocketResponse(heartbeat=HEARTBEAT_SECONDS, max_msg_size=FRAME_BYTES, timeout=1.0)
             await socket.prepare(request)
-            # No await between the two: what is told from here on is what the greeting does not say.
-            listener.tell(self._hello())
+            # No await between the snapshot and its queueing: later events are exactly those missing from it.
+            subscriber.send(self._hello())
             async with asyncio.TaskGroup() as group:
-                sending = group.create_task(_send(socket, listener))
-                await self._receive(socket, listener)
+                sending = group.create_task(_send(socket, subscriber))
+                await self._receive(socket, subscriber)
                 sending.cancel()
         finally:
-            self._audience.leave(listener)
+            self._subscribers.unsubscribe(subscriber)
         return socket
 
-    async def _receive(self, socket: web.WebSocketResponse, listener: Listener) -> None:
+    async def _receive(self, socket: web.WebSocketResponse, subscriber: Subscriber) -> None:
         async for frame in socket:
             if frame.type is WSMsgType.TEXT:
-                listener.tell(self._handle(frame.data))
+                subscriber.send(self._handle(frame.data))
 
-    def _guard(self, request: web.Request) -> None:
-        """Raise the answer to a request that is not followed."""
-        why = refusal(
+    def _check_origin(self, request: web.Request) -> None:
+        """Raise 403 for a request from a foreign page or to a foreign host."""
+        reason = rejection_reason(
             hosts=request.headers.getall("Host", []),
             origins=request.headers.getall("Origin", []),
             target=request.raw_path,
             allowed=self._allowed_hosts,
         )
-        if why is not None:
-            raise web.HTTPForbidden(text=why)
+        if reason is not None:
+            raise web.HTTPForbidden(text=reason)
 
 
-async def _send(socket: web.WebSocketResponse, listener: Listener) -> None:
-    """Send a page its events until there are no more, or it is gone."""
+async def _send(socket: web.WebSocketResponse, subscriber: Subscriber) -> None:
+    """Send a page its events, until they end or the page is gone."""
     try:
-        while (event := await listener.next()) is not None:
+        while (event := await subscriber.next_event()) is not None:
             await socket.send_str(event)
-        code = WSCloseCode.TRY_AGAIN_LATER if listener.lagging else WSCloseCode.GOING_AWAY
+        code = WSCloseCode.TRY_AGAIN_LATER if subscriber.lagging else WSCloseCode.GOING_AWAY
         await socket.close(code=code)
     except ConnectionError:
-        return  # the page was closed meanwhile; the receiving side ends by that too
+        return  # the page was closed; the receiving side ends too

@@ -1,124 +1,144 @@
-"""What the playground remembers: its rooms and their newest messages, and what of a chain a model is told.
+"""The playground's memory: channels with their newest messages, and the conversation before a question.
 
-What belongs here: plain state and pure questions to it. What does not: sockets, HTML pages, and who writes when.
-Everything is bounded, and all of it is gone when the process ends.
+No I/O and no HTML belong here. All of it is bounded and lost when the process ends.
 """
 
 from __future__ import annotations
 
+import itertools
+import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from adapters.playground.limits import WINDOW_SECONDS, WRITES, Counter
+from adapters.playground.limits import WINDOW_SECONDS, WRITES, FixedWindowCounter
 from adapters.playground.rendering import without_small_print
+from adapters.playground.subscribers import MAX_SUBSCRIBERS, Subscribers
 from bot.conversation import History, Message, Role, Text
 from bot.ports import Controls, Verb
 from bot.rate_limits import FixedWindow
 
-# Messages that a room keeps: two screens of history many times over, and with at most 16,000 characters each a greeting
-# of three rooms stays within some megabytes. Read by `Room.add`.
-ROOM_MESSAGES = 100
+# Messages per channel: many screens of history. With at most 16,000 characters each, the greeting of three channels
+# stays within some megabytes.
+MAX_CHANNEL_MESSAGES = 100
 
-# Writes of one message whose times are kept for its tape: three minutes at a channel's pace. Read by `Entry.written`.
-TAPE_WRITES = 200
+# Writes in the timeline of one message: three minutes at a channel's pace.
+MAX_TIMELINE_WRITES = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Tick:
-    """One write of a message: how long after the message's first (seconds), and what the window had left then."""
+class TimedWrite:
+    """One write of a message: seconds since the message's first write, and the writes left in the window then."""
 
     after: float
-    left: int
+    remaining: int
 
 
 @dataclass(slots=True)
-class Entry:
-    """A message of a room, as it is shown now."""
+class PlaygroundMessage:
+    """A message as the page shows it now."""
 
     id: str
-    room: str
+    channel: str
     author: str
-    bot: bool
-    question: str  # the id of the question that its turn began with; its own, where it is the question
-    reply_to: str  # the id of the message that it answers to; empty where it begins a chain
-    conversation: str  # the name of the chain
-    posted_at: float  # the loop's time
+    by_bot: bool
+    question: str  # the id of the turn's question; its own id for a question
+    reply_to: str  # the id of the parent message; empty at the start of a conversation
+    conversation: str  # the name of the chain of replies
+    posted_at: float  # the event loop's time
     text: str = ""
     html: str = ""
     controls: Controls = Controls.NONE
     writes: int = 0
-    tape: list[Tick] = field(default_factory=list)
+    timeline: list[TimedWrite] = field(default_factory=list)
 
-    def written(self, now: float, *, text: str, html: str, controls: Controls, left: int) -> None:
-        """A write was made: what is shown is replaced."""
+    def apply_write(self, now: float, *, text: str, html: str, controls: Controls, remaining: int) -> None:
+        """Replace the content, and add the write to the timeline."""
         self.text, self.html, self.controls = text, html, controls
         self.writes += 1
-        self.tape.append(Tick(after=now - self.posted_at, left=left))
-        del self.tape[:-TAPE_WRITES]
+        self.timeline.append(TimedWrite(after=now - self.posted_at, remaining=remaining))
+        del self.timeline[:-MAX_TIMELINE_WRITES]
 
 
-class Room:
-    """A channel: its newest messages, what it counts, and the budgets by which the bot keeps to that."""
+class ChannelState:
+    """A channel: its newest messages, the server's counters, and the client's rate limits."""
 
     def __init__(self, name: str, topic: str) -> None:
         self.name = name
         self.topic = topic
-        self.entries: dict[str, Entry] = {}
-        self.keys: dict[str, str] = {}  # a post's key -> its message, which is what makes posts idempotent
-        self.working: dict[str, int] = {}  # question -> how many are at work on it
-        self.counters: dict[Verb, Counter] = {verb: Counter() for verb in Verb}
-        # Edits are spaced, since they are what a growing answer spends; posts and deletes are few and wanted at once.
+        self.messages: dict[str, PlaygroundMessage] = {}
+        self.message_by_key: dict[str, str] = {}  # makes posts idempotent
+        self.working: dict[str, int] = {}  # working indicators by question
+        self.counters: dict[Verb, FixedWindowCounter] = {verb: FixedWindowCounter() for verb in Verb}
+        # Only edits are paced: a growing answer consists of them. Posts and deletes are few and urgent.
         self.budgets: dict[Verb, FixedWindow] = {
             verb: FixedWindow(WRITES, WINDOW_SECONDS, paced=verb is Verb.EDIT) for verb in Verb
         }
 
-    def add(self, entry: Entry, key: str = "") -> list[Entry]:
-        """Take in a message, and return those that had to go for it (the oldest)."""
-        self.entries[entry.id] = entry
+    def add(self, message: PlaygroundMessage, key: str = "") -> list[PlaygroundMessage]:
+        """Add a message; returns the oldest ones, evicted to stay within the limit."""
+        self.messages[message.id] = message
         if key:
-            self.keys[key] = entry.id
-        surplus = list(self.entries.values())[: max(len(self.entries) - ROOM_MESSAGES, 0)]
-        for old in surplus:
+            self.message_by_key[key] = message.id
+        evicted = list(self.messages.values())[: max(len(self.messages) - MAX_CHANNEL_MESSAGES, 0)]
+        for old in evicted:
             self.remove(old.id)
-        return surplus
+        return evicted
 
-    def remove(self, message: str) -> Entry | None:
-        """Forget a message and the key that it was posted with."""
-        entry = self.entries.pop(message, None)
-        for key in [key for key, posted in self.keys.items() if posted == message]:
-            del self.keys[key]
-        return entry
+    def remove(self, message_id: str) -> PlaygroundMessage | None:
+        """Remove a message and its idempotency key."""
+        message = self.messages.pop(message_id, None)
+        for key in [key for key, posted in self.message_by_key.items() if posted == message_id]:
+            del self.message_by_key[key]
+        return message
 
 
-def history(entries: Mapping[str, Entry], question: Entry, limit: int) -> History:
-    """The chain of replies before `question`, at most its `limit` newest messages, oldest first.
+class PlaygroundState:
+    """The state shared by all answers: open pages, the bot's name, and message ids.
 
-    An answer that took several messages is one, joined; the lines of our own at its end are left out.
+    Ids are unique across restarts, because a journal may remember those of an earlier process.
+    """
+
+    def __init__(self, bot_name: str, max_pages: int = MAX_SUBSCRIBERS) -> None:
+        self.bot_name = bot_name
+        self.run_id = secrets.token_hex(4)
+        self.subscribers = Subscribers(max_pages)
+        self.closed = False
+        self._numbers = itertools.count(1)
+
+    def new_id(self) -> str:
+        """A new message id."""
+        return f"{self.run_id}-{next(self._numbers)}"
+
+
+def history(messages: Mapping[str, PlaygroundMessage], question: PlaygroundMessage, limit: int) -> History:
+    """The chain of replies before `question`: its newest messages, at most `limit`, oldest first.
+
+    An answer of several messages is joined into one, without the bot's own notices at its end.
     """
     newest_first: list[Message] = []
     current = question
     while current.reply_to:
-        if current.reply_to not in entries or len(newest_first) >= limit:
+        if current.reply_to not in messages or len(newest_first) >= limit:
             return History(tuple(reversed(newest_first)), truncated=True)
-        current = entries[current.reply_to]
-        if current.bot:
-            newest_first.append(_answer(entries, current))
-            current = _first_of_turn(entries, current)
+        current = messages[current.reply_to]
+        if current.by_bot:
+            newest_first.append(_answer(messages, current))
+            current = _first_of_turn(messages, current)
         else:
             newest_first.append(Message(Role.USER, (Text(current.text),), current.author, current.id))
     return History(tuple(reversed(newest_first)))
 
 
-def _answer(entries: Mapping[str, Entry], part: Entry) -> Message:
-    """The whole answer that a message of the bot belongs to."""
-    texts = [without_small_print(entry.text) for entry in _turn(entries, part)]
+def _answer(messages: Mapping[str, PlaygroundMessage], part: PlaygroundMessage) -> Message:
+    """The whole answer around one of its messages."""
+    texts = [without_small_print(message.text) for message in _turn(messages, part)]
     return Message(Role.ASSISTANT, (Text("\n".join(text for text in texts if text)),), "", part.id)
 
 
-def _turn(entries: Mapping[str, Entry], part: Entry) -> Iterator[Entry]:
-    return (entry for entry in entries.values() if entry.bot and entry.question == part.question)
+def _turn(messages: Mapping[str, PlaygroundMessage], part: PlaygroundMessage) -> Iterator[PlaygroundMessage]:
+    return (message for message in messages.values() if message.by_bot and message.question == part.question)
 
 
-def _first_of_turn(entries: Mapping[str, Entry], part: Entry) -> Entry:
-    """Only the first message of an answer is a reply to its question."""
-    return next(_turn(entries, part), part)
+def _first_of_turn(messages: Mapping[str, PlaygroundMessage], part: PlaygroundMessage) -> PlaygroundMessage:
+    """The first message of the answer: the only one with a reply reference."""
+    return next(_turn(messages, part), part)

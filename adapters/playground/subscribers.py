@@ -1,90 +1,90 @@
-"""Who is looking: the open pages, and the events that wait to be sent to each.
+"""Open pages as subscribers, each with a bounded queue of events.
 
-What belongs here: bounds on how many may look, and on how far one may lag behind. What does not: the sockets themselves
-(`adapters.playground.routes`) and what the events say (`adapters.playground.protocol`).
+Sockets (`adapters.playground.routes`) and the content of events (`adapters.playground.protocol`) do not belong here.
 """
 
 from __future__ import annotations
 
 import asyncio
 
-# Open pages at once. A page of one's own on one's own machine needs few; a socket costs some tens of kilobytes, so the
-# bound only keeps a runaway script from taking the process's file descriptors. Read by `Audience.join`.
-PAGES = 64
+# Open pages at once. A socket costs some tens of kilobytes; the limit protects the process's file descriptors from a
+# runaway script.
+MAX_SUBSCRIBERS = 64
 
-# Events that may wait for one slow page: half a minute of all that three channels can do. One that lags further is sent
-# away, comes back and is given the whole state. Read by `Listener.tell`.
-WAITING_EVENTS = 512
-
-
-class Full(Exception):
-    """There are as many open pages as may be."""
+# Queued events of one slow page: half a minute of everything three channels can do. Beyond, the page is disconnected;
+# it reconnects and receives the whole state.
+MAX_QUEUED_EVENTS = 512
 
 
-class Listener:
+class TooManySubscribers(Exception):
+    """The number of open pages is at its limit."""
+
+
+class Subscriber:
     """One open page's events, in order."""
 
     def __init__(self) -> None:
-        self._waiting: asyncio.Queue[str | None] = asyncio.Queue(WAITING_EVENTS + 1)  # and one place for the end
+        self._queue: asyncio.Queue[str | None] = asyncio.Queue(MAX_QUEUED_EVENTS + 1)  # one extra slot for the end
         self.lagging = False
 
-    def tell(self, event: str) -> None:
-        """Keep an event for the page; where too many wait, the page is given up."""
+    def send(self, event: str) -> None:
+        """Queue an event; with a full queue, end the subscription instead."""
         if self.lagging:
             return
-        if self._waiting.qsize() < WAITING_EVENTS:
-            self._waiting.put_nowait(event)
+        if self._queue.qsize() < MAX_QUEUED_EVENTS:
+            self._queue.put_nowait(event)
         else:
             self.lagging = True
-            while not self._waiting.empty():  # the page is given the whole state when it comes back
-                self._waiting.get_nowait()
+            while not self._queue.empty():  # the page receives the whole state when it reconnects
+                self._queue.get_nowait()
             self.end()
 
     def end(self) -> None:
-        """No more events after those that wait: the last write before a shutdown is to be seen."""
-        if not self._waiting.full():
-            self._waiting.put_nowait(None)
+        """End the subscription after the queued events, so that the page shows the last write before a shutdown."""
+        if not self._queue.full():
+            self._queue.put_nowait(None)
 
-    async def next(self) -> str | None:
-        """The next event, or None when there will be no more."""
-        return await self._waiting.get()
+    async def next_event(self) -> str | None:
+        """The next event; None at the end."""
+        return await self._queue.get()
 
 
-class Audience:
-    """All open pages."""
+class Subscribers:
+    """All open pages, at most `limit`."""
 
-    def __init__(self) -> None:
-        self._listeners: set[Listener] = set()
-        self._nobody = asyncio.Event()
-        self._nobody.set()
+    def __init__(self, limit: int = MAX_SUBSCRIBERS) -> None:
+        self._limit = limit
+        self._subscribers: set[Subscriber] = set()
+        self._empty = asyncio.Event()
+        self._empty.set()
         self._closed = False
 
-    def join(self) -> Listener:
-        """One more page. Raises `Full`."""
-        if self._closed or len(self._listeners) >= PAGES:
-            raise Full
-        listener = Listener()
-        self._listeners.add(listener)
-        self._nobody.clear()
-        return listener
+    def subscribe(self) -> Subscriber:
+        """Add a page. Raises `TooManySubscribers`, also after `close`."""
+        if self._closed or len(self._subscribers) >= self._limit:
+            raise TooManySubscribers
+        subscriber = Subscriber()
+        self._subscribers.add(subscriber)
+        self._empty.clear()
+        return subscriber
 
-    def leave(self, listener: Listener) -> None:
-        """A page was closed."""
-        self._listeners.discard(listener)
-        if not self._listeners:
-            self._nobody.set()
+    def unsubscribe(self, subscriber: Subscriber) -> None:
+        """Remove a page."""
+        self._subscribers.discard(subscriber)
+        if not self._subscribers:
+            self._empty.set()
 
-    def tell(self, event: str) -> None:
-        """Tell every page."""
-        for listener in self._listeners:
-            listener.tell(event)
+    def publish(self, event: str) -> None:
+        """Send an event to every page."""
+        for subscriber in self._subscribers:
+            subscriber.send(event)
 
     def close(self) -> None:
-        """Send everybody away."""
+        """End every subscription, and accept no more."""
         self._closed = True
-        for listener in self._listeners:
-            listener.end()
+        for subscriber in self._subscribers:
+            subscriber.end()
 
     async def wait_empty(self) -> None:
-        """Until nobody looks."""
-        await self._nobody.wait()
+        """Wait until no page is open."""
+        await self._empty.wait()

@@ -14,17 +14,29 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapters.playground import PlaygroundOptions, PlaygroundPlatform
-from adapters.playground import protocol as wire
-from adapters.playground.channel import MESSAGE_UNITS, PlaygroundChannel, Stage
-from adapters.playground.limits import Counter
-from adapters.playground.origin_check import refusal
-from adapters.playground.platform import turn
-from adapters.playground.protocol import QUESTION_CHARACTERS, Ask, Refused, Stop, read
+from adapters.playground import PlaygroundOptions, PlaygroundPlatform, protocol
+from adapters.playground.channel import MESSAGE_UNITS, PlaygroundChannel
+from adapters.playground.limits import FixedWindowCounter
+from adapters.playground.origin_check import rejection_reason
+from adapters.playground.platform import build_turn
+from adapters.playground.protocol import QUESTION_CHARACTERS, AskRequest, RequestRejected, StopRequest, parse_request
 from adapters.playground.rendering import RENDERED_CHARACTERS, PlaygroundMarkdown, render, without_small_print
-from adapters.playground.routes import PAGE_POLICY
-from adapters.playground.state import ROOM_MESSAGES, TAPE_WRITES, Entry, Room, history
-from adapters.playground.subscribers import PAGES, WAITING_EVENTS, Audience, Full, Listener
+from adapters.playground.routes import CONTENT_SECURITY_POLICY
+from adapters.playground.state import (
+    MAX_CHANNEL_MESSAGES,
+    MAX_TIMELINE_WRITES,
+    ChannelState,
+    PlaygroundMessage,
+    PlaygroundState,
+    history,
+)
+from adapters.playground.subscribers import (
+    MAX_QUEUED_EVENTS,
+    MAX_SUBSCRIBERS,
+    Subscriber,
+    Subscribers,
+    TooManySubscribers,
+)
 from bot.conversation import Role
 from bot.errors import InvalidRequest, NotFound, RateLimited
 from bot.markdown import utf16_units
@@ -50,7 +62,7 @@ ALLOWED: dict[str, set[str]] = {
 }
 
 
-class Inert(HTMLParser):
+class SafeHtmlCheck(HTMLParser):
     """Fails on any element, attribute or address that a message may not have."""
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -73,8 +85,8 @@ class Inert(HTMLParser):
         raise AssertionError(data)
 
 
-def check_inert(html: str) -> None:
-    parser = Inert()
+def assert_safe_html(html: str) -> None:
+    parser = SafeHtmlCheck()
     parser.feed(html)
     parser.close()
 
@@ -110,7 +122,7 @@ ATTACKS = [
 @pytest.mark.parametrize("source", ATTACKS)
 def test_no_attack_becomes_an_element(source: str) -> None:
     """Whatever a model or a reader writes, no element runs, loads or leads anywhere but to the web or mail."""
-    check_inert(render(source))
+    assert_safe_html(render(source))
 
 
 MARKS = st.sampled_from([*ATTACKS, *"<>[]()!`*_~|#-:\\\"'&;=/ \n\t", "http://a.b", "javascript:", "\n\n", "```", "-# "])
@@ -120,7 +132,7 @@ MARKS = st.sampled_from([*ATTACKS, *"<>[]()!`*_~|#-:\\\"'&;=/ \n\t", "http://a.b
 @given(st.lists(MARKS | st.text(max_size=5), max_size=25).map("".join))
 def test_any_text_renders_and_is_inert(source: str) -> None:
     """No text fails to render, and none gives more than markdown's own elements."""
-    check_inert(render(source))
+    assert_safe_html(render(source))
 
 
 def test_markdown_as_it_should_be() -> None:
@@ -147,7 +159,7 @@ def test_very_long_texts_are_shown_as_typed() -> None:
     """Nobody can keep the process busy with markdown's worst cases."""
     html = render("[" * (RENDERED_CHARACTERS + 1) + "<b>")
     assert html.startswith('<p class="plain">')
-    check_inert(html)
+    assert_safe_html(html)
 
 
 # ------------------------------------------------------------------------------------------------------------- frames
@@ -158,26 +170,26 @@ def test_very_long_texts_are_shown_as_typed() -> None:
 )
 def test_nonsense_is_refused_in_plain_words(frame: str) -> None:
     """A frame that says nothing is refused for its reader, not with an exception."""
-    with pytest.raises(Refused):
-        read(frame)
+    with pytest.raises(RequestRejected):
+        parse_request(frame)
 
 
 @given(st.text() | st.recursive(st.none() | st.booleans() | st.floats() | st.text(), st.lists).map(json.dumps))
 def test_any_frame_is_read_or_refused(frame: str) -> None:
     """Reading knows no third way."""
-    with suppress(Refused):
-        assert isinstance(read(frame), Ask | Stop)
+    with suppress(RequestRejected):
+        assert isinstance(parse_request(frame), AskRequest | StopRequest)
 
 
 @given(st.text(st.characters(), min_size=1), st.text(st.characters(), max_size=60))
 def test_whatever_is_asked_can_be_sent_on(text: str, name: str) -> None:
     """Half surrogate pairs, control characters and the like do not get past the edge."""
     try:
-        ask = read(json.dumps({"ask": text, "channel": "general", "name": name, "ref": text}))
-    except Refused:
+        ask = parse_request(json.dumps({"ask": text, "channel": "general", "name": name, "ref": text}))
+    except RequestRejected:
         assert not text.replace("\0", "").strip()
         return
-    assert isinstance(ask, Ask)
+    assert isinstance(ask, AskRequest)
     ask.text.encode()
     assert ask.name.isprintable()
     assert 0 < len(ask.name) <= 40
@@ -186,10 +198,10 @@ def test_whatever_is_asked_can_be_sent_on(text: str, name: str) -> None:
 
 def test_a_question_that_is_too_long_is_refused_politely() -> None:
     """100,000 characters get a line that says how many were too many."""
-    with pytest.raises(Refused, match="100,000 characters") as caught:
-        read(json.dumps({"ask": "x" * 100_000, "ref": "r1"}))
+    with pytest.raises(RequestRejected, match="100,000 characters") as caught:
+        parse_request(json.dumps({"ask": "x" * 100_000, "ref": "r1"}))
     assert caught.value.ref == "r1"
-    assert isinstance(read(json.dumps({"ask": "x" * QUESTION_CHARACTERS})), Ask)
+    assert isinstance(parse_request(json.dumps({"ask": "x" * QUESTION_CHARACTERS})), AskRequest)
 
 
 @pytest.mark.parametrize(
@@ -198,7 +210,7 @@ def test_a_question_that_is_too_long_is_refused_politely() -> None:
 )
 def test_names_are_one_short_line(typed: str, name: str) -> None:
     """A name cannot break out of its place, and nobody has to have one."""
-    ask = read(json.dumps({"ask": "hi", "name": typed}))
+    ask = parse_request(json.dumps({"ask": "hi", "name": typed}))
     assert ask.name == name
 
 
@@ -207,7 +219,7 @@ def test_names_are_one_short_line(typed: str, name: str) -> None:
 
 def test_the_sixth_in_a_window_is_refused_until_it_closes() -> None:
     """Five in five seconds, from the first after the last window's close: a fixed window, not a rolling one."""
-    counter = Counter()
+    counter = FixedWindowCounter()
     assert [counter.count(10.0 + step).remaining for step in (0, 1, 2, 3, 4)] == [4, 3, 2, 1, 0]
     with pytest.raises(RateLimited) as caught:
         counter.count(14.5)
@@ -215,13 +227,13 @@ def test_the_sixth_in_a_window_is_refused_until_it_closes() -> None:
     assert counter.report(14.5).remaining == 0
     assert counter.report(15.0).remaining == 5
     assert counter.count(15.0).remaining == 4
-    assert counter.refused == 1
+    assert counter.rejected == 1
 
 
 @given(st.lists(st.tuples(st.floats(0, 4), st.booleans()), max_size=60), st.integers(1, 4))
 def test_who_keeps_to_the_budget_is_never_refused(steps: list[tuple[float, bool]], live: int) -> None:
     """Our budget and the room's strict counter agree: no order of writes that the budget permits meets a 429."""
-    counter, budget, now = Counter(), FixedWindow(5, 5.0, paced=True), 1000.0
+    counter, budget, now = FixedWindowCounter(), FixedWindow(5, 5.0, paced=True), 1000.0
     budget.live = live
     for pause, final in steps:
         now = max(now + pause, budget.ready_at(now + pause, final=final))
@@ -234,12 +246,14 @@ def test_who_keeps_to_the_budget_is_never_refused(steps: list[tuple[float, bool]
 # ------------------------------------------------------------------------------------------------------------- memory
 
 
-def entry(message: str, *, bot: bool = False, question: str = "", reply_to: str = "", text: str = "") -> Entry:
-    return Entry(
+def entry(
+    message: str, *, bot: bool = False, question: str = "", reply_to: str = "", text: str = ""
+) -> PlaygroundMessage:
+    return PlaygroundMessage(
         id=message,
-        room="general",
+        channel="general",
         author="Tickertape" if bot else "Ada",
-        bot=bot,
+        by_bot=bot,
         question=question or message,
         reply_to=reply_to,
         conversation="c",
@@ -248,7 +262,7 @@ def entry(message: str, *, bot: bool = False, question: str = "", reply_to: str 
     )
 
 
-def chain() -> dict[str, Entry]:
+def chain() -> dict[str, PlaygroundMessage]:
     entries = [
         entry("q1"),
         entry("a1", bot=True, question="q1", reply_to="q1", text="one"),
@@ -264,82 +278,86 @@ def chain() -> dict[str, Entry]:
 def test_a_chain_of_replies_is_the_conversation() -> None:
     """Oldest first, without what others said; an answer of several messages is one, without our own small print."""
     entries = chain()
-    told = history(entries, entries["q3"], 10)
-    assert [(message.role, message.text, message.name) for message in told.messages] == [
+    found = history(entries, entries["q3"], 10)
+    assert [(message.role, message.text, message.name) for message in found.messages] == [
         (Role.USER, "q1", "Ada"),
         (Role.ASSISTANT, "one\ntwo", ""),
         (Role.USER, "q2", "Ada"),
         (Role.ASSISTANT, "a2", ""),
     ]
-    assert not told.truncated
+    assert not found.truncated
 
 
 @pytest.mark.parametrize("limit", [0, 1, 2, 3])
 def test_the_newest_of_a_chain_are_kept(limit: int) -> None:
     """A limit leaves out the oldest, and says so."""
     entries = chain()
-    told = history(entries, entries["q3"], limit)
-    assert [message.text for message in told.messages] == ["q1", "one\ntwo", "q2", "a2"][4 - limit :]
-    assert told.truncated
+    found = history(entries, entries["q3"], limit)
+    assert [message.text for message in found.messages] == ["q1", "one\ntwo", "q2", "a2"][4 - limit :]
+    assert found.truncated
 
 
 def test_a_chain_that_was_forgotten_in_part_says_so() -> None:
     """Where the room has forgotten the beginning, the rest is told."""
     entries = chain()
     del entries["q1"]
-    told = history(entries, entries["q3"], 10)
-    assert [message.text for message in told.messages] == ["one\ntwo", "q2", "a2"]
-    assert told.truncated
+    found = history(entries, entries["q3"], 10)
+    assert [message.text for message in found.messages] == ["one\ntwo", "q2", "a2"]
+    assert found.truncated
 
 
 def test_a_room_forgets_its_oldest() -> None:
     """Memory is bounded in messages, keys and ticks."""
-    room = Room("general", "")
-    gone = [old.id for number in range(ROOM_MESSAGES + 3) for old in room.add(entry(f"m{number}"), f"k{number}")]
+    channel_state = ChannelState("general", "")
+    gone = [
+        old.id
+        for number in range(MAX_CHANNEL_MESSAGES + 3)
+        for old in channel_state.add(entry(f"m{number}"), f"k{number}")
+    ]
     assert gone == ["m0", "m1", "m2"]
-    assert len(room.entries) == len(room.keys) == ROOM_MESSAGES
+    assert len(channel_state.messages) == len(channel_state.message_by_key) == MAX_CHANNEL_MESSAGES
     one = entry("x")
-    for number in range(TAPE_WRITES + 5):
-        one.written(float(number), text="", html="", controls=Controls.NONE, left=1)
-    assert len(one.tape) == TAPE_WRITES
-    assert one.writes == TAPE_WRITES + 5
-    assert one.tape[0].after == 5.0
+    for number in range(MAX_TIMELINE_WRITES + 5):
+        one.apply_write(float(number), text="", html="", controls=Controls.NONE, remaining=1)
+    assert len(one.timeline) == MAX_TIMELINE_WRITES
+    assert one.writes == MAX_TIMELINE_WRITES + 5
+    assert one.timeline[0].after == 5.0
 
 
 # ------------------------------------------------------------------------------------------------------------ channel
 
 
-class Looker:
+class RecordingPage:
     """A page's place in the audience, that remembers."""
 
-    def __init__(self, stage: Stage) -> None:
-        self._listener = stage.audience.join()
+    def __init__(self, state: PlaygroundState) -> None:
+        self._subscriber = state.subscribers.subscribe()
 
     async def events(self) -> list[dict[str, Any]]:
-        self._listener.tell('"end"')
+        self._subscriber.send('"end"')
         heard: list[dict[str, Any]] = []
-        while (event := await self._listener.next()) not in {'"end"', None}:
+        while (event := await self._subscriber.next_event()) not in {'"end"', None}:
             assert event is not None
             heard.append(json.loads(event))
         return heard
 
 
-def stage_set() -> tuple[PlaygroundChannel, Room, Stage, Looker]:
-    stage, room = Stage("Tickertape"), Room("general", "")
+def playground_channel() -> tuple[PlaygroundChannel, ChannelState, PlaygroundState, RecordingPage]:
+    state, channel_state = PlaygroundState("Tickertape"), ChannelState("general", "")
     question = entry("q")
-    room.add(question)
-    return PlaygroundChannel(room, question, stage), room, stage, Looker(stage)
+    channel_state.add(question)
+    return PlaygroundChannel(channel_state, question, state), channel_state, state, RecordingPage(state)
 
 
 async def test_every_write_is_one_event_with_all_that_is_shown() -> None:
     """Post, edits and delete: what the page is told of each is the whole message, its tape and what is left."""
-    channel, room, _, looker = stage_set()
+    channel, channel_state, _, page_events = playground_channel()
     message = await channel.post(Body("**Hi", controls=Controls.STOP), "k")
     await asyncio.sleep(1.25)
     await channel.edit(message, Body("**Hi**"))
     await channel.delete(message)
     await channel.delete(message)
-    post, edit, gone = await looker.events()
+    post, edit, gone = await page_events.events()
     assert post["verb"] == "post"
     assert post["message"]["controls"] == ["stop"]
     assert post["message"]["replyTo"] == "q"
@@ -349,19 +367,19 @@ async def test_every_write_is_one_event_with_all_that_is_shown() -> None:
     assert edit["message"]["tape"] == [[0.0, 4], [1.25, 4]]
     assert edit["message"]["writes"] == 2
     assert gone == {**gone, "type": "gone", "id": message}
-    assert message not in room.entries
+    assert message not in channel_state.messages
 
 
 async def test_a_write_over_the_limit_is_a_429_and_is_shown() -> None:
     """The room refuses the sixth edit in its window, as Discord would, and the page says that it did."""
-    channel, _, _, looker = stage_set()
+    channel, _, _, page_events = playground_channel()
     message = await channel.post(Body("x"), "k")
     for number in range(5):
         await channel.edit(message, Body(f"x{number}"))
     with pytest.raises(RateLimited) as caught:
         await channel.edit(message, Body("one too many"))
     assert caught.value.retry_after == pytest.approx(5.0)
-    events = await looker.events()
+    events = await page_events.events()
     assert events[-1]["type"] == "limited"
     assert events[-1]["budget"]["edit"] == {"limit": 5, "left": 0, "resets": 5.0, "refused": 1}
     await asyncio.sleep(5.0)
@@ -370,7 +388,7 @@ async def test_a_write_over_the_limit_is_a_429_and_is_shown() -> None:
 
 async def test_budgets_follow_the_counter() -> None:
     """What the room counts reaches the budget as headers would: a spent window is waited for."""
-    channel, _, _, _ = stage_set()
+    channel, _, _, _ = playground_channel()
     (budget,) = channel.budgets(Verb.EDIT)
     assert channel.budgets(Verb.EDIT)[0] is budget
     message = await channel.post(Body("x"), "k")
@@ -385,19 +403,19 @@ async def test_budgets_follow_the_counter() -> None:
 
 async def test_a_key_posts_once() -> None:
     """The same key gives the same message, and changes nothing of it."""
-    channel, room, _, _ = stage_set()
+    channel, channel_state, _, _ = playground_channel()
     first = await channel.post(Body("x"), "k")
     assert await channel.post(Body("y"), "k") == first
-    assert room.entries[first].text == "x"
+    assert channel_state.messages[first].text == "x"
     second = await channel.post(Body("z"), "k2")
     assert second != first
-    assert room.entries[second].reply_to == ""  # only the first post of an answer is a reply
+    assert channel_state.messages[second].reply_to == ""  # only the first post of an answer is a reply
     assert await channel.find("k") is None
 
 
 async def test_what_discord_would_not_take_is_unacceptable() -> None:
     """Too long (in UTF-16 units) or empty; exactly at the limit is taken."""
-    channel, _, _, _ = stage_set()
+    channel, _, _, _ = playground_channel()
     assert utf16_units("a\N{GRINNING FACE}") == 3
     message = await channel.post(Body("\N{GRINNING FACE}" * (MESSAGE_UNITS // 2)), "k")
     with pytest.raises(InvalidRequest):
@@ -408,34 +426,34 @@ async def test_what_discord_would_not_take_is_unacceptable() -> None:
 
 async def test_what_is_not_there_is_gone() -> None:
     """A deleted message, a reader's message, and everything once the platform is closed."""
-    channel, _, stage, _ = stage_set()
+    channel, _, state, _ = playground_channel()
     message = await channel.post(Body("x"), "k")
     await channel.delete(message)
     for target in (message, "q", "never"):
         with pytest.raises(NotFound):
             await channel.edit(target, Body("y"))
-    stage.closed = True
+    state.closed = True
     with pytest.raises(NotFound):
         await channel.post(Body("y"), "k3")
 
 
 async def test_working_shows_until_it_is_cancelled() -> None:
     """Two at work on a question are one indicator, which ends with the second."""
-    channel, room, _, looker = stage_set()
+    channel, channel_state, _, page_events = playground_channel()
     async with asyncio.TaskGroup() as group:
         first, second = group.create_task(channel.show_working()), group.create_task(channel.show_working())
         await asyncio.sleep(1)
-        assert room.working == {"q": 2}
+        assert channel_state.working == {"q": 2}
         first.cancel()
         await asyncio.sleep(1)
-        assert room.working == {"q": 1}
+        assert channel_state.working == {"q": 1}
         second.cancel()
-    assert room.working == {}
-    events = await looker.events()
+    assert channel_state.working == {}
+    events = await page_events.events()
     assert [event["on"] for event in events] == [True, True, False]
 
 
-class LimitedOnce(Counter):
+class LimitedOnce(FixedWindowCounter):
     """Refuses one write, whatever there is left."""
 
     def __init__(self, seconds: float) -> None:
@@ -449,8 +467,8 @@ class LimitedOnce(Counter):
         raise RateLimited("refused once", retry_after=seconds)
 
 
-class PlaygroundStage:
-    """See `tests.contracts.channel.Stage`."""
+class PlaygroundHarness:
+    """See `tests.contracts.channel.PlaygroundState`."""
 
     skips = frozenset(
         {
@@ -464,21 +482,21 @@ class PlaygroundStage:
     )
 
     def __init__(self) -> None:
-        self.channel, self._room, self._stage, _ = stage_set()
+        self.channel, self._channel_state, self._state, _ = playground_channel()
 
     def another(self) -> Channel:
         question = entry("another")
-        self._room.add(question)
-        return PlaygroundChannel(self._room, question, self._stage)
+        self._channel_state.add(question)
+        return PlaygroundChannel(self._channel_state, question, self._state)
 
     def shown(self) -> list[str]:
-        return [each.text for each in self._room.entries.values() if each.bot]
+        return [each.text for each in self._channel_state.messages.values() if each.by_bot]
 
     async def remove(self, message: str) -> None:
-        self._room.remove(message)
+        self._channel_state.remove(message)
 
     def limit(self, verb: Verb, seconds: float) -> None:
-        self._room.counters[verb] = LimitedOnce(seconds)
+        self._channel_state.counters[verb] = LimitedOnce(seconds)
 
     def break_down(self, verb: Verb) -> None:
         raise NotImplementedError
@@ -493,7 +511,7 @@ class PlaygroundStage:
 @pytest.mark.parametrize("promise", PROMISES, ids=name_of)
 async def test_contract(promise: Promise) -> None:
     """The playground's channel keeps what every channel promises."""
-    await play(promise, PlaygroundStage())
+    await play(promise, PlaygroundHarness())
 
 
 # ----------------------------------------------------------------------------------------------------------- audience
@@ -501,26 +519,26 @@ async def test_contract(promise: Promise) -> None:
 
 async def test_a_page_that_lags_is_sent_away() -> None:
     """It costs a bounded number of events, and is told to come back."""
-    listener = Listener()
-    for number in range(WAITING_EVENTS + 10):
-        listener.tell(str(number))
-    assert listener.lagging
-    assert await listener.next() is None
+    subscriber = Subscriber()
+    for number in range(MAX_QUEUED_EVENTS + 10):
+        subscriber.send(str(number))
+    assert subscriber.lagging
+    assert await subscriber.next_event() is None
 
 
 def test_only_so_many_pages_at_once() -> None:
     """And none after the end."""
-    audience = Audience()
-    listeners = [audience.join() for _ in range(PAGES)]
-    with pytest.raises(Full):
-        audience.join()
-    audience.leave(listeners[0])
-    audience.join()
-    audience.close()
-    for listener in listeners:
-        audience.leave(listener)
-    with pytest.raises(Full):
-        audience.join()
+    subscribers = Subscribers()
+    opened = [subscribers.subscribe() for _ in range(MAX_SUBSCRIBERS)]
+    with pytest.raises(TooManySubscribers):
+        subscribers.subscribe()
+    subscribers.unsubscribe(opened[0])
+    subscribers.subscribe()
+    subscribers.close()
+    for subscriber in opened:
+        subscribers.unsubscribe(subscriber)
+    with pytest.raises(TooManySubscribers):
+        subscribers.subscribe()
 
 
 # -------------------------------------------------------------------------------------------------------------- guard
@@ -593,9 +611,9 @@ ALLOWED_HOSTS = (
 def test_whose_requests_are_followed(host: str, origin: str | None, followed: bool) -> None:
     """The own page's, under a name of this machine or an allowed one; no other origin's, and no rebound name's."""
     origins = [] if origin is None else [origin]
-    why = refusal(hosts=[host], origins=origins, target="/", allowed=ALLOWED_HOSTS)
-    assert (why is None) is followed
-    assert why is None or why.isprintable()
+    reason = rejection_reason(hosts=[host], origins=origins, target="/", allowed=ALLOWED_HOSTS)
+    assert (reason is None) is followed
+    assert reason is None or reason.isprintable()
 
 
 @pytest.mark.parametrize(
@@ -613,16 +631,19 @@ def test_whose_requests_are_followed(host: str, origin: str | None, followed: bo
 )
 def test_a_request_names_one_host(hosts: list[str], origins: list[str], target: str) -> None:
     """None, two, or another one in what is asked for: not followed."""
-    assert refusal(hosts=hosts, origins=origins, target=target, allowed=()) is not None
-    assert refusal(hosts=["localhost"], origins=["http://localhost"], target="http://localhost/x", allowed=()) is None
+    assert rejection_reason(hosts=hosts, origins=origins, target=target, allowed=()) is not None
+    assert (
+        rejection_reason(hosts=["localhost"], origins=["http://localhost"], target="http://localhost/x", allowed=())
+        is None
+    )
 
 
 @given(st.text(max_size=40), st.text(max_size=40), st.text(max_size=40))
 def test_no_header_breaks_the_guard(host: str, origin: str, target: str) -> None:
     """Whatever a header says, there is a decision, and a stranger's is a refusal in one line."""
-    why = refusal(hosts=[host], origins=[origin], target=target, allowed=(host, origin))
-    assert why is None or why.isprintable()
-    assert refusal(hosts=[f"{host}.example"], origins=[], target="/", allowed=()) is not None
+    reason = rejection_reason(hosts=[host], origins=[origin], target=target, allowed=(host, origin))
+    assert reason is None or reason.isprintable()
+    assert rejection_reason(hosts=[f"{host}.example"], origins=[], target="/", allowed=()) is not None
 
 
 # ----------------------------------------------------------------------------------------------------------- platform
@@ -676,7 +697,7 @@ async def test_the_page_and_its_files_come_with_a_strict_policy() -> None:
             async with session.get(path) as answer:
                 text = await answer.text()
                 assert answer.status == 200
-                assert answer.headers["Content-Security-Policy"] == PAGE_POLICY
+                assert answer.headers["Content-Security-Policy"] == CONTENT_SECURITY_POLICY
                 assert answer.headers["X-Content-Type-Options"] == "nosniff"
                 assert "http://" not in text.replace("http://www.w3.org/2000/svg", "")
                 assert "https://" not in text
@@ -684,22 +705,22 @@ async def test_the_page_and_its_files_come_with_a_strict_policy() -> None:
             assert answer.status == 404
         async with session.get("/", headers={"Host": "evil.example"}) as answer:
             assert answer.status == 403
-    assert "unsafe" not in PAGE_POLICY
-    assert "frame-ancestors 'none'" in PAGE_POLICY
+    assert "unsafe" not in CONTENT_SECURITY_POLICY
+    assert "frame-ancestors 'none'" in CONTENT_SECURITY_POLICY
 
 
 @pytest.mark.sockets
 async def test_a_question_is_a_turn_and_its_answer_grows() -> None:
     """One event for each write, in order; the turn carries who asked, where, and the chain's name."""
-    async with serving(["One", "One two", "One two three"]) as (url, answerer, _), page(url) as it:
-        hello = await it.event("hello")
+    async with serving(["One", "One two", "One two three"]) as (url, answerer, _), page(url) as client:
+        hello = await client.event("hello")
         assert hello["model"] == "a scripted model"
-        assert [room["name"] for room in hello["rooms"]] == ["general", "random", "help"]
-        await it.send(ask=" Count! ", channel="random", name="Ada", ref="r1")
-        question = (await it.event("message"))["message"]
+        assert [channel["name"] for channel in hello["rooms"]] == ["general", "random", "help"]
+        await client.send(ask=" Count! ", channel="random", name="Ada", ref="r1")
+        question = (await client.event("message"))["message"]
         assert (question["text"], question["author"], question["bot"]) == ("Count!", "Ada", False)
-        assert (await it.event("asked"))["id"] == question["id"]
-        texts = [(await it.event("message"))["message"]["text"] for _ in range(3)]
+        assert (await client.event("asked"))["id"] == question["id"]
+        texts = [(await client.event("message"))["message"]["text"] for _ in range(3)]
         assert texts == ["One", "One two", "One two three"]
         ((asked, channel),) = answerer.turns
         assert asked.key.platform == "playground"
@@ -712,41 +733,41 @@ async def test_a_question_is_a_turn_and_its_answer_grows() -> None:
 @pytest.mark.sockets
 async def test_a_reply_goes_on_and_a_question_begins_anew() -> None:
     """A reply to an answer has its chain's name and history; another question has neither."""
-    async with serving(["Paris."]) as (url, answerer, _), page(url) as it:
-        await it.send(ask="Capital of France?", channel="general")
-        first = await it.answer()
-        await it.send(ask="And of Italy?", channel="general", reply_to=first["id"])
-        await it.answer()
-        await it.send(ask="Something else", channel="general")
-        await it.answer()
+    async with serving(["Paris."]) as (url, answerer, _), page(url) as client:
+        await client.send(ask="Capital of France?", channel="general")
+        first = await client.answer()
+        await client.send(ask="And of Italy?", channel="general", reply_to=first["id"])
+        await client.answer()
+        await client.send(ask="Something else", channel="general")
+        await client.answer()
         one, two, three = (asked for asked, _ in answerer.turns)
         assert one.conversation == two.conversation != three.conversation
-        told = await answerer.turns[1][1].history(10)
-        assert [message.text for message in told.messages] == ["Capital of France?", "Paris."]
+        found = await answerer.turns[1][1].history(10)
+        assert [message.text for message in found.messages] == ["Capital of France?", "Paris."]
         assert (await answerer.turns[2][1].history(10)).messages == ()
 
 
 @pytest.mark.sockets
 async def test_stop_reaches_the_inbox() -> None:
     """By the message or by the question; an answer that is over is refused in plain words."""
-    async with serving(["One", "One two", "One two three"]) as (url, answerer, _), page(url) as it:
+    async with serving(["One", "One two", "One two three"]) as (url, answerer, _), page(url) as client:
         answerer.go_on.clear()
-        await it.send(ask="Count!", channel="general", name="Ada")
-        question = (await it.event("message"))["message"]
-        message = (await it.event("message"))["message"]
+        await client.send(ask="Count!", channel="general", name="Ada")
+        question = (await client.event("message"))["message"]
+        message = (await client.event("message"))["message"]
         assert message["controls"] == ["stop"]
-        await it.send(stop=message["id"], name="Ada", ref="s")
-        final = await it.answer()
+        await client.send(stop=message["id"], name="Ada", ref="s")
+        final = await client.answer()
         assert "small-print" in final["html"]
         assert answerer.stops == [(message["id"], "Ada")]
-        await it.send(stop=question["id"], ref="s2")
-        assert "ended already" in (await it.event("refused"))["why"]
+        await client.send(stop=question["id"], ref="s2")
+        assert "ended already" in (await client.event("refused"))["why"]
 
 
 @pytest.mark.sockets
 async def test_bad_requests_get_a_plain_answer_and_the_page_stays() -> None:
     """Empty, far too long, to nowhere, replying to what is not there, nonsense, binary: all refused, none fatal."""
-    async with serving() as (url, answerer, _), page(url) as it:
+    async with serving() as (url, answerer, _), page(url) as client:
         for request, words in [
             ({"ask": "  "}, "nothing to answer"),
             ({"ask": "x" * 100_000}, "100,000"),
@@ -754,29 +775,29 @@ async def test_bad_requests_get_a_plain_answer_and_the_page_stays() -> None:
             ({"ask": "hi", "channel": "nowhere"}, "no such channel"),
             ({"ask": "hi", "channel": "general", "reply_to": "x"}, "there no more"),
         ]:
-            await it.send(**request, ref="r")
-            event = await it.event("refused")
+            await client.send(**request, ref="r")
+            event = await client.event("refused")
             assert words in event["why"]
             assert event["ref"] == "r"
-        await it.socket.send_str("{")
-        assert "cannot be read" in (await it.event("refused"))["why"]
-        await it.socket.send_bytes(b"\x00")
+        await client.socket.send_str("{")
+        assert "cannot be read" in (await client.event("refused"))["why"]
+        await client.socket.send_bytes(b"\x00")
         assert not answerer.turns
-        await it.send(ask="\N{GRINNING FACE}", channel="general")
-        await it.answer()
+        await client.send(ask="\N{GRINNING FACE}", channel="general")
+        await client.answer()
 
 
 @pytest.mark.sockets
 async def test_a_frame_past_all_bounds_closes_its_socket_only() -> None:
     """Nobody can make the process hold megabytes; the next page is served as ever."""
     async with serving() as (url, _, _):
-        async with page(url) as it:
-            await it.event("hello")
-            await it.socket.send_str("x" * 1_500_000)
-            assert (await it.socket.receive()).type in {aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED}
-            assert it.socket.close_code == 1009
-        async with page(url) as it:
-            await it.event("hello")
+        async with page(url) as client:
+            await client.event("hello")
+            await client.socket.send_str("x" * 1_500_000)
+            assert (await client.socket.receive()).type in {aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED}
+            assert client.socket.close_code == 1009
+        async with page(url) as client:
+            await client.event("hello")
 
 
 @pytest.mark.sockets
@@ -794,14 +815,14 @@ async def test_foreign_pages_get_no_socket(headers: dict[str, str]) -> None:
 async def test_a_page_that_comes_back_sees_where_things_stand() -> None:
     """The greeting has all messages, their tapes, and who is at work."""
     async with serving(["One", "One two"]) as (url, answerer, _):
-        async with page(url) as it:
-            await it.send(ask="Count!", channel="general")
-            await it.answer()
+        async with page(url) as client:
+            await client.send(ask="Count!", channel="general")
+            await client.answer()
             answerer.think = 30.0
-            await it.send(ask="Again", channel="general")
-            await it.event("working")
-        async with page(url) as it:
-            hello = await it.event("hello")
+            await client.send(ask="Again", channel="general")
+            await client.event("working")
+        async with page(url) as client:
+            hello = await client.event("hello")
             general = hello["rooms"][0]
             assert [message["text"] for message in general["messages"]] == ["Count!", "One two", "Again"]
             assert general["messages"][1]["writes"] == len(general["messages"][1]["tape"]) == 2
@@ -820,53 +841,52 @@ async def test_everybody_sees_the_same() -> None:
 @pytest.mark.sockets
 async def test_too_many_pages_are_turned_away() -> None:
     """With 503, before a socket is made."""
-    async with serving() as (url, _, platform):
-        listeners = [platform._stage.audience.join() for _ in range(PAGES)]
+    options = PlaygroundOptions(model_label="m", max_pages=1)
+    async with serving(options=options) as (url, _, _), page(url) as client:
+        await client.event("hello")
         with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
             async with page(url):
                 raise AssertionError
         assert caught.value.status == 503
-        for listener in listeners:
-            platform._stage.audience.leave(listener)
 
 
 @pytest.mark.sockets
 async def test_a_quiet_platform_finishes_what_it_has() -> None:
     """No new question is taken, in plain words, while a live answer goes on to its end."""
-    async with serving(["One", "One two"]) as (url, answerer, platform), page(url) as it:
+    async with serving(["One", "One two"]) as (url, answerer, platform), page(url) as client:
         assert platform.ready
         answerer.go_on.clear()
-        await it.send(ask="Count!", channel="general")
-        await it.event("asked")
+        await client.send(ask="Count!", channel="general")
+        await client.event("asked")
         await platform.stop_accepting()
         ready: bool = platform.ready
         assert ready is False
-        await it.send(ask="One more", channel="general", ref="late")
-        assert (await it.event("refused"))["ref"] == "late"
+        await client.send(ask="One more", channel="general", ref="late")
+        assert (await client.event("refused"))["ref"] == "late"
         answerer.go_on.set()
-        assert (await it.answer())["text"] == "One two"
+        assert (await client.answer())["text"] == "One two"
 
 
 @pytest.mark.sockets
 async def test_closing_says_goodbye_to_every_page() -> None:
     """What was written last is seen; then the socket is closed as going away, so that the page tries again."""
-    async with serving(["One", "One two"]) as (url, answerer, platform), page(url) as it:
+    async with serving(["One", "One two"]) as (url, answerer, platform), page(url) as client:
         answerer.go_on.clear()
-        await it.send(ask="Count!", channel="general")
-        message = (await it.event("message"), await it.event("message"))[1]["message"]
+        await client.send(ask="Count!", channel="general")
+        message = (await client.event("message"), await client.event("message"))[1]["message"]
         await answerer.turns[0][1].edit(message["id"], Body("Interrupted."))
         async with asyncio.TaskGroup() as group:
             group.create_task(platform.close())
-            assert (await it.answer())["text"] == "Interrupted."
-            assert (await it.socket.receive()).type is aiohttp.WSMsgType.CLOSE
-        assert it.socket.close_code == aiohttp.WSCloseCode.GOING_AWAY
+            assert (await client.answer())["text"] == "Interrupted."
+            assert (await client.socket.receive()).type is aiohttp.WSMsgType.CLOSE
+        assert client.socket.close_code == aiohttp.WSCloseCode.GOING_AWAY
 
 
 async def test_ids_differ_from_one_start_to_the_next() -> None:
     """A journal remembers turns of earlier starts: a new question must never look like one of them."""
-    first, second = Stage("a"), Stage("a")
+    first, second = PlaygroundState("a"), PlaygroundState("a")
     assert first.new_id() != second.new_id()
-    asked = turn(entry(first.new_id()))
+    asked = build_turn(entry(first.new_id()))
     assert len(asked.key.digest) <= 25
 
 
@@ -887,14 +907,14 @@ async def test_before_it_runs_nothing_is_taken() -> None:
 
 def test_events_are_json_that_any_page_reads() -> None:
     """Every event is an object with a type."""
-    room = Room("general", "")
+    channel_state = ChannelState("general", "")
     for event in (
-        wire.hello([room], 1.0, run="r", model="m", bot="b"),
-        wire.wrote(room, entry("q"), None, 1.0),
-        wire.gone(room, entry("q"), 1.0),
-        wire.working(room, "q", on=True),
-        wire.limited(room, Verb.EDIT, 1.0),
-        wire.asked("r", "q"),
-        wire.refused(Refused("why", "r")),
+        protocol.hello_event([channel_state], 1.0, run_id="r", model_label="m", bot_name="b"),
+        protocol.message_event(channel_state, entry("q"), None, 1.0),
+        protocol.deleted_event(channel_state, entry("q"), 1.0),
+        protocol.working_event(channel_state, "q", on=True),
+        protocol.rate_limited_event(channel_state, Verb.EDIT, 1.0),
+        protocol.accepted_event("r", "q"),
+        protocol.rejected_event(RequestRejected("why", "r")),
     ):
         assert isinstance(json.loads(event)["type"], str)

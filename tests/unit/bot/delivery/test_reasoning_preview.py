@@ -39,7 +39,7 @@ from bot.strings import Strings
 from bot.telemetry import NoRecorder, TurnRecord
 from bot.turns.config import TurnConfig, TurnLimits
 from bot.turns.manager import TurnManager
-from tests.integration.playground.test_playground import stage_set
+from tests.integration.playground.test_playground import playground_channel
 from tests.support.fakes import MemoryChannel, Notebook, ScriptedModel, Server, Step, answer_of, turn, words
 
 LINE = WritePolicy(shows_reasoning=True)
@@ -167,16 +167,16 @@ def test_the_line_is_small_print_that_is_never_read_back(renderer: Renderer) -> 
 
 async def test_the_playground_shows_it_likewise() -> None:
     """In the page it is small print in the answer's own message, until that begins."""
-    channel, room, _, looker = stage_set()
+    channel, channel_state, _, page_events = playground_channel()
     async with core(ScriptedModel([*thinking(8), *words(50)])) as bench:
         bench.turns.accept(turn(), channel)
         await bench.turns.idle()
-    written = [event["message"] for event in await looker.events() if "message" in event]
+    written = [event["message"] for event in await page_events.events() if "message" in event]
     told = ['<p class="small-print">Thinking: ' in message["html"] for message in written]
     assert told[:2] == [True, True]
     assert not any(told[2:])
     assert {message["id"] for message in written} == {written[0]["id"]}
-    assert room.entries[written[0]["id"]].text == answer_of(words(50)).rstrip()
+    assert channel_state.messages[written[0]["id"]].text == answer_of(words(50)).rstrip()
 
 
 # ------------------------------------------------------------------------------------------------------- when it shows
