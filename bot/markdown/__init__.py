@@ -1,8 +1,8 @@
-"""Markdown: the text so far into segments for a platform, pure and incremental.
+"""Markdown: split a growing text into messages and render them, pure and incremental.
 
-Two stages, kept apart. *Split* (`bot.markdown.splitter`) cuts the source into pieces whose joining is the source, byte
-for byte. A *dialect* renders one piece for a platform, adding the closings and headers that it needs; what it renders
-is what is measured against the platform's limit. Dialects live with their platform, in `adapters`.
+Two stages. The *splitter* cuts the source into pieces; joined, they equal the source byte for byte. A *renderer* turns
+one piece into a platform's text with the closings and headers it needs; its result is measured against the platform's
+limit. The platforms' renderers are in `adapters`.
 """
 
 from bot.markdown.literal_text import escape_markdown, single_line

@@ -1,7 +1,6 @@
-"""The blocks of code in a text, as files: where each is, its code alone, and what a file of its language is called.
+"""Code blocks of a text as files: offset, plain code, and file extension.
 
-What belongs here: those three, by the same rules for fences as the splitter's. What does not: which of them go up as
-files (`bot.delivery.overflow`).
+Fences follow the splitter's rules. `bot.delivery.overflow` chooses the blocks to upload.
 """
 
 from __future__ import annotations
@@ -18,8 +17,8 @@ STEP = 4_000
 
 T = TypeVar("T")
 
-# Extensions by the word that models write behind a fence, where the two differ. What is not here and looks like an
-# extension is one; anything else is plain text.
+# Extensions by language word, where they differ. A word that looks like an extension is used as one; any other gives
+# plain text.
 _EXTENSIONS = {
     "python": "py",
     "python3": "py",
@@ -120,7 +119,7 @@ class CodeBlock:
     is_closed: bool
 
     def code(self, text: str) -> str:
-        """The lines of the block without what its list or quote puts before them."""
+        """The block's lines without the prefix of their list or quote."""
         return run_steps(self.code_in_steps(text))
 
     def code_in_steps(self, text: str) -> Generator[None, None, str]:
@@ -139,7 +138,7 @@ class CodeBlock:
 
     @property
     def extension(self) -> str:
-        """What a file with this code ends in."""
+        """The extension for a file with this code."""
         return extension_of(self.fence.info)
 
 
@@ -173,7 +172,7 @@ def find_code_blocks_in_steps(text: str) -> Generator[None, None, list[CodeBlock
 
 
 def run_steps(steps: Generator[None, None, T]) -> T:
-    """What all the steps come to, taken at once."""
+    """Run all steps at once and return the result."""
     while True:
         try:
             next(steps)

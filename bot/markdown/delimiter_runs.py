@@ -1,14 +1,10 @@
-"""Runs of ``*``, ``_`` and ``~``: which may open or close an emphasis, and which of them do.
+"""Delimiter runs of ``*``, ``_`` and ``~``: which can open or close emphasis, and which pair up.
 
-What belongs here: CommonMark's rule for delimiter runs (https://spec.commonmark.org/0.31.2/#delimiter-run), and the
-wider one by which a model's text is read. What does not: where runs stand (`bot.markdown.inline_parser`), and how a
-platform is made to read them alike (a dialect).
-
-CommonMark decides by white space and punctuation, so it needs spaces between words. Chinese and Japanese write none,
-and Korean puts particles straight behind a closing mark, so that a mark between punctuation and a word closes nothing.
-The wider rule lets a run next to such a character open and close
-(https://github.com/commonmark/commonmark-spec/issues/650). For other scripts a double mark behind punctuation closes
-what is open: ``**Note:**text``.
+Two rules: CommonMark's (https://spec.commonmark.org/0.31.2/#delimiter-run), and a wider one for model text. CommonMark
+decides by white space and punctuation, so it needs spaces between words. Chinese and Japanese have none, and Korean
+puts particles directly after a closing mark: a mark between punctuation and a word closes nothing. The wider rule lets
+a run next to such a character open and close (https://github.com/commonmark/commonmark-spec/issues/650). In other
+scripts a double mark after punctuation closes open emphasis: ``**Note:**text``.
 """
 
 from __future__ import annotations
@@ -20,9 +16,9 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class DelimiterRun:
-    """A run that may open or close something; `remaining` of it, from `at` on, are not used yet.
+    """A run that can open or close emphasis; its marks from `at` on, `remaining` of them, are unused.
 
-    `closes_too` says that it closes a double mark that is open, where it would otherwise only open.
+    `closes_too`: it may close an open double mark although it can only open by CommonMark's rule.
     """
 
     at: int
@@ -35,13 +31,13 @@ class DelimiterRun:
 
     @property
     def both(self) -> bool:
-        """Whether it could open as well as close, to which the rule of three applies."""
+        """Whether it can open and close, so the rule of three applies."""
         return self.opens and self.closes
 
 
 @dataclass(frozen=True, slots=True)
 class MarkPair:
-    """Two runs that belong together: where their marks stand, and how many of which character they are."""
+    """A matched pair: the offsets of its marks, their count and their character."""
 
     start: int
     end: int
@@ -89,7 +85,7 @@ def _begins(character: str) -> bool:
 
 
 def _is_wide(character: str) -> bool:
-    """Whether it is of a script that is written without spaces, or of Korean: as wide as two others."""
+    """Whether the character is twice as wide: scripts without spaces, and Korean."""
     return not character.isascii() and unicodedata.east_asian_width(character) in "WF"
 
 
@@ -98,9 +94,9 @@ def _in_spaced_word(character: str) -> bool:
 
 
 def match_runs(marks: Sequence[DelimiterRun]) -> tuple[list[MarkPair], list[DelimiterRun]]:
-    """The pairs, and what is left: https://spec.commonmark.org/0.31.2/#phase-2-inline-structure.
+    """Pairs and unmatched runs, by https://spec.commonmark.org/0.31.2/#phase-2-inline-structure.
 
-    The marks are used up by it.
+    Uses up the runs.
     """
     pairs: list[MarkPair] = []
     stack: list[DelimiterRun] = []
@@ -124,7 +120,7 @@ def match_runs(marks: Sequence[DelimiterRun]) -> tuple[list[MarkPair], list[Deli
 
 
 def _take_pair(opener: DelimiterRun, closer: DelimiterRun) -> MarkPair:
-    """The pair of two runs: the innermost of their marks that are left."""
+    """Pair the innermost remaining marks of two runs."""
     used = 2 if min(opener.remaining, closer.remaining) >= 2 else 1
     opener.remaining -= used
     pair = MarkPair(opener.at + opener.remaining, closer.at, closer.character, used)

@@ -1,11 +1,9 @@
-"""Emphasis, for who reads it by CommonMark's own rule: Slack's markdown block and the playground.
+"""Emphasis for strict CommonMark readers: Slack's markdown block and the playground.
 
-What belongs here: making such a reader see the same pairs of marks as `bot.markdown.inline_parser` does, which reads
-Chinese, Japanese and Korean as they are meant. What does not: Discord, which pairs marks by other rules.
-
-A zero-width space inside of a mark does it: CommonMark takes it for a letter, so that punctuation beside it does not
-count. Slack was seen to need it (https://github.com/darkgaldragon/slack-markdown-parser), also where what stands
-outside is punctuation of these scripts: it knows ASCII's alone.
+A zero-width space inside a mark makes such a reader pair marks as `bot.markdown.inline_parser` does, also in Chinese,
+Japanese and Korean. CommonMark treats the space as a letter, so adjacent punctuation no longer counts. Slack needs it
+too (https://github.com/darkgaldragon/slack-markdown-parser), even next to punctuation of these scripts: it knows only
+ASCII's. Discord pairs marks by other rules (`adapters.discord.messages.inline_renderer`).
 """
 
 from __future__ import annotations
@@ -19,9 +17,9 @@ from bot.markdown.tables import fenced_lines
 
 ZERO_WIDTH_SPACE = "\u200b"
 
-Edit = tuple[int, int, str]  # from, to, and what stands there instead
+Edit = tuple[int, int, str]  # start, end, replacement
 
-# Inside of marks, and between backticks that would end a block.
+# Goes inside marks, and between backticks to keep them from closing a block.
 _SPACES = re.compile(f"(?<=[*_~`]){ZERO_WIDTH_SPACE}|{ZERO_WIDTH_SPACE}(?=[*_~])")
 _RUN = re.compile(r"\*+|_+|~~+")
 
@@ -32,9 +30,10 @@ def emphasis_padding(text: str) -> int:
 
 
 def ambiguous_runs(text: str) -> Iterator[re.Match[str]]:
-    """The runs of marks that CommonMark may read otherwise. Each takes at most one zero-width space.
+    """Delimiter runs with another meaning in CommonMark. Each needs at most one zero-width space.
 
-    They stand beside what is not ASCII, or between punctuation and a letter. A run at the end of a text is none yet.
+    They stand beside non-ASCII characters, or between punctuation and a letter. A run at the end of a text does not
+    count yet.
     """
     if "*" not in text and "_" not in text and "~" not in text:
         return
@@ -58,7 +57,7 @@ def _is_ambiguous(before: str, after: str) -> bool:
 
 
 def strip_emphasis_spaces(text: str) -> str:
-    """What a model wrote, from a text with such spaces, so that it does not learn to write them."""
+    """Remove our zero-width spaces from a model's text, to keep the model from imitating them."""
     return _SPACES.sub("", text) if ZERO_WIDTH_SPACE in text else text
 
 
@@ -68,7 +67,7 @@ def has_ambiguous_runs(text: str) -> bool:
 
 
 def add_emphasis_spaces(text: str) -> str:
-    """A text of several lines whose emphasis CommonMark reads as it was meant; its code stays."""
+    """`text` with zero-width spaces wherever CommonMark needs them for the intended emphasis; not in code."""
     if not has_ambiguous_runs(text):
         return text
     lines = text.split("\n")
@@ -77,12 +76,12 @@ def add_emphasis_spaces(text: str) -> str:
 
 
 def add_line_emphasis_spaces(line: str) -> str:
-    """The same for one line that is not code."""
+    """The same for one line outside code."""
     return apply_edits(line, emphasis_edits(line, parse_inline(line + "\n"))) if has_ambiguous_runs(line) else line
 
 
 def apply_edits(text: str, edits: Sequence[Edit], start: int = 0, end: int | None = None) -> str:
-    """`text` from `start` to `end` with those edits that are of it."""
+    """`text` from `start` to `end` with the edits inside that range."""
     end = len(text) if end is None else end
     out, at = [], start
     for begin, stop, new in sorted(edits):
@@ -93,7 +92,7 @@ def apply_edits(text: str, edits: Sequence[Edit], start: int = 0, end: int | Non
 
 
 def emphasis_edits(line: str, parse: InlineParse) -> list[Edit]:
-    """What makes CommonMark read a line's pairs as they were read here."""
+    """Edits that make CommonMark read the pairs of a line as `inline_parser` does."""
     found: set[Edit] = set()
     for pair in parse.pairs:
         found |= _inside(line, pair)
@@ -108,7 +107,7 @@ def emphasis_edits(line: str, parse: InlineParse) -> list[Edit]:
 
 
 def _inside(line: str, pair: MarkPair) -> set[Edit]:
-    """For a pair: zero-width spaces inside of its marks where they are needed, and marks that may stand in words."""
+    """Edits of one pair: zero-width spaces inside its marks, or asterisks within words."""
     first, last = _run(line, pair.start), _run(line, pair.end)
     opens = _needs_none(_before(line, first[0]), _after(line, first[1]))
     closes = _needs_none(_after(line, last[1]), _before(line, last[0]))
@@ -127,7 +126,7 @@ def _with_asterisks(pair: MarkPair) -> set[Edit]:
 
 
 def _needs_none(outside: str, inside: str) -> bool:
-    """Whether a mark between these two is read by CommonMark, and by who knows ASCII's punctuation only."""
+    """Whether CommonMark, and a reader with ASCII punctuation only, understand a mark between these characters."""
     is_inside_plain = not is_punctuation(inside) and not inside.isspace()
     return is_inside_plain or outside.isspace() or (outside.isascii() and is_punctuation(outside))
 
@@ -139,7 +138,7 @@ def _reads_strictly(line: str, first: tuple[int, int], last: tuple[int, int]) ->
 
 
 def _beside(line: str, at: int, run: str) -> set[Edit]:
-    """For a mark whose partner is on another line: what it is read as here, it is to be there."""
+    """Edits of a mark whose partner is on another line: keep its role."""
     if run[0] == "_":
         return set()
     start, end = _run(line, at)
@@ -153,7 +152,7 @@ def _beside(line: str, at: int, run: str) -> set[Edit]:
 
 
 def _run(line: str, at: int) -> tuple[int, int]:
-    """From where to where the run goes that a mark is of."""
+    """The start and end of a mark's delimiter run."""
     start = end = at
     while start and line[start - 1] == line[at]:
         start -= 1

@@ -1,11 +1,8 @@
-"""One paragraph's text: what in it must stay together, and what it has begun and not ended.
+"""Inline parser for one paragraph: its unbreakable parts, and its unfinished elements.
 
-What belongs here: CommonMark's inline grammar (https://spec.commonmark.org/0.31.2/#inlines), read once from left to
-right in time proportional to the text, as far as an end that is still growing, or a cut, needs it. What does not: which
-lines are a paragraph (`bot.markdown.streaming_tail`), and what is done about it.
-
-markdown-it-py reads whole texts and says where blocks are, but not where in the source an inline element stands, nor
-what is missing at the end; the tests hold this reading against its.
+It reads CommonMark's inline grammar (https://spec.commonmark.org/0.31.2/#inlines) once, in linear time, as far as a
+growing end or a cut needs it. markdown-it-py finds blocks, but neither the source offsets of inline elements nor
+missing closings; the tests compare the two.
 """
 
 from __future__ import annotations
@@ -18,18 +15,18 @@ from markdown_it.common.html_re import HTML_TAG_RE
 
 from bot.markdown.delimiter_runs import DelimiterRun, MarkPair, classify_run, match_runs
 
-# What has begun and may become something is kept back for no longer than this many characters; then it is shown as it
-# stands. A second or so of a fast model's text: more would look like a pause. Links take their address along.
+# An unfinished element is held back for at most this many characters, then shown as is. About a second of a fast
+# model's text: more would look like a pause. Links include their address.
 LONGEST_HELD = 240
 
-# An emphasis that is not closed within this many characters is taken for a stray mark, and is not closed for it: one
-# asterisk must not put a whole paragraph into italics.
+# Emphasis open for more characters than this is a stray mark and is not closed: one asterisk must not put a whole
+# paragraph into italics.
 LONGEST_SPAN = 400
 
-# Marks that are closed for an end, in all; room is kept free for as many wherever a text has marks at all.
+# The most marks closed at an end; any text with marks reserves room for them.
 LONGEST_CLOSING = 12
 
-# Where anything could begin, found fast; then what it is.
+# Any element starts with one of these characters.
 _NEXT = re.compile(r"[\\`!\[\]<*_~&:]")
 _TOKEN = re.compile(
     r"\\.?|`+|!\[|(?<!\S)!\Z|\[|\]|<|\*+|_+|~+|&|(?<=(?<![A-Za-z0-9])http):(?=//)|(?<=(?<![A-Za-z0-9])https):(?=//)",
@@ -37,7 +34,7 @@ _TOKEN = re.compile(
 )
 _TICKS = re.compile(r"`+")
 
-# What may follow a link's text: (destination "title"), with at most two levels of brackets in the destination.
+# The part after a link's text: (destination "title"), with at most two levels of brackets in the destination.
 _DESTINATION = r"(?:<(?:[^<>\\\n]|\\.)*>|(?!<)(?:[^\s()\\]|\\.|\((?:[^\s()\\]|\\.|\([^\s()]*\))*\))*)"
 _TITLE = r"(?:\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|\((?:[^()\\]|\\.)*\))"
 _LINK_TAIL = re.compile(rf"\([ \t\n]*{_DESTINATION}(?:[ \t\n]+{_TITLE})?[ \t\n]*\)", re.DOTALL)
@@ -61,11 +58,10 @@ _HALF_SCHEME = re.compile(r"(?<![A-Za-z0-9])h(?:t(?:t(?:ps?(?::/?)?)?)?)?\Z")
 class InlineParse:
     """The inline elements of one paragraph. All positions are offsets into its text.
 
-    `atoms` (start, end) must not be cut: code, links, angle brackets, URLs. `held` is the start of an element whose
-    kind depends on the next characters, or None. `code` is the backtick run still open at the end, with its offset.
-    `open_spans` are the emphasis marks still open, outermost first. `pairs` are matched marks outside of links' text;
-    `stray` are unmatched ones. `begun` is the start of a URL or link of any length reaching the end: a cut would
-    split it.
+    `atoms` (start, end) must not be cut: code, links, angle brackets, URLs. `held` is the start of an undecided
+    element, or None. `code` is the backtick run still open at the end, with its offset. `open_spans` are the emphasis
+    marks still open, outermost first. `pairs` are matched marks outside link texts; `stray` are unmatched ones. `begun`
+    is the start of a URL or link of any length reaching the end: a cut would split it.
     """
 
     atoms: tuple[tuple[int, int], ...]
@@ -78,7 +74,7 @@ class InlineParse:
 
     @property
     def outermost(self) -> tuple[tuple[int, int], ...]:
-        """The atoms in order, without those that are in another: code in a link's text."""
+        """The atoms in order, without nested ones such as code in a link's text."""
         found: list[tuple[int, int]] = []
         for start, end in sorted(self.atoms, key=lambda atom: (atom[0], -atom[1])):
             if not found or start >= found[-1][1]:
@@ -87,12 +83,12 @@ class InlineParse:
 
     @property
     def opening(self) -> str:
-        """The same marks in the order in which they were opened."""
+        """The open marks in the order of opening."""
         return "".join(mark for _, mark in self.open_spans) + (self.code[1] if self.code else "")
 
     @property
     def closing(self) -> str:
-        """What ends all that is open, the innermost first."""
+        """The closing marks of all open spans, innermost first."""
         marks = "".join(mark for _, mark in reversed(self.open_spans))
         return (self.code[1] if self.code else "") + marks
 
@@ -111,12 +107,12 @@ class _Reader:
     begun: int | None = None
 
     def near(self, at: int, longest: int = LONGEST_HELD) -> bool:
-        """Whether `at` is so near to the end that what began there may be waited for."""
+        """Whether an element at `at` is close enough to the end to wait for."""
         return len(self.text) - at <= longest
 
 
 def parse_inline(text: str) -> InlineParse:
-    """Read one paragraph's text, whose end may be unfinished."""
+    """Parse one paragraph's text, with a possibly unfinished end."""
     reader = _Reader(text, _runs_of_ticks(text))
     at = 0
     while (match := _NEXT.search(text, at)) is not None and reader.held is None and reader.code is None:
@@ -167,7 +163,7 @@ def _step(reader: _Reader, kind: str, start: int, end: int) -> int:
         case "&":
             reader.held = start if _HALF_ENTITY.fullmatch(reader.text, start) else None
         case _ if len(kind) == 1:
-            reader.held = start  # a backslash, or what an image begins with, at the very end
+            reader.held = start  # a backslash or the start of an image at the very end
     return end
 
 
@@ -204,7 +200,7 @@ def _bracket(reader: _Reader, end: int) -> int:
     rest = text[end : end + 1]
     if rest == "(" and (tail := _LINK_TAIL.match(text, end)):
         stop = tail.end()
-        del reader.marks[marks:]  # what is left open within a link's text stays there
+        del reader.marks[marks:]  # spans opened in a link's text stay there
     elif rest == "[" and (tail := _LABEL.match(text, end)):
         stop = tail.end()
     elif reader.near(start) and (
@@ -234,7 +230,7 @@ def _angle(reader: _Reader, start: int) -> int:
 
 
 def _address(reader: _Reader, colon: int) -> int:
-    """An address that is written out: it is a link where one is read, so half of it would be a link to elsewhere."""
+    """A bare URL: half of it would link elsewhere."""
     start = reader.text.rindex("h", 0, colon)
     address = _ADDRESS.match(reader.text, colon)
     end = address.end() if address else colon + 1
@@ -249,7 +245,7 @@ def _address(reader: _Reader, colon: int) -> int:
 
 def _mark(reader: _Reader, run: str, start: int, end: int) -> None:
     if end == len(reader.text):
-        reader.held = start  # what it does depends on what follows
+        reader.held = start  # its meaning depends on the next characters
         return
     character = run[0]
     left = len(run) - len(run) % 2 if character == "~" else len(run)
@@ -265,5 +261,5 @@ def _is_operator(text: str, mark: DelimiterRun) -> bool:
 
 
 def _in_word(text: str, at: int) -> bool:
-    """Whether what stands at `at` is in a word of letters and digits, where nobody means markup: 5*3, a[0]."""
+    """Whether `at` is within a word of letters and digits, such as 5*3 or a[0]: no markup there."""
     return at > 0 and text[at - 1].isascii() and text[at - 1].isalnum()

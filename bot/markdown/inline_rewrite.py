@@ -1,11 +1,9 @@
-"""What stands within a line, for who reads less than CommonMark: links, images, footnotes, entities, HTML's tags.
+"""Rewrite links, images, footnotes, entities and HTML tags for readers with less than CommonMark.
 
-What belongs here: what is rewritten within one line, and the definitions of links that it may name. What does not: what
-a line is (a dialect). Code is left alone.
-
-Discord shows entities and tags as they are typed, and knows links and images only as ``[text](address)``
-(https://support.discord.com/hc/en-us/articles/210298617). Slack's list of what its markdown block reads has no more
-(https://docs.slack.dev/reference/block-kit/blocks/markdown-block).
+Discord shows entities and tags as typed, and supports links and images only as ``[text](address)``
+(https://support.discord.com/hc/en-us/articles/210298617). Slack documents no more for its markdown block
+(https://docs.slack.dev/reference/block-kit/blocks/markdown-block). Code is left unchanged. Blocks are the renderers'
+job.
 """
 
 from __future__ import annotations
@@ -20,7 +18,7 @@ from bot.markdown.emphasis import Edit, apply_edits, emphasis_edits, has_ambiguo
 from bot.markdown.inline_parser import InlineParse, parse_inline
 from bot.markdown.tables import fenced_lines
 
-# Where anything that is rewritten could be.
+# Any rewritten element contains one of these.
 _SPECIAL = "[&<"
 
 _FOOTNOTE = re.compile(r"\[\^([^\]\s]{1,32})\]")
@@ -37,11 +35,11 @@ _MAY_BE_DEFINITION = re.compile(r"^[ ]{0,3}\[(?!\^)([^\[\]\n]{1,99})\]:(.*)", re
 _FULL = re.compile(r"\[(.*)\]\[([^\[\]]*)\]", re.DOTALL)
 _SHORTCUT = re.compile(r"\[([^\[\]]{1,99})\](?![\[(:])")
 
-# An ampersand before what it would make an entity of stays: who reads entities is not to read another than was meant.
+# Keep an ampersand that would form another entity: a reader with entities must not see a different character.
 _ENTITY = re.compile(r"(?!&amp;#?\w+;)&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
 _MARKS = frozenset("*_~`|\\[]<>#-")
 
-# What HTML's tags for a few words are written as; the tags of blocks show nothing. Others stay: they may be meant.
+# Replacements for tags around a few words; block tags show nothing. Other tags stay, as they may be literal.
 _TAG = re.compile(r"<(/?)([A-Za-z][A-Za-z0-9]*)(?:\s[^<>]*)?/?>")
 _TAGS: Mapping[str, str] = {
     **dict.fromkeys(("b", "strong", "summary"), "**"),
@@ -52,7 +50,7 @@ _TAGS: Mapping[str, str] = {
 }
 _OPENING_TAGS: Mapping[str, str] = {"br": "\n", "sup": "^", "sub": "_"}  # H_2O, mc^2
 
-# Slack's own form of a link, which models write wherever they answer in a chat.
+# Slack's own link syntax; models use it in chats.
 _SLACK_LINK = re.compile(r"<(https?://[^\s<>|]+|mailto:[^\s<>|]+)\|([^<>|\n]+)>")
 _SLACK_LINK_START = re.compile(r"<(?:https?:|mailto:)[^\s<>|]*\|")
 _BRACKETS = str.maketrans("[]", "()")
@@ -62,10 +60,10 @@ LinkTargets = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class InlineStyle:
-    """How marks and links are written for a platform.
+    """How a platform writes marks and links.
 
-    `applies` tells fast whether a text may have any that are written otherwise, `edits` are those of a line's marks,
-    and `link` writes a link, whose text and address are given with the character behind it.
+    `applies` is a fast test for text that needs edits. `edits` returns those of a line. `link` writes a link from its
+    text, its address and the next character.
     """
 
     applies: Callable[[str], bool]
@@ -77,7 +75,7 @@ COMMONMARK = InlineStyle(has_ambiguous_runs, emphasis_edits, lambda link, _: lin
 
 
 def rewrite_inline(text: str, style: InlineStyle = COMMONMARK) -> str:
-    """A text whose lines are otherwise read as they are."""
+    """`text` with its inline elements rewritten; lines keep their structure."""
     if not _is_special(text) and not style.applies(text):
         return text
     lines = text.split("\n")
@@ -129,7 +127,7 @@ def _in_style(atom: str, following: str, style: InlineStyle) -> str:
 
 
 def convert_slack_links(text: str) -> str:
-    """A text in which Slack's links are those of markdown; its code stays."""
+    """`text` with Slack's links as markdown links; code is unchanged."""
     if "|" not in text or not _SLACK_LINK.search(text):
         return text
     lines = text.split("\n")
@@ -190,12 +188,12 @@ def _atom(atom: str, links: LinkTargets) -> str:
 
 
 def _plain(atom: str) -> str:
-    """Two pairs of brackets that are no link: the marks of two footnotes, perhaps. A link is left as it is."""
+    """Escape adjacent brackets without an address, such as two footnote marks. Links are unchanged."""
     return atom if atom.endswith(")") else _FOOTNOTE.sub(lambda found: superscript(found.group(1)), atom)
 
 
 def _character(entity: re.Match[str]) -> str:
-    """What an entity stands for; a mark does not become markup by it. One that nobody knows stays as it is."""
+    """The character of an entity, escaped if it is a mark. Unknown entities stay."""
     shown = html.unescape(entity.group())
     if shown == entity.group() or not shown.isprintable():
         return " " if shown.isspace() else entity.group()
@@ -206,9 +204,9 @@ def _character(entity: re.Match[str]) -> str:
 
 
 def link_definitions(lines: Sequence[str], code: Collection[int]) -> tuple[LinkTargets, frozenset[int]]:
-    """The addresses by their labels, and the lines that say no more than them, which are shown nowhere.
+    """Addresses by label, and the lines of pure link definitions, hidden from readers.
 
-    A line whose label is named by none of the others is one that a reader may want to see.
+    A definition without any reference stays visible: it may be content.
     """
     found: dict[str, str] = {}
     hidden: set[int] = set()

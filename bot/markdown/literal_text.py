@@ -1,7 +1,6 @@
-"""Foreign words within a line of our own: the name of a file, what a server said. One line, short, and harmless.
+"""Untrusted text within our own sentences, such as a file name or a server's message: one short, harmless line.
 
-What belongs here: flattening and shortening, and the marks that a backslash makes text wherever markdown is read. What
-does not: a platform's own syntax beyond that (a dialect), and the sentences (`bot.strings`).
+It is flattened, shortened and escaped for markdown in general. Renderers escape the rest of a platform's syntax.
 """
 
 from __future__ import annotations
@@ -14,30 +13,30 @@ from bot.markdown.splitter import grapheme_boundary
 # The longest foreign text in a line of ours, in characters: a telephone shows it in two lines.
 LONGEST_FOREIGN = 80
 
-# Of more than this nothing is looked at: names come from a platform's event, which bounds them by nothing.
+# Only this many characters are examined: platforms do not bound the length of names.
 _LOOKED_AT = 4_000
 
 # More accents than these on one letter reach into the lines above and below.
 _MOST_ACCENTS = 2
 
-# Letters that show nothing, though they are no format characters: fillers of Korean, and the blank of braille.
+# Invisible letters outside Unicode's format category: Korean fillers and the braille blank.
 _BLANKS = frozenset("\u115f\u1160\u2800\u3164\uffa0")
 
 # Control, format (direction, zero width, tags), private, half a pair, not assigned, ends of lines.
 _UNSEEN = frozenset({"Cc", "Cf", "Co", "Cs", "Cn", "Zl", "Zp"})
 
-# Terminals' colours and the like: the escape character and what it takes with it.
+# Terminal escape sequences.
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])|\x9b[0-?]*[ -/]*[@-~]")
 
-# What markdown may take for more than a character. An underscore is one within a word; an address is none without its
-# slashes, or without the dot after www or before its domain's end.
+# Characters with a meaning in markdown. An underscore within a word is harmless. So is an address without its slashes,
+# or without the dot after www or before its top-level domain.
 _MARKS = re.compile(
     r"[\\`*~|\[\]<>@]|(?<![^\W_])_|_(?![^\W_])|(?<=:)/(?=/)|(?i:(?<=\bwww)\.)|\.(?=\w{2,24}/)|(?<=\])\(|(?<=<)[!#:]|&(?=#?\w)|\A(?:[#+>=-]|\d{1,9}(?=[.)]))"
 )
 
 
 def single_line(text: str, longest: int = LONGEST_FOREIGN) -> str:
-    """`text` in one line of at most `longest` characters, without anything that does not show; never empty."""
+    """`text` as one line of at most `longest` visible characters; never empty."""
     cut = len(text) > _LOOKED_AT
     seen, accents = [], 0
     for character in _ESCAPES.sub("", text[:_LOOKED_AT]):
@@ -55,7 +54,7 @@ def single_line(text: str, longest: int = LONGEST_FOREIGN) -> str:
 
 
 def escape_markdown(text: str) -> str:
-    """`text` such that markdown shows it and does nothing about it."""
+    """`text`, escaped to show literally in markdown."""
     return _MARKS.sub(_marked, text)
 
 

@@ -1,10 +1,7 @@
-"""The text of a model as it comes in: normalised, and without addresses that no message can hold.
+"""Incoming text of a model: normalised, with oversized addresses extracted.
 
-What belongs here: where an address begins and ends in a stream, and what is kept of one that is left out. What does
-not: how such a place reads (`bot.markdown.placeholders`), and the rest of markdown.
-
-An address is held back until its end is there. A data URL holds its whole content: it never reaches a message, nor
-counts against one. What is in code stays as it is.
+An address is held back until it ends. A data URL never reaches a message and does not count against its size. Code is
+left unchanged. `bot.markdown.placeholders` defines the text shown instead.
 """
 
 from __future__ import annotations
@@ -19,16 +16,16 @@ from bot.markdown.placeholders import placeholder
 from bot.markdown.splitter import Fence, fence_at_end
 from bot.markdown.tables import may_have_fences
 
-# All addresses that are kept of one answer, in characters: pictures of ten megabytes, as Discord takes them.
+# Characters of all addresses kept of one answer: ten megabytes of pictures, as Discord accepts them, in base64.
 MAX_EXTRACTED_CHARACTERS = 14 * 2**20
 
-# Characters that a message needs beside its longest address: a table's header, the marks that were open.
+# Characters of a message reserved beside its longest address: a table's header and open marks.
 _ROOM = 400
 
 # A line longer than this opens no block of code, and its beginning need not be kept.
 _LONGEST_LINE = 1000
 
-# Characters of a data URL outside of any link from which on it is content, and no example of one.
+# A data URL outside a link is content from this many characters on; shorter ones are examples.
 _LONGEST_EXAMPLE = 64
 
 _EVENT = re.compile(r"[\n(/:@#!]")
@@ -39,7 +36,7 @@ _DATA = re.compile(r"<?data:(?:[\w.+-]+/[\w.+-]+)?(?:;[^,\s;]{1,80}){0,4},")
 _TYPE = re.compile(r"<?data:([\w.+-]+)/([\w.+-]+)")
 _HOST = re.compile(r"[\w.-]+")
 
-# Characters of an address by which it is known what it is.
+# Characters at the start of an address, enough to recognise its kind.
 _LONGEST_HEAD = 200
 
 # Encoded content is broken into lines of 64 or 76 characters; a shorter one is its last.
@@ -50,7 +47,7 @@ _WIDE = "\u1100-\U0010ffff"
 
 
 class _AddressContext(Enum):
-    """Where an address stands, by which it ends."""
+    """The place of an address; it decides how the address ends."""
 
     LINK = auto()
     QUOTED = auto()
@@ -70,7 +67,7 @@ _QUOTES = {quote: re.compile(rf"[{quote}>\n]") for quote in ('"', "'")}
 
 @dataclass(frozen=True, slots=True)
 class ExtractedAddress:
-    """An address that no message holds. `is_complete` says that it had its end, and was not too long to be kept."""
+    """An address too long for a message. `is_complete`: it had an end, and all of it was kept."""
 
     number: int
     address: str = field(repr=False)
@@ -79,10 +76,10 @@ class ExtractedAddress:
 
 @dataclass(slots=True)
 class _PendingAddress:
-    """An address that has begun: what is there of it, and how it ends."""
+    """An address still being read."""
 
     context: _AddressContext
-    lead: str  # what stands before it, as far as it belongs to it
+    lead: str  # the part of it before the first character read
     quote: str = ""
     depth: int = 0
     head: str = ""  # its first characters
@@ -93,15 +90,15 @@ class _PendingAddress:
 
     @property
     def is_no_data(self) -> bool:
-        """Whether it is plain already that this is no data URL."""
+        """Whether its beginning rules out a data URL."""
         begin = (self.lead + self.head).removeprefix("<")[: len("data:")]
         return not "data:".startswith(begin)
 
 
 class ModelText:
-    """What is fed in, as it goes on to the splitter; the same whatever the pieces that it came in.
+    """Extracts addresses from a stream; the result does not depend on the chunking.
 
-    `limit` is the longest text of a message in the unit that `measure` counts.
+    `limit` is the longest text of a message, in the unit counted by `measure`.
     """
 
     def __init__(self, limit: int, measure: Callable[[str], int] = len) -> None:
@@ -115,7 +112,7 @@ class ModelText:
         self.extracted: list[ExtractedAddress] = []
 
     def feed(self, text: str) -> str:
-        """Take in more; returns what of it is known to be text, or an address that fits."""
+        """Take the next text and return all text known to be safe, including addresses that fit."""
         if self._held is None and not self._normaliser.after_return and _SPECIAL.search(text) is None:
             self._read(text)  # the way of nearly every chunk
             return text
@@ -127,9 +124,9 @@ class ModelText:
         return "".join(out)
 
     def finish(self, *, for_good: bool = True) -> str:
-        """Nothing more is fed: what was held back, closed where it goes on no further.
+        """Return the held text, closed if its syntax needs it.
 
-        Unless that is `for_good`, a data URL stays held back: more of its content may follow, and is no text.
+        With `for_good`, the answer has ended. Otherwise a data URL stays held, as more of its content may follow.
         """
         held = self._held
         if held is None or not (for_good or held.is_no_data):
@@ -142,11 +139,11 @@ class ModelText:
 
     def _read(self, text: str) -> None:
         self._line += text
-        if len(self._line) > 2 * _LONGEST_LINE:  # in whole steps, so that the pieces that it came in do not matter
+        if len(self._line) > 2 * _LONGEST_LINE:  # in whole steps: the chunking must not matter
             self._line = self._line[(len(self._line) - 1) // _LONGEST_LINE * _LONGEST_LINE - _LONGEST_LINE :]
 
     def _text(self, text: str, at: int, out: list[str]) -> int:
-        """Pass on text up to where an address begins; returns where that is."""
+        """Pass on text up to the next address; return the position where it begins."""
         while (event := _EVENT.search(text, at)) is not None:
             end = event.end()
             out.append(text[at:end])
@@ -187,7 +184,7 @@ class ModelText:
             return len(text)
         self._held = None
         rest = ""
-        if held.line and text[end] != ")":  # what was taken for a further line of its content is the text behind it
+        if held.line and text[end] != ")":  # the supposed next line of the address is ordinary text
             address = "".join(held.parts)
             held.parts, rest = [address[: held.line - 1]], address[held.line - 1 :]
             held.size = held.kept = held.line - 1
@@ -200,7 +197,7 @@ class ModelText:
         return end
 
     def _given(self, held: _PendingAddress, *, ended: bool) -> str:
-        """What goes on of an address: itself, or the mark for it."""
+        """The address itself if it fits, otherwise its placeholder."""
         address = "".join(held.parts)
         begin = held.lead + held.head
         is_data = _DATA.match(begin) is not None
@@ -221,7 +218,7 @@ class ModelText:
 
 
 def _begins(line: str, sign: str) -> _PendingAddress | None:
-    """The address that begins behind `line`, whose last character is `sign`; nothing where none does, and in code."""
+    """The address that begins after `line`, whose last character is `sign`; None in code or if none begins."""
     held = _beginning(line, sign)
     return None if held is not None and _in_code(line) else held
 
@@ -277,7 +274,7 @@ def _end_of(held: _PendingAddress, text: str, at: int) -> int | None:
 
 
 def _goes_on(held: _PendingAddress, sign: str, at: int) -> bool:
-    """Whether a link's content goes on behind white space: as text that is not encoded, or in full lines that are."""
+    """Whether a link's content continues after white space: as unencoded text, or as full lines of base64."""
     head = _DATA.match(held.head)
     if head is None or at < head.end():
         return False

@@ -1,6 +1,6 @@
-"""Text as platforms take it: one kind of line break, and no control characters.
+"""Normalised text: one kind of line break, and no control characters.
 
-What belongs here: both, for a whole text and for one that comes in pieces. What does not: markdown.
+For whole texts and for streams.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ def normalise(text: str) -> str:
 
 
 class Normaliser:
-    """The same for a text that comes in pieces: a CR may be the last of one and its LF the first of the next."""
+    """Normalises a stream: a CR may end one chunk and its LF begin the next."""
 
     def __init__(self) -> None:
-        self.after_return = False  # whether a line feed that comes next belongs to a CR
+        self.after_return = False  # whether a line feed now would belong to a CR
 
     def feed(self, text: str) -> str:
         """The next piece, normalised; any pieces of a text give the same text."""

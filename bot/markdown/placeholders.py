@@ -1,16 +1,14 @@
-"""What stands in an answer's source for an address that no message can hold, and how it reads.
+"""Placeholders for addresses too long for any message, and the notes readers see instead.
 
-What belongs here: the mark for it, and the words that a reader sees instead. What does not: finding such addresses
-(`bot.markdown.model_text`), and the files that they go into (`bot.delivery.overflow`).
-
-The mark is an address itself, so that markdown reads a link as a link; what it renders as is never longer.
+A placeholder is an address itself: markdown still reads a link as a link. Its note is never longer than the
+placeholder. `bot.markdown.model_text` finds such addresses; `bot.delivery.extracted_files` stores them.
 """
 
 from __future__ import annotations
 
 import re
 
-# Between the number of what was left out and what is known of it: an address's host, a picture's type.
+# A number, then a hint: the host of an address or the type of a picture.
 _MARK = r"left-out-(?:image|address):\d+/[A-Za-z0-9.-]*"
 _PARTS = re.compile(r"left-out-(image|address):(\d+)/([A-Za-z0-9.-]*)")
 _TITLE = r"(?:\s+(?:\"[^\"\n]*\"|'[^'\n]*'))?"
@@ -24,12 +22,12 @@ LINK = "\N{LINK SYMBOL}"
 
 
 def placeholder(kind: str, number: int, known: str) -> str:
-    """What the source has in the place of an address; `kind` is ``image`` or ``address``."""
+    """The text that replaces an address in the source; `kind` is ``image`` or ``address``."""
     return f"left-out-{kind}:{number}/{re.sub(r'[^A-Za-z0-9.-]', '', known)[:40]}"
 
 
 def replace_placeholders(text: str) -> str:
-    """A text with a short note for each address that was left out, by the label that it had."""
+    """`text` with each placeholder replaced by a short note with the label of its link."""
     if "left-out-" not in text:
         return text
     for _ in range(2):  # an image may be a link's label
@@ -50,6 +48,6 @@ def _describe(source: str, label: str, sign: str = "") -> str:
 
 
 def _alternative(tag: str) -> str:
-    """What a tag of HTML says that is read in its place."""
+    """The `alt` or `title` text of an HTML tag; empty if it has none."""
     found = _ALT.search(tag)
     return (found.group(1) or found.group(2) or "") if found else ""

@@ -1,9 +1,7 @@
-"""Fences of code and quotes, for who knows less of them than CommonMark: Discord, and Slack's own text format.
+"""Simplify fences and quotes for Discord and for Slack's text format.
 
-What belongs here: both, by whole lines. What does not: what is within a line.
-
-They know one fence, three backticks, that the next three end wherever they stand; Discord takes a language alone behind
-the first. A quote is a line that begins with ``> ``, without others in it; ``>>> `` quotes all that follows
+Both know one fence: three backticks, closed by the next three anywhere. Discord accepts a language after the opening
+fence. A quote is a line that starts with ``> ``, without nesting; ``>>> `` quotes the whole rest
 (https://support.discord.com/hc/en-us/articles/210298617, https://docs.slack.dev/messaging/formatting-message-text).
 """
 
@@ -30,7 +28,7 @@ _DEEPER = "\N{BOX DRAWINGS LIGHT VERTICAL} "
 
 
 def split_backticks(ticks: str) -> str:
-    """A run of backticks in which no three stand together: three open or close a block of code wherever they are."""
+    """A run of backticks, split so no three are adjacent: three would open or close a code block."""
     return ZERO_WIDTH_SPACE.join(ticks[at : at + 2] for at in range(0, len(ticks), 2))
 
 
@@ -56,7 +54,7 @@ def block_padding(text: str, lines: Sequence[str], code: Collection[int]) -> int
 
 
 def _fences(lines: Sequence[str], code: Collection[int]) -> Iterator[tuple[int, str, str, int]]:
-    """A line's number, its quote or indentation, the rest as Discord reads it, and how much longer that may be."""
+    """Line number, quote or indentation, the rest as Discord reads it, and its possible growth."""
     marker, depth = "", 0
     for number in sorted(code):
         line = lines[number]
@@ -79,7 +77,7 @@ def _fences(lines: Sequence[str], code: Collection[int]) -> Iterator[tuple[int, 
 
 
 def _unquoted(line: str, depth: int) -> tuple[str, str]:
-    """The mark of the quote that a line of code is in, and the line without all such marks."""
+    """The quote mark of a line of code, and the line without quote marks."""
     rest = line
     for _ in range(depth):
         if not rest.lstrip(" ").startswith(">"):
@@ -93,13 +91,13 @@ def _closes(run: str, marker: str) -> bool:
 
 
 def _language(info: str) -> str:
-    """A block's language, which is all that may stand behind its fence."""
+    """A block's language: the only text allowed after its fence."""
     found = _LANGUAGE.match(info.strip().lstrip("{.").removeprefix("language-"))
     return found.group() if found else ""
 
 
 def simplify_quote(line: str) -> str:
-    """A line that is not code, with the mark that Discord knows where it is of a quote."""
+    """A line outside code, with Discord's quote mark if it is quoted."""
     found = _QUOTE.fullmatch(line) if ">" in line[:4] else None
     if found is None:
         return line

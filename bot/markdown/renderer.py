@@ -1,8 +1,8 @@
-"""What a dialect is: one piece of the source as one platform wants to read it.
+"""Renderers: one piece of the source as a platform's text.
 
-A dialect is a value without state, and the same piece always renders alike. What it adds is told beforehand, as a bound
-that only grows (`Renderer.padding`): the splitter searches for the longest piece that fits, and rendered text may well
-be shorter than it was a character ago.
+A renderer is stateless, and the same piece always renders alike. `Renderer.padding` bounds its added characters and
+never shrinks: the splitter searches for the longest piece that fits, though rendered text may shrink as the source
+grows.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ class Renderer(Protocol):
         ...
 
     def padding(self, piece: Piece) -> int:
-        """At most by how much rendering makes a piece longer than `Piece.closed`, in the platform's unit.
+        """An upper bound for the characters added to `Piece.closed`, in the platform's unit.
 
-        Never less for a piece that goes on further.
+        Never less for a longer piece.
         """
         ...
 
@@ -39,15 +39,15 @@ class Renderer(Protocol):
 
 
 def utf16_units(text: str) -> int:
-    """The length of `text` as Discord and JavaScript count it: most emoji are two.
+    """The length of `text` in UTF-16 units, as Discord and JavaScript count: most emoji have two.
 
-    Asked for each write's whole message, so both ways are C's: a loop of Python's was most of what writing cost.
+    Runs for the whole message at each write, so both branches use C code: a Python loop took most of a write's time.
     """
     return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 class PlainMarkdown:
-    """For a platform that reads CommonMark as it comes."""
+    """For platforms with plain CommonMark."""
 
     def render(self, piece: Piece) -> str:
         """See `Renderer`."""

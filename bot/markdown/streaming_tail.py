@@ -1,12 +1,9 @@
-"""The end of a text that is still arriving: how much of it is shown, and what is closed for it.
+"""The end of a text still arriving: how much of it to show, and how to close it.
 
-What belongs here: rules for the last block, since only that can be unfinished. What does not: open fences, which
-`bot.markdown.splitter` knows of, and platforms.
-
-What may turn out to be syntax is kept back until it is plain what it is (a mark at the end of a line, half a link, a
-table's header without the line under it), so that what was shown is not taken back; what is certain enough is shown at
-once and closed (emphasis, code). Nothing is kept back for longer than `LONGEST_HELD` characters, or a row of a table
-for `_LONGEST_ROW`, and nothing at all once the text has ended.
+Only the last block can be unfinished. Possible syntax is held back until its kind is certain: a mark at the end of a
+line, half a link, a table's header without its delimiter row. So shown text is never taken back. Emphasis and code are
+shown at once, and closed. At most `LONGEST_HELD` characters are held, or `_LONGEST_ROW` for a table's row, and none
+after the end. Open fences belong to `bot.markdown.splitter`.
 """
 
 from __future__ import annotations
@@ -21,15 +18,14 @@ from bot.markdown.inline_parser import LONGEST_HELD, parse_inline
 # A row appears whole; a longer one is not waited for.
 _LONGEST_ROW = 600
 
-# How often what is left is looked at again once something was kept back: it may end in the next half thing.
+# Passes over the rest after something was held back: it may end in another unfinished element.
 _LOOKS = 6
 
-# A line that is nothing yet but the marks that begin a block: quotes, items, tasks, headings, and the number that may
-# become an item's.
+# A line with nothing but marks at its start: quotes, items, tasks, headings, or the number of a possible item.
 _MARKS_ONLY = re.compile(
     r"[ \t>]*(?:(?:[-*+]|\d{1,9}[.)])(?:[ \t>]+|$))*(?:#{1,6}[ \t]*|[-*+]|\d{1,9}[.)]?)?(?:\[[ xX]?\]?[ \t]*)?"
 )
-# A line that may become a rule, or a heading's underline.
+# A line that may become a rule or a heading's underline.
 _RULE = re.compile(r"[ \t>]*(?:(?:-[ \t]*)+|(?:=[ \t]*)+|(?:\*[ \t]*)+|(?:_[ \t]*)+)")
 _ROW = re.compile(r"[ \t>]*\|")
 _DELIMITER_ROW = re.compile(r"[ \t>]*\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*")
@@ -40,7 +36,7 @@ _DEFINITION = re.compile(r"[ \t>]*\[[^\]\n]+\]:[^\n]*")
 
 _UNDECIDED = (_MARKS_ONLY, _RULE, _DEFINITION, _TAG)
 
-# What begins a block for certain, whatever stands above it; a line after a blank one does so if it is not indented.
+# Starts a block in any context; an unindented line after a blank one does too.
 _BLOCK_START = re.compile(r"[-*+][ \t]|#{1,6}[ \t]")
 
 
@@ -58,7 +54,7 @@ _BLOCKS = _Blocks()
 
 
 def visible_end(text: str) -> tuple[int, str]:
-    """How many characters of `text` (which ends outside of code blocks) are shown, and what is added to close them."""
+    """How many characters of `text`, outside fences at its end, to show, and the closing marks to add."""
     end = _whole_lines(text)
     for _ in range(_LOOKS):
         end = len(text[:end].rstrip(" \t")) if end else 0
@@ -79,7 +75,7 @@ def visible_end(text: str) -> tuple[int, str]:
 
 
 def _whole_lines(text: str) -> int:
-    """The length of `text` without last lines of which nothing can be said yet."""
+    """The length of `text` without undecided last lines."""
     start = text.rfind("\n") + 1
     line = text[start:]
     held = (any(kind.fullmatch(line) for kind in _UNDECIDED) and len(line) <= LONGEST_HELD) or (
@@ -91,7 +87,7 @@ def _whole_lines(text: str) -> int:
 
 
 def _without_lone_header(text: str, end: int) -> int:
-    """`end`, or where the lines before it start if they are a table's header, which is nothing without a row."""
+    """`end`, or the start of the table header before it: a header shows nothing without a row."""
     start = end
     for _ in range(2):
         above = text.rfind("\n", 0, max(start - 1, 0)) + 1
@@ -104,16 +100,15 @@ def _without_lone_header(text: str, end: int) -> int:
 
 
 def _before_marks(text: str, end: int) -> int:
-    """`end`, or where its line starts if only marks that begin a block stand before it there."""
+    """`end`, or the start of its line if only block marks precede it there."""
     start = text.rfind("\n", 0, end) + 1
     return start if _MARKS_ONLY.fullmatch(text[start:end]) else end
 
 
 def last_leaf(text: str) -> tuple[int, str] | None:
-    """Where the text of the last block begins and what it is, if it may go on; seen from its end.
+    """The offset and kind of the last block that may continue.
 
-    Lines after the first may have had marks of a quote before them; the place is exact for the last line, which is
-    where nearly everything that is kept back stands.
+    Later lines may have lost quote marks, so the offset is exact for the last line only; nearly all held text is there.
     """
     if not text.strip() or re.search(r"\n[ \t>]*\n[ \t]*\Z", text):
         return None
@@ -141,7 +136,7 @@ _LEAVES = frozenset({"inline", "fence", "code_block", "html_block", "hr"})
 
 
 def _is_over(tokens: list[Token], text: str) -> bool:
-    """Whether the last block takes no further line: a heading, or a table's row, that has its end."""
+    """Whether the last block is complete: a heading or a table row with its line end."""
     last = next((token.type for token in reversed(tokens) if token.type.endswith("_close")), "")
     kinds = {token.type for token in tokens[-4:]}
     ended = text.endswith("\n")
@@ -162,7 +157,7 @@ def _placed(text: str, lines: list[str], content: str) -> tuple[int, str] | None
 
 
 def _empties(content: str, open_spans: tuple[tuple[int, str], ...], code: tuple[int, str] | None) -> int | None:
-    """Where the marks begin that have nothing after them to be seen yet, or None."""
+    """The offset of marks without visible content after them, or None."""
     end = len(content)
     marks = [*open_spans, *([code] if code else [])]
     found = None
@@ -175,7 +170,7 @@ def _empties(content: str, open_spans: tuple[tuple[int, str], ...], code: tuple[
 
 
 def _half_ticks(content: str, code: tuple[int, str] | None) -> int:
-    """How many backticks at the end may be the beginning of what closes the code that is open."""
+    """How many backticks at the end may begin the closing run of open code."""
     return len(content) - len(content.rstrip("`")) if code else 0
 
 
@@ -193,12 +188,12 @@ def unsplittable_spans(text: str) -> tuple[tuple[int, int], ...]:
 
 
 def ends_in_block_marks(text: str) -> bool:
-    """Whether nothing but what begins a block stands in the last line of `text`: an item's number, say."""
+    """Whether the last line of `text` has only block marks, such as an item's number."""
     line = text[text.rfind("\n") + 1 :]
     return bool(line.strip()) and _MARKS_ONLY.fullmatch(line) is not None
 
 
 def may_close_block(line: str, marker: str) -> bool:
-    """Whether `line`, the last of a block of code, may become the one that closes it."""
+    """Whether `line`, the last of a code block, may become its closing fence."""
     bare = line.strip(" \t>")
     return bool(bare) and len(bare) < len(marker) and not bare.strip(marker[0])

@@ -1,7 +1,7 @@
-"""A table as text, for what shows none: Discord, and Slack where it takes no more of them.
+"""A table as text: for Discord, and for Slack beyond its limit of tables.
 
-What belongs here: the two forms, columns in a block of code and a list of fields for each row, and which one is read
-better. What does not: which lines are a table (`bot.markdown.tables`).
+Two forms: columns in a code block, or a list of fields per row; the more readable one is used. `bot.markdown.tables`
+finds tables.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from bot.markdown import utf16_units
 from bot.markdown.emphasis import ZERO_WIDTH_SPACE, add_line_emphasis_spaces
 from bot.markdown.tables import Table
 
-# Columns of a block of code that a phone shows without breaking its lines: about 45 on a common one in portrait.
+# Columns of a code block on a phone without wrapping: about 45 on a common model in portrait.
 _WIDEST = 45
 
 _GAP = "  "
@@ -25,7 +25,7 @@ _LINK = re.compile(r"\]\(|https?://")
 
 
 class _Words(MarkdownIt):
-    """The inline grammar, of which only the words are wanted."""
+    """The inline grammar, to extract words only."""
 
     def __init__(self) -> None:
         super().__init__("commonmark")
@@ -61,7 +61,7 @@ def max_text_length(table: Table) -> int:
 
 
 def cell_text(cell: str) -> str:
-    """What is read of a cell's markdown."""
+    """The visible text of a cell's markdown."""
     if not _MARKUP.search(cell):
         return cell
     tokens = _WORDS.parseInline(add_line_emphasis_spaces(cell))[0].children or []
@@ -114,9 +114,10 @@ def _columns_of(character: str) -> int:
 
 
 def _fields(rows: Sequence[Sequence[str]], *, filled: bool = False) -> str:
-    """For each row its first cell, and under it the others with the heads that they stand under.
+    """For each row its first cell, then the other cells under their headings.
 
-    `filled` puts marks around a first cell that has its own, or has them begun: then no cell's growing takes any away.
+    `filled` adds marks around a first cell with marks of its own, complete or not: then a growing cell never loses
+    them.
     """
     head, *body = rows
     lines = []

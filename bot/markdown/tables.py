@@ -1,8 +1,8 @@
-"""Tables as models write them (https://github.github.com/gfm/#tables-extension-), in quotes and items too.
+"""Tables in model text (https://github.github.com/gfm/#tables-extension-), also in quotes and items.
 
-What belongs here: which lines are a table, and their cells. What does not: how a platform shows one (a dialect). Every
-line begins with a pipe; GFM lets it be left out, and where all lines do there must be one between two cells. What
-stands over a cut, and is repeated after it, are only tables with their pipes: a line of text could be the others.
+Every line starts with a pipe. GFM allows leaving it out if a pipe stands between two cells of every line. Only tables
+with leading pipes get their header repeated after a cut: other lines could be text. `bot.markdown.table_text` shows
+them as text.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def may_have_fences(text: str) -> bool:
 
 
 def fenced_lines(lines: Sequence[str]) -> frozenset[int]:
-    """The numbers of the lines that are in blocks of code, with those that open and close them."""
+    """The numbers of the lines in code blocks, fences included."""
     found, fence = set(), ""
     for number, line in enumerate(lines):
         if fence:
@@ -73,7 +73,7 @@ def fenced_lines(lines: Sequence[str]) -> frozenset[int]:
 
 
 def _table_at(lines: Sequence[str], number: int, *, in_list: bool) -> Table | None:
-    """The table that begins in a line. What is indented as code is one only below an item."""
+    """The table starting at a line. Below an item only, a line indented as code may start one."""
     prefix, head = _parted(lines[number])
     if ">" not in prefix and len(prefix.expandtabs(4)) >= _CODE_INDENT and not in_list:
         return None
@@ -83,7 +83,7 @@ def _table_at(lines: Sequence[str], number: int, *, in_list: bool) -> Table | No
 
 
 def _rows(lines: Sequence[str], number: int, quoted: int, *, piped: bool) -> Iterator[str]:
-    """The lines from one on that may go on with a table, without what stands before it."""
+    """Possible table lines from one on, without quote marks and indentation."""
     for line in (lines[at] for at in range(number, len(lines))):
         prefix, bare = _parted(line)
         goes_on = bare.startswith("|") if piped else "|" in bare and not _BLOCK.match(bare)
@@ -93,7 +93,7 @@ def _rows(lines: Sequence[str], number: int, quoted: int, *, piped: bool) -> Ite
 
 
 def _parted(line: str) -> tuple[str, str]:
-    """The marks of quotes and the indentation that a line begins with, and the rest."""
+    """The quote marks and indentation of a line, and its rest."""
     prefix = _LEAD.match(line)
     end = prefix.end() if prefix else 0
     return line[:end], line[end:]
@@ -131,7 +131,7 @@ def _side(dashes: str) -> str:
 
 
 def open_table_header(text: str) -> str:
-    """The two lines on top of the table that `text` ends in (after a whole line of it), or nothing."""
+    """The two header lines of the table at the end of `text`, after a complete line; empty if there is none."""
     if not text.endswith("\n"):
         return ""
     begin = len(text)
@@ -148,7 +148,7 @@ def open_table_header(text: str) -> str:
 
 
 def ends_in_table_head(text: str) -> bool:
-    """Whether `text` ends with a line that is nothing without the next: a table's header, or the dashes under it."""
+    """Whether `text` ends with a table's header or its delimiter row: neither shows anything alone."""
     *_, above, last = ["", *text.rstrip("\n").rsplit("\n", 2)]
     if not _ROW.fullmatch(last):
         return False
