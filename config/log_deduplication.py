@@ -1,11 +1,8 @@
-"""Which lines of libraries are too many: the same trouble, told again and again, fills a disk.
+"""Limits repeated records of libraries, so that they do not fill a disk; counts records by origin in bounded memory.
 
-What belongs here: counting records by where they come from, in bounded memory. What does not: how a record becomes a
-line (`config.log_setup`).
-
-Asyncio logs an error for each connection that it cannot accept, and aiohttp one with a traceback for each malformed
-request, so whoever can reach our port could decide how long the log is. Our own records always pass: each tells of one
-turn, and its reader may ask for it.
+Asyncio logs an error for each connection it cannot accept, and aiohttp a traceback for each malformed request, so any
+client of our port could inflate the log. Our own records always pass: each belongs to a turn, and a reader may ask for
+it by reference.
 """
 
 from __future__ import annotations
@@ -14,22 +11,22 @@ import logging
 import re
 from dataclasses import dataclass
 
-# Whose records always pass, by the first part of their logger's name.
+# First parts of logger names; their records always pass.
 OURS = frozenset({"adapters", "bot", "config", "tests"})
 
-# For so many seconds the records of one origin are counted, and only so many of them pass. A few show whether they are
-# the same, and a minute is how often somebody looks.
+# In each interval, this many records of one origin pass. A few show whether they are the same; an operator looks about
+# once a minute.
 INTERVAL_SECONDS = 60.0
 PASSING = 5
 
-# So many records of all origins together pass in an interval: whoever can vary a message (a name in a traceback) makes
+# In each interval, this many records of all origins pass: a client able to vary a message (a name in a traceback) makes
 # any number of origins. A record with its traceback takes about 3 kB.
 PASSING_OF_ALL = 60
 
-# So many origins are told apart in an interval; further ones count as one.
+# Origins counted separately in an interval; further ones count as one.
 ORIGINS = 200
 
-# What differs between two messages of one origin: numbers, addresses in memory, and whatever follows the first line.
+# Variable parts of messages from one origin: numbers and memory addresses. Text after the first line is ignored too.
 _VARYING = re.compile(r"0x[0-9a-f]+|\d+")
 TEMPLATE_CHARACTERS = 80
 
@@ -39,7 +36,7 @@ OTHERS: Origin = ("", "", 0, "", "")
 
 @dataclass(slots=True)
 class _Count:
-    """What there was of one origin in an interval. No record: that would keep the frames of its traceback alive."""
+    """Counts of one origin in an interval. It keeps no record, whose traceback would keep its frames alive."""
 
     name: str
     level: int
@@ -49,9 +46,9 @@ class _Count:
 
 
 class RepeatCounter:
-    """Counts records. Not safe for threads: a handler calls it with its lock held.
+    """Counts records. Not thread-safe: call it with the handler's lock held.
 
-    Its time is that of the records. A clock that is set back begins another interval.
+    Time is the records' time. A clock set back starts a new interval.
     """
 
     def __init__(self) -> None:
@@ -59,8 +56,8 @@ class RepeatCounter:
         self._counts: dict[Origin, _Count] = {}
         self._passed = 0
 
-    def passes(self, record: logging.LogRecord) -> bool:
-        """Count a record, and say whether it is to be logged."""
+    def allows(self, record: logging.LogRecord) -> bool:
+        """Count a record and return whether to log it."""
         if record.levelno < logging.WARNING or record.name.partition(".")[0] in OURS:
             return True
         origin = origin_of(record)
@@ -75,29 +72,29 @@ class RepeatCounter:
         return True
 
     def is_due(self, now: float) -> bool:
-        """Whether the interval is over at `now` (a record's time); the next one then begins when `told` is called."""
+        """Whether the interval is over at `now`, a record's time; `start_interval` starts the next."""
         return not 0 <= now - self._began_at < INTERVAL_SECONDS
 
-    def told(self, now: float) -> list[logging.LogRecord]:
-        """Begin an interval, and return what the last one left out: one record for each origin, with their number."""
-        told = [_summary(count) for count in self._counts.values() if count.left_out]
+    def start_interval(self, now: float) -> list[logging.LogRecord]:
+        """Start an interval; return one summary record for each origin with records left out in the last."""
+        summaries = [_summary(count) for count in self._counts.values() if count.left_out]
         self._began_at, self._counts, self._passed = now, {}, 0
-        return told
+        return summaries
 
 
 def origin_of(record: logging.LogRecord) -> Origin:
-    """Where a record comes from: its logger, its line of code, its exception's kind, and its message's template."""
+    """Return a record's logger, line of code, exception type and message template."""
     kind = record.exc_info[0].__name__ if record.exc_info and record.exc_info[0] else ""
     return record.name, record.pathname, record.lineno, kind, _VARYING.sub("#", _beginning(record))
 
 
 def _beginning(record: logging.LogRecord) -> str:
-    """How a record's template begins, without what was put into it."""
+    """Return the start of a record's template, without its arguments."""
     return str(record.msg).partition("\n")[0][:TEMPLATE_CHARACTERS]
 
 
 def _summary(count: _Count) -> logging.LogRecord:
-    """The record that tells how many were left out."""
+    """Return the record with the number left out."""
     message = f"left out {count.left_out} more lines like this one: {count.begins}"
     level = {"levelno": count.level, "levelname": logging.getLevelName(count.level)}
     return logging.makeLogRecord({"name": count.name, "msg": message, **level})

@@ -1,12 +1,10 @@
-"""How the program logs: lines that people can grep and collectors can parse, without a secret in any of them.
+"""Set-up of logging: two line formats and the masking of secrets.
 
-What belongs here: the set-up of logging, the two formats, and the masking of secrets. What does not: what is logged,
-and which of a library's lines are too many (`config.log_deduplication`).
-Figures of a turn are passed as fields, ``log.info("turn ended", extra={"turn": reference, "ending": "done"})``, and
-come out as ``2026-11-22T14:25:00.123Z INFO bot.turns.manager turn ended turn=x7f2k9qa ending=done``.
+Pass figures as fields: ``log.info("turn ended", extra={"turn": reference, "ending": "done"})`` becomes
+``2026-11-22T14:25:00.123Z INFO bot.turns.manager turn ended turn=x7f2k9qa ending=done``.
 
-One record is one line, whatever a user's name or a server's error has in it; the lines of a traceback are indented, so
-that none can pass for a record.
+One record is one line, even with line breaks in a user's name or a server's error. Traceback lines are indented, so
+none of them looks like a record.
 """
 
 from __future__ import annotations
@@ -21,27 +19,29 @@ from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import TextIO
 
+from typing_extensions import override
+
 from config.log_deduplication import RepeatCounter
 
 MASK = "[secret]"
 
-# Shorter ones are a test's ("x"): masking these would make every line unreadable, and no platform gives out such.
+# In characters. Shorter secrets exist in tests only ("x"), and masking them would make every line unreadable.
 SHORTEST_MASKED = 6
 
-# What a credential looks like when it is not one of ours: a ticket that a server made, a token in somebody's error.
+# Credentials other than ours: a ticket made by a server, or a token quoted in an error.
 _CREDENTIAL = re.compile(
     r"(?P<before>\bBearer\s+|[?&](?:ticket|token|access_token)=)[^\s&\"',\\]{6,}"
-    r"|(?P<prefix>\bBot\s+)[^\s&\"',\\]{24,}"  # longer than any word that may follow "Bot" in a sentence
+    r"|(?P<prefix>\bBot\s+)[^\s&\"',\\]{24,}"  # longer than any word after "Bot" in a sentence
     r"|\bx(?:ox[a-z]|app)-[\w-]{6,}"
 )
 
-# They say much that only their makers need, and at debug some write whole requests. What is wrong they say as warnings.
+# Verbose libraries: some log whole requests at debug. They report problems as warnings.
 LIBRARIES = ("aiohttp", "asyncio", "discord", "httpcore2", "httpx2", "openai", "slack_bolt", "slack_sdk")
 
-# What every record has: anything else was passed as `extra`, and is a field.
+# Attributes of every record; any other was passed as `extra` and is a field.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message", "taskName"}
 
-# A value that needs no quotes in text: nothing in it that ends a value or a line.
+# A value without quotes: no character ends a value or a line.
 _BARE = re.compile(r"[^\s\"=\\]+")
 
 
@@ -49,7 +49,7 @@ def configure(*, level: str, style: str, secrets: Iterable[str], stream: TextIO 
     """Set up logging for the process, to `stream` (standard error).
 
     `level` is the least severe level in lower case, `style` ``text`` or ``json``, `secrets` the texts to mask.
-    Libraries are heard from ``warning`` on, at debug from ``info`` on. Calling it again replaces what was set up.
+    Libraries log from ``warning`` up, at debug from ``info`` up. A second call replaces the first set-up.
     """
     handler = DeduplicatingHandler(stream or sys.stderr)
     mask = SecretMasker(secrets)
@@ -60,50 +60,51 @@ def configure(*, level: str, style: str, secrets: Iterable[str], stream: TextIO 
     quiet = logging.INFO if root.level <= logging.DEBUG else max(logging.WARNING, root.level)
     for name in LIBRARIES:
         logging.getLogger(name).setLevel(quiet)
-    if not sys.warnoptions:  # where somebody asked for errors (tests do), they stay errors
+    if not sys.warnoptions:  # -W error, as in tests, stays in force
         warnings.simplefilter("default")
     logging.captureWarnings(capture=True)
 
 
 class DeduplicatingHandler(logging.StreamHandler[TextIO]):
-    """Writes records, of a library's repeated ones only a few a minute, and then how many it left out.
+    """Writes records, but only a few a minute of a library's repeated ones; a summary counts the rest.
 
-    Here and not in a filter, because a handler emits with its lock held: records come from threads too.
+    Not a filter, because only a handler's emit holds its lock, and records come from threads too.
     """
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__(stream)
         self._repeats = RepeatCounter()
 
+    @override
     def emit(self, record: logging.LogRecord) -> None:
-        """See `logging.Handler`."""
         if self._repeats.is_due(record.created):
-            self._tell(record.created)
-        if self._repeats.passes(record):
+            self._emit_summaries(record.created)
+        if self._repeats.allows(record):
             super().emit(record)
 
+    @override
     def close(self) -> None:
-        """See `logging.Handler`. What is left out so far is told."""
+        """Write the summaries so far, then close."""
         with self.lock or nullcontext():
-            self._tell(float("-inf"))
+            self._emit_summaries(float("-inf"))
         super().close()
 
-    def _tell(self, now: float) -> None:
-        for summary in self._repeats.told(now):
+    def _emit_summaries(self, now: float) -> None:
+        for summary in self._repeats.start_interval(now):
             super().emit(summary)
 
 
 class SecretMasker:
-    """Takes secrets out of a text: those that it is told, and whatever looks like one."""
+    """Replaces known secrets, and texts with the form of a credential, by `MASK`."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        # Also as JSON and repr would write them; the longest first, since one may begin with another.
+        # Also in the spelling of JSON and repr. The longest first: one secret may be the prefix of another.
         spelled = {text for secret in secrets for text in (secret, json.dumps(secret)[1:-1], repr(secret)[1:-1])}
         masked = sorted((text for text in spelled if len(text) >= SHORTEST_MASKED), key=len, reverse=True)
         self._known = re.compile("|".join(map(re.escape, masked))) if masked else None
 
     def __repr__(self) -> str:
-        """Say nothing of what it knows."""
+        """Hide the secrets."""
         return "Masker()"
 
     def __call__(self, text: str) -> str:
@@ -114,7 +115,7 @@ class SecretMasker:
 
 
 class _MaskingFormatter(logging.Formatter):
-    """Masks the whole line when everything is in it: message, fields and traceback."""
+    """Masks the complete line: message, fields and traceback."""
 
     def __init__(self, mask: SecretMasker) -> None:
         super().__init__()
@@ -129,8 +130,8 @@ class _MaskingFormatter(logging.Formatter):
         raise NotImplementedError
 
     def traceback_text(self, record: logging.LogRecord) -> str:
-        """Return the traceback and the stack of a record, empty where it has none."""
-        # Not `record.exc_text`: another handler's formatter may have cached its own there.
+        """Return the traceback and the stack of a record, or empty text."""
+        # Not `record.exc_text`: another handler's formatter may have cached its text there.
         parts = (
             self.formatException(record.exc_info) if record.exc_info and record.exc_info[0] else "",
             self.formatStack(record.stack_info) if record.stack_info else "",
@@ -154,26 +155,26 @@ class JsonFormatter(_MaskingFormatter):
 
     def line(self, record: logging.LogRecord) -> str:
         """Return the line before masking."""
-        said: dict[str, object] = {
+        content: dict[str, object] = {
             "time": timestamp(record),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
         }
-        said |= {name: value for name, value in fields(record).items() if name not in said}
+        content |= {name: value for name, value in fields(record).items() if name not in content}
         if traceback_text := self.traceback_text(record):
-            said["trouble"] = traceback_text
-        return json.dumps(said, ensure_ascii=False, default=str)
+            content["trouble"] = traceback_text
+        return json.dumps(content, ensure_ascii=False, default=str)
 
 
 def timestamp(record: logging.LogRecord) -> str:
-    """When it was logged: UTC, ISO 8601, milliseconds."""
+    """Return the time of a record: UTC, ISO 8601, milliseconds."""
     moment = datetime.fromtimestamp(record.created, UTC)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def fields(record: logging.LogRecord) -> Mapping[str, object]:
-    """What was passed as `extra`, without what is None: a figure that never came to be is left out."""
+    """Return the fields passed as `extra`, except None: a missing figure is left out."""
     return {
         name: value
         for name, value in vars(record).items()
@@ -182,7 +183,7 @@ def fields(record: logging.LogRecord) -> Mapping[str, object]:
 
 
 def _quoted(value: object) -> str:
-    """One value as text: bare where it is one word, else in quotes, with whatever ends a line escaped."""
+    """Return a value as text: bare if it is one word, else in quotes with line breaks escaped."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):
@@ -195,7 +196,7 @@ def _quoted(value: object) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Escape what a terminal or a reader of lines would obey: line breaks, control characters, bidirectional marks."""
+    """Escape line breaks, control characters and bidirectional marks, which terminals obey."""
     if text.isprintable():
         return text
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)

@@ -318,10 +318,10 @@ def test_a_flood_of_ever_new_messages_is_bounded() -> None:
     """In lines and in memory: whoever can vary a message makes any number of origins."""
     repeats = RepeatCounter()
     letters = [f"{'abcdefghij'[n % 10]}{'abcdefghij'[n // 10 % 10]}{'x' * (n // 100)}" for n in range(5_000)]
-    passed = sum(repeats.passes(record(message=message)) for message in letters)
+    passed = sum(repeats.allows(record(message=message)) for message in letters)
     assert passed == PASSING_OF_ALL
     assert len(repeats._counts) == ORIGINS + 1
-    assert len(repeats.told(1.0)) <= ORIGINS + 1
+    assert len(repeats.start_interval(1.0)) <= ORIGINS + 1
     assert not repeats._counts
 
 
@@ -329,7 +329,7 @@ def test_what_was_left_out_keeps_nothing_alive() -> None:
     """A record holds its traceback's frames, and with them whatever was at work there."""
     repeats = RepeatCounter()
     for _ in range(50):
-        repeats.passes(record(error=ValueError("big")))
+        repeats.allows(record(error=ValueError("big")))
     (count,) = repeats._counts.values()
     assert {type(getattr(count, name)) for name in count.__slots__} == {str, int}
 
