@@ -73,7 +73,7 @@ class OpenAIModel(Model):
         with translated(self._key):
             self._client = make_client(options, self._key or NO_KEY)
         self._format = API_FORMATS[options.api]
-        self._coalescer = ReadCoalescer()
+        self._coalescer = ReadCoalescer(options.coalescing)
         self._request_throttle = LoopThrottle(REQUESTS_PER_ITERATION)
         self._server_limits = ServerLimits()
         self._finish_reasons = FinishReasons()

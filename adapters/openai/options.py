@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
+from adapters.openai.read_coalescing import CoalescingOptions
+
 # The hosted API (platform.openai.com/docs/api-reference). Always given to the SDK, so that it reads no environment.
 OPENAI_BASE_URL = "https://api.openai.com/v1"
 
@@ -27,6 +29,7 @@ class OpenAIOptions:
     api: Literal["chat", "responses"] = "chat"
     parameters: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
     images: bool = True  # whether the model takes images; without, a text line replaces each image
+    coalescing: CoalescingOptions = field(default_factory=CoalescingOptions)
     connect_seconds: float = 5.0  # to reach the server at all; the SDK's own default, long enough for a distant one
 
     @property

@@ -9,33 +9,40 @@ from __future__ import annotations
 
 import asyncio
 import math
+from dataclasses import dataclass
 from typing import Protocol, Self
 
 from adapters.openai.loop_throttle import LoopThrottle
-
-# The longest time between two reads of one socket: a tenth of the time between two edits with so many streams. Seconds.
-BEAT_SECONDS = 0.1
-
-# Intervals of different streams end together, so that the loop wakes up less often. Each further `STREAMS_PER_SLOT`
-# streams add a slot to the interval, up to `MAX_SLOTS`, so that thousands of streams do not hold up the loop all at
-# once.
-STREAMS_PER_SLOT = 32
-MAX_SLOTS = 10
-
-# Coalescing pays if a read brings several events. Pausing and resuming a socket costs about half of a read, so events
-# must be closer than this. Seconds.
-MAX_EVENT_GAP = BEAT_SECONDS / 1.5
-
-# Weight of the newest read in the average gap between events: the last few reads count.
-GAP_WEIGHT = 0.25
 
 # Reads of all streams in one iteration of the loop: five to ten milliseconds. More are ready only if the machine is
 # busy; a read delayed by this limit also takes the data arriving in the meantime.
 READS_PER_ITERATION = 150
 
-# Below this number of streams, reading costs less than four per cent of a processor, and readers benefit from fresh
-# text: with coalescing from 8 streams on, 12 answers in a Slack workspace were seen 0.05 s later.
-MANY = 16
+# Weight of the newest read in the average gap between events: the last few reads count.
+GAP_WEIGHT = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class CoalescingOptions:
+    """When and how long reads are delayed."""
+
+    # The longest time between two reads of one socket: a tenth of the time between two edits with so many streams.
+    interval_seconds: float = 0.1
+    # Below this number of streams, reading costs less than four per cent of a processor, and readers benefit from fresh
+    # text: with coalescing from 8 streams on, 12 answers in a Slack workspace were seen 0.05 s later.
+    min_streams: int = 16
+    # Intervals of different streams end together, so that the loop wakes up less often. Each further `streams_per_slot`
+    # streams add a slot to the interval, up to `max_slots`, so that thousands do not hold up the loop all at once.
+    streams_per_slot: int = 32
+    max_slots: int = 10
+
+    @property
+    def max_event_gap(self) -> float:
+        """Seconds between events up to which coalescing pays.
+
+        A read must bring several events: pausing and resuming a socket costs about half of a read.
+        """
+        return self.interval_seconds / 1.5
 
 
 class ByteSource(Protocol):
@@ -61,14 +68,20 @@ class ByteSource(Protocol):
 class ReadCoalescer:
     """The open streams of one model, and the common schedule of their reads."""
 
-    def __init__(self) -> None:
+    def __init__(self, options: CoalescingOptions) -> None:
+        self.options = options
         self.open_streams = 0
         self.throttle = LoopThrottle(READS_PER_ITERATION)
 
     def next_read_at(self, now: float) -> float:
         """The loop time of the next read of a stream just read."""
-        slot = BEAT_SECONDS / min(1 + self.open_streams // STREAMS_PER_SLOT, MAX_SLOTS)
-        return math.floor((now + BEAT_SECONDS) / slot) * slot
+        options = self.options
+        slot = options.interval_seconds / min(1 + self.open_streams // options.streams_per_slot, options.max_slots)
+        return math.floor((now + options.interval_seconds) / slot) * slot
+
+    def delays(self, event_gap: float) -> bool:
+        """Whether a stream with this average gap between events is worth delaying."""
+        return event_gap < self.options.max_event_gap and self.open_streams >= self.options.min_streams
 
 
 class CoalescedReader:
@@ -95,7 +108,7 @@ class CoalescedReader:
 
     async def read(self) -> bytes:
         """The next bytes, possibly delayed; empty at the end. Raises an error after all bytes before it."""
-        if not self.urgent and self._event_gap < MAX_EVENT_GAP and self._coalescer.open_streams >= MANY:
+        if not self.urgent and self._coalescer.delays(self._event_gap):
             await self._pause()
         received = await self._source.read()
         if not (self.urgent or self._coalescer.throttle.try_acquire()):

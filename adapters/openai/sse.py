@@ -36,10 +36,11 @@ class EventSplitter:
     """Splits bytes, chunked anywhere, into the data of events.
 
     Lines end with LF, CR or CRLF. LF joins several data lines. Comments, other fields and events without data are
-    skipped. Raises `ServiceError` for an event longer than `MAX_EVENT_BYTES`.
+    skipped. Raises `ServiceError` for an event longer than `max_event_bytes`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
+        self._max_event_bytes = max_event_bytes
         self._started = False
         self._line: list[bytes] = []  # fragments of the current line
         self._data: list[bytes] = []  # data lines of the current event
@@ -53,8 +54,8 @@ class EventSplitter:
             received = received.removeprefix(b"\n")
             self._after_cr = False
         self._pending += len(received)
-        if self._pending > MAX_EVENT_BYTES:
-            raise ServiceError(f"the model's server sent an event of more than {MAX_EVENT_BYTES} bytes")
+        if self._pending > self._max_event_bytes:
+            raise ServiceError(f"the model's server sent an event of more than {self._max_event_bytes} bytes")
         if b"\n" not in received and b"\r" not in received:
             self._line.append(received)
             return []

@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 
 from adapters.openai import chat_completions, responses
-from adapters.openai.read_coalescing import CoalescedReader, ReadCoalescer
+from adapters.openai.read_coalescing import CoalescedReader, CoalescingOptions, ReadCoalescer
 from adapters.openai.stream_decoder import StreamDecoder
 from bot.conversation import Delta, Prompt
 from tests.servers.openai_scripts import Answer, chat_events, responses_events
@@ -66,7 +66,7 @@ class WireModel:
         module = responses if self.api == "responses" else chat_completions
         decoder = responses.ResponsesDecoder() if self.api == "responses" else chat_completions.ChatDecoder()
         stream = StreamDecoder(decoder, module.decode_response)
-        with CoalescedReader(Socket(steps, stays_open=self.stays_open), ReadCoalescer()) as reader:
+        with CoalescedReader(Socket(steps, stays_open=self.stays_open), ReadCoalescer(CoalescingOptions())) as reader:
             while not stream.done:
                 for delta in await stream.read(reader):
                     yield delta

@@ -16,8 +16,8 @@ from aiohttp import web
 from aiohttp.http import HttpProcessingError
 
 from adapters.openai import OpenAIModel, OpenAIOptions
-from adapters.openai import read_coalescing as beats
 from adapters.openai.aiohttp_transport import HTTPX2_ERRORS, AiohttpTransport, make_http_client, map_aiohttp_errors
+from adapters.openai.read_coalescing import CoalescingOptions
 from bot.conversation import Finish, FinishReason, Text, Usage
 from tests.contracts.model import QUESTION, WORDS, ask
 from tests.servers.openai import Answer, Event, Fault, Manner, OpenAIDouble, chat_events
@@ -178,14 +178,14 @@ async def test_json_that_one_parser_refuses(half: str, pieces: bool) -> None:
     assert (outcome.failure is None) is pieces
 
 
-# ---------------------------------------------------------------------------------------------------------------- beats
+# ----------------------------------------------------------------------------------------------------- read coalescing
 
 
 @pytest.mark.sockets(seconds=30)
 @pytest.mark.parametrize("fault", [None, Fault.ABORT, Fault.FIN, Fault.ERROR_EVENT, Fault.END])
-async def test_streams_in_beats_bring_everything(monkeypatch: pytest.MonkeyPatch, fault: Fault | None) -> None:
+async def test_coalesced_streams_are_complete(fault: Fault | None) -> None:
     """Many at once on real sockets: whole, in fewer pieces than were sent, however they end; connections are kept."""
-    text, many = " ".join(f"word{number}" for number in range(60)), beats.MANY + 4
+    text, many = " ".join(f"word{number}" for number in range(60)), CoalescingOptions().min_streams + 4
     async with OpenAIDouble(default=Answer(text, words_per_second=100, fault=fault, at=0.9)) as double:
         model = OpenAIModel(OpenAIOptions("m", "sk-test", double.url))
         for _ in range(2):
@@ -204,12 +204,11 @@ async def test_streams_in_beats_bring_everything(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.sockets(seconds=30)
-async def test_closing_in_a_beat_closes_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_closing_a_paused_stream_closes_the_connection() -> None:
     """While its socket is left alone, too, a stream that nobody wants is closed at once."""
-    monkeypatch.setattr(beats, "MANY", 1)
-    monkeypatch.setattr(beats, "BEAT_SECONDS", 1000.0)
     async with OpenAIDouble(Answer(WORDS * 100, words_per_second=200)) as double:
-        model = OpenAIModel(OpenAIOptions("m", "sk-test", double.url))
+        coalescing = CoalescingOptions(interval_seconds=1000.0, min_streams=1)
+        model = OpenAIModel(OpenAIOptions("m", "sk-test", double.url, coalescing=coalescing))
         count = 0
         with suppress(TimeoutError):
             async with asyncio.timeout(0.5), aclosing(model.answer(QUESTION, stream=True)) as deltas:

@@ -9,11 +9,12 @@ from contextlib import suppress
 
 import pytest
 
-from adapters.openai.read_coalescing import BEAT_SECONDS, MANY, READS_PER_ITERATION, CoalescedReader, ReadCoalescer
+from adapters.openai.read_coalescing import READS_PER_ITERATION, CoalescedReader, CoalescingOptions, ReadCoalescer
 from bot.errors import ServiceError
 
 EVENT = b"data: {}\n\n"
 RATE = 40.0  # events a second
+OPTIONS = CoalescingOptions()
 
 
 class Socket:
@@ -54,7 +55,7 @@ class Socket:
 
 def among(others: int) -> ReadCoalescer:
     """So many other streams are live."""
-    coalescer = ReadCoalescer()
+    coalescer = ReadCoalescer(OPTIONS)
     coalescer.open_streams = others
     return coalescer
 
@@ -80,15 +81,15 @@ STEADY = [0.3 + number / RATE for number in range(80)]
 async def test_many_streams_are_read_in_beats() -> None:
     """The first event at once, later ones within a beat, and few reads for them."""
     socket = Socket(STEADY)
-    found, reads = await ages(socket, STEADY, among(MANY))
+    found, reads = await ages(socket, STEADY, among(OPTIONS.min_streams))
     assert len(found) == len(STEADY)
     assert found[0] == pytest.approx(0, abs=0.001)
-    assert max(found) <= BEAT_SECONDS + 0.001
-    assert len(reads) < len(STEADY) / RATE / BEAT_SECONDS * 1.2 + 3
+    assert max(found) <= OPTIONS.interval_seconds + 0.001
+    assert len(reads) < len(STEADY) / RATE / OPTIONS.interval_seconds * 1.2 + 3
     assert not socket.paused
 
 
-@pytest.mark.parametrize(("others", "pausable"), [(MANY - 2, True), (MANY, False)])
+@pytest.mark.parametrize(("others", "pausable"), [(OPTIONS.min_streams - 2, True), (OPTIONS.min_streams, False)])
 async def test_few_streams_are_read_at_once(others: int, pausable: bool) -> None:
     """Where there are few, or where a socket cannot be left alone, no event waits."""
     socket = Socket(STEADY, pausable=pausable)
@@ -102,7 +103,7 @@ async def test_a_slow_stream_is_read_at_once() -> None:
     """Where a beat would bring one event, it would cost more than it saves."""
     times = [number * 0.08 for number in range(50)]
     socket = Socket(times)
-    found, _ = await ages(socket, times, among(MANY))
+    found, _ = await ages(socket, times, among(OPTIONS.min_streams))
     assert max(found) == pytest.approx(0, abs=0.001)
     assert socket.pauses == 0
 
@@ -112,16 +113,16 @@ async def test_a_stream_that_becomes_fast_is_read_in_beats_from_then_on() -> Non
     slow, fast = [number * 0.2 for number in range(10)], [2 + number / RATE for number in range(40)]
     times = [*slow, *fast, 3.3, 3.6]
     socket = Socket(times)
-    found, _ = await ages(socket, times, among(MANY))
+    found, _ = await ages(socket, times, among(OPTIONS.min_streams))
     assert max(found[:10]) == pytest.approx(0, abs=0.001)
-    assert 0 < max(found[10:50]) <= BEAT_SECONDS + 0.001
+    assert 0 < max(found[10:50]) <= OPTIONS.interval_seconds + 0.001
     assert max(found[50:]) == pytest.approx(0, abs=0.001)
 
 
 async def test_what_is_urgent_is_given_at_once() -> None:
     """Until the first words, and after the last, no beat is waited for."""
     socket = Socket(STEADY)
-    with CoalescedReader(socket, among(MANY)) as reader:
+    with CoalescedReader(socket, among(OPTIONS.min_streams)) as reader:
         assert [await reader.read() for _ in STEADY] == [EVENT] * len(STEADY)
         assert await reader.read() == b""
     assert socket.pauses == 0
@@ -132,7 +133,7 @@ async def test_one_late_read_begins_no_beats() -> None:
     times = [number * 0.1 for number in range(50)]
     times[20] = times[21]
     socket = Socket(times)
-    found, reads = await ages(socket, times, among(MANY))
+    found, reads = await ages(socket, times, among(OPTIONS.min_streams))
     assert max(reads) == 2
     assert max(found) == pytest.approx(0, abs=0.001)
     assert socket.pauses == 0
@@ -140,7 +141,7 @@ async def test_one_late_read_begins_no_beats() -> None:
 
 async def test_many_reads_at_once_leave_the_loop_to_others() -> None:
     """Where all streams have something to be read, only so many are in a round; each gets all that came meanwhile."""
-    coalescer, rounds, counts = ReadCoalescer(), [0], Counter[int]()
+    coalescer, rounds, counts = ReadCoalescer(OPTIONS), [0], Counter[int]()
     many = 3 * READS_PER_ITERATION
 
     async def take() -> None:
@@ -165,19 +166,19 @@ async def test_an_error_comes_after_what_came_before_it() -> None:
     socket = Socket(STEADY, failure=ServiceError("reset"))
     loop = asyncio.get_running_loop()
     began, count = loop.time(), 0
-    with CoalescedReader(socket, among(MANY)) as reader:
+    with CoalescedReader(socket, among(OPTIONS.min_streams)) as reader:
         reader.urgent = False
         while count < len(STEADY):
             count += (await reader.read()).count(EVENT)
         with pytest.raises(ServiceError):
             await reader.read()
     assert count == len(STEADY)
-    assert loop.time() - began <= STEADY[-1] + BEAT_SECONDS + 0.001
+    assert loop.time() - began <= STEADY[-1] + OPTIONS.interval_seconds + 0.001
 
 
 async def test_leaving_in_a_beat_leaves_nothing_behind() -> None:
     """Whoever reads no further leaves neither a paused socket nor a live stream."""
-    socket, coalescer = Socket(STEADY), among(MANY)
+    socket, coalescer = Socket(STEADY), among(OPTIONS.min_streams)
     loop = asyncio.get_running_loop()
     began = loop.time()
     with suppress(TimeoutError), CoalescedReader(socket, coalescer) as reader:
@@ -188,7 +189,7 @@ async def test_leaving_in_a_beat_leaves_nothing_behind() -> None:
     assert socket.pauses
     assert loop.time() - began < 0.551
     assert not socket.paused
-    assert coalescer.open_streams == MANY
+    assert coalescer.open_streams == OPTIONS.min_streams
 
 
 @pytest.mark.parametrize("open_streams", [1, 20, 200, 1500])
@@ -198,5 +199,5 @@ async def test_beats_are_shared(open_streams: int) -> None:
     now = asyncio.get_running_loop().time()
     ends = {round(coalescer.next_read_at(now + number / 7919), 6) for number in range(791)}  # over a tenth of a second
     waits = [coalescer.next_read_at(now + number / 7919) - (now + number / 7919) for number in range(791)]
-    assert 0 < max(waits) <= BEAT_SECONDS + 1e-6
+    assert 0 < max(waits) <= OPTIONS.interval_seconds + 1e-6
     assert len(ends) <= 11

@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openai._streaming import SSEDecoder
 
-from adapters.openai import sse
-from adapters.openai.sse import BYTE_ORDER_MARK, EventSplitter
+from adapters.openai.sse import BYTE_ORDER_MARK, MAX_EVENT_BYTES, EventSplitter
 from bot.errors import ServiceError
 
 ENDS = st.sampled_from([b"\n", b"\r", b"\r\n"])
@@ -38,8 +37,8 @@ def pieces(text: bytes, cuts: list[int]) -> list[bytes]:
     return [text[a:b] for a, b in pairwise(edges)]
 
 
-def events(parts: list[bytes]) -> list[bytes]:
-    splitter = EventSplitter()
+def events(parts: list[bytes], max_event_bytes: int = MAX_EVENT_BYTES) -> list[bytes]:
+    splitter = EventSplitter(max_event_bytes)
     return [data for part in parts for data in splitter.feed(part)]
 
 
@@ -117,12 +116,11 @@ def test_an_event_is_given_with_its_last_byte() -> None:
     assert splitter.feed(b"\ndata: b\r\r") == [b"b"]
 
 
-def test_an_event_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server that never ends its event or its line is broken; one that sends many short events is not."""
-    monkeypatch.setattr(sse, "MAX_EVENT_BYTES", 100)
-    splitter = EventSplitter()
+def test_an_event_has_a_bound() -> None:
+    """An endless event or line is an error; many short events are not."""
+    splitter = EventSplitter(max_event_bytes=100)
     for _ in range(100):
         assert splitter.feed(b"data: 12345678\n\n") == [b"12345678"]
     for endless in (b"data: 12345678", b"data: 12345678\n"):
         with pytest.raises(ServiceError):
-            events([endless] * 100)
+            events([endless] * 100, max_event_bytes=100)
