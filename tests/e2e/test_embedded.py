@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.embedded import PARAMETERS, EmbeddedOptions, EmbeddedServer, EmbeddedUnavailable, launcher
+from adapters.embedded import PARAMETERS, EmbeddedOptions, EmbeddedServer, EmbeddedUnavailable
 from adapters.openai import OpenAIModel, OpenAIOptions
 from bot.conversation import Finish, Message, Prompt, Role, Text
 from tests.contracts.model import ask
@@ -34,12 +34,7 @@ sys.stdin.read()
 
 def child(script: str, **more: float) -> EmbeddedOptions:
     """Options that start this Python script in place of the model."""
-    return EmbeddedOptions(command=(sys.executable, "-c", script), **more)  # type: ignore[arg-type]  # seconds only
-
-
-@pytest.fixture
-def _as_if_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(launcher, "require_installed", lambda: None)
+    return EmbeddedOptions(command=(sys.executable, "-c", script), packages=(), **more)  # type: ignore[arg-type]  # seconds only
 
 
 async def gone(pid: int) -> None:
@@ -86,10 +81,9 @@ async def test_it_does_not_outlive_a_killed_parent() -> None:
     """A parent that is killed has no time to stop it: the pipe does."""
     parent = f"""
 import asyncio, sys
-from adapters.embedded import EmbeddedOptions, EmbeddedServer, launcher
-launcher.require_installed = lambda: None
+from adapters.embedded import EmbeddedOptions, EmbeddedServer
 async def main():
-    options = EmbeddedOptions(command=(sys.executable, "-c", {WILLING!r}))
+    options = EmbeddedOptions(command=(sys.executable, "-c", {WILLING!r}), packages=())
     async with EmbeddedServer(lambda line: None, options) as server:
         print(server.pid, flush=True)
         await asyncio.sleep(60)
@@ -104,7 +98,6 @@ asyncio.run(main())
 
 
 @pytest.mark.sockets
-@pytest.mark.usefixtures("_as_if_installed")
 async def test_starting_is_reported() -> None:
     """Every stage is one plain line; what else the process prints is not shown."""
     said: list[str] = []
@@ -118,7 +111,6 @@ async def test_starting_is_reported() -> None:
 
 
 @pytest.mark.sockets
-@pytest.mark.usefixtures("_as_if_installed")
 @pytest.mark.parametrize(
     ("script", "line"),
     [
@@ -135,7 +127,6 @@ async def test_a_model_that_cannot_start(script: str, line: str) -> None:
 
 
 @pytest.mark.sockets
-@pytest.mark.usefixtures("_as_if_installed")
 async def test_a_model_that_takes_too_long_is_killed() -> None:
     """One that never listens, and does not care for its standard input, is given up and leaves nothing behind."""
     server = EmbeddedServer(lambda _: None, child("import time; time.sleep(60)", start_seconds=0.2))
@@ -146,7 +137,6 @@ async def test_a_model_that_takes_too_long_is_killed() -> None:
 
 
 @pytest.mark.sockets
-@pytest.mark.usefixtures("_as_if_installed")
 async def test_one_that_will_not_stop_is_killed() -> None:
     """Leaving takes no longer than it may."""
     deaf = WILLING.replace("sys.stdin.read()", "import time; time.sleep(60)")
@@ -157,7 +147,6 @@ async def test_one_that_will_not_stop_is_killed() -> None:
 
 
 @pytest.mark.sockets
-@pytest.mark.usefixtures("_as_if_installed")
 async def test_a_death_is_noticed(caplog: pytest.LogCaptureFixture) -> None:
     """A process that dies while it serves is an error in the log, and it is not alive any more."""
     with caplog.at_level(logging.ERROR):
@@ -172,8 +161,9 @@ async def test_a_death_is_noticed(caplog: pytest.LogCaptureFixture) -> None:
 
 
 @pytest.mark.sockets
-async def test_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without its packages it says what to install, and starts nothing."""
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+async def test_not_installed() -> None:
+    """A missing package gives one line with the install command, and no process."""
+    server = EmbeddedServer(lambda _: None, EmbeddedOptions(packages=("tickertape_no_such_package",)))
     with pytest.raises(EmbeddedUnavailable, match="pip install"):
-        await EmbeddedServer(lambda _: None).__aenter__()
+        await server.__aenter__()
+    assert server.pid is None
