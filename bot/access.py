@@ -1,4 +1,4 @@
-"""Who is answered, and where: lists of people, roles, channels and workspaces, as a frozen value and one pure rule."""
+"""Access rules: lists of people, roles, channels and workspaces, as a frozen value and one pure rule."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bot.conversation import Turn
 
 @dataclass(frozen=True, slots=True)
 class AllowDeny:
-    """Ids that are allowed and denied. An empty `allow` allows everyone; `deny` always wins."""
+    """Allowed and denied ids. An empty `allow` allows everyone; `deny` always wins."""
 
     allow: frozenset[str] = frozenset()
     deny: frozenset[str] = frozenset()
@@ -24,8 +24,8 @@ class AllowDeny:
 class AccessRules:
     """The operator's rules.
 
-    People are allowed by their own id or by a role: where both lists name somebody, either is enough. `channels`
-    narrows single channels further (a channel's table in the settings); the narrowest place that has an entry decides.
+    A person is allowed by id or by role; one match in either list is enough. `channels` restricts single channels
+    further (a channel's table in the settings); the narrowest entry decides.
     """
 
     users: AllowDeny = field(default_factory=AllowDeny)

@@ -1,11 +1,8 @@
-"""A model made of a model: attempts, backoff, the stall watch, and the fallback that does not stream.
+"""A model with retries: attempts, backoff, timeouts, and the non-streaming fallback.
 
-What belongs here: how often and for how long a model is asked, as a frozen policy and one loop over it. What does not:
-any vendor's error (adapters translate them), and what is shown of an attempt that failed (`bot.delivery.reply`).
-
-This is the one layer that retries a model: the SDK's own retries are off. Every wait has an end: for the first delta,
-between signs of life, for those without any text, for all streamed attempts together, and for the call that does not
-stream.
+The only layer that retries a model; SDK retries are off. A frozen policy says how often and how long to ask. Every wait
+is bounded: for the first delta, between deltas, for deltas without text, for all streamed attempts, and for the
+fallback. `bot.delivery.reply` decides what a failed attempt shows.
 """
 
 from __future__ import annotations
@@ -45,7 +42,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A new attempt begins: what an earlier one sent does not count any more. Yielded among the deltas."""
+    """A new attempt begins and voids the earlier one's text. Yielded among the deltas."""
 
     number: int  # from 1
     streamed: bool
@@ -59,29 +56,29 @@ class CompletionPolicy:
     attempts: int = 3
     # For the first delta of an attempt. Reasoning models think for long; people wait a minute at the most.
     first_seconds: float = 60.0
-    # The same until anything comes of the first attempt, where that is longer: a server of one's own may load its model
-    # for the first question, and says nothing meanwhile. 0: no longer.
+    # The same for the first attempt, if longer: a private server may load its model for the first question, in silence.
+    # 0: no longer.
     loading_seconds: float = 0.0
-    # Between two signs of life, and behind an end that was announced. Every server known sends several a second, and
-    # gateways a comment every few seconds; twenty seconds of silence is a dead connection.
+    # Between two deltas of any kind, and after an announced end. Every known server sends several a second, and
+    # gateways a comment every few seconds; twenty silent seconds mean a dead connection.
     stall_seconds: float = 20.0
-    # For signs of life without any text: from the first of them, and from each text. A model that thinks for longer
-    # shows nobody that it does, and the call that does not stream has a time of its own.
+    # For deltas without text: from the first of them, and from each text. Longer reasoning shows readers nothing, and
+    # the fallback has its own time.
     quiet_seconds: float = 300.0
     # For all streamed attempts and their delays together, from the first text on.
     answer_seconds: float = 300.0
-    # For the call that does not stream, which has its own time: nothing of it is seen before its end.
+    # For the non-streaming fallback, invisible until its end.
     whole_seconds: float = 120.0
-    # For a server that is not there at all, or not ready, from the first refused connection on: a restart takes
-    # seconds, and a reader who is told nothing waits no longer. Attempts meanwhile do not count.
+    # For an absent or unready server, from the first refused connection on: a restart takes seconds, and readers
+    # without news wait no longer. Attempts during that time do not count.
     absence_seconds: float = 30.0
     # The same while the platform cannot be reached either: then it is our own network, and nobody can be told anything.
     outage_seconds: float = 300.0
-    # The longest first delay, doubled for each attempt up to the limit. The delay is drawn evenly from nothing to
-    # there ("full jitter"), so that many who failed together do not come back together.
+    # The longest first delay, doubled for each attempt up to the limit, with full jitter: many failed callers must not
+    # return together.
     backoff_seconds: float = 0.5
     backoff_limit_seconds: float = 8.0
-    # A server that asks for more patience than this is not waited for, and not asked again.
+    # Do not wait for a server that asks for more time than this, and do not ask it again.
     retry_after_limit_seconds: float = 60.0
 
     def delay(self, attempt: int, failure: Retryable, random_: random.Random) -> float | None:
@@ -98,14 +95,14 @@ class Silent(ServiceError):
 
 @dataclass(slots=True)
 class _Absence:
-    """How long nobody has been there, in one answer. Attempts that met nobody do not count."""
+    """How long the server has been absent during one answer. Attempts without a connection do not count."""
 
     since: float | None = None
     alone_since: float = 0.0  # from then on, the platform could be reached and the model could not
     times: int = 0
 
     def goes_on(self, failure: Retryable, now: float, policy: CompletionPolicy, *, cut_off: bool) -> bool:
-        """Whether the server is waited for, after this failure; `cut_off` says that the platform is away too."""
+        """Whether to keep waiting after this failure; `cut_off`: the platform is unreachable too."""
         if not isinstance(failure, ConnectFailed):
             self.since, self.times = None, 0
             return False
@@ -137,7 +134,7 @@ class _Limits:
         return self.answer_ends_at != math.inf
 
     def note(self, delta: Delta, now: float) -> None:
-        """Take note of what came, text or another sign of life."""
+        """Record a delta, text or any other."""
         if type(delta) is Text:
             self.quiet_ends_at = now + self.policy.quiet_seconds
             if self.answer_ends_at == math.inf:
@@ -151,7 +148,7 @@ class _Limits:
         self.answer_ends_at += seconds
 
     def silent(self, seconds: float, *, is_late: bool) -> Silent:
-        """The failure of a call that is waited for no longer: after so many seconds, or since these limits say so."""
+        """The failure of a timed-out call: its limit in seconds, or the limit it hit."""
         if not is_late:
             return Silent(f"nothing came for {seconds:g} s")
         if self.quiet_ends_at < self.answer_ends_at:
@@ -171,15 +168,15 @@ class Completion:
     async def answer(
         self, prompt: Prompt, cut_off: Callable[[], bool] = lambda: False
     ) -> AsyncGenerator[Delta | Attempt, None]:
-        """Yield the deltas of each attempt, an `Attempt` before each, and a `Finish` at the very end.
+        """Yield an `Attempt` and the deltas of each attempt, and a `Finish` at the very end.
 
-        `cut_off` says whether the platform that the answer goes to is known to be out of reach just now.
-        Raises the last attempt's failure: `ModelRejected` at once, a `Retryable` when everything has been tried.
+        `cut_off` tells whether the answer's platform is unreachable at the moment. Raises the last attempt's failure:
+        `ModelRejected` at once, a `Retryable` after all attempts.
         """
         loop, policy = asyncio.get_running_loop(), self._policy
         limits = _Limits(policy)
         absence = _Absence()
-        number = 1  # of those that met a server
+        number = 1  # attempts with a connection
         for asked in itertools.count(1):
             streamed, began = number <= policy.attempts, loop.time()
             yield Attempt(asked, streamed=streamed)
@@ -238,10 +235,10 @@ class _Patience:
 async def _watched(
     deltas: AsyncGenerator[Delta, None], patience: _Patience, limits: _Limits
 ) -> AsyncGenerator[Delta, None]:
-    """Pass deltas on as long as each comes in time. Signs of life are kept here.
+    """Pass on deltas in time; activity ends here.
 
-    Behind an end that was announced, only what belongs to the answer, or another end, is waited for any further; where
-    nothing more comes, that was the end. Raises `Silent`.
+    After an announced end, wait only for more of the answer or another end; silence then means that was the end. Raises
+    `Silent`.
     """
     loop = asyncio.get_running_loop()
     seconds, announced = patience.silent, None
@@ -276,17 +273,17 @@ async def _watched(
 
 
 def _goes_on(delta: Delta, announced: Announced) -> bool:
-    """Whether an answer whose end was announced goes on with this."""
+    """Whether an answer with an announced end continues with this delta."""
     if isinstance(delta, Announced):
         return delta.reason is not announced.reason
     return not isinstance(delta, Usage | Activity)
 
 
 class _Watch:
-    """Time-outs for one wait after the other, as `asyncio.timeout_at` for each: but with one timer for many of them.
+    """Timeouts for consecutive waits, like `asyncio.timeout_at` for each, but with one timer for many.
 
-    A stream waits ten times a second and is silent almost never: setting and clearing a timer for each wait took a
-    tenth of the processor where many streams run. So the timer is left to ring, and then set for the wait of that time.
+    A stream waits ten times a second and almost never times out; setting a timer for each wait took a tenth of the
+    processor with many streams. So the timer fires, and is then set for the current wait.
     """
 
     __slots__ = ("_ends_at", "_loop", "_rang", "_task", "_timer")
@@ -294,7 +291,7 @@ class _Watch:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._ends_at = math.inf  # the present wait
-        self._task: asyncio.Task[object] | None = None  # that waits
+        self._task: asyncio.Task[object] | None = None  # the waiting task
         self._timer: asyncio.TimerHandle | None = None
         self._rang = False  # and the task was cancelled for it
 
@@ -306,7 +303,7 @@ class _Watch:
             self._timer.cancel()
 
     async def over(self, waiting: Awaitable[T], ends_at: float) -> T:
-        """What is waited for. Raises `TimeoutError` where it has not come by `ends_at`, by the loop's time."""
+        """Await `awaitable`. Raises `TimeoutError` if it is not done by `ends_at`, in the loop's time."""
         task = self._task = asyncio.current_task()
         assert task is not None
         self._ends_at, cancelling = ends_at, task.cancelling()
@@ -342,11 +339,11 @@ class _Watch:
 
 
 async def _judged(deltas: AsyncGenerator[Delta, None], *, alone: bool) -> AsyncGenerator[Delta, None]:
-    """Pass deltas on, and fail an answer that ends without a reason or without a word.
+    """Pass on deltas, and fail an answer without a finish reason or without words.
 
-    One without a word passes where asking again would not mend it: cut at its length limit or by a filter; or nothing
-    but thinking, or a call of a tool, which is told as such. Unless it is `alone` (an earlier attempt has said
-    something), that is a failure too: what was said is more.
+    An empty answer passes if a retry would not help: cut by its length limit or a filter, or only reasoning or a tool
+    call, each reported as such. With an earlier attempt's text (not `alone`), it fails too: the earlier text is worth
+    more.
     """
     judge = _Judge()
     async with aclosing(deltas):
@@ -362,7 +359,7 @@ async def _judged(deltas: AsyncGenerator[Delta, None], *, alone: bool) -> AsyncG
 
 @dataclass(slots=True)
 class _Judge:
-    """What one answer has in it."""
+    """The contents of one answer so far."""
 
     said: bool = False
     thought: bool = False

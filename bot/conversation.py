@@ -1,6 +1,6 @@
-"""The nouns: what is said, by whom, where, and what a model sends back.
+"""The nouns: messages, authors, turns, and a model's deltas.
 
-Frozen values only. Nothing here does anything, waits for anything or knows where it came from.
+Frozen values only, without behaviour and without knowledge of their source.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from enum import Enum, StrEnum
 
 
 class Role(StrEnum):
-    """Who speaks, as a model is told it."""
+    """The speaker of a message, as a model sees it."""
 
     USER = "user"
     ASSISTANT = "assistant"
@@ -46,7 +46,7 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class OmittedAttachment:
-    """An attachment that the model is not given.
+    """An attachment withheld from the model.
 
     `why` completes the sentence "`name` was left out: ..." for the reader, in plain words ("it is larger than 10 MB").
     """
@@ -60,10 +60,10 @@ Part = Text | Image | File | OmittedAttachment
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message of a conversation, as the model will be told of it.
+    """One message of a conversation.
 
-    `name` is the display name of who said it (empty for our own answers). `id` is the platform's, unique in its
-    channel; it is empty where the platform has none.
+    `name` is the author's display name, empty for our own answers. `id` is the platform's, unique in its channel, and
+    empty if the platform has none.
     """
 
     role: Role
@@ -79,10 +79,10 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What was said before a question, oldest first.
+    """The messages before a question, oldest first.
 
-    `truncated` says that there was more, or may have been. `unread` names the cause, for a log, where it could not be
-    read (a failure, a time-out, a missing scope); else a limit kept it from us.
+    `truncated`: there was more, or may have been. `unread` is the cause, for a log, if it could not be read (a failure,
+    a timeout, a missing scope); it is empty if only a limit applied.
     """
 
     messages: tuple[Message, ...] = ()
@@ -95,7 +95,7 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class Author:
-    """Who asks. Only people get this far: adapters drop bots, our own echo and system messages themselves."""
+    """A person with a question. Adapters drop bots, our own echo and system messages."""
 
     id: str
     name: str
@@ -106,7 +106,7 @@ class Author:
 
 @dataclass(frozen=True, slots=True)
 class TurnKey:
-    """What makes a turn one turn: the same message, delivered twice, has the same key.
+    """The identity of a turn: a message delivered twice has the same key.
 
     `workspace` is Slack's team or Discord's guild; empty for a Discord DM and the playground.
     """
@@ -127,7 +127,7 @@ class TurnKey:
 
     @property
     def reference(self) -> str:
-        """The short name of the turn that a reader may be shown and that every log line of it carries."""
+        """The turn's short name, shown to readers and carried by every log line."""
         return self.digest[:8]
 
 
@@ -135,10 +135,9 @@ class TurnKey:
 class Turn:
     """A message that asks for an answer.
 
-    `conversation` names what the turn belongs to (a thread, a DM, a chain of replies) within the process: turns with
-    the same name are answered one after the other. `question` holds the words; what is attached is read from the
-    channel when the turn is answered. `channel_ids` are the ids that an access list or a channel's table may
-    name, the narrowest first: the thread, its channel, its category.
+    `conversation` names its thread, DM or reply chain within the process; turns of one conversation run one after the
+    other. `question` is the text; attachments are read from the channel when the turn runs. `channel_ids` are the ids
+    for access lists and channel tables, the narrowest first: the thread, its channel, its category.
     """
 
     key: TurnKey
@@ -146,7 +145,7 @@ class Turn:
     author: Author
     question: Message
     channel_ids: tuple[str, ...]
-    direct: bool = False  # a DM: nobody else reads it, so nobody needs to be told who said what
+    direct: bool = False  # a DM has one reader, so names are needless
 
 
 # ------------------------------------------------------------------------------------------------ what a model sends
@@ -154,9 +153,9 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What a model is given: the system's words and the messages, oldest first, the question last.
+    """A model's input: the system prompt and the messages, oldest first, the question last.
 
-    `model` overrides the configured one (a channel's table may name another); empty means the configured one.
+    `model` overrides the configured model, as a channel's table may; empty keeps it.
     """
 
     system: str
@@ -165,14 +164,14 @@ class Prompt:
 
 
 class FinishReason(Enum):
-    """Why a stream ended, in our words; `OTHER` is one that we do not know and treat as an end all the same."""
+    """Why a stream ended, in our terms; `OTHER` is an unknown reason and ends the answer too."""
 
     STOP = "stop"
     LENGTH = "length"
     FILTERED = "filtered"
     TOOLS = "tools"
     OTHER = "other"
-    # Said by the core alone, of an answer without a word that asking again would not mend.
+    # Set by the core alone: an empty answer, for a cause a retry would not change.
     THOUGHT_ONLY = "thought_only"
     TOOLS_ONLY = "tools_only"
 
@@ -186,19 +185,19 @@ class Reasoning:
 
 @dataclass(frozen=True, slots=True)
 class Retraction:
-    """All `Text` of this answer so far was thinking aloud, as only what follows tells: it is no part of the answer."""
+    """All `Text` so far was reasoning, as later deltas reveal; it is no part of the answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A model's own words for not answering, which arrive beside the text and stand in its place."""
+    """A model's refusal in its own words; it replaces the text."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A piece of a call that the model would like made; nothing in the core makes one yet."""
+    """Part of a tool call; the core makes none yet."""
 
     id: str
     name: str
@@ -207,7 +206,7 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens that an answer cost, as the server counted them."""
+    """Tokens of an answer, as the server counted them."""
 
     input_tokens: int
     output_tokens: int
@@ -220,9 +219,9 @@ class Activity:
 
 @dataclass(frozen=True, slots=True)
 class Announced:
-    """The server has announced the end of the answer, and its stream has not ended yet: more may come all the same.
+    """The server announced the end of the answer, but its stream is still open: more may come.
 
-    `rest` are the deltas that belong behind what was sent if nothing more comes (half a mark, held back until then).
+    `rest` holds the deltas to append if nothing more comes (half a mark, held back until then).
     """
 
     reason: FinishReason
@@ -231,12 +230,12 @@ class Announced:
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """The end of an answer. A stream that stops without one has failed, whatever it sent."""
+    """The end of an answer. A stream without one failed, whatever it sent."""
 
     reason: FinishReason
 
 
-# An open union: whoever reads it passes over the kinds that it does not know.
+# An open union: readers ignore unknown kinds.
 Delta = Text | Reasoning | Retraction | Refusal | ToolCall | Usage | Activity | Announced | Finish
 
 
@@ -244,16 +243,16 @@ Delta = Text | Reasoning | Retraction | Refusal | ToolCall | Usage | Activity | 
 
 
 class Ending(Enum):
-    """The honest state in which a turn leaves what the reader sees."""
+    """How a turn ended, as its reader sees it."""
 
     DONE = "done"  # the whole answer
     LENGTH = "length"  # the model was cut at its own limit
     FILTERED = "filtered"  # the model's provider cut it
     LIMIT = "limit"  # it is longer than an answer of this bot may be
     THOUGHT_ONLY = "thought_only"  # the model thought, and gave no answer
-    TOOLS_ONLY = "tools_only"  # the model asked for a tool that it has not, and gave no answer
+    TOOLS_ONLY = "tools_only"  # the model asked for an unavailable tool and gave no answer
     STOPPED = "stopped"  # somebody asked for it
     INTERRUPTED = "interrupted"  # we had to stop
     ABANDONED = "abandoned"  # an earlier process was stopped, and it is too late to go on
-    FAILED = "failed"  # the answer could not be had; what was received stays
+    FAILED = "failed"  # no answer could be had; the received text stays
     GONE = "gone"  # the place to write to is there no more

@@ -1,23 +1,23 @@
-"""The tree of failures, named by what the caller should do about them.
+"""The tree of failures, named by the caller's next step.
 
     Failure
-    ├── Retryable        the same call may be made again, after `retry_after` seconds or when our policy says
-    │   ├── Limited      ... and nothing else that spends the same budget before that (429)
-    │   ├── Broken       ... it certainly did not work: a model's error status, a malformed stream
-    │   │   └── Unreachable  ... nobody is there (a refused connection): it may be restarting
-    │   │       └── Unready      ... somebody is there and says that it is not ready: the same
-    │   └── Unanswered   ... and it may have worked: the request went out, and no answer says what became of it (a lost
-    │                    connection, a time-out, a platform's 5xx)
-    └── Permanent        the same call would fail again
-        ├── Gone         the message or the channel is there no more: stop the turn, pay for no more tokens
-        ├── Forbidden    we may not do this there: stop the turn, tell the operator
-        ├── Unacceptable the platform refuses this very body: a bug of ours or a rule that changed
-        │   ├── Oversized    ... and may take it in smaller or plainer messages, as the channel's `caps` say from now on
-        │   └── Unchangeable ... since this message cannot be edited any more, though new ones may be posted
-        └── Declined     the model's server will not answer this prompt, and `reason` says why
+    ├── Retryable            repeat the same call, after `retry_after` seconds or by our policy
+    │   ├── RateLimited      ... and nothing else under the same limit until then (429)
+    │   ├── ServiceError     ... it certainly did not work: a model's error status, a malformed stream
+    │   │   └── ConnectFailed    ... no connection: the server may be restarting
+    │   │       └── NotReady         ... the server answers "not ready": treat alike
+    │   └── OutcomeUnknown   ... and it may have worked: sent, but the response was lost (a lost connection, a timeout,
+    │                        a platform's 5xx)
+    └── Permanent            the same call would fail again
+        ├── NotFound         the message or channel no longer exists: stop the turn, pay for no more tokens
+        ├── Forbidden        we lack permission: stop the turn, tell the operator
+        ├── InvalidRequest   the platform rejects this body: a bug of ours or a changed rule
+        │   ├── TooLarge         ... smaller or plainer messages may pass, as the channel's `caps` now say
+        │   └── NotEditable      ... this message takes no more edits; new posts may pass
+        └── ModelRejected    the model's server rejects this prompt; `reason` says why
 
-Adapters raise nothing else: each translates its SDK's errors in one place, and a test proves that it misses none.
-What a failure says is for the operator's log. No reader is ever shown it.
+Adapters raise nothing else: each translates its SDK's errors in one place, and a test finds untranslated ones. Messages
+are for the operator's log; readers never see them.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ class Failure(Exception):
 
 
 def cause_of(failure: Failure | TimeoutError) -> str:
-    """What went wrong, for one line of a log: a time-out has no words of its own."""
+    """The cause in one line of a log: a timeout has no message of its own."""
     return str(failure) or ("no answer in time" if isinstance(failure, TimeoutError) else type(failure).__name__)
 
 
 class Retryable(Failure):
-    """The same call may be made again.
+    """Repeat the same call.
 
-    `retry_after` is what the other side asked for, in seconds: 0.0 means at once (a kept-alive connection had gone
-    stale), None that it did not say and our own policy decides.
+    `retry_after` is the server's request in seconds: 0.0 is at once (a stale kept-alive connection); None leaves it to
+    our policy.
     """
 
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
@@ -47,9 +47,9 @@ class Retryable(Failure):
 
 
 class RateLimited(Retryable):
-    """A 429: everything that spends the same budget waits too.
+    """A 429: everything under the same limit waits.
 
-    `is_global` says that the server meant all our requests (Discord's global limit), not the one budget.
+    `is_global`: it covers all our requests (Discord's global limit).
     """
 
     def __init__(self, message: str, *, retry_after: float | None = None, is_global: bool = False) -> None:
@@ -66,7 +66,7 @@ class ConnectFailed(ServiceError):
 
 
 class NotReady(ConnectFailed):
-    """A server that is starting, or a proxy whose server is."""
+    """A starting server, or a proxy in front of one."""
 
 
 class OutcomeUnknown(Retryable):
@@ -90,7 +90,7 @@ class InvalidRequest(Permanent):
 
 
 class TooLarge(InvalidRequest):
-    """The platform refuses the size or the shape of this body; `Channel.caps` have changed to what it may take."""
+    """The platform rejects this body's size or shape; `Channel.caps` now describe an acceptable one."""
 
 
 class NotEditable(InvalidRequest):
@@ -107,8 +107,8 @@ class RejectionReason(Enum):
     IMAGES = "images"  # the model takes no images
     IMAGE = "image"  # one of the images cannot be read, or is too large
     TOO_MANY_IMAGES = "too many images"
-    SETUP = "setup"  # how the bot is set up: a wrong base URL, a parameter that the server does not know
-    REQUEST = "request"  # anything else that is wrong with what we sent
+    SETUP = "setup"  # the bot's set-up: a wrong base URL, a parameter unknown to the server
+    REQUEST = "request"  # any other fault of our request
 
 
 class ModelRejected(Permanent):

@@ -1,9 +1,7 @@
-"""The Protocols through which the core meets the outside: a model, a place to write, a platform, a journal.
+"""Ports of the core: a model, a channel, a platform, a journal.
 
-What belongs here: what the core asks of an adapter, and the plain values that cross. What does not: any behaviour.
-Every adapter passes the contract suite of its port (``tests/contracts``), and so do the in-memory ones of the tests.
-
-Adapters raise `bot.errors.Failure` and nothing else.
+Protocols, and the plain values they exchange; no behaviour. Every adapter passes the contract suite of its port
+(``tests/contracts``), and so do the tests' in-memory ones. Adapters raise `bot.errors.Failure` only.
 """
 
 from __future__ import annotations
@@ -21,17 +19,16 @@ from bot.rate_limits import Budget
 
 
 class Model(Protocol):
-    """Something that answers a prompt."""
+    """A language model, or a wrapper around one."""
 
     def answer(self, prompt: Prompt, *, stream: bool) -> AsyncGenerator[Delta, None]:
-        """Yield the answer's deltas and, last, its `Finish`.
+        """Yield the answer's deltas, then its `Finish`.
 
-        With `stream`, deltas are yielded as they arrive; without, one request is made that is answered whole, and its
-        text comes as a single `Text`. Ending without a `Finish` means that the stream ended without a reason: the
-        caller treats that as a failure. A finish reason before the end of the stream is `Announced` at once; text may
-        follow it, and another one. `Activity` says that the server is at work, a few times a minute at the least, where
-        nothing else does. Closing the generator closes the connection at once, so that no token is paid
-        for that nobody reads. No time-out but those of connecting is kept here, and nothing is retried.
+        With `stream`, deltas arrive as the model sends them. Otherwise one request returns the whole answer as a single
+        `Text`. A stream that ends without a `Finish` failed. A finish reason before the end of the stream is
+        `Announced` at once; text and another reason may follow. `Activity` means the server is working; it comes at
+        least a few times a minute if no text does. Closing the generator closes the connection at once, and with it the
+        bill. Only connecting has a timeout here, and nothing is retried.
 
         Raises `RateLimited`, `ServiceError`, `OutcomeUnknown` or `ModelRejected`.
         """
@@ -42,7 +39,7 @@ class Model(Protocol):
 
 
 class Verb(Enum):
-    """The kinds of write that a platform counts."""
+    """Kinds of writes, as platforms count them."""
 
     POST = "post"
     EDIT = "edit"
@@ -50,7 +47,7 @@ class Verb(Enum):
 
 
 class Controls(Flag):
-    """What a reader can press beside a message; every body says all that it has, since platforms replace them all."""
+    """Controls of a message. Every body lists all of its controls, since platforms replace them as a whole."""
 
     NONE = 0
     STOP = auto()
@@ -58,9 +55,9 @@ class Controls(Flag):
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A file that goes up with a message. `rest` is what no message shows of the answer, as markdown of its own.
+    """A file posted with a message: `content` or, if that is empty, `text`.
 
-    It holds `content`, or where that is empty, `text`.
+    `rest` is the part of the answer only in this file, as markdown.
     """
 
     name: str
@@ -70,17 +67,17 @@ class Upload:
 
     @property
     def data(self) -> bytes:
-        """Its bytes; half a surrogate pair, which a model may send, becomes a question mark."""
+        """The file's bytes; half a surrogate pair from a model becomes a question mark."""
         return self.content or self.text.encode("utf-8", "replace")
 
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """What one message shows: rendered for its platform, within its limit.
+    """One message, rendered for its platform and within its limit.
 
-    `stable` will not change any more, `tail` may; a platform that replaces shows both, one that only appends sends
-    what is new of `stable`. `files` go up with a post; no edit changes which a message has, and one that makes a
-    message show a body without any takes them away, or says that the message is `NotFound`.
+    `stable` is final, `tail` may still change. A platform that replaces text shows both; an append-only one sends the
+    new part of `stable`. `files` go up with a post. No edit changes a message's files, but an edit to a body without
+    files removes them, or raises `NotFound`.
     """
 
     stable: str
@@ -90,18 +87,18 @@ class Body:
 
     @property
     def text(self) -> str:
-        """All that is to be seen."""
+        """The complete visible text."""
         return self.stable + self.tail
 
 
 @dataclass(frozen=True, slots=True)
 class ChannelCapabilities:
-    """What a channel can do.
+    """The abilities of a channel.
 
-    `limit` is the longest text of one message, in the unit that `measure` counts (UTF-16 units, characters, bytes).
-    `renderer` renders markdown for it. `files` is the size of the largest file that goes up with a message, in bytes; 0
-    is none, and within one answer it only ever becomes 0 (where one turned out not to go up). Where a body was refused
-    for its size or shape (`TooLarge`), what follows is cut and rendered by the caps of then, a few times at most.
+    `limit` is the longest text of one message in the unit counted by `measure` (UTF-16 units, characters, bytes).
+    `renderer` renders markdown for it. `files` is the size of the largest upload in bytes; 0 is none, and within one
+    answer it only ever drops to 0 (after a failed upload). After a `TooLarge`, later text is cut and rendered by the
+    new capabilities, a few times at most.
     """
 
     limit: int
@@ -114,57 +111,55 @@ class ChannelCapabilities:
 
 
 class Channel(Protocol):
-    """Where one turn's answer is written: the thread, DM or channel of the question, as a reply to it.
+    """The destination of one turn's answer: the question's thread, DM or channel.
 
-    Made by an adapter for each turn. `connection` names the bot's presence that it writes through (a Discord bot, a
-    Slack workspace): what shares it is scheduled together.
+    An adapter makes one per turn. `connection` names the bot's account on the platform (a Discord bot, a Slack
+    workspace); channels with the same connection share a pacer.
     """
 
     @property
     def connection(self) -> str:
-        """See the class."""
+        """The name of the bot's account; see the class."""
         ...
 
     @property
     def caps(self) -> ChannelCapabilities:
-        """See `ChannelCapabilities`."""
+        """Its current capabilities; see `ChannelCapabilities`."""
         ...
 
     def budgets(self, verb: Verb) -> Sequence[Budget]:
-        """All that one such write spends, the narrowest first (the channel's, then the whole bot's).
+        """All budgets spent by one such write, the narrowest first: the channel's, then the whole bot's.
 
-        The same `Budget` object is returned to every channel that spends it. The caller asks `ready_at`, spends, and
-        reports; the adapter only tells them what it reads in answers (`observe`).
+        Every channel gets the same `Budget` objects. The caller asks `ready_at`, spends, and reports the response; the
+        adapter only feeds them the response headers (`observe`).
         """
         ...
 
     async def attachments(self) -> tuple[Part, ...]:
-        """What was attached to the question, downloaded now: only a turn that is answered costs that.
+        """The question's attachments, downloaded now: unanswered turns cost no download.
 
-        A `Text` says what a reader sees around the question: its thread's title, the message that it replies to. Never
-        raises a failure: what cannot be had is a `OmittedAttachment`.
+        A `Text` describes the question's surroundings: its thread's title, the message it replies to. Never fails: a
+        missing attachment is an `OmittedAttachment`.
         """
         ...
 
     async def history(self, limit: int) -> History:
-        """What was said in the conversation before the question, at most the `limit` newest messages, oldest first.
+        """The newest `limit` messages before the question, oldest first.
 
-        Waits for its own budgets of reading. Our own answers are whole, and joined where one took several messages.
+        Waits for its own read limits. Our own answers are complete, joined if they span several messages.
         """
         ...
 
     async def post(self, body: Body, key: str) -> str:
         """Post a new message and return its id.
 
-        `key` (at most 25 characters) makes it idempotent: with a key that was posted with before, the platform
-        returns that message, or `find` does. Where `find` has looked and found nothing, but an earlier process turns
-        out to have posted with the key after all, it raises `OutcomeUnknown`: then it is found. The first post of a
-        turn is a reply to the question.
+        `key` (at most 25 characters) makes the post idempotent: for a known key, the platform returns the earlier
+        message, or `find` does. If `find` found none but an earlier process turns out to have posted it, `post` raises
+        `OutcomeUnknown`; `find` then succeeds. The first post of a turn is a reply to the question.
 
-        Raises `RateLimited`, `ServiceError` (`ConnectFailed` where no connection was made), `OutcomeUnknown`,
-        `NotFound`, `Forbidden`, `InvalidRequest`. Whatever permanent failure a body
-        with files meets, the caller goes on without files; where a server lost them without a word, `caps` says that
-        it takes none.
+        Raises `RateLimited`, `ServiceError` (`ConnectFailed` without a connection), `OutcomeUnknown`, `NotFound`,
+        `Forbidden`, `InvalidRequest`. After a permanent failure of a body with files, the caller continues without
+        files. If a server drops files silently, `caps` stops allowing them.
         """
         ...
 
@@ -177,17 +172,16 @@ class Channel(Protocol):
         ...
 
     async def find(self, key: str, known: Sequence[str] = ()) -> str | None:
-        """The id of the message that was posted with this key, or None if there is none.
+        """The id of the message posted with this key, or None.
 
-        Asked after a post that was `OutcomeUnknown`, and by a later process that finds a turn unfinished: any time may
-        have passed. `known` are the ids of the messages of the same answer before it, in order. A platform on which
-        `post` finds a recent one by itself may return None for as long as it does. Raises as `post` does: not having
-        been able to look is not having found nothing.
+        Used after an `OutcomeUnknown`, and by a later process that recovers a turn: any time may have passed. `known`
+        lists the ids of the answer's earlier messages, in order. A platform whose `post` recognises recent keys may
+        return None during that time. Raises as `post` does: a failed lookup is not a missing message.
         """
         ...
 
     async def show_working(self) -> None:
-        """Show that an answer is being made (typing, a status) until cancelled. Never raises, never spends a permit."""
+        """Show activity (typing, a status) until cancelled. Never raises, never spends a permit."""
         ...
 
 
@@ -196,10 +190,10 @@ class Channel(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class UnfinishedTurn:
-    """A turn that an earlier process left unfinished, as its journal has it.
+    """A turn left unfinished by an earlier process, as journalled.
 
-    `event` is what the platform gave to `Inbox.receive`; `messages` are the ids of the answer's messages, in order, as
-    far as they were known; `age` is how many seconds ago it was received.
+    `event` is the text given to `Inbox.receive`; `messages` are the known ids of the answer's messages, in order; `age`
+    is the time since the event, in seconds.
     """
 
     key: TurnKey
@@ -209,59 +203,58 @@ class UnfinishedTurn:
 
 
 class Inbox(Protocol):
-    """Where platforms bring what they received: `bot.turns.manager` is one.
+    """Receives events from platforms; `bot.turns.manager` implements it.
 
-    For each message that may ask something: `receive`, before it is acknowledged, then `accept` or `dismiss`. Once
-    connected, a platform does the same, without `receive`, for each of what `unfinished_turns` says.
+    For each possible question: `receive` before acknowledging the event, then `accept` or `dismiss`. Once connected, a
+    platform recovers each of its `unfinished_turns` in the same way, without `receive`.
     """
 
     async def receive(self, key: TurnKey, event: str) -> bool:
-        """Write down that a message came, so that it is not lost when this process is.
+        """Journal an event before it is acknowledged, so a crash cannot lose it.
 
-        `event` is all that the platform needs to bring it again (`unfinished_turns`), as text of its own. Returns False
-        for what was received before, in this process or an earlier one: a second delivery, of which nothing more is to
-        be done.
+        `event` is the platform's own text; it must suffice to restore the turn later (`unfinished_turns`). Returns
+        False for a duplicate, received by this process or an earlier one: ignore it.
         """
         ...
 
     def update_event(self, key: TurnKey, event: str) -> None:
-        """What was written down of a message is this from now on: more is known of it. Returns at once."""
+        """Replace the journalled event with a more complete one. Returns at once."""
         ...
 
     def accept(self, turn: Turn, channel: Channel) -> None:
-        """Take a turn in. Returns at once; one that was taken before, or may not be answered, is dropped."""
+        """Accept a turn. Returns at once; drops a duplicate, and a turn without permission."""
         ...
 
     def dismiss(self, key: TurnKey) -> None:
-        """What was received asks nothing after all."""
+        """The received event asks nothing."""
         ...
 
     async def unfinished_turns(self, platform: str) -> Sequence[UnfinishedTurn]:
-        """The turns of a platform that an earlier process left unfinished, the oldest first; each is given once."""
+        """A platform's turns left by earlier processes, oldest first; each is returned once."""
         ...
 
     def stop(self, at: TurnKey, *, by: Author | str) -> bool:
-        """A reader asks to stop an answer; true if there was one that they may stop.
+        """Stop an answer at a reader's request; False if there is none, or the reader lacks permission.
 
-        `at.message` is the id of the question, or of a message of the answer, in the same channel. `by` is an id where
-        no more is known of who asks: access is decided by what is known.
+        `at.message` is the id of the question or of one of the answer's messages, in the same channel. `by` is an id if
+        nothing more is known about the reader; access is decided on the known facts.
         """
         ...
 
     def stop_conversation(self, conversation: str, *, by: Author | str) -> bool:
-        """The same for whatever is being answered in a conversation."""
+        """Stop whatever is being answered in a conversation."""
         ...
 
     def message_deleted(self, at: TurnKey) -> None:
-        """A message is there no more: the answer to it is stopped, or the one that it was part of is given up."""
+        """A message no longer exists: stop the answer to it, or freeze the answer it belonged to."""
         ...
 
 
 class RateLimitLog(Protocol):
-    """Remembers what a rate limit has counted, so that the next process knows how much of it is left."""
+    """Remembers the calls under a rate limit, so the next process knows the remaining allowance."""
 
     def record_call(self, limit: str) -> None:
-        """One call was sent just now. Returns at once; a call that cannot be remembered is dropped."""
+        """Record a call sent just now. Returns at once; a failed record is dropped."""
         ...
 
     async def recent_calls(self, limit: str, seconds: float) -> Sequence[float]:
@@ -290,7 +283,7 @@ class Platform(Protocol):
         ...
 
     async def stop_accepting(self) -> None:
-        """Bring no more turns, while channels go on working, so that live answers can be finished."""
+        """Deliver no more turns. Channels keep working, so running answers can finish."""
         ...
 
     async def close(self) -> None:
@@ -302,14 +295,14 @@ class Platform(Protocol):
 
 
 class Journal(Protocol):
-    """Remembers received turns, the messages of their answers, and their endings. Only `bot.turns` writes it.
+    """Stores received turns, the messages of their answers, and their endings. Only `bot.turns` writes it.
 
-    A journal that cannot write raises; `bot.turns.manager` goes on without it, and says so.
+    A journal that cannot write raises; `bot.turns` continues without it and logs that.
     """
 
     @property
     def durable(self) -> bool:
-        """Whether another process will find what is written here: only then is an interrupted answer gone on with."""
+        """Whether another process will find the entries; only then can an interrupted answer continue."""
         ...
 
     async def accept(self, key: TurnKey, event: str = "") -> bool:
@@ -328,16 +321,16 @@ class Journal(Protocol):
         ...
 
     async def posted(self, key: TurnKey, message: str) -> None:
-        """Write down a message that now exists and belongs to the turn."""
+        """Record a posted message of the turn."""
         ...
 
     async def ended(self, key: TurnKey, ending: Ending) -> None:
-        """Write down that nothing more will be written for the turn. With `INTERRUPTED` it stays unfinished."""
+        """Record the end of the turn: no more writes follow. `INTERRUPTED` leaves it unfinished."""
         ...
 
     async def unfinished(self, platform: str) -> Sequence[UnfinishedTurn]:
-        """The platform's turns that have not ended and are nobody's: those of processes that run no more.
+        """The platform's unfinished turns of dead processes, oldest first.
 
-        The oldest first. From then on they are this process's; each is returned once.
+        From then on this process owns them; each is returned once.
         """
         ...

@@ -1,8 +1,4 @@
-"""What the model is given: the system's words, what was said, and the question, within limits.
-
-What belongs here: pure rules from a history and a question to a `Prompt`. What does not: reading the history (a
-channel), and any wire format (`adapters/openai`).
-"""
+"""Build a prompt from a history and a question, within limits. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +11,7 @@ from bot.conversation import File, History, Message, OmittedAttachment, Part, Pr
 from bot.role_alternation import WITHOUT_WORDS, is_blank
 from bot.strings import FilledSentence, Strings
 
-# Lines about attachments that were left out: what they are is plain from a few, and an answer stands above them.
+# Lines about omitted attachments: a few make the point, and the answer stands above them.
 _LEFT_OUT_LINES = 4
 
 
@@ -23,8 +19,8 @@ _LEFT_OUT_LINES = 4
 class PromptLimits:
     """How much a model is given. Newest messages are kept."""
 
-    messages: int = 25  # a thread's last two dozen messages hold what a question refers to
-    characters: int = 24_000  # of history: about 6,000 tokens, which every current model takes
+    messages: int = 25  # a thread's last two dozen messages contain what a question refers to
+    characters: int = 24_000  # of history: about 6,000 tokens, within every current model's context
     question_characters: int = 32_000  # longer questions are cut, and their author is told
 
 
@@ -38,29 +34,29 @@ class PromptOverride:
 
 @dataclass(frozen=True, slots=True)
 class PromptConfig:
-    """The operator's choices. `by_channel` holds what a channel's table in the settings overrides, by id."""
+    """The operator's choices. `by_channel` holds the overrides of channel tables, by channel id."""
 
     default: PromptOverride
     by_channel: Mapping[str, PromptOverride] = field(default_factory=dict)
     limits: PromptLimits = field(default_factory=PromptLimits)
 
     def persona(self, turn: Turn) -> PromptOverride:
-        """The persona of the narrowest place that has one, with the default where it says nothing."""
+        """The narrowest override for these channels, completed by the default."""
         own = next((self.by_channel[place] for place in turn.channel_ids if place in self.by_channel), PromptOverride())
         return PromptOverride(own.system or self.default.system, own.model or self.default.model)
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A prompt, and the lines that tell the reader what was left out of it."""
+    """A prompt, and notices about omitted parts for the reader."""
 
     prompt: Prompt
     notices: tuple[str, ...]  # of the question, for each answer
-    history_cut: bool  # whether earlier messages were left out, which a conversation is told once
+    history_cut: bool  # whether earlier messages were left out; a conversation is notified once
 
 
 def prepare(turn: Turn, history: History, prompting: PromptConfig, words: Strings, now: datetime) -> Prepared:
-    """Put together what the model is given."""
+    """Build the model's input."""
     limits = prompting.limits
     persona = prompting.persona(turn)
     question, was_cut = _shortened(_worded(turn.question), limits.question_characters)
@@ -88,7 +84,7 @@ def halved(history: Sequence[Message]) -> list[Message]:
 
 
 def _worded(question: Message) -> Message:
-    """The question, with a word in the place of none: a mention alone asks about what stands before it."""
+    """The question; a bare mention gets words, since it asks about the messages above."""
     return replace(question, parts=(Text(WITHOUT_WORDS),)) if is_blank(question) else question
 
 
@@ -106,7 +102,7 @@ def _system(template: str, turn: Turn, now: datetime) -> str:
 
 
 def _newest(messages: Sequence[Message], limits: PromptLimits) -> tuple[list[Message], bool]:
-    """The newest messages that are within both limits, oldest first, and whether any was dropped."""
+    """The newest messages within both limits, oldest first, and whether any was dropped."""
     kept: list[Message] = []
     room = limits.characters
     for message in reversed(messages):
@@ -125,7 +121,7 @@ def _size(message: Message) -> int:
 
 
 def _shortened(message: Message, characters: int) -> tuple[Message, bool]:
-    """The message with its words and text files cut to so many characters in all, and whether that took any away."""
+    """The message with its text and text files cut to the given characters in all, and whether anything was cut."""
     parts: list[Part] = []
     room, was_cut = characters, False
     for part in message.parts:
@@ -138,7 +134,7 @@ def _shortened(message: Message, characters: int) -> tuple[Message, bool]:
 
 
 def _left_out(message: Message, words: Strings) -> list[str]:
-    """A line for each attachment that was left out, but for the last ones of many."""
+    """A notice for each omitted attachment, except the last ones of many."""
     left = [part for part in message.parts if isinstance(part, OmittedAttachment)]
     told = left if len(left) <= _LEFT_OUT_LINES else left[: _LEFT_OUT_LINES - 1]
     lines: list[str] = [FilledSentence(words.left_out, name=part.name, why=part.why) for part in told]
@@ -148,7 +144,7 @@ def _left_out(message: Message, words: Strings) -> list[str]:
 
 
 def _with_name(message: Message) -> Message:
-    """Among several people, each message says who said it; our own answers do not."""
+    """In a group, each message names its author; our own answers do not."""
     if message.role is not Role.USER or not message.name:
         return message
     name = " ".join(message.name.split())

@@ -1,11 +1,8 @@
-"""The shape that chat templates demand of a conversation: user, assistant, user, and so on, with no empty message.
+"""Alternate roles in a conversation: user, assistant, user, without empty messages. Pure.
 
-What belongs here: that rule, as a pure function on messages. What does not: which messages are given to a model
-(`bot.prompt`), and how one is written on the wire (`adapters/openai`).
-
-Many servers render messages with the model's own template, and those of Mistral, Gemma and Llama 2 raise "Conversation
-roles must alternate user/assistant/user/assistant/..." for anything else (vLLM, llama.cpp, SGLang). Servers that take
-any order lose nothing: the words, the names in them and the pictures stay, in the same order.
+Many servers render messages with the model's own template. Those of Mistral, Gemma and Llama 2 raise "Conversation
+roles must alternate user/assistant/user/assistant/..." for anything else (vLLM, llama.cpp, SGLang). Other servers lose
+nothing: words, names and pictures stay, in order.
 """
 
 from __future__ import annotations
@@ -16,19 +13,18 @@ from itertools import groupby
 
 from bot.conversation import Message, Role, Text
 
-# Stands before an answer of our own that comes first. Dropping that answer would be simpler, but a reader who asks
-# about it would get no sense; and its own question may be one that a limit kept from us.
+# Precedes a leading answer of our own. Dropping that answer would confuse a reader who asks about it, and a limit may
+# have removed its question.
 BEGINS_WITH_ANSWER = "[This conversation begins with an earlier answer of yours.]"
 
-# Stands for a question without a word: a mention alone, after what others wrote.
+# Stands for an empty question: a bare mention after others' messages.
 WITHOUT_WORDS = "[a message without words]"
 
 
 def alternating(messages: Iterable[Message]) -> tuple[Message, ...]:
-    """The messages so that roles alternate, the first and the last are a user's, and none is empty.
+    """Merge messages until roles alternate, with a user's first and last, and none empty.
 
-    Neighbours of one role become one message with the parts of both. Nothing else is changed or left out, but for
-    messages in which there is nothing to see.
+    Neighbours of one role become one message with the parts of both. Only messages without visible content are dropped.
     """
     said = [message for message in messages if not is_blank(message)]
     merged = [_merged(list(group)) for _, group in groupby(said, key=lambda message: message.role)]

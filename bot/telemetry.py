@@ -1,11 +1,10 @@
-"""The figures that an operator and a reader care about, and the port that they leave by.
+"""Figures of a turn for operators and readers, and the port to record them.
 
-What belongs here: what is measured, in which unit, and the arithmetic of one turn's figures. What does not: how figures
-are exposed (`adapters/prometheus.py`).
+Defines each figure, its unit and arithmetic; `adapters/prometheus.py` exposes them.
 
 *Character delay* is, for every character, the time from the model sending it to the reader seeing it. Its mean is the
-area between the curves "characters received" and "characters shown", over the number of characters (Little's law), so
-one running sum is enough, whatever the number of chunks.
+area between the curves "characters received" and "characters shown", divided by the number of characters (Little's
+law). So one running sum suffices for any number of chunks.
 """
 
 from __future__ import annotations
@@ -18,20 +17,20 @@ from bot.conversation import Ending, TurnKey, Usage
 
 @dataclass(frozen=True, slots=True)
 class TurnRecord:
-    """What one turn was like, once it has ended. Times in seconds; None where it never came to that."""
+    """One ended turn. Times in seconds; None for an event that never happened."""
 
     key: TurnKey
     ending: Ending
     seconds: float  # from accepted to ended
     first_delta: float | None  # from accepted to the model's first text
-    first_visible: float | None  # from accepted to the first text that the reader could see
+    first_visible: float | None  # from accepted to the first visible text
     character_delay: float | None  # mean over all characters shown, from received to shown
     settle: float | None  # from the model's last text to the last visible change
-    characters: int  # received from the model, in the answer that was shown last
+    characters: int  # from the model, in the answer last shown
     characters_shown: int
-    messages: int  # that the answer takes
-    writes: int  # posts, edits and deletes that were made
-    deltas: int  # pieces of text received: `deltas - writes` is what coalescing saved
+    messages: int  # of the answer
+    writes: int  # posts, edits and deletes sent
+    deltas: int  # pieces of text received: coalescing saved `deltas - writes`
     attempts: int  # streamed attempts
     fallback: bool  # whether the answer was asked for without streaming in the end
     usage: Usage | None
@@ -67,7 +66,7 @@ class Recorder(Protocol):
 
 
 class NoRecorder:
-    """Keeps nothing: for those who measure nothing."""
+    """Records nothing."""
 
     def accepted(self, platform: str) -> None:
         """See `Recorder`."""
@@ -105,7 +104,7 @@ class Figures:
         self.usage: Usage | None = None
 
     def received(self, now: float, characters: int) -> None:
-        """The model sent this many more characters of what is shown, or will be."""
+        """The model sent this many more characters of the current answer."""
         self._measure(now)
         self.deltas += 1
         self._received += characters
@@ -114,7 +113,7 @@ class Figures:
             self._first_delta = now
 
     def replaced(self, now: float, characters: int) -> None:
-        """What is wanted is another attempt's text now, of this length: it counts from now on."""
+        """Another attempt replaces the text; its length counts from now on."""
         self._measure(now)
         self._received = characters
         self._last_delta = now
@@ -131,11 +130,11 @@ class Figures:
 
     @property
     def visible(self) -> int:
-        """Characters of the answer that the reader can see."""
+        """The characters of the answer visible to the reader."""
         return self._visible
 
     def record(self, now: float, key: TurnKey, ending: Ending, messages: int) -> TurnRecord:
-        """The turn has ended: what it was like."""
+        """The record of the ended turn."""
         self._measure(now)
         seen = self._first_visible is not None
         return TurnRecord(
