@@ -1,7 +1,4 @@
-"""Messages on their way to being turns: side by side, but in order within a conversation.
-
-What belongs here: the lanes, and how many may wait in them. What does not: what is done with a message (`platform`).
-"""
+"""Work in order per key and concurrent across keys, in a bounded queue."""
 
 from __future__ import annotations
 
@@ -15,26 +12,29 @@ from bot.errors import Failure
 
 log = logging.getLogger(__name__)
 
-# Messages that wait to be written down or looked up, in all: beyond that they are dropped, and the log says so. About
-# 5 kB each. Writing one down takes milliseconds, so that many come only while the journal or Discord's REST hangs.
+# Default limit of queued and running work. At about 5 kB per message it takes 50 MB, and it is only reached if the
+# journal or the platform's API hangs.
 MAX_WAITING = 10_000
+
+Work = Coroutine[Any, Any, None]
 
 
 class KeyedQueue:
-    """See the module's docstring."""
+    """One worker task per busy key. Work that fails is logged and does not affect other work."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int = MAX_WAITING) -> None:
+        self._limit = limit
         self._group: asyncio.TaskGroup | None = None
-        self._waiting: dict[str, deque[Coroutine[Any, Any, None]]] = {}
-        self._count = 0  # messages that wait or are worked on
+        self._waiting: dict[str, deque[Work]] = {}
+        self._count = 0  # queued or running
         self._tasks: set[asyncio.Task[None]] = set()
 
     def open(self, group: asyncio.TaskGroup) -> None:
-        """Work in `group` from now on."""
+        """Run workers in `group` from now on."""
         self._group = group
 
     def close(self) -> None:
-        """Give up what waits, so that the group can end."""
+        """Cancel running work and discard queued work, so that the group can end."""
         self._group = None
         for task in self._tasks:
             task.cancel()
@@ -44,47 +44,47 @@ class KeyedQueue:
                 self._count -= 1
         self._waiting.clear()
 
-    def put(self, conversation: str, work: Coroutine[Any, Any, None]) -> bool:
-        """Do `work` after what waits in the same conversation; False if it is dropped."""
+    def put(self, key: str, work: Work) -> bool:
+        """Run `work` after all earlier work of the same key; False if it is dropped."""
         if self._group is None:
             work.close()
-            log.info("dropping a message of conversation %s: not listening any more", conversation)
+            log.info("dropping work of %s: the queue is closed", key)
             return False
-        if self._count >= MAX_WAITING:
+        if self._count >= self._limit:
             work.close()
-            log.warning("dropping a message of conversation %s: too many wait", conversation)
+            log.warning("dropping work of %s: the queue is full", key)
             return False
         self._count += 1
-        if conversation in self._waiting:
-            self._waiting[conversation].append(work)
+        if key in self._waiting:
+            self._waiting[key].append(work)
             return True
-        self._waiting[conversation] = deque([work])
-        task = self._group.create_task(self._work(conversation))
+        self._waiting[key] = deque([work])
+        task = self._group.create_task(self._run(key))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return True
 
-    def is_busy(self, conversation: str) -> bool:
-        """Whether something is worked on or waits there."""
-        return conversation in self._waiting
+    def is_busy(self, key: str) -> bool:
+        """Whether work of `key` is queued or running."""
+        return key in self._waiting
 
     async def drain(self, seconds: float) -> int:
-        """Wait until all is done, but not longer than that; how many conversations are left."""
+        """Wait for all work, at most `seconds`; the number of keys with unfinished work."""
         if not self._tasks:
             return 0
-        _, late = await asyncio.wait(self._tasks, timeout=seconds)
-        return len(late)
+        _, unfinished = await asyncio.wait(self._tasks, timeout=seconds)
+        return len(unfinished)
 
-    async def _work(self, conversation: str) -> None:
-        queue = self._waiting[conversation]
+    async def _run(self, key: str) -> None:
+        queue = self._waiting[key]
         while queue:
             try:
                 await queue.popleft()
-            except Failure as failure:  # the client was closed meanwhile
-                log.warning("leaving a message of conversation %s: %r", conversation, failure)
+            except Failure as failure:  # for example: the client was closed meanwhile
+                log.warning("giving up work of %s: %r", key, failure)
             except Exception:
-                # The boundary of one message: whatever is odd about it, the next ones are heard.
-                log.exception("dropping a message of conversation %s", conversation)
+                # The boundary of one piece of work: later work of the key still runs.
+                log.exception("giving up work of %s", key)
             finally:
                 self._count -= 1
-        self._waiting.pop(conversation, None)
+        self._waiting.pop(key, None)
