@@ -1,12 +1,8 @@
-"""Discord, by way of discord.py: questions come over the gateway, answers go out as messages that are edited.
+"""Discord adapter, by discord.py: questions arrive over the gateway, answers are messages edited over REST.
 
-What belongs here: what Discord's events, REST and limits look like, and their translation into the core's ports. What
-does not: when a write is made (the core's pacer), and settings (the options come as values).
-
-The way of the data: `gateway` (staying connected) -> `client` (discord.py, moved and kept from waiting) -> `seen` (an
-event's JSON into a value) -> `asked` (is it for us, what does it belong to) -> `queue` (in order, written down as
-`kept` says) -> `platform` (a Turn and its channel) -> `channel` (writes, with `controls`), with `cache` holding what
-was told, `history` reading what was not, `answers` finding our own again, `budgets` counting, `errors` translating.
+A mention passes `gateway` (JSON) -> `events.parse` (event object) -> `events.handler`. The handler updates
+`history.cache`, asks `events.mentions` if the bot is addressed, journals the event through `events.codec`, queues it
+per conversation, and gives the core a turn with its `messages.channel`.
 """
 
 from adapters.discord.check import check

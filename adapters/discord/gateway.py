@@ -1,10 +1,10 @@
-"""Staying connected to the gateway: resumed at once when a connection is lost, and then less and less often.
+"""discord.py's client for one bot: gateway events without its own waits or retries, and reconnection.
 
-What belongs here: when the next connection is tried, and with what it resumes. What does not: the protocol
-(discord.py), logging in, and what an end means that no reconnecting helps (`platform`).
+Code that relies on discord.py 2.7 internals or private behaviour belongs here or in `rest_api`, so that an update is
+checked in two files. No attribute of one of its modules or classes is changed.
 
-discord.py has such a loop. It waits up to 17 minutes between tries (``discord.backoff``), after which no session can be
-resumed and what was said is lost, and not at all where a server takes connections and closes them at once.
+discord.py's own reconnect loop waits up to 17 minutes between attempts (``discord.backoff``); by then a session can no
+longer be resumed and its events are lost. It does not wait at all if a server accepts connections and closes them.
 """
 
 from __future__ import annotations
@@ -12,109 +12,286 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from datetime import tzinfo
+from typing import Any, Protocol
 
 import aiohttp
 import discord
 from discord.gateway import DiscordWebSocket, ReconnectWebSocket
+from discord.http import Route
+from discord.state import ConnectionState
+from typing_extensions import override
 
+from adapters.discord.events.message import BotIdentity, ChannelInfo, ChannelKind
+from adapters.discord.events.parse import EVENT_NAMES, PARSE_ERRORS, Event, parse_event
+from adapters.discord.options import DiscordOptions
+from adapters.discord.rate_limits import Budgets
+from adapters.discord.rest_api import RestClient, trace_config
+from bot.backoff import Backoff
 from bot.errors import Failure
 
 log = logging.getLogger(__name__)
 
-# Between tries to connect: doubled from the first to the longest, each between a half and the whole of it, so that a
-# thousand bots do not come back at once. Seconds.
-FIRST_DELAY = 1.0
-LONGEST_DELAY = 60.0
+# Guilds (names of channels and roles), messages in guilds and DMs, and message text.
+INTENTS = discord.Intents(guilds=True, guild_messages=True, dm_messages=True, message_content=True)
 
-# A connection that is lost is made again at once, but only once in this time: one whose session cannot be resumed
-# begins anew, which Discord allows every 5 s and 1,000 times a day
+# Default for writes. Each post states itself if it pings the asker.
+NO_PINGS = discord.AllowedMentions(everyone=False, users=False, roles=False, replied_user=True)
+
+# Between connection attempts; the jitter keeps a thousand bots apart. Seconds.
+RECONNECT = Backoff(first=1.0, limit=60.0, jitter=0.5)
+
+# A lost connection is replaced at once, but at most once in this time: if its session cannot be resumed, a new one
+# begins, and Discord allows one per 5 s and 1,000 per day
 # (https://docs.discord.com/developers/events/gateway#rate-limiting). Seconds.
-AT_ONCE_EVERY = 5.0
+IMMEDIATE_EVERY = 5.0
 
-# How long the way to a HELLO may take. Seconds.
+# Timeout from connecting to HELLO. Seconds.
 CONNECT_SECONDS = 60.0
 
-# A close that is the server's, and says nothing against coming back.
-_NORMAL_CLOSE = 1000
+_NORMAL_CLOSE = 1000  # by the server, without a reason against reconnecting
 _RESUMABLE_CLOSE = 4000
-# How long Discord may take to close a connection too, in seconds; then it is only dropped.
-END_SECONDS = 0.5
+
+# Timeout for Discord's side of the closing handshake; then the connection is dropped. Seconds.
+CLOSE_SECONDS = 0.5
+
+
+class ConnectionListener(Protocol):
+    """Receives connection changes."""
+
+    def on_connected(self, *, fresh: bool) -> None:
+        """Events arrive. `fresh`: the session is new, and events sent in between are lost."""
+        ...
+
+    def on_disconnected(self) -> None:
+        """The connection is lost; `listen` reconnects."""
+        ...
+
+
+class DiscordClient(discord.Client):
+    """Parses message events for `handle` and looks names up in guild data (`parse.Directory`)."""
+
+    def __init__(
+        self,
+        options: DiscordOptions,
+        budgets: Budgets,
+        *,
+        handle: Callable[[Event], None],
+        listener: ConnectionListener,
+    ) -> None:
+        self._options = options
+        self._budgets = budgets
+        self._handle = handle
+        self._listener = listener
+        with _without_voice_warning():
+            super().__init__(
+                intents=INTENTS,
+                allowed_mentions=NO_PINGS,
+                max_messages=None,  # `history.cache` stores messages within its own limits
+                member_cache_flags=discord.MemberCacheFlags.none(),
+                chunk_guilds_at_startup=False,
+                guild_ready_timeout=0.0,  # on_ready is unused
+                http_trace=trace_config(),
+            )
+
+    @override
+    def _get_state(self, **options: Any) -> ConnectionState[Any]:
+        """Replace the HTTP client and the message parsers before any other object refers to them."""
+        self.http: RestClient = RestClient(self._options, self._budgets, self.http)
+        state = super()._get_state(**options)
+        for name, parser in state.parsers.items():
+            state.parsers[name] = _tolerant(name, parser)
+        for name in EVENT_NAMES:
+            state.parsers[name] = self._event_parser(name)
+        return state
+
+    def _event_parser(self, name: str) -> Callable[[Any], None]:
+        def parse(data: Any) -> None:  # noqa: ANN401 (JSON of any shape)
+            try:
+                for event in parse_event(name, data, self):
+                    self._handle(event)
+            except PARSE_ERRORS:
+                log.warning("skipping a malformed event %s", name, exc_info=True)
+
+        return parse
+
+    @override
+    async def setup_hook(self) -> None:
+        """Ask a custom API for its gateway's address, unless that is set; without an answer, Discord's own is used.
+
+        https://docs.discord.com/developers/events/gateway#get-gateway
+        """
+        if self._options.api_url and not self._options.gateway_url:
+            try:
+                answer = await self.http.request(Route("GET", "/gateway"))
+                self.http.gateway_url = str(answer["url"])
+            except (discord.HTTPException, Failure, *PARSE_ERRORS) as error:
+                log.info("the API does not give the gateway's address: %r", error)
+
+    @override
+    async def application_info(self) -> discord.AppInfo:
+        """The application's data, or a placeholder: discord.py's login asks for it but does not need it."""
+        try:
+            return await super().application_info()
+        except (discord.HTTPException, Failure, *PARSE_ERRORS) as error:
+            log.info("the application's data cannot be read: %r", error)
+            data: Any = {"id": 0, "name": "", "description": "", "icon": None, "verify_key": ""}
+            owner = {"id": 0, "username": "", "discriminator": "0", "avatar": None}
+            data |= {"owner": owner, "bot_public": False, "bot_require_code_grant": False}
+            return discord.AppInfo(self._connection, data)
+
+    @override
+    def dispatch(self, event: str, /, *args: Any, **kwargs: Any) -> None:
+        """Report connection changes at once. discord.py would start a task for each of its events."""
+        if event == "connect":
+            self._listener.on_connected(fresh=True)
+        elif event == "resumed":
+            self._listener.on_connected(fresh=False)
+        elif event == "disconnect":
+            self._listener.on_disconnected()
+
+    # ------------------------------------------------------------------------------------------------------ directory
+
+    @property
+    def zone(self) -> tzinfo:
+        """Time zone for timestamps in texts."""
+        return self._options.zone
+
+    def identity(self, guild: str) -> BotIdentity:
+        """The bot's id, empty before the login, and its managed roles in a guild."""
+        bot_id = str(self.user.id) if self.user is not None else ""
+        known = self.get_guild(int(guild)) if guild else None
+        roles = known.roles if known is not None else ()
+        managed = (role for role in roles if role.tags is not None and str(role.tags.bot_id) == bot_id)
+        return BotIdentity(bot_id, frozenset(str(role.id) for role in managed))
+
+    def guild_of(self, channel: str) -> str:
+        """The guild of a channel; empty for a DM or an unknown channel."""
+        guild = getattr(self.get_channel(int(channel)), "guild", None)
+        return str(guild.id) if guild is not None else ""
+
+    def channel_info(self, channel: str, guild: str) -> ChannelInfo:
+        """A channel's kind, parent and category. An unknown channel without a guild is a DM."""
+        known = self.get_channel(int(channel))
+        if isinstance(known, discord.Thread):
+            category = known.parent.category_id if known.parent is not None else None
+            return ChannelInfo(channel, ChannelKind.THREAD, str(known.parent_id), str(category or ""))
+        if isinstance(known, discord.abc.PrivateChannel) or (known is None and not guild):
+            return ChannelInfo(channel, ChannelKind.DM)
+        return ChannelInfo(channel, ChannelKind.CHANNEL, category=str(getattr(known, "category_id", None) or ""))
+
+    def name_of(self, guild: str, sign: str, target: str) -> str:
+        """The name of a role (sign ``@&``) or channel; empty if unknown."""
+        if sign != "@&":
+            return str(getattr(self.get_channel(int(target)), "name", ""))
+        known = self.get_guild(int(guild)) if guild else None
+        role = known.get_role(int(target)) if known is not None else None
+        return role.name if role is not None else ""
+
+
+def _tolerant(name: str, parser: Callable[[Any], Any]) -> Callable[[Any], None]:
+    """A parser of discord.py's that skips malformed events instead of ending the connection."""
+
+    def parse(data: object) -> None:
+        try:
+            parser(data)
+        except PARSE_ERRORS:
+            log.warning("skipping a malformed event %s", name, exc_info=True)
+
+    return parse
+
+
+@contextmanager
+def _without_voice_warning() -> Iterator[None]:
+    """Suppress discord.py's warning about missing voice libraries."""
+    logger = logging.getLogger("discord.client")
+
+    def is_other(record: logging.LogRecord) -> bool:
+        return "voice will NOT be supported" not in record.getMessage()
+
+    logger.addFilter(is_other)
+    try:
+        yield
+    finally:
+        logger.removeFilter(is_other)
+
+
+# --------------------------------------------------------------------------------------------------------- connection
 
 
 class ReconnectDelays:
-    """How long to wait before the next try to connect."""
+    """Delays before connection attempts, by `RECONNECT`, with one immediate attempt per `IMMEDIATE_EVERY`."""
 
-    def __init__(self, roll: Callable[[float, float], float] = random.uniform) -> None:
-        self._roll = roll
-        self._next = FIRST_DELAY
-        self._at_once = float("-inf")  # when no delay was asked for last
+    def __init__(self, random_: random.Random | None = None) -> None:
+        self._random = random_ or random.Random()  # noqa: S311 (jitter, not a secret)
+        self._attempt = 0
+        self._immediate_at = float("-inf")
 
     def next(self) -> float:
-        """Seconds until the next try; longer each time."""
-        longest, self._next = self._next, min(self._next * 2, LONGEST_DELAY)
-        return self._roll(longest / 2, longest)
+        """Seconds until the next attempt; each call counts one failed attempt."""
+        self._attempt += 1
+        return RECONNECT.delay(self._attempt, self._random)
 
     def after_disconnect(self, now: float) -> float:
-        """The same after a connection that stood: none, but for one that is lost again and again."""
-        if now - self._at_once < AT_ONCE_EVERY:
+        """Seconds until the next attempt after a working connection was lost."""
+        if now - self._immediate_at < IMMEDIATE_EVERY:
             return self.next()
-        self._at_once = now
+        self._immediate_at = now
         return 0.0
 
     def reset(self) -> None:
-        """After a connection that worked."""
-        self._next = FIRST_DELAY
+        """Start over after a successful connection."""
+        self._attempt = 0
 
 
 class Socket(DiscordWebSocket):
-    """One connection, that ends, its heartbeat with it, also where the greeting is broken off.
+    """A gateway connection; an error during the handshake closes it and stops its heartbeat thread.
 
-    The library begins the heartbeat, a thread, at HELLO and hands the connection over after IDENTIFY, for which it may
-    wait 5 s: whoever is cancelled meanwhile would have nothing to close.
+    discord.py starts the heartbeat at HELLO but returns the connection only after IDENTIFY, up to 5 s later. A caller
+    cancelled in between would have nothing to close.
     """
 
-    _greeted = False
+    _handshake_done = False
 
+    @override
     async def poll_event(self) -> None:
-        """As in the library. Once it stands, whoever is cancelled closes it in their own way."""
         try:
             await super().poll_event()
         except Exception:
             await self._end()
             raise
-        except BaseException:
-            if not self._greeted:
+        except BaseException:  # after the handshake, the cancelled caller closes the connection
+            if not self._handshake_done:
                 await self._end()
             raise
 
+    @override
     async def identify(self) -> None:
-        """As in the library."""
-        async with self._ended_if_broken_off():
+        async with self._closed_on_error():
             await super().identify()
-        self._greeted = True
+        self._handshake_done = True
 
+    @override
     async def resume(self) -> None:
-        """As in the library."""
-        async with self._ended_if_broken_off():
+        async with self._closed_on_error():
             await super().resume()
-        self._greeted = True
+        self._handshake_done = True
 
     async def _end(self) -> None:
-        """Let go of the connection, whatever has become of it: the library leaves one that Discord closed as it is.
+        """Close the connection, with a code after which the session can be resumed.
 
-        The code is one after which the session can be resumed.
+        discord.py keeps its side open if Discord has closed the other one.
         """
         if self._keep_alive is not None:
             self._keep_alive.stop()
         with suppress(TimeoutError, OSError, aiohttp.ClientError):
-            async with asyncio.timeout(END_SECONDS):
+            async with asyncio.timeout(CLOSE_SECONDS):
                 await self.socket.close(code=_RESUMABLE_CLOSE)
 
     @asynccontextmanager
-    async def _ended_if_broken_off(self) -> AsyncIterator[None]:
+    async def _closed_on_error(self) -> AsyncIterator[None]:
         try:
             yield
         except BaseException:
@@ -123,10 +300,10 @@ class Socket(DiscordWebSocket):
 
 
 async def listen(client: discord.Client, delays: ReconnectDelays) -> None:
-    """Listen, and resume when the connection is lost, until `client` is closed.
+    """Receive events, reconnecting and resuming, until `client` is closed.
 
-    Raises what discord.py does: at a close that says that no reconnecting helps, at a first connection that fails, and
-    at a frame that it cannot read.
+    Raises discord.py's errors for a close code that forbids reconnecting, for a failed first connection, and for an
+    unreadable frame.
     """
     loop, ws = asyncio.get_running_loop(), None
     params: dict[str, Any] = {"initial": True}
@@ -137,8 +314,8 @@ async def listen(client: discord.Client, delays: ReconnectDelays) -> None:
                 ws = client.ws = await Socket.from_client(client, **params)
             while True:
                 await ws.poll_event()
-        except ReconnectWebSocket as asked:
-            resume = asked.resume
+        except ReconnectWebSocket as request:
+            resume = request.resume
         except discord.ConnectionClosed as closed:
             if closed.code != _NORMAL_CLOSE:
                 raise
@@ -149,15 +326,15 @@ async def listen(client: discord.Client, delays: ReconnectDelays) -> None:
         client.dispatch("disconnect")
         if client.is_closed():
             return
-        params = _to_resume(ws) if resume and ws is not None else {"initial": ws is None}
+        params = _resume_params(ws) if resume and ws is not None else {"initial": ws is None}
         delay = delays.after_disconnect(loop.time())
         if delay:
             log.warning("the connection to Discord is lost, trying again in %.1f s", delay)
         await asyncio.sleep(delay)
 
 
-def _to_resume(ws: DiscordWebSocket) -> dict[str, Any]:
-    """What a next connection needs to go on where `ws` ended; a session that was never begun is begun."""
+def _resume_params(ws: DiscordWebSocket) -> dict[str, Any]:
+    """Arguments for resuming the session of `ws`; empty if it has none."""
     if ws.session_id is None:
         return {}
     return {"resume": True, "session": ws.session_id, "sequence": ws.sequence, "gateway": ws.gateway}

@@ -1,4 +1,4 @@
-"""What can be set of the Discord adapter, as values. Nothing here reads the environment."""
+"""Options of the Discord adapter."""
 
 from __future__ import annotations
 
@@ -7,38 +7,49 @@ from datetime import UTC, tzinfo
 
 import yarl
 
+from adapters.discord.rate_limits import CHANNEL_SECONDS
 from adapters.shared.attachments import is_loopback
 
-# Where Discord keeps what people attach (https://docs.discord.com/developers/reference#image-formatting).
+# Discord's hosts for attachments (https://docs.discord.com/developers/reference#image-formatting).
 FILE_HOSTS = frozenset({"cdn.discordapp.com", "media.discordapp.net"})
 
 
 @dataclass(frozen=True, slots=True)
 class DiscordOptions:
-    """One bot. Times in seconds."""
+    """Options of one bot. Times in seconds."""
 
-    token: str = field(repr=False)  # without the word "Bot"
-    # Where REST and the gateway are, for a proxy or a test server; empty means Discord's own, or, for the gateway, the
-    # one that the API names. `api_url` ends in ``/api/v10``.
+    token: str = field(repr=False)  # without the prefix "Bot"
+    # Addresses of a proxy or test server. Empty: Discord's own, or the gateway named by the API. `api_url` ends in
+    # ``/api/v10``.
     api_url: str = ""
     gateway_url: str = ""
-    # How long a write may take before it counts as unanswered. Discord answers in 0.1 to 0.5 s; a write that takes
-    # longer than two windows is made again with newer text anyway.
+    # Write timeout. Discord answers in 0.1 to 0.5 s; after two windows a write is repeated with newer text anyway.
     write_seconds: float = 10.0
-    # How long the reading of a conversation may take, budgets included, before an answer is made without what is
-    # missing: a reader waits meanwhile.
+    # History timeout, including waits for rate limits. After this the answer starts without the missing messages.
     read_seconds: float = 10.0
-    # Between tries with a token that was refused in mid-run. Discord bans addresses for 10,000 refused requests in ten
-    # minutes; ten are none.
+    # Between login attempts with a token revoked in mid-run. Discord bans an address after 10,000 rejected requests in
+    # ten minutes; this makes ten.
     refused_seconds: float = 60.0
-    # How long one try to log in may take.
+    # Timeout of one login attempt.
     login_seconds: float = 30.0
-    # The time zone in which a time that Discord shows in everybody's own is told to the model.
+    # Time zone for timestamps given to the model; Discord shows them in each reader's own.
     zone: tzinfo = UTC
+    # Between queries for unfinished turns of other processes. They leave them whenever they stop or crash, so the
+    # query repeats for ever; it is small.
+    recovery_interval_seconds: float = 2.0
+    # After connecting, channels with recovered turns are not written to for one window: the other process may have
+    # used it up.
+    recovery_hold_seconds: float = CHANNEL_SECONDS
+    # A lost post younger than this is repeated with its nonce and not searched for. Discord knows a nonce "for a few
+    # minutes" and returns the first post (https://docs.discord.com/developers/resources/message#create-message). Posts
+    # are younger than their question, so two minutes since the question are safe.
+    nonce_seconds: float = 120.0
+    # At a stop, time for questions still being looked up. Longer look-ups would use up the time for live answers.
+    drain_seconds: float = 3.0
 
 
 def file_hosts(options: DiscordOptions) -> frozenset[str]:
-    """Where attachments may be read from: Discord's file servers, and the very test server or proxy that is set."""
+    """Hosts for attachments: Discord's, and the custom API's own."""
     if not options.api_url:
         return FILE_HOSTS
     return FILE_HOSTS | {str(yarl.URL(options.api_url).origin())}

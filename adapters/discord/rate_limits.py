@@ -1,172 +1,164 @@
-"""What Discord counts, and the objects that count it: shared by all turns, the channel's first, then the bot's.
+"""Discord's rate limits as budgets shared by all turns: per channel and route, and for the whole bot.
 
-What belongs here: the numbers, which request spends what, and how an answer's headers are read. What does not: the
-arithmetic (`bot.rate_limits`), and who waits for it.
-
-Discord refuses to publish the limits of a channel ("should not be hard coded",
-https://docs.discord.com/developers/topics/rate-limits); 5 in 5 s is what bots observe for posts and for edits alike
-(discord-net/Discord.Net#2375, discord-relay-chat/drc#17), so we start from that and follow the headers.
+Discord does not publish a channel's limits ("should not be hard coded",
+https://docs.discord.com/developers/topics/rate-limits). Bots observe 5 per 5 s for posts and for edits alike
+(discord-net/Discord.Net#2375, discord-relay-chat/drc#17); budgets start there and follow the response headers.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import cached_property
 
+from typing_extensions import override
+
+from adapters.shared.cache import LRUCache, loop_time
 from bot.errors import RateLimited
 from bot.ports import Verb
 from bot.rate_limits import Budget, FixedWindow, RollingWindow, WindowReport
 
-# Writes and seconds of a channel's window, see above.
+# Writes per channel's window, and its length in seconds; source above.
 CHANNEL_LIMIT = 5
 CHANNEL_SECONDS = 5.0
 
-# Requests in any second of the whole bot: 50 are allowed (https://docs.discord.com/developers/topics/rate-limits, the
-# global rate limit); the margin is for what the library asks by itself (logging in, the gateway's address).
+# Requests of the whole bot in any second. Discord's global limit is 50
+# (https://docs.discord.com/developers/topics/rate-limits); the margin covers discord.py's own calls (login, gateway).
 EVERYTHING_PER_SECOND = 45
 
-# Reads of those that look for a message of ours, in any second: what `EVERYTHING_PER_SECOND` leaves of the 50. They are
-# made inside of a write that has its permit already; if they waited for the same budget, as many as it has permits
-# would wait for each other.
+# Reads in search of lost posts in any second, from that margin. They run inside a write with a permit of its own; if
+# they took permits from the same budget, such writes could wait for each other.
 LOOKUPS_PER_SECOND = 5
 
-# How many may look at once: each holds a permit of the bot's meanwhile, and most are to be left to those who write.
+# Concurrent searches for lost posts. Each holds one of the bot's permits; most must stay free for live writes.
 MAX_CONCURRENT_LOOKUPS = 10
 
-# Channels whose windows are kept; beyond that the ones that rest longest are forgotten.
+# Channels with budgets; above this number, idle ones are forgotten, the least recently used first.
 CHANNELS = 1_000
 
-# A channel whose last use is this long ago has no open window: Discord's are 5 s, and the server's longer holds are
-# kept by whoever was held. Seconds.
-RESTED_SECONDS = 60.0
+# A channel unused for this time has no open window: windows last 5 s, and longer holds belong to live replies. Seconds.
+IDLE_SECONDS = 60.0
 
 
 class Window(FixedWindow):
-    """A window that may turn out to be the same as another one: then it stands for that, for all who hold it."""
+    """A fixed window; after `merge_into` it stands for another one, for every holder."""
 
     def __init__(self, *, paced: bool) -> None:
-        self._same: FixedWindow | None = None
+        self._merged: FixedWindow | None = None
         self._live = 0
         super().__init__(CHANNEL_LIMIT, CHANNEL_SECONDS, paced=paced)
 
     def merge_into(self, other: FixedWindow) -> None:
-        """From now on this is `other`, which counts what this one did."""
+        """Count as `other` from now on, together with the requests counted so far."""
         other.absorb(self)
-        self._same = other
+        self._merged = other
 
     @property
     def live(self) -> int:
-        """See `bot.rate_limits.Budget`."""
-        return self._live if self._same is None else self._same.live
+        """Live replies that use this window."""
+        return self._live if self._merged is None else self._merged.live
 
     @live.setter
     def live(self, live: int) -> None:
-        if self._same is None:
+        if self._merged is None:
             self._live = live
         else:
-            self._same.live = live
+            self._merged.live = live
 
+    @override
     def ready_at(self, now: float, *, final: bool, ahead: int = 0) -> float:
-        """See `bot.rate_limits.Budget`."""
-        if self._same is not None:
-            return self._same.ready_at(now, final=final, ahead=ahead)
+        if self._merged is not None:
+            return self._merged.ready_at(now, final=final, ahead=ahead)
         return super().ready_at(now, final=final, ahead=ahead)
 
+    @override
     def spend(self, now: float) -> None:
-        """See `bot.rate_limits.Budget`."""
-        if self._same is not None:
-            self._same.spend(now)
+        if self._merged is not None:
+            self._merged.spend(now)
         else:
             super().spend(now)
 
+    @override
     def record_response(self, now: float, *, sent: float | None = None) -> None:
-        """See `bot.rate_limits.Budget`."""
-        if self._same is not None:
-            self._same.record_response(now, sent=sent)
+        if self._merged is not None:
+            self._merged.record_response(now, sent=sent)
         else:
             super().record_response(now, sent=sent)
 
+    @override
     def hold(self, now: float, seconds: float) -> None:
-        """See `bot.rate_limits.Budget`."""
-        if self._same is not None:
-            self._same.hold(now, seconds)
+        if self._merged is not None:
+            self._merged.hold(now, seconds)
         else:
             super().hold(now, seconds)
 
+    @override
     def observe(self, now: float, report: WindowReport, *, sent: float | None = None) -> None:
-        """See `bot.rate_limits.FixedWindow`."""
-        if self._same is not None:
-            self._same.observe(now, report, sent=sent)
+        if self._merged is not None:
+            self._merged.observe(now, report, sent=sent)
         else:
             super().observe(now, report, sent=sent)
 
 
 class ChannelBudgets:
-    """The windows of one channel. Reads have their own: one for lists of messages, one for single ones.
-
-    A thousand channels may be live, and most of them are only posted in and edited: the rest is made when it is needed.
-    """
+    """One channel's windows. The less used ones are created on first use, since a thousand channels may be live."""
 
     def __init__(self) -> None:
         self.edit = Window(paced=True)
         self.post = Window(paced=False)
         self.used_at = 0.0
-        self._named: dict[str, Window] = {}  # by bucket; a handful
+        self._by_bucket: dict[str, Window] = {}  # a handful
 
     @cached_property
     def delete(self) -> Window:
-        """For messages of ours."""
+        """For deleting our messages."""
         return Window(paced=False)
 
     @cached_property
     def list(self) -> Window:
-        """For lists of messages."""
+        """For reading lists of messages."""
         return Window(paced=False)
 
     @cached_property
     def get(self) -> Window:
-        """For single messages."""
+        """For reading single messages."""
         return Window(paced=False)
 
     @cached_property
     def lookup_lock(self) -> asyncio.Lock:
-        """Held by whoever looks for what was left over here: what one reads need not be read by the next."""
+        """Held while searching for lost posts, so that one read serves all recovered turns of the channel."""
         return asyncio.Lock()
 
     def of(self, verb: Verb) -> Window:
-        """What a write spends."""
+        """The window of a write."""
         return self.delete if verb is Verb.DELETE else self.edit if verb is Verb.EDIT else self.post
 
     def set_bucket(self, bucket: str, window: Window) -> None:
-        """An answer to what spent `window` named the bucket that Discord counted it in (``X-RateLimit-Bucket``).
+        """Record the bucket (``X-RateLimit-Bucket``) named in a response to a request counted in `window`.
 
-        Two kinds of request that are counted together become one window, for all who hold either; which is the edits'
-        where they are of it, since that one is paced.
+        Windows with the same bucket are merged, into the edits' window if it is one of them, because that one is paced.
         """
-        known = self._named.setdefault(bucket, window)
+        known = self._by_bucket.setdefault(bucket, window)
         if known is window:
             return
-        kept, given_up = (window, known) if window is self.edit else (known, window)
-        self._named[bucket] = kept
-        given_up.merge_into(kept)
-        for kind, held in list(vars(self).items()):
-            if held is given_up:
-                setattr(self, kind, kept)
+        target, merged = (window, known) if window is self.edit else (known, window)
+        self._by_bucket[bucket] = target
+        merged.merge_into(target)
+        for name, held in list(vars(self).items()):
+            if held is merged:
+                setattr(self, name, target)
 
-    def wait_until(self, until: float, now: float) -> None:
-        """Spend nothing before `until` (the loop's seconds): another process may have used the windows up."""
+    def hold_all(self, seconds: float, now: float) -> None:
+        """Spend nothing for `seconds`: another process may have used the windows up."""
         for window in (self.edit, self.post, self.delete, self.list, self.get):
-            if until > now:
-                window.hold(now, until - now)
+            window.hold(now, seconds)
 
     def is_idle(self, now: float) -> bool:
-        """Whether nobody uses it and nothing of it is open any more."""
-        made = [window for window in vars(self).values() if isinstance(window, FixedWindow)]
-        return not any(window.live for window in made) and now - self.used_at > RESTED_SECONDS
+        """Whether no reply uses it and no window can be open."""
+        created = [window for window in vars(self).values() if isinstance(window, FixedWindow)]
+        return not any(window.live for window in created) and now - self.used_at > IDLE_SECONDS
 
 
 class Budgets:
@@ -175,21 +167,29 @@ class Budgets:
     def __init__(self) -> None:
         self.everything = RollingWindow(EVERYTHING_PER_SECOND, 1.0, paced=False)
         self.lookups = RollingWindow(LOOKUPS_PER_SECOND, 1.0, paced=False)
-        self.active_lookups = 0  # those that look just now
-        self._channels: OrderedDict[str, ChannelBudgets] = OrderedDict()
+        self.active_lookups = 0
+        # Unbounded for cachetools: only idle channels may be evicted.
+        self._channels: LRUCache[str, ChannelBudgets] = LRUCache(math.inf)
 
     def channel(self, channel: str) -> ChannelBudgets:
-        """The channel's budgets: the same ones for everybody who asks, as long as they are in use."""
-        now = asyncio.get_running_loop().time()
-        budgets = self._channels.setdefault(channel, ChannelBudgets())
+        """The channel's budgets; the same object for every caller as long as it is in use."""
+        now = loop_time()
+        budgets = self._channels.get(channel)
+        if budgets is None:
+            budgets = self._channels[channel] = ChannelBudgets()
         budgets.used_at = now
-        self._channels.move_to_end(channel)
-        while len(self._channels) > CHANNELS and next(iter(self._channels.values())).is_idle(now):
-            self._channels.popitem(last=False)
+        while len(self._channels) > CHANNELS:
+            oldest, candidate = self._channels.popitem()
+            if not candidate.is_idle(now):
+                self._channels[oldest] = candidate
+                break
         return budgets
 
+    def __len__(self) -> int:
+        return len(self._channels)
+
     def window(self, method: str, path: str, channel: str) -> Window | None:
-        """What a request spends beside `everything`; `path` is discord.py's template of it."""
+        """The window of a request, besides `everything`; None if it has none. `path` is discord.py's template."""
         one = path == "/channels/{channel_id}/messages/{message_id}"
         budgets = self.channel(channel) if one or path == "/channels/{channel_id}/messages" else None
         if budgets is None:
@@ -207,7 +207,7 @@ class Budgets:
 
 
 def read_report(headers: Mapping[str, str]) -> WindowReport | None:
-    """What an answer's headers say of its window, or None where they do not say it all."""
+    """The window in a response's headers; None if they are missing or inconsistent."""
     try:
         limit, remaining = int(headers["X-RateLimit-Limit"]), int(headers["X-RateLimit-Remaining"])
         reset_after = float(headers["X-RateLimit-Reset-After"])
@@ -220,20 +220,19 @@ def read_report(headers: Mapping[str, str]) -> WindowReport | None:
 
 @asynccontextmanager
 async def spending(window: FixedWindow, everything: RollingWindow) -> AsyncIterator[None]:
-    """One read: wait for leave, spend, and settle at the end; a 429 holds what it was meant for."""
+    """One read: wait for both budgets, spend them, and record the response; a 429 holds the budget it names."""
     budgets: Sequence[Budget] = (window, everything)
-    loop = asyncio.get_running_loop()
-    while (ready_at := max(budget.ready_at(loop.time(), final=True) for budget in budgets)) > loop.time():
-        await asyncio.sleep(ready_at - loop.time())
-    sent = loop.time()
+    while (ready_at := max(budget.ready_at(loop_time(), final=True) for budget in budgets)) > loop_time():
+        await asyncio.sleep(ready_at - loop_time())
+    sent = loop_time()
     for budget in budgets:
         budget.spend(sent)
     try:
         yield
     except RateLimited as limited:
         held = everything if limited.is_global else window
-        held.hold(loop.time(), limited.retry_after or CHANNEL_SECONDS)
+        held.hold(loop_time(), limited.retry_after or CHANNEL_SECONDS)
         raise
     finally:
         for budget in budgets:
-            budget.record_response(loop.time(), sent=sent)
+            budget.record_response(loop_time(), sent=sent)

@@ -100,7 +100,7 @@ class Gateway:
 
     async def invalidate(self, *, resumable: bool) -> None:
         """Tell every client that its session is invalid; unless `resumable`, it is forgotten."""
-        sockets = self._sockets()
+        sockets = self.sockets()
         if not resumable:
             self.sessions.clear()
         for socket in sockets:
@@ -108,7 +108,7 @@ class Gateway:
 
     async def close_all(self, code: int) -> None:
         """Close every connection with `code`."""
-        for socket in self._sockets():
+        for socket in self.sockets():
             await socket.close(code=code)
 
     def abort_all(self) -> None:
@@ -122,13 +122,13 @@ class Gateway:
     @property
     def connected(self) -> int:
         """How many clients are connected and identified."""
-        return len(self._sockets())
+        return len(self.sockets())
 
-    def _sockets(self) -> list[web.WebSocketResponse]:
+    def sockets(self) -> list[web.WebSocketResponse]:
         return [s.socket for s in self.sessions.values() if s.socket is not None and not s.socket.closed]
 
     async def _to_all(self, frame: Event) -> None:
-        for socket in self._sockets():
+        for socket in self.sockets():
             await socket.send_str(json.dumps(frame))
 
     # ------------------------------------------------------------------------------------------------------ protocol

@@ -10,7 +10,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from adapters.discord import DiscordOptions, DiscordPlatform, file_hosts
+from adapters.discord import DiscordOptions, DiscordPlatform
+from adapters.discord import file_hosts as hosts_of
 from adapters.shared.attachments import AttachmentLimits, Attachments
 from bot.access import AccessRules
 from bot.completion import Completion, CompletionPolicy
@@ -64,7 +65,15 @@ def options_for(double: DiscordDouble) -> DiscordOptions:
         write_seconds=5.0,
         read_seconds=5.0,
         login_seconds=10.0,
+        recovery_hold_seconds=0.0,  # no other process wrote just before
     )
+
+
+async def until(condition: Callable[[], bool], *, seconds: float = 20.0) -> None:
+    """Wait until `condition` holds; after `seconds` the test fails."""
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.005)
 
 
 class Bot:
@@ -113,22 +122,25 @@ async def bot_at_work(
     *,
     prepare: Callable[[Bot], None] = lambda _bot: None,
     change: Callable[[DiscordOptions], DiscordOptions] = lambda options: options,
+    file_hosts: frozenset[str] = frozenset(),
 ) -> AsyncIterator[Bot]:
-    """A connected bot. `prepare` is called before it connects."""
+    """A connected bot. `prepare` is called before it connects; files come from `file_hosts`, too."""
     double = DiscordDouble()
     bot = Bot(double)
     prepare(bot)
     async with double.running():
         options = change(options_for(double))
-        async with platform_at_work(bot, options):
+        async with platform_at_work(bot, options, file_hosts=file_hosts):
             yield bot
 
 
 @asynccontextmanager
-async def platform_at_work(bot: Bot, options: DiscordOptions | None = None) -> AsyncIterator[DiscordPlatform]:
-    """A (new) process of the bot's, connected."""
+async def platform_at_work(
+    bot: Bot, options: DiscordOptions | None = None, *, file_hosts: frozenset[str] = frozenset()
+) -> AsyncIterator[DiscordPlatform]:
+    """A (new) process of the bot, connected."""
     options = options or options_for(bot.double)
-    attachments = Attachments(AttachmentLimits(), hosts=file_hosts(options))
+    attachments = Attachments(AttachmentLimits(), hosts=file_hosts | hosts_of(options))
     bot.platform = DiscordPlatform(options, attachments)
     try:
         async with asyncio.TaskGroup() as group:
@@ -159,7 +171,7 @@ async def process(
         random_=seeded,
         wall_clock=lambda: datetime(2026, 11, 22, tzinfo=UTC),
     )
-    attachments = Attachments(AttachmentLimits(), hosts=file_hosts(options))
+    attachments = Attachments(AttachmentLimits(), hosts=hosts_of(options))
     bot.platform = DiscordPlatform(options, attachments)
     try:
         async with asyncio.TaskGroup() as group:

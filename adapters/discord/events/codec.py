@@ -1,88 +1,91 @@
-"""What is written down of a question, so that it can be brought again by a process that was not told of it. Pure.
+"""Posted messages to journal text and back. Pure.
 
-What belongs here: the text that goes to `Inbox.receive`, and its way back. What does not: when it is brought again
-(`platform`), and where it is kept (the journal).
+Earlier versions wrote the same JSON keys, and later versions must still read them.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from adapters.discord.events.content import FIELDS, needed
-from adapters.discord.events.mentions import ChannelInfo, ChannelKind
-from adapters.shared.context_labels import pruned
+from adapters.discord.events.content import FIELDS, pruned_content
+from adapters.discord.events.message import ChannelInfo, ChannelKind
+from adapters.discord.events.parse import Directory, MessagePosted, parse_posted
 
-# The fields of a message that `seen.parse_message` reads, but for those of `beside`, of which only a part is kept.
-_FIELDS = (
-    "id",
-    "channel_id",
-    "guild_id",
-    "author",
-    "member",
-    "content",
-    "type",
-    "webhook_id",
-    "mentions",
-    "mention_roles",
-    "message_reference",
-    "attachments",
-)
+Fields = Mapping[str, "Fields | None"]
 
-# Those that are read of the objects in these fields.
-_BELOW = frozenset(
-    """
-    bot channel_id content_type filename flags global_name height id member message_id nick roles size system type url
-    username width
-    """.split()  # noqa: SIM905 (a list of words)
-)
+# Message fields read by `parse_message`, with the nested fields kept of each; None keeps a plain value.
+_USER: Fields = dict.fromkeys(("id", "username", "global_name", "bot", "system"))
+_MEMBER: Fields = dict.fromkeys(("nick", "roles", "flags"))
+_FILE = ("filename", "url", "content_type", "size", "width", "height")
+_MESSAGE: Fields = {
+    "id": None,
+    "channel_id": None,
+    "guild_id": None,
+    "author": _USER,
+    "member": _MEMBER,
+    "content": None,
+    "type": None,
+    "webhook_id": None,
+    "mentions": {**_USER, "member": _MEMBER},
+    "mention_roles": None,
+    "message_reference": dict.fromkeys(("type", "message_id", "channel_id")),
+    "attachments": dict.fromkeys(_FILE),
+}
 
-# What `load` raises over a text that another version wrote, or nobody did.
+# Errors of `load` for text from another version or of unknown origin.
 LOAD_ERRORS = (KeyError, TypeError, ValueError, AttributeError)
 
 
 @dataclass(frozen=True, slots=True)
 class StoredQuestion:
-    """A question as it was received.
+    """A stored question.
 
-    `asks` is whether it was sure then that it asks us: a later process would have to find out again what this one knew.
-    `channel_info` says where it was said, which Discord does not tell of a thread that was archived meanwhile.
+    `asks`: an earlier process already knew it addresses the bot, perhaps from data lost since. `channel` is stored
+    because Discord does not announce archived threads.
     """
 
-    message: Mapping[str, Any]
-    channel_info: ChannelInfo
+    channel: ChannelInfo
     asks: bool
+    message: Mapping[str, Any] = field(repr=False)
+
+    def event(self, directory: Directory, *, guild: str) -> MessagePosted:
+        """The event, with the names known now. Raises one of `LOAD_ERRORS` for a malformed message."""
+        return parse_posted(self.message, directory, channel=self.channel, guild=guild)
 
 
-def dump(data: Mapping[str, Any], channel_info: ChannelInfo, *, asks: bool) -> str:
-    """The text to keep of a message's event."""
-    message = _needed(data)
-    referenced = data.get("referenced_message")
-    if isinstance(referenced, Mapping):
-        message["referenced_message"] = _needed(referenced)
-    where = {
-        "id": channel_info.id,
-        "kind": channel_info.kind.name,
-        "parent": channel_info.parent,
-        "category": channel_info.category,
-    }
-    return json.dumps({"asks": asks, "place": where, "message": message}, separators=(",", ":"))
+def dump(event: MessagePosted, *, asks: bool) -> str:
+    """The journal's text for a question."""
+    message, channel = _stored(event.source), event.channel
+    replied_to = event.source.get("referenced_message")
+    if isinstance(replied_to, Mapping):
+        message["referenced_message"] = _stored(replied_to)
+    place = {"id": channel.id, "kind": channel.kind.name, "parent": channel.parent, "category": channel.category}
+    return json.dumps({"asks": asks, "place": place, "message": message}, separators=(",", ":"))
 
 
 def load(event: str) -> StoredQuestion:
-    """What `dump` wrote. Raises one of `LOAD_ERRORS` for anything else."""
-    kept = json.loads(event)
-    where, message = kept["place"], kept["message"]
+    """A question written by `dump`. Raises one of `LOAD_ERRORS` for any other text."""
+    stored = json.loads(event)
+    place, message = stored["place"], stored["message"]
     if not isinstance(message, dict):
         raise TypeError("no message")
-    channel_info = ChannelInfo(
-        str(where["id"]), ChannelKind[where["kind"]], str(where["parent"]), str(where["category"])
-    )
-    return StoredQuestion(message, channel_info, bool(kept["asks"]))
+    kind = ChannelKind[place["kind"]]
+    channel = ChannelInfo(str(place["id"]), kind, str(place["parent"]), str(place["category"]))
+    return StoredQuestion(channel, bool(stored["asks"]), message)
 
 
-def _needed(data: Mapping[str, Any]) -> dict[str, Any]:
-    shown = {name: needed(data[name]) for name in FIELDS if data.get(name)}
-    return {name: pruned(data[name], _BELOW) for name in _FIELDS if name in data} | shown
+def _stored(data: Mapping[str, Any]) -> dict[str, Any]:
+    content = {name: pruned_content(data[name]) for name in FIELDS if data.get(name)}
+    return {**_select(data, _MESSAGE), **content}
+
+
+def _select(value: Any, fields: Fields | None) -> Any:  # noqa: ANN401 (JSON of any shape)
+    """`value` with only `fields` in its objects; a list may contain objects, but no lists."""
+    if isinstance(value, list):
+        return [_select(each, fields) for each in value if not isinstance(each, list)]
+    if isinstance(value, dict):
+        return {name: _select(value[name], below) for name, below in (fields or {}).items() if name in value}
+    return value

@@ -1,7 +1,6 @@
-"""What a message of Discord's shows beside its text: forwards, embeds, polls, stickers, components, commands. Pure.
+"""Message content besides text, as labelled, bounded lines: forwards, embeds, polls, stickers, components, commands.
 
-What belongs here: JSON in, labelled and bounded text out (https://docs.discord.com/developers/resources/message), and
-what of that JSON is worth keeping. What does not: the text itself (`seen`). Nothing here raises, whatever it is given.
+Fields: https://docs.discord.com/developers/resources/message. Pure; malformed JSON gives fewer lines, never an error.
 """
 
 from __future__ import annotations
@@ -11,10 +10,10 @@ from typing import Any
 
 from adapters.shared.context_labels import joined, label, linked, mapping, number, objects, pruned, quoted, string
 
-# A reference of this type is a forward; its message is in `message_snapshots`, since it may be anywhere.
+# Message reference type of a forward. The forwarded message is copied into `message_snapshots`.
 FORWARD = 1
 
-# Fields of a message that hold what is read here, and the fields below them. Read by `needed`.
+# Message fields with such content, and the names of the fields nested in them; `pruned_content` keeps only these.
 FIELDS = (
     *("message_snapshots", "embeds", "poll", "sticker_items", "stickers", "components"),
     *("interaction", "interaction_metadata"),
@@ -28,46 +27,46 @@ _BELOW = frozenset(
     """.split()  # noqa: SIM905 (a list of words)
 )
 
-# Kinds of embeds that Discord makes of a link by itself.
+# Embed types Discord creates from a link.
 _PREVIEWS = frozenset({"link", "article", "video", "image", "gifv"})
 
-# How deep components and snapshots are looked into; Discord nests three deep.
+# Maximum depth for components and snapshots; Discord nests three deep.
 _DEPTH = 6
 
-# Kinds of components (https://docs.discord.com/developers/components/reference).
+# Component types (https://docs.discord.com/developers/components/reference).
 _BUTTON, _TEXT, _FILE = 2, 10, 13
 _SELECTS = frozenset({3, 5, 6, 7, 8})
 
-Readable = Callable[[str], str]
+ReadText = Callable[[str], str]  # replaces mentions by names
 
 
-def beside(message: Mapping[str, Any], readable: Readable, *, source: str = "") -> str:
-    """All that `message` shows beside its text. `source` is where a forward comes from, as far as that is known."""
+def extra_text(message: Mapping[str, Any], read_text: ReadText, *, source: str = "") -> str:
+    """Everything a message shows besides its text. `source` names the channel of a forward; empty if unknown."""
     return joined(
         [
             _command(message),
-            *(_snapshot(each, readable, source) for each in objects(message, "message_snapshots")),
-            *_parts(message, readable),
+            *(_snapshot(each, read_text, source) for each in objects(message, "message_snapshots")),
+            *_parts(message, read_text),
         ]
     )
 
 
-def needed(value: object) -> Any:  # noqa: ANN401 (JSON of any shape)
-    """`value`, one of the `FIELDS`, without what is not read here."""
+def pruned_content(value: object) -> Any:  # noqa: ANN401 (JSON of any shape)
+    """The value of one of `FIELDS` without unused fields, for the journal."""
     return pruned(value, _BELOW)
 
 
 def snapshots(message: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The messages that a forward carries."""
+    """The messages in a forward."""
     return [mapping(each, "message") for each in objects(message, "message_snapshots")]
 
 
-def _parts(message: Mapping[str, Any], readable: Readable) -> list[str]:
-    """What a message, or a snapshot of one, shows beside its text and files."""
+def _parts(message: Mapping[str, Any], read_text: ReadText) -> list[str]:
+    """Components, embeds, poll and stickers of a message or snapshot."""
     text = string(message, "content")
     return [
-        *_components(message, readable),
-        *(_embed(each, readable, text) for each in objects(message, "embeds")),
+        *_components(message, read_text),
+        *(_embed(each, read_text, text) for each in objects(message, "embeds")),
         _poll(mapping(message, "poll")),
         *(label("sticker", string(each, "name")) for each in _stickers(message)),
     ]
@@ -77,40 +76,39 @@ def _stickers(message: Mapping[str, Any]) -> list[dict[str, Any]]:
     return objects(message, "sticker_items") or objects(message, "stickers")
 
 
-def _snapshot(snapshot: Mapping[str, Any], readable: Readable, source: str) -> str:
+def _snapshot(snapshot: Mapping[str, Any], read_text: ReadText, source: str) -> str:
     message = mapping(snapshot, "message")
     files = [label("file", string(each, "filename")) for each in objects(message, "attachments")]
-    lines = [readable(string(message, "content")), *_parts(message, readable), *files]
+    lines = [read_text(string(message, "content")), *_parts(message, read_text), *files]
     return quoted(label("forwarded message", f"from {source}" if source else ""), lines)
 
 
 def _command(message: Mapping[str, Any]) -> str:
-    """Which command of whom another bot answers; Discord shows it above the answer."""
-    asked = mapping(message, "interaction_metadata") or mapping(message, "interaction")
-    name = string(message, "interaction", "name") or string(asked, "name")
-    user = mapping(asked, "user")
-    who = string(user, "global_name") or string(user, "username")
-    if not (name or who):
+    """The command another bot's message answers, with its user; Discord shows both above the answer."""
+    command = mapping(message, "interaction_metadata") or mapping(message, "interaction")
+    name = string(message, "interaction", "name") or string(command, "name")
+    user = mapping(command, "user")
+    user_name = string(user, "global_name") or string(user, "username")
+    if not (name or user_name):
         return ""
-    return label(
-        "answer to a command", " ".join(filter(None, [f"/{name}" if name else "", f"of {who}" if who else ""]))
-    )
+    parts = [f"/{name}" if name else "", f"of {user_name}" if user_name else ""]
+    return label("answer to a command", " ".join(filter(None, parts)))
 
 
 # ------------------------------------------------------------------------------------------------------------- embeds
 
 
-def _embed(embed: Mapping[str, Any], readable: Readable, text: str) -> str:
-    """An embed; an address that stands in the `text` already is not told twice."""
+def _embed(embed: Mapping[str, Any], read_text: ReadText, text: str) -> str:
+    """An embed. URLs already in `text` are left out."""
     kind = string(embed, "type")
     url = string(embed, "url")
     lines = [
         string(embed, "provider", "name"),
-        linked(readable(string(embed, "author", "name")), string(embed, "author", "url"), text),
-        linked(readable(string(embed, "title")), url, text),
-        readable(string(embed, "description")),
-        *(_field(each, readable) for each in objects(embed, "fields")),
-        readable(string(embed, "footer", "text")),
+        linked(read_text(string(embed, "author", "name")), string(embed, "author", "url"), text),
+        linked(read_text(string(embed, "title")), url, text),
+        read_text(string(embed, "description")),
+        *(_field(each, read_text) for each in objects(embed, "fields")),
+        read_text(string(embed, "footer", "text")),
     ]
     pictured = any(mapping(embed, name) for name in ("image", "video"))
     if pictured and kind not in ("gifv", "video"):
@@ -121,8 +119,8 @@ def _embed(embed: Mapping[str, Any], readable: Readable, text: str) -> str:
     return quoted(label(head), lines)
 
 
-def _field(field: Mapping[str, Any], readable: Readable) -> str:
-    name, value = readable(string(field, "name")), readable(string(field, "value"))
+def _field(field: Mapping[str, Any], read_text: ReadText) -> str:
+    name, value = read_text(string(field, "name")), read_text(string(field, "value"))
     return f"{name}: {value}" if name and value else name or value
 
 
@@ -132,18 +130,18 @@ def _field(field: Mapping[str, Any], readable: Readable) -> str:
 def _poll(poll: Mapping[str, Any]) -> str:
     question, results = string(poll, "question", "text"), mapping(poll, "results")
     counts = {number(each, "id"): number(each, "count") for each in objects(results, "answer_counts")}
-    answers = [_answer(each, counts, told=bool(results)) for each in objects(poll, "answers")]
+    answers = [_answer(each, counts, counted=bool(results)) for each in objects(poll, "answers")]
     if not question and not any(answers):
         return ""
     head = label("poll, ended" if results.get("is_finalized") is True else "poll", question)
     return quoted(head, answers) or head
 
 
-def _answer(answer: Mapping[str, Any], counts: Mapping[int | None, int | None], *, told: bool) -> str:
-    """An answer and its votes; where counts are told, one that is not among them has none."""
+def _answer(answer: Mapping[str, Any], counts: Mapping[int | None, int | None], *, counted: bool) -> str:
+    """An answer with its votes. If the poll has counts, a missing one means zero."""
     media = mapping(answer, "poll_media")
     text = " ".join(filter(None, [string(media, "emoji", "name"), string(media, "text")]))
-    votes = counts.get(number(answer, "answer_id"), 0 if told else None)
+    votes = counts.get(number(answer, "answer_id"), 0 if counted else None)
     if not text or votes is None:
         return text
     return f"{text}: {votes} {'vote' if votes == 1 else 'votes'}"
@@ -152,22 +150,22 @@ def _answer(answer: Mapping[str, Any], counts: Mapping[int | None, int | None], 
 # --------------------------------------------------------------------------------------------------------- components
 
 
-def _components(holder: Mapping[str, Any], readable: Readable, depth: int = 0) -> list[str]:
-    """The texts and labels of components, from top to bottom."""
+def _components(holder: Mapping[str, Any], read_text: ReadText, depth: int = 0) -> list[str]:
+    """Texts and labels of components, top to bottom."""
     if depth > _DEPTH:
         return []
     lines: list[str] = []
     for each in objects(holder, "components"):
-        lines += [_component(each, readable), *_components(each, readable, depth + 1)]
-        lines += [_component(mapping(each, "accessory"), readable)]
+        lines += [_component(each, read_text), *_components(each, read_text, depth + 1)]
+        lines += [_component(mapping(each, "accessory"), read_text)]
         lines += [label("picture", string(item, "description")) for item in objects(each, "items")]
     return [line for line in lines if line]
 
 
-def _component(component: Mapping[str, Any], readable: Readable) -> str:
+def _component(component: Mapping[str, Any], read_text: ReadText) -> str:
     kind = number(component, "type")
     if kind == _TEXT:
-        return readable(string(component, "content"))
+        return read_text(string(component, "content"))
     if kind == _BUTTON:
         return label("button", linked(string(component, "label"), string(component, "url")))
     if kind in _SELECTS:

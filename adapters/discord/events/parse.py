@@ -1,70 +1,202 @@
-"""A message's JSON, from an event or from REST, into a value. Pure.
+"""Gateway and REST JSON into frozen event objects. Pure: no JSON leaves this package.
 
-What belongs here: which fields Discord sends (https://docs.discord.com/developers/resources/message#message-object).
-What does not: how text is made readable (`marks`), what stands beside it (`beside`), and whether we answer (`asked`).
-Only `id`, `channel_id` and `author` must be there; everything else may be missing.
+Fields: https://docs.discord.com/developers/resources/message#message-object and
+https://docs.discord.com/developers/events/gateway-events. Every function raises one of `PARSE_ERRORS` for JSON of
+another shape; callers skip the event.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, tzinfo
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Protocol
 
-from adapters.discord.events.content import FIELDS, FORWARD, beside, snapshots
-from adapters.discord.events.markup import NameOf, mentioned_in, readable, without_mention
+from adapters.discord.events.content import FIELDS, FORWARD, extra_text, snapshots
+from adapters.discord.events.message import THREAD_STARTER, BotIdentity, ChannelInfo, DiscordMessage
+from adapters.discord.messages.components import STOP_PREFIX
 from adapters.shared.attachments import Attachment
-from adapters.shared.context_labels import objects
+from adapters.shared.context_labels import moment, objects
 
-# Message types that people write: DEFAULT and REPLY. All others are the system's own, or a program's.
-PERSON_TYPES = frozenset({0, 19})
+PARSE_ERRORS = (KeyError, TypeError, ValueError, AttributeError, IndexError)
 
-# Those that say something to who reads along: also answers of bots to a command or a menu, and the result of a poll.
-READABLE_TYPES = PERSON_TYPES | {20, 23, 46}
+# The name of a user, role or channel, by sign (``@``, ``@&`` or ``#``) and id; empty if unknown.
+NameOf = Callable[[str, str], str]
 
-# The first message of a thread that was made from a message elsewhere; it says nothing itself.
-THREAD_STARTER = 21
-
-# A member who was let in by a guest invite to one voice channel (https://docs.discord.com/developers/resources/guild,
-# guild member flags).
+# A member invited as a guest to one voice channel (https://docs.discord.com/developers/resources/guild, member flags).
 _IS_GUEST = 1 << 4
+
+# Interaction type of a pressed component (https://docs.discord.com/developers/interactions/receiving-and-responding).
+_COMPONENT = 3
+
+
+# ------------------------------------------------------------------------------------------------------------- events
 
 
 @dataclass(frozen=True, slots=True)
-class DiscordMessage:
-    """One message as it was told to us. Ids are strings; `guild` and `reply_to` are empty where there is none."""
+class MessagePosted:
+    """A new message. `source` is its JSON, for `events.codec` only."""
+
+    message: DiscordMessage
+    channel: ChannelInfo
+    bot: BotIdentity  # in the message's guild
+    source: Mapping[str, Any] = field(repr=False)
+    replied_to: DiscordMessage | None = None  # the event contains it for most replies
+
+
+@dataclass(frozen=True, slots=True)
+class MessageChanged:
+    """An edit. Fields missing from the event are None; Discord also sends one after it adds a link preview."""
+
+    channel: str
+    id: str
+    bot_id: str
+    text: str | None = None
+    extra_text: str | None = None
+    attachments: tuple[Attachment, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MessageDeleted:
+    """One deleted message; a bulk deletion gives one event per message. `guild` is empty in a DM or if unknown."""
+
+    channel: str
+    id: str
+    guild: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StopRequested:
+    """A press of the stop button. `question` comes from the button's id and is known before our post is answered."""
 
     id: str
+    token: str = field(repr=False)
     channel: str
-    author: str
+    user: str
+    question: str
     guild: str = ""
-    name: str = ""  # the author's display name
-    text: str = ""  # readable: mentions are names
-    words: str = ""  # `text` without mentions of ourselves at its ends: the question
-    beside: str = ""  # what else it shows, labelled (`adapters.discord.events.content`)
-    kind: int = 0
-    bot: bool = False  # a bot's or a webhook's
-    guest: bool = False
-    reply_to: str = ""
-    mentions: frozenset[str] = frozenset()  # ids of users and roles
-    roles: frozenset[str] = frozenset()  # the author's
-    attachments: tuple[Attachment, ...] = ()
+    message: str = ""
+    roles: frozenset[str] = frozenset()
+
+
+Event = MessagePosted | MessageChanged | MessageDeleted | StopRequested
+
+EVENT_NAMES = ("MESSAGE_CREATE", "MESSAGE_UPDATE", "MESSAGE_DELETE", "MESSAGE_DELETE_BULK", "INTERACTION_CREATE")
+
+
+class Directory(Protocol):
+    """Names and identities from guild data; each look-up returns an empty string if unknown."""
 
     @property
-    def shown(self) -> str:
-        """All that it shows but for its files."""
-        return "\n".join(filter(None, (self.text, self.beside)))
+    def zone(self) -> tzinfo:
+        """Time zone for timestamps in texts."""
+        ...
 
-    def with_text(self, text: str) -> DiscordMessage:
-        """The same message with another text."""
-        return replace(self, text=text, words=text)
+    def identity(self, guild: str) -> BotIdentity:
+        """The bot in a guild."""
+        ...
 
-    def edited(self, data: Mapping[str, Any], now: DiscordMessage) -> DiscordMessage:
-        """The same message after an edit: of what `data` tells, `now` is what it says now."""
-        said = self.with_text(now.text) if "content" in data else self
-        said = replace(said, attachments=now.attachments) if "attachments" in data else said
-        return replace(said, beside=now.beside) if any(name in data for name in FIELDS) else said
+    def guild_of(self, channel: str) -> str:
+        """A channel's guild."""
+        ...
+
+    def channel_info(self, channel: str, guild: str) -> ChannelInfo:
+        """A channel's kind and parents."""
+        ...
+
+    def name_of(self, guild: str, sign: str, target: str) -> str:
+        """The name of a role (sign ``@&``) or channel (``#``)."""
+        ...
+
+
+def parse_event(name: str, data: Mapping[str, Any], directory: Directory) -> Sequence[Event]:
+    """The events in one gateway dispatch, `name` being one of `EVENT_NAMES`."""
+    match name:
+        case "MESSAGE_CREATE":
+            return (parse_posted(data, directory),)
+        case "MESSAGE_UPDATE":
+            return (_parse_changed(data, directory),)
+        case "MESSAGE_DELETE" | "MESSAGE_DELETE_BULK":
+            channel = str(data["channel_id"])
+            guild = str(data.get("guild_id") or directory.guild_of(channel))
+            ids = data["ids"] if name == "MESSAGE_DELETE_BULK" else (data["id"],)
+            return [MessageDeleted(channel, str(message), guild) for message in ids]
+        case _:
+            stop = parse_stop_request(data)
+            if stop is None:
+                return ()
+            return (stop if stop.guild else replace(stop, guild=directory.guild_of(stop.channel)),)
+
+
+def parse_posted(
+    data: Mapping[str, Any], directory: Directory, *, channel: ChannelInfo | None = None, guild: str = ""
+) -> MessagePosted:
+    """A new message; `channel` and `guild` replace missing guild data."""
+    message = parse_known(data, directory, guild=guild)
+    replied_to = data.get("referenced_message")
+    return MessagePosted(
+        message,
+        channel or directory.channel_info(message.channel, message.guild),
+        directory.identity(message.guild),
+        data,
+        parse_known(replied_to, directory, guild=message.guild) if isinstance(replied_to, Mapping) else None,
+    )
+
+
+def _parse_changed(data: Mapping[str, Any], directory: Directory) -> MessageChanged:
+    channel = str(data["channel_id"])
+    guild = str(data.get("guild_id") or directory.guild_of(channel))
+    plain = _reader(data, _names_in(directory, guild), directory.zone)
+    return MessageChanged(
+        channel,
+        str(data["id"]),
+        directory.identity("").id,
+        text=plain(data["content"] or "") if "content" in data else None,
+        extra_text=extra_text(data, plain) if any(name in data for name in FIELDS) else None,
+        attachments=_attachments(data) if "attachments" in data else None,
+    )
+
+
+def parse_stop_request(data: Mapping[str, Any]) -> StopRequested | None:
+    """The stop request in an interaction; None if the interaction is not ours.
+
+    https://docs.discord.com/developers/interactions/receiving-and-responding#interaction-object: the user is in
+    `member` in a guild and in `user` in a DM.
+    """
+    if data.get("type") != _COMPONENT:
+        return None
+    custom_id = str((data.get("data") or {}).get("custom_id") or "")
+    if not custom_id.startswith(STOP_PREFIX):
+        return None
+    message, member = data.get("message") or {}, data.get("member") or {}
+    user = member.get("user") or data.get("user") or {}
+    return StopRequested(
+        id=str(int(data["id"])),
+        token=str(data["token"]),
+        channel=str(int(data.get("channel_id") or message["channel_id"])),
+        user=str(user.get("id") or ""),
+        question=custom_id.removeprefix(STOP_PREFIX),
+        guild=str(data.get("guild_id") or ""),
+        message=str(message.get("id") or ""),
+        roles=frozenset(map(str, member.get("roles") or ())),
+    )
+
+
+# ----------------------------------------------------------------------------------------------------------- messages
+
+
+def parse_page(rows: Iterable[Mapping[str, Any]], directory: Directory, *, guild: str) -> list[DiscordMessage]:
+    """A page of REST messages. A thread's starter entry is replaced by the message it refers to."""
+    return [parse_known(_unwrap_starter(row), directory, guild=guild) for row in rows]
+
+
+def parse_known(data: Mapping[str, Any], directory: Directory, *, guild: str = "") -> DiscordMessage:
+    """A message with its mentions resolved. `guild` is the fallback for REST, where messages carry no guild id."""
+    guild = str(data.get("guild_id") or guild or directory.guild_of(str(data["channel_id"])))
+    bot, names = directory.identity(guild), _names_in(directory, guild)
+    return parse_message(data, bot_id=bot.id, name_of=names, guild=guild, roles=bot.roles, zone=directory.zone)
 
 
 def parse_message(
@@ -76,15 +208,12 @@ def parse_message(
     roles: frozenset[str] = frozenset(),
     zone: tzinfo = UTC,
 ) -> DiscordMessage:
-    """A `DiscordMessage` out of a message's JSON; `guild` is used where it says none (REST does not).
-
-    `bot_id` and `roles` are ourselves and the roles that Discord made for us; times are in `zone`. Raises KeyError,
-    TypeError, ValueError or AttributeError where it is no message at all: the caller passes over it.
-    """
+    """A message; only `id`, `channel_id` and `author` are required. `roles` are the bot's managed roles."""
     author, member = data["author"], data.get("member") or {}
     raw, reference = data.get("content") or "", data.get("message_reference") or {}
-    plain = _reader(data, name_of, zone)
-    files = [*(data.get("attachments") or ()), *(f for each in snapshots(data) for f in objects(each, "attachments"))]
+    plain, extra = _reader(data, name_of, zone), ""
+    if str(author["id"]) != bot_id and any(data.get(name) for name in FIELDS):  # our own buttons are no text
+        extra = extra_text(data, plain, source=_source(reference, name_of))
     return DiscordMessage(
         id=str(int(data["id"])),
         channel=str(data["channel_id"]),
@@ -92,23 +221,35 @@ def parse_message(
         guild=str(data.get("guild_id") or guild),
         name=display_name(author, member),
         text=plain(raw),
-        words=plain(without_mention(raw, bot_id, roles)),
-        # Ours are read as they were written: their buttons are no words.
-        beside=beside(data, plain, source=_source(reference, name_of)) if str(author["id"]) != bot_id else "",
+        question_text=plain(without_mention(raw, bot_id, roles)),
+        extra_text=extra,
         kind=int(data.get("type") or 0),
         bot=bool(author.get("bot") or author.get("system") or data.get("webhook_id")),
         guest=bool((member.get("flags") or 0) & _IS_GUEST),
         reply_to="" if reference.get("type") == FORWARD else str(reference.get("message_id") or ""),
         mentions=_mentioned(data, raw) | frozenset(str(role) for role in data.get("mention_roles") or ()),
         roles=frozenset(str(role) for role in member.get("roles") or ()),
-        attachments=tuple(read_attachment(item) for item in files),
+        attachments=_attachments(data),
     )
 
 
+def _unwrap_starter(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    original = row.get("referenced_message")
+    if row.get("type") == THREAD_STARTER and isinstance(original, dict):
+        return {**original, "id": row["id"], "channel_id": row["channel_id"]}
+    return row
+
+
+def _names_in(directory: Directory, guild: str) -> NameOf:
+    return lambda sign, target: directory.name_of(guild, sign, target)
+
+
 def _reader(data: Mapping[str, Any], name_of: NameOf, zone: tzinfo) -> Callable[[str], str]:
-    """What makes the texts in a message readable: it names the people that they mention itself."""
-    names = {name: known for each in snapshots(data) for name, known in _names(objects(each, "mentions")).items()}
-    names |= _names(data.get("mentions") or ())
+    """`readable` with the names of the users listed in `data`."""
+    users = [*(data.get("mentions") or ())]
+    if data.get("message_snapshots"):
+        users += [user for each in snapshots(data) for user in objects(each, "mentions")]
+    names = _user_names(users)
 
     def named(sign: str, target: str) -> str:
         return names.get(target, "") if sign == "@" else name_of(sign, target)
@@ -117,25 +258,34 @@ def _reader(data: Mapping[str, Any], name_of: NameOf, zone: tzinfo) -> Callable[
 
 
 def _mentioned(data: Mapping[str, Any], raw: str) -> frozenset[str]:
-    """Whom a message mentions; only a server that leaves the list out makes us look for ourselves in the text."""
-    people = data.get("mentions")
-    return frozenset(mentioned_in(raw) if people is None else _names(people))
+    """Ids of mentioned users. Some servers leave out the list; then the text is searched."""
+    users = data.get("mentions")
+    if users is None:
+        return frozenset(mark["id"] for mark in _MARK.finditer(raw) if mark["sign"] in ("@", "@!"))
+    return frozenset(_user_names(users))
 
 
 def _source(reference: Mapping[str, Any], name_of: NameOf) -> str:
-    """The channel that a forward comes from, where its name is known."""
+    """The channel of a forwarded message, if its name is known."""
     channel = reference.get("channel_id") if reference.get("type") == FORWARD else None
     name = name_of("#", str(channel)) if channel else ""
     return f"#{name}" if name else ""
 
 
-def _names(people: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """The display names of users that a message mentions, by id."""
-    return {str(user["id"]): display_name(user, user.get("member") or {}) for user in people}
+def _user_names(users: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    return {str(user["id"]): display_name(user, user.get("member") or {}) for user in users}
 
 
-def read_attachment(data: Mapping[str, Any]) -> Attachment:
-    """An attachment's JSON (https://docs.discord.com/developers/resources/message#attachment-object)."""
+def _attachments(data: Mapping[str, Any]) -> tuple[Attachment, ...]:
+    """The files of a message and of its forwards."""
+    files = [*(data.get("attachments") or ())]
+    if data.get("message_snapshots"):
+        files += [file for each in snapshots(data) for file in objects(each, "attachments")]
+    return tuple(_attachment(file) for file in files)
+
+
+def _attachment(data: Mapping[str, Any]) -> Attachment:
+    """https://docs.discord.com/developers/resources/message#attachment-object."""
     return Attachment(
         name=str(data.get("filename") or "file"),
         url=str(data.get("url") or ""),
@@ -147,5 +297,74 @@ def read_attachment(data: Mapping[str, Any]) -> Attachment:
 
 
 def display_name(user: Mapping[str, Any], member: Mapping[str, Any]) -> str:
-    """The name that others see: the one in this guild, or the chosen one, or the account's."""
+    """The guild nickname, else the display name, else the account name."""
     return str(member.get("nick") or user.get("global_name") or user.get("username") or "somebody")
+
+
+# --------------------------------------------------------------------------------------------------------------- text
+
+# https://docs.discord.com/developers/reference#message-formatting
+_MARK = re.compile(
+    r"(?P<code>```.*?```|``.+?``|`[^`\n]+`)"  # code is shown unchanged
+    r"|<(?P<sign>@!?|@&|#)(?P<id>\d+)>"
+    r"|<t:(?P<time>-?\d{1,17})(?::(?P<style>[a-zA-Z]))?>"
+    r"|</(?P<command>[^<>:\n]{1,100}):\d+>"
+    r"|<a?(?P<emoji>:\w+:)\d+>"
+    r"|<id:(?P<page>[a-z\-]+)(?::\d+)?>"
+    r"|<(?P<link>(?:https?://|mailto:|tel:|sms:)[^\s<>]+)>",
+    re.DOTALL,
+)
+
+# Discord's placeholders for unknown or invisible targets, by sign.
+_UNKNOWN = MappingProxyType({"@": "@unknown-user", "@&": "@unknown-role", "#": "#unknown"})
+
+# Discord's names for a guild's own pages.
+_PAGES = MappingProxyType(
+    {
+        "customize": "Channels & Roles",
+        "browse": "Browse Channels",
+        "guide": "Server Guide",
+        "home": "Server Guide",
+        "linked-roles": "Linked Roles",
+    }
+)
+
+# Time formats by style. A relative time ("in two hours") would be wrong for a later reader.
+_FULL = "%d %B %Y %H:%M %Z"
+_STYLES = MappingProxyType(
+    {
+        "t": "%H:%M %Z",
+        "T": "%H:%M:%S %Z",
+        "d": "%d %B %Y",
+        "D": "%d %B %Y",
+        "F": "%A, %d %B %Y %H:%M %Z",
+        "S": "%d %B %Y %H:%M:%S %Z",
+    }
+)
+
+
+def readable(raw: str, named: NameOf, zone: tzinfo = UTC) -> str:
+    """`raw` as Discord displays it: mentions, times, commands and emoji as text. Code is unchanged."""
+
+    def text_of(mark: re.Match[str]) -> str:
+        if mark["sign"]:
+            sign = mark["sign"].removesuffix("!")
+            known = named(sign, mark["id"])
+            return f"{sign[0]}{known}" if known else _UNKNOWN[sign]
+        if mark["time"]:
+            return moment(int(mark["time"]), zone, _STYLES.get(mark["style"], _FULL)) or "Invalid Date"
+        if mark["command"]:
+            return f"/{mark['command']}"
+        if mark["page"]:
+            return _PAGES.get(mark["page"], mark[0])
+        return mark["code"] or mark["emoji"] or mark["link"].removeprefix("mailto:").removeprefix("tel:")
+
+    return _MARK.sub(text_of, raw).strip()
+
+
+def without_mention(raw: str, user: str, roles: frozenset[str] = frozenset()) -> str:
+    """`raw` without mentions of `user` or `roles` at either end. Inside a sentence they stay."""
+    targets = [rf"<@!?{re.escape(user)}>", *(f"<@&{re.escape(role)}>" for role in sorted(roles))]
+    mention = f"(?:{'|'.join(targets)})"
+    text = re.sub(rf"^(?:\s*{mention})+[\s,:]*", "", raw)
+    return re.sub(rf"(?:\s*{mention})+\s*$", "", text).strip()

@@ -1,238 +1,249 @@
-"""What Discord told us already, so that it is not asked for again. Bounded; holds no more than a cache may.
+"""Bounded cache of Discord messages, of thread participation, and of the conversation each message belongs to.
 
-What belongs here: the newest messages of the channels that speak, whether we take part in a thread, and which
-conversation a message belongs to. What does not: reading anything (`history`), deciding anything (`asked`).
+It only stores. Reading over REST is `history.reader`'s job, and deciding is `events.mentions`'.
 """
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left, insort
-from collections import OrderedDict
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import TypeVar
+from dataclasses import dataclass, field, replace
 
-from adapters.discord.events.mentions import ChannelInfo, ChannelKind
-from adapters.discord.events.parse import DiscordMessage
+from adapters.discord.events.message import ChannelInfo, ChannelKind, DiscordMessage
+from adapters.discord.events.parse import MessageChanged
+from adapters.shared.cache import LRUCache
 
-# Messages kept of one channel: twice what a history of the default length asks for. About 1 kB each beside the text.
+# Messages per channel: twice the default history length. About 1 kB each plus text.
 MESSAGES_PER_CHANNEL = 200
 
-# Channels kept, those that spoke last: 40 MB at the very most with the number above, again beside the text.
+# Channels, the least recently used ones evicted first: at most 40 MB with the limit above, plus text.
 CHANNELS = 200
 
-# Characters kept of all messages: 100 for each that the numbers above allow, and 16 MB where each takes four bytes.
-# Without it, messages of 4,000 characters would come to hundreds of MB.
+# Characters in all messages: 100 per message allowed above, and 16 MB at four bytes per character. Without this limit,
+# messages of 4,000 characters would take hundreds of MB.
 CHARACTERS = 4_000_000
 
-# Threads whose taking part is remembered, and messages whose conversation is: those of some hours in a busy place. Of
-# what is older, Discord is asked. About 300 bytes each.
+# Entries in each small cache (threads, conversations, starters, deletions): some hours of a busy server. Older ones are
+# read from Discord. About 300 bytes each.
 NAMES = 3_000
 
 
-_V = TypeVar("_V")
-
-
+@dataclass(slots=True)
 class _CachedChannel:
-    """One channel's messages. All of those with an id of `complete_from` or later are here; None: nobody knows."""
+    """One channel's messages. From id `complete_from` on none is missing; None: completeness is unknown."""
 
-    def __init__(self) -> None:
-        self.by_id: dict[int, DiscordMessage] = {}
-        self.order: list[int] = []
-        self.complete_from: int | None = None
-        self.characters = 0
+    by_id: dict[int, DiscordMessage] = field(default_factory=dict)
+    order: list[int] = field(default_factory=list)
+    complete_from: int | None = None
+    characters: int = 0
 
-    def put(self, seen: DiscordMessage) -> None:
-        number = int(seen.id)
-        before = self.by_id.get(number)
-        if before is None:
+    def put(self, message: DiscordMessage) -> None:
+        number = int(message.id)
+        previous = self.by_id.get(number)
+        if previous is None:
             insort(self.order, number)
         else:
-            self.characters -= characters_of(before)
-        self.by_id[number] = seen
-        self.characters += characters_of(seen)
+            self.characters -= characters_of(previous)
+        self.by_id[number] = message
+        self.characters += characters_of(message)
         while len(self.order) > MESSAGES_PER_CHANNEL:
-            self.forget_oldest()
+            self.evict_oldest()
 
-    def forget_oldest(self) -> None:
-        """Give up the oldest of at least two messages, and with it the knowledge of what was then."""
+    def evict_oldest(self) -> None:
+        """Evict the oldest of at least two messages; the channel is complete only from the next one on."""
         self.characters -= characters_of(self.by_id.pop(self.order.pop(0)))
         if self.complete_from is not None:
             self.complete_from = max(self.complete_from, self.order[0])
 
     def remove(self, number: int) -> None:
-        gone = self.by_id.pop(number, None)
-        if gone is not None:
-            self.characters -= characters_of(gone)
+        removed = self.by_id.pop(number, None)
+        if removed is not None:
+            self.characters -= characters_of(removed)
             del self.order[bisect_left(self.order, number)]
 
 
-def characters_of(seen: DiscordMessage) -> int:
-    """What a message counts in `CHARACTERS`: all of it that may be long."""
-    files = sum(len(attachment.name) + len(attachment.url) for attachment in seen.attachments)
-    return len(seen.text) + len(seen.words) + len(seen.beside) + files
+def characters_of(message: DiscordMessage) -> int:
+    """A message's share of `CHARACTERS`: every field of variable length."""
+    files = sum(len(attachment.name) + len(attachment.url) for attachment in message.attachments)
+    return len(message.text) + len(message.question_text) + len(message.extra_text) + files
 
 
 @dataclass(frozen=True, slots=True)
 class _Thread:
-    """From which message on a thread is ours (None: it is not), and whether it was looked up what was before."""
+    """The first message id with our participation (None: no participation), and whether older history was read."""
 
     since: int | None = None
-    set_looked_up: bool = False
+    looked_up: bool = False
 
 
 class MessageCache:
-    """See the module's docstring. Ids are Discord's snowflakes as strings: a later message has a larger one."""
+    """Messages by channel, with bounded counts and characters. Ids are snowflakes: a later message has a larger one."""
 
     def __init__(self) -> None:
-        self._channels: OrderedDict[str, _CachedChannel] = OrderedDict()
-        self._characters = 0  # of all lanes
-        self._threads: OrderedDict[str, _Thread] = OrderedDict()
-        self._conversations: OrderedDict[str, str] = OrderedDict()
-        self._no_starter: OrderedDict[str, bool] = OrderedDict()
-        self._deleting: OrderedDict[str, bool] = OrderedDict()
+        # Unbounded for cachetools: `_put` evicts, because it also counts characters.
+        self._channels: LRUCache[str, _CachedChannel] = LRUCache(math.inf)
+        self._characters = 0  # in all channels
+        self._threads: LRUCache[str, _Thread] = LRUCache(NAMES)
+        self._conversations: LRUCache[str, str] = LRUCache(NAMES)
+        self._without_starter: LRUCache[str, bool] = LRUCache(NAMES)
+        self._deleting: LRUCache[str, bool] = LRUCache(NAMES)
 
     # ------------------------------------------------------------------------------------------------------- messages
 
-    def add(self, seen: DiscordMessage) -> None:
-        """An event told of a new message: from here on we hear of all in its channel."""
-        lane = self._lane(seen.channel)
-        if lane.complete_from is None:
-            lane.complete_from = int(seen.id)
-        self._put(lane, seen)
+    def add(self, message: DiscordMessage) -> None:
+        """Store a new message from the gateway. It delivers every later one of the channel, too."""
+        channel = self._channel(message.channel)
+        if channel.complete_from is None:
+            channel.complete_from = int(message.id)
+        self._put(channel, message)
 
-    def read(self, seen: Iterable[DiscordMessage]) -> None:
-        """REST told of messages."""
-        for one in seen:
-            self._put(self._lane(one.channel), one)
+    def add_read(self, messages: Iterable[DiscordMessage]) -> None:
+        """Store messages from REST; there may be gaps between them."""
+        for message in messages:
+            self._put(self._channel(message.channel), message)
 
     def set_complete_from(self, channel: str, message: int) -> None:
-        """All messages of `channel` from `message` on are held now; 0: from its beginning."""
-        self._lane(channel).complete_from = message
+        """Mark `channel` as complete from `message` on; 0: from its beginning."""
+        self._channel(channel).complete_from = message
 
-    def gap(self) -> None:
-        """The gateway began a new session: what was said meanwhile was not told."""
-        for lane in self._channels.values():
-            lane.complete_from = None
+    def mark_gap(self) -> None:
+        """The gateway began a new session: messages sent in between are missing."""
+        for channel in self._channels.values():
+            channel.complete_from = None
 
     def get(self, channel: str, message: str) -> DiscordMessage | None:
-        """The message, if it is held."""
-        lane = self._channels.get(channel)
-        return lane.by_id.get(int(message)) if lane is not None and message else None
+        """A cached message."""
+        cached = self._channels.get(channel)
+        return cached.by_id.get(int(message)) if cached is not None and message else None
 
-    def revise(self, channel: str, message: str, text: str) -> None:
-        """The text of a message of ours has changed."""
-        seen = self.get(channel, message)
-        if seen is not None:
-            self.update(seen.with_text(text))
+    def set_text(self, channel: str, message: str, text: str) -> None:
+        """Set the text of a cached message of ours."""
+        cached = self.get(channel, message)
+        if cached is not None:
+            self._put(self._channels[channel], cached.with_text(text))
 
-    def update(self, seen: DiscordMessage) -> None:
-        """A message that is held has changed, and is this now."""
-        if self.get(seen.channel, seen.id) is not None:
-            self._put(self._channels[seen.channel], seen)
+    def apply(self, change: MessageChanged) -> None:
+        """Apply an edit to a cached message. Our own messages are already cached with their newest text."""
+        cached = self.get(change.channel, change.id)
+        if cached is None or cached.author == change.bot_id:
+            return
+        edited = cached if change.text is None else cached.with_text(change.text)
+        edited = edited if change.extra_text is None else replace(edited, extra_text=change.extra_text)
+        edited = edited if change.attachments is None else replace(edited, attachments=change.attachments)
+        self._put(self._channels[change.channel], edited)
 
     def remove(self, channel: str, message: str) -> None:
-        """A message is gone."""
-        lane = self._channels.get(channel)
-        if lane is not None:
-            before = lane.characters
-            lane.remove(int(message))
-            self._characters += lane.characters - before
+        """Remove a deleted message."""
+        cached = self._channels.get(channel)
+        if cached is not None:
+            before = cached.characters
+            cached.remove(int(message))
+            self._characters += cached.characters - before
 
     def mark_deleting(self, message: str) -> None:
-        """We delete a message ourselves: the event that tells of it may come before the answer."""
-        _remember(self._deleting, message, value=True)
+        """Remember our own deletion: its event may arrive before the response."""
+        self._deleting[message] = True
 
     def was_deleted_by_us(self, message: str) -> bool:
-        """Whether it was we who deleted a message; asked once."""
+        """Whether we deleted a message; true once per `mark_deleting`."""
         return self._deleting.pop(message, False)
 
-    def held(self, channel: str) -> list[DiscordMessage]:
-        """All that is held of a channel, oldest first, with or without gaps."""
-        lane = self._channels.get(channel)
-        return [lane.by_id[number] for number in lane.order] if lane is not None else []
+    def messages(self, channel: str) -> list[DiscordMessage]:
+        """All cached messages of a channel, oldest first; there may be gaps."""
+        cached = self._channels.get(channel)
+        return [cached.by_id[number] for number in cached.order] if cached is not None else []
 
     def complete_from(self, channel: str) -> int | None:
-        """From which message on everything is held; 0: from the beginning; None: not known."""
-        lane = self._channels.get(channel)
-        return lane.complete_from if lane is not None else None
+        """The message id from which no message is missing; 0: from the beginning; None: unknown."""
+        cached = self._channels.get(channel)
+        return cached.complete_from if cached is not None else None
+
+    @property
+    def characters(self) -> int:
+        """Characters in all cached messages."""
+        return self._characters
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Ids of the cached channels."""
+        return tuple(self._channels)
 
     # -------------------------------------------------------------------------------------------------- conversations
 
     def participates(self, thread: str, message: str) -> bool | None:
-        """Whether we took part in a thread by the time of `message`; None where nobody has looked."""
+        """Whether we participated in a thread before or in `message`; None if the thread's history was not read."""
         known = self._threads.get(thread, _Thread())
         if known.since is not None and known.since <= int(message):
             return True
-        return False if known.set_looked_up else None
+        return False if known.looked_up else None
 
-    def joined(self, thread: str, message: str) -> None:
-        """We take part in a thread from `message` on (it mentions us, or is ours), and perhaps earlier."""
+    def set_participation(self, thread: str, message: str) -> None:
+        """Record that `message` in a thread mentions the bot or is ours."""
         known = self._threads.get(thread, _Thread())
         since = int(message) if known.since is None else min(known.since, int(message))
-        _remember(self._threads, thread, _Thread(since, set_looked_up=known.set_looked_up))
+        self._threads[thread] = _Thread(since, looked_up=known.looked_up)
 
-    def set_looked_up(self, thread: str, *, ours: bool) -> None:
-        """It was looked up whether a thread was ours before what we were told of it."""
+    def set_looked_up(self, thread: str, *, participates: bool) -> None:
+        """Record the result of reading a thread's history."""
         known = self._threads.get(thread, _Thread())
-        _remember(self._threads, thread, _Thread(0 if ours else known.since, set_looked_up=True))
+        self._threads[thread] = _Thread(0 if participates else known.since, looked_up=True)
 
     def has_no_starter(self, thread: str) -> bool:
-        """Whether it was looked for, and not found, which message a thread was made from."""
-        return thread in self._no_starter
+        """Whether an earlier read of the thread's starter message found none."""
+        return thread in self._without_starter
 
     def set_no_starter(self, thread: str) -> None:
-        """Remember that there is none."""
-        _remember(self._no_starter, thread, value=True)
+        """Record that a thread has no starter message."""
+        self._without_starter[thread] = True
 
     def set_conversation(self, message: str, conversation: str) -> None:
-        """Remember which conversation a message belongs to: a reply to it belongs there too."""
-        _remember(self._conversations, message, conversation)
+        """Record a message's conversation; replies to it belong there as well."""
+        self._conversations[message] = conversation
 
-    def conversation(self, seen: DiscordMessage, channel_info: ChannelInfo) -> str:
-        """What `seen` belongs to: its thread or DM, or the chain of replies, named after the oldest message known."""
-        if channel_info.kind is not ChannelKind.CHANNEL:
-            return channel_info.id
-        at, root = seen, seen.id
+    @property
+    def conversation_count(self) -> int:
+        """Messages with a recorded conversation."""
+        return len(self._conversations)
+
+    def conversation(self, message: DiscordMessage, channel: ChannelInfo) -> str:
+        """The conversation of `message`: its thread or DM, or its reply chain, named after the oldest known message."""
+        if channel.kind is not ChannelKind.CHANNEL:
+            return channel.id
+        oldest, root = message, message.id
         for _ in range(MESSAGES_PER_CHANNEL):
             known = self._conversations.get(root)
             if known is not None:
                 return known
-            if not at.reply_to:
+            if not oldest.reply_to:
                 break
-            root = at.reply_to
-            older = self.get(seen.channel, root)
-            if older is None:
-                return self._conversations.get(root, f"{seen.channel}/{root}")
-            at = older
-        return f"{seen.channel}/{root}"
+            root = oldest.reply_to
+            replied_to = self.get(message.channel, root)
+            if replied_to is None:
+                return self._conversations.get(root, f"{message.channel}/{root}")
+            oldest = replied_to
+        return f"{message.channel}/{root}"
 
-    def _lane(self, channel: str) -> _CachedChannel:
-        lane = self._channels.setdefault(channel, _CachedChannel())
-        self._channels.move_to_end(channel)
+    def _channel(self, channel: str) -> _CachedChannel:
+        cached = self._channels.get(channel)
+        if cached is None:
+            cached = self._channels[channel] = _CachedChannel()
         while len(self._channels) > CHANNELS:
-            self._forget_channel()
-        return lane
+            self._evict_channel()
+        return cached
 
-    def _put(self, lane: _CachedChannel, seen: DiscordMessage) -> None:
-        """Keep a message, and keep to `CHARACTERS`: the channels that rest longest go, then the only one's oldest."""
-        before = lane.characters
-        lane.put(seen)
-        self._characters += lane.characters - before
+    def _put(self, channel: _CachedChannel, message: DiscordMessage) -> None:
+        """Store a message, then evict the least recently used channels, or one channel's oldest messages."""
+        before = channel.characters
+        channel.put(message)
+        self._characters += channel.characters - before
         while self._characters > CHARACTERS and len(self._channels) > 1:
-            self._forget_channel()
-        while self._characters > CHARACTERS and len(lane.order) > 1:
-            before = lane.characters
-            lane.forget_oldest()
-            self._characters += lane.characters - before
+            self._evict_channel()
+        while self._characters > CHARACTERS and len(channel.order) > 1:
+            before = channel.characters
+            channel.evict_oldest()
+            self._characters += channel.characters - before
 
-    def _forget_channel(self) -> None:
-        _, lane = self._channels.popitem(last=False)
-        self._characters -= lane.characters
-
-
-def _remember(kept: OrderedDict[str, _V], key: str, value: _V) -> None:
-    kept[key] = value
-    kept.move_to_end(key)
-    while len(kept) > NAMES:
-        kept.popitem(last=False)
+    def _evict_channel(self) -> None:
+        _, evicted = self._channels.popitem()
+        self._characters -= evicted.characters

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
 
+from adapters.discord.events.parse import parse_posted
 from adapters.discord.messages.channel import DiscordChannel
 from bot.conversation import Finish, FinishReason, Role, Text
 from bot.delivery.reply import WritePolicy
@@ -16,7 +16,7 @@ from bot.ports import Body, UnfinishedTurn, Upload
 from bot.strings import Strings
 from tests.servers.discord import FILE_LIMIT, DiscordDouble
 from tests.servers.limits import Kind
-from tests.support.discord import Bot, bot_at_work, process
+from tests.support.discord import Bot, bot_at_work, process, until
 from tests.support.fakes import Notebook, ScriptedModel
 
 pytestmark = pytest.mark.sockets
@@ -29,8 +29,7 @@ SMALL = WritePolicy(max_messages=2, backoff_seconds=0.05, backoff_limit_seconds=
 
 async def ended(journal: Notebook, count: int = 1) -> None:
     """Wait until so many turns have ended."""
-    while len(journal.endings) < count:
-        await asyncio.sleep(0.01)
+    await until(lambda: len(journal.endings) >= count)
 
 
 @asynccontextmanager
@@ -132,19 +131,17 @@ async def test_what_does_not_go_up_is_not_tried_again_at_once() -> None:
 
 
 async def test_the_file_of_an_earlier_process_does_not_stay() -> None:
-    """A message that may have files is edited to have none; one of our own is not bothered with it."""
+    """A message of an earlier process is edited to have no files; one of this process is left as it is."""
     async with bot_at_work() as bot:
-        bot.ask("one")
+        asked = bot.ask("one")
         [(turn, channel)] = await bot.inbox.wait_for()
         first = await channel.post(Body("text"), "key1")
         second = await channel.post(Body("look", files=(Upload("a.txt", "x"),)), "key2")
         await channel.edit(first, Body("text"))
-        assert isinstance(channel, DiscordChannel)
-        parts, record = (
-            (channel._state, channel._question, channel._channel_info),
-            UnfinishedTurn(turn.key, "", (first, second)),
-        )
-        later = DiscordChannel(*parts, conversation="c", record=record)
+        state = bot.platform.state
+        event = parse_posted(bot.double.world.event(bot.double.world.messages[bot.general][asked]), state.client)
+        unfinished = UnfinishedTurn(turn.key, "", (first, second))
+        later = DiscordChannel(state, event, conversation="c", unfinished=unfinished)
         await later.edit(first, Body("text!"))
         await later.edit(second, Body("more text"))
         await later.edit(second, Body("more text!"))

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.discord.events.parse import DiscordMessage
+from adapters.discord.events.message import DiscordMessage
+from adapters.discord.history.assembly import channel_history, group_answers, message_of, reply_chain
 from adapters.discord.history.cache import (
     CHANNELS,
     CHARACTERS,
@@ -18,7 +19,6 @@ from adapters.discord.history.cache import (
     MessageCache,
     characters_of,
 )
-from adapters.discord.history.reader import channel_history, joined, message_of, reply_chain
 from adapters.shared.attachments import NOT_THERE, Attachment
 from bot.conversation import Image, Message, OmittedAttachment, Role, Text
 from bot.ports import Body, Channel
@@ -39,7 +39,7 @@ def ours(number: int, text: str, reply_to: int) -> DiscordMessage:
 
 def holding(*seen: DiscordMessage, complete_from: int | None = 0) -> MessageCache:
     cache = MessageCache()
-    cache.read(seen)
+    cache.add_read(seen)
     if complete_from is not None:
         cache.set_complete_from("7", complete_from)
     return cache
@@ -104,7 +104,7 @@ def test_our_answers_are_whole_and_the_systems_words_are_not_told() -> None:
     groups, _ = channel_history(cache, said(20), bot_id=ME, limit=10)
 
     assert [message_of(group, bot_id=ME).text for group in groups] == ["q", "one\ntwo", "!"]
-    assert joined([], bot_id=ME) == []
+    assert group_answers([], bot_id=ME) == []
 
 
 def test_messages_of_the_model() -> None:
@@ -120,19 +120,19 @@ def test_the_memory_is_bounded() -> None:
     cache = MessageCache()
     for number in range(1, MESSAGES_PER_CHANNEL + 50):
         cache.add(said(number))
-    assert len(cache.held("7")) == MESSAGES_PER_CHANNEL
+    assert len(cache.messages("7")) == MESSAGES_PER_CHANNEL
     assert cache.complete_from("7") == 50
 
     for channel in range(CHANNELS + 10):
         cache.add(said(1, channel=str(channel)))
-    assert cache.held("0") == []
+    assert cache.messages("0") == []
     for number in range(NAMES + 10):
         cache.set_conversation(str(number), "c")
-    assert len(cache._conversations) == NAMES
+    assert cache.conversation_count == NAMES
 
 
 def real_characters(cache: MessageCache) -> int:
-    return sum(characters_of(one) for channel in cache._channels for one in cache.held(channel))
+    return sum(characters_of(one) for channel in cache.channels for one in cache.messages(channel))
 
 
 def test_the_memory_is_bounded_in_characters() -> None:
@@ -141,10 +141,10 @@ def test_the_memory_is_bounded_in_characters() -> None:
     longest = "x" * 4000
     for number in range(1, 51):
         for channel in range(50):
-            cache.add(said(number, longest, words=longest, channel=str(channel)))
-            assert cache._characters == real_characters(cache) <= CHARACTERS
+            cache.add(said(number, longest, question_text=longest, channel=str(channel)))
+            assert cache.characters == real_characters(cache) <= CHARACTERS
 
-    assert [one.id for one in cache.held("49")][-1] == "50"
+    assert [one.id for one in cache.messages("49")][-1] == "50"
 
 
 def test_a_single_channels_oldest_messages_make_room() -> None:
@@ -153,7 +153,7 @@ def test_a_single_channels_oldest_messages_make_room() -> None:
     for number in range(1, 6):
         cache.add(said(number, "x" * (CHARACTERS // 3)))
 
-    assert ([one.id for one in cache.held("7")], cache.complete_from("7")) == (["3", "4", "5"], 3)
+    assert ([one.id for one in cache.messages("7")], cache.complete_from("7")) == (["3", "4", "5"], 3)
 
 
 # A text counts twice, as it was written and as it reads; one alone keeps to the bound.
@@ -171,27 +171,27 @@ def test_characters_are_counted_exactly(actions: list[tuple[int, int, int, int]]
             case 0:
                 cache.add(message)
             case 1:
-                cache.read([message, message])
+                cache.add_read([message, message])
             case 2:
-                cache.revise(str(channel), str(number), "y" * length)
+                cache.set_text(str(channel), str(number), "y" * length)
             case _:
                 cache.remove(str(channel), str(number))
 
-        assert cache._characters == real_characters(cache) <= CHARACTERS
+        assert cache.characters == real_characters(cache) <= CHARACTERS
 
 
 def test_a_gap_is_remembered_as_one() -> None:
     """After a new session nobody knows what was said meanwhile, until something is told or read."""
     cache = MessageCache()
     cache.add(said(10))
-    cache.gap()
+    cache.mark_gap()
     assert cache.complete_from("7") is None
     cache.add(said(20))
     assert cache.complete_from("7") == 20
     cache.remove("7", "10")
     cache.remove("7", "11")
-    cache.revise("7", "20", "edited")
-    assert [one.text for one in cache.held("7")] == ["edited"]
+    cache.set_text("7", "20", "edited")
+    assert [one.text for one in cache.messages("7")] == ["edited"]
 
 
 # ------------------------------------------------------------------------------------------------------- with a server
@@ -354,9 +354,8 @@ async def test_reads_keep_to_the_limit() -> None:
 @pytest.mark.sockets
 async def test_images_of_the_conversation_are_told() -> None:
     """What was attached to earlier messages goes along; what cannot be had is named."""
-    async with serving() as files, bot_at_work() as bot:
+    async with serving() as files, bot_at_work(file_hosts=frozenset({files.address})) as bot:
         dm = bot.double.world.dm(bot.ada)
-        bot.platform._state.attachments._hosts = frozenset({files.address})
         attachments = [{"id": "1", "filename": "a.png", "content_type": "image/png", "url": f"{files.address}/a.png"}]
         gone = [{"id": "2", "filename": "b.png", "content_type": "image/png", "url": f"{files.address}/gone"}]
         bot.double.say(dm, "look", author=bot.ada, attachments=attachments)

@@ -13,16 +13,17 @@ from discord.gateway import DiscordWebSocket
 from discord.http import Route
 
 from adapters.discord import DiscordOptions, DiscordPlatform, check, file_hosts
-from adapters.discord.platform import QUIET_SECONDS
 from adapters.shared.attachments import AttachmentLimits, Attachments
 from bot.conversation import Author, Text
 from bot.errors import Forbidden
 from bot.ports import Body
 from tests.servers.discord import DiscordDouble
 from tests.servers.limits import Kind
-from tests.support.discord import Bot, KeptTurns, bot_at_work, options_for, platform_at_work
+from tests.support.discord import Bot, KeptTurns, bot_at_work, options_for, platform_at_work, until
 
 pytestmark = pytest.mark.sockets
+
+DRAIN_SECONDS = 0.5
 
 
 # ------------------------------------------------------------------------------------------------------ who is answered
@@ -247,8 +248,7 @@ async def ask_of_somebody_unknown(bot: Bot) -> None:
     unsaid = {"referenced_message": None, "ping": False}
     answer = bot.double.say(bot.general, "old answer", author=bot.double.world.bot, quiet=True)
     bot.double.say(bot.general, "looked up", author=bot.ada, reply_to=answer, **unsaid)  # type: ignore[arg-type]
-    while not bot.double.faults.fired:  # the double says nothing of a request that has not ended
-        await asyncio.sleep(0.01)
+    await until(lambda: bool(bot.double.faults.fired))
 
 
 async def test_what_is_looked_up_when_quiet_begins_is_still_brought() -> None:
@@ -266,11 +266,13 @@ async def test_what_is_looked_up_when_quiet_begins_is_still_brought() -> None:
 
 
 async def test_quiet_does_not_wait_for_ever(caplog: pytest.LogCaptureFixture) -> None:
-    """A look-up that hangs holds up the end for `QUIET_SECONDS` only, and the log says what gets no answer."""
-    async with bot_at_work(change=lambda options: replace(options, read_seconds=600.0)) as bot:
+    """A look-up that hangs holds up the end for `drain_seconds` only, and the log says what gets no answer."""
+    async with bot_at_work(
+        change=lambda options: replace(options, read_seconds=600.0, drain_seconds=DRAIN_SECONDS)
+    ) as bot:
         bot.double.faults.add("GET", "/messages/", Kind.STALL_BEFORE, seconds=600.0)
         await ask_of_somebody_unknown(bot)
-        async with asyncio.timeout(QUIET_SECONDS * 10):
+        async with asyncio.timeout(DRAIN_SECONDS * 10):
             await bot.platform.stop_accepting()
 
         assert bot.inbox.questions == []
@@ -456,7 +458,7 @@ async def test_a_frame_that_cannot_be_read() -> None:
 async def test_a_frame_that_does_not_unpack(caplog: pytest.LogCaptureFixture) -> None:
     """An exception that nobody foresaw (here zlib's) costs a new session and a trace in the log, not the platform."""
     async with bot_at_work() as bot:
-        for socket in bot.double.gateway._sockets():
+        for socket in bot.double.gateway.sockets():
             await socket.send_bytes(b"\x00garbage\x00\x00\xff\xff")
         await bot.double.until(lambda: len(bot.double.gateway.identifies) == 2)
         bot.double.gateway.sessions.pop("session1", None)

@@ -17,29 +17,31 @@ from discord.gateway import KeepAliveHandler
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adapters.discord import DiscordOptions
 from adapters.discord.events.codec import LOAD_ERRORS, dump, load
-from adapters.discord.events.mentions import ChannelInfo, ChannelKind
-from adapters.discord.events.parse import DiscordMessage
-from adapters.discord.history.recovery import next_answer_message
-from adapters.discord.messages.channel import NONCE_SECONDS, DiscordChannel
+from adapters.discord.events.message import BotIdentity, ChannelInfo, ChannelKind, DiscordMessage
+from adapters.discord.events.parse import MessagePosted
+from adapters.discord.history.lost_posts import next_answer_message
+from adapters.discord.messages.channel import DiscordChannel
 from adapters.discord.rate_limits import MAX_CONCURRENT_LOOKUPS
 from bot.conversation import Text, TurnKey
 from bot.errors import Failure, NotFound, OutcomeUnknown
 from bot.ports import Body, UnfinishedTurn, Verb
 from tests.servers.discord import DiscordDouble, Post
 from tests.servers.limits import Kind
-from tests.support.discord import Bot, bot_at_work, platform_at_work, process
+from tests.support.discord import Bot, bot_at_work, options_for, platform_at_work, process, until
 from tests.support.fakes import Notebook, ScriptedModel, answer_of, words
 
+NONCE_SECONDS = DiscordOptions("").nonce_seconds
 LONG_AGO = NONCE_SECONDS + 60.0
 
 Json = dict[str, Any]
 
 
-@pytest.fixture(autouse=True)
-def untouched(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody wrote just before: a process that takes up waits for no window, but where a test says so."""
-    monkeypatch.setattr("adapters.discord.platform.AFTER_ANOTHER", 0.0)
+def stored(data: Json, channel: ChannelInfo, *, asks: bool) -> str:
+    """A question as a process writes it to its journal."""
+    message = DiscordMessage(data["id"], data["channel_id"], data["author"]["id"])
+    return dump(MessagePosted(message, channel, BotIdentity("9"), data), asks=asks)
 
 
 def event_of(bot: Bot, message: str, channel: str = "") -> Json:
@@ -59,7 +61,7 @@ def record_of(
     """What a journal has of a question, in #general or elsewhere, that an earlier process received."""
     channel = channel or bot.general
     place = ChannelInfo(channel, ChannelKind.CHANNEL, category=bot.category)
-    event = dump(event_of(bot, message, channel), place, asks=asks)
+    event = stored(event_of(bot, message, channel), place, asks=asks)
     return UnfinishedTurn(TurnKey("discord", bot.guild, channel, message), event, tuple(messages), age)
 
 
@@ -75,10 +77,10 @@ def test_what_is_kept_of_a_question_is_what_is_read_of_it() -> None:
     told = message | {"nonce": "7", "reactions": [{"count": 1}], "author": {"id": "1", "avatar": "secret"}}
     told["mentions"] = [{"id": "9", "username": "bob", "primary_guild": {"tag": "secret"}}]
     place = ChannelInfo("4", ChannelKind.THREAD, "3", "2")
-    kept = load(dump({**told, "referenced_message": {**told, "id": "4"}}, place, asks=False))
+    kept = load(stored({**told, "referenced_message": {**told, "id": "4"}}, place, asks=False))
 
     assert kept.message == {**message, "referenced_message": {**message, "id": "4"}}
-    assert (kept.channel_info, kept.asks) == (place, False)
+    assert (kept.channel, kept.asks) == (place, False)
 
 
 JSON = st.recursive(
@@ -121,8 +123,7 @@ async def test_what_turns_out_to_ask_nothing_is_dismissed() -> None:
     async with bot_at_work(prepare=prepare) as bot:
         bot.double.say(ids["thread"], "talk", author=bot.bob)
         await bot.settled()
-        while not bot.inbox.dismissed:
-            await asyncio.sleep(0.01)
+        await until(lambda: bool(bot.inbox.dismissed))
 
         assert [key.channel for key in bot.inbox.dismissed] == [ids["thread"]]
         assert bot.inbox.questions == []
@@ -136,11 +137,9 @@ async def test_a_question_that_is_deleted_while_it_is_looked_up_is_not_asked() -
         unsaid = {"referenced_message": None, "ping": False}
         answer = bot.double.say(bot.general, "old answer", author=bot.double.world.bot, quiet=True)
         asked = bot.double.say(bot.general, "why?", author=bot.ada, reply_to=answer, **unsaid)  # type: ignore[arg-type]
-        while not bot.double.faults.fired:
-            await asyncio.sleep(0.01)
+        await until(lambda: bool(bot.double.faults.fired))
         bot.double.remove(bot.general, asked)
-        while not bot.inbox.dismissed:
-            await asyncio.sleep(0.01)
+        await until(lambda: bool(bot.inbox.dismissed))
 
         assert ([key.message for key in bot.inbox.dismissed], bot.inbox.questions) == ([asked], [])
 
@@ -153,8 +152,7 @@ async def test_what_is_asked_while_we_stop_is_left_to_the_next_process() -> None
         late = bot.ask("late")
         await bot.double.gateway.settled()
         bot.double.say(bot.general, "talk", author=bot.bob)
-        while bot.platform._state.cache.get(bot.general, late) is None:
-            await asyncio.sleep(0.01)
+        await until(lambda: bot.platform.state.cache.get(bot.general, late) is not None)
         before = list(bot.inbox.received)
         await bot.platform.close()
 
@@ -187,8 +185,7 @@ async def test_what_was_left_and_asked_nothing_is_dismissed() -> None:
         reply = bot.double.say(bot.general, "indeed", author=bot.ada, reply_to=talk, ping=False, quiet=True)
         bot.inbox.unfinished = [record_of(bot, reply, asks=False)]
         async with platform_at_work(bot):
-            while not bot.inbox.dismissed:
-                await asyncio.sleep(0.01)
+            await until(lambda: bool(bot.inbox.dismissed))
 
         assert ([key.message for key in bot.inbox.dismissed], bot.inbox.questions) == ([reply], [])
 
@@ -201,26 +198,24 @@ async def test_what_cannot_be_taken_up_is_dismissed_with_a_line(caplog: pytest.L
         first, second = bot.ask("one", quiet=True), bot.ask("two", quiet=True)
         good = record_of(bot, first)
         gone = ChannelInfo("77", ChannelKind.CHANNEL)
-        event = dump({**event_of(bot, first), "channel_id": "77"}, gone, asks=True)
+        event = stored({**event_of(bot, first), "channel_id": "77"}, gone, asks=True)
         bot.inbox.unfinished = [
             replace(good, event=""),
             replace(good, key=replace(good.key, message=second)),
             UnfinishedTurn(TurnKey("discord", bot.guild, "77", first), event),
         ]
         async with platform_at_work(bot):
-            while len(bot.inbox.dismissed) < 3:
-                await asyncio.sleep(0.01)
+            await until(lambda: len(bot.inbox.dismissed) >= 3)
 
         assert {key.channel for key in bot.inbox.dismissed} == {bot.general, "77"}
         assert bot.inbox.questions == []
-    assert len([record for record in caplog.records if "given up" in record.message]) == 3
+    assert len([record for record in caplog.records if "giving up" in record.message]) == 3
 
 
 @pytest.mark.sockets
-async def test_what_is_left_later_is_taken_up_later(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_is_left_later_is_taken_up_later() -> None:
     """A process that still drained when we came leaves its turns when it ends: they are asked for again."""
-    monkeypatch.setattr("adapters.discord.platform.LEFT_EVERY", 0.05)
-    async with bot_at_work() as bot:
+    async with bot_at_work(change=lambda options: replace(options, recovery_interval_seconds=0.05)) as bot:
         asked = bot.ask("left", quiet=True)
         await bot.settled()
         bot.inbox.unfinished = [record_of(bot, asked)]
@@ -230,10 +225,9 @@ async def test_what_is_left_later_is_taken_up_later(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.sockets
-async def test_where_another_process_wrote_just_now_nothing_is_written_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_where_another_process_wrote_just_now_nothing_is_written_yet() -> None:
     """Its windows are taken for used up, for writes and for reads; those of other channels are not."""
-    monkeypatch.setattr("adapters.discord.platform.AFTER_ANOTHER", 5.0)
-    async with left_channel(messages=1) as (bot, channel, _):
+    async with left_channel(messages=1, hold_seconds=5.0) as (bot, channel, _):
         dm = bot.double.world.dm(bot.ada)
         bot.double.say(dm, "hi", author=bot.ada)
         _, (_, other) = await bot.inbox.wait_for(2)
@@ -287,16 +281,16 @@ async def test_what_was_deleted_meanwhile_is_not_taken_up(others: int, half: boo
         del double.world.messages[bot.general][gone]
         async with platform_at_work(bot):
             await bot.inbox.wait_for(others + half)
-            async with asyncio.timeout(10):
-                while [key.message for key in (bot.inbox.gone if half else bot.inbox.dismissed)] != [gone]:
-                    await asyncio.sleep(0.01)
+            await until(lambda: [key.message for key in (bot.inbox.gone if half else bot.inbox.dismissed)] == [gone])
 
         assert {turn.key.message for turn, _ in bot.inbox.taken} == {*asked} - ({gone} if not half else set())
         assert lists(double) <= 2
 
 
 @asynccontextmanager
-async def left_channel(*, age: float = LONG_AGO, messages: int = 0) -> AsyncIterator[tuple[Bot, DiscordChannel, str]]:
+async def left_channel(
+    *, age: float = LONG_AGO, messages: int = 0, hold_seconds: float = 0.0
+) -> AsyncIterator[tuple[Bot, DiscordChannel, str]]:
     """A new process's channel for a question of which an earlier one left so many known messages of its answer."""
     async with bot_at_work() as bot:
         await bot.platform.close()
@@ -305,12 +299,12 @@ async def left_channel(*, age: float = LONG_AGO, messages: int = 0) -> AsyncIter
             bot.double.world.message(bot.general, bot.double.world.bot, "m", reply_to=asked) for _ in range(messages)
         ]
         bot.inbox.unfinished = [record_of(bot, asked, messages=[str(one["id"]) for one in known], age=age)]
-        async with platform_at_work(bot):
+        async with platform_at_work(bot, replace(options_for(bot.double), recovery_hold_seconds=hold_seconds)):
             [(_, channel)] = await bot.inbox.wait_for()
             assert isinstance(channel, DiscordChannel)
             # What was read before it was taken up is forgotten, so that what a test leaves over now is looked for.
             if not messages:
-                bot.platform._state.cache.gap()
+                bot.platform.state.cache.mark_gap()
                 bot.double.transcript.entries.clear()
             yield bot, channel, asked
 
@@ -368,16 +362,21 @@ async def test_a_message_that_was_told_needs_no_read() -> None:
 
 
 @pytest.mark.sockets
-async def test_within_minutes_the_nonce_finds_it(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_within_minutes_the_nonce_finds_it() -> None:
     """A live answer's recent post is not looked for, but made again; later it is looked for."""
     async with bot_at_work() as bot:
         bot.double.echoes = False
         asked = bot.ask("hi")
         [(_, channel)] = await bot.inbox.wait_for()
         mine = left_over(bot, asked)
-        bot.platform._state.cache.gap()
+        bot.platform.state.cache.mark_gap()
         assert (await channel.find("key"), lists(bot.double)) == (None, 0)
-        monkeypatch.setattr("adapters.discord.messages.channel.NONCE_SECONDS", 0.0)
+    async with bot_at_work(change=lambda options: replace(options, nonce_seconds=0.0)) as bot:
+        bot.double.echoes = False
+        asked = bot.ask("hi")
+        [(_, channel)] = await bot.inbox.wait_for()
+        mine = left_over(bot, asked)
+        bot.platform.state.cache.mark_gap()
         assert (await channel.find("key"), lists(bot.double)) == (mine, 1)
 
 
@@ -492,17 +491,16 @@ async def test_a_server_without_history_keeps_nothing_from_being_posted() -> Non
 @pytest.mark.sockets
 @pytest.mark.parametrize("age", [0.0, LONG_AGO])
 @pytest.mark.parametrize("written_down", [True, False])
-@pytest.mark.parametrize("seconds", [0.0, 0.3, 2.0])
-async def test_an_answer_goes_on_where_it_was_left(seconds: float, written_down: bool, age: float) -> None:
+@pytest.mark.parametrize("writes", [0, 1, 3])
+async def test_an_answer_goes_on_where_it_was_left(writes: int, written_down: bool, age: float) -> None:
     """Whenever the process died, and whether it knew of its post or not: one answer, whole, without a button."""
     double = DiscordDouble()
     bot, journal = Bot(double), Notebook(durable=True)
     async with double.running():
         async with process(bot, ScriptedModel(words(150)), journal):
             bot.ask("hi")
-            while not journal.entries:
-                await asyncio.sleep(0.01)
-            await asyncio.sleep(seconds)
+            await until(lambda: bool(journal.entries))
+            await until(lambda: len(double.transcript.of(path="/messages")) >= writes)
         if not written_down:
             for messages in journal.answers.values():
                 messages.clear()
@@ -511,8 +509,7 @@ async def test_an_answer_goes_on_where_it_was_left(seconds: float, written_down:
         journal.age = age
         script = words(30, rate=100.0)
         async with process(bot, ScriptedModel(script), journal) as turns:
-            while not journal.ends:
-                await asyncio.sleep(0.02)
+            await until(lambda: bool(journal.ends))
             await turns.idle()
 
         [answer] = [shown for shown in double.shown(bot.general) if shown.author == "Tickertape"]
@@ -533,8 +530,7 @@ async def test_a_message_too_many_that_nobody_wrote_down_is_taken_away() -> None
             del messages[1:]
         journal, script = Notebook(of=journal), words(30, rate=100.0)
         async with process(bot, ScriptedModel(script), journal) as turns:
-            while not journal.ends:
-                await asyncio.sleep(0.02)
+            await until(lambda: bool(journal.ends))
             await turns.idle()
 
         assert (double.answers(bot.general), double.limited) == ([answer_of(script).strip()], [])
@@ -556,8 +552,7 @@ async def test_a_live_answer_outlives_its_gateway(how: str) -> None:
                 await double.gateway.invalidate(resumable=False)
             case _:
                 double.gateway.abort_all()
-        while not journal.ends:
-            await asyncio.sleep(0.02)
+        await until(lambda: bool(journal.ends))
 
         assert double.answers(bot.general) == [answer_of(script).strip()]
         assert (len(journal.entries), double.limited) == (1, [])
@@ -571,28 +566,34 @@ async def test_a_gateway_that_is_away_for_long_is_asked_for_less_and_less() -> N
         gateway.refuse_with = 4000
         gateway.abort_all()
         bot.ask("meanwhile")
-        began = gateway.connections
-        await asyncio.sleep(2.0)
-        tries = gateway.connections - began
+        before, began = gateway.connections, asyncio.get_running_loop().time()
+        await until(lambda: gateway.connections >= before + 4)
+        seconds = asyncio.get_running_loop().time() - began
         gateway.refuse_with = None
         await bot.inbox.wait_for()
 
-        assert tries <= 4
+        assert seconds >= 1.5  # after 0, 0.5 to 1, and 1 to 2 s
         assert (bot.inbox.questions, len(gateway.resumes)) == (["meanwhile"], 1)
+
+
+def heartbeats() -> set[threading.Thread]:
+    """The heartbeat threads of all connections."""
+    return {thread for thread in threading.enumerate() if isinstance(thread, KeepAliveHandler)}
 
 
 @pytest.mark.sockets
 async def test_no_heartbeat_outlives_its_connection() -> None:
     """A connection that is given up between its greeting and IDENTIFY leaves no thread that goes on sending."""
     async with bot_at_work() as bot:
-        before = bot.double.gateway.connections
+        before = heartbeats()
         await bot.double.gateway.invalidate(resumable=False)
-        await bot.double.until(lambda: bot.double.gateway.connections > before)
-        await asyncio.sleep(0.2)  # the greeting; IDENTIFY follows 5 s later
-        begun = [thread for thread in threading.enumerate() if isinstance(thread, KeepAliveHandler)]
+        await until(lambda: bool(heartbeats() - before))  # the greeting; IDENTIFY follows 5 s later
+        begun = heartbeats()
 
     assert begun
-    assert all(thread._stop_ev.is_set() for thread in begun)
+    for thread in begun:
+        thread.join(timeout=5.0)
+    assert not any(thread.is_alive() for thread in begun)
 
 
 @pytest.mark.sockets
@@ -601,7 +602,7 @@ async def test_no_connection_is_left_to_the_collector(how: str) -> None:
     """Whenever a connection ends, it is closed, and not left for Python to collect, which would complain of it."""
     async with bot_at_work() as bot:
         gateway = bot.double.gateway
-        before = gateway.connections
+        before = heartbeats()
         match how:
             case "in the greeting":
                 await gateway.invalidate(resumable=False)
@@ -611,7 +612,7 @@ async def test_no_connection_is_left_to_the_collector(how: str) -> None:
                 gateway.abort_all()
             case _:
                 await gateway.reconnect()
-        await bot.double.until(lambda: gateway.connections > before)
-        await asyncio.sleep(0.2)  # the greeting; where the session is a new one, IDENTIFY follows 5 s later
-    left = [each for each in gc.get_objects() if isinstance(each, Connection) and each._protocol is not None]
+        # The greeting; where the session is a new one, IDENTIFY follows 5 s later.
+        await until(lambda: bool(heartbeats() - before))
+    left = [each for each in gc.get_objects() if isinstance(each, Connection) and each.protocol is not None]
     assert not left

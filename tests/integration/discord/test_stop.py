@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -11,14 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.discord.messages.components import components, parse_press
+from adapters.discord.events.parse import parse_stop_request
+from adapters.discord.messages.components import components
 from adapters.discord.messages.renderer import MESSAGE_LIMIT
 from bot.conversation import Ending, TurnKey
 from bot.errors import InvalidRequest, OutcomeUnknown, ServiceError
 from bot.ports import Body, Controls
 from tests.servers.discord import DiscordDouble
 from tests.servers.limits import Kind
-from tests.support.discord import Bot, bot_at_work, process
+from tests.support.discord import Bot, bot_at_work, process, until
 from tests.support.fakes import Notebook, ScriptedModel, answer_of, words
 
 LIVE = Body("so far", controls=Controls.STOP)
@@ -40,8 +40,8 @@ def test_the_button_comes_back_with_its_question() -> None:
     [row] = components(LIVE, "77")
     [button] = row["components"]
     event = {"id": "5", "token": "t0k3n", "type": 3, "channel_id": "4", "data": button, "message": {"id": "6"}}
-    in_guild = parse_press({**event, "guild_id": "3", "member": {"user": {"id": "1"}}})
-    in_dm = parse_press({**event, "user": {"id": "2"}})
+    in_guild = parse_stop_request({**event, "guild_id": "3", "member": {"user": {"id": "1"}}})
+    in_dm = parse_stop_request({**event, "user": {"id": "2"}})
 
     assert in_guild is not None
     assert in_dm is not None
@@ -56,7 +56,7 @@ def test_what_is_not_our_button(change: dict[str, Any]) -> None:
     """Commands, modals and buttons of others are nobody's business here."""
     event = {"id": "5", "token": "t", "type": 3, "channel_id": "4", "data": {"custom_id": "stop:1"}}
 
-    assert parse_press({**event, **change}) is None
+    assert parse_stop_request({**event, **change}) is None
 
 
 KEYS = st.sampled_from(["id", "token", "type", "channel_id", "data", "custom_id", "message", "member", "user"])
@@ -67,7 +67,7 @@ VALUES = st.sampled_from([3, "3", None, "stop:1", "x"])
 def test_an_odd_interaction_is_passed_over(event: dict[str, Any]) -> None:
     """Whatever an event says, it is a press, or none, or raises what the client passes over."""
     with suppress(*ODD):
-        parse_press(event)
+        parse_stop_request(event)
 
 
 @pytest.mark.sockets
@@ -165,9 +165,7 @@ async def live(model: ScriptedModel) -> AsyncIterator[tuple[Bot, Notebook, str]]
 
 async def ended(journal: Notebook, count: int = 1) -> list[Ending]:
     """How the turns ended, once so many have."""
-    async with asyncio.timeout(10.0):
-        while len(journal.ends) < count:
-            await asyncio.sleep(0.01)
+    await until(lambda: len(journal.ends) >= count)
     return journal.endings
 
 
@@ -215,11 +213,9 @@ async def test_a_press_on_a_message_that_we_do_not_know_yet() -> None:
     async with double.running(), process(bot, model, journal):
         bot.ask("hi")
         await double.until(lambda: bool(double.gateway.sessions) and bool(double.world.messages[bot.general]))
-        while not double.answers(bot.general):
-            await asyncio.sleep(0.01)
+        await until(lambda: bool(double.answers(bot.general)))
         double.press(bot.general, answer_in(bot), user=bot.bob)
-        while model.open:
-            await asyncio.sleep(0.01)
+        await until(lambda: not model.open)
 
         assert await ended(journal) == [Ending.STOPPED]
         assert len(double.answers(bot.general)) == 1
@@ -307,9 +303,7 @@ async def test_deleting_ends_the_models_stream_within_a_second(what: str) -> Non
                 bot.double.remove(bot.general, answer_in(bot))
             case _:
                 bot.double.remove_all(bot.general, [asked, answer_in(bot)])
-        async with asyncio.timeout(1.0):
-            while model.open:
-                await asyncio.sleep(0.01)
+        await until(lambda: not model.open, seconds=1.0)
         await ended(journal)
 
         assert len(bot.double.answers(bot.general)) == (1 if what == "question" else 0)

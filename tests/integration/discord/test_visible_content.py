@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -11,7 +10,7 @@ from bot.conversation import Finish, FinishReason, Text
 from bot.ports import Body
 from bot.strings import Strings
 from tests.servers.discord import FORUM, DiscordDouble
-from tests.support.discord import Bot, bot_at_work, process
+from tests.support.discord import Bot, bot_at_work, process, until
 from tests.support.fakes import Notebook, ScriptedModel, words
 
 pytestmark = pytest.mark.sockets
@@ -39,11 +38,9 @@ async def test_a_forward_alone_in_a_direct_message_is_a_question() -> None:
     model = ScriptedModel([Text("Noted."), Finish(FinishReason.STOP)])
     async with double.running(), process(bot, model, journal):
         double.say(dm, "", author=bot.ada, **FORWARD)
-        while not journal.endings:
-            await asyncio.sleep(0.01)
+        await until(lambda: bool(journal.endings))
         double.say(dm, "", author=bot.ada)
-        while len(journal.endings) < 2:
-            await asyncio.sleep(0.01)
+        await until(lambda: len(journal.endings) >= 2)
 
         asked = model.calls[0][1].messages
         assert [message.text for message in asked] == ["[forwarded message]\n> Moved to Friday 18:00."]
@@ -58,8 +55,7 @@ async def test_an_empty_direct_message_is_answered_in_words_of_its_own() -> None
     async with double.running(), process(bot, ScriptedModel(), journal):
         double.say(dm, "", author=bot.ada)
         double.say(bot.general, f"<@&{role}>", author=bot.ada)
-        while len(journal.endings) < 2:
-            await asyncio.sleep(0.01)
+        await until(lambda: len(journal.endings) >= 2)
 
         assert double.answers(dm) == [Strings().empty_direct]
         assert double.answers(bot.general) == [Strings().empty_question]
@@ -186,6 +182,5 @@ async def test_a_forward_survives_a_restart() -> None:
             await double.until(lambda: bool(double.answers(dm)))
         journal, model = Notebook(of=journal), ScriptedModel(words(5, rate=100.0))
         async with process(bot, model, journal):
-            while not journal.ends:
-                await asyncio.sleep(0.02)
+            await until(lambda: bool(journal.ends))
         assert model.calls[0][1].messages[-1].text == "[forwarded message]\n> Moved to Friday 18:00."

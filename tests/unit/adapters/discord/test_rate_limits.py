@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import random
 
 import pytest
 
-from adapters.discord.gateway import AT_ONCE_EVERY, ReconnectDelays
+from adapters.discord.gateway import IMMEDIATE_EVERY, ReconnectDelays
 from adapters.discord.rate_limits import CHANNELS, Budgets, read_report, spending
 from adapters.discord.state import Typing
 from adapters.shared.keyed_queue import MAX_WAITING, KeyedQueue
 from bot.errors import RateLimited
 from bot.ports import Verb
 from bot.rate_limits import WindowReport
+
+
+class Longest(random.Random):
+    """Jitter that always draws the longest delay."""
+
+    def uniform(self, a: float, b: float) -> float:
+        return b
+
 
 ONE = "/channels/{channel_id}/messages/{message_id}"
 ALL = "/channels/{channel_id}/messages"
@@ -112,7 +121,7 @@ async def test_channels_at_rest_are_forgotten_and_others_are_not() -> None:
         budgets.channel(f"new {number}")
     assert budgets.channel("busy") is busy
     assert budgets.channel("0") is first
-    assert len(budgets._channels) <= CHANNELS + 3
+    assert len(budgets) <= CHANNELS + 3
 
 
 async def test_reads_wait_for_their_window() -> None:
@@ -220,7 +229,7 @@ async def test_what_waits_is_given_up_at_the_end() -> None:
 
 def test_delays_grow_and_start_over() -> None:
     """Tries to connect are farther and farther apart, up to a minute, until one works."""
-    delays = ReconnectDelays(roll=lambda _shortest, longest: longest)
+    delays = ReconnectDelays(Longest())
     grown = [delays.next() for _ in range(8)]
     delays.reset()
 
@@ -230,11 +239,11 @@ def test_delays_grow_and_start_over() -> None:
 
 def test_a_loss_is_made_good_at_once_but_not_again_and_again() -> None:
     """The first loss costs no delay; one that follows within seconds does, and the next after that more."""
-    delays = ReconnectDelays(roll=lambda _shortest, longest: longest)
+    delays = ReconnectDelays(Longest())
 
     assert [delays.after_disconnect(now) for now in (0.0, 0.1, 1.2, 3.0)] == [0.0, 1.0, 2.0, 4.0]
     delays.reset()
-    assert [delays.after_disconnect(now) for now in (AT_ONCE_EVERY, AT_ONCE_EVERY + 1)] == [0.0, 1.0]
+    assert [delays.after_disconnect(now) for now in (IMMEDIATE_EVERY, IMMEDIATE_EVERY + 1)] == [0.0, 1.0]
 
 
 def test_typing_is_due_once_in_a_while() -> None:
@@ -245,4 +254,4 @@ def test_typing_is_due_once_in_a_while() -> None:
         typing.hold(str(number), 100.0)
 
     assert due == [True, False, False, True, False]
-    assert len(typing._not_before) <= 1_000
+    assert len(typing) <= 1_000

@@ -10,16 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.discord.events.codec import dump, load
-from adapters.discord.events.content import FIELDS, beside, needed
-from adapters.discord.events.mentions import ChannelInfo, ChannelKind
-from adapters.discord.events.parse import DiscordMessage, parse_message
+from adapters.discord.events.content import FIELDS, extra_text, pruned_content
+from adapters.discord.events.message import BotIdentity, ChannelInfo, ChannelKind, DiscordMessage
+from adapters.discord.events.parse import MessagePosted, parse_message
 from adapters.shared.context_labels import MESSAGE_CHARACTERS
 
 Json = dict[str, Any]
 
 
 def told(message: Json, source: str = "") -> str:
-    return beside(message, lambda text: text, source=source)
+    return extra_text(message, lambda text: text, source=source)
 
 
 EMBED = {
@@ -163,7 +163,7 @@ def test_any_json_is_told_within_bounds(message: Json) -> None:
 @given(st.dictionaries(st.sampled_from([*FIELDS, "content"]), VALUES))
 def test_what_is_kept_tells_the_same(message: Json) -> None:
     """The part of it that is written down reads as the whole did."""
-    kept = {name: needed(value) if name in FIELDS else value for name, value in message.items()}
+    kept = {name: pruned_content(value) if name in FIELDS else value for name, value in message.items()}
 
     assert told(kept) == told(message)
 
@@ -175,7 +175,7 @@ def test_a_very_long_or_deep_message_is_bounded() -> None:
         deep = {"type": 17, "components": [deep]}
     assert len(told({"embeds": [{"description": "x" * 6_000}] * 10})) <= MESSAGE_CHARACTERS
     assert told({"components": [deep]}) == ""
-    assert len(json.dumps(needed([deep]))) < 1_000
+    assert len(json.dumps(pruned_content([deep]))) < 1_000
 
 
 ASKED: Json = {"id": "100", "channel_id": "7", "author": {"id": "2"}, "content": "", "mentions": []}
@@ -201,7 +201,7 @@ def test_a_forward_is_read_with_its_files_and_names() -> None:
     """A forward's mentions are names, its files are files of the message, and it replies to nobody."""
     seen = read(ASKED | FORWARD)
 
-    assert seen.beside == "[forwarded message: from #rooms]\n> @bob #rooms\n> [file: a.txt]"
+    assert seen.extra_text == "[forwarded message: from #rooms]\n> @bob #rooms\n> [file: a.txt]"
     assert [each.name for each in seen.attachments] == ["a.txt"]
     assert (seen.reply_to, seen.mentions) == ("", frozenset())
 
@@ -210,8 +210,8 @@ def test_what_we_wrote_has_nothing_beside_it() -> None:
     """Our own buttons are no words of the conversation."""
     button = {"components": [{"type": 1, "components": [{"type": 2, "label": "Stop"}]}]}
 
-    assert read(ASKED | button).beside == "[button: Stop]"
-    assert read(ASKED | button | {"author": {"id": "1"}}).beside == ""
+    assert read(ASKED | button).extra_text == "[button: Stop]"
+    assert read(ASKED | button | {"author": {"id": "1"}}).extra_text == ""
 
 
 @pytest.mark.parametrize("shown", [FORWARD, {"embeds": [EMBED]}, {"poll": POLL}, {"sticker_items": [{"name": "Wave"}]}])
@@ -219,7 +219,9 @@ def test_what_is_written_down_asks_the_same(shown: Json) -> None:
     """After a restart, a question is what it was, with all that it showed."""
     place = ChannelInfo("7", ChannelKind.DM)
     event = ASKED | shown | {"referenced_message": ASKED | {"id": "99"} | shown}
-    kept = load(dump(event | {"nonce": "secret"}, place, asks=True)).message
+    kept = load(
+        dump(MessagePosted(read(event), place, BotIdentity("1"), event | {"nonce": "secret"}), asks=True)
+    ).message
 
     assert read(dict(kept)) == read(event)
     assert read(kept["referenced_message"]) == read(event["referenced_message"])

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.discord.events.markup import readable, without_mention
-from adapters.discord.events.mentions import BotIdentity, ChannelInfo, ChannelKind, Decision, build_turn, decide
-from adapters.discord.events.parse import DiscordMessage, parse_message
+from adapters.discord.events.mentions import Decision, build_turn, decide
+from adapters.discord.events.message import BotIdentity, ChannelInfo, ChannelKind, DiscordMessage
+from adapters.discord.events.parse import parse_message, readable, without_mention
 from adapters.discord.messages.renderer import DiscordMarkdown, without_small_print
 from adapters.shared.attachments import Attachment
 from bot.conversation import Author, Message, Role, Text, Turn, TurnKey
@@ -62,7 +62,7 @@ def test_who_is_answered(
 
 def test_what_a_turn_is() -> None:
     """The turn names its place from the narrowest on, who asks with their roles, and the question without address."""
-    seen = said(name="Ada", text="@Bot hi", words="hi", roles=frozenset({"3"}), channel="8")
+    seen = said(name="Ada", text="@Bot hi", question_text="hi", roles=frozenset({"3"}), channel="8")
 
     assert build_turn(seen, THREAD, conversation="8") == Turn(
         key=TurnKey("discord", "5", "8", "100"),
@@ -182,7 +182,7 @@ def test_a_full_message() -> None:
         guild="5",
         name="Ada",
         text="@bot ask @Bob in #rooms",
-        words="ask @Bob in #rooms",
+        question_text="ask @Bob in #rooms",
         kind=19,
         reply_to="50",
         mentions=frozenset({"1", "4", "99"}),
@@ -198,7 +198,7 @@ def test_the_least_message() -> None:
     seen = parse_message(data, bot_id="1", name_of=lambda sign, target: "")
 
     assert seen == DiscordMessage(
-        "100", "7", "2", name="somebody", text="@unknown-user hi", words="hi", mentions=frozenset({"1"})
+        "100", "7", "2", name="somebody", text="@unknown-user hi", question_text="hi", mentions=frozenset({"1"})
     )
 
 

@@ -1,0 +1,241 @@
+"""Handle events: update the cache, decide which messages address the bot, and hand their turns to the core."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Coroutine
+from typing import Any
+
+from discord.http import Route
+
+from adapters.discord.errors import map_errors
+from adapters.discord.events.codec import dump
+from adapters.discord.events.mentions import Decision, build_turn, decide, is_from_person, mentions_bot, turn_key
+from adapters.discord.events.message import ChannelKind
+from adapters.discord.events.parse import Event, MessageChanged, MessageDeleted, MessagePosted, StopRequested
+from adapters.discord.history.reader import HistoryReader
+from adapters.discord.messages.channel import DiscordChannel
+from adapters.discord.messages.components import ACKNOWLEDGED
+from adapters.discord.state import BotState
+from adapters.shared.keyed_queue import KeyedQueue
+from bot.conversation import Author, TurnKey
+from bot.errors import Failure
+from bot.ports import Inbox, UnfinishedTurn
+
+log = logging.getLogger(__name__)
+
+# Concurrent look-ups for undecided messages; further ones wait. Each may cost a few reads, needed by live turns too.
+MAX_CONCURRENT_DECISIONS = 50
+
+# Questions received while stopping and kept for the next process, the newest ones. About 2 kB each.
+LATE_MESSAGES = 1_000
+
+# Concurrent acknowledgements of button presses, and the timeout of each: after 3 s Discord shows the user an error
+# (https://docs.discord.com/developers/interactions/receiving-and-responding). The reply stops either way.
+MAX_CONCURRENT_ACKS = 50
+ACK_SECONDS = 3.0
+
+
+class EventHandler:
+    """Turns events into calls of the inbox, in order within each conversation."""
+
+    def __init__(self, state: BotState) -> None:
+        self._state = state
+        self._reader = HistoryReader(state)
+        self._queue = KeyedQueue()
+        self._inbox: Inbox | None = None
+        self._group: asyncio.TaskGroup | None = None
+        self._accepting = True
+        self._pending: set[str] = set()  # ids of queued messages, without those deleted meanwhile
+        self._decisions = asyncio.Semaphore(MAX_CONCURRENT_DECISIONS)
+        self._late: deque[tuple[TurnKey, str]] = deque(maxlen=LATE_MESSAGES)
+        self._acknowledging = 0
+
+    # ------------------------------------------------------------------------------------------------------ lifecycle
+
+    @property
+    def accepting(self) -> bool:
+        """False once the program is stopping."""
+        return self._accepting
+
+    def open(self, inbox: Inbox, group: asyncio.TaskGroup) -> None:
+        """Hand turns to `inbox` from now on, working in `group`."""
+        self._inbox, self._group = inbox, group
+        self._queue.open(group)
+
+    def close(self) -> None:
+        """Give up queued work so that the group can end."""
+        self._group = None
+        self._queue.close()
+
+    async def stop_accepting(self) -> None:
+        """Keep later questions for the next process, and finish those being looked up within `drain_seconds`."""
+        self._accepting = False
+        unfinished = await self._queue.drain(self._state.options.drain_seconds)
+        if unfinished:
+            log.warning("stopping while messages of %d conversations are being looked up", unfinished)
+
+    async def store_late(self) -> None:
+        """Store the questions received since `stop_accepting` in the journal.
+
+        Not earlier: another process may be running, has received them too, and would have them answered twice.
+        """
+        inbox, self._inbox = self._inbox, None
+        while inbox is not None and self._late:
+            await inbox.receive(*self._late.popleft())
+
+    # --------------------------------------------------------------------------------------------------------- events
+
+    def handle(self, event: Event) -> None:
+        """Handle one event."""
+        match event:
+            case MessagePosted():
+                self._on_posted(event)
+            case MessageChanged():
+                self._state.cache.apply(event)
+            case MessageDeleted():
+                self._on_deleted(event)
+            case StopRequested():
+                self._on_stop(event)
+
+    def _on_posted(self, event: MessagePosted) -> None:
+        message, cache = event.message, self._state.cache
+        if event.replied_to is not None and cache.get(message.channel, message.reply_to) is None:
+            cache.add_read([event.replied_to])
+        ours = message.author == event.bot.id
+        if ours and cache.get(message.channel, message.id) is not None:
+            return  # an echo of our own post, perhaps edited since
+        cache.add(message)
+        if event.channel.kind is ChannelKind.THREAD and (ours or mentions_bot(message, event.bot)):
+            cache.set_participation(event.channel.id, message.id)
+        if self._inbox is not None:
+            self._dispatch(event)
+
+    def _on_deleted(self, event: MessageDeleted) -> None:
+        cache = self._state.cache
+        cached = cache.get(event.channel, event.id)
+        guild = event.guild or (cached.guild if cached is not None else "")
+        cache.remove(event.channel, event.id)
+        self._pending.discard(event.id)
+        if self._inbox is not None and not cache.was_deleted_by_us(event.id):
+            self._inbox.message_deleted(TurnKey("discord", guild, event.channel, event.id))
+
+    def _on_stop(self, event: StopRequested) -> None:
+        inbox, group = self._inbox, self._group
+        if inbox is None or group is None:
+            return
+        by = Author(event.user, event.user, event.roles)
+        for message in filter(None, (event.message, event.question)):
+            if inbox.stop(TurnKey("discord", event.guild, event.channel, message), by=by):
+                break
+        if self._acknowledging < MAX_CONCURRENT_ACKS:
+            self._acknowledging += 1
+            group.create_task(self._acknowledge(event))
+
+    async def _acknowledge(self, event: StopRequested) -> None:
+        """Acknowledge a button press; otherwise Discord shows the user an error. A failure is only logged."""
+        path = "/interactions/{interaction_id}/{interaction_token}/callback"
+        route = Route("POST", path, interaction_id=event.id, interaction_token=event.token)
+        try:
+            async with asyncio.timeout(ACK_SECONDS):
+                with map_errors("acknowledging a button press"):
+                    await self._state.client.http.request(route, json=ACKNOWLEDGED)
+        except (Failure, TimeoutError) as failure:
+            log.info("a button press could not be acknowledged: %r", failure)
+        finally:
+            self._acknowledging -= 1
+
+    # -------------------------------------------------------------------------------------------------------- dispatch
+
+    def _dispatch(self, event: MessagePosted) -> None:
+        """Queue a message if it may address the bot."""
+        decision = self._decide(event)
+        if decision is Decision.IGNORE:
+            return
+        stored = dump(event, asks=decision is Decision.ANSWER)
+        if self._accepting:
+            self.submit(event, self._receive(event, stored), uncertain=self._is_uncertain(event, decision))
+        else:
+            self._late.append((turn_key(event.message), stored))
+
+    def submit(self, event: MessagePosted, work: Coroutine[Any, Any, None], *, uncertain: bool = False) -> None:
+        """Queue `work` for a message behind earlier work of its conversation."""
+        self._pending.add(event.message.id)
+        if not self._queue.put(self._queue_key(event, uncertain=uncertain), work):
+            self._pending.discard(event.message.id)
+
+    def finish(self, message: str) -> None:
+        """Work for a message has ended."""
+        self._pending.discard(message)
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run `work` beside the queue as long as the platform runs."""
+        if self._group is None:
+            work.close()
+        else:
+            self._group.create_task(work)
+
+    def _queue_key(self, event: MessagePosted, *, uncertain: bool) -> str:
+        """Undecided messages have a queue of their own, so that mentions do not wait for look-ups."""
+        conversation = self._state.cache.conversation(event.message, event.channel)
+        return f"{conversation}, uncertain" if uncertain else conversation
+
+    def _is_uncertain(self, event: MessagePosted, decision: Decision) -> bool:
+        """Whether a message needs a look-up, or must stay behind one that does."""
+        if decision is Decision.NEEDS_LOOKUP:
+            return True
+        certain = self._decide(event, use_participation=False) is Decision.ANSWER
+        return not certain and self._queue.is_busy(self._queue_key(event, uncertain=True))
+
+    def _decide(self, event: MessagePosted, *, use_participation: bool = True) -> Decision:
+        message, cache = event.message, self._state.cache
+        if not is_from_person(message, event.bot):
+            return Decision.IGNORE
+        replied_to = cache.get(message.channel, message.reply_to)
+        return decide(
+            message,
+            event.bot,
+            event.channel,
+            participates=cache.participates(event.channel.id, message.id) if use_participation else None,
+            replied_to_us=replied_to.author == event.bot.id if replied_to is not None else None,
+        )
+
+    async def _receive(self, event: MessagePosted, stored: str) -> None:
+        """Journal a message, then accept its turn if it addresses the bot."""
+        inbox, key = self._inbox, turn_key(event.message)
+        try:
+            if inbox is None or not await inbox.receive(key, stored):
+                return
+            if await self.is_addressed(event) and self.is_pending(event):
+                self.accept(inbox, event)
+            else:
+                inbox.dismiss(key)
+        finally:
+            self.finish(key.message)
+
+    def is_pending(self, event: MessagePosted) -> bool:
+        """Whether a queued message still exists."""
+        return event.message.id in self._pending
+
+    async def is_addressed(self, event: MessagePosted) -> bool:
+        """Whether a message addresses the bot, after a look-up if necessary."""
+        if self._decide(event) is Decision.NEEDS_LOOKUP:
+            async with self._decisions:
+                if event.channel.kind is ChannelKind.THREAD:
+                    participates = await self._reader.participates(event.message, event.channel)
+                    if participates is not None:
+                        self._state.cache.set_looked_up(event.channel.id, participates=participates)
+                else:
+                    await self._reader.replied_to(event.message)
+        return self._decide(event) is Decision.ANSWER
+
+    def accept(self, inbox: Inbox, event: MessagePosted, unfinished: UnfinishedTurn | None = None) -> None:
+        """Hand over the turn of a message; `unfinished` is its state in an earlier process."""
+        message, cache = event.message, self._state.cache
+        conversation = cache.conversation(message, event.channel)
+        for answered in (message.id, *(unfinished.messages if unfinished else ())):
+            cache.set_conversation(answered, conversation)
+        channel = DiscordChannel(self._state, event, conversation=conversation, unfinished=unfinished)
+        inbox.accept(build_turn(message, event.channel, conversation=conversation), channel)

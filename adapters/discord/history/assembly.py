@@ -1,0 +1,78 @@
+"""Assemble cached messages into the model's conversation: whole answers of ours, without small print. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from adapters.discord.events.message import READABLE_TYPES, DiscordMessage
+from adapters.discord.history.cache import MessageCache
+from adapters.discord.messages.renderer import without_small_print
+from bot.conversation import Message, Role, Text
+
+# Discord messages for one message of the model's conversation: all of one answer, or a single one.
+Group = list[DiscordMessage]
+
+
+def channel_history(
+    cache: MessageCache, question: DiscordMessage, *, bot_id: str, limit: int, starter: DiscordMessage | None = None
+) -> tuple[list[Group], bool]:
+    """The cached history of a thread or DM before `question`, oldest first, and whether there is more.
+
+    It includes our answers to earlier questions, even those posted after `question`.
+    """
+    cached = cache.messages(question.channel)
+    earlier = {one.id for one in cached if int(one.id) < int(question.id)}
+    history = [
+        one
+        for one in cached
+        if one.id in earlier or (one.author == bot_id and one.reply_to in earlier and one.reply_to != question.id)
+    ]
+    from_start = cache.complete_from(question.channel) == 0
+    if starter is not None and from_start and starter.id not in earlier:
+        history.insert(0, starter)
+    groups = group_answers([one for one in history if one.kind in READABLE_TYPES], bot_id=bot_id)
+    return groups[-limit:] if limit else [], not from_start or len(groups) > limit
+
+
+def reply_chain(cache: MessageCache, question: DiscordMessage, *, bot_id: str, limit: int) -> tuple[list[Group], bool]:
+    """The cached reply chain before `question`, oldest first, and whether `limit` cut it."""
+    groups: list[Group] = []
+    cached = cache.messages(question.channel)
+    at = question
+    visited = {question.id}
+    while at.reply_to and at.reply_to not in visited:
+        older = cache.get(question.channel, at.reply_to)
+        if older is None:
+            break
+        if len(groups) == limit:
+            return groups[::-1], True
+        visited.add(older.id)
+        is_answer = older.author == bot_id and older.reply_to
+        parts = [one for one in cached if one.author == bot_id and one.reply_to == older.reply_to]
+        groups.append(parts if is_answer else [older])
+        at = older
+    return groups[::-1], False
+
+
+def group_answers(messages: Sequence[DiscordMessage], *, bot_id: str) -> list[Group]:
+    """One group per message, but one for all messages of the same answer, at the position of its first."""
+    groups: list[Group] = []
+    answers: dict[str, Group] = {}
+    for message in messages:
+        if message.author == bot_id and message.reply_to in answers:
+            answers[message.reply_to].append(message)
+            continue
+        groups.append([message])
+        if message.author == bot_id and message.reply_to:
+            answers[message.reply_to] = groups[-1]
+    return groups
+
+
+def message_of(group: Group, *, bot_id: str, label: str = "") -> Message:
+    """The model's message for a group; without parts if it has no text. Ours have no name and no small print."""
+    first = group[0]
+    if first.author != bot_id:
+        text = "\n".join(filter(None, (label, first.full_text)))
+        return Message(Role.USER, (Text(text),) if first.full_text else (), first.name, first.id)
+    text = "\n".join(filter(None, (without_small_print(one.text) for one in group)))
+    return Message(Role.ASSISTANT, (Text(text),) if text else (), id=first.id)

@@ -1,0 +1,93 @@
+"""The form of message the server accepts in one channel, learned from its rejections of our writes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
+
+from adapters.discord.errors import names_components, names_content, refuses_edits, refuses_reference
+from adapters.discord.messages.renderer import MESSAGE_LIMIT, DiscordMarkdown
+from adapters.discord.state import BotState
+from bot.errors import Failure, InvalidRequest, NotEditable, Permanent, ServiceError, TooLarge
+from bot.markdown import utf16_units
+from bot.ports import ChannelCapabilities, Controls, Verb
+
+log = logging.getLogger(__name__)
+
+# Largest file of a bot in any guild: 10 MiB each (https://docs.discord.com/developers/reference#uploading-files). All
+# files of one answer together are far below. Bytes.
+FILE_LIMIT = 10 * 2**20
+
+CAPS = ChannelCapabilities(limit=MESSAGE_LIMIT, measure=utf16_units, renderer=DiscordMarkdown(), controls=Controls.STOP)
+
+# By controls and files.
+_CAPS = MappingProxyType(
+    {
+        (controls, files): replace(
+            CAPS, controls=CAPS.controls if controls else Controls.NONE, files=FILE_LIMIT if files else 0
+        )
+        for controls in (False, True)
+        for files in (False, True)
+    }
+)
+
+# After a body is rejected for its size or shape, later ones have half its size, down to this. UTF-16 units.
+MIN_LIMIT = 200
+
+
+class AcceptedForm:
+    """Size, controls, files and reference for the writes of one answer."""
+
+    def __init__(self, state: BotState, channel: str) -> None:
+        self._state = state
+        self._channel = channel
+        self._limit = MESSAGE_LIMIT
+        self._plain = False  # without controls
+        self._files: bool | None = None  # None until first asked; fixed afterwards, since it decides how text is split
+        self.references = True  # posts reply to the question
+
+    @property
+    def caps(self) -> ChannelCapabilities:
+        """Capabilities without the rejected ones."""
+        if self._files is None:
+            self._files = self._state.accepts_files(self._channel)
+        caps = _CAPS[not (self._plain or self._state.controls_refused), self._files]
+        return caps if self._limit == caps.limit else replace(caps, limit=self._limit)
+
+    def disable_files(self, reason: str) -> None:
+        """Uploads fail here: use none in the rest of this answer, and for a while none in later ones."""
+        self._files = False
+        self._state.disable_files(self._channel)
+        log.warning("long answers continue in messages here, because uploads fail: %s", reason)
+
+    def failure_for(self, verb: Verb, payload: Mapping[str, Any], rejection: Permanent, *, files: bool) -> Failure:
+        """The failure for a rejected write; a write in another form may follow at once (`retry_after` of 0)."""
+        if files:  # too large, or no permission to attach: the next write shows if we may write at all
+            self.disable_files(str(rejection))
+        if verb is Verb.EDIT and refuses_edits(rejection):
+            return NotEditable(str(rejection))
+        if "message_reference" in payload and refuses_reference(rejection):
+            self.references = False
+            log.warning("answers here do not reply to their questions: %s", rejection)
+            return ServiceError(f"{verb.value}: rejected with its reference", retry_after=0.0)
+        if not isinstance(rejection, InvalidRequest):
+            return rejection
+        if "components" not in payload or names_content(rejection):
+            return self._reduce_limit(payload, rejection)
+        # A server without components: repeat the same text, with a permit of its own, without them.
+        self._plain = True
+        if names_components(rejection):
+            self._state.controls_refused = True
+            log.warning("this server accepts no buttons: users stop answers with a message, or by deleting them")
+        return ServiceError(f"{verb.value}: rejected with its components", retry_after=0.0)
+
+    def _reduce_limit(self, payload: Mapping[str, Any], rejection: InvalidRequest) -> Failure:
+        """Continue in smaller messages after a rejected body, unless it is small already."""
+        size = min(self._limit, utf16_units(str(payload.get("content", ""))))
+        if size <= MIN_LIMIT or payload.get("attachments"):
+            return rejection
+        self._limit = max(size // 2, MIN_LIMIT)
+        return TooLarge(str(rejection))
