@@ -15,8 +15,6 @@ from pathlib import Path
 
 import pytest
 
-from adapters.prometheus import PrometheusRecorder
-
 HOUSE = Path(__file__).parent.parent
 FOLDERS = ("bot", "adapters", "config", "tests", "benchmarks")
 PACKAGES = FOLDERS[:3]  # what is shipped
@@ -177,25 +175,6 @@ def test_the_lock_has_all_that_the_project_asks_for() -> None:
         re.findall(r"^([a-z0-9-]+)==", (HOUSE / "requirements.lock").read_text(encoding="utf-8"), re.MULTILINE)
     )
     assert names <= locked
-
-
-def test_the_pages_for_people_point_to_what_is_there() -> None:
-    """Every file that the README and its neighbours link to exists."""
-    missing = [
-        f"{page.name}: {target}"
-        for page in HOUSE.glob("*.md")
-        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
-        if not (HOUSE / target).exists()
-    ]
-    assert not missing
-
-
-def test_the_readme_tells_of_every_metric() -> None:
-    """An operator finds each series explained, and explained is none that there is not."""
-    metrics = PrometheusRecorder().render_metrics()[0].decode()
-    exposed = set(re.findall(r"^# TYPE (tickertape_\w+) (?:counter|histogram)", metrics, re.MULTILINE))
-    told = set(re.findall(r"`(tickertape_[a-z_]+)", (HOUSE / "README.md").read_text(encoding="utf-8")))
-    assert told == exposed
 
 
 def test_the_files_of_the_project_are_all_there() -> None:
