@@ -17,7 +17,7 @@ from adapters.slack.errors import NO_METHOD, code_of, needed_of
 from adapters.slack.events.parse import Identity, string
 from adapters.slack.options import SlackOptions
 from adapters.slack.scopes import ALL, LATER, REQUIRED, USEFUL
-from adapters.slack.web_api import Answer, Web
+from adapters.slack.web_api import ApiResponse, WebApi
 from bot.errors import Failure, Forbidden, Permanent
 
 log = logging.getLogger(__name__)
@@ -56,14 +56,14 @@ PROBES: Mapping[str, tuple[str, Mapping[str, Any]]] = MappingProxyType(
 
 async def check(options: SlackOptions) -> list[CheckResult]:
     """Try both tokens against Slack. Never raises; nothing is posted."""
-    web = Web(options)
+    web = WebApi(options)
     try:
         return [*await _bot_findings(web, options), await _app_finding(web, options)]
     finally:
         await web.close()
 
 
-async def identify(web: Web) -> Identity:
+async def identify(web: WebApi) -> Identity:
     """Who the bot token speaks for. Raises `Forbidden` with a line for the operator, or a `Retryable`."""
     try:
         return identity_of((await _auth_test(web)).data)
@@ -96,14 +96,14 @@ def _remedy(token: str, failure: Failure) -> str:
     return APP_TOKEN_REMEDY
 
 
-async def _auth_test(web: Web) -> Answer:
+async def _auth_test(web: WebApi) -> ApiResponse:
     return await web.post("auth.test", {})
 
 
 # ------------------------------------------------------------------------------------------------------ the findings
 
 
-async def _bot_findings(web: Web, options: SlackOptions) -> list[CheckResult]:
+async def _bot_findings(web: WebApi, options: SlackOptions) -> list[CheckResult]:
     subject = "Slack bot token"
     if options.bot_token.startswith("xapp-"):
         return [CheckResult(subject, ok=False, message="this is an app-level token", fix=BOT_TOKEN_REMEDY)]
@@ -155,7 +155,7 @@ def scope_findings(missing: frozenset[str], *, all_seen: bool) -> list[CheckResu
     ]
 
 
-async def _probed(web: Web) -> frozenset[str]:
+async def _probed(web: WebApi) -> frozenset[str]:
     missing: set[str] = set()
     for scope, (method, params) in PROBES.items():
         try:
@@ -168,7 +168,7 @@ async def _probed(web: Web) -> frozenset[str]:
     return frozenset(missing)
 
 
-async def _app_finding(web: Web, options: SlackOptions) -> CheckResult:
+async def _app_finding(web: WebApi, options: SlackOptions) -> CheckResult:
     subject = "Slack app token"
     if options.app_token.startswith("xoxb-"):
         return CheckResult(subject, ok=False, message="this is a bot token", fix=APP_TOKEN_REMEDY)

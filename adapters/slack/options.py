@@ -27,11 +27,11 @@ class SlackOptions:
     edits: str = "auto"
     edits_latch_seconds: float = 3600.0
     # One call of the Web API, from sending to the whole answer. Slack answers in 0.1-0.5 s; a write that takes ten is
-    # lost for the reader anyway, and made again with newer text. Read by `client.Web`.
+    # lost for the reader anyway, and made again with newer text. Read by `client.WebApi`.
     call_seconds: float = 10.0
     # Connecting, of a call and of the socket: refused or unreachable shows within this. Read by `client` and `link`.
     connect_seconds: float = 5.0
-    # The socket is pinged this often; a silent one is given up after four such times. Read by `link.Link`.
+    # The socket is pinged this often; a silent one is given up after four such times. Read by `link.SocketConnection`.
     ping_seconds: float = 5.0
     # The time zone in which a date that Slack shows in everybody's own is told to the model.
     zone: tzinfo = UTC

@@ -1,7 +1,7 @@
 """Slack as a platform: connects, stays connected, and takes up what an earlier process left.
 
-The way of an event: socket -> `link` -> slack-bolt -> `Hearing.hear` -> acknowledged. What is done about it is in
-`hearing`; what belongs here is when there is a connection, and that there is one again.
+The way of an event: socket -> `link` -> slack-bolt -> `EventHandler.hear` -> acknowledged. What is done about it is in
+`handler`; what belongs here is when there is a connection, and that there is one again.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from slack_bolt.response import BoltResponse
 
 from adapters.shared.attachments import Attachments
 from adapters.slack.check import identify, refused_line
-from adapters.slack.events.handler import PLATFORM, Hearing
+from adapters.slack.events.handler import PLATFORM, EventHandler
 from adapters.slack.events.parse import Identity
 from adapters.slack.options import SlackOptions
-from adapters.slack.socket_connection import Link
-from adapters.slack.state import Workspace, workspace_of
-from adapters.slack.web_api import Web
+from adapters.slack.socket_connection import SocketConnection
+from adapters.slack.state import WorkspaceState, open_workspace
+from adapters.slack.web_api import WebApi
 from bot.errors import Forbidden, Permanent, Retryable
 from bot.ports import Inbox, RateLimitLog
 
@@ -53,10 +53,10 @@ class SlackPlatform:
         self._options = options
         self._spending = spending
         self._attachments = attachments
-        self._web: Web | None = None
-        self._workspace: Workspace | None = None
-        self._hearing: Hearing | None = None
-        self._link: Link | None = None
+        self._web: WebApi | None = None
+        self._workspace: WorkspaceState | None = None
+        self._hearing: EventHandler | None = None
+        self._link: SocketConnection | None = None
         self._quiet = False
 
     @property
@@ -66,11 +66,11 @@ class SlackPlatform:
 
     async def run(self, inbox: Inbox) -> None:
         """See `bot.ports.Platform`."""
-        self._web = self._web or Web(self._options)
+        self._web = self._web or WebApi(self._options)
         me = await self._identify(self._web)
         if self._workspace is None:
-            self._workspace = await workspace_of(self._web, me, self._attachments, self._options, self._spending)
-        self._hearing = self._hearing or Hearing(self._workspace, inbox)
+            self._workspace = await open_workspace(self._web, me, self._attachments, self._options, self._spending)
+        self._hearing = self._hearing or EventHandler(self._workspace, inbox)
         log.info("Slack: this is user %s in workspace %s", me.user, me.team)
         refused = await self._serve(self._workspace, self._hearing, inbox)
         if refused is not None:
@@ -95,7 +95,7 @@ class SlackPlatform:
 
     # ---------------------------------------------------------------------------------------------------- connecting
 
-    async def _identify(self, web: Web) -> Identity:
+    async def _identify(self, web: WebApi) -> Identity:
         attempt = 0
         while True:
             try:
@@ -105,27 +105,27 @@ class SlackPlatform:
                 log.warning("Slack does not answer yet (%s)", failure)
                 await asyncio.sleep(_delay(attempt, failure.retry_after))
 
-    async def _serve(self, workspace: Workspace, hearing: Hearing, inbox: Inbox) -> Forbidden | None:
+    async def _serve(self, workspace: WorkspaceState, handler: EventHandler, inbox: Inbox) -> Forbidden | None:
         """Listen until cancelled, or until it turns out that this will never work."""
         connected = asyncio.Event()
         async with asyncio.TaskGroup() as group:
             workspace.group = group
-            bringing = group.create_task(self._bring(hearing, inbox, connected))
+            bringing = group.create_task(self._bring(handler, inbox, connected))
             try:
-                return await self._listen(self._app(workspace, hearing), workspace, connected)
+                return await self._listen(self._app(workspace, handler), workspace, connected)
             finally:
                 bringing.cancel()
                 workspace.group = None
 
-    async def _bring(self, hearing: Hearing, inbox: Inbox, connected: asyncio.Event) -> None:
+    async def _bring(self, handler: EventHandler, inbox: Inbox, connected: asyncio.Event) -> None:
         """Take up what other processes leave unfinished, from the first connection on."""
         await connected.wait()
         while not self._quiet:
             for record in await inbox.unfinished_turns(self.name):
-                hearing.bring(record)
+                handler.resume(record)
             await asyncio.sleep(LEFT_SECONDS)
 
-    async def _listen(self, app: AsyncApp, workspace: Workspace, connected: asyncio.Event) -> Forbidden | None:
+    async def _listen(self, app: AsyncApp, workspace: WorkspaceState, connected: asyncio.Event) -> Forbidden | None:
         loop = asyncio.get_running_loop()
         attempt = 0
         while True:
@@ -155,16 +155,16 @@ class SlackPlatform:
                 attempt += 1
                 await asyncio.sleep(_delay(attempt, None) if attempt > 1 else 0.0)
 
-    async def _open(self, app: AsyncApp, workspace: Workspace) -> Link:
+    async def _open(self, app: AsyncApp, workspace: WorkspaceState) -> SocketConnection:
         url = await workspace.web.socket_url()
-        link = Link(app, workspace.web, self._options)
+        link = SocketConnection(app, workspace.web, self._options)
         await link.open(url)
         return link
 
-    def _replace(self, link: Link, workspace: Workspace) -> None:
+    def _replace(self, link: SocketConnection, workspace: WorkspaceState) -> None:
         """Serve the new connection, and let the old one go; what came while there was none is not known."""
         old, self._link = self._link, link
-        workspace.aside(link.serve())
+        workspace.spawn(link.serve())
         if old is not None:
             if old.is_open:
                 link.ours += 1  # the greeting counts it still
@@ -172,11 +172,11 @@ class SlackPlatform:
                 workspace.memory.gap()
             old.close()
 
-    def _app(self, workspace: Workspace, hearing: Hearing) -> AsyncApp:
+    def _app(self, workspace: WorkspaceState, handler: EventHandler) -> AsyncApp:
         async def hear(body: dict[str, Any]) -> BoltResponse:
             # Others of the same app get some of the events, so that we do not hear all.
             workspace.memory.alone = self._link is None or self._link.connections <= self._link.ours
-            return BoltResponse(status=200 if await hearing.hear(body) else 503)
+            return BoltResponse(status=200 if await handler.hear(body) else 503)
 
         # Before authorisation, which would ask auth.test again, and before any listener, which runs unawaited and after
         # the event is acknowledged.

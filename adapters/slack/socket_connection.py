@@ -26,7 +26,7 @@ from slack_sdk.socket_mode.request import SocketModeRequest
 from adapters.slack.errors import translated
 from adapters.slack.events.parse import string
 from adapters.slack.options import SlackOptions
-from adapters.slack.web_api import Web
+from adapters.slack.web_api import WebApi
 from bot.errors import ServiceError
 
 log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ GOODBYE_SECONDS = 1.0
 class _Client(SocketModeClient):
     """The SDK's client, which says that it is over instead of reconnecting."""
 
-    def __init__(self, web: Web, options: SlackOptions) -> None:
+    def __init__(self, web: WebApi, options: SlackOptions) -> None:
         super().__init__(
             app_token=options.app_token,
             logger=SOCKET_LOG,
@@ -68,10 +68,10 @@ class _Client(SocketModeClient):
                 await self.run_message_listeners(message, raw)
 
 
-class Link(AsyncBaseSocketModeHandler):
+class SocketConnection(AsyncBaseSocketModeHandler):
     """A connection, from the handshake until it is over. `app` is told of every event before it is acknowledged."""
 
-    def __init__(self, app: AsyncApp, web: Web, options: SlackOptions) -> None:
+    def __init__(self, app: AsyncApp, web: WebApi, options: SlackOptions) -> None:
         self.app = self._app = app
         self._options = options
         self._client = _Client(web, options)
@@ -173,7 +173,7 @@ class Link(AsyncBaseSocketModeHandler):
     async def handle(self, client: AsyncBaseSocketModeClient, req: SocketModeRequest) -> None:
         """An event came: it is answered in a task of its own, since a journal may have to be waited for.
 
-        Tasks begin in the order in which they are made, and nothing is waited for on the way to `Hearing.hear`, which
+        Tasks begin in the order in which they are made, and nothing is waited for on the way to `EventHandler.hear`, which
         decides at once: so events are heard in the order in which they came.
         """
         if self._group is None or self._closing.is_set():

@@ -16,15 +16,15 @@ from functools import partial
 from adapters.shared.attachments import Attachments
 from adapters.shared.lru import Bounded
 from adapters.slack.events.parse import Identity
-from adapters.slack.history.cache import Memory
-from adapters.slack.history.files import Stubs
-from adapters.slack.history.names import Names
-from adapters.slack.history.participation import Threads
-from adapters.slack.history.reader import Reader
-from adapters.slack.history.users import People
-from adapters.slack.messages.files import Uploads
+from adapters.slack.history.cache import MessageCache
+from adapters.slack.history.files import FileLookup
+from adapters.slack.history.names import NameResolver
+from adapters.slack.history.participation import Participation
+from adapters.slack.history.reader import HistoryReader
+from adapters.slack.history.users import UserDirectory
+from adapters.slack.messages.files import FileUploader
 from adapters.slack.options import SlackOptions
-from adapters.slack.web_api import Web
+from adapters.slack.web_api import WebApi
 from bot.ports import RateLimitLog, Verb
 from bot.rate_limits import (
     ANSWERED_SECONDS,
@@ -58,7 +58,7 @@ DELETED = 1_000
 WITHOUT_SECONDS = 600.0
 
 
-class Latches:
+class FeatureFlags:
     """What does not work here, for a while."""
 
     def __init__(self) -> None:
@@ -69,17 +69,17 @@ class Latches:
         """`what` does not work: leave it for a while."""
         self._until.put(what, asyncio.get_running_loop().time() + WITHOUT_SECONDS)
 
-    def doubt(self, what: str) -> None:
+    def suspect(self, what: str) -> None:
         """`what` was refused: once may be the text's fault, twice in a row is Slack's."""
         if what in self._doubted:
             self.shut(what)
         self._doubted.add(what)
 
-    def trust(self, what: str) -> None:
+    def confirm(self, what: str) -> None:
         """`what` was taken."""
         self._doubted.discard(what)
 
-    def is_shut(self, what: str) -> bool:
+    def is_disabled(self, what: str) -> bool:
         """Whether `what` is not to be tried just now."""
         until = self._until.get(what)
         return until is not None and asyncio.get_running_loop().time() < until
@@ -124,26 +124,26 @@ class Budgets:
 
 
 @dataclass(slots=True)
-class Workspace:
+class WorkspaceState:
     """See the module. `group` is there while the platform runs, for what nobody waits for."""
 
-    web: Web
+    web: WebApi
     me: Identity
     attachments: Attachments
-    people: People
-    names: Names
-    stubs: Stubs
-    reader: Reader
-    uploads: Uploads
+    people: UserDirectory
+    names: NameResolver
+    stubs: FileLookup
+    reader: HistoryReader
+    uploads: FileUploader
     zone: tzinfo = UTC
     group: asyncio.TaskGroup | None = None
     budgets: Budgets = field(default_factory=Budgets)
-    memory: Memory = field(default_factory=Memory)  # the one of `uploads`
-    threads: Threads = field(default_factory=Threads)
-    latches: Latches = field(default_factory=Latches)
+    memory: MessageCache = field(default_factory=MessageCache)  # the one of `uploads`
+    participation: Participation = field(default_factory=Participation)
+    flags: FeatureFlags = field(default_factory=FeatureFlags)
     deleted: Bounded[tuple[str, str], bool] = field(default_factory=lambda: Bounded(DELETED))  # by channel and ts, ours
 
-    def aside(self, work: Coroutine[None, None, None]) -> None:
+    def spawn(self, work: Coroutine[None, None, None]) -> None:
         """Do something that nobody waits for; dropped when the platform does not run any more."""
         if self.group is None:
             work.close()
@@ -184,26 +184,26 @@ class RememberedLimits:
         return f"slack/{self._team}/{method}"
 
 
-async def workspace_of(
-    web: Web, me: Identity, attachments: Attachments, options: SlackOptions, spending: RateLimitLog | None = None
-) -> Workspace:
+async def open_workspace(
+    web: WebApi, me: Identity, attachments: Attachments, options: SlackOptions, spending: RateLimitLog | None = None
+) -> WorkspaceState:
     """A workspace with nothing known, and nothing spent but what `spending` remembers of earlier processes."""
-    memory, limits = Memory(), RememberedLimits(me.team, spending)
+    memory, limits = MessageCache(), RememberedLimits(me.team, spending)
     puts, looks = limits.reads("files.completeUploadExternal", TIER_4_READS), limits.reads("files.info", TIER_4_READS)
-    people = People(web, limits.reads("users.info", TIER_4_READS))
+    people = UserDirectory(web, limits.reads("users.info", TIER_4_READS))
     infos, groups = limits.reads("conversations.info", TIER_3_READS), limits.reads("usergroups.list", TIER_2_READS)
-    workspace = Workspace(
+    workspace = WorkspaceState(
         web=web,
         me=me,
         zone=options.zone,
         memory=memory,
-        uploads=Uploads(web, memory, puts=puts, looks=looks),
+        uploads=FileUploader(web, memory, puts=puts, looks=looks),
         attachments=attachments,
         budgets=Budgets(limits.edits(options)),
         people=people,
-        names=Names(web, people, infos=infos, groups=groups),
-        stubs=Stubs(web, looks),
-        reader=Reader(
+        names=NameResolver(web, people, infos=infos, groups=groups),
+        stubs=FileLookup(web, looks),
+        reader=HistoryReader(
             web,
             me,
             replies=limits.reads("conversations.replies", TIER_3_READS),

@@ -22,14 +22,14 @@ SDK_LOG.setLevel(logging.INFO)
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ApiResponse:
     """What a call was answered: Slack's object, and the headers by lower-case names."""
 
     data: Mapping[str, Any] = field(repr=False)
     headers: Mapping[str, str] = field(repr=False)
 
 
-class Web:
+class WebApi:
     """Slack's Web API with one bot token. To be made and closed within a running loop."""
 
     def __init__(self, options: SlackOptions) -> None:
@@ -46,7 +46,7 @@ class Web:
             logger=SDK_LOG,
         )
 
-    async def send(self, method: str, payload: dict[str, Any], *, once: bool = False) -> Answer:
+    async def send(self, method: str, payload: dict[str, Any], *, once: bool = False) -> ApiResponse:
         """Call a method that takes a JSON body. `once`: see `errors.translated`.
 
         Raises `RateLimited`, `ServiceError`, `OutcomeUnknown`, `NotFound`, `Forbidden`, `InvalidRequest`.
@@ -54,12 +54,12 @@ class Web:
         with translated(method, once=once):
             return _answer(await self.sdk.api_call(method, json=payload))
 
-    async def post(self, method: str, params: dict[str, Any], *, once: bool = False) -> Answer:
+    async def post(self, method: str, params: dict[str, Any], *, once: bool = False) -> ApiResponse:
         """Call a method that takes its arguments in the query of a POST. Raises as `send` does."""
         with translated(method, once=once):
             return _answer(await self.sdk.api_call(method, params=params))
 
-    async def read(self, method: str, params: dict[str, Any]) -> Answer:
+    async def read(self, method: str, params: dict[str, Any]) -> ApiResponse:
         """Call a method that only reads. Raises as `send` does."""
         with translated(method, once=False):
             return _answer(await self.sdk.api_call(method, http_verb="GET", params=params))
@@ -90,6 +90,6 @@ class Web:
         await self._session.close()
 
 
-def _answer(response: Any) -> Answer:  # noqa: ANN401 (the SDK's response is untyped)
+def _answer(response: Any) -> ApiResponse:  # noqa: ANN401 (the SDK's response is untyped)
     headers = {str(name).lower(): str(value) for name, value in response.headers.items()}
-    return Answer(response.data, headers)
+    return ApiResponse(response.data, headers)

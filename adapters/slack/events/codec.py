@@ -15,9 +15,9 @@ from typing import Any
 from adapters.shared.context_labels import objects
 from adapters.slack.events.content import needed, needed_of_file
 from adapters.slack.events.parse import mapping
-from adapters.slack.history.users import Person
+from adapters.slack.history.users import SlackUser
 
-# Read by `asked.asked_of`, `said.said_of` and what they call.
+# Read by `asked.decide`, `said.parse_message` and what they call.
 FIELDS = frozenset(
     [
         "type",
@@ -38,7 +38,7 @@ FIELDS = frozenset(
 )
 
 
-def text_of(event: Mapping[str, Any]) -> str:
+def dump(event: Mapping[str, Any]) -> str:
     """What is kept of an event: JSON, in ASCII, so that half a character of somebody's is no trouble to any store."""
     kept: dict[str, Any] = {name: event[name] for name in FIELDS & event.keys() if isinstance(event[name], str | bool)}
     files = [needed_of_file(file) for file in objects(event, "files")]
@@ -46,7 +46,7 @@ def text_of(event: Mapping[str, Any]) -> str:
     return _written({"event": kept})
 
 
-def with_person(text: str, person: Person) -> str:
+def with_user(text: str, person: SlackUser) -> str:
     """What is kept, and who wrote it, once that is known: after a restart, all would have to be looked up at once."""
     return _written({**_read(text), "person": {**asdict(person), "teams": sorted(person.teams)}})
 
@@ -55,16 +55,16 @@ def _written(kept: Mapping[str, Any]) -> str:
     return json.dumps(kept, separators=(",", ":"))
 
 
-def event_of(text: str) -> Mapping[str, Any]:
+def load(text: str) -> Mapping[str, Any]:
     """The event that was kept; an empty one where the text is none of ours."""
     return mapping(_read(text), "event")
 
 
-def person_kept(text: str) -> Person | None:
+def load_user(text: str) -> SlackUser | None:
     """Who wrote it, if that was kept."""
     who = mapping(_read(text), "person")
     try:
-        return Person(**{**who, "teams": frozenset(who["teams"])})
+        return SlackUser(**{**who, "teams": frozenset(who["teams"])})
     except (KeyError, TypeError):  # none, or another version's
         return None
 

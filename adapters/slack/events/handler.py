@@ -1,9 +1,9 @@
 """What is done about an event: a question is written down, acknowledged, looked into and handed over.
 
-The way of a question: `Hearing.hear` (pure rules, in the order of arrival) -> `Inbox.receive`, and only then the event
+The way of a question: `EventHandler.hear` (pure rules, in the order of arrival) -> `Inbox.receive`, and only then the event
 may be acknowledged -> in the background and in order within a conversation, who asked -> `Inbox.accept`, or `dismiss`.
 What is known of a conversation is kept on the way (`memory`). A question that an earlier process left goes the same
-way from `bring` on.
+way from `resume` on.
 
 A message that may be no question (nobody knows yet whether its thread is ours) is looked into in a line of its own, so
 that no question waits for it.
@@ -22,16 +22,16 @@ from typing import Any
 
 from adapters.shared.keyed_lock import KeyedLock
 from adapters.shared.lru import Bounded
-from adapters.slack.events.codec import event_of, person_kept, text_of, with_person
-from adapters.slack.events.mentions import Asked, Why, asked_of
-from adapters.slack.events.parse import is_ours, mapping, said_of, string
-from adapters.slack.events.stop_signals import Stop, deleted_of, stop_of
+from adapters.slack.events.codec import dump, load, load_user, with_user
+from adapters.slack.events.mentions import AddressedMessage, Trigger, decide
+from adapters.slack.events.parse import is_ours, mapping, parse_message, string
+from adapters.slack.events.stop_signals import StopRequested, parse_deletion, parse_stop
 from adapters.slack.events.turn_builder import author_of, part_known, question_of, takes_part
 from adapters.slack.history.cache import Conversation
-from adapters.slack.history.recovery import Left
+from adapters.slack.history.recovery import ThreadSnapshot
 from adapters.slack.history.users import is_external
 from adapters.slack.messages.channel import SlackChannel
-from adapters.slack.state import Workspace
+from adapters.slack.state import WorkspaceState
 from bot.conversation import Author, Turn, TurnKey
 from bot.errors import Failure, Retryable
 from bot.ports import Inbox, UnfinishedTurn
@@ -57,7 +57,7 @@ STOPS = 20
 
 
 @dataclass(slots=True)
-class _Heard:
+class _PendingMessage:
     """A question that came, for as long as it may come again.
 
     `written` is done once it is known whether the event may be acknowledged: it is written down, or was before.
@@ -73,18 +73,18 @@ class _Heard:
     stops: list[Author | str] = field(default_factory=list)  # others who asked to stop it before that
     asker: str = ""
     handed_over: bool = False  # or dismissed
-    left: Left | None = None
+    left: ThreadSnapshot | None = None
 
 
-class Hearing:
+class EventHandler:
     """Brings what is heard in one workspace to an inbox."""
 
-    def __init__(self, workspace: Workspace, inbox: Inbox) -> None:
+    def __init__(self, workspace: WorkspaceState, inbox: Inbox) -> None:
         self._workspace = workspace
         self._inbox = inbox
-        self._recent: Bounded[tuple[str, str], _Heard] = Bounded(RECENT)  # by channel and ts
-        self._lanes = KeyedLock()  # of questions
-        self._looks = KeyedLock()  # of messages that may be none
+        self._recent: Bounded[tuple[str, str], _PendingMessage] = Bounded(RECENT)  # by channel and ts
+        self._locks = KeyedLock()  # of questions
+        self._lookup_locks = KeyedLock()  # of messages that may be none
         self._pending = 0
         self._quiet = False
         self._handed_over = asyncio.Event()  # set while nothing is pending
@@ -109,21 +109,21 @@ class Hearing:
         # Shielded: a connection that goes away takes along its acknowledgement, and not what is being written down.
         return written if isinstance(written, bool) else await asyncio.shield(written)
 
-    def bring(self, record: UnfinishedTurn) -> None:
+    def resume(self, record: UnfinishedTurn) -> None:
         """Take up a question that an earlier process left unfinished."""
-        workspace, event = self._workspace, event_of(record.event)
-        asked = asked_of(event, workspace.me)
+        workspace, event = self._workspace, load(record.event)
+        asked = decide(event, workspace.me)
         if asked is None or self._key(asked.channel, asked.said.ts) != record.key or workspace.group is None:
             log.warning("Slack: what is kept of turn %s cannot be read, so it is given up", record.key.reference)
             self._inbox.dismiss(record.key)
             return
-        if asked.why is not Why.FOLLOW_UP or record.messages:
-            workspace.threads.join(asked.conversation, asked.said.ts)
+        if asked.why is not Trigger.FOLLOW_UP or record.messages:
+            workspace.participation.join(asked.conversation, asked.said.ts)
         workspace.memory.open(asked.conversation, from_start=False)
-        if (person := person_kept(record.event)) is not None and person.id == asked.said.user:
+        if (person := load_user(record.event)) is not None and person.id == asked.said.user:
             workspace.people.remember(person, record.age)
-        left = Left(workspace.reader, asked.conversation, asked.said.ts, record.messages)
-        heard = _Heard(asyncio.get_running_loop().create_future(), {}, fresh=True, left=left)
+        left = ThreadSnapshot(workspace.reader, asked.conversation, asked.said.ts, record.messages)
+        heard = _PendingMessage(asyncio.get_running_loop().create_future(), {}, fresh=True, left=left)
         heard.written.set_result(True)
         self._begin(asked, heard, workspace.group)
 
@@ -132,13 +132,13 @@ class Hearing:
     def _take_in(self, event: Mapping[str, Any]) -> bool | asyncio.Future[bool]:
         """Decide about an event; nothing is waited for."""
         workspace = self._workspace
-        self._heed(event)
-        asked = asked_of(event, workspace.me)
+        self._apply_signals(event)
+        asked = decide(event, workspace.me)
         heard = self._recent.get((asked.channel, asked.said.ts)) if asked is not None else None
         news = asked is not None and heard is None and self._may_be_ours(asked)
         if asked is not None and news and (self._is_full(asked) or workspace.group is None):
             return False
-        overhear(event, workspace, asked)
+        update_cache(event, workspace, asked)
         if heard is not None:
             if heard.event and not (asked is not None and asked.is_mention_event):
                 heard.event = event
@@ -146,22 +146,24 @@ class Hearing:
             return heard.written
         if asked is None or not news or workspace.group is None:
             return True
-        heard = _Heard(asyncio.get_running_loop().create_future(), event)
+        heard = _PendingMessage(asyncio.get_running_loop().create_future(), event)
         workspace.group.create_task(self._write_down(asked, heard))
         self._begin(asked, heard, workspace.group)
         return heard.written
 
-    def _is_full(self, asked: Asked) -> bool:
+    def _is_full(self, asked: AddressedMessage) -> bool:
         return self._quiet or self._pending >= (PENDING_LOOKS if self._is_unsure(asked) else PENDING)
 
-    def _is_unsure(self, asked: Asked) -> bool:
+    def _is_unsure(self, asked: AddressedMessage) -> bool:
         """Whether Slack must be asked if this is a question at all."""
-        return asked.why is Why.FOLLOW_UP and part_known(asked, self._workspace) is None
+        return asked.why is Trigger.FOLLOW_UP and part_known(asked, self._workspace) is None
 
-    def _may_be_ours(self, asked: Asked) -> bool:
-        return asked.why is not Why.FOLLOW_UP or self._workspace.threads.joined(asked.conversation) is not False
+    def _may_be_ours(self, asked: AddressedMessage) -> bool:
+        return (
+            asked.why is not Trigger.FOLLOW_UP or self._workspace.participation.joined(asked.conversation) is not False
+        )
 
-    def _begin(self, asked: Asked, heard: _Heard, group: asyncio.TaskGroup) -> None:
+    def _begin(self, asked: AddressedMessage, heard: _PendingMessage, group: asyncio.TaskGroup) -> None:
         heard.asker = asked.said.user
         self._recent.put((asked.channel, asked.said.ts), heard)
         self._pending += 1
@@ -170,16 +172,16 @@ class Hearing:
 
     # ------------------------------------------------------------------------------------------------- other signs
 
-    def _heed(self, event: Mapping[str, Any]) -> None:
+    def _apply_signals(self, event: Mapping[str, Any]) -> None:
         """Have an answer stopped, or given up, where that is what an event tells."""
-        if (stop := stop_of(event, self._workspace.me)) is not None:
+        if (stop := parse_stop(event, self._workspace.me)) is not None:
             self._stop(stop, session=stop.thread is not None)
-        gone = deleted_of(event)
+        gone = parse_deletion(event)
         if gone is not None and gone not in self._workspace.deleted:  # what we take away ourselves is told us as well
             self._withdraw(*gone)
             self._inbox.message_deleted(self._key(*gone))
 
-    def _stop(self, stop: Stop, *, session: bool) -> None:
+    def _stop(self, stop: StopRequested, *, session: bool) -> None:
         if self._workspace.people.is_known_bot(stop.by):  # to ask Slack first would take time, and tokens
             return
         stopped, by = False, self._author(stop.by)
@@ -192,7 +194,7 @@ class Hearing:
         if session:
             if not stopped:
                 self._inbox.stop_conversation(self._name((stop.channel, stop.thread or "")), by=by)
-            self._workspace.aside(self._leave_session(stop))
+            self._workspace.spawn(self._leave_session(stop))
 
     def _author(self, user: str) -> Author | str:
         """Somebody who asks nothing: to look them up would take time, so it counts what is known of them."""
@@ -206,7 +208,7 @@ class Hearing:
         if (heard := self._recent.get((channel, ts))) is not None:
             heard.withdrawn = True
 
-    async def _leave_session(self, stop: Stop) -> None:
+    async def _leave_session(self, stop: StopRequested) -> None:
         """Slack's stop button stays until we say that nothing is being done any more."""
         payload = {"channel_id": stop.channel, "thread_ts": stop.thread, "status": "active"}
         try:
@@ -216,12 +218,12 @@ class Hearing:
 
     # ------------------------------------------------------------------------------------------- in the background
 
-    async def _write_down(self, asked: Asked, heard: _Heard) -> None:
+    async def _write_down(self, asked: AddressedMessage, heard: _PendingMessage) -> None:
         """Have the journal know of a question, as the one of its two copies that says more of it."""
         written = False
         try:
             await self._wait_for_copy(asked, heard)
-            heard.kept = text_of(heard.event)
+            heard.kept = dump(heard.event)
             heard.fresh = await self._inbox.receive(self._key(asked.channel, asked.said.ts), heard.kept)
             written = True
         except Exception:
@@ -233,19 +235,19 @@ class Hearing:
             if not heard.written.done():
                 heard.written.set_result(written)
 
-    async def _wait_for_copy(self, asked: Asked, heard: _Heard) -> None:
+    async def _wait_for_copy(self, asked: AddressedMessage, heard: _PendingMessage) -> None:
         """A mention comes as two events, of which only the other may say what is attached."""
         if asked.is_mention_event and not asked.said.files and self._workspace.memory.is_flowing(asked.channel):
             with suppress(TimeoutError):
                 async with asyncio.timeout(COPY_SECONDS):
                     await heard.copy.wait()
 
-    async def _hand_over(self, asked: Asked, heard: _Heard) -> None:
+    async def _hand_over(self, asked: AddressedMessage, heard: _PendingMessage) -> None:
         """Find out who asks, and hand the turn over; in order within a conversation."""
         key, handed_over = self._key(asked.channel, asked.said.ts), False
         try:
             if not self._is_unsure(asked) or await self._look(asked, heard):
-                async with self._lanes.hold(asked.conversation):
+                async with self._locks.hold(asked.conversation):
                     handed_over = await heard.written and heard.fresh and await self._offer(asked, heard)
             if not handed_over and await heard.written and heard.fresh:
                 self._inbox.dismiss(key)
@@ -275,9 +277,9 @@ class Hearing:
             if not self._pending:
                 self._handed_over.set()
 
-    async def _look(self, asked: Asked, heard: _Heard) -> bool:
+    async def _look(self, asked: AddressedMessage, heard: _PendingMessage) -> bool:
         """Find out whether a message is a question; those of one conversation in order, and no question behind them."""
-        async with self._looks.hold(asked.conversation):
+        async with self._lookup_locks.hold(asked.conversation):
             if not (await heard.written and heard.fresh):
                 return False
             if await takes_part(asked, self._workspace):
@@ -285,13 +287,13 @@ class Hearing:
         self._recent.pop((asked.channel, asked.said.ts))
         return False
 
-    async def _offer(self, asked: Asked, heard: _Heard) -> bool:
+    async def _offer(self, asked: AddressedMessage, heard: _PendingMessage) -> bool:
         """Hand a turn over, unless it turns out to ask nothing of us."""
         workspace = self._workspace
         half = heard.left if heard.left is not None and heard.left.messages else None
         if heard.left is not None and half is None and await heard.left.is_deleted():
             return False
-        if asked.why is Why.FOLLOW_UP and not await takes_part(asked, workspace):
+        if asked.why is Trigger.FOLLOW_UP and not await takes_part(asked, workspace):
             self._recent.pop((asked.channel, asked.said.ts))
             return False
         person = await workspace.people.find(asked.said.user)
@@ -305,14 +307,14 @@ class Hearing:
             return False
         key = self._key(asked.channel, asked.said.ts)
         if heard.left is None:
-            self._inbox.update_event(key, with_person(heard.kept, person))
+            self._inbox.update_event(key, with_user(heard.kept, person))
         turn = Turn(
             key=key,
             conversation=self._name(asked.conversation),
             author=author_of(asked, person, workspace.me),
             question=question,
             channel_ids=tuple(filter(None, (asked.thread, asked.channel))),
-            direct=asked.why is Why.DIRECT,
+            direct=asked.why is Trigger.DIRECT,
         )
         said = asked.said
         channel = SlackChannel(workspace, asked.conversation, key, said.files, beside=said.beside, left=heard.left)
@@ -320,10 +322,10 @@ class Hearing:
         for by in heard.stops:
             self._inbox.stop(key, by=by)
         if half is not None:  # it is gone on with while that is looked into
-            workspace.aside(self._give_up_if_deleted(asked, heard, half))
+            workspace.spawn(self._give_up_if_deleted(asked, heard, half))
         return True
 
-    async def _give_up_if_deleted(self, asked: Asked, heard: _Heard, half: Left) -> None:
+    async def _give_up_if_deleted(self, asked: AddressedMessage, heard: _PendingMessage, half: ThreadSnapshot) -> None:
         """Nobody told us of what was deleted while no process of ours ran."""
         if heard.withdrawn or await half.is_deleted():
             self._inbox.message_deleted(self._key(asked.channel, asked.said.ts))
@@ -336,14 +338,14 @@ class Hearing:
         return "/".join((PLATFORM, self._workspace.me.team, *filter(None, conversation)))
 
 
-def overhear(event: Mapping[str, Any], workspace: Workspace, asked: Asked | None) -> None:
+def update_cache(event: Mapping[str, Any], workspace: WorkspaceState, asked: AddressedMessage | None) -> None:
     """Remember what an event tells of the conversations that we take part in."""
     channel, memory, me = string(event, "channel"), workspace.memory, workspace.me
     if string(event, "type") == "message" and channel:
         memory.flows(channel)
-    if asked is not None and asked.why is not Why.FOLLOW_UP:
+    if asked is not None and asked.why is not Trigger.FOLLOW_UP:
         if asked.thread:
-            workspace.threads.join(asked.conversation, asked.said.ts)
+            workspace.participation.join(asked.conversation, asked.said.ts)
         memory.open(asked.conversation, from_start=asked.starts_thread)
     subtype = string(event, "subtype")
     if subtype == "message_deleted":
@@ -351,7 +353,7 @@ def overhear(event: Mapping[str, Any], workspace: Workspace, asked: Asked | None
         memory.forget(conversation, string(event, "deleted_ts"))
         return
     message = mapping(event, "message") if subtype == "message_changed" else event
-    said = said_of(message, me) if channel else None
+    said = parse_message(message, me) if channel else None
     if said is None:
         return
     conversation = _conversation(channel, message)

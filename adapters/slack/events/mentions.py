@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from adapters.slack.events.parse import Identity, Said, said_of, string
+from adapters.slack.events.parse import Identity, SlackMessage, parse_message, string
 from adapters.slack.messages.mrkdwn import mentions
 
 # Slack speaks through this user itself (reminders, help).
 SLACKBOT = "USLACKBOT"
 
 
-class Why(Enum):
+class Trigger(Enum):
     """What makes a message a question."""
 
     MENTION = "mention"
@@ -30,7 +30,7 @@ class Why(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class AddressedMessage:
     """A message that is, or may be, for us.
 
     `thread` is where the answer goes: empty for a direct message outside a thread, answered in place. `teams` are the
@@ -38,8 +38,8 @@ class Asked:
     """
 
     channel: str
-    said: Said
-    why: Why
+    said: SlackMessage
+    why: Trigger
     thread: str
     teams: frozenset[str]
     parent: str  # who began the thread, where the event says so
@@ -56,19 +56,19 @@ class Asked:
         return self.thread == self.said.ts
 
 
-def asked_of(event: Mapping[str, Any], me: Identity) -> Asked | None:
+def decide(event: Mapping[str, Any], me: Identity) -> AddressedMessage | None:
     """What an event asks of us; None where it asks nothing."""
     kind, channel = string(event, "type"), string(event, "channel")
     if kind not in ("app_mention", "message") or not channel:
         return None
-    said = said_of(event, me)
+    said = parse_message(event, me)
     if said is None or said.ours or said.bot or said.user in ("", SLACKBOT):
         return None
     why = _why(kind, string(event, "channel_type") or _type_of(channel), said, me)
     if why is None:
         return None
-    in_place = why is Why.DIRECT and not said.thread
-    return Asked(
+    in_place = why is Trigger.DIRECT and not said.thread
+    return AddressedMessage(
         channel=channel,
         said=said,
         why=why,
@@ -79,14 +79,14 @@ def asked_of(event: Mapping[str, Any], me: Identity) -> Asked | None:
     )
 
 
-def _why(kind: str, channel_type: str, said: Said, me: Identity) -> Why | None:
+def _why(kind: str, channel_type: str, said: SlackMessage, me: Identity) -> Trigger | None:
     if channel_type == "im":
-        return Why.DIRECT
+        return Trigger.DIRECT
     if kind == "app_mention" or me.user in mentions(said.text):
-        return Why.MENTION
+        return Trigger.MENTION
     if channel_type == "mpim" or said.thread in ("", said.ts):
         return None
-    return Why.FOLLOW_UP
+    return Trigger.FOLLOW_UP
 
 
 def _type_of(channel: str) -> str:

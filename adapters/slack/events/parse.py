@@ -36,7 +36,7 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
-class Uploaded:
+class UploadedFile:
     """A file of ours that a message shows."""
 
     id: str
@@ -44,7 +44,7 @@ class Uploaded:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class SlackMessage:
     """What somebody said.
 
     `ts` is the message's id and time, `thread` its thread's id (empty outside one). `text` is Slack's own format where
@@ -62,7 +62,7 @@ class Said:
     key: str = ""
     beside: str = ""  # what somebody else's shows beside its text, in the same format (`adapters.slack.events.content`)
     files: tuple[Attachment, ...] = ()  # somebody else's
-    uploads: tuple[Uploaded, ...] = ()  # ours
+    uploads: tuple[UploadedFile, ...] = ()  # ours
 
     @property
     def shown(self) -> str:
@@ -70,13 +70,13 @@ class Said:
         return "\n".join(filter(None, (self.text, self.beside)))
 
 
-def said_of(message: Mapping[str, Any], me: Identity) -> Said | None:
+def parse_message(message: Mapping[str, Any], me: Identity) -> SlackMessage | None:
     """The words in a message, or None where it holds none (somebody joined, an envelope, a deleted root)."""
     ts, user, bot = string(message, "ts"), string(message, "user"), string(message, "bot_id")
     if not ts or message.get("hidden") is True or string(message, "subtype") not in SPOKEN:
         return None
     ours = is_ours(message, me)
-    return Said(
+    return SlackMessage(
         ts=ts,
         user=user or bot,
         text=own_answer(message) if ours else string(message, "text"),
@@ -104,10 +104,10 @@ def key_of(message: Mapping[str, Any]) -> str:
     return string(mapping(metadata, "event_payload"), "key")
 
 
-def uploads_of(message: Mapping[str, Any]) -> tuple[Uploaded, ...]:
+def uploads_of(message: Mapping[str, Any]) -> tuple[UploadedFile, ...]:
     """The files that a message of ours shows."""
     return tuple(
-        Uploaded(string(file, "id"), string(file, "name") or string(file, "title")) for file in _files(message)
+        UploadedFile(string(file, "id"), string(file, "name") or string(file, "title")) for file in _files(message)
     )
 
 

@@ -22,7 +22,7 @@ STOP_REACTIONS = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Stop:
+class StopRequested:
     """Somebody (`by`) asks to stop.
 
     `messages` are the questions or messages of answers that this may be about; `thread` is a whole thread that it is
@@ -35,7 +35,7 @@ class Stop:
     thread: str | None = None
 
 
-def stop_of(event: Mapping[str, Any], me: Identity) -> Stop | None:
+def parse_stop(event: Mapping[str, Any], me: Identity) -> StopRequested | None:
     """Whether an event asks to stop. What we do ourselves never does."""
     by = string(event, "user")
     if not by or by == me.user:
@@ -48,17 +48,17 @@ def stop_of(event: Mapping[str, Any], me: Identity) -> Stop | None:
     return None
 
 
-def _stop_of_reaction(event: Mapping[str, Any], by: str) -> Stop | None:
+def _stop_of_reaction(event: Mapping[str, Any], by: str) -> StopRequested | None:
     """https://docs.slack.dev/reference/events/reaction_added; a name may end in a skin tone."""
     item = mapping(event, "item")
     channel, ts = string(item, "channel"), string(item, "ts")
     name = string(event, "reaction").partition("::")[0]
     if name not in STOP_REACTIONS or string(item, "type") not in ("message", "") or not (channel and ts):
         return None
-    return Stop(channel, by, messages=(ts,))
+    return StopRequested(channel, by, messages=(ts,))
 
 
-def _stop_of_session(event: Mapping[str, Any], by: str) -> Stop | None:
+def _stop_of_session(event: Mapping[str, Any], by: str) -> StopRequested | None:
     """https://docs.slack.dev/reference/events/agent_session_stopped; in a direct message, the thread is the question.
 
     Slack says which of our streaming messages it has stopped itself; there are none where answers are edited.
@@ -68,10 +68,10 @@ def _stop_of_session(event: Mapping[str, Any], by: str) -> Stop | None:
     given = [ts for ts in streaming if isinstance(ts, str)] if isinstance(streaming, list) else []
     if not channel:
         return None
-    return Stop(channel, by, messages=tuple(filter(None, (thread, *given))), thread=thread)
+    return StopRequested(channel, by, messages=tuple(filter(None, (thread, *given))), thread=thread)
 
 
-def deleted_of(event: Mapping[str, Any]) -> tuple[str, str] | None:
+def parse_deletion(event: Mapping[str, Any]) -> tuple[str, str] | None:
     """The channel and the ts of a message that is there no more, if that is what an event tells.
 
     https://docs.slack.dev/reference/events/message/message_deleted. The first message of a thread with replies is not

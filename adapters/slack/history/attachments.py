@@ -9,11 +9,11 @@ from collections.abc import Sequence
 
 from adapters.shared.attachments import Attachment
 from adapters.slack.messages.mrkdwn import plain
-from adapters.slack.state import Workspace
+from adapters.slack.state import WorkspaceState
 from bot.conversation import Part, Text
 
 
-async def parts_of(workspace: Workspace, files: Sequence[Sequence[Attachment]]) -> list[list[Part]]:
+async def parts_of(workspace: WorkspaceState, files: Sequence[Sequence[Attachment]]) -> list[list[Part]]:
     """The parts of several messages' files. Never raises a failure."""
     looked = await workspace.stubs.resolved([file for each in files for file in each])
     texts = [each.beside for each in looked if each.beside]

@@ -14,11 +14,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from adapters.shared.lru import Bounded
-from adapters.slack.events.parse import Said, order
+from adapters.slack.events.parse import SlackMessage, order
 
 Conversation = tuple[str, str]
 
-# Conversations kept, and messages of each, the newest: what a model is given of one is far less. Read by `Memory`.
+# Conversations kept, and messages of each, the newest: what a model is given of one is far less. Read by `MessageCache`.
 CONVERSATIONS = 2_000
 MESSAGES = 200
 # All text that is kept, in characters: some tens of megabytes at the worst.
@@ -29,13 +29,13 @@ CHANNELS = 5_000
 
 @dataclass(slots=True)
 class _Kept:
-    said: dict[str, Said] = field(default_factory=dict)
+    said: dict[str, SlackMessage] = field(default_factory=dict)
     whole: bool = False
     more: bool = False  # there was more before the oldest that is kept
     characters: int = 0
 
 
-class Memory:
+class MessageCache:
     """See the module."""
 
     def __init__(self) -> None:
@@ -60,7 +60,7 @@ class Memory:
         """A plain message of this channel was sent to us, so all of them are."""
         self._flowing.put(channel, channel)
 
-    def hear(self, conversation: Conversation, said: Said) -> None:
+    def hear(self, conversation: Conversation, said: SlackMessage) -> None:
         """Something was said in a conversation; one that was not opened is none of ours."""
         kept = self._kept.get(conversation)
         if kept is None:
@@ -82,7 +82,7 @@ class Memory:
         """Whether plain messages of this channel are sent to us, as far as is known."""
         return channel in self._flowing
 
-    def told(self, conversation: Conversation, ts: str) -> Said | None:
+    def told(self, conversation: Conversation, ts: str) -> SlackMessage | None:
         """A message that is kept."""
         kept = self._kept.get(conversation)
         return kept.said.get(ts) if kept is not None else None
@@ -117,19 +117,19 @@ class Memory:
         for kept in self._kept.values():
             kept.whole = False
 
-    def recall(self, conversation: Conversation) -> tuple[list[Said], bool] | None:
+    def recall(self, conversation: Conversation) -> tuple[list[SlackMessage], bool] | None:
         """All of a conversation, oldest first, and whether there was more before it; None when it is not known."""
         kept = self._kept.get(conversation)
         if kept is None or not kept.whole or not self.alone or conversation[0] not in self._flowing:
             return None
         return sorted(kept.said.values(), key=lambda said: order(said.ts)), kept.more
 
-    def part(self, conversation: Conversation) -> list[Said]:
+    def part(self, conversation: Conversation) -> list[SlackMessage]:
         """What is kept of a conversation, whether it is all or not, oldest first."""
         kept = self._kept.get(conversation)
         return sorted(kept.said.values(), key=lambda said: order(said.ts)) if kept is not None else []
 
-    def learn(self, conversation: Conversation, read: Iterable[Said], *, more: bool, gaps: int) -> None:
+    def learn(self, conversation: Conversation, read: Iterable[SlackMessage], *, more: bool, gaps: int) -> None:
         """Keep what was read; `gaps` is `self.gaps` as it was before the read."""
         self.open(conversation, from_start=False)
         read = list(read)
@@ -141,7 +141,7 @@ class Memory:
         if kept is not None and gaps == self.gaps:
             kept.whole, kept.more = True, kept.more or more
 
-    def _forget_deleted(self, conversation: Conversation, read: list[Said]) -> None:
+    def _forget_deleted(self, conversation: Conversation, read: list[SlackMessage]) -> None:
         kept = self._kept.get(conversation)
         if kept is None or not read:
             return

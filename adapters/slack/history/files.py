@@ -20,7 +20,7 @@ from adapters.shared.keyed_lock import KeyedLock
 from adapters.shared.lru import Bounded
 from adapters.slack.errors import code_of
 from adapters.slack.events.content import of_file
-from adapters.slack.web_api import Web
+from adapters.slack.web_api import WebApi
 from bot.errors import Failure, Permanent, RateLimited
 from bot.rate_limits import ReadLimiter
 
@@ -92,23 +92,23 @@ def _count(file: Mapping[str, Any], name: str) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Looked:
+class ResolvedFile:
     """What became of one attachment: those in its place, and what it shows beside its contents, in Slack's format."""
 
     files: tuple[Attachment, ...]
     beside: str = ""
 
 
-class Stubs:
+class FileLookup:
     """Looks up the files of which a message tells no more than an id. `reads` is the budget of files.info."""
 
-    def __init__(self, web: Web, reads: ReadLimiter) -> None:
+    def __init__(self, web: WebApi, reads: ReadLimiter) -> None:
         self._web = web
         self._reads = reads
-        self._known: Bounded[str, tuple[float, Looked]] = Bounded(FILES)  # until when, and what
-        self._lanes = KeyedLock()
+        self._known: Bounded[str, tuple[float, ResolvedFile]] = Bounded(FILES)  # until when, and what
+        self._locks = KeyedLock()
 
-    async def resolved(self, attachments: Sequence[Attachment]) -> list[Looked]:
+    async def resolved(self, attachments: Sequence[Attachment]) -> list[ResolvedFile]:
         """For each attachment, what it is. Raises nothing; what is not known in time cannot be had."""
         stubs = list(dict.fromkeys(each.lookup for each in attachments if each.lookup))
         if stubs:
@@ -126,30 +126,30 @@ class Stubs:
         until = asyncio.get_running_loop().time() + FAILED_SECONDS
         for stub in stubs:
             if self._fresh(stub) is None:
-                self._known.put(stub, (until, Looked((Attachment(stub, url="", why=TOO_SLOW),))))
+                self._known.put(stub, (until, ResolvedFile((Attachment(stub, url="", why=TOO_SLOW),))))
 
-    def _of(self, attachment: Attachment) -> Looked:
+    def _of(self, attachment: Attachment) -> ResolvedFile:
         if not attachment.lookup:
-            return Looked((attachment,))
+            return ResolvedFile((attachment,))
         found = self._fresh(attachment.lookup)
         if found is None:
-            return Looked((replace(attachment, lookup="", why=TOO_SLOW),))
+            return ResolvedFile((replace(attachment, lookup="", why=TOO_SLOW),))
         # Where nothing was learnt, the name is the one that the message told.
         named = [replace(f, name=attachment.name) if f.name == attachment.lookup else f for f in found.files]
         return replace(found, files=tuple(named))
 
-    def _fresh(self, file: str) -> Looked | None:
+    def _fresh(self, file: str) -> ResolvedFile | None:
         until, found = self._known.get(file) or (0.0, None)
         return found if asyncio.get_running_loop().time() < until else None
 
     async def _look_up(self, file: str) -> None:
-        async with self._lanes.hold(file):
+        async with self._locks.hold(file):
             if self._fresh(file) is not None:
                 return
             found, seconds = await self._ask(file)
             self._known.put(file, (asyncio.get_running_loop().time() + seconds, found))
 
-    async def _ask(self, file: str) -> tuple[Looked, float]:
+    async def _ask(self, file: str) -> tuple[ResolvedFile, float]:
         """What files.info tells of a file, and for how long that is good."""
         await self._reads.acquire()
         try:
@@ -162,6 +162,6 @@ class Stubs:
                 self._reads.hold(asyncio.get_running_loop().time(), pause)
             why = _BY_CODE.get(code_of(failure), UNAVAILABLE)
             lasts = FRESH_SECONDS if isinstance(failure, Permanent) else pause
-            return Looked((Attachment(file, url="", why=why),)), lasts
+            return ResolvedFile((Attachment(file, url="", why=why),)), lasts
         found = [replace(f, lookup="", why=f.why or UNAVAILABLE) if f.lookup else f for f in attachments_of(told)]
-        return Looked(tuple(found), of_file(told)), FRESH_SECONDS
+        return ResolvedFile(tuple(found), of_file(told)), FRESH_SECONDS

@@ -15,10 +15,10 @@ from adapters.shared.context_labels import string
 from adapters.shared.keyed_lock import KeyedLock
 from adapters.shared.lru import Bounded
 from adapters.slack.errors import code_of, needed_of
-from adapters.slack.history.users import People
+from adapters.slack.history.users import UserDirectory
 from adapters.slack.messages.mrkdwn import channels_in, groups_in, mentions
 from adapters.slack.scopes import ALL
-from adapters.slack.web_api import Answer, Web
+from adapters.slack.web_api import ApiResponse, WebApi
 from bot.errors import Failure, RateLimited, Retryable
 from bot.rate_limits import ReadLimiter
 
@@ -40,10 +40,10 @@ _CHANNEL, _GROUPS = "conversations.info", "usergroups.list"
 _SCOPES = {_CHANNEL: "channels:read", _GROUPS: "usergroups:read"}
 
 
-class Names:
+class NameResolver:
     """See the module."""
 
-    def __init__(self, web: Web, people: People, *, infos: ReadLimiter, groups: ReadLimiter) -> None:
+    def __init__(self, web: WebApi, people: UserDirectory, *, infos: ReadLimiter, groups: ReadLimiter) -> None:
         self._web = web
         self._people = people
         self._reads = {_CHANNEL: infos, _GROUPS: groups}
@@ -51,7 +51,7 @@ class Names:
         self._groups: tuple[float, dict[str, str]] = (0.0, {})
         self._without: dict[str, float] = {}  # methods that do not work here, and until when that is believed
         self._told: set[str] = set()  # scopes of which the log told; as many as there are
-        self._lanes = KeyedLock()
+        self._locks = KeyedLock()
 
     async def of(self, texts: Iterable[str], users: Iterable[str] = ()) -> dict[str, str]:
         """Names by id, of `users` and of all that `texts` mention; what cannot be found in time is not in it."""
@@ -88,7 +88,7 @@ class Names:
             self._groups = (max(self._groups[0], until), self._groups[1])
 
     async def _look_up_channel(self, channel: str) -> None:
-        async with self._lanes.hold(channel):
+        async with self._locks.hold(channel):
             loop = asyncio.get_running_loop()
             known = self._channels.get(channel)
             if (known is not None and loop.time() < known[0]) or self._is_without(_CHANNEL):
@@ -100,7 +100,7 @@ class Names:
             self._channels.put(channel, (loop.time() + seconds, name))
 
     async def _look_up_groups(self) -> None:
-        async with self._lanes.hold(_GROUPS):
+        async with self._locks.hold(_GROUPS):
             loop = asyncio.get_running_loop()
             if loop.time() < self._groups[0] or self._is_without(_GROUPS):
                 return
@@ -108,7 +108,7 @@ class Names:
             found = handles_in(answer.data) if answer is not None else self._groups[1]
             self._groups = (loop.time() + seconds, found)
 
-    async def _ask(self, method: str, params: dict[str, str]) -> tuple[Answer | None, float]:
+    async def _ask(self, method: str, params: dict[str, str]) -> tuple[ApiResponse | None, float]:
         """The answer, or None; and for how long that is good, in seconds."""
         reads = self._reads[method]
         await reads.acquire()

@@ -11,13 +11,13 @@ from adapters.shared.lru import Bounded
 from adapters.slack.events.parse import order
 from adapters.slack.history.cache import Conversation
 
-# Threads remembered, about 300 bytes each; of an older one, Slack is asked again. Read by `Threads`.
+# Threads remembered, about 300 bytes each; of an older one, Slack is asked again. Read by `Participation`.
 THREADS = 5_000
 # A thread that was none of ours may become so through another process's events: asked again after this, in seconds.
 FORGET_NO_SECONDS = 900.0
 
 
-class Threads:
+class Participation:
     """Yes, no, or not known."""
 
     def __init__(self) -> None:

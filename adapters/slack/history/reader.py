@@ -18,11 +18,11 @@ from datetime import UTC, tzinfo
 from typing import Any
 
 from adapters.slack.errors import code_of
-from adapters.slack.events.parse import Identity, Said, mapping, micros, order, said_of, stamp, string
+from adapters.slack.events.parse import Identity, SlackMessage, mapping, micros, order, parse_message, stamp, string
 from adapters.slack.history.cache import Conversation
-from adapters.slack.history.thread_tail import Tail
+from adapters.slack.history.thread_tail import ThreadTail
 from adapters.slack.messages.mrkdwn import plain
-from adapters.slack.web_api import Answer, Web
+from adapters.slack.web_api import ApiResponse, WebApi
 from bot.conversation import Message, Part, Role, Text
 from bot.errors import Failure, InvalidRequest, NotFound, RateLimited, Retryable, cause_of
 from bot.rate_limits import ReadLimiter
@@ -51,23 +51,23 @@ DIGEST = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Pages:
+class HistoryPages:
     """What was read, oldest first; `more` says that there is more before it which was not.
 
     `reached` says that nothing is missing within `said` up to the newest message, but after a thread's first. Otherwise
     it is the newest that was found. `earlier` is what was read of a thread's beginning, where `said` is the end of it.
     """
 
-    said: tuple[Said, ...]
+    said: tuple[SlackMessage, ...]
     more: bool
     reached: bool = True
-    earlier: tuple[Said, ...] = ()
+    earlier: tuple[SlackMessage, ...] = ()
 
 
-class Reader:
+class HistoryReader:
     """Reads conversations, within the budgets of conversations.replies and conversations.history."""
 
-    def __init__(self, web: Web, me: Identity, *, replies: ReadLimiter, history: ReadLimiter) -> None:
+    def __init__(self, web: WebApi, me: Identity, *, replies: ReadLimiter, history: ReadLimiter) -> None:
         self._web = web
         self._me = me
         self._reads = {"conversations.replies": replies, "conversations.history": history}
@@ -80,7 +80,7 @@ class Reader:
         until: str,
         first_pages: int = FIRST_PAGES,
         by: float = math.inf,
-    ) -> Pages:
+    ) -> HistoryPages:
         """The `newest` messages of a conversation before the message `until`, or more. Raises a `Failure`.
 
         Of a thread that is longer than its `first_pages`, the end is looked for. Where no leave to read is to be had
@@ -89,10 +89,12 @@ class Reader:
         found, more = await self._pages(conversation, newest=newest, pages=first_pages, by=by)
         said = _sorted(found)
         if not conversation[1] or not more or not said:
-            return Pages(said, more)
-        return await self._end_of(conversation, said, Tail(micros(until), newest), by)
+            return HistoryPages(said, more)
+        return await self._end_of(conversation, said, ThreadTail(micros(until), newest), by)
 
-    async def _end_of(self, conversation: Conversation, first: Sequence[Said], tail: Tail, by: float) -> Pages:
+    async def _end_of(
+        self, conversation: Conversation, first: Sequence[SlackMessage], tail: ThreadTail, by: float
+    ) -> HistoryPages:
         """The end of a thread, of which the `first` messages were read."""
         tail.take(0, [micros(each.ts) for each in first], more=True)
         found = {each.ts: each for each in first}
@@ -105,17 +107,17 @@ class Reader:
             found |= page
             up_to_now = up_to_now or not more
         if tail.start == 0:
-            return Pages(_sorted(found), more=not up_to_now, reached=up_to_now)
+            return HistoryPages(_sorted(found), more=not up_to_now, reached=up_to_now)
         root = conversation[1]
         said = [each for each in _sorted(found) if each.ts == root or micros(each.ts) > tail.newest]
-        return Pages(tuple(said), more=True, reached=up_to_now and tail.found > 0, earlier=tuple(first))
+        return HistoryPages(tuple(said), more=True, reached=up_to_now and tail.found > 0, earlier=tuple(first))
 
-    async def since(self, conversation: Conversation, ts: str) -> list[Said]:
+    async def since(self, conversation: Conversation, ts: str) -> list[SlackMessage]:
         """What was said after a message, oldest first; of very much, as `_pages` has it. Raises a `Failure`."""
         found, _ = await self._pages(conversation, after=ts)
         return [said for said in _sorted(found) if order(said.ts) > order(ts)]  # a thread's first is always there
 
-    async def onward(self, conversation: Conversation, ts: str) -> list[Said]:
+    async def onward(self, conversation: Conversation, ts: str) -> list[SlackMessage]:
         """A message, if it is still there, and what was said after it, oldest first. Raises a `Failure`.
 
         Others go first: nobody has asked for this just now.
@@ -138,7 +140,7 @@ class Reader:
         size: int = PAGE,
         patient: bool = False,
         by: float = math.inf,
-    ) -> tuple[dict[str, Said], bool]:
+    ) -> tuple[dict[str, SlackMessage], bool]:
         """Messages by ts, from at most so many `pages` of a `size`, and whether there are more.
 
         `patient` leaves room for others' reads, and has the message `after` too: there must be a list for that.
@@ -149,7 +151,7 @@ class Reader:
         params |= {"ts": thread} if thread else {}
         params |= {"oldest": after} if after else {}
         params |= {"inclusive": True} if patient else {}
-        found: dict[str, Said] = {}
+        found: dict[str, SlackMessage] = {}
         more = False
         for _ in range(pages):
             answer = await self._page(method, params, spare=SPARE if patient else 0, by=by)
@@ -163,12 +165,12 @@ class Reader:
                 break
         return found, bool(params["cursor"]) or more
 
-    def _said(self, answer: Answer) -> list[Said]:
+    def _said(self, answer: ApiResponse) -> list[SlackMessage]:
         messages = answer.data.get("messages")
         given = [each for each in messages if isinstance(each, dict)] if isinstance(messages, list) else []
-        return [said for each in given if (said := said_of(each, self._me)) is not None]
+        return [said for each in given if (said := parse_message(each, self._me)) is not None]
 
-    async def _page(self, method: str, params: Mapping[str, Any], *, spare: int, by: float) -> Answer:
+    async def _page(self, method: str, params: Mapping[str, Any], *, spare: int, by: float) -> ApiResponse:
         """One page, with one more try."""
         try:
             return await self._ask(method, params, spare, by)
@@ -179,7 +181,7 @@ class Reader:
             await asyncio.sleep(RETRY_SECONDS)
             return await self._ask(method, params, spare, by)
 
-    async def _ask(self, method: str, params: Mapping[str, Any], spare: int, by: float) -> Answer:
+    async def _ask(self, method: str, params: Mapping[str, Any], spare: int, by: float) -> ApiResponse:
         reads, now = self._reads[method], asyncio.get_running_loop().time()
         if (wait := reads.wait(now)) > by - now:
             raise RateLimited(f"{method}: no leave to read for {wait:.0f} s", retry_after=wait)
@@ -191,14 +193,14 @@ class Reader:
             raise
 
 
-def _sorted(found: Mapping[str, Said]) -> tuple[Said, ...]:
+def _sorted(found: Mapping[str, SlackMessage]) -> tuple[SlackMessage, ...]:
     return tuple(sorted(found.values(), key=lambda each: order(each.ts)))
 
 
 # --------------------------------------------------------------------------------------------------------- assembling
 
 
-def before(said: Sequence[Said], question: str, digest: str) -> list[Said]:
+def before(said: Sequence[SlackMessage], question: str, digest: str) -> list[SlackMessage]:
     """What was said before a question: people up to it, and ourselves up to now.
 
     Our answers to earlier questions may have been written after this one was asked; those to this one, whose keys begin
@@ -214,9 +216,9 @@ def before(said: Sequence[Said], question: str, digest: str) -> list[Said]:
     ]
 
 
-def joined(said: Sequence[Said]) -> list[Said]:
+def joined(said: Sequence[SlackMessage]) -> list[SlackMessage]:
     """The same, with each answer of ours in one piece, where it took several messages."""
-    whole: list[Said] = []
+    whole: list[SlackMessage] = []
     for each in said:
         last = whole[-1] if whole else None
         if last is not None and last.ours and each.ours and last.key[:DIGEST] == each.key[:DIGEST]:
@@ -226,7 +228,7 @@ def joined(said: Sequence[Said]) -> list[Said]:
     return whole
 
 
-def posted_with(key: str, said: Sequence[Said], keyed: Collection[str] | None) -> str | None:
+def posted_with(key: str, said: Sequence[SlackMessage], keyed: Collection[str] | None) -> str | None:
     """The message of ours that was posted with `key`, among what was `said` since.
 
     On a server that keeps no metadata it is the first of ours that nothing is known of: `keyed` are those of which it
@@ -240,7 +242,7 @@ def posted_with(key: str, said: Sequence[Said], keyed: Collection[str] | None) -
     return next((each.ts for each in ours if each.ts not in keyed), None)
 
 
-def message_of(said: Said, names: Mapping[str, str], parts: Sequence[Part], zone: tzinfo = UTC) -> Message:
+def message_of(said: SlackMessage, names: Mapping[str, str], parts: Sequence[Part], zone: tzinfo = UTC) -> Message:
     """One message as the model is told it; `parts` are its attachments, `names` those of all ids that it mentions."""
     words = said.text if said.ours else plain(said.shown, names, zone)
     text = (Text(words),) if words.strip() or not parts else ()

@@ -14,9 +14,9 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
-from adapters.slack.events.parse import Said
+from adapters.slack.events.parse import SlackMessage
 from adapters.slack.history.cache import Conversation
-from adapters.slack.history.reader import Reader
+from adapters.slack.history.reader import HistoryReader
 from bot.errors import Failure, Retryable
 
 log = logging.getLogger(__name__)
@@ -27,16 +27,18 @@ RETRY_SECONDS = 5.0
 PATIENCE = 60.0
 
 
-class Left:
+class ThreadSnapshot:
     """See the module. `messages` are those that the earlier process is known to have posted."""
 
-    def __init__(self, reader: Reader, conversation: Conversation, question: str, messages: Sequence[str]) -> None:
+    def __init__(
+        self, reader: HistoryReader, conversation: Conversation, question: str, messages: Sequence[str]
+    ) -> None:
         self._reader = reader
         self._conversation = conversation
         self._question = question
         self._reading = asyncio.Lock()
         self._was_read = False
-        self._said: Sequence[Said] | None = None
+        self._said: Sequence[SlackMessage] | None = None
         self.messages = tuple(messages)
 
     async def is_deleted(self) -> bool:
@@ -47,21 +49,21 @@ class Left:
         log.info("Slack: message %s in %s was deleted before it was answered", self._question, self._conversation[0])
         return True
 
-    async def since(self, ts: str) -> Sequence[Said] | None:
+    async def since(self, ts: str) -> Sequence[SlackMessage] | None:
         """What had been said after a message, the question or a later one, oldest first; None where it is not known."""
         said = await self._look()
         if said is None or all(each.ts != ts for each in said):
             return None
         return said[[each.ts for each in said].index(ts) + 1 :]
 
-    async def _look(self) -> Sequence[Said] | None:
+    async def _look(self) -> Sequence[SlackMessage] | None:
         async with self._reading:
             if not self._was_read:
                 self._said = await self._read()
                 self._was_read = True
         return self._said
 
-    async def _read(self) -> Sequence[Said] | None:
+    async def _read(self) -> Sequence[SlackMessage] | None:
         loop, until = asyncio.get_running_loop(), float("inf")
         while True:
             try:

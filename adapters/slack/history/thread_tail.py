@@ -14,7 +14,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 
 # Of a page's messages, those that a read aims at: fewer, and the search gains little; more, and a page that runs over
-# says only where not to look. Read by `Tail.next`.
+# says only where not to look. Read by `ThreadTail.next`.
 AIM = 0.5
 # Of a page's messages, those that are expected at the most where a gap is read from its beginning.
 FULL = 0.8
@@ -24,7 +24,7 @@ PACE_OF = 24
 NARROWER = 16
 
 
-class Tail:
+class ThreadTail:
     """What was read of a thread, as stretches of time, and where to read next. Times in microseconds.
 
     The messages `wanted` are the newest before `until`, the question's own time.

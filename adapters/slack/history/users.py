@@ -18,13 +18,13 @@ from adapters.shared.keyed_lock import KeyedLock
 from adapters.shared.lru import Bounded
 from adapters.slack.errors import code_of
 from adapters.slack.events.parse import Identity, mapping, string
-from adapters.slack.web_api import Web
+from adapters.slack.web_api import WebApi
 from bot.errors import Failure, RateLimited, Retryable
 from bot.rate_limits import ReadLimiter
 
 log = logging.getLogger(__name__)
 
-# How many people are remembered, a few hundred bytes each. Read by `People`.
+# How many people are remembered, a few hundred bytes each. Read by `UserDirectory`.
 PEOPLE = 10_000
 # For how long, in seconds: a member who is made a guest is one here too after this.
 FRESH_SECONDS = 600.0
@@ -40,7 +40,7 @@ NAMES_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
+class SlackUser:
     """What users.info says (https://docs.slack.dev/reference/objects/user-object), as far as we care.
 
     `teams` are the ids of the teams and the enterprise that they belong to; empty where it is not said.
@@ -54,12 +54,12 @@ class Person:
     teams: frozenset[str] = frozenset()
 
 
-def person_of(user: Mapping[str, Any], id_: str) -> Person:
+def parse_user(user: Mapping[str, Any], id_: str) -> SlackUser:
     """A user object, as a value. A missing field says nothing against anybody."""
     profile, enterprise = mapping(user, "profile"), mapping(user, "enterprise_user")
     teams = enterprise.get("teams")
     named = (string(user, "team_id"), string(enterprise, "enterprise_id"))
-    return Person(
+    return SlackUser(
         id=id_,
         name=(
             string(profile, "display_name")
@@ -78,7 +78,7 @@ def person_of(user: Mapping[str, Any], id_: str) -> Person:
     )
 
 
-def is_external(person: Person, said_teams: frozenset[str], me: Identity) -> bool:
+def is_external(person: SlackUser, said_teams: frozenset[str], me: Identity) -> bool:
     """Whether somebody belongs to another organisation.
 
     `said_teams` is what the event says. Within an Enterprise organisation, other workspaces are our own people.
@@ -93,28 +93,28 @@ def is_external(person: Person, said_teams: frozenset[str], me: Identity) -> boo
     return bool(person.teams) or not said_teams <= ours
 
 
-class People:
+class UserDirectory:
     """Looks people up, within the budget of users.info (tier 4, 100 a minute)."""
 
-    def __init__(self, web: Web, reads: ReadLimiter) -> None:
+    def __init__(self, web: WebApi, reads: ReadLimiter) -> None:
         self._web = web
         self._reads = reads
-        self._known: Bounded[str, tuple[float, Person]] = Bounded(PEOPLE)
-        self._lanes = KeyedLock()  # by person, so that many questions of one cost one lookup
+        self._known: Bounded[str, tuple[float, SlackUser]] = Bounded(PEOPLE)
+        self._locks = KeyedLock()  # by person, so that many questions of one cost one lookup
 
-    async def find(self, user: str) -> Person:
+    async def find(self, user: str) -> SlackUser:
         """Who somebody is. Raises a `Failure` when that cannot be learnt; an old answer is better than none."""
         known = self._fresh(user)
         if known is not None:
             return known
-        async with self._lanes.hold(user):
+        async with self._locks.hold(user):
             return self._fresh(user) or await self._look_up(user)
 
-    def _fresh(self, user: str) -> Person | None:
+    def _fresh(self, user: str) -> SlackUser | None:
         since, person = self._known.get(user) or (0.0, None)
         return person if asyncio.get_running_loop().time() < since + FRESH_SECONDS else None
 
-    async def _look_up(self, user: str) -> Person:
+    async def _look_up(self, user: str) -> SlackUser:
         _, known = self._known.get(user) or (0.0, None)
         try:
             person = await self._ask(user, PATIENCE if known is None else KNOWN_PATIENCE)
@@ -125,7 +125,7 @@ class People:
         self._known.put(user, (asyncio.get_running_loop().time(), person))
         return person
 
-    def remember(self, person: Person, age: float) -> None:
+    def remember(self, person: SlackUser, age: float) -> None:
         """Who somebody was so many seconds ago, as an earlier process learnt it; what is known here is newer."""
         if age < FRESH_SECONDS and self._known.get(person.id) is None:
             self._known.put(person.id, (asyncio.get_running_loop().time() - age, person))
@@ -135,7 +135,7 @@ class People:
         known = self.known(user)
         return known is not None and known.bot
 
-    def known(self, user: str) -> Person | None:
+    def known(self, user: str) -> SlackUser | None:
         """Who somebody was when they were last looked up; nothing is asked."""
         known = self._known.get(user)
         return None if known is None else known[1]
@@ -152,17 +152,17 @@ class People:
                         log.info("Slack: the name of %s could not be had (%s)", user, failure)
         return found
 
-    async def _ask(self, user: str, patience: float) -> Person:
+    async def _ask(self, user: str, patience: float) -> SlackUser:
         loop, until = asyncio.get_running_loop(), float("inf")
         for delay in chain(RETRIES, repeat(RETRIES[-1])):
             await self._reads.acquire()
             try:
-                return person_of(mapping((await self._web.read("users.info", {"user": user})).data, "user"), user)
+                return parse_user(mapping((await self._web.read("users.info", {"user": user})).data, "user"), user)
             except Failure as failure:
                 if code_of(failure) in ("unknown_method", "user_not_found"):
-                    return Person(user, user)
+                    return SlackUser(user, user)
                 if code_of(failure) == "user_not_visible":
-                    return Person(user, user, stranger=True)
+                    return SlackUser(user, user, stranger=True)
                 if not isinstance(failure, Retryable):
                     raise
                 now, pause = loop.time(), self._pause(failure, delay)

@@ -15,18 +15,18 @@ from typing import Any
 from adapters.shared.attachments import TOO_OLD, Attachment
 from adapters.shared.context_labels import since
 from adapters.slack.errors import BLOCKS, METADATA, NO_METHOD, TABLES, UNCHANGEABLE, code_of, is_too_much
-from adapters.slack.events.parse import METADATA_TYPE, Said, order, string
+from adapters.slack.events.parse import METADATA_TYPE, SlackMessage, order, string
 from adapters.slack.history.attachments import parts_of
 from adapters.slack.history.cache import Conversation
 from adapters.slack.history.reader import PAGE, before, joined, message_of, posted_with, warn_unread
-from adapters.slack.history.recovery import Left
+from adapters.slack.history.recovery import ThreadSnapshot
 from adapters.slack.messages.blocks import MARKDOWN_LIMIT, with_blocks, without_blocks
-from adapters.slack.messages.files import FILE_LIMIT, Sent, is_everywhere, of_turn, with_files
+from adapters.slack.messages.files import FILE_LIMIT, FileBatch, is_everywhere, of_turn, with_files
 from adapters.slack.messages.mrkdwn import TEXT_LIMIT, escaped, from_markdown, mentions, plain, without_mention
 from adapters.slack.messages.renderer import SlackMarkdown, strip_our_markup
 from adapters.slack.messages.tables import count_tables
-from adapters.slack.state import Workspace
-from adapters.slack.web_api import Answer
+from adapters.slack.state import WorkspaceState
+from adapters.slack.web_api import ApiResponse
 from bot.conversation import History, Message, OmittedAttachment, Part, Text, TurnKey
 from bot.errors import (
     Failure,
@@ -67,13 +67,13 @@ class SlackChannel:
 
     def __init__(
         self,
-        workspace: Workspace,
+        workspace: WorkspaceState,
         conversation: Conversation,
         key: TurnKey,
         files: Sequence[Attachment] = (),
         *,
         beside: str = "",
-        left: Left | None = None,
+        left: ThreadSnapshot | None = None,
     ) -> None:
         """`beside` is what the question is known to show beside its text; `left` what an earlier process began."""
         self._workspace = workspace
@@ -85,16 +85,16 @@ class SlackChannel:
         self._left = left
         self._posted = left is not None and bool(left.messages)
         self._was_read = left  # for as long as nothing was posted here since it was looked into
-        self._text_only = workspace.latches.is_shut("blocks")  # or once the blocks of this answer were refused
+        self._text_only = workspace.flags.is_disabled("blocks")  # or once the blocks of this answer were refused
         self._keyless = False  # what posts are found again by was refused
-        self._edits = not workspace.latches.is_shut("edits")
+        self._edits = not workspace.flags.is_disabled("edits")
         self._edits_missed = 0  # in a row
         self._tables: int | None = None  # how many of a message stay tables, once all of them were refused
         # Of this answer, so that it is cut for what it will be written as; what is refused makes them smaller.
         self._caps = replace(_caps(text_only=self._text_only), edits=self._edits)
-        shut = workspace.latches.is_shut("files") or workspace.latches.is_shut(f"files:{conversation[0]}")
+        shut = workspace.flags.is_disabled("files") or workspace.flags.is_disabled(f"files:{conversation[0]}")
         self._takes_files = not shut  # decided once as well, but for what shows when its own files go up
-        self._sent: dict[str, Sent] = {}  # files of this answer, by the key of their post
+        self._sent: dict[str, FileBatch] = {}  # files of this answer, by the key of their post
         self._filed: set[str] = set()  # messages that show files
 
     @property
@@ -132,7 +132,7 @@ class SlackChannel:
         if not ts:
             raise OutcomeUnknown("chat.postMessage: an answer without a ts")
         self._posted = True
-        self._workspace.threads.join(self._conversation, self._key.message)
+        self._workspace.participation.join(self._conversation, self._key.message)
         self._remember(ts, body, key)
         return ts
 
@@ -211,12 +211,12 @@ class SlackChannel:
         self._posted = True
         self._was_read = None
         self._filed.add(ts)
-        workspace.threads.join(self._conversation, self._key.message)
+        workspace.participation.join(self._conversation, self._key.message)
         rest = [file.rest for file in body.files if file.rest]  # so that the next question's history is whole
         self._remember(ts, Body("\n\n".join([*rest, body.text])), key)
         return ts
 
-    async def _show_files(self, body: Body, key: str, sent: Sent | None) -> str:
+    async def _show_files(self, body: Body, key: str, sent: FileBatch | None) -> str:
         uploads = self._workspace.uploads
         if sent is not None and sent.taken:  # Slack has them, says that all is well, and shows nothing
             await uploads.withdraw(sent)
@@ -231,7 +231,7 @@ class SlackChannel:
     def _without_files(self, failure: Failure) -> None:
         """Files do not go up here: for the rest of this answer, and for a while for those to come."""
         self._takes_files = False
-        self._workspace.latches.shut("files" if is_everywhere(failure) else f"files:{self._channel}")
+        self._workspace.flags.shut("files" if is_everywhere(failure) else f"files:{self._channel}")
         log.warning("long answers go on in messages, since files do not go up (%s)", failure)
 
     async def _shows_files(self, message: str) -> bool:
@@ -248,13 +248,13 @@ class SlackChannel:
             return
         self._edits_missed += 1
         if isinstance(failure, Permanent) or self._edits_missed >= NO_EDITS:  # a proxy's 404 passes
-            self._workspace.latches.shut("edits")
+            self._workspace.flags.shut("edits")
             log.warning("Slack takes no edits here: answers go on in new messages (%s)", failure)
             raise NotEditable(str(failure)) from failure
 
-    async def _write(self, method: str, payload: dict[str, Any], body: Body, *, once: bool) -> Answer:
-        latches = self._workspace.latches
-        if not self._text_only and latches.is_shut("blocks"):
+    async def _write(self, method: str, payload: dict[str, Any], body: Body, *, once: bool) -> ApiResponse:
+        flags = self._workspace.flags
+        if not self._text_only and flags.is_disabled("blocks"):
             self._as_text()
         text_only = self._text_only
         if text_only and len(from_markdown(body.text)) > TEXT_LIMIT:
@@ -270,14 +270,14 @@ class SlackChannel:
                 raise ServiceError(f"{method}: again without its key") from failure
             raise self._with_less(method, body, failure) from failure
         if not text_only:
-            latches.trust("blocks")
+            flags.confirm("blocks")
         if self._tables is None and not text_only and count_tables(body.text) > 1:
-            latches.trust("tables")
+            flags.confirm("tables")
         return answer
 
     def _tables_taken(self) -> int | None:
         """How many tables of a message stay tables; None for all of them."""
-        return 1 if self._tables is None and self._workspace.latches.is_shut("tables") else self._tables
+        return 1 if self._tables is None and self._workspace.flags.is_disabled("tables") else self._tables
 
     def _with_less(self, method: str, body: Body, failure: InvalidRequest) -> Failure:
         """A body was refused: how it goes on, each try with a permit of its own, down to plain text in short messages.
@@ -295,7 +295,7 @@ class SlackChannel:
         else:
             what = "blocks"
             if code_of(failure) in BLOCKS and not is_too_much(failure):
-                self._workspace.latches.doubt("blocks")
+                self._workspace.flags.suspect("blocks")
             self._as_text()
         log.warning("Slack refuses the %s of an answer, which goes on smaller or plainer (%s)", what, failure)
         if what == "messages" or (what == "blocks" and len(from_markdown(body.text)) > TEXT_LIMIT):
@@ -313,12 +313,12 @@ class SlackChannel:
         only_one = left is None and count > 1 and code_of(failure) in TABLES
         self._tables = 1 if only_one else 0
         if only_one:
-            self._workspace.latches.doubt("tables")
+            self._workspace.flags.suspect("tables")
         return True
 
     def _remember(self, ts: str, body: Body, key: str) -> None:
         me = self._workspace.me
-        said = Said(ts, me.user, strip_our_markup(body.text), thread=self._thread, ours=True, key=key)
+        said = SlackMessage(ts, me.user, strip_our_markup(body.text), thread=self._thread, ours=True, key=key)
         self._workspace.memory.hear(self._conversation, said)
 
     # ------------------------------------------------------------------------------------------------------- reading
@@ -347,7 +347,7 @@ class SlackChannel:
             unread=unread,
         )
 
-    async def _said(self, limit: int) -> tuple[list[Said], bool, str]:
+    async def _said(self, limit: int) -> tuple[list[SlackMessage], bool, str]:
         """What was said, whether there is more before it, and why it could not be read, if so."""
         workspace = self._workspace
         if self._thread == self._key.message:
@@ -372,7 +372,7 @@ class SlackChannel:
         workspace.memory.learn(self._conversation, pages.said, more=pages.more, gaps=gaps)
         return list(pages.said), pages.more, ""
 
-    async def _messages(self, said: Sequence[Said]) -> list[Message]:
+    async def _messages(self, said: Sequence[SlackMessage]) -> list[Message]:
         me = self._workspace.me.user
         speakers = {each.user for each in said if not each.ours and not each.bot and not each.name}
         texts = [each.shown for each in said if not each.ours]
@@ -383,7 +383,7 @@ class SlackChannel:
         messages = [message_of(each, names, parts.get(each.ts, ()), self._workspace.zone) for each in plainly]
         return [each for each in messages if _says_something(each)]
 
-    async def _attached(self, said: Sequence[Said]) -> Mapping[str, Sequence[Part]]:
+    async def _attached(self, said: Sequence[SlackMessage]) -> Mapping[str, Sequence[Part]]:
         """What is attached to the newest messages, by ts, as many files as one message may have with the question's.
 
         The model is told of those that cannot be had; the reader was, when it was asked with them.
@@ -409,7 +409,7 @@ class SlackChannel:
             await asyncio.Event().wait()
         finally:
             if self._thread and not self._posted and not self._status_is_off():
-                self._workspace.aside(self._clear_status())
+                self._workspace.spawn(self._clear_status())
 
     async def _clear_status(self) -> None:
         await asyncio.sleep(STATUS_GRACE_SECONDS)
@@ -426,11 +426,11 @@ class SlackChannel:
                 log.debug("%s: the status was not set (%s)", self._key.reference, failure)
                 return
             log.info("Slack shows no status here (%s)", failure)
-            self._workspace.latches.shut("status" if everywhere else f"status:{self._channel}")
+            self._workspace.flags.shut("status" if everywhere else f"status:{self._channel}")
 
     def _status_is_off(self) -> bool:
-        latches = self._workspace.latches
-        return latches.is_shut("status") or latches.is_shut(f"status:{self._channel}")
+        flags = self._workspace.flags
+        return flags.is_disabled("status") or flags.is_disabled(f"status:{self._channel}")
 
 
 def _says_something(message: Message) -> bool:

@@ -20,9 +20,9 @@ from typing import Any
 import yarl
 
 from adapters.slack.errors import code_of
-from adapters.slack.events.parse import Said, mapping, string
-from adapters.slack.history.cache import Conversation, Memory
-from adapters.slack.web_api import Answer, Web
+from adapters.slack.events.parse import SlackMessage, mapping, string
+from adapters.slack.history.cache import Conversation, MessageCache
+from adapters.slack.web_api import ApiResponse, WebApi
 from bot.errors import Failure, Forbidden, InvalidRequest, Permanent, RateLimited
 from bot.ports import Upload
 from bot.rate_limits import ReadLimiter
@@ -45,28 +45,28 @@ EVERYWHERE = frozenset(
 
 
 @dataclass(slots=True)
-class Sent:
+class FileBatch:
     """The files of one post: their ids, and whether Slack said that it has taken them."""
 
     ids: tuple[str, ...]
     taken: bool = False
 
 
-class Uploads:
+class FileUploader:
     """The steps, within the budgets of their methods (tier 4 each), for all channels of one workspace."""
 
-    def __init__(self, web: Web, memory: Memory, *, puts: ReadLimiter, looks: ReadLimiter) -> None:
+    def __init__(self, web: WebApi, memory: MessageCache, *, puts: ReadLimiter, looks: ReadLimiter) -> None:
         self._web = web
         self._memory = memory
         self._puts = puts
         self._looks = looks
 
-    async def put(self, files: Sequence[Upload]) -> Sent:
-        """Send the files; nobody sees them yet. Raises as `Web.post` does."""
-        return Sent(tuple([await self._put(file) for file in files]))
+    async def put(self, files: Sequence[Upload]) -> FileBatch:
+        """Send the files; nobody sees them yet. Raises as `WebApi.post` does."""
+        return FileBatch(tuple([await self._put(file) for file in files]))
 
-    async def show(self, sent: Sent, conversation: Conversation, text: str) -> Answer:
-        """Have them shown in one message with `text`, in mrkdwn. Raises as `Web.post` does."""
+    async def show(self, sent: FileBatch, conversation: Conversation, text: str) -> ApiResponse:
+        """Have them shown in one message with `text`, in mrkdwn. Raises as `WebApi.post` does."""
         channel, thread = conversation
         params = {
             "files": json.dumps([{"id": each} for each in sent.ids]),
@@ -79,7 +79,9 @@ class Uploads:
         sent.taken = True
         return answer
 
-    async def message(self, sent: Sent, conversation: Conversation, answer: Answer | None = None) -> str | None:
+    async def message(
+        self, sent: FileBatch, conversation: Conversation, answer: ApiResponse | None = None
+    ) -> str | None:
         """The message that shows the files, once it is there; None where it does not come. Raises nothing."""
         told = answer.data.get("files") if answer is not None else None
         for file in told if isinstance(told, list) else []:
@@ -95,7 +97,7 @@ class Uploads:
                 return found
         return None
 
-    async def withdraw(self, sent: Sent) -> None:
+    async def withdraw(self, sent: FileBatch) -> None:
         """Take back what was sent and does not show, so that it does not show later. As far as that can be done."""
         for each in sent.ids:
             try:
@@ -119,7 +121,7 @@ class Uploads:
         await self._web.upload(url, data)
         return name
 
-    async def _ask(self, sent: Sent, conversation: Conversation) -> tuple[str | None, bool]:
+    async def _ask(self, sent: FileBatch, conversation: Conversation) -> tuple[str | None, bool]:
         """The message as files.info tells of it, and whether to ask again."""
         await self._looks.acquire()
         try:
@@ -157,12 +159,12 @@ def share_of(file: Mapping[str, Any], conversation: Conversation) -> str | None:
     return None
 
 
-def with_files(said: Sequence[Said], ids: Collection[str]) -> str | None:
+def with_files(said: Sequence[SlackMessage], ids: Collection[str]) -> str | None:
     """The message of ours with one of these files."""
     return next((each.ts for each in said if any(file.id in ids for file in each.uploads)), None)
 
 
-def of_turn(said: Sequence[Said], reference: str, known: Collection[str]) -> str | None:
+def of_turn(said: Sequence[SlackMessage], reference: str, known: Collection[str]) -> str | None:
     """The message of ours with files of a turn, by their names; None where those that are there are known."""
     return next(
         (

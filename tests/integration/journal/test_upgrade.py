@@ -19,7 +19,7 @@ from adapters.discord.events.codec import load
 from adapters.journal import JournalOptions
 from adapters.journal.fallback import JournalFallback
 from adapters.journal.operations import Accept, AddMessage, End
-from adapters.slack.events.codec import event_of, person_kept
+from adapters.slack.events.codec import load, load_user
 from bot.conversation import Ending, TurnKey
 from bot.ports import UnfinishedTurn
 from tests.support.paths import ROOT
@@ -52,8 +52,8 @@ def test_its_unfinished_turns_continue(file: Path) -> None:
     found = taken(fallback)
     assert {platform: len(records) for platform, records in found.items()} == {"slack": 2, "discord": 2}
     for record in found["slack"]:
-        assert event_of(record.event)["text"] == "<@UBOT> why?"
-        assert person_kept(record.event) is not None
+        assert load(record.event)["text"] == "<@UBOT> why?"
+        assert load_user(record.event) is not None
     for record in found["discord"]:
         assert str(load(record.event).message["content"]).endswith("why?")
     for record in (*found["slack"], *found["discord"]):

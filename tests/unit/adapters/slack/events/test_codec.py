@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.slack.events.codec import event_of, text_of
-from adapters.slack.events.mentions import asked_of
-from adapters.slack.events.parse import Identity, Said
-from adapters.slack.events.stop_signals import Stop, deleted_of, stop_of
+from adapters.slack.events.codec import dump, load
+from adapters.slack.events.mentions import decide
+from adapters.slack.events.parse import Identity, SlackMessage
+from adapters.slack.events.stop_signals import StopRequested, parse_deletion, parse_stop
 from adapters.slack.history.reader import posted_with
 
 ME = Identity(team="T1", user="UBOT", bot="B0BOT")
@@ -74,22 +74,22 @@ EVENTS = st.dictionaries(NAMES, VALUES, max_size=8)
 @pytest.mark.parametrize("event", QUESTIONS)
 def test_a_question_is_kept_whole(event: Json) -> None:
     """What is read again asks the same as the event did."""
-    asked = asked_of(event, ME)
+    asked = decide(event, ME)
     assert asked is not None
-    assert asked_of(event_of(text_of(event)), ME) == asked
-    assert text_of(event).isascii()
+    assert decide(load(dump(event)), ME) == asked
+    assert dump(event).isascii()
 
 
 @given(EVENTS)
 def test_any_event_asks_the_same_again(event: Json) -> None:
     """Whatever an event says, what is kept of it is read as the event was."""
-    assert asked_of(event_of(text_of(event)), ME) == asked_of(event, ME)
+    assert decide(load(dump(event)), ME) == decide(event, ME)
 
 
 @given(st.text(max_size=60))
 def test_any_text_is_read(text: str) -> None:
     """A journal that holds something else harms nobody."""
-    assert asked_of(event_of(text), ME) is None
+    assert decide(load(text), ME) is None
 
 
 def test_no_more_is_kept_than_is_needed() -> None:
@@ -97,15 +97,15 @@ def test_no_more_is_kept_than_is_needed() -> None:
     copy = {"type": "rich_text", "elements": [{"type": "text", "text": "secret"}]}
     shared = {"text": "seen", "bot_id": "secret", "blocks": [{"type": "header", "block_id": "secret"}]}
     event = {**QUESTIONS[0], "blocks": [copy], "attachments": [shared], "metadata": "secret", "token": "secret"}
-    assert "seen" in text_of(event)
-    assert "secret" not in text_of(event)
+    assert "seen" in dump(event)
+    assert "secret" not in dump(event)
 
 
 def test_the_older_form_of_what_is_kept_is_read() -> None:
     """What an earlier version wrote down, with fewer fields of a file, asks the same."""
     file = {"id": "F1", "name": "a.txt", "mimetype": "text/plain", "url_private": "https://files.slack.com/a"}
     event = {**QUESTIONS[2], "files": [file]}
-    assert asked_of(event_of(json.dumps({"event": event})), ME) == asked_of(event, ME)
+    assert decide(load(json.dumps({"event": event})), ME) == decide(event, ME)
 
 
 REACTION = {"type": "reaction_added", "user": "U1", "item": {"type": "message", "channel": "C1", "ts": "1.1"}}
@@ -115,19 +115,19 @@ SESSION = {"type": "agent_session_stopped", "user": "U1", "channel": "C1", "thre
 @pytest.mark.parametrize(
     ("event", "stop"),
     [
-        ({**REACTION, "reaction": "octagonal_sign"}, Stop("C1", "U1", ("1.1",))),
-        ({**REACTION, "reaction": "no_entry::skin-tone-2"}, Stop("C1", "U1", ("1.1",))),
+        ({**REACTION, "reaction": "octagonal_sign"}, StopRequested("C1", "U1", ("1.1",))),
+        ({**REACTION, "reaction": "no_entry::skin-tone-2"}, StopRequested("C1", "U1", ("1.1",))),
         ({**REACTION, "reaction": "thumbsup"}, None),
         ({**REACTION, "reaction": "x", "user": "UBOT"}, None),
         ({**REACTION, "reaction": "x", "item": {"type": "file", "file": "F1"}}, None),
-        ({**SESSION, "streaming_message_ts": ["1.2"]}, Stop("C1", "U1", ("1.1", "1.2"), thread="1.1")),
-        ({**SESSION, "thread_ts": None}, Stop("C1", "U1", (), thread="")),
+        ({**SESSION, "streaming_message_ts": ["1.2"]}, StopRequested("C1", "U1", ("1.1", "1.2"), thread="1.1")),
+        ({**SESSION, "thread_ts": None}, StopRequested("C1", "U1", (), thread="")),
         (QUESTIONS[0], None),
     ],
 )
-def test_who_asks_to_stop(event: Json, stop: Stop | None) -> None:
+def test_who_asks_to_stop(event: Json, stop: StopRequested | None) -> None:
     """A few signs of people, and Slack's own button."""
-    assert stop_of(event, ME) == stop
+    assert parse_stop(event, ME) == stop
 
 
 CHANGE = {"type": "message", "channel": "C1", "hidden": True, "ts": "9.9"}
@@ -145,18 +145,18 @@ CHANGE = {"type": "message", "channel": "C1", "hidden": True, "ts": "9.9"}
 )
 def test_what_was_taken_away(event: Json, gone: tuple[str, str] | None) -> None:
     """A deletion, or the tombstone of a thread's first message."""
-    assert deleted_of(event) == gone
+    assert parse_deletion(event) == gone
 
 
 @given(EVENTS)
 def test_no_event_breaks_the_reading_of_signs(event: Json) -> None:
     """Whatever comes, it is a sign or none."""
-    stop_of(event, ME)
-    deleted_of(event)
+    parse_stop(event, ME)
+    parse_deletion(event)
 
 
-def ours(ts: str, key: str = "") -> Said:
-    return Said(ts, "UBOT", "", ours=True, key=key)
+def ours(ts: str, key: str = "") -> SlackMessage:
+    return SlackMessage(ts, "UBOT", "", ours=True, key=key)
 
 
 @pytest.mark.parametrize(
@@ -164,13 +164,15 @@ def ours(ts: str, key: str = "") -> Said:
     [
         ([ours("2.1", "other"), ours("3.1", "key")], frozenset[str](), "3.1"),
         ([ours("2.1", "other"), ours("3.1")], frozenset[str](), None),  # keys are told here, and none is ours
-        ([Said("2.1", "U1", ""), ours("3.1"), ours("4.1")], frozenset[str](), "3.1"),
+        ([SlackMessage("2.1", "U1", ""), ours("3.1"), ours("4.1")], frozenset[str](), "3.1"),
         ([ours("3.1"), ours("4.1")], frozenset({"3.1"}), "4.1"),
         ([ours("3.1")], None, None),  # it may answer somebody else
         ([ours("3.1", "key")], None, "3.1"),
-        ([Said("2.1", "U1", "")], frozenset[str](), None),
+        ([SlackMessage("2.1", "U1", "")], frozenset[str](), None),
     ],
 )
-def test_a_lost_post_is_told_from_others(said: list[Said], keyed: frozenset[str] | None, found: str | None) -> None:
+def test_a_lost_post_is_told_from_others(
+    said: list[SlackMessage], keyed: frozenset[str] | None, found: str | None
+) -> None:
     """By its key; and where the server tells none, only as a message of ours of which nothing else is known."""
     assert posted_with("key", said, keyed) == found

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from adapters.shared.attachments import NO_ACCESS, Attachment
 from adapters.shared.context_labels import MESSAGE_CHARACTERS
 from adapters.slack.events.content import beside, needed, needed_of_file
-from adapters.slack.events.parse import Identity, said_of
+from adapters.slack.events.parse import Identity, parse_message
 from adapters.slack.history.files import DELETED, ELSEWHERE, HIDDEN, ONLY_TITLE, ONLY_TRANSCRIPT, attachments_of
 from adapters.slack.messages.mrkdwn import plain
 
@@ -184,7 +184,9 @@ def test_what_stands_beside_the_text(message: Json, text: str) -> None:
 
 def test_what_we_wrote_has_nothing_beside_it() -> None:
     """Our own blocks are read back as what the model said."""
-    said = said_of({"ts": "1.1", "user": "UBOT", "text": "x", "blocks": [section("answer")]}, Identity("T1", "UBOT"))
+    said = parse_message(
+        {"ts": "1.1", "user": "UBOT", "text": "x", "blocks": [section("answer")]}, Identity("T1", "UBOT")
+    )
 
     assert said is not None
     assert (said.text, said.beside) == ("answer", "")

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.slack.events.mentions import Asked, Why, asked_of
-from adapters.slack.events.parse import Identity, Said, order, said_of
+from adapters.slack.events.mentions import AddressedMessage, Trigger, decide
+from adapters.slack.events.parse import Identity, SlackMessage, order, parse_message
 from adapters.slack.history.files import files_of
 from adapters.slack.history.reader import before, joined, message_of
-from adapters.slack.history.users import Person, is_external, person_of
+from adapters.slack.history.users import SlackUser, is_external, parse_user
 from bot.conversation import OmittedAttachment, Role, Text
 
 ME = Identity(team="T1", user="UBOT", bot="B0BOT", enterprise="E1")
@@ -25,22 +25,22 @@ def event(**fields: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("fields", "why", "thread"),
     [
-        ({"type": "app_mention"}, Why.MENTION, "5.000100"),
-        ({"type": "app_mention", "thread_ts": "4.0"}, Why.MENTION, "4.0"),
-        ({"text": "<@UBOT> hi"}, Why.MENTION, "5.000100"),
-        ({"text": "<@UBOT|bot> hi", "channel_type": "mpim"}, Why.MENTION, "5.000100"),
-        ({"thread_ts": "4.0"}, Why.FOLLOW_UP, "4.0"),
-        ({"thread_ts": "4.0", "subtype": "thread_broadcast"}, Why.FOLLOW_UP, "4.0"),
-        ({"channel": "D1", "channel_type": "im"}, Why.DIRECT, ""),
-        ({"channel": "D1"}, Why.DIRECT, ""),
-        ({"channel": "D1", "channel_type": "im", "thread_ts": "4.0"}, Why.DIRECT, "4.0"),
-        ({"channel": "D1", "channel_type": "im", "subtype": "file_share"}, Why.DIRECT, ""),
-        ({"channel": "D1", "subtype": "me_message"}, Why.DIRECT, ""),
+        ({"type": "app_mention"}, Trigger.MENTION, "5.000100"),
+        ({"type": "app_mention", "thread_ts": "4.0"}, Trigger.MENTION, "4.0"),
+        ({"text": "<@UBOT> hi"}, Trigger.MENTION, "5.000100"),
+        ({"text": "<@UBOT|bot> hi", "channel_type": "mpim"}, Trigger.MENTION, "5.000100"),
+        ({"thread_ts": "4.0"}, Trigger.FOLLOW_UP, "4.0"),
+        ({"thread_ts": "4.0", "subtype": "thread_broadcast"}, Trigger.FOLLOW_UP, "4.0"),
+        ({"channel": "D1", "channel_type": "im"}, Trigger.DIRECT, ""),
+        ({"channel": "D1"}, Trigger.DIRECT, ""),
+        ({"channel": "D1", "channel_type": "im", "thread_ts": "4.0"}, Trigger.DIRECT, "4.0"),
+        ({"channel": "D1", "channel_type": "im", "subtype": "file_share"}, Trigger.DIRECT, ""),
+        ({"channel": "D1", "subtype": "me_message"}, Trigger.DIRECT, ""),
     ],
 )
-def test_for_us(fields: dict[str, Any], why: Why, thread: str) -> None:
+def test_for_us(fields: dict[str, Any], why: Trigger, thread: str) -> None:
     """Mentions, direct messages and follow-ups, each with the place of its answer."""
-    asked = asked_of(event(**fields), ME)
+    asked = decide(event(**fields), ME)
     assert asked is not None
     assert (asked.why, asked.thread) == (why, thread)
 
@@ -68,7 +68,7 @@ def test_for_us(fields: dict[str, Any], why: Why, thread: str) -> None:
 )
 def test_not_for_us(fields: dict[str, Any]) -> None:
     """Programs, echoes, edits, joins, and what people say among themselves."""
-    assert asked_of(event(**fields), ME) is None
+    assert decide(event(**fields), ME) is None
 
 
 json = st.recursive(
@@ -83,14 +83,14 @@ FIELDS = ["type", "channel", "user", "text", "ts", "thread_ts", "subtype", "bot_
 def test_any_event_is_survived(fields: dict[str, Any]) -> None:
     """Whatever shape a field has, an event is for us or it is not."""
     for given_event in (fields, event(**fields), event(**{**fields, "type": "app_mention"})):
-        asked = asked_of(given_event, ME)
-        assert asked is None or isinstance(asked, Asked)
+        asked = decide(given_event, ME)
+        assert asked is None or isinstance(asked, AddressedMessage)
 
 
 @given(st.dictionaries(st.text(max_size=15), json))
 def test_any_person_is_survived(fields: dict[str, Any]) -> None:
     """A user object may lack anything."""
-    assert person_of(fields, "U1").name
+    assert parse_user(fields, "U1").name
 
 
 def test_files() -> None:
@@ -107,18 +107,18 @@ def test_files() -> None:
 @pytest.mark.parametrize(
     ("person", "said", "external"),
     [
-        (Person("U1", "a"), set(), False),
-        (Person("U1", "a"), {"T1"}, False),
-        (Person("U1", "a"), {"E1"}, False),
-        (Person("U1", "a"), {"T9"}, True),
-        (Person("U1", "a", stranger=True), {"T1"}, True),
-        (Person("U1", "a", teams=frozenset({"T1"})), {"T1"}, False),
-        (Person("U1", "a", teams=frozenset({"T9"})), set(), True),
-        (Person("U1", "a", teams=frozenset({"T9", "E1"})), {"T9"}, False),
-        (Person("U1", "a", teams=frozenset({"T9", "E9"})), {"T9"}, True),
+        (SlackUser("U1", "a"), set(), False),
+        (SlackUser("U1", "a"), {"T1"}, False),
+        (SlackUser("U1", "a"), {"E1"}, False),
+        (SlackUser("U1", "a"), {"T9"}, True),
+        (SlackUser("U1", "a", stranger=True), {"T1"}, True),
+        (SlackUser("U1", "a", teams=frozenset({"T1"})), {"T1"}, False),
+        (SlackUser("U1", "a", teams=frozenset({"T9"})), set(), True),
+        (SlackUser("U1", "a", teams=frozenset({"T9", "E1"})), {"T9"}, False),
+        (SlackUser("U1", "a", teams=frozenset({"T9", "E9"})), {"T9"}, True),
     ],
 )
-def test_who_is_external(person: Person, said: set[str], external: bool) -> None:
+def test_who_is_external(person: SlackUser, said: set[str], external: bool) -> None:
     """Another organisation is one that is neither our workspace nor our enterprise."""
     assert is_external(person, frozenset(said), ME) is external
 
@@ -127,15 +127,15 @@ def test_history_is_put_together() -> None:
     """What we said in several messages is one, what we are saying now is none, and what came later is none."""
     ours = "a" * 20
     said = [
-        Said("1.0", "U1", "q1"),
-        Said("2.0", "UBOT", "a1", ours=True, key="b" * 20 + "1"),
-        Said("3.0", "UBOT", "a2", ours=True, key="b" * 20 + "2"),
-        Said("4.0", "UBOT", "other", ours=True, key="c" * 20 + "1"),
-        Said("5.0", "U1", "the question"),
-        Said("6.0", "U2", "later"),
-        Said("7.0", "UBOT", "late answer", ours=True, key="d" * 20 + "1"),
-        Said("8.0", "UBOT", "being written", ours=True, key=ours + "1"),
-        Said("9.0", "UBOT", "", ours=True, key="e" * 20 + "1"),
+        SlackMessage("1.0", "U1", "q1"),
+        SlackMessage("2.0", "UBOT", "a1", ours=True, key="b" * 20 + "1"),
+        SlackMessage("3.0", "UBOT", "a2", ours=True, key="b" * 20 + "2"),
+        SlackMessage("4.0", "UBOT", "other", ours=True, key="c" * 20 + "1"),
+        SlackMessage("5.0", "U1", "the question"),
+        SlackMessage("6.0", "U2", "later"),
+        SlackMessage("7.0", "UBOT", "late answer", ours=True, key="d" * 20 + "1"),
+        SlackMessage("8.0", "UBOT", "being written", ours=True, key=ours + "1"),
+        SlackMessage("9.0", "UBOT", "", ours=True, key="e" * 20 + "1"),
     ]
     texts = [each.text for each in joined(before(said, "5.0", ours + "xxxx"))]
     assert texts == ["q1", "a1\na2", "other", "late answer"]
@@ -143,18 +143,18 @@ def test_history_is_put_together() -> None:
 
 def test_a_message_for_the_model() -> None:
     """Names for ids, our own words as they are, attachments beside the text."""
-    assert message_of(Said("1.0", "U1", "hi <@U2>"), {"U1": "Ann", "U2": "Bob"}, ()).text == "hi @Bob"
-    ours = message_of(Said("1.0", "UBOT", "a &lt; <b>", ours=True), {}, ())
+    assert message_of(SlackMessage("1.0", "U1", "hi <@U2>"), {"U1": "Ann", "U2": "Bob"}, ()).text == "hi @Bob"
+    ours = message_of(SlackMessage("1.0", "UBOT", "a &lt; <b>", ours=True), {}, ())
     assert (ours.role, ours.text, ours.name) == (Role.ASSISTANT, "a &lt; <b>", "")
     left = OmittedAttachment("x.zip", "it is no text")
-    assert message_of(Said("1.0", "U1", ""), {}, (left,)).parts == (left,)
-    assert message_of(Said("1.0", "U1", ""), {}, ()).parts == (Text(""),)
-    assert message_of(Said("1.0", "U1", "x", name="Robot"), {}, ()).name == "Robot"
+    assert message_of(SlackMessage("1.0", "U1", ""), {}, (left,)).parts == (left,)
+    assert message_of(SlackMessage("1.0", "U1", ""), {}, ()).parts == (Text(""),)
+    assert message_of(SlackMessage("1.0", "U1", "x", name="Robot"), {}, ()).name == "Robot"
 
 
 def test_other_programs_are_part_of_a_thread() -> None:
     """What another bot said is context, under its name."""
-    said = said_of(event(user=None, bot_id="B7", subtype="bot_message", username="Deploys"), ME)
+    said = parse_message(event(user=None, bot_id="B7", subtype="bot_message", username="Deploys"), ME)
     assert said is not None
     assert (said.bot, said.ours, said.name, said.user) == (True, False, "Deploys", "B7")
 

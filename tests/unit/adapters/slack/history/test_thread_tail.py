@@ -7,7 +7,7 @@ from bisect import bisect_right
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.slack.history.thread_tail import Tail
+from adapters.slack.history.thread_tail import ThreadTail
 
 SECOND = 1_000_000
 
@@ -18,15 +18,15 @@ class Thread:
     def __init__(self, times: list[int], page: int) -> None:
         self.times, self.page, self.reads = times, page, 0
 
-    def read(self, tail: Tail, after: int) -> None:
+    def read(self, tail: ThreadTail, after: int) -> None:
         self.reads += 1
         begin = bisect_right(self.times, after)
         tail.take(after, self.times[begin : begin + self.page], more=begin + self.page < len(self.times))
 
 
-def searched(times: list[int], until: int, *, page: int, wanted: int, reads: int) -> tuple[Tail, Thread]:
+def searched(times: list[int], until: int, *, page: int, wanted: int, reads: int) -> tuple[ThreadTail, Thread]:
     """Read a page from the beginning, then as the search says."""
-    tail, thread = Tail(until, wanted), Thread(times, page)
+    tail, thread = ThreadTail(until, wanted), Thread(times, page)
     thread.read(tail, 0)
     while thread.reads < reads and (after := tail.next()) is not None:
         thread.read(tail, after)

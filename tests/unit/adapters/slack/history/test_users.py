@@ -7,9 +7,9 @@ from typing import Any, cast
 
 import pytest
 
-from adapters.slack.history.users import FRESH_SECONDS, KNOWN_PATIENCE, PATIENCE, People
+from adapters.slack.history.users import FRESH_SECONDS, KNOWN_PATIENCE, PATIENCE, UserDirectory
 from adapters.slack.state import MINUTE, TIER_4_READS
-from adapters.slack.web_api import Answer, Web
+from adapters.slack.web_api import ApiResponse
 from bot.errors import Forbidden, RateLimited, ServiceError
 from bot.rate_limits import ReadLimiter
 
@@ -21,15 +21,15 @@ class FakeWeb:
         self.asked_at: list[float] = []
         self.failures: list[Exception] = []
 
-    async def read(self, method: str, params: dict[str, Any]) -> Answer:
+    async def read(self, method: str, params: dict[str, Any]) -> ApiResponse:
         self.asked_at.append(asyncio.get_running_loop().time())
         if self.failures:
             raise self.failures.pop(0)
-        return Answer({"user": {"real_name": f"Name {len(self.asked_at)}"}}, {})
+        return ApiResponse({"user": {"real_name": f"Name {len(self.asked_at)}"}}, {})
 
 
-def people_of(web: FakeWeb) -> People:
-    return People(cast("Web", web), ReadLimiter(TIER_4_READS, MINUTE))
+def people_of(web: FakeWeb) -> UserDirectory:
+    return UserDirectory(cast("Any", web), ReadLimiter(TIER_4_READS, MINUTE))
 
 
 async def test_many_people_at_once() -> None:
