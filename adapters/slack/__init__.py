@@ -1,20 +1,13 @@
 """Slack: slack-bolt over Socket Mode, and the Web API.
 
-What belongs here: Slack's wire format and its client, as the core's ports. What does not: when what is written, which
-the core decides, and any reading of settings.
+    platform  connect, reconnect, resume            state        shared by a workspace's channels
+    bolt_app  middleware and listeners              rate_limits  published limits as budgets
+    socket_connection  one connection               errors       Slack's errors as our failures
+    web_api   one call                              check        tokens and scopes
+    events/   parse, mentions, handler, codec       history/     reader, cache, users, recovery
+    messages/ channel, writer, renderer, files      options      values given by the caller
 
-    platform  connects, and stays so               link       one socket
-    hearing   events -> written down -> turns      kept       an event in the journal (pure)
-    asked     is this event for us? (pure)         signs      stops and deletions (pure)
-    intake    who asks, and what
-    said      one message as a value (pure)        history    a conversation for the model
-    memory    what events already told             threads    which threads are ours
-    channel   post, edit, delete, find, status     blocks     a body on the wire, and back (pure)
-    dialect   markdown that pings nobody (pure)    mrkdwn     Slack's own text format (pure)
-    people    names, guests, strangers             workspace  what a workspace's channels share
-    client    one call of the Web API              errors     its errors as our failures
-    check     do the tokens work?                  scopes     what the app may do, and why
-    bounded   a mapping that forgets               lanes      locks by name
+Slack's JSON is parsed in `events` only. When to write is the core's decision.
 """
 
 from adapters.slack.check import check

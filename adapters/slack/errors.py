@@ -1,10 +1,8 @@
-"""Slack's and aiohttp's errors as our failures: the one place where they are translated.
+"""Slack's and aiohttp's errors as our failures. Every call of the Web API passes through `translated`.
 
-What belongs here: the table of Slack's error codes, by what the caller should do, and the context manager that every
-call of the Web API goes through. What does not: any decision to try again.
-
-Codes: https://docs.slack.dev/reference/methods (each method lists its own; those of chat.postMessage, chat.update,
-chat.delete, conversations.replies and users.info are here). The code of a failure is read back with `code_of`.
+Slack's error codes are grouped by the caller's reaction; retries are decided elsewhere. Codes:
+https://docs.slack.dev/reference/methods (each method lists its own; chat.postMessage, chat.update, chat.delete,
+conversations.replies and users.info are covered). `code_of` returns the code of a failure.
 """
 
 from __future__ import annotations
@@ -30,7 +28,7 @@ from bot.errors import (
 
 log = logging.getLogger(__name__)
 
-# The message, the thread or the channel is there no more.
+# The message, the thread or the channel no longer exists.
 GONE = frozenset(
     [
         "channel_not_found",
@@ -44,7 +42,7 @@ GONE = frozenset(
     ]
 )
 
-# We may not do this there, or at all.
+# The bot may not do this there, or at all.
 FORBIDDEN = frozenset(
     [
         "not_in_channel",
@@ -77,7 +75,7 @@ FORBIDDEN = frozenset(
         "message_limit_exceeded",
         "user_not_found",
         "user_not_visible",
-        # Files: switched off or restricted by an administrator, or not into a channel that is shared.
+        # Files: disabled or restricted by an administrator, or not allowed in a shared channel.
         "file_uploads_disabled",
         "file_uploads_except_images_disabled",
         "file_type_not_allowed",
@@ -93,15 +91,15 @@ FORBIDDEN = frozenset(
     ]
 )
 
-# The blocks of this body are refused, and its text alone may be taken (`channel` tries).
+# The blocks are refused; the text alone may be accepted (`messages.writer` tries).
 BLOCKS = frozenset(["invalid_blocks", "invalid_blocks_format", "unsupported_block_type", "msg_blocks_too_long"])
 
-# More than one table in a message: Slack makes table blocks of a markdown block's tables, counts them as attachments
-# and allows one (https://docs.slack.dev/reference/block-kit/blocks/table-block: invalid_attachments, with the message
-# "only_one_table_allowed"). Read by `channel`, which then shows the others as text.
+# Too many tables: Slack makes table blocks of a markdown block's tables, counts them as attachments and allows one
+# (https://docs.slack.dev/reference/block-kit/blocks/table-block: invalid_attachments, with the message
+# "only_one_table_allowed"). `messages.writer` then sends the others as text.
 TABLES = frozenset(["invalid_attachments"])
 
-# This very body is refused.
+# This body is refused.
 UNACCEPTABLE = (
     BLOCKS
     | TABLES
@@ -129,57 +127,57 @@ UNACCEPTABLE = (
     )
 )
 
-# Not the text around the blocks, nor the blocks: what a message is posted with beside them. Read by `channel`.
+# The metadata of a post is refused, not its text or blocks.
 METADATA = frozenset(
     ["invalid_metadata_format", "invalid_metadata_schema", "metadata_too_large", "metadata_must_be_sent_from_app"]
 )
 
-# Too long, or too many: smaller messages of the same kind may be taken.
+# Too long, or too many blocks: smaller messages of the same kind may be accepted.
 TOO_MUCH = frozenset(["msg_too_long", "msg_blocks_too_long"])
 
-# Posts are still taken where edits are not any more. Read by `channel`.
+# Edits are refused; posts may still be accepted.
 UNCHANGEABLE = frozenset(["cant_update_message", "edit_window_closed"])
 
-# A method that this server does not have, or does not have any more.
+# The server lacks the method, or has removed it.
 NO_METHOD = frozenset(["unknown_method", "method_deprecated", "deprecated_endpoint"])
 
-# It failed at Slack's, and may have been applied all the same.
+# Slack failed, perhaps after applying the call.
 UNCERTAIN = frozenset(["internal_error", "fatal_error", "service_unavailable"])
 
-# It failed at Slack's, and was not applied.
+# Slack failed without applying the call.
 BROKEN = frozenset(
     ["request_timeout", "team_added_to_org", "update_failed", "external_channel_migrating", "streaming_state_conflict"]
 )
 
 LIMITED = frozenset(["ratelimited", "rate_limited"])
 
-# Answers without Slack's JSON, by HTTP status. Slack itself answers a 200 or a 429 with a code, so they come from what
-# stands between or from a server that only speaks like Slack. A proxy's 400, 403 or 404 passes; these are meant.
-MEANT = frozenset([401, 405, 410, 501])
-# The body, or what is around it, is too large for whoever stands between.
-TOO_LARGE = frozenset([413, 414, 431])
+# Answers without Slack's JSON, by HTTP status. Slack itself sends 200 or 429 with a code, so these come from a proxy or
+# a compatible server. A proxy's 400, 403 or 404 is temporary; these are final.
+FINAL_STATUS = frozenset([401, 405, 410, 501])
+# The body or the headers are too large for a proxy.
+TOO_LARGE_STATUS = frozenset([413, 414, 431])
 
 
 @contextmanager
 def translated(method: str, *, once: bool) -> Iterator[None]:
-    """Raise our failures for what the SDK raises in a call of `method`.
+    """Raise our failures for the SDK's errors in a call of `method`.
 
-    `once` says that being applied twice would show (a post): what may have been applied is then `OutcomeUnknown`.
+    `once`: a repetition would be visible (a post), so a call with an unknown outcome raises `OutcomeUnknown`.
     """
     try:
         yield
     except (SlackClientError, aiohttp.ClientError, OSError, ValueError, AttributeError) as error:
-        # TimeoutError is an OSError, broken JSON and UTF-8 are ValueErrors; AttributeError is what the SDK raises for a
-        # 200 whose body is not an object (slack_sdk/web/async_slack_response.py, `validate`).
+        # TimeoutError is an OSError, broken JSON and UTF-8 are ValueErrors. The SDK raises AttributeError for a 200
+        # with a body other than an object (slack_sdk/web/async_slack_response.py, `validate`).
         raise failure_of(error, method, once=once) from error
 
 
 def failure_of(error: Exception, method: str, *, once: bool) -> Failure:
-    """What an error of a call of `method` means. See `translated`."""
+    """The failure for an error in a call of `method`; see `translated`."""
     uncertain = OutcomeUnknown if once else ServiceError
     match error:
         case SlackApiError():
-            return _refused(error, method, uncertain)
+            return _api_failure(error, method, uncertain)
         case aiohttp.ClientConnectorError() | aiohttp.ConnectionTimeoutError():
             return ConnectFailed(f"{method}: no connection ({type(error).__name__})")
         case aiohttp.InvalidURL():
@@ -192,27 +190,27 @@ def failure_of(error: Exception, method: str, *, once: bool) -> Failure:
             return uncertain(f"{method}: an answer that is not Slack's ({type(error).__name__})")
 
 
-def failure_of_upload(status: int, headers: Mapping[str, str]) -> Failure:
-    """What another status than 200 means, where a file's bytes are sent: nobody has seen the file in any case."""
+def upload_failure(status: int, headers: Mapping[str, str]) -> Failure:
+    """The failure for a status other than 200 to a file's bytes; the file is invisible in any case."""
     line = f"a file's upload: HTTP {status}"
     if status == 429:
         return RateLimited(line, retry_after=_seconds(headers))
     return ServiceError(line) if status >= 500 or status == 408 else InvalidRequest(line)
 
 
-def _refused(error: SlackApiError, method: str, uncertain: type[OutcomeUnknown | ServiceError]) -> Failure:
+def _api_failure(error: SlackApiError, method: str, uncertain: type[OutcomeUnknown | ServiceError]) -> Failure:
     status, code = _status(error), _code(error)
     line = f"{method}: {code or 'no error code'} (HTTP {status})"
     if status == 429 or code in LIMITED:
         return RateLimited(line, retry_after=_retry_after(error))
     if code:
-        return _coded(code, f"{line}, needs {needed}" if (needed := _needed(error)) else line, uncertain)
-    if status in MEANT:
+        return _failure_by_code(code, f"{line}, needs {needed}" if (needed := _needed(error)) else line, uncertain)
+    if status in FINAL_STATUS:
         return Forbidden(line)
-    return InvalidRequest(line) if status in TOO_LARGE else uncertain(line)
+    return InvalidRequest(line) if status in TOO_LARGE_STATUS else uncertain(line)
 
 
-def _coded(code: str, line: str, uncertain: type[OutcomeUnknown | ServiceError]) -> Failure:
+def _failure_by_code(code: str, line: str, uncertain: type[OutcomeUnknown | ServiceError]) -> Failure:
     if code in UNCERTAIN:
         return uncertain(line)
     if code in BROKEN:
@@ -222,16 +220,16 @@ def _coded(code: str, line: str, uncertain: type[OutcomeUnknown | ServiceError])
     if code in UNACCEPTABLE | UNCHANGEABLE:
         return InvalidRequest(line)
     if code not in FORBIDDEN and not code.startswith("restricted_action"):
-        # Slack says no and means it: that it would say yes to the same call a second later is not likely.
-        log.warning("Slack answered with an error that this program does not know: %s", line)
+        # Slack refuses; the same call a second later would hardly succeed.
+        log.warning("Slack answered with an unknown error: %s", line)
     return Forbidden(line)
 
 
-# ------------------------------------------------------------------------------------------------- what Slack said
+# -------------------------------------------------------------------------------------------- parts of Slack's answer
 
 
 def code_of(failure: Failure) -> str:
-    """Slack's error code behind a failure; empty where it gave none. A 404 without one is ``unknown_method``."""
+    """Slack's error code of a failure; empty if there is none. A 404 without one is ``unknown_method``."""
     error = failure.__cause__
     if not isinstance(error, SlackApiError):
         return ""
@@ -239,18 +237,18 @@ def code_of(failure: Failure) -> str:
 
 
 def is_too_much(failure: Failure) -> bool:
-    """Whether a body was refused for its size, or for how many blocks Slack made of it."""
+    """Whether a body was refused for its size or its number of blocks."""
     if code_of(failure) in TOO_MUCH:
         return True
     error = failure.__cause__
-    said = _data(error).get("response_metadata") if isinstance(error, SlackApiError) else None
-    messages = said.get("messages") if isinstance(said, dict) else None
+    metadata = _data(error).get("response_metadata") if isinstance(error, SlackApiError) else None
+    messages = metadata.get("messages") if isinstance(metadata, dict) else None
     words = " ".join(map(str, messages)) if isinstance(messages, list) else ""
     return "no more than" in words or "too long" in words or "must be less than" in words
 
 
 def needed_of(failure: Failure) -> str:
-    """The scope that Slack says is needed (``missing_scope``), or an empty string."""
+    """The scope needed according to Slack (``missing_scope``), or an empty string."""
     return _needed(failure.__cause__) if isinstance(failure.__cause__, SlackApiError) else ""
 
 
@@ -270,7 +268,7 @@ def _needed(error: SlackApiError) -> str:
 
 
 def _status(error: SlackApiError) -> int:
-    # Where the body was not JSON, the SDK hands over aiohttp's answer in place of its own.
+    # For a body other than JSON, the SDK passes aiohttp's answer instead of its own.
     status = getattr(error.response, "status_code", None) or getattr(error.response, "status", None)
     return status if isinstance(status, int) else 0
 

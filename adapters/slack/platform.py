@@ -1,7 +1,6 @@
-"""Slack as a platform: connects, stays connected, and takes up what an earlier process left.
+"""The Slack platform: connects, reconnects, and resumes turns of earlier processes.
 
-The way of an event: socket -> `link` -> slack-bolt -> `EventHandler.hear` -> acknowledged. What is done about it is in
-`handler`; what belongs here is when there is a connection, and that there is one again.
+An event passes the socket (`socket_connection`), Bolt (`bolt_app`) and `EventHandler.handle`; then it is acknowledged.
 """
 
 from __future__ import annotations
@@ -9,12 +8,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from typing import Any
 
 from slack_bolt.app.async_app import AsyncApp
-from slack_bolt.response import BoltResponse
+from typing_extensions import override
 
 from adapters.shared.attachments import Attachments
+from adapters.slack.bolt_app import make_app
 from adapters.slack.check import identify, refused_line
 from adapters.slack.events.handler import PLATFORM, EventHandler
 from adapters.slack.events.parse import Identity
@@ -22,74 +21,69 @@ from adapters.slack.options import SlackOptions
 from adapters.slack.socket_connection import SocketConnection
 from adapters.slack.state import WorkspaceState, open_workspace
 from adapters.slack.web_api import WebApi
+from bot.backoff import Backoff
 from bot.errors import Forbidden, Permanent, Retryable
-from bot.ports import Inbox, RateLimitLog
+from bot.ports import Inbox, Platform, RateLimitLog
 
 log = logging.getLogger(__name__)
 
-BOLT_LOG = logging.getLogger("adapters.slack.bolt")
-BOLT_LOG.setLevel(logging.ERROR)  # its warnings are about variables of the environment that are not ours to read
-
-# Delays before connecting again, in seconds: from the first, doubled up to the last, each shortened by chance.
-FIRST_DELAY = 0.5
-LAST_DELAY = 30.0
-# A token that is refused after it had worked is tried again after this, in seconds: an operator may mend it.
+# Delays before connecting again, in seconds.
+RECONNECT = Backoff(first=0.5, limit=30.0)
+# Delay after the refusal of a token that has worked, in seconds: an operator may fix it.
 REFUSED_DELAY = 60.0
-# A connection that brought an event or lived for so many seconds was a good one: the next attempt is made at once.
+# A connection with a payload, or of this age in seconds, was good: reconnect at once.
 GOOD_SECONDS = 10.0
-# So often, in seconds, it is asked what another process has left: one that is being replaced is still finishing its
-# answers when this one starts, and one of several may be killed at any time. Its readers wait as long at the most, and
-# what is asked is one row of a journal on this machine.
-LEFT_SECONDS = 2.0
 
 
-class SlackPlatform:
-    """See `bot.ports.Platform`."""
+class SlackPlatform(Platform):
+    """One app in one workspace."""
 
     name = PLATFORM
 
     def __init__(self, options: SlackOptions, attachments: Attachments, spending: RateLimitLog | None = None) -> None:
-        """`spending` remembers what is used of Slack's rate limits for the next process."""
+        """`spending` remembers the use of Slack's rate limits for the next process."""
         self._options = options
         self._spending = spending
         self._attachments = attachments
+        self._random = random.Random()  # noqa: S311 (jitter, not a secret)
         self._web: WebApi | None = None
         self._workspace: WorkspaceState | None = None
-        self._hearing: EventHandler | None = None
-        self._link: SocketConnection | None = None
-        self._quiet = False
+        self._handler: EventHandler | None = None
+        self._connection: SocketConnection | None = None
+        self._is_stopping = False
 
     @property
+    @override
     def ready(self) -> bool:
-        """See `bot.ports.Platform`."""
-        return self._link is not None and self._link.is_open and not self._quiet
+        return self._connection is not None and self._connection.is_open and not self._is_stopping
 
+    @override
     async def run(self, inbox: Inbox) -> None:
-        """See `bot.ports.Platform`."""
         self._web = self._web or WebApi(self._options)
         me = await self._identify(self._web)
         if self._workspace is None:
             self._workspace = await open_workspace(self._web, me, self._attachments, self._options, self._spending)
-        self._hearing = self._hearing or EventHandler(self._workspace, inbox)
+        self._handler = self._handler or EventHandler(self._workspace, inbox)
         log.info("Slack: this is user %s in workspace %s", me.user, me.team)
-        refused = await self._serve(self._workspace, self._hearing, inbox)
+        refused = await self._serve(self._workspace, self._handler, inbox)
         if refused is not None:
             raise refused
 
+    @override
     async def stop_accepting(self) -> None:
-        """See `bot.ports.Platform`. Questions that come now are not acknowledged: Slack delivers them again.
+        """New messages stay unacknowledged, so Slack delivers them again.
 
-        Those that were acknowledged before become turns still, if that takes no longer than `HAND_OVER_SECONDS`.
+        Acknowledged ones still become turns, within `SlackTimings.hand_over`.
         """
-        self._quiet = True
-        if self._hearing is not None:
-            await self._hearing.stop_accepting()
+        self._is_stopping = True
+        if self._handler is not None:
+            await self._handler.stop_accepting()
 
+    @override
     async def close(self) -> None:
-        """See `bot.ports.Platform`."""
-        self._quiet = True
-        if self._link is not None:
-            await self._link.shut()
+        self._is_stopping = True
+        if self._connection is not None:
+            await self._connection.close()
         if self._web is not None:
             await self._web.close()
 
@@ -103,36 +97,36 @@ class SlackPlatform:
             except Retryable as failure:
                 attempt += 1
                 log.warning("Slack does not answer yet (%s)", failure)
-                await asyncio.sleep(_delay(attempt, failure.retry_after))
+                await asyncio.sleep(self._delay(attempt, failure.retry_after))
 
     async def _serve(self, workspace: WorkspaceState, handler: EventHandler, inbox: Inbox) -> Forbidden | None:
-        """Listen until cancelled, or until it turns out that this will never work."""
+        """Listen until cancelled, or until Slack refuses the app token for good."""
         connected = asyncio.Event()
         async with asyncio.TaskGroup() as group:
             workspace.group = group
-            bringing = group.create_task(self._bring(handler, inbox, connected))
+            resuming = group.create_task(self._resume_unfinished(handler, inbox, connected))
             try:
-                return await self._listen(self._app(workspace, handler), workspace, connected)
+                return await self._listen(make_app(workspace.web, handler), workspace, connected)
             finally:
-                bringing.cancel()
+                resuming.cancel()
                 workspace.group = None
 
-    async def _bring(self, handler: EventHandler, inbox: Inbox, connected: asyncio.Event) -> None:
-        """Take up what other processes leave unfinished, from the first connection on."""
+    async def _resume_unfinished(self, handler: EventHandler, inbox: Inbox, connected: asyncio.Event) -> None:
+        """Resume unfinished turns of other processes, from the first connection on."""
         await connected.wait()
-        while not self._quiet:
+        while not self._is_stopping:
             for record in await inbox.unfinished_turns(self.name):
                 handler.resume(record)
-            await asyncio.sleep(LEFT_SECONDS)
+            await asyncio.sleep(self._options.timings.recovery_poll)
 
     async def _listen(self, app: AsyncApp, workspace: WorkspaceState, connected: asyncio.Event) -> Forbidden | None:
         loop = asyncio.get_running_loop()
         attempt = 0
         while True:
             try:
-                link = await self._open(app, workspace)
+                connection = await self._open(app, workspace)
             except Permanent as failure:
-                if self._link is None:
+                if self._connection is None:
                     return Forbidden(refused_line("app token", failure))
                 log.error("Slack: %s", refused_line("app token", failure))  # noqa: TRY400 (one line says it)
                 await asyncio.sleep(REFUSED_DELAY)
@@ -140,50 +134,44 @@ class SlackPlatform:
             except Retryable as failure:
                 attempt += 1
                 log.warning("Slack: no connection for events, trying again (%s)", failure)
-                await asyncio.sleep(_delay(attempt, failure.retry_after))
+                await asyncio.sleep(self._delay(attempt, failure.retry_after))
                 continue
             opened_at = loop.time()
-            self._replace(link, workspace)
+            self._replace(connection, workspace)
             connected.set()
-            await link.over()
-            log.info("Slack: the connection for events %s", "is to be replaced" if link.is_open else "has ended")
-            if link.is_crowded:
-                link.close()
-            if link.events or loop.time() - opened_at >= GOOD_SECONDS:
+            await connection.wait_ended()
+            log.info("Slack: the connection for events %s", "must be replaced" if connection.is_open else "has ended")
+            if connection.must_close_first:
+                connection.request_close()
+            if connection.payload_count or loop.time() - opened_at >= GOOD_SECONDS:
                 attempt = 0
             else:
                 attempt += 1
-                await asyncio.sleep(_delay(attempt, None) if attempt > 1 else 0.0)
+                await asyncio.sleep(self._delay(attempt, None) if attempt > 1 else 0.0)
 
     async def _open(self, app: AsyncApp, workspace: WorkspaceState) -> SocketConnection:
         url = await workspace.web.socket_url()
-        link = SocketConnection(app, workspace.web, self._options)
-        await link.open(url)
-        return link
+        connection = SocketConnection(app, workspace.web, self._options, self._update_sole_connection)
+        await connection.open(url)
+        return connection
 
-    def _replace(self, link: SocketConnection, workspace: WorkspaceState) -> None:
-        """Serve the new connection, and let the old one go; what came while there was none is not known."""
-        old, self._link = self._link, link
-        workspace.spawn(link.serve())
+    def _replace(self, connection: SocketConnection, workspace: WorkspaceState) -> None:
+        """Serve the new connection and close the old one. Events during a gap between them are lost."""
+        old, self._connection = self._connection, connection
+        workspace.spawn(connection.serve())
         if old is not None:
             if old.is_open:
-                link.ours += 1  # the greeting counts it still
+                connection.own_count += 1  # Slack's hello still counts the old one
             else:
-                workspace.memory.gap()
-            old.close()
+                workspace.cache.mark_gap()
+            old.request_close()
 
-    def _app(self, workspace: WorkspaceState, handler: EventHandler) -> AsyncApp:
-        async def hear(body: dict[str, Any]) -> BoltResponse:
-            # Others of the same app get some of the events, so that we do not hear all.
-            workspace.memory.alone = self._link is None or self._link.connections <= self._link.ours
-            return BoltResponse(status=200 if await handler.hear(body) else 503)
+    def _update_sole_connection(self) -> None:
+        """With connections of other processes, Slack sends some events there, and the cache is incomplete."""
+        connection = self._connection
+        if connection is not None and self._workspace is not None:
+            self._workspace.cache.sole_connection = connection.connection_count <= connection.own_count
 
-        # Before authorisation, which would ask auth.test again, and before any listener, which runs unawaited and after
-        # the event is acknowledged.
-        return AsyncApp(client=workspace.web.sdk, logger=BOLT_LOG, name="tickertape", before_authorize=hear)
-
-
-def _delay(attempt: int, ordered: float | None) -> float:
-    """Seconds before attempt number `attempt`, or what Slack orders if that is more."""
-    longest = min(FIRST_DELAY * 2.0 ** min(attempt - 1, 16), LAST_DELAY)
-    return max(random.uniform(longest / 2, longest), ordered or 0.0)  # noqa: S311 (no secret hangs on it)
+    def _delay(self, attempt: int, ordered: float | None) -> float:
+        """Seconds before attempt number `attempt`, or Slack's order if longer."""
+        return max(RECONNECT.delay(attempt, self._random), ordered or 0.0)

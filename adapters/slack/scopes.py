@@ -1,7 +1,7 @@
-"""The scopes that the app is given, and what each is for: `check` compares them, the manifest holds the same.
+"""The app's scopes and their purposes, for `check`.
 
-``config/slack-manifest.yaml`` is what an operator pastes; a test keeps the two alike. Each new scope means that the app
-is installed again, so those of features to come are there already.
+Operators paste ``config/slack-manifest.yaml``; a test compares the two. A new scope requires a new installation of the
+app, so scopes of later features are included.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-# Without these, questions are not heard, or not answered.
+# Without one of these, messages do not arrive or stay unanswered.
 REQUIRED: Mapping[str, str] = MappingProxyType(
     {
         "app_mentions:read": "hear that it is mentioned",
@@ -21,7 +21,7 @@ REQUIRED: Mapping[str, str] = MappingProxyType(
     }
 )
 
-# Without these, one feature is missing.
+# Without one of these, one feature is missing.
 USEFUL: Mapping[str, str] = MappingProxyType(
     {
         "mpim:history": "hear and read group direct messages",
@@ -35,7 +35,7 @@ USEFUL: Mapping[str, str] = MappingProxyType(
     }
 )
 
-# Nothing uses these yet: `check` mentions them, and finds nothing wrong.
+# Unused so far: `check` does not report these.
 LATER: Mapping[str, str] = MappingProxyType(
     {
         "reactions:write": "offer a reaction to be stopped by",

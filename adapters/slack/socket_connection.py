@@ -1,8 +1,8 @@
-"""One connection of Socket Mode: opened once, never mended; `platform` opens another.
+"""One Socket Mode connection, used until it ends; `platform` opens the next.
 
-The SDK's client reconnects by itself, but for ever with the same address, at a fixed pace and with a stack trace each
-time; here all three ways by which it notices that a connection is over only say so (`connect_to_new_endpoint`), and
-there is one place that decides about the next. What it does well is used: receiving, pings, and who is told of what.
+The SDK's client reconnects by itself, but forever with the same address, at a fixed pace and with a stack trace each
+time. Here its three ways of noticing an ended connection only set an event (`connect_to_new_endpoint`), so that one
+place decides about the next connection. Receiving, pings and listeners are the SDK's.
 
 https://docs.slack.dev/apis/events-api/using-socket-mode
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -24,25 +25,22 @@ from slack_sdk.socket_mode.async_client import AsyncBaseSocketModeClient
 from slack_sdk.socket_mode.request import SocketModeRequest
 
 from adapters.slack.errors import translated
-from adapters.slack.events.parse import string
 from adapters.slack.options import SlackOptions
 from adapters.slack.web_api import WebApi
 from bot.errors import ServiceError
 
 log = logging.getLogger(__name__)
 
-# The SDK's own account of a connection, with addresses that hold a secret: only what nobody foresaw is let through.
+# The SDK logs addresses with a secret in them; only unforeseen errors pass.
 SOCKET_LOG = logging.getLogger("adapters.slack.socket")
 SOCKET_LOG.setLevel(logging.CRITICAL)
 
-# A connection that was aborted is noticed within this, in seconds, whatever the pings say.
-LOOK_SECONDS = 0.5
-# Saying goodbye may take this long, in seconds; a dead server does not answer it.
-GOODBYE_SECONDS = 1.0
+# Seconds until an aborted connection is noticed, independent of pings.
+CHECK_SECONDS = 0.5
 
 
 class _Client(SocketModeClient):
-    """The SDK's client, which says that it is over instead of reconnecting."""
+    """The SDK's client, signalling its end instead of reconnecting."""
 
     def __init__(self, web: WebApi, options: SlackOptions) -> None:
         super().__init__(
@@ -51,45 +49,49 @@ class _Client(SocketModeClient):
             web_client=web.sdk,
             ping_interval=options.ping_seconds,
         )
-        self.over = asyncio.Event()
-        self.crowded = False  # Slack counts too many connections: this one must go before another is opened
+        self.ended = asyncio.Event()
+        self.too_many = False  # Slack counts too many connections: close this one before opening another
 
     async def connect_to_new_endpoint(self, force: bool = False) -> None:  # noqa: ARG002, FBT001, FBT002 (the SDK's)
-        """The connection is to be replaced, or has ended."""
-        self.over.set()
+        """The connection has ended, or must be replaced."""
+        self.ended.set()
 
     async def process_message(self) -> None:
-        """One message after the other, in the order of arrival; what an event's acknowledgement waits for is apart."""
+        """Process messages in order of arrival; acknowledgements wait in tasks of their own."""
         raw = await self.message_queue.get()
         with suppress(json.JSONDecodeError):
             message = json.loads(raw)
             if isinstance(message, dict):
-                self.crowded = message.get("reason") == "too_many_websockets"
+                self.too_many = message.get("reason") == "too_many_websockets"
                 await self.run_message_listeners(message, raw)
 
 
 class SocketConnection(AsyncBaseSocketModeHandler):
-    """A connection, from the handshake until it is over. `app` is told of every event before it is acknowledged."""
+    """A connection from the handshake to its end. Bolt's `app` gets every payload before it is acknowledged."""
 
-    def __init__(self, app: AsyncApp, web: WebApi, options: SlackOptions) -> None:
+    def __init__(
+        self, app: AsyncApp, web: WebApi, options: SlackOptions, on_count: Callable[[], object] = lambda: None
+    ) -> None:
+        """`on_count` is called when the app's number of connections is known."""
         self.app = self._app = app
         self._options = options
+        self._on_count = on_count
         self._client = _Client(web, options)
         self._client.socket_mode_request_listeners.append(self.handle)
-        self._client.message_listeners.append(self._note)
+        self._client.message_listeners.append(self._on_message)
         self._closing = asyncio.Event()
-        self._group: asyncio.TaskGroup | None = None  # while it serves
-        self._answers: set[asyncio.Task[None]] = set()  # to events that came, until they are sent
-        self.events = 0  # that it has brought
-        self.connections = 1  # of the same app, with this one, as the greeting counts them
-        self.ours = 1  # how many of these are ours
+        self._group: asyncio.TaskGroup | None = None  # while serving
+        self._responses: set[asyncio.Task[None]] = set()  # pending acknowledgements
+        self.payload_count = 0
+        self.connection_count = 1  # of the app, including this one, as of Slack's hello
+        self.own_count = 1  # this process's share of them
 
     async def open(self, url: str) -> None:
-        """Connect to `url`; one that fails is shut. Raises a `Retryable`, or what else `translated` makes of it."""
+        """Connect to `url`. Raises a `Retryable`, or another failure of `errors.translated`, and closes itself then."""
         try:
             await self._connect(url)
         except BaseException:
-            await self.shut()
+            await self.close()
             raise
 
     async def _connect(self, url: str) -> None:
@@ -107,7 +109,7 @@ class SocketConnection(AsyncBaseSocketModeHandler):
                 raise ServiceError(f"the socket could not be opened ({type(error).__name__})") from None
 
     async def serve(self) -> None:
-        """Bring events until `close`; a connection that is to be replaced goes on meanwhile."""
+        """Handle payloads until `request_close`, also while a replacement is being opened."""
         try:
             async with asyncio.TaskGroup() as group:
                 self._group = group
@@ -116,7 +118,7 @@ class SocketConnection(AsyncBaseSocketModeHandler):
                 finally:
                     self._group = None
         finally:
-            await self.shut()
+            await self.close()
 
     async def _serve(self, group: asyncio.TaskGroup) -> None:
         client = self._client
@@ -128,73 +130,79 @@ class SocketConnection(AsyncBaseSocketModeHandler):
         client.closed = True
         for helper in helpers:
             helper.cancel()
-        if self._answers:  # what was heard here is acknowledged here, unless that takes too long
-            await asyncio.wait(self._answers, timeout=GOODBYE_SECONDS)
-        for answer in self._answers:
-            answer.cancel()
+        if self._responses:  # acknowledge received payloads on this connection, if that does not take too long
+            await asyncio.wait(self._responses, timeout=self._options.timings.socket_close)
+        for response in self._responses:
+            response.cancel()
 
-    async def over(self) -> None:
-        """Wait until the connection has ended, or is to be replaced."""
-        while self.is_open and not self._client.over.is_set():
+    async def wait_ended(self) -> None:
+        """Wait until the connection has ended, or must be replaced."""
+        while self.is_open and not self._client.ended.is_set():
             with suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_SECONDS):
-                    await self._client.over.wait()
+                async with asyncio.timeout(CHECK_SECONDS):
+                    await self._client.ended.wait()
 
     @property
-    def is_crowded(self) -> bool:
-        """Whether it must be closed before another is opened."""
-        return self._client.crowded
+    def must_close_first(self) -> bool:
+        """Whether to close it before opening another."""
+        return self._client.too_many
 
     @property
     def is_open(self) -> bool:
-        """Whether events can arrive."""
+        """Whether payloads can arrive."""
         session = self._client.current_session
         return not self._client.closed and session is not None and not session.closed
 
-    def close(self) -> None:
+    def request_close(self) -> None:
         """Let `serve` end."""
         self._closing.set()
 
-    async def shut(self) -> None:
-        """Close the connection, with a goodbye where somebody listens; does no harm when done twice."""
+    async def close(self) -> None:
+        """Close the connection with a closing handshake, if possible; idempotent."""
         client = self._client
         client.closed = True
-        client.over.set()
+        client.ended.set()
         client.message_processor.cancel()
         try:
             await asyncio.wait([client.message_processor])
             if client.current_session is not None:
                 with suppress(TimeoutError, aiohttp.ClientError, ConnectionError):
-                    async with asyncio.timeout(GOODBYE_SECONDS):
+                    async with asyncio.timeout(self._options.timings.socket_close):
                         await client.current_session.close()
         finally:
             await client.aiohttp_client_session.close()
 
     async def handle(self, client: AsyncBaseSocketModeClient, req: SocketModeRequest) -> None:
-        """An event came: it is answered in a task of its own, since a journal may have to be waited for.
+        """Respond to a payload in a task of its own, since the journal may be slow.
 
-        Tasks begin in the order in which they are made, and nothing is waited for on the way to `EventHandler.hear`, which
-        decides at once: so events are heard in the order in which they came.
+        Tasks start in order of creation, and nothing on the way to `EventHandler.handle` waits, so events are handled
+        in order of arrival.
         """
         if self._group is None or self._closing.is_set():
-            return  # it is not acknowledged, so it comes again
-        self.events += 1
-        answer = self._group.create_task(self._answer(client, req))
-        self._answers.add(answer)
-        answer.add_done_callback(self._answers.discard)
+            return  # unacknowledged, so Slack delivers it again
+        self.payload_count += 1
+        response = self._group.create_task(self._respond(client, req))
+        self._responses.add(response)
+        response.add_done_callback(self._responses.discard)
 
-    async def _answer(self, client: AsyncBaseSocketModeClient, req: SocketModeRequest) -> None:
-        """Bolt decides about an event, and what it decides is sent back."""
+    async def _respond(self, client: AsyncBaseSocketModeClient, req: SocketModeRequest) -> None:
+        """Dispatch a payload to Bolt, and send its response."""
         try:
             response = await run_async_bolt_app(self._app, req)
             await send_async_response(client, req, response, 0.0)
         except (aiohttp.ClientError, OSError):
-            log.debug("Slack: an event could not be acknowledged, so it comes again")
+            log.debug("Slack: a payload could not be acknowledged; Slack delivers it again")
         except Exception:
-            # The boundary of one event: whatever is odd about it, the next ones are heard.
-            log.exception("Slack: an event could not be heard")
+            # The boundary of one payload: an odd one must not affect the next.
+            log.exception("Slack: a payload could not be handled")
 
-    async def _note(self, client: AsyncBaseSocketModeClient, message: dict[str, Any], raw: str | None) -> None:  # noqa: ARG002 (the SDK's signature)
-        if string(message, "type") == "hello":
+    async def _on_message(
+        self,
+        client: AsyncBaseSocketModeClient,  # noqa: ARG002 (the SDK's signature)
+        message: dict[str, Any],
+        raw: str | None,  # noqa: ARG002 (the SDK's signature)
+    ) -> None:
+        if message.get("type") == "hello":
             count = message.get("num_connections")
-            self.connections = count if isinstance(count, int) else 1
+            self.connection_count = count if isinstance(count, int) else 1
+            self._on_count()

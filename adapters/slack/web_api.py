@@ -1,4 +1,4 @@
-"""The Web API: one session, one call, our failures. What is called, and what it means, is for the others to know."""
+"""The Web API: one session, one method per kind of call, Slack's errors as our failures."""
 
 from __future__ import annotations
 
@@ -10,74 +10,74 @@ from typing import Any
 import aiohttp
 from slack_sdk.web.async_client import AsyncWebClient
 
-from adapters.slack.errors import failure_of_upload, translated
+from adapters.slack.errors import translated, upload_failure
 from adapters.slack.options import SlackOptions
 
-# For the bytes of one file to get there, in seconds: 10 MB at 350 kB/s.
+# Timeout for the bytes of one file, in seconds: 10 MB at 350 kB/s.
 UPLOAD_SECONDS = 30.0
 
-# The SDK writes every request and answer to its logger at DEBUG: people's words, which are not for a log.
+# The SDK logs every request and answer at DEBUG; people's words do not belong in a log.
 SDK_LOG = logging.getLogger("adapters.slack.sdk")
 SDK_LOG.setLevel(logging.INFO)
 
 
 @dataclass(frozen=True, slots=True)
 class ApiResponse:
-    """What a call was answered: Slack's object, and the headers by lower-case names."""
+    """The answer to a call: Slack's object, and the headers by lower-case names."""
 
     data: Mapping[str, Any] = field(repr=False)
     headers: Mapping[str, str] = field(repr=False)
 
 
 class WebApi:
-    """Slack's Web API with one bot token. To be made and closed within a running loop."""
+    """Slack's Web API with one bot token. Made and closed within a running loop.
+
+    Calls raise `RateLimited`, `ServiceError`, `OutcomeUnknown`, `NotFound`, `Forbidden`, `InvalidRequest`.
+    """
 
     def __init__(self, options: SlackOptions) -> None:
         self._app_token = options.app_token
         self.api_url = options.api_url
-        # The client's own time-out is ignored once it is given a session, so the session has it.
+        # The SDK ignores its own timeout once given a session, so the session has it.
         timeout = aiohttp.ClientTimeout(total=options.call_seconds, sock_connect=options.connect_seconds)
         self._session = aiohttp.ClientSession(timeout=timeout)
         self.sdk = AsyncWebClient(
             token=options.bot_token,
             base_url=options.api_url or AsyncWebClient.BASE_URL,
             session=self._session,
-            retry_handlers=[],  # one layer retries, and it is ours (a re-sent post would show twice)
+            retry_handlers=[],  # one layer retries, and it is ours (the SDK's retry would duplicate a post)
             logger=SDK_LOG,
         )
 
     async def send(self, method: str, payload: dict[str, Any], *, once: bool = False) -> ApiResponse:
-        """Call a method that takes a JSON body. `once`: see `errors.translated`.
-
-        Raises `RateLimited`, `ServiceError`, `OutcomeUnknown`, `NotFound`, `Forbidden`, `InvalidRequest`.
-        """
+        """Call a method with a JSON body. `once`: see `errors.translated`."""
         with translated(method, once=once):
-            return _answer(await self.sdk.api_call(method, json=payload))
+            return _response(await self.sdk.api_call(method, json=payload))
 
     async def post(self, method: str, params: dict[str, Any], *, once: bool = False) -> ApiResponse:
-        """Call a method that takes its arguments in the query of a POST. Raises as `send` does."""
+        """Call a method with its arguments in the query of a POST."""
         with translated(method, once=once):
-            return _answer(await self.sdk.api_call(method, params=params))
+            return _response(await self.sdk.api_call(method, params=params))
 
     async def read(self, method: str, params: dict[str, Any]) -> ApiResponse:
-        """Call a method that only reads. Raises as `send` does."""
+        """Call a method without side effects."""
         with translated(method, once=False):
-            return _answer(await self.sdk.api_call(method, http_verb="GET", params=params))
+            return _response(await self.sdk.api_call(method, http_verb="GET", params=params))
 
     async def upload(self, url: str, data: bytes) -> None:
-        """Send a file's bytes to the address that Slack gave for it, without our token. Raises as `send` does."""
+        """Send a file's bytes to an upload address of Slack, without our token."""
         with translated("a file's upload", once=False):
             timeout = aiohttp.ClientTimeout(total=UPLOAD_SECONDS, sock_connect=self._session.timeout.sock_connect)
             headers = {"Content-Type": "application/octet-stream"}
             async with self._session.post(
                 url, data=data, headers=headers, timeout=timeout, allow_redirects=False
             ) as response:
-                status, said = response.status, response.headers
+                status, response_headers = response.status, response.headers
         if status != 200:
-            raise failure_of_upload(status, said)
+            raise upload_failure(status, response_headers)
 
     async def socket_url(self) -> str:
-        """A fresh address for a socket; it is a secret for as long as it lives. Raises as `send` does."""
+        """A new address for a socket; secret until it expires."""
         answer = await self.post("apps.connections.open", {"token": self._app_token})
         with translated("apps.connections.open", once=False):
             url = answer.data.get("url")
@@ -90,6 +90,6 @@ class WebApi:
         await self._session.close()
 
 
-def _answer(response: Any) -> ApiResponse:  # noqa: ANN401 (the SDK's response is untyped)
+def _response(response: Any) -> ApiResponse:  # noqa: ANN401 (the SDK's response is untyped)
     headers = {str(name).lower(): str(value) for name, value in response.headers.items()}
     return ApiResponse(response.data, headers)

@@ -1,47 +1,44 @@
-"""The words of blocks that others wrote, in Slack's own format like a message's `text`. Pure.
+"""The text of other authors' blocks, in Slack's own format like a message's `text`. Pure; no input raises.
 
-What belongs here: the kinds of blocks, of their elements and of rich text
-(https://docs.slack.dev/reference/block-kit/blocks), read without a fault whatever they hold. What does not: our own
-answers, which are read back as markdown (`blocks`).
+Block kinds: https://docs.slack.dev/reference/block-kit/blocks. Our own answers are read back as markdown
+(`events.own_answer`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any
 
 from adapters.shared.context_labels import PART_CHARACTERS, cut, label, linked, mapping, objects, string
+from adapters.shared.json_fields import Json, string_field
 
-Json = Mapping[str, Any]
+# Deepest nesting of elements read; Slack nests four deep.
+_MAX_DEPTH = 8
 
-# How deep elements are looked into; Slack nests four deep.
-_DEPTH = 8
-
-# Rows of a table that are read; Slack takes a hundred.
-_ROWS = 100
+# Rows of a table read; Slack takes a hundred.
+_MAX_ROWS = 100
 
 
-def block_words(block: Json, depth: int = 0) -> str:
-    """A block's words and labels, or those of a cell of a table, which is a block too."""
+def block_text(block: Json, depth: int = 0) -> str:
+    """Text and labels of a block, or of a table's cell (a block too)."""
     kind = string(block, "type")
-    if depth > _DEPTH:
+    if depth > _MAX_DEPTH:
         return ""
     if kind == "rich_text":
         return _lines([_rich(each, depth + 1) for each in objects(block, "elements")])
     if kind == "table":
         rows = block.get("rows")
-        return _lines([_row(row, depth) for row in rows[:_ROWS]]) if isinstance(rows, list) else ""
+        return _lines([_row(row, depth) for row in rows[:_MAX_ROWS]]) if isinstance(rows, list) else ""
     return _BLOCKS.get(kind, _titled)(block)
 
 
 def _section(block: Json) -> str:
     fields = [_text({"text": each}) for each in objects(block, "fields")]
-    return _lines([_text(block), *fields, element_words(mapping(block, "accessory"))])
+    return _lines([_text(block), *fields, element_text(mapping(block, "accessory"))])
 
 
 def _elements(block: Json) -> str:
-    return _lines([element_words(each) for each in objects(block, "elements")])
+    return _lines([element_text(each) for each in objects(block, "elements")])
 
 
 def _picture(block: Json) -> str:
@@ -53,7 +50,7 @@ def _video(block: Json) -> str:
 
 
 def _input(block: Json) -> str:
-    return _lines([string(block, "label", "text"), element_words(mapping(block, "element"))])
+    return _lines([string(block, "label", "text"), element_text(mapping(block, "element"))])
 
 
 def _call(block: Json) -> str:
@@ -61,14 +58,14 @@ def _call(block: Json) -> str:
 
 
 def _titled(block: Json) -> str:
-    """The words of a block of a kind that is not known here, where it has them under the usual names."""
+    """The text of a block of unknown kind, from the usual fields."""
     names = ("title", "subtitle", "text", "description", "author_name")
     return _lines([string(block, name) or string(block, name, "text") for name in names])
 
 
 def _row(row: object, depth: int) -> str:
     cells = objects({"row": row}, "row")
-    return " | ".join((string(cell, "text") or block_words(cell, depth + 1)).replace("\n", " ") for cell in cells)
+    return " | ".join((string(cell, "text") or block_text(cell, depth + 1)).replace("\n", " ") for cell in cells)
 
 
 _BLOCKS: Mapping[str, Callable[[Json], str]] = MappingProxyType(
@@ -88,8 +85,8 @@ def _text(holder: Json) -> str:
     return string(holder, "text") or string(holder, "text", "text")
 
 
-def element_words(element: Json) -> str:
-    """What people can press or choose, by its label; or a bit of text or a picture in a context."""
+def element_text(element: Json) -> str:
+    """A control by its label, or a piece of text or a picture in a context."""
     match string(element, "type"):
         case "":
             return ""
@@ -113,7 +110,7 @@ def _lines(lines: list[str]) -> str:
 
 def _rich(element: Json, depth: int = 0) -> str:
     """An element of rich text in Slack's own format (https://docs.slack.dev/reference/block-kit/blocks/rich-text-block)."""
-    if depth > _DEPTH:
+    if depth > _MAX_DEPTH:
         return ""
     kind, inner = string(element, "type"), [_rich(each, depth + 1) for each in objects(element, "elements")]
     if kind == "rich_text_list":
@@ -126,19 +123,18 @@ def _rich(element: Json, depth: int = 0) -> str:
 
 
 def _rich_leaf(element: Json, kind: str) -> str:
-    text = element.get("text")
-    said = text if isinstance(text, str) else ""  # spaces at its ends count
+    text = string_field(element, "text")  # not stripped: spaces at its ends count
     if kind in _LEAVES:
-        return _LEAVES[kind](element, said)
-    return cut(said.replace("<", "&lt;").replace(">", "&gt;"), PART_CHARACTERS)
+        return _LEAVES[kind](element, text)
+    return cut(text.replace("<", "&lt;").replace(">", "&gt;"), PART_CHARACTERS)
 
 
-def _link(element: Json, said: str) -> str:
+def _link(element: Json, text: str) -> str:
     url = string(element, "url")
-    return f"<{url}|{said}>" if said else f"<{url}>"
+    return f"<{url}|{text}>" if text else f"<{url}>"
 
 
-def _date(element: Json, _said: str) -> str:
+def _date(element: Json, _text: str) -> str:
     stamp = element.get("timestamp")
     return f"<!date^{stamp}^{string(element, 'format')}|{string(element, 'fallback') or stamp}>"
 

@@ -1,8 +1,7 @@
-"""An event as it is kept in the journal, and read again by another process. Pure.
+"""Events in the journal: the JSON stored for an unfinished turn. Pure.
 
-What belongs here: which fields of an event make a question, as text, and back. What does not: what they mean (`asked`,
-`said`, `beside`). Edits and everything else that Slack sends along are left out: what is kept is people's words, what
-they shared, and no more of it than answering takes.
+The stored shape is Slack's own, reduced to the fields needed for an answer: people's words and shared content. It has
+not changed since the first version, so each version reads the journal of any other.
 """
 
 from __future__ import annotations
@@ -12,66 +11,51 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from adapters.shared.context_labels import objects
-from adapters.slack.events.content import needed, needed_of_file
-from adapters.slack.events.parse import mapping
-from adapters.slack.history.users import SlackUser
+from adapters.shared.json_fields import Json, as_object, object_field
+from adapters.slack.events.content import journal_fields
+from adapters.slack.events.pages import SlackUser
+from adapters.slack.events.parse import Event, Identity, MessagePosted, is_plain, parse_event
 
-# Read by `asked.decide`, `said.parse_message` and what they call.
-FIELDS = frozenset(
-    [
-        "type",
-        "subtype",
-        "channel",
-        "channel_type",
-        "user",
-        "text",
-        "ts",
-        "thread_ts",
-        "parent_user_id",
-        "team",
-        "user_team",
-        "source_team",
-        "hidden",
-        "bot_id",
-    ]
+# Stored as they are; `parse.parse_event` reads them.
+_FIELDS = frozenset(
+    """
+    type subtype channel channel_type user text ts thread_ts parent_user_id team user_team source_team hidden bot_id
+    """.split()  # noqa: SIM905 (a list of words)
 )
 
 
-def dump(event: Mapping[str, Any]) -> str:
-    """What is kept of an event: JSON, in ASCII, so that half a character of somebody's is no trouble to any store."""
-    kept: dict[str, Any] = {name: event[name] for name in FIELDS & event.keys() if isinstance(event[name], str | bool)}
-    files = [needed_of_file(file) for file in objects(event, "files")]
-    kept |= needed(event) | ({"files": files} if files else {})
-    return _written({"event": kept})
+def dump(event: MessagePosted) -> str:
+    """The journal's text for a message: JSON in ASCII, so that any store can hold half a surrogate pair."""
+    raw = event.source
+    stored: dict[str, Any] = {name: raw[name] for name in _FIELDS & raw.keys() if isinstance(raw[name], str | bool)}
+    return _write({"event": stored if is_plain(raw) else stored | journal_fields(raw)})
 
 
-def with_user(text: str, person: SlackUser) -> str:
-    """What is kept, and who wrote it, once that is known: after a restart, all would have to be looked up at once."""
-    return _written({**_read(text), "person": {**asdict(person), "teams": sorted(person.teams)}})
+def with_user(text: str, user: SlackUser) -> str:
+    """A stored event with its author, so that a restart needs no lookups of all authors at once."""
+    return _write({**_read(text), "person": {**asdict(user), "teams": sorted(user.teams)}})
 
 
-def _written(kept: Mapping[str, Any]) -> str:
-    return json.dumps(kept, separators=(",", ":"))
-
-
-def load(text: str) -> Mapping[str, Any]:
-    """The event that was kept; an empty one where the text is none of ours."""
-    return mapping(_read(text), "event")
+def load(text: str, me: Identity) -> Event | None:
+    """The stored event; None for any other text."""
+    return parse_event(object_field(_read(text), "event"), me)
 
 
 def load_user(text: str) -> SlackUser | None:
-    """Who wrote it, if that was kept."""
-    who = mapping(_read(text), "person")
+    """The stored author; None if there is none, or in an unknown form."""
+    user = object_field(_read(text), "person")
     try:
-        return SlackUser(**{**who, "teams": frozenset(who["teams"])})
-    except (KeyError, TypeError):  # none, or another version's
+        return SlackUser(**{**user, "teams": frozenset(user["teams"])})
+    except (KeyError, TypeError):
         return None
 
 
-def _read(text: str) -> Mapping[str, Any]:
+def _write(stored: Mapping[str, Any]) -> str:
+    return json.dumps(stored, separators=(",", ":"))
+
+
+def _read(text: str) -> Json:
     try:
-        kept = json.loads(text)
+        return as_object(json.loads(text))
     except (ValueError, RecursionError):
         return {}
-    return kept if isinstance(kept, dict) else {}

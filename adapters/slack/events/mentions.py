@@ -1,49 +1,55 @@
-"""Is this event a question to us? Pure: an event's fields in, what is asked out.
+"""Messages addressed to the bot, and mentions in Slack's text format. Pure.
 
-The rules. A mention is answered in its thread, or in the thread that it starts. In a thread that we take part in, what
-people say is for us without a mention. A direct message is one conversation; a thread in it is another. In a group
-direct message we are only spoken to by a mention. Nothing that a program wrote is answered. A mention arrives as two
-events (https://docs.slack.dev/reference/events/app_mention), and either is enough.
+A mention is answered in its thread, or in the thread it starts. In a thread the bot takes part in, messages need no
+mention. Direct messages form one conversation; each thread in them is another. In a group direct message only a mention
+addresses the bot. Messages by apps get no answer. A mention arrives as two events
+(https://docs.slack.dev/reference/events/app_mention); either is enough.
+
+Text format: https://docs.slack.dev/messaging/formatting-message-text; ``&``, ``<`` and ``>`` are escaped, and angle
+brackets hold a link, a mention or a command.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, tzinfo
 from enum import Enum
-from typing import Any
+from xml.sax.saxutils import unescape
 
-from adapters.slack.events.parse import Identity, SlackMessage, parse_message, string
-from adapters.slack.messages.mrkdwn import mentions
+from adapters.shared.context_labels import moment
+from adapters.slack.events.parse import Event, Identity, MessagePosted, SlackMessage
+from bot.conversation import Message, Part, Role, Text
 
-# Slack speaks through this user itself (reminders, help).
+# Slack's own user (reminders, help).
 SLACKBOT = "USLACKBOT"
 
 
 class Trigger(Enum):
-    """What makes a message a question."""
+    """Reason for answering a message."""
 
     MENTION = "mention"
     DIRECT = "direct"
-    # Only if the thread is one that we take part in, which the event does not say.
+    # A message in a thread; the event does not say whether the bot takes part in it.
     FOLLOW_UP = "follow-up"
 
 
 @dataclass(frozen=True, slots=True)
 class AddressedMessage:
-    """A message that is, or may be, for us.
+    """A message to the bot; a follow-up is one only if the bot takes part in the thread.
 
-    `thread` is where the answer goes: empty for a direct message outside a thread, answered in place. `teams` are the
-    organisations that the event says its author belongs to.
+    `thread` is the thread of the answer: empty for a direct message outside a thread, answered in place. `teams` are
+    the author's organisations, as far as the event names them.
     """
 
     channel: str
-    said: SlackMessage
-    why: Trigger
+    message: SlackMessage
+    trigger: Trigger
     thread: str
     teams: frozenset[str]
-    parent: str  # who began the thread, where the event says so
-    is_mention_event: bool  # the message may come a second time, as a plain one, which says more of it
+    parent: str  # author of the thread's first message, if the event names one
+    is_mention_event: bool  # a plain copy of the message may follow, with more content
 
     @property
     def conversation(self) -> tuple[str, str]:
@@ -51,49 +57,158 @@ class AddressedMessage:
         return (self.channel, self.thread)
 
     @property
+    def id(self) -> tuple[str, str]:
+        """The channel and the message in it."""
+        return (self.channel, self.message.ts)
+
+    @property
     def starts_thread(self) -> bool:
-        """Whether the thread of the answer begins with this very message."""
-        return self.thread == self.said.ts
+        """Whether the message is the first of the answer's thread."""
+        return self.thread == self.message.ts
 
 
-def decide(event: Mapping[str, Any], me: Identity) -> AddressedMessage | None:
-    """What an event asks of us; None where it asks nothing."""
-    kind, channel = string(event, "type"), string(event, "channel")
-    if kind not in ("app_mention", "message") or not channel:
+def decide(event: Event | None, me: Identity) -> AddressedMessage | None:
+    """The message of an event if it is, or may be, addressed to the bot."""
+    if not isinstance(event, MessagePosted):
         return None
-    said = parse_message(event, me)
-    if said is None or said.ours or said.bot or said.user in ("", SLACKBOT):
+    message = event.message
+    if message.ours or message.bot or message.user in ("", SLACKBOT):
         return None
-    why = _why(kind, string(event, "channel_type") or _type_of(channel), said, me)
-    if why is None:
+    trigger = _trigger(event, me)
+    if trigger is None:
         return None
-    in_place = why is Trigger.DIRECT and not said.thread
+    in_place = trigger is Trigger.DIRECT and not message.thread
     return AddressedMessage(
-        channel=channel,
-        said=said,
-        why=why,
-        thread="" if in_place else said.thread or said.ts,
-        teams=_teams(event),
-        parent=string(event, "parent_user_id"),
-        is_mention_event=kind == "app_mention",
+        channel=event.channel,
+        message=message,
+        trigger=trigger,
+        thread="" if in_place else message.thread or message.ts,
+        teams=event.teams,
+        parent=event.parent,
+        is_mention_event=event.is_mention_event,
     )
 
 
-def _why(kind: str, channel_type: str, said: SlackMessage, me: Identity) -> Trigger | None:
-    if channel_type == "im":
+def _trigger(event: MessagePosted, me: Identity) -> Trigger | None:
+    message = event.message
+    if event.channel_type == "im":
         return Trigger.DIRECT
-    if kind == "app_mention" or me.user in mentions(said.text):
+    if event.is_mention_event or me.user in mentions(message.text):
         return Trigger.MENTION
-    if channel_type == "mpim" or said.thread in ("", said.ts):
+    if event.channel_type == "mpim" or message.thread in ("", message.ts):
         return None
     return Trigger.FOLLOW_UP
 
 
-def _type_of(channel: str) -> str:
-    # app_mention events carry no channel_type; ids of direct messages begin with a D.
-    return "im" if channel.startswith("D") else "channel"
+# ------------------------------------------------------------------------------------------------------- text format
+
+_ANGLE = re.compile(r"<([^<>]*)>")
+_MENTION = re.compile(r"<@([A-Z0-9]+)(?:\|[^<>]*)?>", re.IGNORECASE)
+# Channels and groups without a name; people are looked up with a name as well (`mentions`).
+_CHANNEL = re.compile(r"<#([A-Z0-9]+)\|?>")
+_GROUP = re.compile(r"<!subteam\^([A-Z0-9]+)\|?>")
+_DATE_TOKEN = re.compile(r"\{(\w+)\}")
+# Parts of a date by Slack's names, as strftime formats.
+_DATES = {
+    "date_num": "%Y-%m-%d",
+    "date_slash": "%Y/%m/%d",
+    "date": "%d %B %Y",
+    "date_pretty": "%d %B %Y",
+    "date_short": "%d %b %Y",
+    "date_short_pretty": "%d %b %Y",
+    "date_long": "%A, %d %B %Y",
+    "date_long_pretty": "%A, %d %B %Y",
+    "day_divider_pretty": "%A, %d %B %Y",
+    "time": "%H:%M %Z",
+    "time_secs": "%H:%M:%S %Z",
+    "ago": "%d %B %Y %H:%M %Z",
+}
 
 
-def _teams(event: Mapping[str, Any]) -> frozenset[str]:
-    """Ids of teams or enterprises. `user_team` and `source_team` come with messages of Slack Connect channels."""
-    return frozenset(filter(None, (string(event, name) for name in ("team", "user_team", "source_team"))))
+def mentions(text: str) -> frozenset[str]:
+    """Ids of the people mentioned in `text`."""
+    return frozenset(_MENTION.findall(text))
+
+
+def without_mention(text: str, user: str) -> str:
+    """`text` without mentions of `user` (the bot) and the white space around them."""
+    pattern = rf"[ \t]*<@{re.escape(user)}(?:\|[^<>]*)?>[ \t]*"
+    return re.sub(pattern, " ", text).strip()
+
+
+def channels_in(text: str) -> frozenset[str]:
+    """Ids of the channels mentioned in `text` without a name."""
+    return frozenset(_CHANNEL.findall(text))
+
+
+def groups_in(text: str) -> frozenset[str]:
+    """Ids of the user groups mentioned in `text` without a name."""
+    return frozenset(_GROUP.findall(text))
+
+
+def plain(text: str, names: Mapping[str, str], zone: tzinfo = UTC) -> str:
+    """`text` as its readers see it: names for ids, labels for links, characters for entities, dates in `zone`.
+
+    `names` are names of people, channels and user groups by id; an unknown id stands for itself.
+    """
+
+    def shown(match: re.Match[str]) -> str:
+        target, _, label = match.group(1).partition("|")
+        match target[:1]:
+            case "@":
+                return "@" + (names.get(target[1:]) or label.removeprefix("@") or target[1:])
+            case "#":
+                return "#" + (label.removeprefix("#") or names.get(target[1:]) or target[1:])
+            case "!":
+                return _command(target[1:], label, names, zone)
+        return _link(target, label)
+
+    return unescape(_ANGLE.sub(shown, text))
+
+
+def _link(target: str, label: str) -> str:
+    address = target.removeprefix("mailto:").removeprefix("tel:")
+    if label and target.startswith("tel:"):
+        return label
+    return address if not label or label == target or target.endswith(label) else f"{label} ({address})"
+
+
+def _command(target: str, label: str, names: Mapping[str, str], zone: tzinfo) -> str:
+    """The text after ``<!``: a date, a user group, or a broadcast (``here``, ``channel``, ``everyone``)."""
+    kind, _, rest = target.partition("^")
+    if kind == "date":
+        return _date(rest, label, zone)
+    if kind == "subteam":
+        return "@" + (label.removeprefix("@") or names.get(rest) or rest)
+    return "@" + (label.removeprefix("@") or kind)
+
+
+def _date(date: str, fallback: str, zone: tzinfo) -> str:
+    """A date in its own format, or its fallback, or an ordinary format.
+
+    https://docs.slack.dev/messaging/formatting-message-text#date-formatting; "today" and "ago" would be wrong later.
+    """
+    timestamp, _, form = date.partition("^")
+    form = form.partition("^")[0] or "{date} {time}"  # a third part is an address
+    try:
+        seconds = float(timestamp)
+    except ValueError:
+        return fallback or "a date"
+    written = _DATE_TOKEN.sub(lambda token: moment(seconds, zone, _DATES.get(token[1], _DATES["date"])), form)
+    return written.strip() if moment(seconds, zone, "%Y") else fallback or "a date"
+
+
+def to_model_message(
+    message: SlackMessage, names: Mapping[str, str], parts: Sequence[Part], zone: tzinfo = UTC
+) -> Message:
+    """A message for the model; `parts` are its attachments, `names` has the names of all ids in it."""
+    words = message.text if message.ours else plain(message.shown, names, zone)
+    text = (Text(words),) if words.strip() or not parts else ()
+    # An app's message may carry a name of its own; readers see it instead of the account's name.
+    name = message.name or names.get(message.user) if message.bot else names.get(message.user) or message.name
+    return Message(
+        role=Role.ASSISTANT if message.ours else Role.USER,
+        parts=(*text, *parts),
+        name="" if message.ours else name or message.user,
+        id=message.ts,
+    )

@@ -1,33 +1,35 @@
-"""One message as Slack tells of it, in an event or in a page of history, as a plain value. Pure.
-
-What belongs here: which fields are read, and what is missing from them tolerated. What does not: whether a message is
-for us (`asked`), and what a model is told of it (`history`).
+"""Slack's JSON parsed once, into frozen events and messages. Pure; a field of the wrong type reads as empty.
 
 https://docs.slack.dev/reference/events/message
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
 from adapters.shared.attachments import Attachment
-from adapters.slack.events.content import beside
-from adapters.slack.history.files import files_of
-from adapters.slack.messages.blocks import own_answer
+from adapters.shared.json_fields import Json, list_field, object_field, string_field
+from adapters.slack.events.content import beside, files_of
+from adapters.slack.events.own_answer import own_answer
 
-# The event type of our messages' metadata; its payload holds the key that a message was posted with.
+# Event type of our messages' metadata; the payload holds the key of the post.
 METADATA_TYPE = "tickertape_turn"
 
-# Messages of these subtypes are words of somebody; all others are Slack's own accounts of what happened (a join, a new
-# topic), or envelopes around a change. https://docs.slack.dev/reference/events/message#subtypes
-SPOKEN = frozenset({"", "file_share", "thread_broadcast", "me_message", "bot_message"})
+# Subtypes of messages by people or apps; all others are Slack's own reports (a join, a new topic) or envelopes of a
+# change. https://docs.slack.dev/reference/events/message#subtypes
+MESSAGE_SUBTYPES = frozenset({"", "file_share", "thread_broadcast", "me_message", "bot_message"})
+
+# Reactions meaning "stop", by Slack's names: only signs without another meaning beside a growing answer. A raised hand
+# greets as often as it stops, so it is missing. The second line has names of other servers, and Slack's synonyms.
+STOP_REACTIONS = frozenset(
+    """octagonal_sign no_entry no_entry_sign x negative_squared_cross_mark black_square_for_stop
+    stop_sign stop_button stop cross_mark""".split()  # noqa: SIM905 (a list of words)
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who we are in the workspace: what auth.test says. `enterprise` is empty outside an Enterprise organisation."""
+    """The bot's ids in the workspace, from auth.test. `enterprise` is empty outside an Enterprise organisation."""
 
     team: str
     user: str
@@ -37,7 +39,7 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class UploadedFile:
-    """A file of ours that a message shows."""
+    """A file of ours in a message."""
 
     id: str
     name: str
@@ -45,11 +47,10 @@ class UploadedFile:
 
 @dataclass(frozen=True, slots=True)
 class SlackMessage:
-    """What somebody said.
+    """One message, from an event or a page of history.
 
-    `ts` is the message's id and time, `thread` its thread's id (empty outside one). `text` is Slack's own format where
-    somebody else speaks, and markdown where we do. `name` is only known of bots and strangers; `key` is what a message
-    of ours was posted with.
+    `ts` is its id and time, `thread` its thread's id (empty outside one). `text` has Slack's own format, or markdown in
+    our own messages. `name` is set for bots and strangers only; `key` is the key of one of our posts.
     """
 
     ts: str
@@ -60,74 +61,227 @@ class SlackMessage:
     ours: bool = False
     bot: bool = False
     key: str = ""
-    beside: str = ""  # what somebody else's shows beside its text, in the same format (`adapters.slack.events.content`)
-    files: tuple[Attachment, ...] = ()  # somebody else's
+    beside: str = ""  # content beside the text, in the same format (`adapters.slack.events.content`); not of ours
+    files: tuple[Attachment, ...] = ()  # not ours
     uploads: tuple[UploadedFile, ...] = ()  # ours
 
     @property
     def shown(self) -> str:
-        """All that it shows but for its files, in Slack's format."""
+        """The whole visible content except files, in Slack's format."""
         return "\n".join(filter(None, (self.text, self.beside)))
 
 
-def parse_message(message: Mapping[str, Any], me: Identity) -> SlackMessage | None:
-    """The words in a message, or None where it holds none (somebody joined, an envelope, a deleted root)."""
-    ts, user, bot = string(message, "ts"), string(message, "user"), string(message, "bot_id")
-    if not ts or message.get("hidden") is True or string(message, "subtype") not in SPOKEN:
+# ------------------------------------------------------------------------------------------------------------- events
+
+
+@dataclass(frozen=True, slots=True)
+class MessagePosted:
+    """A new message, ours included.
+
+    A mention arrives twice, as an ``app_mention`` event and as a plain message; the plain one may carry more.
+    """
+
+    channel: str
+    message: SlackMessage
+    channel_type: str  # "im", "mpim", "channel" or "group"
+    teams: frozenset[str] = frozenset()  # the author's organisations, as far as the event names them
+    parent: str = ""  # author of the thread's first message, if the event names one
+    is_mention_event: bool = False
+    source: Json = field(default_factory=dict, repr=False, compare=False)  # for `events.codec` only
+
+
+@dataclass(frozen=True, slots=True)
+class MessageChanged:
+    """A message was edited, or gained a preview."""
+
+    channel: str
+    message: SlackMessage
+
+
+@dataclass(frozen=True, slots=True)
+class MessageDeleted:
+    """A message was deleted; `thread` is its thread's id, empty outside one."""
+
+    channel: str
+    ts: str
+    thread: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StopRequested:
+    """User `by` asks to stop an answer.
+
+    `messages` are candidates: questions or messages of answers. `thread` names a whole thread, otherwise None.
+    """
+
+    channel: str
+    by: str
+    messages: tuple[str, ...] = ()
+    thread: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelNotice:
+    """A message event without words (a join, a new topic): proof of a subscription to the channel's messages."""
+
+    channel: str
+
+
+Event = MessagePosted | MessageChanged | MessageDeleted | StopRequested | ChannelNotice
+
+
+def parse_event(event: Json, me: Identity) -> Event | None:
+    """The event of an Events API payload; None for kinds we do not use."""
+    match string_field(event, "type"):
+        case "message" | "app_mention":
+            return _parse_message_event(event, me)
+        case "reaction_added":
+            return _parse_reaction(event, me)
+        case "agent_session_stopped":
+            return _parse_session_stop(event, me)
+    return None
+
+
+def _parse_message_event(event: Json, me: Identity) -> Event | None:
+    channel, is_mention = string_field(event, "channel"), string_field(event, "type") == "app_mention"
+    if not channel:
         return None
-    ours = is_ours(message, me)
+    if not is_mention:
+        match string_field(event, "subtype"):
+            case "message_deleted":
+                return _parse_deletion(event, channel)
+            case "message_changed":
+                return _parse_change(event, channel, me)
+    message = parse_message(event, me)
+    if message is None:
+        return None if is_mention else ChannelNotice(channel)
+    return MessagePosted(
+        channel=channel,
+        message=message,
+        # app_mention events carry no channel_type; ids of direct messages begin with a D.
+        channel_type=string_field(event, "channel_type") or ("im" if channel.startswith("D") else "channel"),
+        # `user_team` and `source_team` come with messages of Slack Connect channels.
+        teams=frozenset(filter(None, (string_field(event, name) for name in ("team", "user_team", "source_team")))),
+        parent=string_field(event, "parent_user_id"),
+        is_mention_event=is_mention,
+        source=event,
+    )
+
+
+def _parse_deletion(event: Json, channel: str) -> Event:
+    """https://docs.slack.dev/reference/events/message/message_deleted."""
+    previous = object_field(event, "previous_message")
+    ts = string_field(event, "deleted_ts") or string_field(previous, "ts")
+    return MessageDeleted(channel, ts, string_field(previous, "thread_ts")) if ts else ChannelNotice(channel)
+
+
+def _parse_change(event: Json, channel: str, me: Identity) -> Event:
+    """An edit; or a tombstone, Slack's form of deleting the first message of a thread with replies.
+
+    https://github.com/slack-edge/slack-edge/pull/10
+    """
+    changed = object_field(event, "message")
+    if string_field(changed, "subtype") == "tombstone" and (ts := string_field(changed, "ts")):
+        return MessageDeleted(channel, ts, ts)
+    message = parse_message(changed, me)
+    return MessageChanged(channel, message) if message is not None else ChannelNotice(channel)
+
+
+def _parse_reaction(event: Json, me: Identity) -> StopRequested | None:
+    """https://docs.slack.dev/reference/events/reaction_added; a name may end in a skin tone."""
+    by, item = string_field(event, "user"), object_field(event, "item")
+    channel, ts = string_field(item, "channel"), string_field(item, "ts")
+    name = string_field(event, "reaction").partition("::")[0]
+    is_message = string_field(item, "type") in ("message", "")
+    if by in ("", me.user) or name not in STOP_REACTIONS or not (is_message and channel and ts):
+        return None
+    return StopRequested(channel, by, messages=(ts,))
+
+
+def _parse_session_stop(event: Json, me: Identity) -> StopRequested | None:
+    """https://docs.slack.dev/reference/events/agent_session_stopped; in a direct message, the thread is the question.
+
+    Slack lists streaming messages it has stopped itself; edited answers are never among them.
+    """
+    by, channel = string_field(event, "user"), string_field(event, "channel")
+    if by in ("", me.user) or not channel:
+        return None
+    thread = string_field(event, "thread_ts")
+    streaming = [ts for ts in list_field(event, "streaming_message_ts") if isinstance(ts, str)]
+    return StopRequested(channel, by, messages=tuple(filter(None, (thread, *streaming))), thread=thread)
+
+
+# ----------------------------------------------------------------------------------------------------------- messages
+
+
+def parse_message(message: Json, me: Identity) -> SlackMessage | None:
+    """A message object as a value; None if it has no words (a join, an envelope, a deleted root)."""
+    ts, user, bot = string_field(message, "ts"), string_field(message, "user"), string_field(message, "bot_id")
+    subtype = string_field(message, "subtype")
+    if not ts or message.get("hidden") is True or subtype not in MESSAGE_SUBTYPES:
+        return None
+    ours = (me.user != "" and user == me.user) or (me.bot != "" and bot == me.bot)
+    plain = ours or is_plain(message)
     return SlackMessage(
         ts=ts,
         user=user or bot,
-        text=own_answer(message) if ours else string(message, "text"),
-        thread=string(message, "thread_ts"),
-        name="" if ours else _name(message),
+        text=own_answer(message) if ours else string_field(message, "text"),
+        thread=string_field(message, "thread_ts"),
+        name="" if ours else _author_name(message),
         ours=ours,
-        bot=bool(bot) or string(message, "subtype") == "bot_message" or "bot_profile" in message,
-        key=key_of(message),
-        beside="" if ours else beside(message),
-        files=() if ours else files_of(message),
-        uploads=uploads_of(message) if ours else (),
+        bot=bool(bot) or subtype == "bot_message" or "bot_profile" in message,
+        key=_post_key(message),
+        beside="" if plain else beside(message),
+        files=() if plain else files_of(message),
+        uploads=_uploads(message) if ours else (),
     )
 
 
-def is_ours(message: Mapping[str, Any], me: Identity) -> bool:
-    """Whether we said it ourselves."""
-    return (me.user != "" and message.get("user") == me.user) or (me.bot != "" and message.get("bot_id") == me.bot)
+def is_plain(message: Json) -> bool:
+    """Whether the text says it all: no files, no attachments, and only blocks repeating the text.
+
+    Most messages are plain, so their content needs no further reading.
+    """
+    if message.get("files") or message.get("attachments"):
+        return False
+    blocks = [block for block in list_field(message, "blocks") if isinstance(block, dict)]
+    if not blocks:
+        return True
+    by_app = bool(message.get("bot_id")) or "bot_profile" in message or message.get("subtype") == "bot_message"
+    has_text = bool(string_field(message, "text").strip())
+    return has_text and not by_app and all(block.get("type") == "rich_text" for block in blocks)
 
 
-def key_of(message: Mapping[str, Any]) -> str:
-    """The key that a message of ours was posted with, from its metadata."""
-    metadata = mapping(message, "metadata")
+def _post_key(message: Json) -> str:
+    metadata = object_field(message, "metadata")
     if metadata.get("event_type") != METADATA_TYPE:
         return ""
-    return string(mapping(metadata, "event_payload"), "key")
+    return string_field(object_field(metadata, "event_payload"), "key")
 
 
-def uploads_of(message: Mapping[str, Any]) -> tuple[UploadedFile, ...]:
-    """The files that a message of ours shows."""
+def _uploads(message: Json) -> tuple[UploadedFile, ...]:
+    files = [file for file in list_field(message, "files") if isinstance(file, dict)]
     return tuple(
-        UploadedFile(string(file, "id"), string(file, "name") or string(file, "title")) for file in _files(message)
+        UploadedFile(string_field(file, "id"), string_field(file, "name") or string_field(file, "title"))
+        for file in files
     )
 
 
-def _files(message: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    files = message.get("files")
-    return [file for file in files if isinstance(file, dict)] if isinstance(files, list) else []
-
-
-def _name(message: Mapping[str, Any]) -> str:
-    profile, bot = mapping(message, "user_profile"), mapping(message, "bot_profile")
+def _author_name(message: Json) -> str:
+    profile, bot = object_field(message, "user_profile"), object_field(message, "bot_profile")
     return (
-        string(profile, "display_name")
-        or string(profile, "real_name")
-        or string(message, "username")
-        or string(bot, "name")
+        string_field(profile, "display_name")
+        or string_field(profile, "real_name")
+        or string_field(message, "username")
+        or string_field(bot, "name")
     )
+
+
+# --------------------------------------------------------------------------------------------------------- timestamps
 
 
 def order(ts: str) -> tuple[int, int]:
-    """Something to compare times of messages by; a malformed one comes before all others."""
+    """A sort key for `ts` values, in seconds and microseconds; a malformed one sorts first."""
     seconds, _, rest = ts.partition(".")
     if not (seconds.isdecimal() and (rest.isdecimal() or not rest)):
         return (0, 0)
@@ -135,7 +289,7 @@ def order(ts: str) -> tuple[int, int]:
 
 
 def micros(ts: str) -> int:
-    """A message's time in microseconds, in which `ts` counts; a malformed one is 0."""
+    """A `ts` in microseconds, its unit; 0 if malformed."""
     seconds, rest = order(ts)
     return seconds * 1_000_000 + rest
 
@@ -143,18 +297,3 @@ def micros(ts: str) -> int:
 def stamp(time: int) -> str:
     """The `ts` of a time in microseconds."""
     return f"{time // 1_000_000}.{time % 1_000_000:06d}"
-
-
-# ------------------------------------------------------------------------------------------------- reading the wire
-
-
-def string(data: Mapping[str, Any], name: str) -> str:
-    """A field that is a string; empty where it is missing or something else."""
-    value = data.get(name)
-    return value if isinstance(value, str) else ""
-
-
-def mapping(data: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """A field that is an object; empty where it is missing or something else."""
-    value = data.get(name)
-    return value if isinstance(value, dict) else {}

@@ -1,1 +1,1 @@
-"""What was said in a Slack conversation: cached, read, and recovered after a crash."""
+"""Conversations: read from Slack, cached from events, assembled for a model."""

@@ -1,159 +1,214 @@
-"""What events already told us of the conversations that we take part in, so that it is not asked for again.
+"""Conversations as known from events, so that Slack need not be asked again: messages, and the bot's participation.
 
-What belongs here: keeping, bounding, and knowing whether what is kept is all there is. What does not: reading from
-Slack (`history`). A conversation is named by its channel and thread (empty: the direct messages outside threads).
-
-It is *whole* when everything since the thread's first message, or since a read, has come by. That holds while the
-socket holds, while we are the only one who listens (Slack gives each event to one of an app's connections, and says how
-many there are when one is opened), and where the channel's messages, not only mentions, are sent to us at all.
+A conversation is a channel and a thread in it (empty: the direct messages outside threads). The cache is *complete* for
+a conversation if every message since its first one, or since a read, has arrived as an event. That needs an unbroken
+socket, no other connection of the app (Slack sends each event to one of them, and counts them at the start of each),
+and a subscription to the channel's messages, not only to mentions.
 """
 
 from __future__ import annotations
 
+import asyncio
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from adapters.shared.lru import Bounded
+from adapters.shared.cache import LRUCache
 from adapters.slack.events.parse import SlackMessage, order
 
 Conversation = tuple[str, str]
 
-# Conversations kept, and messages of each, the newest: what a model is given of one is far less. Read by `MessageCache`.
-CONVERSATIONS = 2_000
-MESSAGES = 200
-# All text that is kept, in characters: some tens of megabytes at the worst.
-CHARACTERS = 8_000_000
-# Channels of which we know that their messages are sent to us.
+# Channels known to send us their messages.
 CHANNELS = 5_000
+# Threads with known participation, about 300 bytes each; for an older one, Slack is asked again.
+THREADS = 5_000
+# Lifetime of a "no", in seconds: a thread may become ours through another process's events.
+NO_SECONDS = 900.0
+
+
+@dataclass(frozen=True, slots=True)
+class CacheLimits:
+    """Bounds of the cache: conversations, newest messages of each, and characters of all (tens of MB at worst)."""
+
+    conversations: int = 2_000
+    messages: int = 200
+    characters: int = 8_000_000
 
 
 @dataclass(slots=True)
-class _Kept:
-    said: dict[str, SlackMessage] = field(default_factory=dict)
-    whole: bool = False
-    more: bool = False  # there was more before the oldest that is kept
+class _CachedConversation:
+    messages: dict[str, SlackMessage] = field(default_factory=dict)
+    complete_at: int | None = None  # value of `MessageCache.gaps` at the last moment of completeness
+    has_earlier: bool = False  # older messages exist outside the cache
     characters: int = 0
 
 
 class MessageCache:
-    """See the module."""
+    """Messages of the conversations the bot takes part in."""
 
-    def __init__(self) -> None:
-        self._kept: Bounded[Conversation, _Kept] = Bounded(CONVERSATIONS)
-        self._flowing: Bounded[str, str] = Bounded(CHANNELS)
+    def __init__(self, limits: CacheLimits | None = None) -> None:
+        self._limits = limits or CacheLimits()
+        self._conversations: LRUCache[Conversation, _CachedConversation] = LRUCache(self._limits.conversations)
+        self._subscribed: LRUCache[str, bool] = LRUCache(CHANNELS)
         self._characters = 0
-        self.gaps = 0  # how often something may have been missed: a read that began before a gap is not whole
-        self.alone = True  # whether ours are the only connections of the app
-
-    def open(self, conversation: Conversation, *, from_start: bool) -> None:
-        """Begin to remember a conversation; `from_start` when its first message is being heard just now."""
-        if conversation not in self._kept:
-            dropped = self._kept.put(conversation, _Kept(whole=from_start))
-            self._characters -= dropped.characters if dropped is not None else 0
+        self.gaps = 0  # times events may have been missed; a read begun before a gap is incomplete
+        self.sole_connection = True  # whether all connections of the app are this process's
 
     @property
     def characters(self) -> int:
-        """How much text is kept."""
+        """Characters of all cached messages."""
         return self._characters
 
-    def flows(self, channel: str) -> None:
-        """A plain message of this channel was sent to us, so all of them are."""
-        self._flowing.put(channel, channel)
-
-    def hear(self, conversation: Conversation, said: SlackMessage) -> None:
-        """Something was said in a conversation; one that was not opened is none of ours."""
-        kept = self._kept.get(conversation)
-        if kept is None:
+    def open(self, conversation: Conversation, *, from_start: bool) -> None:
+        """Start caching a conversation; `from_start` if its first message is arriving now."""
+        if conversation in self._conversations:
             return
-        old = kept.said.get(said.ts)
-        if old is not None:  # a second telling may say less: an edit has no key, and a mention no files
-            uploads = said.uploads or old.uploads
-            beside, files = said.beside or old.beside, said.files or old.files
-            said = replace(said, key=said.key or old.key, beside=beside, files=files, uploads=uploads)
-        self._count(kept, len(said.shown) - (len(old.shown) if old else 0))
-        kept.said[said.ts] = said
-        if len(kept.said) > MESSAGES:
-            self._remove(kept, min(kept.said, key=order))
-            kept.more = True
-        while self._characters > CHARACTERS and (dropped := self._kept.drop_oldest()) is not None:
-            self._characters -= dropped.characters
+        if len(self._conversations) >= self._limits.conversations:
+            self._evict()
+        self._conversations[conversation] = _CachedConversation(complete_at=self.gaps if from_start else None)
 
-    def is_flowing(self, channel: str) -> bool:
-        """Whether plain messages of this channel are sent to us, as far as is known."""
-        return channel in self._flowing
+    def set_subscribed(self, channel: str) -> None:
+        """A plain message of the channel arrived, so all its messages do."""
+        self._subscribed[channel] = True
 
-    def told(self, conversation: Conversation, ts: str) -> SlackMessage | None:
-        """A message that is kept."""
-        kept = self._kept.get(conversation)
-        return kept.said.get(ts) if kept is not None else None
+    def is_subscribed(self, channel: str) -> bool:
+        """Whether the channel's plain messages are known to arrive."""
+        return channel in self._subscribed
 
-    def holds(self, conversation: Conversation, ts: str) -> bool:
-        """Whether this message is kept."""
-        kept = self._kept.get(conversation)
-        return kept is not None and ts in kept.said
+    def put(self, conversation: Conversation, message: SlackMessage) -> None:
+        """Add or update a message; ignored if the conversation is not open."""
+        cached = self._conversations.get(conversation)
+        if cached is None:
+            return
+        old = cached.messages.get(message.ts)
+        if old is not None:  # the newer copy may carry less: an edit has no key, a mention event no files
+            message = replace(
+                message,
+                key=message.key or old.key,
+                beside=message.beside or old.beside,
+                files=message.files or old.files,
+                uploads=message.uploads or old.uploads,
+            )
+        self._count(cached, len(message.shown) - (len(old.shown) if old else 0))
+        cached.messages[message.ts] = message
+        if len(cached.messages) > self._limits.messages:
+            self._remove(cached, min(cached.messages, key=order))
+            cached.has_earlier = True
+        while self._characters > self._limits.characters and self._conversations:
+            self._evict()
 
-    def posted(self, conversation: Conversation, key: str) -> str | None:
-        """The message of ours that was posted with `key`, as far as it is kept."""
-        return next((said.ts for said in self.part(conversation) if said.ours and said.key == key), None)
+    def get(self, conversation: Conversation, ts: str) -> SlackMessage | None:
+        """A cached message."""
+        cached = self._conversations.get(conversation)
+        return cached.messages.get(ts) if cached is not None else None
 
-    def keyed(self, conversation: Conversation) -> frozenset[str]:
-        """The messages of ours of which it is known what they were posted with."""
-        return frozenset(said.ts for said in self.part(conversation) if said.ours and said.key)
+    def find_key(self, conversation: Conversation, key: str) -> str | None:
+        """The ts of our cached post with `key`."""
+        return next((each.ts for each in self.messages(conversation) if each.ours and each.key == key), None)
 
-    def forget(self, conversation: Conversation, ts: str) -> None:
-        """A message was deleted."""
-        kept = self._kept.get(conversation)
-        if kept is not None and ts in kept.said:
-            self._remove(kept, ts)
+    def with_keys(self, conversation: Conversation) -> frozenset[str]:
+        """The ts of our cached posts with a known key."""
+        return frozenset(each.ts for each in self.messages(conversation) if each.ours and each.key)
+
+    def remove(self, conversation: Conversation, ts: str) -> None:
+        """Forget a deleted message."""
+        cached = self._conversations.get(conversation)
+        if cached is not None and ts in cached.messages:
+            self._remove(cached, ts)
 
     def drop(self, conversation: Conversation) -> None:
-        """A conversation turned out to be none of ours."""
-        kept = self._kept.pop(conversation)
-        self._characters -= kept.characters if kept is not None else 0
+        """Forget a conversation without the bot."""
+        cached = self._conversations.pop(conversation, None)
+        self._characters -= cached.characters if cached is not None else 0
 
-    def gap(self) -> None:
-        """Something may have been missed: nothing that is kept is known to be whole any more."""
+    def mark_gap(self) -> None:
+        """Events may have been missed: no conversation is complete until its next read."""
         self.gaps += 1
-        for kept in self._kept.values():
-            kept.whole = False
 
-    def recall(self, conversation: Conversation) -> tuple[list[SlackMessage], bool] | None:
-        """All of a conversation, oldest first, and whether there was more before it; None when it is not known."""
-        kept = self._kept.get(conversation)
-        if kept is None or not kept.whole or not self.alone or conversation[0] not in self._flowing:
+    def complete(self, conversation: Conversation) -> tuple[list[SlackMessage], bool] | None:
+        """All messages, oldest first, and whether older ones exist; None if the cache is not complete."""
+        cached = self._conversations.get(conversation)
+        if cached is None or cached.complete_at != self.gaps:
             return None
-        return sorted(kept.said.values(), key=lambda said: order(said.ts)), kept.more
+        if not self.sole_connection or conversation[0] not in self._subscribed:
+            return None
+        return self.messages(conversation), cached.has_earlier
 
-    def part(self, conversation: Conversation) -> list[SlackMessage]:
-        """What is kept of a conversation, whether it is all or not, oldest first."""
-        kept = self._kept.get(conversation)
-        return sorted(kept.said.values(), key=lambda said: order(said.ts)) if kept is not None else []
+    def messages(self, conversation: Conversation) -> list[SlackMessage]:
+        """All cached messages of a conversation, complete or not, oldest first."""
+        cached = self._conversations.get(conversation)
+        return sorted(cached.messages.values(), key=lambda each: order(each.ts)) if cached is not None else []
 
-    def learn(self, conversation: Conversation, read: Iterable[SlackMessage], *, more: bool, gaps: int) -> None:
-        """Keep what was read; `gaps` is `self.gaps` as it was before the read."""
+    def merge(
+        self, conversation: Conversation, read: Iterable[SlackMessage], *, has_earlier: bool, gaps_before: int
+    ) -> None:
+        """Add messages read from Slack; `gaps_before` is the value of `gaps` before the read."""
         self.open(conversation, from_start=False)
         read = list(read)
-        self._forget_deleted(conversation, read)
-        for said in read:
-            if not (said.ours and self.holds(conversation, said.ts)):  # our own record is never older
-                self.hear(conversation, said)
-        kept = self._kept.get(conversation)
-        if kept is not None and gaps == self.gaps:
-            kept.whole, kept.more = True, kept.more or more
+        self._remove_deleted(conversation, read)
+        for message in read:
+            if not (message.ours and self.get(conversation, message.ts)):  # our own record is never older
+                self.put(conversation, message)
+        cached = self._conversations.get(conversation)
+        if cached is not None and gaps_before == self.gaps:
+            cached.complete_at, cached.has_earlier = self.gaps, cached.has_earlier or has_earlier
 
-    def _forget_deleted(self, conversation: Conversation, read: list[SlackMessage]) -> None:
-        kept = self._kept.get(conversation)
-        if kept is None or not read:
+    def _remove_deleted(self, conversation: Conversation, read: list[SlackMessage]) -> None:
+        """Forget cached messages missing from the time range of a read."""
+        cached = self._conversations.get(conversation)
+        if cached is None or not read:
             return
-        there = {said.ts for said in read}
-        times = sorted(order(ts) for ts in there)
-        for said in list(kept.said.values()):
-            if said.ts not in there and times[0] <= order(said.ts) <= times[-1]:
-                self._remove(kept, said.ts)
+        existing = {message.ts for message in read}
+        times = sorted(order(ts) for ts in existing)
+        for message in list(cached.messages.values()):
+            if message.ts not in existing and times[0] <= order(message.ts) <= times[-1]:
+                self._remove(cached, message.ts)
 
-    def _remove(self, kept: _Kept, ts: str) -> None:
-        self._count(kept, -len(kept.said.pop(ts).shown))
+    def _remove(self, cached: _CachedConversation, ts: str) -> None:
+        self._count(cached, -len(cached.messages.pop(ts).shown))
 
-    def _count(self, kept: _Kept, characters: int) -> None:
-        kept.characters += characters
+    def _evict(self) -> None:
+        _, cached = self._conversations.popitem()
+        self._characters -= cached.characters
+
+    def _count(self, cached: _CachedConversation, characters: int) -> None:
+        cached.characters += characters
         self._characters += characters
+
+
+@dataclass(frozen=True, slots=True)
+class _Participation:
+    """`since` is the first message known to prove a yes; it proves nothing about earlier ones."""
+
+    takes_part: bool
+    since: str = ""
+    expires_at: float = math.inf
+
+
+class Participation:
+    """Threads with a mention or an answer of the bot, as far as events or a read have shown."""
+
+    def __init__(self) -> None:
+        self._known: LRUCache[Conversation, _Participation] = LRUCache(THREADS)
+
+    def join(self, thread: Conversation, since: str = "") -> None:
+        """The bot takes part. `since` names the message proving it; empty if the whole thread does."""
+        known = self._known.get(thread)
+        if known is not None and known.takes_part:
+            since = min(known.since, since, key=order) if known.since and since else ""
+        self._known[thread] = _Participation(takes_part=True, since=since)
+
+    def decline(self, thread: Conversation) -> None:
+        """The bot does not take part."""
+        self._known[thread] = _Participation(
+            takes_part=False, expires_at=asyncio.get_running_loop().time() + NO_SECONDS
+        )
+
+    def joined(self, thread: Conversation, at: str = "") -> bool | None:
+        """Whether the bot takes part, or did at the time of message `at`; None if unknown."""
+        known = self._known.get(thread)
+        if known is None or asyncio.get_running_loop().time() >= known.expires_at:
+            return None
+        if known.takes_part and at and known.since and order(at) < order(known.since):
+            return None
+        return known.takes_part

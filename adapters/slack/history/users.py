@@ -1,166 +1,140 @@
-"""Who people are: names, guests and strangers, from users.info, kept for a while.
+"""Users from users.info, and names for the ids in Slack's texts: people, channels and user groups.
 
-A guest must not slip through, so somebody of whom nothing can be learnt is not answered (`Failure`); a server that does
-not know the method at all (one that only speaks like Slack) has no guests either.
+Guests must be recognised, so an unknown author gets no answer (`Failure`). Names are optional: their lookup never
+fails, and without the scope ids stay as they are.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import chain, repeat
-from typing import Any
 
+from adapters.shared.cache import LRUCache
 from adapters.shared.keyed_lock import KeyedLock
-from adapters.shared.lru import Bounded
-from adapters.slack.errors import code_of
-from adapters.slack.events.parse import Identity, mapping, string
-from adapters.slack.web_api import WebApi
+from adapters.slack.errors import code_of, needed_of
+from adapters.slack.events.mentions import channels_in, groups_in, mentions
+from adapters.slack.events.pages import SlackUser, parse_channel_name, parse_user, parse_user_groups
+from adapters.slack.events.parse import Identity
+from adapters.slack.options import SlackTimings
+from adapters.slack.scopes import ALL
+from adapters.slack.web_api import ApiResponse, WebApi
 from bot.errors import Failure, RateLimited, Retryable
 from bot.rate_limits import ReadLimiter
 
 log = logging.getLogger(__name__)
 
-# How many people are remembered, a few hundred bytes each. Read by `UserDirectory`.
-PEOPLE = 10_000
-# For how long, in seconds: a member who is made a guest is one here too after this.
+# Cached users and channel names, a few hundred bytes each.
+USERS = 10_000
+CHANNELS = 5_000
+# Lifetime of a lookup, in seconds; a member turned guest counts as one after this. Failed lookups of names are
+# repeated sooner.
 FRESH_SECONDS = 600.0
-# A lookup that fails for the moment is made again after these, in seconds, and then after each of the last one.
+FAILED_SECONDS = 30.0
+# Delays between attempts of users.info, in seconds; the last one repeats until `SlackTimings.user_lookup` has passed.
 RETRIES = (0.5, 1.5, 4.0, 10.0)
-# For so long, in seconds from its first failure. A question that was acknowledged is late rather than lost: after a
-# restart among many, Slack orders pauses of nearly a minute, more than once.
-PATIENCE = 600.0
-# The same where an old answer is at hand.
+# The same limit if an old answer is at hand.
 KNOWN_PATIENCE = 15.0
-# Names in a history are nice to have: all of them together may take this long, in seconds.
-NAMES_SECONDS = 5.0
+# Limits for all names of one history or message, in seconds: people; channels and groups.
+USER_NAMES_SECONDS = 5.0
+CHANNEL_NAMES_SECONDS = 3.0
+# Channels looked up for one history, the first ones: each costs a call.
+CHANNELS_AT_ONCE = 20
+
+_CHANNEL, _GROUPS = "conversations.info", "usergroups.list"
+
+# Scopes of the methods, in case Slack does not name the missing one.
+_SCOPES = {_CHANNEL: "channels:read", _GROUPS: "usergroups:read"}
 
 
-@dataclass(frozen=True, slots=True)
-class SlackUser:
-    """What users.info says (https://docs.slack.dev/reference/objects/user-object), as far as we care.
+def is_external(user: SlackUser, event_teams: frozenset[str], me: Identity) -> bool:
+    """Whether a user belongs to another organisation.
 
-    `teams` are the ids of the teams and the enterprise that they belong to; empty where it is not said.
+    `event_teams` are the teams named by the event. Other workspaces of our Enterprise organisation are not external.
     """
-
-    id: str
-    name: str
-    guest: bool = False
-    bot: bool = False
-    stranger: bool = False
-    teams: frozenset[str] = frozenset()
-
-
-def parse_user(user: Mapping[str, Any], id_: str) -> SlackUser:
-    """A user object, as a value. A missing field says nothing against anybody."""
-    profile, enterprise = mapping(user, "profile"), mapping(user, "enterprise_user")
-    teams = enterprise.get("teams")
-    named = (string(user, "team_id"), string(enterprise, "enterprise_id"))
-    return SlackUser(
-        id=id_,
-        name=(
-            string(profile, "display_name")
-            or string(user, "real_name")
-            or string(profile, "real_name")
-            or string(user, "name")
-            or id_
-        ),
-        guest=user.get("is_restricted") is True or user.get("is_ultra_restricted") is True,
-        bot=user.get("is_bot") is True,
-        stranger=user.get("is_stranger") is True,
-        teams=frozenset(
-            [team for team in named if team]
-            + [team for team in (teams if isinstance(teams, list) else []) if isinstance(team, str)]
-        ),
-    )
-
-
-def is_external(person: SlackUser, said_teams: frozenset[str], me: Identity) -> bool:
-    """Whether somebody belongs to another organisation.
-
-    `said_teams` is what the event says. Within an Enterprise organisation, other workspaces are our own people.
-    """
-    if person.stranger:
+    if user.stranger:
         return True
     if not me.team:
         return False
     ours = {me.team, me.enterprise} - {""}
-    if person.teams & ours:
+    if user.teams & ours:
         return False
-    return bool(person.teams) or not said_teams <= ours
+    return bool(user.teams) or not event_teams <= ours
 
 
 class UserDirectory:
-    """Looks people up, within the budget of users.info (tier 4, 100 a minute)."""
+    """Looks up users, within the budget of users.info (tier 4, 100 a minute)."""
 
-    def __init__(self, web: WebApi, reads: ReadLimiter) -> None:
+    def __init__(self, web: WebApi, reads: ReadLimiter, timings: SlackTimings | None = None) -> None:
         self._web = web
         self._reads = reads
-        self._known: Bounded[str, tuple[float, SlackUser]] = Bounded(PEOPLE)
-        self._locks = KeyedLock()  # by person, so that many questions of one cost one lookup
+        self._patience = (timings or SlackTimings()).user_lookup
+        self._known: LRUCache[str, tuple[float, SlackUser]] = LRUCache(USERS)  # with the time of the lookup
+        self._locks = KeyedLock()  # by user, so that many questions by one user cost one lookup
 
     async def find(self, user: str) -> SlackUser:
-        """Who somebody is. Raises a `Failure` when that cannot be learnt; an old answer is better than none."""
+        """The user. Raises a `Failure` if a lookup is impossible and no old answer is known."""
         known = self._fresh(user)
         if known is not None:
             return known
         async with self._locks.hold(user):
             return self._fresh(user) or await self._look_up(user)
 
-    def _fresh(self, user: str) -> SlackUser | None:
-        since, person = self._known.get(user) or (0.0, None)
-        return person if asyncio.get_running_loop().time() < since + FRESH_SECONDS else None
-
-    async def _look_up(self, user: str) -> SlackUser:
-        _, known = self._known.get(user) or (0.0, None)
-        try:
-            person = await self._ask(user, PATIENCE if known is None else KNOWN_PATIENCE)
-        except Retryable:
-            if known is None:
-                raise
-            return known
-        self._known.put(user, (asyncio.get_running_loop().time(), person))
-        return person
-
-    def remember(self, person: SlackUser, age: float) -> None:
-        """Who somebody was so many seconds ago, as an earlier process learnt it; what is known here is newer."""
-        if age < FRESH_SECONDS and self._known.get(person.id) is None:
-            self._known.put(person.id, (asyncio.get_running_loop().time() - age, person))
+    def remember(self, user: SlackUser, age: float) -> None:
+        """A user as an earlier process knew them `age` seconds ago; newer knowledge wins."""
+        if age < FRESH_SECONDS and user.id not in self._known:
+            self._known[user.id] = (asyncio.get_running_loop().time() - age, user)
 
     def is_known_bot(self, user: str) -> bool:
-        """Whether somebody was found to be a program before; nothing is asked."""
+        """Whether an earlier lookup found an app; asks nothing."""
         known = self.known(user)
         return known is not None and known.bot
 
     def known(self, user: str) -> SlackUser | None:
-        """Who somebody was when they were last looked up; nothing is asked."""
+        """The user as of the last lookup; asks nothing."""
         known = self._known.get(user)
         return None if known is None else known[1]
 
     async def names(self, users: Iterable[str]) -> dict[str, str]:
-        """Display names by id; who cannot be found in time is not in it. Never fails."""
+        """Display names by id, without those not found in time. Never fails."""
         found: dict[str, str] = {}
         with suppress(TimeoutError):
-            async with asyncio.timeout(NAMES_SECONDS):
+            async with asyncio.timeout(USER_NAMES_SECONDS):
                 for user in sorted(set(users)):
                     try:
                         found[user] = (await self.find(user)).name
                     except Failure as failure:
-                        log.info("Slack: the name of %s could not be had (%s)", user, failure)
+                        log.info("Slack: no name for user %s (%s)", user, failure)
         return found
 
-    async def _ask(self, user: str, patience: float) -> SlackUser:
+    def _fresh(self, user: str) -> SlackUser | None:
+        known = self._known.get(user)
+        if known is None or asyncio.get_running_loop().time() >= known[0] + FRESH_SECONDS:
+            return None
+        return known[1]
+
+    async def _look_up(self, user: str) -> SlackUser:
+        known = self.known(user)
+        try:
+            found = await self._fetch(user, self._patience if known is None else KNOWN_PATIENCE)
+        except Retryable:
+            if known is None:
+                raise
+            return known
+        self._known[user] = (asyncio.get_running_loop().time(), found)
+        return found
+
+    async def _fetch(self, user: str, patience: float) -> SlackUser:
         loop, until = asyncio.get_running_loop(), float("inf")
         for delay in chain(RETRIES, repeat(RETRIES[-1])):
             await self._reads.acquire()
             try:
-                return parse_user(mapping((await self._web.read("users.info", {"user": user})).data, "user"), user)
+                return parse_user((await self._web.read("users.info", {"user": user})).data, user)
             except Failure as failure:
                 if code_of(failure) in ("unknown_method", "user_not_found"):
-                    return SlackUser(user, user)
+                    return SlackUser(user, user)  # a server without the method has no guests either
                 if code_of(failure) == "user_not_visible":
                     return SlackUser(user, user, stranger=True)
                 if not isinstance(failure, Retryable):
@@ -169,9 +143,9 @@ class UserDirectory:
                 until = min(until, now + patience)
                 if now + pause >= until:
                     raise
-                if not isinstance(failure, RateLimited):  # that one's hold is waited for with the next leave to read
+                if not isinstance(failure, RateLimited):  # the next `acquire` waits out a rate limit
                     await asyncio.sleep(pause)
-        raise AssertionError  # there is always another attempt
+        raise AssertionError  # unreachable: attempts never run out
 
     def _pause(self, failure: Retryable, delay: float) -> float:
         if not isinstance(failure, RateLimited):
@@ -179,3 +153,110 @@ class UserDirectory:
         pause = delay if failure.retry_after is None else failure.retry_after
         self._reads.hold(asyncio.get_running_loop().time(), pause)
         return pause
+
+
+class NameResolver:
+    """Names for ids, within the budgets of conversations.info and usergroups.list. Never fails."""
+
+    def __init__(self, web: WebApi, users: UserDirectory, *, infos: ReadLimiter, groups: ReadLimiter) -> None:
+        self._web = web
+        self._users = users
+        self._reads = {_CHANNEL: infos, _GROUPS: groups}
+        self._channels: LRUCache[str, tuple[float, str]] = LRUCache(CHANNELS)  # expiry, and the name or ""
+        self._groups: tuple[float, dict[str, str]] = (0.0, {})  # expiry, and the handles by id
+        self._disabled_until: dict[str, float] = {}  # by method, if it does not work here
+        self._logged: set[str] = set()  # missing scopes already in the log
+        self._locks = KeyedLock()
+
+    async def resolve(self, texts: Iterable[str], users: Iterable[str] = ()) -> dict[str, str]:
+        """Names by id, of `users` and of all ids in `texts`, without those not found in time."""
+        text = "\n".join(texts)
+        people, channels = {*users, *mentions(text)} - {""}, channels_in(text)
+        if not (people or channels or groups_in(text)):
+            return {}
+        async with asyncio.TaskGroup() as group:
+            found = group.create_task(self._users.names(people))
+            group.create_task(self._fetch_missing(channels, wants_groups=bool(groups_in(text))))
+        names = dict(found.result())
+        names |= {each: known[1] for each in channels if (known := self._channels.get(each)) and known[1]}
+        return names | self._groups[1] if groups_in(text) else names
+
+    async def _fetch_missing(self, channels: Iterable[str], *, wants_groups: bool) -> None:
+        wanted = sorted(channels)[:CHANNELS_AT_ONCE]
+        try:
+            async with asyncio.timeout(CHANNEL_NAMES_SECONDS), asyncio.TaskGroup() as group:
+                if wants_groups:
+                    group.create_task(self._look_up_groups())
+                for channel in wanted:
+                    group.create_task(self._look_up_channel(channel))
+        except TimeoutError:
+            self._postpone(wanted, groups=wants_groups)
+
+    def _postpone(self, channels: Iterable[str], *, groups: bool) -> None:
+        """After a timeout, spare the next questions the same wait."""
+        until = asyncio.get_running_loop().time() + FAILED_SECONDS
+        for channel in channels:
+            expires_at, name = self._channels.get(channel) or (0.0, "")
+            self._channels[channel] = (max(expires_at, until), name)
+        if groups:
+            self._groups = (max(self._groups[0], until), self._groups[1])
+
+    async def _look_up_channel(self, channel: str) -> None:
+        async with self._locks.hold(channel):
+            loop = asyncio.get_running_loop()
+            known = self._channels.get(channel)
+            if (known is not None and loop.time() < known[0]) or self._is_disabled(_CHANNEL):
+                return
+            answer, seconds = await self._fetch(_CHANNEL, {"channel": channel})
+            name = parse_channel_name(answer.data) if answer is not None else ""
+            if not name and known is not None:
+                name = known[1]  # an old name is better than none
+            self._channels[channel] = (loop.time() + seconds, name)
+
+    async def _look_up_groups(self) -> None:
+        async with self._locks.hold(_GROUPS):
+            loop = asyncio.get_running_loop()
+            if loop.time() < self._groups[0] or self._is_disabled(_GROUPS):
+                return
+            answer, seconds = await self._fetch(_GROUPS, {})
+            found = parse_user_groups(answer.data) if answer is not None else self._groups[1]
+            self._groups = (loop.time() + seconds, found)
+
+    async def _fetch(self, method: str, params: dict[str, str]) -> tuple[ApiResponse | None, float]:
+        """The answer or None, and its lifetime in seconds."""
+        reads = self._reads[method]
+        await reads.acquire()
+        try:
+            return await self._web.read(method, dict(params)), FRESH_SECONDS
+        except Failure as failure:
+            now, pause = asyncio.get_running_loop().time(), FAILED_SECONDS
+            if isinstance(failure, RateLimited):
+                pause = max(failure.retry_after or 0.0, pause)
+                reads.hold(now, pause)
+            if code_of(failure) == "missing_scope":
+                self._log_missing_scope(method, failure)
+            if self._fails_everywhere(method, failure):
+                self._disabled_until[method] = now + FRESH_SECONDS
+            log.debug("Slack: no name from %s (%s)", method, failure)
+            return None, pause if isinstance(failure, Retryable) else FRESH_SECONDS
+
+    def _fails_everywhere(self, method: str, failure: Failure) -> bool:
+        """Whether the failure holds for any channel; public and private channels need a scope each."""
+        if code_of(failure) in ("unknown_method", "not_allowed_token_type"):
+            return True
+        needed = _scopes(needed_of(failure))
+        return code_of(failure) == "missing_scope" and (method == _GROUPS or {"channels:read", "groups:read"} <= needed)
+
+    def _is_disabled(self, method: str) -> bool:
+        return asyncio.get_running_loop().time() < self._disabled_until.get(method, 0.0)
+
+    def _log_missing_scope(self, method: str, failure: Failure) -> None:
+        scopes = ", ".join(sorted(_scopes(needed_of(failure)) & ALL)) or _SCOPES[method]
+        if scopes not in self._logged:
+            self._logged.add(scopes)
+            kind = "user groups" if method == _GROUPS else "channels"
+            log.warning("Slack: names of %s stay ids: the app lacks %s; see `tickertape check`", kind, scopes)
+
+
+def _scopes(needed: str) -> set[str]:
+    return {scope.strip() for scope in needed.split(",")}

@@ -1,8 +1,8 @@
-"""How many blocks Slack makes of a markdown block: a bound that only grows. Pure.
+"""An upper bound for the blocks Slack makes of a markdown block; it only grows with the text. Pure.
 
-Slack expands a ``markdown`` block into headers, tables, dividers, rich text and more, and only then counts: a message
-takes 50 blocks (``msg_blocks_too_long``, ``invalid_blocks``). It does not publish its rules, so the estimate is
-conservative: each heading, table, rule and block of code is one, and so is each run of text, of quotes or of a list.
+Slack expands a ``markdown`` block into headers, tables, dividers, rich text and more, and counts afterwards: a message
+may have 50 blocks (``msg_blocks_too_long``, ``invalid_blocks``). The rules are unpublished, so the estimate is
+conservative: one for each heading, table, rule and block of code, and one for each run of text, quotes or list items.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ import re
 from bot.markdown import Piece
 from bot.markdown.splitter import fence_changes
 
-# What one block takes of the 11,500 characters of a message (`blocks.MARKDOWN_LIMIT`): 44 blocks fill it. The other six
-# of Slack's 50 are for the line that has only begun, for our own lines below the answer, and for what Slack may split.
+# Share of one block in the 11,500 characters of a message (`blocks.MARKDOWN_LIMIT`): 44 blocks fill it. The other six
+# of Slack's 50 are for the unfinished last line, for our own lines below the answer, and for blocks split by Slack.
 CHARACTERS = 261
 
 _HEADING = re.compile(r"[ ]{0,3}#{1,6}(?:[ \t]|$)")
-# A rule, or what underlines a heading.
+# A rule, or the underline of a heading.
 _RULE = re.compile(r"[ ]{0,3}(?:=+|-+|([-*_])(?:[ \t]*\1){2,})[ \t]*$")
 _TABLE = re.compile(r"[ ]{0,3}\||[ ]{0,3}:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)+\|?[ \t]*$")
 _QUOTE = re.compile(r"[ ]{0,3}>")
@@ -26,9 +26,9 @@ _LISTS = frozenset({"bullets", "numbers"})
 
 
 def blocks_of(piece: Piece) -> int:
-    """At most how many blocks a piece becomes, without the line at its end that has only begun.
+    """The most blocks of a piece, without its unfinished last line.
 
-    Each line adds one at the most, by what stands before it, so a piece that goes on further never has fewer.
+    Each line adds at most one, depending on earlier lines only, so a longer piece never has fewer.
     """
     source, fence = piece.source, piece.reopened
     states = dict(fence_changes(source, fence))
@@ -52,7 +52,7 @@ def blocks_of(piece: Piece) -> int:
 
 
 def _kind(line: str, run: str, *, after_blank: bool) -> str:
-    """What a line belongs to, outside of code: the run so far or one that it begins; empty for a blank one."""
+    """The run of a line outside code: the current one or a new one; empty for a blank line."""
     if not line.strip():
         return ""
     if _HEADING.match(line) or _RULE.match(line):

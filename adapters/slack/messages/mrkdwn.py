@@ -149,9 +149,8 @@ def _date(told: str, fallback: str, zone: tzinfo) -> str:
 def from_markdown(text: str) -> str:
     """Markdown as mrkdwn, escaped, for a message without blocks.
 
-    Not longer than `TEXT_LIMIT` if the escaped text is not, nor ever longer than that otherwise.
-
-    Only what differs and is plain to see: headings, emphasis, items, links, tables; code is left alone.
+    The result fits into `TEXT_LIMIT` if the escaped text does; otherwise it is no longer than the escaped text.
+    Converts the visible differences: headings, emphasis, items, links, tables. Code stays as it is.
     """
     text = text.replace(_HELD, "\N{REPLACEMENT CHARACTER}")
     text = with_tables_as_text(text, limit=TEXT_LIMIT, measure=_escaped_length)
@@ -164,7 +163,7 @@ def from_markdown(text: str) -> str:
 
 
 def _joined(words: str, code: Sequence[str]) -> str:
-    """The words with the code that was held in their place."""
+    """`words` with the code in place of its placeholders."""
     return "".join(part for pair in zip_longest(words.split(_HELD), code, fillvalue="") for part in pair)
 
 
@@ -180,17 +179,17 @@ def _inline(text: str, *, apart: bool) -> str:
 
 
 def _emphasised(line: str, *, apart: bool) -> str:
-    """A line whose emphasis is Slack's: ``*`` is bold, ``_`` italic, ``~`` struck, and none of them doubled.
+    """A line with Slack's emphasis: ``*`` bold, ``_`` italic, ``~`` struck, none of them doubled.
 
-    Slack takes a mark within a word, or at punctuation of Chinese or Japanese, for a letter: where no space is written,
-    one without width stands, if marks are to be set `apart`.
+    Slack reads a mark within a word, or beside Chinese or Japanese punctuation, as a letter. With `apart`, a zero-width
+    space separates such a mark.
     """
     if not _MARKS.search(line):
         return line
     reading = parse_inline(f"{line}\n")
     edits: list[Edit] = []
     strong = _strong(reading.pairs)
-    bold = len(line) if _HEADING.match(line) else -1  # where it ends; what is bold in it needs no marks of its own
+    bold = len(line) if _HEADING.match(line) else -1  # end of the bold text; nested bold needs no marks
     for pair in sorted(reading.pairs, key=lambda each: each.start):
         start, end = pair.start, pair.end + pair.length
         if (pair.start, pair.end) in strong:
@@ -209,14 +208,14 @@ def _emphasised(line: str, *, apart: bool) -> str:
 
 
 def _strong(pairs: Sequence[MarkPair]) -> set[tuple[int, int]]:
-    """Where bold begins and ends; of three marks together, the outer one is the bold here."""
+    """Start and end of bold text; of three marks together, the outer one is bold in Slack."""
     found = {(pair.start, pair.end) for pair in pairs if pair.length == 2 and pair.character != "~"}
     outer = {(pair.start, pair.end) for pair in pairs if pair.length == 1 and (pair.start + 1, pair.end - 2) in found}
     return (found - {(start + 1, end - 2) for start, end in outer}) | outer
 
 
 def _is_multiplied(line: str, pair: MarkPair, reading: InlineParse) -> bool:
-    """Whether two asterisks are operators or wildcards rather: within words and numbers, or with others between."""
+    """Whether two asterisks are operators or wildcards: within words and numbers, or with others between."""
     if pair.character != "*":
         return False
     beside = line[: pair.start][-1:] + line[pair.end + 1 : pair.end + 2]
@@ -225,17 +224,17 @@ def _is_multiplied(line: str, pair: MarkPair, reading: InlineParse) -> bool:
 
 
 def _joins(character: str) -> bool:
-    """Whether a mark beside it is taken for a letter."""
+    """Whether Slack reads a mark beside `character` as a letter."""
     return character.isalnum() or (character != "" and unicodedata.east_asian_width(character) in "WF")
 
 
 def _bold(heading: re.Match[str]) -> str:
-    """A heading is a bold line; what was bold in it needs no marks of its own."""
+    """A heading as a bold line; nested bold needs no marks."""
     return f"*{heading.group(1).replace('**', '').replace('__', '')}*"
 
 
 def cut_to_bytes(text: str, limit: int) -> str:
-    """The escaped `text`, cut to `limit` UTF-8 bytes: at a character, and not inside an entity."""
+    """The escaped `text`, cut to `limit` UTF-8 bytes, between characters and outside entities."""
     data = text.encode()
     if len(data) <= limit:
         return text

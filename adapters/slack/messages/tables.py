@@ -1,8 +1,4 @@
-"""Tables that Slack does not show as such: ours as text, and its own back into markdown. Pure.
-
-What belongs here: what becomes of a whole table. What does not: blocks (`blocks`), and when a table is not taken
-(`channel`).
-"""
+"""Whole tables: ours as text where Slack shows none, and Slack's back into markdown. Pure."""
 
 from __future__ import annotations
 
@@ -15,15 +11,15 @@ _SIDES = {"left": ":---", "center": ":---:", "right": "---:"}
 
 
 def count_tables(text: str) -> int:
-    """How many tables a rendered text has."""
+    """The number of tables in a rendered text."""
     return sum(1 for _ in find_tables(text.split("\n"))) if "|" in text else 0
 
 
 def with_tables_as_text(text: str, *, limit: int, after: int = 0, measure: Callable[[str], int] = len) -> str:
-    """`text` with all its tables but the first `after` as columns or lists.
+    """`text` with all its tables except the first `after` as columns or lists.
 
-    Nothing is made longer than `limit`, as `measure` counts: what would be is a block of code as it was written, or
-    stays. The last tables come first to the room that there is.
+    The text grows to at most `limit`, counted by `measure`. A table too long for that becomes a code block, or stays.
+    The last tables use the room first.
     """
     if "|" not in text:
         return text
@@ -40,7 +36,7 @@ def with_tables_as_text(text: str, *, limit: int, after: int = 0, measure: Calla
 
 
 def grid(rows: Sequence[Sequence[str]], sides: Sequence[str] = ()) -> str:
-    """Rows of cells as a markdown table, the first of them its head."""
+    """Rows of cells as a markdown table; the first row is the head."""
     width = max(map(len, rows), default=0)
     if not width:
         return ""

@@ -15,11 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from adapters.discord.events.codec import load
+from adapters.discord.events import codec as discord_codec
 from adapters.journal import JournalOptions
 from adapters.journal.fallback import JournalFallback
 from adapters.journal.operations import Accept, AddMessage, End
-from adapters.slack.events.codec import load, load_user
+from adapters.slack.events import codec as slack_codec
+from adapters.slack.events.parse import Identity, MessagePosted
 from bot.conversation import Ending, TurnKey
 from bot.ports import UnfinishedTurn
 from tests.support.paths import ROOT
@@ -52,10 +53,12 @@ def test_its_unfinished_turns_continue(file: Path) -> None:
     found = taken(fallback)
     assert {platform: len(records) for platform, records in found.items()} == {"slack": 2, "discord": 2}
     for record in found["slack"]:
-        assert load(record.event)["text"] == "<@UBOT> why?"
-        assert load_user(record.event) is not None
+        event = slack_codec.load(record.event, Identity("T1", "UBOT"))
+        assert isinstance(event, MessagePosted)
+        assert event.message.text == "<@UBOT> why?"
+        assert slack_codec.load_user(record.event) is not None
     for record in found["discord"]:
-        assert str(load(record.event).message["content"]).endswith("why?")
+        assert str(discord_codec.load(record.event).message["content"]).endswith("why?")
     for record in (*found["slack"], *found["discord"]):
         assert len(record.messages) == 1
         assert 0 < record.age < 300

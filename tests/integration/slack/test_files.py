@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from adapters.shared.attachments import AttachmentLimits, Attachments
 from adapters.slack import SlackPlatform, file_hosts
-from adapters.slack.messages import files as uploads
-from adapters.slack.messages.files import FILE_LIMIT, may_go_to, share_of
+from adapters.slack.events.pages import share_of
+from adapters.slack.messages.files import FILE_LIMIT, is_upload_host
+from adapters.slack.options import SlackTimings
 from bot.access import AccessRules
 from bot.completion import Completion, CompletionPolicy
 from bot.conversation import Finish, FinishReason, Role, Text
@@ -39,10 +40,8 @@ NOTE = f"_\u2063{Strings().rest}_"
 SMALL = WritePolicy(max_messages=1, backoff_seconds=0.05, backoff_limit_seconds=0.1)
 
 
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Slack's seconds are tenths here."""
-    monkeypatch.setattr(uploads, "LOOKS", (0.0, 0.05, 0.1, 0.2, 0.3))
+# Slack's seconds are tenths here.
+QUICK = SlackTimings(share_polls=(0.0, 0.05, 0.1, 0.2, 0.3))
 
 
 @asynccontextmanager
@@ -58,8 +57,8 @@ async def process(double: SlackDouble, model: ScriptedModel, journal: Notebook) 
         random_=seeded,
         wall_clock=lambda: datetime(2026, 11, 22, tzinfo=UTC),
     )
-    attachments = Attachments(AttachmentLimits(), hosts=file_hosts(options_of(double)))
-    platform = SlackPlatform(options_of(double), attachments)
+    attachments = Attachments(AttachmentLimits(), hosts=file_hosts(options_of(double, timings=QUICK)))
+    platform = SlackPlatform(options_of(double, timings=QUICK), attachments)
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(turns.run())]
@@ -212,7 +211,7 @@ async def test_what_does_not_go_up_is_not_tried_again_at_once() -> None:
     double = SlackDouble()
     ann, place, other = double.world.user("Ann"), double.world.channel(), double.world.channel()
     without_scope(double)
-    async with double.running(), connected(double) as (_, inbox):
+    async with double.running(), connected(double, timings=QUICK) as (_, inbox):
         double.say(place, "<@UBOT> one", author=ann)
         _, way = await inbox.number(1)
         assert way.caps.files == FILE_LIMIT
@@ -279,7 +278,7 @@ async def test_the_next_question_knows_the_rest() -> None:
 )
 def test_where_a_file_may_go(url: str, api: str | None, may: bool) -> None:
     """To Slack over TLS, or to the server that is set in its place; nowhere else, whatever an answer says."""
-    assert may_go_to(url, api) is may
+    assert is_upload_host(url, api) is may
 
 
 ANYTHING = st.recursive(
@@ -295,12 +294,12 @@ ANYTHING = st.recursive(
 @given(st.dictionaries(st.sampled_from(["shares", "id"]), ANYTHING))
 def test_any_file_object_is_read(file: dict[str, object]) -> None:
     """Whatever a server says of a file, reading it raises nothing."""
-    assert isinstance(share_of(file, ("C1", "t")), str | None)
+    assert isinstance(share_of(file, "C1", "t"), str | None)
 
 
 def test_the_share_in_the_right_place_is_taken() -> None:
     """A file may be shared in several conversations."""
     shares = {"public": {"C1": [{"ts": "1", "thread_ts": "x"}, {"ts": "2", "thread_ts": "t"}], "C2": [{"ts": "3"}]}}
-    assert share_of({"shares": shares}, ("C1", "t")) == "2"
-    assert share_of({"shares": shares}, ("C2", "")) == "3"
-    assert share_of({"shares": shares}, ("C3", "")) is None
+    assert share_of({"shares": shares}, "C1", "t") == "2"
+    assert share_of({"shares": shares}, "C2", "") == "3"
+    assert share_of({"shares": shares}, "C3", "") is None

@@ -9,8 +9,7 @@ import pytest
 
 from adapters.shared.attachments import AttachmentLimits, Attachments
 from adapters.slack import SlackPlatform
-from adapters.slack.events import handler as hearing_module
-from adapters.slack.events import turn_builder as intake_module
+from adapters.slack.options import SlackTimings
 from bot.conversation import OmittedAttachment, Role, Text
 from bot.errors import Forbidden
 from bot.ports import Body
@@ -385,13 +384,12 @@ async def test_quiet_hands_over_what_was_acknowledged() -> None:
         assert inbox.texts == ["one"]
 
 
-async def test_quiet_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+async def test_quiet_does_not_wait_for_ever(caplog: pytest.LogCaptureFixture) -> None:
     """A lookup that hangs holds up a stop for a few seconds at the most, and the operator is told what was lost."""
-    monkeypatch.setattr(hearing_module, "HAND_OVER_SECONDS", 0.1)
     double = SlackDouble()
     ann, channel = double.world.user("Ann"), double.world.channel()
     double.faults.add("GET", "users.info", Kind.STALL_BEFORE, seconds=PATIENCE)
-    async with double.running(), connected(double) as (platform, inbox):
+    async with double.running(), connected(double, timings=SlackTimings(hand_over=0.1)) as (platform, inbox):
         double.say(channel, "<@UBOT> one", author=ann, once=True)
         await double.transcript.wait_for(path="users.info")
         async with asyncio.timeout(PATIENCE / 2):
@@ -417,14 +415,13 @@ async def test_a_follow_up_that_is_dropped_is_told(caplog: pytest.LogCaptureFixt
     assert ts in line
 
 
-async def test_a_follow_up_is_late_rather_than_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_follow_up_is_late_rather_than_dropped() -> None:
     """Where it cannot be read for the moment whether a thread is ours, it is read again until it can be."""
-    monkeypatch.setattr(intake_module, "RETRY_SECONDS", 0.05)
     double = SlackDouble()
     ann, channel = double.world.user("Ann"), double.world.channel()
     root = double.say(channel, "<@UBOT> hello", author=ann, quiet=True)
     double.faults.add("GET", "conversations.replies", Kind.STATUS, status=500, times=3)
-    async with double.running(), connected(double) as (_, inbox):
+    async with double.running(), connected(double, timings=SlackTimings(thread_retry=0.05)) as (_, inbox):
         double.say(channel, "go on", author=ann, thread=root)
         turn, _ = await inbox.number(1)
         assert turn.question.text == "go on"

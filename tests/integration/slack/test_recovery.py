@@ -8,9 +8,7 @@ from typing import Any
 
 import pytest
 
-from adapters.slack import platform as platform_module
-from adapters.slack import socket_connection as link_module
-from adapters.slack.history import users as people_module
+from adapters.slack.options import SlackTimings
 from bot.conversation import Turn, TurnKey
 from bot.ports import Body, Channel, UnfinishedTurn
 from tests.servers.limits import Kind
@@ -107,13 +105,12 @@ async def test_events_are_heard_in_the_order_of_arrival() -> None:
 
 
 @pytest.mark.parametrize("journal", ["quick", "slower than the goodbye"])
-async def test_a_socket_that_dies_before_the_acknowledgement(journal: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_socket_that_dies_before_the_acknowledgement(journal: str) -> None:
     """The event comes again on the next connection, is recognised and acknowledged there, and makes one turn."""
-    if journal != "quick":
-        monkeypatch.setattr(link_module, "GOODBYE_SECONDS", 0.01)
+    timings = SlackTimings() if journal == "quick" else SlackTimings(socket_close=0.01)
     double, inbox = SlackDouble(), Slow()
     ann, channel = double.world.user("Ann"), double.world.channel()
-    async with double.running(), connected(double, inbox):
+    async with double.running(), connected(double, inbox, timings=timings):
         double.say(channel, "<@UBOT> slow", author=ann)
         await inbox.until(lambda: len(inbox.received) == 1)
         double.sockets.abort()
@@ -152,7 +149,7 @@ async def test_what_cannot_be_written_down_is_not_acknowledged(caplog: pytest.Lo
     async with double.running(), connected(double, inbox):
         double.say(dm, "hello", author=ann)
         async with asyncio.timeout(PATIENCE):
-            while "could not be written down" not in caplog.text:
+            while "could not be written to the journal" not in caplog.text:
                 await asyncio.sleep(0.01)
         assert acked(double, "hello") == [False]
         await double.redeliver_unacknowledged()
@@ -297,17 +294,16 @@ async def test_what_cannot_be_read_is_given_up(caplog: pytest.LogCaptureFixture)
         turn, _ = await inbox.number(1)
         assert turn.key == good
         assert inbox.dismissed == [bad, bad, foreign]
-    assert caplog.text.count("given up") == 3
+    assert caplog.text.count("giving it up") == 3
 
 
-async def test_it_is_asked_again_what_was_left(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_it_is_asked_again_what_was_left() -> None:
     """A process that is still finishing when this one starts leaves its turns later; once quiet, they are not ours."""
-    monkeypatch.setattr(platform_module, "LEFT_SECONDS", 0.05)
     double, inbox = SlackDouble(), Taken()
     ann, dm = double.world.user("Ann"), double.world.channel("im")
     event = f'{{"event":{{"type":"message","channel":"{dm}","user":"{ann}","text":"hi","ts":"1.1"}}}}'
     double.world.messages[dm]["1.1"] = {"type": "message", "user": ann, "text": "hi", "ts": "1.1"}
-    async with double.running(), connected(double, inbox) as (platform, _):
+    async with double.running(), connected(double, inbox, timings=SlackTimings(recovery_poll=0.05)) as (platform, _):
         inbox.unfinished = [UnfinishedTurn(TurnKey("slack", "T1", dm, "1.1"), event)]
         await inbox.number(1)
         await platform.stop_accepting()
@@ -337,15 +333,14 @@ async def test_an_event_that_comes_again_while_it_is_taken_up() -> None:
             assert second.texts == ["hello"]
 
 
-async def test_what_cannot_be_looked_up_in_time_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_cannot_be_looked_up_in_time_is_left() -> None:
     """Slack answers no lookups for too long: nothing is dismissed, and the next process takes the question up."""
-    monkeypatch.setattr(people_module, "PATIENCE", 0.0)
     double, inbox = SlackDouble(), Taken()
     ann, dm = double.world.user("Ann"), double.world.channel("im")
     async with double.running():
         body = b'{"ok": false, "error": "ratelimited"}'
         double.faults.add("GET", "users.info", Kind.STATUS, status=429, headers={"Retry-After": "55"}, body=body)
-        async with connected(double, inbox) as (platform, _):
+        async with connected(double, inbox, timings=SlackTimings(user_lookup=0.0)) as (platform, _):
             double.say(dm, "hello", author=ann)
             await inbox.until(lambda: len(inbox.received) == 1)
             async with asyncio.timeout(PATIENCE):

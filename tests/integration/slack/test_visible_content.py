@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from adapters.shared.attachments import NO_ACCESS
-from adapters.slack.history.files import DELETED
+from adapters.slack.events.content import DELETED
 from bot.conversation import File, OmittedAttachment, Text
 from bot.ports import Channel, UnfinishedTurn
 from tests.integration.test_attachments import serving
@@ -169,7 +169,7 @@ async def test_missing_scopes_are_named_once_in_the_log(caplog: pytest.LogCaptur
     double = SlackDouble()
     ann, place, ops = double.world.user("Ann"), double.world.channel("im"), double.world.channel(name="ops")
     double.scopes -= {"channels:read", "groups:read", "usergroups:read"}
-    with caplog.at_level(logging.WARNING, "adapters.slack.history.names"):
+    with caplog.at_level(logging.WARNING, "adapters.slack.history.users"):
         async with double.running(), connected(double) as (_, inbox):
             for number in range(3):
                 double.say(place, f"<#{ops}|> <!subteam^S1>", author=ann)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from adapters.discord.messages.renderer import DiscordMarkdown, without_small_print
 from adapters.playground.rendering import PlaygroundMarkdown, render
 from adapters.playground.rendering import without_small_print as without_playground_print
-from adapters.slack.messages.blocks import own_answer
+from adapters.slack.events.own_answer import own_answer
 from adapters.slack.messages.renderer import NOTICE_MARK, SlackMarkdown, strip_our_markup
 from bot.markdown import Piece, Renderer, Splitter, utf16_units
 from bot.strings import Strings

@@ -11,10 +11,18 @@ from hypothesis import strategies as st
 
 from adapters.shared.attachments import NO_ACCESS, Attachment
 from adapters.shared.context_labels import MESSAGE_CHARACTERS
-from adapters.slack.events.content import beside, needed, needed_of_file
+from adapters.slack.events.content import (
+    DELETED,
+    ELSEWHERE,
+    HIDDEN,
+    ONLY_TITLE,
+    ONLY_TRANSCRIPT,
+    attachments_of,
+    beside,
+    journal_fields,
+)
+from adapters.slack.events.mentions import plain
 from adapters.slack.events.parse import Identity, parse_message
-from adapters.slack.history.files import DELETED, ELSEWHERE, HIDDEN, ONLY_TITLE, ONLY_TRANSCRIPT, attachments_of
-from adapters.slack.messages.mrkdwn import plain
 
 Json = dict[str, Any]
 
@@ -254,13 +262,10 @@ def test_any_json_is_told_within_bounds(message: Json) -> None:
 
 @given(MESSAGES)
 def test_what_is_kept_tells_the_same(message: Json) -> None:
-    """The part of it that is written down reads as the whole did."""
-    files = message.get("files")
-    kept = {name: message[name] for name in ("text", "bot_id", "subtype") if name in message} | needed(message)
-    if isinstance(files, list):
-        kept["files"] = [needed_of_file(file) for file in files if isinstance(file, dict)]
+    """The journalled fields of a message have the same content as the message."""
+    stored = {name: message[name] for name in ("text", "bot_id", "subtype") if name in message}
 
-    assert beside(kept) == beside(message)
+    assert beside(stored | journal_fields(message)) == beside(message)
 
 
 def test_a_very_long_or_deep_message_is_bounded() -> None:

@@ -1,4 +1,4 @@
-"""Is this event for us? Events in, what is asked out."""
+"""Messages addressed to the bot, and their text for the model."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.slack.events.mentions import AddressedMessage, Trigger, decide
-from adapters.slack.events.parse import Identity, SlackMessage, order, parse_message
-from adapters.slack.history.files import files_of
-from adapters.slack.history.reader import before, joined, message_of
-from adapters.slack.history.users import SlackUser, is_external, parse_user
+from adapters.slack.events.content import files_of
+from adapters.slack.events.mentions import AddressedMessage, Trigger, decide, to_model_message
+from adapters.slack.events.pages import SlackUser, parse_user
+from adapters.slack.events.parse import Identity, SlackMessage, order, parse_event, parse_message
+from adapters.slack.history.users import is_external
 from bot.conversation import OmittedAttachment, Role, Text
 
 ME = Identity(team="T1", user="UBOT", bot="B0BOT", enterprise="E1")
@@ -23,7 +23,7 @@ def event(**fields: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("fields", "why", "thread"),
+    ("fields", "trigger", "thread"),
     [
         ({"type": "app_mention"}, Trigger.MENTION, "5.000100"),
         ({"type": "app_mention", "thread_ts": "4.0"}, Trigger.MENTION, "4.0"),
@@ -38,11 +38,11 @@ def event(**fields: Any) -> dict[str, Any]:
         ({"channel": "D1", "subtype": "me_message"}, Trigger.DIRECT, ""),
     ],
 )
-def test_for_us(fields: dict[str, Any], why: Trigger, thread: str) -> None:
-    """Mentions, direct messages and follow-ups, each with the place of its answer."""
-    asked = decide(event(**fields), ME)
-    assert asked is not None
-    assert (asked.why, asked.thread) == (why, thread)
+def test_addressed(fields: dict[str, Any], trigger: Trigger, thread: str) -> None:
+    """Mentions, direct messages and follow-ups, each with the thread of its answer."""
+    addressed = decide(parse_event(event(**fields), ME), ME)
+    assert addressed is not None
+    assert (addressed.trigger, addressed.thread) == (trigger, thread)
 
 
 @pytest.mark.parametrize(
@@ -66,9 +66,9 @@ def test_for_us(fields: dict[str, Any], why: Trigger, thread: str) -> None:
         {"channel": ""},
     ],
 )
-def test_not_for_us(fields: dict[str, Any]) -> None:
-    """Programs, echoes, edits, joins, and what people say among themselves."""
-    assert decide(event(**fields), ME) is None
+def test_not_addressed(fields: dict[str, Any]) -> None:
+    """Apps, our own messages, edits, joins, and conversations among people."""
+    assert decide(parse_event(event(**fields), ME), ME) is None
 
 
 json = st.recursive(
@@ -80,21 +80,21 @@ FIELDS = ["type", "channel", "user", "text", "ts", "thread_ts", "subtype", "bot_
 
 
 @given(st.dictionaries(st.sampled_from([*FIELDS, "team", "user_profile", "channel_type"]), json))
-def test_any_event_is_survived(fields: dict[str, Any]) -> None:
-    """Whatever shape a field has, an event is for us or it is not."""
+def test_any_event_is_decided(fields: dict[str, Any]) -> None:
+    """Whatever the shape of a field, an event is addressed to the bot or not."""
     for given_event in (fields, event(**fields), event(**{**fields, "type": "app_mention"})):
-        asked = decide(given_event, ME)
-        assert asked is None or isinstance(asked, AddressedMessage)
+        addressed = decide(parse_event(given_event, ME), ME)
+        assert addressed is None or isinstance(addressed, AddressedMessage)
 
 
 @given(st.dictionaries(st.text(max_size=15), json))
-def test_any_person_is_survived(fields: dict[str, Any]) -> None:
+def test_any_user_is_parsed(fields: dict[str, Any]) -> None:
     """A user object may lack anything."""
-    assert parse_user(fields, "U1").name
+    assert parse_user({"user": fields}, "U1").name
 
 
 def test_files() -> None:
-    """What is attached, however little is said of it; what was deleted says so."""
+    """Attachments with any number of fields; a deleted one says so."""
     files = [{"id": "F1", "url_private": "https://f.example/1"}, {"mode": "tombstone"}, "nonsense"]
     files += [{"name": "a.png", "mimetype": "image/png", "size": 9, "original_w": 3, "url_private_download": "u"}]
     first, stone, second = files_of({"files": files})
@@ -123,40 +123,22 @@ def test_who_is_external(person: SlackUser, said: set[str], external: bool) -> N
     assert is_external(person, frozenset(said), ME) is external
 
 
-def test_history_is_put_together() -> None:
-    """What we said in several messages is one, what we are saying now is none, and what came later is none."""
-    ours = "a" * 20
-    said = [
-        SlackMessage("1.0", "U1", "q1"),
-        SlackMessage("2.0", "UBOT", "a1", ours=True, key="b" * 20 + "1"),
-        SlackMessage("3.0", "UBOT", "a2", ours=True, key="b" * 20 + "2"),
-        SlackMessage("4.0", "UBOT", "other", ours=True, key="c" * 20 + "1"),
-        SlackMessage("5.0", "U1", "the question"),
-        SlackMessage("6.0", "U2", "later"),
-        SlackMessage("7.0", "UBOT", "late answer", ours=True, key="d" * 20 + "1"),
-        SlackMessage("8.0", "UBOT", "being written", ours=True, key=ours + "1"),
-        SlackMessage("9.0", "UBOT", "", ours=True, key="e" * 20 + "1"),
-    ]
-    texts = [each.text for each in joined(before(said, "5.0", ours + "xxxx"))]
-    assert texts == ["q1", "a1\na2", "other", "late answer"]
-
-
 def test_a_message_for_the_model() -> None:
-    """Names for ids, our own words as they are, attachments beside the text."""
-    assert message_of(SlackMessage("1.0", "U1", "hi <@U2>"), {"U1": "Ann", "U2": "Bob"}, ()).text == "hi @Bob"
-    ours = message_of(SlackMessage("1.0", "UBOT", "a &lt; <b>", ours=True), {}, ())
+    """Names for ids, our own words unchanged, attachments beside the text."""
+    assert to_model_message(SlackMessage("1.0", "U1", "hi <@U2>"), {"U1": "Ann", "U2": "Bob"}, ()).text == "hi @Bob"
+    ours = to_model_message(SlackMessage("1.0", "UBOT", "a &lt; <b>", ours=True), {}, ())
     assert (ours.role, ours.text, ours.name) == (Role.ASSISTANT, "a &lt; <b>", "")
     left = OmittedAttachment("x.zip", "it is no text")
-    assert message_of(SlackMessage("1.0", "U1", ""), {}, (left,)).parts == (left,)
-    assert message_of(SlackMessage("1.0", "U1", ""), {}, ()).parts == (Text(""),)
-    assert message_of(SlackMessage("1.0", "U1", "x", name="Robot"), {}, ()).name == "Robot"
+    assert to_model_message(SlackMessage("1.0", "U1", ""), {}, (left,)).parts == (left,)
+    assert to_model_message(SlackMessage("1.0", "U1", ""), {}, ()).parts == (Text(""),)
+    assert to_model_message(SlackMessage("1.0", "U1", "x", name="Robot"), {}, ()).name == "Robot"
 
 
 def test_other_programs_are_part_of_a_thread() -> None:
-    """What another bot said is context, under its name."""
-    said = parse_message(event(user=None, bot_id="B7", subtype="bot_message", username="Deploys"), ME)
-    assert said is not None
-    assert (said.bot, said.ours, said.name, said.user) == (True, False, "Deploys", "B7")
+    """Another app's message is context, under its name."""
+    message = parse_message(event(user=None, bot_id="B7", subtype="bot_message", username="Deploys"), ME)
+    assert message is not None
+    assert (message.bot, message.ours, message.name, message.user) == (True, False, "Deploys", "B7")
 
 
 def test_times_are_ordered_as_numbers() -> None:

@@ -21,7 +21,7 @@ class Thread:
     def read(self, tail: ThreadTail, after: int) -> None:
         self.reads += 1
         begin = bisect_right(self.times, after)
-        tail.take(after, self.times[begin : begin + self.page], more=begin + self.page < len(self.times))
+        tail.add(after, self.times[begin : begin + self.page], more=begin + self.page < len(self.times))
 
 
 def searched(times: list[int], until: int, *, page: int, wanted: int, reads: int) -> tuple[ThreadTail, Thread]:

@@ -7,8 +7,9 @@ from typing import Any, cast
 
 import pytest
 
-from adapters.slack.history.users import FRESH_SECONDS, KNOWN_PATIENCE, PATIENCE, UserDirectory
-from adapters.slack.state import MINUTE, TIER_4_READS
+from adapters.slack.history.users import FRESH_SECONDS, KNOWN_PATIENCE, UserDirectory
+from adapters.slack.options import SlackTimings
+from adapters.slack.rate_limits import MINUTE, TIER_4_READS
 from adapters.slack.web_api import ApiResponse
 from bot.errors import Forbidden, RateLimited, ServiceError
 from bot.rate_limits import ReadLimiter
@@ -86,6 +87,6 @@ async def test_a_pause_is_obeyed() -> None:
     await people.find("U1")
     assert web.asked_at[1] - began >= 7.0
     assert web.asked_at[7] - web.asked_at[1] >= 6 * 58.0
-    web.failures = [RateLimited("429", retry_after=PATIENCE)]
+    web.failures = [RateLimited("429", retry_after=SlackTimings().user_lookup)]
     with pytest.raises(RateLimited):
         await people.find("U2")

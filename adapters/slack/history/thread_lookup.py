@@ -1,0 +1,84 @@
+"""Whether the bot takes part in a thread; asks Slack if events have not told."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from adapters.slack.events.mentions import AddressedMessage, mentions
+from adapters.slack.events.parse import order
+from adapters.slack.history.reader import MAX_PAGES, PAGE_SIZE, HistoryPages
+from adapters.slack.state import WorkspaceState
+from bot.errors import Failure, Retryable
+
+log = logging.getLogger(__name__)
+
+
+def known_participation(addressed: AddressedMessage, workspace: WorkspaceState) -> bool | None:
+    """Whether the thread had a mention or an answer of the bot, as far as events tell; None if unknown."""
+    known = workspace.participation.joined(addressed.conversation, addressed.message.ts)
+    if known is None and addressed.parent and addressed.parent == workspace.me.user:
+        workspace.participation.join(addressed.conversation)
+        return True
+    return known
+
+
+async def takes_part(addressed: AddressedMessage, workspace: WorkspaceState) -> bool:
+    """The same, from Slack if events have not told. Raises a `Retryable` if Slack stays unreachable."""
+    known = known_participation(addressed, workspace)
+    return known if known is not None else await _look_up(addressed, workspace)
+
+
+async def _look_up(addressed: AddressedMessage, workspace: WorkspaceState) -> bool:
+    conversation = addressed.conversation
+    gaps = workspace.cache.gaps
+    workspace.cache.open(conversation, from_start=False)  # messages arriving during the read belong to the result
+    try:
+        pages = await _read(addressed, workspace)
+    except Retryable:
+        _drop_unless_joined(addressed, workspace)
+        raise
+    except Failure as failure:
+        log.warning(
+            "Slack: message %s in %s is not answered: its thread could not be read for earlier mentions (%s)",
+            addressed.message.ts,
+            addressed.channel,
+            failure,
+        )
+        if _drop_unless_joined(addressed, workspace):
+            workspace.participation.decline(conversation)
+        return False
+    read = (*pages.earlier, *pages.messages)
+    earlier = [message for message in read if order(message.ts) < order(addressed.message.ts)]
+    if any(message.ours or workspace.me.user in mentions(message.text) for message in earlier):
+        workspace.participation.join(conversation)
+        if pages.reached_end:
+            workspace.cache.merge(conversation, pages.messages, has_earlier=pages.has_earlier, gaps_before=gaps)
+        return True
+    if _drop_unless_joined(addressed, workspace):
+        workspace.participation.decline(conversation)
+    return False
+
+
+def _drop_unless_joined(addressed: AddressedMessage, workspace: WorkspaceState) -> bool:
+    """Stop caching the thread; False if a mention has made it ours in the meantime."""
+    if workspace.participation.joined(addressed.conversation):
+        return False
+    workspace.cache.drop(addressed.conversation)
+    return True
+
+
+async def _read(addressed: AddressedMessage, workspace: WorkspaceState) -> HistoryPages:
+    """The thread, however long Slack orders us to wait: the message may deserve an answer."""
+    loop, timings = asyncio.get_running_loop(), workspace.options.timings
+    until = loop.time() + timings.user_lookup
+    while True:
+        try:
+            return await workspace.reader.read(
+                addressed.conversation, newest=PAGE_SIZE, until=addressed.message.ts, first_pages=MAX_PAGES
+            )
+        except Retryable as failure:
+            if loop.time() + timings.thread_retry >= until:
+                raise
+            log.info("Slack: thread %s is read again later (%s)", addressed.thread, failure)
+            await asyncio.sleep(timings.thread_retry)

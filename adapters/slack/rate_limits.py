@@ -1,0 +1,109 @@
+"""Slack's published rate limits as budgets of the core.
+
+Slack counts each method per workspace and app: https://docs.slack.dev/apis/web-api/rate-limits
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from adapters.shared.cache import LRUCache
+from adapters.slack.options import SlackOptions
+from bot.ports import RateLimitLog, Verb
+from bot.rate_limits import (
+    ANSWERED_SECONDS,
+    AdaptiveLimit,
+    Budget,
+    LeakyBucket,
+    ReadLimiter,
+    RollingWindow,
+    no_op,
+)
+
+# chat.update and chat.delete: tier 3, 50 in any minute.
+TIER_3 = 50
+MINUTE = 60.0
+# The same as a leaky bucket: one each 1.2 s, with the burst of five of a conservative client.
+LEAK_SECONDS = MINUTE / TIER_3
+LEAK_BURST = 5
+# chat.postMessage: one a second in a channel, plus a margin for clock drift.
+POST_SECONDS = 1.05
+# Reads in any minute: tier 3 for conversations, tier 4 (100) for users.info, tier 2 (20) for usergroups.list. The
+# margin covers clock drift and the reads of another process of ours in the same minute.
+TIER_3_READS = 45
+TIER_4_READS = 90
+TIER_2_READS = 15
+# Channels with a remembered budget of posts. After 5,000 other channels the oldest one has long recovered.
+CHANNELS = 5_000
+
+EditLimit = RollingWindow | LeakyBucket | AdaptiveLimit
+
+
+def edit_limit(options: SlackOptions, on_spent: Callable[[], object] = no_op) -> EditLimit:
+    """The budget of edits, by `options.edits`.
+
+    Slack publishes "50+ per minute" for tier 3, tolerates "bursts", and reports no remaining count. Only a 429 shows
+    whether Slack counts the last minute or a leaky bucket.
+    """
+    window = RollingWindow(TIER_3, MINUTE, on_spent=on_spent)
+    leak = LeakyBucket(
+        LEAK_SECONDS, burst=LEAK_BURST, paced=True, on_spent=on_spent if options.edits == "leak" else no_op
+    )
+    known: dict[str, EditLimit] = {"window": window, "leak": leak}
+    return known.get(options.edits) or AdaptiveLimit(window, leak, options.edits_latch_seconds)
+
+
+class Budgets:
+    """Budgets of writes in one workspace. All replies share these objects."""
+
+    def __init__(self, edits: Budget | None = None) -> None:
+        self._edits = edits or RollingWindow(TIER_3, MINUTE)
+        self._deletes = RollingWindow(TIER_3, MINUTE)
+        self._posts: LRUCache[str, LeakyBucket] = LRUCache(CHANNELS)
+
+    def of(self, verb: Verb, channel: str) -> Sequence[Budget]:
+        """All budgets of one write."""
+        match verb:
+            case Verb.EDIT:
+                return (self._edits,)
+            case Verb.DELETE:
+                return (self._deletes,)
+        posts = self._posts.get(channel)
+        if posts is None:
+            posts = self._posts[channel] = LeakyBucket(POST_SECONDS)
+        return (posts,)
+
+
+class RememberedLimits:
+    """Makes the limits of one workspace and records their calls for the next process."""
+
+    def __init__(self, team: str, spending: RateLimitLog | None) -> None:
+        self._team = team
+        self._spending = spending
+        self._limits: dict[str, EditLimit | ReadLimiter] = {}
+
+    def reads(self, method: str, rate: int) -> ReadLimiter:
+        """At most `rate` calls of a method in any minute."""
+        self._limits[method] = limit = ReadLimiter(rate, MINUTE, on_spent=self._recorder(method))
+        return limit
+
+    def edits(self, options: SlackOptions) -> EditLimit:
+        """The edits of all messages."""
+        self._limits["chat.update"] = limit = edit_limit(options, self._recorder("chat.update"))
+        return limit
+
+    async def recall(self) -> None:
+        """Count the calls of earlier processes within the last minute."""
+        if self._spending is None:
+            return
+        for method, limit in self._limits.items():
+            ages = await self._spending.recent_calls(self._name(method), MINUTE + ANSWERED_SECONDS)
+            limit.remember(asyncio.get_running_loop().time(), ages)
+
+    def _recorder(self, method: str) -> Callable[[], object]:
+        return no_op if self._spending is None else partial(self._spending.record_call, self._name(method))
+
+    def _name(self, method: str) -> str:
+        return f"slack/{self._team}/{method}"
