@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from adapters.prometheus import LABEL_VALUES, PrometheusRecorder
+from adapters.prometheus import MAX_LABEL_VALUES, PrometheusRecorder
 from bot.conversation import Ending, TurnKey, Usage
 from bot.telemetry import Recorder, TurnRecord
 
@@ -140,9 +140,9 @@ def test_what_never_came_is_not_timed() -> None:
 def test_labels_are_bounded() -> None:
     """A server that invents kinds, or says what is no word of ours, grows no memory: they are counted as "other"."""
     recorder = PrometheusRecorder()
-    for number in range(LABEL_VALUES * 3):
+    for number in range(MAX_LABEL_VALUES * 3):
         recorder.attempt_failed(f"kind_{number}")
     recorder.attempt_failed('no "word"\n')
     kinds = {dict(labels)["kind"] for name, labels in samples(recorder) if name == "tickertape_attempt_failures_total"}
-    assert len(kinds) == LABEL_VALUES + 1
-    assert value(recorder, "attempt_failures_total", kind="other") == LABEL_VALUES * 2 + 1
+    assert len(kinds) == MAX_LABEL_VALUES + 1
+    assert value(recorder, "attempt_failures_total", kind="other") == MAX_LABEL_VALUES * 2 + 1
