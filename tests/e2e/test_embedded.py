@@ -117,7 +117,7 @@ async def test_starting_is_reported() -> None:
         ("raise SystemExit('no such file')", "no such file"),
         ("import os, signal; os.kill(os.getpid(), signal.SIGILL)", "processor lacks instructions"),
         ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "memory"),
-        ("", "it said nothing"),
+        ("", "no error output"),
     ],
 )
 async def test_a_model_that_cannot_start(script: str, line: str) -> None:

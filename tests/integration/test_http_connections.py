@@ -17,18 +17,18 @@ from hypothesis import strategies as st
 from yarl import URL
 
 from adapters.http_connections import (
-    FEWEST,
-    HEAD_BYTES,
-    MOST,
-    NO_BODY,
-    NO_HTTP,
-    TOO_LONG,
-    TOO_SLOW,
-    Bounds,
-    Connection,
-    Connections,
+    BAD_REQUEST,
+    CONTENT_TOO_LARGE,
+    HEAD_TOO_LARGE,
+    MAX_CONNECTIONS,
+    MAX_HEAD_BYTES,
+    MIN_CONNECTIONS,
+    REQUEST_TIMEOUT,
+    ClientConnection,
+    ConnectionLimits,
+    ConnectionTable,
     Phase,
-    bounds_for,
+    limits_for,
 )
 from adapters.http_server import HttpServer
 from tests.support.clock import VirtualLoop
@@ -37,125 +37,142 @@ REQUEST = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
 HALF = b"GET /healthz HTTP/1.1\r\nHost: x\r\n"
 
 
-class Wire(asyncio.Transport):
-    """A transport in memory: what was sent, and whether it was cut."""
+class MemoryTransport(asyncio.Transport):
+    """A transport in memory: what was sent, and whether it was aborted."""
 
     def __init__(self) -> None:
         super().__init__()
         self.sent = b""
-        self.cut = False
+        self.aborted = False
+        self.protocol: RecordingProtocol | None = None  # the protocol that took over, if any
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self.sent += bytes(data)
 
     def abort(self) -> None:
-        self.cut = True
+        self.aborted = True
 
 
-class Inner(asyncio.Protocol):
+class RecordingProtocol(asyncio.Protocol):
     """What stands for aiohttp's protocol: keeps what it is given."""
 
     def __init__(self) -> None:
-        self.given = b""
+        self.received = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, MemoryTransport)
+        transport.protocol = self
 
     def data_received(self, data: bytes) -> None:
-        self.given += data
+        self.received += data
 
 
-class Caller:
+class Client:
     """A connection with both its ends in memory."""
 
-    def __init__(self, connections: Connections) -> None:
-        self.wire = Wire()
+    def __init__(self, connections: ConnectionTable) -> None:
+        self.transport = MemoryTransport()
         self.connection = connections()
-        self.connection.connection_made(self.wire)
+        self.connection.connection_made(self.transport)
 
-    def send(self, data: bytes) -> Caller:
+    def send(self, data: bytes) -> Client:
         self.connection.data_received(data)
         return self
 
-    def answered(self, *, live: bool = False) -> Caller:
-        self.connection.answering(live=live)
+    def responded(self, *, websocket: bool = False) -> Client:
+        self.connection.response_started(websocket=websocket)
         return self
 
 
-def connections(most: int = 8) -> Connections:
-    return Connections(Inner, Bounds(most))
+def connections(max_connections: int = 8) -> ConnectionTable:
+    return ConnectionTable(RecordingProtocol, ConnectionLimits(max_connections))
 
 
-def cut(callers: list[Caller]) -> list[int]:
-    """Which of them were cut, by their places."""
-    return [number for number, caller in enumerate(callers) if caller.wire.cut]
+def aborted(clients: list[Client]) -> list[int]:
+    """Which of table were aborted, by their places."""
+    return [number for number, client in enumerate(clients) if client.transport.aborted]
 
 
-# --------------------------------------------------------------------------------------------------- too many of them
+# --------------------------------------------------------------------------------------------------- too many of table
 
 
 @pytest.mark.parametrize(
-    ("descriptors", "most"), [(128, 16), (1024, 240), (4096, MOST), (1_000_000, MOST), (None, MOST), (3, FEWEST)]
+    ("descriptors", "max_connections"),
+    [
+        (128, 16),
+        (1024, 240),
+        (4096, MAX_CONNECTIONS),
+        (1_000_000, MAX_CONNECTIONS),
+        (None, MAX_CONNECTIONS),
+        (3, MIN_CONNECTIONS),
+    ],
 )
-def test_a_quarter_of_the_descriptors_at_most(descriptors: int | None, most: int) -> None:
+def test_a_quarter_of_the_descriptors_at_most(descriptors: int | None, max_connections: int) -> None:
     """And never more than a bot's port needs, nor so few that a probe finds no place."""
-    assert bounds_for(descriptors).most == most
-    assert descriptors is None or most in {FEWEST, MOST} or most <= descriptors // 4
+    assert limits_for(descriptors).max_connections == max_connections
+    assert (
+        descriptors is None
+        or max_connections in {MIN_CONNECTIONS, MAX_CONNECTIONS}
+        or max_connections <= descriptors // 4
+    )
 
 
 async def test_the_oldest_unfinished_request_goes() -> None:
     """Silent or half written, whatever came last of it; a finished one stays, and so does a page's socket."""
-    them = connections(8)
-    callers = [Caller(them).send(REQUEST).answered(live=True), Caller(them).send(REQUEST).answered()]
-    callers += [Caller(them), *(Caller(them).send(HALF) for _ in range(5))]
-    assert cut(callers) == []
-    callers[2].send(b"G")  # it is the oldest all the same
-    callers += [Caller(them)]
-    assert cut(callers) == [2]
-    callers += [Caller(them) for _ in range(20)]
-    assert len(them) == 8
-    assert cut(callers[:2]) == []
-    assert cut(callers[-6:]) == []
+    table = connections(8)
+    clients = [Client(table).send(REQUEST).responded(websocket=True), Client(table).send(REQUEST).responded()]
+    clients += [Client(table), *(Client(table).send(HALF) for _ in range(5))]
+    assert aborted(clients) == []
+    clients[2].send(b"G")  # it is the oldest all the same
+    clients += [Client(table)]
+    assert aborted(clients) == [2]
+    clients += [Client(table) for _ in range(20)]
+    assert len(table) == 8
+    assert aborted(clients[:2]) == []
+    assert aborted(clients[-6:]) == []
 
 
 async def test_then_the_oldest_idle_one_goes() -> None:
     """Where no request is unfinished."""
-    them = connections(8)
-    callers = [Caller(them).send(REQUEST).answered(live=True) for _ in range(6)]
-    callers += [Caller(them).send(REQUEST).answered() for _ in range(2)]
-    callers += [Caller(them)]
-    assert cut(callers) == [6]
+    table = connections(8)
+    clients = [Client(table).send(REQUEST).responded(websocket=True) for _ in range(6)]
+    clients += [Client(table).send(REQUEST).responded() for _ in range(2)]
+    clients += [Client(table)]
+    assert aborted(clients) == [6]
 
 
 async def test_a_new_request_always_finds_room() -> None:
     """Idle connections take a quarter at most, and sockets are refused above a half."""
-    them = connections(8)
-    idle = [Caller(them).send(REQUEST).answered() for _ in range(9)]
-    assert cut(idle) == list(range(7))
-    live = [Caller(them).send(REQUEST).answered(live=True) for _ in range(3)]
-    full_before = them.full
-    live += [Caller(them).send(REQUEST).answered(live=True)]
-    assert (full_before, them.full) == (False, True)
-    new = [Caller(them).send(HALF) for _ in range(9)]
-    assert cut(new) == list(range(7))
-    assert cut(idle[7:] + live) == []
+    table = connections(8)
+    idle = [Client(table).send(REQUEST).responded() for _ in range(9)]
+    assert aborted(idle) == list(range(7))
+    live = [Client(table).send(REQUEST).responded(websocket=True) for _ in range(3)]
+    full_before = table.websockets_full
+    live += [Client(table).send(REQUEST).responded(websocket=True)]
+    assert (full_before, table.websockets_full) == (False, True)
+    new = [Client(table).send(HALF) for _ in range(9)]
+    assert aborted(new) == list(range(7))
+    assert aborted(idle[7:] + live) == []
 
 
 async def test_what_is_closed_by_itself_makes_room() -> None:
-    """Nobody is cut for one that has gone."""
-    them = connections(8)
-    callers = [Caller(them) for _ in range(8)]
-    callers[3].connection.connection_lost(None)
-    callers += [Caller(them)]
-    assert cut(callers) == []
-    callers[3].send(b"late").answered()
-    assert len(them) == 8
+    """Nobody is aborted for one that has gone."""
+    table = connections(8)
+    clients = [Client(table) for _ in range(8)]
+    clients[3].connection.connection_lost(None)
+    clients += [Client(table)]
+    assert aborted(clients) == []
+    clients[3].send(b"late").responded()
+    assert len(table) == 8
 
 
 async def test_too_many_is_a_line_a_minute(caplog: pytest.LogCaptureFixture) -> None:
     """The operator is told, with the figures, and the log does not grow with the attack."""
-    them = connections(4)
+    table = connections(4)
     with caplog.at_level(logging.WARNING):
         for _ in range(90):
             for _ in range(50):
-                Caller(them)
+                Client(table)
             await asyncio.sleep(1)
     assert 1 <= len(caplog.records) <= 2
     assert caplog.records[0].getMessage().startswith("too many connections")
@@ -166,59 +183,59 @@ async def test_too_many_is_a_line_a_minute(caplog: pytest.LogCaptureFixture) -> 
 
 async def test_no_later_byte_prolongs_a_head() -> None:
     """One byte a second: after ten seconds it is told, and closed."""
-    them = connections()
-    caller = Caller(them)
+    table = connections()
+    client = Client(table)
     for byte in HALF:
-        if not caller.wire.cut:
-            caller.send(bytes([byte]))
+        if not client.transport.aborted:
+            client.send(bytes([byte]))
             await asyncio.sleep(1)
-    assert caller.wire.cut
-    assert caller.wire.sent == TOO_SLOW
-    assert len(them) == 0
+    assert client.transport.aborted
+    assert client.transport.sent == REQUEST_TIMEOUT
+    assert len(table) == 0
 
 
 async def test_silence_is_closed_without_a_word() -> None:
     """Browsers open connections that they may never use, and would show what they are told."""
-    caller = Caller(connections())
+    client = Client(connections())
     await asyncio.sleep(12)
-    assert caller.wire.cut
-    assert caller.wire.sent == b""
+    assert client.transport.aborted
+    assert client.transport.sent == b""
 
 
 async def test_a_second_head_has_no_more_time_than_the_first() -> None:
     """A connection may rest for a minute, but not in the middle of a request."""
-    caller = Caller(connections()).send(REQUEST).answered()
+    client = Client(connections()).send(REQUEST).responded()
     await asyncio.sleep(60)
-    assert not caller.wire.cut
+    assert not client.transport.aborted
     for byte in HALF[:12]:
-        caller.send(bytes([byte]))
+        client.send(bytes([byte]))
         await asyncio.sleep(1)
-    assert caller.wire.cut
+    assert client.transport.aborted
 
 
 async def test_an_idle_connection_is_closed_in_the_end() -> None:
     """Its descriptor is given back after the time that proxies keep one; so is that of a reader who does not read."""
-    caller = Caller(connections()).send(REQUEST).answered()
+    client = Client(connections()).send(REQUEST).responded()
     await asyncio.sleep(77)
-    assert caller.wire.cut
+    assert client.transport.aborted
 
 
 async def test_a_socket_of_a_page_lives_on() -> None:
     """However long, and whatever it sends."""
-    caller = Caller(connections()).send(REQUEST).answered(live=True)
+    client = Client(connections()).send(REQUEST).responded(websocket=True)
     for _ in range(100):
-        caller.send(b"\x81")
+        client.send(b"\x81")
         await asyncio.sleep(60)
-    assert not caller.wire.cut
+    assert not client.transport.aborted
 
 
 async def test_with_nobody_there_nothing_is_looked_at() -> None:
     """An idle process sleeps: no timer is left once the last connection has gone."""
-    them = connections()
-    Caller(them).connection.connection_lost(None)
+    table = connections()
+    Client(table).connection.connection_lost(None)
     await asyncio.sleep(3)
-    assert them._look is None
-    them.close()
+    assert not table.is_checking
+    table.close()
 
 
 # ------------------------------------------------------------------------------------------------- what is let through
@@ -229,23 +246,23 @@ def pieces(data: bytes, cuts: list[int]) -> Iterator[bytes]:
     return (data[start:end] for start, end in itertools.pairwise(places))
 
 
-def after(data: bytes, cuts: list[int]) -> Caller:
-    """A caller who has sent all that in pieces."""
+def after(data: bytes, cuts: list[int]) -> Client:
+    """A client who has sent all that in pieces."""
 
-    async def send() -> Caller:
-        caller = Caller(connections())
+    async def send() -> Client:
+        client = Client(connections())
         for piece in pieces(data, cuts):
-            if not caller.wire.cut:
-                caller.send(piece)
-        return caller
+            if not client.transport.aborted:
+                client.send(piece)
+        return client
 
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         return runner.run(send())
 
 
-def given_of(caller: Caller) -> bytes | None:
-    inner = caller.connection._protocol
-    return inner.given if isinstance(inner, Inner) else None
+def received_by(client: Client) -> bytes | None:
+    protocol = client.transport.protocol
+    return protocol.received if protocol is not None else None
 
 
 CUTS = st.lists(st.integers(0, 10_000), max_size=8)
@@ -259,14 +276,14 @@ WHOLE = [
     b"GET / HTTP/1.1\r\nX: " + b"y" * 9_000 + b"\r\n\r\n",
 ]
 REFUSED = [
-    (b"\x16\x03\x01\x02\x00", NO_HTTP),
-    (b"\r\n\r\n", NO_HTTP),
-    (b"POST / HTTP/1.1\r\nContent-Length: 1000000\r\n\r\nabc", NO_BODY),
-    (b"GET / HTTP/1.1\r\nHost: x\r\ncontent-length:\t5\r\n\r\nabcde", NO_BODY),
-    (b"GET / HTTP/1.1\nTransfer-Encoding: chunked\n\n5\nab", NO_BODY),
-    (b"GET / HTTP/1.1\r\nContent-Length: 0\r\nTransfer-Encoding: chunked\r\n\r\n", NO_BODY),
-    (b"GET / HTTP/1.1\r\nContent-Length: 00001\r\n\r\n", NO_BODY),
-    (b"GET /" + b"x" * HEAD_BYTES, TOO_LONG),
+    (b"\x16\x03\x01\x02\x00", BAD_REQUEST),
+    (b"\r\n\r\n", BAD_REQUEST),
+    (b"POST / HTTP/1.1\r\nContent-Length: 1000000\r\n\r\nabc", CONTENT_TOO_LARGE),
+    (b"GET / HTTP/1.1\r\nHost: x\r\ncontent-length:\t5\r\n\r\nabcde", CONTENT_TOO_LARGE),
+    (b"GET / HTTP/1.1\nTransfer-Encoding: chunked\n\n5\nab", CONTENT_TOO_LARGE),
+    (b"GET / HTTP/1.1\r\nContent-Length: 0\r\nTransfer-Encoding: chunked\r\n\r\n", CONTENT_TOO_LARGE),
+    (b"GET / HTTP/1.1\r\nContent-Length: 00001\r\n\r\n", CONTENT_TOO_LARGE),
+    (b"GET /" + b"x" * MAX_HEAD_BYTES, HEAD_TOO_LARGE),
 ]
 
 
@@ -274,27 +291,27 @@ REFUSED = [
 @given(cuts=CUTS)
 def test_a_whole_head_is_passed_on_as_it_came(request_: bytes, cuts: list[int]) -> None:
     """In whatever pieces it came, with all that follows."""
-    caller = after(request_, cuts)
-    assert given_of(caller) == request_
-    assert not caller.wire.cut
+    client = after(request_, cuts)
+    assert received_by(client) == request_
+    assert not client.transport.aborted
 
 
 @pytest.mark.parametrize("request_", [HALF, b"G", b"GET / HTTP/1.1\r\nContent-Length: 9\r\n"])
 @given(cuts=CUTS)
 def test_half_a_head_waits(request_: bytes, cuts: list[int]) -> None:
     """Nothing is made for it, and nothing is said."""
-    caller = after(request_, cuts)
-    assert given_of(caller) is None
-    assert (caller.wire.cut, caller.wire.sent) == (False, b"")
+    client = after(request_, cuts)
+    assert received_by(client) is None
+    assert (client.transport.aborted, client.transport.sent) == (False, b"")
 
 
 @pytest.mark.parametrize(("request_", "answer"), REFUSED)
 @given(cuts=CUTS)
 def test_what_no_route_could_use_is_refused_at_once(request_: bytes, answer: bytes, cuts: list[int]) -> None:
     """What is no HTTP, a body, a head without an end: one line, and the connection is closed."""
-    caller = after(request_, cuts)
-    assert given_of(caller) is None
-    assert (caller.wire.cut, caller.wire.sent) == (True, answer)
+    client = after(request_, cuts)
+    assert received_by(client) is None
+    assert (client.transport.aborted, client.transport.sent) == (True, answer)
 
 
 @given(
@@ -305,15 +322,15 @@ def test_what_no_route_could_use_is_refused_at_once(request_: bytes, answer: byt
 def test_no_bytes_break_it(parts: list[bytes]) -> None:
     """Whatever comes, it is passed on, waited for, or refused."""
     data = b"GET " + b"".join(parts)
-    caller = after(data, [7, 50])
-    assert given_of(caller) in {None, data} or caller.wire.cut
+    client = after(data, [7, 50])
+    assert received_by(client) in {None, data} or client.transport.aborted
 
 
 # ---------------------------------------------------------------------------------------------------- over real sockets
 
 
 @asynccontextmanager
-async def serving(bounds: Bounds) -> AsyncIterator[URL]:
+async def serving(limits: ConnectionLimits) -> AsyncIterator[URL]:
     async def echo(request: web.Request) -> web.StreamResponse:
         socket = web.WebSocketResponse()
         await socket.prepare(request)
@@ -327,7 +344,7 @@ async def serving(bounds: Bounds) -> AsyncIterator[URL]:
 
     routes = [web.get("/socket", echo), web.get("/hang", hang)]
     it = HttpServer(
-        host="127.0.0.1", port=0, ready=dict, render_metrics=lambda: (b"", "text/plain"), routes=routes, bounds=bounds
+        host="127.0.0.1", port=0, ready=dict, render_metrics=lambda: (b"", "text/plain"), routes=routes, limits=limits
     )
     try:
         yield URL(await it.start())
@@ -347,7 +364,7 @@ async def ended(reader: asyncio.StreamReader) -> bytes:
 async def test_health_is_answered_among_half_open_requests() -> None:
     """Each new one takes the oldest one's place, and a page's socket goes on through all of it."""
     async with (
-        serving(Bounds(16)) as url,
+        serving(ConnectionLimits(16)) as url,
         aiohttp.ClientSession() as session,
         session.ws_connect(url / "socket") as page,
     ):
@@ -366,8 +383,8 @@ async def test_health_is_answered_among_half_open_requests() -> None:
 
 @pytest.mark.sockets
 async def test_sockets_leave_room_for_probes() -> None:
-    """With as many pages open as may be, the next one is refused in plain words, and health is answered."""
-    async with serving(Bounds(8)) as url, aiohttp.ClientSession() as session:
+    """With as many pages open as may be, the next one is refused in plain words, and health is responded."""
+    async with serving(ConnectionLimits(8)) as url, aiohttp.ClientSession() as session:
         pages = [await session.ws_connect(url / "socket") for _ in range(4)]
         with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
             await session.ws_connect(url / "socket")
@@ -382,8 +399,8 @@ async def test_sockets_leave_room_for_probes() -> None:
 @pytest.mark.sockets
 async def test_a_slow_head_a_body_and_a_hanging_route_are_closed() -> None:
     """In real time as on the virtual clock; the client that comes again with the same connection is served."""
-    patience = {Phase.ASKING: 0.5, Phase.IDLE: 30.0}
-    async with serving(Bounds(8, patience)) as url, aiohttp.ClientSession() as session:
+    timeouts = {Phase.REQUEST: 0.5, Phase.IDLE: 30.0}
+    async with serving(ConnectionLimits(8, timeouts)) as url, aiohttp.ClientSession() as session:
         assert url.host is not None
         begun = [
             HALF,
@@ -394,7 +411,7 @@ async def test_a_slow_head_a_body_and_a_hanging_route_are_closed() -> None:
         for (_, writer), data in zip(streams, begun, strict=True):
             writer.write(data)
         said = [await ended(reader) for reader, _ in streams]
-        assert said == [TOO_SLOW, b"", NO_BODY]
+        assert said == [REQUEST_TIMEOUT, b"", CONTENT_TOO_LARGE]
         for _ in range(2):
             async with session.get(url / "healthz") as answer:
                 assert answer.status == 200
@@ -404,8 +421,8 @@ async def test_a_slow_head_a_body_and_a_hanging_route_are_closed() -> None:
 
 @pytest.mark.sockets
 async def test_the_body_of_a_later_request_is_not_waited_for() -> None:
-    """It is answered at its head, and a rest that trickles in keeps no connection."""
-    async with serving(Bounds(8)) as url:
+    """It is responded at its head, and a rest that trickles in keeps no connection."""
+    async with serving(ConnectionLimits(8)) as url:
         assert url.host is not None
         reader, writer = await asyncio.open_connection(url.host, url.port)
         writer.write(REQUEST)
@@ -428,7 +445,7 @@ async def trickle(writer: asyncio.StreamWriter) -> None:
 @pytest.mark.sockets
 async def test_requests_in_one_connection_are_answered_in_order() -> None:
     """Also those that come in one packet."""
-    async with serving(Bounds(8)) as url:
+    async with serving(ConnectionLimits(8)) as url:
         assert url.host is not None
         reader, writer = await asyncio.open_connection(url.host, url.port)
         writer.write(
@@ -442,7 +459,7 @@ async def test_requests_in_one_connection_are_answered_in_order() -> None:
 def test_a_connection_is_a_protocol_of_the_loops() -> None:
     """It passes on whatever the loop tells it, before and after a head."""
     assert isinstance(connections()(), asyncio.Protocol)
-    early = Connection(connections(), Inner)
+    early = ClientConnection(connections(), RecordingProtocol)
     early.pause_writing()
     early.resume_writing()
     assert early.eof_received() is None

@@ -12,14 +12,14 @@ import pytest
 from aiohttp import web
 
 from adapters.http_server import (
-    SAFE_HEADERS,
-    SERVER,
+    SECURITY_HEADERS,
+    SERVER_HEADER,
     ComponentStatus,
     HttpServer,
     ListenFailed,
     PortInUse,
-    _translated,
-    _url,
+    browser_url,
+    listen_error,
 )
 
 
@@ -106,8 +106,8 @@ async def test_every_answer_carries_the_safe_headers() -> None:
     async with serving(site(routes=[web.get("/own", own)])) as session:
         for path in ("/healthz", "/nowhere"):
             async with session.get(path) as answer:
-                assert {name: answer.headers[name] for name in SAFE_HEADERS} == SAFE_HEADERS
-                assert answer.headers["Server"] == SERVER
+                assert {name: answer.headers[name] for name in SECURITY_HEADERS} == SECURITY_HEADERS
+                assert answer.headers["Server"] == SERVER_HEADER
         async with session.get("/own") as answer:
             assert answer.headers["Cache-Control"] == "no-cache"
             assert answer.headers["X-Content-Type-Options"] == "nosniff"
@@ -138,7 +138,7 @@ async def test_an_address_of_another_machine_is_one_plain_line() -> None:
 
 def test_a_port_that_needs_privileges() -> None:
     """A port below 1024 is told apart from a busy one."""
-    assert "1024" in str(_translated(PermissionError(13, "Permission denied"), "127.0.0.1", 80))
+    assert "1024" in str(listen_error(PermissionError(13, "Permission denied"), "127.0.0.1", 80))
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_a_port_that_needs_privileges() -> None:
 )
 def test_where_a_browser_finds_it(address: tuple[object, ...], url: str) -> None:
     """Listening at every address is told as one that can be opened."""
-    assert _url(address) == url
+    assert browser_url(address) == url
 
 
 @pytest.mark.sockets

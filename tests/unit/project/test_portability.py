@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import signal
 
-from adapters.embedded.launcher import why_dead
+from adapters.embedded.launcher import exit_reason
 from tests.support.paths import ROOT
 
 # Names that Windows' modules lack (https://docs.python.org/3/library/os.html, .../signal.html).
@@ -31,9 +31,9 @@ def test_nothing_of_unix_is_used_unguarded() -> None:
 
 def test_a_killed_model_is_still_told_from_a_broken_one() -> None:
     """Where there is such a signal, its number is read as before; an ordinary code is not taken for it."""
-    assert "enough memory" in why_dead(-signal.SIGKILL, "")
-    assert "ended with code 1" in why_dead(1, "")
-    assert "ended with code None" in why_dead(None, "")
+    assert "enough memory" in exit_reason(-signal.SIGKILL, "")
+    assert "ended with code 1" in exit_reason(1, "")
+    assert "ended with code None" in exit_reason(None, "")
 
 
 def test_time_zones_come_along() -> None:
