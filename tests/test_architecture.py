@@ -9,7 +9,7 @@ import ast
 import fnmatch
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -30,6 +30,7 @@ FORBIDDEN = {
 COMPOSITION_ROOT = "bot/__main__.py"
 
 
+@cache
 def sources() -> list[str]:
     """Every Python file of the project, from its top."""
     files = [file for folder in FOLDERS for file in (HOUSE / folder).rglob("*.py")]
@@ -41,13 +42,25 @@ def parsed(source: str) -> ast.Module:
     return ast.parse((HOUSE / source).read_text(encoding="utf-8"))
 
 
-def functions(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
-    return (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+def each_source(chosen: Callable[[str], bool] = lambda source: True) -> pytest.MarkDecorator:
+    """Run a test for each file. The module scope puts a file's tests side by side, so one process parses it once."""
+    return pytest.mark.parametrize("source", [source for source in sources() if chosen(source)], scope="module")
 
 
-def imports(tree: ast.AST) -> Iterator[str]:
+@cache
+def nodes(source: str) -> tuple[ast.AST, ...]:
+    """Functions and imports, wherever in the file: all that is looked at, found in one walk."""
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Import, ast.ImportFrom)
+    return tuple(node for node in ast.walk(parsed(source)) if isinstance(node, kinds))
+
+
+def functions(source: str) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    return (node for node in nodes(source) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+
+
+def imports(source: str) -> Iterator[str]:
     """The full names of the modules that are imported, wherever in the file."""
-    for node in ast.walk(tree):
+    for node in nodes(source):
         if isinstance(node, ast.Import):
             yield from (name.name for name in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -58,22 +71,22 @@ def is_within(name: str, package: str) -> bool:
     return name == package or name.startswith(f"{package}.")
 
 
-@pytest.mark.parametrize("source", sources())
+@each_source()
 def test_no_function_is_longer_than_a_screen(source: str) -> None:
     """A function that does not fit on a screen does more than one thing."""
     long = {
         f"{source}:{node.lineno} {node.name}": length
-        for node in functions(parsed(source))
+        for node in functions(source)
         if (length := (node.end_lineno or node.lineno) - node.lineno + 1) > LONGEST_FUNCTION
     }
     assert not long
 
 
-@pytest.mark.parametrize("source", [source for source in sources() if source != COMPOSITION_ROOT])
+@each_source(lambda source: source != COMPOSITION_ROOT)
 def test_imports_point_inward(source: str) -> None:
     """The core knows no platform, no vendor and no setting; adapters know the core; nobody knows the tests."""
     forbidden = FORBIDDEN.get(source.partition("/")[0], set())
-    outward = {name for name in imports(parsed(source)) for package in forbidden if is_within(name, package)}
+    outward = {name for name in imports(source) for package in forbidden if is_within(name, package)}
     assert not outward
 
 
@@ -85,30 +98,30 @@ def test_each_sdk_stays_behind_its_adapter(sdk: str) -> None:
         source
         for source in sources()
         if source.startswith(PACKAGES) and not source.startswith(f"adapters/{home}")
-        if any(is_within(name, sdk) for name in imports(parsed(source)))
+        if any(is_within(name, sdk) for name in imports(source))
     ]
     assert not strangers
 
 
-@pytest.mark.parametrize("source", sources())
+@each_source()
 def test_every_module_says_what_it_is_for(source: str) -> None:
     """Whoever opens a file reads first what it is, and so what does not belong in it."""
     docstring = ast.get_docstring(parsed(source)) or ""
     assert len(docstring) >= 25, f"{source} opens with {docstring!r}"
 
 
-@pytest.mark.parametrize("source", [source for source in sources() if source.startswith("tests/")])
+@each_source(lambda source: source.startswith("tests/"))
 def test_every_test_says_what_must_hold(source: str) -> None:
     """A test that fails tells in a sentence which promise was broken."""
     silent = [
         f"{source}:{node.lineno} {node.name}"
-        for node in functions(parsed(source))
+        for node in functions(source)
         if node.name.startswith("test_") and not ast.get_docstring(node)
     ]
     assert not silent
 
 
-@pytest.mark.parametrize("source", sources())
+@each_source()
 def test_every_exception_to_the_linter_has_its_reason(source: str) -> None:
     """A `noqa` names its rule and says, in the same line, why it does not hold there."""
     lines = (HOUSE / source).read_text(encoding="utf-8").splitlines()
