@@ -6,7 +6,7 @@ PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo run check test lint format bench bench-virtual crash generations rolling restarts storm soak fuzz clean
+.PHONY: help install demo run check test test-all lint format bench bench-virtual crash generations rolling restarts storm soak fuzz clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null \
@@ -25,8 +25,18 @@ run: install ## start the bot as the environment, .env and config/tickertape.tom
 check: install ## try the tokens and the model, and say what is missing
 	@$(BIN)/python -m bot check
 
-test: install ## run the whole suite
-	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
+# Modules are compiled once, whatever the environment says: compiling them in every process takes seconds.
+PYTEST = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
+
+# Of each property, `make test` alone tries fewer examples; within `make test-all` it tries all.
+EXAMPLES = --hypothesis-profile=fewer-examples
+
+test: install ## run the unit, contract and virtual-clock tests and a slice of those with sockets (under a minute)
+	@$(PYTEST) -m "not slow" $(EXAMPLES)
+
+test-all: EXAMPLES =
+test-all: test ## run `make test` with all examples, then all other tests
+	@$(PYTEST) -m slow
 
 lint: install ## check style, types, imports and the length of functions
 	@$(BIN)/ruff check

@@ -1,26 +1,36 @@
-"""How asynchronous tests run: on virtual time, unless a test says that it uses sockets."""
+"""Runs coroutine tests on virtual time (or in real time, if marked ``sockets``), and divides the suite in two.
+
+``make test`` runs ``-m "not slow"``, ``make test-all`` then runs ``-m slow``.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
 import os
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 from tests.support.clock import VirtualLoop
 
-# A test with sockets that takes longer than this hangs. Real seconds; read below only.
+# A test with sockets hangs if it takes longer. Real seconds; read below only.
 SOCKET_TEST_SECONDS = 60.0
 
-
-# Processes that share the suite, for each processor: most of its time, a test with sockets waits for somebody.
+# Processes per processor: tests with sockets or child processes mostly wait, the quick half mostly computes.
 PROCESSES_EACH = 3
+QUICK_PROCESSES_EACH = 1
+
+QUICK_HALF = "not slow"  # the expression that `make test` selects by
+SLOW_FOLDERS = {"benchmarks", "e2e", "stress"}
 
 # No example fails for having taken long: other things run on the same machine.
 settings.register_profile("untimed", settings(), deadline=None)
 settings.load_profile("untimed")
+
+# `make test` alone tries fewer examples of each property, `make test-all` all of them: 60 s of processor time less.
+settings.register_profile("fewer-examples", settings.get_profile("untimed"), max_examples=20)
 
 # The property under which a test says how many whole replies it ran.
 WHOLE_REPLIES = "whole replies"
@@ -35,11 +45,33 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(f"the sweep ran {sum(counts):,} whole replies")
 
 
-def pytest_xdist_auto_num_workers() -> int | None:
-    """How many processes ``-n auto`` means; None leaves it to ``PYTEST_XDIST_AUTO_NUM_WORKERS``, where that is set."""
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """How many processes ``-n auto`` starts; None leaves it to ``PYTEST_XDIST_AUTO_NUM_WORKERS``, if set."""
     if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:  # noqa: TID251 (it is the runner's, and no setting of ours)
         return None
-    return PROCESSES_EACH * len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
+    each = QUICK_PROCESSES_EACH if config.option.markexpr == QUICK_HALF else PROCESSES_EACH
+    return each * len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
+
+
+def folder_of(file: Path) -> str:
+    """The folder of ``tests`` that a file is in."""
+    return file.relative_to(Path(__file__).parent).parts[0]
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark whole folders, and integration tests with sockets, as ``slow``; except tests marked ``quick``."""
+    folder = folder_of(item.path)
+    slow = folder in SLOW_FOLDERS or (folder == "integration" and item.get_closest_marker("sockets") is not None)
+    if slow and item.get_closest_marker("quick") is None:
+        item.add_marker("slow")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Skip slow files without a quick test in the quick half: importing them takes seconds in every process."""
+    if config.option.markexpr != QUICK_HALF or collection_path.suffix != ".py":
+        return None
+    slow = folder_of(collection_path) in SLOW_FOLDERS
+    return True if slow and "mark.quick" not in collection_path.read_text(encoding="utf-8") else None
 
 
 @pytest.hookimpl(tryfirst=True)

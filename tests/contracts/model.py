@@ -178,6 +178,7 @@ class ModelContract:
         assert outcome.text == WORDS
         assert outcome.announced == [FinishReason.STOP] or outcome.finish == Finish(FinishReason.STOP)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("kind", SIGNS_OF_LIFE)
     async def test_signs_of_life_are_told(self, kind: str) -> None:
         """Where nothing is to be read, it is told now and then that the server is at work; and it is no answer."""

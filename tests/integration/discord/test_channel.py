@@ -16,6 +16,7 @@ from tests.support.discord import bot_at_work, discord_stage
 pytestmark = pytest.mark.sockets
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("promise", PROMISES, ids=name_of)
 async def test_contract(promise: Promise) -> None:
     """The Discord channel keeps every promise of the port."""

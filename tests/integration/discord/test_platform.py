@@ -29,6 +29,7 @@ DRAIN_SECONDS = 0.5
 # ------------------------------------------------------------------------------------------------------ who is answered
 
 
+@pytest.mark.quick
 async def test_a_mention_is_a_turn() -> None:
     """A mention becomes a turn with all that the core wants to know, and nothing had to be read for it."""
     async with bot_at_work() as bot:
@@ -61,6 +62,7 @@ async def test_who_gets_no_answer() -> None:
         assert bot.inbox.questions == []
 
 
+@pytest.mark.quick
 async def test_a_reply_to_one_of_our_messages_asks() -> None:
     """A reply to any message of an answer asks, pinging or not, and belongs to the same conversation."""
     async with bot_at_work() as bot:
@@ -179,6 +181,7 @@ async def test_a_thread_that_cannot_be_looked_into() -> None:
         assert bot.inbox.questions[-2:] == ["now", "after"]
 
 
+@pytest.mark.quick
 async def test_a_direct_message_asks() -> None:
     """A DM is one conversation, in which everything asks."""
     async with bot_at_work() as bot:
@@ -208,6 +211,7 @@ async def test_our_role_is_mentioned_by_mistake() -> None:
         assert bot.inbox.questions == ["hi"]
 
 
+@pytest.mark.quick
 async def test_the_same_event_twice_is_one_question() -> None:
     """What is delivered twice is received once, and nothing is done about the second."""
     async with bot_at_work() as bot:

@@ -488,6 +488,7 @@ async def test_a_server_without_history_keeps_nothing_from_being_posted() -> Non
 # ---------------------------------------------------------------------------------------------------------------- whole
 
 
+@pytest.mark.quick
 @pytest.mark.sockets
 @pytest.mark.parametrize("age", [0.0, LONG_AGO])
 @pytest.mark.parametrize("written_down", [True, False])

@@ -145,6 +145,7 @@ class TestSqliteJournal(LastingJournalContract):
             assert modes == {0o600}
         assert names(self.file.parent) == [self.file.name]
 
+    @pytest.mark.slow
     async def test_ten_thousand_at_once(self) -> None:
         """Whatever comes together is written together: each is accepted once, also when each comes twice."""
         async with self.process() as journal:

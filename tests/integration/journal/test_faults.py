@@ -267,6 +267,7 @@ def test_what_memory_holds_for_a_broken_file_is_bounded() -> None:
     assert [turn.key for turn in turns.live][-1] == key(1_999)
 
 
+@pytest.mark.slow
 @settings(max_examples=50, deadline=None)
 @given(st.binary(max_size=5_000), st.booleans())
 def test_any_bytes_are_a_journal_or_are_kept(content: bytes, prefixed: bool) -> None:
@@ -449,6 +450,7 @@ def taken(it: JournalFallback, now: float) -> list[tuple[TurnKey, str, tuple[str
     return [(record.key, record.event, record.messages) for record in it.claim("slack", now)]
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @example([[accept(0)], "restart", "break", [Drop(key(0))]])
 @example([[accept(0)], "restart", "break", [Drop(key(0)), Accept(key(0), "anew", BEGINNING.timestamp())]])

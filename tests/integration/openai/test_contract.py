@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pytest
+
 from adapters.openai import OpenAIModel, OpenAIOptions
 from tests.contracts.model import ModelContract
 from tests.servers.openai import OpenAIDouble
 
 
+@pytest.mark.quick
 class TestChat(ModelContract):
     """Chat Completions."""
 
@@ -22,6 +25,7 @@ class TestChat(ModelContract):
             await model.close()
 
 
+@pytest.mark.quick
 class TestResponses(ModelContract):
     """The Responses API."""
 

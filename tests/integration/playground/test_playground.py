@@ -128,6 +128,7 @@ def test_no_attack_becomes_an_element(source: str) -> None:
 MARKS = st.sampled_from([*ATTACKS, *"<>[]()!`*_~|#-:\\\"'&;=/ \n\t", "http://a.b", "javascript:", "\n\n", "```", "-# "])
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(st.lists(MARKS | st.text(max_size=5), max_size=25).map("".join))
 def test_any_text_renders_and_is_inert(source: str) -> None:
@@ -508,6 +509,7 @@ class PlaygroundHarness:
         raise NotImplementedError
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("promise", PROMISES, ids=name_of)
 async def test_contract(promise: Promise) -> None:
     """The playground's channel keeps what every channel promises."""
@@ -709,6 +711,7 @@ async def test_the_page_and_its_files_come_with_a_strict_policy() -> None:
     assert "frame-ancestors 'none'" in CONTENT_SECURITY_POLICY
 
 
+@pytest.mark.quick
 @pytest.mark.sockets
 async def test_a_question_is_a_turn_and_its_answer_grows() -> None:
     """One event for each write, in order; the turn carries who asked, where, and the chain's name."""

@@ -65,6 +65,7 @@ async def finished(double: SlackDouble, channel: str, count: int) -> list[str]:
     return double.answers(channel)
 
 
+@pytest.mark.quick
 async def test_answers_grow_and_arrive_whole() -> None:
     """Three questions at once in one channel: each answer grows in its thread, ends whole, and provokes no 429."""
     double = SlackDouble()
@@ -168,6 +169,7 @@ async def closed(model: ScriptedModel) -> None:
             await asyncio.sleep(0.01)
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("kind", ["channel", "im"])
 async def test_the_word_stop(kind: str) -> None:
     """Alone in the thread, without a mention, or in a direct message: the answer ends, and the word gets none."""

@@ -68,6 +68,7 @@ async def slack_stage() -> AsyncIterator[SlackStage]:
         yield SlackStage(double, place, inbox)
 
 
+@pytest.mark.quick
 @pytest.mark.sockets
 @pytest.mark.parametrize("promise", PROMISES, ids=name_of)
 async def test_contract(promise: Promise) -> None:

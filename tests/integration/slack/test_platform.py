@@ -21,6 +21,7 @@ from tests.support.slack import PATIENCE, Taken, answer, connected, options_of
 pytestmark = pytest.mark.sockets
 
 
+@pytest.mark.quick
 async def test_a_mention_starts_a_thread() -> None:
     """A mention in a channel is one turn, though it arrives as two events, and is answered in its own thread."""
     double = SlackDouble()
@@ -41,6 +42,7 @@ async def test_a_mention_starts_a_thread() -> None:
         assert double.limited == []
 
 
+@pytest.mark.quick
 async def test_a_thread_goes_on_without_a_mention() -> None:
     """In a thread that was begun by a mention, what people say is for us, and what was said is known without a read."""
     double = SlackDouble()
@@ -103,6 +105,7 @@ async def test_a_thread_from_before_the_start_is_known_again() -> None:
         assert len(double.transcript.of(path="conversations.replies")) == 1
 
 
+@pytest.mark.quick
 async def test_direct_messages() -> None:
     """A direct message is answered in place; a thread in it is a conversation of its own."""
     double = SlackDouble()
@@ -157,6 +160,7 @@ async def test_who_is_not_answered() -> None:
         assert authors == {"one": (False, False), "two": (True, False), "three": (False, True)}
 
 
+@pytest.mark.quick
 async def test_an_event_delivered_twice_is_one_turn() -> None:
     """Slack repeats what was not acknowledged in time."""
     double = SlackDouble()

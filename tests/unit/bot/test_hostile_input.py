@@ -153,6 +153,7 @@ class TextChannel(MemoryChannel):
         return ChannelCapabilities(self.limit, utf16_units, self.renderer)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("renderer", [DiscordMarkdown(), SlackMarkdown()], ids=["discord", "slack"])
 @settings(max_examples=40, deadline=None)
 @given(

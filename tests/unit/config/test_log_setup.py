@@ -266,6 +266,7 @@ def written(*records: logging.LogRecord, closed: bool = False) -> list[str]:
     return stream.getvalue().splitlines()
 
 
+@pytest.mark.slow
 def test_a_library_that_repeats_itself_is_cut_short() -> None:
     """Asyncio tells of each connection that it cannot accept: a few lines, and then how many more there were."""
     flood = [record(at=number / 1000) for number in range(100_000)]

@@ -527,6 +527,7 @@ def test_any_text_is_accepted_or_one_line_each(environ: dict[str, str]) -> None:
     assert all(line and line.isprintable() for line in told)
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.text(max_size=10), st.recursive(st.integers() | st.text(max_size=5), st.lists, max_leaves=4)))
 def test_any_table_is_accepted_or_explained(table: dict[str, object]) -> None:
     """Parameters pass through as they are, whatever they are."""

@@ -190,6 +190,7 @@ async def test_lookups_are_in_order_and_side_by_side() -> None:
     assert done == ["b1", "a1", "a2"]
 
 
+@pytest.mark.slow
 async def test_what_waits_is_bounded() -> None:
     """Too many messages, in one conversation or in many, are dropped instead of kept, and later there is room again."""
     queue, made = KeyedQueue(), MAX_WAITING + 5

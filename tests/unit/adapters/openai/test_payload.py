@@ -82,6 +82,7 @@ JSON = st.recursive(
 DECODERS = [chat_completions.ChatDecoder, responses.ResponsesDecoder]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("decoder", DECODERS)
 @given(events=st.lists(JSON, max_size=5))
 def test_any_event_is_survived(decoder: type[EventDecoder], events: list[object]) -> None:

@@ -78,6 +78,7 @@ def test_a_cut_costs_no_more_however_much_waits(stretch: str) -> None:
     assert cost(MILLION) == cost(10_000)
 
 
+@pytest.mark.slow
 @stretches
 def test_files_are_looked_for_in_steps(stretch: str) -> None:
     """No step takes long: a million characters are many of them, and all together find what one look finds."""
@@ -159,6 +160,7 @@ async def test_thinking_counts_for_nothing_and_is_not_kept() -> None:
     assert channel.text == "Yes."
 
 
+@pytest.mark.slow
 @stretches
 async def test_no_step_of_the_loop_takes_long(stretch: str) -> None:
     """A million characters at once, in any number of messages: each round of the loop does a bounded part of it."""

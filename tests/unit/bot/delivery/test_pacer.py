@@ -13,6 +13,7 @@ from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -304,6 +305,7 @@ async def play(plan: Plan, scheduler: WriteScheduler) -> list[tuple[float, str, 
     return sorted((round(wrote.at, 3), name, wrote.text + wrote.failure) for name, log in logs for wrote in log)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=80)
 @given(plans)
 def test_looking_at_few_writes_what_looking_at_all_would(plan: Plan) -> None:

@@ -383,6 +383,7 @@ async def many(policy: WritePolicy, *, thinkers: int, answers: int) -> tuple[lis
     return channels, [bench.recorder.records[str(number)] for number in range(thinkers, count)]
 
 
+@pytest.mark.slow
 async def test_lines_give_way_to_text() -> None:
     """All lines together spend a few edits in a minute, and those who read answers are kept waiting no longer."""
     delays = []
@@ -394,6 +395,7 @@ async def test_lines_give_way_to_text() -> None:
     assert delays[0] <= delays[1] * 1.25 + 0.1, delays
 
 
+@pytest.mark.slow
 async def test_many_lines_spend_no_more_than_one() -> None:
     """Forty models that think at once: a line each at the most, an edit in six seconds for all of them together."""
     channels, _ = await many(LINE, thinkers=40, answers=0)

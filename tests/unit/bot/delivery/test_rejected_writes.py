@@ -285,6 +285,7 @@ async def test_where_no_edit_is_taken_none_is_tried() -> None:
     assert channel.refused == []
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     most=st.lists(st.integers(80, 2000), min_size=1, max_size=6),

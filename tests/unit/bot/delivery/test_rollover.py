@@ -70,6 +70,7 @@ def changes(channel: MemoryChannel) -> list[float]:
     return [wrote.at for wrote in channel.writes()]
 
 
+@pytest.mark.slow
 async def test_nobody_waits_a_minute_for_an_edit() -> None:
     """12 answers of 3,000 words spend a minute's edits early; all go on by posts, whole, without a 429."""
     channels, script = workspace(12), words(3000)
@@ -94,6 +95,7 @@ async def test_a_message_that_was_left_is_never_touched_again() -> None:
             newest = order.index(wrote.message)
 
 
+@pytest.mark.slow
 async def test_70_at_once_are_whole_in_one_message_each() -> None:
     """More than there are edits: those whose end could not be written in time wait with their first words."""
     channels, script = workspace(70), words(400)
@@ -106,6 +108,7 @@ async def test_70_at_once_are_whole_in_one_message_each() -> None:
     assert channels[0].server.limited == 0
 
 
+@pytest.mark.slow
 async def test_first_words_wait_no_longer_than_text_may() -> None:
     """70 answers of 1,500 words: who had to wait with its first words shows them after the bound at the latest."""
     channels, script = workspace(70), words(1500)
@@ -138,6 +141,7 @@ async def test_the_end_goes_on_at_once_where_no_edit_is_left() -> None:
     assert changes(channel)[-1] < 1000 + ROLLOVER + 5
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(
     st.lists(st.integers(1, 400), min_size=1, max_size=9),

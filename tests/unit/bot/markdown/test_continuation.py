@@ -127,6 +127,7 @@ CLOSED_THEN_QUOTED = (
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @given(ANSWER, st.integers(140, 300))
 @example(CLOSED_THEN_QUOTED, 163)
 def test_the_segments_say_what_the_whole_says(answer: str, limit: int) -> None:
@@ -140,6 +141,7 @@ def test_the_segments_say_what_the_whole_says(answer: str, limit: int) -> None:
     assert all(utf16_units(segment) <= limit for segment in cut)
 
 
+@pytest.mark.slow
 @given(st.lists(LINE, min_size=2, max_size=9), st.integers(140, 300), st.integers(0, 99))
 def test_a_numbered_list_goes_on_counting(lines: list[str], limit: int, start: int) -> None:
     """Every item has its number in every message, as the model counted."""
@@ -151,6 +153,7 @@ def test_a_numbered_list_goes_on_counting(lines: list[str], limit: int, start: i
     assert numbers == list(range(start, start + len(lines)))
 
 
+@pytest.mark.slow
 @given(ANSWER, st.integers(140, 300))
 def test_splitting_a_segment_again_changes_nothing(answer: str, limit: int) -> None:
     """A segment is one message, also when it is taken for a text."""
@@ -177,6 +180,7 @@ def measured(length: int) -> int:
     return work
 
 
+@pytest.mark.slow
 def test_work_is_in_proportion_to_the_text() -> None:
     """Twice the text is twice the work, in small chunks as well; counted in characters, not in seconds."""
     assert measured(120_000) < 2.2 * measured(60_000)

@@ -32,6 +32,7 @@ def test_what_is_sent_is_what_was_looked_at(platform: str) -> None:
         assert rendered(answer(name), PLATFORMS[platform]) == golden(name, platform).read_text(), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("platform", ["discord.txt", "slack.txt"])  # the others are cut as these are
 def test_the_same_is_sent_however_it_comes(platform: str) -> None:
     """In chunks of seven characters: the same messages, each fits at any time, none changes once there is a next."""

@@ -203,6 +203,7 @@ async def test_where_no_file_goes_up(bytes_: int) -> None:
     assert len(channel.writes(Verb.POST)) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("renderer", DIALECTS)
 @given(before=st.integers(0, 1900), size=st.integers(1, 1500), step=st.integers(1, 400))
 @example(before=300, size=1500, step=97)

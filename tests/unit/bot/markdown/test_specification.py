@@ -83,6 +83,7 @@ def streamed(source: str) -> list[str]:
     return [text for beginning, text in beginnings if f"{text}\n\n" not in beginning and unbalanced(text)]
 
 
+@pytest.mark.slow
 def test_commonmark_is_well_formed_at_each_character(archive: Path) -> None:
     """No example shows a mark whose partner is still to come."""
     examples = commonmark(archive)

@@ -147,6 +147,7 @@ def test_a_stray_mark_is_not_closed_for_ever() -> None:
     assert text_of("a *b " + "word " * LONGEST_SPAN).endswith("word")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unit", ["`", "` ", "*a ", "[", "[a](", "&", "<", "<a ", "a**", "*_`~", "> ", "- ", "|a"])
 def test_hostile_ends_take_work_in_proportion(unit: str) -> None:
     """Four times the text is not sixteen times the work; counted in calls, not in seconds."""

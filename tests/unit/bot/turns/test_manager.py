@@ -290,6 +290,7 @@ PLATFORM_FAULTS: dict[str, Callable[[], Failure]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("fault", "when"), [*((fault, "before") for fault in PLATFORM_FAULTS), ("reset", "after")])
 @pytest.mark.parametrize("times", [1, 3])
 async def test_every_write_may_fail_and_the_answer_is_whole_once(fault: str, when: str, times: int) -> None:
