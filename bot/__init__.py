@@ -1,8 +1,8 @@
 """Tickertape's core: what a reply is, and when it is written.
 
 What belongs here: rules that hold on every platform and for every model. What does not: any platform's or vendor's
-name, client or wire format (`adapters`), and the reading of settings (`config`). Only `bot.__main__`, which puts the
-program together, imports those; the linter holds everybody else to it.
+name, client or wire format (`adapters`), and the reading of settings (`config`). Only `bot.bootstrap`, which builds
+the program, imports those; the linter checks it.
 
 The way of the data, in one direction:
 

@@ -5,7 +5,7 @@ the other sides, which are processes of their own (`cost_servers`), so that thei
 
 - *typed*: the OpenAI SDK's own loop over its typed chunks, as many at once as there are answers.
 - *bare writes*: the very texts that the bot wrote, posted and edited by discord.py or slack_sdk alone.
-- *bot*: the whole bot, put together as `bot.__main__` does, from the questions to the last write.
+- *bot*: the whole bot, built as in `bot.bootstrap`, from the questions to the last write.
 
 The ratio is the bot's over the sum of the other two. The model sends 40 words a second, one to a chunk.
 """

@@ -15,7 +15,8 @@ from yarl import URL
 
 from adapters.journal import MemoryJournal
 from adapters.prometheus import PrometheusRecorder
-from bot.__main__ import make_discord_options, make_slack_options, make_turns, make_words, serve
+from bot.bootstrap import make_discord_options, make_slack_options, make_strings, make_turns
+from bot.lifecycle import serve
 from bot.ports import Inbox
 from bot.strings import Strings
 from config.settings import Settings
@@ -377,11 +378,11 @@ async def test_a_platform_that_breaks_takes_no_other_along() -> None:
 def test_what_will_be_gone_on_with_says_so(tmp_path: Path) -> None:
     """An interrupted answer asks to be asked again only where no other process finds it; the operator's words win."""
     settings = Settings.load({}, folder=tmp_path)
-    assert make_words(settings, durable=False) == Strings()
-    assert make_words(settings, durable=True).interrupted == Strings().paused
+    assert make_strings(settings, durable=False) == Strings()
+    assert make_strings(settings, durable=True).interrupted == Strings().paused
     (tmp_path / "config").mkdir()
     (tmp_path / "config" / "tickertape.toml").write_text("[words]\npaused = 'Gleich mehr.'\nbusy = ''\n")
-    said = make_words(Settings.load({}, folder=tmp_path), durable=True)
+    said = make_strings(Settings.load({}, folder=tmp_path), durable=True)
     assert (said.interrupted, said.busy, said.stopped) == ("Gleich mehr.", "", Strings().stopped)
 
 

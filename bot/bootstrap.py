@@ -1,0 +1,363 @@
+"""The composition root: builds the running bot from the settings. Tests build their parts with the same functions.
+
+Besides `bot.lifecycle` and the command line, only this module may import `adapters` or `config`. No behaviour of a part
+belongs here.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import partial
+from types import MappingProxyType
+
+from adapters import discord, embedded, openai, slack
+from adapters.http_server import ComponentStatus, HttpServer, ListenFailed
+from adapters.journal import JournalOptions, MemoryJournal, SqliteJournal
+from adapters.playground import PlaygroundOptions, PlaygroundPlatform
+from adapters.prometheus import PrometheusRecorder
+from adapters.shared.attachments import AttachmentLimits, Attachments
+from adapters.shared.diagnostics import CheckResult
+from bot.access import AccessRules, AllowDeny
+from bot.completion import Completion, CompletionPolicy
+from bot.delivery.reply import WritePolicy
+from bot.ports import Journal, Model, Platform
+from bot.prompt import PromptConfig, PromptLimits, PromptOverride
+from bot.strings import Strings
+from bot.turns.config import TurnConfig, TurnLimits
+from bot.turns.manager import TurnManager
+from config.settings import Settings
+
+log = logging.getLogger(__name__)
+
+# First-chunk timeout of a turn's first attempt if the server may load its model for it. Loading a large model from a
+# slow disk took 130 s. Seconds.
+MODEL_LOADING_SECONDS = 180.0
+
+DEMO_MODEL = "SmolLM2-135M, a tiny demonstration model"
+
+
+@dataclass(frozen=True, slots=True)
+class Bot:
+    """The parts with a lifecycle of their own."""
+
+    turns: TurnManager
+    platforms: Sequence[Platform]
+    http_server: HttpServer
+
+
+async def open_bot(settings: Settings, stack: AsyncExitStack, report: Callable[[str], None]) -> Bot:
+    """Build all parts; `stack` closes them in reverse order. `report` shows a line of progress to the operator.
+
+    Raises `Permanent` if a part cannot work: the embedded model is not installed, for example.
+    """
+    recorder = PrometheusRecorder()
+    journal = await open_journal(settings, stack)  # first, to be closed last
+    server = await open_embedded_server(settings, stack, report)
+    model = open_model(settings, stack, server)
+    platforms, playground = open_platforms(settings, stack, journal)
+    turns = make_turns(settings, model, recorder, journal, platforms)
+    http_server = HttpServer(
+        host=settings.site.host,
+        port=settings.site.port,
+        ready=lambda: {platform.name: platform.ready for platform in platforms},
+        render_metrics=recorder.render_metrics,
+        components=partial(component_statuses, turns, journal, server),
+        routes=playground.routes() if playground else (),
+    )
+    stack.push_async_callback(http_server.close)
+    return Bot(turns, platforms, http_server)
+
+
+async def start_http_server(http_server: HttpServer, *, required: bool) -> str:
+    """Listen and return the address. If not `required`, a failure is logged and the address is empty.
+
+    The playground requires the server; Slack and Discord work without health checks and metrics.
+    """
+    try:
+        return await http_server.start()
+    except ListenFailed as failure:
+        if required:
+            raise
+        log.error("no health checks and no metrics: %s", failure)  # noqa: TRY400 (expected; its trace tells nothing)
+        return ""
+
+
+def component_statuses(
+    turns: TurnManager, journal: Journal, server: embedded.EmbeddedServer | None
+) -> Mapping[str, ComponentStatus]:
+    """The status of the journal and the embedded model, for ``/readyz``."""
+    journal_label = ("degraded" if journal.degraded else "ok") if isinstance(journal, SqliteJournal) else "memory"
+    statuses = {"journal": ComponentStatus("degraded" if turns.degraded else journal_label)}
+    if server is not None:
+        statuses["model"] = ComponentStatus("alive" if server.alive else "dead", healthy=server.alive)
+    return statuses
+
+
+async def run_checks(settings: Settings) -> Sequence[CheckResult]:
+    """Try each configured token and the model."""
+    results: list[CheckResult] = []
+    if (discord_options := make_discord_options(settings)) is not None:
+        results += await discord.check(discord_options)
+    if (slack_options := make_slack_options(settings)) is not None:
+        results += await slack.check(slack_options)
+    if settings.embedded_runs:
+        results.append(_check_embedded())
+    else:
+        results += await openai.check(make_model_options(settings))
+    return results
+
+
+def _check_embedded() -> CheckResult:
+    try:
+        embedded.require_installed()
+    except embedded.EmbeddedUnavailable as failure:
+        return CheckResult("model", ok=False, message=str(failure), fix="or set OPENAI_API_KEY and OPENAI_MODEL")
+    return CheckResult("model", ok=True, message=DEMO_MODEL)
+
+
+def model_label(settings: Settings) -> str:
+    """The model's name as shown to people."""
+    return DEMO_MODEL if settings.embedded_runs else settings.model.name
+
+
+# ------------------------------------------------------------------------------------------------- journal and model
+
+
+async def open_journal(settings: Settings, stack: AsyncExitStack) -> Journal:
+    """Open the journal's file, or keep the journal in memory. An unusable file is logged and does not raise."""
+    file, chosen = settings.journal_file, settings.journal
+    if file is None:
+        return MemoryJournal()
+    options = JournalOptions(days=chosen.days, repair_seconds=chosen.recovery_max_age_seconds)
+    return await stack.enter_async_context(SqliteJournal(file, wall_clock(settings), options))
+
+
+async def open_embedded_server(
+    settings: Settings, stack: AsyncExitStack, report: Callable[[str], None]
+) -> embedded.EmbeddedServer | None:
+    """Start the server of the demonstration model if it is configured to answer."""
+    if not settings.embedded_runs:
+        return None
+    return await stack.enter_async_context(embedded.EmbeddedServer(report))
+
+
+def open_model(settings: Settings, stack: AsyncExitStack, server: embedded.EmbeddedServer | None) -> Model:
+    """Connect to the embedded `server`'s model, or to the operator's."""
+    options = make_model_options(settings)
+    if server is not None:
+        options = openai.OpenAIOptions(
+            model=server.model, base_url=server.base_url, images=False, parameters=embedded.PARAMETERS
+        )
+    model = openai.OpenAIModel(options)
+    stack.push_async_callback(model.close)
+    return model
+
+
+def make_model_options(settings: Settings) -> openai.OpenAIOptions:
+    """The options of the model's server."""
+    chosen = settings.model
+    return openai.OpenAIOptions(
+        model=chosen.name,
+        api_key=chosen.api_key.get_secret_value() if chosen.api_key else "",
+        base_url=chosen.base_url or openai.OPENAI_BASE_URL,
+        api="responses" if chosen.api == "responses" else "chat",
+        parameters=MappingProxyType(dict(chosen.parameters)),
+        images=chosen.images,
+    )
+
+
+def wall_clock(settings: Settings) -> Callable[[], datetime]:
+    """The date and the time in the configured time zone."""
+    return partial(datetime.now, settings.conversation.zone())
+
+
+# ---------------------------------------------------------------------------------------------------------- platforms
+
+
+def open_platforms(
+    settings: Settings, stack: AsyncExitStack, journal: Journal
+) -> tuple[Sequence[Platform], PlaygroundPlatform | None]:
+    """All configured platforms, and the playground a second time for its routes."""
+    platforms: list[Platform] = []
+    if (discord_options := make_discord_options(settings)) is not None:
+        hosts, local = discord.file_hosts(discord_options), discord.serves_locally(discord_options)
+        attachments = make_attachments(settings, hosts, local=local)
+        stack.push_async_callback(attachments.close)
+        platforms.append(discord.DiscordPlatform(discord_options, attachments))
+    if (slack_options := make_slack_options(settings)) is not None:
+        attachments = make_attachments(settings, slack.file_hosts(slack_options), bearer=slack_options.bot_token)
+        stack.push_async_callback(attachments.close)
+        call_log = journal if isinstance(journal, SqliteJournal) else None
+        platforms.append(slack.SlackPlatform(slack_options, attachments, call_log))
+    playground = None
+    if settings.playground_runs:
+        options = PlaygroundOptions(model_label(settings), allowed_hosts=frozenset(settings.site.allowed_hosts))
+        platforms.append(playground := PlaygroundPlatform(options))
+    return platforms, playground
+
+
+def make_discord_options(settings: Settings) -> discord.DiscordOptions | None:
+    """Discord's options, or None without a token."""
+    chosen = settings.discord
+    if chosen.token is None:
+        return None
+    return discord.DiscordOptions(
+        token=chosen.token.get_secret_value(),
+        api_url=chosen.api_url,
+        gateway_url=chosen.gateway_url,
+        write_seconds=settings.writing.write_timeout,
+        zone=settings.conversation.zone(),
+    )
+
+
+def make_slack_options(settings: Settings) -> slack.SlackOptions | None:
+    """Slack's options, or None if a token is missing."""
+    chosen = settings.slack
+    if chosen.bot_token is None or chosen.app_token is None:
+        return None
+    return slack.SlackOptions(
+        bot_token=chosen.bot_token.get_secret_value(),
+        app_token=chosen.app_token.get_secret_value(),
+        api_url=chosen.api_url or None,
+        edits=chosen.edits.value,
+        edits_latch_seconds=chosen.edits_leak_seconds,
+        call_seconds=settings.writing.write_timeout,
+        zone=settings.conversation.zone(),
+    )
+
+
+def make_attachments(
+    settings: Settings, hosts: frozenset[str], bearer: str = "", *, local: bool = False
+) -> Attachments:
+    """A downloader of attachments for one platform: from its own `hosts` only, with its token if it needs one."""
+    chosen = settings.attachments
+    limits = AttachmentLimits(
+        count=chosen.count,
+        bytes=chosen.bytes,
+        pixels=chosen.pixels,
+        text_characters=chosen.text_characters,
+        seconds=chosen.seconds,
+    )
+    headers = {"Authorization": f"Bearer {bearer}"} if bearer else {}
+    return Attachments(limits, hosts=hosts, headers=headers, local=local)
+
+
+# --------------------------------------------------------------------------------------------------------------- core
+
+
+def make_turns(
+    settings: Settings,
+    model: Model,
+    recorder: PrometheusRecorder,
+    journal: Journal,
+    platforms: Sequence[Platform] = (),
+) -> TurnManager:
+    """Build the core on top of the adapters."""
+    by_name = {platform.name: platform for platform in platforms}
+    random_ = random.Random()  # noqa: S311 (it spreads retries; nothing secret is drawn)
+    return TurnManager(
+        make_turn_config(settings, make_strings(settings, durable=journal.durable)),
+        Completion(model, make_completion_policy(settings), recorder, random_),
+        journal,
+        recorder,
+        random_=random_,
+        wall_clock=wall_clock(settings),
+        ready=lambda name: name not in by_name or by_name[name].ready,
+    )
+
+
+def make_completion_policy(settings: Settings) -> CompletionPolicy:
+    """How the model is asked and retried."""
+    chosen = settings.completion
+    may_load = settings.model.loads and chosen.first_chunk_timeout is None
+    return CompletionPolicy(
+        attempts=chosen.attempts,
+        first_seconds=chosen.first_chunk_timeout or CompletionPolicy().first_seconds,
+        loading_seconds=MODEL_LOADING_SECONDS if may_load else 0.0,
+        absence_seconds=chosen.connect_wait_seconds,
+        outage_seconds=chosen.outage_seconds,
+        stall_seconds=chosen.stream_idle_timeout,
+        quiet_seconds=chosen.no_text_timeout,
+        answer_seconds=chosen.answer_timeout,
+        whole_seconds=chosen.fallback_timeout,
+        backoff_seconds=chosen.backoff_seconds,
+        backoff_limit_seconds=chosen.backoff_limit_seconds,
+        retry_after_limit_seconds=chosen.retry_after_limit_seconds,
+    )
+
+
+def make_strings(settings: Settings, *, durable: bool) -> Strings:
+    """The sentences for users, with the operator's overrides.
+
+    With a `durable` journal the next process continues an interrupted answer, and its sentence says so.
+    """
+    strings = replace(Strings(), **settings.words.overrides())  # type: ignore[arg-type]  # a test says that the names agree
+    return replace(strings, interrupted=strings.paused) if durable else strings
+
+
+def make_turn_config(settings: Settings, strings: Strings) -> TurnConfig:
+    """All choices of the operator for turns."""
+    turns = settings.turns
+    return TurnConfig(
+        access=make_access(settings),
+        prompting=make_prompt_config(settings),
+        words=strings,
+        writing=make_write_policy(settings),
+        limits=TurnLimits(
+            waiting=turns.max_queued_per_conversation,
+            live=turns.max_concurrent_turns,
+            per_user=turns.live_per_user,
+            per_channel=turns.live_per_channel,
+            repair_seconds=settings.journal.recovery_max_age_seconds,
+        ),
+    )
+
+
+def make_write_policy(settings: Settings) -> WritePolicy:
+    """When and how often replies are written."""
+    writing = settings.writing
+    return WritePolicy(
+        first_seconds=writing.first_post_delay,
+        rollover_after_seconds=writing.rollover_after_seconds,
+        shows_reasoning=writing.reasoning.value == "line",
+        max_messages=writing.max_messages,
+        max_characters=writing.max_characters,
+        write_seconds=writing.write_timeout,
+        failures=writing.max_failures,
+        backoff_seconds=writing.backoff_seconds,
+        backoff_limit_seconds=writing.backoff_limit_seconds,
+    )
+
+
+def make_access(settings: Settings) -> AccessRules:
+    """Who may ask and where, with each channel's own table."""
+    chosen, tables = settings.access, settings.channels
+    silent = {id_ for id_, table in tables.items() if not table.answer}
+    return AccessRules(
+        users=AllowDeny(frozenset(chosen.allow_users), frozenset(chosen.deny_users)),
+        roles=AllowDeny(frozenset(chosen.allow_roles), frozenset(chosen.deny_roles)),
+        channels=AllowDeny(frozenset(chosen.allow_channels), frozenset(chosen.deny_channels) | silent),
+        workspaces=AllowDeny(frozenset(chosen.allow_workspaces), frozenset(chosen.deny_workspaces)),
+        by_channel={id_: AllowDeny(frozenset(table.allow_users)) for id_, table in tables.items()},
+        direct_messages=chosen.direct_messages,
+        guests=chosen.guests,
+        external=chosen.external,
+    )
+
+
+def make_prompt_config(settings: Settings) -> PromptConfig:
+    """The system prompt and its limits, with each channel's own prompt and model."""
+    chosen = settings.conversation
+    characters, question = chosen.history_characters, chosen.question_characters
+    if settings.embedded_runs:  # a slow model with a small context
+        characters, question = (min(limit, embedded.HISTORY_CHARACTERS) for limit in (characters, question))
+    return PromptConfig(
+        default=PromptOverride(chosen.prompt()),
+        by_channel={id_: PromptOverride(table.system_prompt, table.model) for id_, table in settings.channels.items()},
+        limits=PromptLimits(chosen.history_messages, characters, question),
+    )

@@ -1,0 +1,97 @@
+"""Start, drain and stop: runs the platforms and the turns until a signal.
+
+`serve` owns all long-lived tasks in one TaskGroup: one for `TurnManager.run` and one for each platform's `run`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import signal
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
+
+from bot.errors import Failure
+from bot.ports import Platform
+from bot.turns.manager import TurnManager
+
+log = logging.getLogger(__name__)
+
+# New objects until the youngest generation is collected, and its collections until an older one is. With Python's
+# defaults (700 and 10) the collector traverses the half million objects of 1,500 live answers again and again. That
+# blocks the loop for 10 s in each minute, up to 0.4 s at a time.
+GC_THRESHOLDS = (10_000, 20, 20)
+
+
+async def serve(turns: TurnManager, platforms: Sequence[Platform], *, drain_seconds: float) -> bool:
+    """Run the platforms until a signal, or until all of them have failed; then finish the live turns.
+
+    Returns false if all platforms failed. Clients are closed last, since unfinished writes need them.
+    """
+    stop = asyncio.Event()
+    main_task = asyncio.current_task()
+    assert main_task is not None
+    _Signals(stop, main_task.cancel).install()
+    async with AsyncExitStack() as closing, asyncio.TaskGroup() as group:
+        for platform in platforms:
+            closing.push_async_callback(platform.close)
+        turns_task = group.create_task(turns.run(), name="turns")
+        await turns.started.wait()
+        running = [group.create_task(_run_platform(platform, turns), name=platform.name) for platform in platforms]
+        ended = group.create_task(_set_when_all_end(running, stop), name="ended")
+        await stop.wait()
+        all_failed = all(task.done() for task in running)
+        log.info("stopping", extra={"drain_seconds": drain_seconds})
+        async with asyncio.TaskGroup() as stopping:  # each platform may first hand over pending look-ups
+            for platform in platforms:
+                stopping.create_task(platform.stop_accepting())
+        await turns.drain(drain_seconds)
+        for task in (turns_task, *running, ended):
+            task.cancel()
+    return not all_failed
+
+
+def tune_gc() -> None:
+    """Exclude all objects alive now from garbage collection, and collect the others less often.
+
+    Only cyclic garbage is affected: it is freed a little later.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
+
+
+@dataclass(slots=True)
+class _Signals:
+    """The first SIGTERM or SIGINT sets `stop`; the second one calls `cancel`."""
+
+    stop: asyncio.Event
+    cancel: Callable[[], object]
+
+    def install(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            with suppress(NotImplementedError):  # Windows has no such handlers; Ctrl-C ends the process at once there
+                loop.add_signal_handler(number, self._received)
+
+    def _received(self) -> None:
+        if self.stop.is_set():
+            self.cancel()
+        self.stop.set()
+
+
+async def _run_platform(platform: Platform, turns: TurnManager) -> None:
+    """Run one platform until cancelled. Its failure (a wrong token, a bug) must not stop the other platforms."""
+    try:
+        await platform.run(turns)
+    except Failure as failure:
+        log.error("platform stopped", extra={"platform": platform.name, "failure": str(failure)})  # noqa: TRY400 (expected; its trace tells nothing)
+    except Exception:
+        log.exception("platform failed", extra={"platform": platform.name})
+
+
+async def _set_when_all_end(running: Iterable[asyncio.Task[None]], stop: asyncio.Event) -> None:
+    await asyncio.wait(running)
+    stop.set()
