@@ -1,27 +1,93 @@
-"""The slack-bolt app: journals and acknowledges events before authorization, and runs no listeners."""
+"""The slack-bolt app: middleware for events, listeners for interactive payloads.
+
+Events are journalled in a global middleware, before `next()`. Bolt acknowledges an event before its `app.event`
+listener runs, so a journal in a listener would lose the event with this process. A failed write answers 503: Bolt then
+sends no acknowledgement over the socket, and Slack delivers the event again.
+
+Some built-in middleware is off:
+
+- `ignoring_self_events`: events about our own messages are needed; they fill the cache, and find posts after a lost
+  answer.
+- `request_verification`, `ssl_check`, `url_verification`: parts of the HTTP mode. Socket Mode authenticates the
+  connection instead.
+- `attaching_function_token`, `attaching_conversation_kwargs`: no listener uses what they attach.
+
+Authorization cannot be switched off. With a token, Bolt calls auth.test for it; `authorize=` answers from the identity
+known since the start, without a call.
+
+Interactive payloads (actions, commands, shortcuts, views) must be acknowledged within three seconds
+(https://docs.slack.dev/interactivity/handling-user-interaction#acknowledgment_response). Their listeners call `ack()`
+first and work afterwards. Payloads without a listener are acknowledged too, so that users see no warning.
+`AsyncAssistant` stays unused: it swallows edits and deletions in threaded direct messages.
+"""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from slack_bolt.app.async_app import AsyncApp
+from slack_bolt.authorization import AuthorizeResult
+from slack_bolt.context.ack.async_ack import AsyncAck
 from slack_bolt.response import BoltResponse
 
 from adapters.shared.json_fields import object_field
 from adapters.slack.events.handler import EventHandler
+from adapters.slack.events.parse import Identity, parse_action
 from adapters.slack.web_api import WebApi
 
-# Bolt warns about environment variables we do not read.
+# Bolt warns about environment variables we do not read, and about payloads without a listener.
 BOLT_LOG = logging.getLogger("adapters.slack.bolt")
 BOLT_LOG.setLevel(logging.ERROR)
 
+# Action id of a stop button below an answer.
+STOP_ACTION = "tickertape_stop"
 
-def make_app(web: WebApi, handler: EventHandler) -> AsyncApp:
+Next = Callable[[], Awaitable[object]]
+
+
+def make_app(web: WebApi, me: Identity, handler: EventHandler) -> AsyncApp:
     """The app of one workspace."""
+    app = _bare_app(web, me)
 
-    async def journal_event(body: dict[str, Any]) -> BoltResponse:
-        return BoltResponse(status=200 if await handler.handle(object_field(body, "event")) else 503)
+    async def journal_event(body: dict[str, Any], next: Next) -> BoltResponse:  # noqa: A002 (Bolt's name)
+        """Journal an event before any listener; 503 if that fails."""
+        if body.get("type") == "event_callback" and not await handler.handle(object_field(body, "event")):
+            return BoltResponse(status=503)
+        await next()
+        return BoltResponse(status=200)  # for payloads without a listener
 
-    # Authorization would call auth.test, and listeners run after the acknowledgement.
-    return AsyncApp(client=web.sdk, logger=BOLT_LOG, name="tickertape", before_authorize=journal_event)
+    async def stop(ack: AsyncAck, body: dict[str, Any]) -> None:
+        """Stop the answer with the pressed button."""
+        await ack()
+        if (request := parse_action(body, me)) is not None:
+            handler.apply_signals(request)
+
+    app.middleware(journal_event)
+    app.action(STOP_ACTION)(stop)
+    return app
+
+
+def _bare_app(web: WebApi, me: Identity) -> AsyncApp:
+    async def authorize() -> AuthorizeResult:
+        return AuthorizeResult(
+            enterprise_id=me.enterprise or None,
+            team_id=me.team,
+            bot_user_id=me.user,
+            bot_id=me.bot,
+            bot_token=web.sdk.token,
+        )
+
+    return AsyncApp(
+        name="tickertape",
+        client=web.sdk,
+        authorize=authorize,
+        logger=BOLT_LOG,
+        ignoring_self_events_enabled=False,
+        request_verification_enabled=False,
+        ssl_check_enabled=False,
+        url_verification_enabled=False,
+        attaching_function_token_enabled=False,
+        attaching_conversation_kwargs_enabled=False,
+    )

@@ -106,7 +106,7 @@ class SlackPlatform(Platform):
             workspace.group = group
             resuming = group.create_task(self._resume_unfinished(handler, inbox, connected))
             try:
-                return await self._listen(make_app(workspace.web, handler), workspace, connected)
+                return await self._listen(make_app(workspace.web, workspace.me, handler), workspace, connected)
             finally:
                 resuming.cancel()
                 workspace.group = None

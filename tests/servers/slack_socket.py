@@ -28,6 +28,7 @@ class Envelope:
     event: Json
     acked: bool = False
     payload: Json = field(default_factory=dict)
+    kind: str = "events_api"  # or "interactive", "slash_commands"
 
 
 class Sockets:
@@ -109,6 +110,16 @@ class Sockets:
         await self._send(envelope, retry)
         return envelope
 
+    async def deliver_payload(self, kind: str, payload: Json) -> Envelope:
+        """Send an interactive payload or a command, which Slack never sends again."""
+        number = next(self._ids)
+        envelope = Envelope(f"envelope-{number}", f"Payload{number}", {}, payload=payload, kind=kind)
+        self.envelopes.append(envelope)
+        self._events[envelope.id] = envelope.event_id
+        self._deliveries[envelope.event_id] = [envelope]
+        await self._send(envelope, 0)
+        return envelope
+
     async def _send(self, envelope: Envelope, retry: int) -> None:
         live = [socket for socket in self.live if not socket.closed]
         try:
@@ -119,6 +130,9 @@ class Sockets:
             self._waiting.append(envelope)
 
     def _wrapped(self, envelope: Envelope, retry: int) -> Json:
+        if envelope.kind != "events_api":
+            wrapper = {"envelope_id": envelope.id, "type": envelope.kind, "accepts_response_payload": True}
+            return {**wrapper, "payload": envelope.payload}
         return {
             "envelope_id": envelope.id,
             "type": "events_api",
