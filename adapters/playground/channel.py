@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing_extensions import override
 
 from adapters.playground import protocol
-from adapters.playground.rendering import PlaygroundMarkdown, render
+from adapters.playground.rendering import PlaygroundMarkdown, to_html
 from adapters.playground.state import ChannelState, PlaygroundMessage, PlaygroundState, history
 from bot.conversation import History, Part
 from bot.errors import InvalidRequest, NotFound, RateLimited
@@ -76,7 +76,7 @@ class PlaygroundChannel(Channel):
             posted_at=now,
         )
         self._answered = True
-        message.apply_write(now, text=text, html=render(text), controls=body.controls, remaining=report.remaining)
+        message.apply_write(now, text=text, html=to_html(text), controls=body.controls, remaining=report.remaining)
         for evicted in self._channel.add(message, key):
             self._state.subscribers.publish(protocol.deleted_event(self._channel, evicted, now))
         self._state.subscribers.publish(protocol.message_event(self._channel, message, Verb.POST, now))
@@ -89,7 +89,7 @@ class PlaygroundChannel(Channel):
         if edited is None or not edited.by_bot:
             raise NotFound(f"message {message} is not in #{self._channel.name}")
         text = _validated_text(body)
-        edited.apply_write(now, text=text, html=render(text), controls=body.controls, remaining=report.remaining)
+        edited.apply_write(now, text=text, html=to_html(text), controls=body.controls, remaining=report.remaining)
         self._state.subscribers.publish(protocol.message_event(self._channel, edited, Verb.EDIT, now))
 
     @override

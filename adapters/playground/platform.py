@@ -15,7 +15,7 @@ from typing_extensions import override
 from adapters.playground import protocol
 from adapters.playground.channel import PlaygroundChannel
 from adapters.playground.protocol import AskRequest, RequestRejected, StopRequest
-from adapters.playground.rendering import render
+from adapters.playground.rendering import to_html
 from adapters.playground.routes import PlaygroundRoutes
 from adapters.playground.state import ChannelState, PlaygroundMessage, PlaygroundState
 from adapters.playground.subscribers import MAX_SUBSCRIBERS
@@ -147,7 +147,7 @@ class PlaygroundPlatform(Platform):
             conversation=conversation,
             posted_at=now,
             text=request.text,
-            html=render(request.text),
+            html=to_html(request.text),
         )
 
     def _stop(self, request: StopRequest) -> str:

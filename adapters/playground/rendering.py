@@ -46,7 +46,7 @@ _HEADING_SHIFT = 2
 
 
 class PlaygroundMarkdown(Renderer):
-    """CommonMark with tables, and Discord's small print; `render` turns it into HTML."""
+    """CommonMark with tables, and Discord's small print; `to_html` turns it into HTML."""
 
     @override
     def render(self, piece: Piece) -> str:
@@ -66,7 +66,7 @@ class PlaygroundMarkdown(Renderer):
         return escape_markdown(single_line(text))
 
 
-def render(source: str) -> str:
+def to_html(source: str) -> str:
     """A message as HTML, with markdown's elements only: no script, no style, no foreign resource."""
     if len(source) > RENDERED_CHARACTERS:
         return f'<p class="plain">{escapeHtml(source)}</p>'

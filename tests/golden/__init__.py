@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from adapters.discord.messages.renderer import MESSAGE_LIMIT, DiscordMarkdown
-from adapters.playground.rendering import PlaygroundMarkdown
-from adapters.playground.rendering import render as as_html
+from adapters.playground.rendering import PlaygroundMarkdown, to_html
 from adapters.slack.messages.blocks import MARKDOWN_LIMIT
 from adapters.slack.messages.mrkdwn import TEXT_LIMIT, escaped, from_markdown
 from adapters.slack.messages.renderer import SlackMarkdown
@@ -52,7 +51,7 @@ PLATFORMS: Mapping[str, Surface] = {
     "discord.txt": Surface(DiscordMarkdown(), MESSAGE_LIMIT),
     "slack.txt": Surface(SlackMarkdown(), MARKDOWN_LIMIT),
     "slack-text.txt": Surface(SlackMarkdown(), TEXT_LIMIT, _escaped_length, from_markdown),
-    "playground.html": Surface(PlaygroundMarkdown(), MESSAGE_LIMIT, sent=as_html),
+    "playground.html": Surface(PlaygroundMarkdown(), MESSAGE_LIMIT, sent=to_html),
 }
 
 

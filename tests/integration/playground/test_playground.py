@@ -20,7 +20,7 @@ from adapters.playground.limits import FixedWindowCounter
 from adapters.playground.origin_check import rejection_reason
 from adapters.playground.platform import build_turn
 from adapters.playground.protocol import QUESTION_CHARACTERS, AskRequest, RequestRejected, StopRequest, parse_request
-from adapters.playground.rendering import RENDERED_CHARACTERS, PlaygroundMarkdown, render, without_small_print
+from adapters.playground.rendering import RENDERED_CHARACTERS, PlaygroundMarkdown, to_html, without_small_print
 from adapters.playground.routes import CONTENT_SECURITY_POLICY
 from adapters.playground.state import (
     MAX_CHANNEL_MESSAGES,
@@ -122,7 +122,7 @@ ATTACKS = [
 @pytest.mark.parametrize("source", ATTACKS)
 def test_no_attack_becomes_an_element(source: str) -> None:
     """Whatever a model or a reader writes, no element runs, loads or leads anywhere but to the web or mail."""
-    assert_safe_html(render(source))
+    assert_safe_html(to_html(source))
 
 
 MARKS = st.sampled_from([*ATTACKS, *"<>[]()!`*_~|#-:\\\"'&;=/ \n\t", "http://a.b", "javascript:", "\n\n", "```", "-# "])
@@ -133,16 +133,16 @@ MARKS = st.sampled_from([*ATTACKS, *"<>[]()!`*_~|#-:\\\"'&;=/ \n\t", "http://a.b
 @given(st.lists(MARKS | st.text(max_size=5), max_size=25).map("".join))
 def test_any_text_renders_and_is_inert(source: str) -> None:
     """No text fails to render, and none gives more than markdown's own elements."""
-    assert_safe_html(render(source))
+    assert_safe_html(to_html(source))
 
 
 def test_markdown_as_it_should_be() -> None:
     """Headings begin below the page's own, code tells its language, tables are aligned by class."""
-    assert render("# Hi") == "<h3>Hi</h3>\n"
-    assert render("a\nb") == "<p>a<br>\nb</p>\n"
-    assert 'data-language="python"' in render("```python\nx = 1\n```")
-    assert '<td class="align-right">1</td>' in render("|a|\n|-:|\n|1|")
-    link = render("[x](https://e.example) ![pic](https://e.example/p.png)")
+    assert to_html("# Hi") == "<h3>Hi</h3>\n"
+    assert to_html("a\nb") == "<p>a<br>\nb</p>\n"
+    assert 'data-language="python"' in to_html("```python\nx = 1\n```")
+    assert '<td class="align-right">1</td>' in to_html("|a|\n|-:|\n|1|")
+    link = to_html("[x](https://e.example) ![pic](https://e.example/p.png)")
     assert link.count("<a ") == 2
     assert "pic</a>" in link
     assert "<img" not in link
@@ -151,14 +151,14 @@ def test_markdown_as_it_should_be() -> None:
 def test_our_own_lines_are_small_print() -> None:
     """A notice is small print even straight after a paragraph, and the model is not told of it later."""
     notice = PlaygroundMarkdown().notice("Stopped.")
-    assert render(f"An answer\n{notice}") == '<p>An answer</p>\n<p class="small-print">Stopped.</p>\n'
+    assert to_html(f"An answer\n{notice}") == '<p>An answer</p>\n<p class="small-print">Stopped.</p>\n'
     assert without_small_print(f"An answer\n\n{notice}\n") == "An answer"
     assert without_small_print("-# inside\nAn answer") == "-# inside\nAn answer"
 
 
 def test_very_long_texts_are_shown_as_typed() -> None:
     """Nobody can keep the process busy with markdown's worst cases."""
-    html = render("[" * (RENDERED_CHARACTERS + 1) + "<b>")
+    html = to_html("[" * (RENDERED_CHARACTERS + 1) + "<b>")
     assert html.startswith('<p class="plain">')
     assert_safe_html(html)
 

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from adapters.discord.messages.renderer import DiscordMarkdown, without_small_print
-from adapters.playground.rendering import PlaygroundMarkdown
-from adapters.playground.rendering import render as as_html
+from adapters.playground.rendering import PlaygroundMarkdown, to_html
 from adapters.slack.messages.mrkdwn import from_markdown
 from adapters.slack.messages.renderer import SlackMarkdown, strip_our_markup
 from bot.markdown import Piece, Renderer, Splitter, utf16_units
@@ -306,6 +305,6 @@ def test_the_model_does_not_see_what_was_added(source: str) -> None:
 
 def test_the_playground_shows_the_same() -> None:
     """The page's own reader sees bold words and links, too."""
-    html = as_html(PLAYGROUND.render(Piece("**标签：**正文 <https://a.example|so>")))
+    html = to_html(PLAYGROUND.render(Piece("**标签：**正文 <https://a.example|so>")))
     assert "<strong>标签：\u200b</strong>正文" in html
     assert '<a href="https://a.example"' in html

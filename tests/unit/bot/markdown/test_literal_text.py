@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from adapters.discord.messages.renderer import DiscordMarkdown, without_small_print
-from adapters.playground.rendering import PlaygroundMarkdown, render
+from adapters.playground.rendering import PlaygroundMarkdown, to_html
 from adapters.slack.messages.renderer import SlackMarkdown, strip_our_markup
 from bot.conversation import Ending, Finish, FinishReason, OmittedAttachment, Text
 from bot.markdown import PlainMarkdown, Renderer, single_line, utf16_units
@@ -95,8 +95,8 @@ def test_a_line_with_it_is_one_line_of_ours(renderer: Renderer, name: str) -> No
     elif isinstance(renderer, SlackMarkdown):
         assert strip_our_markup(text) == "The answer."
     elif isinstance(renderer, PlaygroundMarkdown):
-        assert render(notice).count("<p") == 1
-        assert "<a" not in render(notice)
+        assert to_html(notice).count("<p") == 1
+        assert "<a" not in to_html(notice)
 
 
 def test_ordinary_names_are_left_as_they_are() -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.discord.messages.renderer import DiscordMarkdown, without_small_print
-from adapters.playground.rendering import PlaygroundMarkdown, render
+from adapters.playground.rendering import PlaygroundMarkdown, to_html
 from adapters.playground.rendering import without_small_print as without_playground_print
 from adapters.slack.events.own_answer import own_answer
 from adapters.slack.messages.renderer import NOTICE_MARK, SlackMarkdown, strip_our_markup
@@ -57,7 +57,7 @@ def test_no_line_of_a_model_is_taken_for_ours(parts: list[str], joint: str, limi
                     assert without_small_print(read).replace("\u200b", "") == words
             else:
                 assert without_playground_print(message) == message.rstrip("\n ")
-                assert "small-print" not in render(message)
+                assert "small-print" not in to_html(message)
 
 
 @pytest.mark.parametrize("text", SMALL)
