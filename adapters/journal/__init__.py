@@ -1,13 +1,12 @@
-"""Journals: which turns were received, which messages answer them, and how they ended.
+"""Journals: received turns, the messages of their answers, and their endings.
 
-What belongs here: implementations of `bot.ports.Journal`, one that lives as long as the process (`memory`) and one in a
-file (`sqlite`); all pass ``tests/contracts/journal.py``. What does not: any decision about what to do with a turn that
-was left unfinished.
+Two implementations of `bot.ports.Journal`: in memory (`memory`) and in an SQLite file (`sqlite`). Both pass
+``tests/contracts/journal.py``. Decisions about unfinished turns do not belong here.
 """
 
 from adapters.journal.errors import JournalBroken
-from adapters.journal.fallback import JournalOptions
 from adapters.journal.memory import MemoryJournal
+from adapters.journal.options import JournalOptions
 from adapters.journal.sqlite import SqliteJournal
 
 __all__ = ["JournalBroken", "JournalOptions", "MemoryJournal", "SqliteJournal"]

@@ -1,7 +1,6 @@
-"""What SQLite and the operating system say of a journal's file, as one line for the operator.
+"""Errors of SQLite and the operating system, translated into one line for the operator.
 
-What belongs here: the translation, in one place. What does not: what is done about it (`adapters.journal.fallback`).
-Codes: https://www.sqlite.org/rescode.html.
+The reaction to an error does not belong here (`adapters.journal.fallback`). Codes: https://www.sqlite.org/rescode.html.
 """
 
 from __future__ import annotations
@@ -15,17 +14,16 @@ from types import MappingProxyType
 
 from bot.errors import ServiceError
 
-DISK_FULL = "there is no room left on its disk: make some"
+DISK_FULL = "its disk is full: free some space"
 NOT_WRITABLE = (
-    "it cannot be written: give the bot a folder that it may write to, or set JOURNAL_URL to a file in one "
-    "(memory: for none)"
+    "it cannot be written: give the bot a writable folder, or set JOURNAL_URL to a file in one (memory: for no file)"
 )
-LOCKED = "another program keeps it locked: end what has it open (a backup, a shell)"
-IO_ERROR = "its disk fails: look at the system's log"
+LOCKED = "another program keeps it locked: close that program (a backup, a shell)"
+IO_ERROR = "its disk fails: check the system's log"
 CORRUPT = "it is corrupt"
 
-# The primary result codes that have words of their own; every other is told by its name.
-_WORDS: Mapping[int, str] = MappingProxyType(
+# Primary result codes with a remedy; all others are reported by name.
+_MESSAGES: Mapping[int, str] = MappingProxyType(
     {
         sqlite3.SQLITE_FULL: DISK_FULL,
         sqlite3.SQLITE_READONLY: NOT_WRITABLE,
@@ -40,38 +38,38 @@ _WORDS: Mapping[int, str] = MappingProxyType(
         sqlite3.SQLITE_NOTADB: CORRUPT,
     }
 )
-_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class JournalBroken(ServiceError):
-    """The file cannot be used just now. The message is one line that names it and says what to do.
+    """The file cannot be used. The message is one line with its name, the problem and a remedy.
 
-    `corrupt` tells that it never can be again.
+    With `corrupt`, trying again cannot help.
     """
 
-    def __init__(self, file: Path, what: str, *, corrupt: bool = False) -> None:
-        super().__init__(f"{file}: {what}")
+    def __init__(self, file: Path, problem: str, *, corrupt: bool = False) -> None:
+        super().__init__(f"{file}: {problem}")
         self.corrupt = corrupt
 
 
 @contextmanager
 def translate_errors(file: Path) -> Iterator[None]:
-    """Raise `JournalBroken` in the place of whatever `sqlite3` and the operating system raise."""
+    """Turn all errors of `sqlite3` and the operating system into `JournalBroken`."""
     try:
         yield
     except JournalBroken:
         raise
     except (sqlite3.Error, sqlite3.Warning) as error:
-        what = describe(error)
-        raise JournalBroken(file, what, corrupt=what == CORRUPT) from error
+        problem = describe(error)
+        raise JournalBroken(file, problem, corrupt=problem == CORRUPT) from error
     except OSError as error:
-        what = DISK_FULL if error.errno in _NO_ROOM else f"{NOT_WRITABLE} ({error.strerror or type(error).__name__})"
-        raise JournalBroken(file, what) from error
+        detail = f"{NOT_WRITABLE} ({error.strerror or type(error).__name__})"
+        raise JournalBroken(file, DISK_FULL if error.errno in _NO_SPACE else detail) from error
 
 
 def describe(error: sqlite3.Error | sqlite3.Warning) -> str:
-    """What SQLite's error means for the operator."""
+    """The problem behind an error of SQLite, with a remedy if there is one."""
     code: int = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK)
     name: str = getattr(error, "sqlite_errorname", type(error).__name__)
-    # An extended code has its primary one in its lowest byte. None: the module itself objects, which is a bug of ours.
-    return _WORDS.get(code & 0xFF, f"it cannot be used ({name}: {error})")
+    # The lowest byte of an extended code is its primary code. Without a code, the module itself objects: a bug of ours.
+    return _MESSAGES.get(code & 0xFF, f"it cannot be used ({name}: {error})")

@@ -1,6 +1,6 @@
-"""Locks of the operating system on whole files, let go of by the kernel however their process ends.
+"""Locks of the operating system on whole files; the kernel releases them however their process ends.
 
-Windows has mandatory locks on bytes, so only the first byte is locked there and can be read by nobody else.
+Windows has mandatory locks on bytes, so there only the first byte is locked, and no other process can read it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ else:
 
 
 def try_lock(descriptor: int) -> bool:
-    """Lock a file until its descriptor is closed, if nobody else has (https://man7.org/linux/man-pages/man2/flock.2.html)."""
+    """Lock a file until its descriptor is closed; False if another process holds the lock.
+
+    https://man7.org/linux/man-pages/man2/flock.2.html
+    """
     try:
         _lock_first_byte(descriptor)
     except OSError:
@@ -33,7 +36,7 @@ def try_lock(descriptor: int) -> bool:
 
 
 def is_same_file(path: Path, descriptor: int) -> bool:
-    """Whether the path still names the open file."""
+    """Whether the path still points to the open file."""
     try:
         found, opened = path.stat(), os.fstat(descriptor)
     except OSError:

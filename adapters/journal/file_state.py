@@ -1,7 +1,6 @@
-"""The journal's files on the disk: whether they are still the ones that SQLite has open, and who may change them.
+"""The journal's files on the disk: identities, states, and the lock for changing them.
 
-What belongs here: identities by ``stat``, and the gate that serializes opening, closing and replacing the files among
-processes. What does not: SQL (`adapters.journal.sql`), and the decision to recover (`adapters.journal.fallback`).
+SQL (`adapters.journal.sql`) and the decision to recover (`adapters.journal.file_recovery`) do not belong here.
 
 Nothing here opens the database file. POSIX drops all of a process's locks on a file when the process closes any of its
 descriptors, SQLite's locks among them (https://www.sqlite.org/howtocorrupt.html, section 2.2).
@@ -19,17 +18,18 @@ from pathlib import Path
 from adapters.journal.errors import LOCKED, JournalBroken
 from adapters.journal.file_locks import is_same_file, try_lock
 
-# What SQLite adds to the file's name in WAL mode (https://www.sqlite.org/tempfiles.html).
+# The suffixes of SQLite's log and its index in WAL mode (https://www.sqlite.org/tempfiles.html).
 LOG_SUFFIXES = ("-wal", "-shm")
 
-# Opening or closing takes milliseconds. Seconds; longer means that a process was stopped in the middle of it.
+# How long to wait for the lock. Opening or closing takes milliseconds; a longer wait means that a process was stopped
+# in the middle of it.
 FILES_LOCK_SECONDS = 1.0
 FILES_LOCK_POLL_SECONDS = 0.01
 
 
 @dataclass(frozen=True, slots=True)
 class FileId:
-    """Device and inode: the same file, whatever its name."""
+    """Device and inode: the identity of a file, independent of its name."""
 
     device: int
     inode: int
@@ -37,14 +37,14 @@ class FileId:
 
 @dataclass(frozen=True, slots=True)
 class FileState:
-    """Size in bytes and time of the last change in nanoseconds: what a foreign write changes."""
+    """Size in bytes and modification time in nanoseconds; a foreign write changes them."""
 
     size: int
-    changed: int
+    modified: int
 
 
 def sibling(file: Path, suffix: str) -> Path:
-    """The file of the same name with `suffix`."""
+    """The file's path with `suffix` added."""
     return file.with_name(file.name + suffix)
 
 
@@ -58,7 +58,7 @@ def identify(file: Path) -> FileId | None:
 
 
 def state_of(file: Path) -> FileState:
-    """Size and time of the last change; zeros if there is no file."""
+    """Size and modification time; zeros if there is no file."""
     try:
         found = file.stat()
     except OSError:
@@ -79,7 +79,7 @@ class OpenFiles:
         return cls(file, tuple(identify(path) for path in _paths(file)))
 
     def states(self) -> tuple[FileState, FileState]:
-        """The state of the database and of its log."""
+        """The states of the database and of its log."""
         return state_of(self.file), state_of(sibling(self.file, LOG_SUFFIXES[0]))
 
     @property
@@ -93,7 +93,7 @@ class OpenFiles:
         return any(identify(path) != known for path, known in zip(_paths(self.file)[1:], self.ids[1:], strict=True))
 
     def remove_logs(self) -> None:
-        """Remove the log and its index if they are still these: they belong to a database that is gone."""
+        """Remove the log and its index if they are still these: their database no longer exists."""
         for path, known in zip(_paths(self.file)[1:], self.ids[1:], strict=True):
             if known is not None and identify(path) == known:
                 path.unlink(missing_ok=True)
@@ -102,7 +102,7 @@ class OpenFiles:
 def create(file: Path) -> None:
     """Create an empty database file, readable by this user alone, unless there is one.
 
-    Without a database, a log beside it belongs to one that is gone. SQLite would apply it to the new one.
+    A log without a database is left from an earlier one. SQLite would apply it to the new database, so remove it.
     """
     with suppress(FileExistsError):
         os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
@@ -111,7 +111,7 @@ def create(file: Path) -> None:
 
 
 def move_aside(file: Path, name: str) -> None:
-    """Keep a damaged database under another name; an empty one has nothing to keep. Its log is useless without it."""
+    """Rename a damaged database, or remove an empty one. Its log is useless without it, and is removed."""
     with suppress(FileNotFoundError):
         if state_of(file).size:
             file.rename(file.with_name(name))
@@ -123,10 +123,10 @@ def move_aside(file: Path, name: str) -> None:
 
 @contextmanager
 def files_lock(file: Path) -> Iterator[None]:
-    """Hold the lock under which the journal's files are opened, closed and replaced.
+    """Hold the lock for opening, closing and replacing the journal's files.
 
-    Without it, one process could remove the log of a file that another has just created. The lock file exists only
-    while it is held. Raises `JournalBroken` after `FILES_LOCK_SECONDS`.
+    Without it, one process could remove the log of a file just created by another. The lock file exists only while the
+    lock is held. Raises `JournalBroken` after `FILES_LOCK_SECONDS`.
     """
     path, descriptor = sibling(file, "-lock"), None
     for _ in range(round(FILES_LOCK_SECONDS / FILES_LOCK_POLL_SECONDS)):
@@ -139,12 +139,12 @@ def files_lock(file: Path) -> Iterator[None]:
         yield
     finally:
         with suppress(OSError):
-            path.unlink()  # while it is held, so that nobody has just locked it
+            path.unlink()  # before the release, or it could be another process's lock file
         os.close(descriptor)
 
 
 def _acquire(path: Path) -> int | None:
-    """A descriptor that holds the lock of the file at this path; None while somebody else does."""
+    """A descriptor holding the lock of the file at this path; None if another process holds it."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     if try_lock(descriptor) and is_same_file(path, descriptor):
         return descriptor

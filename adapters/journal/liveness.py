@@ -1,11 +1,10 @@
-"""Which owners are dead: a rule over what is seen of them, by this process's own clock.
+"""Dead processes: a rule over observed heartbeats, by this process's own clock.
 
-What belongs here: how long each heartbeat has stood still, and the rule. What does not: lock files
-(`adapters.journal.process_lock`).
+Lock files do not belong here (`adapters.journal.process_lock`).
 
-A lock file that is missing proves nothing, since anybody may remove it. A heartbeat that stands still proves nothing
-either, since a process may be suspended. An owner is dead if nobody holds its lock, its heartbeat has stood still for
-two intervals, and the machine does not know a running process of that name.
+A missing lock file proves nothing, because anything may remove it. A stopped heartbeat proves nothing either, because a
+process may be suspended. An owner is dead if its lock is free, its heartbeat has not changed for two intervals, and the
+machine knows no running process of its name.
 """
 
 from __future__ import annotations
@@ -15,13 +14,13 @@ from dataclasses import dataclass
 
 from adapters.journal.process_lock import LockState, ProcessId
 
-# An owner of this name has let go of its turns: it ended.
+# The owner of released turns.
 NO_OWNER = ""
 
 
 @dataclass(frozen=True, slots=True)
 class _Observation:
-    """A heartbeat, when it was seen for the first time (in seconds), and how often since."""
+    """A heartbeat, the time of its first observation in seconds, and the number of observations since."""
 
     heartbeat: bytes | None
     since: float
@@ -29,7 +28,7 @@ class _Observation:
 
 
 class LivenessMonitor:
-    """Watches owners. `interval` is the time between two heartbeats in seconds, `inspect` reads a lock file."""
+    """Watches owners. `interval` is the time between two heartbeats in seconds; `inspect` reads a lock file."""
 
     def __init__(
         self,
@@ -44,26 +43,26 @@ class LivenessMonitor:
         self._observations: dict[str, _Observation] = {}
 
     def observe(self, owners: Iterable[str], now: float) -> None:
-        """Look at these owners, and forget all others. `now` is the event loop's time."""
+        """Observe these owners, and forget all others. `now` is the event loop's time."""
         self._observations = {owner: self._observe_one(owner, now) for owner in owners}
 
     def is_dead(self, owner: str, now: float) -> bool:
-        """Whether the owner's turns are free; False until it was watched for two intervals."""
+        """Whether the owner's turns are free; False until it was observed for two intervals."""
         if owner == NO_OWNER:
             return True
-        seen = self._observations[owner] = self._observe_one(owner, now)
-        if seen.times < 2 or now - seen.since < 2 * self._interval:
+        observation = self._observations[owner] = self._observe_one(owner, now)
+        if observation.times < 2 or now - observation.since < 2 * self._interval:
             return False
         return not self._inspect(owner).held and not self._is_running(owner)
 
     def _observe_one(self, owner: str, now: float) -> _Observation:
-        heartbeat, seen = self._inspect(owner).heartbeat, self._observations.get(owner)
-        if seen is None or (heartbeat is not None and heartbeat != seen.heartbeat):
+        heartbeat, last = self._inspect(owner).heartbeat, self._observations.get(owner)
+        if last is None or (heartbeat is not None and heartbeat != last.heartbeat):
             return _Observation(heartbeat, now, 1)
-        # A lock file that has just been removed shows no beat: the last one that was seen stands.
-        return _Observation(seen.heartbeat, seen.since, seen.times + 1)
+        # A removed lock file shows no heartbeat: the last observed one stands.
+        return _Observation(last.heartbeat, last.since, last.times + 1)
 
 
 def _is_running(owner: str) -> bool:
-    process = ProcessId.read(owner)
+    process = ProcessId.parse(owner)
     return process is not None and process.is_running

@@ -1,4 +1,4 @@
-"""What can be written down of a turn, as values: the language between the journal's thread and its file."""
+"""Operations on one turn, as values: the commands from the event loop to the journal's thread."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from bot.conversation import Ending, TurnKey
 
 @dataclass(frozen=True, slots=True)
 class Accept:
-    """Write a turn down. `at` is when it was received, in seconds since 1970."""
+    """Add a turn. `received_at` is in seconds since 1970."""
 
     key: TurnKey
     event: str = field(repr=False)
-    at: float
+    received_at: float
 
 
 @dataclass(frozen=True, slots=True)
 class UpdateEvent:
-    """Replace the event of a turn that has not ended."""
+    """Replace the event of an unfinished turn."""
 
     key: TurnKey
     event: str = field(repr=False)
@@ -26,7 +26,7 @@ class UpdateEvent:
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """Forget a turn."""
+    """Delete a turn."""
 
     key: TurnKey
 
@@ -41,7 +41,7 @@ class AddMessage:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """Nothing more will be written for a turn."""
+    """End a turn: nothing more will be written for it."""
 
     key: TurnKey
     ending: Ending

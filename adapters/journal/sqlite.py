@@ -1,8 +1,7 @@
-"""The journal in a file: `bot.ports.Journal` over a thread of its own, so that no disk stops the event loop.
+"""The journal in an SQLite file: `bot.ports.Journal` on a thread of its own, so that no disk blocks the event loop.
 
-What belongs here: the way between the loop and that thread. What does not: what is done there (`fallback`, `store`).
-
-The thread writes all that waits in one transaction, so a hundred turns at once cost one flush of the disk.
+The thread's work does not belong here (`adapters.journal.fallback`). It writes all queued operations in one
+transaction, so a hundred turns at once cost one flush of the disk.
 """
 
 from __future__ import annotations
@@ -18,46 +17,49 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
+from typing_extensions import override
+
 from adapters.journal.errors import JournalBroken
-from adapters.journal.fallback import JournalFallback, JournalOptions
+from adapters.journal.fallback import JournalFallback
 from adapters.journal.operations import Accept, AddMessage, Drop, End, Operation, UpdateEvent
+from adapters.journal.options import JournalOptions
 from adapters.journal.sql import Connect, connect
 from bot.conversation import Ending, TurnKey
-from bot.ports import UnfinishedTurn
+from bot.ports import Journal, RateLimitLog, UnfinishedTurn
 
 log = logging.getLogger(__name__)
 
-# The longest that one answer of the thread is waited for: longer than a locked file takes to be given up
-# (`store.BUSY_SECONDS`), shorter than the 3 s that Slack waits for its acknowledgement. A hanging disk costs no answer.
+# The longest wait for the thread: longer than the wait for a locked file (`sql.BUSY_SECONDS`), shorter than the 3 s
+# until Slack's acknowledgement is late. Answers continue beside a hanging disk.
 RESPONSE_SECONDS = 2.0
 
-# A turn that never was: forgetting it tries whether the file can be written.
+# The key of no turn: dropping it tests whether the file can be written.
 PROBE_KEY = TurnKey("", "", "", "")
 
-# How long the last writes may take when the program ends.
+# The longest wait for the last writes at the program's end.
 CLOSE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class _Claim:
-    """A platform's unfinished turns."""
+    """Claim a platform's unfinished turns."""
 
     platform: str
 
 
 @dataclass(frozen=True, slots=True)
 class _RecordCall:
-    """Remember a call of a rate limit. `at` is in seconds since 1970."""
+    """Store a call under a rate limit. `at` is in seconds since 1970."""
 
-    budget: str
+    limit: str
     at: float
 
 
 @dataclass(frozen=True, slots=True)
 class _RecentCalls:
-    """How many seconds ago each call of a rate limit was sent, of the last `seconds`."""
+    """Get the ages of the calls under a rate limit within the last `seconds`."""
 
-    budget: str
+    limit: str
     seconds: float
 
 
@@ -66,17 +68,17 @@ _Command = Operation | _Claim | _RecordCall | _RecentCalls | None  # None: end
 
 @dataclass(frozen=True, slots=True)
 class _Request:
-    """What the thread is asked."""
+    """A command for the thread. `now` is the event loop's time."""
 
     command: _Command
     now: float
-    answer: asyncio.Future[Any] = field(repr=False)
+    response: asyncio.Future[Any] = field(repr=False)
 
 
-class SqliteJournal:
-    """A journal that another process can go on with. An async context manager; made in the loop that uses it.
+class SqliteJournal(Journal, RateLimitLog):
+    """A durable journal: other processes can continue its turns. An async context manager of the running loop.
 
-    It never fails for its file: where that cannot be used, `degraded` says so, and memory stands in for it.
+    A broken file never raises: `degraded` becomes true, and memory stands in for the file.
     """
 
     def __init__(
@@ -92,23 +94,23 @@ class SqliteJournal:
         self._wall_clock = wall_clock
         self._fallback = JournalFallback(file, options or JournalOptions(), wall_clock, connect)
         self._requests: queue.SimpleQueue[_Request] = queue.SimpleQueue()
-        # A daemon, so that a disk that hangs does not keep a program that was told to end.
+        # A daemon: a hanging disk must not keep the program from ending.
         self._thread = threading.Thread(target=self._run_thread, name="journal", daemon=True)
         self._loop = asyncio.get_running_loop()
         self._open = False
 
     @property
     def degraded(self) -> bool:
-        """Whether the file cannot be used, or was recovered within the last seconds; for ``/readyz``."""
+        """Whether the file is broken, or was recovered within the last seconds; for ``/readyz``."""
         return self._fallback.degraded or self._fallback.recovering
 
     @property
+    @override
     def durable(self) -> bool:
-        """See `bot.ports.Journal`."""
         return not self._fallback.degraded
 
     async def __aenter__(self) -> Self:
-        """Open the file, so that what is wrong with it is said before anything is answered."""
+        """Start the thread and open the file, so that the log reports a broken file before the first answer."""
         self._thread.start()
         self._open = True
         with suppress(JournalBroken):
@@ -123,40 +125,41 @@ class SqliteJournal:
                 await ended
                 self._thread.join()
 
+    @override
     async def accept(self, key: TurnKey, event: str = "") -> bool:
-        """See `bot.ports.Journal`."""
         return await self._execute(Accept(key, event, self._wall_clock().timestamp()))
 
+    @override
     async def update_event(self, key: TurnKey, event: str) -> None:
-        """See `bot.ports.Journal`."""
         await self._execute(UpdateEvent(key, event))
 
+    @override
     async def drop(self, key: TurnKey) -> None:
-        """See `bot.ports.Journal`."""
         await self._execute(Drop(key))
 
+    @override
     async def posted(self, key: TurnKey, message: str) -> None:
-        """See `bot.ports.Journal`."""
         await self._execute(AddMessage(key, message))
 
+    @override
     async def ended(self, key: TurnKey, ending: Ending) -> None:
-        """See `bot.ports.Journal`."""
         await self._execute(End(key, ending))
 
+    @override
     async def unfinished(self, platform: str) -> Sequence[UnfinishedTurn]:
-        """See `bot.ports.Journal`. May be asked again and again: an older process may still be at work on some."""
-        # Waited for however long it takes: what was taken and not brought would be nobody's until the next start.
-        records: Sequence[UnfinishedTurn] = await self._submit(_Claim(platform))
-        return records
+        """Claim the platform's turns of dead processes. Call it again later: an older process may still finish some."""
+        # No time-out: turns claimed but not returned would stay unanswered until the next start.
+        turns: Sequence[UnfinishedTurn] = await self._submit(_Claim(platform))
+        return turns
 
+    @override
     def record_call(self, limit: str) -> None:
-        """See `bot.ports.RateLimitLog`."""
         with suppress(JournalBroken):
-            answer = self._submit(_RecordCall(limit, self._wall_clock().timestamp()))
-            answer.add_done_callback(_discard_failure)
+            response = self._submit(_RecordCall(limit, self._wall_clock().timestamp()))
+            response.add_done_callback(_discard_failure)
 
+    @override
     async def recent_calls(self, limit: str, seconds: float) -> Sequence[float]:
-        """See `bot.ports.RateLimitLog`."""
         try:
             async with asyncio.timeout(self._response_seconds):
                 ages: Sequence[float] = await self._submit(_RecentCalls(limit, seconds))
@@ -167,92 +170,92 @@ class SqliteJournal:
     async def _execute(self, operation: Operation) -> bool:
         try:
             async with asyncio.timeout(self._response_seconds):
-                written: bool = await self._submit(operation)
+                changed: bool = await self._submit(operation)
         except TimeoutError:
-            what = f"its disk did not answer within {self._response_seconds:g} s"
-            raise JournalBroken(self._file, what) from None
-        return written
+            problem = f"its disk did not answer within {self._response_seconds:g} s"
+            raise JournalBroken(self._file, problem) from None
+        return changed
 
     def _submit(self, command: _Command) -> asyncio.Future[Any]:
         if not self._open and command is not None:
             raise JournalBroken(self._file, "it is closed")
-        answer = self._loop.create_future()
-        self._requests.put(_Request(command, self._loop.time(), answer))
-        return answer
+        response = self._loop.create_future()
+        self._requests.put(_Request(command, self._loop.time(), response))
+        return response
 
-    # ------------------------------------------------------------------------------------------------------- the thread
+    # ----------------------------------------------------------------------------------------------------- the thread
 
     def _run_thread(self) -> None:
-        """Answer requests, and beat in between, until told to end."""
-        going = True
-        while going:
+        """Process requests, with maintenance in between, until the end."""
+        running = True
+        while running:
             if requests := self._next_requests():
-                going = requests[-1].command is not None  # nothing is asked after that
+                running = requests[-1].command is not None  # no request follows the end
                 self._process(requests)
-            if going:  # after the answers: a check of the file takes longer than a write
-                self._run_maintenance()
+            if running:  # after the responses: a check of the file takes longer than a write
+                self._maintain()
 
     def _process(self, requests: Sequence[_Request]) -> None:
         try:
-            answers = self._execute_batch(requests)
-        except Exception as error:  # noqa: BLE001 (the thread's boundary: whoever waits is told, and it goes on)
-            answers = [error] * len(requests)
-        with suppress(RuntimeError):  # the loop was closed: nobody waits any more
-            self._loop.call_soon_threadsafe(_deliver, requests, answers)
+            results = self._execute_batch(requests)
+        except Exception as error:  # noqa: BLE001 (the thread's boundary: all callers get the error, and it continues)
+            results = [error] * len(requests)
+        with suppress(RuntimeError):  # the loop is closed: no caller waits any more
+            self._loop.call_soon_threadsafe(_deliver, requests, results)
 
-    def _run_maintenance(self) -> None:
+    def _maintain(self) -> None:
         try:
             self._fallback.maintain(self._loop.time())
         except Exception:
-            log.exception("the journal's round broke")  # the thread's boundary, as in `_process`
+            log.exception("the journal's maintenance failed")  # the thread's boundary, as in `_process`
 
     def _next_requests(self) -> list[_Request]:
-        """All that is asked by now; waits for the first, at most until the next heartbeat is due."""
+        """All queued requests; waits for the first, at most until the next heartbeat."""
         requests: list[_Request] = []
-        next_heartbeat_at = self._fallback.next_heartbeat_at
+        heartbeat_at = self._fallback.next_heartbeat_at
         with suppress(queue.Empty):
-            timeout = None if next_heartbeat_at is None else max(next_heartbeat_at - self._loop.time(), 0.0)
+            timeout = None if heartbeat_at is None else max(heartbeat_at - self._loop.time(), 0.0)
             requests.append(self._requests.get(timeout=timeout))
             while True:
                 requests.append(self._requests.get_nowait())
         return requests
 
     def _execute_batch(self, requests: Sequence[_Request]) -> list[object]:
-        """The answers to requests: all operations are written at once."""
+        """The results of requests, in order; all operations are written in one transaction."""
         fallback, now = self._fallback, requests[-1].now
         commands = [request.command for request in requests]
-        operations = [each for each in commands if isinstance(each, Operation)]
+        operations = [command for command in commands if isinstance(command, Operation)]
         written = iter(fallback.write(operations, now) if operations else ())
-        if calls := [(each.budget, each.at) for each in commands if isinstance(each, _RecordCall)]:
-            fallback.spend(calls, now)
-        answers: list[object] = []
-        for request in requests:
-            match request.command:
+        if calls := [(command.limit, command.at) for command in commands if isinstance(command, _RecordCall)]:
+            fallback.record_calls(calls, now)
+        results: list[object] = []
+        for command in commands:
+            match command:
                 case _Claim(platform):
-                    answers.append(fallback.claim(platform, now))
-                case _RecentCalls(budget, seconds):
-                    answers.append(fallback.spent(budget, seconds, now))
+                    results.append(fallback.claim(platform, now))
+                case _RecentCalls(limit, seconds):
+                    results.append(fallback.recent_calls(limit, seconds, now))
                 case _RecordCall() | None:
-                    answers.append(None)
+                    results.append(None)
                 case _:
-                    answers.append(next(written))
-        if requests[-1].command is None:
+                    results.append(next(written))
+        if commands[-1] is None:
             fallback.close()
-        return answers
+        return results
 
 
-def _discard_failure(answer: asyncio.Future[Any]) -> None:
-    """Nobody waits for this answer: a failure of it is nobody's."""
-    if not answer.cancelled():
-        answer.exception()
+def _discard_failure(response: asyncio.Future[Any]) -> None:
+    """Retrieve the exception of an unobserved response, or asyncio would log it."""
+    if not response.cancelled():
+        response.exception()
 
 
-def _deliver(requests: Sequence[_Request], answers: Sequence[object]) -> None:
-    """In the loop: hand the answers over to whoever still waits."""
-    for request, answer in zip(requests, answers, strict=True):
-        if request.answer.done():
+def _deliver(requests: Sequence[_Request], results: Sequence[object]) -> None:
+    """In the event loop: resolve the responses whose callers still wait."""
+    for request, result in zip(requests, results, strict=True):
+        if request.response.done():
             continue
-        if isinstance(answer, Exception):
-            request.answer.set_exception(answer)
+        if isinstance(result, Exception):
+            request.response.set_exception(result)
         else:
-            request.answer.set_result(answer)
+            request.response.set_result(result)

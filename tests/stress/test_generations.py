@@ -29,7 +29,8 @@ from adapters.journal.file_state import LOG_SUFFIXES, FileId, files_lock, identi
 from adapters.journal.liveness import NO_OWNER, LivenessMonitor
 from adapters.journal.operations import Accept, AddMessage, End, Operation, UpdateEvent
 from adapters.journal.process_lock import LockState, ProcessId, ProcessLock, inspect_lock, lock_file, lock_file_owners
-from adapters.journal.sql import APPLICATION_ID, SCHEMA, SCHEMA_VERSION, connect
+from adapters.journal.sql import connect
+from adapters.journal.statements import APPLICATION_ID, SCHEMA, SCHEMA_VERSION
 from bot.conversation import Ending, TurnKey
 from tests.stress.generations import Generation, Outcome, count, generation, overlap
 
@@ -154,15 +155,15 @@ async def test_a_request_between_two_heartbeats_delays_none(tmp_path: Path) -> N
 
 def test_a_process_is_known_by_its_name() -> None:
     """This one runs; one that started at another time, or on another machine, does not as far as can be told."""
-    mine = ProcessId.mine()
+    mine = ProcessId.current()
     if mine is None:
         pytest.skip("this system does not tell of its processes")
     assert mine.is_running
     assert not ProcessId(mine.host, mine.pid, mine.started + 1).is_running
     assert not ProcessId("elsewhere", mine.pid, mine.started).is_running
-    assert ProcessId.read(f"0123.{mine.host}.{mine.pid}.{mine.started}") == mine
+    assert ProcessId.parse(f"0123.{mine.host}.{mine.pid}.{mine.started}") == mine
     for name in ("0123456789abcdef", "", "a.b.c", "a.b.c.d", "a.b.1.2.3"):
-        assert ProcessId.read(name) is None
+        assert ProcessId.parse(name) is None
 
 
 async def taken(journal: SqliteJournal) -> bool:
@@ -369,14 +370,14 @@ class OtherProcess(logging.Handler):
         self.recovered: FileId | None = None
 
     def __enter__(self) -> Self:
-        logging.getLogger("adapters.journal.fallback").addHandler(self)
+        logging.getLogger("adapters.journal.file_recovery").addHandler(self)
         self._thread.start()
         assert self._entered.wait(10)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._thread.join()
-        logging.getLogger("adapters.journal.fallback").removeHandler(self)
+        logging.getLogger("adapters.journal.file_recovery").removeHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:
         self._told.set()

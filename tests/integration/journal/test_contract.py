@@ -74,16 +74,16 @@ async def test_the_oldest_turns_are_forgotten() -> None:
 async def test_what_was_written_down_can_be_read() -> None:
     """Messages stand in the order of posting, each once; a live turn has no ending."""
     journal = MemoryJournal()
-    assert journal.entry(key(1)) is None
+    assert journal.turn(key(1)) is None
     await journal.accept(key(1), "text")
-    entry = journal.entry(key(1))
-    assert entry == StoredTurn("text")
+    turn = journal.turn(key(1))
+    assert turn == StoredTurn("text")
     for message in ("a", "b", "a"):
         await journal.posted(key(1), message)
     await journal.ended(key(1), Ending.INTERRUPTED)
-    assert entry == StoredTurn("text", ["a", "b"], Ending.INTERRUPTED)
+    assert turn == StoredTurn("text", ["a", "b"], Ending.INTERRUPTED)
     await journal.ended(key(1), Ending.STOPPED)
-    assert entry == StoredTurn("", ["a", "b"], Ending.STOPPED)
+    assert turn == StoredTurn("", ["a", "b"], Ending.STOPPED)
 
 
 def test_a_journal_without_memory_is_refused() -> None:
@@ -146,6 +146,7 @@ class TestSqliteJournal(LastingJournalContract):
         assert names(self.file.parent) == [self.file.name]
 
     @pytest.mark.slow
+    @pytest.mark.sockets(seconds=60)  # 5 s on an idle machine
     async def test_ten_thousand_at_once(self) -> None:
         """Whatever comes together is written together: each is accepted once, also when each comes twice."""
         async with self.process() as journal:
