@@ -244,7 +244,7 @@ def make_attachments(
         seconds=chosen.seconds,
     )
     headers = {"Authorization": f"Bearer {bearer}"} if bearer else {}
-    return Attachments(limits, hosts=hosts, headers=headers, local=local)
+    return Attachments(limits, hosts=hosts, headers=headers, allow_loopback=local)
 
 
 # --------------------------------------------------------------------------------------------------------------- core

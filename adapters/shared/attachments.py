@@ -1,10 +1,7 @@
-"""Attachments: what people attach to their messages, into parts that a model can be given.
+"""Turns message attachments into prompt parts: pure rules, and one short async downloader.
 
-What belongs here: the rules (how large, what the bytes say) as pure functions, and one short async shell that
-downloads. What does not: kinds of files (`kinds`), charsets (`charsets`), and anything that a platform calls its
-attachments (adapters make `Attachment` values).
-
-Nothing here ever fails a turn: what cannot be had becomes a `OmittedAttachment`, with plain words for the reader.
+`file_types` classifies files, `text_encoding` decodes text; the platforms create `Attachment` values. No attachment
+ever fails a turn: a missing one becomes an `OmittedAttachment` with a plain reason for the reader.
 """
 
 from __future__ import annotations
@@ -19,16 +16,16 @@ from types import MappingProxyType
 import aiohttp
 import yarl
 
-from adapters.shared.file_types import image_kind, kind_of, other_image, refusal
+from adapters.shared.file_types import kind_of, unsupported_image_format, unsupported_image_reason, unsupported_reason
 from adapters.shared.text_encoding import charset_in, decode_text
 from bot.conversation import File, Image, OmittedAttachment, Part
 
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """What a platform's event says of a file; `size` in bytes, `width` and `height` in pixels, 0 where not said.
+    """A file as described by the platform: `size` in bytes, `width` and `height` in pixels, 0 if unknown.
 
-    `media_type` may carry parameters (``text/plain; charset=utf-8``) or be empty.
+    `media_type` may have parameters (``text/plain; charset=utf-8``) or be empty.
     """
 
     name: str
@@ -37,18 +34,18 @@ class Attachment:
     size: int = 0
     width: int = 0
     height: int = 0
-    lookup: str = ""  # the platform's id of a file of which nothing else is told yet
-    why: str = ""  # why it cannot be had, where the platform says so
+    lookup: str = ""  # the platform's file id, if its description must be fetched
+    why: str = ""  # the reason, if the platform calls it unavailable
 
 
 @dataclass(frozen=True, slots=True)
 class AttachmentLimits:
-    """What of a message's attachments a model is given at the most."""
+    """Upper bounds for the attachments of one message."""
 
-    # Files of one message that are looked at, the first ones: Discord and Slack let ten be attached at once.
+    # The first files of a message. Discord and Slack allow ten per message.
     count: int = 10
-    # Bytes of one file. 10 MB is what Discord lets anybody upload; base64 makes a third more of it, and model servers
-    # refuse images of 20 MB.
+    # Bytes of one file. Discord lets everyone upload 10 MB. base64 adds a third, and model servers refuse images of
+    # 20 MB.
     bytes: int = 10_000_000
     # Pixels of one image. Servers scale larger ones down or refuse them, and a small file can unpack to gigabytes.
     pixels: int = 25_000_000
@@ -58,7 +55,7 @@ class AttachmentLimits:
     seconds: float = 20.0
 
 
-# -------------------------------------------------------------------------------------------------- rules, all of them
+# ------------------------------------------------------------------------------------------------------------- rules
 
 NOT_TEXT = "it is not text"
 NOT_AN_IMAGE = "it is not an image that can be read"
@@ -69,61 +66,61 @@ TOO_OLD = "only files of newer messages are read"
 TOO_SLOW = "downloading it took too long"
 
 
-# The most bytes that a character takes in any charset: eight in ISO-2022-JP, where each switches and switches back.
-_BYTES_PER_CHARACTER = 8
+# Maximum in any charset: eight bytes in ISO-2022-JP, with an escape sequence before and after each character.
+_MAX_BYTES_PER_CHARACTER = 8
 
 
-def too_large(limits: AttachmentLimits) -> str:
-    """Why a file of too many bytes was left out."""
+def over_byte_limit(limits: AttachmentLimits) -> str:
+    """The reason for omitting a file with too many bytes."""
     return f"it is larger than {_megabytes(limits.bytes)}"
 
 
-def too_many_pixels(limits: AttachmentLimits) -> str:
-    """Why an image of too many pixels was left out."""
+def over_pixel_limit(limits: AttachmentLimits) -> str:
+    """The reason for omitting an image with too many pixels."""
     return f"it has more than {limits.pixels / 1e6:g} megapixels"
 
 
-def too_many(limits: AttachmentLimits) -> str:
-    """Why a file was not looked at."""
+def over_count_limit(limits: AttachmentLimits) -> str:
+    """The reason for omitting a file beyond the first `count`."""
     return f"only the first {limits.count} files of a message are read"
 
 
-def refuse(attachment: Attachment, limits: AttachmentLimits) -> str:
-    """Why `attachment` is left out without being downloaded; empty if there is no reason to."""
+def refusal_reason(attachment: Attachment, limits: AttachmentLimits) -> str:
+    """The reason for omitting an attachment without a download; empty if it is acceptable."""
     if attachment.why:
         return attachment.why
     kind = kind_of(attachment.name, attachment.media_type)
     if not kind:
-        return refusal(attachment.name, attachment.media_type)
+        return unsupported_reason(attachment.name, attachment.media_type)
     if attachment.size > limits.bytes:
-        return too_large(limits)
+        return over_byte_limit(limits)
     if kind == "image" and attachment.width * attachment.height > limits.pixels:
-        return too_many_pixels(limits)
+        return over_pixel_limit(limits)
     return ""
 
 
-def part_of(attachment: Attachment, data: bytes, limits: AttachmentLimits, served_as: str = "") -> Part:
-    """What becomes of a file that was downloaded: `data` is all of it, `served_as` the media type it came with."""
+def to_part(attachment: Attachment, data: bytes, limits: AttachmentLimits, content_type: str = "") -> Part:
+    """The part for a downloaded file: `data` is its content, `content_type` comes from the server."""
     if kind_of(attachment.name, attachment.media_type) == "image":
-        return _image(attachment, data, limits)
-    # No charset takes more bytes for so many characters: what is longer is too long, and the loop is not held up by it.
-    most = limits.text_characters * _BYTES_PER_CHARACTER
-    text = decode_text(data[: most + 1], charset_in(served_as), charset_in(attachment.media_type))
+        return _to_image(attachment, data, limits)
+    # More bytes mean too many characters in any charset. Decoding them would only hold up the event loop.
+    max_bytes = limits.text_characters * _MAX_BYTES_PER_CHARACTER
+    text = decode_text(data[: max_bytes + 1], charset_in(content_type), charset_in(attachment.media_type))
     if text is None:
         return OmittedAttachment(attachment.name, NOT_TEXT)
-    if len(text) > limits.text_characters or len(data) > most:
+    if len(text) > limits.text_characters or len(data) > max_bytes:
         return OmittedAttachment(attachment.name, f"it is longer than {limits.text_characters:,} characters")
     return File(attachment.name, text)
 
 
-def _image(attachment: Attachment, data: bytes, limits: AttachmentLimits) -> Part:
+def _to_image(attachment: Attachment, data: bytes, limits: AttachmentLimits) -> Part:
     header = image_header(data)
     if header is None:
-        kind = image_kind(data)
-        return OmittedAttachment(attachment.name, other_image(kind) if kind else NOT_AN_IMAGE)
-    # What the bytes say counts, not what was declared: a wrong type is refused by a model's server with an error.
+        kind = unsupported_image_format(data)
+        return OmittedAttachment(attachment.name, unsupported_image_reason(kind) if kind else NOT_AN_IMAGE)
+    # Trust the bytes, not the declared type: the model's server refuses a wrong type with an error.
     if header.width * header.height > limits.pixels:
-        return OmittedAttachment(attachment.name, too_many_pixels(limits))
+        return OmittedAttachment(attachment.name, over_pixel_limit(limits))
     return Image(attachment.name, header.media_type, data)
 
 
@@ -132,7 +129,7 @@ def _image(attachment: Attachment, data: bytes, limits: AttachmentLimits) -> Par
 
 @dataclass(frozen=True, slots=True)
 class ImageHeader:
-    """What the first bytes of an image say; pixels."""
+    """Type and size from the first bytes of an image, in pixels."""
 
     media_type: str
     width: int
@@ -140,7 +137,7 @@ class ImageHeader:
 
 
 def image_header(data: bytes) -> ImageHeader | None:
-    """What `data` says it is, or None where it is no PNG, JPEG, GIF or WebP, or is cut before it says its size."""
+    """The header of a PNG, JPEG, GIF or WebP; None for other data, or if it is cut before the size."""
     for parse in (_png, _gif, _webp, _jpeg):
         header = parse(data)
         if header is not None:
@@ -149,7 +146,7 @@ def image_header(data: bytes) -> ImageHeader | None:
 
 
 def _png(data: bytes) -> ImageHeader | None:
-    """PNG: signature, then a chunk IHDR that begins with width and height (https://www.w3.org/TR/png-3/#11IHDR)."""
+    """PNG: signature, then a chunk IHDR beginning with width and height (https://www.w3.org/TR/png-3/#11IHDR)."""
     if not data.startswith(b"\x89PNG\r\n\x1a\n") or data[12:16] != b"IHDR" or len(data) < 24:
         return None
     width, height = struct.unpack(">II", data[16:24])
@@ -180,13 +177,13 @@ def _webp(data: bytes) -> ImageHeader | None:
     return ImageHeader("image/webp", *size) if size else None
 
 
-# JPEG markers: the frame headers (SOF0 to SOF15 but for DHT, JPG and DAC), and those that stand without a length.
+# JPEG markers: the frame headers (SOF0 to SOF15 except DHT, JPG and DAC), and markers without a length.
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_BARE = frozenset({0x01, *range(0xD0, 0xD9)})
 
 
 def _jpeg(data: bytes) -> ImageHeader | None:
-    """JPEG: segments from marker to marker until a frame says the size (https://www.w3.org/Graphics/JPEG/itu-t81.pdf)."""
+    """JPEG: segments up to a frame header with the size (https://www.w3.org/Graphics/JPEG/itu-t81.pdf)."""
     if not data.startswith(b"\xff\xd8"):
         return None
     at = 2
@@ -213,22 +210,22 @@ def _megabytes(size: int) -> str:
 # ----------------------------------------------------------------------------------------------------------- addresses
 
 
-# Where something can be asked for: scheme, host and port (https://url.spec.whatwg.org/#concept-url-origin).
+# Scheme, host and port (https://url.spec.whatwg.org/#concept-url-origin).
 Origin = tuple[str, str, int]
 
 
 def may_read(url: str | yarl.URL, hosts: frozenset[str]) -> bool:
-    """Whether `url` may be downloaded from: only the origins that `hosts` names, port and scheme included.
+    """Whether `url` belongs to an origin in `hosts`, including scheme and port.
 
-    A host is an origin (``http://files.test:8080``), or a name with or without a port (``cdn.discordapp.com``), which
-    is read by https; a loopback address without a scheme may be read by http too.
+    A host is an origin (``http://files.test:8080``) or a name with or without a port (``cdn.discordapp.com``). A name
+    means https; a loopback name means http too.
     """
     origin = origin_of(url)
-    return origin is not None and any(origin in _named(host) for host in hosts)
+    return origin is not None and any(origin in _origins_of(host) for host in hosts)
 
 
 def origin_of(url: str | yarl.URL) -> Origin | None:
-    """The origin of an http or https address; None for any other text, and where the address names a user."""
+    """The origin of an http or https URL; None for other text, or if the URL contains a user."""
     try:
         parsed = yarl.URL(url)
         port = parsed.port
@@ -239,8 +236,8 @@ def origin_of(url: str | yarl.URL) -> Origin | None:
     return parsed.scheme, parsed.host.lower(), port
 
 
-def _named(host: str) -> set[Origin | None]:
-    """The origins that one of a set of hosts stands for."""
+def _origins_of(host: str) -> set[Origin | None]:
+    """The origins meant by one host."""
     if "://" in host:
         return {origin_of(host)} - {None}
     schemes = ("https", "http") if is_loopback(yarl.URL(f"//{host}").host or "") else ("https",)
@@ -248,7 +245,7 @@ def _named(host: str) -> set[Origin | None]:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether `host` (a name or an address) is this machine."""
+    """Whether `host` (a name or an address) is the loopback of this machine."""
     if host == "localhost":
         return True
     try:
@@ -257,29 +254,29 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-# -------------------------------------------------------------------------------------------------------------- shell
+# -------------------------------------------------------------------------------------------------------- downloading
 
-# How many files are downloaded at once, for all turns together: enough for a message's ten, few enough that memory
-# stays below this many times `AttachmentLimits.bytes`.
-_AT_ONCE = 8
+# Concurrent downloads of all turns together: enough for the ten files of a message. Memory stays below this number
+# times `AttachmentLimits.bytes`.
+_MAX_DOWNLOADS = 8
 
-# How often one download may be sent on to another address, each of which must be allowed. Slack's files redirect once.
-_REDIRECTS = 3
+# Redirects of one download, each to an allowed origin. Slack's files redirect once.
+_MAX_REDIRECTS = 3
 
-# What a server answers instead of the file when somebody must log in first (Slack, with a token that lacks files:read).
-_PAGES = frozenset({"text/html"})
+# Types of a login page sent instead of the file (Slack, with a token without files:read).
+_HTML_TYPES = frozenset({"text/html"})
 
 
 class _TooLarge(Exception):
-    """More bytes came than are allowed."""
+    """The body exceeds the limit."""
 
 
 class Attachments:
-    """Downloads attachments and makes parts of them. One for each platform; `close` it at the end.
+    """Downloads attachments and turns them into parts. One per platform; `close` it at the end.
 
-    `hosts` is where files may be read from, see `may_read`; `headers` (a bearer token) is sent there only. With
-    `local`, the address of an attachment may name any port of this machine: a test server may serve its files beside
-    its API. A redirect may not.
+    Only `hosts` may be read (see `may_read`); `headers` (a bearer token) go only there. With `allow_loopback`, an
+    attachment's URL may use any port of this machine, for test servers with files beside their API. A redirect may not
+    switch to another port of this machine.
     """
 
     def __init__(
@@ -288,18 +285,18 @@ class Attachments:
         *,
         hosts: frozenset[str],
         headers: Mapping[str, str] = MappingProxyType({}),
-        local: bool = False,
+        allow_loopback: bool = False,
     ) -> None:
         self._limits = limits
         self._hosts = hosts
-        self._local = local
+        self._allow_loopback = allow_loopback
         self._headers = dict(headers)
         self._session: aiohttp.ClientSession | None = None
-        self._slots = asyncio.Semaphore(_AT_ONCE)
+        self._downloads = asyncio.Semaphore(_MAX_DOWNLOADS)
 
     @property
     def limits(self) -> AttachmentLimits:
-        """What is read at the most."""
+        """The limits of one message."""
         return self._limits
 
     async def read(self, attachments: Sequence[Attachment]) -> tuple[Part, ...]:
@@ -307,68 +304,68 @@ class Attachments:
         first, rest = attachments[: self._limits.count], attachments[self._limits.count :]
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self._read_one(attachment)) for attachment in first]
-        left = [OmittedAttachment(attachment.name, too_many(self._limits)) for attachment in rest]
+        left = [OmittedAttachment(attachment.name, over_count_limit(self._limits)) for attachment in rest]
         return (*(task.result() for task in tasks), *left)
 
     async def close(self) -> None:
-        """Close the connections. May be called twice."""
+        """Close the connections. Repeated calls are harmless."""
         session, self._session = self._session, None
         if session is not None:
             await session.close()
 
     async def _read_one(self, attachment: Attachment) -> Part:
-        why = refuse(attachment, self._limits)
+        why = refusal_reason(attachment, self._limits)
         if why:
             return OmittedAttachment(attachment.name, why)
         try:
-            async with asyncio.timeout(self._limits.seconds), self._slots:  # a reader waits for the queue as well
-                data, served_as = await self._download(attachment)
+            async with asyncio.timeout(self._limits.seconds), self._downloads:  # includes waiting for a slot
+                data, content_type = await self._download(attachment)
         except _TooLarge:
-            return OmittedAttachment(attachment.name, too_large(self._limits))
+            return OmittedAttachment(attachment.name, over_byte_limit(self._limits))
         except TimeoutError:
             return OmittedAttachment(attachment.name, TOO_SLOW)
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            return OmittedAttachment(attachment.name, _why(error))
-        return part_of(attachment, data, self._limits, served_as)
+            return OmittedAttachment(attachment.name, _failure_reason(error))
+        return to_part(attachment, data, self._limits, content_type)
 
     async def _download(self, attachment: Attachment) -> tuple[bytes, str]:
-        """The bytes, and the media type that the server sends them as."""
+        """The content and its media type, from the server."""
         first = url = yarl.URL(attachment.url)
-        for _ in range(_REDIRECTS + 1):
-            if not (may_read(url, self._hosts) or self._is_local(url, first)):
-                raise ValueError("not a place that files are read from")
-            async with self._opened().get(url, headers=self._headers, allow_redirects=False) as response:
+        for _ in range(_MAX_REDIRECTS + 1):
+            if not (may_read(url, self._hosts) or self._is_allowed_loopback(url, first)):
+                raise ValueError("not an allowed origin")
+            async with self._open_session().get(url, headers=self._headers, allow_redirects=False) as response:
                 if response.status in (301, 302, 303, 307, 308):
                     url = response.url.join(yarl.URL(response.headers.get("Location", "")))
                     continue
                 response.raise_for_status()
                 declared = attachment.media_type.partition(";")[0].strip().lower()
-                if response.content_type in _PAGES and declared not in ("", *_PAGES):
-                    raise PermissionError("a page came instead of the file")
-                served_as = response.headers.get("Content-Type", "")
-                return await _bounded(response, self._limits.bytes), served_as
+                if response.content_type in _HTML_TYPES and declared not in ("", *_HTML_TYPES):
+                    raise PermissionError("a web page came instead of the file")
+                content_type = response.headers.get("Content-Type", "")
+                return await _read_body(response, self._limits.bytes), content_type
         raise ValueError("too many redirects")
 
-    def _is_local(self, url: yarl.URL, first: yarl.URL) -> bool:
-        """Whether a test server on this machine serves the file: at the address that was given, or a redirect to it."""
-        return self._local and is_loopback(url.host or "") and origin_of(url) == origin_of(first) is not None
+    def _is_allowed_loopback(self, url: yarl.URL, first: yarl.URL) -> bool:
+        """Whether a test server on this machine serves the file: the same origin as the attachment's URL."""
+        return self._allow_loopback and is_loopback(url.host or "") and origin_of(url) == origin_of(first) is not None
 
-    def _opened(self) -> aiohttp.ClientSession:
+    def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
         return self._session
 
 
-def _why(error: Exception) -> str:
-    """What a failed download says of the file, for the reader."""
+def _failure_reason(error: Exception) -> str:
+    """The reason for a failed download, for the reader."""
     status = error.status if isinstance(error, aiohttp.ClientResponseError) else 0
     if isinstance(error, PermissionError) or status in (401, 403):
         return NO_ACCESS
     return NOT_THERE if status in (404, 410) else UNAVAILABLE
 
 
-async def _bounded(response: aiohttp.ClientResponse, limit: int) -> bytes:
-    """The body, read as it comes and given up as soon as it is too long."""
+async def _read_body(response: aiohttp.ClientResponse, limit: int) -> bytes:
+    """Read the body; raises `_TooLarge` as soon as it exceeds `limit` bytes."""
     body = bytearray()
     async for block in response.content.iter_chunked(65_536):
         body += block

@@ -1,6 +1,6 @@
-"""Kinds of files by type and name: which a model can be given, and why it is not given the others. Pure.
+"""Classifies files by media type and name: supported kinds, and the reason for omitting each other kind. Pure.
 
-What belongs here: the tables. What does not: sizes, and what the bytes say of themselves (`attachments`).
+Sizes and image headers: see `attachments`.
 """
 
 from __future__ import annotations
@@ -8,10 +8,10 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from types import MappingProxyType
 
-# The image types that chat models take (https://platform.openai.com/docs/guides/images-vision).
+# Image types accepted by chat models (https://platform.openai.com/docs/guides/images-vision).
 IMAGE_TYPES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
 
-# Types that are text though they do not start with ``text/``. Read by `kind_of`.
+# Text types outside ``text/``.
 TEXT_TYPES = frozenset(
     {
         "application/json",
@@ -32,7 +32,7 @@ TEXT_TYPES = frozenset(
     }
 )
 
-# Names that say text where a platform says nothing, or only ``application/octet-stream``. Read by `kind_of`.
+# Text suffixes, for files without a type or with ``application/octet-stream``.
 _SUFFIXES = """
 .txt .md .markdown .rst .adoc .tex .log .csv .tsv .json .jsonl .ndjson .xml .html .htm .css .scss .svg .yaml .yml .toml
 .ini .cfg .conf .env .properties .diff .patch .srt .vtt .eml .sql .graphql .proto .tf .hcl .nix .ipynb
@@ -41,16 +41,16 @@ _SUFFIXES = """
 """
 TEXT_SUFFIXES = frozenset(_SUFFIXES.split())
 
-# Names without a suffix that are text. Read by `kind_of`.
+# Text files without a suffix.
 TEXT_NAMES = frozenset({"makefile", "dockerfile", "procfile", "readme", "license", "changelog", "gemfile", "rakefile"})
 
-# Suffixes of images, where a platform does not say the type. Read by `kind_of`.
+# Image suffixes, for files without a type.
 IMAGE_SUFFIXES = MappingProxyType(
     {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".gif": "image/gif", ".webp": "image/webp"}
 )
 
-# Types that say nothing about a file. Read by `kind_of` and `refusal`.
-_NO_TYPE = frozenset({"", "application/octet-stream", "binary/octet-stream", "application/unknown"})
+# Types without information about a file.
+_UNKNOWN_TYPES = frozenset({"", "application/octet-stream", "binary/octet-stream", "application/unknown"})
 
 UNKNOWN_KIND = "it is neither an image nor a text file"
 VIDEO = "it is a video, which the model cannot watch"
@@ -60,7 +60,7 @@ ARCHIVE = "it is an archive, which is not unpacked"
 DOCUMENT = "it is an office document, which is not read"
 PROGRAM = "it is a program, which is not read"
 
-# Image kinds that models do not take, by the last part of the type, and the names that people know them by.
+# Unsupported image formats by subtype, with their common names.
 _OTHER_IMAGES = MappingProxyType(
     {
         **dict.fromkeys(("heic", "heif", "heic-sequence", "heif-sequence"), "HEIC"),
@@ -73,7 +73,7 @@ _OTHER_IMAGES = MappingProxyType(
     }
 )
 
-# Reasons by type, and by suffix where the type says nothing. A type is looked up whole, then by what it begins with.
+# Reasons by full type, then by the beginning of the type, then by suffix.
 _BY_TYPE = MappingProxyType(
     {
         "application/pdf": PDF,
@@ -94,7 +94,7 @@ _BY_TYPE = MappingProxyType(
         **dict.fromkeys(["application/msword", "application/rtf", "application/x-iwork-pages-sffpages"], DOCUMENT),
     }
 )
-_BY_BEGINNING = (
+_BY_TYPE_PREFIX = (
     ("video/", VIDEO),
     ("audio/", AUDIO),
     ("application/vnd.openxmlformats-officedocument", DOCUMENT),
@@ -103,8 +103,8 @@ _BY_BEGINNING = (
     ("application/vnd.apple.", DOCUMENT),
     ("application/vnd.google-apps", DOCUMENT),
 )
-# By suffix, one line for each reason.
-_SUFFIXES_OF = (
+# By suffix, one line per reason.
+_SUFFIXES_BY_REASON = (
     (PDF, ".pdf"),
     (VIDEO, ".mp4 .mov .m4v .webm .mkv .avi .wmv .mpg .mpeg .3gp .flv"),
     (AUDIO, ".mp3 .m4a .wav .ogg .oga .opus .flac .aac .wma .amr .aiff"),
@@ -112,54 +112,56 @@ _SUFFIXES_OF = (
     (DOCUMENT, ".doc .docx .xls .xlsx .xlsm .ppt .pptx .odt .ods .odp .rtf .pages .numbers .key .epub .gdoc .gsheet"),
     (PROGRAM, ".exe .dll .so .dylib .msi .apk .ipa .bin .class .pyc .wasm .deb .rpm"),
 )
-_BY_SUFFIX = MappingProxyType({suffix: why for why, suffixes in _SUFFIXES_OF for suffix in suffixes.split()})
+_BY_SUFFIX = MappingProxyType(
+    {suffix: reason for reason, suffixes in _SUFFIXES_BY_REASON for suffix in suffixes.split()}
+)
 
 
 def kind_of(name: str, media_type: str) -> str:
-    """``image``, ``text`` or an empty string, by what the platform says, and by the name where it says nothing."""
-    plain, suffix = plain_type(media_type), PurePosixPath(name.lower()).suffix
-    if plain in IMAGE_TYPES:
+    """``image``, ``text``, or empty if unsupported; by media type, or by name if the type is unknown."""
+    base_type, suffix = media_type_without_parameters(media_type), PurePosixPath(name.lower()).suffix
+    if base_type in IMAGE_TYPES:
         return "image"
-    if plain == "image/svg+xml":
+    if base_type == "image/svg+xml":
         return "text"
-    if plain.startswith("text/") or plain in TEXT_TYPES or plain.endswith(("+json", "+xml")):
+    if base_type.startswith("text/") or base_type in TEXT_TYPES or base_type.endswith(("+json", "+xml")):
         return "text"
     by_name = suffix in TEXT_SUFFIXES or name.lower() in TEXT_NAMES
-    if by_name and not plain.startswith(("image/", "audio/")):
-        return "text"  # a platform's guess at a type is worth less than a name: .ts is said to be video/mp2t
-    if plain in _NO_TYPE and suffix in IMAGE_SUFFIXES:
+    if by_name and not base_type.startswith(("image/", "audio/")):
+        return "text"  # trust the name more than the platform's guess: it calls .ts video/mp2t
+    if base_type in _UNKNOWN_TYPES and suffix in IMAGE_SUFFIXES:
         return "image"
     return ""
 
 
-def plain_type(media_type: str) -> str:
-    """A media type without its parameters, in lower case."""
+def media_type_without_parameters(media_type: str) -> str:
+    """The media type in lower case without parameters."""
     return media_type.partition(";")[0].strip().lower()
 
 
-def refusal(name: str, media_type: str) -> str:
-    """Why a file of no use to `kind_of` is left out, by the same evidence."""
-    plain, suffix = plain_type(media_type), PurePosixPath(name.lower()).suffix
-    if plain.startswith("image/"):
-        return other_image(_OTHER_IMAGES.get(plain.partition("/")[2], ""))
-    if (known := _BY_TYPE.get(plain)) is not None:
+def unsupported_reason(name: str, media_type: str) -> str:
+    """The reason for omitting a file of unsupported kind, for the reader."""
+    base_type, suffix = media_type_without_parameters(media_type), PurePosixPath(name.lower()).suffix
+    if base_type.startswith("image/"):
+        return unsupported_image_reason(_OTHER_IMAGES.get(base_type.partition("/")[2], ""))
+    if (known := _BY_TYPE.get(base_type)) is not None:
         return known
-    for beginning, why in _BY_BEGINNING:
-        if plain.startswith(beginning):
-            return why
+    for beginning, reason in _BY_TYPE_PREFIX:
+        if base_type.startswith(beginning):
+            return reason
     if suffix[1:] in _OTHER_IMAGES:
-        return other_image(_OTHER_IMAGES[suffix[1:]])
+        return unsupported_image_reason(_OTHER_IMAGES[suffix[1:]])
     return _BY_SUFFIX.get(suffix, UNKNOWN_KIND)
 
 
-def other_image(kind: str = "") -> str:
-    """Why an image of another kind than `IMAGE_TYPES` is left out; `kind` is its name, where that is known."""
+def unsupported_image_reason(kind: str = "") -> str:
+    """The reason for omitting an image outside `IMAGE_TYPES`; `kind` is the format's name, if known."""
     named = f" ({kind})" if kind and kind != "another format" else ""
     return f"it is an image of a kind that the model does not take{named}"
 
 
-def image_kind(data: bytes) -> str:
-    """The name of an image kind that models do not take, by an image's first bytes; empty where they show none."""
+def unsupported_image_format(data: bytes) -> str:
+    """The name of an unsupported image format, by the first bytes; empty if not recognized."""
     brand = data[8:12] if data[4:8] == b"ftyp" else b""
     if brand in (b"avif", b"avis"):
         return "AVIF"

@@ -27,8 +27,8 @@ from adapters.shared.attachments import (
     ImageHeader,
     image_header,
     may_read,
-    part_of,
-    refuse,
+    refusal_reason,
+    to_part,
 )
 from adapters.shared.file_types import ARCHIVE, kind_of
 from bot.conversation import File, Image, OmittedAttachment
@@ -141,36 +141,36 @@ def test_the_kind_of_a_file(name: str, media_type: str, kind: str) -> None:
 )
 def test_what_is_left_out_undownloaded(attachment: Attachment, why: str) -> None:
     """What is declared too large, or to be of no use, is not downloaded at all."""
-    assert refuse(attachment, LIMITS) == why
+    assert refusal_reason(attachment, LIMITS) == why
 
 
 def test_what_becomes_of_bytes() -> None:
     """An image gets the type its bytes say, a text file its text, and what cannot be used says why not."""
     small = png(10, 10)
-    assert part_of(Attachment("a.jpg", "", "image/jpeg"), small, LIMITS) == Image("a.jpg", "image/png", small)
-    assert part_of(Attachment("a.txt", ""), b"hi", LIMITS) == File("a.txt", "hi")
-    assert part_of(Attachment("a.txt", "", "text/plain"), b"\0\1", LIMITS) == OmittedAttachment("a.txt", NOT_TEXT)
-    assert part_of(Attachment("a.png", "", "image/png"), b"nope", LIMITS) == OmittedAttachment("a.png", NOT_AN_IMAGE)
-    large = part_of(Attachment("a.png", "", "image/png"), png(10_000, 5_000), LIMITS)
+    assert to_part(Attachment("a.jpg", "", "image/jpeg"), small, LIMITS) == Image("a.jpg", "image/png", small)
+    assert to_part(Attachment("a.txt", ""), b"hi", LIMITS) == File("a.txt", "hi")
+    assert to_part(Attachment("a.txt", "", "text/plain"), b"\0\1", LIMITS) == OmittedAttachment("a.txt", NOT_TEXT)
+    assert to_part(Attachment("a.png", "", "image/png"), b"nope", LIMITS) == OmittedAttachment("a.png", NOT_AN_IMAGE)
+    large = to_part(Attachment("a.png", "", "image/png"), png(10_000, 5_000), LIMITS)
     assert large == OmittedAttachment("a.png", "it has more than 25 megapixels")
     for length in (100_001, 9_000_000):
-        long = part_of(Attachment("a.txt", ""), b"x" * length, LIMITS)
+        long = to_part(Attachment("a.txt", ""), b"x" * length, LIMITS)
         assert long == OmittedAttachment("a.txt", "it is longer than 100,000 characters")
-    photo = part_of(Attachment("a.jpg", "", "image/jpeg"), b"\0\0\0\x18ftypheic" + b"\0" * 20, LIMITS)
+    photo = to_part(Attachment("a.jpg", "", "image/jpeg"), b"\0\0\0\x18ftypheic" + b"\0" * 20, LIMITS)
     assert photo == OmittedAttachment("a.jpg", "it is an image of a kind that the model does not take (HEIC)")
 
 
 @pytest.mark.parametrize(
-    ("declared", "served_as", "charset"),
+    ("declared", "content_type", "charset"),
     [
         ("text/plain", "text/plain; charset=windows-1252", "cp1252"),
         ("text/plain; charset=Shift_JIS", "application/octet-stream", "cp932"),
         ("text/csv; charset=utf-8", "text/csv; charset=UTF-16", "utf-16-le"),
     ],
 )
-def test_a_declared_charset_counts(declared: str, served_as: str, charset: str) -> None:
+def test_a_declared_charset_counts(declared: str, content_type: str, charset: str) -> None:
     """A text file is read in the charset that it is served in, or else the one that the platform names."""
-    part = part_of(Attachment("a.txt", "", declared), "naïve".encode(charset, "replace"), LIMITS, served_as)
+    part = to_part(Attachment("a.txt", "", declared), "naïve".encode(charset, "replace"), LIMITS, content_type)
 
     assert part == File("a.txt", "naïve".encode(charset, "replace").decode(charset))
 
@@ -383,7 +383,7 @@ async def test_a_neighbour_of_the_test_server_is_not_asked(platform: str, *, red
             hosts, local = discord.file_hosts(options), discord.serves_locally(options)
         else:
             hosts = slack.file_hosts(slack.SlackOptions("xoxb-t", "xapp-t", api_url=f"{api.address}/api/"))
-        attachments = Attachments(LIMITS, hosts=hosts, headers={"Authorization": "Bearer t"}, local=local)
+        attachments = Attachments(LIMITS, hosts=hosts, headers={"Authorization": "Bearer t"}, allow_loopback=local)
         url = f"{api.address}/elsewhere" if redirected else f"{neighbour.address}/a.txt"
         parts = await attachments.read([Attachment("b.txt", url), Attachment("a.txt", f"{api.address}/moved")])
         await attachments.close()

@@ -14,25 +14,25 @@ from adapters.shared.file_types import (
     PROGRAM,
     UNKNOWN_KIND,
     VIDEO,
-    image_kind,
     kind_of,
-    other_image,
-    refusal,
+    unsupported_image_format,
+    unsupported_image_reason,
+    unsupported_reason,
 )
 
 
 @pytest.mark.parametrize(
     ("name", "media_type", "why"),
     [
-        ("IMG_1.HEIC", "image/heic", other_image("HEIC")),
-        ("IMG_1.HEIC", "", other_image("HEIC")),
-        ("IMG_1.heif", "application/octet-stream", other_image("HEIC")),
-        ("a.avif", "image/avif", other_image("AVIF")),
-        ("scan.tif", "image/tiff", other_image("TIFF")),
-        ("a.bmp", "image/bmp", other_image("BMP")),
-        ("a.psd", "image/vnd.adobe.photoshop", other_image("Photoshop")),
-        ("a.jxl", "image/jxl", other_image()),
-        ("a", "image/anything", other_image()),
+        ("IMG_1.HEIC", "image/heic", unsupported_image_reason("HEIC")),
+        ("IMG_1.HEIC", "", unsupported_image_reason("HEIC")),
+        ("IMG_1.heif", "application/octet-stream", unsupported_image_reason("HEIC")),
+        ("a.avif", "image/avif", unsupported_image_reason("AVIF")),
+        ("scan.tif", "image/tiff", unsupported_image_reason("TIFF")),
+        ("a.bmp", "image/bmp", unsupported_image_reason("BMP")),
+        ("a.psd", "image/vnd.adobe.photoshop", unsupported_image_reason("Photoshop")),
+        ("a.jxl", "image/jxl", unsupported_image_reason()),
+        ("a", "image/anything", unsupported_image_reason()),
         ("clip.mp4", "video/mp4", VIDEO),
         ("clip.mov", "", VIDEO),
         ("voice-message.ogg", "audio/ogg", AUDIO),
@@ -51,7 +51,7 @@ from adapters.shared.file_types import (
 def test_why_a_file_is_left_out(name: str, media_type: str, why: str) -> None:
     """The reason says what the file is: a photo of an iPhone is an image, though not one that models take."""
     assert kind_of(name, media_type) == ""
-    assert refusal(name, media_type) == why
+    assert unsupported_reason(name, media_type) == why
 
 
 @pytest.mark.parametrize(
@@ -69,10 +69,10 @@ def test_why_a_file_is_left_out(name: str, media_type: str, why: str) -> None:
 )
 def test_an_image_that_is_called_something_else(data: bytes, kind: str) -> None:
     """The first bytes tell what an image is, where its name does not."""
-    assert image_kind(data) == kind
+    assert unsupported_image_format(data) == kind
 
 
 @given(st.text(), st.text())
 def test_any_file_has_a_kind_or_a_reason(name: str, media_type: str) -> None:
     """Whatever a file is called, the reader is told why it is left out."""
-    assert kind_of(name, media_type) or refusal(name, media_type).startswith("it is ")
+    assert kind_of(name, media_type) or unsupported_reason(name, media_type).startswith("it is ")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.shared.text_encoding import SAMPLE, charset_in, decode_text
+from adapters.shared.text_encoding import SAMPLE_BYTES, charset_in, decode_text
 
 FRENCH = "Voilà une phrase en français, avec des caractères accentués : été, hiver, Noël, garçon."
 JAPANESE = "これはテストです。日本語の文章を書いています。"
@@ -76,7 +76,7 @@ def test_an_undeclared_charset_is_detected(text: str, charset: str) -> None:
 )
 def test_a_long_file_is_read_whole(text: str, charset: str) -> None:
     """The detector sees the beginning of a long file, cut at any place, and all of it is read."""
-    for length in (SAMPLE - 1, 2 * SAMPLE):
+    for length in (SAMPLE_BYTES - 1, 2 * SAMPLE_BYTES):
         long = f"{text}\n" * (length // len(text))
         assert decode_text(long.encode(charset)) == long
 
