@@ -1,6 +1,6 @@
 """Limits repeated records of libraries, so that they do not fill a disk; counts records by origin in bounded memory.
 
-Asyncio logs an error for each connection it cannot accept, and aiohttp a traceback for each malformed request, so any
+Asyncio logs an error for each connection it cannot accept, and aiohttp a traceback for each malformed request. So any
 client of our port could inflate the log. Our own records always pass: each belongs to a turn, and a reader may ask for
 it by reference.
 """

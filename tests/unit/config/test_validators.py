@@ -1,0 +1,70 @@
+"""`config.validators`: rules over several settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.support.settings import (
+    DISCORD,
+    MODEL,
+    OPEN,
+    SLACK,
+    lines,
+    load,
+)
+
+MISSING = [
+    (
+        {"SLACK_BOT_TOKEN": "xoxb-1"} | MODEL,
+        "SLACK_APP_TOKEN is missing (SLACK_BOT_TOKEN is set): it starts with xapp-",
+    ),
+    (
+        {"SLACK_APP_TOKEN": "xapp-1"} | MODEL,
+        "SLACK_BOT_TOKEN is missing (SLACK_APP_TOKEN is set): it starts with xoxb-",
+    ),
+    (SLACK | {"SLACK_BOT_TOKEN": "xapp-1"}, "SLACK_BOT_TOKEN is not a bot token: it starts with xoxb-"),
+    (SLACK | {"SLACK_APP_TOKEN": "xoxb-1"}, "SLACK_APP_TOKEN is not an app-level token: it starts with xapp-"),
+    ({"OPENAI_API_KEY": "k"}, "OPENAI_MODEL is missing (OPENAI_API_KEY is set)"),
+    ({"OPENAI_BASE_URL": "http://h/v1"}, "OPENAI_MODEL is missing (OPENAI_BASE_URL is set)"),
+    ({"OPENAI_MODEL": "m"}, "OPENAI_API_KEY is missing (OPENAI_MODEL is set)"),
+    ({"DISCORD_TOKEN": "t"}, "OPENAI_API_KEY is missing (discord would run without a model)"),
+    ({"TICKERTAPE_PLAYGROUND": "off"}, "TICKERTAPE_PLAYGROUND is off and no platform is set"),
+    ({"TICKERTAPE_HOST": "0.0.0.0"}, "TICKERTAPE_HOST is 0.0.0.0, where others could chat at your cost"),
+    (OPEN, "TICKERTAPE_ALLOWED_HOSTS is missing (TICKERTAPE_HOST is 0.0.0.0 and the playground is on)"),
+    (DISCORD | OPEN | {"TICKERTAPE_HOST": "10.0.0.5"}, "TICKERTAPE_ALLOWED_HOSTS is missing (TICKERTAPE_HOST is 10.0"),
+    (OPEN | {"TICKERTAPE_HOST": "::", "TICKERTAPE_ALLOWED_HOSTS": " , "}, "TICKERTAPE_ALLOWED_HOSTS is missing"),
+    ({"TICKERTAPE_EMBEDDED": "off"}, "OPENAI_API_KEY is missing (playground would run without a model)"),
+    ({"OPENAI_API_KEY": "a b", "OPENAI_MODEL": "m"}, "OPENAI_API_KEY must be one word"),
+    ({"DISCORD_TOKEN": "Bot t"} | MODEL, "DISCORD_TOKEN must be one word"),
+]
+
+
+@pytest.mark.parametrize(("environ", "beginning"), MISSING)
+def test_a_missing_counterpart_is_one_line(environ: Mapping[str, str], beginning: str, tmp_path: Path) -> None:
+    """Half a configuration is one line: the missing setting, its reason, and its source."""
+    (line,) = lines(environ, tmp_path)
+    assert line.startswith(beginning)
+
+
+def test_a_missing_setting_beside_a_file_is_named_as_a_variable(tmp_path: Path) -> None:
+    """A missing setting is named by its variable, a setting of the file by its key."""
+    (line,) = lines({}, tmp_path, '[slack]\nbot_token = "xoxb-1"\n[model]\nbase_url = "http://h"\nname = "m"\n')
+    assert line.startswith("SLACK_APP_TOKEN is missing (slack.bot_token in ")
+
+
+def test_a_local_server_needs_no_key(tmp_path: Path) -> None:
+    """A local server works without a key."""
+    settings = load({"OPENAI_BASE_URL": "http://localhost:11434/v1/", "OPENAI_MODEL": "m"}, tmp_path)
+    assert settings.model.base_url == "http://localhost:11434/v1"
+    assert settings.model.api_key is None
+
+
+def test_a_test_servers_tokens_may_be_any_word(tmp_path: Path) -> None:
+    """Prefixes are checked for Slack's own address only; a final slash is added."""
+    environ = {"SLACK_BOT_TOKEN": "x", "SLACK_APP_TOKEN": "y", "SLACK_API_URL": "http://127.0.0.1:99/api"}
+    settings = load(MODEL | environ, tmp_path)
+    assert settings.slack.runs
+    assert settings.slack.api_url == "http://127.0.0.1:99/api/"
