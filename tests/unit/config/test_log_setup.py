@@ -1,4 +1,4 @@
-"""Logging: one record is one line, fields can be found, and no secret is in any of it."""
+"""Logging: one record is one line with searchable fields and without secrets."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
 
 @contextmanager
 def logged(*, level: str = "info", style: str = "text", secrets: tuple[str, ...] = (SECRET,)) -> Iterator[io.StringIO]:
-    """Set up logging into a text, and put back what was there."""
+    """Set up logging into a text buffer, and restore it afterwards."""
     root = logging.getLogger()
     before = (root.handlers, root.level, {name: logging.getLogger(name).level for name in LIBRARIES})
     stream = io.StringIO()
@@ -44,7 +44,7 @@ log = logging.getLogger("bot.turns.manager")
 
 
 def fail() -> None:
-    """Fail as a client does that quotes its request."""
+    """Fail like a client quoting its request."""
     raise ConnectionError(f"refused: authorization={SECRET}\nnext line")
 
 
@@ -64,7 +64,7 @@ def one_line(message: str, style: str = "text", **fields: Any) -> str:
 
 
 def test_a_line_has_time_level_logger_message_and_fields() -> None:
-    """The line can be read, and cut apart by grep and awk."""
+    """People can read the line; grep and awk can parse it."""
     line = one_line("turn ended", turn="x7f2k9qa", ending="done", seconds=1.25, writes=7, fallback=False)
     assert re.fullmatch(
         TIME + r" INFO bot\.turns\.manager turn ended turn=x7f2k9qa ending=done seconds=1\.25 writes=7"
@@ -74,7 +74,7 @@ def test_a_line_has_time_level_logger_message_and_fields() -> None:
 
 
 def test_what_never_came_to_be_is_left_out() -> None:
-    """A turn without a first delta has no time of it."""
+    """A field without a value is left out."""
     assert one_line("turn ended", first_delta=None, messages=0).endswith("turn ended messages=0\n")
 
 
@@ -96,13 +96,13 @@ def test_what_never_came_to_be_is_left_out() -> None:
     ],
 )
 def test_a_value_stays_in_its_place(value: object, shown: str) -> None:
-    """What is not one plain word is quoted, and nothing in it ends the value or the line, or moves the terminal."""
+    """Anything but one plain word is quoted; no character ends the value or the line, or controls the terminal."""
     assert one_line("m", field=value).endswith(f" m field={shown}\n")
 
 
 @given(st.text(), st.text())
 def test_one_record_is_one_line(message: str, value: str) -> None:
-    """Whatever a person is called and a server says, nobody can forge a record."""
+    """No user's name and no server's error can forge a record."""
     for style in ("text", "json"):
         line = one_line("%s", style=style, name_=value) if not message else one_line(message, style=style, name_=value)
         assert line.count("\n") == 1
@@ -110,7 +110,7 @@ def test_one_record_is_one_line(message: str, value: str) -> None:
 
 
 def test_a_traceback_is_indented() -> None:
-    """Only a record begins at the line's first column, so a message in an exception cannot pass for one."""
+    """Only a record begins in the first column, so an exception's message cannot look like one."""
     with logged() as stream:
         log_failure("model failed")
     first, *rest = stream.getvalue().splitlines()
@@ -120,7 +120,7 @@ def test_a_traceback_is_indented() -> None:
 
 
 def test_json_is_one_object_a_line() -> None:
-    """A collector finds the same things under fixed names, with their types."""
+    """JSON has fixed names and keeps types."""
     said = json.loads(one_line("turn ended", style="json", turn="x7", seconds=1.5, ok=True, gone=None, message_="m"))
     assert re.fullmatch(TIME, said.pop("time"))
     assert said == {
@@ -135,7 +135,7 @@ def test_json_is_one_object_a_line() -> None:
 
 
 def test_masking_leaves_json_whole() -> None:
-    """A credential before an escaped quote takes no part of the quote with it."""
+    """Masking a credential keeps the escaped quote after it."""
     line = one_line("refused", style="json", said='header "Authorization: Bearer abcdefgh" is bad')
     assert json.loads(line)["said"] == f'header "Authorization: Bearer {MASK}" is bad'
 
@@ -151,7 +151,7 @@ def test_json_keeps_a_traceback_in_its_object() -> None:
 @pytest.mark.parametrize("style", ["text", "json"])
 @pytest.mark.parametrize("secret", [SECRET, 'quo"te\\back', "it's-secret"])
 def test_no_secret_is_in_any_line(style: str, secret: str) -> None:
-    """A secret is masked in message, arguments, fields, tracebacks and stacks, however it is spelled there."""
+    """A secret is masked in message, arguments, fields, tracebacks and stacks, in any spelling."""
     with logged(style=style, secrets=(secret,)) as stream:
         log.info("token %s", secret)
         log.info("token %r", secret)
@@ -168,7 +168,7 @@ def test_no_secret_is_in_any_line(style: str, secret: str) -> None:
 
 
 def test_a_longer_secret_that_begins_with_a_shorter_is_masked_whole() -> None:
-    """What is left of a token is a part of a token."""
+    """No part of a token remains."""
     masker = SecretMasker(["token-1234", "token-1234-5678"])
     assert masker("a token-1234-5678 b token-1234 c") == f"a {MASK} b {MASK} c"
 
@@ -190,24 +190,24 @@ def test_a_tests_short_token_masks_nothing() -> None:
     ],
 )
 def test_what_looks_like_a_credential_is_masked_unasked(text: str, masked: str) -> None:
-    """Servers make tickets that no setting names, and libraries quote them."""
+    """Tickets made by servers are masked too, because libraries quote them."""
     assert SecretMasker([])(text) == masked
 
 
 @given(st.text(string.ascii_letters + string.digits + "-_.\"'\\", min_size=8), st.text(), st.text())
 def test_any_secret_anywhere_is_masked(secret: str, before: str, after: str) -> None:
-    """Masking does not depend on what stands around."""
+    """Masking does not depend on the surrounding text."""
     if secret not in MASK and secret not in before + MASK + after:
         assert secret not in SecretMasker([secret])(before + secret + after)
 
 
 def test_the_masker_tells_nothing_of_what_it_knows() -> None:
-    """It holds every secret, and may itself be logged."""
+    """The repr of the masker contains no secret."""
     assert SECRET not in repr(SecretMasker([SECRET]))
 
 
 def test_libraries_are_heard_when_something_is_wrong() -> None:
-    """Their everyday chatter is for their makers; their warnings are for the operator."""
+    """Libraries' info lines are dropped; their warnings are logged."""
     with logged() as stream:
         logging.getLogger("discord.gateway").info("heartbeat")
         logging.getLogger("slack_sdk").warning("stale")
@@ -216,7 +216,7 @@ def test_libraries_are_heard_when_something_is_wrong() -> None:
 
 
 def test_at_debug_libraries_say_what_they_do_but_not_every_byte() -> None:
-    """Their own debug lines hold whole requests, and with them what people wrote."""
+    """Libraries' debug lines contain whole requests, so they are never logged."""
     with logged(level="debug") as stream:
         logging.getLogger("openai").debug("request body")
         logging.getLogger("openai").info("retrying")
@@ -225,7 +225,7 @@ def test_at_debug_libraries_say_what_they_do_but_not_every_byte() -> None:
 
 
 def test_warnings_of_python_are_lines_too() -> None:
-    """A deprecation does not print two raw lines between the records."""
+    """A deprecation warning is one record."""
     with logged() as stream:
         warnings.simplefilter("always")
         warnings.warn("old", stacklevel=1)
@@ -234,7 +234,7 @@ def test_warnings_of_python_are_lines_too() -> None:
 
 
 def test_setting_up_again_replaces(capsys: pytest.CaptureFixture[str]) -> None:
-    """Nothing is logged twice; by default it goes to standard error."""
+    """A second set-up replaces the first; the default is standard error."""
     with logged() as stream:
         configure(level="info", style="text", secrets=())
         log.info("once")
@@ -256,7 +256,7 @@ def record(
 
 
 def written(*records: logging.LogRecord, closed: bool = False) -> list[str]:
-    """The lines of these records, one handler having had them all."""
+    """The lines of these records, written by one handler."""
     stream = io.StringIO()
     handler = DeduplicatingHandler(stream)
     for each in records:
@@ -268,7 +268,7 @@ def written(*records: logging.LogRecord, closed: bool = False) -> list[str]:
 
 @pytest.mark.slow
 def test_a_library_that_repeats_itself_is_cut_short() -> None:
-    """Asyncio tells of each connection that it cannot accept: a few lines, and then how many more there were."""
+    """Asyncio's error for each refused connection becomes a few lines and a count."""
     flood = [record(at=number / 1000) for number in range(100_000)]
     lines = written(*flood, record("bot.turns.manager", "turn ended", at=125.0))
     assert len(lines) == 2 * (PASSING + 1) + 1
@@ -279,7 +279,7 @@ def test_a_library_that_repeats_itself_is_cut_short() -> None:
 
 
 def test_our_own_lines_all_pass() -> None:
-    """Every turn has its line, however many there are, in the midst of a library's flood."""
+    """Our own records always pass, also during a library's flood."""
     ours = [record("bot.turns.runner", "turn ended", at=number / 100) for number in range(1000)]
     floods = [record(at=number / 100) for number in range(1000)]
     lines = written(*(each for pair in zip(ours, floods, strict=True) for each in pair))
@@ -294,19 +294,19 @@ def test_our_own_lines_all_pass() -> None:
     "name", ["asyncio", "aiohttp.server", "discord.gateway", "slack_bolt", "py.warnings", "root", "x"]
 )
 def test_every_library_counts(name: str) -> None:
-    """Also one that nobody thought of."""
+    """This holds for any library."""
     assert len(written(*(record(name) for _ in range(50)), closed=True)) == PASSING + 1
 
 
 def test_what_varies_does_not_make_it_another() -> None:
-    """Numbers, addresses in memory, and whatever follows the first line."""
+    """Numbers, memory addresses and text after the first line are ignored in comparisons."""
     varied = [record(message=f"callback <x at 0x7f{number:04x}> fd={number}\nsocket: {number}") for number in range(50)]
     assert len({origin_of(each) for each in varied}) == 1
     assert len(written(*varied)) == 2 * PASSING
 
 
 def test_other_trouble_of_the_same_library_is_heard() -> None:
-    """Another line of its code, another kind of exception, another message: each has its few lines."""
+    """Another line of code, exception type or message each has its own count."""
     others = [
         record(line=8), record(error=KeyError()), record(error=OSError()), record(message="other"), record("asyncio.x"),
         record(level=logging.INFO),
@@ -316,7 +316,7 @@ def test_other_trouble_of_the_same_library_is_heard() -> None:
 
 
 def test_a_flood_of_ever_new_messages_is_bounded() -> None:
-    """In lines and in memory: whoever can vary a message makes any number of origins."""
+    """Lines and memory are bounded, even if every message differs."""
     repeats = RepeatCounter()
     letters = [f"{'abcdefghij'[n % 10]}{'abcdefghij'[n // 10 % 10]}{'x' * (n // 100)}" for n in range(5_000)]
     passed = sum(repeats.allows(record(message=message)) for message in letters)
@@ -327,7 +327,7 @@ def test_a_flood_of_ever_new_messages_is_bounded() -> None:
 
 
 def test_what_was_left_out_keeps_nothing_alive() -> None:
-    """A record holds its traceback's frames, and with them whatever was at work there."""
+    """No record is kept, because it would keep its traceback's frames alive."""
     repeats = RepeatCounter()
     for _ in range(50):
         repeats.allows(record(error=ValueError("big")))
@@ -337,21 +337,21 @@ def test_what_was_left_out_keeps_nothing_alive() -> None:
 
 @pytest.mark.parametrize("later", [INTERVAL_SECONDS, -5.0])
 def test_the_next_minute_is_heard_again(later: float) -> None:
-    """Also after a clock that was set back."""
+    """This holds after a clock was set back, too."""
     lines = written(*([record()] * 50), record(at=later))
     assert lines[-2].startswith(f"left out {50 - PASSING} more")
     assert lines[-1] == record().getMessage()
 
 
 def test_the_end_tells_what_was_left_out() -> None:
-    """Nothing is lost without a number."""
+    """Closing the handler writes the pending counts."""
     assert written(*([record()] * 50), closed=True)[-1].startswith(f"left out {50 - PASSING} more")
     assert len(written(record(), closed=True)) == 1
 
 
 @pytest.mark.parametrize("style", ["text", "json"])
 def test_what_is_told_of_repeats_is_masked(style: str) -> None:
-    """A library may write a token into its message's template."""
+    """A token in a library's message template is masked in the summary."""
     with logged(style=style) as stream:
         for _ in range(50):
             logging.getLogger("slack_sdk").error(f"refused {SECRET}")  # noqa: G004 (as libraries do)

@@ -1,4 +1,4 @@
-"""The audit of what the bot depends on: what fails the gate, and what does not."""
+"""The audit of dependencies: its results, and their effect on the gate."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SKIPPED = {"name": "own", "skip_reason": "not found"}
 
 
 def audit() -> ModuleType:
-    """The script, which has no ending that an import would know it by."""
+    """The script; its name has no extension, so it is loaded by path."""
     loader = SourceFileLoader("audit", str(ROOT / ".ci" / "audit"))
     spec = importlib.util.spec_from_loader("audit", loader)
     assert spec is not None
@@ -40,7 +40,7 @@ def test_what_is_known_fails_the_gate(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Each vulnerability is named; that nothing could be learnt is said, and fails nothing."""
+    """Each vulnerability is named and fails the gate; an unreachable database is reported and does not."""
     monkeypatch.setattr("sys.dont_write_bytecode", True)
     assert audit()._judge(dependencies) == code
     assert said in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""The set-up: which Python is taken, and what is said where there is none. Installing itself is run by the gate."""
+"""install.py: the choice of a Python, and its messages. The gate runs the installation itself."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ OLD, BARE, GOOD = "/usr/bin/python3.9", "/usr/bin/python3", "/opt/python3.12"
 def machine(
     monkeypatch: pytest.MonkeyPatch, *, running: str, on_path: dict[str, str], version: tuple[int, int]
 ) -> None:
-    """A machine with these Pythons, of which the bare one has no `ensurepip`."""
+    """A machine with these Pythons; the bare one lacks `ensurepip`."""
     monkeypatch.setattr(sys, "executable", running)
     monkeypatch.setattr(sys, "version_info", (*version, 0))
     monkeypatch.setattr(shutil, "which", on_path.get)
@@ -29,14 +29,14 @@ def machine(
 
 
 def test_the_python_that_runs_it_is_taken_where_it_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever chose a Python gets that one."""
+    """A Python chosen by the user is used."""
     machine(monkeypatch, running=GOOD, on_path={"python3": BARE}, version=(3, 12))
     assert install.find_python() == GOOD
 
 
 @pytest.mark.parametrize(("running", "version"), [(OLD, (3, 9)), (BARE, (3, 11))])
 def test_a_better_python_is_looked_for(running: str, version: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
-    """`python3` may be old, or Debian's without `venv`, while a newer one is beside it."""
+    """A newer Python beside an old `python3`, or beside Debian's without `venv`, is used."""
     machine(monkeypatch, running=running, on_path={"python3.12": GOOD}, version=version)
     assert install.find_python() == GOOD
 
@@ -63,7 +63,7 @@ def test_where_no_python_will_do_one_line_says_so(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """No traceback, and what to do about it."""
+    """The message has a remedy and no traceback."""
     machine(monkeypatch, running=running, on_path={}, version=version)
     with pytest.raises(SystemExit) as ended:
         install.find_python()
@@ -72,7 +72,7 @@ def test_where_no_python_will_do_one_line_says_so(
 
 
 def test_progress_is_seen_where_nobody_watches_but_not_line_by_line(capsys: pytest.CaptureFixture[str]) -> None:
-    """A log of a build has a line in ten; pip's other words are kept for when it fails."""
+    """A build log gets one line in ten; pip's full output appears on failure."""
     for number in range(1, 21):
         install.progress(f"Collecting package-{number}==1.0\n", number, 20)
     install.progress("Requirement already satisfied: x\n", 20, 20)
@@ -80,5 +80,5 @@ def test_progress_is_seen_where_nobody_watches_but_not_line_by_line(capsys: pyte
 
 
 def test_the_installed_version_is_that_of_the_project() -> None:
-    """`tickertape --version` says what pyproject.toml does."""
+    """`tickertape --version` prints the version of pyproject.toml."""
     assert f'version = "{install.project_version()}"' in (Path(install.__file__).parent / "pyproject.toml").read_text()

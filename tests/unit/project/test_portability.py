@@ -1,4 +1,4 @@
-"""What only Unix has is never called without a look whether it is there."""
+"""Unix-only functions are called only after a check for their existence."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import signal
 from adapters.embedded.launcher import exit_reason
 from tests.support.paths import ROOT
 
-# Names that Windows' modules lack (https://docs.python.org/3/library/os.html, .../signal.html).
+# Names missing on Windows (https://docs.python.org/3/library/os.html, .../signal.html).
 UNIX_ONLY = {
     "os": {"nice", "fork", "getuid", "geteuid", "getpgid", "killpg", "setsid", "uname", "getloadavg"},
     "signal": {"SIGKILL", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGQUIT", "SIGALRM", "alarm", "setitimer", "pause"},
@@ -16,7 +16,7 @@ UNIX_ONLY = {
 
 
 def test_nothing_of_unix_is_used_unguarded() -> None:
-    """No module of the program names what Windows lacks but by a look for it."""
+    """Every use of a Unix-only name is a lookup."""
     files = [file for folder in ("bot", "adapters", "config") for file in (ROOT / folder).rglob("*.py")]
     used = [
         f"{file.name}: {node.value.id}.{node.attr}"
@@ -30,13 +30,13 @@ def test_nothing_of_unix_is_used_unguarded() -> None:
 
 
 def test_a_killed_model_is_still_told_from_a_broken_one() -> None:
-    """Where there is such a signal, its number is read as before; an ordinary code is not taken for it."""
+    """A signal's number is read where the signal exists; an ordinary exit code is never taken for one."""
     assert "enough memory" in exit_reason(-signal.SIGKILL, "")
     assert "ended with code 1" in exit_reason(1, "")
     assert "ended with code None" in exit_reason(None, "")
 
 
 def test_time_zones_come_along() -> None:
-    """Windows has no time zones of its own, so a package that has them is locked for it."""
+    """Windows has no time zone database, so the lock has a package with one."""
     lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
     assert "\ntzdata==" in lock
