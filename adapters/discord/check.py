@@ -1,7 +1,4 @@
-"""What `tickertape check` finds out about Discord: the token, the Message Content intent, and whether it connects.
-
-What belongs here: those three looks and their words. What does not: printing them.
-"""
+"""Checks for `tickertape check`: the token, the Message Content intent, and the gateway."""
 
 from __future__ import annotations
 
@@ -10,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import aiohttp
+from typing_extensions import override
 
 from adapters.discord.errors import MISSING_INTENT, REFUSED
 from adapters.discord.options import DiscordOptions
@@ -18,47 +16,47 @@ from adapters.shared.attachments import AttachmentLimits, Attachments
 from adapters.shared.diagnostics import CheckResult
 from bot.conversation import Author, Turn, TurnKey
 from bot.errors import Forbidden
-from bot.ports import Channel, UnfinishedTurn
+from bot.ports import Channel, Inbox, UnfinishedTurn
 
-# Flags of an application that may receive the text of messages: verified for it, or small enough to need no review
+# Application flags for message text: verified for it, or small enough to need no review
 # (https://docs.discord.com/developers/resources/application#application-object-application-flags).
 MESSAGE_CONTENT_FLAGS = 1 << 18 | 1 << 19
 
 _API = "https://discord.com/api/v10"
 
-# How long each look may take. Seconds.
-_LOOK_SECONDS = 15.0
+# Timeout of each check. Seconds.
+_TIMEOUT_SECONDS = 15.0
 
 _TOKEN, _INTENT, _GATEWAY = "Discord token", "Discord Message Content intent", "Discord gateway"
 
 
 async def check(options: DiscordOptions) -> list[CheckResult]:
-    """Look at a bot's settings, asking Discord; nobody there sees anything of it. Raises nothing."""
+    """Check a bot's settings with read-only calls, invisible to users. Never raises."""
     if not options.token.isascii() or not options.token.isprintable() or " " in options.token:
-        return [token_finding(400, {})]  # no header takes it
-    timeout = aiohttp.ClientTimeout(total=_LOOK_SECONDS)
+        return [token_result(400, {})]  # not valid in a header
+    timeout = aiohttp.ClientTimeout(total=_TIMEOUT_SECONDS)
     headers = {"Authorization": f"Bot {options.token}"}
     async with aiohttp.ClientSession(timeout=timeout, headers=headers) as session:
         status, user = await _get(session, options, "/users/@me")
         if status != 200:
-            return [token_finding(status, user)]
+            return [token_result(status, user)]
         _, application = await _get(session, options, "/applications/@me")
         if not isinstance(application.get("flags"), int):
             _, application = await _get(session, options, "/oauth2/applications/@me")
-    # Whether the gateway lets us in is the truth; the flags are only what the portal says of it.
-    intent, gateway = intent_finding(application), await _connect(options)
+    # The gateway decides about the intent; the flags only repeat the portal's settings.
+    intent, gateway = intent_result(application), await _connect(options)
     if intent.ok:
-        return [token_finding(status, user), intent, gateway]
-    if gateway.subject == _INTENT:  # both say the same
-        return [token_finding(status, user), intent]
+        return [token_result(status, user), intent, gateway]
+    if gateway.subject == _INTENT:  # both report the same problem
+        return [token_result(status, user), intent]
     line = "the application's flags do not name it, but the gateway will tell if it is missing"
     if gateway.ok:
         line = "the application's flags do not name it, but the gateway grants it"
-    return [token_finding(status, user), CheckResult(_INTENT, ok=True, message=line, warning=True), gateway]
+    return [token_result(status, user), CheckResult(_INTENT, ok=True, message=line, warning=True), gateway]
 
 
-def token_finding(status: int, user: Mapping[str, Any]) -> CheckResult:
-    """What asking for ourselves says of the token; `status` 0 is no answer at all."""
+def token_result(status: int, user: Mapping[str, Any]) -> CheckResult:
+    """The result for the token; `status` 0: no answer."""
     if status == 200:
         return CheckResult(_TOKEN, ok=True, message=f"accepted; the bot is {user.get('username', 'without a name')}")
     if status == 401:
@@ -71,8 +69,8 @@ def token_finding(status: int, user: Mapping[str, Any]) -> CheckResult:
     return CheckResult(_TOKEN, ok=False, message=f"could not be tried: {said}", fix=remedy)
 
 
-def intent_finding(application: Mapping[str, Any]) -> CheckResult:
-    """What the application's flags say of the Message Content intent."""
+def intent_result(application: Mapping[str, Any]) -> CheckResult:
+    """The result for the Message Content intent, from the application's flags."""
     flags = application.get("flags")
     if not isinstance(flags, int):
         return CheckResult(_INTENT, ok=True, message="not told; the gateway will say", warning=True)
@@ -84,7 +82,7 @@ def intent_finding(application: Mapping[str, Any]) -> CheckResult:
 
 
 async def _get(session: aiohttp.ClientSession, options: DiscordOptions, path: str) -> tuple[int, dict[str, Any]]:
-    """The status (0: no answer) and the JSON (empty: none)."""
+    """Status (0: no answer) and JSON (empty: none)."""
     try:
         async with session.get((options.api_url or _API).rstrip("/") + path) as response:
             try:
@@ -96,46 +94,50 @@ async def _get(session: aiohttp.ClientSession, options: DiscordOptions, path: st
         return 0, {}
 
 
-class _Nobody:
-    """An inbox that takes nothing."""
+class _EmptyInbox(Inbox):
+    """An inbox without turns."""
 
-    async def receive(self, key: TurnKey, event: str) -> bool:  # noqa: ARG002 (a protocol's signature)
-        """See `bot.ports.Inbox`."""
+    @override
+    async def receive(self, key: TurnKey, event: str) -> bool:
         return False
 
+    @override
     def update_event(self, key: TurnKey, event: str) -> None:
-        """See `bot.ports.Inbox`."""
+        return
 
+    @override
     def accept(self, turn: Turn, channel: Channel) -> None:
-        """See `bot.ports.Inbox`."""
+        return
 
+    @override
     def dismiss(self, key: TurnKey) -> None:
-        """See `bot.ports.Inbox`."""
+        return
 
-    async def unfinished_turns(self, platform: str) -> Sequence[UnfinishedTurn]:  # noqa: ARG002 (a protocol's signature)
-        """See `bot.ports.Inbox`."""
+    @override
+    async def unfinished_turns(self, platform: str) -> Sequence[UnfinishedTurn]:
         return ()
 
-    def stop(self, at: TurnKey, *, by: Author | str) -> bool:  # noqa: ARG002 (a protocol's signature)
-        """See `bot.ports.Inbox`."""
+    @override
+    def stop(self, at: TurnKey, *, by: Author | str) -> bool:
         return False
 
-    def stop_conversation(self, conversation: str, *, by: Author | str) -> bool:  # noqa: ARG002 (a protocol's signature)
-        """See `bot.ports.Inbox`."""
+    @override
+    def stop_conversation(self, conversation: str, *, by: Author | str) -> bool:
         return False
 
+    @override
     def message_deleted(self, at: TurnKey) -> None:
-        """See `bot.ports.Inbox`."""
+        return
 
 
 async def _connect(options: DiscordOptions) -> CheckResult:
-    """Connect as the bot would, until READY."""
-    # Nothing is read, so there is nothing of the attachments to close.
+    """Connect to the gateway until READY."""
+    # No attachment is read, so there is no connection to close.
     platform = DiscordPlatform(options, Attachments(AttachmentLimits(), hosts=frozenset()))
     refusal = ""
     try:
-        async with asyncio.timeout(_LOOK_SECONDS), asyncio.TaskGroup() as group:
-            running = group.create_task(platform.run(_Nobody()))
+        async with asyncio.timeout(_TIMEOUT_SECONDS), asyncio.TaskGroup() as group:
+            running = group.create_task(platform.run(_EmptyInbox()))
             await platform.connected()
             running.cancel()
     except* Forbidden as refused:

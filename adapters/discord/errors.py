@@ -1,8 +1,7 @@
-"""The one place where what discord.py and aiohttp raise becomes our failures.
+"""Map errors of discord.py and aiohttp to the core's failures.
 
-What belongs here: that translation, and the reading of an error's status and body. What does not: deciding what to do
-about a failure. ``tests/unit/adapters/discord/test_errors.py`` walks through all exceptions of both and proves that
-none is missed.
+``tests/unit/adapters/discord/test_errors.py`` checks that every exception class of both is mapped. Reactions to a
+failure belong elsewhere.
 """
 
 from __future__ import annotations
@@ -29,24 +28,24 @@ from bot.errors import (
 
 log = logging.getLogger(__name__)
 
-# Codes that say "you may not" with a status that says "malformed": an archived thread, a locked one
+# Codes for a missing permission under a status for a malformed request: an archived thread, a locked one
 # (https://docs.discord.com/developers/topics/opcodes-and-status-codes#json).
 _FORBIDDEN_CODES = frozenset({50083, 160005})
 
-# The same list, where an edit is refused and a post is not: an archived thread, which a post reopens; too many edits of
-# an old message; a message that is not ours to edit.
+# Codes for a rejected edit where a post may succeed, same list: an archived thread (a post reopens it), too many edits
+# of an old message, another author's message.
 _UNCHANGEABLE_CODES = frozenset({50083, 30046, 50005})
 
-# The same list, where a post may not refer to its question: no leave to read what was said, or an unknown message.
+# Codes for a rejected message reference, same list: no permission to read the history, or an unknown message.
 _REFERENCE_CODES = frozenset({160002, 10008})
 
-# "Unknown Channel", from the same list: it is the channel that is gone, and not an endpoint that a server lacks.
+# "Unknown Channel", same list. It tells a deleted channel from an endpoint missing on a server.
 _UNKNOWN_CHANNEL = 10003
 
-# A 429 that says no time (Cloudflare's page may not): about as long as a channel's window, and a bit. Seconds.
-UNSAID_SECONDS = 10.0
+# Retry delay for a 429 without one (Cloudflare's page may have none): about a channel's window plus a margin. Seconds.
+DEFAULT_RETRY_SECONDS = 10.0
 
-# Gateway closes after which no reconnecting helps, with what the operator should do about each
+# Gateway close codes after which reconnecting is pointless, with advice for the operator
 # (https://docs.discord.com/developers/topics/opcodes-and-status-codes#gateway).
 REFUSED = (
     "Discord refused DISCORD_TOKEN: reset it in https://discord.com/developers/applications (your application, Bot, "
@@ -67,23 +66,23 @@ _FINAL_CLOSES = {
 
 
 class EndpointMissing(OutcomeUnknown):
-    """A 404 that is not Discord's own: somebody on the way spoke, or a small server has no such endpoint."""
+    """A 404 without Discord's JSON: from a proxy, or from a small server without the endpoint."""
 
 
 def is_unknown_channel(failure: Failure) -> bool:
-    """Whether the channel itself is gone, by Discord's own word."""
+    """Whether Discord reports the channel itself as unknown."""
     cause = failure.__cause__
     return isinstance(cause, discord.HTTPException) and cause.code == _UNKNOWN_CHANNEL
 
 
 def refuses_edits(failure: Failure) -> bool:
-    """Whether a refused edit says that the message cannot be edited, and nothing against new ones."""
+    """Whether a rejected edit forbids edits of this message, but no new ones."""
     cause = failure.__cause__
     return isinstance(cause, discord.HTTPException) and (cause.code in _UNCHANGEABLE_CODES or cause.status == 405)
 
 
 def refuses_reference(failure: Failure) -> bool:
-    """Whether a post was refused for the message that it refers to."""
+    """Whether a post was rejected because of its message reference."""
     cause = failure.__cause__
     if not isinstance(cause, discord.HTTPException):
         return False
@@ -91,41 +90,40 @@ def refuses_reference(failure: Failure) -> bool:
 
 
 def names_components(failure: Failure) -> bool:
-    """Whether a refused body was refused for its `components`, by the server's own words."""
+    """Whether a body was rejected because of its `components`, according to the server's text."""
     cause = failure.__cause__
     return isinstance(cause, discord.HTTPException) and "component" in cause.text.lower()
 
 
 def names_content(failure: Failure) -> bool:
-    """The same for its text."""
+    """Whether a body was rejected because of its text, according to the server's."""
     cause = failure.__cause__
     return isinstance(cause, discord.HTTPException) and "in content:" in cause.text.lower()
 
 
 def failure_of_status(status: int, body: object, headers: Mapping[str, str], what: str) -> Failure:
-    """The failure that an error status means; `body` is its JSON, or whatever came instead."""
-    said = body if isinstance(body, dict) else {}
-    line = f"{what}: {status} {said.get('message', '')} ({said.get('code', 'no code')})"
+    """The failure for an error status; `body` is its JSON, or any other value."""
+    fields = body if isinstance(body, dict) else {}
+    line = f"{what}: {status} {fields.get('message', '')} ({fields.get('code', 'no code')})"
     if status == 429:
-        return _limited(said, headers, line)
+        return _rate_limited(fields, headers, line)
     if status >= 500 or status == 408:
-        return OutcomeUnknown(line)  # a gateway may say so of a request that was applied behind it
+        return OutcomeUnknown(line)  # a gateway may answer so although its server applied the request
     if status == 404:
         return NotFound(line)
     if status == 401:
         return Forbidden(f"{line} {REFUSED}")
-    if status == 403 or said.get("code") in _FORBIDDEN_CODES:
+    if status == 403 or fields.get("code") in _FORBIDDEN_CODES:
         return Forbidden(line)
     return InvalidRequest(line)
 
 
 def failure_of_foreign_response(status: int, method: str, path: str, *, page: bool) -> Failure | None:
-    """The failure that a 4xx without Discord's JSON means, or None where the status says enough.
+    """The failure for a 4xx without Discord's JSON; None if the status is enough.
 
-    It is somebody on the way who speaks (Cloudflare, a proxy), mostly in a `page` of HTML, and does not know what
-    Discord would have said: the same call may work later. But a server that is not Discord's may say without a body
-    that a message is gone or that we may not write, and what is too long for a proxy stays too long (413).
-    `path` is discord.py's template of it.
+    Usually a proxy or Cloudflare sent it, mostly as a `page` of HTML, without knowing Discord's answer: the same call
+    may work later. But another server may report a deleted message or a missing permission without a body, and a body
+    too large for a proxy stays too large (413). `path` is discord.py's template.
     """
     if status in (401, 413, 429) or not 400 <= status < 500:
         return None
@@ -136,23 +134,23 @@ def failure_of_foreign_response(status: int, method: str, path: str, *, page: bo
     return EndpointMissing(f"{line} (does DISCORD_API_URL end in /api/v10?)") if status == 404 else OutcomeUnknown(line)
 
 
-def _limited(said: Mapping[str, Any], headers: Mapping[str, str], line: str) -> RateLimited:
-    # Without Discord's JSON it is Cloudflare who speaks, and means the whole address.
-    is_global = bool(said.get("global", "retry_after" not in said)) or headers.get("X-RateLimit-Scope") == "global"
-    for word in (said.get("retry_after"), headers.get("X-RateLimit-Reset-After"), headers.get("Retry-After")):
+def _rate_limited(fields: Mapping[str, Any], headers: Mapping[str, str], line: str) -> RateLimited:
+    # Without Discord's JSON, Cloudflare sent it and means the whole address.
+    is_global = bool(fields.get("global", "retry_after" not in fields)) or headers.get("X-RateLimit-Scope") == "global"
+    for value in (fields.get("retry_after"), headers.get("X-RateLimit-Reset-After"), headers.get("Retry-After")):
         try:
-            seconds = float(word)  # type: ignore[arg-type] # None and nonsense are what the except is for
+            seconds = float(value)  # type: ignore[arg-type] # None and nonsense are what the except is for
         except (TypeError, ValueError):
             continue
         if math.isfinite(seconds) and seconds >= 0:
             return RateLimited(line, retry_after=seconds, is_global=is_global)
-    return RateLimited(line, retry_after=UNSAID_SECONDS, is_global=is_global)
+    return RateLimited(line, retry_after=DEFAULT_RETRY_SECONDS, is_global=is_global)
 
 
 def failure_of(error: BaseException, what: str) -> Failure | None:
-    """The failure that an SDK's exception means, or None where it is not one of an SDK's.
+    """The failure for an SDK's exception; None for any other exception.
 
-    What was sent and not answered may have worked. A refused connection, and one that could not be made, did not.
+    A request sent without an answer may have worked. A refused or failed connection did not.
     """
     line = f"{what}: {type(error).__name__}"
     failure: Failure | None
@@ -174,7 +172,7 @@ def failure_of(error: BaseException, what: str) -> Failure | None:
             failure = ServiceError(line)
         case discord.InvalidData():
             failure = OutcomeUnknown(line)
-        case discord.DiscordException():  # misuse of the library: the same call would fail again
+        case discord.DiscordException():  # misuse of the library; a retry would fail as well
             failure = InvalidRequest(line)
         case _:
             failure = _of_transport(error, line)
@@ -195,7 +193,7 @@ def _of_transport(error: BaseException, line: str) -> Failure | None:
 
 @contextmanager
 def map_errors(what: str) -> Iterator[None]:
-    """Whatever an SDK raises inside comes out as a failure. `what` names the call for the log, and holds no secret."""
+    """Raise a `Failure` for an SDK's exception. `what` names the call in the log and contains no secret."""
     try:
         yield
     except Exception as error:
@@ -207,10 +205,10 @@ def map_errors(what: str) -> Iterator[None]:
 
 @contextmanager
 def map_connect_errors() -> Iterator[None]:
-    """As `map_errors`, around logging in and listening: nothing comes out but failures, and `Forbidden` is final.
+    """Raise only failures while logging in and listening; `Forbidden` is final.
 
-    Final is a refused token (401) and a gateway's close that says so (`_FINAL_CLOSES`); any other error's status may
-    be a proxy's or pass, and is worth another try.
+    Final are a rejected token (401) and the close codes in `_FINAL_CLOSES`. Any other error may come from a proxy or
+    pass, and is retried.
     """
     try:
         with map_errors("connecting to Discord"):
@@ -223,6 +221,6 @@ def map_connect_errors() -> Iterator[None]:
     except Failure:
         raise
     except Exception as error:
-        # The boundary of one connection: what nobody foresaw (a frame that does not unpack) ends it, not the process.
+        # The boundary of one connection: an unforeseen error, such as a corrupt frame, ends it but not the process.
         log.exception("the connection to Discord ended in an unforeseen way")
         raise ServiceError(f"connecting to Discord: {type(error).__name__}") from error

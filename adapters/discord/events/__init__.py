@@ -1,1 +1,1 @@
-"""Inbound Discord events: parsed once, matched, and stored."""
+"""Inbound Discord events: parsed once, decided, and stored."""

@@ -1,1 +1,1 @@
-"""What was said in a Discord conversation: cached, read, and recovered after a crash."""
+"""Discord conversations: cached, read over REST, and recovered after a crash."""
