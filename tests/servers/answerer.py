@@ -15,10 +15,10 @@ from adapters.playground import PlaygroundOptions, PlaygroundPlatform
 from adapters.prometheus import PrometheusRecorder
 from bot.conversation import Author, Turn, TurnKey
 from bot.ports import Body, Channel, Controls, Verb
-from tests.support.fakes import OpenInbox
+from tests.support.inbox import RecordingInbox
 
 
-class Answerer(OpenInbox):
+class Answerer(RecordingInbox):
     """Answers each turn with the states that `script` says, one write for each, `gap` seconds apart.
 
     All but the last carry a stop control. A stopped answer gets one more write, which says so.
@@ -28,7 +28,6 @@ class Answerer(OpenInbox):
         super().__init__()
         self.script = list(script)
         self.gap = gap
-        self.turns: list[tuple[Turn, Channel]] = []
         self.stops: list[tuple[str, str]] = []
         self.asked_to_stop = asyncio.Event()
         self.go_on = asyncio.Event()  # cleared, answers stand still after their first write
@@ -40,7 +39,7 @@ class Answerer(OpenInbox):
         self._live: dict[str, str] = {}
 
     def accept(self, turn: Turn, channel: Channel) -> None:
-        self.turns.append((turn, channel))
+        super().accept(turn, channel)
         task = self._group.create_task(self._answer(turn, channel))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -15,7 +15,6 @@ from adapters.discord import file_hosts as hosts_of
 from adapters.shared.attachments import AttachmentLimits, Attachments
 from bot.access import AccessRules
 from bot.completion import Completion, CompletionPolicy
-from bot.conversation import Turn
 from bot.delivery.reply import WritePolicy
 from bot.ports import Channel, Model, Verb
 from bot.prompt import PromptConfig, PromptOverride
@@ -25,36 +24,12 @@ from bot.turns.config import TurnConfig, TurnLimits
 from bot.turns.manager import TurnManager
 from tests.servers.discord import DiscordDouble
 from tests.servers.limits import Kind
-from tests.support.fakes import Notebook, OpenInbox
+from tests.support.fakes import Notebook
+from tests.support.inbox import RecordingInbox
 
 WRITING = WritePolicy()
 
 METHODS = {Verb.POST: "POST", Verb.EDIT: "PATCH", Verb.DELETE: "DELETE"}
-
-
-class KeptTurns(OpenInbox):
-    """An inbox that keeps what it is brought."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.taken: list[tuple[Turn, Channel]] = []
-        self.changed = asyncio.Event()
-
-    def accept(self, turn: Turn, channel: Channel) -> None:
-        self.taken.append((turn, channel))
-        self.changed.set()
-
-    async def wait_for(self, count: int = 1) -> list[tuple[Turn, Channel]]:
-        """Wait until so many turns have come."""
-        while len(self.taken) < count:
-            self.changed.clear()
-            await self.changed.wait()
-        return self.taken
-
-    @property
-    def questions(self) -> list[str]:
-        """What was asked, in order."""
-        return [turn.question.text for turn, _ in self.taken]
 
 
 def options_for(double: DiscordDouble) -> DiscordOptions:
@@ -81,7 +56,7 @@ class Bot:
 
     def __init__(self, double: DiscordDouble) -> None:
         self.double = double
-        self.inbox = KeptTurns()
+        self.inbox = RecordingInbox()
         world = double.world
         self.guild = world.guild()
         self.role = world.role(self.guild, "devs")
@@ -108,13 +83,13 @@ class Bot:
 
     async def settled(self) -> None:
         """Wait until the bot has handled all that was said: a question after it has come in."""
-        count = len(self.inbox.taken) + 1
+        count = len(self.inbox.turns) + 1
         dm = self.double.world.dm(self.bob)
         self.double.say(dm, "settled?", author=self.bob)
-        while not any(turn.channel_ids == (dm,) for turn, _ in self.inbox.taken):
+        while not any(turn.channel_ids == (dm,) for turn, _ in self.inbox.turns):
             await self.inbox.wait_for(count)
-            count = len(self.inbox.taken) + 1
-        self.inbox.taken[:] = [(turn, channel) for turn, channel in self.inbox.taken if turn.channel_ids != (dm,)]
+            count = len(self.inbox.turns) + 1
+        self.inbox.turns[:] = [(turn, channel) for turn, channel in self.inbox.turns if turn.channel_ids != (dm,)]
 
 
 @asynccontextmanager

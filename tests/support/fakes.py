@@ -28,7 +28,7 @@ from bot.conversation import (
 )
 from bot.errors import Failure, InvalidRequest, NotFound, RateLimited
 from bot.markdown import PlainMarkdown
-from bot.ports import Body, Channel, ChannelCapabilities, Controls, UnfinishedTurn, Verb
+from bot.ports import Body, ChannelCapabilities, Controls, UnfinishedTurn, Verb
 from bot.rate_limits import Budget, FixedWindow, RollingWindow
 
 DANA = Author("U1", "Dana")
@@ -264,49 +264,6 @@ class Notebook:
         ]
         self._nobodys.difference_update(found)
         return [UnfinishedTurn(key, self.entries[key], tuple(self.answers[key]), self.age) for key in found]
-
-
-class OpenInbox:
-    """An inbox that receives everything, was left nothing, and has nothing to stop: a base for those of tests."""
-
-    def __init__(self) -> None:
-        self.received: list[tuple[TurnKey, str]] = []
-        self.kept: list[tuple[TurnKey, str]] = []
-        self.dismissed: list[TurnKey] = []
-        self.unfinished: list[UnfinishedTurn] = []
-        self.gone: list[TurnKey] = []
-        self.stopped: list[TurnKey] = []
-        self.hushed: list[str] = []
-
-    async def receive(self, key: TurnKey, event: str) -> bool:
-        if key in (known for known, _ in self.received):
-            return False
-        self.received.append((key, event))
-        return True
-
-    def accept(self, turn: Turn, channel: Channel) -> None:
-        pass
-
-    def update_event(self, key: TurnKey, event: str) -> None:
-        self.kept.append((key, event))
-
-    def dismiss(self, key: TurnKey) -> None:
-        self.dismissed.append(key)
-
-    async def unfinished_turns(self, platform: str) -> Sequence[UnfinishedTurn]:
-        unfinished, self.unfinished = self.unfinished, []
-        return unfinished
-
-    def stop(self, at: TurnKey, *, by: Author | str) -> bool:
-        self.stopped.append(at)
-        return False
-
-    def stop_conversation(self, conversation: str, *, by: Author | str) -> bool:
-        self.hushed.append(conversation)
-        return False
-
-    def message_deleted(self, at: TurnKey) -> None:
-        self.gone.append(at)
 
 
 Step = Delta | Failure | float  # a delta to send, a failure to raise, or seconds to wait

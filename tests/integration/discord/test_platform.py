@@ -19,7 +19,8 @@ from bot.errors import Forbidden
 from bot.ports import Body
 from tests.servers.discord import DiscordDouble
 from tests.servers.limits import Kind
-from tests.support.discord import Bot, KeptTurns, bot_at_work, options_for, platform_at_work, until
+from tests.support.discord import Bot, bot_at_work, options_for, platform_at_work, until
+from tests.support.inbox import RecordingInbox
 
 pytestmark = pytest.mark.sockets
 
@@ -381,7 +382,7 @@ async def refusal(bot: DiscordDouble, options: DiscordOptions) -> str:
     platform = DiscordPlatform(options, Attachments(AttachmentLimits(), hosts=file_hosts(options)))
     try:
         with pytest.raises(Forbidden) as forbidden:
-            await platform.run(KeptTurns())
+            await platform.run(RecordingInbox())
     finally:
         await platform.close()
     return str(forbidden.value)

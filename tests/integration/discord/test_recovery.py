@@ -281,9 +281,9 @@ async def test_what_was_deleted_meanwhile_is_not_taken_up(others: int, half: boo
         del double.world.messages[bot.general][gone]
         async with platform_at_work(bot):
             await bot.inbox.wait_for(others + half)
-            await until(lambda: [key.message for key in (bot.inbox.gone if half else bot.inbox.dismissed)] == [gone])
+            await until(lambda: [key.message for key in (bot.inbox.deleted if half else bot.inbox.dismissed)] == [gone])
 
-        assert {turn.key.message for turn, _ in bot.inbox.taken} == {*asked} - ({gone} if not half else set())
+        assert {turn.key.message for turn, _ in bot.inbox.turns} == {*asked} - ({gone} if not half else set())
         assert lists(double) <= 2
 
 

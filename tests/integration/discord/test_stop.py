@@ -322,7 +322,7 @@ async def test_what_is_deleted_is_told_with_the_key_of_its_turn() -> None:
         bot.double.remove(dm, three)
         await bot.settled()
 
-        assert set(bot.inbox.gone) == {turn.key for turn, _ in taken}
+        assert set(bot.inbox.deleted) == {turn.key for turn, _ in taken}
 
 
 @pytest.mark.sockets
@@ -335,9 +335,9 @@ async def test_what_we_delete_ourselves_is_no_news() -> None:
         surplus = await channel.post(Body("second"), "key2")
         await channel.delete(surplus)
         await bot.settled()
-        assert bot.inbox.gone == []
+        assert bot.inbox.deleted == []
 
         first = answer_in(bot)
         bot.double.remove(bot.general, first)
         await bot.settled()
-        assert bot.inbox.gone == [TurnKey("discord", bot.guild, bot.general, first)]
+        assert bot.inbox.deleted == [TurnKey("discord", bot.guild, bot.general, first)]

@@ -77,7 +77,7 @@ async def test_what_is_forwarded_and_said_before_is_history() -> None:
             "[sticker: Wave]",
             "well?",
         ]
-        assert world.bot not in {turn.author.id for turn, _ in bot.inbox.taken}
+        assert world.bot not in {turn.author.id for turn, _ in bot.inbox.turns}
 
 
 async def test_a_thread_made_from_an_alert() -> None:
@@ -93,8 +93,8 @@ async def test_a_thread_made_from_an_alert() -> None:
             "[embed]\n> [FIRING:1] DiskFull\n> /var at 97 %",
             "please investigate\n[thread: Disk of db1]",
         ]
-        assert len(bot.inbox.taken) == 1
-        history = await bot.inbox.taken[0][1].history(5)
+        assert len(bot.inbox.turns) == 1
+        history = await bot.inbox.turns[0][1].history(5)
         assert history.messages[0].name == "Alertmanager"
 
 
@@ -124,7 +124,7 @@ async def test_another_bots_answer_to_a_command() -> None:
         bot.double.say(dm, "so?", author=bot.ada)
 
         assert await told(bot) == ["[answer to a command: /rain of Ada]\n[embed]\n> Rain at 6", "Sun at 9", "so?"]
-        assert len(bot.inbox.taken) == 1
+        assert len(bot.inbox.turns) == 1
 
 
 async def test_which_message_a_reply_is_about() -> None:
@@ -156,7 +156,7 @@ async def test_a_link_that_gets_a_preview_later() -> None:
         bot.double.change(dm, link, embeds=[preview])
         bot.double.say(dm, "well?", author=bot.ada)
         await bot.inbox.wait_for(2)
-        _, first = bot.inbox.taken[0]
+        _, first = bot.inbox.turns[0]
         assert await first.attachments() == (Text("[link preview]\n> The page\n> About it"),)
 
         assert await told(bot, 2) == ["https://a.example/x\n[link preview]\n> The page\n> About it", "well?"]

@@ -17,7 +17,8 @@ from bot.errors import InvalidRequest, OutcomeUnknown, ServiceError
 from bot.ports import Body, Channel, Verb
 from tests.servers.limits import Kind
 from tests.servers.slack import SlackDouble
-from tests.support.slack import PATIENCE, Taken, connected
+from tests.support.inbox import PATIENCE, RecordingInbox
+from tests.support.slack import connected
 
 pytestmark = pytest.mark.sockets
 
@@ -25,12 +26,12 @@ KEY = "abcdefghijklmnopqrst1"
 
 
 @asynccontextmanager
-async def asked(double: SlackDouble, kind: str = "channel") -> AsyncIterator[tuple[str, str, Channel, Taken]]:
+async def asked(double: SlackDouble, kind: str = "channel") -> AsyncIterator[tuple[str, str, Channel, RecordingInbox]]:
     """One question that was asked: its place, its id and its channel."""
     ann, place = double.world.user("Ann"), double.world.channel(kind)
     async with double.running(), connected(double) as (_, inbox):
         ts = double.say(place, "<@UBOT> hello", author=ann)
-        _, way = await inbox.number(1)
+        _, way = await inbox.turn(1)
         yield place, ts, way, inbox
 
 
@@ -106,11 +107,11 @@ async def test_where_blocks_are_refused() -> None:
             await way.edit(ts, Body("x" * 9000))
         await way.edit(ts, Body("<" * 1000))
         double.say(place, "more", author="U0001", thread=root)
-        _, second = await inbox.number(2)
+        _, second = await inbox.turn(2)
         with pytest.raises(ServiceError):
             await second.post(Body("again"), "key2")
         double.say(place, "and more", author="U0001", thread=root)
-        _, third = await inbox.number(3)
+        _, third = await inbox.turn(3)
         assert third.caps.limit == 4000
         assert third.caps.measure("<&>") == 13
 
@@ -131,11 +132,11 @@ async def test_where_one_table_is_allowed() -> None:
         await way.edit(ts, Body(TABLES))
         assert double.answers(place, root) == [SECOND_AS_TEXT]
         double.say(place, "more", author="U0001", thread=root)
-        _, second = await inbox.number(2)
+        _, second = await inbox.turn(2)
         with pytest.raises(ServiceError):
             await second.post(Body(TABLES), "key2")
         double.say(place, "and more", author="U0001", thread=root)
-        _, third = await inbox.number(3)
+        _, third = await inbox.turn(3)
         await third.post(Body(TABLES), "key3")
         assert double.answers(place, root)[-1] == SECOND_AS_TEXT
 
@@ -167,7 +168,7 @@ async def test_a_dm_is_read_from_its_history() -> None:
             world.put(place, {"user": "UBOT", "bot_id": "B0BOT", "metadata": key, **body})
     async with double.running(), connected(double) as (_, inbox):
         double.say(place, "now?", author=ann)
-        _, way = await inbox.number(1)
+        _, way = await inbox.turn(1)
         history = await way.history(4)
         assert [(m.role, m.text) for m in history.messages] == [
             (Role.USER, "q4"),
@@ -194,7 +195,7 @@ async def test_a_long_thread_keeps_its_newest() -> None:
         double.say(place, f"m{number}", author=ann, thread=root, quiet=True)
     async with double.running(), connected(double) as (_, inbox):
         double.say(place, "<@UBOT> sum up", author=ann, thread=root)
-        _, way = await inbox.number(1)
+        _, way = await inbox.turn(1)
         history = await way.history(3)
         assert [m.text for m in history.messages] == ["m32", "m33", "m34"]
         assert history.truncated
@@ -215,7 +216,7 @@ async def test_a_thread_of_too_many_pages_keeps_its_newest(recent: int, texts: l
     async with double.running(), connected(double) as (_, inbox):
         double.say(place, "<@UBOT> sum up", author=ann, thread=root)
         for turn, question in enumerate([[], ["sum up"]], 1):
-            _, way = await inbox.number(turn)
+            _, way = await inbox.turn(turn)
             history = await way.history(3)
             assert [m.text for m in history.messages] == [*texts, *question][-3:]
             assert history.truncated
@@ -250,7 +251,7 @@ async def test_the_newest_of_a_long_thread_are_given(scene: str) -> None:
     asked = f"{began + LONG_THREADS[scene][-1] + 5:.6f}"
     async with double.running(), connected(double) as (_, inbox):
         double.say(place, "<@UBOT> sum up", author=ann, thread=root, ts=asked)
-        _, way = await inbox.number(1)
+        _, way = await inbox.turn(1)
         history = await way.history(25)
     last = len(LONG_THREADS[scene])
     assert [m.text for m in history.messages] == [f"m{number}" for number in range(last - 24, last + 1)]
@@ -270,7 +271,7 @@ async def test_a_server_with_tiny_pages_gives_what_it_can() -> None:
     async with double.running(), connected(double) as (_, inbox):
         double.say(place, "<@UBOT> sum up", author=ann, thread=root)
         for turn, question in enumerate([[], ["sum up"]], 1):
-            _, way = await inbox.number(turn)
+            _, way = await inbox.turn(turn)
             history = await way.history(10)
             texts = [m.text for m in history.messages]
             assert texts[-2 - len(question) :] == ["m58", "m59", *question]
@@ -287,7 +288,7 @@ async def test_a_history_that_cannot_be_read_is_left_out() -> None:
     double.scopes -= {"channels:history"}
     async with double.running(), connected(double) as (_, inbox):
         double.say(place, "<@UBOT> sum up", author=ann, thread=root)
-        _, way = await inbox.number(1)
+        _, way = await inbox.turn(1)
         history = await way.history(5)
         assert history.messages == ()
         assert history.truncated
@@ -308,7 +309,7 @@ async def test_the_log_says_why_a_history_was_not_read(how: str, caplog: pytest.
         double.faults.add("GET", "conversations.replies", Kind.STATUS, status=int(how), headers=headers, times=9)
     async with double.running(), connected(double) as (_, inbox):
         double.say(place, "<@UBOT> sum up", author=ann, thread=root)
-        _, way = await inbox.number(1)
+        _, way = await inbox.turn(1)
         history = await way.history(5)
     assert causes[how] in history.unread
     (line,) = [each.getMessage() for each in caplog.records if "could not be read" in each.getMessage()]
@@ -324,7 +325,7 @@ async def test_a_read_that_is_limited_waits() -> None:
     double.faults.add("GET", "conversations.replies", Kind.STATUS, status=429, headers={"Retry-After": "1"}, body=body)
     async with double.running(), connected(double) as (_, inbox):
         double.say(place, "<@UBOT> sum up", author=ann, thread=root)
-        _, way = await inbox.number(1)
+        _, way = await inbox.turn(1)
         assert [m.text for m in (await way.history(5)).messages] == ["root"]
 
 
@@ -335,10 +336,10 @@ async def test_attachments() -> None:
     outside = {"name": "a.png", "mimetype": "image/png", "url_private": "https://elsewhere.example/a.png", "size": 10}
     async with double.running(), connected(double) as (_, inbox):
         double.say(place, "", author=ann, subtype="file_share", files=[outside])
-        _, way = await inbox.number(1)
+        _, way = await inbox.turn(1)
         assert [type(part) for part in await way.attachments()] == [OmittedAttachment]
         double.say(place, "and?", author=ann)
-        _, way = await inbox.number(2)
+        _, way = await inbox.turn(2)
         (before,) = (await way.history(5)).messages
         assert before.parts == (OmittedAttachment("a.png", UNAVAILABLE),)
 
@@ -354,7 +355,7 @@ async def test_the_history_has_as_many_files_as_a_message() -> None:
                 for part in "ab"
             ]
             double.say(place, f"m{number}", author=ann, subtype="file_share", files=files)
-            await inbox.number(number + 1)
+            await inbox.turn(number + 1)
         _, way = inbox.turns[-1]
         history = await way.history(10)
     names = [[part.name for part in message.parts if isinstance(part, File)] for message in history.messages]
@@ -408,7 +409,7 @@ async def test_a_surface_without_a_status_is_asked_once(as_404: bool) -> None:
             await way.post(Body("hi"), KEY)
             showing.cancel()
         double.say(place, "<@UBOT> again", author="U0001")
-        _, other = await inbox.number(2)
+        _, other = await inbox.turn(2)
         async with asyncio.TaskGroup() as group:
             showing = group.create_task(other.show_working())
             await asyncio.sleep(0)
@@ -441,7 +442,7 @@ async def test_one_budget_for_what_slack_counts_once() -> None:
     async with asked(double) as (_, _, way, inbox):
         dm = double.world.channel("im")
         double.say(dm, "hi", author="U0001")
-        _, other = await inbox.number(2)
+        _, other = await inbox.turn(2)
         assert way.budgets(Verb.EDIT)[0] is other.budgets(Verb.EDIT)[0]
         assert way.budgets(Verb.DELETE)[0] is other.budgets(Verb.DELETE)[0]
         assert way.budgets(Verb.POST)[0] is not other.budgets(Verb.POST)[0]

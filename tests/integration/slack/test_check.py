@@ -12,8 +12,9 @@ from adapters.slack.scopes import ALL, LATER, REQUIRED, USEFUL
 from bot.errors import Forbidden
 from tests.servers.limits import Kind
 from tests.servers.slack import ALL_SCOPES, SlackDouble
+from tests.support.inbox import RecordingInbox
 from tests.support.paths import ROOT
-from tests.support.slack import Taken, options_of
+from tests.support.slack import options_of
 
 MANIFEST = ROOT / "config" / "slack-manifest.yaml"
 
@@ -145,7 +146,7 @@ async def test_a_server_without_a_method_is_not_a_wrong_token(method: str) -> No
         attachments = Attachments(AttachmentLimits(), hosts=frozenset())
         platform = SlackPlatform(options_of(double), attachments)
         with pytest.raises(Forbidden) as caught:
-            await platform.run(Taken())
+            await platform.run(RecordingInbox())
         await platform.close()
     (wrong,) = [finding for finding in findings if not finding.ok]
     for line in (f"{wrong.message} {wrong.fix}", str(caught.value)):

@@ -11,7 +11,8 @@ from bot.ports import Channel, Verb
 from tests.contracts.channel import PROMISES, Promise, name_of, play
 from tests.servers.limits import Kind
 from tests.servers.slack import SlackDouble
-from tests.support.slack import Taken, connected
+from tests.support.inbox import RecordingInbox
+from tests.support.slack import connected
 
 METHODS = {Verb.POST: "chat.postMessage", Verb.EDIT: "chat.update", Verb.DELETE: "chat.delete"}
 
@@ -21,7 +22,7 @@ class SlackStage:
 
     skips: frozenset[str] = frozenset()
 
-    def __init__(self, double: SlackDouble, place: str, inbox: Taken) -> None:
+    def __init__(self, double: SlackDouble, place: str, inbox: RecordingInbox) -> None:
         self._double, self._place, self._inbox = double, place, inbox
 
     @property
@@ -64,7 +65,7 @@ async def slack_stage() -> AsyncIterator[SlackStage]:
     async with double.running(), connected(double) as (_, inbox):
         double.say(place, "<@UBOT> one", author=ann)
         double.say(place, "<@UBOT> two", author=ann)
-        await inbox.number(2)
+        await inbox.turn(2)
         yield SlackStage(double, place, inbox)
 
 

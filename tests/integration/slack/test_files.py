@@ -32,7 +32,8 @@ from bot.turns.manager import TurnManager
 from tests.servers.limits import Kind
 from tests.servers.slack import SlackDouble
 from tests.support.fakes import Notebook, ScriptedModel
-from tests.support.slack import PATIENCE, connected, options_of
+from tests.support.inbox import PATIENCE
+from tests.support.slack import connected, options_of
 
 PROSE = "".join(f"Sentence number {number} says something. " for number in range(450))  # about 17,000 characters
 CODE = "".join(f"print({number}, 'é')\n" for number in range(900))
@@ -213,12 +214,12 @@ async def test_what_does_not_go_up_is_not_tried_again_at_once() -> None:
     without_scope(double)
     async with double.running(), connected(double, timings=QUICK) as (_, inbox):
         double.say(place, "<@UBOT> one", author=ann)
-        _, way = await inbox.number(1)
+        _, way = await inbox.turn(1)
         assert way.caps.files == FILE_LIMIT
         with pytest.raises(Forbidden):
             await way.post(Body("look", files=(Upload("a.txt", "x"),)), "key1")
         double.say(other, "<@UBOT> two", author=ann)
-        _, second = await inbox.number(2)
+        _, second = await inbox.turn(2)
         assert (way.caps.files, second.caps.files) == (0, 0)
 
 

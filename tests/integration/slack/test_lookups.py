@@ -82,11 +82,11 @@ async def test_what_was_said_before_the_mention_stays_no_question() -> None:
         before = double.say(channel, "yes", author=ann, thread=root)
         await double.transcript.wait_for(path="conversations.replies")
         double.say(channel, "<@UBOT> where?", author=ann, thread=root)
-        await inbox.number(1)
+        await inbox.turn(1)
         await inbox.until(lambda: any(key.message == before for key in inbox.dismissed))
         double.say(channel, "and when?", author=ann, thread=root)
-        await inbox.number(2)
-        assert inbox.texts == ["where?", "and when?"]
+        await inbox.turn(2)
+        assert inbox.questions == ["where?", "and when?"]
 
 
 async def test_follow_ups_whose_thread_is_looked_into_stay_in_order() -> None:
@@ -98,8 +98,8 @@ async def test_follow_ups_whose_thread_is_looked_into_stay_in_order() -> None:
     async with double.running(), connected(double) as (_, inbox):
         for number in range(5):
             double.say(channel, f"follow-up {number}", author=ann, thread=root)
-        await inbox.number(5)
-        assert inbox.texts == [f"follow-up {number}" for number in range(5)]
+        await inbox.turn(5)
+        assert inbox.questions == [f"follow-up {number}" for number in range(5)]
 
 
 async def test_two_mentions_stay_in_order_behind_a_message_that_is_looked_into() -> None:
@@ -112,8 +112,8 @@ async def test_two_mentions_stay_in_order_behind_a_message_that_is_looked_into()
         double.say(channel, "yes", author=ann, thread=root)
         for number in range(3):
             double.say(channel, f"<@UBOT> question {number}", author=ann, thread=root)
-        await inbox.number(3)
-        assert inbox.texts == [f"question {number}" for number in range(3)]
+        await inbox.turn(3)
+        assert inbox.questions == [f"question {number}" for number in range(3)]
 
 
 async def test_a_quiet_server_answers_as_before() -> None:

@@ -16,7 +16,8 @@ from bot.ports import Body
 from tests.servers.limits import Kind
 from tests.servers.slack import SlackDouble
 from tests.servers.slack_socket import Envelope
-from tests.support.slack import PATIENCE, Taken, answer, connected, options_of
+from tests.support.inbox import PATIENCE, RecordingInbox
+from tests.support.slack import answer, connected, options_of
 
 pytestmark = pytest.mark.sockets
 
@@ -28,7 +29,7 @@ async def test_a_mention_starts_a_thread() -> None:
     ann, channel = double.world.user("Ann"), double.world.channel()
     async with double.running(), connected(double) as (_, inbox):
         ts = double.say(channel, "<@UBOT> what is <https://a.example|this> &amp; that?", author=ann)
-        turn, way = await inbox.number(1)
+        turn, way = await inbox.turn(1)
         assert turn.question.text == "what is this (https://a.example) & that?"
         assert turn.question.name == "Ann"
         assert turn.author.id == ann
@@ -49,11 +50,11 @@ async def test_a_thread_goes_on_without_a_mention() -> None:
     ann, bob, channel = double.world.user("Ann"), double.world.user("Bob"), double.world.channel()
     async with double.running(), connected(double) as (_, inbox):
         root = double.say(channel, "<@UBOT> hello", author=ann)
-        _, way = await inbox.number(1)
+        _, way = await inbox.turn(1)
         posted = await answer(way, "Hi")
         await way.edit(posted, Body("Hi, <\u200b!here> Ann"))
         double.say(channel, "and me?", author=bob, thread=root)
-        turn, way = await inbox.number(2)
+        turn, way = await inbox.turn(2)
         history = await way.history(10)
         assert [(m.role, m.name, m.text) for m in history.messages] == [
             (Role.USER, "Ann", "hello"),
@@ -74,8 +75,8 @@ async def test_a_foreign_thread_is_left_alone() -> None:
             double.say(channel, "yes", author=ann, thread=root)
             await double.transcript.wait_for(path="conversations.replies")
         double.say(channel, "<@UBOT> where?", author=ann)
-        await inbox.number(1)
-        assert inbox.texts == ["where?"]
+        await inbox.turn(1)
+        assert inbox.questions == ["where?"]
         assert len(double.transcript.of(path="conversations.replies")) <= 3
 
 
@@ -96,11 +97,11 @@ async def test_a_thread_from_before_the_start_is_known_again() -> None:
     )
     async with double.running(), connected(double) as (_, inbox):
         double.say(channel, "go on", author=ann, thread=root)
-        _, way = await inbox.number(1)
+        _, way = await inbox.turn(1)
         history = await way.history(10)
         assert [m.text for m in history.messages] == ["hello", "the whole answer"]
         double.say(channel, "and on", author=ann, thread=root)
-        _, way = await inbox.number(2)
+        _, way = await inbox.turn(2)
         assert [m.text for m in (await way.history(10)).messages] == ["hello", "the whole answer", "go on"]
         assert len(double.transcript.of(path="conversations.replies")) == 1
 
@@ -113,11 +114,11 @@ async def test_direct_messages() -> None:
     ann, dm = double.world.user("Ann"), double.world.channel("im")
     async with double.running(), connected(double) as (_, inbox):
         double.say(dm, "hello", author=ann)
-        first, way = await inbox.number(1)
+        first, way = await inbox.turn(1)
         posted = await answer(way, "Hi")
         assert "thread_ts" not in double.world.messages[dm][posted]
         double.say(dm, "inside", author=ann, thread=posted)
-        second, way = await inbox.number(2)
+        second, way = await inbox.turn(2)
         assert [m.text for m in (await way.history(10)).messages] == ["Hi"]
         assert first.direct
         assert second.direct
@@ -125,7 +126,7 @@ async def test_direct_messages() -> None:
         posted = await way.post(Body("Yes"), "l" * 21)
         assert double.world.messages[dm][posted]["thread_ts"] == first_thread(double, dm, posted)
         double.say(dm, "again", author=ann)
-        third, way = await inbox.number(3)
+        third, way = await inbox.turn(3)
         assert third.conversation == first.conversation
         assert [m.text for m in (await way.history(10)).messages] == ["hello", "Hi"]
 
@@ -154,7 +155,7 @@ async def test_who_is_not_answered() -> None:
         double.remove(channel, double.say(channel, "never mind", author=ann))
         double.say(channel, "<@UBOT> two", author=guest)
         double.say(channel, "<@UBOT> three", author=stranger, team="TOTHER", once=True)
-        await inbox.number(3)
+        await inbox.turn(3)
         await double.settled()
         authors = {t.question.text: (t.author.guest, t.author.external) for t, _ in inbox.turns}
         assert authors == {"one": (False, False), "two": (True, False), "three": (False, True)}
@@ -167,12 +168,12 @@ async def test_an_event_delivered_twice_is_one_turn() -> None:
     ann, channel = double.world.user("Ann"), double.world.channel()
     async with double.running(), connected(double) as (_, inbox):
         double.say(channel, "<@UBOT> once", author=ann)
-        await inbox.number(1)
+        await inbox.turn(1)
         await double.settled()
         for envelope in list(double.sockets.envelopes):
             await double.redeliver(envelope)
         await double.settled()
-        assert inbox.texts == ["once"]
+        assert inbox.questions == ["once"]
 
 
 async def test_order_is_kept() -> None:
@@ -185,8 +186,8 @@ async def test_order_is_kept() -> None:
         root = double.say(channel, "<@UBOT> 0", author=people[0])
         for number, person in enumerate(people[1:], 1):
             double.say(channel, f"{number}", author=person, thread=root)
-        await inbox.number(5)
-        assert inbox.texts == ["0", "1", "2", "3", "4"]
+        await inbox.turn(5)
+        assert inbox.questions == ["0", "1", "2", "3", "4"]
 
 
 async def test_nobody_is_answered_who_cannot_be_known(caplog: pytest.LogCaptureFixture) -> None:
@@ -213,7 +214,7 @@ async def test_what_is_attached_to_a_mention() -> None:
     async with double.running(), connected(double) as (_, inbox):
         for number in (1, 2):  # the second time, whoever asks is known already
             double.say(channel, "<@UBOT> look", author=ann, files=[file])
-            turn, channel_of_turn = await inbox.number(number)
+            turn, channel_of_turn = await inbox.turn(number)
             assert [type(part) for part in turn.question.parts] == [Text]
             assert [type(part) for part in await channel_of_turn.attachments()] == [OmittedAttachment]
 
@@ -225,7 +226,7 @@ async def test_a_question_that_asks_much_asks_slack_little() -> None:
     async with double.running(), connected(double) as (_, inbox):
         for number in range(150):
             double.say(channel, f"<@UBOT> {number}", author=ann)
-        await inbox.number(150)
+        await inbox.turn(150)
         assert len(double.transcript.of(path="users.info")) == 1
 
 
@@ -235,13 +236,13 @@ async def test_a_replaced_connection_loses_no_memory() -> None:
     ann, channel = double.world.user("Ann"), double.world.channel()
     async with double.running(), connected(double) as (_, inbox):
         root = double.say(channel, "<@UBOT> hello", author=ann)
-        await inbox.number(1)
+        await inbox.turn(1)
         for opened in (2, 3):
             await double.sockets.disconnect("refresh_requested")
             async with asyncio.timeout(PATIENCE):
                 await double.until(lambda: double.sockets.opened == opened and len(double.sockets.live) == 1)  # noqa: B023 (awaited here)
         double.say(channel, "again", author=ann, thread=root)
-        _, way = await inbox.number(2)
+        _, way = await inbox.turn(2)
         assert [m.text for m in (await way.history(10)).messages] == ["hello"]
         assert double.transcript.of(path="conversations") == []
 
@@ -253,10 +254,10 @@ async def test_who_shares_the_events_reads_the_conversation() -> None:
     ann, channel = double.world.user("Ann"), double.world.channel()
     async with double.running(), connected(double) as (_, inbox):
         root = double.say(channel, "<@UBOT> hello", author=ann)
-        await inbox.number(1)
+        await inbox.turn(1)
         double.say(channel, "unheard", author=ann, thread=root, quiet=True)
         double.say(channel, "again", author=ann, thread=root)
-        _, way = await inbox.number(2)
+        _, way = await inbox.turn(2)
         assert [m.text for m in (await way.history(10)).messages] == ["hello", "unheard"]
 
 
@@ -283,7 +284,7 @@ async def test_a_server_without_the_extras(as_404: bool) -> None:
     channel = double.world.channel()
     async with double.running(), connected(double) as (_, inbox):
         double.event({"type": "app_mention", "user": "U1", "text": "<@UBOT> hi", "ts": "1.1", "channel": channel})
-        turn, way = await inbox.number(1)
+        turn, way = await inbox.turn(1)
         assert turn.author.name == "U1"
         history = await way.history(10)
         assert history.messages == ()
@@ -299,7 +300,7 @@ async def test_a_lookup_is_tried_again() -> None:
     double.faults.add("GET", "users.info", Kind.STATUS, status=500)
     async with double.running(), connected(double) as (_, inbox):
         double.say(channel, "<@UBOT> hello", author=ann)
-        assert (await inbox.number(1))[0].author.name == "Ann"
+        assert (await inbox.turn(1))[0].author.name == "Ann"
 
 
 async def test_connections_are_replaced() -> None:
@@ -312,16 +313,16 @@ async def test_connections_are_replaced() -> None:
             double.until(lambda: double.sockets.opened == 2 and len(double.sockets.live) == 1), PATIENCE
         )
         double.say(channel, "<@UBOT> one", author=ann)
-        await inbox.number(1)
+        await inbox.turn(1)
         await double.sockets.close()
         double.say(channel, "<@UBOT> two", author=ann)
-        await inbox.number(2)
+        await inbox.turn(2)
         double.sockets.refused = 1
         double.sockets.abort()
         double.say(channel, "<@UBOT> three", author=ann)
-        await inbox.number(3)
+        await inbox.turn(3)
         assert platform.ready
-        assert inbox.texts == ["one", "two", "three"]
+        assert inbox.questions == ["one", "two", "three"]
 
 
 async def test_a_silent_socket_is_given_up() -> None:
@@ -333,7 +334,7 @@ async def test_a_silent_socket_is_given_up() -> None:
         double.sockets.deaf = False
         await asyncio.wait_for(double.until(lambda: double.sockets.opened == 2), PATIENCE)
         double.say(channel, "<@UBOT> hello", author=ann)
-        await inbox.number(1)
+        await inbox.turn(1)
 
 
 async def test_what_a_gap_hid_is_read() -> None:
@@ -342,13 +343,13 @@ async def test_what_a_gap_hid_is_read() -> None:
     ann, channel = double.world.user("Ann"), double.world.channel()
     async with double.running(), connected(double) as (_, inbox):
         root = double.say(channel, "<@UBOT> hello", author=ann)
-        await inbox.number(1)
+        await inbox.turn(1)
         await double.settled()
         double.sockets.abort()
         await asyncio.wait_for(double.until(lambda: double.sockets.opened == 2), PATIENCE)
         double.say(channel, "unheard", author=ann, thread=root, quiet=True)
         double.say(channel, "heard", author=ann, thread=root)
-        _, way = await inbox.number(2)
+        _, way = await inbox.turn(2)
         assert [m.text for m in (await way.history(10)).messages] == ["hello", "unheard"]
 
 
@@ -359,20 +360,20 @@ async def test_quiet_leaves_questions_to_others() -> None:
     async with double.running():
         async with connected(double) as (platform, inbox):
             double.say(channel, "<@UBOT> one", author=ann)
-            _, way = await inbox.number(1)
+            _, way = await inbox.turn(1)
             await platform.stop_accepting()
             assert not platform.ready
             double.say(channel, "<@UBOT> two", author=ann, once=True)
             double.say(channel, "not for us", author=ann)
             await double.until(lambda: any(e.acked for e in said(double, "not for us")))
             await answer(way, "still answered")
-            assert inbox.texts == ["one"]
+            assert inbox.questions == ["one"]
         (unheard,) = said(double, "<@UBOT> two")
         assert not unheard.acked
         async with connected(double) as (_, inbox):
             await double.redeliver(unheard)
-            await inbox.number(1)
-            assert inbox.texts == ["two"]
+            await inbox.turn(1)
+            assert inbox.questions == ["two"]
 
 
 async def test_quiet_hands_over_what_was_acknowledged() -> None:
@@ -385,7 +386,7 @@ async def test_quiet_hands_over_what_was_acknowledged() -> None:
         await double.transcript.wait_for(path="users.info")
         await double.settled()
         await platform.stop_accepting()
-        assert inbox.texts == ["one"]
+        assert inbox.questions == ["one"]
 
 
 async def test_quiet_does_not_wait_for_ever(caplog: pytest.LogCaptureFixture) -> None:
@@ -427,7 +428,7 @@ async def test_a_follow_up_is_late_rather_than_dropped() -> None:
     double.faults.add("GET", "conversations.replies", Kind.STATUS, status=500, times=3)
     async with double.running(), connected(double, timings=SlackTimings(thread_retry=0.05)) as (_, inbox):
         double.say(channel, "go on", author=ann, thread=root)
-        turn, _ = await inbox.number(1)
+        turn, _ = await inbox.turn(1)
         assert turn.question.text == "go on"
         assert inbox.dismissed == []
 
@@ -444,7 +445,7 @@ async def test_a_wrong_token_ends_the_run(field: str, value: str) -> None:
         attachments = Attachments(AttachmentLimits(), hosts=frozenset())
         platform = SlackPlatform(options_of(double, **{field: value}), attachments)
         with pytest.raises(Forbidden) as caught:
-            await platform.run(Taken())
+            await platform.run(RecordingInbox())
         await platform.close()
         assert field.replace("_", " ") in str(caught.value)
         assert "invalid_auth" in str(caught.value)

@@ -13,14 +13,15 @@ from bot.conversation import Turn, TurnKey
 from bot.ports import Body, Channel, UnfinishedTurn
 from tests.servers.limits import Kind
 from tests.servers.slack import SlackDouble
-from tests.support.slack import PATIENCE, Taken, answer, connected
+from tests.support.inbox import PATIENCE, RecordingInbox
+from tests.support.slack import answer, connected
 
 pytestmark = pytest.mark.sockets
 
 KEY = "abcdefghijklmnopqrst"
 
 
-class Slow(Taken):
+class Slow(RecordingInbox):
     """An inbox whose journal takes until `go` is set to write a question down, where its words say so."""
 
     def __init__(self, words: str = "slow") -> None:
@@ -36,7 +37,7 @@ class Slow(Taken):
         return True
 
 
-class BrokenInbox(Taken):
+class BrokenInbox(RecordingInbox):
     """An inbox that breaks at the first question, against its promise."""
 
     async def receive(self, key: TurnKey, event: str) -> bool:
@@ -67,14 +68,14 @@ async def test_a_question_is_acknowledged_once_it_is_written_down() -> None:
         double.say(channel, "<@UBOT> slow", author=ann)
         await inbox.until(lambda: len(inbox.received) == 1)
         double.say(dm, "quick", author=ann)
-        await inbox.number(1)
+        await inbox.turn(1)
         await soon(double, lambda: acked(double, "quick") == [True])
         assert acked(double, "<@UBOT> slow") == [False, False]
-        assert inbox.texts == ["quick"]
+        assert inbox.questions == ["quick"]
         inbox.go.set()
         await soon(double, lambda: acked(double, "<@UBOT> slow") == [True, True])
-        await inbox.number(2)
-        assert inbox.texts == ["quick", "slow"]
+        await inbox.turn(2)
+        assert inbox.questions == ["quick", "slow"]
         assert len(inbox.received) == 2
 
 
@@ -86,10 +87,10 @@ async def test_a_slow_journal_keeps_the_order() -> None:
         for text in ("slow", "two", "three"):
             double.say(dm, text, author=ann)
         await soon(double, lambda: acked(double, "three") == [True])
-        assert inbox.texts == []
+        assert inbox.questions == []
         inbox.go.set()
-        await inbox.number(3)
-        assert inbox.texts == ["slow", "two", "three"]
+        await inbox.turn(3)
+        assert inbox.questions == ["slow", "two", "three"]
 
 
 async def test_events_are_heard_in_the_order_of_arrival() -> None:
@@ -100,8 +101,8 @@ async def test_events_are_heard_in_the_order_of_arrival() -> None:
     async with double.running(), connected(double) as (_, inbox):
         for text in texts:
             double.say(dm, text, author=ann)
-        await inbox.number(60)
-        assert inbox.texts == texts
+        await inbox.turn(60)
+        assert inbox.questions == texts
 
 
 @pytest.mark.parametrize("journal", ["quick", "slower than the goodbye"])
@@ -119,11 +120,11 @@ async def test_a_socket_that_dies_before_the_acknowledgement(journal: str) -> No
         await asyncio.sleep(0.1)  # the old connection gives up what it could not acknowledge
         inbox.go.set()
         await double.settled()
-        await inbox.number(1)
+        await inbox.turn(1)
         for envelope in list(double.sockets.envelopes):
             await double.redeliver(envelope)
         await double.settled()
-        assert inbox.texts == ["slow"]
+        assert inbox.questions == ["slow"]
         assert inbox.dismissed == []
 
 
@@ -139,7 +140,7 @@ async def test_a_connection_that_is_replaced_acknowledges_what_it_brought() -> N
         inbox.go.set()
         await soon(double, lambda: acked(double, "slow") == [True])
         await soon(double, lambda: len(double.sockets.live) == 1)
-        await inbox.number(1)
+        await inbox.turn(1)
 
 
 async def test_what_cannot_be_written_down_is_not_acknowledged(caplog: pytest.LogCaptureFixture) -> None:
@@ -153,13 +154,13 @@ async def test_what_cannot_be_written_down_is_not_acknowledged(caplog: pytest.Lo
                 await asyncio.sleep(0.01)
         assert acked(double, "hello") == [False]
         await double.redeliver_unacknowledged()
-        await inbox.number(1)
+        await inbox.turn(1)
         await double.settled()
 
 
 async def test_what_was_received_before_is_only_acknowledged() -> None:
     """A second delivery after a restart: the journal knows the question, and nothing more is done about it."""
-    double, inbox = SlackDouble(), Taken()
+    double, inbox = SlackDouble(), RecordingInbox()
     ann, dm = double.world.user("Ann"), double.world.channel("im")
     async with double.running():
         ts = double.say(dm, "once", author=ann)
@@ -188,36 +189,38 @@ async def test_what_asks_nothing_after_all_is_dismissed() -> None:
 # ------------------------------------------------------------------------------------------------------- taken up again
 
 
-async def again(double: SlackDouble, inbox: Taken, messages: tuple[str, ...] = ()) -> list[tuple[Turn, Channel]]:
+async def again(
+    double: SlackDouble, inbox: RecordingInbox, messages: tuple[str, ...] = ()
+) -> list[tuple[Turn, Channel]]:
     """What another process makes of all that a first one received."""
-    second = Taken()
+    second = RecordingInbox()
     second.unfinished = [UnfinishedTurn(key, event, messages) for key, event in inbox.received]
     async with connected(double, second):
-        await second.number(len(inbox.received))
+        await second.turn(len(inbox.received))
     return second.turns
 
 
 @pytest.mark.parametrize("where", ["channel", "root", "reply", "im"])
 async def test_what_was_deleted_meanwhile_is_not_taken_up(where: str) -> None:
     """Nobody told us: its message is looked for, and what was posted for it gets an end. Others are still answered."""
-    double, second = SlackDouble(), Taken()
+    double, second = SlackDouble(), RecordingInbox()
     ann, place = double.world.user("Ann"), double.world.channel("im" if where == "im" else "channel")
     async with double.running():
         async with connected(double) as (_, inbox):
             ts = double.say(place, "<@UBOT> one", author=ann)
-            await inbox.number(1)
+            await inbox.turn(1)
             if where == "reply":
                 ts = double.say(place, "<@UBOT> two", author=ann, thread=ts)
-                await inbox.number(2)
+                await inbox.turn(2)
             _, way = inbox.turns[-1]
             posted = [await answer(way, "half")] if where in ("root", "im") else []
             double.say(place, "<@UBOT> kept", author=ann)
-            await inbox.until(lambda: "kept" in inbox.texts)
+            await inbox.until(lambda: "kept" in inbox.questions)
         double.remove(place, ts)
         second.unfinished = [UnfinishedTurn(key, event, tuple(posted)) for key, event in inbox.received]
         async with connected(double, second):
-            given_up = second.gone if posted else second.dismissed
-            await second.until(lambda: {key.message for key in given_up} == {ts} and "kept" in second.texts)
+            given_up = second.deleted if posted else second.dismissed
+            await second.until(lambda: {key.message for key in given_up} == {ts} and "kept" in second.questions)
             assert len(second.turns) == len(inbox.received) - (not posted)
         assert len(double.transcript.of(path="chat.delete")) == 0
 
@@ -229,7 +232,7 @@ async def test_whether_it_was_deleted_may_not_be_known() -> None:
     async with double.running():
         async with connected(double) as (_, inbox):
             double.say(dm, "hello", author=ann)
-            await inbox.number(1)
+            await inbox.turn(1)
         double.faults.add("GET", "conversations.history", Kind.STATUS, status=500)
         ((turn, _),) = await again(double, inbox)
         assert turn.question.text == "hello"
@@ -251,7 +254,7 @@ async def test_a_mention_is_brought_again(copies: str) -> None:
                 await asyncio.sleep(0.05)  # the mention has been heard, and its other copy is waited for
                 message = double.world.messages[channel][ts]
                 double.event({**message, "channel": channel, "channel_type": "channel"})
-            first, way = await inbox.number(1)
+            first, way = await inbox.turn(1)
         ((turn, brought),) = await again(double, inbox)
         assert turn == first
         assert len(await brought.attachments()) == len(await way.attachments()) == (copies != "mention only")
@@ -265,13 +268,13 @@ async def test_every_kind_of_question_is_brought_again() -> None:
     async with double.running():
         async with connected(double) as (_, inbox):
             root = double.say(channel, "<@UBOT> hello", author=ann)
-            await inbox.number(1)
+            await inbox.turn(1)
             double.say(channel, "and?", author=eve, thread=root, team="TOTHER")
-            await inbox.number(2)
+            await inbox.turn(2)
             first = double.say(dm, "hi", author=ann)
-            await inbox.number(3)
+            await inbox.turn(3)
             double.say(dm, "inside", author=ann, thread=first)
-            await inbox.number(4)
+            await inbox.turn(4)
         turns = await again(double, inbox)
         key = {turn.key: turn for turn, _ in inbox.turns}
         assert [key[turn.key] for turn, _ in turns] == [turn for turn, _ in turns]
@@ -279,7 +282,7 @@ async def test_every_kind_of_question_is_brought_again() -> None:
 
 async def test_what_cannot_be_read_is_given_up(caplog: pytest.LogCaptureFixture) -> None:
     """Records of another workspace, of other words than ours: dismissed, with a line each, and the rest is brought."""
-    double, inbox = SlackDouble(), Taken()
+    double, inbox = SlackDouble(), RecordingInbox()
     ann, dm = double.world.user("Ann"), double.world.channel("im")
     event = f'{{"event":{{"type":"message","channel":"{dm}","user":"{ann}","text":"hi","ts":"1.1"}}}}'
     double.world.messages[dm]["1.1"] = {"type": "message", "user": ann, "text": "hi", "ts": "1.1"}
@@ -291,7 +294,7 @@ async def test_what_cannot_be_read_is_given_up(caplog: pytest.LogCaptureFixture)
         UnfinishedTurn(good, event),
     ]
     async with double.running(), connected(double, inbox):
-        turn, _ = await inbox.number(1)
+        turn, _ = await inbox.turn(1)
         assert turn.key == good
         assert inbox.dismissed == [bad, bad, foreign]
     assert caplog.text.count("giving it up") == 3
@@ -299,13 +302,13 @@ async def test_what_cannot_be_read_is_given_up(caplog: pytest.LogCaptureFixture)
 
 async def test_it_is_asked_again_what_was_left() -> None:
     """A process that is still finishing when this one starts leaves its turns later; once quiet, they are not ours."""
-    double, inbox = SlackDouble(), Taken()
+    double, inbox = SlackDouble(), RecordingInbox()
     ann, dm = double.world.user("Ann"), double.world.channel("im")
     event = f'{{"event":{{"type":"message","channel":"{dm}","user":"{ann}","text":"hi","ts":"1.1"}}}}'
     double.world.messages[dm]["1.1"] = {"type": "message", "user": ann, "text": "hi", "ts": "1.1"}
     async with double.running(), connected(double, inbox, timings=SlackTimings(recovery_poll=0.05)) as (platform, _):
         inbox.unfinished = [UnfinishedTurn(TurnKey("slack", "T1", dm, "1.1"), event)]
-        await inbox.number(1)
+        await inbox.turn(1)
         await platform.stop_accepting()
         await asyncio.sleep(0.1)  # a round in which it would be asked for
         inbox.unfinished = [UnfinishedTurn(TurnKey("slack", "T1", dm, "1.1"), event)]
@@ -321,21 +324,21 @@ async def test_an_event_that_comes_again_while_it_is_taken_up() -> None:
     async with double.running():
         async with connected(double) as (_, inbox):
             double.say(dm, "hello", author=ann)
-            await inbox.number(1)
-        second = Taken()
+            await inbox.turn(1)
+        second = RecordingInbox()
         second.received = list(inbox.received)
         second.unfinished = [UnfinishedTurn(key, event) for key, event in inbox.received]
         await double.redeliver(double.sockets.envelopes[0])
         async with connected(double, second):
-            await second.number(1)
+            await second.turn(1)
             await double.redeliver(double.sockets.envelopes[0])
             await double.settled()
-            assert second.texts == ["hello"]
+            assert second.questions == ["hello"]
 
 
 async def test_what_cannot_be_looked_up_in_time_is_left() -> None:
     """Slack answers no lookups for too long: nothing is dismissed, and the next process takes the question up."""
-    double, inbox = SlackDouble(), Taken()
+    double, inbox = SlackDouble(), RecordingInbox()
     ann, dm = double.world.user("Ann"), double.world.channel("im")
     async with double.running():
         body = b'{"ok": false, "error": "ratelimited"}'
@@ -364,7 +367,7 @@ async def test_a_post_of_an_earlier_process_is_found(kind: str, known: int) -> N
     async with double.running():
         async with connected(double) as (_, inbox):
             ts = double.say(place, "<@UBOT> hello", author=ann)
-            _, way = await inbox.number(1)
+            _, way = await inbox.turn(1)
             posted = [await way.post(Body("one"), f"{KEY}0")]
             thread = {"thread_ts": ts} if kind == "channel" else {}
             for number in range(7):
@@ -385,10 +388,10 @@ async def test_a_post_is_found_without_metadata() -> None:
     async with double.running():
         async with connected(double) as (_, inbox):
             double.say(place, "<@UBOT> hello", author=ann)
-            _, way = await inbox.number(1)
+            _, way = await inbox.turn(1)
             double.faults.add("POST", "chat.postMessage", Kind.RESET_AFTER)
             double.say(dm, "hello", author=ann)
-            _, direct = await inbox.number(2)
+            _, direct = await inbox.turn(2)
             with pytest.raises(Exception, match="no answer"):
                 await way.post(Body("lost"), f"{KEY}0")
             lost = double.shown(place)[-1].ts
@@ -410,7 +413,7 @@ async def test_what_is_left_of_an_answer_is_none_of_its_history() -> None:
     async with double.running():
         async with connected(double) as (_, inbox):
             double.say(dm, "hello", author=ann)
-            _, way = await inbox.number(1)
+            _, way = await inbox.turn(1)
             half = await answer(way, "half an ans")
         ((_, way),) = await again(double, inbox, (half,))
         assert (await way.history(10)).messages == ()
@@ -431,7 +434,7 @@ async def test_a_reaction_asks_to_stop() -> None:
     async with double.running(), connected(double) as (_, inbox):
         ts = double.say(place, "<@UBOT> hello", author=ann)
         double.say(place, "<@UBOT> I am a program", author=robot)
-        _, way = await inbox.number(1)
+        _, way = await inbox.turn(1)
         posted = await answer(way, "Well")
         await inbox.until(lambda: len(inbox.dismissed) == 1)
         for author, sign in ((robot, "x"), ("UBOT", "octagonal_sign"), (ann, "thumbsup")):
@@ -449,13 +452,13 @@ async def test_the_stop_button_of_slack() -> None:
     ann, place, dm = double.world.user("Ann"), double.world.channel(), double.world.channel("im")
     async with double.running(), connected(double) as (_, inbox):
         root = double.say(place, "<@UBOT> hello", author=ann)
-        turn, _ = await inbox.number(1)
+        turn, _ = await inbox.turn(1)
         double.press_stop(place, root, author=ann)
-        await inbox.until(lambda: inbox.hushed == [turn.conversation])
+        await inbox.until(lambda: inbox.stopped_conversations == [turn.conversation])
         await soon(double, lambda: double.sessions == [(place, root, "active")])
         double.without.add("agents.sessions.setStatus")
         ts = double.say(dm, "hello", author=ann)
-        await inbox.number(2)
+        await inbox.turn(2)
         double.press_stop(dm, ts, author=ann)
         await inbox.until(lambda: inbox.stopped == [at(place, root), at(dm, ts)])
         await double.settled()
@@ -467,18 +470,18 @@ async def test_what_readers_take_away() -> None:
     ann, place, dm = double.world.user("Ann"), double.world.channel(), double.world.channel("im")
     async with double.running(), connected(double) as (_, inbox):
         root = double.say(place, "<@UBOT> hello", author=ann)
-        _, way = await inbox.number(1)
+        _, way = await inbox.turn(1)
         posted = await answer(way, "Well")
         ts = double.say(dm, "hello", author=ann)
-        _, direct = await inbox.number(2)
+        _, direct = await inbox.turn(2)
         surplus = await answer(direct, "too much")
         await direct.delete(surplus)
         double.remove(dm, ts)
         double.remove(place, root)  # a tombstone: it has a reply
         double.remove(place, posted)
-        await inbox.until(lambda: len(inbox.gone) == 3)
+        await inbox.until(lambda: len(inbox.deleted) == 3)
         await double.settled()
-        assert inbox.gone == [at(dm, ts), at(place, root), at(place, posted)]
+        assert inbox.deleted == [at(dm, ts), at(place, root), at(place, posted)]
 
 
 @pytest.mark.parametrize("sign", ["deleted", "reaction"])
@@ -495,8 +498,8 @@ async def test_a_question_that_is_withdrawn_while_it_is_looked_into(sign: str) -
         else:
             double.react(dm, ts, "x", author=ann)
         double.say(dm, "what I meant", author=ann)
-        await inbox.number(1)
-        assert inbox.texts == ["what I meant"]
+        await inbox.turn(1)
+        assert inbox.questions == ["what I meant"]
         assert inbox.dismissed == [at(dm, ts)]
 
 
@@ -517,9 +520,9 @@ async def test_an_odd_sign_is_acknowledged_and_passed_over(event: dict[str, Any]
     async with double.running(), connected(double) as (_, inbox):
         double.event(event)
         double.say(dm, "hello", author=ann)
-        await inbox.number(1)
+        await inbox.turn(1)
         await double.settled()
-        assert (inbox.stopped, inbox.hushed, inbox.gone) == ([], [], [])
+        assert (inbox.stopped, inbox.stopped_conversations, inbox.deleted) == ([], [], [])
 
 
 async def test_who_asks_is_known_to_the_next_process() -> None:
@@ -529,14 +532,14 @@ async def test_who_asks_is_known_to_the_next_process() -> None:
     async with double.running():
         async with connected(double) as (_, inbox):
             double.say(channel, "<@UBOT> one", author=ann)
-            (first, _) = await inbox.number(1)
-        ((key, event),) = inbox.kept
+            (first, _) = await inbox.turn(1)
+        ((key, event),) = inbox.updated_events
         lookups = len(double.transcript.of(path="users.info"))
         for age, more in ((60.0, 0), (3600.0, 1)):
-            second = Taken()
+            second = RecordingInbox()
             second.unfinished = [UnfinishedTurn(key, event, age=age)]
             async with connected(double, second):
-                turn, _ = await second.number(1)
+                turn, _ = await second.turn(1)
             assert turn == first
             assert len(double.transcript.of(path="users.info")) == lookups + more
 
@@ -554,7 +557,7 @@ async def test_each_conversation_is_read_once() -> None:
             for number, (_, way) in enumerate(inbox.turns[:2]):
                 posted.append(await way.post(Body("half"), f"{KEY}{number}"))
                 await asyncio.sleep(1.1)  # as often as a channel may be posted to
-        second = Taken()
+        second = RecordingInbox()
         second.unfinished = [
             UnfinishedTurn(key, event, tuple(posted[:1]) if number == 0 else ())
             for number, (key, event) in enumerate(inbox.received)
@@ -579,7 +582,7 @@ async def test_another_persons_reaction_to_a_question_that_is_looked_into_is_dec
         ts = double.say(place, "<@UBOT> hello", author=ann)
         await double.transcript.wait_for(path="users.info")
         double.react(place, ts, "x", author=bob)
-        await inbox.number(1)
+        await inbox.turn(1)
         await inbox.until(lambda: len(inbox.stopped) == 2)
-        assert inbox.texts == ["hello"]
+        assert inbox.questions == ["hello"]
         assert inbox.stopped == [at(place, ts), at(place, ts)]

@@ -15,7 +15,8 @@ from bot.ports import Channel, UnfinishedTurn
 from tests.integration.test_attachments import serving
 from tests.servers.limits import Kind
 from tests.servers.slack import SlackDouble
-from tests.support.slack import Taken, connected
+from tests.support.inbox import RecordingInbox
+from tests.support.slack import connected
 
 pytestmark = pytest.mark.sockets
 
@@ -41,14 +42,14 @@ async def test_an_alert_is_the_root_of_its_thread() -> None:
     async with double.running(), connected(double) as (_, inbox):
         root = double.alert(channel, **ALERT)
         double.say(channel, "<@UBOT> please investigate", author=ann, thread=root)
-        turn, way = await inbox.number(1)
+        turn, way = await inbox.turn(1)
         assert turn.question.text == "please investigate"
         assert await past(way) == [("Alertmanager", ALERT_TEXT)]
         double.alert(channel, thread=root, text="still firing", blocks=[{"type": "header", "text": {"text": "97 %"}}])
         double.say(channel, "and now?", author=ann, thread=root)
-        _, way = await inbox.number(2)
+        _, way = await inbox.turn(2)
         assert (await past(way))[-1] == ("Alertmanager", "still firing\n97 %")
-        assert inbox.texts == ["please investigate", "and now?"]
+        assert inbox.questions == ["please investigate", "and now?"]
 
 
 async def test_a_shared_message_alone_is_a_question() -> None:
@@ -59,18 +60,18 @@ async def test_a_shared_message_alone_is_a_question() -> None:
         file = {"id": "F1", "name": "a.txt", "mimetype": "text/plain", "url_private": f"{files.address}/a.txt"}
         share = {"is_share": True, "author_id": ann, "channel_id": general, "text": "Moved to Friday.", "files": [file]}
         double.say(place, "", author=ann, attachments=[share])
-        turn, way = await inbox.number(1)
+        turn, way = await inbox.turn(1)
         assert turn.question.text == "[shared message: of @Ann in #general]\n> Moved to Friday.\n> [file: a.txt]"
         assert await way.attachments() == (File("a.txt", "hello"),)
         link = double.say(place, "<https://a.example>", author=ann)
         double.change(place, link, attachments=[{"from_url": "https://a.example", "title": "Page", "text": "About"}])
         await double.settled()
-        turn, way = await inbox.number(2)  # with the preview, if that came while it was looked up who asks
+        turn, way = await inbox.turn(2)  # with the preview, if that came while it was looked up who asks
         more = [part.text for part in await way.attachments() if isinstance(part, Text)]
         told = "\n".join([turn.question.text, *more])
         assert told == "https://a.example\n[link preview]\n> Page\n> About"
         double.say(place, "well?", author=ann)
-        _, way = await inbox.number(3)
+        _, way = await inbox.turn(3)
         assert (await past(way))[-1] == ("Ann", "https://a.example\n[link preview]\n> Page\n> About")
 
 
@@ -81,7 +82,7 @@ async def test_a_mention_with_a_shared_message_comes_as_two_events() -> None:
     async with double.running(), connected(double) as (_, inbox):
         double.say(channel, "anything", author=ann)  # so that it is known that plain messages come
         double.say(channel, "<@UBOT>", author=ann, **ALERT)
-        turn, _ = await inbox.number(1)
+        turn, _ = await inbox.turn(1)
         assert turn.question.text.strip() == ALERT_TEXT
 
 
@@ -99,7 +100,7 @@ async def test_a_clip_and_a_canvas() -> None:
     canvas = {"id": "F2", "mode": "quip", "filetype": "quip", "title": "Runbook", "url_private": "https://x"}
     async with double.running(), connected(double) as (_, inbox):
         double.say(place, "", author=ann, subtype="file_share", files=[clip, canvas])
-        turn, way = await inbox.number(1)
+        turn, way = await inbox.turn(1)
         assert turn.question.text == "[transcript of: clip.mp4]\n> restart it please\n[canvas: Runbook]"
         assert [type(part) for part in await way.attachments()] == [OmittedAttachment, OmittedAttachment]
 
@@ -114,13 +115,13 @@ async def test_a_stub_is_looked_up() -> None:
         gone = {"id": "F9999", "mode": "file_access", "file_access": "check_file_info"}
         stone = {"id": "F9", "mode": "tombstone"}
         double.say(place, "see", author=ann, subtype="file_share", files=[text, canvas, gone, stone])
-        _, way = await inbox.number(1)
+        _, way = await inbox.turn(1)
         read = await way.attachments()
         assert read[0] == File("a.txt", "hello")
         assert Text("[canvas: Runbook]") in read
         assert read[-2:] == (OmittedAttachment("F9999", "it is not there any more"), OmittedAttachment("F9", DELETED))
         double.say(place, "again?", author=ann)
-        _, way = await inbox.number(2)
+        _, way = await inbox.turn(2)
         assert File("a.txt", "hello") in (await way.history(5)).messages[0].parts
         assert len(double.transcript.of(path="files.info")) == 3
 
@@ -136,7 +137,7 @@ async def test_a_stub_that_cannot_be_looked_up(how: str) -> None:
         else:
             double.faults.add("GET", "files.info", **FAULTS[how])
         double.say(place, "see", author=ann, subtype="file_share", files=[double.stub(name="a.txt")])
-        _, way = await inbox.number(1)
+        _, way = await inbox.turn(1)
         async with asyncio.timeout(9):
             (left,) = await way.attachments()
         assert isinstance(left, OmittedAttachment)
@@ -154,11 +155,11 @@ async def test_names_of_channels_and_groups() -> None:
     )
     async with double.running(), connected(double) as (_, inbox):
         double.say(place, f"is <#{ops}|> or <#{hidden}> for <!subteam^{team}>, <!here>? <#C0404>", author=ann)
-        turn, _ = await inbox.number(1)
+        turn, _ = await inbox.turn(1)
         assert turn.question.text == "is #ops or #board for @oncall, @here? #C0404"
         double.alert(place, attachments=[{"text": f"see <#{ops}>"}])
         double.say(place, f"<#{ops}|> <#C0404> <!subteam^{team}>", author=ann)
-        _, way = await inbox.number(2)
+        _, way = await inbox.turn(2)
         assert [text for _, text in await past(way)] == [turn.question.text, "[attachment]\n> see #ops"]
         assert len(double.transcript.of(path="conversations.info")) == 3
         assert len(double.transcript.of(path="usergroups.list")) == 1
@@ -173,7 +174,7 @@ async def test_missing_scopes_are_named_once_in_the_log(caplog: pytest.LogCaptur
         async with double.running(), connected(double) as (_, inbox):
             for number in range(3):
                 double.say(place, f"<#{ops}|> <!subteam^S1>", author=ann)
-                turn, _ = await inbox.number(number + 1)
+                turn, _ = await inbox.turn(number + 1)
                 assert turn.question.text == f"#{ops} @S1"
     scopes = [record.args[1] for record in caplog.records if isinstance(record.args, tuple)]
     assert sorted(map(str, scopes)) == ["channels:read", "usergroups:read"]
@@ -193,8 +194,8 @@ async def test_names_that_cannot_be_had_cost_no_turn(how: str) -> None:
     async with double.running(), connected(double) as (_, inbox):
         double.say(place, f"<#{ops}> <!subteam^S1>", author=ann)
         double.say(place, f"again <#{ops}>", author=ann)
-        turn, _ = await inbox.number(2)
-        assert (inbox.texts[0], turn.question.text) == (f"#{ops} @S1", f"again #{ops}")
+        turn, _ = await inbox.turn(2)
+        assert (inbox.questions[0], turn.question.text) == (f"#{ops} @S1", f"again #{ops}")
         assert len(double.transcript.of(path="conversations.info")) == 1  # nobody waits for the same again
 
 
@@ -205,9 +206,9 @@ async def test_a_question_is_whole_after_a_restart() -> None:
     async with double.running():
         async with connected(double) as (_, inbox):
             double.say(place, "", author=ann, **ALERT)
-            await inbox.number(1)
-        later = Taken()
+            await inbox.turn(1)
+        later = RecordingInbox()
         later.unfinished = [UnfinishedTurn(key, event) for key, event in inbox.received]
         async with connected(double, later):
-            again, _ = await later.number(1)
+            again, _ = await later.turn(1)
         assert again.question.text == ALERT_TEXT

@@ -114,7 +114,7 @@ def test_slack_is_heard_after_any_event(kind: str, changes: list[tuple[int, Json
             for event in mutations(slack_event(double, kind, channel, ann), changes):
                 double.event(event)
             double.say(dm, "heard?", author=ann)
-            await inbox.until(lambda: "heard?" in inbox.texts)
+            await inbox.until(lambda: "heard?" in inbox.questions)
 
     asyncio.run(hear())
 
