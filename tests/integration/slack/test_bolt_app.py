@@ -9,7 +9,8 @@ import pytest
 
 from bot.conversation import TurnKey
 from tests.servers.slack import SlackDouble
-from tests.support.slack import PATIENCE, Taken, connected
+from tests.support.inbox import PATIENCE, RecordingInbox
+from tests.support.slack import connected
 
 pytestmark = pytest.mark.sockets
 
@@ -17,7 +18,7 @@ pytestmark = pytest.mark.sockets
 ACKNOWLEDGEMENT_SECONDS = 3.0
 
 
-class BrokenJournal(Taken):
+class BrokenJournal(RecordingInbox):
     """An inbox with a journal that fails as often as told, and records the acknowledgements before each write."""
 
     def __init__(self, double: SlackDouble, failures: int = 0) -> None:
@@ -70,10 +71,10 @@ async def test_a_failing_journal_makes_slack_deliver_again() -> None:
         await inbox.until(lambda: not inbox.failures)
         assert not double.sockets.envelopes[0].acked
         await double.redeliver_unacknowledged()
-        await inbox.number(1)
+        await inbox.turn(1)
         async with asyncio.timeout(PATIENCE):
             await double.until(lambda: double.sockets.envelopes[0].acked)
-        assert inbox.texts == ["hello"]
+        assert inbox.questions == ["hello"]
 
 
 async def test_authorization_costs_no_call() -> None:
@@ -83,7 +84,7 @@ async def test_authorization_costs_no_call() -> None:
     async with double.running(), connected(double) as (_, inbox):
         for number in range(3):
             double.say(dm, f"question {number}", author=ann)
-        await inbox.number(3)
+        await inbox.turn(3)
         await double.sockets.deliver_payload("interactive", press(ann, dm, "1.1"))
         await inbox.until(lambda: len(inbox.stopped) == 1)
         assert len(double.transcript.of(path="auth.test")) == 1
@@ -106,7 +107,7 @@ async def test_interactive_payloads_are_acknowledged_while_the_journal_is_slow()
     ann, dm = double.world.user("Ann"), double.world.channel("im")
     written = asyncio.Event()
 
-    class SlowJournal(Taken):
+    class SlowJournal(RecordingInbox):
         async def receive(self, key: TurnKey, event: str) -> bool:
             await written.wait()
             return await super().receive(key, event)
@@ -118,7 +119,7 @@ async def test_interactive_payloads_are_acknowledged_while_the_journal_is_slow()
             await double.until(lambda: envelope.acked)
         assert not any(each.acked for each in double.sockets.envelopes if each.kind == "events_api")
         written.set()
-        await inbox.number(1)
+        await inbox.turn(1)
 
 
 @pytest.mark.parametrize(
