@@ -1,8 +1,6 @@
-"""What every `bot.ports.Channel` must do, whatever is behind it.
+"""The contract of `bot.ports.Channel`, checked on the messages a reader sees. No platform's own behaviour belongs here.
 
-What belongs here: promises of the port, checked on what a reader sees. What does not: anything of one platform.
-
-An adapter's test makes a `Stage` (its platform's double, a channel of the adapter, and faults on command) and plays
+An adapter's test makes a `ChannelHarness` (a test server, a channel of the adapter, and faults on command) and plays
 every promise on a fresh one::
 
     @pytest.mark.sockets
@@ -11,7 +9,7 @@ every promise on a fresh one::
         async with discord_stage() as stage:
             await play(promise, stage)
 
-Promises that a stage cannot play (a platform without a limit has no 429) say so by `skips`.
+A harness lists promises it cannot play in `skips`: a platform without a rate limit has no 429.
 """
 
 from __future__ import annotations
@@ -24,13 +22,13 @@ import pytest
 from bot.errors import Failure, Forbidden, NotFound, OutcomeUnknown, RateLimited, Retryable
 from bot.ports import Body, Channel, Verb
 
-KEY = "abcdefghijklmnopqrstuvwx1"  # 25 characters, the longest that a key may be
+KEY = "abcdefghijklmnopqrstuvwx1"  # 25 characters, the longest key
 
 
-class Stage(Protocol):
-    """One platform's double with one question in it, and the channel that answers it."""
+class ChannelHarness(Protocol):
+    """One platform's test server with one question, and the channel of its answer."""
 
-    # Names of promises that this platform has no way to break or keep, each with a comment that says why.
+    # Names of promises this platform cannot break or keep, each with the reason in a comment.
     skips: frozenset[str]
 
     @property
@@ -39,7 +37,7 @@ class Stage(Protocol):
         ...
 
     def another(self) -> Channel:
-        """The channel of another question in the same place."""
+        """The channel of another question in the same thread or channel."""
         ...
 
     def shown(self) -> list[str]:
@@ -47,154 +45,154 @@ class Stage(Protocol):
         ...
 
     async def remove(self, message: str) -> None:
-        """Somebody deletes a message of the bot."""
+        """Delete a message of the bot, as a moderator does."""
         ...
 
     def limit(self, verb: Verb, seconds: float) -> None:
-        """The next such write is refused with a 429 that asks for `seconds`."""
+        """Reject the next such write with a 429 and a retry time of `seconds`."""
         ...
 
-    def break_down(self, verb: Verb) -> None:
-        """The next such write is refused with an error of the server's own (500)."""
+    def fail_once(self, verb: Verb) -> None:
+        """Reject the next such write with status 500."""
         ...
 
-    def lose_answer(self, verb: Verb) -> None:
-        """The next such write is applied, and its answer is lost."""
+    def lose_response(self, verb: Verb) -> None:
+        """Apply the next such write, and lose its response."""
         ...
 
     def forbid(self) -> None:
-        """From now on the bot may not write here."""
+        """Forbid the bot to write here."""
         ...
 
 
-Promise = Callable[[Stage], Awaitable[None]]
+Promise = Callable[[ChannelHarness], Awaitable[None]]
 
 
-async def a_post_is_shown(stage: Stage) -> None:
-    """What is posted is what a reader sees, stable and tail alike."""
-    await stage.channel.post(Body("Hello, ", "world"), KEY)
+async def a_post_is_shown(harness: ChannelHarness) -> None:
+    """A reader sees the posted text, stable and tail alike."""
+    await harness.channel.post(Body("Hello, ", "world"), KEY)
 
-    assert stage.shown() == ["Hello, world"]
+    assert harness.shown() == ["Hello, world"]
 
 
-async def an_edit_replaces(stage: Stage) -> None:
+async def an_edit_replaces(harness: ChannelHarness) -> None:
     """After an edit the message shows the new text, and there is still one message."""
-    message = await stage.channel.post(Body("first"), KEY)
-    await stage.channel.edit(message, Body("first and second"))
+    message = await harness.channel.post(Body("first"), KEY)
+    await harness.channel.edit(message, Body("first and second"))
 
-    assert stage.shown() == ["first and second"]
+    assert harness.shown() == ["first and second"]
 
 
-async def a_key_posts_once(stage: Stage) -> None:
-    """A post that is made again with its key, its answer having been lost, is there once."""
-    stage.lose_answer(Verb.POST)
+async def a_key_posts_once(harness: ChannelHarness) -> None:
+    """A post repeated with its key after a lost response exists once."""
+    harness.lose_response(Verb.POST)
     with pytest.raises(OutcomeUnknown):
-        await stage.channel.post(Body("once"), KEY)
+        await harness.channel.post(Body("once"), KEY)
 
-    found = await stage.channel.find(KEY)
-    message = found if found is not None else await stage.channel.post(Body("once"), KEY)
-    await stage.channel.edit(message, Body("once, edited"))
+    found = await harness.channel.find(KEY)
+    message = found if found is not None else await harness.channel.post(Body("once"), KEY)
+    await harness.channel.edit(message, Body("once, edited"))
 
-    assert stage.shown() == ["once, edited"]
-
-
-async def other_keys_post_more(stage: Stage) -> None:
-    """Messages with different keys are different messages, in the order in which they were posted."""
-    first = await stage.channel.post(Body("one"), "key1")
-    second = await stage.channel.post(Body("two"), "key2")
-
-    assert (first != second, stage.shown()) == (True, ["one", "two"])
+    assert harness.shown() == ["once, edited"]
 
 
-async def nothing_to_find(stage: Stage) -> None:
-    """A key that nothing was posted with finds nothing."""
-    assert await stage.channel.find("never-used") is None
+async def other_keys_post_more(harness: ChannelHarness) -> None:
+    """Messages with different keys are different messages, in the order of posting."""
+    first = await harness.channel.post(Body("one"), "key1")
+    second = await harness.channel.post(Body("two"), "key2")
+
+    assert (first != second, harness.shown()) == (True, ["one", "two"])
 
 
-async def a_limit_says_how_long(stage: Stage) -> None:
-    """A 429 is `RateLimited` with the server's own seconds, for posts and for edits, and nothing was waited for."""
-    stage.limit(Verb.POST, 7.0)
+async def nothing_to_find(harness: ChannelHarness) -> None:
+    """An unused key finds no message."""
+    assert await harness.channel.find("never-used") is None
+
+
+async def a_rate_limit_has_its_seconds(harness: ChannelHarness) -> None:
+    """A 429 raises `RateLimited` at once with the server's seconds, for posts and for edits."""
+    harness.limit(Verb.POST, 7.0)
     with pytest.raises(RateLimited) as post:
-        await stage.channel.post(Body("one"), KEY)
-    message = await stage.channel.post(Body("one"), KEY)
-    stage.limit(Verb.EDIT, 3.0)
+        await harness.channel.post(Body("one"), KEY)
+    message = await harness.channel.post(Body("one"), KEY)
+    harness.limit(Verb.EDIT, 3.0)
     with pytest.raises(RateLimited) as edit:
-        await stage.channel.edit(message, Body("two"))
+        await harness.channel.edit(message, Body("two"))
 
     assert (post.value.retry_after, edit.value.retry_after) == (7.0, 3.0)
-    assert stage.shown() == ["one"]
+    assert harness.shown() == ["one"]
 
 
-async def a_server_error_comes_back_at_once(stage: Stage) -> None:
-    """An error of the server's own may be tried again, and the same write then works, once."""
-    stage.break_down(Verb.POST)
+async def a_server_error_is_retryable(harness: ChannelHarness) -> None:
+    """A server error is retryable, and the same write then succeeds once."""
+    harness.fail_once(Verb.POST)
     with pytest.raises(Retryable) as failure:
-        await stage.channel.post(Body("one"), KEY)
+        await harness.channel.post(Body("one"), KEY)
     assert not isinstance(failure.value, RateLimited)
-    message = await stage.channel.post(Body("one"), KEY)
-    stage.break_down(Verb.EDIT)
+    message = await harness.channel.post(Body("one"), KEY)
+    harness.fail_once(Verb.EDIT)
     with pytest.raises(Retryable):
-        await stage.channel.edit(message, Body("two"))
-    await stage.channel.edit(message, Body("three"))
+        await harness.channel.edit(message, Body("two"))
+    await harness.channel.edit(message, Body("three"))
 
-    assert stage.shown() == ["three"]
+    assert harness.shown() == ["three"]
 
 
-async def a_lost_answer_is_unanswered(stage: Stage) -> None:
-    """An edit whose answer is lost may have worked; making it again does no harm."""
-    message = await stage.channel.post(Body("one"), KEY)
-    stage.lose_answer(Verb.EDIT)
+async def a_lost_response_is_an_unknown_outcome(harness: ChannelHarness) -> None:
+    """An edit with a lost response has an unknown outcome, and can be repeated."""
+    message = await harness.channel.post(Body("one"), KEY)
+    harness.lose_response(Verb.EDIT)
     with pytest.raises(OutcomeUnknown):
-        await stage.channel.edit(message, Body("two"))
-    await stage.channel.edit(message, Body("two"))
+        await harness.channel.edit(message, Body("two"))
+    await harness.channel.edit(message, Body("two"))
 
-    assert stage.shown() == ["two"]
+    assert harness.shown() == ["two"]
 
 
-async def a_deleted_message_is_gone(stage: Stage) -> None:
-    """Editing what somebody deleted is `NotFound`; deleting it is no error."""
-    message = await stage.channel.post(Body("one"), KEY)
-    await stage.remove(message)
+async def a_deleted_message_is_not_found(harness: ChannelHarness) -> None:
+    """Editing a deleted message raises `NotFound`; deleting it again is no error."""
+    message = await harness.channel.post(Body("one"), KEY)
+    await harness.remove(message)
 
     with pytest.raises(NotFound):
-        await stage.channel.edit(message, Body("two"))
-    await stage.channel.delete(message)
+        await harness.channel.edit(message, Body("two"))
+    await harness.channel.delete(message)
 
-    assert stage.shown() == []
-
-
-async def a_delete_takes_away(stage: Stage) -> None:
-    """A message that is deleted is not shown, and the others stay."""
-    await stage.channel.post(Body("one"), "key1")
-    second = await stage.channel.post(Body("two"), "key2")
-    await stage.channel.delete(second)
-
-    assert stage.shown() == ["one"]
+    assert harness.shown() == []
 
 
-async def forbidden_is_said(stage: Stage) -> None:
-    """Where the bot may not write, a post is `Forbidden`."""
-    stage.forbid()
+async def a_delete_removes_one_message(harness: ChannelHarness) -> None:
+    """A deleted message disappears, and the others stay."""
+    await harness.channel.post(Body("one"), "key1")
+    second = await harness.channel.post(Body("two"), "key2")
+    await harness.channel.delete(second)
+
+    assert harness.shown() == ["one"]
+
+
+async def a_forbidden_post_is_forbidden(harness: ChannelHarness) -> None:
+    """A post without permission raises `Forbidden`."""
+    harness.forbid()
 
     with pytest.raises(Forbidden):
-        await stage.channel.post(Body("one"), KEY)
+        await harness.channel.post(Body("one"), KEY)
 
 
-async def a_body_at_the_limit_is_taken(stage: Stage) -> None:
-    """A text that is as long as `caps` says, by its own measure, is accepted, posted and edited."""
-    caps = stage.channel.caps
+async def a_body_at_the_limit_is_accepted(harness: ChannelHarness) -> None:
+    """A text at the limit of `caps`, by its own measure, can be posted and edited."""
+    caps = harness.channel.caps
     plain = "a" * caps.limit
     astral = "\N{GRINNING FACE}"
     emoji = astral * (caps.limit // caps.measure(astral))
-    message = await stage.channel.post(Body(plain), KEY)
-    await stage.channel.edit(message, Body(emoji))
+    message = await harness.channel.post(Body(plain), KEY)
+    await harness.channel.edit(message, Body(emoji))
 
-    assert stage.shown() == [emoji]
+    assert harness.shown() == [emoji]
 
 
-async def budgets_are_shared(stage: Stage) -> None:
-    """Two questions in one place spend the very same budgets, again and again."""
-    one, two = stage.channel, stage.another()
+async def budgets_are_shared(harness: ChannelHarness) -> None:
+    """Two questions in one channel spend the same budget objects, on every call."""
+    one, two = harness.channel, harness.another()
     for verb in Verb:
         budgets = [channel.budgets(verb) for channel in (one, two, one)]
         assert budgets[0], verb
@@ -203,16 +201,16 @@ async def budgets_are_shared(stage: Stage) -> None:
     assert one.connection == two.connection
 
 
-async def failures_are_ours(stage: Stage) -> None:
-    """Whatever goes wrong is one of our failures, and says nothing of a token."""
-    message = await stage.channel.post(Body("one"), KEY)
+async def failures_have_no_secrets(harness: ChannelHarness) -> None:
+    """Every error is a `Failure`, and its text contains no token."""
+    message = await harness.channel.post(Body("one"), KEY)
     for limited in (True, False):
         if limited:
-            stage.limit(Verb.EDIT, 1.0)
+            harness.limit(Verb.EDIT, 1.0)
         else:
-            stage.break_down(Verb.EDIT)
+            harness.fail_once(Verb.EDIT)
         with pytest.raises(Failure) as failure:
-            await stage.channel.edit(message, Body("two"))
+            await harness.channel.edit(message, Body("two"))
         assert "token" not in str(failure.value).lower()
 
 
@@ -222,25 +220,25 @@ PROMISES: tuple[Promise, ...] = (
     a_key_posts_once,
     other_keys_post_more,
     nothing_to_find,
-    a_limit_says_how_long,
-    a_server_error_comes_back_at_once,
-    a_lost_answer_is_unanswered,
-    a_deleted_message_is_gone,
-    a_delete_takes_away,
-    forbidden_is_said,
-    a_body_at_the_limit_is_taken,
+    a_rate_limit_has_its_seconds,
+    a_server_error_is_retryable,
+    a_lost_response_is_an_unknown_outcome,
+    a_deleted_message_is_not_found,
+    a_delete_removes_one_message,
+    a_forbidden_post_is_forbidden,
+    a_body_at_the_limit_is_accepted,
     budgets_are_shared,
-    failures_are_ours,
+    failures_have_no_secrets,
 )
 
 
 def name_of(promise: Promise) -> str:
-    """The promise's name, for a test's id and for `Stage.skips`."""
+    """The promise's name, for a test's id and for `ChannelHarness.skips`."""
     return str(getattr(promise, "__name__", promise))
 
 
-async def play(promise: Promise, stage: Stage) -> None:
-    """Check one promise on a fresh stage, or skip it where the stage says so."""
-    if name_of(promise) in stage.skips:
-        pytest.skip("this platform has no way to break it")
-    await promise(stage)
+async def play(promise: Promise, harness: ChannelHarness) -> None:
+    """Check one promise on a fresh harness, unless the harness skips it."""
+    if name_of(promise) in harness.skips:
+        pytest.skip("this platform cannot break it")
+    await promise(harness)

@@ -1,7 +1,6 @@
-"""What every `bot.ports.Model` must do, whatever is behind it.
+"""The contract of `bot.ports.Model`: a test module inherits `ModelContract` and connects its model to a test server.
 
-A test module for a model inherits `ModelContract` and says how a server that answers in a given way is set up. The
-cases are what the port's docstring promises; what is a server's or an API's own is tested with its adapter.
+The cases follow the port's docstring; the adapter's own tests cover behaviour of one server or API.
 """
 
 from __future__ import annotations
@@ -36,9 +35,9 @@ WORDS = "It is half past nine, and the train leaves at ten.\n\n- be there\n- be 
 
 @dataclass(slots=True)
 class Outcome:
-    """What came of asking once: the deltas, and the failure that ended them if one did.
+    """The result of one request: its deltas, and its failure if there was one.
 
-    Signs of life and ends that were announced come when they come; they are kept apart.
+    Activity and announced finish reasons have no fixed place among the deltas, so they are counted apart.
     """
 
     deltas: list[Delta]
@@ -85,7 +84,7 @@ class ModelContract:
     """Inherit, implement `serving`, and name the class ``Test...``."""
 
     def model(self, double: OpenAIDouble) -> AbstractAsyncContextManager[Model]:
-        """A model that asks this server."""
+        """A model connected to this server."""
         raise NotImplementedError
 
     async def outcome(self, script: Script, *, stream: bool) -> Outcome:
@@ -93,7 +92,7 @@ class ModelContract:
             return await ask(model, stream=stream)
 
     async def test_streamed_text_arrives_whole_and_in_pieces(self) -> None:
-        """With `stream`, deltas come as they arrive, their joining is the text, and `Finish` is the last of all."""
+        """With `stream`, deltas come as they arrive; joined they are the text, and `Finish` is the last."""
         outcome = await self.outcome(Answer(WORDS, words_per_second=100), stream=True)
         assert outcome.failure is None
         assert outcome.text == WORDS
@@ -102,14 +101,14 @@ class ModelContract:
         assert len(outcome.of(Finish)) == 1
 
     async def test_whole_text_is_one_delta(self) -> None:
-        """Without `stream`, the text comes as a single `Text`, and `Finish` is the last of all."""
+        """Without `stream`, the text is a single `Text`, and `Finish` is the last delta."""
         outcome = await self.outcome(Answer(WORDS), stream=False)
         assert outcome.of(Text) == [Text(WORDS)]
         assert outcome.finish == Finish(FinishReason.STOP)
 
     @pytest.mark.parametrize("stream", [True, False])
     async def test_usage_comes_before_the_finish(self, stream: bool) -> None:
-        """Tokens are told once, before the finish, in both forms."""
+        """Token usage comes once, before the finish, with and without streaming."""
         outcome = await self.outcome(Answer(WORDS, tokens=(7, 9)), stream=stream)
         assert outcome.deltas[-2:] == [Usage(7, 9), Finish(FinishReason.STOP)]
         assert len(outcome.of(Usage)) == 1
@@ -119,13 +118,13 @@ class ModelContract:
         ("reason", "expected"), [("length", FinishReason.LENGTH), ("content_filter", FinishReason.FILTERED)]
     )
     async def test_finish_reasons(self, stream: bool, reason: str, expected: FinishReason) -> None:
-        """An answer cut at the model's limit, or by a filter, says so in our words."""
+        """An answer cut at the model's limit, or by a filter, has our finish reason."""
         outcome = await self.outcome(Answer(WORDS, finish=reason), stream=stream)
         assert outcome.finish == Finish(expected)
 
     @pytest.mark.parametrize("stream", [True, False])
     async def test_refusal_is_no_text(self, stream: bool) -> None:
-        """A refusal comes as such, beside the text."""
+        """A refusal is a `Refusal` and no text."""
         outcome = await self.outcome(Answer("", refusal="I will not do that."), stream=stream)
         assert outcome.text == ""
         assert "".join(d.text for d in outcome.deltas if isinstance(d, Refusal)) == "I will not do that."
@@ -133,20 +132,20 @@ class ModelContract:
 
     @pytest.mark.parametrize("stream", [True, False])
     async def test_reasoning_is_no_text(self, stream: bool) -> None:
-        """What the model thinks aloud is never part of the text."""
+        """Reasoning is never part of the text."""
         outcome = await self.outcome(Answer(WORDS, reasoning="They ask for the time."), stream=stream)
         assert outcome.text == WORDS
         assert "".join(d.text for d in outcome.deltas if isinstance(d, Reasoning)) == "They ask for the time."
 
-    async def test_unknown_kinds_are_passed_over(self) -> None:
-        """Events nobody has heard of, empty ones and comments change nothing."""
+    async def test_unknown_events_are_ignored(self) -> None:
+        """Unknown events, empty ones and comments change nothing."""
         outcome = await self.outcome(Answer(WORDS, odd=True), stream=True)
         assert outcome.text == WORDS
         assert outcome.finish == Finish(FinishReason.STOP)
 
     @pytest.mark.parametrize("fault", [Fault.END, Fault.HALF_EVENT])
     async def test_a_silent_end_has_no_finish(self, fault: Fault) -> None:
-        """A stream that ends without a reason ends without a `Finish`, and keeps what it brought."""
+        """A stream without a finish reason ends without a `Finish`, and keeps its text."""
         outcome = await self.outcome(Answer(WORDS, fault=fault), stream=True)
         assert outcome.failure is None
         assert outcome.finish is None
@@ -158,15 +157,15 @@ class ModelContract:
         [Fault.FIN, Fault.ERROR_EVENT, Fault.TYPED_ERROR, Fault.FAILED, Fault.MALFORMED, Fault.BAD_UTF8],
     )
     async def test_a_broken_stream_is_retryable(self, fault: Fault) -> None:
-        """A stream that breaks in the middle raises `ServiceError`, after the deltas that it brought."""
+        """A stream broken in the middle raises `ServiceError` after its deltas."""
         outcome = await self.outcome(Answer(WORDS, fault=fault), stream=True)
         assert type(outcome.failure) is ServiceError
         assert outcome.failure.retry_after is None
         assert WORDS.startswith(outcome.text)
         assert outcome.text
 
-    async def test_an_end_that_is_announced_is_told_at_once(self) -> None:
-        """A finish reason before the end of its stream is told before that end, with the text before it."""
+    async def test_a_finish_reason_is_announced_at_once(self) -> None:
+        """A finish reason is announced before its stream ends, after the text before it."""
         script = Answer(WORDS, manner=Manner(quiet=0.0, alive_after=True))
         async with OpenAIDouble(script) as double, self.model(double) as model:
             outcome = Outcome([])
@@ -180,8 +179,8 @@ class ModelContract:
 
     @pytest.mark.slow
     @pytest.mark.parametrize("kind", SIGNS_OF_LIFE)
-    async def test_signs_of_life_are_told(self, kind: str) -> None:
-        """Where nothing is to be read, it is told now and then that the server is at work; and it is no answer."""
+    async def test_activity_is_reported(self, kind: str) -> None:
+        """A working server without output yields `Activity` or reasoning now and then, and no text."""
         manner = Manner(quiet=1.5, alive_by=kind, alive_seconds=0.05)
         outcome = await self.outcome(Answer(WORDS, reasoning="hm", manner=manner), stream=True)
         assert outcome.text == WORDS
@@ -191,18 +190,18 @@ class ModelContract:
         assert "".join(delta.text for delta in thoughts) == "hm"
 
     async def test_a_reset_stream_is_retryable(self) -> None:
-        """The same for a reset, which may take with it what was just sent."""
+        """A reset raises `ServiceError` too; it may lose the text just sent."""
         outcome = await self.outcome(Answer(WORDS, fault=Fault.ABORT), stream=True)
         assert type(outcome.failure) is ServiceError
         assert outcome.failure.retry_after is None
 
     @pytest.mark.parametrize("fault", [fault for fault in Fault if fault is not Fault.STALL])
-    async def test_a_stream_that_breaks_after_its_finish_has_finished(self, fault: Fault) -> None:
-        """Once the end was announced, whatever happens to the stream does not unmake it."""
+    async def test_a_stream_broken_after_its_finish_has_finished(self, fault: Fault) -> None:
+        """No fault after the finish reason changes the result."""
         script = Answer(WORDS, words_per_second=400, fault=fault, after_finish=True)
         outcome = await self.outcome(script, stream=True)
         if fault is Fault.ABORT and outcome.failure is not None:
-            return  # the reset took the finish with it
+            return  # the reset lost the finish
         assert outcome.failure is None
         assert outcome.text == WORDS
         assert outcome.finish == Finish(FinishReason.STOP)
@@ -235,22 +234,22 @@ class ModelContract:
         ],
         ids=repr,
     )
-    async def test_refused_requests(self, script: Script, expected: Failure, stream: bool) -> None:
-        """What each error means for the caller, asked with streaming and without."""
+    async def test_rejected_requests(self, script: Script, expected: Failure, stream: bool) -> None:
+        """Each error becomes its failure, with and without streaming."""
         outcome = await self.outcome(script, stream=stream)
         assert outcome.deltas == []
         assert type(outcome.failure) is type(expected)
         assert vars(outcome.failure) == vars(expected)
 
     @pytest.mark.parametrize("stream", [True, False])
-    async def test_nobody_listens(self, stream: bool) -> None:
-        """A refused connection certainly did not work, and may after a restart."""
+    async def test_a_refused_connection(self, stream: bool) -> None:
+        """A refused connection raises `ConnectFailed`."""
         async with OpenAIDouble() as double, self.model(double) as model, double.refused():
             outcome = await ask(model, stream=stream)
         assert type(outcome.failure) is ConnectFailed
 
     async def test_closing_early_closes_the_connection(self) -> None:
-        """Closing the generator in the middle is seen by the server at once, while it still has much to say."""
+        """Closing the generator early closes the connection at once."""
         slow = Answer(WORDS * 100, words_per_second=50)
         async with OpenAIDouble(slow) as double, self.model(double) as model:
             async with aclosing(model.answer(QUESTION, stream=True)) as deltas:
@@ -262,7 +261,7 @@ class ModelContract:
             assert len(received.sent) < 100
 
     async def test_many_answers_at_once(self) -> None:
-        """One model answers several at the same time, each with its own words."""
+        """One model answers several requests at the same time, each with its own text."""
         texts = [f"answer {number} " * 20 for number in range(8)]
         scripts = [Answer(text, words_per_second=400) for text in texts]
         async with OpenAIDouble(*scripts) as double, self.model(double) as model:

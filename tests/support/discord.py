@@ -166,7 +166,7 @@ async def process(
 
 @dataclass(slots=True)
 class DiscordStage:
-    """See `tests.contracts.channel.Stage`."""
+    """See `tests.contracts.channel.ChannelHarness`."""
 
     bot: Bot
     first: Channel
@@ -191,10 +191,10 @@ class DiscordStage:
         headers = {"Via": "1.1 google", "Retry-After": str(int(seconds))}
         self._fault(verb, Kind.STATUS, status=429, headers=headers, body=body)
 
-    def break_down(self, verb: Verb) -> None:
+    def fail_once(self, verb: Verb) -> None:
         self._fault(verb, Kind.STATUS, status=500)
 
-    def lose_answer(self, verb: Verb) -> None:
+    def lose_response(self, verb: Verb) -> None:
         self._fault(verb, Kind.RESET_AFTER)
 
     def forbid(self) -> None:

@@ -17,7 +17,7 @@ from adapters.journal import JournalBroken, MemoryJournal, SqliteJournal
 from adapters.journal.memory import StoredTurn
 from bot.conversation import Ending, TurnKey
 from bot.ports import Journal, UnfinishedTurn
-from tests.contracts.journal import JournalContract, LastingJournalContract
+from tests.contracts.journal import DurableJournalContract, JournalContract
 from tests.servers.discord import DiscordDouble
 from tests.servers.openai import Answer, OpenAIDouble
 from tests.support.fakes import Notebook
@@ -50,7 +50,7 @@ class TestMemoryJournal(JournalContract):
         yield MemoryJournal()
 
 
-class TestNotebook(LastingJournalContract):
+class TestNotebook(DurableJournalContract):
     """The contract, for the one that tests use as another process's."""
 
     last: Notebook | None = None
@@ -100,7 +100,7 @@ SLOW_SECONDS = 15.0
 
 
 @pytest.mark.sockets(seconds=20)
-class TestSqliteJournal(LastingJournalContract):
+class TestSqliteJournal(DurableJournalContract):
     """The contract, in a file."""
 
     file: Path

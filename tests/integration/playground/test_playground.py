@@ -469,16 +469,16 @@ class LimitedOnce(FixedWindowCounter):
 
 
 class PlaygroundHarness:
-    """See `tests.contracts.channel.PlaygroundState`."""
+    """See `tests.contracts.channel.ChannelHarness`."""
 
     skips = frozenset(
         {
             # A write is applied in one step of the loop: it cannot get lost, break half-way, or be forbidden.
             "a_key_posts_once",
-            "a_server_error_comes_back_at_once",
-            "a_lost_answer_is_unanswered",
-            "forbidden_is_said",
-            "failures_are_ours",
+            "a_server_error_is_retryable",
+            "a_lost_response_is_an_unknown_outcome",
+            "a_forbidden_post_is_forbidden",
+            "failures_have_no_secrets",
         }
     )
 
@@ -499,10 +499,10 @@ class PlaygroundHarness:
     def limit(self, verb: Verb, seconds: float) -> None:
         self._channel_state.counters[verb] = LimitedOnce(seconds)
 
-    def break_down(self, verb: Verb) -> None:
+    def fail_once(self, verb: Verb) -> None:
         raise NotImplementedError
 
-    def lose_answer(self, verb: Verb) -> None:
+    def lose_response(self, verb: Verb) -> None:
         raise NotImplementedError
 
     def forbid(self) -> None:

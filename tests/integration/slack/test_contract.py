@@ -43,13 +43,13 @@ class SlackStage:
         body = b'{"ok": false, "error": "ratelimited"}'
         self._double.faults.add("POST", METHODS[verb], Kind.STATUS, status=429, headers=headers, body=body)
 
-    def break_down(self, verb: Verb) -> None:
+    def fail_once(self, verb: Verb) -> None:
         # A 500 leaves open whether a post was made; this error says that it was not.
         body = b'{"ok": false, "error": "team_added_to_org"}' if verb is Verb.POST else b"<html>Server Error</html>"
         status = 200 if verb is Verb.POST else 500
         self._double.faults.add("POST", METHODS[verb], Kind.STATUS, status=status, body=body)
 
-    def lose_answer(self, verb: Verb) -> None:
+    def lose_response(self, verb: Verb) -> None:
         self._double.faults.add("POST", METHODS[verb], Kind.RESET_AFTER)
 
     def forbid(self) -> None:

@@ -11,7 +11,7 @@ from tests.support.fakes import MemoryChannel
 
 
 class MemoryStage:
-    """See `tests.contracts.channel.Stage`."""
+    """See `tests.contracts.channel.ChannelHarness`."""
 
     skips: frozenset[str] = frozenset()
 
@@ -37,10 +37,10 @@ class MemoryStage:
     def limit(self, verb: Verb, seconds: float) -> None:
         self._fail(verb, RateLimited("429", retry_after=seconds))
 
-    def break_down(self, verb: Verb) -> None:
+    def fail_once(self, verb: Verb) -> None:
         self._fail(verb, ServiceError("500"))
 
-    def lose_answer(self, verb: Verb) -> None:
+    def lose_response(self, verb: Verb) -> None:
         self._fail(verb, OutcomeUnknown("reset"), applied_first=True)
 
     def forbid(self) -> None:
