@@ -1,6 +1,6 @@
-"""What the operator chose for turns, as values of the core's own.
+"""The operator's choices for turns, as frozen values of the core.
 
-What belongs here: frozen values with their reasons. What does not: reading settings (``config``), and any rule.
+Settings are read in `config`, not here.
 """
 
 from __future__ import annotations
@@ -15,36 +15,36 @@ from bot.strings import Strings
 
 @dataclass(frozen=True, slots=True)
 class TurnLimits:
-    """How much is taken on. Times in seconds."""
+    """Limits of the work in progress. Times in seconds."""
 
-    # Turns that wait in one conversation while another is answered there; more get a polite line.
+    # Turns waiting in one conversation behind the running one; further ones get a polite line.
     waiting: int = 5
-    # Answers being made at once in the whole process; more wait. Each holds a connection to the model's server.
+    # Answers in progress in the whole process; further ones wait. Each holds a connection to the model's server.
     live: int = 200
-    # Of these for one person, and in one channel; 0 leaves a twentieth to the others. Who comes next is fair anyway
-    # (`bot.turns.fair_semaphore`), so this only has to leave somebody else a slot that needs no waiting.
+    # ... of one user, and in one channel. 0 leaves a twentieth to others: the order is fair anyway
+    # (`bot.turns.fair_semaphore`), so this only has to keep one slot free for immediate use.
     per_user: int = 0
     per_channel: int = 0
-    # An unfinished answer that is found after a restart is made again if its question is not older than this: later,
-    # nobody waits for it any more, and it is only marked.
+    # Maximum age of the question for restarting an unfinished answer. Older answers are only marked: their authors have
+    # stopped waiting.
     repair_seconds: float = 86_400.0
-    # Turns taken in and not yet ended, in all; more get a polite line.
+    # Accepted turns in total; further ones get a polite line.
     accepted: int = 2000
-    # Conversations that are remembered to have been told of messages left out; one forgotten is told again.
-    told: int = 10_000
-    # Lines of our own (busy, no access) being said at once, one in a conversation; beyond, a refusal is silent.
-    lines: int = 20
-    # At shutdown, what is left after draining has this long to be marked as interrupted.
+    # Conversations remembered as notified of omitted messages. A forgotten conversation is notified again.
+    notified: int = 10_000
+    # Concurrent notices of our own (busy, no access), one per conversation. Beyond, refusals are silent.
+    notices: int = 20
+    # Time at shutdown, after draining, for marking the remaining answers as interrupted.
     mark_seconds: float = 5.0
 
-    def share(self, chosen: int) -> int:
-        """How many live turns one person or place may have, where `chosen` is what the operator says of it."""
-        return chosen or max(self.live - max(self.live // 20, 1), 1)
+    def share(self, configured: int) -> int:
+        """The limit of live turns per user or channel; `configured` is the operator's number, 0 for the default."""
+        return configured or max(self.live - max(self.live // 20, 1), 1)
 
 
 @dataclass(frozen=True, slots=True)
 class TurnConfig:
-    """What the operator chose for turns, as values."""
+    """All choices for turns."""
 
     access: AccessRules
     prompting: PromptConfig

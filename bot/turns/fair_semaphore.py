@@ -1,10 +1,7 @@
-"""Who may be answered now, when more ask than can be at once: a bounded number in all, for each person and each place.
+"""A semaphore with limits per user and per channel, and a fair order.
 
-What belongs here: the bounds and the order of those that wait. What does not: what is done in a slot
-(`bot.turns.manager`).
-
-The next slot goes to the person who holds the fewest, and among equals to who has waited longest: somebody who asks
-twenty things at once is answered, one after the other, and keeps nobody waiting who asks one.
+A free slot goes to the user with the fewest slots, and among equals to the longest waiting request. Twenty requests of
+one user are served one after the other and do not delay another user's single request.
 """
 
 from __future__ import annotations
@@ -17,63 +14,68 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class _Claim:
-    person: str
-    place: str
-    free: asyncio.Future[None]
+class _Waiter:
+    user: str
+    channel: str
+    granted: asyncio.Future[None]
 
 
 class FairSemaphore:
-    """See the module. Of `total` slots, one person holds at most `per_user`, and one place `per_channel`."""
+    """`total` slots: at most `per_user` for one user and `per_channel` for one channel."""
 
     def __init__(self, total: int, *, per_user: int, per_channel: int) -> None:
         self._total = total
-        self._each_person = per_user
-        self._each_place = per_channel
-        self._taken = 0
-        self._people: Counter[str] = Counter()  # slots held; none at zero
-        self._places: Counter[str] = Counter()
-        self._waiting: list[_Claim] = []  # in the order they came
+        self._per_user = per_user
+        self._per_channel = per_channel
+        self._used = 0
+        self._by_user: Counter[str] = Counter()  # slots in use; without zeros
+        self._by_channel: Counter[str] = Counter()
+        self._waiters: list[_Waiter] = []  # in order of arrival
+
+    @property
+    def is_unused(self) -> bool:
+        """Whether all slots are free and no request waits."""
+        return not (self._used or self._by_user or self._by_channel or self._waiters)
 
     @asynccontextmanager
-    async def acquire(self, person: str, place: str) -> AsyncIterator[None]:
-        """Hold a slot, once there is one."""
-        claim = _Claim(person, place, asyncio.get_running_loop().create_future())
-        self._waiting.append(claim)
-        self._give()
+    async def acquire(self, user: str, channel: str) -> AsyncIterator[None]:
+        """Wait for a slot and hold it."""
+        waiter = _Waiter(user, channel, asyncio.get_running_loop().create_future())
+        self._waiters.append(waiter)
+        self._grant()
         try:
-            await claim.free
+            await waiter.granted
         except asyncio.CancelledError:
-            if claim in self._waiting:
-                self._waiting.remove(claim)
+            if waiter in self._waiters:
+                self._waiters.remove(waiter)
             else:
-                self._return(claim)
+                self._release(waiter)
             raise
         try:
             yield
         finally:
-            self._return(claim)
+            self._release(waiter)
 
-    def _give(self) -> None:
-        """Give what is free to those who come first."""
-        while self._taken < self._total:
-            able = [claim for claim in self._waiting if self._may(claim) and not claim.free.done()]
-            if not able:
+    def _grant(self) -> None:
+        """Give the free slots to the next waiters."""
+        while self._used < self._total:
+            eligible = [waiter for waiter in self._waiters if self._may_run(waiter) and not waiter.granted.done()]
+            if not eligible:
                 return
-            claim = min(able, key=lambda claim: self._people[claim.person])  # the first of equals
-            self._waiting.remove(claim)
-            self._taken += 1
-            self._people[claim.person] += 1
-            self._places[claim.place] += 1
-            claim.free.set_result(None)
+            waiter = min(eligible, key=lambda waiter: self._by_user[waiter.user])  # `min` takes the first of equals
+            self._waiters.remove(waiter)
+            self._used += 1
+            self._by_user[waiter.user] += 1
+            self._by_channel[waiter.channel] += 1
+            waiter.granted.set_result(None)
 
-    def _may(self, claim: _Claim) -> bool:
-        return self._people[claim.person] < self._each_person and self._places[claim.place] < self._each_place
+    def _may_run(self, waiter: _Waiter) -> bool:
+        return self._by_user[waiter.user] < self._per_user and self._by_channel[waiter.channel] < self._per_channel
 
-    def _return(self, claim: _Claim) -> None:
-        self._taken -= 1
-        for held, name in ((self._people, claim.person), (self._places, claim.place)):
-            held[name] -= 1
-            if not held[name]:
-                del held[name]
-        self._give()
+    def _release(self, waiter: _Waiter) -> None:
+        self._used -= 1
+        for slots, name in ((self._by_user, waiter.user), (self._by_channel, waiter.channel)):
+            slots[name] -= 1
+            if not slots[name]:
+                del slots[name]
+        self._grant()

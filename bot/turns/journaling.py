@@ -1,11 +1,7 @@
-"""What is written down of a turn, and what goes on when it cannot be.
+"""The turns' use of the `Journal` port: each message once, recovery after a crash, and a broken journal.
 
-What belongs here: the use of the `Journal` port, so that a message is written down once, taken up again after a crash,
-and answered even where the journal is broken. What does not: how it is kept (an adapter), and which turns run
-(`bot.turns.manager`).
-
-A journal that fails costs what it is for, the repair after a crash, and no answer: from the first failure on `degraded`
-is true, until something can be written again.
+If the journal fails, answers continue and only recovery is lost: `degraded` is true until a write succeeds again.
+Storage belongs to an adapter, and the choice of turns to `bot.turns.manager`.
 """
 
 from __future__ import annotations
@@ -22,116 +18,116 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-# Messages that are told from a second delivery without the journal: platforms deliver again within minutes, in which
-# few bots receive as many.
+# Messages remembered to detect duplicates without the journal. Platforms redeliver within minutes, and few bots receive
+# as many messages in this time.
 _REMEMBERED = 2_000
 
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """A turn may be answered. `record` is what an earlier process left of it, if one did."""
+    """Permission to answer a turn. `unfinished` is set if an earlier process started it."""
 
-    record: UnfinishedTurn | None = None
+    unfinished: UnfinishedTurn | None = None
 
 
 class TurnJournal:
-    """Knows of each turn whether it was received, is being answered, or was left by an earlier process."""
+    """Tracks for each turn whether it was received, is running, or was left unfinished by an earlier process."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
-        self._received: set[str] = set()  # digests of what was written down here and has not begun
-        self._taken: dict[str, None] = {}  # digests of what was written down, or should have been, the newest last
-        self._left: dict[str, UnfinishedTurn] = {}  # by digest: what an earlier process left, until it begins
+        self._received: set[str] = set()  # digests of received turns before their start
+        self._accepted: dict[str, None] = {}  # digests of turns accepted by the journal, or without it; newest last
+        self._unfinished: dict[str, UnfinishedTurn] = {}  # turns of earlier processes by digest, until they start
         self.degraded = False
 
     @property
     def durable(self) -> bool:
-        """Whether another process goes on with what this one leaves."""
+        """Whether another process continues the turns that this one leaves unfinished."""
         return self._journal.durable and not self.degraded
 
     async def receive(self, key: TurnKey, event: str) -> bool:
-        """See `bot.ports.Inbox`."""
-        if key.digest in self._received or key.digest in self._left:
+        """Record a message; false for a duplicate. The contract is that of `bot.ports.Inbox.receive`."""
+        if key.digest in self._received or key.digest in self._unfinished:
             return False
-        self._received.add(key.digest)  # before anything is waited for: the same may be delivered again meanwhile
-        if await self._accepts(key, event):
+        self._received.add(key.digest)  # before the first await: the message may be delivered again meanwhile
+        if await self._accept(key, event):
             return True
         self._received.discard(key.digest)
         return False
 
     async def unfinished_turns(self, platform: str) -> Sequence[UnfinishedTurn]:
-        """See `bot.ports.Inbox`."""
+        """Turns of earlier processes, each returned once. The contract is that of `bot.ports.Inbox`."""
         key = TurnKey(platform, "", "", "")
-        nothing: Sequence[UnfinishedTurn] = ()
-        records = await self._tried(self._journal.unfinished(platform), key, otherwise=nothing)
-        self._left |= {record.key.digest: record for record in records}
-        return records
+        empty: Sequence[UnfinishedTurn] = ()
+        turns = await self._try(self._journal.unfinished(platform), key, default=empty)
+        self._unfinished |= {turn.key.digest: turn for turn in turns}
+        return turns
 
     def is_partially_answered(self, key: TurnKey) -> bool:
-        """Whether an earlier process left messages of its answer, which nobody has gone on with yet."""
-        record = self._left.get(key.digest)
-        return record is not None and bool(record.messages)
+        """Whether an earlier process posted part of the answer and this one has not started it yet."""
+        turn = self._unfinished.get(key.digest)
+        return turn is not None and bool(turn.messages)
 
     async def begin(self, key: TurnKey) -> Admission | None:
-        """The turn is to be answered now; None if it was before, or is by somebody else."""
-        if (record := self._left.pop(key.digest, None)) is not None:
+        """Start a turn. None if it was started before, here or by another process."""
+        if (turn := self._unfinished.pop(key.digest, None)) is not None:
             self._remember(key.digest)
-            return Admission(record)
+            return Admission(turn)
         if key.digest in self._received:
             self._received.discard(key.digest)
             return Admission()
-        return Admission() if await self._accepts(key) else None
+        return Admission() if await self._accept(key) else None
 
     async def dismiss(self, key: TurnKey) -> None:
-        """The turn is not answered: it asked nothing, or nobody may ask that."""
+        """Forget a turn that will not be answered: it contains no question, or access was denied."""
         self._received.discard(key.digest)
-        self._taken.pop(key.digest, None)
-        self._left.pop(key.digest, None)
-        await self._tried(self._journal.drop(key), key, otherwise=None)
+        self._accepted.pop(key.digest, None)
+        self._unfinished.pop(key.digest, None)
+        await self._try(self._journal.drop(key), key, default=None)
 
     async def update_event(self, key: TurnKey, event: str) -> None:
-        """More is known of what was written down."""
-        await self._tried(self._journal.update_event(key, event), key, otherwise=None)
+        """Replace the recorded event by a more complete one."""
+        await self._try(self._journal.update_event(key, event), key, default=None)
 
     async def posted(self, key: TurnKey, message: str) -> bool:
-        """A message of the answer now exists. Returns whether that is written down."""
-        return await self._tried(_done(self._journal.posted(key, message)), key, otherwise=False)
+        """Record a posted message of the answer; false if the journal failed."""
+        return await self._try(_true_after(self._journal.posted(key, message)), key, default=False)
 
     async def ended(self, key: TurnKey, ending: Ending) -> None:
-        """Nothing more will be written for the turn, by this process."""
-        await self._tried(self._journal.ended(key, ending), key, otherwise=None)
+        """Record the end of the turn in this process."""
+        await self._try(self._journal.ended(key, ending), key, default=None)
 
-    async def _accepts(self, key: TurnKey, event: str = "") -> bool:
-        """Whether this was never written down before. A journal that breaks does not make a new question of an old."""
+    async def _accept(self, key: TurnKey, event: str = "") -> bool:
+        """Whether the turn is new. A failing journal must not turn an old question into a new one."""
         digest = key.digest
-        if digest in self._taken:
+        if digest in self._accepted:
             return False
-        fresh = await self._tried(self._journal.accept(key, event), key, otherwise=True)
-        if fresh:
+        is_new = await self._try(self._journal.accept(key, event), key, default=True)
+        if is_new:
             self._remember(digest)
-        return fresh
+        return is_new
 
     def _remember(self, digest: str) -> None:
-        self._taken[digest] = None
-        if len(self._taken) > _REMEMBERED:
-            del self._taken[next(iter(self._taken))]
+        self._accepted[digest] = None
+        if len(self._accepted) > _REMEMBERED:
+            del self._accepted[next(iter(self._accepted))]
 
-    async def _tried(self, writing: Awaitable[T], key: TurnKey, *, otherwise: T) -> T:
+    async def _try(self, operation: Awaitable[T], key: TurnKey, *, default: T) -> T:
         try:
-            done = await writing
+            result = await operation
         except Exception:
             if not self.degraded:
                 log.exception(
-                    "journal broke: answers go on, but are lost with this process", extra={"turn": key.reference}
+                    "journal failed: answers continue, but a crash will lose them", extra={"turn": key.reference}
                 )
             self.degraded = True
-            return otherwise
+            return default
         if self.degraded:
             log.info("journal works again")
         self.degraded = False
-        return done
+        return result
 
 
-async def _done(writing: Awaitable[None]) -> bool:
-    await writing
+async def _true_after(operation: Awaitable[None]) -> bool:
+    await operation
     return True

@@ -1,10 +1,8 @@
-"""Which turns run: one for each conversation at a time, bounded, drained at shutdown.
+"""Which turns run: one at a time per conversation, bounded in number, drained at shutdown.
 
-What belongs here: taking turns in, their order, and stopping them. What does not: what happens in a turn
-(`bot.turns.runner`), what is written down of it (`bot.turns.journaling`), who comes first when many ask
-(`bot.turns.fair_semaphore`).
-
-Every task has an owner: `run` holds a group with the pacers and one worker for each conversation that has turns.
+A turn's content belongs to `bot.turns.runner`, its record to `bot.turns.journaling`, and fairness between users to
+`bot.turns.fair_semaphore`. Every task has an owner: `run` holds a group with the pacers and one worker for each
+conversation with turns.
 """
 
 from __future__ import annotations
@@ -17,10 +15,12 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 
+from typing_extensions import override
+
 from bot.completion import Completion
 from bot.conversation import Author, Ending, Turn, TurnKey
 from bot.delivery.pacer import Pacer
-from bot.ports import Channel, Journal, UnfinishedTurn
+from bot.ports import Channel, Inbox, Journal, UnfinishedTurn
 from bot.telemetry import Recorder
 from bot.turns.config import TurnConfig
 from bot.turns.fair_semaphore import FairSemaphore
@@ -30,12 +30,12 @@ from bot.turns.runner import PendingTurn, RunningTurn, TurnRunner
 log = logging.getLogger(__name__)
 
 
-class TurnManager:
-    """Takes turns in and sees each to its end. Implements `bot.ports.Inbox`."""
+class TurnManager(Inbox):
+    """Accepts turns and runs each to its end."""
 
     def __init__(
         self,
-        choices: TurnConfig,
+        config: TurnConfig,
         completion: Completion,
         journal: Journal,
         recorder: Recorder,
@@ -44,265 +44,262 @@ class TurnManager:
         wall_clock: Callable[[], datetime],
         ready: Callable[[str], bool] = lambda _: True,
     ) -> None:
-        """`ready` says of a platform, by its name, whether its events arrive."""
-        self._choices = choices
-        self._ledger = TurnJournal(journal)
-        self._answering = TurnRunner(choices, completion, self._ledger, recorder, wall_clock=wall_clock, ready=ready)
+        """`ready` tells by a platform's name whether its events arrive."""
+        self._config = config
+        self._journal = TurnJournal(journal)
+        self._runner = TurnRunner(config, completion, self._journal, recorder, wall_clock=wall_clock, ready=ready)
         self._recorder = recorder
         self._random = random_
         self._group: asyncio.TaskGroup | None = None
         self._pacers: dict[str, Pacer] = {}
-        # By conversation, the turn that runs first; an entry exists while its worker does.
-        self._waiting: dict[str, list[PendingTurn]] = {}
-        self._accepted: set[str] = set()  # digests of turns that have not ended
-        self._withdrawn: set[str] = set()  # of those that wait, and are not to be answered any more
-        self._lines: set[str] = set()  # conversations in which a line of our own is being said
-        limits = choices.limits
-        shares = limits.share(limits.per_user), limits.share(limits.per_channel)
-        self._slots = FairSemaphore(limits.live, per_user=shares[0], per_channel=shares[1])
+        # By conversation, the running turn first; an entry exists as long as its worker.
+        self._queues: dict[str, list[PendingTurn]] = {}
+        self._accepted: set[str] = set()  # digests of turns until their end
+        self._cancelled: set[str] = set()  # ... of waiting turns, stopped or deleted
+        self._notices: set[str] = set()  # conversations with a notice of ours in progress
+        limits = config.limits
+        self._slots = FairSemaphore(
+            limits.live, per_user=limits.share(limits.per_user), per_channel=limits.share(limits.per_channel)
+        )
         self._idle = asyncio.Event()
         self._idle.set()
         self._accepting = True
-        self.started = asyncio.Event()  # set once turns are taken in
+        self.started = asyncio.Event()  # set once turns are accepted
 
     @property
     def degraded(self) -> bool:
-        """Whether the journal does not work: answers go on, but those that are live are lost with the process."""
-        return self._ledger.degraded
+        """Whether the journal fails: answers continue, but a crash would lose the running ones."""
+        return self._journal.degraded
 
     async def run(self) -> None:
-        """Own everything that turns need, until cancelled."""
+        """Own all tasks of the turns, until cancelled."""
         async with asyncio.TaskGroup() as group:
             self._group = group
             self.started.set()
             await asyncio.Event().wait()
 
-    # -------------------------------------------------------------------------------------------------------- taking in
+    # ------------------------------------------------------------------------------------------------------- accepting
 
+    @override
     async def receive(self, key: TurnKey, event: str) -> bool:
-        """See `Inbox`."""
-        if key.digest in self._accepted or not await self._ledger.receive(key, event):
+        if key.digest in self._accepted or not await self._journal.receive(key, event):
             self._recorder.refused(key.platform, "duplicate")
             return False
         return True
 
+    @override
     async def unfinished_turns(self, platform: str) -> Sequence[UnfinishedTurn]:
-        """See `Inbox`."""
-        records = await self._ledger.unfinished_turns(platform)
+        records = await self._journal.unfinished_turns(platform)
         if records:
-            log.info("unfinished turns are taken up", extra={"platform": platform, "turns": len(records)})
+            log.info("recovering unfinished turns", extra={"platform": platform, "turns": len(records)})
         return records
 
+    @override
     def accept(self, turn: Turn, channel: Channel) -> None:
-        """See `Inbox`."""
         if not self._accepting:
-            return  # what was received is for the next process
+            return  # the next process answers it
         if turn.key.digest in self._accepted:
             self._recorder.refused(turn.key.platform, "duplicate")
             return
-        words, accepted = self._choices.words, PendingTurn(turn, channel, asyncio.get_running_loop().time())
-        if not self._choices.access.permit(turn):  # before any command: a word of who may not ask does nothing
-            self._refuse(accepted, "access", words.no_access if turn.direct else "")
-        elif words.is_stop(turn.question) and (
-            self.stop_conversation(turn.conversation, by=turn.author) or self._hush_own(turn)
+        strings, pending = self._config.words, PendingTurn(turn, channel, asyncio.get_running_loop().time())
+        if not self._config.access.permit(turn):  # before any command: commands need access too
+            self._refuse(pending, "access", strings.no_access if turn.direct else "")
+        elif strings.is_stop(turn.question) and (
+            self.stop_conversation(turn.conversation, by=turn.author) or self._stop_own(turn)
         ):
             self.dismiss(turn.key)
         elif self._is_too_busy(turn):
-            self._refuse(accepted, "busy", words.busy)
+            self._refuse(pending, "busy", strings.busy)
         else:
-            self._enqueue(accepted)
+            self._enqueue(pending)
 
+    @override
     def update_event(self, key: TurnKey, event: str) -> None:
-        """See `Inbox`."""
         if self._group is not None:
-            self._group.create_task(self._ledger.update_event(key, event), name=f"keeping {key.reference}")
+            self._group.create_task(self._journal.update_event(key, event), name=f"updating {key.reference}")
 
+    @override
     def dismiss(self, key: TurnKey) -> None:
-        """See `Inbox`."""
         if self._group is not None:
-            self._group.create_task(self._ledger.dismiss(key), name=f"dismissing {key.reference}")
+            self._group.create_task(self._journal.dismiss(key), name=f"dismissing {key.reference}")
 
     # --------------------------------------------------------------------------------------------------------- stopping
 
+    @override
     def stop(self, at: TurnKey, *, by: Author | str) -> bool:
-        """See `Inbox`."""
-        if (live := self._of(at)) is not None:
-            return self._end_for(live, by)
-        waiting = next((one for each in self._waiting.values() for one in each if one.turn.key == at), None)
-        return waiting is not None and self._may_stop(waiting.turn, by) and self._withdraw(at)
+        if (running := self._find_running(at)) is not None:
+            return self._stop_if_permitted(running, by)
+        waiting = next((turn for queue in self._queues.values() for turn in queue if turn.turn.key == at), None)
+        return waiting is not None and self._may_stop(waiting.turn, by) and self._cancel_waiting(at)
 
+    @override
     def stop_conversation(self, conversation: str, *, by: Author | str) -> bool:
-        """See `Inbox`."""
-        found = [live for live in self._answering.live.values() if live.turn.conversation == conversation]
-        return sum(self._end_for(live, by) for live in found) > 0
+        found = [each for each in self._runner.running.values() if each.turn.conversation == conversation]
+        return sum(self._stop_if_permitted(running, by) for running in found) > 0
 
-    def _end_for(self, live: RunningTurn, by: Author | str) -> bool:
-        """End an answer for who asks to stop it, if that is somebody who may ask here."""
-        may = self._may_stop(live.turn, by)
-        if may:
-            self._end(live, _id_of(by))
-        return may
+    def _stop_if_permitted(self, running: RunningTurn, by: Author | str) -> bool:
+        """Stop an answer unless access is denied to `by`."""
+        is_permitted = self._may_stop(running.turn, by)
+        if is_permitted:
+            self._stop(running, _id_of(by))
+        return is_permitted
 
     def _may_stop(self, turn: Turn, by: Author | str) -> bool:
-        """Whether somebody may stop the answer to `turn`: who may ask in its place may."""
+        """Whether a user may stop the answer to `turn`: everyone with access to its channel may."""
         if _id_of(by) == turn.author.id:
-            return True  # was permitted, with the roles that they have
+            return True  # access was granted to the question, with the author's roles
         author = by if isinstance(by, Author) else Author(by, by)
-        may = self._choices.access.permit(replace(turn, author=author))
-        if not may:
+        is_permitted = self._config.access.permit(replace(turn, author=author))
+        if not is_permitted:
             log.info("not stopped", extra={"turn": turn.key.reference, "by": author.id, "why": "access"})
-        return may
+        return is_permitted
 
-    def _hush_own(self, turn: Turn) -> bool:
-        """What the same person asked in the same channel: where there are no threads, "stop" names no conversation."""
-        place = (turn.key.platform, turn.key.workspace, turn.key.channel, turn.author.id)
-        own = [
-            live
-            for live in self._answering.live.values()
-            if place == (live.turn.key.platform, live.turn.key.workspace, live.turn.key.channel, live.turn.author.id)
-        ]
-        for live in own:
-            self._end(live, turn.author.id)
+    def _stop_own(self, turn: Turn) -> bool:
+        """Stop the same user's answers in the same channel: without threads, "stop" names no conversation."""
+        where = (_channel_of(turn.key), turn.author.id)
+        turns = self._runner.running.values()
+        own = [each for each in turns if (_channel_of(each.turn.key), each.turn.author.id) == where]
+        for running in own:
+            self._stop(running, turn.author.id)
         return bool(own)
 
+    @override
     def message_deleted(self, at: TurnKey) -> None:
-        """See `Inbox`."""
-        live = self._of(at)
-        if live is None:
-            self._withdraw(at)
-        elif at.message == live.turn.key.message:
-            self._end(live, "the deletion of the question")
+        running = self._find_running(at)
+        if running is None:
+            self._cancel_waiting(at)
+        elif at.message == running.turn.key.message:
+            self._stop(running, "the deletion of the question")
         else:
-            log.info("the answer was deleted", extra={"turn": live.turn.key.reference})
-            live.lose(at.message)
+            log.info("the answer was deleted", extra={"turn": running.turn.key.reference})
+            running.message_deleted(at.message)
 
-    def _end(self, live: RunningTurn, by: str) -> None:
-        log.info("stopped", extra={"turn": live.turn.key.reference, "by": by})
-        live.end(Ending.STOPPED, asyncio.get_running_loop().time())
+    def _stop(self, running: RunningTurn, by: str) -> None:
+        log.info("stopped", extra={"turn": running.turn.key.reference, "by": by})
+        running.end(Ending.STOPPED, asyncio.get_running_loop().time())
 
-    def _of(self, at: TurnKey) -> RunningTurn | None:
-        """The live turn whose question or answer a message is."""
-        place = (at.platform, at.workspace, at.channel)
-        for live in self._answering.live.values():
-            key = live.turn.key
-            if (key.platform, key.workspace, key.channel) == place and at.message in {
-                key.message,
-                *live.reply.messages,
-            }:
-                return live
+    def _find_running(self, at: TurnKey) -> RunningTurn | None:
+        """The running turn with this message as its question or in its answer."""
+        for running in self._runner.running.values():
+            key = running.turn.key
+            if _channel_of(key) == _channel_of(at) and at.message in {key.message, *running.reply.messages}:
+                return running
         return None
 
-    def _withdraw(self, at: TurnKey) -> bool:
+    def _cancel_waiting(self, at: TurnKey) -> bool:
         if at.digest not in self._accepted:
             return False
-        self._withdrawn.add(at.digest)
+        self._cancelled.add(at.digest)
         return True
 
-    # ------------------------------------------------------------------------------------------------------- at the end
+    # -------------------------------------------------------------------------------------------------------- draining
 
     async def idle(self) -> None:
-        """Wait until no turn is left to answer."""
+        """Wait until all accepted turns have ended."""
         await self._idle.wait()
 
     async def drain(self, seconds: float) -> None:
-        """Take in nothing more; give live turns `seconds`, then mark what is left as interrupted."""
+        """Accept no more turns, give the running ones `seconds` to finish, then mark the rest as interrupted."""
         self._accepting = False
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._idle.wait()
-        self._answering.interrupt()
+        self._runner.interrupt()
         with suppress(TimeoutError):
-            async with asyncio.timeout(self._choices.limits.mark_seconds):
+            async with asyncio.timeout(self._config.limits.mark_seconds):
                 await self._idle.wait()
         if self._accepted:
             log.error("turns left unfinished at shutdown", extra={"turns": len(self._accepted)})
 
     def _is_too_busy(self, turn: Turn) -> bool:
-        limits = self._choices.limits
-        waiting = self._waiting.get(turn.conversation, ())
-        return len(waiting) > limits.waiting or len(self._accepted) >= limits.accepted
+        limits = self._config.limits
+        queue = self._queues.get(turn.conversation, ())
+        return len(queue) > limits.waiting or len(self._accepted) >= limits.accepted
 
-    def _refuse(self, accepted: PendingTurn, why: str, line: str) -> None:
-        """Say no: with `line`, where there is one and few enough are being said already.
+    def _refuse(self, pending: PendingTurn, why: str, notice: str) -> None:
+        """Refuse a turn. `notice` is posted unless it is empty or too many notices are in progress.
 
-        A line needs no model, so it waits neither for a place nor for the answers that it apologises for.
+        A notice needs no model, so it waits neither for a slot nor for other answers.
         """
-        turn = accepted.turn
+        turn = pending.turn
         log.info("not answered", extra={"turn": turn.key.reference, "author": turn.author.id, "why": why})
         self._recorder.refused(turn.key.platform, why)
-        if not line or turn.conversation in self._lines or len(self._lines) >= self._choices.limits.lines:
+        if not notice or turn.conversation in self._notices or len(self._notices) >= self._config.limits.notices:
             self.dismiss(turn.key)
             return
-        self._lines.add(turn.conversation)
+        self._notices.add(turn.conversation)
         self._idle.clear()
-        self._start(self._tell(replace(accepted, line=line)), f"line {turn.key.reference}")
+        self._start(self._post_notice(replace(pending, notice=notice)), f"notice {turn.key.reference}")
 
-    async def _tell(self, accepted: PendingTurn) -> None:
+    async def _post_notice(self, pending: PendingTurn) -> None:
         try:
-            await self._answering.run(accepted, self._pacer(accepted.channel))
+            await self._runner.run(pending, self._pacer(pending.channel))
         finally:
-            self._lines.discard(accepted.turn.conversation)
-            self._note_idle()
+            self._notices.discard(pending.turn.conversation)
+            self._set_idle()
 
-    def _enqueue(self, accepted: PendingTurn) -> None:
-        conversation = accepted.turn.conversation
-        self._accepted.add(accepted.turn.key.digest)
+    def _enqueue(self, pending: PendingTurn) -> None:
+        conversation = pending.turn.conversation
+        self._accepted.add(pending.turn.key.digest)
         self._idle.clear()
-        if conversation in self._waiting:
-            self._waiting[conversation].append(accepted)
-            self._answering.hasten(conversation)
+        if conversation in self._queues:
+            self._queues[conversation].append(pending)
+            self._runner.end_soon(conversation)
             return
-        self._waiting[conversation] = [accepted]
-        self._start(self._work(conversation), f"conversation {accepted.turn.key.reference}")
+        self._queues[conversation] = [pending]
+        self._start(self._work(conversation), f"conversation {pending.turn.key.reference}")
 
-    def _note_idle(self) -> None:
-        if not self._waiting and not self._lines:
+    def _set_idle(self) -> None:
+        if not self._queues and not self._notices:
             self._idle.set()
 
     def _start(self, work: Coroutine[None, None, None], name: str) -> None:
         if self._group is None:
             work.close()
-            raise RuntimeError("turns are taken in only while `run` runs")
+            raise RuntimeError("turns are accepted only while `run` runs")
         self._group.create_task(work, name=name)
 
     async def _work(self, conversation: str) -> None:
-        """Run a conversation's turns, one after the other, until none waits."""
-        waiting = self._waiting[conversation]
+        """Run a conversation's turns one after the other until its queue is empty."""
+        queue = self._queues[conversation]
         try:
-            while waiting:
-                accepted = waiting[0]
+            while queue:
+                pending = queue[0]
                 try:
-                    await self._take_turn(accepted)
+                    await self._run_turn(pending)
                 finally:
-                    del waiting[0]
-                    self._accepted.discard(accepted.turn.key.digest)
-                    self._withdrawn.discard(accepted.turn.key.digest)
+                    del queue[0]
+                    self._accepted.discard(pending.turn.key.digest)
+                    self._cancelled.discard(pending.turn.key.digest)
         finally:
-            del self._waiting[conversation]
-            self._note_idle()
+            del self._queues[conversation]
+            self._set_idle()
 
-    async def _take_turn(self, accepted: PendingTurn) -> None:
-        key, author = accepted.turn.key, accepted.turn.author
-        person = f"{key.platform}/{key.workspace}/{author.id}"
-        place = f"{key.platform}/{key.workspace}/{key.channel}"
-        async with self._slots.acquire(person, place):
-            if key.digest in self._withdrawn and self._ledger.is_partially_answered(key):
-                withdrawn = replace(accepted, withdrawn=True)
-                await self._answering.run(withdrawn, self._pacer(accepted.channel))
-            elif key.digest in self._withdrawn:
-                log.info("not answered", extra={"turn": key.reference, "author": author.id, "why": "withdrawn"})
+    async def _run_turn(self, pending: PendingTurn) -> None:
+        key, author = pending.turn.key, pending.turn.author
+        user = f"{key.platform}/{key.workspace}/{author.id}"
+        channel = f"{key.platform}/{key.workspace}/{key.channel}"
+        async with self._slots.acquire(user, channel):
+            if key.digest in self._cancelled and self._journal.is_partially_answered(key):
+                await self._runner.run(replace(pending, cancelled=True), self._pacer(pending.channel))
+            elif key.digest in self._cancelled:
+                log.info("not answered", extra={"turn": key.reference, "author": author.id, "why": "cancelled"})
                 self.dismiss(key)
             else:
-                await self._answering.run(accepted, self._pacer(accepted.channel))
+                await self._runner.run(pending, self._pacer(pending.channel))
 
     def _pacer(self, channel: Channel) -> Pacer:
-        """The pacer of the channel's connection, which lives as long as `run`; there are as many as workspaces."""
+        """The pacer of the channel's connection. There is one per workspace, for the lifetime of `run`."""
         pacer = self._pacers.get(channel.connection)
         if pacer is None:
-            pacer = self._pacers[channel.connection] = Pacer(self._choices.writing, self._recorder, self._random)
+            pacer = self._pacers[channel.connection] = Pacer(self._config.writing, self._recorder, self._random)
             self._start(pacer.run(), f"pacer {channel.connection}")
         return pacer
 
 
 def _id_of(by: Author | str) -> str:
     return by.id if isinstance(by, Author) else by
+
+
+def _channel_of(key: TurnKey) -> tuple[str, str, str]:
+    return key.platform, key.workspace, key.channel

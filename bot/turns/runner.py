@@ -1,25 +1,21 @@
-"""One turn, from beginning to end: asking the model, having the answer written, and the one failure boundary.
+"""One turn from the prompt to its honest end: asking the model, writing the answer, and the one failure boundary.
 
-What belongs here: what a turn needs and in which order, its honest end whatever breaks, and the line in the log. What
-does not: which turns run and when (`bot.turns.manager`), how an answer is written (`bot.delivery.reply`,
-`bot.delivery.pacer`) or asked for (`bot.completion`), what is written down (`bot.turns.journaling`).
-
-A live turn may be one of thousands, so what it holds while it waits is kept small: a group with the task that reads the
-model and the one that shows that work is being done, and now and then one that writes the journal.
+The order of turns belongs to `bot.turns.manager`. Thousands of turns may run at once, so a waiting turn holds little: a
+group with the task reading the model, the one showing the typing indicator, and at times one writing the journal.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 
-from bot.completion import Attempt, Completion
-from bot.conversation import Delta, Ending, Text, Turn, TurnKey
+from bot.completion import Completion
+from bot.conversation import Ending, Text, Turn, TurnKey
 from bot.delivery.pacer import Pacer
 from bot.delivery.reply import Reply, ignored, reason_of
 from bot.errors import Failure, Forbidden, ModelRejected, NotFound
@@ -32,294 +28,299 @@ from bot.turns.journaling import TurnJournal
 
 log = logging.getLogger(__name__)
 
-# Characters that are taken in at once; some milliseconds of work for text that is hard to read.
+# Characters fed to the reply at once: some milliseconds of work for text that is slow to parse.
 SLICE = 8_192
+
+# Time from an announced end of the stream until the answer is ended for the next turn in the conversation. Servers that
+# send text after their finish reason do so within a second. Seconds.
+_END_GRACE_SECONDS = 3.0
+
+# A timer may fire early by a rounding error. Seconds.
+_TIMER_ERROR_SECONDS = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
 class PendingTurn:
-    """A turn that was taken in, and since when.
+    """An accepted turn, with the loop's time of its acceptance.
 
-    `line` is our own answer to it, where no model is asked; `withdrawn` says that nobody wants one any more, but that
-    an earlier process left a half one, which is to have an end.
+    `notice` is our own answer, given without a model. `cancelled` means that the question was stopped or deleted, but
+    an earlier process posted part of the answer, which still needs an end.
     """
 
     turn: Turn
     channel: Channel
-    since: float
-    line: str = ""
-    withdrawn: bool = False
+    accepted_at: float
+    notice: str = ""
+    cancelled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class RunningTurn:
-    """A turn that is being answered."""
+    """A turn in progress."""
 
     turn: Turn
     reply: Reply
     reading: asyncio.Task[None]
 
     def end(self, ending: Ending, now: float) -> None:
-        """Read no further (the model's connection is closed at once) and show what there is."""
+        """Stop reading, which closes the model's connection at once, and show the text so far."""
         self.reading.cancel()
         self.reply.finish(ending, now)
 
-    def lose(self, message: str) -> None:
-        """One of its messages is gone: read no further, and leave the others with an honest end."""
+    def message_deleted(self, message: str) -> None:
+        """Stop reading after the deletion of one of its messages; the others get an honest end."""
         self.reading.cancel()
         self.reply.message_deleted(message)
 
-    def hasten(self) -> None:
-        """Somebody waits for this turn to end: if its answer seems to have, do not wait for more of it much longer.
+    def end_soon(self) -> None:
+        """Another turn is waiting: end this one shortly after its stream's end was announced.
 
-        A server that neither says that its stream is over nor closes it would otherwise keep the next question waiting
-        for as long as a silent one is waited for.
+        A server that never closes its stream would otherwise delay the next question by the whole idle timeout.
         """
         loop, reply = asyncio.get_running_loop(), self.reply
         if reply.is_final:
             return
         if reply.announced.ending is None:
-            reply.announced.on_announced = self.hasten
-        elif (ends_at := reply.announced.at + _HASTE_SECONDS) > loop.time() + _SAME_TIME:
-            loop.call_at(ends_at, self.hasten)
+            reply.announced.on_announced = self.end_soon
+        elif (ends_at := reply.announced.at + _END_GRACE_SECONDS) > loop.time() + _TIMER_ERROR_SECONDS:
+            loop.call_at(ends_at, self.end_soon)
         else:
             self.end(Ending.STOPPED, loop.time())
 
 
-# From an end that the model's server has announced, while somebody waits for the turn to end: servers that send text
-# behind their finish reason do it within a second. Seconds.
-_HASTE_SECONDS = 3.0
-
-# A timer may fire a rounding error early. Seconds.
-_SAME_TIME = 1e-3
-
-
 @dataclass(slots=True)
-class _Unkept:
-    """Messages of a turn that exist and are not written down yet, in their order; `keeping` while a task does it."""
+class _UnrecordedMessages:
+    """Posted messages of a turn missing in the journal, in order; `is_recording` while a task writes them."""
 
     messages: list[str] = field(default_factory=list)
-    keeping: bool = False
+    is_recording: bool = False
 
 
 class TurnRunner:
-    """Answers turns, any number at once. `live` are those being answered, by the digest of their key."""
+    """Answers any number of turns at once. `running` holds them by the digest of their key."""
 
     def __init__(
         self,
-        choices: TurnConfig,
+        config: TurnConfig,
         completion: Completion,
-        ledger: TurnJournal,
+        journal: TurnJournal,
         recorder: Recorder,
         *,
         wall_clock: Callable[[], datetime],
         ready: Callable[[str], bool],
     ) -> None:
-        self._choices = choices
-        self._fitting = PromptReducer(completion)
-        self._ledger = ledger
+        self._config = config
+        self._reducer = PromptReducer(completion)
+        self._journal = journal
         self._recorder = recorder
-        self._wall_clock = wall_clock  # only for the date that a prompt may name
+        self._wall_clock = wall_clock  # only for the date and time in the system prompt
         self._ready = ready  # whether a platform's events arrive, by its name
-        # Conversations that know of messages that were left out, or not read; the oldest first.
-        self._told: dict[str, None] = {}
+        # Conversations that were notified of omitted or unreadable history; the oldest first.
+        self._notified_conversations: dict[str, None] = {}
         self._interrupted = False
-        self.live: dict[str, RunningTurn] = {}
+        self.running: dict[str, RunningTurn] = {}
 
     def interrupt(self) -> None:
-        """The process has to stop: end what is live, and begin nothing that another process can go on with."""
+        """Shutdown: end the running turns, and start none that another process can continue."""
         self._interrupted = True
         now = asyncio.get_running_loop().time()
-        for live in list(self.live.values()):
-            live.end(Ending.INTERRUPTED, now)
+        for turn in list(self.running.values()):
+            turn.end(Ending.INTERRUPTED, now)
 
-    def hasten(self, conversation: str) -> None:
-        """Another turn waits in this conversation."""
-        for live in self.live.values():
-            if live.turn.conversation == conversation:
-                live.hasten()
+    def end_soon(self, conversation: str) -> None:
+        """Another turn is waiting in this conversation."""
+        for turn in self.running.values():
+            if turn.turn.conversation == conversation:
+                turn.end_soon()
 
-    async def run(self, accepted: PendingTurn, pacer: Pacer) -> None:
-        """One turn: the failure boundary. Whatever breaks ends this turn only, and leaves a line in the log."""
-        key = accepted.turn.key
-        if self._interrupted and self._ledger.durable and not accepted.line:
-            return  # nothing is shown of it yet, and the next process finds it unfinished
-        beginning = await self._ledger.begin(key)
-        if beginning is None:
+    async def run(self, pending: PendingTurn, pacer: Pacer) -> None:
+        """Run one turn. This is the failure boundary: any failure ends this turn only and is logged."""
+        key = pending.turn.key
+        if self._interrupted and self._journal.durable and not pending.notice:
+            return  # nothing was posted yet; the next process continues it
+        admission = await self._journal.begin(key)
+        if admission is None:
             self._recorder.refused(key.platform, "duplicate")
             return
         self._recorder.accepted(key.platform)
-        figures, messages = Figures(accepted.since), 0
+        figures, messages = Figures(pending.accepted_at), 0
         try:
-            record = beginning.record
-            reply = Reply(
-                key,
-                accepted.channel,
-                self._choices.words,
-                figures,
-                left=record.messages if record else None,
-                max_messages=self._choices.writing.max_messages,
-                max_characters=self._choices.writing.max_characters,
-            )
-            await self._answer(accepted, reply, pacer, record)
+            reply = self._make_reply(pending, admission.unfinished, figures)
+            await self._answer(pending, reply, pacer, admission.unfinished)
             ending, messages = reply.ending or Ending.DONE, len(reply.messages)
         except (NotFound, Forbidden) as failure:
             ending = Ending.GONE
-            log.warning("cannot write there", extra={"turn": key.reference, "failure": repr(failure)})
+            log.warning("cannot write to the channel", extra={"turn": key.reference, "failure": repr(failure)})
         except Failure as failure:
             ending = Ending.FAILED
-            log.error("answer could not be written", extra={"turn": key.reference, "failure": repr(failure)})  # noqa: TRY400 (expected; its trace tells nothing)
+            log.error("cannot write the answer", extra={"turn": key.reference, "failure": repr(failure)})  # noqa: TRY400 (expected; its trace tells nothing)
         except Exception:
             ending = Ending.FAILED
-            log.exception("turn broke", extra={"turn": key.reference})
-        await self._ledger.ended(key, ending)
-        told = figures.record(asyncio.get_running_loop().time(), key, ending, messages)
-        self._recorder.ended(told)
-        _log_record(accepted.turn, told)
+            log.exception("turn failed", extra={"turn": key.reference})
+        await self._journal.ended(key, ending)
+        record = figures.record(asyncio.get_running_loop().time(), key, ending, messages)
+        self._recorder.ended(record)
+        _log_record(pending.turn, record)
 
-    async def _answer(self, accepted: PendingTurn, reply: Reply, pacer: Pacer, record: UnfinishedTurn | None) -> None:
-        """Read the model and have the answer written, side by side. Raises what made writing impossible."""
-        key = accepted.turn.key
+    def _make_reply(self, pending: PendingTurn, unfinished: UnfinishedTurn | None, figures: Figures) -> Reply:
+        return Reply(
+            pending.turn.key,
+            pending.channel,
+            self._config.words,
+            figures,
+            left=unfinished.messages if unfinished else None,
+            max_messages=self._config.writing.max_messages,
+            max_characters=self._config.writing.max_characters,
+        )
+
+    async def _answer(
+        self, pending: PendingTurn, reply: Reply, pacer: Pacer, unfinished: UnfinishedTurn | None
+    ) -> None:
+        """Read the model and write the answer concurrently. Raises the failure that makes writing impossible."""
+        key = pending.turn.key
         with pacer.admitted(reply):
             async with asyncio.TaskGroup() as group:
-                reading = group.create_task(self._read(accepted, reply, pacer, record), name=f"reading {key.reference}")
-                showing = group.create_task(_show_working(accepted), name=f"working {key.reference}")
+                reading = group.create_task(
+                    self._read(pending, reply, pacer, unfinished), name=f"reading {key.reference}"
+                )
+                showing = group.create_task(_show_working(pending), name=f"working {key.reference}")
                 reply.on_shown = showing.cancel
-                reply.on_posted = partial(self._note, group, key, _Unkept())
-                self.live[key.digest] = RunningTurn(accepted.turn, reply, reading)
+                reply.on_posted = partial(self._record_message, group, key, _UnrecordedMessages())
+                self.running[key.digest] = RunningTurn(pending.turn, reply, reading)
                 try:
-                    with suppress(Exception):  # it is raised below; here the group would wrap it
+                    with suppress(Exception):  # raised below; here the group would wrap it
                         await reply.done
                 finally:
-                    del self.live[key.digest]
+                    del self.running[key.digest]
                     reading.cancel()
                     showing.cancel()
-                    reply.on_shown = reply.on_posted = reply.announced.on_announced = ignored  # they hold this turn
+                    # They hold this turn in memory.
+                    reply.on_shown = reply.on_posted = reply.announced.on_announced = ignored
         reply.done.result()
 
-    async def _read(self, accepted: PendingTurn, reply: Reply, pacer: Pacer, record: UnfinishedTurn | None) -> None:
-        """Feed the reply with what the model sends. Whatever fails here, the reader gets an honest end."""
-        turn = accepted.turn
+    async def _read(self, pending: PendingTurn, reply: Reply, pacer: Pacer, unfinished: UnfinishedTurn | None) -> None:
+        """Feed the reply with the model's answer. On any failure the user gets an honest end."""
+        turn = pending.turn
         loop = asyncio.get_running_loop()
         try:
             if self._interrupted:
                 reply.finish(Ending.INTERRUPTED, loop.time())
-            elif record is not None and record.age > self._choices.limits.repair_seconds:
+            elif unfinished is not None and unfinished.age > self._config.limits.repair_seconds:
                 reply.finish(Ending.ABANDONED, loop.time())
-            elif accepted.withdrawn:
+            elif pending.cancelled:
                 reply.finish(Ending.STOPPED, loop.time())
-            elif accepted.line:
-                self._say(reply, accepted.line)
+            elif pending.notice:
+                self._answer_with(reply, pending.notice)
             else:
-                await self._ask(accepted, reply, partial(self._is_cut_off, turn.key.platform, pacer))
+                await self._ask(pending, reply, partial(self._is_offline, turn.key.platform, pacer))
         except Failure as failure:
             level = logging.ERROR if isinstance(failure, ModelRejected) else logging.WARNING
-            log.log(level, "no whole answer", extra={"turn": turn.key.reference, "failure": repr(failure)})
+            log.log(level, "no complete answer", extra={"turn": turn.key.reference, "failure": repr(failure)})
             reply.finish(Ending.FAILED, loop.time(), reason_of(failure))
         except Exception:
-            log.exception("turn broke", extra={"turn": turn.key.reference})
+            log.exception("turn failed", extra={"turn": turn.key.reference})
             reply.finish(Ending.FAILED, loop.time())
 
-    def _is_cut_off(self, platform: str, pacer: Pacer) -> bool:
-        """Whether a platform is known to be out of reach, by its events or by our writes."""
+    def _is_offline(self, platform: str, pacer: Pacer) -> bool:
+        """Whether the platform is known to be unreachable, from its events or from our writes."""
         return pacer.is_cut_off or not self._ready(platform)
 
-    async def _ask(self, accepted: PendingTurn, reply: Reply, cut_off: Callable[[], bool]) -> None:
-        prompting = self._choices.prompting
-        turn = await _with_attachments(accepted)
-        history = await accepted.channel.history(prompting.limits.messages)
-        if history.unread and self._first_told(f"unread {turn.conversation}"):
-            reply.add_notice(self._choices.words.history_unread)
+    async def _ask(self, pending: PendingTurn, reply: Reply, is_offline: Callable[[], bool]) -> None:
+        config, strings = self._config.prompting, self._config.words
+        turn = await _with_attachments(pending)
+        history = await pending.channel.history(config.limits.messages)
+        if history.unread and self._is_first_notice(f"unread {turn.conversation}"):
+            reply.add_notice(strings.history_unread)
         if is_empty(turn) and not history.messages:
-            words = self._choices.words
-            self._say(reply, words.empty_direct if turn.direct else words.empty_question)
+            self._answer_with(reply, strings.empty_direct if turn.direct else strings.empty_question)
             return
-        prepared = prepare(turn, history, prompting, self._choices.words, self._wall_clock())
-        for line in prepared.notices:
-            reply.add_notice(line)
-        if prepared.history_cut and self._first_told(turn.conversation):
-            reply.add_notice(self._choices.words.history_cut)
-        loop = asyncio.get_running_loop()
-        async with aclosing(self._fitting.answer(prepared.prompt, cut_off)) as deltas:
+        prepared = prepare(turn, history, config, strings, self._wall_clock())
+        for notice in prepared.notices:
+            reply.add_notice(notice)
+        if prepared.history_cut and self._is_first_notice(turn.conversation):
+            reply.add_notice(strings.history_cut)
+        loop, policy = asyncio.get_running_loop(), self._config.writing
+        async with aclosing(self._reducer.answer(prepared.prompt, is_offline)) as deltas:
             async for delta in deltas:
                 if isinstance(delta, ReducedPrompt):
-                    self._tell(reply, delta, turn.conversation)
+                    self._add_reduction_notices(reply, delta, turn.conversation)
                     continue
-                for slice_ in _slices(delta):
-                    reply.feed(slice_, loop.time(), self._choices.writing)
-                    if reply.is_final:
-                        return  # its own end, or somebody else's: either way the model's stream is closed
-                    if slice_ is not delta:
-                        await asyncio.sleep(0)  # others have their turn
+                if type(delta) is Text and len(delta.text) > SLICE:
+                    await self._feed_slices(reply, delta.text)
+                else:  # nearly every delta: no generator or coroutine of its own
+                    reply.feed(delta, loop.time(), policy)
+                if reply.is_final:
+                    return  # by itself or by a stop: either way the model's stream is closed
 
-    def _tell(self, reply: Reply, fitted: ReducedPrompt, conversation: str) -> None:
-        """Say what the model was not given because its server refused it."""
-        words = self._choices.words
-        for part in fitted.left_out:
-            reply.add_notice(words.left_out.format(name=part.name, why=part.why))
-        if fitted.no_images:
-            reply.add_notice(words.no_images)
-        if fitted.history_cut and self._first_told(conversation):
-            reply.add_notice(words.history_cut)
+    async def _feed_slices(self, reply: Reply, text: str) -> None:
+        """Feed a very long text: a server that does not stream sends megabytes at once."""
+        loop = asyncio.get_running_loop()
+        for start in range(0, len(text), SLICE):
+            reply.feed(Text(text[start : start + SLICE]), loop.time(), self._config.writing)
+            if reply.is_final:
+                return
+            await asyncio.sleep(0)  # let other tasks run
 
-    def _first_told(self, conversation: str) -> bool:
-        """Whether a conversation is told now, for the first time, that it lacks earlier messages."""
-        if conversation in self._told:
+    def _add_reduction_notices(self, reply: Reply, reduced: ReducedPrompt, conversation: str) -> None:
+        """Tell the user what the model's server refused to take."""
+        strings = self._config.words
+        for part in reduced.left_out:
+            reply.add_notice(strings.left_out.format(name=part.name, why=part.why))
+        if reduced.no_images:
+            reply.add_notice(strings.no_images)
+        if reduced.history_cut and self._is_first_notice(conversation):
+            reply.add_notice(strings.history_cut)
+
+    def _is_first_notice(self, conversation: str) -> bool:
+        """Remember that the conversation is notified of missing history; false if it was before."""
+        if conversation in self._notified_conversations:
             return False
-        self._told[conversation] = None
-        if len(self._told) > self._choices.limits.told:
-            self._told.pop(next(iter(self._told)))
+        self._notified_conversations[conversation] = None
+        if len(self._notified_conversations) > self._config.limits.notified:
+            self._notified_conversations.pop(next(iter(self._notified_conversations)))
         return True
 
-    def _say(self, reply: Reply, line: str) -> None:
+    def _answer_with(self, reply: Reply, notice: str) -> None:
         now = asyncio.get_running_loop().time()
-        reply.feed(Text(line), now, self._choices.writing)
+        reply.feed(Text(notice), now, self._config.writing)
         reply.finish(Ending.DONE, now)
 
-    def _note(self, group: asyncio.TaskGroup, key: TurnKey, unkept: _Unkept, message: str) -> None:
-        """Have a message that now exists written down, after those in `unkept`; no write waits for it."""
-        unkept.messages.append(message)
-        if not unkept.keeping:
-            unkept.keeping = True
-            group.create_task(self._keep(key, unkept), name=f"journal {key.reference}")
+    def _record_message(
+        self, group: asyncio.TaskGroup, key: TurnKey, unrecorded: _UnrecordedMessages, message: str
+    ) -> None:
+        """Record a posted message in the journal, after those in `unrecorded`. No write waits for it."""
+        unrecorded.messages.append(message)
+        if not unrecorded.is_recording:
+            unrecorded.is_recording = True
+            group.create_task(self._record_messages(key, unrecorded), name=f"journal {key.reference}")
 
-    async def _keep(self, key: TurnKey, unkept: _Unkept) -> None:
-        """Write them down in their order; one that cannot be is tried again with the next, so that none is left out.
+    async def _record_messages(self, key: TurnKey, unrecorded: _UnrecordedMessages) -> None:
+        """Record them in order. A failed one is retried with the next message, so the record has no gaps.
 
-        The next process tells by a message's place what was posted before and after it; of what was posted last and
-        not written down it looks for each.
+        Recovery relies on the positions: it looks up only messages posted after the last recorded one.
         """
-        while unkept.messages and await self._ledger.posted(key, unkept.messages[0]):
-            del unkept.messages[0]
-        unkept.keeping = False
+        while unrecorded.messages and await self._journal.posted(key, unrecorded.messages[0]):
+            del unrecorded.messages[0]
+        unrecorded.is_recording = False
 
 
-def _slices(delta: Delta | Attempt) -> Iterator[Delta | Attempt]:
-    """A delta, a very long text in slices: a server that does not stream sends megabytes at once."""
-    if type(delta) is not Text or len(delta.text) <= SLICE:
-        yield delta
-        return
-    for start in range(0, len(delta.text), SLICE):
-        yield Text(delta.text[start : start + SLICE])
-
-
-async def _with_attachments(accepted: PendingTurn) -> Turn:
-    """The turn with what is attached to its question."""
-    turn, parts = accepted.turn, await accepted.channel.attachments()
+async def _with_attachments(pending: PendingTurn) -> Turn:
+    """The turn with its question's attachments downloaded."""
+    turn, parts = pending.turn, await pending.channel.attachments()
     question = replace(turn.question, parts=(*turn.question.parts, *parts))
     return replace(turn, question=question)
 
 
-async def _show_working(accepted: PendingTurn) -> None:
-    """A hint is worth no answer: one that breaks is only noted."""
+async def _show_working(pending: PendingTurn) -> None:
+    """Show the typing indicator. A failure must not fail the turn; it is logged."""
     try:
-        await accepted.channel.show_working()
+        await pending.channel.show_working()
     except Exception:
-        log.exception("hint broke", extra={"turn": accepted.turn.key.reference})
+        log.exception("typing indicator failed", extra={"turn": pending.turn.key.reference})
 
 
 def _log_record(turn: Turn, record: TurnRecord) -> None:
-    """One line for each turn, with its figures: what an operator greps for."""
+    """One line for each turn, with its figures."""
     log.info(
         "turn ended",
         extra={

@@ -55,7 +55,7 @@ async def test_memory_is_flat_over_many_answers() -> None:
     model, journal = ScriptedModel(words(20)), MemoryJournal(limit=20)
     seeded = random.Random(3)
     turns = TurnManager(
-        TurnConfig(AccessRules(), PromptConfig(PromptOverride("")), Strings(), WritePolicy(), TurnLimits(told=20)),
+        TurnConfig(AccessRules(), PromptConfig(PromptOverride("")), Strings(), WritePolicy(), TurnLimits(notified=20)),
         Completion(model, CompletionPolicy(), NoRecorder(), seeded),
         journal,
         NoRecorder(),

@@ -98,7 +98,7 @@ async def test_what_only_the_operator_can_mend(
         shown = await talk.ask(user("before", CAT))
         assert sentence.partition("(")[0].strip() in shown
         assert len(talk.double.requests) == 1
-    (line,) = [record for record in caplog.records if record.message == "no whole answer"]
+    (line,) = [record for record in caplog.records if record.message == "no complete answer"]
     assert line.levelno == logging.ERROR
     assert "(" in vars(line)["failure"]
     async with OpenAIDouble(default=error.script) as double:

@@ -74,5 +74,4 @@ def test_bounds_hold_and_all_are_served(
         runner.run(everybody())
     assert served >= sum(not gives_up for *_, gives_up in claims)
     assert not people.total()
-    assert slots._taken == 0
-    assert not slots._waiting
+    assert slots.is_unused
