@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
+from adapters.discord import DiscordOptions
 from adapters.journal import JournalOptions
 from adapters.shared.attachments import AttachmentLimits
+from adapters.slack import SlackOptions
+from bot import bootstrap
+from bot.access import AccessRules
 from bot.completion import CompletionPolicy
 from bot.delivery.reply import WritePolicy
 from bot.prompt import PromptLimits
+from bot.strings import Strings
 from bot.turns.config import TurnLimits
 from config import docs
 from config.settings import Settings
+from tests.support.paths import ROOT
 from tests.support.settings import (
     CATALOG,
     DISCORD,
@@ -119,59 +124,31 @@ def test_every_setting_is_declared_once_with_its_default() -> None:
     assert [one.path for one in CATALOG if getattr(getattr(settings, one.group), one.key) != one.default] == []
 
 
-COMPLETION = {
-    "absence_seconds": "connect_wait_seconds",
-    "stall_seconds": "stream_idle_timeout",
-    "quiet_seconds": "no_text_timeout",
-    "answer_seconds": "answer_timeout",
-    "whole_seconds": "fallback_timeout",
+EMPTY = Settings.load(MODEL, folder=ROOT / "tests")
+FULL = Settings.load(EVERY_SECRET, folder=ROOT / "tests")
+TURN_CONFIG = bootstrap.make_turn_config(EMPTY, Strings())
+DECLARED_AND_BUILT_IN = {
+    "completion": (bootstrap.make_completion_policy(EMPTY), CompletionPolicy()),
+    "writing": (bootstrap.make_write_policy(EMPTY), WritePolicy()),
+    "turns": (TURN_CONFIG.limits, TurnLimits()),
+    "prompt": (TURN_CONFIG.prompting.limits, PromptLimits()),
+    "access": (TURN_CONFIG.access, AccessRules()),
+    "strings": (bootstrap.make_strings(EMPTY, durable=False), Strings()),
+    "attachments": (AttachmentLimits(**EMPTY.attachments.model_dump()), AttachmentLimits()),
+    "journal": (EMPTY.journal.days, JournalOptions().days),
+    "discord": (bootstrap.make_discord_options(FULL), DiscordOptions(EVERY_SECRET["DISCORD_TOKEN"])),
+    "slack": (
+        bootstrap.make_slack_options(FULL),
+        SlackOptions(EVERY_SECRET["SLACK_BOT_TOKEN"], EVERY_SECRET["SLACK_APP_TOKEN"]),
+    ),
 }
 
 
-WRITING = {"first_seconds": "first_post_delay", "write_seconds": "write_timeout", "failures": "max_failures"}
-
-
-TURNS = {
-    "waiting": "max_queued_per_conversation",
-    "live": "max_concurrent_turns",
-    "per_user": "live_per_user",
-    "per_channel": "live_per_channel",
-}
-
-
-REPAIR = {"repair_seconds": "recovery_max_age_seconds"}
-
-
-@pytest.mark.parametrize(
-    ("group", "values", "names"),
-    [
-        ("completion", CompletionPolicy(), COMPLETION),
-        ("writing", WritePolicy(), WRITING),
-        ("attachments", AttachmentLimits(), {}),
-        ("turns", TurnLimits(), TURNS),
-        ("journal", JournalOptions(), REPAIR),
-        ("journal", TurnLimits(), REPAIR),
-        ("conversation", PromptLimits(), {"messages": "history_messages", "characters": "history_characters"}),
-    ],
-)
-def test_the_declared_defaults_are_those_of_the_code(
-    group: str, values: object, names: Mapping[str, str], tmp_path: Path
-) -> None:
-    """The core's and the adapters' own defaults equal the declared ones.
-
-    `names` maps a field to its setting; other fields are settings of the same name, or none.
-    """
-    settings = getattr(load({}, tmp_path), group)
-    assert dataclasses.is_dataclass(values)
-    fields = {field.name for field in dataclasses.fields(values)}
-    assert names.keys() <= fields
-    if group == "completion":
-        # The first chunk's timeout depends on the server if unset.
-        assert fields - names.keys() - {"first_seconds", "loading_seconds"} <= type(settings).model_fields.keys()
-    for name in fields:
-        key = names.get(name, name)
-        if key in type(settings).model_fields and getattr(settings, key) is not None:
-            assert getattr(settings, key) == getattr(values, name), name
+@pytest.mark.parametrize("group", DECLARED_AND_BUILT_IN)
+def test_the_declared_defaults_are_those_of_the_code(group: str) -> None:
+    """Without any setting, the composition root builds the same values as the core's and the adapters' defaults."""
+    declared, built_in = DECLARED_AND_BUILT_IN[group]
+    assert declared == built_in
 
 
 @pytest.mark.parametrize(
