@@ -132,6 +132,8 @@ class SocketConnection(AsyncBaseSocketModeHandler):
             helper.cancel()
         if self._responses:  # acknowledge received payloads on this connection, if that does not take too long
             await asyncio.wait(self._responses, timeout=self._options.timings.socket_close)
+        if self._responses:
+            log.debug("Slack: payloads left unacknowledged by a closed connection: %d", len(self._responses))
         for response in self._responses:
             response.cancel()
 

@@ -13,6 +13,7 @@ import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from aiohttp import WSMsgType, web
 
@@ -43,6 +44,7 @@ class Sockets:
         self.deaf = False  # whether new connections answer neither pings nor anything: a silent dead socket
         self.refused = 0  # how many of the next handshakes are refused
         self._tickets: set[str] = set()
+        self._transports: WeakKeyDictionary[web.WebSocketResponse, asyncio.Transport | None] = WeakKeyDictionary()
         self._waiting: list[Envelope] = []
         self._events: dict[str, str] = {}  # by envelope
         self._deliveries: dict[str, list[Envelope]] = {}  # by event
@@ -65,6 +67,7 @@ class Sockets:
         socket = web.WebSocketResponse(autoping=not self.deaf)
         await socket.prepare(request)
         self.live.append(socket)
+        self._transports[socket] = request.transport
         self.opened += 1
         if self.hello:
             await socket.send_json(self._hello())
@@ -160,8 +163,7 @@ class Sockets:
     def abort(self) -> None:
         """Reset all connections."""
         for socket in list(self.live):
-            transport = socket._req.transport if socket._req is not None else None
-            if transport is not None:
+            if (transport := self._transports[socket]) is not None:
                 transport.abort()
 
     async def acknowledged(self, envelope: Envelope, until: Callable[[Callable[[], bool]], Any]) -> None:

@@ -1,4 +1,4 @@
-"""Helpers of the Slack tests: the platform running against the double."""
+"""Helpers of the Slack tests: the platform connected to the loopback server."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from adapters.slack import SlackOptions, SlackPlatform, file_hosts
 from bot.ports import Body, Channel
 from tests.servers.slack import SlackDouble
 from tests.support.inbox import PATIENCE, RecordingInbox
+from tests.support.waiting import until
 
 
 def options_of(double: SlackDouble, **changes: object) -> SlackOptions:
-    """What the platform is told, to meet the double."""
+    """Options for the loopback server."""
     options = SlackOptions(double.bot_token, double.app_token, api_url=double.api_url, ping_seconds=1.0)
     return replace(options, **changes)  # type: ignore[arg-type]
 
@@ -24,9 +25,9 @@ def options_of(double: SlackDouble, **changes: object) -> SlackOptions:
 async def connected(
     double: SlackDouble, inbox: RecordingInbox | None = None, *, files: str = "", **changes: object
 ) -> AsyncIterator[tuple[SlackPlatform, RecordingInbox]]:
-    """The platform, connected to a double that is running; closed at the end, without a goodbye to anybody.
+    """The platform connected to a running loopback server; closed at the end without `stop_accepting`.
 
-    `files` is one more address that attachments may be read from.
+    `files` is one more host of attachments.
     """
     hosts = file_hosts(options_of(double)) | ({files} if files else set())
     attachments = Attachments(AttachmentLimits(), hosts=hosts)
@@ -35,9 +36,7 @@ async def connected(
         async with asyncio.TaskGroup() as group:
             running = group.create_task(platform.run(inbox))
             try:
-                async with asyncio.timeout(PATIENCE):
-                    while not platform.ready:
-                        await asyncio.sleep(0.01)
+                await until(lambda: platform.ready, seconds=PATIENCE)
                 yield platform, inbox
             finally:
                 running.cancel()

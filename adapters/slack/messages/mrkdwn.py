@@ -1,48 +1,24 @@
-"""Slack's own text format, both ways: what people write, and what is shown where blocks are not.
+"""Markdown as mrkdwn, Slack's own text format, for messages without blocks. Pure.
 
-https://docs.slack.dev/messaging/formatting-message-text: ``&``, ``<`` and ``>`` are escaped, and what stands between
-angle brackets is a link, a mention or a command.
+https://docs.slack.dev/messaging/formatting-message-text. `events.mentions` reads the format.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
-from datetime import UTC, tzinfo
+from collections.abc import Sequence
 from itertools import zip_longest
 
-from adapters.shared.context_labels import moment
 from adapters.slack.messages.tables import with_tables_as_text
 from bot.markdown.delimiter_runs import MarkPair
 from bot.markdown.emphasis import ZERO_WIDTH_SPACE, Edit, apply_edits, strip_emphasis_spaces
 from bot.markdown.inline_parser import InlineParse, parse_inline
 from bot.markdown.plain_blocks import simplify_blocks
 
-# chat.update refuses a `text` of more than 4,000 characters (its error msg_too_long); counted after escaping.
+# chat.update refuses a `text` of more than 4,000 characters (msg_too_long), counted after escaping.
 TEXT_LIMIT = 4000
 
-_ANGLE = re.compile(r"<([^<>]*)>")
-_MENTION = re.compile(r"<@([A-Z0-9]+)(?:\|[^<>]*)?>", re.IGNORECASE)
-# A person's mention without a name is looked up as well, by `mentions`.
-_CHANNEL = re.compile(r"<#([A-Z0-9]+)\|?>")
-_GROUP = re.compile(r"<!subteam\^([A-Z0-9]+)\|?>")
-_DATE_TOKEN = re.compile(r"\{(\w+)\}")
-# How a date's parts are written, by Slack's names for them.
-_DATES = {
-    "date_num": "%Y-%m-%d",
-    "date_slash": "%Y/%m/%d",
-    "date": "%d %B %Y",
-    "date_pretty": "%d %B %Y",
-    "date_short": "%d %b %Y",
-    "date_short_pretty": "%d %b %Y",
-    "date_long": "%A, %d %B %Y",
-    "date_long_pretty": "%A, %d %B %Y",
-    "day_divider_pretty": "%A, %d %B %Y",
-    "time": "%H:%M %Z",
-    "time_secs": "%H:%M:%S %Z",
-    "ago": "%d %B %Y %H:%M %Z",
-}
 _HEADING = re.compile(r"^#{1,6}[ \t]+(.+?)[ \t#]*$", re.MULTILINE)
 _UNDERLINED = re.compile(r"(?:\A|(?<=\n\n))([^\s>#*+|\-\d][^\n]*)\n[ ]{0,3}(?:={2,}|-{2,})[ \t]*$", re.MULTILINE)
 _MARKS = re.compile(r"[*_~]")
@@ -50,8 +26,8 @@ _MARKED_TEXT = re.compile(r"\[[^\[\]]*[*_~][^\[\]]*\]")
 _RULE = re.compile(r"^[ ]{0,3}(?:(?:-[ \t]*){3,}|(?:\*[ \t]*){3,}|(?:_[ \t]*){3,})$", re.MULTILINE)
 _TASK = re.compile(r"^([ \t]*(?:\N{BULLET}|\d{1,9}[.)])[ \t]+)\[([ xX])\](?=[ \t])", re.MULTILINE)
 _BULLET = re.compile(r"^([ \t]*)[-*+](?=[ \t])", re.MULTILINE)
-# An address has no brackets but in pairs; it may stand between angle brackets (escaped by then), and have a title. What
-# is taken away here, or moved past another, holds no code (`_HELD`).
+# An address has brackets in pairs only; it may stand between angle brackets (escaped by then), and have a title. The
+# removed and the moved parts contain no code (`_CODE_PLACEHOLDER`).
 _LINK = re.compile(
     r"!?\[([^\[\]\n]+)\]"
     r"\((?:&lt;)?(https?://(?:[^\s()<>&\0]|&amp;|\([^\s()<>\0]*\))+)(?:&gt;)?(?:[ \t]+\"[^\"\n\0]*\")?\)"
@@ -59,91 +35,14 @@ _LINK = re.compile(
 _AUTOLINK = re.compile(r"&lt;(https?://(?:[^\s<>&|]|&amp;)+)&gt;")
 _MAIL = re.compile(r"&lt;([\w.+\-]+@[\w\-]+\.[\w.\-]+)&gt;")
 
-# Stands for code while the text around it is written: no text holds it, since Slack takes none.
-_HELD = "\0"
+# Placeholder for code while the text around it is converted; Slack accepts no NUL, so no text contains it.
+_CODE_PLACEHOLDER = "\0"
 _CODE = re.compile(r"(```.*?(?:```|\Z)|`[^`\n]+`)", re.DOTALL)
 
 
 def escaped(text: str) -> str:
-    """`text` with nothing in it that Slack takes for a command."""
+    """`text` with Slack's control characters escaped."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
-def unescaped(text: str) -> str:
-    """The reverse of `escaped`."""
-    return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
-
-
-def mentions(text: str) -> frozenset[str]:
-    """The ids of the people that `text` mentions."""
-    return frozenset(_MENTION.findall(text))
-
-
-def without_mention(text: str, user: str) -> str:
-    """`text` without mentions of `user` (ourselves), and without the white space that they leave."""
-    pattern = rf"[ \t]*<@{re.escape(user)}(?:\|[^<>]*)?>[ \t]*"
-    return re.sub(pattern, " ", text).strip()
-
-
-def channels_in(text: str) -> frozenset[str]:
-    """The ids of the channels that `text` mentions without a name."""
-    return frozenset(_CHANNEL.findall(text))
-
-
-def groups_in(text: str) -> frozenset[str]:
-    """The ids of the user groups that `text` mentions without a name."""
-    return frozenset(_GROUP.findall(text))
-
-
-def plain(text: str, names: Mapping[str, str], zone: tzinfo = UTC) -> str:
-    """What somebody wrote, as they saw it: names for ids, labels for links, characters for entities.
-
-    `names` are those of people, channels and user groups by id; an id that is not among them stands for itself. Dates
-    are told in `zone`.
-    """
-
-    def seen(match: re.Match[str]) -> str:
-        target, _, label = match.group(1).partition("|")
-        match target[:1]:
-            case "@":
-                return "@" + (names.get(target[1:]) or label.removeprefix("@") or target[1:])
-            case "#":
-                return "#" + (label.removeprefix("#") or names.get(target[1:]) or target[1:])
-            case "!":
-                return _command(target[1:], label, names, zone)
-        shown = target.removeprefix("mailto:").removeprefix("tel:")
-        if label and target.startswith("tel:"):
-            return label
-        if not label or label == target or target.endswith(label):
-            return shown
-        return f"{label} ({shown})"
-
-    return unescaped(_ANGLE.sub(seen, text))
-
-
-def _command(target: str, label: str, names: Mapping[str, str], zone: tzinfo) -> str:
-    """What stands after ``<!``: a date, a user group, or everybody (``here``, ``channel``, ``everyone``)."""
-    kind, _, rest = target.partition("^")
-    if kind == "date":
-        return _date(rest, label, zone)
-    if kind == "subteam":
-        return "@" + (label.removeprefix("@") or names.get(rest) or rest)
-    return "@" + (label.removeprefix("@") or kind)
-
-
-def _date(told: str, fallback: str, zone: tzinfo) -> str:
-    """A date as its format says, or its fallback, or an ordinary form of it.
-
-    https://docs.slack.dev/messaging/formatting-message-text#date-formatting; "today" and "ago" would be wrong later.
-    """
-    stamp, _, form = told.partition("^")
-    form = form.partition("^")[0] or "{date} {time}"  # a third part is an address
-    try:
-        seconds = float(stamp)
-    except ValueError:
-        return fallback or "a date"
-    written = _DATE_TOKEN.sub(lambda token: moment(seconds, zone, _DATES.get(token[1], _DATES["date"])), form)
-    return written.strip() if moment(seconds, zone, "%Y") else fallback or "a date"
 
 
 def from_markdown(text: str) -> str:
@@ -152,19 +51,21 @@ def from_markdown(text: str) -> str:
     The result fits into `TEXT_LIMIT` if the escaped text does; otherwise it is no longer than the escaped text.
     Converts the visible differences: headings, emphasis, items, links, tables. Code stays as it is.
     """
-    text = text.replace(_HELD, "\N{REPLACEMENT CHARACTER}")
+    text = text.replace(_CODE_PLACEHOLDER, "\N{REPLACEMENT CHARACTER}")
     text = with_tables_as_text(text, limit=TEXT_LIMIT, measure=_escaped_length)
     plain = simplify_blocks(text)
     text = plain if _escaped_length(plain) <= max(_escaped_length(text), TEXT_LIMIT) else text
     parts = _CODE.split(text)
     code = [escaped(part) for part in parts[1::2]]
-    shown = _joined(_inline(_HELD.join(parts[::2]), apart=True), code)
-    return shown if len(shown) <= TEXT_LIMIT else _joined(_inline(_HELD.join(parts[::2]), apart=False), code)
+    shown = _joined(_inline(_CODE_PLACEHOLDER.join(parts[::2]), apart=True), code)
+    return (
+        shown if len(shown) <= TEXT_LIMIT else _joined(_inline(_CODE_PLACEHOLDER.join(parts[::2]), apart=False), code)
+    )
 
 
 def _joined(words: str, code: Sequence[str]) -> str:
     """`words` with the code in place of its placeholders."""
-    return "".join(part for pair in zip_longest(words.split(_HELD), code, fillvalue="") for part in pair)
+    return "".join(part for pair in zip_longest(words.split(_CODE_PLACEHOLDER), code, fillvalue="") for part in pair)
 
 
 def _escaped_length(text: str) -> int:

@@ -1,4 +1,4 @@
-"""The whole path on Slack: a question over the socket, a model, and what a reader sees in the end."""
+"""The whole path on Slack: a question over the socket, a model, and the final messages."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from tests.servers.limits import Kind
 from tests.servers.slack import SlackDouble
 from tests.support.fakes import Notebook, ScriptedModel, answer_of, words
 from tests.support.slack import options_of
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.sockets
 
@@ -35,7 +36,7 @@ ANSWER = words(100, rate=60.0)
 
 @asynccontextmanager
 async def bot(double: SlackDouble, model: ScriptedModel, journal: Journal | None = None) -> AsyncIterator[TurnManager]:
-    """The program without its settings: Slack, the core and a model that was written down. Leaving it is a kill -9."""
+    """The program without its settings: Slack, the core and a scripted model. Leaving the context is a kill -9."""
     recorder, seeded = NoRecorder(), random.Random(7)
     choices = TurnConfig(
         AccessRules(), PromptConfig(PromptOverride("Be brief.")), Strings(), WritePolicy(), TurnLimits()
@@ -82,8 +83,8 @@ async def test_answers_grow_and_arrive_whole() -> None:
     assert all(later.startswith(earlier) for earlier, later in itertools.pairwise(first))
 
 
-async def test_a_post_that_was_lost_is_not_made_twice() -> None:
-    """A post whose answer never came is found by its key, and its message is the one that grows."""
+async def test_a_lost_post_is_not_repeated() -> None:
+    """A post with a lost answer is found by its key, and its message grows."""
     double = SlackDouble()
     ann, channel = double.world.user("Ann"), double.world.channel()
     double.faults.add("POST", "chat.postMessage", Kind.RESET_AFTER)
@@ -96,7 +97,7 @@ async def test_a_post_that_was_lost_is_not_made_twice() -> None:
 
 
 async def test_slack_is_away_for_a_moment() -> None:
-    """No write and no connection for a while: the live answer ends whole, and what was asked meanwhile is answered."""
+    """After a pause without writes and connection, the live answer is completed, and waiting questions are answered."""
     double = SlackDouble()
     double.post_seconds = 0.0
     ann, channel = double.world.user("Ann"), double.world.channel()
@@ -120,7 +121,7 @@ async def test_slack_is_away_for_a_moment() -> None:
 @pytest.mark.parametrize("kind", ["channel", "im"])
 @pytest.mark.parametrize("when", ["before it is looked into", "while its post is lost", "in the middle"])
 async def test_an_answer_goes_on_after_a_kill(kind: str, when: str) -> None:
-    """Killed at any time and started again, the very message that was left is made whole, and there is no other."""
+    """After a kill at any time and a restart, the unfinished message is completed, and no other exists."""
     double, journal = SlackDouble(), Notebook(durable=True)
     double.post_seconds = 0.0
     ann, place = double.world.user("Ann"), double.world.channel(kind)
@@ -150,7 +151,7 @@ async def test_an_answer_goes_on_after_a_kill(kind: str, when: str) -> None:
 
 @asynccontextmanager
 async def answering(double: SlackDouble, kind: str = "channel") -> AsyncIterator[tuple[str, str, str, ScriptedModel]]:
-    """An answer that grows, and would for half a minute: its place, its question's and its message's id, its model."""
+    """A growing answer of half a minute: its channel, the ts of question and answer, and its model."""
     ann, place = double.world.user("Ann"), double.world.channel(kind)
     model = ScriptedModel(words(1000, rate=30.0))
     async with double.running(), bot(double, model) as turns:
@@ -163,10 +164,8 @@ async def answering(double: SlackDouble, kind: str = "channel") -> AsyncIterator
 
 
 async def closed(model: ScriptedModel) -> None:
-    """Wait until the model's stream is; a second is what is promised."""
-    async with asyncio.timeout(1):
-        while model.open:
-            await asyncio.sleep(0.01)
+    """Wait at most a second for the end of the model's stream."""
+    await until(lambda: not model.open, seconds=1.0)
 
 
 @pytest.mark.quick
@@ -195,7 +194,7 @@ async def test_a_reaction_stops(on: str) -> None:
 
 @pytest.mark.parametrize("what", ["question", "answer"])
 async def test_a_deletion_closes_the_stream(what: str) -> None:
-    """Nobody pays for an answer to what is gone, or for one that was taken away."""
+    """A deleted question or answer ends the model's stream."""
     double = SlackDouble()
     async with answering(double) as (place, question, answer, model):
         double.remove(place, question if what == "question" else answer)

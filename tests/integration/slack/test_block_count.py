@@ -57,14 +57,14 @@ def written(text: str) -> int:
 @example(source="Title\n- - -\n")
 @example(source="> ```\n> code\nafter\n# Topic\n")
 def test_the_room_kept_for_blocks_only_grows(source: str) -> None:
-    """So the longest piece that fits can be searched for, and does not depend on how the text came."""
+    """The bound grows with the text, so the longest fitting piece does not depend on the chunks."""
     sizes = [room(Piece(source[:end])) for end in range(len(source) + 1)]
     assert sizes == sorted(sizes)
 
 
 @given(source=SOURCE)
 def test_no_message_has_more_blocks_than_slack_takes(source: str) -> None:
-    """Whatever the mix, each message is within Slack's count, with room for lines of our own."""
+    """Each message of any mix is within Slack's count, with room for our own lines."""
     splitter = Splitter(room, MARKDOWN_LIMIT)
     splitter.feed(source)
     assert all(written(DIALECT.render(piece)) <= BLOCKS_LIMIT - 2 for piece in splitter.pieces())
@@ -96,7 +96,7 @@ def streamed(text: str, size: int = 40) -> list[Step]:
 @pytest.mark.parametrize("too_many", ["msg_blocks_too_long", "invalid_blocks"])
 @pytest.mark.parametrize("kind", ["headings", "tables without outer bars", "headings alone"])
 async def test_an_answer_of_many_blocks_arrives_whole(kind: str, too_many: str) -> None:
-    """More blocks than a message may have go on in the next message, and nothing is refused."""
+    """Blocks beyond the limit continue in the next message, without a refusal."""
     double = SlackDouble()
     double.too_many, double.post_seconds = too_many, 0.0
     ann, channel = double.world.user("Ann"), double.world.channel()

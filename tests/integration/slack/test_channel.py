@@ -1,4 +1,4 @@
-"""One answer's way to Slack, over real sockets: what is written, looked up and shown, and what may be missing."""
+"""The channel of one answer, over real sockets: writes, look-ups, history, status, and missing features."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ KEY = "abcdefghijklmnopqrst1"
 
 @asynccontextmanager
 async def asked(double: SlackDouble, kind: str = "channel") -> AsyncIterator[tuple[str, str, Channel, RecordingInbox]]:
-    """One question that was asked: its place, its id and its channel."""
+    """One question: its channel id, its ts, its channel object and the inbox."""
     ann, place = double.world.user("Ann"), double.world.channel(kind)
     async with double.running(), connected(double) as (_, inbox):
         ts = double.say(place, "<@UBOT> hello", author=ann)
-        _, way = await inbox.turn(1)
-        yield place, ts, way, inbox
+        _, slack_channel = await inbox.turn(1)
+        yield place, ts, slack_channel, inbox
 
 
-async def test_what_a_post_says() -> None:
+async def test_the_payload_of_a_post() -> None:
     """A post is one markdown block with a short text, unfurls nothing, and carries its key."""
     double = SlackDouble()
-    async with asked(double) as (place, root, way, _):
-        ts = await way.post(Body("# Hi\n", "<\u200b!here> & " + "x" * 5000), KEY)
+    async with asked(double) as (place, root, slack_channel, _):
+        ts = await slack_channel.post(Body("# Hi\n", "<\u200b!here> & " + "x" * 5000), KEY)
         (post,) = double.transcript.of("POST", "chat.postMessage")
-        await way.edit(ts, Body("done"))
+        await slack_channel.edit(ts, Body("done"))
         (edit,) = double.transcript.of("POST", "chat.update")
     assert post.body["blocks"] == [{"type": "markdown", "text": "# Hi\n<\u200b!here> & " + "x" * 5000}]
     assert post.body["text"].startswith("# Hi\n&lt;\u200b!here&gt; &amp; xxx")
@@ -58,39 +58,39 @@ async def test_what_a_post_says() -> None:
 
 
 @pytest.mark.parametrize("kind", ["channel", "im"])
-async def test_a_post_whose_answer_was_lost_is_found(kind: str) -> None:
+async def test_a_post_with_a_lost_answer_is_found(kind: str) -> None:
     """The key is in the metadata, and it is looked for where the post went."""
     double = SlackDouble()
     double.post_seconds = 0.0
-    async with asked(double, kind) as (place, _, way, _):
+    async with asked(double, kind) as (place, _, slack_channel, _):
         double.faults.add("POST", "chat.postMessage", Kind.RESET_AFTER)
         with pytest.raises(OutcomeUnknown):
-            await way.post(Body("once"), KEY)
-        found = await way.find(KEY)
+            await slack_channel.post(Body("once"), KEY)
+        found = await slack_channel.find(KEY)
         assert double.answers(place) == ["once"]
         assert found == double.shown(place)[-1].ts
-        assert await way.find("another key") is None
+        assert await slack_channel.find("another key") is None
 
 
 async def test_not_being_able_to_look_is_no_answer() -> None:
-    """A lookup that fails for the moment raises, since to say "not there" would post twice."""
+    """A temporary failure of a look-up raises, since "not found" would cause a second post."""
     double = SlackDouble()
-    async with asked(double) as (_, _, way, _):
+    async with asked(double) as (_, _, slack_channel, _):
         double.faults.add("GET", "conversations.replies", Kind.STATUS, status=500, times=2)
         with pytest.raises(ServiceError):
-            await way.find(KEY)
-        assert await way.find(KEY) is None
+            await slack_channel.find(KEY)
+        assert await slack_channel.find(KEY) is None
 
 
 async def test_a_found_post_is_found_on_a_late_page() -> None:
     """A thread of several pages is read to its end."""
     double = SlackDouble()
     double.page_limit = 5
-    async with asked(double) as (place, root, way, _):
+    async with asked(double) as (place, root, slack_channel, _):
         for number in range(12):
             double.world.put(place, {"user": "U0001", "text": f"{number}", "thread_ts": root})
-        ts = await way.post(Body("late"), KEY)
-        assert await way.find(KEY) == ts
+        ts = await slack_channel.post(Body("late"), KEY)
+        assert await slack_channel.find(KEY) == ts
 
 
 async def test_where_blocks_are_refused() -> None:
@@ -98,14 +98,14 @@ async def test_where_blocks_are_refused() -> None:
     double = SlackDouble()
     double.blocks = False
     double.post_seconds = 0.0
-    async with asked(double) as (place, root, way, inbox):
+    async with asked(double) as (place, root, slack_channel, inbox):
         with pytest.raises(ServiceError):
-            await way.post(Body("**hi** <there>"), KEY)
-        ts = await way.post(Body("**hi** <there>"), KEY)
+            await slack_channel.post(Body("**hi** <there>"), KEY)
+        ts = await slack_channel.post(Body("**hi** <there>"), KEY)
         assert double.answers(place, root) == ["*hi* &lt;there&gt;"]
         with pytest.raises(InvalidRequest):
-            await way.edit(ts, Body("x" * 9000))
-        await way.edit(ts, Body("<" * 1000))
+            await slack_channel.edit(ts, Body("x" * 9000))
+        await slack_channel.edit(ts, Body("<" * 1000))
         double.say(place, "more", author="U0001", thread=root)
         _, second = await inbox.turn(2)
         with pytest.raises(ServiceError):
@@ -125,11 +125,11 @@ async def test_where_one_table_is_allowed() -> None:
     double = SlackDouble()
     double.tables = 1
     double.post_seconds = 0.0
-    async with asked(double) as (place, root, way, inbox):
-        ts = await way.post(Body("| a | b |\n|---|---|\n| 1 | 2 |"), KEY)
+    async with asked(double) as (place, root, slack_channel, inbox):
+        ts = await slack_channel.post(Body("| a | b |\n|---|---|\n| 1 | 2 |"), KEY)
         with pytest.raises(ServiceError):
-            await way.edit(ts, Body(TABLES))
-        await way.edit(ts, Body(TABLES))
+            await slack_channel.edit(ts, Body(TABLES))
+        await slack_channel.edit(ts, Body(TABLES))
         assert double.answers(place, root) == [SECOND_AS_TEXT]
         double.say(place, "more", author="U0001", thread=root)
         _, second = await inbox.turn(2)
@@ -141,21 +141,21 @@ async def test_where_one_table_is_allowed() -> None:
         assert double.answers(place, root)[-1] == SECOND_AS_TEXT
 
 
-async def test_where_no_table_is_taken() -> None:
-    """One after the other is given up: the second table, all tables, all blocks; nothing of the words is lost."""
+async def test_refused_tables() -> None:
+    """Refused forms are dropped one by one (the second table, all tables, all blocks) without losing words."""
     double = SlackDouble()
     double.tables = 0
     double.post_seconds = 0.0
-    async with asked(double) as (place, root, way, _):
+    async with asked(double) as (place, root, slack_channel, _):
         for _ in range(2):
             with pytest.raises(ServiceError):
-                await way.post(Body(TABLES), KEY)
-        await way.post(Body(TABLES), KEY)
+                await slack_channel.post(Body(TABLES), KEY)
+        await slack_channel.post(Body(TABLES), KEY)
         assert double.answers(place, root) == ["```\na  b\n─  ─\n1  2\n```\n\nand\n\n```\nc  d\n─  ─\n3  4\n```"]
 
 
 async def test_a_dm_is_read_from_its_history() -> None:
-    """What was said before, newest kept; our own answers whole and joined, our own small print left out."""
+    """The newest messages before the question, with our answers in one piece and without our small print."""
     double = SlackDouble()
     world = double.world
     ann, place = world.user("Ann"), world.channel("im")
@@ -168,8 +168,8 @@ async def test_a_dm_is_read_from_its_history() -> None:
             world.put(place, {"user": "UBOT", "bot_id": "B0BOT", "metadata": key, **body})
     async with double.running(), connected(double) as (_, inbox):
         double.say(place, "now?", author=ann)
-        _, way = await inbox.turn(1)
-        history = await way.history(4)
+        _, slack_channel = await inbox.turn(1)
+        history = await slack_channel.history(4)
         assert [(m.role, m.text) for m in history.messages] == [
             (Role.USER, "q4"),
             (Role.ASSISTANT, "a4\nb4"),
@@ -177,7 +177,7 @@ async def test_a_dm_is_read_from_its_history() -> None:
             (Role.ASSISTANT, "a5\nb5"),
         ]
         assert history.truncated
-        await way.history(4)
+        await slack_channel.history(4)
         assert len(double.transcript.of(path="conversations.history")) == 1
 
 
@@ -195,8 +195,8 @@ async def test_a_long_thread_keeps_its_newest() -> None:
         double.say(place, f"m{number}", author=ann, thread=root, quiet=True)
     async with double.running(), connected(double) as (_, inbox):
         double.say(place, "<@UBOT> sum up", author=ann, thread=root)
-        _, way = await inbox.turn(1)
-        history = await way.history(3)
+        _, slack_channel = await inbox.turn(1)
+        history = await slack_channel.history(3)
         assert [m.text for m in history.messages] == ["m32", "m33", "m34"]
         assert history.truncated
         assert len(double.transcript.of(path="conversations.replies")) == 4
@@ -204,7 +204,7 @@ async def test_a_long_thread_keeps_its_newest() -> None:
 
 @pytest.mark.parametrize(("recent", "texts"), [(6, ["new3", "new4", "new5"]), (2, ["old0", "new0", "new1"])])
 async def test_a_thread_of_too_many_pages_keeps_its_newest(recent: int, texts: list[str]) -> None:
-    """A thread whose first pages run out is read on from shortly before the question: its middle is left out."""
+    """A long thread is read from its start and from shortly before the question, without its middle."""
     double = SlackDouble()
     double.page_limit = 5
     ann, place = double.world.user("Ann"), double.world.channel()
@@ -216,8 +216,8 @@ async def test_a_thread_of_too_many_pages_keeps_its_newest(recent: int, texts: l
     async with double.running(), connected(double) as (_, inbox):
         double.say(place, "<@UBOT> sum up", author=ann, thread=root)
         for turn, question in enumerate([[], ["sum up"]], 1):
-            _, way = await inbox.turn(turn)
-            history = await way.history(3)
+            _, slack_channel = await inbox.turn(turn)
+            history = await slack_channel.history(3)
             assert [m.text for m in history.messages] == [*texts, *question][-3:]
             assert history.truncated
             double.say(place, "and now?", author=ann, thread=root)
@@ -251,8 +251,8 @@ async def test_the_newest_of_a_long_thread_are_given(scene: str) -> None:
     asked = f"{began + LONG_THREADS[scene][-1] + 5:.6f}"
     async with double.running(), connected(double) as (_, inbox):
         double.say(place, "<@UBOT> sum up", author=ann, thread=root, ts=asked)
-        _, way = await inbox.turn(1)
-        history = await way.history(25)
+        _, slack_channel = await inbox.turn(1)
+        history = await slack_channel.history(25)
     last = len(LONG_THREADS[scene])
     assert [m.text for m in history.messages] == [f"m{number}" for number in range(last - 24, last + 1)]
     assert history.truncated
@@ -271,8 +271,8 @@ async def test_a_server_with_tiny_pages_gives_what_it_can() -> None:
     async with double.running(), connected(double) as (_, inbox):
         double.say(place, "<@UBOT> sum up", author=ann, thread=root)
         for turn, question in enumerate([[], ["sum up"]], 1):
-            _, way = await inbox.turn(turn)
-            history = await way.history(10)
+            _, slack_channel = await inbox.turn(turn)
+            history = await slack_channel.history(10)
             texts = [m.text for m in history.messages]
             assert texts[-2 - len(question) :] == ["m58", "m59", *question]
             assert history.truncated
@@ -280,16 +280,16 @@ async def test_a_server_with_tiny_pages_gives_what_it_can() -> None:
         assert len(double.transcript.of(path="conversations.replies")) <= 2 * (FIRST_PAGES + TAIL_READS)
 
 
-async def test_a_history_that_cannot_be_read_is_left_out() -> None:
-    """The answer is made without it, and the reader is told that something is missing."""
+async def test_an_unreadable_history_is_left_out() -> None:
+    """An unreadable history is left out, and the reader is informed."""
     double = SlackDouble()
     ann, place = double.world.user("Ann"), double.world.channel()
     root = double.say(place, "root", author=ann, quiet=True)
     double.scopes -= {"channels:history"}
     async with double.running(), connected(double) as (_, inbox):
         double.say(place, "<@UBOT> sum up", author=ann, thread=root)
-        _, way = await inbox.turn(1)
-        history = await way.history(5)
+        _, slack_channel = await inbox.turn(1)
+        history = await slack_channel.history(5)
         assert history.messages == ()
         assert history.truncated
 
@@ -309,15 +309,15 @@ async def test_the_log_says_why_a_history_was_not_read(how: str, caplog: pytest.
         double.faults.add("GET", "conversations.replies", Kind.STATUS, status=int(how), headers=headers, times=9)
     async with double.running(), connected(double) as (_, inbox):
         double.say(place, "<@UBOT> sum up", author=ann, thread=root)
-        _, way = await inbox.turn(1)
-        history = await way.history(5)
+        _, slack_channel = await inbox.turn(1)
+        history = await slack_channel.history(5)
     assert causes[how] in history.unread
     (line,) = [each.getMessage() for each in caplog.records if "could not be read" in each.getMessage()]
     assert causes[how] in line
 
 
-async def test_a_read_that_is_limited_waits() -> None:
-    """A 429 on a read is waited out, and nothing else is read meanwhile."""
+async def test_a_rate_limited_read_waits() -> None:
+    """A 429 on a read pauses all reads."""
     double = SlackDouble()
     ann, place = double.world.user("Ann"), double.world.channel()
     root = double.say(place, "root", author=ann, quiet=True)
@@ -325,27 +325,27 @@ async def test_a_read_that_is_limited_waits() -> None:
     double.faults.add("GET", "conversations.replies", Kind.STATUS, status=429, headers={"Retry-After": "1"}, body=body)
     async with double.running(), connected(double) as (_, inbox):
         double.say(place, "<@UBOT> sum up", author=ann, thread=root)
-        _, way = await inbox.turn(1)
-        assert [m.text for m in (await way.history(5)).messages] == ["root"]
+        _, slack_channel = await inbox.turn(1)
+        assert [m.text for m in (await slack_channel.history(5)).messages] == ["root"]
 
 
 async def test_attachments() -> None:
-    """What is attached to a question becomes parts, or is said to be left out, which the model is told later too."""
+    """Attachments become parts or are named as omitted, then and in later histories."""
     double = SlackDouble()
     ann, place = double.world.user("Ann"), double.world.channel("im")
     outside = {"name": "a.png", "mimetype": "image/png", "url_private": "https://elsewhere.example/a.png", "size": 10}
     async with double.running(), connected(double) as (_, inbox):
         double.say(place, "", author=ann, subtype="file_share", files=[outside])
-        _, way = await inbox.turn(1)
-        assert [type(part) for part in await way.attachments()] == [OmittedAttachment]
+        _, slack_channel = await inbox.turn(1)
+        assert [type(part) for part in await slack_channel.attachments()] == [OmittedAttachment]
         double.say(place, "and?", author=ann)
-        _, way = await inbox.turn(2)
-        (before,) = (await way.history(5)).messages
+        _, slack_channel = await inbox.turn(2)
+        (before,) = (await slack_channel.history(5)).messages
         assert before.parts == (OmittedAttachment("a.png", UNAVAILABLE),)
 
 
 async def test_the_history_has_as_many_files_as_a_message() -> None:
-    """Files of what was said before are read newest first, together with the question's no more than `count`."""
+    """Files of the history are read newest first, at most `count` together with the question's."""
     double = SlackDouble()
     ann, place = double.world.user("Ann"), double.world.channel("im")
     async with files_served() as (url, asked_for), double.running(), connected(double, files=url) as (_, inbox):
@@ -356,8 +356,8 @@ async def test_the_history_has_as_many_files_as_a_message() -> None:
             ]
             double.say(place, f"m{number}", author=ann, subtype="file_share", files=files)
             await inbox.turn(number + 1)
-        _, way = inbox.turns[-1]
-        history = await way.history(10)
+        _, slack_channel = inbox.turns[-1]
+        history = await slack_channel.history(10)
     names = [[part.name for part in message.parts if isinstance(part, File)] for message in history.messages]
     assert names == [[], *([f"{number}a.txt", f"{number}b.txt"] for number in range(1, 5))]
     assert [message.text for message in history.messages] == [f"m{number}" for number in range(5)]
@@ -366,7 +366,7 @@ async def test_the_history_has_as_many_files_as_a_message() -> None:
 
 @asynccontextmanager
 async def files_served() -> AsyncIterator[tuple[str, list[str]]]:
-    """A host of files: its address, and the paths that it was asked for."""
+    """A file host: its address, and the requested paths."""
     asked_for: list[str] = []
 
     async def give(request: web.Request) -> web.Response:
@@ -385,11 +385,11 @@ async def files_served() -> AsyncIterator[tuple[str, list[str]]]:
 
 
 async def test_a_status_shows_while_there_is_nothing() -> None:
-    """The status is set at once; the first post clears it, and where nothing was posted we do."""
+    """The status is set at once; the first post clears it, and without a post we do."""
     double = SlackDouble()
-    async with asked(double) as (place, root, way, _):
+    async with asked(double) as (place, root, slack_channel, _):
         async with asyncio.TaskGroup() as group:
-            showing = group.create_task(way.show_working())
+            showing = group.create_task(slack_channel.show_working())
             await asyncio.wait_for(double.until(lambda: len(double.statuses) == 1), PATIENCE)
             showing.cancel()
         await asyncio.wait_for(double.until(lambda: len(double.statuses) == 2), PATIENCE)
@@ -398,52 +398,51 @@ async def test_a_status_shows_while_there_is_nothing() -> None:
 
 @pytest.mark.parametrize("as_404", [False, True])
 async def test_a_surface_without_a_status_is_asked_once(as_404: bool) -> None:
-    """Where there is no status, nothing fails, and it is not tried at each answer."""
+    """A server without a status causes no failure, and is not asked again for each answer."""
     double = SlackDouble()
     double.without.add("assistant.threads.setStatus")
     double.without_as_404 = as_404
-    async with asked(double) as (place, _, way, inbox):
+    async with asked(double) as (place, _, slack_channel, inbox):
         async with asyncio.TaskGroup() as group:
-            showing = group.create_task(way.show_working())
+            showing = group.create_task(slack_channel.show_working())
             await double.transcript.wait_for(path="setStatus")
-            await way.post(Body("hi"), KEY)
+            await slack_channel.post(Body("hi"), KEY)
             showing.cancel()
         double.say(place, "<@UBOT> again", author="U0001")
         _, other = await inbox.turn(2)
         async with asyncio.TaskGroup() as group:
             showing = group.create_task(other.show_working())
-            await asyncio.sleep(0)
-            await other.find(KEY)  # a round trip, in which a second call would have been made
+            await other.find(KEY)  # a round trip: enough time for a second call
             showing.cancel()
         assert len(double.transcript.of(path="setStatus")) == 1
 
 
 @pytest.mark.parametrize("status", [400, 403, 404])
 async def test_a_page_of_a_proxy_passes(status: int) -> None:
-    """A 4xx that is not Slack's own ends nothing: the same write is made again, and the post is looked up before."""
+    """A proxy's 4xx ends no answer: the write is repeated, after a look-up in the case of a post."""
     double = SlackDouble()
     page = {"status": status, "body": b"<html>blocked</html>", "headers": {"Content-Type": "text/html"}}
-    async with asked(double) as (place, root, way, _):
+    async with asked(double) as (place, root, slack_channel, _):
         double.faults.add("POST", "chat.postMessage", Kind.STATUS, **page)
         with pytest.raises(OutcomeUnknown):
-            await way.post(Body("hi"), KEY)
-        assert await way.find(KEY) is None
-        ts = await way.post(Body("hi"), KEY)
+            await slack_channel.post(Body("hi"), KEY)
+        assert await slack_channel.find(KEY) is None
+        ts = await slack_channel.post(Body("hi"), KEY)
         double.faults.add("POST", "chat.update", Kind.STATUS, **page)
         with pytest.raises(ServiceError):
-            await way.edit(ts, Body("hi, Ann"))
-        await way.edit(ts, Body("hi, Ann"))
+            await slack_channel.edit(ts, Body("hi, Ann"))
+        await slack_channel.edit(ts, Body("hi, Ann"))
         assert double.answers(place, root) == ["hi, Ann"]
 
 
-async def test_one_budget_for_what_slack_counts_once() -> None:
+async def test_one_budget_per_counted_resource() -> None:
     """Edits are counted for the workspace, posts for a channel."""
     double = SlackDouble()
-    async with asked(double) as (_, _, way, inbox):
+    async with asked(double) as (_, _, slack_channel, inbox):
         dm = double.world.channel("im")
         double.say(dm, "hi", author="U0001")
         _, other = await inbox.turn(2)
-        assert way.budgets(Verb.EDIT)[0] is other.budgets(Verb.EDIT)[0]
-        assert way.budgets(Verb.DELETE)[0] is other.budgets(Verb.DELETE)[0]
-        assert way.budgets(Verb.POST)[0] is not other.budgets(Verb.POST)[0]
-        assert way.connection == other.connection == "slack:T1"
+        assert slack_channel.budgets(Verb.EDIT)[0] is other.budgets(Verb.EDIT)[0]
+        assert slack_channel.budgets(Verb.DELETE)[0] is other.budgets(Verb.DELETE)[0]
+        assert slack_channel.budgets(Verb.POST)[0] is not other.budgets(Verb.POST)[0]
+        assert slack_channel.connection == other.connection == "slack:T1"

@@ -1,4 +1,4 @@
-"""Does `check` tell a wrong token from a missing scope, and does the manifest hold what it asks for?"""
+"""`check` distinguishes wrong tokens from missing scopes, and the manifest has all scopes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MANIFEST = ROOT / "config" / "slack-manifest.yaml"
 
 @pytest.mark.sockets
 async def test_all_is_well() -> None:
-    """With both tokens and all scopes there is nothing to mend."""
+    """With both tokens and all scopes, each result is good."""
     double = SlackDouble()
     async with double.running():
         findings = await check(options_of(double))
@@ -36,7 +36,7 @@ async def test_all_is_well() -> None:
 @pytest.mark.sockets
 @pytest.mark.parametrize("header", [True, False])
 async def test_a_missing_scope_is_named(header: bool) -> None:
-    """A scope that the token lacks is named with what it is for, whether Slack lists the scopes or not."""
+    """A missing scope is named with its purpose, whether Slack lists the scopes or not."""
     double = SlackDouble()
     double.scopes -= {"users:read"}
     double.scope_header = header
@@ -52,7 +52,7 @@ async def test_a_missing_scope_is_named(header: bool) -> None:
 @pytest.mark.parametrize("header", [True, False])
 @pytest.mark.parametrize("scope", ["channels:read", "usergroups:read"])
 async def test_scopes_for_names_are_named(scope: str, header: bool) -> None:
-    """An app that was installed before names were looked up lacks a scope: it is named once, with what it is for."""
+    """An older app's missing scope for names is reported once, with its purpose."""
     double = SlackDouble()
     double.scopes -= {scope}
     double.scope_header = header
@@ -65,7 +65,7 @@ async def test_scopes_for_names_are_named(scope: str, header: bool) -> None:
 
 @pytest.mark.sockets
 async def test_a_scope_of_later_versions_is_no_fault() -> None:
-    """What nothing uses yet is mentioned, and is no reason to say that something is wrong."""
+    """A missing scope of a later feature is mentioned, but is no error."""
     double = SlackDouble()
     double.scopes -= {"reactions:write"}
     async with double.running():
@@ -76,7 +76,7 @@ async def test_a_scope_of_later_versions_is_no_fault() -> None:
 
 @pytest.mark.sockets
 async def test_a_wrong_bot_token() -> None:
-    """A token that Slack does not know is not a missing scope, and is not shown."""
+    """An unknown token is reported as such, without its value."""
     double = SlackDouble()
     async with double.running():
         findings = await check(options_of(double, bot_token="xoxb-wrong-secret"))
@@ -114,21 +114,21 @@ async def test_slack_is_away() -> None:
 
 
 def manifest_list(name: str) -> set[str]:
-    """The entries of one list of the manifest, which is plain enough to read by its lines."""
+    """The entries of one list of the manifest, read by its lines."""
     text = MANIFEST.read_text()
     found = re.search(rf"^( *){name}:\n((?:\1 +- .*\n)+)", text, re.MULTILINE)
     assert found is not None
     return {line.split("- ", 1)[1].split(" #")[0].strip() for line in found.group(2).splitlines()}
 
 
-def test_the_manifest_has_what_the_code_asks_for() -> None:
+def test_the_manifest_has_all_scopes() -> None:
     """Scopes come from one place in code; the manifest and the double have the same."""
     assert manifest_list("bot") == ALL == ALL_SCOPES
     assert len(ALL) == len(REQUIRED) + len(USEFUL) + len(LATER)
 
 
 def test_the_manifest_has_the_events() -> None:
-    """Each event whose words we read is subscribed to, with the scope that it needs."""
+    """The manifest subscribes to each used event, and has its scope."""
     events = manifest_list("bot_events")
     assert events >= {"app_mention", "message.channels", "message.groups", "message.im", "message.mpim"}
     assert events >= {"reaction_added", "agent_session_stopped"}
@@ -138,7 +138,7 @@ def test_the_manifest_has_the_events() -> None:
 @pytest.mark.sockets
 @pytest.mark.parametrize("method", ["apps.connections.open", "auth.test"])
 async def test_a_server_without_a_method_is_not_a_wrong_token(method: str) -> None:
-    """What a server lacks is not blamed on the token, by `check` or by the line with which a run ends."""
+    """A missing method is not blamed on the token, neither by `check` nor by the last line of a run."""
     double = SlackDouble()
     double.without = {method}
     async with double.running():

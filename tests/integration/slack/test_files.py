@@ -34,6 +34,7 @@ from tests.servers.slack import SlackDouble
 from tests.support.fakes import Notebook, ScriptedModel
 from tests.support.inbox import PATIENCE
 from tests.support.slack import connected, options_of
+from tests.support.waiting import until
 
 PROSE = "".join(f"Sentence number {number} says something. " for number in range(450))  # about 17,000 characters
 CODE = "".join(f"print({number}, 'é')\n" for number in range(900))
@@ -66,8 +67,7 @@ async def process(double: SlackDouble, model: ScriptedModel, journal: Notebook) 
             await turns.started.wait()
             tasks.append(group.create_task(platform.run(turns)))
             try:
-                while not platform.ready:
-                    await asyncio.sleep(0.01)
+                await until(lambda: platform.ready)
                 yield turns
             finally:
                 for task in tasks:
@@ -79,9 +79,7 @@ async def process(double: SlackDouble, model: ScriptedModel, journal: Notebook) 
 
 async def ended(journal: Notebook, count: int = 1) -> None:
     """Wait until so many turns have ended."""
-    async with asyncio.timeout(PATIENCE):
-        while len(journal.endings) < count:
-            await asyncio.sleep(0.01)
+    await until(lambda: len(journal.endings) >= count, seconds=PATIENCE)
 
 
 @asynccontextmanager
@@ -101,7 +99,7 @@ async def answered(
 
 
 def words_of(double: SlackDouble, place: str, thread: str) -> list[str]:
-    """All that a reader has of the answer, its files opened."""
+    """The reader's whole answer, with its files opened."""
     texts = [text.replace(NOTE, "") for text in double.answers(place, thread)]
     return " ".join([*texts, *(text for _, text in double.attached(place, thread))]).split()
 
@@ -166,7 +164,7 @@ def failing(double: SlackDouble) -> None:
     "prepare", [without_scope, without_methods, without_methods_404, never_shown, elsewhere, refused, failing]
 )
 async def test_where_files_do_not_go_up(prepare: Callable[[SlackDouble], None]) -> None:
-    """The answer ends at its last message and says so, without a word of a file, which nobody sees later either."""
+    """Without files, the answer ends at its last message and says so; no file appears later."""
     async with answered(PROSE, prepare) as (double, place, thread):
         assert double.attached(place, thread) == []
         assert all(Strings().rest not in text for text in double.answers(place, thread))
@@ -185,7 +183,7 @@ STEPS = ["files.getUploadURLExternal", "/upload/", "files.completeUploadExternal
 @pytest.mark.sockets
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("kind", [Kind.RESET_BEFORE, Kind.RESET_AFTER, Kind.GARBLED, Kind.STATUS])
-async def test_one_file_whatever_becomes_of_a_step(step: str, kind: Kind) -> None:
+async def test_one_file_despite_a_failing_step(step: str, kind: Kind) -> None:
     """Each step is lost once, before or after it was done: the file is there once, in one message."""
     async with answered(PROSE, lambda double: double.faults.add("POST", step, kind)) as (double, place, thread):
         assert len(double.attached(place, thread)) == 1
@@ -194,7 +192,7 @@ async def test_one_file_whatever_becomes_of_a_step(step: str, kind: Kind) -> Non
 
 
 @pytest.mark.sockets
-async def test_a_message_that_comes_late_is_waited_for() -> None:
+async def test_a_late_file_message_is_found() -> None:
     """It is there once, however late its place is told, and without our own events."""
 
     def late(double: SlackDouble) -> None:
@@ -207,20 +205,20 @@ async def test_a_message_that_comes_late_is_waited_for() -> None:
 
 
 @pytest.mark.sockets
-async def test_what_does_not_go_up_is_not_tried_again_at_once() -> None:
+async def test_failed_uploads_are_not_repeated_at_once() -> None:
     """Without the scope, the next answer is cut for messages alone, wherever it is."""
     double = SlackDouble()
     ann, place, other = double.world.user("Ann"), double.world.channel(), double.world.channel()
     without_scope(double)
     async with double.running(), connected(double, timings=QUICK) as (_, inbox):
         double.say(place, "<@UBOT> one", author=ann)
-        _, way = await inbox.turn(1)
-        assert way.caps.files == FILE_LIMIT
+        _, slack_channel = await inbox.turn(1)
+        assert slack_channel.caps.files == FILE_LIMIT
         with pytest.raises(Forbidden):
-            await way.post(Body("look", files=(Upload("a.txt", "x"),)), "key1")
+            await slack_channel.post(Body("look", files=(Upload("a.txt", "x"),)), "key1")
         double.say(other, "<@UBOT> two", author=ann)
         _, second = await inbox.turn(2)
-        assert (way.caps.files, second.caps.files) == (0, 0)
+        assert (slack_channel.caps.files, second.caps.files) == (0, 0)
 
 
 @pytest.mark.sockets
@@ -245,7 +243,7 @@ async def test_the_file_of_an_earlier_process_does_not_stay(later: int) -> None:
 
 @pytest.mark.sockets
 async def test_the_next_question_knows_the_rest() -> None:
-    """What went up as a file is part of the answer in the next prompt; our line is not."""
+    """A file's text is part of the answer in the next prompt; our own line is not."""
     double, journal = SlackDouble(), Notebook(durable=True)
     double.post_seconds = 0.0
     ann, place = double.world.user("Ann"), double.world.channel()
@@ -278,7 +276,7 @@ async def test_the_next_question_knows_the_rest() -> None:
     ],
 )
 def test_where_a_file_may_go(url: str, api: str | None, may: bool) -> None:
-    """To Slack over TLS, or to the server that is set in its place; nowhere else, whatever an answer says."""
+    """Files go to Slack over TLS or to the configured server, whatever an answer says."""
     assert is_upload_host(url, api) is may
 
 
@@ -294,12 +292,12 @@ ANYTHING = st.recursive(
 
 @given(st.dictionaries(st.sampled_from(["shares", "id"]), ANYTHING))
 def test_any_file_object_is_read(file: dict[str, object]) -> None:
-    """Whatever a server says of a file, reading it raises nothing."""
+    """A file object of any shape is readable."""
     assert isinstance(share_of(file, "C1", "t"), str | None)
 
 
 def test_the_share_in_the_right_place_is_taken() -> None:
-    """A file may be shared in several conversations."""
+    """Of several shares, the one in the conversation is taken."""
     shares = {"public": {"C1": [{"ts": "1", "thread_ts": "x"}, {"ts": "2", "thread_ts": "t"}], "C2": [{"ts": "3"}]}}
     assert share_of({"shares": shares}, "C1", "t") == "2"
     assert share_of({"shares": shares}, "C2", "") == "3"

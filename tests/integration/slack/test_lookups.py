@@ -1,4 +1,4 @@
-"""No question on Slack waits for a message that may be none, nor for leave to read."""
+"""No question on Slack waits for the lookup of another message's thread, nor for the budget of reads."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from tests.support.slack import connected
 
 pytestmark = pytest.mark.sockets
 
-# Real seconds in which a mention is a turn, or is answered; each read that is waited for would take a minute.
+# Limit for a turn or an answer, in real seconds; waiting for one read would take a minute.
 SOON = 8.0
 
 BLOCKED = ["429", "one read a minute", "404", "500", "no answer"]
 
 
 def block(double: SlackDouble, how: str) -> None:
-    """Have the threads of this server not read."""
+    """Make the server's threads unreadable."""
     match how:
         case "429":
             double.faults.add(
@@ -38,8 +38,8 @@ def block(double: SlackDouble, how: str) -> None:
 
 
 @pytest.mark.parametrize("how", BLOCKED)
-async def test_a_mention_does_not_wait_for_what_was_said_before_it(how: str) -> None:
-    """A mention is a turn at once, though it cannot be found out if earlier messages of its thread are for us."""
+async def test_a_mention_does_not_wait_for_earlier_lookups(how: str) -> None:
+    """A mention becomes a turn at once, even behind earlier messages with a pending thread lookup."""
     double = SlackDouble()
     ann, channel = double.world.user("Ann"), double.world.channel()
     async with double.running(), connected(double) as (_, inbox):
@@ -57,7 +57,7 @@ async def test_a_mention_does_not_wait_for_what_was_said_before_it(how: str) -> 
 
 @pytest.mark.parametrize("how", ["429", "one read a minute", "404"])
 async def test_a_mention_is_answered_though_no_thread_can_be_read(how: str) -> None:
-    """The answer is there within seconds: what no leave can be had to read is not waited for."""
+    """The answer arrives within seconds, without waiting for the budget of reads."""
     double = SlackDouble()
     double.post_seconds = 0.0
     ann, channel = double.world.user("Ann"), double.world.channel()
@@ -72,8 +72,8 @@ async def test_a_mention_is_answered_though_no_thread_can_be_read(how: str) -> N
             await double.until(lambda: bool(double.answers(channel, root)))
 
 
-async def test_what_was_said_before_the_mention_stays_no_question() -> None:
-    """A mention does not make a question of what was said in its thread before, and is not forgotten over it."""
+async def test_messages_before_a_mention_stay_unanswered() -> None:
+    """A mention leaves earlier messages of its thread unanswered, and the thread stays ours."""
     double = SlackDouble()
     ann, channel = double.world.user("Ann"), double.world.channel()
     double.faults.add("GET", "conversations.replies", Kind.DELAY, seconds=0.5)
@@ -89,8 +89,8 @@ async def test_what_was_said_before_the_mention_stays_no_question() -> None:
         assert inbox.questions == ["where?", "and when?"]
 
 
-async def test_follow_ups_whose_thread_is_looked_into_stay_in_order() -> None:
-    """Messages of a thread that turns out to be ours are turns in the order in which they were said."""
+async def test_follow_ups_keep_their_order_during_a_lookup() -> None:
+    """Follow-ups in a thread found to be ours keep their order."""
     double = SlackDouble()
     ann, channel = double.world.user("Ann"), double.world.channel()
     root = double.say(channel, "<@UBOT> hello", author=ann, quiet=True)
@@ -102,8 +102,8 @@ async def test_follow_ups_whose_thread_is_looked_into_stay_in_order() -> None:
         assert inbox.questions == [f"follow-up {number}" for number in range(5)]
 
 
-async def test_two_mentions_stay_in_order_behind_a_message_that_is_looked_into() -> None:
-    """Questions of one thread are turns in their order, whatever is still being looked into beside them."""
+async def test_mentions_keep_their_order_beside_a_lookup() -> None:
+    """Mentions of one thread keep their order beside a pending lookup."""
     double = SlackDouble()
     ann, channel = double.world.user("Ann"), double.world.channel()
     async with double.running(), connected(double) as (_, inbox):
@@ -116,8 +116,8 @@ async def test_two_mentions_stay_in_order_behind_a_message_that_is_looked_into()
         assert inbox.questions == [f"question {number}" for number in range(3)]
 
 
-async def test_a_quiet_server_answers_as_before() -> None:
-    """Where reads work, a mention behind a foreign message is answered with all that was said."""
+async def test_a_working_server_gives_the_whole_history() -> None:
+    """With working reads, a mention behind a foreign message is answered with the whole history."""
     double = SlackDouble()
     ann, channel = double.world.user("Ann"), double.world.channel()
     async with double.running(), bot(double, ScriptedModel(ANSWER)):

@@ -1,4 +1,4 @@
-"""Slack as a platform: what becomes a turn, over real sockets."""
+"""The Slack platform: from events to turns, over real sockets."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from tests.servers.slack import SlackDouble
 from tests.servers.slack_socket import Envelope
 from tests.support.inbox import PATIENCE, RecordingInbox
 from tests.support.slack import answer, connected, options_of
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.sockets
 
@@ -29,14 +30,14 @@ async def test_a_mention_starts_a_thread() -> None:
     ann, channel = double.world.user("Ann"), double.world.channel()
     async with double.running(), connected(double) as (_, inbox):
         ts = double.say(channel, "<@UBOT> what is <https://a.example|this> &amp; that?", author=ann)
-        turn, way = await inbox.turn(1)
+        turn, slack_channel = await inbox.turn(1)
         assert turn.question.text == "what is this (https://a.example) & that?"
         assert turn.question.name == "Ann"
         assert turn.author.id == ann
         assert (turn.author.guest, turn.author.external, turn.direct) == (False, False, False)
         assert turn.key.message == ts
         assert turn.channel_ids == (ts, channel)
-        await answer(way, "That.")
+        await answer(slack_channel, "That.")
         await double.settled()
         assert [s.text for s in double.shown(channel, ts)][1:] == ["That."]
         assert len(inbox.turns) == 1
@@ -45,17 +46,17 @@ async def test_a_mention_starts_a_thread() -> None:
 
 @pytest.mark.quick
 async def test_a_thread_goes_on_without_a_mention() -> None:
-    """In a thread that was begun by a mention, what people say is for us, and what was said is known without a read."""
+    """In a thread started by a mention, messages need no mention, and the history needs no read."""
     double = SlackDouble()
     ann, bob, channel = double.world.user("Ann"), double.world.user("Bob"), double.world.channel()
     async with double.running(), connected(double) as (_, inbox):
         root = double.say(channel, "<@UBOT> hello", author=ann)
-        _, way = await inbox.turn(1)
-        posted = await answer(way, "Hi")
-        await way.edit(posted, Body("Hi, <\u200b!here> Ann"))
+        _, slack_channel = await inbox.turn(1)
+        posted = await answer(slack_channel, "Hi")
+        await slack_channel.edit(posted, Body("Hi, <\u200b!here> Ann"))
         double.say(channel, "and me?", author=bob, thread=root)
-        turn, way = await inbox.turn(2)
-        history = await way.history(10)
+        turn, slack_channel = await inbox.turn(2)
+        history = await slack_channel.history(10)
         assert [(m.role, m.name, m.text) for m in history.messages] == [
             (Role.USER, "Ann", "hello"),
             (Role.ASSISTANT, "", "Hi, <!here> Ann"),
@@ -65,8 +66,8 @@ async def test_a_thread_goes_on_without_a_mention() -> None:
         assert double.transcript.of(path="conversations") == []
 
 
-async def test_a_foreign_thread_is_left_alone() -> None:
-    """What is said in channels and threads without us is not for us; Slack is asked once about a thread."""
+async def test_others_threads_are_ignored() -> None:
+    """Messages in channels and others' threads are ignored; each thread costs one read."""
     double = SlackDouble()
     ann, channel = double.world.user("Ann"), double.world.channel()
     async with double.running(), connected(double) as (_, inbox):
@@ -81,7 +82,7 @@ async def test_a_foreign_thread_is_left_alone() -> None:
 
 
 async def test_a_thread_from_before_the_start_is_known_again() -> None:
-    """After a restart, a thread that was answered in before is found to be ours by one read."""
+    """After a restart, one read recognises a thread with an earlier answer."""
     double = SlackDouble()
     ann, channel = double.world.user("Ann"), double.world.channel()
     root = double.say(channel, "<@UBOT> hello", author=ann, quiet=True)
@@ -97,12 +98,12 @@ async def test_a_thread_from_before_the_start_is_known_again() -> None:
     )
     async with double.running(), connected(double) as (_, inbox):
         double.say(channel, "go on", author=ann, thread=root)
-        _, way = await inbox.turn(1)
-        history = await way.history(10)
+        _, slack_channel = await inbox.turn(1)
+        history = await slack_channel.history(10)
         assert [m.text for m in history.messages] == ["hello", "the whole answer"]
         double.say(channel, "and on", author=ann, thread=root)
-        _, way = await inbox.turn(2)
-        assert [m.text for m in (await way.history(10)).messages] == ["hello", "the whole answer", "go on"]
+        _, slack_channel = await inbox.turn(2)
+        assert [m.text for m in (await slack_channel.history(10)).messages] == ["hello", "the whole answer", "go on"]
         assert len(double.transcript.of(path="conversations.replies")) == 1
 
 
@@ -114,28 +115,28 @@ async def test_direct_messages() -> None:
     ann, dm = double.world.user("Ann"), double.world.channel("im")
     async with double.running(), connected(double) as (_, inbox):
         double.say(dm, "hello", author=ann)
-        first, way = await inbox.turn(1)
-        posted = await answer(way, "Hi")
+        first, slack_channel = await inbox.turn(1)
+        posted = await answer(slack_channel, "Hi")
         assert "thread_ts" not in double.world.messages[dm][posted]
         double.say(dm, "inside", author=ann, thread=posted)
-        second, way = await inbox.turn(2)
-        assert [m.text for m in (await way.history(10)).messages] == ["Hi"]
+        second, slack_channel = await inbox.turn(2)
+        assert [m.text for m in (await slack_channel.history(10)).messages] == ["Hi"]
         assert first.direct
         assert second.direct
         assert first.conversation != second.conversation
-        posted = await way.post(Body("Yes"), "l" * 21)
+        posted = await slack_channel.post(Body("Yes"), "l" * 21)
         assert double.world.messages[dm][posted]["thread_ts"] == first_thread(double, dm, posted)
         double.say(dm, "again", author=ann)
-        third, way = await inbox.turn(3)
+        third, slack_channel = await inbox.turn(3)
         assert third.conversation == first.conversation
-        assert [m.text for m in (await way.history(10)).messages] == ["hello", "Hi"]
+        assert [m.text for m in (await slack_channel.history(10)).messages] == ["hello", "Hi"]
 
 
 def first_thread(double: SlackDouble, channel: str, ts: str) -> str:
     return str(double.world.messages[channel][ts]["thread_ts"])
 
 
-async def test_who_is_not_answered() -> None:
+async def test_messages_without_a_turn() -> None:
     """Bots, our own echo, edits, deletions and joins make no turn; guests and strangers are told apart."""
     double = SlackDouble()
     world = double.world
@@ -163,7 +164,7 @@ async def test_who_is_not_answered() -> None:
 
 @pytest.mark.quick
 async def test_an_event_delivered_twice_is_one_turn() -> None:
-    """Slack repeats what was not acknowledged in time."""
+    """A redelivered event makes no second turn."""
     double = SlackDouble()
     ann, channel = double.world.user("Ann"), double.world.channel()
     async with double.running(), connected(double) as (_, inbox):
@@ -177,7 +178,7 @@ async def test_an_event_delivered_twice_is_one_turn() -> None:
 
 
 async def test_order_is_kept() -> None:
-    """Questions of one conversation arrive in the order in which they were asked, whoever had to be looked up."""
+    """Questions of one conversation keep their order during lookups of their authors."""
     double = SlackDouble()
     channel = double.world.channel()
     people = [double.world.user(f"P{n}") for n in range(5)]
@@ -190,24 +191,22 @@ async def test_order_is_kept() -> None:
         assert inbox.questions == ["0", "1", "2", "3", "4"]
 
 
-async def test_nobody_is_answered_who_cannot_be_known(caplog: pytest.LogCaptureFixture) -> None:
-    """Without users:read a guest could slip through: the operator is told what to do, and nobody is answered."""
+async def test_unknown_authors_get_no_answer(caplog: pytest.LogCaptureFixture) -> None:
+    """Without users:read guests are not recognisable, so no question is answered, and the log names the scope."""
     double = SlackDouble()
     double.scopes.discard("users:read")
     ann, channel = double.world.user("Ann"), double.world.channel()
     with caplog.at_level(logging.ERROR):
         async with double.running(), connected(double) as (_, inbox):
             double.say(channel, "<@UBOT> hello", author=ann)
-            async with asyncio.timeout(PATIENCE):
-                while "users:read" not in caplog.text:
-                    await asyncio.sleep(0.01)
+            await until(lambda: "users:read" in caplog.text, seconds=PATIENCE)
             await double.settled()
             assert inbox.turns == []
     assert len(caplog.records) == 1
 
 
-async def test_what_is_attached_to_a_mention() -> None:
-    """Of the two events of a mention, only the plain message may say what is attached."""
+async def test_attachments_of_a_mention() -> None:
+    """Attachments of a mention come from the plain copy of its two events."""
     double = SlackDouble()
     ann, channel = double.world.user("Ann"), double.world.channel()
     file = {"name": "a.bin", "mimetype": "application/octet-stream", "url_private": "https://files.slack.com/a"}
@@ -219,7 +218,7 @@ async def test_what_is_attached_to_a_mention() -> None:
             assert [type(part) for part in await channel_of_turn.attachments()] == [OmittedAttachment]
 
 
-async def test_a_question_that_asks_much_asks_slack_little() -> None:
+async def test_many_questions_cost_one_user_lookup() -> None:
     """Many questions of one person at once cost one lookup."""
     double = SlackDouble()
     ann, channel = double.world.user("Ann"), double.world.channel()
@@ -231,7 +230,7 @@ async def test_a_question_that_asks_much_asks_slack_little() -> None:
 
 
 async def test_a_replaced_connection_loses_no_memory() -> None:
-    """After a change of connection without a gap, what events told is still all there is."""
+    """A replaced connection without a gap leaves the cache complete."""
     double = SlackDouble()
     ann, channel = double.world.user("Ann"), double.world.channel()
     async with double.running(), connected(double) as (_, inbox):
@@ -242,13 +241,13 @@ async def test_a_replaced_connection_loses_no_memory() -> None:
             async with asyncio.timeout(PATIENCE):
                 await double.until(lambda: double.sockets.opened == opened and len(double.sockets.live) == 1)  # noqa: B023 (awaited here)
         double.say(channel, "again", author=ann, thread=root)
-        _, way = await inbox.turn(2)
-        assert [m.text for m in (await way.history(10)).messages] == ["hello"]
+        _, slack_channel = await inbox.turn(2)
+        assert [m.text for m in (await slack_channel.history(10)).messages] == ["hello"]
         assert double.transcript.of(path="conversations") == []
 
 
-async def test_who_shares_the_events_reads_the_conversation() -> None:
-    """With another process of the same app, some events go there, and nothing that was heard is taken to be all."""
+async def test_shared_events_make_the_cache_incomplete() -> None:
+    """With another process of the same app, some events go there, so the cache does not count as complete."""
     double = SlackDouble()
     double.sockets.others = 1
     ann, channel = double.world.user("Ann"), double.world.channel()
@@ -257,44 +256,42 @@ async def test_who_shares_the_events_reads_the_conversation() -> None:
         await inbox.turn(1)
         double.say(channel, "unheard", author=ann, thread=root, quiet=True)
         double.say(channel, "again", author=ann, thread=root)
-        _, way = await inbox.turn(2)
-        assert [m.text for m in (await way.history(10)).messages] == ["hello", "unheard"]
+        _, slack_channel = await inbox.turn(2)
+        assert [m.text for m in (await slack_channel.history(10)).messages] == ["hello", "unheard"]
 
 
-async def test_a_token_that_is_revoked_later(caplog: pytest.LogCaptureFixture) -> None:
-    """An app token that stops working is a line for the operator, and the process goes on."""
+async def test_a_token_revoked_later(caplog: pytest.LogCaptureFixture) -> None:
+    """An app token revoked later costs one log line, and the process continues."""
     double = SlackDouble()
     with caplog.at_level(logging.ERROR):
         async with double.running(), connected(double) as (platform, _):
             double.app_token = "xapp-other"
             double.sockets.abort()
-            async with asyncio.timeout(PATIENCE):
-                while "app token" not in caplog.text:
-                    await asyncio.sleep(0.01)
+            await until(lambda: "app token" in caplog.text, seconds=PATIENCE)
             assert not platform.ready
     assert len(caplog.records) == 1
 
 
 @pytest.mark.parametrize("as_404", [False, True])
 async def test_a_server_without_the_extras(as_404: bool) -> None:
-    """A server that only knows posting and editing is answered all the same: people are named by their ids."""
+    """A server with only posts and edits still gets answers; users are named by their ids."""
     double = SlackDouble()
     double.without = {"users.info", "assistant.threads.setStatus", "conversations.replies", "conversations.history"}
     double.without_as_404 = as_404
     channel = double.world.channel()
     async with double.running(), connected(double) as (_, inbox):
         double.event({"type": "app_mention", "user": "U1", "text": "<@UBOT> hi", "ts": "1.1", "channel": channel})
-        turn, way = await inbox.turn(1)
+        turn, slack_channel = await inbox.turn(1)
         assert turn.author.name == "U1"
-        history = await way.history(10)
+        history = await slack_channel.history(10)
         assert history.messages == ()
         double.world.put(channel, {"ts": "1.1"})
-        await answer(way, "Hi")
-        assert await way.find("whatever") is None
+        await answer(slack_channel, "Hi")
+        assert await slack_channel.find("whatever") is None
 
 
 async def test_a_lookup_is_tried_again() -> None:
-    """A users.info that fails for the moment costs nobody their answer."""
+    """A temporary failure of users.info costs no answer."""
     double = SlackDouble()
     ann, channel = double.world.user("Ann"), double.world.channel()
     double.faults.add("GET", "users.info", Kind.STATUS, status=500)
@@ -326,7 +323,7 @@ async def test_connections_are_replaced() -> None:
 
 
 async def test_a_silent_socket_is_given_up() -> None:
-    """A connection on which nothing comes back, not even to a ping, is replaced."""
+    """A connection without any reply, even to pings, is replaced."""
     double = SlackDouble()
     ann, channel = double.world.user("Ann"), double.world.channel()
     double.sockets.deaf = True
@@ -337,8 +334,8 @@ async def test_a_silent_socket_is_given_up() -> None:
         await inbox.turn(1)
 
 
-async def test_what_a_gap_hid_is_read() -> None:
-    """After a connection broke, a thread that was known is read once more, since something may have been missed."""
+async def test_a_gap_causes_a_read() -> None:
+    """After a broken connection, a cached thread is read once more, since events may have been missed."""
     double = SlackDouble()
     ann, channel = double.world.user("Ann"), double.world.channel()
     async with double.running(), connected(double) as (_, inbox):
@@ -349,24 +346,24 @@ async def test_what_a_gap_hid_is_read() -> None:
         await asyncio.wait_for(double.until(lambda: double.sockets.opened == 2), PATIENCE)
         double.say(channel, "unheard", author=ann, thread=root, quiet=True)
         double.say(channel, "heard", author=ann, thread=root)
-        _, way = await inbox.turn(2)
-        assert [m.text for m in (await way.history(10)).messages] == ["hello", "unheard"]
+        _, slack_channel = await inbox.turn(2)
+        assert [m.text for m in (await slack_channel.history(10)).messages] == ["hello", "unheard"]
 
 
-async def test_quiet_leaves_questions_to_others() -> None:
-    """Once quiet, a question is neither taken nor acknowledged, so that Slack delivers it to whoever is there next."""
+async def test_stop_accepting_leaves_questions_to_others() -> None:
+    """After `stop_accepting`, questions stay unacknowledged, so that Slack delivers them to the next process."""
     double = SlackDouble()
     ann, channel = double.world.user("Ann"), double.world.channel()
     async with double.running():
         async with connected(double) as (platform, inbox):
             double.say(channel, "<@UBOT> one", author=ann)
-            _, way = await inbox.turn(1)
+            _, slack_channel = await inbox.turn(1)
             await platform.stop_accepting()
             assert not platform.ready
             double.say(channel, "<@UBOT> two", author=ann, once=True)
             double.say(channel, "not for us", author=ann)
             await double.until(lambda: any(e.acked for e in said(double, "not for us")))
-            await answer(way, "still answered")
+            await answer(slack_channel, "still answered")
             assert inbox.questions == ["one"]
         (unheard,) = said(double, "<@UBOT> two")
         assert not unheard.acked
@@ -376,8 +373,8 @@ async def test_quiet_leaves_questions_to_others() -> None:
             assert inbox.questions == ["two"]
 
 
-async def test_quiet_hands_over_what_was_acknowledged() -> None:
-    """A question that was acknowledged is a turn by the time `quiet` returns: Slack will not bring it again."""
+async def test_stop_accepting_hands_over_acknowledged_questions() -> None:
+    """An acknowledged question is a turn before `stop_accepting` returns, since Slack does not redeliver it."""
     double = SlackDouble()
     ann, channel = double.world.user("Ann"), double.world.channel()
     double.faults.add("GET", "users.info", Kind.DELAY, seconds=0.5)
@@ -389,8 +386,8 @@ async def test_quiet_hands_over_what_was_acknowledged() -> None:
         assert inbox.questions == ["one"]
 
 
-async def test_quiet_does_not_wait_for_ever(caplog: pytest.LogCaptureFixture) -> None:
-    """A lookup that hangs holds up a stop for a few seconds at the most, and the operator is told what was lost."""
+async def test_stop_accepting_has_a_time_limit(caplog: pytest.LogCaptureFixture) -> None:
+    """A hanging lookup delays a stop by a few seconds at most, and the log counts the pending messages."""
     double = SlackDouble()
     ann, channel = double.world.user("Ann"), double.world.channel()
     double.faults.add("GET", "users.info", Kind.STALL_BEFORE, seconds=PATIENCE)
@@ -403,17 +400,15 @@ async def test_quiet_does_not_wait_for_ever(caplog: pytest.LogCaptureFixture) ->
     assert "still being looked up: 1" in caplog.text
 
 
-async def test_a_follow_up_that_is_dropped_is_told(caplog: pytest.LogCaptureFixture) -> None:
-    """Where it cannot be read whether a thread is ours, what is said there is not answered: one line says which."""
+async def test_a_dropped_follow_up_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """A follow-up in an unreadable thread is not answered, and one log line names it."""
     double = SlackDouble()
     ann, channel = double.world.user("Ann"), double.world.channel()
     root = double.say(channel, "<@UBOT> hello", author=ann, quiet=True)
     double.outside.add(channel)
     async with double.running(), connected(double) as (_, inbox):
         ts = double.say(channel, "go on", author=ann, thread=root)
-        async with asyncio.timeout(PATIENCE):
-            while "not answered" not in caplog.text:
-                await asyncio.sleep(0.01)
+        await until(lambda: "not answered" in caplog.text, seconds=PATIENCE)
         assert inbox.turns == []
     (line,) = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
     assert channel in line
@@ -421,7 +416,7 @@ async def test_a_follow_up_that_is_dropped_is_told(caplog: pytest.LogCaptureFixt
 
 
 async def test_a_follow_up_is_late_rather_than_dropped() -> None:
-    """Where it cannot be read for the moment whether a thread is ours, it is read again until it can be."""
+    """A follow-up in a temporarily unreadable thread is answered after another read."""
     double = SlackDouble()
     ann, channel = double.world.user("Ann"), double.world.channel()
     root = double.say(channel, "<@UBOT> hello", author=ann, quiet=True)
@@ -439,7 +434,7 @@ def said(double: SlackDouble, text: str) -> list[Envelope]:
 
 @pytest.mark.parametrize(("field", "value"), [("bot_token", "xoxb-wrong"), ("app_token", "xapp-wrong")])
 async def test_a_wrong_token_ends_the_run(field: str, value: str) -> None:
-    """A token that Slack refuses from the start is one line for the operator, and not tried again."""
+    """A token refused from the start ends the run with one line, without its value."""
     double = SlackDouble()
     async with double.running():
         attachments = Attachments(AttachmentLimits(), hosts=frozenset())
@@ -453,7 +448,7 @@ async def test_a_wrong_token_ends_the_run(field: str, value: str) -> None:
         assert value not in repr(platform) + repr(options_of(double, **{field: value}))
 
 
-async def test_slack_that_does_not_answer_yet_is_waited_for() -> None:
+async def test_an_unreachable_slack_is_retried() -> None:
     """A start while Slack is away goes on as soon as it is there."""
     double = SlackDouble()
     double.faults.add("POST", "auth.test", Kind.STATUS, status=503)

@@ -1,8 +1,9 @@
-"""Nothing accepted is lost on Slack: what is acknowledged is written down, what was left is brought again, once."""
+"""Recovery on Slack: each acknowledged message is in the journal, and each unfinished turn is resumed once."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -15,30 +16,31 @@ from tests.servers.limits import Kind
 from tests.servers.slack import SlackDouble
 from tests.support.inbox import PATIENCE, RecordingInbox
 from tests.support.slack import answer, connected
+from tests.support.waiting import stays, until
 
 pytestmark = pytest.mark.sockets
 
 KEY = "abcdefghijklmnopqrst"
 
 
-class Slow(RecordingInbox):
-    """An inbox whose journal takes until `go` is set to write a question down, where its words say so."""
+class SlowJournal(RecordingInbox):
+    """An inbox with a journal that writes some questions only once `release` is set, selected by their words."""
 
     def __init__(self, words: str = "slow") -> None:
         super().__init__()
-        self.go = asyncio.Event()
+        self.release = asyncio.Event()
         self.words = words
 
     async def receive(self, key: TurnKey, event: str) -> bool:
         if not await super().receive(key, event):
             return False
         if self.words in event:
-            await self.go.wait()
+            await self.release.wait()
         return True
 
 
 class BrokenInbox(RecordingInbox):
-    """An inbox that breaks at the first question, against its promise."""
+    """An inbox failing at the first question."""
 
     async def receive(self, key: TurnKey, event: str) -> bool:
         if not self.received:
@@ -52,17 +54,17 @@ def acked(double: SlackDouble, text: str) -> list[bool]:
     return [each.acked for each in double.sockets.envelopes if each.event.get("text") == text]
 
 
-async def soon(double: SlackDouble, holds: Callable[[], bool]) -> None:
+async def soon(double: SlackDouble, condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(PATIENCE):
-        await double.until(holds)
+        await double.until(condition)
 
 
 # ------------------------------------------------------------------------------------------- before the acknowledgement
 
 
-async def test_a_question_is_acknowledged_once_it_is_written_down() -> None:
-    """While the journal writes, neither copy of a mention is acknowledged, and everything else goes on."""
-    double, inbox = SlackDouble(), Slow()
+async def test_a_question_is_acknowledged_after_the_journal_write() -> None:
+    """During a journal write, neither copy of a mention is acknowledged, and other events continue."""
+    double, inbox = SlackDouble(), SlowJournal()
     ann, channel, dm = double.world.user("Ann"), double.world.channel(), double.world.channel("im")
     async with double.running(), connected(double, inbox):
         double.say(channel, "<@UBOT> slow", author=ann)
@@ -72,7 +74,7 @@ async def test_a_question_is_acknowledged_once_it_is_written_down() -> None:
         await soon(double, lambda: acked(double, "quick") == [True])
         assert acked(double, "<@UBOT> slow") == [False, False]
         assert inbox.questions == ["quick"]
-        inbox.go.set()
+        inbox.release.set()
         await soon(double, lambda: acked(double, "<@UBOT> slow") == [True, True])
         await inbox.turn(2)
         assert inbox.questions == ["quick", "slow"]
@@ -80,21 +82,21 @@ async def test_a_question_is_acknowledged_once_it_is_written_down() -> None:
 
 
 async def test_a_slow_journal_keeps_the_order() -> None:
-    """In one conversation turns come in the order of their questions, whichever is written down first."""
-    double, inbox = SlackDouble(), Slow()
+    """In one conversation turns keep the order of their questions, whichever write ends first."""
+    double, inbox = SlackDouble(), SlowJournal()
     ann, dm = double.world.user("Ann"), double.world.channel("im")
     async with double.running(), connected(double, inbox):
         for text in ("slow", "two", "three"):
             double.say(dm, text, author=ann)
         await soon(double, lambda: acked(double, "three") == [True])
         assert inbox.questions == []
-        inbox.go.set()
+        inbox.release.set()
         await inbox.turn(3)
         assert inbox.questions == ["slow", "two", "three"]
 
 
-async def test_events_are_heard_in_the_order_of_arrival() -> None:
-    """Many at once, each answered in a task of its own: none overtakes another."""
+async def test_events_are_handled_in_order_of_arrival() -> None:
+    """Many events at once, each handled in its own task: none overtakes another."""
     double = SlackDouble()
     ann, dm = double.world.user("Ann"), double.world.channel("im")
     texts = [f"m{number}" for number in range(60)]
@@ -106,10 +108,11 @@ async def test_events_are_heard_in_the_order_of_arrival() -> None:
 
 
 @pytest.mark.parametrize("journal", ["quick", "slower than the goodbye"])
-async def test_a_socket_that_dies_before_the_acknowledgement(journal: str) -> None:
+async def test_a_socket_reset_before_the_acknowledgement(journal: str, caplog: pytest.LogCaptureFixture) -> None:
     """The event comes again on the next connection, is recognised and acknowledged there, and makes one turn."""
+    caplog.set_level(logging.DEBUG, "adapters.slack.socket_connection")
     timings = SlackTimings() if journal == "quick" else SlackTimings(socket_close=0.01)
-    double, inbox = SlackDouble(), Slow()
+    double, inbox = SlackDouble(), SlowJournal()
     ann, channel = double.world.user("Ann"), double.world.channel()
     async with double.running(), connected(double, inbox, timings=timings):
         double.say(channel, "<@UBOT> slow", author=ann)
@@ -117,8 +120,9 @@ async def test_a_socket_that_dies_before_the_acknowledgement(journal: str) -> No
         double.sockets.abort()
         await soon(double, lambda: double.sockets.opened == 2 and len(double.sockets.live) == 1)
         await double.redeliver_unacknowledged()
-        await asyncio.sleep(0.1)  # the old connection gives up what it could not acknowledge
-        inbox.go.set()
+        if journal != "quick":
+            await until(lambda: "unacknowledged" in caplog.text)  # on the old connection
+        inbox.release.set()
         await double.settled()
         await inbox.turn(1)
         for envelope in list(double.sockets.envelopes):
@@ -128,38 +132,36 @@ async def test_a_socket_that_dies_before_the_acknowledgement(journal: str) -> No
         assert inbox.dismissed == []
 
 
-async def test_a_connection_that_is_replaced_acknowledges_what_it_brought() -> None:
-    """Asked for a new connection while the journal writes: the old one still acknowledges, so nothing comes again."""
-    double, inbox = SlackDouble(), Slow()
+async def test_a_replaced_connection_acknowledges_its_events() -> None:
+    """With a new connection requested during a journal write, the old one still acknowledges its event."""
+    double, inbox = SlackDouble(), SlowJournal()
     ann, dm = double.world.user("Ann"), double.world.channel("im")
     async with double.running(), connected(double, inbox):
         double.say(dm, "slow", author=ann)
         await inbox.until(lambda: len(inbox.received) == 1)
         await double.sockets.disconnect("refresh_requested")
         await soon(double, lambda: double.sockets.opened == 2)
-        inbox.go.set()
+        inbox.release.set()
         await soon(double, lambda: acked(double, "slow") == [True])
         await soon(double, lambda: len(double.sockets.live) == 1)
         await inbox.turn(1)
 
 
-async def test_what_cannot_be_written_down_is_not_acknowledged(caplog: pytest.LogCaptureFixture) -> None:
-    """A bug in the way of one event: it is in the log, Slack delivers the event again, and that one is answered."""
+async def test_a_failed_journal_write_is_not_acknowledged(caplog: pytest.LogCaptureFixture) -> None:
+    """A bug in the handling of one event is logged; Slack delivers the event again, and it is answered."""
     double, inbox = SlackDouble(), BrokenInbox()
     ann, dm = double.world.user("Ann"), double.world.channel("im")
     async with double.running(), connected(double, inbox):
         double.say(dm, "hello", author=ann)
-        async with asyncio.timeout(PATIENCE):
-            while "could not be written to the journal" not in caplog.text:
-                await asyncio.sleep(0.01)
+        await until(lambda: "could not be written to the journal" in caplog.text, seconds=PATIENCE)
         assert acked(double, "hello") == [False]
         await double.redeliver_unacknowledged()
         await inbox.turn(1)
         await double.settled()
 
 
-async def test_what_was_received_before_is_only_acknowledged() -> None:
-    """A second delivery after a restart: the journal knows the question, and nothing more is done about it."""
+async def test_a_known_event_is_only_acknowledged() -> None:
+    """After a restart, a redelivered question known to the journal is acknowledged, and handled no further."""
     double, inbox = SlackDouble(), RecordingInbox()
     ann, dm = double.world.user("Ann"), double.world.channel("im")
     async with double.running():
@@ -172,8 +174,8 @@ async def test_what_was_received_before_is_only_acknowledged() -> None:
         assert inbox.dismissed == []
 
 
-async def test_what_asks_nothing_after_all_is_dismissed() -> None:
-    """A thread that is none of ours, and a program: written down while that is found out, and then forgotten."""
+async def test_messages_not_addressed_after_all_are_dismissed() -> None:
+    """Messages in others' threads and of apps are journalled during their lookup, and dismissed after it."""
     double = SlackDouble()
     world = double.world
     ann, robot, channel = world.user("Ann"), world.user("Rob", bot=True), world.channel()
@@ -186,13 +188,13 @@ async def test_what_asks_nothing_after_all_is_dismissed() -> None:
         assert inbox.turns == []
 
 
-# ------------------------------------------------------------------------------------------------------- taken up again
+# -------------------------------------------------------------------------------------------------------------- resumed
 
 
-async def again(
+async def resume_all(
     double: SlackDouble, inbox: RecordingInbox, messages: tuple[str, ...] = ()
 ) -> list[tuple[Turn, Channel]]:
-    """What another process makes of all that a first one received."""
+    """The turns a second process makes of everything the first one received."""
     second = RecordingInbox()
     second.unfinished = [UnfinishedTurn(key, event, messages) for key, event in inbox.received]
     async with connected(double, second):
@@ -201,8 +203,8 @@ async def again(
 
 
 @pytest.mark.parametrize("where", ["channel", "root", "reply", "im"])
-async def test_what_was_deleted_meanwhile_is_not_taken_up(where: str) -> None:
-    """Nobody told us: its message is looked for, and what was posted for it gets an end. Others are still answered."""
+async def test_a_deleted_question_is_not_resumed(where: str) -> None:
+    """A question deleted between two processes is not resumed, and its posts get an end. Others are answered."""
     double, second = SlackDouble(), RecordingInbox()
     ann, place = double.world.user("Ann"), double.world.channel("im" if where == "im" else "channel")
     async with double.running():
@@ -212,8 +214,8 @@ async def test_what_was_deleted_meanwhile_is_not_taken_up(where: str) -> None:
             if where == "reply":
                 ts = double.say(place, "<@UBOT> two", author=ann, thread=ts)
                 await inbox.turn(2)
-            _, way = inbox.turns[-1]
-            posted = [await answer(way, "half")] if where in ("root", "im") else []
+            _, slack_channel = inbox.turns[-1]
+            posted = [await answer(slack_channel, "half")] if where in ("root", "im") else []
             double.say(place, "<@UBOT> kept", author=ann)
             await inbox.until(lambda: "kept" in inbox.questions)
         double.remove(place, ts)
@@ -225,8 +227,8 @@ async def test_what_was_deleted_meanwhile_is_not_taken_up(where: str) -> None:
         assert len(double.transcript.of(path="chat.delete")) == 0
 
 
-async def test_whether_it_was_deleted_may_not_be_known() -> None:
-    """Slack does not say it just now: the question is answered."""
+async def test_an_unknown_deletion_is_ignored() -> None:
+    """If Slack cannot tell about a deletion, the question is answered."""
     double = SlackDouble()
     ann, dm = double.world.user("Ann"), double.world.channel("im")
     async with double.running():
@@ -234,13 +236,13 @@ async def test_whether_it_was_deleted_may_not_be_known() -> None:
             double.say(dm, "hello", author=ann)
             await inbox.turn(1)
         double.faults.add("GET", "conversations.history", Kind.STATUS, status=500)
-        ((turn, _),) = await again(double, inbox)
+        ((turn, _),) = await resume_all(double, inbox)
         assert turn.question.text == "hello"
 
 
 @pytest.mark.parametrize("copies", ["both", "late", "mention only"])
-async def test_a_mention_is_brought_again(copies: str) -> None:
-    """What is kept makes the very same turn, with what is attached where the message said so."""
+async def test_a_mention_is_resumed(copies: str) -> None:
+    """The stored event makes the same turn, with the attachments of the message."""
     double = SlackDouble()
     world = double.world
     ann, channel = world.user("Ann"), world.channel()
@@ -251,17 +253,17 @@ async def test_a_mention_is_brought_again(copies: str) -> None:
             await double.settled()
             ts = double.say(channel, "<@UBOT> look", author=ann, files=[file], once=copies != "both")
             if copies == "late":
-                await asyncio.sleep(0.05)  # the mention has been heard, and its other copy is waited for
+                await double.until(lambda: double.sockets.envelopes[-1].event.get("ts") == ts)
                 message = double.world.messages[channel][ts]
                 double.event({**message, "channel": channel, "channel_type": "channel"})
-            first, way = await inbox.turn(1)
-        ((turn, brought),) = await again(double, inbox)
+            first, slack_channel = await inbox.turn(1)
+        ((turn, brought),) = await resume_all(double, inbox)
         assert turn == first
-        assert len(await brought.attachments()) == len(await way.attachments()) == (copies != "mention only")
+        assert len(await brought.attachments()) == len(await slack_channel.attachments()) == (copies != "mention only")
 
 
-async def test_every_kind_of_question_is_brought_again() -> None:
-    """Follow-ups, direct messages and threads in them, and people of other organisations."""
+async def test_every_kind_of_question_is_resumed() -> None:
+    """Follow-ups, direct messages and their threads, and users of other organisations are resumed alike."""
     double = SlackDouble()
     world = double.world
     ann, eve, channel, dm = world.user("Ann"), world.user("Eve", external=True), world.channel(), world.channel("im")
@@ -275,13 +277,13 @@ async def test_every_kind_of_question_is_brought_again() -> None:
             await inbox.turn(3)
             double.say(dm, "inside", author=ann, thread=first)
             await inbox.turn(4)
-        turns = await again(double, inbox)
+        turns = await resume_all(double, inbox)
         key = {turn.key: turn for turn, _ in inbox.turns}
         assert [key[turn.key] for turn, _ in turns] == [turn for turn, _ in turns]
 
 
-async def test_what_cannot_be_read_is_given_up(caplog: pytest.LogCaptureFixture) -> None:
-    """Records of another workspace, of other words than ours: dismissed, with a line each, and the rest is brought."""
+async def test_unreadable_records_are_dismissed(caplog: pytest.LogCaptureFixture) -> None:
+    """Unreadable records and those of another workspace are dismissed with one log line each; others are resumed."""
     double, inbox = SlackDouble(), RecordingInbox()
     ann, dm = double.world.user("Ann"), double.world.channel("im")
     event = f'{{"event":{{"type":"message","channel":"{dm}","user":"{ann}","text":"hi","ts":"1.1"}}}}'
@@ -300,8 +302,8 @@ async def test_what_cannot_be_read_is_given_up(caplog: pytest.LogCaptureFixture)
     assert caplog.text.count("giving it up") == 3
 
 
-async def test_it_is_asked_again_what_was_left() -> None:
-    """A process that is still finishing when this one starts leaves its turns later; once quiet, they are not ours."""
+async def test_later_unfinished_turns_are_resumed() -> None:
+    """Turns left later by an ending process are resumed too, but none after `stop_accepting`."""
     double, inbox = SlackDouble(), RecordingInbox()
     ann, dm = double.world.user("Ann"), double.world.channel("im")
     event = f'{{"event":{{"type":"message","channel":"{dm}","user":"{ann}","text":"hi","ts":"1.1"}}}}'
@@ -310,15 +312,13 @@ async def test_it_is_asked_again_what_was_left() -> None:
         inbox.unfinished = [UnfinishedTurn(TurnKey("slack", "T1", dm, "1.1"), event)]
         await inbox.turn(1)
         await platform.stop_accepting()
-        await asyncio.sleep(0.1)  # a round in which it would be asked for
+        await stays(lambda: not inbox.unfinished, seconds=0.1)  # the last look into the journal is over
         inbox.unfinished = [UnfinishedTurn(TurnKey("slack", "T1", dm, "1.1"), event)]
-        await asyncio.sleep(0.1)
-        assert len(inbox.turns) == 1
-        assert inbox.unfinished
+        await stays(lambda: len(inbox.turns) == 1 and bool(inbox.unfinished), seconds=0.1)
 
 
-async def test_an_event_that_comes_again_while_it_is_taken_up() -> None:
-    """Delivered again before the journal is asked what was left: one turn, and the event is acknowledged."""
+async def test_an_event_redelivered_during_recovery() -> None:
+    """An event redelivered before its turn is resumed makes one turn, and is acknowledged."""
     double = SlackDouble()
     ann, dm = double.world.user("Ann"), double.world.channel("im")
     async with double.running():
@@ -336,8 +336,8 @@ async def test_an_event_that_comes_again_while_it_is_taken_up() -> None:
             assert second.questions == ["hello"]
 
 
-async def test_what_cannot_be_looked_up_in_time_is_left() -> None:
-    """Slack answers no lookups for too long: nothing is dismissed, and the next process takes the question up."""
+async def test_failed_lookups_leave_the_question_to_the_next_process() -> None:
+    """If lookups fail for too long, no message is dismissed, and the next process resumes it."""
     double, inbox = SlackDouble(), RecordingInbox()
     ann, dm = double.world.user("Ann"), double.world.channel("im")
     async with double.running():
@@ -350,7 +350,7 @@ async def test_what_cannot_be_looked_up_in_time_is_left() -> None:
                 await platform.stop_accepting()
             assert inbox.turns == []
             assert inbox.dismissed == []
-        ((turn, _),) = await again(double, inbox)
+        ((turn, _),) = await resume_all(double, inbox)
         assert turn.question.text == "hello"
 
 
@@ -360,23 +360,23 @@ async def test_what_cannot_be_looked_up_in_time_is_left() -> None:
 @pytest.mark.parametrize("kind", ["channel", "im"])
 @pytest.mark.parametrize("known", [0, 1])
 async def test_a_post_of_an_earlier_process_is_found(kind: str, known: int) -> None:
-    """By its key, with nothing in memory, behind others' words and on a late page; in a thread and in a DM."""
+    """A post is found by its key, with an empty cache, behind others' messages, on a late page, in threads and DMs."""
     double = SlackDouble()
     double.post_seconds, double.page_limit = 0.0, 3
     ann, place = double.world.user("Ann"), double.world.channel(kind)
     async with double.running():
         async with connected(double) as (_, inbox):
             ts = double.say(place, "<@UBOT> hello", author=ann)
-            _, way = await inbox.turn(1)
-            posted = [await way.post(Body("one"), f"{KEY}0")]
+            _, slack_channel = await inbox.turn(1)
+            posted = [await slack_channel.post(Body("one"), f"{KEY}0")]
             thread = {"thread_ts": ts} if kind == "channel" else {}
             for number in range(7):
                 double.world.put(place, {"user": ann, "text": f"{number}", **thread})
-            posted.append(await way.post(Body("two"), f"{KEY}1"))
-        ((_, way),) = await again(double, inbox, tuple(posted[:known]))
-        assert await way.find(f"{KEY}1", posted[:known]) == posted[1]
-        assert await way.find(f"{KEY}2", posted[:known]) is None
-        await way.edit(posted[1], Body("mended"))
+            posted.append(await slack_channel.post(Body("two"), f"{KEY}1"))
+        ((_, slack_channel),) = await resume_all(double, inbox, tuple(posted[:known]))
+        assert await slack_channel.find(f"{KEY}1", posted[:known]) == posted[1]
+        assert await slack_channel.find(f"{KEY}2", posted[:known]) is None
+        await slack_channel.edit(posted[1], Body("mended"))
         assert double.answers(place)[-1] == "mended"
 
 
@@ -388,24 +388,26 @@ async def test_a_post_is_found_without_metadata() -> None:
     async with double.running():
         async with connected(double) as (_, inbox):
             double.say(place, "<@UBOT> hello", author=ann)
-            _, way = await inbox.turn(1)
+            _, slack_channel = await inbox.turn(1)
             double.faults.add("POST", "chat.postMessage", Kind.RESET_AFTER)
             double.say(dm, "hello", author=ann)
             _, direct = await inbox.turn(2)
             with pytest.raises(Exception, match="no answer"):
-                await way.post(Body("lost"), f"{KEY}0")
+                await slack_channel.post(Body("lost"), f"{KEY}0")
             lost = double.shown(place)[-1].ts
-            assert await way.find(f"{KEY}0") == lost
-            assert await way.find(f"{KEY}1", [lost]) is None
+            assert await slack_channel.find(f"{KEY}0") == lost
+            assert await slack_channel.find(f"{KEY}1", [lost]) is None
             other = await direct.post(Body("of another"), f"{KEY[::-1]}0")
             assert await direct.find(f"{KEY}0") is None
-        ways = {turn.key.channel: way for turn, way in await again(double, inbox)}
-        assert await ways[place].find(f"{KEY}0") == lost
-        assert await ways[dm].find(f"{KEY}0") is None
-        assert await ways[dm].find(f"{KEY}1", [other]) is None
+        channels_by_question = {
+            turn.key.channel: slack_channel for turn, slack_channel in await resume_all(double, inbox)
+        }
+        assert await channels_by_question[place].find(f"{KEY}0") == lost
+        assert await channels_by_question[dm].find(f"{KEY}0") is None
+        assert await channels_by_question[dm].find(f"{KEY}1", [other]) is None
 
 
-async def test_what_is_left_of_an_answer_is_none_of_its_history() -> None:
+async def test_an_unfinished_answer_is_not_in_its_own_history() -> None:
     """A half answer is not told to the model as its own words, even where reads tell no keys."""
     double = SlackDouble()
     double.keeps_metadata = False
@@ -413,10 +415,10 @@ async def test_what_is_left_of_an_answer_is_none_of_its_history() -> None:
     async with double.running():
         async with connected(double) as (_, inbox):
             double.say(dm, "hello", author=ann)
-            _, way = await inbox.turn(1)
-            half = await answer(way, "half an ans")
-        ((_, way),) = await again(double, inbox, (half,))
-        assert (await way.history(10)).messages == ()
+            _, slack_channel = await inbox.turn(1)
+            half = await answer(slack_channel, "half an ans")
+        ((_, slack_channel),) = await resume_all(double, inbox, (half,))
+        assert (await slack_channel.history(10)).messages == ()
 
 
 # --------------------------------------------------------------------------------------------------- stopped by readers
@@ -434,8 +436,8 @@ async def test_a_reaction_asks_to_stop() -> None:
     async with double.running(), connected(double) as (_, inbox):
         ts = double.say(place, "<@UBOT> hello", author=ann)
         double.say(place, "<@UBOT> I am a program", author=robot)
-        _, way = await inbox.turn(1)
-        posted = await answer(way, "Well")
+        _, slack_channel = await inbox.turn(1)
+        posted = await answer(slack_channel, "Well")
         await inbox.until(lambda: len(inbox.dismissed) == 1)
         for author, sign in ((robot, "x"), ("UBOT", "octagonal_sign"), (ann, "thumbsup")):
             double.react(place, ts, sign, author=author)
@@ -447,7 +449,7 @@ async def test_a_reaction_asks_to_stop() -> None:
 
 
 async def test_the_stop_button_of_slack() -> None:
-    """It ends what is answered in its thread, and the session is told to be over; a DM's is its question's."""
+    """Slack's stop button ends the answers in its thread and closes the session; in a DM the thread is the question."""
     double = SlackDouble()
     ann, place, dm = double.world.user("Ann"), double.world.channel(), double.world.channel("im")
     async with double.running(), connected(double) as (_, inbox):
@@ -464,14 +466,14 @@ async def test_the_stop_button_of_slack() -> None:
         await double.settled()
 
 
-async def test_what_readers_take_away() -> None:
-    """The deletion of a question or an answer is told, also as a tombstone; what we take away ourselves is not."""
+async def test_deletions_by_readers() -> None:
+    """Deletions of questions and answers reach the core, also as tombstones; our own deletions do not."""
     double = SlackDouble()
     ann, place, dm = double.world.user("Ann"), double.world.channel(), double.world.channel("im")
     async with double.running(), connected(double) as (_, inbox):
         root = double.say(place, "<@UBOT> hello", author=ann)
-        _, way = await inbox.turn(1)
-        posted = await answer(way, "Well")
+        _, slack_channel = await inbox.turn(1)
+        posted = await answer(slack_channel, "Well")
         ts = double.say(dm, "hello", author=ann)
         _, direct = await inbox.turn(2)
         surplus = await answer(direct, "too much")
@@ -485,8 +487,8 @@ async def test_what_readers_take_away() -> None:
 
 
 @pytest.mark.parametrize("sign", ["deleted", "reaction"])
-async def test_a_question_that_is_withdrawn_while_it_is_looked_into(sign: str) -> None:
-    """Nobody waits for an answer to what was taken back before it became a turn."""
+async def test_a_question_withdrawn_during_its_lookup(sign: str) -> None:
+    """A question withdrawn before it became a turn is dismissed."""
     double = SlackDouble()
     ann, dm = double.world.user("Ann"), double.world.channel("im")
     double.faults.add("GET", "users.info", Kind.DELAY, seconds=0.3)
@@ -514,7 +516,7 @@ async def test_a_question_that_is_withdrawn_while_it_is_looked_into(sign: str) -
     ],
 )
 async def test_an_odd_sign_is_acknowledged_and_passed_over(event: dict[str, Any]) -> None:
-    """Whatever is missing from an event, the next one is heard."""
+    """An event with missing fields does not affect the next one."""
     double = SlackDouble()
     ann, dm = double.world.user("Ann"), double.world.channel("im")
     async with double.running(), connected(double) as (_, inbox):
@@ -525,8 +527,8 @@ async def test_an_odd_sign_is_acknowledged_and_passed_over(event: dict[str, Any]
         assert (inbox.stopped, inbox.stopped_conversations, inbox.deleted) == ([], [], [])
 
 
-async def test_who_asks_is_known_to_the_next_process() -> None:
-    """A hundred questions that are taken up at once cost no lookup of who asked them; long after, they do."""
+async def test_the_next_process_knows_the_authors() -> None:
+    """A hundred resumed questions cost no lookup of their authors, unless they are old."""
     double = SlackDouble()
     ann, channel = double.world.user("Ann"), double.world.channel()
     async with double.running():
@@ -545,8 +547,9 @@ async def test_who_asks_is_known_to_the_next_process() -> None:
 
 
 async def test_each_conversation_is_read_once() -> None:
-    """Whether the question is there and which messages were posted for it is one read for each of what was left."""
+    """One read per resumed turn finds both its question and its posted messages."""
     double = SlackDouble()
+    double.post_seconds = 0.0
     ann, channel = double.world.user("Ann"), double.world.channel()
     async with double.running():
         async with connected(double) as (_, inbox):
@@ -554,9 +557,8 @@ async def test_each_conversation_is_read_once() -> None:
                 double.say(channel, f"<@UBOT> {number}", author=ann)
             await inbox.until(lambda: len(inbox.turns) == 5)
             posted = []
-            for number, (_, way) in enumerate(inbox.turns[:2]):
-                posted.append(await way.post(Body("half"), f"{KEY}{number}"))
-                await asyncio.sleep(1.1)  # as often as a channel may be posted to
+            for number, (_, slack_channel) in enumerate(inbox.turns[:2]):
+                posted.append(await slack_channel.post(Body("half"), f"{KEY}{number}"))
         second = RecordingInbox()
         second.unfinished = [
             UnfinishedTurn(key, event, tuple(posted[:1]) if number == 0 else ())
@@ -565,16 +567,16 @@ async def test_each_conversation_is_read_once() -> None:
         reads = len(double.transcript.of(path="conversations.replies"))
         async with connected(double, second):
             await second.until(lambda: len(second.turns) == 5)
-            ways = {turn.key.message: way for turn, way in second.turns}
+            channels_by_question = {turn.key.message: slack_channel for turn, slack_channel in second.turns}
             keys = [key.message for key, _ in inbox.received]
-            found = [await ways[message].find(f"{KEY}{number}") for number, message in enumerate(keys)]
+            found = [await channels_by_question[message].find(f"{KEY}{number}") for number, message in enumerate(keys)]
             assert found == [*posted, None, None, None]
-            assert await ways[keys[0]].find(f"{KEY}0", posted[:1]) is None
+            assert await channels_by_question[keys[0]].find(f"{KEY}0", posted[:1]) is None
             assert len(double.transcript.of(path="conversations.replies")) == reads + 5
 
 
-async def test_another_persons_reaction_to_a_question_that_is_looked_into_is_decided_by_the_core() -> None:
-    """It is handed over all the same, and the stop after it, since only the core knows who may stop what."""
+async def test_the_core_decides_about_another_users_reaction_during_a_lookup() -> None:
+    """A question stopped by another user becomes a turn, followed by the stop: only the core knows who may stop it."""
     double = SlackDouble()
     ann, bob, place = double.world.user("Ann"), double.world.user("Bob"), double.world.channel()
     double.faults.add("GET", "users.info", Kind.DELAY, seconds=0.3)

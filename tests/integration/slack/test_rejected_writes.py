@@ -44,7 +44,7 @@ def in_order(writes: list[Wrote]) -> bool:
     return all(max(last[wrote.ts] for wrote in writes[:post]) < post for post in posts[1:])
 
 
-async def test_less_than_slack_says_is_taken() -> None:
+async def test_a_lower_limit_than_published() -> None:
     """Where markdown blocks may have 3,000 characters, the answer goes on in smaller messages of blocks."""
     double = SlackDouble()
     double.markdown_limit = 3_000
@@ -64,7 +64,7 @@ async def test_text_alone_goes_up_in_short_messages() -> None:
 
 
 @pytest.mark.parametrize("too_many", ["msg_blocks_too_long", "invalid_blocks"])
-async def test_fewer_blocks_than_slack_says_are_taken(too_many: str) -> None:
+async def test_fewer_blocks_than_published(too_many: str) -> None:
     """Where a message may have 6 blocks, headings go on in smaller messages, and stay blocks."""
     double = SlackDouble()
     double.blocks_limit, double.too_many, double.post_seconds = 6, too_many, 0.0
@@ -80,7 +80,7 @@ async def test_fewer_blocks_than_slack_says_are_taken(too_many: str) -> None:
 
 @pytest.mark.parametrize("how", ["edit_window_closed", "cant_update_message", "unknown_method", "404", "window"])
 async def test_where_nothing_is_edited_the_answer_goes_on_in_new_messages(how: str) -> None:
-    """What is shown stays, and the rest follows it, from the first character that is not shown."""
+    """Posted text stays, and the rest follows from its next character."""
     double = SlackDouble()
     if how in ("unknown_method", "404"):
         double.without, double.without_as_404 = {"chat.update"}, how == "404"
@@ -93,15 +93,15 @@ async def test_where_nothing_is_edited_the_answer_goes_on_in_new_messages(how: s
     assert in_order(double.writes)
 
 
-async def test_metadata_that_is_refused_is_left_out() -> None:
-    """A post goes up without its key where that is what Slack refuses."""
+async def test_refused_metadata_is_left_out() -> None:
+    """A post with refused metadata is repeated without its key."""
     double = SlackDouble()
     body = '{"ok": false, "error": "invalid_metadata_schema"}'
     double.faults.add("POST", "chat.postMessage", Kind.STATUS, status=200, body=body)
     assert len(await whole(double, 5)) == 1
 
 
-async def test_an_answer_that_slack_refuses_does_not_blame_the_model(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_refusal_by_slack_does_not_blame_the_model(caplog: pytest.LogCaptureFixture) -> None:
     """Where no form of the text is taken, the log names the platform, and no reader is told of the model."""
     double = SlackDouble()
     double.post_seconds = 0.0

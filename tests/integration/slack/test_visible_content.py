@@ -1,4 +1,4 @@
-"""Everything that a person sees in Slack reaches the model: through the real client, from the loopback server."""
+"""All visible content in Slack reaches the model: through the real client, from the loopback server."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.support.slack import connected
 
 pytestmark = pytest.mark.sockets
 
-# What may befall a look-up that nothing depends on.
+# Faults of an optional look-up.
 FAULTS: dict[str, dict[str, Any]] = {
     "silence": {"kind": Kind.STALL_BEFORE, "seconds": 30.0, "times": 5},
     "limit": {"kind": Kind.STATUS, "status": 429, "headers": {"Retry-After": "60"}, "times": 5},
@@ -30,64 +30,64 @@ ALERT: dict[str, Any] = {"attachments": [{"title": "[FIRING:1] DiskFull", "text"
 ALERT_TEXT = "[attachment]\n> [FIRING:1] DiskFull\n> /var at 97 %"
 
 
-async def past(way: Channel) -> list[tuple[str, str]]:
-    """Who said what before, as the model would be told it."""
-    return [(message.name, message.text) for message in (await way.history(25)).messages]
+async def past(slack_channel: Channel) -> list[tuple[str, str]]:
+    """Names and texts of the history, as the model gets them."""
+    return [(message.name, message.text) for message in (await slack_channel.history(25)).messages]
 
 
 async def test_an_alert_is_the_root_of_its_thread() -> None:
-    """A mention below an alert without a text of its own is asked with the alert, under its program's name."""
+    """An alert without text is in the history of a mention below it, under its app's name."""
     double = SlackDouble()
     ann, channel = double.world.user("Ann"), double.world.channel()
     async with double.running(), connected(double) as (_, inbox):
         root = double.alert(channel, **ALERT)
         double.say(channel, "<@UBOT> please investigate", author=ann, thread=root)
-        turn, way = await inbox.turn(1)
+        turn, slack_channel = await inbox.turn(1)
         assert turn.question.text == "please investigate"
-        assert await past(way) == [("Alertmanager", ALERT_TEXT)]
+        assert await past(slack_channel) == [("Alertmanager", ALERT_TEXT)]
         double.alert(channel, thread=root, text="still firing", blocks=[{"type": "header", "text": {"text": "97 %"}}])
         double.say(channel, "and now?", author=ann, thread=root)
-        _, way = await inbox.turn(2)
-        assert (await past(way))[-1] == ("Alertmanager", "still firing\n97 %")
+        _, slack_channel = await inbox.turn(2)
+        assert (await past(slack_channel))[-1] == ("Alertmanager", "still firing\n97 %")
         assert inbox.questions == ["please investigate", "and now?"]
 
 
 async def test_a_shared_message_alone_is_a_question() -> None:
-    """A message that is shared without a word, with its files, is what is asked; also when only a preview comes."""
+    """A shared message without own words is the question, with its files; so is a link with its preview."""
     double = SlackDouble()
     ann, place, general = double.world.user("Ann"), double.world.channel("im"), double.world.channel(name="general")
     async with serving() as files, double.running(), connected(double, files=files.address) as (_, inbox):
         file = {"id": "F1", "name": "a.txt", "mimetype": "text/plain", "url_private": f"{files.address}/a.txt"}
         share = {"is_share": True, "author_id": ann, "channel_id": general, "text": "Moved to Friday.", "files": [file]}
         double.say(place, "", author=ann, attachments=[share])
-        turn, way = await inbox.turn(1)
+        turn, slack_channel = await inbox.turn(1)
         assert turn.question.text == "[shared message: of @Ann in #general]\n> Moved to Friday.\n> [file: a.txt]"
-        assert await way.attachments() == (File("a.txt", "hello"),)
+        assert await slack_channel.attachments() == (File("a.txt", "hello"),)
         link = double.say(place, "<https://a.example>", author=ann)
         double.change(place, link, attachments=[{"from_url": "https://a.example", "title": "Page", "text": "About"}])
         await double.settled()
-        turn, way = await inbox.turn(2)  # with the preview, if that came while it was looked up who asks
-        more = [part.text for part in await way.attachments() if isinstance(part, Text)]
+        turn, slack_channel = await inbox.turn(2)  # with the preview, if it came during the lookup of the author
+        more = [part.text for part in await slack_channel.attachments() if isinstance(part, Text)]
         told = "\n".join([turn.question.text, *more])
         assert told == "https://a.example\n[link preview]\n> Page\n> About"
         double.say(place, "well?", author=ann)
-        _, way = await inbox.turn(3)
-        assert (await past(way))[-1] == ("Ann", "https://a.example\n[link preview]\n> Page\n> About")
+        _, slack_channel = await inbox.turn(3)
+        assert (await past(slack_channel))[-1] == ("Ann", "https://a.example\n[link preview]\n> Page\n> About")
 
 
 async def test_a_mention_with_a_shared_message_comes_as_two_events() -> None:
-    """Only the plain copy of a mention says what is shared, and it counts."""
+    """The shared content of a mention comes from its plain copy."""
     double = SlackDouble()
     ann, channel = double.world.user("Ann"), double.world.channel()
     async with double.running(), connected(double) as (_, inbox):
-        double.say(channel, "anything", author=ann)  # so that it is known that plain messages come
+        double.say(channel, "anything", author=ann)  # proves that plain messages arrive
         double.say(channel, "<@UBOT>", author=ann, **ALERT)
         turn, _ = await inbox.turn(1)
         assert turn.question.text.strip() == ALERT_TEXT
 
 
 async def test_a_clip_and_a_canvas() -> None:
-    """What was said in a clip is read, and of a canvas its title; the reader is told that no more is."""
+    """A clip's transcript and a canvas's title are read; the reader learns about the rest."""
     double = SlackDouble()
     ann, place = double.world.user("Ann"), double.world.channel("im")
     clip: dict[str, Any] = {
@@ -100,13 +100,13 @@ async def test_a_clip_and_a_canvas() -> None:
     canvas = {"id": "F2", "mode": "quip", "filetype": "quip", "title": "Runbook", "url_private": "https://x"}
     async with double.running(), connected(double) as (_, inbox):
         double.say(place, "", author=ann, subtype="file_share", files=[clip, canvas])
-        turn, way = await inbox.turn(1)
+        turn, slack_channel = await inbox.turn(1)
         assert turn.question.text == "[transcript of: clip.mp4]\n> restart it please\n[canvas: Runbook]"
-        assert [type(part) for part in await way.attachments()] == [OmittedAttachment, OmittedAttachment]
+        assert [type(part) for part in await slack_channel.attachments()] == [OmittedAttachment, OmittedAttachment]
 
 
 async def test_a_stub_is_looked_up() -> None:
-    """Files of which an event tells no more than an id are read all the same, with one call for each."""
+    """Files given by id only are read, with one call each."""
     double = SlackDouble()
     ann, place = double.world.user("Ann"), double.world.channel("im")
     async with serving() as files, double.running(), connected(double, files=files.address) as (_, inbox):
@@ -115,20 +115,20 @@ async def test_a_stub_is_looked_up() -> None:
         gone = {"id": "F9999", "mode": "file_access", "file_access": "check_file_info"}
         stone = {"id": "F9", "mode": "tombstone"}
         double.say(place, "see", author=ann, subtype="file_share", files=[text, canvas, gone, stone])
-        _, way = await inbox.turn(1)
-        read = await way.attachments()
+        _, slack_channel = await inbox.turn(1)
+        read = await slack_channel.attachments()
         assert read[0] == File("a.txt", "hello")
         assert Text("[canvas: Runbook]") in read
         assert read[-2:] == (OmittedAttachment("F9999", "it is not there any more"), OmittedAttachment("F9", DELETED))
         double.say(place, "again?", author=ann)
-        _, way = await inbox.turn(2)
-        assert File("a.txt", "hello") in (await way.history(5)).messages[0].parts
+        _, slack_channel = await inbox.turn(2)
+        assert File("a.txt", "hello") in (await slack_channel.history(5)).messages[0].parts
         assert len(double.transcript.of(path="files.info")) == 3
 
 
 @pytest.mark.parametrize("how", ["scope", "silence", "limit"])
-async def test_a_stub_that_cannot_be_looked_up(how: str) -> None:
-    """Without the scope, or where Slack is silent, the turn goes on, and the reader is told."""
+async def test_a_failed_stub_lookup(how: str) -> None:
+    """Without the scope or an answer, the turn continues, and the reader is informed."""
     double = SlackDouble()
     ann, place = double.world.user("Ann"), double.world.channel("im")
     async with double.running(), connected(double) as (_, inbox):
@@ -137,15 +137,15 @@ async def test_a_stub_that_cannot_be_looked_up(how: str) -> None:
         else:
             double.faults.add("GET", "files.info", **FAULTS[how])
         double.say(place, "see", author=ann, subtype="file_share", files=[double.stub(name="a.txt")])
-        _, way = await inbox.turn(1)
+        _, slack_channel = await inbox.turn(1)
         async with asyncio.timeout(9):
-            (left,) = await way.attachments()
+            (left,) = await slack_channel.attachments()
         assert isinstance(left, OmittedAttachment)
         assert how != "scope" or left.why == NO_ACCESS
 
 
 async def test_names_of_channels_and_groups() -> None:
-    """Channels and groups that are mentioned by id have names, in the question and the history, for one call each."""
+    """Channels and groups mentioned by id get names in question and history, for one call each."""
     double = SlackDouble()
     ann, place = double.world.user("Ann"), double.world.channel("im")
     ops, hidden, team = (
@@ -159,14 +159,14 @@ async def test_names_of_channels_and_groups() -> None:
         assert turn.question.text == "is #ops or #board for @oncall, @here? #C0404"
         double.alert(place, attachments=[{"text": f"see <#{ops}>"}])
         double.say(place, f"<#{ops}|> <#C0404> <!subteam^{team}>", author=ann)
-        _, way = await inbox.turn(2)
-        assert [text for _, text in await past(way)] == [turn.question.text, "[attachment]\n> see #ops"]
+        _, slack_channel = await inbox.turn(2)
+        assert [text for _, text in await past(slack_channel)] == [turn.question.text, "[attachment]\n> see #ops"]
         assert len(double.transcript.of(path="conversations.info")) == 3
         assert len(double.transcript.of(path="usergroups.list")) == 1
 
 
 async def test_missing_scopes_are_named_once_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    """Without the scopes, ids are readable, no turn waits or fails, and the log names each scope once."""
+    """Without the scopes ids remain, no turn waits or fails, and the log names each scope once."""
     double = SlackDouble()
     ann, place, ops = double.world.user("Ann"), double.world.channel("im"), double.world.channel(name="ops")
     double.scopes -= {"channels:read", "groups:read", "usergroups:read"}
@@ -182,8 +182,8 @@ async def test_missing_scopes_are_named_once_in_the_log(caplog: pytest.LogCaptur
 
 
 @pytest.mark.parametrize("how", ["silence", "unknown", "limit"])
-async def test_names_that_cannot_be_had_cost_no_turn(how: str) -> None:
-    """Where Slack is silent or knows no such method, a question comes within seconds, with ids."""
+async def test_missing_names_cost_no_turn(how: str) -> None:
+    """Without an answer or the method, a question arrives within seconds, with ids."""
     double = SlackDouble()
     ann, place, ops = double.world.user("Ann"), double.world.channel("im"), double.world.channel(name="ops")
     if how == "unknown":
@@ -199,8 +199,8 @@ async def test_names_that_cannot_be_had_cost_no_turn(how: str) -> None:
         assert len(double.transcript.of(path="conversations.info")) == 1  # nobody waits for the same again
 
 
-async def test_a_question_is_whole_after_a_restart() -> None:
-    """A shared message alone, written down by one process, is asked by the next."""
+async def test_a_question_is_complete_after_a_restart() -> None:
+    """A shared message without own words, journalled by one process, is the question in the next."""
     double = SlackDouble()
     ann, place = double.world.user("Ann"), double.world.channel("im")
     async with double.running():

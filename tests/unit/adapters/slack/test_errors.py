@@ -1,4 +1,4 @@
-"""Every error that Slack's SDK or aiohttp raises becomes one of our failures, and the right one."""
+"""Each error of Slack's SDK or aiohttp becomes the right failure."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def code(error: str, **more: str) -> SlackApiError:
     ],
 )
 def test_the_table(error: Exception, for_edit: type[Failure], for_post: type[Failure]) -> None:
-    """What may have been applied, and would show twice, is `OutcomeUnknown`; all else is what the caller should do."""
+    """A post with an unknown outcome is `OutcomeUnknown`; other errors tell the caller's reaction."""
     assert type(failure_of(error, "m", once=False)) is for_edit
     assert type(failure_of(error, "m", once=True)) is for_post
 
@@ -101,8 +101,8 @@ def test_retry_after(header: str | None, seconds: float | None) -> None:
     assert failure.retry_after == seconds
 
 
-def test_what_slack_said_is_read_back() -> None:
-    """Callers ask for the code and the scope, and nobody reads a token in what is logged."""
+def test_code_and_scope_of_a_failure() -> None:
+    """A failure has Slack's code and scope, and no token."""
     with pytest.raises(Forbidden) as caught, translated("users.info", once=False):
         raise code("missing_scope", needed="users:read")
     assert code_of(caught.value) == "missing_scope"
@@ -112,8 +112,8 @@ def test_what_slack_said_is_read_back() -> None:
     assert code_of(ServiceError("x")) == ""
 
 
-def test_a_page_that_is_not_there_is_an_unknown_method() -> None:
-    """Servers that only speak like Slack answer 404 for what they lack."""
+def test_a_404_is_an_unknown_method() -> None:
+    """Compatible servers answer 404 for missing methods."""
     with pytest.raises(ServiceError) as caught, translated("users.info", once=False):
         raise refused({}, 404)
     assert code_of(caught.value) == "unknown_method"
@@ -128,7 +128,7 @@ def foreign() -> list[type[Exception]]:
 
 @pytest.mark.parametrize("kind", foreign(), ids=lambda kind: kind.__name__)
 def test_none_is_missed(kind: type[Exception]) -> None:
-    """Whatever the SDK and its transport may raise leaves as a `Failure`."""
+    """Each exception of the SDK and its transport becomes a `Failure`."""
     error = kind.__new__(kind)
     with pytest.raises(Failure), translated("chat.postMessage", once=True):
         raise error
@@ -137,8 +137,8 @@ def test_none_is_missed(kind: type[Exception]) -> None:
 @pytest.mark.parametrize(
     "kind", [aiohttp.ClientConnectorError, aiohttp.ClientConnectorDNSError, aiohttp.ConnectionTimeoutError]
 )
-def test_what_was_never_sent_met_nobody(kind: type[Exception]) -> None:
-    """A connection that was not made has certainly not posted anything."""
+def test_a_failed_connection_has_a_known_outcome(kind: type[Exception]) -> None:
+    """A failed connection certainly made no post."""
     assert type(failure_of(kind.__new__(kind), "m", once=True)) is ConnectFailed
 
 

@@ -86,7 +86,7 @@ def test_a_stored_question_is_complete(event: Json) -> None:
 
 @given(EVENTS)
 def test_any_event_means_the_same_once_loaded(event: Json) -> None:
-    """Whatever an event contains, its stored form is decided as the event was."""
+    """The stored form of any event is decided like the event."""
     parsed = parse_event(event, ME)
     if isinstance(parsed, MessagePosted) and (addressed := decide(parsed, ME)) is not None:
         assert decide(load(dump(parsed), ME), ME) == addressed

@@ -1,4 +1,4 @@
-"""What a message of Slack's shows beside its text: tables, and JSON of any shape."""
+"""Content of a message beside its text: tables, and JSON of any shape."""
 
 from __future__ import annotations
 
@@ -185,13 +185,13 @@ BLOCK_ALERT: Json = {
         ({"files": [{"mode": "hosted", "name": "a.png"}]}, ""),
     ],
 )
-def test_what_stands_beside_the_text(message: Json, text: str) -> None:
+def test_content_beside_the_text(message: Json, text: str) -> None:
     """Shared messages, alerts, blocks, transcripts and titles are told with a label, each once."""
     assert beside(message) == text
 
 
-def test_what_we_wrote_has_nothing_beside_it() -> None:
-    """Our own blocks are read back as what the model said."""
+def test_our_messages_have_no_content_beside_the_text() -> None:
+    """Our own blocks are read back as the model's text."""
     said = parse_message(
         {"ts": "1.1", "user": "UBOT", "text": "x", "blocks": [section("answer")]}, Identity("T1", "UBOT")
     )
@@ -225,7 +225,7 @@ URL = "https://files.slack.com/a"
         ),
     ],
 )
-def test_what_a_file_is(file: Json, attachments: list[Attachment]) -> None:
+def test_files_as_attachments(file: Json, attachments: list[Attachment]) -> None:
     """A file can be read where it says, is looked up where it does not, or says why it cannot be had."""
     assert attachments_of(file) == attachments
 
@@ -252,8 +252,8 @@ MESSAGES = st.dictionaries(st.sampled_from(["text", "blocks", "attachments", "fi
 
 
 @given(MESSAGES)
-def test_any_json_is_told_within_bounds(message: Json) -> None:
-    """Whatever a server sends, nothing breaks, and no message takes more than its share."""
+def test_any_json_gives_a_bounded_text(message: Json) -> None:
+    """JSON of any shape gives a bounded text."""
     text = beside(message)
 
     assert len(text) <= MESSAGE_CHARACTERS
@@ -261,7 +261,7 @@ def test_any_json_is_told_within_bounds(message: Json) -> None:
 
 
 @given(MESSAGES)
-def test_what_is_kept_tells_the_same(message: Json) -> None:
+def test_journalled_fields_have_the_same_content(message: Json) -> None:
     """The journalled fields of a message have the same content as the message."""
     stored = {name: message[name] for name in ("text", "bot_id", "subtype") if name in message}
 

@@ -81,7 +81,7 @@ FIELDS = ["type", "channel", "user", "text", "ts", "thread_ts", "subtype", "bot_
 
 @given(st.dictionaries(st.sampled_from([*FIELDS, "team", "user_profile", "channel_type"]), json))
 def test_any_event_is_decided(fields: dict[str, Any]) -> None:
-    """Whatever the shape of a field, an event is addressed to the bot or not."""
+    """A field of any shape leaves a decision."""
     for given_event in (fields, event(**fields), event(**{**fields, "type": "app_mention"})):
         addressed = decide(parse_event(given_event, ME), ME)
         assert addressed is None or isinstance(addressed, AddressedMessage)
@@ -118,8 +118,8 @@ def test_files() -> None:
         (SlackUser("U1", "a", teams=frozenset({"T9", "E9"})), {"T9"}, True),
     ],
 )
-def test_who_is_external(person: SlackUser, said: set[str], external: bool) -> None:
-    """Another organisation is one that is neither our workspace nor our enterprise."""
+def test_external_users(person: SlackUser, said: set[str], external: bool) -> None:
+    """Another organisation is neither our workspace nor our enterprise."""
     assert is_external(person, frozenset(said), ME) is external
 
 

@@ -86,8 +86,8 @@ SESSION = {"type": "agent_session_stopped", "user": "U1", "channel": "C1", "thre
         (MENTION, None),
     ],
 )
-def test_who_asks_to_stop(event: Json, stop: StopRequested | None) -> None:
-    """A few signs of people, and Slack's own button."""
+def test_stop_requests(event: Json, stop: StopRequested | None) -> None:
+    """A few reactions and Slack's own button ask to stop."""
     assert as_stop(event) == stop
 
 
@@ -104,7 +104,7 @@ CHANGE = {"type": "message", "channel": "C1", "hidden": True, "ts": "9.9"}
         (MENTION, None),
     ],
 )
-def test_what_was_taken_away(event: Json, deletion: tuple[str, str] | None) -> None:
+def test_deletions(event: Json, deletion: tuple[str, str] | None) -> None:
     """A deletion, or the tombstone of a thread's first message."""
     assert as_deletion(event) == deletion
 

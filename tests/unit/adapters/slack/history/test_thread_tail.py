@@ -40,8 +40,8 @@ def searched(times: list[int], until: int, *, page: int, wanted: int, reads: int
     wanted=st.integers(1, 60),
     reads=st.integers(2, 8),
 )
-def test_what_is_called_the_end_is_the_end(gaps: list[int], later: int, page: int, wanted: int, reads: int) -> None:
-    """Whatever the times, what is found is all that there was from its first message up to the question."""
+def test_the_found_end_is_the_end(gaps: list[int], later: int, page: int, wanted: int, reads: int) -> None:
+    """For any times, the found messages have no gap up to the question."""
     times = [1_700_000_000 * SECOND + sum(gaps[: number + 1]) for number in range(len(gaps))]
     until = times[max(len(times) - 1 - later, 0)]
     tail, thread = searched(times, until, page=page, wanted=wanted, reads=reads)
@@ -58,7 +58,7 @@ def test_what_is_called_the_end_is_the_end(gaps: list[int], later: int, page: in
     wanted=st.integers(1, 60),
 )
 def test_with_patience_everything_wanted_is_found(gaps: list[int], page: int, wanted: int) -> None:
-    """The search never stands still: with reads enough it has what is wanted, or the whole thread."""
+    """With enough reads the search finds all wanted messages, or the whole thread."""
     times = [1_700_000_000 * SECOND + sum(gaps[: number + 1]) for number in range(len(gaps))]
     tail, _ = searched(times, times[-1], page=page, wanted=wanted, reads=400)
     assert tail.found >= min(wanted, len(times) - 1)

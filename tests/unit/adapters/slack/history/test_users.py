@@ -1,4 +1,4 @@
-"""Lookups of people on the virtual clock: what they cost, and what is kept."""
+"""Lookups of users on the virtual clock: their cost, and the cache."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bot.rate_limits import ReadLimiter
 
 
 class FakeWeb:
-    """Answers users.info, or raises what is next in `failures`, and keeps when it was asked."""
+    """Answers users.info or raises the next of `failures`, and records the times."""
 
     def __init__(self) -> None:
         self.asked_at: list[float] = []
@@ -34,7 +34,7 @@ def people_of(web: FakeWeb) -> UserDirectory:
 
 
 async def test_many_people_at_once() -> None:
-    """Ninety newcomers are looked up within seconds, and never are there more than 100 lookups in a minute."""
+    """Ninety new users are looked up within seconds, with at most 100 lookups in any minute."""
     web = FakeWeb()
     people = people_of(web)
     await asyncio.gather(*(people.find(f"U{n}") for n in range(300)))
@@ -45,8 +45,8 @@ async def test_many_people_at_once() -> None:
         assert sum(start <= at < start + 60 for at in web.asked_at) <= 100
 
 
-async def test_answers_are_kept_for_a_while() -> None:
-    """Nobody is looked up twice within a few minutes, and everybody again after it."""
+async def test_lookups_are_cached() -> None:
+    """A user is looked up again only after a few minutes."""
     web = FakeWeb()
     people = people_of(web)
     first = await people.find("U1")
@@ -56,7 +56,7 @@ async def test_answers_are_kept_for_a_while() -> None:
 
 
 async def test_an_old_answer_is_better_than_none() -> None:
-    """When Slack is away, somebody who was known is still who they were; a newcomer is not guessed at."""
+    """While Slack is away, known users keep their old answer, and new users raise."""
     web = FakeWeb()
     people = people_of(web)
     first = await people.find("U1")
@@ -69,8 +69,8 @@ async def test_an_old_answer_is_better_than_none() -> None:
         await people.find("U2")
 
 
-async def test_what_slack_forbids_is_not_guessed_at() -> None:
-    """Without the scope nobody is known, and it is not tried again and again."""
+async def test_a_missing_scope_raises() -> None:
+    """Without the scope a lookup raises at once."""
     web = FakeWeb()
     web.failures = [Forbidden("users.info: missing_scope")]
     with pytest.raises(Forbidden):
@@ -79,7 +79,7 @@ async def test_what_slack_forbids_is_not_guessed_at() -> None:
 
 
 async def test_a_pause_is_obeyed() -> None:
-    """A 429 is waited out, and the next one; one that is too long is an error."""
+    """Pauses of a 429 are obeyed one after the other; a too long one raises."""
     web = FakeWeb()
     web.failures = [RateLimited("429", retry_after=each) for each in (7.0, *[58.0] * 6)]
     people = people_of(web)

@@ -1,4 +1,4 @@
-"""Slack's text both ways, and what of the model's words may come through."""
+"""Slack's text format both ways, and the model's words without pings."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_nothing_pings(text: str) -> None:
 
 @pytest.mark.parametrize("code", ["Map<@Nullable String>", "List<@NonNull T>", "<#include>", "<@user> <@>", "a <@U1"])
 def test_code_that_only_looks_like_a_ping_is_left_as_it_is(code: str) -> None:
-    """What Slack would not take for a mention can be copied."""
+    """Code without Slack's mention syntax stays unchanged."""
     assert escape_pings(code) == code
 
 
@@ -63,14 +63,14 @@ def test_defusing_is_undone_when_read_back(text: str) -> None:
 
 
 def test_code_is_left_as_it_is() -> None:
-    """What merely looks like markup (an HTML comment, a doctype, an include) is not touched."""
+    """HTML comments, doctypes and includes are no mentions, and stay unchanged."""
     assert escape_pings("<!-- x --> <!DOCTYPE html> #include <stdio.h> a<b <a@b.example>") == (
         "<!-- x --> <!DOCTYPE html> #include <stdio.h> a<b <a@b.example>"
     )
 
 
 def test_the_dialect() -> None:
-    """A piece is itself, made harmless; our own lines are small print that is known again."""
+    """A rendered piece has no pings; our own small print is recognised."""
     renderer = SlackMarkdown()
     assert renderer.render(Piece("**hi** <!here>")) == "**hi** <\u200b!here>"
     notice = renderer.notice("Stopped by <@U1>")
@@ -84,7 +84,7 @@ def test_the_dialect() -> None:
 
 @given(angry | st.text(max_size=9000))
 def test_a_body_fits(text: str) -> None:
-    """The text beside the blocks is within its bytes and within what an edit takes; without blocks it is too."""
+    """The text beside blocks, and the text without blocks, fit into an edit."""
     shown = with_blocks(text)
     assert len(shown["text"].encode()) <= TEXT_BYTES
     assert len(shown["text"]) <= TEXT_LIMIT
@@ -112,13 +112,13 @@ def test_as_much_as_fits() -> None:
 
 @given(st.text())
 def test_escaping_is_undone(text: str) -> None:
-    """What was escaped reads as before."""
+    """Escaping is reversible."""
     assert unescape(escaped(text)) == text
 
 
 @given(angry | st.text())
 def test_mrkdwn_is_never_too_long(text: str) -> None:
-    """What fits when it is measured escaped fits when it is written."""
+    """A text fitting by its escaped length fits as mrkdwn."""
     assert len(from_markdown(text)) <= max(len(escaped(text)), TEXT_LIMIT)
     without_room = text + "\n" + "x" * (TEXT_LIMIT - len(escaped(text)))
     assert len(from_markdown(without_room)) <= len(escaped(without_room))
@@ -186,7 +186,7 @@ def test_mrkdwn(markdown: str, mrkdwn: str) -> None:
     ],
 )
 def test_plain(wire: str, text: str) -> None:
-    """What people wrote reads as they saw it."""
+    """Slack's text becomes the text its readers see."""
     names = {"U1": "Ann", "C3": "lobby", "S2": "devs"}
     assert plain(wire, names, timezone(timedelta(hours=1), "CET")) == text
 
@@ -198,8 +198,8 @@ def test_plain_takes_anything(text: str) -> None:
     assert "<@UBOT>" not in without_mention(f"<@UBOT> {text}", "UBOT")
 
 
-def test_our_mention_is_taken_away() -> None:
-    """The question is what is left without our name, wherever it stood."""
+def test_our_mention_is_removed() -> None:
+    """The bot's own mention is removed at any position."""
     assert without_mention("<@UBOT> hi", "UBOT") == "hi"
     assert without_mention("hi <@UBOT|bot>, you", "UBOT") == "hi , you"
     assert without_mention("<@UBOT>", "UBOT") == ""

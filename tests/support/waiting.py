@@ -1,0 +1,25 @@
+"""Waiting for a condition in real time, instead of for a while."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+# Seconds between two looks at a condition nobody signals.
+POLL_SECONDS = 0.005
+
+
+async def until(condition: Callable[[], bool], *, seconds: float = 10.0) -> None:
+    """Wait until `condition` is true. Raises `TimeoutError` after `seconds`."""
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(POLL_SECONDS)
+
+
+async def stays(condition: Callable[[], bool], *, seconds: float) -> None:
+    """Check that `condition` stays true for `seconds`."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + seconds
+    while loop.time() < end:
+        assert condition()
+        await asyncio.sleep(POLL_SECONDS)
