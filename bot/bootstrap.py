@@ -23,8 +23,9 @@ from adapters.prometheus import PrometheusRecorder
 from adapters.shared.attachments import AttachmentLimits, Attachments
 from adapters.shared.diagnostics import CheckResult
 from bot.access import AccessRules, AllowDeny
+from bot.backoff import Backoff
 from bot.completion import Completion, CompletionPolicy
-from bot.delivery.reply import WritePolicy
+from bot.delivery.policy import ReasoningPolicy, WritePolicy
 from bot.ports import Journal, Model, Platform
 from bot.prompt import PromptConfig, PromptLimits, PromptOverride
 from bot.strings import Strings
@@ -324,13 +325,12 @@ def make_write_policy(settings: Settings) -> WritePolicy:
     return WritePolicy(
         first_seconds=writing.first_post_delay,
         rollover_after_seconds=writing.rollover_after_seconds,
-        shows_reasoning=writing.reasoning.value == "line",
+        reasoning_preview=ReasoningPolicy(shown=writing.reasoning.value == "line"),
         max_messages=writing.max_messages,
         max_characters=writing.max_characters,
         write_seconds=writing.write_timeout,
         failures=writing.max_failures,
-        backoff_seconds=writing.backoff_seconds,
-        backoff_limit_seconds=writing.backoff_limit_seconds,
+        backoff=Backoff(writing.backoff_seconds, writing.backoff_limit_seconds),
     )
 
 

@@ -42,7 +42,7 @@ from adapters.slack.messages.blocks import with_blocks
 from benchmarks.load.machine import show
 from bot.access import AccessRules
 from bot.completion import Completion, CompletionPolicy
-from bot.delivery.reply import WritePolicy
+from bot.delivery.policy import WritePolicy
 from bot.ports import Model
 from bot.prompt import PromptConfig, PromptOverride
 from bot.strings import Strings

@@ -29,7 +29,7 @@ from benchmarks.latency.policies import Counter, FixedCounter, LeakCounter, Poli
 from benchmarks.latency.traces import TICK, Trace, regular
 from bot.access import AccessRules
 from bot.completion import Completion, CompletionPolicy
-from bot.delivery.reply import WritePolicy
+from bot.delivery.policy import WritePolicy
 from bot.errors import RateLimited
 from bot.ports import Verb
 from bot.prompt import PromptConfig, PromptOverride

@@ -9,12 +9,11 @@ who gets None calls again in the next round of the event loop, and others have t
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
 
 from bot.delivery.extracted_files import extracted_files
 from bot.delivery.overflow import MAX_FILES, uploads_in_steps
+from bot.delivery.policy import AnswerLimits
 from bot.delivery.reconciler import DesiredMessage
 from bot.markdown import Piece, Splitter, grapheme_boundary
 from bot.markdown.model_text import ExtractedAddress, ModelText
@@ -23,14 +22,6 @@ from bot.ports import Body, ChannelCapabilities, Upload
 # Cuts in one call. One takes one to ten milliseconds, of text made to be hard a hundred; two are what an answer that
 # streams needs where one message has become full.
 _CUTS = 2
-
-
-@dataclass(frozen=True, slots=True)
-class AnswerLimits:
-    """How large an answer may be: its messages, and its characters."""
-
-    messages: int = sys.maxsize
-    characters: int = sys.maxsize
 
 
 class Draft:
@@ -175,6 +166,11 @@ class Draft:
                 files, self._filing = end.value, None
                 self._files = (*files, *extracted_files(self.extracted, reference, MAX_FILES - len(files)))
         return self._files
+
+    @property
+    def known_files(self) -> tuple[Upload, ...]:
+        """The files found by `files`; empty until then."""
+        return self._files or ()
 
     def _cut(self, most: int) -> bool:
         """Render the pieces that have become final, up to `most` messages; false if there may be more of them."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator
 from bot.markdown.code_blocks import STEP, CodeBlock, find_code_blocks_in_steps, run_steps
 from bot.markdown.placeholders import replace_placeholders
 from bot.markdown.tables import open_table_header
-from bot.ports import Upload
+from bot.ports import Channel, Upload
 
 # Files of one message: Discord takes ten (https://docs.discord.com/developers/resources/message#create-message).
 MAX_FILES = 10
@@ -93,3 +93,30 @@ def _standalone_rest(source: str, shown: int, blocks: list[CodeBlock]) -> str:
         return source[within.next_line :].lstrip("\n")
     fence = within.fence
     return f"{fence.lead}{fence.marker}{fence.info}\n{rest}"
+
+
+class FileUploads:
+    """Whether files may still go up with an answer, after rejections and failures."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._failures = 0
+        self._given_up = False
+
+    @property
+    def allowed(self) -> bool:
+        """Whether any file may go up."""
+        return bool(self._channel.caps.files) and not self._given_up
+
+    def accepts(self, file: Upload) -> bool:
+        """Whether a file of this size may go up."""
+        return self.allowed and len(file.data) <= self._channel.caps.files
+
+    def give_up(self) -> None:
+        """Continue without files: the platform rejected one."""
+        self._given_up = True
+
+    def record_failure(self, most: int) -> None:
+        """Count a failed write with files; after `most` of them, continue without."""
+        self._failures += 1
+        self._given_up = self._given_up or self._failures >= most

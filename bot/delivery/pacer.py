@@ -1,11 +1,8 @@
-"""Which reply writes next: one pacer for each connection (a Discord bot, a Slack workspace).
+"""Sends due writes: one pacer for each connection (a Discord bot, a Slack workspace).
 
-What belongs here: the permit (all budgets of a write, spent in one step), sending, and what a failed write means for
-its budgets and its reply. What does not: the choice among the replies that have something due
-(`bot.delivery.scheduler`), how a budget counts (`bot.rate_limits`), what is written (`bot.delivery.reply`), and
-turns or journals, which a pacer never sees.
-
-One write of a reply is in flight at a time, so two edits never race; different replies write side by side.
+A pacer spends all budgets of a write in one step and applies failures to budgets and reply. `bot.delivery.scheduler`
+chooses the reply; turns and journals stay outside. One write of a reply is in flight at a time, so edits never race;
+different replies write concurrently.
 """
 
 from __future__ import annotations
@@ -17,10 +14,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 
+from bot.delivery.listeners import no_op
+from bot.delivery.policy import WritePolicy
 from bot.delivery.reachability import Reachability
 from bot.delivery.reconciler import Write
-from bot.delivery.reply import Reply, WritePolicy, ignored
-from bot.delivery.scheduler import WriteScheduler
+from bot.delivery.reply import Reply
+from bot.delivery.scheduler import RollOver, WriteScheduler
 from bot.errors import Failure, InvalidRequest, OutcomeUnknown, RateLimited, Retryable
 from bot.ports import Verb
 from bot.rate_limits import Budget
@@ -28,58 +27,70 @@ from bot.telemetry import Recorder
 
 log = logging.getLogger(__name__)
 
-# A 429 that names no time holds its budget for this long. Seconds; read by `_hold`.
-_UNNAMED_HOLD_SECONDS = 1.0
+# Hold after a 429 without a time. Seconds.
+_DEFAULT_HOLD_SECONDS = 1.0
 
 
 class Pacer:
     """Gives out the permits of one connection."""
 
-    def __init__(self, policy: WritePolicy, recorder: Recorder, random_: random.Random) -> None:
+    def __init__(
+        self,
+        policy: WritePolicy,
+        recorder: Recorder,
+        random_: random.Random,
+        scheduler: WriteScheduler[Reply] | None = None,
+    ) -> None:
         self._policy = policy
         self._recorder = recorder
         self._random = random_
-        self._scheduler = WriteScheduler(policy.rollover_after_seconds)
+        self._scheduler = scheduler or WriteScheduler(policy.rollover_after_seconds)
         self._changed = asyncio.Event()
         self._reachability = Reachability()
+        self._reserving: set[Reply] = set()  # a permit is reserved for the final write of each
 
     @property
     def is_cut_off(self) -> bool:
-        """Whether the platform does not answer the writes of this connection just now."""
+        """Whether the platform is unreachable for the writes of this connection."""
         return self._reachability.is_unreachable(asyncio.get_running_loop().time())
 
     async def run(self) -> None:
-        """Write what is due, when it may be, until cancelled; writes in flight are cancelled with it."""
+        """Send due writes until cancelled; writes in flight are cancelled too."""
         loop = asyncio.get_running_loop()
         async with asyncio.TaskGroup() as writes:
             while True:
                 self._changed.clear()
                 now = loop.time()
-                for reply in self._scheduler.ready(now):
-                    self._start(reply, now, writes)
+                for decision in self._scheduler.ready(now):
+                    if isinstance(decision, RollOver):
+                        decision.reply.roll_over()
+                    else:
+                        self._start(decision.reply, now, writes)
                 with suppress(TimeoutError):
                     async with asyncio.timeout_at(self._scheduler.next_at(now)):
                         await self._changed.wait()
 
     @contextmanager
     def admitted(self, reply: Reply) -> Iterator[None]:
-        """While inside, the reply's writes are made here, and its budgets know that it is at work."""
+        """Make the reply's writes while inside, and count it as live in its budgets."""
         budgets = {id(budget): budget for spent in reply.budgets.values() for budget in spent}.values()
         for budget in budgets:
             budget.live += 1
-        reply.wake = partial(self._reschedule, reply)
+        reply.listeners.due = partial(self._reschedule, reply)
         self._scheduler.add(reply)
         self._changed.set()
         try:
             yield
         finally:
             self._scheduler.remove(reply)
-            reply.wake = ignored  # it held the reply itself, which would then be freed late
+            reply.listeners.due = no_op  # a reference cycle would free the reply late
             for budget in budgets:
                 budget.live -= 1
-            for budget in reply.budgets[Verb.EDIT] if reply.needs_final_write else ():
-                budget.reserved_finals -= 1
-            self._changed.set()  # others may have what was kept back for this one
+            if reply in self._reserving:
+                self._reserving.remove(reply)
+                for budget in reply.budgets[Verb.EDIT]:
+                    budget.reserved_finals -= 1
+            self._changed.set()  # the reserved permit is free for others
 
     def _reschedule(self, reply: Reply) -> None:
         self._scheduler.reschedule(reply)
@@ -88,7 +99,7 @@ class Pacer:
     # --------------------------------------------------------------------------------------------------------- writing
 
     def _start(self, reply: Reply, now: float, writes: asyncio.TaskGroup) -> None:
-        """The permit is there: render, spend and send. What is due may have changed since; then only that is noted."""
+        """Render, spend and send. If the due write has changed meanwhile, only reschedule."""
         expected = reply.verb
         write = reply.render()
         if write is None or write.verb is not expected:
@@ -96,11 +107,11 @@ class Pacer:
             return
         for budget in reply.budgets[write.verb]:
             budget.spend(now)
-        if not (reply.needs_final_write or reply.is_closing):
-            reply.needs_final_write = True
+        if not (reply in self._reserving or reply.is_closing):
+            self._reserving.add(reply)
             for budget in reply.budgets[Verb.EDIT]:
                 budget.reserved_finals += 1
-        reply.in_flight = True
+        reply.write_started()
         writes.create_task(self._write(reply, write, now))
 
     async def _write(self, reply: Reply, write: Write, sent: float) -> None:
@@ -110,14 +121,8 @@ class Pacer:
         try:
             await reply.perform(write, self._policy)
         except Retryable as failure:
-            met, outcome = failure, "limited" if isinstance(failure, RateLimited) else "failed"
-            outcome = "unanswered" if isinstance(failure, OutcomeUnknown) else outcome
-            if isinstance(failure, RateLimited):
-                _hold(failure, budgets, loop.time())
-            reply.failed(failure, loop.time(), self._policy, self._random)
-            # A pause that was ordered is nothing to be done about; after a restart among many there are hundreds.
-            level = logging.INFO if isinstance(failure, RateLimited) else logging.WARNING
-            log.log(level, "write failed", extra={"turn": reply.key.reference, "failure": repr(failure)})
+            met, outcome = failure, _outcome_of(failure)
+            self._retry_later(reply, failure, budgets)
         except InvalidRequest as failure:
             outcome = "refused"
             log.error(  # noqa: TRY400 (expected; its trace tells nothing)
@@ -136,9 +141,25 @@ class Pacer:
             self._changed.set()
         self._recorder.wrote(reply.key.platform, write.verb.value, outcome)
 
+    def _retry_later(self, reply: Reply, failure: Retryable, budgets: Sequence[Budget]) -> None:
+        now = asyncio.get_running_loop().time()
+        if isinstance(failure, RateLimited):
+            _hold(failure, budgets, now)
+        reply.failed(failure, now, self._policy, self._random)
+        # Nobody can act on an ordered pause, and a restart among many produces hundreds.
+        level = logging.INFO if isinstance(failure, RateLimited) else logging.WARNING
+        log.log(level, "write failed", extra={"turn": reply.key.reference, "failure": repr(failure)})
+
+
+def _outcome_of(failure: Retryable) -> str:
+    """A metric's label."""
+    if isinstance(failure, RateLimited):
+        return "limited"
+    return "unanswered" if isinstance(failure, OutcomeUnknown) else "failed"
+
 
 def _hold(failure: RateLimited, budgets: Sequence[Budget], now: float) -> None:
-    """The server said wait: the narrowest budget does, or all that the write spends where it meant everything."""
-    seconds = _UNNAMED_HOLD_SECONDS if failure.retry_after is None else failure.retry_after
+    """Hold the narrowest budget, or all of them after a global limit."""
+    seconds = _DEFAULT_HOLD_SECONDS if failure.retry_after is None else failure.retry_after
     for budget in budgets if failure.is_global else budgets[:1]:
         budget.hold(now, seconds)

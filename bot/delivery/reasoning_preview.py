@@ -9,6 +9,10 @@ from __future__ import annotations
 
 import re
 
+from bot.delivery.notices import Notices
+from bot.delivery.reconciler import DesiredMessage, Write
+from bot.ports import Body, Channel
+
 # The longest line of thought, in characters: what a telephone shows in two or three lines of small print.
 MAX_PREVIEW_LENGTH = 120
 
@@ -58,6 +62,54 @@ class ReasoningPreview:
         if sentences:
             return _shortened(sentences[-1])
         return _shortened(_plain(self._recent), begun=not self._cut)
+
+
+class PreviewMessage:
+    """The message that shows the preview until the answer begins."""
+
+    def __init__(self, channel: Channel, notices: Notices, *, is_enabled: bool) -> None:
+        """Not `is_enabled` for a recovered answer: its text may be posted already."""
+        self._channel = channel
+        self._notices = notices
+        self._preview = ReasoningPreview() if is_enabled else None
+        self.is_shown = False  # the posted message is a preview
+
+    @property
+    def is_enabled(self) -> bool:
+        """Whether previews are shown at all."""
+        return self._preview is not None
+
+    @property
+    def line(self) -> str:
+        """The line to show; empty if there is none."""
+        return self._preview.line if self._preview is not None else ""
+
+    def feed(self, text: str) -> None:
+        """Append reasoning text."""
+        if self._preview is not None:
+            self._preview.feed(text)
+
+    def restart(self) -> None:
+        """Forget the reasoning of an earlier attempt."""
+        if self._preview is not None:
+            self._preview.clear()
+
+    def disable(self) -> None:
+        """Show no more previews in this answer."""
+        self._preview = None
+
+    def messages(self, *, is_frozen: bool) -> list[DesiredMessage]:
+        """The preview as the only desired message; empty if there is nothing to show, or messages are frozen."""
+        if is_frozen or not (line := self.line):
+            return []
+        caps = self._channel.caps
+        notice = caps.renderer.notice(self._notices.strings.thinking.format(thought=line))
+        return [DesiredMessage(Body("", notice), 0)] if caps.measure(notice) <= caps.limit else []
+
+
+def is_notice_only(write: Write) -> bool:
+    """Whether a write shows no text of the answer: before its end, a preview."""
+    return write.body is not None and not (write.covers or write.lookup)
 
 
 def _plain(text: str) -> str:

@@ -69,8 +69,9 @@ class Reconciler:
         self._key = key[:20]
         self._posts = 0
         self._shown: list[PostedMessage] = []
-        self._is_recovery = messages is not None
-        self._may_have_more = self._is_recovery  # then a post may have been made that nobody wrote down
+        self.is_recovery = messages is not None  # an earlier process began this answer
+        self.recovered_count = len(messages or ())  # messages posted by an earlier process
+        self._may_have_more = self.is_recovery  # then a post may have been made that nobody wrote down
         self.frozen = not edits  # whether the messages that there are cannot be edited
         self._rejected_edits = 0 if edits else _MAX_REJECTED_EDITS  # since one was taken
         for message in messages or ():
@@ -98,7 +99,7 @@ class Reconciler:
         return self._shown[-1].body if self._shown and self._shown[-1].id else None
 
     @property
-    def empty(self) -> bool:
+    def is_empty(self) -> bool:
         """Whether no message is known to exist."""
         return not self.messages
 
@@ -197,9 +198,9 @@ class Reconciler:
         this process sent with it is what it shows.
         """
         first = not found and write.index == len(self._shown)
-        is_filed = not self._is_recovery and write.body is not None and bool(write.body.files)
+        is_filed = not self.is_recovery and write.body is not None and bool(write.body.files)
         known = write.body if first or is_filed else None
-        recovered = found and self._is_recovery
+        recovered = found and self.is_recovery
         self._set(write, PostedMessage(write.key, message, known, write.body or self._sent(write), recovered=recovered))
 
     def mark_not_found(self, write: Write) -> None:

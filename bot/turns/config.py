@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bot.access import AccessRules
-from bot.delivery.reply import WritePolicy
+from bot.delivery.policy import WritePolicy
 from bot.prompt import PromptConfig
 from bot.strings import Strings
 

@@ -16,8 +16,9 @@ from functools import partial
 
 from bot.completion import Completion
 from bot.conversation import Ending, Text, Turn, TurnKey
+from bot.delivery.listeners import no_op
 from bot.delivery.pacer import Pacer
-from bot.delivery.reply import Reply, ignored, reason_of
+from bot.delivery.reply import Reply, reason_of
 from bot.errors import Failure, Forbidden, ModelRejected, NotFound
 from bot.ports import Channel, UnfinishedTurn
 from bot.prompt import is_empty, prepare
@@ -168,9 +169,8 @@ class TurnRunner:
             pending.channel,
             self._config.words,
             figures,
-            left=unfinished.messages if unfinished else None,
-            max_messages=self._config.writing.max_messages,
-            max_characters=self._config.writing.max_characters,
+            recovered=unfinished.messages if unfinished else None,
+            limits=self._config.writing.limits,
         )
 
     async def _answer(
@@ -184,8 +184,8 @@ class TurnRunner:
                     self._read(pending, reply, pacer, unfinished), name=f"reading {key.reference}"
                 )
                 showing = group.create_task(_show_working(pending), name=f"working {key.reference}")
-                reply.on_shown = showing.cancel
-                reply.on_posted = partial(self._record_message, group, key, _UnrecordedMessages())
+                reply.listeners.shown = showing.cancel
+                reply.listeners.posted = partial(self._record_message, group, key, _UnrecordedMessages())
                 self.running[key.digest] = RunningTurn(pending.turn, reply, reading)
                 try:
                     with suppress(Exception):  # raised below; here the group would wrap it
@@ -195,7 +195,7 @@ class TurnRunner:
                     reading.cancel()
                     showing.cancel()
                     # They hold this turn in memory.
-                    reply.on_shown = reply.on_posted = reply.announced.on_announced = ignored
+                    reply.listeners.shown = reply.listeners.posted = reply.announced.on_announced = no_op
         reply.done.result()
 
     async def _read(self, pending: PendingTurn, reply: Reply, pacer: Pacer, unfinished: UnfinishedTurn | None) -> None:

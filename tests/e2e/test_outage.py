@@ -14,8 +14,8 @@ from adapters.journal import MemoryJournal
 from bot.access import AccessRules
 from bot.completion import Completion, CompletionPolicy
 from bot.conversation import Delta, Ending, Finish, FinishReason, Prompt, Text
+from bot.delivery.policy import WritePolicy
 from bot.delivery.reachability import REMEMBERED_SECONDS, Reachability
-from bot.delivery.reply import WritePolicy
 from bot.errors import ConnectFailed, Failure, OutcomeUnknown, ServiceError
 from bot.ports import Verb
 from bot.prompt import PromptConfig, PromptOverride

@@ -40,7 +40,7 @@ from bot.conversation import (
     Turn,
     TurnKey,
 )
-from bot.delivery.reply import WritePolicy
+from bot.delivery.policy import ReasoningPolicy, WritePolicy
 from bot.errors import Failure, ModelRejected, RejectionReason
 from bot.ports import Body, Controls, UnfinishedTurn, Verb
 from bot.prompt import PromptConfig, PromptOverride
@@ -61,7 +61,7 @@ SECRET = "boom-5c1f"
 WORDS = Strings()
 
 # Lines of thinking come often, so that there are many for a fault to befall.
-WRITING = WritePolicy(shows_reasoning=True, reasoning_gap_seconds=1.0)
+WRITING = WritePolicy(reasoning_preview=ReasoningPolicy(shown=True, gap_seconds=1.0))
 
 # A process is started again so long after the last one ended: the platform's window has closed, as it has in life,
 # where a start takes seconds. Virtual seconds.

@@ -17,7 +17,7 @@ import pytest
 from adapters.journal import MemoryJournal
 from bot.access import AccessRules
 from bot.completion import Completion, CompletionPolicy
-from bot.delivery.reply import WritePolicy
+from bot.delivery.policy import WritePolicy
 from bot.prompt import PromptConfig, PromptOverride
 from bot.strings import Strings
 from bot.telemetry import NoRecorder

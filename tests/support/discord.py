@@ -15,7 +15,7 @@ from adapters.discord import file_hosts as hosts_of
 from adapters.shared.attachments import AttachmentLimits, Attachments
 from bot.access import AccessRules
 from bot.completion import Completion, CompletionPolicy
-from bot.delivery.reply import WritePolicy
+from bot.delivery.policy import WritePolicy
 from bot.ports import Channel, Model, Verb
 from bot.prompt import PromptConfig, PromptOverride
 from bot.strings import Strings

@@ -16,7 +16,7 @@ from adapters.openai import OpenAIModel, OpenAIOptions
 from bot.access import AccessRules
 from bot.completion import Completion, CompletionPolicy
 from bot.conversation import History, Message, Part, Role, Text
-from bot.delivery.reply import WritePolicy
+from bot.delivery.policy import WritePolicy
 from bot.prompt import PromptConfig, PromptOverride
 from bot.strings import Strings
 from bot.telemetry import NoRecorder

@@ -9,8 +9,9 @@ import pytest
 
 from adapters.discord.events.parse import parse_posted
 from adapters.discord.messages.channel import DiscordChannel
+from bot.backoff import Backoff
 from bot.conversation import Finish, FinishReason, Role, Text
-from bot.delivery.reply import WritePolicy
+from bot.delivery.policy import WritePolicy
 from bot.errors import Forbidden, InvalidRequest
 from bot.ports import Body, UnfinishedTurn, Upload
 from bot.strings import Strings
@@ -24,7 +25,7 @@ pytestmark = pytest.mark.sockets
 PROSE = "".join(f"Sentence number {number} says something. " for number in range(220))  # about 8,000 characters
 CODE = "".join(f"print({number}, 'é')\n" for number in range(150))
 NOTE = f"-# {Strings().rest}"
-SMALL = WritePolicy(max_messages=2, backoff_seconds=0.05, backoff_limit_seconds=0.1)
+SMALL = WritePolicy(max_messages=2, backoff=Backoff(0.05, 0.1))
 
 
 async def ended(journal: Notebook, count: int = 1) -> None:

@@ -16,7 +16,7 @@ from adapters.shared.attachments import AttachmentLimits, Attachments
 from adapters.slack import SlackPlatform
 from bot.access import AccessRules
 from bot.completion import Completion, CompletionPolicy
-from bot.delivery.reply import WritePolicy
+from bot.delivery.policy import WritePolicy
 from bot.ports import Journal
 from bot.prompt import PromptConfig, PromptOverride
 from bot.strings import Strings

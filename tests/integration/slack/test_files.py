@@ -19,9 +19,10 @@ from adapters.slack.events.pages import share_of
 from adapters.slack.messages.files import FILE_LIMIT, is_upload_host
 from adapters.slack.options import SlackTimings
 from bot.access import AccessRules
+from bot.backoff import Backoff
 from bot.completion import Completion, CompletionPolicy
 from bot.conversation import Finish, FinishReason, Role, Text
-from bot.delivery.reply import WritePolicy
+from bot.delivery.policy import WritePolicy
 from bot.errors import Forbidden
 from bot.ports import Body, Upload
 from bot.prompt import PromptConfig, PromptOverride
@@ -39,7 +40,7 @@ from tests.support.waiting import until
 PROSE = "".join(f"Sentence number {number} says something. " for number in range(450))  # about 17,000 characters
 CODE = "".join(f"print({number}, 'é')\n" for number in range(900))
 NOTE = f"_\u2063{Strings().rest}_"
-SMALL = WritePolicy(max_messages=1, backoff_seconds=0.05, backoff_limit_seconds=0.1)
+SMALL = WritePolicy(max_messages=1, backoff=Backoff(0.05, 0.1))
 
 
 # Slack's seconds are tenths here.

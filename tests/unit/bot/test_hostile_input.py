@@ -23,7 +23,7 @@ from adapters.slack.messages.renderer import SlackMarkdown
 from bot.access import AccessRules
 from bot.completion import Completion, CompletionPolicy
 from bot.conversation import Finish, FinishReason, Text
-from bot.delivery.reply import WritePolicy
+from bot.delivery.policy import WritePolicy
 from bot.markdown import Renderer, utf16_units
 from bot.ports import ChannelCapabilities, Verb
 from bot.prompt import PromptConfig, PromptOverride

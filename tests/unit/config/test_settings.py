@@ -15,7 +15,7 @@ from adapters.slack import SlackOptions
 from bot import bootstrap
 from bot.access import AccessRules
 from bot.completion import CompletionPolicy
-from bot.delivery.reply import WritePolicy
+from bot.delivery.policy import WritePolicy
 from bot.prompt import PromptLimits
 from bot.strings import Strings
 from bot.turns.config import TurnLimits

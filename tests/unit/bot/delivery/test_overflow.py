@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from bot.conversation import Ending, Finish, FinishReason, Text
 from bot.delivery.overflow import MAX_FILES, uploads
 from bot.delivery.pacer import Pacer
-from bot.delivery.reply import Reply, WritePolicy
+from bot.delivery.policy import AnswerLimits, WritePolicy
+from bot.delivery.reply import Reply
 from bot.errors import Failure, Forbidden, InvalidRequest, NotFound, OutcomeUnknown, RateLimited, ServiceError
 from bot.markdown.code_blocks import extension_of, find_code_blocks
 from bot.ports import Body, Upload, Verb
@@ -143,7 +144,8 @@ async def answered(
 ) -> Reply:
     """Have an answer written, in chunks as they come."""
     key = turn().key
-    reply = Reply(key, channel, Strings(), Figures(asyncio.get_running_loop().time()), max_messages=most)
+    limits = WritePolicy(max_messages=most).limits
+    reply = Reply(key, channel, Strings(), Figures(asyncio.get_running_loop().time()), limits=limits)
     pacer = Pacer(POLICY, NoRecorder(), random.Random(1))
     async with asyncio.TaskGroup() as group:
         running = group.create_task(pacer.run())
@@ -319,7 +321,7 @@ async def test_a_stop_while_more_is_hidden() -> None:
     """What was received and not shown yet goes up all the same."""
     channel = MemoryChannel(limit=300, uploads=1_000_000)
     key = turn().key
-    reply = Reply(key, channel, Strings(), Figures(0.0), max_messages=2)
+    reply = Reply(key, channel, Strings(), Figures(0.0), limits=AnswerLimits(messages=2))
     pacer = Pacer(POLICY, NoRecorder(), random.Random(1))
     async with asyncio.TaskGroup() as group:
         running = group.create_task(pacer.run())

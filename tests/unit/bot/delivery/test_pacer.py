@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 
 from bot.conversation import Ending, Text
 from bot.delivery.pacer import Pacer
-from bot.delivery.reply import Reply, WritePolicy
-from bot.delivery.scheduler import WriteScheduler
+from bot.delivery.policy import WritePolicy
+from bot.delivery.reply import Reply
+from bot.delivery.scheduler import RollOver, Send, WriteScheduler
 from bot.errors import Failure, RateLimited, ServiceError
 from bot.ports import Verb
 from bot.rate_limits import Budget, FixedWindow, LeakyBucket, RollingWindow
@@ -164,7 +165,7 @@ async def test_a_reply_that_has_left_writes_no_more() -> None:
 # ------------------------------------------------------------------------------------------------- the rule, in random
 
 
-class LooksAtAll(WriteScheduler):
+class LooksAtAll(WriteScheduler[Reply]):
     """Who may write, as the rule says it: asks every budget of every reply, each time."""
 
     def __init__(self, rollover_after_seconds: float) -> None:
@@ -180,9 +181,9 @@ class LooksAtAll(WriteScheduler):
     def remove(self, reply: Reply) -> None:
         self.live.remove(reply)
 
-    def ready(self, now: float) -> Iterator[Reply]:
+    def ready(self, now: float) -> Iterator[Send[Reply] | RollOver[Reply]]:
         while ready := [reply for at, reply in self.due(now) if at <= now + 1e-6]:
-            yield min(ready, key=lambda reply: self.urgency(reply, now))
+            yield Send(min(ready, key=lambda reply: self.urgency(reply, now)))
 
     def next_at(self, now: float) -> float | None:
         return min((at for at, _ in self.due(now)), default=None)
@@ -192,7 +193,7 @@ class LooksAtAll(WriteScheduler):
             if reply.verb is not None and not reply.in_flight:
                 urgent = reply.is_final or reply.shows_nothing
                 free = [budget.ready_at(now, final=urgent) for budget in reply.budgets[reply.verb]]
-                yield max(reply.not_before, *free), reply
+                yield max(reply.due_at, *free), reply
 
     def urgency(self, reply: Reply, now: float) -> tuple[int, float]:
         return 0 if reply.is_final else 1 if reply.shows_nothing else 2, -reply.backlog(now)
@@ -262,7 +263,7 @@ def budgets_of(plan: Plan) -> list[Sequence[Budget]]:
     return [(own[place], shared) for place in plan.places]
 
 
-def played(plan: Plan, scheduler: WriteScheduler) -> list[tuple[float, str, str]]:
+def played(plan: Plan, scheduler: WriteScheduler[Reply]) -> list[tuple[float, str, str]]:
     """Who wrote what, and when."""
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         return runner.run(play(plan, scheduler))
@@ -272,7 +273,7 @@ def fault_of(pending: list[Failure], verb: Verb) -> Failure | None:
     return pending.pop() if pending else None
 
 
-async def play(plan: Plan, scheduler: WriteScheduler) -> list[tuple[float, str, str]]:
+async def play(plan: Plan, scheduler: WriteScheduler[Reply]) -> list[tuple[float, str, str]]:
     policy = WritePolicy(first_seconds=plan.gap / 3, gap_seconds=plan.gap)
     server, loop = Server(limit=10_000, latency=plan.latency), asyncio.get_running_loop()
     faults: dict[int, list[Failure]] = {number: [] for number in range(len(plan.places))}
@@ -280,8 +281,7 @@ async def play(plan: Plan, scheduler: WriteScheduler) -> list[tuple[float, str, 
     for number, spent in enumerate(budgets_of(plan)):
         channel = SpendingChannel(server, spends=spent, fault=partial(fault_of, faults[number]))
         live.append(Reply(turn(str(number)).key, channel, Strings(), figures()))
-    pacer = Pacer(policy, NoRecorder(), random.Random(1))
-    pacer._scheduler = scheduler
+    pacer = Pacer(policy, NoRecorder(), random.Random(1), scheduler)
     async with asyncio.TaskGroup() as group:
         running = group.create_task(pacer.run())
         with ExitStack() as admitted:

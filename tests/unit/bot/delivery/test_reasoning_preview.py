@@ -20,8 +20,8 @@ from adapters.slack.messages.renderer import SlackMarkdown, strip_our_markup
 from bot.access import AccessRules
 from bot.completion import Completion, CompletionPolicy
 from bot.conversation import Ending, Finish, FinishReason, Reasoning, Retraction, Text, TurnKey
+from bot.delivery.policy import ReasoningPolicy, WritePolicy
 from bot.delivery.reasoning_preview import MAX_PREVIEW_LENGTH, ReasoningPreview
-from bot.delivery.reply import WritePolicy
 from bot.errors import (
     Failure,
     InvalidRequest,
@@ -42,7 +42,7 @@ from bot.turns.manager import TurnManager
 from tests.integration.playground.test_playground import playground_channel
 from tests.support.fakes import MemoryChannel, Notebook, ScriptedModel, Server, Step, answer_of, turn, words
 
-LINE = WritePolicy(shows_reasoning=True)
+LINE = WritePolicy(reasoning_preview=ReasoningPolicy(shown=True))
 STOP = Finish(FinishReason.STOP)
 
 

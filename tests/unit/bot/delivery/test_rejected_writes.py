@@ -20,7 +20,7 @@ from adapters.journal import MemoryJournal
 from bot.access import AccessRules
 from bot.completion import Completion, CompletionPolicy
 from bot.conversation import Ending, Finish, FinishReason, Reasoning, Text, TurnKey
-from bot.delivery.reply import WritePolicy
+from bot.delivery.policy import ReasoningPolicy, WritePolicy
 from bot.errors import Forbidden, InvalidRequest, NotEditable, TooLarge
 from bot.ports import Body, ChannelCapabilities, Controls, Verb
 from bot.prompt import PromptConfig, PromptOverride
@@ -232,7 +232,7 @@ async def test_a_line_of_thinking_does_not_stay_where_edits_are_refused(deletes:
     thinking: list[Step] = [step for number in range(20) for step in (Reasoning(f"Thought {number} is this. "), 1.0)]
     channel = Picky(edits_it=lambda channel, message: False, deletes_it=deletes)
     script = [*thinking, *words(100)]
-    await answered(channel, script, writing=WritePolicy(shows_reasoning=True))
+    await answered(channel, script, writing=WritePolicy(reasoning_preview=ReasoningPolicy(shown=True)))
     shown = [body.text for body in channel.shown.values()]
     assert " ".join(shown[0 if deletes else 1 :]).split() == answer_of(script).split()
     assert sum("Thought" in text for text in shown) == (0 if deletes else 1)

@@ -19,7 +19,7 @@ from adapters.journal import MemoryJournal
 from bot.access import AccessRules
 from bot.completion import Completion, CompletionPolicy
 from bot.conversation import Finish, FinishReason, Text
-from bot.delivery.reply import WritePolicy
+from bot.delivery.policy import WritePolicy
 from bot.errors import Failure, OutcomeUnknown, ServiceError
 from bot.markdown import Piece, Splitter
 from bot.ports import Verb

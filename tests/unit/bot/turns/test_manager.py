@@ -29,7 +29,7 @@ from bot.conversation import (
     Turn,
     TurnKey,
 )
-from bot.delivery.reply import WritePolicy
+from bot.delivery.policy import WritePolicy
 from bot.errors import (
     Failure,
     Forbidden,

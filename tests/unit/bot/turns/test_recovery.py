@@ -13,7 +13,7 @@ import pytest
 from bot.access import AccessRules
 from bot.completion import Completion, CompletionPolicy
 from bot.conversation import Author, Ending, TurnKey
-from bot.delivery.reply import WritePolicy
+from bot.delivery.policy import WritePolicy
 from bot.ports import Controls
 from bot.prompt import PromptConfig, PromptOverride
 from bot.rate_limits import FixedWindow

@@ -1,0 +1,188 @@
+"""The desired messages of an answer: the text of one attempt, with files, notices, buttons or a reasoning preview.
+
+Rendering happens here when a permit is available, never ahead of it. Timing and phases are `bot.delivery.reply`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from bot.conversation import Ending
+from bot.delivery.draft import Draft
+from bot.delivery.extracted_files import are_all_extracted, missing_files_notice
+from bot.delivery.notices import Notices
+from bot.delivery.overflow import FileUploads
+from bot.delivery.policy import AnswerLimits
+from bot.delivery.reasoning_preview import PreviewMessage
+from bot.delivery.reconciler import DesiredMessage, Reconciler, Write
+from bot.ports import Body, Channel, Controls, Upload
+from bot.telemetry import Figures
+
+# The limit replaces these endings if the rest of an answer cannot be shown: the model did not cut it.
+_CUT_BY_LIMIT = frozenset({Ending.DONE, Ending.LENGTH})
+
+
+class Answer:
+    """Text, files and notices of one reply, as desired messages."""
+
+    def __init__(
+        self,
+        channel: Channel,
+        limits: AnswerLimits,
+        figures: Figures,
+        notices: Notices,
+        reconciler: Reconciler,
+    ) -> None:
+        self.reconciler = reconciler
+        self.notices = notices
+        self.limits = limits
+        self.files = FileUploads(channel)
+        self.preview = PreviewMessage(channel, notices, is_enabled=not reconciler.is_recovery)
+        self.trims_partial_words = False
+        self.frozen: list[DesiredMessage] | None = None  # shown instead of the draft
+        self.last_shown: Write | None = None  # the last write, if it wrote text to the last message
+        self._channel = channel
+        self._figures = figures
+        self.draft = self.new_draft()
+        self.next_draft: Draft | None = None  # a later attempt, until it is as long as the shown one
+        self.rendered = self.draft  # source of the last write
+
+    # ------------------------------------------------------------------------------------------------------------ text
+
+    def new_draft(self) -> Draft:
+        """An empty draft behind the messages that cannot be edited."""
+        draft = Draft(self._channel.caps, self.limits, self.notices.reserved_room)
+        if self._has_frozen_text:
+            draft.keep_posted(self.reconciler.bodies, 0)
+        return draft
+
+    def switch_to(self, draft: Draft, now: float) -> None:
+        """Replace the shown text with another draft's."""
+        if self._has_frozen_text:
+            sealed = self.draft.sealed_source
+            draft.keep_posted(self.reconciler.bodies, len(sealed) if draft.starts_with(sealed) else 0)
+        self.draft, self.next_draft, self.last_shown = draft, None, None
+        self._figures.replaced(now, draft.length)
+
+    def recut(self, index: int) -> None:
+        """Cut and render the text again from message `index` on, for the channel's present capabilities."""
+        self.draft.recut(index, self._channel.caps)
+
+    def record_shown(self, write: Write) -> None:
+        """A message is known to show this write's text."""
+        is_last = write.index == len(self.reconciler.messages) - 1 and self.rendered is self.draft
+        self.last_shown = write if is_last and write.covers else None
+
+    @property
+    def _has_frozen_text(self) -> bool:
+        return self.reconciler.frozen and not self.preview.is_shown
+
+    @property
+    def can_roll_over(self) -> bool:
+        """Whether the text may continue in a new message: the last one's text is known, and more are permitted."""
+        if self.last_shown is None or self.reconciler.last is None:
+            return False
+        return self.next_draft is None and self.frozen is None and self.reconciler.count < self.limits.messages
+
+    def roll_over(self) -> None:
+        """Leave the last message as posted, and continue in a new one."""
+        shown, body = self.last_shown, self.reconciler.last
+        assert shown is not None
+        assert body is not None
+        self.draft.seal(DesiredMessage(body, shown.covers), shown.index)
+        self.last_shown = None
+
+    # ------------------------------------------------------------------------------------------------------ the ending
+
+    def freeze_with_error(self) -> None:
+        """Keep the posted text, and add a notice that the platform rejected the rest."""
+        bodies = [body for body in self.reconciler.bodies if body.text and not self.preview.is_shown]
+        shown = [Body(body.text, files=body.files) for body in bodies]
+        self.frozen = self.notices.frozen(shown, self._figures.visible)
+
+    def freeze_after_deletion(self, message: str) -> bool:
+        """Keep the messages left after a reader deleted one, with a stop notice.
+
+        False if none is left, or if the text of one is unknown.
+        """
+        self.reconciler.remove(message)
+        bodies = [Body(body.text, files=body.files) for body in self.reconciler.bodies]
+        if not all(body.text for body in bodies) or not bodies:
+            return False
+        self.frozen = self.notices.stopped(bodies, self._figures.visible)
+        return True
+
+    def settle_ending(self, ending: Ending) -> Ending:
+        """Replace an ending by `LIMIT`, with its notice, if the rest of the answer can be shown nowhere."""
+        if ending in _CUT_BY_LIMIT and self._rest_is_lost():
+            self.notices.ending_line = self.notices.strings.limit
+            return Ending.LIMIT
+        return ending
+
+    def _rest_is_lost(self) -> bool:
+        files = self.draft.known_files
+        return bool(files) and bool(files[0].rest) and not self.files.accepts(files[0])
+
+    # ------------------------------------------------------------------------------------------------ desired messages
+
+    def desired(self, ending: Ending | None, announced: Ending | None) -> list[DesiredMessage] | None:
+        """The messages, as far as the next write needs them; None if that takes another step."""
+        if self.frozen is not None:
+            return self.frozen
+        draft = self.draft
+        desired = draft.desired(self.reconciler.count + 2, trim_partial_word=self.trims_partial_words)
+        if desired is None or not draft.is_complete:
+            return desired
+        if ending is None and announced is not None and desired:
+            return self._as_announced(desired, announced)
+        if ending is None:
+            return self._with_controls(desired or self.preview.messages(is_frozen=self.reconciler.frozen))
+        return self._at_end([_without_controls(target) for target in desired], ending)
+
+    def _at_end(self, desired: list[DesiredMessage], ending: Ending) -> list[DesiredMessage] | None:
+        """The answer with its files and notices."""
+        draft, notices, strings = self.draft, self.notices, self.notices.strings
+        if not (self.files.allowed or draft.is_full):
+            return self._with_notices(desired, (), notices.ending_line)
+        files = draft.files(self.notices.reference, finished=ending is Ending.DONE)
+        if files is None:
+            return None
+        if self._rest_is_lost():
+            if ending in _CUT_BY_LIMIT:
+                return self._with_notices(desired, (), strings.limit)
+            limit = [strings.limit] if ending is not Ending.LIMIT else []
+            return self._with_notices(desired, (), *limit, notices.ending_line)
+        accepted = tuple(file for file in files if self.files.accepts(file))
+        if accepted:
+            caption = strings.beside if are_all_extracted(accepted) else strings.code
+            line = notices.small_print(strings.rest if files[0].rest else caption)
+            desired = [*desired, DesiredMessage(Body(line, files=accepted), draft.length)]
+        return self._with_notices(desired, accepted, notices.ending_line)
+
+    def _as_announced(self, desired: list[DesiredMessage], ending: Ending) -> list[DesiredMessage]:
+        """As at the end, except for files and the notices about them."""
+        desired = [_without_controls(target) for target in desired]
+        if self.draft.is_full:
+            return desired
+        lines = [*self.notices.lines, self.notices.for_ending(ending)]
+        return self.notices.place(desired, lines, sealed_count=self.draft.sealed_count, is_full=self.draft.is_full)
+
+    def _with_notices(self, desired: list[DesiredMessage], files: Sequence[Upload], *last: str) -> list[DesiredMessage]:
+        draft, notices = self.draft, self.notices
+        missing = missing_files_notice(draft.extracted, files, notices.strings)
+        lines = [missing, *notices.lines, *last]
+        return notices.place(desired, lines, sealed_count=draft.sealed_count, is_full=draft.is_full)
+
+    def _with_controls(self, desired: list[DesiredMessage]) -> list[DesiredMessage]:
+        """A stop button on the last message of a live answer, if the platform has buttons."""
+        controls = self._channel.caps.controls & Controls.STOP
+        if len(desired) > self.draft.sealed_count and controls and not self.reconciler.frozen:
+            last = desired[-1]
+            desired[-1] = DesiredMessage(Body(last.body.stable, last.body.tail, controls), last.covers)
+        return desired
+
+
+def _without_controls(target: DesiredMessage) -> DesiredMessage:
+    """A message sealed by a rollover keeps its buttons until the end."""
+    return replace(target, body=replace(target.body, controls=Controls.NONE)) if target.body.controls else target

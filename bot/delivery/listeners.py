@@ -1,0 +1,19 @@
+"""Callbacks of a reply, set by its turn and its pacer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+def no_op(*_: object) -> None:
+    """No-op callback."""
+
+
+@dataclass(slots=True)
+class Listeners:
+    """Plain callbacks: a task or queue for each would be most of a reply's memory."""
+
+    due: Callable[[], object] = no_op  # the due write changed
+    shown: Callable[[], object] = no_op  # a visible write succeeded
+    posted: Callable[[str], object] = no_op  # a message with this id exists

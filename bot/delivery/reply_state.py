@@ -1,0 +1,102 @@
+"""The state of a reply, read-only for the scheduler and the pacer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from bot.conversation import Ending
+from bot.delivery.announced_end import AnnouncedEnd
+from bot.delivery.answer import Answer
+from bot.delivery.backlog import Backlog
+from bot.delivery.phases import Event, Phase, transition
+from bot.delivery.reconciler import Reconciler
+from bot.delivery.write_timing import FailureStreak, WriteTiming
+from bot.ports import Channel, Verb
+from bot.rate_limits import Budget
+
+
+class ReplyState:
+    """Phase, due write and backlog of a reply. Only `bot.delivery.reply.Reply` changes them."""
+
+    def __init__(self, channel: Channel, reconciler: Reconciler, answer: Answer) -> None:
+        self.budgets: Mapping[Verb, Sequence[Budget]] = {verb: tuple(channel.budgets(verb)) for verb in Verb}
+        self.announced = AnnouncedEnd()
+        self._phase = Phase.WAITING
+        self._ending: Ending | None = None  # None while text may arrive
+        self._reconciler = reconciler
+        self._answer = answer
+        self._backlog = Backlog()
+        self._timing = WriteTiming()
+        self._failures = FailureStreak()
+
+    @property
+    def phase(self) -> Phase:
+        """See `bot.delivery.phases`."""
+        return self._phase
+
+    @property
+    def ending(self) -> Ending | None:
+        """How the answer ended; None while text may arrive."""
+        return self._ending
+
+    @property
+    def messages(self) -> tuple[str, ...]:
+        """The ids of the messages known to exist."""
+        return self._reconciler.messages
+
+    @property
+    def is_final(self) -> bool:
+        """No more text follows."""
+        return self._ending is not None
+
+    @property
+    def is_closing(self) -> bool:
+        """No more text follows, as far as the server says."""
+        return self._ending is not None or self.announced.ending is not None
+
+    @property
+    def shows_nothing(self) -> bool:
+        """No text of the answer is posted yet."""
+        return self._reconciler.is_empty or self._answer.preview.is_shown
+
+    @property
+    def verb(self) -> Verb | None:
+        """The kind of the due write; None if none is due."""
+        return self._timing.verb
+
+    @property
+    def is_preview(self) -> bool:
+        """The due write shows a reasoning preview and nothing else."""
+        return self._timing.is_preview
+
+    @property
+    def in_flight(self) -> bool:
+        """A write is on its way: no other may start."""
+        return self._timing.in_flight
+
+    @property
+    def due_at(self) -> float:
+        """Earliest time of the due write."""
+        return self._timing.due_at
+
+    @property
+    def began(self) -> float:
+        """When the first text arrived."""
+        return self._timing.began
+
+    @property
+    def wrote(self) -> float:
+        """When visible text last changed."""
+        return self._timing.wrote
+
+    @property
+    def can_roll_over(self) -> bool:
+        """Whether the text may continue in a new message instead of the due edit."""
+        return self._timing.verb is Verb.EDIT and self._answer.can_roll_over
+
+    def backlog(self, now: float) -> float:
+        """Total waiting time of unwritten text, in character-seconds."""
+        return self._backlog.wait(now)
+
+    def _move(self, event: Event) -> None:
+        self._phase = transition(self._phase, event)
