@@ -14,6 +14,9 @@ Three extensions of the specification:
 from __future__ import annotations
 
 import json
+from typing import Self
+
+import jiter
 
 from bot.errors import ServiceError
 
@@ -30,6 +33,18 @@ class ErrorData(bytes):
     """The data of an event named ``error``: an error of any shape."""
 
     __slots__ = ()
+
+
+class ParsedData(bytes):
+    """The data of an event already parsed to find its end."""
+
+    value: object
+
+    def __new__(cls, data: bytes, value: object) -> Self:
+        """Attach the parsed JSON to its text."""
+        parsed = super().__new__(cls, data)
+        parsed.value = value
+        return parsed
 
 
 class EventSplitter:
@@ -85,8 +100,9 @@ class EventSplitter:
         events = []
         data = self._data
         for line in lines:
-            if data and line and is_complete(data):
-                events.append(self._named(data.pop()))
+            if data and line and (event := complete_event(data)) is not None:
+                data.clear()
+                events.append(self._named(event))
             if line.startswith(b"data:"):
                 data.append(line[6:] if line[5:6] == b" " else line[5:])
             elif not line:
@@ -101,8 +117,9 @@ class EventSplitter:
                 self._is_error = line[6:].strip() == b"error"
             else:
                 events += self._other(line)
-        if data and is_complete(data):
-            events.append(self._named(data.pop()))
+        if data and (event := complete_event(data)) is not None:
+            data.clear()
+            events.append(self._named(event))
         self._pending = sum(map(len, data)) + sum(map(len, self._line))
         return events
 
@@ -110,25 +127,29 @@ class EventSplitter:
         """The event in a line without a standard field, if any."""
         if line.startswith(b"error:"):
             return [ErrorData(line[6:].strip())]
-        if line.startswith(b"{") and not self._data and is_complete([line]):
-            return [self._named(line)]
+        if line.startswith(b"{") and not self._data and (event := complete_event([line])) is not None:
+            return [self._named(event)]
         return []
 
     def _named(self, data: bytes) -> bytes:
         return ErrorData(data) if self._is_error else data
 
 
-def is_complete(data: list[bytes]) -> bool:
-    """Whether the data lines of the current event are one line, complete without a blank line after it."""
+def complete_event(data: list[bytes]) -> bytes | None:
+    """The event in the data lines, if it is complete without a blank line after it: ``[DONE]``, or one JSON object."""
     if len(data) != 1:
-        return False
+        return None
     line = data[0].strip()
     if not line.startswith(b"{"):
-        return line == DONE
+        return data[0] if line == DONE else None
     if not line.endswith(b"}"):
-        return False
+        return None
+    try:
+        return ParsedData(data[0], jiter.from_json(line, cache_mode="keys"))
+    except ValueError:  # incomplete, or refused by jiter only
+        pass
     try:
         json.loads(line)
     except (ValueError, RecursionError):
-        return False
-    return True
+        return None
+    return data[0]

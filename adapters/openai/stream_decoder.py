@@ -21,7 +21,7 @@ import jiter
 from adapters.openai.errors import SDK_ERRORS, ServerError, unexpected_body
 from adapters.openai.payload import EventDecoder
 from adapters.openai.read_coalescing import CoalescedReader
-from adapters.openai.sse import BYTE_ORDER_MARK, DONE, MAX_EVENT_BYTES, ErrorData, EventSplitter
+from adapters.openai.sse import BYTE_ORDER_MARK, DONE, MAX_EVENT_BYTES, ErrorData, EventSplitter, ParsedData
 from bot.conversation import Activity, Announced, Delta, Finish, FinishReason, Refusal, Text, Usage
 from bot.errors import Failure, ServiceError
 
@@ -195,7 +195,8 @@ class StreamDecoder:
                 if type(data) is ErrorData:
                     raise ServerError.parse(data.decode(errors="replace")).failure()
                 was_finished = self._decoder.finish is not None
-                for delta in self._decoder.feed(parse_event(data)):
+                event = data.value if type(data) is ParsedData else parse_event(data)
+                for delta in self._decoder.feed(event):
                     if type(delta) is Text:
                         texts.append(delta.text)
                         self._reopened = self._reopened or was_finished
@@ -217,10 +218,10 @@ class StreamDecoder:
         deltas: list[Delta] = []
         for data in self._splitter.flush():
             try:
-                parse_event(data) if data.strip() != DONE else None
+                event = data if data.strip() == DONE else ParsedData(data, parse_event(data))
             except STREAM_ERRORS:  # the stream was cut within the event
                 continue
-            deltas += self._decode([data])
+            deltas += self._decode([data if type(data) is ErrorData else event])
         return deltas
 
     def _decode_body(self) -> list[Delta]:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openai._streaming import SSEDecoder
 
-from adapters.openai.sse import BYTE_ORDER_MARK, MAX_EVENT_BYTES, EventSplitter
+from adapters.openai.sse import BYTE_ORDER_MARK, MAX_EVENT_BYTES, EventSplitter, ParsedData
 from bot.errors import ServiceError
 
 ENDS = st.sampled_from([b"\n", b"\r", b"\r\n"])
@@ -124,3 +124,11 @@ def test_an_event_has_a_bound() -> None:
     for endless in (b"data: 12345678", b"data: 12345678\n"):
         with pytest.raises(ServiceError):
             events([endless] * 100, max_event_bytes=100)
+
+
+def test_a_complete_line_is_parsed_once() -> None:
+    """The JSON parsed to find the end of an event goes along with its data; half a surrogate pair does not."""
+    first, second = events([b'data: {"a": 1}\ndata: {"b": "\\ud83d"}\n'])
+    assert isinstance(first, ParsedData)
+    assert (first, first.value) == (b'{"a": 1}', {"a": 1})
+    assert (type(second), second) == (bytes, b'{"b": "\\ud83d"}')
