@@ -21,6 +21,7 @@ from adapters.openai.loop_throttle import LoopThrottle
 from adapters.openai.options import OpenAIOptions
 from adapters.openai.payload import EventDecoder
 from adapters.openai.read_coalescing import CoalescedReader, ReadCoalescer
+from adapters.openai.request_limiter import RequestLimiter
 from adapters.openai.server_limits import ServerLimits
 from adapters.openai.stream_decoder import StreamDecoder
 from bot.conversation import Delta, Prompt
@@ -74,6 +75,7 @@ class OpenAIModel(Model):
             self._client = make_client(options, self._key or NO_KEY)
         self._format = API_FORMATS[options.api]
         self._coalescer = ReadCoalescer(options.coalescing)
+        self._request_limiter = RequestLimiter(options.requests_per_minute)
         self._request_throttle = LoopThrottle(REQUESTS_PER_ITERATION)
         self._server_limits = ServerLimits()
         self._finish_reasons = FinishReasons()
@@ -112,6 +114,7 @@ class OpenAIModel(Model):
 
     async def _request_whole(self, prompt: Prompt) -> AsyncGenerator[Delta, None]:
         body = self._body(prompt, stream=False)
+        await self._request_limiter.acquire()
         with translated(self._key):
             answer = await self._client.post(self._format.path, cast_to=object, body=body)
             deltas = self._decode_response(answer)
@@ -148,6 +151,7 @@ class OpenAIModel(Model):
 
     async def _post(self, prompt: Prompt) -> RawStream:
         body = self._body(prompt, stream=True)
+        await self._request_limiter.acquire()
         if not self._request_throttle.try_acquire():
             await self._request_throttle.acquire_later()
         return await self._client.post(self._format.path, cast_to=object, body=body, stream=True, stream_cls=RawStream)

@@ -29,6 +29,7 @@ class OpenAIOptions:
     api: Literal["chat", "responses"] = "chat"
     parameters: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
     images: bool = True  # whether the model takes images; without, a text line replaces each image
+    requests_per_minute: int = 0  # limit of requests to the server, all turns together; 0 means no limit
     coalescing: CoalescingOptions = field(default_factory=CoalescingOptions)
     connect_seconds: float = 5.0  # to reach the server at all; the SDK's own default, long enough for a distant one
 

@@ -239,6 +239,17 @@ async def test_cancelling_while_nothing_has_come_closes_the_connection() -> None
         await (await double.wait_for(1)).left_early.wait()
 
 
+@pytest.mark.parametrize("stream", [True, False])
+async def test_requests_are_limited(stream: bool) -> None:
+    """With a limit of one request a minute, a second one does not reach the server."""
+    async with OpenAIDouble(default=Answer(WORDS)) as double, opened(double, requests_per_minute=1) as model:
+        assert (await ask(model, stream=stream)).text == WORDS
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await ask(model, stream=stream)
+        assert len(double.requests) == 1
+
+
 async def test_closing_the_model_ends_its_connections() -> None:
     """After `close` no connection is left, read to the end or not."""
     async with OpenAIDouble(Answer(WORDS * 50, words_per_second=50)) as double:
