@@ -63,6 +63,36 @@ def test_every_page_is_linked() -> None:
     assert [page for page in pages if page not in linked and not folders & set(page.parents) - {ROOT / "docs"}] == []
 
 
+def test_the_plan_of_the_platforms_exists() -> None:
+    """Every path of the plan in docs/architecture.md is a module of both platforms."""
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    section = text.partition("## One plan for every platform")[2].partition("\n## ")[0]
+    paths = re.findall(r"^\| `([a-z_/]+)` \|", section, re.MULTILINE)
+    modules = [ROOT / "adapters" / platform / f"{path}.py" for platform in ("slack", "discord") for path in paths]
+    assert len(paths) >= 12
+    assert [module.as_posix() for module in modules if not module.is_file()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_paths_in_the_text_exist(page: Path) -> None:
+    """Every path from the top of the project, in backticks, exists."""
+    text = page.read_text(encoding="utf-8")
+    paths: list[str] = re.findall(r"`((?:bot|adapters|config|tests|benchmarks|docs)/[\w./-]+)`", text)
+    made_by_the_operator = {"config/tickertape.toml", "config/my_prompt.md"}
+    assert [path for path in paths if not (ROOT / path).exists() and path not in made_by_the_operator] == []
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page.parent.name != "benchmarks"], ids=lambda page: page.name
+)
+def test_pages_are_plain_english(page: Path) -> None:
+    """At most 25 relative pronouns per 1,000 words: where the field has a noun, use it."""
+    text = page.read_text(encoding="utf-8")
+    words = len(re.findall(r"[A-Za-z']+", text))
+    pronouns = len(re.findall(r"\b(?:that|which|who|whom|whose|what|whatever|whoever)\b", text, re.IGNORECASE))
+    assert 1000 * pronouns <= 25 * words
+
+
 def test_the_operations_page_explains_every_metric() -> None:
     """Each exposed series is explained, and each explained series is exposed."""
     exposition = PrometheusRecorder().render_metrics()[0].decode()
