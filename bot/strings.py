@@ -1,7 +1,6 @@
-"""Every sentence of our own that a reader may see, in one place, so that an operator can change or translate them.
+"""Every sentence shown to users, for operators to change or translate.
 
-What belongs here: plain words. What does not: an exception's text, a platform's mark-up, or when a sentence is used.
-`{reference}` is the turn's short name, which the operator finds in the log.
+Plain text only: no exception texts and no platform's markup. `{reference}` is the turn's short name, as in the log.
 """
 
 from __future__ import annotations
@@ -14,39 +13,39 @@ from bot.conversation import Ending, Message
 from bot.errors import RejectionReason
 from bot.markdown import grapheme_boundary, single_line
 
-# A line of ours is no longer than this, in characters, whatever stands in its braces: a message has room for several.
-LONGEST_LINE = 700
+# Maximum length of a sentence with its braces filled, in characters: a message must hold several.
+MAX_SENTENCE_LENGTH = 700
 
 
 class FilledSentence(str):
-    """A sentence with foreign words in its braces, as plain text; `escaped` writes it for a platform."""
+    """A sentence with untrusted values in its braces, as plain text; `escaped` renders it for a platform."""
 
-    __slots__ = ("_foreign", "_sentence")
+    __slots__ = ("_sentence", "_values")
     _sentence: str
-    _foreign: Mapping[str, str]
+    _values: Mapping[str, str]
 
-    def __new__(cls, sentence: str, **foreign: str) -> Self:
-        """The sentence with the words in it, flattened."""
-        line = super().__new__(cls, _filled(sentence, foreign, single_line))
-        line._sentence, line._foreign = sentence, foreign
+    def __new__(cls, sentence: str, **values: str) -> Self:
+        """Fill in the values, each reduced to a single line."""
+        line = super().__new__(cls, _filled(sentence, values, single_line))
+        line._sentence, line._values = sentence, values
         return line
 
-    def escaped(self, escaped: Callable[[str], str]) -> str:
-        """The same with the foreign words `escaped`, and nothing else."""
-        return _filled(self._sentence, self._foreign, escaped)
+    def escaped(self, escape: Callable[[str], str]) -> str:
+        """The sentence with only the values escaped by `escape`."""
+        return _filled(self._sentence, self._values, escape)
 
 
-def _filled(sentence: str, foreign: Mapping[str, str], written: Callable[[str], str]) -> str:
-    line = sentence.format(**{name: written(words) for name, words in foreign.items()}) if foreign else sentence
-    if len(line) <= LONGEST_LINE:
+def _filled(sentence: str, values: Mapping[str, str], convert: Callable[[str], str]) -> str:
+    line = sentence.format(**{name: convert(value) for name, value in values.items()}) if values else sentence
+    if len(line) <= MAX_SENTENCE_LENGTH:
         return line
-    end = grapheme_boundary(line[:LONGEST_LINE], LONGEST_LINE - 1)
+    end = grapheme_boundary(line[:MAX_SENTENCE_LENGTH], MAX_SENTENCE_LENGTH - 1)
     return line[:end].rstrip("\\ ") + "…"
 
 
-@dataclass(frozen=True, slots=True)
-class Strings:
-    """The sentences. Those of the first group end an answer, those of the second stand in its place or beside it."""
+@dataclass(frozen=True)
+class EndingStrings:
+    """Below an answer that is not complete."""
 
     length: str = "The answer was cut here: the model reached its length limit."
     filtered: str = "The answer was cut here by the model provider's content filter."
@@ -55,13 +54,19 @@ class Strings:
     tools_only: str = "The model asked for a tool that it does not have, and gave no answer. (ref {reference})"
     stopped: str = "Stopped."
     interrupted: str = "Interrupted: the bot had to stop. Please ask again. (ref {reference})"
-    # In the place of `interrupted`, where another process will find the turn and go on with it.
+    # Replaces `interrupted` if another process will continue the turn.
     paused: str = "Interrupted: the bot is being restarted, and will go on. (ref {reference})"
     abandoned: str = "The bot was stopped in the middle of this answer. Please ask again. (ref {reference})"
     cut: str = "The answer was cut here: the model stopped responding. Please try again. (ref {reference})"
-    # The platform, and not the model, would take no more of it in any form.
+    # The platform, not the model, rejected the rest in every form.
     refused: str = "The answer could not be shown in full: the chat platform refused its text. (ref {reference})"
     failed: str = "No answer could be had from the model. Please try again later. (ref {reference})"
+
+
+@dataclass(frozen=True)
+class RejectionStrings:
+    """In place of an answer if the model's server rejects the request."""
+
     no_quota: str = "The bot's account with its model provider is used up. Please tell its operator. (ref {reference})"
     no_credentials: str = "The bot may not use its model just now. Please tell its operator. (ref {reference})"
     no_model: str = "The bot's model is not available. Please tell its operator. (ref {reference})"
@@ -70,8 +75,29 @@ class Strings:
     )
     bad_request: str = "The model could not take this question as it is. (ref {reference})"
 
+    def rejection(self, reason: RejectionReason) -> str:
+        """The sentence for a rejection, with its braces."""
+        return {
+            RejectionReason.QUOTA: self.no_quota,
+            RejectionReason.CREDENTIALS: self.no_credentials,
+            RejectionReason.MODEL: self.no_model,
+            RejectionReason.SETUP: self.no_model,
+            RejectionReason.CONTEXT: self.too_long,
+            # A second request without the images should have succeeded (`bot.prompt_reduction`): the server rejects the
+            # rest as well.
+            RejectionReason.IMAGES: self.bad_request,
+            RejectionReason.IMAGE: self.bad_request,
+            RejectionReason.TOO_MANY_IMAGES: self.bad_request,
+            RejectionReason.REQUEST: self.bad_request,
+        }[reason]
+
+
+@dataclass(frozen=True)
+class QuestionStrings:
+    """About a question, its history and its attachments."""
+
     empty_question: str = "Yes? Ask me something in the same message as the mention."
-    # The same to an empty direct message, where nobody is mentioned.
+    # The same for a direct message, which contains no mention.
     empty_direct: str = "Yes? Write me a question, or send me a file with one."
     busy: str = "I am still busy with earlier questions here. Please ask again in a moment."
     no_access: str = "I am not set up to answer you. Please ask whoever runs this bot."
@@ -81,39 +107,37 @@ class Strings:
     left_out: str = "{name} was left out: {why}."
     left_out_more: str = "… and {count} more were left out."
     no_images: str = "The model cannot see images: this answer was made without them."
+
+
+@dataclass(frozen=True)
+class FileStrings:
+    """About files, the reasoning preview and the stop word."""
+
     rest: str = "The rest of the answer is in the attached file."
     code: str = "Code that is longer than a message is attached as a file."
     beside: str = "Pictures, and links that are longer than a message, are attached as files."
     not_attached: str = "Pictures, or links that are longer than a message, were left out."
 
-    # While a model thinks aloud and its answer has not begun, where the operator has that shown.
+    # The reasoning preview before the answer begins, if the operator enables it.
     thinking: str = "Thinking: {thought}"
 
-    # What a reader says to stop an answer in the same conversation: alone in a message, whatever its case.
+    # Words to stop an answer: alone in a message of the same conversation, in any case.
     stop: tuple[str, ...] = ("stop",)
 
+
+@dataclass(frozen=True)
+class Strings(EndingStrings, RejectionStrings, QuestionStrings, FileStrings):
+    """All sentences. Their names are the keys of the ``[words]`` table."""
+
     def is_stop(self, question: Message) -> bool:
-        """Whether a message only asks to stop."""
+        """Whether a message is only a stop word."""
         return question.text.strip().rstrip("!.").strip().casefold() in self.stop
 
     def ending(self, ending: Ending, reference: str, reason: RejectionReason | None, *, partial: bool) -> str:
-        """What stands under an answer that ended like this; empty for a whole one.
+        """The line below an answer with this ending; empty for a complete one.
 
-        `partial` tells whether some of the answer is shown, `reason` why a model's server declined.
+        `partial` means that part of the answer is shown. `reason` is set if the model's server rejected the request.
         """
-        declined = {
-            RejectionReason.QUOTA: self.no_quota,
-            RejectionReason.CREDENTIALS: self.no_credentials,
-            RejectionReason.MODEL: self.no_model,
-            RejectionReason.SETUP: self.no_model,
-            RejectionReason.CONTEXT: self.too_long,
-            # Asked again without them it should have been answered (`bot.prompt_reduction`): the rest is refused as
-            # well.
-            RejectionReason.IMAGES: self.bad_request,
-            RejectionReason.IMAGE: self.bad_request,
-            RejectionReason.TOO_MANY_IMAGES: self.bad_request,
-            RejectionReason.REQUEST: self.bad_request,
-        }
         sentence = {
             Ending.DONE: "",
             Ending.GONE: "",
@@ -128,5 +152,5 @@ class Strings:
             Ending.FAILED: self.cut if partial else self.failed,
         }[ending]
         if ending is Ending.FAILED and reason is not None:
-            sentence = declined[reason]
+            sentence = self.rejection(reason)
         return sentence.format(reference=reference)
