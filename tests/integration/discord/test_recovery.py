@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import json
 import threading
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from aiohttp.connector import Connection
 from discord.gateway import KeepAliveHandler
-from hypothesis import given
-from hypothesis import strategies as st
 
 from adapters.discord import DiscordOptions
-from adapters.discord.events.codec import LOAD_ERRORS, dump, load
+from adapters.discord.events.codec import dump
 from adapters.discord.events.message import BotIdentity, ChannelInfo, ChannelKind, DiscordMessage
 from adapters.discord.events.parse import MessagePosted
-from adapters.discord.history.lost_posts import next_answer_message
 from adapters.discord.messages.channel import DiscordChannel
 from adapters.discord.rate_limits import MAX_CONCURRENT_LOOKUPS
 from bot.conversation import Text, TurnKey
@@ -63,38 +59,6 @@ def record_of(
     place = ChannelInfo(channel, ChannelKind.CHANNEL, category=bot.category)
     event = stored(event_of(bot, message, channel), place, asks=asks)
     return UnfinishedTurn(TurnKey("discord", bot.guild, channel, message), event, tuple(messages), age)
-
-
-# ----------------------------------------------------------------------------------------------------- what is kept
-
-
-def test_what_is_kept_of_a_question_is_what_is_read_of_it() -> None:
-    """The way there and back loses nothing that is read, and keeps nothing else."""
-    message: Json = {"id": "5", "channel_id": "4", "author": {"id": "1"}, "content": "hi", "embeds": [{"url": "x"}]}
-    message |= {"member": {"nick": "Ada", "roles": ["8"], "flags": 16}, "mentions": [{"id": "9", "username": "bob"}]}
-    message |= {"message_reference": {"type": 0, "message_id": "3", "channel_id": "4"}, "mention_roles": ["8"]}
-    message |= {"attachments": [{"filename": "a", "url": "u", "content_type": "t", "size": 1, "width": 2, "height": 3}]}
-    told = message | {"nonce": "7", "reactions": [{"count": 1}], "author": {"id": "1", "avatar": "secret"}}
-    told["mentions"] = [{"id": "9", "username": "bob", "primary_guild": {"tag": "secret"}}]
-    place = ChannelInfo("4", ChannelKind.THREAD, "3", "2")
-    kept = load(stored({**told, "referenced_message": {**told, "id": "4"}}, place, asks=False))
-
-    assert kept.message == {**message, "referenced_message": {**message, "id": "4"}}
-    assert (kept.channel, kept.asks) == (place, False)
-
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["place", "message", "id"]), inner),
-    max_leaves=12,
-)
-
-
-@given(st.text(max_size=40) | JSON.map(json.dumps))
-def test_what_cannot_be_read_back_is_said(event: str) -> None:
-    """A text of another version, or of nobody, is refused with one of the errors that are listed."""
-    with suppress(*LOAD_ERRORS):
-        load(event)
 
 
 # ------------------------------------------------------------------------------------------------ receiving and leaving
@@ -239,31 +203,6 @@ async def test_where_another_process_wrote_just_now_nothing_is_written_yet() -> 
 
 
 # -------------------------------------------------------------------------------------------------------------- finding
-
-
-ME, QUESTION = "9", DiscordMessage("100", "4", "1")
-
-
-def ours(message: str, reply_to: str = "100", author: str = ME) -> DiscordMessage:
-    return DiscordMessage(message, "4", author, reply_to=reply_to)
-
-
-@pytest.mark.parametrize(
-    ("said", "known", "found"),
-    [
-        ([], [], None),
-        ([ours("101"), ours("102")], [], "101"),
-        ([ours("102"), ours("101")], ["101"], "102"),
-        ([ours("101"), ours("102")], ["101", "102"], None),
-        ([ours("101", reply_to="99")], [], None),  # another answer's
-        ([ours("101", reply_to="")], [], None),  # perhaps another answer's: rather none
-        ([ours("101", author="8")], [], None),  # another bot's
-        ([ours("9")], [], None),  # compared as numbers, and it is older than the question
-    ],
-)
-def test_the_next_message_of_an_answer(said: list[DiscordMessage], known: list[str], found: str | None) -> None:
-    """The oldest of ours that replies to the question and is not known yet; never somebody else's."""
-    assert next_answer_message(said, QUESTION, known, bot_id=ME) == found
 
 
 @pytest.mark.sockets

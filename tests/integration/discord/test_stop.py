@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from adapters.discord.events.parse import parse_stop_request
-from adapters.discord.messages.components import components
 from adapters.discord.messages.renderer import MESSAGE_LIMIT
 from bot.conversation import Ending, TurnKey
 from bot.errors import InvalidRequest, OutcomeUnknown, ServiceError
@@ -23,7 +19,6 @@ from tests.support.fakes import Notebook, ScriptedModel, answer_of, words
 
 LIVE = Body("so far", controls=Controls.STOP)
 ENDED = Body("so far, and no further")
-ODD = (KeyError, TypeError, ValueError, AttributeError)
 
 
 def writes(double: DiscordDouble) -> list[Any]:
@@ -33,41 +28,6 @@ def writes(double: DiscordDouble) -> list[Any]:
 
 
 # --------------------------------------------------------------------------------------------------------- the button
-
-
-def test_the_button_comes_back_with_its_question() -> None:
-    """What a message is sent with is what a press of it names, in a guild and in a DM."""
-    [row] = components(LIVE, "77")
-    [button] = row["components"]
-    event = {"id": "5", "token": "t0k3n", "type": 3, "channel_id": "4", "data": button, "message": {"id": "6"}}
-    in_guild = parse_stop_request({**event, "guild_id": "3", "member": {"user": {"id": "1"}}})
-    in_dm = parse_stop_request({**event, "user": {"id": "2"}})
-
-    assert in_guild is not None
-    assert in_dm is not None
-    assert (in_guild.question, in_guild.user, in_guild.guild, in_guild.message) == ("77", "1", "3", "6")
-    assert (in_dm.question, in_dm.user, in_dm.guild) == ("77", "2", "")
-    assert "t0k3n" not in repr(in_guild)
-    assert components(ENDED, "77") == []
-
-
-@pytest.mark.parametrize("change", [{"type": 2}, {"type": 5}, {"data": {"custom_id": "vote:1"}}, {"data": None}])
-def test_what_is_not_our_button(change: dict[str, Any]) -> None:
-    """Commands, modals and buttons of others are nobody's business here."""
-    event = {"id": "5", "token": "t", "type": 3, "channel_id": "4", "data": {"custom_id": "stop:1"}}
-
-    assert parse_stop_request({**event, **change}) is None
-
-
-KEYS = st.sampled_from(["id", "token", "type", "channel_id", "data", "custom_id", "message", "member", "user"])
-VALUES = st.sampled_from([3, "3", None, "stop:1", "x"])
-
-
-@given(st.dictionaries(KEYS, VALUES | st.dictionaries(KEYS, VALUES)))
-def test_an_odd_interaction_is_passed_over(event: dict[str, Any]) -> None:
-    """Whatever an event says, it is a press, or none, or raises what the client passes over."""
-    with suppress(*ODD):
-        parse_stop_request(event)
 
 
 @pytest.mark.sockets

@@ -3,25 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import random
 
 import pytest
 
-from adapters.discord.gateway import IMMEDIATE_EVERY, ReconnectDelays
 from adapters.discord.rate_limits import CHANNELS, Budgets, read_report, spending
-from adapters.discord.state import Typing
-from adapters.shared.keyed_queue import MAX_WAITING, KeyedQueue
 from bot.errors import RateLimited
 from bot.ports import Verb
 from bot.rate_limits import WindowReport
-
-
-class Longest(random.Random):
-    """Jitter that always draws the longest delay."""
-
-    def uniform(self, a: float, b: float) -> float:
-        return b
-
 
 ONE = "/channels/{channel_id}/messages/{message_id}"
 ALL = "/channels/{channel_id}/messages"
@@ -170,89 +158,3 @@ def test_headers(change: dict[str, str], report: WindowReport | None) -> None:
     """Headers that make sense are followed; others are passed over."""
     assert read_report({**GOOD, **change}) == report
     assert read_report({}) is None
-
-
-async def test_lookups_are_in_order_and_side_by_side() -> None:
-    """Within a conversation one after the other, others meanwhile; at the end nothing waits."""
-    done: list[str] = []
-    queue = KeyedQueue()
-
-    async def work(name: str, seconds: float) -> None:
-        await asyncio.sleep(seconds)
-        done.append(name)
-
-    async with asyncio.TaskGroup() as group:
-        queue.open(group)
-        queue.put("a", work("a1", 3.0))
-        queue.put("a", work("a2", 0.0))
-        queue.put("b", work("b1", 1.0))
-
-    assert done == ["b1", "a1", "a2"]
-
-
-@pytest.mark.slow
-async def test_what_waits_is_bounded() -> None:
-    """Too many messages, in one conversation or in many, are dropped instead of kept, and later there is room again."""
-    queue, made = KeyedQueue(), MAX_WAITING + 5
-
-    async def work() -> None:
-        await asyncio.sleep(0.001)
-
-    async with asyncio.TaskGroup() as group:
-        queue.open(group)
-        in_one = [queue.put("a", work()) for _ in range(10)]
-        in_many = [queue.put(f"c{number}", work()) for number in range(made)]
-        await queue.drain(60.0)
-        later = queue.put("a", work())
-
-    assert (all(in_one), in_many.count(True), later) == (True, MAX_WAITING - 10, True)
-
-
-async def test_what_waits_is_given_up_at_the_end() -> None:
-    """Closing ends what is being looked up, and what waits behind it, so that the group ends."""
-    done: list[str] = []
-    queue = KeyedQueue()
-
-    async def work() -> None:
-        await asyncio.sleep(1000.0)
-        done.append("")
-
-    async with asyncio.TaskGroup() as group:
-        queue.open(group)
-        queue.put("a", work())
-        queue.put("a", work())
-        await asyncio.sleep(1.0)
-        queue.close()
-        queue.put("a", work())
-
-    assert done == []
-
-
-def test_delays_grow_and_start_over() -> None:
-    """Tries to connect are farther and farther apart, up to a minute, until one works."""
-    delays = ReconnectDelays(Longest())
-    grown = [delays.next() for _ in range(8)]
-    delays.reset()
-
-    assert (grown, delays.next()) == ([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0], 1.0)
-    assert 0.5 <= ReconnectDelays().next() <= 1.0
-
-
-def test_a_loss_is_made_good_at_once_but_not_again_and_again() -> None:
-    """The first loss costs no delay; one that follows within seconds does, and the next after that more."""
-    delays = ReconnectDelays(Longest())
-
-    assert [delays.after_disconnect(now) for now in (0.0, 0.1, 1.2, 3.0)] == [0.0, 1.0, 2.0, 4.0]
-    delays.reset()
-    assert [delays.after_disconnect(now) for now in (IMMEDIATE_EVERY, IMMEDIATE_EVERY + 1)] == [0.0, 1.0]
-
-
-def test_typing_is_due_once_in_a_while() -> None:
-    """One indicator serves all turns of a channel, and the memory of it is bounded."""
-    typing = Typing()
-    due = [typing.due("1", now) for now in (0.0, 1.0, 7.9, 8.0, 9.0)]
-    for number in range(5_000):
-        typing.hold(str(number), 100.0)
-
-    assert due == [True, False, False, True, False]
-    assert len(typing) <= 1_000

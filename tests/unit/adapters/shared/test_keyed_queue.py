@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from adapters.shared.keyed_queue import KeyedQueue
+from adapters.shared.keyed_queue import MAX_WAITING, KeyedQueue
 from bot.errors import ServiceError
 
 
@@ -67,3 +67,59 @@ async def test_settling_waits_for_what_is_under_way_and_no_longer_than_it_may() 
         assert (left, work.done) == (1, ["one", "two"])
         assert asyncio.get_running_loop().time() - began == pytest.approx(3.0)
         queue.close()
+
+
+async def test_lookups_are_in_order_and_side_by_side() -> None:
+    """Within a conversation one after the other, others meanwhile; at the end nothing waits."""
+    done: list[str] = []
+    queue = KeyedQueue()
+
+    async def work(name: str, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        done.append(name)
+
+    async with asyncio.TaskGroup() as group:
+        queue.open(group)
+        queue.put("a", work("a1", 3.0))
+        queue.put("a", work("a2", 0.0))
+        queue.put("b", work("b1", 1.0))
+
+    assert done == ["b1", "a1", "a2"]
+
+
+@pytest.mark.slow
+async def test_what_waits_is_bounded() -> None:
+    """Too many messages, in one conversation or in many, are dropped instead of kept, and later there is room again."""
+    queue, made = KeyedQueue(), MAX_WAITING + 5
+
+    async def work() -> None:
+        await asyncio.sleep(0.001)
+
+    async with asyncio.TaskGroup() as group:
+        queue.open(group)
+        in_one = [queue.put("a", work()) for _ in range(10)]
+        in_many = [queue.put(f"c{number}", work()) for number in range(made)]
+        await queue.drain(60.0)
+        later = queue.put("a", work())
+
+    assert (all(in_one), in_many.count(True), later) == (True, MAX_WAITING - 10, True)
+
+
+async def test_what_waits_is_given_up_at_the_end() -> None:
+    """Closing ends what is being looked up, and what waits behind it, so that the group ends."""
+    done: list[str] = []
+    queue = KeyedQueue()
+
+    async def work() -> None:
+        await asyncio.sleep(1000.0)
+        done.append("")
+
+    async with asyncio.TaskGroup() as group:
+        queue.open(group)
+        queue.put("a", work())
+        queue.put("a", work())
+        await asyncio.sleep(1.0)
+        queue.close()
+        queue.put("a", work())
+
+    assert done == []

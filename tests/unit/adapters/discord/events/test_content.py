@@ -9,10 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.discord.events.codec import dump, load
 from adapters.discord.events.content import FIELDS, extra_text, pruned_content
-from adapters.discord.events.message import BotIdentity, ChannelInfo, ChannelKind, DiscordMessage
-from adapters.discord.events.parse import MessagePosted, parse_message
+from adapters.discord.events.message import DiscordMessage
+from adapters.discord.events.parse import parse_message
 from adapters.shared.context_labels import MESSAGE_CHARACTERS
 
 Json = dict[str, Any]
@@ -212,26 +211,3 @@ def test_what_we_wrote_has_nothing_beside_it() -> None:
 
     assert read(ASKED | button).extra_text == "[button: Stop]"
     assert read(ASKED | button | {"author": {"id": "1"}}).extra_text == ""
-
-
-@pytest.mark.parametrize("shown", [FORWARD, {"embeds": [EMBED]}, {"poll": POLL}, {"sticker_items": [{"name": "Wave"}]}])
-def test_what_is_written_down_asks_the_same(shown: Json) -> None:
-    """After a restart, a question is what it was, with all that it showed."""
-    place = ChannelInfo("7", ChannelKind.DM)
-    event = ASKED | shown | {"referenced_message": ASKED | {"id": "99"} | shown}
-    kept = load(
-        dump(MessagePosted(read(event), place, BotIdentity("1"), event | {"nonce": "secret"}), asks=True)
-    ).message
-
-    assert read(dict(kept)) == read(event)
-    assert read(kept["referenced_message"]) == read(event["referenced_message"])
-    assert "secret" not in json.dumps(kept)
-
-
-def test_the_older_form_of_what_is_kept_is_read() -> None:
-    """What an earlier version wrote down, without any of this, is still a question."""
-    older = json.dumps(
-        {"asks": True, "place": {"id": "7", "kind": "DM", "parent": "", "category": ""}, "message": ASKED}
-    )
-
-    assert read(dict(load(older).message)) == read(ASKED)

@@ -1,0 +1,97 @@
+"""The model's conversation, assembled from cached messages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from adapters.discord.events.message import DiscordMessage
+from adapters.discord.history.assembly import channel_history, group_answers, message_of, reply_chain
+from adapters.discord.history.cache import (
+    MessageCache,
+)
+from bot.conversation import Message, Role, Text
+
+ME = "1"
+
+
+def said(number: int, text: str = "", **fields: Any) -> DiscordMessage:
+    return DiscordMessage(**{"id": str(number), "channel": "7", "author": "2", "name": "Ada", "text": text, **fields})
+
+
+def ours(number: int, text: str, reply_to: int) -> DiscordMessage:
+    return said(number, text, author=ME, name="", bot=True, reply_to=str(reply_to))
+
+
+def holding(*seen: DiscordMessage, complete_from: int | None = 0) -> MessageCache:
+    cache = MessageCache()
+    cache.add_read(seen)
+    if complete_from is not None:
+        cache.set_complete_from("7", complete_from)
+    return cache
+
+
+def test_a_chain_goes_back_to_its_root() -> None:
+    """The chain of replies is found, with all messages of our answers, and nothing that was said beside it."""
+    cache = holding(
+        said(10, "root"),
+        said(11, "beside"),
+        ours(12, "part one", 10),
+        ours(13, "part two", 10),
+        said(14, reply_to="12"),
+    )
+
+    groups, more = reply_chain(cache, said(20, reply_to="14"), bot_id=ME, limit=10)
+
+    assert [[one.id for one in group] for group in groups] == [["10"], ["12", "13"], ["14"]]
+    assert not more
+
+
+def test_a_chain_is_cut_at_the_limit_and_says_so() -> None:
+    """The newest of a long chain are kept."""
+    cache = holding(said(10), said(11, reply_to="10"), said(12, reply_to="11"))
+
+    groups, more = reply_chain(cache, said(20, reply_to="12"), bot_id=ME, limit=2)
+
+    assert ([group[0].id for group in groups], more) == (["11", "12"], True)
+
+
+def test_a_chain_that_bites_its_tail_ends() -> None:
+    """Nonsense from a server does not hang the bot."""
+    cache = holding(said(10, reply_to="11"), said(11, reply_to="10"))
+
+    assert len(reply_chain(cache, said(20, reply_to="11"), bot_id=ME, limit=100)[0]) == 2
+
+
+def test_a_lane_is_what_was_before_the_question_and_our_answers_to_it() -> None:
+    """What was said after the question is not told, but for answers to what was asked before it."""
+    cache = holding(said(10, "a"), said(11, "b"), said(12, "c"), ours(13, "to a", 10), said(14, "d"), ours(15, "x", 11))
+
+    groups, more = channel_history(cache, said(11, "b"), bot_id=ME, limit=10)
+
+    assert ([[one.id for one in group] for group in groups], more) == ([["10"], ["13"]], False)
+
+
+def test_a_lane_says_what_is_missing() -> None:
+    """Truncated is what does not go back to the beginning, by the limit or by what is known."""
+    cache = holding(said(10), said(11), said(12))
+    assert channel_history(cache, said(20), bot_id=ME, limit=2)[1]
+    assert not channel_history(cache, said(20), bot_id=ME, limit=3)[1]
+    assert channel_history(holding(said(10), complete_from=10), said(20), bot_id=ME, limit=3)[1]
+
+
+def test_our_answers_are_whole_and_the_systems_words_are_not_told() -> None:
+    """Messages of one answer are one, though others spoke between them; what the system says is passed over."""
+    cache = holding(said(10, "q"), ours(11, "one", 10), said(12, "!"), ours(13, "two", 10), said(14, "joined", kind=7))
+
+    groups, _ = channel_history(cache, said(20), bot_id=ME, limit=10)
+
+    assert [message_of(group, bot_id=ME).text for group in groups] == ["q", "one\ntwo", "!"]
+    assert group_answers([], bot_id=ME) == []
+
+
+def test_messages_of_the_model() -> None:
+    """People have names, we have none; small print is left out, and what is left empty has no parts."""
+    assert message_of([said(10, "hi")], bot_id=ME) == Message(Role.USER, (Text("hi"),), "Ada", "10")
+    whole = message_of([ours(11, "one", 10), ours(12, "two\n-# cut", 10)], bot_id=ME)
+    assert whole == Message(Role.ASSISTANT, (Text("one\ntwo"),), id="11")
+    assert message_of([ours(13, "-# it failed", 10)], bot_id=ME).parts == ()

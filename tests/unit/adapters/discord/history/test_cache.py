@@ -1,0 +1,104 @@
+"""The limits and the completeness of the message cache."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adapters.discord.events.message import DiscordMessage
+from adapters.discord.history.cache import (
+    CHANNELS,
+    CHARACTERS,
+    MESSAGES_PER_CHANNEL,
+    NAMES,
+    MessageCache,
+    characters_of,
+)
+from adapters.shared.attachments import Attachment
+
+ME = "1"
+
+
+def said(number: int, text: str = "", **fields: Any) -> DiscordMessage:
+    return DiscordMessage(**{"id": str(number), "channel": "7", "author": "2", "name": "Ada", "text": text, **fields})
+
+
+def test_the_memory_is_bounded() -> None:
+    """However much is said, the memory holds so much, and knows that it does not know the rest."""
+    cache = MessageCache()
+    for number in range(1, MESSAGES_PER_CHANNEL + 50):
+        cache.add(said(number))
+    assert len(cache.messages("7")) == MESSAGES_PER_CHANNEL
+    assert cache.complete_from("7") == 50
+
+    for channel in range(CHANNELS + 10):
+        cache.add(said(1, channel=str(channel)))
+    assert cache.messages("0") == []
+    for number in range(NAMES + 10):
+        cache.set_conversation(str(number), "c")
+    assert cache.conversation_count == NAMES
+
+
+def real_characters(cache: MessageCache) -> int:
+    return sum(characters_of(one) for channel in cache.channels for one in cache.messages(channel))
+
+
+def test_the_memory_is_bounded_in_characters() -> None:
+    """However long the messages of however many channels, so many characters are kept, and those that spoke last."""
+    cache = MessageCache()
+    longest = "x" * 4000
+    for number in range(1, 51):
+        for channel in range(50):
+            cache.add(said(number, longest, question_text=longest, channel=str(channel)))
+            assert cache.characters == real_characters(cache) <= CHARACTERS
+
+    assert [one.id for one in cache.messages("49")][-1] == "50"
+
+
+def test_a_single_channels_oldest_messages_make_room() -> None:
+    """Where one channel alone is too long, its oldest messages go, and that they are not known any more is known."""
+    cache = MessageCache()
+    for number in range(1, 6):
+        cache.add(said(number, "x" * (CHARACTERS // 3)))
+
+    assert ([one.id for one in cache.messages("7")], cache.complete_from("7")) == (["3", "4", "5"], 3)
+
+
+# A text counts twice, as it was written and as it reads; one alone keeps to the bound.
+ACTIONS = st.tuples(st.integers(0, 3), st.integers(1, 8), st.integers(0, 3), st.integers(0, CHARACTERS // 3))
+
+
+@given(st.lists(ACTIONS, max_size=60))
+def test_characters_are_counted_exactly(actions: list[tuple[int, int, int, int]]) -> None:
+    """Whatever is told, read, revised and removed, the count is the sum of what is held, and keeps to the bound."""
+    cache = MessageCache()
+    for what, number, channel, length in actions:
+        file = Attachment("a.png", "https://cdn.test/a.png", "image/png", 1)
+        message = said(number, "x" * length, channel=str(channel), attachments=(file,))
+        match what:
+            case 0:
+                cache.add(message)
+            case 1:
+                cache.add_read([message, message])
+            case 2:
+                cache.set_text(str(channel), str(number), "y" * length)
+            case _:
+                cache.remove(str(channel), str(number))
+
+        assert cache.characters == real_characters(cache) <= CHARACTERS
+
+
+def test_a_gap_is_remembered_as_one() -> None:
+    """After a new session nobody knows what was said meanwhile, until something is told or read."""
+    cache = MessageCache()
+    cache.add(said(10))
+    cache.mark_gap()
+    assert cache.complete_from("7") is None
+    cache.add(said(20))
+    assert cache.complete_from("7") == 20
+    cache.remove("7", "10")
+    cache.remove("7", "11")
+    cache.set_text("7", "20", "edited")
+    assert [one.text for one in cache.messages("7")] == ["edited"]

@@ -1,0 +1,33 @@
+"""Delays between connection attempts."""
+
+from __future__ import annotations
+
+import random
+
+from adapters.discord.gateway import IMMEDIATE_EVERY, ReconnectDelays
+
+
+class Longest(random.Random):
+    """Jitter that always draws the longest delay."""
+
+    def uniform(self, a: float, b: float) -> float:
+        return b
+
+
+def test_delays_grow_and_start_over() -> None:
+    """Tries to connect are farther and farther apart, up to a minute, until one works."""
+    delays = ReconnectDelays(Longest())
+    grown = [delays.next() for _ in range(8)]
+    delays.reset()
+
+    assert (grown, delays.next()) == ([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0], 1.0)
+    assert 0.5 <= ReconnectDelays().next() <= 1.0
+
+
+def test_a_loss_is_made_good_at_once_but_not_again_and_again() -> None:
+    """The first loss costs no delay; one that follows within seconds does, and the next after that more."""
+    delays = ReconnectDelays(Longest())
+
+    assert [delays.after_disconnect(now) for now in (0.0, 0.1, 1.2, 3.0)] == [0.0, 1.0, 2.0, 4.0]
+    delays.reset()
+    assert [delays.after_disconnect(now) for now in (IMMEDIATE_EVERY, IMMEDIATE_EVERY + 1)] == [0.0, 1.0]
