@@ -1,7 +1,6 @@
-"""What becomes of many live answers when the process is killed, told to stop, or loses its model: real processes.
+"""Crash test: many live answers while the process is killed, is terminated, or loses its model. Real processes.
 
-What belongs here: one such run against the project's doubles, and the count of what a reader then finds. What does not:
-how many answers the suite can afford (`tests/stress/test_crash.py`). `make crash` runs it with a hundred.
+`tests/stress/test_crash.py` runs a few answers, `make crash` a hundred.
 """
 
 from __future__ import annotations
@@ -23,20 +22,20 @@ from tests.servers.openai import Answer, OpenAIDouble
 from tests.servers.slack import SlackDouble
 from tests.support.process import Running, bot
 
-# What can happen to the answers of a process.
+# The mishaps of a process.
 KILLED, STOPPED, MODEL_LOST = "kill -9", "SIGTERM", "the model's server lost"
 MISHAPS = (KILLED, STOPPED, MODEL_LOST)
 
-# An answer that is not whole by then never will be.
+# The longest wait for whole answers.
 _PATIENCE_SECONDS = 120.0
 
-# After all are whole: what is left over would show within a few seconds.
+# The wait for surplus messages after all answers are whole.
 _SETTLE_SECONDS = 0.6
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """How many answers are live, and how long each is: `words` at `rate` a second."""
+    """The number of live answers, and their length: `words` at `rate` a second."""
 
     replies: int
     words: int = 300
@@ -46,14 +45,14 @@ class Load:
 
 @dataclass
 class Outcome:
-    """What readers found."""
+    """The result, as readers see it."""
 
     replies: int
-    live: int = 0  # answers that showed something and were not whole when it happened
+    live: int = 0  # half-written answers at the mishap
     whole: int = 0
-    wrong: list[str] = field(default_factory=list)  # what stands where an answer is not whole, or there twice
+    wrong: list[str] = field(default_factory=list)  # the texts of answers not whole, or posted twice
     limited: int = 0  # 429s
-    seconds: float = 0.0  # from the mishap until all were whole
+    seconds: float = 0.0  # from the mishap until all answers were whole
 
     def __str__(self) -> str:
         return (
@@ -63,7 +62,7 @@ class Outcome:
 
 
 class Places(Protocol):
-    """A platform's double with a channel for each question."""
+    """A platform's test server with a channel for each question."""
 
     environment: dict[str, str]
 
@@ -178,7 +177,7 @@ def words_of(count: int) -> list[str]:
 
 
 class Run:
-    """One run: answers are begun, something happens, and in the end each is looked at."""
+    """One run: start answers, let the mishap happen, and check every answer at the end."""
 
     def __init__(self, load: Load, where: Places, model: OpenAIDouble, folder: Path) -> None:
         self._load = load
@@ -196,7 +195,7 @@ class Run:
         }
 
     async def play(self, mishap: str) -> Outcome:
-        """All of it."""
+        """Run it, and return the result."""
         async with bot(self._environment) as running:
             await self._where.connected()
             await self._begin()
@@ -221,7 +220,7 @@ class Run:
         return range(self._load.replies)
 
     async def _begin(self) -> None:
-        """Ask one after the other, over a third of an answer's time; go on when the model has sent half of the last."""
+        """Ask over a third of an answer's time, and wait until the model has sent about half of the last answer."""
         spread = self._load.words / self._load.rate / 3
         for number in self._numbers:
             self._where.ask(number)
@@ -231,11 +230,11 @@ class Run:
         await _until(lambda: len(last.sent) > self._load.words * self._random.uniform(0.3, 0.6))
 
     async def _until_whole(self, running: Running) -> None:
-        """Wait until every answer is whole and nothing changes any more, or for as long as anybody would."""
+        """Wait until every answer is whole and stays unchanged, at most `_PATIENCE_SECONDS`."""
         before: list[list[str]] = []
         waited = 0.0
         while waited < _PATIENCE_SECONDS:
-            assert running.process.returncode is None, "the bot has ended"
+            assert running.process.returncode is None, "the bot has exited"
             shown = [self._where.shown(number) for number in self._numbers]
             if shown == before and all(self._found(number) == self._whole for number in self._numbers):
                 return
@@ -260,7 +259,7 @@ async def _until(holds: Callable[[], bool]) -> None:
 
 
 async def crash(platform: str, mishap: str, load: Load) -> Outcome:
-    """Run it: `load.replies` answers on `platform` meet `mishap`."""
+    """Run `load.replies` answers on `platform` through `mishap`."""
     answer = Answer(" ".join(words_of(load.words)), words_per_second=load.rate)
     with tempfile.TemporaryDirectory() as folder:
         async with OpenAIDouble(default=answer) as model, places(platform, load.replies) as where:
@@ -268,7 +267,7 @@ async def crash(platform: str, mishap: str, load: Load) -> Outcome:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command: every mishap on both platforms; 1 where an answer is not whole."""
+    """The command: every mishap on both platforms. Exit code 1 if an answer is not whole."""
     parser = argparse.ArgumentParser(prog="python -m tests.stress.crash", description=__doc__)
     parser.add_argument("--replies", type=int, default=100)
     parser.add_argument("--words", type=int, default=300)

@@ -1,12 +1,11 @@
-"""The apparatus of the sweep: a whole answer, from the question to the journal's end, with faults at chosen calls.
+"""Fault injection: a whole reply, from the question to the journal's ending, with faults at chosen calls of the ports.
 
-What belongs here: a world that survives its processes (what the platform shows, the journal), processes that live in it
-on virtual time and can be killed at any call of a port, the faults, and what a reader must find in the end. What does
-not: which faults are played at which calls (`tests/stress/test_fault_injection.py`).
+A `World` (the platform's messages, the journal) survives its processes. A `Process` runs on virtual time, and can be
+killed at any call of a port. `judge` checks the messages at the end. `tests/stress/test_fault_injection.py` chooses
+faults and calls.
 
-Every call of a port goes through `Process.through`, where a fault may befall it: before it is made, after it was made
-and before its answer came, or for ever. A process is killed without any last words: from then on none of its calls
-reaches the world.
+Every call of a port goes through `Process.through`. A fault acts before the call, or after it and before its response,
+or delays it. A killed process makes no further call.
 """
 
 from __future__ import annotations
@@ -55,35 +54,35 @@ from tests.support.clock import VirtualLoop
 from tests.support.fakes import MemoryChannel, Notebook, Server, turn
 from tests.support.streams import WireModel, steps_of
 
-# In the message of every failure that is injected: no reader may ever see it.
+# Part of every injected failure's message; no reader may see it.
 SECRET = "boom-5c1f"
 
 WORDS = Strings()
 
-# Lines of thinking come often, so that there are many for a fault to befall.
+# Frequent reasoning previews, as targets for faults.
 WRITING = WritePolicy(reasoning_preview=ReasoningPolicy(shown=True, gap_seconds=1.0))
 
-# A process is started again so long after the last one ended: the platform's window has closed, as it has in life,
-# where a start takes seconds. Virtual seconds.
+# Virtual seconds from the end of a process to the next start. The platform's window closes in between, because a real
+# start takes seconds.
 RESTART_SECONDS = 6.0
 
-# What the model says where it refuses: an answer like any other.
+# The text of a refusal; it counts as an answer.
 REFUSED = "I cannot say."
 
-# No answer takes longer, whatever happens (patience is at its end after 900 s, and each turn waits for one).
+# The longest scene in virtual seconds (a turn gives up after 900 s, and turns may wait for each other).
 WHOLE_SECONDS = 6000.0
 
-# More starts than any sweep injects deaths.
+# More starts than injected deaths.
 STARTS = 6
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What is asked and answered where nothing goes wrong.
+    """A question and its answer without faults.
 
-    `chunks` is how many a whole answer has in the first process, the second and so on (the last one's for all later);
-    each holds `words` words. `retries` are those of the second attempt, the third and so on, where they differ. `limit`
-    is a message's, in characters.
+    `chunks` are the chunks of a whole answer in the first process, the second and so on (the last value for all later
+    ones), with `words` words each. `retries` are the chunks of the second attempt, the third and so on, if different.
+    `limit` is the longest message, in characters.
     """
 
     name: str
@@ -93,15 +92,15 @@ class Scene:
     limit: int = 2000
     questions: int = 1
     durable: bool = True
-    shared: bool = False  # one place and its budgets for all questions
+    shared: bool = False  # one channel and its budgets for all questions
     delivered_again: bool = False  # in the middle of the answer, and after it
     gap_seconds: float = 0.3  # between chunks
-    thoughts: int = 0  # chunks of thinking aloud before them
-    uploads: int = 0  # bytes of a file that goes up
+    thoughts: int = 0  # chunks of reasoning before the answer
+    uploads: int = 0  # the largest file, in bytes
     max_messages: int = 10
-    picky: bool = False  # the model's server wants roles in order, little text and no images
-    finish: str = "stop"  # as the model's server says it
-    manner: Manner | None = None  # of that server: what it sends is read by the adapter then
+    picky: bool = False  # the model's server requires alternating roles, little text and no images
+    finish: str = "stop"  # the server's finish reason
+    manner: Manner | None = None  # the server's dialect; the adapter then decodes its stream
 
     def chunks_of(self, process: int, attempt: int) -> int:
         if attempt and self.retries:
@@ -111,7 +110,7 @@ class Scene:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call of a port. `attempt` and `chunk` are those of a model's stream, from 0."""
+    """A call of a port. `attempt` and `chunk` number a model's stream, from 0."""
 
     process: int
     name: str
@@ -119,26 +118,26 @@ class Call:
     chunk: int = 0
 
 
-Do = Callable[[], Awaitable[Any]]
-Play = Callable[["Process", Do], Awaitable[Any]]
+Action = Callable[[], Awaitable[Any]]
+Play = Callable[["Process", Action], Awaitable[Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Something that befalls calls of the names in `on`. `whole` says that the answer is whole all the same."""
+    """A fault of the calls named in `on`. With `whole`, the answer is whole nevertheless."""
 
     name: str
     on: frozenset[str]
     play: Play = field(repr=False)
     whole: bool = True
-    closed: bool = False  # there is no place to write any more: nothing is asked of what is shown
-    forgets: bool = False  # something is not written down
-    kills: bool = False  # the process
+    closed: bool = False  # the channel is gone: the shown messages are not checked
+    forgets: bool = False  # the journal misses a write
+    kills: bool = False  # ends the process
 
 
 @dataclass
 class Injected:
-    """A fault at the `at`-th call that it may befall, and at the `times - 1` that follow."""
+    """A fault at the `at`-th matching call, and at the `times - 1` after it."""
 
     fault: Fault
     at: int
@@ -163,7 +162,7 @@ class Injected:
 
 
 class InAttempts(Injected):
-    """A model's fault at chunk `at` of each of the first `times` attempts."""
+    """A model's fault at chunk `at` of the first `times` attempts."""
 
     def _is_hit(self, call: Call) -> bool:
         return call.chunk == self.at and call.attempt < self.times
@@ -173,39 +172,39 @@ class InAttempts(Injected):
 
 
 def before(make: Callable[[], Exception]) -> Play:
-    """The call fails, and nothing was done."""
+    """Fail before the call."""
 
-    async def play(process: Process, do: Do) -> Any:
+    async def play(process: Process, action: Action) -> Any:
         raise make()
 
     return play
 
 
 def after(make: Callable[[], Exception]) -> Play:
-    """It was done, and fails: the answer was lost."""
+    """Fail after the call: the response is lost."""
 
-    async def play(process: Process, do: Do) -> Any:
-        await do()
+    async def play(process: Process, action: Action) -> Any:
+        await action()
         raise make()
 
     return play
 
 
 def slow(seconds: float) -> Play:
-    """It is done late; whoever does not wait so long has it not done."""
+    """Delay the call; a caller with a shorter time-out prevents it."""
 
-    async def play(process: Process, do: Do) -> Any:
+    async def play(process: Process, action: Action) -> Any:
         await asyncio.sleep(seconds)
-        return await do()
+        return await action()
 
     return play
 
 
 def slow_answer(seconds: float) -> Play:
-    """It is done at once and answered late."""
+    """Delay the response."""
 
-    async def play(process: Process, do: Do) -> Any:
-        result = await do()
+    async def play(process: Process, action: Action) -> Any:
+        result = await action()
         await asyncio.sleep(seconds)
         return result
 
@@ -213,31 +212,31 @@ def slow_answer(seconds: float) -> Play:
 
 
 def instead(result: Any) -> Play:
-    """Something else comes back."""
+    """Return another result, without the call."""
 
-    async def play(process: Process, do: Do) -> Any:
+    async def play(process: Process, action: Action) -> Any:
         return result
 
     return play
 
 
-async def killed_before(process: Process, do: Do) -> Any:
+async def killed_before(process: Process, action: Action) -> Any:
     process.die()
 
 
-async def killed_after(process: Process, do: Do) -> Any:
-    await do()
+async def killed_after(process: Process, action: Action) -> Any:
+    await action()
     process.die()
 
 
-async def told_before(process: Process, do: Do) -> Any:
-    process.told.set()
-    return await do()
+async def terminated_before(process: Process, action: Action) -> Any:
+    process.stop_signal.set()
+    return await action()
 
 
-async def told_after(process: Process, do: Do) -> Any:
-    result = await do()
-    process.told.set()
+async def terminated_after(process: Process, action: Action) -> Any:
+    result = await action()
+    process.stop_signal.set()
     return result
 
 
@@ -245,7 +244,7 @@ async def told_after(process: Process, do: Do) -> Any:
 
 
 class FaultyModel:
-    """Answers with words that say which process and which of its calls they come from."""
+    """Answers with words numbered by process, attempt and position."""
 
     def __init__(self, process: Process) -> None:
         self._process = process
@@ -271,7 +270,7 @@ class FaultyModel:
                 call = Call(process.number, "delta", attempt % 4, chunk)
                 came = await process.through(call, partial(_now, delta))
                 if came is None:
-                    return  # silently at an end
+                    return  # the stream ends silently
                 yield came
             if failure is not None:
                 raise failure
@@ -279,7 +278,7 @@ class FaultyModel:
             world.open -= 1
 
 
-# What was said before a question to a picky server: two people, an answer that failed, a picture, too many words.
+# The history before a question to a picky server: two people, a failed answer, an image, too many words.
 BEFORE = History(
     (
         Message(Role.ASSISTANT, (Text("An answer whose question nobody reads."),)),
@@ -293,7 +292,7 @@ PICKY_CHARACTERS = 300
 
 
 def refuse(prompt: Prompt, world: World) -> None:
-    """Refuse a prompt as a picky server does, and note one in an order that it would refuse for ever."""
+    """Reject a prompt as a picky server does, and record a prompt with roles out of order."""
     body = chat_completions.request_body(OpenAIOptions("m"), prompt, stream=True, usage=True)
     texts, images = seen(body)
     world.disorder += filter(None, [out_of_order(body)])
@@ -304,14 +303,14 @@ def refuse(prompt: Prompt, world: World) -> None:
 
 
 async def as_sent(text: str, finish: str, manner: Manner) -> tuple[list[Delta], Failure | None]:
-    """What the adapter makes of what such a server sends, and the failure that it ends with if one does."""
+    """The deltas decoded by the adapter from such a server's stream, and its failure if there is one."""
     steps = [step for step in steps_of(Answer(text, finish=finish, manner=manner), "chat") if isinstance(step, bytes)]
     if manner.plain:
         steps = [json.dumps(chat_whole(Answer(text, finish=finish), {})).encode()]
     deltas: list[Delta] = []
     try:
         async for delta in WireModel([steps]).answer(Prompt("", ()), stream=True):
-            deltas.append(delta)  # noqa: PERF401 (those before a failure are kept)
+            deltas.append(delta)  # noqa: PERF401 (deltas before a failure count)
     except Failure as failure:
         return deltas, failure
     return deltas, None
@@ -338,7 +337,7 @@ def _text(deltas: Sequence[Delta]) -> str:
 
 
 class FaultyChannel(MemoryChannel):
-    """A channel whose every call may fail."""
+    """A channel with faults at every call."""
 
     process: Process
 
@@ -360,11 +359,11 @@ class FaultyChannel(MemoryChannel):
     async def delete(self, message: str) -> None:
         await self._writing("delete", Verb.DELETE, lambda: MemoryChannel.delete(self, message))
 
-    async def _writing(self, name: str, verb: Verb, do: Do) -> Any:
-        """A write whose answer tells of the window, as Discord's do: what was not counted is known then."""
+    async def _writing(self, name: str, verb: Verb, action: Action) -> Any:
+        """A write with the window in its response, as Discord's have; it corrects writes not counted."""
         sent = asyncio.get_running_loop().time()
         try:
-            return await self.process.through(name, do)
+            return await self.process.through(name, action)
         finally:
             self._observe(verb, sent)
 
@@ -380,14 +379,14 @@ class FaultyChannel(MemoryChannel):
 
     async def find(self, key: str, known: Sequence[str] = ()) -> str | None:
         found: str | None = await self.process.through("find", lambda: MemoryChannel.find(self, key, known))
-        return found if found in self.shown else None  # nobody finds what was deleted
+        return found if found in self.shown else None  # a deleted message is not found
 
     async def show_working(self) -> None:
         await self.process.through("working", super().show_working)
 
 
 class FaultyNotebook(Notebook):
-    """A journal whose every call may fail."""
+    """A journal with faults at every call."""
 
     def __init__(self, process: Process, of: Notebook) -> None:
         super().__init__(durable=process.world.scene.durable, of=of)
@@ -421,17 +420,17 @@ class FaultyNotebook(Notebook):
 
 @dataclass
 class World:
-    """What survives a process: the places with what they show, and the journal."""
+    """The state beyond a process: the channels with their messages, and the journal."""
 
     scene: Scene
     faults: Sequence[Injected] = ()
     drain_seconds: float = 1.0
     journal: Notebook = field(default_factory=Notebook)
     open: int = 0  # streams of the model
-    whole: set[str] = field(default_factory=lambda: {REFUSED})  # all whole answers there could be
+    whole: set[str] = field(default_factory=lambda: {REFUSED})  # all possible whole answers
     starts: int = 0
-    disorder: list[str] = field(default_factory=list)  # what a strict server had against the order of messages
-    asked: int = 0  # how often the model was asked
+    disorder: list[str] = field(default_factory=list)  # roles out of order, found by a strict server
+    asked: int = 0  # requests to the model
 
     def __post_init__(self) -> None:
         servers = [Server() for _ in range(self.scene.questions)]
@@ -443,19 +442,19 @@ class World:
         return turn(number, conversation=number)
 
     async def live(self) -> None:
-        """Start processes until one comes to its end; then one more, which must find nothing to do."""
+        """Start processes until one ends by itself; then start one more and check that it has nothing to do."""
         for number in range(STARTS):
             self.starts += 1
             process = Process(self, number)
             async with asyncio.TaskGroup() as group:
                 process.task = group.create_task(process.run())
             await asyncio.sleep(RESTART_SECONDS)
-            if not process.dead and not process.told.is_set():
+            if not process.dead and not process.stop_signal.is_set():
                 break
         else:
-            raise AssertionError("it never came to an end")
+            raise AssertionError("no process ended by itself")
         if any(fault.fault.on & {"accept", "ended", "drop"} for fault in self.faults):
-            return  # a journal that has failed may not know
+            return  # a failed journal may have missed the ending
         before = {number: dict(place.shown) for number, place in self.places.items()}
         last = Process(self, STARTS)
         async with asyncio.TaskGroup() as group:
@@ -465,32 +464,32 @@ class World:
 
 
 class Process:
-    """The bot as one process of the operating system, that can be killed between any two of its steps."""
+    """The bot as one process of the operating system, killable at every call of a port."""
 
     def __init__(self, world: World, number: int) -> None:
         self.world = world
         self.number = number
         self.dead = False
-        self.told = asyncio.Event()  # to stop
+        self.stop_signal = asyncio.Event()  # SIGTERM was received
         self.task: asyncio.Task[None] | None = None
-        self.attempts = 0  # how often the model was asked
+        self.attempts = 0  # requests to the model
         self._budgets: dict[str, Any] = {}
 
-    async def through(self, call: Call | str, do: Do) -> Any:
-        """Make a call of a port, with whatever befalls it."""
+    async def through(self, call: Call | str, action: Action) -> Any:
+        """Make a call of a port, with its fault if one matches."""
         if self.dead:
             raise asyncio.CancelledError
         if isinstance(call, str):
             call = Call(self.number, call)
         hit = [fault for fault in self.world.faults if fault.takes(call)]
         try:
-            return await (hit[0].fault.play(self, do) if hit else do())
+            return await (hit[0].fault.play(self, action) if hit else action())
         finally:
             if self.dead:
                 raise asyncio.CancelledError
 
     def die(self) -> None:
-        """Be killed: nothing that is cleaned up from here on reaches the world."""
+        """Kill the process: no cleanup reaches the world."""
         self.dead = True
         assert self.task is not None
         self.task.cancel()
@@ -500,7 +499,7 @@ class Process:
         async with asyncio.TaskGroup() as group:
             running = group.create_task(turns.run())
             await turns.started.wait()
-            told = group.create_task(self.told.wait())
+            stop_signal = group.create_task(self.stop_signal.wait())
             await self._bring(turns)
             if self.world.scene.delivered_again:
                 await asyncio.sleep(1)
@@ -509,19 +508,19 @@ class Process:
                 await self._bring(turns)
                 assert self.attempts <= self.world.scene.questions, "asked again"
             idle = group.create_task(turns.idle())
-            await asyncio.wait([told, idle], return_when=asyncio.FIRST_COMPLETED)
-            if self.told.is_set():
+            await asyncio.wait([stop_signal, idle], return_when=asyncio.FIRST_COMPLETED)
+            if self.stop_signal.is_set():
                 await turns.drain(self.world.drain_seconds)
-            for task in (running, told, idle):
+            for task in (running, stop_signal, idle):
                 task.cancel()
 
     async def _bring(self, turns: TurnManager) -> None:
-        """As a platform does: what was left, and all questions, also those that the last process acknowledged."""
+        """Deliver unfinished turns and all questions, also those acknowledged by an earlier process."""
         if self.number % 2:
             await self._take_up(turns)
         for number in self.world.places:
             question = self.world.question(number)
-            if self.told.is_set():
+            if self.stop_signal.is_set():
                 return
             if await turns.receive(question.key, number):
                 turns.accept(question, self._channel(number))
@@ -572,7 +571,7 @@ _WORD = re.compile(r"^(p\d+a\d+w)(\d+)$")
 
 
 def play(scene: Scene, *faults: Injected, drain_seconds: float = 1.0) -> World:
-    """Play a scene with faults to its end, on a clock of its own. Raises what must not be."""
+    """Play a scene with faults on its own virtual clock, and judge it. Raises `AssertionError`."""
     world = World(scene, faults, drain_seconds)
     play_in(world)
     judge(world)
@@ -580,7 +579,7 @@ def play(scene: Scene, *faults: Injected, drain_seconds: float = 1.0) -> World:
 
 
 def play_in(world: World) -> None:
-    """Let a world come to its end, on a clock of its own."""
+    """Run a world to its end on its own virtual clock."""
 
     async def bounded() -> None:
         async with asyncio.timeout(WHOLE_SECONDS):
@@ -594,7 +593,7 @@ def play_in(world: World) -> None:
 
 
 def judge(world: World) -> None:
-    """What must be true in the end, whatever happened."""
+    """Check a world at its end."""
     fired = [fault.fault for fault in world.faults if fault.fired]
     assert world.open == 0, "a stream of the model is open"
     assert not world.disorder, f"out of order: {world.disorder[0]}"
@@ -611,12 +610,12 @@ def judge(world: World) -> None:
 
 
 def _judge_shown(world: World, number: str, place: MemoryChannel, *, may_fail: bool) -> None:
-    assert all(body.controls is Controls.NONE for body in place.shown.values()), "there is something to press"
+    assert all(body.controls is Controls.NONE for body in place.shown.values()), "a control is left"
     text = " ".join(_read(place).split())
     assert "Thought" not in text, f"a line of thinking is left: {place.text!r}"
     if text in world.whole or _is_cut_at_the_limit(world, place, text):
-        told = all(line in place.text for line in (WORDS.no_images, WORDS.history_cut))
-        assert told or not world.scene.picky, f"not told what was left out: {place.text!r}"
+        has_notices = all(line in place.text for line in (WORDS.no_images, WORDS.history_cut))
+        assert has_notices or not world.scene.picky, f"no notice of omissions: {place.text!r}"
         return
     assert may_fail or not world.scene.durable, f"not whole: {place.text!r}"
     found = [match for match in map(_WORD.match, text.split()) if match]
@@ -629,14 +628,14 @@ def _judge_shown(world: World, number: str, place: MemoryChannel, *, may_fail: b
 
 
 def _is_cut_at_the_limit(world: World, place: MemoryChannel, text: str) -> bool:
-    """Whether all the messages that there may be show a beginning, and say that it is one, where no file goes up."""
+    """Whether the maximum of messages shows the beginning of an answer with the notice of the limit."""
     said, line, after = text.partition(f" *{WORDS.limit}*")
     full = bool(line) and not after and len(place.shown) == world.scene.max_messages
     return full and any(whole.startswith(said) for whole in world.whole)
 
 
 def _read(place: MemoryChannel) -> str:
-    """All of the answer that a reader has, files opened; one message has some, and only our own lines follow it."""
+    """The answer as a reader has it, with the files' texts. At most one message has files, with a notice."""
     texts = []
     for body in place.shown.values():
         assert (WORDS.rest in body.text) == bool(body.files), f"not as it says: {body}"
@@ -649,7 +648,7 @@ def _read(place: MemoryChannel) -> str:
 
 
 def fails(scene: Scene, *faults: Injected, drain_seconds: float = 1.0) -> str:
-    """What is wrong after a scene with these faults; empty if nothing is."""
+    """The problem after a scene with these faults; empty if there is none."""
     try:
         play(scene, *faults, drain_seconds=drain_seconds)
     except BaseExceptionGroup as group:

@@ -1,7 +1,6 @@
-"""Every property of the suite, again and again with other examples, for as long as there is time: `make fuzz`.
+"""Fuzzing: the suite's property tests and pairs of injected faults, with new seeds until the time is up: `make fuzz`.
 
-What belongs here: choosing seeds and running the suite's own tests that draw examples, and pairs of faults of the
-sweep. What does not: any property (the test files have them), so that what is found is a test that fails.
+Properties belong to the test files, so that every finding is a failing test.
 """
 
 from __future__ import annotations
@@ -17,12 +16,12 @@ from tests.stress.fault_injection import fails
 from tests.stress.test_fault_injection import SCENES, pair
 from tests.support.paths import ROOT
 
-# Pairs of faults in a round: about as long as the properties take.
+# Pairs of faults per round: they take about as long as the properties.
 _PAIRS = 2_000
 
 
 async def properties(seed: int) -> bool:
-    """Run every test that draws examples, with those of a seed; whether all hold."""
+    """Run the property tests with a seed; whether all pass."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "pytest", "-m", "hypothesis", f"--hypothesis-seed={seed}", "-q", cwd=ROOT
     )
@@ -30,7 +29,7 @@ async def properties(seed: int) -> bool:
 
 
 def faults(seed: int, count: int) -> list[str]:
-    """What is wrong after pairs of faults, drawn from a seed."""
+    """The problems after `count` random pairs of faults."""
     random_ = random.Random(seed)
     played = (
         fails(random_.choice(SCENES), *pair(random_), drain_seconds=random_.choice([0.0, 1.0])) for _ in range(count)
@@ -39,7 +38,7 @@ def faults(seed: int, count: int) -> list[str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; 1 where a property does not hold, with the seed that shows it."""
+    """The command. Exit code 1 if a property fails; the output has its seed."""
     parser = argparse.ArgumentParser(prog="python -m tests.stress.fuzz", description=__doc__)
     parser.add_argument("--seconds", type=float, default=600.0)
     parser.add_argument("--seed", type=int, default=1)

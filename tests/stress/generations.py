@@ -1,7 +1,6 @@
-"""Processes with overlapping lives that write to one journal, and what is left of all that they acknowledged.
+"""Overlapping processes write to one journal; no acknowledged write may be lost.
 
-What belongs here: the child process, the runs, and the count. What does not: how much of it the suite can afford
-(`tests/stress/test_generations.py`). ``make generations`` runs it at full size.
+`tests/stress/test_generations.py` runs a small load, ``make generations`` the full one.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from bot.conversation import Ending, TurnKey
 from tests.support.paths import ROOT
 from tests.support.process import BARE
 
-# A child that has said nothing for so long hangs. Seconds.
+# The longest start of a child process.
 PATIENCE_SECONDS = 30.0
 
 
@@ -33,7 +32,7 @@ PATIENCE_SECONDS = 30.0
 
 
 async def child(file: Path, name: str, rate: float, heartbeat_seconds: float) -> None:
-    """Write `rate` operations a second, and say each once it is acknowledged, until a signal."""
+    """Write `rate` operations a second until a signal, and print each one after its acknowledgement."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
@@ -52,13 +51,13 @@ async def child(file: Path, name: str, rate: float, heartbeat_seconds: float) ->
 
 
 async def _tried(journal: SqliteJournal, key: TurnKey) -> None:
-    """A write that is not acknowledged in time, as after a suspension, is not claimed."""
+    """Write a turn; one without a timely acknowledgement, as after a suspension, is not printed."""
     with contextlib.suppress(JournalBroken):
         await _turn(journal, key)
 
 
 async def _turn(journal: SqliteJournal, key: TurnKey) -> None:
-    """Three writes; every third turn is left unfinished."""
+    """Make three writes; every third turn stays unfinished."""
     if await journal.accept(key, f'{{"text": "{_text(key)}"}}'):
         _say(f"accepted {key.channel} {key.message}")
     await journal.posted(key, f"m{key.message}")
@@ -82,7 +81,7 @@ def _say(line: str) -> None:
 
 @dataclass
 class Generation:
-    """One child, and what it has acknowledged."""
+    """One child process and its output."""
 
     name: str
     process: asyncio.subprocess.Process
@@ -106,7 +105,7 @@ class Generation:
 
 
 def deleted_files(pid: int, folder: Path) -> list[str]:
-    """What a process has open in the folder though it was deleted; the lock at the gate comes and goes."""
+    """Deleted files of the folder still open in a process, except for the short-lived lock file."""
     found = []
     for link in Path(f"/proc/{pid}/fd").glob("*"):
         with contextlib.suppress(OSError):
@@ -116,7 +115,7 @@ def deleted_files(pid: int, folder: Path) -> list[str]:
 
 @asynccontextmanager
 async def generation(file: Path, name: str, rate: float, heartbeat_seconds: float = 2.0) -> AsyncIterator[Generation]:
-    """A child; it is killed at the end, if it still runs."""
+    """A running child process, killed at the end."""
     arguments = ["-m", "tests.stress.generations", "--child", name, "--file", str(file)]
     arguments += ["--rate", str(rate), "--heartbeat", str(heartbeat_seconds)]
     process = await asyncio.create_subprocess_exec(
@@ -142,14 +141,14 @@ async def generation(file: Path, name: str, rate: float, heartbeat_seconds: floa
 
 @dataclass
 class Outcome:
-    """What is left of the acknowledged writes."""
+    """The acknowledged writes found in the file, and the problems."""
 
     generations: int
     acknowledged: int = 0
     lost: list[str] = field(default_factory=list)
-    deleted: list[str] = field(default_factory=list)  # files that a process held open after their deletion
+    deleted: list[str] = field(default_factory=list)  # deleted files held open by a process
     integrity: str = ""
-    degraded: int = 0  # processes whose journal was degraded at their end
+    degraded: int = 0  # processes with a degraded journal at their end
 
     def __str__(self) -> str:
         return (
@@ -163,9 +162,9 @@ class Outcome:
 
 
 async def overlap(file: Path, *, generations: int, rate: float, seconds: float, kill_every: int = 0) -> Outcome:
-    """Start one generation after the other, each while the one before still writes; all write `rate` a second.
+    """Start one generation after the other, each while its predecessor still writes; all write `rate` a second.
 
-    Each lives `seconds` alone and as long beside the next. Every `kill_every`-th is killed, the others end cleanly.
+    Each runs `seconds` alone and as long beside the next. Every `kill_every`-th is killed, the others exit cleanly.
     """
     outcome, every = Outcome(generations), []
     async with contextlib.AsyncExitStack() as stack:
@@ -212,7 +211,7 @@ def count(outcome: Outcome, file: Path, generations: Sequence[Generation]) -> No
 
 
 async def run(runs: int) -> int:
-    """Nine generations at 250 writes a second, so many times; every other run kills some."""
+    """Run nine generations at 250 writes a second, `runs` times; every other run kills some."""
     failed = 0
     for number in range(runs):
         with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""Quick restarts on Slack: what one process has used of a rate limit, the next one must know."""
+"""Quick restarts on Slack: a new process must know the rate limits used by its predecessor."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PATIENCE_SECONDS = 240.0
 
 @dataclass
 class Outcome:
-    """What came of the restarts."""
+    """The result of the restarts."""
 
     questions: int = 0
     whole: int = 0
@@ -32,7 +32,7 @@ class Outcome:
 
 
 async def quick_restarts(restarts: int, *, questions: int, words: int = 120, kill: bool = True) -> Outcome:
-    """Start, ask, wait a few seconds, end; so many times; then let the last process finish everything."""
+    """Start, ask, wait a few seconds and stop, `restarts` times; the last process finishes all answers."""
     whole = [f"word{number}" for number in range(words)]
     outcome, asked = Outcome(), 0
     loop = asyncio.get_running_loop()

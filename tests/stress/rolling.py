@@ -1,8 +1,6 @@
-"""Rolling restarts of the whole program under load: each process starts while the one before it still answers.
+"""Rolling restarts of the whole program under load: each process starts while its predecessor still answers.
 
-What belongs here: the run against the project's test servers, both platforms in one bot, and the count of what readers
-find. What does not: how much of it the suite can afford (`tests/stress/test_rolling.py`). ``make rolling`` runs it in
-full.
+Both platforms run in one bot. `tests/stress/test_rolling.py` runs a small load, ``make rolling`` the full one.
 """
 
 from __future__ import annotations
@@ -24,15 +22,15 @@ from tests.stress.generations import deleted_files
 from tests.stress.storm import DiscordPlace, Place, SlackPlace
 from tests.support.process import Running, bot
 
-# Without any change for so long, missing answers will not come. Seconds.
+# Seconds without a change until missing answers count as lost.
 PATIENCE_SECONDS = 90.0
-# A second answer to something would come within these. Seconds.
+# Seconds to wait for a wrong second answer.
 SETTLE_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """`restarts` in a row, `rate` questions a second on each platform, `words` an answer; `survivors` at the end."""
+    """`restarts` in a row, `rate` questions a second per platform, `words` per answer, `survivors` at the end."""
 
     restarts: int = 4
     rate: float = 1.0
@@ -43,15 +41,15 @@ class Load:
 
 @dataclass
 class Outcome:
-    """What readers find."""
+    """The result, as readers see it."""
 
     questions: int = 0
     whole: int = 0
     wrong: list[str] = field(default_factory=list)
-    live: int = 0  # answers that the survivor had begun when it was killed
+    live: int = 0  # half-written answers at the kill of the last process
     deleted: list[str] = field(default_factory=list)
     limited: int = 0  # 429s
-    seconds: float = 0.0  # from the kill until all were whole
+    seconds: float = 0.0  # from the kill until all answers were whole
 
     def __str__(self) -> str:
         return (
@@ -81,7 +79,7 @@ class Roll:
         }
 
     async def play(self) -> Outcome:
-        """All of it."""
+        """Run it, and return the result."""
         async with AsyncExitStack() as stack:
             running = await self._start(stack)
             async with asyncio.TaskGroup() as group:
@@ -122,7 +120,7 @@ class Roll:
             self.outcome.questions += 1
 
     async def _kill(self, running: Running) -> None:
-        """Kill the survivor in the middle of its answers."""
+        """Kill the last process in the middle of its answers."""
         asked = len(self._model.requests)
         for _ in range(self._load.survivors // 2):
             await self._ask()
@@ -142,7 +140,7 @@ class Roll:
         loop = asyncio.get_running_loop()
         changed_at, before = loop.time(), self._texts()
         while loop.time() - changed_at < PATIENCE_SECONDS:
-            assert running.process.returncode is None, "the bot has ended"
+            assert running.process.returncode is None, "the bot has exited"
             texts = self._texts()
             if texts != before:
                 changed_at, before = loop.time(), texts
@@ -167,7 +165,7 @@ async def places() -> AsyncIterator[Sequence[Place]]:
 
 
 async def rolling(load: Load) -> Outcome:
-    """Run it once."""
+    """Run it once, and return the result."""
     words = " ".join(f"word{number}" for number in range(load.words))
     with tempfile.TemporaryDirectory() as folder:
         async with OpenAIDouble(default=Answer(words, words_per_second=40)) as model, places() as both:
@@ -175,7 +173,7 @@ async def rolling(load: Load) -> Outcome:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; 1 if a question was not answered once."""
+    """The command. Exit code 1 if a question was not answered exactly once."""
     parser = argparse.ArgumentParser(prog="python -m tests.stress.rolling", description=__doc__)
     parser.add_argument("--restarts", type=int, default=4)
     parser.add_argument("--rate", type=float, default=1.0, help="questions a second on each platform")

@@ -1,7 +1,7 @@
 """Keep many unfinished requests open: ``python -m tests.stress.siege HOST PORT COUNT SECONDS RATE``.
 
-What belongs here: a process of its own, since what it does takes as many descriptors as it takes away. It opens as many
-as it wants at once and prints ``up``. Then it opens another for each that is closed, up to so many a second.
+A process of its own, because it needs as many descriptors as it occupies in the bot. It opens COUNT connections at once
+and prints ``up``. Then it replaces closed connections, at most RATE a second.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import sys
 import time
 from contextlib import suppress
 
-# What it sends first: nothing, a byte, heads without an end, a body that is announced and never comes, and TLS.
+# First bytes: none, one, unfinished headers, a missing body, an unfinished chunk, and TLS.
 BEGINNINGS = (
     b"",
     b"G",
@@ -25,12 +25,12 @@ BEGINNINGS = (
     b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
 )
 
-# How often a byte follows on each, in seconds.
+# Seconds between further bytes on each connection.
 TRICKLE_SECONDS = 1.0
 
 
 class Siege:
-    """So many connections at once."""
+    """`count` connections at once."""
 
     def __init__(self, address: tuple[str, int], count: int) -> None:
         self._address = address
@@ -42,7 +42,7 @@ class Siege:
         self.opened = 0
 
     def fill(self) -> None:
-        """Open what is missing, as long as it may."""
+        """Open the missing connections, within the allowance."""
         while len(self._open) < self._count and self._allowance >= 1:
             self._allowance -= 1
             each = socket.socket()
@@ -54,11 +54,11 @@ class Siege:
             self._poll.register(each, select.EPOLLIN | select.EPOLLOUT | select.EPOLLHUP | select.EPOLLERR)
 
     def allow(self, more: float) -> None:
-        """So many more may be opened."""
+        """Increase the allowance of new connections."""
         self._allowance = min(self._allowance + more, self._count)
 
     def turn(self) -> None:
-        """Send what is to be sent first, and forget what was closed."""
+        """Send first bytes on new connections, and drop closed ones."""
         for number, events in self._poll.poll(0.02, 256):
             if events & (select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR) and not self._lives(number):
                 self._began.discard(number)
@@ -71,7 +71,7 @@ class Siege:
                 self._poll.modify(number, select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR)
 
     def trickle(self) -> None:
-        """Send a byte on each."""
+        """Send one byte on each connection."""
         for number in self._began:
             with suppress(OSError):
                 self._open[number].send(b"a")
@@ -86,7 +86,7 @@ class Siege:
 
 
 def main(host: str, port: str, count: str, seconds: str, rate: str) -> None:
-    """Lay siege for so long, and say at the end how many connections that took."""
+    """Lay siege for `seconds`, and print the number of connections opened."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     siege = Siege((host, int(port)), int(count))
@@ -102,8 +102,8 @@ def main(host: str, port: str, count: str, seconds: str, rate: str) -> None:
             trickles += TRICKLE_SECONDS
         if not up and siege.opened >= int(count):
             up = True
-            print("up", flush=True)  # noqa: T201 (what starts it waits for this line)
-    print(f"opened {siege.opened}", flush=True)  # noqa: T201 (a figure for whoever reads)
+            print("up", flush=True)  # noqa: T201 (the parent process waits for this line)
+    print(f"opened {siege.opened}", flush=True)  # noqa: T201 (a figure for the operator)
 
 
 if __name__ == "__main__":

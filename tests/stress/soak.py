@@ -1,7 +1,7 @@
-"""Many answers at once for a long time: nothing is lost, and nothing grows.
+"""Soak test: many answers at once for a long time, without losses and without growth.
 
-What belongs here: one such run with the whole program as a process, which is looked at from outside. What does not: how
-long the suite can afford (`tests/stress/test_soak.py`). `make soak` takes an hour.
+The whole program runs as a process, observed from outside. `tests/stress/test_soak.py` runs it for seconds, `make soak`
+for an hour.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from tests.servers.openai import Answer, OpenAIDouble
 from tests.stress.storm import Place, place_of
 from tests.support.process import bot
 
-# An answer that has not come by then is lost.
+# The longest wait for an answer.
 _PATIENCE_SECONDS = 120.0
 
-# After the last answer, before what is open is counted again.
+# The wait after the last answer before files and sockets are counted again.
 _REST_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """`live` answers at once, one after the other, for `seconds`; each has `words` at `rate` a second."""
+    """`live` answers at a time for `seconds`; each has `words` at `rate` a second."""
 
     seconds: float
     live: int = 20
@@ -43,7 +43,7 @@ class Load:
 
 @dataclass
 class Outcome:
-    """What was seen. Sizes in bytes."""
+    """The result. Sizes in bytes."""
 
     answered: int = 0
     lost: list[str] = field(default_factory=list)
@@ -53,16 +53,16 @@ class Outcome:
     limited: int = 0
 
     def is_fine(self, load: Load) -> bool:
-        """Nothing lost, and memory flat."""
+        """Whether nothing was lost, memory stayed flat, and connections were closed."""
         return not self.lost and self.growth <= 0.05 and self.keeps_little_open(load)
 
     def keeps_little_open(self, load: Load) -> bool:
-        """Nothing but kept-alive connections: for each that was live, one to the model and one to the platform."""
+        """Whether at most two kept-alive connections per live answer stay open: to the model and to the platform."""
         return self.open_after <= self.open_before + 2 * load.live
 
     @property
     def growth(self) -> float:
-        """By which part the resident memory of the last quarter is above that of the second."""
+        """The growth of resident memory from the second quarter to the last, as a share."""
         quarter = len(self.resident) // 4
         if not quarter:
             return 0.0
@@ -84,12 +84,12 @@ def resident(process: int) -> int:
 
 
 def open_files(process: int) -> int:
-    """How many files and sockets a process has open (Linux)."""
+    """The number of open files and sockets of a process (Linux)."""
     return len(list(Path(f"/proc/{process}/fd").iterdir()))
 
 
 async def soak(platform: str, load: Load, tell: Callable[[str], object] = lambda line: None) -> Outcome:
-    """Run it. `tell` is told now and then how it goes."""
+    """Run it. `tell` receives a progress line now and then."""
     outcome = Outcome()
     with tempfile.TemporaryDirectory() as folder:
         answer = Answer(load.answer, words_per_second=load.rate)
@@ -104,7 +104,7 @@ async def soak(platform: str, load: Load, tell: Callable[[str], object] = lambda
             async with bot(place.environment | more) as running:
                 await place.connected()
                 process = running.process.pid
-                await _ask(place, 0, load, outcome)  # what is made at first use is made
+                await _ask(place, 0, load, outcome)  # warm up everything created at first use
                 await asyncio.sleep(load.rest)
                 outcome.open_before = open_files(process)
                 until = asyncio.get_running_loop().time() + load.seconds
@@ -136,7 +136,7 @@ async def _ask(place: Place, channel: int, load: Load, outcome: Outcome) -> None
 
 
 async def _watch(process: int, until: float, load: Load, outcome: Outcome, tell: Callable[[str], object]) -> None:
-    """Look at the process eighty times, twenty for each quarter."""
+    """Measure the process eighty times, twenty per quarter."""
     loop = asyncio.get_running_loop()
     while loop.time() < until:
         outcome.resident.append(resident(process))
@@ -146,7 +146,7 @@ async def _watch(process: int, until: float, load: Load, outcome: Outcome, tell:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; 1 where something was lost, grew or was left open."""
+    """The command. Exit code 1 after a loss, growth or a leaked connection."""
     parser = argparse.ArgumentParser(prog="python -m tests.stress.soak", description=__doc__)
     parser.add_argument("--seconds", type=float, default=3600.0)
     parser.add_argument("--live", type=int, default=20)

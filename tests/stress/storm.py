@@ -1,8 +1,6 @@
-"""Very many events, some of them twice, over connections that break: one reply to each.
+"""Storm test: thousands of events, some delivered twice, over breaking connections; each gets one reply.
 
-What belongs here: one such storm against the project's doubles, with the whole program as a process, and the count of
-what came of it. What does not: how many events the suite can afford (`tests/stress/test_soak.py`). `make storm` sends
-10,000.
+The whole program runs as a process. `tests/stress/test_soak.py` sends a few events, `make storm` 10,000.
 """
 
 from __future__ import annotations
@@ -25,19 +23,19 @@ from tests.support.process import Running, bot
 
 ANSWER = "Yes, it is."
 
-# People who ask. Slack tells who somebody is a hundred times a minute, and a storm is not about that.
+# Authors. Few, because Slack allows a hundred user look-ups a minute, and this test is not about those.
 _ASKERS = 20
 
-# Questions that wait for their answers at one time: fewer than the bot takes in (2,000), so that none is refused.
+# Unanswered questions at a time: fewer than the bot accepts (2,000), so it rejects none.
 _OPEN = 150
 
-# Without any further answer for so long, those that are missing will not come.
+# Seconds without an answer until the missing ones count as lost.
 _PATIENCE_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """How many events there are; every `twice`-th comes twice, and all connections break after every `breaks`."""
+    """The number of events; every `twice`-th is delivered twice, and all connections break after every `breaks`."""
 
     events: int
     channels: int
@@ -47,7 +45,7 @@ class Load:
 
 @dataclass
 class Outcome:
-    """What came of them."""
+    """The result."""
 
     events: int
     answered: int = 0  # once, with the whole answer
@@ -65,7 +63,7 @@ class Outcome:
 
 
 class Place(Protocol):
-    """A platform's double, as a storm uses it."""
+    """A platform's test server with channels and authors."""
 
     environment: dict[str, str]
 
@@ -78,7 +76,7 @@ class Place(Protocol):
         ...
 
     async def break_(self, number: int) -> None:
-        """Break all connections, in a way that differs from one `number` to the next."""
+        """Break all connections; odd and even numbers break them differently."""
         ...
 
     async def connected(self) -> None: ...
@@ -92,7 +90,7 @@ class Place(Protocol):
 
     @property
     def live(self) -> int:
-        """Connections that are told of events."""
+        """The number of connections receiving events."""
         ...
 
     @property
@@ -128,7 +126,7 @@ class DiscordPlace:
         if number % 2:
             self._double.gateway.abort_all()
         else:
-            with suppress(ConnectionError):  # it may be closing just now
+            with suppress(ConnectionError):  # it may be closing
                 await self._double.gateway.reconnect()
 
     async def connected(self) -> None:
@@ -181,7 +179,7 @@ class SlackPlace:
         return len(self._asked) - 1
 
     def _delivered(self, question: str, known: int) -> list[Envelope]:
-        """The deliveries of a question, among those that are not `known` yet."""
+        """The deliveries of a question after the first `known` envelopes."""
         return [each for each in self._double.sockets.envelopes[known:] if each.event.get("ts") == question]
 
     def answer(self, number: int) -> list[str]:
@@ -191,7 +189,7 @@ class SlackPlace:
         if number % 2:
             self._double.sockets.abort()
         else:
-            with suppress(ConnectionError, IndexError):  # it may be closing, or gone, just now
+            with suppress(ConnectionError, IndexError):  # it may be closing, or closed
                 await self._double.sockets.disconnect()
         await asyncio.sleep(1.0)
         await self.connected()
@@ -227,7 +225,7 @@ async def place_of(platform: str, channels: int) -> AsyncIterator[Place]:
 
 
 async def storm(platform: str, load: Load, tell: Callable[[str], object] = lambda line: None) -> Outcome:
-    """Send the events and wait for their answers. `tell` is told now and then how far it is."""
+    """Send the events and wait for their answers. `tell` receives a progress line now and then."""
     loop, outcome = asyncio.get_running_loop(), Outcome(load.events)
     began = loop.time()
     with tempfile.TemporaryDirectory() as folder:
@@ -244,7 +242,7 @@ async def storm(platform: str, load: Load, tell: Callable[[str], object] = lambd
                 sending = _Sending(load, place, running)
                 await sending.send(tell)
                 await sending.until_open(0)
-                await asyncio.sleep(2.0)  # a second answer to something would come now
+                await asyncio.sleep(2.0)  # a wrong second answer would arrive now
             outcome.asked, outcome.limited = len(model.requests), place.limited
             outcome.connections = place.connections
             for number, texts in enumerate(place.answers()):
@@ -257,7 +255,7 @@ async def storm(platform: str, load: Load, tell: Callable[[str], object] = lambd
 
 
 class _Sending:
-    """Sends the events, never more than `_OPEN` before their answers."""
+    """Sends the events, with at most `_OPEN` unanswered."""
 
     def __init__(self, load: Load, place: Place, running: Running) -> None:
         self._load = load
@@ -277,11 +275,11 @@ class _Sending:
                 await self.until_open(_OPEN)
 
     async def until_open(self, count: int) -> None:
-        """Wait until no more than `count` are unanswered, or no answer comes any more."""
+        """Wait until at most `count` are unanswered, or no answer arrives for `_PATIENCE_SECONDS`."""
         loop = asyncio.get_running_loop()
         came = loop.time()
         while len(self._unanswered) > count and loop.time() - came < _PATIENCE_SECONDS:
-            assert self._running.process.returncode is None, "the bot has ended"
+            assert self._running.process.returncode is None, "the bot has exited"
             answered = [number for number in self._unanswered if self._place.answer(number)]
             for number in answered:
                 del self._unanswered[number]
@@ -290,7 +288,7 @@ class _Sending:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; 1 where an event was not answered once."""
+    """The command. Exit code 1 if an event was not answered exactly once."""
     parser = argparse.ArgumentParser(prog="python -m tests.stress.storm", description=__doc__)
     parser.add_argument("--events", type=int, default=10_000)
     parser.add_argument("--channels", type=int, default=400)

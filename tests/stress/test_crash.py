@@ -1,4 +1,4 @@
-"""Real processes with real signals: whatever happens to the bot or its model, every answer ends whole, once.
+"""Real processes with real signals: after any mishap of the bot or its model, every answer ends whole, once.
 
 A few answers here; ``make crash`` has a hundred.
 """
@@ -17,10 +17,10 @@ LOAD = Load(replies=6, words=300, rate=200.0)
 
 @pytest.mark.parametrize("mishap", MISHAPS)
 async def test_live_answers_end_whole_and_once(mishap: str) -> None:
-    """Those that were half written are finished in their own messages; nothing is left over, and nothing is doubled."""
+    """Half-written answers are completed in their own messages, without surplus or duplicate messages."""
     outcome = await crash("both", mishap, LOAD)
     assert not outcome.wrong, "\n".join(outcome.wrong)
     assert outcome.whole == LOAD.replies
     assert outcome.live
     if mishap != KILLED:
-        assert not outcome.limited  # what a killed process had spent, the next one cannot know
+        assert not outcome.limited  # the next process cannot know the writes of a killed one

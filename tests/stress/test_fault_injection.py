@@ -1,8 +1,7 @@
 """The sweep: a whole reply with fault k at call n, for every k and every n, until none fires.
 
-What a reader finds is judged after each (`tests.stress.fault_injection.judge`): the whole answer once, or an honest
-line; nothing left over, nothing to press, no failure's text, no stream open, no 429 that was not injected, a journal
-that says ended.
+`tests.stress.fault_injection.judge` checks each reply: the whole answer once or an honest notice, no surplus message,
+no control, no failure's text, no open stream, no provoked 429, and an ended turn in the journal.
 """
 
 from __future__ import annotations
@@ -51,8 +50,8 @@ from tests.stress.fault_injection import (
     play_in,
     slow,
     slow_answer,
-    told_after,
-    told_before,
+    terminated_after,
+    terminated_before,
 )
 
 WRITES = frozenset({"post", "edit", "delete"})
@@ -124,8 +123,8 @@ DEATHS = [
     Fault("killed after", EVERYTHING, killed_after, kills=True),
 ]
 SIGNALS = [
-    Fault("told to stop before", EVERYTHING, told_before, kills=True),
-    Fault("told to stop after", EVERYTHING, told_after, kills=True),
+    Fault("told to stop before", EVERYTHING, terminated_before, kills=True),
+    Fault("told to stop after", EVERYTHING, terminated_after, kills=True),
 ]
 
 SHORT = Scene("short", chunks=(2,))
@@ -144,7 +143,7 @@ THINKING = Scene("thinking aloud", chunks=(3,), thoughts=12, limit=140)
 
 PICKY = Scene("a picky server", chunks=(4,), limit=140, picky=True)
 
-# Servers that are no OpenAI.
+# Servers with dialects other than OpenAI's.
 HEALTHY_WORDS = ("end_turn", "stop_sequence", "eos", "eos_token", "COMPLETE", "STOP", "a_word_that_nobody_knows")
 SERVERS = [
     Scene("a finish reason with each chunk", chunks=(3,), limit=140, manner=Manner(finish_each=True, usage_each=True)),
@@ -157,16 +156,16 @@ CUT_WORDS = ("length", "MAX_TOKENS", "model_length", "content_filter", "SAFETY",
 FAILED_WORDS = ("error", "abort", "network_error", "insufficient_system_resource", "OTHER")
 
 SCENES = [SHORT, ONE, MANY, SHORTER, LONGER, AGAIN, TOGETHER, FORGETFUL, THINKING, FILED, FILED_ONCE, NOT_FILED, PICKY]
-# What a journal has to do with: other ways of writing make no difference to it.
+# Scenes for journal faults; other kinds of writing make no difference to the journal.
 JOURNALLED = [SHORT, MANY, SHORTER, AGAIN, TOGETHER, FORGETFUL, FILED]
-STOPPED = [ONE, *JOURNALLED, THINKING]  # being told to stop is as being killed, but for the time to mark what is live
+STOPPED = [ONE, *JOURNALLED, THINKING]  # SIGTERM is like a kill with time to mark live answers
 
 
 @pytest.fixture(autouse=True)
 def played(record_property: Callable[[str, object], None]) -> Iterator[list[int]]:
-    """How many whole replies each test ran: said in the end, by whichever process sums them up."""
+    """The number of whole replies of each test, reported to the process that sums them up."""
     counts: list[int] = []
-    logging.disable(logging.CRITICAL)  # a hundred thousand lines, made for nobody
+    logging.disable(logging.CRITICAL)  # a hundred thousand unread lines
     yield counts
     logging.disable(logging.NOTSET)
     record_property(WHOLE_REPLIES, sum(counts))
@@ -175,7 +174,7 @@ def played(record_property: Callable[[str, object], None]) -> Iterator[list[int]
 def swept(
     scene: Scene, fault: Fault, times: int = 1, *, kind: type[Injected] = Injected, drain_seconds: float = 1.0
 ) -> tuple[int, list[str]]:
-    """Inject a fault at call 0, 1, 2 ... until it does not fire; how many were run, and what was wrong."""
+    """Inject a fault at call 0, 1, 2 ... until it does not fire; returns the number of runs, and the problems."""
     wrong = []
     for number in itertools.count():
         injected = kind(fault, number, times)
@@ -195,7 +194,7 @@ def check(played: list[int], outcome: tuple[int, list[str]], scene: Scene) -> No
 @pytest.mark.parametrize("times", [1, 2, 3, 4])
 @pytest.mark.parametrize("fault", MODEL, ids=lambda fault: fault.name)
 def test_whatever_the_model_does(fault: Fault, times: int, played: list[int]) -> None:
-    """At every chunk of the first attempts, the last of four being the call that does not stream."""
+    """At every chunk of the first attempts; the fourth is the call without streaming."""
     fault = replace(fault, whole=fault.whole and times < 4)
     for scene in {1: [MANY, PICKY], 2: [AGAIN], 3: [MANY, THINKING]}.get(times, [MANY]):
         check(played, swept(scene, fault, times, kind=InAttempts), scene)
@@ -203,7 +202,7 @@ def test_whatever_the_model_does(fault: Fault, times: int, played: list[int]) ->
 
 @pytest.mark.parametrize("scene", SERVERS, ids=lambda scene: scene.name)
 def test_whatever_the_server_does(scene: Scene, played: list[int]) -> None:
-    """The same at every delta of servers with manners of their own; without any fault, one call is enough."""
+    """The same at every delta of servers with other dialects; without a fault, one call is enough."""
     for fault in MODEL:
         if not (fault.name == "silence" and scene.manner is not None and scene.manner.finish_each):
             check(played, swept(scene, fault, kind=InAttempts), scene)
@@ -212,7 +211,7 @@ def test_whatever_the_server_does(scene: Scene, played: list[int]) -> None:
 
 @pytest.mark.parametrize("word", CUT_WORDS + FAILED_WORDS)
 def test_whatever_word_an_answer_ends_with(word: str, played: list[int]) -> None:
-    """One that was cut, or that failed, is never taken for a whole one; a failed one is asked for again."""
+    """A cut or failed answer never counts as whole; a failed one is requested again."""
     played.append(1)
     scene = Scene("ends", chunks=(2,), finish=word, manner=Manner())
     world = World(scene)
@@ -225,14 +224,14 @@ def test_whatever_word_an_answer_ends_with(word: str, played: list[int]) -> None
 
 @pytest.mark.parametrize("times", [1, 2, 3])
 def test_an_empty_answer_is_asked_for_again(times: int, played: list[int]) -> None:
-    """Nothing but an end is no answer."""
+    """An answer without text is requested again."""
     played.append(1)
     assert not fails(MANY, InAttempts(EMPTY, 0, times))
 
 
 @pytest.mark.parametrize("chunk", range(9))
 def test_a_refusal_stands_in_the_place_of_what_was_said(chunk: int, played: list[int]) -> None:
-    """At every chunk, whatever is shown by then."""
+    """A refusal at any chunk replaces the shown text."""
     played.append(1)
     end = model("end", instead(Finish(FinishReason.STOP)))
     assert not fails(MANY, InAttempts(REFUSES, chunk), InAttempts(end, chunk + 1))
@@ -243,7 +242,7 @@ def test_a_refusal_stands_in_the_place_of_what_was_said(chunk: int, played: list
 def test_whatever_the_platform_does(fault: Fault, times: int, played: list[int]) -> None:
     """At every post, edit, delete, look-up and read, once, thrice and for minutes."""
     for scene in {1: SCENES, 3: [MANY, AGAIN], 50: [ONE]}[times]:
-        # In the end the platform is given up, and nobody can write there any more.
+        # In the end the bot gives up on the platform, and no notice can be written.
         faulty = replace(fault, closed=fault.closed or times == 50 or (times > 1 and not fault.whole))
         check(played, swept(scene, faulty, times), scene)
 
@@ -259,7 +258,7 @@ def test_whatever_the_journal_does(fault: Fault, times: int, played: list[int]) 
 @pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.name)
 @pytest.mark.parametrize("fault", DEATHS, ids=lambda fault: fault.name)
 def test_killed_and_started_again(fault: Fault, scene: Scene, played: list[int]) -> None:
-    """Before and after each call of a port: the next process finishes what was left, in the messages that are there."""
+    """After a kill before or after any call of a port, the next process completes the existing messages."""
     check(played, swept(scene, fault), scene)
 
 
@@ -267,14 +266,14 @@ def test_killed_and_started_again(fault: Fault, scene: Scene, played: list[int])
 @pytest.mark.parametrize("scene", STOPPED, ids=lambda scene: scene.name)
 @pytest.mark.parametrize("fault", SIGNALS, ids=lambda fault: fault.name)
 def test_told_to_stop_and_started_again(fault: Fault, scene: Scene, drain_seconds: float, played: list[int]) -> None:
-    """At each call of a port: what can be finished is, what cannot is marked, and finished by the next process."""
+    """After SIGTERM at any call of a port, answers are finished, or marked and completed by the next process."""
     check(played, swept(scene, fault, drain_seconds=drain_seconds), scene)
 
 
 @pytest.mark.parametrize("fault", JOURNALS, ids=lambda fault: fault.name)
 @pytest.mark.parametrize("scene", [ONE, SHORTER], ids=lambda scene: scene.name)
 def test_delivered_again_where_the_journal_fails(fault: Fault, scene: Scene, played: list[int]) -> None:
-    """During an answer and after it, a message that could not be written down is still told from a new one."""
+    """During and after an answer, a repeated event is recognised even if the journal missed the first."""
     again = replace(scene, delivered_again=True)
     check(played, swept(again, fault, 1), again)
     check(played, swept(again, fault, 100), again)
@@ -285,16 +284,16 @@ SEED = 20261122
 
 
 def pair(random_: random.Random) -> tuple[Injected, ...]:
-    """Two faults at random calls, the second of them perhaps in the process that was started again."""
+    """Two faults at random calls, the second perhaps in a restarted process."""
     one, other = random_.sample(ANY, 2)
     while one.kills != other.kills and (one.forgets or other.forgets):
-        one, other = random_.sample(ANY, 2)  # what nobody wrote down, nobody knows of after a death
+        one, other = random_.sample(ANY, 2)  # a write missed by the journal is unknown after a death
     return tuple(Injected(fault, random_.randrange(40), process=random_.choice([0, 0, 1])) for fault in (one, other))
 
 
 @pytest.mark.parametrize("part", range(4))
 def test_two_faults(part: int, played: list[int]) -> None:
-    """Pairs of faults, drawn from a seed: no two make something that one does not."""
+    """Random pairs of faults break no promise kept under single faults."""
     random_, wrong, count = random.Random(SEED + part), [], 120
     for _ in range(count):
         scene = random_.choice(SCENES)

@@ -1,4 +1,4 @@
-"""Processes that share a journal: overlapping lives, kills, suspensions, and files that somebody removes or cuts."""
+"""Processes sharing a journal: overlaps, kills, suspensions, and removed or truncated files."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ from adapters.journal.statements import APPLICATION_ID, SCHEMA, SCHEMA_VERSION
 from bot.conversation import Ending, TurnKey
 from tests.stress.generations import Generation, Outcome, count, generation, overlap
 
-BEAT = 0.2  # seconds, so that tests need not wait for long
-AT = datetime.now(UTC).timestamp()  # old turns are forgotten
+BEAT = 0.2  # seconds; short, for quick tests
+AT = datetime.now(UTC).timestamp()  # recent, because old turns are purged
 
 
 def now() -> datetime:
@@ -52,7 +52,7 @@ def key(number: int) -> TurnKey:
 @pytest.mark.sockets(seconds=60)
 @pytest.mark.parametrize("kill_every", [0, 2])
 async def test_overlapping_generations_lose_nothing(tmp_path: Path, kill_every: int) -> None:
-    """Whatever was acknowledged is there, the file is sound, and nobody writes into a deleted one."""
+    """Every acknowledged write is in the file, the file is intact, and no process writes into a deleted one."""
     outcome = await overlap(tmp_path / "turns.db", generations=4, rate=150, seconds=0.4, kill_every=kill_every)
     assert outcome.is_sound, (str(outcome), outcome.lost[:5], outcome.deleted)
     assert outcome.acknowledged > 100
@@ -70,7 +70,7 @@ def remove_lock_files(folder: Path) -> None:
 
 
 async def until(condition: Callable[[], bool] | Callable[[], Awaitable[bool]]) -> None:
-    """Wait until a condition holds; the test's own time-out ends it."""
+    """Wait until a condition holds, within the test's own time-out."""
     while True:
         found = condition()
         if found if isinstance(found, bool) else await found:
@@ -81,49 +81,49 @@ async def until(condition: Callable[[], bool] | Callable[[], Awaitable[bool]]) -
 # ---------------------------------------------------------------------------------------------------------- ownership
 
 
-def sign(heartbeat: int | None, *, held: bool) -> LockState:
+def state(heartbeat: int | None, *, held: bool) -> LockState:
     return LockState(held, None if heartbeat is None else bytes([heartbeat]))
 
 
 @pytest.mark.parametrize(
     ("seen", "running", "dead"),
     [
-        ([sign(1, held=True)] * 6, False, False),  # suspended, or its disk hangs
-        ([sign(1, held=False)] * 6, False, True),  # killed
-        ([sign(1, held=False)] * 6, True, False),  # the machine knows it as running
-        ([sign(None, held=False)] * 6, False, True),  # killed, and its lock file is gone
-        ([sign(None, held=False)] * 6, True, False),  # suspended, and its lock file is gone
-        ([sign(1, held=True), sign(None, held=False), *[sign(n, held=True) for n in (2, 3, 4, 5)]], False, False),
-        ([sign(n, held=False) for n in range(6)], False, False),  # it beats, though its lock was lost
-        ([sign(1, held=True)] * 5 + [sign(None, held=False)], False, True),
-        ([sign(1, held=False)] * 2, False, False),  # not watched for long enough
+        ([state(1, held=True)] * 6, False, False),  # suspended, or its disk hangs
+        ([state(1, held=False)] * 6, False, True),  # killed
+        ([state(1, held=False)] * 6, True, False),  # running, by the process table
+        ([state(None, held=False)] * 6, False, True),  # killed, without a lock file
+        ([state(None, held=False)] * 6, True, False),  # suspended, without a lock file
+        ([state(1, held=True), state(None, held=False), *[state(n, held=True) for n in (2, 3, 4, 5)]], False, False),
+        ([state(n, held=False) for n in range(6)], False, False),  # heartbeats without a lock
+        ([state(1, held=True)] * 5 + [state(None, held=False)], False, True),
+        ([state(1, held=False)] * 2, False, False),  # not observed for long enough
     ],
 )
 def test_the_rule_of_death(seen: Sequence[LockState], dead: bool, running: bool) -> None:
-    """Dead is whose lock is free, whose heartbeat stood still for two intervals, and which does not run."""
-    signs = iter(seen)
+    """An owner is dead if its lock is free, its heartbeat stopped for two intervals, and it does not run."""
+    states = iter(seen)
     current = seen[0]
 
-    def look(owner: str) -> LockState:
+    def inspect(owner: str) -> LockState:
         return current
 
-    watch = LivenessMonitor(1.0, look, is_running=lambda owner: running)
-    for second, current in enumerate(signs):  # noqa: B007 (`look` reads it)
-        watch.observe(["a"], float(second))
-    assert watch.is_dead("a", len(seen) - 1.0) is dead
+    monitor = LivenessMonitor(1.0, inspect, is_running=lambda owner: running)
+    for second, current in enumerate(states):  # noqa: B007 (`inspect` reads it)
+        monitor.observe(["a"], float(second))
+    assert monitor.is_dead("a", len(seen) - 1.0) is dead
 
 
 def test_an_owner_that_let_go_is_dead_at_once() -> None:
-    """A clean end keeps nobody waiting, and a stranger is watched first."""
-    watch = LivenessMonitor(1.0, lambda owner: sign(1, held=False), is_running=lambda owner: False)
-    assert watch.is_dead(NO_OWNER, 0.0)
-    assert not watch.is_dead("stranger", 0.0)
-    assert not watch.is_dead("stranger", 1.9)
-    assert watch.is_dead("stranger", 2.0)
+    """A released turn is free at once; an unknown owner is observed first."""
+    monitor = LivenessMonitor(1.0, lambda owner: state(1, held=False), is_running=lambda owner: False)
+    assert monitor.is_dead(NO_OWNER, 0.0)
+    assert not monitor.is_dead("stranger", 0.0)
+    assert not monitor.is_dead("stranger", 1.9)
+    assert monitor.is_dead("stranger", 2.0)
 
 
 def test_a_lock_file_comes_back_with_the_next_heartbeat(tmp_path: Path) -> None:
-    """Removed or replaced, it is created and locked again; a release leaves nothing."""
+    """A removed or replaced lock file is created and locked again; a release removes it."""
     journal = tmp_path / "turns.db"
     owner = ProcessLock(journal)
     first = inspect_lock(journal, owner.name)
@@ -143,7 +143,7 @@ def test_a_lock_file_comes_back_with_the_next_heartbeat(tmp_path: Path) -> None:
 
 @pytest.mark.sockets(seconds=20)
 async def test_a_request_between_two_heartbeats_delays_none(tmp_path: Path) -> None:
-    """A lock file comes back within one interval, also if the journal is used shortly before the heartbeat."""
+    """A lock file is created again within one interval, even if the journal is used shortly before the heartbeat."""
     file, interval = tmp_path / "turns.db", 1.0
     async with SqliteJournal(file, now, JournalOptions(heartbeat_seconds=interval)) as journal:
         await asyncio.sleep(0.8 * interval)  # late in the interval
@@ -154,10 +154,10 @@ async def test_a_request_between_two_heartbeats_delays_none(tmp_path: Path) -> N
 
 
 def test_a_process_is_known_by_its_name() -> None:
-    """This one runs; one that started at another time, or on another machine, does not as far as can be told."""
+    """The current process is running; a process of another start time or another machine is not."""
     mine = ProcessId.current()
     if mine is None:
-        pytest.skip("this system does not tell of its processes")
+        pytest.skip("this system has no /proc")
     assert mine.is_running
     assert not ProcessId(mine.host, mine.pid, mine.started + 1).is_running
     assert not ProcessId("elsewhere", mine.pid, mine.started).is_running
@@ -173,7 +173,7 @@ async def taken(journal: SqliteJournal) -> bool:
 @pytest.mark.sockets(seconds=60)
 @pytest.mark.parametrize("lock_files", ["kept", "removed"])
 async def test_a_suspended_process_keeps_its_turns_and_a_killed_one_does_not(tmp_path: Path, lock_files: str) -> None:
-    """SIGSTOP is no death, with a lock file or without; kill -9 is, and frees the turns within a few heartbeats."""
+    """SIGSTOP frees no turns, with or without a lock file; kill -9 frees them within a few heartbeats."""
     file = tmp_path / "turns.db"
     options = JournalOptions(heartbeat_seconds=BEAT)
     async with generation(file, "G", 50, BEAT) as child, SqliteJournal(file, now, options) as journal:
@@ -200,7 +200,7 @@ async def test_a_suspended_process_keeps_its_turns_and_a_killed_one_does_not(tmp
 @pytest.mark.sockets(seconds=60)
 @pytest.mark.parametrize("what", ["lock files", "removed ", "removed -wal", "folder"])
 async def test_no_live_turn_is_taken_whatever_is_removed(tmp_path: Path, what: str) -> None:
-    """Lock files, the journal, its log and its folder are removed again and again; a live process keeps its turns."""
+    """A live process keeps its turns after repeated removals of lock files, the journal, its log and its folder."""
     file, chance = tmp_path / "sub" / "turns.db", random.Random(1)
     make_folder(file.parent)
     options = JournalOptions(heartbeat_seconds=BEAT, retry_seconds=BEAT)
@@ -267,14 +267,14 @@ DAMAGES: dict[str, Callable[[Path], None]] = {
     "halved": halve,
     "overwritten": overwrite,
 }
-# The index is mapped into memory: whoever cuts it kills every process that has it open (SIGBUS), whatever we do.
+# Truncating the index, which is mapped into memory, would kill every process with an open journal (SIGBUS).
 CASES = [(suffix, how) for suffix in ("", "-wal") for how in DAMAGES] + [("-shm", "removed"), ("-shm", "replaced")]
 
 
 @pytest.mark.parametrize("scrubbed", [False, True])
 @pytest.mark.parametrize(("suffix", "how"), CASES)
 def test_damaged_files_are_written_again(tmp_path: Path, suffix: str, how: str, *, scrubbed: bool) -> None:
-    """Within two heartbeats all live turns are in a sound file, and nothing that has ended is unfinished again."""
+    """Within two heartbeats all live turns are in an intact file, and no ended turn is unfinished again."""
     file = tmp_path / "turns.db"
     fallback = JournalFallback(file, JournalOptions(), now)
     fallback.write([Accept(key(number), f"text {number}", AT) for number in range(40)], 0.0)
@@ -293,7 +293,7 @@ def test_damaged_files_are_written_again(tmp_path: Path, suffix: str, how: str, 
     assert not fallback.degraded
     assert not fallback.recovering
     if suffix == "" and how in {"removed", "replaced", "emptied"}:
-        assert reported[0]  # whoever looks at /readyz within the heartbeat sees it
+        assert reported[0]  # /readyz shows it until the next heartbeat
     fallback.write([End(key(3), Ending.DONE)], 9.1)
     fallback.close()
     following = JournalFallback(file, JournalOptions(), now)
@@ -306,7 +306,7 @@ def test_damaged_files_are_written_again(tmp_path: Path, suffix: str, how: str, 
 
 
 def test_a_folder_that_is_removed_comes_back(tmp_path: Path) -> None:
-    """The folder, the file and the lock file are there again, with the live turns."""
+    """The folder, the file and the lock file are created again, with the live turns."""
     file = tmp_path / "a" / "b" / "turns.db"
     file.parent.mkdir(parents=True)
     fallback = JournalFallback(file, JournalOptions(), now)
@@ -319,8 +319,8 @@ def test_a_folder_that_is_removed_comes_back(tmp_path: Path) -> None:
     fallback.close()
 
 
-def test_turns_that_were_taken_over_are_written_again_too(tmp_path: Path) -> None:
-    """What a process did not receive itself but goes on with is as live as the rest."""
+def test_claimed_turns_are_restored_too(tmp_path: Path) -> None:
+    """Turns claimed from another process are restored like the process's own."""
     file = tmp_path / "turns.db"
     first = JournalFallback(file, JournalOptions(), now)
     first.write([Accept(key(1), "text", AT), AddMessage(key(1), "m1")], 0.0)
@@ -336,8 +336,8 @@ def test_turns_that_were_taken_over_are_written_again_too(tmp_path: Path) -> Non
     third.close()
 
 
-def test_turns_that_a_sound_file_has_lost_are_written_again(tmp_path: Path) -> None:
-    """A restored backup, or a log that another process lost, leaves a file without any damage to be seen."""
+def test_turns_lost_from_an_intact_file_are_restored(tmp_path: Path) -> None:
+    """A restored backup, or a log lost by another process, leaves no visible damage."""
     file = tmp_path / "turns.db"
     fallback = JournalFallback(file, JournalOptions(), now)
     fallback.write([Accept(key(number), "text", AT) for number in range(4)], 0.0)
@@ -360,7 +360,7 @@ def test_turns_that_a_sound_file_has_lost_are_written_again(tmp_path: Path) -> N
 
 
 class OtherProcess(logging.Handler):
-    """Holds the gate, and puts a new file in the place of the damaged one once a journal has logged the damage."""
+    """Holds the files' lock, and replaces the damaged file after a journal has logged the damage."""
 
     def __init__(self, file: Path) -> None:
         super().__init__()
@@ -398,8 +398,8 @@ class OtherProcess(logging.Handler):
 
 
 @pytest.mark.parametrize("damage", ["emptied ", "removed -wal"])
-def test_what_another_process_has_recovered_is_left_alone(tmp_path: Path, damage: str) -> None:
-    """A file that took the place of the damaged one while this process waited at the gate stays where it is."""
+def test_a_file_recovered_by_another_process_stays(tmp_path: Path, damage: str) -> None:
+    """A file replaced while this process waited for the lock stays in place."""
     file = tmp_path / "turns.db"
     fallback = JournalFallback(file, JournalOptions(), now)
     fallback.write([Accept(key(1), "text", AT)], 0.0)
@@ -414,8 +414,8 @@ def test_what_another_process_has_recovered_is_left_alone(tmp_path: Path, damage
     fallback.close()
 
 
-def test_a_file_that_was_replaced_is_not_mixed_with_the_old_log(tmp_path: Path) -> None:
-    """The log of the old file is not applied to a backup that is put in its place."""
+def test_a_replaced_file_is_not_mixed_with_the_old_log(tmp_path: Path) -> None:
+    """The log of the old file is not applied to a backup put in its place."""
     file = tmp_path / "turns.db"
     fallback = JournalFallback(file, JournalOptions(), now)
     fallback.write([Accept(key(number), "text", AT) for number in range(50)], 0.0)
@@ -435,7 +435,7 @@ ACTIONS = ("start", "stop", "kill", "disk full", "lock files", "folder", *(f"{ho
 
 
 async def act(action: str, file: Path, live: list[Generation], chance: random.Random) -> list[Generation]:
-    """Do something to the processes or their files; returns those that have ended."""
+    """Perform an action on the processes or their files; returns the ended processes."""
     if action in {"stop", "kill"}:
         if len(live) < 2:
             return []
@@ -460,7 +460,7 @@ async def act(action: str, file: Path, live: list[Generation], chance: random.Ra
 
 
 async def play(schedule: Sequence[str], seed: int, folder: Path) -> None:
-    """Run a schedule under load, and look for the live turns of every process that is alive after it."""
+    """Run a schedule under load, then check the live turns of every surviving process."""
     file, chance, numbers = folder / "sub" / "turns.db", random.Random(seed), itertools.count()
     file.parent.mkdir()
     live: list[Generation] = []
@@ -494,7 +494,7 @@ async def play(schedule: Sequence[str], seed: int, folder: Path) -> None:
             return outcome.integrity == "ok" and not (lost - ended)
 
         try:
-            async with asyncio.timeout(5 + 5):  # the promise is five seconds; twice that on a busy machine
+            async with asyncio.timeout(5 + 5):  # five seconds are promised; twice as long on a busy machine
                 await until(written_again)
         except TimeoutError:
             raise AssertionError(
@@ -508,7 +508,7 @@ async def play(schedule: Sequence[str], seed: int, folder: Path) -> None:
 
 @pytest.mark.sockets(seconds=600)
 def test_any_schedule_of_processes_and_damage() -> None:
-    """Processes start, end and are killed in any order while files are damaged: live turns are written again."""
+    """Live turns are restored after any order of starts, ends, kills and damage."""
 
     @settings(
         max_examples=int(os.environ.get("TICKERTAPE_SCHEDULES", "6")),  # noqa: TID251 (the runner's, and no setting)
@@ -532,7 +532,7 @@ def test_any_schedule_of_processes_and_damage() -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_no_text_outlives_its_turn(tmp_path: Path, seed: int) -> None:
-    """A heartbeat after a turn has ended, its text is in no file, also beside live ones of any length."""
+    """One heartbeat after the end of a turn, its text is in no file, also beside live texts of any length."""
     chance, file, at = random.Random(seed), tmp_path / "turns.db", 0.0
     fallback = JournalFallback(file, JournalOptions(), now)
     live: list[int] = []
@@ -561,10 +561,10 @@ def test_no_text_outlives_its_turn(tmp_path: Path, seed: int) -> None:
 
 @pytest.mark.sockets(seconds=60)
 async def test_no_text_outlives_a_process(tmp_path: Path) -> None:
-    """After kill -9, beside another process and once the next start is ready, only unfinished texts are left."""
+    """After kill -9, another process and the next start leave only unfinished texts."""
     file = tmp_path / "turns.db"
     options = JournalOptions(heartbeat_seconds=BEAT)
-    # The child hardly ever looks after the log.
+    # The child hardly ever truncates the log.
     async with generation(file, "G", 100, 30.0) as child, SqliteJournal(file, now, options):
         await until(lambda: len(child.said("ended")) > 30)
         child.process.kill()
@@ -585,8 +585,8 @@ async def test_no_text_outlives_a_process(tmp_path: Path) -> None:
         assert not any(b"private-H-%s-" % message.encode() in kept for _, message in child.said("ended"))
 
 
-def test_identities_are_of_the_file_and_not_of_its_name(tmp_path: Path) -> None:
-    """A file that was moved is not there any more, whatever is in its place."""
+def test_an_identity_belongs_to_the_file_and_not_to_its_name(tmp_path: Path) -> None:
+    """A renamed file keeps its identity, and a new file at its path has another."""
     one, other = tmp_path / "one", tmp_path / "other"
     assert identify(one) is None
     one.touch()
@@ -604,7 +604,7 @@ async def ages_after(file: Path, wall: datetime) -> list[float]:
 
 @pytest.mark.sockets(seconds=30)
 async def test_the_use_of_a_rate_limit_is_known_to_the_next_process(tmp_path: Path) -> None:
-    """Calls of the last minute are told with their ages, whoever made them; older ones are forgotten."""
+    """Calls of the last minute are returned with their ages, from all processes; older ones are not."""
     file, wall = tmp_path / "turns.db", now()
     async with SqliteJournal(file, lambda: wall) as journal:
         journal.record_call("slack/T/chat.update")

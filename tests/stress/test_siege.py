@@ -20,7 +20,7 @@ from tests.support.process import Running, bot
 
 pytestmark = [
     pytest.mark.sockets(seconds=120),
-    pytest.mark.skipif(sys.platform != "linux", reason="the siege waits with epoll, and descriptors are in /proc"),
+    pytest.mark.skipif(sys.platform != "linux", reason="the siege uses epoll, and descriptors are in /proc"),
 ]
 
 DESCRIPTORS = 1024
@@ -28,13 +28,13 @@ HALF_OPEN = 1100
 LOG_BYTES = 1_000_000
 HEALTH_SECONDS = 1.0
 
-# How many connections are opened again in a second. A machine that tests share accepts some two thousand.
+# Reopened connections a second. A shared test machine accepts some two thousand.
 AGAIN = 300
 
 
 @asynccontextmanager
 async def besieged(url: URL) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A siege of that address, from when all connections were opened."""
+    """A siege of that address, with all connections open."""
     arguments = [str(url.host), str(url.port), str(HALF_OPEN), "100", str(AGAIN)]
     siege = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tests.stress.siege", *arguments, cwd=ROOT, stdout=asyncio.subprocess.PIPE
@@ -49,17 +49,17 @@ async def besieged(url: URL) -> AsyncIterator[asyncio.subprocess.Process]:
 
 
 async def address(running: Running) -> URL:
-    """Where the program listens."""
+    """The program's address."""
     return URL((await running.says("site=")).split("site=")[1].split()[0])
 
 
 def descriptors_of(running: Running) -> int:
-    """How many files and sockets the program has open."""
+    """The number of open files and sockets of the program."""
     return sum(1 for _ in Path(f"/proc/{running.process.pid}/fd").iterdir())
 
 
 async def probes(url: URL, until: asyncio.Event) -> list[float]:
-    """How long each probe took, one at a time and each over a connection of its own."""
+    """The duration of each health probe, one at a time, each over a new connection."""
     loop = asyncio.get_running_loop()
     took: list[float] = []
     while not until.is_set() or not took:
@@ -73,7 +73,7 @@ async def probes(url: URL, until: asyncio.Event) -> list[float]:
 
 @pytest.mark.parametrize("playground", ["off", "on"])
 async def test_a_question_is_answered_under_siege(playground: str) -> None:
-    """Whole, with health answered within a second, few descriptors taken, and a log that stays short."""
+    """The answer is whole, health responds within a second, few descriptors are in use, and the log stays short."""
     async with (
         OpenAIDouble(default=Answer(numbered(120), words_per_second=40)) as model,
         DiscordDouble().running() as double,
@@ -91,14 +91,14 @@ async def test_a_question_is_answered_under_siege(playground: str) -> None:
                 answered.set()
             assert " ".join(place.answers(question)).split() == numbered(120).split()
             first, *others = probing.result()
-            assert max(others) < HEALTH_SECONDS, first  # the first waits behind the siege's first thousand
-            assert held < DESCRIPTORS // 4 + 32  # the files and sockets of everything else among them
+            assert max(others) < HEALTH_SECONDS, first  # the first waits behind the first thousand connections
+            assert held < DESCRIPTORS // 4 + 32  # including the files and sockets of everything else
             assert await running.stop() == 0
     assert sum(len(line) + 1 for line in running.lines) < LOG_BYTES
 
 
 async def test_an_open_page_goes_on_under_siege() -> None:
-    """Its socket is not among those that are closed, and its question is answered."""
+    """Its socket stays open, and its question is answered."""
     async with OpenAIDouble(default=Answer("Paris.")) as model:
         named = {"OPENAI_BASE_URL": model.url, "OPENAI_MODEL": "m", "TICKERTAPE_PLAYGROUND": "on"}
         async with bot(named, descriptors=DESCRIPTORS) as running, aiohttp.ClientSession() as session:

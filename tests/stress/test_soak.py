@@ -1,4 +1,4 @@
-"""Many events and many answers, for as long as the suite can afford: one reply to each, nothing lost, nothing grows.
+"""Short storm and soak tests: one reply to each event, nothing lost, no growth.
 
 `make storm` sends 10,000 events, and `make soak` takes an hour.
 """
@@ -30,7 +30,7 @@ from tests.support.fakes import MemoryChannel, ScriptedModel, answer_of, turn, w
 @pytest.mark.sockets(seconds=150)
 @pytest.mark.parametrize("platform", ["discord", "slack"])
 async def test_every_event_is_answered_once(platform: str) -> None:
-    """Every tenth comes twice, and the connection breaks now and then."""
+    """Each event gets one answer, with every tenth delivered twice and breaking connections."""
     outcome = await storm.storm(platform, storm.Load(150, channels=50, breaks=50))
     assert not outcome.wrong, "\n".join(outcome.wrong[:5])
     assert outcome.asked == outcome.answered == 150
@@ -40,7 +40,7 @@ async def test_every_event_is_answered_once(platform: str) -> None:
 @pytest.mark.sockets(seconds=150)
 @pytest.mark.skipif(sys.platform != "linux", reason="memory and open files are read from /proc")
 async def test_nothing_is_lost_or_left_open() -> None:
-    """Twenty live answers, one after the other; memory is watched too, but is not judged in so short a time."""
+    """Twenty live answers at a time lose nothing and close their connections; the time is too short to judge memory."""
     load = soak.Load(seconds=4.0, words=60, rest=0.5)
     outcome = await soak.soak("discord", load)
     assert not outcome.lost
@@ -51,7 +51,7 @@ async def test_nothing_is_lost_or_left_open() -> None:
 
 
 async def test_memory_is_flat_over_many_answers() -> None:
-    """Twenty at a time: what Python holds is the same after each round, and no task is left."""
+    """Python's memory is the same after each round of twenty answers, and no task is left."""
     model, journal = ScriptedModel(words(20)), MemoryJournal(limit=20)
     seeded = random.Random(3)
     turns = TurnManager(
@@ -77,7 +77,7 @@ async def test_memory_is_flat_over_many_answers() -> None:
         assert model.open == 0
         assert len([task for task in asyncio.all_tasks() if "pacer" not in task.get_name()]) <= 2
         running.cancel()
-    # The digests that it remembers are a hundred bytes or two each; an answer that is kept would be 30 KiB.
+    # Remembered digests take 100-200 bytes each; a leaked answer would take 30 KiB.
     assert held[5] - held[2] < 60 * 500
 
 
