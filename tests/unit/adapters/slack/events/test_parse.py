@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adapters.slack.events.content import beside, files_of
 from adapters.slack.events.pages import parse_file_info, parse_message_page, parse_share, parse_user, parse_user_groups
 from adapters.slack.events.parse import (
     ChannelNotice,
@@ -17,6 +18,7 @@ from adapters.slack.events.parse import (
     MessageDeleted,
     MessagePosted,
     StopRequested,
+    is_plain,
     parse_action,
     parse_event,
 )
@@ -150,3 +152,10 @@ def test_any_answer_is_parsed(data: Json) -> None:
     assert parse_file_info(data).files
     assert "" not in parse_user_groups(data)
     assert parse_share(data, "C1", "") is None or isinstance(parse_share(data, "C1", ""), str)
+
+
+@given(JSON)
+def test_a_plain_message_has_no_further_content(message: Json) -> None:
+    """A message recognised as plain has no text beside its own, and no files."""
+    if is_plain(message):
+        assert (beside(message), files_of(message)) == ("", ())
