@@ -79,7 +79,7 @@ _REASON_BY_MODE = MappingProxyType(
 _REASON_BY_ACCESS = MappingProxyType({"access_denied": NO_ACCESS, "file_not_found": NOT_THERE, "restricted": NO_ACCESS})
 
 
-def beside(message: Json) -> str:
+def extra_text(message: Json) -> str:
     """The visible content of `message` beside its text, without repeating the text."""
     text = string(message, "text")
     return _without_torn_marks(
@@ -224,13 +224,13 @@ def _name(file: Json) -> str:
     return escape(string(file, "title") or string(file, "name") or string(file, "id"))
 
 
-def files_of(message: Json) -> tuple[Attachment, ...]:
+def parse_files(message: Json) -> tuple[Attachment, ...]:
     """Files of a message, and of the messages it shares."""
     shared = [file for each in objects(message, "attachments") for file in objects(each, "files")]
-    return tuple(attachment for file in (*objects(message, "files"), *shared) for attachment in attachments_of(file))
+    return tuple(attachment for file in (*objects(message, "files"), *shared) for attachment in parse_file(file))
 
 
-def attachments_of(file: Json) -> list[Attachment]:
+def parse_file(file: Json) -> list[Attachment]:
     """A file object as attachments: itself, and a long transcript (the object holds only its beginning)."""
     preview, vtt = mapping(file, "transcription", "preview"), string(file, "vtt")
     made = _file_attachment(file)

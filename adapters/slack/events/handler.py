@@ -39,7 +39,7 @@ from adapters.slack.events.parse import (
 )
 from adapters.slack.history.cache import Conversation
 from adapters.slack.history.recovery import ThreadSnapshot
-from adapters.slack.history.thread_lookup import known_participation, takes_part
+from adapters.slack.history.thread_lookup import known_participation, participates
 from adapters.slack.history.users import is_external
 from adapters.slack.messages.channel import SlackChannel
 from adapters.slack.state import WorkspaceState
@@ -156,7 +156,7 @@ class EventHandler:
     def _admit(self, addressed: AddressedMessage, event: MessagePosted) -> bool | asyncio.Future[bool]:
         """Start on a new message."""
         workspace, is_follow_up = self._workspace, addressed.trigger is Trigger.FOLLOW_UP
-        if is_follow_up and workspace.participation.joined(addressed.conversation) is False:
+        if is_follow_up and workspace.participation.participates(addressed.conversation) is False:
             update_cache(event, workspace, addressed)
             return True
         if self._is_full(addressed) or workspace.group is None:
@@ -168,9 +168,11 @@ class EventHandler:
         return pending.journalled
 
     def _is_full(self, addressed: AddressedMessage) -> bool:
-        return self._is_stopping or self._pending_count >= (PENDING_LOOKUPS if self._is_unsure(addressed) else PENDING)
+        return self._is_stopping or self._pending_count >= (
+            PENDING_LOOKUPS if self._is_uncertain(addressed) else PENDING
+        )
 
-    def _is_unsure(self, addressed: AddressedMessage) -> bool:
+    def _is_uncertain(self, addressed: AddressedMessage) -> bool:
         """Whether only Slack can tell if the message is addressed to the bot."""
         return addressed.trigger is Trigger.FOLLOW_UP and known_participation(addressed, self._workspace) is None
 
@@ -255,7 +257,7 @@ class EventHandler:
         """Make a turn of a message, in order within its conversation, or dismiss it."""
         key, handed_over = self._key(*addressed.id), False
         try:
-            if not self._is_unsure(addressed) or await self._is_ours(addressed, pending):
+            if not self._is_uncertain(addressed) or await self._is_ours(addressed, pending):
                 async with self._locks.hold(addressed.conversation):
                     handed_over = await pending.journalled and pending.is_new and await self._offer(addressed, pending)
             if not handed_over and await pending.journalled and pending.is_new:
@@ -294,7 +296,7 @@ class EventHandler:
         async with self._lookup_locks.hold(addressed.conversation):
             if not (await pending.journalled and pending.is_new):
                 return False
-            if await takes_part(addressed, self._workspace):
+            if await participates(addressed, self._workspace):
                 return True
         self._recent.pop(addressed.id, None)
         return False
@@ -305,7 +307,7 @@ class EventHandler:
         has_posts = snapshot is not None and bool(snapshot.messages)
         if snapshot is not None and not has_posts and await snapshot.is_deleted():
             return False
-        if addressed.trigger is Trigger.FOLLOW_UP and not await takes_part(addressed, workspace):
+        if addressed.trigger is Trigger.FOLLOW_UP and not await participates(addressed, workspace):
             self._recent.pop(addressed.id, None)
             return False
         user = await workspace.users.find(addressed.message.user)
@@ -332,7 +334,7 @@ class EventHandler:
         copy = self._workspace.cache.get(addressed.conversation, message.ts)
         if copy is None:
             return message
-        return replace(message, files=message.files or copy.files, beside=message.beside or copy.beside)
+        return replace(message, files=message.files or copy.files, extra_text=message.extra_text or copy.extra_text)
 
     async def _question(self, message: SlackMessage, user: SlackUser) -> Message:
         """The message for the model: without the bot's mention, with names for ids."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from adapters.shared.attachments import UNAVAILABLE, Attachment
 from adapters.shared.json_fields import Json, as_object, list_field, object_field, string_field
-from adapters.slack.events.content import attachments_of, file_text
+from adapters.slack.events.content import file_text, parse_file
 from adapters.slack.events.parse import Identity, SlackMessage, parse_message
 
 
@@ -85,13 +85,13 @@ class ResolvedFile:
     """A looked-up attachment: the files in its place, and its text beside their contents, in Slack's format."""
 
     files: tuple[Attachment, ...]
-    beside: str = ""
+    extra_text: str = ""
 
 
 def parse_file_info(data: Json) -> ResolvedFile:
     """The answer of files.info. A file still without an address is unavailable."""
     file = object_field(data, "file")
-    found = [replace(f, lookup="", why=f.why or UNAVAILABLE) if f.lookup else f for f in attachments_of(file)]
+    found = [replace(f, lookup="", why=f.why or UNAVAILABLE) if f.lookup else f for f in parse_file(file)]
     return ResolvedFile(tuple(found), file_text(file))
 
 

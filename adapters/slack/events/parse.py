@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from adapters.shared.attachments import Attachment
 from adapters.shared.json_fields import Json, list_field, object_field, string_field
-from adapters.slack.events.content import beside, files_of
+from adapters.slack.events.content import extra_text, parse_files
 from adapters.slack.events.own_answer import own_answer
 
 # Event type of our messages' metadata; the payload holds the key of the post.
@@ -61,14 +61,14 @@ class SlackMessage:
     ours: bool = False
     bot: bool = False
     key: str = ""
-    beside: str = ""  # content beside the text, in the same format (`adapters.slack.events.content`); not of ours
+    extra_text: str = ""  # content beside the text, in the same format (`adapters.slack.events.content`); not of ours
     files: tuple[Attachment, ...] = ()  # not ours
     uploads: tuple[UploadedFile, ...] = ()  # ours
 
     @property
     def shown(self) -> str:
         """The whole visible content except files, in Slack's format."""
-        return "\n".join(filter(None, (self.text, self.beside)))
+        return "\n".join(filter(None, (self.text, self.extra_text)))
 
 
 # ------------------------------------------------------------------------------------------------------------- events
@@ -242,8 +242,8 @@ def parse_message(message: Json, me: Identity) -> SlackMessage | None:
         ours=ours,
         bot=bool(bot) or subtype == "bot_message" or "bot_profile" in message,
         key=_post_key(message),
-        beside="" if plain else beside(message),
-        files=() if plain else files_of(message),
+        extra_text="" if plain else extra_text(message),
+        files=() if plain else parse_files(message),
         uploads=_uploads(message) if ours else (),
     )
 

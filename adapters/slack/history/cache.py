@@ -85,7 +85,7 @@ class MessageCache:
             message = replace(
                 message,
                 key=message.key or old.key,
-                beside=message.beside or old.beside,
+                extra_text=message.extra_text or old.extra_text,
                 files=message.files or old.files,
                 uploads=message.uploads or old.uploads,
             )
@@ -180,7 +180,7 @@ class MessageCache:
 class _Participation:
     """`since` is the first message known to prove a yes; it proves nothing about earlier ones."""
 
-    takes_part: bool
+    participates: bool
     since: str = ""
     expires_at: float = math.inf
 
@@ -194,21 +194,21 @@ class Participation:
     def join(self, thread: Conversation, since: str = "") -> None:
         """The bot takes part. `since` names the message proving it; empty if the whole thread does."""
         known = self._known.get(thread)
-        if known is not None and known.takes_part:
+        if known is not None and known.participates:
             since = min(known.since, since, key=order) if known.since and since else ""
-        self._known[thread] = _Participation(takes_part=True, since=since)
+        self._known[thread] = _Participation(participates=True, since=since)
 
     def decline(self, thread: Conversation) -> None:
         """The bot does not take part."""
         self._known[thread] = _Participation(
-            takes_part=False, expires_at=asyncio.get_running_loop().time() + NO_SECONDS
+            participates=False, expires_at=asyncio.get_running_loop().time() + NO_SECONDS
         )
 
-    def joined(self, thread: Conversation, at: str = "") -> bool | None:
+    def participates(self, thread: Conversation, at: str = "") -> bool | None:
         """Whether the bot takes part, or did at the time of message `at`; None if unknown."""
         known = self._known.get(thread)
         if known is None or asyncio.get_running_loop().time() >= known.expires_at:
             return None
-        if known.takes_part and at and known.since and order(at) < order(known.since):
+        if known.participates and at and known.since and order(at) < order(known.since):
             return None
-        return known.takes_part
+        return known.participates

@@ -46,7 +46,7 @@ class TurnContext:
         """The question's files, and content added since it arrived (link previews)."""
         workspace = self._workspace
         now = workspace.cache.get(self._conversation, self._key.message)
-        added = since(now.beside, self._question.beside) if now is not None else ""
+        added = since(now.extra_text, self._question.extra_text) if now is not None else ""
         (parts,) = await read_files(workspace, [self._question.files])
         if not added:
             return tuple(parts)
@@ -121,7 +121,7 @@ class TurnContext:
 async def read_files(workspace: WorkspaceState, files: Sequence[Sequence[Attachment]]) -> list[list[Part]]:
     """The parts of several messages' files: stubs looked up, contents downloaded, visible text added. Never raises."""
     resolved = await workspace.files.resolve([file for each in files for file in each])
-    texts = [each.beside for each in resolved if each.beside]
+    texts = [each.extra_text for each in resolved if each.extra_text]
     names = await workspace.names.resolve(texts) if texts else {}
     contents = iter(await workspace.attachments.read([file for each in resolved for file in each.files]))
     remaining = iter(resolved)
@@ -130,7 +130,7 @@ async def read_files(workspace: WorkspaceState, files: Sequence[Sequence[Attachm
         of_message: list[Part] = []
         for _ in message_files:
             found = next(remaining)
-            of_message += [Text(plain(found.beside, names, workspace.options.zone))] if found.beside else []
+            of_message += [Text(plain(found.extra_text, names, workspace.options.zone))] if found.extra_text else []
             of_message += [next(contents) for _ in found.files]
         parts.append(of_message)
     return parts

@@ -16,14 +16,14 @@ log = logging.getLogger(__name__)
 
 def known_participation(addressed: AddressedMessage, workspace: WorkspaceState) -> bool | None:
     """Whether the thread had a mention or an answer of the bot, as far as events tell; None if unknown."""
-    known = workspace.participation.joined(addressed.conversation, addressed.message.ts)
+    known = workspace.participation.participates(addressed.conversation, addressed.message.ts)
     if known is None and addressed.parent and addressed.parent == workspace.me.user:
         workspace.participation.join(addressed.conversation)
         return True
     return known
 
 
-async def takes_part(addressed: AddressedMessage, workspace: WorkspaceState) -> bool:
+async def participates(addressed: AddressedMessage, workspace: WorkspaceState) -> bool:
     """The same, from Slack if events have not told. Raises a `Retryable` if Slack stays unreachable."""
     known = known_participation(addressed, workspace)
     return known if known is not None else await _look_up(addressed, workspace)
@@ -62,7 +62,7 @@ async def _look_up(addressed: AddressedMessage, workspace: WorkspaceState) -> bo
 
 def _drop_unless_joined(addressed: AddressedMessage, workspace: WorkspaceState) -> bool:
     """Stop caching the thread; False if a mention has made it ours in the meantime."""
-    if workspace.participation.joined(addressed.conversation):
+    if workspace.participation.participates(addressed.conversation):
         return False
     workspace.cache.drop(addressed.conversation)
     return True

@@ -14,7 +14,7 @@ from bot.markdown.splitter import fence_changes
 
 # Share of one block in the 11,500 characters of a message (`blocks.MARKDOWN_LIMIT`): 44 blocks fill it. The other six
 # of Slack's 50 are for the unfinished last line, for our own lines below the answer, and for blocks split by Slack.
-CHARACTERS = 261
+CHARACTERS_PER_BLOCK = 261
 
 _HEADING = re.compile(r"[ ]{0,3}#{1,6}(?:[ \t]|$)")
 # A rule, or the underline of a heading.
@@ -25,7 +25,7 @@ _ITEM = re.compile(r"([ \t]*)(?:([-*+])|\d{1,9}[.)])(?:[ \t]|$)")
 _LISTS = frozenset({"bullets", "numbers"})
 
 
-def blocks_of(piece: Piece) -> int:
+def max_blocks(piece: Piece) -> int:
     """The most blocks of a piece, without its unfinished last line.
 
     Each line adds at most one, depending on earlier lines only, so a longer piece never has fewer.

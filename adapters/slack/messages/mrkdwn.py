@@ -119,8 +119,8 @@ def _is_multiplied(line: str, pair: MarkPair, reading: InlineParse) -> bool:
     """Whether two asterisks are operators or wildcards: within words and numbers, or with others between."""
     if pair.character != "*":
         return False
-    beside = line[: pair.start][-1:] + line[pair.end + 1 : pair.end + 2]
-    stands_in_word = any(character.isascii() and character.isalnum() for character in beside)
+    neighbours = line[: pair.start][-1:] + line[pair.end + 1 : pair.end + 2]
+    stands_in_word = any(character.isascii() and character.isalnum() for character in neighbours)
     return stands_in_word or any(pair.start < at < pair.end and run[0] == "*" for at, run in reading.stray)
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from typing_extensions import override
 
-from adapters.slack.messages.block_count import CHARACTERS, blocks_of
+from adapters.slack.messages.block_count import CHARACTERS_PER_BLOCK, max_blocks
 from bot.markdown import Piece, Renderer, escape_markdown, single_line, utf16_units
 from bot.markdown.emphasis import ZERO_WIDTH_SPACE, emphasis_padding, strip_emphasis_spaces
 from bot.markdown.inline_rewrite import link_padding, rewrite_inline, slack_link_padding
@@ -44,7 +44,7 @@ _NOTICE = re.compile(rf"^_?{NOTICE_MARK}.*$\n*", re.MULTILINE)  # Slack may have
 class SlackMarkdown(Renderer):
     """For a ``markdown`` block.
 
-    `expands`: Slack counts the blocks it makes of the text, so each takes at least `CHARACTERS`.
+    `expands`: Slack counts the blocks it makes of the text, so each takes at least `CHARACTERS_PER_BLOCK`.
     """
 
     expands: bool = False
@@ -65,9 +65,9 @@ class SlackMarkdown(Renderer):
             + len(_PING_START.findall(piece.source + piece.continuation.header))
         )
         # A line makes at most one block, so a text of long lines needs no count.
-        if not self.expands or (piece.source.count("\n") + 1) * CHARACTERS <= len(piece.source) // 2:
+        if not self.expands or (piece.source.count("\n") + 1) * CHARACTERS_PER_BLOCK <= len(piece.source) // 2:
             return added
-        return max(added, blocks_of(piece) * CHARACTERS - utf16_units(piece.closed()))
+        return max(added, max_blocks(piece) * CHARACTERS_PER_BLOCK - utf16_units(piece.closed()))
 
     @override
     def notice(self, line: str) -> str:

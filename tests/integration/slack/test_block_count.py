@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from adapters.slack.messages.block_count import CHARACTERS
+from adapters.slack.messages.block_count import CHARACTERS_PER_BLOCK
 from adapters.slack.messages.blocks import MARKDOWN_LIMIT
 from adapters.slack.messages.renderer import SlackMarkdown
 from bot.conversation import Finish, FinishReason, Text
@@ -84,7 +84,7 @@ def test_prose_is_not_cut_for_its_blocks() -> None:
     """Paragraphs are one run of text, however many there are, and long lists are one list."""
     for text in ("A short paragraph.\n\n" * 400, "- an item\n" * 700, "| a | b |\n|---|---|\n" + "| c | d |\n" * 700):
         assert room(Piece(text)) == utf16_units(Piece(text).closed())
-    assert CHARACTERS * 44 <= MARKDOWN_LIMIT
+    assert CHARACTERS_PER_BLOCK * 44 <= MARKDOWN_LIMIT
 
 
 def streamed(text: str, size: int = 40) -> list[Step]:

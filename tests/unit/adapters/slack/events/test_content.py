@@ -17,9 +17,9 @@ from adapters.slack.events.content import (
     HIDDEN,
     ONLY_TITLE,
     ONLY_TRANSCRIPT,
-    attachments_of,
-    beside,
+    extra_text,
     journal_fields,
+    parse_file,
 )
 from adapters.slack.events.mentions import plain
 from adapters.slack.events.parse import Identity, parse_message
@@ -187,7 +187,7 @@ BLOCK_ALERT: Json = {
 )
 def test_content_beside_the_text(message: Json, text: str) -> None:
     """Shared messages, alerts, blocks, transcripts and titles are told with a label, each once."""
-    assert beside(message) == text
+    assert extra_text(message) == text
 
 
 def test_our_messages_have_no_content_beside_the_text() -> None:
@@ -197,7 +197,7 @@ def test_our_messages_have_no_content_beside_the_text() -> None:
     )
 
     assert said is not None
-    assert (said.text, said.beside) == ("answer", "")
+    assert (said.text, said.extra_text) == ("answer", "")
 
 
 URL = "https://files.slack.com/a"
@@ -227,7 +227,7 @@ URL = "https://files.slack.com/a"
 )
 def test_files_as_attachments(file: Json, attachments: list[Attachment]) -> None:
     """A file can be read where it says, is looked up where it does not, or says why it cannot be had."""
-    assert attachments_of(file) == attachments
+    assert parse_file(file) == attachments
 
 
 NAMES = [
@@ -254,7 +254,7 @@ MESSAGES = st.dictionaries(st.sampled_from(["text", "blocks", "attachments", "fi
 @given(MESSAGES)
 def test_any_json_gives_a_bounded_text(message: Json) -> None:
     """JSON of any shape gives a bounded text."""
-    text = beside(message)
+    text = extra_text(message)
 
     assert len(text) <= MESSAGE_CHARACTERS
     plain(text, {})
@@ -265,7 +265,7 @@ def test_journalled_fields_have_the_same_content(message: Json) -> None:
     """The journalled fields of a message have the same content as the message."""
     stored = {name: message[name] for name in ("text", "bot_id", "subtype") if name in message}
 
-    assert beside(stored | journal_fields(message)) == beside(message)
+    assert extra_text(stored | journal_fields(message)) == extra_text(message)
 
 
 def test_a_very_long_or_deep_message_is_bounded() -> None:
@@ -278,10 +278,10 @@ def test_a_very_long_or_deep_message_is_bounded() -> None:
         shares = {"is_share": True, "attachments": [shares, shares]}
     mentions = {"bot_id": "B1", "blocks": [section("<@U123456789> " * 200)] * 50}
 
-    assert beside({"blocks": [{"type": "rich_text", "elements": [deep]}]}) == ""
-    assert len(beside({"attachments": [shares]})) <= MESSAGE_CHARACTERS
-    assert len(beside(mentions)) <= MESSAGE_CHARACTERS
-    assert "<" not in plain(beside(mentions), {})
+    assert extra_text({"blocks": [{"type": "rich_text", "elements": [deep]}]}) == ""
+    assert len(extra_text({"attachments": [shares]})) <= MESSAGE_CHARACTERS
+    assert len(extra_text(mentions)) <= MESSAGE_CHARACTERS
+    assert "<" not in plain(extra_text(mentions), {})
 
 
 @pytest.mark.parametrize("line", ["ab\\n", "aab\\n"])
@@ -290,5 +290,5 @@ def test_lines_that_a_long_text_may_contain_are_compared_in_bounded_time(line: s
     message = {"bot_id": "B1", "text": "a" * 39_000, "blocks": [section(line * (3_000 // len(line)))] * 50}
     began = time.thread_time()
 
-    assert len(beside(message)) <= MESSAGE_CHARACTERS
+    assert len(extra_text(message)) <= MESSAGE_CHARACTERS
     assert time.thread_time() - began < 1.0

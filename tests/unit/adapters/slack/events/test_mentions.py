@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.slack.events.content import files_of
+from adapters.slack.events.content import parse_files
 from adapters.slack.events.mentions import AddressedMessage, Trigger, decide, to_model_message
 from adapters.slack.events.pages import SlackUser, parse_user
 from adapters.slack.events.parse import Identity, SlackMessage, order, parse_event, parse_message
@@ -97,11 +97,11 @@ def test_files() -> None:
     """Attachments with any number of fields; a deleted one says so."""
     files = [{"id": "F1", "url_private": "https://f.example/1"}, {"mode": "tombstone"}, "nonsense"]
     files += [{"name": "a.png", "mimetype": "image/png", "size": 9, "original_w": 3, "url_private_download": "u"}]
-    first, stone, second = files_of({"files": files})
+    first, stone, second = parse_files({"files": files})
     assert (first.name, first.url, first.size) == ("F1", "https://f.example/1", 0)
     assert (second.name, second.media_type, second.size, second.width) == ("a.png", "image/png", 9, 3)
     assert stone.why == "it was deleted"
-    assert files_of({"files": "x"}) == ()
+    assert parse_files({"files": "x"}) == ()
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.slack.events.content import beside, files_of
+from adapters.slack.events.content import extra_text, parse_files
 from adapters.slack.events.pages import parse_file_info, parse_message_page, parse_share, parse_user, parse_user_groups
 from adapters.slack.events.parse import (
     ChannelNotice,
@@ -158,4 +158,4 @@ def test_any_answer_is_parsed(data: Json) -> None:
 def test_a_plain_message_has_no_further_content(message: Json) -> None:
     """A message recognised as plain has no text beside its own, and no files."""
     if is_plain(message):
-        assert (beside(message), files_of(message)) == ("", ())
+        assert (extra_text(message), parse_files(message)) == ("", ())
