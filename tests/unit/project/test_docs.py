@@ -17,6 +17,11 @@ PAGES = [*(ROOT / name for name in TOP_PAGES), *sorted((ROOT / "docs").rglob("*.
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 
+def name_of(page: Path) -> str:
+    """A page's path from the top of the project."""
+    return page.relative_to(ROOT).as_posix()
+
+
 @cache
 def anchors(page: Path) -> frozenset[str]:
     """The anchors of a page's headings, as GitHub derives them."""
@@ -40,7 +45,7 @@ def is_broken(page: Path, target: str) -> bool:
     return bool(anchor) and file.suffix == ".md" and anchor not in anchors(file)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_links_lead_somewhere(page: Path) -> None:
     """Every linked file and anchor exists."""
     assert [target for target in links(page) if is_broken(page, target)] == []
@@ -73,7 +78,7 @@ def test_the_plan_of_the_platforms_exists() -> None:
     assert [module.as_posix() for module in modules if not module.is_file()] == []
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_paths_in_the_text_exist(page: Path) -> None:
     """Every path from the top of the project, in backticks, exists."""
     text = page.read_text(encoding="utf-8")
