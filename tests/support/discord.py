@@ -82,7 +82,7 @@ class Bot:
         return self.double.say(**said)  # type: ignore[arg-type] # `details` are what `say` takes
 
     async def settled(self) -> None:
-        """Wait until the bot has handled all that was said: a question after it has come in."""
+        """Wait until the bot has handled all earlier events: a later question has arrived."""
         count = len(self.inbox.turns) + 1
         dm = self.double.world.dm(self.bob)
         self.double.say(dm, "settled?", author=self.bob)

@@ -1,4 +1,4 @@
-"""Writing in Discord: the contract of every channel, and what is Discord's own. Real discord.py, loopback server."""
+"""Writing in Discord: the channel contract and Discord's own rules, with real discord.py on loopback."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ async def test_contract(promise: Promise) -> None:
 
 
 async def test_an_answer_replies_to_its_question_and_pings_only_the_asker() -> None:
-    """The first message pings the asker and nobody whom the text names; what follows, and edits, ping nobody."""
+    """The first message pings only the asker. Later messages and edits ping nobody, also not users in the text."""
     async with bot_at_work() as bot:
         asked = bot.ask("hi")
         [(turn, channel)] = await bot.inbox.wait_for()
@@ -70,7 +70,7 @@ async def test_a_post_that_was_lost_is_made_again_once(kind: Kind) -> None:
 
 
 async def test_a_stalled_write_is_unanswered_in_time() -> None:
-    """A server that says nothing costs the write's time-out, and the next write goes through."""
+    """A server without a response costs one write timeout, and the next write succeeds."""
     async with bot_at_work(change=lambda options: replace(options, write_seconds=0.3)) as bot:
         bot.ask("hi")
         [(_, channel)] = await bot.inbox.wait_for()
@@ -84,7 +84,7 @@ async def test_a_stalled_write_is_unanswered_in_time() -> None:
 
 
 async def test_discord_py_neither_waits_nor_sends_again() -> None:
-    """Five edits that use a window up come back at once; the sixth is refused at once, sent once, with its time."""
+    """Five edits fill a window without a wait. The sixth is sent once and rejected at once with its delay."""
     async with bot_at_work() as bot:
         bot.ask("hi")
         [(_, channel)] = await bot.inbox.wait_for()
@@ -117,7 +117,7 @@ async def test_a_server_error_is_sent_once(status: int) -> None:
 
 
 async def test_the_global_limit_is_everywhere() -> None:
-    """A 429 that Discord means for the whole bot says so, and does not stop discord.py from sending the next."""
+    """A global 429 is reported as global, and does not keep discord.py from sending the next request."""
     async with bot_at_work() as bot:
         bot.ask("hi")
         [(_, channel)] = await bot.inbox.wait_for()
@@ -146,7 +146,7 @@ async def test_a_stale_connection_is_worth_another_try_at_once() -> None:
 
 
 async def test_headers_steer_the_budget() -> None:
-    """What an answer says of its window is what the budget goes by."""
+    """The budget follows the rate-limit headers of responses."""
     async with bot_at_work() as bot:
         bot.ask("hi")
         [(_, channel)] = await bot.inbox.wait_for()
@@ -208,7 +208,7 @@ async def test_typing_gives_way_to_what_is_said() -> None:
 
 
 async def test_a_closed_client_is_no_place_to_write() -> None:
-    """After `close`, a write fails as one that did not work."""
+    """After `close`, a write fails as one without effect."""
     async with bot_at_work() as bot:
         bot.ask("hi")
         [(_, channel)] = await bot.inbox.wait_for()
@@ -218,7 +218,7 @@ async def test_a_closed_client_is_no_place_to_write() -> None:
 
 
 async def test_a_channel_that_is_gone() -> None:
-    """A channel that was deleted is `NotFound`."""
+    """A deleted channel raises `NotFound`."""
     async with bot_at_work() as bot:
         bot.ask("hi")
         [(_, channel)] = await bot.inbox.wait_for()
@@ -233,7 +233,7 @@ PAGE = b"<html><title>Sorry, you have been blocked</title></html>"
 
 @pytest.mark.parametrize("status", [400, 403, 404])
 async def test_a_proxys_page_is_worth_another_try(status: int) -> None:
-    """A post that a page of HTML refuses may be made again, and is not taken for Discord's own refusal."""
+    """A post rejected with an HTML page may be repeated: the page is not Discord's answer."""
     async with bot_at_work() as bot:
         bot.ask("hi")
         [(_, channel)] = await bot.inbox.wait_for()
@@ -249,7 +249,7 @@ async def test_a_proxys_page_is_worth_another_try(status: int) -> None:
     ("method", "status", "expected"), [("PATCH", 404, NotFound), ("PATCH", 403, Forbidden), ("POST", 403, Forbidden)]
 )
 async def test_a_small_servers_refusal_without_json(method: str, status: int, expected: type[Failure]) -> None:
-    """A small server's word without JSON counts: that a message is gone, or that we may not write."""
+    """Without JSON, a small server's 404 on a message and its 403 still count."""
     async with bot_at_work() as bot:
         bot.ask("hi")
         [(_, channel)] = await bot.inbox.wait_for()

@@ -107,7 +107,7 @@ async def test_where_files_do_not_go_up(prepare: Callable[[Bot], object]) -> Non
 
 @pytest.mark.parametrize("kind", [Kind.RESET_BEFORE, Kind.RESET_AFTER, Kind.GARBLED, Kind.STATUS])
 async def test_one_file_whatever_becomes_of_its_post(kind: Kind) -> None:
-    """A post with a file that was lost on the way is there once."""
+    """A post with a file and a lost response exists once."""
     async with answered(PROSE, lambda bot: bot.double.faults.add("POST", "/messages", kind, nth=3)) as (bot, _):
         texts, files = read(bot)
         assert (len(texts), len(files), texts[-1]) == (3, 1, NOTE)
@@ -115,7 +115,7 @@ async def test_one_file_whatever_becomes_of_its_post(kind: Kind) -> None:
 
 
 async def test_what_does_not_go_up_is_not_tried_again_at_once() -> None:
-    """After a refusal the next answer in that channel is cut for messages alone, one elsewhere is not."""
+    """After a rejected file, later answers in this channel use messages only; other channels keep files."""
     async with bot_at_work() as bot:
         bot.double.unattachable.add(bot.general)
         bot.ask("one")
@@ -152,7 +152,7 @@ async def test_the_file_of_an_earlier_process_does_not_stay() -> None:
 
 
 async def test_the_next_question_knows_the_rest() -> None:
-    """What went up as a file is part of the answer in the next prompt; our line is not, nor the file as a file."""
+    """The next prompt contains the text of the file as part of the answer, without our notice and without the file."""
     double, journal = DiscordDouble(), Notebook(durable=True)
     bot = Bot(double)
     model = ScriptedModel([Text(PROSE), Finish(FinishReason.STOP)])

@@ -1,4 +1,4 @@
-"""What the model is told of a conversation in Discord: assembled from memory, read where it is not known."""
+"""The model's view of a Discord conversation: cached, and read over REST if incomplete."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ async def texts(channel: Channel, limit: int = 50) -> list[tuple[str, str]]:
 
 
 @pytest.mark.sockets
-async def test_a_chain_that_was_told_is_not_read() -> None:
-    """What events and our own writes told is known: mention, answer, edit, reply; not one read is made."""
+async def test_a_cached_chain_is_not_read() -> None:
+    """Events and our own writes fill the cache (mention, answer, edit, reply): nothing is read."""
     async with bot_at_work() as bot:
         asked = bot.ask("what is a cat?")
         [(_, channel)] = await bot.inbox.wait_for()
@@ -63,7 +63,7 @@ async def test_a_chain_is_read_at_once_after_a_restart() -> None:
 
 @pytest.mark.sockets
 async def test_a_deleted_link_ends_the_chain() -> None:
-    """Where somebody deleted a message, the chain is what is left, and that is not called truncated."""
+    """A deleted message ends the reply chain, and the rest does not count as truncated."""
     async with bot_at_work() as bot:
         root = bot.double.say(bot.general, "root", author=bot.bob)
         middle = bot.double.say(bot.general, "middle", author=bot.bob, reply_to=root)
@@ -77,7 +77,7 @@ async def test_a_deleted_link_ends_the_chain() -> None:
 
 @pytest.mark.sockets
 async def test_a_dm_is_read_once() -> None:
-    """A DM's past is read at its first question; after that everything is known."""
+    """A DM's history is read at its first question; afterwards the cache is complete."""
     rooms: dict[str, str] = {}
 
     def prepare(bot: Bot) -> None:
@@ -101,8 +101,8 @@ async def test_a_dm_is_read_once() -> None:
 
 
 @pytest.mark.sockets
-async def test_a_thread_begins_with_the_message_it_was_made_from() -> None:
-    """A thread's history starts with the message in the channel that it hangs on."""
+async def test_a_thread_begins_with_its_starter_message() -> None:
+    """A thread's history starts with its starter message in the parent channel."""
     rooms: dict[str, str] = {}
 
     def prepare(bot: Bot) -> None:
@@ -124,8 +124,8 @@ async def test_a_thread_begins_with_the_message_it_was_made_from() -> None:
 
 @pytest.mark.sockets
 @pytest.mark.parametrize("kind", [Kind.STATUS, Kind.RESET_BEFORE, Kind.GARBLED])
-async def test_a_failed_read_costs_no_answer(kind: Kind) -> None:
-    """Where history cannot be read, what is known is told, and that it is not all."""
+async def test_a_failed_read_does_not_fail_the_answer(kind: Kind) -> None:
+    """If the history is unreadable, the model gets the cached part and learns of the gap."""
     async with bot_at_work() as bot:
         dm = bot.double.world.dm(bot.ada)
         bot.double.say(dm, "hidden", author=bot.ada, quiet=True)
@@ -141,7 +141,7 @@ async def test_a_failed_read_costs_no_answer(kind: Kind) -> None:
 
 @pytest.mark.sockets
 async def test_a_server_without_lists_is_read_one_by_one() -> None:
-    """A server that knows single messages only still gives a chain."""
+    """A server without lists of messages still gives a reply chain."""
     async with bot_at_work() as bot:
         root = bot.double.say(bot.general, "root", author=bot.bob, quiet=True)
         middle = bot.double.say(bot.general, "middle", author=bot.bob, reply_to=root, quiet=True)
@@ -169,8 +169,8 @@ async def test_reads_keep_to_the_limit() -> None:
 
 
 @pytest.mark.sockets
-async def test_images_of_the_conversation_are_told() -> None:
-    """What was attached to earlier messages goes along; what cannot be had is named."""
+async def test_images_of_the_conversation_reach_the_model() -> None:
+    """Attachments of earlier messages reach the model; unreadable ones are named."""
     async with serving() as files, bot_at_work(file_hosts=frozenset({files.address})) as bot:
         dm = bot.double.world.dm(bot.ada)
         attachments = [{"id": "1", "filename": "a.png", "content_type": "image/png", "url": f"{files.address}/a.png"}]

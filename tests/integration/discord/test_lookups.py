@@ -1,4 +1,4 @@
-"""No question on Discord waits for a message of its thread that may be none."""
+"""No question waits for another message's look-up in its thread."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.discord import bot_at_work
 
 pytestmark = pytest.mark.sockets
 
-# Real seconds in which a mention is a turn; each look-up of these tests would take five.
+# Real seconds until a mention is a turn; each look-up in these tests would take five.
 SOON = 3.0
 
 
@@ -32,7 +32,7 @@ async def test_a_mention_does_not_wait_for_what_was_said_before_it() -> None:
 
 
 async def test_follow_ups_whose_thread_is_looked_into_stay_in_order() -> None:
-    """Messages of a thread that turns out to be ours are turns in the order in which they were said."""
+    """Messages in a thread found to be ours become turns in the order of their arrival."""
     threads: list[str] = []
     async with bot_at_work(prepare=lambda bot: threads.append(bot.double.world.thread(bot.general))) as bot:
         double, [thread] = bot.double, threads

@@ -1,4 +1,4 @@
-"""The bot in Discord, whole: real discord.py against the loopback server. Who is answered, and staying connected."""
+"""The whole platform with real discord.py on loopback: who gets an answer, and staying connected."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ DRAIN_SECONDS = 0.5
 
 @pytest.mark.quick
 async def test_a_mention_is_a_turn() -> None:
-    """A mention becomes a turn with all that the core wants to know, and nothing had to be read for it."""
+    """A mention becomes a turn with every field the core needs, without any read."""
     async with bot_at_work() as bot:
         asked = bot.ask("what is up?")
         [(turn, _)] = await bot.inbox.wait_for()
@@ -81,7 +81,7 @@ async def test_a_reply_to_one_of_our_messages_asks() -> None:
 
 
 async def test_mentions_that_are_no_replies_are_conversations_of_their_own() -> None:
-    """Two mentions in one channel run side by side; a reply with a mention belongs to what it replies to."""
+    """Two mentions in one channel run side by side; a reply with a mention joins the conversation it replies to."""
     async with bot_at_work() as bot:
         one = bot.ask("one")
         bot.ask("two")
@@ -137,13 +137,13 @@ async def test_a_thread_that_is_ours() -> None:
         assert bot.inbox.questions == ["now", "after"]
         assert {turn.conversation for turn, _ in turns} == {f"discord:{ids['ours']}"}
         assert turns[0][0].channel_ids == (ids["ours"], bot.general, bot.category)
-        # Each thread was looked into once, and the messages that came while that was done are in order.
+        # Each thread was read once, and messages arriving meanwhile are in order.
         assert len(bot.double.transcript.of("GET", "/messages$")) == 2
 
 
 @pytest.mark.parametrize("trace", ["mentioned", "answered", "starter"])
 async def test_a_thread_is_still_ours_after_a_restart(trace: str) -> None:
-    """One read tells a new process that it was mentioned in a thread or wrote in it, its starting message included."""
+    """One read tells a new process if it participates in a thread, including the starter message."""
     ids: dict[str, str] = {}
 
     def prepare(bot: Bot) -> None:
@@ -184,7 +184,7 @@ async def test_a_thread_that_cannot_be_looked_into() -> None:
 
 @pytest.mark.quick
 async def test_a_direct_message_asks() -> None:
-    """A DM is one conversation, in which everything asks."""
+    """A DM is one conversation, and every message in it is a question."""
     async with bot_at_work() as bot:
         dm = bot.double.world.dm(bot.ada)
         bot.double.say(dm, "hi", author=bot.ada)
@@ -197,7 +197,7 @@ async def test_a_direct_message_asks() -> None:
 
 
 async def test_our_role_is_mentioned_by_mistake() -> None:
-    """Discord makes a role for a bot, which looks like it in the list of names: it is taken for the bot."""
+    """A mention of the bot's managed role, easily confused with the bot, counts as a mention."""
     ids: dict[str, str] = {}
 
     def prepare(bot: Bot) -> None:
@@ -214,7 +214,7 @@ async def test_our_role_is_mentioned_by_mistake() -> None:
 
 @pytest.mark.quick
 async def test_the_same_event_twice_is_one_question() -> None:
-    """What is delivered twice is received once, and nothing is done about the second."""
+    """An event delivered twice is received once and has no further effect."""
     async with bot_at_work() as bot:
         bot.ask("hi", times=2)
         await bot.settled()
@@ -223,7 +223,7 @@ async def test_the_same_event_twice_is_one_question() -> None:
 
 
 async def test_files_are_read_when_the_turn_is_answered() -> None:
-    """What is attached is downloaded when the channel is asked for it, and not before."""
+    """Attachments are downloaded when the core asks the channel for them, and not before."""
     async with bot_at_work() as bot:
         dm = bot.double.world.dm(bot.ada)
         file = {"id": "1", "filename": "a.zip", "size": 5, "url": "https://cdn.discordapp.com/a.zip"}
@@ -249,15 +249,18 @@ async def test_quiet_brings_no_more_turns_and_lets_channels_work() -> None:
 
 
 async def ask_of_somebody_unknown(bot: Bot) -> None:
-    """Ada replies, with an event that does not say to whom, to what was said before the bot came."""
+    """Ada replies to a message from before the bot's start, with an event without the replied-to message."""
     unsaid = {"referenced_message": None, "ping": False}
     answer = bot.double.say(bot.general, "old answer", author=bot.double.world.bot, quiet=True)
     bot.double.say(bot.general, "looked up", author=bot.ada, reply_to=answer, **unsaid)  # type: ignore[arg-type]
     await until(lambda: bool(bot.double.faults.fired))
 
 
-async def test_what_is_looked_up_when_quiet_begins_is_still_brought() -> None:
-    """A question that came before `quiet` is a turn, since Discord tells of none twice; what comes then is none."""
+async def test_a_look_up_running_at_the_stop_is_finished() -> None:
+    """A question received before `stop_accepting` becomes a turn, because Discord does not repeat it.
+
+    later ones do not.
+    """
     async with bot_at_work() as bot:
         bot.double.faults.add("GET", "/messages/", Kind.DELAY, seconds=0.5)
         await ask_of_somebody_unknown(bot)
@@ -270,8 +273,8 @@ async def test_what_is_looked_up_when_quiet_begins_is_still_brought() -> None:
         assert bot.inbox.questions == ["looked up"]
 
 
-async def test_quiet_does_not_wait_for_ever(caplog: pytest.LogCaptureFixture) -> None:
-    """A look-up that hangs holds up the end for `drain_seconds` only, and the log says what gets no answer."""
+async def test_the_stop_does_not_wait_for_ever(caplog: pytest.LogCaptureFixture) -> None:
+    """A hanging look-up delays the stop by `drain_seconds`, and the log counts the unanswered conversations."""
     async with bot_at_work(
         change=lambda options: replace(options, read_seconds=600.0, drain_seconds=DRAIN_SECONDS)
     ) as bot:
@@ -285,7 +288,7 @@ async def test_quiet_does_not_wait_for_ever(caplog: pytest.LogCaptureFixture) ->
 
 
 async def test_closing_leaves_the_attachments_to_their_owner() -> None:
-    """Files can be read after `close`: what was handed to the platform is closed by whoever made it."""
+    """Attachments stay readable after `close`: their creator closes them."""
 
     class StoredQuestion(Attachments):
         closed = False
@@ -303,7 +306,7 @@ async def test_closing_leaves_the_attachments_to_their_owner() -> None:
 
 
 async def test_no_class_or_module_is_changed() -> None:
-    """The addresses are moved for this client alone, and only the intents that are needed are asked for."""
+    """Only this client's addresses change, and it asks only for the needed intents."""
     async with bot_at_work() as bot:
         assert Route.BASE == "https://discord.com/api/v10"
         assert str(DiscordWebSocket.DEFAULT_GATEWAY) == "wss://gateway.discord.gg/"
@@ -311,7 +314,7 @@ async def test_no_class_or_module_is_changed() -> None:
 
 
 async def test_the_api_says_where_its_gateway_is() -> None:
-    """With only the API moved, the gateway is the one that it names."""
+    """With a custom API address, the API names the gateway."""
     async with bot_at_work(change=lambda options: replace(options, gateway_url="")) as bot:
         bot.ask("hi")
         await bot.inbox.wait_for()
@@ -329,7 +332,7 @@ async def test_ready_comes_with_ready() -> None:
 
 @pytest.mark.parametrize("how", ["reconnect", "invalid", "resumable", "close", "reset"])
 async def test_a_lost_connection_is_made_again(how: str) -> None:
-    """However the connection ends, the bot comes back, and what was said meanwhile is asked where it is replayed."""
+    """The bot reconnects however the connection ends, and answers questions replayed after it."""
     async with bot_at_work() as bot:
         gateway = bot.double.gateway
         bot.ask("before")
@@ -358,7 +361,7 @@ async def test_a_lost_connection_is_made_again(how: str) -> None:
 
 
 async def test_an_odd_event_is_passed_over() -> None:
-    """An event that is not as documented costs a line in the log, not the connection."""
+    """A malformed event costs a line in the log, not the connection."""
     async with bot_at_work() as bot:
         odd: list[tuple[str, dict[str, Any]]] = [
             ("MESSAGE_CREATE", {"nothing": "here"}),
@@ -378,7 +381,7 @@ async def test_an_odd_event_is_passed_over() -> None:
 
 
 async def refusal(bot: DiscordDouble, options: DiscordOptions) -> str:
-    """What `run` gives up with."""
+    """The error raised by `run`."""
     platform = DiscordPlatform(options, Attachments(AttachmentLimits(), hosts=file_hosts(options)))
     try:
         with pytest.raises(Forbidden) as forbidden:
@@ -389,7 +392,7 @@ async def refusal(bot: DiscordDouble, options: DiscordOptions) -> str:
 
 
 async def test_a_wrong_token_ends_with_a_line_for_the_operator() -> None:
-    """A token that REST refuses ends `run`, with the way to a new one and without the token."""
+    """A token refused by REST ends `run`, with advice for a new one and without the token itself."""
     double = DiscordDouble()
     async with double.running():
         line = await refusal(double, replace(options_for(double), token="sEcReT"))
@@ -407,7 +410,7 @@ async def test_a_missing_intent_ends_with_a_line_for_the_operator() -> None:
 
 
 async def test_a_token_revoked_in_mid_run(caplog: pytest.LogCaptureFixture) -> None:
-    """The operator is told in one line, the process goes on, and a token that is good again is taken again."""
+    """The operator gets one line, the process continues, and a restored token works again."""
     double = DiscordDouble()
     bot = Bot(double)
     async with double.running(), platform_at_work(bot, replace(options_for(double), refused_seconds=0.05)):
@@ -420,7 +423,7 @@ async def test_a_token_revoked_in_mid_run(caplog: pytest.LogCaptureFixture) -> N
 
 
 async def test_a_server_that_is_down_at_first() -> None:
-    """REST that fails and a gateway that refuses at first only delay the start."""
+    """A failing REST API and a refusing gateway only delay the start."""
     double = DiscordDouble()
     bot = Bot(double)
     double.faults.add("GET", "/users/@me", Kind.STATUS, status=503)
@@ -447,7 +450,7 @@ async def test_a_403_at_login_is_tried_again(how: str) -> None:
 
 
 async def test_a_frame_that_cannot_be_read() -> None:
-    """A frame that discord.py itself stumbles over costs a new session, and nothing else."""
+    """A frame discord.py cannot read costs a new session and nothing else."""
     async with bot_at_work() as bot:
         bot.double.gateway.dispatch("RESUMED", None)  # type: ignore[arg-type] # that is the point
         await bot.double.until(lambda: bot.double.gateway.connections == 2)
@@ -461,7 +464,7 @@ async def test_a_frame_that_cannot_be_read() -> None:
 
 
 async def test_a_frame_that_does_not_unpack(caplog: pytest.LogCaptureFixture) -> None:
-    """An exception that nobody foresaw (here zlib's) costs a new session and a trace in the log, not the platform."""
+    """An unforeseen exception (here from zlib) costs a new session and a trace in the log, not the platform."""
     async with bot_at_work() as bot:
         for socket in bot.double.gateway.sockets():
             await socket.send_bytes(b"\x00garbage\x00\x00\xff\xff")
@@ -498,7 +501,7 @@ async def test_a_server_with_next_to_nothing() -> None:
 
 
 async def test_a_gateway_that_is_down_at_first() -> None:
-    """discord.py stumbles over a first gateway connection that fails; the bot does not."""
+    """A failed first connection to the gateway ends discord.py's own loop, but not the bot."""
     double = DiscordDouble()
     bot = Bot(double)
     double.gateway.refuse_with = 4000
@@ -516,8 +519,8 @@ async def test_a_gateway_that_is_down_at_first() -> None:
         assert bot.inbox.questions == ["hi"]
 
 
-async def test_no_word_of_voice(caplog: pytest.LogCaptureFixture) -> None:
-    """The log does not say that libraries for voice are missing."""
+async def test_voice_is_not_mentioned_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """The log does not mention missing voice libraries."""
     with caplog.at_level(logging.WARNING):
         async with bot_at_work():
             pass
@@ -565,7 +568,7 @@ async def test_check_tells_a_wrong_token_from_a_missing_intent() -> None:
 
 @pytest.mark.parametrize("flags", [None, 0, "unknown"])
 async def test_flags_that_say_nothing_are_a_warning_and_the_gateway_is_tried(flags: object) -> None:
-    """Where the gateway lets us in, nothing of what the portal says or lacks is a failure."""
+    """If the gateway accepts the intents, the portal's flags are no failure."""
     double = DiscordDouble()
     body = json.dumps({"id": "1", **({} if flags is None else {"flags": flags})}).encode()
     double.faults.add("GET", "applications/@me", Kind.STATUS, status=200, body=body, times=2)
@@ -576,7 +579,7 @@ async def test_flags_that_say_nothing_are_a_warning_and_the_gateway_is_tried(fla
 
 @pytest.mark.parametrize("status", [403, 404, 500])
 async def test_an_application_that_cannot_be_read_is_a_warning(status: int) -> None:
-    """A server without that page, or that forbids it, runs the bot all the same."""
+    """An application page missing or forbidden on a server is only a warning."""
     double = DiscordDouble()
     double.faults.add("GET", "applications/@me", Kind.STATUS, status=status, times=2)
     async with double.running():
@@ -585,7 +588,7 @@ async def test_an_application_that_cannot_be_read_is_a_warning(status: int) -> N
 
 
 async def test_a_malformed_token_is_said_to_be_one() -> None:
-    """Discord's 400 and a token that no header takes are told from a server that does not answer."""
+    """Discord's 400 and a token invalid in a header differ from a server without an answer."""
     double = DiscordDouble()
     double.faults.add("GET", "users/@me", Kind.STATUS, status=400, body=b'{"message": "Bad Request", "code": 0}')
     async with double.running():
@@ -630,5 +633,5 @@ async def test_check_of_a_server_that_is_not_there() -> None:
     ],
 )
 async def test_files_are_read_from_discord_and_the_server_that_is_set(api_url: str, more: set[str]) -> None:
-    """The file servers are Discord's; a server that is set is one more, at its own port only."""
+    """Attachments may come from Discord's file servers and from the configured server at its own port."""
     assert file_hosts(DiscordOptions("t", api_url=api_url)) == {"cdn.discordapp.com", "media.discordapp.net", *more}

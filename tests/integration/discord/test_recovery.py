@@ -1,4 +1,4 @@
-"""What becomes of questions and answers in Discord when a process dies: written down, taken up, found, not doubled."""
+"""Questions and answers after a crash: journalled, recovered, found and never doubled."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def record_of(
     age: float = LONG_AGO,
     asks: bool = True,
 ) -> UnfinishedTurn:
-    """What a journal has of a question, in #general or elsewhere, that an earlier process received."""
+    """The journal's record of a question received by an earlier process, in #general or `channel`."""
     channel = channel or bot.general
     place = ChannelInfo(channel, ChannelKind.CHANNEL, category=bot.category)
     event = stored(event_of(bot, message, channel), place, asks=asks)
@@ -65,8 +65,8 @@ def record_of(
 
 
 @pytest.mark.sockets
-async def test_a_question_is_written_down_before_it_is_brought() -> None:
-    """All that may ask is received first, with its key; what others say to each other is not."""
+async def test_a_question_is_journalled_before_its_turn() -> None:
+    """Every possible question is journalled first, with its key; other messages are not."""
     async with bot_at_work() as bot:
         asked = bot.ask("hi")
         bot.double.say(bot.general, "just talking", author=bot.bob)
@@ -77,8 +77,8 @@ async def test_a_question_is_written_down_before_it_is_brought() -> None:
 
 
 @pytest.mark.sockets
-async def test_what_turns_out_to_ask_nothing_is_dismissed() -> None:
-    """A message in a thread that is not ours is written down, looked up, and crossed out."""
+async def test_a_message_for_others_is_dismissed_after_the_look_up() -> None:
+    """A message in another's thread is journalled, looked up and dismissed."""
     ids: dict[str, str] = {}
 
     def prepare(bot: Bot) -> None:
@@ -94,7 +94,7 @@ async def test_what_turns_out_to_ask_nothing_is_dismissed() -> None:
 
 
 @pytest.mark.sockets
-async def test_a_question_that_is_deleted_while_it_is_looked_up_is_not_asked() -> None:
+async def test_a_question_deleted_during_its_look_up_is_dismissed() -> None:
     """It is crossed out instead of answered."""
     async with bot_at_work() as bot:
         bot.double.faults.add("GET", "/messages/", Kind.DELAY, seconds=0.3)
@@ -109,8 +109,8 @@ async def test_a_question_that_is_deleted_while_it_is_looked_up_is_not_asked() -
 
 
 @pytest.mark.sockets
-async def test_what_is_asked_while_we_stop_is_left_to_the_next_process() -> None:
-    """It is written down when we close, and not before: a process that took over already may have answered it."""
+async def test_a_question_during_the_stop_goes_to_the_next_process() -> None:
+    """It is journalled at `close` and not earlier: a process already taking over may have answered it."""
     async with bot_at_work() as bot:
         await bot.platform.stop_accepting()
         late = bot.ask("late")
@@ -126,8 +126,8 @@ async def test_what_is_asked_while_we_stop_is_left_to_the_next_process() -> None
 
 @pytest.mark.sockets
 @pytest.mark.parametrize("asks", [True, False])
-async def test_what_was_left_is_brought_as_if_it_came_now(asks: bool) -> None:
-    """A mention that an earlier process received is the same turn, with the names of now; nothing is received twice."""
+async def test_an_unfinished_question_becomes_the_same_turn(asks: bool) -> None:
+    """A recovered mention is the same turn with today's names, and is not received twice."""
     async with bot_at_work() as bot:
         await bot.platform.close()
         asked = bot.ask("left", quiet=True)
@@ -141,8 +141,8 @@ async def test_what_was_left_is_brought_as_if_it_came_now(asks: bool) -> None:
 
 
 @pytest.mark.sockets
-async def test_what_was_left_and_asked_nothing_is_dismissed() -> None:
-    """What an earlier process had not found out is found out now."""
+async def test_an_undecided_message_is_looked_up_by_recovery() -> None:
+    """Recovery looks up messages an earlier process had not decided."""
     async with bot_at_work() as bot:
         await bot.platform.close()
         talk = bot.double.say(bot.general, "talk", author=bot.bob, quiet=True)
@@ -155,8 +155,8 @@ async def test_what_was_left_and_asked_nothing_is_dismissed() -> None:
 
 
 @pytest.mark.sockets
-async def test_what_cannot_be_taken_up_is_dismissed_with_a_line(caplog: pytest.LogCaptureFixture) -> None:
-    """An empty event, another message's, and a channel that is gone: each is given up, and the log says so."""
+async def test_unrecoverable_turns_are_dismissed_with_a_log_line(caplog: pytest.LogCaptureFixture) -> None:
+    """An empty event, another message's event and a deleted channel are given up, with one log line each."""
     async with bot_at_work() as bot:
         await bot.platform.close()
         first, second = bot.ask("one", quiet=True), bot.ask("two", quiet=True)
@@ -177,8 +177,8 @@ async def test_what_cannot_be_taken_up_is_dismissed_with_a_line(caplog: pytest.L
 
 
 @pytest.mark.sockets
-async def test_what_is_left_later_is_taken_up_later() -> None:
-    """A process that still drained when we came leaves its turns when it ends: they are asked for again."""
+async def test_turns_of_a_draining_process_are_recovered_later() -> None:
+    """A draining process leaves turns after our start: recovery repeats its query."""
     async with bot_at_work(change=lambda options: replace(options, recovery_interval_seconds=0.05)) as bot:
         asked = bot.ask("left", quiet=True)
         await bot.settled()
@@ -189,9 +189,9 @@ async def test_what_is_left_later_is_taken_up_later() -> None:
 
 
 @pytest.mark.sockets
-async def test_where_another_process_wrote_just_now_nothing_is_written_yet() -> None:
+async def test_recovered_channels_are_held_for_one_window() -> None:
     """Its windows are taken for used up, for writes and for reads; those of other channels are not."""
-    async with left_channel(messages=1, hold_seconds=5.0) as (bot, channel, _):
+    async with recovered_channel(messages=1, hold_seconds=5.0) as (bot, channel, _):
         dm = bot.double.world.dm(bot.ada)
         bot.double.say(dm, "hi", author=bot.ada)
         _, (_, other) = await bot.inbox.wait_for(2)
@@ -208,8 +208,8 @@ async def test_where_another_process_wrote_just_now_nothing_is_written_yet() -> 
 @pytest.mark.sockets
 @pytest.mark.parametrize("half", [True, False])
 @pytest.mark.parametrize("others", [0, 3])
-async def test_what_was_deleted_meanwhile_is_not_taken_up(others: int, half: bool) -> None:
-    """Nobody told us: the question is looked for, and what was posted for it gets an end. Others are still answered."""
+async def test_a_question_deleted_meanwhile_is_not_recovered(others: int, half: bool) -> None:
+    """Recovery checks if a question was deleted; its partial answer gets an end, and other questions their answers."""
     async with bot_at_work() as bot:
         await bot.platform.close()
         double = bot.double
@@ -223,14 +223,14 @@ async def test_what_was_deleted_meanwhile_is_not_taken_up(others: int, half: boo
             await until(lambda: [key.message for key in (bot.inbox.deleted if half else bot.inbox.dismissed)] == [gone])
 
         assert {turn.key.message for turn, _ in bot.inbox.turns} == {*asked} - ({gone} if not half else set())
-        assert lists(double) <= 2
+        assert list_reads(double) <= 2
 
 
 @asynccontextmanager
-async def left_channel(
+async def recovered_channel(
     *, age: float = LONG_AGO, messages: int = 0, hold_seconds: float = 0.0
 ) -> AsyncIterator[tuple[Bot, DiscordChannel, str]]:
-    """A new process's channel for a question of which an earlier one left so many known messages of its answer."""
+    """A new process's channel for a question with `messages` known messages of its answer."""
     async with bot_at_work() as bot:
         await bot.platform.close()
         asked = bot.ask("left", quiet=True)
@@ -241,52 +241,52 @@ async def left_channel(
         async with platform_at_work(bot, replace(options_for(bot.double), recovery_hold_seconds=hold_seconds)):
             [(_, channel)] = await bot.inbox.wait_for()
             assert isinstance(channel, DiscordChannel)
-            # What was read before it was taken up is forgotten, so that what a test leaves over now is looked for.
+            # Forget the messages read by recovery, so that later searches read again.
             if not messages:
                 bot.platform.state.cache.mark_gap()
                 bot.double.transcript.entries.clear()
             yield bot, channel, asked
 
 
-def left_over(bot: Bot, asked: str, text: str = "half an ans") -> str:
-    """A message that the earlier process posted, and did not write down."""
+def add_lost_post(bot: Bot, asked: str, text: str = "half an ans") -> str:
+    """A message the earlier process posted without journalling it."""
     double = bot.double
     message = double.world.message(bot.general, double.world.bot, text, reply_to=asked)
     double.posts[message["id"]] = Post(None, frozenset())
     return str(message["id"])
 
 
-def lists(double: DiscordDouble) -> int:
+def list_reads(double: DiscordDouble) -> int:
     """How often a list of messages was read."""
     return len(double.transcript.of("GET", "/messages$"))
 
 
 @pytest.mark.sockets
 async def test_a_first_message_is_found_in_the_history() -> None:
-    """Minutes later, the message that replies to the question is found by one read, among those of others."""
-    async with left_channel() as (bot, channel, asked):
+    """Minutes later, one read finds our reply to the question among other messages."""
+    async with recovered_channel() as (bot, channel, asked):
         other = bot.ask("another", quiet=True)
-        left_over(bot, other)
-        mine = left_over(bot, asked)
-        left_over(bot, other)
+        add_lost_post(bot, other)
+        mine = add_lost_post(bot, asked)
+        add_lost_post(bot, other)
 
         assert await channel.find("key") == mine
         assert await channel.find("key", [mine]) is None
-        assert lists(bot.double) == 1
+        assert list_reads(bot.double) == 1
 
 
 @pytest.mark.sockets
 async def test_a_later_message_is_found_after_those_that_are_known() -> None:
     """The second message of an answer is looked for after the first."""
-    async with left_channel(messages=1) as (bot, channel, asked):
+    async with recovered_channel(messages=1) as (bot, channel, asked):
         [first] = [one.id for one in bot.double.shown(bot.general) if one.reply_to == asked]
-        second = left_over(bot, asked)
+        second = add_lost_post(bot, asked)
 
         assert await channel.find("key", [first]) == second
 
 
 @pytest.mark.sockets
-async def test_a_message_that_was_told_needs_no_read() -> None:
+async def test_a_cached_post_is_found_without_a_read() -> None:
     """Where Discord told of our own message although its post was not answered, nothing is read."""
     async with bot_at_work() as bot:
         bot.ask("hi")
@@ -297,7 +297,7 @@ async def test_a_message_that_was_told_needs_no_read() -> None:
         await bot.settled()
 
         assert await channel.find("key") == bot.double.shown(bot.general)[-1].id
-        assert lists(bot.double) == 0
+        assert list_reads(bot.double) == 0
 
 
 @pytest.mark.sockets
@@ -307,23 +307,23 @@ async def test_within_minutes_the_nonce_finds_it() -> None:
         bot.double.echoes = False
         asked = bot.ask("hi")
         [(_, channel)] = await bot.inbox.wait_for()
-        mine = left_over(bot, asked)
+        mine = add_lost_post(bot, asked)
         bot.platform.state.cache.mark_gap()
-        assert (await channel.find("key"), lists(bot.double)) == (None, 0)
+        assert (await channel.find("key"), list_reads(bot.double)) == (None, 0)
     async with bot_at_work(change=lambda options: replace(options, nonce_seconds=0.0)) as bot:
         bot.double.echoes = False
         asked = bot.ask("hi")
         [(_, channel)] = await bot.inbox.wait_for()
-        mine = left_over(bot, asked)
+        mine = add_lost_post(bot, asked)
         bot.platform.state.cache.mark_gap()
-        assert (await channel.find("key"), lists(bot.double)) == (mine, 1)
+        assert (await channel.find("key"), list_reads(bot.double)) == (mine, 1)
 
 
 @pytest.mark.sockets
-async def test_a_post_that_finds_an_earlier_one_is_mended_by_an_edit() -> None:
-    """What comes back is the message of then: it is said that this is not known, it is found, and edited."""
-    async with left_channel() as (bot, channel, asked):
-        mine = left_over(bot, asked)
+async def test_a_repeated_post_with_a_known_nonce_is_followed_by_an_edit() -> None:
+    """The repeated post returns the old message: its outcome is unknown, then it is found and edited."""
+    async with recovered_channel() as (bot, channel, asked):
+        mine = add_lost_post(bot, asked)
         bot.double.posts[mine].nonce = "key"
         bot.double.world.messages[bot.general][mine]["components"] = [{"type": 1, "components": [{"custom_id": "x"}]}]
 
@@ -336,12 +336,12 @@ async def test_a_post_that_finds_an_earlier_one_is_mended_by_an_edit() -> None:
 
 
 @pytest.mark.sockets
-async def test_many_that_are_taken_up_in_one_channel_read_it_once() -> None:
+async def test_many_recovered_turns_of_one_channel_share_a_read() -> None:
     """The read for the first question tells of the later ones as well, found or not."""
     async with bot_at_work() as bot:
         await bot.platform.close()
         asked = [bot.ask(f"{number}", quiet=True) for number in range(8)]
-        last = left_over(bot, asked[-1])
+        last = add_lost_post(bot, asked[-1])
         bot.inbox.unfinished = [record_of(bot, one) for one in asked]
         async with platform_at_work(bot):
             taken = await bot.inbox.wait_for(8)
@@ -349,12 +349,12 @@ async def test_many_that_are_taken_up_in_one_channel_read_it_once() -> None:
             found = {turn.key.message: one for (turn, _), one in zip(taken, looked, strict=True)}
 
         assert found == dict.fromkeys(asked) | {asked[-1]: last}
-        # A question's read tells all there is after it; the one that is taken up first need not be the oldest.
-        assert (lists(bot.double) <= 2, bot.double.limited) == (True, [])
+        # One read serves all later questions; the first one recovered need not be the oldest.
+        assert (list_reads(bot.double) <= 2, bot.double.limited) == (True, [])
 
 
 @pytest.mark.sockets
-async def test_those_who_look_leave_permits_to_those_who_write() -> None:
+async def test_searches_leave_permits_to_writes() -> None:
     """Where the history does not answer, a few look and wait, the others are told to come again; nobody is stuck."""
     rooms: list[str] = []
 
@@ -387,32 +387,32 @@ async def test_those_who_look_leave_permits_to_those_who_write() -> None:
 @pytest.mark.sockets
 async def test_a_busy_channel_is_read_page_by_page_and_not_for_ever() -> None:
     """A message among hundreds is found; beyond five pages it is taken not to be there."""
-    async with left_channel() as (bot, channel, asked):
+    async with recovered_channel() as (bot, channel, asked):
         for _ in range(230):
             bot.double.say(bot.general, "talk", author=bot.bob, quiet=True)
-        mine = left_over(bot, asked)
-        assert (await channel.find("key"), lists(bot.double)) == (mine, 3)
-    async with left_channel() as (bot, channel, asked):
+        mine = add_lost_post(bot, asked)
+        assert (await channel.find("key"), list_reads(bot.double)) == (mine, 3)
+    async with recovered_channel() as (bot, channel, asked):
         for _ in range(510):
             bot.double.say(bot.general, "talk", author=bot.bob, quiet=True)
-        left_over(bot, asked)
-        assert (await channel.find("key"), lists(bot.double), bot.double.limited) == (None, 5, [])
+        add_lost_post(bot, asked)
+        assert (await channel.find("key"), list_reads(bot.double), bot.double.limited) == (None, 5, [])
 
 
 @pytest.mark.sockets
 @pytest.mark.parametrize("status", [500, 503, 403])
-async def test_not_having_been_able_to_look_is_said(status: int) -> None:
-    """A read that fails is no answer to the question whether a message is there."""
-    async with left_channel() as (bot, channel, _):
+async def test_a_failed_search_raises(status: int) -> None:
+    """A failed search raises instead of reporting "not found"."""
+    async with recovered_channel() as (bot, channel, _):
         bot.double.faults.add("GET", "/messages$", Kind.STATUS, status=status, body=b'{"code": 0, "message": "no"}')
         with pytest.raises(Failure):
             await channel.find("key")
 
 
 @pytest.mark.sockets
-async def test_a_server_without_history_keeps_nothing_from_being_posted() -> None:
-    """Where there are no lists of messages, nobody can look; a channel that is gone is gone."""
-    async with left_channel() as (bot, channel, _):
+async def test_a_server_without_history_does_not_block_posts() -> None:
+    """A server without lists of messages counts as "not found"; a deleted channel raises."""
+    async with recovered_channel() as (bot, channel, _):
         bot.double.missing = "/messages$"
         assert await channel.find("key") is None
         bot.double.missing = ""
@@ -432,7 +432,7 @@ async def test_a_server_without_history_keeps_nothing_from_being_posted() -> Non
 @pytest.mark.parametrize("age", [0.0, LONG_AGO])
 @pytest.mark.parametrize("written_down", [True, False])
 @pytest.mark.parametrize("writes", [0, 1, 3])
-async def test_an_answer_goes_on_where_it_was_left(writes: int, written_down: bool, age: float) -> None:
+async def test_a_recovered_answer_continues_in_its_messages(writes: int, written_down: bool, age: float) -> None:
     """Whenever the process died, and whether it knew of its post or not: one answer, whole, without a button."""
     double = DiscordDouble()
     bot, journal = Bot(double), Notebook(durable=True)
@@ -458,8 +458,8 @@ async def test_an_answer_goes_on_where_it_was_left(writes: int, written_down: bo
 
 
 @pytest.mark.sockets
-async def test_a_message_too_many_that_nobody_wrote_down_is_taken_away() -> None:
-    """A new answer that is shorter leaves nothing of the old one, however young: what is left over is looked for."""
+async def test_an_unknown_surplus_message_is_deleted() -> None:
+    """A shorter new answer deletes a surplus message of the old one, however young."""
     double = DiscordDouble()
     bot, journal = Bot(double), Notebook(durable=True)
     async with double.running():
@@ -499,8 +499,8 @@ async def test_a_live_answer_outlives_its_gateway(how: str) -> None:
 
 
 @pytest.mark.sockets
-async def test_a_gateway_that_is_away_for_long_is_asked_for_less_and_less() -> None:
-    """While nobody can connect, tries are few; then the session is resumed, and what was asked meanwhile is brought."""
+async def test_reconnect_attempts_become_rare_during_an_outage() -> None:
+    """Reconnect attempts become rare; then the session resumes, and questions asked meanwhile arrive."""
     async with bot_at_work() as bot:
         gateway = bot.double.gateway
         gateway.refuse_with = 4000
@@ -523,7 +523,7 @@ def heartbeats() -> set[threading.Thread]:
 
 @pytest.mark.sockets
 async def test_no_heartbeat_outlives_its_connection() -> None:
-    """A connection that is given up between its greeting and IDENTIFY leaves no thread that goes on sending."""
+    """A connection given up between HELLO and IDENTIFY leaves no heartbeat thread."""
     async with bot_at_work() as bot:
         before = heartbeats()
         await bot.double.gateway.invalidate(resumable=False)
@@ -538,8 +538,8 @@ async def test_no_heartbeat_outlives_its_connection() -> None:
 
 @pytest.mark.sockets
 @pytest.mark.parametrize("how", ["in the greeting", "closed", "aborted", "asked to go"])
-async def test_no_connection_is_left_to_the_collector(how: str) -> None:
-    """Whenever a connection ends, it is closed, and not left for Python to collect, which would complain of it."""
+async def test_no_connection_is_left_to_the_garbage_collector(how: str) -> None:
+    """Every connection is closed by us and not by the garbage collector, whose warning would fail the test."""
     async with bot_at_work() as bot:
         gateway = bot.double.gateway
         before = heartbeats()

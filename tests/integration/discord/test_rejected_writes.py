@@ -46,14 +46,14 @@ async def test_less_than_discord_says_is_taken() -> None:
 
 @pytest.mark.parametrize("error", [NO_HISTORY, INVALID_FORM, UNKNOWN_MESSAGE])
 async def test_a_post_that_may_not_refer_to_its_question_goes_without(error: tuple[int, int, str]) -> None:
-    """No leave to read what was said, or a question that is gone, is no reason not to answer."""
+    """A missing permission to read the history, or a deleted question, does not prevent the answer."""
     bot = Bot(DiscordDouble())
     bot.double.reference_error = error
     assert len(await whole(bot, 10, bot.general)) == 1
 
 
 async def test_a_thread_that_is_archived_meanwhile_is_reopened_by_a_post() -> None:
-    """The answer goes on in a new message, which reopens the thread; then edits work again, and no button stays."""
+    """The answer continues in a new message, because a post reopens the thread; then edits work."""
     bot = Bot(DiscordDouble())
     double, world = bot.double, bot.double.world
     thread = world.thread(bot.general)

@@ -22,7 +22,7 @@ ENDED = Body("so far, and no further")
 
 
 def writes(double: DiscordDouble) -> list[Any]:
-    """What was sent as components by each post and edit; "nothing" where it was not mentioned."""
+    """The "components" field of each post and edit; "nothing" if it had none."""
     sent = [entry for entry in double.transcript.entries if entry.method in ("POST", "PATCH")]
     return [entry.body.get("components", "nothing") for entry in sent if "/messages" in entry.path]
 
@@ -61,7 +61,7 @@ async def test_a_full_message_has_room_for_the_button() -> None:
 
 @pytest.mark.sockets
 async def test_after_a_lost_edit_the_button_is_said_again() -> None:
-    """Whether an edit that was not answered took the button away is not known, so the next one says so."""
+    """After an edit with an unknown outcome, the next edit removes the button again."""
     async with bot_at_work() as bot:
         bot.ask("hi")
         [(_, channel)] = await bot.inbox.wait_for()
@@ -96,7 +96,7 @@ async def test_a_server_that_takes_no_components(how: str) -> None:
 
 @pytest.mark.sockets
 async def test_a_text_that_is_refused_is_refused_for_itself() -> None:
-    """A refusal that names the text comes back as what it is; one that names nothing, once the button is left out."""
+    """A rejection naming the text is final; one without a name is final only after a retry without the button."""
     async with bot_at_work() as bot:
         bot.ask("hi")
         [(_, channel)] = await bot.inbox.wait_for()
@@ -114,7 +114,7 @@ async def test_a_text_that_is_refused_is_refused_for_itself() -> None:
 
 @asynccontextmanager
 async def live(model: ScriptedModel) -> AsyncIterator[tuple[Bot, Notebook, str]]:
-    """A bot in the middle of an answer that shows something; the question's id."""
+    """A bot with a visible partial answer; the question's id."""
     double = DiscordDouble()
     bot, journal = Bot(double), Notebook()
     async with double.running(), process(bot, model, journal):
@@ -166,7 +166,7 @@ async def test_a_press_in_a_direct_message() -> None:
 
 @pytest.mark.sockets
 async def test_a_press_on_a_message_that_we_do_not_know_yet() -> None:
-    """Where the answer to our post is still on its way, the button itself says whose it is."""
+    """Before our post is answered, the button's id names the question."""
     double = DiscordDouble()
     bot, journal, model = Bot(double), Notebook(), ScriptedModel(words(2000))
     double.faults.add("POST", "/messages", Kind.STALL_AFTER, seconds=1.0)
@@ -184,7 +184,7 @@ async def test_a_press_on_a_message_that_we_do_not_know_yet() -> None:
 
 @pytest.mark.sockets
 async def test_a_press_on_a_finished_answer_is_only_acknowledged() -> None:
-    """Somebody whose screen is old presses a button that is gone; others' buttons are left to others."""
+    """A press on an outdated button has no effect; other bots' buttons are ignored."""
     async with live(ScriptedModel(words(20))) as (bot, journal, _):
         answer, custom = answer_in(bot), bot.double.button(bot.general, answer_in(bot))
         await ended(journal)
@@ -199,7 +199,7 @@ async def test_a_press_on_a_finished_answer_is_only_acknowledged() -> None:
 
 @pytest.mark.sockets
 async def test_a_press_that_cannot_be_acknowledged_stops_all_the_same() -> None:
-    """A server without the endpoint, or one that fails, costs the reader's screen a word, and nothing else."""
+    """A failed acknowledgement shows the user an error, and the answer stops all the same."""
     async with live(ScriptedModel(words(2000))) as (bot, journal, _):
         bot.double.faults.add("POST", "/interactions/", Kind.STATUS, status=404)
         bot.double.press(bot.general, answer_in(bot), user=bot.bob)
@@ -209,7 +209,7 @@ async def test_a_press_that_cannot_be_acknowledged_stops_all_the_same() -> None:
 
 @pytest.mark.sockets
 async def test_an_answer_of_five_tokens_is_one_write() -> None:
-    """What is whole before it is shown goes up once, without a button."""
+    """An answer complete before its first write is posted once, without a button."""
     double = DiscordDouble()
     bot, journal, script = Bot(double), Notebook(), words(5)
     async with double.running(), process(bot, ScriptedModel(script), journal):
@@ -222,7 +222,7 @@ async def test_an_answer_of_five_tokens_is_one_write() -> None:
 @pytest.mark.sockets
 @pytest.mark.parametrize("how", ["ignored", "refused", "malformed"])
 async def test_an_answer_is_whole_where_there_are_no_buttons(how: str) -> None:
-    """A server that ignores or refuses components shows the same answer, once."""
+    """If the server ignores or rejects components, the answer is the same and appears once."""
     double = DiscordDouble()
     double.components = how
     bot, journal, script = Bot(double), Notebook(), words(100)
@@ -287,7 +287,7 @@ async def test_what_is_deleted_is_told_with_the_key_of_its_turn() -> None:
 
 @pytest.mark.sockets
 async def test_what_we_delete_ourselves_is_no_news() -> None:
-    """A surplus message that is taken away does not end the answer that it was part of."""
+    """Deleting our own surplus message does not end the answer."""
     async with bot_at_work() as bot:
         bot.ask("one")
         [(_, channel)] = await bot.inbox.wait_for()

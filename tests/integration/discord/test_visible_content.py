@@ -1,4 +1,4 @@
-"""Everything that a person sees in Discord reaches the model: through the real client, from the loopback server."""
+"""All content visible in Discord reaches the model, through the real client on loopback."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FORWARD: dict[str, Any] = {
 
 
 async def told(bot: Bot, number: int = 1) -> list[str]:
-    """What the model would be told for turn number so many: the history's messages, then the question's parts."""
+    """The model's input for one turn: the history's messages, then the question's parts."""
     turn, channel = (await bot.inbox.wait_for(number))[number - 1]
     history = await channel.history(25)
     around = [part.text for part in await channel.attachments() if isinstance(part, Text)]
@@ -31,7 +31,7 @@ async def told(bot: Bot, number: int = 1) -> list[str]:
 
 
 async def test_a_forward_alone_in_a_direct_message_is_a_question() -> None:
-    """The model is asked about the forward, and nobody is told that nothing was asked."""
+    """The model gets the forward, and no notice about an empty question appears."""
     double, journal = DiscordDouble(), Notebook(durable=True)
     bot = Bot(double)
     dm = double.world.dm(bot.ada)
@@ -128,7 +128,7 @@ async def test_another_bots_answer_to_a_command() -> None:
 
 
 async def test_which_message_a_reply_is_about() -> None:
-    """In a direct message, a reply says what it replies to: its beginning, or all of it where it is long ago."""
+    """In a DM, a reply's label has the beginning of its target, or all of it if it is old."""
     async with bot_at_work() as bot:
         dm = bot.double.world.dm(bot.ada)
         old = bot.double.say(dm, "line one\nline two", author=bot.ada, quiet=True)
@@ -163,7 +163,7 @@ async def test_a_link_that_gets_a_preview_later() -> None:
 
 
 async def test_without_the_intent_nothing_breaks() -> None:
-    """Where Discord withholds what is said, a mention with a forward, or without, is still answered."""
+    """If Discord withholds message text, a mention is still answered, with or without a forward."""
     async with bot_at_work() as bot:
         bot.double.say(bot.general, bot.me, author=bot.ada, embeds=[], poll=None, message_snapshots=None)
         bot.double.say(bot.general, "", author=bot.ada, mentions=[bot.double.world.public(bot.double.world.bot)])
@@ -172,7 +172,7 @@ async def test_without_the_intent_nothing_breaks() -> None:
 
 
 async def test_a_forward_survives_a_restart() -> None:
-    """What was forwarded is part of what the next process is left with."""
+    """A recovered question still has its forwarded message."""
     double, journal = DiscordDouble(), Notebook(durable=True)
     bot = Bot(double)
     dm = double.world.dm(bot.ada)

@@ -1,4 +1,4 @@
-"""The translation of what discord.py and aiohttp raise: every exception of both has its failure."""
+"""Every exception of discord.py and aiohttp maps to a failure."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def family(*roots: type[Exception]) -> Iterator[type[Exception]]:
 
 
 def blank(kind: type[Exception]) -> Exception:
-    """An exception without its constructor; discord.py's with the attributes that they may be asked for."""
+    """An exception made without its constructor; discord.py's have the attributes the mapping reads."""
     error = kind.__new__(kind)
     if isinstance(error, discord.DiscordException):
         vars(error).update(status=400, text="", code=0, retry_after=1.0)
@@ -82,7 +82,7 @@ def test_the_list_is_not_empty() -> None:
     ],
 )
 def test_statuses(status: int, body: object, expected: type[Failure]) -> None:
-    """Each status is the failure that says what to do about it."""
+    """Each status maps to the failure with the right reaction."""
     assert type(failure_of_status(status, body, {}, "posting")) is expected
 
 
@@ -122,7 +122,7 @@ def test_what_a_429_says(body: object, headers: dict[str, str], seconds: float, 
     ],
 )
 def test_who_is_not_discord(status: int, method: str, path: str, page: bool, expected: type[Failure] | None) -> None:
-    """A proxy's 4xx is worth another try; what a small server says of a message or a write without a body is not."""
+    """A proxy's 4xx may be retried; a small server's 404 on a message and its 403 without a body may not."""
     failure = failure_of_foreign_response(status, method, path, page=page)
 
     assert failure is None if expected is None else isinstance(failure, expected)
@@ -152,7 +152,7 @@ def closed(code: int) -> discord.ConnectionClosed:
     ],
 )
 def test_other_exceptions(error: BaseException, expected: type[Failure] | None, word: str) -> None:
-    """What was not sent did not work; what was sent may have; closes and logins say how to get it right."""
+    """Unsent requests had no effect, sent ones may have; close codes and logins give advice."""
     failure = failure_of(error, "connecting")
 
     assert (type(failure) if failure is not None else None) is expected
@@ -160,7 +160,7 @@ def test_other_exceptions(error: BaseException, expected: type[Failure] | None, 
 
 
 def test_failures_pass_and_bugs_stay_bugs() -> None:
-    """A failure of ours goes through as it is; what is no SDK's exception is not dressed up as one."""
+    """Our failures pass unchanged, and other exceptions are not disguised as failures."""
     ours = NotFound("the message")
     with pytest.raises(NotFound) as gone, map_errors("editing"):
         raise ours
@@ -191,7 +191,7 @@ def answered(status: int, kind: type[discord.HTTPException] = discord.HTTPExcept
     ],
 )
 def test_only_a_refusal_is_final_while_connecting(error: Exception, expected: type[Failure]) -> None:
-    """Whatever happens while connecting is a failure, and `Forbidden` is one that no further try can mend."""
+    """Every error while connecting is a failure; only a final one is `Forbidden`."""
     with pytest.raises(Failure) as failure, map_connect_errors():
         raise error
 

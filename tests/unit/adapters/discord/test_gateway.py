@@ -8,7 +8,7 @@ from adapters.discord.gateway import IMMEDIATE_EVERY, ReconnectDelays
 
 
 class Longest(random.Random):
-    """Jitter that always draws the longest delay."""
+    """Jitter at its maximum."""
 
     def uniform(self, a: float, b: float) -> float:
         return b
@@ -24,8 +24,8 @@ def test_delays_grow_and_start_over() -> None:
     assert 0.5 <= ReconnectDelays().next() <= 1.0
 
 
-def test_a_loss_is_made_good_at_once_but_not_again_and_again() -> None:
-    """The first loss costs no delay; one that follows within seconds does, and the next after that more."""
+def test_only_the_first_lost_connection_is_replaced_at_once() -> None:
+    """The first lost connection is replaced at once; another one within seconds waits, and each further one longer."""
     delays = ReconnectDelays(Longest())
 
     assert [delays.after_disconnect(now) for now in (0.0, 0.1, 1.2, 3.0)] == [0.0, 1.0, 2.0, 4.0]

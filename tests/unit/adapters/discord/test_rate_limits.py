@@ -1,4 +1,4 @@
-"""What Discord counts: shared objects, headers, waiting reads, and the bounds of what waits. On virtual time."""
+"""Discord's budgets: shared objects, headers and waiting reads, on virtual time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ONE = "/channels/{channel_id}/messages/{message_id}"
 ALL = "/channels/{channel_id}/messages"
 
 
-async def test_budgets_are_the_same_for_all_who_spend_them() -> None:
+async def test_budgets_are_shared() -> None:
     """A channel's windows are one object each, apart from other channels' and other verbs'."""
     budgets = Budgets()
 
@@ -45,8 +45,8 @@ async def test_what_a_request_spends(method: str, path: str, window: str | None)
     assert budgets.window(method, path, "1") is expected
 
 
-async def test_requests_that_are_counted_together_spend_one_window() -> None:
-    """Where Discord names the same bucket for posts and edits, both spend the edits' window, which is paced."""
+async def test_requests_with_one_bucket_spend_one_window() -> None:
+    """If Discord names one bucket for posts and edits, both spend the edits' paced window."""
     channel = Budgets().channel("1")
     edit, post, delete = channel.edit, channel.post, channel.delete
     channel.set_bucket("a", post)
@@ -58,8 +58,8 @@ async def test_requests_that_are_counted_together_spend_one_window() -> None:
     assert channel.of(Verb.DELETE) is delete
 
 
-async def test_who_holds_a_window_that_turns_out_to_be_another_spends_that_one() -> None:
-    """Answers that began before, and writes that are in flight, are counted in the one that both are."""
+async def test_holders_of_a_merged_window_spend_the_common_one() -> None:
+    """Holders of a merged window and writes in flight count in the common one."""
     channel = Budgets().channel("1")
     edit, post = channel.edit, channel.post
     post.live = edit.live = 2
@@ -83,8 +83,8 @@ async def test_who_holds_a_window_that_turns_out_to_be_another_spends_that_one()
     assert edit.live == 3
 
 
-async def test_requests_that_are_counted_apart_stay_apart() -> None:
-    """Whatever the order in which their buckets come to be known."""
+async def test_requests_with_other_buckets_stay_apart() -> None:
+    """Different buckets stay apart in any order of arrival."""
     channel = Budgets().channel("1")
     before = {verb: channel.of(verb) for verb in Verb}
     for _ in range(2):
@@ -94,8 +94,8 @@ async def test_requests_that_are_counted_apart_stay_apart() -> None:
     assert {verb: channel.of(verb) for verb in Verb} == before
 
 
-async def test_channels_at_rest_are_forgotten_and_others_are_not() -> None:
-    """The number of channels is bounded by those that rest; what is in use, or was just now, stays."""
+async def test_only_idle_channels_are_evicted() -> None:
+    """Only idle channels are evicted; channels in use or used recently keep their budgets."""
     budgets = Budgets()
     busy = budgets.channel("busy")
     busy.edit.live = 1
@@ -126,7 +126,7 @@ async def test_reads_wait_for_their_window() -> None:
 
 @pytest.mark.parametrize("is_global", [False, True])
 async def test_a_429_holds_what_it_was_meant_for(is_global: bool) -> None:
-    """A read that is limited holds its channel's window, or the whole bot."""
+    """A limited read holds its channel's window, or the whole bot's budget."""
     budgets, loop = Budgets(), asyncio.get_running_loop()
     window = budgets.channel("1").get
     with pytest.raises(RateLimited):
@@ -155,6 +155,6 @@ GOOD = {"X-RateLimit-Limit": "5", "X-RateLimit-Remaining": "4", "X-RateLimit-Res
     ],
 )
 def test_headers(change: dict[str, str], report: WindowReport | None) -> None:
-    """Headers that make sense are followed; others are passed over."""
+    """Consistent headers are followed, others ignored."""
     assert read_report({**GOOD, **change}) == report
     assert read_report({}) is None

@@ -1,4 +1,4 @@
-"""Messages that wait for a look-up: what one of them does must not matter to the others. On the virtual clock."""
+"""Ordered work per key; failing or slow work of one key does not affect others. On the virtual clock."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bot.errors import ServiceError
 
 
 class Work:
-    """Look-ups that note that they were made."""
+    """Work items with a record of their execution."""
 
     def __init__(self) -> None:
         self.done: list[str] = []
@@ -25,8 +25,8 @@ class Work:
         raise error
 
 
-async def test_an_odd_message_costs_no_other(caplog: pytest.LogCaptureFixture) -> None:
-    """Whatever a look-up raises is logged with its trace, and the next ones of its conversation and others are made."""
+async def test_failing_work_does_not_affect_other_work(caplog: pytest.LogCaptureFixture) -> None:
+    """A failure is logged with its trace, and later work of the same key and others still runs."""
     work, queue = Work(), KeyedQueue()
     async with asyncio.TaskGroup() as group:
         queue.open(group)
@@ -42,8 +42,8 @@ async def test_an_odd_message_costs_no_other(caplog: pytest.LogCaptureFixture) -
     ]
 
 
-async def test_a_closed_intake_is_not_called_full(caplog: pytest.LogCaptureFixture) -> None:
-    """What comes after the end is dropped, and nothing says that too many waited."""
+async def test_a_closed_queue_is_not_called_full(caplog: pytest.LogCaptureFixture) -> None:
+    """Work after `close` is dropped, and the log does not call the queue full."""
     work, queue = Work(), KeyedQueue()
     with caplog.at_level(logging.INFO):
         queue.put("a", work.note("a"))
@@ -52,8 +52,8 @@ async def test_a_closed_intake_is_not_called_full(caplog: pytest.LogCaptureFixtu
     assert "too many" not in caplog.text
 
 
-async def test_settling_waits_for_what_is_under_way_and_no_longer_than_it_may() -> None:
-    """All that was put in is done, or the time is over and what is left is counted."""
+async def test_draining_waits_until_its_timeout() -> None:
+    """Draining waits for all work, or until its timeout, and counts the keys with unfinished work."""
     work, queue = Work(), KeyedQueue()
     assert await queue.drain(1.0) == 0
     async with asyncio.TaskGroup() as group:
@@ -69,7 +69,7 @@ async def test_settling_waits_for_what_is_under_way_and_no_longer_than_it_may() 
         queue.close()
 
 
-async def test_lookups_are_in_order_and_side_by_side() -> None:
+async def test_work_is_ordered_per_key_and_concurrent_across_keys() -> None:
     """Within a conversation one after the other, others meanwhile; at the end nothing waits."""
     done: list[str] = []
     queue = KeyedQueue()
@@ -88,7 +88,7 @@ async def test_lookups_are_in_order_and_side_by_side() -> None:
 
 
 @pytest.mark.slow
-async def test_what_waits_is_bounded() -> None:
+async def test_the_queue_is_bounded() -> None:
     """Too many messages, in one conversation or in many, are dropped instead of kept, and later there is room again."""
     queue, made = KeyedQueue(), MAX_WAITING + 5
 
@@ -105,8 +105,8 @@ async def test_what_waits_is_bounded() -> None:
     assert (all(in_one), in_many.count(True), later) == (True, MAX_WAITING - 10, True)
 
 
-async def test_what_waits_is_given_up_at_the_end() -> None:
-    """Closing ends what is being looked up, and what waits behind it, so that the group ends."""
+async def test_closing_discards_queued_work() -> None:
+    """Closing cancels running work and discards queued work, so that the group ends."""
     done: list[str] = []
     queue = KeyedQueue()
 

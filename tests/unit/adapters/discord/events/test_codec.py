@@ -23,8 +23,8 @@ def stored(data: Json, channel: ChannelInfo, *, asks: bool) -> str:
     return dump(MessagePosted(message, channel, BotIdentity("9"), data), asks=asks)
 
 
-def test_what_is_kept_of_a_question_is_what_is_read_of_it() -> None:
-    """The way there and back loses nothing that is read, and keeps nothing else."""
+def test_the_stored_fields_are_the_parsed_ones() -> None:
+    """A stored question has every field the parser reads, and no other."""
     message: Json = {"id": "5", "channel_id": "4", "author": {"id": "1"}, "content": "hi", "embeds": [{"url": "x"}]}
     message |= {"member": {"nick": "Ada", "roles": ["8"], "flags": 16}, "mentions": [{"id": "9", "username": "bob"}]}
     message |= {"message_reference": {"type": 0, "message_id": "3", "channel_id": "4"}, "mention_roles": ["8"]}
@@ -46,8 +46,8 @@ JSON = st.recursive(
 
 
 @given(st.text(max_size=40) | JSON.map(json.dumps))
-def test_what_cannot_be_read_back_is_said(event: str) -> None:
-    """A text of another version, or of nobody, is refused with one of the errors that are listed."""
+def test_unreadable_text_raises(event: str) -> None:
+    """Text from another version or of unknown origin raises one of `LOAD_ERRORS`."""
     with suppress(*LOAD_ERRORS):
         load(event)
 
@@ -98,8 +98,8 @@ def read(message: Json) -> DiscordMessage:
 
 
 @pytest.mark.parametrize("shown", [FORWARD, {"embeds": [EMBED]}, {"poll": POLL}, {"sticker_items": [{"name": "Wave"}]}])
-def test_what_is_written_down_asks_the_same(shown: Json) -> None:
-    """After a restart, a question is what it was, with all that it showed."""
+def test_a_stored_question_is_parsed_the_same(shown: Json) -> None:
+    """A recovered question is the same, including its embeds and forwards."""
     place = ChannelInfo("7", ChannelKind.DM)
     event = ASKED | shown | {"referenced_message": ASKED | {"id": "99"} | shown}
     kept = load(
@@ -111,8 +111,8 @@ def test_what_is_written_down_asks_the_same(shown: Json) -> None:
     assert "secret" not in json.dumps(kept)
 
 
-def test_the_older_form_of_what_is_kept_is_read() -> None:
-    """What an earlier version wrote down, without any of this, is still a question."""
+def test_an_earlier_version_s_event_is_read() -> None:
+    """A question stored by an earlier version, without these fields, is readable."""
     older = json.dumps(
         {"asks": True, "place": {"id": "7", "kind": "DM", "parent": "", "category": ""}, "message": ASKED}
     )

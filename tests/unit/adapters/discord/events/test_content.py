@@ -1,4 +1,4 @@
-"""What a message of Discord's shows beside its text: tables, and JSON of any shape."""
+"""Message content besides text: tables, and JSON of any shape."""
 
 from __future__ import annotations
 
@@ -108,13 +108,13 @@ VOTES = {"is_finalized": True, "answer_counts": [{"id": 1, "count": 1, "me_voted
         ),
     ],
 )
-def test_what_stands_beside_the_text(message: Json, text: str) -> None:
+def test_content_besides_text(message: Json, text: str) -> None:
     """Forwards, embeds, polls, stickers, components and commands are told with a label, each once."""
     assert told(message) == text
 
 
 def test_where_a_forward_comes_from() -> None:
-    """The channel that a message was forwarded from is told where it is known."""
+    """A forward names its channel if the name is known."""
     assert told({"message_snapshots": [{"message": {"content": "hi"}}]}, "#general").startswith(
         "[forwarded message: from #general]"
     )
@@ -154,14 +154,14 @@ VALUES = st.recursive(
 
 
 @given(st.dictionaries(st.sampled_from([*FIELDS, "content"]), VALUES))
-def test_any_json_is_told_within_bounds(message: Json) -> None:
-    """Whatever a server sends, nothing breaks, and no message takes more than its share."""
+def test_any_json_gives_bounded_content(message: Json) -> None:
+    """No JSON raises an error or exceeds the limit per message."""
     assert len(told(message)) <= MESSAGE_CHARACTERS
 
 
 @given(st.dictionaries(st.sampled_from([*FIELDS, "content"]), VALUES))
-def test_what_is_kept_tells_the_same(message: Json) -> None:
-    """The part of it that is written down reads as the whole did."""
+def test_stored_fields_give_the_same_content(message: Json) -> None:
+    """The stored fields give the same content as all fields."""
     kept = {name: pruned_content(value) if name in FIELDS else value for name, value in message.items()}
 
     assert told(kept) == told(message)
@@ -205,7 +205,7 @@ def test_a_forward_is_read_with_its_files_and_names() -> None:
     assert (seen.reply_to, seen.mentions) == ("", frozenset())
 
 
-def test_what_we_wrote_has_nothing_beside_it() -> None:
+def test_our_own_messages_have_no_extra_text() -> None:
     """Our own buttons are no words of the conversation."""
     button = {"components": [{"type": 1, "components": [{"type": 2, "label": "Stop"}]}]}
 

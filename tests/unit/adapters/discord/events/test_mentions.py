@@ -1,4 +1,4 @@
-"""Who is answered in Discord and what a message becomes: tables and properties, no I/O."""
+"""Decisions about messages, and turns built from them: tables."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ def said(**fields: Any) -> DiscordMessage:
 def test_who_is_answered(
     seen: DiscordMessage, place: ChannelInfo, participates: bool | None, replied_to_us: bool | None, expected: Decision
 ) -> None:
-    """A mention, a reply to us, a thread that is ours and a DM are answered; bots, the system and we are not."""
+    """Mentions, replies to us, threads with us and DMs get answers; bots, system messages and we do not."""
     assert decide(seen, ME, place, participates=participates, replied_to_us=replied_to_us) is expected
 
 
 def test_what_a_turn_is() -> None:
-    """The turn names its place from the narrowest on, who asks with their roles, and the question without address."""
+    """The turn has channel ids from the narrowest on, the author with roles, and the question without its mention."""
     seen = said(name="Ada", text="@Bot hi", question_text="hi", roles=frozenset({"3"}), channel="8")
 
     assert build_turn(seen, THREAD, conversation="8") == Turn(

@@ -57,7 +57,7 @@ def test_the_address_is_not_part_of_the_question(raw: str, question: str) -> Non
     ],
 )
 def test_our_own_role_addresses_us_too(raw: str, question: str) -> None:
-    """People often pick the role that Discord made for the bot in place of the bot."""
+    """Users often mention the bot's managed role instead of the bot."""
     assert without_mention(raw, "1", frozenset({"99"})) == question
 
 
@@ -98,7 +98,7 @@ def test_marks_are_readable(raw: str, text: str) -> None:
 
 @given(st.text(alphabet="<>@!&#:/tTaRid0123456789`~ \n", max_size=60))
 def test_any_marks_are_read(raw: str) -> None:
-    """Whatever is written between angle brackets, it is read, and no known mark is left outside of code."""
+    """No known mark remains outside code."""
     text = readable(raw, lambda sign, target: "")
 
     if "`" not in raw:
@@ -121,7 +121,7 @@ FULL: dict[str, Any] = {
 
 
 def test_a_full_message() -> None:
-    """Every field of Discord's message that we use is read."""
+    """Every used field of a message is parsed."""
     assert parse_message(
         FULL, bot_id="1", name_of=lambda sign, target: "rooms" if target == "8" else ""
     ) == DiscordMessage(
@@ -141,7 +141,7 @@ def test_a_full_message() -> None:
 
 
 def test_the_least_message() -> None:
-    """An id, a channel and an author are enough; a server that leaves out the list of mentions is read all the same."""
+    """An id, a channel and an author are enough; without a list of mentions, the text is searched."""
     data = {"id": "100", "channel_id": "7", "author": {"id": "2"}, "content": "<@1> hi"}
 
     seen = parse_message(data, bot_id="1", name_of=lambda sign, target: "")
@@ -165,7 +165,7 @@ def test_the_least_message() -> None:
         ({"attachments": None}, "attachments", ()),
     ],
 )
-def test_a_messages_odd_sides(change: dict[str, Any], field: str, value: object) -> None:
+def test_special_messages(change: dict[str, Any], field: str, value: object) -> None:
     """Webhooks and bots are told apart from people, guests from members, a forward from a reply."""
     seen = parse_message({**FULL, **change}, bot_id="1", name_of=lambda sign, target: "")
 
@@ -180,14 +180,14 @@ json = st.recursive(
 
 
 @given(st.dictionaries(st.sampled_from(sorted(FULL)), json))
-def test_no_json_breaks_the_parser_in_an_unknown_way(change: dict[str, Any]) -> None:
-    """Whatever a server sends for a message is read, or refused with what the caller passes over."""
+def test_any_message_is_parsed_or_skipped(change: dict[str, Any]) -> None:
+    """Any JSON is parsed as a message, or raises one of `PARSE_ERRORS`."""
     with suppress(*PARSE_ERRORS):
         parse_message({**FULL, **change}, bot_id="1", name_of=lambda sign, target: "")
 
 
 @pytest.mark.parametrize("change", [{"type": 2}, {"type": 5}, {"data": {"custom_id": "vote:1"}}, {"data": None}])
-def test_what_is_not_our_button(change: dict[str, Any]) -> None:
+def test_other_interactions_are_ignored(change: dict[str, Any]) -> None:
     """Commands, modals and buttons of others are nobody's business here."""
     event = {"id": "5", "token": "t", "type": 3, "channel_id": "4", "data": {"custom_id": "stop:1"}}
 
@@ -201,8 +201,8 @@ VALUES = st.sampled_from([3, "3", None, "stop:1", "x"])
 
 
 @given(st.dictionaries(KEYS, VALUES | st.dictionaries(KEYS, VALUES)))
-def test_an_odd_interaction_is_passed_over(event: dict[str, Any]) -> None:
-    """Whatever an event says, it is a press, or none, or raises what the client passes over."""
+def test_any_interaction_is_parsed_or_skipped(event: dict[str, Any]) -> None:
+    """Any interaction is a press, none, or raises one of `PARSE_ERRORS`."""
     with suppress(*PARSE_ERRORS):
         parse_stop_request(event)
 

@@ -31,7 +31,7 @@ def holding(*seen: DiscordMessage, complete_from: int | None = 0) -> MessageCach
 
 
 def test_a_chain_goes_back_to_its_root() -> None:
-    """The chain of replies is found, with all messages of our answers, and nothing that was said beside it."""
+    """The reply chain contains all messages of our answers, and no unrelated ones."""
     cache = holding(
         said(10, "root"),
         said(11, "beside"),
@@ -62,8 +62,8 @@ def test_a_chain_that_bites_its_tail_ends() -> None:
     assert len(reply_chain(cache, said(20, reply_to="11"), bot_id=ME, limit=100)[0]) == 2
 
 
-def test_a_lane_is_what_was_before_the_question_and_our_answers_to_it() -> None:
-    """What was said after the question is not told, but for answers to what was asked before it."""
+def test_a_channel_history_ends_at_the_question() -> None:
+    """Messages after the question are left out, except answers to earlier questions."""
     cache = holding(said(10, "a"), said(11, "b"), said(12, "c"), ours(13, "to a", 10), said(14, "d"), ours(15, "x", 11))
 
     groups, more = channel_history(cache, said(11, "b"), bot_id=ME, limit=10)
@@ -71,16 +71,16 @@ def test_a_lane_is_what_was_before_the_question_and_our_answers_to_it() -> None:
     assert ([[one.id for one in group] for group in groups], more) == ([["10"], ["13"]], False)
 
 
-def test_a_lane_says_what_is_missing() -> None:
-    """Truncated is what does not go back to the beginning, by the limit or by what is known."""
+def test_a_channel_history_reports_truncation() -> None:
+    """A history is truncated if its limit or the cache cuts off its beginning."""
     cache = holding(said(10), said(11), said(12))
     assert channel_history(cache, said(20), bot_id=ME, limit=2)[1]
     assert not channel_history(cache, said(20), bot_id=ME, limit=3)[1]
     assert channel_history(holding(said(10), complete_from=10), said(20), bot_id=ME, limit=3)[1]
 
 
-def test_our_answers_are_whole_and_the_systems_words_are_not_told() -> None:
-    """Messages of one answer are one, though others spoke between them; what the system says is passed over."""
+def test_answers_are_grouped_and_system_messages_left_out() -> None:
+    """Messages of one answer form one message, even with others in between; system messages are left out."""
     cache = holding(said(10, "q"), ours(11, "one", 10), said(12, "!"), ours(13, "two", 10), said(14, "joined", kind=7))
 
     groups, _ = channel_history(cache, said(20), bot_id=ME, limit=10)
@@ -90,7 +90,7 @@ def test_our_answers_are_whole_and_the_systems_words_are_not_told() -> None:
 
 
 def test_messages_of_the_model() -> None:
-    """People have names, we have none; small print is left out, and what is left empty has no parts."""
+    """User messages have names; ours have neither names nor small print, and no parts if no text remains."""
     assert message_of([said(10, "hi")], bot_id=ME) == Message(Role.USER, (Text("hi"),), "Ada", "10")
     whole = message_of([ours(11, "one", 10), ours(12, "two\n-# cut", 10)], bot_id=ME)
     assert whole == Message(Role.ASSISTANT, (Text("one\ntwo"),), id="11")

@@ -25,8 +25,8 @@ def said(number: int, text: str = "", **fields: Any) -> DiscordMessage:
     return DiscordMessage(**{"id": str(number), "channel": "7", "author": "2", "name": "Ada", "text": text, **fields})
 
 
-def test_the_memory_is_bounded() -> None:
-    """However much is said, the memory holds so much, and knows that it does not know the rest."""
+def test_the_cache_is_bounded() -> None:
+    """Counts are bounded, and after an eviction the channel counts as incomplete."""
     cache = MessageCache()
     for number in range(1, MESSAGES_PER_CHANNEL + 50):
         cache.add(said(number))
@@ -45,8 +45,8 @@ def real_characters(cache: MessageCache) -> int:
     return sum(characters_of(one) for channel in cache.channels for one in cache.messages(channel))
 
 
-def test_the_memory_is_bounded_in_characters() -> None:
-    """However long the messages of however many channels, so many characters are kept, and those that spoke last."""
+def test_the_cache_is_bounded_in_characters() -> None:
+    """Characters are bounded over all channels; the least recently used ones are evicted first."""
     cache = MessageCache()
     longest = "x" * 4000
     for number in range(1, 51):
@@ -57,8 +57,8 @@ def test_the_memory_is_bounded_in_characters() -> None:
     assert [one.id for one in cache.messages("49")][-1] == "50"
 
 
-def test_a_single_channels_oldest_messages_make_room() -> None:
-    """Where one channel alone is too long, its oldest messages go, and that they are not known any more is known."""
+def test_a_single_channel_evicts_its_oldest_messages() -> None:
+    """A single channel above the limit loses its oldest messages, and counts as complete only from the next one."""
     cache = MessageCache()
     for number in range(1, 6):
         cache.add(said(number, "x" * (CHARACTERS // 3)))
@@ -72,7 +72,7 @@ ACTIONS = st.tuples(st.integers(0, 3), st.integers(1, 8), st.integers(0, 3), st.
 
 @given(st.lists(ACTIONS, max_size=60))
 def test_characters_are_counted_exactly(actions: list[tuple[int, int, int, int]]) -> None:
-    """Whatever is told, read, revised and removed, the count is the sum of what is held, and keeps to the bound."""
+    """After any operations, the count equals the cached characters and keeps the limit."""
     cache = MessageCache()
     for what, number, channel, length in actions:
         file = Attachment("a.png", "https://cdn.test/a.png", "image/png", 1)
@@ -90,8 +90,8 @@ def test_characters_are_counted_exactly(actions: list[tuple[int, int, int, int]]
         assert cache.characters == real_characters(cache) <= CHARACTERS
 
 
-def test_a_gap_is_remembered_as_one() -> None:
-    """After a new session nobody knows what was said meanwhile, until something is told or read."""
+def test_a_gap_makes_a_channel_incomplete() -> None:
+    """A new session makes a channel incomplete, until the next event or read."""
     cache = MessageCache()
     cache.add(said(10))
     cache.mark_gap()

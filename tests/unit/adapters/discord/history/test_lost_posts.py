@@ -28,5 +28,5 @@ def ours(message: str, reply_to: str = "100", author: str = ME) -> DiscordMessag
     ],
 )
 def test_the_next_message_of_an_answer(said: list[DiscordMessage], known: list[str], found: str | None) -> None:
-    """The oldest of ours that replies to the question and is not known yet; never somebody else's."""
+    """The result is our oldest unknown reply to the question, and never another author's."""
     assert next_answer_message(said, QUESTION, known, bot_id=ME) == found

@@ -13,7 +13,7 @@ ENDED = Body("so far, and no further")
 
 
 def test_the_button_comes_back_with_its_question() -> None:
-    """What a message is sent with is what a press of it names, in a guild and in a DM."""
+    """A press of the sent button names its question, in a guild and in a DM."""
     [row] = components(LIVE, "77")
     [button] = row["components"]
     event = {"id": "5", "token": "t0k3n", "type": 3, "channel_id": "4", "data": button, "message": {"id": "6"}}

@@ -35,5 +35,5 @@ def test_small_print_is_left_out(text: str, words: str) -> None:
 
 
 def test_a_notice_is_small_print() -> None:
-    """What `notice` writes, `without_small_print` takes away."""
+    """`without_small_print` removes the text of `notice`."""
     assert without_small_print("answer\n" + DiscordMarkdown().notice("cut")) == "answer"
