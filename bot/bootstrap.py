@@ -169,6 +169,7 @@ def make_model_options(settings: Settings) -> openai.OpenAIOptions:
         api="responses" if chosen.api == "responses" else "chat",
         parameters=MappingProxyType(dict(chosen.parameters)),
         images=chosen.images,
+        requests_per_minute=chosen.requests_per_minute,
     )
 
 

@@ -79,8 +79,9 @@ def setting(
     """Declare one setting: a field of a `SettingsGroup`.
 
     `summary` is one sentence for the help and all documents, `note` the reason for the default and further details,
-    for the documents alone. A `toml_only` setting is documented by its key; its `variable` works, but no document lists
-    it. `renamed_from` holds the variable and the key of the previous release. `ge` and `le` bound a number.
+    for the documents alone. A `toml_only` setting is documented by its key. Its `variable`, kept from earlier releases,
+    works without being listed; empty if there was none. `renamed_from` holds the variable and the key of the previous
+    release. `ge` and `le` bound a number.
     """
     extra: dict[str, JsonValue] = {
         "variable": variable,
@@ -103,7 +104,7 @@ def groups_of(model: type[BaseModel]) -> dict[str, type[BaseModel]]:
 
 
 def declared_in(model: type[BaseModel]) -> tuple[Setting, ...]:
-    """Return every setting of `model` with an environment variable, in the order of declaration."""
+    """Return every setting of `model` outside of `ONLY_IN_FILE`, in the order of declaration."""
     return tuple(
         _setting(group, key, field)
         for group, kind in groups_of(model).items()

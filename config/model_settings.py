@@ -54,6 +54,15 @@ class ModelSettings(SettingsGroup):
         default=True,
         note="Current hosted models do. If false, the reader learns that images were left out.",
     )
+    requests_per_minute: int = setting(
+        "",
+        "Requests to the model server per minute, over all turns; more wait. 0: no limit.",
+        default=0,
+        note="For a server without its own rate limit, or to stay below a quota.",
+        toml_only=True,
+        ge=0,
+        le=1_000_000,
+    )
     embedded: Switch = setting(
         "TICKERTAPE_EMBEDDED",
         "Demonstration model: auto, on or off.",
