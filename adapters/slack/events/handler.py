@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from adapters.shared.cache import LRUCache
 from adapters.shared.json_fields import Json
@@ -37,6 +37,7 @@ from adapters.slack.events.parse import (
     StopRequested,
     parse_event,
 )
+from adapters.slack.events.pending import PendingMessage
 from adapters.slack.history.cache import Conversation
 from adapters.slack.history.recovery import ThreadSnapshot
 from adapters.slack.history.thread_lookup import known_participation, participates
@@ -64,29 +65,13 @@ PENDING_LOOKUPS = PENDING // 2
 STOPS = 20
 
 
-@dataclass(slots=True)
-class _PendingMessage:
-    """A message to the bot, remembered for as long as Slack may deliver it again."""
-
-    journalled: asyncio.Future[bool]  # whether to acknowledge: the journal has it, now or from before
-    event: MessagePosted | None  # the copy with the most content; None once journalled
-    author: str
-    stored: str = ""  # the journal's text, until the turn is handed over
-    copy_arrived: asyncio.Event = field(default_factory=asyncio.Event)
-    is_new: bool = False  # no process answers it yet
-    is_withdrawn: bool = False  # deleted, or stopped by its author, before it became a turn
-    stops: list[Author | str] = field(default_factory=list)  # others' stop requests from that time
-    is_handed_over: bool = False  # or dismissed
-    snapshot: ThreadSnapshot | None = None  # of an earlier process's work
-
-
 class EventHandler:
     """Brings the messages of one workspace to an inbox."""
 
     def __init__(self, workspace: WorkspaceState, inbox: Inbox) -> None:
         self._workspace = workspace
         self._inbox = inbox
-        self._recent: LRUCache[tuple[str, str], _PendingMessage] = LRUCache(RECENT)  # by channel and ts
+        self._recent: LRUCache[tuple[str, str], PendingMessage] = LRUCache(RECENT)  # by channel and ts
         self._locks = KeyedLock()  # by conversation: turns
         self._lookup_locks = KeyedLock()  # by conversation: lookups of participation
         self._pending_count = 0
@@ -126,7 +111,7 @@ class EventHandler:
         workspace.cache.open(addressed.conversation, from_start=False)
         if (user := load_user(record.event)) is not None and user.id == addressed.message.user:
             workspace.users.remember(user, record.age)
-        pending = _PendingMessage(_new_future(), None, addressed.message.user, is_new=True)
+        pending = PendingMessage(_new_future(), None, addressed.message.user, is_new=True)
         pending.snapshot = ThreadSnapshot(
             workspace.reader, addressed.conversation, addressed.message.ts, record.messages
         )
@@ -162,7 +147,7 @@ class EventHandler:
         if self._is_full(addressed) or workspace.group is None:
             return False
         update_cache(event, workspace, addressed)
-        pending = _PendingMessage(_new_future(), event, addressed.message.user)
+        pending = PendingMessage(_new_future(), event, addressed.message.user)
         workspace.group.create_task(self._write_journal(addressed, pending))
         self._begin(addressed, pending, workspace.group)
         return pending.journalled
@@ -176,7 +161,7 @@ class EventHandler:
         """Whether only Slack can tell if the message is addressed to the bot."""
         return addressed.trigger is Trigger.FOLLOW_UP and known_participation(addressed, self._workspace) is None
 
-    def _begin(self, addressed: AddressedMessage, pending: _PendingMessage, group: asyncio.TaskGroup) -> None:
+    def _begin(self, addressed: AddressedMessage, pending: PendingMessage, group: asyncio.TaskGroup) -> None:
         self._recent[addressed.id] = pending
         self._pending_count += 1
         self._idle.clear()
@@ -227,7 +212,7 @@ class EventHandler:
 
     # ------------------------------------------------------------------------------------------------ in background
 
-    async def _write_journal(self, addressed: AddressedMessage, pending: _PendingMessage) -> None:
+    async def _write_journal(self, addressed: AddressedMessage, pending: PendingMessage) -> None:
         """Journal a message, as the one of its two copies with more content."""
         written = False
         try:
@@ -245,7 +230,7 @@ class EventHandler:
             if not pending.journalled.done():
                 pending.journalled.set_result(written)
 
-    async def _wait_for_copy(self, addressed: AddressedMessage, pending: _PendingMessage) -> None:
+    async def _wait_for_copy(self, addressed: AddressedMessage, pending: PendingMessage) -> None:
         """A mention comes as two events; only the plain message may carry files."""
         cache = self._workspace.cache
         if addressed.is_mention_event and not addressed.message.files and cache.is_subscribed(addressed.channel):
@@ -253,7 +238,7 @@ class EventHandler:
                 async with asyncio.timeout(COPY_SECONDS):
                     await pending.copy_arrived.wait()
 
-    async def _hand_over(self, addressed: AddressedMessage, pending: _PendingMessage) -> None:
+    async def _hand_over(self, addressed: AddressedMessage, pending: PendingMessage) -> None:
         """Make a turn of a message, in order within its conversation, or dismiss it."""
         key, handed_over = self._key(*addressed.id), False
         try:
@@ -284,14 +269,14 @@ class EventHandler:
         finally:
             self._finish(pending)
 
-    def _finish(self, pending: _PendingMessage) -> None:
+    def _finish(self, pending: PendingMessage) -> None:
         pending.stored, pending.is_handed_over = "", True
         pending.stops.clear()
         self._pending_count -= 1
         if not self._pending_count:
             self._idle.set()
 
-    async def _is_ours(self, addressed: AddressedMessage, pending: _PendingMessage) -> bool:
+    async def _is_ours(self, addressed: AddressedMessage, pending: PendingMessage) -> bool:
         """Look up the thread of a message; in order within a conversation, and apart from its turns."""
         async with self._lookup_locks.hold(addressed.conversation):
             if not (await pending.journalled and pending.is_new):
@@ -301,7 +286,7 @@ class EventHandler:
         self._recent.pop(addressed.id, None)
         return False
 
-    async def _offer(self, addressed: AddressedMessage, pending: _PendingMessage) -> bool:
+    async def _offer(self, addressed: AddressedMessage, pending: PendingMessage) -> bool:
         """Hand over a turn, unless the message turns out to need no answer."""
         workspace, snapshot = self._workspace, pending.snapshot
         has_posts = snapshot is not None and bool(snapshot.messages)
@@ -354,7 +339,7 @@ class EventHandler:
             direct=addressed.trigger is Trigger.DIRECT,
         )
 
-    async def _abandon_if_deleted(self, key: TurnKey, pending: _PendingMessage, snapshot: ThreadSnapshot) -> None:
+    async def _abandon_if_deleted(self, key: TurnKey, pending: PendingMessage, snapshot: ThreadSnapshot) -> None:
         """Events of deletions are lost while no process runs."""
         if pending.is_withdrawn or await snapshot.is_deleted():
             self._inbox.message_deleted(key)
