@@ -1,4 +1,4 @@
-"""The playground's page in a real browser: what a reader sees, presses and hears."""
+"""The playground's page in a real browser."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.process import bot
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
-# Nothing of the browser's own goes out, and it runs where there is no sandbox to be had (containers).
+# No network traffic of the browser's own, and no sandbox, because containers have none.
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -37,7 +37,7 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None and not REQUIRED, reason="there is no Chromium here to show the page in"),
 ]
 
-# Each state is longer than the one before, as a stream's edits are.
+# Each state is longer than the last, like a stream's edits.
 STEPS = ["One", "One two", "One two three", "One two three **four**", "One two three **four** five."]
 
 
@@ -54,7 +54,7 @@ async def browser() -> AsyncIterator[Browser]:
 
 @asynccontextmanager
 async def opened(it: Browser, url: str, *, expected: str = "", **context: object) -> AsyncIterator[Page]:
-    """The page, connected; any error in its console fails the test, but the `expected` one, which must come."""
+    """The connected page. An error in its console fails the test, except for the required `expected` one."""
     contents = await it.new_context(**context)  # type: ignore[arg-type]  # passed through to playwright
     page = await contents.new_page()
     vendor_errors: list[str] = []
@@ -71,7 +71,7 @@ async def opened(it: Browser, url: str, *, expected: str = "", **context: object
 
 
 async def remember_growth(page: Page) -> None:
-    """Have the page note every text that an answer shows."""
+    """Record every shown text of an answer in the page."""
     await page.evaluate(
         """() => {
             window.seen = [];
@@ -90,7 +90,7 @@ async def ask(page: Page, words: str) -> None:
 
 
 async def test_an_answer_grows_before_the_readers_eyes() -> None:
-    """Asked by Enter, answered in one message that grows by steps, with a tick for each; then it is done."""
+    """A question sent by Enter gets one message growing in steps, with a timeline entry each, until it is done."""
     async with serving(STEPS, gap=0.15) as (url, _, _), browser() as it, opened(it, url) as page:
         await expect(page.get_by_text("a scripted model")).to_be_visible()
         await remember_growth(page)
@@ -112,7 +112,7 @@ async def test_an_answer_grows_before_the_readers_eyes() -> None:
 
 
 async def test_stop_and_reply_by_keyboard_alone() -> None:
-    """Typed, sent, stopped and replied to without a pointer; focus is to be seen, and comes back to the text."""
+    """Typing, sending, stopping and replying work by keyboard; focus is visible and returns to the input."""
     async with serving(STEPS, gap=0.05) as (url, answerer, _), browser() as it, opened(it, url) as page:
         answerer.go_on.clear()
         await page.keyboard.press("Tab")
@@ -158,7 +158,7 @@ ATTACK = (
 
 
 async def test_nothing_that_is_written_runs() -> None:
-    """Neither a model's nor a reader's words, names included, become elements or requests."""
+    """No text of a model or reader, including names, becomes an element or a request."""
     policy = "Content Security Policy"
     async with (
         serving([ATTACK[:20], ATTACK]) as (url, _, _),
@@ -177,11 +177,11 @@ async def test_nothing_that_is_written_runs() -> None:
         assert asked == []
         inline = "const s = document.createElement('script'); s.textContent = 'window.hit = 1'; document.body.append(s)"
         await page.evaluate(f"() => {{ {inline} }}")
-        assert await page.evaluate("window.hit") is None  # the policy stands even where an element got in
+        assert await page.evaluate("window.hit") is None  # the policy holds even for an injected element
 
 
 async def test_a_phone_has_no_sideways_scroll() -> None:
-    """At 360 pixels nothing overflows, whatever an answer holds, and everything can be reached by a finger."""
+    """At 360 pixels no content overflows, and every control is large enough for a finger."""
     wide = f"{'x' * 300}\n\n```\n{'y' * 300}\n```\n\n|{'a|' * 30}\n|{'-|' * 30}\n|{'b|' * 30}\n\n# {'Z' * 90}"
     size = {"width": 360, "height": 640}
     async with serving([wide]) as (url, _, _), browser() as it, opened(it, url, viewport=size, has_touch=True) as page:
@@ -227,7 +227,7 @@ COLOURS = """() => {
 
 
 async def test_light_and_dark_are_both_readable() -> None:
-    """The system's theme is followed, the button overrides it and is remembered; all text has a contrast of 4.5."""
+    """The page follows the system's theme, the button's choice persists, and all text has a contrast of 4.5."""
     async with (
         serving(["[Link](https://e.example) and\n\n-# small print"]) as (url, _, _),
         browser() as it,
@@ -250,7 +250,7 @@ async def test_light_and_dark_are_both_readable() -> None:
 
 
 async def test_what_cannot_be_sent_is_kept() -> None:
-    """A question that is far too long comes back with the reason; an empty one cannot be sent at all."""
+    """A far too long question comes back with the reason; an empty one cannot be sent."""
     async with serving() as (url, answerer, _), browser() as it, opened(it, url) as page:
         send = page.get_by_role("button", name="Send")
         await expect(send).to_be_disabled()
@@ -272,7 +272,7 @@ async def test_what_cannot_be_sent_is_kept() -> None:
 
 
 async def test_it_comes_back_when_the_server_does() -> None:
-    """While the server is away the page says so and keeps what is typed; then it shows the new server's state."""
+    """Without a server the page shows it and keeps the typed text; then it shows the new server's state."""
     async with browser() as it:
         async with serving(["Hello."]) as (url, _, _):
             page = await (await it.new_context()).new_page()
@@ -291,7 +291,7 @@ async def test_it_comes_back_when_the_server_does() -> None:
 
 
 async def test_channels_are_apart() -> None:
-    """What happens in another channel is counted beside its name; thinking is shown, and stopped, where it is."""
+    """Another channel's activity is counted beside its name; its working indicator is shown in that channel."""
     async with serving(["Hello."]) as (url, answerer, _), browser() as it, opened(it, url) as page:
         answerer.think = 0.5
         await ask(page, "In general")
@@ -313,7 +313,7 @@ async def test_channels_are_apart() -> None:
 
 
 async def test_a_newcomer_sees_a_real_model_write(tmp_path: Path) -> None:
-    """With nothing set the program serves the page, and the embedded model's answer grows in at least three steps."""
+    """Without settings the program serves the page, and the embedded model's answer grows in at least three steps."""
     async with bot({}, folder=tmp_path) as running, browser() as it:
         line = await running.says("open http://")
         assert "demonstration model" in line
@@ -323,7 +323,7 @@ async def test_a_newcomer_sees_a_real_model_write(tmp_path: Path) -> None:
             await remember_growth(page)
             await page.get_by_role("textbox", name="Message").fill("Tell me a long story about a lighthouse.")
             await page.keyboard.press("Enter")
-            while await page.evaluate("window.seen.length") < 3:  # waiting in the page itself would need eval
+            while await page.evaluate("window.seen.length") < 3:  # waiting inside the page needs eval
                 await asyncio.sleep(0.05)
             await page.get_by_role("button", name="Stop").click()
             await expect(page.get_by_role("log").locator("article.bot[data-state=done]")).to_have_count(1)

@@ -1,4 +1,4 @@
-"""The journals: the port's contract in memory and in a file, and what a file may do to one."""
+"""The journals: the port's contract in memory and in a file, and promises of the file."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class TestMemoryJournal(JournalContract):
 
 
 class TestNotebook(DurableJournalContract):
-    """The contract, for the one that tests use as another process's."""
+    """The contract, for the journal in tests."""
 
     last: Notebook | None = None
 
@@ -61,8 +61,8 @@ class TestNotebook(DurableJournalContract):
         yield self.last
 
 
-async def test_the_oldest_turns_are_forgotten() -> None:
-    """A process that runs for years remembers a bounded number of turns, the newest."""
+async def test_the_oldest_turns_are_evicted() -> None:
+    """A long-running process holds a bounded number of turns, the newest."""
     journal = MemoryJournal(limit=3)
     for number in range(1_000):
         assert await journal.accept(key(number))
@@ -71,8 +71,8 @@ async def test_the_oldest_turns_are_forgotten() -> None:
     assert await journal.accept(key(0))
 
 
-async def test_what_was_written_down_can_be_read() -> None:
-    """Messages stand in the order of posting, each once; a live turn has no ending."""
+async def test_a_stored_turn_can_be_read() -> None:
+    """A turn has its messages once, in the order of posting; a live turn has no ending."""
     journal = MemoryJournal()
     assert journal.turn(key(1)) is None
     await journal.accept(key(1), "text")
@@ -86,8 +86,8 @@ async def test_what_was_written_down_can_be_read() -> None:
     assert turn == StoredTurn("", ["a", "b"], Ending.STOPPED)
 
 
-def test_a_journal_without_memory_is_refused() -> None:
-    """It would take every redelivery for a new question."""
+def test_a_journal_without_capacity_is_rejected() -> None:
+    """A limit of 0 would treat every redelivery as a new question."""
     with pytest.raises(ValueError, match="remembers nothing"):
         MemoryJournal(limit=0)
 
@@ -95,7 +95,7 @@ def test_a_journal_without_memory_is_refused() -> None:
 # ----------------------------------------------------------------------------------------------------------- in a file
 
 
-# A disk that answers within this is slow because others test beside us, and not broken.
+# A generous limit, in seconds: parallel tests slow down the disk.
 SLOW_SECONDS = 15.0
 
 
@@ -114,8 +114,8 @@ class TestSqliteJournal(DurableJournalContract):
         async with SqliteJournal(self.file, now, response_seconds=SLOW_SECONDS) as journal:
             yield journal
 
-    async def test_what_a_live_process_works_on_is_not_given(self) -> None:
-        """While the old process finishes its answers beside the new one, each is answered by one of them."""
+    async def test_turns_of_a_live_process_are_not_claimed(self) -> None:
+        """While the old process finishes its answers beside the new one, exactly one of them owns each turn."""
         async with self.process() as new:
             async with self.process() as old:
                 for number in range(3):
@@ -129,16 +129,16 @@ class TestSqliteJournal(DurableJournalContract):
             assert [record.key for record in await new.unfinished("discord")] == [key(0)]
             assert not await new.unfinished("discord")
 
-    async def test_no_text_is_kept_longer_than_the_turn(self) -> None:
-        """Once a turn has ended, its question is nowhere in the folder."""
+    async def test_no_text_outlives_its_turn(self) -> None:
+        """After the end of a turn, no file contains its question."""
         async with self.process() as journal:
             await journal.accept(key(1), "a very private question")
             assert any(b"private" in file.read_bytes() for file in self.file.parent.iterdir())
             await journal.ended(key(1), Ending.DONE)
         assert not any(b"private" in file.read_bytes() for file in self.file.parent.iterdir())
 
-    async def test_nobody_else_may_read_it(self) -> None:
-        """What people wrote is for the bot's own user, also in the files beside it."""
+    async def test_only_the_bots_user_may_read_it(self) -> None:
+        """All files are readable by the bot's user alone."""
         async with self.process() as journal:
             await journal.accept(key(1), "text")
             modes = {stat.S_IMODE(file.stat().st_mode) for file in self.file.parent.iterdir()}
@@ -148,7 +148,7 @@ class TestSqliteJournal(DurableJournalContract):
     @pytest.mark.slow
     @pytest.mark.sockets(seconds=60)  # 5 s on an idle machine
     async def test_ten_thousand_at_once(self) -> None:
-        """Whatever comes together is written together: each is accepted once, also when each comes twice."""
+        """Simultaneous turns are written together; each is accepted once, even if it arrives twice."""
         async with self.process() as journal:
             keys = [key(number) for number in range(10_000)]
             answers = await asyncio.gather(*(journal.accept(each, "x" * 500) for each in keys * 2))
@@ -157,15 +157,15 @@ class TestSqliteJournal(DurableJournalContract):
         async with self.process() as journal:
             assert [record.key for record in await journal.unfinished("discord")] == keys
 
-    async def test_closed_it_says_so(self) -> None:
-        """A write after the end is told, and does not wait for ever."""
+    async def test_a_closed_journal_raises(self) -> None:
+        """A write after closing raises at once."""
         async with self.process() as journal:
             pass
         with pytest.raises(JournalBroken, match="closed"):
             await journal.accept(key(1))
 
     async def test_a_cancelled_writer_loses_nothing_of_others(self) -> None:
-        """A task that gives up waiting leaves the journal as it was for everybody else."""
+        """A cancelled writer does not disturb other writers."""
         async with self.process() as journal, asyncio.TaskGroup() as group:
             tasks = [group.create_task(journal.accept(key(number))) for number in range(50)]
             await asyncio.sleep(0)
@@ -197,8 +197,8 @@ asyncio.run(main())
 
 
 @pytest.mark.sockets
-async def test_what_was_accepted_survives_a_kill(tmp_path: Path) -> None:
-    """Every turn of which a process was told so before it was killed is found by the next, and was not before."""
+async def test_accepted_turns_survive_a_kill(tmp_path: Path) -> None:
+    """The next process finds every acknowledged turn of a killed one, and none before the kill."""
     file = tmp_path / "turns.db"
     child = await asyncio.create_subprocess_exec(
         sys.executable, "-c", CHILD, str(file), env=BARE, cwd=ROOT, stdout=asyncio.subprocess.PIPE
@@ -211,7 +211,7 @@ async def test_what_was_accepted_survives_a_kill(tmp_path: Path) -> None:
         told += (await child.stdout.read()).splitlines()
         assert await child.wait() == -signal.SIGKILL
         records: Sequence[UnfinishedTurn] = ()
-        while not records:  # a dead process is watched for two heartbeats
+        while not records:  # a dead process is observed for two heartbeats
             await asyncio.sleep(0.1)
             records = await journal.unfinished("slack")
         found = {(record.key.channel, record.key.message) for record in records}
@@ -223,7 +223,7 @@ async def test_what_was_accepted_survives_a_kill(tmp_path: Path) -> None:
 
 @pytest.mark.sockets
 async def test_two_processes_beside_each_other_answer_once(tmp_path: Path) -> None:
-    """While a new version starts, Discord tells both of each question: one of them answers it, whole."""
+    """While a new version starts, Discord sends each question to both processes; one of them answers it whole."""
     words = " ".join(f"word{number}" for number in range(20))
     async with OpenAIDouble(default=Answer(words, words_per_second=80)) as model, DiscordDouble().running() as double:
         guild, dana = double.world.guild(), double.world.user("Dana")

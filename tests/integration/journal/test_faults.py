@@ -1,4 +1,4 @@
-"""What a file may do to the journal in it: each time a clear line, answers that go on, and nothing is lost."""
+"""Faults of the journal's file: one clear log line, answers continue, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def fallback(
 
 
 def found(file: Path, platform: str = "slack") -> list[str]:
-    """What the next process finds."""
+    """The unfinished turns of the next process."""
     with fallback(file) as it:
         return [record.key.message for record in it.claim(platform, 0.0)]
 
@@ -78,7 +78,7 @@ def one_line(caplog: pytest.LogCaptureFixture) -> str:
 
 @dataclass
 class Disk:
-    """A disk with a limit, in pages of a file (None is plenty). `opened` counts how often the file was."""
+    """A disk with a limit in pages of the file (None for no limit). `opened` counts openings."""
 
     pages: int | None = None
     broken: bool = False
@@ -95,7 +95,7 @@ class Disk:
 
 
 def test_a_full_disk(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Memory goes on; once there is room, all that was missed is written, and the next process finds it."""
+    """Memory stands in; once there is space, all missed turns are written, and the next process finds them."""
     file, disk = tmp_path / "turns.db", Disk(pages=20)
     with fallback(file, disk.connect) as it:
         number = next(number for number in range(1, 10_000) if not it.write([accept(number)], 0.0) or it.degraded)
@@ -113,8 +113,8 @@ def test_a_full_disk(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert sorted(map(int, found(file))) == [0, *range(2, number + 3)]
 
 
-def test_a_file_that_may_only_be_read(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Turns go on in memory, and are told apart there."""
+def test_a_read_only_file(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Turns continue in memory, and repeated events are recognised there."""
     file = tmp_path / "turns.db"
     with fallback(file) as it:
         it.write([accept(1)], now=0.0)
@@ -133,8 +133,8 @@ def test_a_file_that_may_only_be_read(tmp_path: Path, caplog: pytest.LogCaptureF
 
 
 @pytest.mark.parametrize("name", ["/proc/turns.db", "nowhere/turns.db", "."])
-def test_a_place_where_no_file_can_be(name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A folder that is not there, is no folder or may not be written to: one line, and answers."""
+def test_a_path_without_a_possible_file(name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A missing, invalid or read-only folder causes one log line, and answers continue."""
     file = tmp_path / name
     with fallback(file) as it:
         assert it.write([accept(1), accept(1)], now=0.0) == [True, False]
@@ -148,7 +148,7 @@ def test_a_place_where_no_file_can_be(name: str, tmp_path: Path, caplog: pytest.
     "garbage", [b"not a database at all, and long enough to be read as one" * 50, b"SQLite format 3\0"]
 )
 def test_a_corrupt_file(garbage: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """It is moved aside as it is, and a new one begun."""
+    """A corrupt file is moved aside unchanged, and a new one is created."""
     file = tmp_path / "turns.db"
     file.write_bytes(garbage)
     with fallback(file) as it:
@@ -159,8 +159,8 @@ def test_a_corrupt_file(garbage: bytes, tmp_path: Path, caplog: pytest.LogCaptur
     assert found(file) == ["1"]
 
 
-def test_a_file_that_is_damaged_while_it_is_open(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """What comes afterwards is in a new file; the old one is kept."""
+def test_a_file_damaged_while_open(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Later turns are in a new file, and the old one is kept."""
     file = tmp_path / "turns.db"
     with fallback(file) as it:
         it.write([accept(number) for number in range(500)], now=0.0)
@@ -168,7 +168,7 @@ def test_a_file_that_is_damaged_while_it_is_open(tmp_path: Path, caplog: pytest.
 
     def forgetful(file: Path) -> sqlite3.Connection:
         connection = connect(file)
-        connection.execute("PRAGMA cache_size = 1")  # what it has read it reads again
+        connection.execute("PRAGMA cache_size = 1")  # rereads every page
         return connection
 
     with fallback(file, forgetful) as it:
@@ -185,8 +185,8 @@ def test_a_file_that_is_damaged_while_it_is_open(tmp_path: Path, caplog: pytest.
 
 
 @pytest.mark.parametrize("how", ["removed", "another in its place", "overwritten"])
-def test_a_file_that_goes_away_while_it_is_open(how: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """What is live is written down again in the new file, with its messages; what has ended is not."""
+def test_a_file_replaced_while_open(how: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Live turns are written into the new file with their messages; ended ones are not."""
     file = tmp_path / "turns.db"
     with fallback(file) as it:
         it.write([accept(1), accept(2), accept(3), AddMessage(key(2), "m")], now=0.0)
@@ -199,7 +199,7 @@ def test_a_file_that_goes_away_while_it_is_open(how: str, tmp_path: Path, caplog
                     other.write([Drop(key(9))], now=0.0)
                 (tmp_path / "other.db").rename(file)
             case "overwritten":
-                file.write_bytes(b"a log that somebody sent to the wrong place\n" * 100)
+                file.write_bytes(b"a log sent to the wrong place\n" * 100)
         assert it.write([accept(2), accept(4)], now=2.0) == [False, True]
         it.write([End(key(1), Ending.DONE)], now=3.0)
         assert not it.degraded
@@ -209,8 +209,8 @@ def test_a_file_that_goes_away_while_it_is_open(how: str, tmp_path: Path, caplog
 
 
 @pytest.mark.parametrize("ours", [True, False])
-def test_a_file_of_somebody_else(tmp_path: Path, caplog: pytest.LogCaptureFixture, *, ours: bool) -> None:
-    """Another program's database, or a later version's, is never written to."""
+def test_a_file_of_another_program(tmp_path: Path, caplog: pytest.LogCaptureFixture, *, ours: bool) -> None:
+    """A database of another program or a later version stays unchanged."""
     file = tmp_path / "turns.db"
     if ours:
         with fallback(file) as it:
@@ -226,7 +226,7 @@ def test_a_file_of_somebody_else(tmp_path: Path, caplog: pytest.LogCaptureFixtur
 
 
 def test_a_locked_file(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """It is given up after a bounded wait, left alone for a while, and used again once it is free."""
+    """A locked file is abandoned after a bounded wait, and used again after a pause."""
     file, disk = tmp_path / "turns.db", Disk()
     with fallback(file, disk.connect) as it, closing(sqlite3.connect(file, isolation_level=None)) as other:
         it.write([accept(1)], now=0.0)
@@ -242,7 +242,7 @@ def test_a_locked_file(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None
     assert found(file) == ["1", "2", "3", "4"]
 
 
-def test_what_was_missed_is_written_at_the_end(tmp_path: Path) -> None:
+def test_missed_turns_are_written_at_the_end(tmp_path: Path) -> None:
     """A process that ends while its file is left alone tries it once more."""
     file, disk = tmp_path / "turns.db", Disk(pages=1)
     with fallback(file, disk.connect) as it:
@@ -253,8 +253,8 @@ def test_what_was_missed_is_written_at_the_end(tmp_path: Path) -> None:
     assert found(file) == ["2"]
 
 
-def test_what_memory_holds_for_a_broken_file_is_bounded() -> None:
-    """A file that stays broken for days fills no memory, and no text of an ended turn is kept for it."""
+def test_memory_for_a_broken_file_is_bounded() -> None:
+    """A file broken for days fills no memory, and no text of an ended turn is held."""
     turns = LiveTurns(live=50, ended=100)
     for number in range(1_000):
         turns.apply(accept(number))
@@ -271,7 +271,7 @@ def test_what_memory_holds_for_a_broken_file_is_bounded() -> None:
 @settings(max_examples=50, deadline=None)
 @given(st.binary(max_size=5_000), st.booleans())
 def test_any_bytes_are_a_journal_or_are_kept(content: bytes, prefixed: bool) -> None:
-    """Whatever lies where the file should be, the bot starts, and nothing of it is deleted."""
+    """The bot starts with any content in the file, and deletes none of it."""
     content = b"SQLite format 3\0" + content if prefixed else content
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "turns.db"
@@ -279,15 +279,15 @@ def test_any_bytes_are_a_journal_or_are_kept(content: bytes, prefixed: bool) -> 
         with fallback(file) as it:
             assert it.write([accept(1)], now=0.0) == [True]
             kept = [path.read_bytes() for path in Path(folder).iterdir() if "owner" not in path.name]
-            # SQLite takes a single byte for nothing, since some systems write one (os_unix.c, unixFileSize).
+            # SQLite treats a single byte as an empty file, because some systems write one (os_unix.c, unixFileSize).
             assert len(content) <= 1 or content in kept
 
 
 # ----------------------------------------------------------------------------------------------------------------- time
 
 
-def test_old_turns_are_forgotten_a_few_at_a_time(tmp_path: Path) -> None:
-    """Ended ones after the days that the operator says, unfinished ones not while they may be gone on with."""
+def test_old_turns_are_purged_in_batches(tmp_path: Path) -> None:
+    """Ended turns are purged after the configured days, unfinished ones after their repair time too."""
     file, today = tmp_path / "turns.db", BEGINNING
     options = JournalOptions(days=2, repair_seconds=5 * 86_400, purge_batch=10)
     with fallback(file, clock=lambda: today, options=options) as it:
@@ -314,7 +314,7 @@ def test_old_turns_are_forgotten_a_few_at_a_time(tmp_path: Path) -> None:
 
 
 def test_a_turn_is_never_of_the_future(tmp_path: Path) -> None:
-    """A clock that was set back makes nothing of less than no age."""
+    """Ages are not negative after the clock was set back."""
     file = tmp_path / "turns.db"
     with fallback(file) as it:
         it.write([accept(1, BEGINNING + timedelta(days=1)), accept(2, BEGINNING - timedelta(days=1))], now=0.0)
@@ -322,8 +322,8 @@ def test_a_turn_is_never_of_the_future(tmp_path: Path) -> None:
         assert [record.age for record in it.claim("slack", 0.0)] == [0.0, 86_400.0]
 
 
-def test_a_turn_that_ends_every_process_is_given_up(tmp_path: Path) -> None:
-    """After many crashes with it, it counts as too old to be gone on with; being told to stop is no crash."""
+def test_a_turn_of_many_crashes_is_abandoned(tmp_path: Path) -> None:
+    """A turn of many crashes counts as too old to continue; SIGTERM is no crash."""
     file, ages = tmp_path / "turns.db", []
     with fallback(file) as it:
         it.write([accept(1), accept(2)], now=0.0)
@@ -353,8 +353,8 @@ def test_every_error_of_sqlite_is_translated(kind: type[Exception]) -> None:
     assert caught.value.__cause__ is not None
 
 
-def test_every_code_has_its_words() -> None:
-    """Each result code of SQLite, also an extended one, is one line; the usual ones say what to do."""
+def test_every_code_has_a_message() -> None:
+    """Each result code of SQLite, also an extended one, has one line; the common ones have a remedy."""
     codes = {name: value for name, value in vars(sqlite3).items() if name.startswith("SQLITE_") and 0 < value < 2**16}
     said: dict[str, str] = {}
     for name, code in codes.items():
@@ -384,8 +384,8 @@ def test_every_code_has_its_words() -> None:
     ("number", "words"),
     [(errno.ENOSPC, DISK_FULL), (errno.EDQUOT, DISK_FULL), (errno.EROFS, NOT_WRITABLE), (errno.EACCES, "denied")],
 )
-def test_the_systems_errors_have_theirs(number: int, words: str) -> None:
-    """What cannot be made or opened says why."""
+def test_system_errors_have_a_message(number: int, words: str) -> None:
+    """A file with a system error has its reason in the message."""
     with pytest.raises(JournalBroken) as caught, translate_errors(Path("turns.db")):
         raise OSError(number, "Permission denied")
     assert words in str(caught.value)
@@ -406,7 +406,7 @@ steps = st.one_of(st.lists(operations, max_size=6), st.sampled_from(["restart", 
 
 @dataclass
 class Known:
-    """What is to be known of a turn."""
+    """The expected state of a turn."""
 
     event: str
     messages: list[str] = field(default_factory=list)
@@ -415,13 +415,13 @@ class Known:
 
 
 class Model:
-    """The journal as it should be: a dict."""
+    """The reference journal: a dict."""
 
     def __init__(self) -> None:
         self.turns: dict[TurnKey, Known] = {}
 
     def do(self, operation: Operation) -> bool:
-        """Whether it is a turn that was not known."""
+        """Whether it adds an unknown turn."""
         turn = self.turns.get(operation.key)
         match operation:
             case Accept(event=event) if turn is None:
@@ -456,8 +456,8 @@ def taken(it: JournalFallback, now: float) -> list[tuple[TurnKey, str, tuple[str
 @example([[accept(0)], "restart", "break", [Drop(key(0)), Accept(key(0), "anew", BEGINNING.timestamp())]])
 @example([[accept(0)], "restart", "break", [AddMessage(key(0), "a"), End(key(0), Ending.DONE)]])
 @given(st.lists(steps, max_size=30))
-def test_it_is_a_dict_that_lasts(script: list[list[Operation] | str]) -> None:
-    """Through restarts, and faults that pass, what it tells and gives is what a dict would."""
+def test_it_behaves_like_a_durable_dict(script: list[list[Operation] | str]) -> None:
+    """Through restarts and temporary faults, its results equal those of a dict."""
     with tempfile.TemporaryDirectory() as folder:
         file, disk, model, now = Path(folder) / "turns.db", Disk(), Model(), 0.0
         it = JournalFallback(file, JournalOptions(), lambda: BEGINNING, disk.connect)
@@ -489,8 +489,8 @@ def now() -> datetime:
 
 
 @pytest.mark.sockets(seconds=20)
-async def test_a_broken_file_hinders_nothing(tmp_path: Path) -> None:
-    """The port's promises hold without it, but for the one that another process finds what is written."""
+async def test_a_broken_file_breaks_no_promise_within_the_process(tmp_path: Path) -> None:
+    """All promises of the port hold with a broken file, except for durability."""
     async with SqliteJournal(tmp_path / "no" / "turns.db", now) as journal:
         assert journal.degraded
         assert not journal.durable
@@ -502,8 +502,8 @@ async def test_a_broken_file_hinders_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.sockets(seconds=20)
-async def test_a_bug_is_told_to_whoever_waits_and_the_thread_goes_on(tmp_path: Path) -> None:
-    """Nothing waits for ever for a thread that died."""
+async def test_a_bug_reaches_its_caller_and_the_thread_continues(tmp_path: Path) -> None:
+    """An unexpected error is raised to its caller, and later calls work."""
 
     def buggy() -> Connect:
         bugs = iter([RuntimeError("a bug")])
@@ -526,8 +526,8 @@ async def test_a_bug_is_told_to_whoever_waits_and_the_thread_goes_on(tmp_path: P
 
 
 @pytest.mark.sockets(seconds=20)
-async def test_a_disk_that_hangs_is_not_waited_for(tmp_path: Path) -> None:
-    """A write says after a bounded time that it was not answered; what it was is written when the disk comes back."""
+async def test_a_hanging_disk_delays_no_answer(tmp_path: Path) -> None:
+    """A write raises after a bounded time, and is written when the disk responds again."""
     hangs = threading.Event()
 
     def hanging(file: Path) -> sqlite3.Connection:
@@ -544,8 +544,8 @@ async def test_a_disk_that_hangs_is_not_waited_for(tmp_path: Path) -> None:
 
 
 @pytest.mark.sockets(seconds=20)
-async def test_an_answer_does_not_wait_for_the_check_of_the_file(tmp_path: Path) -> None:
-    """A heartbeat's check of a large file comes after the answers to what was asked by then."""
+async def test_a_response_does_not_wait_for_the_integrity_check(tmp_path: Path) -> None:
+    """A heartbeat's check of a large file comes after the responses to queued requests."""
     checked = threading.Event()
 
     class Large(sqlite3.Connection):
@@ -567,8 +567,8 @@ async def test_an_answer_does_not_wait_for_the_check_of_the_file(tmp_path: Path)
 
 
 @pytest.mark.sockets
-async def test_the_bot_starts_and_says_that_it_is_degraded(tmp_path: Path) -> None:
-    """One line names the file; the page is served, and /readyz is 200 with the word."""
+async def test_the_bot_starts_degraded_without_a_file(tmp_path: Path) -> None:
+    """One log line names the file, the page is served, and /readyz is 200 with "degraded"."""
     url = "sqlite:////proc/nowhere/turns.db"
     async with OpenAIDouble() as model:
         named = {"OPENAI_BASE_URL": model.url, "OPENAI_MODEL": "m", "JOURNAL_URL": url}
@@ -583,8 +583,8 @@ async def test_the_bot_starts_and_says_that_it_is_degraded(tmp_path: Path) -> No
 
 
 @pytest.mark.sockets
-async def test_the_bot_keeps_its_journal_where_it_is_told(tmp_path: Path) -> None:
-    """The file is there, and nothing else is once it has ended."""
+async def test_the_journal_is_at_the_configured_path(tmp_path: Path) -> None:
+    """After the end, the folder contains only the configured file."""
     async with OpenAIDouble() as model:
         named = {"OPENAI_BASE_URL": model.url, "OPENAI_MODEL": "m", "JOURNAL_URL": "sqlite:///turns.db"}
         async with bot(named, folder=tmp_path) as running:

@@ -1,4 +1,4 @@
-"""A journal of an earlier version: it is read, its unfinished turns continue, and that version can read it again.
+"""The journal of an earlier version: its unfinished turns continue, and that version can read the file again.
 
 `tests/data/journal-1.db` is the file of a process of the version before heartbeats, killed with -9 in the middle of two
 answers on each platform.
@@ -35,7 +35,7 @@ def opened(file: Path) -> JournalFallback:
 
 
 def taken(fallback: JournalFallback) -> dict[str, list[UnfinishedTurn]]:
-    """What is taken over once the killed process was watched for two heartbeats."""
+    """The turns claimed after observing the killed process for two heartbeats."""
     for beat in range(4):
         fallback.maintain(beat * OPTIONS.heartbeat_seconds)
     return {platform: fallback.claim(platform, 4 * OPTIONS.heartbeat_seconds) for platform in ("slack", "discord")}
@@ -48,7 +48,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_its_unfinished_turns_continue(file: Path) -> None:
-    """Every question is found with its text, its author and the messages of its answer; once ended, no text is left."""
+    """Every question has its text, its author and its answer's messages; after the end, no text is left."""
     fallback = opened(file)
     found = taken(fallback)
     assert {platform: len(records) for platform, records in found.items()} == {"slack": 2, "discord": 2}
@@ -68,8 +68,8 @@ def test_its_unfinished_turns_continue(file: Path) -> None:
     fallback.close()
 
 
-def test_the_earlier_version_reads_what_this_one_wrote(file: Path) -> None:
-    """The version stays 1, no column changes, and an event is JSON to whoever reads it with the old statement."""
+def test_the_earlier_version_reads_the_file_again(file: Path) -> None:
+    """The version stays 1, no column changes, and the old statement reads an event as JSON."""
     key = TurnKey("slack", "T1", "C0009", "1.2")
     event = json.dumps({"event": {"text": "hello"}})
     fallback = opened(file)

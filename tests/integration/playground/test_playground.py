@@ -1,4 +1,4 @@
-"""The playground without a browser: its limits, its memory, its HTML, its socket."""
+"""The playground without a browser: limits, memory, HTML, and the socket."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ ALLOWED: dict[str, set[str]] = {
 
 
 class SafeHtmlCheck(HTMLParser):
-    """Fails on any element, attribute or address that a message may not have."""
+    """Fails on any forbidden element, attribute or URL."""
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         assert tag in ALLOWED, tag
@@ -121,7 +121,7 @@ ATTACKS = [
 
 @pytest.mark.parametrize("source", ATTACKS)
 def test_no_attack_becomes_an_element(source: str) -> None:
-    """Whatever a model or a reader writes, no element runs, loads or leads anywhere but to the web or mail."""
+    """No text of a model or reader runs, loads a resource, or links elsewhere than to the web or mail."""
     assert_safe_html(to_html(source))
 
 
@@ -131,13 +131,13 @@ MARKS = st.sampled_from([*ATTACKS, *"<>[]()!`*_~|#-:\\\"'&;=/ \n\t", "http://a.b
 @pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(st.lists(MARKS | st.text(max_size=5), max_size=25).map("".join))
-def test_any_text_renders_and_is_inert(source: str) -> None:
-    """No text fails to render, and none gives more than markdown's own elements."""
+def test_any_text_renders_safely(source: str) -> None:
+    """Every text renders, with markdown's own elements only."""
     assert_safe_html(to_html(source))
 
 
-def test_markdown_as_it_should_be() -> None:
-    """Headings begin below the page's own, code tells its language, tables are aligned by class."""
+def test_markdown_elements() -> None:
+    """Headings start below the page's own, code has a language label, and tables are aligned by class."""
     assert to_html("# Hi") == "<h3>Hi</h3>\n"
     assert to_html("a\nb") == "<p>a<br>\nb</p>\n"
     assert 'data-language="python"' in to_html("```python\nx = 1\n```")
@@ -149,7 +149,7 @@ def test_markdown_as_it_should_be() -> None:
 
 
 def test_our_own_lines_are_small_print() -> None:
-    """A notice is small print even straight after a paragraph, and the model is not told of it later."""
+    """A notice is small print even directly after a paragraph, and does not reach the model later."""
     notice = PlaygroundMarkdown().notice("Stopped.")
     assert to_html(f"An answer\n{notice}") == '<p>An answer</p>\n<p class="small-print">Stopped.</p>\n'
     assert without_small_print(f"An answer\n\n{notice}\n") == "An answer"
@@ -157,7 +157,7 @@ def test_our_own_lines_are_small_print() -> None:
 
 
 def test_very_long_texts_are_shown_as_typed() -> None:
-    """Nobody can keep the process busy with markdown's worst cases."""
+    """A very long text is not parsed, so markdown's worst cases cost little."""
     html = to_html("[" * (RENDERED_CHARACTERS + 1) + "<b>")
     assert html.startswith('<p class="plain">')
     assert_safe_html(html)
@@ -169,22 +169,22 @@ def test_very_long_texts_are_shown_as_typed() -> None:
 @pytest.mark.parametrize(
     "frame", ["", "[]", "null", "1", "{", '"x"', "[" * 100_000, '{"a":' * 50_000, "{}", '{"ask": 3}']
 )
-def test_nonsense_is_refused_in_plain_words(frame: str) -> None:
-    """A frame that says nothing is refused for its reader, not with an exception."""
+def test_an_invalid_frame_is_rejected(frame: str) -> None:
+    """An invalid frame is a `RequestRejected`, and no other exception."""
     with pytest.raises(RequestRejected):
         parse_request(frame)
 
 
 @given(st.text() | st.recursive(st.none() | st.booleans() | st.floats() | st.text(), st.lists).map(json.dumps))
-def test_any_frame_is_read_or_refused(frame: str) -> None:
-    """Reading knows no third way."""
+def test_any_frame_is_parsed_or_rejected(frame: str) -> None:
+    """Any text is a request or a `RequestRejected`."""
     with suppress(RequestRejected):
         assert isinstance(parse_request(frame), AskRequest | StopRequest)
 
 
 @given(st.text(st.characters(), min_size=1), st.text(st.characters(), max_size=60))
-def test_whatever_is_asked_can_be_sent_on(text: str, name: str) -> None:
-    """Half surrogate pairs, control characters and the like do not get past the edge."""
+def test_a_parsed_question_is_valid_unicode(text: str, name: str) -> None:
+    """Half surrogate pairs and control characters do not get past the parser."""
     try:
         ask = parse_request(json.dumps({"ask": text, "channel": "general", "name": name, "ref": text}))
     except RequestRejected:
@@ -197,8 +197,8 @@ def test_whatever_is_asked_can_be_sent_on(text: str, name: str) -> None:
     assert "\0" not in ask.text
 
 
-def test_a_question_that_is_too_long_is_refused_politely() -> None:
-    """100,000 characters get a line that says how many were too many."""
+def test_a_too_long_question_is_rejected() -> None:
+    """A question of 100,000 characters gets a line with the number of characters."""
     with pytest.raises(RequestRejected, match="100,000 characters") as caught:
         parse_request(json.dumps({"ask": "x" * 100_000, "ref": "r1"}))
     assert caught.value.ref == "r1"
@@ -210,7 +210,7 @@ def test_a_question_that_is_too_long_is_refused_politely() -> None:
     [("", "you"), ("  Ada  ", "Ada"), ("A\nd\ta", "A d a"), ("\u202eAda", "Ada"), ("x" * 99, "x" * 40)],
 )
 def test_names_are_one_short_line(typed: str, name: str) -> None:
-    """A name cannot break out of its place, and nobody has to have one."""
+    """A name is cut to one short line, and may be missing."""
     ask = parse_request(json.dumps({"ask": "hi", "name": typed}))
     assert ask.name == name
 
@@ -218,8 +218,8 @@ def test_names_are_one_short_line(typed: str, name: str) -> None:
 # ------------------------------------------------------------------------------------------------------------- limits
 
 
-def test_the_sixth_in_a_window_is_refused_until_it_closes() -> None:
-    """Five in five seconds, from the first after the last window's close: a fixed window, not a rolling one."""
+def test_the_sixth_write_in_a_window_is_rejected() -> None:
+    """A fixed window allows five writes in five seconds from its first write."""
     counter = FixedWindowCounter()
     assert [counter.count(10.0 + step).remaining for step in (0, 1, 2, 3, 4)] == [4, 3, 2, 1, 0]
     with pytest.raises(RateLimited) as caught:
@@ -232,8 +232,8 @@ def test_the_sixth_in_a_window_is_refused_until_it_closes() -> None:
 
 
 @given(st.lists(st.tuples(st.floats(0, 4), st.booleans()), max_size=60), st.integers(1, 4))
-def test_who_keeps_to_the_budget_is_never_refused(steps: list[tuple[float, bool]], live: int) -> None:
-    """Our budget and the room's strict counter agree: no order of writes that the budget permits meets a 429."""
+def test_a_write_within_the_budget_is_never_rejected(steps: list[tuple[float, bool]], live: int) -> None:
+    """No order of writes permitted by our budget gets a 429 from the strict counter."""
     counter, budget, now = FixedWindowCounter(), FixedWindow(5, 5.0, paced=True), 1000.0
     budget.live = live
     for pause, final in steps:
@@ -277,7 +277,7 @@ def chain() -> dict[str, PlaygroundMessage]:
 
 
 def test_a_chain_of_replies_is_the_conversation() -> None:
-    """Oldest first, without what others said; an answer of several messages is one, without our own small print."""
+    """The chain is oldest first, without other messages; an answer of several messages is one, without small print."""
     entries = chain()
     found = history(entries, entries["q3"], 10)
     assert [(message.role, message.text, message.name) for message in found.messages] == [
@@ -291,15 +291,15 @@ def test_a_chain_of_replies_is_the_conversation() -> None:
 
 @pytest.mark.parametrize("limit", [0, 1, 2, 3])
 def test_the_newest_of_a_chain_are_kept(limit: int) -> None:
-    """A limit leaves out the oldest, and says so."""
+    """A limit omits the oldest messages, and marks the history as truncated."""
     entries = chain()
     found = history(entries, entries["q3"], limit)
     assert [message.text for message in found.messages] == ["q1", "one\ntwo", "q2", "a2"][4 - limit :]
     assert found.truncated
 
 
-def test_a_chain_that_was_forgotten_in_part_says_so() -> None:
-    """Where the room has forgotten the beginning, the rest is told."""
+def test_an_incomplete_chain_is_truncated() -> None:
+    """With an evicted beginning, the rest of the chain is returned."""
     entries = chain()
     del entries["q1"]
     found = history(entries, entries["q3"], 10)
@@ -307,8 +307,8 @@ def test_a_chain_that_was_forgotten_in_part_says_so() -> None:
     assert found.truncated
 
 
-def test_a_room_forgets_its_oldest() -> None:
-    """Memory is bounded in messages, keys and ticks."""
+def test_a_channel_evicts_its_oldest_messages() -> None:
+    """Messages, keys and timelines are bounded."""
     channel_state = ChannelState("general", "")
     gone = [
         old.id
@@ -329,7 +329,7 @@ def test_a_room_forgets_its_oldest() -> None:
 
 
 class RecordingPage:
-    """A page's place in the audience, that remembers."""
+    """A page's subscription with its events."""
 
     def __init__(self, state: PlaygroundState) -> None:
         self._subscriber = state.subscribers.subscribe()
@@ -350,8 +350,8 @@ def playground_channel() -> tuple[PlaygroundChannel, ChannelState, PlaygroundSta
     return PlaygroundChannel(channel_state, question, state), channel_state, state, RecordingPage(state)
 
 
-async def test_every_write_is_one_event_with_all_that_is_shown() -> None:
-    """Post, edits and delete: what the page is told of each is the whole message, its tape and what is left."""
+async def test_every_write_is_one_event_with_the_whole_message() -> None:
+    """The event of a post or edit has the whole message, its timeline and the rest of the window."""
     channel, channel_state, _, page_events = playground_channel()
     message = await channel.post(Body("**Hi", controls=Controls.STOP), "k")
     await asyncio.sleep(1.25)
@@ -371,8 +371,8 @@ async def test_every_write_is_one_event_with_all_that_is_shown() -> None:
     assert message not in channel_state.messages
 
 
-async def test_a_write_over_the_limit_is_a_429_and_is_shown() -> None:
-    """The room refuses the sixth edit in its window, as Discord would, and the page says that it did."""
+async def test_a_write_over_the_limit_is_a_429_with_an_event() -> None:
+    """The sixth edit in a window is rejected, as by Discord, and the page gets an event."""
     channel, _, _, page_events = playground_channel()
     message = await channel.post(Body("x"), "k")
     for number in range(5):
@@ -388,7 +388,7 @@ async def test_a_write_over_the_limit_is_a_429_and_is_shown() -> None:
 
 
 async def test_budgets_follow_the_counter() -> None:
-    """What the room counts reaches the budget as headers would: a spent window is waited for."""
+    """The counter's reports reach the budget like headers: a used-up window delays the next edit."""
     channel, _, _, _ = playground_channel()
     (budget,) = channel.budgets(Verb.EDIT)
     assert channel.budgets(Verb.EDIT)[0] is budget
@@ -403,7 +403,7 @@ async def test_budgets_follow_the_counter() -> None:
 
 
 async def test_a_key_posts_once() -> None:
-    """The same key gives the same message, and changes nothing of it."""
+    """A second post with the same key returns the first message unchanged."""
     channel, channel_state, _, _ = playground_channel()
     first = await channel.post(Body("x"), "k")
     assert await channel.post(Body("y"), "k") == first
@@ -414,8 +414,8 @@ async def test_a_key_posts_once() -> None:
     assert await channel.find("k") is None
 
 
-async def test_what_discord_would_not_take_is_unacceptable() -> None:
-    """Too long (in UTF-16 units) or empty; exactly at the limit is taken."""
+async def test_discords_message_rules_apply() -> None:
+    """An empty text or one over the limit in UTF-16 units is an `InvalidRequest`; one at the limit is posted."""
     channel, _, _, _ = playground_channel()
     assert utf16_units("a\N{GRINNING FACE}") == 3
     message = await channel.post(Body("\N{GRINNING FACE}" * (MESSAGE_UNITS // 2)), "k")
@@ -425,8 +425,8 @@ async def test_what_discord_would_not_take_is_unacceptable() -> None:
         await channel.post(Body(" \n"), "k2")
 
 
-async def test_what_is_not_there_is_gone() -> None:
-    """A deleted message, a reader's message, and everything once the platform is closed."""
+async def test_an_edit_of_a_missing_message_is_not_found() -> None:
+    """Deleted messages, readers' messages, and all writes after closing raise `NotFound`."""
     channel, _, state, _ = playground_channel()
     message = await channel.post(Body("x"), "k")
     await channel.delete(message)
@@ -439,7 +439,7 @@ async def test_what_is_not_there_is_gone() -> None:
 
 
 async def test_working_shows_until_it_is_cancelled() -> None:
-    """Two at work on a question are one indicator, which ends with the second."""
+    """Two workers on a question share one indicator; it ends with the second."""
     channel, channel_state, _, page_events = playground_channel()
     async with asyncio.TaskGroup() as group:
         first, second = group.create_task(channel.show_working()), group.create_task(channel.show_working())
@@ -455,7 +455,7 @@ async def test_working_shows_until_it_is_cancelled() -> None:
 
 
 class LimitedOnce(FixedWindowCounter):
-    """Refuses one write, whatever there is left."""
+    """Rejects one write regardless of the window."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__()
@@ -512,15 +512,15 @@ class PlaygroundHarness:
 @pytest.mark.quick
 @pytest.mark.parametrize("promise", PROMISES, ids=name_of)
 async def test_contract(promise: Promise) -> None:
-    """The playground's channel keeps what every channel promises."""
+    """The playground's channel fulfils the port's contract."""
     await play(promise, PlaygroundHarness())
 
 
 # ----------------------------------------------------------------------------------------------------------- audience
 
 
-async def test_a_page_that_lags_is_sent_away() -> None:
-    """It costs a bounded number of events, and is told to come back."""
+async def test_a_lagging_page_is_disconnected() -> None:
+    """Its queue is bounded, and its subscription ends."""
     subscriber = Subscriber()
     for number in range(MAX_QUEUED_EVENTS + 10):
         subscriber.send(str(number))
@@ -528,8 +528,8 @@ async def test_a_page_that_lags_is_sent_away() -> None:
     assert await subscriber.next_event() is None
 
 
-def test_only_so_many_pages_at_once() -> None:
-    """And none after the end."""
+def test_the_number_of_pages_is_limited() -> None:
+    """A page over the limit, and any page after closing, raises `TooManySubscribers`."""
     subscribers = Subscribers()
     opened = [subscribers.subscribe() for _ in range(MAX_SUBSCRIBERS)]
     with pytest.raises(TooManySubscribers):
@@ -590,7 +590,7 @@ ALLOWED_HOSTS = (
         ("localhost, evil.example", None, False),
         ("0.0.0.0:8080", "http://0.0.0.0:8080", False),
         ("[::]:8080", None, False),
-        ("10.0.0.5:8080", "http://10.0.0.5:8080", False),  # an address of ours, which nobody allowed
+        ("10.0.0.5:8080", "http://10.0.0.5:8080", False),  # this machine's address, but not allowed
         ("192.168.1.50:8080", None, False),
         ("", None, False),
         (".", None, False),
@@ -610,8 +610,8 @@ ALLOWED_HOSTS = (
         ("xn--bcher-kva.example", "http://xn--bcher-kva.example", True),
     ],
 )
-def test_whose_requests_are_followed(host: str, origin: str | None, followed: bool) -> None:
-    """The own page's, under a name of this machine or an allowed one; no other origin's, and no rebound name's."""
+def test_accepted_origins(host: str, origin: str | None, followed: bool) -> None:
+    """Only the own page is accepted, under loopback or an allowed name; no foreign origin, no rebound name."""
     origins = [] if origin is None else [origin]
     reason = rejection_reason(hosts=[host], origins=origins, target="/", allowed=ALLOWED_HOSTS)
     assert (reason is None) is followed
@@ -632,7 +632,7 @@ def test_whose_requests_are_followed(host: str, origin: str | None, followed: bo
     ],
 )
 def test_a_request_names_one_host(hosts: list[str], origins: list[str], target: str) -> None:
-    """None, two, or another one in what is asked for: not followed."""
+    """A request with no host, two hosts or a foreign target is rejected."""
     assert rejection_reason(hosts=hosts, origins=origins, target=target, allowed=()) is not None
     assert (
         rejection_reason(hosts=["localhost"], origins=["http://localhost"], target="http://localhost/x", allowed=())
@@ -641,8 +641,8 @@ def test_a_request_names_one_host(hosts: list[str], origins: list[str], target: 
 
 
 @given(st.text(max_size=40), st.text(max_size=40), st.text(max_size=40))
-def test_no_header_breaks_the_guard(host: str, origin: str, target: str) -> None:
-    """Whatever a header says, there is a decision, and a stranger's is a refusal in one line."""
+def test_any_header_gets_a_decision(host: str, origin: str, target: str) -> None:
+    """Any header is accepted or rejected with one line; a foreign host is rejected."""
     reason = rejection_reason(hosts=[host], origins=[origin], target=target, allowed=(host, origin))
     assert reason is None or reason.isprintable()
     assert rejection_reason(hosts=[f"{host}.example"], origins=[], target="/", allowed=()) is not None
@@ -652,7 +652,7 @@ def test_no_header_breaks_the_guard(host: str, origin: str, target: str) -> None
 
 
 class Page:
-    """A page's socket, spoken to by a test."""
+    """A test's client of the page's socket."""
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self.socket = socket
@@ -661,14 +661,14 @@ class Page:
         await self.socket.send_json(request)
 
     async def event(self, kind: str) -> dict[str, Any]:
-        """The next event of this kind; others are passed over."""
+        """The next event of this kind; others are skipped."""
         while True:
             event: dict[str, Any] = await self.socket.receive_json()
             if event["type"] == kind:
                 return event
 
     async def answer(self) -> dict[str, Any]:
-        """The bot's next message that is finished."""
+        """The bot's next finished message."""
         while True:
             message: dict[str, Any] = (await self.event("message"))["message"]
             if message["bot"] and not message["controls"]:
@@ -693,7 +693,7 @@ def test_it_is_a_platform() -> None:
 
 @pytest.mark.sockets
 async def test_the_page_and_its_files_come_with_a_strict_policy() -> None:
-    """Each asset is served, nothing inline may run, nothing can be framed; nothing else is served."""
+    """Each asset is served with a policy against inline scripts and frames; no other path is served."""
     async with serving() as (url, _, _), aiohttp.ClientSession(url) as session:
         for path in ("/", "/playground/app.js", "/playground/tape.js", "/playground/theme.js", "/playground/style.css"):
             async with session.get(path) as answer:
@@ -714,7 +714,7 @@ async def test_the_page_and_its_files_come_with_a_strict_policy() -> None:
 @pytest.mark.quick
 @pytest.mark.sockets
 async def test_a_question_is_a_turn_and_its_answer_grows() -> None:
-    """One event for each write, in order; the turn carries who asked, where, and the chain's name."""
+    """Each write is one event, in order; the turn has its author, channel and conversation."""
     async with serving(["One", "One two", "One two three"]) as (url, answerer, _), page(url) as client:
         hello = await client.event("hello")
         assert hello["model"] == "a scripted model"
@@ -734,8 +734,8 @@ async def test_a_question_is_a_turn_and_its_answer_grows() -> None:
 
 
 @pytest.mark.sockets
-async def test_a_reply_goes_on_and_a_question_begins_anew() -> None:
-    """A reply to an answer has its chain's name and history; another question has neither."""
+async def test_a_reply_continues_and_a_question_starts_a_conversation() -> None:
+    """A reply to an answer has its conversation and history; another question has neither."""
     async with serving(["Paris."]) as (url, answerer, _), page(url) as client:
         await client.send(ask="Capital of France?", channel="general")
         first = await client.answer()
@@ -752,7 +752,7 @@ async def test_a_reply_goes_on_and_a_question_begins_anew() -> None:
 
 @pytest.mark.sockets
 async def test_stop_reaches_the_inbox() -> None:
-    """By the message or by the question; an answer that is over is refused in plain words."""
+    """Stop works by message or question; for an ended answer it is rejected in plain words."""
     async with serving(["One", "One two", "One two three"]) as (url, answerer, _), page(url) as client:
         answerer.go_on.clear()
         await client.send(ask="Count!", channel="general", name="Ada")
@@ -769,7 +769,7 @@ async def test_stop_reaches_the_inbox() -> None:
 
 @pytest.mark.sockets
 async def test_bad_requests_get_a_plain_answer_and_the_page_stays() -> None:
-    """Empty, far too long, to nowhere, replying to what is not there, nonsense, binary: all refused, none fatal."""
+    """Invalid requests of every kind are rejected, and the socket stays open."""
     async with serving() as (url, answerer, _), page(url) as client:
         for request, words in [
             ({"ask": "  "}, "nothing to answer"),
@@ -792,7 +792,7 @@ async def test_bad_requests_get_a_plain_answer_and_the_page_stays() -> None:
 
 @pytest.mark.sockets
 async def test_a_frame_past_all_bounds_closes_its_socket_only() -> None:
-    """Nobody can make the process hold megabytes; the next page is served as ever."""
+    """A frame over the limit closes its own socket only."""
     async with serving() as (url, _, _):
         async with page(url) as client:
             await client.event("hello")
@@ -806,7 +806,7 @@ async def test_a_frame_past_all_bounds_closes_its_socket_only() -> None:
 @pytest.mark.sockets
 @pytest.mark.parametrize("headers", [{"Origin": "https://evil.example"}, {"Host": "evil.example"}, {"Origin": "null"}])
 async def test_foreign_pages_get_no_socket(headers: dict[str, str]) -> None:
-    """Neither another origin's page nor a rebound name's."""
+    """A foreign origin and a rebound name get 403."""
     async with serving() as (url, _, _):
         with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
             async with page(url, **headers):
@@ -815,8 +815,8 @@ async def test_foreign_pages_get_no_socket(headers: dict[str, str]) -> None:
 
 
 @pytest.mark.sockets
-async def test_a_page_that_comes_back_sees_where_things_stand() -> None:
-    """The greeting has all messages, their tapes, and who is at work."""
+async def test_a_reconnected_page_gets_the_whole_state() -> None:
+    """The first event has all messages, their timelines and the working indicators."""
     async with serving(["One", "One two"]) as (url, answerer, _):
         async with page(url) as client:
             await client.send(ask="Count!", channel="general")
@@ -833,8 +833,8 @@ async def test_a_page_that_comes_back_sees_where_things_stand() -> None:
 
 
 @pytest.mark.sockets
-async def test_everybody_sees_the_same() -> None:
-    """Two pages of one channel are told of the same writes."""
+async def test_all_pages_see_the_same() -> None:
+    """Two pages of one channel get the same writes."""
     async with serving(["One", "One two"]) as (url, _, _), page(url) as one, page(url) as two:
         await two.event("hello")
         await one.send(ask="Count!", channel="general")
@@ -842,8 +842,8 @@ async def test_everybody_sees_the_same() -> None:
 
 
 @pytest.mark.sockets
-async def test_too_many_pages_are_turned_away() -> None:
-    """With 503, before a socket is made."""
+async def test_too_many_pages_get_a_503() -> None:
+    """A page over the limit gets 503 instead of a socket."""
     options = PlaygroundOptions(model_label="m", max_pages=1)
     async with serving(options=options) as (url, _, _), page(url) as client:
         await client.event("hello")
@@ -854,8 +854,8 @@ async def test_too_many_pages_are_turned_away() -> None:
 
 
 @pytest.mark.sockets
-async def test_a_quiet_platform_finishes_what_it_has() -> None:
-    """No new question is taken, in plain words, while a live answer goes on to its end."""
+async def test_a_stopping_platform_finishes_live_answers() -> None:
+    """New questions are rejected in plain words, while a live answer runs to its end."""
     async with serving(["One", "One two"]) as (url, answerer, platform), page(url) as client:
         assert platform.ready
         answerer.go_on.clear()
@@ -871,8 +871,8 @@ async def test_a_quiet_platform_finishes_what_it_has() -> None:
 
 
 @pytest.mark.sockets
-async def test_closing_says_goodbye_to_every_page() -> None:
-    """What was written last is seen; then the socket is closed as going away, so that the page tries again."""
+async def test_closing_closes_every_page() -> None:
+    """A page gets the last write; then its socket is closed as going away, so that it reconnects."""
     async with serving(["One", "One two"]) as (url, answerer, platform), page(url) as client:
         answerer.go_on.clear()
         await client.send(ask="Count!", channel="general")
@@ -886,15 +886,15 @@ async def test_closing_says_goodbye_to_every_page() -> None:
 
 
 async def test_ids_differ_from_one_start_to_the_next() -> None:
-    """A journal remembers turns of earlier starts: a new question must never look like one of them."""
+    """A new question never has the key of a turn from an earlier start."""
     first, second = PlaygroundState("a"), PlaygroundState("a")
     assert first.new_id() != second.new_id()
     asked = build_turn(entry(first.new_id()))
     assert len(asked.key.digest) <= 25
 
 
-async def test_before_it_runs_nothing_is_taken() -> None:
-    """A page that is quicker than the start is told to try again; afterwards too."""
+async def test_requests_before_and_after_the_run_are_rejected() -> None:
+    """A request before the start or after the end is rejected."""
     platform = PlaygroundPlatform(PlaygroundOptions(model_label="m"))
     request = json.dumps({"ask": "hi", "channel": "general"})
     assert json.loads(platform.handle(request))["type"] == "refused"
@@ -908,7 +908,7 @@ async def test_before_it_runs_nothing_is_taken() -> None:
     assert json.loads(platform.handle(request))["type"] == "refused"
 
 
-def test_events_are_json_that_any_page_reads() -> None:
+def test_events_are_json_with_a_type() -> None:
     """Every event is an object with a type."""
     channel_state = ChannelState("general", "")
     for event in (
