@@ -92,7 +92,7 @@ def _standalone_rest(source: str, shown: int, blocks: list[CodeBlock]) -> str:
     if within.end <= shown or not source[shown : within.end].strip():  # its code ended in the message before
         return source[within.next_line :].lstrip("\n")
     fence = within.fence
-    return f"{fence.lead}{fence.marker}{fence.info}\n{rest}"
+    return f"{fence.prefix}{fence.marker}{fence.info}\n{rest}"
 
 
 class FileUploads:

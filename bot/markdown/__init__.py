@@ -5,9 +5,11 @@ one piece into a platform's text with the closings and headers it needs; its res
 limit. The platforms' renderers are in `adapters`.
 """
 
+from bot.markdown.boundaries import grapheme_boundary
 from bot.markdown.literal_text import escape_markdown, single_line
+from bot.markdown.piece import Piece
 from bot.markdown.renderer import PlainMarkdown, Renderer, utf16_units
-from bot.markdown.splitter import Piece, Splitter, grapheme_boundary
+from bot.markdown.splitter import Splitter
 
 __all__ = [
     "Piece",

@@ -9,7 +9,7 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import TypeVar
 
-from bot.markdown.splitter import Fence, closes_fence, fence_changes, next_line_start
+from bot.markdown.fences import Fence, closes_fence, fence_changes, next_line_start
 
 # So much of a text is looked at in one step: lines of three characters, the worst, take a few milliseconds.
 # Characters.
@@ -124,14 +124,14 @@ class CodeBlock:
 
     def code_in_steps(self, text: str) -> Generator[None, None, str]:
         """The same, a step at a time."""
-        if not self.fence.lead:
+        if not self.fence.prefix:
             return text[self.start : self.end]
         parts: list[str] = []
         start = self.start
         while start < self.end:
             stop = min(next_line_start(text, min(start + STEP, self.end)), self.end)
             lines = text[start:stop].split("\n")
-            parts.append("\n".join(_bare(line, self.fence.lead) for line in lines))
+            parts.append("\n".join(_bare(line, self.fence.prefix) for line in lines))
             start = stop
             yield
         return "".join(parts)

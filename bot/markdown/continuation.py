@@ -1,10 +1,7 @@
-"""What goes on from one message to the next where a text is cut, other than a block of code.
+"""Elements continued from one message to the next at a cut, except blocks of code (`bot.markdown.fences`).
 
-What belongs here: which quote, table, item and emphasis are open at a cut, and how the next piece takes them up. What
-does not: where the cut is, and fences (`bot.markdown.splitter`).
-
-Whether an emphasis will be closed is not known when it is cut. It is closed in the first piece, as it was shown; the
-next takes it up only if it ends there.
+These are the quote, table, list item and emphasis open at the cut. Whether an emphasis will be closed is unknown at the
+cut. It is closed in the first piece, as shown before; the next piece reopens it only if it contains the closing mark.
 """
 
 from __future__ import annotations
@@ -16,25 +13,25 @@ from bot.markdown.inline_parser import parse_inline
 from bot.markdown.streaming_tail import last_leaf
 from bot.markdown.tables import open_table_header
 
-# Marks of a quote, and an item, at the beginning of a line. Deeper ones than these are not carried along.
+# Quote marks and a list item at the start of a line. Deeper nesting is not continued.
 _QUOTE = re.compile(r"[ ]{0,3}(?:>[ ]?){1,12}")
 _ITEM = re.compile(r"([ \t]*)([-*+]|\d{1,9}[.)])([ ]{1,4}|\t)(?=\S)")
 _NUMBER = re.compile(r"[ ]{0,3}\d{1,9}[.)][ \t]")
 _BLOCK = re.compile(r"[ \t]*(?:[-*+][ \t]|\d{1,9}[.)][ \t]|#{1,6}[ \t]|>|```|~~~|\||\n|\Z)")
 
-# A header that takes more than this is not repeated: it would leave little room for its rows.
-_LONGEST_HEADER = 300
+# Maximum length of a repeated table header: longer ones would leave little room for rows.
+_MAX_HEADER_LENGTH = 300
 
-_DEEPEST = 24  # columns of indentation that are carried along
+_MAX_INDENT = 24  # columns of indentation to continue
 
 
 @dataclass(frozen=True, slots=True)
 class Continuation:
-    """What a piece takes over.
+    """Elements open at the start of a piece.
 
-    `quote` are the marks of the quote that its first line is in, `header` the two lines on top of its table, `spans`
-    the marks that were open, the outermost first, `indent` how far the item's text that it begins in was indented,
-    `within` whether it begins inside of a line of that.
+    `quote` holds the quote marks of its first line, `header` the two head lines of its table, and `spans` the open
+    emphasis marks, outermost first. `indent` is the indentation of its list item's text in columns. `within` is true
+    if it starts inside a line of that item.
     """
 
     quote: str = ""
@@ -44,7 +41,7 @@ class Continuation:
     within: bool = False
 
     def apply(self, body: str, closing: str = "") -> str:
-        """`body` with what it takes over in front; `closing` ends it."""
+        """`body` with the open elements reopened in front; `closing` are the marks behind it."""
         if not body or self == NOTHING:
             return body
         if self.indent:
@@ -56,7 +53,7 @@ class Continuation:
         return quote + spans + body
 
     def _reopen_marks(self, body: str, closing: str) -> str:
-        """The marks that were open, if `body` ends them."""
+        """The open marks, if `body` closes them."""
         if not self.spans:
             return ""
         paragraph = re.split(r"\n[ \t>]*\n", body, maxsplit=1)[0]
@@ -66,7 +63,7 @@ class Continuation:
         return "" if left else self.spans
 
     def _outdented(self, body: str) -> str:
-        """The lines without their item's indentation; a number after the item's rest is kept from being its text."""
+        """The lines without the item's indentation. A numbered item behind it must not become part of its text."""
         lines = body.split("\n")
         first = 1 if self.within else 0
         least = self.indent if self.within else min(self.indent, _indentation(lines[0]))
@@ -85,26 +82,26 @@ NOTHING = Continuation()
 
 
 def starts_a_block(body: str) -> bool:
-    """Whether `body` begins with something other than the text of a paragraph."""
+    """Whether `body` starts with a block other than a paragraph."""
     return _BLOCK.match(body) is not None
 
 
 def continuation_of(text: str, before: Continuation) -> tuple[str, Continuation]:
-    """What ends the marks that are open at the end of `text`, and what the text after it takes over.
+    """The marks to close at the end of `text`, and the continuation for the text behind it.
 
-    `before` is what `text` itself took over.
+    `before` is the continuation of `text` itself.
     """
     within = not text.endswith("\n")
     line = text[text.rfind("\n") + 1 :]
     quote = _QUOTE.match(line) if within else None
     top = open_table_header(text)
     leaf = last_leaf(text)
-    parse = parse_inline(leaf[1] + "\n") if leaf else None  # a mark at the cut does what it does before white space
+    parse = parse_inline(leaf[1] + "\n") if leaf else None  # a mark at the cut is read as if white space followed
     closing, spans = (parse.closing, parse.opening) if parse else ("", "")
     indent = _item(text, before.indent)
     continuation = Continuation(
         quote=quote.group() if quote else "",
-        header=top if len(top) <= _LONGEST_HEADER else "",
+        header=top if len(top) <= _MAX_HEADER_LENGTH else "",
         spans=spans,
         indent=indent,
         within=within and bool(indent),
@@ -113,11 +110,11 @@ def continuation_of(text: str, before: Continuation) -> tuple[str, Continuation]
 
 
 def _item(text: str, outer: int) -> int:
-    """How far the item that `text` ends in indents its text; 0 if it ends in none, `outer` if all of it is in one."""
+    """The indentation of the list item at the end of `text`: 0 without one, `outer` if the item spans all of it."""
     blank = False
     for line in reversed(text.rstrip().split("\n")):
         if match := _ITEM.match(line):
-            return min(len(match.group().expandtabs(4)), _DEEPEST)
+            return min(len(match.group().expandtabs(4)), _MAX_INDENT)
         if line.strip() and not _indentation(line) and blank:
             return 0
         blank = blank or not line.strip()

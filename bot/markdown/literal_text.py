@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from bot.markdown.splitter import grapheme_boundary
+from bot.markdown.boundaries import grapheme_boundary
 
 # The longest foreign text in a line of ours, in characters: a telephone shows it in two lines.
 LONGEST_FOREIGN = 80

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
+from bot.markdown.fences import Fence, fence_at_end
 from bot.markdown.normalise import CONTROLS, Normaliser
 from bot.markdown.placeholders import placeholder
-from bot.markdown.splitter import Fence, fence_at_end
 from bot.markdown.tables import may_have_fences
 
 # Characters of all addresses kept of one answer: ten megabytes of pictures, as Discord accepts them, in base64.
@@ -160,7 +160,7 @@ class ModelText:
 
     def _is_in_block(self) -> bool:
         """Whether the line so far is in a block of code; one in a quote ends with it."""
-        return self._fence is not None and (not self._fence.quoted or self._line.lstrip().startswith(">"))
+        return self._fence is not None and (not self._fence.is_quoted or self._line.lstrip().startswith(">"))
 
     def _end_line(self) -> None:
         if not self._is_in_block():

@@ -11,8 +11,8 @@ from typing import Protocol
 
 from bot.markdown.literal_text import escape_markdown, single_line
 from bot.markdown.normalise import normalise
+from bot.markdown.piece import Piece
 from bot.markdown.placeholders import replace_placeholders
-from bot.markdown.splitter import Piece
 
 
 class Renderer(Protocol):

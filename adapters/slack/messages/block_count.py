@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 
 from bot.markdown import Piece
-from bot.markdown.splitter import fence_changes
+from bot.markdown.fences import fence_changes
 
 # Share of one block in the 11,500 characters of a message (`blocks.MARKDOWN_LIMIT`): 44 blocks fill it. The other six
 # of Slack's 50 are for the unfinished last line, for our own lines below the answer, and for blocks split by Slack.
@@ -38,7 +38,7 @@ def max_blocks(piece: Piece) -> int:
         if start in states:
             was, fence = fence, states[start]
             count, run = count + (fence is not None), "code" if fence is not None else ""
-            if fence is None and was is not None and not was.quoted:
+            if fence is None and was is not None and not was.is_quoted:
                 start, after_blank = end + 1, True
                 continue
         if fence is None:

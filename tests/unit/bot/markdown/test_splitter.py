@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from bot.markdown import Piece, Splitter
-from bot.markdown.splitter import Fence
+from bot.markdown.fences import Fence
 
 
 def utf16(text: str) -> int:
