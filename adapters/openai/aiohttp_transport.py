@@ -52,23 +52,25 @@ LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 def make_http_client(base_url: str, timeout: httpx2.Timeout) -> httpx2.AsyncClient:
     """A client over aiohttp, or over httpx2's own transport if the environment names a proxy for this address."""
-    url = httpx2.URL(base_url)
-    if url.scheme == "http" and url.host in LOOPBACK:
-        # The environment's proxy cannot reach this machine's loopback (the embedded model). Plain HTTP needs no
-        # certificates: an empty context is made at once, reading the system's certificates takes 30 to 150 ms. A
-        # redirect to https elsewhere fails.
-        return _direct(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), timeout)
-    proxies = getproxies()
-    if not (proxies.get(url.scheme) or proxies.get("all")):
-        return _direct(httpx2.create_ssl_context(), timeout)
+    if (transport := make_transport(base_url)) is not None:
+        return openai.DefaultAsyncHttpx2Client(timeout=timeout, transport=transport)
     # The SDK would allow 1,000 connections. Ours are bounded by the number of turns in `bot.turns.manager`.
     limits = httpx2.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=KEEPALIVE_SECONDS)
     hooks = {"request": [trace_connection_reuse]}
     return openai.DefaultAsyncHttpx2Client(timeout=timeout, limits=limits, event_hooks=hooks)
 
 
-def _direct(verify: ssl.SSLContext, timeout: httpx2.Timeout) -> httpx2.AsyncClient:
-    return openai.DefaultAsyncHttpx2Client(timeout=timeout, transport=AiohttpTransport(verify))
+def make_transport(base_url: str) -> AiohttpTransport | None:
+    """The aiohttp transport for an address; None if the environment names a proxy for it."""
+    url = httpx2.URL(base_url)
+    if url.scheme == "http" and url.host in LOOPBACK:
+        # The environment's proxy cannot reach this machine's loopback (the embedded model). Plain HTTP needs no
+        # certificates: an empty context is made at once, reading the system's certificates takes 30 to 150 ms. A
+        # redirect to https elsewhere fails.
+        return AiohttpTransport(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+    proxies = getproxies()
+    has_proxy = proxies.get(url.scheme) or proxies.get("all")
+    return None if has_proxy else AiohttpTransport(httpx2.create_ssl_context())
 
 
 async def trace_connection_reuse(request: httpx2.Request) -> None:
@@ -129,16 +131,21 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
 
     def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:
-            trace = aiohttp.TraceConfig()
-            trace.on_connection_reuseconn.append(_mark_reused)
-            self._session = aiohttp.ClientSession(
-                # No limit here: `bot.turns.manager` bounds the number of turns.
-                connector=aiohttp.TCPConnector(limit=0, ssl=self._verify, keepalive_timeout=KEEPALIVE_SECONDS),
-                auto_decompress=False,  # httpx2 does it
-                cookie_jar=aiohttp.DummyCookieJar(),
-                trace_configs=[trace],
-            )
+            self._session = make_session(self._verify)
         return self._session
+
+
+def make_session(verify: ssl.SSLContext) -> aiohttp.ClientSession:
+    """A session for any number of connections; it marks requests on reused ones."""
+    trace = aiohttp.TraceConfig()
+    trace.on_connection_reuseconn.append(_mark_reused)
+    return aiohttp.ClientSession(
+        # No limit here: `bot.turns.manager` bounds the number of turns.
+        connector=aiohttp.TCPConnector(limit=0, ssl=verify, keepalive_timeout=KEEPALIVE_SECONDS),
+        auto_decompress=False,  # httpx2 does it
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trace_configs=[trace],
+    )
 
 
 class ResponseBody(httpx2.AsyncByteStream):

@@ -16,13 +16,17 @@ from aiohttp import web
 from aiohttp.http import HttpProcessingError
 
 from adapters.openai import OpenAIModel, OpenAIOptions
-from adapters.openai.aiohttp_transport import HTTPX2_ERRORS, AiohttpTransport, make_http_client, map_aiohttp_errors
+from adapters.openai.aiohttp_transport import (
+    HTTPX2_ERRORS,
+    make_http_client,
+    make_session,
+    make_transport,
+    map_aiohttp_errors,
+)
 from adapters.openai.read_coalescing import CoalescingOptions
 from bot.conversation import Finish, FinishReason, Text, Usage
 from tests.contracts.model import QUESTION, WORDS, ask
 from tests.servers.openai import Answer, Event, Fault, Manner, OpenAIDouble, chat_events
-
-TIMEOUT = httpx2.Timeout(None, connect=1.0)
 
 
 def errors_of_aiohttp() -> Iterator[type[Exception]]:
@@ -62,22 +66,22 @@ def test_what_aiohttp_means(error: Exception, meaning: type[Exception]) -> None:
 
 @pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"])
 async def test_a_proxy_of_the_environment_is_left_to_httpx2(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """Whose rules for proxies people know; without one the way is ours."""
+    """httpx2's proxy rules are well known; without a proxy, and for the loopback, aiohttp is used."""
     for other in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.delenv(other, raising=False)
-    async with make_http_client("https://models.example/v1", TIMEOUT) as client:
-        assert isinstance(client._transport, AiohttpTransport)
+    assert make_transport("https://models.example/v1") is not None
     monkeypatch.setenv(name, "http://127.0.0.1:9")
-    async with make_http_client("https://models.example/v1", TIMEOUT) as client:
-        assert not isinstance(client._transport, AiohttpTransport)
-    async with make_http_client("http://127.0.0.1:9/v1", TIMEOUT) as client:
-        assert isinstance(client._transport, AiohttpTransport)
+    assert make_transport("https://models.example/v1") is None
+    assert make_transport("http://127.0.0.1:9/v1") is not None
+    async with make_http_client("https://models.example/v1", httpx2.Timeout(None, connect=1.0)) as client:
+        assert not client.is_closed
 
 
 async def test_connections_are_not_limited() -> None:
-    """The SDK's pool would hold 1,000; how many answers there are is the core's choice."""
-    async with AiohttpTransport(httpx2.create_ssl_context()) as transport:
-        assert transport._open_session().connector.limit == 0  # type: ignore[union-attr] # it has one until it is closed
+    """The SDK's pool would hold 1,000; the core bounds the number of answers."""
+    async with make_session(httpx2.create_ssl_context()) as session:
+        assert session.connector is not None
+        assert session.connector.limit == 0
 
 
 # ---------------------------------------------------------------------------------------------- servers of other kinds
