@@ -13,7 +13,7 @@ from adapters.discord.options import DiscordOptions
 from adapters.discord.rate_limits import Budgets
 from adapters.shared.attachments import Attachments
 from adapters.shared.cache import LRUCache, TTLCache, expiring, loop_time
-from adapters.shared.context_labels import in_line, label
+from adapters.shared.context_labels import label, one_line
 from bot.errors import ServiceError
 
 # The typing indicator lasts about 10 s (https://docs.discord.com/developers/resources/channel#trigger-typing-indicator);
@@ -113,7 +113,7 @@ class BotState:
         if not isinstance(known.parent, discord.ForumChannel):
             return label("thread", known.name)
         tags = ", ".join(tag.name for tag in known.applied_tags)
-        post = label(f"post in the forum #{in_line(known.parent.name)}", known.name)
+        post = label(f"post in the forum #{one_line(known.parent.name)}", known.name)
         return f"{post}\n{label('tags', tags)}" if tags else post
 
     def has_lost_channel(self, channel: ChannelInfo, guild: str) -> bool:

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from adapters.shared.context_labels import joined, label, linked, mapping, number, objects, pruned, quoted, string
+from adapters.shared.context_labels import join_parts, label, quote, titled_link
+from adapters.shared.json_fields import number_at, object_at, objects_at, select_fields, string_at
 
 # Message reference type of a forward. The forwarded message is copied into `message_snapshots`.
 FORWARD = 1
@@ -42,10 +43,10 @@ ReadText = Callable[[str], str]  # replaces mentions by names
 
 def extra_text(message: Mapping[str, Any], read_text: ReadText, *, source: str = "") -> str:
     """Everything a message shows besides its text. `source` names the channel of a forward; empty if unknown."""
-    return joined(
+    return join_parts(
         [
             _command(message),
-            *(_snapshot(each, read_text, source) for each in objects(message, "message_snapshots")),
+            *(_snapshot(each, read_text, source) for each in objects_at(message, "message_snapshots")),
             *_parts(message, read_text),
         ]
     )
@@ -53,42 +54,42 @@ def extra_text(message: Mapping[str, Any], read_text: ReadText, *, source: str =
 
 def pruned_content(value: object) -> Any:  # noqa: ANN401 (JSON of any shape)
     """The value of one of `FIELDS` without unused fields, for the journal."""
-    return pruned(value, _BELOW)
+    return select_fields(value, _BELOW)
 
 
 def snapshots(message: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The messages in a forward."""
-    return [mapping(each, "message") for each in objects(message, "message_snapshots")]
+    return [object_at(each, "message") for each in objects_at(message, "message_snapshots")]
 
 
 def _parts(message: Mapping[str, Any], read_text: ReadText) -> list[str]:
     """Components, embeds, poll and stickers of a message or snapshot."""
-    text = string(message, "content")
+    text = string_at(message, "content")
     return [
         *_components(message, read_text),
-        *(_embed(each, read_text, text) for each in objects(message, "embeds")),
-        _poll(mapping(message, "poll")),
-        *(label("sticker", string(each, "name")) for each in _stickers(message)),
+        *(_embed(each, read_text, text) for each in objects_at(message, "embeds")),
+        _poll(object_at(message, "poll")),
+        *(label("sticker", string_at(each, "name")) for each in _stickers(message)),
     ]
 
 
 def _stickers(message: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return objects(message, "sticker_items") or objects(message, "stickers")
+    return objects_at(message, "sticker_items") or objects_at(message, "stickers")
 
 
 def _snapshot(snapshot: Mapping[str, Any], read_text: ReadText, source: str) -> str:
-    message = mapping(snapshot, "message")
-    files = [label("file", string(each, "filename")) for each in objects(message, "attachments")]
-    lines = [read_text(string(message, "content")), *_parts(message, read_text), *files]
-    return quoted(label("forwarded message", f"from {source}" if source else ""), lines)
+    message = object_at(snapshot, "message")
+    files = [label("file", string_at(each, "filename")) for each in objects_at(message, "attachments")]
+    lines = [read_text(string_at(message, "content")), *_parts(message, read_text), *files]
+    return quote(label("forwarded message", f"from {source}" if source else ""), lines)
 
 
 def _command(message: Mapping[str, Any]) -> str:
     """The command another bot's message answers, with its user; Discord shows both above the answer."""
-    command = mapping(message, "interaction_metadata") or mapping(message, "interaction")
-    name = string(message, "interaction", "name") or string(command, "name")
-    user = mapping(command, "user")
-    user_name = string(user, "global_name") or string(user, "username")
+    command = object_at(message, "interaction_metadata") or object_at(message, "interaction")
+    name = string_at(message, "interaction", "name") or string_at(command, "name")
+    user = object_at(command, "user")
+    user_name = string_at(user, "global_name") or string_at(user, "username")
     if not (name or user_name):
         return ""
     parts = [f"/{name}" if name else "", f"of {user_name}" if user_name else ""]
@@ -100,27 +101,27 @@ def _command(message: Mapping[str, Any]) -> str:
 
 def _embed(embed: Mapping[str, Any], read_text: ReadText, text: str) -> str:
     """An embed. URLs already in `text` are left out."""
-    kind = string(embed, "type")
-    url = string(embed, "url")
+    kind = string_at(embed, "type")
+    url = string_at(embed, "url")
     lines = [
-        string(embed, "provider", "name"),
-        linked(read_text(string(embed, "author", "name")), string(embed, "author", "url"), text),
-        linked(read_text(string(embed, "title")), url, text),
-        read_text(string(embed, "description")),
-        *(_field(each, read_text) for each in objects(embed, "fields")),
-        read_text(string(embed, "footer", "text")),
+        string_at(embed, "provider", "name"),
+        titled_link(read_text(string_at(embed, "author", "name")), string_at(embed, "author", "url"), text),
+        titled_link(read_text(string_at(embed, "title")), url, text),
+        read_text(string_at(embed, "description")),
+        *(_field(each, read_text) for each in objects_at(embed, "fields")),
+        read_text(string_at(embed, "footer", "text")),
     ]
-    pictured = any(mapping(embed, name) for name in ("image", "video"))
+    pictured = any(object_at(embed, name) for name in ("image", "video"))
     if pictured and kind not in ("gifv", "video"):
-        lines.append(label("picture", string(embed, "image", "description")))
+        lines.append(label("picture", string_at(embed, "image", "description")))
     head = "embed"
     if kind in _PREVIEWS and url:
         head = {"gifv": "GIF", "image": "picture", "video": "video"}.get(kind, "link preview")
-    return quoted(label(head), lines)
+    return quote(label(head), lines)
 
 
 def _field(field: Mapping[str, Any], read_text: ReadText) -> str:
-    name, value = read_text(string(field, "name")), read_text(string(field, "value"))
+    name, value = read_text(string_at(field, "name")), read_text(string_at(field, "value"))
     return f"{name}: {value}" if name and value else name or value
 
 
@@ -128,20 +129,20 @@ def _field(field: Mapping[str, Any], read_text: ReadText) -> str:
 
 
 def _poll(poll: Mapping[str, Any]) -> str:
-    question, results = string(poll, "question", "text"), mapping(poll, "results")
-    counts = {number(each, "id"): number(each, "count") for each in objects(results, "answer_counts")}
-    answers = [_answer(each, counts, counted=bool(results)) for each in objects(poll, "answers")]
+    question, results = string_at(poll, "question", "text"), object_at(poll, "results")
+    counts = {number_at(each, "id"): number_at(each, "count") for each in objects_at(results, "answer_counts")}
+    answers = [_answer(each, counts, counted=bool(results)) for each in objects_at(poll, "answers")]
     if not question and not any(answers):
         return ""
     head = label("poll, ended" if results.get("is_finalized") is True else "poll", question)
-    return quoted(head, answers) or head
+    return quote(head, answers) or head
 
 
 def _answer(answer: Mapping[str, Any], counts: Mapping[int | None, int | None], *, counted: bool) -> str:
     """An answer with its votes. If the poll has counts, a missing one means zero."""
-    media = mapping(answer, "poll_media")
-    text = " ".join(filter(None, [string(media, "emoji", "name"), string(media, "text")]))
-    votes = counts.get(number(answer, "answer_id"), 0 if counted else None)
+    media = object_at(answer, "poll_media")
+    text = " ".join(filter(None, [string_at(media, "emoji", "name"), string_at(media, "text")]))
+    votes = counts.get(number_at(answer, "answer_id"), 0 if counted else None)
     if not text or votes is None:
         return text
     return f"{text}: {votes} {'vote' if votes == 1 else 'votes'}"
@@ -155,22 +156,22 @@ def _components(holder: Mapping[str, Any], read_text: ReadText, depth: int = 0) 
     if depth > _DEPTH:
         return []
     lines: list[str] = []
-    for each in objects(holder, "components"):
+    for each in objects_at(holder, "components"):
         lines += [_component(each, read_text), *_components(each, read_text, depth + 1)]
-        lines += [_component(mapping(each, "accessory"), read_text)]
-        lines += [label("picture", string(item, "description")) for item in objects(each, "items")]
+        lines += [_component(object_at(each, "accessory"), read_text)]
+        lines += [label("picture", string_at(item, "description")) for item in objects_at(each, "items")]
     return [line for line in lines if line]
 
 
 def _component(component: Mapping[str, Any], read_text: ReadText) -> str:
-    kind = number(component, "type")
+    kind = number_at(component, "type")
     if kind == _TEXT:
-        return read_text(string(component, "content"))
+        return read_text(string_at(component, "content"))
     if kind == _BUTTON:
-        return label("button", linked(string(component, "label"), string(component, "url")))
+        return label("button", titled_link(string_at(component, "label"), string_at(component, "url")))
     if kind in _SELECTS:
-        options = [string(each, "label") for each in objects(component, "options")]
-        return label("menu", ", ".join(filter(None, [string(component, "placeholder"), *options])))
+        options = [string_at(each, "label") for each in objects_at(component, "options")]
+        return label("menu", ", ".join(filter(None, [string_at(component, "placeholder"), *options])))
     if kind == _FILE:
-        return label("file", string(component, "name"))
-    return label("picture", string(component, "description")) if kind == 11 else ""
+        return label("file", string_at(component, "name"))
+    return label("picture", string_at(component, "description")) if kind == 11 else ""

@@ -18,7 +18,8 @@ from adapters.discord.events.content import FIELDS, FORWARD, extra_text, snapsho
 from adapters.discord.events.message import THREAD_STARTER, BotIdentity, ChannelInfo, DiscordMessage
 from adapters.discord.messages.components import STOP_PREFIX
 from adapters.shared.attachments import Attachment
-from adapters.shared.context_labels import moment, objects
+from adapters.shared.context_labels import format_time
+from adapters.shared.json_fields import objects_at
 
 PARSE_ERRORS = (KeyError, TypeError, ValueError, AttributeError, IndexError)
 
@@ -248,7 +249,7 @@ def _reader(data: Mapping[str, Any], name_of: NameOf, zone: tzinfo) -> Callable[
     """`readable` with the names of the users listed in `data`."""
     users = [*(data.get("mentions") or ())]
     if data.get("message_snapshots"):
-        users += [user for each in snapshots(data) for user in objects(each, "mentions")]
+        users += [user for each in snapshots(data) for user in objects_at(each, "mentions")]
     names = _user_names(users)
 
     def named(sign: str, target: str) -> str:
@@ -280,7 +281,7 @@ def _attachments(data: Mapping[str, Any]) -> tuple[Attachment, ...]:
     """The files of a message and of its forwards."""
     files = [*(data.get("attachments") or ())]
     if data.get("message_snapshots"):
-        files += [file for each in snapshots(data) for file in objects(each, "attachments")]
+        files += [file for each in snapshots(data) for file in objects_at(each, "attachments")]
     return tuple(_attachment(file) for file in files)
 
 
@@ -352,7 +353,7 @@ def readable(raw: str, named: NameOf, zone: tzinfo = UTC) -> str:
             known = named(sign, mark["id"])
             return f"{sign[0]}{known}" if known else _UNKNOWN[sign]
         if mark["time"]:
-            return moment(int(mark["time"]), zone, _STYLES.get(mark["style"], _FULL)) or "Invalid Date"
+            return format_time(int(mark["time"]), zone, _STYLES.get(mark["style"], _FULL)) or "Invalid Date"
         if mark["command"]:
             return f"/{mark['command']}"
         if mark["page"]:

@@ -20,7 +20,7 @@ from adapters.discord.history.reply_labels import is_recent, reply_label, reply_
 from adapters.discord.rate_limits import spending
 from adapters.discord.state import BotState
 from adapters.shared.attachments import TOO_OLD, Attachment
-from adapters.shared.context_labels import label, since
+from adapters.shared.context_labels import added_text, label
 from bot.conversation import History, OmittedAttachment, Part, Text
 from bot.errors import Failure, NotFound, OutcomeUnknown, cause_of
 
@@ -71,7 +71,7 @@ class HistoryReader:
         state = self._state
         newest = state.cache.get(question.channel, question.id) or question
         lines, files = (
-            [since(newest.extra_text, question.extra_text), state.thread_title(channel)],
+            [added_text(newest.extra_text, question.extra_text), state.thread_title(channel)],
             question.attachments,
         )
         if question.reply_to and channel.kind is not ChannelKind.CHANNEL:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from adapters.discord.events.message import DiscordMessage
 from adapters.discord.history.cache import MessageCache
 from adapters.discord.messages.renderer import without_small_print
-from adapters.shared.context_labels import in_line, label, quoted
+from adapters.shared.context_labels import label, one_line, quote
 
 # A message followed by more than this many may be outside the model's history, so its label quotes it in full.
 RECENT = 20
@@ -25,11 +25,11 @@ def reply_label(older: DiscordMessage | None, *, bot_id: str, whole: bool) -> st
     if older is None:
         return label("in reply to a message that is not there any more")
     is_ours = older.author == bot_id
-    author = "your own message" if is_ours else f"a message of {in_line(older.name)}"
+    author = "your own message" if is_ours else f"a message of {one_line(older.name)}"
     text = without_small_print(older.text) if is_ours else older.full_text
     text = text or ", ".join(attachment.name for attachment in older.attachments)
     if whole and text:
-        return quoted(label(f"in reply to {author}"), [text])
+        return quote(label(f"in reply to {author}"), [text])
     return label(f"in reply to {author}", text)
 
 

@@ -18,7 +18,7 @@ from datetime import UTC, tzinfo
 from enum import Enum
 from xml.sax.saxutils import unescape
 
-from adapters.shared.context_labels import moment
+from adapters.shared.context_labels import format_time
 from adapters.slack.events.parse import Event, Identity, MessagePosted, SlackMessage
 from bot.conversation import Message, Part, Role, Text
 
@@ -194,8 +194,8 @@ def _date(date: str, fallback: str, zone: tzinfo) -> str:
         seconds = float(timestamp)
     except ValueError:
         return fallback or "a date"
-    written = _DATE_TOKEN.sub(lambda token: moment(seconds, zone, _DATES.get(token[1], _DATES["date"])), form)
-    return written.strip() if moment(seconds, zone, "%Y") else fallback or "a date"
+    written = _DATE_TOKEN.sub(lambda token: format_time(seconds, zone, _DATES.get(token[1], _DATES["date"])), form)
+    return written.strip() if format_time(seconds, zone, "%Y") else fallback or "a date"
 
 
 def to_model_message(

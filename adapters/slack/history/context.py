@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from adapters.shared.attachments import TOO_OLD, Attachment
-from adapters.shared.context_labels import since
+from adapters.shared.context_labels import added_text
 from adapters.slack.events.mentions import mentions, plain, to_model_message, without_mention
 from adapters.slack.events.parse import SlackMessage, order
 from adapters.slack.history.cache import Conversation
@@ -46,7 +46,7 @@ class TurnContext:
         """The question's files, and content added since it arrived (link previews)."""
         workspace = self._workspace
         now = workspace.cache.get(self._conversation, self._key.message)
-        added = since(now.extra_text, self._question.extra_text) if now is not None else ""
+        added = added_text(now.extra_text, self._question.extra_text) if now is not None else ""
         (parts,) = await read_files(workspace, [self._question.files])
         if not added:
             return tuple(parts)

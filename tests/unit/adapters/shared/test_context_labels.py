@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from adapters.shared.context_labels import since
+from adapters.shared.context_labels import added_text
 
 
 @pytest.mark.parametrize(
@@ -22,4 +22,4 @@ from adapters.shared.context_labels import since
 )
 def test_what_is_shown_later_is_told_in_whole_parts(told: str, shown: str, more: str) -> None:
     """A new part is told alone; one that changed is told again, and never a piece without its label."""
-    assert since(shown, told) == more
+    assert added_text(shown, told) == more

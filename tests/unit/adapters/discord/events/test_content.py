@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from adapters.discord.events.content import FIELDS, extra_text, pruned_content
 from adapters.discord.events.message import DiscordMessage
 from adapters.discord.events.parse import parse_message
-from adapters.shared.context_labels import MESSAGE_CHARACTERS
+from adapters.shared.context_labels import MAX_MESSAGE_CHARACTERS
 
 Json = dict[str, Any]
 
@@ -156,7 +156,7 @@ VALUES = st.recursive(
 @given(st.dictionaries(st.sampled_from([*FIELDS, "content"]), VALUES))
 def test_any_json_gives_bounded_content(message: Json) -> None:
     """No JSON raises an error or exceeds the limit per message."""
-    assert len(told(message)) <= MESSAGE_CHARACTERS
+    assert len(told(message)) <= MAX_MESSAGE_CHARACTERS
 
 
 @given(st.dictionaries(st.sampled_from([*FIELDS, "content"]), VALUES))
@@ -172,7 +172,7 @@ def test_a_very_long_or_deep_message_is_bounded() -> None:
     deep: Json = {"type": 10, "content": "bottom"}
     for _ in range(1_000):
         deep = {"type": 17, "components": [deep]}
-    assert len(told({"embeds": [{"description": "x" * 6_000}] * 10})) <= MESSAGE_CHARACTERS
+    assert len(told({"embeds": [{"description": "x" * 6_000}] * 10})) <= MAX_MESSAGE_CHARACTERS
     assert told({"components": [deep]}) == ""
     assert len(json.dumps(pruned_content([deep]))) < 1_000
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.shared.attachments import NO_ACCESS, Attachment
-from adapters.shared.context_labels import MESSAGE_CHARACTERS
+from adapters.shared.context_labels import MAX_MESSAGE_CHARACTERS
 from adapters.slack.events.content import (
     DELETED,
     ELSEWHERE,
@@ -256,7 +256,7 @@ def test_any_json_gives_a_bounded_text(message: Json) -> None:
     """JSON of any shape gives a bounded text."""
     text = extra_text(message)
 
-    assert len(text) <= MESSAGE_CHARACTERS
+    assert len(text) <= MAX_MESSAGE_CHARACTERS
     plain(text, {})
 
 
@@ -279,8 +279,8 @@ def test_a_very_long_or_deep_message_is_bounded() -> None:
     mentions = {"bot_id": "B1", "blocks": [section("<@U123456789> " * 200)] * 50}
 
     assert extra_text({"blocks": [{"type": "rich_text", "elements": [deep]}]}) == ""
-    assert len(extra_text({"attachments": [shares]})) <= MESSAGE_CHARACTERS
-    assert len(extra_text(mentions)) <= MESSAGE_CHARACTERS
+    assert len(extra_text({"attachments": [shares]})) <= MAX_MESSAGE_CHARACTERS
+    assert len(extra_text(mentions)) <= MAX_MESSAGE_CHARACTERS
     assert "<" not in plain(extra_text(mentions), {})
 
 
@@ -290,5 +290,5 @@ def test_lines_that_a_long_text_may_contain_are_compared_in_bounded_time(line: s
     message = {"bot_id": "B1", "text": "a" * 39_000, "blocks": [section(line * (3_000 // len(line)))] * 50}
     began = time.thread_time()
 
-    assert len(extra_text(message)) <= MESSAGE_CHARACTERS
+    assert len(extra_text(message)) <= MAX_MESSAGE_CHARACTERS
     assert time.thread_time() - began < 1.0
