@@ -1,0 +1,133 @@
+"""Scheduling is a query: asking changes nothing, and the pacer applies the decisions."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.conversation import Ending, Text
+from bot.delivery.policy import WritePolicy
+from bot.delivery.reply import Reply
+from bot.delivery.scheduler import RollOver, Send, WriteScheduler
+from bot.ports import Verb
+from bot.rate_limits import Budget, LeakyBucket
+from bot.strings import Strings
+from bot.telemetry import Figures
+from tests.support.clock import VirtualLoop
+from tests.support.fakes import MemoryChannel, turn
+
+POLICY = WritePolicy()
+
+
+@dataclass(eq=False)
+class FakeReply:
+    """The scheduler's view of a reply, as plain values."""
+
+    verb: Verb | None = Verb.EDIT
+    budgets: dict[Verb, Sequence[Budget]] = field(default_factory=dict)
+    due_at: float = 0.0
+    in_flight: bool = False
+    is_closing: bool = False
+    is_preview: bool = False
+    shows_nothing: bool = False
+    can_roll_over: bool = False
+    began: float = 0.0
+    wrote: float = 0.0
+    characters: int = 0
+
+    def backlog(self, now: float) -> float:
+        return self.characters * now
+
+
+def held(seconds: float) -> LeakyBucket:
+    """A budget without permits for a while."""
+    budget = LeakyBucket(1.0)
+    budget.hold(0.0, seconds)
+    return budget
+
+
+replies = st.builds(
+    FakeReply,
+    verb=st.sampled_from(Verb),
+    budgets=st.floats(0, 60).map(lambda seconds: dict.fromkeys(Verb, (held(seconds),))),
+    due_at=st.floats(0, 60),
+    is_closing=st.booleans(),
+    is_preview=st.booleans(),
+    shows_nothing=st.booleans(),
+    can_roll_over=st.booleans(),
+    characters=st.integers(0, 1000),
+)
+
+
+@given(replies, st.floats(0, 60))
+def test_asking_twice_changes_nothing(reply: FakeReply, now: float) -> None:
+    """The same question has the same answer, and the reply is as it was."""
+    scheduler = WriteScheduler[FakeReply](POLICY.rollover_after_seconds)
+    before = dict(vars(reply))
+    assert scheduler.blocked_by(reply, now) == scheduler.blocked_by(reply, now)
+    assert vars(reply) == before
+
+
+@given(st.lists(replies, max_size=6), st.floats(0, 60))
+def test_decisions_change_no_reply(live: list[FakeReply], now: float) -> None:
+    """Each reply gets at most one decision to send, and none is changed by its scheduler."""
+    scheduler = WriteScheduler[FakeReply](POLICY.rollover_after_seconds)
+    for reply in live:
+        scheduler.add(reply)
+    before = [dict(vars(reply)) for reply in live]
+    sent = []
+    for decision in scheduler.ready(now):
+        if isinstance(decision, RollOver):
+            decision.reply.can_roll_over = False  # the pacer applies it
+            continue
+        sent.append(decision.reply)
+    assert len(sent) == len(set(sent))
+    for reply, state in zip(live, before, strict=True):
+        assert {**vars(reply), "can_roll_over": None} == {**state, "can_roll_over": None}
+
+
+def test_a_distant_edit_is_answered_by_a_rollover() -> None:
+    """The decision is a value; the scheduler asks the reply again once the pacer has applied it."""
+    budget = held(60.0)
+    reply = FakeReply(budgets={Verb.EDIT: (budget,), Verb.POST: (LeakyBucket(1.0),)}, can_roll_over=True)
+    scheduler = WriteScheduler[FakeReply](POLICY.rollover_after_seconds)
+    scheduler.add(reply)
+    decisions = []
+    for decision in scheduler.ready(20.0):
+        decisions.append(decision)
+        if isinstance(decision, RollOver):
+            reply.can_roll_over, reply.verb = False, Verb.POST
+    assert decisions == [RollOver(reply), Send(reply)]
+
+
+async def roll_over_state(text: str) -> None:
+    """Ask a real reply with a distant edit, twice."""
+    loop = asyncio.get_running_loop()
+    budget = LeakyBucket(1.0)
+    channel = MemoryChannel(edits=budget)
+    reply = Reply(turn().key, channel, Strings(), Figures(loop.time()))
+    reply.feed(Text(text), loop.time(), POLICY)
+    write = reply.render()
+    assert write is not None
+    reply.write_started()
+    await reply.perform(write, POLICY)
+    reply.write_finished()
+    budget.hold(loop.time(), 600.0)
+    reply.feed(Text(text), loop.time(), POLICY)
+    reply.finish(Ending.DONE, loop.time())
+    scheduler = WriteScheduler[Reply](POLICY.rollover_after_seconds)
+    for _ in range(2):
+        assert scheduler.blocked_by(reply, loop.time()) == RollOver(reply)
+        assert reply.verb is Verb.EDIT
+        assert reply.can_roll_over
+
+
+@given(st.text("ab c", min_size=1, max_size=200).filter(str.strip))
+def test_asking_rolls_no_reply_over(text: str) -> None:
+    """A reply continues in a new message only when its pacer says so."""
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        runner.run(roll_over_state(text))
