@@ -1,8 +1,4 @@
-"""An end of an answer that the model's server has announced, while its stream goes on.
-
-What belongs here: whether such an end is taken for the last word. What does not: how long more is waited for
-(`bot.completion`), and what is shown of it (`bot.delivery.reply`).
-"""
+"""A finish reason sent before the end of the model's stream."""
 
 from __future__ import annotations
 
@@ -12,23 +8,23 @@ from bot.conversation import Ending
 
 
 class AnnouncedEnd:
-    """See the module's docstring. An end behind which more came is not trusted, nor is any later one of this answer."""
+    """The announced end of an answer. After an end followed by more text, no later one is trusted."""
 
-    __slots__ = ("_distrusted", "at", "ending", "on_announced")
+    __slots__ = ("_is_distrusted", "at", "ending", "on_announced")
 
     def __init__(self) -> None:
-        self.ending: Ending | None = None  # the end that stands, if one does
-        self.at = float("inf")  # since when, by the loop's time
+        self.ending: Ending | None = None
+        self.at = float("inf")  # in seconds of the event loop
         self.on_announced: Callable[[], object] = lambda: None
-        self._distrusted = False
+        self._is_distrusted = False
 
     def announce(self, ending: Ending, now: float) -> bool:
-        """Take an end in; whether it stands."""
-        if not self._distrusted:
+        """Record an end; returns whether it is trusted."""
+        if not self._is_distrusted:
             self.ending, self.at = ending, now
-        return not self._distrusted
+        return not self._is_distrusted
 
     def withdraw(self) -> None:
-        """More has come."""
+        """More text arrived."""
         if self.ending is not None:
-            self.ending, self.at, self._distrusted = None, float("inf"), True
+            self.ending, self.at, self._is_distrusted = None, float("inf"), True

@@ -1,10 +1,7 @@
-"""The text of one attempt, and its messages as they should be.
+"""The text of one attempt, cut into rendered messages, with the files for its end.
 
-What belongs here: which pieces are final, how each is rendered, and which files go up at the end. What does not: which
-attempt is shown, our own lines, and writing (`bot.delivery.reply`).
-
-No call cuts more than `_CUTS` messages or reads more than a step of the text for files, however much has come at once:
-who gets None calls again in the next round of the event loop, and others have their turn between.
+However much text arrives at once, a call cuts at most `_CUTS` messages, or reads one step of the text for files. A call
+without a result returns None; the caller repeats it in the next round of the event loop, so that other tasks run.
 """
 
 from __future__ import annotations
@@ -19,41 +16,42 @@ from bot.markdown import Piece, Splitter, grapheme_boundary
 from bot.markdown.model_text import ExtractedAddress, ModelText
 from bot.ports import Body, ChannelCapabilities, Upload
 
-# Cuts in one call. One takes one to ten milliseconds, of text made to be hard a hundred; two are what an answer that
-# streams needs where one message has become full.
+# Cuts in one call. One takes one to ten milliseconds, or a hundred for adversarial text. A streaming answer needs two
+# when a message becomes full.
 _CUTS = 2
 
 
 class Draft:
-    """See the module. `room` says how much of the last message that the answer may take is left to our own lines."""
+    """The text of one attempt."""
 
-    def __init__(self, caps: ChannelCapabilities, limits: AnswerLimits, room: Callable[[], int]) -> None:
+    def __init__(self, caps: ChannelCapabilities, limits: AnswerLimits, notice_room: Callable[[], int]) -> None:
+        """`notice_room`: size reserved for our own lines in the last permitted message."""
         self._caps = caps
         self._limits = limits
-        self._notice_room = room
+        self._notice_room = notice_room
         self._incoming = ModelText(caps.limit, caps.measure)
         self._splitter = Splitter(self._measured, caps.limit)
-        self._sealed: list[DesiredMessage] = []  # rendered once, since they do not change any more
+        self._sealed: list[DesiredMessage] = []  # final messages, rendered once
         self._pieces_sealed = 0
-        self._covered = 0  # characters of the pieces that are sealed
-        self._ended = False  # nothing more is fed, so nothing at the end is unfinished
-        self.is_complete = False  # whether what was wanted last shows all that there is, or all that the messages take
-        self.sealed_count = 0  # messages that stay as they are shown
+        self._covered = 0  # characters of the sealed pieces
+        self._ended = False  # no more text follows, so the end is final
+        self.is_complete = False  # the last desired messages show all text, or as much as they may
+        self.sealed_count = 0  # messages kept as posted
         self._files: tuple[Upload, ...] | None = None
-        self._filing: Generator[None, None, tuple[Upload, ...]] | None = None
+        self._file_steps: Generator[None, None, tuple[Upload, ...]] | None = None
 
     @property
     def length(self) -> int:
-        """Characters kept of what was received, but for what is in no message."""
+        """Characters of the text, without the extracted addresses."""
         return self._splitter.length
 
     @property
     def extracted(self) -> Sequence[ExtractedAddress]:
-        """The addresses that no message holds."""
+        """Addresses left out of the messages."""
         return self._incoming.extracted
 
     def feed(self, text: str) -> bool:
-        """Take in more; false if that is more than an answer may have, and what is too much was left out."""
+        """Append text; false if it exceeds the limit and was cut there."""
         return self._append(self._incoming.feed(text))
 
     def _append(self, text: str) -> bool:
@@ -66,37 +64,34 @@ class Draft:
         return False
 
     def finish(self, *, for_good: bool) -> int:
-        """Nothing more will be fed, `for_good` or as far as is known: the end is shown as it is.
-
-        Returns how many characters were held back until now.
-        """
+        """End the text, `for_good` or as far as known. Returns the number of characters held back until now."""
         had = self.length
         self._append(self._incoming.finish(for_good=for_good))
         self._ended = True
         return self.length - had
 
     def reopen(self) -> None:
-        """More is fed after all."""
+        """More text follows after all."""
         self._ended = False
 
     def seal(self, shown: DesiredMessage, index: int) -> None:
-        """Message `index` stays as it is shown; what it does not cover yet goes into the next one."""
+        """Keep message `index` as posted; the text behind it goes into the next one."""
         self._covered = self._splitter.seal(shown.covers)
         self._pieces_sealed = self._splitter.sealed
         self._sealed[index:] = [DesiredMessage(shown.body, self._covered)]
         self.sealed_count = index + 1
 
-    def keep_posted(self, shown: Sequence[Body], covers: int) -> None:
-        """These messages stay as they are, and cover so many characters; the text goes on behind them."""
-        sealed = self._sealed
-        sealed_count = [DesiredMessage(body, min(old.covers, covers)) for body, old in zip(shown, sealed, strict=False)]
-        sealed_count += [DesiredMessage(body, covers) for body in shown[len(sealed_count) :]]
-        if sealed_count:
-            self.seal(DesiredMessage(sealed_count[-1].body, covers), len(sealed_count) - 1)
-            self._sealed[:] = [*sealed_count[:-1], self._sealed[-1]]
+    def keep_posted(self, posted: Sequence[Body], covers: int) -> None:
+        """Keep these messages as posted, covering `covers` characters; the text continues behind them."""
+        pairs = zip(posted, self._sealed, strict=False)
+        kept = [DesiredMessage(body, min(sealed.covers, covers)) for body, sealed in pairs]
+        kept += [DesiredMessage(body, covers) for body in posted[len(kept) :]]
+        if kept:
+            self.seal(DesiredMessage(kept[-1].body, covers), len(kept) - 1)
+            self._sealed[:] = [*kept[:-1], self._sealed[-1]]
 
     def covered_by(self, bodies: Sequence[Body]) -> int:
-        """How many characters messages are known to show, where the first of them are those of this text."""
+        """Characters shown by posted messages, as far as they match the sealed ones."""
         covers = 0
         for body, sealed in zip(bodies, self._sealed, strict=False):
             if body.text != sealed.body.text:
@@ -106,44 +101,43 @@ class Draft:
 
     @property
     def sealed_source(self) -> str:
-        """What the messages cover that stay as they are shown."""
+        """The source text of the messages kept as posted."""
         return self._splitter.source[: self._sealed[self.sealed_count - 1].covers] if self.sealed_count else ""
 
     def starts_with(self, text: str) -> bool:
-        """Whether this text goes on from another."""
+        """Whether this text continues another."""
         return bool(text) and self._splitter.source.startswith(text)
 
     def recut(self, index: int, caps: ChannelCapabilities) -> None:
-        """Cut and render again, for other caps, from message `index` on; those before it have been taken."""
+        """Cut and render again for other capabilities, from message `index` on; earlier messages are accepted."""
         self._caps = caps
         before = self._sealed[:index]
         self._covered = before[-1].covers if before else 0
         self._splitter.recut(caps.limit, self._covered)
         self._sealed, self._pieces_sealed = before, self._splitter.sealed
         self.sealed_count = min(self.sealed_count, index)
-        self._files = self._filing = None
+        self._files = self._file_steps = None
 
     @property
     def is_full(self) -> bool:
-        """Whether all the messages that there may be are final: what comes further changes none."""
+        """Whether all permitted messages are final: more text changes none."""
         return len(self._sealed) >= self._limits.messages
 
     @property
     def shows_text(self) -> bool:
-        """Whether a reader can see anything of it; at worst, of blank lines in great number, a guess."""
+        """Whether any text is visible; a guess if it begins with very many blank lines."""
         desired = self.desired(1)
         return bool(desired) if desired is not None else bool(self._splitter.source.strip())
 
-    def desired(self, most: int, *, trim_partial_word: bool = False) -> list[DesiredMessage] | None:
-        """One for each message, `most` of them at least if there are so many; None if that takes more than one call.
+    def desired(self, count: int, *, trim_partial_word: bool = False) -> list[DesiredMessage] | None:
+        """The first `count` messages or more, as far as there is text; None if that takes another call.
 
-        Pieces that show nothing (blank lines alone) take no message. `trim_partial_word` leaves out a word, or a line
-        of code, that has only begun.
+        Blank pieces take no message. `trim_partial_word` leaves out an incomplete word or line of code at the end.
         """
-        most = min(most, self._limits.messages)
-        if not self._cut(most):
+        count = min(count, self._limits.messages)
+        if not self._cut(count):
             return None
-        if len(self._sealed) >= most:
+        if len(self._sealed) >= count:
             self.is_complete = self.is_full
             return list(self._sealed)
         self.is_complete = True
@@ -154,16 +148,16 @@ class Draft:
         return [*self._sealed, *open_]
 
     def files(self, reference: str, *, finished: bool) -> tuple[Upload, ...] | None:
-        """What goes up with the answer, now that all of it `is_complete`; None if that takes more than one call."""
+        """The files of the ended answer, once it `is_complete`; None if that takes another call."""
         if self._files is None:
-            if self._filing is None:
+            if self._file_steps is None:
                 shown = self._sealed[-1].covers if self.is_full and self._sealed else self.length
                 source = self._splitter.source
-                self._filing = uploads_in_steps(source, shown, self._is_long, reference, finished=finished)
+                self._file_steps = uploads_in_steps(source, shown, self._is_long, reference, finished=finished)
             try:
-                next(self._filing)
+                next(self._file_steps)
             except StopIteration as end:
-                files, self._filing = end.value, None
+                files, self._file_steps = end.value, None
                 self._files = (*files, *extracted_files(self.extracted, reference, MAX_FILES - len(files)))
         return self._files
 
@@ -172,20 +166,20 @@ class Draft:
         """The files found by `files`; empty until then."""
         return self._files or ()
 
-    def _cut(self, most: int) -> bool:
-        """Render the pieces that have become final, up to `most` messages; false if there may be more of them."""
-        missing = most - len(self._sealed)
+    def _cut(self, count: int) -> bool:
+        """Render final pieces, up to `count` messages; false if there may be more."""
+        missing = count - len(self._sealed)
         if missing <= 0:
             return True
         last_of_all = self._pieces_sealed + missing
-        room = self._notice_room() if most == self._limits.messages else 0
+        room = self._notice_room() if count == self._limits.messages else 0
         is_cut = self._splitter.cut(last_of_all, steps=_CUTS, room=room)
         for piece in self._splitter.final(self._pieces_sealed):
             self._covered += len(piece.source)
             if text := self._caps.renderer.render(piece):
                 self._sealed.append(DesiredMessage(Body(text), self._covered))
         self._pieces_sealed = self._splitter.sealed
-        return len(self._sealed) >= most or (is_cut and self._pieces_sealed < last_of_all)
+        return len(self._sealed) >= count or (is_cut and self._pieces_sealed < last_of_all)
 
     def _is_long(self, text: str) -> bool:
         return self._caps.measure(text) > self._caps.limit

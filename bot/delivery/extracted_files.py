@@ -1,8 +1,4 @@
-"""What no message of an answer holds, as files beside it: pictures, and addresses that are longer than a message.
-
-What belongs here: making these files, and the line that says what became of them. What does not: finding them
-(`bot.markdown.model_text`), and the files of long answers and long code (`bot.delivery.overflow`).
-"""
+"""Files for content extracted from an answer: pictures in data URLs, and addresses longer than a message."""
 
 from __future__ import annotations
 
@@ -17,8 +13,8 @@ from bot.strings import Strings
 
 _PICTURE = re.compile(r"data:image/([\w.+-]+)(?:;[^,;]*)*;base64,")
 
-# What a picture's content begins with, by its type, as Discord and Slack show it; SVG is none of them, since it may
-# hold a script. A model can write a data URL without having a picture, and its content is then no such thing.
+# Signature of each picture type shown by Discord and Slack. SVG is excluded, since it may contain scripts. Models also
+# write data URLs without a picture; the signature tells.
 _SIGNATURES = {
     "png": ("png", b"\x89PNG\r\n\x1a\n"),
     "jpeg": ("jpg", b"\xff\xd8\xff"),
@@ -32,7 +28,7 @@ _PICTURES = "image"
 
 
 def extracted_files(extracted: Sequence[ExtractedAddress], reference: str, most: int) -> tuple[Upload, ...]:
-    """At most so many files: each picture, and one with all other addresses that are whole, by their numbers."""
+    """Each picture, and one file with all other complete addresses by number; at most `most` files."""
     found: list[Upload] = []
     lines = [f"{each.number}: {each.address}" for each in extracted if each.is_complete and not _is_picture(each)]
     if lines and most:
@@ -45,7 +41,7 @@ def extracted_files(extracted: Sequence[ExtractedAddress], reference: str, most:
 
 
 def missing_files_notice(extracted: Sequence[ExtractedAddress], files: Sequence[Upload], strings: Strings) -> str:
-    """What a reader is told of what was left out and is in none of the files; nothing where all of it is."""
+    """The notice about extracted content in none of the files; empty if all of it is there."""
     names = [file.name for file in files]
     pictures = sum(_is_picture(each) for each in extracted)
     is_missing = pictures > sum(name.startswith(f"{_PICTURES}-") for name in names)
@@ -57,21 +53,21 @@ def missing_files_notice(extracted: Sequence[ExtractedAddress], files: Sequence[
 
 
 def are_all_extracted(files: Sequence[Upload]) -> bool:
-    """Whether all of these files are of that kind."""
+    """Whether all files hold extracted content."""
     return all(file.name.startswith((f"{_PICTURES}-", f"{_ADDRESSES}-")) for file in files)
 
 
-def _is_picture(left: ExtractedAddress) -> bool:
-    return left.address.startswith("data:image/")
+def _is_picture(address: ExtractedAddress) -> bool:
+    return address.address.startswith("data:image/")
 
 
-def _picture(left: ExtractedAddress) -> tuple[str, bytes] | None:
-    """A picture's extension and content; None where it is not one, or not all of it came."""
-    head = _PICTURE.match(left.address[:200]) if left.is_complete else None
+def _picture(address: ExtractedAddress) -> tuple[str, bytes] | None:
+    """A picture's extension and content; None if it is none, or incomplete."""
+    head = _PICTURE.match(address.address[:200]) if address.is_complete else None
     extension, signature = _SIGNATURES.get(head.group(1).lower(), ("", b"")) if head else ("", b"")
     if head is None or not extension:
         return None
-    encoded = re.sub(r"\s+|%0[AaDd]", "", left.address[head.end() :]).replace("-", "+").replace("_", "/")
+    encoded = re.sub(r"\s+|%0[AaDd]", "", address.address[head.end() :]).replace("-", "+").replace("_", "/")
     try:
         content = base64.b64decode(encoded.rstrip("=") + "=" * (-len(encoded.rstrip("=")) % 4), validate=True)
     except (binascii.Error, ValueError):

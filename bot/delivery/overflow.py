@@ -1,8 +1,4 @@
-"""Which files go up with an answer: its rest where it takes too many messages, and code longer than a message.
-
-What belongs here: that rule, on the answer's source. What does not: how much of an answer its messages show
-(`bot.delivery.reply`), what a block of code is (`bot.markdown`), and how a file goes up (the adapters).
-"""
+"""Files for a long answer: the rest of its text, and code blocks longer than a message."""
 
 from __future__ import annotations
 
@@ -16,19 +12,19 @@ from bot.ports import Channel, Upload
 # Files of one message: Discord takes ten (https://docs.discord.com/developers/resources/message#create-message).
 MAX_FILES = 10
 
-# A look at a block of code costs as much as so many of its characters.
+# Cost of visiting a code block, in characters.
 _BLOCK_COST = 32
 
 
 def uploads(
     source: str, shown: int, is_long: Callable[[str], bool], reference: str, *, finished: bool = True
 ) -> tuple[Upload, ...]:
-    """The files of an answer of which the messages show the first `shown` characters.
+    """The files of an answer whose messages show the first `shown` characters.
 
-    `is_long` says whether a text takes more than one message. Of what is not shown, all is in the first file: as the
-    model wrote it, or, where it is nothing but code, as the whole block that it is of. The others are the blocks that
-    are too long for a message, though messages show them too. `reference` is part of each name, by which a platform
-    finds the message again. Unless the answer is `finished`, a block that its end has cut is none.
+    `is_long`: a text takes more than one message. The first file holds the rest of the answer: as markdown, or, if the
+    rest is only code, as the whole code block. Each further file holds a code block too long for a message, although
+    messages show it too. `reference` is part of each name, so that a platform finds the message again. Unless the
+    answer is `finished`, a code block cut by its end gets no file.
     """
     return run_steps(uploads_in_steps(source, shown, is_long, reference, finished=finished))
 
@@ -36,15 +32,15 @@ def uploads(
 def uploads_in_steps(
     source: str, shown: int, is_long: Callable[[str], bool], reference: str, *, finished: bool
 ) -> Generator[None, None, tuple[Upload, ...]]:
-    """The same, a step at a time: an answer may have a million characters, and others wait."""
+    """The same in steps, since an answer may have a million characters and other tasks wait."""
     blocks = yield from find_code_blocks_in_steps(source)
     found: list[Upload] = []
-    left = _unposted_block(source, shown, blocks)
+    unposted = _unposted_block(source, shown, blocks)
     rest = _standalone_rest(source, shown, blocks)
-    code = (yield from left.code_in_steps(source)) if left is not None else ""
-    if left is not None and code.strip():
-        found.append(Upload(_name("code", reference, left.extension), code, rest))
-    elif left is None and rest:
+    code = (yield from unposted.code_in_steps(source)) if unposted is not None else ""
+    if unposted is not None and code.strip():
+        found.append(Upload(_name("code", reference, unposted.extension), code, rest))
+    elif unposted is None and rest:
         found.append(Upload(_name("answer", reference, "md"), replace_placeholders(rest), replace_placeholders(rest)))
     cost = 0
     for block in blocks:
@@ -53,7 +49,7 @@ def uploads_in_steps(
             cost = 0
             yield
         if (
-            block is left
+            block is unposted
             or not (block.is_closed or finished)
             or not is_long(source[block.opening_line : block.next_line])
         ):
@@ -73,7 +69,7 @@ def _name(kind: str, reference: str, extension: str, number: int = 1) -> str:
 
 
 def _unposted_block(source: str, shown: int, blocks: list[CodeBlock]) -> CodeBlock | None:
-    """The block of code that all is of which is not shown, if there is one."""
+    """The code block containing the whole rest, if there is one."""
     if not source[shown:].strip():
         return None
     block = next((block for block in blocks if shown < block.end), None)
@@ -83,7 +79,7 @@ def _unposted_block(source: str, shown: int, blocks: list[CodeBlock]) -> CodeBlo
 
 
 def _standalone_rest(source: str, shown: int, blocks: list[CodeBlock]) -> str:
-    """What is not shown as a text of its own: its block of code reopened, its table with its header."""
+    """The rest as markdown of its own: with its code block reopened, or its table header repeated."""
     rest = source[shown:]
     within = next((block for block in blocks if block.start <= shown < block.next_line), None)
     if within is None:

@@ -1,9 +1,4 @@
-"""What a reader is told of a model's thinking aloud, while its answer has not begun: a few of its words, in one line.
-
-What belongs here: which words, without mark-up, links or anything else that a platform would act on. What does not:
-when the line is written and what it gives way to (`bot.delivery.reply`, `bot.delivery.scheduler`), the sentence around
-it (`bot.strings`).
-"""
+"""A preview of the model's reasoning until its answer begins: a few words, in one line without markup or links."""
 
 from __future__ import annotations
 
@@ -13,51 +8,51 @@ from bot.delivery.notices import Notices
 from bot.delivery.reconciler import DesiredMessage, Write
 from bot.ports import Body, Channel
 
-# The longest line of thought, in characters: what a telephone shows in two or three lines of small print.
+# Longest preview, in characters: two or three lines of small print on a phone.
 MAX_PREVIEW_LENGTH = 120
 
-# Of the thinking, so many of the last characters are kept: some sentences, whatever their length.
+# Characters of the reasoning kept: a few sentences of any length.
 _MAX_RECENT = 600
 
-# A heading, as summaries have them before each of their parts: ``**Looking at the dates**``, ``## Dates``.
+# A heading, as in reasoning summaries: ``**Looking at the dates**``, ``## Dates``.
 _HEADING = re.compile(r"^[ \t]*(?:\*\*([^*\n]{2,}?)\*\*:?|#{1,6}[ \t]+([^\n]+?))[ \t]*$", re.MULTILINE)
 
-# Where one thought ends and the next begins; in Chinese and Japanese, without white space.
+# Boundaries between sentences; in Chinese and Japanese without white space.
 _END = re.compile("(?<=[.!?…])\\s+|(?<=[\u3002\uff01\uff1f])|\\s*\\n\\s*")
 
-# What is shorter is no sentence that says anything: "Hmm.", "e.g.", a number of a list. Characters.
+# Shortest meaningful sentence, unlike "Hmm.", "e.g." or a list number. Characters.
 _MIN_SENTENCE = 12
 
 _LINK = re.compile(r"\w*://\S*")
 _BULLET = re.compile(r"^\s*(?:[-+*>#]+|\d{1,3}[.)])\s+")
 
-# What is mark-up somewhere, or calls somebody.
+# Markup or mention characters on any platform.
 _MARKUP = str.maketrans(dict.fromkeys("*`~|#<>[]\\@", "") | {"_": " "})
 
 
 class ReasoningPreview:
-    """The end of what a model has thought aloud so far; memory and work do not grow with its length."""
+    """The most recent reasoning text. Memory and work do not grow with its length."""
 
     def __init__(self) -> None:
         self._recent = ""
-        self._cut = False  # whether what is kept begins in the middle
+        self._cut = False  # the kept text begins in the middle
 
     def feed(self, text: str) -> None:
-        """Take in more of the thinking."""
+        """Append reasoning text."""
         self._cut = self._cut or len(self._recent) + len(text) > _MAX_RECENT
         self._recent = (self._recent + text[-_MAX_RECENT:])[-_MAX_RECENT:]
 
     def clear(self) -> None:
-        """The thinking begins anew."""
+        """Start again with another attempt."""
         self._recent, self._cut = "", False
 
     @property
     def line(self) -> str:
-        """The present heading, or else the last whole sentence, or else all there is; empty where that is nothing."""
+        """The current heading, else the last whole sentence, else all text; may be empty."""
         *_, heading = ["", *(first or second for first, second in _HEADING.findall(self._recent))]
         if plain := _plain(heading):
             return _shortened(plain)
-        ended = _END.split(self._recent)[int(self._cut) : -1]  # what is cut has lost its beginning
+        ended = _END.split(self._recent)[int(self._cut) : -1]  # drop the first part if its beginning is missing
         sentences = [plain for part in ended if len(plain := _plain(part)) >= _MIN_SENTENCE]
         if sentences:
             return _shortened(sentences[-1])
@@ -113,8 +108,8 @@ def is_notice_only(write: Write) -> bool:
 
 
 def _plain(text: str) -> str:
-    """Words alone, in one line."""
-    text = _LINK.sub("…", _BULLET.sub("", text).translate(_MARKUP))  # in this order: what is left may make a link
+    """Plain words in one line."""
+    text = _LINK.sub("…", _BULLET.sub("", text).translate(_MARKUP))  # in this order: removing markup may create a link
     return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
 
 

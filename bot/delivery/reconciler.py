@@ -1,10 +1,7 @@
-"""What one answer looks like on the platform: the messages that are shown, against those that are wanted.
+"""The difference between posted and desired messages, as the next write. Pure: no I/O, no time.
 
-What belongs here: the difference between the two, as the next write to make, and what is known of each message. What
-does not: when it is made (`bot.delivery.pacer`), where the wanted text comes from (`bot.delivery.reply`), any I/O.
-
-The stream of a model only ever changes what is wanted. A write that failed leaves the difference standing, so the next
-one is made from it with the newest text; a lost tail, a doubled text or two edits in a race cannot be expressed.
+The model's stream changes only the desired messages. A failed write leaves the difference in place, so the next write
+is made from the newest text. Lost endings, duplicated text and racing edits cannot occur.
 """
 
 from __future__ import annotations
@@ -14,14 +11,14 @@ from dataclasses import dataclass
 
 from bot.ports import Body, Verb
 
-# Refused edits without one that was taken between, after which none is tried any more for this answer: the first may
-# have been refused for the message's own sake (its age, an archived thread).
+# Rejected edits in a row, after which no edit is tried in this answer. The first may concern only its message (too old,
+# an archived thread).
 _MAX_REJECTED_EDITS = 2
 
 
 @dataclass(frozen=True, slots=True)
 class DesiredMessage:
-    """One message as it should be; `covers` is how many characters of the answer are shown once it is."""
+    """One message as it should be; `covers` counts the answer's characters posted up to its end."""
 
     body: Body
     covers: int
@@ -29,11 +26,10 @@ class DesiredMessage:
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """One write that makes what is shown more like what is wanted.
+    """One write toward the desired messages.
 
-    `message` is the platform's id (empty for a post), `body` is None for a delete. `lookup` says that a post with this
-    key and body went out before and was not answered: it is looked for before it is made again. A post without a body
-    is a look-up alone.
+    `message` is the platform's id (empty for a post); `body` is None for a delete. `lookup`: an earlier post with this
+    key has an unknown outcome, so look it up before posting again. A post without a body is only a look-up.
     """
 
     verb: Verb
@@ -47,71 +43,68 @@ class Write:
 
 @dataclass(slots=True)
 class PostedMessage:
-    """What is known of one message of ours."""
+    """Our knowledge of one posted message."""
 
     key: str
-    id: str  # empty: it was posted, but whether it exists is not known
-    body: Body | None  # None: what it shows is not known
-    sent: Body | None  # what it was posted with
-    recovered: bool = False  # by an earlier process, and nothing was written into it since
+    id: str  # empty: posted, outcome unknown
+    body: Body | None  # None: its text is unknown
+    sent: Body | None  # the body of its post
+    recovered: bool = False  # posted by an earlier process and not edited since
 
 
 class Reconciler:
     """The messages of one answer, in order."""
 
     def __init__(self, key: str, messages: Sequence[str] | None = None, *, edits: bool = True) -> None:
-        """`messages` are those that an earlier process is known to have posted; None where there was none.
-
-        Without `edits`, messages are posted and stay as they are.
-        """
-        # 20 of a digest's characters and a serial number: a post that is made anew after a delete must not be taken
-        # for the deleted one, and Discord allows 25 characters in all.
+        """`messages`: known ids of an answer begun by an earlier process. Without `edits`, messages are never edited."""
+        # 20 characters of a digest and a serial number, so that a post after a delete is not taken for the deleted one.
+        # Discord allows 25 characters.
         self._key = key[:20]
         self._posts = 0
-        self._shown: list[PostedMessage] = []
+        self._posted: list[PostedMessage] = []
         self.is_recovery = messages is not None  # an earlier process began this answer
         self.recovered_count = len(messages or ())  # messages posted by an earlier process
-        self._may_have_more = self.is_recovery  # then a post may have been made that nobody wrote down
-        self.frozen = not edits  # whether the messages that there are cannot be edited
-        self._rejected_edits = 0 if edits else _MAX_REJECTED_EDITS  # since one was taken
+        self._may_have_more = self.is_recovery  # posted, but not journalled
+        self.frozen = not edits  # posted messages cannot be edited
+        self._rejected_edits = 0 if edits else _MAX_REJECTED_EDITS  # since the last accepted edit
         for message in messages or ():
-            self._shown.append(PostedMessage(f"{self._key}{self._posts}", message, None, None, recovered=True))
+            self._posted.append(PostedMessage(f"{self._key}{self._posts}", message, None, None, recovered=True))
             self._posts += 1
 
     @property
     def messages(self) -> tuple[str, ...]:
-        """The ids of the messages that are known to exist, in order."""
-        return tuple(shown.id for shown in self._shown if shown.id)
+        """The ids of the messages known to exist, in order."""
+        return tuple(posted.id for posted in self._posted if posted.id)
 
     @property
     def count(self) -> int:
-        """How many messages there are, or may be: a post that was not answered counts."""
-        return len(self._shown)
+        """Number of messages, posts with unknown outcome included."""
+        return len(self._posted)
 
     @property
     def bodies(self) -> list[Body]:
-        """What each message shows; an empty one where that is not known."""
-        return [shown.body or Body("") for shown in self._shown]
+        """The body of each message; an empty one if unknown."""
+        return [posted.body or Body("") for posted in self._posted]
 
     @property
     def last(self) -> Body | None:
-        """What the last message shows; None if that is not known, or there is none."""
-        return self._shown[-1].body if self._shown and self._shown[-1].id else None
+        """The last message's body; None if unknown, or without messages."""
+        return self._posted[-1].body if self._posted and self._posted[-1].id else None
 
     @property
     def is_empty(self) -> bool:
-        """Whether no message is known to exist."""
+        """No message is known to exist."""
         return not self.messages
 
     def next(self, desired: Sequence[DesiredMessage]) -> Write | None:
-        """The next write to make, or None when all is as it should be.
+        """The next write, or None if posted and desired messages agree.
 
-        What is not known is found out, then messages are mended from the first on, then added, and what is too much is
-        taken away from the end; buttons alone come last, since a reader waits for words.
+        Order: resolve unknown posts, fix existing messages from the top, post missing ones, delete extras from the end.
+        Changes of buttons alone come last, since readers wait for text.
         """
         if (repair := self._unknown_post(desired) or self._repair(desired)) is not None:
             return repair
-        count = len(self._shown)
+        count = len(self._posted)
         if count < len(desired):
             target = desired[count]
             key = f"{self._key}{self._posts}"
@@ -124,132 +117,133 @@ class Reconciler:
                 lookup=self._may_have_more,
             )
         if count > len(desired):
-            extra = self._shown[-1]
+            extra = self._posted[-1]
             return Write(Verb.DELETE, count - 1, extra.key, extra.id)
-        for index, (shown, target) in enumerate(zip(self._shown, desired, strict=True)):
-            if not self.frozen and shown.body is not None and shown.body.controls != target.body.controls:
-                return Write(Verb.EDIT, index, shown.key, shown.id, target.body, target.covers)
+        for index, (posted, target) in enumerate(zip(self._posted, desired, strict=True)):
+            if not self.frozen and posted.body is not None and posted.body.controls != target.body.controls:
+                return Write(Verb.EDIT, index, posted.key, posted.id, target.body, target.covers)
         return None
 
     def _unknown_post(self, desired: Sequence[DesiredMessage]) -> Write | None:
-        for index, shown in enumerate(self._shown):
-            if not shown.id:
-                return Write(Verb.POST, index, shown.key, body=_body_to_repost(shown.sent, desired, index), lookup=True)
+        for index, posted in enumerate(self._posted):
+            if not posted.id:
+                return Write(
+                    Verb.POST, index, posted.key, body=_body_to_repost(posted.sent, desired, index), lookup=True
+                )
         return None
 
     def _repair(self, desired: Sequence[DesiredMessage]) -> Write | None:
-        count = len(self._shown)
-        for index, (shown, target) in enumerate(zip(self._shown, desired, strict=False)):
-            if self.frozen and (shown.body is None or shown.body.text == target.body.text):
+        count = len(self._posted)
+        for index, (posted, target) in enumerate(zip(self._posted, desired, strict=False)):
+            if self.frozen and (posted.body is None or posted.body.text == target.body.text):
                 continue
-            if self.frozen or _has_other_files(shown, target.body):
-                # No edit changes it: it is posted anew, and what is behind it.
-                extra = self._shown[-1]
+            if self.frozen or _has_different_files(posted, target.body):
+                # Not editable: repost it and all messages behind it.
+                extra = self._posted[-1]
                 return Write(Verb.DELETE, count - 1, extra.key, extra.id)
-            if shown.body is None or shown.body.text != target.body.text:
-                return Write(Verb.EDIT, index, shown.key, shown.id, target.body, target.covers)
+            if posted.body is None or posted.body.text != target.body.text:
+                return Write(Verb.EDIT, index, posted.key, posted.id, target.body, target.covers)
         return None
 
     def lookup_write(self) -> Write | None:
-        """Once all is as it should be: a look for one more message, that was posted and that nobody wrote down.
+        """At the end of a recovered answer: look up one more message, posted but not journalled before the crash.
 
-        A process can be killed between the two, and the answer that is made again may be shorter. None where no earlier
-        process began this answer, or nothing more was found.
+        The new answer may be shorter than the old one. None if there is nothing to look up.
         """
         if not self._may_have_more:
             return None
-        return Write(Verb.POST, len(self._shown), f"{self._key}{self._posts}", lookup=True)
+        return Write(Verb.POST, len(self._posted), f"{self._key}{self._posts}", lookup=True)
 
     def end_lookups(self) -> None:
-        """There is no further message: the look for one found nothing."""
+        """No further message exists: a look-up found nothing."""
         self._may_have_more = False
 
     def drop_missing(self, write: Write) -> bool:
-        """A message is not there any more. Whether the answer goes on without it.
+        """Drop a message deleted by an earlier process, as it deletes extra messages from the end, never the first.
 
-        It does where that was left by an earlier process, which may have deleted it: messages that are too many are
-        taken away from the end, so it is never the first. Else a reader deleted it, and wants no answer.
+        False for any other missing message: a reader deleted it and wants no answer.
         """
-        if write.verb is not Verb.EDIT or write.index == 0 or not self._shown[write.index].recovered:
+        if write.verb is not Verb.EDIT or write.index == 0 or not self._posted[write.index].recovered:
             return False
-        del self._shown[write.index]
+        del self._posted[write.index]
         return True
 
     def freeze(self) -> None:
-        """An edit was refused for good: the messages that there are stay as they are shown."""
+        """An edit was rejected permanently: keep all posted messages as they are."""
         self.frozen = True
         self._rejected_edits += 1
 
     def thaw(self) -> bool:
-        """There is a new message since an edit was refused: whether it may be edited, unless too many were refused."""
+        """After a new post: allow edits again unless too many were rejected. Returns whether edits are allowed."""
         self.frozen = self._rejected_edits >= _MAX_REJECTED_EDITS
         return not self.frozen
 
     def remove(self, message: str) -> None:
-        """A message was deleted by somebody else; not to be called while a write is in flight."""
-        self._shown = [shown for shown in self._shown if shown.id != message]
+        """Forget a message deleted by a reader. Not while a write is in flight."""
+        self._posted = [posted for posted in self._posted if posted.id != message]
         self._may_have_more = False
 
     def posted(self, write: Write, message: str, *, found: bool = False) -> None:
-        """A post was answered: the message exists under this id.
+        """A post succeeded, or a look-up `found` its message.
 
-        It shows what was sent, unless the same was sent before: then it may be the one of before, with the text of
-        then. `found` says that it was, by another process or this one. But a message with files is not edited, so what
-        this process sent with it is what it shows.
+        After a retry the platform may return the earlier post, so its text is unknown. Messages with files are never
+        edited, so theirs is the body sent by this process.
         """
-        first = not found and write.index == len(self._shown)
+        first = not found and write.index == len(self._posted)
         is_filed = not self.is_recovery and write.body is not None and bool(write.body.files)
         known = write.body if first or is_filed else None
         recovered = found and self.is_recovery
         self._set(write, PostedMessage(write.key, message, known, write.body or self._sent(write), recovered=recovered))
 
     def mark_not_found(self, write: Write) -> None:
-        """A look-up alone of what was not answered has found nothing: it was not posted."""
-        if write.index < len(self._shown):
-            del self._shown[write.index]
+        """A look-up found nothing: the message was not posted."""
+        if write.index < len(self._posted):
+            del self._posted[write.index]
 
     def shows(self, write: Write) -> bool:
-        """Whether a message is known to show what this write was to make it show."""
-        return write.body is not None and write.index < len(self._shown) and self._shown[write.index].body is write.body
+        """Whether a message is known to show the body of this write."""
+        return (
+            write.body is not None and write.index < len(self._posted) and self._posted[write.index].body is write.body
+        )
 
     def edited(self, write: Write) -> None:
-        """An edit was answered."""
-        shown = self._shown[write.index]
-        shown.body, shown.recovered = write.body, False
+        """An edit succeeded."""
+        posted = self._posted[write.index]
+        posted.body, posted.recovered = write.body, False
         self._rejected_edits = 0
 
     def deleted(self, write: Write) -> None:
-        """The last message is there no more."""
-        del self._shown[write.index]
+        """The last message was deleted."""
+        del self._posted[write.index]
 
     def outcome_unknown(self, write: Write) -> None:
-        """Whether the write happened is not known: it is found out, or made again, before anything else."""
+        """The write may have happened: look it up or repeat it before anything else."""
         if write.verb is Verb.POST and write.body is not None:
             self._set(write, PostedMessage(write.key, "", None, write.body))
         elif write.verb is Verb.EDIT:
-            self._shown[write.index].body = None
+            self._posted[write.index].body = None
 
     def _sent(self, write: Write) -> Body | None:
-        """What was sent with the post that is looked up."""
-        return self._shown[write.index].sent if write.index < len(self._shown) else None
+        """The body sent with the looked-up post."""
+        return self._posted[write.index].sent if write.index < len(self._posted) else None
 
-    def _set(self, write: Write, shown: PostedMessage) -> None:
-        if write.index == len(self._shown):
-            self._shown.append(shown)
+    def _set(self, write: Write, posted: PostedMessage) -> None:
+        if write.index == len(self._posted):
+            self._posted.append(posted)
             self._posts += 1
         else:
-            self._shown[write.index] = shown
+            self._posted[write.index] = posted
 
 
-def _has_other_files(shown: PostedMessage, desired: Body) -> bool:
-    """Whether a message must be posted anew for its files' sake, as far as it is known what it has."""
-    if shown.body is not None:
-        return shown.body.files != desired.files
-    return bool(desired.files) or bool(shown.sent and shown.sent.files)
+def _has_different_files(posted: PostedMessage, desired: Body) -> bool:
+    """Whether a message must be reposted because its files differ, as far as known."""
+    if posted.body is not None:
+        return posted.body.files != desired.files
+    return bool(desired.files) or bool(posted.sent and posted.sent.files)
 
 
 def _body_to_repost(sent: Body | None, desired: Sequence[DesiredMessage], index: int) -> Body | None:
-    """What is posted where a post turns out not to have been made; None where those files are not wanted any more."""
+    """The body to post if a look-up finds nothing; None if its files are no longer desired."""
     if sent is None or not sent.files:
         return sent
     return sent if index < len(desired) and desired[index].body.files == sent.files else None
