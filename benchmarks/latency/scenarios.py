@@ -117,7 +117,7 @@ SLACK_LEAK = Platform(
 SLACK_AUTO = replace(
     SLACK_LEAK,
     name="slack auto",
-    edits=lambda: AdaptiveLimit(RollingWindow(50, 60.0), LeakyBucket(1.2, burst=5, paced=True), latch_seconds=600.0),
+    edits=lambda: AdaptiveLimit(RollingWindow(50, 60.0), LeakyBucket(1.2, burst=5, paced=True), leaky_seconds=600.0),
 )
 
 # --------------------------------------------------------------------------------------------------------- scenarios

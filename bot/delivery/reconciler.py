@@ -56,7 +56,7 @@ class Reconciler:
     """The messages of one answer, in order."""
 
     def __init__(self, key: str, messages: Sequence[str] | None = None, *, edits: bool = True) -> None:
-        """`messages`: known ids of an answer begun by an earlier process. Without `edits`, messages are never edited."""
+        """`messages`: known ids of an answer begun by an earlier process. Without `edits`, none is ever edited."""
         # 20 characters of a digest and a serial number, so that a post after a delete is not taken for the deleted one.
         # Discord allows 25 characters.
         self._key = key[:20]

@@ -1,28 +1,13 @@
-"""What a platform counts, and when the next write may spend it.
+"""The `Budget` protocol, shared by all rate limits, and its contract.
 
-What belongs here: one class for each way of counting, with its arithmetic and its spacing. What does not: who writes
-next (`bot.delivery.scheduler`), and the numbers of any platform (adapters build their budgets with them).
+A budget counts what a platform counts. It is asked `ready_at(now, final=...)`, then told `spend(now)` when a write is
+sent and `record_response(now)` when its response arrives or is given up. The server counts a write at some instant
+between the two; each class assumes the worse one, so latency and jitter never provoke a 429. `hold(now, seconds)` is
+the server's order and overrides everything. `live` counts the replies at work that may spend the budget, and
+`reserved_finals` those that show text and need a final write. Pacers update both; pacing reads them.
 
-A budget is asked `ready_at(now, final=...)`, then told `spend(now)` when a write is sent and `record_response(now)`
-when its answer, whatever it was, is there. A server counts a write at some instant between the two; each class takes
-the one that is worse for us, so that latency and jitter never provoke a 429. `hold(now, seconds)` is the server's own
-word and beats everything. `live` is how many replies are at work that may spend the budget, `reserved_finals` how
-many of them show something and will need a write for their end: pacers keep both, spacing reads them.
-
-How far apart. A reader of a text that arrives evenly for T seconds and is shown in K evenly spaced updates waits
-T / 2K in the mean, and no other spacing of K does better. How long an answer will be is not known; let S(t) be the
-share of answers that last longer than t. To spend K writes in all, at the rate r(t), at the least expected wait is to
-minimize the integral of S/2r with that of r given: r goes with the square root of S. Answers are many short ones and a
-long tail, S(t) falling like a power of t, so the interval between two writes of a reply grows about linearly with its
-age: close together where most answers end and readers look, further apart the longer it gets. What the window has
-spent already stretches it in the same way (the price of a permit rises), and what is left is rationed over the time
-until permits come back, so that the last ones are not gone before the end. Replies that share a budget each keep to an
-interval of their own, rather than all of them to a common gap: the updates of each are then even, which the sum asks
-for, and no one waits a round because it came last. Where the window is short and fixed (Discord's 5 s), there is no
-tail to save for: the window's permits are spread evenly over it. The numbers are from the simulations in
-``benchmarks``, which also prints how far all this is from the bound.
-
-All times are the event loop's, in seconds. Nothing here waits or asks for the time, but for `ReadLimiter`.
+All times are seconds of the event loop. Only `ReadLimiter` waits or reads the clock. The pacing curves are derived in
+``docs/adr/0003-pacing-curves.md``.
 """
 
 from __future__ import annotations
@@ -30,66 +15,65 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-# A pause that a server orders is obeyed up to this; the bound only keeps a nonsensical header (days) from silencing a
-# bot until somebody restarts it. Read by `RateLimitBase.hold`.
+from typing_extensions import override
+
+# Longest accepted hold: a nonsensical header (days) must not silence a bot until its restart.
 LONGEST_HOLD_SECONDS = 3600.0
 
-# A window that is about to close is treated as open for this much longer, for clocks that do not tick alike.
-# Read by `FixedWindow`.
+# Added to the end of each window, since clocks differ. Seconds.
 EDGE_SECONDS = 0.02
 
-# A call of an earlier process was counted at most so long after it was sent, unless it was lost. Seconds.
+# Longest time between an earlier process sending a call and the server counting it. Seconds.
 ANSWERED_SECONDS = 2.0
 
 
 def no_op() -> None:
-    """Nobody remembers what is spent."""
+    """No-op callback."""
 
 
 class Budget(Protocol):
-    """Something that a platform counts. See the module's docstring for the order of calls."""
+    """A counted resource. The module's docstring gives the order of calls."""
 
     live: int
     reserved_finals: int
 
     def ready_at(self, now: float, *, final: bool, ahead: int = 0) -> float:
-        """The earliest time at which a write may be sent; `now` or earlier means at once. The same for all replies.
+        """The earliest time for a write, the same for all replies; `now` or earlier means at once.
 
-        A `final` write may have what is kept back from the others, and does not keep to their spacing. With so many
-        others `ahead` of it, it is the time after theirs, as far as that can be told.
+        A `final` write may take reserved permits and ignores pacing. `ahead` others are sent first; the result is an
+        estimate of the time after them.
         """
         ...
 
     def paced_at(self, now: float, *, began: float, wrote: float) -> float:
-        """When a growing reply does best to write again, for its own later writes and the others'.
+        """The best time for a growing reply's next write, considering its later writes and other replies.
 
-        `began` is when its text began, `wrote` when it was last written; what it says changes with what is spent.
+        `began` is when its text began, `wrote` the time of its last write. The result changes as permits are spent.
         """
         ...
 
     def first_post_at(self, now: float) -> float:
-        """From when on one more reply may show something, with a write left for the end of each that does.
+        """When another reply may post its first text, leaving a permit for each final write.
 
-        Showing the first words is a promise that the rest follows; a reply that shows nothing can do without this
-        budget, as its whole answer goes up in one post.
+        Posted text promises a final edit. A reply without text needs no edit: its whole answer goes up in one post.
         """
         ...
 
     def spend(self, now: float) -> None:
-        """A write is being sent."""
+        """Count a write being sent."""
         ...
 
     def record_response(self, now: float, *, sent: float | None = None) -> None:
-        """The answer to a write that was spent at `sent` is there, or is given up."""
+        """The response to the write spent at `sent` arrived, or is given up."""
         ...
 
     def hold(self, now: float, seconds: float) -> None:
-        """The server said: nothing more for this long."""
+        """Send nothing for this long, by the server's order."""
         ...
 
 
-class RateLimitBase:
-    """What all budgets share: who is at work, what is in flight, and the server's holds."""
+class RateLimitBase(Budget):
+    """Common state: live replies, writes in flight, and holds."""
 
     def __init__(self) -> None:
         self.live = 0
@@ -97,14 +81,17 @@ class RateLimitBase:
         self._in_flight = 0
         self._not_before = 0.0
 
-    def paced_at(self, now: float, *, began: float, wrote: float) -> float:  # noqa: ARG002 (a protocol's signature)
-        """See `Budget`. Without a rhythm of its own: whenever there is a permit."""
+    @override
+    def paced_at(self, now: float, *, began: float, wrote: float) -> float:
+        """No pacing: write whenever there is a permit."""
         return wrote
 
+    @override
     def first_post_at(self, now: float) -> float:
-        """See `Budget`. Permits are back before anybody would mind."""
+        """No reserve: permits return soon."""
         return now
 
+    @override
     def hold(self, now: float, seconds: float) -> None:
         """Send nothing for `seconds`; a shorter hold never shortens a longer one."""
         self._not_before = max(self._not_before, now + min(seconds, LONGEST_HOLD_SECONDS))
@@ -112,7 +99,7 @@ class RateLimitBase:
 
 @dataclass(frozen=True, slots=True)
 class WindowReport:
-    """What an answer said about a fixed window (Discord: ``X-RateLimit-Limit``, ``-Remaining``, ``-Reset-After``)."""
+    """A response's report on a fixed window (Discord: ``X-RateLimit-Limit``, ``-Remaining``, ``-Reset-After``)."""
 
     limit: int
     remaining: int

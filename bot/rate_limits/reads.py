@@ -12,48 +12,47 @@ from bot.rate_limits.base import ANSWERED_SECONDS, LONGEST_HOLD_SECONDS, no_op
 
 
 class ReadLimiter:
-    """A budget of reads, waited for: first come, first served, but that some leave room for others.
+    """A limit for reads: at most `rate` in any `period` (seconds), first come, first served.
 
-    At most `rate` reads in any stretch of `period` seconds. Who waits for nobody's eyes (what an earlier process left
-    is looked into) acquires with `spare`: so many of the rate are left to whoever reads for a live answer. All that is
-    there at once is not sent at once: a third is, and the rest within a tenth of the period, so that posts and edits
-    find connections free.
+    Background recovery reads pass `reserve=n`, so that n permits stay available to live replies. A burst is spread by
+    aiolimiter: a third is sent at once and the rest within a tenth of the period, so that posts and edits find free
+    connections.
     """
 
     def __init__(self, rate: int, period: float, *, on_spent: Callable[[], object] = no_op) -> None:
-        """`on_spent` is called for each read, so that another process can `remember` it."""
+        """`on_spent` is called for each read, so that a later process can `remember` it."""
         self._rate = rate
         self._period = period
         self._on_spent = on_spent
         burst = max(rate // 3, 1)
         self._spread = AsyncLimiter(burst, burst * period / 10 / max(rate - burst, 1))
-        self._times: deque[float] = deque()  # of the reads of the last `period`
-        self._first, self._patient = asyncio.Lock(), asyncio.Lock()  # the two lines
+        self._times: deque[float] = deque()  # of reads in the last `period`
+        self._live, self._background = asyncio.Lock(), asyncio.Lock()  # two queues
         self._not_before = 0.0
 
-    async def acquire(self, *, spare: int = 0) -> None:
-        """Wait for leave to read; there is always some, so `spare` is below `rate`."""
+    async def acquire(self, *, reserve: int = 0) -> None:
+        """Wait for a permit. `reserve` must be below `rate`, or it never comes."""
         loop = asyncio.get_running_loop()
-        async with self._patient if spare else self._first:
+        async with self._background if reserve else self._live:
             await self._spread.acquire()
-            while (wait := self.wait(loop.time(), spare)) > 0:
+            while (wait := self.wait(loop.time(), reserve)) > 0:
                 await asyncio.sleep(wait)
             self._times.append(loop.time())
             self._on_spent()
 
     def remember(self, now: float, ages: Sequence[float]) -> None:
-        """Count the reads of an earlier process: each was sent so many seconds ago, and answered soon after."""
+        """Count an earlier process's reads; `ages` are the seconds since each was sent."""
         counted = (now - max(age - ANSWERED_SECONDS, 0.0) for age in ages)
         self._times = deque(sorted([*self._times, *counted]))
 
     def hold(self, now: float, seconds: float) -> None:
-        """The server said: no more reads for this long."""
+        """Send no reads for this long, by the server's order."""
         self._not_before = max(self._not_before, now + min(seconds, LONGEST_HOLD_SECONDS))
 
-    def wait(self, now: float, spare: int = 0) -> float:
-        """Seconds until there is leave to read, as far as is known now; not above 0 where there is."""
+    def wait(self, now: float, reserve: int = 0) -> float:
+        """Seconds until the next permit, as far as known now; 0 or less if there is one."""
         while self._times and self._times[0] <= now - self._period:
             self._times.popleft()
-        over = len(self._times) - (self._rate - spare)
+        over = len(self._times) - (self._rate - reserve)
         free_at = self._times[over] + self._period if over >= 0 else now
         return max(free_at, self._not_before) - now

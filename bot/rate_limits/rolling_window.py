@@ -5,113 +5,115 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 
+from typing_extensions import override
+
 from bot.rate_limits.base import ANSWERED_SECONDS, EDGE_SECONDS, RateLimitBase, no_op
 
 
 class RollingWindow(RateLimitBase):
-    """So many writes in any period (Slack's tiers, counted as a log of the last minute; Discord's 50 a second in all).
+    """At most `limit` writes in any `period` (Slack's tiers, as a log of the last minute; Discord's 50 a second).
 
-    Spacing of writes that are not final (`paced`): each reply keeps to an interval that grows with its age and with
-    what the last period has spent, so that a burst goes to the start of a reply, where readers look, and the whole
-    period is survived by whoever goes on. A write for each live reply is kept back for its end, and one for the next
-    reader's: with those, all of any number of answers that end together end at once.
+    Pacing (`paced`): each reply's interval grows with its age and with the permits spent in the last period. A burst
+    goes to the start of a reply, where readers look, and long replies survive the whole period. One permit per live
+    reply is reserved for its final write, and `SPARE` more: any number of answers ending together end at once.
     """
 
-    # interval = FIRST * live^SHARING + GROWTH * grown, in units of period / limit; `grown` is from 0 to 1 and made of
-    # the share of the window that is spent (by SPENT) and of the reply's age (over AGED seconds). A lone reply starts
-    # with half an even interval and ends at one and a half; several start further apart, less so than evenly (SHARING
-    # 1 would be), since most will not last. Found by simulation over 1 to 40 replies of 200 to 3,000 words, together
-    # and one after the other: mean delays of 0.50 s for one of 1,000 words, 0.70 for the next one asked right after
-    # it, 1.4 for 12 of 400, 4.3 for 4 of 3,000.
+    # interval = FIRST * live^SHARING + GROWTH * grown, in units of period / limit. `grown`, from 0 to 1, combines the
+    # spent share of the window (by SPENT) and the reply's age (over AGED seconds). A lone reply starts with about half
+    # an even interval and ends at one and a half. Several start further apart, but closer than evenly (SHARING = 1),
+    # since most end soon. Found by simulation over 1 to 40 replies of 200 to 3,000 words, together and one after the
+    # other: mean delays of 0.50 s for one of 1,000 words, 0.70 for the next asked right after it, 1.4 for 12 of 400,
+    # 4.3 for 4 of 3,000.
     FIRST = 0.37
     GROWTH = 1.34
     SHARING = 0.65
     SPENT = 0.65
     AGED = 25.0
-    # ... and is never less than an even spread of the permits left until one comes back, times the share that is
-    # spent to this power (the larger one): at first it hardly counts, then the last permits are rationed. Many replies
-    # ration late, since one edit each of what is left is little for each and most will end before long.
+    # The interval is at least an even spread of the permits left until one returns, times the spent share to this power
+    # (the larger of the two): negligible at first, then the last permits are rationed. Many replies ration late, since
+    # one more edit each is little, and most end before long.
     RATION = 4.0
     RATION_EACH = 3.0
-    # Kept back for the ends of readers who have not asked yet.
+    # Reserved for the final writes of future replies.
     SPARE = 2
 
     def __init__(
         self, limit: int, period: float, *, paced: bool = True, on_spent: Callable[[], object] = no_op
     ) -> None:
-        """`on_spent` is called for each write that is sent, so that another process can `remember` it."""
+        """`on_spent` is called for each write, so that a later process can `remember` it."""
         super().__init__()
         self._limit = limit
         self._period = period
         self._paced = paced
         self._on_spent = on_spent
-        self._settled: deque[float] = deque()  # when each write of the last period was counted, at the latest
+        self._counted: deque[float] = deque()  # latest possible count times in the last period
 
     def remember(self, now: float, ages: Sequence[float]) -> None:
-        """Count the writes of an earlier process: each was sent so many seconds ago, and answered soon after."""
+        """Count an earlier process's writes; `ages` are the seconds since each was sent."""
         counted = (now - max(age - ANSWERED_SECONDS, 0.0) for age in ages)
-        self._settled = deque(sorted([*self._settled, *counted]))
+        self._counted = deque(sorted([*self._counted, *counted]))
 
     def used_up(self, now: float) -> bool:
-        """Whether not even a final write could be sent now."""
+        """Whether even a final write must wait."""
         return self._permitted_at(now, self._limit) > now
 
     def has_room(self, now: float, writes: int) -> bool:
-        """Whether so many writes more could be sent at once; for what is to give way to them."""
+        """Whether this many more writes could be sent at once, for work of lower priority."""
         return max(self._permitted_at(now, self._limit - writes + 1), self._not_before) <= now
 
+    @override
     def ready_at(self, now: float, *, final: bool, ahead: int = 0) -> float:
-        """See `Budget`."""
         return max(self._permitted_at(now, (self._limit if final else self._allowed) - ahead), self._not_before)
 
+    @override
     def paced_at(self, now: float, *, began: float, wrote: float) -> float:
-        """See `Budget`."""
         if not self._paced:
             return wrote
-        self._forget(now)
+        self._expire(now)
         live, spent, even = max(self.live, 1), self._spent, self._period / self._limit
         grown = self.SPENT * spent / self._limit + (1 - self.SPENT) * min((wrote - began) / self.AGED, 1.0)
         interval = even * (self.FIRST * float(live**self.SHARING) + self.GROWTH * grown)
-        if self._settled and spent < self._allowed:
-            until_one_is_free = self._settled[0] + self._period - now
+        if self._counted and spent < self._allowed:
+            until_one_is_free = self._counted[0] + self._period - now
             spread = live * until_one_is_free / (self._allowed - spent)
             power = max(self.RATION, self.RATION_EACH * live)
             interval = max(interval, spread * float((spent / self._allowed) ** power))
         return wrote + interval
 
+    @override
     def first_post_at(self, now: float) -> float:
-        """See `Budget`."""
         return self._permitted_at(now, self._limit - self.reserved_finals) if self._paced else now
 
-    def spend(self, now: float) -> None:  # noqa: ARG002 (a protocol's signature)
-        """See `Budget`."""
+    @override
+    def spend(self, now: float) -> None:
         self._in_flight += 1
         self._on_spent()
 
-    def record_response(self, now: float, *, sent: float | None = None) -> None:  # noqa: ARG002 (a protocol's signature)
-        """See `Budget`. Counted from its answer: the server cannot have counted it later."""
+    @override
+    def record_response(self, now: float, *, sent: float | None = None) -> None:
+        """Count from the response: the server cannot have counted the write later."""
         self._in_flight -= 1
-        self._settled.append(now + EDGE_SECONDS)
+        self._counted.append(now + EDGE_SECONDS)
 
     @property
     def _spent(self) -> int:
-        return len(self._settled) + self._in_flight
+        return len(self._counted) + self._in_flight
 
     @property
     def _allowed(self) -> int:
-        """What may be spent by writes that are not final."""
-        kept_back = min(self.live + self.SPARE, max(self._limit - 1, self.reserved_finals))
-        return self._limit - kept_back if self._paced else self._limit
+        """Permits available to other than final writes."""
+        reserved = min(self.live + self.SPARE, max(self._limit - 1, self.reserved_finals))
+        return self._limit - reserved if self._paced else self._limit
 
     def _permitted_at(self, now: float, allowed: int) -> float:
-        self._forget(now)
+        self._expire(now)
         over = self._spent - max(allowed, 0)
         if over < 0:
             return now
-        if over < len(self._settled):
-            return self._settled[over] + self._period
-        return now + self._period  # all of it is in flight, or kept back: an answer or an end will come first
+        if over < len(self._counted):
+            return self._counted[over] + self._period
+        return now + self._period  # all in flight or reserved: a response or an end comes first
 
-    def _forget(self, now: float) -> None:
-        while self._settled and self._settled[0] + self._period <= now:
-            self._settled.popleft()
+    def _expire(self, now: float) -> None:
+        while self._counted and self._counted[0] + self._period <= now:
+            self._counted.popleft()

@@ -178,7 +178,7 @@ class HistoryReader:
         reads, now = self._reads[method], asyncio.get_running_loop().time()
         if (wait := reads.wait(now)) > deadline - now:
             raise RateLimited(f"{method}: the budget allows no read for {wait:.0f} s", retry_after=wait)
-        await reads.acquire(spare=reserve)
+        await reads.acquire(reserve=reserve)
         try:
             answer = await self._web.read(method, {name: value for name, value in params.items() if value != ""})
         except RateLimited as failure:

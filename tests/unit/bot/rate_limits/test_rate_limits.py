@@ -292,7 +292,7 @@ def test_a_leak_stretches_its_burst_and_keeps_a_write_for_the_end() -> None:
 
 
 def latching() -> AdaptiveLimit:
-    return AdaptiveLimit(RollingWindow(50, 60.0), LeakyBucket(1.2, burst=5, paced=True), latch_seconds=600.0)
+    return AdaptiveLimit(RollingWindow(50, 60.0), LeakyBucket(1.2, burst=5, paced=True), leaky_seconds=600.0)
 
 
 def test_a_429_below_the_windows_limit_latches_the_leak_for_its_time() -> None:
@@ -369,7 +369,7 @@ async def test_reads_that_can_wait_leave_room() -> None:
     reads, patient = ReadLimiter(45, 60.0), []
 
     async def look() -> None:
-        await reads.acquire(spare=10)
+        await reads.acquire(reserve=10)
         patient.append(loop.time())
 
     async with asyncio.TaskGroup() as group:
