@@ -64,20 +64,20 @@ def token_result(status: int, user: Mapping[str, Any]) -> CheckResult:
     if status == 400:
         line = "refused as malformed: it is not a bot's token, or was copied in part"
         return CheckResult(_TOKEN, ok=False, message=line, fix=REFUSED)
-    said = "Discord did not answer" if status == 0 else f"Discord answered {status}"
+    reason = "Discord did not answer" if status == 0 else f"Discord answered {status}"
     remedy = "Look at DISCORD_API_URL, the network, and https://discordstatus.com, then try again."
-    return CheckResult(_TOKEN, ok=False, message=f"could not be tried: {said}", fix=remedy)
+    return CheckResult(_TOKEN, ok=False, message=f"could not be tried: {reason}", fix=remedy)
 
 
 def intent_result(application: Mapping[str, Any]) -> CheckResult:
     """The result for the Message Content intent, from the application's flags."""
     flags = application.get("flags")
     if not isinstance(flags, int):
-        return CheckResult(_INTENT, ok=True, message="not told; the gateway will say", warning=True)
+        return CheckResult(_INTENT, ok=True, message="not reported; the gateway will tell", warning=True)
     if flags & MESSAGE_CONTENT_FLAGS:
         return CheckResult(_INTENT, ok=True, message="switched on")
     return CheckResult(
-        _INTENT, ok=False, message="switched off: the bot would not be told what people write", fix=MISSING_INTENT
+        _INTENT, ok=False, message="switched off: the bot would not receive the text of messages", fix=MISSING_INTENT
     )
 
 

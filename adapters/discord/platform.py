@@ -15,12 +15,12 @@ from adapters.discord.options import DiscordOptions
 from adapters.discord.state import BotState
 from adapters.shared.attachments import Attachments
 from bot.errors import Failure, Forbidden, NotFound
-from bot.ports import Inbox
+from bot.ports import Inbox, Platform
 
 log = logging.getLogger(__name__)
 
 
-class DiscordPlatform(ConnectionListener):
+class DiscordPlatform(Platform, ConnectionListener):
     """One bot on Discord. `attachments` stays open: its creator closes it."""
 
     name = "discord"
@@ -41,6 +41,7 @@ class DiscordPlatform(ConnectionListener):
         return self._state
 
     @property
+    @override
     def ready(self) -> bool:
         """Whether events arrive: from READY until the connection is lost."""
         return self._ready.is_set()
@@ -49,6 +50,7 @@ class DiscordPlatform(ConnectionListener):
         """Wait until events arrive."""
         await self._ready.wait()
 
+    @override
     async def run(self, inbox: Inbox) -> None:
         """Stay connected and hand turns to `inbox`. Raises `Forbidden` if the first login is refused."""
         refusal: Forbidden | None = None
@@ -66,10 +68,12 @@ class DiscordPlatform(ConnectionListener):
         if refusal is not None:
             raise refusal
 
+    @override
     async def stop_accepting(self) -> None:
         """Keep later questions for the next process; questions already being looked up are still answered."""
         await self._handler.stop_accepting()
 
+    @override
     async def close(self) -> None:
         """Close the connection, then store questions received since `stop_accepting`."""
         self._closed = True

@@ -26,7 +26,7 @@ CHANNEL_SECONDS = 5.0
 
 # Requests of the whole bot in any second. Discord's global limit is 50
 # (https://docs.discord.com/developers/topics/rate-limits); the margin covers discord.py's own calls (login, gateway).
-EVERYTHING_PER_SECOND = 45
+GLOBAL_PER_SECOND = 45
 
 # Reads in search of lost posts in any second, from that margin. They run inside a write with a permit of its own; if
 # they took permits from the same budget, such writes could wait for each other.
@@ -36,7 +36,7 @@ LOOKUPS_PER_SECOND = 5
 MAX_CONCURRENT_LOOKUPS = 10
 
 # Channels with budgets; above this number, idle ones are forgotten, the least recently used first.
-CHANNELS = 1_000
+MAX_CHANNELS = 1_000
 
 # A channel unused for this time has no open window: windows last 5 s, and longer holds belong to live replies. Seconds.
 IDLE_SECONDS = 60.0
@@ -165,7 +165,7 @@ class Budgets:
     """All budgets of one bot."""
 
     def __init__(self) -> None:
-        self.everything = RollingWindow(EVERYTHING_PER_SECOND, 1.0, paced=False)
+        self.global_limit = RollingWindow(GLOBAL_PER_SECOND, 1.0, paced=False)
         self.lookups = RollingWindow(LOOKUPS_PER_SECOND, 1.0, paced=False)
         self.active_lookups = 0
         # Unbounded for cachetools: only idle channels may be evicted.
@@ -178,7 +178,7 @@ class Budgets:
         if budgets is None:
             budgets = self._channels[channel] = ChannelBudgets()
         budgets.used_at = now
-        while len(self._channels) > CHANNELS:
+        while len(self._channels) > MAX_CHANNELS:
             oldest, candidate = self._channels.popitem()
             if not candidate.is_idle(now):
                 self._channels[oldest] = candidate
@@ -189,7 +189,7 @@ class Budgets:
         return len(self._channels)
 
     def window(self, method: str, path: str, channel: str) -> Window | None:
-        """The window of a request, besides `everything`; None if it has none. `path` is discord.py's template."""
+        """The window of a request, besides `global_limit`; None if it has none. `path` is discord.py's template."""
         one = path == "/channels/{channel_id}/messages/{message_id}"
         budgets = self.channel(channel) if one or path == "/channels/{channel_id}/messages" else None
         if budgets is None:
@@ -219,9 +219,9 @@ def read_report(headers: Mapping[str, str]) -> WindowReport | None:
 
 
 @asynccontextmanager
-async def spending(window: FixedWindow, everything: RollingWindow) -> AsyncIterator[None]:
+async def spending(window: FixedWindow, global_limit: RollingWindow) -> AsyncIterator[None]:
     """One read: wait for both budgets, spend them, and record the response; a 429 holds the budget it names."""
-    budgets: Sequence[Budget] = (window, everything)
+    budgets: Sequence[Budget] = (window, global_limit)
     while (ready_at := max(budget.ready_at(loop_time(), final=True) for budget in budgets)) > loop_time():
         await asyncio.sleep(ready_at - loop_time())
     sent = loop_time()
@@ -230,7 +230,7 @@ async def spending(window: FixedWindow, everything: RollingWindow) -> AsyncItera
     try:
         yield
     except RateLimited as limited:
-        held = everything if limited.is_global else window
+        held = global_limit if limited.is_global else window
         held.hold(loop_time(), limited.retry_after or CHANNEL_SECONDS)
         raise
     finally:

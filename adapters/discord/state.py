@@ -25,7 +25,7 @@ TYPING_SECONDS = 8.0
 WITHOUT_FILES_SECONDS = 600.0
 
 # Channels with a remembered upload failure or typing indicator. Each forgotten one costs one request too many.
-CHANNELS = 1_000
+MAX_CHANNELS = 1_000
 
 # Guilds arrive within seconds after READY; recovery waits this long for the names in one. Seconds, and between checks.
 GUILD_SECONDS = 5.0
@@ -36,7 +36,7 @@ class Typing:
     """When to send the next typing indicator in each channel. All turns of a channel share one."""
 
     def __init__(self) -> None:
-        self._not_before: LRUCache[str, float] = LRUCache(CHANNELS)
+        self._not_before: LRUCache[str, float] = LRUCache(MAX_CHANNELS)
 
     def due(self, channel: str, now: float) -> bool:
         """Whether to send the indicator now; if so, it counts as sent."""
@@ -64,7 +64,7 @@ class BotState:
         self.typing = Typing()
         self.current: DiscordClient | None = None
         self.controls_refused = False  # the server rejects messages with buttons
-        self._without_files: TTLCache[str, bool] = expiring(CHANNELS, WITHOUT_FILES_SECONDS)
+        self._without_files: TTLCache[str, bool] = expiring(MAX_CHANNELS, WITHOUT_FILES_SECONDS)
 
     @property
     def client(self) -> DiscordClient:

@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 MAX_CONCURRENT_DECISIONS = 50
 
 # Questions received while stopping and kept for the next process, the newest ones. About 2 kB each.
-LATE_MESSAGES = 1_000
+MAX_LATE_MESSAGES = 1_000
 
 # Concurrent acknowledgements of button presses, and the timeout of each: after 3 s Discord shows the user an error
 # (https://docs.discord.com/developers/interactions/receiving-and-responding). The reply stops either way.
@@ -50,7 +50,7 @@ class EventHandler:
         self._accepting = True
         self._pending: set[str] = set()  # ids of queued messages, without those deleted meanwhile
         self._decisions = asyncio.Semaphore(MAX_CONCURRENT_DECISIONS)
-        self._late: deque[tuple[TurnKey, str]] = deque(maxlen=LATE_MESSAGES)
+        self._late: deque[tuple[TurnKey, str]] = deque(maxlen=MAX_LATE_MESSAGES)
         self._acknowledging = 0
 
     # ------------------------------------------------------------------------------------------------------ lifecycle

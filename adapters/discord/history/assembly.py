@@ -38,10 +38,10 @@ def reply_chain(cache: MessageCache, question: DiscordMessage, *, bot_id: str, l
     """The cached reply chain before `question`, oldest first, and whether `limit` cut it."""
     groups: list[Group] = []
     cached = cache.messages(question.channel)
-    at = question
+    current = question
     visited = {question.id}
-    while at.reply_to and at.reply_to not in visited:
-        older = cache.get(question.channel, at.reply_to)
+    while current.reply_to and current.reply_to not in visited:
+        older = cache.get(question.channel, current.reply_to)
         if older is None:
             break
         if len(groups) == limit:
@@ -50,7 +50,7 @@ def reply_chain(cache: MessageCache, question: DiscordMessage, *, bot_id: str, l
         is_answer = older.author == bot_id and older.reply_to
         parts = [one for one in cached if one.author == bot_id and one.reply_to == older.reply_to]
         groups.append(parts if is_answer else [older])
-        at = older
+        current = older
     return groups[::-1], False
 
 

@@ -18,15 +18,15 @@ from adapters.shared.cache import LRUCache
 MESSAGES_PER_CHANNEL = 200
 
 # Channels, the least recently used ones evicted first: at most 40 MB with the limit above, plus text.
-CHANNELS = 200
+MAX_CHANNELS = 200
 
 # Characters in all messages: 100 per message allowed above, and 16 MB at four bytes per character. Without this limit,
 # messages of 4,000 characters would take hundreds of MB.
-CHARACTERS = 4_000_000
+MAX_CHARACTERS = 4_000_000
 
 # Entries in each small cache (threads, conversations, starters, deletions): some hours of a busy server. Older ones are
 # read from Discord. About 300 bytes each.
-NAMES = 3_000
+MAX_SMALL_CACHE = 3_000
 
 
 @dataclass(slots=True)
@@ -64,7 +64,7 @@ class _CachedChannel:
 
 
 def characters_of(message: DiscordMessage) -> int:
-    """A message's share of `CHARACTERS`: every field of variable length."""
+    """A message's share of `MAX_CHARACTERS`: every field of variable length."""
     files = sum(len(attachment.name) + len(attachment.url) for attachment in message.attachments)
     return len(message.text) + len(message.question_text) + len(message.extra_text) + files
 
@@ -84,10 +84,10 @@ class MessageCache:
         # Unbounded for cachetools: `_put` evicts, because it also counts characters.
         self._channels: LRUCache[str, _CachedChannel] = LRUCache(math.inf)
         self._characters = 0  # in all channels
-        self._threads: LRUCache[str, _Thread] = LRUCache(NAMES)
-        self._conversations: LRUCache[str, str] = LRUCache(NAMES)
-        self._without_starter: LRUCache[str, bool] = LRUCache(NAMES)
-        self._deleting: LRUCache[str, bool] = LRUCache(NAMES)
+        self._threads: LRUCache[str, _Thread] = LRUCache(MAX_SMALL_CACHE)
+        self._conversations: LRUCache[str, str] = LRUCache(MAX_SMALL_CACHE)
+        self._without_starter: LRUCache[str, bool] = LRUCache(MAX_SMALL_CACHE)
+        self._deleting: LRUCache[str, bool] = LRUCache(MAX_SMALL_CACHE)
 
     # ------------------------------------------------------------------------------------------------------- messages
 
@@ -228,7 +228,7 @@ class MessageCache:
         cached = self._channels.get(channel)
         if cached is None:
             cached = self._channels[channel] = _CachedChannel()
-        while len(self._channels) > CHANNELS:
+        while len(self._channels) > MAX_CHANNELS:
             self._evict_channel()
         return cached
 
@@ -237,9 +237,9 @@ class MessageCache:
         before = channel.characters
         channel.put(message)
         self._characters += channel.characters - before
-        while self._characters > CHARACTERS and len(self._channels) > 1:
+        while self._characters > MAX_CHARACTERS and len(self._channels) > 1:
             self._evict_channel()
-        while self._characters > CHARACTERS and len(channel.order) > 1:
+        while self._characters > MAX_CHARACTERS and len(channel.order) > 1:
             before = channel.characters
             channel.evict_oldest()
             self._characters += channel.characters - before

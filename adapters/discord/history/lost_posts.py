@@ -23,8 +23,8 @@ log = logging.getLogger(__name__)
 # Messages per read (https://docs.discord.com/developers/resources/message#get-channel-messages), and reads per search.
 # An answer's message follows its question, or the message before it, within seconds; after 500 messages the search
 # ends. Five reads fit into one of Discord's windows, and so into the timeout of one write.
-PAGE = 100
-PAGES = 5
+PAGE_SIZE = 100
+MAX_PAGES = 5
 
 # Retry delay for a search beyond `MAX_CONCURRENT_LOOKUPS`; ten searches take about two seconds. Seconds.
 RETRY_SECONDS = 2.0
@@ -92,7 +92,7 @@ def _replace_cached(state: BotState, question: DiscordMessage, page: Sequence[Di
     """Cache a page read from `question` on, and remove cached messages missing in it: they were deleted."""
     cache, channel = state.cache, question.channel
     existing, end = {one.id for one in page}, max((int(one.id) for one in page), default=0)
-    is_last = len(page) < PAGE
+    is_last = len(page) < PAGE_SIZE
     for one in cache.messages(channel):  # some come from an earlier process's journal
         if int(question.id) <= int(one.id) and one.id not in existing and (is_last or int(one.id) < end):
             cache.remove(channel, one.id)
@@ -117,7 +117,7 @@ async def _search_history(state: BotState, question: DiscordMessage, known: Sequ
     if _is_complete(state, question, known):  # after an earlier search in this channel
         return next_answer_message(cache.messages(channel), question, known, bot_id=bot_id)
     start = after = _search_start(question, known)
-    for _ in range(PAGES):
+    for _ in range(MAX_PAGES):
         try:
             page = await _read_after(state, question, after)
         except (NotFound, EndpointMissing) as missing:
@@ -126,21 +126,21 @@ async def _search_history(state: BotState, question: DiscordMessage, known: Sequ
             log.warning("this server has no history: cannot search for an answer to message %s", question.id)
             return None
         cache.add_read(page)
-        if len(page) < PAGE:  # the gateway delivers later ones
+        if len(page) < PAGE_SIZE:  # the gateway delivers later ones
             complete_from = cache.complete_from(channel)
             cache.set_complete_from(channel, start + 1 if complete_from is None else min(complete_from, start + 1))
         found = next_answer_message(page, question, known, bot_id=bot_id)
-        if found is not None or len(page) < PAGE:
+        if found is not None or len(page) < PAGE_SIZE:
             return found
         after = max(int(one.id) for one in page)
     return None
 
 
 async def _read_after(state: BotState, question: DiscordMessage, after: int) -> list[DiscordMessage]:
-    """The next `PAGE` messages after one, in any order."""
+    """The next `PAGE_SIZE` messages after one, in any order."""
     budgets, channel = state.budgets, question.channel
     async with spending(budgets.channel(channel).list, budgets.lookups):
         with map_errors("searching for an answer"):
-            rows = await state.client.http.logs_from(int(channel), PAGE, after=after)
+            rows = await state.client.http.logs_from(int(channel), PAGE_SIZE, after=after)
             page = parse_page(rows, state.client, guild=question.guild)
     return [one for one in page if int(one.id) > after]

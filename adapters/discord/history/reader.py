@@ -27,7 +27,7 @@ from bot.errors import Failure, NotFound, OutcomeUnknown, cause_of
 log = logging.getLogger(__name__)
 
 # Most messages per read (https://docs.discord.com/developers/resources/message#get-channel-messages).
-PAGE = 100
+PAGE_SIZE = 100
 
 
 class HistoryReader:
@@ -88,7 +88,7 @@ class HistoryReader:
             if state.owns_thread(channel.id):
                 return True
             async with asyncio.timeout(state.options.read_seconds):
-                await self._read_channel(question, PAGE)
+                await self._read_channel(question, PAGE_SIZE)
                 await self._read_starter(question, channel)
         except (Failure, TimeoutError) as failure:
             log.warning("cannot tell if the bot participates in thread %s: %r", channel.id, failure)
@@ -126,13 +126,13 @@ class HistoryReader:
     async def _read_channel(self, question: DiscordMessage, limit: int) -> None:
         """Read until the newest `limit` messages before `question`, or all of them, are cached."""
         cache, channel = self._state.cache, question.channel
-        for _ in range(limit // PAGE + 1):
+        for _ in range(limit // PAGE_SIZE + 1):
             complete_from = cache.complete_from(channel)
             before = int(question.id) if complete_from is None else min(complete_from, int(question.id))
             have = sum(1 for one in cache.messages(channel) if before <= int(one.id) < int(question.id))
             if complete_from == 0 or have >= limit:
                 return
-            wanted = min(PAGE, limit - have)
+            wanted = min(PAGE_SIZE, limit - have)
             page = await self._page(channel, before=before, limit=wanted, guild=question.guild)
             cache.add_read(page)
             oldest = min((int(one.id) for one in page), default=0)
@@ -140,22 +140,22 @@ class HistoryReader:
 
     async def _read_chain(self, question: DiscordMessage, limit: int) -> None:
         """Read the missing messages of the reply chain: one list, since most are recent, then one by one."""
-        cache, at, listed = self._state.cache, question, False
+        cache, current, listed = self._state.cache, question, False
         for _ in range(limit):
-            if not at.reply_to:
+            if not current.reply_to:
                 return
-            if cache.get(question.channel, at.reply_to) is None and not listed:
+            if cache.get(question.channel, current.reply_to) is None and not listed:
                 listed = True
                 try:
                     before = int(question.id)
-                    page = await self._page(question.channel, before=before, limit=PAGE, guild=question.guild)
+                    page = await self._page(question.channel, before=before, limit=PAGE_SIZE, guild=question.guild)
                 except (NotFound, OutcomeUnknown):  # a server without lists may have single messages
                     page = []
                 cache.add_read(page)
-            older = await self._message(question.channel, at.reply_to, question.guild)
+            older = await self._message(question.channel, current.reply_to, question.guild)
             if older is None:
                 return
-            at = older
+            current = older
 
     async def _read_starter(self, question: DiscordMessage, channel: ChannelInfo) -> None:
         """Read a thread's starter message. It has the thread's id, and is in the parent channel."""
@@ -172,7 +172,7 @@ class HistoryReader:
     async def _page(self, channel: str, *, before: int, limit: int, guild: str) -> list[DiscordMessage]:
         """The newest `limit` messages before one, in any order."""
         budgets = self._state.budgets
-        async with spending(budgets.channel(channel).list, budgets.everything):
+        async with spending(budgets.channel(channel).list, budgets.global_limit):
             with map_errors("reading a list of messages"):
                 client = self._state.client
                 rows = await client.http.logs_from(int(channel), limit, before=before)
@@ -186,7 +186,7 @@ class HistoryReader:
             return cached
         budgets = self._state.budgets
         try:
-            async with spending(budgets.channel(channel).get, budgets.everything):
+            async with spending(budgets.channel(channel).get, budgets.global_limit):
                 with map_errors("reading a message"):
                     client = self._state.client
                     parsed = parse_known(await client.http.get_message(int(channel), int(message)), client, guild=guild)

@@ -13,6 +13,7 @@ from typing import Any
 
 import discord
 from discord.http import MultipartParameters
+from typing_extensions import override
 
 from adapters.discord.errors import map_errors
 from adapters.discord.events.message import ChannelKind, DiscordMessage
@@ -26,7 +27,7 @@ from adapters.discord.rate_limits import ChannelBudgets
 from adapters.discord.state import BotState
 from bot.conversation import History, Part
 from bot.errors import NotFound, OutcomeUnknown, Permanent, ServiceError
-from bot.ports import Body, ChannelCapabilities, Controls, UnfinishedTurn, Upload, Verb
+from bot.ports import Body, Channel, ChannelCapabilities, Controls, UnfinishedTurn, Upload, Verb
 from bot.rate_limits import Budget
 
 log = logging.getLogger(__name__)
@@ -39,7 +40,7 @@ PINGS_NOBODY = discord.AllowedMentions(everyone=False, users=False, roles=False,
 FILE_SECONDS = 60.0
 
 
-class DiscordChannel:
+class DiscordChannel(Channel):
     """Writes one answer and reads its conversation. `conversation` is recorded for each posted message.
 
     `unfinished` is the turn's state in an earlier process. The constructor only stores values: budgets and
@@ -71,33 +72,40 @@ class DiscordChannel:
         return AcceptedForm(self._state, self._question.channel)
 
     @property
+    @override
     def connection(self) -> str:
         """One connection per bot."""
         return f"discord:{self._bot_id}"
 
     @property
+    @override
     def caps(self) -> ChannelCapabilities:
         """Capabilities; controls and files disappear once the server has rejected them."""
         return self._form.caps
 
+    @override
     def budgets(self, verb: Verb) -> Sequence[Budget]:
         """The channel's window for `verb`, and the whole bot's budget."""
-        return (self._budgets.of(verb), self._state.budgets.everything)
+        return (self._budgets.of(verb), self._state.budgets.global_limit)
 
+    @override
     async def attachments(self) -> tuple[Part, ...]:
         """Context labels and files of the question."""
         return await HistoryReader(self._state).context(self._question, self._channel)
 
+    @override
     async def history(self, limit: int) -> History:
         """The conversation before the question."""
         return await HistoryReader(self._state).history(self._question, self._channel, limit)
 
+    @override
     async def show_working(self) -> None:
         """Show the typing indicator until cancelled."""
         await show_typing(self._state, self._question.channel)
 
     # --------------------------------------------------------------------------------------------------------- writes
 
+    @override
     async def post(self, body: Body, key: str) -> str:
         """Post a message and return its id. `key` is its nonce, which Discord keeps unique for some minutes.
 
@@ -138,6 +146,7 @@ class DiscordChannel:
             payload["message_reference"] = reference.to_message_reference_dict()
         return payload
 
+    @override
     async def edit(self, message: str, body: Body) -> None:
         """Replace a message's text and components."""
         payload = {
@@ -159,6 +168,7 @@ class DiscordChannel:
         self._may_have_files.discard(message)
         self._state.cache.set_text(self._question.channel, message, body.text)
 
+    @override
     async def delete(self, message: str) -> None:
         """Delete a message; a missing one counts as deleted."""
         cache, channel = self._state.cache, self._question.channel
@@ -171,6 +181,7 @@ class DiscordChannel:
         self._has_button.pop(message, None)
         cache.remove(channel, message)
 
+    @override
     async def find(self, key: str, known: Sequence[str] = ()) -> str | None:
         """The id of the post with `key` if it exists; None if not, or if repeating the post finds it.
 

@@ -26,15 +26,15 @@ _FREE_PERMITS = 25
 
 async def show_typing(state: BotState, channel: str) -> None:
     """Renew the indicator until cancelled. It counts in the bot's whole budget, but never waits for a permit."""
-    everything = state.budgets.everything
+    global_limit = state.budgets.global_limit
     while True:
-        if everything.has_room(loop_time(), _FREE_PERMITS) and state.typing.due(channel, loop_time()):
+        if global_limit.has_room(loop_time(), _FREE_PERMITS) and state.typing.due(channel, loop_time()):
             sent = loop_time()
-            everything.spend(sent)
+            global_limit.spend(sent)
             try:
                 await _send(state, channel)
             finally:
-                everything.record_response(loop_time(), sent=sent)
+                global_limit.record_response(loop_time(), sent=sent)
         await asyncio.sleep(_STEP)
 
 

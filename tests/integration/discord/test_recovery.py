@@ -370,11 +370,11 @@ async def test_searches_leave_permits_to_writes() -> None:
         bot.double.faults.add("GET", "/messages$", Kind.RESET_BEFORE, times=99)
         async with platform_at_work(bot):
             taken = await bot.inbox.wait_for(len(rooms))
-            everything = taken[0][1].budgets(Verb.POST)[-1]
+            global_limit = taken[0][1].budgets(Verb.POST)[-1]
             looking = asyncio.gather(*(channel.find("key") for _, channel in taken), return_exceptions=True)
             await bot.double.transcript.wait_for("GET", "/messages$", count=5)
             now = asyncio.get_running_loop().time()
-            free = everything.ready_at(now, final=False) <= now
+            free = global_limit.ready_at(now, final=False) <= now
             results = await looking
 
         assert free

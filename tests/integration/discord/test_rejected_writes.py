@@ -53,7 +53,7 @@ async def test_a_post_that_may_not_refer_to_its_question_goes_without(error: tup
 
 
 async def test_a_thread_that_is_archived_meanwhile_is_reopened_by_a_post() -> None:
-    """The answer continues in a new message, because a post reopens the thread; then edits work."""
+    """The answer continues in a new message: a post reopens the thread. Then edits work, and no button stays."""
     bot = Bot(DiscordDouble())
     double, world = bot.double, bot.double.world
     thread = world.thread(bot.general)

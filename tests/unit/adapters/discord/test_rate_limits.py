@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from adapters.discord.rate_limits import CHANNELS, Budgets, read_report, spending
+from adapters.discord.rate_limits import MAX_CHANNELS, Budgets, read_report, spending
 from bot.errors import RateLimited
 from bot.ports import Verb
 from bot.rate_limits import WindowReport
@@ -99,17 +99,17 @@ async def test_only_idle_channels_are_evicted() -> None:
     budgets = Budgets()
     busy = budgets.channel("busy")
     busy.edit.live = 1
-    for number in range(CHANNELS):
+    for number in range(MAX_CHANNELS):
         budgets.channel(str(number))
     assert budgets.channel("busy") is busy
 
     await asyncio.sleep(61.0)
     first = budgets.channel("0")
-    for number in range(CHANNELS):
+    for number in range(MAX_CHANNELS):
         budgets.channel(f"new {number}")
     assert budgets.channel("busy") is busy
     assert budgets.channel("0") is first
-    assert len(budgets) <= CHANNELS + 3
+    assert len(budgets) <= MAX_CHANNELS + 3
 
 
 async def test_reads_wait_for_their_window() -> None:
@@ -118,7 +118,7 @@ async def test_reads_wait_for_their_window() -> None:
     window, loop = budgets.channel("1").list, asyncio.get_running_loop()
     began = loop.time()
     for _ in range(6):
-        async with spending(window, budgets.everything):
+        async with spending(window, budgets.global_limit):
             pass
 
     assert 5.0 <= loop.time() - began < 6.0
@@ -130,11 +130,11 @@ async def test_a_429_holds_what_it_was_meant_for(is_global: bool) -> None:
     budgets, loop = Budgets(), asyncio.get_running_loop()
     window = budgets.channel("1").get
     with pytest.raises(RateLimited):
-        async with spending(window, budgets.everything):
+        async with spending(window, budgets.global_limit):
             raise RateLimited("429", retry_after=30.0, is_global=is_global)
 
-    held = budgets.everything if is_global else window
-    free = window if is_global else budgets.everything
+    held = budgets.global_limit if is_global else window
+    free = window if is_global else budgets.global_limit
     assert held.ready_at(loop.time(), final=True) == pytest.approx(loop.time() + 30.0)
     assert free.ready_at(loop.time(), final=True) <= loop.time()
 

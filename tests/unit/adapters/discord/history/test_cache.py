@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from adapters.discord.events.message import DiscordMessage
 from adapters.discord.history.cache import (
-    CHANNELS,
-    CHARACTERS,
+    MAX_CHANNELS,
+    MAX_CHARACTERS,
+    MAX_SMALL_CACHE,
     MESSAGES_PER_CHANNEL,
-    NAMES,
     MessageCache,
     characters_of,
 )
@@ -33,12 +33,12 @@ def test_the_cache_is_bounded() -> None:
     assert len(cache.messages("7")) == MESSAGES_PER_CHANNEL
     assert cache.complete_from("7") == 50
 
-    for channel in range(CHANNELS + 10):
+    for channel in range(MAX_CHANNELS + 10):
         cache.add(said(1, channel=str(channel)))
     assert cache.messages("0") == []
-    for number in range(NAMES + 10):
+    for number in range(MAX_SMALL_CACHE + 10):
         cache.set_conversation(str(number), "c")
-    assert cache.conversation_count == NAMES
+    assert cache.conversation_count == MAX_SMALL_CACHE
 
 
 def real_characters(cache: MessageCache) -> int:
@@ -52,7 +52,7 @@ def test_the_cache_is_bounded_in_characters() -> None:
     for number in range(1, 51):
         for channel in range(50):
             cache.add(said(number, longest, question_text=longest, channel=str(channel)))
-            assert cache.characters == real_characters(cache) <= CHARACTERS
+            assert cache.characters == real_characters(cache) <= MAX_CHARACTERS
 
     assert [one.id for one in cache.messages("49")][-1] == "50"
 
@@ -61,13 +61,13 @@ def test_a_single_channel_evicts_its_oldest_messages() -> None:
     """A single channel above the limit loses its oldest messages, and counts as complete only from the next one."""
     cache = MessageCache()
     for number in range(1, 6):
-        cache.add(said(number, "x" * (CHARACTERS // 3)))
+        cache.add(said(number, "x" * (MAX_CHARACTERS // 3)))
 
     assert ([one.id for one in cache.messages("7")], cache.complete_from("7")) == (["3", "4", "5"], 3)
 
 
 # A text counts twice, as it was written and as it reads; one alone keeps to the bound.
-ACTIONS = st.tuples(st.integers(0, 3), st.integers(1, 8), st.integers(0, 3), st.integers(0, CHARACTERS // 3))
+ACTIONS = st.tuples(st.integers(0, 3), st.integers(1, 8), st.integers(0, 3), st.integers(0, MAX_CHARACTERS // 3))
 
 
 @given(st.lists(ACTIONS, max_size=60))
@@ -87,7 +87,7 @@ def test_characters_are_counted_exactly(actions: list[tuple[int, int, int, int]]
             case _:
                 cache.remove(str(channel), str(number))
 
-        assert cache.characters == real_characters(cache) <= CHARACTERS
+        assert cache.characters == real_characters(cache) <= MAX_CHARACTERS
 
 
 def test_a_gap_makes_a_channel_incomplete() -> None:
