@@ -106,7 +106,7 @@ class TestSqliteJournal(DurableJournalContract):
     file: Path
 
     @pytest.fixture(autouse=True)
-    def place(self, tmp_path: Path) -> None:
+    def folder(self, tmp_path: Path) -> None:
         self.file = tmp_path / "turns.db"
 
     @asynccontextmanager
@@ -183,14 +183,14 @@ from bot.conversation import Ending, TurnKey
 
 async def main() -> None:
     async with SqliteJournal(Path(sys.argv[1]), lambda: datetime.now(UTC)) as journal:
-        async def accept(lane: int) -> None:
+        async def accept(channel: int) -> None:
             for number in range(100_000):
-                assert await journal.accept(TurnKey("slack", "T", str(lane), str(number)), "text")
-                sys.stdout.write(f"{lane} {number}\\n")
+                assert await journal.accept(TurnKey("slack", "T", str(channel), str(number)), "text")
+                sys.stdout.write(f"{channel} {number}\\n")
                 sys.stdout.flush()
         async with asyncio.TaskGroup() as group:
-            for lane in range(5):
-                group.create_task(accept(lane))
+            for channel in range(5):
+                group.create_task(accept(channel))
 
 asyncio.run(main())
 """
@@ -205,19 +205,19 @@ async def test_accepted_turns_survive_a_kill(tmp_path: Path) -> None:
     )
     assert child.stdout is not None
     async with SqliteJournal(file, now) as journal:
-        told = [await child.stdout.readline() for _ in range(200)]
+        lines = [await child.stdout.readline() for _ in range(200)]
         assert not await journal.unfinished("slack")
         child.send_signal(signal.SIGKILL)
-        told += (await child.stdout.read()).splitlines()
+        lines += (await child.stdout.read()).splitlines()
         assert await child.wait() == -signal.SIGKILL
         records: Sequence[UnfinishedTurn] = ()
         while not records:  # a dead process is observed for two heartbeats
             await asyncio.sleep(0.1)
             records = await journal.unfinished("slack")
         found = {(record.key.channel, record.key.message) for record in records}
-    said = {tuple(line.decode().split()) for line in told}
-    assert len(said) >= 200
-    assert said <= found
+    acknowledged = {tuple(line.decode().split()) for line in lines}
+    assert len(acknowledged) >= 200
+    assert acknowledged <= found
     assert names(tmp_path) == [file.name]
 
 
