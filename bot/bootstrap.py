@@ -287,8 +287,7 @@ def make_completion_policy(settings: Settings) -> CompletionPolicy:
         quiet_seconds=chosen.no_text_timeout,
         answer_seconds=chosen.answer_timeout,
         whole_seconds=chosen.fallback_timeout,
-        backoff_seconds=chosen.backoff_seconds,
-        backoff_limit_seconds=chosen.backoff_limit_seconds,
+        backoff=Backoff(chosen.backoff_seconds, chosen.backoff_limit_seconds, jitter=1.0),
         retry_after_limit_seconds=chosen.retry_after_limit_seconds,
     )
 

@@ -14,9 +14,10 @@ import math
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Self, TypeVar
 
+from bot.backoff import Backoff
 from bot.conversation import (
     Activity,
     Announced,
@@ -74,10 +75,8 @@ class CompletionPolicy:
     absence_seconds: float = 30.0
     # The same while the platform cannot be reached either: then it is our own network, and nobody can be told anything.
     outage_seconds: float = 300.0
-    # The longest first delay, doubled for each attempt up to the limit, with full jitter: many failed callers must not
-    # return together.
-    backoff_seconds: float = 0.5
-    backoff_limit_seconds: float = 8.0
+    # With full jitter: many failed callers must not return together.
+    backoff: Backoff = field(default=Backoff(0.5, 8.0, jitter=1.0))
     # Do not wait for a server that asks for more time than this, and do not ask it again.
     retry_after_limit_seconds: float = 60.0
 
@@ -85,8 +84,7 @@ class CompletionPolicy:
         """Seconds to wait after the failure of this attempt (from 1), or None when the server asks for too many."""
         if failure.retry_after is not None:
             return failure.retry_after if failure.retry_after <= self.retry_after_limit_seconds else None
-        longest = min(self.backoff_seconds * 2 ** (attempt - 1), self.backoff_limit_seconds)
-        return random_.uniform(0, longest)
+        return self.backoff.delay(attempt, random_)
 
 
 class Silent(ServiceError):

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 
 from adapters.openai import OpenAIModel, OpenAIOptions
 from bot.access import AccessRules
+from bot.backoff import Backoff
 from bot.completion import Completion, CompletionPolicy
 from bot.conversation import History, Message, Part, Role, Text
 from bot.delivery.policy import WritePolicy
@@ -26,7 +27,7 @@ from tests.servers.openai import Answer, OpenAIDouble, Script, Taste
 from tests.support.fakes import MemoryChannel, Notebook, turn
 
 ANSWER = "Half past nine."
-AT_ONCE = CompletionPolicy(backoff_seconds=0.01)
+AT_ONCE = CompletionPolicy(backoff=Backoff(0.01, 8.0, jitter=1.0))
 
 
 @dataclass

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot.backoff import Backoff
 from bot.completion import Attempt, Completion, CompletionPolicy, Silent, _Watch
 from bot.conversation import (
     Activity,
@@ -41,7 +42,7 @@ from tests.support.fakes import ScriptedModel, Step, words
 PROMPT = Prompt("", ())
 STOP = Finish(FinishReason.STOP)
 # No delay of ours, so that times below are the scripts' own.
-AT_ONCE = CompletionPolicy(backoff_seconds=0.0)
+AT_ONCE = CompletionPolicy(backoff=Backoff(0.0, 8.0, jitter=1.0))
 
 
 async def collect(model: ScriptedModel, policy: CompletionPolicy = AT_ONCE) -> tuple[list[Delta | Attempt], float]:
@@ -260,7 +261,7 @@ async def test_a_server_that_stays_away_is_not_waited_for_longer_than_it_is_said
     began = loop.time()
     with pytest.raises(ConnectFailed):
         await collect(ScriptedModel([ConnectFailed("refused")]), policy)
-    assert loop.time() - began < policy.absence_seconds + 4 * policy.backoff_limit_seconds
+    assert loop.time() - began < policy.absence_seconds + 4 * policy.backoff.limit
 
 
 async def test_retry_after_is_obeyed() -> None:

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot.backoff import Backoff
 from bot.completion import Attempt, Completion, CompletionPolicy
 from bot.conversation import Delta, Finish, FinishReason, Image, Message, OmittedAttachment, Prompt, Role, Text
 from bot.errors import ConnectFailed, Failure, ModelRejected, RateLimited, RejectionReason, ServiceError
@@ -57,7 +58,7 @@ class Picky:
 
 
 def fitting(model: Picky) -> PromptReducer:
-    policy = CompletionPolicy(attempts=3, backoff_seconds=0.1)
+    policy = CompletionPolicy(attempts=3, backoff=Backoff(0.1, 8.0, jitter=1.0))
     return PromptReducer(Completion(model, policy, NoRecorder(), random.Random(1)))
 
 
