@@ -1,8 +1,4 @@
-"""Something that answers by itself, in the core's place: for tests of a platform and of its page.
-
-What belongs here: an `Inbox` that writes what it was told to, a step at a time, by the channel alone. What does not:
-anything of the core's pacing, which has tests of its own.
-"""
+"""A scripted inbox in the core's place, for tests of a platform and its page: one write per step, no pacing."""
 
 from __future__ import annotations
 
@@ -19,9 +15,9 @@ from tests.support.inbox import RecordingInbox
 
 
 class Answerer(RecordingInbox):
-    """Answers each turn with the states that `script` says, one write for each, `gap` seconds apart.
+    """Answers each turn with the texts of `script`, one write each, `gap` seconds apart.
 
-    All but the last carry a stop control. A stopped answer gets one more write, which says so.
+    All but the last have a stop control. A stopped answer gets one more write with a notice.
     """
 
     def __init__(self, group: asyncio.TaskGroup, script: Sequence[str] = ("Hello.",), *, gap: float = 0.02) -> None:
@@ -30,7 +26,7 @@ class Answerer(RecordingInbox):
         self.gap = gap
         self.stops: list[tuple[str, str]] = []
         self.asked_to_stop = asyncio.Event()
-        self.go_on = asyncio.Event()  # cleared, answers stand still after their first write
+        self.go_on = asyncio.Event()  # cleared: answers pause after their first write
         self.go_on.set()
         self.think = 0.0  # seconds of working before the first write
         self._group = group
@@ -45,7 +41,7 @@ class Answerer(RecordingInbox):
         task.add_done_callback(self._tasks.discard)
 
     def give_up(self) -> None:
-        """Drop what is still being answered."""
+        """Cancel open answers."""
         for task in self._tasks:
             task.cancel()
 
@@ -105,7 +101,7 @@ async def serving(
     port: int = 0,
     options: PlaygroundOptions | None = None,
 ) -> AsyncIterator[tuple[str, Answerer, PlaygroundPlatform]]:
-    """A playground on a loopback port, answered by an `Answerer`: its URL, the answerer and the platform."""
+    """A playground on a loopback port with an `Answerer`: its URL, the answerer and the platform."""
     platform = PlaygroundPlatform(options or PlaygroundOptions(model_label="a scripted model"))
     site = HttpServer(
         host="127.0.0.1",

@@ -1,4 +1,4 @@
-"""A network that can go down: what goes to a loopback server passes through here, or meets nobody."""
+"""A network between the bot and loopback servers, to switch off and on."""
 
 from __future__ import annotations
 
@@ -9,53 +9,53 @@ from urllib.parse import urlsplit
 
 
 class Network:
-    """Addresses that lead to servers on loopback while the network is `up`; otherwise connections are refused."""
+    """Forwards connections to loopback servers while `up`, and refuses them otherwise."""
 
     def __init__(self, group: asyncio.TaskGroup) -> None:
         self._group = group
-        self._ways: dict[int, int] = {}  # our port, by the server's
-        self._listening: list[asyncio.Server] = []
-        self._open: set[asyncio.StreamWriter] = set()
+        self._ports: dict[int, int] = {}  # our port by the server's port
+        self._servers: list[asyncio.Server] = []
+        self._writers: set[asyncio.StreamWriter] = set()
 
     async def through(self, url: str) -> str:
-        """The address that leads to the server of `url`, by way of this network."""
+        """The address of the server of `url` through this network."""
         port = urlsplit(url).port
         assert port is not None
-        if port not in self._ways:
-            self._ways[port] = await self._listen(port, 0)
-        return url.replace(f":{port}", f":{self._ways[port]}")
+        if port not in self._ports:
+            self._ports[port] = await self._listen(port, 0)
+        return url.replace(f":{port}", f":{self._ports[port]}")
 
     async def up(self) -> None:
-        """Lead on again, at the same addresses."""
-        for port, ours in self._ways.items():
-            await self._listen(port, ours)
+        """Forward again, at the same addresses."""
+        for port, our_port in self._ports.items():
+            await self._listen(port, our_port)
 
     def down(self) -> None:
-        """Reset what is connected, and refuse what comes."""
-        for server in self._listening:
+        """Reset open connections and refuse new ones."""
+        for server in self._servers:
             server.close()
-        self._listening.clear()
-        for writer in self._open:
+        self._servers.clear()
+        for writer in self._writers:
             writer.transport.abort()
 
-    async def _listen(self, port: int, ours: int) -> int:
-        def came(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _listen(self, port: int, our_port: int) -> int:
+        def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             self._group.create_task(self._carry(reader, writer, port))
 
-        server = await asyncio.start_server(came, "127.0.0.1", ours)
-        self._listening.append(server)
+        server = await asyncio.start_server(accept, "127.0.0.1", our_port)
+        self._servers.append(server)
         return int(server.sockets[0].getsockname()[1])
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, port: int) -> None:
-        there_reader, there = await asyncio.open_connection("127.0.0.1", port)
-        ends = {writer, there}
-        self._open |= ends
+        server_reader, server_writer = await asyncio.open_connection("127.0.0.1", port)
+        ends = {writer, server_writer}
+        self._writers |= ends
         try:
             async with asyncio.TaskGroup() as both:
-                both.create_task(_pass(reader, there))
-                both.create_task(_pass(there_reader, writer))
+                both.create_task(_pass(reader, server_writer))
+                both.create_task(_pass(server_reader, writer))
         finally:
-            self._open -= ends
+            self._writers -= ends
             for end in ends:
                 end.transport.abort()
 
@@ -67,16 +67,16 @@ async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
             await writer.drain()
         if writer.can_write_eof():
             writer.write_eof()
-    except OSError:  # it was cut
+    except OSError:  # the network went down
         writer.transport.abort()
 
 
 @asynccontextmanager
 async def network() -> AsyncIterator[Network]:
-    """A network that is up; it is down at the end."""
+    """A network, up at first and down at the end."""
     async with asyncio.TaskGroup() as group:
-        made = Network(group)
+        network_ = Network(group)
         try:
-            yield made
+            yield network_
         finally:
-            made.down()
+            network_.down()

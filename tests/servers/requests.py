@@ -1,7 +1,4 @@
-"""What a request to make an answer holds, over either API: its messages, their texts and images, and their order.
-
-What belongs here: reading a body. What does not: what a server makes of it (`tests/servers/openai.py`).
-"""
+"""Contents of a model request, over either API: its messages, their texts and images, and their order."""
 
 from __future__ import annotations
 
@@ -16,7 +13,7 @@ def messages_of(body: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def seen(body: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-    """The texts and the images of a request, as a model is given them."""
+    """The texts and images of a request."""
     texts: list[str] = [body["instructions"]] if body.get("instructions") else []
     images: list[str] = []
     for message in messages_of(body):
@@ -31,7 +28,7 @@ def seen(body: Mapping[str, Any]) -> tuple[list[str], list[str]]:
 
 
 def out_of_order(body: Mapping[str, Any]) -> str:
-    """What a strict template has against the messages of a request; empty where nothing."""
+    """The objection of a strict template to the order of messages; empty if there is none."""
     messages = messages_of(body)
     if messages and messages[0]["role"] == "system":
         messages = messages[1:]
@@ -47,7 +44,7 @@ def out_of_order(body: Mapping[str, Any]) -> str:
 
 
 def _texts(content: Any) -> list[str]:
-    """The texts that a template would be given; an image needs none beside it."""
+    """The texts of a message, as given to a template; an image needs no text beside it."""
     if isinstance(content, str):
         return [content]
     return [part["text"] for part in content if "text" in part] if content else [""]

@@ -1,8 +1,7 @@
-"""Errors as the vendors' servers send them: the status, the whole body, and what it means.
+"""Errors of the vendors' servers: status, whole body and meaning.
 
-The table is `vendor_errors.json` beside this: bodies as they stand in bug reports and references, with the vendor as
-the source; names, numbers and ids in them are changed. What does not belong here: how they are read
-(`adapters/openai/error_patterns.py`).
+The table is `vendor_errors.json`: bodies from bug reports and references, with the vendor as the source. Names, numbers
+and ids are changed.
 """
 
 from __future__ import annotations
@@ -17,9 +16,9 @@ from tests.servers.openai import Status
 
 TABLE = Path(__file__).with_suffix(".json")
 
-# What an error may mean beside a `RejectionReason`.
-RETRY = "retry"  # it passes
-SYSTEM = "system"  # the server has no role for the system's words
+# Meanings beside those of `RejectionReason`.
+RETRY = "retry"  # a temporary error
+SYSTEM = "system"  # the server has no system role
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +32,7 @@ class VendorError:
 
     @property
     def script(self) -> Status:
-        """The error as the answer to a request."""
+        """The error as the response to a request."""
         raw = self.body if isinstance(self.body, str) else json.dumps(self.body)
         page = raw.lstrip().startswith("<")
         return Status(self.status, raw=raw, content_type="text/html" if page else "application/json")
@@ -44,7 +43,7 @@ class VendorError:
 
 @cache
 def vendor_errors(means: str = "") -> tuple[VendorError, ...]:
-    """The table, or the part of it that has one meaning."""
+    """The table, or its rows with one meaning."""
     table = [VendorError(**row) for row in json.loads(TABLE.read_text(encoding="utf-8"))]
     return tuple(each for each in table if means in {"", each.means})
 

@@ -52,7 +52,7 @@ from tests.servers.openai_scripts import Answer, Manner, chat_whole
 from tests.servers.requests import out_of_order, seen
 from tests.support.clock import VirtualLoop
 from tests.support.fakes import MemoryChannel, Notebook, Server, turn
-from tests.support.streams import WireModel, steps_of
+from tests.support.streams import ScriptedModel, steps_of
 
 # Part of every injected failure's message; no reader may see it.
 SECRET = "boom-5c1f"
@@ -309,7 +309,7 @@ async def as_sent(text: str, finish: str, manner: Manner) -> tuple[list[Delta], 
         steps = [json.dumps(chat_whole(Answer(text, finish=finish), {})).encode()]
     deltas: list[Delta] = []
     try:
-        async for delta in WireModel([steps]).answer(Prompt("", ()), stream=True):
+        async for delta in ScriptedModel([steps]).answer(Prompt("", ()), stream=True):
             deltas.append(delta)  # noqa: PERF401 (deltas before a failure count)
     except Failure as failure:
         return deltas, failure

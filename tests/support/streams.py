@@ -1,7 +1,4 @@
-"""The model adapter's reading without a socket: what a server sends is written down, and read on virtual time.
-
-What belongs here: sources of bytes, and a model that reads them. What does not: what is sent (`tests.servers`).
-"""
+"""Streams of the model adapter without sockets: scripted bytes, read on virtual time."""
 
 from __future__ import annotations
 
@@ -15,11 +12,11 @@ from adapters.openai.stream_decoder import StreamDecoder
 from bot.conversation import Delta, Prompt
 from tests.servers.openai_scripts import Answer, chat_events, responses_events
 
-Step = bytes | float | Exception  # bytes that come, seconds until something does, or how the connection breaks
+Step = bytes | float | Exception  # bytes, a pause in seconds, or the error of a broken connection
 
 
 class Socket:
-    """A source whose bytes are written down. After its steps it is at its end, or `open` for ever."""
+    """A scripted byte source. After its steps it ends, or with `stays_open` waits for ever."""
 
     def __init__(self, steps: Sequence[Step], *, stays_open: bool = False) -> None:
         self._steps = list(steps)
@@ -49,8 +46,8 @@ class Socket:
 
 
 @dataclass
-class WireModel:
-    """A model of sockets: the first call reads the first, and so on; the last one's steps come again and again."""
+class ScriptedModel:
+    """A model over scripted sockets: one per call, the last one repeatedly."""
 
     sockets: Sequence[Sequence[Step]]
     stays_open: bool = False
@@ -73,7 +70,7 @@ class WireModel:
 
 
 def steps_of(answer: Answer, api: str) -> list[Step]:
-    """What a server of this manner sends, and when."""
+    """The bytes and pauses of a server for an answer."""
     events = (responses_events if api == "responses" else chat_events)(
         answer, {"stream_options": {"include_usage": True}}
     )

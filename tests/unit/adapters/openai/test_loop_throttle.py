@@ -1,4 +1,4 @@
-"""How many are let through in one round of the loop."""
+"""Permits of the loop throttle."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ PER_ITERATION = 10
 
 
 async def acquire(throttle: LoopThrottle) -> None:
-    """As callers do it."""
+    """The protocol of a caller."""
     if not throttle.try_acquire():
         await throttle.acquire_later()
 
 
 @pytest.mark.parametrize("count", [1, PER_ITERATION, PER_ITERATION + 1, 105])
-async def test_only_so_many_pass_in_a_round(count: int) -> None:
-    """All get through, in the order they came, and in every round some do until none is left."""
+async def test_an_iteration_has_a_limit(count: int) -> None:
+    """All get a permit in order of arrival, and every iteration grants some until none waits."""
     throttle, order, counts = LoopThrottle(PER_ITERATION), list[int](), [0]
 
     async def begin(number: int) -> None:
@@ -39,16 +39,16 @@ async def test_only_so_many_pass_in_a_round(count: int) -> None:
     assert Counter(counts[:-1])[0] <= 2
 
 
-async def test_one_alone_passes_at_once() -> None:
-    """Whoever comes alone pays nothing for what many would cost."""
+async def test_a_lone_caller_never_waits() -> None:
+    """A permit is free in every new iteration."""
     throttle = LoopThrottle(PER_ITERATION)
     for _ in range(5 * PER_ITERATION):
         assert throttle.try_acquire()
         await asyncio.sleep(0)
 
 
-async def test_who_leaves_the_line_holds_up_nobody() -> None:
-    """A turn that was cancelled while it waited takes no place."""
+async def test_a_cancelled_waiter_takes_no_permit() -> None:
+    """Permits go to the next waiters instead."""
     throttle, through = LoopThrottle(PER_ITERATION), list[int]()
 
     async def begin(number: int) -> None:

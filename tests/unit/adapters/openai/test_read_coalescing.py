@@ -1,4 +1,4 @@
-"""When a stream's socket is read, on the virtual clock with a socket that is written down."""
+"""Read coalescing, on the virtual clock with a scripted socket."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ OPTIONS = CoalescingOptions()
 
 
 class Socket:
-    """Events come at the times that it is told, into a kernel's buffer that is taken whole."""
+    """A kernel buffer filled with one event at each given time; a read takes all of it."""
 
     def __init__(self, times: Sequence[float], failure: Exception | None = None, *, pausable: bool = True) -> None:
         now = asyncio.get_running_loop().time()
@@ -54,14 +54,14 @@ class Socket:
 
 
 def among(others: int) -> ReadCoalescer:
-    """So many other streams are live."""
+    """A coalescer with this number of other open streams."""
     coalescer = ReadCoalescer(OPTIONS)
     coalescer.open_streams = others
     return coalescer
 
 
 async def ages(socket: Socket, times: Sequence[float], coalescer: ReadCoalescer) -> tuple[list[float], list[int]]:
-    """How old each event was when it was given, and how many came in each read. Nothing is urgent after the first."""
+    """The age of each event at its read, and the events per read. Only the first read is urgent."""
     loop = asyncio.get_running_loop()
     began = loop.time()
     found: list[float] = []
@@ -78,8 +78,8 @@ async def ages(socket: Socket, times: Sequence[float], coalescer: ReadCoalescer)
 STEADY = [0.3 + number / RATE for number in range(80)]
 
 
-async def test_many_streams_are_read_in_beats() -> None:
-    """The first event at once, later ones within a beat, and few reads for them."""
+async def test_many_streams_are_coalesced() -> None:
+    """The first event arrives at once, later ones within an interval and in few reads."""
     socket = Socket(STEADY)
     found, reads = await ages(socket, STEADY, among(OPTIONS.min_streams))
     assert len(found) == len(STEADY)
@@ -91,7 +91,7 @@ async def test_many_streams_are_read_in_beats() -> None:
 
 @pytest.mark.parametrize(("others", "pausable"), [(OPTIONS.min_streams - 2, True), (OPTIONS.min_streams, False)])
 async def test_few_streams_are_read_at_once(others: int, pausable: bool) -> None:
-    """Where there are few, or where a socket cannot be left alone, no event waits."""
+    """With few streams, or if a socket cannot be paused, no event waits."""
     socket = Socket(STEADY, pausable=pausable)
     found, reads = await ages(socket, STEADY, among(others))
     assert max(found) == pytest.approx(0, abs=0.001)
@@ -100,7 +100,7 @@ async def test_few_streams_are_read_at_once(others: int, pausable: bool) -> None
 
 
 async def test_a_slow_stream_is_read_at_once() -> None:
-    """Where a beat would bring one event, it would cost more than it saves."""
+    """An interval with a single event would cost more than it saves."""
     times = [number * 0.08 for number in range(50)]
     socket = Socket(times)
     found, _ = await ages(socket, times, among(OPTIONS.min_streams))
@@ -108,8 +108,8 @@ async def test_a_slow_stream_is_read_at_once() -> None:
     assert socket.pauses == 0
 
 
-async def test_a_stream_that_becomes_fast_is_read_in_beats_from_then_on() -> None:
-    """And at once again when it has become slow."""
+async def test_a_stream_is_coalesced_while_it_is_fast() -> None:
+    """Before and after, it is read at once."""
     slow, fast = [number * 0.2 for number in range(10)], [2 + number / RATE for number in range(40)]
     times = [*slow, *fast, 3.3, 3.6]
     socket = Socket(times)
@@ -119,8 +119,8 @@ async def test_a_stream_that_becomes_fast_is_read_in_beats_from_then_on() -> Non
     assert max(found[50:]) == pytest.approx(0, abs=0.001)
 
 
-async def test_what_is_urgent_is_given_at_once() -> None:
-    """Until the first words, and after the last, no beat is waited for."""
+async def test_urgent_reads_are_not_delayed() -> None:
+    """Until the first words, and after the last, there is no coalescing."""
     socket = Socket(STEADY)
     with CoalescedReader(socket, among(OPTIONS.min_streams)) as reader:
         assert [await reader.read() for _ in STEADY] == [EVENT] * len(STEADY)
@@ -128,8 +128,8 @@ async def test_what_is_urgent_is_given_at_once() -> None:
     assert socket.pauses == 0
 
 
-async def test_one_late_read_begins_no_beats() -> None:
-    """Two events that came while the loop was busy say nothing of how fast a stream is."""
+async def test_one_late_read_starts_no_coalescing() -> None:
+    """Two events in one read may come from a busy loop instead of a fast stream."""
     times = [number * 0.1 for number in range(50)]
     times[20] = times[21]
     socket = Socket(times)
@@ -140,8 +140,8 @@ async def test_one_late_read_begins_no_beats() -> None:
 
 
 async def test_many_reads_at_once_leave_the_loop_to_others() -> None:
-    """Where all streams have something to be read, only so many are in a round; each gets all that came meanwhile."""
-    coalescer, rounds, counts = ReadCoalescer(OPTIONS), [0], Counter[int]()
+    """An iteration of the loop has a limit of reads; a delayed read takes all data since."""
+    coalescer, iterations, counts = ReadCoalescer(OPTIONS), [0], Counter[int]()
     many = 3 * READS_PER_ITERATION
 
     async def take() -> None:
@@ -149,20 +149,20 @@ async def test_many_reads_at_once_leave_the_loop_to_others() -> None:
         with CoalescedReader(socket, coalescer) as reader:
             reader.urgent = False
             assert await reader.read() == EVENT * 2
-            counts[rounds[0]] += 1
+            counts[iterations[0]] += 1
 
     async with asyncio.TaskGroup() as group:
         for _ in range(many):
             group.create_task(take())
         while counts.total() < many:
             await asyncio.sleep(0)
-            rounds[0] += 1
+            iterations[0] += 1
     assert max(counts.values()) <= READS_PER_ITERATION
     assert len(counts) <= 4
 
 
 async def test_an_error_comes_after_what_came_before_it() -> None:
-    """No event is lost to the error that ends its stream, and neither waits longer than a beat."""
+    """No event is lost to the error at the end of its stream, and both wait for an interval at most."""
     socket = Socket(STEADY, failure=ServiceError("reset"))
     loop = asyncio.get_running_loop()
     began, count = loop.time(), 0
@@ -176,8 +176,8 @@ async def test_an_error_comes_after_what_came_before_it() -> None:
     assert loop.time() - began <= STEADY[-1] + OPTIONS.interval_seconds + 0.001
 
 
-async def test_leaving_in_a_beat_leaves_nothing_behind() -> None:
-    """Whoever reads no further leaves neither a paused socket nor a live stream."""
+async def test_cancelling_a_paused_read_cleans_up() -> None:
+    """No paused socket and no open stream remain."""
     socket, coalescer = Socket(STEADY), among(OPTIONS.min_streams)
     loop = asyncio.get_running_loop()
     began = loop.time()
@@ -193,8 +193,8 @@ async def test_leaving_in_a_beat_leaves_nothing_behind() -> None:
 
 
 @pytest.mark.parametrize("open_streams", [1, 20, 200, 1500])
-async def test_beats_are_shared(open_streams: int) -> None:
-    """However many streams there are, a beat is never longer than it may be, and streams wake up together."""
+async def test_intervals_end_together(open_streams: int) -> None:
+    """With any number of streams, an interval never exceeds its maximum, and streams wake up together."""
     coalescer = among(open_streams)
     now = asyncio.get_running_loop().time()
     ends = {round(coalescer.next_read_at(now + number / 7919), 6) for number in range(791)}  # over a tenth of a second

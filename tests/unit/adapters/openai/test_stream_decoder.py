@@ -38,7 +38,7 @@ from tests.servers.openai_scripts import (
     responses_whole,
 )
 from tests.support.clock import VirtualLoop
-from tests.support.streams import Step, WireModel, steps_of
+from tests.support.streams import ScriptedModel, Step, steps_of
 
 PROMPT = Prompt("", ())
 STOP = Finish(FinishReason.STOP)
@@ -70,7 +70,7 @@ class Told:
         return last if isinstance(last, Finish) else None
 
 
-async def told(model: WireModel, policy: CompletionPolicy = POLICY) -> Told:
+async def told(model: ScriptedModel, policy: CompletionPolicy = POLICY) -> Told:
     loop = asyncio.get_running_loop()
     began = loop.time()
     outcome = Told([], 0.0, 0, {})
@@ -85,7 +85,7 @@ async def told(model: WireModel, policy: CompletionPolicy = POLICY) -> Told:
     return outcome
 
 
-def run(model: WireModel) -> Told:
+def run(model: ScriptedModel) -> Told:
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         return runner.run(told(model))
 
@@ -158,7 +158,7 @@ async def test_a_healthy_stream_costs_one_call(name: str) -> None:
     """Its text is complete and comes once, it ends normally, and without a wait once it is over."""
     steps = GOOD[name]
     seconds = sum(step for step in steps if isinstance(step, float))
-    outcome = await told(WireModel([steps]))
+    outcome = await told(ScriptedModel([steps]))
     assert outcome.text == TEXT
     assert outcome.finish == STOP
     assert outcome.calls == 1
@@ -175,7 +175,7 @@ async def test_a_stream_that_never_ends(name: str, alive: bytes) -> None:
     """Behind a finish reason only text, thinking or another end counts; the idle time-out is a normal end then."""
     steps = [*GOOD[name], *apart(5.0, *[alive] * 100)]
     seconds = sum(step for step in GOOD[name] if isinstance(step, float))
-    outcome = await told(WireModel([steps], stays_open=True))
+    outcome = await told(ScriptedModel([steps], stays_open=True))
     assert outcome.text == TEXT
     assert outcome.finish == STOP
     assert outcome.calls == 1
@@ -189,24 +189,24 @@ async def test_a_stream_that_never_ends(name: str, alive: bytes) -> None:
 async def test_the_last_finish_reason_stands() -> None:
     """One that comes later takes the place of an earlier one, whether for the better or for the worse."""
     for words, reason in ((("stop", "length"), FinishReason.LENGTH), (("length", "stop"), FinishReason.STOP)):
-        outcome = await told(WireModel([[chunk("a"), *(chunk(None, word) for word in words), DONE]]))
+        outcome = await told(ScriptedModel([[chunk("a"), *(chunk(None, word) for word in words), DONE]]))
         assert outcome.finish == Finish(reason)
-    failing = await told(WireModel([[chunk("a"), chunk(None, "stop"), chunk(None, "error")], [chunk("b"), DONE]]))
+    failing = await told(ScriptedModel([[chunk("a"), chunk(None, "stop"), chunk(None, "error")], [chunk("b"), DONE]]))
     assert (failing.text, failing.calls) == ("b", 2)
 
 
 async def test_what_is_held_back_is_not_lost_to_a_stream_that_never_ends() -> None:
     """Half a mark at the end of the text belongs to it, if nothing follows."""
-    outcome = await told(WireModel([[chunk("a\n</thi", "stop")]], stays_open=True))
+    outcome = await told(ScriptedModel([[chunk("a\n</thi", "stop")]], stays_open=True))
     assert outcome.text == "a\n</thi"
-    cut = await told(WireModel([[chunk("a\n</thi", "stop"), 0.5, chunk("nk>\nNoon.", "stop"), DONE]]))
+    cut = await told(ScriptedModel([[chunk("a\n</thi", "stop"), 0.5, chunk("nk>\nNoon.", "stop"), DONE]]))
     assert cut.text == "Noon."
 
 
 async def test_an_end_that_was_not_meant_does_not_hide_a_cut() -> None:
     """A server that goes on behind its finish reasons has ended only where its stream does: a break is a failure."""
     cut: list[Step] = [*(chunk(piece, "stop") for piece in PIECES[:3]), ServiceError("reset")]
-    outcome = await told(WireModel([cut, GOOD["no finish reason"]]))
+    outcome = await told(ScriptedModel([cut, GOOD["no finish reason"]]))
     assert outcome.text == TEXT
     assert outcome.calls == 2
 
@@ -214,7 +214,7 @@ async def test_an_end_that_was_not_meant_does_not_hide_a_cut() -> None:
 @pytest.mark.parametrize("error", [b'error: {"code": 500, "message": "oops"}\n\n', b'{"error": {"message": "oops"}}\n'])
 async def test_an_error_without_a_field_of_data_is_no_end(error: bytes) -> None:
     """[DONE] follows the errors of older llama.cpp; what was said before them is a part of an answer."""
-    outcome = await told(WireModel([[chunk("a"), error, DONE], GOOD["no finish reason"]]))
+    outcome = await told(ScriptedModel([[chunk("a"), error, DONE], GOOD["no finish reason"]]))
     assert (outcome.text, outcome.calls) == (TEXT, 2)
 
 
@@ -223,7 +223,7 @@ async def test_an_error_without_a_field_of_data_is_no_end(error: bytes) -> None:
 )
 async def test_what_is_no_end_is_asked_for_again(steps: list[Step]) -> None:
     """A stream that stops without a reason, or without a word, is none."""
-    outcome = await told(WireModel([steps, GOOD["no finish reason"]]))
+    outcome = await told(ScriptedModel([steps, GOOD["no finish reason"]]))
     assert (outcome.text, outcome.calls) == (TEXT, 2)
 
 
@@ -250,7 +250,7 @@ async def test_what_is_no_end_is_asked_for_again(steps: list[Step]) -> None:
 async def test_an_answer_without_words_is_told_after_one_call(steps: list[Step], reason: FinishReason) -> None:
     """Asking again would bring the same: nothing but thinking, or a call of a tool that nobody offered."""
     for stays_open in (False, True):
-        outcome = await told(WireModel([steps], stays_open=stays_open))
+        outcome = await told(ScriptedModel([steps], stays_open=stays_open))
         assert outcome.finish == Finish(reason)
         assert outcome.calls == 1
 
@@ -258,7 +258,7 @@ async def test_an_answer_without_words_is_told_after_one_call(steps: list[Step],
 async def test_thinking_alone_does_not_take_the_place_of_words() -> None:
     """Where an earlier attempt has said something, one without a word is a failed attempt."""
     thought = [HM, DONE]
-    outcome = await told(WireModel([[chunk("a"), ServiceError("reset")], thought, GOOD["no finish reason"]]))
+    outcome = await told(ScriptedModel([[chunk("a"), ServiceError("reset")], thought, GOOD["no finish reason"]]))
     assert (outcome.text, outcome.calls) == (TEXT, 3)
 
 
@@ -271,7 +271,7 @@ async def test_signs_of_life_are_waited_for(api: str, kind: str) -> None:
     """One chunk of thinking, 26 s of them, then text: one call; and as well where they come before anything else."""
     for reasoning in ("hm", ""):
         answer = Answer(TEXT, reasoning=reasoning, manner=Manner(quiet=78.0, alive_by=kind, alive_seconds=13.0))
-        outcome = await told(WireModel([steps_of(answer, api)], api=api))
+        outcome = await told(ScriptedModel([steps_of(answer, api)], api=api))
         assert outcome.text == TEXT
         assert outcome.calls == 1
 
@@ -281,7 +281,7 @@ async def test_signs_of_life_are_not_waited_for_without_end() -> None:
     alive = apart(10.0, *[b": keep-alive\n\n"] * 1000)
     whole: list[Step] = [json.dumps(chat_whole(Answer(TEXT), {})).encode()]
     for first in ([], [chunk("a")], [event({"choices": [{"delta": {"reasoning": "hm"}}]})]):
-        outcome = await told(WireModel([[*first, *alive], whole]))
+        outcome = await told(ScriptedModel([[*first, *alive], whole]))
         assert outcome.text == TEXT
         assert outcome.calls == 2
         assert outcome.seconds == pytest.approx(POLICY.quiet_seconds, abs=10.1)
@@ -290,7 +290,7 @@ async def test_signs_of_life_are_not_waited_for_without_end() -> None:
 async def test_they_are_told_of_seldom() -> None:
     """A flood of them costs the core nothing."""
     steps: list[Step] = [*apart(0.01, *[chunk("")] * 1000), chunk("a"), DONE]
-    model = WireModel([steps])
+    model = ScriptedModel([steps])
     found = [delta async for delta in model.answer(PROMPT, stream=True)]
     assert sum(isinstance(delta, Activity) for delta in found) <= 41
 
@@ -307,7 +307,7 @@ async def test_they_are_told_of_seldom() -> None:
 def test_one_body_of_json_is_an_answer(api: str, cuts: list[int], indent: int | None, head: bytes) -> None:
     """Whatever it is labelled, and in whatever pieces it comes."""
     whole = (responses_whole if api == "responses" else chat_whole)(Answer(TEXT), {})
-    outcome = run(WireModel([list(pieces(head + json.dumps(whole, indent=indent).encode(), cuts))], api=api))
+    outcome = run(ScriptedModel([list(pieces(head + json.dumps(whole, indent=indent).encode(), cuts))], api=api))
     assert outcome.text == TEXT
     assert outcome.finish == STOP
     assert outcome.calls == 1
@@ -408,7 +408,7 @@ def streams(draw: st.DrawFn) -> tuple[str, str, list[Step], bool]:
 def test_any_healthy_server_is_understood(stream: tuple[str, str, list[Step], bool]) -> None:
     """However it orders, frames, doubles or leaves out what it sends: its text once and complete, one call, an end."""
     api, text, steps, stays_open = stream
-    outcome = run(WireModel([steps], stays_open=stays_open, api=api))
+    outcome = run(ScriptedModel([steps], stays_open=stays_open, api=api))
     assert outcome.text == text
     assert outcome.finish == STOP
     assert outcome.calls == 1
@@ -423,7 +423,7 @@ def test_a_server_that_breaks_is_never_taken_for_one_that_ended(
     api, text, steps, _ = stream
     cut = data.draw(st.integers(0, len(steps)))
     sent = b"".join(step for step in steps[:cut] if isinstance(step, bytes))
-    outcome = run(WireModel([[*steps[:cut], ServiceError("reset")], steps], api=api))
+    outcome = run(ScriptedModel([[*steps[:cut], ServiceError("reset")], steps], api=api))
     ended = any(word in sent for word in (b"[DONE]", b'"stop"', b'"eos"', b'"end_turn"', b'"response.completed"'))
     if outcome.calls > 1 or not ended:
         assert outcome.text == text
@@ -455,19 +455,19 @@ NONE = "null NULL none not_finished FINISH_REASON_UNSPECIFIED"
 )
 async def test_what_a_finish_reason_means(reason: FinishReason, word: str) -> None:
     """Whatever a vendor calls it, streamed or whole: one call and its own end; where it was cut, without text too."""
-    outcome = await told(WireModel([[chunk("a"), chunk(None, word), DONE]]))
+    outcome = await told(ScriptedModel([[chunk("a"), chunk(None, word), DONE]]))
     assert (outcome.finish, outcome.calls) == (Finish(reason), 1)
     body = {"choices": [{"message": {"content": "a"}, "finish_reason": word}]}
     assert chat_completions.decode_response(body)[-1] == Finish(reason)
     if reason in {FinishReason.LENGTH, FinishReason.FILTERED}:
-        empty = await told(WireModel([[chunk(None, word), DONE]]))
+        empty = await told(ScriptedModel([[chunk(None, word), DONE]]))
         assert (empty.finish, empty.calls) == (Finish(reason), 1)
 
 
 @pytest.mark.parametrize("word", FAILED.split())
 async def test_a_failure_is_asked_for_again(word: str) -> None:
     """A word for having given up is no end, in either form."""
-    outcome = await told(WireModel([[chunk("a"), chunk("b", word), DONE], GOOD["no finish reason"]]))
+    outcome = await told(ScriptedModel([[chunk("a"), chunk("b", word), DONE], GOOD["no finish reason"]]))
     assert (outcome.text, outcome.calls) == (TEXT, 2)
     with pytest.raises(Failure):
         chat_completions.decode_response({"choices": [{"message": {"content": "a"}, "finish_reason": word}]})
@@ -476,8 +476,8 @@ async def test_a_failure_is_asked_for_again(word: str) -> None:
 @pytest.mark.parametrize("word", NONE.split())
 async def test_words_that_say_nothing(word: str) -> None:
     """With them a stream has not ended, and at its end they are no reason."""
-    assert (await told(WireModel([[chunk("a", word), chunk("b"), DONE]]))).text == "ab"
-    assert (await told(WireModel([[chunk("a", word)], GOOD["no finish reason"]]))).calls == 2
+    assert (await told(ScriptedModel([[chunk("a", word), chunk("b"), DONE]]))).text == "ab"
+    assert (await told(ScriptedModel([[chunk("a", word)], GOOD["no finish reason"]]))).calls == 2
 
 
 @pytest.mark.parametrize(
@@ -541,5 +541,5 @@ def test_an_incomplete_response_was_cut(details: object, reason: FinishReason, s
 def test_usage_is_told_once_where_it_does_not_change() -> None:
     """However often a server sends it."""
     steps: list[Step] = [chunk("a", usage=USAGE), chunk(None, "stop", usage=USAGE), chunk(usage=USAGE), DONE]
-    outcome = run(WireModel([steps]))
+    outcome = run(ScriptedModel([steps]))
     assert [delta for delta in outcome.deltas if isinstance(delta, Usage)] == [Usage(1, 2)]
