@@ -12,7 +12,7 @@ import itertools
 import logging
 import math
 import random
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Self, TypeVar
@@ -32,7 +32,7 @@ from bot.conversation import (
     ToolCall,
     Usage,
 )
-from bot.errors import ConnectFailed, Retryable, ServiceError
+from bot.errors import ConnectFailed, NotReady, OutcomeUnknown, RateLimited, Retryable, ServiceError
 from bot.ports import Model
 from bot.telemetry import Recorder
 
@@ -89,6 +89,17 @@ class CompletionPolicy:
 
 class Silent(ServiceError):
     """The model's server sent nothing for longer than the policy allows."""
+
+
+# Values of the metric's `kind` label. Dashboards use them, so they do not follow the names of the classes.
+_LABELS: Mapping[type[Retryable], str] = {
+    RateLimited: "limited",
+    ServiceError: "broken",
+    ConnectFailed: "unreachable",
+    NotReady: "unready",
+    OutcomeUnknown: "unanswered",
+    Silent: "silent",
+}
 
 
 @dataclass(slots=True)
@@ -217,7 +228,7 @@ class Completion:
         return _watched(self._model.answer(prompt, stream=False), _Patience(seconds, seconds, seconds), limits)
 
     def _note(self, failure: Retryable, attempt: int) -> None:
-        self._recorder.attempt_failed(type(failure).__name__.lower())
+        self._recorder.attempt_failed(_LABELS.get(type(failure), type(failure).__name__.lower()))
         log.warning("attempt failed", extra={"attempt": attempt, "failure": repr(failure)})
 
 

@@ -10,6 +10,7 @@ from contextlib import aclosing, suppress
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typing_extensions import override
 
 from bot.backoff import Backoff
 from bot.completion import Attempt, Completion, CompletionPolicy, Silent, _Watch
@@ -31,6 +32,7 @@ from bot.errors import (
     Failure,
     ModelRejected,
     NotReady,
+    OutcomeUnknown,
     RateLimited,
     RejectionReason,
     Retryable,
@@ -320,3 +322,33 @@ async def test_a_watch_does_not_take_others_cancelling_for_its_own() -> None:
         loop.call_later(1, tasks[0].cancel)
         loop.call_later(5, tasks[1].cancel)
     assert [task.cancelled() for task in tasks] == [True, True]
+
+
+class FailureLabels(NoRecorder):
+    """Keeps the labels of failed attempts."""
+
+    def __init__(self) -> None:
+        self.labels: list[str] = []
+
+    @override
+    def attempt_failed(self, kind: str) -> None:
+        self.labels.append(kind)
+
+
+@pytest.mark.parametrize(
+    ("failure", "label"),
+    [
+        (RateLimited("429"), "limited"),
+        (ServiceError("500"), "broken"),
+        (ConnectFailed("refused"), "unreachable"),
+        (NotReady("503"), "unready"),
+        (OutcomeUnknown("reset"), "unanswered"),
+    ],
+)
+async def test_failures_keep_their_metric_labels(failure: Retryable, label: str) -> None:
+    """The metric's `kind` label stays the same when a class is renamed."""
+    recorder = FailureLabels()
+    completion = Completion(ScriptedModel([failure], [Text("Hi"), STOP]), AT_ONCE, recorder, random.Random(1))
+    async for _ in completion.answer(PROMPT):
+        pass
+    assert recorder.labels == [label]
