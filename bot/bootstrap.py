@@ -279,14 +279,14 @@ def make_completion_policy(settings: Settings) -> CompletionPolicy:
     may_load = settings.model.loads and chosen.first_chunk_timeout is None
     return CompletionPolicy(
         attempts=chosen.attempts,
-        first_seconds=chosen.first_chunk_timeout or CompletionPolicy().first_seconds,
-        loading_seconds=MODEL_LOADING_SECONDS if may_load else 0.0,
-        absence_seconds=chosen.connect_wait_seconds,
+        first_chunk_seconds=chosen.first_chunk_timeout or CompletionPolicy().first_chunk_seconds,
+        model_loading_seconds=MODEL_LOADING_SECONDS if may_load else 0.0,
+        connect_wait_seconds=chosen.connect_wait_seconds,
         outage_seconds=chosen.outage_seconds,
-        stall_seconds=chosen.stream_idle_timeout,
-        quiet_seconds=chosen.no_text_timeout,
+        idle_seconds=chosen.stream_idle_timeout,
+        no_text_seconds=chosen.no_text_timeout,
         answer_seconds=chosen.answer_timeout,
-        whole_seconds=chosen.fallback_timeout,
+        fallback_seconds=chosen.fallback_timeout,
         backoff=Backoff(chosen.backoff_seconds, chosen.backoff_limit_seconds, jitter=1.0),
         retry_after_limit_seconds=chosen.retry_after_limit_seconds,
     )

@@ -56,23 +56,23 @@ class CompletionPolicy:
     # Streamed attempts. Three: a refused request and a cut stream in the same answer still end in a streamed one.
     attempts: int = 3
     # For the first delta of an attempt. Reasoning models think for long; people wait a minute at the most.
-    first_seconds: float = 60.0
+    first_chunk_seconds: float = 60.0
     # The same for the first attempt, if longer: a private server may load its model for the first question, in silence.
     # 0: no longer.
-    loading_seconds: float = 0.0
+    model_loading_seconds: float = 0.0
     # Between two deltas of any kind, and after an announced end. Every known server sends several a second, and
     # gateways a comment every few seconds; twenty silent seconds mean a dead connection.
-    stall_seconds: float = 20.0
+    idle_seconds: float = 20.0
     # For deltas without text: from the first of them, and from each text. Longer reasoning shows readers nothing, and
     # the fallback has its own time.
-    quiet_seconds: float = 300.0
+    no_text_seconds: float = 300.0
     # For all streamed attempts and their delays together, from the first text on.
     answer_seconds: float = 300.0
     # For the non-streaming fallback, invisible until its end.
-    whole_seconds: float = 120.0
+    fallback_seconds: float = 120.0
     # For an absent or unready server, from the first refused connection on: a restart takes seconds, and readers
     # without news wait no longer. Attempts during that time do not count.
-    absence_seconds: float = 30.0
+    connect_wait_seconds: float = 30.0
     # The same while the platform cannot be reached either: then it is our own network, and nobody can be told anything.
     outage_seconds: float = 300.0
     # With full jitter: many failed callers must not return together.
@@ -103,29 +103,29 @@ _LABELS: Mapping[type[Retryable], str] = {
 
 
 @dataclass(slots=True)
-class _Absence:
+class _ServerOutage:
     """How long the server has been absent during one answer. Attempts without a connection do not count."""
 
     since: float | None = None
     alone_since: float = 0.0  # from then on, the platform could be reached and the model could not
     times: int = 0
 
-    def goes_on(self, failure: Retryable, now: float, policy: CompletionPolicy, *, cut_off: bool) -> bool:
-        """Whether to keep waiting after this failure; `cut_off`: the platform is unreachable too."""
+    def goes_on(self, failure: Retryable, now: float, policy: CompletionPolicy, *, is_offline: bool) -> bool:
+        """Whether to keep waiting after this failure; `is_offline`: the platform is unreachable too."""
         if not isinstance(failure, ConnectFailed):
             self.since, self.times = None, 0
             return False
         if self.since is None:
             self.since = self.alone_since = now
-        if cut_off:
+        if is_offline:
             self.alone_since = now
         self.times += 1
-        longest = max(policy.outage_seconds, policy.absence_seconds)
-        return now - self.alone_since < policy.absence_seconds and now - self.since < longest
+        longest = max(policy.outage_seconds, policy.connect_wait_seconds)
+        return now - self.alone_since < policy.connect_wait_seconds and now - self.since < longest
 
 
 @dataclass(slots=True)
-class _Limits:
+class _Deadlines:
     """Until when streaming goes on in one answer, by the loop's time; it goes on for all attempts together."""
 
     policy: CompletionPolicy
@@ -145,11 +145,11 @@ class _Limits:
     def note(self, delta: Delta, now: float) -> None:
         """Record a delta, text or any other."""
         if type(delta) is Text:
-            self.quiet_ends_at = now + self.policy.quiet_seconds
+            self.quiet_ends_at = now + self.policy.no_text_seconds
             if self.answer_ends_at == math.inf:
                 self.answer_ends_at = now + self.policy.answer_seconds
         elif self.quiet_ends_at == math.inf:
-            self.quiet_ends_at = now + self.policy.quiet_seconds
+            self.quiet_ends_at = now + self.policy.no_text_seconds
 
     def postpone(self, seconds: float) -> None:
         """Nobody was there for so long."""
@@ -161,7 +161,7 @@ class _Limits:
         if not is_late:
             return Silent(f"nothing came for {seconds:g} s")
         if self.quiet_ends_at < self.answer_ends_at:
-            return Silent(f"no text came for {self.policy.quiet_seconds:g} s")
+            return Silent(f"no text came for {self.policy.no_text_seconds:g} s")
         return Silent("the answer took too long")
 
 
@@ -175,38 +175,38 @@ class Completion:
         self._random = random_
 
     async def answer(
-        self, prompt: Prompt, cut_off: Callable[[], bool] = lambda: False
+        self, prompt: Prompt, is_offline: Callable[[], bool] = lambda: False
     ) -> AsyncGenerator[Delta | Attempt, None]:
         """Yield an `Attempt` and the deltas of each attempt, and a `Finish` at the very end.
 
-        `cut_off` tells whether the answer's platform is unreachable at the moment. Raises the last attempt's failure:
+        `is_offline` tells whether the answer's platform is unreachable now. Raises the last attempt's failure:
         `ModelRejected` at once, a `Retryable` after all attempts.
         """
         loop, policy = asyncio.get_running_loop(), self._policy
-        limits = _Limits(policy)
-        absence = _Absence()
+        deadlines = _Deadlines(policy)
+        outage = _ServerOutage()
         number = 1  # attempts with a connection
         for asked in itertools.count(1):
             streamed, began = number <= policy.attempts, loop.time()
             yield Attempt(asked, streamed=streamed)
             try:
-                called = self._streamed(prompt, limits, first=number == 1) if streamed else self._whole(prompt)
-                async with aclosing(_judged(called, alone=not limits.spoken)) as deltas:
+                called = self._streamed(prompt, deadlines, first=number == 1) if streamed else self._fallback(prompt)
+                async with aclosing(_checked(called, alone=not deadlines.spoken)) as deltas:
                     async for delta in deltas:
                         yield delta
             except Retryable as failure:
                 self._note(failure, number)
-                waits_for_it = absence.goes_on(failure, loop.time(), policy, cut_off=cut_off())
+                waits_for_it = outage.goes_on(failure, loop.time(), policy, is_offline=is_offline())
                 if not (streamed or waits_for_it):
                     raise
-                delay = policy.delay(absence.times if waits_for_it else number, failure, self._random)
+                delay = policy.delay(outage.times if waits_for_it else number, failure, self._random)
                 if delay is None:
                     raise
                 if waits_for_it:  # nobody was there to take the time of an answer
-                    limits.postpone(loop.time() + delay - began)
+                    deadlines.postpone(loop.time() + delay - began)
             else:
                 return
-            if streamed and loop.time() + delay >= limits.ends_at:
+            if streamed and loop.time() + delay >= deadlines.ends_at:
                 number = policy.attempts + 1
                 continue
             await asyncio.sleep(delay)
@@ -216,16 +216,16 @@ class Completion:
         """The same with a single streamed attempt, and the call without streaming after it."""
         return Completion(self._model, replace(self._policy, attempts=1), self._recorder, self._random)
 
-    def _streamed(self, prompt: Prompt, limits: _Limits, *, first: bool) -> AsyncGenerator[Delta, None]:
+    def _streamed(self, prompt: Prompt, deadlines: _Deadlines, *, first: bool) -> AsyncGenerator[Delta, None]:
         policy = self._policy
-        silent = max(policy.first_seconds, policy.loading_seconds if first else 0.0)
-        patience = _Patience(silent, policy.first_seconds, policy.stall_seconds)
-        return _watched(self._model.answer(prompt, stream=True), patience, limits)
+        silent = max(policy.first_chunk_seconds, policy.model_loading_seconds if first else 0.0)
+        timeouts = _Timeouts(silent, policy.first_chunk_seconds, policy.idle_seconds)
+        return _with_timeouts(self._model.answer(prompt, stream=True), timeouts, deadlines)
 
-    def _whole(self, prompt: Prompt) -> AsyncGenerator[Delta, None]:
-        seconds = self._policy.whole_seconds
-        limits = _Limits(self._policy, answer_ends_at=asyncio.get_running_loop().time() + seconds)
-        return _watched(self._model.answer(prompt, stream=False), _Patience(seconds, seconds, seconds), limits)
+    def _fallback(self, prompt: Prompt) -> AsyncGenerator[Delta, None]:
+        seconds = self._policy.fallback_seconds
+        deadlines = _Deadlines(self._policy, answer_ends_at=asyncio.get_running_loop().time() + seconds)
+        return _with_timeouts(self._model.answer(prompt, stream=False), _Timeouts(seconds, seconds, seconds), deadlines)
 
     def _note(self, failure: Retryable, attempt: int) -> None:
         self._recorder.attempt_failed(_LABELS.get(type(failure), type(failure).__name__.lower()))
@@ -233,7 +233,7 @@ class Completion:
 
 
 @dataclass(frozen=True, slots=True)
-class _Patience:
+class _Timeouts:
     """How long one call is waited for. Seconds."""
 
     silent: float  # until anything comes
@@ -241,8 +241,8 @@ class _Patience:
     between: float  # from then on
 
 
-async def _watched(
-    deltas: AsyncGenerator[Delta, None], patience: _Patience, limits: _Limits
+async def _with_timeouts(
+    deltas: AsyncGenerator[Delta, None], timeouts: _Timeouts, deadlines: _Deadlines
 ) -> AsyncGenerator[Delta, None]:
     """Pass on deltas in time; activity ends here.
 
@@ -250,17 +250,17 @@ async def _watched(
     `Silent`.
     """
     loop = asyncio.get_running_loop()
-    seconds, announced = patience.silent, None
+    seconds, announced = timeouts.silent, None
     patient_until = loop.time() + seconds
     async with aclosing(deltas):
-        with _Watch(loop) as watch:
+        with ReusableTimeout(loop) as watch:
             while True:
-                ends_at = min(patient_until, limits.ends_at)
+                ends_at = min(patient_until, deadlines.ends_at)
                 try:
                     delta = await watch.over(anext(deltas, None), ends_at)
                 except TimeoutError as error:
                     if announced is None:
-                        raise limits.silent(seconds, is_late=ends_at < patient_until) from error
+                        raise deadlines.silent(seconds, is_late=ends_at < patient_until) from error
                     for held in announced.rest:
                         yield held
                     yield Finish(announced.reason)
@@ -272,10 +272,10 @@ async def _watched(
                     if isinstance(delta, Finish):
                         return  # how its connection is closed is not waited for
                 now = loop.time()
-                limits.note(delta, now)
+                deadlines.note(delta, now)
                 if announced is None or _goes_on(delta, announced):
-                    heard = type(delta) is not Activity or seconds == patience.between
-                    seconds = patience.between if heard else patience.first
+                    heard = type(delta) is not Activity or seconds == timeouts.between
+                    seconds = timeouts.between if heard else timeouts.first
                     patient_until = now + seconds
                 if type(delta) is Announced:
                     announced = delta
@@ -288,7 +288,7 @@ def _goes_on(delta: Delta, announced: Announced) -> bool:
     return not isinstance(delta, Usage | Activity)
 
 
-class _Watch:
+class ReusableTimeout:
     """Timeouts for consecutive waits, like `asyncio.timeout_at` for each, but with one timer for many.
 
     A stream waits ten times a second and almost never times out; setting a timer for each wait took a tenth of the
@@ -347,34 +347,34 @@ class _Watch:
             self._set(self._ends_at)
 
 
-async def _judged(deltas: AsyncGenerator[Delta, None], *, alone: bool) -> AsyncGenerator[Delta, None]:
+async def _checked(deltas: AsyncGenerator[Delta, None], *, alone: bool) -> AsyncGenerator[Delta, None]:
     """Pass on deltas, and fail an answer without a finish reason or without words.
 
     An empty answer passes if a retry would not help: cut by its length limit or a filter, or only reasoning or a tool
     call, each reported as such. With an earlier attempt's text (not `alone`), it fails too: the earlier text is worth
     more.
     """
-    judge = _Judge()
+    check = _AnswerCheck()
     async with aclosing(deltas):
         async for delta in deltas:
             if isinstance(delta, Finish):
-                yield judge.judged(delta, alone=alone)
+                yield check.checked(delta, alone=alone)
                 return
-            if not (judge.said and type(delta) is Text):
-                judge.hear(delta)
+            if not (check.said and type(delta) is Text):
+                check.note(delta)
             yield delta
     raise ServiceError("the stream ended without a finish reason")
 
 
 @dataclass(slots=True)
-class _Judge:
+class _AnswerCheck:
     """The contents of one answer so far."""
 
     said: bool = False
     thought: bool = False
     called: bool = False
 
-    def hear(self, delta: Delta) -> None:
+    def note(self, delta: Delta) -> None:
         """Take note of a delta."""
         if isinstance(delta, Text | Refusal):
             self.said = self.said or bool(delta.text.strip())
@@ -385,7 +385,7 @@ class _Judge:
         elif isinstance(delta, ToolCall):
             self.called = True
 
-    def judged(self, finish: Finish, *, alone: bool) -> Finish:
+    def checked(self, finish: Finish, *, alone: bool) -> Finish:
         """The end as it is told. Raises `ServiceError` where it is none."""
         if self.said or finish.reason in {FinishReason.LENGTH, FinishReason.FILTERED}:
             return finish

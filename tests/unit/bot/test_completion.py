@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from typing_extensions import override
 
 from bot.backoff import Backoff
-from bot.completion import Attempt, Completion, CompletionPolicy, Silent, _Watch
+from bot.completion import Attempt, Completion, CompletionPolicy, ReusableTimeout, Silent
 from bot.conversation import (
     Activity,
     Announced,
@@ -204,10 +204,10 @@ async def test_an_end_without_a_word_is_judged_when_it_is_one() -> None:
 async def test_a_server_that_loads_its_model_is_waited_for_once(silence: float, calls: int) -> None:
     """The first attempt may be silent for longer, where the operator's server may be loading; the next may not."""
     model = ScriptedModel([silence, Text("a"), STOP], words(2))
-    await collect(model, CompletionPolicy(loading_seconds=180.0))
+    await collect(model, CompletionPolicy(model_loading_seconds=180.0))
     assert len(model.calls) == calls
     slow = ScriptedModel([1000.0], [61.0, Text("a"), STOP], words(2))
-    await collect(slow, CompletionPolicy(loading_seconds=180.0))
+    await collect(slow, CompletionPolicy(model_loading_seconds=180.0))
     assert len(slow.calls) == 3
 
 
@@ -263,7 +263,7 @@ async def test_a_server_that_stays_away_is_not_waited_for_longer_than_it_is_said
     began = loop.time()
     with pytest.raises(ConnectFailed):
         await collect(ScriptedModel([ConnectFailed("refused")]), policy)
-    assert loop.time() - began < policy.absence_seconds + 4 * policy.backoff.limit
+    assert loop.time() - began < policy.connect_wait_seconds + 4 * policy.backoff.limit
 
 
 async def test_retry_after_is_obeyed() -> None:
@@ -295,7 +295,7 @@ def test_delays_grow_up_to_a_limit_and_are_drawn_from_all_of_it(attempt: int, se
 async def test_one_timer_watches_many_waits() -> None:
     """Each wait ends at its own time, however often the timer was set for another; what lies between is not counted."""
     loop = asyncio.get_running_loop()
-    with _Watch(loop) as watch:
+    with ReusableTimeout(loop) as watch:
         for _ in range(30):
             await watch.over(asyncio.sleep(1), loop.time() + 5)
             await asyncio.sleep(7)  # nobody waits: whoever is given a delta may take his time
@@ -314,7 +314,7 @@ async def test_a_watch_does_not_take_others_cancelling_for_its_own() -> None:
     loop = asyncio.get_running_loop()
 
     async def wait() -> None:
-        with _Watch(loop) as watch:
+        with ReusableTimeout(loop) as watch:
             await watch.over(asyncio.sleep(1000), loop.time() + 5)
 
     async with asyncio.TaskGroup() as group:

@@ -182,7 +182,7 @@ async def test_a_stream_that_never_ends(name: str, alive: bytes) -> None:
     if b"[DONE]" in b"".join(step for step in GOOD[name] if isinstance(step, bytes)):
         assert outcome.seconds <= seconds + 0.2
     else:
-        assert outcome.seconds == pytest.approx(seconds + POLICY.stall_seconds, abs=5.1)
+        assert outcome.seconds == pytest.approx(seconds + POLICY.idle_seconds, abs=5.1)
         assert outcome.shown_at["Announced"] <= seconds
 
 
@@ -284,7 +284,7 @@ async def test_signs_of_life_are_not_waited_for_without_end() -> None:
         outcome = await told(ScriptedModel([[*first, *alive], whole]))
         assert outcome.text == TEXT
         assert outcome.calls == 2
-        assert outcome.seconds == pytest.approx(POLICY.quiet_seconds, abs=10.1)
+        assert outcome.seconds == pytest.approx(POLICY.no_text_seconds, abs=10.1)
 
 
 async def test_they_are_told_of_seldom() -> None:

@@ -13,7 +13,7 @@ from bot.strings import Strings
 from tests.support.fakes import MemoryChannel, Notebook, ScriptedModel, Server, Step, answer_of, turn, words
 from tests.unit.bot.turns.test_manager import ask, core
 
-STALL = CompletionPolicy().stall_seconds
+STALL = CompletionPolicy().idle_seconds
 STOP = Announced(FinishReason.STOP)
 END = Finish(FinishReason.STOP)
 SOON = 0.7  # a write's gap, and a little. Seconds
