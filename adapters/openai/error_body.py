@@ -63,7 +63,7 @@ def _collect(error: ErrorBody, name: str, value: str | int) -> None:
         if re.fullmatch(r"[45]\d\d", text):
             error.status = error.status or int(text)
         elif text and not text.isdigit() and text.lower() not in MEANINGLESS_CODES:
-            error.codes.add(text.lower()[:80])
+            error.codes.add(" ".join(text.lower().split())[:80])
     elif name == "param":
         error.param = error.param or text
     elif isinstance(value, str) and text and text not in error.messages:
