@@ -1,1 +1,1 @@
-"""What a reader waits for, measured on the doubles: nothing here is shipped, and nothing here decides anything."""
+"""Measurements of readers' waiting times on test servers; none of it is shipped."""

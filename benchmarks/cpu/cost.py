@@ -1,13 +1,13 @@
-"""``python -m benchmarks.cpu.cost``: what an answer costs in processor time, against the bare SDKs in the same run.
+"""``python -m benchmarks.cpu.cost``: processor time of an answer, against the bare SDKs in the same run.
 
-What belongs here: three measures of this process's processor time over true sockets, and their ratio. What does not:
-the other sides, which are processes of their own (`cost_servers`), so that their time is not counted.
+Three measures of this process's processor time over real sockets, and their ratio. Servers are separate processes
+(`benchmarks.cpu.servers`), so their time is not counted.
 
-- *typed*: the OpenAI SDK's own loop over its typed chunks, as many at once as there are answers.
-- *bare writes*: the very texts that the bot wrote, posted and edited by discord.py or slack_sdk alone.
+- *typed*: the OpenAI SDK's own loop over its typed chunks, with as many streams as answers.
+- *bare writes*: the texts written by the bot, posted and edited by discord.py or slack_sdk alone.
 - *bot*: the whole bot, built as in `bot.bootstrap`, from the questions to the last write.
 
-The ratio is the bot's over the sum of the other two. The model sends 40 words a second, one to a chunk.
+The ratio is the bot's time over the sum of the other two. The model sends 40 words a second, one per chunk.
 """
 
 from __future__ import annotations

@@ -1,10 +1,7 @@
-"""The servers of `benchmarks.cpu.cost`, each in a process of its own: only the bot's time counts.
+"""The servers of `benchmarks.cpu.cost`, each in its own process: only the bot's time counts.
 
-What belongs here: a model's server that is cheap and sends a word at a time, and the platforms' doubles told by lines
-of JSON what to ask and what to report. What does not: anything that is measured.
-
-``python -m benchmarks.cpu.servers model|discord|slack`` prints one line of JSON that says where it listens; each line
-of JSON that it then reads on its standard input is answered by one; the end of the input ends it.
+``python -m benchmarks.cpu.servers model|discord|slack`` prints its address as one line of JSON, and answers each line
+of JSON on its standard input with one line. It ends with its input.
 """
 
 from __future__ import annotations

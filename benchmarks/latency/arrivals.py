@@ -1,7 +1,4 @@
-"""What the bounds are computed on: an answer's arrivals as sums, and the least of many lines.
-
-What belongs here: what `benchmarks.latency.bound` and `benchmarks.latency.dynamic_programming` share. What does not:
-limits, and any search.
+"""Arrivals of an answer as sums, and the minimum of many lines: shared by the computations of bounds.
 
 All times are ticks (`benchmarks.latency.traces.TICK` seconds).
 """

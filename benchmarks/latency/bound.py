@@ -1,27 +1,25 @@
-"""The clairvoyant bound: the least mean character delay that any scheduler could reach, knowing the future.
+"""The clairvoyant bound: the least mean character delay of any scheduler with full knowledge of the future.
 
-What belongs here: the arithmetic, on whole ticks and plain values. What does not: policies
-(`benchmarks.latency.policies`), the core, and how results are printed. `benchmarks/README.md` says the same at more
-length.
+Pure arithmetic on whole ticks. `benchmarks/README.md` explains it at more length.
 
-*Scheduler* here means: it posts a message and edits it, goes on in a new message when one is full and not before, shows
-the beginning of the answer at any time (never a later part before an earlier one), ends with all of it shown, and keeps
-the limits. It may know every arrival beforehand. A write shows at once what has arrived.
+A *scheduler* posts a message and edits it. It continues in a new message when one is full and not before, shows the
+beginning of the answer at any time (never a later part before an earlier one), ends with all of it shown, and keeps the
+limits. It may know every arrival beforehand. A write shows all arrived text at once.
 
 **Ticks.** Chunks arrive on ticks, and limits are whole ticks long. Take any schedule in continuous time and move each
-write back to the tick at or before it: it shows the same characters, no later. Of the moved writes hold what the
-classes of `benchmarks.latency.limits` say: the distance of two writes that were W apart is still at least W; a window
-that held writes less than W after its opener holds moved writes at most W after it (both ends included). So the best
-schedule on ticks is at most as late as the best one of all.
+write back to the tick at or before it: it shows the same characters, no later. The moved writes keep the limits of
+`benchmarks.latency.limits`: two writes W apart stay at least W apart; a window with writes less than W after its opener
+has moved writes at most W after it (both ends included). So the best schedule on ticks is at most as late as the best
+one of all.
 
-**A price.** Say each write at tick t costs p(t) >= 0 of delay, and nobody counts writes any more. Each reply alone then
-has a cheapest schedule (`cheapest`, dynamic programming). No legal sequence of writes, of however many replies, can pay
-more than `Limit.most` in all. Hence, for each p whatsoever: delays of the replies >= sum of their cheapest (delay +
-price) - most(p). `bound` raises that by choosing p well (subgradients); a badly chosen p gives a lower figure, never a
-wrong one. Posts have prices of their own. This is Lagrangian relaxation, with the limits priced.
+**A price.** Let each write at tick t cost p(t) >= 0 of delay, and stop counting writes. Each reply alone then has a
+cheapest schedule (`cheapest`, dynamic programming). No legal sequence of writes, of any number of replies, can pay more
+than `Limit.most` in all. Hence, for each p: delays of the replies >= sum of their cheapest (delay + price) - most(p).
+`bound` raises this by choosing p well (subgradients); a badly chosen p gives a lower figure, never a wrong one. Posts
+have prices of their own. This is Lagrangian relaxation of the limits.
 
 **One reply in fixed windows** needs no prices: `benchmarks.latency.dynamic_programming` is the exact optimum, by
-dynamic programming over the ticks at which windows are opened.
+dynamic programming over the opening ticks of windows.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""The scenarios of the table, with what each must show.
-
-What belongs here: the list, as values. What does not: how a scenario is played (`benchmarks.latency.scenarios`) or
-printed (`benchmarks.latency.table`).
-"""
+"""The scenarios of the table, as values, with the figures each must reach."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
-"""One reply whose edits are counted in fixed windows: its least mean delay exactly, by dynamic programming.
+"""The exact least mean delay of one reply with edits in fixed windows, by dynamic programming.
 
-What belongs here: `in_windows`. What does not: replies that share a limit, and limits of other kinds, which
-`benchmarks.latency.bound` bounds from below by prices.
+For shared limits and other kinds, `benchmarks.latency.bound` gives a lower bound.
 """
 
 from __future__ import annotations

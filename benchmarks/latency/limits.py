@@ -1,10 +1,7 @@
-"""What platforms count, as the bound sees it: how much a legal sequence of writes could pay at given prices.
+"""Platform limits for the bound: the most a legal sequence of writes could pay at given prices.
 
-What belongs here: one class for each way of counting. What does not: when to write (`bot.rate_limits` has the
-budgets that the program goes by), and how prices are chosen (`benchmarks.latency.bound`).
-
-All times are whole ticks. Each class speaks of writes that were moved back to the tick at or before them, which is why
-a window that a write opens takes in the tick at which it closes (see `benchmarks.latency.bound`).
+All times are whole ticks. Each class describes writes moved back to the tick at or before them. A window therefore
+includes the tick of its close (see `benchmarks.latency.bound`).
 """
 
 from __future__ import annotations

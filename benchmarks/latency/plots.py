@@ -1,8 +1,6 @@
-"""Shown against sent, as SVG for the README: what a reader has on the screen at each moment.
+"""Shown against sent text over time, as SVG for the README.
 
-What belongs here: which curves, and drawing them. What does not: measuring (`benchmarks.latency.scenarios`).
-
-Colours are of middle lightness and the ground is left as it is, so that a plot can be read on white and on black.
+Colours have middle lightness and the background is transparent, so a plot is readable on white and on black.
 """
 
 from __future__ import annotations

@@ -1,10 +1,8 @@
-"""Other ways to pace edits, played through the same core: what ours is compared with.
+"""Other pacing policies on the same core, for comparison with ours (`bot.rate_limits`).
 
-What belongs here: budgets that count as a platform does and space writes as other bots do, and those that keep more or
-less back for final writes, from which it was chosen what ours keep back. What does not: ours
-(`bot.rate_limits`), and what is measured (`benchmarks.latency.scenarios`).
-
-All of them know the limits and keep them, as few of the bots do that they stand for; so what differs is the spacing.
+Budgets count as a platform does and pace writes as other bots do, or reserve more or fewer permits for final writes;
+our reserves were chosen from these. All know and keep the limits, unlike most of the bots they stand for, so only the
+pacing differs.
 """
 
 from __future__ import annotations

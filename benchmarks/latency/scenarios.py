@@ -1,12 +1,8 @@
-"""What is measured: how many people ask at once, where, and for how long an answer.
+"""Scenarios: how many people ask at once, where, and for how long an answer.
 
-What belongs here: scenarios as frozen values with what they must show, playing one on the virtual clock with the limits
-of a platform that counts, and the figures that come of it. What does not: how results are printed or kept
-(`benchmarks.latency.table`), the bound's arithmetic (`benchmarks.latency.bound`), and any pacing (that is what is
-measured).
-
-The model sends 40 words a second, one word a chunk; the platform answers at once. On the virtual clock the results are
-the same on every machine.
+Each is a frozen value, played on the virtual clock with a counting platform; the figures come from it. The model sends
+40 words a second, one word per chunk; the platform answers at once. On the virtual clock the results are the same on
+every machine.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""Results as text: the tables that people read, and the same figures for machines (``results/*.toml``).
-
-What belongs here: columns, the judgement of what a scenario must show, and keeping results. What does not: how figures
-come about (`benchmarks.latency.scenarios`, `benchmarks.latency.bound`).
-"""
+"""Results as text tables for people, and as ``results/*.toml`` for machines."""
 
 from __future__ import annotations
 

@@ -1,10 +1,7 @@
-"""What the model sends when: answers as characters by the tick, regular or seeded, for playing and for bounding.
+"""Traces: the times of a model's output, regular or seeded, for playing and for bounds.
 
-What belongs here: traces as frozen values, and how one is made or turned into a script that the core is fed with. What
-does not: limits, and anything that decides when to write.
-
-All chunks arrive on ticks of 25 ms, so that what is played and what is bounded is the very same trace, and so that the
-bound can be computed on whole numbers (see `benchmarks.latency.bound`).
+All chunks arrive on ticks of 25 ms. So the played trace and the bounded trace are the same, and the bound can be
+computed on whole numbers (see `benchmarks.latency.bound`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""The whole bot with a watch on its event loop: ``python -m benchmarks.load.bot FILE``.
+"""The whole bot with a monitor of its event loop's delay: ``python -m benchmarks.load.bot FILE``.
 
-What belongs here: noting how late the loop is, in the process that is measured, and writing it down at the end. What
-does not: what is made of it (`benchmarks.load.scale`), any change of the bot, which is run as it is.
+The monitor runs in the measured process and writes its result at the end. The bot itself is unchanged.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Results that differ between machines: printed, and kept beside a description of the machine.
-
-What belongs here: that description, and the one way such a result is kept. What does not: any measuring.
-"""
+"""Machine-dependent results: printed, and stored with a description of the machine."""
 
 from __future__ import annotations
 

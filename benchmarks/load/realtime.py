@@ -1,13 +1,10 @@
-"""``python -m benchmarks.load.realtime``: the scenarios again, with the program as it is run, between real sockets.
+"""``python -m benchmarks.load.realtime``: the scenarios at true speed, with the real program and real sockets.
 
-What belongs here: playing a scenario at true speed, and what a reader saw of it, noted where the writes arrive. What
-does not: the scenarios and their figures (`benchmarks.latency.cases`, `benchmarks.latency.scenarios`), the virtual
-clock's own.
-
-Each scenario has to itself a bot (``python -m bot``, its loop watched by `benchmarks.load.bot`) and doubles of the
-model's server and of the platform, which add no latency and enforce the true limits; all doubles are in this process.
-Scenarios of one wave run at the same time: together they leave the processors idle for most of it. Where a loop was
-late all the same, in a bot or here, the table says so, and the figures are not to be trusted.
+Reader-visible text is recorded at the test server. Each scenario has a bot of its own (``python -m bot``, with
+`benchmarks.load.bot` monitoring its loop). Test servers for the model and the platform add no latency and enforce the
+true limits; all of them run in this process. Scenarios of one wave run at the same time: together they leave the
+processors idle for most of it. If a loop was late all the same, in a bot or here, the table says so, and its figures
+are not to be trusted.
 """
 
 from __future__ import annotations

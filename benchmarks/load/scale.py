@@ -1,14 +1,13 @@
-"""``python -m benchmarks.load.scale``: what many live answers cost one process, and what the bot costs at rest.
+"""``python -m benchmarks.load.scale``: the cost of many live answers in one process, and of an idle bot.
 
-What belongs here: three measures of the program as a process of its own, between real sockets, and their table.
+Three measures of the program in a process of its own, over real sockets:
 
-- *live*: so many answers at once, each in a Discord channel of its own, under Discord's 50 requests a second in all.
-  Whether all are whole, the 429s, how late the event loop is, memory above idle for each, processor time.
-- *idle*: the memory of the bot with Discord and Slack connected, against a bare process that imports their SDKs.
-- *start*: from the start of the process until it is ready, against bare imports.
+- *live*: many answers at once, each in its own Discord channel, under Discord's 50 requests a second overall. Complete
+  answers, 429s, event loop delay, memory per answer above idle, processor time.
+- *idle*: memory of the bot with Discord and Slack connected, against a bare process importing their SDKs.
+- *start*: time from the start of the process until ready, against bare imports.
 
-What does not: the other sides (`cost_servers`, processes of their own), the watch on the loop (`scale_bot`), and what a
-reader waits for (`scenarios`). Memory and processor time are read from /proc, so this is for Linux.
+Memory and processor time are read from /proc: Linux only.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a reader sees of an end that the model's server announced while its stream goes on, on virtual time."""
+"""An end announced by the model's server while its stream goes on, as readers see it on virtual time."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def told(script: list[Step]) -> str:
 @pytest.mark.parametrize("count", [3, 40, 400])
 @pytest.mark.parametrize("latency", [0.0, 0.3])
 async def test_the_whole_text_is_shown_at_once(count: int, latency: float) -> None:
-    """With the announcement: complete, and with nothing to press. The end itself changes nothing."""
+    """The announcement shows the complete text without buttons. The end itself changes nothing."""
     script = said(count)
     channel = MemoryChannel(Server(limit=50, period=60, rolling=True, latency=latency), controls=Controls.STOP)
     async with core(ScriptedModel([*script, STOP, FOR_EVER])) as bench:
@@ -50,7 +50,7 @@ async def test_the_whole_text_is_shown_at_once(count: int, latency: float) -> No
 
 
 async def test_a_word_that_has_only_begun_is_shown_too() -> None:
-    """What is left out while text comes, half a word or an open mark, is part of it once the end is announced."""
+    """Text held back while streaming, such as half a word or an open mark, shows once the end is announced."""
     words_: list[Step] = [Text("word "), 1.5]
     script: list[Step] = [*words_ * 8, Text("and **bol"), STOP, FOR_EVER]
     channel = MemoryChannel(Server(limit=2, period=8.0))
@@ -82,7 +82,7 @@ async def test_the_notice_of_a_cut_comes_with_it(reason: FinishReason, line: str
 
 @pytest.mark.parametrize("pause", [0.0, 0.4, 12.0])
 async def test_text_behind_it_is_shown_as_any(pause: float) -> None:
-    """It is added to what is there, in the same message, and can be stopped again until its own end."""
+    """Later text is added to the same message, and can be stopped again until its own end."""
     script: list[Step] = [*said(40), STOP, pause, *said(40), STOP, END]
     channel = MemoryChannel(controls=Controls.STOP)
     bench = await ask(ScriptedModel(script), channel)
@@ -92,7 +92,7 @@ async def test_text_behind_it_is_shown_as_any(pause: float) -> None:
 
 
 async def test_a_finish_reason_with_each_chunk_costs_no_writes() -> None:
-    """Such a stream is written as any other: its ends are not taken for the last word, and spend nobody's reserve."""
+    """Such a stream is written like any other: its ends are not trusted, and spend no reserved permit."""
     plain, marked = MemoryChannel(), MemoryChannel()
     await ask(ScriptedModel(words(400)), plain)
     script: list[Step] = []
@@ -118,7 +118,7 @@ async def test_no_file_goes_up_before_the_end() -> None:
 
 @pytest.mark.parametrize("asked_after", [-5.0, 0.5, 10.0])
 async def test_the_next_question_does_not_wait_for_a_server_that_never_closes(asked_after: float) -> None:
-    """Whenever it was asked, it waits for a few seconds behind the announced end at the most, and loses nothing."""
+    """The next question waits at most a few seconds behind the announced end, and loses nothing."""
     script = said(400)
     channel, next_one = MemoryChannel(), MemoryChannel()
     loop = asyncio.get_running_loop()
@@ -135,7 +135,7 @@ async def test_the_next_question_does_not_wait_for_a_server_that_never_closes(as
 
 
 async def test_the_next_question_does_not_cut_text_that_comes() -> None:
-    """Somebody who waits ends no answer that goes on behind its announced end."""
+    """A waiting question ends no answer with text behind its announced end."""
     script: list[Step] = [*said(40), STOP, 2.5, *said(40), STOP, FOR_EVER]
     channel = MemoryChannel()
     async with core(ScriptedModel(script, words(3))) as bench:
@@ -148,7 +148,7 @@ async def test_the_next_question_does_not_cut_text_that_comes() -> None:
 
 @pytest.mark.parametrize("how", ["stopped", "interrupted"])
 async def test_whoever_ends_it_then_ends_a_whole_answer(how: str) -> None:
-    """A reader who says stop, or a process that has to, finds the answer complete: no line says otherwise."""
+    """A stop or a shutdown after the announced end finds the answer complete: no notice says otherwise."""
     script = said(40)
     channel, journal = MemoryChannel(), Notebook(durable=True)
     async with core(ScriptedModel([*script, STOP, FOR_EVER]), journal=journal) as bench:
@@ -164,7 +164,7 @@ async def test_whoever_ends_it_then_ends_a_whole_answer(how: str) -> None:
 
 
 async def test_nothing_is_made_of_an_end_without_words() -> None:
-    """There is nothing to show yet: what such an end means is known at the end."""
+    """An announced end without text shows nothing; its meaning is known at the real end."""
     channel = MemoryChannel()
     await ask(ScriptedModel([Reasoning("hm"), STOP, 3.0, *said(3), END]), channel)
     assert channel.text.strip() == told(said(3))
@@ -172,7 +172,7 @@ async def test_nothing_is_made_of_an_end_without_words() -> None:
 
 
 async def test_a_later_attempt_that_seems_to_have_ended_takes_nothing_away() -> None:
-    """What an earlier attempt showed stays until the later one is as long, or has ended."""
+    """An earlier attempt's text stays until the later one is as long, or has ended."""
     cut: list[Step] = [*said(40), FOR_EVER]
     channel = MemoryChannel()
     async with core(ScriptedModel(cut, [*said(10), STOP, 15.0, *said(40), END])) as bench:

@@ -1,4 +1,4 @@
-"""An answer has a size: whatever a model sends, messages stay within their limit, and others are answered meanwhile."""
+"""The size of an answer is limited: messages stay within their limit, and other turns run meanwhile."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def sized(stretch: str, size: int) -> str:
 
 @stretches
 def test_a_cut_costs_no_more_however_much_waits(stretch: str) -> None:
-    """The characters that are measured for a message are as many whether ten thousand wait behind it or a million."""
+    """Cutting one message measures as many characters with ten thousand waiting behind it as with a million."""
 
     def cost(size: int) -> list[int]:
         measured = itertools.count()
@@ -82,7 +82,7 @@ def test_a_cut_costs_no_more_however_much_waits(stretch: str) -> None:
 @pytest.mark.slow
 @stretches
 def test_files_are_looked_for_in_steps(stretch: str) -> None:
-    """No step takes long: a million characters are many of them, and all together find what one look finds."""
+    """No step takes long for a million characters, and all steps together find the same as one pass."""
     source = sized(stretch, 300_000)
     count = sum(1 for _ in find_code_blocks_in_steps(source))
     assert count >= (1 if "\n" not in stretch else 300_000 // 20_000)
@@ -207,7 +207,7 @@ async def test_others_are_answered_while_an_answer_without_end_is_written() -> N
 
 
 async def test_a_reply_that_is_taken_up_goes_on_after_what_an_earlier_process_showed() -> None:
-    """Hundreds of messages are cut again, a few in each round, and none is posted or deleted for nothing."""
+    """Hundreds of messages are cut again, a few per round, without needless posts or deletions."""
     channel = MemoryChannel()
     left = []
     for number in range(60):

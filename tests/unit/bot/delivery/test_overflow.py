@@ -1,4 +1,4 @@
-"""Which files an answer has: nothing is lost between its messages and them, and code comes out as code."""
+"""An answer's files: nothing is lost between messages and files, and code stays code."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def long(text: str) -> bool:
 
 @given(SOURCES, st.integers(0, 400), st.booleans())
 def test_nothing_is_lost_between_messages_and_files(source: str, shown: int, finished: bool) -> None:
-    """What messages do not show is in the first file, whole, whatever is cut where; all names differ."""
+    """The first file holds the whole rest of the answer, wherever it is cut; all names differ."""
     shown = min(shown, len(source))
     line = source.rfind("\n", 0, shown) + 1
     if {"`", "~"} & set(source[line : shown + 3]):
@@ -86,7 +86,7 @@ def test_blocks_lie_in_order(source: str) -> None:
 
 
 def test_code_is_without_its_list_and_its_quote() -> None:
-    """A block in a quote or an item comes out as code alone; what is not closed is known."""
+    """A block in a quote or list item becomes plain code; unclosed blocks are recognised."""
     quoted, item, last = find_code_blocks(
         "> ```py\n> if x:\n>     y\n\n1. a\n   ```sh\n   ls\n     -l\n   ```\n\n```go\nfunc"
     )
@@ -108,12 +108,12 @@ def test_code_is_without_its_list_and_its_quote() -> None:
     ],
 )
 def test_extensions(language: str, extension: str) -> None:
-    """What stands behind a fence becomes a file's extension; nothing that a model writes becomes a path."""
+    """The info string of a fence becomes the file extension; no model output becomes a path."""
     assert extension_of(language) == extension
 
 
 def test_what_goes_up() -> None:
-    """A rest of prose, a rest within code as that whole block, long code beside a rest, and none where all fits."""
+    """A rest of prose, a rest within code as its whole block, long code beside a rest, and no file if all fits."""
     code = "```python\n" + "print(1)\n" * 20 + "```\n"
     whole = "print(1)\n" * 20
     assert uploads("short", 5, long, "r") == ()
@@ -178,7 +178,7 @@ async def test_the_rest_of_a_long_answer_goes_up_as_a_file() -> None:
 
 
 async def test_long_code_stays_in_the_messages_and_goes_up_whole() -> None:
-    """Nothing is held back from the reader; the file is the code alone."""
+    """Messages show all of the answer, and the file holds the code alone."""
     channel = MemoryChannel(limit=300, uploads=1_000_000)
     await answered(channel, CODE, most=0)
     *texts, last = channel.shown.values()
@@ -191,7 +191,7 @@ async def test_long_code_stays_in_the_messages_and_goes_up_whole() -> None:
 
 
 async def test_a_rest_within_code_is_the_whole_code() -> None:
-    """Half a file helps nobody."""
+    """Half a file is useless."""
     channel = MemoryChannel(limit=300, uploads=1_000_000)
     await answered(channel, CODE.removesuffix("\n\nThat is all."), most=2)
     (file,) = list(channel.shown.values())[-1].files
@@ -201,7 +201,7 @@ async def test_a_rest_within_code_is_the_whole_code() -> None:
 
 @pytest.mark.parametrize("ending", [FinishReason.LENGTH, FinishReason.FILTERED])
 async def test_an_honest_line_stands_beside_the_file(ending: FinishReason) -> None:
-    """What cut the answer is said in the last message, once; code that was cut is no file."""
+    """The last message says once why the answer was cut; cut code gets no file."""
     channel = MemoryChannel(limit=300, uploads=1_000_000)
     await answered(channel, PROSE, ending=ending)
     line = Strings().length if ending is FinishReason.LENGTH else Strings().filtered
@@ -213,7 +213,7 @@ async def test_an_honest_line_stands_beside_the_file(ending: FinishReason) -> No
 
 @pytest.mark.parametrize("bytes_", [0, 50])
 async def test_without_room_for_files_and_without_a_limit_nothing_is_lost(bytes_: int) -> None:
-    """A channel that takes no file, or none so large, is written to the end where any number of messages may be."""
+    """Without files (none, or too small) and without a message limit, the channel gets the whole text."""
     channel = MemoryChannel(limit=300, uploads=bytes_)
     await answered(channel, PROSE, most=0)
     assert channel.text.split() == PROSE.split()
@@ -221,7 +221,7 @@ async def test_without_room_for_files_and_without_a_limit_nothing_is_lost(bytes_
 
 
 def cut_at_limit(channel: MemoryChannel, most: int) -> None:
-    """The messages show the beginning of the answer and say that this bot cut it; there are no more than may be."""
+    """The messages show the beginning of the answer and name our limit; there are no more than permitted."""
     *texts, last = [body.text for body in channel.shown.values()]
     assert len(channel.shown) == most
     assert len(channel.writes(Verb.POST)) <= most + 1
@@ -236,7 +236,7 @@ def cut_at_limit(channel: MemoryChannel, most: int) -> None:
 
 @pytest.mark.parametrize("bytes_", [0, 50])
 async def test_without_room_for_files_an_answer_ends_at_its_last_message(bytes_: int) -> None:
-    """A channel that takes no file, or none so large, has no more messages than may be; the last says so."""
+    """Without files (none, or too small), the last permitted message says where the answer was cut."""
     channel = MemoryChannel(limit=300, uploads=bytes_)
     reply = await answered(channel, PROSE, most=3)
     assert reply.ending is Ending.LIMIT
@@ -292,7 +292,7 @@ async def test_whatever_befalls_the_file(failure: Failure, applied: bool, times:
 
 
 class Sending(MemoryChannel):
-    """Tells a fault what is being sent."""
+    """Gives a fault the body being sent."""
 
     sending: tuple[Body, ...] = ()
 
@@ -318,7 +318,7 @@ async def test_a_server_that_loses_files_without_a_word() -> None:
 
 
 async def test_a_stop_while_more_is_hidden() -> None:
-    """What was received and not shown yet goes up all the same."""
+    """Received text without a message yet goes up even after a stop."""
     channel = MemoryChannel(limit=300, uploads=1_000_000)
     key = turn().key
     reply = Reply(key, channel, Strings(), Figures(0.0), limits=AnswerLimits(messages=2))

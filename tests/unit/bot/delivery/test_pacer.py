@@ -1,7 +1,7 @@
-"""Which reply writes next, on virtual time, as transcripts of who wrote when.
+"""The order of replies, on virtual time, as transcripts of writes.
 
-The rule itself is a few lines that look at every reply each time (`LooksAtAll`); what `bot.delivery.scheduler` does to
-look at few is checked against it in random scenarios: the same writes at the same times.
+The rule is a few lines asking every reply each time (`LooksAtAll`). Random scenarios check that the scheduler, looking
+at few, makes the same writes at the same times.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ POLICY = WritePolicy(first_seconds=0.0, gap_seconds=0.0)
 
 @asynccontextmanager
 async def pacing() -> AsyncIterator[tuple[Pacer, ExitStack]]:
-    """A pacer that runs, and a stack for the replies that it admits."""
+    """A running pacer, and a stack for admitted replies."""
     pacer = Pacer(POLICY, NoRecorder(), random.Random(1))
     async with asyncio.TaskGroup() as group:
         running = group.create_task(pacer.run())
@@ -46,7 +46,7 @@ async def pacing() -> AsyncIterator[tuple[Pacer, ExitStack]]:
 
 
 def replies(count: int, *, seconds: float = 10.0) -> list[Reply]:
-    """Replies that share one budget of one write each `seconds`, of whatever verb."""
+    """Replies sharing one budget of one write per `seconds` for all verbs."""
     budget, server = LeakyBucket(seconds), Server(limit=1000)
     channels = [MemoryChannel(server, edits=budget, posts=budget, deletes=budget) for _ in range(count)]
     return [Reply(turn(str(n)).key, channel, Strings(), figures()) for n, channel in enumerate(channels)]
@@ -61,13 +61,13 @@ def feed(reply: Reply, text: str) -> None:
 
 
 def written(reply: Reply) -> list[tuple[int, str]]:
-    """When, in seconds since the clock's start, and what a reply wrote."""
+    """A reply's writes, with seconds since the clock's start."""
     assert isinstance(reply.channel, MemoryChannel)
     return [(round(wrote.at - 1000), wrote.text) for wrote in reply.channel.log]
 
 
 async def test_a_final_goes_before_a_first_and_a_first_before_more() -> None:
-    """Whoever waits for an end comes first, then whoever sees nothing, then the one with more unseen text."""
+    """Final writes come first, then first posts, then the largest backlog."""
     async with pacing() as (pacer, admitted):
         ending, new, growing = replies(3)
         for reply in (growing, ending):
@@ -131,7 +131,7 @@ async def test_one_write_of_a_reply_at_a_time() -> None:
 
 
 async def test_a_429_holds_its_budget_for_everybody_and_no_longer() -> None:
-    """Whoever shares the budget waits as long as the server said; then all goes on with the newest text."""
+    """All replies of the budget wait for the server's time, and continue with the newest text."""
     limits = [RateLimited("429", retry_after=7.0)]
     async with pacing() as (pacer, admitted):
         one, other = replies(2, seconds=0.1)
@@ -149,7 +149,7 @@ async def test_a_429_holds_its_budget_for_everybody_and_no_longer() -> None:
 
 
 async def test_a_reply_that_has_left_writes_no_more() -> None:
-    """After its turn is over nothing of it is written, and what was kept back for it is free."""
+    """After its turn a reply writes nothing, and its reserved permit is free."""
     async with pacing() as (pacer, _):
         (reply,) = replies(1)
         with pacer.admitted(reply):
@@ -166,7 +166,7 @@ async def test_a_reply_that_has_left_writes_no_more() -> None:
 
 
 class LooksAtAll(WriteScheduler[Reply]):
-    """Who may write, as the rule says it: asks every budget of every reply, each time."""
+    """The rule itself: asks every budget of every reply, each time."""
 
     def __init__(self, rollover_after_seconds: float) -> None:
         super().__init__(rollover_after_seconds)
@@ -201,7 +201,7 @@ class LooksAtAll(WriteScheduler[Reply]):
 
 @dataclass
 class SpendingChannel(MemoryChannel):
-    """A channel whose writes spend what they are told to."""
+    """A channel with given budgets."""
 
     spends: Sequence[Budget] = ()
 
@@ -211,7 +211,7 @@ class SpendingChannel(MemoryChannel):
 
 @dataclass(frozen=True)
 class Event:
-    """After a while something happens to one of the replies: text, its end, or that its next write fails."""
+    """An event of one reply after a while: text, its end, or a failure of its next write."""
 
     after: float
     reply: int
@@ -221,7 +221,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Plan:
-    """One random scenario. No budget here has a rhythm, since what is written then depends on when it is looked at."""
+    """One random scenario. Its budgets have no pacing, since paced writes depend on the times of looking."""
 
     limits: str  # which platform's way of counting
     places: list[int]  # the channel of each reply
@@ -255,7 +255,7 @@ plans = st.builds(
 
 
 def budgets_of(plan: Plan) -> list[Sequence[Budget]]:
-    """For each reply, what its writes spend."""
+    """The budgets of each reply's writes."""
     shared: Budget = LeakyBucket(1.3, burst=2) if plan.limits == "leak" else RollingWindow(3, 1.0, paced=False)
     if plan.limits == "slack":
         return [(RollingWindow(12, 20.0, paced=False),)] * len(plan.places)
@@ -264,7 +264,7 @@ def budgets_of(plan: Plan) -> list[Sequence[Budget]]:
 
 
 def played(plan: Plan, scheduler: WriteScheduler[Reply]) -> list[tuple[float, str, str]]:
-    """Who wrote what, and when."""
+    """All writes, with their times."""
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         return runner.run(play(plan, scheduler))
 
@@ -309,7 +309,7 @@ async def play(plan: Plan, scheduler: WriteScheduler[Reply]) -> list[tuple[float
 @settings(deadline=None, max_examples=80)
 @given(plans)
 def test_looking_at_few_writes_what_looking_at_all_would(plan: Plan) -> None:
-    """Whatever budgets, ends and failures there are: the same writes, at the same times, as the plain rule."""
+    """With any budgets, ends and failures: the same writes at the same times as the plain rule."""
     never = float("inf")
     assert played(plan, WriteScheduler(never)) == played(plan, LooksAtAll(never))
 
@@ -330,7 +330,7 @@ class Counted(RollingWindow):
 
 
 async def test_what_all_wait_for_is_not_asked_once_for_each() -> None:
-    """With 500 replies that share one budget, a write asks it a handful of times, however many wait."""
+    """With 500 replies sharing one budget, each write asks it a handful of times."""
     count, server, everything = 500, Server(limit=10_000), Counted(10, 1.0, paced=False)
     async with pacing() as (pacer, admitted):
         for number in range(count):

@@ -1,4 +1,4 @@
-"""A reply moves between its phases by the table and by nothing else."""
+"""A reply changes its phase only by the table."""
 
 from __future__ import annotations
 
@@ -95,6 +95,6 @@ async def play(steps: Sequence[Delta | Attempt | str]) -> None:
 
 @given(st.lists(STEPS, max_size=40))
 def test_no_order_of_events_is_illegal(steps: list[Delta | Attempt | str]) -> None:
-    """Whatever happens in whatever order: no illegal transition, and the phase agrees with the rest of the state."""
+    """No order of events makes an illegal transition, and the phase agrees with the rest of the state."""
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         runner.run(play(steps))

@@ -1,4 +1,4 @@
-"""A line of what a model thinks while its answer has not begun: what it says, when it shows, what it never costs."""
+"""The reasoning preview before an answer begins: its text, its times, and its cost."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def test_what_the_line_says(thought: str, line: str) -> None:
 @example(":*//", ["a"])
 @given(st.text(), st.lists(st.text(max_size=400), max_size=8))
 def test_the_line_is_one_short_line_however_it_is_cut(first: str, more: list[str]) -> None:
-    """Chunks make no difference, and nothing in it is mark-up, a link or a control character."""
+    """Chunks make no difference, and the line has no markup, link or control character."""
     run_steps, cut = ReasoningPreview(), ReasoningPreview()
     run_steps.feed(first + "".join(more))
     for chunk in (first, *more):
@@ -154,7 +154,7 @@ def test_the_line_is_one_short_line_however_it_is_cut(first: str, more: list[str
 
 @pytest.mark.parametrize("renderer", [DiscordMarkdown(), SlackMarkdown(), PlaygroundMarkdown()])
 def test_the_line_is_small_print_that_is_never_read_back(renderer: Renderer) -> None:
-    """On each platform it is a notice: one line, known as ours, and no part of what the model is told that it said."""
+    """On each platform it is a one-line notice, recognised as ours, and never part of the model's history."""
     thought = ReasoningPreview()
     thought.feed("<!channel> <@U0123ABC> @everyone _is_ **bold** [x](http://y.z) {thought}.\n")
     notice = renderer.notice(Strings().thinking.format(thought=thought.line))
@@ -166,7 +166,7 @@ def test_the_line_is_small_print_that_is_never_read_back(renderer: Renderer) -> 
 
 
 async def test_the_playground_shows_it_likewise() -> None:
-    """In the page it is small print in the answer's own message, until that begins."""
+    """The page shows it as small print in the answer's own message until that begins."""
     channel, channel_state, _, page_events = playground_channel()
     async with core(ScriptedModel([*thinking(8), *words(50)])) as bench:
         bench.turns.accept(turn(), channel)
@@ -183,7 +183,7 @@ async def test_the_playground_shows_it_likewise() -> None:
 
 
 async def test_thinking_is_hidden_unless_it_is_asked_for() -> None:
-    """By default the reader sees the same writes at the same times as of a model that is silent meanwhile."""
+    """By default the writes and their times equal those for a silent model."""
     quiet: list[Step] = [20.0, *words(100)]
     seen = []
     for script in ([*thinking(20), *words(100)], quiet):
@@ -229,14 +229,14 @@ async def test_the_line_holds_up_no_text() -> None:
 
 
 async def test_who_thinks_for_a_moment_shows_no_line() -> None:
-    """An answer that begins within a second goes up by itself."""
+    """An answer beginning within a second goes up without a preview."""
     channel = MemoryChannel()
     await answered(ScriptedModel([*thinking(0.9), *words(20)]), channel)
     assert lines(channel) == []
 
 
 async def test_the_line_can_be_stopped_from() -> None:
-    """Its message has the button that any live answer has, and none once it has ended."""
+    """Its message has the stop button of a live answer, and none after the end."""
     channel = MemoryChannel(controls=Controls.STOP)
     model = ScriptedModel([*thinking(60), *words(10)])
     async with core(model) as bench:
@@ -274,7 +274,7 @@ async def test_a_model_that_thinks_for_two_minutes_is_not_cut() -> None:
     ],
 )
 async def test_an_answer_that_never_began_ends_honestly(script: Sequence[Step], end: str) -> None:
-    """The line is replaced by that of the end; thinking is no partial answer."""
+    """The notice of the end replaces the preview; reasoning is no partial answer."""
     channel = MemoryChannel()
     record = await answered(ScriptedModel(script), channel)
     assert lines(channel)
@@ -286,7 +286,7 @@ async def test_an_answer_that_never_began_ends_honestly(script: Sequence[Step], 
 
 
 async def test_another_attempt_thinks_anew() -> None:
-    """What an attempt thought before it was cut is not mixed with what the next one thinks."""
+    """A cut attempt's reasoning is not mixed with the next one's."""
     channel = MemoryChannel()
     second: list[Step] = [Reasoning("A second thought of it. "), 8.0, Text("Noon."), STOP]
     await answered(ScriptedModel([*thinking(2.2), ServiceError("cut")], second), channel)
@@ -295,7 +295,7 @@ async def test_another_attempt_thinks_anew() -> None:
 
 
 async def test_being_stopped_by_the_operator_replaces_the_line() -> None:
-    """A process that ends says so in the line's place."""
+    """A shutdown replaces the preview with its notice."""
     channel = MemoryChannel()
     async with core(ScriptedModel([*thinking(60), *words(10)])) as bench:
         bench.turns.accept(turn(), channel)
@@ -311,7 +311,7 @@ FAULTS = [ServiceError("no"), OutcomeUnknown("lost"), RateLimited("429", retry_a
 @pytest.mark.parametrize("number", range(8))
 @pytest.mark.parametrize("applied", [False, True])
 async def test_a_fault_at_each_write(fault: Failure, number: int, *, applied: bool) -> None:
-    """Whichever write fails, and however: no line of thinking is left, and a refused line costs the answer nothing."""
+    """After a fault at any write no preview is left, and a rejected preview costs the answer nothing."""
     count = 0
 
     def fails(verb: Verb) -> Failure | None:
@@ -385,7 +385,7 @@ async def many(policy: WritePolicy, *, thinkers: int, answers: int) -> tuple[lis
 
 @pytest.mark.slow
 async def test_lines_give_way_to_text() -> None:
-    """All lines together spend a few edits in a minute, and those who read answers are kept waiting no longer."""
+    """All previews together spend a few edits per minute, and readers of answers wait no longer."""
     delays = []
     for policy in (LINE, WritePolicy()):
         channels, records = await many(policy, thinkers=6, answers=3)
@@ -397,7 +397,7 @@ async def test_lines_give_way_to_text() -> None:
 
 @pytest.mark.slow
 async def test_many_lines_spend_no_more_than_one() -> None:
-    """Forty models that think at once: a line each at the most, an edit in six seconds for all of them together."""
+    """Forty concurrent reasoning models: at most a preview each, and one edit in six seconds overall."""
     channels, _ = await many(LINE, thinkers=40, answers=0)
     edits = sorted(w.at for c in channels for w in c.writes(Verb.EDIT) if "Thinking" in w.text)
     assert len(edits) <= 10
@@ -411,7 +411,7 @@ async def test_many_lines_spend_no_more_than_one() -> None:
 @pytest.mark.parametrize("policy", [LINE, WritePolicy()], ids=["line", "hidden"])
 @pytest.mark.parametrize("limit", [2000, 120])
 async def test_text_that_turns_out_to_be_thinking_is_taken_back(policy: WritePolicy, limit: int) -> None:
-    """Shown as it came, since nobody could know; gone as soon as the answer has a word, and never without one."""
+    """Retracted text shows at first, and goes once the answer has a word, never without one."""
     channel = MemoryChannel(Server(limit=100), limit=limit)
     thought = words(100, finish=None)
     script: list[Step] = [*thought, Retraction(), 3.0, Text("Noon."), 2.0, Text(" Or so."), STOP]
@@ -426,7 +426,7 @@ async def test_text_that_turns_out_to_be_thinking_is_taken_back(policy: WritePol
 
 @pytest.mark.parametrize("after", [[ServiceError("cut")], [STOP], [Finish(FinishReason.LENGTH)]])
 async def test_what_was_taken_back_is_no_partial_answer(after: list[Step]) -> None:
-    """Where nothing follows it, the end's line alone is left."""
+    """If no text follows, only the notice of the end is left."""
     channel = MemoryChannel()
     await answered(ScriptedModel([*words(50, finish=None), Retraction(), 1.0, *after]), channel)
     assert "word" not in channel.text
@@ -434,7 +434,7 @@ async def test_what_was_taken_back_is_no_partial_answer(after: list[Step]) -> No
 
 
 async def test_a_later_attempt_takes_back_its_own() -> None:
-    """The text of the first attempt stays until the second has as much; what that took back does not count."""
+    """The first attempt's text stays until the second is as long; retracted text does not count."""
     channel = MemoryChannel()
     second: list[Step] = [*words(40, finish=None), Retraction(), *words(30)]
     await answered(ScriptedModel([*words(20, finish=None), ServiceError("cut")], second), channel)

@@ -1,4 +1,4 @@
-"""A page yields the one next write that makes what is shown more like what is wanted."""
+"""The reconciler yields the next write from posted to desired messages."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def settle(
     platform: dict[str, str],
     fails: Callable[[], str] = lambda: "",
 ) -> int:
-    """Make writes until none is due, on a platform that is a dict of messages by id; return how many were made."""
+    """Make writes until none is due, on a platform of messages by id; return their number."""
     keys = {message.removeprefix("m-"): message for message in platform}
     for number in range(1000):
         write = reconciler.next(desired)
@@ -61,7 +61,7 @@ def apply(
 
 
 def test_messages_are_mended_in_order_then_added() -> None:
-    """An earlier message is finished before the next is posted; nothing is due when all is as wanted."""
+    """An earlier message is finished before the next is posted; no write is due once all is as desired."""
     reconciler, platform = Reconciler("k" * 24), dict[str, str]()
     settle(reconciler, want("one"), platform)
     write = reconciler.next(want("one!", "two"))
@@ -89,7 +89,7 @@ def test_surplus_messages_are_taken_away_from_the_end() -> None:
 
 
 def test_a_post_whose_answer_was_lost_is_found_out_before_anything_is_taken_away() -> None:
-    """Else a message that nobody knows of would stay for ever under a shorter answer."""
+    """Otherwise an unknown message would stay for ever under a shorter answer."""
     reconciler, platform = Reconciler("k" * 24), dict[str, str]()
     settle(reconciler, want("one", "two"), platform)
     write = reconciler.next(want("one", "two", "three"))
@@ -119,7 +119,7 @@ def test_a_post_after_a_delete_has_a_key_of_its_own() -> None:
     st.lists(st.sampled_from(["", "", "lost before", "lost after"]), max_size=12),
 )
 def test_whatever_is_lost_the_page_ends_as_wanted(versions: list[list[str]], faults: list[str]) -> None:
-    """Answers that are lost, of writes that happened or did not, leave neither a doubled nor a missing message."""
+    """Lost responses, of writes made or not, leave neither a duplicate nor a missing message."""
     reconciler, platform, pending = Reconciler("k" * 24), dict[str, str](), list(faults)
     for version in versions:
         settle(reconciler, want(*version), platform, lambda: pending.pop() if pending else "")
@@ -128,7 +128,7 @@ def test_whatever_is_lost_the_page_ends_as_wanted(versions: list[list[str]], fau
 
 
 def test_what_was_posted_and_not_written_down_is_looked_for_in_the_end() -> None:
-    """An answer that is made again and needs fewer messages than there are leaves none behind."""
+    """A recovered answer with fewer messages than before leaves none behind."""
     reconciler = Reconciler("k" * 24, ["m1"])
     edit = reconciler.next(want("whole"))
     assert edit is not None
@@ -141,7 +141,7 @@ def test_what_was_posted_and_not_written_down_is_looked_for_in_the_end() -> None
 
 
 def test_a_look_that_finds_nothing_is_not_made_again() -> None:
-    """Nor is one that was not answered taken for a message."""
+    """Nor is an unanswered look-up taken for a message."""
     reconciler = Reconciler("k" * 24, [])
     lookup_write = reconciler.lookup_write()
     assert lookup_write is not None
@@ -168,7 +168,7 @@ def test_an_answer_goes_on_without_what_an_earlier_process_took_away() -> None:
 
 
 def test_buttons_are_taken_away_after_the_words() -> None:
-    """What a reader waits for is written first; in the end nothing is left to press."""
+    """Text is written first; at the end no button is left."""
     reconciler, stop = Reconciler("k" * 24), Controls.STOP
     post = reconciler.next([DesiredMessage(Body("one", controls=stop), 3)])
     assert post is not None

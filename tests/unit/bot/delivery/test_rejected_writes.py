@@ -1,6 +1,6 @@
-"""A write that is refused is not the end: the text goes on smaller, plainer, or in a new message.
+"""After a rejected write the text continues in smaller, plainer or new messages.
 
-On virtual time, with a platform that refuses by size, and one that takes no edits.
+On virtual time, with a platform rejecting by size, and one rejecting edits.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ LEAST = 40  # characters of a message, below which the platform of these tests r
 
 @dataclass
 class Picky(MemoryChannel):
-    """A platform that refuses bodies, and edits, as it is told."""
+    """A platform with configurable rejections of bodies and edits."""
 
     takes: Callable[[str], bool] = lambda text: True
     edits_it: Callable[[MemoryChannel, str], bool] = lambda channel, message: True
@@ -76,7 +76,7 @@ class Picky(MemoryChannel):
 
 
 class Ends(MemoryJournal):
-    """A journal that says how turns ended."""
+    """A journal recording the endings of turns."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -111,7 +111,7 @@ async def answered(
 
 
 def check_order(channel: MemoryChannel) -> None:
-    """When a message is posted, the one before it shows what it shows in the end."""
+    """When a message is posted, the one before it is final."""
     now: dict[str, str] = {}
     for wrote in channel.writes():
         if wrote.verb is Verb.POST and now:
@@ -137,7 +137,7 @@ async def test_what_is_too_long_goes_on_in_smaller_messages(most: int) -> None:
 
 
 async def test_a_message_is_split_again_only_while_it_is_the_last() -> None:
-    """Where less and less is taken, messages that were followed by another are never touched again."""
+    """With a shrinking size limit, messages followed by another are never touched again."""
     channel, script = Picky(), words(1500)
     channel.takes = lambda text: len(text) <= max(1900 - 300 * len(channel.shown), 200)
     await answered(channel, script, writing=ANY_NUMBER)
@@ -148,7 +148,7 @@ async def test_a_message_is_split_again_only_while_it_is_the_last() -> None:
 
 
 async def test_blocks_that_are_cut_smaller_stay_blocks() -> None:
-    """Code that is split again is closed and opened again, and no line of it is lost."""
+    """Code split again is closed and reopened, and loses no line."""
     lines = [f"line = {number}" for number in range(150)]
     script: list[Step] = [
         Text("```py\n"),
@@ -163,7 +163,7 @@ async def test_blocks_that_are_cut_smaller_stay_blocks() -> None:
 
 
 async def test_where_nothing_is_taken_the_platform_is_named() -> None:
-    """Text that is refused in every form ends the answer with a line that does not blame the model, and its stream."""
+    """Text rejected in every form ends the answer and its stream, with a notice naming the platform, not the model."""
     channel, script = Picky(takes=lambda text: "refused" in text), words(4000)
     _, ending = await answered(channel, script)
     assert ending is Ending.FAILED
@@ -173,7 +173,7 @@ async def test_where_nothing_is_taken_the_platform_is_named() -> None:
 
 
 async def test_what_was_shown_stays_where_the_rest_is_refused() -> None:
-    """The text that was taken is not taken away, and the line below it names the platform."""
+    """Accepted text stays, and the notice below it names the platform."""
     script = [Text("Good words. "), 2.0, Text("bad"), *words(50)]
     channel = Picky(takes=lambda text: "bad" not in text)
     await answered(channel, script)
@@ -184,7 +184,7 @@ async def test_what_was_shown_stays_where_the_rest_is_refused() -> None:
 
 @pytest.mark.parametrize("controls", [Controls.NONE, Controls.STOP])
 async def test_without_edits_the_answer_goes_on_in_new_messages(controls: Controls) -> None:
-    """All of the text is shown once, a message in each interval at the most, with nothing that only an edit removes."""
+    """All text shows once, in at most one message per interval, with nothing left for an edit to remove."""
     channel = Picky(edits_it=lambda channel, message: False, controls=controls, limit=11_500)
     script = words(2000)
     model, ending = await answered(channel, script)
@@ -228,7 +228,7 @@ async def test_a_post_that_reopens_a_thread_has_its_edits_back() -> None:
 
 @pytest.mark.parametrize("deletes", [True, False])
 async def test_a_line_of_thinking_does_not_stay_where_edits_are_refused(deletes: bool) -> None:
-    """The line is taken away where that can be done, and no further one is shown."""
+    """The preview is deleted if possible, and no further one is shown."""
     thinking: list[Step] = [step for number in range(20) for step in (Reasoning(f"Thought {number} is this. "), 1.0)]
     channel = Picky(edits_it=lambda channel, message: False, deletes_it=deletes)
     script = [*thinking, *words(100)]
@@ -239,7 +239,7 @@ async def test_a_line_of_thinking_does_not_stay_where_edits_are_refused(deletes:
 
 
 async def test_a_second_attempt_is_shown_whole_where_edits_are_refused() -> None:
-    """What an attempt showed cannot be replaced: the next one's text follows, whole or from where it goes on."""
+    """The first attempt's text cannot be replaced: the next one follows, whole or from its continuation."""
     channel = Picky(edits_it=lambda channel, message: False)
     cut = words(200)[:-1]
     again = words(200)
@@ -249,7 +249,7 @@ async def test_a_second_attempt_is_shown_whole_where_edits_are_refused() -> None
 
 
 async def test_an_end_that_no_edit_shows_is_posted() -> None:
-    """The last line of an answer that was cut goes up in a message of its own."""
+    """The notice of a cut answer goes up in a message of its own."""
     channel = Picky(edits_it=lambda channel, message: False)
     await answered(channel, [*words(60)[:-1], Finish(FinishReason.LENGTH)])
     assert list(channel.shown.values())[-1].text.endswith(f"*{Strings().length}*")
@@ -257,7 +257,7 @@ async def test_an_end_that_no_edit_shows_is_posted() -> None:
 
 @dataclass
 class Final(Picky):
-    """A platform that is known to take no edits."""
+    """A platform known to reject edits."""
 
     @property
     def caps(self) -> ChannelCapabilities:
@@ -266,7 +266,7 @@ class Final(Picky):
 
 @pytest.mark.parametrize("known", [False, True])
 async def test_what_a_killed_process_left_is_followed_by_the_whole_answer(known: bool) -> None:
-    """Where what was left cannot be edited, nothing of the answer that is made again is missing."""
+    """If a killed process's messages cannot be edited, the whole new answer follows them."""
     channel = MemoryChannel()
     journal = await left_after(5.0, channel, count=400)
     kind = Final if known else Picky

@@ -1,6 +1,6 @@
-"""When edits are spent and posts are not: an answer goes on in a new message, or waits and goes up whole.
+"""With edits spent and posts left, an answer continues in a new message, or waits and goes up whole.
 
-On virtual time, with a workspace's 50 edits a minute (or fewer, so that little text is needed) and posts of its own.
+On virtual time, with a workspace's 50 edits a minute (or fewer, to need little text) and separate posts.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ ROLLOVER = WritePolicy().rollover_after_seconds
 def workspace(
     count: int, *, limit: int = 50, fault: Callable[[Verb], Failure | None] | None = None
 ) -> list[MemoryChannel]:
-    """Channels that share the edits of a minute, and post each at its own rate."""
+    """Channels sharing a minute's edits, each with its own posts."""
     server, edits = Server(limit=limit, period=60.0, rolling=True, counts_posts=False), RollingWindow(limit, 60.0)
     channels = [MemoryChannel(server, limit=11_500, edits=edits, posts=LeakyBucket(1.05)) for _ in range(count)]
     for channel in channels:
@@ -83,7 +83,7 @@ async def test_nobody_waits_a_minute_for_an_edit() -> None:
 
 
 async def test_a_message_that_was_left_is_never_touched_again() -> None:
-    """What is gone on from stays as it is shown, to the end: no edit is spent backwards."""
+    """Once a reply rolls over, its earlier messages are never edited again."""
     channels, script = workspace(3, limit=8), words(2000)
     await answered([script], channels)
     for channel in channels:
@@ -97,7 +97,7 @@ async def test_a_message_that_was_left_is_never_touched_again() -> None:
 
 @pytest.mark.slow
 async def test_70_at_once_are_whole_in_one_message_each() -> None:
-    """More than there are edits: those whose end could not be written in time wait with their first words."""
+    """With more replies than edits, those without a permit for their end wait with their first post."""
     channels, script = workspace(70), words(400)
     await answered([script], channels)
     last_delta = 1000 + 399 / 40
@@ -110,7 +110,7 @@ async def test_70_at_once_are_whole_in_one_message_each() -> None:
 
 @pytest.mark.slow
 async def test_first_words_wait_no_longer_than_text_may() -> None:
-    """70 answers of 1,500 words: who had to wait with its first words shows them after the bound at the latest."""
+    """70 answers of 1,500 words: a waiting first post comes after the bound at the latest."""
     channels, script = workspace(70), words(1500)
     await answered([script], channels)
     for channel in channels:
@@ -150,7 +150,7 @@ async def test_the_end_goes_on_at_once_where_no_edit_is_left() -> None:
     st.booleans(),
 )
 def test_whatever_fails_all_go_on_whole(lengths: list[int], limit: int, fails: list[bool], applied_first: bool) -> None:
-    """Few edits, any number of answers of any length, writes that fail before or after they are applied: all whole."""
+    """Few edits, any number and length of answers, writes failing before or after they apply: all are whole."""
     pending = list(fails)
 
     def fault(verb: Verb) -> Failure | None:
@@ -174,7 +174,7 @@ SOURCE = st.lists(st.sampled_from(PARTS), max_size=200).map("".join)
 
 @given(st.lists(st.tuples(SOURCE, st.floats(0, 1)), min_size=1, max_size=6), st.integers(60, 160))
 def test_a_piece_can_end_anywhere(parts: list[tuple[str, float]], limit: int) -> None:
-    """Pieces still join to the source and fit, and what lies before the seal does not change any more."""
+    """Pieces still join to the source and fit, and sealed text never changes."""
     splitter = Splitter(lambda piece: len(piece.closed()), limit)
     source, sealed_to = "", 0
     for text, share in parts:
@@ -217,7 +217,7 @@ def test_space_after_the_seal_stays_behind(text: str, at: int, rest: str) -> Non
 
 
 def test_a_fence_is_open_on_both_sides_of_the_seal() -> None:
-    """Code that goes on in a new message is still code there, in its language."""
+    """Code continued in a new message is still code in its language."""
     splitter = Splitter(lambda piece: len(piece.closed()), 100)
     splitter.feed("so:\n```py\na = 1\nb = 2\n```\n")
     splitter.seal(15)

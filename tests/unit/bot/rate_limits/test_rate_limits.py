@@ -1,4 +1,4 @@
-"""Budgets never let more through than a server counts, whatever the latency, and space what they let through."""
+"""Rate limits never exceed a server's count at any latency, and pace their permits."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SCHEDULE = st.lists(st.tuples(st.floats(0, 2), LATENCY, LATENCY, st.booleans()),
 
 
 class FixedServer:
-    """Counts a write when it arrives: so many in a window that the first after the last one's close opens."""
+    """Counts arriving writes in a fixed window, opened by the first write after the last close."""
 
     def __init__(self, limit: int, period: float) -> None:
         self.limit, self.period = limit, period
@@ -55,7 +55,7 @@ class RollingServer:
 
 
 class Server(Protocol):
-    """What counts."""
+    """Counts writes."""
 
     def arrive(self, at: float) -> WindowReport | None: ...
 
@@ -115,7 +115,7 @@ CROSSING = [
 def test_a_fixed_window_never_provokes_a_429(
     schedule: list[tuple[float, float, float, bool]], told: bool, paced: bool, live: int
 ) -> None:
-    """Whatever the latency each way, with the server's headers or without them."""
+    """At any latency each way, with or without the server's headers."""
     budget = FixedWindow(5, 5.0, paced=paced)
     budget.live = live
     play(budget, FixedServer(5, 5.0), schedule, told=told)
@@ -123,7 +123,7 @@ def test_a_fixed_window_never_provokes_a_429(
 
 @given(SCHEDULE, st.integers(0, 9))
 def test_a_rolling_window_never_provokes_a_429(schedule: list[tuple[float, float, float, bool]], live: int) -> None:
-    """Whatever the latency each way."""
+    """At any latency each way."""
     budget = RollingWindow(6, 10.0)
     budget.live = live
     play(budget, RollingServer(6, 10.0), schedule, told=False)
@@ -136,7 +136,7 @@ def test_a_leak_never_provokes_a_429(schedule: list[tuple[float, float, float, b
 
 
 def test_other_programs_writes_are_known_from_headers() -> None:
-    """A server that says that less is left than we spent is believed."""
+    """A server reporting fewer permits left than we computed is believed."""
     budget = FixedWindow(5, 5.0, paced=False)
     budget.spend(0.0)
     budget.observe(0.1, WindowReport(5, 1, 4.0), sent=0.0)
@@ -161,7 +161,7 @@ def test_a_lone_reply_keeps_one_write_for_its_end() -> None:
 
 
 def test_several_replies_spend_one_write_a_step() -> None:
-    """Sharing a window, they spend it evenly and keep nothing back."""
+    """Replies sharing a window spend it evenly and reserve nothing."""
     budget = FixedWindow(5, 5.0, paced=True)
     budget.live = 4
     times, now = [], 100.0
@@ -181,7 +181,7 @@ def spend(budget: Budget, now: float, times: int = 1) -> None:
 
 
 def test_a_rolling_window_keeps_a_write_for_each_live_reply_and_for_the_next_readers() -> None:
-    """However much is written meanwhile, every live reply can end at once, and so can those who ask only then."""
+    """However much is written, all live replies can end at once, and so can later ones."""
     budget = RollingWindow(10, 60.0)
     budget.live = 4
     while budget.ready_at(0.0, final=False) <= 0.0:
@@ -193,7 +193,7 @@ def test_a_rolling_window_keeps_a_write_for_each_live_reply_and_for_the_next_rea
 
 
 def test_first_words_are_promised_while_every_end_has_a_write() -> None:
-    """In a window of ten of which four are spent, six replies may show something; the seventh waits for a permit."""
+    """In a window of ten with four spent, six replies may post; the seventh waits for a permit."""
     budget = RollingWindow(10, 60.0)
     spend(budget, 0.0, 4)
     for reserved_finals in range(6):
@@ -208,7 +208,7 @@ def test_first_words_are_promised_while_every_end_has_a_write() -> None:
 
 
 def test_promised_ends_are_not_spent_on_growth() -> None:
-    """With as many promises as writes, nothing but ends is written, however few replies are live by then."""
+    """With as many reserved finals as permits, only final writes are sent, however few replies are live."""
     budget = RollingWindow(10, 60.0)
     budget.reserved_finals = budget.live = 10
     assert budget.ready_at(0.0, final=False) > 0.0
@@ -218,9 +218,10 @@ def test_promised_ends_are_not_spent_on_growth() -> None:
 @example(2, 34, 0.0, 0.0)
 @given(st.integers(1, 40), st.integers(0, 49), st.floats(0, 100), st.floats(0, 100))
 def test_intervals_grow_with_age_and_with_what_is_spent(live: int, spent: int, age: float, more: float) -> None:
-    """An older reply never writes more often, nor does any when less is left; sharing makes each slower.
+    """Age, spent permits and other replies each lengthen the interval.
 
-    But for the last: what is left is rationed the later the more share it, so there one more may be a little faster.
+    Except for the last permits: the more replies share them, the later rationing begins, so one more may be a little
+    faster.
     """
     budget = RollingWindow(50, 60.0)
     budget.live = live
@@ -255,7 +256,7 @@ def test_a_lone_reply_can_go_on_for_ever_in_a_rolling_window() -> None:
 
 
 class LeakServer:
-    """Lets one through each interval, with a burst: counts what arrives."""
+    """Lets one write through each interval, with a burst, and counts arrivals."""
 
     def __init__(self, interval: float, burst: int) -> None:
         self.interval, self.burst, self.empty_at = interval, burst, float("-inf")
@@ -268,7 +269,7 @@ class LeakServer:
 
 @given(SCHEDULE, st.integers(0, 9))
 def test_a_leak_with_a_burst_never_provokes_a_429(schedule: list[tuple[float, float, float, bool]], live: int) -> None:
-    """Whatever the latency each way, and whoever is at work."""
+    """At any latency each way, with any number of live replies."""
     budget = LeakyBucket(1.2, burst=5, paced=True)
     budget.live = live
     play(budget, LeakServer(1.2, 5), schedule, told=False)
@@ -317,7 +318,7 @@ def test_a_429_below_the_windows_limit_latches_the_leak_for_its_time() -> None:
 
 
 def test_a_429_of_a_window_that_is_used_up_latches_nothing() -> None:
-    """That is what a window says by itself."""
+    """A used-up window explains the 429."""
     budget = latching()
     spend(budget, 0.0, 50)
     budget.hold(1.0, 59.0)
@@ -364,7 +365,7 @@ async def test_reads_wait_in_order_within_their_rate() -> None:
 
 
 async def test_reads_that_can_wait_leave_room() -> None:
-    """Whoever reads for a live answer is let through while a hundred others wait for the next minute."""
+    """Reads for a live answer pass while a hundred background reads wait for the next minute."""
     loop = asyncio.get_running_loop()
     reads, patient = ReadLimiter(45, 60.0), []
 
@@ -402,7 +403,7 @@ def test_what_others_may_have_spent_is_spent_one_by_one() -> None:
 
 
 def test_what_an_earlier_process_used_counts() -> None:
-    """A window, a leak and both together begin with what is left of the last minute, and forget it in time."""
+    """A window, a bucket and both together start with an earlier process's last minute, and forget it in time."""
     window = RollingWindow(3, 60.0, paced=False)
     window.remember(100.0, [50.0, 10.0, 5.0])
     assert window.ready_at(100.0, final=True) == pytest.approx(100.0 - 48.0 + 60.0)
