@@ -136,7 +136,7 @@ class Pacer:
         finally:
             for budget in budgets:
                 budget.record_response(loop.time(), sent=sent)
-            self._reachability.note(met, loop.time())
+            self._reachability.record(met, loop.time())
             reply.write_finished()
             self._changed.set()
         self._recorder.wrote(reply.key.platform, write.verb.value, outcome)

@@ -17,7 +17,7 @@ class Reachability:
     def __init__(self) -> None:
         self._unreachable_at = -math.inf
 
-    def note(self, failure: Failure | None, now: float) -> None:
+    def record(self, failure: Failure | None, now: float) -> None:
         """Record the outcome of a write; any response proves reachability."""
         unreachable = isinstance(failure, ConnectFailed | OutcomeUnknown)
         self._unreachable_at = now if unreachable else -math.inf

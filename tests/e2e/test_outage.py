@@ -224,13 +224,13 @@ def test_what_a_write_met_is_remembered_for_a_while() -> None:
     reach = Reachability()
     assert not reach.is_unreachable(0.0)
     for failure in (ConnectFailed("refused"), OutcomeUnknown("no answer")):
-        reach.note(failure, 100.0)
+        reach.record(failure, 100.0)
         assert reach.is_unreachable(100.0 + REMEMBERED_SECONDS - 1)
         assert not reach.is_unreachable(100.0 + REMEMBERED_SECONDS)
-        reach.note(ServiceError("500"), 101.0)
+        reach.record(ServiceError("500"), 101.0)
         assert not reach.is_unreachable(101.0)
-        reach.note(failure, 102.0)
-        reach.note(None, 103.0)
+        reach.record(failure, 102.0)
+        reach.record(None, 103.0)
         assert not reach.is_unreachable(103.0)
 
 
