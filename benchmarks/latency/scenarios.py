@@ -35,7 +35,7 @@ from bot.telemetry import NoRecorder
 from bot.turns.config import TurnConfig, TurnLimits
 from bot.turns.manager import TurnManager
 from tests.support.clock import VirtualLoop
-from tests.support.fakes import MemoryChannel, ScriptedModel, Server, Wrote, turn
+from tests.support.fakes import FakeChannel, ScriptedModel, Server, Wrote, turn
 
 # --------------------------------------------------------------------------------------------------------- platforms
 
@@ -361,7 +361,7 @@ def _turns(model: ScriptedModel, recorder: NoRecorder, writing: WritePolicy, liv
     )
 
 
-def _channels(scenario: Scenario, policy: Policy | None) -> list[MemoryChannel]:
+def _channels(scenario: Scenario, policy: Policy | None) -> list[FakeChannel]:
     """One for each answer, with the budgets that the platform's adapter would give it."""
     count = len(scenario.asks)
     if scenario.apart:
@@ -369,13 +369,13 @@ def _channels(scenario: Scenario, policy: Policy | None) -> list[MemoryChannel]:
     return _sharing(scenario.platform, count, policy)
 
 
-def _sharing(platform: Platform, count: int, policy: Policy | None) -> list[MemoryChannel]:
+def _sharing(platform: Platform, count: int, policy: Policy | None) -> list[FakeChannel]:
     """Channels, or answers in one channel, that share the platform's limits."""
     server, ours = platform.server(), platform.edits()
     edits = [ours] * count if policy is None else policy.budgets(platform.counter(), count)
     together = FixedWindow(5, 5.0, paced=False)  # Discord's posts; Slack counts them for each channel
     return [
-        MemoryChannel(
+        FakeChannel(
             server,
             limit=platform.message,
             edits=budget,
@@ -385,7 +385,7 @@ def _sharing(platform: Platform, count: int, policy: Policy | None) -> list[Memo
     ]
 
 
-def _played(trace: Trace, asked: float, channel: MemoryChannel) -> Played:
+def _played(trace: Trace, asked: float, channel: FakeChannel) -> Played:
     """What a reader saw, from the log of one reply's channel."""
     sent = [(asked + tick * TICK, count) for tick, count in trace.arrivals]
     return as_seen(trace.text, asked, sent, channel.writes())

@@ -28,7 +28,7 @@ from tests.servers.discord import DiscordDouble
 from tests.servers.network import network
 from tests.servers.openai import Answer, OpenAIDouble
 from tests.servers.slack import SlackDouble
-from tests.support.fakes import MemoryChannel, Server, turn
+from tests.support.fakes import FakeChannel, Server, turn
 from tests.support.process import bot
 
 ANSWER = " ".join(f"word{number}" for number in range(600))
@@ -85,7 +85,7 @@ class Endings(NoRecorder):
         self.records.append(record)
 
 
-class FarChannel(MemoryChannel):
+class FarChannel(FakeChannel):
     """A channel behind a network: in a half-open one, a write gets no answer until it is given up."""
 
     away = Outage()

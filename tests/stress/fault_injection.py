@@ -51,7 +51,7 @@ from bot.turns.manager import TurnManager
 from tests.servers.openai_scripts import Answer, Manner, chat_whole
 from tests.servers.requests import out_of_order, seen
 from tests.support.clock import VirtualLoop
-from tests.support.fakes import MemoryChannel, Notebook, Server, turn
+from tests.support.fakes import FakeChannel, FakeJournal, Server, turn
 from tests.support.streams import ScriptedModel, steps_of
 
 # Part of every injected failure's message; no reader may see it.
@@ -336,7 +336,7 @@ def _text(deltas: Sequence[Delta]) -> str:
     return "".join(delta.text for delta in deltas if isinstance(delta, Text)).strip()
 
 
-class FaultyChannel(MemoryChannel):
+class FaultyChannel(FakeChannel):
     """A channel with faults at every call."""
 
     process: Process
@@ -346,18 +346,18 @@ class FaultyChannel(MemoryChannel):
         return result
 
     async def history(self, limit: int) -> History:
-        result: History = await self.process.through("history", lambda: MemoryChannel.history(self, limit))
+        result: History = await self.process.through("history", lambda: FakeChannel.history(self, limit))
         return result
 
     async def post(self, body: Body, key: str) -> str:
-        result: str = await self._writing("post", Verb.POST, lambda: MemoryChannel.post(self, body, key))
+        result: str = await self._writing("post", Verb.POST, lambda: FakeChannel.post(self, body, key))
         return result
 
     async def edit(self, message: str, body: Body) -> None:
-        await self._writing("edit", Verb.EDIT, lambda: MemoryChannel.edit(self, message, body))
+        await self._writing("edit", Verb.EDIT, lambda: FakeChannel.edit(self, message, body))
 
     async def delete(self, message: str) -> None:
-        await self._writing("delete", Verb.DELETE, lambda: MemoryChannel.delete(self, message))
+        await self._writing("delete", Verb.DELETE, lambda: FakeChannel.delete(self, message))
 
     async def _writing(self, name: str, verb: Verb, action: Action) -> Any:
         """A write with the window in its response, as Discord's have; it corrects writes not counted."""
@@ -378,39 +378,39 @@ class FaultyChannel(MemoryChannel):
                 budget.observe(now, report, sent=sent)
 
     async def find(self, key: str, known: Sequence[str] = ()) -> str | None:
-        found: str | None = await self.process.through("find", lambda: MemoryChannel.find(self, key, known))
+        found: str | None = await self.process.through("find", lambda: FakeChannel.find(self, key, known))
         return found if found in self.shown else None  # a deleted message is not found
 
     async def show_working(self) -> None:
         await self.process.through("working", super().show_working)
 
 
-class FaultyNotebook(Notebook):
+class FaultyJournal(FakeJournal):
     """A journal with faults at every call."""
 
-    def __init__(self, process: Process, of: Notebook) -> None:
+    def __init__(self, process: Process, of: FakeJournal) -> None:
         super().__init__(durable=process.world.scene.durable, of=of)
         self._process = process
 
     async def accept(self, key: TurnKey, event: str = "") -> bool:
-        result: bool = await self._process.through("accept", lambda: Notebook.accept(self, key, event))
+        result: bool = await self._process.through("accept", lambda: FakeJournal.accept(self, key, event))
         return result
 
     async def update_event(self, key: TurnKey, event: str) -> None:
-        await self._process.through("keep", lambda: Notebook.update_event(self, key, event))
+        await self._process.through("keep", lambda: FakeJournal.update_event(self, key, event))
 
     async def drop(self, key: TurnKey) -> None:
-        await self._process.through("drop", lambda: Notebook.drop(self, key))
+        await self._process.through("drop", lambda: FakeJournal.drop(self, key))
 
     async def posted(self, key: TurnKey, message: str) -> None:
-        await self._process.through("posted", lambda: Notebook.posted(self, key, message))
+        await self._process.through("posted", lambda: FakeJournal.posted(self, key, message))
 
     async def ended(self, key: TurnKey, ending: Ending) -> None:
-        await self._process.through("ended", lambda: Notebook.ended(self, key, ending))
+        await self._process.through("ended", lambda: FakeJournal.ended(self, key, ending))
 
     async def unfinished(self, platform: str) -> Sequence[UnfinishedTurn]:
         result: Sequence[UnfinishedTurn] = await self._process.through(
-            "unfinished", lambda: Notebook.unfinished(self, platform)
+            "unfinished", lambda: FakeJournal.unfinished(self, platform)
         )
         return result
 
@@ -425,7 +425,7 @@ class World:
     scene: Scene
     faults: Sequence[Injected] = ()
     drain_seconds: float = 1.0
-    journal: Notebook = field(default_factory=Notebook)
+    journal: FakeJournal = field(default_factory=FakeJournal)
     open: int = 0  # streams of the model
     whole: set[str] = field(default_factory=lambda: {REFUSED})  # all possible whole answers
     starts: int = 0
@@ -436,7 +436,7 @@ class World:
         servers = [Server() for _ in range(self.scene.questions)]
         if self.scene.shared:
             servers = [servers[0]] * self.scene.questions
-        self.places = {str(number): MemoryChannel(server) for number, server in enumerate(servers)}
+        self.places = {str(number): FakeChannel(server) for number, server in enumerate(servers)}
 
     def question(self, number: str) -> Turn:
         return turn(number, conversation=number)
@@ -558,7 +558,7 @@ class Process:
         return TurnManager(
             choices,
             Completion(FaultyModel(self), CompletionPolicy(), NoRecorder(), seeded),
-            FaultyNotebook(self, of=self.world.journal),
+            FaultyJournal(self, of=self.world.journal),
             NoRecorder(),
             random_=seeded,
             wall_clock=lambda: datetime(2026, 11, 22, tzinfo=UTC),
@@ -609,7 +609,7 @@ def judge(world: World) -> None:
         assert ending is not Ending.INTERRUPTED or not world.scene.durable, "the journal says interrupted"
 
 
-def _judge_shown(world: World, number: str, place: MemoryChannel, *, may_fail: bool) -> None:
+def _judge_shown(world: World, number: str, place: FakeChannel, *, may_fail: bool) -> None:
     assert all(body.controls is Controls.NONE for body in place.shown.values()), "a control is left"
     text = " ".join(_read(place).split())
     assert "Thought" not in text, f"a line of thinking is left: {place.text!r}"
@@ -627,14 +627,14 @@ def _judge_shown(world: World, number: str, place: MemoryChannel, *, may_fail: b
     assert reference in text or any(line in text for line in said), f"no honest line: {place.text!r}"
 
 
-def _is_cut_at_the_limit(world: World, place: MemoryChannel, text: str) -> bool:
+def _is_cut_at_the_limit(world: World, place: FakeChannel, text: str) -> bool:
     """Whether the maximum of messages shows the beginning of an answer with the notice of the limit."""
     said, line, after = text.partition(f" *{WORDS.limit}*")
     full = bool(line) and not after and len(place.shown) == world.scene.max_messages
     return full and any(whole.startswith(said) for whole in world.whole)
 
 
-def _read(place: MemoryChannel) -> str:
+def _read(place: FakeChannel) -> str:
     """The answer as a reader has it, with the files' texts. At most one message has files, with a notice."""
     texts = []
     for body in place.shown.values():

@@ -24,7 +24,7 @@ from bot.telemetry import NoRecorder
 from bot.turns.config import TurnConfig, TurnLimits
 from bot.turns.manager import TurnManager
 from tests.stress import soak, storm
-from tests.support.fakes import MemoryChannel, ScriptedModel, answer_of, turn, words
+from tests.support.fakes import FakeChannel, ScriptedModel, answer_of, turn, words
 
 
 @pytest.mark.sockets(seconds=150)
@@ -82,7 +82,7 @@ async def test_memory_is_flat_over_many_answers() -> None:
 
 
 async def _answer(turns: TurnManager, model: ScriptedModel, numbers: range) -> None:
-    channels = [MemoryChannel() for _ in numbers]
+    channels = [FakeChannel() for _ in numbers]
     for number, channel in zip(numbers, channels, strict=True):
         turns.accept(turn(str(number), conversation=str(number)), channel)
     await turns.idle()

@@ -24,7 +24,7 @@ from bot.turns.config import TurnConfig, TurnLimits
 from bot.turns.manager import TurnManager
 from tests.servers.discord import DiscordDouble
 from tests.servers.limits import Kind
-from tests.support.fakes import Notebook
+from tests.support.fakes import FakeJournal
 from tests.support.inbox import RecordingInbox
 
 WRITING = WritePolicy()
@@ -132,7 +132,7 @@ async def platform_at_work(
 
 @asynccontextmanager
 async def process(
-    bot: Bot, model: Model, journal: Notebook, *, writing: WritePolicy = WRITING
+    bot: Bot, model: Model, journal: FakeJournal, *, writing: WritePolicy = WRITING
 ) -> AsyncIterator[TurnManager]:
     """The whole program but for its settings: the core and the platform, connected. Leaving it is a `kill -9`."""
     options, seeded = options_for(bot.double), random.Random(3)

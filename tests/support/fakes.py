@@ -94,7 +94,7 @@ Fault = Callable[[Verb], Failure | None]
 
 
 @dataclass
-class MemoryChannel:
+class FakeChannel:
     """A channel that keeps what it was told. `fault` is asked at each write whether it fails."""
 
     server: Server = field(default_factory=Server)
@@ -212,15 +212,15 @@ class MemoryChannel:
         return [wrote for wrote in self.log if not wrote.failure and verb in {None, wrote.verb}]
 
 
-class Notebook:
-    """A journal in memory that another "process" can open again: `Notebook(of=earlier)`."""
+class FakeJournal:
+    """A journal in memory that another "process" can open again: `FakeJournal(of=earlier)`."""
 
-    def __init__(self, *, durable: bool = False, of: Notebook | None = None) -> None:
+    def __init__(self, *, durable: bool = False, of: FakeJournal | None = None) -> None:
         self.durable = durable
         self.entries: dict[TurnKey, str] = of.entries if of else {}
         self.answers: dict[TurnKey, list[str]] = of.answers if of else {}
         self.ends: dict[TurnKey, Ending] = of.ends if of else {}
-        self._nobodys = set(self.entries) if of else set()  # of processes that run no more
+        self._orphaned = set(self.entries) if of else set()  # by processes that no longer run
         self.age = 0.0
 
     @property
@@ -258,11 +258,11 @@ class Notebook:
         found = [
             key
             for key in self.entries
-            if key in self._nobodys
+            if key in self._orphaned
             and key.platform == platform
             and self.ends.get(key, Ending.INTERRUPTED) is Ending.INTERRUPTED
         ]
-        self._nobodys.difference_update(found)
+        self._orphaned.difference_update(found)
         return [UnfinishedTurn(key, self.entries[key], tuple(self.answers[key]), self.age) for key in found]
 
 

@@ -24,7 +24,7 @@ from bot.telemetry import NoRecorder
 from bot.turns.config import TurnConfig, TurnLimits
 from bot.turns.manager import TurnManager
 from tests.servers.openai import Answer, OpenAIDouble, Script, Taste
-from tests.support.fakes import MemoryChannel, Notebook, turn
+from tests.support.fakes import FakeChannel, FakeJournal, turn
 
 ANSWER = "Half past nine."
 AT_ONCE = CompletionPolicy(backoff=Backoff(0.01, 8.0, jitter=1.0))
@@ -41,7 +41,7 @@ class Conversation:
     async def ask(self, *said: Message, text: str = "why?", files: tuple[Part, ...] = (), direct: bool = True) -> str:
         """Ask after what was said; what the reader then sees."""
         self.asked += 1
-        channel = MemoryChannel(past=History(said), files=files)
+        channel = FakeChannel(past=History(said), files=files)
         self.turns.accept(turn(str(self.asked), text=text, direct=direct), channel)
         await self.turns.idle()
         return channel.text
@@ -58,7 +58,7 @@ async def conversation(taste: Taste, *scripts: Script, api: str = "chat") -> Asy
         turns = TurnManager(
             choices,
             Completion(model, AT_ONCE, NoRecorder(), seeded),
-            Notebook(),
+            FakeJournal(),
             NoRecorder(),
             random_=seeded,
             wall_clock=lambda: datetime(2026, 11, 22, tzinfo=UTC),

@@ -18,7 +18,7 @@ from bot.strings import Strings
 from tests.servers.discord import FILE_LIMIT, DiscordDouble
 from tests.servers.limits import Kind
 from tests.support.discord import Bot, bot_at_work, process, until
-from tests.support.fakes import Notebook, ScriptedModel
+from tests.support.fakes import FakeJournal, ScriptedModel
 
 pytestmark = pytest.mark.sockets
 
@@ -28,7 +28,7 @@ NOTE = f"-# {Strings().rest}"
 SMALL = WritePolicy(max_messages=2, backoff=Backoff(0.05, 0.1))
 
 
-async def ended(journal: Notebook, count: int = 1) -> None:
+async def ended(journal: FakeJournal, count: int = 1) -> None:
     """Wait until so many turns have ended."""
     await until(lambda: len(journal.endings) >= count)
 
@@ -36,9 +36,9 @@ async def ended(journal: Notebook, count: int = 1) -> None:
 @asynccontextmanager
 async def answered(
     text: str, prepare: Callable[[Bot], object] = lambda bot: None
-) -> AsyncIterator[tuple[Bot, Notebook]]:
+) -> AsyncIterator[tuple[Bot, FakeJournal]]:
     """One question, answered whole."""
-    double, journal = DiscordDouble(), Notebook(durable=True)
+    double, journal = DiscordDouble(), FakeJournal(durable=True)
     bot = Bot(double)
     prepare(bot)
     model = ScriptedModel([Text(text), Finish(FinishReason.STOP)])
@@ -153,7 +153,7 @@ async def test_the_file_of_an_earlier_process_does_not_stay() -> None:
 
 async def test_the_next_question_knows_the_rest() -> None:
     """The next prompt contains the text of the file as part of the answer, without our notice and without the file."""
-    double, journal = DiscordDouble(), Notebook(durable=True)
+    double, journal = DiscordDouble(), FakeJournal(durable=True)
     bot = Bot(double)
     model = ScriptedModel([Text(PROSE), Finish(FinishReason.STOP)])
     async with double.running(), process(bot, model, journal, writing=SMALL):

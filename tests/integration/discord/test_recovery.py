@@ -26,7 +26,7 @@ from bot.ports import Body, UnfinishedTurn, Verb
 from tests.servers.discord import DiscordDouble, Post
 from tests.servers.limits import Kind
 from tests.support.discord import Bot, bot_at_work, options_for, platform_at_work, process, until
-from tests.support.fakes import Notebook, ScriptedModel, answer_of, words
+from tests.support.fakes import FakeJournal, ScriptedModel, answer_of, words
 
 NONCE_SECONDS = DiscordOptions("").nonce_seconds
 LONG_AGO = NONCE_SECONDS + 60.0
@@ -435,7 +435,7 @@ async def test_a_server_without_history_does_not_block_posts() -> None:
 async def test_a_recovered_answer_continues_in_its_messages(writes: int, written_down: bool, age: float) -> None:
     """Whenever the process died, and whether it knew of its post or not: one answer, whole, without a button."""
     double = DiscordDouble()
-    bot, journal = Bot(double), Notebook(durable=True)
+    bot, journal = Bot(double), FakeJournal(durable=True)
     async with double.running():
         async with process(bot, ScriptedModel(words(150)), journal):
             bot.ask("hi")
@@ -445,7 +445,7 @@ async def test_a_recovered_answer_continues_in_its_messages(writes: int, written
             for messages in journal.answers.values():
                 messages.clear()
         double.remembers_nonces = age < NONCE_SECONDS
-        journal = Notebook(of=journal)
+        journal = FakeJournal(of=journal)
         journal.age = age
         script = words(30, rate=100.0)
         async with process(bot, ScriptedModel(script), journal) as turns:
@@ -461,14 +461,14 @@ async def test_a_recovered_answer_continues_in_its_messages(writes: int, written
 async def test_an_unknown_surplus_message_is_deleted() -> None:
     """A shorter new answer deletes a surplus message of the old one, however young."""
     double = DiscordDouble()
-    bot, journal = Bot(double), Notebook(durable=True)
+    bot, journal = Bot(double), FakeJournal(durable=True)
     async with double.running():
         async with process(bot, ScriptedModel(words(400, rate=4000.0, finish=None)), journal):
             bot.ask("hi")
             await double.until(lambda: len(double.answers(bot.general)) == 2)
         for messages in journal.answers.values():
             del messages[1:]
-        journal, script = Notebook(of=journal), words(30, rate=100.0)
+        journal, script = FakeJournal(of=journal), words(30, rate=100.0)
         async with process(bot, ScriptedModel(script), journal) as turns:
             await until(lambda: bool(journal.ends))
             await turns.idle()
@@ -481,7 +481,7 @@ async def test_an_unknown_surplus_message_is_deleted() -> None:
 async def test_a_live_answer_outlives_its_gateway(how: str) -> None:
     """An answer under way is finished, its window still counted, and a replayed event asks nothing again."""
     double = DiscordDouble()
-    bot, journal, script = Bot(double), Notebook(), words(100, rate=50.0)
+    bot, journal, script = Bot(double), FakeJournal(), words(100, rate=50.0)
     async with double.running(), process(bot, ScriptedModel(script), journal):
         bot.ask("hi", times=2)
         await double.until(lambda: bool(double.answers(bot.general)))

@@ -9,7 +9,7 @@ import pytest
 from bot.conversation import Finish, FinishReason, Text
 from tests.servers.discord import INVALID_FORM, NO_HISTORY, OLD, UNKNOWN_MESSAGE, DiscordDouble
 from tests.support.discord import Bot, process
-from tests.support.fakes import Notebook, ScriptedModel, Step
+from tests.support.fakes import FakeJournal, ScriptedModel, Step
 
 pytestmark = pytest.mark.sockets
 
@@ -28,7 +28,7 @@ def answer(count: int) -> list[str]:
 async def whole(bot: Bot, count: int, channel: str) -> list[str]:
     """Ask, and wait until the whole answer is shown; returns its messages."""
     double = bot.double
-    async with double.running(), process(bot, ScriptedModel(streamed(count)), Notebook()):
+    async with double.running(), process(bot, ScriptedModel(streamed(count)), FakeJournal()):
         double.say(channel, f"<@{double.world.bot}> tell", author=bot.ada)
         async with asyncio.timeout(40):
             await double.until(lambda: " ".join(double.answers(channel)).split() == answer(count))

@@ -15,7 +15,7 @@ from bot.ports import Body, Controls
 from tests.servers.discord import DiscordDouble
 from tests.servers.limits import Kind
 from tests.support.discord import Bot, bot_at_work, process, until
-from tests.support.fakes import Notebook, ScriptedModel, answer_of, words
+from tests.support.fakes import FakeJournal, ScriptedModel, answer_of, words
 
 LIVE = Body("so far", controls=Controls.STOP)
 ENDED = Body("so far, and no further")
@@ -113,17 +113,17 @@ async def test_a_text_that_is_refused_is_refused_for_itself() -> None:
 
 
 @asynccontextmanager
-async def live(model: ScriptedModel) -> AsyncIterator[tuple[Bot, Notebook, str]]:
+async def live(model: ScriptedModel) -> AsyncIterator[tuple[Bot, FakeJournal, str]]:
     """A bot with a visible partial answer; the question's id."""
     double = DiscordDouble()
-    bot, journal = Bot(double), Notebook()
+    bot, journal = Bot(double), FakeJournal()
     async with double.running(), process(bot, model, journal):
         asked = bot.ask("hi")
         await double.until(lambda: bool(double.answers(bot.general)))
         yield bot, journal, asked
 
 
-async def ended(journal: Notebook, count: int = 1) -> list[Ending]:
+async def ended(journal: FakeJournal, count: int = 1) -> list[Ending]:
     """How the turns ended, once so many have."""
     await until(lambda: len(journal.ends) >= count)
     return journal.endings
@@ -154,7 +154,7 @@ async def test_anybody_may_stop_an_answer() -> None:
 async def test_a_press_in_a_direct_message() -> None:
     """A DM has no guild and no member, and is stopped all the same."""
     double = DiscordDouble()
-    bot, journal, model = Bot(double), Notebook(), ScriptedModel(words(2000))
+    bot, journal, model = Bot(double), FakeJournal(), ScriptedModel(words(2000))
     async with double.running(), process(bot, model, journal):
         dm = double.world.dm(bot.ada)
         double.say(dm, "hi", author=bot.ada)
@@ -168,7 +168,7 @@ async def test_a_press_in_a_direct_message() -> None:
 async def test_a_press_on_a_message_that_we_do_not_know_yet() -> None:
     """Before our post is answered, the button's id names the question."""
     double = DiscordDouble()
-    bot, journal, model = Bot(double), Notebook(), ScriptedModel(words(2000))
+    bot, journal, model = Bot(double), FakeJournal(), ScriptedModel(words(2000))
     double.faults.add("POST", "/messages", Kind.STALL_AFTER, seconds=1.0)
     async with double.running(), process(bot, model, journal):
         bot.ask("hi")
@@ -211,7 +211,7 @@ async def test_a_press_that_cannot_be_acknowledged_stops_all_the_same() -> None:
 async def test_an_answer_of_five_tokens_is_one_write() -> None:
     """An answer complete before its first write is posted once, without a button."""
     double = DiscordDouble()
-    bot, journal, script = Bot(double), Notebook(), words(5)
+    bot, journal, script = Bot(double), FakeJournal(), words(5)
     async with double.running(), process(bot, ScriptedModel(script), journal):
         bot.ask("hi")
         await ended(journal)
@@ -225,7 +225,7 @@ async def test_an_answer_is_whole_where_there_are_no_buttons(how: str) -> None:
     """If the server ignores or rejects components, the answer is the same and appears once."""
     double = DiscordDouble()
     double.components = how
-    bot, journal, script = Bot(double), Notebook(), words(100)
+    bot, journal, script = Bot(double), FakeJournal(), words(100)
     async with double.running(), process(bot, ScriptedModel(script), journal):
         bot.ask("hi")
 
@@ -237,7 +237,7 @@ async def test_an_answer_is_whole_where_there_are_no_buttons(how: str) -> None:
 async def test_an_answer_of_many_messages_leaves_no_button() -> None:
     """Only the last message of a live answer has one, and none has at the end."""
     double = DiscordDouble()
-    bot, journal, script = Bot(double), Notebook(), words(1000, rate=500.0)
+    bot, journal, script = Bot(double), FakeJournal(), words(1000, rate=500.0)
     async with double.running(), process(bot, ScriptedModel(script), journal):
         bot.ask("hi")
         await ended(journal)

@@ -11,7 +11,7 @@ from bot.ports import Body
 from bot.strings import Strings
 from tests.servers.discord import FORUM, DiscordDouble
 from tests.support.discord import Bot, bot_at_work, process, until
-from tests.support.fakes import Notebook, ScriptedModel, words
+from tests.support.fakes import FakeJournal, ScriptedModel, words
 
 pytestmark = pytest.mark.sockets
 
@@ -32,7 +32,7 @@ async def told(bot: Bot, number: int = 1) -> list[str]:
 
 async def test_a_forward_alone_in_a_direct_message_is_a_question() -> None:
     """The model gets the forward, and no notice about an empty question appears."""
-    double, journal = DiscordDouble(), Notebook(durable=True)
+    double, journal = DiscordDouble(), FakeJournal(durable=True)
     bot = Bot(double)
     dm = double.world.dm(bot.ada)
     model = ScriptedModel([Text("Noted."), Finish(FinishReason.STOP)])
@@ -49,7 +49,7 @@ async def test_a_forward_alone_in_a_direct_message_is_a_question() -> None:
 
 async def test_an_empty_direct_message_is_answered_in_words_of_its_own() -> None:
     """Where nobody needs to be mentioned, the line does not speak of mentions; in a channel it does."""
-    double, journal = DiscordDouble(), Notebook(durable=True)
+    double, journal = DiscordDouble(), FakeJournal(durable=True)
     bot = Bot(double)
     role, dm = double.world.role(bot.guild, "Tickertape", of_bot=True), double.world.dm(bot.ada)
     async with double.running(), process(bot, ScriptedModel(), journal):
@@ -173,14 +173,14 @@ async def test_without_the_intent_nothing_breaks() -> None:
 
 async def test_a_forward_survives_a_restart() -> None:
     """A recovered question still has its forwarded message."""
-    double, journal = DiscordDouble(), Notebook(durable=True)
+    double, journal = DiscordDouble(), FakeJournal(durable=True)
     bot = Bot(double)
     dm = double.world.dm(bot.ada)
     async with double.running():
         async with process(bot, ScriptedModel(words(400, finish=None)), journal):
             double.say(dm, "", author=bot.ada, **FORWARD)
             await double.until(lambda: bool(double.answers(dm)))
-        journal, model = Notebook(of=journal), ScriptedModel(words(5, rate=100.0))
+        journal, model = FakeJournal(of=journal), ScriptedModel(words(5, rate=100.0))
         async with process(bot, model, journal):
             await until(lambda: bool(journal.ends))
         assert model.calls[0][1].messages[-1].text == "[forwarded message]\n> Moved to Friday 18:00."

@@ -20,7 +20,7 @@ from bot.ports import Journal, UnfinishedTurn
 from tests.contracts.journal import DurableJournalContract, JournalContract
 from tests.servers.discord import DiscordDouble
 from tests.servers.openai import Answer, OpenAIDouble
-from tests.support.fakes import Notebook
+from tests.support.fakes import FakeJournal
 from tests.support.paths import ROOT
 from tests.support.process import BARE, bot
 
@@ -50,14 +50,14 @@ class TestMemoryJournal(JournalContract):
         yield MemoryJournal()
 
 
-class TestNotebook(DurableJournalContract):
+class TestFakeJournal(DurableJournalContract):
     """The contract, for the journal in tests."""
 
-    last: Notebook | None = None
+    last: FakeJournal | None = None
 
     @asynccontextmanager
     async def process(self) -> AsyncIterator[Journal]:
-        self.last = Notebook(durable=True, of=self.last)
+        self.last = FakeJournal(durable=True, of=self.last)
         yield self.last
 
 

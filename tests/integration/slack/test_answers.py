@@ -25,7 +25,7 @@ from bot.turns.config import TurnConfig, TurnLimits
 from bot.turns.manager import TurnManager
 from tests.servers.limits import Kind
 from tests.servers.slack import SlackDouble
-from tests.support.fakes import Notebook, ScriptedModel, answer_of, words
+from tests.support.fakes import FakeJournal, ScriptedModel, answer_of, words
 from tests.support.slack import options_of
 from tests.support.waiting import until
 
@@ -122,7 +122,7 @@ async def test_slack_is_away_for_a_moment() -> None:
 @pytest.mark.parametrize("when", ["before it is looked into", "while its post is lost", "in the middle"])
 async def test_an_answer_goes_on_after_a_kill(kind: str, when: str) -> None:
     """After a kill at any time and a restart, the unfinished message is completed, and no other exists."""
-    double, journal = SlackDouble(), Notebook(durable=True)
+    double, journal = SlackDouble(), FakeJournal(durable=True)
     double.post_seconds = 0.0
     ann, place = double.world.user("Ann"), double.world.channel(kind)
     if when == "before it is looked into":
@@ -142,7 +142,7 @@ async def test_an_answer_goes_on_after_a_kill(kind: str, when: str) -> None:
                 await double.settled()
         double.faults.clear()
         await double.redeliver(double.sockets.envelopes[0])  # it may be that Slack does
-        async with bot(double, ScriptedModel(ANSWER), Notebook(of=journal)):
+        async with bot(double, ScriptedModel(ANSWER), FakeJournal(of=journal)):
             assert len(await finished(double, place, 1)) == 1
             await double.settled()
     assert double.limited == []

@@ -32,7 +32,7 @@ from bot.turns.config import TurnConfig, TurnLimits
 from bot.turns.manager import TurnManager
 from tests.servers.limits import Kind
 from tests.servers.slack import SlackDouble
-from tests.support.fakes import Notebook, ScriptedModel
+from tests.support.fakes import FakeJournal, ScriptedModel
 from tests.support.inbox import PATIENCE
 from tests.support.slack import connected, options_of
 from tests.support.waiting import until
@@ -48,7 +48,7 @@ QUICK = SlackTimings(share_polls=(0.0, 0.05, 0.1, 0.2, 0.3))
 
 
 @asynccontextmanager
-async def process(double: SlackDouble, model: ScriptedModel, journal: Notebook) -> AsyncIterator[TurnManager]:
+async def process(double: SlackDouble, model: ScriptedModel, journal: FakeJournal) -> AsyncIterator[TurnManager]:
     """The whole program but for its settings: leaving it is a `kill -9`."""
     seeded = random.Random(3)
     choices = TurnConfig(AccessRules(), PromptConfig(PromptOverride("")), Strings(), SMALL, TurnLimits())
@@ -78,7 +78,7 @@ async def process(double: SlackDouble, model: ScriptedModel, journal: Notebook) 
         await attachments.close()
 
 
-async def ended(journal: Notebook, count: int = 1) -> None:
+async def ended(journal: FakeJournal, count: int = 1) -> None:
     """Wait until so many turns have ended."""
     await until(lambda: len(journal.endings) >= count, seconds=PATIENCE)
 
@@ -88,7 +88,7 @@ async def answered(
     text: str, prepare: Callable[[SlackDouble], object] = lambda double: None, *, kind: str = "channel"
 ) -> AsyncIterator[tuple[SlackDouble, str, str]]:
     """One question, answered whole: the server, the place and the question's thread."""
-    double, journal = SlackDouble(), Notebook(durable=True)
+    double, journal = SlackDouble(), FakeJournal(durable=True)
     double.post_seconds = 0.0
     ann, place = double.world.user("Ann"), double.world.channel(kind)
     prepare(double)
@@ -226,7 +226,7 @@ async def test_failed_uploads_are_not_repeated_at_once() -> None:
 @pytest.mark.parametrize("later", [40, 900, 2000])
 async def test_the_file_of_an_earlier_process_does_not_stay(later: int) -> None:
     """Killed before it could write down the end: the next answer, of any length, ends with its own file or none."""
-    double, journal = SlackDouble(), Notebook(durable=True)
+    double, journal = SlackDouble(), FakeJournal(durable=True)
     double.post_seconds = 0.0
     ann, place = double.world.user("Ann"), double.world.channel()
     async with double.running():
@@ -235,7 +235,7 @@ async def test_the_file_of_an_earlier_process_does_not_stay(later: int) -> None:
             await ended(journal)
         journal.ends.clear()  # it was killed before that
         again = "".join(f"Other {number} words. " for number in range(later))
-        taken_up = Notebook(durable=True, of=journal)
+        taken_up = FakeJournal(durable=True, of=journal)
         async with process(double, ScriptedModel([Text(again), Finish(FinishReason.STOP)]), taken_up):
             await ended(taken_up)
         assert words_of(double, place, asked) == again.split()
@@ -245,7 +245,7 @@ async def test_the_file_of_an_earlier_process_does_not_stay(later: int) -> None:
 @pytest.mark.sockets
 async def test_the_next_question_knows_the_rest() -> None:
     """A file's text is part of the answer in the next prompt; our own line is not."""
-    double, journal = SlackDouble(), Notebook(durable=True)
+    double, journal = SlackDouble(), FakeJournal(durable=True)
     double.post_seconds = 0.0
     ann, place = double.world.user("Ann"), double.world.channel()
     text = PROSE[:14_000]

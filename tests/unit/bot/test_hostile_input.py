@@ -34,7 +34,7 @@ from bot.turns.manager import TurnManager
 from tests.servers.slack import SlackDouble
 from tests.support.clock import VirtualLoop
 from tests.support.discord import bot_at_work
-from tests.support.fakes import MemoryChannel, ScriptedModel, Step, turn
+from tests.support.fakes import FakeChannel, ScriptedModel, Step, turn
 from tests.support.slack import connected
 
 Json = Any
@@ -143,7 +143,7 @@ PIECES = st.sampled_from(
 PING = re.compile(r"<(@[UWB][A-Z0-9]+|!(channel|here|everyone))[^<>\n]*>")
 
 
-class TextChannel(MemoryChannel):
+class TextChannel(FakeChannel):
     """A channel of some platform's way with text, and of short messages."""
 
     renderer: Renderer
@@ -178,7 +178,7 @@ def test_whatever_a_model_says_no_message_is_too_long_and_nobody_is_pinged(
     assert len(channel.shown) <= 2 + sum(map(len, chunks)) // 20
 
 
-async def _answered(script: list[Step], channel: MemoryChannel) -> None:
+async def _answered(script: list[Step], channel: FakeChannel) -> None:
     seeded = random.Random(3)
     turns = TurnManager(
         TurnConfig(AccessRules(), PromptConfig(PromptOverride("")), Strings(), WritePolicy(), TurnLimits()),

@@ -7,16 +7,16 @@ import pytest
 from bot.errors import Failure, Forbidden, OutcomeUnknown, RateLimited, ServiceError
 from bot.ports import Channel, Verb
 from tests.contracts.channel import PROMISES, Promise, name_of, play
-from tests.support.fakes import MemoryChannel
+from tests.support.fakes import FakeChannel
 
 
-class MemoryStage:
+class FakeStage:
     """See `tests.contracts.channel.ChannelHarness`."""
 
     skips: frozenset[str] = frozenset()
 
     def __init__(self) -> None:
-        self._channel = MemoryChannel(fault=self._fault)
+        self._channel = FakeChannel(fault=self._fault)
         self._next: dict[Verb, Failure] = {}
         self._forbidden = False
 
@@ -26,7 +26,7 @@ class MemoryStage:
 
     def another(self) -> Channel:
         mine = self._channel
-        return MemoryChannel(mine.server, edits=mine.edits, posts=mine.posts, deletes=mine.deletes)
+        return FakeChannel(mine.server, edits=mine.edits, posts=mine.posts, deletes=mine.deletes)
 
     def shown(self) -> list[str]:
         return [body.text for body in self._channel.shown.values()]
@@ -57,4 +57,4 @@ class MemoryStage:
 @pytest.mark.parametrize("promise", PROMISES, ids=name_of)
 async def test_the_memory_channel_keeps_the_promise(promise: Promise) -> None:
     """See the promise."""
-    await play(promise, MemoryStage())
+    await play(promise, FakeStage())

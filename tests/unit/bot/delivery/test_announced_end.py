@@ -10,7 +10,7 @@ from bot.completion import CompletionPolicy
 from bot.conversation import Announced, Ending, Finish, FinishReason, Reasoning, Text
 from bot.ports import Controls, Verb
 from bot.strings import Strings
-from tests.support.fakes import MemoryChannel, Notebook, ScriptedModel, Server, Step, answer_of, turn, words
+from tests.support.fakes import FakeChannel, FakeJournal, ScriptedModel, Server, Step, answer_of, turn, words
 from tests.unit.bot.turns.test_manager import ask, core
 
 STALL = CompletionPolicy().idle_seconds
@@ -33,7 +33,7 @@ def told(script: list[Step]) -> str:
 async def test_the_whole_text_is_shown_at_once(count: int, latency: float) -> None:
     """The announcement shows the complete text without buttons. The end itself changes nothing."""
     script = said(count)
-    channel = MemoryChannel(Server(limit=50, period=60, rolling=True, latency=latency), controls=Controls.STOP)
+    channel = FakeChannel(Server(limit=50, period=60, rolling=True, latency=latency), controls=Controls.STOP)
     async with core(ScriptedModel([*script, STOP, FOR_EVER])) as bench:
         bench.turns.accept(turn(), channel)
         await asyncio.sleep(sum(step for step in script if isinstance(step, float)) + SOON + 2 * latency)
@@ -53,7 +53,7 @@ async def test_a_word_that_has_only_begun_is_shown_too() -> None:
     """Text held back while streaming, such as half a word or an open mark, shows once the end is announced."""
     words_: list[Step] = [Text("word "), 1.5]
     script: list[Step] = [*words_ * 8, Text("and **bol"), STOP, FOR_EVER]
-    channel = MemoryChannel(Server(limit=2, period=8.0))
+    channel = FakeChannel(Server(limit=2, period=8.0))
     async with core(ScriptedModel(script)) as bench:
         bench.turns.accept(turn(), channel)
         await asyncio.sleep(8 * 1.5 + 8.0)
@@ -67,14 +67,14 @@ async def test_a_word_that_has_only_begun_is_shown_too() -> None:
 async def test_the_notice_of_a_cut_comes_with_it(reason: FinishReason, line: str) -> None:
     """The reader is told at once; and no more where the text goes on after all, nor in the end."""
     script: list[Step] = [*said(40), Announced(reason), FOR_EVER]
-    channel = MemoryChannel()
+    channel = FakeChannel()
     async with core(ScriptedModel(script)) as bench:
         bench.turns.accept(turn(), channel)
         await asyncio.sleep(40 / 40 + SOON + 5.0)
         assert line in channel.text
         await bench.idle()
     assert channel.text.count(line) == 1
-    goes_on = MemoryChannel()
+    goes_on = FakeChannel()
     await ask(ScriptedModel([*said(40), Announced(reason), 5.0, Text("more"), END]), goes_on)
     assert line not in goes_on.text
     assert goes_on.text.endswith("more")
@@ -84,7 +84,7 @@ async def test_the_notice_of_a_cut_comes_with_it(reason: FinishReason, line: str
 async def test_text_behind_it_is_shown_as_any(pause: float) -> None:
     """Later text is added to the same message, and can be stopped again until its own end."""
     script: list[Step] = [*said(40), STOP, pause, *said(40), STOP, END]
-    channel = MemoryChannel(controls=Controls.STOP)
+    channel = FakeChannel(controls=Controls.STOP)
     bench = await ask(ScriptedModel(script), channel)
     assert channel.text.split() == told(script).split()
     assert channel.server.limited == 0
@@ -93,7 +93,7 @@ async def test_text_behind_it_is_shown_as_any(pause: float) -> None:
 
 async def test_a_finish_reason_with_each_chunk_costs_no_writes() -> None:
     """Such a stream is written like any other: its ends are not trusted, and spend no reserved permit."""
-    plain, marked = MemoryChannel(), MemoryChannel()
+    plain, marked = FakeChannel(), FakeChannel()
     await ask(ScriptedModel(words(400)), plain)
     script: list[Step] = []
     for step in words(400):
@@ -106,7 +106,7 @@ async def test_a_finish_reason_with_each_chunk_costs_no_writes() -> None:
 
 async def test_no_file_goes_up_before_the_end() -> None:
     """A file cannot be taken back: it goes up once the stream is over."""
-    channel = MemoryChannel(limit=140, uploads=100_000)
+    channel = FakeChannel(limit=140, uploads=100_000)
     script = said(4000)
     async with core(ScriptedModel([*script, STOP, FOR_EVER])) as bench:
         bench.turns.accept(turn(), channel)
@@ -120,7 +120,7 @@ async def test_no_file_goes_up_before_the_end() -> None:
 async def test_the_next_question_does_not_wait_for_a_server_that_never_closes(asked_after: float) -> None:
     """The next question waits at most a few seconds behind the announced end, and loses nothing."""
     script = said(400)
-    channel, next_one = MemoryChannel(), MemoryChannel()
+    channel, next_one = FakeChannel(), FakeChannel()
     loop = asyncio.get_running_loop()
     async with core(ScriptedModel([*script, STOP, FOR_EVER], words(3))) as bench:
         began = loop.time()
@@ -137,11 +137,11 @@ async def test_the_next_question_does_not_wait_for_a_server_that_never_closes(as
 async def test_the_next_question_does_not_cut_text_that_comes() -> None:
     """A waiting question ends no answer with text behind its announced end."""
     script: list[Step] = [*said(40), STOP, 2.5, *said(40), STOP, FOR_EVER]
-    channel = MemoryChannel()
+    channel = FakeChannel()
     async with core(ScriptedModel(script, words(3))) as bench:
         bench.turns.accept(turn("1"), channel)
         await asyncio.sleep(0.1)
-        bench.turns.accept(turn("2"), MemoryChannel())
+        bench.turns.accept(turn("2"), FakeChannel())
         await bench.idle()
     assert channel.text.split() == told(script).split()
 
@@ -150,7 +150,7 @@ async def test_the_next_question_does_not_cut_text_that_comes() -> None:
 async def test_whoever_ends_it_then_ends_a_whole_answer(how: str) -> None:
     """A stop or a shutdown after the announced end finds the answer complete: no notice says otherwise."""
     script = said(40)
-    channel, journal = MemoryChannel(), Notebook(durable=True)
+    channel, journal = FakeChannel(), FakeJournal(durable=True)
     async with core(ScriptedModel([*script, STOP, FOR_EVER]), journal=journal) as bench:
         bench.turns.accept(turn(), channel)
         await asyncio.sleep(5.0)
@@ -165,7 +165,7 @@ async def test_whoever_ends_it_then_ends_a_whole_answer(how: str) -> None:
 
 async def test_nothing_is_made_of_an_end_without_words() -> None:
     """An announced end without text shows nothing; its meaning is known at the real end."""
-    channel = MemoryChannel()
+    channel = FakeChannel()
     await ask(ScriptedModel([Reasoning("hm"), STOP, 3.0, *said(3), END]), channel)
     assert channel.text.strip() == told(said(3))
     assert [wrote.verb for wrote in channel.log] == [Verb.POST]
@@ -174,7 +174,7 @@ async def test_nothing_is_made_of_an_end_without_words() -> None:
 async def test_a_later_attempt_that_seems_to_have_ended_takes_nothing_away() -> None:
     """An earlier attempt's text stays until the later one is as long, or has ended."""
     cut: list[Step] = [*said(40), FOR_EVER]
-    channel = MemoryChannel()
+    channel = FakeChannel()
     async with core(ScriptedModel(cut, [*said(10), STOP, 15.0, *said(40), END])) as bench:
         bench.turns.accept(turn(), channel)
         await asyncio.sleep(40 / 40 + STALL + 10.0)

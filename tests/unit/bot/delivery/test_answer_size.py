@@ -26,7 +26,7 @@ from bot.markdown.code_blocks import find_code_blocks, find_code_blocks_in_steps
 from bot.ports import Body, ChannelCapabilities, Verb
 from bot.strings import Strings
 from bot.telemetry import Figures, NoRecorder
-from tests.support.fakes import MemoryChannel, ScriptedModel, Step, turn, words
+from tests.support.fakes import FakeChannel, ScriptedModel, Step, turn, words
 from tests.unit.bot.turns.test_manager import ask, core
 
 MILLION = 1_000_000
@@ -118,7 +118,7 @@ def test_blocks_of_code_do_not_depend_on_the_steps(source: str, times: int) -> N
 async def test_an_answer_without_end_is_ended(stretch: str, chunk: int, files: int) -> None:
     """The model's stream is closed at the limit; the line names this bot's limit, and messages stay within theirs."""
     script = [Text(sized(stretch, chunk))] * (3_000_000 // chunk)
-    channel, model = MemoryChannel(uploads=files), ScriptedModel([*script, Finish(FinishReason.STOP)])
+    channel, model = FakeChannel(uploads=files), ScriptedModel([*script, Finish(FinishReason.STOP)])
     bench = await ask(model, channel, turn())
     assert bench.journal.endings == [Ending.LIMIT]
     assert len(channel.shown) <= WritePolicy().max_messages + bool(files)
@@ -136,7 +136,7 @@ async def test_one_piece_of_twelve_million_characters(kind: type[Text | Refusal]
     """Streamed or not, and as a refusal too, it is cut at the limit."""
     whole: list[Delta] = [kind("word " * 2_400_000), Finish(FinishReason.STOP)]
     script = whole if stream else [Finish(FinishReason.STOP)]
-    channel, model = MemoryChannel(uploads=8_000_000), ScriptedModel(script, whole=whole)
+    channel, model = FakeChannel(uploads=8_000_000), ScriptedModel(script, whole=whole)
     bench = await ask(model, channel, turn())
     assert bench.journal.endings == [Ending.LIMIT]
     *texts, last = channel.shown.values()
@@ -148,7 +148,7 @@ async def test_one_piece_of_twelve_million_characters(kind: type[Text | Refusal]
 async def test_an_answer_of_just_the_limit_is_whole(size: int, ending: Ending) -> None:
     """One character more is cut."""
     model = ScriptedModel([Text(sized("word ", size)), Finish(FinishReason.STOP)])
-    channel = MemoryChannel(uploads=8_000_000)
+    channel = FakeChannel(uploads=8_000_000)
     assert (await ask(model, channel, turn())).journal.endings == [ending]
     assert (Strings().limit in channel.text) == (ending is Ending.LIMIT)
 
@@ -156,7 +156,7 @@ async def test_an_answer_of_just_the_limit_is_whole(size: int, ending: Ending) -
 async def test_thinking_counts_for_nothing_and_is_not_kept() -> None:
     """Thirty million characters of it before the answer: the answer is whole."""
     thoughts = [Reasoning("hmm, " * 200_000)] * 30
-    channel, model = MemoryChannel(), ScriptedModel([*thoughts, Text("Yes."), Finish(FinishReason.STOP)])
+    channel, model = FakeChannel(), ScriptedModel([*thoughts, Text("Yes."), Finish(FinishReason.STOP)])
     assert (await ask(model, channel, turn())).journal.endings == [Ending.DONE]
     assert channel.text == "Yes."
 
@@ -194,9 +194,9 @@ async def test_others_are_answered_while_an_answer_without_end_is_written() -> N
         model = ScriptedModel(*([flood] if beside else []), quick)
         async with core(model) as bench:
             if beside:
-                bench.turns.accept(turn("F", conversation="f"), MemoryChannel(connection="other"))
+                bench.turns.accept(turn("F", conversation="f"), FakeChannel(connection="other"))
                 await asyncio.sleep(0)
-            channel, began = MemoryChannel(), asyncio.get_running_loop().time()
+            channel, began = FakeChannel(), asyncio.get_running_loop().time()
             bench.turns.accept(turn("Q"), channel)
             while "word39" not in channel.text:
                 await asyncio.sleep(0.05)
@@ -208,7 +208,7 @@ async def test_others_are_answered_while_an_answer_without_end_is_written() -> N
 
 async def test_a_reply_that_is_taken_up_goes_on_after_what_an_earlier_process_showed() -> None:
     """Hundreds of messages are cut again, a few per round, without needless posts or deletions."""
-    channel = MemoryChannel()
+    channel = FakeChannel()
     left = []
     for number in range(60):
         channel.shown[f"old{number}"] = Body(f"old {number}")

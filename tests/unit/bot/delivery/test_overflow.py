@@ -19,7 +19,7 @@ from bot.markdown.code_blocks import extension_of, find_code_blocks
 from bot.ports import Body, Upload, Verb
 from bot.strings import Strings
 from bot.telemetry import Figures, NoRecorder
-from tests.support.fakes import MemoryChannel, turn
+from tests.support.fakes import FakeChannel, turn
 
 LINES = [
     *(
@@ -140,7 +140,7 @@ POLICY = WritePolicy(first_seconds=0.0)
 
 
 async def answered(
-    channel: MemoryChannel, text: str, *, ending: FinishReason = FinishReason.STOP, most: int = 3, chunk: int = 40
+    channel: FakeChannel, text: str, *, ending: FinishReason = FinishReason.STOP, most: int = 3, chunk: int = 40
 ) -> Reply:
     """Have an answer written, in chunks as they come."""
     key = turn().key
@@ -165,7 +165,7 @@ CODE = "Look:\n\n```python\n" + "".join(f"print({number})\n" for number in range
 
 async def test_the_rest_of_a_long_answer_goes_up_as_a_file() -> None:
     """Three messages while it comes, none taken back; at the end one more, with a line and the rest as a file."""
-    channel = MemoryChannel(limit=300, uploads=1_000_000)
+    channel = FakeChannel(limit=300, uploads=1_000_000)
     await answered(channel, PROSE)
     *texts, last = channel.shown.values()
     assert len(texts) == 3
@@ -179,7 +179,7 @@ async def test_the_rest_of_a_long_answer_goes_up_as_a_file() -> None:
 
 async def test_long_code_stays_in_the_messages_and_goes_up_whole() -> None:
     """Messages show all of the answer, and the file holds the code alone."""
-    channel = MemoryChannel(limit=300, uploads=1_000_000)
+    channel = FakeChannel(limit=300, uploads=1_000_000)
     await answered(channel, CODE, most=0)
     *texts, last = channel.shown.values()
     (file,) = last.files
@@ -192,7 +192,7 @@ async def test_long_code_stays_in_the_messages_and_goes_up_whole() -> None:
 
 async def test_a_rest_within_code_is_the_whole_code() -> None:
     """Half a file is useless."""
-    channel = MemoryChannel(limit=300, uploads=1_000_000)
+    channel = FakeChannel(limit=300, uploads=1_000_000)
     await answered(channel, CODE.removesuffix("\n\nThat is all."), most=2)
     (file,) = list(channel.shown.values())[-1].files
     assert file.text == "".join(f"print({number})\n" for number in range(100))
@@ -202,11 +202,11 @@ async def test_a_rest_within_code_is_the_whole_code() -> None:
 @pytest.mark.parametrize("ending", [FinishReason.LENGTH, FinishReason.FILTERED])
 async def test_an_honest_line_stands_beside_the_file(ending: FinishReason) -> None:
     """The last message says once why the answer was cut; cut code gets no file."""
-    channel = MemoryChannel(limit=300, uploads=1_000_000)
+    channel = FakeChannel(limit=300, uploads=1_000_000)
     await answered(channel, PROSE, ending=ending)
     line = Strings().length if ending is FinishReason.LENGTH else Strings().filtered
     assert list(channel.shown.values())[-1].text == f"*{Strings().rest}*\n\n*{line}*"
-    channel = MemoryChannel(limit=300, uploads=1_000_000)
+    channel = FakeChannel(limit=300, uploads=1_000_000)
     await answered(channel, CODE[:900], ending=ending, most=0)
     assert all(not body.files for body in channel.shown.values())
 
@@ -214,13 +214,13 @@ async def test_an_honest_line_stands_beside_the_file(ending: FinishReason) -> No
 @pytest.mark.parametrize("bytes_", [0, 50])
 async def test_without_room_for_files_and_without_a_limit_nothing_is_lost(bytes_: int) -> None:
     """Without files (none, or too small) and without a message limit, the channel gets the whole text."""
-    channel = MemoryChannel(limit=300, uploads=bytes_)
+    channel = FakeChannel(limit=300, uploads=bytes_)
     await answered(channel, PROSE, most=0)
     assert channel.text.split() == PROSE.split()
     assert all(not body.files for body in channel.shown.values())
 
 
-def cut_at_limit(channel: MemoryChannel, most: int) -> None:
+def cut_at_limit(channel: FakeChannel, most: int) -> None:
     """The messages show the beginning of the answer and name our limit; there are no more than permitted."""
     *texts, last = [body.text for body in channel.shown.values()]
     assert len(channel.shown) == most
@@ -237,7 +237,7 @@ def cut_at_limit(channel: MemoryChannel, most: int) -> None:
 @pytest.mark.parametrize("bytes_", [0, 50])
 async def test_without_room_for_files_an_answer_ends_at_its_last_message(bytes_: int) -> None:
     """Without files (none, or too small), the last permitted message says where the answer was cut."""
-    channel = MemoryChannel(limit=300, uploads=bytes_)
+    channel = FakeChannel(limit=300, uploads=bytes_)
     reply = await answered(channel, PROSE, most=3)
     assert reply.ending is Ending.LIMIT
     cut_at_limit(channel, 3)
@@ -245,7 +245,7 @@ async def test_without_room_for_files_an_answer_ends_at_its_last_message(bytes_:
 
 async def test_a_model_that_reached_its_limit_beyond_the_last_message_is_not_blamed() -> None:
     """Where the rest is shown nowhere, the answer was cut by this bot: one line, and it does not name the model."""
-    channel = MemoryChannel(limit=300, uploads=50)
+    channel = FakeChannel(limit=300, uploads=50)
     await answered(channel, PROSE, ending=FinishReason.LENGTH)
     cut_at_limit(channel, 3)
     assert Strings().length not in channel.text
@@ -291,7 +291,7 @@ async def test_whatever_befalls_the_file(failure: Failure, applied: bool, times:
     assert said.split() == PROSE.split()
 
 
-class Sending(MemoryChannel):
+class Sending(FakeChannel):
     """Gives a fault the body being sent."""
 
     sending: tuple[Body, ...] = ()
@@ -304,7 +304,7 @@ class Sending(MemoryChannel):
 async def test_a_server_that_loses_files_without_a_word() -> None:
     """The channel finds out from the answer to its post: the message is taken away, and the answer ends before it."""
 
-    class Losing(MemoryChannel):
+    class Losing(FakeChannel):
         async def post(self, body: Body, key: str) -> str:
             message = await super().post(body, key)
             if body.files:
@@ -319,7 +319,7 @@ async def test_a_server_that_loses_files_without_a_word() -> None:
 
 async def test_a_stop_while_more_is_hidden() -> None:
     """Received text without a message yet goes up even after a stop."""
-    channel = MemoryChannel(limit=300, uploads=1_000_000)
+    channel = FakeChannel(limit=300, uploads=1_000_000)
     key = turn().key
     reply = Reply(key, channel, Strings(), Figures(0.0), limits=AnswerLimits(messages=2))
     pacer = Pacer(POLICY, NoRecorder(), random.Random(1))

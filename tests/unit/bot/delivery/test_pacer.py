@@ -28,7 +28,7 @@ from bot.rate_limits import Budget, FixedWindow, LeakyBucket, RollingWindow
 from bot.strings import Strings
 from bot.telemetry import Figures, NoRecorder
 from tests.support.clock import VirtualLoop
-from tests.support.fakes import MemoryChannel, Server, turn
+from tests.support.fakes import FakeChannel, Server, turn
 
 # No spacing of a reply's own, so that only the choice among replies shows.
 POLICY = WritePolicy(first_seconds=0.0, gap_seconds=0.0)
@@ -48,7 +48,7 @@ async def pacing() -> AsyncIterator[tuple[Pacer, ExitStack]]:
 def replies(count: int, *, seconds: float = 10.0) -> list[Reply]:
     """Replies sharing one budget of one write per `seconds` for all verbs."""
     budget, server = LeakyBucket(seconds), Server(limit=1000)
-    channels = [MemoryChannel(server, edits=budget, posts=budget, deletes=budget) for _ in range(count)]
+    channels = [FakeChannel(server, edits=budget, posts=budget, deletes=budget) for _ in range(count)]
     return [Reply(turn(str(n)).key, channel, Strings(), figures()) for n, channel in enumerate(channels)]
 
 
@@ -62,7 +62,7 @@ def feed(reply: Reply, text: str) -> None:
 
 def written(reply: Reply) -> list[tuple[int, str]]:
     """A reply's writes, with seconds since the clock's start."""
-    assert isinstance(reply.channel, MemoryChannel)
+    assert isinstance(reply.channel, FakeChannel)
     return [(round(wrote.at - 1000), wrote.text) for wrote in reply.channel.log]
 
 
@@ -118,7 +118,7 @@ async def test_what_is_written_is_the_newest_text() -> None:
 async def test_one_write_of_a_reply_at_a_time() -> None:
     """While a write is on its way, the same reply sends no other, so edits never race."""
     server = Server(limit=1000, latency=3.0)
-    channel = MemoryChannel(server, edits=LeakyBucket(0.01), posts=LeakyBucket(0.01))
+    channel = FakeChannel(server, edits=LeakyBucket(0.01), posts=LeakyBucket(0.01))
     async with pacing() as (pacer, admitted):
         reply = Reply(turn().key, channel, Strings(), figures())
         admitted.enter_context(pacer.admitted(reply))
@@ -135,7 +135,7 @@ async def test_a_429_holds_its_budget_for_everybody_and_no_longer() -> None:
     limits = [RateLimited("429", retry_after=7.0)]
     async with pacing() as (pacer, admitted):
         one, other = replies(2, seconds=0.1)
-        assert isinstance(one.channel, MemoryChannel)
+        assert isinstance(one.channel, FakeChannel)
         one.channel.fault = lambda verb: limits.pop() if limits else None
         for reply in (one, other):
             admitted.enter_context(pacer.admitted(reply))
@@ -200,7 +200,7 @@ class LooksAtAll(WriteScheduler[Reply]):
 
 
 @dataclass
-class SpendingChannel(MemoryChannel):
+class SpendingChannel(FakeChannel):
     """A channel with given budgets."""
 
     spends: Sequence[Budget] = ()
@@ -301,7 +301,7 @@ async def play(plan: Plan, scheduler: WriteScheduler[Reply]) -> list[tuple[float
                         faults[number].append(ServiceError("503"))
             await asyncio.sleep(200)
         running.cancel()
-    logs = [(reply.key.message, reply.channel.log) for reply in live if isinstance(reply.channel, MemoryChannel)]
+    logs = [(reply.key.message, reply.channel.log) for reply in live if isinstance(reply.channel, FakeChannel)]
     return sorted((round(wrote.at, 3), name, wrote.text + wrote.failure) for name, log in logs for wrote in log)
 
 

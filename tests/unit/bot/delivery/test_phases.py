@@ -18,7 +18,7 @@ from bot.errors import InvalidRequest, ServiceError
 from bot.strings import Strings
 from bot.telemetry import Figures
 from tests.support.clock import VirtualLoop
-from tests.support.fakes import MemoryChannel, turn
+from tests.support.fakes import FakeChannel, turn
 
 POLICY = WritePolicy()
 
@@ -63,7 +63,7 @@ STEPS = st.one_of(DELTAS, st.sampled_from(["stop", "write", "reject", "delete", 
 async def play(steps: Sequence[Delta | Attempt | str]) -> None:
     """Apply random steps to a reply, and compare its phase with the rest of its state after each."""
     loop = asyncio.get_running_loop()
-    channel = MemoryChannel(limit=200)
+    channel = FakeChannel(limit=200)
     reply = Reply(turn().key, channel, Strings(), Figures(loop.time()))
     for step in steps:
         match step:

@@ -40,7 +40,7 @@ from bot.telemetry import NoRecorder, TurnRecord
 from bot.turns.config import TurnConfig, TurnLimits
 from bot.turns.manager import TurnManager
 from tests.integration.playground.test_playground import playground_channel
-from tests.support.fakes import MemoryChannel, Notebook, ScriptedModel, Server, Step, answer_of, turn, words
+from tests.support.fakes import FakeChannel, FakeJournal, ScriptedModel, Server, Step, answer_of, turn, words
 
 LINE = WritePolicy(reasoning_preview=ReasoningPolicy(shown=True))
 STOP = Finish(FinishReason.STOP)
@@ -66,14 +66,14 @@ class Bench:
 
 @asynccontextmanager
 async def core(
-    model: ScriptedModel, policy: WritePolicy = LINE, journal: Notebook | None = None
+    model: ScriptedModel, policy: WritePolicy = LINE, journal: FakeJournal | None = None
 ) -> AsyncIterator[Bench]:
     """The core of one process; leaving it while it works is a `kill -9`."""
     recorder, seeded = Ended(), random.Random(7)
     choices = TurnConfig(AccessRules(), PromptConfig(PromptOverride("")), Strings(), policy, TurnLimits())
     completion = Completion(model, CompletionPolicy(), recorder, seeded)
     wall_clock = lambda: datetime(2026, 11, 22, tzinfo=UTC)  # noqa: E731 (said once)
-    turns = TurnManager(choices, completion, journal or Notebook(), recorder, random_=seeded, wall_clock=wall_clock)
+    turns = TurnManager(choices, completion, journal or FakeJournal(), recorder, random_=seeded, wall_clock=wall_clock)
     async with asyncio.TaskGroup() as group:
         running = group.create_task(turns.run())
         await turns.started.wait()
@@ -81,7 +81,7 @@ async def core(
         running.cancel()
 
 
-async def answered(model: ScriptedModel, channel: MemoryChannel, policy: WritePolicy = LINE) -> TurnRecord:
+async def answered(model: ScriptedModel, channel: FakeChannel, policy: WritePolicy = LINE) -> TurnRecord:
     async with core(model, policy) as bench:
         bench.turns.accept(turn(), channel)
         await bench.turns.idle()
@@ -97,12 +97,12 @@ def thinking(seconds: float, *, rate: float = 20.0) -> list[Step]:
     return script
 
 
-def lines(channel: MemoryChannel) -> list[float]:
+def lines(channel: FakeChannel) -> list[float]:
     """When lines of thinking were written, from the beginning on."""
     return [wrote.at - 1000 for wrote in channel.writes() if "Thinking:" in wrote.text]
 
 
-def first_text(channel: MemoryChannel) -> float:
+def first_text(channel: FakeChannel) -> float:
     return next(wrote.at - 1000 for wrote in channel.writes() if wrote.text and "Thinking:" not in wrote.text)
 
 
@@ -187,7 +187,7 @@ async def test_thinking_is_hidden_unless_it_is_asked_for() -> None:
     quiet: list[Step] = [20.0, *words(100)]
     seen = []
     for script in ([*thinking(20), *words(100)], quiet):
-        channel = MemoryChannel()
+        channel = FakeChannel()
         began = asyncio.get_running_loop().time()
         await answered(ScriptedModel(script), channel, WritePolicy())
         seen.append([(round(wrote.at - began, 2), wrote.verb, wrote.text) for wrote in channel.log])
@@ -197,7 +197,7 @@ async def test_thinking_is_hidden_unless_it_is_asked_for() -> None:
 @pytest.mark.parametrize("latency", [0.0, 0.3])
 async def test_a_line_shows_until_the_answer_begins(latency: float) -> None:
     """In the same message, rarely, and then the answer's first text is as soon there as without it."""
-    channel = MemoryChannel(Server(latency=latency), controls=Controls.STOP)
+    channel = FakeChannel(Server(latency=latency), controls=Controls.STOP)
     record = await answered(ScriptedModel([*thinking(21.5), *words(100)]), channel)
     at = lines(channel)
     assert at[0] == pytest.approx(1.0 + latency / 2, abs=0.1)
@@ -218,7 +218,7 @@ async def test_the_line_holds_up_no_text() -> None:
     for seconds in (1.05, 1.5, 3.0, 6.9, 7.05, 7.1, 8.0, 12.0, 13.1, 20.0, 60.0):
         delays, firsts = [], []
         for policy in (LINE, WritePolicy()):
-            channel = MemoryChannel()
+            channel = FakeChannel()
             began = asyncio.get_running_loop().time() - 1000
             record = await answered(ScriptedModel([*thinking(seconds), *words(200)]), channel, policy)
             firsts.append(first_text(channel) - began)
@@ -230,14 +230,14 @@ async def test_the_line_holds_up_no_text() -> None:
 
 async def test_who_thinks_for_a_moment_shows_no_line() -> None:
     """An answer beginning within a second goes up without a preview."""
-    channel = MemoryChannel()
+    channel = FakeChannel()
     await answered(ScriptedModel([*thinking(0.9), *words(20)]), channel)
     assert lines(channel) == []
 
 
 async def test_the_line_can_be_stopped_from() -> None:
     """Its message has the stop button of a live answer, and none after the end."""
-    channel = MemoryChannel(controls=Controls.STOP)
+    channel = FakeChannel(controls=Controls.STOP)
     model = ScriptedModel([*thinking(60), *words(10)])
     async with core(model) as bench:
         bench.turns.accept(turn(), channel)
@@ -254,7 +254,7 @@ async def test_the_line_can_be_stopped_from() -> None:
 async def test_a_model_that_thinks_for_two_minutes_is_not_cut() -> None:
     """A thought is a sign of life: the time for a first word does not run while a model thinks aloud."""
     for policy in (LINE, WritePolicy()):
-        channel, model = MemoryChannel(), ScriptedModel([*thinking(120, rate=1.0), *words(10)])
+        channel, model = FakeChannel(), ScriptedModel([*thinking(120, rate=1.0), *words(10)])
         record = await answered(model, channel, policy)
         assert record.attempts == 1
         assert record.first_delta == pytest.approx(120, abs=0.1)
@@ -275,7 +275,7 @@ async def test_a_model_that_thinks_for_two_minutes_is_not_cut() -> None:
 )
 async def test_an_answer_that_never_began_ends_honestly(script: Sequence[Step], end: str) -> None:
     """The notice of the end replaces the preview; reasoning is no partial answer."""
-    channel = MemoryChannel()
+    channel = FakeChannel()
     record = await answered(ScriptedModel(script), channel)
     assert lines(channel)
     assert channel.text.startswith(end)
@@ -287,7 +287,7 @@ async def test_an_answer_that_never_began_ends_honestly(script: Sequence[Step], 
 
 async def test_another_attempt_thinks_anew() -> None:
     """A cut attempt's reasoning is not mixed with the next one's."""
-    channel = MemoryChannel()
+    channel = FakeChannel()
     second: list[Step] = [Reasoning("A second thought of it. "), 8.0, Text("Noon."), STOP]
     await answered(ScriptedModel([*thinking(2.2), ServiceError("cut")], second), channel)
     assert [wrote.text for wrote in channel.writes()][-2:] == ["*Thinking: A second thought of it.*", "Noon."]
@@ -296,7 +296,7 @@ async def test_another_attempt_thinks_anew() -> None:
 
 async def test_being_stopped_by_the_operator_replaces_the_line() -> None:
     """A shutdown replaces the preview with its notice."""
-    channel = MemoryChannel()
+    channel = FakeChannel()
     async with core(ScriptedModel([*thinking(60), *words(10)])) as bench:
         bench.turns.accept(turn(), channel)
         await asyncio.sleep(3)
@@ -319,7 +319,7 @@ async def test_a_fault_at_each_write(fault: Failure, number: int, *, applied: bo
         count += 1
         return fault if count - 1 == number else None
 
-    channel = MemoryChannel(fault=fails, applied_first=applied and isinstance(fault, OutcomeUnknown))
+    channel = FakeChannel(fault=fails, applied_first=applied and isinstance(fault, OutcomeUnknown))
     model = ScriptedModel([*thinking(12), *words(60)])
     record = await answered(model, channel)
     assert "Thinking" not in channel.text
@@ -342,13 +342,13 @@ def at(message: str) -> TurnKey:
 @pytest.mark.parametrize("seconds", [0.5, 1.0, 1.05, 3.0, 7.2, 10.0, 10.15, 10.25, 11.0, 14.0])
 async def test_a_process_that_died_while_it_thought(seconds: float) -> None:
     """The next one writes into the same message, and takes no text away for a line of its thinking."""
-    channel, journal = MemoryChannel(), Notebook(durable=True)
+    channel, journal = FakeChannel(), FakeJournal(durable=True)
     async with core(ScriptedModel([*thinking(10), *words(200)]), journal=journal) as bench:
         assert await bench.turns.receive(at("Q"), "the event")
         bench.turns.accept(turn("Q"), channel)
         await asyncio.sleep(seconds)
     before, died, shown = list(channel.shown), len(channel.log), channel.text
-    journal = Notebook(of=journal)
+    journal = FakeJournal(of=journal)
     async with core(ScriptedModel([*thinking(10), *words(200)]), journal=journal) as bench:
         assert len(await bench.turns.unfinished_turns("memory")) == 1
         bench.turns.accept(turn("Q"), channel)
@@ -365,11 +365,11 @@ async def test_a_process_that_died_while_it_thought(seconds: float) -> None:
 # --------------------------------------------------------------------------------------------------- a shared budget
 
 
-async def many(policy: WritePolicy, *, thinkers: int, answers: int) -> tuple[list[MemoryChannel], list[TurnRecord]]:
+async def many(policy: WritePolicy, *, thinkers: int, answers: int) -> tuple[list[FakeChannel], list[TurnRecord]]:
     """Some think for a minute and some answer, in one workspace: all channels, and the figures of the answers."""
     server, edits = Server(limit=50, period=60.0, rolling=True, counts_posts=False), RollingWindow(50, 60.0)
     count = thinkers + answers
-    channels = [MemoryChannel(server, edits=edits, posts=LeakyBucket(1.05)) for _ in range(count)]
+    channels = [FakeChannel(server, edits=edits, posts=LeakyBucket(1.05)) for _ in range(count)]
     scripts: list[list[Step]] = [[*thinking(60), *words(5)] for _ in range(thinkers)]
     model = ScriptedModel(*scripts, *(words(1200) for _ in range(answers)))
     async with core(model, policy) as bench:
@@ -412,7 +412,7 @@ async def test_many_lines_spend_no_more_than_one() -> None:
 @pytest.mark.parametrize("limit", [2000, 120])
 async def test_text_that_turns_out_to_be_thinking_is_taken_back(policy: WritePolicy, limit: int) -> None:
     """Retracted text shows at first, and goes once the answer has a word, never without one."""
-    channel = MemoryChannel(Server(limit=100), limit=limit)
+    channel = FakeChannel(Server(limit=100), limit=limit)
     thought = words(100, finish=None)
     script: list[Step] = [*thought, Retraction(), 3.0, Text("Noon."), 2.0, Text(" Or so."), STOP]
     await answered(ScriptedModel(script), channel, policy)
@@ -427,7 +427,7 @@ async def test_text_that_turns_out_to_be_thinking_is_taken_back(policy: WritePol
 @pytest.mark.parametrize("after", [[ServiceError("cut")], [STOP], [Finish(FinishReason.LENGTH)]])
 async def test_what_was_taken_back_is_no_partial_answer(after: list[Step]) -> None:
     """If no text follows, only the notice of the end is left."""
-    channel = MemoryChannel()
+    channel = FakeChannel()
     await answered(ScriptedModel([*words(50, finish=None), Retraction(), 1.0, *after]), channel)
     assert "word" not in channel.text
     assert channel.text.startswith("*")
@@ -435,7 +435,7 @@ async def test_what_was_taken_back_is_no_partial_answer(after: list[Step]) -> No
 
 async def test_a_later_attempt_takes_back_its_own() -> None:
     """The first attempt's text stays until the second is as long; retracted text does not count."""
-    channel = MemoryChannel()
+    channel = FakeChannel()
     second: list[Step] = [*words(40, finish=None), Retraction(), *words(30)]
     await answered(ScriptedModel([*words(20, finish=None), ServiceError("cut")], second), channel)
     assert channel.text == answer_of(words(30)).rstrip()

@@ -29,7 +29,7 @@ from bot.telemetry import NoRecorder
 from bot.turns.config import TurnConfig, TurnLimits
 from bot.turns.manager import TurnManager
 from tests.support.clock import VirtualLoop
-from tests.support.fakes import MemoryChannel, ScriptedModel, Step, answer_of, turn, words
+from tests.support.fakes import FakeChannel, ScriptedModel, Step, answer_of, turn, words
 from tests.unit.bot.turns.test_recovery import left_after, taken_up
 
 ROLLOVER = WritePolicy().rollover_after_seconds
@@ -38,11 +38,11 @@ LEAST = 40  # characters of a message, below which the platform of these tests r
 
 
 @dataclass
-class Picky(MemoryChannel):
+class Picky(FakeChannel):
     """A platform with configurable rejections of bodies and edits."""
 
     takes: Callable[[str], bool] = lambda text: True
-    edits_it: Callable[[MemoryChannel, str], bool] = lambda channel, message: True
+    edits_it: Callable[[FakeChannel, str], bool] = lambda channel, message: True
     deletes_it: bool = True
     refused: list[tuple[Verb, str, str]] = field(default_factory=list)
 
@@ -88,7 +88,7 @@ class Ends(MemoryJournal):
 
 
 async def answered(
-    channel: MemoryChannel, *scripts: Iterable[Step], writing: WritePolicy | None = None
+    channel: FakeChannel, *scripts: Iterable[Step], writing: WritePolicy | None = None
 ) -> tuple[ScriptedModel, Ending]:
     """One question, asked and answered to its end."""
     seeded, model, journal = random.Random(3), ScriptedModel(*scripts), Ends()
@@ -110,7 +110,7 @@ async def answered(
     return model, journal.endings[-1]
 
 
-def check_order(channel: MemoryChannel) -> None:
+def check_order(channel: FakeChannel) -> None:
     """When a message is posted, the one before it is final."""
     now: dict[str, str] = {}
     for wrote in channel.writes():
@@ -203,7 +203,7 @@ async def test_a_message_that_became_old_is_left_and_the_next_is_edited() -> Non
     """Where each message can be edited for a while, the answer grows in the newest one."""
     born: dict[str, float] = {}
 
-    def young(channel: MemoryChannel, message: str) -> bool:
+    def young(channel: FakeChannel, message: str) -> bool:
         now = asyncio.get_running_loop().time()
         return now - born.setdefault(message, now) < 5.0
 
@@ -267,7 +267,7 @@ class Final(Picky):
 @pytest.mark.parametrize("known", [False, True])
 async def test_what_a_killed_process_left_is_followed_by_the_whole_answer(known: bool) -> None:
     """If a killed process's messages cannot be edited, the whole new answer follows them."""
-    channel = MemoryChannel()
+    channel = FakeChannel()
     journal = await left_after(5.0, channel, count=400)
     kind = Final if known else Picky
     after = kind(shown=channel.shown, keys=channel.keys, edits_it=lambda channel, message: False)

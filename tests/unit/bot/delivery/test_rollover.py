@@ -30,23 +30,23 @@ from bot.telemetry import NoRecorder
 from bot.turns.config import TurnConfig, TurnLimits
 from bot.turns.manager import TurnManager
 from tests.support.clock import VirtualLoop
-from tests.support.fakes import MemoryChannel, ScriptedModel, Server, Step, answer_of, turn, words
+from tests.support.fakes import FakeChannel, ScriptedModel, Server, Step, answer_of, turn, words
 
 ROLLOVER = WritePolicy().rollover_after_seconds
 
 
 def workspace(
     count: int, *, limit: int = 50, fault: Callable[[Verb], Failure | None] | None = None
-) -> list[MemoryChannel]:
+) -> list[FakeChannel]:
     """Channels sharing a minute's edits, each with its own posts."""
     server, edits = Server(limit=limit, period=60.0, rolling=True, counts_posts=False), RollingWindow(limit, 60.0)
-    channels = [MemoryChannel(server, limit=11_500, edits=edits, posts=LeakyBucket(1.05)) for _ in range(count)]
+    channels = [FakeChannel(server, limit=11_500, edits=edits, posts=LeakyBucket(1.05)) for _ in range(count)]
     for channel in channels:
         channel.fault = fault or channel.fault
     return channels
 
 
-async def answered(scripts: Sequence[Sequence[Step]], channels: Sequence[MemoryChannel]) -> None:
+async def answered(scripts: Sequence[Sequence[Step]], channels: Sequence[FakeChannel]) -> None:
     """All asked at once, each in a conversation of its own."""
     seeded = random.Random(3)
     turns = TurnManager(
@@ -66,7 +66,7 @@ async def answered(scripts: Sequence[Sequence[Step]], channels: Sequence[MemoryC
         running.cancel()
 
 
-def changes(channel: MemoryChannel) -> list[float]:
+def changes(channel: FakeChannel) -> list[float]:
     return [wrote.at for wrote in channel.writes()]
 
 

@@ -18,7 +18,7 @@ from bot.rate_limits import Budget, LeakyBucket
 from bot.strings import Strings
 from bot.telemetry import Figures
 from tests.support.clock import VirtualLoop
-from tests.support.fakes import MemoryChannel, turn
+from tests.support.fakes import FakeChannel, turn
 
 POLICY = WritePolicy()
 
@@ -108,7 +108,7 @@ async def roll_over_state(text: str) -> None:
     """Ask a real reply with a distant edit, twice."""
     loop = asyncio.get_running_loop()
     budget = LeakyBucket(1.0)
-    channel = MemoryChannel(edits=budget)
+    channel = FakeChannel(edits=budget)
     reply = Reply(turn().key, channel, Strings(), Figures(loop.time()))
     reply.feed(Text(text), loop.time(), POLICY)
     write = reply.render()

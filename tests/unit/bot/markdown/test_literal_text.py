@@ -15,7 +15,7 @@ from adapters.slack.messages.renderer import SlackMarkdown, strip_our_markup
 from bot.conversation import Ending, Finish, FinishReason, OmittedAttachment, Text
 from bot.markdown import PlainMarkdown, Renderer, single_line, utf16_units
 from bot.strings import FilledSentence, Strings
-from tests.support.fakes import MemoryChannel, ScriptedModel, turn
+from tests.support.fakes import FakeChannel, ScriptedModel, turn
 from tests.unit.bot.turns.test_manager import ask
 
 DIALECTS: list[Renderer] = [DiscordMarkdown(), SlackMarkdown(), PlaygroundMarkdown(), PlainMarkdown()]
@@ -110,7 +110,7 @@ def test_ordinary_names_are_left_as_they_are() -> None:
 async def test_many_files_that_are_left_out_take_few_lines(count: int) -> None:
     """A few are named and the others counted, in the answer's one message; the answer is whole."""
     files = tuple(OmittedAttachment(f"{number}-" + "x" * 3000, "it is not text") for number in range(count))
-    channel, model = MemoryChannel(files=files), ScriptedModel([Text("All good."), Finish(FinishReason.STOP)])
+    channel, model = FakeChannel(files=files), ScriptedModel([Text("All good."), Finish(FinishReason.STOP)])
     bench = await ask(model, channel, turn())
     (body,) = channel.shown.values()
     lines = body.text.split("\n\n")
@@ -124,7 +124,7 @@ async def test_many_files_that_are_left_out_take_few_lines(count: int) -> None:
 async def test_a_line_is_never_too_long_for_a_message() -> None:
     """However short messages are: the answer is whole, and each of our lines fits."""
     files = (OmittedAttachment("[" * 3000, "it is not text"),)
-    channel, model = MemoryChannel(limit=60, files=files), ScriptedModel([Text("All good."), Finish(FinishReason.STOP)])
+    channel, model = FakeChannel(limit=60, files=files), ScriptedModel([Text("All good."), Finish(FinishReason.STOP)])
     bench = await ask(model, channel, turn())
     assert "All good." in channel.text
     assert bench.journal.endings == [Ending.DONE]

@@ -19,7 +19,7 @@ from bot.markdown.normalise import Normaliser, normalise
 from bot.markdown.placeholders import replace_placeholders
 from bot.ports import Verb
 from bot.strings import Strings
-from tests.support.fakes import MemoryChannel
+from tests.support.fakes import FakeChannel
 from tests.unit.bot.delivery.test_overflow import answered
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 30
@@ -185,7 +185,7 @@ def test_only_pictures_go_up() -> None:
 
 async def test_a_picture_goes_up_with_the_answer() -> None:
     """Its place has a note, and the last message the picture."""
-    channel = MemoryChannel(limit=500, uploads=1_000_000)
+    channel = FakeChannel(limit=500, uploads=1_000_000)
     await answered(channel, f"Here it is: ![a cat]({DATA}) and that is all.", most=0)
     first, last = channel.shown.values()
     assert first.text == "Here it is: 🖼 a cat and that is all."
@@ -197,7 +197,7 @@ async def test_a_picture_goes_up_with_the_answer() -> None:
 @pytest.mark.parametrize("bytes_", [0, 50])
 async def test_where_no_file_goes_up(bytes_: int) -> None:
     """The answer says that something was left out."""
-    channel = MemoryChannel(limit=500, uploads=bytes_)
+    channel = FakeChannel(limit=500, uploads=bytes_)
     await answered(channel, f"Here: ![a cat]({DATA}) and [a page]({LONG}), all.", most=0)
     assert channel.text == f"Here: 🖼 a cat and a page (🔗 2), all.\n\n*{Strings().not_attached}*"
     assert len(channel.writes(Verb.POST)) == 1

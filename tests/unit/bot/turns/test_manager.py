@@ -48,7 +48,7 @@ from bot.strings import Strings
 from bot.telemetry import NoRecorder, TurnRecord
 from bot.turns.config import TurnConfig, TurnLimits
 from bot.turns.manager import TurnManager
-from tests.support.fakes import MemoryChannel, Notebook, ScriptedModel, Server, Step, answer_of, turn, words
+from tests.support.fakes import FakeChannel, FakeJournal, ScriptedModel, Server, Step, answer_of, turn, words
 
 
 class Ended(NoRecorder):
@@ -71,7 +71,7 @@ class Bench:
 
     turns: TurnManager
     recorder: Ended
-    journal: Notebook
+    journal: FakeJournal
 
     async def idle(self) -> None:
         """Wait until nothing is left to do."""
@@ -86,10 +86,10 @@ async def core(
     limits: TurnLimits = TurnLimits(),
     access: AccessRules = AccessRules(),
     prompt: PromptLimits = PromptLimits(),
-    journal: Notebook | None = None,
+    journal: FakeJournal | None = None,
 ) -> AsyncIterator[Bench]:
     recorder, seeded = Ended(), random.Random(7)
-    journal = journal or Notebook()
+    journal = journal or FakeJournal()
     choices = TurnConfig(
         access, PromptConfig(PromptOverride("Be brief."), limits=prompt), Strings(), WritePolicy(), limits
     )
@@ -104,7 +104,7 @@ async def core(
         running.cancel()
 
 
-async def ask(model: ScriptedModel, channel: MemoryChannel, question: Turn | None = None, **options: Any) -> Bench:
+async def ask(model: ScriptedModel, channel: FakeChannel, question: Turn | None = None, **options: Any) -> Bench:
     """One turn from beginning to end."""
     async with core(model, **options) as bench:
         bench.turns.accept(question or turn(), channel)
@@ -122,7 +122,7 @@ async def ask(model: ScriptedModel, channel: MemoryChannel, question: Turn | Non
 async def test_an_answer_arrives_whole(count: int, *, rolling: bool, latency: float) -> None:
     """Every word, in order, in messages within the limit, and no 429 is ever provoked."""
     server = Server(limit=50, period=60.0, rolling=True, latency=latency) if rolling else Server(latency=latency)
-    channel = MemoryChannel(server)
+    channel = FakeChannel(server)
     bench = await ask(ScriptedModel(words(count)), channel)
     assert channel.text.split() == answer_of(words(count)).split()
     assert server.limited == 0
@@ -134,9 +134,9 @@ async def test_an_answer_arrives_whole(count: int, *, rolling: bool, latency: fl
 async def test_many_answers_in_one_channel_arrive_whole(replies: int) -> None:
     """Replies that share a budget all end whole, without a 429, and none is left behind."""
     server = Server()
-    shared = MemoryChannel(server)
+    shared = FakeChannel(server)
     channels = [
-        MemoryChannel(server, edits=shared.edits, posts=shared.posts, deletes=shared.deletes) for _ in range(replies)
+        FakeChannel(server, edits=shared.edits, posts=shared.posts, deletes=shared.deletes) for _ in range(replies)
     ]
     async with core(ScriptedModel(words(400))) as bench:
         for number, channel in enumerate(channels):
@@ -150,8 +150,8 @@ async def test_many_answers_in_one_channel_arrive_whole(replies: int) -> None:
 async def test_long_answers_in_one_workspace_do_not_stand_still() -> None:
     """Four of 3,000 words share 50 edits a minute: the last permits are rationed, not spent and waited for."""
     server = Server(limit=50, period=60.0, rolling=True)
-    edits = MemoryChannel(server).edits
-    channels = [MemoryChannel(server, limit=12_000, edits=edits) for _ in range(4)]
+    edits = FakeChannel(server).edits
+    channels = [FakeChannel(server, limit=12_000, edits=edits) for _ in range(4)]
     async with core(ScriptedModel(words(3000))) as bench:
         for number, channel in enumerate(channels):
             bench.turns.accept(turn(str(number), conversation=str(number)), channel)
@@ -165,14 +165,14 @@ async def test_long_answers_in_one_workspace_do_not_stand_still() -> None:
 
 async def test_a_short_answer_takes_one_write() -> None:
     """An answer that is complete before its first write is due is posted once, whole."""
-    channel = MemoryChannel()
+    channel = FakeChannel()
     await ask(ScriptedModel(words(5)), channel)
     assert [wrote.verb for wrote in channel.log] == [Verb.POST]
 
 
 async def test_the_first_write_says_a_few_words_soon() -> None:
     """The first post comes a fifth of a second after the first delta and holds more than one word."""
-    channel = MemoryChannel()
+    channel = FakeChannel()
     bench = await ask(ScriptedModel(words(200)), channel)
     record = bench.recorder.records[0]
     assert record.first_visible is not None
@@ -183,7 +183,7 @@ async def test_the_first_write_says_a_few_words_soon() -> None:
 
 async def test_figures_tell_what_the_reader_saw() -> None:
     """The record of a turn holds delays in seconds, counts of writes, and usage."""
-    bench = await ask(ScriptedModel(words(200)), MemoryChannel())
+    bench = await ask(ScriptedModel(words(200)), FakeChannel())
     record = bench.recorder.records[0]
     assert record.characters == record.characters_shown == len(answer_of(words(200)))
     assert record.character_delay is not None
@@ -197,14 +197,14 @@ async def test_figures_tell_what_the_reader_saw() -> None:
 
 async def test_hints_show_until_something_is_visible() -> None:
     """Typing is shown while there is nothing to see, and not after."""
-    channel = MemoryChannel()
+    channel = FakeChannel()
     await ask(ScriptedModel([12.0, *words(400)]), channel)
     assert channel.hints == 3
 
 
 async def test_controls_are_gone_at_the_end() -> None:
     """A live answer can be stopped; a finished one shows nothing to press."""
-    channel = MemoryChannel(controls=Controls.STOP)
+    channel = FakeChannel(controls=Controls.STOP)
     await ask(ScriptedModel(words(200)), channel)
     assert all(body.controls is Controls.NONE for body in channel.shown.values())
 
@@ -229,7 +229,7 @@ MODEL_FAULTS: dict[str, list[Step]] = {
 @pytest.mark.parametrize("fault", MODEL_FAULTS)
 async def test_whatever_the_model_does_the_answer_arrives_whole(fault: str, times: int) -> None:
     """Attempts that fail are made again, the last without streaming, and no text of theirs is left."""
-    channel = MemoryChannel()
+    channel = FakeChannel()
     model = ScriptedModel(
         *[MODEL_FAULTS[fault]] * times, words(300), whole=[Text(answer_of(words(300))), Finish(FinishReason.STOP)]
     )
@@ -241,7 +241,7 @@ async def test_whatever_the_model_does_the_answer_arrives_whole(fault: str, time
 
 async def test_no_text_is_taken_away_before_its_better_is_there() -> None:
     """While a later attempt has less to show than is shown, what is shown stays."""
-    channel = MemoryChannel(limit=10_000)
+    channel = FakeChannel(limit=10_000)
     await ask(ScriptedModel(CUT, words(300)), channel)
     lengths = [len(wrote.text) for wrote in channel.writes()]
     assert lengths == sorted(lengths)
@@ -250,7 +250,7 @@ async def test_no_text_is_taken_away_before_its_better_is_there() -> None:
 @pytest.mark.parametrize("reason", RejectionReason)
 async def test_what_is_declined_is_not_asked_again(reason: RejectionReason) -> None:
     """Quota, credentials and bad requests are answered with one plain line that holds no exception's text."""
-    channel = MemoryChannel()
+    channel = FakeChannel()
     model = ScriptedModel([ModelRejected("sk-secret insufficient_quota", reason=reason)])
     bench = await ask(model, channel)
     assert len(model.calls) == 1
@@ -261,7 +261,7 @@ async def test_what_is_declined_is_not_asked_again(reason: RejectionReason) -> N
 
 async def test_when_all_fails_the_partial_stays_with_an_honest_line() -> None:
     """Received text is kept, and a line says that it is cut, with the reference that the log holds."""
-    channel = MemoryChannel()
+    channel = FakeChannel()
     model = ScriptedModel(CUT, whole=[ServiceError("no")])
     bench = await ask(model, channel)
     assert channel.text.startswith("word0 word1 ")
@@ -273,7 +273,7 @@ async def test_when_all_fails_the_partial_stays_with_an_honest_line() -> None:
 @pytest.mark.parametrize("reason", [FinishReason.LENGTH, FinishReason.FILTERED])
 async def test_an_answer_cut_by_the_model_says_so(reason: FinishReason) -> None:
     """A cut answer never looks finished."""
-    channel = MemoryChannel()
+    channel = FakeChannel()
     await ask(ScriptedModel(words(20, finish=reason)), channel)
     assert "cut here" in channel.text
 
@@ -306,7 +306,7 @@ async def test_every_write_may_fail_and_the_answer_is_whole_once(fault: str, whe
                 return PLATFORM_FAULTS[fault]()
             return None
 
-        channel = MemoryChannel(Server(limit=15), limit=400, fault=plan, applied_first=when == "after")
+        channel = FakeChannel(Server(limit=15), limit=400, fault=plan, applied_first=when == "after")
         bench = await ask(ScriptedModel(words(400)), channel)
         assert channel.text.split() == answer_of(words(400)).split()
         assert bench.journal.endings == [Ending.DONE]
@@ -323,7 +323,7 @@ async def test_when_there_is_no_place_to_write_the_model_is_not_paid(failure: Fa
     def deleted(verb: Verb) -> Failure | None:
         return failure if verb is Verb.EDIT and next(edits) == 2 else None
 
-    channel = MemoryChannel(fault=deleted)
+    channel = FakeChannel(fault=deleted)
     model = ScriptedModel(words(4000))
     bench = await ask(model, channel)
     assert bench.recorder.records[0].seconds < 10
@@ -336,9 +336,9 @@ async def test_a_bug_in_an_adapter_ends_its_own_turn_only() -> None:
     def bug(verb: Verb) -> Failure | None:
         raise ZeroDivisionError
 
-    good = MemoryChannel()
+    good = FakeChannel()
     async with core(ScriptedModel(words(50))) as bench:
-        bench.turns.accept(turn("1", conversation="a"), MemoryChannel(fault=bug))
+        bench.turns.accept(turn("1", conversation="a"), FakeChannel(fault=bug))
         bench.turns.accept(turn("2", conversation="b"), good)
         await bench.idle()
     assert good.text.split() == answer_of(words(50)).split()
@@ -347,7 +347,7 @@ async def test_a_bug_in_an_adapter_ends_its_own_turn_only() -> None:
 
 async def test_a_channel_that_never_works_is_given_up() -> None:
     """Failures in a row have an end, and so has the turn."""
-    bench = await ask(ScriptedModel(words(10)), MemoryChannel(fault=lambda verb: ServiceError("503")))
+    bench = await ask(ScriptedModel(words(10)), FakeChannel(fault=lambda verb: ServiceError("503")))
     assert bench.journal.endings == [Ending.FAILED]
     assert bench.recorder.records[0].seconds < 400
 
@@ -355,7 +355,7 @@ async def test_a_channel_that_never_works_is_given_up() -> None:
 async def test_text_that_a_platform_refuses_ends_in_an_honest_line() -> None:
     """What is shown stays, without anything to press, and says that it is cut; the model is not read on."""
     edits = itertools.count()
-    channel = MemoryChannel(controls=Controls.STOP)
+    channel = FakeChannel(controls=Controls.STOP)
     channel.fault = lambda verb: InvalidRequest("bad") if verb is Verb.EDIT and next(edits) == 1 else None
     bench = await ask(ScriptedModel(words(4000)), channel)
     assert channel.text.startswith("word0 ")
@@ -367,13 +367,13 @@ async def test_text_that_a_platform_refuses_ends_in_an_honest_line() -> None:
 
 async def test_a_platform_that_refuses_everything_is_given_up() -> None:
     """Not even our own line is taken: the turn ends, and so does the asking."""
-    bench = await ask(ScriptedModel(words(10)), MemoryChannel(fault=lambda verb: InvalidRequest("bad")))
+    bench = await ask(ScriptedModel(words(10)), FakeChannel(fault=lambda verb: InvalidRequest("bad")))
     assert bench.journal.endings == [Ending.FAILED]
 
 
 async def test_endless_429s_have_an_end() -> None:
     """A platform that never stops ordering pauses does not keep a turn for ever."""
-    channel = MemoryChannel(fault=lambda verb: RateLimited("429", retry_after=5.0))
+    channel = FakeChannel(fault=lambda verb: RateLimited("429", retry_after=5.0))
     bench = await ask(ScriptedModel(words(10)), channel)
     assert bench.journal.endings == [Ending.FAILED]
     assert bench.recorder.records[0].seconds < 1000
@@ -381,7 +381,7 @@ async def test_endless_429s_have_an_end() -> None:
 
 async def test_a_write_in_flight_at_the_end_is_waited_for() -> None:
     """An older text that arrives late is overwritten, even where what is wanted was shown before."""
-    channel = MemoryChannel(Server(latency=4.0))
+    channel = FakeChannel(Server(latency=4.0))
     first: list[Step] = [Text("Hello world"), 6.0, Text(" and some wrong text"), 3.0, ServiceError("cut")]
     model = ScriptedModel(first, [Text("Hello world"), Finish(FinishReason.STOP)])
     await ask(model, channel)
@@ -390,7 +390,7 @@ async def test_a_write_in_flight_at_the_end_is_waited_for() -> None:
 
 async def test_a_later_attempt_that_is_cut_shorter_takes_nothing_away() -> None:
     """An empty answer that hit its length limit does not replace the text of the attempt before."""
-    channel = MemoryChannel()
+    channel = FakeChannel()
     await ask(ScriptedModel(CUT, [Finish(FinishReason.LENGTH)]), channel)
     assert channel.text.startswith("word0 ")
     assert "length limit" in channel.text
@@ -398,7 +398,7 @@ async def test_a_later_attempt_that_is_cut_shorter_takes_nothing_away() -> None:
 
 async def test_a_refusal_stands_in_the_place_of_what_was_said_before() -> None:
     """The model's own words for not answering replace what it had begun."""
-    channel = MemoryChannel()
+    channel = FakeChannel()
     script: list[Step] = [
         Text("Sure, here is how: "),
         2.0,
@@ -410,7 +410,7 @@ async def test_a_refusal_stands_in_the_place_of_what_was_said_before() -> None:
     assert channel.text == "I can't do that."
 
 
-class BrokenNotebook(Notebook):
+class BrokenFakeJournal(FakeJournal):
     """A journal on a full disk."""
 
     async def accept(self, key: TurnKey, event: str = "") -> bool:
@@ -425,14 +425,14 @@ class BrokenNotebook(Notebook):
 
 async def test_a_journal_that_breaks_costs_no_answer() -> None:
     """The bot goes on answering, with a line in the log."""
-    channel = MemoryChannel()
-    async with core(ScriptedModel(words(100)), journal=BrokenNotebook()) as bench:
+    channel = FakeChannel()
+    async with core(ScriptedModel(words(100)), journal=BrokenFakeJournal()) as bench:
         bench.turns.accept(turn(), channel)
         await bench.idle()
     assert channel.text.split() == answer_of(words(100)).split()
 
 
-class SlowNotebook(Notebook):
+class SlowFakeJournal(FakeJournal):
     """A journal on a slow disk."""
 
     async def posted(self, key: TurnKey, message: str) -> None:
@@ -442,7 +442,7 @@ class SlowNotebook(Notebook):
 
 async def test_a_slow_journal_misses_no_message() -> None:
     """A turn does not end before its messages are written down."""
-    channel, journal = MemoryChannel(limit=200), SlowNotebook()
+    channel, journal = FakeChannel(limit=200), SlowFakeJournal()
     async with core(ScriptedModel(words(100)), journal=journal) as bench:
         bench.turns.accept(turn(), channel)
         await bench.idle()
@@ -461,12 +461,12 @@ class BrokenDialect(PlainMarkdown):
 async def test_a_bug_in_a_dialect_ends_its_own_turn_only() -> None:
     """Text that cannot be rendered costs one answer, and the others go on."""
 
-    class Channel(MemoryChannel):
+    class Channel(FakeChannel):
         @property
         def caps(self) -> ChannelCapabilities:
             return ChannelCapabilities(2000, len, BrokenDialect())
 
-    good = MemoryChannel()
+    good = FakeChannel()
     async with core(ScriptedModel(words(50))) as bench:
         bench.turns.accept(turn("1", conversation="a"), Channel())
         bench.turns.accept(turn("2", conversation="b"), good)
@@ -480,7 +480,7 @@ async def test_a_bug_in_a_dialect_ends_its_own_turn_only() -> None:
 
 async def test_the_same_message_twice_is_answered_once() -> None:
     """A second delivery is dropped, during the answer and after it."""
-    channel = MemoryChannel()
+    channel = FakeChannel()
     async with core(ScriptedModel(words(10))) as bench:
         bench.turns.accept(turn(), channel)
         bench.turns.accept(turn(), channel)
@@ -496,7 +496,7 @@ async def test_one_turn_of_a_conversation_at_a_time_and_others_side_by_side() ->
     model = ScriptedModel(words(400))
     async with core(model) as bench:
         for number, conversation in enumerate(["a", "a", "b"]):
-            bench.turns.accept(turn(str(number), conversation=conversation), MemoryChannel())
+            bench.turns.accept(turn(str(number), conversation=conversation), FakeChannel())
         await asyncio.sleep(1)
         assert model.open == 2
         await bench.idle()
@@ -505,7 +505,7 @@ async def test_one_turn_of_a_conversation_at_a_time_and_others_side_by_side() ->
 
 async def test_too_many_waiting_turns_get_a_polite_line() -> None:
     """The queue of a conversation is bounded, and over it the asker is told."""
-    channels = [MemoryChannel() for _ in range(4)]
+    channels = [FakeChannel() for _ in range(4)]
     async with core(ScriptedModel(words(100)), limits=TurnLimits(waiting=2)) as bench:
         for number, channel in enumerate(channels):
             bench.turns.accept(turn(str(number)), channel)
@@ -516,7 +516,7 @@ async def test_too_many_waiting_turns_get_a_polite_line() -> None:
 
 async def test_lines_of_our_own_are_few_and_wait_for_nobody() -> None:
     """A flood gets one line in each conversation, at once, and takes no place of an answer's."""
-    channels = [MemoryChannel() for _ in range(60)]
+    channels = [FakeChannel() for _ in range(60)]
     async with core(ScriptedModel(words(400)), limits=TurnLimits(live=1, accepted=2)) as bench:
         for number, channel in enumerate(channels):
             bench.turns.accept(turn(str(number), conversation=str(number % 10)), channel)
@@ -529,7 +529,7 @@ async def test_lines_of_our_own_are_few_and_wait_for_nobody() -> None:
 async def test_access_is_refused_silently_in_a_channel_and_plainly_in_a_dm() -> None:
     """Who may not ask gets no answer; in a DM one line says so."""
     rules = AccessRules(users=AllowDeny(allow=frozenset({"U2"})))
-    channel, dm = MemoryChannel(), MemoryChannel()
+    channel, dm = FakeChannel(), FakeChannel()
     model = ScriptedModel(words(5))
     async with core(model, access=rules) as bench:
         bench.turns.accept(turn("1", conversation="a"), channel)
@@ -542,7 +542,7 @@ async def test_access_is_refused_silently_in_a_channel_and_plainly_in_a_dm() -> 
 
 async def test_an_empty_mention_is_answered_without_a_model() -> None:
     """Nothing was asked, so no model is; but in a thread with a history the mention alone is a question."""
-    channel, thread = MemoryChannel(), MemoryChannel(past=History((Message(Role.USER, (Text("hi"),), "Kim"),)))
+    channel, thread = FakeChannel(), FakeChannel(past=History((Message(Role.USER, (Text("hi"),), "Kim"),)))
     model = ScriptedModel(words(5))
     await ask(model, channel, turn(text="  "))
     assert channel.text == Strings().empty_question
@@ -553,7 +553,7 @@ async def test_an_empty_mention_is_answered_without_a_model() -> None:
 
 async def test_an_empty_direct_message_is_not_told_of_mentions() -> None:
     """Nobody is mentioned in a direct message, so that the line there does not speak of it."""
-    channel, model = MemoryChannel(), ScriptedModel(words(5))
+    channel, model = FakeChannel(), ScriptedModel(words(5))
     await ask(model, channel, turn(text="", direct=True))
     assert channel.text == Strings().empty_direct
     assert "mention" not in channel.text
@@ -564,7 +564,7 @@ async def test_the_model_is_told_who_said_what_and_the_reader_what_was_left_out(
     """Names stand before words, newest messages are kept, and lines under the answer name what was not read."""
     past = History(tuple(Message(Role.USER, (Text(f"message {number}"),), "Kim") for number in range(30)))
     files = (File("a.txt", "abc"), OmittedAttachment("b.bin", "it is not text"))
-    channel, model = MemoryChannel(past=past, files=files), ScriptedModel(words(5))
+    channel, model = FakeChannel(past=past, files=files), ScriptedModel(words(5))
     await ask(model, channel, turn(text="look"), prompt=PromptLimits(messages=3))
     messages = model.calls[0][1].messages
     assert [message.text for message in messages] == [*(f"Kim: message {n}" for n in (27, 28, 29)), "Dana: look"]
@@ -576,7 +576,7 @@ async def test_the_model_is_told_who_said_what_and_the_reader_what_was_left_out(
 async def test_a_conversation_is_told_once_that_messages_are_left_out() -> None:
     """A long conversation is not reminded under every answer."""
     past = History((Message(Role.USER, (Text("hi"),), "Kim"),), truncated=True)
-    first, second = MemoryChannel(past=past), MemoryChannel(past=past)
+    first, second = FakeChannel(past=past), FakeChannel(past=past)
     async with core(ScriptedModel(words(5))) as bench:
         for number, channel in enumerate([first, second]):
             bench.turns.accept(turn(str(number)), channel)
@@ -588,7 +588,7 @@ async def test_a_conversation_is_told_once_that_messages_are_left_out() -> None:
 async def test_a_history_that_could_not_be_read_has_a_notice_of_its_own() -> None:
     """Once for a conversation, and without a word of its length, which is told once it is the reason."""
     unread = History((Message(Role.USER, (Text("hi"),), "Kim"),), truncated=True, unread="no answer in time")
-    first, second = MemoryChannel(past=unread), MemoryChannel(past=replace(unread, unread=""))
+    first, second = FakeChannel(past=unread), FakeChannel(past=replace(unread, unread=""))
     async with core(ScriptedModel(words(5))) as bench:
         for number, channel in enumerate([first, second]):
             bench.turns.accept(turn(str(number)), channel)
@@ -604,7 +604,7 @@ async def test_a_history_that_could_not_be_read_has_a_notice_of_its_own() -> Non
 
 async def test_stop_ends_the_stream_at_once_and_says_so() -> None:
     """A reader's stop closes the model's stream; what was received stays, with a line that it was stopped."""
-    channel, model = MemoryChannel(), ScriptedModel(words(4000))
+    channel, model = FakeChannel(), ScriptedModel(words(4000))
     async with core(model) as bench:
         bench.turns.accept(turn("Q"), channel)
         await asyncio.sleep(2)
@@ -619,7 +619,7 @@ async def test_stop_ends_the_stream_at_once_and_says_so() -> None:
 
 async def test_draining_finishes_what_can_be_and_marks_the_rest() -> None:
     """At shutdown a short answer is finished, a long one is marked as interrupted, and nothing new is taken in."""
-    short, long, late, waiting = (MemoryChannel() for _ in range(4))
+    short, long, late, waiting = (FakeChannel() for _ in range(4))
     async with core(ScriptedModel(words(100), words(4000))) as bench:
         bench.turns.accept(turn("1", conversation="a"), short)
         await asyncio.sleep(0.1)

@@ -21,13 +21,15 @@ from bot.strings import Strings
 from bot.telemetry import NoRecorder
 from bot.turns.config import TurnConfig, TurnLimits
 from bot.turns.manager import TurnManager
-from tests.support.fakes import MemoryChannel, Notebook, ScriptedModel, Server, answer_of, turn, words
+from tests.support.fakes import FakeChannel, FakeJournal, ScriptedModel, Server, answer_of, turn, words
 
 LIMITS = TurnLimits()
 
 
 @asynccontextmanager
-async def process(model: ScriptedModel, journal: Notebook, limits: TurnLimits = LIMITS) -> AsyncIterator[TurnManager]:
+async def process(
+    model: ScriptedModel, journal: FakeJournal, limits: TurnLimits = LIMITS
+) -> AsyncIterator[TurnManager]:
     """The core of one process; leaving it is a `kill -9`."""
     seeded = random.Random(5)
     choices = TurnConfig(AccessRules(), PromptConfig(PromptOverride("")), Strings(), WritePolicy(), limits)
@@ -51,18 +53,18 @@ def at(message: str) -> TurnKey:
     return TurnKey("memory", "W", "C", message)
 
 
-async def left_after(seconds: float, channel: MemoryChannel, *, count: int = 400) -> Notebook:
+async def left_after(seconds: float, channel: FakeChannel, *, count: int = 400) -> FakeJournal:
     """A process that was killed so many seconds after the question."""
-    journal = Notebook(durable=True)
+    journal = FakeJournal(durable=True)
     async with process(ScriptedModel(words(count)), journal) as turns:
         assert await turns.receive(at("Q"), "the event")
         turns.accept(turn("Q"), channel)
         await asyncio.sleep(seconds)
-    return Notebook(of=journal)
+    return FakeJournal(of=journal)
 
 
 async def taken_up(
-    channel: MemoryChannel, journal: Notebook, *, count: int, limits: TurnLimits = LIMITS
+    channel: FakeChannel, journal: FakeJournal, *, count: int, limits: TurnLimits = LIMITS
 ) -> ScriptedModel:
     """Another process, which finds what was left."""
     model = ScriptedModel(words(count))
@@ -78,7 +80,7 @@ async def taken_up(
 @pytest.mark.parametrize("count", [5, 400, 900])
 async def test_an_answer_that_was_left_is_made_again_into_its_own_messages(seconds: float, count: int) -> None:
     """Whenever the process died, and however long the new answer is: whole, once, in the messages that were there."""
-    channel = MemoryChannel(Server(limit=100), limit=700)
+    channel = FakeChannel(Server(limit=100), limit=700)
     journal = await left_after(seconds, channel)
     before = list(channel.shown)
     await taken_up(channel, journal, count=count)
@@ -89,7 +91,7 @@ async def test_an_answer_that_was_left_is_made_again_into_its_own_messages(secon
 
 async def test_what_was_shown_stays_until_there_is_more() -> None:
     """A reader never sees less of an answer because it is being made again."""
-    channel = MemoryChannel(Server(limit=100), limit=2000)
+    channel = FakeChannel(Server(limit=100), limit=2000)
     journal = await left_after(6.0, channel)
     (first,), before = channel.shown, len(channel.log)
     shown = len(channel.text)
@@ -101,7 +103,7 @@ async def test_what_was_shown_stays_until_there_is_more() -> None:
 
 async def test_what_was_left_too_long_ago_is_only_marked() -> None:
     """Nobody waits for it any more: an honest line instead of an answer, and no model is paid."""
-    channel = MemoryChannel()
+    channel = FakeChannel()
     journal = await left_after(3.0, channel)
     journal.age = LIMITS.repair_seconds + 1
     model = await taken_up(channel, journal, count=400)
@@ -112,7 +114,7 @@ async def test_what_was_left_too_long_ago_is_only_marked() -> None:
 
 async def test_a_second_delivery_is_told_from_the_first() -> None:
     """In the same process and in the next one, live, ended or left."""
-    channel, journal = MemoryChannel(), Notebook(durable=True)
+    channel, journal = FakeChannel(), FakeJournal(durable=True)
     async with process(ScriptedModel(words(10)), journal) as turns:
         assert await turns.receive(at("Q"), "")
         assert not await turns.receive(at("Q"), "")
@@ -120,7 +122,7 @@ async def test_a_second_delivery_is_told_from_the_first() -> None:
         await turns.idle()
         assert not await turns.receive(at("Q"), "")
         assert await turns.receive(at("R"), "")
-    async with process(ScriptedModel(words(10)), Notebook(of=journal)) as turns:
+    async with process(ScriptedModel(words(10)), FakeJournal(of=journal)) as turns:
         (record,) = await turns.unfinished_turns("memory")
         assert record.key == at("R")
         assert not await turns.receive(at("Q"), "")
@@ -130,7 +132,7 @@ async def test_a_second_delivery_is_told_from_the_first() -> None:
 
 async def test_what_asks_nothing_is_forgotten() -> None:
     """A message that turned out to be for somebody else leaves nothing behind."""
-    journal = Notebook(durable=True)
+    journal = FakeJournal(durable=True)
     async with process(ScriptedModel(words(10)), journal) as turns:
         assert await turns.receive(at("Q"), "")
         turns.dismiss(at("Q"))
@@ -141,7 +143,7 @@ async def test_what_asks_nothing_is_forgotten() -> None:
 
 async def test_what_waits_at_a_shutdown_is_left_to_the_next_process() -> None:
     """Nothing is said of it: the next process answers it as if it had just been asked."""
-    first, second, journal = MemoryChannel(), MemoryChannel(), Notebook(durable=True)
+    first, second, journal = FakeChannel(), FakeChannel(), FakeJournal(durable=True)
     async with process(ScriptedModel(words(400)), journal) as turns:
         for message, channel in (("Q", first), ("R", second)):
             assert await turns.receive(at(message), "the event")
@@ -150,7 +152,7 @@ async def test_what_waits_at_a_shutdown_is_left_to_the_next_process() -> None:
         await turns.drain(1.0)
     assert second.log == []
     assert Strings().interrupted.split(":")[0] in first.text
-    journal = Notebook(of=journal)
+    journal = FakeJournal(of=journal)
     async with process(ScriptedModel(words(400)), journal) as turns:
         records = await turns.unfinished_turns("memory")
         assert [record.key.message for record in records] == ["Q", "R"]
@@ -166,8 +168,8 @@ async def test_what_waits_at_a_shutdown_is_left_to_the_next_process() -> None:
 
 async def test_the_word_stop_ends_what_is_answered_there_and_is_not_answered() -> None:
     """Only in its own conversation, and only where something is being answered; elsewhere it is a question."""
-    channel, other, said = MemoryChannel(), MemoryChannel(), MemoryChannel()
-    async with process(ScriptedModel(words(400)), Notebook()) as turns:
+    channel, other, said = FakeChannel(), FakeChannel(), FakeChannel()
+    async with process(ScriptedModel(words(400)), FakeJournal()) as turns:
         turns.accept(turn("Q", conversation="a"), channel)
         turns.accept(turn("R", conversation="b"), other)
         await asyncio.sleep(2)
@@ -180,8 +182,8 @@ async def test_the_word_stop_ends_what_is_answered_there_and_is_not_answered() -
 
 async def test_a_deleted_question_ends_the_stream_at_once() -> None:
     """No tokens are paid for an answer to what is there no more; what was shown is marked as stopped."""
-    channel, model = MemoryChannel(), ScriptedModel(words(4000))
-    async with process(model, journal := Notebook()) as turns:
+    channel, model = FakeChannel(), ScriptedModel(words(4000))
+    async with process(model, journal := FakeJournal()) as turns:
         turns.accept(turn("Q"), channel)
         await asyncio.sleep(2)
         turns.message_deleted(at("Q"))
@@ -194,8 +196,8 @@ async def test_a_deleted_question_ends_the_stream_at_once() -> None:
 
 async def test_a_deleted_answer_ends_the_stream_and_is_not_written_again() -> None:
     """Whoever deletes an answer does not want it back."""
-    channel, model = MemoryChannel(), ScriptedModel(words(4000))
-    async with process(model, journal := Notebook()) as turns:
+    channel, model = FakeChannel(), ScriptedModel(words(4000))
+    async with process(model, journal := FakeJournal()) as turns:
         turns.accept(turn("Q"), channel)
         await asyncio.sleep(2)
         writes = len(channel.log)
@@ -210,8 +212,8 @@ async def test_a_deleted_answer_ends_the_stream_and_is_not_written_again() -> No
 @pytest.mark.parametrize("which", [0, 1, 2])
 async def test_of_an_answer_in_several_messages_the_others_end_honestly(which: int) -> None:
     """One of three is deleted: the stream is closed, no message comes back, and the last one says that it ended."""
-    channel, model = MemoryChannel(limit=300, controls=Controls.STOP), ScriptedModel(words(4000))
-    async with process(model, journal := Notebook()) as turns:
+    channel, model = FakeChannel(limit=300, controls=Controls.STOP), ScriptedModel(words(4000))
+    async with process(model, journal := FakeJournal()) as turns:
         turns.accept(turn("Q"), channel)
         while len(channel.shown) < 3:
             await asyncio.sleep(0.01)
@@ -230,12 +232,12 @@ async def test_of_an_answer_in_several_messages_the_others_end_honestly(which: i
 
 async def test_stop_in_a_channel_ends_what_the_same_person_asked_there() -> None:
     """Where each question is a conversation of its own, the word means one's own answer, and nobody else's."""
-    own, others = MemoryChannel(), MemoryChannel()
-    async with process(ScriptedModel(words(400)), Notebook()) as turns:
+    own, others = FakeChannel(), FakeChannel()
+    async with process(ScriptedModel(words(400)), FakeJournal()) as turns:
         turns.accept(turn("Q", conversation="a"), own)
         turns.accept(turn("R", conversation="b", asker=Author("U2", "Eve")), others)
         await asyncio.sleep(2)
-        turns.accept(turn("S", conversation="c", text="stop"), said := MemoryChannel())
+        turns.accept(turn("S", conversation="c", text="stop"), said := FakeChannel())
         await turns.idle()
     assert Strings().stopped in own.text
     assert others.text.split() == answer_of(words(400)).split()
@@ -244,12 +246,12 @@ async def test_stop_in_a_channel_ends_what_the_same_person_asked_there() -> None
 
 async def test_a_half_answer_to_a_deleted_question_gets_an_end() -> None:
     """It was left by an earlier process, and is taken back before its turn has come: it says that it was stopped."""
-    channel, first, journal = MemoryChannel(), MemoryChannel(), Notebook(durable=True)
+    channel, first, journal = FakeChannel(), FakeChannel(), FakeJournal(durable=True)
     async with process(ScriptedModel(words(100)), journal) as turns:
         turns.accept(turn("R"), channel)
         await asyncio.sleep(1)
     half = list(channel.shown)
-    model, journal = ScriptedModel(words(100)), Notebook(of=journal)
+    model, journal = ScriptedModel(words(100)), FakeJournal(of=journal)
     async with process(model, journal) as turns:
         assert len(await turns.unfinished_turns("memory")) == 1
         turns.accept(turn("Q"), first)
@@ -265,7 +267,7 @@ async def test_a_half_answer_to_a_deleted_question_gets_an_end() -> None:
 @pytest.mark.parametrize("how", ["stop", "message_deleted"])
 async def test_a_question_that_waits_can_be_taken_back(how: str) -> None:
     """Its turn comes, and nothing is said."""
-    channel, waiting, journal = MemoryChannel(), MemoryChannel(), Notebook()
+    channel, waiting, journal = FakeChannel(), FakeChannel(), FakeJournal()
     async with process(ScriptedModel(words(100)), journal) as turns:
         turns.accept(turn("Q"), channel)
         turns.accept(turn("R"), waiting)
@@ -283,8 +285,8 @@ async def test_a_question_that_waits_can_be_taken_back(how: str) -> None:
 
 async def test_nothing_happens_to_what_is_nobodys() -> None:
     """Messages of other channels, of earlier answers and of other people are deleted and stopped every day."""
-    channel = MemoryChannel()
-    async with process(ScriptedModel(words(100)), Notebook()) as turns:
+    channel = FakeChannel()
+    async with process(ScriptedModel(words(100)), FakeJournal()) as turns:
         turns.accept(turn("Q"), channel)
         await asyncio.sleep(1)
         turns.message_deleted(TurnKey("memory", "W", "other channel", "Q"))
@@ -299,11 +301,11 @@ async def test_answers_that_share_few_edits_are_taken_up_once() -> None:
     """A message that shows all there is, and has only its button left to lose, is not gone on from in another one."""
     server, script = Server(limit=5, period=5.0, latency=0.02), words(200, rate=20)
     edits, posts = (FixedWindow(5, 5.0, paced=paced) for paced in (True, False))
-    channels = [MemoryChannel(server, controls=Controls.STOP, edits=edits, posts=posts) for _ in range(20)]
-    journal = Notebook(durable=True)
+    channels = [FakeChannel(server, controls=Controls.STOP, edits=edits, posts=posts) for _ in range(20)]
+    journal = FakeJournal(durable=True)
     for number in range(len(channels)):
         await journal.accept(at(f"Q{number}"), "the event")
-    async with process(ScriptedModel(script), Notebook(of=journal)) as turns:
+    async with process(ScriptedModel(script), FakeJournal(of=journal)) as turns:
         await turns.unfinished_turns("memory")
         for number, channel in enumerate(channels):
             turns.accept(turn(f"Q{number}", conversation=f"c{number}"), channel)

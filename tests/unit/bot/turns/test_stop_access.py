@@ -9,7 +9,7 @@ import pytest
 from bot.access import AccessRules, AllowDeny
 from bot.conversation import Author, Ending, Turn, TurnKey
 from bot.strings import Strings
-from tests.support.fakes import MemoryChannel, ScriptedModel, turn, words
+from tests.support.fakes import FakeChannel, ScriptedModel, turn, words
 from tests.unit.bot.turns.test_manager import core
 
 MALLORY = Author("U9", "Mallory", frozenset({"R9"}))
@@ -33,7 +33,7 @@ async def test_the_word_of_who_may_not_ask_stops_nothing(access: AccessRules, di
     """The answer goes on, and "stop" gets the reply that any other question of theirs gets."""
     replies = []
     for text in ("stop", "why?"):
-        channel, other = MemoryChannel(), MemoryChannel()
+        channel, other = FakeChannel(), FakeChannel()
         async with core(ScriptedModel(words(200)), access=access) as bench:
             bench.turns.accept(turn("Q"), channel)
             await asyncio.sleep(2)
@@ -49,7 +49,7 @@ async def test_the_word_of_who_may_not_ask_stops_nothing(access: AccessRules, di
 @rules
 async def test_the_button_of_who_may_not_ask_stops_nothing(access: AccessRules) -> None:
     """Neither what is being answered nor what waits, by its message or by its conversation; the asker still may."""
-    channel, waiting = MemoryChannel(), MemoryChannel()
+    channel, waiting = FakeChannel(), FakeChannel()
     async with core(ScriptedModel(words(200)), access=access) as bench:
         bench.turns.accept(turn("Q"), channel)
         bench.turns.accept(turn("W"), waiting)
@@ -68,7 +68,7 @@ async def test_the_button_of_who_may_not_ask_stops_nothing(access: AccessRules) 
 @pytest.mark.parametrize("by", ["U2", Author("U2", "Bo")])
 async def test_who_may_ask_may_stop_the_answers_of_others(by: Author | str) -> None:
     """A reader who is on no list stops what they see, also by their id alone."""
-    channel = MemoryChannel()
+    channel = FakeChannel()
     async with core(ScriptedModel(words(200)), access=RULES["denied"]) as bench:
         bench.turns.accept(turn("Q"), channel)
         await asyncio.sleep(2)
@@ -79,7 +79,7 @@ async def test_who_may_ask_may_stop_the_answers_of_others(by: Author | str) -> N
 
 async def test_a_guest_stops_nothing_where_guests_may_not_ask() -> None:
     """What is known of a person counts, beyond the lists of ids."""
-    channel = MemoryChannel()
+    channel = FakeChannel()
     async with core(ScriptedModel(words(20))) as bench:
         bench.turns.accept(turn("Q"), channel)
         await asyncio.sleep(0.3)
