@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import NoReturn
+from typing import Callable, NoReturn, Optional, Sequence  # noqa: UP035 (collections.abc has no types before 3.9)
 
 HERE = Path(__file__).resolve().parent
 VENV = HERE / ".venv"
@@ -56,17 +56,25 @@ def answers(python: str, program: str) -> bool:
     return code == 0
 
 
-def find_python() -> str:
-    """The Python to make the environment with: the one that runs this, or the first on the path that will do."""
-    candidates = [sys.executable, *(path for path in map(shutil.which, NAMES) if path)]
-    new_enough = [python for python in candidates if answers(python, NEW_ENOUGH)]
+def find_python(
+    running: str = sys.executable,
+    version: Sequence[int] = sys.version_info[:2],
+    which: Callable[[str], Optional[str]] = shutil.which,  # noqa: UP045 (an old Python must be able to read this)
+    runs: Callable[[str, str], bool] = answers,
+) -> str:
+    """Choose the Python for the environment: the running one, or the first suitable one on the path.
+
+    The arguments describe the machine; tests pass another.
+    """
+    candidates = [running, *(path for path in map(which, NAMES) if path)]
+    new_enough = [python for python in candidates if runs(python, NEW_ENOUGH)]
     for python in new_enough:
-        if answers(python, MAKES_VENVS):
+        if runs(python, MAKES_VENVS):
             return python
     if new_enough:
         fail(f"{new_enough[0]} cannot make virtual environments; on Debian: apt install python3-venv")
-    version = ".".join(map(str, sys.version_info[:2]))
-    fail(f"Python 3.11 or newer is needed; this one is {version}, and there is no newer one on the path")
+    ours = ".".join(map(str, version))
+    fail(f"Python 3.11 or newer is needed; this one is {ours}, and there is no newer one on the path")
 
 
 def fingerprint() -> str:

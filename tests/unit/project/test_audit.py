@@ -42,5 +42,5 @@ def test_what_is_known_fails_the_gate(
 ) -> None:
     """Each vulnerability is named and fails the gate; an unreachable database is reported and does not."""
     monkeypatch.setattr("sys.dont_write_bytecode", True)
-    assert audit()._judge(dependencies) == code
+    assert audit().judge(dependencies) == code
     assert said in capsys.readouterr().out

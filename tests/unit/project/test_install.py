@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,32 +11,25 @@ import install
 OLD, BARE, GOOD = "/usr/bin/python3.9", "/usr/bin/python3", "/opt/python3.12"
 
 
-def machine(
-    monkeypatch: pytest.MonkeyPatch, *, running: str, on_path: dict[str, str], version: tuple[int, int]
-) -> None:
-    """A machine with these Pythons; the bare one lacks `ensurepip`."""
-    monkeypatch.setattr(sys, "executable", running)
-    monkeypatch.setattr(sys, "version_info", (*version, 0))
-    monkeypatch.setattr(shutil, "which", on_path.get)
+def found(running: str, version: tuple[int, int], on_path: dict[str, str]) -> str:
+    """What is chosen on a machine with these Pythons, of which the bare one has no `ensurepip`."""
     works = {
         OLD: {install.MAKES_VENVS},
         BARE: {install.NEW_ENOUGH},
         GOOD: {install.NEW_ENOUGH, install.MAKES_VENVS},
     }
-    monkeypatch.setattr(install, "answers", lambda python, program: program in works[python])
+    return install.find_python(running, version, on_path.get, lambda python, program: program in works[python])
 
 
-def test_the_python_that_runs_it_is_taken_where_it_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A Python chosen by the user is used."""
-    machine(monkeypatch, running=GOOD, on_path={"python3": BARE}, version=(3, 12))
-    assert install.find_python() == GOOD
+def test_the_python_that_runs_it_is_taken_where_it_will_do() -> None:
+    """Whoever chose a Python gets that one."""
+    assert found(GOOD, (3, 12), {"python3": BARE}) == GOOD
 
 
 @pytest.mark.parametrize(("running", "version"), [(OLD, (3, 9)), (BARE, (3, 11))])
-def test_a_better_python_is_looked_for(running: str, version: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
-    """A newer Python beside an old `python3`, or beside Debian's without `venv`, is used."""
-    machine(monkeypatch, running=running, on_path={"python3.12": GOOD}, version=version)
-    assert install.find_python() == GOOD
+def test_a_better_python_is_looked_for(running: str, version: tuple[int, int]) -> None:
+    """`python3` may be old, or Debian's without `venv`, while a newer one is beside it."""
+    assert found(running, version, {"python3.12": GOOD}) == GOOD
 
 
 @pytest.mark.parametrize(
@@ -57,16 +48,11 @@ def test_a_better_python_is_looked_for(running: str, version: tuple[int, int], m
     ],
 )
 def test_where_no_python_will_do_one_line_says_so(
-    running: str,
-    version: tuple[int, int],
-    line: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    running: str, version: tuple[int, int], line: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The message has a remedy and no traceback."""
-    machine(monkeypatch, running=running, on_path={}, version=version)
+    """No traceback, and what to do about it."""
     with pytest.raises(SystemExit) as ended:
-        install.find_python()
+        found(running, version, {})
     assert ended.value.code == 1
     assert capsys.readouterr().err == f"{line}\n"
 

@@ -1,0 +1,118 @@
+"""The core of one process, with ports in memory unless a test brings its own; on virtual or real time."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TypedDict, Unpack
+
+from bot.access import AccessRules
+from bot.completion import Completion, CompletionPolicy
+from bot.delivery.policy import WritePolicy
+from bot.ports import Journal, Model
+from bot.prompt import PromptConfig, PromptLimits, PromptOverride
+from bot.strings import Strings
+from bot.telemetry import NoRecorder, Recorder, TurnRecord
+from bot.turns.config import TurnConfig, TurnLimits
+from bot.turns.manager import TurnManager
+from tests.support.fakes import FakeJournal
+
+TODAY = datetime(2026, 11, 22, tzinfo=UTC)
+
+
+class CoreOptions(TypedDict, total=False):
+    """All that a test may choose of the core; the rest has the product's defaults."""
+
+    access: AccessRules
+    completion: CompletionPolicy
+    limits: TurnLimits
+    prompt_limits: PromptLimits
+    ready: Callable[[str], bool]  # by a platform's name: whether its events arrive
+    seed: int
+    strings: Strings
+    system_prompt: str
+    wall_clock: Callable[[], datetime]
+    writes: WritePolicy
+
+
+def make_turns(
+    model: Model,
+    journal: Journal | None = None,
+    recorder: Recorder | None = None,
+    **options: Unpack[CoreOptions],
+) -> TurnManager:
+    """Build the core; it works while `running`."""
+    recorder = recorder or NoRecorder()
+    random_ = random.Random(options.get("seed", 3))
+    limits = options.get("prompt_limits", PromptLimits())
+    config = TurnConfig(
+        options.get("access", AccessRules()),
+        PromptConfig(PromptOverride(options.get("system_prompt", "")), limits=limits),
+        options.get("strings", Strings()),
+        options.get("writes", WritePolicy()),
+        options.get("limits", TurnLimits()),
+    )
+    return TurnManager(
+        config,
+        Completion(model, options.get("completion", CompletionPolicy()), recorder, random_),
+        journal or FakeJournal(),
+        recorder,
+        random_=random_,
+        wall_clock=options.get("wall_clock", lambda: TODAY),
+        ready=options.get("ready", lambda _: True),
+    )
+
+
+@asynccontextmanager
+async def running(turns: TurnManager) -> AsyncIterator[TurnManager]:
+    """Let the core work; leaving it while a turn runs is a `kill -9`."""
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(turns.run())
+        await turns.started.wait()
+        yield turns
+        task.cancel()
+
+
+class TurnRecords(NoRecorder):
+    """Records how turns ended, and why others were refused."""
+
+    def __init__(self) -> None:
+        self.records: list[TurnRecord] = []
+        self.refusals: list[str] = []
+
+    def refused(self, platform: str, why: str) -> None:
+        self.refusals.append(why)
+
+    def ended(self, record: TurnRecord) -> None:
+        self.records.append(record)
+
+    def of(self, message: str) -> TurnRecord:
+        """The record of the question with this id."""
+        return next(record for record in self.records if record.key.message == message)
+
+
+@dataclass(frozen=True, slots=True)
+class CoreHarness:
+    """The core at work, its journal, and the records of its turns."""
+
+    turns: TurnManager
+    recorder: TurnRecords
+    journal: FakeJournal
+
+    async def idle(self) -> None:
+        """Wait until no turn runs or waits."""
+        await self.turns.idle()
+
+
+@asynccontextmanager
+async def running_core(
+    model: Model, journal: FakeJournal | None = None, **options: Unpack[CoreOptions]
+) -> AsyncIterator[CoreHarness]:
+    """Build the core with fakes and let it work; leaving it while a turn runs is a `kill -9`."""
+    recorder, journal = TurnRecords(), journal or FakeJournal()
+    async with running(make_turns(model, journal, recorder, **options)) as turns:
+        yield CoreHarness(turns, recorder, journal)
