@@ -16,13 +16,11 @@ import argparse
 import asyncio
 import gc
 import json
-import random
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
 import aiohttp
@@ -40,15 +38,8 @@ from adapters.shared.attachments import AttachmentLimits, Attachments
 from adapters.slack import SlackOptions, SlackPlatform
 from adapters.slack.messages.blocks import with_blocks
 from benchmarks.load.machine import show
-from bot.access import AccessRules
-from bot.completion import Completion, CompletionPolicy
-from bot.delivery.policy import WritePolicy
-from bot.ports import Model
-from bot.prompt import PromptConfig, PromptOverride
-from bot.strings import Strings
 from bot.telemetry import TurnRecord
-from bot.turns.config import TurnConfig, TurnLimits
-from bot.turns.manager import TurnManager
+from tests.support.core import make_turns
 
 Texts: TypeAlias = Sequence[Sequence[Sequence[str]]]  # by channel, by message, one after another
 
@@ -230,25 +221,12 @@ def make_platform(stage: Child, attachments: Attachments) -> DiscordPlatform | S
     return SlackPlatform(SlackOptions(**options), attachments)
 
 
-def make_turns(model: Model, recorder: PrometheusRecorder) -> TurnManager:
-    """The real core, with everything at its default."""
-    seeded = random.Random(1)  # noqa: S311 (it spreads retries, of which there are none)
-    return TurnManager(
-        TurnConfig(AccessRules(), PromptConfig(PromptOverride("Be brief.")), Strings(), WritePolicy(), TurnLimits()),
-        Completion(model, CompletionPolicy(), recorder, seeded),
-        MemoryJournal(),
-        recorder,
-        random_=seeded,
-        wall_clock=lambda: datetime(2026, 1, 1, tzinfo=UTC),
-    )
-
-
 async def whole_bot(url: str, stage: Child, load: Load) -> float:
     """The bot as an operator runs it, with one platform; from the questions to the last write."""
     recorder = _Ended(len(load.words))
     attachments = Attachments(AttachmentLimits(), hosts=frozenset())
     model, platform = OpenAIModel(OpenAIOptions("m", "x", url)), make_platform(stage, attachments)
-    turns = make_turns(model, recorder)
+    turns = make_turns(model, MemoryJournal(), recorder, system_prompt="Be brief.", seed=1)
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(turns.run()), group.create_task(platform.run(turns))]

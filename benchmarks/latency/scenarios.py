@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import random
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from functools import cached_property
 
 from adapters.journal import MemoryJournal
@@ -23,18 +21,15 @@ from benchmarks.latency.dynamic_programming import in_windows
 from benchmarks.latency.limits import Fixed, Leaky, Limit, Rolling
 from benchmarks.latency.policies import Counter, FixedCounter, LeakCounter, Policy, RollingCounter
 from benchmarks.latency.traces import TICK, Trace, regular
-from bot.access import AccessRules
-from bot.completion import Completion, CompletionPolicy
 from bot.delivery.policy import WritePolicy
 from bot.errors import RateLimited
 from bot.ports import Verb
-from bot.prompt import PromptConfig, PromptOverride
 from bot.rate_limits import AdaptiveLimit, Budget, FixedWindow, LeakyBucket, RollingWindow
-from bot.strings import Strings
 from bot.telemetry import NoRecorder
-from bot.turns.config import TurnConfig, TurnLimits
+from bot.turns.config import TurnLimits
 from bot.turns.manager import TurnManager
 from tests.support.clock import VirtualLoop
+from tests.support.core import make_turns
 from tests.support.fakes import FakeChannel, ScriptedModel, Server, Wrote, turn
 
 # --------------------------------------------------------------------------------------------------------- platforms
@@ -347,18 +342,8 @@ async def _play(scenario: Scenario, policy: Policy | None) -> Result:
 
 
 def _turns(model: ScriptedModel, recorder: NoRecorder, writing: WritePolicy, live: int) -> TurnManager:
-    seeded = random.Random(1)  # noqa: S311 (seeded, so that results are the same everywhere)
-    choices = TurnConfig(
-        AccessRules(), PromptConfig(PromptOverride("")), Strings(), writing, TurnLimits(live=max(live, 200))
-    )
-    return TurnManager(
-        choices,
-        Completion(model, CompletionPolicy(), recorder, seeded),
-        MemoryJournal(),
-        recorder,
-        random_=seeded,
-        wall_clock=lambda: datetime(2026, 1, 1, tzinfo=UTC),
-    )
+    limits = TurnLimits(live=max(live, 200))
+    return make_turns(model, MemoryJournal(), recorder, writes=writing, limits=limits, seed=1)
 
 
 def _channels(scenario: Scenario, policy: Policy | None) -> list[FakeChannel]:

@@ -3,33 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import pytest
 
-from adapters.journal import MemoryJournal
-from bot.access import AccessRules
-from bot.completion import Completion, CompletionPolicy
+from bot.completion import CompletionPolicy
 from bot.conversation import Delta, Ending, Finish, FinishReason, Prompt, Text
-from bot.delivery.policy import WritePolicy
 from bot.delivery.reachability import REMEMBERED_SECONDS, Reachability
 from bot.errors import ConnectFailed, Failure, OutcomeUnknown, ServiceError
 from bot.ports import Verb
-from bot.prompt import PromptConfig, PromptOverride
-from bot.strings import Strings
-from bot.telemetry import NoRecorder, TurnRecord
-from bot.turns.config import TurnConfig, TurnLimits
-from bot.turns.manager import TurnManager
+from bot.telemetry import TurnRecord
 from tests.e2e.test_program import DiscordPlace, SlackPlace
 from tests.servers.discord import DiscordDouble
 from tests.servers.network import network
 from tests.servers.openai import Answer, OpenAIDouble
 from tests.servers.slack import SlackDouble
+from tests.support.core import TurnRecords, make_turns, running
 from tests.support.fakes import FakeChannel, Server, turn
 from tests.support.process import bot
+
+# The whole program's outage in real time: six times as long as it waits for a model that is away alone.
+OUTAGE_SECONDS = 6.0
 
 ANSWER = " ".join(f"word{number}" for number in range(600))
 
@@ -75,16 +70,6 @@ class Networked:
 BEGAN = 1_000.0  # the virtual clock's beginning
 
 
-class Endings(NoRecorder):
-    """Keeps how turns ended."""
-
-    def __init__(self) -> None:
-        self.records: list[TurnRecord] = []
-
-    def ended(self, record: TurnRecord) -> None:
-        self.records.append(record)
-
-
 class FarChannel(FakeChannel):
     """A channel behind a network: in a half-open one, a write gets no answer until it is given up."""
 
@@ -109,7 +94,7 @@ async def asked(
 
     `lost` says that writes into the outage's first second were applied, and only their answers lost.
     """
-    loop, seeded, ended = asyncio.get_running_loop(), random.Random(3), Endings()
+    loop, recorder = asyncio.get_running_loop(), TurnRecords()
     assert loop.time() == pytest.approx(BEGAN)
     channel = FarChannel(Server())
     channel.away = platform
@@ -122,22 +107,16 @@ async def asked(
         return None
 
     channel.fault = fault
-    turns = TurnManager(
-        TurnConfig(AccessRules(), PromptConfig(PromptOverride("")), Strings(), WritePolicy(), TurnLimits()),
-        Completion(model, policy or CompletionPolicy(), NoRecorder(), seeded),
-        MemoryJournal(),
-        ended,
-        random_=seeded,
-        wall_clock=lambda: datetime(2026, 11, 22, tzinfo=UTC),
+    turns = make_turns(
+        model,
+        recorder=recorder,
+        completion=policy or CompletionPolicy(),
         ready=ready or (lambda _: loop.time() - BEGAN not in platform),
     )
-    async with asyncio.TaskGroup() as group:
-        running = group.create_task(turns.run())
-        await turns.started.wait()
+    async with running(turns):
         turns.accept(turn("1"), channel)
         await turns.idle()
-        running.cancel()
-    return channel, ended.records[0]
+    return channel, recorder.of("1")
 
 
 @pytest.mark.parametrize("lost", [False, True])
@@ -264,7 +243,7 @@ async def test_the_whole_program_in_an_outage(platform: str, *, model_alone: boo
                 far.down()
                 if isinstance(double, SlackDouble):
                     double.sockets.abort()  # its address does not lead through the network
-                await asyncio.sleep(6)  # the outage: six times as long as a model that is away alone is waited for
+                await asyncio.sleep(OUTAGE_SECONDS)
                 await near.up()
                 await far.up()
             ended = await running.says("turn ended")

@@ -12,17 +12,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import random
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
 from adapters.openai import OpenAIOptions, chat_completions
-from bot.access import AccessRules
-from bot.completion import Completion, CompletionPolicy
 from bot.conversation import (
     Delta,
     Ending,
@@ -42,15 +38,13 @@ from bot.conversation import (
 from bot.delivery.policy import ReasoningPolicy, WritePolicy
 from bot.errors import Failure, ModelRejected, RejectionReason
 from bot.ports import Body, Controls, UnfinishedTurn, Verb
-from bot.prompt import PromptConfig, PromptOverride
 from bot.rate_limits import FixedWindow, WindowReport
 from bot.strings import Strings
-from bot.telemetry import NoRecorder
-from bot.turns.config import TurnConfig, TurnLimits
 from bot.turns.manager import TurnManager
 from tests.servers.openai_scripts import Answer, Manner, chat_whole
 from tests.servers.requests import out_of_order, seen
 from tests.support.clock import VirtualLoop
+from tests.support.core import make_turns
 from tests.support.fakes import FakeChannel, FakeJournal, Server, turn
 from tests.support.streams import ScriptedModel, steps_of
 
@@ -552,17 +546,9 @@ class Process:
         return channel
 
     def _turns(self) -> TurnManager:
-        seeded = random.Random(self.number)
-        policy = replace(WRITING, max_messages=self.world.scene.max_messages)
-        choices = TurnConfig(AccessRules(), PromptConfig(PromptOverride("")), WORDS, policy, TurnLimits())
-        return TurnManager(
-            choices,
-            Completion(FaultyModel(self), CompletionPolicy(), NoRecorder(), seeded),
-            FaultyJournal(self, of=self.world.journal),
-            NoRecorder(),
-            random_=seeded,
-            wall_clock=lambda: datetime(2026, 11, 22, tzinfo=UTC),
-        )
+        journal = FaultyJournal(self, of=self.world.journal)
+        writes = replace(WRITING, max_messages=self.world.scene.max_messages)
+        return make_turns(FaultyModel(self), journal, strings=WORDS, writes=writes, seed=self.number)
 
 
 # ------------------------------------------------------------------------------------------------------------- verdicts

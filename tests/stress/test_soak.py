@@ -7,23 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import random
 import sys
 import tracemalloc
-from datetime import UTC, datetime
 
 import pytest
 
 from adapters.journal import MemoryJournal
-from bot.access import AccessRules
-from bot.completion import Completion, CompletionPolicy
-from bot.delivery.policy import WritePolicy
-from bot.prompt import PromptConfig, PromptOverride
-from bot.strings import Strings
-from bot.telemetry import NoRecorder
-from bot.turns.config import TurnConfig, TurnLimits
+from bot.turns.config import TurnLimits
 from bot.turns.manager import TurnManager
 from tests.stress import soak, storm
+from tests.support.core import make_turns, running
 from tests.support.fakes import FakeChannel, ScriptedModel, answer_of, turn, words
 
 
@@ -53,19 +46,9 @@ async def test_nothing_is_lost_or_left_open() -> None:
 async def test_memory_is_flat_over_many_answers() -> None:
     """Python's memory is the same after each round of twenty answers, and no task is left."""
     model, journal = ScriptedModel(words(20)), MemoryJournal(limit=20)
-    seeded = random.Random(3)
-    turns = TurnManager(
-        TurnConfig(AccessRules(), PromptConfig(PromptOverride("")), Strings(), WritePolicy(), TurnLimits(notified=20)),
-        Completion(model, CompletionPolicy(), NoRecorder(), seeded),
-        journal,
-        NoRecorder(),
-        random_=seeded,
-        wall_clock=lambda: datetime(2026, 11, 22, tzinfo=UTC),
-    )
+    turns = make_turns(model, journal, limits=TurnLimits(notified=20))
     held = []
-    async with asyncio.TaskGroup() as group:
-        running = group.create_task(turns.run())
-        await turns.started.wait()
+    async with running(turns):
         tracemalloc.start()
         try:
             for first in range(0, 120, 20):
@@ -76,7 +59,6 @@ async def test_memory_is_flat_over_many_answers() -> None:
             tracemalloc.stop()
         assert model.open == 0
         assert len([task for task in asyncio.all_tasks() if "pacer" not in task.get_name()]) <= 2
-        running.cancel()
     # Remembered digests take 100-200 bytes each; a leaked answer would take 30 KiB.
     assert held[5] - held[2] < 60 * 500
 

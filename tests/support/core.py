@@ -46,7 +46,7 @@ def make_turns(
     **options: Unpack[CoreOptions],
 ) -> TurnManager:
     """Build the core; it works while `running`."""
-    recorder = recorder or NoRecorder()
+    recorder = NoRecorder() if recorder is None else recorder
     random_ = random.Random(options.get("seed", 3))
     limits = options.get("prompt_limits", PromptLimits())
     config = TurnConfig(
@@ -59,7 +59,7 @@ def make_turns(
     return TurnManager(
         config,
         Completion(model, options.get("completion", CompletionPolicy()), recorder, random_),
-        journal or FakeJournal(),
+        FakeJournal() if journal is None else journal,  # an empty journal may be false
         recorder,
         random_=random_,
         wall_clock=options.get("wall_clock", lambda: TODAY),
@@ -113,6 +113,6 @@ async def running_core(
     model: Model, journal: FakeJournal | None = None, **options: Unpack[CoreOptions]
 ) -> AsyncIterator[CoreHarness]:
     """Build the core with fakes and let it work; leaving it while a turn runs is a `kill -9`."""
-    recorder, journal = TurnRecords(), journal or FakeJournal()
+    recorder, journal = TurnRecords(), FakeJournal() if journal is None else journal
     async with running(make_turns(model, journal, recorder, **options)) as turns:
         yield CoreHarness(turns, recorder, journal)

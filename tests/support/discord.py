@@ -4,26 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from adapters.discord import DiscordOptions, DiscordPlatform
 from adapters.discord import file_hosts as hosts_of
 from adapters.shared.attachments import AttachmentLimits, Attachments
-from bot.access import AccessRules
-from bot.completion import Completion, CompletionPolicy
 from bot.delivery.policy import WritePolicy
 from bot.ports import Channel, Model, Verb
-from bot.prompt import PromptConfig, PromptOverride
-from bot.strings import Strings
-from bot.telemetry import NoRecorder
-from bot.turns.config import TurnConfig, TurnLimits
 from bot.turns.manager import TurnManager
 from tests.servers.discord import DiscordDouble
 from tests.servers.limits import Kind
+from tests.support.core import make_turns, running
 from tests.support.fakes import FakeJournal
 from tests.support.inbox import RecordingInbox
 
@@ -135,30 +128,17 @@ async def process(
     bot: Bot, model: Model, journal: FakeJournal, *, writing: WritePolicy = WRITING
 ) -> AsyncIterator[TurnManager]:
     """The whole program but for its settings: the core and the platform, connected. Leaving it is a `kill -9`."""
-    options, seeded = options_for(bot.double), random.Random(3)
-    choices = TurnConfig(AccessRules(), PromptConfig(PromptOverride("")), Strings(), writing, TurnLimits())
-    completion = Completion(model, CompletionPolicy(), NoRecorder(), seeded)
-    turns = TurnManager(
-        choices,
-        completion,
-        journal,
-        NoRecorder(),
-        random_=seeded,
-        wall_clock=lambda: datetime(2026, 11, 22, tzinfo=UTC),
-    )
+    options, turns = options_for(bot.double), make_turns(model, journal, writes=writing)
     attachments = Attachments(AttachmentLimits(), hosts=hosts_of(options))
     bot.platform = DiscordPlatform(options, attachments)
     try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(turns.run())]
-            await turns.started.wait()
-            tasks.append(group.create_task(bot.platform.run(turns)))
+        async with running(turns), asyncio.TaskGroup() as group:
+            task = group.create_task(bot.platform.run(turns))
             try:
                 await bot.platform.connected()
                 yield turns
             finally:
-                for task in tasks:
-                    task.cancel()
+                task.cancel()
     finally:
         await bot.platform.close()
         await attachments.close()

@@ -5,26 +5,19 @@ What belongs here: that arrangement. What does not: platforms (their doubles), a
 
 from __future__ import annotations
 
-import asyncio
-import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from adapters.openai import OpenAIModel, OpenAIOptions
-from bot.access import AccessRules
 from bot.backoff import Backoff
-from bot.completion import Completion, CompletionPolicy
+from bot.completion import CompletionPolicy
 from bot.conversation import History, Message, Part, Role, Text
 from bot.delivery.policy import WritePolicy
-from bot.prompt import PromptConfig, PromptOverride
-from bot.strings import Strings
-from bot.telemetry import NoRecorder
-from bot.turns.config import TurnConfig, TurnLimits
 from bot.turns.manager import TurnManager
 from tests.servers.openai import Answer, OpenAIDouble, Script, Taste
-from tests.support.fakes import FakeChannel, FakeJournal, turn
+from tests.support.core import make_turns, running
+from tests.support.fakes import FakeChannel, turn
 
 ANSWER = "Half past nine."
 AT_ONCE = CompletionPolicy(backoff=Backoff(0.01, 8.0, jitter=1.0))
@@ -52,29 +45,12 @@ async def conversation(taste: Taste, *scripts: Script, api: str = "chat") -> Asy
     async with OpenAIDouble(*scripts, default=Answer(ANSWER)) as double:
         double.taste = taste
         model = OpenAIModel(OpenAIOptions("test-model", "x", double.url, api=api))  # type: ignore[arg-type]
-        policy = WritePolicy(first_seconds=0.0)
-        choices = TurnConfig(AccessRules(), PromptConfig(PromptOverride("Be brief.")), Strings(), policy, TurnLimits())
-        seeded = random.Random(1)
-        turns = TurnManager(
-            choices,
-            Completion(model, AT_ONCE, NoRecorder(), seeded),
-            FakeJournal(),
-            NoRecorder(),
-            random_=seeded,
-            wall_clock=lambda: datetime(2026, 11, 22, tzinfo=UTC),
+        turns = make_turns(
+            model, completion=AT_ONCE, writes=WritePolicy(first_seconds=0.0), system_prompt="Be brief.", seed=1
         )
         async with running(turns):
             yield Conversation(double, turns)
         await model.close()
-
-
-@asynccontextmanager
-async def running(turns: TurnManager) -> AsyncIterator[None]:
-    async with asyncio.TaskGroup() as group:
-        task = group.create_task(turns.run())
-        await turns.started.wait()
-        yield
-        task.cancel()
 
 
 def user(text: str, *more: Part, name: str = "Kim") -> Message:

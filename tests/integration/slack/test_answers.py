@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -14,17 +13,11 @@ import pytest
 from adapters.journal import MemoryJournal
 from adapters.shared.attachments import AttachmentLimits, Attachments
 from adapters.slack import SlackPlatform
-from bot.access import AccessRules
-from bot.completion import Completion, CompletionPolicy
-from bot.delivery.policy import WritePolicy
 from bot.ports import Journal
-from bot.prompt import PromptConfig, PromptOverride
-from bot.strings import Strings
-from bot.telemetry import NoRecorder
-from bot.turns.config import TurnConfig, TurnLimits
 from bot.turns.manager import TurnManager
 from tests.servers.limits import Kind
 from tests.servers.slack import SlackDouble
+from tests.support.core import make_turns
 from tests.support.fakes import FakeJournal, ScriptedModel, answer_of, words
 from tests.support.slack import options_of
 from tests.support.waiting import until
@@ -37,13 +30,7 @@ ANSWER = words(100, rate=60.0)
 @asynccontextmanager
 async def bot(double: SlackDouble, model: ScriptedModel, journal: Journal | None = None) -> AsyncIterator[TurnManager]:
     """The program without its settings: Slack, the core and a scripted model. Leaving the context is a kill -9."""
-    recorder, seeded = NoRecorder(), random.Random(7)
-    choices = TurnConfig(
-        AccessRules(), PromptConfig(PromptOverride("Be brief.")), Strings(), WritePolicy(), TurnLimits()
-    )
-    completion = Completion(model, CompletionPolicy(), recorder, seeded)
-    journal = journal or MemoryJournal()
-    turns = TurnManager(choices, completion, journal, recorder, random_=seeded, wall_clock=lambda: datetime.now(UTC))
+    turns = make_turns(model, journal or MemoryJournal(), wall_clock=lambda: datetime.now(UTC))
     attachments = Attachments(AttachmentLimits(), hosts=frozenset())
     platform = SlackPlatform(options_of(double), attachments)
     try:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import math
-import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
@@ -18,20 +16,16 @@ from adapters.slack import SlackPlatform, file_hosts
 from adapters.slack.events.pages import share_of
 from adapters.slack.messages.files import FILE_LIMIT, is_upload_host
 from adapters.slack.options import SlackTimings
-from bot.access import AccessRules
 from bot.backoff import Backoff
-from bot.completion import Completion, CompletionPolicy
 from bot.conversation import Finish, FinishReason, Role, Text
 from bot.delivery.policy import WritePolicy
 from bot.errors import Forbidden
 from bot.ports import Body, Upload
-from bot.prompt import PromptConfig, PromptOverride
 from bot.strings import Strings
-from bot.telemetry import NoRecorder
-from bot.turns.config import TurnConfig, TurnLimits
 from bot.turns.manager import TurnManager
 from tests.servers.limits import Kind
 from tests.servers.slack import SlackDouble
+from tests.support.core import make_turns
 from tests.support.fakes import FakeJournal, ScriptedModel
 from tests.support.inbox import PATIENCE
 from tests.support.slack import connected, options_of
@@ -50,16 +44,7 @@ QUICK = SlackTimings(share_polls=(0.0, 0.05, 0.1, 0.2, 0.3))
 @asynccontextmanager
 async def process(double: SlackDouble, model: ScriptedModel, journal: FakeJournal) -> AsyncIterator[TurnManager]:
     """The whole program but for its settings: leaving it is a `kill -9`."""
-    seeded = random.Random(3)
-    choices = TurnConfig(AccessRules(), PromptConfig(PromptOverride("")), Strings(), SMALL, TurnLimits())
-    turns = TurnManager(
-        choices,
-        Completion(model, CompletionPolicy(), NoRecorder(), seeded),
-        journal,
-        NoRecorder(),
-        random_=seeded,
-        wall_clock=lambda: datetime(2026, 11, 22, tzinfo=UTC),
-    )
+    turns = make_turns(model, journal, writes=SMALL)
     attachments = Attachments(AttachmentLimits(), hosts=file_hosts(options_of(double, timings=QUICK)))
     platform = SlackPlatform(options_of(double, timings=QUICK), attachments)
     try:

@@ -8,9 +8,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import itertools
-import random
 import re
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -20,19 +18,12 @@ from hypothesis import strategies as st
 from adapters.discord.messages.renderer import DiscordMarkdown
 from adapters.journal import MemoryJournal
 from adapters.slack.messages.renderer import SlackMarkdown
-from bot.access import AccessRules
-from bot.completion import Completion, CompletionPolicy
 from bot.conversation import Finish, FinishReason, Text
-from bot.delivery.policy import WritePolicy
 from bot.markdown import Renderer, utf16_units
 from bot.ports import ChannelCapabilities, Verb
-from bot.prompt import PromptConfig, PromptOverride
-from bot.strings import Strings
-from bot.telemetry import NoRecorder
-from bot.turns.config import TurnConfig, TurnLimits
-from bot.turns.manager import TurnManager
 from tests.servers.slack import SlackDouble
 from tests.support.clock import VirtualLoop
+from tests.support.core import make_turns, running
 from tests.support.discord import bot_at_work
 from tests.support.fakes import FakeChannel, ScriptedModel, Step, turn
 from tests.support.slack import connected
@@ -179,18 +170,6 @@ def test_whatever_a_model_says_no_message_is_too_long_and_nobody_is_pinged(
 
 
 async def _answered(script: list[Step], channel: FakeChannel) -> None:
-    seeded = random.Random(3)
-    turns = TurnManager(
-        TurnConfig(AccessRules(), PromptConfig(PromptOverride("")), Strings(), WritePolicy(), TurnLimits()),
-        Completion(ScriptedModel(script), CompletionPolicy(), NoRecorder(), seeded),
-        MemoryJournal(),
-        NoRecorder(),
-        random_=seeded,
-        wall_clock=lambda: datetime(2026, 11, 22, tzinfo=UTC),
-    )
-    async with asyncio.TaskGroup() as group:
-        running = group.create_task(turns.run())
-        await turns.started.wait()
+    async with running(make_turns(ScriptedModel(script), MemoryJournal())) as turns:
         turns.accept(turn(), channel)
         await turns.idle()
-        running.cancel()

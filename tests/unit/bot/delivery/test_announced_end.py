@@ -10,8 +10,9 @@ from bot.completion import CompletionPolicy
 from bot.conversation import Announced, Ending, Finish, FinishReason, Reasoning, Text
 from bot.ports import Controls, Verb
 from bot.strings import Strings
+from tests.support.core import running_core
 from tests.support.fakes import FakeChannel, FakeJournal, ScriptedModel, Server, Step, answer_of, turn, words
-from tests.unit.bot.turns.test_manager import ask, core
+from tests.unit.bot.turns.test_manager import ask
 
 STALL = CompletionPolicy().idle_seconds
 STOP = Announced(FinishReason.STOP)
@@ -34,16 +35,16 @@ async def test_the_whole_text_is_shown_at_once(count: int, latency: float) -> No
     """The announcement shows the complete text without buttons. The end itself changes nothing."""
     script = said(count)
     channel = FakeChannel(Server(limit=50, period=60, rolling=True, latency=latency), controls=Controls.STOP)
-    async with core(ScriptedModel([*script, STOP, FOR_EVER])) as bench:
-        bench.turns.accept(turn(), channel)
+    async with running_core(ScriptedModel([*script, STOP, FOR_EVER])) as core:
+        core.turns.accept(turn(), channel)
         await asyncio.sleep(sum(step for step in script if isinstance(step, float)) + SOON + 2 * latency)
         assert channel.text.split() == told(script).split()
         assert all(body.controls is Controls.NONE for body in channel.shown.values())
         writes, began = len(channel.log), asyncio.get_running_loop().time()
-        await bench.idle()
+        await core.idle()
         assert asyncio.get_running_loop().time() - began <= STALL
         assert len(channel.log) == writes
-    (record,) = bench.recorder.records
+    (record,) = core.recorder.records
     assert record.ending is Ending.DONE
     assert record.settle is not None
     assert record.settle <= SOON + 2 * latency
@@ -54,11 +55,11 @@ async def test_a_word_that_has_only_begun_is_shown_too() -> None:
     words_: list[Step] = [Text("word "), 1.5]
     script: list[Step] = [*words_ * 8, Text("and **bol"), STOP, FOR_EVER]
     channel = FakeChannel(Server(limit=2, period=8.0))
-    async with core(ScriptedModel(script)) as bench:
-        bench.turns.accept(turn(), channel)
+    async with running_core(ScriptedModel(script)) as core:
+        core.turns.accept(turn(), channel)
         await asyncio.sleep(8 * 1.5 + 8.0)
         assert channel.text.endswith("and **bol")
-        await bench.idle()
+        await core.idle()
 
 
 @pytest.mark.parametrize(
@@ -68,11 +69,11 @@ async def test_the_notice_of_a_cut_comes_with_it(reason: FinishReason, line: str
     """The reader is told at once; and no more where the text goes on after all, nor in the end."""
     script: list[Step] = [*said(40), Announced(reason), FOR_EVER]
     channel = FakeChannel()
-    async with core(ScriptedModel(script)) as bench:
-        bench.turns.accept(turn(), channel)
+    async with running_core(ScriptedModel(script)) as core:
+        core.turns.accept(turn(), channel)
         await asyncio.sleep(40 / 40 + SOON + 5.0)
         assert line in channel.text
-        await bench.idle()
+        await core.idle()
     assert channel.text.count(line) == 1
     goes_on = FakeChannel()
     await ask(ScriptedModel([*said(40), Announced(reason), 5.0, Text("more"), END]), goes_on)
@@ -85,10 +86,10 @@ async def test_text_behind_it_is_shown_as_any(pause: float) -> None:
     """Later text is added to the same message, and can be stopped again until its own end."""
     script: list[Step] = [*said(40), STOP, pause, *said(40), STOP, END]
     channel = FakeChannel(controls=Controls.STOP)
-    bench = await ask(ScriptedModel(script), channel)
+    core = await ask(ScriptedModel(script), channel)
     assert channel.text.split() == told(script).split()
     assert channel.server.limited == 0
-    assert bench.journal.endings == [Ending.DONE]
+    assert core.journal.endings == [Ending.DONE]
 
 
 async def test_a_finish_reason_with_each_chunk_costs_no_writes() -> None:
@@ -108,11 +109,11 @@ async def test_no_file_goes_up_before_the_end() -> None:
     """A file cannot be taken back: it goes up once the stream is over."""
     channel = FakeChannel(limit=140, uploads=100_000)
     script = said(4000)
-    async with core(ScriptedModel([*script, STOP, FOR_EVER])) as bench:
-        bench.turns.accept(turn(), channel)
+    async with running_core(ScriptedModel([*script, STOP, FOR_EVER])) as core:
+        core.turns.accept(turn(), channel)
         await asyncio.sleep(4000 / 40 + 15.0)
         assert not any(body.files for body in channel.shown.values())
-        await bench.idle()
+        await core.idle()
     assert sum(bool(body.files) for body in channel.shown.values()) == 1
 
 
@@ -122,27 +123,27 @@ async def test_the_next_question_does_not_wait_for_a_server_that_never_closes(as
     script = said(400)
     channel, next_one = FakeChannel(), FakeChannel()
     loop = asyncio.get_running_loop()
-    async with core(ScriptedModel([*script, STOP, FOR_EVER], words(3))) as bench:
+    async with running_core(ScriptedModel([*script, STOP, FOR_EVER], words(3))) as core:
         began = loop.time()
-        bench.turns.accept(turn("1"), channel)
+        core.turns.accept(turn("1"), channel)
         await asyncio.sleep(10.0 + asked_after)
-        bench.turns.accept(turn("2"), next_one)
-        await bench.idle()
+        core.turns.accept(turn("2"), next_one)
+        await core.idle()
         assert loop.time() - began <= 10.0 + max(asked_after, 0.0) + 5.0
     assert channel.text.split() == told(script).split()
     assert next_one.text
-    assert bench.journal.endings == [Ending.DONE, Ending.DONE]
+    assert core.journal.endings == [Ending.DONE, Ending.DONE]
 
 
 async def test_the_next_question_does_not_cut_text_that_comes() -> None:
     """A waiting question ends no answer with text behind its announced end."""
     script: list[Step] = [*said(40), STOP, 2.5, *said(40), STOP, FOR_EVER]
     channel = FakeChannel()
-    async with core(ScriptedModel(script, words(3))) as bench:
-        bench.turns.accept(turn("1"), channel)
+    async with running_core(ScriptedModel(script, words(3))) as core:
+        core.turns.accept(turn("1"), channel)
         await asyncio.sleep(0.1)
-        bench.turns.accept(turn("2"), FakeChannel())
-        await bench.idle()
+        core.turns.accept(turn("2"), FakeChannel())
+        await core.idle()
     assert channel.text.split() == told(script).split()
 
 
@@ -151,14 +152,14 @@ async def test_whoever_ends_it_then_ends_a_whole_answer(how: str) -> None:
     """A stop or a shutdown after the announced end finds the answer complete: no notice says otherwise."""
     script = said(40)
     channel, journal = FakeChannel(), FakeJournal(durable=True)
-    async with core(ScriptedModel([*script, STOP, FOR_EVER]), journal=journal) as bench:
-        bench.turns.accept(turn(), channel)
+    async with running_core(ScriptedModel([*script, STOP, FOR_EVER]), journal=journal) as core:
+        core.turns.accept(turn(), channel)
         await asyncio.sleep(5.0)
         if how == "stopped":
-            assert bench.turns.stop_conversation("c", by="U1")
+            assert core.turns.stop_conversation("c", by="U1")
         else:
-            await bench.turns.drain(0.0)
-        await bench.idle()
+            await core.turns.drain(0.0)
+        await core.idle()
     assert channel.text.strip() == told(script)
     assert journal.endings == [Ending.DONE]
 
@@ -175,9 +176,9 @@ async def test_a_later_attempt_that_seems_to_have_ended_takes_nothing_away() -> 
     """An earlier attempt's text stays until the later one is as long, or has ended."""
     cut: list[Step] = [*said(40), FOR_EVER]
     channel = FakeChannel()
-    async with core(ScriptedModel(cut, [*said(10), STOP, 15.0, *said(40), END])) as bench:
-        bench.turns.accept(turn(), channel)
+    async with running_core(ScriptedModel(cut, [*said(10), STOP, 15.0, *said(40), END])) as core:
+        core.turns.accept(turn(), channel)
         await asyncio.sleep(40 / 40 + STALL + 10.0)
         assert channel.text.split() == told(said(40)).split()
-        await bench.idle()
+        await core.idle()
     assert channel.text.split() == told([*said(10), *said(40)]).split()

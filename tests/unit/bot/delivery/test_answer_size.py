@@ -26,8 +26,9 @@ from bot.markdown.code_blocks import find_code_blocks, find_code_blocks_in_steps
 from bot.ports import Body, ChannelCapabilities, Verb
 from bot.strings import Strings
 from bot.telemetry import Figures, NoRecorder
+from tests.support.core import running_core
 from tests.support.fakes import FakeChannel, ScriptedModel, Step, turn, words
-from tests.unit.bot.turns.test_manager import ask, core
+from tests.unit.bot.turns.test_manager import ask
 
 MILLION = 1_000_000
 POLICY = WritePolicy(first_seconds=0.0)
@@ -119,12 +120,12 @@ async def test_an_answer_without_end_is_ended(stretch: str, chunk: int, files: i
     """The model's stream is closed at the limit; the line names this bot's limit, and messages stay within theirs."""
     script = [Text(sized(stretch, chunk))] * (3_000_000 // chunk)
     channel, model = FakeChannel(uploads=files), ScriptedModel([*script, Finish(FinishReason.STOP)])
-    bench = await ask(model, channel, turn())
-    assert bench.journal.endings == [Ending.LIMIT]
+    core = await ask(model, channel, turn())
+    assert core.journal.endings == [Ending.LIMIT]
     assert len(channel.shown) <= WritePolicy().max_messages + bool(files)
     assert channel.text.count(Strings().limit) == 1
     assert Strings().length not in channel.text
-    (record,) = bench.recorder.records
+    (record,) = core.recorder.records
     assert record.characters <= MILLION
     assert len(model.calls) == 1
     assert len(channel.writes(Verb.DELETE)) == 0
@@ -137,8 +138,8 @@ async def test_one_piece_of_twelve_million_characters(kind: type[Text | Refusal]
     whole: list[Delta] = [kind("word " * 2_400_000), Finish(FinishReason.STOP)]
     script = whole if stream else [Finish(FinishReason.STOP)]
     channel, model = FakeChannel(uploads=8_000_000), ScriptedModel(script, whole=whole)
-    bench = await ask(model, channel, turn())
-    assert bench.journal.endings == [Ending.LIMIT]
+    core = await ask(model, channel, turn())
+    assert core.journal.endings == [Ending.LIMIT]
     *texts, last = channel.shown.values()
     said = " ".join([*(body.text for body in texts), last.files[0].text]).split()
     assert said == ["word"] * (MILLION // 5)
@@ -192,16 +193,16 @@ async def test_others_are_answered_while_an_answer_without_end_is_written() -> N
         flood: list[Delta] = [Text("word " * 2_000_000), Finish(FinishReason.STOP)]
         quick: list[Step] = words(40, rate=20.0)
         model = ScriptedModel(*([flood] if beside else []), quick)
-        async with core(model) as bench:
+        async with running_core(model) as core:
             if beside:
-                bench.turns.accept(turn("F", conversation="f"), FakeChannel(connection="other"))
+                core.turns.accept(turn("F", conversation="f"), FakeChannel(connection="other"))
                 await asyncio.sleep(0)
             channel, began = FakeChannel(), asyncio.get_running_loop().time()
-            bench.turns.accept(turn("Q"), channel)
+            core.turns.accept(turn("Q"), channel)
             while "word39" not in channel.text:
                 await asyncio.sleep(0.05)
             seconds.append(asyncio.get_running_loop().time() - began)
-            await bench.idle()
+            await core.idle()
     alone, beside_another = seconds
     assert beside_another <= alone + 0.1
 

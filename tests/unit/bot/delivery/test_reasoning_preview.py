@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import random
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import example, given
@@ -17,8 +13,6 @@ from hypothesis import strategies as st
 from adapters.discord.messages.renderer import DiscordMarkdown
 from adapters.playground.rendering import PlaygroundMarkdown, without_small_print
 from adapters.slack.messages.renderer import SlackMarkdown, strip_our_markup
-from bot.access import AccessRules
-from bot.completion import Completion, CompletionPolicy
 from bot.conversation import Ending, Finish, FinishReason, Reasoning, Retraction, Text, TurnKey
 from bot.delivery.policy import ReasoningPolicy, WritePolicy
 from bot.delivery.reasoning_preview import MAX_PREVIEW_LENGTH, ReasoningPreview
@@ -33,60 +27,23 @@ from bot.errors import (
 )
 from bot.markdown import Renderer
 from bot.ports import Controls, Verb
-from bot.prompt import PromptConfig, PromptOverride
 from bot.rate_limits import LeakyBucket, RollingWindow
 from bot.strings import Strings
-from bot.telemetry import NoRecorder, TurnRecord
-from bot.turns.config import TurnConfig, TurnLimits
-from bot.turns.manager import TurnManager
+from bot.telemetry import TurnRecord
 from tests.integration.playground.test_playground import playground_channel
+from tests.support.core import running_core
 from tests.support.fakes import FakeChannel, FakeJournal, ScriptedModel, Server, Step, answer_of, turn, words
 
 LINE = WritePolicy(reasoning_preview=ReasoningPolicy(shown=True))
 STOP = Finish(FinishReason.STOP)
 
 
-class Ended(NoRecorder):
-    """Keeps how turns ended, by their question."""
-
-    def __init__(self) -> None:
-        self.records: dict[str, TurnRecord] = {}
-
-    def ended(self, record: TurnRecord) -> None:
-        self.records[record.key.message] = record
-
-
-@dataclass
-class Bench:
-    """The core with in-memory ports."""
-
-    turns: TurnManager
-    recorder: Ended = field(default_factory=Ended)
-
-
-@asynccontextmanager
-async def core(
-    model: ScriptedModel, policy: WritePolicy = LINE, journal: FakeJournal | None = None
-) -> AsyncIterator[Bench]:
-    """The core of one process; leaving it while it works is a `kill -9`."""
-    recorder, seeded = Ended(), random.Random(7)
-    choices = TurnConfig(AccessRules(), PromptConfig(PromptOverride("")), Strings(), policy, TurnLimits())
-    completion = Completion(model, CompletionPolicy(), recorder, seeded)
-    wall_clock = lambda: datetime(2026, 11, 22, tzinfo=UTC)  # noqa: E731 (said once)
-    turns = TurnManager(choices, completion, journal or FakeJournal(), recorder, random_=seeded, wall_clock=wall_clock)
-    async with asyncio.TaskGroup() as group:
-        running = group.create_task(turns.run())
-        await turns.started.wait()
-        yield Bench(turns, recorder)
-        running.cancel()
-
-
 async def answered(model: ScriptedModel, channel: FakeChannel, policy: WritePolicy = LINE) -> TurnRecord:
-    async with core(model, policy) as bench:
-        bench.turns.accept(turn(), channel)
-        await bench.turns.idle()
+    async with running_core(model, writes=policy) as core:
+        core.turns.accept(turn(), channel)
+        await core.turns.idle()
     assert model.open == 0
-    return bench.recorder.records["1"]
+    return core.recorder.of("1")
 
 
 def thinking(seconds: float, *, rate: float = 20.0) -> list[Step]:
@@ -168,9 +125,9 @@ def test_the_line_is_small_print_that_is_never_read_back(renderer: Renderer) -> 
 async def test_the_playground_shows_it_likewise() -> None:
     """The page shows it as small print in the answer's own message until that begins."""
     channel, channel_state, _, page_events = playground_channel()
-    async with core(ScriptedModel([*thinking(8), *words(50)])) as bench:
-        bench.turns.accept(turn(), channel)
-        await bench.turns.idle()
+    async with running_core(ScriptedModel([*thinking(8), *words(50)]), writes=LINE) as core:
+        core.turns.accept(turn(), channel)
+        await core.turns.idle()
     written = [event["message"] for event in await page_events.events() if "message" in event]
     told = ['<p class="small-print">Thinking: ' in message["html"] for message in written]
     assert told[:2] == [True, True]
@@ -239,16 +196,16 @@ async def test_the_line_can_be_stopped_from() -> None:
     """Its message has the stop button of a live answer, and none after the end."""
     channel = FakeChannel(controls=Controls.STOP)
     model = ScriptedModel([*thinking(60), *words(10)])
-    async with core(model) as bench:
-        bench.turns.accept(turn(), channel)
+    async with running_core(model, writes=LINE) as core:
+        core.turns.accept(turn(), channel)
         await asyncio.sleep(3)
         (message,) = channel.shown
         assert channel.shown[message].controls is Controls.STOP
-        assert bench.turns.stop(TurnKey("memory", "W", "C", message), by="U1")
-        await bench.turns.idle()
+        assert core.turns.stop(TurnKey("memory", "W", "C", message), by="U1")
+        await core.turns.idle()
     assert channel.text == "*Stopped.*"
     assert channel.shown[message].controls is Controls.NONE
-    assert bench.recorder.records["1"].first_visible is None
+    assert core.recorder.of("1").first_visible is None
 
 
 async def test_a_model_that_thinks_for_two_minutes_is_not_cut() -> None:
@@ -297,10 +254,10 @@ async def test_another_attempt_thinks_anew() -> None:
 async def test_being_stopped_by_the_operator_replaces_the_line() -> None:
     """A shutdown replaces the preview with its notice."""
     channel = FakeChannel()
-    async with core(ScriptedModel([*thinking(60), *words(10)])) as bench:
-        bench.turns.accept(turn(), channel)
+    async with running_core(ScriptedModel([*thinking(60), *words(10)]), writes=LINE) as core:
+        core.turns.accept(turn(), channel)
         await asyncio.sleep(3)
-        await bench.turns.drain(0.0)
+        await core.turns.drain(0.0)
     assert channel.text.startswith("*Interrupted")
 
 
@@ -343,16 +300,16 @@ def at(message: str) -> TurnKey:
 async def test_a_process_that_died_while_it_thought(seconds: float) -> None:
     """The next one writes into the same message, and takes no text away for a line of its thinking."""
     channel, journal = FakeChannel(), FakeJournal(durable=True)
-    async with core(ScriptedModel([*thinking(10), *words(200)]), journal=journal) as bench:
-        assert await bench.turns.receive(at("Q"), "the event")
-        bench.turns.accept(turn("Q"), channel)
+    async with running_core(ScriptedModel([*thinking(10), *words(200)]), journal=journal, writes=LINE) as core:
+        assert await core.turns.receive(at("Q"), "the event")
+        core.turns.accept(turn("Q"), channel)
         await asyncio.sleep(seconds)
     before, died, shown = list(channel.shown), len(channel.log), channel.text
     journal = FakeJournal(of=journal)
-    async with core(ScriptedModel([*thinking(10), *words(200)]), journal=journal) as bench:
-        assert len(await bench.turns.unfinished_turns("memory")) == 1
-        bench.turns.accept(turn("Q"), channel)
-        await bench.turns.idle()
+    async with running_core(ScriptedModel([*thinking(10), *words(200)]), journal=journal, writes=LINE) as core:
+        assert len(await core.turns.unfinished_turns("memory")) == 1
+        core.turns.accept(turn("Q"), channel)
+        await core.turns.idle()
     assert channel.text == answer_of(words(200)).rstrip()
     assert list(channel.shown)[: len(before)] == before
     assert len(channel.shown) == 1
@@ -372,15 +329,15 @@ async def many(policy: WritePolicy, *, thinkers: int, answers: int) -> tuple[lis
     channels = [FakeChannel(server, edits=edits, posts=LeakyBucket(1.05)) for _ in range(count)]
     scripts: list[list[Step]] = [[*thinking(60), *words(5)] for _ in range(thinkers)]
     model = ScriptedModel(*scripts, *(words(1200) for _ in range(answers)))
-    async with core(model, policy) as bench:
+    async with running_core(model, writes=policy) as core:
         for number, channel in enumerate(channels):
-            bench.turns.accept(turn(str(number), conversation=str(number)), channel)
+            core.turns.accept(turn(str(number), conversation=str(number)), channel)
             await asyncio.sleep(0.001)
-        await bench.turns.idle()
+        await core.turns.idle()
     assert server.limited == 0
     for channel in channels:
         assert "Thinking" not in channel.text
-    return channels, [bench.recorder.records[str(number)] for number in range(thinkers, count)]
+    return channels, [core.recorder.of(str(number)) for number in range(thinkers, count)]
 
 
 @pytest.mark.slow

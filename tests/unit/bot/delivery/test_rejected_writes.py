@@ -7,28 +7,21 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.journal import MemoryJournal
-from bot.access import AccessRules
-from bot.completion import Completion, CompletionPolicy
 from bot.conversation import Ending, Finish, FinishReason, Reasoning, Text, TurnKey
 from bot.delivery.policy import ReasoningPolicy, WritePolicy
 from bot.errors import Forbidden, InvalidRequest, NotEditable, TooLarge
 from bot.ports import Body, ChannelCapabilities, Controls, Verb
-from bot.prompt import PromptConfig, PromptOverride
 from bot.strings import Strings
-from bot.telemetry import NoRecorder
-from bot.turns.config import TurnConfig, TurnLimits
-from bot.turns.manager import TurnManager
 from tests.support.clock import VirtualLoop
+from tests.support.core import make_turns, running
 from tests.support.fakes import FakeChannel, ScriptedModel, Step, answer_of, turn, words
 from tests.unit.bot.turns.test_recovery import left_after, taken_up
 
@@ -91,21 +84,10 @@ async def answered(
     channel: FakeChannel, *scripts: Iterable[Step], writing: WritePolicy | None = None
 ) -> tuple[ScriptedModel, Ending]:
     """One question, asked and answered to its end."""
-    seeded, model, journal = random.Random(3), ScriptedModel(*scripts), Ends()
-    turns = TurnManager(
-        TurnConfig(AccessRules(), PromptConfig(PromptOverride("")), Strings(), writing or WritePolicy(), TurnLimits()),
-        Completion(model, CompletionPolicy(), NoRecorder(), seeded),
-        journal,
-        NoRecorder(),
-        random_=seeded,
-        wall_clock=lambda: datetime(2026, 11, 22, tzinfo=UTC),
-    )
-    async with asyncio.TaskGroup() as group:
-        running = group.create_task(turns.run())
-        await turns.started.wait()
+    model, journal = ScriptedModel(*scripts), Ends()
+    async with running(make_turns(model, journal, writes=writing or WritePolicy())) as turns:
         turns.accept(turn(), channel)
         await turns.idle()
-        running.cancel()
     assert model.open == 0
     return model, journal.endings[-1]
 

@@ -7,29 +7,21 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import random
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.journal import MemoryJournal
-from bot.access import AccessRules
-from bot.completion import Completion, CompletionPolicy
 from bot.conversation import Finish, FinishReason, Text
 from bot.delivery.policy import WritePolicy
 from bot.errors import Failure, OutcomeUnknown, ServiceError
 from bot.markdown import Piece, Splitter
 from bot.ports import Verb
-from bot.prompt import PromptConfig, PromptOverride
 from bot.rate_limits import LeakyBucket, RollingWindow
-from bot.strings import Strings
-from bot.telemetry import NoRecorder
-from bot.turns.config import TurnConfig, TurnLimits
-from bot.turns.manager import TurnManager
 from tests.support.clock import VirtualLoop
+from tests.support.core import make_turns, running
 from tests.support.fakes import FakeChannel, ScriptedModel, Server, Step, answer_of, turn, words
 
 ROLLOVER = WritePolicy().rollover_after_seconds
@@ -48,22 +40,10 @@ def workspace(
 
 async def answered(scripts: Sequence[Sequence[Step]], channels: Sequence[FakeChannel]) -> None:
     """All asked at once, each in a conversation of its own."""
-    seeded = random.Random(3)
-    turns = TurnManager(
-        TurnConfig(AccessRules(), PromptConfig(PromptOverride("")), Strings(), WritePolicy(), TurnLimits()),
-        Completion(ScriptedModel(*scripts), CompletionPolicy(), NoRecorder(), seeded),
-        MemoryJournal(),
-        NoRecorder(),
-        random_=seeded,
-        wall_clock=lambda: datetime(2026, 11, 22, tzinfo=UTC),
-    )
-    async with asyncio.TaskGroup() as group:
-        running = group.create_task(turns.run())
-        await turns.started.wait()
+    async with running(make_turns(ScriptedModel(*scripts), MemoryJournal())) as turns:
         for number, channel in enumerate(channels):
             turns.accept(turn(str(number), conversation=str(number)), channel)
         await turns.idle()
-        running.cancel()
 
 
 def changes(channel: FakeChannel) -> list[float]:

@@ -111,13 +111,13 @@ async def test_many_files_that_are_left_out_take_few_lines(count: int) -> None:
     """A few are named and the others counted, in the answer's one message; the answer is whole."""
     files = tuple(OmittedAttachment(f"{number}-" + "x" * 3000, "it is not text") for number in range(count))
     channel, model = FakeChannel(files=files), ScriptedModel([Text("All good."), Finish(FinishReason.STOP)])
-    bench = await ask(model, channel, turn())
+    core = await ask(model, channel, turn())
     (body,) = channel.shown.values()
     lines = body.text.split("\n\n")
     assert lines[0] == "All good."
     assert len(lines) == 1 + min(count, 4)
     assert (f"{count - 3} more" in lines[-1]) == (count > 4)
-    assert bench.journal.endings == [Ending.DONE]
+    assert core.journal.endings == [Ending.DONE]
     assert Strings().cut not in body.text
 
 
@@ -125,6 +125,6 @@ async def test_a_line_is_never_too_long_for_a_message() -> None:
     """However short messages are: the answer is whole, and each of our lines fits."""
     files = (OmittedAttachment("[" * 3000, "it is not text"),)
     channel, model = FakeChannel(limit=60, files=files), ScriptedModel([Text("All good."), Finish(FinishReason.STOP)])
-    bench = await ask(model, channel, turn())
+    core = await ask(model, channel, turn())
     assert "All good." in channel.text
-    assert bench.journal.endings == [Ending.DONE]
+    assert core.journal.endings == [Ending.DONE]

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import random
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from typing import Any
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Unpack
 
 import pytest
 
 from bot.access import AccessRules, AllowDeny
-from bot.completion import Completion, CompletionPolicy
 from bot.conversation import (
     Ending,
     File,
@@ -29,7 +25,6 @@ from bot.conversation import (
     Turn,
     TurnKey,
 )
-from bot.delivery.policy import WritePolicy
 from bot.errors import (
     Failure,
     Forbidden,
@@ -43,74 +38,22 @@ from bot.errors import (
 )
 from bot.markdown import Piece, PlainMarkdown
 from bot.ports import ChannelCapabilities, Controls, Verb
-from bot.prompt import PromptConfig, PromptLimits, PromptOverride
+from bot.prompt import PromptLimits
 from bot.strings import Strings
-from bot.telemetry import NoRecorder, TurnRecord
-from bot.turns.config import TurnConfig, TurnLimits
-from bot.turns.manager import TurnManager
+from bot.turns.config import TurnLimits
+from tests.support.core import CoreHarness, CoreOptions, running_core
 from tests.support.fakes import FakeChannel, FakeJournal, ScriptedModel, Server, Step, answer_of, turn, words
 
 
-class Ended(NoRecorder):
-    """Keeps how turns ended."""
-
-    def __init__(self) -> None:
-        self.records: list[TurnRecord] = []
-        self.refusals: list[str] = []
-
-    def refused(self, platform: str, why: str) -> None:
-        self.refusals.append(why)
-
-    def ended(self, record: TurnRecord) -> None:
-        self.records.append(record)
-
-
-@dataclass
-class Bench:
-    """The core with in-memory ports."""
-
-    turns: TurnManager
-    recorder: Ended
-    journal: FakeJournal
-
-    async def idle(self) -> None:
-        """Wait until nothing is left to do."""
-        await self.turns.idle()
-
-
-@asynccontextmanager
-async def core(
-    model: ScriptedModel,
-    *,
-    policy: CompletionPolicy = CompletionPolicy(),
-    limits: TurnLimits = TurnLimits(),
-    access: AccessRules = AccessRules(),
-    prompt: PromptLimits = PromptLimits(),
-    journal: FakeJournal | None = None,
-) -> AsyncIterator[Bench]:
-    recorder, seeded = Ended(), random.Random(7)
-    journal = journal or FakeJournal()
-    choices = TurnConfig(
-        access, PromptConfig(PromptOverride("Be brief."), limits=prompt), Strings(), WritePolicy(), limits
-    )
-    completion = Completion(model, policy, recorder, seeded)
-    turns = TurnManager(
-        choices, completion, journal, recorder, random_=seeded, wall_clock=lambda: datetime(2026, 11, 22, tzinfo=UTC)
-    )
-    async with asyncio.TaskGroup() as group:
-        running = group.create_task(turns.run())
-        await turns.started.wait()
-        yield Bench(turns, recorder, journal)
-        running.cancel()
-
-
-async def ask(model: ScriptedModel, channel: FakeChannel, question: Turn | None = None, **options: Any) -> Bench:
+async def ask(
+    model: ScriptedModel, channel: FakeChannel, question: Turn | None = None, **options: Unpack[CoreOptions]
+) -> CoreHarness:
     """One turn from beginning to end."""
-    async with core(model, **options) as bench:
-        bench.turns.accept(question or turn(), channel)
-        await bench.idle()
+    async with running_core(model, **options) as core:
+        core.turns.accept(question or turn(), channel)
+        await core.idle()
     assert model.open == 0
-    return bench
+    return core
 
 
 # ------------------------------------------------------------------------------------------------------------ the whole
@@ -123,11 +66,11 @@ async def test_an_answer_arrives_whole(count: int, *, rolling: bool, latency: fl
     """Every word, in order, in messages within the limit, and no 429 is ever provoked."""
     server = Server(limit=50, period=60.0, rolling=True, latency=latency) if rolling else Server(latency=latency)
     channel = FakeChannel(server)
-    bench = await ask(ScriptedModel(words(count)), channel)
+    core = await ask(ScriptedModel(words(count)), channel)
     assert channel.text.split() == answer_of(words(count)).split()
     assert server.limited == 0
-    assert bench.journal.messages == list(channel.shown)
-    assert bench.journal.endings == [Ending.DONE]
+    assert core.journal.messages == list(channel.shown)
+    assert core.journal.endings == [Ending.DONE]
 
 
 @pytest.mark.parametrize("replies", [4, 10])
@@ -138,13 +81,13 @@ async def test_many_answers_in_one_channel_arrive_whole(replies: int) -> None:
     channels = [
         FakeChannel(server, edits=shared.edits, posts=shared.posts, deletes=shared.deletes) for _ in range(replies)
     ]
-    async with core(ScriptedModel(words(400))) as bench:
+    async with running_core(ScriptedModel(words(400))) as core:
         for number, channel in enumerate(channels):
-            bench.turns.accept(turn(str(number), conversation=str(number)), channel)
-        await bench.idle()
+            core.turns.accept(turn(str(number), conversation=str(number)), channel)
+        await core.idle()
     assert all(channel.text.split() == answer_of(words(400)).split() for channel in channels)
     assert server.limited == 0
-    assert len(bench.recorder.records) == replies
+    assert len(core.recorder.records) == replies
 
 
 async def test_long_answers_in_one_workspace_do_not_stand_still() -> None:
@@ -152,10 +95,10 @@ async def test_long_answers_in_one_workspace_do_not_stand_still() -> None:
     server = Server(limit=50, period=60.0, rolling=True)
     edits = FakeChannel(server).edits
     channels = [FakeChannel(server, limit=12_000, edits=edits) for _ in range(4)]
-    async with core(ScriptedModel(words(3000))) as bench:
+    async with running_core(ScriptedModel(words(3000))) as core:
         for number, channel in enumerate(channels):
-            bench.turns.accept(turn(str(number), conversation=str(number)), channel)
-        await bench.idle()
+            core.turns.accept(turn(str(number), conversation=str(number)), channel)
+        await core.idle()
     assert server.limited == 0
     for channel in channels:
         times = [wrote.at for wrote in channel.log]
@@ -173,8 +116,8 @@ async def test_a_short_answer_takes_one_write() -> None:
 async def test_the_first_write_says_a_few_words_soon() -> None:
     """The first post comes a fifth of a second after the first delta and holds more than one word."""
     channel = FakeChannel()
-    bench = await ask(ScriptedModel(words(200)), channel)
-    record = bench.recorder.records[0]
+    core = await ask(ScriptedModel(words(200)), channel)
+    record = core.recorder.records[0]
     assert record.first_visible is not None
     assert record.first_delta is not None
     assert record.first_visible - record.first_delta == pytest.approx(0.2, abs=0.01)
@@ -183,8 +126,8 @@ async def test_the_first_write_says_a_few_words_soon() -> None:
 
 async def test_figures_tell_what_the_reader_saw() -> None:
     """The record of a turn holds delays in seconds, counts of writes, and usage."""
-    bench = await ask(ScriptedModel(words(200)), FakeChannel())
-    record = bench.recorder.records[0]
+    core = await ask(ScriptedModel(words(200)), FakeChannel())
+    record = core.recorder.records[0]
     assert record.characters == record.characters_shown == len(answer_of(words(200)))
     assert record.character_delay is not None
     assert 0.2 < record.character_delay < 0.7
@@ -233,10 +176,10 @@ async def test_whatever_the_model_does_the_answer_arrives_whole(fault: str, time
     model = ScriptedModel(
         *[MODEL_FAULTS[fault]] * times, words(300), whole=[Text(answer_of(words(300))), Finish(FinishReason.STOP)]
     )
-    bench = await ask(model, channel)
+    core = await ask(model, channel)
     assert channel.text.split() == answer_of(words(300)).split()
-    assert bench.recorder.records[0].fallback == (times == 3)
-    assert bench.journal.endings == [Ending.DONE]
+    assert core.recorder.records[0].fallback == (times == 3)
+    assert core.journal.endings == [Ending.DONE]
 
 
 async def test_no_text_is_taken_away_before_its_better_is_there() -> None:
@@ -252,22 +195,22 @@ async def test_what_is_declined_is_not_asked_again(reason: RejectionReason) -> N
     """Quota, credentials and bad requests are answered with one plain line that holds no exception's text."""
     channel = FakeChannel()
     model = ScriptedModel([ModelRejected("sk-secret insufficient_quota", reason=reason)])
-    bench = await ask(model, channel)
+    core = await ask(model, channel)
     assert len(model.calls) == 1
     assert len(channel.shown) == 1
     assert "secret" not in channel.text
-    assert bench.journal.endings == [Ending.FAILED]
+    assert core.journal.endings == [Ending.FAILED]
 
 
 async def test_when_all_fails_the_partial_stays_with_an_honest_line() -> None:
     """Received text is kept, and a line says that it is cut, with the reference that the log holds."""
     channel = FakeChannel()
     model = ScriptedModel(CUT, whole=[ServiceError("no")])
-    bench = await ask(model, channel)
+    core = await ask(model, channel)
     assert channel.text.startswith("word0 word1 ")
     assert "word99" in channel.text
-    assert bench.recorder.records[0].key.reference in channel.text
-    assert bench.recorder.records[0].partial
+    assert core.recorder.records[0].key.reference in channel.text
+    assert core.recorder.records[0].partial
 
 
 @pytest.mark.parametrize("reason", [FinishReason.LENGTH, FinishReason.FILTERED])
@@ -307,9 +250,9 @@ async def test_every_write_may_fail_and_the_answer_is_whole_once(fault: str, whe
             return None
 
         channel = FakeChannel(Server(limit=15), limit=400, fault=plan, applied_first=when == "after")
-        bench = await ask(ScriptedModel(words(400)), channel)
+        core = await ask(ScriptedModel(words(400)), channel)
         assert channel.text.split() == answer_of(words(400)).split()
-        assert bench.journal.endings == [Ending.DONE]
+        assert core.journal.endings == [Ending.DONE]
         if not fired:
             break
     assert number > 8
@@ -325,9 +268,9 @@ async def test_when_there_is_no_place_to_write_the_model_is_not_paid(failure: Fa
 
     channel = FakeChannel(fault=deleted)
     model = ScriptedModel(words(4000))
-    bench = await ask(model, channel)
-    assert bench.recorder.records[0].seconds < 10
-    assert bench.journal.endings == [Ending.GONE]
+    core = await ask(model, channel)
+    assert core.recorder.records[0].seconds < 10
+    assert core.journal.endings == [Ending.GONE]
 
 
 async def test_a_bug_in_an_adapter_ends_its_own_turn_only() -> None:
@@ -337,19 +280,19 @@ async def test_a_bug_in_an_adapter_ends_its_own_turn_only() -> None:
         raise ZeroDivisionError
 
     good = FakeChannel()
-    async with core(ScriptedModel(words(50))) as bench:
-        bench.turns.accept(turn("1", conversation="a"), FakeChannel(fault=bug))
-        bench.turns.accept(turn("2", conversation="b"), good)
-        await bench.idle()
+    async with running_core(ScriptedModel(words(50))) as core:
+        core.turns.accept(turn("1", conversation="a"), FakeChannel(fault=bug))
+        core.turns.accept(turn("2", conversation="b"), good)
+        await core.idle()
     assert good.text.split() == answer_of(words(50)).split()
-    assert sorted(ending.value for ending in bench.journal.endings) == ["done", "failed"]
+    assert sorted(ending.value for ending in core.journal.endings) == ["done", "failed"]
 
 
 async def test_a_channel_that_never_works_is_given_up() -> None:
     """Failures in a row have an end, and so has the turn."""
-    bench = await ask(ScriptedModel(words(10)), FakeChannel(fault=lambda verb: ServiceError("503")))
-    assert bench.journal.endings == [Ending.FAILED]
-    assert bench.recorder.records[0].seconds < 400
+    core = await ask(ScriptedModel(words(10)), FakeChannel(fault=lambda verb: ServiceError("503")))
+    assert core.journal.endings == [Ending.FAILED]
+    assert core.recorder.records[0].seconds < 400
 
 
 async def test_text_that_a_platform_refuses_ends_in_an_honest_line() -> None:
@@ -357,26 +300,26 @@ async def test_text_that_a_platform_refuses_ends_in_an_honest_line() -> None:
     edits = itertools.count()
     channel = FakeChannel(controls=Controls.STOP)
     channel.fault = lambda verb: InvalidRequest("bad") if verb is Verb.EDIT and next(edits) == 1 else None
-    bench = await ask(ScriptedModel(words(4000)), channel)
+    core = await ask(ScriptedModel(words(4000)), channel)
     assert channel.text.startswith("word0 ")
-    assert bench.recorder.records[0].key.reference in channel.text
+    assert core.recorder.records[0].key.reference in channel.text
     assert all(body.controls is Controls.NONE for body in channel.shown.values())
-    assert bench.journal.endings == [Ending.FAILED]
-    assert bench.recorder.records[0].seconds < 10
+    assert core.journal.endings == [Ending.FAILED]
+    assert core.recorder.records[0].seconds < 10
 
 
 async def test_a_platform_that_refuses_everything_is_given_up() -> None:
     """Not even our own line is taken: the turn ends, and so does the asking."""
-    bench = await ask(ScriptedModel(words(10)), FakeChannel(fault=lambda verb: InvalidRequest("bad")))
-    assert bench.journal.endings == [Ending.FAILED]
+    core = await ask(ScriptedModel(words(10)), FakeChannel(fault=lambda verb: InvalidRequest("bad")))
+    assert core.journal.endings == [Ending.FAILED]
 
 
 async def test_endless_429s_have_an_end() -> None:
     """A platform that never stops ordering pauses does not keep a turn for ever."""
     channel = FakeChannel(fault=lambda verb: RateLimited("429", retry_after=5.0))
-    bench = await ask(ScriptedModel(words(10)), channel)
-    assert bench.journal.endings == [Ending.FAILED]
-    assert bench.recorder.records[0].seconds < 1000
+    core = await ask(ScriptedModel(words(10)), channel)
+    assert core.journal.endings == [Ending.FAILED]
+    assert core.recorder.records[0].seconds < 1000
 
 
 async def test_a_write_in_flight_at_the_end_is_waited_for() -> None:
@@ -426,9 +369,9 @@ class BrokenFakeJournal(FakeJournal):
 async def test_a_journal_that_breaks_costs_no_answer() -> None:
     """The bot goes on answering, with a line in the log."""
     channel = FakeChannel()
-    async with core(ScriptedModel(words(100)), journal=BrokenFakeJournal()) as bench:
-        bench.turns.accept(turn(), channel)
-        await bench.idle()
+    async with running_core(ScriptedModel(words(100)), journal=BrokenFakeJournal()) as core:
+        core.turns.accept(turn(), channel)
+        await core.idle()
     assert channel.text.split() == answer_of(words(100)).split()
 
 
@@ -443,9 +386,9 @@ class SlowFakeJournal(FakeJournal):
 async def test_a_slow_journal_misses_no_message() -> None:
     """A turn does not end before its messages are written down."""
     channel, journal = FakeChannel(limit=200), SlowFakeJournal()
-    async with core(ScriptedModel(words(100)), journal=journal) as bench:
-        bench.turns.accept(turn(), channel)
-        await bench.idle()
+    async with running_core(ScriptedModel(words(100)), journal=journal) as core:
+        core.turns.accept(turn(), channel)
+        await core.idle()
     assert journal.messages == list(channel.shown)
 
 
@@ -467,12 +410,12 @@ async def test_a_bug_in_a_dialect_ends_its_own_turn_only() -> None:
             return ChannelCapabilities(2000, len, BrokenDialect())
 
     good = FakeChannel()
-    async with core(ScriptedModel(words(50))) as bench:
-        bench.turns.accept(turn("1", conversation="a"), Channel())
-        bench.turns.accept(turn("2", conversation="b"), good)
-        await bench.idle()
+    async with running_core(ScriptedModel(words(50))) as core:
+        core.turns.accept(turn("1", conversation="a"), Channel())
+        core.turns.accept(turn("2", conversation="b"), good)
+        await core.idle()
     assert good.text.split() == answer_of(words(50)).split()
-    assert sorted(ending.value for ending in bench.journal.endings) == ["done", "failed"]
+    assert sorted(ending.value for ending in core.journal.endings) == ["done", "failed"]
 
 
 # ---------------------------------------------------------------------------------------------------------- taking in
@@ -481,35 +424,35 @@ async def test_a_bug_in_a_dialect_ends_its_own_turn_only() -> None:
 async def test_the_same_message_twice_is_answered_once() -> None:
     """A second delivery is dropped, during the answer and after it."""
     channel = FakeChannel()
-    async with core(ScriptedModel(words(10))) as bench:
-        bench.turns.accept(turn(), channel)
-        bench.turns.accept(turn(), channel)
-        await bench.idle()
-        bench.turns.accept(turn(), channel)
-        await bench.idle()
+    async with running_core(ScriptedModel(words(10))) as core:
+        core.turns.accept(turn(), channel)
+        core.turns.accept(turn(), channel)
+        await core.idle()
+        core.turns.accept(turn(), channel)
+        await core.idle()
     assert len(channel.shown) == 1
-    assert bench.recorder.refusals == ["duplicate", "duplicate"]
+    assert core.recorder.refusals == ["duplicate", "duplicate"]
 
 
 async def test_one_turn_of_a_conversation_at_a_time_and_others_side_by_side() -> None:
     """Answers of one conversation come one after the other; those of two conversations together."""
     model = ScriptedModel(words(400))
-    async with core(model) as bench:
+    async with running_core(model) as core:
         for number, conversation in enumerate(["a", "a", "b"]):
-            bench.turns.accept(turn(str(number), conversation=conversation), FakeChannel())
+            core.turns.accept(turn(str(number), conversation=conversation), FakeChannel())
         await asyncio.sleep(1)
         assert model.open == 2
-        await bench.idle()
-    assert len(bench.recorder.records) == 3
+        await core.idle()
+    assert len(core.recorder.records) == 3
 
 
 async def test_too_many_waiting_turns_get_a_polite_line() -> None:
     """The queue of a conversation is bounded, and over it the asker is told."""
     channels = [FakeChannel() for _ in range(4)]
-    async with core(ScriptedModel(words(100)), limits=TurnLimits(waiting=2)) as bench:
+    async with running_core(ScriptedModel(words(100)), limits=TurnLimits(waiting=2)) as core:
         for number, channel in enumerate(channels):
-            bench.turns.accept(turn(str(number)), channel)
-        await bench.idle()
+            core.turns.accept(turn(str(number)), channel)
+        await core.idle()
     assert channels[3].text == Strings().busy
     assert all("word99" in channel.text for channel in channels[:3])
 
@@ -517,13 +460,13 @@ async def test_too_many_waiting_turns_get_a_polite_line() -> None:
 async def test_lines_of_our_own_are_few_and_wait_for_nobody() -> None:
     """A flood gets one line in each conversation, at once, and takes no place of an answer's."""
     channels = [FakeChannel() for _ in range(60)]
-    async with core(ScriptedModel(words(400)), limits=TurnLimits(live=1, accepted=2)) as bench:
+    async with running_core(ScriptedModel(words(400)), limits=TurnLimits(live=1, accepted=2)) as core:
         for number, channel in enumerate(channels):
-            bench.turns.accept(turn(str(number), conversation=str(number % 10)), channel)
+            core.turns.accept(turn(str(number), conversation=str(number % 10)), channel)
         await asyncio.sleep(1)
         assert sum(channel.text == Strings().busy for channel in channels) == 10
-        await bench.idle()
-    assert len(bench.journal.endings) == 12
+        await core.idle()
+    assert len(core.journal.endings) == 12
 
 
 async def test_access_is_refused_silently_in_a_channel_and_plainly_in_a_dm() -> None:
@@ -531,10 +474,10 @@ async def test_access_is_refused_silently_in_a_channel_and_plainly_in_a_dm() -> 
     rules = AccessRules(users=AllowDeny(allow=frozenset({"U2"})))
     channel, dm = FakeChannel(), FakeChannel()
     model = ScriptedModel(words(5))
-    async with core(model, access=rules) as bench:
-        bench.turns.accept(turn("1", conversation="a"), channel)
-        bench.turns.accept(turn("2", conversation="b", direct=True), dm)
-        await bench.idle()
+    async with running_core(model, access=rules) as core:
+        core.turns.accept(turn("1", conversation="a"), channel)
+        core.turns.accept(turn("2", conversation="b", direct=True), dm)
+        await core.idle()
     assert not channel.log
     assert dm.text == Strings().no_access
     assert not model.calls
@@ -565,7 +508,7 @@ async def test_the_model_is_told_who_said_what_and_the_reader_what_was_left_out(
     past = History(tuple(Message(Role.USER, (Text(f"message {number}"),), "Kim") for number in range(30)))
     files = (File("a.txt", "abc"), OmittedAttachment("b.bin", "it is not text"))
     channel, model = FakeChannel(past=past, files=files), ScriptedModel(words(5))
-    await ask(model, channel, turn(text="look"), prompt=PromptLimits(messages=3))
+    await ask(model, channel, turn(text="look"), prompt_limits=PromptLimits(messages=3))
     messages = model.calls[0][1].messages
     assert [message.text for message in messages] == [*(f"Kim: message {n}" for n in (27, 28, 29)), "Dana: look"]
     assert messages[-1].parts[1:] == files
@@ -577,10 +520,10 @@ async def test_a_conversation_is_told_once_that_messages_are_left_out() -> None:
     """A long conversation is not reminded under every answer."""
     past = History((Message(Role.USER, (Text("hi"),), "Kim"),), truncated=True)
     first, second = FakeChannel(past=past), FakeChannel(past=past)
-    async with core(ScriptedModel(words(5))) as bench:
+    async with running_core(ScriptedModel(words(5))) as core:
         for number, channel in enumerate([first, second]):
-            bench.turns.accept(turn(str(number)), channel)
-            await bench.idle()
+            core.turns.accept(turn(str(number)), channel)
+            await core.idle()
     assert Strings().history_cut in first.text
     assert Strings().history_cut not in second.text
 
@@ -589,10 +532,10 @@ async def test_a_history_that_could_not_be_read_has_a_notice_of_its_own() -> Non
     """Once for a conversation, and without a word of its length, which is told once it is the reason."""
     unread = History((Message(Role.USER, (Text("hi"),), "Kim"),), truncated=True, unread="no answer in time")
     first, second = FakeChannel(past=unread), FakeChannel(past=replace(unread, unread=""))
-    async with core(ScriptedModel(words(5))) as bench:
+    async with running_core(ScriptedModel(words(5))) as core:
         for number, channel in enumerate([first, second]):
-            bench.turns.accept(turn(str(number)), channel)
-            await bench.idle()
+            core.turns.accept(turn(str(number)), channel)
+            await core.idle()
     assert Strings().history_unread in first.text
     assert Strings().history_cut not in first.text
     assert Strings().history_unread not in second.text
@@ -605,32 +548,32 @@ async def test_a_history_that_could_not_be_read_has_a_notice_of_its_own() -> Non
 async def test_stop_ends_the_stream_at_once_and_says_so() -> None:
     """A reader's stop closes the model's stream; what was received stays, with a line that it was stopped."""
     channel, model = FakeChannel(), ScriptedModel(words(4000))
-    async with core(model) as bench:
-        bench.turns.accept(turn("Q"), channel)
+    async with running_core(model) as core:
+        core.turns.accept(turn("Q"), channel)
         await asyncio.sleep(2)
-        assert bench.turns.stop(TurnKey("memory", "W", "C", next(iter(channel.shown))), by="U1")
+        assert core.turns.stop(TurnKey("memory", "W", "C", next(iter(channel.shown))), by="U1")
         await asyncio.sleep(0.1)
         assert model.open == 0
-        await bench.idle()
-        assert not bench.turns.stop(TurnKey("memory", "W", "C", "Q"), by="U1")
+        await core.idle()
+        assert not core.turns.stop(TurnKey("memory", "W", "C", "Q"), by="U1")
     assert Strings().stopped in channel.text
-    assert bench.journal.endings == [Ending.STOPPED]
+    assert core.journal.endings == [Ending.STOPPED]
 
 
 async def test_draining_finishes_what_can_be_and_marks_the_rest() -> None:
     """At shutdown a short answer is finished, a long one is marked as interrupted, and nothing new is taken in."""
     short, long, late, waiting = (FakeChannel() for _ in range(4))
-    async with core(ScriptedModel(words(100), words(4000))) as bench:
-        bench.turns.accept(turn("1", conversation="a"), short)
+    async with running_core(ScriptedModel(words(100), words(4000))) as core:
+        core.turns.accept(turn("1", conversation="a"), short)
         await asyncio.sleep(0.1)
-        bench.turns.accept(turn("2", conversation="b"), long)
-        bench.turns.accept(turn("3", conversation="b"), waiting)
+        core.turns.accept(turn("2", conversation="b"), long)
+        core.turns.accept(turn("3", conversation="b"), waiting)
         await asyncio.sleep(1)
         draining = asyncio.get_running_loop().time()
         async with asyncio.TaskGroup() as group:
-            group.create_task(bench.turns.drain(20.0))
+            group.create_task(core.turns.drain(20.0))
             await asyncio.sleep(0.1)
-            bench.turns.accept(turn("4", conversation="d"), late)
+            core.turns.accept(turn("4", conversation="d"), late)
         assert asyncio.get_running_loop().time() - draining < 26
     assert "word99" in short.text
     assert "Interrupted" not in short.text

@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 
 import pytest
 
-from bot.access import AccessRules
-from bot.completion import Completion, CompletionPolicy
 from bot.conversation import Author, Ending, TurnKey
-from bot.delivery.policy import WritePolicy
 from bot.ports import Controls
-from bot.prompt import PromptConfig, PromptOverride
 from bot.rate_limits import FixedWindow
 from bot.strings import Strings
-from bot.telemetry import NoRecorder
-from bot.turns.config import TurnConfig, TurnLimits
+from bot.turns.config import TurnLimits
 from bot.turns.manager import TurnManager
+from tests.support.core import make_turns, running
 from tests.support.fakes import FakeChannel, FakeJournal, ScriptedModel, Server, answer_of, turn, words
 
 LIMITS = TurnLimits()
@@ -31,22 +25,8 @@ async def process(
     model: ScriptedModel, journal: FakeJournal, limits: TurnLimits = LIMITS
 ) -> AsyncIterator[TurnManager]:
     """The core of one process; leaving it is a `kill -9`."""
-    seeded = random.Random(5)
-    choices = TurnConfig(AccessRules(), PromptConfig(PromptOverride("")), Strings(), WritePolicy(), limits)
-    completion = Completion(model, CompletionPolicy(), NoRecorder(), seeded)
-    turns = TurnManager(
-        choices,
-        completion,
-        journal,
-        NoRecorder(),
-        random_=seeded,
-        wall_clock=lambda: datetime(2026, 11, 22, tzinfo=UTC),
-    )
-    async with asyncio.TaskGroup() as group:
-        running = group.create_task(turns.run())
-        await turns.started.wait()
+    async with running(make_turns(model, journal, limits=limits)) as turns:
         yield turns
-        running.cancel()
 
 
 def at(message: str) -> TurnKey:

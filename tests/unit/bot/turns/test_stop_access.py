@@ -9,8 +9,8 @@ import pytest
 from bot.access import AccessRules, AllowDeny
 from bot.conversation import Author, Ending, Turn, TurnKey
 from bot.strings import Strings
+from tests.support.core import running_core
 from tests.support.fakes import FakeChannel, ScriptedModel, turn, words
-from tests.unit.bot.turns.test_manager import core
 
 MALLORY = Author("U9", "Mallory", frozenset({"R9"}))
 
@@ -34,14 +34,14 @@ async def test_the_word_of_who_may_not_ask_stops_nothing(access: AccessRules, di
     replies = []
     for text in ("stop", "why?"):
         channel, other = FakeChannel(), FakeChannel()
-        async with core(ScriptedModel(words(200)), access=access) as bench:
-            bench.turns.accept(turn("Q"), channel)
+        async with running_core(ScriptedModel(words(200)), access=access) as core:
+            core.turns.accept(turn("Q"), channel)
             await asyncio.sleep(2)
-            bench.turns.accept(said(text, direct=direct), other)
-            await bench.idle()
+            core.turns.accept(said(text, direct=direct), other)
+            await core.idle()
         assert Strings().stopped not in channel.text
         assert "word199" in channel.text
-        assert bench.recorder.refusals == ["access"]
+        assert core.recorder.refusals == ["access"]
         replies.append(other.text)
     assert replies == [Strings().no_access if direct else ""] * 2
 
@@ -50,40 +50,40 @@ async def test_the_word_of_who_may_not_ask_stops_nothing(access: AccessRules, di
 async def test_the_button_of_who_may_not_ask_stops_nothing(access: AccessRules) -> None:
     """Neither what is being answered nor what waits, by its message or by its conversation; the asker still may."""
     channel, waiting = FakeChannel(), FakeChannel()
-    async with core(ScriptedModel(words(200)), access=access) as bench:
-        bench.turns.accept(turn("Q"), channel)
-        bench.turns.accept(turn("W"), waiting)
+    async with running_core(ScriptedModel(words(200)), access=access) as core:
+        core.turns.accept(turn("Q"), channel)
+        core.turns.accept(turn("W"), waiting)
         await asyncio.sleep(2)
         for message in ("Q", "W", next(iter(channel.shown))):
-            assert not bench.turns.stop(TurnKey("memory", "W", "C", message), by=MALLORY)
-        assert not bench.turns.stop_conversation("c", by=MALLORY)
+            assert not core.turns.stop(TurnKey("memory", "W", "C", message), by=MALLORY)
+        assert not core.turns.stop_conversation("c", by=MALLORY)
         await asyncio.sleep(0.1)
-        assert bench.turns.stop(TurnKey("memory", "W", "C", "Q"), by="U1")
-        await bench.idle()
+        assert core.turns.stop(TurnKey("memory", "W", "C", "Q"), by="U1")
+        await core.idle()
     assert Strings().stopped in channel.text
     assert "word199" in waiting.text
-    assert bench.journal.endings == [Ending.STOPPED, Ending.DONE]
+    assert core.journal.endings == [Ending.STOPPED, Ending.DONE]
 
 
 @pytest.mark.parametrize("by", ["U2", Author("U2", "Bo")])
 async def test_who_may_ask_may_stop_the_answers_of_others(by: Author | str) -> None:
     """A reader who is on no list stops what they see, also by their id alone."""
     channel = FakeChannel()
-    async with core(ScriptedModel(words(200)), access=RULES["denied"]) as bench:
-        bench.turns.accept(turn("Q"), channel)
+    async with running_core(ScriptedModel(words(200)), access=RULES["denied"]) as core:
+        core.turns.accept(turn("Q"), channel)
         await asyncio.sleep(2)
-        assert bench.turns.stop(TurnKey("memory", "W", "C", "Q"), by=by)
-        await bench.idle()
+        assert core.turns.stop(TurnKey("memory", "W", "C", "Q"), by=by)
+        await core.idle()
     assert Strings().stopped in channel.text
 
 
 async def test_a_guest_stops_nothing_where_guests_may_not_ask() -> None:
     """What is known of a person counts, beyond the lists of ids."""
     channel = FakeChannel()
-    async with core(ScriptedModel(words(20))) as bench:
-        bench.turns.accept(turn("Q"), channel)
+    async with running_core(ScriptedModel(words(20))) as core:
+        core.turns.accept(turn("Q"), channel)
         await asyncio.sleep(0.3)
-        assert not bench.turns.stop(TurnKey("memory", "W", "C", "Q"), by=Author("U3", "Gil", guest=True))
-        assert not bench.turns.stop(TurnKey("memory", "W", "C", "Q"), by=Author("U4", "Eve", external=True))
-        await bench.idle()
-    assert bench.journal.endings == [Ending.DONE]
+        assert not core.turns.stop(TurnKey("memory", "W", "C", "Q"), by=Author("U3", "Gil", guest=True))
+        assert not core.turns.stop(TurnKey("memory", "W", "C", "Q"), by=Author("U4", "Eve", external=True))
+        await core.idle()
+    assert core.journal.endings == [Ending.DONE]
