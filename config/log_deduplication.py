@@ -46,7 +46,9 @@ class _Count:
 
 
 class RepeatCounter:
-    """Counts records. Not thread-safe: call it with the handler's lock held.
+    """Counts records; its length is the number of origins in this interval.
+
+    Not thread-safe: call it with the handler's lock held.
 
     Time is the records' time. A clock set back starts a new interval.
     """
@@ -70,6 +72,9 @@ class RepeatCounter:
         count.passed += 1
         self._passed += 1
         return True
+
+    def __len__(self) -> int:
+        return len(self._counts)
 
     def is_due(self, now: float) -> bool:
         """Whether the interval is over at `now`, a record's time; `start_interval` starts the next."""

@@ -24,14 +24,8 @@ LONGEST_FUNCTION = 60  # lines: what fits on a screen; the product's functions a
 
 # Violations that stand today. A number may only fall; a rule without a number has none.
 RATCHET: Mapping[Rule, int] = {
-    architecture.long_files: 2,
-    architecture.long_functions: 1,
-    architecture.large_classes: 3,
-    architecture.mutable_modules: 27,
-    architecture.wordy_files: 21,
-    architecture.patched_names: 2,
-    architecture.private_access: 11,
-    architecture.bare_sleeps: 7,
+    architecture.mutable_modules: 27,  # constant tables as plain dicts; none is changed after its definition
+    architecture.patched_names: 1,  # benchmarks/load/bot.py wraps the program's `run`
 }
 RULES: tuple[Rule, ...] = (
     imports_outward,

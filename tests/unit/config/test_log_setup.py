@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import logging
 import re
 import string
 import warnings
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -321,18 +323,26 @@ def test_a_flood_of_ever_new_messages_is_bounded() -> None:
     letters = [f"{'abcdefghij'[n % 10]}{'abcdefghij'[n // 10 % 10]}{'x' * (n // 100)}" for n in range(5_000)]
     passed = sum(repeats.allows(record(message=message)) for message in letters)
     assert passed == PASSING_OF_ALL
-    assert len(repeats._counts) == ORIGINS + 1
+    assert len(repeats) == ORIGINS + 1
     assert len(repeats.start_interval(1.0)) <= ORIGINS + 1
-    assert not repeats._counts
+    assert len(repeats) == 0
+
+
+class TrackedError(ValueError):
+    """An error with weak references."""
 
 
 def test_what_was_left_out_keeps_nothing_alive() -> None:
     """No record is kept, because it would keep its traceback's frames alive."""
     repeats = RepeatCounter()
-    for _ in range(50):
-        repeats.allows(record(error=ValueError("big")))
-    (count,) = repeats._counts.values()
-    assert {type(getattr(count, name)) for name in count.__slots__} == {str, int}
+    errors = [TrackedError("big") for _ in range(50)]
+    kept = [weakref.ref(error) for error in errors]
+    for error in errors:
+        repeats.allows(record(error=error))
+    del errors, error
+    gc.collect()
+    assert len(repeats) == 1
+    assert [each() for each in kept] == [None] * 50
 
 
 @pytest.mark.parametrize("later", [INTERVAL_SECONDS, -5.0])
