@@ -12,6 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from typing_extensions import override
+
 from bot.conversation import Ending, TurnKey, Usage
 
 
@@ -65,23 +67,28 @@ class Recorder(Protocol):
         ...
 
 
-class NoRecorder:
+class NoRecorder(Recorder):
     """Records nothing."""
 
+    @override
     def accepted(self, platform: str) -> None:
-        """See `Recorder`."""
+        pass
 
+    @override
     def refused(self, platform: str, why: str) -> None:
-        """See `Recorder`."""
+        pass
 
+    @override
     def wrote(self, platform: str, verb: str, outcome: str) -> None:
-        """See `Recorder`."""
+        pass
 
+    @override
     def attempt_failed(self, kind: str) -> None:
-        """See `Recorder`."""
+        pass
 
+    @override
     def ended(self, record: TurnRecord) -> None:
-        """See `Recorder`."""
+        pass
 
 
 class Figures:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from typing_extensions import override
+
 from bot.markdown.literal_text import escape_markdown, single_line
 from bot.markdown.normalise import normalise
 from bot.markdown.piece import Piece
@@ -46,21 +48,21 @@ def utf16_units(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
-class PlainMarkdown:
+class PlainMarkdown(Renderer):
     """For platforms with plain CommonMark."""
 
+    @override
     def render(self, piece: Piece) -> str:
-        """See `Renderer`."""
         return replace_placeholders(piece.closed())
 
-    def padding(self, piece: Piece) -> int:  # noqa: ARG002 (nothing is added, whatever the piece)
-        """See `Renderer`."""
+    @override
+    def padding(self, piece: Piece) -> int:
         return 0
 
+    @override
     def notice(self, line: str) -> str:
-        """See `Renderer`."""
         return f"*{normalise(line)}*"
 
+    @override
     def escape(self, text: str) -> str:
-        """See `Renderer`."""
         return escape_markdown(single_line(text))
