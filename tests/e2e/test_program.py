@@ -386,7 +386,6 @@ def test_what_will_be_gone_on_with_says_so(tmp_path: Path) -> None:
     assert (said.interrupted, said.busy, said.stopped) == ("Gleich mehr.", "", Strings().stopped)
 
 
-@pytest.mark.quick
 async def test_a_malformed_setting_is_one_line_and_code_2(tmp_path: Path) -> None:
     """The line names the setting; nothing is started."""
     async with bot({"PORT": "many"}, folder=tmp_path) as running:

@@ -427,7 +427,6 @@ async def test_a_server_without_history_does_not_block_posts() -> None:
 # ---------------------------------------------------------------------------------------------------------------- whole
 
 
-@pytest.mark.quick
 @pytest.mark.sockets
 @pytest.mark.parametrize("age", [0.0, LONG_AGO])
 @pytest.mark.parametrize("written_down", [True, False])

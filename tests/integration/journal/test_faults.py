@@ -225,6 +225,7 @@ def test_a_file_of_another_program(tmp_path: Path, caplog: pytest.LogCaptureFixt
     assert file.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_locked_file(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A locked file is abandoned after a bounded wait, and used again after a pause."""
     file, disk = tmp_path / "turns.db", Disk()

@@ -155,7 +155,6 @@ async def closed(model: ScriptedModel) -> None:
     await until(lambda: not model.open, seconds=1.0)
 
 
-@pytest.mark.quick
 @pytest.mark.parametrize("kind", ["channel", "im"])
 async def test_the_word_stop(kind: str) -> None:
     """Alone in the thread, without a mention, or in a direct message: the answer ends, and the word gets none."""

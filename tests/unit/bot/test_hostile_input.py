@@ -75,6 +75,7 @@ def mutations(base: Json, changes: list[tuple[int, Json, bool]]) -> list[Json]:
     return [changed(base, ways[which % len(ways)], new, drop=drop) for which, new, drop in changes]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", sorted(set(DISCORD_EVENTS)))
 @FEW
 @given(changes=CHANGES)
@@ -92,6 +93,7 @@ def test_discord_is_heard_after_any_event(kind: str, changes: list[tuple[int, Js
     asyncio.run(hear())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["app_mention", "message", "message_changed", "message_deleted", "reaction_added"])
 @FEW
 @given(changes=CHANGES)

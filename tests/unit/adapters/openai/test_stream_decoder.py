@@ -403,6 +403,7 @@ def streams(draw: st.DrawFn) -> tuple[str, str, list[Step], bool]:
     return api, said + late, cut_again(steps_of(answer, api), draw), manner.last_blank and draw(st.booleans())
 
 
+@pytest.mark.slow
 @settings(max_examples=100)
 @given(streams())
 def test_any_healthy_server_is_understood(stream: tuple[str, str, list[Step], bool]) -> None:
@@ -414,6 +415,7 @@ def test_any_healthy_server_is_understood(stream: tuple[str, str, list[Step], bo
     assert outcome.calls == 1
 
 
+@pytest.mark.slow
 @settings(max_examples=80)
 @given(streams(), st.data())
 def test_a_server_that_breaks_is_never_taken_for_one_that_ended(

@@ -192,6 +192,7 @@ def test_thinking_is_passed_on_as_it_comes() -> None:
     assert splitter.feed("\nNoon.") == [Text("Noon.")]
 
 
+@pytest.mark.slow
 def test_a_long_text_costs_no_more_for_each_chunk() -> None:
     """A hundred thousand characters of white space, of thought or of answer are read once, not once for each chunk."""
     for beginning in ("", "<think>", "a"):

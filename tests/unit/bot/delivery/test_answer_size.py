@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 import random
 import time
@@ -87,7 +88,13 @@ def test_files_are_looked_for_in_steps(stretch: str) -> None:
     source = sized(stretch, 300_000)
     count = sum(1 for _ in find_code_blocks_in_steps(source))
     assert count >= (1 if "\n" not in stretch else 300_000 // 20_000)
-    longest = max(_processor_seconds(uploads_in_steps(source, 1000, lambda text: len(text) > 2000, "r", finished=True)))
+    gc.collect()
+    gc.disable()  # a collection costs what earlier tests left in the process, and is no cost of a step
+    try:
+        steps = uploads_in_steps(source, 1000, lambda text: len(text) > 2000, "r", finished=True)
+        longest = max(_processor_seconds(steps))
+    finally:
+        gc.enable()
     assert longest < 0.5  # some ten milliseconds; the bound is for a machine that is shared
 
 
@@ -131,6 +138,7 @@ async def test_an_answer_without_end_is_ended(stretch: str, chunk: int, files: i
     assert len(channel.writes(Verb.DELETE)) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [Text, Refusal])
 @pytest.mark.parametrize("stream", [True, False])
 async def test_one_piece_of_twelve_million_characters(kind: type[Text | Refusal], stream: bool) -> None:

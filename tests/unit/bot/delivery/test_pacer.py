@@ -329,6 +329,7 @@ class Counted(RollingWindow):
         return super().ready_at(now, final=final, ahead=ahead)
 
 
+@pytest.mark.slow
 async def test_what_all_wait_for_is_not_asked_once_for_each() -> None:
     """With 500 replies sharing one budget, each write asks it a handful of times."""
     count, server, everything = 500, Server(limit=10_000), Counted(10, 1.0, paced=False)

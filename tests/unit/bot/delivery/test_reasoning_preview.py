@@ -170,6 +170,7 @@ async def test_a_line_shows_until_the_answer_begins(latency: float) -> None:
     assert record.ending is Ending.DONE
 
 
+@pytest.mark.slow
 async def test_the_line_holds_up_no_text() -> None:
     """The first words come when they would have come, and the rest has but one edit less to come by."""
     for seconds in (1.05, 1.5, 3.0, 6.9, 7.05, 7.1, 8.0, 12.0, 13.1, 20.0, 60.0):

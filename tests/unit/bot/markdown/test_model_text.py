@@ -80,6 +80,7 @@ def test_what_is_seen_of_it(source: str, seen: str) -> None:
             assert not re.search(r"data:image/png;base64,A{5}|left-out|x{99}|1{99}", text), text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("renderer", DIALECTS)
 def test_it_is_never_seen_while_it_comes(renderer: Renderer) -> None:
     """At any character nothing of the content shows, and it takes no room in a message."""
@@ -126,6 +127,7 @@ def test_a_block_of_code_ends_with_its_quote() -> None:
     assert replace_placeholders(whole) == f"{quote}🖼 a cat now\n🖼 b"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [5, 100_000])
 def test_an_address_that_fits_stays_when_much_was_left_out(size: int) -> None:
     """Where no more pictures are kept, links still go on, and pictures leave their notes."""

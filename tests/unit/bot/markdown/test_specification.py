@@ -91,6 +91,7 @@ def test_commonmark_is_well_formed_at_each_character(archive: Path) -> None:
     assert not {source: wrong[:2] for source in examples if (wrong := streamed(source))}
 
 
+@pytest.mark.slow
 def test_gfm_is_well_formed_at_each_character(archive: Path) -> None:
     """Nor do tables and strike-through."""
     examples = gfm(archive)

@@ -68,6 +68,7 @@ ANSWERS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("answer", ANSWERS)
 def test_an_answer_is_well_formed_at_each_character(answer: str) -> None:
     """Nothing is seen of marks whose partner has not arrived, and the end is exact."""

@@ -90,6 +90,7 @@ async def test_many_answers_in_one_channel_arrive_whole(replies: int) -> None:
     assert len(core.recorder.records) == replies
 
 
+@pytest.mark.slow
 async def test_long_answers_in_one_workspace_do_not_stand_still() -> None:
     """Four of 3,000 words share 50 edits a minute: the last permits are rationed, not spent and waited for."""
     server = Server(limit=50, period=60.0, rolling=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -45,6 +46,7 @@ def real_characters(cache: MessageCache) -> int:
     return sum(characters_of(one) for channel in cache.channels for one in cache.messages(channel))
 
 
+@pytest.mark.slow
 def test_the_cache_is_bounded_in_characters() -> None:
     """Characters are bounded over all channels; the least recently used ones are evicted first."""
     cache = MessageCache()
