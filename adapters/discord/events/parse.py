@@ -149,13 +149,14 @@ def parse_posted(
 def _parse_changed(data: Mapping[str, Any], directory: Directory) -> MessageChanged:
     channel = str(data["channel_id"])
     guild = str(data.get("guild_id") or directory.guild_of(channel))
-    plain = _reader(data, _names_in(directory, guild), directory.zone)
+    names = _names_in(directory, guild)
+    plain, source = _reader(data, names, directory.zone), _source(data.get("message_reference") or {}, names)
     return MessageChanged(
         channel,
         str(data["id"]),
         directory.identity("").id,
         text=plain(data["content"] or "") if "content" in data else None,
-        extra_text=extra_text(data, plain) if any(name in data for name in FIELDS) else None,
+        extra_text=extra_text(data, plain, source=source) if any(name in data for name in FIELDS) else None,
         attachments=_attachments(data) if "attachments" in data else None,
     )
 

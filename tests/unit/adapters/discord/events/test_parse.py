@@ -245,6 +245,16 @@ STOP = {"id": "5", "token": "t", "type": 3, "channel_id": "7", "data": {"custom_
             {"id": "2", "channel_id": "7", "content": "<@&3> <#7>", "embeds": [], "attachments": []},
             [MessageChanged("7", "2", "1", "@devs #general", "", ())],
         ),
+        (
+            "MESSAGE_UPDATE",
+            {
+                "id": "2",
+                "channel_id": "7",
+                "message_reference": {"type": 1, "channel_id": "7", "message_id": "3"},
+                "message_snapshots": [{"message": {"content": "moved"}}],
+            },
+            [MessageChanged("7", "2", "1", None, "[forwarded message: from #general]\n> moved")],
+        ),
         ("INTERACTION_CREATE", STOP, [StopRequested("5", "t", "7", "", "6", "5")]),
         ("INTERACTION_CREATE", STOP | {"channel_id": "9"}, [StopRequested("5", "t", "9", "", "6")]),
         ("INTERACTION_CREATE", STOP | {"type": 2}, []),
