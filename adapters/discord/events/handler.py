@@ -114,9 +114,7 @@ class EventHandler:
             self._dispatch(event)
 
     def _on_deleted(self, event: MessageDeleted) -> None:
-        cache = self._state.cache
-        cached = cache.get(event.channel, event.id)
-        guild = event.guild or (cached.guild if cached is not None else "")
+        cache, guild = self._state.cache, self._guild(event, event.id)
         cache.remove(event.channel, event.id)
         self._pending.discard(event.id)
         if self._inbox is not None and not cache.was_deleted_by_us(event.id):
@@ -126,13 +124,18 @@ class EventHandler:
         inbox, group = self._inbox, self._group
         if inbox is None or group is None:
             return
-        by = Author(event.user, event.user, event.roles)
+        by, guild = Author(event.user, event.user, event.roles), self._guild(event, event.message)
         for message in filter(None, (event.message, event.question)):
-            if inbox.stop(TurnKey("discord", event.guild, event.channel, message), by=by):
+            if inbox.stop(TurnKey("discord", guild, event.channel, message), by=by):
                 break
         if self._acknowledging < MAX_CONCURRENT_ACKS:
             self._acknowledging += 1
             group.create_task(self._acknowledge(event))
+
+    def _guild(self, event: MessageDeleted | StopRequested, message: str) -> str:
+        """The guild of an event; if the event does not name it, the guild of its cached message."""
+        cached = self._state.cache.get(event.channel, message)
+        return event.guild or (cached.guild if cached is not None else "")
 
     async def _acknowledge(self, event: StopRequested) -> None:
         """Acknowledge a button press; otherwise Discord shows the user an error. A failure is only logged."""
