@@ -248,10 +248,9 @@ def _names_in(directory: Directory, guild: str) -> NameOf:
 
 def _reader(data: Mapping[str, Any], name_of: NameOf, zone: tzinfo) -> Callable[[str], str]:
     """`readable` with the names of the users listed in `data`."""
-    users = [*(data.get("mentions") or ())]
-    if data.get("message_snapshots"):
-        users += [user for each in snapshots(data) for user in objects_at(each, "mentions")]
-    names = _user_names(users)
+    forwarded = snapshots(data) if data.get("message_snapshots") else ()
+    names = _user_names(user for each in forwarded for user in objects_at(each, "mentions"))
+    names |= _user_names(data.get("mentions") or ())  # last: only these have nicknames
 
     def named(sign: str, target: str) -> str:
         return names.get(target, "") if sign == "@" else name_of(sign, target)

@@ -151,6 +151,15 @@ def test_the_least_message() -> None:
     )
 
 
+def test_a_nickname_is_used_in_a_forward_too() -> None:
+    """A forward lists mentioned users without their nicknames; those of the message itself come first."""
+    snapshot = {"message": {"content": "<@4>", "mentions": [{"id": "4", "username": "bob"}]}}
+
+    seen = parse_message({**FULL, "message_snapshots": [snapshot]}, bot_id="1", name_of=lambda sign, target: "")
+
+    assert (seen.question_text, seen.extra_text) == ("ask @Bob in #unknown", "[forwarded message]\n> @Bob")
+
+
 @pytest.mark.parametrize(
     ("change", "field", "value"),
     [
