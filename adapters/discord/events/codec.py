@@ -35,9 +35,6 @@ _MESSAGE: Fields = {
     "attachments": dict.fromkeys(_FILE),
 }
 
-# Errors of `load` for text from another version or of unknown origin.
-LOAD_ERRORS = (KeyError, TypeError, ValueError, AttributeError)
-
 
 @dataclass(frozen=True, slots=True)
 class StoredQuestion:
@@ -52,7 +49,7 @@ class StoredQuestion:
     message: Mapping[str, Any] = field(repr=False)
 
     def event(self, directory: Directory, *, guild: str) -> MessagePosted:
-        """The event, with the names known now. Raises one of `LOAD_ERRORS` for a malformed message."""
+        """The event, with the names known now. Raises one of `PARSE_ERRORS` for a malformed message."""
         return parse_posted(self.message, directory, channel=self.channel, guild=guild)
 
 
@@ -67,7 +64,7 @@ def dump(event: MessagePosted, *, asks: bool) -> str:
 
 
 def load(event: str) -> StoredQuestion:
-    """A question written by `dump`. Raises one of `LOAD_ERRORS` for any other text."""
+    """A question written by `dump`. Raises one of `PARSE_ERRORS` for any other text."""
     stored = json.loads(event)
     place, message = stored["place"], stored["message"]
     if not isinstance(message, dict):

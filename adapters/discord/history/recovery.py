@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from adapters.discord.events.codec import LOAD_ERRORS, StoredQuestion, load
+from adapters.discord.events.codec import StoredQuestion, load
 from adapters.discord.events.handler import EventHandler
 from adapters.discord.events.mentions import turn_key
-from adapters.discord.events.parse import MessageDeleted, MessagePosted
+from adapters.discord.events.parse import PARSE_ERRORS, MessageDeleted, MessagePosted
 from adapters.discord.history.lost_posts import is_deleted, is_loaded
 from adapters.discord.state import BotState
 from adapters.shared.cache import loop_time
@@ -44,7 +44,7 @@ class Recovery:
             event = stored.event(self._state.client, guild=unfinished.key.workspace)
             if turn_key(event.message) != unfinished.key:
                 raise ValueError("the stored message is another one")
-        except LOAD_ERRORS as error:
+        except PARSE_ERRORS as error:
             log.warning("giving up an unfinished turn: its stored event is unreadable: %r", error)
             inbox.dismiss(unfinished.key)
             return

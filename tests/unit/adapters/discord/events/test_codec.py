@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.discord.events.codec import LOAD_ERRORS, dump, load
+from adapters.discord.events.codec import dump, load
 from adapters.discord.events.message import BotIdentity, ChannelInfo, ChannelKind, DiscordMessage
-from adapters.discord.events.parse import MessagePosted, parse_message
+from adapters.discord.events.parse import PARSE_ERRORS, MessagePosted, parse_message
 
 Json = dict[str, Any]
 
@@ -47,8 +47,8 @@ JSON = st.recursive(
 
 @given(st.text(max_size=40) | JSON.map(json.dumps))
 def test_unreadable_text_raises(event: str) -> None:
-    """Text from another version or of unknown origin raises one of `LOAD_ERRORS`."""
-    with suppress(*LOAD_ERRORS):
+    """Text from another version or of unknown origin raises one of `PARSE_ERRORS`."""
+    with suppress(*PARSE_ERRORS):
         load(event)
 
 
