@@ -15,6 +15,7 @@ import random
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import tzinfo
+from functools import partial
 from typing import Any, Protocol
 
 import aiohttp
@@ -101,21 +102,14 @@ class DiscordClient(discord.Client):
         """Replace the HTTP client and the message parsers before any other object refers to them."""
         self.http: RestClient = RestClient(self._options, self._budgets, self.http)
         state = super()._get_state(**options)
-        for name, parser in state.parsers.items():
+        ours: dict[str, Callable[[Any], Any]] = {name: partial(self._on_event, name) for name in EVENT_NAMES}
+        for name, parser in (*state.parsers.items(), *ours.items()):
             state.parsers[name] = _tolerant(name, parser)
-        for name in EVENT_NAMES:
-            state.parsers[name] = self._event_parser(name)
         return state
 
-    def _event_parser(self, name: str) -> Callable[[Any], None]:
-        def parse(data: Any) -> None:  # noqa: ANN401 (JSON of any shape)
-            try:
-                for event in parse_event(name, data, self):
-                    self._handle(event)
-            except PARSE_ERRORS:
-                log.warning("skipping a malformed event %s", name, exc_info=True)
-
-        return parse
+    def _on_event(self, name: str, data: Any) -> None:  # noqa: ANN401 (JSON of any shape)
+        for event in parse_event(name, data, self):
+            self._handle(event)
 
     @override
     async def setup_hook(self) -> None:
@@ -192,7 +186,7 @@ class DiscordClient(discord.Client):
 
 
 def _tolerant(name: str, parser: Callable[[Any], Any]) -> Callable[[Any], None]:
-    """A parser of discord.py's that skips malformed events instead of ending the connection."""
+    """`parser`, but skipping malformed events: an error would end the connection."""
 
     def parse(data: object) -> None:
         try:
