@@ -46,14 +46,12 @@ class AcceptedForm:
         self._channel = channel
         self._limit = MESSAGE_LIMIT
         self._plain = False  # without controls
-        self._files: bool | None = None  # None until first asked; fixed afterwards, since it decides how text is split
+        self._files = state.accepts_files(channel)  # fixed, since it decides how text is split
         self.references = True  # posts reply to the question
 
     @property
     def caps(self) -> ChannelCapabilities:
         """Capabilities without the rejected ones."""
-        if self._files is None:
-            self._files = self._state.accepts_files(self._channel)
         caps = _CAPS[not (self._plain or self._state.controls_refused), self._files]
         return caps if self._limit == caps.limit else replace(caps, limit=self._limit)
 
