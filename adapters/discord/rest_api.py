@@ -16,6 +16,7 @@ from typing_extensions import override
 from adapters.discord.errors import failure_of, failure_of_foreign_response, failure_of_status
 from adapters.discord.options import DiscordOptions
 from adapters.discord.rate_limits import Budgets, ChannelBudgets, Window, read_report
+from adapters.shared.cache import loop_time
 from bot.errors import Failure, OutcomeUnknown
 
 
@@ -77,7 +78,7 @@ class RestClient(HTTPClient):
             route.url = self._options.api_url.rstrip("/") + route.url.removeprefix(Route.BASE)
         channel = str(route.channel_id or "")
         window = self._budgets.window(route.method, route.path, channel)
-        sent, budgets = asyncio.get_running_loop().time(), self._budgets.channel(channel) if window else None
+        sent, budgets = loop_time(), self._budgets.channel(channel) if window else None
         call = _Call(route.method, route.path, window, sent, budgets)
         return await super().request(route, trace_request_ctx=call, **kwargs)
 
@@ -118,7 +119,7 @@ async def _on_response(
     response = params.response
     report = read_report(response.headers)
     if report is not None and call.window is not None:
-        call.window.observe(asyncio.get_running_loop().time(), report, sent=call.sent)
+        call.window.observe(loop_time(), report, sent=call.sent)
         if call.channel is not None and (bucket := response.headers.get("X-RateLimit-Bucket")):
             call.channel.set_bucket(bucket, call.window)
     raw = await response.read()

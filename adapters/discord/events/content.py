@@ -35,7 +35,7 @@ _PREVIEWS = frozenset({"link", "article", "video", "image", "gifv"})
 _DEPTH = 6
 
 # Component types (https://docs.discord.com/developers/components/reference).
-_BUTTON, _TEXT, _FILE = 2, 10, 13
+_BUTTON, _TEXT, _THUMBNAIL, _FILE = 2, 10, 11, 13
 _SELECTS = frozenset({3, 5, 6, 7, 8})
 
 ReadText = Callable[[str], str]  # replaces mentions by names
@@ -174,4 +174,4 @@ def _component(component: Mapping[str, Any], read_text: ReadText) -> str:
         return label("menu", ", ".join(filter(None, [string_at(component, "placeholder"), *options])))
     if kind == _FILE:
         return label("file", string_at(component, "name"))
-    return label("picture", string_at(component, "description")) if kind == 11 else ""
+    return label("picture", string_at(component, "description")) if kind == _THUMBNAIL else ""

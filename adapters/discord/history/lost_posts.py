@@ -14,16 +14,16 @@ from collections.abc import Iterable, Sequence
 from adapters.discord.errors import EndpointMissing, is_unknown_channel, map_errors
 from adapters.discord.events.message import DiscordMessage
 from adapters.discord.events.parse import parse_page
+from adapters.discord.history.reader import PAGE_SIZE
 from adapters.discord.rate_limits import MAX_CONCURRENT_LOOKUPS, spending
 from adapters.discord.state import BotState
 from bot.errors import Failure, NotFound, RateLimited
 
 log = logging.getLogger(__name__)
 
-# Messages per read (https://docs.discord.com/developers/resources/message#get-channel-messages), and reads per search.
-# An answer's message follows its question, or the message before it, within seconds; after 500 messages the search
-# ends. Five reads fit into one of Discord's windows, and so into the timeout of one write.
-PAGE_SIZE = 100
+# Reads per search, of `PAGE_SIZE` messages each. An answer's message follows its question, or the message before it,
+# within seconds; after 500 messages the search ends. Five reads fit into one of Discord's windows, and so into the
+# timeout of one write.
 MAX_PAGES = 5
 
 # Retry delay for a search beyond `MAX_CONCURRENT_LOOKUPS`; ten searches take about two seconds. Seconds.

@@ -70,10 +70,8 @@ class HistoryReader:
         """
         state = self._state
         newest = state.cache.get(question.channel, question.id) or question
-        lines, files = (
-            [added_text(newest.extra_text, question.extra_text), state.thread_title(channel)],
-            question.attachments,
-        )
+        lines = [added_text(newest.extra_text, question.extra_text), state.thread_title(channel)]
+        files = question.attachments
         if question.reply_to and channel.kind is not ChannelKind.CHANNEL:
             line, more = await self._reply_context(question)
             lines.append(line)

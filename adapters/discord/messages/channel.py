@@ -25,6 +25,7 @@ from adapters.discord.messages.components import components
 from adapters.discord.messages.typing_indicator import show_typing
 from adapters.discord.rate_limits import ChannelBudgets
 from adapters.discord.state import BotState
+from adapters.shared.cache import loop_time
 from bot.conversation import History, Part
 from bot.errors import NotFound, OutcomeUnknown, Permanent, ServiceError
 from bot.ports import Body, Channel, ChannelCapabilities, Controls, UnfinishedTurn, Upload, Verb
@@ -55,7 +56,7 @@ class DiscordChannel(Channel):
         self._channel = event.channel
         self._bot_id = event.bot.id
         self._conversation = conversation
-        self._asked_at = asyncio.get_running_loop().time()
+        self._asked_at = loop_time()
         self._recovered = unfinished is not None
         self._posted = bool(unfinished and unfinished.messages)
         self._has_button: dict[str, bool] = {}  # by message, if known; as many as the answer has messages
@@ -191,7 +192,7 @@ class DiscordChannel(Channel):
         state, question = self._state, self._question
         cached = state.cache.messages(question.channel)
         found = next_answer_message(cached, question, known, bot_id=state.bot_id)
-        age = asyncio.get_running_loop().time() - self._asked_at
+        age = loop_time() - self._asked_at
         has_nonce = not self._recovered and key not in self._keys_with_files and age < state.options.nonce_seconds
         if found is None and not has_nonce:
             found = await find_answer_message(state, question, known)
