@@ -83,7 +83,7 @@ class RecoverableFile:
                     store.record_states()
                     return result
             except JournalBroken as broken:
-                self._close_store()
+                self._close_store()  # the next opening has none of this connection's problems
                 if trial == CORRUPT_TRIALS or not broken.corrupt:
                     raise
         raise AssertionError("unreachable: the last trial raises")
