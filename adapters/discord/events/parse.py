@@ -19,7 +19,7 @@ from adapters.discord.events.message import THREAD_STARTER, BotIdentity, Channel
 from adapters.discord.messages.components import STOP_PREFIX
 from adapters.shared.attachments import Attachment
 from adapters.shared.context_labels import format_time
-from adapters.shared.json_fields import objects_at
+from adapters.shared.json_fields import objects_at, string_at
 
 PARSE_ERRORS = (KeyError, TypeError, ValueError, AttributeError, IndexError)
 
@@ -49,7 +49,7 @@ class MessagePosted:
 
 @dataclass(frozen=True, slots=True)
 class MessageChanged:
-    """An edit. Fields missing from the event are None; Discord also sends one after it adds a link preview."""
+    """An edit by others, or a link preview added by Discord. Fields missing from the event are None."""
 
     channel: str
     id: str
@@ -118,7 +118,7 @@ def parse_event(name: str, data: Mapping[str, Any], directory: Directory) -> Seq
         case "MESSAGE_CREATE":
             return (parse_posted(data, directory),)
         case "MESSAGE_UPDATE":
-            return (_parse_changed(data, directory),)
+            return () if _is_own(data, directory) else (_parse_changed(data, directory),)
         case "MESSAGE_DELETE" | "MESSAGE_DELETE_BULK":
             channel = str(data["channel_id"])
             guild = str(data.get("guild_id") or directory.guild_of(channel))
@@ -144,6 +144,11 @@ def parse_posted(
         data,
         parse_known(replied_to, directory, guild=message.guild) if isinstance(replied_to, Mapping) else None,
     )
+
+
+def _is_own(data: Mapping[str, Any], directory: Directory) -> bool:
+    """Whether we wrote a message. Each of our edits returns as an event, and its text is cached already."""
+    return string_at(data, "author", "id") == directory.identity("").id != ""
 
 
 def _parse_changed(data: Mapping[str, Any], directory: Directory) -> MessageChanged:

@@ -249,6 +249,7 @@ STOP = {"id": "5", "token": "t", "type": 3, "channel_id": "7", "data": {"custom_
             [MessageDeleted("7", "2", "5"), MessageDeleted("7", "3", "5")],
         ),
         ("MESSAGE_UPDATE", {"id": "2", "channel_id": "7"}, [MessageChanged("7", "2", "1")]),
+        ("MESSAGE_UPDATE", {"id": "2", "channel_id": "7", "author": {"id": "1"}, "content": "ours"}, []),
         (
             "MESSAGE_UPDATE",
             {"id": "2", "channel_id": "7", "content": "<@&3> <#7>", "embeds": [], "attachments": []},
