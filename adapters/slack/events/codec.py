@@ -1,20 +1,18 @@
 """Events in the journal: the JSON stored for an unfinished turn. Pure.
 
-The stored shape is Slack's own, reduced to the fields needed for an answer: people's words and shared content. It has
-not changed since the first version, so each version reads the journal of any other.
+The stored shape is Slack's own, reduced to the fields needed for an answer: people's words and shared content. Later
+versions only added fields, so each version reads the journal of any other.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
 
 from adapters.shared.json_fields import Json, as_object, object_field
 from adapters.slack.events.content import journal_fields
 from adapters.slack.events.pages import SlackUser
-from adapters.slack.events.parse import Event, Identity, MessagePosted, is_plain, parse_event
+from adapters.slack.events.parse import Event, Identity, is_plain, parse_event
 
 # Stored as they are; `parse.parse_event` reads them.
 _FIELDS = frozenset(
@@ -24,11 +22,10 @@ _FIELDS = frozenset(
 )
 
 
-def dump(event: MessagePosted) -> str:
-    """The journal's text for a message: JSON in ASCII, so that any store can hold half a surrogate pair."""
-    raw = event.source
-    stored: dict[str, Any] = {name: raw[name] for name in _FIELDS & raw.keys() if isinstance(raw[name], str | bool)}
-    return _write({"event": stored if is_plain(raw) else stored | journal_fields(raw)})
+def dump(event: Json) -> str:
+    """The journal's text for a message event: JSON in ASCII, so that any store can hold half a surrogate pair."""
+    stored = {name: event[name] for name in _FIELDS & event.keys() if isinstance(event[name], str | bool)}
+    return _write({"event": stored if is_plain(event) else stored | journal_fields(event)})
 
 
 def with_user(text: str, user: SlackUser) -> str:
@@ -50,7 +47,7 @@ def load_user(text: str) -> SlackUser | None:
         return None
 
 
-def _write(stored: Mapping[str, Any]) -> str:
+def _write(stored: Json) -> str:
     return json.dumps(stored, separators=(",", ":"))
 
 

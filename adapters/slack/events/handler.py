@@ -94,7 +94,11 @@ class EventHandler:
         A message to the bot is acknowledged once the journal has it, however long the write takes. After three seconds
         Slack delivers it again, and it is recognised; an earlier acknowledgement would lose it with this process.
         """
-        journalled = self._dispatch(parse_event(payload, self._workspace.me))
+        me = self._workspace.me
+        event = parse_event(payload, me)
+        addressed = decide(event, me)
+        stored = dump(payload) if addressed is not None else ""
+        journalled = self._dispatch(event, addressed, stored)
         # Shielded: a closing connection cancels its acknowledgement, not the write.
         return journalled if isinstance(journalled, bool) else await asyncio.shield(journalled)
 
@@ -111,7 +115,7 @@ class EventHandler:
         workspace.cache.open(addressed.conversation, from_start=False)
         if (user := load_user(record.event)) is not None and user.id == addressed.message.user:
             workspace.users.remember(user, record.age)
-        pending = PendingMessage(_new_future(), None, addressed.message.user, is_new=True)
+        pending = PendingMessage(_new_future(), addressed.message.user, is_new=True)
         pending.snapshot = ThreadSnapshot(
             workspace.reader, addressed.conversation, addressed.message.ts, record.messages
         )
@@ -120,25 +124,26 @@ class EventHandler:
 
     # ----------------------------------------------------------------------------------------- in order of arrival
 
-    def _dispatch(self, event: Event | None) -> bool | asyncio.Future[bool]:
-        """Decide about an event without waiting."""
+    def _dispatch(
+        self, event: Event | None, addressed: AddressedMessage | None, stored: str
+    ) -> bool | asyncio.Future[bool]:
+        """Decide about an event without waiting. `stored` is the journal's text of an addressed message."""
         if event is None:
             return True
         self.apply_signals(event)
-        addressed = decide(event, self._workspace.me)
-        if addressed is None or not isinstance(event, MessagePosted):
+        if addressed is None:
             update_cache(event, self._workspace)
             return True
         pending = self._recent.get(addressed.id)
         if pending is not None:
             update_cache(event, self._workspace, addressed)
-            if pending.event is not None and not event.is_mention_event:
-                pending.event = event
+            if not (pending.journalled.done() or addressed.is_mention_event):
+                pending.stored = stored
             pending.copy_arrived.set()
             return pending.journalled
-        return self._admit(addressed, event)
+        return self._admit(event, addressed, stored)
 
-    def _admit(self, addressed: AddressedMessage, event: MessagePosted) -> bool | asyncio.Future[bool]:
+    def _admit(self, event: Event, addressed: AddressedMessage, stored: str) -> bool | asyncio.Future[bool]:
         """Start on a new message."""
         workspace, is_follow_up = self._workspace, addressed.trigger is Trigger.FOLLOW_UP
         if is_follow_up and workspace.participation.participates(addressed.conversation) is False:
@@ -147,7 +152,7 @@ class EventHandler:
         if self._is_full(addressed) or workspace.group is None:
             return False
         update_cache(event, workspace, addressed)
-        pending = PendingMessage(_new_future(), event, addressed.message.user)
+        pending = PendingMessage(_new_future(), addressed.message.user, stored)
         workspace.group.create_task(self._write_journal(addressed, pending))
         self._begin(addressed, pending, workspace.group)
         return pending.journalled
@@ -217,8 +222,6 @@ class EventHandler:
         written = False
         try:
             await self._wait_for_copy(addressed, pending)
-            assert pending.event is not None  # only this method clears it
-            pending.stored = dump(pending.event)
             pending.is_new = await self._inbox.receive(self._key(*addressed.id), pending.stored)
             written = True
         except Exception:
@@ -226,7 +229,6 @@ class EventHandler:
             log.exception("Slack: a message in %s could not be written to the journal", addressed.channel)
             self._recent.pop(addressed.id, None)
         finally:  # also on cancellation: without a journal entry there is no acknowledgement
-            pending.event = None
             if not pending.journalled.done():
                 pending.journalled.set_result(written)
 

@@ -5,7 +5,7 @@ https://docs.slack.dev/reference/events/message
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from adapters.shared.attachments import Attachment
 from adapters.shared.json_fields import Json, list_field, object_field, string_field
@@ -87,7 +87,6 @@ class MessagePosted:
     teams: frozenset[str] = frozenset()  # the author's organisations, as far as the event names them
     parent: str = ""  # author of the thread's first message, if the event names one
     is_mention_event: bool = False
-    source: Json = field(default_factory=dict, repr=False, compare=False)  # for `events.codec` only
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +163,6 @@ def _parse_message_event(event: Json, me: Identity) -> Event | None:
         teams=frozenset(filter(None, (string_field(event, name) for name in ("team", "user_team", "source_team")))),
         parent=string_field(event, "parent_user_id"),
         is_mention_event=is_mention,
-        source=event,
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
-from adapters.slack.events.parse import MessagePosted
 from adapters.slack.history.recovery import ThreadSnapshot
 from bot.conversation import Author
 
@@ -15,9 +14,8 @@ class PendingMessage:
     """A message to the bot, remembered for as long as Slack may deliver it again."""
 
     journalled: asyncio.Future[bool]  # whether to acknowledge: the journal has it, now or from before
-    event: MessagePosted | None  # the copy with the most content; None once journalled
     author: str
-    stored: str = ""  # the journal's text, until the turn is handed over
+    stored: str = ""  # the journal's text of the copy with the most content, until the turn is handed over
     copy_arrived: asyncio.Event = field(default_factory=asyncio.Event)
     is_new: bool = False  # no process answers it yet
     is_withdrawn: bool = False  # deleted, or stopped by its author, before it became a turn
