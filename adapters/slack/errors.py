@@ -10,11 +10,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
 
 import aiohttp
 from slack_sdk.errors import SlackApiError, SlackClientError
 
+from adapters.shared.json_fields import Json, as_object, list_field, object_field, string_field
 from bot.errors import (
     ConnectFailed,
     Failure,
@@ -241,9 +241,8 @@ def is_too_much(failure: Failure) -> bool:
     if code_of(failure) in TOO_MUCH:
         return True
     error = failure.__cause__
-    metadata = _data(error).get("response_metadata") if isinstance(error, SlackApiError) else None
-    messages = metadata.get("messages") if isinstance(metadata, dict) else None
-    words = " ".join(map(str, messages)) if isinstance(messages, list) else ""
+    data = _data(error) if isinstance(error, SlackApiError) else {}
+    words = " ".join(map(str, list_field(object_field(data, "response_metadata"), "messages")))
     return "no more than" in words or "too long" in words or "must be less than" in words
 
 
@@ -252,19 +251,16 @@ def needed_of(failure: Failure) -> str:
     return _needed(failure.__cause__) if isinstance(failure.__cause__, SlackApiError) else ""
 
 
-def _data(error: SlackApiError) -> Mapping[str, Any]:
-    data = getattr(error.response, "data", None)
-    return data if isinstance(data, dict) else {}
+def _data(error: SlackApiError) -> Json:
+    return as_object(getattr(error.response, "data", None))
 
 
 def _code(error: SlackApiError) -> str:
-    code = _data(error).get("error")
-    return code if isinstance(code, str) else ""
+    return string_field(_data(error), "error")
 
 
 def _needed(error: SlackApiError) -> str:
-    needed = _data(error).get("needed")
-    return needed if isinstance(needed, str) else ""
+    return string_field(_data(error), "needed")
 
 
 def _status(error: SlackApiError) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 from slack_sdk.web.async_client import AsyncWebClient
 
+from adapters.shared.json_fields import string_field
 from adapters.slack.errors import translated, upload_failure
 from adapters.slack.options import SlackOptions
 
@@ -80,8 +81,8 @@ class WebApi:
         """A new address for a socket; secret until it expires."""
         answer = await self.post("apps.connections.open", {"token": self._app_token})
         with translated("apps.connections.open", once=False):
-            url = answer.data.get("url")
-            if not isinstance(url, str) or not url:
+            url = string_field(answer.data, "url")
+            if not url:
                 raise aiohttp.InvalidURL("", "no url in the answer")
             return url
 
