@@ -51,9 +51,9 @@ class BodyWriter:
         if not self._text_only and self._flags.is_disabled("blocks"):
             self._use_text()
         text_only = self._text_only
-        if text_only and len(from_markdown(body.text)) > TEXT_LIMIT:
-            raise TooLarge(f"{method}: longer than text may be, where blocks are refused")
         shown = without_blocks(body.text) if text_only else with_blocks(body.text, tables=self._max_tables())
+        if text_only and len(shown["text"]) > TEXT_LIMIT:
+            raise TooLarge(f"{method}: longer than text may be, where blocks are refused")
         try:
             answer = await self._web.send(method, payload | shown, once=once)
         except InvalidRequest as failure:
