@@ -226,8 +226,7 @@ def parse_action(payload: Json, me: Identity) -> StopRequested | None:
 def parse_message(message: Json, me: Identity) -> SlackMessage | None:
     """A message object as a value; None if it has no words (a join, an envelope, a deleted root)."""
     ts, user, bot = string_field(message, "ts"), string_field(message, "user"), string_field(message, "bot_id")
-    subtype = string_field(message, "subtype")
-    if not ts or message.get("hidden") is True or subtype not in MESSAGE_SUBTYPES:
+    if not ts or message.get("hidden") is True or string_field(message, "subtype") not in MESSAGE_SUBTYPES:
         return None
     ours = (me.user != "" and user == me.user) or (me.bot != "" and bot == me.bot)
     plain = ours or is_plain(message)
@@ -238,7 +237,7 @@ def parse_message(message: Json, me: Identity) -> SlackMessage | None:
         thread=string_field(message, "thread_ts"),
         name="" if ours else _author_name(message),
         ours=ours,
-        bot=bool(bot) or subtype == "bot_message" or "bot_profile" in message,
+        bot=_is_by_app(message),
         key=_post_key(message),
         extra_text="" if plain else extra_text(message),
         files=() if plain else parse_files(message),
@@ -256,9 +255,12 @@ def is_plain(message: Json) -> bool:
     blocks = [block for block in list_field(message, "blocks") if isinstance(block, dict)]
     if not blocks:
         return True
-    by_app = bool(message.get("bot_id")) or "bot_profile" in message or message.get("subtype") == "bot_message"
     has_text = bool(string_field(message, "text").strip())
-    return has_text and not by_app and all(block.get("type") == "rich_text" for block in blocks)
+    return has_text and not _is_by_app(message) and all(block.get("type") == "rich_text" for block in blocks)
+
+
+def _is_by_app(message: Json) -> bool:
+    return bool(string_field(message, "bot_id")) or "bot_profile" in message or message.get("subtype") == "bot_message"
 
 
 def _post_key(message: Json) -> str:
