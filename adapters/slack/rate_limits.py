@@ -58,8 +58,8 @@ def edit_limit(options: SlackOptions, on_spent: Callable[[], object] = no_op) ->
 class Budgets:
     """Budgets of writes in one workspace. All replies share these objects."""
 
-    def __init__(self, edits: Budget | None = None) -> None:
-        self._edits = edits or RollingWindow(TIER_3, MINUTE)
+    def __init__(self, edits: Budget) -> None:
+        self._edits = edits
         self._deletes = RollingWindow(TIER_3, MINUTE)
         self._posts: LRUCache[str, LeakyBucket] = LRUCache(CHANNELS)
 

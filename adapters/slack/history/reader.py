@@ -180,7 +180,7 @@ class HistoryReader:
             raise RateLimited(f"{method}: the budget allows no read for {wait:.0f} s", retry_after=wait)
         await reads.acquire(reserve=reserve)
         try:
-            answer = await self._web.read(method, {name: value for name, value in params.items() if value != ""})
+            answer = await self._web.read(method, dict(params))
         except RateLimited as failure:
             reads.hold(asyncio.get_running_loop().time(), failure.retry_after or RETRY_SECONDS)
             raise

@@ -47,10 +47,9 @@ class ThreadSnapshot:
 
     async def since(self, ts: str) -> Sequence[SlackMessage] | None:
         """Messages after `ts` (the question or a later message), oldest first; None if unknown."""
-        snapshot = await self._load()
-        if snapshot is None or all(each.ts != ts for each in snapshot):
-            return None
-        return snapshot[[each.ts for each in snapshot].index(ts) + 1 :]
+        snapshot = await self._load() or ()
+        times = [each.ts for each in snapshot]
+        return snapshot[times.index(ts) + 1 :] if ts in times else None
 
     async def _load(self) -> Sequence[SlackMessage] | None:
         async with self._reading:
