@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 
 class KeyedLock:
-    """One lock per key; a lock exists only while somebody holds it or waits for it."""
+    """One lock per key; a lock exists only while it is held or waited for."""
 
     def __init__(self) -> None:
         self._locks: dict[Hashable, tuple[asyncio.Lock, int]] = {}

@@ -24,8 +24,9 @@ class SlackTimings:
     # Limit for pending lookups when the program is told to stop. Most lookups take one round trip, and the supervisor
     # may be impatient. After this, the next process takes over, if the journal outlives this one.
     hand_over: float = 3.0
-    # Patience with users.info, from its first failure. A late answer is better than a lost one: after a restart with
-    # many questions, Slack orders pauses of nearly a minute, more than once.
+    # Patience with users.info, from its first failure, and with the read of a thread to look for participation. A late
+    # answer is better than a lost one: after a restart with many questions, Slack orders pauses of nearly a minute,
+    # more than once.
     user_lookup: float = 600.0
     # Delay before an unreadable thread is read again, within the budget of reads.
     thread_retry: float = 10.0

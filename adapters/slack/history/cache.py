@@ -28,7 +28,10 @@ NO_SECONDS = 900.0
 
 @dataclass(frozen=True, slots=True)
 class CacheLimits:
-    """Bounds of the cache: conversations, newest messages of each, and characters of all (tens of MB at worst)."""
+    """Bounds of the cache: conversations, newest messages of each, and characters of all (tens of MB at worst).
+
+    A model gets far fewer messages of a conversation than the cache keeps.
+    """
 
     conversations: int = 2_000
     messages: int = 200

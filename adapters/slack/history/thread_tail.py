@@ -16,7 +16,7 @@ TARGET_FILL = 0.5
 MAX_FILL = 0.8
 # Messages for the estimate of the pace, the last ones read: a thread speeds up and slows down.
 PACE_SAMPLE = 24
-# Divisor of the distance to the end after each overflowing read: a burst is faster than the messages before it.
+# Least divisor of the distance to the end after each overflowing read: a burst is faster than the messages before it.
 NARROWING = 16
 
 
