@@ -15,7 +15,7 @@ from pathlib import Path
 from adapters.discord.messages.renderer import MESSAGE_LIMIT, DiscordMarkdown
 from adapters.playground.rendering import PlaygroundMarkdown, to_html
 from adapters.slack.messages.blocks import MARKDOWN_LIMIT
-from adapters.slack.messages.mrkdwn import TEXT_LIMIT, escaped, from_markdown
+from adapters.slack.messages.mrkdwn import TEXT_LIMIT, escaped_length, from_markdown
 from adapters.slack.messages.renderer import SlackMarkdown
 from bot.markdown import Piece, Renderer, Splitter, utf16_units
 
@@ -42,15 +42,11 @@ class Surface:
         return self.measure(piece.closed()) + self.renderer.padding(piece)
 
 
-def _escaped_length(text: str) -> int:
-    return len(escaped(text))
-
-
 # By the ending of their files: Slack's `text` is where blocks are refused.
 PLATFORMS: Mapping[str, Surface] = {
     "discord.txt": Surface(DiscordMarkdown(), MESSAGE_LIMIT),
     "slack.txt": Surface(SlackMarkdown(), MARKDOWN_LIMIT),
-    "slack-text.txt": Surface(SlackMarkdown(), TEXT_LIMIT, _escaped_length, from_markdown),
+    "slack-text.txt": Surface(SlackMarkdown(), TEXT_LIMIT, escaped_length, from_markdown),
     "playground.html": Surface(PlaygroundMarkdown(), MESSAGE_LIMIT, sent=to_html),
 }
 

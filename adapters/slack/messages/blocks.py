@@ -8,8 +8,9 @@ no ``table`` blocks: a message may hold only one, and a final write for it would
 from __future__ import annotations
 
 from typing import Any
+from xml.sax.saxutils import escape
 
-from adapters.slack.messages.mrkdwn import cut_to_bytes, escaped, from_markdown
+from adapters.slack.messages.mrkdwn import cut_to_bytes, from_markdown
 from adapters.slack.messages.tables import with_tables_as_text
 from bot.markdown import utf16_units
 
@@ -37,7 +38,7 @@ def with_blocks(text: str, *, tables: int | None = None) -> dict[str, Any]:
         else text
     )
     return {
-        "text": cut_to_bytes(escaped(text), TEXT_BYTES),
+        "text": cut_to_bytes(escape(text), TEXT_BYTES),
         "blocks": [{"type": "markdown", "text": text}],
     }
 

@@ -9,6 +9,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from itertools import zip_longest
+from xml.sax.saxutils import escape
 
 from adapters.slack.messages.tables import with_tables_as_text
 from bot.markdown.delimiter_runs import MarkPair
@@ -40,9 +41,9 @@ _CODE_PLACEHOLDER = "\0"
 _CODE = re.compile(r"(```.*?(?:```|\Z)|`[^`\n]+`)", re.DOTALL)
 
 
-def escaped(text: str) -> str:
-    """`text` with Slack's control characters escaped."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+def escaped_length(text: str) -> int:
+    """Characters of `text`, escaped; within `TEXT_LIMIT`, `from_markdown` is too."""
+    return len(escape(text))
 
 
 def from_markdown(text: str) -> str:
@@ -52,11 +53,11 @@ def from_markdown(text: str) -> str:
     Converts the visible differences: headings, emphasis, items, links, tables. Code stays as it is.
     """
     text = text.replace(_CODE_PLACEHOLDER, "\N{REPLACEMENT CHARACTER}")
-    text = with_tables_as_text(text, limit=TEXT_LIMIT, measure=_escaped_length)
+    text = with_tables_as_text(text, limit=TEXT_LIMIT, measure=escaped_length)
     plain = simplify_blocks(text)
-    text = plain if _escaped_length(plain) <= max(_escaped_length(text), TEXT_LIMIT) else text
+    text = plain if escaped_length(plain) <= max(escaped_length(text), TEXT_LIMIT) else text
     parts = _CODE.split(text)
-    code = [escaped(part) for part in parts[1::2]]
+    code = [escape(part) for part in parts[1::2]]
     shown = _joined(_inline(_CODE_PLACEHOLDER.join(parts[::2]), apart=True), code)
     return (
         shown if len(shown) <= TEXT_LIMIT else _joined(_inline(_CODE_PLACEHOLDER.join(parts[::2]), apart=False), code)
@@ -68,12 +69,8 @@ def _joined(words: str, code: Sequence[str]) -> str:
     return "".join(part for pair in zip_longest(words.split(_CODE_PLACEHOLDER), code, fillvalue="") for part in pair)
 
 
-def _escaped_length(text: str) -> int:
-    return len(escaped(text))
-
-
 def _inline(text: str, *, apart: bool) -> str:
-    text = _BULLET.sub("\\1\N{BULLET}", _RULE.sub("---", _UNDERLINED.sub(r"# \1", escaped(text))))
+    text = _BULLET.sub("\\1\N{BULLET}", _RULE.sub("---", _UNDERLINED.sub(r"# \1", escape(text))))
     text = _TASK.sub(lambda task: task.group(1) + ("☐" if task.group(2) == " " else "☑"), text)
     text = "\n".join(_emphasised(line, apart=apart) for line in strip_emphasis_spaces(text).split("\n"))
     return _MAIL.sub(r"\1", _AUTOLINK.sub(r"<\1>", _LINK.sub(r"<\2|\1>", _HEADING.sub(_bold, text))))

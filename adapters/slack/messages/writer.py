@@ -8,7 +8,7 @@ from typing import Any
 
 from adapters.slack.errors import BLOCKS, METADATA, NO_METHOD, TABLES, UNCHANGEABLE, code_of, is_too_much
 from adapters.slack.messages.blocks import MARKDOWN_LIMIT, with_blocks, without_blocks
-from adapters.slack.messages.mrkdwn import TEXT_LIMIT, escaped, from_markdown
+from adapters.slack.messages.mrkdwn import TEXT_LIMIT, escaped_length, from_markdown
 from adapters.slack.messages.renderer import SlackMarkdown
 from adapters.slack.messages.tables import count_tables
 from adapters.slack.state import WorkspaceState
@@ -114,7 +114,7 @@ class BodyWriter:
     def _base_caps(self) -> ChannelCapabilities:
         if self._text_only:
             return ChannelCapabilities(
-                limit=TEXT_LIMIT, measure=_text_size, renderer=SlackMarkdown(), edits=self._can_edit
+                limit=TEXT_LIMIT, measure=escaped_length, renderer=SlackMarkdown(), edits=self._can_edit
             )
         # Slack says "characters" and not which; UTF-16 units are the most it can mean.
         return ChannelCapabilities(
@@ -130,8 +130,3 @@ class BodyWriter:
         if only_one:
             self._flags.suspect("tables")
         return True
-
-
-def _text_size(text: str) -> int:
-    """Characters of a body sent as text, or at most the limit; see `from_markdown`."""
-    return len(escaped(text))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta, timezone
-from xml.sax.saxutils import unescape
+from xml.sax.saxutils import escape, unescape
 
 import pytest
 from hypothesis import given
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from adapters.slack.events.mentions import mentions, plain, without_mention
 from adapters.slack.events.own_answer import own_answer
 from adapters.slack.messages.blocks import MARKDOWN_LIMIT, TEXT_BYTES, with_blocks, without_blocks
-from adapters.slack.messages.mrkdwn import TEXT_LIMIT, cut_to_bytes, escaped, from_markdown
+from adapters.slack.messages.mrkdwn import TEXT_LIMIT, cut_to_bytes, from_markdown
 from adapters.slack.messages.renderer import SlackMarkdown, escape_pings, strip_our_markup
 from adapters.slack.messages.tables import with_tables_as_text
 from bot.markdown import Piece
@@ -94,10 +94,10 @@ def test_a_body_fits(text: str) -> None:
 @given(st.text(max_size=300), st.integers(0, 200))
 def test_cuts_are_clean(text: str, limit: int) -> None:
     """A cut is a prefix, ends at a character and never inside an entity."""
-    safe = escaped(text)
+    safe = escape(text)
     cut = cut_to_bytes(safe, limit)
     assert safe.startswith(cut)
-    assert escaped(unescape(cut)) == cut
+    assert escape(unescape(cut)) == cut
     assert len(cut.encode()) <= limit
 
 
@@ -113,15 +113,15 @@ def test_as_much_as_fits() -> None:
 @given(st.text())
 def test_escaping_is_undone(text: str) -> None:
     """Escaping is reversible."""
-    assert unescape(escaped(text)) == text
+    assert unescape(escape(text)) == text
 
 
 @given(angry | st.text())
 def test_mrkdwn_is_never_too_long(text: str) -> None:
     """A text fitting by its escaped length fits as mrkdwn."""
-    assert len(from_markdown(text)) <= max(len(escaped(text)), TEXT_LIMIT)
-    without_room = text + "\n" + "x" * (TEXT_LIMIT - len(escaped(text)))
-    assert len(from_markdown(without_room)) <= len(escaped(without_room))
+    assert len(from_markdown(text)) <= max(len(escape(text)), TEXT_LIMIT)
+    without_room = text + "\n" + "x" * (TEXT_LIMIT - len(escape(text)))
+    assert len(from_markdown(without_room)) <= len(escape(without_room))
 
 
 def test_a_table_becomes_text_as_far_as_there_is_room() -> None:
