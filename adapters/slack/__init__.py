@@ -7,7 +7,7 @@
     events/   parse, mentions, handler, codec       history/     reader, cache, users, recovery
     messages/ channel, writer, renderer, files      options      values given by the caller
 
-Slack's JSON is parsed in `events` only. When to write is the core's decision.
+Events and pages of the Web API are parsed in `events` only. When to write is the core's decision.
 """
 
 from adapters.slack.check import check
