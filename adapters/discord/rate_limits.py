@@ -150,7 +150,7 @@ class ChannelBudgets:
             if held is merged:
                 setattr(self, name, target)
 
-    def hold_all(self, seconds: float, now: float) -> None:
+    def hold_all(self, now: float, seconds: float) -> None:
         """Spend nothing for `seconds`: another process may have used the windows up."""
         for window in (self.edit, self.post, self.delete, self.list, self.get):
             window.hold(now, seconds)

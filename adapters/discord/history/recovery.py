@@ -34,7 +34,7 @@ class Recovery:
             if self._handler.accepting:
                 for unfinished in await inbox.unfinished_turns("discord"):
                     if (remaining := hold_until - loop_time()) > 0:
-                        self._state.budgets.channel(unfinished.key.channel).hold_all(remaining, loop_time())
+                        self._state.budgets.channel(unfinished.key.channel).hold_all(loop_time(), remaining)
                     self._submit(inbox, unfinished)
             await asyncio.sleep(options.recovery_interval_seconds)
 
