@@ -13,6 +13,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from enum import Enum
+from types import MappingProxyType
 from typing import NamedTuple
 
 from aiohttp import web
@@ -73,7 +74,7 @@ class Phase(Enum):
 
 # Seconds per phase; a WebSocket has no limit. A head arrives in a packet or two, and no route accepts a body. Proxies
 # keep an idle connection for a minute, and should close it first.
-TIMEOUTS: Mapping[Phase, float] = {Phase.REQUEST: 10.0, Phase.IDLE: 75.0}
+TIMEOUTS: Mapping[Phase, float] = MappingProxyType({Phase.REQUEST: 10.0, Phase.IDLE: 75.0})
 
 
 if sys.platform == "win32":

@@ -15,6 +15,7 @@ import random
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Self, TypeVar
 
 from bot.backoff import Backoff
@@ -92,14 +93,16 @@ class Silent(ServiceError):
 
 
 # Values of the metric's `kind` label. Dashboards use them, so they do not follow the names of the classes.
-_LABELS: Mapping[type[Retryable], str] = {
-    RateLimited: "limited",
-    ServiceError: "broken",
-    ConnectFailed: "unreachable",
-    NotReady: "unready",
-    OutcomeUnknown: "unanswered",
-    Silent: "silent",
-}
+_LABELS: Mapping[type[Retryable], str] = MappingProxyType(
+    {
+        RateLimited: "limited",
+        ServiceError: "broken",
+        ConnectFailed: "unreachable",
+        NotReady: "unready",
+        OutcomeUnknown: "unanswered",
+        Silent: "silent",
+    }
+)
 
 
 @dataclass(slots=True)

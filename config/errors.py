@@ -9,6 +9,7 @@ import difflib
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -81,28 +82,30 @@ def _bound(comparison: str, key: str) -> Callable[[ErrorDetails], str]:
 
 
 # Pydantic's error types, each with the end of "NAME must be ...". Other types keep pydantic's message.
-_EXPECTED: Mapping[str, Callable[[ErrorDetails], str]] = {
-    "setting": lambda detail: detail["msg"],
-    "enum": lambda detail: str(detail.get("ctx", {})["expected"]).replace("'", ""),
-    "int_parsing": _kind("a whole number"),
-    "int_type": _kind("a whole number"),
-    "int_from_float": _kind("a whole number"),
-    "int_parsing_size": _kind("a smaller number"),
-    "float_parsing": _kind("a number"),
-    "float_type": _kind("a number"),
-    "finite_number": _kind("a finite number"),
-    "bool_parsing": _kind("true or false"),
-    "bool_type": _kind("true or false"),
-    "string_type": _kind("a text in quotes"),
-    "frozen_set_type": _kind("a list of texts"),
-    "tuple_type": _kind("a list of texts"),
-    "dict_type": _kind("a table"),
-    "model_type": _kind("a table"),
-    "greater_than": _bound("more than", "gt"),
-    "greater_than_equal": _bound("at least", "ge"),
-    "less_than": _bound("less than", "lt"),
-    "less_than_equal": _bound("at most", "le"),
-}
+_EXPECTED: Mapping[str, Callable[[ErrorDetails], str]] = MappingProxyType(
+    {
+        "setting": lambda detail: detail["msg"],
+        "enum": lambda detail: str(detail.get("ctx", {})["expected"]).replace("'", ""),
+        "int_parsing": _kind("a whole number"),
+        "int_type": _kind("a whole number"),
+        "int_from_float": _kind("a whole number"),
+        "int_parsing_size": _kind("a smaller number"),
+        "float_parsing": _kind("a number"),
+        "float_type": _kind("a number"),
+        "finite_number": _kind("a finite number"),
+        "bool_parsing": _kind("true or false"),
+        "bool_type": _kind("true or false"),
+        "string_type": _kind("a text in quotes"),
+        "frozen_set_type": _kind("a list of texts"),
+        "tuple_type": _kind("a list of texts"),
+        "dict_type": _kind("a table"),
+        "model_type": _kind("a table"),
+        "greater_than": _bound("more than", "gt"),
+        "greater_than_equal": _bound("at least", "ge"),
+        "less_than": _bound("less than", "lt"),
+        "less_than_equal": _bound("at most", "le"),
+    }
+)
 
 
 def _expected(detail: ErrorDetails) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from string import Formatter
+from types import MappingProxyType
 from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -33,7 +34,9 @@ _FILE = re.compile(r"sqlite:///(?P<path>[^?#]*[^?#/])", re.IGNORECASE)
 
 
 # Units of durations, in seconds. Sizes have none: MB may mean 10^6 or 2^20 bytes.
-_UNITS = {"ms": 0.001, "s": 1, "sec": 1, "seconds": 1, "m": 60, "min": 60, "minutes": 60, "h": 3600, "hours": 3600}
+_UNITS = MappingProxyType(
+    {"ms": 0.001, "s": 1, "sec": 1, "seconds": 1, "m": 60, "min": 60, "minutes": 60, "h": 3600, "hours": 3600}
+)
 _DURATION = re.compile(rf"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>{'|'.join(_UNITS)})", re.IGNORECASE | re.ASCII)
 
 # A host name or IP address, optionally as a URL and with a port.

@@ -24,7 +24,6 @@ LONGEST_FUNCTION = 60  # lines: what fits on a screen; the product's functions a
 
 # Violations that stand today. A number may only fall; a rule without a number has none.
 RATCHET: Mapping[Rule, int] = {
-    architecture.mutable_modules: 27,  # constant tables as plain dicts; none is changed after its definition
     architecture.patched_names: 1,  # benchmarks/load/bot.py wraps the program's `run`
 }
 RULES: tuple[Rule, ...] = (

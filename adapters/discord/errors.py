@@ -10,6 +10,7 @@ import logging
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any
 
 import aiohttp
@@ -55,14 +56,17 @@ MISSING_INTENT = (
     "Discord refused the Message Content intent: switch it on in https://discord.com/developers/applications (your "
     "application, Bot, Privileged Gateway Intents, Message Content Intent) and start again."
 )
-_FINAL_CLOSES = {
-    4004: REFUSED,
-    4010: "Discord refused the connection: invalid shard (gateway close 4010).",
-    4011: "Discord asks for sharding: this bot is in more guilds than one connection may serve (gateway close 4011).",
-    4012: "Discord refused the gateway's version: update the program (gateway close 4012).",
-    4013: "Discord refused the intents: update the program (gateway close 4013).",
-    4014: MISSING_INTENT,
-}
+_FINAL_CLOSES = MappingProxyType(
+    {
+        4004: REFUSED,
+        4010: "Discord refused the connection: invalid shard (gateway close 4010).",
+        4011: "Discord asks for sharding: this bot is in more guilds than one connection may serve "
+        "(gateway close 4011).",
+        4012: "Discord refused the gateway's version: update the program (gateway close 4012).",
+        4013: "Discord refused the intents: update the program (gateway close 4013).",
+        4014: MISSING_INTENT,
+    }
+)
 
 
 class EndpointMissing(OutcomeUnknown):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
+from types import MappingProxyType
 
 from adapters.openai.model import OpenAIModel
 from adapters.openai.options import OPENAI_BASE_URL, OpenAIOptions
@@ -18,14 +19,16 @@ PROMPT = Prompt("", (Message(Role.USER, (Text("Reply with the word ok."),)),))
 
 CHECK_PARAMETERS = "check OPENAI_BASE_URL (it usually ends in /v1) and the configured parameters"
 
-FIXES = {
-    RejectionReason.CREDENTIALS: "set OPENAI_API_KEY to a valid key of this server with access to this model",
-    RejectionReason.MODEL: "set OPENAI_MODEL to a model of this server",
-    RejectionReason.QUOTA: "the account has no credit left: see its billing page",
-    RejectionReason.CONTEXT: "the model's context is too small even for one line",
-    RejectionReason.SETUP: CHECK_PARAMETERS,
-    RejectionReason.REQUEST: CHECK_PARAMETERS,
-}
+FIXES = MappingProxyType(
+    {
+        RejectionReason.CREDENTIALS: "set OPENAI_API_KEY to a valid key of this server with access to this model",
+        RejectionReason.MODEL: "set OPENAI_MODEL to a model of this server",
+        RejectionReason.QUOTA: "the account has no credit left: see its billing page",
+        RejectionReason.CONTEXT: "the model's context is too small even for one line",
+        RejectionReason.SETUP: CHECK_PARAMETERS,
+        RejectionReason.REQUEST: CHECK_PARAMETERS,
+    }
+)
 
 
 async def check(options: OpenAIOptions) -> list[CheckResult]:

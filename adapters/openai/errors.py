@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from email.utils import mktime_tz, parsedate_tz
+from types import MappingProxyType
 
 import httpx2
 import openai
@@ -65,27 +66,31 @@ REQUEST_CODES = frozenset(
 RATE_LIMIT_CODES = frozenset({"rate_limit_exceeded", "rate_limit_error", "too_many_requests"})
 
 # The reason for a status if neither code nor message gives one.
-BY_STATUS = {
-    401: RejectionReason.CREDENTIALS,
-    402: RejectionReason.QUOTA,
-    403: RejectionReason.CREDENTIALS,
-    404: RejectionReason.SETUP,
-    405: RejectionReason.SETUP,
-    413: RejectionReason.CONTEXT,
-    415: RejectionReason.IMAGES,  # images are our only input with a media type
-}
+BY_STATUS = MappingProxyType(
+    {
+        401: RejectionReason.CREDENTIALS,
+        402: RejectionReason.QUOTA,
+        403: RejectionReason.CREDENTIALS,
+        404: RejectionReason.SETUP,
+        405: RejectionReason.SETUP,
+        413: RejectionReason.CONTEXT,
+        415: RejectionReason.IMAGES,  # images are our only input with a media type
+    }
+)
 
 # For the log, beside the server's message: it may be empty, or left out because it quotes the key.
-REASON_TEXTS = {
-    RejectionReason.QUOTA: "no credit is left",
-    RejectionReason.CREDENTIALS: "it refuses the key",
-    RejectionReason.MODEL: "it does not have the model",
-    RejectionReason.CONTEXT: "the conversation is too long for it",
-    RejectionReason.IMAGES: "it takes no images",
-    RejectionReason.IMAGE: "it cannot read an image",
-    RejectionReason.TOO_MANY_IMAGES: "it takes fewer images",
-    RejectionReason.SETUP: "the base URL or a parameter is wrong",
-}
+REASON_TEXTS = MappingProxyType(
+    {
+        RejectionReason.QUOTA: "no credit is left",
+        RejectionReason.CREDENTIALS: "it refuses the key",
+        RejectionReason.MODEL: "it does not have the model",
+        RejectionReason.CONTEXT: "the conversation is too long for it",
+        RejectionReason.IMAGES: "it takes no images",
+        RejectionReason.IMAGE: "it cannot read an image",
+        RejectionReason.TOO_MANY_IMAGES: "it takes fewer images",
+        RejectionReason.SETUP: "the base URL or a parameter is wrong",
+    }
+)
 
 # 4xx unrelated to the request itself: a timeout of the server, a lock, too early.
 TRANSIENT_STATUSES = frozenset({408, 409, 425})
@@ -171,7 +176,7 @@ class ServerError:
     def _log_line(self, reason: RejectionReason | None = None) -> str:
         """One line for the log, without a message about the key: it may quote the key."""
         status = [] if self.status is None else [f"HTTP {self.status}"]
-        reason_text = [f"({REASON_TEXTS[reason]})"] if reason in REASON_TEXTS else []
+        reason_text = [f"({REASON_TEXTS[reason]})"] if reason is not None and reason in REASON_TEXTS else []
         message = [shorten(self.message)] if self.message and reason is not RejectionReason.CREDENTIALS else []
         parts = [*status, *sorted(self.codes), *reason_text, *message]
         return "the model's server: " + " ".join(parts or ["an error without a message"])

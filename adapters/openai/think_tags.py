@@ -26,22 +26,25 @@ import copy
 import re
 from collections.abc import Generator, Iterator
 from enum import Enum, auto
+from types import MappingProxyType
 
 from adapters.openai.harmony import OPENINGS, ChannelSplitter
 from adapters.openai.payload import SurrogateJoiner
 from bot.conversation import Delta, Reasoning, Retraction, Text
 
 # Opening tags and their closing tags.
-TAGS = {
-    "<think>": "</think>",
-    "<thinking>": "</thinking>",
-    "<thought>": "</thought>",
-    "<thoughts>": "</thoughts>",
-    "<reasoning>": "</reasoning>",
-    "<seed:think>": "</seed:think>",
-    "[THINK]": "[/THINK]",
-    "◁think▷": "◁/think▷",
-}
+TAGS = MappingProxyType(
+    {
+        "<think>": "</think>",
+        "<thinking>": "</thinking>",
+        "<thought>": "</thought>",
+        "<thoughts>": "</thoughts>",
+        "<reasoning>": "</reasoning>",
+        "<seed:think>": "</seed:think>",
+        "[THINK]": "[/THINK]",
+        "◁think▷": "◁/think▷",
+    }
+)
 
 # A closing tag in a line of its own. Some templates leave a space or a carriage return behind it.
 _CLOSING_LINE = re.compile(rf"^(?:{'|'.join(map(re.escape, TAGS.values()))})[ \t\r]*(?:\n|\Z)", re.MULTILINE)

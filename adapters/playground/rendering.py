@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from types import MappingProxyType
 
 from markdown_it import MarkdownIt
 from markdown_it.common.utils import escapeHtml
@@ -28,7 +29,7 @@ from bot.markdown.small_print import escape_small_print, small_print_padding
 _SAFE_LINK = re.compile(r"(?:https?://|mailto:)[^\s]", re.IGNORECASE)
 
 # Attributes of every link: https://html.spec.whatwg.org/multipage/links.html#linkTypes
-_LINK_ATTRIBUTES = {"rel": "noopener noreferrer nofollow", "target": "_blank"}
+_LINK_ATTRIBUTES = MappingProxyType({"rel": "noopener noreferrer nofollow", "target": "_blank"})
 
 # The longest rendered text, in characters; a longer one is shown as typed. Markdown's worst cases grow faster than
 # their length. A message of an answer has at most 2,000.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from importlib import resources
+from types import MappingProxyType
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
@@ -26,14 +27,16 @@ CONTENT_SECURITY_POLICY = (
 HEARTBEAT_SECONDS = 20.0
 
 # The page's files by path, with their content types. All are package data; no other path is served.
-ASSETS: Mapping[str, tuple[str, str]] = {
-    "/": ("index.html", "text/html"),
-    "/playground/app.js": ("app.js", "text/javascript"),
-    "/playground/tape.js": ("tape.js", "text/javascript"),
-    "/playground/theme.js": ("theme.js", "text/javascript"),
-    "/playground/style.css": ("style.css", "text/css"),
-    "/playground/icon.svg": ("icon.svg", "image/svg+xml"),
-}
+ASSETS: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "/": ("index.html", "text/html"),
+        "/playground/app.js": ("app.js", "text/javascript"),
+        "/playground/tape.js": ("tape.js", "text/javascript"),
+        "/playground/theme.js": ("theme.js", "text/javascript"),
+        "/playground/style.css": ("style.css", "text/css"),
+        "/playground/icon.svg": ("icon.svg", "image/svg+xml"),
+    }
+)
 
 
 class PlaygroundRoutes:

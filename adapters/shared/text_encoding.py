@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import re
+from types import MappingProxyType
 
 from charset_normalizer import CharsetMatches, from_bytes
 
@@ -16,10 +17,10 @@ SAMPLE_BYTES = 64_000
 
 # Charsets of text files without a mark: those of Windows by region, and of East Asia. With all of Python's charsets,
 # the detector picks rare ones for short texts.
-CANDIDATE_CHARSETS = [
+CANDIDATE_CHARSETS = (
     *("cp1252", "cp932", "euc_jp", "iso2022_jp", "gb18030", "big5", "cp949"),
     *("cp1251", "koi8_r", "cp866", "cp1250", "cp1253", "cp1254", "cp1255", "cp1256"),
-]
+)
 
 # Signs of Central European (cp1250) instead of Western (cp1252) text, since the detector confuses many texts: letters
 # absent from Western languages, and characters that would be symbols within a word in cp1252. As decoded by cp1250.
@@ -51,29 +52,31 @@ _BYTE_ORDER_MARKS = (
 
 # Charset labels with another name in Python, or a narrower meaning. Browsers map these labels the same way
 # (https://encoding.spec.whatwg.org/#names-and-labels).
-_LABELS = {
-    "iso-8859-1": "cp1252",
-    "latin-1": "cp1252",
-    "latin1": "cp1252",
-    "us-ascii": "cp1252",
-    "ascii": "cp1252",
-    "shift_jis": "cp932",
-    "shift-jis": "cp932",
-    "sjis": "cp932",
-    "x-sjis": "cp932",
-    "windows-31j": "cp932",
-    "gb2312": "gb18030",
-    "gbk": "gb18030",
-    "x-gbk": "gb18030",
-    "euc-kr": "cp949",
-    "ks_c_5601-1987": "cp949",
-    "windows-874": "cp874",
-    "iso-8859-9": "cp1254",
-    "x-mac-roman": "mac_roman",
-    "macintosh": "mac_roman",
-    "unicode": "utf-16",
-    "ucs-2": "utf-16",
-}
+_LABELS = MappingProxyType(
+    {
+        "iso-8859-1": "cp1252",
+        "latin-1": "cp1252",
+        "latin1": "cp1252",
+        "us-ascii": "cp1252",
+        "ascii": "cp1252",
+        "shift_jis": "cp932",
+        "shift-jis": "cp932",
+        "sjis": "cp932",
+        "x-sjis": "cp932",
+        "windows-31j": "cp932",
+        "gb2312": "gb18030",
+        "gbk": "gb18030",
+        "x-gbk": "gb18030",
+        "euc-kr": "cp949",
+        "ks_c_5601-1987": "cp949",
+        "windows-874": "cp874",
+        "iso-8859-9": "cp1254",
+        "x-mac-roman": "mac_roman",
+        "macintosh": "mac_roman",
+        "unicode": "utf-16",
+        "ucs-2": "utf-16",
+    }
+)
 
 _CHARSET = re.compile(r";\s*charset\s*=\s*[\"']?([^\s;\"']+)", re.IGNORECASE)
 
@@ -139,7 +142,7 @@ def _detect(data: bytes) -> str | None:
     sample = data[:SAMPLE_BYTES]
     if len(data) > SAMPLE_BYTES:
         sample = sample[: max(sample.rfind(b"\n"), sample.rfind(b" "), SAMPLE_BYTES // 2)]
-    return _choose(from_bytes(sample, cp_isolation=CANDIDATE_CHARSETS, preemptive_behaviour=False))
+    return _choose(from_bytes(sample, cp_isolation=list(CANDIDATE_CHARSETS), preemptive_behaviour=False))
 
 
 def _choose(matches: CharsetMatches) -> str | None:

@@ -1,10 +1,25 @@
-"""A finish reason sent before the end of the model's stream."""
+"""A finish reason sent before the end of the model's stream, and the ending it stands for."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import MappingProxyType
 
-from bot.conversation import Ending
+from bot.conversation import Ending, FinishReason
+
+_ENDINGS = MappingProxyType(
+    {
+        FinishReason.LENGTH: Ending.LENGTH,
+        FinishReason.FILTERED: Ending.FILTERED,
+        FinishReason.THOUGHT_ONLY: Ending.THOUGHT_ONLY,
+        FinishReason.TOOLS_ONLY: Ending.TOOLS_ONLY,
+    }
+)
+
+
+def ending_of(reason: FinishReason) -> Ending:
+    """The ending of an answer whose stream ends with this reason."""
+    return _ENDINGS.get(reason, Ending.DONE)
 
 
 class AnnouncedEnd:

@@ -6,6 +6,7 @@ import base64
 import binascii
 import re
 from collections.abc import Sequence
+from types import MappingProxyType
 
 from bot.markdown.model_text import ExtractedAddress
 from bot.ports import Upload
@@ -15,13 +16,15 @@ _PICTURE = re.compile(r"data:image/([\w.+-]+)(?:;[^,;]*)*;base64,")
 
 # Signature of each picture type shown by Discord and Slack. SVG is excluded, since it may contain scripts. Models also
 # write data URLs without a picture; the signature tells.
-_SIGNATURES = {
-    "png": ("png", b"\x89PNG\r\n\x1a\n"),
-    "jpeg": ("jpg", b"\xff\xd8\xff"),
-    "jpg": ("jpg", b"\xff\xd8\xff"),
-    "gif": ("gif", b"GIF8"),
-    "webp": ("webp", b"RIFF"),
-}
+_SIGNATURES = MappingProxyType(
+    {
+        "png": ("png", b"\x89PNG\r\n\x1a\n"),
+        "jpeg": ("jpg", b"\xff\xd8\xff"),
+        "jpg": ("jpg", b"\xff\xd8\xff"),
+        "gif": ("gif", b"GIF8"),
+        "webp": ("webp", b"RIFF"),
+    }
+)
 
 _ADDRESSES = "links"
 _PICTURES = "image"

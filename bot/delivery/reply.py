@@ -16,7 +16,6 @@ from bot.conversation import (
     Delta,
     Ending,
     Finish,
-    FinishReason,
     Reasoning,
     Refusal,
     Retraction,
@@ -24,6 +23,7 @@ from bot.conversation import (
     TurnKey,
     Usage,
 )
+from bot.delivery.announced_end import ending_of
 from bot.delivery.answer import Answer
 from bot.delivery.backlog import Backlog
 from bot.delivery.listeners import Listeners
@@ -39,13 +39,6 @@ from bot.errors import Failure, ModelRejected, NotFound, Permanent, RejectionRea
 from bot.ports import Channel, Verb
 from bot.strings import Strings
 from bot.telemetry import Figures
-
-_ENDINGS = {
-    FinishReason.LENGTH: Ending.LENGTH,
-    FinishReason.FILTERED: Ending.FILTERED,
-    FinishReason.THOUGHT_ONLY: Ending.THOUGHT_ONLY,
-    FinishReason.TOOLS_ONLY: Ending.TOOLS_ONLY,
-}
 
 
 class Reply(ReplyState):
@@ -101,7 +94,7 @@ class Reply(ReplyState):
                 self.figures.usage = delta
             case Announced(reason) | Finish(reason):
                 end = self.finish if isinstance(delta, Finish) else self._announce
-                end(_ENDINGS.get(reason, Ending.DONE), now)
+                end(ending_of(reason), now)
 
     def add_notice(self, line: str) -> None:
         """Show a line of ours under the ended answer."""

@@ -12,6 +12,7 @@ import html
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from bot.markdown import utf16_units
 from bot.markdown.emphasis import Edit, apply_edits, emphasis_edits, has_ambiguous_runs
@@ -41,14 +42,16 @@ _MARKS = frozenset("*_~`|\\[]<>#-")
 
 # Replacements for tags around a few words; block tags show nothing. Other tags stay, as they may be literal.
 _TAG = re.compile(r"<(/?)([A-Za-z][A-Za-z0-9]*)(?:\s[^<>]*)?/?>")
-_TAGS: Mapping[str, str] = {
-    **dict.fromkeys(("b", "strong", "summary"), "**"),
-    **dict.fromkeys(("i", "em"), "*"),
-    **dict.fromkeys(("s", "del", "strike"), "~~"),
-    **dict.fromkeys(("kbd", "code"), "`"),
-    **dict.fromkeys(("details", "div", "p", "span", "center", "small", "mark", "u", "ins"), ""),
-}
-_OPENING_TAGS: Mapping[str, str] = {"br": "\n", "sup": "^", "sub": "_"}  # H_2O, mc^2
+_TAGS: Mapping[str, str] = MappingProxyType(
+    {
+        **dict.fromkeys(("b", "strong", "summary"), "**"),
+        **dict.fromkeys(("i", "em"), "*"),
+        **dict.fromkeys(("s", "del", "strike"), "~~"),
+        **dict.fromkeys(("kbd", "code"), "`"),
+        **dict.fromkeys(("details", "div", "p", "span", "center", "small", "mark", "u", "ins"), ""),
+    }
+)
+_OPENING_TAGS: Mapping[str, str] = MappingProxyType({"br": "\n", "sup": "^", "sub": "_"})  # H_2O, mc^2
 
 # Slack's own link syntax; models use it in chats.
 _SLACK_LINK = re.compile(r"<(https?://[^\s<>|]+|mailto:[^\s<>|]+)\|([^<>|\n]+)>")

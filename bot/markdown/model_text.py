@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from types import MappingProxyType
 
 from bot.markdown.fences import Fence, fence_at_end
 from bot.markdown.normalise import CONTROLS, Normaliser
@@ -55,14 +56,16 @@ class _AddressContext(Enum):
     BARE = auto()
 
 
-_ENDS = {
-    _AddressContext.LINK: re.compile(r"[\s()>]"),
-    _AddressContext.BARE_DATA: re.compile(rf"[\s()<>\[\]\"'`{_WIDE}]"),
-    _AddressContext.BARE: re.compile(rf"[\s<>\"{_WIDE}]"),
-}
+_ENDS = MappingProxyType(
+    {
+        _AddressContext.LINK: re.compile(r"[\s()>]"),
+        _AddressContext.BARE_DATA: re.compile(rf"[\s()<>\[\]\"'`{_WIDE}]"),
+        _AddressContext.BARE: re.compile(rf"[\s<>\"{_WIDE}]"),
+    }
+)
 
 
-_QUOTES = {quote: re.compile(rf"[{quote}>\n]") for quote in ('"', "'")}
+_QUOTES = MappingProxyType({quote: re.compile(rf"[{quote}>\n]") for quote in ('"', "'")})
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from adapters.discord.events.content import FIELDS, pruned_content
@@ -20,20 +21,22 @@ Fields = Mapping[str, "Fields | None"]
 _USER: Fields = dict.fromkeys(("id", "username", "global_name", "bot", "system"))
 _MEMBER: Fields = dict.fromkeys(("nick", "roles", "flags"))
 _FILE = ("filename", "url", "content_type", "size", "width", "height")
-_MESSAGE: Fields = {
-    "id": None,
-    "channel_id": None,
-    "guild_id": None,
-    "author": _USER,
-    "member": _MEMBER,
-    "content": None,
-    "type": None,
-    "webhook_id": None,
-    "mentions": {**_USER, "member": _MEMBER},
-    "mention_roles": None,
-    "message_reference": dict.fromkeys(("type", "message_id", "channel_id")),
-    "attachments": dict.fromkeys(_FILE),
-}
+_MESSAGE: Fields = MappingProxyType(
+    {
+        "id": None,
+        "channel_id": None,
+        "guild_id": None,
+        "author": _USER,
+        "member": _MEMBER,
+        "content": None,
+        "type": None,
+        "webhook_id": None,
+        "mentions": {**_USER, "member": _MEMBER},
+        "mention_roles": None,
+        "message_reference": dict.fromkeys(("type", "message_id", "channel_id")),
+        "attachments": dict.fromkeys(_FILE),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)

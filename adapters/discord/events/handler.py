@@ -144,7 +144,7 @@ class EventHandler:
         try:
             async with asyncio.timeout(ACK_SECONDS):
                 with map_errors("acknowledging a button press"):
-                    await self._state.client.http.request(route, json=ACKNOWLEDGED)
+                    await self._state.client.http.request(route, json=dict(ACKNOWLEDGED))
         except (Failure, TimeoutError) as failure:
             log.info("a button press could not be acknowledged: %r", failure)
         finally:

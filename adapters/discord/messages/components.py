@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import Any
 
 from bot.ports import Body, Controls
 
 # Interaction response without a visible effect (callback type DEFERRED_UPDATE_MESSAGE,
 # https://docs.discord.com/developers/interactions/receiving-and-responding).
-ACKNOWLEDGED = {"type": 6}
+ACKNOWLEDGED = MappingProxyType({"type": 6})
 
 # Component types and the grey style (https://docs.discord.com/developers/components/reference).
 _ROW, _BUTTON, _SECONDARY = 1, 2, 2

@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, tzinfo
 from enum import Enum
+from types import MappingProxyType
 from xml.sax.saxutils import unescape
 
 from adapters.shared.context_labels import format_time
@@ -109,20 +110,22 @@ _CHANNEL = re.compile(r"<#([A-Z0-9]+)\|?>")
 _GROUP = re.compile(r"<!subteam\^([A-Z0-9]+)\|?>")
 _DATE_TOKEN = re.compile(r"\{(\w+)\}")
 # Parts of a date by Slack's names, as strftime formats.
-_DATES = {
-    "date_num": "%Y-%m-%d",
-    "date_slash": "%Y/%m/%d",
-    "date": "%d %B %Y",
-    "date_pretty": "%d %B %Y",
-    "date_short": "%d %b %Y",
-    "date_short_pretty": "%d %b %Y",
-    "date_long": "%A, %d %B %Y",
-    "date_long_pretty": "%A, %d %B %Y",
-    "day_divider_pretty": "%A, %d %B %Y",
-    "time": "%H:%M %Z",
-    "time_secs": "%H:%M:%S %Z",
-    "ago": "%d %B %Y %H:%M %Z",
-}
+_DATES = MappingProxyType(
+    {
+        "date_num": "%Y-%m-%d",
+        "date_slash": "%Y/%m/%d",
+        "date": "%d %B %Y",
+        "date_pretty": "%d %B %Y",
+        "date_short": "%d %b %Y",
+        "date_short_pretty": "%d %b %Y",
+        "date_long": "%A, %d %B %Y",
+        "date_long_pretty": "%A, %d %B %Y",
+        "day_divider_pretty": "%A, %d %B %Y",
+        "time": "%H:%M %Z",
+        "time_secs": "%H:%M:%S %Z",
+        "ago": "%d %B %Y %H:%M %Z",
+    }
+)
 
 
 def mentions(text: str) -> frozenset[str]:

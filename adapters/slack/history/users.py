@@ -11,6 +11,7 @@ import logging
 from collections.abc import Iterable
 from contextlib import suppress
 from itertools import chain, repeat
+from types import MappingProxyType
 
 from adapters.shared.cache import LRUCache
 from adapters.shared.keyed_lock import KeyedLock
@@ -46,7 +47,7 @@ CHANNELS_AT_ONCE = 20
 _CHANNEL, _GROUPS = "conversations.info", "usergroups.list"
 
 # Scopes of the methods, in case Slack does not name the missing one.
-_SCOPES = {_CHANNEL: "channels:read", _GROUPS: "usergroups:read"}
+_SCOPES = MappingProxyType({_CHANNEL: "channels:read", _GROUPS: "usergroups:read"})
 
 
 def is_external(user: SlackUser, event_teams: frozenset[str], me: Identity) -> bool:

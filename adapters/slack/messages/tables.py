@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from types import MappingProxyType
 
 from bot.markdown.table_text import table_as_text
 from bot.markdown.tables import find_tables
 
-_SIDES = {"left": ":---", "center": ":---:", "right": "---:"}
+_SIDES = MappingProxyType({"left": ":---", "center": ":---:", "right": "---:"})
 
 
 def count_tables(text: str) -> int:
