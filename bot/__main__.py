@@ -9,9 +9,10 @@ import argparse
 import asyncio
 import logging
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import AsyncExitStack, suppress
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 from bot.bootstrap import model_label, open_bot, run_checks, start_http_server
 from bot.errors import Permanent
@@ -28,8 +29,13 @@ log = logging.getLogger("bot")  # `__name__` is "__main__" if the module is run
 EXIT_USAGE, EXIT_FAILURE, EXIT_OK = 2, 1, 0
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Parse the arguments, read the settings, run the command. Returns the exit code."""
+def main(
+    arguments: Sequence[str] | None = None, *, runner: Callable[[Coroutine[Any, Any, int]], int] = asyncio.run
+) -> int:
+    """Parse the arguments, read the settings, run the command. Returns the exit code.
+
+    `runner` runs the command's coroutine in an event loop; a benchmark adds a monitor of the loop.
+    """
     parser = argparse.ArgumentParser(prog="tickertape", add_help=False)
     parser.add_argument("command", nargs="?", choices=["run", "check"], default="run")
     parser.add_argument("-h", "--help", action="store_true")
@@ -51,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         log.warning(line)
     command = check if options.command == "check" else run
     with suppress(asyncio.CancelledError, KeyboardInterrupt):
-        return asyncio.run(command(settings))
+        return runner(command(settings))
     return EXIT_FAILURE
 
 

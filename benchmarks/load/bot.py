@@ -9,10 +9,11 @@ import asyncio
 import json
 import sys
 from array import array
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
-from bot import __main__ as program
+from bot.__main__ import main as run_bot
 
 # How long the watch sleeps; what it sleeps longer is the lag. Short against what is asked of the loop (0.1 s), long
 # against what a look costs. Seconds.
@@ -31,19 +32,18 @@ async def watch(times: array[float], lags: array[float]) -> None:
 
 def main(file: Path) -> int:
     """Run the bot; at its end, write what was noted to `file` as JSON."""
-    times, lags, run = array("d"), array("d"), program.run
+    times, lags = array("d"), array("d")
 
-    async def watched(settings: Any) -> int:  # noqa: ANN401 (the program's own settings, passed through)
+    async def watched(command: Coroutine[Any, Any, int]) -> int:
         async with asyncio.TaskGroup() as group:
             watching = group.create_task(watch(times, lags))
             try:
-                return await run(settings)
+                return await command
             finally:
                 watching.cancel()
 
-    program.run = watched
     try:
-        return program.main([])
+        return run_bot([], runner=lambda command: asyncio.run(watched(command)))
     finally:
         file.write_text(json.dumps({"times": list(times), "lags": list(lags)}))
 
