@@ -1,7 +1,7 @@
 """The composition root: builds the running bot from the settings. Tests build their parts with the same functions.
 
-Besides `bot.lifecycle` and the command line, only this module may import `adapters` or `config`. No behaviour of a part
-belongs here.
+In `bot`, only this module may import `adapters`, and only this module and the command line may import `config`. No
+behaviour of a part belongs here.
 """
 
 from __future__ import annotations

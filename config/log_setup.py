@@ -105,7 +105,7 @@ class SecretMasker:
 
     def __repr__(self) -> str:
         """Hide the secrets."""
-        return "Masker()"
+        return "SecretMasker()"
 
     def __call__(self, text: str) -> str:
         """Return the text with `MASK` in place of each secret."""

@@ -1,7 +1,4 @@
-"""The core between a model's server and a place in memory, in real time: what a reader sees of what a server does.
-
-What belongs here: that arrangement. What does not: platforms (their doubles), and what a server does (its double).
-"""
+"""The core between a model's server and a channel in memory, in real time."""
 
 from __future__ import annotations
 
@@ -25,7 +22,7 @@ AT_ONCE = CompletionPolicy(backoff=Backoff(0.01, 8.0, jitter=1.0))
 
 @dataclass
 class Conversation:
-    """The core between a model's server and a place in memory."""
+    """The core between a model's server and a channel in memory."""
 
     double: OpenAIDouble
     turns: TurnManager
