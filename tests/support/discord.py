@@ -37,13 +37,6 @@ def options_for(double: DiscordDouble) -> DiscordOptions:
     )
 
 
-async def until(condition: Callable[[], bool], *, seconds: float = 20.0) -> None:
-    """Wait until `condition` holds; after `seconds` the test fails."""
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.005)
-
-
 class Bot:
     """A platform at work, its double, and a small world: a guild, a channel in a category, and two people."""
 
@@ -146,7 +139,7 @@ async def process(
 
 @dataclass(slots=True)
 class DiscordStage:
-    """See `tests.contracts.channel.ChannelHarness`."""
+    """Discord for the channel contract."""
 
     bot: Bot
     first: Channel

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-# Seconds between two looks at a condition nobody signals.
+# Seconds between two looks at a condition without a signal.
 POLL_SECONDS = 0.005
 
 
-async def until(condition: Callable[[], bool], *, seconds: float = 10.0) -> None:
+async def until(condition: Callable[[], bool], *, seconds: float = 20.0) -> None:
     """Wait until `condition` is true. Raises `TimeoutError` after `seconds`."""
     async with asyncio.timeout(seconds):
         while not condition():

@@ -17,8 +17,9 @@ from bot.ports import Body, UnfinishedTurn, Upload
 from bot.strings import Strings
 from tests.servers.discord import FILE_LIMIT, DiscordDouble
 from tests.servers.limits import Kind
-from tests.support.discord import Bot, bot_at_work, process, until
+from tests.support.discord import Bot, bot_at_work, process
 from tests.support.fakes import FakeJournal, ScriptedModel
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.sockets
 

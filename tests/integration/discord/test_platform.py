@@ -19,8 +19,9 @@ from bot.errors import Forbidden
 from bot.ports import Body
 from tests.servers.discord import DiscordDouble
 from tests.servers.limits import Kind
-from tests.support.discord import Bot, bot_at_work, options_for, platform_at_work, until
+from tests.support.discord import Bot, bot_at_work, options_for, platform_at_work
 from tests.support.inbox import RecordingInbox
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.sockets
 

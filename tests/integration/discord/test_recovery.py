@@ -25,8 +25,9 @@ from bot.errors import Failure, NotFound, OutcomeUnknown
 from bot.ports import Body, UnfinishedTurn, Verb
 from tests.servers.discord import DiscordDouble, Post
 from tests.servers.limits import Kind
-from tests.support.discord import Bot, bot_at_work, options_for, platform_at_work, process, until
+from tests.support.discord import Bot, bot_at_work, options_for, platform_at_work, process
 from tests.support.fakes import FakeJournal, ScriptedModel, answer_of, words
+from tests.support.waiting import until
 
 NONCE_SECONDS = DiscordOptions("").nonce_seconds
 LONG_AGO = NONCE_SECONDS + 60.0

@@ -14,8 +14,9 @@ from bot.errors import InvalidRequest, OutcomeUnknown, ServiceError
 from bot.ports import Body, Controls
 from tests.servers.discord import DiscordDouble
 from tests.servers.limits import Kind
-from tests.support.discord import Bot, bot_at_work, process, until
+from tests.support.discord import Bot, bot_at_work, process
 from tests.support.fakes import FakeJournal, ScriptedModel, answer_of, words
+from tests.support.waiting import until
 
 LIVE = Body("so far", controls=Controls.STOP)
 ENDED = Body("so far, and no further")

@@ -10,8 +10,9 @@ from bot.conversation import Finish, FinishReason, Text
 from bot.ports import Body
 from bot.strings import Strings
 from tests.servers.discord import FORUM, DiscordDouble
-from tests.support.discord import Bot, bot_at_work, process, until
+from tests.support.discord import Bot, bot_at_work, process
 from tests.support.fakes import FakeJournal, ScriptedModel, words
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.sockets
 
