@@ -16,6 +16,7 @@ from pydantic_core import ErrorDetails
 
 PREFIX = "TICKERTAPE_"  # ours alone, so an unknown name below it is a misspelling
 
+LONGEST_QUOTED = 16  # characters: words and numbers are shorter, every platform's token is longer
 
 # The operator's name of a setting, by its path in the TOML file.
 NameOf = Callable[[tuple[str, ...]], str]
@@ -125,6 +126,3 @@ def _instead_of(detail: ErrorDetails) -> str:
 def _is_short_word(value: object) -> bool:
     """Whether a value is too short for a secret, and printable."""
     return isinstance(value, str) and len(value) <= LONGEST_QUOTED and value.isprintable()
-
-
-LONGEST_QUOTED = 16  # characters: words and numbers are shorter, every platform's token is longer

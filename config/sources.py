@@ -36,11 +36,11 @@ class SettingSources:
         """Name a setting as the operator did: the variable if it set it or if nothing did, else the key in the file."""
         found = next((one for one in self.declared if one.path == path), None)
         if found is not None:
-            given = [name for name in found.variables if name in self.variables]
-            in_file = _holds(self.toml, path) or _holds(self.toml, found.old_path)
-            if given or not (found.toml_only or in_file):
-                return given[0] if given else found.variable
-            if _holds(self.toml, found.old_path) and not _holds(self.toml, path):
+            given = self._variables_of(found)
+            has_key, has_old_key = _holds(self.toml, path), _holds(self.toml, found.old_path)
+            if given or not (found.toml_only or has_key or has_old_key):
+                return next(iter(given), found.variable)
+            if has_old_key and not has_key:
                 path = found.old_path
         key = ".".join(map(toml_key, path))
         return f"{key} in {self.file}" if self.file else key
@@ -49,9 +49,8 @@ class SettingSources:
         """Return the values of the variables by table and key: ``OPENAI_MODEL`` is ``model.name``."""
         nested: dict[str, dict[str, str]] = {}
         for one in self.declared:
-            given = [name for name in one.variables if name in self.variables]
-            if given:
-                nested.setdefault(one.group, {})[one.key] = self.variables[given[0]]
+            if given := self._variables_of(one):
+                nested.setdefault(one.group, {})[one.key] = next(iter(given.values()))
         return nested
 
     def from_file(self) -> dict[str, Any]:
@@ -76,14 +75,17 @@ class SettingSources:
         """Return one line for each setting with different values under its old and its new name."""
         lines = []
         for one in self.declared:
-            values = [self.variables[name] for name in one.variables if name in self.variables]
-            if len(set(values)) > 1:
+            if len(set(self._variables_of(one).values())) > 1:
                 lines.append(_conflict(one.variable, one.old_variable))
             if _holds(self.toml, one.old_path) and _holds(self.toml, one.path):
                 table = self.toml[one.group]
                 if table[one.key] != table[one.old_key]:
                     lines.append(f"{_conflict(one.dotted, one.old_dotted)} in {self.file}")
         return lines
+
+    def _variables_of(self, one: Setting) -> dict[str, str]:
+        """Return the setting's variables in use with their values, the current name first."""
+        return {name: self.variables[name] for name in one.variables if name in self.variables}
 
     def _old_names(self, one: Setting) -> Iterator[tuple[str, str, bool]]:
         yield one.old_variable, one.variable, one.old_variable in self.variables
