@@ -67,6 +67,9 @@ WORDS_TO_JUDGE = 80  # a shorter file's rate says little
 PRONOUN = re.compile(r"\b(that|which|who|whom|whose|what|whatever|whoever)\b", re.IGNORECASE)
 WORD = re.compile(r"[A-Za-z']+")
 
+# A sleep for a fixed time; `asyncio.sleep(0)` only lets others run.
+_FIXED_SLEEP = re.compile(r"asyncio\.sleep\((?!0\b(?!\.))[\d._]+\)")
+
 MUTABLE_LITERALS = (ast.Dict, ast.List, ast.Set, ast.DictComp, ast.ListComp, ast.SetComp)
 MUTABLE_CALLS = {"dict", "list", "set", "defaultdict", "deque", "OrderedDict", "Counter", "bytearray"}
 
@@ -106,10 +109,11 @@ def facts(text: str) -> Facts:
     """Read a file's text."""
     tree = ast.parse(text)
     found = Facts(text.count("\n"), ast.get_docstring(tree) or "")
-    bindings = dict(_bindings(tree))
+    nodes = list(ast.walk(tree))
+    bindings = dict(_bindings(nodes))
     found.mutables = list(_mutables(tree))
     found.sleeps = list(_sleeps(tree))
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Import):
             found.imports += [name.name for name in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -122,7 +126,8 @@ def facts(text: str) -> Facts:
                 found.private.add(node.attr)
             else:
                 found.private_access.append((node.lineno, node.attr))
-        found.patches += [(node.lineno, name) for name in _patched(node, bindings)]  # type: ignore[attr-defined] # a statement or expression
+        elif isinstance(node, ast.Assign | ast.Call):
+            found.patches += [(node.lineno, name) for name in _patched(node, bindings)]
     if found.docstring:
         found.docstrings.append(found.docstring)
     return found
@@ -192,22 +197,23 @@ def _first_name(node: ast.expr) -> str:
     return node.id if isinstance(node, ast.Name) else ""
 
 
-def _bindings(tree: ast.Module) -> Iterator[tuple[str, str]]:
+def _bindings(nodes: Iterable[ast.AST]) -> Iterator[tuple[str, str]]:
     """Which full name each imported name stands for."""
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Import):
             yield from ((name.asname or name.name.partition(".")[0], name.name) for name in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             yield from ((name.asname or name.name, f"{node.module}.{name.name}") for name in node.names)
 
 
-def _patched(node: ast.AST, bindings: Mapping[str, str]) -> Iterator[str]:
+def _patched(node: ast.Assign | ast.Call, bindings: Mapping[str, str]) -> Iterator[str]:
     """What of the project, or of unknown origin, a call or an assignment replaces."""
     if isinstance(node, ast.Assign):
         for target in node.targets:
             if isinstance(target, ast.Attribute) and _is_ours(bindings.get(_first_name(target.value), "")):
                 yield ast.unparse(target)
-    if not isinstance(node, ast.Call) or not node.args:
+        return
+    if not node.args:
         return
     called, first = ast.unparse(node.func), node.args[0]
     if called not in {"monkeypatch.setattr", "monkeypatch.delattr"} and not re.search(r"\b(mock\.)?patch\b", called):
@@ -242,7 +248,11 @@ def _fixed_sleeps(node: ast.AST) -> Iterator[ast.Call]:
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.While) and not isinstance(child.test, ast.Constant):
             continue  # polls a condition
-        if isinstance(child, ast.Call) and re.fullmatch(r"asyncio\.sleep\((?!0\b(?!\.))[\d._]+\)", ast.unparse(child)):
+        if (
+            isinstance(child, ast.Call)
+            and _last_name(child.func) == "sleep"
+            and _FIXED_SLEEP.fullmatch(ast.unparse(child))
+        ):
             yield child
         yield from _fixed_sleeps(child)
 
