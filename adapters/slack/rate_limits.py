@@ -11,6 +11,7 @@ from functools import partial
 
 from adapters.shared.cache import LRUCache
 from adapters.slack.options import SlackOptions
+from bot.callbacks import no_op
 from bot.ports import RateLimitLog, Verb
 from bot.rate_limits import (
     ANSWERED_SECONDS,
@@ -19,7 +20,6 @@ from bot.rate_limits import (
     LeakyBucket,
     ReadLimiter,
     RollingWindow,
-    no_op,
 )
 
 # chat.update and chat.delete: tier 3, 50 in any minute.

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-
-def no_op(*_: object) -> None:
-    """No-op callback."""
+from bot.callbacks import no_op
 
 
 @dataclass(slots=True)

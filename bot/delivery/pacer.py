@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 
-from bot.delivery.listeners import no_op
+from bot.callbacks import no_op
 from bot.delivery.policy import WritePolicy
 from bot.delivery.reachability import Reachability
 from bot.delivery.reconciler import Write

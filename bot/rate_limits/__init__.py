@@ -7,7 +7,6 @@ from bot.rate_limits.base import (
     LONGEST_HOLD_SECONDS,
     Budget,
     WindowReport,
-    no_op,
 )
 from bot.rate_limits.fixed_window import FixedWindow
 from bot.rate_limits.leaky_bucket import LeakyBucket
@@ -25,5 +24,4 @@ __all__ = [
     "ReadLimiter",
     "RollingWindow",
     "WindowReport",
-    "no_op",
 ]

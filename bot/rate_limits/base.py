@@ -27,10 +27,6 @@ EDGE_SECONDS = 0.02
 ANSWERED_SECONDS = 2.0
 
 
-def no_op() -> None:
-    """No-op callback."""
-
-
 class Budget(Protocol):
     """A counted resource. The module's docstring gives the order of calls."""
 

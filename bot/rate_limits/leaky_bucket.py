@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 
 from typing_extensions import override
 
-from bot.rate_limits.base import ANSWERED_SECONDS, RateLimitBase, no_op
+from bot.callbacks import no_op
+from bot.rate_limits.base import ANSWERED_SECONDS, RateLimitBase
 
 
 class LeakyBucket(RateLimitBase):

@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 
 from aiolimiter import AsyncLimiter
 
-from bot.rate_limits.base import ANSWERED_SECONDS, LONGEST_HOLD_SECONDS, no_op
+from bot.callbacks import no_op
+from bot.rate_limits.base import ANSWERED_SECONDS, LONGEST_HOLD_SECONDS
 
 
 class ReadLimiter:

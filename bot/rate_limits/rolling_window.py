@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 
 from typing_extensions import override
 
-from bot.rate_limits.base import ANSWERED_SECONDS, EDGE_SECONDS, RateLimitBase, no_op
+from bot.callbacks import no_op
+from bot.rate_limits.base import ANSWERED_SECONDS, EDGE_SECONDS, RateLimitBase
 
 
 class RollingWindow(RateLimitBase):

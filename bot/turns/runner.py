@@ -14,9 +14,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 
+from bot.callbacks import no_op
 from bot.completion import Completion
 from bot.conversation import Ending, Text, Turn, TurnKey
-from bot.delivery.listeners import no_op
 from bot.delivery.pacer import Pacer
 from bot.delivery.reply import Reply, reason_of
 from bot.errors import Failure, Forbidden, ModelRejected, NotFound
