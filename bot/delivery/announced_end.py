@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
 from types import MappingProxyType
 
 from bot.conversation import Ending, FinishReason
@@ -22,24 +22,21 @@ def ending_of(reason: FinishReason) -> Ending:
     return _ENDINGS.get(reason, Ending.DONE)
 
 
+@dataclass(slots=True)
 class AnnouncedEnd:
     """The announced end of an answer. After an end followed by more text, no later one is trusted."""
 
-    __slots__ = ("_is_distrusted", "at", "ending", "on_announced")
-
-    def __init__(self) -> None:
-        self.ending: Ending | None = None
-        self.at = float("inf")  # in seconds of the event loop
-        self.on_announced: Callable[[], object] = lambda: None
-        self._is_distrusted = False
+    ending: Ending | None = None
+    at: float = float("inf")  # in seconds of the event loop
+    is_distrusted: bool = False
 
     def announce(self, ending: Ending, now: float) -> bool:
         """Record an end; returns whether it is trusted."""
-        if not self._is_distrusted:
+        if not self.is_distrusted:
             self.ending, self.at = ending, now
-        return not self._is_distrusted
+        return not self.is_distrusted
 
     def withdraw(self) -> None:
         """More text arrived."""
         if self.ending is not None:
-            self.ending, self.at, self._is_distrusted = None, float("inf"), True
+            self.ending, self.at, self.is_distrusted = None, float("inf"), True

@@ -15,3 +15,4 @@ class Listeners:
     due: Callable[[], object] = no_op  # the due write changed
     shown: Callable[[], object] = no_op  # a visible write succeeded
     posted: Callable[[str], object] = no_op  # a message with this id exists
+    announced: Callable[[], object] = no_op  # a trusted end was announced

@@ -198,7 +198,7 @@ class Reply(ReplyState):
                 self._timing.hasten(now)
         self._find_due()
         if is_trusted:
-            self.announced.on_announced()
+            self.listeners.announced()
 
     def _flush(self, now: float, *, for_good: bool) -> None:
         """Show held-back text too; `for_good`: certainly no more text follows."""

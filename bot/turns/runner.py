@@ -82,7 +82,7 @@ class RunningTurn:
         if reply.is_final:
             return
         if reply.announced.ending is None:
-            reply.announced.on_announced = self.end_soon
+            reply.listeners.announced = self.end_soon
         elif (ends_at := reply.announced.at + _END_GRACE_SECONDS) > loop.time() + _TIMER_ERROR_SECONDS:
             loop.call_at(ends_at, self.end_soon)
         else:
@@ -195,7 +195,7 @@ class TurnRunner:
                     reading.cancel()
                     showing.cancel()
                     # They hold this turn in memory.
-                    reply.listeners.shown = reply.listeners.posted = reply.announced.on_announced = no_op
+                    reply.listeners.shown = reply.listeners.posted = reply.listeners.announced = no_op
         reply.done.result()
 
     async def _read(self, pending: PendingTurn, reply: Reply, pacer: Pacer, unfinished: UnfinishedTurn | None) -> None:
