@@ -12,8 +12,7 @@ from typing import TypeVar
 
 from bot.markdown.fences import Fence, closes_fence, fence_changes, next_line_start
 
-# So much of a text is looked at in one step: lines of three characters, the worst, take a few milliseconds.
-# Characters.
+# Characters read in one step. Lines of three characters, the worst case, take a few milliseconds.
 STEP = 4_000
 
 T = TypeVar("T")
@@ -159,18 +158,18 @@ def find_code_blocks(text: str) -> list[CodeBlock]:
 def find_code_blocks_in_steps(text: str) -> Generator[None, None, list[CodeBlock]]:
     """The same, a step at a time."""
     found: list[CodeBlock] = []
-    opening_line: tuple[int, Fence] | None = None
+    opened: tuple[int, Fence] | None = None
     start = 0
     while start < len(text):
         stop = next_line_start(text, min(start + STEP, len(text)))
-        for at, fence in fence_changes(text[start:stop], opening_line[1] if opening_line else None):
-            if opening_line is not None:
-                found.append(_block(text, *opening_line, start + at))
-            opening_line = None if fence is None else (start + at, fence)
+        for at, fence in fence_changes(text[start:stop], opened[1] if opened else None):
+            if opened is not None:
+                found.append(_block(text, *opened, start + at))
+            opened = None if fence is None else (start + at, fence)
         start = stop
         yield
-    if opening_line is not None:
-        found.append(_block(text, *opening_line, None))
+    if opened is not None:
+        found.append(_block(text, *opened, None))
     return found
 
 
@@ -193,10 +192,10 @@ def _block(text: str, opening_line: int, fence: Fence, end: int | None) -> CodeB
     return CodeBlock(fence, opening_line, start, end, next_line, is_closed=True)
 
 
-def _bare(line: str, lead: str) -> str:
-    """A line without as much of `lead` as it has."""
+def _bare(line: str, prefix: str) -> str:
+    """A line without its part of `prefix`."""
     at = 0
-    for character in lead:
+    for character in prefix:
         if character == ">":
             marked = line.find(">", at, at + 4)
             if marked == -1 or line[at:marked].strip():

@@ -47,9 +47,9 @@ class MarkPair:
 
 def flanks(before: str, after: str) -> tuple[bool, bool]:
     """Whether a run between these two is left-flanking, and right-flanking, by CommonMark's own rule."""
-    remaining = not after.isspace() and (not is_punctuation(after) or before.isspace() or is_punctuation(before))
+    left = not after.isspace() and (not is_punctuation(after) or before.isspace() or is_punctuation(before))
     right = not before.isspace() and (not is_punctuation(before) or after.isspace() or is_punctuation(after))
-    return remaining, right
+    return left, right
 
 
 def can_open_and_close(character: str, before: str, after: str) -> tuple[bool, bool]:

@@ -98,11 +98,11 @@ def test_what_the_line_says(thought: str, line: str) -> None:
 @given(st.text(), st.lists(st.text(max_size=400), max_size=8))
 def test_the_line_is_one_short_line_however_it_is_cut(first: str, more: list[str]) -> None:
     """Chunks make no difference, and the line has no markup, link or control character."""
-    run_steps, cut = ReasoningPreview(), ReasoningPreview()
-    run_steps.feed(first + "".join(more))
+    whole, cut = ReasoningPreview(), ReasoningPreview()
+    whole.feed(first + "".join(more))
     for chunk in (first, *more):
         cut.feed(chunk)
-    assert cut.line == run_steps.line
+    assert cut.line == whole.line
     assert len(cut.line) <= MAX_PREVIEW_LENGTH
     assert cut.line.isprintable()
     assert not set(cut.line) & set("*_`~|#<>[]@\\")
