@@ -129,7 +129,7 @@ class _ServerOutage:
 
 @dataclass(slots=True)
 class _Deadlines:
-    """Until when streaming goes on in one answer, by the loop's time; it goes on for all attempts together."""
+    """The deadlines of all streamed attempts of one answer together, in the loop's time."""
 
     policy: CompletionPolicy
     answer_ends_at: float = math.inf  # known once there was text
@@ -137,7 +137,7 @@ class _Deadlines:
 
     @property
     def ends_at(self) -> float:
-        """Then no streamed attempt goes on, and none begins."""
+        """After this no streamed attempt continues or begins."""
         return min(self.quiet_ends_at, self.answer_ends_at)
 
     @property
@@ -155,7 +155,7 @@ class _Deadlines:
             self.quiet_ends_at = now + self.policy.no_text_seconds
 
     def postpone(self, seconds: float) -> None:
-        """Nobody was there for so long."""
+        """Do not count the time without a server."""
         self.quiet_ends_at += seconds
         self.answer_ends_at += seconds
 
@@ -314,15 +314,15 @@ class ReusableTimeout:
         if self._timer is not None:
             self._timer.cancel()
 
-    async def over(self, waiting: Awaitable[T], ends_at: float) -> T:
-        """Await `awaitable`. Raises `TimeoutError` if it is not done by `ends_at`, in the loop's time."""
+    async def over(self, awaitable: Awaitable[T], ends_at: float) -> T:
+        """Await it. Raises `TimeoutError` if it is not done by `ends_at`, in the loop's time."""
         task = self._task = asyncio.current_task()
         assert task is not None
         self._ends_at, cancelling = ends_at, task.cancelling()
         if self._timer is None or self._timer.when() > ends_at:
             self._set(ends_at)
         try:
-            return await waiting
+            return await awaitable
         except asyncio.CancelledError as error:
             if self._rang:
                 self._rang = False
@@ -389,7 +389,7 @@ class _AnswerCheck:
             self.called = True
 
     def checked(self, finish: Finish, *, alone: bool) -> Finish:
-        """The end as it is told. Raises `ServiceError` where it is none."""
+        """The finish to report. Raises `ServiceError` if the answer is empty."""
         if self.said or finish.reason in {FinishReason.LENGTH, FinishReason.FILTERED}:
             return finish
         if alone and (self.called or finish.reason is FinishReason.TOOLS):

@@ -59,7 +59,7 @@ class Recorder(Protocol):
         ...
 
     def attempt_failed(self, kind: str) -> None:
-        """An attempt at the model failed; `kind` is the failure's class in lower case, ``silent`` for a stall."""
+        """An attempt at the model failed; `kind` is the label of its failure (`bot.completion`)."""
         ...
 
     def ended(self, record: TurnRecord) -> None:

@@ -1,7 +1,7 @@
 """One answer from its first delta to its last write: its phase, its due write, and the outcomes of writes.
 
-Text is rendered when a permit is available and never queued, so every write carries the newest text. When that is,
-decides `bot.delivery.scheduler`; how often a model is asked, `bot.completion`.
+Text is rendered when a permit is available and never queued, so every write carries the newest text.
+`bot.delivery.scheduler` decides when to write, and `bot.completion` how often to ask a model.
 """
 
 from __future__ import annotations

@@ -191,7 +191,7 @@ def _atom(atom: str, links: LinkTargets) -> str:
 
 
 def _plain(atom: str) -> str:
-    """Escape adjacent brackets without an address, such as two footnote marks. Links are unchanged."""
+    """Replace footnote marks in adjacent brackets without an address. Links are unchanged."""
     return atom if atom.endswith(")") else _FOOTNOTE.sub(lambda found: superscript(found.group(1)), atom)
 
 

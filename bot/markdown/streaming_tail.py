@@ -106,7 +106,7 @@ def _before_marks(text: str, end: int) -> int:
 
 
 def last_leaf(text: str) -> tuple[int, str] | None:
-    """The offset and kind of the last block that may continue.
+    """The offset and text of the last block if it may continue.
 
     Later lines may have lost quote marks, so the offset is exact for the last line only; nearly all held text is there.
     """
