@@ -42,20 +42,20 @@ class AccessRules:
         author = turn.author
         if (author.guest and not self.guests) or (author.external and not self.external):
             return False
-        return self._person(turn) and self._place(turn)
+        return self._permits_author(turn) and self._permits_place(turn)
 
-    def _person(self, turn: Turn) -> bool:
+    def _permits_author(self, turn: Turn) -> bool:
         author = turn.author
         if author.id in self.users.deny or self.roles.deny & author.roles:
             return False
-        narrowest = next((self.by_channel[place] for place in turn.channel_ids if place in self.by_channel), None)
+        narrowest = next((self.by_channel[id_] for id_ in turn.channel_ids if id_ in self.by_channel), None)
         if narrowest is not None and not narrowest.permit(author.id, *author.roles):
             return False
         if not self.users.allow and not self.roles.allow:
             return True
         return author.id in self.users.allow or bool(self.roles.allow & author.roles)
 
-    def _place(self, turn: Turn) -> bool:
+    def _permits_place(self, turn: Turn) -> bool:
         if turn.key.workspace and not self.workspaces.permit(turn.key.workspace):
             return False
         if turn.direct:

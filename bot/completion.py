@@ -113,7 +113,7 @@ class _ServerOutage:
     alone_since: float = 0.0  # from then on, the platform could be reached and the model could not
     times: int = 0
 
-    def goes_on(self, failure: Retryable, now: float, policy: CompletionPolicy, *, is_offline: bool) -> bool:
+    def keeps_waiting(self, failure: Retryable, now: float, policy: CompletionPolicy, *, is_offline: bool) -> bool:
         """Whether to keep waiting after this failure; `is_offline`: the platform is unreachable too."""
         if not isinstance(failure, ConnectFailed):
             self.since, self.times = None, 0
@@ -133,37 +133,37 @@ class _Deadlines:
 
     policy: CompletionPolicy
     answer_ends_at: float = math.inf  # known once there was text
-    quiet_ends_at: float = math.inf  # known once there was a sign of life
+    no_text_ends_at: float = math.inf  # known once there was a sign of life
 
     @property
     def ends_at(self) -> float:
         """After this no streamed attempt continues or begins."""
-        return min(self.quiet_ends_at, self.answer_ends_at)
+        return min(self.no_text_ends_at, self.answer_ends_at)
 
     @property
-    def spoken(self) -> bool:
+    def has_text(self) -> bool:
         """Whether there was any text."""
         return self.answer_ends_at != math.inf
 
-    def note(self, delta: Delta, now: float) -> None:
+    def record(self, delta: Delta, now: float) -> None:
         """Record a delta, text or any other."""
         if type(delta) is Text:
-            self.quiet_ends_at = now + self.policy.no_text_seconds
+            self.no_text_ends_at = now + self.policy.no_text_seconds
             if self.answer_ends_at == math.inf:
                 self.answer_ends_at = now + self.policy.answer_seconds
-        elif self.quiet_ends_at == math.inf:
-            self.quiet_ends_at = now + self.policy.no_text_seconds
+        elif self.no_text_ends_at == math.inf:
+            self.no_text_ends_at = now + self.policy.no_text_seconds
 
     def postpone(self, seconds: float) -> None:
         """Do not count the time without a server."""
-        self.quiet_ends_at += seconds
+        self.no_text_ends_at += seconds
         self.answer_ends_at += seconds
 
-    def silent(self, seconds: float, *, is_late: bool) -> Silent:
+    def failure(self, seconds: float, *, is_late: bool) -> Silent:
         """The failure of a timed-out call: its limit in seconds, or the limit it hit."""
         if not is_late:
             return Silent(f"nothing came for {seconds:g} s")
-        if self.quiet_ends_at < self.answer_ends_at:
+        if self.no_text_ends_at < self.answer_ends_at:
             return Silent(f"no text came for {self.policy.no_text_seconds:g} s")
         return Silent("the answer took too long")
 
@@ -193,19 +193,19 @@ class Completion:
             streamed, began = number <= policy.attempts, loop.time()
             yield Attempt(asked, streamed=streamed)
             try:
-                called = self._streamed(prompt, deadlines, first=number == 1) if streamed else self._fallback(prompt)
-                async with aclosing(_checked(called, alone=not deadlines.spoken)) as deltas:
+                stream = self._streamed(prompt, deadlines, first=number == 1) if streamed else self._fallback(prompt)
+                async with aclosing(_checked(stream, alone=not deadlines.has_text)) as deltas:
                     async for delta in deltas:
                         yield delta
             except Retryable as failure:
-                self._note(failure, number)
-                waits_for_it = outage.goes_on(failure, loop.time(), policy, is_offline=is_offline())
-                if not (streamed or waits_for_it):
+                self._record_failure(failure, number)
+                waits_for_server = outage.keeps_waiting(failure, loop.time(), policy, is_offline=is_offline())
+                if not (streamed or waits_for_server):
                     raise
-                delay = policy.delay(outage.times if waits_for_it else number, failure, self._random)
+                delay = policy.delay(outage.times if waits_for_server else number, failure, self._random)
                 if delay is None:
                     raise
-                if waits_for_it:  # nobody was there to take the time of an answer
+                if waits_for_server:  # nobody was there to take the time of an answer
                     deadlines.postpone(loop.time() + delay - began)
             else:
                 return
@@ -213,7 +213,7 @@ class Completion:
                 number = policy.attempts + 1
                 continue
             await asyncio.sleep(delay)
-            number += not waits_for_it
+            number += not waits_for_server
 
     def once(self) -> Completion:
         """The same with a single streamed attempt, and the call without streaming after it."""
@@ -230,7 +230,7 @@ class Completion:
         deadlines = _Deadlines(self._policy, answer_ends_at=asyncio.get_running_loop().time() + seconds)
         return _with_timeouts(self._model.answer(prompt, stream=False), _Timeouts(seconds, seconds, seconds), deadlines)
 
-    def _note(self, failure: Retryable, attempt: int) -> None:
+    def _record_failure(self, failure: Retryable, attempt: int) -> None:
         self._recorder.attempt_failed(_LABELS.get(type(failure), type(failure).__name__.lower()))
         log.warning("attempt failed", extra={"attempt": attempt, "failure": repr(failure)})
 
@@ -263,7 +263,7 @@ async def _with_timeouts(
                     delta = await watch.over(anext(deltas, None), ends_at)
                 except TimeoutError as error:
                     if announced is None:
-                        raise deadlines.silent(seconds, is_late=ends_at < patient_until) from error
+                        raise deadlines.failure(seconds, is_late=ends_at < patient_until) from error
                     for held in announced.rest:
                         yield held
                     yield Finish(announced.reason)
@@ -275,16 +275,16 @@ async def _with_timeouts(
                     if isinstance(delta, Finish):
                         return  # how its connection is closed is not waited for
                 now = loop.time()
-                deadlines.note(delta, now)
-                if announced is None or _goes_on(delta, announced):
-                    heard = type(delta) is not Activity or seconds == timeouts.between
-                    seconds = timeouts.between if heard else timeouts.first
+                deadlines.record(delta, now)
+                if announced is None or _continues(delta, announced):
+                    has_delta = type(delta) is not Activity or seconds == timeouts.between
+                    seconds = timeouts.between if has_delta else timeouts.first
                     patient_until = now + seconds
                 if type(delta) is Announced:
                     announced = delta
 
 
-def _goes_on(delta: Delta, announced: Announced) -> bool:
+def _continues(delta: Delta, announced: Announced) -> bool:
     """Whether an answer with an announced end continues with this delta."""
     if isinstance(delta, Announced):
         return delta.reason is not announced.reason
@@ -363,8 +363,8 @@ async def _checked(deltas: AsyncGenerator[Delta, None], *, alone: bool) -> Async
             if isinstance(delta, Finish):
                 yield check.checked(delta, alone=alone)
                 return
-            if not (check.said and type(delta) is Text):
-                check.note(delta)
+            if not (check.has_text and type(delta) is Text):
+                check.record(delta)
             yield delta
     raise ServiceError("the stream ended without a finish reason")
 
@@ -373,27 +373,27 @@ async def _checked(deltas: AsyncGenerator[Delta, None], *, alone: bool) -> Async
 class _AnswerCheck:
     """The contents of one answer so far."""
 
-    said: bool = False
-    thought: bool = False
-    called: bool = False
+    has_text: bool = False
+    has_reasoning: bool = False
+    has_tool_call: bool = False
 
-    def note(self, delta: Delta) -> None:
-        """Take note of a delta."""
+    def record(self, delta: Delta) -> None:
+        """Record a delta."""
         if isinstance(delta, Text | Refusal):
-            self.said = self.said or bool(delta.text.strip())
+            self.has_text = self.has_text or bool(delta.text.strip())
         elif isinstance(delta, Reasoning):
-            self.thought = True
+            self.has_reasoning = True
         elif isinstance(delta, Retraction):
-            self.said, self.thought = False, True
+            self.has_text, self.has_reasoning = False, True
         elif isinstance(delta, ToolCall):
-            self.called = True
+            self.has_tool_call = True
 
     def checked(self, finish: Finish, *, alone: bool) -> Finish:
         """The finish to report. Raises `ServiceError` if the answer is empty."""
-        if self.said or finish.reason in {FinishReason.LENGTH, FinishReason.FILTERED}:
+        if self.has_text or finish.reason in {FinishReason.LENGTH, FinishReason.FILTERED}:
             return finish
-        if alone and (self.called or finish.reason is FinishReason.TOOLS):
+        if alone and (self.has_tool_call or finish.reason is FinishReason.TOOLS):
             return Finish(FinishReason.TOOLS_ONLY)
-        if alone and self.thought:
+        if alone and self.has_reasoning:
             return Finish(FinishReason.THOUGHT_ONLY)
         raise ServiceError("the answer is empty")

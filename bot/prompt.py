@@ -40,9 +40,9 @@ class PromptConfig:
     by_channel: Mapping[str, PromptOverride] = field(default_factory=dict)
     limits: PromptLimits = field(default_factory=PromptLimits)
 
-    def persona(self, turn: Turn) -> PromptOverride:
+    def override_for(self, turn: Turn) -> PromptOverride:
         """The narrowest override for these channels, completed by the default."""
-        own = next((self.by_channel[place] for place in turn.channel_ids if place in self.by_channel), PromptOverride())
+        own = next((self.by_channel[id_] for id_ in turn.channel_ids if id_ in self.by_channel), PromptOverride())
         return PromptOverride(own.system or self.default.system, own.model or self.default.model)
 
 
@@ -58,7 +58,7 @@ class Prepared:
 def prepare(turn: Turn, history: History, prompting: PromptConfig, words: Strings, now: datetime) -> Prepared:
     """Build the model's input."""
     limits = prompting.limits
-    persona = prompting.persona(turn)
+    override = prompting.override_for(turn)
     question, was_cut = _shortened(_worded(turn.question), limits.question_characters)
     kept, dropped = _newest([message for message in history.messages if not is_blank(message)], limits)
     notices = _left_out(question, words)
@@ -67,7 +67,7 @@ def prepare(turn: Turn, history: History, prompting: PromptConfig, words: String
     messages = [*kept, question]
     if not turn.direct:
         messages = [_with_name(message) for message in messages]
-    prompt = Prompt(_system(persona.system, turn, now), tuple(messages), persona.model)
+    prompt = Prompt(_system(override.system, turn, now), tuple(messages), override.model)
     return Prepared(prompt, tuple(notices), history_cut=dropped or (history.truncated and not history.unread))
 
 
@@ -135,10 +135,10 @@ def _shortened(message: Message, characters: int) -> tuple[Message, bool]:
 
 def _left_out(message: Message, words: Strings) -> list[str]:
     """A notice for each omitted attachment, except the last ones of many."""
-    left = [part for part in message.parts if isinstance(part, OmittedAttachment)]
-    told = left if len(left) <= _LEFT_OUT_LINES else left[: _LEFT_OUT_LINES - 1]
-    lines: list[str] = [FilledSentence(words.left_out, name=part.name, why=part.why) for part in told]
-    if more := len(left) - len(told):
+    omitted = [part for part in message.parts if isinstance(part, OmittedAttachment)]
+    listed = omitted if len(omitted) <= _LEFT_OUT_LINES else omitted[: _LEFT_OUT_LINES - 1]
+    lines: list[str] = [FilledSentence(words.left_out, name=part.name, why=part.why) for part in listed]
+    if more := len(omitted) - len(listed):
         lines.append(words.left_out_more.format(count=more))
     return lines
 

@@ -26,8 +26,8 @@ def alternating(messages: Iterable[Message]) -> tuple[Message, ...]:
 
     Neighbours of one role become one message with the parts of both. Only messages without visible content are dropped.
     """
-    said = [message for message in messages if not is_blank(message)]
-    merged = [_merged(list(group)) for _, group in groupby(said, key=lambda message: message.role)]
+    visible = [message for message in messages if not is_blank(message)]
+    merged = [_merged(list(group)) for _, group in groupby(visible, key=lambda message: message.role)]
     if not merged:
         return (_stand_in(WITHOUT_WORDS),)
     if merged[0].role is not Role.USER:
