@@ -69,10 +69,12 @@ class Answer:
         """Cut and render the text again from message `index` on, for the channel's present capabilities."""
         self.draft.recut(index, self._channel.caps)
 
-    def record_shown(self, write: Write) -> None:
-        """A message is known to show this write's text."""
-        is_last = write.index == len(self.reconciler.messages) - 1 and self.rendered is self.draft
+    def record_write(self, write: Write) -> bool:
+        """Record a successful write; returns whether a message is known to show its text."""
+        is_shown = self.reconciler.shows(write)
+        is_last = is_shown and write.index == len(self.reconciler.messages) - 1 and self.rendered is self.draft
         self.last_shown = write if is_last and write.covers else None
+        return is_shown
 
     @property
     def _has_frozen_text(self) -> bool:

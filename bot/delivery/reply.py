@@ -329,14 +329,12 @@ class Reply(ReplyState):
         timing.wrote = now
         if not self.is_final:
             timing.not_before = now + policy.gap(alone=live <= 1)
-        if not self._reconciler.shows(write):
-            answer.last_shown = None
-            self._backlog.join(rendered)
-        else:
+        if answer.record_write(write):
             self.figures.shown(now, write.covers)
-            answer.record_shown(write)
             # Approximation: text carried into the next message counts as arriving now (at most one message's worth).
             self._backlog.add(max(answer.draft.length - write.covers - self._backlog.characters, 0), now)
+        else:
+            self._backlog.join(rendered)
         self._pause(after_write(answer, write), policy)
         self.listeners.shown()
 
