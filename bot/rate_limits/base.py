@@ -12,6 +12,7 @@ All times are seconds of the event loop. Only `ReadLimiter` waits or reads the c
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -25,6 +26,11 @@ EDGE_SECONDS = 0.02
 
 # Longest time between an earlier process sending a call and the server counting it. Seconds.
 ANSWERED_SECONDS = 2.0
+
+
+def count_times(now: float, ages: Iterable[float]) -> Iterator[float]:
+    """When the server counted an earlier process's calls at the latest; `ages`: the seconds since each was sent."""
+    return (now - max(age - ANSWERED_SECONDS, 0.0) for age in ages)
 
 
 class Budget(Protocol):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing_extensions import override
 
 from bot.callbacks import no_op
-from bot.rate_limits.base import ANSWERED_SECONDS, RateLimitBase
+from bot.rate_limits.base import RateLimitBase, count_times
 
 
 class LeakyBucket(RateLimitBase):
@@ -78,8 +78,7 @@ class LeakyBucket(RateLimitBase):
 
     def remember(self, now: float, ages: Sequence[float]) -> None:
         """Count an earlier process's writes; `ages` are the seconds since each was sent."""
-        for age in sorted(ages, reverse=True):
-            counted = now - max(age - ANSWERED_SECONDS, 0.0)
+        for counted in sorted(count_times(now, ages)):
             self._empty_at = max(self._empty_at, counted) + self._interval
 
     def drain(self, now: float) -> None:

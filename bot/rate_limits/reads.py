@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from aiolimiter import AsyncLimiter
 
 from bot.callbacks import no_op
-from bot.rate_limits.base import ANSWERED_SECONDS, LONGEST_HOLD_SECONDS
+from bot.rate_limits.base import LONGEST_HOLD_SECONDS, count_times
 
 
 class ReadLimiter:
@@ -43,8 +43,7 @@ class ReadLimiter:
 
     def remember(self, now: float, ages: Sequence[float]) -> None:
         """Count an earlier process's reads; `ages` are the seconds since each was sent."""
-        counted = (now - max(age - ANSWERED_SECONDS, 0.0) for age in ages)
-        self._times = deque(sorted([*self._times, *counted]))
+        self._times = deque(sorted([*self._times, *count_times(now, ages)]))
 
     def hold(self, now: float, seconds: float) -> None:
         """Send no reads for this long, by the server's order."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing_extensions import override
 
 from bot.callbacks import no_op
-from bot.rate_limits.base import ANSWERED_SECONDS, EDGE_SECONDS, RateLimitBase
+from bot.rate_limits.base import EDGE_SECONDS, RateLimitBase, count_times
 
 
 class RollingWindow(RateLimitBase):
@@ -51,8 +51,7 @@ class RollingWindow(RateLimitBase):
 
     def remember(self, now: float, ages: Sequence[float]) -> None:
         """Count an earlier process's writes; `ages` are the seconds since each was sent."""
-        counted = (now - max(age - ANSWERED_SECONDS, 0.0) for age in ages)
-        self._counted = deque(sorted([*self._counted, *counted]))
+        self._counted = deque(sorted([*self._counted, *count_times(now, ages)]))
 
     def used_up(self, now: float) -> bool:
         """Whether even a final write must wait."""
