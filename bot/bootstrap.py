@@ -307,7 +307,7 @@ def make_turn_config(settings: Settings, strings: Strings) -> TurnConfig:
     return TurnConfig(
         access=make_access(settings),
         prompting=make_prompt_config(settings),
-        words=strings,
+        strings=strings,
         writing=make_write_policy(settings),
         limits=TurnLimits(
             waiting=turns.max_queued_per_conversation,

@@ -55,15 +55,15 @@ class Prepared:
     history_cut: bool  # whether earlier messages were left out; a conversation is notified once
 
 
-def prepare(turn: Turn, history: History, prompting: PromptConfig, words: Strings, now: datetime) -> Prepared:
+def prepare(turn: Turn, history: History, prompting: PromptConfig, strings: Strings, now: datetime) -> Prepared:
     """Build the model's input."""
     limits = prompting.limits
     override = prompting.override_for(turn)
     question, was_cut = _shortened(_worded(turn.question), limits.question_characters)
     kept, dropped = _newest([message for message in history.messages if not is_blank(message)], limits)
-    notices = _left_out(question, words)
+    notices = _left_out(question, strings)
     if was_cut:
-        notices.append(words.question_cut.format(characters=f"{limits.question_characters:,}"))
+        notices.append(strings.question_cut.format(characters=f"{limits.question_characters:,}"))
     messages = [*kept, question]
     if not turn.direct:
         messages = [_with_name(message) for message in messages]
@@ -133,13 +133,13 @@ def _shortened(message: Message, characters: int) -> tuple[Message, bool]:
     return replace(message, parts=tuple(parts)), was_cut
 
 
-def _left_out(message: Message, words: Strings) -> list[str]:
+def _left_out(message: Message, strings: Strings) -> list[str]:
     """A notice for each omitted attachment, except the last ones of many."""
     omitted = [part for part in message.parts if isinstance(part, OmittedAttachment)]
     listed = omitted if len(omitted) <= _LEFT_OUT_LINES else omitted[: _LEFT_OUT_LINES - 1]
-    lines: list[str] = [FilledSentence(words.left_out, name=part.name, why=part.why) for part in listed]
+    lines: list[str] = [FilledSentence(strings.left_out, name=part.name, why=part.why) for part in listed]
     if more := len(omitted) - len(listed):
-        lines.append(words.left_out_more.format(count=more))
+        lines.append(strings.left_out_more.format(count=more))
     return lines
 
 

@@ -48,6 +48,6 @@ class TurnConfig:
 
     access: AccessRules
     prompting: PromptConfig
-    words: Strings
+    strings: Strings
     writing: WritePolicy
     limits: TurnLimits

@@ -101,7 +101,7 @@ class TurnManager(Inbox):
         if turn.key.digest in self._accepted:
             self._recorder.refused(turn.key.platform, "duplicate")
             return
-        strings, pending = self._config.words, PendingTurn(turn, channel, asyncio.get_running_loop().time())
+        strings, pending = self._config.strings, PendingTurn(turn, channel, asyncio.get_running_loop().time())
         if not self._config.access.permit(turn):  # before any command: commands need access too
             self._refuse(pending, "access", strings.no_access if turn.direct else "")
         elif strings.is_stop(turn.question) and (

@@ -167,7 +167,7 @@ class TurnRunner:
         return Reply(
             pending.turn.key,
             pending.channel,
-            self._config.words,
+            self._config.strings,
             figures,
             recovered=unfinished.messages if unfinished else None,
             limits=self._config.writing.limits,
@@ -226,7 +226,7 @@ class TurnRunner:
         return pacer.is_cut_off or not self._ready(platform)
 
     async def _ask(self, pending: PendingTurn, reply: Reply, is_offline: Callable[[], bool]) -> None:
-        config, strings = self._config.prompting, self._config.words
+        config, strings = self._config.prompting, self._config.strings
         turn = await _with_attachments(pending)
         history = await pending.channel.history(config.limits.messages)
         if history.unread and self._is_first_notice(f"unread {turn.conversation}"):
@@ -263,7 +263,7 @@ class TurnRunner:
 
     def _add_reduction_notices(self, reply: Reply, reduced: ReducedPrompt, conversation: str) -> None:
         """Tell the user what the model's server refused to take."""
-        strings = self._config.words
+        strings = self._config.strings
         for part in reduced.left_out:
             reply.add_notice(strings.left_out.format(name=part.name, why=part.why))
         if reduced.no_images:
