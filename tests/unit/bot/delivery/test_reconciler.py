@@ -32,7 +32,7 @@ def settle(
             reconciler.outcome_unknown(write)
             continue
         apply(reconciler, write, platform, keys, answered=fault != "lost after")
-    raise AssertionError("the page never settles")
+    raise AssertionError("the reconciler never settles")
 
 
 def apply(

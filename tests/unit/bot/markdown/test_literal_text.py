@@ -18,8 +18,8 @@ from bot.strings import FilledSentence, Strings
 from tests.support.fakes import FakeChannel, ScriptedModel, turn
 from tests.unit.bot.turns.test_manager import ask
 
-DIALECTS: list[Renderer] = [DiscordMarkdown(), SlackMarkdown(), PlaygroundMarkdown(), PlainMarkdown()]
-dialects = pytest.mark.parametrize("renderer", DIALECTS, ids=lambda each: type(each).__name__)
+RENDERERS: list[Renderer] = [DiscordMarkdown(), SlackMarkdown(), PlaygroundMarkdown(), PlainMarkdown()]
+renderers = pytest.mark.parametrize("renderer", RENDERERS, ids=lambda each: type(each).__name__)
 
 EVIL = [
     "[click](https://evil.example/x)",
@@ -64,7 +64,7 @@ def test_shortening_leaves_characters_whole() -> None:
     assert single_line("report.pdf") == "report.pdf"
 
 
-@dialects
+@renderers
 @given(st.one_of(st.sampled_from(EVIL), st.text("[]()*_`<>@#-\\:/.w1a~|!& \n", max_size=60)))
 def test_a_foreign_text_is_shown_and_does_nothing(renderer: Renderer, text: str) -> None:
     """Read as CommonMark, a line with it holds text and nothing else, the same that stood there."""
@@ -79,7 +79,7 @@ def test_a_foreign_text_is_shown_and_does_nothing(renderer: Renderer, text: str)
     assert "\n" not in told
 
 
-@dialects
+@renderers
 @pytest.mark.parametrize("name", EVIL)
 def test_a_line_with_it_is_one_line_of_ours(renderer: Renderer, name: str) -> None:
     """It is small print as a whole, short, cannot ping, and is left out of what the model is told of its answer."""
@@ -102,7 +102,7 @@ def test_a_line_with_it_is_one_line_of_ours(renderer: Renderer, name: str) -> No
 def test_ordinary_names_are_left_as_they_are() -> None:
     """Nobody sees a backslash in a platform that does not know it, for a name that needs none."""
     for name in ("report.pdf", "my_file_2.tar.gz", "Foto 1 (2).jpeg", "über-uns.docx", "日本語.txt", "a#b+c=d.md"):
-        for renderer in DIALECTS:
+        for renderer in RENDERERS:
             assert renderer.escape(name) == name
 
 

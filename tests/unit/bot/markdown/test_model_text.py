@@ -25,7 +25,7 @@ from tests.unit.bot.delivery.test_overflow import answered
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 30
 DATA = "data:image/png;base64," + base64.b64encode(PNG).decode()
 LONG = "https://a.example/" + "x" * 5000
-DIALECTS: list[Renderer] = [PlainMarkdown(), DiscordMarkdown(), SlackMarkdown(), PlaygroundMarkdown()]
+RENDERERS: list[Renderer] = [PlainMarkdown(), DiscordMarkdown(), SlackMarkdown(), PlaygroundMarkdown()]
 
 
 def taken_in(text: str, sizes: list[int], limit: int = 2000) -> tuple[str, ModelText]:
@@ -75,13 +75,13 @@ def test_what_is_seen_of_it(source: str, seen: str) -> None:
         replace_placeholders(taken_in(source, [size] * (len(source) // size))[0]) == seen for size in (1, 7, 100)
     )
     if "`" not in source:
-        for renderer in DIALECTS:
+        for renderer in RENDERERS:
             text = renderer.render(Piece(whole))
             assert not re.search(r"data:image/png;base64,A{5}|left-out|x{99}|1{99}", text), text
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("renderer", DIALECTS)
+@pytest.mark.parametrize("renderer", RENDERERS)
 def test_it_is_never_seen_while_it_comes(renderer: Renderer) -> None:
     """At any character nothing of the content shows, and it takes no room in a message."""
     source = f"Look: ![a cat]({DATA[:3000]}) and [a page]({LONG}) and <img src='{DATA[:3000]}'> end."
@@ -164,7 +164,7 @@ def test_line_breaks_and_controls(source: str, sizes: list[int]) -> None:
     assert out == normalise(source) == expected
 
 
-@pytest.mark.parametrize("renderer", DIALECTS)
+@pytest.mark.parametrize("renderer", RENDERERS)
 def test_notices_have_no_controls(renderer: Renderer) -> None:
     """A file's name, say, may have some."""
     assert "\x1b" not in renderer.notice("a\x1b[31m\x07b")
@@ -206,7 +206,7 @@ async def test_where_no_file_goes_up(bytes_: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("renderer", DIALECTS)
+@pytest.mark.parametrize("renderer", RENDERERS)
 @given(before=st.integers(0, 1900), size=st.integers(1, 1500), step=st.integers(1, 400))
 @example(before=300, size=1500, step=97)
 def test_an_address_that_fits_is_not_split(renderer: Renderer, before: int, size: int, step: int) -> None:

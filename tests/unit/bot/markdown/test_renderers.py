@@ -73,7 +73,7 @@ PARTS = [
     "<b>", "e | f", "\n--- | ---\n", "日本", "👍", "<!channel>", "<@U1>", "é", "\\",
 ]  # fmt: skip
 SOURCE = st.lists(st.sampled_from(PARTS), max_size=120).map("".join)
-DIALECTS: list[Renderer] = [PlainMarkdown(), DiscordMarkdown(), SlackMarkdown(), PlaygroundMarkdown()]
+RENDERERS: list[Renderer] = [PlainMarkdown(), DiscordMarkdown(), SlackMarkdown(), PlaygroundMarkdown()]
 
 
 def room(renderer: Renderer, piece: Piece) -> int:
@@ -81,7 +81,7 @@ def room(renderer: Renderer, piece: Piece) -> int:
     return utf16_units(piece.closed()) + renderer.padding(piece)
 
 
-@pytest.mark.parametrize("renderer", DIALECTS)
+@pytest.mark.parametrize("renderer", RENDERERS)
 @given(source=SOURCE, limit=st.integers(100, 400), sizes=st.lists(st.integers(1, 30), max_size=40))
 def test_any_chunking_gives_the_same_segments_that_fit(
     renderer: Renderer, source: str, limit: int, sizes: list[int]
@@ -104,7 +104,7 @@ def test_any_chunking_gives_the_same_segments_that_fit(
     assert "".join(piece.source for piece in once.pieces()) == source
 
 
-@pytest.mark.parametrize("renderer", DIALECTS)
+@pytest.mark.parametrize("renderer", RENDERERS)
 @given(source=SOURCE)
 @example(source="word ~~~\n```\n")
 @example(source="| a | b |\n|---|:-:|\n| **c** | d |\n|日本")

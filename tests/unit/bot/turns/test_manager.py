@@ -393,8 +393,8 @@ async def test_a_slow_journal_misses_no_message() -> None:
     assert journal.messages == list(channel.shown)
 
 
-class BrokenDialect(PlainMarkdown):
-    """A dialect with a bug."""
+class BrokenRenderer(PlainMarkdown):
+    """A renderer with a bug."""
 
     def render(self, piece: Piece) -> str:
         if "word9" in piece.source:
@@ -402,13 +402,13 @@ class BrokenDialect(PlainMarkdown):
         return super().render(piece)
 
 
-async def test_a_bug_in_a_dialect_ends_its_own_turn_only() -> None:
+async def test_a_bug_in_a_renderer_ends_its_own_turn_only() -> None:
     """Text that cannot be rendered costs one answer, and the others go on."""
 
     class Channel(FakeChannel):
         @property
         def caps(self) -> ChannelCapabilities:
-            return ChannelCapabilities(2000, len, BrokenDialect())
+            return ChannelCapabilities(2000, len, BrokenRenderer())
 
     good = FakeChannel()
     async with running_core(ScriptedModel(words(50))) as core:
