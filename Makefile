@@ -36,7 +36,8 @@ test: install ## run the unit, contract and virtual-clock tests and a slice of t
 
 test-all: EXAMPLES =
 test-all: test ## run `make test` with all examples, then all other tests
-	@$(PYTEST) -m slow
+	@$(PYTEST) -m "slow and not alone"
+	@$(PYTEST) -m alone -n 0
 
 lint: install ## check style, types, imports and the length of functions
 	@$(BIN)/ruff check

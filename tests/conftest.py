@@ -1,6 +1,7 @@
 """Runs coroutine tests on virtual time (or in real time, if marked ``sockets``), and divides the suite in two.
 
-``make test`` runs ``-m "not slow"``, ``make test-all`` then runs ``-m slow``.
+``make test`` runs ``-m "not slow"``. ``make test-all`` then runs ``-m "slow and not alone"``.
+Last, it runs ``-m alone`` in one process.
 """
 
 from __future__ import annotations
@@ -59,9 +60,10 @@ def folder_of(file: Path) -> str:
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Mark whole folders, and integration tests with sockets, as ``slow``; except tests marked ``quick``."""
+    """Mark as ``slow``: whole folders, integration tests with sockets, and ``alone``; except tests marked ``quick``."""
     folder = folder_of(item.path)
     slow = folder in SLOW_FOLDERS or (folder == "integration" and item.get_closest_marker("sockets") is not None)
+    slow = slow or item.get_closest_marker("alone") is not None
     if slow and item.get_closest_marker("quick") is None:
         item.add_marker("slow")
 

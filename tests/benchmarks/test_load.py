@@ -13,6 +13,7 @@ from benchmarks.load.scale import Load, lines_of_live, lines_of_rest, measure_li
 
 pytestmark = [
     pytest.mark.sockets,
+    pytest.mark.alone,
     pytest.mark.skipif(sys.platform != "linux", reason="memory and processor time are read from /proc"),
 ]
 

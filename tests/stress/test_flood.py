@@ -14,7 +14,7 @@ from tests.e2e.test_program import both, everything, numbered
 from tests.servers.openai import Answer, OpenAIDouble, Status
 from tests.support.process import Running
 
-pytestmark = pytest.mark.sockets
+pytestmark = [pytest.mark.sockets, pytest.mark.alone]
 
 LARGE = "word " * 2_400_000  # twelve million characters
 # A million characters a second, in pieces of ten thousand.
@@ -27,7 +27,7 @@ def resident_mebibytes(running: Running) -> float:
     return int(re.findall(r"VmRSS:\s+(\d+) kB", status)[0]) / 1024
 
 
-# A second on an idle machine; the suite runs in six processes on two cores.
+# About 0.2 s on an idle machine of two cores.
 HEALTH_SECONDS = 2.0
 PROBE_SECONDS = 0.05  # between two requests for /healthz
 

@@ -20,6 +20,7 @@ from tests.support.process import Running, bot
 
 pytestmark = [
     pytest.mark.sockets(seconds=120),
+    pytest.mark.alone,
     pytest.mark.skipif(sys.platform != "linux", reason="the siege uses epoll, and descriptors are in /proc"),
 ]
 
