@@ -74,7 +74,12 @@ async def run(settings: Settings) -> int:
         if settings.playground_runs:
             _report(f"open {address} to chat (model: {model_label(settings)})")
         tune_gc()
-        succeeded = await serve(bot.turns, bot.platforms, drain_seconds=settings.turns.drain_seconds)
+        succeeded = await serve(
+            bot.turns,
+            bot.platforms,
+            drain_seconds=settings.turns.drain_seconds,
+            interactions=bot.interactions,
+        )
         return EXIT_OK if succeeded else EXIT_FAILURE
 
 

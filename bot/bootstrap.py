@@ -26,6 +26,7 @@ from bot.access import AccessRules, AllowDeny
 from bot.backoff import Backoff
 from bot.completion import Completion, CompletionPolicy
 from bot.delivery.policy import ReasoningPolicy, WritePolicy
+from bot.interactions.ports import NO_INTERACTIONS, Interactions
 from bot.ports import Journal, Model, Platform
 from bot.prompt import PromptConfig, PromptLimits, PromptOverride
 from bot.strings import Strings
@@ -49,6 +50,7 @@ class Bot:
     turns: TurnManager
     platforms: Sequence[Platform]
     http_server: HttpServer
+    interactions: Interactions = NO_INTERACTIONS
 
 
 async def open_bot(settings: Settings, stack: AsyncExitStack, report: Callable[[str], None]) -> Bot:

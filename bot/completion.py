@@ -48,6 +48,7 @@ class Attempt:
 
     number: int  # from 1
     streamed: bool
+    model: str = ""  # as requested; empty: the configured one
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +192,7 @@ class Completion:
         number = 1  # attempts with a connection
         for asked in itertools.count(1):
             streamed, began = number <= policy.attempts, loop.time()
-            yield Attempt(asked, streamed=streamed)
+            yield Attempt(asked, streamed=streamed, model=prompt.model)
             try:
                 stream = self._streamed(prompt, deadlines, first=number == 1) if streamed else self._fallback(prompt)
                 async with aclosing(_checked(stream, alone=not deadlines.has_text)) as deltas:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from dataclasses import dataclass, field
+from decimal import Decimal
 from enum import Enum, StrEnum
 
 # --------------------------------------------------------------------------------------------------- what people say
@@ -102,19 +103,22 @@ class Author:
     roles: frozenset[str] = frozenset()  # ids of the roles or groups the platform says they are in
     guest: bool = False  # a restricted member (Slack's single- and multi-channel guests)
     external: bool = False  # somebody of another organisation (Slack Connect)
+    manages: bool = False  # may manage the channel (Discord) or is an admin of the workspace (Slack)
 
 
 @dataclass(frozen=True, slots=True)
 class TurnKey:
     """The identity of a turn: a message delivered twice has the same key.
 
-    `workspace` is Slack's team or Discord's guild; empty for a Discord DM and the playground.
+    `workspace` is Slack's team or Discord's guild; empty for a Discord DM and the playground. `generation` counts the
+    answers to one question: 0 is the first, and each "try again" or edit of the question adds one.
     """
 
     platform: str
     workspace: str
     channel: str
     message: str
+    generation: int = 0
 
     @property
     def digest(self) -> str:
@@ -123,6 +127,8 @@ class TurnKey:
         Short enough for a Discord nonce (25 at most), long enough (120 bits) never to meet another.
         """
         joined = f"{self.platform}\x1f{self.workspace}\x1f{self.channel}\x1f{self.message}"
+        if self.generation:
+            joined += f"\x1f{self.generation}"
         return base64.b32encode(hashlib.sha256(joined.encode()).digest()[:15]).decode().lower()
 
     @property
@@ -137,7 +143,8 @@ class Turn:
 
     `conversation` names its thread, DM or reply chain within the process; turns of one conversation run one after the
     other. `question` is the text; attachments are read from the channel when the turn runs. `channel_ids` are the ids
-    for access lists and channel tables, the narrowest first: the thread, its channel, its category.
+    for access lists and channel tables, the narrowest first: the thread, its channel, its category. `preface` is
+    markdown shown above the answer's text (the question of a command, as a quote); no model sees it.
     """
 
     key: TurnKey
@@ -146,6 +153,7 @@ class Turn:
     question: Message
     channel_ids: tuple[str, ...]
     direct: bool = False  # a DM has one reader, so names are needless
+    preface: str = ""
 
 
 # ------------------------------------------------------------------------------------------------ what a model sends
@@ -206,10 +214,18 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of an answer, as the server counted them."""
+    """Tokens of an answer, as the server counted them.
+
+    `cached_tokens` are part of the input, `reasoning_tokens` of the output. `model` is the name in the response; `cost`
+    is the server's own, in US dollars.
+    """
 
     input_tokens: int
     output_tokens: int
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
+    model: str = ""
+    cost: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 
 from bot.errors import Failure
+from bot.interactions.ports import NO_INTERACTIONS, Interactions
 from bot.ports import Platform
 from bot.turns.manager import TurnManager
 
@@ -25,7 +26,13 @@ log = logging.getLogger(__name__)
 GC_THRESHOLDS = (10_000, 20, 20)
 
 
-async def serve(turns: TurnManager, platforms: Sequence[Platform], *, drain_seconds: float) -> bool:
+async def serve(
+    turns: TurnManager,
+    platforms: Sequence[Platform],
+    *,
+    drain_seconds: float,
+    interactions: Interactions = NO_INTERACTIONS,
+) -> bool:
     """Run the platforms until a signal, or until all of them have failed; then finish the live turns.
 
     Returns false if all platforms failed. Clients are closed last, since unfinished writes need them.
@@ -39,7 +46,10 @@ async def serve(turns: TurnManager, platforms: Sequence[Platform], *, drain_seco
             closing.push_async_callback(platform.close)
         turns_task = group.create_task(turns.run(), name="turns")
         await turns.started.wait()
-        running = [group.create_task(_run_platform(platform, turns), name=platform.name) for platform in platforms]
+        running = [
+            group.create_task(_run_platform(platform, turns, interactions), name=platform.name)
+            for platform in platforms
+        ]
         ended = group.create_task(_set_when_all_end(running, stop), name="ended")
         await stop.wait()
         all_failed = all(task.done() for task in running)
@@ -82,10 +92,10 @@ class _Signals:
         self.stop.set()
 
 
-async def _run_platform(platform: Platform, turns: TurnManager) -> None:
+async def _run_platform(platform: Platform, turns: TurnManager, interactions: Interactions) -> None:
     """Run one platform until cancelled. Its failure (a wrong token, a bug) must not stop the other platforms."""
     try:
-        await platform.run(turns)
+        await platform.run(turns, interactions)
     except Failure as failure:
         log.error("platform stopped", extra={"platform": platform.name, "failure": str(failure)})  # noqa: TRY400 (expected; its trace tells nothing)
     except Exception:

@@ -12,6 +12,7 @@ from enum import Enum, Flag, auto
 from typing import Protocol
 
 from bot.conversation import Author, Delta, Ending, History, Part, Prompt, Turn, TurnKey
+from bot.interactions.ports import NO_INTERACTIONS, Interactions
 from bot.markdown import Renderer
 from bot.rate_limits import Budget
 
@@ -51,6 +52,8 @@ class Controls(Flag):
 
     NONE = 0
     STOP = auto()
+    RETRY = auto()  # answer again in the same messages
+    FEEDBACK = auto()  # thumbs up and thumbs down
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,6 +265,15 @@ class RateLimitLog(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class OpenedQuestion:
+    """A question read again. `event` is the text for `Inbox.receive`."""
+
+    turn: Turn
+    channel: Channel
+    event: str = field(repr=False)
+
+
 class Platform(Protocol):
     """One outside place where people ask."""
 
@@ -275,10 +287,19 @@ class Platform(Protocol):
         """Whether events are arriving just now, for ``/readyz``."""
         ...
 
-    async def run(self, inbox: Inbox) -> None:
+    async def run(self, inbox: Inbox, interactions: Interactions = NO_INTERACTIONS) -> None:
         """Connect and bring turns until cancelled; reconnects by itself.
 
-        Raises `Forbidden` with a line for the operator when it never can (a wrong token, a missing intent).
+        Questions go to `inbox`; buttons, edits, commands and forms go to `interactions`. Raises `Forbidden` with a line
+        for the operator when it never can (a wrong token, a missing intent).
+        """
+        ...
+
+    async def open_question(self, key: TurnKey, messages: Sequence[str]) -> OpenedQuestion:
+        """Read a question again, for another answer in `messages`, the ids of the present one.
+
+        `key` carries the new generation, and so do the turn and the channel. Raises `NotFound` if the question no
+        longer exists, other failures if it cannot be read.
         """
         ...
 

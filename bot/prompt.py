@@ -31,6 +31,10 @@ class PromptOverride:
     system: str = ""
     model: str = ""
 
+    def completed_by(self, chosen: PromptOverride) -> PromptOverride:
+        """The same with everything that `chosen` sets."""
+        return PromptOverride(chosen.system or self.system, chosen.model or self.model)
+
 
 @dataclass(frozen=True, slots=True)
 class PromptConfig:
@@ -43,7 +47,7 @@ class PromptConfig:
     def override_for(self, turn: Turn) -> PromptOverride:
         """The narrowest override for these channels, completed by the default."""
         own = next((self.by_channel[id_] for id_ in turn.channel_ids if id_ in self.by_channel), PromptOverride())
-        return PromptOverride(own.system or self.default.system, own.model or self.default.model)
+        return self.default.completed_by(own)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +59,18 @@ class Prepared:
     history_cut: bool  # whether earlier messages were left out; a conversation is notified once
 
 
-def prepare(turn: Turn, history: History, prompting: PromptConfig, strings: Strings, now: datetime) -> Prepared:
-    """Build the model's input."""
+def prepare(
+    turn: Turn,
+    history: History,
+    prompting: PromptConfig,
+    strings: Strings,
+    now: datetime,
+    *,
+    chosen: PromptOverride = PromptOverride(),
+) -> Prepared:
+    """Build the model's input. `chosen` in chat precedes the channel's override."""
     limits = prompting.limits
-    override = prompting.override_for(turn)
+    override = prompting.override_for(turn).completed_by(chosen)
     question, was_cut = _shortened(_worded(turn.question), limits.question_characters)
     kept, dropped = _newest([message for message in history.messages if not is_blank(message)], limits)
     notices = _left_out(question, strings)
@@ -69,6 +81,28 @@ def prepare(turn: Turn, history: History, prompting: PromptConfig, strings: Stri
         messages = [_with_name(message) for message in messages]
     prompt = Prompt(_system(override.system, turn, now), tuple(messages), override.model)
     return Prepared(prompt, tuple(notices), history_cut=dropped or (history.truncated and not history.unread))
+
+
+def messages_after(history: History, position: str) -> History:
+    """The history of the conversation begun at `position` (an id of the channel's messages); all of it if empty.
+
+    Ids are decimal numbers in order of time: Discord's snowflakes, Slack's seconds with a fraction. A message with
+    another id is kept.
+    """
+    start = _position(position)
+    if start is None:
+        return history
+    messages = tuple(
+        each for each in history.messages if (_position(each.id) or start) >= start and each.id != position
+    )
+    return replace(history, messages=messages, truncated=history.truncated and len(messages) == len(history.messages))
+
+
+def _position(id_: str) -> tuple[int, int] | None:
+    whole, _, fraction = id_.partition(".")
+    if not (whole.isdecimal() and (fraction.isdecimal() or not fraction)):
+        return None
+    return int(whole), int(fraction.ljust(6, "0") or 0)
 
 
 def is_empty(turn: Turn) -> bool:

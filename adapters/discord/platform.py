@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 
 from typing_extensions import override
 
@@ -14,8 +15,10 @@ from adapters.discord.history.recovery import Recovery
 from adapters.discord.options import DiscordOptions
 from adapters.discord.state import BotState
 from adapters.shared.attachments import Attachments
+from bot.conversation import TurnKey
 from bot.errors import Failure, Forbidden, NotFound
-from bot.ports import Inbox, Platform
+from bot.interactions.ports import NO_INTERACTIONS, Interactions
+from bot.ports import Inbox, OpenedQuestion, Platform
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +54,7 @@ class DiscordPlatform(Platform, ConnectionListener):
         await self._ready.wait()
 
     @override
-    async def run(self, inbox: Inbox) -> None:
+    async def run(self, inbox: Inbox, interactions: Interactions = NO_INTERACTIONS) -> None:
         """Stay connected and hand turns to `inbox`. Raises `Forbidden` if the first login is refused."""
         refusal: Forbidden | None = None
         async with asyncio.TaskGroup() as group:
@@ -67,6 +70,10 @@ class DiscordPlatform(Platform, ConnectionListener):
                 recovering.cancel()
         if refusal is not None:
             raise refusal
+
+    @override
+    async def open_question(self, key: TurnKey, messages: Sequence[str]) -> OpenedQuestion:
+        raise NotFound("questions cannot be read again here yet")
 
     @override
     async def stop_accepting(self) -> None:

@@ -7,6 +7,7 @@ here.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -20,7 +21,9 @@ from adapters.playground.routes import PlaygroundRoutes
 from adapters.playground.state import ChannelState, PlaygroundMessage, PlaygroundState
 from adapters.playground.subscribers import MAX_SUBSCRIBERS
 from bot.conversation import Author, Message, Role, Text, Turn, TurnKey
-from bot.ports import Inbox, Platform
+from bot.errors import NotFound
+from bot.interactions.ports import NO_INTERACTIONS, Interactions
+from bot.ports import Inbox, OpenedQuestion, Platform
 
 # How long `close` waits for open pages, in seconds: a suspended page must not delay a shutdown.
 CLOSE_SECONDS = 1.0
@@ -71,13 +74,17 @@ class PlaygroundPlatform(Platform):
         return self._routes.routes()
 
     @override
-    async def run(self, inbox: Inbox) -> None:
+    async def run(self, inbox: Inbox, interactions: Interactions = NO_INTERACTIONS) -> None:
         """Accept questions until cancelled. The HTTP server serves the pages, so there is no connection to make."""
         self._inbox = inbox
         try:
             await asyncio.Event().wait()
         finally:
             self._inbox = None
+
+    @override
+    async def open_question(self, key: TurnKey, messages: Sequence[str]) -> OpenedQuestion:
+        raise NotFound("questions cannot be read again here yet")
 
     @override
     async def stop_accepting(self) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from collections.abc import Sequence
 
 from slack_bolt.app.async_app import AsyncApp
 from typing_extensions import override
@@ -22,8 +23,10 @@ from adapters.slack.socket_connection import SocketConnection
 from adapters.slack.state import WorkspaceState, open_workspace
 from adapters.slack.web_api import WebApi
 from bot.backoff import Backoff
-from bot.errors import Forbidden, Permanent, Retryable
-from bot.ports import Inbox, Platform, RateLimitLog
+from bot.conversation import TurnKey
+from bot.errors import Forbidden, NotFound, Permanent, Retryable
+from bot.interactions.ports import NO_INTERACTIONS, Interactions
+from bot.ports import Inbox, OpenedQuestion, Platform, RateLimitLog
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +61,7 @@ class SlackPlatform(Platform):
         return self._connection is not None and self._connection.is_open and not self._is_stopping
 
     @override
-    async def run(self, inbox: Inbox) -> None:
+    async def run(self, inbox: Inbox, interactions: Interactions = NO_INTERACTIONS) -> None:
         self._web = self._web or WebApi(self._options)
         me = await self._identify(self._web)
         if self._workspace is None:
@@ -68,6 +71,10 @@ class SlackPlatform(Platform):
         refused = await self._serve(self._workspace, self._handler, inbox)
         if refused is not None:
             raise refused
+
+    @override
+    async def open_question(self, key: TurnKey, messages: Sequence[str]) -> OpenedQuestion:
+        raise NotFound("questions cannot be read again here yet")
 
     @override
     async def stop_accepting(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from bot.backoff import Backoff
 from bot.errors import Retryable
@@ -82,6 +82,12 @@ class WritePolicy:
     def limits(self) -> AnswerLimits:
         """The size limits of an answer; 0 stands for none."""
         return AnswerLimits(self.max_messages or sys.maxsize, self.max_characters or sys.maxsize)
+
+    def with_reasoning(self, *, shown: bool | None) -> WritePolicy:
+        """The same with a reasoning preview shown or hidden; None keeps the policy."""
+        if shown is None or shown is self.reasoning_preview.shown:
+            return self
+        return replace(self, reasoning_preview=replace(self.reasoning_preview, shown=shown))
 
     def gap(self, *, alone: bool) -> float:
         """Seconds between two writes of a reply."""

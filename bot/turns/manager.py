@@ -24,6 +24,7 @@ from bot.ports import Channel, Inbox, Journal, UnfinishedTurn
 from bot.telemetry import Recorder
 from bot.turns.config import TurnConfig
 from bot.turns.fair_semaphore import FairSemaphore
+from bot.turns.hooks import TurnHooks
 from bot.turns.journaling import TurnJournal
 from bot.turns.runner import PendingTurn, RunningTurn, TurnRunner
 
@@ -43,11 +44,14 @@ class TurnManager(Inbox):
         random_: random.Random,
         wall_clock: Callable[[], datetime],
         ready: Callable[[str], bool] = lambda _: True,
+        hooks: TurnHooks = TurnHooks(),  # noqa: B008 (a frozen value)
     ) -> None:
         """`ready` tells by a platform's name whether its events arrive."""
         self._config = config
         self._journal = TurnJournal(journal)
-        self._runner = TurnRunner(config, completion, self._journal, recorder, wall_clock=wall_clock, ready=ready)
+        self._runner = TurnRunner(
+            config, completion, self._journal, recorder, wall_clock=wall_clock, ready=ready, hooks=hooks
+        )
         self._recorder = recorder
         self._random = random_
         self._group: asyncio.TaskGroup | None = None
@@ -277,6 +281,8 @@ class TurnManager(Inbox):
 
     async def _run_turn(self, pending: PendingTurn) -> None:
         key, author = pending.turn.key, pending.turn.author
+        if key.digest not in self._cancelled:  # a cancelled question costs nothing
+            pending = await self._runner.admitted(pending)
         user = f"{key.platform}/{key.workspace}/{author.id}"
         channel = f"{key.platform}/{key.workspace}/{key.channel}"
         async with self._slots.acquire(user, channel):

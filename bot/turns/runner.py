@@ -21,10 +21,12 @@ from bot.delivery.pacer import Pacer
 from bot.delivery.reply import Reply, reason_of
 from bot.errors import Failure, Forbidden, ModelRejected, NotFound
 from bot.ports import Channel, UnfinishedTurn
-from bot.prompt import is_empty, prepare
+from bot.prompt import PromptOverride, is_empty, messages_after, prepare
 from bot.prompt_reduction import PromptReducer, ReducedPrompt
 from bot.telemetry import Figures, Recorder, TurnRecord
+from bot.turns.calls import ModelCalls
 from bot.turns.config import TurnConfig
+from bot.turns.hooks import TurnHooks
 from bot.turns.journaling import TurnJournal
 
 log = logging.getLogger(__name__)
@@ -53,6 +55,7 @@ class PendingTurn:
     accepted_at: float
     notice: str = ""
     cancelled: bool = False
+    calls: ModelCalls = field(default_factory=ModelCalls)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +112,10 @@ class TurnRunner:
         *,
         wall_clock: Callable[[], datetime],
         ready: Callable[[str], bool],
+        hooks: TurnHooks,
     ) -> None:
         self._config = config
+        self._hooks = hooks
         self._reducer = PromptReducer(completion)
         self._journal = journal
         self._recorder = recorder
@@ -133,6 +138,13 @@ class TurnRunner:
         for turn in self.running.values():
             if turn.turn.conversation == conversation:
                 turn.end_soon()
+
+    async def admitted(self, pending: PendingTurn) -> PendingTurn:
+        """The turn, with a notice instead of an answer if a quota is used up."""
+        notice = await self._hooks.meter.admit(pending.turn)
+        if notice:
+            self._recorder.refused(pending.turn.key.platform, "quota")
+        return replace(pending, notice=notice)
 
     async def run(self, pending: PendingTurn, pacer: Pacer) -> None:
         """Run one turn. This is the failure boundary: any failure ends this turn only and is logged."""
@@ -159,6 +171,8 @@ class TurnRunner:
             ending = Ending.FAILED
             log.exception("turn failed", extra={"turn": key.reference})
         await self._journal.ended(key, ending)
+        if calls := pending.calls.ended():
+            await self._hooks.meter.settle(pending.turn, calls, has_text=figures.visible > 0)
         record = figures.record(asyncio.get_running_loop().time(), key, ending, messages)
         self._recorder.ended(record)
         _log_record(pending.turn, record)
@@ -227,24 +241,28 @@ class TurnRunner:
 
     async def _ask(self, pending: PendingTurn, reply: Reply, is_offline: Callable[[], bool]) -> None:
         config, strings = self._config.prompting, self._config.strings
-        turn = await _with_attachments(pending)
-        history = await pending.channel.history(config.limits.messages)
+        turn, choices = await _with_attachments(pending), await self._hooks.choices.choices(pending.turn)
+        history = messages_after(await pending.channel.history(config.limits.messages), choices.history_after)
         if history.unread and self._is_first_notice(f"unread {turn.conversation}"):
             reply.add_notice(strings.history_unread)
         if is_empty(turn) and not history.messages:
             self._answer_with(reply, strings.empty_direct if turn.direct else strings.empty_question)
             return
-        prepared = prepare(turn, history, config, strings, self._wall_clock())
+        chosen = PromptOverride(choices.system, choices.model)
+        prepared = prepare(turn, history, config, strings, self._wall_clock(), chosen=chosen)
         for notice in prepared.notices:
             reply.add_notice(notice)
         if prepared.history_cut and self._is_first_notice(turn.conversation):
             reply.add_notice(strings.history_cut)
-        loop, policy = asyncio.get_running_loop(), self._config.writing
+        loop, policy = asyncio.get_running_loop(), self._config.writing.with_reasoning(shown=choices.reasoning)
+        calls = pending.calls
+        calls.prompted(prepared.prompt)
         async with aclosing(self._reducer.answer(prepared.prompt, is_offline)) as deltas:
             async for delta in deltas:
                 if isinstance(delta, ReducedPrompt):
                     self._add_reduction_notices(reply, delta, turn.conversation)
                     continue
+                calls.record(delta)
                 if type(delta) is Text and len(delta.text) > SLICE:
                     await self._feed_slices(reply, delta.text)
                 else:  # nearly every delta: no generator or coroutine of its own

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Protocol
@@ -16,8 +16,11 @@ from yarl import URL
 from adapters.journal import MemoryJournal
 from adapters.prometheus import PrometheusRecorder
 from bot.bootstrap import make_discord_options, make_slack_options, make_strings, make_turns
+from bot.conversation import TurnKey
+from bot.errors import NotFound
+from bot.interactions.ports import NO_INTERACTIONS, Interactions
 from bot.lifecycle import serve
-from bot.ports import Inbox
+from bot.ports import Inbox, OpenedQuestion
 from bot.strings import Strings
 from config.settings import Settings
 from tests.servers.discord import DiscordDouble
@@ -351,10 +354,13 @@ class Stub:
         self.breaks = breaks
         self.quieted = self.closed = False
 
-    async def run(self, inbox: Inbox) -> None:
+    async def run(self, inbox: Inbox, interactions: Interactions = NO_INTERACTIONS) -> None:
         if self.breaks:
             raise RuntimeError("a frame that nobody can read")
         await asyncio.Event().wait()
+
+    async def open_question(self, key: TurnKey, messages: Sequence[str]) -> OpenedQuestion:
+        raise NotFound("no question here")
 
     async def stop_accepting(self) -> None:
         self.quieted = True

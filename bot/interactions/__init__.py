@@ -1,0 +1,1 @@
+"""What people do beside asking: buttons, edits of questions, commands and forms."""

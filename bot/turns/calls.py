@@ -1,0 +1,43 @@
+"""The model calls of one turn, for the ledger."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from bot.completion import Attempt
+from bot.conversation import Delta, Prompt, Text, Usage
+from bot.turns.hooks import ModelCall
+
+
+class ModelCalls:
+    """Collects the calls from the deltas of a turn. `ended` returns them."""
+
+    def __init__(self) -> None:
+        self._calls: list[ModelCall] = []
+        self._prompt_characters = 0
+        self._answer_characters = 0  # of the present call; an attribute, since nearly every delta adds to it
+
+    def prompted(self, prompt: Prompt) -> None:
+        """The next calls send this prompt."""
+        words = sum(len(message.text) for message in prompt.messages)
+        self._prompt_characters = len(prompt.system) + words
+
+    def record(self, delta: Delta | Attempt) -> None:
+        """Record a delta of the present call, or the beginning of the next."""
+        if type(delta) is Text:
+            self._answer_characters += len(delta.text)
+        elif isinstance(delta, Attempt):
+            self._close()
+            self._calls.append(ModelCall(delta.model, None, self._prompt_characters, 0))
+        elif isinstance(delta, Usage) and self._calls:
+            self._calls[-1] = replace(self._calls[-1], usage=delta)
+
+    def ended(self) -> tuple[ModelCall, ...]:
+        """All calls, the last one perhaps interrupted."""
+        self._close()
+        return tuple(self._calls)
+
+    def _close(self) -> None:
+        if self._calls and self._answer_characters:
+            self._calls[-1] = replace(self._calls[-1], answer_characters=self._answer_characters)
+        self._answer_characters = 0

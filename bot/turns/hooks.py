@@ -1,0 +1,94 @@
+"""Ports of a turn toward administration: who may ask how much, and how a turn is answered.
+
+The defaults allow everything and choose nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from typing_extensions import override
+
+from bot.conversation import Turn, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class TurnChoices:
+    """How one turn is answered, by the settings of its channel and its author.
+
+    `model` is a name in the operator's list, `system` a persona's prompt; empty keeps the configured one. `reasoning`
+    shows or hides the reasoning preview; None keeps the operator's choice. Messages up to the id `history_after` belong
+    to an earlier conversation (a reset).
+    """
+
+    model: str = ""
+    system: str = ""
+    reasoning: bool | None = None
+    history_after: str = ""
+
+
+class ChoiceSource(Protocol):
+    """The settings made in chat."""
+
+    async def choices(self, turn: Turn) -> TurnChoices:
+        """The choices for a turn. Never raises."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCall:
+    """One call of a model, ended or interrupted.
+
+    `model` is the requested name. `usage` is the server's count; None if the stream ended before it, so that tokens are
+    estimated from the characters of the prompt and of the answer.
+    """
+
+    model: str
+    usage: Usage | None
+    prompt_characters: int
+    answer_characters: int
+
+
+class QuestionMeter(Protocol):
+    """Counts questions and model calls against quotas."""
+
+    async def admit(self, turn: Turn) -> str:
+        """Reserve room for a question; the notice if a limit is reached, else empty.
+
+        A turn admitted before (a recovery) is admitted without another count. Never raises: a broken store admits.
+        """
+        ...
+
+    async def settle(self, turn: Turn, calls: Sequence[ModelCall], *, has_text: bool) -> None:
+        """Record the calls of an ended turn, and end its reservation. Without any text, the question is refunded."""
+        ...
+
+
+class NoChoices(ChoiceSource):
+    """Chooses nothing."""
+
+    @override
+    async def choices(self, turn: Turn) -> TurnChoices:
+        return TurnChoices()
+
+
+class NoMeter(QuestionMeter):
+    """Admits everything and records nothing."""
+
+    @override
+    async def admit(self, turn: Turn) -> str:
+        return ""
+
+    @override
+    async def settle(self, turn: Turn, calls: Sequence[ModelCall], *, has_text: bool) -> None:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class TurnHooks:
+    """Both ports."""
+
+    choices: ChoiceSource = field(default_factory=NoChoices)
+    meter: QuestionMeter = field(default_factory=NoMeter)
