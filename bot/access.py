@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from bot.conversation import Turn
+from bot.conversation import Author, Turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class AccessRules:
     """The operator's rules.
 
     A person is allowed by id or by role; one match in either list is enough. `channels` restricts single channels
-    further (a channel's table in the settings); the narrowest entry decides.
+    further (a channel's table in the settings); the narrowest entry decides. `admins` are ids of users and roles.
     """
 
     users: AllowDeny = field(default_factory=AllowDeny)
@@ -36,6 +36,11 @@ class AccessRules:
     direct_messages: bool = True
     guests: bool = False
     external: bool = False
+    admins: frozenset[str] = frozenset()
+
+    def is_admin(self, author: Author) -> bool:
+        """Whether the author may change settings for others: by the operator's list, or by the platform's word."""
+        return author.manages or not self.admins.isdisjoint({author.id, *author.roles})
 
     def permit(self, turn: Turn) -> bool:
         """Whether the turn may be answered."""

@@ -27,6 +27,7 @@ from bot.backoff import Backoff
 from bot.completion import Completion, CompletionPolicy
 from bot.delivery.policy import ReasoningPolicy, WritePolicy
 from bot.interactions.ports import NO_INTERACTIONS, Interactions
+from bot.interactions.service import InteractionService
 from bot.ports import Journal, Model, Platform
 from bot.prompt import PromptConfig, PromptLimits, PromptOverride
 from bot.strings import Strings
@@ -73,7 +74,7 @@ async def open_bot(settings: Settings, stack: AsyncExitStack, report: Callable[[
         routes=playground.routes() if playground else (),
     )
     stack.push_async_callback(http_server.close)
-    return Bot(turns, platforms, http_server)
+    return Bot(turns, platforms, http_server, make_interactions())
 
 
 async def start_http_server(http_server: HttpServer, *, required: bool) -> str:
@@ -275,6 +276,11 @@ def make_turns(
     )
 
 
+def make_interactions() -> Interactions:
+    """The handlers of everything people do beside asking."""
+    return InteractionService()
+
+
 def make_completion_policy(settings: Settings) -> CompletionPolicy:
     """How the model is asked and retried."""
     chosen = settings.completion
@@ -349,6 +355,7 @@ def make_access(settings: Settings) -> AccessRules:
         direct_messages=chosen.direct_messages,
         guests=chosen.guests,
         external=chosen.external,
+        admins=frozenset(chosen.admins),
     )
 
 

@@ -144,7 +144,9 @@ class Turn:
     `conversation` names its thread, DM or reply chain within the process; turns of one conversation run one after the
     other. `question` is the text; attachments are read from the channel when the turn runs. `channel_ids` are the ids
     for access lists and channel tables, the narrowest first: the thread, its channel, its category. `preface` is
-    markdown shown above the answer's text (the question of a command, as a quote); no model sees it.
+    markdown shown above the answer's text (the question of a command, as a quote); no model sees it. `model` is a name
+    in the operator's list, chosen for this answer alone; empty keeps the settings. Without `can_retry` the platform
+    cannot read the question again, so no "try again" is offered.
     """
 
     key: TurnKey
@@ -154,6 +156,8 @@ class Turn:
     channel_ids: tuple[str, ...]
     direct: bool = False  # a DM has one reader, so names are needless
     preface: str = ""
+    model: str = ""
+    can_retry: bool = True
 
 
 # ------------------------------------------------------------------------------------------------ what a model sends

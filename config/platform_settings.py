@@ -154,6 +154,13 @@ class AccessSettings(SettingsGroup):
         default=frozenset(),
         toml_only=True,
     )
+    admins: Names = setting(
+        "TICKERTAPE_ADMINS",
+        "Users and roles with an admin's permissions in chat, besides the platform's own admins.",
+        default=frozenset(),
+        note="Admins change settings for others, see everyone's usage, and ask again for others.",
+        toml_only=True,
+    )
     direct_messages: bool = setting(
         "TICKERTAPE_DIRECT_MESSAGES", "Whether to answer direct messages.", default=True, toml_only=True
     )

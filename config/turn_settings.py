@@ -175,6 +175,14 @@ class TurnSettings(SettingsGroup):
         ge=0,
         le=1_000_000,
     )
+    edit_seconds: Duration = setting(
+        "TICKERTAPE_EDIT_SECONDS",
+        "Age in seconds up to which an edited question is answered again. 0: never.",
+        default=300.0,
+        note="People mend a question at once; an old one is edited for the record. A running answer always follows.",
+        ge=0,
+        le=2_592_000,
+    )
     drain_seconds: Duration = setting(
         "TICKERTAPE_DRAIN_SECONDS",
         "Time to finish answers after SIGTERM, in seconds.",

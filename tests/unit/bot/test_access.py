@@ -58,3 +58,15 @@ def but(*ids: str) -> AllowDeny:
 def test_who_is_answered(rules: AccessRules, turn: Turn, answered: bool) -> None:
     """Deny wins, a role is as good as a name, the narrowest place decides, and guests need leave."""
     assert rules.permit(turn) is answered
+
+
+def test_admins_are_named_by_the_operator_or_by_the_platform() -> None:
+    """The operator's list holds users and roles; the platform's own admins need no entry."""
+    rules = AccessRules(admins=frozenset({"U1", "R1"}))
+    people = (
+        Author("U1", "Dana"),
+        Author("U2", "Eli", roles=frozenset({"R1", "R2"})),
+        Author("U3", "Fay", manages=True),
+        Author("U4", "Gil", roles=frozenset({"R2"})),
+    )
+    assert [rules.is_admin(person) for person in people] == [True, True, True, False]
