@@ -21,6 +21,7 @@ class Place:
 
     `conversation` and `channel_ids` are those of a `Turn` asked here; `conversation` is empty in a channel where each
     mention starts one. `position` is the id of a message, or of this moment, in the order of the channel's message ids.
+    `command_prefix` precedes a command's name as people type it here, as in ``/tickertape help`` or ``!help``.
     """
 
     platform: str
@@ -30,6 +31,7 @@ class Place:
     channel_ids: tuple[str, ...] = ()
     direct: bool = False
     position: str = ""
+    command_prefix: str = "/"
 
 
 class Vote(StrEnum):
