@@ -135,6 +135,7 @@ class World:
         guest: bool = False,
         external: bool = False,
         bot: bool = False,
+        admin: bool = False,
         team: str = "",
         enterprise: str = "",
     ) -> str:
@@ -150,6 +151,7 @@ class World:
             "is_ultra_restricted": False,
             "is_stranger": external,
             "is_bot": bot,
+            "is_admin": admin,
         }
         if enterprise:
             self.users[uid]["enterprise_user"] = {"enterprise_id": enterprise, "teams": [team]}

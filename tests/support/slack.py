@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from adapters.shared.attachments import AttachmentLimits, Attachments
 from adapters.slack import SlackOptions, SlackPlatform, file_hosts
+from bot.interactions.ports import NO_INTERACTIONS, Interactions
 from bot.ports import Body, Channel
 from tests.servers.slack import SlackDouble
 from tests.support.inbox import PATIENCE, RecordingInbox
@@ -23,7 +24,12 @@ def options_of(double: SlackDouble, **changes: object) -> SlackOptions:
 
 @asynccontextmanager
 async def connected(
-    double: SlackDouble, inbox: RecordingInbox | None = None, *, files: str = "", **changes: object
+    double: SlackDouble,
+    inbox: RecordingInbox | None = None,
+    interactions: Interactions = NO_INTERACTIONS,
+    *,
+    files: str = "",
+    **changes: object,
 ) -> AsyncIterator[tuple[SlackPlatform, RecordingInbox]]:
     """The platform connected to a running loopback server; closed at the end without `stop_accepting`.
 
@@ -34,7 +40,7 @@ async def connected(
     platform, inbox = SlackPlatform(options_of(double, **changes), attachments), inbox or RecordingInbox()
     try:
         async with asyncio.TaskGroup() as group:
-            running = group.create_task(platform.run(inbox))
+            running = group.create_task(platform.run(inbox, interactions))
             try:
                 await until(lambda: platform.ready, seconds=PATIENCE)
                 yield platform, inbox

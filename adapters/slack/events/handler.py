@@ -41,7 +41,7 @@ from adapters.slack.events.pending import PendingMessage
 from adapters.slack.history.cache import Conversation
 from adapters.slack.history.recovery import ThreadSnapshot
 from adapters.slack.history.thread_lookup import known_participation, participates
-from adapters.slack.history.users import is_external
+from adapters.slack.history.users import to_author
 from adapters.slack.messages.channel import SlackChannel
 from adapters.slack.state import WorkspaceState
 from bot.conversation import Author, Message, Turn, TurnKey
@@ -202,10 +202,7 @@ class EventHandler:
     def _requester(self, user: str) -> Author | str:
         """A user as far as known: a lookup would delay the stop."""
         known = self._workspace.users.known(user)
-        if known is None:
-            return user
-        external = is_external(known, frozenset(), self._workspace.me)
-        return Author(user, known.name, guest=known.guest, external=external)
+        return user if known is None else to_author(known, frozenset(), self._workspace.me)
 
     async def _leave_session(self, request: StopRequested) -> None:
         """Remove Slack's stop button; it stays until the session leaves "processing"."""
@@ -331,11 +328,10 @@ class EventHandler:
         return to_model_message(message, {**names, message.user: user.name}, (), workspace.options.zone)
 
     def _turn(self, addressed: AddressedMessage, user: SlackUser, question: Message) -> Turn:
-        external = is_external(user, addressed.teams, self._workspace.me)
         return Turn(
             key=self._key(*addressed.id),
             conversation=self._conversation_id(addressed.conversation),
-            author=Author(addressed.message.user, user.name, guest=user.guest, external=external),
+            author=to_author(user, addressed.teams, self._workspace.me),
             question=question,
             channel_ids=tuple(filter(None, (addressed.thread, addressed.channel))),
             direct=addressed.trigger is Trigger.DIRECT,

@@ -48,7 +48,8 @@ def parse_message_page(data: Json, me: Identity) -> MessagePage:
 class SlackUser:
     """A user object (https://docs.slack.dev/reference/objects/user-object), as far as we use it.
 
-    `teams` are the ids of the user's teams and enterprise; empty if unknown. The journal stores these fields by name.
+    `teams` are the ids of the user's teams and enterprise; empty if unknown. `admin` means an admin or an owner of the
+    workspace. The journal stores these fields by name.
     """
 
     id: str
@@ -57,6 +58,7 @@ class SlackUser:
     bot: bool = False
     stranger: bool = False
     teams: frozenset[str] = frozenset()
+    admin: bool = False
 
 
 def parse_user(data: Json, id_: str) -> SlackUser:
@@ -77,6 +79,7 @@ def parse_user(data: Json, id_: str) -> SlackUser:
         bot=user.get("is_bot") is True,
         stranger=user.get("is_stranger") is True,
         teams=frozenset(team for team in teams if isinstance(team, str) and team),
+        admin=any(user.get(field) is True for field in ("is_admin", "is_owner", "is_primary_owner")),
     )
 
 

@@ -22,6 +22,7 @@ from adapters.slack.events.parse import Identity
 from adapters.slack.options import SlackTimings
 from adapters.slack.scopes import ALL
 from adapters.slack.web_api import ApiResponse, WebApi
+from bot.conversation import Author
 from bot.errors import Failure, RateLimited, Retryable
 from bot.rate_limits import ReadLimiter
 
@@ -63,6 +64,15 @@ def is_external(user: SlackUser, event_teams: frozenset[str], me: Identity) -> b
     if user.teams & ours:
         return False
     return bool(user.teams) or not event_teams <= ours
+
+
+def to_author(user: SlackUser, event_teams: frozenset[str], me: Identity) -> Author:
+    """A user as the author of a question or the source of an interaction; `event_teams` as for `is_external`.
+
+    Only admins of our own workspace manage it: another organisation's admins are strangers here.
+    """
+    external = is_external(user, event_teams, me)
+    return Author(user.id, user.name, guest=user.guest, external=external, manages=user.admin and not external)
 
 
 class UserDirectory:

@@ -12,7 +12,7 @@ from adapters.slack.events.content import parse_files
 from adapters.slack.events.mentions import AddressedMessage, Trigger, decide, to_model_message
 from adapters.slack.events.pages import SlackUser, parse_user
 from adapters.slack.events.parse import Identity, SlackMessage, order, parse_event, parse_message
-from adapters.slack.history.users import is_external
+from adapters.slack.history.users import is_external, to_author
 from bot.conversation import OmittedAttachment, Role, Text
 
 ME = Identity(team="T1", user="UBOT", bot="B0BOT", enterprise="E1")
@@ -121,6 +121,15 @@ def test_files() -> None:
 def test_external_users(person: SlackUser, said: set[str], external: bool) -> None:
     """Another organisation is neither our workspace nor our enterprise."""
     assert is_external(person, frozenset(said), ME) is external
+
+
+@pytest.mark.parametrize("field", ["is_admin", "is_owner", "is_primary_owner"])
+@pytest.mark.parametrize("team", ["T1", "T9"])
+def test_admins_of_our_workspace_manage_it(field: str, team: str) -> None:
+    """An admin or owner of the workspace manages it; another organisation's admin manages nothing here."""
+    user = parse_user({"user": {"id": "U1", "name": "ann", "team_id": team, field: True}}, "U1")
+    assert to_author(user, frozenset(), ME).manages is (team == "T1")
+    assert not to_author(SlackUser("U1", "ann", teams=frozenset({"T1"})), frozenset(), ME).manages
 
 
 def test_a_message_for_the_model() -> None:
