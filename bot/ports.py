@@ -13,6 +13,7 @@ from typing import Protocol
 
 from bot.conversation import Author, Delta, Ending, History, Part, Prompt, Turn, TurnKey
 from bot.interactions.ports import NO_INTERACTIONS, Interactions
+from bot.interactions.values import Place
 from bot.markdown import Renderer
 from bot.rate_limits import Budget
 
@@ -246,6 +247,17 @@ class Inbox(Protocol):
 
     def stop_conversation(self, conversation: str, *, by: Author | str) -> bool:
         """Stop whatever is being answered in a conversation."""
+        ...
+
+    def stop_place(self, place: Place, *, by: Author) -> int:
+        """Stop the answers in a place's conversation, and a reader's own in its channel, running or waiting.
+
+        Returns their number; answers that the reader may not stop go on.
+        """
+        ...
+
+    def stop_person(self, platform: str, person: str) -> int:
+        """Stop all answers to one person, running or waiting, and return their number."""
         ...
 
     def message_deleted(self, at: TurnKey) -> None:

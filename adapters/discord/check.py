@@ -16,6 +16,7 @@ from adapters.shared.attachments import AttachmentLimits, Attachments
 from adapters.shared.diagnostics import CheckResult
 from bot.conversation import Author, Turn, TurnKey
 from bot.errors import Forbidden
+from bot.interactions.values import Place
 from bot.ports import Channel, Inbox, UnfinishedTurn
 
 # Application flags for message text: verified for it, or small enough to need no review
@@ -124,6 +125,14 @@ class _EmptyInbox(Inbox):
     @override
     def stop_conversation(self, conversation: str, *, by: Author | str) -> bool:
         return False
+
+    @override
+    def stop_place(self, place: Place, *, by: Author) -> int:
+        return 0
+
+    @override
+    def stop_person(self, platform: str, person: str) -> int:
+        return 0
 
     @override
     def message_deleted(self, at: TurnKey) -> None:

@@ -20,6 +20,7 @@ from typing_extensions import override
 from bot.completion import Completion
 from bot.conversation import Author, Ending, Turn, TurnKey
 from bot.delivery.pacer import Pacer
+from bot.interactions.values import Place
 from bot.ports import Channel, Inbox, Journal, UnfinishedTurn
 from bot.telemetry import Recorder
 from bot.turns.config import TurnConfig
@@ -140,6 +141,31 @@ class TurnManager(Inbox):
     def stop_conversation(self, conversation: str, *, by: Author | str) -> bool:
         found = [each for each in self._runner.running.values() if each.turn.conversation == conversation]
         return sum(self._stop_if_permitted(running, by) for running in found) > 0
+
+    @override
+    def stop_place(self, place: Place, *, by: Author) -> int:
+        channel = (place.platform, place.workspace, place.channel)
+
+        def concerns(turn: Turn) -> bool:
+            return (bool(place.conversation) and turn.conversation == place.conversation) or (
+                turn.author.id == by.id and _channel_of(turn.key) == channel
+            )
+
+        return self._stop_where(concerns, by)
+
+    @override
+    def stop_person(self, platform: str, person: str) -> int:
+        return self._stop_where(lambda turn: (turn.key.platform, turn.author.id) == (platform, person), person)
+
+    def _stop_where(self, concerns: Callable[[Turn], bool], by: Author | str) -> int:
+        """Stop the running and waiting turns of a kind, as far as permitted; returns their number."""
+        running = self._runner.running
+        found = [each for each in running.values() if concerns(each.turn) and not each.reply.is_final]
+        queued = [each.turn for queue in self._queues.values() for each in queue if concerns(each.turn)]
+        settled = running.keys() | self._cancelled
+        waiting = [turn for turn in queued if turn.key.digest not in settled]
+        stopped = sum(self._stop_if_permitted(each, by) for each in found)
+        return stopped + sum(self._may_stop(turn, by) and self._cancel_waiting(turn.key) for turn in waiting)
 
     def _stop_if_permitted(self, running: RunningTurn, by: Author | str) -> bool:
         """Stop an answer unless access is denied to `by`."""

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from bot.conversation import Author, Turn, TurnKey
+from bot.interactions.values import Place
 from bot.ports import Channel, UnfinishedTurn
 
 # A test fails if it waits longer for something; real seconds.
@@ -23,6 +24,8 @@ class RecordingInbox:
         self.deleted: list[TurnKey] = []
         self.stopped: list[TurnKey] = []
         self.stopped_conversations: list[str] = []
+        self.stopped_places: list[Place] = []
+        self.stopped_persons: list[tuple[str, str]] = []
         self.unfinished: list[UnfinishedTurn] = []  # of an earlier process, returned once
         self._changed = asyncio.Event()
 
@@ -60,6 +63,16 @@ class RecordingInbox:
         self.stopped_conversations.append(conversation)
         self._changed.set()
         return False
+
+    def stop_place(self, place: Place, *, by: Author) -> int:
+        self.stopped_places.append(place)
+        self._changed.set()
+        return 0
+
+    def stop_person(self, platform: str, person: str) -> int:
+        self.stopped_persons.append((platform, person))
+        self._changed.set()
+        return 0
 
     def message_deleted(self, at: TurnKey) -> None:
         self.deleted.append(at)
