@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, SecretStr
 from pydantic.fields import FieldInfo
 
 # Tables of the TOML file without environment variables: too many keys, or keys chosen by the operator.
-ONLY_IN_FILE = frozenset({"channels", "words"})
+ONLY_IN_FILE = frozenset({"channels", "models", "words"})
 
 Path = tuple[str, str]  # a table and a key of the TOML file: ("completion", "attempts")
 
@@ -26,7 +26,10 @@ class SettingsGroup(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One declared setting. `variable` is its environment variable, `old_variable` and `old_key` its former names."""
+    """One declared setting. `variable` is its environment variable, `old_variable` and `old_key` its former names.
+
+    `example` is a value in TOML, for a setting without a default.
+    """
 
     group: str
     key: str
@@ -38,6 +41,7 @@ class Setting:
     old_key: str
     default: object
     secret: bool
+    example: str
 
     @property
     def path(self) -> Path:
@@ -73,6 +77,7 @@ def setting(
     note: str = "",
     toml_only: bool = False,
     renamed_from: tuple[str, str] = ("", ""),
+    example: str = "90.0",
     ge: int | None = None,
     le: int | None = None,
 ) -> Any:  # noqa: ANN401 (it stands where a value of any type is declared, as pydantic's own Field does)
@@ -81,7 +86,7 @@ def setting(
     `summary` is one sentence for the help and all documents, `note` the reason for the default and further details,
     for the documents alone. A `toml_only` setting is documented by its key. Its `variable`, kept from earlier releases,
     works without being listed; empty if there was none. `renamed_from` holds the variable and the key of the previous
-    release. `ge` and `le` bound a number.
+    release. `example` is a value in TOML for a setting without a default. `ge` and `le` bound a number.
     """
     extra: dict[str, JsonValue] = {
         "variable": variable,
@@ -89,12 +94,16 @@ def setting(
         "toml_only": toml_only,
         "old_variable": renamed_from[0],
         "old_key": renamed_from[1],
+        "example": example,
     }
     return Field(default=default, description=summary, json_schema_extra=extra, ge=ge, le=le)
 
 
 def groups_of(model: type[BaseModel]) -> dict[str, type[BaseModel]]:
-    """Return the tables of the TOML file by name, each with its model; ``channels`` maps to a single channel's."""
+    """Return the tables of the TOML file by name, each with its model.
+
+    ``channels`` maps to a single channel's, ``models`` to a single model's.
+    """
     found: dict[str, type[BaseModel]] = {}
     for name, field in model.model_fields.items():
         for kind in (field.annotation, *get_args(field.annotation)):
@@ -126,6 +135,7 @@ def _setting(group: str, key: str, field: FieldInfo) -> Setting:
         old_key=extra["old_key"],
         default=field.default,
         secret=SecretStr in _parts(field.annotation),
+        example=extra["example"],
     )
 
 

@@ -73,6 +73,8 @@ def describe(settings: Settings) -> list[str]:
             lines.append(f"{name}: {text or '(empty)'}")
     if settings.words.overrides():
         lines.append(f"words of your own: {', '.join(settings.words.overrides())}")
+    if settings.models:
+        lines.append(f"more models: {', '.join(model.name for model in settings.models)}")
     if settings.channels:
         lines.append(f"channels with their own settings: {', '.join(sorted(settings.channels))}")
     return lines
@@ -84,8 +86,8 @@ def format_value(value: object) -> str:
         return str(value).lower()
     if isinstance(value, dict):
         return json.dumps(value) if value else ""
-    if isinstance(value, frozenset | list):
-        return ",".join(sorted(map(str, value)))
+    if isinstance(value, frozenset | list | tuple):
+        return ",".join(map(str, value) if isinstance(value, tuple) else sorted(map(str, value)))
     if isinstance(value, float):
         return f"{value:g}"
     return "" if value is None else _shipped(str(value))
@@ -125,6 +127,15 @@ These rarely need a change. Their environment variables from earlier releases st
 |---|---|---|
 """
 
+MODELS_SECTION = """
+## More models
+
+Each `[[models]]` table adds a model for people to choose, beside the main one ([docs/models.md](models.md)):
+
+| Key | Purpose |
+|---|---|
+"""
+
 OTHER_TABLES = """
 ## Channels and sentences
 
@@ -149,7 +160,7 @@ def settings_page() -> str:
     parts.append(TOML_SECTION)
     parts += [f"| `{one.dotted}` |{_cells(one)}" for one in catalog() if one.toml_only]
     groups = groups_of(Settings)
-    for group, heading in (("channels", OTHER_TABLES), ("words", WORDS_SECTION)):
+    for group, heading in (("models", MODELS_SECTION), ("channels", OTHER_TABLES), ("words", WORDS_SECTION)):
         parts.append(heading)
         parts += [f"| `{key}` | {field.description} |\n" for key, field in groups[group].model_fields.items()]
     return "".join(parts)
@@ -189,8 +200,29 @@ def example_toml(strings: Mapping[str, object]) -> str:
     lines += ["", *_comment(_first_line(words)), "[words]"]
     for key, field in words.model_fields.items():
         lines += [*_comment(field.description or ""), f"#{key} = {_toml_value(strings[key])}"]
-    return "\n".join(lines) + "\n" + CHANNELS_EXAMPLE
+    return "\n".join(lines) + "\n" + MODELS_EXAMPLE + CHANNELS_EXAMPLE
 
+
+MODELS_EXAMPLE = """
+# More models for people to choose, each with its own server and key (docs/models.md).
+#[[models]]
+# Its name and label in chat, and its name at the server.
+#name = "fast"
+#label = "Fast and cheap"
+#model = "llama-3.1-8b-instant"
+#server = "https://api.groq.com/openai/v1"
+# The environment variable with the key.
+# For example: api_key_env = "GROQ_API_KEY"
+#parameters = { temperature = 0.3 }
+#images = false
+#context = 128000
+# US dollars per million tokens; a call above 100,000 input tokens has the second price.
+#[models.price]
+#input = 0.05
+#cached_input = 0.025
+#output = 0.08
+#tiers = [{ above = 100000, input = 0.1, output = 0.16 }]
+"""
 
 CHANNELS_EXAMPLE = """
 # Overrides for one channel, by its id. A thread follows its channel, a Discord channel its category. On Slack the id
@@ -236,7 +268,7 @@ def _comment(text: str) -> list[str]:
 def _toml_lines(one: Setting) -> list[str]:
     lines = _comment(f"{one.summary} {one.note}".strip())
     if one.default is None:
-        return [*lines, f"# For example: {one.key} = 90.0"]
+        return [*lines, f"# For example: {one.key} = {one.example}"]
     if isinstance(one.default, Path):
         return [*lines, f'# For example: {one.key} = "config/my_prompt.md"']
     return [*lines, f"#{one.key} = {_toml_value(one.default)}"]

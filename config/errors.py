@@ -51,10 +51,12 @@ def _line(detail: ErrorDetails, name: NameOf, groups: Mapping[str, type[BaseMode
     path = tuple(str(step) for step in detail["loc"])
     if detail["type"] == "extra_forbidden":
         return f"{name(path)} is not a setting{_near(path[-1], _siblings(path, groups))}"
+    if path == ("models",):
+        return f"{name(path)} must be a list of tables: [[models]]"
     if len(path) == 1 and path[0] != "channels":
         return f"{name(path)} must be a table: [{path[0]}]"
     # A list's entries and a union's branches are parts of one setting.
-    depth = 3 if path[0] == "channels" else 2
+    depth = 3 if path[0] in {"channels", "models"} else 2
     return f"{name(path[:depth])} must be {_expected(detail)}{_instead_of(detail)}"
 
 
@@ -86,6 +88,7 @@ def _bound(comparison: str, key: str) -> Callable[[ErrorDetails], str]:
 _EXPECTED: Mapping[str, Callable[[ErrorDetails], str]] = MappingProxyType(
     {
         "setting": lambda detail: detail["msg"],
+        "missing": _kind("given"),
         "enum": lambda detail: str(detail.get("ctx", {})["expected"]).replace("'", ""),
         "int_parsing": _kind("a whole number"),
         "int_type": _kind("a whole number"),

@@ -2,13 +2,36 @@
 
 from __future__ import annotations
 
+from typing import Annotated
 from urllib.parse import urlsplit
 
+from pydantic import AfterValidator
+
 from config.declarations import SettingsGroup, setting
-from config.types import Choice, Seconds, Secret, Switch, Table, WebAddress
+from config.prices import EXAMPLE, PriceTable
+from config.types import Choice, Count, NameList, Seconds, Secret, Switch, Table, WebAddress, must_be
 
 # OpenAI's host; its regional hosts end in it.
 OPENAI_HOST = "api.openai.com"
+
+# Characters of a label: Slack's menus show no more (https://docs.slack.dev/reference/block-kit/composition-objects/option-object).
+LONGEST_LABEL = 75
+
+
+def _label(value: str) -> str:
+    text = value.strip()
+    if not text.isprintable() or len(text) > LONGEST_LABEL:
+        raise must_be(f"one line of at most {LONGEST_LABEL} characters")
+    return text
+
+
+def is_openai(address: str) -> bool:
+    """Whether a server's address is OpenAI's; the empty one is."""
+    host = urlsplit(address).hostname or OPENAI_HOST
+    return host == OPENAI_HOST or host.endswith(f".{OPENAI_HOST}")
+
+
+Label = Annotated[str, AfterValidator(_label)]
 
 
 class Api(Choice):
@@ -54,6 +77,23 @@ class ModelSettings(SettingsGroup):
         default=True,
         note="Current hosted models do. If false, the reader learns that images were left out.",
     )
+    label: Label = setting("", "Name of the model shown to people. Empty: the model name.", default="", toml_only=True)
+    price: PriceTable | None = setting(
+        "",
+        "US dollars per million tokens, a table, or 0 for a model of your own. Empty: the built-in price table.",
+        default=None,
+        note="Optional tiers price longer calls: tiers = [{ above = 200000, input = 2.5, output = 15.0 }].",
+        toml_only=True,
+        example=EXAMPLE,
+    )
+    context: Count | None = setting(
+        "",
+        "Longest prompt and answer together, in tokens. Empty: unknown.",
+        default=None,
+        note="A question too long for this model goes to a fallback model with a larger context.",
+        toml_only=True,
+        example="128000",
+    )
     requests_per_minute: int = setting(
         "",
         "Requests to the model server per minute, over all turns; more wait. 0: no limit.",
@@ -79,8 +119,7 @@ class ModelSettings(SettingsGroup):
     @property
     def loads(self) -> bool:
         """Whether the server may load its model on the first request: true for every server except OpenAI's."""
-        host = urlsplit(self.base_url).hostname or OPENAI_HOST
-        return host != OPENAI_HOST and not host.endswith(f".{OPENAI_HOST}")
+        return not is_openai(self.base_url)
 
 
 class CompletionSettings(SettingsGroup):
@@ -146,6 +185,20 @@ class CompletionSettings(SettingsGroup):
         note="The whole answer arrives at once, at the end.",
         toml_only=True,
         renamed_from=("TICKERTAPE_WHOLE_SECONDS", "whole_seconds"),
+    )
+    fallback_models: NameList = setting(
+        "",
+        "Models to ask in turn, by name, if the chosen one fails before any text.",
+        default=(),
+        note="Names of [[models]] or the main model; each gets one streamed attempt and one call without streaming.",
+        toml_only=True,
+    )
+    fallback_models_timeout: Seconds = setting(
+        "",
+        "No further model is asked after this time, counted from the first call.",
+        default=480.0,
+        note="Longer than the patience for one silent model. The last model may take its own time beyond it.",
+        toml_only=True,
     )
     backoff_seconds: Seconds = setting(
         "TICKERTAPE_BACKOFF_SECONDS",

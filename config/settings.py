@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSett
 
 from config.declarations import declared_in, groups_of
 from config.errors import SettingsError, from_validation
+from config.listed_models import ListedModelSettings
 from config.model_settings import CompletionSettings, ModelSettings
 from config.platform_settings import AccessSettings, DiscordSettings, SiteSettings, SlackSettings
 from config.sources import SettingSources, read_sources
@@ -47,6 +48,7 @@ class Settings(BaseSettings):
     writing: WritingSettings = WritingSettings()
     logs: LogSettings = LogSettings()
     words: WordsSettings = WordsSettings()
+    models: tuple[ListedModelSettings, ...] = ()
     channels: dict[str, ChannelSettings] = {}
 
     # One warning for each setting given under its old name; `load` sets them.
@@ -108,6 +110,7 @@ class Settings(BaseSettings):
             self.slack.bot_token,
             self.slack.app_token,
             self.slack.signing_secret,
+            *(model.api_key for model in self.models),
         )
         return frozenset(secret.get_secret_value() for secret in found if secret is not None)
 

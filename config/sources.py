@@ -15,7 +15,7 @@ from typing import Any
 from dotenv import dotenv_values
 
 from config.declarations import Setting
-from config.errors import SettingsError, toml_key, unknown_variables
+from config.errors import LONGEST_QUOTED, SettingsError, toml_key, unknown_variables
 
 USUAL_FILE = Path("config") / "tickertape.toml"  # read if it exists and TICKERTAPE_CONFIG is unset
 
@@ -34,6 +34,8 @@ class SettingSources:
 
     def name(self, path: tuple[str, ...]) -> str:
         """Name a setting as the operator did: the variable if it set it or if nothing did, else the key in the file."""
+        if path[0] == "models" and len(path) > 1:
+            return self._name_of_listed(path)
         found = next((one for one in self.declared if one.path == path), None)
         if found is not None:
             given = self._variables_of(found)
@@ -44,6 +46,31 @@ class SettingSources:
                 path = found.old_path
         key = ".".join(map(toml_key, path))
         return f"{key} in {self.file}" if self.file else key
+
+    def _name_of_listed(self, path: tuple[str, ...]) -> str:
+        """Name a key of an entry of ``[[models]]``: by the model's name if it is one, else by the entry's number."""
+        number = int(path[1])
+        entry = self._listed_models()[number]
+        if path[2:] == ("api_key",) and (variable := _key_variable(entry)):
+            return variable
+        name = entry.get("name") if isinstance(entry, Mapping) else None
+        is_plain = isinstance(name, str) and 0 < len(name) <= LONGEST_QUOTED and name.isprintable()
+        model = f'the model "{name}"' if is_plain else f"number {number + 1} of [[models]]"
+        keys = ".".join(map(toml_key, path[2:]))
+        return f"{keys} of {model} in {self.file}" if keys else f"{model} in {self.file}"
+
+    def _listed_models(self) -> list[Any]:
+        models = self.toml.get("models")
+        return models if isinstance(models, list) else []
+
+    def key_variables(self) -> frozenset[str]:
+        """Return the variables named by ``api_key_env`` of listed models."""
+        return frozenset(filter(None, map(_key_variable, self._listed_models())))
+
+    def _with_key(self, entry: Any) -> Any:  # noqa: ANN401 (TOML of any shape)
+        """Return an entry of ``[[models]]`` with the key from its variable."""
+        variable = _key_variable(entry)
+        return entry | {"api_key": self.variables[variable]} if variable in self.variables else entry
 
     def from_environment(self) -> dict[str, dict[str, str]]:
         """Return the values of the variables by table and key: ``OPENAI_MODEL`` is ``model.name``."""
@@ -60,6 +87,8 @@ class SettingSources:
             if _holds(self.toml, one.old_path):
                 old = tables[one.group].pop(one.old_key)
                 tables[one.group].setdefault(one.key, old)
+        if models := self._listed_models():
+            tables["models"] = [self._with_key(entry) for entry in models]
         return tables
 
     def deprecations(self) -> tuple[str, ...]:
@@ -81,6 +110,10 @@ class SettingSources:
                 table = self.toml[one.group]
                 if table[one.key] != table[one.old_key]:
                     lines.append(f"{_conflict(one.dotted, one.old_dotted)} in {self.file}")
+        for number, entry in enumerate(self._listed_models()):
+            if _key_variable(entry) and "api_key" in entry:
+                where = self._name_of_listed(("models", str(number)))
+                lines.append(f"{where} has both api_key and api_key_env: remove one of them")
         return lines
 
     def _variables_of(self, one: Setting) -> dict[str, str]:
@@ -101,11 +134,11 @@ def read_sources(environ: Mapping[str, str], folder: Path, declared: Sequence[Se
     cleaned = {name: _unquoted(text.strip()) for name, text in environ.items()}
     variables = {name: text for name, text in cleaned.items() if text}
     file = _settings_file(variables, folder)
-    current = frozenset(one.variable for one in declared) | OTHER_VARIABLES
+    sources = SettingSources(declared, variables, file, _read_toml(file) if file else {})
+    current = frozenset(one.variable for one in declared) | OTHER_VARIABLES | sources.key_variables()
     old = frozenset(one.old_variable for one in declared)
     if lines := unknown_variables(variables.keys() - old, known=current):
         raise SettingsError(lines)
-    sources = SettingSources(declared, variables, file, _read_toml(file) if file else {})
     if lines := sources.conflicts():
         raise SettingsError(lines)
     return sources
@@ -153,6 +186,12 @@ def _unquoted(text: str) -> str:
     if len(text) >= 2 and text[0] == text[-1] and text[0] in "\"'" and text[0] not in text[1:-1]:
         return text[1:-1].strip()
     return text
+
+
+def _key_variable(entry: object) -> str:
+    """Return the variable named by ``api_key_env`` of an entry of ``[[models]]``; empty without one."""
+    variable = entry.get("api_key_env") if isinstance(entry, Mapping) else None
+    return variable if isinstance(variable, str) else ""
 
 
 def _conflict(new: str, old: str) -> str:

@@ -232,6 +232,7 @@ def is_loopback(host: str) -> bool:
 
 
 Names = Annotated[frozenset[str], BeforeValidator(_listed)]
+NameList = Annotated[tuple[str, ...], BeforeValidator(_listed)]  # in the operator's order
 HostNames = Annotated[frozenset[str], BeforeValidator(_spaced), AfterValidator(_host_names)]
 Table = Annotated[dict[str, Any], BeforeValidator(_table)]
 Secret = Annotated[SecretStr, AfterValidator(_credential)]

@@ -8,7 +8,8 @@ from typing import Protocol
 from pydantic import SecretStr
 
 from config.errors import NameOf
-from config.model_settings import ModelSettings
+from config.listed_models import MODEL_RULES, ListedModelSettings
+from config.model_settings import CompletionSettings, ModelSettings
 from config.platform_settings import SiteSettings, SlackSettings
 from config.types import is_loopback
 
@@ -23,6 +24,8 @@ class SettingsView(Protocol):
     """The part of `config.settings.Settings` that the rules read."""
 
     model: ModelSettings
+    models: tuple[ListedModelSettings, ...]
+    completion: CompletionSettings
     slack: SlackSettings
     site: SiteSettings
 
@@ -126,4 +129,12 @@ def _starts(secret: SecretStr, prefix: str) -> bool:
     return secret.get_secret_value().startswith(prefix)
 
 
-RULES: Sequence[Rule] = (slack_pair, slack_prefixes, model_named, something_runs, page_named, model_there)
+RULES: Sequence[Rule] = (
+    slack_pair,
+    slack_prefixes,
+    model_named,
+    something_runs,
+    page_named,
+    model_there,
+    *MODEL_RULES,
+)
