@@ -112,6 +112,7 @@ class ChannelCapabilities:
     controls: Controls = Controls.NONE  # those it can show
     files: int = 0
     edits: bool = True  # whether edits may be taken; decided once for an answer
+    messages: int = 0  # most messages of one answer, the file with its rest included; 0 is no limit
 
 
 class Channel(Protocol):
@@ -223,6 +224,10 @@ class Inbox(Protocol):
 
     def update_event(self, key: TurnKey, event: str) -> None:
         """Replace the journalled event with a more complete one. Returns at once."""
+        ...
+
+    def refusal(self, turn: Turn) -> str:
+        """The sentence for a turn that `accept` would refuse now (no access, too busy); empty if it would accept it."""
         ...
 
     def accept(self, turn: Turn, channel: Channel) -> None:

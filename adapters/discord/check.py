@@ -107,6 +107,10 @@ class _EmptyInbox(Inbox):
         return
 
     @override
+    def refusal(self, turn: Turn) -> str:
+        return ""
+
+    @override
     def accept(self, turn: Turn, channel: Channel) -> None:
         return
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from bot.backoff import Backoff
 from bot.errors import Retryable
+from bot.ports import ChannelCapabilities
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +17,13 @@ class AnswerLimits:
 
     messages: int = sys.maxsize
     characters: int = sys.maxsize
+
+    def within(self, caps: ChannelCapabilities) -> AnswerLimits:
+        """The same within a channel's number of messages, one of them being the file with the rest."""
+        if not caps.messages:
+            return self
+        texts = caps.messages - 1 if caps.files else caps.messages
+        return replace(self, messages=min(self.messages, max(texts, 1)))
 
 
 @dataclass(frozen=True, slots=True)

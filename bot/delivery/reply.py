@@ -62,6 +62,7 @@ class Reply(ReplyState):
         """`recovered`: the known message ids of an answer begun by an earlier process."""
         reconciler = Reconciler(key.digest, recovered, edits=channel.caps.edits)
         notices = Notices(channel, strings, key.reference)
+        limits = limits.within(channel.caps)
         super().__init__(channel, reconciler, Answer(channel, limits, figures, notices, reconciler))
         self.key = key
         self.channel = channel

@@ -40,6 +40,10 @@ class Interactions(Protocol):
         """The operator's models for "try again with"; empty with fewer than two."""
         ...
 
+    def choices(self, of: str) -> Sequence[Choice]:
+        """The present options of an argument with such `choices` (``models``, ``personas``); empty for free text."""
+        ...
+
     async def retry(self, event: RetryPressed) -> Response:
         """Answer a question again. The notice says why not, if so; it is empty if an answer starts."""
         ...
@@ -80,6 +84,10 @@ class NoInteractions(Interactions):
     @property
     @override
     def models(self) -> Sequence[Choice]:
+        return ()
+
+    @override
+    def choices(self, of: str) -> Sequence[Choice]:
         return ()
 
     @override

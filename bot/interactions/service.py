@@ -68,6 +68,10 @@ class CommandsPart(Protocol):
         """The operator's models."""
         ...
 
+    def choices(self, of: str) -> Sequence[Choice]:
+        """The options of an argument."""
+        ...
+
     async def invoke(self, event: CommandInvoked) -> Response:
         """Run a command."""
         ...
@@ -107,6 +111,10 @@ class InteractionService(Interactions):
     @override
     def models(self) -> Sequence[Choice]:
         return self._commands.models
+
+    @override
+    def choices(self, of: str) -> Sequence[Choice]:
+        return self._commands.choices(of)
 
     @override
     async def retry(self, event: RetryPressed) -> Response:

@@ -100,6 +100,13 @@ class TurnManager(Inbox):
         return records
 
     @override
+    def refusal(self, turn: Turn) -> str:
+        strings = self._config.strings
+        if not self._config.access.permit(turn):
+            return strings.no_access
+        return strings.busy if self._is_too_busy(turn) else ""
+
+    @override
     def accept(self, turn: Turn, channel: Channel) -> None:
         if not self._accepting:
             return  # the next process answers it

@@ -27,6 +27,7 @@ class RecordingInbox:
         self.stopped_places: list[Place] = []
         self.stopped_persons: list[tuple[str, str]] = []
         self.unfinished: list[UnfinishedTurn] = []  # of an earlier process, returned once
+        self.refusing = ""  # the sentence for every turn
         self._changed = asyncio.Event()
 
     # -------------------------------------------------------------------------------------------------- bot.ports.Inbox
@@ -37,6 +38,9 @@ class RecordingInbox:
         self.received.append((key, event))
         self._changed.set()
         return True
+
+    def refusal(self, turn: Turn) -> str:
+        return self.refusing
 
     def accept(self, turn: Turn, channel: Channel) -> None:
         self.turns.append((turn, channel))

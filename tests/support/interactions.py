@@ -48,6 +48,10 @@ class RecordingInteractions(Interactions):
         return self.models_offered
 
     @override
+    def choices(self, of: str) -> Sequence[Choice]:
+        return self.models_offered if of == "models" else ()
+
+    @override
     async def retry(self, event: RetryPressed) -> Response:
         return self._record(event)
 
