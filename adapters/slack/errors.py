@@ -190,9 +190,9 @@ def failure_of(error: Exception, method: str, *, once: bool) -> Failure:
             return uncertain(f"{method}: an answer that is not Slack's ({type(error).__name__})")
 
 
-def upload_failure(status: int, headers: Mapping[str, str]) -> Failure:
-    """The failure for a status other than 200 to a file's bytes; the file is invisible in any case."""
-    line = f"a file's upload: HTTP {status}"
+def address_failure(name: str, status: int, headers: Mapping[str, str]) -> Failure:
+    """The failure for a status other than 200 from an address given by Slack: nothing is visible in any case."""
+    line = f"{name}: HTTP {status}"
     if status == 429:
         return RateLimited(line, retry_after=_seconds(headers))
     return ServiceError(line) if status >= 500 or status == 408 else InvalidRequest(line)

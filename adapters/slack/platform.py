@@ -16,8 +16,9 @@ from typing_extensions import override
 from adapters.shared.attachments import Attachments
 from adapters.slack.bolt_app import make_app
 from adapters.slack.check import identify, refused_line
-from adapters.slack.events.handler import PLATFORM, EventHandler
+from adapters.slack.events.handler import EventHandler
 from adapters.slack.events.parse import Identity
+from adapters.slack.events.places import PLATFORM
 from adapters.slack.options import SlackOptions
 from adapters.slack.socket_connection import SocketConnection
 from adapters.slack.state import WorkspaceState, open_workspace
@@ -66,6 +67,7 @@ class SlackPlatform(Platform):
         me = await self._identify(self._web)
         if self._workspace is None:
             self._workspace = await open_workspace(self._web, me, self._attachments, self._options, self._spending)
+        self._workspace.interactions = interactions
         self._handler = self._handler or EventHandler(self._workspace, inbox)
         log.info("Slack: this is user %s in workspace %s", me.user, me.team)
         refused = await self._serve(self._workspace, self._handler, inbox)

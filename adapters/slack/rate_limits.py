@@ -30,7 +30,7 @@ LEAK_SECONDS = MINUTE / TIER_3
 LEAK_BURST = 5
 # chat.postMessage: one a second in a channel, plus a margin for clock drift.
 POST_SECONDS = 1.05
-# Reads in any minute: tier 3 for conversations, tier 4 (100) for users.info, tier 2 (20) for usergroups.list. The
+# Calls in any minute: tier 3 for conversations, tier 4 (100) for users.info, tier 2 (20) for usergroups.list. The
 # margin covers clock drift and the reads of another process of ours in the same minute.
 TIER_3_READS = 45
 TIER_4_READS = 90
@@ -58,8 +58,9 @@ def edit_limit(options: SlackOptions, on_spent: Callable[[], object] = no_op) ->
 class Budgets:
     """Budgets of writes in one workspace. All replies share these objects."""
 
-    def __init__(self, edits: Budget) -> None:
+    def __init__(self, edits: Budget, ephemerals: ReadLimiter) -> None:
         self._edits = edits
+        self.ephemerals = ephemerals  # private messages, first come, first served
         self._deletes = RollingWindow(TIER_3, MINUTE)
         self._posts: LRUCache[str, LeakyBucket] = LRUCache(CHANNELS)
 

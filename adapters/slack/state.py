@@ -7,7 +7,7 @@ from collections.abc import Coroutine
 from dataclasses import dataclass, field
 
 from adapters.shared.attachments import Attachments
-from adapters.shared.cache import LRUCache, TTLCache, expiring
+from adapters.shared.cache import TTLCache, expiring
 from adapters.slack.events.parse import Identity
 from adapters.slack.history.cache import MessageCache, Participation
 from adapters.slack.history.files import FileLookup
@@ -23,14 +23,13 @@ from adapters.slack.rate_limits import (
     RememberedLimits,
 )
 from adapters.slack.web_api import WebApi
+from bot.interactions.ports import NO_INTERACTIONS, Interactions
 from bot.ports import RateLimitLog
 
 # Features with a remembered failure: a few for the workspace, and two per channel.
 FEATURES = 5_000
 # Seconds before a disabled feature is tried again.
 DISABLED_SECONDS = 600.0
-# Our own deletions, remembered until Slack's event about them, seconds later.
-DELETED = 1_000
 
 
 class FeatureFlags:
@@ -74,10 +73,10 @@ class WorkspaceState:
     uploader: FileUploader  # uses `cache`
     budgets: Budgets
     cache: MessageCache
+    interactions: Interactions = NO_INTERACTIONS
     group: asyncio.TaskGroup | None = None
     participation: Participation = field(default_factory=Participation)
     flags: FeatureFlags = field(default_factory=FeatureFlags)
-    deleted: LRUCache[tuple[str, str], bool] = field(default_factory=lambda: LRUCache(DELETED))  # by channel and ts
 
     def spawn(self, coroutine: Coroutine[None, None, None]) -> None:
         """Run `coroutine` in the background; dropped if the platform no longer runs."""
@@ -112,7 +111,7 @@ async def open_workspace(
             history=limits.reads("conversations.history", TIER_3_READS),
         ),
         uploader=FileUploader(web, cache, options.timings, uploads=uploads, infos=file_infos),
-        budgets=Budgets(limits.edits(options)),
+        budgets=Budgets(limits.edits(options), limits.reads("chat.postEphemeral", TIER_4_READS)),
         cache=cache,
     )
     await limits.recall()

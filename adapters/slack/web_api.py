@@ -11,7 +11,7 @@ import aiohttp
 from slack_sdk.web.async_client import AsyncWebClient
 
 from adapters.shared.json_fields import string_field
-from adapters.slack.errors import translated, upload_failure
+from adapters.slack.errors import address_failure, translated
 from adapters.slack.options import SlackOptions
 
 # Timeout for the bytes of one file, in seconds: 10 MB at 350 kB/s.
@@ -75,7 +75,15 @@ class WebApi:
             ) as response:
                 status, response_headers = response.status, response.headers
         if status != 200:
-            raise upload_failure(status, response_headers)
+            raise address_failure("a file's upload", status, response_headers)
+
+    async def respond(self, url: str, payload: dict[str, Any]) -> None:
+        """Send a message to a payload's ``response_url``, a secret address valid for 30 minutes and five uses."""
+        with translated("a response address", once=False):
+            async with self._session.post(url, json=payload, allow_redirects=False) as response:
+                status, headers = response.status, response.headers
+        if status != 200:
+            raise address_failure("a response address", status, headers)
 
     async def socket_url(self) -> str:
         """A new address for a socket; secret until it expires."""

@@ -38,6 +38,7 @@ from adapters.slack.events.parse import (
     parse_event,
 )
 from adapters.slack.events.pending import PendingMessage
+from adapters.slack.events.places import PLATFORM, conversation_id
 from adapters.slack.history.cache import Conversation
 from adapters.slack.history.recovery import ThreadSnapshot
 from adapters.slack.history.thread_lookup import known_participation, participates
@@ -49,8 +50,6 @@ from bot.errors import Failure, Retryable
 from bot.ports import Inbox, UnfinishedTurn
 
 log = logging.getLogger(__name__)
-
-PLATFORM = "slack"
 
 # Messages remembered for deduplication. Slack sends both copies of a mention within seconds, and redelivers an event
 # within minutes.
@@ -179,7 +178,7 @@ class EventHandler:
         match event:
             case StopRequested():
                 self._stop(event)
-            case MessageDeleted(channel, ts) if (channel, ts) not in self._workspace.deleted:  # not by us
+            case MessageDeleted(channel, ts) if (channel, ts) not in self._workspace.cache.deleted_by_us:
                 if (pending := self._recent.get((channel, ts))) is not None:
                     pending.is_withdrawn = True
                 self._inbox.message_deleted(self._key(channel, ts))
@@ -347,7 +346,7 @@ class EventHandler:
 
     def _conversation_id(self, conversation: Conversation) -> str:
         """A conversation's id in the core."""
-        return "/".join((PLATFORM, self._workspace.me.team, *filter(None, conversation)))
+        return conversation_id(self._workspace.me.team, *conversation)
 
 
 def _new_future() -> asyncio.Future[bool]:

@@ -22,6 +22,8 @@ Conversation = tuple[str, str]
 CHANNELS = 5_000
 # Threads with known participation, about 300 bytes each; for an older one, Slack is asked again.
 THREADS = 5_000
+# Our own deletions, remembered until Slack's event about them, seconds later.
+DELETED = 1_000
 # Lifetime of a "no", in seconds: a thread may become ours through another process's events.
 NO_SECONDS = 900.0
 
@@ -56,6 +58,7 @@ class MessageCache:
         self._characters = 0
         self.gaps = 0  # times events may have been missed; a read begun before a gap is incomplete
         self.sole_connection = True  # whether all connections of the app are this process's
+        self.deleted_by_us: LRUCache[tuple[str, str], bool] = LRUCache(DELETED)  # by channel and ts
 
     @property
     def characters(self) -> int:

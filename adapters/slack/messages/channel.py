@@ -148,7 +148,7 @@ class SlackChannel(Channel):
         channel = self._conversation[0]
         self._workspace.cache.remove(self._conversation, message)
         self._is_snapshot_current = False
-        self._workspace.deleted[(channel, message)] = True
+        self._workspace.cache.deleted_by_us[(channel, message)] = True
         try:
             await self._workspace.web.post("chat.delete", {"channel": channel, "ts": message})
         except NotFound:

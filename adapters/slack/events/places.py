@@ -1,0 +1,30 @@
+"""Places and conversations of the core, from Slack's ids. Pure."""
+
+from __future__ import annotations
+
+from adapters.slack.events.parse import Identity
+from bot.interactions.values import Place
+
+PLATFORM = "slack"
+
+
+def conversation_id(team: str, channel: str, thread: str) -> str:
+    """A conversation's id in the core; `thread` is empty for direct messages outside threads."""
+    return "/".join((PLATFORM, team, *filter(None, (channel, thread))))
+
+
+def place_of(me: Identity, channel: str, thread: str = "", position: str = "") -> Place:
+    """The place of somebody acting in a channel or thread. `position` is the `ts` of a message there.
+
+    A channel outside threads has no conversation, since each mention starts one. A person's own page has no channel.
+    """
+    direct = channel.startswith("D")
+    return Place(
+        platform=PLATFORM,
+        workspace=me.team,
+        channel=channel,
+        conversation=conversation_id(me.team, channel, thread) if thread or direct else "",
+        channel_ids=tuple(filter(None, (thread, channel))),
+        direct=direct,
+        position=position,
+    )

@@ -1,0 +1,173 @@
+"""Notices, forms and panels as Slack's blocks and views. Pure. `events.actions` reads their values back.
+
+Limits: https://docs.slack.dev/reference/block-kit/blocks, https://docs.slack.dev/reference/views/modal-views. Texts are
+``mrkdwn`` sections, since forms take no ``markdown`` block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from adapters.slack.events.actions import ButtonValue, Origin
+from adapters.slack.messages.mrkdwn import cut_to_bytes, from_markdown
+from bot.interactions.values import Action, Choice, Field, Form, Notice, Panel
+
+# Ids for routing: of all buttons of notices and panels (an index follows, since they differ within a block), of forms,
+# and of a form's only element in each input block.
+ACTION_PREFIX = "tickertape_action:"
+FORM_CALLBACK = "tickertape_form"
+NOTICE_CALLBACK = "tickertape_notice"
+INPUT_ELEMENT = "value"
+
+# Limits in characters.
+SECTION_LENGTH = 3_000
+BUTTON_LENGTH = 75
+OPTION_LENGTH = 75
+OPTION_VALUE_LENGTH = 150
+TITLE_LENGTH = 24
+LABEL_LENGTH = 2_000
+CONFIRM_LENGTH = 300
+INPUT_LENGTH = 3_000
+# Elements of an actions block, and options of a menu.
+ELEMENTS = 25
+OPTIONS = 100
+# Blocks of a message; a view takes a hundred.
+MESSAGE_BLOCKS = 50
+VIEW_BLOCKS = 100
+# The text of a message with blocks, for notifications, in UTF-8 bytes.
+TEXT_BYTES = 3_000
+
+
+def notice_message(notice: Notice, origin: Origin) -> dict[str, Any]:
+    """A notice as the text and blocks of a message. Without buttons, a short one needs no blocks."""
+    text, actions = from_markdown(notice.text), action_blocks(notice.actions, origin)
+    if not actions and len(text) <= SECTION_LENGTH:
+        return {"text": text}
+    room = MESSAGE_BLOCKS - len(actions)
+    return {"text": cut_to_bytes(text, TEXT_BYTES), "blocks": [*text_sections(notice.text)[:room], *actions]}
+
+
+def notice_view(notice: Notice, origin: Origin) -> dict[str, Any]:
+    """A notice as a view without inputs, for a place without messages: a person's own page."""
+    actions = action_blocks(notice.actions, origin)
+    blocks = [*text_sections(notice.text)[: VIEW_BLOCKS - len(actions)], *actions]
+    return {
+        "type": "modal",
+        "callback_id": NOTICE_CALLBACK,
+        "title": plain_text("Tickertape", TITLE_LENGTH),
+        "close": plain_text("Close", TITLE_LENGTH),
+        "blocks": blocks,
+    }
+
+
+def form_view(form: Form, origin: Origin) -> dict[str, Any]:
+    """A form as a view; it keeps its place, so that it works an hour later and after a restart."""
+    kept = ButtonValue(form.id, origin.channel, origin.thread, origin.message)
+    return {
+        "type": "modal",
+        "callback_id": FORM_CALLBACK,
+        "title": plain_text(form.title, TITLE_LENGTH),
+        "submit": plain_text(form.submit, TITLE_LENGTH),
+        "close": plain_text("Cancel", TITLE_LENGTH),
+        "private_metadata": kept.dump(),
+        "blocks": [*text_sections(form.intro), *map(_input_block, form.fields)],
+    }
+
+
+def home_view(panel: Panel, user: str) -> dict[str, Any]:
+    """A panel as the view of a person's App Home."""
+    actions = action_blocks(panel.actions, Origin(user))
+    sections = [block for text in panel.sections for block in text_sections(text)]
+    return {"type": "home", "blocks": [*sections[: VIEW_BLOCKS - len(actions)], *actions]}
+
+
+def text_sections(text: str) -> list[dict[str, Any]]:
+    """Markdown as sections, divided between lines where possible."""
+    parts, rest = [], from_markdown(text).strip()
+    while rest:
+        end = len(rest)
+        if end > SECTION_LENGTH:
+            end = max(rest.rfind("\n", 0, SECTION_LENGTH), 0) or _whole_end(rest)
+        parts.append(rest[:end].strip())
+        rest = rest[end:].strip()
+    return [{"type": "section", "text": {"type": "mrkdwn", "text": part}} for part in parts if part]
+
+
+def _whole_end(text: str) -> int:
+    """The end of a section within a line; not inside an entity or a link."""
+    end = text.rfind(" ", 0, SECTION_LENGTH)
+    return end if end > SECTION_LENGTH // 2 else SECTION_LENGTH
+
+
+def action_blocks(actions: Sequence[Action], origin: Origin) -> list[dict[str, Any]]:
+    """Buttons of a notice or a panel, in rows."""
+    buttons = [_button(each, index, origin) for index, each in enumerate(actions)]
+    rows = [buttons[start : start + ELEMENTS] for start in range(0, len(buttons), ELEMENTS)]
+    return [{"type": "actions", "elements": row} for row in rows]
+
+
+def _button(action: Action, index: int, origin: Origin) -> dict[str, Any]:
+    button: dict[str, Any] = {
+        "type": "button",
+        "action_id": f"{ACTION_PREFIX}{index}",
+        "text": plain_text(action.label, BUTTON_LENGTH),
+        "value": ButtonValue(action.id, origin.channel, origin.thread, origin.message).dump(),
+    }
+    style = {"style": "danger"} if action.danger else {}
+    if not action.confirm:
+        return button | style
+    confirm = {
+        "title": plain_text(action.label, 100),
+        "text": plain_text(action.confirm, CONFIRM_LENGTH),
+        "confirm": plain_text(action.label, 30),
+        "deny": plain_text("Cancel", 30),
+    }
+    return button | style | {"confirm": confirm | style}
+
+
+def _input_block(field: Field) -> dict[str, Any]:
+    return {
+        "type": "input",
+        "block_id": field.name,
+        "optional": not field.required,
+        "label": plain_text(field.label, LABEL_LENGTH),
+        "element": _menu(field) if field.choices else _text_input(field),
+    }
+
+
+def _text_input(field: Field) -> dict[str, Any]:
+    longest = min(field.max_length, INPUT_LENGTH)
+    element: dict[str, Any] = {
+        "type": "plain_text_input",
+        "action_id": INPUT_ELEMENT,
+        "multiline": field.multiline,
+        "max_length": longest,
+    }
+    return element | ({"initial_value": field.value[:longest]} if field.value else {})
+
+
+def _menu(field: Field) -> dict[str, Any]:
+    options = options_of(field.choices)
+    chosen = [each for each in options if each["value"] == field.value]
+    element = {"type": "static_select", "action_id": INPUT_ELEMENT, "options": options}
+    return element | ({"initial_option": chosen[0]} if chosen else {})
+
+
+def options_of(choices: Sequence[Choice], prefix: str = "") -> list[dict[str, Any]]:
+    """Options of a menu; without those whose value Slack would refuse. `prefix` begins each value."""
+    return [
+        {"text": plain_text(each.label or each.value, OPTION_LENGTH), "value": f"{prefix}{each.value}"}
+        for each in choices
+        if each.value and len(prefix) + len(each.value) <= OPTION_VALUE_LENGTH
+    ][:OPTIONS]
+
+
+def plain_text(text: str, length: int) -> dict[str, Any]:
+    """A plain text object; Slack refuses an empty one."""
+    return {"type": "plain_text", "text": shortened(text.strip(), length) or "-", "emoji": False}
+
+
+def shortened(text: str, length: int) -> str:
+    """`text` within `length` characters, with an ellipsis if something is missing."""
+    return text if len(text) <= length else text[: length - 1].rstrip() + "\N{HORIZONTAL ELLIPSIS}"
