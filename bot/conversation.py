@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import Enum, StrEnum
 
@@ -130,6 +130,11 @@ class TurnKey:
         if self.generation:
             joined += f"\x1f{self.generation}"
         return base64.b32encode(hashlib.sha256(joined.encode()).digest()[:15]).decode().lower()
+
+    @property
+    def question(self) -> TurnKey:
+        """The key of the first answer to the same question."""
+        return replace(self, generation=0) if self.generation else self
 
     @property
     def reference(self) -> str:

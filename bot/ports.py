@@ -332,6 +332,19 @@ class Platform(Protocol):
 # ------------------------------------------------------------------------------------------------------------ journal
 
 
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The newest answer to a question, as journalled.
+
+    `key` carries its generation; `messages` are the known ids of its messages, in order. One that has not `ended` is
+    being written, or waits for a process to continue it.
+    """
+
+    key: TurnKey
+    messages: tuple[str, ...] = ()
+    ended: bool = True
+
+
 class Journal(Protocol):
     """Stores received turns, the messages of their answers, and their endings. Only `bot.turns` writes it.
 
@@ -343,10 +356,11 @@ class Journal(Protocol):
         """Whether another process will find the entries; only then can an interrupted answer continue."""
         ...
 
-    async def accept(self, key: TurnKey, event: str = "") -> bool:
+    async def accept(self, key: TurnKey, event: str = "", messages: Sequence[str] = ()) -> bool:
         """Write down a turn before anything is done about it; False if it was written down before.
 
-        Once this has returned it survives the process. `event` is kept until the turn has ended.
+        Once this has returned it survives the process. `event` is kept until the turn has ended. `messages` are those
+        of an earlier answer to the same question, for this one to replace.
         """
         ...
 
@@ -364,6 +378,10 @@ class Journal(Protocol):
 
     async def ended(self, key: TurnKey, ending: Ending) -> None:
         """Record the end of the turn: no more writes follow. `INTERRUPTED` leaves it unfinished."""
+        ...
+
+    async def newest_answer(self, question: TurnKey) -> Answered | None:
+        """The newest answer to a question (a key of generation 0), by any process; None if unknown."""
         ...
 
     async def unfinished(self, platform: str) -> Sequence[UnfinishedTurn]:

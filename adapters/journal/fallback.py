@@ -21,7 +21,7 @@ from adapters.journal.operations import Accept, Drop, Operation
 from adapters.journal.options import JournalOptions
 from adapters.journal.sql import Connect, Store, connect
 from bot.conversation import TurnKey
-from bot.ports import UnfinishedTurn
+from bot.ports import Answered, UnfinishedTurn
 
 log = logging.getLogger(__name__)
 
@@ -92,6 +92,11 @@ class JournalFallback:
         for owner in dead if claimed else ():
             self._maintenance.remove_lock_file(owner)
         return claimed
+
+    def newest_answer(self, question: TurnKey, now: float) -> Answered | None:
+        """The newest answer to a question in the file; while the file is broken, of this process alone."""
+        stored = self._with_store(lambda store: store.newest_answer(question), now)
+        return stored or self._turns.newest_answer(question)
 
     def record_calls(self, calls: Sequence[tuple[str, float]], now: float) -> None:
         """Store rate-limited calls: the limit's name, and seconds since 1970. Discarded while the file is broken."""

@@ -12,7 +12,7 @@ from cachetools import FIFOCache
 
 from adapters.journal.operations import Accept, AddMessage, Drop, End, Operation, UpdateEvent
 from bot.conversation import Ending, TurnKey
-from bot.ports import UnfinishedTurn
+from bot.ports import Answered, UnfinishedTurn
 
 
 @dataclass(slots=True)
@@ -70,9 +70,9 @@ class LiveTurns:
         """Apply an operation; one on another process's turn changes nothing, except for `Drop`."""
         turn = self._live.get(operation.key)
         match operation:
-            case Accept(key, event, received_at):
+            case Accept(key, event, received_at, messages):
                 self._dropped.pop(key, None)
-                self._live[key] = TurnState(key, event, received_at)
+                self._live[key] = TurnState(key, event, received_at, list(messages))
             case UpdateEvent(event=event) if turn is not None:
                 turn.event = event
             case AddMessage(message=message) if turn is not None and message not in turn.messages:
@@ -85,6 +85,12 @@ class LiveTurns:
                 self._dropped[key] = None
             case _:
                 pass
+
+    def newest_answer(self, question: TurnKey) -> Answered | None:
+        """The newest answer in memory; see `bot.ports.Journal`."""
+        turns = [turn for turn in (*self.live, *self.ended) if turn.key.question == question]
+        newest = max(turns, key=lambda turn: turn.key.generation, default=None)
+        return Answered(newest.key, tuple(newest.messages), newest.has_ended) if newest is not None else None
 
     def add_claimed(self, turns: Iterable[UnfinishedTurn], now: float) -> None:
         """Add turns claimed from other processes. `now` is in seconds since 1970."""

@@ -9,7 +9,7 @@ from cachetools import FIFOCache
 from typing_extensions import override
 
 from bot.conversation import Ending, TurnKey
-from bot.ports import Journal, UnfinishedTurn
+from bot.ports import Answered, Journal, UnfinishedTurn
 
 # Turns held in memory: about 17 hours at 10 questions a minute. Platforms repeat an event within the hour (Slack: at
 # once, after 1 and after 5 minutes, https://docs.slack.dev/apis/events-api/#retries). A few hundred bytes each.
@@ -51,10 +51,10 @@ class MemoryJournal(Journal):
         return False
 
     @override
-    async def accept(self, key: TurnKey, event: str = "") -> bool:
+    async def accept(self, key: TurnKey, event: str = "", messages: Sequence[str] = ()) -> bool:
         if key in self._turns:
             return False
-        self._turns[key] = StoredTurn(event)
+        self._turns[key] = StoredTurn(event, list(messages))
         return True
 
     @override
@@ -77,6 +77,15 @@ class MemoryJournal(Journal):
             turn.ending = ending
             if ending is not Ending.INTERRUPTED:
                 turn.event = ""
+
+    @override
+    async def newest_answer(self, question: TurnKey) -> Answered | None:
+        keys = [key for key in self._turns if key.question == question]
+        newest = max(keys, key=lambda key: key.generation, default=None)
+        if newest is None:
+            return None
+        turn = self._turns[newest]
+        return Answered(newest, tuple(turn.messages), turn.ending not in {None, Ending.INTERRUPTED})
 
     @override
     async def unfinished(self, platform: str) -> Sequence[UnfinishedTurn]:

@@ -9,11 +9,12 @@ from bot.conversation import Ending, TurnKey
 
 @dataclass(frozen=True, slots=True)
 class Accept:
-    """Add a turn. `received_at` is in seconds since 1970."""
+    """Add a turn that replaces `messages` of an earlier answer. `received_at` is in seconds since 1970."""
 
     key: TurnKey
     event: str = field(repr=False)
     received_at: float
+    messages: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

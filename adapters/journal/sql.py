@@ -11,6 +11,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from dataclasses import replace
 from enum import Enum
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from adapters.journal.live_turns import LiveTurns, TurnState
 from adapters.journal.liveness import NO_OWNER
 from adapters.journal.operations import Accept, AddMessage, Drop, End, Operation, UpdateEvent
 from bot.conversation import Ending, TurnKey
-from bot.ports import UnfinishedTurn
+from bot.ports import Answered, UnfinishedTurn
 
 # How long a statement waits for another process's write, which takes milliseconds. A longer lock is a shell or a
 # backup, and Slack wants its acknowledgement within 3 s of sending an event.
@@ -43,6 +44,11 @@ REBUILT_SUFFIX = "-rebuilt"
 
 # Ended turns looked up by a check for lost turns: the newest are lost first.
 CHECKED_ENDED = 50
+
+# Separates a question's id from the generation of its answer in a row's key; generation 0 has neither, as in rows of
+# earlier versions. No platform's message id contains it. The second character is the next one in order.
+GENERATION_MARK = "~"
+_AFTER_GENERATIONS = "\x7f"
 
 # A turn that was live in so many crashes, one after the other, may be their cause. It is claimed once more, but as too
 # old to continue: its reader gets a notice, and the bot survives.
@@ -223,8 +229,12 @@ class Store:
     def _apply_one(self, operation: Operation) -> bool:
         run, key = self._connection.execute, _key_columns(operation.key)
         match operation:
-            case Accept(event=event, received_at=received_at):
-                return run(sql.INSERT_TURN, (*key, _encode_event(event), self._owner, received_at)).rowcount > 0
+            case Accept(event=event, received_at=received_at, messages=messages):
+                values = (*key, _encode_event(event), self._owner, received_at)
+                is_new = run(sql.INSERT_TURN, values).rowcount > 0
+                if is_new and messages:
+                    self._connection.executemany(sql.INSERT_ANSWER, [(message, *key) for message in messages])
+                return is_new
             case UpdateEvent(event=event):
                 return run(sql.UPDATE_EVENT, (_encode_event(event), *key)).rowcount > 0
             case AddMessage(message=message):
@@ -258,10 +268,25 @@ class Store:
 
     def _to_unfinished_turn(self, platform: str, row: Row, now: float) -> UnfinishedTurn:
         turn, workspace, channel, message, event, _, _, received_at, crashes = row
-        messages = tuple(answer for (answer,) in self._connection.execute(sql.SELECT_ANSWERS, (turn,)))
-        key = TurnKey(platform, workspace, channel, message)
+        messages = self._messages(turn)
+        key = TurnKey(platform, workspace, channel, *_parse_message(message))
         age = math.inf if crashes >= MAX_CRASHES else max(now - received_at, 0.0)
         return UnfinishedTurn(key, _decode_event(event), messages, age)
+
+    def newest_answer(self, question: TurnKey) -> Answered | None:
+        """The newest answer to a question; see `bot.ports.Journal`."""
+        platform, workspace, channel, message = _key_columns(question)
+        bounds = (message, f"{message}{GENERATION_MARK}", f"{message}{_AFTER_GENERATIONS}")
+        rows = self._connection.execute(sql.SELECT_GENERATIONS, (platform, workspace, channel, *bounds)).fetchall()
+        answers = {_parse_message(stored)[1]: (turn, bool(has_ended)) for turn, stored, has_ended in rows}
+        if not answers:
+            return None
+        newest = max(answers)
+        turn, has_ended = answers[newest]
+        return Answered(replace(question, generation=newest), self._messages(turn), has_ended)
+
+    def _messages(self, turn: int) -> tuple[str, ...]:
+        return tuple(message for (message,) in self._connection.execute(sql.SELECT_ANSWERS, (turn,)))
 
     def release(self) -> None:
         """Release this process's unfinished turns: any other process may claim them at once."""
@@ -328,7 +353,14 @@ def _is_claimable(row: Row, dead: set[str]) -> bool:
 
 
 def _key_columns(key: TurnKey) -> tuple[str, str, str, str]:
-    return key.platform, key.workspace, key.channel, key.message
+    message = f"{key.message}{GENERATION_MARK}{key.generation}" if key.generation else key.message
+    return key.platform, key.workspace, key.channel, message
+
+
+def _parse_message(stored: str) -> tuple[str, int]:
+    """The message's id and the generation in a row's key."""
+    message, mark, generation = stored.partition(GENERATION_MARK)
+    return (message, int(generation)) if mark and generation.isdecimal() else (stored, 0)
 
 
 def _encode_event(event: str) -> bytes:

@@ -25,7 +25,7 @@ from adapters.journal.operations import Accept, AddMessage, Drop, End, Operation
 from adapters.journal.options import JournalOptions
 from adapters.journal.sql import Connect, connect
 from bot.conversation import Ending, TurnKey
-from bot.ports import Journal, RateLimitLog, UnfinishedTurn
+from bot.ports import Answered, Journal, RateLimitLog, UnfinishedTurn
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +48,13 @@ class _Claim:
 
 
 @dataclass(frozen=True, slots=True)
+class _NewestAnswer:
+    """Get the newest answer to a question."""
+
+    question: TurnKey
+
+
+@dataclass(frozen=True, slots=True)
 class _RecordCall:
     """Store a call under a rate limit. `at` is in seconds since 1970."""
 
@@ -63,7 +70,7 @@ class _RecentCalls:
     seconds: float
 
 
-_Command = Operation | _Claim | _RecordCall | _RecentCalls | None  # None: end
+_Command = Operation | _Claim | _NewestAnswer | _RecordCall | _RecentCalls | None  # None: end
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +133,8 @@ class SqliteJournal(Journal, RateLimitLog):
                 self._thread.join()
 
     @override
-    async def accept(self, key: TurnKey, event: str = "") -> bool:
-        return await self._execute(Accept(key, event, self._wall_clock().timestamp()))
+    async def accept(self, key: TurnKey, event: str = "", messages: Sequence[str] = ()) -> bool:
+        return await self._execute(Accept(key, event, self._wall_clock().timestamp(), tuple(messages)))
 
     @override
     async def update_event(self, key: TurnKey, event: str) -> None:
@@ -144,6 +151,11 @@ class SqliteJournal(Journal, RateLimitLog):
     @override
     async def ended(self, key: TurnKey, ending: Ending) -> None:
         await self._execute(End(key, ending))
+
+    @override
+    async def newest_answer(self, question: TurnKey) -> Answered | None:
+        newest: Answered | None = await self._respond(_NewestAnswer(question))
+        return newest
 
     @override
     async def unfinished(self, platform: str) -> Sequence[UnfinishedTurn]:
@@ -168,13 +180,16 @@ class SqliteJournal(Journal, RateLimitLog):
         return ages
 
     async def _execute(self, operation: Operation) -> bool:
+        changed: bool = await self._respond(operation)
+        return changed
+
+    async def _respond(self, command: _Command) -> Any:  # noqa: ANN401 (each command has its own type of response)
         try:
             async with asyncio.timeout(self._response_seconds):
-                changed: bool = await self._submit(operation)
+                return await self._submit(command)
         except TimeoutError:
             problem = f"its disk did not answer within {self._response_seconds:g} s"
             raise JournalBroken(self._file, problem) from None
-        return changed
 
     def _submit(self, command: _Command) -> asyncio.Future[Any]:
         if not self._open and command is not None:
@@ -233,6 +248,8 @@ class SqliteJournal(Journal, RateLimitLog):
             match command:
                 case _Claim(platform):
                     results.append(fallback.claim(platform, now))
+                case _NewestAnswer(question):
+                    results.append(fallback.newest_answer(question, now))
                 case _RecentCalls(limit, seconds):
                     results.append(fallback.recent_calls(limit, seconds, now))
                 case _RecordCall() | None:

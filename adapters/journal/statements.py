@@ -61,6 +61,11 @@ SELECT id, workspace, channel, message, event, ending, owner, received_at, crash
 WHERE event IS NOT NULL AND platform = ? AND owner != ? ORDER BY id
 """
 CLAIM = "UPDATE turns SET owner = ?, crashes = crashes + (ending IS NULL), ending = NULL WHERE id = ?"
+# Both bounds enclose the generations of one question (see `adapters.journal.sql`); the index serves them.
+SELECT_GENERATIONS = """
+SELECT id, message, event IS NULL FROM turns
+WHERE platform = ? AND workspace = ? AND channel = ? AND (message = ? OR message > ? AND message < ?)
+"""
 SELECT_ANSWERS = "SELECT message FROM answers WHERE turn = ? ORDER BY rowid"
 PURGE = """
 DELETE FROM turns WHERE id IN (

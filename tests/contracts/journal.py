@@ -8,13 +8,16 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 
 import pytest
 
 from bot.conversation import Ending, TurnKey
-from bot.ports import Journal
+from bot.ports import Answered, Journal
 
 FIRST = TurnKey("slack", "T1", "C1", "1700000000.000100")
+# Further answers to the same question; 10 comes after 9 as a number, and before it as text.
+AGAIN = tuple(replace(FIRST, generation=generation) for generation in (1, 9, 10))
 # Each differs from the first in one part.
 OTHERS = (
     TurnKey("discord", "T1", "C1", "1700000000.000100"),
@@ -89,6 +92,49 @@ class JournalContract(ABC):
             await journal.drop(FIRST)
             assert await journal.accept(FIRST)
 
+    async def test_each_generation_is_another_turn(self) -> None:
+        """Another answer to the same question is accepted, once."""
+        async with self.journal() as journal:
+            for key in (FIRST, *AGAIN):
+                assert await journal.accept(key, "text")
+                assert not await journal.accept(key, "text")
+
+    async def test_the_newest_answer_is_that_of_the_last_generation(self) -> None:
+        """It has its messages in order, the replaced ones first, and tells whether it has ended."""
+        async with self.journal() as journal:
+            assert await journal.newest_answer(FIRST) is None
+            await journal.accept(FIRST, "text")
+            assert await journal.newest_answer(FIRST) == Answered(FIRST, (), ended=False)
+            await journal.posted(FIRST, "9")
+            await journal.posted(FIRST, "10")
+            await journal.ended(FIRST, Ending.FAILED)
+            assert await journal.newest_answer(FIRST) == Answered(FIRST, ("9", "10"), ended=True)
+            for key in AGAIN:
+                await journal.accept(key, "text", ("9", "10"))
+                await journal.posted(key, "10")
+                await journal.posted(key, f"more {key.generation}")
+            await journal.ended(AGAIN[-1], Ending.INTERRUPTED)
+            messages = ("9", "10", f"more {AGAIN[-1].generation}")
+            assert await journal.newest_answer(FIRST) == Answered(AGAIN[-1], messages, ended=False)
+            await journal.ended(AGAIN[-1], Ending.DONE)
+            assert await journal.newest_answer(FIRST) == Answered(AGAIN[-1], messages, ended=True)
+
+    async def test_other_questions_are_no_answers(self) -> None:
+        """Questions in other places, or with an id that begins in the same way, have answers of their own."""
+        longer = replace(FIRST, message=f"{FIRST.message}0")
+        async with self.journal() as journal:
+            for key in (*OTHERS, replace(longer, generation=7), longer):
+                await journal.accept(key, "text")
+            assert await journal.newest_answer(FIRST) is None
+
+    async def test_a_dropped_generation_leaves_the_earlier_answer(self) -> None:
+        """A generation that was refused does not count."""
+        async with self.journal() as journal:
+            for key in (FIRST, AGAIN[0]):
+                await journal.accept(key, "text")
+            await journal.drop(AGAIN[0])
+            assert await journal.newest_answer(FIRST) == Answered(FIRST, (), ended=False)
+
     async def test_its_own_turns_are_not_given_to_a_process(self) -> None:
         """A process gets neither its live turns nor those it has interrupted."""
         async with self.journal() as journal:
@@ -154,6 +200,18 @@ class DurableJournalContract(JournalContract):
                 for record in await journal.unfinished(platform)
             }
         assert found == {FIRST: "text, and by whom"} | dict.fromkeys(OTHERS[2:], "text")
+
+    async def test_a_generation_continues_in_the_messages_that_it_replaces(self) -> None:
+        """Both survive the process, and the newest answer is found by every process."""
+        async with self.process() as journal:
+            await journal.accept(AGAIN[-1], "text", ("9", "10"))
+        async with self.process() as journal:
+            (record,) = await journal.unfinished("slack")
+            assert (record.key, record.messages) == (AGAIN[-1], ("9", "10"))
+            assert await journal.newest_answer(FIRST) == Answered(AGAIN[-1], ("9", "10"), ended=False)
+            await journal.ended(AGAIN[-1], Ending.DONE)
+        async with self.process() as journal:
+            assert await journal.newest_answer(FIRST) == Answered(AGAIN[-1], ("9", "10"), ended=True)
 
     async def test_the_oldest_comes_first_and_each_platform_gets_its_own(self) -> None:
         """Turns come in the order of acceptance."""

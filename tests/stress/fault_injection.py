@@ -37,7 +37,7 @@ from bot.conversation import (
 )
 from bot.delivery.policy import ReasoningPolicy, WritePolicy
 from bot.errors import Failure, ModelRejected, RejectionReason
-from bot.ports import Body, Controls, UnfinishedTurn, Verb
+from bot.ports import Answered, Body, Controls, UnfinishedTurn, Verb
 from bot.rate_limits import FixedWindow, WindowReport
 from bot.strings import Strings
 from bot.turns.manager import TurnManager
@@ -386,9 +386,15 @@ class FaultyJournal(FakeJournal):
         super().__init__(durable=process.world.scene.durable, of=of)
         self._process = process
 
-    async def accept(self, key: TurnKey, event: str = "") -> bool:
-        result: bool = await self._process.through("accept", lambda: FakeJournal.accept(self, key, event))
+    async def accept(self, key: TurnKey, event: str = "", messages: Sequence[str] = ()) -> bool:
+        result: bool = await self._process.through("accept", lambda: FakeJournal.accept(self, key, event, messages))
         return result
+
+    async def newest_answer(self, question: TurnKey) -> Answered | None:
+        newest: Answered | None = await self._process.through(
+            "newest", lambda: FakeJournal.newest_answer(self, question)
+        )
+        return newest
 
     async def update_event(self, key: TurnKey, event: str) -> None:
         await self._process.through("keep", lambda: FakeJournal.update_event(self, key, event))

@@ -28,7 +28,7 @@ from bot.conversation import (
 )
 from bot.errors import Failure, InvalidRequest, NotFound, RateLimited
 from bot.markdown import PlainMarkdown
-from bot.ports import Body, ChannelCapabilities, Controls, UnfinishedTurn, Verb
+from bot.ports import Answered, Body, ChannelCapabilities, Controls, UnfinishedTurn, Verb
 from bot.rate_limits import Budget, FixedWindow, RollingWindow
 
 DANA = Author("U1", "Dana")
@@ -231,10 +231,10 @@ class FakeJournal:
     def endings(self) -> list[Ending]:
         return list(self.ends.values())
 
-    async def accept(self, key: TurnKey, event: str = "") -> bool:
+    async def accept(self, key: TurnKey, event: str = "", messages: Sequence[str] = ()) -> bool:
         if key in self.entries:
             return False
-        self.entries[key], self.answers[key] = event, []
+        self.entries[key], self.answers[key] = event, list(messages)
         return True
 
     async def update_event(self, key: TurnKey, event: str) -> None:
@@ -253,6 +253,14 @@ class FakeJournal:
     async def ended(self, key: TurnKey, ending: Ending) -> None:
         if key in self.entries:
             self.ends[key] = ending
+
+    async def newest_answer(self, question: TurnKey) -> Answered | None:
+        keys = [key for key in self.entries if key.question == question]
+        newest = max(keys, key=lambda key: key.generation, default=None)
+        if newest is None:
+            return None
+        ended = self.ends.get(newest, Ending.INTERRUPTED) is not Ending.INTERRUPTED
+        return Answered(newest, tuple(self.answers[newest]), ended)
 
     async def unfinished(self, platform: str) -> Sequence[UnfinishedTurn]:
         found = [

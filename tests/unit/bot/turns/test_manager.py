@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Unpack
 
@@ -357,7 +357,7 @@ async def test_a_refusal_stands_in_the_place_of_what_was_said_before() -> None:
 class BrokenFakeJournal(FakeJournal):
     """A journal on a full disk."""
 
-    async def accept(self, key: TurnKey, event: str = "") -> bool:
+    async def accept(self, key: TurnKey, event: str = "", messages: Sequence[str] = ()) -> bool:
         raise OSError("no space left on device")
 
     async def posted(self, key: TurnKey, message: str) -> None:
