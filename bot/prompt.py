@@ -11,6 +11,9 @@ from bot.conversation import File, History, Message, OmittedAttachment, Part, Pr
 from bot.role_alternation import WITHOUT_WORDS, is_blank
 from bot.strings import FilledSentence, Strings
 
+# More digits than any platform's id has; Python refuses to convert thousands.
+_ID_DIGITS = 40
+
 # Lines about omitted attachments: a few make the point, and the answer stands above them.
 _LEFT_OUT_LINES = 4
 
@@ -86,23 +89,35 @@ def prepare(
 def messages_after(history: History, position: str) -> History:
     """The history of the conversation begun at `position` (an id of the channel's messages); all of it if empty.
 
-    Ids are decimal numbers in order of time: Discord's snowflakes, Slack's seconds with a fraction. A message with
-    another id is kept.
+    A message whose id has no known order is kept; see `is_before`.
     """
-    start = _position(position)
-    if start is None:
+    if _position(position) is None:
         return history
-    messages = tuple(
-        each for each in history.messages if (_position(each.id) or start) >= start and each.id != position
-    )
+    messages = tuple(each for each in history.messages if each.id != position and not is_before(each.id, position))
     return replace(history, messages=messages, truncated=history.truncated and len(messages) == len(history.messages))
 
 
-def _position(id_: str) -> tuple[int, int] | None:
-    whole, _, fraction = id_.partition(".")
-    if not (whole.isdecimal() and (fraction.isdecimal() or not fraction)):
+def is_before(id_: str, position: str) -> bool:
+    """Whether a message is older than a position in its channel; false if the ids have no common order.
+
+    Ids are decimal numbers in order of time: Discord's snowflakes, Slack's seconds with a fraction. A prefix up to a
+    hyphen names a series of ids of its own, as in the playground.
+    """
+    first, second = _position(id_), _position(position)
+    return first is not None and second is not None and first[0] == second[0] and first < second
+
+
+def _position(id_: str) -> tuple[str, int, int] | None:
+    series, _, number = id_.rpartition("-")
+    whole, _, fraction = number.partition(".")
+    if not (_is_number(whole) and (_is_number(fraction) or not fraction)):
         return None
-    return int(whole), int(fraction.ljust(6, "0") or 0)
+    return series, int(whole), int(fraction.ljust(6, "0"))
+
+
+def _is_number(text: str) -> bool:
+    """Whether a text is digits, and few enough for a number: ids have at most 20."""
+    return text.isascii() and text.isdecimal() and len(text) <= _ID_DIGITS
 
 
 def is_empty(turn: Turn) -> bool:

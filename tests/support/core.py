@@ -18,6 +18,7 @@ from bot.prompt import PromptConfig, PromptLimits, PromptOverride
 from bot.strings import Strings
 from bot.telemetry import NoRecorder, Recorder, TurnRecord
 from bot.turns.config import TurnConfig, TurnLimits
+from bot.turns.hooks import TurnHooks
 from bot.turns.manager import TurnManager
 from tests.support.fakes import FakeJournal
 
@@ -29,6 +30,7 @@ class CoreOptions(TypedDict, total=False):
 
     access: AccessRules
     completion: CompletionPolicy
+    hooks: TurnHooks
     limits: TurnLimits
     prompt_limits: PromptLimits
     ready: Callable[[str], bool]  # by a platform's name: whether its events arrive
@@ -64,6 +66,7 @@ def make_turns(
         random_=random_,
         wall_clock=options.get("wall_clock", lambda: TODAY),
         ready=options.get("ready", lambda _: True),
+        hooks=options.get("hooks", TurnHooks()),
     )
 
 
