@@ -9,14 +9,17 @@ from typing import Any
 
 from config.declarations import SettingsGroup, setting
 from config.types import (
+    CommandSentence,
     CutSentence,
     EndingSentence,
     LeftOutSentence,
     MoreSentence,
     Sentence,
     SilentSentence,
+    SimilarSentence,
     StopWords,
     ThinkingSentence,
+    UnknownSentence,
 )
 
 
@@ -78,8 +81,20 @@ class EndingSentences(SettingsGroup):
     failed: EndingSentence = sentence("In place of an answer that failed.")
 
 
+class CommandSentences(SettingsGroup):
+    """About commands and menus, for one reader alone, and the questions they ask."""
+
+    no_command: CommandSentence = sentence("Reply to {command} (the slash command) without a word.")
+    unknown_command: UnknownSentence = sentence("Reply to an unknown {word} after {command}.")
+    similar_command: SimilarSentence = sentence("The same, if {closest} is similar.")
+    not_invited: Sentence = sentence("Reply to a command where the bot may not write.")
+    not_now: Sentence = sentence("Reply to a command or a button that failed.")
+    nothing_to_answer: Sentence = sentence('Reply to "Answer this" on a message without content.')
+    summarize: Sentence = sentence("The model's instruction for \"Summarize\" in a message's menu.")
+
+
 # The last base comes first in the documents.
-class WordsSettings(FileSentences, QuestionSentences, RejectionSentences, EndingSentences):
+class WordsSettings(CommandSentences, FileSentences, QuestionSentences, RejectionSentences, EndingSentences):
     """Sentences for readers, in your words or language. {reference} identifies the turn in the log."""
 
     def overrides(self) -> dict[str, str | tuple[str, ...]]:

@@ -253,6 +253,9 @@ EndingSentence = Annotated[str, AfterValidator(_sentence("reference"))] | None
 CutSentence = Annotated[str, AfterValidator(_sentence("characters"))] | None
 MoreSentence = Annotated[str, AfterValidator(_sentence("count"))] | None
 LeftOutSentence = Annotated[str, AfterValidator(_sentence("name", "why"))] | None
+CommandSentence = Annotated[str, AfterValidator(_sentence("command"))] | None
+UnknownSentence = Annotated[str, AfterValidator(_sentence("command", "word"))] | None
+SimilarSentence = Annotated[str, AfterValidator(_sentence("command", "word", "closest"))] | None
 ThinkingSentence = Annotated[str, AfterValidator(_sentence("thought"))] | None
 StopWords = Annotated[tuple[str, ...], AfterValidator(_stop_words)] | None
 Duration = Annotated[float, Field(allow_inf_nan=False), BeforeValidator(_duration)]  # in seconds
