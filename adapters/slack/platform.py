@@ -17,8 +17,8 @@ from adapters.shared.attachments import Attachments
 from adapters.slack.bolt_app import make_app
 from adapters.slack.check import identify, refused_line
 from adapters.slack.events.handler import EventHandler
+from adapters.slack.events.mentions import PLATFORM
 from adapters.slack.events.parse import Identity
-from adapters.slack.events.places import PLATFORM
 from adapters.slack.options import SlackOptions
 from adapters.slack.socket_connection import SocketConnection
 from adapters.slack.state import WorkspaceState, open_workspace

@@ -19,8 +19,10 @@ from adapters.shared.json_fields import Json
 from adapters.shared.keyed_lock import KeyedLock
 from adapters.slack.events.codec import dump, load, load_user, with_user
 from adapters.slack.events.mentions import (
+    PLATFORM,
     AddressedMessage,
     Trigger,
+    conversation_id,
     decide,
     mentions,
     to_model_message,
@@ -38,7 +40,6 @@ from adapters.slack.events.parse import (
     parse_event,
 )
 from adapters.slack.events.pending import PendingMessage
-from adapters.slack.events.places import PLATFORM, conversation_id
 from adapters.slack.history.cache import Conversation
 from adapters.slack.history.recovery import ThreadSnapshot
 from adapters.slack.history.thread_lookup import known_participation, participates

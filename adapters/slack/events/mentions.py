@@ -23,6 +23,8 @@ from adapters.shared.context_labels import format_time
 from adapters.slack.events.parse import Event, Identity, MessagePosted, SlackMessage
 from bot.conversation import Message, Part, Role, Text
 
+PLATFORM = "slack"
+
 # Slack's own user (reminders, help).
 SLACKBOT = "USLACKBOT"
 
@@ -99,6 +101,11 @@ def _trigger(event: MessagePosted, me: Identity) -> Trigger | None:
     if event.channel_type == "mpim" or message.thread in ("", message.ts):
         return None
     return Trigger.FOLLOW_UP
+
+
+def conversation_id(team: str, channel: str, thread: str) -> str:
+    """A conversation's id in the core; `thread` is empty for direct messages outside threads."""
+    return "/".join((PLATFORM, team, *filter(None, (channel, thread))))
 
 
 # ------------------------------------------------------------------------------------------------------- text format

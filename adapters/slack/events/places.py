@@ -1,16 +1,10 @@
-"""Places and conversations of the core, from Slack's ids. Pure."""
+"""Places of the core, from Slack's ids. Pure."""
 
 from __future__ import annotations
 
+from adapters.slack.events.mentions import PLATFORM, conversation_id
 from adapters.slack.events.parse import Identity
 from bot.interactions.values import Place
-
-PLATFORM = "slack"
-
-
-def conversation_id(team: str, channel: str, thread: str) -> str:
-    """A conversation's id in the core; `thread` is empty for direct messages outside threads."""
-    return "/".join((PLATFORM, team, *filter(None, (channel, thread))))
 
 
 def place_of(me: Identity, channel: str, thread: str = "", position: str = "") -> Place:
