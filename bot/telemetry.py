@@ -136,6 +136,16 @@ class Figures:
             self._first_visible = now
 
     @property
+    def began(self) -> float:
+        """When the turn was accepted."""
+        return self._began
+
+    @property
+    def received_characters(self) -> int:
+        """The characters of the present answer."""
+        return self._received
+
+    @property
     def visible(self) -> int:
         """The characters of the answer visible to the reader."""
         return self._visible

@@ -27,6 +27,7 @@ from bot.turns.config import TurnConfig
 from bot.turns.fair_semaphore import FairSemaphore
 from bot.turns.hooks import TurnHooks
 from bot.turns.journaling import TurnJournal
+from bot.turns.live import LiveTurn, running_turn, waiting_turn
 from bot.turns.runner import PendingTurn, RunningTurn, TurnRunner
 
 log = logging.getLogger(__name__)
@@ -82,6 +83,13 @@ class TurnManager(Inbox):
             self._group = group
             self.started.set()
             await asyncio.Event().wait()
+
+    def live_turns(self) -> Sequence[LiveTurn]:
+        """All turns in progress, the longest first."""
+        now, running = asyncio.get_running_loop().time(), self._runner.running
+        queued = (turn for queue in self._queues.values() for turn in queue if turn.turn.key.digest not in running)
+        turns = [*(running_turn(each, now) for each in running.values()), *(waiting_turn(each, now) for each in queued)]
+        return sorted(turns, key=lambda turn: turn.accepted, reverse=True)
 
     # ------------------------------------------------------------------------------------------------------- accepting
 
