@@ -24,6 +24,7 @@ from adapters.shared.attachments import AttachmentLimits, Attachments
 from adapters.shared.diagnostics import CheckResult
 from bot.access import AccessRules, AllowDeny
 from bot.backoff import Backoff
+from bot.bootstrap_records import open_records, records_status
 from bot.completion import Completion, CompletionPolicy
 from bot.delivery.policy import ReasoningPolicy, WritePolicy
 from bot.interactions.ports import NO_INTERACTIONS, Interactions
@@ -61,6 +62,7 @@ async def open_bot(settings: Settings, stack: AsyncExitStack, report: Callable[[
     """
     recorder = PrometheusRecorder()
     journal = await open_journal(settings, stack)  # first, to be closed last
+    records = await open_records(settings, stack, wall_clock(settings))
     server = await open_embedded_server(settings, stack, report)
     model = open_model(settings, stack, server)
     platforms, playground = open_platforms(settings, stack, journal)
@@ -70,7 +72,10 @@ async def open_bot(settings: Settings, stack: AsyncExitStack, report: Callable[[
         port=settings.site.port,
         ready=lambda: {platform.name: platform.ready for platform in platforms},
         render_metrics=recorder.render_metrics,
-        components=partial(component_statuses, turns, journal, server),
+        components=lambda: {
+            **component_statuses(turns, journal, server),
+            "records": records_status(settings, records),
+        },
         routes=playground.routes() if playground else (),
     )
     stack.push_async_callback(http_server.close)

@@ -11,8 +11,8 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Protocol
 
-from bot.conversation import Author, Turn
-from bot.interactions.values import Place
+from bot.conversation import Author, Turn, TurnKey
+from bot.interactions.values import Place, Vote
 
 
 class RecordsUnavailable(Exception):
@@ -168,4 +168,100 @@ class PersonalData(Protocol):
 
     async def forget(self, user: Subject) -> None:
         """Delete or anonymize everything stored about a person. Counters remain until their period ends."""
+        ...
+
+
+class KeyValueStore(Protocol):
+    """A few values of the program itself, such as the hash of the registered commands."""
+
+    async def get(self, key: str) -> str:
+        """The value; empty if there is none."""
+        ...
+
+    async def put(self, key: str, value: str) -> None:
+        """Store a value, or delete it if it is empty."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class VoteRecord:
+    """A person's last vote on an answer.
+
+    `turn` is the digest of the question's key of generation 0; `message` is the answer's last message. `answer` is its
+    text if the operator stores texts. `at` is in seconds since 1970.
+    """
+
+    platform: str
+    workspace: str
+    channel: str
+    message: str
+    user: str
+    vote: Vote
+    at: float
+    turn: str
+    reason: str = ""
+    answer: str = ""
+
+
+class VoteStore(Protocol):
+    """Votes on answers."""
+
+    async def record_vote(self, vote: VoteRecord) -> None:
+        """Store a vote, in place of the person's earlier one on this answer."""
+        ...
+
+    async def add_reason(self, turn: str, user: str, reason: str) -> bool:
+        """Add a reason to a person's thumbs down; False if there is none now."""
+        ...
+
+    async def votes(self, since: float = 0.0, limit: int = 1_000) -> Sequence[VoteRecord]:
+        """The newest votes, the newest first."""
+        ...
+
+    async def keep_answer(self, turn: str, text: str, at: float) -> None:
+        """Store the text of an answer, in place of an earlier one."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """One change: `actor` did `action` to `subject`. `at` is in seconds since 1970.
+
+    `actor` is a user's id, or ``operator`` for the operator page. `detail` holds the old and the new value.
+    """
+
+    at: float
+    platform: str
+    workspace: str
+    actor: str
+    action: str
+    subject: str = ""
+    detail: str = ""
+
+
+class AuditLog(Protocol):
+    """An append-only log of changed settings and quotas, exports and deletions."""
+
+    async def append(self, entry: AuditEntry) -> None:
+        """Append an entry."""
+        ...
+
+    async def audit(self, limit: int = 1_000) -> Sequence[AuditEntry]:
+        """The newest entries, the newest first."""
+        ...
+
+
+class PersonalRecords(Protocol):
+    """One person's rows in the store; `PersonalData` uses it."""
+
+    async def rows_of(self, user: Subject) -> Mapping[str, Sequence[Mapping[str, object]]]:
+        """All rows about a person by table, as JSON values."""
+        ...
+
+    async def questions_of(self, user: Subject) -> Sequence[TurnKey]:
+        """The keys of a person's stored questions."""
+        ...
+
+    async def erase(self, user: Subject) -> str:
+        """Delete or anonymize all rows about a person. Returns the random id in their place in the audit log."""
         ...

@@ -102,6 +102,12 @@ class Settings(BaseSettings):
         url = self.journal.url or (USUAL_JOURNAL if platform else "")
         return Path(url.removeprefix(FILE_SCHEME)) if url.startswith(FILE_SCHEME) else None
 
+    @property
+    def records_file(self) -> Path | None:
+        """The file of the records beside the journal's (``tickertape-records.db``); None for records in memory."""
+        file = self.journal_file
+        return file.with_name(f"{file.stem}-records{file.suffix}") if file is not None else None
+
     def secrets(self) -> frozenset[str]:
         """Return the text of every secret, for the log to mask."""
         found = (

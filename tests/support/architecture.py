@@ -32,7 +32,11 @@ FORBIDDEN = {
     "config": {"bot", "adapters", "tests", "discord", "slack_bolt", "slack_sdk", "openai", "aiohttp"},
     "benchmarks": {"config"},
 }
-COMPOSITION_ROOT = {"bot/bootstrap.py": {"adapters", "config"}, "bot/__main__.py": {"config"}}
+COMPOSITION_ROOT = {
+    "bot/bootstrap.py": {"adapters", "config"},
+    "bot/bootstrap_records.py": {"adapters", "config"},
+    "bot/__main__.py": {"config"},
+}
 
 # Where an SDK may be imported in the product.
 SDK_HOMES = {

@@ -170,3 +170,10 @@ def test_the_declared_defaults_are_those_of_the_code(group: str) -> None:
 def test_the_journals_file(environ: Mapping[str, str], file: str | None, tmp_path: Path) -> None:
     """A platform's journal is a file, the page's is memory, unless the operator chooses."""
     assert load(environ, tmp_path).journal_file == (Path(file) if file else None)
+
+
+def test_the_records_are_beside_the_journal(tmp_path: Path) -> None:
+    """Their file has the journal's folder and name, and its suffix if it has one; none means memory for both."""
+    urls = {"sqlite:////srv/turns.db": "/srv/turns-records.db", "sqlite:///turns": "turns-records", "memory:": ""}
+    found = {url: str(load({"JOURNAL_URL": url}, tmp_path).records_file or "") for url in urls}
+    assert found == urls

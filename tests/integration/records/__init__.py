@@ -1,0 +1,1 @@
+"""The store of records: its ports in memory and in a file."""
