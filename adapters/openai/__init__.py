@@ -4,7 +4,8 @@ Retries and all timeouts except the connect timeout belong to `bot.completion`, 
 """
 
 from adapters.openai.check import check
+from adapters.openai.connection import ServerConnection
 from adapters.openai.model import OpenAIModel
 from adapters.openai.options import OPENAI_BASE_URL, OpenAIOptions
 
-__all__ = ["OPENAI_BASE_URL", "OpenAIModel", "OpenAIOptions", "check"]
+__all__ = ["OPENAI_BASE_URL", "OpenAIModel", "OpenAIOptions", "ServerConnection", "check"]

@@ -19,9 +19,9 @@ from adapters.openai.payload import (
     message_bodies,
     text_of,
     thinking_of,
-    usage_of,
 )
 from adapters.openai.think_tags import AnswerText, split_thinking
+from adapters.openai.usage import usage_of
 from adapters.shared.json_fields import Json, as_list, as_object
 from bot.conversation import (
     Delta,
@@ -77,7 +77,7 @@ class ChatDecoder(EventDecoder):
         raise_error(event)
         chunk = as_object(event)
         if usage := chunk.get("usage"):
-            self.usage = usage_of(usage, "prompt_tokens", "completion_tokens") or self.usage
+            self.usage = usage_of(usage, chunk.get("model")) or self.usage
         choice = _first(chunk)
         delta = choice.get("delta")
         if delta is None and not self._has_deltas:  # some servers send a complete answer as one event
@@ -141,7 +141,7 @@ def decode_response(body: object, finish_reasons: FinishReasons | None = None) -
     calls = (as_object(call) for call in as_list(message.get("tool_calls")))
     deltas += [tool_call(call, text_of(call.get("id"))) for call in calls]
     finish = parse_finish(choice, finish_reasons or FinishReasons()) or (Finish(FinishReason.STOP) if deltas else None)
-    if usage := usage_of(answer.get("usage"), "prompt_tokens", "completion_tokens"):
+    if usage := usage_of(answer.get("usage"), answer.get("model")):
         deltas.append(usage)
     if finish:
         deltas.append(finish)

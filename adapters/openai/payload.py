@@ -43,19 +43,6 @@ def is_text_part(part: Json) -> bool:
     return str(part.get("type")) in TEXT_PARTS
 
 
-def usage_of(value: object, input_name: str, output_name: str) -> Usage | None:
-    """Token counts from the two named fields; None if they are not integers."""
-    if not value:
-        return None
-    counts = as_object(value)
-    tokens = (counts.get(input_name), counts.get(output_name))
-    match tokens:
-        case (int() as input_tokens, int() as output_tokens):
-            return Usage(input_tokens, output_tokens)
-        case _:
-            return None
-
-
 def fix_surrogates(text: str) -> str:
     """Join surrogate pairs and replace lone surrogates by U+FFFD.
 

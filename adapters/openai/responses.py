@@ -18,9 +18,9 @@ from adapters.openai.payload import (
     is_text_part,
     message_bodies,
     text_of,
-    usage_of,
 )
 from adapters.openai.think_tags import AnswerText, split_thinking
+from adapters.openai.usage import usage_of
 from adapters.shared.json_fields import Json, as_list, as_object
 from bot.conversation import (
     Delta,
@@ -117,7 +117,7 @@ class ResponsesDecoder(EventDecoder):
         return [ToolCall(call_id, text_of(item.get("name")), text_of(item.get("arguments")))]
 
     def _end(self, response: Json, kind: str) -> list[Delta]:
-        self.usage = usage_of(response.get("usage"), "input_tokens", "output_tokens")
+        self.usage = usage_of(response.get("usage"), response.get("model"))
         status = text_of(response.get("status"))
         if status not in UNFINISHED_STATUSES:  # some servers never update it; use the event's name
             status = kind.removeprefix("response.")
@@ -132,7 +132,7 @@ def decode_response(body: object, finish_reasons: FinishReasons | None = None) -
     raise_error(body)
     response = as_object(body)
     finish = parse_finish(response, finish_reasons or FinishReasons())
-    usage = usage_of(response.get("usage"), "input_tokens", "output_tokens")
+    usage = usage_of(response.get("usage"), response.get("model"))
     return [*output_deltas(response), *([usage] if usage else []), *([finish] if finish else [])]
 
 

@@ -280,7 +280,7 @@ class OpenAIDouble:
             return _drop(request, reset=answer.fault is Fault.ABORT)
         if answer.fault is Fault.MALFORMED:
             return web.Response(text='{"choices": [', content_type="application/json")
-        return web.json_response(body)
+        return web.json_response(body, headers=answer.headers)
 
     async def _stream(
         self, request: web.Request, received: Received, answer: Answer, events: Iterator[Event]

@@ -109,6 +109,11 @@ class Answer:
     after_finish: bool = False
     code: str = "server_error"
     tokens: tuple[int, int] = (11, 22)  # input, output
+    details: tuple[int, int] = (0, 0)  # of these: cached input, reasoning
+    cost: object = None  # of OpenRouter, in the usage
+    odd_usage: object = None  # stands in place of the whole usage
+    model: str = ""  # named in the response; the requested one if empty
+    headers: Mapping[str, str] = field(default_factory=dict)  # of an answer without streaming
     manner: Manner = Manner()
 
 
@@ -189,14 +194,28 @@ def chat_chunk(model: str, delta: dict[str, Any], finish: str | None = None, fie
     )
 
 
-def chat_usage(answer: Answer) -> dict[str, int]:
+def chat_usage(answer: Answer) -> object:
     given, made = answer.tokens
-    return {"prompt_tokens": given, "completion_tokens": made, "total_tokens": given + made}
+    cached, reasoning = answer.details
+    usage = {
+        "prompt_tokens": given,
+        "completion_tokens": made,
+        "total_tokens": given + made,
+        "prompt_tokens_details": {"cached_tokens": cached, "audio_tokens": 0},
+        "completion_tokens_details": {"reasoning_tokens": reasoning, "accepted_prediction_tokens": 0},
+        **({"cost": answer.cost} if answer.cost is not None else {}),
+    }
+    return usage if answer.odd_usage is None else answer.odd_usage
+
+
+def named(answer: Answer, body: Mapping[str, Any]) -> str:
+    """The name of the model in a response."""
+    return answer.model or str(body.get("model", ""))
 
 
 def chat_events(answer: Answer, body: Mapping[str, Any]) -> Iterator[Event]:
     """The events of a streamed chat completion, [DONE] included."""
-    model = str(body.get("model", ""))
+    model = named(answer, body)
     yield Event(chat_chunk(model, {"role": "assistant", "content": "", "refusal": None}))
     if answer.odd:
         yield from odd_events()
@@ -265,7 +284,7 @@ def chat_whole(answer: Answer, body: Mapping[str, Any]) -> dict[str, Any]:
         function = {"name": answer.tool[0], "arguments": answer.tool[1]}
         message["tool_calls"] = [{"id": "call_1", "type": "function", "function": function}]
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": answer.finish}
-    whole = {"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": body.get("model", "")}
+    whole = {"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": named(answer, body)}
     return {**whole, "choices": [choice], **({"usage": chat_usage(answer)} if answer.usage else {})}
 
 
@@ -296,7 +315,6 @@ def responses_whole(answer: Answer, body: Mapping[str, Any], status: str = "") -
         output.append(
             {"type": "function_call", "id": "fc_1", "call_id": "call_1", "name": name, "arguments": arguments}
         )
-    given, made = answer.tokens
     failed = status == "failed"
     return {
         "id": "resp_1",
@@ -305,23 +323,27 @@ def responses_whole(answer: Answer, body: Mapping[str, Any], status: str = "") -
         "status": status or ended,
         "error": {"code": answer.code, "message": "The server had an error."} if failed else None,
         "incomplete_details": {"reason": why} if why and not status else None,
-        "model": body.get("model", ""),
+        "model": named(answer, body),
         "output": [] if status else output,
         "parallel_tool_calls": True,
         "tool_choice": "auto",
         "tools": [],
-        "usage": responses_usage(given, made) if answer.usage and not status else None,
+        "usage": responses_usage(answer) if answer.usage and not status else None,
     }
 
 
-def responses_usage(given: int, made: int) -> dict[str, Any]:
-    return {
+def responses_usage(answer: Answer) -> object:
+    given, made = answer.tokens
+    cached, reasoning = answer.details
+    usage = {
         "input_tokens": given,
-        "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
+        "input_tokens_details": {"cached_tokens": cached, "cache_write_tokens": 0},
         "output_tokens": made,
-        "output_tokens_details": {"reasoning_tokens": 0},
+        "output_tokens_details": {"reasoning_tokens": reasoning},
         "total_tokens": given + made,
+        **({"cost": answer.cost} if answer.cost is not None else {}),
     }
+    return usage if answer.odd_usage is None else answer.odd_usage
 
 
 def responses_events(answer: Answer, body: Mapping[str, Any]) -> Iterator[Event]:
