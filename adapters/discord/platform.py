@@ -58,7 +58,7 @@ class DiscordPlatform(Platform, ConnectionListener):
         """Stay connected and hand turns to `inbox`. Raises `Forbidden` if the first login is refused."""
         refusal: Forbidden | None = None
         async with asyncio.TaskGroup() as group:
-            self._handler.open(inbox, group)
+            self._handler.open(inbox, interactions, group)
             recovering = group.create_task(self._recovery.run(inbox, self._ready))
             try:
                 await self._stay_connected()

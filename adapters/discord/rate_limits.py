@@ -41,6 +41,15 @@ MAX_CHANNELS = 1_000
 # A channel unused for this time has no open window: windows last 5 s, and longer holds belong to live replies. Seconds.
 IDLE_SECONDS = 60.0
 
+# Paths of messages: in a channel, and with an interaction's token.
+_MESSAGES = frozenset({"/channels/{channel_id}/messages", "/webhooks/{webhook_id}/{webhook_token}"})
+_ONE_MESSAGE = frozenset(
+    {
+        "/channels/{channel_id}/messages/{message_id}",
+        "/webhooks/{webhook_id}/{webhook_token}/messages/{message_id}",
+    }
+)
+
 
 class Window(FixedWindow):
     """A fixed window; after `merge_into` it stands for another one, for every holder."""
@@ -188,10 +197,17 @@ class Budgets:
     def __len__(self) -> int:
         return len(self._channels)
 
+    def interaction(self, token: str) -> ChannelBudgets:
+        """The windows of one interaction's token: follow-ups are its posts."""
+        return self.channel(token)
+
     def window(self, method: str, path: str, channel: str) -> Window | None:
-        """The window of a request, besides `global_limit`; None if it has none. `path` is discord.py's template."""
-        one = path == "/channels/{channel_id}/messages/{message_id}"
-        budgets = self.channel(channel) if one or path == "/channels/{channel_id}/messages" else None
+        """The window of a request, besides `global_limit`; None if it has none.
+
+        `path` is discord.py's template, `channel` a channel's id or an interaction's token.
+        """
+        one = path in _ONE_MESSAGE
+        budgets = self.channel(channel) if one or path in _MESSAGES else None
         if budgets is None:
             return None
         match method, one:

@@ -76,7 +76,7 @@ class RestClient(HTTPClient):
         """Send once. Raises a `Failure` for a 429, 5xx, proxy's 4xx or lost connection, else discord.py's error."""
         if self._options.api_url:
             route.url = self._options.api_url.rstrip("/") + route.url.removeprefix(Route.BASE)
-        channel = str(route.channel_id or "")
+        channel = str(route.channel_id or route.webhook_token or "")
         window = self._budgets.window(route.method, route.path, channel)
         sent, budgets = loop_time(), self._budgets.channel(channel) if window else None
         call = _Call(route.method, route.path, window, sent, budgets)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import discord
 
@@ -15,6 +16,8 @@ from adapters.shared.attachments import Attachments
 from adapters.shared.cache import LRUCache, TTLCache, expiring, loop_time
 from adapters.shared.context_labels import label, one_line
 from bot.errors import ServiceError
+from bot.interactions.ports import NO_INTERACTIONS, Interactions
+from bot.interactions.values import Choice
 
 # The typing indicator lasts about 10 s (https://docs.discord.com/developers/resources/channel#trigger-typing-indicator);
 # it is renewed a little earlier. Seconds.
@@ -63,6 +66,7 @@ class BotState:
         self.budgets = Budgets()
         self.typing = Typing()
         self.current: DiscordClient | None = None
+        self.interactions: Interactions = NO_INTERACTIONS
         self.controls_refused = False  # the server rejects messages with buttons
         self._without_files: TTLCache[str, bool] = expiring(MAX_CHANNELS, WITHOUT_FILES_SECONDS)
 
@@ -72,6 +76,11 @@ class BotState:
         if self.current is None or self.current.is_closed() or self.current.user is None:
             raise ServiceError("the Discord client is not logged in")
         return self.current
+
+    @property
+    def models(self) -> Sequence[Choice]:
+        """The operator's models for "try again with"."""
+        return self.interactions.models
 
     @property
     def bot_id(self) -> str:

@@ -322,7 +322,7 @@ def platforms_differ(tree: Tree) -> list[str]:
     for platform in PLATFORMS:
         home = f"adapters/{platform}"
         folders = {PurePosixPath(path).parent.as_posix() for path in tree if path.startswith(f"{home}/")}
-        unplanned = folders - {home, *(f"{home}/{name}" for name in ("events", "history", "messages"))}
+        unplanned = folders - {home, *(f"{home}/{name}" for name in ("events", "history", "interactions", "messages"))}
         found += sorted(unplanned)
         planned = [f"{home}/{module}" for module in PLATFORM_PLAN]
         found += [name for name in planned if f"{name}.py" not in tree and f"{name}/__init__.py" not in tree]

@@ -8,20 +8,17 @@ from collections import deque
 from collections.abc import Coroutine
 from typing import Any
 
-from discord.http import Route
-
-from adapters.discord.errors import map_errors
 from adapters.discord.events.codec import dump
 from adapters.discord.events.mentions import Decision, build_turn, decide, is_from_person, mentions_bot, turn_key
 from adapters.discord.events.message import ChannelKind
-from adapters.discord.events.parse import Event, MessageChanged, MessageDeleted, MessagePosted, StopRequested
+from adapters.discord.events.parse import Event, MessageChanged, MessageDeleted, MessagePosted
 from adapters.discord.history.reader import HistoryReader
+from adapters.discord.interactions.router import InteractionRouter
 from adapters.discord.messages.channel import DiscordChannel
-from adapters.discord.messages.components import ACKNOWLEDGED
 from adapters.discord.state import BotState
 from adapters.shared.keyed_queue import KeyedQueue
-from bot.conversation import Author, TurnKey
-from bot.errors import Failure
+from bot.conversation import TurnKey
+from bot.interactions.ports import Interactions
 from bot.ports import Inbox, UnfinishedTurn
 
 log = logging.getLogger(__name__)
@@ -31,11 +28,6 @@ MAX_CONCURRENT_DECISIONS = 50
 
 # Questions received while stopping and kept for the next process, the newest ones. About 2 kB each.
 MAX_LATE_MESSAGES = 1_000
-
-# Concurrent acknowledgements of button presses, and the timeout of each: after 3 s Discord shows the user an error
-# (https://docs.discord.com/developers/interactions/receiving-and-responding). The reply stops either way.
-MAX_CONCURRENT_ACKS = 50
-ACK_SECONDS = 3.0
 
 
 class EventHandler:
@@ -51,7 +43,7 @@ class EventHandler:
         self._pending: set[str] = set()  # ids of queued messages, without those deleted meanwhile
         self._decisions = asyncio.Semaphore(MAX_CONCURRENT_DECISIONS)
         self._late: deque[tuple[TurnKey, str]] = deque(maxlen=MAX_LATE_MESSAGES)
-        self._acknowledging = 0
+        self.interactions = InteractionRouter(state)
 
     # ------------------------------------------------------------------------------------------------------ lifecycle
 
@@ -60,14 +52,17 @@ class EventHandler:
         """False once the program is stopping."""
         return self._accepting
 
-    def open(self, inbox: Inbox, group: asyncio.TaskGroup) -> None:
-        """Hand turns to `inbox` from now on, working in `group`."""
+    def open(self, inbox: Inbox, interactions: Interactions, group: asyncio.TaskGroup) -> None:
+        """Hand turns to `inbox` from now on and all else to `interactions`, working in `group`."""
         self._inbox, self._group = inbox, group
+        self._state.interactions = interactions
+        self.interactions.open(inbox, group)
         self._queue.open(group)
 
     def close(self) -> None:
         """Give up queued work so that the group can end."""
         self._group = None
+        self.interactions.close()
         self._queue.close()
 
     async def stop_accepting(self) -> None:
@@ -97,8 +92,8 @@ class EventHandler:
                 self._state.cache.apply(event)
             case MessageDeleted():
                 self._on_deleted(event)
-            case StopRequested():
-                self._on_stop(event)
+            case _:
+                self.interactions.handle(event)
 
     def _on_posted(self, event: MessagePosted) -> None:
         message, cache = event.message, self._state.cache
@@ -120,35 +115,10 @@ class EventHandler:
         if self._inbox is not None and not cache.was_deleted_by_us(event.id):
             self._inbox.message_deleted(TurnKey("discord", guild, event.channel, event.id))
 
-    def _on_stop(self, event: StopRequested) -> None:
-        inbox, group = self._inbox, self._group
-        if inbox is None or group is None:
-            return
-        by, guild = Author(event.user, event.user, event.roles), self._guild(event, event.message)
-        for message in filter(None, (event.message, event.question)):
-            if inbox.stop(TurnKey("discord", guild, event.channel, message), by=by):
-                break
-        if self._acknowledging < MAX_CONCURRENT_ACKS:
-            self._acknowledging += 1
-            group.create_task(self._acknowledge(event))
-
-    def _guild(self, event: MessageDeleted | StopRequested, message: str) -> str:
+    def _guild(self, event: MessageDeleted, message: str) -> str:
         """The guild of an event; if the event does not name it, the guild of its cached message."""
         cached = self._state.cache.get(event.channel, message)
         return event.guild or (cached.guild if cached is not None else "")
-
-    async def _acknowledge(self, event: StopRequested) -> None:
-        """Acknowledge a button press; otherwise Discord shows the user an error. A failure is only logged."""
-        path = "/interactions/{interaction_id}/{interaction_token}/callback"
-        route = Route("POST", path, interaction_id=event.id, interaction_token=event.token)
-        try:
-            async with asyncio.timeout(ACK_SECONDS):
-                with map_errors("acknowledging a button press"):
-                    await self._state.client.http.request(route, json=dict(ACKNOWLEDGED))
-        except (Failure, TimeoutError) as failure:
-            log.info("a button press could not be acknowledged: %r", failure)
-        finally:
-            self._acknowledging -= 1
 
     # -------------------------------------------------------------------------------------------------------- dispatch
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
 from types import MappingProxyType
 from typing import Any, Protocol
 
 from adapters.discord.events.content import FIELDS, FORWARD, extra_text, snapshots
+from adapters.discord.events.interactions import InteractionEvent, parse_interaction_event
 from adapters.discord.events.message import THREAD_STARTER, BotIdentity, ChannelInfo, DiscordMessage
-from adapters.discord.messages.components import STOP_PREFIX
 from adapters.shared.attachments import Attachment
 from adapters.shared.context_labels import format_time
 from adapters.shared.json_fields import objects_at, string_at
@@ -28,9 +28,6 @@ NameOf = Callable[[str, str], str]
 
 # A member invited as a guest to one voice channel (https://docs.discord.com/developers/resources/guild, member flags).
 _IS_GUEST = 1 << 4
-
-# Interaction type of a pressed component (https://docs.discord.com/developers/interactions/receiving-and-responding).
-_COMPONENT = 3
 
 
 # ------------------------------------------------------------------------------------------------------------- events
@@ -68,21 +65,7 @@ class MessageDeleted:
     guild: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class StopRequested:
-    """A press of the stop button. `question` comes from the button's id and is known before our post is answered."""
-
-    id: str
-    token: str = field(repr=False)
-    channel: str
-    user: str
-    question: str
-    guild: str = ""
-    message: str = ""
-    roles: frozenset[str] = frozenset()
-
-
-Event = MessagePosted | MessageChanged | MessageDeleted | StopRequested
+Event = MessagePosted | MessageChanged | MessageDeleted | InteractionEvent
 
 EVENT_NAMES = ("MESSAGE_CREATE", "MESSAGE_UPDATE", "MESSAGE_DELETE", "MESSAGE_DELETE_BULK", "INTERACTION_CREATE")
 
@@ -125,10 +108,7 @@ def parse_event(name: str, data: Mapping[str, Any], directory: Directory) -> Seq
             ids = data["ids"] if name == "MESSAGE_DELETE_BULK" else (data["id"],)
             return [MessageDeleted(channel, str(message), guild) for message in ids]
         case _:
-            stop = parse_stop_request(data)
-            if stop is None:
-                return ()
-            return (stop if stop.guild else replace(stop, guild=directory.guild_of(stop.channel)),)
+            return parse_interaction_event(data, directory)
 
 
 def parse_posted(
@@ -163,31 +143,6 @@ def _parse_changed(data: Mapping[str, Any], directory: Directory) -> MessageChan
         text=plain(data["content"] or "") if "content" in data else None,
         extra_text=extra_text(data, plain, source=source) if any(name in data for name in FIELDS) else None,
         attachments=_attachments(data) if "attachments" in data else None,
-    )
-
-
-def parse_stop_request(data: Mapping[str, Any]) -> StopRequested | None:
-    """The stop request in an interaction; None if the interaction is not ours.
-
-    https://docs.discord.com/developers/interactions/receiving-and-responding#interaction-object: the user is in
-    `member` in a guild and in `user` in a DM.
-    """
-    if data.get("type") != _COMPONENT:
-        return None
-    custom_id = str((data.get("data") or {}).get("custom_id") or "")
-    if not custom_id.startswith(STOP_PREFIX):
-        return None
-    message, member = data.get("message") or {}, data.get("member") or {}
-    user = member.get("user") or data.get("user") or {}
-    return StopRequested(
-        id=str(int(data["id"])),
-        token=str(data["token"]),
-        channel=str(int(data.get("channel_id") or message["channel_id"])),
-        user=str(user.get("id") or ""),
-        question=custom_id.removeprefix(STOP_PREFIX),
-        guild=str(data.get("guild_id") or ""),
-        message=str(message.get("id") or ""),
-        roles=frozenset(map(str, member.get("roles") or ())),
     )
 
 

@@ -21,7 +21,8 @@ log = logging.getLogger(__name__)
 # files of one answer together are far below. Bytes.
 FILE_LIMIT = 10 * 2**20
 
-CAPS = ChannelCapabilities(limit=MESSAGE_LIMIT, measure=utf16_units, renderer=DiscordMarkdown(), controls=Controls.STOP)
+CONTROLS = Controls.STOP | Controls.RETRY | Controls.FEEDBACK
+CAPS = ChannelCapabilities(limit=MESSAGE_LIMIT, measure=utf16_units, renderer=DiscordMarkdown(), controls=CONTROLS)
 
 # By controls and files.
 _CAPS = MappingProxyType(

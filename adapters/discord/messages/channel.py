@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import io
-import json
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -12,7 +10,6 @@ from functools import cached_property
 from typing import Any
 
 import discord
-from discord.http import MultipartParameters
 from typing_extensions import override
 
 from adapters.discord.errors import map_errors
@@ -21,21 +18,21 @@ from adapters.discord.events.parse import MessagePosted
 from adapters.discord.history.lost_posts import find_answer_message, next_answer_message
 from adapters.discord.history.reader import HistoryReader
 from adapters.discord.messages.accepted_form import AcceptedForm
-from adapters.discord.messages.components import components
+from adapters.discord.messages.components import components, ids_in
+from adapters.discord.messages.payloads import PINGS_NOBODY, request_body
 from adapters.discord.messages.typing_indicator import show_typing
 from adapters.discord.rate_limits import ChannelBudgets
 from adapters.discord.state import BotState
 from adapters.shared.cache import loop_time
 from bot.conversation import History, Part
 from bot.errors import NotFound, OutcomeUnknown, Permanent, ServiceError
-from bot.ports import Body, Channel, ChannelCapabilities, Controls, UnfinishedTurn, Upload, Verb
+from bot.ports import Body, Channel, ChannelCapabilities, Controls, UnfinishedTurn, Verb
 from bot.rate_limits import Budget
 
 log = logging.getLogger(__name__)
 
-# An answer's first message pings the asker. Later messages and edits ping nobody.
+# An answer's first message pings the asker. Later messages and edits ping nobody (`payloads.PINGS_NOBODY`).
 PINGS_ASKER = discord.AllowedMentions(everyone=False, users=False, roles=False, replied_user=True)
-PINGS_NOBODY = discord.AllowedMentions(everyone=False, users=False, roles=False, replied_user=False)
 
 # Timeout of a write with files; the core's own is no longer. Seconds.
 FILE_SECONDS = 60.0
@@ -44,12 +41,18 @@ FILE_SECONDS = 60.0
 class DiscordChannel(Channel):
     """Writes one answer and reads its conversation. `conversation` is recorded for each posted message.
 
-    `unfinished` is the turn's state in an earlier process. The constructor only stores values: budgets and
-    capabilities are looked up on first use.
+    `unfinished` is the turn's state in an earlier process; `replaces` are the messages of the present answer, which
+    another one replaces. The constructor only stores values: budgets and capabilities are looked up on first use.
     """
 
     def __init__(
-        self, state: BotState, event: MessagePosted, *, conversation: str, unfinished: UnfinishedTurn | None = None
+        self,
+        state: BotState,
+        event: MessagePosted,
+        *,
+        conversation: str,
+        unfinished: UnfinishedTurn | None = None,
+        replaces: Sequence[str] = (),
     ) -> None:
         self._state = state
         self._question = event.message
@@ -58,11 +61,14 @@ class DiscordChannel(Channel):
         self._conversation = conversation
         self._asked_at = loop_time()
         self._recovered = unfinished is not None
-        self._posted = bool(unfinished and unfinished.messages)
-        self._has_button: dict[str, bool] = {}  # by message, if known; as many as the answer has messages
+        known = unfinished.messages if unfinished else tuple(replaces)
+        self._posted = bool(known)
+        self._shown: dict[str, frozenset[str]] = {}  # ids of the controls by message, if known
         self._keys_with_files: set[str] = set()  # keys of posts
-        # Messages of an earlier process, except the first, may have files. An edit without "attachments" keeps them.
-        self._may_have_files = set(unfinished.messages[1:]) if unfinished else set[str]()
+        # The first message of an unfinished first answer has no files; all others may. An edit without "attachments"
+        # keeps them.
+        is_first_answer = unfinished is not None and not unfinished.key.generation
+        self._may_have_files = set(known[1:] if is_first_answer else known)
 
     @cached_property
     def _budgets(self) -> ChannelBudgets:
@@ -114,7 +120,7 @@ class DiscordChannel(Channel):
         was deleted, or references are refused, the post has none (fail_if_not_exists).
         """
         payload = self._post_payload(body, key)
-        params = _multipart(payload, body.files) if body.files else _plain(payload)
+        params = request_body(payload, body.files)
         if body.files:
             self._keys_with_files.add(key)
         async with self._write(Verb.POST, payload, files=bool(body.files)):
@@ -124,7 +130,7 @@ class DiscordChannel(Channel):
             raise OutcomeUnknown("the post of an earlier process arrived only now")
         self._posted = True
         # With a nonce already used, Discord returns the earlier message in its current state.
-        self._has_button[message] = bool(created.get("components", payload.get("components")))
+        self._shown[message] = ids_in(created.get("components", payload.get("components")))
         if len(created.get("attachments") or ()) < len(body.files):
             self._form.disable_files("the server dropped the files of a post")
         rest = [file.rest for file in body.files if file.rest]  # so that the next history has the whole answer
@@ -156,16 +162,18 @@ class DiscordChannel(Channel):
             **self._components(message, body),
             **({"attachments": []} if message in self._may_have_files and not body.files else {}),
         }
-        has_button = self._has_button.pop(message, None)  # unknown until the response
+        shown = self._shown.pop(message, None)  # unknown until the response
         try:
             async with self._write(Verb.EDIT, payload):
                 client = self._state.client
-                await client.http.edit_message(int(self._question.channel), int(message), params=_plain(payload))
+                await client.http.edit_message(int(self._question.channel), int(message), params=request_body(payload))
         except (ServiceError, Permanent):  # certainly without effect
-            if has_button is not None:
-                self._has_button[message] = has_button
+            if shown is not None:
+                self._shown[message] = shown
             raise
-        self._has_button[message] = bool(body.controls)
+        if "components" in payload:
+            shown = ids_in(payload["components"])
+        self._shown[message] = shown or frozenset()
         self._may_have_files.discard(message)
         self._state.cache.set_text(self._question.channel, message, body.text)
 
@@ -179,7 +187,7 @@ class DiscordChannel(Channel):
                 await self._state.client.http.delete_message(int(channel), int(message))
         except NotFound:
             pass
-        self._has_button.pop(message, None)
+        self._shown.pop(message, None)
         cache.remove(channel, message)
 
     @override
@@ -217,12 +225,12 @@ class DiscordChannel(Channel):
 
         Unknown for messages of an earlier process and after a write without a response.
         """
-        has_button = self._has_button.get(message) if message else False
-        has_controls = self.caps.controls is not Controls.NONE
-        if not has_controls and not has_button:
+        shown = self._shown.get(message) if message else frozenset[str]()
+        can_show = self.caps.controls is not Controls.NONE
+        if not can_show and not shown:
             return {}
-        wanted = components(body, self._question.id) if has_controls else []
-        return {} if has_button is bool(wanted) else {"components": wanted}
+        wanted = components(body.controls, self._question.id, self._state.models) if can_show else []
+        return {} if shown == ids_in(wanted) else {"components": wanted}
 
     def _cache_own(self, message: str, text: str) -> None:
         """Cache our own post without waiting for its event."""
@@ -234,22 +242,3 @@ class DiscordChannel(Channel):
         cache.set_conversation(message, self._conversation)
         if self._channel.kind is ChannelKind.THREAD:
             cache.set_participation(self._channel.id, question.id)
-
-
-def _multipart(payload: dict[str, Any], files: Sequence[Upload]) -> MultipartParameters:
-    """A body with files, for discord.py's HTTP client.
-
-    https://docs.discord.com/developers/reference#uploading-files: the JSON is one part and names each file by number.
-    """
-    created = [discord.File(io.BytesIO(file.data), filename=file.name) for file in files]
-    payload = payload | {"attachments": [file.to_dict(number) for number, file in enumerate(created)]}
-    parts: list[dict[str, Any]] = [{"name": "payload_json", "value": json.dumps(payload)}]
-    for number, file in enumerate(created):
-        kind = "text/plain; charset=utf-8"
-        parts.append({"name": f"files[{number}]", "value": file.fp, "filename": file.filename, "content_type": kind})
-    return MultipartParameters(payload=None, multipart=parts, files=created)
-
-
-def _plain(payload: dict[str, Any]) -> MultipartParameters:
-    """A body without files, for discord.py's HTTP client."""
-    return MultipartParameters(payload=payload, multipart=None, files=None)

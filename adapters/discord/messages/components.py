@@ -1,27 +1,74 @@
-"""The stop button as message components. Presses arrive as `events.parse.StopRequested`."""
+"""The controls of an answer as message components. Presses arrive as `events.interactions.ComponentPressed`.
+
+An id names its question, so that a press works after a restart, on a message of another process, and before our post
+is answered (when its message id is still unknown).
+"""
 
 from __future__ import annotations
 
-from types import MappingProxyType
+from collections.abc import Sequence
 from typing import Any
 
-from bot.ports import Body, Controls
-
-# Interaction response without a visible effect (callback type DEFERRED_UPDATE_MESSAGE,
-# https://docs.discord.com/developers/interactions/receiving-and-responding).
-ACKNOWLEDGED = MappingProxyType({"type": 6})
+from adapters.shared.json_fields import as_list
+from bot.interactions.values import Choice
+from bot.ports import Controls
 
 # Component types and the grey style (https://docs.discord.com/developers/components/reference).
-_ROW, _BUTTON, _SECONDARY = 1, 2, 2
+_ROW, _BUTTON, _SELECT, _SECONDARY = 1, 2, 3, 2
 
-# The button's id: this prefix and the question's id. A press returns it, also for a message of an earlier process, and
-# before our post is answered, when its message id is still unknown.
-STOP_PREFIX = "stop:"
+# A component's id: one of these and the question (`question_name`).
+STOP_PREFIX, RETRY_PREFIX, RETRY_WITH_PREFIX = "stop:", "retry:", "retry_with:"
+UP_PREFIX, DOWN_PREFIX = "up:", "down:"
+
+# Options of a selection, and the length of their texts; same source.
+_OPTIONS, _TEXT_LENGTH = 25, 100
 
 
-def components(body: Body, question: str) -> list[dict[str, Any]]:
-    """All components of a message; an edit replaces them."""
-    if not body.controls & Controls.STOP:
-        return []
-    button = {"type": _BUTTON, "style": _SECONDARY, "label": "Stop", "custom_id": f"{STOP_PREFIX}{question}"}
-    return [{"type": _ROW, "components": [button]}]
+def components(controls: Controls, question: str, models: Sequence[Choice] = ()) -> list[dict[str, Any]]:
+    """All components of a message with `controls`; an edit replaces them. `question` is a `question_name`."""
+    buttons: list[dict[str, Any]] = []
+    if controls & Controls.STOP:
+        buttons.append(_button(f"{STOP_PREFIX}{question}", "Stop"))
+    if controls & Controls.RETRY:
+        buttons.append(_button(f"{RETRY_PREFIX}{question}", "Try again"))
+    if controls & Controls.FEEDBACK:
+        buttons.append(_button(f"{UP_PREFIX}{question}", "", emoji="\N{THUMBS UP SIGN}"))
+        buttons.append(_button(f"{DOWN_PREFIX}{question}", "", emoji="\N{THUMBS DOWN SIGN}"))
+    rows = [_row(buttons)] if buttons else []
+    options = [_option(model) for model in models if 0 < len(model.value) <= _TEXT_LENGTH][:_OPTIONS]
+    if controls & Controls.RETRY and options:
+        selection = {"type": _SELECT, "custom_id": f"{RETRY_WITH_PREFIX}{question}", "options": options}
+        rows.append(_row([selection | {"placeholder": "Try again with…"}]))
+    return rows
+
+
+def ids_in(rows: object) -> frozenset[str]:
+    """The ids of all components in a message's rows; empty for anything else."""
+    if not isinstance(rows, list):
+        return frozenset()
+    below = [each for row in rows if isinstance(row, dict) for each in as_list(row.get("components"))]
+    return frozenset(str(each.get("custom_id")) for each in below if isinstance(each, dict))
+
+
+def question_name(channel: str, question: str, *, shown_in: str) -> str:
+    """A question's name in ids; it includes the question's channel if the answer is in another one."""
+    return question if channel == shown_in else f"{channel}/{question}"
+
+
+def split_question_name(name: str, *, shown_in: str) -> tuple[str, str]:
+    """The channel and the id of a question by its name."""
+    channel, _, question = name.rpartition("/")
+    return channel or shown_in, question
+
+
+def _row(components: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"type": _ROW, "components": components}
+
+
+def _button(custom_id: str, label: str, *, emoji: str = "") -> dict[str, Any]:
+    shown = {"emoji": {"name": emoji}} if emoji else {"label": label}
+    return {"type": _BUTTON, "style": _SECONDARY, "custom_id": custom_id, **shown}
+
+
+def _option(model: Choice) -> dict[str, Any]:
+    return {"label": model.label[:_TEXT_LENGTH] or model.value, "value": model.value}

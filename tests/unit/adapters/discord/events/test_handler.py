@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 
 from adapters.discord.events.handler import EventHandler
-from adapters.discord.events.message import DiscordMessage
-from adapters.discord.events.parse import MessageDeleted, StopRequested
+from adapters.discord.events.interactions import ComponentPressed, Interaction, InteractionToken
+from adapters.discord.events.message import ChannelInfo, ChannelKind, DiscordMessage
+from adapters.discord.events.parse import MessageDeleted
 from adapters.discord.options import DiscordOptions
 from adapters.discord.state import BotState
 from adapters.shared.attachments import AttachmentLimits, Attachments
-from bot.conversation import TurnKey
+from bot.conversation import Author, TurnKey
+from bot.interactions.ports import NO_INTERACTIONS
 from tests.support.inbox import RecordingInbox
 
 
@@ -19,9 +21,11 @@ async def test_the_cached_message_names_the_guild_of_an_event() -> None:
     state = BotState(DiscordOptions(token="t"), Attachments(AttachmentLimits(), hosts=frozenset()))
     state.cache.add(DiscordMessage("3", "7", "1", guild="5"))
     handler, inbox = EventHandler(state), RecordingInbox()
+    here = ChannelInfo("7", ChannelKind.CHANNEL)
+    pressed = Interaction(InteractionToken("9", "1", "token"), Author("2", "Ada"), here, message="3")
     async with asyncio.TaskGroup() as group:
-        handler.open(inbox, group)
-        handler.handle(StopRequested("9", "token", "7", user="2", question="2", message="3"))
+        handler.open(inbox, NO_INTERACTIONS, group)
+        handler.handle(ComponentPressed(pressed, "stop:2"))
         handler.handle(MessageDeleted("7", "3"))
 
     assert inbox.stopped == [TurnKey("discord", "5", "7", "3"), TurnKey("discord", "5", "7", "2")]

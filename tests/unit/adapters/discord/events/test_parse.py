@@ -18,10 +18,8 @@ from adapters.discord.events.parse import (
     MessageChanged,
     MessageDeleted,
     MessagePosted,
-    StopRequested,
     parse_event,
     parse_message,
-    parse_stop_request,
     readable,
     without_mention,
 )
@@ -195,27 +193,6 @@ def test_any_message_is_parsed_or_skipped(change: dict[str, Any]) -> None:
         parse_message({**FULL, **change}, bot_id="1", name_of=lambda sign, target: "")
 
 
-@pytest.mark.parametrize("change", [{"type": 2}, {"type": 5}, {"data": {"custom_id": "vote:1"}}, {"data": None}])
-def test_other_interactions_are_ignored(change: dict[str, Any]) -> None:
-    """Commands, modals and buttons of others are nobody's business here."""
-    event = {"id": "5", "token": "t", "type": 3, "channel_id": "4", "data": {"custom_id": "stop:1"}}
-
-    assert parse_stop_request({**event, **change}) is None
-
-
-KEYS = st.sampled_from(["id", "token", "type", "channel_id", "data", "custom_id", "message", "member", "user"])
-
-
-VALUES = st.sampled_from([3, "3", None, "stop:1", "x"])
-
-
-@given(st.dictionaries(KEYS, VALUES | st.dictionaries(KEYS, VALUES)))
-def test_any_interaction_is_parsed_or_skipped(event: dict[str, Any]) -> None:
-    """Any interaction is a press, none, or raises one of `PARSE_ERRORS`."""
-    with suppress(*PARSE_ERRORS):
-        parse_stop_request(event)
-
-
 class Names:
     """A directory of one guild, "5", with one channel, "7"."""
 
@@ -232,9 +209,6 @@ class Names:
 
     def name_of(self, guild: str, sign: str, target: str) -> str:
         return {("5", "@&", "3"): "devs", ("5", "#", "7"): "general"}.get((guild, sign, target), "")
-
-
-STOP = {"id": "5", "token": "t", "type": 3, "channel_id": "7", "data": {"custom_id": "stop:6"}}
 
 
 @pytest.mark.parametrize(
@@ -265,9 +239,6 @@ STOP = {"id": "5", "token": "t", "type": 3, "channel_id": "7", "data": {"custom_
             },
             [MessageChanged("7", "2", "1", None, "[forwarded message: from #general]\n> moved")],
         ),
-        ("INTERACTION_CREATE", STOP, [StopRequested("5", "t", "7", "", "6", "5")]),
-        ("INTERACTION_CREATE", STOP | {"channel_id": "9"}, [StopRequested("5", "t", "9", "", "6")]),
-        ("INTERACTION_CREATE", STOP | {"type": 2}, []),
     ],
 )
 def test_gateway_events(name: str, data: dict[str, Any], events: list[object]) -> None:

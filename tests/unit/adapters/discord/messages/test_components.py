@@ -1,28 +1,46 @@
-"""The stop button and the events of its presses."""
+"""The controls of an answer."""
 
 from __future__ import annotations
 
-from adapters.discord.events.parse import parse_stop_request
-from adapters.discord.messages.components import components
-from bot.ports import Body, Controls
+from hypothesis import given
+from hypothesis import strategies as st
 
-LIVE = Body("so far", controls=Controls.STOP)
+from adapters.discord.messages.components import components, ids_in, question_name, split_question_name
+from bot.interactions.values import Choice
+from bot.ports import Controls
+
+FINAL = Controls.RETRY | Controls.FEEDBACK
 
 
-ENDED = Body("so far, and no further")
+def test_each_control_names_its_question() -> None:
+    """A live answer shows one button, an ended one three in a row; none shows nothing."""
+    assert ids_in(components(Controls.STOP, "77")) == {"stop:77"}
+    [row] = components(FINAL, "77")
+    assert [button["custom_id"] for button in row["components"]] == ["retry:77", "up:77", "down:77"]
+    assert components(Controls.NONE, "77") == []
 
 
-def test_the_button_comes_back_with_its_question() -> None:
-    """A press of the sent button names its question, in a guild and in a DM."""
-    [row] = components(LIVE, "77")
-    [button] = row["components"]
-    event = {"id": "5", "token": "t0k3n", "type": 3, "channel_id": "4", "data": button, "message": {"id": "6"}}
-    in_guild = parse_stop_request({**event, "guild_id": "3", "member": {"user": {"id": "1"}}})
-    in_dm = parse_stop_request({**event, "user": {"id": "2"}})
+def test_models_to_try_again_with_are_a_selection() -> None:
+    """The second row offers them by their labels, at most 25, and only with "try again"."""
+    models = [Choice(f"model-{number}", f"Model {number}") for number in range(30)]
+    _, row = components(FINAL, "77", models)
+    [selection] = row["components"]
 
-    assert in_guild is not None
-    assert in_dm is not None
-    assert (in_guild.question, in_guild.user, in_guild.guild, in_guild.message) == ("77", "1", "3", "6")
-    assert (in_dm.question, in_dm.user, in_dm.guild) == ("77", "2", "")
-    assert "t0k3n" not in repr(in_guild)
-    assert components(ENDED, "77") == []
+    assert (selection["type"], selection["custom_id"], len(selection["options"])) == (3, "retry_with:77", 25)
+    assert selection["options"][0] == {"label": "Model 0", "value": "model-0"}
+    assert len(components(Controls.STOP, "77", models)) == 1
+
+
+@given(st.sampled_from(["4", "5"]), st.from_regex(r"[0-9]{1,20}", fullmatch=True))
+def test_a_question_is_found_by_its_name(channel: str, question: str) -> None:
+    """A question in another channel than its answer is found there."""
+    name = question_name(channel, question, shown_in="4")
+
+    assert split_question_name(name, shown_in="4") == (channel, question)
+    assert all(len(one) <= 100 for one in ids_in(components(FINAL, name)))
+
+
+@given(st.recursive(st.none() | st.text(), lambda below: st.lists(below) | st.dictionaries(st.text(), below)))
+def test_any_json_has_ids_or_none(rows: object) -> None:
+    """Components of any shape are read without an error."""
+    assert isinstance(ids_in(rows), frozenset)

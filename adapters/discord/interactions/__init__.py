@@ -1,0 +1,1 @@
+"""Responses to interactions: acknowledgements, private notices, forms."""
