@@ -7,13 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, SecretStr
 from pydantic.fields import FieldInfo
 
 # Tables of the TOML file without environment variables: too many keys, or keys chosen by the operator.
-ONLY_IN_FILE = frozenset({"channels", "models", "words"})
+ONLY_IN_FILE = frozenset({"channels", "models", "personas", "words"})
+
+# Lists of tables, with the word for one entry.
+LISTED = MappingProxyType({"models": "model", "personas": "persona"})
 
 Path = tuple[str, str]  # a table and a key of the TOML file: ("completion", "attempts")
 
@@ -102,7 +106,7 @@ def setting(
 def groups_of(model: type[BaseModel]) -> dict[str, type[BaseModel]]:
     """Return the tables of the TOML file by name, each with its model.
 
-    ``channels`` maps to a single channel's, ``models`` to a single model's.
+    ``channels`` maps to a single channel's, ``models`` and ``personas`` to a single entry's.
     """
     found: dict[str, type[BaseModel]] = {}
     for name, field in model.model_fields.items():

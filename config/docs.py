@@ -75,6 +75,8 @@ def describe(settings: Settings) -> list[str]:
         lines.append(f"words of your own: {', '.join(settings.words.overrides())}")
     if settings.models:
         lines.append(f"more models: {', '.join(model.name for model in settings.models)}")
+    if settings.personas:
+        lines.append(f"personas: {', '.join(persona.name for persona in settings.personas)}")
     if settings.channels:
         lines.append(f"channels with their own settings: {', '.join(sorted(settings.channels))}")
     return lines
@@ -136,6 +138,15 @@ Each `[[models]]` table adds a model for people to choose, beside the main one (
 |---|---|
 """
 
+PERSONAS_SECTION = """
+## Personas
+
+Each `[[personas]]` table adds a persona for people to choose with the command `persona`:
+
+| Key | Purpose |
+|---|---|
+"""
+
 OTHER_TABLES = """
 ## Channels and sentences
 
@@ -152,6 +163,13 @@ WORDS_SECTION = """
 |---|---|
 """
 
+SECTIONS = (
+    ("models", MODELS_SECTION),
+    ("personas", PERSONAS_SECTION),
+    ("channels", OTHER_TABLES),
+    ("words", WORDS_SECTION),
+)
+
 
 def settings_page() -> str:
     """Return the text of docs/settings.md."""
@@ -160,7 +178,7 @@ def settings_page() -> str:
     parts.append(TOML_SECTION)
     parts += [f"| `{one.dotted}` |{_cells(one)}" for one in catalog() if one.toml_only]
     groups = groups_of(Settings)
-    for group, heading in (("models", MODELS_SECTION), ("channels", OTHER_TABLES), ("words", WORDS_SECTION)):
+    for group, heading in SECTIONS:
         parts.append(heading)
         parts += [f"| `{key}` | {field.description} |\n" for key, field in groups[group].model_fields.items()]
     return "".join(parts)
@@ -200,7 +218,7 @@ def example_toml(strings: Mapping[str, object]) -> str:
     lines += ["", *_comment(_first_line(words)), "[words]"]
     for key, field in words.model_fields.items():
         lines += [*_comment(field.description or ""), f"#{key} = {_toml_value(strings[key])}"]
-    return "\n".join(lines) + "\n" + MODELS_EXAMPLE + CHANNELS_EXAMPLE
+    return "\n".join(lines) + "\n" + MODELS_EXAMPLE + PERSONAS_EXAMPLE + CHANNELS_EXAMPLE
 
 
 MODELS_EXAMPLE = """
@@ -222,6 +240,15 @@ MODELS_EXAMPLE = """
 #cached_input = 0.025
 #output = 0.08
 #tiers = [{ above = 100000, input = 0.1, output = 0.16 }]
+"""
+
+PERSONAS_EXAMPLE = """
+# Personas for people to choose.
+#[[personas]]
+# Its name and label in chat, and its instructions, added to the system prompt.
+#name = "teacher"
+#label = "Patient teacher"
+#prompt = "Explain step by step, with one small example, and end with a question to the reader."
 """
 
 CHANNELS_EXAMPLE = """

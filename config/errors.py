@@ -14,6 +14,8 @@ from types import MappingProxyType
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from config.declarations import LISTED
+
 PREFIX = "TICKERTAPE_"  # ours alone, so an unknown name below it is a misspelling
 
 LONGEST_QUOTED = 16  # characters: words and numbers are shorter, every platform's token is longer
@@ -51,12 +53,12 @@ def _line(detail: ErrorDetails, name: NameOf, groups: Mapping[str, type[BaseMode
     path = tuple(str(step) for step in detail["loc"])
     if detail["type"] == "extra_forbidden":
         return f"{name(path)} is not a setting{_near(path[-1], _siblings(path, groups))}"
-    if path == ("models",):
-        return f"{name(path)} must be a list of tables: [[models]]"
+    if path[0] in LISTED and len(path) == 1:
+        return f"{name(path)} must be a list of tables: [[{path[0]}]]"
     if len(path) == 1 and path[0] != "channels":
         return f"{name(path)} must be a table: [{path[0]}]"
     # A list's entries and a union's branches are parts of one setting.
-    depth = 3 if path[0] in {"channels", "models"} else 2
+    depth = 3 if path[0] in {"channels", *LISTED} else 2
     return f"{name(path[:depth])} must be {_expected(detail)}{_instead_of(detail)}"
 
 

@@ -9,6 +9,7 @@ from typing import ClassVar, Self
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from config.control_settings import ControlSettings, PersonaSettings
 from config.declarations import declared_in, groups_of
 from config.errors import SettingsError, from_validation
 from config.listed_models import ListedModelSettings
@@ -30,7 +31,16 @@ from config.types import FILE_SCHEME, Switch, is_loopback
 from config.validators import violations
 
 
-class Settings(BaseSettings):
+class FileSettings(BaseSettings):
+    """Tables of the TOML file without environment variables."""
+
+    words: WordsSettings = WordsSettings()
+    models: tuple[ListedModelSettings, ...] = ()
+    personas: tuple[PersonaSettings, ...] = ()
+    channels: dict[str, ChannelSettings] = {}
+
+
+class Settings(FileSettings):
     """Every choice of the operator. Use `load` to get one."""
 
     model_config = SettingsConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
@@ -43,13 +53,11 @@ class Settings(BaseSettings):
     access: AccessSettings = AccessSettings()
     conversation: ConversationSettings = ConversationSettings()
     attachments: AttachmentSettings = AttachmentSettings()
+    controls: ControlSettings = ControlSettings()
     turns: TurnSettings = TurnSettings()
     journal: JournalSettings = JournalSettings()
     writing: WritingSettings = WritingSettings()
     logs: LogSettings = LogSettings()
-    words: WordsSettings = WordsSettings()
-    models: tuple[ListedModelSettings, ...] = ()
-    channels: dict[str, ChannelSettings] = {}
 
     # One warning for each setting given under its old name; `load` sets them.
     deprecations: ClassVar[tuple[str, ...]] = ()

@@ -14,7 +14,7 @@ from typing import Any
 
 from dotenv import dotenv_values
 
-from config.declarations import Setting
+from config.declarations import LISTED, Setting
 from config.errors import LONGEST_QUOTED, SettingsError, toml_key, unknown_variables
 
 USUAL_FILE = Path("config") / "tickertape.toml"  # read if it exists and TICKERTAPE_CONFIG is unset
@@ -34,7 +34,7 @@ class SettingSources:
 
     def name(self, path: tuple[str, ...]) -> str:
         """Name a setting as the operator did: the variable if it set it or if nothing did, else the key in the file."""
-        if path[0] == "models" and len(path) > 1:
+        if path[0] in LISTED and len(path) > 1:
             return self._name_of_listed(path)
         found = next((one for one in self.declared if one.path == path), None)
         if found is not None:
@@ -48,24 +48,24 @@ class SettingSources:
         return f"{key} in {self.file}" if self.file else key
 
     def _name_of_listed(self, path: tuple[str, ...]) -> str:
-        """Name a key of an entry of ``[[models]]``: by the model's name if it is one, else by the entry's number."""
-        number = int(path[1])
-        entry = self._listed_models()[number]
+        """Name a key in an entry of ``[[models]]`` or another list, by the entry's name or else its number."""
+        group, number = path[0], int(path[1])
+        entry = self._listed(group)[number]
         if path[2:] == ("api_key",) and (variable := _key_variable(entry)):
             return variable
         name = entry.get("name") if isinstance(entry, Mapping) else None
         is_plain = isinstance(name, str) and 0 < len(name) <= LONGEST_QUOTED and name.isprintable()
-        model = f'the model "{name}"' if is_plain else f"number {number + 1} of [[models]]"
+        owner = f'the {LISTED[group]} "{name}"' if is_plain else f"number {number + 1} of [[{group}]]"
         keys = ".".join(map(toml_key, path[2:]))
-        return f"{keys} of {model} in {self.file}" if keys else f"{model} in {self.file}"
+        return f"{keys} of {owner} in {self.file}" if keys else f"{owner} in {self.file}"
 
-    def _listed_models(self) -> list[Any]:
-        models = self.toml.get("models")
-        return models if isinstance(models, list) else []
+    def _listed(self, group: str) -> list[Any]:
+        entries = self.toml.get(group)
+        return entries if isinstance(entries, list) else []
 
     def key_variables(self) -> frozenset[str]:
         """Return the variables named by ``api_key_env`` of listed models."""
-        return frozenset(filter(None, map(_key_variable, self._listed_models())))
+        return frozenset(filter(None, map(_key_variable, self._listed("models"))))
 
     def _with_key(self, entry: Any) -> Any:  # noqa: ANN401 (TOML of any shape)
         """Return an entry of ``[[models]]`` with the key from its variable."""
@@ -87,7 +87,7 @@ class SettingSources:
             if _holds(self.toml, one.old_path):
                 old = tables[one.group].pop(one.old_key)
                 tables[one.group].setdefault(one.key, old)
-        if models := self._listed_models():
+        if models := self._listed("models"):
             tables["models"] = [self._with_key(entry) for entry in models]
         return tables
 
@@ -110,7 +110,7 @@ class SettingSources:
                 table = self.toml[one.group]
                 if table[one.key] != table[one.old_key]:
                     lines.append(f"{_conflict(one.dotted, one.old_dotted)} in {self.file}")
-        for number, entry in enumerate(self._listed_models()):
+        for number, entry in enumerate(self._listed("models")):
             if _key_variable(entry) and "api_key" in entry:
                 where = self._name_of_listed(("models", str(number)))
                 lines.append(f"{where} has both api_key and api_key_env: remove one of them")

@@ -78,7 +78,7 @@ def must_be(expected: str) -> PydanticCustomError:
     return PydanticCustomError("setting", "{expected}", {"expected": expected})
 
 
-def _listed(value: object) -> object:
+def names_in(value: object) -> object:
     """Split a variable's text: ``U1, U2`` is two names. In TOML, numeric ids need no quotes."""
     if isinstance(value, str):
         return [name for part in value.split(",") if (name := part.strip())]
@@ -142,7 +142,7 @@ def _host(value: str) -> str:
 
 def _spaced(value: object) -> object:
     """Split a variable's list of host names by commas, spaces or both."""
-    return value.replace(",", " ").split() if isinstance(value, str) else _listed(value)
+    return value.replace(",", " ").split() if isinstance(value, str) else names_in(value)
 
 
 def _host_names(value: frozenset[str]) -> frozenset[str]:
@@ -231,8 +231,8 @@ def is_loopback(host: str) -> bool:
     return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
-Names = Annotated[frozenset[str], BeforeValidator(_listed)]
-NameList = Annotated[tuple[str, ...], BeforeValidator(_listed)]  # in the operator's order
+Names = Annotated[frozenset[str], BeforeValidator(names_in)]
+NameList = Annotated[tuple[str, ...], BeforeValidator(names_in)]  # in the operator's order
 HostNames = Annotated[frozenset[str], BeforeValidator(_spaced), AfterValidator(_host_names)]
 Table = Annotated[dict[str, Any], BeforeValidator(_table)]
 Secret = Annotated[SecretStr, AfterValidator(_credential)]

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from pydantic import SecretStr
 
+from config.control_settings import PERSONA_RULES, PersonaSettings
 from config.errors import NameOf
 from config.listed_models import MODEL_RULES, ListedModelSettings
 from config.model_settings import CompletionSettings, ModelSettings
@@ -25,6 +26,7 @@ class SettingsView(Protocol):
 
     model: ModelSettings
     models: tuple[ListedModelSettings, ...]
+    personas: tuple[PersonaSettings, ...]
     completion: CompletionSettings
     slack: SlackSettings
     site: SiteSettings
@@ -137,4 +139,5 @@ RULES: Sequence[Rule] = (
     page_named,
     model_there,
     *MODEL_RULES,
+    *PERSONA_RULES,
 )
