@@ -5,3 +5,8 @@ from __future__ import annotations
 
 def no_op(*_: object) -> None:
     """Take any arguments and do nothing."""
+
+
+def returns_false() -> bool:
+    """A question nobody answers."""
+    return False

@@ -110,6 +110,7 @@ class ChannelCapabilities:
     renderer: Renderer
     replaces: bool = True  # an edit replaces the text; otherwise it can only be appended to
     controls: Controls = Controls.NONE  # those it can show
+    file_controls: bool = True  # whether a message with files can show them
     files: int = 0
     edits: bool = True  # whether edits may be taken; decided once for an answer
     messages: int = 0  # most messages of one answer, the file with its rest included; 0 is no limit

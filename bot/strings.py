@@ -93,6 +93,20 @@ class RejectionStrings:
 
 
 @dataclass(frozen=True)
+class RetryStrings:
+    """About another answer to the same question. All but the first are private."""
+
+    # Behind an answer that stays, and before the sentence for the new one's ending.
+    kept: str = "There is no new answer, so the earlier one stays."
+    retry_others: str = "Only the person who asked, or an admin, can have this answered again."
+    retry_running: str = "This question is being answered already."
+    retry_unknown: str = "I do not remember this answer any more. Please ask again."
+    retry_gone: str = "The question was deleted, so I cannot answer it again."
+    retry_unread: str = "I could not read the question just now. Please try again in a moment."
+    stopping: str = "I am being restarted. Please try again in a moment."
+
+
+@dataclass(frozen=True)
 class QuestionStrings:
     """About a question, its history and its attachments."""
 
@@ -142,7 +156,7 @@ class CommandStrings:
 
 
 @dataclass(frozen=True)
-class Strings(EndingStrings, RejectionStrings, QuestionStrings, FileStrings, CommandStrings):
+class Strings(EndingStrings, RejectionStrings, RetryStrings, QuestionStrings, FileStrings, CommandStrings):
     """All sentences. Their names are the keys of the ``[words]`` table."""
 
     def is_stop(self, question: Message) -> bool:

@@ -54,6 +54,18 @@ class QuestionSentences(SettingsGroup):
     no_images: Sentence = sentence("The model accepts no images; they were left out.")
 
 
+class RetrySentences(SettingsGroup):
+    """About another answer to the same question."""
+
+    kept: Sentence = sentence("A new answer came to no text, and the earlier one stays.")
+    retry_others: Sentence = sentence("Somebody else may not have the question answered again.")
+    retry_running: Sentence = sentence("The question is being answered already.")
+    retry_unknown: Sentence = sentence("The answer is too old to be made again.")
+    retry_gone: Sentence = sentence("The question was deleted.")
+    retry_unread: Sentence = sentence("The question could not be read again.")
+    stopping: Sentence = sentence("The bot is stopping, and takes no request.")
+
+
 class RejectionSentences(SettingsGroup):
     """In place of an answer, if the model's server rejects the request."""
 
@@ -94,7 +106,9 @@ class CommandSentences(SettingsGroup):
 
 
 # The last base comes first in the documents.
-class WordsSettings(CommandSentences, FileSentences, QuestionSentences, RejectionSentences, EndingSentences):
+class WordsSettings(
+    CommandSentences, FileSentences, QuestionSentences, RetrySentences, RejectionSentences, EndingSentences
+):
     """Sentences for readers, in your words or language. {reference} identifies the turn in the log."""
 
     def overrides(self) -> dict[str, str | tuple[str, ...]]:

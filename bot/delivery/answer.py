@@ -11,11 +11,13 @@ from dataclasses import replace
 from bot.conversation import Ending
 from bot.delivery.draft import Draft
 from bot.delivery.extracted_files import are_all_extracted, missing_files_notice
+from bot.delivery.final_controls import final_controls, with_final_controls
 from bot.delivery.notices import Notices
 from bot.delivery.overflow import FileUploads
 from bot.delivery.policy import AnswerLimits
 from bot.delivery.reasoning_preview import PreviewMessage
 from bot.delivery.reconciler import DesiredMessage, Reconciler, Write
+from bot.delivery.start import ReplyStart
 from bot.ports import Body, Channel, Controls, Upload
 from bot.telemetry import Figures
 
@@ -33,12 +35,15 @@ class Answer:
         figures: Figures,
         notices: Notices,
         reconciler: Reconciler,
+        *,
+        start: ReplyStart,
     ) -> None:
+        self._start = start
         self.reconciler = reconciler
         self.notices = notices
         self.limits = limits
         self.files = FileUploads(channel)
-        self.preview = PreviewMessage(channel, notices, is_enabled=not reconciler.is_recovery)
+        self.preview = PreviewMessage(channel, notices, is_enabled=not (reconciler.is_recovery or start.replaced))
         self.trims_partial_words = False
         self.frozen: list[DesiredMessage] | None = None  # shown instead of the draft
         self.last_shown: Write | None = None  # the last write, if it wrote text to the last message
@@ -52,7 +57,7 @@ class Answer:
 
     def new_draft(self) -> Draft:
         """An empty draft behind the messages that cannot be edited."""
-        draft = Draft(self._channel.caps, self.limits, self.notices.reserved_room)
+        draft = Draft(self._channel.caps, self.limits, self.notices.reserved_room, self._start.preface)
         if self._has_frozen_text:
             draft.keep_posted(self.reconciler.bodies, 0)
         return draft
@@ -72,9 +77,18 @@ class Answer:
     def record_write(self, write: Write) -> bool:
         """Record a successful write; returns whether a message is known to show its text."""
         is_shown = self.reconciler.shows(write)
-        is_last = is_shown and write.index == len(self.reconciler.messages) - 1 and self.rendered is self.draft
+        is_last = is_shown and write.index == self.reconciler.count - 1 and self.rendered is self.draft
         self.last_shown = write if is_last and write.covers else None
         return is_shown
+
+    def keep_replaced(self) -> None:
+        """There is no new text: the earlier answer stays, and the notice goes behind it."""
+        self.reconciler.keep_replaced()
+        self.notices.ending_line = self.notices.for_kept_answer(self.notices.ending_line)
+
+    def characters_of(self, write: Write) -> int:
+        """Characters of the answer up to the end of a written message."""
+        return self.draft.characters(write.covers)
 
     @property
     def _has_frozen_text(self) -> bool:
@@ -99,6 +113,10 @@ class Answer:
 
     def freeze_with_error(self) -> None:
         """Keep the posted text, and add a notice that the platform rejected the rest."""
+        if self.reconciler.shows_replaced:
+            self.reconciler.keep_replaced()
+        else:
+            self.reconciler.detach()
         bodies = [body for body in self.reconciler.bodies if body.text and not self.preview.is_shown]
         shown = [Body(body.text, files=body.files) for body in bodies]
         self.frozen = self.notices.frozen(shown, self._figures.visible)
@@ -109,6 +127,7 @@ class Answer:
         False if none is left, or if the text of one is unknown.
         """
         self.reconciler.remove(message)
+        self.reconciler.detach()
         bodies = [Body(body.text, files=body.files) for body in self.reconciler.bodies]
         if not all(body.text for body in bodies) or not bodies:
             return False
@@ -131,7 +150,7 @@ class Answer:
     def desired(self, ending: Ending | None, announced: Ending | None) -> list[DesiredMessage] | None:
         """The messages, as far as the next write needs them; None if that takes another step."""
         if self.frozen is not None:
-            return self.frozen
+            return self._with_final_controls(self.frozen, ending or Ending.FAILED)
         draft = self.draft
         desired = draft.desired(self.reconciler.count + 2, trim_partial_word=self.trims_partial_words)
         if desired is None or not draft.is_complete:
@@ -140,7 +159,18 @@ class Answer:
             return self._as_announced(desired, announced)
         if ending is None:
             return self._with_controls(desired or self.preview.messages(is_frozen=self.reconciler.frozen))
-        return self._at_end([_without_controls(target) for target in desired], ending)
+        if not desired and self.notices.ending_line and not self.reconciler.keeps_replaced:
+            desired = draft.preface()
+        ended = self._at_end([_without_controls(target) for target in desired], ending)
+        return ended and self._with_final_controls(ended, ending)
+
+    def _with_final_controls(self, desired: list[DesiredMessage], ending: Ending) -> list[DesiredMessage]:
+        """The controls of an ended answer. An earlier answer that stays has its own."""
+        if self.reconciler.keeps_replaced:
+            return desired
+        has_text = self.draft.shows_text if self.frozen is None else self._figures.visible > 0
+        controls = final_controls(ending, has_text=has_text) & self._start.controls
+        return with_final_controls(desired, controls, self._channel.caps, self.reconciler.bodies)
 
     def _at_end(self, desired: list[DesiredMessage], ending: Ending) -> list[DesiredMessage] | None:
         """The answer with its files and notices."""
@@ -168,7 +198,10 @@ class Answer:
         if self.draft.is_full:
             return desired
         lines = [*self.notices.lines, self.notices.for_ending(ending)]
-        return self.notices.place(desired, lines, sealed_count=self.draft.sealed_count, is_full=self.draft.is_full)
+        placed = self.notices.place(desired, lines, sealed_count=self.draft.sealed_count, is_full=self.draft.is_full)
+        # A file behind the last message would need the controls moved.
+        has_place = not (self.files.allowed and self.draft.may_have_files)
+        return self._with_final_controls(placed, ending) if has_place else placed
 
     def _with_notices(self, desired: list[DesiredMessage], files: Sequence[Upload], *last: str) -> list[DesiredMessage]:
         draft, notices = self.draft, self.notices

@@ -6,6 +6,7 @@ without a result returns None; the caller repeats it in the next round of the ev
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Generator, Sequence
 
 from bot.delivery.extracted_files import extracted_files
@@ -20,17 +21,29 @@ from bot.ports import Body, ChannelCapabilities, Upload
 # when a message becomes full.
 _CUTS = 2
 
+_FENCE = re.compile("```|~~~")
+_VISIBLE = re.compile(r"\S")
+
 
 class Draft:
     """The text of one attempt."""
 
-    def __init__(self, caps: ChannelCapabilities, limits: AnswerLimits, notice_room: Callable[[], int]) -> None:
-        """`notice_room`: size reserved for our own lines in the last permitted message."""
+    def __init__(
+        self, caps: ChannelCapabilities, limits: AnswerLimits, notice_room: Callable[[], int], preface: str = ""
+    ) -> None:
+        """`notice_room`: size reserved for our own lines in the last permitted message.
+
+        `preface` is markdown above the text. It is cut and rendered with the text, and is no part of its length.
+        """
         self._caps = caps
         self._limits = limits
         self._notice_room = notice_room
         self._incoming = ModelText(caps.limit, caps.measure)
         self._splitter = Splitter(self._measured, caps.limit)
+        self._preface_length = 0
+        if preface:
+            self._splitter.feed(f"{preface.rstrip()}\n\n")
+            self._preface_length = self._splitter.length
         self._sealed: list[DesiredMessage] = []  # final messages, rendered once
         self._pieces_sealed = 0
         self._covered = 0  # characters of the sealed pieces
@@ -42,8 +55,12 @@ class Draft:
 
     @property
     def length(self) -> int:
-        """Characters of the text, without the extracted addresses."""
-        return self._splitter.length
+        """Characters of the text, without the preface and the extracted addresses."""
+        return self._splitter.length - self._preface_length
+
+    def characters(self, covers: int) -> int:
+        """Characters of the text in the messages that cover so much."""
+        return max(covers - self._preface_length, 0)
 
     @property
     def extracted(self) -> Sequence[ExtractedAddress]:
@@ -69,6 +86,11 @@ class Draft:
         self._append(self._incoming.finish(for_good=for_good))
         self._ended = True
         return self.length - had
+
+    @property
+    def may_have_files(self) -> bool:
+        """Whether a file may follow the messages: a long code block, or an extracted address."""
+        return bool(self.extracted) or (len(self._sealed) > 0 and bool(_FENCE.search(self._splitter.source)))
 
     def reopen(self) -> None:
         """More text follows after all."""
@@ -126,14 +148,26 @@ class Draft:
     @property
     def shows_text(self) -> bool:
         """Whether any text is visible; a guess if it begins with very many blank lines."""
-        desired = self.desired(1)
-        return bool(desired) if desired is not None else bool(self._splitter.source.strip())
+        desired = None if self._preface_length else self.desired(1)
+        if desired is not None:
+            return bool(desired)
+        return _VISIBLE.search(self._splitter.source, self._preface_length) is not None
 
     def desired(self, count: int, *, trim_partial_word: bool = False) -> list[DesiredMessage] | None:
         """The first `count` messages or more, as far as there is text; None if that takes another call.
 
         Blank pieces take no message. `trim_partial_word` leaves out an incomplete word or line of code at the end.
         """
+        if self._preface_length and not self.shows_text:
+            self.is_complete = True
+            return []
+        return self._desired(count, trim_partial_word=trim_partial_word)
+
+    def preface(self) -> list[DesiredMessage]:
+        """The preface, for an answer that ended without any text."""
+        return (self._desired(self._limits.messages) or []) if self._preface_length else []
+
+    def _desired(self, count: int, *, trim_partial_word: bool = False) -> list[DesiredMessage] | None:
         count = min(count, self._limits.messages)
         if not self._cut(count):
             return None
@@ -151,7 +185,7 @@ class Draft:
         """The files of the ended answer, once it `is_complete`; None if that takes another call."""
         if self._files is None:
             if self._file_steps is None:
-                shown = self._sealed[-1].covers if self.is_full and self._sealed else self.length
+                shown = self._sealed[-1].covers if self.is_full and self._sealed else self._splitter.length
                 source = self._splitter.source
                 self._file_steps = uploads_in_steps(source, shown, self._is_long, reference, finished=finished)
             try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bot.callbacks import no_op
+from bot.callbacks import no_op, returns_false
 
 
 @dataclass(slots=True)
@@ -15,4 +15,5 @@ class Listeners:
     due: Callable[[], object] = no_op  # the due write changed
     shown: Callable[[], object] = no_op  # a visible write succeeded
     posted: Callable[[str], object] = no_op  # a message with this id exists
+    others_wait: Callable[[], bool] = returns_false  # whether other replies wait for the same budgets
     announced: Callable[[], object] = no_op  # a trusted end was announced

@@ -33,6 +33,10 @@ class Notices:
         """The line for an ending; `partial`: some of the answer is shown."""
         return self.strings.ending(ending, self.reference, reason, partial=partial)
 
+    def for_kept_answer(self, line: str) -> str:
+        """The line behind an earlier answer that stays, since a new one ended with `line` and without text."""
+        return f"{self.strings.kept} {line}".strip()
+
     @property
     def rejected(self) -> str:
         """The line for an answer rejected by the platform."""

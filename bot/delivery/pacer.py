@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 
-from bot.callbacks import no_op
+from bot.callbacks import no_op, returns_false
 from bot.delivery.policy import WritePolicy
 from bot.delivery.reachability import Reachability
 from bot.delivery.reconciler import Write
@@ -77,12 +77,14 @@ class Pacer:
         for budget in budgets:
             budget.live += 1
         reply.listeners.due = partial(self._reschedule, reply)
+        reply.listeners.others_wait = partial(self._scheduler.others_wait, reply)
         self._scheduler.add(reply)
         self._changed.set()
         try:
             yield
         finally:
             self._scheduler.remove(reply)
+            reply.listeners.others_wait = returns_false
             reply.listeners.due = no_op  # a reference cycle would free the reply late
             for budget in budgets:
                 budget.live -= 1

@@ -49,14 +49,25 @@ class PostedMessage:
     id: str  # empty: posted, outcome unknown
     body: Body | None  # None: its text is unknown
     sent: Body | None  # the body of its post
-    recovered: bool = False  # posted by an earlier process and not edited since
+    recovered: bool = False  # posted by an earlier process or for an earlier answer, and not edited since
+    replaced: bool = False  # still shows an earlier answer, as far as known
 
 
 class Reconciler:
     """The messages of one answer, in order."""
 
-    def __init__(self, key: str, messages: Sequence[str] | None = None, *, edits: bool = True) -> None:
-        """`messages`: known ids of an answer begun by an earlier process. Without `edits`, none is ever edited."""
+    def __init__(
+        self,
+        key: str,
+        messages: Sequence[str] | None = None,
+        *,
+        replaced: Sequence[str] = (),
+        edits: bool = True,
+    ) -> None:
+        """`messages`: known ids of an answer begun by an earlier process. Without `edits`, none is ever edited.
+
+        `replaced`: the messages of an earlier answer, to be taken over; after a crash, some of `messages`.
+        """
         # 20 characters of a digest and a serial number, so that a post after a delete is not taken for the deleted one.
         # Discord allows 25 characters.
         self._key = key[:20]
@@ -67,14 +78,23 @@ class Reconciler:
         self._may_have_more = self.is_recovery  # posted, but not journalled
         self.frozen = not edits  # posted messages cannot be edited
         self._rejected_edits = 0 if edits else _MAX_REJECTED_EDITS  # since the last accepted edit
-        for message in messages or ():
-            self._posted.append(PostedMessage(f"{self._key}{self._posts}", message, None, None, recovered=True))
+        self._kept: list[str] = []  # messages of the earlier answer that stay as they are
+        self._surplus: list[str] = []  # ... that are deleted at the end
+        for message in replaced if messages is None else messages:
+            key = f"{self._key}{self._posts}"
+            self._posted.append(PostedMessage(key, message, None, None, recovered=True, replaced=message in replaced))
             self._posts += 1
+        if self.frozen:
+            self.detach()
 
     @property
     def messages(self) -> tuple[str, ...]:
-        """The ids of the messages known to exist, in order."""
-        return tuple(posted.id for posted in self._posted if posted.id)
+        """The ids of the messages known to exist, in order; without those of the earlier answer to be deleted."""
+        return (*self._kept, *(posted.id for posted in self._posted if posted.id))
+
+    def messages_before(self, index: int) -> tuple[str, ...]:
+        """The ids of the messages before this one."""
+        return (*self._kept, *(posted.id for posted in self._posted[:index] if posted.id))
 
     @property
     def count(self) -> int:
@@ -92,15 +112,21 @@ class Reconciler:
         return self._posted[-1].body if self._posted and self._posted[-1].id else None
 
     @property
-    def is_empty(self) -> bool:
-        """No message is known to exist."""
-        return not self.messages
+    def first_verb(self) -> Verb:
+        """The verb of an empty answer's first write: it takes over an earlier answer's message if there is one."""
+        return Verb.EDIT if self._posted and self._posted[0].replaced else Verb.POST
 
-    def next(self, desired: Sequence[DesiredMessage]) -> Write | None:
+    @property
+    def is_empty(self) -> bool:
+        """No message is known to exist, apart from those of an earlier answer."""
+        return not any(posted.id and (self.is_recovery or not posted.replaced) for posted in self._posted)
+
+    def next(self, desired: Sequence[DesiredMessage], *, is_final: bool = True) -> Write | None:
         """The next write, or None if posted and desired messages agree.
 
         Order: resolve unknown posts, fix existing messages from the top, post missing ones, delete extras from the end.
-        Changes of buttons alone come last, since readers wait for text.
+        Changes of buttons alone come last, since readers wait for text. Until the answer `is_final`, it may grow into
+        the messages of the earlier one, so these stay.
         """
         if (repair := self._unknown_post(desired) or self._repair(desired)) is not None:
             return repair
@@ -116,10 +142,13 @@ class Reconciler:
                 covers=target.covers,
                 lookup=self._may_have_more,
             )
-        if count > len(desired):
-            extra = self._posted[-1]
-            return Write(Verb.DELETE, count - 1, extra.key, extra.id)
-        for index, (posted, target) in enumerate(zip(self._posted, desired, strict=True)):
+        for index in range(count - 1, len(desired) - 1, -1):
+            extra = self._posted[index]
+            if is_final or not extra.replaced:
+                return Write(Verb.DELETE, index, extra.key, extra.id)
+        if is_final and self._surplus:
+            return Write(Verb.DELETE, count, "", self._surplus[0])
+        for index, (posted, target) in enumerate(zip(self._posted, desired, strict=False)):
             if not self.frozen and posted.body is not None and posted.body.controls != target.body.controls:
                 return Write(Verb.EDIT, index, posted.key, posted.id, target.body, target.covers)
         return None
@@ -161,15 +190,69 @@ class Reconciler:
     def drop_missing(self, write: Write) -> bool:
         """Drop a message deleted by an earlier process, as it deletes extra messages from the end, never the first.
 
-        False for any other missing message: a reader deleted it and wants no answer.
+        A deleted message of an earlier answer is dropped too. False for any other missing message: a reader deleted it
+        and wants no answer.
         """
-        if write.verb is not Verb.EDIT or write.index == 0 or not self._posted[write.index].recovered:
+        if write.verb is not Verb.EDIT:
+            return False
+        posted = self._posted[write.index]
+        if not posted.replaced and (write.index == 0 or not posted.recovered):
             return False
         del self._posted[write.index]
         return True
 
+    # ------------------------------------------------------------------------------------------- the earlier answer
+
+    @property
+    def shows_replaced(self) -> bool:
+        """Whether readers still see the whole earlier answer, and nothing of this one."""
+        has_replaced = bool(self._surplus) or any(posted.replaced for posted in self._posted)
+        return has_replaced and all(posted.replaced for posted in self._posted)
+
+    @property
+    def keeps_replaced(self) -> bool:
+        """Whether the earlier answer stays for good."""
+        return bool(self._kept)
+
+    def is_replaced(self, message: str) -> bool:
+        """Whether a message still shows the earlier answer."""
+        replaced = {posted.id for posted in self._posted if posted.replaced}
+        return message in {*replaced, *self._kept, *self._surplus}
+
+    def detach(self, first: int = 0) -> None:
+        """Edit none of the earlier answer's messages from index `first` on: delete them at the end instead."""
+        detached = [posted for posted in self._posted[first:] if posted.replaced]
+        self._surplus += [posted.id for posted in detached]
+        self._posted = [posted for posted in self._posted if posted not in detached]
+
+    def keep_replaced(self) -> None:
+        """There is no new text: leave the earlier answer as it is, and write behind it."""
+        self.detach()
+        self._kept, self._surplus = self._surplus, []
+
+    def forget_replaced(self, message: str) -> bool:
+        """Forget a message of the earlier answer: it is deleted, or cannot be. False for any other message."""
+        if not self.is_replaced(message):
+            return False
+        self._posted = [posted for posted in self._posted if posted.id != message]
+        self._surplus = [each for each in self._surplus if each != message]
+        self._kept = [each for each in self._kept if each != message]
+        return True
+
+    def unknown_post(self) -> Write | None:
+        """Repeat a post with an unknown outcome, so that its message becomes known; None if there is none."""
+        return self._unknown_post(())
+
+    def adds_controls(self, write: Write) -> bool:
+        """Whether a write adds controls to a message without any, and changes nothing else."""
+        if write.verb is not Verb.EDIT or write.body is None:
+            return False
+        body = self._posted[write.index].body
+        return body is not None and not body.controls and body.text == write.body.text
+
     def freeze(self) -> None:
         """An edit was rejected permanently: keep all posted messages as they are."""
+        self.detach()
         self.frozen = True
         self._rejected_edits += 1
 
@@ -209,19 +292,23 @@ class Reconciler:
     def edited(self, write: Write) -> None:
         """An edit succeeded."""
         posted = self._posted[write.index]
-        posted.body, posted.recovered = write.body, False
+        posted.body, posted.recovered, posted.replaced = write.body, False, False
         self._rejected_edits = 0
 
     def deleted(self, write: Write) -> None:
-        """The last message was deleted."""
-        del self._posted[write.index]
+        """A message was deleted."""
+        if write.message in self._surplus:
+            self._surplus.remove(write.message)
+        else:
+            del self._posted[write.index]
 
     def outcome_unknown(self, write: Write) -> None:
         """The write may have happened: look it up or repeat it before anything else."""
         if write.verb is Verb.POST and write.body is not None:
             self._set(write, PostedMessage(write.key, "", None, write.body))
         elif write.verb is Verb.EDIT:
-            self._posted[write.index].body = None
+            posted = self._posted[write.index]
+            posted.body, posted.replaced = None, False
 
     def _sent(self, write: Write) -> Body | None:
         """The body sent with the looked-up post."""

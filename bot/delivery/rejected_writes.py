@@ -26,6 +26,11 @@ def recover(answer: Answer, write: Write, failure: Permanent, *, is_final: bool)
     if isinstance(failure, NotEditable) and write.verb is Verb.EDIT:
         return _leave_as_posted(answer, write)
     reconciler = answer.reconciler
+    if write.verb is Verb.DELETE and reconciler.forget_replaced(write.message):
+        return Recovery.RETRY  # it cannot be deleted
+    if reconciler.adds_controls(write) and not isinstance(failure, NotFound):
+        reconciler.edited(write)  # the text is complete without them
+        return Recovery.RETRY
     if write.verb is Verb.DELETE and reconciler.frozen and not isinstance(failure, NotFound):
         answer.draft.keep_posted(reconciler.bodies, 0)
         answer.preview.is_shown = False
@@ -60,6 +65,10 @@ def _write_smaller(answer: Answer, write: Write, *, is_final: bool) -> Recovery:
 def _leave_as_posted(answer: Answer, write: Write) -> Recovery:
     """Messages cannot be edited: posted text stays, and the rest follows in new messages."""
     reconciler, text = answer.reconciler, write.body.text if write.body is not None else ""
+    if reconciler.is_replaced(write.message):  # new messages instead, which can be edited
+        reconciler.detach(write.index)
+        return Recovery.RETRY
+    reconciler.detach()
     bodies = reconciler.bodies
     reconciler.freeze()
     last, answer.last_shown = answer.last_shown, None

@@ -1,7 +1,7 @@
-"""One answer from its first delta to its last write: its phase, its due write, and the outcomes of writes.
+"""One answer from its first delta to its last write: its due write, and the outcomes of writes.
 
 Text is rendered when a permit is available and never queued, so every write carries the newest text.
-`bot.delivery.scheduler` decides when to write, and `bot.completion` how often to ask a model.
+`bot.delivery.reply_input` takes in the model's output, and `bot.delivery.scheduler` decides when to write.
 """
 
 from __future__ import annotations
@@ -10,38 +10,29 @@ import asyncio
 import random
 from collections.abc import Sequence
 
-from bot.completion import Attempt
 from bot.conversation import (
-    Announced,
-    Delta,
     Ending,
-    Finish,
-    Reasoning,
-    Refusal,
-    Retraction,
-    Text,
     TurnKey,
-    Usage,
 )
-from bot.delivery.announced_end import ending_of
 from bot.delivery.answer import Answer
 from bot.delivery.backlog import Backlog
-from bot.delivery.listeners import Listeners
+from bot.delivery.final_controls import is_tight
 from bot.delivery.notices import Notices
-from bot.delivery.phases import Event, Phase
+from bot.delivery.phases import Event
 from bot.delivery.policy import AnswerLimits, WritePolicy
 from bot.delivery.reasoning_preview import is_notice_only
-from bot.delivery.reconciler import Reconciler, Write
+from bot.delivery.reconciler import DesiredMessage, Reconciler, Write
 from bot.delivery.rejected_writes import Recovery, after_write, recover
-from bot.delivery.reply_state import ReplyState
+from bot.delivery.reply_input import ReplyInput
 from bot.delivery.sending import send
+from bot.delivery.start import ReplyStart
 from bot.errors import Failure, ModelRejected, NotFound, Permanent, RejectionReason, Retryable
 from bot.ports import Channel, Verb
 from bot.strings import Strings
 from bot.telemetry import Figures
 
 
-class Reply(ReplyState):
+class Reply(ReplyInput):
     """What one turn shows and should show.
 
     `feed` and `finish` change the desired messages. The scheduler reads the due write; the pacer calls `render`,
@@ -56,161 +47,18 @@ class Reply(ReplyState):
         strings: Strings,
         figures: Figures,
         *,
-        recovered: Sequence[str] | None = None,
+        start: ReplyStart = ReplyStart(),  # noqa: B008 (a frozen value)
         limits: AnswerLimits = AnswerLimits(),  # noqa: B008 (a frozen value)
     ) -> None:
-        """`recovered`: the known message ids of an answer begun by an earlier process."""
-        reconciler = Reconciler(key.digest, recovered, edits=channel.caps.edits)
+        reconciler = Reconciler(key.digest, start.recovered, replaced=start.replaced, edits=channel.caps.edits)
         notices = Notices(channel, strings, key.reference)
         limits = limits.within(channel.caps)
-        super().__init__(channel, reconciler, Answer(channel, limits, figures, notices, reconciler))
+        answer = Answer(channel, limits, figures, notices, reconciler, start=start)
+        super().__init__(channel, reconciler, answer, figures)
         self.key = key
         self.channel = channel
-        self.figures = figures
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.listeners = Listeners()
-        self._is_refusal = False  # the model's refusal has begun
         self._deleted: list[str] = []  # messages deleted by a reader while a write was in flight
-
-    # ---------------------------------------------------------------------------------------------------- model output
-
-    def feed(self, delta: Delta | Attempt, now: float, policy: WritePolicy) -> None:
-        """Take in model output; after the end it is ignored."""
-        if self._ending is not None:
-            return
-        match delta:
-            case Text(text) if text:
-                self._grow(text, now, policy)
-            case Refusal(text) if text:
-                if not self._is_refusal:  # it replaces the text so far
-                    self._is_refusal, self._answer.next_draft = True, self._answer.new_draft()
-                self._grow(text, now, policy)
-            case Reasoning(text):
-                self._feed_preview(text, now, policy)
-            case Retraction():
-                self._retract(now)
-            case Attempt():
-                self._begin(delta)
-            case Usage():
-                self.figures.usage = delta
-            case Announced(reason) | Finish(reason):
-                end = self.finish if isinstance(delta, Finish) else self._announce
-                end(ending_of(reason), now)
-
-    def add_notice(self, line: str) -> None:
-        """Show a line of ours under the ended answer."""
-        self._answer.notices.add(line)
-
-    def finish(self, ending: Ending, now: float, reason: RejectionReason | None = None) -> None:
-        """End the text: show all of it, with a notice unless it is whole. The first ending counts."""
-        if self._ending is not None:
-            return
-        if self.announced.ending is not None and ending in {Ending.STOPPED, Ending.INTERRUPTED}:
-            ending = self.announced.ending  # the text is already shown as whole
-        self._move(Event.ENDED)
-        self._ending = ending
-        answer = self._answer
-        later = answer.next_draft
-        if later is not None and (ending is Ending.DONE or later.length >= answer.draft.length):
-            answer.switch_to(later, now)
-        self._flush(now, for_good=True)
-        answer.notices.ending_line = answer.notices.for_ending(ending, reason, partial=answer.draft.shows_text)
-        if not self._failures.count:
-            self._timing.hasten(now)
-        self._find_due()
-
-    def _begin(self, attempt: Attempt) -> None:
-        """Start another attempt without mixing it with an earlier one's text."""
-        self.figures.attempts += attempt.streamed
-        self.figures.fallback = not attempt.streamed
-        self._is_refusal = False
-        self._move(Event.RESTARTED)
-        self._reopen()
-        self._answer.preview.restart()
-        self._answer.next_draft = self._answer.new_draft() if attempt.number > 1 else None
-
-    def _grow(self, text: str, now: float, policy: WritePolicy) -> None:
-        if self._phase is not Phase.STREAMING:
-            self._move(Event.TEXT)
-        answer, timing = self._answer, self._timing
-        draft = answer.next_draft or answer.draft
-        self._reopen()
-        had = draft.length
-        fits = draft.feed(text)
-        text_length = draft.length - had
-        if draft is answer.next_draft:
-            # Posted text stays until the new text is as long: never take text away before its replacement exists.
-            if draft.length < answer.draft.length:
-                return
-            answer.switch_to(draft, now)
-        else:
-            self.figures.received(now, text_length)
-            timing.began = min(timing.began, now)
-        if not self._backlog.characters and self.shows_nothing and not timing.in_flight:
-            timing.delay_until(now + policy.first_seconds)
-        self._backlog.add(text_length, now)
-        if not fits or (draft.is_full and not answer.files.allowed and text.strip()):
-            self.finish(Ending.LIMIT, now)  # more text could not be shown
-        elif timing.verb is None or timing.is_preview:
-            self._find_due()
-
-    def _feed_preview(self, text: str, now: float, policy: WritePolicy) -> None:
-        """Update the reasoning preview until there is text."""
-        preview, timing = self._answer.preview, self._timing
-        if not (text and policy.reasoning_preview.shown and preview.is_enabled) or self._answer.draft.length:
-            return
-        preview.feed(text)
-        if timing.verb is not None or timing.in_flight:
-            return
-        timing.preview_not_before = max(timing.preview_not_before, now + policy.reasoning_preview.first_seconds)
-        if self._reconciler.is_empty:
-            self._find_due()
-        else:  # `render` sees whether the line changed; checking at each delta costs more
-            timing.is_preview, timing.verb = True, Verb.EDIT
-            self.listeners.due()
-
-    def _retract(self, now: float) -> None:
-        """The text so far was reasoning. It stays posted until there is some answer, however short."""
-        self._reopen()
-        answer = self._answer
-        if answer.next_draft is not None:
-            self._move(Event.RESTARTED)
-            answer.next_draft = answer.new_draft()
-            return
-        self._move(Event.RETRACTED)
-        answer.preview.disable()
-        self._backlog = Backlog()
-        answer.switch_to(answer.new_draft(), now)
-        self._find_due()
-
-    def _announce(self, ending: Ending, now: float) -> None:
-        """Show the text as if it had ended.
-
-        More may come, so do nothing irreversible: upload no file, and judge no later attempt by its length.
-        """
-        answer = self._answer
-        if answer.next_draft is not None or self._reconciler.recovered_count or not answer.draft.length:
-            return
-        self._flush(now, for_good=False)
-        is_trusted = self.announced.announce(ending, now)
-        if is_trusted:
-            self._move(Event.ANNOUNCED)
-            if not self._failures.count:
-                self._timing.hasten(now)
-        self._find_due()
-        if is_trusted:
-            self.listeners.announced()
-
-    def _flush(self, now: float, *, for_good: bool) -> None:
-        """Show held-back text too; `for_good`: certainly no more text follows."""
-        if held := self._answer.draft.finish(for_good=for_good):
-            self.figures.received(now, held)
-            self._backlog.add(held, now)
-
-    def _reopen(self) -> None:
-        """More text follows an announced end."""
-        self._answer.draft.reopen()
-        self.announced.withdraw()
 
     # -------------------------------------------------------------------------------------------------------- failures
 
@@ -223,11 +71,16 @@ class Reply(ReplyState):
         self._ending = Ending.FAILED
         self._answer.freeze_with_error()
 
-    def message_deleted(self, message: str) -> None:
-        """A reader deleted a message: write no more text, and end the messages left with a notice."""
+    def message_deleted(self, message: str) -> bool:
+        """A reader deleted a message: write no more text, and end the messages left with a notice.
+
+        False if it showed an earlier answer still: the new one goes on without it.
+        """
+        is_replaced = self._reconciler.is_replaced(message)
         self._deleted.append(message)
         if not self._timing.in_flight:
             self.write_finished()
+        return not is_replaced
 
     def fail(self, cause: BaseException) -> None:
         """Nothing can be written any more: `done` raises the cause."""
@@ -255,9 +108,7 @@ class Reply(ReplyState):
                 return None
             if self._ending is not None:
                 self._ending = answer.settle_ending(self._ending)
-            # Until the reply ends, delete no posted text if there is nothing to replace it.
-            write = self._reconciler.next(desired) if desired or self.is_final else None
-            write = write or (self._reconciler.lookup_write() if self.is_final else None)
+            write = self._next_write(desired)
         except Exception as error:  # noqa: BLE001 (a bug in a renderer ends its own turn, at the turn's boundary, and no other)
             self.fail(error)
             return None
@@ -267,6 +118,21 @@ class Reply(ReplyState):
             self._move(Event.COMPLETED)
             self.done.set_result(None)
         return write
+
+    def _next_write(self, desired: Sequence[DesiredMessage]) -> Write | None:
+        reconciler, is_final = self._reconciler, self.is_final
+        if self.is_superseded:
+            return reconciler.unknown_post()
+        # Until the reply ends, delete no posted text if there is nothing to replace it.
+        write = reconciler.next(desired, is_final=is_final) if desired or is_final else None
+        if write is not None and reconciler.adds_controls(write) and not (is_final and self._may_add_controls()):
+            write = None
+        return write or (reconciler.lookup_write() if is_final else None)
+
+    def _may_add_controls(self) -> bool:
+        """Whether an edit for the final controls alone may be made: it costs no text a permit, and did not fail."""
+        now, others_wait = asyncio.get_running_loop().time(), self.listeners.others_wait()
+        return not (self._failures.count or is_tight(self.budgets[Verb.EDIT], now, others_wait=others_wait))
 
     def write_started(self) -> None:
         """A write is being sent."""
@@ -306,7 +172,10 @@ class Reply(ReplyState):
         """A write ended, successfully or not: find the next one."""
         self._timing.in_flight = False
         while self._deleted and not self.done.done():
-            if self._answer.freeze_after_deletion(self._deleted.pop()):
+            message = self._deleted.pop()
+            if self.is_superseded or self._reconciler.forget_replaced(message):
+                continue
+            if self._answer.freeze_after_deletion(message):
                 self._move(Event.FROZEN)
                 self._ending = Ending.STOPPED
             else:
@@ -331,9 +200,10 @@ class Reply(ReplyState):
         if not self.is_final:
             timing.not_before = now + policy.gap(alone=live <= 1)
         if answer.record_write(write):
-            self.figures.shown(now, write.covers)
+            shown = answer.characters_of(write)
+            self.figures.shown(now, shown)
             # Approximation: text carried into the next message counts as arriving now (at most one message's worth).
-            self._backlog.add(max(answer.draft.length - write.covers - self._backlog.characters, 0), now)
+            self._backlog.add(max(answer.draft.length - shown - self._backlog.characters, 0), now)
         else:
             self._backlog.join(rendered)
         self._pause(after_write(answer, write), policy)
@@ -353,7 +223,7 @@ class Reply(ReplyState):
             return
         if self._reconciler.is_empty and not self.is_final:
             timing.is_preview = not answer.draft.length
-            timing.verb = Verb.POST if answer.draft.length or answer.preview.line else None
+            timing.verb = self._reconciler.first_verb if answer.draft.length or answer.preview.line else None
         elif self._waits_for_more():
             timing.verb = None  # an earlier process's text stays until there is more, or the end
         else:

@@ -189,6 +189,12 @@ class WriteScheduler(Generic[R]):
         self._pending.pop(reply, None)
         del self._order_of[reply]
 
+    def others_wait(self, reply: R) -> bool:
+        """Whether another reply waits for one of this one's edit budgets."""
+        budgets = reply.budgets[Verb.EDIT]
+        queues = [queue for key, queue in self._queues.items() if any(key.budget is budget for budget in budgets)]
+        return any(member is not reply for queue in queues for member in queue.members)
+
     def ready(self, now: float) -> Iterator[Send[R] | RollOver[R]]:
         """Decisions that are due now, the most urgent first.
 

@@ -34,7 +34,7 @@ async def send(
 
 
 async def _find(write: Write, channel: Channel, reconciler: Reconciler) -> str | None:
-    found = await channel.find(write.key, reconciler.messages[: write.index])
+    found = await channel.find(write.key, reconciler.messages_before(write.index))
     if found is None:
         reconciler.end_lookups()  # posts are made in order: there is no later one either
     return found

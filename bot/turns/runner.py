@@ -19,6 +19,7 @@ from bot.completion import Completion
 from bot.conversation import Ending, Text, Turn, TurnKey
 from bot.delivery.pacer import Pacer
 from bot.delivery.reply import Reply, reason_of
+from bot.delivery.start import ReplyStart
 from bot.errors import Failure, Forbidden, ModelRejected, NotFound
 from bot.ports import Channel, UnfinishedTurn
 from bot.prompt import PromptOverride, is_empty, messages_after, prepare
@@ -183,7 +184,7 @@ class TurnRunner:
             pending.channel,
             self._config.strings,
             figures,
-            recovered=unfinished.messages if unfinished else None,
+            start=ReplyStart(unfinished.messages if unfinished else None),
             limits=self._config.writing.limits,
         )
 

@@ -22,6 +22,7 @@ from bot.delivery.pacer import Pacer
 from bot.delivery.policy import AnswerLimits, WritePolicy
 from bot.delivery.reconciler import DesiredMessage
 from bot.delivery.reply import Reply
+from bot.delivery.start import ReplyStart
 from bot.markdown import PlainMarkdown, Splitter, utf16_units
 from bot.markdown.code_blocks import find_code_blocks, find_code_blocks_in_steps
 from bot.ports import Body, ChannelCapabilities, Verb
@@ -222,7 +223,7 @@ async def test_a_reply_that_is_taken_up_goes_on_after_what_an_earlier_process_sh
     for number in range(60):
         channel.shown[f"old{number}"] = Body(f"old {number}")
         left.append(f"old{number}")
-    reply = Reply(turn().key, channel, Strings(), Figures(0.0), recovered=left)
+    reply = Reply(turn().key, channel, Strings(), Figures(0.0), start=ReplyStart(recovered=left))
     pacer = Pacer(POLICY, NoRecorder(), random.Random(1))
     text = "".join(f"Sentence number {number} says something. " for number in range(4_000))
     async with asyncio.TaskGroup() as group:
