@@ -11,6 +11,7 @@ from typing import Self
 
 from bot.conversation import Ending, Message
 from bot.errors import RejectionReason
+from bot.interactions.strings import HandlerStrings
 from bot.markdown import grapheme_boundary, single_line
 
 # Maximum length of a sentence with its braces filled, in characters: a message must hold several.
@@ -156,7 +157,9 @@ class CommandStrings:
 
 
 @dataclass(frozen=True)
-class Strings(EndingStrings, RejectionStrings, RetryStrings, QuestionStrings, FileStrings, CommandStrings):
+class Strings(
+    EndingStrings, RejectionStrings, RetryStrings, QuestionStrings, FileStrings, CommandStrings, HandlerStrings
+):
     """All sentences. Their names are the keys of the ``[words]`` table."""
 
     def is_stop(self, question: Message) -> bool:

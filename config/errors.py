@@ -101,6 +101,7 @@ _EXPECTED: Mapping[str, Callable[[ErrorDetails], str]] = MappingProxyType(
         "finite_number": _kind("a finite number"),
         "bool_parsing": _kind("true or false"),
         "bool_type": _kind("true or false"),
+        "string_too_long": lambda detail: f"a text of at most {detail.get('ctx', {})['max_length']} characters",
         "string_type": _kind("a text in quotes"),
         "frozen_set_type": _kind("a list of texts"),
         "tuple_type": _kind("a list of texts"),

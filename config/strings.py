@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from config.command_sentences import HandlerSentences
 from config.declarations import SettingsGroup, setting
 from config.types import (
     CommandSentence,
@@ -107,7 +108,13 @@ class CommandSentences(SettingsGroup):
 
 # The last base comes first in the documents.
 class WordsSettings(
-    CommandSentences, FileSentences, QuestionSentences, RetrySentences, RejectionSentences, EndingSentences
+    HandlerSentences,
+    CommandSentences,
+    FileSentences,
+    QuestionSentences,
+    RetrySentences,
+    RejectionSentences,
+    EndingSentences,
 ):
     """Sentences for readers, in your words or language. {reference} identifies the turn in the log."""
 

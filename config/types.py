@@ -192,7 +192,7 @@ def _journal(value: str) -> str:
     )
 
 
-def _sentence(*names: str, may_be_empty: bool = False) -> Callable[[str], str]:
+def sentence_of(*names: str, may_be_empty: bool = False) -> Callable[[str], str]:
     """Accept one line for readers with only `names` in braces; with any names it is a template."""
     only = " or ".join(f"{{{name}}}" for name in names)
     braces = f"with no braces but {only}" if names else "without braces"
@@ -247,16 +247,16 @@ Zone = Annotated[str, AfterValidator(_zone)]
 TextFile = Annotated[Path, AfterValidator(_readable)]
 JournalAddress = Annotated[str, AfterValidator(_journal)]
 # Sentences for readers, by the names allowed in braces. None selects the one of bot/strings.py.
-Sentence = Annotated[str, AfterValidator(_sentence())] | None
-SilentSentence = Annotated[str, AfterValidator(_sentence(may_be_empty=True))] | None
-EndingSentence = Annotated[str, AfterValidator(_sentence("reference"))] | None
-CutSentence = Annotated[str, AfterValidator(_sentence("characters"))] | None
-MoreSentence = Annotated[str, AfterValidator(_sentence("count"))] | None
-LeftOutSentence = Annotated[str, AfterValidator(_sentence("name", "why"))] | None
-CommandSentence = Annotated[str, AfterValidator(_sentence("command"))] | None
-UnknownSentence = Annotated[str, AfterValidator(_sentence("command", "word"))] | None
-SimilarSentence = Annotated[str, AfterValidator(_sentence("command", "word", "closest"))] | None
-ThinkingSentence = Annotated[str, AfterValidator(_sentence("thought"))] | None
+Sentence = Annotated[str, AfterValidator(sentence_of())] | None
+SilentSentence = Annotated[str, AfterValidator(sentence_of(may_be_empty=True))] | None
+EndingSentence = Annotated[str, AfterValidator(sentence_of("reference"))] | None
+CutSentence = Annotated[str, AfterValidator(sentence_of("characters"))] | None
+MoreSentence = Annotated[str, AfterValidator(sentence_of("count"))] | None
+LeftOutSentence = Annotated[str, AfterValidator(sentence_of("name", "why"))] | None
+CommandSentence = Annotated[str, AfterValidator(sentence_of("command"))] | None
+UnknownSentence = Annotated[str, AfterValidator(sentence_of("command", "word"))] | None
+SimilarSentence = Annotated[str, AfterValidator(sentence_of("command", "word", "closest"))] | None
+ThinkingSentence = Annotated[str, AfterValidator(sentence_of("thought"))] | None
 StopWords = Annotated[tuple[str, ...], AfterValidator(_stop_words)] | None
 Duration = Annotated[float, Field(allow_inf_nan=False), BeforeValidator(_duration)]  # in seconds
 Seconds = Annotated[Duration, Field(gt=0, le=86_400)]

@@ -53,6 +53,10 @@ def test_every_sentence_can_be_replaced(tmp_path: Path) -> None:
         ("cut = 7", "cut"),
         ("busy = 'see {reference}'", "busy"),
         ("left_out = '{reference}'", "left_out"),
+        ("saved = '{reference}'", "saved"),
+        ("nothing_changed = 'see {value}'", "nothing_changed"),
+        ("save = ''", "save"),
+        (f"save = '{'x' * 46}'", "save"),
         ("stop = []", "stop"),
         ("stop = ['!']", "stop"),
         ("stop = 'halt'", "stop"),
@@ -86,3 +90,8 @@ def test_any_accepted_sentence_can_be_filled_in(text: str) -> None:
         words.cut.format(reference="r")
         words.left_out.format(name="n", why="w")
         words.question_cut.format(characters="5")
+
+
+def test_every_default_would_be_accepted() -> None:
+    """Our own sentences keep the rules for the operator's: their braces, their lengths, and one line."""
+    WordsSettings(**dataclasses.asdict(Strings()))
