@@ -25,12 +25,20 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from types import MappingProxyType
 from typing import Any, Final
 
 from aiohttp import web
 
 from tests.servers.discord_gateway import MESSAGE_CONTENT, Gateway, Session
+from tests.servers.discord_interactions import (
+    COMPONENT,
+    MODAL_SUBMIT,
+    Interaction,
+    InteractionDesk,
+    Refused,
+    check_components,
+    filled,
+)
 from tests.servers.limits import FaultPlan, FixedWindowCounter, Transcript, Verdict, faulted
 
 Json = dict[str, Any]
@@ -50,8 +58,8 @@ WITHHELD: Final[Json] = {"content": "", "attachments": [], "embeds": [], "compon
 # (status, code, message), see https://docs.discord.com/developers/topics/opcodes-and-status-codes
 UNAUTHORIZED = (401, 0, "401: Unauthorized")
 UNKNOWN_CHANNEL = (404, 10003, "Unknown Channel")
+UNKNOWN_MEMBER = (404, 10007, "Unknown Member")
 UNKNOWN_MESSAGE = (404, 10008, "Unknown Message")
-UNKNOWN_INTERACTION = (404, 10062, "Unknown interaction")
 MISSING_PERMISSIONS = (403, 50013, "Missing Permissions")
 NOT_OURS = (403, 50005, "Cannot edit a message authored by another user")
 TOO_LARGE = (413, 40005, "Request entity too large")
@@ -61,15 +69,6 @@ ARCHIVED = (400, 50083, "Thread is archived")
 LOCKED = (400, 160005, "Thread is locked")
 OLD = (400, 30046, "Maximum number of edits to messages older than 1 hour reached. Try again later")
 NO_HISTORY = (403, 160002, "Cannot reply without permission to read message history")
-
-
-class Refused(Exception):
-    """A request is answered with an error."""
-
-    def __init__(self, error: tuple[int, int, str], fields: Mapping[str, str] = MappingProxyType({})) -> None:
-        super().__init__(error[2])
-        self.status, self.code, self.message = error
-        self.fields = fields  # what is wrong, by field of the body
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,8 +242,16 @@ class DiscordDouble:
         self.files: dict[str, list[tuple[str, bytes]]] = {}  # what is attached, by message: name and bytes
         self.components = "shown"  # or what a small server does: "ignored", "refused" (by name), "malformed" (without)
         self.remembers_nonces = True  # for some minutes; a test says when they are over
-        self.acknowledged: list[tuple[str, int]] = []  # presses of buttons: the interaction's id, the answer's type
-        self._interactions: dict[str, str] = {}  # those not acknowledged yet: id and token
+        self.interactions = InteractionDesk(
+            self.world.new_id,
+            self.world.bot,
+            make=self._made,
+            show=self._show,
+            hide=lambda message: self.remove(message["channel_id"], message["id"]),
+            changed=self._edited,
+        )
+        self.gone: dict[str, Json] = {}  # deleted messages, as last seen
+        self.permissions: dict[str, int] = {}  # of a member in every channel, by user; others may read and write
         self.limit = LIMIT  # UTF-16 units of a message
         self.archived: set[str] = set()  # threads: no edits, and a post reopens one unless it is locked
         self.locked: set[str] = set()
@@ -337,7 +344,7 @@ class DiscordDouble:
 
     def remove(self, channel: str, message: str) -> None:
         """Somebody deletes a message."""
-        del self.world.messages[channel][message]
+        self.gone[message] = self.world.messages[channel].pop(message)
         guild = self.world.channels[channel].get("guild_id")
         self.gateway.dispatch("MESSAGE_DELETE", {"id": message, "channel_id": channel, "guild_id": guild})
         self._touch()
@@ -350,33 +357,99 @@ class DiscordDouble:
         self.gateway.dispatch("MESSAGE_DELETE_BULK", {"ids": list(messages), "channel_id": channel, "guild_id": guild})
         self._touch()
 
-    def button(self, channel: str, message: str) -> str | None:
-        """The id of the one button that a message shows; None if it shows none."""
-        rows = self.world.messages[channel][message]["components"]
-        return rows[0]["components"][0]["custom_id"] if rows else None
+    def controls(self, channel: str, message: str) -> list[str]:
+        """The ids of all components of a message, in order."""
+        rows = self._shown_message(channel, message)["components"]
+        return [str(each["custom_id"]) for row in rows for each in row["components"]]
 
-    def press(self, channel: str, message: str, *, user: str, custom_id: str = "") -> str:
-        """Somebody presses the button of a message; returns the interaction's id."""
-        interaction, kept = self.world.new_id(), self.world.messages[channel][message]
+    def button(self, channel: str, message: str) -> str | None:
+        """The id of the first button that a message shows; None if it shows none."""
+        return next(iter(self.controls(channel, message)), None)
+
+    def press(
+        self, channel: str, message: str, *, user: str, custom_id: str = "", values: Sequence[str] = (), **fields: Any
+    ) -> str:
+        """Somebody presses a button of a message, or chooses `values`; returns the interaction's id.
+
+        The message may be private, or deleted since they saw it. `fields` are added to the event.
+        """
+        kept = self._shown_message(channel, message)
         pressed = custom_id or self.button(channel, message)
-        token = self._interactions[interaction] = f"token-of-{interaction}"
-        event = {
-            "id": interaction,
+        data: Json = {"custom_id": pressed, "component_type": 3 if values else 2}
+        data |= {"values": list(values)} if values else {}
+        return self.interact(COMPONENT, data, channel=channel, user=user, source=kept, **fields).id
+
+    def submit(self, interaction: str, values: Mapping[str, str] | None = None, *, user: str = "") -> str:
+        """Somebody fills in the form shown for an interaction, and submits it; returns the new interaction's id."""
+        opened = self.interactions.all[interaction]
+        assert opened.modal is not None, "no form was shown"
+        return self.submit_form(
+            opened.modal, values or {}, channel=opened.channel, user=user or opened.user, source=opened.source
+        )
+
+    def submit_form(
+        self, modal: Json, values: Mapping[str, str], *, channel: str, user: str, source: Json | None = None
+    ) -> str:
+        """Somebody submits a form, perhaps opened by an earlier process; returns the interaction's id."""
+        data = {"custom_id": modal["custom_id"], "components": filled(modal, values)}
+        return self.interact(MODAL_SUBMIT, data, channel=channel, user=user, source=source).id
+
+    def interact(
+        self,
+        kind: int,
+        data: Json,
+        *,
+        channel: str,
+        user: str,
+        source: Json | None = None,
+        is_guest_app: bool = False,
+        **fields: Any,
+    ) -> Interaction:
+        """Somebody interacts: the event of any kind. `fields` are added to it."""
+        made = self.interactions.begin(kind, channel=channel, user=user, source=source, is_guest_app=is_guest_app)
+        place = self.world.channels[channel]
+        partial = {name: place[name] for name in ("id", "type", "name", "parent_id") if place.get(name)}
+        event: Json = {
+            "id": made.id,
             "application_id": self.world.bot,
-            "type": 3,
-            "token": token,
+            "type": kind,
+            "token": made.token,
             "version": 1,
             "channel_id": channel,
-            "message": kept,
-            "data": {"custom_id": pressed, "component_type": 2},
+            "channel": partial,
+            "data": data,
+            "locale": "en-US",
+            "entitlements": [],
+            "app_permissions": "0" if is_guest_app else "2251800216955968",
+            "attachment_size_limit": FILE_LIMIT,
         }
-        guild = self.world.channels[channel].get("guild_id")
+        if source is not None:
+            event["message"] = source
+        guild = place.get("guild_id")
         if guild is not None:
-            event |= {"guild_id": guild, "member": {**self.world.member(user), "user": self.world.public(user)}}
+            member = {**self.world.member(user), "user": self.world.public(user)}
+            member["permissions"] = str(self.permissions.get(user, 1 << 10 | 1 << 11))
+            event |= {"guild_id": guild, "guild_locale": "en-US", "context": 0, "member": member}
+            event["authorizing_integration_owners"] = {"1": user} if is_guest_app else {"0": guild}
         else:
-            event["user"] = self.world.public(user)
-        self.gateway.dispatch("INTERACTION_CREATE", event)
-        return interaction
+            event |= {"user": self.world.public(user), "context": 1, "authorizing_integration_owners": {"0": "0"}}
+        self.gateway.dispatch("INTERACTION_CREATE", event | fields)
+        return made
+
+    @property
+    def acknowledged(self) -> list[tuple[str, int]]:
+        """First responses to interactions: the id of each, and their type."""
+        return self.interactions.acknowledged
+
+    def private(self, user: str) -> list[str]:
+        """The texts that one person alone sees."""
+        return [str(message["content"]) for message in self.interactions.private(user)]
+
+    def _shown_message(self, channel: str, message: str) -> Json:
+        found = self.world.messages[channel].get(message) or self.gone.get(message)
+        found = found or self.interactions.find_private(message)
+        assert found is not None, "no such message"
+        return found
 
     def shown(self, channel: str) -> list[Shown]:
         """What a reader sees, from top to bottom."""
@@ -442,6 +515,12 @@ class DiscordDouble:
         app.router.add_get("/api/v10/channels/{channel}", self._get_channel)
         app.router.add_post("/api/v10/channels/{channel}/typing", self._typing)
         app.router.add_post("/api/v10/interactions/{interaction}/{token}/callback", self._acknowledge)
+        webhook = "/api/v10/webhooks/{application}/{token}"
+        app.router.add_post(webhook, self._follow_up)
+        app.router.add_get(webhook + "/messages/{message}", self._get_original)
+        app.router.add_patch(webhook + "/messages/{message}", self._edit_original)
+        app.router.add_delete(webhook + "/messages/{message}", self._delete_original)
+        app.router.add_get("/api/v10/guilds/{guild}/members/{user}", self._get_member)
         app.router.add_get(messages, self._list)
         app.router.add_post(messages, self._post)
         app.router.add_get(messages + "/{message}", self._get)
@@ -468,8 +547,8 @@ class DiscordDouble:
     async def _admitted(
         self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
-        if request.path.startswith("/api/v10/interactions/"):
-            return await handler(request)  # counted by nobody, and the token in the path is leave enough
+        if request.path.startswith(("/api/v10/interactions/", "/api/v10/webhooks/")):
+            return await self._with_token(request, handler)
         if request.headers.get("Authorization") != f"Bot {self.token}":
             return self._error(Refused(UNAUTHORIZED))
         now = asyncio.get_running_loop().time()
@@ -486,6 +565,28 @@ class DiscordDouble:
         except Refused as refused:
             response = self._error(refused)
         if self.headers:
+            response.headers.update(self._limit_headers(request, verdict))
+        return response
+
+    async def _with_token(
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        """Not counted for the bot, and the token in the path is permission enough; a webhook has its own limits."""
+        verdict, now = None, asyncio.get_running_loop().time()
+        if request.path.startswith("/api/v10/webhooks/"):
+            token = request.match_info["token"]
+            if (window := self.interactions.window(token, request.method)) is not None:
+                verdict = window.admit(now)
+                if not verdict.allowed:
+                    return self._too_many(request, verdict, everywhere=False)
+            shared = self.interactions.shared_window(token) if request.method == "POST" else None
+            if shared is not None and not (refusal := shared.admit(now)).allowed:
+                return self._too_many(request, refusal, everywhere=False, headers=False)
+        try:
+            response = await handler(request)
+        except Refused as refused:
+            response = self._error(refused)
+        if self.headers and verdict is not None:
             response.headers.update(self._limit_headers(request, verdict))
         return response
 
@@ -506,16 +607,18 @@ class DiscordDouble:
             "X-RateLimit-Reset": f"{datetime.now(UTC).timestamp() + verdict.reset_after:.3f}",
         }
 
-    def _too_many(self, request: web.Request, verdict: Verdict, *, everywhere: bool) -> web.Response:
+    def _too_many(
+        self, request: web.Request, verdict: Verdict, *, everywhere: bool, headers: bool = True
+    ) -> web.Response:
         self.limited.append((request.method, request.path))
-        headers = {"Via": "1.1 google", "Retry-After": str(math.ceil(verdict.reset_after))}
-        headers["X-RateLimit-Scope"] = "global" if everywhere else "user"
+        told = {"Via": "1.1 google", "Retry-After": str(math.ceil(verdict.reset_after))}
+        told["X-RateLimit-Scope"] = "global" if everywhere else "user" if headers else "shared"
         if everywhere:
-            headers["X-RateLimit-Global"] = "true"
-        else:
-            headers |= self._limit_headers(request, verdict)
+            told["X-RateLimit-Global"] = "true"
+        elif headers:
+            told |= self._limit_headers(request, verdict)
         said = {"message": "You are being rate limited.", "retry_after": verdict.reset_after, "global": everywhere}
-        return answer(said, status=429, headers=headers)
+        return answer(said, status=429, headers=told)
 
     def _error(self, refused: Refused) -> web.Response:
         said: Json = {"message": refused.message, "code": refused.code}
@@ -541,16 +644,57 @@ class DiscordDouble:
     async def _get_channel(self, request: web.Request) -> web.Response:
         return answer(self.world.channels[self._channel(request)])
 
+    async def _get_member(self, request: web.Request) -> web.Response:
+        user = request.match_info["user"]
+        if user not in self.world.users:
+            raise Refused(UNKNOWN_MEMBER)
+        return answer({**self.world.member(user), "user": self.world.public(user)})
+
     async def _typing(self, request: web.Request) -> web.Response:
         self._channel(request)
         return answer(None, status=204)
 
     async def _acknowledge(self, request: web.Request) -> web.Response:
         interaction, token = request.match_info["interaction"], request.match_info["token"]
-        if self._interactions.pop(interaction, None) != token:
-            return self._error(Refused(UNKNOWN_INTERACTION))
-        self.acknowledged.append((interaction, (await request.json())["type"]))
+        self.interactions.respond(interaction, token, await _json(request), await self._uploaded(request, ""))
         return answer(None, status=204)
+
+    async def _follow_up(self, request: web.Request) -> web.Response:
+        files = await self._uploaded(request, "")
+        return answer(self.interactions.follow_up(request.match_info["token"], await _json(request), files))
+
+    async def _get_original(self, request: web.Request) -> web.Response:
+        return answer(self.interactions.get(request.match_info["token"], request.match_info["message"]))
+
+    async def _edit_original(self, request: web.Request) -> web.Response:
+        token, message, files = (
+            request.match_info["token"],
+            request.match_info["message"],
+            await self._uploaded(request, ""),
+        )
+        return answer(self.interactions.edit(token, message, await _json(request), files))
+
+    async def _delete_original(self, request: web.Request) -> web.Response:
+        self.interactions.delete(request.match_info["token"], request.match_info["message"])
+        return answer(None, status=204)
+
+    def _made(self, channel: str, data: Json) -> Json:
+        """A message of the bot in a response to an interaction, not shown yet."""
+        message = self.world.message(channel, self.world.bot, data.get("content") or "")
+        del self.world.messages[channel][message["id"]]
+        return message
+
+    def _show(self, message: Json) -> None:
+        """Show a message of a response to everybody in its channel."""
+        self.world.messages[message["channel_id"]][message["id"]] = message
+        self.posts[message["id"]] = Post(None, self._pinged({}, message), [self._now(message["content"])])
+        if self.echoes:
+            self.gateway.dispatch("MESSAGE_CREATE", self.world.event(message))
+
+    def _edited(self, message: Json) -> None:
+        self.posts[message["id"]].texts.append(self._now(message["content"]))
+        if self.echoes:
+            self.gateway.dispatch("MESSAGE_UPDATE", self.world.event(message))
 
     async def _list(self, request: web.Request) -> web.Response:
         messages = list(self.world.messages[self._channel(request)].values())
@@ -640,7 +784,9 @@ class DiscordDouble:
         names = [f"files[{number}]" for number in range(len(form) - 1)]
         given = [form[name] for name in names if name in form]
         files = [(part.filename, part.file.read()) for part in given if isinstance(part, web.FileField)]
-        told = {str(each["id"]): each["filename"] for each in (await _json(request)).get("attachments", [])}
+        body = await _json(request)
+        named = body.get("attachments") or (body.get("data") or {}).get("attachments") or []
+        told = {str(each["id"]): each["filename"] for each in named}
         if len(files) != len(form) - 1 or told != {str(number): name for number, (name, _) in enumerate(files)}:
             raise Refused(INVALID_FORM, {"attachments": "Invalid."})
         if channel in self.unattachable:
@@ -676,11 +822,7 @@ class DiscordDouble:
             raise Refused(INVALID_FORM)
         if "components" in body and self.components in ("refused", "malformed"):
             raise Refused(INVALID_FORM, {"components": "Unknown field."} if self.components == "refused" else {})
-        rows = body.get("components") or []
-        buttons = [button for row in rows for button in row["components"]]
-        wrong = len(rows) > 5 or any(row["type"] != 1 for row in rows)
-        if wrong or any(b["type"] != 2 or len(b["label"]) > 80 or len(b["custom_id"]) > 100 for b in buttons):
-            raise Refused(INVALID_FORM, {"components": "Invalid."})
+        check_components(body.get("components") or [])
 
     def _set_components(self, message: Json, body: Json) -> None:
         """An edit that says nothing of them leaves them."""

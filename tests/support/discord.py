@@ -19,6 +19,7 @@ from tests.servers.limits import Kind
 from tests.support.core import make_turns, running
 from tests.support.fakes import FakeJournal
 from tests.support.inbox import RecordingInbox
+from tests.support.interactions import RecordingInteractions
 
 WRITING = WritePolicy()
 
@@ -43,6 +44,7 @@ class Bot:
     def __init__(self, double: DiscordDouble) -> None:
         self.double = double
         self.inbox = RecordingInbox()
+        self.interactions = RecordingInteractions()
         world = double.world
         self.guild = world.guild()
         self.role = world.role(self.guild, "devs")
@@ -102,17 +104,17 @@ async def platform_at_work(
     """A (new) process of the bot, connected."""
     options = options or options_for(bot.double)
     attachments = Attachments(AttachmentLimits(), hosts=file_hosts | hosts_of(options))
-    bot.platform = DiscordPlatform(options, attachments)
+    bot.platform = platform = DiscordPlatform(options, attachments)
     try:
         async with asyncio.TaskGroup() as group:
-            running = group.create_task(bot.platform.run(bot.inbox))
+            running = group.create_task(platform.run(bot.inbox, bot.interactions))
             try:
-                await bot.platform.connected()
-                yield bot.platform
+                await platform.connected()
+                yield platform
             finally:
                 running.cancel()
     finally:
-        await bot.platform.close()
+        await platform.close()
         await attachments.close()
 
 
