@@ -17,14 +17,15 @@ known since the start, without a call.
 
 Interactive payloads (actions, commands, shortcuts, views) must be acknowledged within three seconds
 (https://docs.slack.dev/interactivity/handling-user-interaction#acknowledgment_response). Their listeners call `ack()`
-first and work afterwards. Payloads without a listener are acknowledged too, so that users see no warning.
+first and work afterwards. Payloads without a listener are acknowledged too (`UNHANDLED`), so that users see no warning.
 `AsyncAssistant` stays unused: it swallows edits and deletions in threaded direct messages.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+import re
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from slack_bolt.app.async_app import AsyncApp
@@ -33,30 +34,44 @@ from slack_bolt.context.ack.async_ack import AsyncAck
 from slack_bolt.response import BoltResponse
 
 from adapters.shared.json_fields import object_field
+from adapters.slack.events.actions import ButtonPressed, parse_form, parse_press
 from adapters.slack.events.handler import EventHandler
 from adapters.slack.events.parse import Identity, parse_action
+from adapters.slack.messages.buttons import RETRY_ACTION, RETRY_WITH_ACTION, STOP_ACTION, VOTE_ACTION
+from adapters.slack.messages.views import ACTION_PREFIX, FORM_CALLBACK
+from adapters.slack.presses import PressHandler
+from adapters.slack.state import WorkspaceState
 from adapters.slack.web_api import WebApi
 
 # Bolt warns about environment variables we do not read, and about payloads without a listener.
 BOLT_LOG = logging.getLogger("adapters.slack.bolt")
 BOLT_LOG.setLevel(logging.ERROR)
 
-# Action id of a stop button below an answer.
-STOP_ACTION = "tickertape_stop"
+# Bolt's status for a payload without a listener; `socket_connection` acknowledges it.
+UNHANDLED = 404
 
 Next = Callable[[], Awaitable[object]]
+Listener = Callable[[AsyncAck, dict[str, Any]], Awaitable[None]]
 
 
-def make_app(web: WebApi, me: Identity, handler: EventHandler) -> AsyncApp:
+# Shown by Slack below an empty required input.
+MISSING_INPUT = "Please fill this in."
+
+
+def make_app(workspace: WorkspaceState, handler: EventHandler) -> AsyncApp:
     """The app of one workspace."""
-    app = _bare_app(web, me)
+    me = workspace.me
+    app = _bare_app(workspace.web, me)
 
-    async def journal_event(body: dict[str, Any], next: Next) -> BoltResponse:  # noqa: A002 (Bolt's name)
-        """Journal an event before any listener; 503 if that fails."""
+    async def journal_event(body: dict[str, Any], next: Next) -> BoltResponse | None:  # noqa: A002 (Bolt's name)
+        """Journal an event before any listener; 503 if that fails.
+
+        A response for other payloads would replace their listener's acknowledgement.
+        """
         if body.get("type") == "event_callback" and not await handler.handle(object_field(body, "event")):
             return BoltResponse(status=503)
         await next()
-        return BoltResponse(status=200)  # for payloads without a listener
+        return None
 
     async def stop(ack: AsyncAck, body: dict[str, Any]) -> None:
         """Stop the answer with the pressed button."""
@@ -66,7 +81,38 @@ def make_app(web: WebApi, me: Identity, handler: EventHandler) -> AsyncApp:
 
     app.middleware(journal_event)
     app.action(STOP_ACTION)(stop)
+    _add_presses(app, workspace)
     return app
+
+
+def _add_presses(app: AsyncApp, workspace: WorkspaceState) -> None:
+    """Buttons of answers, notices and panels, and forms."""
+    presses = PressHandler(workspace)
+
+    def listener(handle: Callable[[ButtonPressed], Coroutine[None, None, None]]) -> Listener:
+        async def listen(ack: AsyncAck, body: dict[str, Any]) -> None:
+            """Acknowledge a press and handle it in the background."""
+            await ack()
+            if (press := parse_press(body)) is not None:
+                workspace.spawn(presses.guarded(handle, press))
+
+        return listen
+
+    async def submit(ack: AsyncAck, body: dict[str, Any]) -> None:
+        """Take a form, or name its empty inputs."""
+        form = parse_form(body)
+        if form is not None and form.missing:
+            await ack(response_action="errors", errors=dict.fromkeys(form.missing, MISSING_INPUT))
+            return
+        await ack()
+        if form is not None:
+            workspace.spawn(presses.guarded(presses.submit, form))
+
+    for action in (RETRY_ACTION, RETRY_WITH_ACTION):
+        app.action(action)(listener(presses.retry))
+    app.action(VOTE_ACTION)(listener(presses.vote))
+    app.action(re.compile(re.escape(ACTION_PREFIX)))(listener(presses.act))
+    app.view(FORM_CALLBACK)(submit)
 
 
 def _bare_app(web: WebApi, me: Identity) -> AsyncApp:

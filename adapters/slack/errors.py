@@ -240,10 +240,15 @@ def is_too_much(failure: Failure) -> bool:
     """Whether a body was refused for its size or its number of blocks."""
     if code_of(failure) in TOO_MUCH:
         return True
+    words = words_of(failure)
+    return "no more than" in words or "too long" in words or "must be less than" in words
+
+
+def words_of(failure: Failure) -> str:
+    """Slack's explanation of a refused body; empty without one."""
     error = failure.__cause__
     data = _data(error) if isinstance(error, SlackApiError) else {}
-    words = " ".join(map(str, list_field(object_field(data, "response_metadata"), "messages")))
-    return "no more than" in words or "too long" in words or "must be less than" in words
+    return " ".join(map(str, list_field(object_field(data, "response_metadata"), "messages")))
 
 
 def needed_of(failure: Failure) -> str:

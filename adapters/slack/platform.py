@@ -115,7 +115,7 @@ class SlackPlatform(Platform):
             workspace.group = group
             resuming = group.create_task(self._resume_unfinished(handler, inbox, connected))
             try:
-                return await self._listen(make_app(workspace.web, workspace.me, handler), workspace, connected)
+                return await self._listen(make_app(workspace, handler), workspace, connected)
             finally:
                 resuming.cancel()
                 workspace.group = None

@@ -20,10 +20,12 @@ import aiohttp
 from slack_bolt.adapter.socket_mode.async_base_handler import AsyncBaseSocketModeHandler
 from slack_bolt.adapter.socket_mode.async_internals import run_async_bolt_app, send_async_response
 from slack_bolt.app.async_app import AsyncApp
+from slack_bolt.response import BoltResponse
 from slack_sdk.socket_mode.aiohttp import SocketModeClient
 from slack_sdk.socket_mode.async_client import AsyncBaseSocketModeClient
 from slack_sdk.socket_mode.request import SocketModeRequest
 
+from adapters.slack.bolt_app import UNHANDLED
 from adapters.slack.errors import translated
 from adapters.slack.options import SlackOptions
 from adapters.slack.web_api import WebApi
@@ -191,6 +193,7 @@ class SocketConnection(AsyncBaseSocketModeHandler):
         """Dispatch a payload to Bolt, and send its response."""
         try:
             response = await run_async_bolt_app(self._app, req)
+            response = BoltResponse(status=200) if response.status == UNHANDLED else response
             await send_async_response(client, req, response, 0.0)
         except (aiohttp.ClientError, OSError):
             log.debug("Slack: a payload could not be acknowledged; Slack delivers it again")

@@ -29,7 +29,8 @@ from typing import Any, Final
 from aiohttp import web
 
 from tests.servers.limits import FaultPlan, LeakCounter, RollingWindowCounter, Transcript, Verdict, faulted
-from tests.servers.slack_blocks import expanded
+from tests.servers.slack_blocks import Refused, expanded
+from tests.servers.slack_interactive import Interactive
 from tests.servers.slack_socket import Envelope, Sockets
 
 Json = dict[str, Any]
@@ -39,7 +40,8 @@ MARKDOWN_LIMIT: Final = 12_000  # characters of all markdown blocks of a message
 BLOCKS_LIMIT: Final = 50
 ALL_SCOPES: Final = frozenset(
     """app_mentions:read chat:write channels:history groups:history im:history mpim:history users:read files:read
-    files:write assistant:write reactions:read reactions:write channels:read groups:read usergroups:read""".split()  # noqa: SIM905 (a list of words)
+    files:write assistant:write reactions:read reactions:write channels:read groups:read usergroups:read
+    im:write""".split()  # noqa: SIM905 (a list of words)
 )
 
 # What a method needs, where one scope will do for every channel.
@@ -47,6 +49,8 @@ SCOPES: Final[Mapping[str, str]] = {
     "chat.postMessage": "chat:write",
     "chat.update": "chat:write",
     "chat.delete": "chat:write",
+    "chat.postEphemeral": "chat:write",
+    "conversations.open": "im:write",
     "users.info": "users:read",
     "assistant.threads.setStatus": "assistant:write",
     "files.info": "files:read",
@@ -83,15 +87,10 @@ TIERS: Final[Mapping[str, int]] = {
     "files.completeUploadExternal": 100,
     "files.info": 100,
     "files.delete": 50,
+    "chat.postEphemeral": 100,
+    "conversations.open": 50,
+    "views.open": 100,
 }
-
-
-class Refused(Exception):
-    """A call is answered ``{"ok": false, "error": ...}``."""
-
-    def __init__(self, error: str, **more: Any) -> None:
-        super().__init__(error)
-        self.error, self.more = error, more
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,11 +228,14 @@ class SlackDouble:
         self.page_limit = PAGE_LIMIT  # messages a page holds at the most
         self.tiers = dict(TIERS)  # an app that is sold outside of the Marketplace has one read a minute
         self.edits: LeakCounter | None = None  # how chat.update is counted, where that is not 50 in any 60 s
+        self.interactive = Interactive(self.world.team, self.sockets, self.world.now, self._touch)
         self._counters: dict[tuple[str, str], RollingWindowCounter] = {}
         self._group: asyncio.TaskGroup | None = None
         self._shares: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
         self._outbox: asyncio.Queue[tuple[Json, Json]] = asyncio.Queue()
+        self.direct: dict[str, str] = {}  # direct messages with the bot, by user
+        self.reused_block_ids: set[str] = set()  # of updates with the block_id of the version before
         self.api_url = ""
 
     # ------------------------------------------------------------------------------------------------------- commands
@@ -245,11 +247,12 @@ class SlackDouble:
         app.router.add_get("/link", self.sockets.handle)
         app.router.add_route("*", "/api/{method}", self._front)
         app.router.add_post("/upload/v1/{file}", self._upload)
+        app.router.add_post("/actions/{token}", self._respond)
         runner = web.AppRunner(app, shutdown_timeout=0.05, handler_cancellation=True)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", port).start()
         self._here = f"127.0.0.1:{runner.addresses[0][1]}"
-        self.api_url = f"http://{self._here}/api/"
+        self.api_url, self.interactive.host = f"http://{self._here}/api/", self._here
         try:
             async with asyncio.TaskGroup() as group:
                 pump, self._group = group.create_task(self._pump()), group
@@ -310,10 +313,18 @@ class SlackDouble:
         for envelope in {each.event_id: each for each in self.sockets.envelopes if not each.acked}.values():
             await self.redeliver(envelope)
 
-    def revise(self, channel: str, ts: str, text: str) -> None:
-        """Somebody edits a message."""
-        self.world.messages[channel][ts] |= {"text": text, "edited": {"ts": self.world.now()}}
-        self._tell_change(channel, self.world.messages[channel][ts])
+    def revise(self, channel: str, ts: str, text: str, *, mentions: bool = False, **fields: Any) -> None:
+        """Somebody edits a message; `mentions`: Slack also tells it as an app_mention."""
+        message = self.world.messages[channel][ts]
+        before = dict(message)
+        message |= {"text": text, "edited": {"user": message.get("user", ""), "ts": self.world.now()}, **fields}
+        self._tell_change(channel, message, before)
+        if mentions:
+            self.event({**message, "type": "app_mention", "channel": channel, "event_ts": message["edited"]["ts"]})
+
+    async def press(self, channel: str, ts: str, label: str, *, author: str) -> Envelope:
+        """Somebody presses a button of a message, by its text or action id."""
+        return await self.interactive.press(channel, dict(self.world.messages[channel][ts]), label, author=author)
 
     def remove(self, channel: str, ts: str) -> None:
         """Somebody deletes a message; the first of a thread with replies leaves a tombstone."""
@@ -321,7 +332,7 @@ class SlackDouble:
         if any(each.get("thread_ts") == ts for each in self.world.messages[channel].values()):
             stone = {"type": "message", "subtype": "tombstone", "user": "USLACKBOT", "hidden": True, "ts": ts}
             self.world.messages[channel][ts] = {**stone, "thread_ts": ts, "text": "This message was deleted."}
-            self._tell_change(channel, self.world.messages[channel][ts])
+            self._tell_change(channel, self.world.messages[channel][ts], message)
         else:
             self._tell_deletion(channel, message)
         self._touch()
@@ -465,6 +476,26 @@ class SlackDouble:
             raise Refused("user_not_found")
         return {"user": user}
 
+    # ---------------------------------------------------------------------------------------------------- interactivity
+
+    async def _chat_postEphemeral(self, arguments: Json) -> Json:  # noqa: N802 (named as the method is)
+        return await self.interactive.chat_postEphemeral(arguments, self._writable(arguments))
+
+    async def _views_open(self, arguments: Json) -> Json:
+        return await self.interactive.views_open(arguments)
+
+    async def _conversations_open(self, arguments: Json) -> Json:
+        user = str(arguments.get("users", ""))
+        if user not in self.world.users:
+            raise Refused("user_not_found")
+        if user not in self.direct:
+            self.direct[user] = self.world.channel("im")
+        return {"channel": {"id": self.direct[user]}}
+
+    async def _respond(self, request: web.Request) -> web.StreamResponse:
+        self.transcript.add(request.method, "response_url", await request.json(), request.query)
+        return await faulted(self.faults, request, self.interactive.respond)
+
     # ---------------------------------------------------------------------------------------------------------- files
 
     async def _files_getUploadURLExternal(self, arguments: Json) -> Json:  # noqa: N802 (named as the method is)
@@ -548,8 +579,9 @@ class SlackDouble:
 
     def change(self, channel: str, ts: str, **fields: Any) -> None:
         """A message changes by itself: a preview of its link is there."""
+        before = dict(self.world.messages[channel][ts])
         self.world.messages[channel][ts] |= fields
-        self._tell_change(channel, self.world.messages[channel][ts])
+        self._tell_change(channel, self.world.messages[channel][ts], before)
 
     async def _files_delete(self, arguments: Json) -> Json:
         if self.files.pop(str(arguments.get("file", "")), None) is None:
@@ -606,10 +638,12 @@ class SlackDouble:
             raise Refused(self.edit_error)
         if asyncio.get_running_loop().time() > posted + self.edit_window:
             raise Refused("edit_window_closed")
+        before = dict(message)
         message.update(self._body(arguments, edited=True))
+        self._note_reused_ids(before, message)
         self._wrote("chat.update", channel, message)
         if self.echoes:
-            self._tell_change(channel, message)
+            self._tell_change(channel, message, before)
         return {"channel": channel, "ts": message["ts"], "text": message.get("text", ""), "message": message}
 
     async def _chat_delete(self, arguments: Json) -> Json:
@@ -647,7 +681,7 @@ class SlackDouble:
             raise Refused("msg_too_long")
         if len(text) > self.text_limit and (edited or self.text_limit < TEXT_LIMIT):
             raise Refused("msg_too_long")
-        if blocks and not self.blocks:
+        if any(block.get("type") == "markdown" for block in blocks) and not self.blocks:
             raise Refused("invalid_blocks", response_metadata={"messages": ["[ERROR] unsupported type: markdown"]})
         if self.tables is not None and sum(map(_tables_in, blocks)) > self.tables:
             raise Refused("invalid_attachments", response_metadata={"messages": ["[ERROR] only_one_table_allowed"]})
@@ -656,15 +690,21 @@ class SlackDouble:
             raise Refused(error, response_metadata={"messages": ["[ERROR] no more than 50 items allowed"]})
         if sum(len(block["text"]) for block in blocks if block["type"] == "markdown") > self.markdown_limit:
             raise Refused("msg_too_long")
+        self.interactive.check(blocks)
         return {"text": text[:40_000], "blocks": blocks}
 
     def _wrote(self, method: str, channel: str, message: Json) -> None:
         now = asyncio.get_running_loop().time()
         self.writes.append(Wrote(now, method, channel, str(message["ts"]), seen(message)))
 
-    def _tell_change(self, channel: str, message: Json) -> None:
+    def _note_reused_ids(self, before: Json, message: Json) -> None:
+        """Slack asks for a new block_id at each update, and refuses none."""
+        ids = [{block.get("block_id") for block in each.get("blocks") or []} - {None} for each in (before, message)]
+        self.reused_block_ids |= ids[0] & ids[1]
+
+    def _tell_change(self, channel: str, message: Json, before: Json) -> None:
         change = {"type": "message", "subtype": "message_changed", "hidden": True, "channel": channel}
-        change |= {"message": dict(message), "previous_message": {}, "ts": self.world.now()}
+        change |= {"message": dict(message), "previous_message": before, "ts": self.world.now()}
         self.event({**change, "channel_type": self.world.channels[channel]})
 
     # -------------------------------------------------------------------------------------------------------- reading

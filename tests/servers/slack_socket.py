@@ -30,6 +30,7 @@ class Envelope:
     acked: bool = False
     payload: Json = field(default_factory=dict)
     kind: str = "events_api"  # or "interactive", "slash_commands"
+    on_answer: Callable[[Json], None] | None = None  # told the payload of the acknowledgement
 
 
 class Sockets:
@@ -99,6 +100,8 @@ class Sockets:
     def _acknowledge(self, answer: Json) -> None:
         event_id = self._events.get(str(answer.get("envelope_id")))
         for envelope in self._deliveries.get(event_id or "", ()):
+            if envelope.on_answer is not None and not envelope.acked:
+                envelope.on_answer(answer.get("payload") or {})
             envelope.acked = True
         self._changed()
 
@@ -113,10 +116,14 @@ class Sockets:
         await self._send(envelope, retry)
         return envelope
 
-    async def deliver_payload(self, kind: str, payload: Json) -> Envelope:
+    async def deliver_payload(
+        self, kind: str, payload: Json, on_answer: Callable[[Json], None] | None = None
+    ) -> Envelope:
         """Send an interactive payload or a command, which Slack never sends again."""
         number = next(self._ids)
-        envelope = Envelope(f"envelope-{number}", f"Payload{number}", {}, payload=payload, kind=kind)
+        envelope = Envelope(
+            f"envelope-{number}", f"Payload{number}", {}, payload=payload, kind=kind, on_answer=on_answer
+        )
         self.envelopes.append(envelope)
         self._events[envelope.id] = envelope.event_id
         self._deliveries[envelope.event_id] = [envelope]

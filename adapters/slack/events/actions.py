@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from adapters.shared.json_fields import Json, as_object, list_field, object_field, string_at, string_field
 
@@ -28,6 +28,12 @@ class Origin:
     team: str = ""
     trigger_id: str = field(default="", repr=False)
     response_url: str = field(default="", repr=False)
+
+    def at(self, place: ButtonValue) -> Origin:
+        """The same person, in the place a button or a form was shown for."""
+        if not place.channel:
+            return self
+        return replace(self, channel=place.channel, thread=place.thread, message=place.message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +62,12 @@ class ButtonValue:
 
 @dataclass(frozen=True, slots=True)
 class FormSent:
-    """A submitted form; `values` are its inputs by name."""
+    """A submitted form; `values` are its inputs by name, `missing` the names of empty required ones."""
 
     origin: Origin
     form: ButtonValue
     values: Mapping[str, str] = field(repr=False)
+    missing: tuple[str, ...] = ()
 
 
 def parse_origin(payload: Json) -> Origin:
@@ -100,10 +107,7 @@ def parse_form(payload: Json) -> FormSent | None:
         return None
     inputs = object_field(object_field(view, "state"), "values")
     values = {str(name): _input_value(as_object(each)) for name, each in inputs.items()}
-    placed = Origin(
-        origin.user, form.channel, form.thread, form.message, origin.team, origin.trigger_id, origin.response_url
-    )
-    return FormSent(placed, form, values)
+    return FormSent(origin.at(form), form, values, _missing_inputs(view, values))
 
 
 def parse_value(text: str) -> ButtonValue | None:
@@ -121,3 +125,11 @@ def _input_value(block: Json) -> str:
     """The value of the single element of an input block."""
     element = as_object(next(iter(block.values()), None))
     return string_field(element, "value") or string_at(element, "selected_option", "value")
+
+
+def _missing_inputs(view: Json, values: Mapping[str, str]) -> tuple[str, ...]:
+    """Required inputs without a word; Slack itself asks for one, and takes white space."""
+    inputs = [as_object(each) for each in list_field(view, "blocks")]
+    required = [string_field(each, "block_id") for each in inputs if each.get("type") == "input"]
+    optional = {string_field(each, "block_id") for each in inputs if each.get("optional") is True}
+    return tuple(name for name in required if name and name not in optional and not values.get(name, "").strip())

@@ -24,6 +24,8 @@ CHANNELS = 5_000
 THREADS = 5_000
 # Our own deletions, remembered until Slack's event about them, seconds later.
 DELETED = 1_000
+# Threads of questions being answered again: a question's id does not name its thread.
+QUESTIONS = 1_000
 # Lifetime of a "no", in seconds: a thread may become ours through another process's events.
 NO_SECONDS = 900.0
 
@@ -59,6 +61,7 @@ class MessageCache:
         self.gaps = 0  # times events may have been missed; a read begun before a gap is incomplete
         self.sole_connection = True  # whether all connections of the app are this process's
         self.deleted_by_us: LRUCache[tuple[str, str], bool] = LRUCache(DELETED)  # by channel and ts
+        self.threads: LRUCache[tuple[str, str], str] = LRUCache(QUESTIONS)  # of questions, by channel and ts
 
     @property
     def characters(self) -> int:

@@ -26,10 +26,15 @@ from adapters.slack.messages.writer import BodyWriter
 from adapters.slack.state import WorkspaceState
 from bot.conversation import History, Part, TurnKey
 from bot.errors import Failure, Forbidden, InvalidRequest, NotFound, OutcomeUnknown, Permanent
-from bot.ports import Body, Channel, ChannelCapabilities, Verb
+from bot.interactions.ports import NoInteractions
+from bot.ports import Body, Channel, ChannelCapabilities, Controls, Verb
 from bot.rate_limits import Budget
 
 log = logging.getLogger(__name__)
+
+# Most live answers in a workspace for one with a stop button. Slack takes an edit each 1.2 s, so among four an answer
+# loses its button within five seconds of its end; with more, the button would mislead. Reactions and words still stop.
+STOP_ANSWERS = 4
 
 
 class SlackChannel(Channel):
@@ -59,7 +64,7 @@ class SlackChannel(Channel):
 
     @cached_property
     def _writer(self) -> BodyWriter:
-        return BodyWriter(self._workspace)
+        return BodyWriter(self._workspace, self._key.message)
 
     @cached_property
     def _status(self) -> ThreadStatus:
@@ -86,7 +91,20 @@ class SlackChannel(Channel):
     @override
     def caps(self) -> ChannelCapabilities:
         caps = self._writer.caps
-        return replace(caps, files=FILE_LIMIT) if self._takes_files else caps
+        return replace(caps, controls=self._controls(caps), files=FILE_LIMIT if self._takes_files else 0)
+
+    def _controls(self, caps: ChannelCapabilities) -> Controls:
+        """The buttons this answer may have; without edits, none could be removed, or answered in place."""
+        wanted = Controls.NONE if isinstance(self._workspace.interactions, NoInteractions) else Controls.FEEDBACK
+        if caps.edits:
+            wanted |= Controls.STOP if self._has_stop else Controls.NONE
+            wanted |= Controls.RETRY if wanted & Controls.FEEDBACK else Controls.NONE
+        return wanted & self._writer.controls
+
+    @cached_property
+    def _has_stop(self) -> bool:
+        """Whether edits are frequent enough for a stop button; decided once per answer."""
+        return self._workspace.budgets.of(Verb.EDIT, self._conversation[0])[0].live <= STOP_ANSWERS
 
     @override
     def budgets(self, verb: Verb) -> Sequence[Budget]:

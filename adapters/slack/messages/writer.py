@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import logging
+import secrets
 from dataclasses import replace
 from typing import Any
 
 from adapters.slack.errors import BLOCKS, METADATA, NO_METHOD, TABLES, UNCHANGEABLE, code_of, is_too_much
 from adapters.slack.messages.blocks import MARKDOWN_LIMIT, with_blocks, without_blocks
+from adapters.slack.messages.button_refusals import ButtonRefusals
+from adapters.slack.messages.buttons import (
+    ACTIONS,
+    CONTEXT_ACTIONS,
+    CONTROLS_BY_TYPE,
+    MESSAGE_LENGTH,
+    block_types,
+    button_blocks,
+)
 from adapters.slack.messages.mrkdwn import TEXT_LIMIT, escaped_length, from_markdown
 from adapters.slack.messages.renderer import SlackMarkdown
 from adapters.slack.messages.tables import count_tables
@@ -15,7 +25,7 @@ from adapters.slack.state import WorkspaceState
 from adapters.slack.web_api import ApiResponse
 from bot.errors import Failure, InvalidRequest, NotEditable, Permanent, ServiceError, TooLarge
 from bot.markdown import utf16_units
-from bot.ports import Body, ChannelCapabilities
+from bot.ports import Body, ChannelCapabilities, Controls
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +35,8 @@ MIN_BLOCKS = 1_000
 MIN_TEXT = 300
 # Consecutive edits answered with 404 without Slack's JSON, after which the server counts as one without edits.
 NO_EDITS = 3
+# Random bytes of a block's id, which must differ at each update of a message.
+SERIAL_BYTES = 6
 
 
 class BodyWriter:
@@ -33,8 +45,12 @@ class BodyWriter:
     Each retry is the core's, with a permit of its own. `caps` describe the current form, so the core splits for it.
     """
 
-    def __init__(self, workspace: WorkspaceState) -> None:
+    def __init__(self, workspace: WorkspaceState, question: str) -> None:
+        """`question` is the id for the values of buttons."""
         self._web = workspace.web
+        self._interactions = workspace.interactions
+        self._question = question
+        self._refusals = ButtonRefusals(workspace.flags)
         self._flags = workspace.flags
         self._text_only = self._flags.is_disabled("blocks")
         self._tables: int | None = None  # tables per message, once all of them were refused; None: no limit
@@ -54,6 +70,9 @@ class BodyWriter:
         shown = without_blocks(body.text) if text_only else with_blocks(body.text, tables=self._max_tables())
         if text_only and len(shown["text"]) > TEXT_LIMIT:
             raise TooLarge(f"{method}: longer than text may be, where blocks are refused")
+        sent = self._refusals.allowed(block_types(body.controls)) if not text_only else frozenset()
+        if sent:
+            shown["blocks"] += self._buttons(body, sent, shown["blocks"])
         try:
             answer = await self._web.send(method, payload | shown, once=once)
         except InvalidRequest as failure:
@@ -62,12 +81,29 @@ class BodyWriter:
             if code_of(failure) in METADATA and self.has_metadata:
                 self.has_metadata = False
                 raise ServiceError(f"{method}: again without its key") from failure
+            if self._refusals.record_refusal(sent, body.stable, failure):
+                raise ServiceError(f"{method}: again with fewer buttons") from failure
             raise self._degrade(method, body, failure) from failure
         if not text_only:
             self._flags.confirm("blocks")
+            self._refusals.record_success(body.text)
         if self._tables is None and not text_only and count_tables(body.text) > 1:
             self._flags.confirm("tables")
         return answer
+
+    @property
+    def controls(self) -> Controls:
+        """The controls with a place in the current form."""
+        types = self._refusals.allowed([ACTIONS, CONTEXT_ACTIONS]) if not self._text_only else ()
+        found = Controls.NONE
+        for type_, controls in CONTROLS_BY_TYPE:
+            found |= controls if type_ in types else Controls.NONE
+        return found
+
+    def _buttons(self, body: Body, types: frozenset[str], blocks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        room = MESSAGE_LENGTH - sum(utf16_units(block["text"]) for block in blocks)
+        models, serial = self._interactions.models, secrets.token_hex(SERIAL_BYTES)
+        return button_blocks(body.controls, types, self._question, models, serial=serial, room=room)
 
     def edit_succeeded(self) -> None:
         """Reset the count of failed edits."""
