@@ -8,18 +8,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import ClassVar
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from typing_extensions import override
 
-from bot.telemetry import Recorder, TurnRecord
+from bot.interactions.values import Vote
+from bot.ledger import LedgerEntry
+from bot.telemetry import Recorder, TurnRecord, UsageRecorder
 
 # Distinct values of one label; further ones count as "other". Our own sets have at most nine.
 MAX_LABEL_VALUES = 24
 
 # A label value is one of our own lower-case words; anything else counts as "other".
 _WORD = re.compile(r"[a-z][a-z0-9_]{0,31}")
+
+# A name of a model or of a workspace; empty for a workspace without an id (a direct message on Discord).
+_NAME = re.compile(r"[\w.:/@+ -]{0,100}", re.ASCII)
 
 # Seconds until text: half of all readers give up after ten seconds, and differences below a tenth are invisible
 # (https://www.nngroup.com/articles/response-times-3-important-limits/). The upper buckets are for reasoning models.
@@ -39,6 +45,8 @@ TURN_BUCKETS = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0)
 class _LabelValues:
     """Bounds the values of one label."""
 
+    _pattern: ClassVar[re.Pattern[str]] = _WORD
+
     def __init__(self) -> None:
         self._seen: set[str] = set()
 
@@ -46,10 +54,16 @@ class _LabelValues:
         """`value`, or ``other`` if it is not a word or exceeds the limit of distinct values."""
         if value in self._seen:
             return value
-        if len(self._seen) >= MAX_LABEL_VALUES or not _WORD.fullmatch(value):
+        if len(self._seen) >= MAX_LABEL_VALUES or not self._pattern.fullmatch(value):
             return "other"
         self._seen.add(value)
         return value
+
+
+class _NameValues(_LabelValues):
+    """Bounds the values of a label whose values are names: of models and workspaces."""
+
+    _pattern = _NAME
 
 
 class _Metrics:
@@ -135,6 +149,37 @@ class _ModelCounters(_Metrics):
             self._tokens.labels("output").inc(max(record.usage.output_tokens, 0))
 
 
+class _UsageCounters(_Metrics):
+    """Tokens, cost and votes. Models and workspaces have names of others: a limited number counts on its own."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        super().__init__(registry)
+        self._model, self._workspace = _NameValues(), _NameValues()
+        labels = ("model", "platform", "workspace")
+        self._tokens = self._counter("model_tokens", "Tokens of model calls, estimates included.", (*labels, "kind"))
+        self._cost = self._counter("model_cost_dollars", "Known cost of model calls in US dollars.", labels)
+        self._unpriced = self._counter("model_calls_unpriced", "Model calls without a known cost.", labels)
+        self._votes = self._counter("votes", "Votes on answers.", ("platform", "vote"))
+
+    def spend(self, platform: str, entry: LedgerEntry) -> None:
+        labels = (self._model.bounded(entry.model), platform, self._workspace.bounded(entry.workspace))
+        # `cached` is part of `input`, `reasoning` of `output`.
+        for kind, tokens in (
+            ("input", entry.input_tokens),
+            ("cached", entry.cached_tokens),
+            ("output", entry.output_tokens),
+            ("reasoning", entry.reasoning_tokens),
+        ):
+            self._tokens.labels(*labels, kind).inc(max(tokens, 0))
+        if entry.cost is None:
+            self._unpriced.labels(*labels).inc()
+        else:
+            self._cost.labels(*labels).inc(max(float(entry.cost), 0.0))
+
+    def vote(self, platform: str, vote: Vote) -> None:
+        self._votes.labels(platform, vote.value).inc()
+
+
 class _TurnHistograms(_Metrics):
     """Durations of ended turns."""
 
@@ -166,7 +211,7 @@ class _TurnHistograms(_Metrics):
                 histogram.labels(platform).observe(seconds)
 
 
-class PrometheusRecorder(Recorder):
+class PrometheusRecorder(Recorder, UsageRecorder):
     """A `bot.telemetry.Recorder` with a registry of its own, including figures of the process (memory, open files)."""
 
     def __init__(self) -> None:
@@ -177,6 +222,7 @@ class PrometheusRecorder(Recorder):
         self._writes = _WriteCounters(self._registry)
         self._model = _ModelCounters(self._registry)
         self._durations = _TurnHistograms(self._registry)
+        self._usage = _UsageCounters(self._registry)
 
     @override
     def accepted(self, platform: str) -> None:
@@ -201,6 +247,14 @@ class PrometheusRecorder(Recorder):
         self._writes.end(platform, record)
         self._model.end(record)
         self._durations.end(platform, record)
+
+    @override
+    def spent(self, entry: LedgerEntry) -> None:
+        self._usage.spend(self._platform.bounded(entry.platform), entry)
+
+    @override
+    def voted(self, platform: str, vote: Vote) -> None:
+        self._usage.vote(self._platform.bounded(platform), vote)
 
     def render_metrics(self) -> tuple[bytes, str]:
         """All metrics as text, and the content type of that format."""

@@ -24,7 +24,7 @@ from adapters.shared.attachments import AttachmentLimits, Attachments
 from adapters.shared.diagnostics import CheckResult
 from bot.access import AccessRules, AllowDeny
 from bot.backoff import Backoff
-from bot.bootstrap_records import open_records, records_status
+from bot.bootstrap_records import make_hooks, open_records, records_status
 from bot.completion import Completion, CompletionPolicy
 from bot.delivery.policy import ReasoningPolicy, WritePolicy
 from bot.interactions.ports import NO_INTERACTIONS, Interactions
@@ -33,6 +33,7 @@ from bot.ports import Journal, Model, Platform
 from bot.prompt import PromptConfig, PromptLimits, PromptOverride
 from bot.strings import Strings
 from bot.turns.config import TurnConfig, TurnLimits
+from bot.turns.hooks import TurnHooks
 from bot.turns.manager import TurnManager
 from config.settings import Settings
 
@@ -66,7 +67,9 @@ async def open_bot(settings: Settings, stack: AsyncExitStack, report: Callable[[
     server = await open_embedded_server(settings, stack, report)
     model = open_model(settings, stack, server)
     platforms, playground = open_platforms(settings, stack, journal)
-    turns = make_turns(settings, model, recorder, journal, platforms)
+    strings = make_strings(settings, durable=journal.durable)
+    hooks = make_hooks(settings, records, recorder, strings, wall_clock(settings))
+    turns = make_turns(settings, model, recorder, journal, platforms, hooks=hooks)
     http_server = HttpServer(
         host=settings.site.host,
         port=settings.site.port,
@@ -266,6 +269,8 @@ def make_turns(
     recorder: PrometheusRecorder,
     journal: Journal,
     platforms: Sequence[Platform] = (),
+    *,
+    hooks: TurnHooks = TurnHooks(),  # noqa: B008 (a frozen value)
 ) -> TurnManager:
     """Build the core on top of the adapters."""
     by_name = {platform.name: platform for platform in platforms}
@@ -278,6 +283,7 @@ def make_turns(
         random_=random_,
         wall_clock=wall_clock(settings),
         ready=lambda name: name not in by_name or by_name[name].ready,
+        hooks=hooks,
     )
 
 

@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from datetime import datetime
+from decimal import Decimal
+from typing import Any
 
 from adapters.http_server import ComponentStatus
 from adapters.records import RecordsOptions, SqliteRecords
+from bot.ledger import Unit
+from bot.metering import LedgerMeter, MeteringOptions
+from bot.pricing import UnknownPricing
+from bot.quota_book import QuotaBook
+from bot.quotas import ROLE_PREFIX, LimitName, PeriodKind, QuotaRules
+from bot.strings import Strings
+from bot.telemetry import UsageRecorder
+from bot.turns.hooks import NoChoices, TurnHooks
+from config.administration_settings import Amounts
 from config.settings import Settings
+
+# The request parameters with the most tokens of an answer: of chat completions, old and new, and of responses.
+ANSWER_LIMITS = ("max_completion_tokens", "max_output_tokens", "max_tokens")
 
 
 async def open_records(settings: Settings, stack: AsyncExitStack, wall_clock: Callable[[], datetime]) -> SqliteRecords:
     """Open the store beside the journal's file, or in memory. An unusable file is logged and does not raise."""
-    return await stack.enter_async_context(SqliteRecords(settings.records_file, wall_clock, RecordsOptions()))
+    chosen = settings.retention
+    options = RecordsOptions(chosen.usage_days, chosen.feedback_days, chosen.settings_days, chosen.audit_days)
+    return await stack.enter_async_context(SqliteRecords(settings.records_file, wall_clock, options))
 
 
 def records_status(settings: Settings, records: SqliteRecords) -> ComponentStatus:
@@ -21,3 +37,62 @@ def records_status(settings: Settings, records: SqliteRecords) -> ComponentStatu
     if records.degraded:
         return ComponentStatus("degraded")
     return ComponentStatus("ok" if settings.records_file else "memory")
+
+
+def make_hooks(
+    settings: Settings,
+    records: SqliteRecords,
+    recorder: UsageRecorder,
+    strings: Strings,
+    wall_clock: Callable[[], datetime],
+) -> TurnHooks:
+    """The settings made in chat, and the quotas."""
+    choices = NoChoices()
+    options = MeteringOptions(
+        system_characters=len(settings.conversation.prompt()),
+        answer_tokens=lambda model: answer_tokens(settings, model),
+        expiry_seconds=settings.journal.recovery_max_age_seconds,
+    )
+    meter = LedgerMeter(
+        records,
+        quotas=QuotaBook(make_quota_rules(settings), records, wall_clock),
+        pricing=UnknownPricing(),
+        choices=choices,
+        recorder=recorder,
+        strings=strings,
+        options=options,
+        wall_clock=wall_clock,
+    )
+    return TurnHooks(choices, meter)
+
+
+def answer_tokens(settings: Settings, model: str) -> int | None:
+    """The most tokens of an answer by the parameters of a model in the operator's list; None without a limit."""
+    listed = next((each.parameters for each in settings.models if each.name == model), settings.model.parameters)
+    values = (listed.get(name) for name in ANSWER_LIMITS)
+    return next((value for value in values if _is_count(value)), None)
+
+
+def _is_count(value: Any) -> bool:  # noqa: ANN401 (a value of the operator's, of any type)
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def make_quota_rules(settings: Settings) -> QuotaRules:
+    """The configured limits. The variables for a user and day replace those of the table."""
+    chosen = settings.quotas
+    tables: Mapping[str, Amounts] = {
+        "user": chosen.user,
+        "channel": chosen.channel,
+        "workspace": chosen.workspace,
+        **{f"{ROLE_PREFIX}{role}": table for role, table in chosen.roles.items()},
+    }
+    rules = {
+        LimitName(scope, PeriodKind(period), Unit(unit)): Decimal(str(amount))
+        for scope, table in tables.items()
+        for period, units in table.items()
+        for unit, amount in units.items()
+    }
+    for unit, amount in ((Unit.QUESTIONS, chosen.questions), (Unit.TOKENS, chosen.tokens)):
+        if amount:
+            rules[LimitName("user", PeriodKind.DAY, unit)] = Decimal(amount)
+    return rules

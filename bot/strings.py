@@ -157,8 +157,37 @@ class CommandStrings:
 
 
 @dataclass(frozen=True)
+class QuotaStrings:
+    """In place of an answer if a limit is reached. `{limit}` is "4 questions a day", `{until}` a time."""
+
+    quota_user: str = "You have reached your limit of {limit}. You can ask again from {until}."
+    quota_channel: str = "This channel has reached its limit of {limit}. You can ask again here from {until}."
+    quota_workspace: str = "Everyone here together has reached the limit of {limit}. You can ask again from {until}."
+
+
+@dataclass(frozen=True)
+class FeedbackStrings:
+    """Private lines about votes, and the form for a reason."""
+
+    vote_recorded: str = "Thank you: your vote is recorded."
+    vote_failed: str = "Your vote could not be stored. Please try again later."
+    reason_title: str = "What went wrong?"
+    reason_label: str = "Reason (optional)"
+    reason_recorded: str = "Thank you: your reason is recorded."
+    reason_late: str = "Your vote has changed since then, so the reason was not stored."
+
+
+@dataclass(frozen=True)
 class Strings(
-    EndingStrings, RejectionStrings, RetryStrings, QuestionStrings, FileStrings, CommandStrings, HandlerStrings
+    QuotaStrings,
+    FeedbackStrings,
+    EndingStrings,
+    RejectionStrings,
+    RetryStrings,
+    QuestionStrings,
+    FileStrings,
+    CommandStrings,
+    HandlerStrings,
 ):
     """All sentences. Their names are the keys of the ``[words]`` table."""
 

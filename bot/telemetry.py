@@ -15,6 +15,8 @@ from typing import Protocol
 from typing_extensions import override
 
 from bot.conversation import Ending, TurnKey, Usage
+from bot.interactions.values import Vote
+from bot.ledger import LedgerEntry
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,19 @@ class Recorder(Protocol):
         ...
 
 
-class NoRecorder(Recorder):
+class UsageRecorder(Protocol):
+    """Where figures of use go. Never raises, never waits."""
+
+    def spent(self, entry: LedgerEntry) -> None:
+        """A call of a model ended."""
+        ...
+
+    def voted(self, platform: str, vote: Vote) -> None:
+        """A reader voted on an answer."""
+        ...
+
+
+class NoRecorder(Recorder, UsageRecorder):
     """Records nothing."""
 
     @override
@@ -88,6 +102,14 @@ class NoRecorder(Recorder):
 
     @override
     def ended(self, record: TurnRecord) -> None:
+        pass
+
+    @override
+    def spent(self, entry: LedgerEntry) -> None:
+        pass
+
+    @override
+    def voted(self, platform: str, vote: Vote) -> None:
         pass
 
 

@@ -9,6 +9,7 @@ from typing import ClassVar, Self
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from config.administration_settings import FeedbackSettings, QuotaSettings, RetentionSettings
 from config.control_settings import ControlSettings, PersonaSettings
 from config.declarations import declared_in, groups_of
 from config.errors import SettingsError, from_validation
@@ -57,6 +58,9 @@ class Settings(FileSettings):
     turns: TurnSettings = TurnSettings()
     journal: JournalSettings = JournalSettings()
     writing: WritingSettings = WritingSettings()
+    quotas: QuotaSettings = QuotaSettings()
+    feedback: FeedbackSettings = FeedbackSettings()
+    retention: RetentionSettings = RetentionSettings()
     logs: LogSettings = LogSettings()
 
     # One warning for each setting given under its old name; `load` sets them.

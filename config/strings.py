@@ -15,6 +15,7 @@ from config.types import (
     EndingSentence,
     LeftOutSentence,
     MoreSentence,
+    QuotaSentence,
     Sentence,
     SilentSentence,
     SimilarSentence,
@@ -106,8 +107,29 @@ class CommandSentences(SettingsGroup):
     summarize: Sentence = sentence("The model's instruction for \"Summarize\" in a message's menu.")
 
 
+class QuotaSentences(SettingsGroup):
+    """In place of an answer, if a limit is reached."""
+
+    quota_user: QuotaSentence = sentence("The author's {limit} is reached, {until} the next period.")
+    quota_channel: QuotaSentence = sentence("The same, for a channel.")
+    quota_workspace: QuotaSentence = sentence("The same, for a workspace.")
+
+
+class FeedbackSentences(SettingsGroup):
+    """About votes, for one reader alone."""
+
+    vote_recorded: Sentence = sentence("Reply to a vote.")
+    vote_failed: Sentence = sentence("Reply to a vote that could not be stored.")
+    reason_title: Sentence = sentence("Title of the form after a thumbs down, at most 24 characters.")
+    reason_label: Sentence = sentence("Label of its field, at most 45 characters.")
+    reason_recorded: Sentence = sentence("Reply to the form.")
+    reason_late: Sentence = sentence("Reply to the form after another vote.")
+
+
 # The last base comes first in the documents.
 class WordsSettings(
+    FeedbackSentences,
+    QuotaSentences,
     HandlerSentences,
     CommandSentences,
     FileSentences,

@@ -250,6 +250,7 @@ JournalAddress = Annotated[str, AfterValidator(_journal)]
 Sentence = Annotated[str, AfterValidator(sentence_of())] | None
 SilentSentence = Annotated[str, AfterValidator(sentence_of(may_be_empty=True))] | None
 EndingSentence = Annotated[str, AfterValidator(sentence_of("reference"))] | None
+QuotaSentence = Annotated[str, AfterValidator(sentence_of("limit", "until"))] | None
 CutSentence = Annotated[str, AfterValidator(sentence_of("characters"))] | None
 MoreSentence = Annotated[str, AfterValidator(sentence_of("count"))] | None
 LeftOutSentence = Annotated[str, AfterValidator(sentence_of("name", "why"))] | None

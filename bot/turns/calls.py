@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bot.completion import Attempt
-from bot.conversation import Delta, Prompt, Text, Usage
+from bot.conversation import Delta, Prompt, Reasoning, Text, Usage
 from bot.turns.hooks import ModelCall
 
 
@@ -15,7 +15,8 @@ class ModelCalls:
     def __init__(self) -> None:
         self._calls: list[ModelCall] = []
         self._prompt_characters = 0
-        self._answer_characters = 0  # of the present call; an attribute, since nearly every delta adds to it
+        # Of the present call; attributes, since nearly every delta adds to them.
+        self._answer_characters = self._reasoning_characters = 0
 
     def prompted(self, prompt: Prompt) -> None:
         """The next calls send this prompt."""
@@ -26,6 +27,8 @@ class ModelCalls:
         """Record a delta of the present call, or the beginning of the next."""
         if type(delta) is Text:
             self._answer_characters += len(delta.text)
+        elif type(delta) is Reasoning:
+            self._reasoning_characters += len(delta.text)
         elif isinstance(delta, Attempt):
             self._close()
             self._calls.append(ModelCall(delta.model, None, self._prompt_characters, 0))
@@ -38,6 +41,7 @@ class ModelCalls:
         return tuple(self._calls)
 
     def _close(self) -> None:
-        if self._calls and self._answer_characters:
-            self._calls[-1] = replace(self._calls[-1], answer_characters=self._answer_characters)
-        self._answer_characters = 0
+        answer, reasoning = self._answer_characters, self._reasoning_characters
+        if self._calls and (answer or reasoning):
+            self._calls[-1] = replace(self._calls[-1], answer_characters=answer, reasoning_characters=reasoning)
+        self._answer_characters = self._reasoning_characters = 0

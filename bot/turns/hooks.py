@@ -42,27 +42,42 @@ class ModelCall:
     """One call of a model, ended or interrupted.
 
     `model` is the requested name. `usage` is the server's count; None if the stream ended before it, so that tokens are
-    estimated from the characters of the prompt and of the answer.
+    estimated from the characters of the prompt, of the reasoning and of the answer.
     """
 
     model: str
     usage: Usage | None
     prompt_characters: int
     answer_characters: int
+    reasoning_characters: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaDecision:
+    """Whether a question is answered. `notice` is empty if its author was told about the limit within the last hour."""
+
+    admitted: bool = True
+    notice: str = ""
+
+
+ADMITTED = QuotaDecision()
 
 
 class QuestionMeter(Protocol):
     """Counts questions and model calls against quotas."""
 
-    async def admit(self, turn: Turn) -> str:
-        """Reserve room for a question; the notice if a limit is reached, else empty.
+    async def admit(self, turn: Turn) -> QuotaDecision:
+        """Reserve room for a question.
 
         A turn admitted before (a recovery) is admitted without another count. Never raises: a broken store admits.
         """
         ...
 
-    async def settle(self, turn: Turn, calls: Sequence[ModelCall], *, has_text: bool) -> None:
-        """Record the calls of an ended turn, and end its reservation. Without any text, the question is refunded."""
+    async def settle(self, turn: Turn, calls: Sequence[ModelCall], *, has_text: bool, ended: bool = True) -> None:
+        """Record the calls of a turn. Once `ended`, free its room, and refund a question without any text.
+
+        A turn that is not `ended` is continued by another process.
+        """
         ...
 
 
@@ -78,11 +93,11 @@ class NoMeter(QuestionMeter):
     """Admits everything and records nothing."""
 
     @override
-    async def admit(self, turn: Turn) -> str:
-        return ""
+    async def admit(self, turn: Turn) -> QuotaDecision:
+        return ADMITTED
 
     @override
-    async def settle(self, turn: Turn, calls: Sequence[ModelCall], *, has_text: bool) -> None:
+    async def settle(self, turn: Turn, calls: Sequence[ModelCall], *, has_text: bool, ended: bool = True) -> None:
         return None
 
 

@@ -323,7 +323,10 @@ class TurnManager(Inbox):
     async def _run_turn(self, pending: PendingTurn) -> None:
         key, author = pending.turn.key, pending.turn.author
         if key.digest not in self._cancelled:  # a cancelled question costs nothing
-            pending = await self._runner.admitted(pending)
+            decision = await self._runner.admit(pending.turn)
+            if not decision.admitted:
+                await self._decline(pending, decision.notice)
+                return
         user = f"{key.platform}/{key.workspace}/{author.id}"
         channel = f"{key.platform}/{key.workspace}/{key.channel}"
         async with self._slots.acquire(user, channel):
@@ -331,9 +334,17 @@ class TurnManager(Inbox):
                 await self._runner.run(replace(pending, cancelled=True), self._pacer(pending.channel))
             elif key.digest in self._cancelled:
                 log.info("not answered", extra={"turn": key.reference, "author": author.id, "why": "cancelled"})
+                await self._runner.refund(pending.turn)
                 self.dismiss(key)
             else:
                 await self._runner.run(pending, self._pacer(pending.channel))
+
+    async def _decline(self, pending: PendingTurn, notice: str) -> None:
+        """Say that a quota is used up, without a slot; or nothing. An earlier answer to the question stays."""
+        if notice and not pending.turn.key.generation:
+            await self._runner.run(replace(pending, notice=notice), self._pacer(pending.channel))
+        else:
+            self.dismiss(pending.turn.key)
 
     def _pacer(self, channel: Channel) -> Pacer:
         """The pacer of the channel's connection. There is one per workspace, for the lifetime of `run`."""

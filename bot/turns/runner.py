@@ -27,7 +27,7 @@ from bot.prompt_reduction import PromptReducer, ReducedPrompt
 from bot.telemetry import Figures, Recorder, TurnRecord
 from bot.turns.calls import ModelCalls
 from bot.turns.config import TurnConfig
-from bot.turns.hooks import TurnHooks
+from bot.turns.hooks import QuotaDecision, TurnHooks
 from bot.turns.journaling import TurnJournal
 
 log = logging.getLogger(__name__)
@@ -140,12 +140,17 @@ class TurnRunner:
             if turn.turn.conversation == conversation:
                 turn.end_soon()
 
-    async def admitted(self, pending: PendingTurn) -> PendingTurn:
-        """The turn, with a notice instead of an answer if a quota is used up."""
-        notice = await self._hooks.meter.admit(pending.turn)
-        if notice:
-            self._recorder.refused(pending.turn.key.platform, "quota")
-        return replace(pending, notice=notice)
+    async def admit(self, turn: Turn) -> QuotaDecision:
+        """Reserve room for a question under its author's quotas."""
+        decision = await self._hooks.meter.admit(turn)
+        if not decision.admitted:
+            log.info("not answered", extra={"turn": turn.key.reference, "author": turn.author.id, "why": "quota"})
+            self._recorder.refused(turn.key.platform, "quota")
+        return decision
+
+    async def refund(self, turn: Turn) -> None:
+        """Free the room of an admitted question without an answer."""
+        await self._hooks.meter.settle(turn, (), has_text=False)
 
     async def run(self, pending: PendingTurn, pacer: Pacer) -> None:
         """Run one turn. This is the failure boundary: any failure ends this turn only and is logged."""
@@ -172,11 +177,20 @@ class TurnRunner:
             ending = Ending.FAILED
             log.exception("turn failed", extra={"turn": key.reference})
         await self._journal.ended(key, ending)
-        if calls := pending.calls.ended():
-            await self._hooks.meter.settle(pending.turn, calls, has_text=figures.visible > 0)
+        if not pending.notice:
+            await self._settle(pending, admission.unfinished, figures, ending)
         record = figures.record(asyncio.get_running_loop().time(), key, ending, messages)
         self._recorder.ended(record)
         _log_record(pending.turn, record)
+
+    async def _settle(
+        self, pending: PendingTurn, unfinished: UnfinishedTurn | None, figures: Figures, ending: Ending
+    ) -> None:
+        """Report the turn's model calls. Our own answers, such as the one to an empty question, are free."""
+        calls = pending.calls.ended()
+        has_text = bool(unfinished and unfinished.messages) or (bool(calls) and figures.visible > 0)
+        is_continued = ending is Ending.INTERRUPTED and self._journal.durable
+        await self._hooks.meter.settle(pending.turn, calls, has_text=has_text, ended=not is_continued)
 
     def _make_reply(self, pending: PendingTurn, unfinished: UnfinishedTurn | None, figures: Figures) -> Reply:
         return Reply(

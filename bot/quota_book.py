@@ -1,0 +1,64 @@
+"""The rules for quotas in force: the operator's configuration, with the changes made at run time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import datetime
+from decimal import Decimal
+from typing import Protocol
+
+from bot.quotas import LimitName, QuotaRules, merged, parse_amount
+from bot.records import AuditEntry, AuditLog, KeyValueStore, RecordsUnavailable
+
+# The key of the stored changes.
+QUOTAS_KEY = "quotas"
+
+
+class QuotaStore(KeyValueStore, AuditLog, Protocol):
+    """The ports of the store used here."""
+
+
+class QuotaBook:
+    """Reads and changes the rules. Every process reads a change at its next question."""
+
+    def __init__(self, configured: QuotaRules, store: QuotaStore, wall_clock: Callable[[], datetime]) -> None:
+        self.configured = configured
+        self._store = store
+        self._wall_clock = wall_clock
+
+    async def rules(self) -> QuotaRules:
+        """The rules in force; the configured ones without a working store."""
+        with suppress(RecordsUnavailable):
+            return merged(self.configured, (await self.overrides()).items())
+        return self.configured
+
+    async def overrides(self) -> Mapping[str, str]:
+        """The changes made at run time, by the limit's name. Raises `RecordsUnavailable`."""
+        text = await self._store.get(QUOTAS_KEY)
+        with suppress(ValueError):
+            stored = json.loads(text or "{}")
+            if isinstance(stored, dict):
+                return {str(name): str(value) for name, value in stored.items()}
+        return {}
+
+    async def change(self, name: str, amount: str, *, by: str) -> bool:
+        """Change a limit, or return to the configured one with an empty amount; 0 is no limit.
+
+        False for an unknown name or a malformed amount. The audit log records the change. Raises `RecordsUnavailable`.
+        """
+        limit = LimitName.parse(name)
+        if limit is None or (amount and parse_amount(amount) is None):
+            return False
+        overrides = dict(await self.overrides())
+        old = overrides.pop(str(limit), None)
+        if amount:
+            overrides[str(limit)] = amount.strip()
+        await self._store.put(QUOTAS_KEY, json.dumps(overrides))
+        configured: Decimal | None = self.configured.get(limit)
+        before = old if old is not None else None if configured is None else str(configured)
+        detail = json.dumps({"name": str(limit), "old": before, "new": amount or None})
+        at = self._wall_clock().timestamp()
+        await self._store.append(AuditEntry(at, "", "", by, "quota", str(limit), detail))
+        return True
