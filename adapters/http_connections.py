@@ -42,6 +42,9 @@ MIN_CONNECTIONS = 4
 # Bytes of a request's head. aiohttp accepts half of that in the first line (8,190); browsers send some hundreds.
 MAX_HEAD_BYTES = 16_384
 
+# Bytes of a form. The operator's forms have a few fields.
+MAX_FORM_BYTES = 16_384
+
 # Interval of the timeout check while there are connections. Seconds.
 CHECK_SECONDS = 1.0
 
@@ -61,6 +64,9 @@ REQUEST_TIMEOUT, BAD_REQUEST, CONTENT_TOO_LARGE, HEAD_TOO_LARGE = (
 
 # The end of a head, and a header announcing a body. Line ends as accepted by lenient servers.
 _HEAD_END = re.compile(rb"\n\r?\n")
+# A path whose forms are accepted.
+_FORM_REQUEST = re.compile(rb"POST /admin(?:/[^ ?]*)? ")
+_SMALL_BODY = re.compile(rb"\ncontent-length[ \t]*:[ \t]*([0-9]{1,5})[ \t]*(?=\r?\n)", re.IGNORECASE)
 _BODY_HEADER = re.compile(rb"\n(?:transfer-encoding|content-length)[ \t]*:(?![ \t]*0+[ \t]*\r?\n)", re.IGNORECASE)
 
 
@@ -289,10 +295,18 @@ def connection_of(request: web.BaseRequest) -> ClientConnection | None:
 def _error_response(head: bytearray, end: re.Match[bytes] | None) -> bytes | None:
     """The response to a request rejected here; None if it may be valid so far.
 
-    No route accepts a body. Reading an endless body costs four times as much as rejecting it.
+    Only the operator's forms have a body, a short one of known length. Reading an endless body costs four times as much
+    as rejecting it.
     """
     if not head[:1].isalpha():  # for example TLS: a client with https gets an immediate error
         return BAD_REQUEST
-    if end is not None and _BODY_HEADER.search(head, 0, end.end()):
+    if end is not None and _BODY_HEADER.search(head, 0, end.end()) and not _has_form(head, end.end()):
         return CONTENT_TOO_LARGE
     return HEAD_TOO_LARGE if (end.end() if end else len(head)) > MAX_HEAD_BYTES else None
+
+
+def _has_form(head: bytearray, end: int) -> bool:
+    """Whether the request brings a form with an acceptable body: one Content-Length, and no other encoding."""
+    lengths = _SMALL_BODY.findall(head, 0, end)
+    is_sole = len(lengths) == 1 and len(_BODY_HEADER.findall(head, 0, end)) == 1
+    return is_sole and int(lengths[0]) <= MAX_FORM_BYTES and _FORM_REQUEST.match(head) is not None

@@ -16,6 +16,7 @@ from functools import partial
 from types import MappingProxyType
 
 from adapters import discord, embedded, openai, slack
+from adapters.admin.history import History
 from adapters.http_server import ComponentStatus, HttpServer, ListenFailed
 from adapters.journal import JournalOptions, MemoryJournal, SqliteJournal
 from adapters.playground import PlaygroundOptions, PlaygroundPlatform
@@ -24,6 +25,7 @@ from adapters.shared.attachments import AttachmentLimits, Attachments
 from adapters.shared.diagnostics import CheckResult
 from bot.access import AccessRules, AllowDeny
 from bot.backoff import Backoff
+from bot.bootstrap_admin import make_admin_page
 from bot.bootstrap_records import make_hooks, open_records, records_status
 from bot.completion import Completion, CompletionPolicy
 from bot.delivery.policy import ReasoningPolicy, WritePolicy
@@ -32,6 +34,7 @@ from bot.interactions.service import InteractionService
 from bot.ports import Journal, Model, Platform
 from bot.prompt import PromptConfig, PromptLimits, PromptOverride
 from bot.strings import Strings
+from bot.telemetry import Recorder, Recorders
 from bot.turns.config import TurnConfig, TurnLimits
 from bot.turns.hooks import TurnHooks
 from bot.turns.manager import TurnManager
@@ -69,7 +72,9 @@ async def open_bot(settings: Settings, stack: AsyncExitStack, report: Callable[[
     platforms, playground = open_platforms(settings, stack, journal)
     strings = make_strings(settings, durable=journal.durable)
     hooks = make_hooks(settings, records, recorder, strings, wall_clock(settings))
-    turns = make_turns(settings, model, recorder, journal, platforms, hooks=hooks)
+    history = History(wall_clock(settings))
+    turns = make_turns(settings, model, Recorders(recorder, history), journal, platforms, hooks=hooks)
+    admin = make_admin_page(settings, turns, history, records, wall_clock(settings))
     http_server = HttpServer(
         host=settings.site.host,
         port=settings.site.port,
@@ -79,7 +84,7 @@ async def open_bot(settings: Settings, stack: AsyncExitStack, report: Callable[[
             **component_statuses(turns, journal, server),
             "records": records_status(settings, records),
         },
-        routes=playground.routes() if playground else (),
+        routes=[*(playground.routes() if playground else ()), *(admin.routes() if admin else ())],
     )
     stack.push_async_callback(http_server.close)
     return Bot(turns, platforms, http_server, make_interactions())
@@ -266,7 +271,7 @@ def make_attachments(
 def make_turns(
     settings: Settings,
     model: Model,
-    recorder: PrometheusRecorder,
+    recorder: Recorder,
     journal: Journal,
     platforms: Sequence[Platform] = (),
     *,

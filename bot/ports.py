@@ -262,11 +262,8 @@ class Inbox(Protocol):
         """
         ...
 
-    async def stop_person(self, platform: str, person: str) -> int:
-        """Stop all answers to one person, running or waiting, and return their number.
-
-        Returns when they have ended and are recorded, or after some seconds.
-        """
+    def stop_person(self, platform: str, person: str) -> int:
+        """Stop all answers to one person, running or waiting, and return their number."""
         ...
 
     def message_deleted(self, at: TurnKey) -> None:

@@ -171,6 +171,25 @@ class PersonalData(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class StoredPreference:
+    """One setting made in chat. `at` is in seconds since 1970."""
+
+    subject: Subject
+    name: str
+    value: str
+    by: str
+    at: float
+
+
+class PreferenceList(Protocol):
+    """Lists the settings made in chat, for the operator."""
+
+    async def preferences(self, limit: int = 1_000) -> Sequence[StoredPreference]:
+        """The newest settings, the newest first."""
+        ...
+
+
 class KeyValueStore(Protocol):
     """A few values of the program itself, such as the hash of the registered commands."""
 

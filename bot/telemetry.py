@@ -113,6 +113,38 @@ class NoRecorder(Recorder, UsageRecorder):
         pass
 
 
+class Recorders(Recorder):
+    """Passes everything to several recorders."""
+
+    def __init__(self, *recorders: Recorder) -> None:
+        self._recorders = recorders
+
+    @override
+    def accepted(self, platform: str) -> None:
+        for each in self._recorders:
+            each.accepted(platform)
+
+    @override
+    def refused(self, platform: str, why: str) -> None:
+        for each in self._recorders:
+            each.refused(platform, why)
+
+    @override
+    def wrote(self, platform: str, verb: str, outcome: str) -> None:
+        for each in self._recorders:
+            each.wrote(platform, verb, outcome)
+
+    @override
+    def attempt_failed(self, kind: str) -> None:
+        for each in self._recorders:
+            each.attempt_failed(kind)
+
+    @override
+    def ended(self, record: TurnRecord) -> None:
+        for each in self._recorders:
+            each.ended(record)
+
+
 class Figures:
     """One turn's figures while it runs. All arguments named `now` are the event loop's time."""
 

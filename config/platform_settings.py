@@ -110,6 +110,12 @@ class SiteSettings(SettingsGroup):
         default=frozenset(),
         note="Requests for other hosts are refused, so that foreign pages cannot use the model.",
     )
+    admin_token: Secret | None = setting(
+        "TICKERTAPE_ADMIN_TOKEN",
+        "Password of the operator's page at /admin. Empty: no such page.",
+        default=None,
+        note="Choose a long random text, for example by: openssl rand -hex 32.",
+    )
 
 
 class AccessSettings(SettingsGroup):

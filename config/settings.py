@@ -128,6 +128,7 @@ class Settings(FileSettings):
             self.slack.bot_token,
             self.slack.app_token,
             self.slack.signing_secret,
+            self.site.admin_token,
             *(model.api_key for model in self.models),
         )
         return frozenset(secret.get_secret_value() for secret in found if secret is not None)

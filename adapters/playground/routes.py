@@ -12,9 +12,9 @@ from types import MappingProxyType
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
-from adapters.playground.origin_check import rejection_reason
 from adapters.playground.protocol import FRAME_BYTES
 from adapters.playground.subscribers import Subscriber, Subscribers, TooManySubscribers
+from adapters.shared.origin_check import rejection_reason
 
 # The page loads its own script and style and talks to its own server: nothing inline, no foreign resources.
 # https://developer.mozilla.org/docs/Web/HTTP/Reference/Headers/Content-Security-Policy

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 
 from adapters.records.database import Connection
-from bot.records import AuditEntry, Preferences, Subject
+from bot.records import AuditEntry, Preferences, StoredPreference, Subject, SubjectKind
 
 # Longest value in an audit entry, in characters: a prompt of one's own is told apart by its beginning.
 AUDIT_VALUE_LENGTH = 80
@@ -17,6 +17,18 @@ def read_preferences(connection: Connection, subjects: Sequence[Subject]) -> Map
     select = "SELECT name, value FROM preferences WHERE kind = ? AND platform = ? AND workspace = ? AND id = ?"
     found = {subject: dict(connection.execute(select, _columns(subject)).fetchall()) for subject in subjects}
     return {subject: values for subject, values in found.items() if values}
+
+
+def list_preferences(connection: Connection, limit: int) -> Sequence[StoredPreference]:
+    """The newest settings, the newest first."""
+    select = """
+        SELECT kind, platform, workspace, id, name, value, changed_by, at FROM preferences
+        ORDER BY at DESC, platform, id, name LIMIT ?
+    """
+    return [
+        StoredPreference(Subject(SubjectKind(kind), platform, workspace, id_), *rest)
+        for kind, platform, workspace, id_, *rest in connection.execute(select, (limit,))
+    ]
 
 
 def write_preferences(

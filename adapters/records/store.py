@@ -32,16 +32,18 @@ from bot.records import (
     AuditLog,
     KeyValueStore,
     PersonalRecords,
+    PreferenceList,
     Preferences,
     PreferenceStore,
     RecordsUnavailable,
+    StoredPreference,
     Subject,
     VoteRecord,
     VoteStore,
 )
 
 
-class SqliteRecords(PreferenceStore, KeyValueStore, LedgerStore, VoteStore, AuditLog, PersonalRecords):
+class SqliteRecords(PreferenceStore, PreferenceList, KeyValueStore, LedgerStore, VoteStore, AuditLog, PersonalRecords):
     """The records in an SQLite file, or in memory without a `file`. An async context manager of the running loop."""
 
     def __init__(
@@ -83,6 +85,10 @@ class SqliteRecords(PreferenceStore, KeyValueStore, LedgerStore, VoteStore, Audi
         await self._database.transaction(
             partial(preferences.write_preferences, subject=subject, changes=clean, by=by, at=self._now())
         )
+
+    @override
+    async def preferences(self, limit: int = 1_000) -> Sequence[StoredPreference]:
+        return await self._database.run(lambda each: preferences.list_preferences(each, limit))
 
     @override
     async def reset_position(self, platform: str, conversation: str) -> str:

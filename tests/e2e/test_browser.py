@@ -4,52 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import os
 import re
-import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import pytest
-from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import Browser, Page, expect
 
 from tests.servers.answerer import serving
+from tests.support.browser import NEEDS_CHROMIUM, browser
 from tests.support.process import bot
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-
-# No network traffic of the browser's own, and no sandbox, because containers have none.
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-
-REQUIRED = bool(os.environ.get("TICKERTAPE_REQUIRE_CHROMIUM"))  # noqa: TID251 (a test's own switch, no setting)
-
-pytestmark = [
-    pytest.mark.sockets(seconds=90),
-    pytest.mark.skipif(CHROMIUM is None and not REQUIRED, reason="there is no Chromium here to show the page in"),
-]
+pytestmark = NEEDS_CHROMIUM
 
 # Each state is longer than the last, like a stream's edits.
 STEPS = ["One", "One two", "One two three", "One two three **four**", "One two three **four** five."]
-
-
-@asynccontextmanager
-async def browser() -> AsyncIterator[Browser]:
-    assert CHROMIUM is not None, "TICKERTAPE_REQUIRE_CHROMIUM is set, and there is no Chromium"
-    async with async_playwright() as playwright:
-        it = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        try:
-            yield it
-        finally:
-            await it.close()
 
 
 @asynccontextmanager

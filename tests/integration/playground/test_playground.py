@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 from adapters.playground import PlaygroundOptions, PlaygroundPlatform, protocol
 from adapters.playground.channel import MESSAGE_UNITS, PlaygroundChannel
 from adapters.playground.limits import FixedWindowCounter
-from adapters.playground.origin_check import rejection_reason
 from adapters.playground.platform import build_turn
 from adapters.playground.protocol import QUESTION_CHARACTERS, AskRequest, RequestRejected, StopRequest, parse_request
 from adapters.playground.rendering import RENDERED_CHARACTERS, PlaygroundMarkdown, to_html, without_small_print
@@ -37,6 +36,7 @@ from adapters.playground.subscribers import (
     Subscribers,
     TooManySubscribers,
 )
+from adapters.shared.origin_check import rejection_reason
 from bot.conversation import Role
 from bot.errors import InvalidRequest, NotFound, RateLimited
 from bot.markdown import utf16_units

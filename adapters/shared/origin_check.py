@@ -1,4 +1,4 @@
-"""Cross-site request checks: the playground accepts requests from its own page only.
+"""Cross-site request checks: our pages accept requests from themselves only.
 
 Pure functions on plain values.
 
@@ -34,24 +34,25 @@ class Host(NamedTuple):
 
 
 def rejection_reason(
-    *, hosts: Sequence[str], origins: Sequence[str], target: str, allowed: Iterable[str]
+    *, hosts: Sequence[str], origins: Sequence[str], target: str, allowed: Iterable[str], page: str = "playground"
 ) -> str | None:
     """The reason to reject a request, in one plain line; None to accept it.
 
     `hosts` and `origins` are the values of these headers (no Origin: no browser, or a plain visit). `target` is the
-    request target, usually a path. `allowed` are further names of this server, as operators write them.
+    request target, usually a path. `allowed` are further names of this server, as operators write them. `page` is the
+    page's name for people.
     """
     allowed_names = {host.name for each in allowed if (host := parse_host(_authority_of(each))) is not None}
     own = parse_host(hosts[0]) if len(hosts) == 1 else None
     if own is None or not (is_loopback(own.name) or own.name in allowed_names):
         return (
-            f"The playground does not answer to the name {', '.join(hosts)[:80]!r} here: open it as http://127.0.0.1 "
+            f"The {page} does not answer to the name {', '.join(hosts)[:80]!r} here: open it as http://127.0.0.1 "
             "or localhost, or allow that name with TICKERTAPE_ALLOWED_HOSTS."
         )
     if not target.startswith("/") and not _is_same_host(target, own):
-        return "The playground does not answer for other hosts."
+        return f"The {page} does not answer for other hosts."
     if origins and not (len(origins) == 1 and _is_same_host(origins[0], own, bare=True)):
-        return "The playground follows its own page only, not one of another origin."
+        return f"The {page} follows its own page only, not one of another origin."
     return None
 
 

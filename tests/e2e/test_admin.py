@@ -1,0 +1,80 @@
+"""The operator's page of the whole program."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from tests.servers.discord import DiscordDouble
+from tests.servers.openai import Answer, OpenAIDouble
+from tests.support.process import Running, bot
+
+pytestmark = pytest.mark.sockets
+
+TOKEN = "0123456789abcdef-admin"
+
+
+async def address_of(running: Running) -> str:
+    """The address of the program's HTTP server, from its log."""
+    line = await running.says("started")
+    found = re.search(r"site=(\S+)", line)
+    assert found is not None
+    return found[1]
+
+
+async def read(session: aiohttp.ClientSession, path: str, headers: Mapping[str, str] = {}) -> tuple[int, str]:
+    """The status and the text of a page."""
+    async with session.get(path, headers=headers, allow_redirects=False) as answer:
+        return answer.status, await answer.text()
+
+
+async def test_a_live_turn_its_usage_and_no_secret(tmp_path: Path) -> None:
+    """A running answer is on the page; later its tokens are. The log never shows the token."""
+    answer = Answer("one two three four five six seven eight nine ten", words_per_second=5)
+    async with OpenAIDouble() as model, DiscordDouble().running() as double:
+        model.queue(answer)
+        guild = double.world.guild()
+        channel, asker = double.world.channel(guild, "general"), double.world.user("Dana")
+        environment = {
+            "OPENAI_BASE_URL": model.url,
+            "OPENAI_MODEL": "m",
+            "DISCORD_TOKEN": double.token,
+            "DISCORD_API_URL": double.api_url,
+            "DISCORD_GATEWAY_URL": double.gateway_url,
+            "TICKERTAPE_ADMIN_TOKEN": TOKEN,
+        }
+        async with bot(environment, folder=tmp_path) as running:
+            url = await address_of(running)
+            await double.until(lambda: double.gateway.connected > 0)
+            async with aiohttp.ClientSession(url) as session:
+                headers = {"Authorization": f"Bearer {TOKEN}"}
+                assert (await read(session, "/admin"))[0] == 401
+                double.say(channel, f"<@{double.world.bot}> why?", author=asker)
+                async with asyncio.timeout(20):
+                    while "streaming" not in (text := (await read(session, "/admin/live", headers))[1]):
+                        await asyncio.sleep(0.05)
+                assert "Dana" in text
+                await running.says("ending=done")
+                status, page = await read(session, "/admin", headers)
+                assert status == 200
+                assert f"<code>{asker}</code>" in page
+                assert "1 in the last 6 hours." in page
+        assert not [line for line in running.lines if TOKEN in line]
+
+
+async def test_without_a_token_there_is_no_page(tmp_path: Path) -> None:
+    """Every path is 404, with any credentials."""
+    environment = {"OPENAI_API_KEY": "x", "OPENAI_MODEL": "m"}
+    async with (
+        bot(environment, folder=tmp_path) as running,
+        aiohttp.ClientSession(await address_of(running)) as session,
+    ):
+        for path in ("/admin", "/admin/", "/admin/login", "/admin/live", "/admin/x"):
+            assert (await read(session, path, {"Authorization": "Bearer x"}))[0] == 404
+        async with session.post("/admin/login", data={"token": "x"}) as answer:
+            assert answer.status == 404

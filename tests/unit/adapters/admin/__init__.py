@@ -1,0 +1,1 @@
+"""Unit tests of adapters/admin, one file per module."""

@@ -1,1 +1,0 @@
-"""Commands, forms and other interactions."""
