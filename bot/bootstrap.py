@@ -26,9 +26,10 @@ from adapters.shared.diagnostics import CheckResult
 from bot.access import AccessRules, AllowDeny
 from bot.backoff import Backoff
 from bot.bootstrap_admin import make_admin_page
-from bot.bootstrap_records import make_hooks, open_records, records_status
+from bot.bootstrap_records import make_hooks, make_quotas, open_records, records_status
 from bot.completion import Completion, CompletionPolicy
 from bot.delivery.policy import ReasoningPolicy, WritePolicy
+from bot.feedback import Feedback
 from bot.interactions.ports import NO_INTERACTIONS, Interactions
 from bot.interactions.service import InteractionService
 from bot.ports import Journal, Model, Platform
@@ -71,10 +72,12 @@ async def open_bot(settings: Settings, stack: AsyncExitStack, report: Callable[[
     model = open_model(settings, stack, server)
     platforms, playground = open_platforms(settings, stack, journal)
     strings = make_strings(settings, durable=journal.durable)
-    hooks = make_hooks(settings, records, recorder, strings, wall_clock(settings))
-    history = History(wall_clock(settings))
+    clock = wall_clock(settings)
+    quotas = make_quotas(settings, records, clock)
+    hooks = make_hooks(settings, records, quotas, recorder=recorder, strings=strings, wall_clock=clock)
+    history = History(clock)
     turns = make_turns(settings, model, Recorders(recorder, history), journal, platforms, hooks=hooks)
-    admin = make_admin_page(settings, turns, history, records, wall_clock(settings))
+    admin = make_admin_page(settings, turns, history, records, clock)
     http_server = HttpServer(
         host=settings.site.host,
         port=settings.site.port,
@@ -87,7 +90,7 @@ async def open_bot(settings: Settings, stack: AsyncExitStack, report: Callable[[
         routes=[*(playground.routes() if playground else ()), *(admin.routes() if admin else ())],
     )
     stack.push_async_callback(http_server.close)
-    return Bot(turns, platforms, http_server, make_interactions())
+    return Bot(turns, platforms, http_server, make_interactions(Feedback(records, recorder, strings, clock)))
 
 
 async def start_http_server(http_server: HttpServer, *, required: bool) -> str:
@@ -292,9 +295,9 @@ def make_turns(
     )
 
 
-def make_interactions() -> Interactions:
+def make_interactions(feedback: Feedback) -> Interactions:
     """The handlers of everything people do beside asking."""
-    return InteractionService()
+    return InteractionService(feedback=feedback)
 
 
 def make_completion_policy(settings: Settings) -> CompletionPolicy:

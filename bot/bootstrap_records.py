@@ -10,11 +10,14 @@ from typing import Any
 
 from adapters.http_server import ComponentStatus
 from adapters.records import RecordsOptions, SqliteRecords
+from bot.feedback import KeptAnswers
 from bot.ledger import Unit
 from bot.metering import LedgerMeter, MeteringOptions
 from bot.pricing import UnknownPricing
+from bot.privacy import Answers, JournalRows, StoredPersonalData
 from bot.quota_book import QuotaBook
 from bot.quotas import ROLE_PREFIX, LimitName, PeriodKind, QuotaRules
+from bot.records import Retention
 from bot.strings import Strings
 from bot.telemetry import UsageRecorder
 from bot.turns.hooks import NoChoices, TurnHooks
@@ -39,9 +42,35 @@ def records_status(settings: Settings, records: SqliteRecords) -> ComponentStatu
     return ComponentStatus("ok" if settings.records_file else "memory")
 
 
+def make_quotas(settings: Settings, records: SqliteRecords, wall_clock: Callable[[], datetime]) -> QuotaBook:
+    """The limits in force."""
+    return QuotaBook(make_quota_rules(settings), records, wall_clock)
+
+
+def make_personal_data(
+    settings: Settings,
+    records: SqliteRecords,
+    journal: JournalRows,
+    answers: Answers,
+    wall_clock: Callable[[], datetime],
+) -> StoredPersonalData:
+    """Export and erasure of one person's data."""
+    kept = settings.retention
+    retentions = (
+        Retention("journal", settings.journal.days),
+        Retention("ledger", kept.usage_days),
+        Retention("feedback", kept.feedback_days),
+        Retention("settings", kept.settings_days),
+        Retention("audit", kept.audit_days),
+    )
+    return StoredPersonalData(records, journal, answers, retentions=retentions, wall_clock=wall_clock)
+
+
 def make_hooks(
     settings: Settings,
     records: SqliteRecords,
+    quotas: QuotaBook,
+    *,
     recorder: UsageRecorder,
     strings: Strings,
     wall_clock: Callable[[], datetime],
@@ -55,7 +84,7 @@ def make_hooks(
     )
     meter = LedgerMeter(
         records,
-        quotas=QuotaBook(make_quota_rules(settings), records, wall_clock),
+        quotas=quotas,
         pricing=UnknownPricing(),
         choices=choices,
         recorder=recorder,
@@ -63,7 +92,8 @@ def make_hooks(
         options=options,
         wall_clock=wall_clock,
     )
-    return TurnHooks(choices, meter)
+    answers = KeptAnswers(records, wall_clock) if settings.feedback.answer_text else None
+    return TurnHooks(choices, meter, answers)
 
 
 def answer_tokens(settings: Settings, model: str) -> int | None:

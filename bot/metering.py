@@ -19,7 +19,7 @@ from bot.ledger import LedgerEntry, LedgerStore, Reservation
 from bot.pricing import Cost, Pricing
 from bot.quota_book import QuotaBook
 from bot.quota_notices import describe_refusal
-from bot.quotas import Asker, limits_of
+from bot.quotas import asker_at, limits_of
 from bot.records import RecordsUnavailable
 from bot.strings import Strings
 from bot.telemetry import UsageRecorder
@@ -118,11 +118,12 @@ class LedgerMeter(QuestionMeter):
         before = self._conversation_characters.get(turn.conversation, 0)
         prompt = tokens_of(max(system, before) + question)
         answer = UNLIMITED_ANSWER_TOKENS if limit is None else limit
-        asker = asker_of(turn)
+        key, author = turn.key, turn.author
+        asker = asker_at(key.platform, key.workspace, key.channel, author.id, author.roles)
         at = now.timestamp()
         return Reservation(
-            turn.key,
-            turn.author.id,
+            key,
+            author.id,
             at,
             prompt_tokens=prompt,
             answer_tokens=answer,
@@ -167,13 +168,6 @@ class LedgerMeter(QuestionMeter):
         self._conversation_characters[conversation] = characters
         if len(self._conversation_characters) > REMEMBERED_CONVERSATIONS:
             del self._conversation_characters[next(iter(self._conversation_characters))]
-
-
-def asker_of(turn: Turn) -> Asker:
-    """The owners of a turn's counters. A person has one counter in all workspaces of a platform."""
-    key = turn.key
-    place = f"{key.platform}/{key.workspace}"
-    return Asker(f"{key.platform}/{turn.author.id}", f"{place}/{key.channel}", place, turn.author.roles)
 
 
 def counted(call: ModelCall) -> Usage:

@@ -6,13 +6,13 @@ from datetime import datetime
 from decimal import Decimal
 
 from bot.ledger import Limit, Unit
-from bot.quotas import PeriodKind
+from bot.quotas import PeriodKind, period_of
 from bot.strings import Strings
 
 
 def describe_refusal(limit: Limit, now: datetime, strings: Strings) -> str:
     """The notice to a person whose question is refused. `now` is in the operator's time zone."""
-    period = PeriodKind.MONTH if len(limit.counter.period) == len("2026-11") else PeriodKind.DAY
+    period = period_of(limit.counter)
     end = period.end(now)
     zone = end.tzname() or ""
     sentence = {

@@ -100,6 +100,17 @@ class Asker:
         return tuple(self.counter(scope, period, now) for scope in SCOPES for period in PeriodKind)
 
 
+def asker_at(platform: str, workspace: str, channel: str, user: str, roles: frozenset[str]) -> Asker:
+    """The owners of the counters of a question. A person has one counter in all workspaces of a platform."""
+    place = f"{platform}/{workspace}"
+    return Asker(f"{platform}/{user}", f"{place}/{channel}", place, roles)
+
+
+def period_of(counter: CounterKey) -> PeriodKind:
+    """The kind of a counter's period."""
+    return PeriodKind.MONTH if len(counter.period) == len("2026-11") else PeriodKind.DAY
+
+
 def limits_of(rules: QuotaRules, asker: Asker, now: datetime) -> tuple[Limit, ...]:
     """All limits of a question; those of its author first."""
     found = []

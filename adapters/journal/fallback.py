@@ -98,6 +98,10 @@ class JournalFallback:
         stored = self._with_store(lambda store: store.newest_answer(question), now)
         return stored or self._turns.newest_answer(question)
 
+    def rows(self, keys: Sequence[TurnKey], now: float) -> list[dict[str, object]]:
+        """What the file holds about these turns; empty while it is broken."""
+        return self._with_store(lambda store: store.rows(keys), now) or []
+
     def record_calls(self, calls: Sequence[tuple[str, float]], now: float) -> None:
         """Store rate-limited calls: the limit's name, and seconds since 1970. Discarded while the file is broken."""
         self._with_store(lambda store: store.record_calls(calls), now)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 
 from cachetools import FIFOCache
 from typing_extensions import override
 
 from bot.conversation import Ending, TurnKey
 from bot.ports import Answered, Journal, UnfinishedTurn
+from bot.privacy import JournalRows
 
 # Turns held in memory: about 17 hours at 10 questions a minute. Platforms repeat an event within the hour (Slack: at
 # once, after 1 and after 5 minutes, https://docs.slack.dev/apis/events-api/#retries). A few hundred bytes each.
@@ -25,7 +26,7 @@ class StoredTurn:
     ending: Ending | None = None  # None while the turn is live
 
 
-class MemoryJournal(Journal):
+class MemoryJournal(Journal, JournalRows):
     """A journal for the life of the process: it recognises repeated events, and repairs nothing after a crash.
 
     Holds at most `limit` turns, and evicts the oldest. Least recently used would be wrong: a repeated event must not
@@ -86,6 +87,15 @@ class MemoryJournal(Journal):
             return None
         turn = self._turns[newest]
         return Answered(newest, tuple(turn.messages), turn.ending not in {None, Ending.INTERRUPTED})
+
+    @override
+    async def rows(self, keys: Sequence[TurnKey]) -> Sequence[Mapping[str, object]]:
+        found = ((key, turn) for key in keys if (turn := self._turns.get(key)) is not None)
+        return [
+            asdict(key)
+            | {"ending": turn.ending and turn.ending.value, "event": turn.event, "answer": list(turn.messages)}
+            for key, turn in found
+        ]
 
     @override
     async def unfinished(self, platform: str) -> Sequence[UnfinishedTurn]:

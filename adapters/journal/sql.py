@@ -11,7 +11,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import asdict, replace
 from enum import Enum
 from pathlib import Path
 
@@ -284,6 +284,18 @@ class Store:
         newest = max(answers)
         turn, has_ended = answers[newest]
         return Answered(replace(question, generation=newest), self._messages(turn), has_ended)
+
+    def rows(self, keys: Sequence[TurnKey]) -> list[dict[str, object]]:
+        """What is stored about these turns, as JSON values."""
+        found = []
+        for key in keys:
+            row = self._connection.execute(sql.SELECT_ROW, _key_columns(key)).fetchone()
+            if row is not None:
+                turn, received_at, ending, event = row
+                text = "" if event is None else _decode_event(event)
+                values = {"received_at": received_at, "ending": ending, "event": text}
+                found.append(asdict(key) | values | {"answer": list(self._messages(turn))})
+        return found
 
     def _messages(self, turn: int) -> tuple[str, ...]:
         return tuple(message for (message,) in self._connection.execute(sql.SELECT_ANSWERS, (turn,)))

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import queue
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -26,6 +26,7 @@ from adapters.journal.options import JournalOptions
 from adapters.journal.sql import Connect, connect
 from bot.conversation import Ending, TurnKey
 from bot.ports import Answered, Journal, RateLimitLog, UnfinishedTurn
+from bot.privacy import JournalRows
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +56,13 @@ class _NewestAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class _Rows:
+    """Get everything stored about turns."""
+
+    keys: tuple[TurnKey, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class _RecordCall:
     """Store a call under a rate limit. `at` is in seconds since 1970."""
 
@@ -70,7 +78,7 @@ class _RecentCalls:
     seconds: float
 
 
-_Command = Operation | _Claim | _NewestAnswer | _RecordCall | _RecentCalls | None  # None: end
+_Command = Operation | _Claim | _NewestAnswer | _Rows | _RecordCall | _RecentCalls | None  # None: end
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +90,7 @@ class _Request:
     response: asyncio.Future[Any] = field(repr=False)
 
 
-class SqliteJournal(Journal, RateLimitLog):
+class SqliteJournal(Journal, JournalRows, RateLimitLog):
     """A durable journal: other processes can continue its turns. An async context manager of the running loop.
 
     A broken file never raises: `degraded` becomes true, and memory stands in for the file.
@@ -156,6 +164,11 @@ class SqliteJournal(Journal, RateLimitLog):
     async def newest_answer(self, question: TurnKey) -> Answered | None:
         newest: Answered | None = await self._respond(_NewestAnswer(question))
         return newest
+
+    @override
+    async def rows(self, keys: Sequence[TurnKey]) -> Sequence[Mapping[str, object]]:
+        found: Sequence[Mapping[str, object]] = await self._respond(_Rows(tuple(keys)))
+        return found
 
     @override
     async def unfinished(self, platform: str) -> Sequence[UnfinishedTurn]:
@@ -250,6 +263,8 @@ class SqliteJournal(Journal, RateLimitLog):
                     results.append(fallback.claim(platform, now))
                 case _NewestAnswer(question):
                     results.append(fallback.newest_answer(question, now))
+                case _Rows(keys):
+                    results.append(fallback.rows(keys, now))
                 case _RecentCalls(limit, seconds):
                     results.append(fallback.recent_calls(limit, seconds, now))
                 case _RecordCall() | None:

@@ -96,4 +96,8 @@ RELEASE = "UPDATE turns SET owner = ? WHERE event IS NOT NULL AND owner = ?"
 INSERT_CALL = "INSERT INTO spent (budget, at) VALUES (?, ?)"
 DELETE_OLD_CALLS = "DELETE FROM spent WHERE at < ?"
 SELECT_CALLS = "SELECT at FROM spent WHERE budget = ? AND at >= ?"
+SELECT_ROW = """
+SELECT id, received_at, ending, event FROM turns
+WHERE platform = ? AND workspace = ? AND channel = ? AND message = ?
+"""
 COUNT_TABLES = "SELECT count(*) FROM sqlite_master"

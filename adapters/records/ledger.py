@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import astuple, fields
+from dataclasses import astuple, fields, replace
 from typing import Any
 
 from adapters.records.database import Connection
@@ -19,10 +19,11 @@ coalesce(sum(reasoning_tokens), 0), coalesce(sum(cost), 0), count(*) - count(cos
 """
 
 
-def insert(connection: Connection, entries: Sequence[LedgerEntry]) -> None:
-    """Add rows."""
+def insert(connection: Connection, entries: Sequence[LedgerEntry], *, is_anonymous: bool = False) -> None:
+    """Add rows; anonymous ones for a person forgotten in the meantime."""
     rows = []
-    for entry in entries:
+    for each in entries:
+        entry = replace(each, user="", channel="", turn="") if is_anonymous else each
         *values, cost, source, estimated = astuple(entry)
         rows.append((*values, None if cost is None else to_units(cost), source.value, int(estimated)))
     connection.executemany(f"INSERT INTO calls ({_COLUMNS}) VALUES ({', '.join('?' * 14)})", rows)  # noqa: S608 (constants)

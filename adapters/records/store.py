@@ -121,7 +121,7 @@ class SqliteRecords(PreferenceStore, PreferenceList, KeyValueStore, LedgerStore,
     @override
     async def settle(self, key: TurnKey, entries: Sequence[LedgerEntry], *, refund: bool, ended: bool) -> None:
         def action(connection: Connection) -> None:
-            ledger.insert(connection, entries)
+            ledger.insert(connection, entries, is_anonymous=quotas.is_erased(connection, key))
             quotas.settle(connection, key, entries, refund=refund, ended=ended)
 
         await self._database.transaction(action)

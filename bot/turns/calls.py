@@ -5,14 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bot.completion import Attempt
-from bot.conversation import Delta, Prompt, Reasoning, Text, Usage
+from bot.conversation import Delta, Prompt, Reasoning, Refusal, Retraction, Text, Usage
 from bot.turns.hooks import ModelCall
 
 
 class ModelCalls:
-    """Collects the calls from the deltas of a turn. `ended` returns them."""
+    """Collects the calls from the deltas of a turn. `ended` returns them.
+
+    With `keeps_text`, `text` is the answer of the last call.
+    """
 
     def __init__(self) -> None:
+        self.keeps_text = False
+        self._texts: list[str] = []
         self._calls: list[ModelCall] = []
         self._prompt_characters = 0
         # Of the present call; attributes, since nearly every delta adds to them.
@@ -27,13 +32,25 @@ class ModelCalls:
         """Record a delta of the present call, or the beginning of the next."""
         if type(delta) is Text:
             self._answer_characters += len(delta.text)
+            if self.keeps_text:
+                self._texts.append(delta.text)
         elif type(delta) is Reasoning:
             self._reasoning_characters += len(delta.text)
         elif isinstance(delta, Attempt):
             self._close()
+            self._texts.clear()
             self._calls.append(ModelCall(delta.model, None, self._prompt_characters, 0))
+        elif isinstance(delta, Retraction | Refusal):
+            self._texts.clear()
+            if self.keeps_text and isinstance(delta, Refusal):
+                self._texts.append(delta.text)
         elif isinstance(delta, Usage) and self._calls:
             self._calls[-1] = replace(self._calls[-1], usage=delta)
+
+    @property
+    def text(self) -> str:
+        """The answer of the last call, if kept."""
+        return "".join(self._texts)
 
     def ended(self) -> tuple[ModelCall, ...]:
         """All calls, the last one perhaps interrupted."""

@@ -101,9 +101,18 @@ class NoMeter(QuestionMeter):
         return None
 
 
+class AnswerKeeper(Protocol):
+    """Stores the texts of answers, for the operator's reading of votes."""
+
+    async def keep(self, turn: Turn, text: str) -> None:
+        """Store an ended answer's text, in place of an earlier generation's. Never raises."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class TurnHooks:
-    """Both ports."""
+    """All ports. Without `answers`, no text is collected."""
 
     choices: ChoiceSource = field(default_factory=NoChoices)
     meter: QuestionMeter = field(default_factory=NoMeter)
+    answers: AnswerKeeper | None = None

@@ -191,6 +191,8 @@ class TurnRunner:
         has_text = bool(unfinished and unfinished.messages) or (bool(calls) and figures.visible > 0)
         is_continued = ending is Ending.INTERRUPTED and self._journal.durable
         await self._hooks.meter.settle(pending.turn, calls, has_text=has_text, ended=not is_continued)
+        if self._hooks.answers is not None and has_text:
+            await self._hooks.answers.keep(pending.turn, pending.calls.text)
 
     def _make_reply(self, pending: PendingTurn, unfinished: UnfinishedTurn | None, figures: Figures) -> Reply:
         return Reply(
@@ -271,6 +273,7 @@ class TurnRunner:
             reply.add_notice(strings.history_cut)
         loop, policy = asyncio.get_running_loop(), self._config.writing.with_reasoning(shown=choices.reasoning)
         calls = pending.calls
+        calls.keeps_text = self._hooks.answers is not None
         calls.prompted(prepared.prompt)
         async with aclosing(self._reducer.answer(prepared.prompt, is_offline)) as deltas:
             async for delta in deltas:
