@@ -19,13 +19,14 @@ from adapters.slack.check import identify, refused_line
 from adapters.slack.events.handler import EventHandler
 from adapters.slack.events.mentions import PLATFORM
 from adapters.slack.events.parse import Identity
+from adapters.slack.events.questions import open_question
 from adapters.slack.options import SlackOptions
 from adapters.slack.socket_connection import SocketConnection
 from adapters.slack.state import WorkspaceState, open_workspace
 from adapters.slack.web_api import WebApi
 from bot.backoff import Backoff
 from bot.conversation import TurnKey
-from bot.errors import Forbidden, NotFound, Permanent, Retryable
+from bot.errors import Forbidden, Permanent, Retryable, ServiceError
 from bot.interactions.ports import NO_INTERACTIONS, Interactions
 from bot.ports import Inbox, OpenedQuestion, Platform, RateLimitLog
 
@@ -76,7 +77,9 @@ class SlackPlatform(Platform):
 
     @override
     async def open_question(self, key: TurnKey, messages: Sequence[str]) -> OpenedQuestion:
-        raise NotFound("questions cannot be read again here yet")
+        if self._workspace is None or self._handler is None:
+            raise ServiceError("Slack is not connected yet")
+        return await open_question(key, messages, self._workspace, self._handler)
 
     @override
     async def stop_accepting(self) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 
-from adapters.shared.json_fields import Json, as_object, object_field
+from adapters.shared.json_fields import Json, as_object, list_field, object_field, string_field
 from adapters.slack.events.content import journal_fields
 from adapters.slack.events.pages import SlackUser
 from adapters.slack.events.parse import Event, Identity, is_plain, parse_event
@@ -26,6 +26,15 @@ def dump(event: Json) -> str:
     """The journal's text for a message event: JSON in ASCII, so that any store can hold half a surrogate pair."""
     stored = {name: event[name] for name in _FIELDS & event.keys() if isinstance(event[name], str | bool)}
     return _write({"event": stored if is_plain(event) else stored | journal_fields(event)})
+
+
+def dump_found(page: Json, channel: str, ts: str) -> str:
+    """The journal's text of one message in a page of history; empty if the page lacks it, or it has no words."""
+    found = [each for each in map(as_object, list_field(page, "messages")) if string_field(each, "ts") == ts]
+    if not found or found[0].get("subtype") == "tombstone":
+        return ""
+    kind = {"channel_type": "im"} if channel.startswith("D") else {}
+    return dump({**found[0], "type": "message", "channel": channel, **kind})
 
 
 def with_user(text: str, user: SlackUser) -> str:

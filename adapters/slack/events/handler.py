@@ -18,12 +18,14 @@ from adapters.shared.cache import LRUCache
 from adapters.shared.json_fields import Json
 from adapters.shared.keyed_lock import KeyedLock
 from adapters.slack.events.codec import dump, load, load_user, with_user
+from adapters.slack.events.edits import EditHandler
 from adapters.slack.events.mentions import (
     PLATFORM,
     AddressedMessage,
     Trigger,
     conversation_id,
     decide,
+    known_question,
     mentions,
     to_model_message,
     without_mention,
@@ -40,13 +42,14 @@ from adapters.slack.events.parse import (
     parse_event,
 )
 from adapters.slack.events.pending import PendingMessage
+from adapters.slack.events.stops import StopHandler
 from adapters.slack.history.cache import Conversation
 from adapters.slack.history.recovery import ThreadSnapshot
 from adapters.slack.history.thread_lookup import known_participation, participates
 from adapters.slack.history.users import to_author
 from adapters.slack.messages.channel import SlackChannel
 from adapters.slack.state import WorkspaceState
-from bot.conversation import Author, Message, Turn, TurnKey
+from bot.conversation import Message, Turn, TurnKey
 from bot.errors import Failure, Retryable
 from bot.ports import Inbox, UnfinishedTurn
 
@@ -61,8 +64,6 @@ COPY_SECONDS = 0.3
 # unknown participation get at most half: each may wait minutes for a read.
 PENDING = 1_000
 PENDING_LOOKUPS = PENDING // 2
-# Most stop requests by other users kept for one pending message.
-STOPS = 20
 
 
 class EventHandler:
@@ -72,6 +73,8 @@ class EventHandler:
         self._workspace = workspace
         self._inbox = inbox
         self._recent: LRUCache[tuple[str, str], PendingMessage] = LRUCache(RECENT)  # by channel and ts
+        self._stops = StopHandler(workspace, inbox, self._recent)
+        self._edits = EditHandler(workspace)
         self._locks = KeyedLock()  # by conversation: turns
         self._lookup_locks = KeyedLock()  # by conversation: lookups of participation
         self._pending_count = 0
@@ -105,17 +108,20 @@ class EventHandler:
     def resume(self, record: UnfinishedTurn) -> None:
         """Continue a turn of an earlier process."""
         workspace = self._workspace
-        addressed = decide(load(record.event, workspace.me), workspace.me)
-        if addressed is None or self._key(*addressed.id) != record.key or workspace.group is None:
+        event = load(record.event, workspace.me)
+        # A question asked before is one, whatever an edit has made of it.
+        addressed = (known_question if record.key.generation else decide)(event, workspace.me)
+        key = record.key
+        if addressed is None or self._key(*addressed.id, key.generation) != key or workspace.group is None:
             log.warning("Slack: the stored event of turn %s is unreadable; giving it up", record.key.reference)
             self._inbox.dismiss(record.key)
             return
-        if addressed.trigger is not Trigger.FOLLOW_UP or record.messages:
+        if addressed.trigger is not Trigger.FOLLOW_UP or record.messages or key.generation:
             workspace.participation.join(addressed.conversation, addressed.message.ts)
         workspace.cache.open(addressed.conversation, from_start=False)
         if (user := load_user(record.event)) is not None and user.id == addressed.message.user:
             workspace.users.remember(user, record.age)
-        pending = PendingMessage(_new_future(), addressed.message.user, is_new=True)
+        pending = PendingMessage(_new_future(), key, addressed.message.user, is_new=True)
         pending.snapshot = ThreadSnapshot(
             workspace.reader, addressed.conversation, addressed.message.ts, record.messages
         )
@@ -131,6 +137,8 @@ class EventHandler:
         if event is None:
             return True
         self.apply_signals(event)
+        if isinstance(event, MessageChanged):
+            self._edits.handle(event, self._recent.get((event.channel, event.message.ts)))
         if addressed is None:
             update_cache(event, self._workspace)
             return True
@@ -141,6 +149,8 @@ class EventHandler:
                 pending.stored = stored
             pending.copy_arrived.set()
             return pending.journalled
+        if self._edits.reported.get(addressed.id) == addressed.message.text:
+            return True  # the mention of an edit
         return self._admit(event, addressed, stored)
 
     def _admit(self, event: Event, addressed: AddressedMessage, stored: str) -> bool | asyncio.Future[bool]:
@@ -152,7 +162,8 @@ class EventHandler:
         if self._is_full(addressed) or workspace.group is None:
             return False
         update_cache(event, workspace, addressed)
-        pending = PendingMessage(_new_future(), addressed.message.user, stored)
+        key, message = self._key(*addressed.id), addressed.message
+        pending = PendingMessage(_new_future(), key, message.user, message.text, stored)
         workspace.group.create_task(self._write_journal(addressed, pending))
         self._begin(addressed, pending, workspace.group)
         return pending.journalled
@@ -178,39 +189,11 @@ class EventHandler:
         """Stop or abandon the answers concerned by a stop request or a deletion."""
         match event:
             case StopRequested():
-                self._stop(event)
+                self._stops.stop(event)
             case MessageDeleted(channel, ts) if (channel, ts) not in self._workspace.cache.deleted_by_us:
                 if (pending := self._recent.get((channel, ts))) is not None:
                     pending.is_withdrawn = True
                 self._inbox.message_deleted(self._key(channel, ts))
-
-    def _stop(self, request: StopRequested) -> None:
-        if self._workspace.users.is_known_bot(request.by):  # a lookup first would cost time, and tokens
-            return
-        stopped, by = False, self._requester(request.by)
-        for ts in request.messages:
-            stopped |= self._inbox.stop(self._key(request.channel, ts), by=by)
-            if (pending := self._recent.get((request.channel, ts))) is not None:
-                pending.is_withdrawn = pending.is_withdrawn or request.by == pending.author
-                if not pending.is_handed_over and len(pending.stops) < STOPS:
-                    pending.stops.append(by)  # the core decides about permission once it is a turn
-        if request.thread is not None:
-            if not stopped:
-                self._inbox.stop_conversation(self._conversation_id((request.channel, request.thread)), by=by)
-            self._workspace.spawn(self._leave_session(request))
-
-    def _requester(self, user: str) -> Author | str:
-        """A user as far as known: a lookup would delay the stop."""
-        known = self._workspace.users.known(user)
-        return user if known is None else to_author(known, frozenset(), self._workspace.me)
-
-    async def _leave_session(self, request: StopRequested) -> None:
-        """Remove Slack's stop button; it stays until the session leaves "processing"."""
-        payload = {"channel_id": request.channel, "thread_ts": request.thread, "status": "active"}
-        try:
-            await self._workspace.web.send("agents.sessions.setStatus", {k: v for k, v in payload.items() if v})
-        except Failure as failure:
-            log.debug("Slack: the session's status was not set (%s)", failure)
 
     # ------------------------------------------------------------------------------------------------ in background
 
@@ -219,7 +202,7 @@ class EventHandler:
         written = False
         try:
             await self._wait_for_copy(addressed, pending)
-            pending.is_new = await self._inbox.receive(self._key(*addressed.id), pending.stored)
+            pending.is_new = await self._inbox.receive(pending.key, pending.stored)
             written = True
         except Exception:
             # The boundary of one event: an odd one must not affect the next.
@@ -239,7 +222,7 @@ class EventHandler:
 
     async def _hand_over(self, addressed: AddressedMessage, pending: PendingMessage) -> None:
         """Make a turn of a message, in order within its conversation, or dismiss it."""
-        key, handed_over = self._key(*addressed.id), False
+        key, handed_over = pending.key, False
         try:
             if not self._is_uncertain(addressed) or await self._is_ours(addressed, pending):
                 async with self._locks.hold(addressed.conversation):
@@ -298,13 +281,12 @@ class EventHandler:
         if user.bot:
             return False
         message = self._with_copy(addressed)
-        question = await self._question(message, user)
+        key = pending.key
+        turn = await self.make_turn(key, addressed, message, user)
         if pending.is_withdrawn and not has_posts:
             return False
-        key = self._key(*addressed.id)
         if snapshot is None:
             self._inbox.update_event(key, with_user(pending.stored, user))
-        turn = self._turn(addressed, user, question)
         self._inbox.accept(turn, SlackChannel(workspace, addressed.conversation, key, message, snapshot))
         for by in pending.stops:
             self._inbox.stop(key, by=by)
@@ -320,6 +302,19 @@ class EventHandler:
             return message
         return replace(message, files=message.files or copy.files, extra_text=message.extra_text or copy.extra_text)
 
+    async def make_turn(
+        self, key: TurnKey, addressed: AddressedMessage, message: SlackMessage, user: SlackUser
+    ) -> Turn:
+        """The turn of an addressed message; `message` is the copy of it with the most content."""
+        return Turn(
+            key=key,
+            conversation=conversation_id(self._workspace.me.team, *addressed.conversation),
+            author=to_author(user, addressed.teams, self._workspace.me),
+            question=await self._question(message, user),
+            channel_ids=tuple(filter(None, (addressed.thread, addressed.channel))),
+            direct=addressed.trigger is Trigger.DIRECT,
+        )
+
     async def _question(self, message: SlackMessage, user: SlackUser) -> Message:
         """The message for the model: without the bot's mention, with names for ids."""
         workspace, me = self._workspace, self._workspace.me.user
@@ -327,27 +322,13 @@ class EventHandler:
         names = await workspace.names.resolve([message.shown], mentions(message.shown) - {me})
         return to_model_message(message, {**names, message.user: user.name}, (), workspace.options.zone)
 
-    def _turn(self, addressed: AddressedMessage, user: SlackUser, question: Message) -> Turn:
-        return Turn(
-            key=self._key(*addressed.id),
-            conversation=self._conversation_id(addressed.conversation),
-            author=to_author(user, addressed.teams, self._workspace.me),
-            question=question,
-            channel_ids=tuple(filter(None, (addressed.thread, addressed.channel))),
-            direct=addressed.trigger is Trigger.DIRECT,
-        )
-
     async def _abandon_if_deleted(self, key: TurnKey, pending: PendingMessage, snapshot: ThreadSnapshot) -> None:
         """Events of deletions are lost while no process runs."""
         if pending.is_withdrawn or await snapshot.is_deleted():
             self._inbox.message_deleted(key)
 
-    def _key(self, channel: str, ts: str) -> TurnKey:
-        return TurnKey(PLATFORM, self._workspace.me.team, channel, ts)
-
-    def _conversation_id(self, conversation: Conversation) -> str:
-        """A conversation's id in the core."""
-        return conversation_id(self._workspace.me.team, *conversation)
+    def _key(self, channel: str, ts: str, generation: int = 0) -> TurnKey:
+        return TurnKey(PLATFORM, self._workspace.me.team, channel, ts, generation)
 
 
 def _new_future() -> asyncio.Future[bool]:

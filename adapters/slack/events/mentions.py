@@ -78,8 +78,19 @@ def decide(event: Event | None, me: Identity) -> AddressedMessage | None:
     if message.ours or message.bot or message.user in ("", SLACKBOT):
         return None
     trigger = _trigger(event, me)
-    if trigger is None:
-        return None
+    return _addressed(event, trigger) if trigger is not None else None
+
+
+def known_question(event: Event | None, me: Identity) -> AddressedMessage | None:
+    """The message of an event known to be a question, even without a mention; None if it has no words."""
+    addressed = decide(event, me)
+    if addressed is not None or not isinstance(event, MessagePosted) or event.message.ours:
+        return addressed
+    return _addressed(event, Trigger.MENTION)
+
+
+def _addressed(event: MessagePosted, trigger: Trigger) -> AddressedMessage:
+    message = event.message
     in_place = trigger is Trigger.DIRECT and not message.thread
     return AddressedMessage(
         channel=event.channel,

@@ -91,10 +91,21 @@ class MessagePosted:
 
 @dataclass(frozen=True, slots=True)
 class MessageChanged:
-    """A message was edited, or gained a preview."""
+    """A message was edited, or gained a preview.
+
+    `is_reworded`: its text differs from the version before; None if Slack does not send that version, whose files may
+    also differ. `edited` is the ts of the edit, empty for other changes. `channel_type`, `teams` and `parent` are those
+    of `MessagePosted`.
+    """
 
     channel: str
     message: SlackMessage
+    is_reworded: bool | None = None
+    has_other_files: bool = False
+    edited: str = ""
+    channel_type: str = ""
+    teams: frozenset[str] = frozenset()
+    parent: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,10 +168,8 @@ def _parse_message_event(event: Json, me: Identity) -> Event | None:
     return MessagePosted(
         channel=channel,
         message=message,
-        # app_mention events carry no channel_type; ids of direct messages begin with a D.
-        channel_type=string_field(event, "channel_type") or ("im" if channel.startswith("D") else "channel"),
-        # `user_team` and `source_team` come with messages of Slack Connect channels.
-        teams=frozenset(filter(None, (string_field(event, name) for name in ("team", "user_team", "source_team")))),
+        channel_type=_channel_type(event, channel),
+        teams=_teams(event),
         parent=string_field(event, "parent_user_id"),
         is_mention_event=is_mention,
     )
@@ -182,7 +191,33 @@ def _parse_change(event: Json, channel: str, me: Identity) -> Event:
     if string_field(changed, "subtype") == "tombstone" and (ts := string_field(changed, "ts")):
         return MessageDeleted(channel, ts, ts)
     message = parse_message(changed, me)
-    return MessageChanged(channel, message) if message is not None else ChannelNotice(channel)
+    if message is None:
+        return ChannelNotice(channel)
+    previous = object_field(event, "previous_message")
+    return MessageChanged(
+        channel=channel,
+        message=message,
+        is_reworded=string_field(previous, "text") != string_field(changed, "text") if previous else None,
+        has_other_files=bool(previous) and _file_ids(previous) != _file_ids(changed),
+        edited=string_field(object_field(changed, "edited"), "ts"),
+        channel_type=_channel_type(event, channel),
+        teams=_teams(changed),
+        parent=string_field(changed, "parent_user_id"),
+    )
+
+
+def _channel_type(event: Json, channel: str) -> str:
+    """app_mention events carry no channel_type; ids of direct messages begin with a D."""
+    return string_field(event, "channel_type") or ("im" if channel.startswith("D") else "channel")
+
+
+def _teams(message: Json) -> frozenset[str]:
+    """`user_team` and `source_team` come with messages of Slack Connect channels."""
+    return frozenset(filter(None, (string_field(message, name) for name in ("team", "user_team", "source_team"))))
+
+
+def _file_ids(message: Json) -> list[str]:
+    return [string_field(file, "id") for file in list_field(message, "files") if isinstance(file, dict)]
 
 
 def _parse_reaction(event: Json, me: Identity) -> StopRequested | None:

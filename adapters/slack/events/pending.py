@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass, field
 
 from adapters.slack.history.recovery import ThreadSnapshot
-from bot.conversation import Author
+from bot.conversation import Author, TurnKey
 
 
 @dataclass(slots=True)
@@ -14,7 +14,9 @@ class PendingMessage:
     """A message to the bot, remembered for as long as Slack may deliver it again."""
 
     journalled: asyncio.Future[bool]  # whether to acknowledge: the journal has it, now or from before
+    key: TurnKey
     author: str
+    text: str = ""  # the words taken up, to recognise an edit of them
     stored: str = ""  # the journal's text of the copy with the most content, until the turn is handed over
     copy_arrived: asyncio.Event = field(default_factory=asyncio.Event)
     is_new: bool = False  # no process answers it yet

@@ -14,11 +14,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from adapters.slack.errors import code_of
+from adapters.slack.events.codec import dump_found
 from adapters.slack.events.pages import MessagePage, parse_message_page
 from adapters.slack.events.parse import Identity, SlackMessage, micros, order, stamp
 from adapters.slack.history.cache import Conversation
 from adapters.slack.history.thread_tail import ThreadTail
-from adapters.slack.web_api import WebApi
+from adapters.slack.web_api import ApiResponse, WebApi
 from bot.errors import Failure, InvalidRequest, NotFound, RateLimited, Retryable, cause_of
 from bot.rate_limits import ReadLimiter
 
@@ -129,6 +130,27 @@ class HistoryReader:
             raise
         return [each for each in _sorted(found) if order(each.ts) >= order(ts)]
 
+    async def stored(self, channel: str, ts: str, thread: str | None) -> str:
+        """The journal's text of one message as it is now; empty if it no longer exists. Raises a `Failure`.
+
+        `thread` is its thread (empty: outside of any), None if unknown. conversations.history has no replies of a
+        thread; conversations.replies finds a reply by its thread, or by its own ts.
+        """
+        ways = [("conversations.history", ""), ("conversations.replies", ts)]
+        if thread:
+            ways = [("conversations.replies", thread), *ways]
+        for method, root in dict.fromkeys(ways):
+            params: dict[str, Any] = {"channel": channel, "oldest": ts, "latest": ts, "inclusive": True, "limit": 1}
+            try:
+                answer = await self._once_more(method, params | ({"ts": root} if root else {}))
+            except NotFound as failure:
+                if code_of(failure) not in ("thread_not_found", "message_not_found"):
+                    raise
+                continue
+            if stored := dump_found(answer.data, channel, ts):
+                return stored
+        return ""
+
     async def _pages(
         self,
         conversation: Conversation,
@@ -164,7 +186,13 @@ class HistoryReader:
         return found, bool(page.cursor) or page.has_more
 
     async def _page(self, method: str, params: Mapping[str, Any], *, reserve: int, deadline: float) -> MessagePage:
-        """One page, with one retry."""
+        answer = await self._once_more(method, params, reserve=reserve, deadline=deadline)
+        return parse_message_page(answer.data, self._me)
+
+    async def _once_more(
+        self, method: str, params: Mapping[str, Any], *, reserve: int = 0, deadline: float = math.inf
+    ) -> ApiResponse:
+        """One call, with one retry."""
         try:
             return await self._fetch(method, params, reserve, deadline)
         except Retryable as failure:
@@ -174,17 +202,16 @@ class HistoryReader:
             await asyncio.sleep(RETRY_SECONDS)
             return await self._fetch(method, params, reserve, deadline)
 
-    async def _fetch(self, method: str, params: Mapping[str, Any], reserve: int, deadline: float) -> MessagePage:
+    async def _fetch(self, method: str, params: Mapping[str, Any], reserve: int, deadline: float) -> ApiResponse:
         reads, now = self._reads[method], asyncio.get_running_loop().time()
         if (wait := reads.wait(now)) > deadline - now:
             raise RateLimited(f"{method}: the budget allows no read for {wait:.0f} s", retry_after=wait)
         await reads.acquire(reserve=reserve)
         try:
-            answer = await self._web.read(method, dict(params))
+            return await self._web.read(method, dict(params))
         except RateLimited as failure:
             reads.hold(asyncio.get_running_loop().time(), failure.retry_after or RETRY_SECONDS)
             raise
-        return parse_message_page(answer.data, self._me)
 
 
 def _sorted(found: Mapping[str, SlackMessage]) -> tuple[SlackMessage, ...]:
