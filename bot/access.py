@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bot.conversation import Author, Turn
+from bot.interactions.values import Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,25 +45,31 @@ class AccessRules:
 
     def permit(self, turn: Turn) -> bool:
         """Whether the turn may be answered."""
-        author = turn.author
+        return (
+            self._permits_author(turn.author, turn.channel_ids)
+            and self._permits_workspace(turn.key.workspace)
+            and (self.direct_messages if turn.direct else self.channels.permit(*turn.channel_ids))
+        )
+
+    def permit_command(self, author: Author, place: Place) -> bool:
+        """Whether a person may use a command: where they may ask, and in direct messages, since it costs nothing."""
+        return (
+            self._permits_author(author, place.channel_ids)
+            and self._permits_workspace(place.workspace)
+            and (place.direct or self.channels.permit(*(place.channel_ids or (place.channel,))))
+        )
+
+    def _permits_author(self, author: Author, channel_ids: Sequence[str]) -> bool:
         if (author.guest and not self.guests) or (author.external and not self.external):
             return False
-        return self._permits_author(turn) and self._permits_place(turn)
-
-    def _permits_author(self, turn: Turn) -> bool:
-        author = turn.author
         if author.id in self.users.deny or self.roles.deny & author.roles:
             return False
-        narrowest = next((self.by_channel[id_] for id_ in turn.channel_ids if id_ in self.by_channel), None)
+        narrowest = next((self.by_channel[id_] for id_ in channel_ids if id_ in self.by_channel), None)
         if narrowest is not None and not narrowest.permit(author.id, *author.roles):
             return False
         if not self.users.allow and not self.roles.allow:
             return True
         return author.id in self.users.allow or bool(self.roles.allow & author.roles)
 
-    def _permits_place(self, turn: Turn) -> bool:
-        if turn.key.workspace and not self.workspaces.permit(turn.key.workspace):
-            return False
-        if turn.direct:
-            return self.direct_messages
-        return self.channels.permit(*turn.channel_ids)
+    def _permits_workspace(self, workspace: str) -> bool:
+        return not workspace or self.workspaces.permit(workspace)

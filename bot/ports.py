@@ -262,8 +262,11 @@ class Inbox(Protocol):
         """
         ...
 
-    def stop_person(self, platform: str, person: str) -> int:
-        """Stop all answers to one person, running or waiting, and return their number."""
+    async def stop_person(self, platform: str, person: str) -> int:
+        """Stop all answers to one person, running or waiting, and return their number.
+
+        Returns when they have ended and are recorded, or after some seconds.
+        """
         ...
 
     def message_deleted(self, at: TurnKey) -> None:

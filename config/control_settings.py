@@ -1,4 +1,4 @@
-"""Settings in chat: who may change which, the welcome, and the operator's list of personas, ``[[personas]]``."""
+"""Settings in chat, the welcome, and the operator's list of personas, ``[[personas]]``."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class ChatSetting(Choice):
 
 
 class Describers(Choice):
-    """Who may describe a persona in their own words."""
+    """People with the right to describe a persona in their own words."""
 
     NOBODY = "nobody"
     ADMINS = "admins"
@@ -55,11 +55,11 @@ def _welcome(value: str) -> str:
 
 
 class ControlSettings(SettingsGroup):
-    """Settings in chat: what may be changed there, and the welcome."""
+    """Settings open to change in chat, and the welcome."""
 
     users: ChatSettings = setting(
         "",
-        "Settings open to everyone for their own answers: model, persona, reasoning.",
+        "Settings open to all people for their own answers: model, persona, reasoning.",
         default=frozenset(ChatSetting),
         note="An empty list closes them all. The settings of a channel come first.",
         toml_only=True,
@@ -125,7 +125,7 @@ class PersonaSettings(SettingsGroup):
 
 
 class PersonasView(Protocol):
-    """The part of `config.settings.Settings` that the rules read."""
+    """The part of `config.settings.Settings` read by the rules."""
 
     personas: tuple[PersonaSettings, ...]
 

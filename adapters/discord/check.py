@@ -135,7 +135,7 @@ class _EmptyInbox(Inbox):
         return 0
 
     @override
-    def stop_person(self, platform: str, person: str) -> int:
+    async def stop_person(self, platform: str, person: str) -> int:
         return 0
 
     @override

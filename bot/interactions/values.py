@@ -22,6 +22,7 @@ class Place:
     `conversation` and `channel_ids` are those of a `Turn` asked here; `conversation` is empty in a channel where each
     mention starts one. `position` is the id of a message, or of this moment, in the order of the channel's message ids.
     `command_prefix` precedes a command's name as people type it here, as in ``/tickertape help`` or ``!help``.
+    `has_menus` tells whether messages have a menu with the commands of `Kind.ON_MESSAGE`.
     """
 
     platform: str
@@ -32,6 +33,7 @@ class Place:
     direct: bool = False
     position: str = ""
     command_prefix: str = "/"
+    has_menus: bool = True
 
 
 class Vote(StrEnum):

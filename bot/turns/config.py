@@ -36,6 +36,8 @@ class TurnLimits:
     notices: int = 20
     # Time at shutdown, after draining, for marking the remaining answers as interrupted.
     mark_seconds: float = 5.0
+    # Time for the final writes of one person's stopped answers, in a channel with a used-up limit.
+    stop_seconds: float = 10.0
 
     def share(self, configured: int) -> int:
         """The limit of live turns per user or channel; `configured` is the operator's number, 0 for the default."""

@@ -32,6 +32,9 @@ from bot.turns.runner import PendingTurn, RunningTurn, TurnRunner
 
 log = logging.getLogger(__name__)
 
+# Interval of looking whether stopped answers have ended. Their final writes take tenths of a second.
+_STOP_CHECK_SECONDS = 0.05
+
 
 class TurnManager(Inbox):
     """Accepts turns and runs each to its end."""
@@ -169,8 +172,16 @@ class TurnManager(Inbox):
         return self._stop_where(concerns, by)
 
     @override
-    def stop_person(self, platform: str, person: str) -> int:
-        return self._stop_where(lambda turn: (turn.key.platform, turn.author.id) == (platform, person), person)
+    async def stop_person(self, platform: str, person: str) -> int:
+        def concerns(turn: Turn) -> bool:
+            return (turn.key.platform, turn.author.id) == (platform, person)
+
+        stopped = self._stop_where(concerns, person)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._config.limits.stop_seconds):
+                while any(concerns(each.turn) for queue in self._queues.values() for each in queue):
+                    await asyncio.sleep(_STOP_CHECK_SECONDS)
+        return stopped
 
     def _stop_where(self, concerns: Callable[[Turn], bool], by: Author | str) -> int:
         """Stop the running and waiting turns of a kind, as far as permitted; returns their number."""

@@ -14,7 +14,7 @@ PATIENCE = 10.0
 
 
 class RecordingInbox:
-    """Receives each key once, has nothing to stop, and records every call."""
+    """Receives each key once, stops nothing unless told, and records every call."""
 
     def __init__(self) -> None:
         self.turns: list[tuple[Turn, Channel]] = []
@@ -24,6 +24,7 @@ class RecordingInbox:
         self.deleted: list[TurnKey] = []
         self.stopped: list[TurnKey] = []
         self.stopped_conversations: list[str] = []
+        self.stoppable = 0  # answers stopped by `stop_place`
         self.stopped_places: list[Place] = []
         self.stopped_persons: list[tuple[str, str]] = []
         self.unfinished: list[UnfinishedTurn] = []  # of an earlier process, returned once
@@ -71,9 +72,9 @@ class RecordingInbox:
     def stop_place(self, place: Place, *, by: Author) -> int:
         self.stopped_places.append(place)
         self._changed.set()
-        return 0
+        return self.stoppable
 
-    def stop_person(self, platform: str, person: str) -> int:
+    async def stop_person(self, platform: str, person: str) -> int:
         self.stopped_persons.append((platform, person))
         self._changed.set()
         return 0

@@ -146,8 +146,9 @@ async def test_all_answers_to_one_person_stop() -> None:
             core.turns.accept(turn(f"Q{name}", conversation=name), channel)
         core.turns.accept(turn("Q4", conversation="d", asker=BO), channels[3])
         await asyncio.sleep(2)
-        assert core.turns.stop_person("memory", DANA.id) == 3
-        assert core.turns.stop_person("slack", BO.id) == 0
+        assert await core.turns.stop_person("memory", DANA.id) == 3
+        assert core.journal.endings == [Ending.STOPPED]  # its record is complete
+        assert await core.turns.stop_person("slack", BO.id) == 0
         await core.idle()
     assert [Strings().stopped in channel.text for channel in channels] == [True, False, False, False]
     assert "word199" in channels[3].text

@@ -1,0 +1,1 @@
+"""Commands, forms and other interactions."""
