@@ -20,7 +20,7 @@ from typing import Protocol
 import pytest
 
 from bot.errors import Failure, Forbidden, NotFound, OutcomeUnknown, RateLimited, Retryable
-from bot.ports import Body, Channel, Verb
+from bot.ports import Body, Channel, Controls, Verb
 
 KEY = "abcdefghijklmnopqrstuvwx1"  # 25 characters, the longest key
 
@@ -214,6 +214,27 @@ async def failures_have_no_secrets(harness: ChannelHarness) -> None:
         assert "token" not in str(failure.value).lower()
 
 
+async def controls_change_no_text(harness: ChannelHarness) -> None:
+    """Each set of available controls can be posted, edited in and edited out, and readers see the same text."""
+    available = harness.channel.caps.controls
+    message = await harness.channel.post(Body("one", controls=available), KEY)
+    assert harness.shown() == ["one"]
+    await harness.channel.edit(message, Body("one", controls=Controls.NONE))
+    for control in Controls:
+        await harness.channel.edit(message, Body("two", controls=available & control))
+
+    assert harness.shown() == ["two"]
+
+
+async def a_full_body_has_room_for_controls(harness: ChannelHarness) -> None:
+    """A text at the limit of `caps` is accepted with every available control."""
+    caps = harness.channel.caps
+    plain = "a" * caps.limit
+    await harness.channel.post(Body(plain, controls=caps.controls), KEY)
+
+    assert harness.shown() == [plain]
+
+
 PROMISES: tuple[Promise, ...] = (
     a_post_is_shown,
     an_edit_replaces,
@@ -227,6 +248,8 @@ PROMISES: tuple[Promise, ...] = (
     a_delete_removes_one_message,
     a_forbidden_post_is_forbidden,
     a_body_at_the_limit_is_accepted,
+    controls_change_no_text,
+    a_full_body_has_room_for_controls,
     budgets_are_shared,
     failures_have_no_secrets,
 )

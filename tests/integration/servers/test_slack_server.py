@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from aiohttp import ClientSession
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
@@ -125,3 +126,66 @@ async def test_metadata_is_returned_when_asked_for() -> None:
         page = await client.conversations_replies(channel=channel, ts=root, cursor=cursor)
         assert [m["text"] for m in page["messages"]] == ["root", "2"]
         assert "metadata" not in page["messages"][1]
+
+
+VIEW = {"type": "modal", "title": {"type": "plain_text", "text": "Form"}, "blocks": []}
+TEXT = {"type": "markdown", "text": "words", "block_id": "same"}
+EMPTY = {"type": "plain_text", "text": ""}
+
+
+async def test_a_trigger_opens_one_view_in_time() -> None:
+    """A trigger works once and for three seconds; another word is none at all."""
+    double = SlackDouble()
+    ann = double.world.user("Ann")
+    async with double.running():
+        client, interactive = client_of(double), double.interactive
+        used, late = interactive.trigger(ann), interactive.trigger(ann)
+        await client.views_open(trigger_id=used, view=VIEW)
+        assert (await refusal(client.views_open(trigger_id=used, view=VIEW))).response[
+            "error"
+        ] == "exchanged_trigger_id"
+        interactive.pass_time(3.1)
+        assert (await refusal(client.views_open(trigger_id=late, view=VIEW))).response["error"] == "expired_trigger_id"
+        assert (await refusal(client.views_open(trigger_id="x", view=VIEW))).response["error"] == "invalid_trigger_id"
+        assert [view.user for view in interactive.views] == [ann]
+
+
+async def test_a_response_address_has_five_uses_within_half_an_hour() -> None:
+    """The sixth message, and any after 30 minutes, is refused; each is seen by one person."""
+    double = SlackDouble()
+    ann, channel = double.world.user("Ann"), double.world.channel()
+    async with double.running(), ClientSession() as session:
+        address = double.interactive.address(channel, ann)
+        statuses = [(await session.post(address, json={"text": str(number)})).status for number in range(6)]
+        assert statuses == [200] * 5 + [404]
+        late = double.interactive.address(channel, ann)
+        double.interactive.pass_time(1_801.0)
+        assert (await session.post(late, json={"text": "late"})).status == 404
+        assert double.interactive.seen_by(ann) == ["0", "1", "2", "3", "4"]
+        assert double.answers(channel) == []
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        {"type": "unheard_of"},
+        {"type": "actions", "elements": []},
+        {
+            "type": "actions",
+            "elements": [{"type": "button", "action_id": "a", "text": {"type": "plain_text", "text": ""}}],
+        },
+        {"type": "section", "text": {"type": "mrkdwn", "text": "x" * 3_001}},
+        {"type": "context_actions", "elements": [{"type": "button", "action_id": "a"}]},
+        TEXT,
+    ],
+)
+async def test_blocks_against_the_rules_are_refused(block: dict[str, object]) -> None:
+    """An unknown type, an empty or too long text, and a repeated block_id are answered invalid_blocks."""
+    double = SlackDouble()
+    channel = double.world.channel()
+    async with double.running():
+        call = client_of(double).chat_postMessage(
+            channel=channel, text="x", blocks=[{**TEXT, "block_id": "same"}, block]
+        )
+        assert (await refusal(call)).response["error"] == "invalid_blocks"
+        assert double.answers(channel) == []

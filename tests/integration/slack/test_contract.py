@@ -12,6 +12,7 @@ from tests.contracts.channel import PROMISES, Promise, name_of, play
 from tests.servers.limits import Kind
 from tests.servers.slack import SlackDouble
 from tests.support.inbox import RecordingInbox
+from tests.support.interactions import RecordingInteractions
 from tests.support.slack import connected
 
 METHODS = {Verb.POST: "chat.postMessage", Verb.EDIT: "chat.update", Verb.DELETE: "chat.delete"}
@@ -62,7 +63,7 @@ async def slack_stage() -> AsyncIterator[SlackStage]:
     double = SlackDouble()
     double.post_seconds = 0.0
     ann, place = double.world.user("Ann"), double.world.channel()
-    async with double.running(), connected(double) as (_, inbox):
+    async with double.running(), connected(double, None, RecordingInteractions()) as (_, inbox):
         double.say(place, "<@UBOT> one", author=ann)
         double.say(place, "<@UBOT> two", author=ann)
         await inbox.turn(2)

@@ -111,6 +111,37 @@ def test_deletions(event: Json, deletion: tuple[str, str] | None) -> None:
     assert as_deletion(event) == deletion
 
 
+EDITED = {"user": "U1", "ts": "1.5"}
+BEFORE = {"type": "message", "user": "U1", "text": "one", "ts": "1.1"}
+
+
+@pytest.mark.parametrize(
+    ("now", "before", "reworded", "other_files"),
+    [
+        ({"text": "two", "edited": EDITED}, BEFORE, True, False),
+        ({"text": "two"}, BEFORE, True, False),
+        ({"attachments": [{"title": "A page"}]}, BEFORE, False, False),
+        ({"edited": EDITED}, BEFORE, False, False),
+        ({"edited": EDITED}, {}, None, False),
+        ({"files": [{"id": "F1"}]}, BEFORE, False, True),
+        ({"files": [{"id": "F1", "thumb": "x"}]}, {**BEFORE, "files": [{"id": "F1"}]}, False, False),
+    ],
+)
+def test_edits(now: Json, before: Json, reworded: bool | None, other_files: bool) -> None:
+    """Other words or other files are an edit; a preview, a pin and a file's progress are not."""
+    event = {**CHANGE, "subtype": "message_changed", "message": {**BEFORE, **now}, "previous_message": before}
+    change = parse_event(event, ME)
+    assert isinstance(change, MessageChanged)
+    assert (change.is_reworded, change.has_other_files) == (reworded, other_files)
+
+
+@pytest.mark.parametrize("message", [{**BEFORE, "hidden": True}, {**BEFORE, "subtype": "channel_join"}, {}])
+def test_changes_without_words_are_no_edits(message: Json) -> None:
+    """A change of a hidden message or of Slack's own report carries no message."""
+    event = {**CHANGE, "subtype": "message_changed", "message": message, "previous_message": BEFORE}
+    assert parse_event(event, ME) == ChannelNotice("C1")
+
+
 def test_a_stop_button_names_its_message() -> None:
     """A click on a stop button concerns the message below which it is; our own clicks do not count."""
     payload = {"user": {"id": "U1"}, "channel": {"id": "C1"}, "message": {"ts": "2.1"}}
