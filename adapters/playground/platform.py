@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aiohttp import web
 from typing_extensions import override
 
 from adapters.playground import protocol
 from adapters.playground.channel import PlaygroundChannel
-from adapters.playground.protocol import AskRequest, RequestRejected, StopRequest
+from adapters.playground.commands import as_question, invocation, is_command, place_of, submission
+from adapters.playground.protocol import AskRequest, RequestRejected, StopRequest, SubmitRequest
 from adapters.playground.rendering import to_html
 from adapters.playground.routes import PlaygroundRoutes
 from adapters.playground.state import ChannelState, PlaygroundMessage, PlaygroundState
@@ -23,6 +24,7 @@ from adapters.playground.subscribers import MAX_SUBSCRIBERS
 from bot.conversation import Author, Message, Role, Text, Turn, TurnKey
 from bot.errors import NotFound
 from bot.interactions.ports import NO_INTERACTIONS, Interactions
+from bot.interactions.values import Response
 from bot.ports import Inbox, OpenedQuestion, Platform
 
 # How long `close` waits for open pages, in seconds: a suspended page must not delay a shutdown.
@@ -57,6 +59,7 @@ class PlaygroundPlatform(Platform):
         self._channels = {name: ChannelState(name, topic) for name, topic in options.channels}
         self._routes = PlaygroundRoutes(self._state.subscribers, self.hello, self.handle, options.allowed_hosts)
         self._inbox: Inbox | None = None
+        self._interactions: Interactions = NO_INTERACTIONS
         self._accepting = True
 
     @property
@@ -76,7 +79,7 @@ class PlaygroundPlatform(Platform):
     @override
     async def run(self, inbox: Inbox, interactions: Interactions = NO_INTERACTIONS) -> None:
         """Accept questions until cancelled. The HTTP server serves the pages, so there is no connection to make."""
-        self._inbox = inbox
+        self._inbox, self._interactions = inbox, interactions
         try:
             await asyncio.Event().wait()
         finally:
@@ -111,16 +114,28 @@ class PlaygroundPlatform(Platform):
             channels, now, run_id=state.run_id, model_label=self._model_label, bot_name=state.bot_name
         )
 
-    def handle(self, frame: str) -> str:
+    async def handle(self, frame: str) -> str:
         """Process one request; returns the event for its page alone."""
         try:
             request = protocol.parse_request(frame)
-            message_id = self._ask(request) if isinstance(request, AskRequest) else self._stop(request)
-            return protocol.accepted_event(request.ref, message_id)
+            if isinstance(request, StopRequest):
+                return protocol.accepted_event(request.ref, self._stop(request))
+            if isinstance(request, AskRequest) and not (self._interactions.commands and is_command(request.text)):
+                return protocol.accepted_event(request.ref, self._ask(request))
+            return protocol.private_event(request.ref, await self._respond(request))
         except RequestRejected as rejection:
             return protocol.rejected_event(rejection)
 
-    def _ask(self, request: AskRequest) -> str:
+    async def _respond(self, request: AskRequest | SubmitRequest) -> Response:
+        """Run a command, or take in a form or a button."""
+        _, channel = self._open(request)
+        place = place_of(request, channel, self._state)
+        if isinstance(request, SubmitRequest):
+            return await self._interactions.submit(submission(request, place))
+        return await self._interactions.invoke(invocation(request, place))
+
+    def _open(self, request: AskRequest | SubmitRequest) -> tuple[Inbox, ChannelState]:
+        """The inbox and the request's channel."""
         inbox, channel = self._inbox, self._channels.get(request.channel)
         if inbox is None or not self._accepting:
             raise RequestRejected(
@@ -128,6 +143,11 @@ class PlaygroundPlatform(Platform):
             )
         if channel is None:
             raise RequestRejected("There is no such channel.", request.ref)
+        return inbox, channel
+
+    def _ask(self, request: AskRequest) -> str:
+        inbox, channel = self._open(request)
+        request = replace(request, text=as_question(request.text))
         question = self._question(request, channel)
         for evicted in channel.add(question):
             self._state.subscribers.publish(protocol.deleted_event(channel, evicted, question.posted_at))

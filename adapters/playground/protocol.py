@@ -5,6 +5,7 @@ Pure functions on plain values. Sockets and the handling of requests do not belo
 Requests (page to server):
     {"ask": text, "channel": name, "name": author, "reply_to": id or "", "ref": any short text}
     {"stop": message id, "name": reader, "ref": any short text}
+    {"submit": id of a form or a button, "values": {field: text}, "channel", "name", "reply_to", "ref"}
 
 Events (server to page), each with a "type":
     hello     the whole state: the model's label, the bot's name, limits, channels with messages and working indicators
@@ -13,17 +14,22 @@ Events (server to page), each with a "type":
     working   a working indicator of a question, on or off
     limited   a write was over the limit and was answered with 429
     asked     a request of this page was accepted (its ref, and the question's id)
+    private   the response to a command, a form or a button of this page: words, buttons, a form or a file
     refused   a request of this page was rejected, with the reason in plain words
 """
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
+from adapters.playground.rendering import to_html
 from adapters.playground.state import ChannelState, PlaygroundMessage
 from adapters.shared.json_fields import Json, string_field
+from bot.interactions.values import Action, Field, Form, Response
 from bot.ports import Controls, Verb
 
 # The longest question, in characters. Discord turns anything over 2,000 into a file; a small model's context holds
@@ -72,7 +78,22 @@ class StopRequest:
     ref: str
 
 
-def parse_request(frame: str) -> AskRequest | StopRequest:
+@dataclass(frozen=True, slots=True)
+class SubmitRequest:
+    """A reader submits a form or presses a button of a private response."""
+
+    id: str
+    values: Mapping[str, str]
+    channel: str
+    name: str
+    reply_to: str
+    ref: str
+
+
+Request = AskRequest | StopRequest | SubmitRequest
+
+
+def parse_request(frame: str) -> Request:
     """Parse a page's frame. Raises `RequestRejected` with a line for the reader."""
     try:
         request = json.loads(frame)
@@ -84,6 +105,9 @@ def parse_request(frame: str) -> AskRequest | StopRequest:
     name = _one_line(_text(request, "name"))[:NAME_CHARACTERS].strip() or _DEFAULT_NAME
     if "stop" in request:
         return StopRequest(message=_text(request, "stop")[:_REFERENCE_CHARACTERS], name=name, ref=ref)
+    channel, reply_to = _text(request, "channel"), _text(request, "reply_to")[:_REFERENCE_CHARACTERS]
+    if "submit" in request:
+        return SubmitRequest(_text(request, "submit"), _values(request), channel, name, reply_to, ref)
     text = _text(request, "ask").strip()
     if not text:
         raise RequestRejected("There is nothing to answer yet: type a question first.", ref)
@@ -92,7 +116,13 @@ def parse_request(frame: str) -> AskRequest | StopRequest:
             f"That is {len(text):,} characters, and {QUESTION_CHARACTERS:,} are the most that fit. Please shorten it.",
             ref,
         )
-    return AskRequest(text, _text(request, "channel"), name, _text(request, "reply_to")[:_REFERENCE_CHARACTERS], ref)
+    return AskRequest(text, channel, name, reply_to, ref)
+
+
+def _values(request: Json) -> Mapping[str, str]:
+    """The inputs of a form."""
+    values = request.get("values")
+    return MappingProxyType({name: _text(values, name) for name in values} if isinstance(values, dict) else {})
 
 
 def _text(request: Json, name: str) -> str:
@@ -153,6 +183,39 @@ def rate_limited_event(channel: ChannelState, verb: Verb, now: float) -> str:
 def accepted_event(ref: str, message_id: str) -> str:
     """A request was accepted."""
     return _event("asked", ref=ref, id=message_id)
+
+
+def private_event(ref: str, response: Response) -> str:
+    """A response for one page. Its file is in base64."""
+    if isinstance(response, Form):
+        form = {
+            "id": response.id,
+            "title": response.title,
+            "intro": response.intro,
+            "submit": response.submit,
+            "fields": [_field(each) for each in response.fields],
+        }
+        return _event("private", ref=ref, html="", actions=[], form=form, file=None)
+    file = response.file
+    attached = {"name": file.name, "data": base64.b64encode(file.data).decode()} if file is not None else None
+    actions = [_action(each) for each in response.actions]
+    return _event("private", ref=ref, html=to_html(response.text), actions=actions, form=None, file=attached)
+
+
+def _field(each: Field) -> Mapping[str, object]:
+    return {
+        "name": each.name,
+        "label": each.label,
+        "value": each.value,
+        "choices": [[choice.value, choice.label] for choice in each.choices],
+        "required": each.required,
+        "multiline": each.multiline,
+        "limit": each.max_length,
+    }
+
+
+def _action(each: Action) -> Mapping[str, object]:
+    return {"id": each.id, "label": each.label, "confirm": each.confirm, "danger": each.danger}
 
 
 def rejected_event(rejection: RequestRejected) -> str:

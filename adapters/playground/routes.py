@@ -6,7 +6,7 @@ The meaning of a request does not belong here (`adapters.playground.platform`).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from importlib import resources
 from types import MappingProxyType
 
@@ -31,6 +31,7 @@ ASSETS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "/": ("index.html", "text/html"),
         "/playground/app.js": ("app.js", "text/javascript"),
+        "/playground/private.js": ("private.js", "text/javascript"),
         "/playground/tape.js": ("tape.js", "text/javascript"),
         "/playground/theme.js": ("theme.js", "text/javascript"),
         "/playground/style.css": ("style.css", "text/css"),
@@ -49,7 +50,7 @@ class PlaygroundRoutes:
         self,
         subscribers: Subscribers,
         hello: Callable[[], str],
-        handle: Callable[[str], str],
+        handle: Callable[[str], Awaitable[str]],
         allowed_hosts: frozenset[str],
     ) -> None:
         self._subscribers = subscribers
@@ -95,7 +96,7 @@ class PlaygroundRoutes:
     async def _receive(self, socket: web.WebSocketResponse, subscriber: Subscriber) -> None:
         async for frame in socket:
             if frame.type is WSMsgType.TEXT:
-                subscriber.send(self._handle(frame.data))
+                subscriber.send(await self._handle(frame.data))
 
     def _check_origin(self, request: web.Request) -> None:
         """Raise 403 for a request from a foreign page or to a foreign host."""

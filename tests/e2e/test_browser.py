@@ -9,10 +9,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
 from playwright.async_api import Browser, Page, expect
 
+from bot.interactions.service import InteractionService
 from tests.servers.answerer import serving
 from tests.support.browser import NEEDS_CHROMIUM, browser
+from tests.support.handlers import House
 from tests.support.process import bot
 
 pytestmark = NEEDS_CHROMIUM
@@ -299,3 +302,72 @@ async def test_a_newcomer_sees_a_real_model_write(tmp_path: Path) -> None:
             steps = await page.evaluate("window.seen")
         assert all(later.startswith(earlier[:20]) for earlier, later in itertools.pairwise(steps))
         await running.says("ending=stopped")
+
+
+async def test_a_command_is_answered_in_a_private_card() -> None:
+    """Words, a form by keyboard, a confirmation before a deletion and a file; another page sees none of it."""
+    house = House()
+    service = InteractionService(commands=house.handlers)
+    async with (
+        serving(interactions=service) as (url, answerer, _),
+        browser() as it,
+        opened(it, url) as page,
+        opened(it, url) as other,
+    ):
+        card = page.get_by_role("region", name="Private response")
+        await ask(page, "/settings")
+        await expect(card).to_contain_text("Model: GPT-5 (the default)")
+        await card.get_by_role("button", name="Change my settings").press("Enter")
+        await expect(card).to_have_count(1)
+        await card.get_by_label("Model").select_option("fast")
+        await card.get_by_label("Persona in your own words").fill("Be kind.")
+        await card.get_by_role("button", name="Save").press("Enter")
+        await expect(card).to_contain_text("Saved. Model: Fast_and *cheap*")
+        await expect(page.locator("#announcer")).to_contain_text("Saved.")
+        await card.get_by_role("button", name="Close").click()
+        await expect(card).to_have_count(0)
+
+        await ask(page, "/privacy")
+        async with page.expect_download() as download:
+            await card.get_by_role("button", name="Export my data").click()
+            await card.get_by_role("link", name="Save tickertape-data.json").click()
+        assert (await download.value).suggested_filename == "tickertape-data.json"
+        await ask(page, "/privacy")
+        latest = card.last
+        await latest.get_by_role("button", name="Forget me").click()
+        await latest.get_by_role("button", name="Cancel").click()
+        assert house.personal.forgotten == []
+        await latest.get_by_role("button", name="Forget me").click()
+        await latest.get_by_role("button", name="Forget me").click()
+        await expect(latest).to_contain_text("Messages on this platform stay")
+        assert len(house.personal.forgotten) == 1
+        await ask(page, "/modle")
+        await expect(card.last).to_contain_text("Did you mean /model?")
+        assert answerer.questions == []
+        await expect(other.get_by_role("region", name="Private response")).to_have_count(0)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_a_private_card_is_readable_on_a_phone(scheme: str) -> None:
+    """No sideways scroll, and its texts have the contrast of WCAG AA in both themes."""
+    service = InteractionService(commands=House().handlers)
+    phone = {"width": 360, "height": 640}
+    async with (
+        serving(interactions=service) as (url, _, _),
+        browser() as it,
+        opened(it, url, viewport=phone, color_scheme=scheme) as page,
+    ):
+        await ask(page, "/settings")
+        card = page.get_by_role("region", name="Private response")
+        await card.get_by_role("button", name="Change my settings").click()
+        await expect(card.get_by_label("Model")).to_be_visible()
+        assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        colours = await page.evaluate(
+            """() => [...document.querySelectorAll(".private :is(.context, label, select, button)")].map((node) => {
+                let back = node;
+                while (getComputedStyle(back).backgroundColor === "rgba(0, 0, 0, 0)") back = back.parentElement;
+                return [getComputedStyle(node).color, getComputedStyle(back).backgroundColor];
+            })"""
+        )
+        assert len(colours) > 4
+        assert min(contrast(*pair) for pair in colours) >= 4.5

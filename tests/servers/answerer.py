@@ -10,6 +10,7 @@ from adapters.http_server import HttpServer
 from adapters.playground import PlaygroundOptions, PlaygroundPlatform
 from adapters.prometheus import PrometheusRecorder
 from bot.conversation import Author, Turn, TurnKey
+from bot.interactions.ports import NO_INTERACTIONS, Interactions
 from bot.ports import Body, Channel, Controls, Verb
 from tests.support.inbox import RecordingInbox
 
@@ -100,6 +101,7 @@ async def serving(
     gap: float = 0.02,
     port: int = 0,
     options: PlaygroundOptions | None = None,
+    interactions: Interactions = NO_INTERACTIONS,
 ) -> AsyncIterator[tuple[str, Answerer, PlaygroundPlatform]]:
     """A playground on a loopback port with an `Answerer`: its URL, the answerer and the platform."""
     platform = PlaygroundPlatform(options or PlaygroundOptions(model_label="a scripted model"))
@@ -112,7 +114,7 @@ async def serving(
     )
     async with asyncio.TaskGroup() as group:
         answerer = Answerer(group, script, gap=gap)
-        running = group.create_task(platform.run(answerer))
+        running = group.create_task(platform.run(answerer, interactions))
         url = await site.start()
         await asyncio.sleep(0)
         try:

@@ -2,6 +2,7 @@
 // The server decides everything; `state` is its last word, and every event replaces a part of it.
 // Frames are described in wire.py.
 
+import { card } from "./private.js";
 import { draw, figures, left } from "./tape.js";
 
 const $ = (id) => document.getElementById(id);
@@ -121,6 +122,11 @@ const handlers = {
   asked({ ref }) {
     pending.delete(ref);
   },
+  private(event) {
+    const sent = pending.get(event.ref);
+    pending.delete(event.ref);
+    if (sent?.channel === state.current) showPrivate(event, sent);
+  },
   refused({ ref, why }) {
     giveBack(why, ref);
     notice(why);
@@ -180,6 +186,29 @@ function build(message) {
   shown.set(message.id, parts);
   $("log").append(article);
   return parts;
+}
+
+// A response to this page alone; its button or form is answered in the same place.
+function showPrivate(event, sent) {
+  const respond = (id, values) => {
+    const ref = newRef();
+    const request = { submit: id, values, channel: sent.channel, reply_to: sent.reply_to, ref };
+    if (!send(request)) return false;
+    pending.set(ref, { ...request, replaces: section });
+    return true;
+  };
+  const close = () => {
+    section.remove();
+    $("message").focus();
+  };
+  const section = card(event, sent.ask ?? "", { send: respond, close });
+  follow(() => {
+    if (sent.replaces?.isConnected) sent.replaces.replaceWith(section);
+    else $("log").append(section);
+  }, true);
+  refresh();
+  $("announcer").textContent = section.querySelector(".body").textContent;
+  if (sent.replaces) section.focus();
 }
 
 function heading(message, clock, time, previous) {
@@ -288,7 +317,7 @@ function enter(name) {
 function refresh() {
   const room = state.rooms.get(state.current);
   if (!room) return;
-  $("empty").hidden = room.messages.size > 0;
+  $("empty").hidden = room.messages.size > 0 || $("log").childElementCount > 0;
   showChannels();
   showMeters(room);
   showWorking(room);
@@ -350,6 +379,8 @@ function showWorking(room) {
 
 // --------------------------------------------------------------------------------------------------------- the composer
 
+const newRef = () => crypto.randomUUID?.() ?? String(Math.random());
+
 function ask() {
   const text = $("message").value;
   if (!text.trim() || !connected()) return;
@@ -357,7 +388,7 @@ function ask() {
     notice(`That is ${text.length.toLocaleString()} characters, far more than fit. Please shorten it.`);
     return;
   }
-  const ref = crypto.randomUUID?.() ?? String(Math.random());
+  const ref = newRef();
   const question = { ask: text, channel: state.current, reply_to: state.replyTo, ref };
   if (!send(question)) return;
   pending.set(ref, question);
@@ -373,7 +404,7 @@ function giveBack(why, ref) {
   const lost = ref === undefined ? [...pending.values()].at(-1) : pending.get(ref);
   if (ref === undefined) pending.clear();
   else pending.delete(ref);
-  if (lost && !$("message").value) {
+  if (lost?.ask && !$("message").value) {
     $("message").value = lost.ask;
     replyTo(lost.reply_to, { focus: false });
     fit();

@@ -83,8 +83,10 @@ class CommandHandlers:
         if not self._may_act(caller):
             return Notice(self._strings.no_access)
         command = find_command(event.command)
-        if command is None or command.kind is not Kind.CALL:
+        if command is None:
             return unknown_command(event.command, COMMANDS, caller, self._strings)
+        if command.kind is not Kind.CALL:  # a question without words
+            return await self._conversation.help(caller, "")
         if command.permission is Permission.ADMINS and not caller.is_admin:
             return Notice(self._strings.admins_only)
         words = event.arguments.get("name", event.arguments.get("text", ""))

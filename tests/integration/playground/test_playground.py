@@ -897,15 +897,15 @@ async def test_requests_before_and_after_the_run_are_rejected() -> None:
     """A request before the start or after the end is rejected."""
     platform = PlaygroundPlatform(PlaygroundOptions(model_label="m"))
     request = json.dumps({"ask": "hi", "channel": "general"})
-    assert json.loads(platform.handle(request))["type"] == "refused"
+    assert json.loads(await platform.handle(request))["type"] == "refused"
     async with asyncio.TaskGroup() as group:
         running = group.create_task(platform.run(Answerer(group)))
         await asyncio.sleep(0)
-        assert json.loads(platform.handle(request))["type"] == "asked"
+        assert json.loads(await platform.handle(request))["type"] == "asked"
         await asyncio.sleep(1)
         running.cancel()
     assert not platform.ready
-    assert json.loads(platform.handle(request))["type"] == "refused"
+    assert json.loads(await platform.handle(request))["type"] == "refused"
 
 
 def test_events_are_json_with_a_type() -> None:

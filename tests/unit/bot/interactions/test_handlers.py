@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import logging
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -17,23 +17,15 @@ from hypothesis import strategies as st
 from bot.access import AccessRules, AllowDeny
 from bot.conversation import Author
 from bot.interactions.commands import COMMANDS, Kind
-from bot.interactions.handlers import CommandHandlers, HandlerOptions, HandlerPorts
-from bot.interactions.values import CommandInvoked, Form, FormSubmitted, Notice, Place, Response
+from bot.interactions.values import Form, FormSubmitted, Notice, Place
 from bot.models import ModelCatalog, ModelInfo
-from bot.preferences import PERSONA_LENGTH, Controls, FreeText, Persona, PreferenceName
-from bot.prompt import PromptConfig, PromptOverride
+from bot.preferences import PERSONA_LENGTH, Controls, FreeText, PreferenceName
+from bot.prompt import PromptOverride
 from bot.records import Period, Retention, Subject, SubjectKind, UsageFigures, UsageLimit, person
-from bot.stored_choices import PreferenceRules
-from bot.strings import Strings
-from tests.support.inbox import RecordingInbox
-from tests.support.records import FakePersonalData, FakePreferences, FakeUsage
+from tests.support.handlers import ADMIN, CHANNEL, DANA, PERSONAS, WORDS, House
 
-WORDS = Strings()
-DANA = Author("U1", "Dana")
-ADMIN = Author("U2", "Ada", manages=True)
 STRANGER = Author("U9", "Sam")
 
-CHANNEL = Place("slack", "T1", "C1", channel_ids=("C1",), position="1700000000.000100", command_prefix="/tickertape ")
 THREAD = replace(CHANNEL, conversation="slack/T1/C1/5", command_prefix="!")
 DIRECT = Place("slack", "T1", "D1", "slack/T1/D1", ("D1",), direct=True, position="1700000000.000100")
 FORUM = Place("discord", "G1", "P1", "discord/P1", ("P1", "F1", "K1"), position="99")
@@ -50,56 +42,8 @@ PLACES = {
     "home": HOME,
 }
 
-CATALOG = ModelCatalog(
-    [
-        ModelInfo("gpt-5", "GPT-5", "gpt-5"),
-        ModelInfo("gpt-5-mini", "GPT-5 mini", "gpt-5-mini"),
-        ModelInfo("fast", "Fast_and *cheap*", "llama"),
-    ]
-)
-PERSONAS = (Persona("pirate", "Pirate", "Arr."), Persona("teacher", "Patient teacher", "Explain."))
 SHARED = Subject(SubjectKind.CHANNEL, "slack", "T1", "C1")
 ME = person("slack", "U1")
-
-
-@dataclass
-class House:
-    """The handlers with stores in memory."""
-
-    controls: Controls = field(default_factory=lambda: Controls(personas=PERSONAS, free_text=FreeText.EVERYONE))
-    access: AccessRules = field(default_factory=AccessRules)
-    catalog: ModelCatalog = CATALOG
-    welcome: bool = True
-    welcome_text: str = ""
-    store: FakePreferences = field(default_factory=FakePreferences)
-    usage: FakeUsage = field(default_factory=FakeUsage)
-    personal: FakePersonalData = field(default_factory=FakePersonalData)
-    inbox: RecordingInbox = field(default_factory=RecordingInbox)
-    by_channel: dict[str, PromptOverride] = field(default_factory=dict)
-
-    @property
-    def handlers(self) -> CommandHandlers:
-        prompting = PromptConfig(PromptOverride("Be brief."), self.by_channel)
-        rules = PreferenceRules(self.catalog, prompting, self.controls, self.access)
-        ports = HandlerPorts(self.store, self.usage, self.personal, self.inbox)
-        return CommandHandlers(ports, HandlerOptions(rules, WORDS, self.welcome, self.welcome_text))
-
-    async def run(self, command: str, typed: str = "", by: Author = DANA, place: Place = CHANNEL) -> Response:
-        arguments = {"name": typed} if typed else {}
-        return await self.handlers.invoke(CommandInvoked(command, by, place, arguments))
-
-    async def said(self, command: str, typed: str = "", by: Author = DANA, place: Place = CHANNEL) -> str:
-        response = await self.run(command, typed, by, place)
-        assert isinstance(response, Notice)
-        return response.text
-
-    async def send(self, id_: str, by: Author = DANA, place: Place = CHANNEL, **values: str) -> Response:
-        return await self.handlers.submit(FormSubmitted(id_, by, place, values))
-
-    async def told(self, id_: str, by: Author = DANA, place: Place = CHANNEL, **values: str) -> str:
-        response = await self.send(id_, by, place, **values)
-        assert isinstance(response, Notice)
-        return response.text
 
 
 # ------------------------------------------------------------------------------------------------------ every command
