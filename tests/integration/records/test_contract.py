@@ -11,8 +11,6 @@ import pytest
 from adapters.records import SqliteRecords
 from tests.contracts.records import NOON, RecordsContract
 
-pytestmark = [pytest.mark.sockets, pytest.mark.quick]  # a thread, so in real time
-
 
 class TestMemoryRecords(RecordsContract):
     """The contract, in memory."""
@@ -23,6 +21,8 @@ class TestMemoryRecords(RecordsContract):
             yield records
 
 
+@pytest.mark.sockets  # a thread, so in real time
+@pytest.mark.quick
 class TestFileRecords(RecordsContract):
     """The contract, in a file."""
 
