@@ -12,11 +12,10 @@ import itertools
 import logging
 import math
 import random
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Self, TypeVar
 
 from bot.backoff import Backoff
 from bot.conversation import (
@@ -35,11 +34,10 @@ from bot.conversation import (
 )
 from bot.errors import ConnectFailed, NotReady, OutcomeUnknown, RateLimited, Retryable, ServiceError
 from bot.ports import Model
+from bot.reusable_timeout import ReusableTimeout
 from bot.telemetry import Recorder
 
 log = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,11 +168,22 @@ class _Deadlines:
 
 
 class Completion:
-    """Asks a model until there is an answer, or nothing left to try."""
+    """Asks a model until there is an answer, or nothing left to try.
 
-    def __init__(self, model: Model, policy: CompletionPolicy, recorder: Recorder, random_: random.Random) -> None:
+    `by_model` holds the policies of models unlike the default one, by the name in a prompt.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        policy: CompletionPolicy,
+        recorder: Recorder,
+        random_: random.Random,
+        by_model: Mapping[str, CompletionPolicy] = MappingProxyType({}),
+    ) -> None:
         self._model = model
         self._policy = policy
+        self._by_model = by_model
         self._recorder = recorder
         self._random = random_
 
@@ -186,7 +195,7 @@ class Completion:
         `is_offline` tells whether the answer's platform is unreachable now. Raises the last attempt's failure:
         `ModelRejected` at once, a `Retryable` after all attempts.
         """
-        loop, policy = asyncio.get_running_loop(), self._policy
+        loop, policy = asyncio.get_running_loop(), self._by_model.get(prompt.model, self._policy)
         deadlines = _Deadlines(policy)
         outage = _ServerOutage()
         number = 1  # attempts with a connection
@@ -194,7 +203,10 @@ class Completion:
             streamed, began = number <= policy.attempts, loop.time()
             yield Attempt(asked, streamed=streamed, model=prompt.model)
             try:
-                stream = self._streamed(prompt, deadlines, first=number == 1) if streamed else self._fallback(prompt)
+                if streamed:
+                    stream = self._streamed(prompt, deadlines, first=number == 1)
+                else:
+                    stream = self._fallback(prompt, policy)
                 async with aclosing(_checked(stream, alone=not deadlines.has_text)) as deltas:
                     async for delta in deltas:
                         yield delta
@@ -218,17 +230,21 @@ class Completion:
 
     def once(self) -> Completion:
         """The same with a single streamed attempt, and the call without streaming after it."""
-        return Completion(self._model, replace(self._policy, attempts=1), self._recorder, self._random)
+        policy, *others = (
+            replace(policy, attempts=min(policy.attempts, 1)) for policy in (self._policy, *self._by_model.values())
+        )
+        by_model = dict(zip(self._by_model, others, strict=True))
+        return Completion(self._model, policy, self._recorder, self._random, by_model)
 
     def _streamed(self, prompt: Prompt, deadlines: _Deadlines, *, first: bool) -> AsyncGenerator[Delta, None]:
-        policy = self._policy
+        policy = deadlines.policy
         silent = max(policy.first_chunk_seconds, policy.model_loading_seconds if first else 0.0)
         timeouts = _Timeouts(silent, policy.first_chunk_seconds, policy.idle_seconds)
         return _with_timeouts(self._model.answer(prompt, stream=True), timeouts, deadlines)
 
-    def _fallback(self, prompt: Prompt) -> AsyncGenerator[Delta, None]:
-        seconds = self._policy.fallback_seconds
-        deadlines = _Deadlines(self._policy, answer_ends_at=asyncio.get_running_loop().time() + seconds)
+    def _fallback(self, prompt: Prompt, policy: CompletionPolicy) -> AsyncGenerator[Delta, None]:
+        seconds = policy.fallback_seconds
+        deadlines = _Deadlines(policy, answer_ends_at=asyncio.get_running_loop().time() + seconds)
         return _with_timeouts(self._model.answer(prompt, stream=False), _Timeouts(seconds, seconds, seconds), deadlines)
 
     def _record_failure(self, failure: Retryable, attempt: int) -> None:
@@ -290,65 +306,6 @@ def _continues(delta: Delta, announced: Announced) -> bool:
     if isinstance(delta, Announced):
         return delta.reason is not announced.reason
     return not isinstance(delta, Usage | Activity)
-
-
-class ReusableTimeout:
-    """Timeouts for consecutive waits, like `asyncio.timeout_at` for each, but with one timer for many.
-
-    A stream waits ten times a second and almost never times out; setting a timer for each wait took a tenth of the
-    processor with many streams. So the timer fires, and is then set for the current wait.
-    """
-
-    __slots__ = ("_ends_at", "_loop", "_rang", "_task", "_timer")
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._ends_at = math.inf  # the present wait
-        self._task: asyncio.Task[object] | None = None  # the waiting task
-        self._timer: asyncio.TimerHandle | None = None
-        self._rang = False  # and the task was cancelled for it
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-
-    async def over(self, awaitable: Awaitable[T], ends_at: float) -> T:
-        """Await it. Raises `TimeoutError` if it is not done by `ends_at`, in the loop's time."""
-        task = self._task = asyncio.current_task()
-        assert task is not None
-        self._ends_at, cancelling = ends_at, task.cancelling()
-        if self._timer is None or self._timer.when() > ends_at:
-            self._set(ends_at)
-        try:
-            return await awaitable
-        except asyncio.CancelledError as error:
-            if self._rang:
-                self._rang = False
-                if task.uncancel() <= cancelling:  # by nobody else
-                    raise TimeoutError from error
-            raise
-        finally:
-            if self._rang:  # it ended otherwise meanwhile
-                task.uncancel()
-            self._ends_at, self._task, self._rang = math.inf, None, False
-
-    def _set(self, at: float) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = self._loop.call_at(at, self._ring)
-
-    def _ring(self) -> None:
-        self._timer = None
-        if self._ends_at == math.inf or self._task is None:
-            return
-        if self._loop.time() >= self._ends_at:
-            self._rang = True
-            self._task.cancel()
-        else:
-            self._set(self._ends_at)
 
 
 async def _checked(deltas: AsyncGenerator[Delta, None], *, alone: bool) -> AsyncGenerator[Delta, None]:

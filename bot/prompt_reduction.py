@@ -61,18 +61,25 @@ class ReducedPrompt:
 
 
 class PromptReducer:
-    """Asks a `Completion`, and again with a smaller prompt if the server rejects it. One per process."""
+    """Asks a `Completion`, and again with a smaller prompt if the server rejects it. One per process.
 
-    def __init__(self, completion: Completion) -> None:
+    `takes_images` tells whether a model, by its name in a prompt, is configured for images.
+    """
+
+    def __init__(self, completion: Completion, takes_images: Callable[[str], bool] = lambda _model: True) -> None:
         self._completion = completion
-        self._memory = _RejectionMemory()
+        self._once = completion.once()
+        self._memory = _RejectionMemory(takes_images)
 
     async def answer(
-        self, prompt: Prompt, is_offline: Callable[[], bool] = lambda: False
+        self, prompt: Prompt, is_offline: Callable[[], bool] = lambda: False, *, once: bool = False
     ) -> AsyncGenerator[Delta | Attempt | ReducedPrompt, None]:
-        """As `Completion.answer`, with a `ReducedPrompt` after omissions. Attempts are numbered across all prompts."""
+        """As `Completion.answer`, with a `ReducedPrompt` after omissions. Attempts are numbered across all prompts.
+
+        `once` makes a single streamed attempt before the call without streaming.
+        """
         reduction = _Reduction(prompt, self._memory, asyncio.get_running_loop().time())
-        completion = self._completion
+        completion = self._once if once else self._completion
         while True:
             try:
                 async with aclosing(completion.answer(reduction.prompt, is_offline)) as deltas:
@@ -87,7 +94,7 @@ class PromptReducer:
                     raise reduction.original_failure(failure) from None
                 log.info("asking with a smaller prompt", extra={"because": reduction.why, "failure": repr(failure)})
                 if isinstance(failure, ServiceError):
-                    completion = self._completion.once()  # all attempts are used up
+                    completion = self._once  # all attempts are used up
             else:
                 return
 
@@ -96,13 +103,14 @@ class PromptReducer:
 class _RejectionMemory:
     """Past rejections by model name. Times are the loop's."""
 
+    is_configured_for_images: Callable[[str], bool]
     images_rejected_until: dict[str, float] = field(default_factory=dict)
     suspicions: dict[str, int] = field(default_factory=dict)
     images: dict[tuple[str, bytes], float] = field(default_factory=dict)  # rejected images, with their expiry
 
     def takes_images(self, model: str, now: float) -> bool:
-        """Whether the model has not rejected images recently."""
-        return self.images_rejected_until.get(model, -math.inf) <= now
+        """Whether the model is configured for images and has not rejected any recently."""
+        return self.is_configured_for_images(model) and self.images_rejected_until.get(model, -math.inf) <= now
 
     def reject_images(self, model: str, now: float) -> None:
         """The model accepts no images."""
@@ -184,7 +192,7 @@ class _Reduction:
         """The delta as passed on: attempts renumbered, and the omissions in front of the answer."""
         if isinstance(delta, Attempt):
             self._attempts += 1
-            return (Attempt(self._attempts, streamed=delta.streamed),)
+            return (replace(delta, number=self._attempts),)
         if self.has_answered:
             return (delta,)
         self.has_answered = True

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from typing_extensions import override
 
 from bot.backoff import Backoff
-from bot.completion import Attempt, Completion, CompletionPolicy, ReusableTimeout, Silent
+from bot.completion import Attempt, Completion, CompletionPolicy, Silent
 from bot.conversation import (
     Activity,
     Announced,
@@ -38,6 +38,7 @@ from bot.errors import (
     Retryable,
     ServiceError,
 )
+from bot.reusable_timeout import ReusableTimeout
 from bot.telemetry import NoRecorder
 from tests.support.fakes import ScriptedModel, Step, words
 
