@@ -14,7 +14,8 @@ from contextlib import AsyncExitStack, suppress
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from bot.bootstrap import model_label, open_bot, run_checks, start_http_server
+from bot.bootstrap import open_bot, run_checks, start_http_server
+from bot.bootstrap_models import model_label
 from bot.errors import Permanent
 from bot.lifecycle import serve, tune_gc
 from config.docs import describe, help_text

@@ -13,9 +13,8 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
-from types import MappingProxyType
 
-from adapters import discord, embedded, openai, slack
+from adapters import discord, embedded, slack
 from adapters.admin.history import History
 from adapters.http_server import ComponentStatus, HttpServer, ListenFailed
 from adapters.journal import JournalOptions, MemoryJournal, SqliteJournal
@@ -26,8 +25,17 @@ from adapters.shared.diagnostics import CheckResult
 from bot.access import AccessRules, AllowDeny
 from bot.backoff import Backoff
 from bot.bootstrap_admin import make_admin_page
+from bot.bootstrap_models import (
+    check_models,
+    make_catalog,
+    make_completion_policy,
+    make_fallback_policy,
+    make_listed_policies,
+    model_label,
+    open_model,
+)
 from bot.bootstrap_records import make_hooks, make_quotas, open_records, records_status
-from bot.completion import Completion, CompletionPolicy
+from bot.completion import Completion
 from bot.delivery.policy import ReasoningPolicy, WritePolicy
 from bot.feedback import Feedback
 from bot.interactions.ports import NO_INTERACTIONS, Interactions
@@ -42,12 +50,6 @@ from bot.turns.manager import TurnManager
 from config.settings import Settings
 
 log = logging.getLogger(__name__)
-
-# First-chunk timeout of a turn's first attempt if the server may load its model for it. Loading a large model from a
-# slow disk took 130 s. Seconds.
-MODEL_LOADING_SECONDS = 180.0
-
-DEMO_MODEL = "SmolLM2-135M, a tiny demonstration model"
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,24 +127,7 @@ async def run_checks(settings: Settings) -> Sequence[CheckResult]:
         results += await discord.check(discord_options)
     if (slack_options := make_slack_options(settings)) is not None:
         results += await slack.check(slack_options)
-    if settings.embedded_runs:
-        results.append(_check_embedded())
-    else:
-        results += await openai.check(make_model_options(settings))
-    return results
-
-
-def _check_embedded() -> CheckResult:
-    try:
-        embedded.require_installed()
-    except embedded.EmbeddedUnavailable as failure:
-        return CheckResult("model", ok=False, message=str(failure), fix="or set OPENAI_API_KEY and OPENAI_MODEL")
-    return CheckResult("model", ok=True, message=DEMO_MODEL)
-
-
-def model_label(settings: Settings) -> str:
-    """The model's name as shown to people."""
-    return DEMO_MODEL if settings.embedded_runs else settings.model.name
+    return [*results, *await check_models(settings)]
 
 
 # ------------------------------------------------------------------------------------------------- journal and model
@@ -164,32 +149,6 @@ async def open_embedded_server(
     if not settings.embedded_runs:
         return None
     return await stack.enter_async_context(embedded.EmbeddedServer(report))
-
-
-def open_model(settings: Settings, stack: AsyncExitStack, server: embedded.EmbeddedServer | None) -> Model:
-    """Connect to the embedded `server`'s model, or to the operator's."""
-    options = make_model_options(settings)
-    if server is not None:
-        options = openai.OpenAIOptions(
-            model=server.model, base_url=server.base_url, images=False, parameters=embedded.PARAMETERS
-        )
-    model = openai.OpenAIModel(options)
-    stack.push_async_callback(model.close)
-    return model
-
-
-def make_model_options(settings: Settings) -> openai.OpenAIOptions:
-    """The options of the model's server."""
-    chosen = settings.model
-    return openai.OpenAIOptions(
-        model=chosen.name,
-        api_key=chosen.api_key.get_secret_value() if chosen.api_key else "",
-        base_url=chosen.base_url or openai.OPENAI_BASE_URL,
-        api="responses" if chosen.api == "responses" else "chat",
-        parameters=MappingProxyType(dict(chosen.parameters)),
-        images=chosen.images,
-        requests_per_minute=chosen.requests_per_minute,
-    )
 
 
 def wall_clock(settings: Settings) -> Callable[[], datetime]:
@@ -285,7 +244,7 @@ def make_turns(
     random_ = random.Random()  # noqa: S311 (it spreads retries; nothing secret is drawn)
     return TurnManager(
         make_turn_config(settings, make_strings(settings, durable=journal.durable)),
-        Completion(model, make_completion_policy(settings), recorder, random_),
+        Completion(model, make_completion_policy(settings), recorder, random_, make_listed_policies(settings)),
         journal,
         recorder,
         random_=random_,
@@ -298,25 +257,6 @@ def make_turns(
 def make_interactions(feedback: Feedback) -> Interactions:
     """The handlers of everything people do beside asking."""
     return InteractionService(feedback=feedback)
-
-
-def make_completion_policy(settings: Settings) -> CompletionPolicy:
-    """How the model is asked and retried."""
-    chosen = settings.completion
-    may_load = settings.model.loads and chosen.first_chunk_timeout is None
-    return CompletionPolicy(
-        attempts=chosen.attempts,
-        first_chunk_seconds=chosen.first_chunk_timeout or CompletionPolicy().first_chunk_seconds,
-        model_loading_seconds=MODEL_LOADING_SECONDS if may_load else 0.0,
-        connect_wait_seconds=chosen.connect_wait_seconds,
-        outage_seconds=chosen.outage_seconds,
-        idle_seconds=chosen.stream_idle_timeout,
-        no_text_seconds=chosen.no_text_timeout,
-        answer_seconds=chosen.answer_timeout,
-        fallback_seconds=chosen.fallback_timeout,
-        backoff=Backoff(chosen.backoff_seconds, chosen.backoff_limit_seconds, jitter=1.0),
-        retry_after_limit_seconds=chosen.retry_after_limit_seconds,
-    )
 
 
 def make_strings(settings: Settings, *, durable: bool) -> Strings:
@@ -343,6 +283,8 @@ def make_turn_config(settings: Settings, strings: Strings) -> TurnConfig:
             per_channel=turns.live_per_channel,
             repair_seconds=settings.journal.recovery_max_age_seconds,
         ),
+        models=make_catalog(settings),
+        fallback=make_fallback_policy(settings),
     )
 
 
@@ -388,4 +330,5 @@ def make_prompt_config(settings: Settings) -> PromptConfig:
         default=PromptOverride(chosen.prompt()),
         by_channel={id_: PromptOverride(table.system_prompt, table.model) for id_, table in settings.channels.items()},
         limits=PromptLimits(chosen.history_messages, characters, question),
+        contexts=make_catalog(settings).contexts(),
     )

@@ -10,10 +10,10 @@ from typing import Any
 
 from adapters.http_server import ComponentStatus
 from adapters.records import RecordsOptions, SqliteRecords
+from bot.bootstrap_models import make_pricing
 from bot.feedback import KeptAnswers
 from bot.ledger import Unit
 from bot.metering import LedgerMeter, MeteringOptions
-from bot.pricing import UnknownPricing
 from bot.privacy import Answers, JournalRows, StoredPersonalData
 from bot.quota_book import QuotaBook
 from bot.quotas import ROLE_PREFIX, LimitName, PeriodKind, QuotaRules
@@ -91,7 +91,7 @@ def make_hooks(
     meter = LedgerMeter(
         records,
         quotas=quotas,
-        pricing=UnknownPricing(),
+        pricing=make_pricing(settings, wall_clock),
         choices=choices,
         recorder=recorder,
         strings=strings,

@@ -1,8 +1,8 @@
 """Another model answers if the chosen one cannot: the operator's fallback list.
 
-The next model is asked only before any text, since a second answer would contradict the shown one. Each later model gets
-a single streamed attempt and the call without streaming, and none begins after `FallbackPolicy.seconds`: the patience
-for all models together is that time, and the time of one such model.
+The next model is asked only before any text, since a second answer would contradict the shown one. Each later model
+gets a single streamed attempt and the call without streaming, and none begins after `FallbackPolicy.seconds`: the
+patience for all models together is that time, and the time of one such model.
 """
 
 from __future__ import annotations

@@ -21,6 +21,10 @@ class ModelInfo:
     context: int = 0
 
 
+# The only model of a bot without a list.
+UNNAMED = ModelInfo("", "the model", "")
+
+
 class ModelCatalog:
     """All models of the operator, the default one first. Iterates over them in that order."""
 
@@ -54,3 +58,12 @@ class ModelCatalog:
         """The label of a model; the name itself if the list has none."""
         found = self.find(name)
         return name if found is None else found.label
+
+    def takes_images(self, name: str) -> bool:
+        """Whether a model is configured for images; a name outside the list is one of the default model's server."""
+        return (self.find(name) or self.default).images
+
+    def contexts(self) -> dict[str, int]:
+        """The known contexts by name, the default model's by the empty name too."""
+        known = {model.name: model.context for model in self._models if model.context}
+        return known | ({"": self.default.context} if self.default.context else {})

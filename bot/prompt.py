@@ -17,6 +17,10 @@ _ID_DIGITS = 40
 # Lines about omitted attachments: a few make the point, and the answer stands above them.
 _LEFT_OUT_LINES = 4
 
+# Characters of a prompt for each token of a model's context: half of the context at four characters a token (English
+# text), and all of it in a script with two. The rest is for the answer.
+CHARACTERS_PER_TOKEN = 2
+
 
 @dataclass(frozen=True, slots=True)
 class PromptLimits:
@@ -25,6 +29,11 @@ class PromptLimits:
     messages: int = 25  # a thread's last two dozen messages contain what a question refers to
     characters: int = 24_000  # of history: about 6,000 tokens, within every current model's context
     question_characters: int = 32_000  # longer questions are cut, and their author is told
+
+    def within(self, context: int, used: int) -> PromptLimits:
+        """The limits for a context of so many tokens (0: unknown), if so many characters are used already."""
+        room = max(context * CHARACTERS_PER_TOKEN - used, 0)
+        return replace(self, characters=min(self.characters, room)) if context else self
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +50,15 @@ class PromptOverride:
 
 @dataclass(frozen=True, slots=True)
 class PromptConfig:
-    """The operator's choices. `by_channel` holds the overrides of channel tables, by channel id."""
+    """The operator's choices. `by_channel` holds the overrides of channel tables, by channel id.
+
+    `contexts` holds the known contexts of models in tokens, by the name in a prompt.
+    """
 
     default: PromptOverride
     by_channel: Mapping[str, PromptOverride] = field(default_factory=dict)
     limits: PromptLimits = field(default_factory=PromptLimits)
+    contexts: Mapping[str, int] = field(default_factory=dict)
 
     def override_for(self, turn: Turn) -> PromptOverride:
         """The narrowest override for these channels, completed by the default."""
@@ -75,6 +88,8 @@ def prepare(
     limits = prompting.limits
     override = prompting.override_for(turn).completed_by(chosen)
     question, was_cut = _shortened(_worded(turn.question), limits.question_characters)
+    system = _system(override.system, turn, now)
+    limits = limits.within(prompting.contexts.get(override.model, 0), len(system) + _size(question))
     kept, dropped = _newest([message for message in history.messages if not is_blank(message)], limits)
     notices = _left_out(question, strings)
     if was_cut:
@@ -82,7 +97,7 @@ def prepare(
     messages = [*kept, question]
     if not turn.direct:
         messages = [_with_name(message) for message in messages]
-    prompt = Prompt(_system(override.system, turn, now), tuple(messages), override.model)
+    prompt = Prompt(system, tuple(messages), override.model)
     return Prepared(prompt, tuple(notices), history_cut=dropped or (history.truncated and not history.unread))
 
 

@@ -122,6 +122,7 @@ class QuestionStrings:
     left_out: str = "{name} was left out: {why}."
     left_out_more: str = "… and {count} more were left out."
     no_images: str = "The model cannot see images: this answer was made without them."
+    answered_by: str = "Answered by {label}, because {missing} did not respond."
 
 
 @dataclass(frozen=True)

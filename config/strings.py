@@ -10,6 +10,7 @@ from typing import Any
 from config.command_sentences import HandlerSentences
 from config.declarations import SettingsGroup, setting
 from config.types import (
+    AnsweredBySentence,
     CommandSentence,
     CutSentence,
     EndingSentence,
@@ -54,6 +55,7 @@ class QuestionSentences(SettingsGroup):
     left_out: LeftOutSentence = sentence("An attachment, {name}, was left out: {why}.")
     left_out_more: MoreSentence = sentence("After several of these: {count} more attachments were left out.")
     no_images: Sentence = sentence("The model accepts no images; they were left out.")
+    answered_by: AnsweredBySentence = sentence("Below the answer of a fallback model, {label}: {missing} failed.")
 
 
 class RetrySentences(SettingsGroup):

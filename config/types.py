@@ -257,6 +257,7 @@ LeftOutSentence = Annotated[str, AfterValidator(sentence_of("name", "why"))] | N
 CommandSentence = Annotated[str, AfterValidator(sentence_of("command"))] | None
 UnknownSentence = Annotated[str, AfterValidator(sentence_of("command", "word"))] | None
 SimilarSentence = Annotated[str, AfterValidator(sentence_of("command", "word", "closest"))] | None
+AnsweredBySentence = Annotated[str, AfterValidator(sentence_of("label", "missing"))] | None
 ThinkingSentence = Annotated[str, AfterValidator(sentence_of("thought"))] | None
 StopWords = Annotated[tuple[str, ...], AfterValidator(_stop_words)] | None
 Duration = Annotated[float, Field(allow_inf_nan=False), BeforeValidator(_duration)]  # in seconds

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
+from dataclasses import replace
 from types import MappingProxyType
 
 from adapters.openai.model import OpenAIModel
@@ -30,9 +31,30 @@ FIXES = MappingProxyType(
     }
 )
 
+# The keys of ``[[models]]`` for the main model's variables.
+LISTED_KEYS = MappingProxyType(
+    {"OPENAI_API_KEY": "its api_key_env", "OPENAI_BASE_URL": "its server", "OPENAI_MODEL": "its model"}
+)
 
-async def check(options: OpenAIOptions) -> list[CheckResult]:
-    """Check the options, then send a tiny streamed request. Costs a few tokens."""
+
+async def check(options: OpenAIOptions, name: str = "") -> list[CheckResult]:
+    """Check the options, then send a tiny streamed request. Costs a few tokens.
+
+    `name` is that of a listed model; empty for the main one.
+    """
+    results = await _check(options)
+    return [_about_listed(result, name) for result in results] if name else results
+
+
+def _about_listed(result: CheckResult, name: str) -> CheckResult:
+    """The result for a listed model, with its own keys in place of the main model's variables."""
+    fix = result.fix
+    for variable, key in LISTED_KEYS.items():
+        fix = fix.replace(variable, key)
+    return replace(result, subject=f"model {name}", fix=fix)
+
+
+async def _check(options: OpenAIOptions) -> list[CheckResult]:
     missing = _missing(options)
     if missing:
         return missing

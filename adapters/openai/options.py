@@ -37,3 +37,8 @@ class OpenAIOptions:
     def where(self) -> str:
         """The base URL without user and password, for display."""
         return re.sub(r"//[^/@]*@", "//", self.base_url)
+
+    @property
+    def server(self) -> tuple[str, str]:
+        """Address and key: models with the same ones share a connection."""
+        return self.base_url, self.api_key

@@ -5,10 +5,12 @@ Settings are read in `config`, not here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bot.access import AccessRules
 from bot.delivery.policy import WritePolicy
+from bot.model_fallback import FallbackPolicy
+from bot.models import UNNAMED, ModelCatalog
 from bot.prompt import PromptConfig
 from bot.strings import Strings
 
@@ -53,3 +55,5 @@ class TurnConfig:
     strings: Strings
     writing: WritePolicy
     limits: TurnLimits
+    models: ModelCatalog = field(default_factory=lambda: ModelCatalog((UNNAMED,)))
+    fallback: FallbackPolicy = field(default_factory=FallbackPolicy)

@@ -21,9 +21,11 @@ from bot.delivery.pacer import Pacer
 from bot.delivery.reply import Reply, reason_of
 from bot.delivery.start import ReplyStart
 from bot.errors import Failure, Forbidden, ModelRejected, NotFound
+from bot.model_fallback import AnsweredBy, ModelFallback
 from bot.ports import Channel, UnfinishedTurn
 from bot.prompt import PromptOverride, is_empty, messages_after, prepare
 from bot.prompt_reduction import PromptReducer, ReducedPrompt
+from bot.strings import FilledSentence
 from bot.telemetry import Figures, Recorder, TurnRecord
 from bot.turns.calls import ModelCalls
 from bot.turns.config import TurnConfig
@@ -117,7 +119,9 @@ class TurnRunner:
     ) -> None:
         self._config = config
         self._hooks = hooks
-        self._reducer = PromptReducer(completion)
+        self._model = ModelFallback(
+            PromptReducer(completion, config.models.takes_images), config.models, config.fallback
+        )
         self._journal = journal
         self._recorder = recorder
         self._wall_clock = wall_clock  # only for the date and time in the system prompt
@@ -275,10 +279,10 @@ class TurnRunner:
         calls = pending.calls
         calls.keeps_text = self._hooks.answers is not None
         calls.prompted(prepared.prompt)
-        async with aclosing(self._reducer.answer(prepared.prompt, is_offline)) as deltas:
+        async with aclosing(self._model.answer(prepared.prompt, is_offline)) as deltas:
             async for delta in deltas:
-                if isinstance(delta, ReducedPrompt):
-                    self._add_reduction_notices(reply, delta, turn.conversation)
+                if isinstance(delta, ReducedPrompt | AnsweredBy):
+                    self._add_model_notices(reply, delta, turn.conversation)
                     continue
                 calls.record(delta)
                 if type(delta) is Text and len(delta.text) > SLICE:
@@ -297,9 +301,13 @@ class TurnRunner:
                 return
             await asyncio.sleep(0)  # let other tasks run
 
-    def _add_reduction_notices(self, reply: Reply, reduced: ReducedPrompt, conversation: str) -> None:
-        """Tell the user what the model's server refused to take."""
-        strings = self._config.strings
+    def _add_model_notices(self, reply: Reply, reduced: ReducedPrompt | AnsweredBy, conversation: str) -> None:
+        """Tell the user about a model's refusal to take everything, or about another model's answer."""
+        strings, label = self._config.strings, self._config.models.label
+        if isinstance(reduced, AnsweredBy):
+            names = {"label": label(reduced.model), "missing": label(reduced.missing)}
+            reply.add_notice(FilledSentence(strings.answered_by, **names))
+            return
         for part in reduced.left_out:
             reply.add_notice(strings.left_out.format(name=part.name, why=part.why))
         if reduced.no_images:

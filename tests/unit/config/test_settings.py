@@ -12,7 +12,7 @@ from adapters.discord import DiscordOptions
 from adapters.journal import JournalOptions
 from adapters.shared.attachments import AttachmentLimits
 from adapters.slack import SlackOptions
-from bot import bootstrap
+from bot import bootstrap, bootstrap_models
 from bot.access import AccessRules
 from bot.completion import CompletionPolicy
 from bot.delivery.policy import WritePolicy
@@ -128,7 +128,7 @@ EMPTY = Settings.load(MODEL, folder=ROOT / "tests")
 FULL = Settings.load(EVERY_SECRET, folder=ROOT / "tests")
 TURN_CONFIG = bootstrap.make_turn_config(EMPTY, Strings())
 DECLARED_AND_BUILT_IN = {
-    "completion": (bootstrap.make_completion_policy(EMPTY), CompletionPolicy()),
+    "completion": (bootstrap_models.make_completion_policy(EMPTY), CompletionPolicy()),
     "writing": (bootstrap.make_write_policy(EMPTY), WritePolicy()),
     "turns": (TURN_CONFIG.limits, TurnLimits()),
     "prompt": (TURN_CONFIG.prompting.limits, PromptLimits()),
