@@ -36,7 +36,7 @@ from slack_bolt.response import BoltResponse
 from adapters.shared.json_fields import object_field
 from adapters.slack.events.actions import ButtonPressed, parse_form, parse_press
 from adapters.slack.events.handler import EventHandler
-from adapters.slack.events.parse import Identity, parse_action
+from adapters.slack.events.parse import Identity
 from adapters.slack.messages.buttons import RETRY_ACTION, RETRY_WITH_ACTION, STOP_ACTION, VOTE_ACTION
 from adapters.slack.messages.views import ACTION_PREFIX, FORM_CALLBACK
 from adapters.slack.presses import PressHandler
@@ -60,8 +60,7 @@ MISSING_INPUT = "Please fill this in."
 
 def make_app(workspace: WorkspaceState, handler: EventHandler) -> AsyncApp:
     """The app of one workspace."""
-    me = workspace.me
-    app = _bare_app(workspace.web, me)
+    app = _bare_app(workspace.web, workspace.me)
 
     async def journal_event(body: dict[str, Any], next: Next) -> BoltResponse | None:  # noqa: A002 (Bolt's name)
         """Journal an event before any listener; 503 if that fails.
@@ -73,21 +72,14 @@ def make_app(workspace: WorkspaceState, handler: EventHandler) -> AsyncApp:
         await next()
         return None
 
-    async def stop(ack: AsyncAck, body: dict[str, Any]) -> None:
-        """Stop the answer with the pressed button."""
-        await ack()
-        if (request := parse_action(body, me)) is not None:
-            handler.apply_signals(request)
-
     app.middleware(journal_event)
-    app.action(STOP_ACTION)(stop)
-    _add_presses(app, workspace)
+    _add_presses(app, workspace, handler)
     return app
 
 
-def _add_presses(app: AsyncApp, workspace: WorkspaceState) -> None:
+def _add_presses(app: AsyncApp, workspace: WorkspaceState, handler: EventHandler) -> None:
     """Buttons of answers, notices and panels, and forms."""
-    presses = PressHandler(workspace)
+    presses = PressHandler(workspace, handler.stops)
 
     def listener(handle: Callable[[ButtonPressed], Coroutine[None, None, None]]) -> Listener:
         async def listen(ack: AsyncAck, body: dict[str, Any]) -> None:
@@ -108,6 +100,7 @@ def _add_presses(app: AsyncApp, workspace: WorkspaceState) -> None:
         if form is not None:
             workspace.spawn(presses.guarded(presses.submit, form))
 
+    app.action(STOP_ACTION)(listener(presses.stop))
     for action in (RETRY_ACTION, RETRY_WITH_ACTION):
         app.action(action)(listener(presses.retry))
     app.action(VOTE_ACTION)(listener(presses.vote))

@@ -12,7 +12,9 @@ from typing import TypeVar
 
 from adapters.slack.events.actions import ButtonPressed, FormSent, Origin, parse_value
 from adapters.slack.events.mentions import PLATFORM
+from adapters.slack.events.parse import StopRequested
 from adapters.slack.events.places import place_of
+from adapters.slack.events.stops import StopHandler
 from adapters.slack.history.users import to_author
 from adapters.slack.messages.responses import Responder
 from adapters.slack.state import WorkspaceState
@@ -23,6 +25,7 @@ from bot.interactions.values import FormSubmitted, Place, RetryPressed, Vote, Vo
 log = logging.getLogger(__name__)
 
 UNKNOWN_PERSON = "I cannot look up your account right now. Please try again in a minute."
+NOT_STOPPED = "There is nothing to stop here: the answer has ended, or you may not stop it."
 FAILED = "That did not work. Please try again."
 # Patience with a person's lookup, in seconds: they wait and see nothing.
 LOOKUP_SECONDS = 10.0
@@ -33,8 +36,9 @@ Received = TypeVar("Received", ButtonPressed, FormSent)
 class PressHandler:
     """Handles the presses and forms of one workspace. `guarded` runs the others."""
 
-    def __init__(self, workspace: WorkspaceState) -> None:
+    def __init__(self, workspace: WorkspaceState, stops: StopHandler) -> None:
         self._workspace = workspace
+        self._stops = stops
         self._responder = Responder(workspace)
 
     async def guarded(self, handle: Callable[[Received], Coroutine[None, None, None]], received: Received) -> None:
@@ -45,6 +49,13 @@ class PressHandler:
             # An odd payload must not affect the next.
             log.exception("Slack: a press by user %s could not be handled", received.origin.user)
             await self._responder.tell(FAILED, received.origin)
+
+    async def stop(self, press: ButtonPressed) -> None:
+        """Stop an answer."""
+        origin = press.origin
+        request = StopRequested(origin.channel, origin.user, (origin.message,))
+        if not self._stops.stop(request):
+            await self._responder.tell(NOT_STOPPED, origin)
 
     async def retry(self, press: ButtonPressed) -> None:
         """Try again, perhaps with another model."""

@@ -73,7 +73,7 @@ class EventHandler:
         self._workspace = workspace
         self._inbox = inbox
         self._recent: LRUCache[tuple[str, str], PendingMessage] = LRUCache(RECENT)  # by channel and ts
-        self._stops = StopHandler(workspace, inbox, self._recent)
+        self.stops = StopHandler(workspace, inbox, self._recent)
         self._edits = EditHandler(workspace)
         self._locks = KeyedLock()  # by conversation: turns
         self._lookup_locks = KeyedLock()  # by conversation: lookups of participation
@@ -189,7 +189,7 @@ class EventHandler:
         """Stop or abandon the answers concerned by a stop request or a deletion."""
         match event:
             case StopRequested():
-                self._stops.stop(event)
+                self.stops.stop(event)
             case MessageDeleted(channel, ts) if (channel, ts) not in self._workspace.cache.deleted_by_us:
                 if (pending := self._recent.get((channel, ts))) is not None:
                     pending.is_withdrawn = True

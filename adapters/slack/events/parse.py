@@ -244,17 +244,6 @@ def _parse_session_stop(event: Json, me: Identity) -> StopRequested | None:
     return StopRequested(channel, by, messages=tuple(filter(None, (thread, *streaming))), thread=thread)
 
 
-def parse_action(payload: Json, me: Identity) -> StopRequested | None:
-    """The click on a stop button, from an interactive payload; it concerns the message with the button.
-
-    https://docs.slack.dev/reference/interaction-payloads/block_actions-payload
-    """
-    by = string_field(object_field(payload, "user"), "id")
-    channel = string_field(object_field(payload, "channel"), "id")
-    ts = string_field(object_field(payload, "message"), "ts")
-    return StopRequested(channel, by, messages=(ts,)) if by not in ("", me.user) and channel and ts else None
-
-
 # ----------------------------------------------------------------------------------------------------------- messages
 
 

@@ -31,10 +31,10 @@ class StopHandler:
         self._inbox = inbox
         self._recent = recent
 
-    def stop(self, request: StopRequested) -> None:
-        """Stop the answers concerned by a request."""
+    def stop(self, request: StopRequested) -> bool:
+        """Stop the answers concerned by a request; False if there is none, or the person lacks permission."""
         if self._workspace.users.is_known_bot(request.by):  # a lookup first would cost time, and tokens
-            return
+            return False
         team = self._workspace.me.team
         stopped, by = False, self._requester(request.by)
         for ts in request.messages:
@@ -43,10 +43,12 @@ class StopHandler:
                 pending.is_withdrawn = pending.is_withdrawn or request.by == pending.author
                 if not pending.is_handed_over and len(pending.stops) < STOPS:
                     pending.stops.append(by)  # the core decides about permission once it is a turn
+                    stopped = True
         if request.thread is not None:
             if not stopped:
-                self._inbox.stop_conversation(conversation_id(team, request.channel, request.thread), by=by)
+                stopped = self._inbox.stop_conversation(conversation_id(team, request.channel, request.thread), by=by)
             self._workspace.spawn(self._leave_session(request))
+        return stopped
 
     def _requester(self, user: str) -> Author | str:
         """A user as far as known: a lookup would delay the stop."""

@@ -13,7 +13,7 @@ from bot.markdown import Piece
 from bot.markdown.fences import fence_changes
 
 # Share of one block in the 11,500 characters of a message (`blocks.MARKDOWN_LIMIT`): 44 blocks fill it. The other six
-# of Slack's 50 are for the unfinished last line, for our own lines below the answer, and for blocks split by Slack.
+# of Slack's 50 are for the unfinished last line, our own lines below the answer, two of buttons, others split by Slack.
 CHARACTERS_PER_BLOCK = 261
 
 _HEADING = re.compile(r"[ ]{0,3}#{1,6}(?:[ \t]|$)")

@@ -235,6 +235,16 @@ async def test_a_message_too_large_with_buttons_goes_without_them() -> None:
 # ------------------------------------------------------------------------------------------------------------- pressed
 
 
+async def test_a_stop_without_effect_is_one_private_line() -> None:
+    """A stop button of an ended answer, or pressed without permission, tells the presser so."""
+    async with scene() as on:
+        ts = await on.channel.post(Body("one", controls=Controls.STOP), KEY + "0")
+        await on.press(ts, "Stop")
+        await on.until(lambda: bool(on.double.interactive.privates))
+        assert "nothing to stop" in on.double.interactive.privates[0].text
+        assert [key.message for key in on.inbox.stopped] == [ts]
+
+
 async def test_try_again_reaches_the_core_and_shows_nothing() -> None:
     """A press of Try again names its question, message, person and place; a starting answer shows no notice."""
     async with scene(respond(Notice())) as on:

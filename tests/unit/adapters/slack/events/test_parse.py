@@ -19,7 +19,6 @@ from adapters.slack.events.parse import (
     MessagePosted,
     StopRequested,
     is_plain,
-    parse_action,
     parse_event,
 )
 
@@ -142,14 +141,6 @@ def test_changes_without_words_are_no_edits(message: Json) -> None:
     assert parse_event(event, ME) == ChannelNotice("C1")
 
 
-def test_a_stop_button_names_its_message() -> None:
-    """A click on a stop button concerns the message below which it is; our own clicks do not count."""
-    payload = {"user": {"id": "U1"}, "channel": {"id": "C1"}, "message": {"ts": "2.1"}}
-    assert parse_action(payload, ME) == StopRequested("C1", "U1", ("2.1",))
-    assert parse_action({**payload, "user": {"id": "UBOT"}}, ME) is None
-    assert parse_action({}, ME) is None
-
-
 WORDS = st.one_of(st.text(max_size=8), st.none(), st.integers(), st.booleans())
 NAMES = st.sampled_from(
     """type channel user text ts thread_ts subtype files hidden item reaction message previous_message deleted_ts
@@ -172,7 +163,6 @@ JSON = st.dictionaries(
 def test_any_event_is_parsed(event: Json) -> None:
     """Whatever arrives, parsing raises nothing."""
     parse_event(event, ME)
-    parse_action(event, ME)
 
 
 @given(JSON)
