@@ -31,6 +31,6 @@ async def open_question(
     workspace.participation.join(addressed.conversation, ts)
     workspace.cache.open(addressed.conversation, from_start=False)
     turn = await handler.make_turn(key, addressed, addressed.message, user)
-    snapshot = ThreadSnapshot(workspace.reader, addressed.conversation, ts, messages)
+    snapshot = ThreadSnapshot(workspace.reader, addressed.conversation, ts, messages) if messages else None
     answer = SlackChannel(workspace, addressed.conversation, key, addressed.message, snapshot)
     return OpenedQuestion(turn, answer, with_user(stored, user))
