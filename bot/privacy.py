@@ -40,8 +40,8 @@ class JournalRows(Protocol):
 class Answers(Protocol):
     """The answers in progress; `bot.turns.manager` implements it."""
 
-    def stop_person(self, platform: str, person: str) -> int:
-        """Stop the running and waiting answers to a person."""
+    async def stop_person(self, platform: str, person: str) -> int:
+        """Stop the running and waiting answers to a person, and wait for their records."""
         ...
 
 
@@ -85,7 +85,7 @@ class StoredPersonalData(PersonalData):
 
     @override
     async def forget(self, user: Subject) -> None:
-        stopped = self._answers.stop_person(user.platform, user.id)
+        stopped = await self._answers.stop_person(user.platform, user.id)
         keys = await self._store.questions_of(user)
         await self._drop(keys)
         random_id = await self._store.erase(user)

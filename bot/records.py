@@ -167,7 +167,10 @@ class PersonalData(Protocol):
         ...
 
     async def forget(self, user: Subject) -> None:
-        """Delete or anonymize everything stored about a person. Counters remain until their period ends."""
+        """Delete or anonymize everything stored about a person, whose answers are stopped first.
+
+        Counters remain until their period ends.
+        """
         ...
 
 

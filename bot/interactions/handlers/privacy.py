@@ -18,7 +18,6 @@ class PrivacyHandler:
 
     def __init__(self, ports: HandlerPorts, strings: Strings) -> None:
         self._personal = ports.personal
-        self._inbox = ports.inbox
         self._strings = strings
 
     async def privacy(self, _caller: Caller, _words: str) -> Response:
@@ -42,8 +41,6 @@ class PrivacyHandler:
             data = await self._personal.export(caller.user)
             return Notice(self._strings.exported, file=PrivateFile(EXPORT_FILE, data))
         if id_ == FORGET:
-            # A running answer would write rows after the deletion.
-            await self._inbox.stop_person(caller.place.platform, caller.author.id)
             await self._personal.forget(caller.user)
             return Notice(self._strings.forgotten)
         return None

@@ -474,11 +474,10 @@ async def test_an_export_is_a_private_file() -> None:
     assert (response.file.name, response.file.data) == ("tickertape-data.json", b'{"settings": []}')
 
 
-async def test_forgetting_stops_answers_first() -> None:
-    """So that no running answer stores something afterwards."""
+async def test_forgetting_is_confirmed_in_words() -> None:
+    """They say what stays: counters without a name, and messages on the platform."""
     house = House()
     assert await house.told("privacy:forget") == WORDS.forgotten
-    assert house.inbox.stopped_persons == [("slack", "U1")]
     assert house.personal.forgotten == [ME]
 
 
