@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, tzinfo
+from datetime import UTC, datetime, tzinfo
+from functools import partial
 
 import yarl
 
@@ -12,6 +14,8 @@ from adapters.shared.attachments import is_loopback
 
 # Discord's hosts for attachments (https://docs.discord.com/developers/reference#image-formatting).
 FILE_HOSTS = frozenset({"cdn.discordapp.com", "media.discordapp.net"})
+
+UTC_CLOCK = partial(datetime.now, UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,8 @@ class DiscordOptions:
     login_seconds: float = 30.0
     # Time zone for timestamps given to the model; Discord shows them in each reader's own.
     zone: tzinfo = UTC
+    # Tells a fresh edit of an uncached message from an old one.
+    wall_clock: Callable[[], datetime] = UTC_CLOCK
     # Between queries for unfinished turns of other processes. They leave them whenever they stop or crash, so the
     # query repeats for ever; it is small.
     recovery_interval_seconds: float = 2.0

@@ -73,7 +73,7 @@ class DiscordPlatform(Platform, ConnectionListener):
 
     @override
     async def open_question(self, key: TurnKey, messages: Sequence[str]) -> OpenedQuestion:
-        raise NotFound("questions cannot be read again here yet")
+        return await self._handler.open_question(key, messages)
 
     @override
     async def stop_accepting(self) -> None:

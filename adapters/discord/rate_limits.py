@@ -50,6 +50,9 @@ _ONE_MESSAGE = frozenset(
     }
 )
 
+# Paths of members and channels, read one at a time and rarely.
+_DETAILS = frozenset({"/guilds/{guild_id}/members/{member_id}", "/channels/{channel_id}"})
+
 
 class Window(FixedWindow):
     """A fixed window; after `merge_into` it stands for another one, for every holder."""
@@ -176,6 +179,7 @@ class Budgets:
     def __init__(self) -> None:
         self.global_limit = RollingWindow(GLOBAL_PER_SECOND, 1.0, paced=False)
         self.lookups = RollingWindow(LOOKUPS_PER_SECOND, 1.0, paced=False)
+        self.details = Window(paced=False)  # reads of members and channels
         self.active_lookups = 0
         # Unbounded for cachetools: only idle channels may be evicted.
         self._channels: LRUCache[str, ChannelBudgets] = LRUCache(math.inf)
@@ -207,9 +211,9 @@ class Budgets:
         `path` is discord.py's template, `channel` a channel's id or an interaction's token.
         """
         one = path in _ONE_MESSAGE
-        budgets = self.channel(channel) if one or path in _MESSAGES else None
-        if budgets is None:
-            return None
+        if not one and path not in _MESSAGES:
+            return self.details if method == "GET" and path in _DETAILS else None
+        budgets = self.channel(channel)
         match method, one:
             case "POST", False:
                 return budgets.post

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import itertools
 import json
 import math
 import re
@@ -106,8 +105,7 @@ class World:
     """Who and what there is. Ids are strings of digits, and later ones are larger."""
 
     def __init__(self) -> None:
-        began = int((datetime.now(UTC) - datetime(2015, 1, 1, tzinfo=UTC)).total_seconds() * 1000)
-        self._ids = itertools.count(began - 3_600_000)
+        self._newest = 0  # the newest id's milliseconds
         self.users: dict[str, Json] = {}
         self.guilds: dict[str, Json] = {}
         self.channels: dict[str, Json] = {}
@@ -115,7 +113,9 @@ class World:
         self.bot = self.user("Tickertape", bot=True)
 
     def new_id(self) -> str:
-        return str(next(self._ids) << 22)
+        now = int((datetime.now(UTC) - datetime(2015, 1, 1, tzinfo=UTC)).total_seconds() * 1000)
+        self._newest = max(self._newest + 1, now)
+        return str(self._newest << 22)
 
     def user(self, name: str, *, bot: bool = False, nick: str | None = None, roles: Sequence[str] = ()) -> str:
         """Add a user, who is in every guild with `nick` and `roles`, and return the id."""

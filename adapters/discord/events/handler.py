@@ -5,21 +5,25 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
+from dataclasses import replace
 from typing import Any
 
 from adapters.discord.events.codec import dump
+from adapters.discord.events.edits import Revisions, completed
 from adapters.discord.events.mentions import Decision, build_turn, decide, is_from_person, mentions_bot, turn_key
 from adapters.discord.events.message import ChannelKind
-from adapters.discord.events.parse import Event, MessageChanged, MessageDeleted, MessagePosted
+from adapters.discord.events.parse import Event, MessageChanged, MessageDeleted, MessagePosted, MessageRevised
+from adapters.discord.history.questions import read_question
 from adapters.discord.history.reader import HistoryReader
 from adapters.discord.interactions.router import InteractionRouter
 from adapters.discord.messages.channel import DiscordChannel
 from adapters.discord.state import BotState
 from adapters.shared.keyed_queue import KeyedQueue
-from bot.conversation import TurnKey
+from bot.conversation import Turn, TurnKey
 from bot.interactions.ports import Interactions
-from bot.ports import Inbox, UnfinishedTurn
+from bot.interactions.values import QuestionEdited
+from bot.ports import Inbox, OpenedQuestion, UnfinishedTurn
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +47,7 @@ class EventHandler:
         self._pending: set[str] = set()  # ids of queued messages, without those deleted meanwhile
         self._decisions = asyncio.Semaphore(MAX_CONCURRENT_DECISIONS)
         self._late: deque[tuple[TurnKey, str]] = deque(maxlen=MAX_LATE_MESSAGES)
+        self._revisions = Revisions()
         self.interactions = InteractionRouter(state)
 
     # ------------------------------------------------------------------------------------------------------ lifecycle
@@ -89,7 +94,7 @@ class EventHandler:
             case MessagePosted():
                 self._on_posted(event)
             case MessageChanged():
-                self._state.cache.apply(event)
+                self._on_changed(event)
             case MessageDeleted():
                 self._on_deleted(event)
             case _:
@@ -107,6 +112,39 @@ class EventHandler:
             cache.set_participation(event.channel.id, message.id)
         if self._inbox is not None:
             self._dispatch(event)
+
+    def _on_changed(self, event: MessageChanged) -> None:
+        cache = self._state.cache
+        before = cache.get(event.channel, event.id)
+        cache.apply(event)
+        revised = completed(event.revised, before) if event.revised is not None else None
+        now = self._state.options.wall_clock().timestamp()
+        if revised is None or self._inbox is None or not self._revisions.is_news(revised, before, now=now):
+            return
+        posted = revised.posted
+        if posted.channel.kind is ChannelKind.THREAD and mentions_bot(posted.message, posted.bot):
+            cache.set_participation(posted.channel.id, posted.message.id)
+        match self._decide(posted):
+            case Decision.ANSWER:
+                self._report_edit(revised)
+            case Decision.NEEDS_LOOKUP:
+                self.spawn(self._report_if_addressed(revised))
+            case Decision.IGNORE:
+                return
+
+    async def _report_if_addressed(self, revised: MessageRevised) -> None:
+        if await self.is_addressed(revised.posted):
+            self._report_edit(revised)
+
+    def _report_edit(self, revised: MessageRevised) -> None:
+        """Tell the core about an edited question."""
+        posted = revised.posted
+        turn = build_turn(
+            posted.message,
+            posted.channel,
+            conversation=self._state.cache.conversation(posted.message, posted.channel),
+        )
+        self._state.interactions.edited(QuestionEdited(turn.key, turn.conversation, turn.author, revised.age))
 
     def _on_deleted(self, event: MessageDeleted) -> None:
         cache, guild = self._state.cache, self._guild(event, event.id)
@@ -206,9 +244,31 @@ class EventHandler:
 
     def accept(self, inbox: Inbox, event: MessagePosted, unfinished: UnfinishedTurn | None = None) -> None:
         """Hand over the turn of a message; `unfinished` is its state in an earlier process."""
+        key = unfinished.key if unfinished is not None else turn_key(event.message)
+        inbox.accept(*self._turn_of(event, key, unfinished=unfinished))
+
+    async def open_question(self, key: TurnKey, messages: Sequence[str]) -> OpenedQuestion:
+        """Read a question again, for another answer in `messages`."""
+        event = await read_question(self._state, key)
+        cache = self._state.cache
+        cache.add_read([one for one in (event.message, event.replied_to) if one is not None])
+        turn, channel = self._turn_of(event, key, replaces=messages)
+        return OpenedQuestion(turn, channel, dump(event, asks=True))
+
+    def _turn_of(
+        self,
+        event: MessagePosted,
+        key: TurnKey,
+        *,
+        unfinished: UnfinishedTurn | None = None,
+        replaces: Sequence[str] = (),
+    ) -> tuple[Turn, DiscordChannel]:
+        """The turn of a message, and the channel of its answer."""
         message, cache = event.message, self._state.cache
         conversation = cache.conversation(message, event.channel)
-        for answered in (message.id, *(unfinished.messages if unfinished else ())):
+        for answered in (message.id, *(unfinished.messages if unfinished else replaces)):
             cache.set_conversation(answered, conversation)
-        channel = DiscordChannel(self._state, event, conversation=conversation, unfinished=unfinished)
-        inbox.accept(build_turn(message, event.channel, conversation=conversation), channel)
+        channel = DiscordChannel(
+            self._state, event, conversation=conversation, unfinished=unfinished, replaces=replaces
+        )
+        return replace(build_turn(message, event.channel, conversation=conversation), key=key), channel

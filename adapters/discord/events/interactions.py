@@ -27,7 +27,7 @@ _THREADS = frozenset({10, 11, 12})
 _ADMINISTRATOR, _MANAGE_CHANNELS = 1 << 3, 1 << 4
 
 # A member invited as a guest to one voice channel (https://docs.discord.com/developers/resources/guild, member flags).
-_IS_GUEST = 1 << 4
+GUEST = 1 << 4
 
 
 class ChannelDirectory(Protocol):
@@ -123,7 +123,7 @@ def parse_interaction(data: Mapping[str, Any], directory: ChannelDirectory) -> I
     return Interaction(
         InteractionToken(str(int(data["id"])), str(int(data.get("application_id") or 0)), str(data["token"])),
         parse_person(data),
-        _channel_info(directory.channel_info(channel, guild), partial),
+        channel_info_of(directory.channel_info(channel, guild), partial),
         guild=guild,
         message=string_field(message, "id"),
         private=bool(_flags(message) & EPHEMERAL),
@@ -145,13 +145,13 @@ def parse_person(data: Mapping[str, Any]) -> Author:
         str(int(user["id"])),
         name or "somebody",
         frozenset(str(role) for role in as_list(member.get("roles"))),
-        guest=bool(_flags(member) & _IS_GUEST),
+        guest=bool(_flags(member) & GUEST),
         manages=bool(permissions & (_ADMINISTRATOR | _MANAGE_CHANNELS)),
     )
 
 
-def _channel_info(known: ChannelInfo, partial: Mapping[str, Any]) -> ChannelInfo:
-    """The channel; the event names the type and parent of an archived thread, missing in guild data."""
+def channel_info_of(known: ChannelInfo, partial: Mapping[str, Any]) -> ChannelInfo:
+    """The channel; its JSON names the type and parent of an archived thread, missing in guild data."""
     kind = partial.get("type")
     if kind in (_DIRECT, _GROUP):
         return ChannelInfo(known.id, ChannelKind.DM)

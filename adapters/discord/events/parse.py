@@ -10,12 +10,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, tzinfo
+from datetime import UTC, datetime, tzinfo
 from types import MappingProxyType
 from typing import Any, Protocol
 
 from adapters.discord.events.content import FIELDS, FORWARD, extra_text, snapshots
-from adapters.discord.events.interactions import InteractionEvent, parse_interaction_event
+from adapters.discord.events.interactions import GUEST, InteractionEvent, parse_interaction_event
 from adapters.discord.events.message import THREAD_STARTER, BotIdentity, ChannelInfo, DiscordMessage
 from adapters.shared.attachments import Attachment
 from adapters.shared.context_labels import format_time
@@ -26,8 +26,8 @@ PARSE_ERRORS = (KeyError, TypeError, ValueError, AttributeError, IndexError)
 # The name of a user, role or channel, by sign (``@``, ``@&`` or ``#``) and id; empty if unknown.
 NameOf = Callable[[str, str], str]
 
-# A member invited as a guest to one voice channel (https://docs.discord.com/developers/resources/guild, member flags).
-_IS_GUEST = 1 << 4
+# The first millisecond of 2015, in Unix milliseconds: ids count from it.
+_DISCORD_EPOCH = 1_420_070_400_000
 
 
 # ------------------------------------------------------------------------------------------------------------- events
@@ -46,7 +46,10 @@ class MessagePosted:
 
 @dataclass(frozen=True, slots=True)
 class MessageChanged:
-    """An edit by others, or a link preview added by Discord. Fields missing from the event are None."""
+    """An edit by others, or a link preview added by Discord. Fields missing from the event are None.
+
+    `revised` is the message if its words were edited, now or earlier; with an empty author if the event names none.
+    """
 
     channel: str
     id: str
@@ -54,6 +57,16 @@ class MessageChanged:
     text: str | None = None
     extra_text: str | None = None
     attachments: tuple[Attachment, ...] | None = None
+    revised: MessageRevised | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRevised:
+    """A message whose words were edited at `at`, in Unix seconds, `age` seconds after its post."""
+
+    posted: MessagePosted
+    at: float
+    age: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +156,25 @@ def _parse_changed(data: Mapping[str, Any], directory: Directory) -> MessageChan
         text=plain(data["content"] or "") if "content" in data else None,
         extra_text=extra_text(data, plain, source=source) if any(name in data for name in FIELDS) else None,
         attachments=_attachments(data) if "attachments" in data else None,
+        revised=_parse_revised(data, directory),
     )
+
+
+def _parse_revised(data: Mapping[str, Any], directory: Directory) -> MessageRevised | None:
+    """The edited message. None for an empty one: without the Message Content intent, its words are missing."""
+    edited = string_at(data, "edited_timestamp")
+    if not edited or not string_at(data, "content"):
+        return None
+    at = datetime.fromisoformat(edited).timestamp()
+    created = string_at(data, "timestamp")
+    posted_at = datetime.fromisoformat(created).timestamp() if created else snowflake_time(str(data["id"]))
+    posted = parse_posted({"author": {"id": ""}, **data}, directory)
+    return MessageRevised(posted, at, max(at - posted_at, 0.0))
+
+
+def snowflake_time(id_: str) -> float:
+    """When an id was made, in Unix seconds (https://docs.discord.com/developers/reference#snowflakes)."""
+    return ((int(id_) >> 22) + _DISCORD_EPOCH) / 1000
 
 
 # ----------------------------------------------------------------------------------------------------------- messages
@@ -187,7 +218,7 @@ def parse_message(
         extra_text=extra,
         kind=int(data.get("type") or 0),
         bot=bool(author.get("bot") or author.get("system") or data.get("webhook_id")),
-        guest=bool((member.get("flags") or 0) & _IS_GUEST),
+        guest=bool((member.get("flags") or 0) & GUEST),
         reply_to="" if reference.get("type") == FORWARD else str(reference.get("message_id") or ""),
         mentions=_mentioned(data, raw) | frozenset(str(role) for role in data.get("mention_roles") or ()),
         roles=frozenset(str(role) for role in member.get("roles") or ()),

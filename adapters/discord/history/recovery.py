@@ -42,7 +42,7 @@ class Recovery:
         try:
             stored = load(unfinished.event)
             event = stored.event(self._state.client, guild=unfinished.key.workspace)
-            if turn_key(event.message) != unfinished.key:
+            if turn_key(event.message) != unfinished.key.question:
                 raise ValueError("the stored message is another one")
         except PARSE_ERRORS as error:
             log.warning("giving up an unfinished turn: its stored event is unreadable: %r", error)
