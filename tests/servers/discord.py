@@ -366,6 +366,10 @@ class DiscordDouble:
         """The id of the first button that a message shows; None if it shows none."""
         return next(iter(self.controls(channel, message)), None)
 
+    def stop_button(self, channel: str, message: str) -> str | None:
+        """The id of a message's stop button; None without one."""
+        return next((one for one in self.controls(channel, message) if one.startswith("stop:")), None)
+
     def press(
         self, channel: str, message: str, *, user: str, custom_id: str = "", values: Sequence[str] = (), **fields: Any
     ) -> str:

@@ -433,7 +433,7 @@ async def test_a_server_without_history_does_not_block_posts() -> None:
 @pytest.mark.parametrize("written_down", [True, False])
 @pytest.mark.parametrize("writes", [0, 1, 3])
 async def test_a_recovered_answer_continues_in_its_messages(writes: int, written_down: bool, age: float) -> None:
-    """Whenever the process died, and whether it knew of its post or not: one answer, whole, without a button."""
+    """Whenever the process died, and whether it knew of its post or not: one answer, whole and no longer live."""
     double = DiscordDouble()
     bot, journal = Bot(double), FakeJournal(durable=True)
     async with double.running():
@@ -454,7 +454,7 @@ async def test_a_recovered_answer_continues_in_its_messages(writes: int, written
 
         [answer] = [shown for shown in double.shown(bot.general) if shown.author == "Tickertape"]
         assert answer.text == answer_of(script).strip()
-        assert (double.button(bot.general, answer.id), double.limited) == (None, [])
+        assert (double.stop_button(bot.general, answer.id), double.limited) == (None, [])
 
 
 @pytest.mark.sockets

@@ -32,7 +32,7 @@ async def whole(bot: Bot, count: int, channel: str) -> list[str]:
         double.say(channel, f"<@{double.world.bot}> tell", author=bot.ada)
         async with asyncio.timeout(40):
             await double.until(lambda: " ".join(double.answers(channel)).split() == answer(count))
-            await double.until(lambda: not any(double.button(channel, each.id) for each in double.shown(channel)))
+            await double.until(lambda: not any(double.stop_button(channel, each.id) for each in double.shown(channel)))
         return double.answers(channel)
 
 
@@ -53,7 +53,7 @@ async def test_a_post_that_may_not_refer_to_its_question_goes_without(error: tup
 
 
 async def test_a_thread_that_is_archived_meanwhile_is_reopened_by_a_post() -> None:
-    """The answer continues in a new message: a post reopens the thread. Then edits work, and no button stays."""
+    """The answer continues in a new message: a post reopens the thread. Then edits work, and no stop button stays."""
     bot = Bot(DiscordDouble())
     double, world = bot.double, bot.double.world
     thread = world.thread(bot.general)

@@ -28,6 +28,11 @@ def writes(double: DiscordDouble) -> list[Any]:
     return [entry.body.get("components", "nothing") for entry in sent if "/messages" in entry.path]
 
 
+def final_controls(question: str) -> list[str]:
+    """The controls below an ended answer."""
+    return [f"retry:{question}", f"up:{question}", f"down:{question}"]
+
+
 # --------------------------------------------------------------------------------------------------------- the button
 
 
@@ -137,9 +142,9 @@ def answer_in(bot: Bot, channel: str = "") -> str:
 
 @pytest.mark.sockets
 async def test_anybody_may_stop_an_answer() -> None:
-    """A press ends the model's stream and the answer, with a line and without a button, and is acknowledged."""
+    """A press ends the model's stream and the answer, with a line and without its button, and is acknowledged."""
     model = ScriptedModel(words(2000))
-    async with live(model) as (bot, journal, _):
+    async with live(model) as (bot, journal, asked):
         answer = answer_in(bot)
         pressed = bot.double.press(bot.general, answer, user=bot.bob)
         assert await ended(journal) == [Ending.STOPPED]
@@ -147,7 +152,7 @@ async def test_anybody_may_stop_an_answer() -> None:
 
         assert model.open == 0
         assert "Stopped." in bot.double.answers(bot.general)[0]
-        assert bot.double.button(bot.general, answer) is None
+        assert bot.double.controls(bot.general, answer) == final_controls(asked)
         assert bot.double.acknowledged == [(pressed, 6)]
 
 
@@ -180,7 +185,7 @@ async def test_a_press_on_a_message_that_we_do_not_know_yet() -> None:
 
         assert await ended(journal) == [Ending.STOPPED]
         assert len(double.answers(bot.general)) == 1
-        assert double.button(bot.general, answer_in(bot)) is None
+        assert double.stop_button(bot.general, answer_in(bot)) is None
 
 
 @pytest.mark.sockets
@@ -210,14 +215,15 @@ async def test_a_press_that_cannot_be_acknowledged_stops_all_the_same() -> None:
 
 @pytest.mark.sockets
 async def test_an_answer_of_five_tokens_is_one_write() -> None:
-    """An answer complete before its first write is posted once, without a button."""
+    """An answer complete before its first write is posted once, with the controls of its end."""
     double = DiscordDouble()
     bot, journal, script = Bot(double), FakeJournal(), words(5)
     async with double.running(), process(bot, ScriptedModel(script), journal):
-        bot.ask("hi")
+        asked = bot.ask("hi")
         await ended(journal)
 
-        assert (double.answers(bot.general), writes(double)) == ([answer_of(script).strip()], ["nothing"])
+        assert (double.answers(bot.general), len(writes(double))) == ([answer_of(script).strip()], 1)
+        assert double.controls(bot.general, answer_in(bot)) == final_controls(asked)
 
 
 @pytest.mark.sockets
@@ -235,17 +241,18 @@ async def test_an_answer_is_whole_where_there_are_no_buttons(how: str) -> None:
 
 
 @pytest.mark.sockets
-async def test_an_answer_of_many_messages_leaves_no_button() -> None:
-    """Only the last message of a live answer has one, and none has at the end."""
+async def test_an_answer_of_many_messages_ends_with_its_controls() -> None:
+    """Only the last message of an answer has controls; those of the end replace the stop button."""
     double = DiscordDouble()
     bot, journal, script = Bot(double), FakeJournal(), words(1000, rate=500.0)
     async with double.running(), process(bot, ScriptedModel(script), journal):
-        bot.ask("hi")
+        asked = bot.ask("hi")
         await ended(journal)
-        shown = [one.id for one in double.shown(bot.general) if one.author == "Tickertape"]
+        *earlier, last = [one.id for one in double.shown(bot.general) if one.author == "Tickertape"]
 
-        assert len(shown) > 3
-        assert [double.button(bot.general, one) for one in shown] == [None] * len(shown)
+        assert len(earlier) > 2
+        assert [double.button(bot.general, one) for one in earlier] == [None] * len(earlier)
+        assert double.controls(bot.general, last) == final_controls(asked)
 
 
 # ------------------------------------------------------------------------------------------------------------- deleting
