@@ -208,6 +208,7 @@ def make_slack_options(settings: Settings) -> slack.SlackOptions | None:
         edits_latch_seconds=chosen.edits_leak_seconds,
         call_seconds=settings.writing.write_timeout,
         zone=settings.conversation.zone(),
+        strings=make_strings(settings, durable=False),
     )
 
 

@@ -25,7 +25,8 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from slack_bolt.app.async_app import AsyncApp
@@ -35,8 +36,11 @@ from slack_bolt.response import BoltResponse
 
 from adapters.shared.json_fields import object_field
 from adapters.slack.events.actions import ButtonPressed, parse_form, parse_press
+from adapters.slack.events.commands import CommandHandler
 from adapters.slack.events.handler import EventHandler
+from adapters.slack.events.invocations import InvocationKind
 from adapters.slack.events.parse import Identity
+from adapters.slack.handlers import Handlers
 from adapters.slack.messages.buttons import RETRY_ACTION, RETRY_WITH_ACTION, STOP_ACTION, VOTE_ACTION
 from adapters.slack.messages.views import ACTION_PREFIX, FORM_CALLBACK
 from adapters.slack.presses import PressHandler
@@ -50,6 +54,11 @@ BOLT_LOG.setLevel(logging.ERROR)
 # Bolt's status for a payload without a listener; `socket_connection` acknowledges it.
 UNHANDLED = 404
 
+# Callback ids of the message shortcuts, as in the manifest.
+SHORTCUTS: Mapping[str, InvocationKind] = MappingProxyType(
+    {"tickertape_answer": InvocationKind.ANSWER, "tickertape_summarize": InvocationKind.SUMMARIZE}
+)
+
 Next = Callable[[], Awaitable[object]]
 Listener = Callable[[AsyncAck, dict[str, Any]], Awaitable[None]]
 
@@ -58,9 +67,9 @@ Listener = Callable[[AsyncAck, dict[str, Any]], Awaitable[None]]
 MISSING_INPUT = "Please fill this in."
 
 
-def make_app(workspace: WorkspaceState, handler: EventHandler) -> AsyncApp:
+def make_app(workspace: WorkspaceState, handlers: Handlers) -> AsyncApp:
     """The app of one workspace."""
-    app = _bare_app(workspace.web, workspace.me)
+    app, handler = _bare_app(workspace.web, workspace.me), handlers.events
 
     async def journal_event(body: dict[str, Any], next: Next) -> BoltResponse | None:  # noqa: A002 (Bolt's name)
         """Journal an event before any listener; 503 if that fails.
@@ -74,6 +83,7 @@ def make_app(workspace: WorkspaceState, handler: EventHandler) -> AsyncApp:
 
     app.middleware(journal_event)
     _add_presses(app, workspace, handler)
+    _add_commands(app, handlers.commands)
     return app
 
 
@@ -106,6 +116,27 @@ def _add_presses(app: AsyncApp, workspace: WorkspaceState, handler: EventHandler
     app.action(VOTE_ACTION)(listener(presses.vote))
     app.action(re.compile(re.escape(ACTION_PREFIX)))(listener(presses.act))
     app.view(FORM_CALLBACK)(submit)
+
+
+def _add_commands(app: AsyncApp, commands: CommandHandler) -> None:
+    """The slash command under any name, and the message shortcuts."""
+
+    async def slash_command(ack: AsyncAck, body: dict[str, Any]) -> None:
+        """Take in a slash command, then acknowledge it."""
+        await commands.slash_command(body)
+        await ack()
+
+    def shortcut(kind: InvocationKind) -> Listener:
+        async def listen(ack: AsyncAck, body: dict[str, Any]) -> None:
+            """Take in a message shortcut, then acknowledge it."""
+            await commands.shortcut(body, kind)
+            await ack()
+
+        return listen
+
+    app.command(re.compile(""))(slash_command)
+    for callback, kind in SHORTCUTS.items():
+        app.message_shortcut(callback)(shortcut(kind))
 
 
 def _bare_app(web: WebApi, me: Identity) -> AsyncApp:

@@ -7,6 +7,8 @@ from datetime import UTC, tzinfo
 
 import yarl
 
+from bot.strings import Strings
+
 # Slack's file server (https://docs.slack.dev/reference/objects/file-object, ``url_private``).
 FILE_HOSTS = frozenset({"files.slack.com"})
 
@@ -58,6 +60,8 @@ class SlackOptions:
     ping_seconds: float = 5.0
     # Time zone of dates in the prompt; Slack shows each reader their own.
     zone: tzinfo = UTC
+    # Sentences for people.
+    strings: Strings = field(default_factory=Strings)
     timings: SlackTimings = field(default_factory=SlackTimings)
 
 

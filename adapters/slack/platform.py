@@ -16,10 +16,9 @@ from typing_extensions import override
 from adapters.shared.attachments import Attachments
 from adapters.slack.bolt_app import make_app
 from adapters.slack.check import identify, refused_line
-from adapters.slack.events.handler import EventHandler
 from adapters.slack.events.mentions import PLATFORM
 from adapters.slack.events.parse import Identity
-from adapters.slack.events.questions import open_question
+from adapters.slack.handlers import Handlers
 from adapters.slack.options import SlackOptions
 from adapters.slack.socket_connection import SocketConnection
 from adapters.slack.state import WorkspaceState, open_workspace
@@ -53,7 +52,7 @@ class SlackPlatform(Platform):
         self._random = random.Random()  # noqa: S311 (jitter, not a secret)
         self._web: WebApi | None = None
         self._workspace: WorkspaceState | None = None
-        self._handler: EventHandler | None = None
+        self._handlers: Handlers | None = None
         self._connection: SocketConnection | None = None
         self._is_stopping = False
 
@@ -69,17 +68,17 @@ class SlackPlatform(Platform):
         if self._workspace is None:
             self._workspace = await open_workspace(self._web, me, self._attachments, self._options, self._spending)
         self._workspace.interactions = interactions
-        self._handler = self._handler or EventHandler(self._workspace, inbox)
+        self._handlers = self._handlers or Handlers(self._workspace, inbox)
         log.info("Slack: this is user %s in workspace %s", me.user, me.team)
-        refused = await self._serve(self._workspace, self._handler, inbox)
+        refused = await self._serve(self._workspace, self._handlers, inbox)
         if refused is not None:
             raise refused
 
     @override
     async def open_question(self, key: TurnKey, messages: Sequence[str]) -> OpenedQuestion:
-        if self._workspace is None or self._handler is None:
+        if self._handlers is None:
             raise ServiceError("Slack is not connected yet")
-        return await open_question(key, messages, self._workspace, self._handler)
+        return await self._handlers.open_question(key, messages)
 
     @override
     async def stop_accepting(self) -> None:
@@ -88,8 +87,8 @@ class SlackPlatform(Platform):
         Acknowledged ones still become turns, within `SlackTimings.hand_over`.
         """
         self._is_stopping = True
-        if self._handler is not None:
-            await self._handler.stop_accepting()
+        if self._handlers is not None:
+            await self._handlers.stop_accepting()
 
     @override
     async def close(self) -> None:
@@ -111,24 +110,24 @@ class SlackPlatform(Platform):
                 log.warning("Slack does not answer yet (%s)", failure)
                 await asyncio.sleep(self._delay(attempt, failure.retry_after))
 
-    async def _serve(self, workspace: WorkspaceState, handler: EventHandler, inbox: Inbox) -> Forbidden | None:
+    async def _serve(self, workspace: WorkspaceState, handlers: Handlers, inbox: Inbox) -> Forbidden | None:
         """Listen until cancelled, or until Slack refuses the app token for good."""
         connected = asyncio.Event()
         async with asyncio.TaskGroup() as group:
             workspace.group = group
-            resuming = group.create_task(self._resume_unfinished(handler, inbox, connected))
+            resuming = group.create_task(self._resume_unfinished(handlers, inbox, connected))
             try:
-                return await self._listen(make_app(workspace, handler), workspace, connected)
+                return await self._listen(make_app(workspace, handlers), workspace, connected)
             finally:
                 resuming.cancel()
                 workspace.group = None
 
-    async def _resume_unfinished(self, handler: EventHandler, inbox: Inbox, connected: asyncio.Event) -> None:
+    async def _resume_unfinished(self, handlers: Handlers, inbox: Inbox, connected: asyncio.Event) -> None:
         """Resume unfinished turns of other processes, from the first connection on."""
         await connected.wait()
         while not self._is_stopping:
             for record in await inbox.unfinished_turns(self.name):
-                handler.resume(record)
+                handlers.resume(record)
             await asyncio.sleep(self._options.timings.recovery_poll)
 
     async def _listen(self, app: AsyncApp, workspace: WorkspaceState, connected: asyncio.Event) -> Forbidden | None:

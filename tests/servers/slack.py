@@ -32,6 +32,7 @@ from tests.servers.limits import FaultPlan, LeakCounter, RollingWindowCounter, T
 from tests.servers.slack_blocks import Refused, expanded
 from tests.servers.slack_interactive import Interactive
 from tests.servers.slack_socket import Envelope, Sockets
+from tests.servers.slack_surface import SlackSurface
 
 Json = dict[str, Any]
 
@@ -41,7 +42,7 @@ BLOCKS_LIMIT: Final = 50
 ALL_SCOPES: Final = frozenset(
     """app_mentions:read chat:write channels:history groups:history im:history mpim:history users:read files:read
     files:write assistant:write reactions:read reactions:write channels:read groups:read usergroups:read
-    im:write""".split()  # noqa: SIM905 (a list of words)
+    commands im:write""".split()  # noqa: SIM905 (a list of words)
 )
 
 # What a method needs, where one scope will do for every channel.
@@ -53,6 +54,8 @@ SCOPES: Final[Mapping[str, str]] = {
     "conversations.open": "im:write",
     "users.info": "users:read",
     "assistant.threads.setStatus": "assistant:write",
+    "assistant.threads.setSuggestedPrompts": "assistant:write",
+    "agents.sessions.setStatus": "chat:write",
     "files.info": "files:read",
     "files.getUploadURLExternal": "files:write",
     "files.completeUploadExternal": "files:write",
@@ -90,6 +93,9 @@ TIERS: Final[Mapping[str, int]] = {
     "chat.postEphemeral": 100,
     "conversations.open": 50,
     "views.open": 100,
+    "views.publish": 100,
+    "assistant.threads.setSuggestedPrompts": 100,
+    "agents.sessions.setStatus": 50,
 }
 
 
@@ -186,7 +192,7 @@ class World:
         return [m for m in self.messages[channel].values() if root in (m["ts"], m.get("thread_ts"))]
 
 
-class SlackDouble:
+class SlackDouble(SlackSurface):
     """The server. Make a world, start it with `running`, speak with `say`, and look at what is `shown`."""
 
     blocks_limit = BLOCKS_LIMIT  # of a message, after its markdown is expanded
@@ -198,6 +204,7 @@ class SlackDouble:
     edit_window = math.inf  # seconds after a post in which it may be edited
 
     def __init__(self, bot_token: str = "xoxb-test", app_token: str = "xapp-test") -> None:
+        super().__init__()
         self.bot_token, self.app_token = bot_token, app_token
         self.world = World()
         self.transcript = Transcript()
@@ -215,7 +222,6 @@ class SlackDouble:
         self.outside: set[str] = set()  # channels that the bot is not in
         self.echoes = True  # the bot's own messages and edits come back as events
         self.keeps_metadata = True  # reads give what messages were posted with
-        self.sessions: list[tuple[str, str, str]] = []  # channel, thread, status
         self.without: set[str] = set()  # methods that this server does not know
         self.without_as_404 = False
         self.blocks = True  # blocks are taken
@@ -234,7 +240,6 @@ class SlackDouble:
         self._shares: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
         self._outbox: asyncio.Queue[tuple[Json, Json]] = asyncio.Queue()
-        self.direct: dict[str, str] = {}  # direct messages with the bot, by user
         self.reused_block_ids: set[str] = set()  # of updates with the block_id of the version before
         self.api_url = ""
 
@@ -462,9 +467,12 @@ class SlackDouble:
         return {"url": f"ws://{self._here}/link?ticket={self.sockets.ticket()}&app_id=A1"}
 
     async def _conversations_info(self, arguments: Json) -> Json:
-        channel = self._readable(arguments)
-        kind = self.world.channels[channel]
-        about = {"id": channel, "is_channel": kind == "channel", "is_im": kind == "im", "is_mpim": kind == "mpim"}
+        channel = str(arguments.get("channel", ""))
+        kind = self.world.channels.get(channel, "")
+        if not kind or (channel in self.outside and kind != "channel"):
+            raise Refused("channel_not_found")
+        about: Json = {} if kind == "im" else {"is_member": channel not in self.outside}
+        about |= {"id": channel, "is_channel": kind == "channel", "is_im": kind == "im", "is_mpim": kind == "mpim"}
         return {"channel": about | ({} if kind == "im" else {"name": self.world.names[channel]})}
 
     async def _usergroups_list(self, arguments: Json) -> Json:
@@ -488,9 +496,7 @@ class SlackDouble:
         user = str(arguments.get("users", ""))
         if user not in self.world.users:
             raise Refused("user_not_found")
-        if user not in self.direct:
-            self.direct[user] = self.world.channel("im")
-        return {"channel": {"id": self.direct[user]}}
+        return {"channel": {"id": self.direct_with(user)}}
 
     async def _respond(self, request: web.Request) -> web.StreamResponse:
         self.transcript.add(request.method, "response_url", await request.json(), request.query)
@@ -605,11 +611,6 @@ class SlackDouble:
             raise Refused("invalid_thread_ts")
         self.statuses.append((channel, thread, str(arguments.get("status", ""))))
         return {}
-
-    async def _agents_sessions_setStatus(self, arguments: Json) -> Json:  # noqa: N802 (named as the method is)
-        channel, thread = str(arguments["channel_id"]), str(arguments["thread_ts"])
-        self.sessions.append((channel, thread, str(arguments["status"])))
-        return {"status": arguments["status"]}
 
     # -------------------------------------------------------------------------------------------------------- writing
 

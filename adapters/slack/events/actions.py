@@ -29,6 +29,11 @@ class Origin:
     trigger_id: str = field(default="", repr=False)
     response_url: str = field(default="", repr=False)
 
+    @property
+    def is_command(self) -> bool:
+        """Whether a slash command was typed: in any channel, so that only its address surely takes a notice."""
+        return bool(self.response_url and self.channel and not self.message)
+
     def at(self, place: ButtonValue) -> Origin:
         """The same person, in the place a button or a form was shown for."""
         if not place.channel:

@@ -11,6 +11,7 @@ from dataclasses import asdict
 
 from adapters.shared.json_fields import Json, as_object, list_field, object_field, string_field
 from adapters.slack.events.content import journal_fields
+from adapters.slack.events.invocations import Invocation, dump_fields, load_fields
 from adapters.slack.events.pages import SlackUser
 from adapters.slack.events.parse import Event, Identity, is_plain, parse_event
 
@@ -24,8 +25,23 @@ _FIELDS = frozenset(
 
 def dump(event: Json) -> str:
     """The journal's text for a message event: JSON in ASCII, so that any store can hold half a surrogate pair."""
+    return _write({"event": _reduced(event)})
+
+
+def dump_invocation(invocation: Invocation) -> str:
+    """The journal's text for a question of a command or a message's menu."""
+    message = _reduced(invocation.message) if invocation.message is not None else None
+    return _write({"invocation": dump_fields(invocation, message)})
+
+
+def load_invocation(text: str) -> Invocation | None:
+    """The stored question of a command or a message's menu; None for any other text."""
+    return load_fields(object_field(_read(text), "invocation"))
+
+
+def _reduced(event: Json) -> Json:
     stored = {name: event[name] for name in _FIELDS & event.keys() if isinstance(event[name], str | bool)}
-    return _write({"event": stored if is_plain(event) else stored | journal_fields(event)})
+    return stored if is_plain(event) else stored | journal_fields(event)
 
 
 def dump_found(page: Json, channel: str, ts: str) -> str:

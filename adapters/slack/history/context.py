@@ -45,7 +45,7 @@ class TurnContext:
     async def attachments(self) -> tuple[Part, ...]:
         """The question's files, and content added since it arrived (link previews)."""
         workspace = self._workspace
-        now = workspace.cache.get(self._conversation, self._key.message)
+        now = workspace.cache.get(self._conversation, self._question.ts)
         added = added_text(now.extra_text, self._question.extra_text) if now is not None else ""
         (parts,) = await read_files(workspace, [self._question.files])
         if not added:
@@ -56,7 +56,7 @@ class TurnContext:
         """At most `limit` messages before the question."""
         read, more, unread = await self._read(limit)
         own_posts_left_out = [each for each in read if each.ts not in self._posted]
-        earlier = join_answers(before(own_posts_left_out, self._key.message, self._key.digest))
+        earlier = join_answers(before(own_posts_left_out, self._question.ts, self._key.digest))
         newest = earlier[-limit:] if limit > 0 else []
         return History(
             messages=tuple(await self._to_model_messages(newest)),
@@ -67,7 +67,7 @@ class TurnContext:
     async def _read(self, limit: int) -> tuple[list[SlackMessage], bool, str]:
         """The messages, whether older ones exist, and the reason if they are unreadable."""
         cache, conversation = self._workspace.cache, self._conversation
-        if conversation[1] == self._key.message:
+        if conversation[1] == self._question.ts:
             return [], False, ""  # the thread begins with the question
         known = cache.complete(conversation)
         if known is not None:
@@ -79,7 +79,7 @@ class TurnContext:
             async with asyncio.timeout(READ_SECONDS):
                 newest, deadline = min(2 * limit + 2, PAGE_SIZE), asyncio.get_running_loop().time() + READ_SECONDS
                 pages = await self._workspace.reader.read(
-                    conversation, newest=newest, until=self._key.message, deadline=deadline
+                    conversation, newest=newest, until=self._question.ts, deadline=deadline
                 )
         except (Failure, TimeoutError) as failure:
             warn_unread(conversation, failure)

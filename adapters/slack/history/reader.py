@@ -117,6 +117,11 @@ class HistoryReader:
         found, _ = await self._pages(conversation, after=ts)
         return [each for each in _sorted(found) if order(each.ts) > order(ts)]  # a thread's first is on each page
 
+    async def newest(self, channel: str) -> list[SlackMessage]:
+        """The newest messages of a channel outside threads, oldest first, from one page. Raises a `Failure`."""
+        found, _ = await self._pages((channel, ""), newest=PAGE_SIZE, pages=1)
+        return list(_sorted(found))
+
     async def from_message(self, conversation: Conversation, ts: str) -> list[SlackMessage]:
         """The message `ts`, if it still exists, and later ones, oldest first. Raises a `Failure`.
 

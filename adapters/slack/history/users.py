@@ -19,6 +19,7 @@ from adapters.slack.errors import code_of, needed_of
 from adapters.slack.events.mentions import channels_in, groups_in, mentions
 from adapters.slack.events.pages import SlackUser, parse_channel_name, parse_user, parse_user_groups
 from adapters.slack.events.parse import Identity
+from adapters.slack.history.membership import ChannelMembership
 from adapters.slack.options import SlackTimings
 from adapters.slack.scopes import ALL
 from adapters.slack.web_api import ApiResponse, WebApi
@@ -173,6 +174,7 @@ class NameResolver:
         self._web = web
         self._users = users
         self._reads = {_CHANNEL: infos, _GROUPS: groups}
+        self.membership = ChannelMembership(web, infos)
         self._channels: LRUCache[str, tuple[float, str]] = LRUCache(CHANNELS)  # expiry, and the name or ""
         self._groups: tuple[float, dict[str, str]] = (0.0, {})  # expiry, and the handles by id
         self._disabled_until: dict[str, float] = {}  # by method, if it does not work here

@@ -52,7 +52,11 @@ class SlackChannel(Channel):
         question: SlackMessage,
         snapshot: ThreadSnapshot | None = None,
     ) -> None:
-        """`snapshot` has the messages of an earlier process, if it left this turn unfinished."""
+        """`snapshot` has the messages of an earlier process, if it left this turn unfinished.
+
+        The `ts` of `question` is its position in the conversation. Unless it is the message of `key`, the question was
+        asked by a command or a message's menu.
+        """
         self._workspace = workspace
         self._conversation = conversation
         self._key = key
@@ -76,6 +80,16 @@ class SlackChannel(Channel):
     def _context(self) -> TurnContext:
         posted = self._snapshot.messages if self._snapshot is not None else ()
         return TurnContext(self._workspace, self._conversation, self._key, self._question, posted)
+
+    @property
+    def _is_message(self) -> bool:
+        """Whether the question is a message of its own."""
+        return self._key.message == self._question.ts
+
+    @property
+    def _first_possible(self) -> str:
+        """The message before which no post of this turn can be: the question, or the thread's first message."""
+        return self._key.message if self._is_message else self._conversation[1]
 
     @cached_property
     def _takes_files(self) -> bool:
@@ -174,7 +188,7 @@ class SlackChannel(Channel):
 
     def _note_post(self, ts: str, body: Body, key: str) -> None:
         self._status.has_posted = True
-        self._workspace.participation.join(self._conversation, self._key.message)
+        self._workspace.participation.join(self._conversation, self._key.message if self._is_message else "")
         self._cache_own(ts, body, key)
 
     def _cache_own(self, ts: str, body: Body, key: str) -> None:
@@ -201,7 +215,7 @@ class SlackChannel(Channel):
         return found
 
     async def _look_up(self, key: str, known: Sequence[str]) -> str | None:
-        after, messages = known[-1] if known else self._key.message, None
+        after, messages = known[-1] if known else self._first_possible, None
         if self._snapshot is not None and self._is_snapshot_current:
             messages = await self._snapshot.since(after)
         if messages is None:
@@ -211,7 +225,10 @@ class SlackChannel(Channel):
             return find_files(messages, batch.ids)
         # With an earlier process's work and no known message of this answer, the next message may answer an older
         # question, unless the thread begins with this one.
-        is_certain = self._snapshot is None or bool(known) or self._conversation[1] == self._key.message
+        # A command's question stands nowhere, so any message of ours may answer another one.
+        is_certain = self._is_message and (
+            self._snapshot is None or bool(known) or self._conversation[1] == self._key.message
+        )
         keyed = self._workspace.cache.with_keys(self._conversation) if is_certain else None
         found = find_post(key, messages, keyed)
         if found is None and self._snapshot is not None:
@@ -266,6 +283,6 @@ class SlackChannel(Channel):
         """Whether a message of this answer has files; an earlier process's first message never has."""
         snapshot = self._snapshot
         if snapshot is not None and message in snapshot.messages[1:] and message not in self._file_messages:
-            since_question = await snapshot.since(self._key.message) or ()
+            since_question = await snapshot.since(self._first_possible) or ()
             return any(each.ts == message and each.uploads for each in since_question)
         return message in self._file_messages

@@ -85,6 +85,8 @@ class Responder:
         if not origin.channel and await self._open_view(notice_view(notice, origin), origin):
             return
         message, may_post = notice_message(notice, origin), bool(origin.channel)
+        if origin.is_command and await self._respond(message, origin):
+            return
         for _ in range(ATTEMPTS):
             failure = await self._post(message, origin) if may_post else NotFound("no channel to post in")
             if failure is None or (origin.response_url and await self._respond(message, origin)):

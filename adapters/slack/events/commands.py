@@ -1,0 +1,201 @@
+"""Slash commands and message shortcuts: taken in before their acknowledgement, answered in private or by a turn.
+
+Slack delivers neither a second time (https://docs.slack.dev/interactivity/implementing-slash-commands). So a question
+is journalled before its acknowledgement; every other command is acknowledged first and answered afterwards. After three
+seconds Slack shows an error of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from dataclasses import replace
+
+from adapters.shared.json_fields import Json, string_field
+from adapters.slack.events.actions import Origin, parse_origin
+from adapters.slack.events.codec import dump_invocation, load_invocation, load_user, with_user
+from adapters.slack.events.invocations import Invocation, InvocationKind, parse_ask, parse_shortcut
+from adapters.slack.events.invoked_turns import InvokedTurns
+from adapters.slack.events.mentions import PLATFORM, plain
+from adapters.slack.events.places import place_of
+from adapters.slack.history.users import to_author
+from adapters.slack.messages.responses import Responder
+from adapters.slack.state import WorkspaceState
+from bot.conversation import Author, TurnKey
+from bot.errors import Failure, NotFound
+from bot.interactions.commands import Kind
+from bot.interactions.typed import TypedCommand, UnknownCommand, parse_command
+from bot.interactions.values import CommandInvoked, Place
+from bot.markdown import single_line
+from bot.ports import Inbox, UnfinishedTurn
+
+log = logging.getLogger(__name__)
+
+# Most commands in progress; beyond it, people are told to try again.
+PENDING = 1_000
+# Commands for a position among the messages of a direct conversation.
+_POSITIONED = frozenset(["reset"])
+
+
+class CommandHandler:
+    """Takes in the commands and shortcuts of one workspace. No method raises a `Failure`."""
+
+    def __init__(self, workspace: WorkspaceState, inbox: Inbox) -> None:
+        self._workspace = workspace
+        self._strings = workspace.options.strings
+        self._inbox = inbox
+        self._responder = Responder(workspace)
+        self.turns = InvokedTurns(workspace)
+        self._pending_count = 0
+        self._is_stopping = False
+        self._idle = asyncio.Event()  # set while nothing is in progress
+        self._idle.set()
+
+    async def stop_accepting(self) -> None:
+        """Take in no more questions, and give those in progress a moment to become turns."""
+        self._is_stopping = True
+        try:
+            async with asyncio.timeout(self._workspace.options.timings.hand_over):
+                await self._idle.wait()
+        except TimeoutError:
+            log.warning("Slack: stopping, while commands are in progress: %d", self._pending_count)
+
+    # ------------------------------------------------------------------------------------------ before acknowledgement
+
+    async def slash_command(self, payload: Json) -> None:
+        """Take in a slash command. Returns once it may be acknowledged."""
+        origin, text = parse_origin(payload), string_field(payload, "text")
+        if not (origin.user and origin.channel):
+            return
+        typed = parse_command(text, self._workspace.interactions.commands)
+        if isinstance(typed, UnknownCommand):
+            self._tell(self._unknown(typed, string_field(payload, "command")), origin)
+        elif typed.command.kind is Kind.QUESTION:
+            if typed.words:
+                await self._receive(parse_ask(payload, typed.words), origin)
+            else:
+                self._tell(self._strings.empty_direct, origin)
+        else:
+            shown = parse_command(plain(text, {}), [typed.command])  # as people typed it, without Slack's escapes
+            self._begin(self._invoke(typed if isinstance(shown, UnknownCommand) else shown, origin), origin)
+
+    async def shortcut(self, payload: Json, kind: InvocationKind) -> None:
+        """Take in a message shortcut. Returns once it may be acknowledged."""
+        await self._receive(parse_shortcut(payload, kind), parse_origin(payload))
+
+    async def _receive(self, invocation: Invocation | None, origin: Origin) -> None:
+        """Journal a question, and start on it."""
+        if invocation is None:
+            return
+        if self._is_stopping or self._pending_count >= PENDING:
+            self._tell(self._strings.busy, origin)
+            return
+        key = self._key(invocation)
+        try:
+            is_new = await self._inbox.receive(key, dump_invocation(invocation))
+        except Exception:
+            # The boundary of one command: an odd one must not affect the next.
+            log.exception("Slack: a command in %s could not be written to the journal", invocation.channel)
+            self._tell(self._strings.not_now, origin)
+            return
+        if is_new:
+            self._begin(self._offer(key, invocation, origin), origin)
+
+    def resume(self, record: UnfinishedTurn) -> bool:
+        """Continue a question of an earlier process; False if a message asked it."""
+        invocation = load_invocation(record.event)
+        if invocation is None or replace(self._key(invocation), generation=record.key.generation) != record.key:
+            return False
+        if (user := load_user(record.event)) is not None and user.id == invocation.id.user:
+            self._workspace.users.remember(user, record.age)
+        origin = Origin(invocation.id.user, invocation.channel, invocation.id.thread, invocation.id.message)
+        self._begin(self._offer(record.key, invocation, origin, record), origin)
+        return True
+
+    # --------------------------------------------------------------------------------------------------- in background
+
+    def _begin(self, work: Coroutine[None, None, None], origin: Origin) -> None:
+        self._pending_count += 1
+        self._idle.clear()
+        self._workspace.spawn(self._run(work, origin))
+
+    async def _run(self, work: Coroutine[None, None, None], origin: Origin) -> None:
+        try:
+            await work
+        except Failure as failure:
+            log.warning("Slack: a command of user %s failed (%s)", origin.user, failure)
+            await self._responder.tell(self._strings.not_now, origin)
+        except Exception:
+            # The boundary of one command: an odd one must not affect the next.
+            log.exception("Slack: a command could not be handled")
+            await self._responder.tell(self._strings.not_now, origin)
+        finally:
+            self._pending_count -= 1
+            if not self._pending_count:
+                self._idle.set()
+
+    async def _invoke(self, typed: TypedCommand, origin: Origin) -> None:
+        """Let the core run a command, and show its response."""
+        author = await self._author(origin)
+        place = await self._place(typed, origin)
+        event = CommandInvoked(typed.command.name, author, place, typed.arguments)
+        await self._responder.show(await self._workspace.interactions.invoke(event), origin)
+
+    async def _author(self, origin: Origin) -> Author:
+        user = await self._workspace.users.find(origin.user)
+        return to_author(user, frozenset(filter(None, [origin.team])), self._workspace.me)
+
+    async def _place(self, typed: TypedCommand, origin: Origin) -> Place:
+        """The place of a slash command: never a thread. A new conversation begins after the newest message."""
+        me, channel, position = self._workspace.me, origin.channel, ""
+        if channel.startswith("D") and typed.command.name in _POSITIONED:
+            messages = await self._workspace.reader.newest(channel)
+            position = messages[-1].ts if messages else ""
+        return place_of(me, channel, position=position)
+
+    async def _offer(
+        self, key: TurnKey, invocation: Invocation, origin: Origin, record: UnfinishedTurn | None = None
+    ) -> None:
+        """Hand over a turn, unless the bot may not answer; `record` is an earlier process's work."""
+        workspace, accepted = self._workspace, False
+        try:
+            user = await workspace.users.find(invocation.id.user)
+            author = to_author(user, frozenset(filter(None, [invocation.team])), workspace.me)
+            opened = await self.turns.open(key, invocation, author, record, lambda: self._refused(origin))
+            if record is None and (refusal := self._inbox.refusal(opened.turn)):
+                await self._responder.tell(refusal, origin)
+            elif not await workspace.names.membership.may_post(invocation.channel):
+                await self._responder.tell(self._strings.not_invited, origin)
+            else:
+                if record is None:
+                    self._inbox.update_event(key, with_user(opened.event, user))
+                self._inbox.accept(opened.turn, opened.channel)
+                accepted = True
+        except NotFound:
+            await self._responder.tell(self._strings.nothing_to_answer, origin)
+        finally:
+            if not accepted:
+                self._inbox.dismiss(key)
+
+    # -------------------------------------------------------------------------------------------------------- refusals
+
+    def _refused(self, origin: Origin) -> None:
+        """Slack refuses the first post of an answer."""
+        self._workspace.names.membership.left(origin.channel)
+        self._tell(self._strings.not_invited, origin)
+
+    def _tell(self, text: str, origin: Origin) -> None:
+        self._workspace.spawn(self._responder.tell(text, origin))
+
+    def _unknown(self, typed: UnknownCommand, command: str) -> str:
+        """The line for text without a known command; `command` is the slash command's name."""
+        strings, word = self._strings, single_line(typed.word)
+        if not typed.word:
+            return strings.no_command.format(command=command)
+        if not typed.closest:
+            return strings.unknown_command.format(command=command, word=word)
+        return strings.similar_command.format(command=command, word=word, closest=typed.closest)
+
+    def _key(self, invocation: Invocation) -> TurnKey:
+        return TurnKey(PLATFORM, self._workspace.me.team, invocation.channel, str(invocation.id))

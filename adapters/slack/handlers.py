@@ -1,0 +1,40 @@
+"""The handlers of one workspace together: events, commands and personal pages."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from adapters.slack.events.commands import CommandHandler
+from adapters.slack.events.handler import EventHandler
+from adapters.slack.events.invocations import parse_invocation_id
+from adapters.slack.events.questions import open_question
+from adapters.slack.state import WorkspaceState
+from bot.conversation import TurnKey
+from bot.ports import Inbox, OpenedQuestion, UnfinishedTurn
+
+
+class Handlers:
+    """All that brings turns and interactions from one workspace."""
+
+    def __init__(self, workspace: WorkspaceState, inbox: Inbox) -> None:
+        self._workspace = workspace
+        self.events = EventHandler(workspace, inbox)
+        self.commands = CommandHandler(workspace, inbox)
+
+    def resume(self, record: UnfinishedTurn) -> None:
+        """Continue a turn of an earlier process."""
+        if not self.commands.resume(record):
+            self.events.resume(record)
+
+    async def open_question(self, key: TurnKey, messages: Sequence[str]) -> OpenedQuestion:
+        """Read a question again; the contract is that of `bot.ports.Platform`."""
+        if (id_ := parse_invocation_id(key.message)) is not None:
+            return await self.commands.turns.reopen(key, id_, messages)
+        return await open_question(key, messages, self._workspace, self.events)
+
+    async def stop_accepting(self) -> None:
+        """Accept nothing new, and give pending messages and commands a moment to become turns."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.events.stop_accepting())
+            group.create_task(self.commands.stop_accepting())
