@@ -13,6 +13,8 @@ from typing import TypedDict, Unpack
 from bot.access import AccessRules
 from bot.completion import Completion, CompletionPolicy
 from bot.delivery.policy import WritePolicy
+from bot.model_fallback import FallbackPolicy
+from bot.models import UNNAMED, ModelCatalog
 from bot.ports import Journal, Model
 from bot.prompt import PromptConfig, PromptLimits, PromptOverride
 from bot.strings import Strings
@@ -30,8 +32,10 @@ class CoreOptions(TypedDict, total=False):
 
     access: AccessRules
     completion: CompletionPolicy
+    fallback: FallbackPolicy
     hooks: TurnHooks
     limits: TurnLimits
+    models: ModelCatalog
     prompt_limits: PromptLimits
     ready: Callable[[str], bool]  # by a platform's name: whether its events arrive
     seed: int
@@ -57,6 +61,8 @@ def make_turns(
         options.get("strings", Strings()),
         options.get("writes", WritePolicy()),
         options.get("limits", TurnLimits()),
+        models=options.get("models", ModelCatalog((UNNAMED,))),
+        fallback=options.get("fallback", FallbackPolicy()),
     )
     return TurnManager(
         config,
