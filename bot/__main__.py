@@ -1,4 +1,4 @@
-"""The command line: ``run``, ``check``, ``--help`` and ``--version``.
+"""The command line: ``run``, ``check``, ``usage``, ``feedback``, ``--help`` and ``--version``.
 
 Parts are built in `bot.bootstrap` and run in `bot.lifecycle`.
 """
@@ -8,14 +8,17 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import math
 import sys
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import AsyncExitStack, suppress
+from datetime import datetime, tzinfo
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from bot.bootstrap import open_bot, run_checks, start_http_server
 from bot.bootstrap_models import model_label
+from bot.bootstrap_records import ExportFailed, export_lines
 from bot.errors import Permanent
 from bot.lifecycle import serve, tune_gc
 from config.docs import describe, help_text
@@ -25,6 +28,8 @@ from config.settings import Settings
 from config.sources import environment
 
 log = logging.getLogger("bot")  # `__name__` is "__main__" if the module is run
+
+EXPORTS = ("usage", "feedback")  # commands that print records
 
 # Exit codes by the shell's convention: 2 for unusable settings, 1 for a failure.
 EXIT_USAGE, EXIT_FAILURE, EXIT_OK = 2, 1, 0
@@ -37,11 +42,7 @@ def main(
 
     `runner` runs the command's coroutine in an event loop; a benchmark adds a monitor of the loop.
     """
-    parser = argparse.ArgumentParser(prog="tickertape", add_help=False)
-    parser.add_argument("command", nargs="?", choices=["run", "check"], default="run")
-    parser.add_argument("-h", "--help", action="store_true")
-    parser.add_argument("--version", action="store_true")
-    options = parser.parse_args(arguments)
+    options = _parse(arguments)
     if options.help:
         _print(help_text())
         return EXIT_OK
@@ -53,6 +54,8 @@ def main(
     except SettingsError as error:
         _print_errors(str(error).splitlines())
         return EXIT_USAGE
+    if options.command in EXPORTS:
+        return _export(settings, options)
     configure(level=settings.logs.level, style=settings.logs.format, secrets=settings.secrets())
     for line in settings.deprecations:
         log.warning(line)
@@ -60,6 +63,24 @@ def main(
     with suppress(asyncio.CancelledError, KeyboardInterrupt):
         return runner(command(settings))
     return EXIT_FAILURE
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    usage = f"tickertape [run | check | {' | '.join(EXPORTS)}] [--help]"
+    parser = argparse.ArgumentParser(prog="tickertape", usage=usage, add_help=False)
+    parser.add_argument("command", nargs="?", choices=["run", "check", *EXPORTS], default="run")
+    for option in ("--csv", "--jsonl"):
+        parser.add_argument(option, action="store_true")
+    for option in ("--since", "--until"):
+        parser.add_argument(option, default="")
+    parser.add_argument("-h", "--help", action="store_true")
+    parser.add_argument("--version", action="store_true")
+    options = parser.parse_args(arguments)
+    if options.command not in EXPORTS and (options.csv or options.jsonl or options.since or options.until):
+        parser.error(f"--csv, --jsonl, --since and --until belong to {' and '.join(EXPORTS)}")
+    if options.csv and options.jsonl:
+        parser.error("choose one of --csv and --jsonl")
+    return options
 
 
 async def run(settings: Settings) -> int:
@@ -95,6 +116,38 @@ async def check(settings: Settings) -> int:
         if result.fix:
             _print(f"     -> {result.fix}")
     return EXIT_OK if all(result.ok for result in results) else EXIT_FAILURE
+
+
+def _export(settings: Settings, options: argparse.Namespace) -> int:
+    """Print usage or feedback; returns the exit code."""
+    zone = settings.conversation.zone()
+    try:
+        since, until = _moment(options.since, zone, 0.0), _moment(options.until, zone, math.inf)
+    except ValueError:
+        _print_errors(["--since and --until must be dates such as 2026-11-01"])
+        return EXIT_USAGE
+    if (file := settings.records_file) is None:
+        _print_errors(["the records are in memory, so there is nothing to read: set JOURNAL_URL as for the bot"])
+    elif file.parent.is_dir() and not file.exists():
+        _print_errors([f"{file}: there are no records yet"])
+    try:
+        for line in export_lines(settings, options.command, since, until, jsonl=options.jsonl):
+            sys.stdout.buffer.write(line.encode("utf-8"))
+        sys.stdout.buffer.flush()
+    except ExportFailed as failure:
+        _print_errors([str(failure)])
+        return EXIT_FAILURE
+    except BrokenPipeError:  # the reader has seen enough
+        sys.stderr.close()  # or Python reports the pipe again at its end
+    return EXIT_OK
+
+
+def _moment(text: str, zone: tzinfo, default: float) -> float:
+    """A date or time in seconds since 1970, in this zone unless it names its own. Raises `ValueError`."""
+    if not text:
+        return default
+    moment = datetime.fromisoformat(text)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).timestamp()
 
 
 def _report(line: str) -> None:

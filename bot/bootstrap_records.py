@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from adapters.http_server import ComponentStatus
-from adapters.records import RecordsOptions, SqliteRecords
+from adapters.records import RecordsOptions, SqliteRecords, export
+from adapters.records.export import ExportFailed
 from bot.bootstrap_models import make_pricing
 from bot.feedback import KeptAnswers
 from bot.ledger import Unit
@@ -25,8 +26,18 @@ from bot.usage import LedgerUsage
 from config.administration_settings import Amounts
 from config.settings import Settings
 
+__all__ = ["ExportFailed"]
+
 # The request parameters with the most tokens of an answer: of chat completions, old and new, and of responses.
 ANSWER_LIMITS = ("max_completion_tokens", "max_output_tokens", "max_tokens")
+
+
+def export_lines(settings: Settings, kind: str, since: float, until: float, *, jsonl: bool) -> Iterator[str]:
+    """The lines of the export of ``usage`` or ``feedback``. Raises `ExportFailed`."""
+    answers = ("answer",) if settings.feedback.answer_text else ()
+    fields = export.USAGE_FIELDS if kind == "usage" else (*export.FEEDBACK_FIELDS, *answers)
+    rows = export.read_rows(settings.records_file, kind, since, until)
+    return (export.to_jsonl if jsonl else export.to_csv)(fields, rows)
 
 
 async def open_records(settings: Settings, stack: AsyncExitStack, wall_clock: Callable[[], datetime]) -> SqliteRecords:
