@@ -45,6 +45,7 @@ from bot.prompt import PromptConfig, PromptLimits, PromptOverride
 from bot.strings import Strings
 from bot.telemetry import Recorder, Recorders
 from bot.turns.config import TurnConfig, TurnLimits
+from bot.turns.generations import Generations
 from bot.turns.hooks import TurnHooks
 from bot.turns.manager import TurnManager
 from config.settings import Settings
@@ -92,7 +93,11 @@ async def open_bot(settings: Settings, stack: AsyncExitStack, report: Callable[[
         routes=[*(playground.routes() if playground else ()), *(admin.routes() if admin else ())],
     )
     stack.push_async_callback(http_server.close)
-    return Bot(turns, platforms, http_server, make_interactions(Feedback(records, recorder, strings, clock)))
+    generations = Generations(
+        turns, {platform.name: platform for platform in platforms}, edit_seconds=settings.turns.edit_seconds
+    )
+    interactions = make_interactions(generations, Feedback(records, recorder, strings, clock))
+    return Bot(turns, platforms, http_server, interactions)
 
 
 async def start_http_server(http_server: HttpServer, *, required: bool) -> str:
@@ -255,9 +260,9 @@ def make_turns(
     )
 
 
-def make_interactions(feedback: Feedback) -> Interactions:
+def make_interactions(generations: Generations, feedback: Feedback) -> Interactions:
     """The handlers of everything people do beside asking."""
-    return InteractionService(feedback=feedback)
+    return InteractionService(generations, feedback)
 
 
 def make_strings(settings: Settings, *, durable: bool) -> Strings:

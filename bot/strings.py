@@ -104,6 +104,7 @@ class RetryStrings:
     retry_unknown: str = "I do not remember this answer any more. Please ask again."
     retry_gone: str = "The question was deleted, so I cannot answer it again."
     retry_unread: str = "I could not read the question just now. Please try again in a moment."
+    retry_limit: str = "You have reached your limit for now, so I cannot answer this again."
     stopping: str = "I am being restarted. Please try again in a moment."
 
 

@@ -67,6 +67,7 @@ class RetrySentences(SettingsGroup):
     retry_unknown: Sentence = sentence("The answer is too old to be made again.")
     retry_gone: Sentence = sentence("The question was deleted.")
     retry_unread: Sentence = sentence("The question could not be read again.")
+    retry_limit: Sentence = sentence("A quota is used up, and its notice was shown before.")
     stopping: Sentence = sentence("The bot is stopping, and takes no request.")
 
 

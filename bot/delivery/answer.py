@@ -39,6 +39,7 @@ class Answer:
         start: ReplyStart,
     ) -> None:
         self._start = start
+        self.offered = start.controls  # at the end, as far as the platform has them
         self.reconciler = reconciler
         self.notices = notices
         self.limits = limits
@@ -169,7 +170,7 @@ class Answer:
         if self.reconciler.keeps_replaced:
             return desired
         has_text = self.draft.shows_text if self.frozen is None else self._figures.visible > 0
-        controls = final_controls(ending, has_text=has_text) & self._start.controls
+        controls = final_controls(ending, has_text=has_text) & self.offered
         return with_final_controls(desired, controls, self._channel.caps, self.reconciler.bodies)
 
     def _at_end(self, desired: list[DesiredMessage], ending: Ending) -> list[DesiredMessage] | None:

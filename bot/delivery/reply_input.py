@@ -28,7 +28,7 @@ from bot.delivery.policy import WritePolicy
 from bot.delivery.reconciler import Reconciler
 from bot.delivery.reply_state import ReplyState
 from bot.errors import RejectionReason
-from bot.ports import Channel, Verb
+from bot.ports import Channel, Controls, Verb
 from bot.telemetry import Figures
 
 
@@ -68,6 +68,10 @@ class ReplyInput(ReplyState):
     def add_notice(self, line: str) -> None:
         """Show a line of ours under the ended answer."""
         self._answer.notices.add(line)
+
+    def offer_no_controls(self) -> None:
+        """The text is ours: there is nothing to vote on, nor to ask again."""
+        self._answer.offered = Controls.NONE
 
     def finish(self, ending: Ending, now: float, reason: RejectionReason | None = None) -> None:
         """End the text: show all of it, with a notice unless it is whole. The first ending counts."""

@@ -60,6 +60,11 @@ class ReplyState:
         return self._reconciler.is_empty or self._answer.preview.is_shown
 
     @property
+    def shows_replaced(self) -> bool:
+        """Readers still see the whole earlier answer."""
+        return self._reconciler.shows_replaced
+
+    @property
     def verb(self) -> Verb | None:
         """The kind of the due write; None if none is due."""
         return self._timing.verb

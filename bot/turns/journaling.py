@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from bot.conversation import Ending, TurnKey
-from bot.ports import Journal, UnfinishedTurn
+from bot.errors import ServiceError
+from bot.ports import Answered, Journal, UnfinishedTurn
 
 log = logging.getLogger(__name__)
 
@@ -45,12 +46,15 @@ class TurnJournal:
         """Whether another process continues the turns that this one leaves unfinished."""
         return self._journal.durable and not self.degraded
 
-    async def receive(self, key: TurnKey, event: str) -> bool:
-        """Record a message; false for a duplicate. The contract is that of `bot.ports.Inbox.receive`."""
+    async def receive(self, key: TurnKey, event: str, messages: Sequence[str] = ()) -> bool:
+        """Record a message; false for a duplicate. The contract is that of `bot.ports.Inbox.receive`.
+
+        `messages` are those of an earlier answer to the same question, for this one to replace.
+        """
         if key.digest in self._received or key.digest in self._unfinished:
             return False
         self._received.add(key.digest)  # before the first await: the message may be delivered again meanwhile
-        if await self._accept(key, event):
+        if await self._accept(key, event, messages):
             return True
         self._received.discard(key.digest)
         return False
@@ -59,9 +63,29 @@ class TurnJournal:
         """Turns of earlier processes, each returned once. The contract is that of `bot.ports.Inbox`."""
         key = TurnKey(platform, "", "", "")
         empty: Sequence[UnfinishedTurn] = ()
-        turns = await self._try(self._journal.unfinished(platform), key, default=empty)
+        found = await self._try(self._journal.unfinished(platform), key, default=empty)
+        turns = await self._without_superseded(found)
         self._unfinished |= {turn.key.digest: turn for turn in turns}
         return turns
+
+    async def _without_superseded(self, turns: Sequence[UnfinishedTurn]) -> Sequence[UnfinishedTurn]:
+        """End the turns whose next generation has begun too: their process died between the two records."""
+        newest: dict[str, int] = {}
+        for turn in turns:
+            question = turn.key.question.digest
+            newest[question] = max(newest.get(question, 0), turn.key.generation)
+        left = [turn for turn in turns if turn.key.generation == newest[turn.key.question.digest]]
+        for turn in turns:
+            if turn not in left:
+                await self.ended(turn.key, Ending.STOPPED)
+        return left
+
+    async def newest_answer(self, question: TurnKey) -> Answered | None:
+        """The newest answer to a question; None if it is unknown. Raises `ServiceError` if the journal fails."""
+        try:
+            return await self._journal.newest_answer(question)
+        except Exception as error:
+            raise ServiceError(f"the journal cannot be read: {error!r}") from error
 
     def is_partially_answered(self, key: TurnKey) -> bool:
         """Whether an earlier process posted part of the answer and this one has not started it yet."""
@@ -97,12 +121,12 @@ class TurnJournal:
         """Record the end of the turn in this process."""
         await self._try(self._journal.ended(key, ending), key, default=None)
 
-    async def _accept(self, key: TurnKey, event: str = "") -> bool:
+    async def _accept(self, key: TurnKey, event: str = "", messages: Sequence[str] = ()) -> bool:
         """Whether the turn is new. A failing journal must not turn an old question into a new one."""
         digest = key.digest
         if digest in self._accepted:
             return False
-        is_new = await self._try(self._journal.accept(key, event), key, default=True)
+        is_new = await self._try(self._journal.accept(key, event, messages), key, default=True)
         if is_new:
             self._remember(digest)
         return is_new

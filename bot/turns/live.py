@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from bot.conversation import Author, TurnKey
 from bot.delivery.phases import Phase
-from bot.turns.runner import PendingTurn, RunningTurn
+from bot.turns.pending import PendingTurn, RunningTurn
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,82 +17,26 @@ from functools import partial
 from bot.callbacks import no_op
 from bot.completion import Completion
 from bot.conversation import Ending, Text, Turn, TurnKey
+from bot.delivery.final_controls import FINAL_CONTROLS
 from bot.delivery.pacer import Pacer
 from bot.delivery.reply import Reply, reason_of
 from bot.delivery.start import ReplyStart
 from bot.errors import Failure, Forbidden, ModelRejected, NotFound
 from bot.model_fallback import AnsweredBy, ModelFallback
-from bot.ports import Channel, UnfinishedTurn
+from bot.ports import Controls, UnfinishedTurn
 from bot.prompt import PromptOverride, is_empty, messages_after, prepare
 from bot.prompt_reduction import PromptReducer, ReducedPrompt
 from bot.strings import FilledSentence
 from bot.telemetry import Figures, Recorder, TurnRecord
-from bot.turns.calls import ModelCalls
 from bot.turns.config import TurnConfig
 from bot.turns.hooks import QuotaDecision, TurnHooks
 from bot.turns.journaling import TurnJournal
+from bot.turns.pending import PendingTurn, RunningTurn
 
 log = logging.getLogger(__name__)
 
 # Characters fed to the reply at once: some milliseconds of work for text that is slow to parse.
 SLICE = 8_192
-
-# Time from an announced end of the stream until the answer is ended for the next turn in the conversation. Servers that
-# send text after their finish reason do so within a second. Seconds.
-_END_GRACE_SECONDS = 3.0
-
-# A timer may fire early by a rounding error. Seconds.
-_TIMER_ERROR_SECONDS = 1e-3
-
-
-@dataclass(frozen=True, slots=True)
-class PendingTurn:
-    """An accepted turn, with the loop's time of its acceptance.
-
-    `notice` is our own answer, given without a model. `cancelled` means that the question was stopped or deleted, but
-    an earlier process posted part of the answer, which still needs an end.
-    """
-
-    turn: Turn
-    channel: Channel
-    accepted_at: float
-    notice: str = ""
-    cancelled: bool = False
-    calls: ModelCalls = field(default_factory=ModelCalls)
-
-
-@dataclass(frozen=True, slots=True)
-class RunningTurn:
-    """A turn in progress."""
-
-    turn: Turn
-    reply: Reply
-    reading: asyncio.Task[None]
-
-    def end(self, ending: Ending, now: float) -> None:
-        """Stop reading, which closes the model's connection at once, and show the text so far."""
-        self.reading.cancel()
-        self.reply.finish(ending, now)
-
-    def message_deleted(self, message: str) -> None:
-        """Stop reading after the deletion of one of its messages; the others get an honest end."""
-        self.reading.cancel()
-        self.reply.message_deleted(message)
-
-    def end_soon(self) -> None:
-        """Another turn is waiting: end this one shortly after its stream's end was announced.
-
-        A server that never closes its stream would otherwise delay the next question by the whole idle timeout.
-        """
-        loop, reply = asyncio.get_running_loop(), self.reply
-        if reply.is_final:
-            return
-        if reply.announced.ending is None:
-            reply.listeners.announced = self.end_soon
-        elif (ends_at := reply.announced.at + _END_GRACE_SECONDS) > loop.time() + _TIMER_ERROR_SECONDS:
-            loop.call_at(ends_at, self.end_soon)
-        else:
-            self.end(Ending.STOPPED, loop.time())
 
 
 @dataclass(slots=True)
@@ -180,7 +124,8 @@ class TurnRunner:
         except Exception:
             ending = Ending.FAILED
             log.exception("turn failed", extra={"turn": key.reference})
-        await self._journal.ended(key, ending)
+        if not pending.progress.is_superseded:
+            await self._journal.ended(key, ending)
         if not pending.notice:
             await self._settle(pending, admission.unfinished, figures, ending)
         record = figures.record(asyncio.get_running_loop().time(), key, ending, messages)
@@ -199,12 +144,16 @@ class TurnRunner:
             await self._hooks.answers.keep(pending.turn, pending.calls.text)
 
     def _make_reply(self, pending: PendingTurn, unfinished: UnfinishedTurn | None, figures: Figures) -> Reply:
+        turn = pending.turn
+        recovered = unfinished.messages if unfinished else None
+        replaced = recovered if recovered is not None and turn.key.generation else pending.replaces
+        offered = FINAL_CONTROLS if turn.can_retry else FINAL_CONTROLS & ~Controls.RETRY
         return Reply(
-            pending.turn.key,
+            turn.key,
             pending.channel,
             self._config.strings,
             figures,
-            start=ReplyStart(unfinished.messages if unfinished else None),
+            start=ReplyStart(recovered, replaced, turn.preface, Controls.NONE if pending.notice else offered),
             limits=self._config.writing.limits,
         )
 
@@ -221,7 +170,8 @@ class TurnRunner:
                 showing = group.create_task(_show_working(pending), name=f"working {key.reference}")
                 reply.listeners.shown = showing.cancel
                 reply.listeners.posted = partial(self._record_message, group, key, _UnrecordedMessages())
-                self.running[key.digest] = RunningTurn(pending.turn, reply, reading)
+                self.running[key.digest] = RunningTurn(pending.turn, reply, reading, pending.progress)
+                pending.progress.shows.set()
                 try:
                     with suppress(Exception):  # raised below; here the group would wrap it
                         await reply.done
@@ -269,7 +219,7 @@ class TurnRunner:
         if is_empty(turn) and not history.messages:
             self._answer_with(reply, strings.empty_direct if turn.direct else strings.empty_question)
             return
-        chosen = PromptOverride(choices.system, choices.model)
+        chosen = PromptOverride(choices.system, turn.model or choices.model)
         prepared = prepare(turn, history, config, strings, self._wall_clock(), chosen=chosen)
         for notice in prepared.notices:
             reply.add_notice(notice)
@@ -325,8 +275,13 @@ class TurnRunner:
         return True
 
     def _answer_with(self, reply: Reply, notice: str) -> None:
+        """Show our own words. An earlier answer stays above them."""
         now = asyncio.get_running_loop().time()
-        reply.feed(Text(notice), now, self._config.writing)
+        reply.offer_no_controls()
+        if reply.shows_replaced:
+            reply.add_notice(notice)
+        else:
+            reply.feed(Text(notice), now, self._config.writing)
         reply.finish(Ending.DONE, now)
 
     def _record_message(
