@@ -19,10 +19,8 @@ from config.types import (
     QuotaSentence,
     Sentence,
     SilentSentence,
-    SimilarSentence,
     StopWords,
     ThinkingSentence,
-    UnknownSentence,
 )
 
 
@@ -102,8 +100,6 @@ class CommandSentences(SettingsGroup):
     """About commands and menus, for one reader alone, and the questions they ask."""
 
     no_command: CommandSentence = sentence("Reply to {command} (the slash command) without a word.")
-    unknown_command: UnknownSentence = sentence("Reply to an unknown {word} after {command}.")
-    similar_command: SimilarSentence = sentence("The same, if {closest} is similar.")
     not_invited: Sentence = sentence("Reply to a command where the bot may not write.")
     not_now: Sentence = sentence("Reply to a command or a button that failed.")
     nothing_to_answer: Sentence = sentence('Reply to "Answer this" on a message without content.')

@@ -19,8 +19,8 @@ class Handlers:
 
     def __init__(self, workspace: WorkspaceState, inbox: Inbox) -> None:
         self._workspace = workspace
-        self.events = EventHandler(workspace, inbox)
         self.commands = CommandHandler(workspace, inbox)
+        self.events = EventHandler(workspace, inbox, self.commands)
 
     def resume(self, record: UnfinishedTurn) -> None:
         """Continue a turn of an earlier process."""

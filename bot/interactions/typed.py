@@ -30,10 +30,9 @@ class TypedCommand:
 
 @dataclass(frozen=True, slots=True)
 class UnknownCommand:
-    """Text that begins with no command; `closest` is the most similar name, or empty. Without text, `word` is empty."""
+    """Text that begins with no command. Without text, `word` is empty."""
 
     word: str = ""
-    closest: str = ""
 
 
 def parse_command(text: str, commands: Sequence[Command]) -> TypedCommand | UnknownCommand:
@@ -42,7 +41,7 @@ def parse_command(text: str, commands: Sequence[Command]) -> TypedCommand | Unkn
     name = word.lstrip("/!").casefold()
     command = _find(name, commands)
     if command is None:
-        return UnknownCommand(word, closest_name(name, commands))
+        return UnknownCommand(word)
     return TypedCommand(command, rest, MappingProxyType(arguments_in(rest, command.arguments)))
 
 

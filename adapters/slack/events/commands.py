@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from dataclasses import replace
 
 from adapters.shared.json_fields import Json, string_field
@@ -25,9 +25,8 @@ from adapters.slack.state import WorkspaceState
 from bot.conversation import Author, TurnKey
 from bot.errors import Failure, NotFound
 from bot.interactions.commands import Kind
-from bot.interactions.typed import TypedCommand, UnknownCommand, parse_command
-from bot.interactions.values import CommandInvoked, Place
-from bot.markdown import single_line
+from bot.interactions.typed import TypedCommand, UnknownCommand, arguments_in, parse_command
+from bot.interactions.values import CommandInvoked, Notice, Place, Response
 from bot.ports import Inbox, UnfinishedTurn
 
 log = logging.getLogger(__name__)
@@ -69,16 +68,21 @@ class CommandHandler:
         if not (origin.user and origin.channel):
             return
         typed = parse_command(text, self._workspace.interactions.commands)
+        prefix = f"{string_field(payload, 'command')} "
         if isinstance(typed, UnknownCommand):
-            self._tell(self._unknown(typed, string_field(payload, "command")), origin)
+            if typed.word:  # the core knows the closest command
+                self._begin(self._invoke(plain(typed.word, {}), {}, origin, prefix), origin)
+            else:
+                self._tell(self._strings.no_command.format(command=prefix.strip()), origin)
         elif typed.command.kind is Kind.QUESTION:
             if typed.words:
                 await self._receive(parse_ask(payload, typed.words), origin)
             else:
                 self._tell(self._strings.empty_direct, origin)
         else:
-            shown = parse_command(plain(text, {}), [typed.command])  # as people typed it, without Slack's escapes
-            self._begin(self._invoke(typed if isinstance(shown, UnknownCommand) else shown, origin), origin)
+            # As people typed it, without Slack's escapes.
+            arguments = arguments_in(plain(typed.words, {}), typed.command.arguments)
+            self._begin(self._invoke(typed.command.name, arguments, origin, prefix), origin)
 
     async def shortcut(self, payload: Json, kind: InvocationKind) -> None:
         """Take in a message shortcut. Returns once it may be acknowledged."""
@@ -135,21 +139,34 @@ class CommandHandler:
             if not self._pending_count:
                 self._idle.set()
 
-    async def _invoke(self, typed: TypedCommand, origin: Origin) -> None:
-        """Let the core run a command, and show its response."""
+    async def run_typed(self, typed: TypedCommand, author: Author, place: Place, origin: Origin) -> None:
+        """Let the core run a command of a message; its response is shown in the background."""
+        response: Response
+        try:
+            response = await self._workspace.interactions.invoke(
+                CommandInvoked(typed.command.name, author, place, typed.arguments)
+            )
+        except Exception:
+            # The boundary of one command: an odd one must not affect the next.
+            log.exception("Slack: a command could not be handled")
+            response = Notice(self._strings.not_now)
+        self._begin(self._responder.show(response, origin), origin)
+
+    async def _invoke(self, command: str, arguments: Mapping[str, str], origin: Origin, prefix: str) -> None:
+        """Let the core run a slash command, and show its response."""
         author = await self._author(origin)
-        place = await self._place(typed, origin)
-        event = CommandInvoked(typed.command.name, author, place, typed.arguments)
+        place = replace(await self._place(command, origin), command_prefix=prefix)
+        event = CommandInvoked(command, author, place, arguments)
         await self._responder.show(await self._workspace.interactions.invoke(event), origin)
 
     async def _author(self, origin: Origin) -> Author:
         user = await self._workspace.users.find(origin.user)
         return to_author(user, frozenset(filter(None, [origin.team])), self._workspace.me)
 
-    async def _place(self, typed: TypedCommand, origin: Origin) -> Place:
+    async def _place(self, command: str, origin: Origin) -> Place:
         """The place of a slash command: never a thread. A new conversation begins after the newest message."""
         me, channel, position = self._workspace.me, origin.channel, ""
-        if channel.startswith("D") and typed.command.name in _POSITIONED:
+        if channel.startswith("D") and command in _POSITIONED:
             messages = await self._workspace.reader.newest(channel)
             position = messages[-1].ts if messages else ""
         return place_of(me, channel, position=position)
@@ -187,15 +204,6 @@ class CommandHandler:
 
     def _tell(self, text: str, origin: Origin) -> None:
         self._workspace.spawn(self._responder.tell(text, origin))
-
-    def _unknown(self, typed: UnknownCommand, command: str) -> str:
-        """The line for text without a known command; `command` is the slash command's name."""
-        strings, word = self._strings, single_line(typed.word)
-        if not typed.word:
-            return strings.no_command.format(command=command)
-        if not typed.closest:
-            return strings.unknown_command.format(command=command, word=word)
-        return strings.similar_command.format(command=command, word=word, closest=typed.closest)
 
     def _key(self, invocation: Invocation) -> TurnKey:
         return TurnKey(PLATFORM, self._workspace.me.team, invocation.channel, str(invocation.id))

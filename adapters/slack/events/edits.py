@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 
 from adapters.shared.cache import LRUCache
+from adapters.slack.events.marked_commands import marked_command
 from adapters.slack.events.mentions import PLATFORM, AddressedMessage, Trigger, conversation_id, decide
 from adapters.slack.events.parse import MessageChanged, MessagePosted, micros
 from adapters.slack.events.pending import PendingMessage
@@ -40,7 +41,7 @@ class EditHandler:
         if not self._is_reworded(event):
             return
         addressed = decide(_as_posted(event), self._workspace.me)
-        if addressed is None or self._lookups >= LOOKUPS:
+        if addressed is None or self._lookups >= LOOKUPS or self._is_command(addressed, pending):
             return
         words = addressed.message.text
         taken_up = {self.reported.get(addressed.id), pending.text if pending is not None else None}
@@ -65,6 +66,12 @@ class EditHandler:
         )
         known = self._workspace.cache.get(conversation, message.ts)
         return bool(event.edited) and (known is None or known.text != message.text)
+
+    def _is_command(self, addressed: AddressedMessage, pending: PendingMessage | None) -> bool:
+        """Whether the message is a command, or was one: its edit changes nothing."""
+        me, commands = self._workspace.me.user, self._workspace.interactions.commands
+        versions = [addressed.message.text, pending.text if pending is not None else ""]
+        return any(marked_command(text, me, commands) is not None for text in versions)
 
     async def _report(self, addressed: AddressedMessage, event: MessageChanged) -> None:
         workspace, message = self._workspace, addressed.message

@@ -17,8 +17,11 @@ from dataclasses import replace
 from adapters.shared.cache import LRUCache
 from adapters.shared.json_fields import Json
 from adapters.shared.keyed_lock import KeyedLock
+from adapters.slack.events.actions import Origin
 from adapters.slack.events.codec import dump, load, load_user, with_user
+from adapters.slack.events.commands import CommandHandler
 from adapters.slack.events.edits import EditHandler
+from adapters.slack.events.marked_commands import asked, marked_command
 from adapters.slack.events.mentions import (
     PLATFORM,
     AddressedMessage,
@@ -42,6 +45,7 @@ from adapters.slack.events.parse import (
     parse_event,
 )
 from adapters.slack.events.pending import PendingMessage
+from adapters.slack.events.places import MARK, place_of
 from adapters.slack.events.stops import StopHandler
 from adapters.slack.history.cache import Conversation
 from adapters.slack.history.recovery import ThreadSnapshot
@@ -69,9 +73,10 @@ PENDING_LOOKUPS = PENDING // 2
 class EventHandler:
     """Brings the messages of one workspace to an inbox."""
 
-    def __init__(self, workspace: WorkspaceState, inbox: Inbox) -> None:
+    def __init__(self, workspace: WorkspaceState, inbox: Inbox, commands: CommandHandler) -> None:
         self._workspace = workspace
         self._inbox = inbox
+        self._commands = commands
         self._recent: LRUCache[tuple[str, str], PendingMessage] = LRUCache(RECENT)  # by channel and ts
         self.stops = StopHandler(workspace, inbox, self._recent)
         self._edits = EditHandler(workspace)
@@ -283,7 +288,7 @@ class EventHandler:
         message = self._with_copy(addressed)
         key = pending.key
         turn = await self.make_turn(key, addressed, message, user)
-        if pending.is_withdrawn and not has_posts:
+        if (pending.is_withdrawn and not has_posts) or await self._is_command(addressed, turn):
             return False
         if snapshot is None:
             self._inbox.update_event(key, with_user(pending.stored, user))
@@ -292,6 +297,19 @@ class EventHandler:
             self._inbox.stop(key, by=by)
         if snapshot is not None and has_posts:  # the answer continues during this check
             workspace.spawn(self._abandon_if_deleted(key, pending, snapshot))
+        return True
+
+    async def _is_command(self, addressed: AddressedMessage, turn: Turn) -> bool:
+        """Whether the message is a command; the core has run it then. Another answer needs none to be run again."""
+        message, me = addressed.message, self._workspace.me
+        typed = marked_command(message.text, me.user, self._workspace.interactions.commands)
+        if typed is None or turn.key.generation:
+            return False
+        # A mention outside threads would start one, so the command concerns the channel.
+        thread = "" if addressed.starts_thread and message.thread != message.ts else addressed.thread
+        place = replace(place_of(me, addressed.channel, thread, message.ts), command_prefix=MARK)
+        origin = Origin(message.user, addressed.channel, thread, message.ts)
+        await self._commands.run_typed(typed, turn.author, place, origin)
         return True
 
     def _with_copy(self, addressed: AddressedMessage) -> SlackMessage:
@@ -310,7 +328,7 @@ class EventHandler:
             key=key,
             conversation=conversation_id(self._workspace.me.team, *addressed.conversation),
             author=to_author(user, addressed.teams, self._workspace.me),
-            question=await self._question(message, user),
+            question=asked(await self._question(message, user), self._workspace.interactions.commands),
             channel_ids=tuple(filter(None, (addressed.thread, addressed.channel))),
             direct=addressed.trigger is Trigger.DIRECT,
         )

@@ -6,6 +6,10 @@ from adapters.slack.events.mentions import PLATFORM, conversation_id
 from adapters.slack.events.parse import Identity
 from bot.interactions.values import Place
 
+# The slash command of the manifest, before a command's name. In threads, Slack has none.
+SLASH_PREFIX = "/tickertape "
+MARK = "!"
+
 
 def place_of(me: Identity, channel: str, thread: str = "", position: str = "") -> Place:
     """The place of somebody acting in a channel or thread. `position` is the `ts` of a message there.
@@ -21,4 +25,5 @@ def place_of(me: Identity, channel: str, thread: str = "", position: str = "") -
         channel_ids=tuple(filter(None, (thread, channel))),
         direct=direct,
         position=position,
+        command_prefix=MARK if thread else SLASH_PREFIX,
     )

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from adapters.shared.attachments import TOO_OLD, Attachment
 from adapters.shared.context_labels import added_text
+from adapters.slack.events.marked_commands import marked_command
 from adapters.slack.events.mentions import mentions, plain, to_model_message, without_mention
 from adapters.slack.events.parse import SlackMessage, order
 from adapters.slack.history.cache import Conversation
@@ -55,7 +56,7 @@ class TurnContext:
     async def history(self, limit: int) -> History:
         """At most `limit` messages before the question."""
         read, more, unread = await self._read(limit)
-        own_posts_left_out = [each for each in read if each.ts not in self._posted]
+        own_posts_left_out = [each for each in read if each.ts not in self._posted and not self._is_command(each)]
         earlier = join_answers(before(own_posts_left_out, self._question.ts, self._key.digest))
         newest = earlier[-limit:] if limit > 0 else []
         return History(
@@ -63,6 +64,12 @@ class TurnContext:
             truncated=more or len(newest) < len(earlier),
             unread=unread,
         )
+
+    def _is_command(self, message: SlackMessage) -> bool:
+        """Whether a message was a command to the bot, and no part of the conversation."""
+        me, commands = self._workspace.me.user, self._workspace.interactions.commands
+        is_by_person = not (message.ours or message.bot)
+        return is_by_person and marked_command(message.text, me, commands) is not None
 
     async def _read(self, limit: int) -> tuple[list[SlackMessage], bool, str]:
         """The messages, whether older ones exist, and the reason if they are unreadable."""

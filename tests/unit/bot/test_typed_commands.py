@@ -7,17 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.interactions.commands import COMMANDS, Argument, Kind
-from bot.interactions.typed import TypedCommand, UnknownCommand, arguments_in, parse_command, parse_marked
+from bot.interactions.typed import TypedCommand, UnknownCommand, arguments_in, closest_name, parse_command, parse_marked
 
 NAMES = [command.name for command in COMMANDS if command.kind is not Kind.ON_MESSAGE]
 TWO = (Argument("name", "A name"), Argument("value", "A value"))
 
 
 def shown(parsed: TypedCommand | UnknownCommand | None) -> tuple[str, dict[str, str]]:
-    """A command's name and arguments, or an unknown word in brackets and the closest name."""
+    """A command's name and arguments, or an unknown word in brackets."""
     if isinstance(parsed, TypedCommand):
         return parsed.command.name, dict(parsed.arguments)
-    return ("", {}) if parsed is None else (f"[{parsed.word}]", {"closest": parsed.closest})
+    return ("", {}) if parsed is None else (f"[{parsed.word}]", {})
 
 
 @pytest.mark.parametrize(
@@ -37,18 +37,25 @@ def shown(parsed: TypedCommand | UnknownCommand | None) -> tuple[str, dict[str, 
         ('model ""', ("model", {})),
         ('persona "Arr" said the pirate', ("persona", {"name": '"Arr" said the pirate'})),
         ("ask What is\na monad?", ("ask", {"question": "What is\na monad?"})),
-        ("", ("[]", {"closest": ""})),
-        ("   ", ("[]", {"closest": ""})),
-        ("hlep", ("[hlep]", {"closest": "help"})),
-        ("sett", ("[sett]", {"closest": "settings"})),
-        ("MODLE gpt", ("[MODLE]", {"closest": "model"})),
-        ("xyzzy", ("[xyzzy]", {"closest": ""})),
-        ("answer", ("[answer]", {"closest": ""})),  # only in a message's menu
+        ("", ("[]", {})),
+        ("   ", ("[]", {})),
+        ("hlep", ("[hlep]", {})),
+        ("MODLE gpt", ("[MODLE]", {})),
+        ("answer", ("[answer]", {})),  # only in a message's menu
     ],
 )
 def test_a_typed_command(text: str, expected: tuple[str, dict[str, str]]) -> None:
-    """Case, extra spaces, quotes and a leading mark make no difference; an unknown word gets the closest name."""
+    """Case, extra spaces, quotes and a leading mark make no difference; any other word is unknown."""
     assert shown(parse_command(text, COMMANDS)) == expected
+
+
+@pytest.mark.parametrize(
+    ("word", "name"),
+    [("hlep", "help"), ("sett", "settings"), ("modle", "model"), ("xyzzy", ""), ("answer", ""), ("", "")],
+)
+def test_the_closest_name(word: str, name: str) -> None:
+    """A typo or a beginning leads to its command; a word without likeness to none."""
+    assert closest_name(word, COMMANDS) == name
 
 
 @pytest.mark.parametrize(
