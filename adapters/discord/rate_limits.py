@@ -239,9 +239,9 @@ def read_report(headers: Mapping[str, str]) -> WindowReport | None:
 
 
 @asynccontextmanager
-async def spending(window: FixedWindow, global_limit: RollingWindow) -> AsyncIterator[None]:
-    """One read: wait for both budgets, spend them, and record the response; a 429 holds the budget it names."""
-    budgets: Sequence[Budget] = (window, global_limit)
+async def spending(window: FixedWindow, global_limit: RollingWindow | None = None) -> AsyncIterator[None]:
+    """One request: wait for its budgets, spend them, and record the response; a 429 holds the budget it names."""
+    budgets: Sequence[Budget] = (window,) if global_limit is None else (window, global_limit)
     while (ready_at := max(budget.ready_at(loop_time(), final=True) for budget in budgets)) > loop_time():
         await asyncio.sleep(ready_at - loop_time())
     sent = loop_time()
@@ -250,7 +250,7 @@ async def spending(window: FixedWindow, global_limit: RollingWindow) -> AsyncIte
     try:
         yield
     except RateLimited as limited:
-        held = global_limit if limited.is_global else window
+        held = global_limit if limited.is_global and global_limit is not None else window
         held.hold(loop_time(), limited.retry_after or CHANNEL_SECONDS)
         raise
     finally:

@@ -36,12 +36,17 @@ MARKDOWN = DiscordMarkdown()
 
 def notice_messages(notice: Notice) -> list[dict[str, Any]]:
     """The messages of a notice, in order; the last has its buttons. Empty for an empty notice."""
-    texts = _split(notice.text)
+    texts = _split(notice.text)[:MAX_MESSAGES]
     if not texts and not notice.actions and notice.file is None:
         return []
     messages = [private_message(text) for text in texts or [""]]
     messages[-1] |= {"components": buttons(notice.actions)}
     return messages
+
+
+def is_cut(text: str) -> bool:
+    """Whether a notice's text has no room in its messages."""
+    return len(text) > MESSAGE_LIMIT and len(_split(text)) > MAX_MESSAGES
 
 
 def private_message(text: str, rows: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
@@ -76,11 +81,11 @@ def _button(custom_id: str, label: str, *, danger: bool = False) -> dict[str, An
 
 
 def _split(text: str) -> list[str]:
-    """Markdown as texts of at most Discord's length, at most `MAX_MESSAGES`."""
+    """Markdown as texts of at most Discord's length."""
     splitter = Splitter(_size, MESSAGE_LIMIT)
     splitter.feed(text)
     rendered = [MARKDOWN.render(piece) for piece in splitter.pieces()]
-    return [one for one in rendered if one.strip()][:MAX_MESSAGES]
+    return [one for one in rendered if one.strip()]
 
 
 def _size(piece: Piece) -> int:

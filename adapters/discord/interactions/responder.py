@@ -24,12 +24,13 @@ from adapters.discord.interactions.calls import (
     TokenExpired,
 )
 from adapters.discord.interactions.modals import modal
-from adapters.discord.interactions.private_messages import notice_messages, open_button, private_message
+from adapters.discord.interactions.private_messages import is_cut, notice_messages, open_button, private_message
 from adapters.discord.messages.payloads import FileToSend
+from adapters.discord.rate_limits import spending
 from adapters.discord.state import BotState
 from adapters.shared.cache import LRUCache, TTLCache, expiring, loop_time
 from bot.errors import Failure, OutcomeUnknown, Permanent, RateLimited, ServiceError
-from bot.interactions.values import NOTHING, Action, Form, Notice, Response
+from bot.interactions.values import NOTHING, Action, Form, Notice, PrivateFile, Response
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +59,9 @@ RETRY_SECONDS = 0.3
 # forgotten form says so, a forgotten question is a general one.
 MAX_REMEMBERED = 1_000
 OPEN_PREFIX = "open:"
+
+# The file with the whole text of a notice too long for its messages.
+WHOLE_NOTICE = "notice.md"
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +177,10 @@ class Responder:
             messages = [private_message(texts.DONE)]
         if rows:
             messages[-1]["components"] = rows
-        return messages, (response.file,) if response.file is not None else ()
+        files = [response.file] if response.file is not None else []
+        if is_cut(response.text):
+            files.append(PrivateFile(WHOLE_NOTICE, response.text.encode()))
+        return messages, tuple(files)
 
     async def _write_all(
         self,
@@ -200,10 +207,17 @@ class Responder:
         seconds = self._state.options.write_seconds
         changed = {name: value for name, value in message.items() if name != "flags" or not is_edit}
 
+        windows = self._state.budgets.interaction(token.token)
+
         def call(body: Mapping[str, Any], files: Sequence[FileToSend] = ()) -> Callable[[], Awaitable[object]]:
-            if is_edit:
-                return lambda: self.calls.edit(token, "@original", body, files)
-            return lambda: self.calls.follow_up(token, body, files)
+            async def write() -> None:
+                async with spending(windows.edit if is_edit else windows.post):
+                    if is_edit:
+                        await self.calls.edit(token, "@original", body, files)
+                    else:
+                        await self.calls.follow_up(token, body, files)
+
+            return write
 
         try:
             await _repeated(call(changed, files), seconds, attempts=MAX_ATTEMPTS)

@@ -65,10 +65,10 @@ class DiscordChannel(Channel):
         self._posted = bool(known)
         self._shown: dict[str, frozenset[str]] = {}  # ids of the controls by message, if known
         self._keys_with_files: set[str] = set()  # keys of posts
-        # The first message of an unfinished first answer has no files; all others may. An edit without "attachments"
-        # keeps them.
+        # Messages certainly without files: also the first one of an unfinished first answer. An edit of another one
+        # says so, since an edit without "attachments" keeps them.
         is_first_answer = unfinished is not None and not unfinished.key.generation
-        self._may_have_files = set(known[1:] if is_first_answer else known)
+        self._without_files = set(known[:1] if is_first_answer else ())
 
     @cached_property
     def _budgets(self) -> ChannelBudgets:
@@ -129,6 +129,8 @@ class DiscordChannel(Channel):
         if self._recovered and str(created.get("content", body.text)).strip() != body.text.strip():
             raise OutcomeUnknown("the post of an earlier process arrived only now")
         self._posted = True
+        if not created.get("attachments"):
+            self._without_files.add(message)
         # With a nonce already used, Discord returns the earlier message in its current state.
         self._shown[message] = ids_in(created.get("components", payload.get("components")))
         if len(created.get("attachments") or ()) < len(body.files):
@@ -160,7 +162,7 @@ class DiscordChannel(Channel):
             "content": body.text,
             "allowed_mentions": PINGS_NOBODY.to_dict(),
             **self._components(message, body),
-            **({"attachments": []} if message in self._may_have_files and not body.files else {}),
+            **({} if body.files or message in self._without_files else {"attachments": []}),
         }
         shown = self._shown.pop(message, None)  # unknown until the response
         try:
@@ -174,7 +176,8 @@ class DiscordChannel(Channel):
         if "components" in payload:
             shown = ids_in(payload["components"])
         self._shown[message] = shown or frozenset()
-        self._may_have_files.discard(message)
+        if not body.files:
+            self._without_files.add(message)
         self._state.cache.set_text(self._question.channel, message, body.text)
 
     @override
@@ -204,8 +207,6 @@ class DiscordChannel(Channel):
         has_nonce = not self._recovered and key not in self._keys_with_files and age < state.options.nonce_seconds
         if found is None and not has_nonce:
             found = await find_answer_message(state, question, known)
-        if found is not None and self._recovered:
-            self._may_have_files.add(found)
         return found
 
     @asynccontextmanager

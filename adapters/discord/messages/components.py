@@ -35,7 +35,8 @@ def components(controls: Controls, question: str, models: Sequence[Choice] = ())
         buttons.append(_button(f"{UP_PREFIX}{question}", "", emoji="\N{THUMBS UP SIGN}"))
         buttons.append(_button(f"{DOWN_PREFIX}{question}", "", emoji="\N{THUMBS DOWN SIGN}"))
     rows = [_row(buttons)] if buttons else []
-    options = [_option(model) for model in models if 0 < len(model.value) <= _TEXT_LENGTH][:_OPTIONS]
+    by_value = {model.value: _option(model) for model in models if 0 < len(model.value) <= _TEXT_LENGTH}
+    options = list(by_value.values())[:_OPTIONS]
     if controls & Controls.RETRY and options:
         selection = {"type": _SELECT, "custom_id": f"{RETRY_WITH_PREFIX}{question}", "options": options}
         rows.append(_row([selection | {"placeholder": "Try again with…"}]))

@@ -165,6 +165,38 @@ async def test_a_long_notice_arrives_in_several_messages() -> None:
 
 
 @pytest.mark.sockets
+async def test_a_notice_longer_than_its_messages_is_whole_in_a_file() -> None:
+    """Five messages show its beginning, and a file with the last one holds all of it."""
+    async with answered() as (bot, _, answer):
+        text = "\n\n".join(f"Paragraph {number}: {'word ' * 60}" for number in range(60))
+        bot.interactions.respond = lambda _: Notice(text)
+        bot.double.press(bot.general, answer, user=bot.bob)
+        await until(lambda: len(bot.double.private(bot.bob)) == 5)
+
+        [file] = bot.double.interactions.private(bot.bob)[-1]["attachments"]
+        assert (file["filename"], file["size"]) == ("notice.md", len(text))
+        assert bot.double.limited == []
+
+
+@pytest.mark.sockets
+async def test_a_press_delivered_twice_counts_once() -> None:
+    """A resumed session may repeat a press: the core gets it once."""
+    async with answered() as (bot, question, answer):
+        pressed = bot.double.press(bot.general, answer, user=bot.bob)
+        await acknowledged(bot, pressed)
+        [name, event] = next(
+            (name, event)
+            for name, event in next(iter(bot.double.gateway.sessions.values())).events[::-1]
+            if event["id"] == pressed
+        )
+        bot.double.gateway.dispatch(name, event)
+        bot.double.press(bot.general, answer, user=bot.bob, custom_id=f"up:{question}")
+        await bot.interactions.until(lambda: any(isinstance(each, VoteCast) for each in bot.interactions.events))
+
+        assert [type(each) for each in bot.interactions.events] == [RetryPressed, VoteCast]
+
+
+@pytest.mark.sockets
 async def test_a_slow_response_is_deferred_and_completed() -> None:
     """After 1.5 s the press is acknowledged; the notice follows when it is there."""
     async with bot_at_work(prepare=lambda bot: setattr(bot, "interactions", SlowInteractions())) as bot:
