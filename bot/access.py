@@ -52,11 +52,11 @@ class AccessRules:
         )
 
     def permit_command(self, author: Author, place: Place) -> bool:
-        """Whether a person may use a command: where they may ask, and in direct messages, since it costs nothing."""
+        """Whether a person may use a command: where they may ask, in direct messages, and on their own page."""
         return (
             self._permits_author(author, place.channel_ids)
             and self._permits_workspace(place.workspace)
-            and (place.direct or self.channels.permit(*(place.channel_ids or (place.channel,))))
+            and (place.direct or not place.channel or self.channels.permit(*(place.channel_ids or (place.channel,))))
         )
 
     def _permits_author(self, author: Author, channel_ids: Sequence[str]) -> bool:

@@ -31,7 +31,7 @@ DIRECT = Place("slack", "T1", "D1", "slack/T1/D1", ("D1",), direct=True, positio
 FORUM = Place("discord", "G1", "P1", "discord/P1", ("P1", "F1", "K1"), position="99")
 DISCORD_DIRECT = Place("discord", "", "D2", "discord/D2", ("D2",), direct=True, position="99")
 PAGE = Place("playground", "", "general", channel_ids=("general",), position="ab-7", has_menus=False)
-HOME = Place("slack", "T1", "", direct=True)
+HOME = Place("slack", "T1", "")
 PLACES = {
     "channel": CHANNEL,
     "thread": THREAD,
@@ -82,6 +82,8 @@ async def test_commands_work_in_direct_messages_where_questions_do_not() -> None
     house = House(access=AccessRules(direct_messages=False, channels=AllowDeny(deny=frozenset({"C1"}))))
     assert await house.said("help", place=DIRECT) != WORDS.no_access
     assert await house.said("help", place=CHANNEL) == WORDS.no_access
+    restricted = House(access=AccessRules(channels=AllowDeny(allow=frozenset({"C7"}))))
+    assert (await restricted.handlers.home(DANA, HOME)).sections != (WORDS.no_access,)
 
 
 @pytest.mark.parametrize("command", CALLS)
