@@ -17,8 +17,10 @@ from bot.records import Preferences
 # (Slack allows 3,000 and Discord 4,000).
 PERSONA_LENGTH = 2_000
 
-# A stored persona in a person's own words begins with this; no persona's name contains a colon.
+# A stored persona in somebody's own words begins with one of these; no persona's name contains a colon. An admin's
+# words are marked, since a later message does not tell whether its author is an admin.
 _OWN_WORDS = "text:"
+_ADMIN_WORDS = "admin:"
 
 
 class PreferenceName(StrEnum):
@@ -53,14 +55,15 @@ class Persona:
     prompt: str = field(repr=False)
 
 
-def own_words(text: str) -> str:
+def own_words(text: str, *, by_admin: bool) -> str:
     """The stored value of a persona in somebody's own words."""
-    return _OWN_WORDS + text
+    return (_ADMIN_WORDS if by_admin else _OWN_WORDS) + text
 
 
 def words_of(value: str) -> str | None:
     """A person's own words in a stored persona; None for a persona's name."""
-    return value.removeprefix(_OWN_WORDS) if value.startswith(_OWN_WORDS) else None
+    prefix = next((each for each in (_OWN_WORDS, _ADMIN_WORDS) if value.startswith(each)), "")
+    return value.removeprefix(prefix) if prefix else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +119,7 @@ class StoredPreferences:
     user: Preferences = field(default_factory=lambda: MappingProxyType({}))
 
 
-def is_valid(
-    name: PreferenceName, value: str, catalog: ModelCatalog, controls: Controls, *, may_describe: bool
-) -> bool:
+def is_valid(name: PreferenceName, value: str, catalog: ModelCatalog, controls: Controls) -> bool:
     """Whether a stored value may still be used: the operator may have removed a model or a persona since."""
     if not value:
         return False
@@ -129,30 +130,24 @@ def is_valid(
             return value in frozenset(ReasoningChoice)
         case PreferenceName.PERSONA:
             if (words := words_of(value)) is not None:
-                return may_describe and bool(words.strip()) and len(words) <= PERSONA_LENGTH
+                is_open = controls.may_describe(is_admin=value.startswith(_ADMIN_WORDS))
+                return is_open and bool(words.strip()) and len(words) <= PERSONA_LENGTH
             return controls.persona(value) is not None
 
 
 def resolve(
-    stored: StoredPreferences,
-    controls: Controls,
-    catalog: ModelCatalog,
-    defaults: EffectivePreferences,
-    *,
-    is_admin: bool,
+    stored: StoredPreferences, controls: Controls, catalog: ModelCatalog, defaults: EffectivePreferences
 ) -> EffectivePreferences:
     """The effective settings of one person at one place."""
-    # An admin's words stay valid for a channel, whoever asks there.
-    describes_channel = controls.free_text is not FreeText.NOBODY
     candidates = [
-        *((Source.CHANNEL, controls.channels, each, describes_channel) for each in stored.channels),
-        (Source.USER, controls.users, stored.user, controls.may_describe(is_admin=is_admin)),
+        *((Source.CHANNEL, controls.channels, each) for each in stored.channels),
+        (Source.USER, controls.users, stored.user),
     ]
 
     def effective(name: PreferenceName) -> Effective:
-        for source, open_settings, values, may_describe in candidates:
+        for source, open_settings, values in candidates:
             value = values.get(name, "")
-            if name in open_settings and is_valid(name, value, catalog, controls, may_describe=may_describe):
+            if name in open_settings and is_valid(name, value, catalog, controls):
                 return Effective(value, source)
         return defaults[name]
 

@@ -56,15 +56,9 @@ class PreferenceRules:
             }
         )
 
-    def effective(self, stored: StoredPreferences, author: Author, channel_ids: Sequence[str]) -> EffectivePreferences:
+    def effective(self, stored: StoredPreferences, channel_ids: Sequence[str]) -> EffectivePreferences:
         """The effective settings of a person at a place."""
-        return resolve(
-            stored,
-            self.controls,
-            self.catalog,
-            self.defaults(channel_ids),
-            is_admin=self.access.is_admin(author),
-        )
+        return resolve(stored, self.controls, self.catalog, self.defaults(channel_ids))
 
 
 async def read_preferences(store: PreferenceStore, where: Turn | Place, author: Author) -> StoredPreferences:
@@ -96,7 +90,7 @@ class StoredChoices(ChoiceSource):
         return self._choices(turn, stored, marker)
 
     def _choices(self, turn: Turn, stored: StoredPreferences, marker: str) -> TurnChoices:
-        effective = self._rules.effective(stored, turn.author, turn.channel_ids)
+        effective = self._rules.effective(stored, turn.channel_ids)
         model, reasoning = effective[PreferenceName.MODEL], effective[PreferenceName.REASONING]
         in_chat = {Source.CHANNEL, Source.USER}
         persona = self._rules.controls.persona_prompt(effective[PreferenceName.PERSONA].value)

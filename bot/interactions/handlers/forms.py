@@ -77,25 +77,24 @@ def submitted(wording: Wording, values: Mapping[str, str], stored: Preferences, 
     """The changes in a form's values against the stored ones; a missing value changes nothing."""
     submission = Submission()
     for name in PreferenceName:
-        wanted = _wanted(name, values, stored.get(name, ""))
-        if wanted is None:
+        wanted = _wanted(name, values, stored.get(name, ""), caller)
+        if wanted is None or wanted == stored.get(name, ""):
             continue
         if wanted and (refusal := refused(wording, name, wanted, caller)):
             return Submission(refusal=refusal)
-        if wanted != stored.get(name, ""):
-            submission.changes[name] = wanted or None
+        submission.changes[name] = wanted or None
     return submission
 
 
-def _wanted(name: PreferenceName, values: Mapping[str, str], stored: str) -> str | None:
+def _wanted(name: PreferenceName, values: Mapping[str, str], stored: str, caller: Caller) -> str | None:
     """The value chosen in a form: empty for the default, None if the form does not tell."""
     selected = values.get(name)
     if name is PreferenceName.PERSONA:
         text = values.get(PERSONA_TEXT, "").strip()
         if text and text != words_of(stored):
-            return own_words(text)  # new words mean a choice, whatever the menu says
+            return own_words(text, by_admin=caller.is_admin)  # new words mean a choice, whatever the menu says
         if selected == OWN_WORDS:
-            return stored if PERSONA_TEXT not in values else own_words(text) if text else ""
+            return stored if text or PERSONA_TEXT not in values else ""
     if selected is None:
         return None
     return "" if selected in {DEFAULT, ""} else selected
@@ -104,12 +103,11 @@ def _wanted(name: PreferenceName, values: Mapping[str, str], stored: str) -> str
 def refused(wording: Wording, name: PreferenceName, value: str, caller: Caller) -> str:
     """The line about a value nobody may choose now; empty for a usable one."""
     strings, controls = wording.strings, wording.rules.controls
-    may_describe = controls.may_describe(is_admin=caller.is_admin)
-    if is_valid(name, value, wording.rules.catalog, controls, may_describe=may_describe):
+    may_describe, words = controls.may_describe(is_admin=caller.is_admin), words_of(value)
+    if is_valid(name, value, wording.rules.catalog, controls) and (words is None or may_describe):
         return ""
     if name is PreferenceName.MODEL:
         return strings.model_removed.format(name=literal(value))
-    words = words_of(value)
     if name is PreferenceName.REASONING:
         return strings.nothing_changed
     if words is None:

@@ -91,7 +91,7 @@ class SettingsHandler:
             return Notice(strings.setting_closed)
         match = match_choice(typed, self._wording.choices(name))
         if match.found is None and name is PreferenceName.PERSONA and self._describes(typed, match.similarity):
-            value = own_words(typed.strip())
+            value = own_words(typed.strip(), by_admin=caller.is_admin)
         elif match.found is None:
             return self._unknown(name, typed, match.closest.label if match.closest else "")
         else:
@@ -145,7 +145,7 @@ class SettingsHandler:
         """Store changes, and tell the value of each setting with the sources."""
         await self._store.write(subject, {str(name): value for name, value in changes.items()}, by=caller.user)
         stored, strings = await self._stored(caller), self._strings
-        effective = self._wording.rules.effective(stored, caller.author, caller.place.channel_ids)
+        effective = self._wording.rules.effective(stored, caller.place.channel_ids)
         is_own = subject.kind is SubjectKind.USER
         sentence = strings.saved if is_own else strings.saved_for_channel
         lines = []
@@ -153,7 +153,7 @@ class SettingsHandler:
             shown = value or self._wording.rules.defaults(caller.place.channel_ids)[name].value
             words = literal(self._wording.value(name, shown))
             lines.append(sentence.format(setting=self._wording.setting(name), value=words))
-            lines += self._wording.remarks(name, stored, effective, caller) if is_own and value else []
+            lines += self._wording.remarks(name, stored, effective) if is_own and value else []
         return Notice("\n".join(lines))
 
     async def _stored(self, caller: Caller) -> StoredPreferences:

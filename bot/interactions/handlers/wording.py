@@ -67,28 +67,20 @@ class Wording:
         value = literal(self.value(name, effective[name].value))
         return self.strings.setting_line.format(setting=f"**{self.setting(name)}**", value=value, source=source)
 
-    def remarks(
-        self, name: PreferenceName, stored: StoredPreferences, effective: EffectivePreferences, caller: Caller
-    ) -> list[str]:
+    def remarks(self, name: PreferenceName, stored: StoredPreferences, effective: EffectivePreferences) -> list[str]:
         """Lines about a person's own choice without effect here: hidden by the channel's, or removed."""
         own = stored.user.get(name, "")
         if not own or name not in self.rules.controls.users or effective[name].source is Source.USER:
             return []
-        controls = self.rules.controls
-        may_describe = controls.may_describe(is_admin=caller.is_admin)
         value = literal(self.value(name, own))
-        if is_valid(name, own, self.rules.catalog, controls, may_describe=may_describe):
+        if is_valid(name, own, self.rules.catalog, self.rules.controls):
             return [self.strings.own_setting_hidden.format(value=value)]
         return [self.strings.stored_removed.format(name=value if words_of(own) is not None else literal(own))]
 
     def lines(self, names: Sequence[PreferenceName], stored: StoredPreferences, caller: Caller) -> list[str]:
         """All settings with their effective values, each with its remarks."""
-        effective = self.rules.effective(stored, caller.author, caller.place.channel_ids)
-        return [
-            line
-            for name in names
-            for line in (self.line(name, effective), *self.remarks(name, stored, effective, caller))
-        ]
+        effective = self.rules.effective(stored, caller.place.channel_ids)
+        return [line for name in names for line in (self.line(name, effective), *self.remarks(name, stored, effective))]
 
     def choices(self, name: PreferenceName, default: str = "") -> tuple[Choice, ...]:
         """The options of a setting, its default first; `default` is the default's value."""

@@ -24,6 +24,7 @@ from bot.preferences import (
 MODEL, PERSONA, REASONING = PreferenceName
 CATALOG = ModelCatalog([ModelInfo("big", "The big one", "vendor/big-2"), ModelInfo("small", "Small", "small")])
 PIRATE = Persona("pirate", "Pirate", "Speak like a pirate.")
+KIND = own_words("Be kind.", by_admin=False)
 DEFAULTS: EffectivePreferences = {
     MODEL: Effective("big"),
     PERSONA: Effective(""),
@@ -59,18 +60,36 @@ def only(**chosen: frozenset[PreferenceName] | FreeText) -> Controls:
         (only(channels=frozenset()), [{"model": "small"}], {}, MODEL, Effective("big")),
         (only(channels=frozenset({PERSONA})), [{"model": "small"}], {}, MODEL, Effective("big")),
         # Own words, where they are allowed.
-        (OPEN, [], {"persona": own_words("Be kind.")}, PERSONA, Effective("text:Be kind.", Source.USER)),
-        (only(free_text=FreeText.ADMINS), [], {"persona": own_words("Be kind.")}, PERSONA, Effective("")),
+        (
+            OPEN,
+            [],
+            {"persona": KIND},
+            PERSONA,
+            Effective("text:Be kind.", Source.USER),
+        ),
         (
             only(free_text=FreeText.ADMINS),
-            [{"persona": own_words("Be kind.")}],
+            [],
+            {"persona": KIND},
+            PERSONA,
+            Effective(""),
+        ),
+        (
+            only(free_text=FreeText.ADMINS),
+            [{"persona": own_words("Be kind.", by_admin=True)}],
             {},
             PERSONA,
-            Effective("text:Be kind.", Source.CHANNEL),
+            Effective("admin:Be kind.", Source.CHANNEL),
         ),
-        (only(free_text=FreeText.NOBODY), [{"persona": own_words("Be kind.")}], {}, PERSONA, Effective("")),
-        (OPEN, [], {"persona": own_words(" ")}, PERSONA, Effective("")),
-        (OPEN, [], {"persona": own_words("x" * (PERSONA_LENGTH + 1))}, PERSONA, Effective("")),
+        (
+            only(free_text=FreeText.NOBODY),
+            [{"persona": KIND}],
+            {},
+            PERSONA,
+            Effective(""),
+        ),
+        (OPEN, [], {"persona": own_words(" ", by_admin=False)}, PERSONA, Effective("")),
+        (OPEN, [], {"persona": own_words("x" * (PERSONA_LENGTH + 1), by_admin=True)}, PERSONA, Effective("")),
     ],
 )
 def test_the_value_that_applies(
@@ -82,25 +101,23 @@ def test_the_value_that_applies(
 ) -> None:
     """The operator's limits first, then the channel, the person and the default; each value has its source."""
     stored = StoredPreferences(channels, user)
-    assert resolve(stored, controls, CATALOG, DEFAULTS, is_admin=False)[name] == expected
+    assert resolve(stored, controls, CATALOG, DEFAULTS)[name] == expected
 
 
 def test_an_admins_own_words_apply_to_the_admin() -> None:
-    """Where only admins may describe a persona, their own one applies to their own answers."""
-    stored = StoredPreferences((), {"persona": own_words("Be kind.")})
+    """Where only admins may describe a persona, theirs applies to their own answers; no message tells who is one."""
+    stored = StoredPreferences((), {"persona": own_words("Be kind.", by_admin=True)})
     controls = only(free_text=FreeText.ADMINS)
-    assert resolve(stored, controls, CATALOG, DEFAULTS, is_admin=True)[PERSONA].source is Source.USER
+    assert resolve(stored, controls, CATALOG, DEFAULTS)[PERSONA].source is Source.USER
 
 
 settings = st.dictionaries(st.one_of(st.sampled_from(list(PreferenceName)), st.text()), st.text())
 
 
-@given(channels=st.lists(settings, max_size=3), user=settings, is_admin=st.booleans())
-def test_any_stored_text_gives_a_usable_setting(
-    channels: list[dict[str, str]], user: dict[str, str], *, is_admin: bool
-) -> None:
+@given(channels=st.lists(settings, max_size=3), user=settings)
+def test_any_stored_text_gives_a_usable_setting(channels: list[dict[str, str]], user: dict[str, str]) -> None:
     """Whatever the store returns, every model is offered, and a persona has bounded words or none."""
-    effective = resolve(StoredPreferences(channels, user), OPEN, CATALOG, DEFAULTS, is_admin=is_admin)
+    effective = resolve(StoredPreferences(channels, user), OPEN, CATALOG, DEFAULTS)
     assert CATALOG.find(effective[MODEL].value) is not None
     assert len(OPEN.persona_prompt(effective[PERSONA].value)) <= PERSONA_LENGTH
     assert effective[REASONING].value in {"shown", "hidden"}

@@ -39,7 +39,9 @@ async def test_the_settings_of_the_person_and_the_channel_reach_the_turn() -> No
     store, asked = FakePreferences(), turn()
     by = user_subject(asked, DANA)
     await store.write(channel_subjects(asked)[0], {"persona": "pirate"}, by=by)
-    await store.write(by, {"model": "small", "persona": own_words("Be kind."), "reasoning": "shown"}, by=by)
+    await store.write(
+        by, {"model": "small", "persona": own_words("Be kind.", by_admin=False), "reasoning": "shown"}, by=by
+    )
     assert await chosen(store) == TurnChoices("small", "Be brief on {date}.\n\nSpeak like a pirate.", reasoning=True)
     assert (await chosen(store, turn(direct=True))).system == "Be brief on {date}.\n\nBe kind."
     assert store.reads == 2  # one query for each turn

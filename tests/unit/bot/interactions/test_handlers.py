@@ -224,7 +224,7 @@ async def test_a_closed_setting_is_not_changed() -> None:
     [
         (FreeText.NOBODY, ADMIN, "Speak like a knight", None),
         (FreeText.ADMINS, DANA, "Speak like a knight", None),
-        (FreeText.ADMINS, ADMIN, "Speak like a knight", "text:Speak like a knight"),
+        (FreeText.ADMINS, ADMIN, "Speak like a knight", "admin:Speak like a knight"),
         (FreeText.EVERYONE, DANA, " Speak like\n a knight ", "text:Speak like\n a knight"),
         (FreeText.EVERYONE, DANA, "PIRATE", "pirate"),
         (FreeText.EVERYONE, DANA, "patient teacher", "teacher"),
@@ -357,6 +357,7 @@ async def test_the_operators_admins_are_admins() -> None:
         ({"model": "retired", "reasoning": "shown"}, "The model retired is no longer offered, so nothing was changed."),
         ({"persona": "retired"}, "The persona retired is no longer offered, so nothing was changed."),
         ({"persona": "text:smuggled in"}, WORDS.own_words_closed),
+        ({"persona": "admin:smuggled in"}, WORDS.own_words_closed),
         ({"persona_text": "Be kind."}, WORDS.own_words_closed),
         ({"reasoning": "sideways"}, WORDS.nothing_changed),
         ({}, WORDS.nothing_changed),
