@@ -25,6 +25,7 @@ from adapters.shared.diagnostics import CheckResult
 from bot.access import AccessRules, AllowDeny
 from bot.backoff import Backoff
 from bot.bootstrap_admin import make_admin_page
+from bot.bootstrap_commands import make_handlers, make_preference_rules
 from bot.bootstrap_models import (
     check_models,
     make_catalog,
@@ -42,6 +43,7 @@ from bot.interactions.ports import NO_INTERACTIONS, Interactions
 from bot.interactions.service import InteractionService
 from bot.ports import Journal, Model, Platform
 from bot.prompt import PromptConfig, PromptLimits, PromptOverride
+from bot.stored_choices import StoredChoices
 from bot.strings import Strings
 from bot.telemetry import Recorder, Recorders
 from bot.turns.config import TurnConfig, TurnLimits
@@ -70,14 +72,17 @@ async def open_bot(settings: Settings, stack: AsyncExitStack, report: Callable[[
     """
     recorder = PrometheusRecorder()
     journal = await open_journal(settings, stack)  # first, to be closed last
-    records = await open_records(settings, stack, wall_clock(settings))
+    clock = wall_clock(settings)
+    records = await open_records(settings, stack, clock)
     server = await open_embedded_server(settings, stack, report)
     model = open_model(settings, stack, server)
     platforms, playground = open_platforms(settings, stack, journal)
     strings = make_strings(settings, durable=journal.durable)
-    clock = wall_clock(settings)
     quotas = make_quotas(settings, records, clock)
-    hooks = make_hooks(settings, records, quotas, recorder=recorder, strings=strings, wall_clock=clock)
+    rules = make_preference_rules(settings, make_access(settings), make_prompt_config(settings))
+    hooks = make_hooks(
+        settings, records, quotas, StoredChoices(records, rules), recorder=recorder, strings=strings, wall_clock=clock
+    )
     history = History(clock)
     turns = make_turns(settings, model, Recorders(recorder, history), journal, platforms, hooks=hooks)
     admin = make_admin_page(settings, turns, history, records, clock)
@@ -93,11 +98,13 @@ async def open_bot(settings: Settings, stack: AsyncExitStack, report: Callable[[
         routes=[*(playground.routes() if playground else ()), *(admin.routes() if admin else ())],
     )
     stack.push_async_callback(http_server.close)
-    generations = Generations(
-        turns, {platform.name: platform for platform in platforms}, edit_seconds=settings.turns.edit_seconds
+    by_name = {platform.name: platform for platform in platforms}
+    generations = Generations(turns, by_name, edit_seconds=settings.turns.edit_seconds)
+    commands = make_handlers(
+        settings, rules, records, quotas, journal=journal, inbox=turns, strings=strings, wall_clock=clock
     )
-    interactions = make_interactions(generations, Feedback(records, recorder, strings, clock))
-    return Bot(turns, platforms, http_server, interactions)
+    feedback = Feedback(records, recorder, strings, clock)
+    return Bot(turns, platforms, http_server, InteractionService(generations, feedback, commands))
 
 
 async def start_http_server(http_server: HttpServer, *, required: bool) -> str:
@@ -138,7 +145,7 @@ async def run_checks(settings: Settings) -> Sequence[CheckResult]:
 # ------------------------------------------------------------------------------------------------- journal and model
 
 
-async def open_journal(settings: Settings, stack: AsyncExitStack) -> Journal:
+async def open_journal(settings: Settings, stack: AsyncExitStack) -> MemoryJournal | SqliteJournal:
     """Open the journal's file, or keep the journal in memory. An unusable file is logged and does not raise."""
     file, chosen = settings.journal_file, settings.journal
     if file is None:
@@ -258,11 +265,6 @@ def make_turns(
         ready=lambda name: name not in by_name or by_name[name].ready,
         hooks=hooks,
     )
-
-
-def make_interactions(generations: Generations, feedback: Feedback) -> Interactions:
-    """The handlers of everything people do beside asking."""
-    return InteractionService(generations, feedback)
 
 
 def make_strings(settings: Settings, *, durable: bool) -> Strings:

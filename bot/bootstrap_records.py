@@ -21,7 +21,7 @@ from bot.quotas import ROLE_PREFIX, LimitName, PeriodKind, QuotaRules
 from bot.records import Retention
 from bot.strings import Strings
 from bot.telemetry import UsageRecorder
-from bot.turns.hooks import NoChoices, TurnHooks
+from bot.turns.hooks import ChoiceSource, TurnHooks
 from bot.usage import LedgerUsage
 from config.administration_settings import Amounts
 from config.settings import Settings
@@ -87,13 +87,13 @@ def make_hooks(
     settings: Settings,
     records: SqliteRecords,
     quotas: QuotaBook,
+    choices: ChoiceSource,
     *,
     recorder: UsageRecorder,
     strings: Strings,
     wall_clock: Callable[[], datetime],
 ) -> TurnHooks:
     """The settings made in chat, and the quotas."""
-    choices = NoChoices()
     options = MeteringOptions(
         system_characters=len(settings.conversation.prompt()),
         answer_tokens=lambda model: answer_tokens(settings, model),

@@ -36,6 +36,7 @@ FORBIDDEN = {
 COMPOSITION_ROOT = {
     "bot/bootstrap.py": {"adapters", "config"},
     "bot/bootstrap_admin.py": {"adapters", "config"},
+    "bot/bootstrap_commands.py": {"adapters", "config"},
     "bot/bootstrap_models.py": {"adapters", "config"},
     "bot/bootstrap_records.py": {"adapters", "config"},
     "bot/__main__.py": {"config"},

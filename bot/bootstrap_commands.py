@@ -1,0 +1,64 @@
+"""The composition root's part for commands: the limits of settings in chat, and the handlers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from adapters.records import SqliteRecords
+from bot.access import AccessRules
+from bot.bootstrap_models import make_catalog
+from bot.bootstrap_records import make_personal_data
+from bot.interactions.handlers import CommandHandlers, HandlerOptions, HandlerPorts
+from bot.ports import Inbox
+from bot.preferences import Controls, FreeText, Persona, PreferenceName
+from bot.privacy import JournalRows
+from bot.prompt import PromptConfig
+from bot.quota_book import QuotaBook
+from bot.stored_choices import PreferenceRules
+from bot.strings import Strings
+from bot.usage import LedgerUsage
+from config.settings import Settings
+
+
+def make_controls(settings: Settings) -> Controls:
+    """The operator's limits of settings in chat."""
+    chosen = settings.controls
+    return Controls(
+        users=frozenset(PreferenceName(each.value) for each in chosen.users),
+        channels=frozenset(PreferenceName(each.value) for each in chosen.channels),
+        free_text=FreeText[chosen.personas_free_text.name],
+        personas=tuple(Persona(each.name, each.shown, each.prompt) for each in settings.personas),
+    )
+
+
+def make_preference_rules(settings: Settings, access: AccessRules, prompting: PromptConfig) -> PreferenceRules:
+    """The operator's choices below the settings made in chat."""
+    return PreferenceRules(
+        make_catalog(settings),
+        prompting,
+        make_controls(settings),
+        access,
+        reasoning=settings.writing.reasoning.value == "line",
+    )
+
+
+def make_handlers(
+    settings: Settings,
+    rules: PreferenceRules,
+    records: SqliteRecords,
+    quotas: QuotaBook,
+    *,
+    journal: JournalRows,
+    inbox: Inbox,
+    strings: Strings,
+    wall_clock: Callable[[], datetime],
+) -> CommandHandlers:
+    """The handlers of commands on the store of records."""
+    usage = LedgerUsage(records, quotas, wall_clock)
+    personal = make_personal_data(settings, records, journal, inbox, wall_clock)
+    chosen = settings.controls
+    return CommandHandlers(
+        HandlerPorts(records, usage, personal, inbox),
+        HandlerOptions(rules, strings, chosen.welcome, chosen.welcome_text),
+    )
