@@ -11,7 +11,7 @@ from typing import Any
 from adapters.http_server import ComponentStatus
 from adapters.records import RecordsOptions, SqliteRecords, export
 from adapters.records.export import ExportFailed
-from bot.bootstrap_models import make_pricing
+from bot.bootstrap_models import make_catalog, make_pricing
 from bot.feedback import KeptAnswers
 from bot.ledger import Unit
 from bot.metering import LedgerMeter, MeteringOptions
@@ -98,6 +98,7 @@ def make_hooks(
         system_characters=len(settings.conversation.prompt()),
         answer_tokens=lambda model: answer_tokens(settings, model),
         expiry_seconds=settings.journal.recovery_max_age_seconds,
+        server_name=make_catalog(settings).server_name,
     )
     meter = LedgerMeter(
         records,

@@ -47,12 +47,14 @@ class MeteringOptions:
     """The operator's model, for estimates.
 
     `answer_tokens` returns the limit of a model's answers, by its name in the operator's list; None without one.
-    `expiry_seconds` is the age of a reservation whose turn nobody will continue.
+    `server_name` returns such a model's name at its server. `expiry_seconds` is the age of a reservation whose turn
+    nobody will continue.
     """
 
     system_characters: int
     answer_tokens: Callable[[str], int | None]
     expiry_seconds: float
+    server_name: Callable[[str], str] = str
 
 
 class LedgerMeter(QuestionMeter):
@@ -147,7 +149,7 @@ class LedgerMeter(QuestionMeter):
             key.channel,
             turn.author.id,
             key.digest,
-            _clean(usage.model or call.model),
+            _clean(usage.model or self._options.server_name(call.model)),
             usage.input_tokens,
             usage.cached_tokens,
             usage.output_tokens,

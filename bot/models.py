@@ -59,6 +59,11 @@ class ModelCatalog:
         found = self.find(name)
         return name if found is None else found.label
 
+    def server_name(self, name: str) -> str:
+        """A model's name at its server; the name itself if the list has none."""
+        found = self.find(name)
+        return name if found is None else found.server_name
+
     def takes_images(self, name: str) -> bool:
         """Whether a model is configured for images; a name outside the list is one of the default model's server."""
         return (self.find(name) or self.default).images

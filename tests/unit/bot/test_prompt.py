@@ -66,6 +66,25 @@ def test_the_newest_messages_are_kept_within_both_limits(sizes: list[int], messa
     assert result.history_cut == (kept != ["x" * size for size in sizes])
 
 
+@pytest.mark.parametrize(
+    ("model", "context", "characters"),
+    [
+        ("small", 1_000, 1_000 * 2 - len("Be brief.") - len("why?")),
+        ("small", 5, 0),  # the question alone is longer
+        ("small", 100_000, 24_000),
+        ("other", 1_000, 24_000),
+    ],
+)
+def test_a_history_leaves_room_in_a_known_context(model: str, context: int, characters: int) -> None:
+    """Of a small context, prompt and question take two characters a token; an unknown one limits nothing."""
+    history = History((said("x" * 30_000),))
+    result = prepared(
+        history, turn(direct=True), by_channel={"C": PromptOverride(model=model)}, contexts={"small": context}
+    )
+    assert sum(len(message.text) for message in result.prompt.messages[:-1]) == characters
+    assert result.prompt.messages[-1].text == "why?"
+
+
 @pytest.mark.parametrize("blank", [Message(Role.USER, (), "Kim"), said(" \n"), Message(Role.ASSISTANT, (Text(""),))])
 def test_a_message_in_which_there_is_nothing_is_not_given(blank: Message) -> None:
     """Nobody is said to have said nothing, and nothing is called left out for it."""
