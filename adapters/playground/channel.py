@@ -22,18 +22,28 @@ from bot.rate_limits import Budget, WindowReport
 # The longest message, as Discord's (https://docs.discord.com/developers/resources/message#create-message).
 MESSAGE_UNITS = 2_000
 
+CONTROLS = Controls.STOP | Controls.RETRY | Controls.FEEDBACK
+
 
 class PlaygroundChannel(Channel):
     """The channel of one answer."""
 
-    def __init__(self, channel: ChannelState, question: PlaygroundMessage, state: PlaygroundState) -> None:
+    def __init__(
+        self,
+        channel: ChannelState,
+        question: PlaygroundMessage,
+        state: PlaygroundState,
+        replaced: Sequence[str] = (),
+    ) -> None:
+        """`replaced`: the messages of an earlier answer to the same question."""
         self._channel = channel
         self._question = question
         self._state = state
         self._caps = ChannelCapabilities(
-            limit=MESSAGE_UNITS, measure=utf16_units, renderer=PlaygroundMarkdown(), controls=Controls.STOP
+            limit=MESSAGE_UNITS, measure=utf16_units, renderer=PlaygroundMarkdown(), controls=CONTROLS
         )
-        self._answered = False
+        self._answered = bool(replaced)
+        self._untouched = set(replaced)
 
     @property
     @override
@@ -89,6 +99,9 @@ class PlaygroundChannel(Channel):
         if edited is None or not edited.by_bot:
             raise NotFound(f"message {message} is not in #{self._channel.name}")
         text = _validated_text(body)
+        if message in self._untouched:
+            self._untouched.discard(message)
+            edited.restart(now)
         edited.apply_write(now, text=text, html=to_html(text), controls=body.controls, remaining=report.remaining)
         self._state.subscribers.publish(protocol.message_event(self._channel, edited, Verb.EDIT, now))
 

@@ -16,7 +16,14 @@ from typing_extensions import override
 from adapters.playground import protocol
 from adapters.playground.channel import PlaygroundChannel
 from adapters.playground.commands import as_question, invocation, is_command, place_of, submission
-from adapters.playground.protocol import AskRequest, RequestRejected, StopRequest, SubmitRequest
+from adapters.playground.protocol import (
+    AskRequest,
+    RequestRejected,
+    RetryRequest,
+    StopRequest,
+    SubmitRequest,
+    VoteRequest,
+)
 from adapters.playground.rendering import to_html
 from adapters.playground.routes import PlaygroundRoutes
 from adapters.playground.state import ChannelState, PlaygroundMessage, PlaygroundState
@@ -24,7 +31,7 @@ from adapters.playground.subscribers import MAX_SUBSCRIBERS
 from bot.conversation import Author, Message, Role, Text, Turn, TurnKey
 from bot.errors import NotFound
 from bot.interactions.ports import NO_INTERACTIONS, Interactions
-from bot.interactions.values import Response
+from bot.interactions.values import NOTHING, Place, Response, RetryPressed, VoteCast
 from bot.ports import Inbox, OpenedQuestion, Platform
 
 # How long `close` waits for open pages, in seconds: a suspended page must not delay a shutdown.
@@ -87,7 +94,13 @@ class PlaygroundPlatform(Platform):
 
     @override
     async def open_question(self, key: TurnKey, messages: Sequence[str]) -> OpenedQuestion:
-        raise NotFound("questions cannot be read again here yet")
+        """Read a question again: it is in memory until it is evicted, or the process ends."""
+        channel = self._channels.get(key.channel)
+        question = channel.messages.get(key.message) if channel is not None else None
+        if channel is None or question is None or question.by_bot:
+            raise NotFound(f"question {key.message} is not in #{key.channel}")
+        turn = replace(build_turn(question), key=key)
+        return OpenedQuestion(turn, PlaygroundChannel(channel, question, self._state, messages), "")
 
     @override
     async def stop_accepting(self) -> None:
@@ -122,17 +135,37 @@ class PlaygroundPlatform(Platform):
                 return protocol.accepted_event(request.ref, self._stop(request))
             if isinstance(request, AskRequest) and not (self._interactions.commands and is_command(request.text)):
                 return protocol.accepted_event(request.ref, self._ask(request))
-            return protocol.private_event(request.ref, await self._respond(request))
+            response = await self._respond(request)
+            if isinstance(request, RetryRequest | VoteRequest) and response == NOTHING:
+                return protocol.accepted_event(request.ref, "")
+            return protocol.private_event(request.ref, response)
         except RequestRejected as rejection:
             return protocol.rejected_event(rejection)
 
-    async def _respond(self, request: AskRequest | SubmitRequest) -> Response:
+    async def _respond(self, request: AskRequest | RetryRequest | VoteRequest | SubmitRequest) -> Response:
         """Run a command, or take in a form or a button."""
+        if isinstance(request, RetryRequest | VoteRequest):
+            return await self._respond_below(request)
         _, channel = self._open(request)
         place = place_of(request, channel, self._state)
         if isinstance(request, SubmitRequest):
             return await self._interactions.submit(submission(request, place))
         return await self._interactions.invoke(invocation(request, place))
+
+    async def _respond_below(self, request: RetryRequest | VoteRequest) -> Response:
+        """Take in a button below an answer."""
+        found = ((channel, channel.messages.get(request.message)) for channel in self._channels.values())
+        channel, answer = next(((each, message) for each, message in found if message), (None, None))
+        if channel is None or answer is None or not answer.by_bot:
+            raise RequestRejected("That answer is there no more.", request.ref)
+        question = TurnKey("playground", "", channel.name, answer.question)
+        reader, position = Author(request.name, request.name), self._state.new_id()
+        place = Place(
+            "playground", "", channel.name, answer.conversation, (channel.name,), position=position, has_menus=False
+        )
+        if isinstance(request, VoteRequest):
+            return await self._interactions.vote(VoteCast(question, answer.id, request.vote, reader, place))
+        return await self._interactions.retry(RetryPressed(question, answer.id, reader, place))
 
     def _open(self, request: AskRequest | SubmitRequest) -> tuple[Inbox, ChannelState]:
         """The inbox and the request's channel."""

@@ -5,6 +5,8 @@ Pure functions on plain values. Sockets and the handling of requests do not belo
 Requests (page to server):
     {"ask": text, "channel": name, "name": author, "reply_to": id or "", "ref": any short text}
     {"stop": message id, "name": reader, "ref": any short text}
+    {"retry": message id, "name": reader, "ref": any short text}
+    {"vote": "up" or "down", "message": message id, "name": reader, "ref": any short text}
     {"submit": id of a form or a button, "values": {field: text}, "channel", "name", "reply_to", "ref"}
 
 Events (server to page), each with a "type":
@@ -29,7 +31,7 @@ from types import MappingProxyType
 from adapters.playground.rendering import to_html
 from adapters.playground.state import ChannelState, PlaygroundMessage
 from adapters.shared.json_fields import Json, string_field
-from bot.interactions.values import Action, Field, Form, Response
+from bot.interactions.values import Action, Field, Form, Response, Vote
 from bot.ports import Controls, Verb
 
 # The longest question, in characters. Discord turns anything over 2,000 into a file; a small model's context holds
@@ -48,6 +50,10 @@ _REFERENCE_CHARACTERS = 64
 
 # The author of a request without a name.
 _DEFAULT_NAME = "you"
+
+
+# Names of the controls in a message's event.
+_CONTROL_NAMES = MappingProxyType({Controls.STOP: "stop", Controls.RETRY: "retry", Controls.FEEDBACK: "feedback"})
 
 
 class RequestRejected(ValueError):
@@ -79,6 +85,25 @@ class StopRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class RetryRequest:
+    """A reader wants another answer in place of `message`."""
+
+    message: str
+    name: str
+    ref: str
+
+
+@dataclass(frozen=True, slots=True)
+class VoteRequest:
+    """A reader votes on the answer of `message`."""
+
+    message: str
+    vote: Vote
+    name: str
+    ref: str
+
+
+@dataclass(frozen=True, slots=True)
 class SubmitRequest:
     """A reader submits a form or presses a button of a private response."""
 
@@ -90,7 +115,7 @@ class SubmitRequest:
     ref: str
 
 
-Request = AskRequest | StopRequest | SubmitRequest
+Request = AskRequest | StopRequest | RetryRequest | VoteRequest | SubmitRequest
 
 
 def parse_request(frame: str) -> Request:
@@ -105,6 +130,11 @@ def parse_request(frame: str) -> Request:
     name = _one_line(_text(request, "name"))[:NAME_CHARACTERS].strip() or _DEFAULT_NAME
     if "stop" in request:
         return StopRequest(message=_text(request, "stop")[:_REFERENCE_CHARACTERS], name=name, ref=ref)
+    if "retry" in request:
+        return RetryRequest(message=_text(request, "retry")[:_REFERENCE_CHARACTERS], name=name, ref=ref)
+    if "vote" in request:
+        vote = Vote.UP if _text(request, "vote") == Vote.UP else Vote.DOWN
+        return VoteRequest(_text(request, "message")[:_REFERENCE_CHARACTERS], vote, name, ref)
     channel, reply_to = _text(request, "channel"), _text(request, "reply_to")[:_REFERENCE_CHARACTERS]
     if "submit" in request:
         return SubmitRequest(_text(request, "submit"), _values(request), channel, name, reply_to, ref)
@@ -234,7 +264,7 @@ def _message(message: PlaygroundMessage, now: float) -> Mapping[str, object]:
         "replyTo": message.reply_to,
         "text": message.text,
         "html": message.html,
-        "controls": ["stop"] if Controls.STOP in message.controls else [],
+        "controls": [name for control, name in _CONTROL_NAMES.items() if control in message.controls],
         "age": round(now - message.posted_at, 3),
         "writes": message.writes,
         "tape": [[round(write.after, 3), write.remaining] for write in message.timeline],

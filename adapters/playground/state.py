@@ -51,6 +51,11 @@ class PlaygroundMessage:
     writes: int = 0
     timeline: list[TimedWrite] = field(default_factory=list)
 
+    def restart(self, now: float) -> None:
+        """Another answer begins in this message, with a timeline of its own."""
+        self.posted_at, self.writes = now, 0
+        self.timeline.clear()
+
     def apply_write(self, now: float, *, text: str, html: str, controls: Controls, remaining: int) -> None:
         """Replace the content, and add the write to the timeline."""
         self.text, self.html, self.controls = text, html, controls

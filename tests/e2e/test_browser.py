@@ -5,18 +5,29 @@ from __future__ import annotations
 import asyncio
 import itertools
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 from playwright.async_api import Browser, Page, expect
 
+from adapters.http_server import HttpServer
+from adapters.playground import PlaygroundOptions, PlaygroundPlatform
+from adapters.prometheus import PrometheusRecorder
+from bot.conversation import Finish, FinishReason, Text
 from bot.interactions.service import InteractionService
+from bot.interactions.values import NOTHING, Vote, VoteCast
+from bot.strings import Strings
+from bot.turns.generations import Generations
 from tests.servers.answerer import serving
 from tests.support.browser import NEEDS_CHROMIUM, browser
+from tests.support.core import make_turns, running
+from tests.support.fakes import ScriptedModel, Step, words
 from tests.support.handlers import House
+from tests.support.interactions import RecordingInteractions
 from tests.support.process import bot
+from tests.support.waiting import until
 
 pytestmark = NEEDS_CHROMIUM
 
@@ -371,3 +382,53 @@ async def test_a_private_card_is_readable_on_a_phone(scheme: str) -> None:
         )
         assert len(colours) > 4
         assert min(contrast(*pair) for pair in colours) >= 4.5
+
+
+@asynccontextmanager
+async def whole_core(*scripts: Iterable[Step]) -> AsyncIterator[tuple[str, RecordingInteractions]]:
+    """The playground with the whole core and a scripted model: its URL, and the other recorded interactions."""
+    platform = PlaygroundPlatform(PlaygroundOptions(model_label="a scripted model"))
+    turns = make_turns(ScriptedModel(*scripts))
+    votes = RecordingInteractions(lambda _: NOTHING)
+    interactions = InteractionService(Generations(turns, {"playground": platform}, edit_seconds=300.0), votes)
+    site = HttpServer(
+        host="127.0.0.1",
+        port=0,
+        ready=lambda: {"playground": platform.ready},
+        render_metrics=PrometheusRecorder().render_metrics,
+        routes=platform.routes(),
+    )
+    async with running(turns), asyncio.TaskGroup() as group:
+        page = group.create_task(platform.run(turns, interactions))
+        try:
+            yield await site.start(), votes
+        finally:
+            await platform.close()
+            await site.close()
+            page.cancel()
+
+
+async def test_another_try_takes_the_place_of_the_answer() -> None:
+    """A press of "Try again" replaces the text in its message; votes are pressed buttons, and reach the core."""
+    first = words(30, rate=100.0)
+    second: list[Step] = [Text("Quite different."), Finish(FinishReason.STOP)]
+    async with whole_core(first, second) as (url, votes), browser() as it, opened(it, url) as page:
+        await ask(page, "Why?")
+        answer = page.locator("article.bot")
+        await expect(answer.locator(".body")).to_contain_text("word29")
+        good, bad = (page.get_by_role("button", name=name) for name in ("Good answer", "Bad answer"))
+        await good.click()
+        await bad.click()
+        await expect(bad).to_have_attribute("aria-pressed", "true")
+        await expect(good).to_have_attribute("aria-pressed", "false")
+        await until(lambda: [each.vote for each in votes.events if isinstance(each, VoteCast)] == [Vote.UP, Vote.DOWN])
+        await tab_to(page, "Try again", back=True)
+        await page.keyboard.press("Enter")
+        await expect(answer.locator(".body")).to_have_text("Quite different.")
+        await expect(answer).to_have_count(1)
+        await expect(page.get_by_role("button", name="Try again")).to_be_enabled()
+        await page.get_by_label("Your name").fill("Eli")
+        await page.keyboard.press("Tab")
+        await page.get_by_role("button", name="Try again").click()
+        await expect(page.locator("section.private .body")).to_have_text(Strings().retry_others)
+        await expect(answer.locator(".body")).to_have_text("Quite different.")

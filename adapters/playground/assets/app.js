@@ -125,14 +125,19 @@ const handlers = {
   private(event) {
     const sent = pending.get(event.ref);
     pending.delete(event.ref);
+    enable("button.retry"); // the response says why no other answer begins
     if (sent?.channel === state.current) showPrivate(event, sent);
   },
   refused({ ref, why }) {
     giveBack(why, ref);
     notice(why);
-    for (const stop of document.querySelectorAll("button.stop")) stop.disabled = false;
+    enable("button.stop, button.retry");
   },
 };
+
+function enable(buttons) {
+  for (const button of document.querySelectorAll(buttons)) button.disabled = false;
+}
 
 function received(room) {
   const now = Date.now();
@@ -166,6 +171,9 @@ function show(message) {
   parts.stop.hidden = !live;
   if (!live) parts.stop.disabled = false;
   parts.reply.hidden = live;
+  parts.retry.hidden = !message.controls.includes("retry");
+  if (live) parts.retry.disabled = false;
+  for (const vote of parts.votes) vote.hidden = !message.controls.includes("feedback");
   showTape(message, parts);
 }
 
@@ -233,8 +241,33 @@ function footer(message, parts) {
   };
   parts.reply = make("button", { type: "button", className: "small reply", textContent: "Reply" });
   parts.reply.onclick = () => replyTo(message.id);
-  const actions = make("div", { className: "actions" }, parts.stop, parts.reply);
+  parts.retry = make("button", { type: "button", className: "small retry", textContent: "Try again" });
+  parts.retry.onclick = () => {
+    parts.retry.disabled = press(message, { retry: message.id });
+    $("message").focus();
+  };
+  parts.votes = [vote(message, parts, "up", "\u{1F44D}", "Good answer"), vote(message, parts, "down", "\u{1F44E}", "Bad answer")];
+  const actions = make("div", { className: "actions" }, parts.stop, parts.reply, parts.retry, ...parts.votes);
   return make("footer", { className: "tape" }, make("div", { className: "strip" }, parts.svg), parts.figures, actions);
+}
+
+function vote(message, parts, name, symbol, label) {
+  const button = make("button", { type: "button", className: "small vote", textContent: symbol, title: label });
+  button.setAttribute("aria-label", label);
+  button.setAttribute("aria-pressed", "false");
+  button.onclick = () => {
+    if (!press(message, { vote: name, message: message.id })) return;
+    for (const each of parts.votes) each.setAttribute("aria-pressed", String(each === button));
+  };
+  return button;
+}
+
+// A button below an answer; its response, if there is one, is for this page alone.
+function press(message, request) {
+  const ref = newRef();
+  if (!send({ ...request, ref })) return false;
+  pending.set(ref, { channel: message.channel, reply_to: message.id, ref });
+  return true;
 }
 
 // The html is the server's, made of markdown with nothing in it that runs. Blocks that did not change stay as they are,
