@@ -19,7 +19,7 @@ from tests.support.inbox import RecordingInbox
 from tests.support.interactions import RecordingInteractions
 from tests.support.slack import connected
 
-pytestmark = [pytest.mark.sockets, pytest.mark.quick]
+pytestmark = pytest.mark.sockets
 
 KEY = "k" * 20
 
