@@ -24,6 +24,10 @@ log = logging.getLogger(__name__)
 # From an edit until its question is answered again: people mend one word after the other. Seconds.
 DEBOUNCE_SECONDS = 2.0
 
+# Wait for the end of an answer whose button was pressed: its last write shows the button, and the journal is written
+# after it. Seconds.
+ENDING_SECONDS = 1.0
+
 
 class Generations:
     """Answers questions again, in the messages of their present answers."""
@@ -45,7 +49,7 @@ class Generations:
         question = event.question.question
         if not self._turns.accepting:
             return Notice(self._strings.stopping)
-        if question in self._busy or self._turns.queues.find(question) is not None:
+        if question in self._busy:
             return Notice(self._strings.retry_running)
         with self._opening(question):
             try:
@@ -59,12 +63,25 @@ class Generations:
                 log.exception("not tried again", extra={"turn": question.reference})
                 return Notice(self._strings.retry_unread)
 
+    async def _has_ended(self, question: TurnKey) -> bool:
+        """Whether a question's answer has ended, or does so at once: its button is shown just before its end."""
+        pending = self._turns.queues.find(question)
+        if pending is None:
+            return True
+        try:
+            async with asyncio.timeout(ENDING_SECONDS):
+                await pending.progress.ended.wait()
+        except TimeoutError:
+            return False
+        return True
+
     async def _retry(self, event: RetryPressed, question: TurnKey) -> str:
         """The notice for the person; empty if an answer starts. Raises `Failure`."""
+        has_ended = await self._has_ended(question)
         answered = await self._turns.journal.newest_answer(question)
         if answered is None:
             return self._strings.retry_unknown
-        if not answered.ended:
+        if not (has_ended and answered.ended):
             return self._strings.retry_running
         opened = await self._open(_next_key(answered), answered)
         turn = replace(opened.turn, model=event.model)

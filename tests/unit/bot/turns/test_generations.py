@@ -258,6 +258,18 @@ async def test_pressed_twice_it_is_answered_once() -> None:
     assert len(harness.model.calls) == 2
 
 
+async def test_a_press_just_before_the_end_waits_for_it() -> None:
+    """The button appears with the last write, a moment before the turn's end is recorded: a quick press counts."""
+    async with running_generations(ScriptedModel(words(40))) as harness:
+        await harness.ask()
+        notice = STRINGS.retry_running
+        while notice == STRINGS.retry_running:
+            notice = await harness.retry()
+        await harness.core.idle()
+        assert notice == ""
+    assert len(harness.model.calls) == 2
+
+
 async def test_two_processes_make_one_generation() -> None:
     """Both have the same journal: the second press finds it taken."""
     journal = FakeJournal(durable=True)
