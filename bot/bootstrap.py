@@ -221,6 +221,7 @@ def make_slack_options(settings: Settings) -> slack.SlackOptions | None:
         call_seconds=settings.writing.write_timeout,
         zone=settings.conversation.zone(),
         strings=make_strings(settings, durable=False),
+        suggested_prompts=tuple(chosen.suggested_prompts.items()),
     )
 
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Any
+
+from pydantic import AfterValidator
+
 from config.declarations import SettingsGroup, setting
 from config.types import (
     Choice,
@@ -13,7 +17,9 @@ from config.types import (
     SlashedAddress,
     SocketAddress,
     Switch,
+    Table,
     WebAddress,
+    must_be,
 )
 
 
@@ -43,6 +49,18 @@ class DiscordSettings(SettingsGroup):
     def runs(self) -> bool:
         """Whether the platform is configured."""
         return self.token is not None
+
+
+# Suggested prompts of a Slack app (https://docs.slack.dev/reference/methods/assistant.threads.setSuggestedPrompts).
+MOST_PROMPTS = 4
+
+
+def _prompts(value: dict[str, Any]) -> dict[str, str]:
+    """Check that each title has a message."""
+    texts = [*value, *value.values()]
+    if len(value) > MOST_PROMPTS or not all(isinstance(text, str) and text.strip() for text in texts):
+        raise must_be(f'a table of at most {MOST_PROMPTS} titles with a message each: "Draft a reply" = "Draft ..."')
+    return {title.strip(): message.strip() for title, message in value.items()}
 
 
 class SlackSettings(SettingsGroup):
@@ -80,6 +98,13 @@ class SlackSettings(SettingsGroup):
         note="One 429 an hour goes unnoticed, and a wrong guess ends within the hour.",
         toml_only=True,
         renamed_from=("TICKERTAPE_SLACK_EDITS_LATCH_SECONDS", "edits_latch_seconds"),
+    )
+    suggested_prompts: Annotated[Table, AfterValidator(_prompts)] = setting(
+        "",
+        "Prompts offered in direct messages: at most four titles with a message each.",
+        default={},
+        note="Empty: those of the app's manifest.",
+        toml_only=True,
     )
 
     @property

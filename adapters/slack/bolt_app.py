@@ -37,7 +37,6 @@ from slack_bolt.response import BoltResponse
 from adapters.shared.json_fields import object_field
 from adapters.slack.events.actions import ButtonPressed, parse_form, parse_press
 from adapters.slack.events.commands import CommandHandler
-from adapters.slack.events.handler import EventHandler
 from adapters.slack.events.invocations import InvocationKind
 from adapters.slack.events.parse import Identity
 from adapters.slack.handlers import Handlers
@@ -82,14 +81,30 @@ def make_app(workspace: WorkspaceState, handlers: Handlers) -> AsyncApp:
         return None
 
     app.middleware(journal_event)
-    _add_presses(app, workspace, handler)
+    _add_presses(app, workspace, handlers.presses)
     _add_commands(app, handlers.commands)
+    _add_events(app, handlers)
     return app
 
 
-def _add_presses(app: AsyncApp, workspace: WorkspaceState, handler: EventHandler) -> None:
+def _add_events(app: AsyncApp, handlers: Handlers) -> None:
+    """Events without a message; Bolt acknowledges them first."""
+
+    async def opened(event: dict[str, Any]) -> None:
+        """Show a person's page, or greet them."""
+        handlers.pages.opened(event)
+
+    async def removed(event: dict[str, Any]) -> None:
+        """Notice the end of the installation."""
+        handlers.installation.removed(event)
+
+    app.event("app_home_opened")(opened)
+    for name in ("app_uninstalled", "tokens_revoked"):
+        app.event(name)(removed)
+
+
+def _add_presses(app: AsyncApp, workspace: WorkspaceState, presses: PressHandler) -> None:
     """Buttons of answers, notices and panels, and forms."""
-    presses = PressHandler(workspace, handler.stops)
 
     def listener(handle: Callable[[ButtonPressed], Coroutine[None, None, None]]) -> Listener:
         async def listen(ack: AsyncAck, body: dict[str, Any]) -> None:

@@ -66,6 +66,7 @@ FORBIDDEN = frozenset(
         "cant_delete_message",
         "compliance_exports_prevent_deletion",
         "messages_tab_disabled",
+        "not_enabled",
         "not_allowed",
         "not_authorized",
         "unknown_method",
@@ -146,7 +147,14 @@ UNCERTAIN = frozenset(["internal_error", "fatal_error", "service_unavailable"])
 
 # Slack failed without applying the call.
 BROKEN = frozenset(
-    ["request_timeout", "team_added_to_org", "update_failed", "external_channel_migrating", "streaming_state_conflict"]
+    [
+        "request_timeout",
+        "team_added_to_org",
+        "update_failed",
+        "external_channel_migrating",
+        "streaming_state_conflict",
+        "hash_conflict",
+    ]
 )
 
 LIMITED = frozenset(["ratelimited", "rate_limited"])

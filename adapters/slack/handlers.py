@@ -9,6 +9,9 @@ from adapters.slack.events.commands import CommandHandler
 from adapters.slack.events.handler import EventHandler
 from adapters.slack.events.invocations import parse_invocation_id
 from adapters.slack.events.questions import open_question
+from adapters.slack.installation import Installation
+from adapters.slack.personal_pages import PersonalPages
+from adapters.slack.presses import PressHandler
 from adapters.slack.state import WorkspaceState
 from bot.conversation import TurnKey
 from bot.ports import Inbox, OpenedQuestion, UnfinishedTurn
@@ -21,6 +24,9 @@ class Handlers:
         self._workspace = workspace
         self.commands = CommandHandler(workspace, inbox)
         self.events = EventHandler(workspace, inbox, self.commands)
+        self.pages = PersonalPages(workspace)
+        self.presses = PressHandler(workspace, self.events.stops, self.pages.refresh)
+        self.installation = Installation(workspace)
 
     def resume(self, record: UnfinishedTurn) -> None:
         """Continue a turn of an earlier process."""

@@ -32,6 +32,8 @@ class SlackTimings:
     user_lookup: float = 600.0
     # Delay before an unreadable thread is read again, within the budget of reads.
     thread_retry: float = 10.0
+    # Interval between two tries of a revoked bot token: an operator may install the app again.
+    token_retry: float = 60.0
     # Delays before each look for the message of an uploaded file; Slack shows it after one to three seconds.
     share_polls: tuple[float, ...] = (0.0, 0.3, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0)
 
@@ -62,6 +64,8 @@ class SlackOptions:
     zone: tzinfo = UTC
     # Sentences for people.
     strings: Strings = field(default_factory=Strings)
+    # Titles and messages of the prompts offered in direct messages; empty leaves those of the manifest.
+    suggested_prompts: tuple[tuple[str, str], ...] = ()
     timings: SlackTimings = field(default_factory=SlackTimings)
 
 

@@ -59,7 +59,8 @@ class SlackPlatform(Platform):
     @property
     @override
     def ready(self) -> bool:
-        return self._connection is not None and self._connection.is_open and not self._is_stopping
+        is_connected = self._connection is not None and self._connection.is_open and not self._is_stopping
+        return is_connected and self._handlers is not None and not self._handlers.installation.is_lost
 
     @override
     async def run(self, inbox: Inbox, interactions: Interactions = NO_INTERACTIONS) -> None:

@@ -20,7 +20,7 @@ from adapters.slack.messages.responses import Responder
 from adapters.slack.state import WorkspaceState
 from bot.conversation import Author, TurnKey
 from bot.errors import Failure
-from bot.interactions.values import FormSubmitted, Place, RetryPressed, Vote, VoteCast
+from bot.interactions.values import Form, FormSubmitted, Place, RetryPressed, Vote, VoteCast
 
 log = logging.getLogger(__name__)
 
@@ -36,8 +36,10 @@ Received = TypeVar("Received", ButtonPressed, FormSent)
 class PressHandler:
     """Handles the presses and forms of one workspace. `guarded` runs the others."""
 
-    def __init__(self, workspace: WorkspaceState, stops: StopHandler) -> None:
+    def __init__(self, workspace: WorkspaceState, stops: StopHandler, refresh_page: Callable[[str], object]) -> None:
+        """`refresh_page` publishes a person's page anew, by id."""
         self._workspace = workspace
+        self._refresh_page = refresh_page
         self._stops = stops
         self._responder = Responder(workspace)
 
@@ -88,6 +90,8 @@ class PressHandler:
         event = FormSubmitted(value.id, by, self._place(placed))
         response = await self._workspace.interactions.submit(event)
         await self._responder.show(response, placed, replaces=bool(press.origin.channel))
+        if not placed.channel and not isinstance(response, Form):
+            self._refresh_page(placed.user)
 
     async def submit(self, form: FormSent) -> None:
         """A submitted form."""
@@ -95,7 +99,10 @@ class PressHandler:
         if by is None:
             return
         event = FormSubmitted(form.form.id, by, self._place(form.origin), form.values)
-        await self._responder.show(await self._workspace.interactions.submit(event), form.origin)
+        response = await self._workspace.interactions.submit(event)
+        if not form.origin.channel:
+            self._refresh_page(form.origin.user)
+        await self._responder.show(response, form.origin)
 
     async def _author(self, origin: Origin) -> Author | None:
         """The person; None for a bot, and after a failed lookup, told to them."""

@@ -58,9 +58,12 @@ def edit_limit(options: SlackOptions, on_spent: Callable[[], object] = no_op) ->
 class Budgets:
     """Budgets of writes in one workspace. All replies share these objects."""
 
-    def __init__(self, edits: Budget, ephemerals: ReadLimiter) -> None:
+    def __init__(self, edits: Budget, *, ephemerals: ReadLimiter, pages: ReadLimiter, sessions: ReadLimiter) -> None:
+        """Private messages, personal pages and the status of sessions are first come, first served."""
         self._edits = edits
-        self.ephemerals = ephemerals  # private messages, first come, first served
+        self.ephemerals = ephemerals
+        self.pages = pages
+        self.sessions = sessions
         self._deletes = RollingWindow(TIER_3, MINUTE)
         self._posts: LRUCache[str, LeakyBucket] = LRUCache(CHANNELS)
 

@@ -111,7 +111,12 @@ async def open_workspace(
             history=limits.reads("conversations.history", TIER_3_READS),
         ),
         uploader=FileUploader(web, cache, options.timings, uploads=uploads, infos=file_infos),
-        budgets=Budgets(limits.edits(options), limits.reads("chat.postEphemeral", TIER_4_READS)),
+        budgets=Budgets(
+            limits.edits(options),
+            ephemerals=limits.reads("chat.postEphemeral", TIER_4_READS),
+            pages=limits.reads("views.publish", TIER_4_READS),
+            sessions=limits.reads("agents.sessions.setStatus", TIER_3_READS),
+        ),
         cache=cache,
     )
     await limits.recall()
