@@ -29,9 +29,6 @@ MODEL_LOADING_SECONDS = 180.0
 
 DEMO_MODEL = "SmolLM2-135M, a tiny demonstration model"
 
-# Its name in the list of models.
-DEMO_NAME = "demo"
-
 # -------------------------------------------------------------------------------------------------------------- models
 
 
@@ -39,7 +36,7 @@ def make_catalog(settings: Settings) -> ModelCatalog:
     """The list of models, the main one first."""
     chosen = settings.model
     if settings.embedded_runs:
-        main = ModelInfo(DEMO_NAME, DEMO_MODEL, embedded.MODEL, images=False)
+        main = ModelInfo(embedded.MODEL, DEMO_MODEL, embedded.MODEL, images=False)
     else:
         main = ModelInfo(chosen.name, chosen.label or chosen.name, chosen.name, chosen.images, chosen.context or 0)
     listed = (
