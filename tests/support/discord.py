@@ -12,7 +12,9 @@ from adapters.discord import DiscordOptions, DiscordPlatform
 from adapters.discord import file_hosts as hosts_of
 from adapters.shared.attachments import AttachmentLimits, Attachments
 from bot.delivery.policy import WritePolicy
+from bot.interactions.service import InteractionService
 from bot.ports import Channel, Model, Verb
+from bot.turns.generations import Generations
 from bot.turns.manager import TurnManager
 from tests.servers.discord import DiscordDouble
 from tests.servers.limits import Kind
@@ -22,6 +24,9 @@ from tests.support.inbox import RecordingInbox
 from tests.support.interactions import RecordingInteractions
 
 WRITING = WritePolicy()
+
+# The age up to which an edited question is answered again, as by default. Seconds.
+EDIT_SECONDS = 300.0
 
 METHODS = {Verb.POST: "POST", Verb.EDIT: "PATCH", Verb.DELETE: "DELETE"}
 
@@ -125,17 +130,18 @@ async def process(
     """The whole program but for its settings: the core and the platform, connected. Leaving it is a `kill -9`."""
     options, turns = options_for(bot.double), make_turns(model, journal, writes=writing)
     attachments = Attachments(AttachmentLimits(), hosts=hosts_of(options))
-    bot.platform = DiscordPlatform(options, attachments)
+    bot.platform = platform = DiscordPlatform(options, attachments)
+    interactions = InteractionService(Generations(turns, {"discord": platform}, edit_seconds=EDIT_SECONDS))
     try:
         async with running(turns), asyncio.TaskGroup() as group:
-            task = group.create_task(bot.platform.run(turns))
+            task = group.create_task(platform.run(turns, interactions))
             try:
-                await bot.platform.connected()
+                await platform.connected()
                 yield turns
             finally:
                 task.cancel()
     finally:
-        await bot.platform.close()
+        await platform.close()
         await attachments.close()
 
 
