@@ -6,7 +6,9 @@ Limits: https://docs.slack.dev/reference/block-kit/blocks, https://docs.slack.de
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from types import MappingProxyType
 from typing import Any
 
 from adapters.slack.events.actions import ButtonValue, Origin
@@ -39,9 +41,32 @@ VIEW_BLOCKS = 100
 TEXT_BYTES = 3_000
 
 
+# Code, and an escaped mark with its backslash.
+_CODE_OR_ESCAPE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]+`|\\(&(?:lt|gt|amp);|[!-/:-@\[-`{-~])", re.DOTALL)
+# Slack's own marks have no escape: similar characters stand for them.
+_SIMILAR = MappingProxyType(
+    {
+        "*": "\N{ASTERISK OPERATOR}",
+        "_": "\N{FULLWIDTH LOW LINE}",
+        "~": "\N{TILDE OPERATOR}",
+        "`": "\N{MODIFIER LETTER GRAVE ACCENT}",
+    }
+)
+
+
+def private_mrkdwn(text: str) -> str:
+    """Markdown as mrkdwn, with the escaped marks of foreign text shown, which mean nothing."""
+    return _CODE_OR_ESCAPE.sub(_unescaped, from_markdown(text))
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    mark = found[1]
+    return found[0] if mark is None else _SIMILAR.get(mark, mark)
+
+
 def notice_message(notice: Notice, origin: Origin) -> dict[str, Any]:
     """A notice as the text and blocks of a message. Without buttons, a short one needs no blocks."""
-    text, actions = from_markdown(notice.text), action_blocks(notice.actions, origin)
+    text, actions = private_mrkdwn(notice.text), action_blocks(notice.actions, origin)
     if not actions and len(text) <= SECTION_LENGTH:
         return {"text": text}
     room = MESSAGE_BLOCKS - len(actions)
@@ -84,7 +109,7 @@ def home_view(panel: Panel, user: str) -> dict[str, Any]:
 
 def text_sections(text: str) -> list[dict[str, Any]]:
     """Markdown as sections, divided between lines where possible."""
-    parts, rest = [], from_markdown(text).strip()
+    parts, rest = [], private_mrkdwn(text).strip()
     while rest:
         end = len(rest)
         if end > SECTION_LENGTH:

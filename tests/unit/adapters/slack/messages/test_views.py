@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from adapters.slack.events.actions import Origin
 from adapters.slack.messages.buttons import ACTIONS, CONTEXT_ACTIONS, button_blocks
 from adapters.slack.messages.views import form_view, home_view, notice_message, notice_view
+from bot.interactions.handlers.context import literal
 from bot.interactions.values import Action, Choice, Field, Form, Notice, Panel
 from bot.ports import Controls
 from tests.servers.slack_blocks import MESSAGE_BLOCKS, check_blocks, check_view
@@ -87,3 +88,20 @@ def test_no_notice_pings() -> None:
     message = notice_message(Notice("<!channel> <@U1> & co", (Action("a", "Press"),)), HERE)
     assert "<!channel>" not in json.dumps(message)
     assert "<@U1>" not in json.dumps(message)
+
+
+@pytest.mark.parametrize(
+    ("foreign", "shown"),
+    [
+        ("Fast *and* cheap", "Fast ∗and∗ cheap"),
+        ("<@U7> <!here> <#C1>", "&lt;@U7&gt; &lt;!here&gt; &lt;#C1&gt;"),
+        ("[x](https://e.example)", "[x](https://e.example)"),
+        ("a_b _c_ ~d~ `e`", "a_b ＿c＿ ∼d∼ ˋeˋ"),
+        ("a \\ b", "a \\ b"),
+        ("# 1. - >", "# 1. - &gt;"),
+    ],
+)
+def test_foreign_text_in_a_notice_is_shown_and_means_nothing(foreign: str, shown: str) -> None:
+    """No backslash of ours appears, nothing is mentioned or formatted, and our own code and emphasis stay."""
+    text = notice_message(Notice(f"**Own** `a\\*b` {literal(foreign)}"), Origin("U1", channel="C1"))["text"]
+    assert text == f"*Own* `a\\*b` {shown}"
