@@ -145,7 +145,9 @@ class HistoryReader:
         if thread:
             ways = [("conversations.replies", thread), *ways]
         for method, root in dict.fromkeys(ways):
-            params: dict[str, Any] = {"channel": channel, "oldest": ts, "latest": ts, "inclusive": True, "limit": 1}
+            # One message; a compatible server may ignore the range, so a whole page is asked for.
+            params: dict[str, Any] = {"channel": channel, "oldest": ts, "latest": ts, "inclusive": True}
+            params["limit"] = PAGE_SIZE
             try:
                 answer = await self._once_more(method, params | ({"ts": root} if root else {}))
             except NotFound as failure:

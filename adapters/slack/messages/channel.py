@@ -68,7 +68,7 @@ class SlackChannel(Channel):
 
     @cached_property
     def _writer(self) -> BodyWriter:
-        return BodyWriter(self._workspace, self._key.message)
+        return BodyWriter(self._workspace, self._key.message, self._offered)
 
     @cached_property
     def _status(self) -> ThreadStatus:
@@ -105,20 +105,15 @@ class SlackChannel(Channel):
     @override
     def caps(self) -> ChannelCapabilities:
         caps = self._writer.caps
-        return replace(caps, controls=self._controls(caps), files=FILE_LIMIT if self._takes_files else 0)
+        return replace(caps, files=FILE_LIMIT) if self._takes_files else caps
 
-    def _controls(self, caps: ChannelCapabilities) -> Controls:
-        """The buttons this answer may have; without edits, none could be removed, or answered in place."""
-        wanted = Controls.NONE if isinstance(self._workspace.interactions, NoInteractions) else Controls.FEEDBACK
-        if caps.edits:
-            wanted |= Controls.STOP if self._has_stop else Controls.NONE
-            wanted |= Controls.RETRY if wanted & Controls.FEEDBACK else Controls.NONE
-        return wanted & self._writer.controls
-
-    @cached_property
-    def _has_stop(self) -> bool:
-        """Whether edits are frequent enough for a stop button; decided once per answer."""
-        return self._workspace.budgets.of(Verb.EDIT, self._conversation[0])[0].live <= STOP_ANSWERS
+    @property
+    def _offered(self) -> Controls:
+        """The buttons of this answer: Stop only while edits are frequent, the others if the core handles them."""
+        has_stop = self._workspace.budgets.of(Verb.EDIT, self._conversation[0])[0].live <= STOP_ANSWERS
+        stop = Controls.STOP if has_stop else Controls.NONE
+        is_handled = not isinstance(self._workspace.interactions, NoInteractions)
+        return stop | (Controls.RETRY | Controls.FEEDBACK if is_handled else Controls.NONE)
 
     @override
     def budgets(self, verb: Verb) -> Sequence[Budget]:

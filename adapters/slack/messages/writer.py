@@ -45,11 +45,12 @@ class BodyWriter:
     Each retry is the core's, with a permit of its own. `caps` describe the current form, so the core splits for it.
     """
 
-    def __init__(self, workspace: WorkspaceState, question: str) -> None:
-        """`question` is the id for the values of buttons."""
+    def __init__(self, workspace: WorkspaceState, question: str, offered: Controls) -> None:
+        """`question` is the id for the values of buttons, `offered` are the answer's."""
         self._web = workspace.web
         self._interactions = workspace.interactions
         self._question = question
+        self._offered = offered
         self._refusals = ButtonRefusals(workspace.flags)
         self._flags = workspace.flags
         self._text_only = self._flags.is_disabled("blocks")
@@ -82,6 +83,7 @@ class BodyWriter:
                 self.has_metadata = False
                 raise ServiceError(f"{method}: again without its key") from failure
             if self._refusals.record_refusal(sent, body.stable, failure):
+                self.caps = replace(self.caps, controls=self._controls())
                 raise ServiceError(f"{method}: again with fewer buttons") from failure
             raise self._degrade(method, body, failure) from failure
         if not text_only:
@@ -91,14 +93,13 @@ class BodyWriter:
             self._flags.confirm("tables")
         return answer
 
-    @property
-    def controls(self) -> Controls:
-        """The controls with a place in the current form."""
-        types = self._refusals.allowed([ACTIONS, CONTEXT_ACTIONS]) if not self._text_only else ()
+    def _controls(self) -> Controls:
+        """The controls with a place in blocks. Without edits, none could be removed, or answered in place."""
+        types = self._refusals.allowed([ACTIONS, CONTEXT_ACTIONS])
         found = Controls.NONE
         for type_, controls in CONTROLS_BY_TYPE:
             found |= controls if type_ in types else Controls.NONE
-        return found
+        return found & self._offered & (found if self._can_edit else Controls.FEEDBACK)
 
     def _buttons(self, body: Body, types: frozenset[str], blocks: list[dict[str, Any]]) -> list[dict[str, Any]]:
         room = MESSAGE_LENGTH - sum(utf16_units(block["text"]) for block in blocks)
@@ -154,7 +155,11 @@ class BodyWriter:
             )
         # Slack says "characters" and not which; UTF-16 units are the most it can mean.
         return ChannelCapabilities(
-            limit=MARKDOWN_LIMIT, measure=utf16_units, renderer=SlackMarkdown(expands=True), edits=self._can_edit
+            limit=MARKDOWN_LIMIT,
+            measure=utf16_units,
+            renderer=SlackMarkdown(expands=True),
+            edits=self._can_edit,
+            controls=self._controls(),
         )
 
     def _reduce_tables(self, body: Body, failure: InvalidRequest) -> bool:
