@@ -11,6 +11,7 @@ import yarl
 
 from adapters.discord.rate_limits import CHANNEL_SECONDS
 from adapters.shared.attachments import is_loopback
+from bot.strings import Strings
 
 # Discord's hosts for attachments (https://docs.discord.com/developers/reference#image-formatting).
 FILE_HOSTS = frozenset({"cdn.discordapp.com", "media.discordapp.net"})
@@ -52,6 +53,8 @@ class DiscordOptions:
     nonce_seconds: float = 120.0
     # At a stop, time for questions still being looked up. Longer look-ups would use up the time for live answers.
     drain_seconds: float = 3.0
+    # Sentences for people.
+    strings: Strings = field(default_factory=Strings)
 
 
 def file_hosts(options: DiscordOptions) -> frozenset[str]:

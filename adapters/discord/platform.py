@@ -12,6 +12,7 @@ from adapters.discord.errors import map_connect_errors
 from adapters.discord.events.handler import EventHandler
 from adapters.discord.gateway import ConnectionListener, DiscordClient, ReconnectDelays, listen
 from adapters.discord.history.recovery import Recovery
+from adapters.discord.interactions.command_sync import CommandHashes, CommandSync, MemoryHashes
 from adapters.discord.options import DiscordOptions
 from adapters.discord.state import BotState
 from adapters.shared.attachments import Attachments
@@ -28,11 +29,13 @@ class DiscordPlatform(Platform, ConnectionListener):
 
     name = "discord"
 
-    def __init__(self, options: DiscordOptions, attachments: Attachments) -> None:
+    def __init__(self, options: DiscordOptions, attachments: Attachments, hashes: CommandHashes | None = None) -> None:
+        """`hashes` remember the registered commands across restarts."""
         self._options = options
         self._state = BotState(options, attachments)
         self._handler = EventHandler(self._state)
         self._recovery = Recovery(self._state, self._handler)
+        self._commands = CommandSync(self._state, hashes or MemoryHashes())
         self._ready = asyncio.Event()
         self._was_ready = False  # the token was valid at some time in this run
         self._delays = ReconnectDelays()
@@ -60,6 +63,7 @@ class DiscordPlatform(Platform, ConnectionListener):
         async with asyncio.TaskGroup() as group:
             self._handler.open(inbox, interactions, group)
             recovering = group.create_task(self._recovery.run(inbox, self._ready))
+            registering = group.create_task(self._commands.run(self._ready))
             try:
                 await self._stay_connected()
             except Forbidden as failure:  # raised below, because the group would wrap it
@@ -68,6 +72,7 @@ class DiscordPlatform(Platform, ConnectionListener):
                 self._ready.clear()
                 self._handler.close()
                 recovering.cancel()
+                registering.cancel()
         if refusal is not None:
             raise refusal
 

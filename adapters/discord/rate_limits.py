@@ -19,6 +19,7 @@ from adapters.shared.cache import LRUCache, loop_time
 from bot.errors import RateLimited
 from bot.ports import Verb
 from bot.rate_limits import Budget, FixedWindow, RollingWindow, WindowReport
+from bot.rate_limits.base import RateLimitBase
 
 # Writes per channel's window, and its length in seconds; source above.
 CHANNEL_LIMIT = 5
@@ -114,6 +115,22 @@ class Window(FixedWindow):
             super().observe(now, report, sent=sent)
 
 
+class HoldsOnly(RateLimitBase):
+    """A limit known only from its 429s: it counts nothing, and waits when told to."""
+
+    @override
+    def ready_at(self, now: float, *, final: bool, ahead: int = 0) -> float:
+        return max(now, self._not_before)
+
+    @override
+    def spend(self, now: float) -> None:
+        return
+
+    @override
+    def record_response(self, now: float, *, sent: float | None = None) -> None:
+        return
+
+
 class ChannelBudgets:
     """One channel's windows. The less used ones are created on first use, since a thousand channels may be live."""
 
@@ -137,6 +154,11 @@ class ChannelBudgets:
     def get(self) -> Window:
         """For reading single messages."""
         return Window(paced=False)
+
+    @cached_property
+    def follow_ups(self) -> HoldsOnly:
+        """For all follow-ups of interactions in the channel; a limit without headers (discord-api-docs#3763)."""
+        return HoldsOnly()
 
     @cached_property
     def lookup_lock(self) -> asyncio.Lock:

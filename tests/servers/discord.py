@@ -28,8 +28,11 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from tests.servers.discord_commands import HISTORY, SEND, VIEW, Commands
 from tests.servers.discord_gateway import MESSAGE_CONTENT, Gateway, Session
 from tests.servers.discord_interactions import (
+    COMMAND,
+    COMPLETION,
     COMPONENT,
     MODAL_SUBMIT,
     Interaction,
@@ -58,7 +61,9 @@ WITHHELD: Final[Json] = {"content": "", "attachments": [], "embeds": [], "compon
 UNAUTHORIZED = (401, 0, "401: Unauthorized")
 UNKNOWN_CHANNEL = (404, 10003, "Unknown Channel")
 UNKNOWN_MEMBER = (404, 10007, "Unknown Member")
+THREAD_EXISTS = (400, 160004, "A thread has already been created for this message")
 UNKNOWN_MESSAGE = (404, 10008, "Unknown Message")
+MISSING_ACCESS = (403, 50001, "Missing Access")
 MISSING_PERMISSIONS = (403, 50013, "Missing Permissions")
 NOT_OURS = (403, 50005, "Cannot edit a message authored by another user")
 TOO_LARGE = (413, 40005, "Request entity too large")
@@ -110,6 +115,7 @@ class World:
         self.guilds: dict[str, Json] = {}
         self.channels: dict[str, Json] = {}
         self.messages: dict[str, dict[str, Json]] = defaultdict(dict)
+        self.outside: set[str] = set()  # channels of others: the bot is not there
         self.bot = self.user("Tickertape", bot=True)
 
     def new_id(self) -> str:
@@ -169,6 +175,15 @@ class World:
     def dm(self, user: str) -> str:
         cid = self.new_id()
         self.channels[cid] = {"id": cid, "type": DM, "recipients": [self.public(user)]}
+        return cid
+
+    def outside_channel(self, *, guild: bool) -> str:
+        """A channel without the bot, for people who brought it along: in somebody's server, or a DM of two others."""
+        cid = self.new_id()
+        self.channels[cid] = {"id": cid, "type": TEXT if guild else DM, "name": "elsewhere", "position": 0}
+        if guild:
+            self.channels[cid]["guild_id"] = self.new_id()
+        self.outside.add(cid)
         return cid
 
     def guild_create(self, gid: str) -> Json:
@@ -249,7 +264,10 @@ class DiscordDouble:
             show=self._show,
             hide=lambda message: self.remove(message["channel_id"], message["id"]),
             changed=self._edited,
+            person=self.world.public,
         )
+        self.commands = Commands(self.world.new_id, self.world.bot)
+        self.unthreadable: set[str] = set()  # channels that the bot may not start threads in
         self.gone: dict[str, Json] = {}  # deleted messages, as last seen
         self.permissions: dict[str, int] = {}  # of a member in every channel, by user; others may read and write
         self.limit = LIMIT  # UTF-16 units of a message
@@ -382,6 +400,34 @@ class DiscordDouble:
         data: Json = {"custom_id": pressed, "component_type": 3 if values else 2}
         data |= {"values": list(values)} if values else {}
         return self.interact(COMPONENT, data, channel=channel, user=user, source=kept, **fields).id
+
+    def use(self, command: str, channel: str, *, user: str, **arguments: str) -> str:
+        """Somebody invokes a slash command; returns the interaction's id."""
+        options = [{"type": 3, "name": name, "value": value} for name, value in arguments.items()]
+        data = {"id": self.commands.id_of(command), "name": command, "type": 1, "options": options}
+        return self._command(COMMAND, data, channel, user)
+
+    def use_menu(self, title: str, channel: str, message: str, *, user: str) -> str:
+        """Somebody chooses a command in the menu of a message; returns the interaction's id."""
+        resolved = {"messages": {message: self._shown_message(channel, message)}}
+        data = {"id": self.commands.id_of(title), "name": title, "type": 3, "target_id": message, "resolved": resolved}
+        return self._command(COMMAND, data, channel, user)
+
+    def complete(self, command: str, channel: str, *, user: str, **arguments: str) -> str:
+        """Somebody types the last of `arguments`; returns the interaction's id."""
+        options: list[Json] = [{"type": 3, "name": name, "value": value} for name, value in arguments.items()]
+        options[-1]["focused"] = True
+        data = {"id": self.commands.id_of(command), "name": command, "type": 1, "options": options}
+        return self._command(COMPLETION, data, channel, user)
+
+    def _command(self, kind: int, data: Json, channel: str, user: str) -> str:
+        """An interaction with a command, with the bot's permissions in the channel."""
+        guild, outside = self.world.channels[channel].get("guild_id"), channel in self.world.outside
+        bits = 0 if outside else (VIEW | HISTORY | (0 if channel in self.forbidden else SEND))
+        fields: Json = {"app_permissions": str(bits), "context": 0 if guild else 2 if outside else 1}
+        if outside:
+            fields["authorizing_integration_owners"] = {"1": user}
+        return self.interact(kind, data, channel=channel, user=user, is_guest_app=outside, **fields).id
 
     def submit(self, interaction: str, values: Mapping[str, str] | None = None, *, user: str = "") -> str:
         """Somebody fills in the form shown for an interaction, and submits it; returns the new interaction's id."""
@@ -518,6 +564,9 @@ class DiscordDouble:
         app.router.add_get("/api/v10/oauth2/applications/@me", self._get_application)
         app.router.add_get("/api/v10/channels/{channel}", self._get_channel)
         app.router.add_post("/api/v10/channels/{channel}/typing", self._typing)
+        app.router.add_post(messages + "/{message}/threads", self._start_thread)
+        app.router.add_get("/api/v10/applications/{application}/commands", self._get_commands)
+        app.router.add_put("/api/v10/applications/{application}/commands", self._put_commands)
         app.router.add_post("/api/v10/interactions/{interaction}/{token}/callback", self._acknowledge)
         webhook = "/api/v10/webhooks/{application}/{token}"
         app.router.add_post(webhook, self._follow_up)
@@ -688,16 +737,18 @@ class DiscordDouble:
         del self.world.messages[channel][message["id"]]
         return message
 
-    def _show(self, message: Json) -> None:
+    def _show(self, message: Json, body: Json) -> None:
         """Show a message of a response to everybody in its channel."""
         self.world.messages[message["channel_id"]][message["id"]] = message
-        self.posts[message["id"]] = Post(None, self._pinged({}, message), [self._now(message["content"])])
-        if self.echoes:
+        self.posts[message["id"]] = Post(
+            None, self._pinged({"content": "", **body}, message), [self._now(message["content"])]
+        )
+        if self.echoes and message["channel_id"] not in self.world.outside:
             self.gateway.dispatch("MESSAGE_CREATE", self.world.event(message))
 
     def _edited(self, message: Json) -> None:
         self.posts[message["id"]].texts.append(self._now(message["content"]))
-        if self.echoes:
+        if self.echoes and message["channel_id"] not in self.world.outside:
             self.gateway.dispatch("MESSAGE_UPDATE", self.world.event(message))
 
     async def _list(self, request: web.Request) -> web.Response:
@@ -759,6 +810,26 @@ class DiscordDouble:
             self.gateway.dispatch("MESSAGE_UPDATE", self.world.event(message))
         return answer(self.world.messages[channel][message["id"]])
 
+    async def _start_thread(self, request: web.Request) -> web.Response:
+        """A thread from a message has its id; Discord tells of it before it answers."""
+        channel, body = self._channel(request, to_write=True), await _json(request)
+        message = self._message(request)
+        if not 1 <= len(str(body.get("name", ""))) <= 100:
+            raise Refused(INVALID_FORM, {"name": "Must be between 1 and 100 in length."})
+        if channel in self.unthreadable:
+            raise Refused(MISSING_PERMISSIONS)
+        if message["id"] in self.world.channels:
+            raise Refused(THREAD_EXISTS)
+        thread = self.world.thread(channel, body["name"], starter=message["id"], owner=self.world.bot)
+        self.gateway.dispatch("THREAD_CREATE", {**self.world.channels[thread], "newly_created": True})
+        return answer(self.world.channels[thread], status=201)
+
+    async def _get_commands(self, request: web.Request) -> web.Response:
+        return answer(self.commands.registered)
+
+    async def _put_commands(self, request: web.Request) -> web.Response:
+        return answer(self.commands.register(await request.json()))
+
     async def _delete(self, request: web.Request) -> web.Response:
         channel = self._channel(request)
         self.remove(channel, self._message(request)["id"])
@@ -770,6 +841,8 @@ class DiscordDouble:
         channel = request.match_info["channel"]
         if channel not in self.world.channels:
             raise Refused(UNKNOWN_CHANNEL)
+        if channel in self.world.outside:
+            raise Refused(MISSING_ACCESS)
         if to_write and channel in self.forbidden:
             raise Refused(MISSING_PERMISSIONS)
         return channel

@@ -94,13 +94,15 @@ class InteractionDesk:
         application: str,
         *,
         make: Callable[[str, Json], Json],
-        show: Callable[[Json], None],
+        show: Callable[[Json, Json], None],
         hide: Callable[[Json], None],
         changed: Callable[[Json], None],
+        person: Callable[[str], Json],
     ) -> None:
         self._new_id = new_id
         self._application = application
         self._make, self._show, self._hide, self._changed = make, show, hide, changed
+        self._person = person
         self.all: dict[str, Interaction] = {}
         self.acknowledged: list[tuple[str, int]] = []  # first responses: the interaction's id, and their type
         self.follow_ups_of_channel: dict[str, FixedWindowCounter] = {}
@@ -257,9 +259,11 @@ class InteractionDesk:
         message["attachments"] = [self._attachment(name, content) for name, content in files]
         if one.type == COMMAND:
             message["type"] = 20
-        message["interaction_metadata"] = {"id": one.id, "type": one.type, "user": {"id": one.user}}
+        if one.original is not None:  # a follow-up is a reply to it
+            message["message_reference"] = {"type": 0, "message_id": one.original["id"], "channel_id": one.channel}
+        message["interaction_metadata"] = {"id": one.id, "type": one.type, "user": self._person(one.user)}
         if not message["flags"]:
-            self._show(message)
+            self._show(message, data)
         return message
 
     def _edited(self, one: Interaction, message: Json, body: Json, files: Sequence[tuple[str, bytes]]) -> Json:

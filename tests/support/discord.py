@@ -10,8 +10,10 @@ from dataclasses import dataclass
 
 from adapters.discord import DiscordOptions, DiscordPlatform
 from adapters.discord import file_hosts as hosts_of
+from adapters.discord.interactions.command_sync import CommandHashes
 from adapters.shared.attachments import AttachmentLimits, Attachments
 from bot.delivery.policy import WritePolicy
+from bot.interactions.ports import NO_INTERACTIONS, Interactions
 from bot.interactions.service import InteractionService
 from bot.ports import Channel, Model, Verb
 from bot.turns.generations import Generations
@@ -104,12 +106,16 @@ async def bot_at_work(
 
 @asynccontextmanager
 async def platform_at_work(
-    bot: Bot, options: DiscordOptions | None = None, *, file_hosts: frozenset[str] = frozenset()
+    bot: Bot,
+    options: DiscordOptions | None = None,
+    *,
+    file_hosts: frozenset[str] = frozenset(),
+    hashes: CommandHashes | None = None,
 ) -> AsyncIterator[DiscordPlatform]:
     """A (new) process of the bot, connected."""
     options = options or options_for(bot.double)
     attachments = Attachments(AttachmentLimits(), hosts=file_hosts | hosts_of(options))
-    bot.platform = platform = DiscordPlatform(options, attachments)
+    bot.platform = platform = DiscordPlatform(options, attachments, hashes)
     try:
         async with asyncio.TaskGroup() as group:
             running = group.create_task(platform.run(bot.inbox, bot.interactions))
@@ -125,16 +131,22 @@ async def platform_at_work(
 
 @asynccontextmanager
 async def process(
-    bot: Bot, model: Model, journal: FakeJournal, *, writing: WritePolicy = WRITING
+    bot: Bot,
+    model: Model,
+    journal: FakeJournal,
+    *,
+    writing: WritePolicy = WRITING,
+    interactions: Interactions = NO_INTERACTIONS,
 ) -> AsyncIterator[TurnManager]:
     """The whole program but for its settings: the core and the platform, connected. Leaving it is a `kill -9`."""
     options, turns = options_for(bot.double), make_turns(model, journal, writes=writing)
     attachments = Attachments(AttachmentLimits(), hosts=hosts_of(options))
     bot.platform = platform = DiscordPlatform(options, attachments)
-    interactions = InteractionService(Generations(turns, {"discord": platform}, edit_seconds=EDIT_SECONDS))
+    generations = Generations(turns, {"discord": platform}, edit_seconds=EDIT_SECONDS)
+    service = InteractionService(generations, commands=interactions)
     try:
         async with running(turns), asyncio.TaskGroup() as group:
-            task = group.create_task(platform.run(turns, interactions))
+            task = group.create_task(platform.run(turns, service))
             try:
                 await platform.connected()
                 yield turns

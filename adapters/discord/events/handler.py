@@ -10,12 +10,14 @@ from dataclasses import replace
 from typing import Any
 
 from adapters.discord.events.codec import dump
+from adapters.discord.events.commands import CommandUsed, CompletionRequested
 from adapters.discord.events.edits import Revisions, completed
 from adapters.discord.events.mentions import Decision, build_turn, decide, is_from_person, mentions_bot, turn_key
 from adapters.discord.events.message import ChannelKind
 from adapters.discord.events.parse import Event, MessageChanged, MessageDeleted, MessagePosted, MessageRevised
 from adapters.discord.history.questions import read_question
 from adapters.discord.history.reader import HistoryReader
+from adapters.discord.interactions.command_handler import CommandHandler
 from adapters.discord.interactions.router import InteractionRouter
 from adapters.discord.messages.channel import DiscordChannel
 from adapters.discord.state import BotState
@@ -49,6 +51,7 @@ class EventHandler:
         self._late: deque[tuple[TurnKey, str]] = deque(maxlen=MAX_LATE_MESSAGES)
         self._revisions = Revisions()
         self.interactions = InteractionRouter(state)
+        self.commands = CommandHandler(state, self.interactions.responder)
 
     # ------------------------------------------------------------------------------------------------------ lifecycle
 
@@ -62,17 +65,20 @@ class EventHandler:
         self._inbox, self._group = inbox, group
         self._state.interactions = interactions
         self.interactions.open(inbox, group)
+        self.commands.open(inbox, group)
         self._queue.open(group)
 
     def close(self) -> None:
         """Give up queued work so that the group can end."""
         self._group = None
         self.interactions.close()
+        self.commands.close()
         self._queue.close()
 
     async def stop_accepting(self) -> None:
         """Keep later questions for the next process, and finish those being looked up within `drain_seconds`."""
         self._accepting = False
+        self.commands.stop_accepting()
         unfinished = await self._queue.drain(self._state.options.drain_seconds)
         if unfinished:
             log.warning("stopping while messages of %d conversations are being looked up", unfinished)
@@ -85,6 +91,7 @@ class EventHandler:
         inbox, self._inbox = self._inbox, None
         while inbox is not None and self._late:
             await inbox.receive(*self._late.popleft())
+        await self.commands.store_late()
 
     # --------------------------------------------------------------------------------------------------------- events
 
@@ -97,6 +104,8 @@ class EventHandler:
                 self._on_changed(event)
             case MessageDeleted():
                 self._on_deleted(event)
+            case CommandUsed() | CompletionRequested():
+                self.commands.handle(event)
             case _:
                 self.interactions.handle(event)
 

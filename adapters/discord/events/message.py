@@ -10,8 +10,12 @@ from adapters.shared.attachments import Attachment
 # Message types written by people: DEFAULT and REPLY. The system or a program writes all others.
 PERSON_TYPES = frozenset({0, 19})
 
+# Message types of a bot's answer to a command, and to a menu.
+COMMAND_ANSWER = 20
+COMMAND_ANSWERS = frozenset({COMMAND_ANSWER, 23})
+
 # Message types with content for a reader: also a bot's answer to a command or menu, and a poll's result.
-READABLE_TYPES = PERSON_TYPES | {20, 23, 46}
+READABLE_TYPES = PERSON_TYPES | COMMAND_ANSWERS | {46}
 
 # The first message of a thread started from a message elsewhere. It has no text of its own.
 THREAD_STARTER = 21
@@ -51,7 +55,7 @@ class DiscordMessage:
     channel: str
     author: str
     guild: str = ""
-    name: str = ""  # the author's display name
+    name: str = ""  # the author's display name; of our own answer to a command, that of whoever invoked it
     text: str = ""  # mentions are replaced by names
     question_text: str = ""  # `text` without mentions of the bot at either end
     extra_text: str = ""  # labelled embeds, polls, forwards ... (`adapters.discord.events.content`)

@@ -14,12 +14,13 @@ from datetime import UTC, datetime, tzinfo
 from types import MappingProxyType
 from typing import Any, Protocol
 
+from adapters.discord.events.commands import CommandUsed, CompletionRequested, parse_command_event
 from adapters.discord.events.content import FIELDS, FORWARD, extra_text, snapshots
 from adapters.discord.events.interactions import GUEST, InteractionEvent, parse_interaction_event
 from adapters.discord.events.message import THREAD_STARTER, BotIdentity, ChannelInfo, DiscordMessage
 from adapters.shared.attachments import Attachment
 from adapters.shared.context_labels import format_time
-from adapters.shared.json_fields import objects_at, string_at
+from adapters.shared.json_fields import object_at, objects_at, string_at
 
 PARSE_ERRORS = (KeyError, TypeError, ValueError, AttributeError, IndexError)
 
@@ -78,7 +79,7 @@ class MessageDeleted:
     guild: str = ""
 
 
-Event = MessagePosted | MessageChanged | MessageDeleted | InteractionEvent
+Event = MessagePosted | MessageChanged | MessageDeleted | InteractionEvent | CommandUsed | CompletionRequested
 
 EVENT_NAMES = ("MESSAGE_CREATE", "MESSAGE_UPDATE", "MESSAGE_DELETE", "MESSAGE_DELETE_BULK", "INTERACTION_CREATE")
 
@@ -121,7 +122,7 @@ def parse_event(name: str, data: Mapping[str, Any], directory: Directory) -> Seq
             ids = data["ids"] if name == "MESSAGE_DELETE_BULK" else (data["id"],)
             return [MessageDeleted(channel, str(message), guild) for message in ids]
         case _:
-            return parse_interaction_event(data, directory)
+            return parse_command_event(data, directory) or parse_interaction_event(data, directory)
 
 
 def parse_posted(
@@ -212,7 +213,7 @@ def parse_message(
         channel=str(data["channel_id"]),
         author=str(author["id"]),
         guild=str(data.get("guild_id") or guild),
-        name=display_name(author, member),
+        name=(_command_user(data) if str(author["id"]) == bot_id else "") or display_name(author, member),
         text=plain(raw),
         question_text=plain(without_mention(raw, bot_id, roles)),
         extra_text=extra,
@@ -224,6 +225,12 @@ def parse_message(
         roles=frozenset(str(role) for role in member.get("roles") or ()),
         attachments=_attachments(data),
     )
+
+
+def _command_user(data: Mapping[str, Any]) -> str:
+    """The name of the person whose command a message answers."""
+    user = object_at(data, "interaction_metadata", "user") or object_at(data, "interaction", "user")
+    return display_name(user, {}) if user else ""
 
 
 def _unwrap_starter(row: Mapping[str, Any]) -> Mapping[str, Any]:

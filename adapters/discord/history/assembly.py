@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from adapters.discord.events.message import READABLE_TYPES, DiscordMessage
+from adapters.discord.events.message import COMMAND_ANSWERS, READABLE_TYPES, DiscordMessage
 from adapters.discord.history.cache import MessageCache
 from adapters.discord.messages.renderer import without_small_print
 from bot.conversation import Message, Role, Text
+from bot.interactions.quotes import split_quote
 
 # Discord messages for one message of the model's conversation: all of one answer, or a single one.
 Group = list[DiscordMessage]
@@ -46,12 +47,21 @@ def reply_chain(cache: MessageCache, question: DiscordMessage, *, bot_id: str, l
             break
         if len(groups) == limit:
             return groups[::-1], True
-        visited.add(older.id)
-        is_answer = older.author == bot_id and older.reply_to
-        parts = [one for one in cached if one.author == bot_id and one.reply_to == older.reply_to]
-        groups.append(parts if is_answer else [older])
-        current = older
+        parts = _answer_of(older, cached) if older.author == bot_id else [older]
+        visited.update(one.id for one in parts)
+        groups.append(parts)
+        current = parts[0]
     return groups[::-1], False
+
+
+def _answer_of(part: DiscordMessage, cached: Sequence[DiscordMessage]) -> Group:
+    """All messages of our answer with this one: replies to the same message, or to the answer's first one.
+
+    The first message of an answer to a command replies to none.
+    """
+    anchor = part.reply_to or part.id
+    ours = [one for one in cached if one.author == part.author and anchor in (one.reply_to, one.id)]
+    return ours or [part]
 
 
 def group_answers(messages: Sequence[DiscordMessage], *, bot_id: str) -> list[Group]:
@@ -63,16 +73,24 @@ def group_answers(messages: Sequence[DiscordMessage], *, bot_id: str) -> list[Gr
             answers[message.reply_to].append(message)
             continue
         groups.append([message])
-        if message.author == bot_id and message.reply_to:
-            answers[message.reply_to] = groups[-1]
+        if message.author == bot_id:
+            answers[message.reply_to or message.id] = groups[-1]
     return groups
 
 
-def message_of(group: Group, *, bot_id: str, label: str = "") -> Message:
-    """The model's message for a group; without parts if it has no text. Ours have no name and no small print."""
+def messages_of(group: Group, *, bot_id: str, label: str = "") -> list[Message]:
+    """The model's messages for a group; without parts if it has no text. Ours have no name and no small print.
+
+    Our answer to a command begins with its question: two messages, with the same id.
+    """
     first = group[0]
     if first.author != bot_id:
         text = "\n".join(filter(None, (label, first.full_text)))
-        return Message(Role.USER, (Text(text),) if first.full_text else (), first.name, first.id)
+        return [Message(Role.USER, (Text(text),) if first.full_text else (), first.name, first.id)]
     text = "\n".join(filter(None, (without_small_print(one.text) for one in group)))
-    return Message(Role.ASSISTANT, (Text(text),) if text else (), id=first.id)
+    quoted = split_quote(text) if first.kind in COMMAND_ANSWERS else None
+    if quoted is None:
+        return [Message(Role.ASSISTANT, (Text(text),) if text else (), id=first.id)]
+    question = Message(Role.USER, (Text(quoted.question),), first.name, first.id)
+    answer = Message(Role.ASSISTANT, (Text(quoted.answer),) if quoted.answer else (), id=first.id)
+    return [question, answer]

@@ -14,7 +14,7 @@ from adapters.discord.errors import map_errors
 from adapters.discord.events.mentions import mentions_bot
 from adapters.discord.events.message import ChannelInfo, ChannelKind, DiscordMessage
 from adapters.discord.events.parse import parse_known, parse_page
-from adapters.discord.history.assembly import Group, channel_history, message_of, reply_chain
+from adapters.discord.history.assembly import Group, channel_history, messages_of, reply_chain
 from adapters.discord.history.cache import MESSAGES_PER_CHANNEL
 from adapters.discord.history.reply_labels import is_recent, reply_label, reply_labels
 from adapters.discord.rate_limits import spending
@@ -57,7 +57,11 @@ class HistoryReader:
             starter = state.cache.get(channel.parent, channel.id) if channel.parent else None
             groups, more = channel_history(state.cache, question, bot_id=bot_id, limit=limit, starter=starter)
             labels = dict(reply_labels(groups, state.cache, bot_id=bot_id))
-        messages = [message_of(group, bot_id=bot_id, label=labels.get(group[0].id, "")) for group in groups]
+        messages = [
+            message
+            for group in groups
+            for message in messages_of(group, bot_id=bot_id, label=labels.get(group[0].id, ""))
+        ]
         files = await self._files(question, groups)
         messages = [replace(message, parts=message.parts + files.get(message.id, ())) for message in messages]
         with_parts = tuple(message for message in messages if message.parts)

@@ -6,6 +6,7 @@ import asyncio
 import logging
 
 from adapters.discord.events.codec import StoredQuestion, load
+from adapters.discord.events.commands import is_command, load_command
 from adapters.discord.events.handler import EventHandler
 from adapters.discord.events.mentions import turn_key
 from adapters.discord.events.parse import PARSE_ERRORS, MessageDeleted, MessagePosted
@@ -35,8 +36,26 @@ class Recovery:
                 for unfinished in await inbox.unfinished_turns("discord"):
                     if (remaining := hold_until - loop_time()) > 0:
                         self._state.budgets.channel(unfinished.key.channel).hold_all(loop_time(), remaining)
-                    self._submit(inbox, unfinished)
+                    if is_command(unfinished.event):
+                        self._handler.spawn(self._recover_command(inbox, unfinished, hold_until))
+                    else:
+                        self._submit(inbox, unfinished)
             await asyncio.sleep(options.recovery_interval_seconds)
+
+    async def _recover_command(self, inbox: Inbox, unfinished: UnfinishedTurn, hold_until: float) -> None:
+        """Go on with a command's answer: with its token, or in the channel once that has expired."""
+        state, key = self._state, unfinished.key
+        await state.wait_for_guild(key.workspace)
+        try:
+            stored = load_command(unfinished.event)
+            opened = self._handler.commands.reopen(unfinished)
+        except PARSE_ERRORS as error:
+            log.warning("giving up an unfinished turn: its stored command is unreadable: %r", error)
+            inbox.dismiss(key)
+            return
+        if (token := stored.event.interaction.token.token) and (remaining := hold_until - loop_time()) > 0:
+            state.budgets.interaction(token).hold_all(loop_time(), remaining)
+        inbox.accept(opened.turn, opened.channel)
 
     def _submit(self, inbox: Inbox, unfinished: UnfinishedTurn) -> None:
         try:

@@ -53,6 +53,8 @@ class DiscordChannel(Channel):
         conversation: str,
         unfinished: UnfinishedTurn | None = None,
         replaces: Sequence[str] = (),
+        pings_author: bool = True,
+        question_id: str = "",
     ) -> None:
         self._state = state
         self._question = event.message
@@ -62,7 +64,8 @@ class DiscordChannel(Channel):
         self._asked_at = loop_time()
         self._recovered = unfinished is not None
         known = unfinished.messages if unfinished else tuple(replaces)
-        self._posted = bool(known)
+        self._pings = PINGS_NOBODY if known or not pings_author else PINGS_ASKER  # of the next post
+        self._question_id = question_id or event.message.id  # in the ids of controls
         self._shown: dict[str, frozenset[str]] = {}  # ids of the controls by message, if known
         self._keys_with_files: set[str] = set()  # keys of posts
         # Messages certainly without files: also the first one of an unfinished first answer. An edit of another one
@@ -128,7 +131,7 @@ class DiscordChannel(Channel):
             message = str(int(created["id"]))
         if self._recovered and str(created.get("content", body.text)).strip() != body.text.strip():
             raise OutcomeUnknown("the post of an earlier process arrived only now")
-        self._posted = True
+        self._pings = PINGS_NOBODY
         if not created.get("attachments"):
             self._without_files.add(message)
         # With a nonce already used, Discord returns the earlier message in its current state.
@@ -140,12 +143,12 @@ class DiscordChannel(Channel):
         return message
 
     def _post_payload(self, body: Body, key: str) -> dict[str, Any]:
-        question, pings = self._question, PINGS_NOBODY if self._posted else PINGS_ASKER
+        question = self._question
         payload = {
             "content": body.text,
             "nonce": key,
             "enforce_nonce": True,
-            "allowed_mentions": pings.to_dict(),
+            "allowed_mentions": self._pings.to_dict(),
             **self._components("", body),
         }
         if self._form.references:
@@ -230,7 +233,7 @@ class DiscordChannel(Channel):
         can_show = self.caps.controls is not Controls.NONE
         if not can_show and not shown:
             return {}
-        wanted = components(body.controls, self._question.id, self._state.models) if can_show else []
+        wanted = components(body.controls, self._question_id, self._state.models) if can_show else []
         return {} if shown == ids_in(wanted) else {"components": wanted}
 
     def _cache_own(self, message: str, text: str) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from adapters.discord.events.message import DiscordMessage
-from adapters.discord.history.assembly import channel_history, group_answers, message_of, reply_chain
+from adapters.discord.history.assembly import channel_history, group_answers, messages_of, reply_chain
 from adapters.discord.history.cache import (
     MessageCache,
 )
@@ -85,13 +86,25 @@ def test_answers_are_grouped_and_system_messages_left_out() -> None:
 
     groups, _ = channel_history(cache, said(20), bot_id=ME, limit=10)
 
-    assert [message_of(group, bot_id=ME).text for group in groups] == ["q", "one\ntwo", "!"]
+    assert [messages_of(group, bot_id=ME)[0].text for group in groups] == ["q", "one\ntwo", "!"]
     assert group_answers([], bot_id=ME) == []
 
 
 def test_messages_of_the_model() -> None:
     """User messages have names; ours have neither names nor small print, and no parts if no text remains."""
-    assert message_of([said(10, "hi")], bot_id=ME) == Message(Role.USER, (Text("hi"),), "Ada", "10")
-    whole = message_of([ours(11, "one", 10), ours(12, "two\n-# cut", 10)], bot_id=ME)
+    assert messages_of([said(10, "hi")], bot_id=ME)[0] == Message(Role.USER, (Text("hi"),), "Ada", "10")
+    [whole] = messages_of([ours(11, "one", 10), ours(12, "two\n-# cut", 10)], bot_id=ME)
     assert whole == Message(Role.ASSISTANT, (Text("one\ntwo"),), id="11")
-    assert message_of([ours(13, "-# it failed", 10)], bot_id=ME).parts == ()
+    assert messages_of([ours(13, "-# it failed", 10)], bot_id=ME)[0].parts == ()
+
+
+def test_an_answer_to_a_command_begins_with_its_question() -> None:
+    """The quote above such an answer is the person's question, and its later messages belong to it."""
+    first = replace(ours(20, "> why \\*so\\*?\n\nBecause", 0), reply_to="", kind=20, name="Ada")
+    groups = group_answers([said(10, "talk"), first, ours(21, "of that.", 20)], bot_id=ME)
+    question, answer = messages_of(groups[1], bot_id=ME)
+
+    assert [len(group) for group in groups] == [1, 2]
+    assert (question.role, question.text, question.name) == (Role.USER, "why *so*?", "Ada")
+    assert (answer.role, answer.text) == (Role.ASSISTANT, "Because\nof that.")
+    assert question.id == answer.id == "20"

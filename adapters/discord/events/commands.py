@@ -1,0 +1,204 @@
+"""Invoked application commands as frozen events, and as journal text. Pure.
+
+https://docs.discord.com/developers/interactions/receiving-and-responding#interaction-object-interaction-structure.
+Parsing raises one of `parse.PARSE_ERRORS` for JSON of another shape.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from adapters.discord.events.interactions import Interaction, InteractionToken, parse_interaction
+from adapters.discord.events.message import ChannelInfo, ChannelKind
+from adapters.shared.json_fields import object_at, object_field, objects_at, string_field
+from bot.conversation import Author
+
+Json = Mapping[str, Any]
+
+# Interaction types, and types of options with options of their own (a subcommand, a group of them); source above.
+_COMMAND, _COMPLETION = 2, 4
+_NESTED = frozenset({1, 2})
+
+# Contexts of an interaction: a server, the bot's DM, any other DM; and the key of a server among the owners.
+_IN_GUILD, _IN_BOT_DM, _ELSEWHERE = 0, 1, 2
+_GUILD_OWNER = "0"
+
+# Permission bits (https://docs.discord.com/developers/topics/permissions).
+_ADMINISTRATOR, _VIEW, _SEND, _HISTORY, _SEND_IN_THREADS = 1 << 3, 1 << 10, 1 << 11, 1 << 16, 1 << 38
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelAccess:
+    """The bot's own access to the channel of a command, apart from the interaction.
+
+    `sees`: it may edit its messages there by id. `reads` the history, `posts` new messages. Nothing of it holds where a
+    person brought the bot along (a user install).
+    """
+
+    sees: bool
+    reads: bool
+    posts: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CommandUsed:
+    """An invoked command. `target` is the JSON of a menu's message; empty for a command in chat."""
+
+    interaction: Interaction
+    type: int
+    name: str
+    access: ChannelAccess
+    arguments: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    target: Json = field(default_factory=lambda: MappingProxyType({}), repr=False)
+    users: tuple[tuple[str, str], ...] = ()  # ids and names of users mentioned in the arguments
+
+
+@dataclass(frozen=True, slots=True)
+class CompletionRequested:
+    """Somebody types the argument of a command, and Discord asks for its options."""
+
+    interaction: Interaction
+    name: str
+    argument: str
+    typed: str
+
+
+def parse_command_event(data: Json, directory: Any) -> Sequence[CommandUsed | CompletionRequested]:  # noqa: ANN401 (`interactions.ChannelDirectory`)
+    """The event in an INTERACTION_CREATE; empty for another type of interaction."""
+    details = object_field(data, "data")
+    name = string_field(details, "name")
+    if data.get("type") not in (_COMMAND, _COMPLETION) or not name:
+        return ()
+    interaction = parse_interaction(data, directory)
+    options = list(_options(details))
+    if data.get("type") == _COMPLETION:
+        focused = next((one for one in options if one.get("focused")), {})
+        return (CompletionRequested(interaction, name, string_field(focused, "name"), str(focused.get("value") or "")),)
+    return (
+        CommandUsed(
+            interaction,
+            int(details.get("type") or 1),
+            name,
+            parse_access(data, interaction.channel, interaction.guild),
+            MappingProxyType({string_field(one, "name"): _value(one) for one in options if "value" in one}),
+            _target(details, interaction),
+            tuple(_users(object_field(details, "resolved"))),
+        ),
+    )
+
+
+def parse_access(data: Json, channel: ChannelInfo, guild: str) -> ChannelAccess:
+    """The bot's access to the channel of an interaction. A server without the fields grants all, and refuses later."""
+    if not guild:
+        is_bots = data.get("context", _IN_BOT_DM) == _IN_BOT_DM
+        return ChannelAccess(is_bots, is_bots, is_bots)
+    owners = data.get("authorizing_integration_owners")
+    if (isinstance(owners, Mapping) and _GUILD_OWNER not in owners) or data.get("context") == _ELSEWHERE:
+        return ChannelAccess(sees=False, reads=False, posts=False)
+    if data.get("app_permissions") is None:
+        return ChannelAccess(sees=True, reads=True, posts=True)
+    bits = int(data["app_permissions"])
+    if bits & _ADMINISTRATOR:
+        return ChannelAccess(sees=True, reads=True, posts=True)
+    sees = bool(bits & _VIEW)
+    send = _SEND_IN_THREADS if channel.kind is ChannelKind.THREAD else _SEND
+    return ChannelAccess(sees, sees and bool(bits & _HISTORY), sees and bool(bits & send))
+
+
+def _options(details: Json) -> Iterator[Json]:
+    for option in objects_at(details, "options"):
+        if option.get("type") in _NESTED:
+            yield from _options(option)
+        else:
+            yield option
+
+
+def _value(option: Json) -> str:
+    value = option["value"]
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _target(details: Json, interaction: Interaction) -> Json:
+    """The message of a menu. Discord names its channel, but not its server."""
+    target = object_at(details, "resolved", "messages", string_field(details, "target_id"))
+    if not target:
+        return MappingProxyType({})
+    guild = {"guild_id": interaction.guild} if interaction.guild else {}
+    return {"channel_id": interaction.channel.id, **target, **guild}
+
+
+def _users(resolved: Json) -> Iterator[tuple[str, str]]:
+    members = object_field(resolved, "members")
+    for id_, user in object_field(resolved, "users").items():
+        nick = string_field(object_field(members, id_), "nick")
+        name = nick or string_field(user, "global_name") or string_field(user, "username")
+        if name:
+            yield str(id_), name
+
+
+# ------------------------------------------------------------------------------------------------------- journal text
+
+# The first field of a stored command. Questions asked by a message have others (`events.codec`).
+_MARK = "command"
+
+
+def dump_command(event: CommandUsed, question: str, target: Json | None = None) -> str:
+    """The journal's text: everything for the answer, which goes on with the token for 15 minutes."""
+    to = event.interaction
+    channel = {"id": to.channel.id, "kind": to.channel.kind.name, "parent": to.channel.parent}
+    stored = {
+        _MARK: event.name,
+        "type": event.type,
+        "token": {"id": to.token.id, "application": to.token.application, "token": to.token.token},
+        "by": {**asdict(to.by), "roles": sorted(to.by.roles)},
+        "channel": {**channel, "category": to.channel.category},
+        "guild": to.guild,
+        "access": asdict(event.access),
+        "question": question,
+        **({"target": target} if target else {}),
+    }
+    return json.dumps(stored, separators=(",", ":"))
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCommand:
+    """A command from the journal, with its question."""
+
+    event: CommandUsed
+    question: str
+
+
+def is_command(event: str) -> bool:
+    """Whether a journal's text is of a command."""
+    return event.startswith(f'{{"{_MARK}":')
+
+
+def load_command(event: str) -> StoredCommand:
+    """A command written by `dump_command`. Raises one of `parse.PARSE_ERRORS` for any other text."""
+    stored = json.loads(event)
+    token, by, place = stored["token"], stored["by"], stored["channel"]
+    channel = ChannelInfo(
+        str(place["id"]), ChannelKind[place["kind"]], str(place["parent"]), str(place.get("category") or "")
+    )
+    person = Author(
+        str(by["id"]),
+        str(by["name"]),
+        frozenset(map(str, by["roles"])),
+        guest=bool(by.get("guest")),
+        external=bool(by.get("external")),
+        manages=bool(by.get("manages")),
+    )
+    access = ChannelAccess(*(bool(stored["access"][name]) for name in ("sees", "reads", "posts")))
+    interaction = Interaction(
+        InteractionToken(str(token["id"]), str(token["application"]), str(token["token"])),
+        person,
+        channel,
+        guild=str(stored["guild"]),
+    )
+    target = object_field(stored, "target")
+    used = CommandUsed(interaction, int(stored["type"]), str(stored[_MARK]), access, target=target)
+    return StoredCommand(used, str(stored["question"]))

@@ -1,0 +1,68 @@
+"""A conversation from one message on, as text for a summary."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from adapters.discord.errors import map_errors
+from adapters.discord.events.message import READABLE_TYPES, DiscordMessage
+from adapters.discord.events.parse import parse_page
+from adapters.discord.history.reader import PAGE_SIZE
+from adapters.discord.messages.renderer import without_small_print
+from adapters.discord.rate_limits import spending
+from adapters.discord.state import BotState
+from adapters.shared.context_labels import label, one_line
+from bot.errors import Failure, cause_of
+
+log = logging.getLogger(__name__)
+
+# Pages per summary: 300 messages are an hour's reading, and three reads fit into one of Discord's windows.
+MAX_PAGES = 3
+
+# Longest transcript, in characters: as long as a question may be by default, with room for the instruction.
+MAX_CHARACTERS = 30_000
+
+
+async def read_transcript(state: BotState, first: DiscordMessage, *, until: str) -> str:
+    """The messages from `first` to the id `until`, each with its author's name, oldest first.
+
+    Never fails: after an error, the text ends with a label. So it does if there are more messages than fit.
+    """
+    lines, after, note = [_line(first, state.bot_id)], first.id, ""
+    try:
+        async with asyncio.timeout(state.options.read_seconds):
+            for number in range(MAX_PAGES):
+                page = await _read_after(state, first, after)
+                lines += [_line(one, state.bot_id) for one in page if int(one.id) < int(until)]
+                if len(page) < PAGE_SIZE or int(page[-1].id) >= int(until):
+                    break
+                after = page[-1].id
+                note = label("later messages were left out") if number == MAX_PAGES - 1 else ""
+    except (Failure, TimeoutError) as failure:
+        log.warning("summarizing a part of the conversation, the rest is unreadable: %s", cause_of(failure))
+        note = label("later messages could not be read")
+    text = "\n".join(filter(None, lines))
+    if len(text) > MAX_CHARACTERS:
+        text, note = text[:MAX_CHARACTERS], label("later messages were left out")
+    return f"{text}\n{note}".strip()
+
+
+async def _read_after(state: BotState, first: DiscordMessage, after: str) -> list[DiscordMessage]:
+    """The next `PAGE_SIZE` messages, oldest first."""
+    budgets = state.budgets
+    async with spending(budgets.channel(first.channel).list, budgets.global_limit):
+        with map_errors("reading a conversation for a summary"):
+            rows = await state.client.http.logs_from(int(first.channel), PAGE_SIZE, after=int(after))
+            page = parse_page(rows, state.client, guild=first.guild)
+    return sorted((one for one in page if int(one.id) > int(after)), key=lambda one: int(one.id))
+
+
+def _line(message: DiscordMessage, bot_id: str) -> str:
+    """A message with its author's name; empty for a system message or one without content."""
+    if message.kind not in READABLE_TYPES:
+        return ""
+    is_own = message.author == bot_id
+    text = without_small_print(message.text) if is_own else message.full_text
+    text = text or ", ".join(label("file", file.name) for file in message.attachments)
+    return f"{'you' if is_own else one_line(message.name)}: {text}" if text else ""

@@ -1,0 +1,379 @@
+"""`/ask` in Discord: answers through an interaction, whole turns with the real discord.py on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from adapters.discord.messages.renderer import without_small_print
+from bot.conversation import Ending, Finish, FinishReason, Role, Text
+from tests.servers.discord import DiscordDouble
+from tests.servers.discord_interactions import INVALID_TOKEN, MESSAGE_LATER, UNKNOWN_WEBHOOK
+from tests.servers.limits import Kind
+from tests.support.discord import Bot, bot_at_work, process
+from tests.support.fakes import FakeJournal, ScriptedModel, Step, words
+from tests.support.waiting import until
+
+pytestmark = pytest.mark.sockets
+
+
+def text_of(count: int) -> str:
+    return "".join(f"word{number} " for number in range(count)).strip()
+
+
+def said(text: str) -> list[Step]:
+    """A script with this answer, all at once."""
+    return [Text(text), Finish(FinishReason.STOP)]
+
+
+UNKNOWN = b'{"message": "Unknown interaction", "code": 10062}'
+QUOTE = "> why\\*?"
+
+
+@asynccontextmanager
+async def asking(
+    model: ScriptedModel, *, bot: Bot | None = None, journal: FakeJournal | None = None
+) -> AsyncIterator[tuple[Bot, FakeJournal]]:
+    """A whole bot; leaving it is a `kill -9`."""
+    journal = journal or FakeJournal(durable=True)
+    if bot is not None:
+        async with process(bot, model, journal, interactions=bot.interactions):
+            yield bot, journal
+        return
+    double = DiscordDouble()
+    bot = Bot(double)
+    async with double.running(), process(bot, model, journal, interactions=bot.interactions):
+        yield bot, journal
+
+
+async def ended(journal: FakeJournal, count: int = 1) -> None:
+    await until(lambda: len(journal.ends) >= count)
+
+
+def visible(bot: Bot, channel: str = "") -> list[str]:
+    """The bot's visible messages, without our own lines."""
+    return [without_small_print(text) for text in bot.double.answers(channel or bot.general)]
+
+
+# ----------------------------------------------------------------------------------------------- the answer
+
+
+@pytest.mark.quick
+async def test_the_answer_streams_into_the_interaction() -> None:
+    """The question stands as a quote above the answer, in the interaction's own message, visible to all."""
+    model = ScriptedModel(said("Because."))
+    async with asking(model) as (bot, journal):
+        used = bot.double.use("ask", bot.general, user=bot.ada, question="why*?")
+        await ended(journal)
+
+        asked = bot.double.interactions.all[used]
+        assert (asked.response, visible(bot)) == (MESSAGE_LATER, [f"{QUOTE}\n\nBecause."])
+        assert asked.original is not None
+        assert [key.message for key in journal.entries] == [used]
+        assert journal.messages == [asked.original["id"]]
+        [(_, prompt)] = model.calls
+        assert prompt.messages[-1].text == "Countess: why*?"
+        assert bot.double.posts[journal.messages[0]].pinged == frozenset()
+
+
+@pytest.mark.slow
+async def test_a_thousand_words_arrive_whole() -> None:
+    """They stream into the interaction's message and posts of the channel, without one 429."""
+    async with asking(ScriptedModel(words(1000, rate=100.0))) as (bot, journal):
+        used = bot.double.use("ask", bot.general, user=bot.ada, question="why*?")
+        async with asyncio.timeout(60):
+            await ended(journal)
+
+        first, *later = visible(bot)
+        asked = bot.double.interactions.all[used]
+        assert asked.original is not None
+        assert bot.double.shown(bot.general)[0].id == asked.original["id"]
+        assert len(later) >= 2
+        assert " ".join([first.removeprefix(QUOTE), *later]).split() == text_of(1000).split()
+        assert bot.double.limited == []
+        assert asked.follow_ups == []
+        assert len(bot.double.posts[asked.original["id"]].texts) > 3
+        assert {one.reply_to for one in bot.double.shown(bot.general)[1:]} == {asked.original["id"]}
+
+
+@pytest.mark.parametrize("guild", [True, False])
+async def test_where_the_bot_is_not_there_follow_ups_continue_the_answer(guild: bool) -> None:
+    """At most five follow-ups, the last of them with the rest as a file; no request needs the bot's access."""
+    async with asking(ScriptedModel(said(text_of(5000)))) as (bot, journal):
+        channel = bot.double.world.outside_channel(guild=guild)
+        used = bot.double.use("ask", channel, user=bot.ada, question="why?")
+        await ended(journal)
+
+        asked = bot.double.interactions.all[used]
+        assert len(asked.follow_ups) == 5
+        assert [len(one["attachments"]) for one in asked.messages] == [0, 0, 0, 0, 0, 1]
+        assert bot.double.transcript.of("", "/channels/") == []
+        assert bot.double.limited == []
+        assert journal.endings == [Ending.DONE]
+        controls = bot.double.controls(channel, asked.follow_ups[-1]["id"])
+        assert [one.partition(":")[0] for one in controls] == ["up", "down"]  # nothing reads the question again
+
+
+async def test_a_bot_that_may_not_post_uses_follow_ups() -> None:
+    """The command's permissions say so, or the first refused post does."""
+    async with asking(ScriptedModel(said(text_of(700)))) as (bot, journal):
+        bot.double.forbidden.add(bot.general)
+        used = bot.double.use("ask", bot.general, user=bot.ada, question="why?")
+        await ended(journal)
+        bot.double.forbidden.clear()
+        again = bot.double.use("ask", bot.general, user=bot.ada, question="why?")
+        bot.double.forbidden.add(bot.general)
+        await ended(journal, 2)
+
+        for one in (used, again):
+            asked = bot.double.interactions.all[one]
+            texts = [without_small_print(each["content"]) for each in asked.messages]
+            assert " ".join(texts).replace("> why?", "").split() == text_of(700).split()
+        assert len(bot.double.transcript.of("POST", f"/channels/{bot.general}/messages$")) == 1
+
+
+async def test_a_long_question_is_cut_in_its_quote() -> None:
+    """The model reads all of it, and the answer offers no other attempt."""
+    model = ScriptedModel(said("Because."))
+    async with asking(model) as (bot, journal):
+        bot.double.use("ask", bot.general, user=bot.ada, question="long " * 200)
+        await ended(journal)
+
+        [(_, prompt)] = model.calls
+        [shown] = bot.double.shown(bot.general)
+        assert prompt.messages[-1].text.count("long") == 200
+        assert shown.text.partition("\n")[0] == "> " + ("long " * 100)[:499] + "…"
+        assert not any(one.startswith("retry") for one in bot.double.controls(bot.general, shown.id))
+
+
+async def test_a_mention_in_a_question_is_a_name() -> None:
+    """Ids in the question are names for the model and for readers, and nobody is pinged."""
+    model = ScriptedModel(said("Because."))
+    async with asking(model) as (bot, journal):
+        bot.double.use("ask", bot.general, user=bot.ada, question=f"what does <@&{bot.role}> do in <#{bot.general}>?")
+        await ended(journal)
+
+        assert model.calls[0][1].messages[-1].text == "Countess: what does @devs do in #general?"
+        assert {post.pinged for post in bot.double.posts.values()} == {frozenset()}
+
+
+async def test_a_refused_question_is_refused_privately() -> None:
+    """Without access, the person alone reads why, and nothing shows in the channel."""
+    async with bot_at_work() as bot:
+        bot.inbox.refusing = "Not you."
+        used = bot.double.use("ask", bot.general, user=bot.ada, question="why?")
+        await until(lambda: bot.double.private(bot.ada) == ["Not you."])
+
+        assert bot.double.interactions.all[used].response == 4
+        assert (bot.inbox.received, bot.double.shown(bot.general)) == ([], [])
+
+
+async def test_a_question_is_journalled_before_it_is_acknowledged() -> None:
+    """With everything that another process needs to go on."""
+    async with bot_at_work() as bot:
+        bot.double.faults.add("POST", "/callback", Kind.STALL_BEFORE, seconds=0.5)
+        used = bot.double.use("ask", bot.general, user=bot.ada, question="why?")
+        await bot.inbox.until(lambda: bool(bot.inbox.received))
+        [(key, event)] = bot.inbox.received
+
+        asked, stored = bot.double.interactions.all[used], json.loads(event)
+        assert (key.message, asked.response) == (used, 0)
+        assert stored["token"] == {"id": used, "application": bot.double.world.bot, "token": asked.token}
+        assert (stored["by"]["id"], stored["channel"]["id"], stored["question"]) == (bot.ada, bot.general, "why?")
+
+
+# ----------------------------------------------------------------------------------------------- what goes wrong
+
+
+@pytest.mark.parametrize("kind", [Kind.RESET_AFTER, Kind.GARBLED, Kind.STATUS])
+@pytest.mark.parametrize("call", ["POST /callback", "PATCH /messages/@original"])
+async def test_a_lost_response_costs_nothing(kind: Kind, call: str) -> None:
+    """The callback and the edits of its message are repeated, and the answer is there once."""
+    async with asking(ScriptedModel(said("Because."))) as (bot, journal):
+        method, _, path = call.partition(" ")
+        bot.double.faults.add(method, path, kind)
+        bot.double.use("ask", bot.general, user=bot.ada, question="why*?")
+        await ended(journal)
+
+        assert visible(bot) == [f"{QUOTE}\n\nBecause."]
+
+
+async def test_a_follow_up_with_a_lost_response_may_appear_twice() -> None:
+    """The documented exception, where nothing shows the bot that it exists. No text is missing."""
+    async with asking(ScriptedModel(said(text_of(700)))) as (bot, journal):
+        channel = bot.double.world.outside_channel(guild=True)
+        bot.double.faults.add("POST", "/webhooks/[^/]+/[^/]+$", Kind.RESET_AFTER)
+        used = bot.double.use("ask", channel, user=bot.ada, question="why?")
+        await ended(journal)
+
+        texts = [one["content"] for one in bot.double.interactions.all[used].messages]
+        assert "word699" in texts[-1]
+        assert all(f"word{number}" in " ".join(texts) for number in range(700))
+
+
+@pytest.mark.parametrize("error", [INVALID_TOKEN, UNKNOWN_WEBHOOK])
+@pytest.mark.parametrize("early", [True, False])
+async def test_an_expired_token_is_no_end(error: tuple[int, int, str], early: bool) -> None:
+    """Whatever the clock says: the bot goes on in the channel, by the message's id or with a new message."""
+    async with asking(ScriptedModel([Text("One. "), 1.5, Text("Two."), Finish(FinishReason.STOP)])) as (bot, journal):
+        used = bot.double.use("ask", bot.general, user=bot.ada, question="why*?")
+        asked = bot.double.interactions.all[used]
+        await until(lambda: bool(asked.response if early else journal.messages))
+        bot.double.interactions.expire(used, error)
+        await ended(journal)
+
+        assert visible(bot)[-1] == f"{QUOTE}\n\nOne. Two."
+        assert len(visible(bot)) == (2 if early else 1)  # the first one says for ever that the bot thinks
+        assert journal.endings == [Ending.DONE]
+
+
+async def test_an_expired_token_elsewhere_ends_the_turn() -> None:
+    """Where the bot sees nothing, an answer can only stop."""
+    model = ScriptedModel(words(60, rate=30.0))
+    async with asking(model) as (bot, journal):
+        channel = bot.double.world.outside_channel(guild=True)
+        used = bot.double.use("ask", channel, user=bot.ada, question="why?")
+        await until(lambda: bool(journal.messages))
+        bot.double.interactions.expire(used)
+        await ended(journal)
+
+        assert (journal.endings, model.open) == ([Ending.GONE], 0)
+
+
+async def test_a_late_callback_is_answered_in_the_channel() -> None:
+    """An interaction that is dead before its first response still gets its answer, below its question."""
+    async with asking(ScriptedModel(said("Because."))) as (bot, journal):
+        bot.double.faults.add("POST", "/callback", Kind.STATUS, status=404, body=UNKNOWN)
+        bot.double.use("ask", bot.general, user=bot.ada, question="why*?")
+        await ended(journal)
+
+        assert visible(bot) == [f"{QUOTE}\n\nBecause."]
+        assert len(bot.double.transcript.of("POST", f"/channels/{bot.general}/messages$")) == 1
+
+
+# ----------------------------------------------------------------------------------------------- kills
+
+
+@pytest.mark.parametrize("moment", ["journalled", "acknowledged", "first text", "second message"])
+async def test_after_a_kill_the_answer_continues_in_place(moment: str) -> None:
+    """The next process completes it in the same message, with the token of the journal."""
+    double, journal = DiscordDouble(), FakeJournal(durable=True)
+    bot, model = Bot(double), ScriptedModel([*words(600, rate=400.0, finish=None), 9.0])
+    if moment == "journalled":
+        double.faults.add("POST", "/callback", Kind.STALL_BEFORE, seconds=9.0)
+    async with double.running():
+        async with asking(model, bot=bot, journal=journal):
+            used = double.use("ask", bot.general, user=bot.ada, question="why*?")
+            asked = double.interactions.all[used]
+            reached = {
+                "journalled": lambda: bool(double.transcript.of("POST", "/callback")),
+                "acknowledged": lambda: bool(asked.response),
+                "first text": lambda: bool(journal.messages),
+                "second message": lambda: len(journal.messages) == 2,
+            }
+            await until(reached[moment])
+        double.faults.clear()
+        journal = FakeJournal(durable=True, of=journal)
+        async with asking(ScriptedModel(said(text_of(600))), bot=bot, journal=journal):
+            await ended(journal)
+
+        shown = [text for text in visible(bot) if text]
+        assert " ".join(shown).removeprefix(QUOTE).split() == text_of(600).split()
+        assert journal.endings == [Ending.DONE]
+        assert double.limited == []
+        if moment != "journalled":
+            assert asked.original is not None
+            assert double.shown(bot.general)[0].id == asked.original["id"]
+
+
+# ----------------------------------------------------------------------------------------------- conversations
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_a_reply_to_the_answer_continues_the_conversation(restarted: bool) -> None:
+    """It asks without a mention, and the model reads the question and the whole answer."""
+    model = ScriptedModel(said(text_of(600)), said("More."))
+    async with asking(model) as (bot, journal):
+        bot.double.use("ask", bot.general, user=bot.ada, question="why*?")
+        await ended(journal)
+        last = bot.double.shown(bot.general)[-1].id
+        if restarted:
+            await bot.platform.close()
+            async with asking(model, bot=bot):
+                bot.double.say(bot.general, "go on", author=bot.bob, reply_to=last)
+                await until(lambda: "More." in visible(bot)[-1])
+        else:
+            bot.double.say(bot.general, "go on", author=bot.bob, reply_to=last)
+            await ended(journal, 2)
+
+        messages = model.calls[-1][1].messages
+        name = "Ada" if restarted else "Countess"  # Discord tells no nickname in a message read again
+        assert [message.role for message in messages] == [Role.USER, Role.ASSISTANT, Role.USER]
+        assert (messages[0].text, messages[2].text) == (f"{name}: why*?", "Bob: go on")
+        assert messages[1].text.split() == text_of(600).split()
+
+
+async def test_a_question_in_a_thread_has_its_history() -> None:
+    """As a mention there would have. In a channel each question stands alone, and elsewhere nothing can be read."""
+    model = ScriptedModel(said("Because."))
+    double = DiscordDouble()
+    bot = Bot(double)
+    thread = double.world.thread(bot.general)
+    for channel in (thread, bot.general):
+        double.say(channel, "earlier talk", author=bot.bob, quiet=True)
+    outside = double.world.outside_channel(guild=True)
+    async with double.running(), asking(model, bot=bot) as (_, journal):
+        for number, channel in enumerate((thread, bot.general, outside), start=1):
+            double.use("ask", channel, user=bot.ada, question="why?")
+            await ended(journal, number)
+
+        texts = [[message.text for message in prompt.messages] for _, prompt in model.calls]
+        assert texts[0][0] == "Bob: earlier talk"
+        assert [len(each) for each in texts] == [2, 1, 1]
+
+
+@pytest.mark.quick
+async def test_the_stop_button_stops_an_answer_to_a_command() -> None:
+    """Its id is the interaction's."""
+    async with asking(ScriptedModel([*words(20, rate=100.0, finish=None), 9.0])) as (bot, journal):
+        used = bot.double.use("ask", bot.general, user=bot.ada, question="why?")
+        await until(lambda: bool(journal.messages))
+        message = journal.messages[0]
+        assert bot.double.button(bot.general, message) == f"stop:{used}"
+        bot.double.press(bot.general, message, user=bot.bob)
+        await ended(journal)
+
+        assert journal.endings == [Ending.STOPPED]
+
+
+async def test_a_flood_of_questions_is_acknowledged() -> None:
+    """Fifty at once are acknowledged in time, and each is answered once."""
+    async with asking(ScriptedModel(said("Because."))) as (bot, journal):
+        used = [bot.double.use("ask", bot.general, user=bot.ada, question=f"q{n}") for n in range(50)]
+        await ended(journal, 50)
+
+        assert {bot.double.interactions.all[one].response for one in used} == {MESSAGE_LATER}
+        assert sorted(visible(bot)) == sorted(f"> q{n}\n\nBecause." for n in range(50))
+        assert bot.double.limited == []
+
+
+async def test_a_question_while_stopping_is_left_to_the_next_process() -> None:
+    """It is acknowledged at once and journalled at the end, and the next process answers it in place."""
+    double = DiscordDouble()
+    bot, journal = Bot(double), FakeJournal(durable=True)
+    async with double.running():
+        async with asking(ScriptedModel(said("No.")), bot=bot, journal=journal):
+            await bot.platform.stop_accepting()
+            used = double.use("ask", bot.general, user=bot.ada, question="why*?")
+            await until(lambda: bool(double.interactions.all[used].response))
+            assert journal.entries == {}
+            await bot.platform.close()
+        journal = FakeJournal(durable=True, of=journal)
+        async with asking(ScriptedModel(said("Because.")), bot=bot, journal=journal):
+            await ended(journal)
+
+        assert visible(bot) == [f"{QUOTE}\n\nBecause."]
