@@ -172,7 +172,7 @@ function show(message) {
   if (!live) parts.stop.disabled = false;
   parts.reply.hidden = live;
   parts.retry.hidden = !message.controls.includes("retry");
-  if (live) parts.retry.disabled = false;
+  parts.retry.disabled = false;
   for (const vote of parts.votes) vote.hidden = !message.controls.includes("feedback");
   showTape(message, parts);
 }
