@@ -52,6 +52,7 @@ def with_final_controls(
 def is_tight(budgets: Sequence[Budget], now: float, *, others_wait: bool) -> bool:
     """Whether an edit for controls alone would cost a permit that is needed for text.
 
-    `others_wait`: another reply waits for one of these budgets. A permit reserved for final writes is not taken either.
+    `others_wait`: another reply waits for one of these budgets. Beside other live replies, a permit reserved for final
+    writes is not taken either.
     """
-    return others_wait or any(budget.ready_at(now, final=False) > now for budget in budgets)
+    return others_wait or any(budget.ready_at(now, final=budget.live <= 1) > now for budget in budgets)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot.conversation import TurnKey
 from bot.delivery.reconciler import DesiredMessage, Reconciler, Write
 from bot.ports import Body, Controls, Verb
 
@@ -179,3 +180,80 @@ def test_buttons_are_taken_away_after_the_words() -> None:
     assert further.verb is Verb.POST
     reconciler.posted(further, "m2")
     assert reconciler.next(desired) == Write(Verb.EDIT, 0, post.key, "m1", desired[0].body, 3)
+
+
+# -------------------------------------------------------------------------------------------------- an earlier answer
+
+
+@given(
+    st.integers(1, 4),
+    st.lists(st.lists(st.sampled_from(["a", "b", "c"]), min_size=1, max_size=5), min_size=1, max_size=5),
+    st.lists(st.sampled_from(["", "", "lost before", "lost after", "missing", "detach"]), max_size=12),
+)
+def test_an_earlier_answer_gives_way_to_exactly_the_new_one(
+    count: int, versions: list[list[str]], faults: list[str]
+) -> None:
+    """Whatever is lost, deleted or not editable: the page ends as wanted, with no old text and no surplus message."""
+    platform = {f"m-{number}": "old" for number in range(count)}
+    reconciler, pending = Reconciler("k" * 24, replaced=list(platform)), list(faults)
+    for version in versions:
+        is_final = version is versions[-1]
+        for _ in range(100):
+            write = reconciler.next(want(*version), is_final=is_final)
+            if write is None:
+                break
+            assert is_final or write.verb is not Verb.DELETE or platform.get(write.message) != "old"
+            fault = pending.pop() if pending else ""
+            if write.verb is Verb.EDIT and reconciler.is_replaced(write.message) and fault in {"missing", "detach"}:
+                if fault == "missing":
+                    del platform[write.message]
+                    assert reconciler.drop_missing(write)
+                else:
+                    reconciler.detach(write.index)
+            elif fault == "lost before":
+                reconciler.outcome_unknown(write)
+            elif fault != "missing" or write.verb is not Verb.EDIT:
+                keys = {message.removeprefix("m-"): message for message in platform}
+                apply(reconciler, write, platform, keys, answered=fault != "lost after")
+        else:
+            raise AssertionError("the reconciler never settles")
+    assert [platform[message] for message in reconciler.messages] == versions[-1]
+    assert len(platform) == len(versions[-1])
+
+
+def test_an_earlier_answer_stays_until_there_is_text() -> None:
+    """Without text nothing is due; once the answer has no text for good, the notice goes behind the old messages."""
+    reconciler = Reconciler("k" * 24, replaced=["m1", "m2"])
+    assert reconciler.next(want(), is_final=False) is None
+    assert (reconciler.is_empty, reconciler.shows_replaced, reconciler.first_verb) == (True, True, Verb.EDIT)
+    reconciler.keep_replaced()
+    post = reconciler.next(want("a notice"))
+    assert post is not None
+    assert (post.verb, post.key) == (Verb.POST, f"{'k' * 20}2")
+    reconciler.posted(post, "m3")
+    assert reconciler.next(want("a notice")) is None
+    assert reconciler.messages == ("m1", "m2", "m3")
+
+
+def test_without_edits_an_earlier_answer_is_deleted_after_the_new_one() -> None:
+    """New messages come first."""
+    reconciler = Reconciler("k" * 24, replaced=["m1", "m2"], edits=False)
+    platform = {"m1": "old", "m2": "old"}
+    assert reconciler.first_verb is Verb.POST
+    verbs = []
+    while (write := reconciler.next(want("new"))) is not None:
+        verbs.append(write.verb)
+        apply(reconciler, write, platform, {}, answered=True)
+    assert verbs == [Verb.POST, Verb.DELETE, Verb.DELETE]
+    assert list(platform.values()) == ["new"]
+
+
+def test_generations_post_under_keys_of_their_own() -> None:
+    """A platform must not take a new answer's post for one of the old answer."""
+    keys = []
+    for generation in range(3):
+        key = TurnKey("p", "W", "C", "1", generation)
+        write = Reconciler(key.digest).next(want("text"))
+        assert write is not None
+        keys.append(write.key)
+    assert len(set(keys)) == 3
