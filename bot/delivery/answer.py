@@ -78,7 +78,7 @@ class Answer:
     def record_write(self, write: Write) -> bool:
         """Record a successful write; returns whether a message is known to show its text."""
         is_shown = self.reconciler.shows(write)
-        is_last = is_shown and write.index == self.reconciler.count - 1 and self.rendered is self.draft
+        is_last = is_shown and write.index == self.reconciler.written - 1 and self.rendered is self.draft
         self.last_shown = write if is_last and write.covers else None
         return is_shown
 

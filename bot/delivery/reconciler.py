@@ -92,6 +92,11 @@ class Reconciler:
         """The ids of the messages known to exist, in order; without those of the earlier answer to be deleted."""
         return (*self._kept, *(posted.id for posted in self._posted if posted.id))
 
+    @property
+    def surplus(self) -> tuple[str, ...]:
+        """The messages of the earlier answer to be deleted at the end."""
+        return tuple(self._surplus)
+
     def messages_before(self, index: int) -> tuple[str, ...]:
         """The ids of the messages before this one."""
         return (*self._kept, *(posted.id for posted in self._posted[:index] if posted.id))
@@ -100,6 +105,11 @@ class Reconciler:
     def count(self) -> int:
         """Number of messages, posts with unknown outcome included."""
         return len(self._posted)
+
+    @property
+    def written(self) -> int:
+        """Number of messages without those that still show an earlier answer; these come last."""
+        return sum(not posted.replaced for posted in self._posted)
 
     @property
     def bodies(self) -> list[Body]:

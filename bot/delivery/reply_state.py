@@ -45,6 +45,11 @@ class ReplyState:
         return self._reconciler.messages
 
     @property
+    def all_messages(self) -> tuple[str, ...]:
+        """The same, and those of an earlier answer that are still to be deleted."""
+        return (*self._reconciler.messages, *self._reconciler.surplus)
+
+    @property
     def is_final(self) -> bool:
         """No more text follows."""
         return self._ending is not None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from bot.conversation import Ending, TurnKey
@@ -39,6 +39,7 @@ class TurnJournal:
         self._received: set[str] = set()  # digests of received turns before their start
         self._accepted: dict[str, None] = {}  # digests of turns accepted by the journal, or without it; newest last
         self._unfinished: dict[str, UnfinishedTurn] = {}  # turns of earlier processes by digest, until they start
+        self._messages: dict[str, tuple[str, ...]] = {}  # of ended answers by digest; newest last
         self.degraded = False
 
     @property
@@ -81,11 +82,22 @@ class TurnJournal:
         return left
 
     async def newest_answer(self, question: TurnKey) -> Answered | None:
-        """The newest answer to a question; None if it is unknown. Raises `ServiceError` if the journal fails."""
+        """The newest answer to a question; None if it is unknown. Raises `ServiceError` if the journal fails.
+
+        The messages of this process's own answers are exact: the journal may have missed one, and keeps deleted ones.
+        """
         try:
-            return await self._journal.newest_answer(question)
+            newest = await self._journal.newest_answer(question)
         except Exception as error:
             raise ServiceError(f"the journal cannot be read: {error!r}") from error
+        exact = self._messages.get(newest.key.digest) if newest is not None else None
+        return newest if newest is None or exact is None else replace(newest, messages=exact)
+
+    def remember_messages(self, key: TurnKey, messages: Sequence[str]) -> None:
+        """Remember the messages of an answer at its end."""
+        self._messages[key.digest] = tuple(messages)
+        if len(self._messages) > _REMEMBERED:
+            del self._messages[next(iter(self._messages))]
 
     def is_partially_answered(self, key: TurnKey) -> bool:
         """Whether an earlier process posted part of the answer and this one has not started it yet."""

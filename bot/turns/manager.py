@@ -83,7 +83,10 @@ class TurnManager(Inbox):
         async with asyncio.TaskGroup() as group:
             self._group = group
             self.started.set()
-            await asyncio.Event().wait()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                self._group = None
 
     def live_turns(self) -> Sequence[LiveTurn]:
         """All turns in progress, the longest first."""

@@ -115,6 +115,7 @@ class TurnRunner:
             reply = self._make_reply(pending, admission.unfinished, figures)
             await self._answer(pending, reply, pacer, admission.unfinished)
             ending, messages = reply.ending or Ending.DONE, len(reply.messages)
+            self._journal.remember_messages(key, reply.all_messages)
         except (NotFound, Forbidden) as failure:
             ending = Ending.GONE
             log.warning("cannot write to the channel", extra={"turn": key.reference, "failure": repr(failure)})
