@@ -23,6 +23,7 @@ class Place:
     mention starts one. `position` is the id of a message, or of this moment, in the order of the channel's message ids.
     `command_prefix` precedes a command's name as people type it here, as in ``/tickertape help`` or ``!help``.
     `has_menus` tells whether messages have a menu with the commands of `Kind.ON_MESSAGE`.
+    The formats show the name of a person or a channel by its id, in private words.
     """
 
     platform: str
@@ -34,6 +35,8 @@ class Place:
     position: str = ""
     command_prefix: str = "/"
     has_menus: bool = True
+    person_format: str = "{id}"
+    channel_format: str = "{id}"
 
 
 class Vote(StrEnum):
@@ -174,11 +177,15 @@ class PrivateFile:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Words for one person alone, as markdown. Empty text shows nothing."""
+    """Words for one person alone, as markdown. Empty text shows nothing.
+
+    `names` are the ids in the text in the formats of a `Place`; no other id shows a name.
+    """
 
     text: str = ""
     actions: tuple[Action, ...] = ()
     file: PrivateFile | None = None
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

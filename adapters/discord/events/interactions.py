@@ -75,6 +75,8 @@ class Interaction:
             channel_ids=tuple(place for place in (channel.id, channel.parent, channel.category) if place),
             direct=channel.kind is ChannelKind.DM,
             position=self.token.id,
+            person_format="<@{id}>",
+            channel_format="<#{id}>",
         )
 
 

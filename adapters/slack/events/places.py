@@ -26,4 +26,6 @@ def place_of(me: Identity, channel: str, thread: str = "", position: str = "") -
         direct=direct,
         position=position,
         command_prefix=MARK if thread else SLASH_PREFIX,
+        person_format="<@{id}>",
+        channel_format="<#{id}>",
     )

@@ -41,8 +41,10 @@ VIEW_BLOCKS = 100
 TEXT_BYTES = 3_000
 
 
-# Code, and an escaped mark with its backslash.
-_CODE_OR_ESCAPE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]+`|\\(&(?:lt|gt|amp);|[!-/:-@\[-`{-~])", re.DOTALL)
+# Code, an escaped mark with its backslash, and the id of a person or a channel.
+_SPECIAL = re.compile(
+    r"```.*?(?:```|\Z)|`[^`\n]+`|\\(&(?:lt|gt|amp);|[!-/:-@\[-`{-~])|&lt;[@#]([A-Z0-9]+)&gt;", re.DOTALL
+)
 # Slack's own marks have no escape: similar characters stand for them.
 _SIMILAR = MappingProxyType(
     {
@@ -54,29 +56,34 @@ _SIMILAR = MappingProxyType(
 )
 
 
-def private_mrkdwn(text: str) -> str:
-    """Markdown as mrkdwn, with the escaped marks of foreign text shown, which mean nothing."""
-    return _CODE_OR_ESCAPE.sub(_unescaped, from_markdown(text))
+def private_mrkdwn(text: str, names: Sequence[str] = ()) -> str:
+    """Markdown as mrkdwn for one person: ids of `names` show as names, and escaped marks of foreign text only show."""
 
+    def replaced(found: re.Match[str]) -> str:
+        mark, id_ = found[1], found[2]
+        if mark is not None:
+            return _SIMILAR.get(mark, mark)
+        return f"<{found[0][4:-4]}>" if id_ in names else found[0]
 
-def _unescaped(found: re.Match[str]) -> str:
-    mark = found[1]
-    return found[0] if mark is None else _SIMILAR.get(mark, mark)
+    return _SPECIAL.sub(replaced, from_markdown(text))
 
 
 def notice_message(notice: Notice, origin: Origin) -> dict[str, Any]:
     """A notice as the text and blocks of a message. Without buttons, a short one needs no blocks."""
-    text, actions = private_mrkdwn(notice.text), action_blocks(notice.actions, origin)
+    text, actions = private_mrkdwn(notice.text, notice.names), action_blocks(notice.actions, origin)
     if not actions and len(text) <= SECTION_LENGTH:
         return {"text": text}
     room = MESSAGE_BLOCKS - len(actions)
-    return {"text": cut_to_bytes(text, TEXT_BYTES), "blocks": [*text_sections(notice.text)[:room], *actions]}
+    return {
+        "text": cut_to_bytes(text, TEXT_BYTES),
+        "blocks": [*text_sections(notice.text, notice.names)[:room], *actions],
+    }
 
 
 def notice_view(notice: Notice, origin: Origin) -> dict[str, Any]:
     """A notice as a view without inputs, for a place without messages: a person's own page."""
     actions = action_blocks(notice.actions, origin)
-    blocks = [*text_sections(notice.text)[: VIEW_BLOCKS - len(actions)], *actions]
+    blocks = [*text_sections(notice.text, notice.names)[: VIEW_BLOCKS - len(actions)], *actions]
     return {
         "type": "modal",
         "callback_id": NOTICE_CALLBACK,
@@ -107,9 +114,9 @@ def home_view(panel: Panel, user: str) -> dict[str, Any]:
     return {"type": "home", "blocks": [*sections[: VIEW_BLOCKS - len(actions)], *actions]}
 
 
-def text_sections(text: str) -> list[dict[str, Any]]:
+def text_sections(text: str, names: Sequence[str] = ()) -> list[dict[str, Any]]:
     """Markdown as sections, divided between lines where possible."""
-    parts, rest = [], private_mrkdwn(text).strip()
+    parts, rest = [], private_mrkdwn(text, names).strip()
     while rest:
         end = len(rest)
         if end > SECTION_LENGTH:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from bot.conversation import Author
 from bot.interactions.values import Place
 from bot.markdown import escape_markdown, single_line
 from bot.ports import Inbox
-from bot.records import PersonalData, PreferenceStore, Subject, UsageReader, channel_subjects, user_subject
+from bot.records import PersonalData, PreferenceStore, Subject, SubjectKind, UsageReader, channel_subjects, user_subject
 from bot.stored_choices import PreferenceRules
 from bot.strings import Strings
+
+# An id of Slack or Discord.
+_PLAIN_ID = re.compile(r"[A-Z0-9]{1,30}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,11 @@ class Caller:
     def spelled(self, command: str) -> str:
         """A command as the person types it here, as code."""
         return f"`{self.place.command_prefix}{command}`"
+
+    def named(self, kind: SubjectKind, id_: str) -> str:
+        """A person or a channel as markdown: the platform shows the name of a plain id."""
+        formats = {SubjectKind.USER: self.place.person_format, SubjectKind.CHANNEL: self.place.channel_format}
+        return formats[kind].format(id=id_ if _PLAIN_ID.fullmatch(id_) else literal(id_))
 
 
 def literal(text: str) -> str:

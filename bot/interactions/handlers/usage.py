@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 
-from bot.interactions.handlers.context import Caller, bullets, literal
+from bot.interactions.handlers.context import Caller, bullets
 from bot.interactions.values import Notice, Response
 from bot.records import Period, SubjectKind, UsageFigures, UsageLimit, UsageReader
 from bot.strings import Strings
@@ -27,6 +27,7 @@ class UsageHandler:
     async def usage(self, caller: Caller, _words: str) -> Response:
         """Own figures, and everyone's for admins."""
         strings, place = self._strings, caller.place
+        names: list[str] = []
         parts = [f"**{strings.usage_own}**\n{bullets(await self.own_lines(caller))}"]
         if caller.is_admin:
             total = await self._usage.total(place.platform, place.workspace)
@@ -36,9 +37,10 @@ class UsageHandler:
                 (SubjectKind.CHANNEL, strings.usage_channels),
             ):
                 if top := await self._usage.top(place.platform, place.workspace, kind, _TOP):
-                    lines = [_figures(literal(id_), figures, strings) for id_, figures in top]
+                    lines = [_figures(caller.named(kind, id_), figures, strings) for id_, figures in top]
                     parts.append(f"**{title}**\n{bullets(lines)}")
-        return Notice("\n\n".join(parts))
+                    names += [id_ for id_, _ in top]
+        return Notice("\n\n".join(parts), names=tuple(names))
 
     async def own_lines(self, caller: Caller) -> list[str]:
         """Figures of today and of this month, then the limits."""

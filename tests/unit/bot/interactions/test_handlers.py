@@ -450,6 +450,14 @@ async def test_usage_shows_own_figures_and_limits() -> None:
     assert "questions 987" in everything
     assert "U7: questions 3" in everything
     assert "C7: questions 3" in everything
+    with_names = replace(CHANNEL, person_format="<@{id}>", channel_format="<#{id}>")
+    named = await house.run("usage", by=ADMIN, place=with_names)
+    assert isinstance(named, Notice)
+    assert "<@U7>: questions 3" in named.text
+    assert "<#C7>: questions 3" in named.text
+    assert named.names == ("U7", "C7")
+    house.usage.tops = {SubjectKind.USER: (("<!here>", FIGURES),)}
+    assert "<!here>" not in await house.said("usage", by=ADMIN, place=with_names)
 
 
 async def test_privacy_lists_what_is_stored_and_for_how_long() -> None:

@@ -105,3 +105,9 @@ def test_foreign_text_in_a_notice_is_shown_and_means_nothing(foreign: str, shown
     """No backslash of ours appears, nothing is mentioned or formatted, and our own code and emphasis stay."""
     text = notice_message(Notice(f"**Own** `a\\*b` {literal(foreign)}"), Origin("U1", channel="C1"))["text"]
     assert text == f"*Own* `a\\*b` {shown}"
+
+
+def test_the_id_of_a_named_person_or_channel_shows_its_name() -> None:
+    """Only the ids that a notice names, and none in code."""
+    notice = Notice("<@U7> in <#C7>, not <@U8>, `<@U7>`", names=("U7", "C7"))
+    assert notice_message(notice, HERE)["text"] == "<@U7> in <#C7>, not &lt;@U8&gt;, `&lt;@U7&gt;`"
