@@ -1,4 +1,4 @@
-"""Controls below an ended answer: which ones, on which message, and whether they are worth an edit of their own."""
+"""Controls below an ended answer: their choice, their place, and the rule for an edit of their own."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _WITHOUT_CONTROLS = frozenset({Ending.INTERRUPTED, Ending.GONE})
 
 
 def final_controls(ending: Ending, *, has_text: bool) -> Controls:
-    """The controls below an answer with this ending. Without any text there is nothing to vote on."""
+    """The controls below an answer with this ending. Votes need a text."""
     if ending in _WITHOUT_CONTROLS:
         return Controls.NONE
     return FINAL_CONTROLS if has_text else Controls.RETRY
@@ -27,7 +27,7 @@ def final_controls(ending: Ending, *, has_text: bool) -> Controls:
 def with_final_controls(
     desired: list[DesiredMessage], controls: Controls, caps: ChannelCapabilities, posted: Sequence[Body]
 ) -> list[DesiredMessage]:
-    """Put controls on the last message that can have them.
+    """Put controls on the last message able to show them.
 
     If a message has them already (an announced end, followed by a file), they stay there: moving them costs an edit.
     """
@@ -50,7 +50,7 @@ def with_final_controls(
 
 
 def is_tight(budgets: Sequence[Budget], now: float, *, others_wait: bool) -> bool:
-    """Whether an edit for controls alone would cost a permit that is needed for text.
+    """Whether an edit for controls alone would take a permit from text.
 
     `others_wait`: another reply waits for one of these budgets. Beside other live replies, a permit reserved for final
     writes is not taken either.
