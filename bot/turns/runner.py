@@ -125,10 +125,10 @@ class TurnRunner:
         except Exception:
             ending = Ending.FAILED
             log.exception("turn failed", extra={"turn": key.reference})
+        if not pending.notice:  # before the journal: after a crash in between, the turn is repaired and settled again
+            await self._settle(pending, admission.unfinished, figures, ending)
         if not pending.progress.is_superseded:
             await self._journal.ended(key, ending)
-        if not pending.notice:
-            await self._settle(pending, admission.unfinished, figures, ending)
         record = figures.record(asyncio.get_running_loop().time(), key, ending, messages)
         self._recorder.ended(record)
         _log_record(pending.turn, record)
