@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Connection = sqlite3.Connection
+Connect = Callable[[Path | None], Connection]
 
 # How long a transaction waits for another process's, which takes under a millisecond. A longer lock is a shell or a
 # backup. Seconds.
@@ -41,6 +42,13 @@ PURGE_SECONDS = 3_600.0
 
 # The longest wait for the last writes at the program's end. Seconds.
 CLOSE_SECONDS = 5.0
+
+
+def connect(file: Path | None) -> Connection:
+    """Open the file, or a database in memory. A new file is readable by this user alone."""
+    if file is not None:
+        create(file)
+    return sqlite3.connect(file or ":memory:", timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +71,12 @@ class Database:
         self,
         file: Path | None,
         *,
+        connect: Connect,
         purge: Callable[[Connection], None] = lambda _: None,
         response_seconds: float = RESPONSE_SECONDS,
     ) -> None:
         self._file = file.absolute() if file is not None else None  # the working folder may be removed
+        self._connect = connect
         self._purge = purge
         self._response_seconds = response_seconds
         self._requests: queue.SimpleQueue[_Request] = queue.SimpleQueue()
@@ -189,13 +199,7 @@ class Database:
             return in_transaction(connection, action)
 
     def _open(self) -> Connection:
-        if self._file is None:
-            connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-        else:
-            create(self._file)
-            connection = sqlite3.connect(
-                self._file, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
-            )
+        connection = self._connect(self._file)
         try:
             prepare(connection, self._file)
         except BaseException:

@@ -12,7 +12,7 @@ from typing import Self
 from typing_extensions import override
 
 from adapters.records import feedback, ledger, personal, preferences, quotas
-from adapters.records.database import RESPONSE_SECONDS, Connection, Database
+from adapters.records.database import RESPONSE_SECONDS, Connect, Connection, Database, connect
 from adapters.records.options import RecordsOptions
 from adapters.records.retention import purge
 from bot.conversation import TurnKey
@@ -51,12 +51,16 @@ class SqliteRecords(PreferenceStore, PreferenceList, KeyValueStore, LedgerStore,
         file: Path | None,
         wall_clock: Callable[[], datetime],
         options: RecordsOptions | None = None,
+        *,
+        connect: Connect = connect,
         response_seconds: float = RESPONSE_SECONDS,
     ) -> None:
+        """Tests pass their own `connect`."""
         self._wall_clock = wall_clock
         chosen = options or RecordsOptions()
         self._database = Database(
             file,
+            connect=connect,
             purge=lambda connection: purge(connection, chosen, wall_clock()),
             response_seconds=response_seconds,
         )
