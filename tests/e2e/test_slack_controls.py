@@ -200,3 +200,29 @@ async def test_a_deleted_question_cannot_be_tried_again(tmp_path: Path) -> None:
         await on.until(lambda: len(on.double.interactive.seen_by(on.ann)) == 1)
         assert on.answers(question) == ["an answer"]
         assert len(on.model.requests) == 1
+
+
+async def test_the_stop_button_ends_an_answer(tmp_path: Path) -> None:
+    """A growing answer has a stop button; once pressed, the text stays, says so, and has the final buttons."""
+    async with stage(tmp_path) as on, on.program():
+        on.model.queue(Answer(words(600), words_per_second=30.0))
+        question = on.double.say(on.channel, f"<@{on.double.world.bot_user}> much", author=on.ann)
+        await on.until(lambda: on.buttons(question) == ["Stop"])
+        await on.press(question, "Stop", on.bob)
+        await on.until(lambda: on.buttons(question) == BUTTONS)
+        assert on.answers(question)[0].endswith("Stopped._")
+        assert on.double.interactive.privates == []
+
+
+async def test_another_model_can_be_tried(tmp_path: Path) -> None:
+    """With two models, the menu below the answer asks the chosen one, and the old answer gives way."""
+    file = tmp_path / "tickertape.toml"
+    file.write_text('[[models]]\nname = "deep"\nlabel = "Deep"\n')
+    async with stage(tmp_path, TICKERTAPE_CONFIG=str(file)) as on, on.program():
+        on.model.models = ["m", "deep"]
+        on.model.queue(Answer("an answer"), Answer("a deeper one"))
+        question = on.double.say(on.channel, f"<@{on.double.world.bot_user}> why?", author=on.ann)
+        await on.until(lambda: on.buttons(question) == ["Try again", "m", "Deep", *BUTTONS[1:]])
+        await on.press(question, "Deep")
+        await on.until(lambda: on.answers(question) == ["a deeper one"])
+        assert [request.body["model"] for request in on.model.requests] == ["m", "deep"]
