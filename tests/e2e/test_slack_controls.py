@@ -98,86 +98,103 @@ def words(count: int, word: str = "word") -> str:
     return " ".join(f"{word}{number}" for number in range(count))
 
 
-@pytest.mark.parametrize("restarts", [False, True])
-async def test_try_again_replaces_an_answer_in_place(tmp_path: Path, *, restarts: bool) -> None:
+async def test_try_again_replaces_an_answer_in_place(tmp_path: Path) -> None:
     """The new answer stands in the same message without a word of the old one, also after a restart, without a 429."""
     async with stage(tmp_path) as on:
         async with on.program():
             question = await on.ask("why?", Answer("the first answer"))
             before = on.ids(question)
-            if not restarts:
-                await try_again(on, question)
-        if restarts:
-            async with on.program():
-                await try_again(on, question)
+            await try_again(on, question, "the second one")
+        async with on.program():
+            await try_again(on, question, "the third one")
         assert on.ids(question) == before
         assert on.double.limited == []
-        assert "first" not in str(on.model.requests[-1].body)
 
 
-async def try_again(on: Stage, question: str) -> None:
-    on.model.queue(Answer("another one"))
+async def try_again(on: Stage, question: str, text: str) -> None:
+    """Press Try again; nothing of the present answer stays, or reaches the model."""
+    (old,) = on.answers(question)
+    on.model.queue(Answer(text))
     await on.press(question, "Try again")
-    await on.until(lambda: on.answers(question) == ["another one"] and on.buttons(question) == BUTTONS)
+    await on.until(lambda: on.answers(question) == [text] and on.buttons(question) == BUTTONS)
     assert on.double.interactive.privates == []
+    assert old not in str(on.model.requests[-1].body)
 
 
-async def test_a_long_answer_gives_way_to_a_short_one(tmp_path: Path) -> None:
+async def test_presses_in_one_program(tmp_path: Path) -> None:
+    """A short answer replaces a long one; others may vote and not try again; a deleted question is told privately."""
+    async with stage(tmp_path) as on, on.program():
+        await give_way(on)
+        await leave_alone(on)
+        await tell_deleted(on)
+
+
+async def give_way(on: Stage) -> None:
     """Surplus messages of the old answer are deleted."""
-    async with stage(tmp_path) as on, on.program():
-        on.model.queue(Answer(words(4_000)))
-        question = on.double.say(on.channel, f"<@{on.double.world.bot_user}> much", author=on.ann)
-        await on.until(lambda: on.buttons(question) == BUTTONS)
-        first = on.ids(question)[0]
-        assert len(on.ids(question)) > 1
-        on.model.queue(Answer("little"))
-        await on.press(question, "Try again")
-        await on.until(lambda: on.answers(question) == ["little"])
-        assert on.ids(question) == [first]
+    on.model.queue(Answer(words(4_000)))
+    question = on.double.say(on.channel, f"<@{on.double.world.bot_user}> much", author=on.ann)
+    await on.until(lambda: on.buttons(question) == BUTTONS)
+    first = on.ids(question)[0]
+    assert len(on.ids(question)) > 1
+    on.model.queue(Answer("little"))
+    await on.press(question, "Try again")
+    await on.until(lambda: on.answers(question) == ["little"])
+    assert on.ids(question) == [first]
 
 
-async def test_somebody_elses_answer_is_left_alone(tmp_path: Path) -> None:
+async def leave_alone(on: Stage) -> None:
     """Another person's Try again changes nothing, and that person alone reads why; everybody may vote."""
+    question = await on.ask("why?", Answer("an answer"))
+    asked = len(on.model.requests)
+    await on.press(question, "Try again", on.bob)
+    await on.until(lambda: len(on.double.interactive.seen_by(on.bob)) == 1)
+    await on.press(question, "Bad answer", on.bob)
+    await on.until(lambda: bool(on.double.interactive.views))
+    await on.double.interactive.submit(on.double.interactive.views[0], reason="too short")
+    await on.until(lambda: on.double.interactive.views == [])
+    assert on.answers(question) == ["an answer"]
+    assert len(on.model.requests) == asked
+
+
+async def tell_deleted(on: Stage) -> None:
+    """The presser reads privately that the question is gone, and the answer stays."""
+    question = await on.ask("who?", Answer("somebody"))
+    asked = len(on.model.requests)
+    on.double.remove(on.channel, question)
+    await on.press(question, "Try again")
+    await on.until(lambda: len(on.double.interactive.seen_by(on.ann)) == 1)
+    assert on.answers(question) == ["somebody"]
+    assert len(on.model.requests) == asked
+
+
+async def test_an_edited_question_is_answered_again(tmp_path: Path) -> None:
+    """New text replaces the old within three seconds of the debounce, even if the old answer runs; once per edit."""
     async with stage(tmp_path) as on, on.program():
-        question = await on.ask("why?", Answer("an answer"))
-        await on.press(question, "Try again", on.bob)
-        await on.until(lambda: len(on.double.interactive.seen_by(on.bob)) == 1)
-        await on.press(question, "Bad answer", on.bob)
-        await on.until(lambda: bool(on.double.interactive.views))
-        await on.double.interactive.submit(on.double.interactive.views[0], reason="too short")
-        await on.until(lambda: on.double.interactive.views == [])
-        assert on.answers(question) == ["an answer"]
-        assert len(on.model.requests) == 1
-
-
-@pytest.mark.parametrize("running", [False, True])
-async def test_an_edited_question_is_answered_again(tmp_path: Path, *, running: bool) -> None:
-    """New text stands in the same message within three seconds of the debounce, even if the old answer still ran."""
-    async with stage(tmp_path) as on, on.program():
-        old = Answer(words(600, "old"), words_per_second=30.0) if running else Answer("the old answer")
-        on.model.queue(old)
-        mention = f"<@{on.double.world.bot_user}>"
-        question = on.double.say(on.channel, f"{mention} waht?", author=on.ann)
-        await on.until(lambda: bool(on.answers(question)) if running else on.buttons(question) == BUTTONS)
-        before = on.ids(question)
-        on.model.queue(Answer("the new answer"))
-        on.double.revise(on.channel, question, f"{mention} what?")
-        await on.until(lambda: on.answers(question) == ["the new answer"], EDIT_SECONDS)
-        await on.until(lambda: on.buttons(question) == BUTTONS)
-        assert on.ids(question)[:1] == before[:1]
-        assert on.double.limited == []
-        assert "what?" in str(on.model.requests[-1].body)
-
-
-async def test_an_edit_that_adds_the_mention_is_answered_once(tmp_path: Path) -> None:
-    """A message becomes a question by an edit, and gets one answer."""
-    async with stage(tmp_path) as on, on.program():
+        await edit(on, Answer("the old answer"), is_running=False)
+        await edit(on, Answer(words(600, "old"), words_per_second=30.0), is_running=True)
         question = on.double.say(on.channel, "what?", author=on.ann)
+        asked = len(on.model.requests)
         on.model.queue(Answer("an answer"))
         on.double.revise(on.channel, question, f"<@{on.double.world.bot_user}> what?", mentions=True)
         await on.until(lambda: on.buttons(question) == BUTTONS)
         assert on.answers(question) == ["an answer"]
-        assert len(on.model.requests) == 1
+        assert len(on.model.requests) == asked + 1
+        assert on.double.limited == []
+
+
+async def edit(on: Stage, old: Answer, *, is_running: bool) -> None:
+    """Edit a question, during its answer or after."""
+    on.model.queue(old)
+    mention = f"<@{on.double.world.bot_user}>"
+    question = on.double.say(on.channel, f"{mention} waht?", author=on.ann)
+    await on.until(lambda: bool(on.answers(question)) if is_running else on.buttons(question) == BUTTONS)
+    before = on.ids(question)
+    on.model.queue(Answer("the new answer"))
+    on.double.revise(on.channel, question, f"{mention} what?")
+    await on.until(lambda: on.answers(question) == ["the new answer"], EDIT_SECONDS)
+    await on.until(lambda: on.buttons(question) == BUTTONS)
+    assert on.ids(question)[:1] == before[:1]
+    assert "what?" in str(on.model.requests[-1].body)
 
 
 async def test_rejected_buttons_cost_no_text(tmp_path: Path) -> None:
@@ -191,38 +208,20 @@ async def test_rejected_buttons_cost_no_text(tmp_path: Path) -> None:
             await on.until(lambda text=answer.text, of=question: on.answers(of) == [text])  # type: ignore[misc]
 
 
-async def test_a_deleted_question_cannot_be_tried_again(tmp_path: Path) -> None:
-    """The presser reads privately that the question is gone, and the answer stays."""
-    async with stage(tmp_path) as on, on.program():
-        question = await on.ask("why?", Answer("an answer"))
-        on.double.remove(on.channel, question)
-        await on.press(question, "Try again")
-        await on.until(lambda: len(on.double.interactive.seen_by(on.ann)) == 1)
-        assert on.answers(question) == ["an answer"]
-        assert len(on.model.requests) == 1
-
-
-async def test_the_stop_button_ends_an_answer(tmp_path: Path) -> None:
-    """A growing answer has a stop button; once pressed, the text stays, says so, and has the final buttons."""
-    async with stage(tmp_path) as on, on.program():
-        on.model.queue(Answer(words(600), words_per_second=30.0))
-        question = on.double.say(on.channel, f"<@{on.double.world.bot_user}> much", author=on.ann)
-        await on.until(lambda: on.buttons(question) == ["Stop"])
-        await on.press(question, "Stop", on.bob)
-        await on.until(lambda: on.buttons(question) == BUTTONS)
-        assert on.answers(question)[0].endswith("Stopped._")
-        assert on.double.interactive.privates == []
-
-
-async def test_another_model_can_be_tried(tmp_path: Path) -> None:
-    """With two models, the menu below the answer asks the chosen one, and the old answer gives way."""
+async def test_stop_and_another_model(tmp_path: Path) -> None:
+    """Stop leaves the text with a line, and the final buttons; their menu asks another of the operator's models."""
     file = tmp_path / "tickertape.toml"
     file.write_text('[[models]]\nname = "deep"\nlabel = "Deep"\n')
     async with stage(tmp_path, TICKERTAPE_CONFIG=str(file)) as on, on.program():
         on.model.models = ["m", "deep"]
-        on.model.queue(Answer("an answer"), Answer("a deeper one"))
-        question = on.double.say(on.channel, f"<@{on.double.world.bot_user}> why?", author=on.ann)
+        on.model.queue(Answer(words(600), words_per_second=30.0))
+        question = on.double.say(on.channel, f"<@{on.double.world.bot_user}> much", author=on.ann)
+        await on.until(lambda: on.buttons(question) == ["Stop"])
+        await on.press(question, "Stop", on.bob)
         await on.until(lambda: on.buttons(question) == ["Try again", "m", "Deep", *BUTTONS[1:]])
+        assert on.answers(question)[0].endswith("Stopped._")
+        on.model.queue(Answer("a deeper one"))
         await on.press(question, "Deep")
         await on.until(lambda: on.answers(question) == ["a deeper one"])
         assert [request.body["model"] for request in on.model.requests] == ["m", "deep"]
+        assert on.double.interactive.privates == []
