@@ -24,7 +24,8 @@ class ConversationHandler:
         place = caller.place
         if not place.conversation:
             return Notice(self._strings.reset_needless)
-        await self._store.reset(place.platform, place.conversation, place.position, by=caller.user)
+        if place.position:  # empty: the conversation has no messages yet
+            await self._store.reset(place.platform, place.conversation, place.position, by=caller.user)
         return Notice(self._strings.reset_done)
 
     async def stop(self, caller: Caller, _words: str) -> Response:

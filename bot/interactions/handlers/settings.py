@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from bot.interactions.handlers.context import Caller, HandlerOptions, bullets, literal
 from bot.interactions.handlers.forms import (
@@ -143,8 +144,10 @@ class SettingsHandler:
 
     async def _save(self, subject: Subject, changes: Changes, caller: Caller) -> Response:
         """Store changes, and tell the value of each setting with the sources."""
+        stored, strings = await self._stored(caller), self._strings  # before the write: a saved change is never denied
         await self._store.write(subject, {str(name): value for name, value in changes.items()}, by=caller.user)
-        stored, strings = await self._stored(caller), self._strings
+        if subject == caller.user:
+            stored = replace(stored, user={**stored.user, **{name: value or "" for name, value in changes.items()}})
         effective = self._wording.rules.effective(stored, caller.place.channel_ids)
         is_own = subject.kind is SubjectKind.USER
         sentence = strings.saved if is_own else strings.saved_for_channel

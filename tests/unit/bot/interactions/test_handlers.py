@@ -407,6 +407,14 @@ async def test_a_reset_marks_the_position_in_its_conversation(place: Place) -> N
     assert house.store.positions == {(place.platform, place.conversation): place.position}
 
 
+async def test_a_reset_before_the_first_message_keeps_the_marker() -> None:
+    """A conversation without messages has no position, and is new anyway."""
+    house = House()
+    await house.said("reset", place=DIRECT)
+    assert await house.said("reset", place=replace(DIRECT, position="")) == WORDS.reset_done
+    assert set(house.store.positions.values()) == {DIRECT.position}
+
+
 @pytest.mark.parametrize("place", [CHANNEL, PAGE, HOME])
 async def test_a_reset_explains_itself_where_each_mention_starts_a_conversation(place: Place) -> None:
     """Nothing is stored."""
