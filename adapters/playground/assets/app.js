@@ -246,13 +246,17 @@ function footer(message, parts) {
     parts.retry.disabled = press(message, { retry: message.id });
     $("message").focus();
   };
-  parts.votes = [vote(message, parts, "up", "\u{1F44D}", "Good answer"), vote(message, parts, "down", "\u{1F44E}", "Bad answer")];
+  parts.votes = [vote(message, parts, "up", "Good answer"), vote(message, parts, "down", "Bad answer")];
   const actions = make("div", { className: "actions" }, parts.stop, parts.reply, parts.retry, ...parts.votes);
   return make("footer", { className: "tape" }, make("div", { className: "strip" }, parts.svg), parts.figures, actions);
 }
 
-function vote(message, parts, name, symbol, label) {
-  const button = make("button", { type: "button", className: "small vote", textContent: symbol, title: label });
+// A thumb, drawn here: not every machine has a font with one.
+const THUMB =
+  '<svg viewBox="0 0 20 20" width="16" height="16" aria-hidden="true"><path d="M3 9h3v8H3zM8 9l3-7c1.5 0 2.5 1 2.3 2.6L13 8h3.6c1 0 1.6 1 1.4 1.9l-1.4 5.6c-.2.9-1 1.5-1.9 1.5H8z" fill="none" stroke="currentColor" stroke-width="1.5" stroke-linejoin="round"/></svg>';
+
+function vote(message, parts, name, label) {
+  const button = make("button", { type: "button", className: `small vote ${name}`, title: label, innerHTML: THUMB });
   button.setAttribute("aria-label", label);
   button.setAttribute("aria-pressed", "false");
   button.onclick = () => {
