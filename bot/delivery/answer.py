@@ -166,10 +166,9 @@ class Answer:
         return ended and self._with_final_controls(ended, ending)
 
     def _with_final_controls(self, desired: list[DesiredMessage], ending: Ending) -> list[DesiredMessage]:
-        """The controls of an ended answer. An earlier answer that stays has its own."""
-        if self.reconciler.keeps_replaced:
-            return desired
+        """The controls of an ended answer. A line behind an earlier answer has no text to vote on."""
         has_text = self.draft.shows_text if self.frozen is None else self._figures.visible > 0
+        has_text = has_text and not self.reconciler.keeps_replaced
         controls = final_controls(ending, has_text=has_text) & self.offered
         return with_final_controls(desired, controls, self._channel.caps, self.reconciler.bodies)
 

@@ -175,7 +175,10 @@ class Generations:
         """Start the next generation; a running one is ended first, once the question is read."""
         opened = await self._open(_next_key(answered), answered)
         turn, journal = opened.turn, self._turns.journal
-        if not self._access.permit(turn) or not self._turns.accepting:
+        if not self._access.permit(turn) or self._strings.is_stop(turn.question) or not self._turns.accepting:
+            return
+        # Before the running answer is ended: without room for another one, it goes on.
+        if not (await self._turns.admit(turn)).admitted:
             return
         if pending is None:
             await self._start_next(opened, answered)

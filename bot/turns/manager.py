@@ -304,7 +304,8 @@ class TurnManager(Inbox):
         async with self._slots.acquire(user, channel):
             pending = queue[0]
             pending.progress.is_taken = True
-            if self.queues.is_cancelled(key) and self._journal.is_partially_answered(key):
+            has_messages = self._journal.is_partially_answered(key) or bool(pending.replaces)
+            if self.queues.is_cancelled(key) and has_messages:
                 await self._runner.run(replace(pending, cancelled=True), self._pacer(pending.channel))
             elif self.queues.is_cancelled(key):
                 log.info("not answered", extra={"turn": key.reference, "author": author.id, "why": "cancelled"})

@@ -33,8 +33,8 @@ class PendingTurn:
     """An accepted turn, with the loop's time of its acceptance.
 
     `replaces` are the messages of an earlier answer to the same question. `notice` is our own answer, given without a
-    model. `cancelled`: the question was stopped or deleted, but an earlier process posted part of the answer, so it
-    still needs an end.
+    model. `cancelled`: the question was stopped or deleted, and part of an answer is posted already, so it still needs
+    an end.
     """
 
     turn: Turn

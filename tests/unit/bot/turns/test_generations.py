@@ -26,6 +26,7 @@ from bot.ports import Controls, Verb
 from bot.strings import Strings
 from bot.turns.config import TurnLimits
 from bot.turns.generations import DEBOUNCE_SECONDS
+from bot.turns.hooks import NoMeter, QuotaDecision, TurnHooks
 from tests.support.fakes import FakeChannel, FakeJournal, ScriptedModel, Server, Step, answer_of, turn, words
 from tests.support.generations import MemoryPlatform, at, make_channel, running_generations
 
@@ -33,6 +34,17 @@ ELI = Author("U2", "Eli")
 STRINGS = Strings()
 REJECTED = ModelRejected("no", reason=RejectionReason.REQUEST)
 ONCE = CompletionPolicy(attempts=1)
+
+
+class OneQuestion(NoMeter):
+    """Admits the first question alone."""
+
+    def __init__(self) -> None:
+        self.admitted: set[str] = set()
+
+    async def admit(self, turn: Turn) -> QuotaDecision:
+        self.admitted = self.admitted or {turn.key.digest}
+        return QuotaDecision(turn.key.digest in self.admitted)
 
 
 def story(name: str, count: int, *, rate: float = 200.0) -> list[Step]:
@@ -105,6 +117,35 @@ async def test_without_new_text_the_old_answer_stays(ending: Ending) -> None:
         assert dict(after[: len(before)]) == before
         (line,) = [body.text for _, body in after[len(before) :]]
         assert STRINGS.kept in line
+
+
+async def test_stopped_while_waiting_the_old_answer_has_an_honest_line() -> None:
+    """A generation stopped in the queue says so behind the old answer, and costs nothing."""
+    channel = make_channel()
+    async with running_generations(ScriptedModel(words(100)), channel) as harness:
+        await harness.ask()
+        await harness.core.idle()
+        before = dict(channel.shown)
+        await harness.ask(message="2")
+        assert await harness.retry() == ""
+        assert harness.core.turns.stop(at(), by=ELI)
+        await harness.core.idle()
+    assert len(harness.model.calls) == 2
+    assert dict(list(channel.shown.items())[:1]) == before
+    assert STRINGS.kept in channel.text
+
+
+async def test_a_recovered_answer_has_final_controls() -> None:
+    """The next process completes the answer, with the buttons below."""
+    journal, channel = FakeJournal(durable=True), make_channel()
+    async with running_generations(ScriptedModel(words(100)), channel, journal) as harness:
+        await harness.ask()
+        await asyncio.sleep(1.0)
+    async with running_generations(ScriptedModel(words(100)), channel, FakeJournal(of=journal)) as harness:
+        (left,) = await harness.core.turns.unfinished_turns("memory")
+        harness.core.turns.accept(replace(turn(), key=left.key), channel)
+        await harness.core.idle()
+    assert [body.controls for body in channel.shown.values()] == [Controls.RETRY | Controls.FEEDBACK]
 
 
 async def test_a_line_behind_an_answer_is_replaced_too() -> None:
@@ -458,6 +499,32 @@ async def test_an_unreadable_edit_leaves_the_answer_running() -> None:
         harness.edit("who?")
         await harness.core.idle()
     assert shown(channel) == expected(words(200))
+
+
+async def test_an_edit_to_the_stop_word_asks_nothing() -> None:
+    """It is no question; the answer goes on."""
+    channel = make_channel()
+    async with running_generations(ScriptedModel(words(200)), channel) as harness:
+        await harness.ask()
+        harness.edit("stop")
+        await harness.core.idle()
+        await asyncio.sleep(DEBOUNCE_SECONDS)
+        await harness.core.idle()
+    assert shown(channel) == expected(words(200))
+
+
+async def test_without_room_under_a_quota_an_edit_changes_nothing() -> None:
+    """The running answer goes on, and the old one stays."""
+    channel = make_channel()
+    meter = OneQuestion()
+    async with running_generations(ScriptedModel(words(200)), channel, hooks=TurnHooks(meter=meter)) as harness:
+        await harness.ask()
+        await asyncio.sleep(1.0)
+        harness.edit("who?")
+        await harness.core.idle()
+        assert await harness.retry() == STRINGS.retry_limit
+    assert shown(channel) == expected(words(200))
+    assert len(harness.model.calls) == 1
 
 
 @pytest.mark.parametrize("seconds", [2.0, 2.01, 2.05, 2.2, 2.5, 4.0])
