@@ -190,6 +190,10 @@ class Channel(Protocol):
         """Show activity (typing, a status) until cancelled. Never raises, never spends a permit."""
         ...
 
+    async def turn_ended(self) -> None:
+        """The turn has ended, in whichever way: stop showing that it goes on. Takes seconds at most, never raises."""
+        ...
+
 
 # ----------------------------------------------------------------------------------------------------------- platform
 

@@ -118,6 +118,10 @@ class PlaygroundChannel(Channel):
         return None
 
     @override
+    async def turn_ended(self) -> None:
+        return None
+
+    @override
     async def show_working(self) -> None:
         working, question = self._channel.working, self._question.id
         working[question] = working.get(question, 0) + 1

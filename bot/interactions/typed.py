@@ -15,6 +15,8 @@ _SIMILAR = 0.5
 
 # A word in quotes; phones write curly ones.
 _QUOTED = re.compile(r"""\A(?:"([^"]*)"|'([^']*)'|[\u201c\u201e\u201d]([^\u201c\u201d]*)[\u201c\u201d])(?=\s|\Z)""")
+# Before a command in a message.
+MARK = "!"
 # The first word of a message, as a command.
 _MARKED = re.compile(r"\A\s*!([^\s!]+)(?:\s+|\Z)")
 

@@ -129,6 +129,7 @@ class TurnRunner:
             await self._settle(pending, admission.unfinished, figures, ending)
         if not pending.progress.is_superseded:
             await self._journal.ended(key, ending)
+        await pending.channel.turn_ended()
         record = figures.record(asyncio.get_running_loop().time(), key, ending, messages)
         self._recorder.ended(record)
         _log_record(pending.turn, record)

@@ -34,6 +34,7 @@ class SlackSurface:
         self.prompts: list[tuple[str, str, list[Json]]] = []  # channel, title, prompts
         self.sessions: list[tuple[str, str, str]] = []  # channel, thread, status
         self.session_error = ""  # what agents.sessions.setStatus is answered
+        self.session_warning = ""  # ... beside its success
         self.direct: dict[str, str] = {}  # direct messages with the bot, by user
 
     # ---------------------------------------------------------------------------------------------------- what is given
@@ -140,4 +141,5 @@ class SlackSurface:
         if arguments["status"] not in ("active", "processing", "suspended", "closed"):
             raise Refused("invalid_arguments")
         self.sessions.append((channel, thread, str(arguments["status"])))
-        return {"status": arguments["status"]}
+        warning = {"warning": self.session_warning} if self.session_warning else {}
+        return {"status": arguments["status"], **warning}

@@ -113,6 +113,7 @@ class FakeChannel:
     keys: dict[str, str] = field(default_factory=dict)
     log: list[Wrote] = field(default_factory=list)
     hints: int = 0
+    ended_turns: int = 0
 
     def __post_init__(self) -> None:
         window = self.server
@@ -172,6 +173,9 @@ class FakeChannel:
 
     async def find(self, key: str, known: Sequence[str] = ()) -> str | None:
         return self.keys.get(key)
+
+    async def turn_ended(self) -> None:
+        self.ended_turns += 1
 
     async def show_working(self) -> None:
         while True:

@@ -109,6 +109,10 @@ class DiscordChannel(Channel):
         return await HistoryReader(self._state).history(self._question, self._channel, limit)
 
     @override
+    async def turn_ended(self) -> None:
+        return None
+
+    @override
     async def show_working(self) -> None:
         """Show the typing indicator until cancelled."""
         await show_typing(self._state, self._question.channel)

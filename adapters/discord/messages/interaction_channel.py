@@ -126,6 +126,10 @@ class InteractionChannel(Channel):
         return await HistoryReader(self._state).history(question.message, question.channel, limit)
 
     @override
+    async def turn_ended(self) -> None:
+        return None
+
+    @override
     async def show_working(self) -> None:
         """Discord shows that the bot thinks until the first text."""
         await asyncio.Event().wait()

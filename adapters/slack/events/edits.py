@@ -9,8 +9,7 @@ from __future__ import annotations
 import logging
 
 from adapters.shared.cache import LRUCache
-from adapters.slack.events.marked_commands import marked_command
-from adapters.slack.events.mentions import PLATFORM, AddressedMessage, Trigger, conversation_id, decide
+from adapters.slack.events.mentions import PLATFORM, AddressedMessage, Trigger, conversation_id, decide, marked_command
 from adapters.slack.events.parse import MessageChanged, MessagePosted, micros
 from adapters.slack.events.pending import PendingMessage
 from adapters.slack.history.thread_lookup import participates

@@ -21,14 +21,15 @@ from adapters.slack.events.actions import Origin
 from adapters.slack.events.codec import dump, load, load_user, with_user
 from adapters.slack.events.commands import CommandHandler
 from adapters.slack.events.edits import EditHandler
-from adapters.slack.events.marked_commands import asked, marked_command
 from adapters.slack.events.mentions import (
     PLATFORM,
     AddressedMessage,
     Trigger,
+    asked,
     conversation_id,
     decide,
     known_question,
+    marked_command,
     mentions,
     to_model_message,
     without_mention,
@@ -45,7 +46,7 @@ from adapters.slack.events.parse import (
     parse_event,
 )
 from adapters.slack.events.pending import PendingMessage
-from adapters.slack.events.places import MARK, place_of
+from adapters.slack.events.places import place_of
 from adapters.slack.events.stops import StopHandler
 from adapters.slack.history.cache import Conversation
 from adapters.slack.history.recovery import ThreadSnapshot
@@ -55,6 +56,7 @@ from adapters.slack.messages.channel import SlackChannel
 from adapters.slack.state import WorkspaceState
 from bot.conversation import Message, Turn, TurnKey
 from bot.errors import Failure, Retryable
+from bot.interactions.typed import MARK
 from bot.ports import Inbox, UnfinishedTurn
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, tzinfo
 from enum import Enum
 from types import MappingProxyType
@@ -22,6 +22,8 @@ from xml.sax.saxutils import unescape
 from adapters.shared.context_labels import format_time
 from adapters.slack.events.parse import Event, Identity, MessagePosted, SlackMessage
 from bot.conversation import Message, Part, Role, Text
+from bot.interactions.commands import Command, Kind
+from bot.interactions.typed import MARK, TypedCommand, parse_marked
 
 PLATFORM = "slack"
 
@@ -233,3 +235,27 @@ def to_model_message(
         name="" if message.ours else name or message.user,
         id=message.ts,
     )
+
+
+# ---------------------------------------------------------------------------------------------- commands in messages
+
+
+def marked_command(text: str, me: str, commands: Sequence[Command]) -> TypedCommand | None:
+    """The command at the start of a message's text, in Slack's format and without mentions of user `me` (the bot).
+
+    None for a question, and for the command that is one. Slack has no slash commands in threads, hence the mark.
+    """
+    if MARK not in text:  # nearly every message
+        return None
+    typed = parse_marked(plain(without_mention(text, me), {}), commands)
+    return None if typed is None or typed.command.kind is Kind.QUESTION else typed
+
+
+def asked(question: Message, commands: Sequence[Command]) -> Message:
+    """A question without the command's name before it."""
+    typed = parse_marked(question.text, commands)
+    if typed is None or typed.command.kind is not Kind.QUESTION:
+        return question
+    others = tuple(part for part in question.parts if not isinstance(part, Text))
+    words = (Text(typed.words),) if typed.words or not others else ()
+    return replace(question, parts=(*words, *others))

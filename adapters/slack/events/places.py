@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from adapters.slack.events.mentions import PLATFORM, conversation_id
 from adapters.slack.events.parse import Identity
+from bot.interactions.typed import MARK
 from bot.interactions.values import Place
 
 # The slash command of the manifest, before a command's name. In threads, Slack has none.
 SLASH_PREFIX = "/tickertape "
-MARK = "!"
 
 
 def place_of(me: Identity, channel: str, thread: str = "", position: str = "") -> Place:

@@ -9,8 +9,7 @@ from dataclasses import replace
 
 from adapters.shared.attachments import TOO_OLD, Attachment
 from adapters.shared.context_labels import added_text
-from adapters.slack.events.marked_commands import marked_command
-from adapters.slack.events.mentions import mentions, plain, to_model_message, without_mention
+from adapters.slack.events.mentions import marked_command, mentions, plain, to_model_message, without_mention
 from adapters.slack.events.parse import SlackMessage, order
 from adapters.slack.history.cache import Conversation
 from adapters.slack.history.reader import PAGE_SIZE, before, join_answers, warn_unread

@@ -21,6 +21,7 @@ from adapters.slack.history.recovery import ThreadSnapshot
 from adapters.slack.messages.files import FILE_LIMIT, FileBatch, fails_everywhere, find_files, find_turn_files
 from adapters.slack.messages.mrkdwn import from_markdown
 from adapters.slack.messages.renderer import strip_our_markup
+from adapters.slack.messages.session import AgentSession
 from adapters.slack.messages.status import ThreadStatus
 from adapters.slack.messages.writer import BodyWriter
 from adapters.slack.state import WorkspaceState
@@ -77,6 +78,11 @@ class SlackChannel(Channel):
         return status
 
     @cached_property
+    def _session(self) -> AgentSession:
+        question = self._question.ts if self._is_message else ""
+        return AgentSession(self._workspace, self._conversation, question)
+
+    @cached_property
     def _context(self) -> TurnContext:
         posted = self._snapshot.messages if self._snapshot is not None else ()
         return TurnContext(self._workspace, self._conversation, self._key, self._question, posted)
@@ -129,7 +135,12 @@ class SlackChannel(Channel):
 
     @override
     async def show_working(self) -> None:
+        await self._session.begin()
         await self._status.show()
+
+    @override
+    async def turn_ended(self) -> None:
+        await self._session.end()
 
     # ------------------------------------------------------------------------------------------------------- writing
 

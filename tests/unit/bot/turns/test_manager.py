@@ -581,3 +581,11 @@ async def test_draining_finishes_what_can_be_and_marks_the_rest() -> None:
     assert "Interrupted" in long.text
     assert "Interrupted" in waiting.text
     assert not late.log
+
+
+@pytest.mark.parametrize("failure", [None, Forbidden("no"), ServiceError("down"), RuntimeError("a defect")])
+async def test_the_channel_learns_of_the_end(failure: Exception | None) -> None:
+    """Each turn's end is told to its channel once, whichever it is."""
+    channel = FakeChannel(fault=lambda verb: failure)  # type: ignore[arg-type, return-value]  # a defect is no Failure
+    await ask(ScriptedModel(words(5)), channel)
+    assert channel.ended_turns == 1
