@@ -27,12 +27,16 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Argument:
-    """One argument. `choices` names a dynamic list: ``models``, ``personas`` or nothing."""
+    """One argument. `choices` names a dynamic list: ``models``, ``personas`` or nothing.
+
+    `is_open` allows other texts than the choices.
+    """
 
     name: str
     description: str
     required: bool = False
     choices: str = ""
+    is_open: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +59,11 @@ COMMANDS: tuple[Command, ...] = (
         kind=Kind.QUESTION,
     ),
     Command("model", "Choose the model of your answers", (Argument("name", "A model", choices="models"),)),
-    Command("persona", "Choose how the bot speaks to you", (Argument("name", "A persona", choices="personas"),)),
+    Command(
+        "persona",
+        "Choose how the bot speaks to you",
+        (Argument("name", "A persona, or your own words", choices="personas", is_open=True),),
+    ),
     Command("reset", "Start a new conversation here"),
     Command("stop", "Stop the answers being written here"),
     Command("usage", "Show your questions, tokens and cost"),

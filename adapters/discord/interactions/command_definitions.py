@@ -109,7 +109,7 @@ def _argument(argument: Argument, choices_of: ChoicesOf) -> dict[str, Any]:
         "required": argument.required,
     }
     options = choices_of(argument.choices) if argument.choices else ()
-    if len(options) > MAX_CHOICES:
+    if len(options) > MAX_CHOICES or (options and argument.is_open):
         return made | {"autocomplete": True}
     if options and all(map(_fits, options)):
         return made | {"choices": [_choice(one) for one in options]}

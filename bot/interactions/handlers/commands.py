@@ -48,16 +48,16 @@ class CommandHandlers:
     @property
     def models(self) -> Sequence[Choice]:
         """The operator's models; empty with fewer than two."""
-        models = self.choices("models")
+        models = [each for each in self.choices("models") if each.value != DEFAULT]
         return models if len(models) > 1 else ()
 
     def choices(self, of: str) -> Sequence[Choice]:
-        """The options of an argument."""
+        """The options of an argument, the default first."""
         names = {"models": PreferenceName.MODEL, "personas": PreferenceName.PERSONA}
         if of not in names:
             return ()
         wording = Wording(self._options.rules, self._strings)
-        return [each for each in wording.choices(names[of]) if each.value != DEFAULT]
+        return wording.choices(names[of], self._options.rules.defaults(())[names[of]].value)
 
     async def invoke(self, event: CommandInvoked) -> Response:
         """Run a command. Never raises."""

@@ -18,7 +18,7 @@ from bot.interactions.handlers.forms import (
 )
 from bot.interactions.handlers.wording import DEFAULT, Wording
 from bot.interactions.matching import match_choice
-from bot.interactions.values import Action, Notice, Response
+from bot.interactions.values import Action, Choice, Notice, Response
 from bot.preferences import PERSONA_LENGTH, PreferenceName, StoredPreferences, own_words
 from bot.records import Preferences, PreferenceStore, Subject, SubjectKind
 from bot.stored_choices import read_preferences
@@ -90,7 +90,9 @@ class SettingsHandler:
         strings = self._strings
         if name not in self._controls.users:
             return Notice(strings.setting_closed)
-        match = match_choice(typed, self._wording.choices(name))
+        # Without the default's value in its label: a part of that model's name must mean the model.
+        choices = [Choice(DEFAULT, strings.value_default), *self._wording.choices(name)[1:]]
+        match = match_choice(typed, choices)
         if match.found is None and name is PreferenceName.PERSONA and self._describes(typed, match.similarity):
             value = own_words(typed.strip(), by_admin=caller.is_admin)
         elif match.found is None:

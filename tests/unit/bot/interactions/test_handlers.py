@@ -22,7 +22,7 @@ from bot.models import ModelCatalog, ModelInfo
 from bot.preferences import PERSONA_LENGTH, Controls, FreeText, PreferenceName
 from bot.prompt import PromptOverride
 from bot.records import Period, Retention, Subject, SubjectKind, UsageFigures, UsageLimit, person
-from tests.support.handlers import ADMIN, CHANNEL, DANA, PERSONAS, WORDS, House
+from tests.support.handlers import ADMIN, CATALOG, CHANNEL, DANA, PERSONAS, WORDS, House
 
 STRANGER = Author("U9", "Sam")
 
@@ -161,12 +161,20 @@ async def test_a_model_is_chosen_by_name_or_label(typed: str) -> None:
     assert (await house.said("model")).startswith("**Model**: GPT-5 mini (your choice)")
 
 
-async def test_the_default_is_a_choice_too() -> None:
-    """It removes one's own."""
+@pytest.mark.parametrize("typed", ["default", ":default"])
+async def test_the_default_is_a_choice_too(typed: str) -> None:
+    """It removes one's own, by its word, or by the value of a menu."""
     house = House()
     await house.said("model", "fast")
-    assert await house.said("model", "default") == "Saved. Model: GPT-5"
+    assert await house.said("model", typed) == "Saved. Model: GPT-5"
     assert house.store.values[ME] == {}
+
+
+async def test_a_part_of_the_default_models_name_means_that_model() -> None:
+    """The default is a choice of its own."""
+    house = House(catalog=ModelCatalog(list(CATALOG)[1:]))
+    await house.said("model", "mini")
+    assert house.store.values[ME] == {"model": "gpt-5-mini"}
 
 
 async def test_an_unknown_model_gets_the_closest_one() -> None:
@@ -526,8 +534,10 @@ async def test_a_person_is_greeted_once() -> None:
 def test_arguments_offer_models_and_personas() -> None:
     """For menus and completion on the platforms, by name and label."""
     handlers = House().handlers
-    assert [choice.value for choice in handlers.choices("models")] == ["gpt-5", "gpt-5-mini", "fast"]
-    assert [choice.label for choice in handlers.choices("personas")] == ["Pirate", "Patient teacher"]
+    assert [choice.value for choice in handlers.models] == ["gpt-5", "gpt-5-mini", "fast"]
+    assert [choice.value for choice in handlers.choices("models")] == [":default", "gpt-5", "gpt-5-mini", "fast"]
+    labels = [choice.label for choice in handlers.choices("personas")]
+    assert labels == ["Default: none", "Pirate", "Patient teacher"]
     assert handlers.choices("colours") == ()
 
 
