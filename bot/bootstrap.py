@@ -43,6 +43,7 @@ from bot.interactions.ports import NO_INTERACTIONS, Interactions
 from bot.interactions.service import InteractionService
 from bot.ports import Journal, Model, Platform
 from bot.prompt import PromptConfig, PromptLimits, PromptOverride
+from bot.records import KeyValueStore
 from bot.stored_choices import StoredChoices
 from bot.strings import Strings
 from bot.telemetry import Recorder, Recorders
@@ -76,7 +77,7 @@ async def open_bot(settings: Settings, stack: AsyncExitStack, report: Callable[[
     records = await open_records(settings, stack, clock)
     server = await open_embedded_server(settings, stack, report)
     model = open_model(settings, stack, server)
-    platforms, playground = open_platforms(settings, stack, journal)
+    platforms, playground = open_platforms(settings, stack, journal, records)
     strings = make_strings(settings, durable=journal.durable)
     quotas = make_quotas(settings, records, clock)
     rules = make_preference_rules(settings, make_access(settings), make_prompt_config(settings))
@@ -172,15 +173,15 @@ def wall_clock(settings: Settings) -> Callable[[], datetime]:
 
 
 def open_platforms(
-    settings: Settings, stack: AsyncExitStack, journal: Journal
+    settings: Settings, stack: AsyncExitStack, journal: Journal, values: KeyValueStore | None = None
 ) -> tuple[Sequence[Platform], PlaygroundPlatform | None]:
-    """All configured platforms, and the playground a second time for its routes."""
+    """All configured platforms, and the playground a second time for its routes. `values` are the program's own."""
     platforms: list[Platform] = []
     if (discord_options := make_discord_options(settings)) is not None:
         hosts, local = discord.file_hosts(discord_options), discord.serves_locally(discord_options)
         attachments = make_attachments(settings, hosts, local=local)
         stack.push_async_callback(attachments.close)
-        platforms.append(discord.DiscordPlatform(discord_options, attachments))
+        platforms.append(discord.DiscordPlatform(discord_options, attachments, values))
     if (slack_options := make_slack_options(settings)) is not None:
         attachments = make_attachments(settings, slack.file_hosts(slack_options), bearer=slack_options.bot_token)
         stack.push_async_callback(attachments.close)
@@ -204,6 +205,8 @@ def make_discord_options(settings: Settings) -> discord.DiscordOptions | None:
         gateway_url=chosen.gateway_url,
         write_seconds=settings.writing.write_timeout,
         zone=settings.conversation.zone(),
+        threads=discord.ThreadOptions(chosen.auto_thread, frozenset(chosen.forums)),
+        strings=make_strings(settings, durable=False),
     )
 
 

@@ -44,6 +44,20 @@ class DiscordSettings(SettingsGroup):
         "DISCORD_API_URL", "API address of a proxy; ends in /api/v10. Empty: Discord.", default=""
     )
     gateway_url: SocketAddress = setting("DISCORD_GATEWAY_URL", "Gateway address. Empty: ask the API.", default="")
+    auto_thread: bool = setting(
+        "TICKERTAPE_DISCORD_AUTO_THREAD",
+        "Whether a question by mention opens a thread for its answer.",
+        default=False,
+        note="The bot needs the permission to create public threads; without it, it answers in the channel.",
+        toml_only=True,
+    )
+    forums: Names = setting(
+        "TICKERTAPE_DISCORD_FORUMS",
+        "Ids of forums where each new post is a question.",
+        default=frozenset(),
+        note="In other forums, a post asks if it mentions the bot.",
+        toml_only=True,
+    )
 
     @property
     def runs(self) -> bool:

@@ -7,7 +7,15 @@ per conversation, and gives the core a turn with its `messages.channel`.
 
 from adapters.discord.check import check
 from adapters.discord.messages.renderer import DiscordMarkdown
-from adapters.discord.options import DiscordOptions, file_hosts, serves_locally
+from adapters.discord.options import DiscordOptions, ThreadOptions, file_hosts, serves_locally
 from adapters.discord.platform import DiscordPlatform
 
-__all__ = ["DiscordMarkdown", "DiscordOptions", "DiscordPlatform", "check", "file_hosts", "serves_locally"]
+__all__ = [
+    "DiscordMarkdown",
+    "DiscordOptions",
+    "DiscordPlatform",
+    "ThreadOptions",
+    "check",
+    "file_hosts",
+    "serves_locally",
+]

@@ -20,6 +20,17 @@ UTC_CLOCK = partial(datetime.now, UTC)
 
 
 @dataclass(frozen=True, slots=True)
+class ThreadOptions:
+    """Threads and forums. `auto_thread`: a question by mention in a channel opens a thread for its answer.
+
+    `forums` are the ids of forums where each new post is a question.
+    """
+
+    auto_thread: bool = False
+    forums: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class DiscordOptions:
     """Options of one bot. Times in seconds."""
 
@@ -53,6 +64,7 @@ class DiscordOptions:
     nonce_seconds: float = 120.0
     # At a stop, time for questions still being looked up. Longer look-ups would use up the time for live answers.
     drain_seconds: float = 3.0
+    threads: ThreadOptions = field(default_factory=ThreadOptions)
     # Sentences for people.
     strings: Strings = field(default_factory=Strings)
 

@@ -156,6 +156,11 @@ class ChannelBudgets:
         return Window(paced=False)
 
     @cached_property
+    def threads(self) -> Window:
+        """For starting threads."""
+        return Window(paced=False)
+
+    @cached_property
     def follow_ups(self) -> HoldsOnly:
         """For all follow-ups of interactions in the channel; a limit without headers (discord-api-docs#3763)."""
         return HoldsOnly()

@@ -104,6 +104,11 @@ class BotState:
         known = self.client.get_channel(int(thread))
         return isinstance(known, discord.Thread) and str(known.owner_id) == self.bot_id
 
+    def parent_of(self, thread: str) -> str:
+        """The channel of a thread; empty for any other channel."""
+        known = self.client.get_channel(int(thread))
+        return str(known.parent_id) if isinstance(known, discord.Thread) else ""
+
     async def wait_for_guild(self, guild: str) -> None:
         """Wait until a guild's data has arrived, for at most `GUILD_SECONDS`."""
         deadline = loop_time() + GUILD_SECONDS
@@ -114,13 +119,16 @@ class BotState:
         known = self.current.get_guild(int(guild)) if self.current is not None else None
         return known is not None and not known.unavailable
 
-    def thread_title(self, channel: ChannelInfo) -> str:
-        """Labels for a thread's title and a forum post's tags; empty for other channels."""
+    def thread_title(self, channel: ChannelInfo, question: str) -> str:
+        """Labels for a thread's title and a forum post's tags; empty for other channels, and a question's own thread.
+
+        Such a thread is named after its `question`.
+        """
         known = self.client.get_channel(int(channel.id))
         if channel.kind is not ChannelKind.THREAD or not isinstance(known, discord.Thread):
             return ""
         if not isinstance(known.parent, discord.ForumChannel):
-            return label("thread", known.name)
+            return label("thread", known.name) if channel.id != question else ""
         tags = ", ".join(tag.name for tag in known.applied_tags)
         post = label(f"post in the forum #{one_line(known.parent.name)}", known.name)
         return f"{post}\n{label('tags', tags)}" if tags else post

@@ -137,9 +137,10 @@ async def process(
     *,
     writing: WritePolicy = WRITING,
     interactions: Interactions = NO_INTERACTIONS,
+    change: Callable[[DiscordOptions], DiscordOptions] = lambda options: options,
 ) -> AsyncIterator[TurnManager]:
     """The whole program but for its settings: the core and the platform, connected. Leaving it is a `kill -9`."""
-    options, turns = options_for(bot.double), make_turns(model, journal, writes=writing)
+    options, turns = change(options_for(bot.double)), make_turns(model, journal, writes=writing)
     attachments = Attachments(AttachmentLimits(), hosts=hosts_of(options))
     bot.platform = platform = DiscordPlatform(options, attachments)
     generations = Generations(turns, {"discord": platform}, edit_seconds=EDIT_SECONDS)

@@ -18,11 +18,15 @@ from adapters.discord.events.parse import Event, MessageChanged, MessageDeleted,
 from adapters.discord.history.questions import read_question
 from adapters.discord.history.reader import HistoryReader
 from adapters.discord.interactions.command_handler import CommandHandler
+from adapters.discord.interactions.quoted_questions import read_quoted_question
 from adapters.discord.interactions.router import InteractionRouter
+from adapters.discord.messages.answer_threads import AnswerThreads
 from adapters.discord.messages.channel import DiscordChannel
+from adapters.discord.messages.components import question_name
 from adapters.discord.state import BotState
 from adapters.shared.keyed_queue import KeyedQueue
 from bot.conversation import Turn, TurnKey
+from bot.errors import NotFound
 from bot.interactions.ports import Interactions
 from bot.interactions.values import QuestionEdited
 from bot.ports import Inbox, OpenedQuestion, UnfinishedTurn
@@ -50,6 +54,7 @@ class EventHandler:
         self._decisions = asyncio.Semaphore(MAX_CONCURRENT_DECISIONS)
         self._late: deque[tuple[TurnKey, str]] = deque(maxlen=MAX_LATE_MESSAGES)
         self._revisions = Revisions()
+        self._threads = AnswerThreads(state)
         self.interactions = InteractionRouter(state)
         self.commands = CommandHandler(state, self.interactions.responder)
 
@@ -159,8 +164,12 @@ class EventHandler:
         cache, guild = self._state.cache, self._guild(event, event.id)
         cache.remove(event.channel, event.id)
         self._pending.discard(event.id)
-        if self._inbox is not None and not cache.was_deleted_by_us(event.id):
-            self._inbox.message_deleted(TurnKey("discord", guild, event.channel, event.id))
+        if self._inbox is None or cache.was_deleted_by_us(event.id):
+            return
+        self._inbox.message_deleted(TurnKey("discord", guild, event.channel, event.id))
+        if self._state.options.threads.auto_thread and (parent := self._state.parent_of(event.channel)):
+            # Perhaps a message of an answer to a question in the parent channel.
+            self._inbox.message_deleted(TurnKey("discord", guild, parent, event.id))
 
     def _guild(self, event: MessageDeleted, message: str) -> str:
         """The guild of an event; if the event does not name it, the guild of its cached message."""
@@ -220,6 +229,7 @@ class EventHandler:
             event.channel,
             participates=cache.participates(event.channel.id, message.id) if use_participation else None,
             replied_to_us=replied_to.author == event.bot.id if replied_to is not None else None,
+            forums=self._state.options.threads.forums,
         )
 
     async def _receive(self, event: MessagePosted, stored: str) -> None:
@@ -229,6 +239,7 @@ class EventHandler:
             if inbox is None or not await inbox.receive(key, stored):
                 return
             if await self.is_addressed(event) and self.is_pending(event):
+                await self.start_thread(inbox, event)
                 self.accept(inbox, event)
             else:
                 inbox.dismiss(key)
@@ -251,6 +262,12 @@ class EventHandler:
                     await self._reader.replied_to(event.message)
         return self._decide(event) is Decision.ANSWER
 
+    async def start_thread(self, inbox: Inbox, event: MessagePosted) -> None:
+        """Start a thread for the answer if there is to be one; none for a question that will be refused."""
+        turn, _ = self._turn_of(event, turn_key(event.message))
+        if not inbox.refusal(turn):
+            await self._threads.start(event)
+
     def accept(self, inbox: Inbox, event: MessagePosted, unfinished: UnfinishedTurn | None = None) -> None:
         """Hand over the turn of a message; `unfinished` is its state in an earlier process."""
         key = unfinished.key if unfinished is not None else turn_key(event.message)
@@ -258,7 +275,10 @@ class EventHandler:
 
     async def open_question(self, key: TurnKey, messages: Sequence[str]) -> OpenedQuestion:
         """Read a question again, for another answer in `messages`."""
-        event = await read_question(self._state, key)
+        try:
+            event = await read_question(self._state, key)
+        except NotFound:  # no message has the id of a command's question
+            return await read_quoted_question(self._state, key, messages)
         cache = self._state.cache
         cache.add_read([one for one in (event.message, event.replied_to) if one is not None])
         turn, channel = self._turn_of(event, key, replaces=messages)
@@ -273,11 +293,17 @@ class EventHandler:
         replaces: Sequence[str] = (),
     ) -> tuple[Turn, DiscordChannel]:
         """The turn of a message, and the channel of its answer."""
-        message, cache = event.message, self._state.cache
+        event, cache = self._threads.locate(event), self._state.cache
+        message = event.message
         conversation = cache.conversation(message, event.channel)
         for answered in (message.id, *(unfinished.messages if unfinished else replaces)):
             cache.set_conversation(answered, conversation)
         channel = DiscordChannel(
-            self._state, event, conversation=conversation, unfinished=unfinished, replaces=replaces
+            self._state,
+            event,
+            conversation=conversation,
+            unfinished=unfinished,
+            replaces=replaces,
+            question_id=question_name(key.channel, message.id, shown_in=message.channel),
         )
         return replace(build_turn(message, event.channel, conversation=conversation), key=key), channel

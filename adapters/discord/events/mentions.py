@@ -23,15 +23,17 @@ def decide(
     *,
     participates: bool | None,
     replied_to_us: bool | None,
+    forums: frozenset[str] = frozenset(),
 ) -> Decision:
     """Whether `message` addresses the bot.
 
     `participates`: the bot was mentioned or has posted in this thread. `replied_to_us`: the message replies to one of
-    ours. Both are None if unknown.
+    ours. Both are None if unknown. `forums` are those where each new post asks.
     """
     if not is_from_person(message, bot):
         return Decision.IGNORE
-    if channel.kind is ChannelKind.DM or mentions_bot(message, bot):
+    is_post = message.id == channel.id and channel.parent in forums  # a post's first message has its thread's id
+    if channel.kind is ChannelKind.DM or mentions_bot(message, bot) or is_post:
         return Decision.ANSWER
     if message.reply_to and replied_to_us:
         return Decision.ANSWER

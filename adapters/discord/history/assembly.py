@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from adapters.discord.events.message import COMMAND_ANSWERS, READABLE_TYPES, DiscordMessage
 from adapters.discord.history.cache import MessageCache
@@ -29,10 +30,16 @@ def channel_history(
         if one.id in earlier or (one.author == bot_id and one.reply_to in earlier and one.reply_to != question.id)
     ]
     from_start = cache.complete_from(question.channel) == 0
-    if starter is not None and from_start and starter.id not in earlier:
-        history.insert(0, starter)
+    if starter is not None and from_start and starter.id not in earlier and starter.id != question.id:
+        history = [starter, *(_as_reply(one, starter, bot_id) for one in history)]
     groups = group_answers([one for one in history if one.kind in READABLE_TYPES], bot_id=bot_id)
     return groups[-limit:] if limit else [], not from_start or len(groups) > limit
+
+
+def _as_reply(message: DiscordMessage, starter: DiscordMessage, bot_id: str) -> DiscordMessage:
+    """In a thread started for a question, our messages that reply to nothing answer that question."""
+    is_answer = message.author == bot_id and not message.reply_to and message.kind not in COMMAND_ANSWERS
+    return replace(message, reply_to=starter.id) if is_answer else message
 
 
 def reply_chain(cache: MessageCache, question: DiscordMessage, *, bot_id: str, limit: int) -> tuple[list[Group], bool]:

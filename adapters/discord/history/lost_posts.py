@@ -39,9 +39,14 @@ def next_answer_message(
 ) -> str | None:
     """The id of our oldest reply to `question` after the `known` messages; None if there is none."""
     last = _search_start(question, known)
-    ours = (one for one in messages if one.author == bot_id and one.reply_to == question.id and int(one.id) > last)
+    ours = (one for one in messages if one.author == bot_id and _answers(one, question) and int(one.id) > last)
     found = min(ours, key=lambda one: int(one.id), default=None)
     return found.id if found is not None else None
+
+
+def _answers(message: DiscordMessage, question: DiscordMessage) -> bool:
+    """Whether our message answers a question: it is a reply, or in the thread started for the question."""
+    return message.reply_to == question.id or (not message.reply_to and question.channel == question.id)
 
 
 async def find_answer_message(state: BotState, question: DiscordMessage, known: Sequence[str]) -> str | None:

@@ -33,11 +33,11 @@ async def read_question(state: BotState, key: TurnKey) -> MessagePosted:
     try:
         async with asyncio.timeout(state.options.read_seconds):
             await state.wait_for_guild(key.workspace)
-            channel = await _channel(state, key)
+            channel = await channel_of(state, key)
             async with spending(budgets.channel(key.channel).get, budgets.global_limit):
                 with map_errors("reading a question again"):
                     data = as_object(await client.http.get_message(int(key.channel), int(key.message)))
-            member = await _member(state, key, data)
+            member = await member_of(state, key, string_at(data, "author", "id")) if "member" not in data else {}
             with map_errors("reading a question again"):
                 whole = {**data, "guild_id": key.workspace, **member}
                 return parse_posted(whole, client, channel=channel, guild=key.workspace)
@@ -45,7 +45,7 @@ async def read_question(state: BotState, key: TurnKey) -> MessagePosted:
         raise OutcomeUnknown("reading a question again: timeout") from error
 
 
-async def _channel(state: BotState, key: TurnKey) -> ChannelInfo:
+async def channel_of(state: BotState, key: TurnKey) -> ChannelInfo:
     """The question's channel; an archived thread is missing in guild data, and read."""
     client, budgets = state.client, state.budgets
     if not key.workspace or client.get_channel(int(key.channel)) is not None:
@@ -56,10 +56,10 @@ async def _channel(state: BotState, key: TurnKey) -> ChannelInfo:
     return channel_info_of(client.channel_info(key.channel, key.workspace), data)
 
 
-async def _member(state: BotState, key: TurnKey, data: Mapping[str, Any]) -> Mapping[str, Any]:
+async def member_of(state: BotState, key: TurnKey, author: str) -> Mapping[str, Any]:
     """The author's membership, as in an event: from the cached message, or read. Empty in a DM, and after leaving."""
-    author, budgets = string_at(data, "author", "id"), state.budgets
-    if not key.workspace or "member" in data or not author:
+    budgets = state.budgets
+    if not key.workspace or not author:
         return {}
     cached = state.cache.get(key.channel, key.message)
     if cached is not None and cached.roles:

@@ -74,7 +74,7 @@ class HistoryReader:
         """
         state = self._state
         newest = state.cache.get(question.channel, question.id) or question
-        lines = [added_text(newest.extra_text, question.extra_text), state.thread_title(channel)]
+        lines = [added_text(newest.extra_text, question.extra_text), state.thread_title(channel, question.id)]
         files = question.attachments
         if question.reply_to and channel.kind is not ChannelKind.CHANNEL:
             line, more = await self._reply_context(question)

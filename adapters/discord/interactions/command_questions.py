@@ -19,8 +19,8 @@ from bot.conversation import History, Part, Text, TurnKey
 from bot.interactions.quotes import quote_of
 from bot.ports import OpenedQuestion, UnfinishedTurn
 
-# The registry's names of the menu's commands; all others ask a question (`bot.interactions.commands`).
-ANSWER, SUMMARIZE = "answer", "summarize"
+# The registry's names of the commands with a question (`bot.interactions.commands`).
+ASK, ANSWER, SUMMARIZE = "ask", "answer", "summarize"
 
 
 @dataclass(frozen=True, slots=True)

@@ -155,7 +155,7 @@ class DiscordChannel(Channel):
             "allowed_mentions": self._pings.to_dict(),
             **self._components("", body),
         }
-        if self._form.references:
+        if self._form.references and question.id != question.channel:  # a thread's own question is outside of it
             reference = discord.MessageReference(
                 message_id=int(question.id), channel_id=int(question.channel), fail_if_not_exists=False
             )

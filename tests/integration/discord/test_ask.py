@@ -377,3 +377,38 @@ async def test_a_question_while_stopping_is_left_to_the_next_process() -> None:
             await ended(journal)
 
         assert visible(bot) == [f"{QUOTE}\n\nBecause."]
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_an_answer_to_a_command_is_tried_again_in_place(restarted: bool) -> None:
+    """The question is read from its quote, also by another process; the old text is gone, and no message is added."""
+    model = ScriptedModel(said(text_of(500)), said("Better."))
+    async with asking(model) as (bot, journal):
+        used = bot.double.use("ask", bot.general, user=bot.ada, question="why*?")
+        await ended(journal)
+        first, last = (bot.double.shown(bot.general)[place].id for place in (0, -1))
+        if restarted:
+            await bot.platform.close()
+            async with asking(model, bot=bot, journal=FakeJournal(durable=True, of=journal)):
+                bot.double.press(bot.general, last, user=bot.ada, custom_id=f"retry:{used}")
+                await until(lambda: visible(bot) == [f"{QUOTE}\n\nBetter."])
+        else:
+            bot.double.press(bot.general, last, user=bot.ada, custom_id=f"retry:{used}")
+            await until(lambda: visible(bot) == [f"{QUOTE}\n\nBetter."])
+
+        assert [one.id for one in bot.double.shown(bot.general)] == [first]
+        assert [message.text for message in model.calls[1][1].messages][-1].endswith(": why*?")
+        assert bot.double.limited == []
+
+
+async def test_an_answer_without_its_quote_is_not_tried_again() -> None:
+    """The presser alone reads why."""
+    async with asking(ScriptedModel(said("Because."))) as (bot, journal):
+        used = bot.double.use("ask", bot.general, user=bot.ada, question="why*?")
+        await ended(journal)
+        [shown] = bot.double.shown(bot.general)
+        bot.double.world.messages[bot.general][shown.id]["content"] = "Because."
+        bot.double.press(bot.general, shown.id, user=bot.ada, custom_id=f"retry:{used}")
+        await until(lambda: bool(bot.double.private(bot.ada)))
+
+        assert visible(bot) == ["Because."]

@@ -1,0 +1,102 @@
+"""Threads for answers: a question by mention opens one, where its answer and all follow-ups live.
+
+https://docs.discord.com/developers/resources/channel#start-thread-from-message: such a thread has its message's id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import replace
+from typing import Any
+
+import discord
+from discord.http import Route
+
+from adapters.discord.errors import map_errors
+from adapters.discord.events.message import ChannelInfo, ChannelKind, DiscordMessage
+from adapters.discord.events.parse import MessagePosted
+from adapters.discord.rate_limits import spending
+from adapters.discord.state import BotState
+from adapters.shared.cache import LRUCache, TTLCache, expiring
+from bot.errors import Failure, Permanent
+from bot.markdown import single_line
+
+log = logging.getLogger(__name__)
+
+# Longest name of a thread, in characters; source above.
+NAME_LENGTH = 100
+
+# Minutes until Discord hides a thread without new messages: a day.
+ARCHIVE_MINUTES = 1440
+
+# Timeout for starting a thread. Readers wait meanwhile; then the answer goes into the channel. Seconds.
+START_SECONDS = 5.0
+
+# After a refusal (a missing permission), time without further attempts in the channel. Seconds.
+REFUSED_SECONDS = 600.0
+
+# Remembered threads and refusals. Each forgotten one costs a look into guild data, or a request too many.
+MAX_REMEMBERED = 3_000
+
+# "A thread has already been created for this message"
+# (https://docs.discord.com/developers/topics/opcodes-and-status-codes#json).
+_EXISTS = 160004
+
+
+class AnswerThreads:
+    """Starts threads and finds them."""
+
+    def __init__(self, state: BotState) -> None:
+        self._state = state
+        self._started: LRUCache[str, bool] = LRUCache(MAX_REMEMBERED)
+        self._refused: TTLCache[str, bool] = expiring(MAX_REMEMBERED, REFUSED_SECONDS)
+
+    def locate(self, event: MessagePosted) -> MessagePosted:
+        """The event as if asked in the thread of its answer; unchanged if the answer has none."""
+        message, channel = event.message, event.channel
+        if channel.kind is not ChannelKind.CHANNEL or not (
+            message.id in self._started or self._state.owns_thread(message.id)
+        ):
+            return event
+        thread = ChannelInfo(message.id, ChannelKind.THREAD, channel.id, channel.category)
+        return replace(event, message=replace(message, channel=message.id), channel=thread)
+
+    async def start(self, event: MessagePosted) -> None:
+        """Start the thread of a question, if the operator wants threads and Discord permits one. Never fails."""
+        message, channel = event.message, event.channel
+        if not self._state.options.threads.auto_thread or not message.guild or message.reply_to:
+            return
+        if channel.kind is not ChannelKind.CHANNEL or channel.id in self._refused:
+            return
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                await self._create(message)
+        except Permanent as refusal:
+            self._refused[channel.id] = True
+            log.warning("answers in channel %s have no threads for a while: %s", channel.id, refusal)
+        except (Failure, TimeoutError) as failure:
+            log.info("no thread for the answer to message %s: %r", message.id, failure)
+        else:
+            self._started[message.id] = True
+            self._state.cache.set_participation(message.id, message.id)
+
+    async def _create(self, message: DiscordMessage) -> None:
+        budgets = self._state.budgets
+        path = "/channels/{channel_id}/messages/{message_id}/threads"
+        route = Route("POST", path, channel_id=int(message.channel), message_id=int(message.id))
+        payload: dict[str, Any] = {"name": name_of(message), "auto_archive_duration": ARCHIVE_MINUTES}
+        async with spending(budgets.channel(message.channel).threads, budgets.global_limit):
+            try:
+                with map_errors("starting a thread"):
+                    await self._state.client.http.request(route, json=payload)
+            except Failure as failure:
+                cause = failure.__cause__
+                if not (isinstance(cause, discord.HTTPException) and cause.code == _EXISTS):
+                    raise
+
+
+def name_of(message: DiscordMessage) -> str:
+    """A thread's name: the question as one line of plain text."""
+    text = message.question_text or ", ".join(file.name for file in message.attachments)
+    return single_line(text, NAME_LENGTH) if text.strip() else "Question"
