@@ -22,7 +22,6 @@ from bot.records import Retention
 from bot.strings import Strings
 from bot.telemetry import UsageRecorder
 from bot.turns.hooks import ChoiceSource, TurnHooks
-from bot.usage import LedgerUsage
 from config.administration_settings import Amounts
 from config.settings import Settings
 
@@ -57,11 +56,6 @@ def records_status(settings: Settings, records: SqliteRecords) -> ComponentStatu
 def make_quotas(settings: Settings, records: SqliteRecords, wall_clock: Callable[[], datetime]) -> QuotaBook:
     """The limits in force."""
     return QuotaBook(make_quota_rules(settings), records, wall_clock)
-
-
-def make_usage(records: SqliteRecords, quotas: QuotaBook, wall_clock: Callable[[], datetime]) -> LedgerUsage:
-    """The figures of use for chat."""
-    return LedgerUsage(records, quotas, wall_clock)
 
 
 def make_personal_data(

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from decimal import Decimal
+
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from adapters.prometheus import MAX_LABEL_VALUES, PrometheusRecorder
 from bot.conversation import Ending, TurnKey, Usage
+from bot.interactions.values import Vote
+from bot.ledger import LedgerEntry
 from bot.telemetry import Recorder, TurnRecord
 
 
@@ -146,3 +151,33 @@ def test_labels_are_bounded() -> None:
     kinds = {dict(labels)["kind"] for name, labels in samples(recorder) if name == "tickertape_attempt_failures_total"}
     assert len(kinds) == MAX_LABEL_VALUES + 1
     assert value(recorder, "attempt_failures_total", kind="other") == MAX_LABEL_VALUES * 2 + 1
+
+
+CALL = LedgerEntry(0.0, "discord", "G1", "C1", "U1", "t", "gpt-6", 100, 40, 20, 5, Decimal("0.25"))
+
+
+def test_tokens_and_cost_by_model_platform_and_workspace() -> None:
+    """Calls add up; one without a known cost is counted apart; votes are counted by their opinion."""
+    recorder = PrometheusRecorder()
+    recorder.spent(CALL)
+    recorder.spent(replace(CALL, cost=None))
+    recorder.voted("discord", Vote.UP)
+    where = {"model": "gpt-6", "platform": "discord", "workspace": "G1"}
+    tokens = {kind: value(recorder, "model_tokens_total", **where, kind=kind) for kind in ("input", "cached", "output")}
+    assert tokens == {"input": 200, "cached": 80, "output": 40}
+    assert value(recorder, "model_cost_dollars_total", **where) == 0.25
+    assert value(recorder, "model_calls_unpriced_total", **where) == 1
+    assert value(recorder, "votes_total", platform="discord", vote="up") == 1
+
+
+def test_models_and_workspaces_are_bounded() -> None:
+    """A bot in a thousand servers, or a server with a new model name each time, grows no memory."""
+    recorder = PrometheusRecorder()
+    for number in range(MAX_LABEL_VALUES * 2):
+        recorder.spent(replace(CALL, model=f"openai/m-{number}:free", workspace=str(number)))
+    recorder.spent(replace(CALL, model='"\n', workspace="x" * 500))
+    labels = [dict(labels) for name, labels in samples(recorder) if name == "tickertape_model_cost_dollars_total"]
+    counts = [len({each[label] for each in labels}) for label in ("model", "workspace")]
+    assert counts == [MAX_LABEL_VALUES + 1] * 2
+    where = {"model": "other", "platform": "discord", "workspace": "other"}
+    assert value(recorder, "model_cost_dollars_total", **where) == pytest.approx(0.25 * (MAX_LABEL_VALUES + 1))
