@@ -12,7 +12,7 @@ from adapters.shared.context_labels import added_text
 from adapters.slack.events.mentions import marked_command, mentions, plain, to_model_message, without_mention
 from adapters.slack.events.parse import SlackMessage, order
 from adapters.slack.history.cache import Conversation
-from adapters.slack.history.reader import PAGE_SIZE, before, join_answers, warn_unread
+from adapters.slack.history.reader import PAGE_SIZE, before, join_answers, warn_unread, without_later_answers
 from adapters.slack.state import WorkspaceState
 from bot.conversation import History, Message, OmittedAttachment, Part, Text, TurnKey
 from bot.errors import Failure, cause_of
@@ -56,6 +56,8 @@ class TurnContext:
         """At most `limit` messages before the question."""
         read, more, unread = await self._read(limit)
         own_posts_left_out = [each for each in read if each.ts not in self._posted and not self._is_command(each)]
+        if self._key.generation:
+            own_posts_left_out = without_later_answers(own_posts_left_out, self._question.ts, self._key)
         earlier = join_answers(before(own_posts_left_out, self._question.ts, self._key.digest))
         newest = earlier[-limit:] if limit > 0 else []
         return History(

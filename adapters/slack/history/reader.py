@@ -20,6 +20,7 @@ from adapters.slack.events.parse import Identity, SlackMessage, micros, order, s
 from adapters.slack.history.cache import Conversation
 from adapters.slack.history.thread_tail import ThreadTail
 from adapters.slack.web_api import ApiResponse, WebApi
+from bot.conversation import TurnKey
 from bot.errors import Failure, InvalidRequest, NotFound, RateLimited, Retryable, cause_of
 from bot.rate_limits import ReadLimiter
 
@@ -43,6 +44,9 @@ LONGEST_PAUSE = 60.0
 RETRY_SECONDS = 1.0
 # Length of the common start of one turn's post keys: a digest of 100 bits (bot/delivery/reconciler.py), so unique.
 DIGEST = 20
+
+# Generations of an earlier question's answer recognised by their key. More tries of one question are rare.
+_GENERATIONS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +246,21 @@ def before(messages: Sequence[SlackMessage], question: str, digest: str) -> list
         and (not (each.key and each.key[:DIGEST] == digest[:DIGEST]) if each.ours else order(each.ts) < asked)
         and (each.shown.strip() or each.files)
     ]
+
+
+def without_later_answers(messages: Sequence[SlackMessage], question: str, key: TurnKey) -> list[SlackMessage]:
+    """For another answer to a question: without the first one, and without answers to later questions.
+
+    An answer of ours younger than the question stays only if its key is that of an earlier message's answer.
+    """
+    asked = order(question)
+    earlier = {
+        replace(key, message=each.ts, generation=generation).digest[:DIGEST]
+        for each in messages
+        if not each.ours and order(each.ts) < asked
+        for generation in range(_GENERATIONS)
+    }
+    return [each for each in messages if not each.ours or order(each.ts) < asked or each.key[:DIGEST] in earlier]
 
 
 def join_answers(messages: Sequence[SlackMessage]) -> list[SlackMessage]:

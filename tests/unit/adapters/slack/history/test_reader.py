@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from adapters.slack.events.parse import SlackMessage
-from adapters.slack.history.reader import before, find_post, join_answers
+from adapters.slack.history.reader import before, find_post, join_answers, without_later_answers
+from bot.conversation import TurnKey
 
 
 def test_history_is_assembled() -> None:
@@ -24,6 +27,28 @@ def test_history_is_assembled() -> None:
     ]
     texts = [each.text for each in join_answers(before(messages, "5.0", ours + "xxxx"))]
     assert texts == ["q1", "a1\na2", "other", "late answer"]
+
+
+def test_another_answer_does_not_see_what_followed() -> None:
+    """Neither the first answer nor answers to later questions; a late answer to an earlier question stays."""
+    key = TurnKey("slack", "T1", "C1", "5.000000", 2)
+
+    def answer(ts: str, question: str, generation: int) -> SlackMessage:
+        digest = replace(key, message=question, generation=generation).digest
+        return SlackMessage(ts, "UBOT", f"to {question}", ours=True, key=f"{digest[:20]}0")
+
+    messages = [
+        SlackMessage("1.000000", "U1", "q1"),
+        SlackMessage("5.000000", "U1", "the question"),
+        answer("6.000000", "5.000000", 0),
+        answer("7.000000", "5.000000", 1),
+        answer("8.000000", "1.000000", 3),
+        SlackMessage("9.000000", "U1", "q9"),
+        answer("9.100000", "9.000000", 0),
+        SlackMessage("9.200000", "UBOT", "without a key", ours=True),
+    ]
+    kept = before(without_later_answers(messages, key.message, key), key.message, key.digest)
+    assert [each.text for each in kept] == ["q1", "to 1.000000"]
 
 
 def ours(ts: str, key: str = "") -> SlackMessage:
