@@ -146,7 +146,7 @@ class FileStrings:
 class CommandStrings:
     """Private lines about commands and menus, and the questions they ask. `{command}` is the slash command's name."""
 
-    no_command: str = "Write a command after {command}: {command} help shows them all."
+    no_command: str = "Write a command after `{command}`: `{command} help` shows them all."
     not_invited: str = "I cannot write here. Please invite me to this conversation first, then try again."
     not_now: str = "That did not work. Please try again in a moment."
     nothing_to_answer: str = "There is nothing to answer in this message."
