@@ -10,6 +10,7 @@ import aiohttp
 from typing_extensions import override
 
 from adapters.discord.errors import MISSING_INTENT, REFUSED
+from adapters.discord.interactions.command_sync import MISSING_SCOPE
 from adapters.discord.options import DiscordOptions
 from adapters.discord.platform import DiscordPlatform
 from adapters.shared.attachments import AttachmentLimits, Attachments
@@ -29,6 +30,7 @@ _API = "https://discord.com/api/v10"
 _TIMEOUT_SECONDS = 15.0
 
 _TOKEN, _INTENT, _GATEWAY = "Discord token", "Discord Message Content intent", "Discord gateway"
+_COMMANDS = "Discord slash commands"
 
 
 async def check(options: DiscordOptions) -> list[CheckResult]:
@@ -44,16 +46,18 @@ async def check(options: DiscordOptions) -> list[CheckResult]:
         _, application = await _get(session, options, "/applications/@me")
         if not isinstance(application.get("flags"), int):
             _, application = await _get(session, options, "/oauth2/applications/@me")
+        path = f"/applications/{application.get('id') or user.get('id')}/commands"
+        commands = commands_result(*await _get_json(session, options, path))
     # The gateway decides about the intent; the flags only repeat the portal's settings.
     intent, gateway = intent_result(application), await _connect(options)
     if intent.ok:
-        return [token_result(status, user), intent, gateway]
+        return [token_result(status, user), intent, gateway, commands]
     if gateway.subject == _INTENT:  # both report the same problem
         return [token_result(status, user), intent]
     line = "the application's flags do not name it, but the gateway will tell if it is missing"
     if gateway.ok:
         line = "the application's flags do not name it, but the gateway grants it"
-    return [token_result(status, user), CheckResult(_INTENT, ok=True, message=line, warning=True), gateway]
+    return [token_result(status, user), CheckResult(_INTENT, ok=True, message=line, warning=True), gateway, commands]
 
 
 def token_result(status: int, user: Mapping[str, Any]) -> CheckResult:
@@ -82,17 +86,35 @@ def intent_result(application: Mapping[str, Any]) -> CheckResult:
     )
 
 
+def commands_result(status: int, registered: object) -> CheckResult:
+    """The result for slash commands, from the list of the registered ones; the bot answers without them too."""
+    if status == 403:
+        line = "may not be registered; questions by mention are answered"
+        return CheckResult(_COMMANDS, ok=True, message=line, fix=MISSING_SCOPE, warning=True)
+    if status != 200 or not isinstance(registered, list):
+        line = "cannot be read; the bot tries to register them after its start"
+        return CheckResult(_COMMANDS, ok=True, message=line, warning=True)
+    known = f"{len(registered)} are registered" if registered else "none are registered yet"
+    return CheckResult(_COMMANDS, ok=True, message=f"may be registered; {known}, and changes follow at the start")
+
+
 async def _get(session: aiohttp.ClientSession, options: DiscordOptions, path: str) -> tuple[int, dict[str, Any]]:
-    """Status (0: no answer) and JSON (empty: none)."""
+    """Status (0: no answer) and a JSON object (empty: none)."""
+    status, body = await _get_json(session, options, path)
+    return status, body if isinstance(body, dict) else {}
+
+
+async def _get_json(session: aiohttp.ClientSession, options: DiscordOptions, path: str) -> tuple[int, object]:
+    """Status (0: no answer) and JSON (None: none)."""
     try:
         async with session.get((options.api_url or _API).rstrip("/") + path) as response:
             try:
                 body = await response.json(content_type=None)
             except ValueError:
                 body = None
-            return response.status, body if isinstance(body, dict) else {}
+            return response.status, body
     except (aiohttp.ClientError, TimeoutError, ValueError):
-        return 0, {}
+        return 0, None
 
 
 class _EmptyInbox(Inbox):

@@ -545,6 +545,7 @@ async def test_check_of_a_good_bot() -> None:
             ("Discord token", True),
             ("Discord Message Content intent", True),
             ("Discord gateway", True),
+            ("Discord slash commands", True),
         ]
 
 
@@ -574,7 +575,7 @@ async def test_flags_that_say_nothing_are_a_warning_and_the_gateway_is_tried(fla
     body = json.dumps({"id": "1", **({} if flags is None else {"flags": flags})}).encode()
     double.faults.add("GET", "applications/@me", Kind.STATUS, status=200, body=body, times=2)
     async with double.running():
-        token, intent, gateway = await check(options_for(double))
+        token, intent, gateway, _ = await check(options_for(double))
     assert (token.ok, intent.ok, intent.warning, gateway.ok) == (True, True, True, True)
 
 
@@ -584,7 +585,7 @@ async def test_an_application_that_cannot_be_read_is_a_warning(status: int) -> N
     double = DiscordDouble()
     double.faults.add("GET", "applications/@me", Kind.STATUS, status=status, times=2)
     async with double.running():
-        _, intent, gateway = await check(options_for(double))
+        _, intent, gateway, _ = await check(options_for(double))
     assert (intent.ok, intent.warning, gateway.ok) == (True, True, True)
 
 
@@ -611,7 +612,21 @@ async def test_check_where_only_the_gateway_knows() -> None:
             ("Discord token", True),
             ("Discord Message Content intent", True),
             ("Discord Message Content intent", False),
+            ("Discord slash commands", True),
         ]
+
+
+@pytest.mark.parametrize(("status", "says"), [(200, "may be registered"), (403, "may not be"), (404, "cannot be read")])
+async def test_check_of_the_commands(status: int, says: str) -> None:
+    """A missing scope is a warning with its fix: the bot answers without commands."""
+    double = DiscordDouble()
+    if status != 200:
+        double.faults.add("GET", "/commands", Kind.STATUS, status=status)
+    async with double.running():
+        commands = (await check(options_for(double)))[-1]
+
+    assert (commands.ok, commands.warning, says in commands.message) == (True, status != 200, True)
+    assert ("applications.commands" in commands.fix) == (status == 403)
 
 
 async def test_check_of_a_server_that_is_not_there() -> None:
