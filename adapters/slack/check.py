@@ -41,6 +41,14 @@ SCOPE_FIX = (
     "then Install App > Reinstall to Workspace"
 )
 
+# Parts of the manifest without a trace in Slack's answers to a bot token.
+UNSEEN = CheckResult(
+    "Slack app",
+    ok=True,
+    message="Slack does not tell its events, slash command, message shortcuts and home tab: after an update of the "
+    "bot, compare them with config/slack-manifest.yaml. Answers need only the events",
+)
+
 # Harmless reads by the scope they need, with an id that does not exist: Slack checks scopes first, so any other error
 # proves the scope.
 PROBES: Mapping[str, tuple[str, Mapping[str, Any]]] = MappingProxyType(
@@ -113,7 +121,7 @@ async def _check_bot_token(web: WebApi, options: SlackOptions) -> list[CheckResu
     works = CheckResult(subject, ok=True, message=f"works, as {user or 'a bot'} in {team or 'a workspace'}")
     header = answer.headers.get("x-oauth-scopes")
     missing = await _probe_scopes(web) if header is None else ALL - scopes_in(header)
-    return [works, *scope_results(missing, all_seen=header is not None)]
+    return [works, *scope_results(missing, all_seen=header is not None), UNSEEN]
 
 
 def scopes_in(header: str) -> frozenset[str]:

@@ -8,7 +8,9 @@ import pytest
 
 from adapters.shared.attachments import AttachmentLimits, Attachments
 from adapters.slack import SlackPlatform, check
-from adapters.slack.scopes import ALL, LATER, REQUIRED, USEFUL
+from adapters.slack.bolt_app import SHORTCUTS
+from adapters.slack.events.places import SLASH_PREFIX
+from adapters.slack.scopes import ALL, LATER, OPTIONAL, REQUIRED, USEFUL
 from bot.errors import Forbidden
 from tests.servers.limits import Kind
 from tests.servers.slack import ALL_SCOPES, SlackDouble
@@ -28,9 +30,23 @@ async def test_all_is_well() -> None:
     assert [(f.subject, f.ok) for f in findings] == [
         ("Slack bot token", True),
         ("Slack scopes", True),
+        ("Slack app", True),
         ("Slack app token", True),
     ]
+    assert "Slack does not tell" in findings[2].message
     assert double.writes == []
+
+
+@pytest.mark.sockets
+@pytest.mark.parametrize("scope", ["commands", "im:write"])
+async def test_an_app_of_an_older_manifest(scope: str) -> None:
+    """A scope of a later version is named with what it is for, and with the way to reinstall."""
+    double = SlackDouble()
+    double.scopes -= {scope}
+    async with double.running():
+        (wrong,) = [finding for finding in await check(options_of(double)) if not finding.ok]
+    assert scope in wrong.message
+    assert "Reinstall" in wrong.fix
 
 
 @pytest.mark.sockets
@@ -127,11 +143,37 @@ def test_the_manifest_has_all_scopes() -> None:
     assert len(ALL) == len(REQUIRED) + len(USEFUL) + len(LATER)
 
 
+def manifest_values(name: str) -> list[str]:
+    """All values of one field of the manifest."""
+    return [
+        value.strip('"')
+        for value in re.findall(rf"^ *(?:- )?{name}: (.*?)(?: #.*)?$", MANIFEST.read_text(), re.MULTILINE)
+    ]
+
+
+def test_the_manifest_has_the_command_and_the_menus() -> None:
+    """The command, the shortcuts the program listens to, and prompts, within the lengths of Slack's schema.
+
+    https://docs.slack.dev/reference/app-manifest
+    """
+    (command,) = manifest_values("command")
+    assert command == SLASH_PREFIX.strip()
+    assert len(command) <= 32
+    assert manifest_values("callback_id") == list(SHORTCUTS)
+    assert all(len(name) <= 24 for name in manifest_values("name")[1:])  # the first is the app's
+    assert all(len(hint) <= 1_000 for hint in manifest_values("usage_hint"))
+    assert 1 <= len(manifest_values("title")) == len(manifest_values("message")) <= 4
+    assert manifest_values("home_tab_enabled") == manifest_values("should_escape") == ["true"]
+    listed = set(re.findall(r"# - (search:\S+)", MANIFEST.read_text()))
+    assert listed == set(OPTIONAL)
+
+
 def test_the_manifest_has_the_events() -> None:
     """The manifest subscribes to each used event, and has its scope."""
     events = manifest_list("bot_events")
     assert events >= {"app_mention", "message.channels", "message.groups", "message.im", "message.mpim"}
     assert events >= {"reaction_added", "agent_session_stopped"}
+    assert events >= {"app_home_opened", "app_uninstalled", "tokens_revoked"}
     assert "socket_mode_enabled: true" in MANIFEST.read_text()
 
 
