@@ -151,7 +151,8 @@ class Turn:
     for access lists and channel tables, the narrowest first: the thread, its channel, its category. `preface` is
     markdown shown above the answer's text (the question of a command, as a quote); no model sees it. `model` is a name
     in the operator's list, chosen for this answer alone; empty keeps the settings. Without `can_retry` the platform
-    cannot read the question again, so no "try again" is offered.
+    cannot read the question again, so no "try again" is offered. `parent` is the channel around a thread, if the key's
+    channel is one.
     """
 
     key: TurnKey
@@ -163,6 +164,7 @@ class Turn:
     preface: str = ""
     model: str = ""
     can_retry: bool = True
+    parent: str = ""
 
 
 # ------------------------------------------------------------------------------------------------ what a model sends

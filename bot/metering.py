@@ -121,7 +121,7 @@ class LedgerMeter(QuestionMeter):
         prompt = tokens_of(max(system, before) + question)
         answer = UNLIMITED_ANSWER_TOKENS if limit is None else limit
         key, author = turn.key, turn.author
-        asker = asker_at(key.platform, key.workspace, key.channel, author.id, author.roles)
+        asker = asker_at(key.platform, key.workspace, turn.parent or key.channel, author.id, author.roles)
         at = now.timestamp()
         return Reservation(
             key,

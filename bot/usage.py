@@ -30,7 +30,7 @@ class LedgerUsage(UsageReader):
 
     @override
     async def limits(self, user: Subject, place: Place, author: Author) -> Sequence[UsageLimit]:
-        asker = asker_at(place.platform, place.workspace, place.channel, user.id, author.roles)
+        asker = asker_at(place.platform, place.workspace, place.parent or place.channel, user.id, author.roles)
         limits = limits_of(await self._quotas.rules(), asker, self._wall_clock())
         states = await self._store.counters([limit.counter for limit in limits])
         return [

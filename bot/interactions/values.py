@@ -23,6 +23,7 @@ class Place:
     mention starts one. `position` is the id of a message, or of this moment, in the order of the channel's message ids.
     `command_prefix` precedes a command's name as people type it here, as in ``/tickertape help`` or ``!help``.
     `has_menus` tells whether messages have a menu with the commands of `Kind.ON_MESSAGE`.
+    `parent` is the channel around a thread, if `channel` is one.
     The formats show the name of a person or a channel by its id, in private words.
     """
 
@@ -37,6 +38,7 @@ class Place:
     has_menus: bool = True
     person_format: str = "{id}"
     channel_format: str = "{id}"
+    parent: str = ""
 
 
 class Vote(StrEnum):

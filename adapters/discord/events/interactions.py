@@ -74,6 +74,7 @@ class Interaction:
             conversation="" if channel.kind is ChannelKind.CHANNEL else f"discord:{channel.id}",
             channel_ids=tuple(place for place in (channel.id, channel.parent, channel.category) if place),
             direct=channel.kind is ChannelKind.DM,
+            parent=channel.parent,
             position=self.token.id,
             person_format="<@{id}>",
             channel_format="<#{id}>",

@@ -68,4 +68,5 @@ def build_turn(message: DiscordMessage, channel: ChannelInfo, *, conversation: s
         question=Message(Role.USER, parts, message.name, message.id),
         channel_ids=tuple(place for place in (channel.id, channel.parent, channel.category) if place),
         direct=channel.kind is ChannelKind.DM,
+        parent=channel.parent,
     )

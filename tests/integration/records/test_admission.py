@@ -92,6 +92,17 @@ async def test_one_person_in_ten_channels() -> None:
         ]
 
 
+async def test_threads_belong_to_their_channel() -> None:
+    """A new thread is no way around a channel's limit."""
+    async with metered({"channel.day.questions": 2}) as at, running_core(ScriptedModel(SHORT), hooks=at.hooks) as core:
+        threads = [replace(question(number, channel=f"thread {number}"), parent="C1") for number in range(3)]
+        assert answered(await ask(core, *threads, question(9, channel="C2"))) == 3
+        place = Place("memory", "W", "thread 7", parent="C1")
+        usage = LedgerUsage(at.records, at.quotas, lambda: at.now)
+        (limit,) = await usage.limits(person("memory", "U1"), place, Author("U1", "Dana"))
+        assert (limit.scope, limit.used) == ("channel", Decimal(2))
+
+
 async def test_a_refused_question_leaves_the_journal() -> None:
     """No later process answers it; the notice itself is an ended turn."""
     async with metered({"user.day.questions": 1}) as at, running_core(ScriptedModel(SHORT), hooks=at.hooks) as core:

@@ -61,6 +61,7 @@ def test_what_a_turn_is() -> None:
         author=Author("2", "Ada", frozenset({"3"})),
         question=Message(Role.USER, (Text("hi"),), "Ada", "100"),
         channel_ids=("8", "7", "70"),
+        parent="7",
         direct=False,
     )
 
