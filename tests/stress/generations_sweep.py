@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from bot.conversation import Ending, TurnKey
+from bot.delivery.final_controls import FINAL_CONTROLS
 from bot.errors import Failure
 from bot.interactions.ports import NO_INTERACTIONS, Interactions
 from bot.interactions.values import Notice, Place, QuestionEdited, RetryPressed
-from bot.ports import Inbox, OpenedQuestion, Platform
+from bot.ports import Controls, Inbox, OpenedQuestion, Platform
 from bot.turns.generations import DEBOUNCE_SECONDS, Generations
 from bot.turns.manager import TurnManager
 from tests.stress.fault_injection import (
@@ -29,6 +30,7 @@ from tests.stress.fault_injection import (
     play_in,
 )
 from tests.support.fakes import DANA
+from tests.support.generations import ALL_CONTROLS
 
 # Seconds from the question to its edit: in the middle of the answer.
 EDITED_AFTER = 1.0
@@ -109,6 +111,11 @@ class AgainProcess(Process):
     def channel(self, number: str) -> FaultyChannel:
         return self._channel(number)
 
+    def _channel(self, number: str) -> FaultyChannel:
+        channel = super()._channel(number)
+        channel.controls = ALL_CONTROLS
+        return channel
+
     async def _take_up(self, turns: TurnManager) -> None:
         for record in await turns.unfinished_turns("memory"):
             question = replace(self.world.question(record.key.message), key=record.key)
@@ -167,5 +174,11 @@ def judge_again(world: AgainWorld) -> None:
     text = " ".join(lines.split())
     honest = ("ref ", WORDS.stopped, WORDS.length, WORDS.filtered, WORDS.kept, WORDS.too_long)
     assert text in world.whole or any(line in text for line in honest), f"neither whole nor honest: {lines!r}"
+    controls = [body.controls for body in place.shown.values()]
+    if text in world.whole:
+        assert Controls.STOP not in controls[-1], "a stop button is left"
+        assert not any(controls[:-1]), f"controls in the middle: {controls}"
+        assert not fired or controls[-1] in {Controls.NONE, FINAL_CONTROLS}
+        assert fired or controls[-1] == FINAL_CONTROLS
     if all(fault.whole for fault in fired):
         assert text in world.whole, f"not whole: {lines!r}"

@@ -28,7 +28,7 @@ from bot.turns.config import TurnLimits
 from bot.turns.generations import DEBOUNCE_SECONDS
 from bot.turns.hooks import NoMeter, QuotaDecision, TurnHooks
 from tests.support.fakes import FakeChannel, FakeJournal, ScriptedModel, Server, Step, answer_of, turn, words
-from tests.support.generations import MemoryPlatform, at, make_channel, running_generations
+from tests.support.generations import ALL_CONTROLS, MemoryPlatform, at, make_channel, running_generations
 
 ELI = Author("U2", "Eli")
 STRINGS = Strings()
@@ -615,6 +615,26 @@ async def test_final_controls_cost_no_write(count: int, announced: bool) -> None
         writes.append(len(channel.writes()))
         assert list(channel.shown.values())[-1].controls == controls & ~Controls.STOP
     assert writes[0] == writes[1]
+
+
+@pytest.mark.parametrize("count", [10, 60])
+async def test_final_controls_cost_no_write_beside_others(count: int) -> None:
+    """Ten answers in one channel take as many writes with them as without, and each gets them."""
+    writes = []
+    for controls in (Controls.NONE, Controls.RETRY | Controls.FEEDBACK, ALL_CONTROLS):
+        server = Server(limit=5)
+        first = make_channel(server=server, controls=controls)
+        budgets = {"edits": first.edits, "posts": first.posts, "deletes": first.deletes}
+        channels = [make_channel(server=server, controls=controls, **budgets) for _ in range(10)]
+        async with running_generations(ScriptedModel(words(count)), first) as harness:
+            for number, channel in enumerate(channels):
+                harness.core.turns.accept(turn(str(number), conversation=str(number)), channel)
+            await harness.core.idle()
+        writes.append(sum(len(channel.writes()) for channel in channels))
+        final = {list(channel.shown.values())[-1].controls for channel in channels}
+        assert final == {controls & ~Controls.STOP}
+        assert server.limited == 0
+    assert writes == [writes[0]] * 3
 
 
 async def test_our_own_lines_have_no_controls() -> None:
