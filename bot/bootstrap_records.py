@@ -71,6 +71,7 @@ def make_personal_data(
         Retention("journal", settings.journal.days),
         Retention("ledger", kept.usage_days),
         Retention("feedback", kept.feedback_days),
+        *([Retention("answers", kept.feedback_days)] if settings.feedback.answer_text else []),
         Retention("settings", kept.settings_days),
         Retention("audit", kept.audit_days),
     )

@@ -150,7 +150,7 @@ class UsageReader(Protocol):
 class Retention:
     """One kind of stored data, and its period in days; 0 keeps it until "forget me"."""
 
-    kind: str  # journal, ledger, feedback, settings, audit
+    kind: str  # journal, ledger, feedback, answers, settings, audit
     days: int
 
 

@@ -113,10 +113,12 @@ class PrivacyStrings:
     """Replies of the command `privacy`. `{period}` is one of the last sentences of its kind."""
 
     privacy_intro: str = "I store this about you:"
-    privacy_journal: str = "Journal: the ids of your questions and of their answers, without text; {period}"
+    privacy_journal: str = (
+        "Journal: the ids of your questions and answers, and a question's text until it is answered; {period}"
+    )
     privacy_ledger: str = "Ledger: time, channel, model, tokens and cost of your answers; {period}"
     privacy_feedback: str = "Feedback: your votes on answers, and your reasons; {period}"
-    privacy_answers: str = "Answers: the text of answers with a vote; {period}"
+    privacy_answers: str = "Answers: the text of the answers to you; {period}"
     privacy_settings: str = "Settings: your choices in chat, and where you reset a conversation; {period}"
     privacy_audit: str = "Audit log: your changes of settings, exports and deletions; {period}"
     period_days: str = "for {days} days"
