@@ -67,6 +67,7 @@ FORBIDDEN = frozenset(
         "compliance_exports_prevent_deletion",
         "messages_tab_disabled",
         "not_enabled",
+        "feature_not_enabled",
         "not_allowed",
         "not_authorized",
         "unknown_method",

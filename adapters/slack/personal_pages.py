@@ -12,7 +12,7 @@ from typing import Any
 
 from adapters.shared.json_fields import Json, string_field
 from adapters.shared.keyed_lock import KeyedLock
-from adapters.slack.errors import code_of
+from adapters.slack.errors import NO_METHOD, code_of
 from adapters.slack.events.places import place_of
 from adapters.slack.history.users import to_author
 from adapters.slack.messages.blocks import with_blocks, without_blocks
@@ -27,6 +27,14 @@ log = logging.getLogger(__name__)
 
 # Features by their names in `FeatureFlags`.
 HOME, PROMPTS = "home", "prompts"
+# Codes of an app or a server without the feature; any other concerns one person.
+MISSING = NO_METHOD | {
+    "not_enabled",
+    "missing_scope",
+    "not_allowed_token_type",
+    "not_authorized",
+    "feature_not_enabled",
+}
 # Attempts to publish a page, and the pause after a failure without a time, in seconds.
 ATTEMPTS = 3
 RETRY_SECONDS = 1.0
@@ -96,8 +104,8 @@ class PersonalPages:
             if isinstance(failure, RateLimited):
                 pages.hold(loop.time(), failure.retry_after or RETRY_SECONDS)
             log.info("Slack: a person's page was not published (%s)", failure)
-            if isinstance(failure, Permanent) and not isinstance(failure, InvalidRequest):
-                self._workspace.flags.disable(HOME)  # the home tab is off, or the server has none
+            if code_of(failure) in MISSING:
+                self._workspace.flags.disable(HOME)
             return failure
         return None
 
@@ -134,5 +142,5 @@ class PersonalPages:
             await self._web.send("assistant.threads.setSuggestedPrompts", {"channel_id": channel, "prompts": offered})
         except Failure as failure:
             log.info("Slack: prompts are not offered (%s)", failure)
-            if isinstance(failure, Permanent) and code_of(failure) != "channel_not_found":
+            if code_of(failure) in MISSING:
                 flags.disable(PROMPTS)

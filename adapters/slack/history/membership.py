@@ -7,6 +7,7 @@ import logging
 
 from adapters.shared.cache import TTLCache, expiring
 from adapters.shared.json_fields import object_field
+from adapters.shared.keyed_lock import KeyedLock
 from adapters.slack.errors import code_of
 from adapters.slack.web_api import WebApi
 from bot.errors import Failure, RateLimited
@@ -33,6 +34,7 @@ class ChannelMembership:
         self._web = web
         self._reads = infos
         self._members: TTLCache[str, bool] = expiring(CHANNELS, FRESH_SECONDS)
+        self._locks = KeyedLock()  # by channel, so that many commands at once cost one call
 
     def joined(self, channel: str) -> None:
         """The bot writes or reads there."""
@@ -50,8 +52,8 @@ class ChannelMembership:
         if channel.startswith("D") or channel in self._members:
             return True
         try:
-            async with asyncio.timeout(PATIENCE):
-                is_outside = await self._is_outside(channel)
+            async with asyncio.timeout(PATIENCE), self._locks.hold(channel):
+                is_outside = channel not in self._members and await self._is_outside(channel)
         except (Failure, TimeoutError) as failure:
             log.debug("Slack: nothing is known about channel %s (%r)", channel, failure)
             return True

@@ -10,11 +10,10 @@ import asyncio
 import logging
 
 from adapters.shared.json_fields import list_field, object_field, string_field
-from adapters.slack.errors import code_of
 from adapters.slack.history.cache import Conversation
 from adapters.slack.state import WorkspaceState
 from adapters.slack.web_api import ApiResponse
-from bot.errors import Failure, Permanent, RateLimited
+from bot.errors import Failure, Forbidden, Permanent, RateLimited
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +88,7 @@ class AgentSession:
 
     def _refused(self, failure: Failure) -> None:
         log.debug("Slack: the status of a session was not set (%s)", failure)
-        if isinstance(failure, Permanent) and code_of(failure) not in ("channel_not_found", "invalid_thread_ts"):
+        if isinstance(failure, Forbidden):
             log.info("Slack shows no sessions here (%s)", failure)
             self._workspace.flags.disable(SESSIONS)
 

@@ -202,6 +202,19 @@ async def test_the_bot_is_not_there(kind: str) -> None:
         assert inbox.turns == []
 
 
+async def test_many_questions_at_once_ask_once_for_the_channel() -> None:
+    """A flood of questions in one channel is taken in, with one look at the bot's membership."""
+    double = SlackDouble()
+    ann, channel = double.world.user("Ann"), double.world.channel()
+    async with double.running(), connected(double, None, RecordingInteractions()) as (_, inbox):
+        envelopes = [await double.command(channel, f"ask {number}?", author=ann) for number in range(60)]
+        for envelope in envelopes:
+            await acknowledged(double, envelope)
+        await inbox.wait_for(60)
+        assert len(double.transcript.of(path="conversations.info")) == 1
+        assert len({turn.key for turn, _ in inbox.turns}) == 60
+
+
 async def test_the_first_post_is_refused() -> None:
     """If only the post shows that the bot may not write, the person is told once, in private."""
     double = SlackDouble()

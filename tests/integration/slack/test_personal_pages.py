@@ -103,6 +103,19 @@ async def test_an_app_without_a_home_tab(error: str) -> None:
         assert len(double.transcript.of(path="views.publish")) == 1
 
 
+async def test_a_person_without_a_page_concerns_nobody_else() -> None:
+    """A refusal for one person, such as an outsider, leaves the pages of others."""
+    double, core = SlackDouble(), RecordingInteractions()
+    ann, bob = double.world.user("Ann"), double.world.user("Bob")
+    async with double.running(), connected(double, None, core):
+        body = b'{"ok": false, "error": "user_not_found"}'
+        double.faults.add("POST", "views.publish", Kind.STATUS, status=200, body=body)
+        double.open_home(ann)
+        await soon(double, lambda: bool(double.transcript.of(path="views.publish")))
+        double.open_home(bob)
+        await soon(double, lambda: bob in double.interactive.homes)
+
+
 @pytest.mark.parametrize(
     ("status", "body", "headers"),
     [
