@@ -19,11 +19,13 @@ coalesce(sum(reasoning_tokens), 0), coalesce(sum(cost), 0), count(*) - count(cos
 """
 
 
-def insert(connection: Connection, entries: Sequence[LedgerEntry], *, is_anonymous: bool = False) -> None:
-    """Add rows; anonymous ones for a person forgotten in the meantime."""
+def insert(connection: Connection, entries: Sequence[LedgerEntry], *, user: str | None = None) -> None:
+    """Add rows for a `user`, if given; an empty one was forgotten in the meantime, and leaves anonymous rows."""
     rows = []
     for each in entries:
-        entry = replace(each, user="", channel="", turn="") if is_anonymous else each
+        entry = each if user is None else replace(each, user=user)
+        if user == "":
+            entry = replace(entry, channel="", turn="")
         *values, cost, source, estimated = astuple(entry)
         rows.append((*values, None if cost is None else to_units(cost), source.value, int(estimated)))
     connection.executemany(f"INSERT INTO calls ({_COLUMNS}) VALUES ({', '.join('?' * 14)})", rows)  # noqa: S608 (constants)

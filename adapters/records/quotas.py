@@ -77,10 +77,10 @@ def settle(connection: Connection, key: TurnKey, entries: Sequence[LedgerEntry],
         connection.execute(update, (REFUNDED if is_refunded else ENDED, key.digest))
 
 
-def is_erased(connection: Connection, key: TurnKey) -> bool:
-    """Whether the question's author was forgotten."""
-    row = connection.execute("SELECT user = '' FROM questions WHERE turn = ?", (key.digest,)).fetchone()
-    return row is not None and bool(row[0])
+def user_of(connection: Connection, key: TurnKey) -> str | None:
+    """The user whose question it is, by its admission; empty once they are forgotten, None without an admission."""
+    row = connection.execute("SELECT user FROM questions WHERE turn = ?", (key.digest,)).fetchone()
+    return None if row is None else str(row[0])
 
 
 def read_counters(connection: Connection, keys: Sequence[CounterKey]) -> Mapping[CounterKey, CounterState]:

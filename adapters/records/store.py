@@ -125,7 +125,7 @@ class SqliteRecords(PreferenceStore, PreferenceList, KeyValueStore, LedgerStore,
     @override
     async def settle(self, key: TurnKey, entries: Sequence[LedgerEntry], *, refund: bool, ended: bool) -> None:
         def action(connection: Connection) -> None:
-            ledger.insert(connection, entries, is_anonymous=quotas.is_erased(connection, key))
+            ledger.insert(connection, entries, user=quotas.user_of(connection, key))
             quotas.settle(connection, key, entries, refund=refund, ended=ended)
 
         await self._database.transaction(action)

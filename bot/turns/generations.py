@@ -102,7 +102,7 @@ class Generations:
         turn = opened.turn
         if not await self._turns.receive_again(turn.key, opened.event, answered.messages):
             return self._strings.retry_running
-        decision = await self._turns.admit(turn)
+        decision = await self._turns.admit(replace(turn, author=by))  # whoever asks again pays for it
         if not decision.admitted:
             await self._turns.journal.dismiss(turn.key)
             return decision.notice or self._strings.retry_limit

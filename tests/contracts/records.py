@@ -219,6 +219,13 @@ class RecordsContract(ABC):
             assert await records.entries(UsageFilter(since=NOW + 1)) == calls[:1]
             assert await records.entries(UsageFilter(user="U9")) == []
 
+    async def test_calls_belong_to_whoever_was_admitted(self) -> None:
+        """Somebody else may ask a question again, and pays for it."""
+        async with self.records() as records:
+            await records.reserve(reservation(1, user="U2"))
+            await records.settle(key(1), [entry(1, user="U1")], refund=False, ended=True)
+            assert [each.user for each in await records.entries(UsageFilter())] == ["U2"]
+
     async def test_sums_by_group(self) -> None:
         """Questions, tokens and cost are summed by user, the most expensive first; refunded questions do not count."""
         async with self.records() as records:
