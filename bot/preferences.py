@@ -56,8 +56,9 @@ class Persona:
 
 
 def own_words(text: str, *, by_admin: bool) -> str:
-    """The stored value of a persona in somebody's own words."""
-    return (_ADMIN_WORDS if by_admin else _OWN_WORDS) + text
+    """The stored value of a persona in somebody's own words: valid Unicode, as stores and model servers require."""
+    valid = text.encode("utf-8", "replace").decode().replace("\0", "")
+    return (_ADMIN_WORDS if by_admin else _OWN_WORDS) + valid
 
 
 def words_of(value: str) -> str | None:

@@ -91,8 +91,9 @@ def _wanted(name: PreferenceName, values: Mapping[str, str], stored: str, caller
     selected = values.get(name)
     if name is PreferenceName.PERSONA:
         text = values.get(PERSONA_TEXT, "").strip()
-        if text and text != words_of(stored):
-            return own_words(text, by_admin=caller.is_admin)  # new words mean a choice, whatever the menu says
+        described = own_words(text, by_admin=caller.is_admin)
+        if text and words_of(described) != words_of(stored):
+            return described  # new words mean a choice, whatever the menu says
         if selected == OWN_WORDS:
             return stored if text or PERSONA_TEXT not in values else ""
     if selected is None:

@@ -234,6 +234,7 @@ async def test_a_closed_setting_is_not_changed() -> None:
         (FreeText.ADMINS, DANA, "Speak like a knight", None),
         (FreeText.ADMINS, ADMIN, "Speak like a knight", "admin:Speak like a knight"),
         (FreeText.EVERYONE, DANA, " Speak like\n a knight ", "text:Speak like\n a knight"),
+        (FreeText.EVERYONE, DANA, "a \ud800 b\0 c", "text:a ? b c"),  # no valid Unicode
         (FreeText.EVERYONE, DANA, "PIRATE", "pirate"),
         (FreeText.EVERYONE, DANA, "patient teacher", "teacher"),
         (FreeText.EVERYONE, DANA, "patient taecher", None),  # a typo
