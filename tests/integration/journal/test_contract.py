@@ -253,4 +253,4 @@ async def test_two_processes_beside_each_other_answer_once(tmp_path: Path) -> No
         for channel in channels:
             _question, *answers = double.shown(channel)
             assert [answer.text.split() for answer in answers] == [words.split()]
-    assert names(tmp_path) == ["turns.db"]
+    assert names(tmp_path) == ["turns-records.db", "turns.db"]

@@ -585,7 +585,7 @@ async def test_the_bot_starts_degraded_without_a_file(tmp_path: Path) -> None:
 
 @pytest.mark.sockets
 async def test_the_journal_is_at_the_configured_path(tmp_path: Path) -> None:
-    """After the end, the folder contains only the configured file."""
+    """After the end, the folder contains only the configured file, and the records beside it."""
     async with OpenAIDouble() as model:
         named = {"OPENAI_BASE_URL": model.url, "OPENAI_MODEL": "m", "JOURNAL_URL": "sqlite:///turns.db"}
         async with bot(named, folder=tmp_path) as running:
@@ -593,4 +593,5 @@ async def test_the_journal_is_at_the_configured_path(tmp_path: Path) -> None:
             async with aiohttp.ClientSession() as session, session.get(f"{where}/readyz") as answer:
                 assert (await answer.json())["journal"] == "ok"
             assert await running.stop() == 0
-    assert await asyncio.to_thread(lambda: [path.name for path in tmp_path.iterdir()]) == ["turns.db"]
+    names = await asyncio.to_thread(lambda: sorted(path.name for path in tmp_path.iterdir()))
+    assert names == ["turns-records.db", "turns.db"]
