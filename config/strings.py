@@ -64,6 +64,8 @@ class RetrySentences(SettingsGroup):
     retry_running: Sentence = sentence("The question is being answered already.")
     retry_unknown: Sentence = sentence("The answer is too old to be made again.")
     retry_gone: Sentence = sentence("The question was deleted.")
+    retry_no_answer: Sentence = sentence("The answer was deleted.")
+    retry_model: Sentence = sentence("The chosen model was removed.")
     retry_unread: Sentence = sentence("The question could not be read again.")
     retry_limit: Sentence = sentence("A quota is used up, and its notice was shown before.")
     stopping: Sentence = sentence("The bot is stopping, and takes no request.")

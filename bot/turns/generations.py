@@ -77,6 +77,8 @@ class Generations:
 
     async def _retry(self, event: RetryPressed, question: TurnKey) -> str:
         """The notice for the person; empty if an answer starts. Raises `Failure`."""
+        if self._turns.config.models.find(event.model) is None:  # an old message offers a model removed since
+            return self._strings.retry_model
         has_ended = await self._has_ended(question)
         answered = await self._turns.journal.newest_answer(question)
         if answered is None:

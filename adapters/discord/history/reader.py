@@ -181,6 +181,14 @@ class HistoryReader:
                 page = parse_page(rows, client, guild=guild)
         return [one for one in page if int(one.id) < before]
 
+    async def is_deleted(self, channel: str, message: str, guild: str) -> bool:
+        """Whether a message was deleted; false if that cannot be read."""
+        try:
+            async with asyncio.timeout(self._state.options.read_seconds):
+                return await self._message(channel, message, guild) is None
+        except (Failure, TimeoutError):
+            return False
+
     async def _message(self, channel: str, message: str, guild: str) -> DiscordMessage | None:
         """One message, cached or read; None if it was deleted."""
         cached = self._state.cache.get(channel, message)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from adapters.discord.events.interactions import ComponentPressed, Interaction, InteractionEvent, ModalSubmitted
+from adapters.discord.history.reader import HistoryReader
 from adapters.discord.interactions import texts
 from adapters.discord.interactions.modals import FORM_PREFIX
 from adapters.discord.interactions.private_messages import ACTION_PREFIX, CONFIRM_PREFIX
@@ -105,6 +106,8 @@ class InteractionRouter:
 
     async def _retry(self, event: ComponentPressed, name: str) -> Response:
         to, model = event.interaction, event.values[0] if event.values else ""
+        if await HistoryReader(self._state).is_deleted(to.channel.id, to.message, to.guild):
+            return Notice(self._state.options.strings.retry_no_answer)
         pressed = RetryPressed(_key(to, name), to.message, to.by, to.place, model)
         return await self._state.interactions.retry(pressed)
 

@@ -25,6 +25,7 @@ from bot.interactions.values import (
     VoteCast,
 )
 from bot.ports import Body, Controls
+from bot.strings import Strings
 from tests.servers.discord_interactions import INVALID_TOKEN, UNKNOWN_WEBHOOK
 from tests.servers.limits import Kind
 from tests.support.discord import Bot, bot_at_work, platform_at_work
@@ -106,17 +107,20 @@ async def test_a_press_says_who_pressed_what_and_where() -> None:
 
 @pytest.mark.sockets
 async def test_a_press_on_a_deleted_message_and_after_a_restart() -> None:
-    """The id of a button is enough: for a message deleted meanwhile, and for another process."""
+    """The id of a button is enough for another process; a deleted answer is not made again, and its asker told."""
     async with answered() as (bot, question, answer):
-        bot.double.remove(bot.general, answer)
-        await bot.settled()
-        pressed = bot.double.press(bot.general, answer, user=bot.ada, custom_id=f"retry:{question}")
-        assert await acknowledged(bot, pressed) == 4
         async with platform_at_work(bot):
             bot.double.press(bot.general, answer, user=bot.ada, custom_id=f"retry:{question}")
             await bot.interactions.until(lambda: len(bot.interactions.events) >= 2)
-
+        await bot.settled()
         assert {event.message for event in bot.interactions.events if isinstance(event, RetryPressed)} == {answer}
+        bot.double.remove(bot.general, answer)
+        await bot.settled()
+        pressed = bot.double.press(bot.general, answer, user=bot.ada, custom_id=f"retry:{question}")
+
+        assert await acknowledged(bot, pressed) == 4
+        assert bot.double.private(bot.ada)[-1] == Strings().retry_no_answer
+        assert len(bot.interactions.events) == 2
 
 
 @pytest.mark.sockets

@@ -22,6 +22,7 @@ from bot.errors import (
     RejectionReason,
     ServiceError,
 )
+from bot.models import UNNAMED, ModelCatalog, ModelInfo
 from bot.ports import Controls, Verb
 from bot.strings import Strings
 from bot.turns.config import TurnLimits
@@ -34,6 +35,7 @@ ELI = Author("U2", "Eli")
 STRINGS = Strings()
 REJECTED = ModelRejected("no", reason=RejectionReason.REQUEST)
 ONCE = CompletionPolicy(attempts=1)
+LISTED = ModelCatalog([UNNAMED, ModelInfo("large", "Large", "large")])
 
 
 class OneQuestion(NoMeter):
@@ -370,7 +372,7 @@ async def test_a_full_queue_is_explained() -> None:
 
 async def test_another_model_reaches_the_prompt() -> None:
     """The name chosen for this answer is asked, and the history does not hold the first answer."""
-    async with running_generations(ScriptedModel(words(5))) as harness:
+    async with running_generations(ScriptedModel(words(5)), models=LISTED) as harness:
         await harness.ask()
         await harness.core.idle()
         await harness.retry(model="large")
@@ -378,6 +380,18 @@ async def test_another_model_reaches_the_prompt() -> None:
     prompt = harness.model.calls[1][1]
     assert prompt.model == "large"
     assert [message.text for message in prompt.messages] == ["Dana: why?"]
+
+
+async def test_a_removed_model_is_not_asked() -> None:
+    """An old message may offer a model that the operator has removed: a line instead of an answer."""
+    channel = make_channel()
+    async with running_generations(ScriptedModel(words(5)), channel, models=LISTED) as harness:
+        await harness.ask()
+        await harness.core.idle()
+        assert await harness.retry(model="removed") == STRINGS.retry_model
+        await harness.core.idle()
+    assert len(harness.model.calls) == 1
+    assert shown(channel) == expected(words(5))
 
 
 async def test_the_press_survives_the_process() -> None:
