@@ -52,7 +52,7 @@ class _Call:
     @property
     def what(self) -> str:
         """Method and path for log messages; they contain no secret."""
-        return f"{self.method} {self.path}"
+        return f"{self.method} {self.path.replace('_token}', '}')}"
 
 
 class RestClient(HTTPClient):

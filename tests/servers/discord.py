@@ -362,7 +362,9 @@ class DiscordDouble:
 
     def remove(self, channel: str, message: str) -> None:
         """Somebody deletes a message."""
-        self.gone[message] = self.world.messages[channel].pop(message)
+        gone = self.world.messages[channel].pop(message)
+        self.gone[message] = dict(gone)
+        gone["deleted"] = True  # an interaction's response is known to its token
         guild = self.world.channels[channel].get("guild_id")
         self.gateway.dispatch("MESSAGE_DELETE", {"id": message, "channel_id": channel, "guild_id": guild})
         self._touch()

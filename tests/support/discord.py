@@ -206,3 +206,28 @@ async def discord_stage() -> AsyncIterator[DiscordStage]:
         bot.ask("two?")
         (_, first), (_, second) = await bot.inbox.wait_for(2)
         yield DiscordStage(bot, first, second)
+
+
+@dataclass(slots=True)
+class InteractionStage(DiscordStage):
+    """Answers to two commands for the channel contract. The first post is an edit of the interaction's response."""
+
+    # Each token has its own limits and permission to write; another test covers a channel without permission.
+    skips: frozenset[str] = frozenset({"budgets_are_shared", "a_forbidden_post_is_forbidden"})
+
+    def shown(self) -> list[str]:
+        return [text for text in self.bot.double.answers(self.bot.general) if text]  # the others: "is thinking"
+
+    def _fault(self, verb: Verb, kind: Kind, **details: object) -> None:
+        method = "DELETE" if verb is Verb.DELETE else "PATCH"
+        self.bot.double.faults.add(method, "/messages/@original", kind, **details)
+
+
+@asynccontextmanager
+async def interaction_stage() -> AsyncIterator[InteractionStage]:
+    """A fresh stage with two commands in one channel."""
+    async with bot_at_work() as bot:
+        for question in ("one?", "two?"):
+            bot.double.use("ask", bot.general, user=bot.ada, question=question)
+        (_, first), (_, second) = await bot.inbox.wait_for(2)
+        yield InteractionStage(bot, first, second)

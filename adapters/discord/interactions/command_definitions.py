@@ -112,7 +112,10 @@ def _argument(argument: Argument, choices_of: ChoicesOf) -> dict[str, Any]:
     if len(options) > MAX_CHOICES or (options and argument.is_open):
         return made | {"autocomplete": True}
     if options and all(map(_fits, options)):
-        return made | {"choices": [_choice(one) for one in options]}
+        by_name = {shown["name"]: shown for shown in map(_choice, options)}
+        if len(by_name) == len(options):
+            return made | {"choices": list(by_name.values())}
+        return made | {"autocomplete": True}  # two have the same name, or the same beginning of it
     return made | {"max_length": _TEXT_LENGTH}
 
 

@@ -11,10 +11,11 @@ import pytest
 
 from adapters.discord.messages.renderer import without_small_print
 from bot.conversation import Ending, Finish, FinishReason, Role, Text
+from tests.contracts.channel import PROMISES, Promise, name_of, play
 from tests.servers.discord import DiscordDouble
 from tests.servers.discord_interactions import INVALID_TOKEN, MESSAGE_LATER, UNKNOWN_WEBHOOK
 from tests.servers.limits import Kind
-from tests.support.discord import Bot, bot_at_work, process
+from tests.support.discord import Bot, bot_at_work, interaction_stage, process
 from tests.support.fakes import FakeJournal, ScriptedModel, Step, words
 from tests.support.waiting import until
 
@@ -255,6 +256,29 @@ async def test_a_late_callback_is_answered_in_the_channel() -> None:
         assert len(bot.double.transcript.of("POST", f"/channels/{bot.general}/messages$")) == 1
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [Kind.RESET_BEFORE, Kind.RESET_AFTER, Kind.STATUS, Kind.GARBLED])
+@pytest.mark.parametrize("call", ["POST /callback", "PATCH /@original", "POST /messages$", r"PATCH /messages/\d+"])
+async def test_a_fault_at_any_call_costs_no_text(call: str, kind: Kind) -> None:
+    """At the first, second or third of each call of a long answer: all text is there, and nothing twice."""
+    method, _, path = call.partition(" ")
+    model = ScriptedModel(words(700, rate=250.0))
+
+    async def once(nth: int) -> None:
+        async with asking(model) as (bot, journal):
+            bot.double.faults.add(method, path, kind, nth=nth)
+            bot.double.use("ask", bot.general, user=bot.ada, question="why*?")
+            await ended(journal)
+
+            first, *later = visible(bot)
+            assert " ".join([first.removeprefix(QUOTE), *later]).split() == text_of(700).split()
+            assert (journal.endings, bot.double.limited) == ([Ending.DONE], [])
+
+    async with asyncio.TaskGroup() as group:
+        for nth in (1, 2, 3):
+            group.create_task(once(nth))
+
+
 # ----------------------------------------------------------------------------------------------- kills
 
 
@@ -348,6 +372,15 @@ async def test_the_stop_button_stops_an_answer_to_a_command() -> None:
         await ended(journal)
 
         assert journal.endings == [Ending.STOPPED]
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("promise", PROMISES, ids=name_of)
+async def test_contract(promise: Promise) -> None:
+    """The channel of a command keeps the promises of the port."""
+    async with interaction_stage() as stage:
+        await play(promise, stage)
+        assert stage.bot.double.limited == []
 
 
 async def test_a_flood_of_questions_is_acknowledged() -> None:
