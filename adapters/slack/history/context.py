@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from xml.sax.saxutils import escape
 
 from adapters.shared.attachments import TOO_OLD, Attachment
 from adapters.shared.context_labels import added_text
@@ -16,6 +17,7 @@ from adapters.slack.history.reader import PAGE_SIZE, before, join_answers, warn_
 from adapters.slack.state import WorkspaceState
 from bot.conversation import History, Message, OmittedAttachment, Part, Text, TurnKey
 from bot.errors import Failure, cause_of
+from bot.interactions.quotes import split_quote
 
 log = logging.getLogger(__name__)
 
@@ -61,10 +63,20 @@ class TurnContext:
         earlier = join_answers(before(own_posts_left_out, self._question.ts, self._key.digest))
         newest = earlier[-limit:] if limit > 0 else []
         return History(
-            messages=tuple(await self._to_model_messages(newest)),
+            messages=tuple(await self._to_model_messages(self._with_quoted_question(newest))),
             truncated=more or len(newest) < len(earlier),
             unread=unread,
         )
+
+    def _with_quoted_question(self, messages: Sequence[SlackMessage]) -> list[SlackMessage]:
+        """The same messages, with the slash command's question apart from the answer that begins the thread."""
+        first = messages[0] if messages else None
+        if first is None or not first.ours or first.ts != self._conversation[1]:
+            return list(messages)
+        if (found := split_quote(first.text)) is None:
+            return list(messages)
+        question = SlackMessage(first.ts, "", escape(found.question), thread=first.thread)
+        return [question, replace(first, text=found.answer), *messages[1:]]
 
     def _is_command(self, message: SlackMessage) -> bool:
         """Whether a message was a command to the bot, and no part of the conversation."""

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from bot.conversation import Turn
+from bot.conversation import Role, Turn
 from bot.errors import Forbidden, NotFound
 from bot.interactions.values import CommandInvoked, Field, Form, Notice, Response
 from bot.ports import Body, UnfinishedTurn
@@ -160,7 +160,10 @@ async def test_a_question_is_answered_in_a_new_message() -> None:
         follow_up, asked_there = await inbox.turn(2)
         assert follow_up.question.text == "Really?"
         history = await asked_there.history(10)
-        assert [message.text for message in history.messages] == [f"{turn.preface}\n\nBob is Bob.\nMore of Bob."]
+        assert [(message.role, message.text) for message in history.messages] == [
+            (Role.USER, turn.question.text),
+            (Role.ASSISTANT, "Bob is Bob.\nMore of Bob."),
+        ]
 
 
 async def test_a_long_question_is_quoted_in_part() -> None:
