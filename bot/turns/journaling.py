@@ -70,14 +70,13 @@ class TurnJournal:
         return turns
 
     async def _without_superseded(self, turns: Sequence[UnfinishedTurn]) -> Sequence[UnfinishedTurn]:
-        """End the turns whose next generation has begun too: their process died between the two records."""
-        newest: dict[str, int] = {}
+        """End the turns whose next generation has begun: their process failed between the two records."""
+        left: list[UnfinishedTurn] = []
         for turn in turns:
-            question = turn.key.question.digest
-            newest[question] = max(newest.get(question, 0), turn.key.generation)
-        left = [turn for turn in turns if turn.key.generation == newest[turn.key.question.digest]]
-        for turn in turns:
-            if turn not in left:
+            newest = await self._try(self._journal.newest_answer(turn.key.question), turn.key, default=None)
+            if newest is None or newest.key.generation <= turn.key.generation:
+                left.append(turn)
+            else:
                 await self.ended(turn.key, Ending.STOPPED)
         return left
 

@@ -561,6 +561,21 @@ async def test_a_crash_during_an_edit_leaves_one_answer(seconds: float, latency:
     assert shown(channel) == expected(later)
 
 
+async def test_an_answer_whose_successor_has_ended_is_left_alone() -> None:
+    """The record of its end was lost; the next process must not write over the newer answer."""
+    journal, channel = FakeJournal(durable=True), make_channel()
+    async with running_generations(ScriptedModel(story("old", 5), story("new", 5)), channel, journal) as harness:
+        await harness.ask()
+        await harness.core.idle()
+        await harness.retry()
+        await harness.core.idle()
+    del journal.ends[at()]
+    async with running_generations(ScriptedModel(words(5)), channel, FakeJournal(of=journal)) as harness:
+        assert not await harness.core.turns.unfinished_turns("memory")
+    assert journal.ends == {at(): Ending.STOPPED, at(generation=1): Ending.DONE}
+    assert shown(channel) == expected(story("new", 5))
+
+
 async def test_draining_waits_for_no_debounce() -> None:
     """An edit whose time has not come is not answered by a stopping bot."""
     async with running_generations(ScriptedModel(words(5))) as harness:
