@@ -14,9 +14,9 @@ from config.model_settings import Api, CompletionSettings, Label, ModelSettings,
 from config.prices import EXAMPLE, PriceTable
 from config.types import Count, Secret, Table, WebAddress, must_be
 
-# Discord's menus have at most 25 options, the main model among them
+# Discord's menus have at most 25 options, the main model and the default among them
 # (https://docs.discord.com/developers/components/reference#string-select).
-MOST_MODELS = 24
+MOST_MODELS = 23
 
 # Ids of buttons have at most 100 characters on Discord, the name and our own words together.
 LONGEST_NAME = 50
