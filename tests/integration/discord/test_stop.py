@@ -217,7 +217,7 @@ async def test_a_press_that_cannot_be_acknowledged_stops_all_the_same() -> None:
 async def test_an_answer_of_five_tokens_is_one_write() -> None:
     """An answer complete before its first write is posted once, with the controls of its end."""
     double = DiscordDouble()
-    bot, journal, script = Bot(double), FakeJournal(), words(5)
+    bot, journal, script = Bot(double), FakeJournal(), words(5, rate=500.0)
     async with double.running(), process(bot, ScriptedModel(script), journal):
         asked = bot.ask("hi")
         await ended(journal)
