@@ -159,6 +159,22 @@ class CommandStrings:
 
 
 @dataclass(frozen=True)
+class ControlStrings:
+    """Labels of the controls below an answer, and private lines about buttons and forms."""
+
+    stop_label: str = "Stop"
+    retry_label: str = "Try again"
+    retry_with_label: str = "Try again with…"
+    not_stopped: str = "There is nothing to stop here: the answer has ended, or you may not stop it."
+    done: str = "Done."
+    confirm: str = "Are you sure?"
+    form_ready: str = "The form is ready."
+    form_open: str = "Open the form"
+    form_gone: str = "This form is no longer open. Please start again."
+    form_refused: str = "The form cannot be shown here."
+
+
+@dataclass(frozen=True)
 class QuotaStrings:
     """In place of an answer if a limit is reached. `{limit}` is "4 questions a day", `{until}` a time."""
 
@@ -188,6 +204,7 @@ class Strings(
     RetryStrings,
     QuestionStrings,
     FileStrings,
+    ControlStrings,
     CommandStrings,
     HandlerStrings,
 ):

@@ -110,6 +110,21 @@ class CommandSentences(SettingsGroup):
     summarize: Sentence = sentence("The model's instruction for \"Summarize\" in a message's menu.")
 
 
+class ControlSentences(SettingsGroup):
+    """Labels below an answer, at most 80 characters each, and lines for one reader alone about buttons and forms."""
+
+    stop_label: Sentence = sentence("The button of a running answer.")
+    retry_label: Sentence = sentence("The button for another answer.")
+    retry_with_label: Sentence = sentence("The menu of models for another answer.")
+    not_stopped: Sentence = sentence("Reply to a press of the stop button without effect.")
+    done: Sentence = sentence("Reply to a command or a form without words of its own.")
+    confirm: Sentence = sentence("The question before an action, if its own is forgotten.")
+    form_ready: Sentence = sentence("A form cannot open by itself now.")
+    form_open: Sentence = sentence("The button that opens it.")
+    form_gone: Sentence = sentence("The form behind that button is forgotten.")
+    form_refused: Sentence = sentence("The platform refuses a form.")
+
+
 class QuotaSentences(SettingsGroup):
     """In place of an answer, if a limit is reached."""
 
@@ -135,6 +150,7 @@ class WordsSettings(
     QuotaSentences,
     HandlerSentences,
     CommandSentences,
+    ControlSentences,
     FileSentences,
     QuestionSentences,
     RetrySentences,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from typing import Any
 
 import discord
 
 from adapters.discord.events.message import BotIdentity, ChannelInfo, ChannelKind
 from adapters.discord.gateway import DiscordClient
 from adapters.discord.history.cache import MessageCache
+from adapters.discord.messages.components import components
 from adapters.discord.options import DiscordOptions
 from adapters.discord.rate_limits import Budgets
 from adapters.shared.attachments import Attachments
@@ -17,7 +18,7 @@ from adapters.shared.cache import LRUCache, TTLCache, expiring, loop_time
 from adapters.shared.context_labels import label, one_line
 from bot.errors import ServiceError
 from bot.interactions.ports import NO_INTERACTIONS, Interactions
-from bot.interactions.values import Choice
+from bot.ports import Controls
 
 # The typing indicator lasts about 10 s (https://docs.discord.com/developers/resources/channel#trigger-typing-indicator);
 # it is renewed a little earlier. Seconds.
@@ -67,7 +68,7 @@ class BotState:
         self.typing = Typing()
         self.current: DiscordClient | None = None
         self.interactions: Interactions = NO_INTERACTIONS
-        self.controls_refused = False  # the server rejects messages with buttons
+        self.refused_controls = Controls.NONE  # the server rejects messages with these
         self._without_files: TTLCache[str, bool] = expiring(MAX_CHANNELS, WITHOUT_FILES_SECONDS)
 
     @property
@@ -77,10 +78,9 @@ class BotState:
             raise ServiceError("the Discord client is not logged in")
         return self.current
 
-    @property
-    def models(self) -> Sequence[Choice]:
-        """The operator's models for "try again with"."""
-        return self.interactions.models
+    def components(self, controls: Controls, question: str) -> list[dict[str, Any]]:
+        """The components of a message with `controls`; `question` is a `messages.components.question_name`."""
+        return components(controls, question, self.interactions.models, self.options.strings)
 
     @property
     def bot_id(self) -> str:

@@ -255,7 +255,9 @@ class DiscordDouble:
         self.unattachable: set[str] = set()  # channels that the bot may not attach files in
         self.loses_files = False  # a small server: it takes them and shows none
         self.files: dict[str, list[tuple[str, bytes]]] = {}  # what is attached, by message: name and bytes
-        self.components = "shown"  # or what a small server does: "ignored", "refused" (by name), "malformed" (without)
+        # What a small server does instead: "ignored", "refused" (by name), "malformed" (without), "unended" (by name,
+        # those of an ended answer alone).
+        self.components = "shown"
         self.remembers_nonces = True  # for some minutes; a test says when they are over
         self.interactions = InteractionDesk(
             self.world.new_id,
@@ -902,10 +904,12 @@ class DiscordDouble:
         if "components" in body and self.components in ("refused", "malformed"):
             raise Refused(INVALID_FORM, {"components": "Unknown field."} if self.components == "refused" else {})
         check_components(body.get("components") or [])
+        if self.components == "unended" and "retry:" in json.dumps(body.get("components") or []):
+            raise Refused(INVALID_FORM, {"components": "Invalid."})
 
     def _set_components(self, message: Json, body: Json) -> None:
         """An edit that says nothing of them leaves them."""
-        if "components" in body and self.components == "shown":
+        if "components" in body and self.components in ("shown", "unended"):
             message["components"] = body["components"]
 
     def _posted_with(self, channel: str, nonce: str | None) -> Json | None:

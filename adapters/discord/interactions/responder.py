@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from adapters.discord.events.interactions import EPHEMERAL, Interaction, InteractionToken
-from adapters.discord.interactions import texts
 from adapters.discord.interactions.calls import (
     MESSAGE,
     MESSAGE_LATER,
@@ -81,6 +80,7 @@ class Responder:
     def __init__(self, state: BotState) -> None:
         self.calls = InteractionCalls(state)
         self._state = state
+        self._strings = state.options.strings
         self._callbacks = asyncio.Semaphore(MAX_CONCURRENT_CALLBACKS)
         self._forms: TTLCache[str, Form] = expiring(MAX_REMEMBERED, TOKEN_SECONDS)
         self._confirmations: LRUCache[str, str] = LRUCache(MAX_REMEMBERED)
@@ -119,7 +119,7 @@ class Responder:
                 try:
                     await _repeated(lambda: self.calls.respond(token, kind, data, files), ATTEMPT_SECONDS)
                 except Permanent as refusal:
-                    plain = private_message(texts.FORM_REFUSED) if kind == MODAL else _plain(data)
+                    plain = private_message(self._strings.form_refused) if kind == MODAL else _plain(data)
                     if isinstance(refusal, TokenExpired) or kind not in (MODAL, MESSAGE) or plain is None:
                         raise
                     log.warning("a response is refused in its full form: %s", refusal)
@@ -135,11 +135,11 @@ class Responder:
 
     def offered_form(self, name: str) -> Response:
         """The form behind a button that offers one."""
-        return self._forms.get(name) or Notice(texts.FORM_GONE)
+        return self._forms.get(name) or Notice(self._strings.form_gone)
 
     def confirmation(self, action: str, label: str) -> Response:
         """The question before an action, with its button."""
-        question = self._confirmations.get(action, texts.REALLY)
+        question = self._confirmations.get(action, self._strings.confirm)
         return Notice(question, (Action(action, label, danger=True),))
 
     # -------------------------------------------------------------------------------------------------------- details
@@ -170,11 +170,14 @@ class Responder:
         if isinstance(response, Form):
             name = secrets.token_urlsafe(12)
             self._forms[name] = response
-            response, rows = Notice(texts.FORM_READY), open_button(f"{OPEN_PREFIX}{name}", texts.OPEN_FORM)
+            response, rows = (
+                Notice(self._strings.form_ready),
+                open_button(f"{OPEN_PREFIX}{name}", self._strings.form_open),
+            )
         self._confirmations.update({each.id: each.confirm for each in response.actions if each.confirm})
         messages = notice_messages(response)
         if not messages and manner.needs_message:
-            messages = [private_message(texts.DONE)]
+            messages = [private_message(self._strings.done)]
         if rows:
             messages[-1]["components"] = rows
         files = [response.file] if response.file is not None else []

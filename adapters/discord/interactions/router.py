@@ -10,7 +10,6 @@ from typing import Any
 
 from adapters.discord.events.interactions import ComponentPressed, Interaction, InteractionEvent, ModalSubmitted
 from adapters.discord.history.reader import HistoryReader
-from adapters.discord.interactions import texts
 from adapters.discord.interactions.modals import FORM_PREFIX
 from adapters.discord.interactions.private_messages import ACTION_PREFIX, CONFIRM_PREFIX
 from adapters.discord.interactions.responder import OPEN_PREFIX, Manner, Responder
@@ -102,7 +101,7 @@ class InteractionRouter:
                 return NOTHING
         # During a restart two processes receive each press: the one with the answer responds first.
         await asyncio.sleep(OTHER_PROCESS_SECONDS)
-        return Notice(texts.NOT_STOPPED)
+        return Notice(self._state.options.strings.not_stopped)
 
     async def _retry(self, event: ComponentPressed, name: str) -> Response:
         to, model = event.interaction, event.values[0] if event.values else ""

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from adapters.discord.errors import names_components, names_content, refuses_edits, refuses_reference
+from adapters.discord.messages.components import STOP_PREFIX, ids_in
 from adapters.discord.messages.renderer import MESSAGE_LIMIT, DiscordMarkdown
 from adapters.discord.state import BotState
 from bot.errors import Failure, InvalidRequest, NotEditable, Permanent, ServiceError, TooLarge
@@ -24,13 +25,11 @@ FILE_LIMIT = 10 * 2**20
 CONTROLS = Controls.STOP | Controls.RETRY | Controls.FEEDBACK
 CAPS = ChannelCapabilities(limit=MESSAGE_LIMIT, measure=utf16_units, renderer=DiscordMarkdown(), controls=CONTROLS)
 
-# By controls and files.
+# By controls and files. A server may take a stop button and refuse what an ended answer shows.
 _CAPS = MappingProxyType(
     {
-        (controls, files): replace(
-            CAPS, controls=CAPS.controls if controls else Controls.NONE, files=FILE_LIMIT if files else 0
-        )
-        for controls in (False, True)
+        (controls, files): replace(CAPS, controls=controls, files=FILE_LIMIT if files else 0)
+        for controls in (Controls.NONE, Controls.STOP, CONTROLS)
         for files in (False, True)
     }
 )
@@ -46,14 +45,14 @@ class AcceptedForm:
         self._state = state
         self._channel = channel
         self._limit = MESSAGE_LIMIT
-        self._plain = False  # without controls
+        self._refused = Controls.NONE
         self._files = state.accepts_files(channel)  # fixed, since it decides how text is split
         self.references = True  # posts reply to the question
 
     @property
     def caps(self) -> ChannelCapabilities:
         """Capabilities without the rejected ones."""
-        caps = _CAPS[not (self._plain or self._state.controls_refused), self._files]
+        caps = _CAPS[CONTROLS & ~(self._refused | self._state.refused_controls), self._files]
         return caps if self._limit == caps.limit else replace(caps, limit=self._limit)
 
     def disable_files(self, reason: str) -> None:
@@ -76,11 +75,14 @@ class AcceptedForm:
             return rejection
         if "components" not in payload or names_content(rejection):
             return self._reduce_limit(payload, rejection)
-        # A server without components: repeat the same text, with a permit of its own, without them.
-        self._plain = True
+        # A server without such components: repeat the same text, with a permit of its own, without them.
+        refused = _refused_with(payload["components"])
+        self._refused |= refused
         if names_components(rejection):
-            self._state.controls_refused = True
-            log.warning("this server accepts no buttons: users stop answers with a message, or by deleting them")
+            self._state.refused_controls |= refused
+            log.warning(
+                "this server refuses the buttons of %s", "an ended answer" if refused != CONTROLS else "answers"
+            )
         return ServiceError(f"{verb.value}: rejected with its components", retry_after=0.0)
 
     def _reduce_limit(self, payload: Mapping[str, Any], rejection: InvalidRequest) -> Failure:
@@ -90,3 +92,10 @@ class AcceptedForm:
             return rejection
         self._limit = max(size // 2, MIN_LIMIT)
         return TooLarge(str(rejection))
+
+
+def _refused_with(rows: object) -> Controls:
+    """The controls to do without: those of an ended answer, or all if a running one's are refused too."""
+    ids = ids_in(rows)
+    is_ended = bool(ids) and not any(each.startswith(STOP_PREFIX) for each in ids)
+    return CONTROLS & ~Controls.STOP if is_ended else CONTROLS

@@ -18,7 +18,7 @@ from adapters.discord.events.parse import MessagePosted
 from adapters.discord.history.lost_posts import find_answer_message, next_answer_message
 from adapters.discord.history.reader import HistoryReader
 from adapters.discord.messages.accepted_form import AcceptedForm
-from adapters.discord.messages.components import components, ids_in
+from adapters.discord.messages.components import ids_in
 from adapters.discord.messages.payloads import PINGS_NOBODY, request_body
 from adapters.discord.messages.typing_indicator import show_typing
 from adapters.discord.rate_limits import ChannelBudgets
@@ -234,10 +234,11 @@ class DiscordChannel(Channel):
         Unknown for messages of an earlier process and after a write without a response.
         """
         shown = self._shown.get(message) if message else frozenset[str]()
-        can_show = self.caps.controls is not Controls.NONE
+        controls = self.caps.controls
+        can_show = controls is not Controls.NONE
         if not can_show and not shown:
             return {}
-        wanted = components(body.controls, self._question_id, self._state.models) if can_show else []
+        wanted = self._state.components(body.controls & controls, self._question_id) if can_show else []
         return {} if shown == ids_in(wanted) else {"components": wanted}
 
     def _cache_own(self, message: str, text: str) -> None:

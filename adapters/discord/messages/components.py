@@ -12,6 +12,7 @@ from typing import Any
 from adapters.shared.json_fields import as_list
 from bot.interactions.values import Choice
 from bot.ports import Controls
+from bot.strings import ControlStrings
 
 # Component types and the grey style (https://docs.discord.com/developers/components/reference).
 _ROW, _BUTTON, _SELECT, _SECONDARY = 1, 2, 3, 2
@@ -20,17 +21,22 @@ _ROW, _BUTTON, _SELECT, _SECONDARY = 1, 2, 3, 2
 STOP_PREFIX, RETRY_PREFIX, RETRY_WITH_PREFIX = "stop:", "retry:", "retry_with:"
 UP_PREFIX, DOWN_PREFIX = "up:", "down:"
 
-# Options of a selection, and the length of their texts; same source.
+# Options of a selection, and the lengths of texts; same source.
 _OPTIONS, _TEXT_LENGTH = 25, 100
+_LABEL_LENGTH, _PLACEHOLDER_LENGTH = 80, 150
+
+LABELS = ControlStrings()
 
 
-def components(controls: Controls, question: str, models: Sequence[Choice] = ()) -> list[dict[str, Any]]:
+def components(
+    controls: Controls, question: str, models: Sequence[Choice] = (), labels: ControlStrings = LABELS
+) -> list[dict[str, Any]]:
     """All components of a message with `controls`; an edit replaces them. `question` is a `question_name`."""
     buttons: list[dict[str, Any]] = []
     if controls & Controls.STOP:
-        buttons.append(_button(f"{STOP_PREFIX}{question}", "Stop"))
+        buttons.append(_button(f"{STOP_PREFIX}{question}", labels.stop_label))
     if controls & Controls.RETRY:
-        buttons.append(_button(f"{RETRY_PREFIX}{question}", "Try again"))
+        buttons.append(_button(f"{RETRY_PREFIX}{question}", labels.retry_label))
     if controls & Controls.FEEDBACK:
         buttons.append(_button(f"{UP_PREFIX}{question}", "", emoji="\N{THUMBS UP SIGN}"))
         buttons.append(_button(f"{DOWN_PREFIX}{question}", "", emoji="\N{THUMBS DOWN SIGN}"))
@@ -39,7 +45,7 @@ def components(controls: Controls, question: str, models: Sequence[Choice] = ())
     options = list(by_value.values())[:_OPTIONS]
     if controls & Controls.RETRY and options:
         selection = {"type": _SELECT, "custom_id": f"{RETRY_WITH_PREFIX}{question}", "options": options}
-        rows.append(_row([selection | {"placeholder": "Try again with…"}]))
+        rows.append(_row([selection | {"placeholder": labels.retry_with_label[:_PLACEHOLDER_LENGTH]}]))
     return rows
 
 
@@ -67,7 +73,7 @@ def _row(components: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _button(custom_id: str, label: str, *, emoji: str = "") -> dict[str, Any]:
-    shown = {"emoji": {"name": emoji}} if emoji else {"label": label}
+    shown = {"emoji": {"name": emoji}} if emoji else {"label": label[:_LABEL_LENGTH]}
     return {"type": _BUTTON, "style": _SECONDARY, "custom_id": custom_id, **shown}
 
 

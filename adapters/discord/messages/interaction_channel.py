@@ -25,7 +25,6 @@ from adapters.discord.history.reader import HistoryReader
 from adapters.discord.interactions.calls import InteractionCalls, TokenExpired
 from adapters.discord.messages.accepted_form import AcceptedForm
 from adapters.discord.messages.channel import FILE_SECONDS, DiscordChannel
-from adapters.discord.messages.components import components
 from adapters.discord.messages.payloads import PINGS_NOBODY
 from adapters.discord.messages.switched_budget import SwitchedBudget
 from adapters.discord.rate_limits import HoldsOnly
@@ -261,8 +260,9 @@ class InteractionChannel(Channel):
         raise Forbidden("the interaction has expired, and the bot cannot write here") from expired
 
     def _payload(self, body: Body) -> dict[str, Any]:
-        has_controls = self.caps.controls is not Controls.NONE
-        shown = components(body.controls, self._question.message.id, self._state.models) if has_controls else None
+        controls = self.caps.controls
+        can_show = controls is not Controls.NONE
+        shown = self._state.components(body.controls & controls, self._question.message.id) if can_show else None
         payload = {"content": body.text, "allowed_mentions": PINGS_NOBODY.to_dict()}
         return payload if shown is None else {**payload, "components": shown}
 

@@ -241,6 +241,27 @@ async def test_an_answer_is_whole_where_there_are_no_buttons(how: str) -> None:
 
 
 @pytest.mark.sockets
+async def test_an_answer_is_whole_if_only_its_last_buttons_are_refused() -> None:
+    """Its text is written without them; the next answer has its stop button and tries no others."""
+    double = DiscordDouble()
+    double.components = "unended"
+    bot, journal, script = Bot(double), FakeJournal(), words(100, rate=100.0)
+    async with double.running(), process(bot, ScriptedModel(script), journal):
+        bot.ask("hi")
+        await ended(journal)
+        refused = len(writes(double))
+        bot.ask("again")
+        await ended(journal, 2)
+        sent = [str(each) for each in writes(double)]
+
+        assert double.answers(bot.general) == [answer_of(script).strip()] * 2
+        assert [double.controls(bot.general, one.id) for one in double.shown(bot.general)] == [[]] * 4
+        assert any("stop:" in each for each in sent[refused:])
+        assert not any("retry:" in each for each in sent[refused:])
+        assert double.limited == []
+
+
+@pytest.mark.sockets
 async def test_an_answer_of_many_messages_ends_with_its_controls() -> None:
     """Only the last message of an answer has controls; those of the end replace the stop button."""
     double = DiscordDouble()
