@@ -6,10 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import pytest
 
+from tests.servers.limits import Fault, Kind
 from tests.servers.openai import Answer, OpenAIDouble
 from tests.servers.slack import SlackDouble
 from tests.servers.slack_interactive import labels_of
@@ -21,6 +23,8 @@ pytestmark = pytest.mark.sockets
 PATIENCE = 30.0
 # From an edit to the new text: the debounce of two seconds, and three more.
 EDIT_SECONDS = 5.0
+
+FIELDS = ("status", "headers", "body")
 
 BUTTONS = ["Try again", "Good answer", "Bad answer"]
 
@@ -195,6 +199,22 @@ async def edit(on: Stage, old: Answer, *, is_running: bool) -> None:
     await on.until(lambda: on.buttons(question) == BUTTONS)
     assert on.ids(question)[:1] == before[:1]
     assert "what?" in str(on.model.requests[-1].body)
+
+
+LIMITED = Fault("", "", Kind.STATUS, status=429, headers={"Retry-After": "1"}, body=b'{"ok": false}')
+FAULTS = [LIMITED, Fault("", "", Kind.STATUS), Fault("", "", Kind.RESET_AFTER), Fault("", "", Kind.GARBLED)]
+
+
+async def test_a_fault_in_any_call_loses_nothing(tmp_path: Path) -> None:
+    """Whichever call of another answer fails, in whichever way, the new text stands once in the same message."""
+    async with stage(tmp_path) as on, on.program():
+        for number, (fault, method) in enumerate(product(FAULTS, ["conversations.replies", "chat.update"])):
+            question = await on.ask(f"question {number}", Answer(f"old {number}"))
+            before = on.ids(question)
+            on.double.faults.add("", method, fault.kind, **{name: getattr(fault, name) for name in FIELDS})
+            await try_again(on, question, f"new {number}")
+            assert on.ids(question) == before
+            assert len(on.double.faults.fired) == number + 1
 
 
 async def test_rejected_buttons_cost_no_text(tmp_path: Path) -> None:
