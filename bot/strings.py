@@ -106,7 +106,7 @@ class RetryStrings:
     retry_no_answer: str = "The answer was deleted, so I cannot make it again. Please ask again."
     retry_model: str = "This model is no longer offered. Please choose another one."
     retry_unread: str = "I could not read the question just now. Please try again in a moment."
-    retry_limit: str = "You have reached your limit for now, so I cannot answer this again."
+    retry_limit: str = "You have reached your limit for now, so I cannot answer this."
     stopping: str = "I am being restarted. Please try again in a moment."
 
 

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from typing_extensions import override
 
-from bot.conversation import Author
+from bot.conversation import Author, Turn
 from bot.interactions.commands import Command
 from bot.interactions.values import (
     NOTHING,
@@ -46,6 +46,13 @@ class Interactions(Protocol):
 
     async def retry(self, event: RetryPressed) -> Response:
         """Answer a question again. The notice says why not, if so; it is empty if an answer starts."""
+        ...
+
+    async def reserve(self, turn: Turn) -> str:
+        """Count a command's question against the quotas; the sentence for the person if one is used up, else empty.
+
+        `bot.ports.Inbox.accept` counts it no second time. A silent refusal would leave a command without a response.
+        """
         ...
 
     async def vote(self, event: VoteCast) -> Response:
@@ -93,6 +100,10 @@ class NoInteractions(Interactions):
     @override
     async def retry(self, event: RetryPressed) -> Response:
         return NOTHING
+
+    @override
+    async def reserve(self, turn: Turn) -> str:
+        return ""
 
     @override
     async def vote(self, event: VoteCast) -> Response:

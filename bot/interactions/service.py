@@ -12,7 +12,7 @@ from typing import Protocol
 
 from typing_extensions import override
 
-from bot.conversation import Author
+from bot.conversation import Author, Turn
 from bot.interactions.commands import Command
 from bot.interactions.ports import NO_INTERACTIONS, Interactions
 from bot.interactions.values import (
@@ -40,6 +40,10 @@ class GenerationsPart(Protocol):
 
     def edited(self, event: QuestionEdited) -> None:
         """An edited question."""
+        ...
+
+    async def reserve(self, turn: Turn) -> str:
+        """Count a question before it is accepted."""
         ...
 
 
@@ -119,6 +123,10 @@ class InteractionService(Interactions):
     @override
     async def retry(self, event: RetryPressed) -> Response:
         return await self._generations.retry(event)
+
+    @override
+    async def reserve(self, turn: Turn) -> str:
+        return await self._generations.reserve(turn)
 
     @override
     async def vote(self, event: VoteCast) -> Response:

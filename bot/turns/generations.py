@@ -112,6 +112,11 @@ class Generations:
         self._turns.accept_again(turn, opened.channel, answered.messages)
         return ""
 
+    async def reserve(self, turn: Turn) -> str:
+        """Count a command's question; see `bot.interactions.ports`."""
+        decision = await self._turns.admit(turn)
+        return "" if decision.admitted else decision.notice or self._strings.retry_limit
+
     # ----------------------------------------------------------------------------------------------------------- edits
 
     def edited(self, event: QuestionEdited) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from typing_extensions import override
 
-from bot.conversation import Author
+from bot.conversation import Author, Turn
 from bot.interactions.commands import COMMANDS, Command
 from bot.interactions.ports import Interactions
 from bot.interactions.values import (
@@ -34,6 +34,7 @@ class RecordingInteractions(Interactions):
         self.panel = Panel(("This is your page.",))
         self.greeting = ""  # the words of the first contact
         self.greeted: list[str] = []  # ids of the people
+        self.used_up = ""  # the sentence for a command's question, if a quota is used up
         self.models_offered: tuple[Choice, ...] = ()
         self._changed = asyncio.Event()
 
@@ -54,6 +55,10 @@ class RecordingInteractions(Interactions):
     @override
     async def retry(self, event: RetryPressed) -> Response:
         return self._record(event)
+
+    @override
+    async def reserve(self, turn: Turn) -> str:
+        return self.used_up
 
     @override
     async def vote(self, event: VoteCast) -> Response:

@@ -130,6 +130,10 @@ class CommandHandler:
             self._late.append((key, opened.event))
         elif not await inbox.receive(key, opened.event):
             return
+        elif refusal := await self._state.interactions.reserve(opened.turn):
+            inbox.dismiss(key)
+            await self._refuse(event, refusal, received)
+            return
         await self._responder.acknowledge(token, MESSAGE_LATER, deadline=received + CALLBACK_SECONDS)
         if not self._accepting:
             return
@@ -169,10 +173,17 @@ class CommandHandler:
         if not self._accepting:
             self._late.append((opened.turn.key, opened.event))
             return Notice(strings.answering)
+        return Notice(await self._accept(opened, inbox) or strings.answering)
+
+    async def _accept(self, opened: OpenedQuestion, inbox: Inbox) -> str:
+        """Journal, count and accept a question; the sentence for the person if it is not answered, else empty."""
         if not await inbox.receive(opened.turn.key, opened.event):
-            return Notice(strings.answered_before)
+            return self._state.options.strings.answered_before
+        if refusal := await self._state.interactions.reserve(opened.turn):
+            inbox.dismiss(opened.turn.key)
+            return refusal
         inbox.accept(opened.turn, opened.channel)
-        return Notice(strings.answering)
+        return ""
 
     def _unanswerable(self, event: CommandUsed) -> str:
         """The sentence for a message without anything to answer."""

@@ -184,6 +184,8 @@ class CommandHandler:
                 await self._responder.tell(refusal, origin)
             elif not await workspace.names.membership.may_post(invocation.channel):
                 await self._responder.tell(self._strings.not_invited, origin)
+            elif record is None and (refusal := await workspace.interactions.reserve(opened.turn)):
+                await self._responder.tell(refusal, origin)
             else:
                 if record is None:
                     self._inbox.update_event(key, with_user(opened.event, user))

@@ -173,6 +173,17 @@ async def test_a_refused_question_is_refused_privately() -> None:
         assert (bot.inbox.received, bot.double.shown(bot.general)) == ([], [])
 
 
+async def test_a_question_beyond_a_quota_is_refused_privately() -> None:
+    """The person alone reads it; no message waits for an answer that never comes."""
+    async with bot_at_work() as bot:
+        bot.interactions.used_up = "Enough for today."
+        used = bot.double.use("ask", bot.general, user=bot.ada, question="why?")
+        await until(lambda: bot.double.private(bot.ada) == ["Enough for today."])
+
+        assert bot.double.interactions.all[used].response == 4
+        assert (len(bot.inbox.dismissed), bot.double.shown(bot.general)) == (1, [])
+
+
 async def test_a_question_is_journalled_before_it_is_acknowledged() -> None:
     """With everything that another process needs to go on."""
     async with bot_at_work() as bot:

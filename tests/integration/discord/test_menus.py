@@ -12,7 +12,7 @@ from bot.conversation import Finish, FinishReason, Text
 from bot.strings import Strings
 from tests.servers.discord import DiscordDouble
 from tests.servers.limits import Kind
-from tests.support.discord import Bot, process
+from tests.support.discord import Bot, bot_at_work, process
 from tests.support.fakes import FakeJournal, ScriptedModel, Step
 from tests.support.waiting import until
 
@@ -54,6 +54,17 @@ async def test_a_message_is_answered_with_a_reply() -> None:
         assert bot.double.posts[answer.id].pinged == frozenset()
         assert bot.double.private(bot.ada) == [WORDS.answering]
         assert bot.double.button(bot.general, answer.id) == f"retry:{target}"
+
+
+async def test_a_message_beyond_a_quota_is_not_answered() -> None:
+    """The presser learns why, and not that an answer comes; the message may be answered later."""
+    async with bot_at_work() as bot:
+        bot.interactions.used_up = "Enough for today."
+        target = bot.double.say(bot.general, "why is it so?", author=bot.bob)
+        for menu in (ANSWER, SUMMARIZE):
+            bot.double.use_menu(menu, bot.general, target, user=bot.ada)
+        await until(lambda: bot.double.private(bot.ada) == ["Enough for today."] * 2)
+        assert len(bot.inbox.dismissed) == 2
 
 
 async def test_a_message_is_answered_once() -> None:

@@ -257,6 +257,18 @@ async def test_a_refused_question_is_told_in_private() -> None:
         assert inbox.turns == []
 
 
+async def test_a_question_beyond_a_quota_is_told_in_private() -> None:
+    """The person learns it alone, each time, and the question is dropped."""
+    double, inbox, core = SlackDouble(), RecordingInbox(), RecordingInteractions()
+    core.used_up = "Enough for today."
+    ann, channel = double.world.user("Ann"), double.world.channel()
+    async with double.running(), connected(double, inbox, core):
+        await double.command(channel, "ask why?", author=ann)
+        assert await told(double, ann) == ["Enough for today."]
+        await inbox.until(lambda: len(inbox.dismissed) == 1)
+        assert inbox.turns == []
+
+
 async def test_a_broken_journal_is_told_in_private() -> None:
     """A question that cannot be journalled is not started, and its author is told."""
 

@@ -691,3 +691,15 @@ async def test_a_failure_offers_another_try_alone() -> None:
         await harness.ask()
         await harness.core.idle()
     assert [body.controls for body in channel.shown.values()] == [Controls.RETRY]
+
+
+async def test_a_command_beyond_a_quota_always_gets_a_sentence() -> None:
+    """Also where a question in chat is refused in silence; a counted one is counted once."""
+    meter = OneQuestion()
+    async with running_generations(ScriptedModel(words(5)), hooks=TurnHooks(meter=meter)) as harness:
+        first, second = turn("1", conversation="c"), turn("2", conversation="c")
+        assert await harness.generations.reserve(first) == ""
+        assert await harness.generations.reserve(second) == STRINGS.retry_limit
+        await harness.ask()
+        await harness.core.idle()
+    assert len(harness.model.calls) == 1
