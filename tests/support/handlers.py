@@ -49,10 +49,13 @@ class House:
 
     @property
     def handlers(self) -> CommandHandlers:
-        prompting = PromptConfig(PromptOverride("Be brief."), self.by_channel)
-        rules = PreferenceRules(self.catalog, prompting, self.controls, self.access)
         ports = HandlerPorts(self.store, self.usage, self.personal, self.inbox)
-        return CommandHandlers(ports, HandlerOptions(rules, WORDS, self.welcome, self.welcome_text))
+        return CommandHandlers(ports, HandlerOptions(self.rules, WORDS, self.welcome, self.welcome_text))
+
+    @property
+    def rules(self) -> PreferenceRules:
+        prompting = PromptConfig(PromptOverride("Be brief."), self.by_channel)
+        return PreferenceRules(self.catalog, prompting, self.controls, self.access)
 
     async def run(self, command: str, typed: str = "", by: Author = DANA, place: Place = CHANNEL) -> Response:
         arguments = {"name": typed} if typed else {}

@@ -6,7 +6,9 @@ import pytest
 
 from bot.interactions.commands import COMMANDS, Kind
 from bot.interactions.service import InteractionService
+from bot.prompt import messages_after
 from bot.records import Subject, SubjectKind, person
+from bot.stored_choices import StoredChoices
 from tests.support.discord import Bot, bot_at_work
 from tests.support.handlers import WORDS, House
 from tests.support.waiting import until
@@ -72,3 +74,27 @@ async def test_settings_change_by_a_button_and_a_modal() -> None:
             person("discord", bot.ada): {"model": "gpt-5-mini", "persona": "admin:Be kind."},
             Subject(SubjectKind.CHANNEL, "discord", bot.guild, bot.general): {"reasoning": "shown"},
         }
+
+
+@pytest.mark.parametrize("where", ["dm", "thread"])
+async def test_a_reset_hides_what_was_said_before(where: str) -> None:
+    """The next question's prompt begins after the marker, in the same conversation."""
+    house = House()
+
+    def prepare(bot: Bot) -> None:
+        bot.interactions = InteractionService(commands=house.handlers)  # type: ignore[assignment]  # the real ones
+        world = bot.double.world
+        places.append(world.dm(bot.ada) if where == "dm" else world.thread(bot.general))
+
+    places: list[str] = []
+    async with bot_at_work(prepare=prepare) as bot:
+        (place,) = places
+        bot.ask("one?", channel=place)
+        await bot.inbox.wait_for(1)
+        assert await said(bot, bot.double.use("reset", place, user=bot.ada)) == WORDS.reset_done
+        bot.ask("two?", channel=place)
+        bot.ask("three?", channel=place)
+        turn, channel = await bot.inbox.turn(3)
+        choices = await StoredChoices(house.store, house.rules).choices(turn)
+        kept = messages_after(await channel.history(25), choices.history_after)
+        assert [message.text.split()[-1] for message in kept.messages] == ["two?"]

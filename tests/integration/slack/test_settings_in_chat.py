@@ -9,7 +9,9 @@ import pytest
 
 from bot.interactions.commands import COMMANDS, Kind
 from bot.interactions.service import InteractionService
+from bot.prompt import messages_after
 from bot.records import Subject, SubjectKind, person
+from bot.stored_choices import StoredChoices
 from tests.servers.slack import SlackDouble
 from tests.support.handlers import WORDS, House
 from tests.support.inbox import PATIENCE
@@ -74,3 +76,27 @@ async def test_settings_change_by_a_button_and_a_modal() -> None:
         person("slack", ada): {"model": "gpt-5-mini", "persona": "admin:Be *kind*."},
         Subject(SubjectKind.CHANNEL, "slack", "T1", channel): {"reasoning": "shown"},
     }
+
+
+@pytest.mark.parametrize("where", ["direct", "thread"])
+async def test_a_reset_hides_what_was_said_before(where: str) -> None:
+    """The next question's prompt begins after the marker, in the same conversation."""
+    double, house = SlackDouble(), House()
+    ann = double.world.user("Ann")
+    channel = double.world.channel("im" if where == "direct" else "channel")
+    async with double.running(), connected(double, None, InteractionService(commands=house.handlers)) as (_, inbox):
+        first = double.say(channel, "<@UBOT> one?", author=ann)
+        thread = first if where == "thread" else ""
+        await inbox.wait_for(1)
+        if where == "thread":
+            double.say(channel, "<@UBOT> !reset", author=ann, thread=thread)
+        else:
+            await double.command(channel, "reset", author=ann)
+        await until(double, lambda: double.interactive.seen_by(ann) == [WORDS.reset_done])
+        double.say(channel, "<@UBOT> two?", author=ann, thread=thread)
+        await inbox.wait_for(2)
+        double.say(channel, "<@UBOT> three?", author=ann, thread=thread)
+        turn, asked = await inbox.turn(3)
+        choices = await StoredChoices(house.store, house.rules).choices(turn)
+        kept = messages_after(await asked.history(25), choices.history_after)
+        assert [message.text.split()[-1] for message in kept.messages] == ["two?"]
