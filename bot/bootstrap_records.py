@@ -27,6 +27,9 @@ from config.settings import Settings
 
 __all__ = ["ExportFailed"]
 
+# The least age of a reservation without an end: longer than a turn may wait and run. Seconds.
+LEAST_EXPIRY_SECONDS = 3_600.0
+
 # The request parameters with the most tokens of an answer: of chat completions, old and new, and of responses.
 ANSWER_LIMITS = ("max_completion_tokens", "max_output_tokens", "max_tokens")
 
@@ -92,7 +95,7 @@ def make_hooks(
     options = MeteringOptions(
         system_characters=len(settings.conversation.prompt()),
         answer_tokens=lambda model: answer_tokens(settings, model),
-        expiry_seconds=settings.journal.recovery_max_age_seconds,
+        expiry_seconds=max(settings.journal.recovery_max_age_seconds, LEAST_EXPIRY_SECONDS),
         server_name=make_catalog(settings).server_name,
     )
     meter = LedgerMeter(

@@ -90,6 +90,9 @@ class LedgerMeter(QuestionMeter):
             refusal = await self._store.reserve(await self._reservation(turn, now))
         except RecordsUnavailable:
             return ADMITTED
+        except Exception:
+            log.exception("quota not checked", extra={"turn": turn.key.reference})
+            return ADMITTED
         if refusal is None:
             return ADMITTED
         limit = refusal.limit
@@ -110,6 +113,8 @@ class LedgerMeter(QuestionMeter):
             await self._store.settle(turn.key, entries, refund=not has_text, ended=ended)
         except RecordsUnavailable:
             log.warning("usage not recorded", extra={"turn": turn.key.reference, "calls": len(entries)})
+        except Exception:
+            log.exception("usage not recorded", extra={"turn": turn.key.reference})
 
     async def _reservation(self, turn: Turn, now: datetime) -> Reservation:
         choices = await self._choices.choices(turn)

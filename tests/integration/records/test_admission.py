@@ -255,6 +255,16 @@ async def test_a_change_at_run_time_applies_to_the_next_question() -> None:
         assert answered(await ask(core, question(9))) == 0
 
 
+async def test_an_id_that_no_store_takes_stops_nobody() -> None:
+    """Half a surrogate pair in an id is a bug of the platform; the question is answered, and the log has a trace."""
+    async with metered({"user.day.questions": 1}) as at, running_core(ScriptedModel(SHORT), hooks=at.hooks) as core:
+        channels = [fast(), fast()]
+        core.turns.accept(question(1, user="U\ud800"), channels[0])
+        core.turns.accept(question(2), channels[1])
+        await core.idle()
+        assert answered(channels) == 2
+
+
 # ----------------------------------------------------------------------------------------------------------- properties
 
 
