@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.slack.events.actions import ButtonValue, Origin, parse_form, parse_origin, parse_press, parse_value
@@ -102,6 +102,7 @@ JSON = st.dictionaries(
 )
 
 
+@settings(max_examples=50)
 @given(JSON)
 def test_any_payload_is_parsed(payload: Json) -> None:
     """Whatever arrives, parsing raises nothing, and every field has its type."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.slack.events.actions import Origin
@@ -48,6 +48,7 @@ FIELDS = st.lists(
 ).map(tuple)
 
 
+@settings(max_examples=30)
 @given(TEXTS, ACTIONS_OF)
 def test_any_notice_is_acceptable(text: str, actions: list[Action]) -> None:
     """A notice of any length and any number of buttons is accepted, as a message and as a view."""
@@ -58,6 +59,7 @@ def test_any_notice_is_acceptable(text: str, actions: list[Action]) -> None:
     check_view(notice_view(notice, HERE))
 
 
+@settings(max_examples=30)
 @given(LABELS, FIELDS, LABELS, TEXTS)
 def test_any_form_is_acceptable(title: str, fields: tuple[Field, ...], submit: str, intro: str) -> None:
     """A form with any texts, values and choices is accepted, and keeps its id and place."""
@@ -66,6 +68,7 @@ def test_any_form_is_acceptable(title: str, fields: tuple[Field, ...], submit: s
     assert json.loads(view["private_metadata"])["thread"] == HERE.thread
 
 
+@settings(max_examples=30)
 @given(st.lists(TEXTS, max_size=30), ACTIONS_OF)
 def test_any_panel_is_acceptable(sections: list[str], actions: list[Action]) -> None:
     """A person's own page is cut where Slack takes no more blocks, and keeps its buttons."""
@@ -74,6 +77,7 @@ def test_any_panel_is_acceptable(sections: list[str], actions: list[Action]) -> 
     assert len(labels_of(view["blocks"])) == len(actions)
 
 
+@settings(max_examples=30)
 @given(CHOICES, st.integers(0, 13_000), st.sampled_from(list(Controls)))
 def test_any_buttons_are_acceptable(models: tuple[Choice, ...], room: int, controls: Controls) -> None:
     """Buttons with any models are accepted beside a text of any length."""
