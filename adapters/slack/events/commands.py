@@ -93,7 +93,7 @@ class CommandHandler:
         if invocation is None:
             return
         if self._is_stopping or self._pending_count >= PENDING:
-            self._tell(self._strings.busy, origin)
+            self._tell(self._strings.stopping if self._is_stopping else self._strings.busy, origin)
             return
         key = self._key(invocation)
         try:

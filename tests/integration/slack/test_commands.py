@@ -284,6 +284,17 @@ async def test_a_broken_journal_is_told_in_private() -> None:
         assert inbox.turns == []
 
 
+async def test_a_restart_is_told_in_private() -> None:
+    """Slack sends a command only once, so its author learns that this process takes no more; nothing is journalled."""
+    double = SlackDouble()
+    ann, channel = double.world.user("Ann"), double.world.channel()
+    async with double.running(), connected(double, None, RecordingInteractions()) as (platform, inbox):
+        await platform.stop_accepting()
+        await acknowledged(double, await double.command(channel, "ask why?", author=ann))
+        assert "restarted" in (await told(double, ann))[0]
+        assert inbox.received == []
+
+
 async def test_a_failing_core_is_told_in_private() -> None:
     """A defect in a command ends in one plain line without the exception's words."""
 
