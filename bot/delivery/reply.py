@@ -121,8 +121,8 @@ class Reply(ReplyInput):
 
     def _next_write(self, desired: Sequence[DesiredMessage]) -> Write | None:
         reconciler, is_final = self._reconciler, self.is_final
-        if self.is_superseded:
-            return reconciler.unknown_post()
+        if self.is_superseded:  # a preview without text must not stay in case that no other text comes
+            return reconciler.next(()) if self._answer.preview.is_shown else reconciler.unknown_post()
         # Until the reply ends, delete no posted text if there is nothing to replace it.
         write = reconciler.next(desired, is_final=is_final) if desired or is_final else None
         if write is not None and reconciler.adds_controls(write) and not (is_final and self._may_add_controls()):

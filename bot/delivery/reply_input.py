@@ -97,7 +97,7 @@ class ReplyInput(ReplyState):
     def supersede(self, now: float) -> None:
         """Write nothing more: another generation takes the messages over, and replaces their text.
 
-        Only a post with an unknown outcome is repeated, so that its message is known.
+        Only a post with an unknown outcome is repeated, so that its message is known, and a preview is deleted.
         """
         self.is_superseded = True
         if self._ending is None:

@@ -10,7 +10,8 @@ import pytest
 
 from bot.access import AccessRules, AllowDeny
 from bot.completion import CompletionPolicy
-from bot.conversation import Announced, Author, Ending, Finish, FinishReason, Text, Turn
+from bot.conversation import Announced, Author, Ending, Finish, FinishReason, Reasoning, Text, Turn
+from bot.delivery.policy import ReasoningPolicy, WritePolicy
 from bot.errors import (
     Failure,
     Forbidden,
@@ -450,6 +451,26 @@ async def test_a_running_answer_ends_without_a_word() -> None:
     assert shown(channel) == expected(story("new", 20))
     assert not any(STRINGS.stopped in write.text for write in channel.log)
     assert journal.ends == {at(): Ending.STOPPED, at(generation=1): Ending.DONE}
+
+
+async def test_a_preview_does_not_outlive_its_turn() -> None:
+    """An edit during the model's reasoning removes the preview, so it is not left if the next answer fails."""
+    channel = make_channel()
+    writes = WritePolicy(reasoning_preview=ReasoningPolicy(shown=True))
+    thinking: list[Step] = [Reasoning("Let me think about this one. "), 2.0, Reasoning("And more of it. "), 60.0]
+    model = ScriptedModel(thinking, [1.0, REJECTED])
+    async with running_generations(model, channel, writes=writes, completion=ONCE) as harness:
+        await harness.ask()
+        await asyncio.sleep(3.0)
+        assert "Thinking" in channel.text
+        harness.edit("who?")
+        await harness.core.idle()
+        await asyncio.sleep(DEBOUNCE_SECONDS + 1.0)
+        await harness.core.idle()
+    assert len(harness.model.calls) == 2
+    (body,) = channel.shown.values()
+    assert "Thinking" not in body.text
+    assert STRINGS.kept not in body.text
 
 
 async def test_a_waiting_question_is_answered_once_with_its_new_words() -> None:
