@@ -24,7 +24,7 @@ from bot.turns.hooks import ModelCall
 from bot.usage import LedgerUsage
 from tests.support.core import CoreHarness, running_core
 from tests.support.fakes import FakeChannel, FakeJournal, ScriptedModel, Server, Step, words
-from tests.support.metering import Metered, metered
+from tests.support.metering import NOON, Metered, metered
 
 USED = Usage(30, 20, 10, 5, "gpt-6-2026", Decimal("0.002"))
 SHORT: list[Step] = [Text("Forty-two."), USED, Finish(FinishReason.STOP)]
@@ -122,6 +122,22 @@ async def test_the_next_day_has_its_own_limit() -> None:
         assert results == [[1, 0], [1, 0], [1, 0], [1, 0], [1, 0]]
         at.now -= timedelta(days=2)  # 30 November: three questions of the month are used
         assert answered(await ask(core, question(99, "U2"))) == 0
+
+
+async def test_an_answer_over_midnight_belongs_to_the_day_of_its_question() -> None:
+    """Its tokens count where its question does, and a refund after a month's end leaves the new month alone."""
+    async with metered({"user.day.questions": 1}) as at:
+        at.now = NOON.replace(day=30, hour=23, minute=59)
+        await at.meter.admit(question(1))
+        await at.meter.admit(question(2, "U2"))
+        at.now += timedelta(minutes=2)
+        await at.meter.admit(question(3, "U2"))
+        await at.meter.settle(question(1), [ModelCall("m", USED, 0, 0)], has_text=True)
+        await at.meter.settle(question(2, "U2"), (), has_text=False)
+        periods = ("2026-11-30", "2026-11", "2026-12-01", "2026-12")
+        keys = [CounterKey("workspace", "memory/W", period) for period in periods]
+        states = await at.records.counters(keys)
+        assert [(states[key].questions, states[key].tokens) for key in keys] == [(1, 50), (1, 50), (1, 0), (1, 0)]
 
 
 async def test_a_failure_before_any_text_is_refunded() -> None:
