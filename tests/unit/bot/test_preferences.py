@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.models import ModelCatalog, ModelInfo
@@ -111,10 +111,11 @@ def test_an_admins_own_words_apply_to_the_admin() -> None:
     assert resolve(stored, controls, CATALOG, DEFAULTS)[PERSONA].source is Source.USER
 
 
-settings = st.dictionaries(st.one_of(st.sampled_from(list(PreferenceName)), st.text()), st.text())
+stored_values = st.dictionaries(st.one_of(st.sampled_from(list(PreferenceName)), st.text()), st.text())
 
 
-@given(channels=st.lists(settings, max_size=3), user=settings)
+@settings(max_examples=40)
+@given(channels=st.lists(stored_values, max_size=3), user=stored_values)
 def test_any_stored_text_gives_a_usable_setting(channels: list[dict[str, str]], user: dict[str, str]) -> None:
     """Whatever the store returns, every model is offered, and a persona has bounded words or none."""
     effective = resolve(StoredPreferences(channels, user), OPEN, CATALOG, DEFAULTS)
