@@ -24,6 +24,11 @@ from bot.ports import Channel, Inbox, UnfinishedTurn
 # (https://docs.discord.com/developers/resources/application#application-object-application-flags).
 MESSAGE_CONTENT_FLAGS = 1 << 18 | 1 << 19
 
+OTHER_ENDPOINT = (
+    "In https://discord.com/developers/applications (your application, General Information), empty the Interactions "
+    "Endpoint URL."
+)
+
 _API = "https://discord.com/api/v10"
 
 # Timeout of each check. Seconds.
@@ -47,7 +52,8 @@ async def check(options: DiscordOptions) -> list[CheckResult]:
         if not isinstance(application.get("flags"), int):
             _, application = await _get(session, options, "/oauth2/applications/@me")
         path = f"/applications/{application.get('id') or user.get('id')}/commands"
-        commands = commands_result(*await _get_json(session, options, path))
+        status_of_commands, registered = await _get_json(session, options, path)
+    commands = endpoint_result(application) or commands_result(status_of_commands, registered)
     # The gateway decides about the intent; the flags only repeat the portal's settings.
     intent, gateway = intent_result(application), await _connect(options)
     if intent.ok:
@@ -96,6 +102,18 @@ def commands_result(status: int, registered: object) -> CheckResult:
         return CheckResult(_COMMANDS, ok=True, message=line, warning=True)
     known = f"{len(registered)} are registered" if registered else "none are registered yet"
     return CheckResult(_COMMANDS, ok=True, message=f"may be registered; {known}, and changes follow at the start")
+
+
+def endpoint_result(application: Mapping[str, Any]) -> CheckResult | None:
+    """A warning if Discord sends presses and commands to another address, and so not to the bot.
+
+    https://docs.discord.com/developers/interactions/overview#configuring-an-interactions-endpoint-url
+    """
+    address = application.get("interactions_endpoint_url")
+    if not address:
+        return None
+    line = f"go to {address}, so commands and buttons do nothing here"
+    return CheckResult(_COMMANDS, ok=True, message=line, fix=OTHER_ENDPOINT, warning=True)
 
 
 async def _get(session: aiohttp.ClientSession, options: DiscordOptions, path: str) -> tuple[int, dict[str, Any]]:
