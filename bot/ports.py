@@ -180,15 +180,18 @@ class Channel(Protocol):
     async def find(self, key: str, known: Sequence[str] = ()) -> str | None:
         """The id of the message posted with this key, or None.
 
-        Used after an `OutcomeUnknown`, and by a later process that recovers a turn: any time may have passed. `known`
-        lists the ids of the answer's earlier messages, in order. A platform whose `post` recognises recent keys may
-        return None during that time. Raises as `post` does: a failed lookup is not a missing message.
+        Used after an `OutcomeUnknown`, and by a later process. `known` lists the ids of the answer's earlier
+        messages, in order. A platform whose `post` recognises recent keys may return None. Raises as `post` does.
         """
         ...
 
     async def show_working(self) -> None:
         """Show activity (typing, a status) until cancelled. Never raises, never spends a permit."""
         ...
+
+    async def withdraw(self) -> None:
+        """The turn ends without any write: take back a sign of work that only a write would replace. Never raises."""
+        return
 
     async def turn_ended(self) -> None:
         """The turn has ended, in whichever way: stop showing that it goes on. Takes seconds at most, never raises."""
@@ -260,10 +263,7 @@ class Inbox(Protocol):
         ...
 
     def stop_place(self, place: Place, *, by: Author) -> int:
-        """Stop the answers in a place's conversation, and a reader's own in its channel, running or waiting.
-
-        Returns their number; answers that the reader may not stop go on.
-        """
+        """Stop the answers a reader may stop in a place's conversation, and their own in its channel; their number."""
         ...
 
     async def stop_person(self, platform: str, person: str) -> int:

@@ -152,6 +152,7 @@ class CommandStrings:
     not_invited: str = "I cannot write here. Please invite me to this conversation first, then try again."
     not_now: str = "That did not work. Please try again in a moment."
     nothing_to_answer: str = "There is nothing to answer in this message."
+    not_answered: str = "Your question was not answered: a limit was reached, or it was stopped."
     answering: str = "I am answering this message."
     answered_before: str = "I have an answer to this message already."
     # The question of "Summarize" in a message's menu, for the model.

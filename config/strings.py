@@ -105,6 +105,7 @@ class CommandSentences(SettingsGroup):
     not_invited: Sentence = sentence("Reply to a command where the bot may not write.")
     not_now: Sentence = sentence("Reply to a command or a button that failed.")
     nothing_to_answer: Sentence = sentence('Reply to "Answer this" on a message without content.')
+    not_answered: Sentence = sentence("Reply to a question by command that ends without an answer.")
     answering: Sentence = sentence('Reply to "Answer this", once the answer begins in the channel.')
     answered_before: Sentence = sentence('Reply to "Answer this" on a message with an answer.')
     summarize: Sentence = sentence("The model's instruction for \"Summarize\" in a message's menu.")

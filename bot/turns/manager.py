@@ -131,7 +131,7 @@ class TurnManager(Inbox):
         elif strings.is_stop(turn.question) and (
             self.stop_conversation(turn.conversation, by=turn.author) or self._stops.stop_own(turn)
         ):
-            self.dismiss(turn.key)
+            self._drop(pending)
         elif self._is_too_busy(turn):
             self._refuse(pending, "busy", strings.busy)
         else:
@@ -246,7 +246,7 @@ class TurnManager(Inbox):
         log.info("not answered", extra={"turn": turn.key.reference, "author": turn.author.id, "why": why})
         self._recorder.refused(turn.key.platform, why)
         if not notice or turn.conversation in self._notices or len(self._notices) >= self.config.limits.notices:
-            self.dismiss(turn.key)
+            self._drop(pending)
             return
         self._notices.add(turn.conversation)
         self._idle.clear()
@@ -310,7 +310,7 @@ class TurnManager(Inbox):
             elif self.queues.is_cancelled(key):
                 log.info("not answered", extra={"turn": key.reference, "author": author.id, "why": "cancelled"})
                 await self._runner.refund(pending.turn)
-                self.dismiss(key)
+                self._drop(pending)
             else:
                 await self._runner.run(pending, self._pacer(pending.channel))
 
@@ -319,7 +319,13 @@ class TurnManager(Inbox):
         if notice and not pending.turn.key.generation:
             await self._runner.run(replace(pending, notice=notice), self._pacer(pending.channel))
         else:
-            self.dismiss(pending.turn.key)
+            self._drop(pending)
+
+    def _drop(self, pending: PendingTurn) -> None:
+        """End a turn without any write."""
+        self.dismiss(pending.turn.key)
+        if self._group is not None:
+            self._start(pending.channel.withdraw(), f"withdrawing {pending.turn.key.reference}")
 
     def _pacer(self, channel: Channel) -> Pacer:
         """The pacer of the channel's connection. There is one per workspace, for the lifetime of `run`."""

@@ -223,6 +223,7 @@ class InteractionDesk:
         if not found["flags"] & EPHEMERAL:
             self._hide(found)
         found["deleted"] = True
+        one.is_pending = one.is_pending and found is not one.original
 
     # -------------------------------------------------------------------------------------------------------- details
 

@@ -113,6 +113,7 @@ class FakeChannel:
     keys: dict[str, str] = field(default_factory=dict)
     log: list[Wrote] = field(default_factory=list)
     hints: int = 0
+    withdrawn: int = 0
     ended_turns: int = 0
 
     def __post_init__(self) -> None:
@@ -176,6 +177,9 @@ class FakeChannel:
 
     async def turn_ended(self) -> None:
         self.ended_turns += 1
+
+    async def withdraw(self) -> None:
+        self.withdrawn += 1
 
     async def show_working(self) -> None:
         while True:

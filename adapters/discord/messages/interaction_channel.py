@@ -8,6 +8,7 @@ appear twice. Once the token has expired (`TokenExpired`, whatever the clock say
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -23,6 +24,7 @@ from adapters.discord.events.parse import MessagePosted
 from adapters.discord.history.lost_posts import find_answer_message
 from adapters.discord.history.reader import HistoryReader
 from adapters.discord.interactions.calls import InteractionCalls, TokenExpired
+from adapters.discord.interactions.private_messages import private_message
 from adapters.discord.messages.accepted_form import AcceptedForm
 from adapters.discord.messages.channel import FILE_SECONDS, DiscordChannel
 from adapters.discord.messages.payloads import PINGS_NOBODY
@@ -30,9 +32,11 @@ from adapters.discord.messages.switched_budget import SwitchedBudget
 from adapters.discord.rate_limits import HoldsOnly
 from adapters.discord.state import BotState
 from bot.conversation import History, Part
-from bot.errors import Forbidden, InvalidRequest, NotFound, Permanent, RateLimited, ServiceError
+from bot.errors import Failure, Forbidden, InvalidRequest, NotFound, Permanent, RateLimited, ServiceError
 from bot.ports import Body, Channel, ChannelCapabilities, Controls, UnfinishedTurn, Verb
 from bot.rate_limits import Budget
+
+log = logging.getLogger(__name__)
 
 # Follow-ups of an interaction if the app is not in the server
 # (https://docs.discord.com/developers/interactions/receiving-and-responding#followup-messages).
@@ -132,6 +136,19 @@ class InteractionChannel(Channel):
     async def show_working(self) -> None:
         """Discord shows that the bot thinks until the first text."""
         await asyncio.Event().wait()
+
+    @override
+    async def withdraw(self) -> None:
+        """Remove the visible "thinks", and tell the asker alone."""
+        if self._first or self._is_expired:
+            return
+        token, text = self._question.token, self._state.options.strings.not_answered
+        try:
+            async with asyncio.timeout(self._state.options.write_seconds):
+                await self._calls.delete(token, "@original")
+                await self._calls.follow_up(token, private_message(text))
+        except (Failure, TimeoutError) as failure:
+            log.info("a question without an answer still shows that the bot thinks: %r", failure)
 
     # --------------------------------------------------------------------------------------------------------- writes
 

@@ -11,6 +11,7 @@ import pytest
 
 from adapters.discord.messages.renderer import without_small_print
 from bot.conversation import Ending, Finish, FinishReason, Role, Text
+from bot.strings import Strings
 from tests.contracts.channel import PROMISES, Promise, name_of, play
 from tests.servers.discord import DiscordDouble
 from tests.servers.discord_interactions import INVALID_TOKEN, MESSAGE_LATER, UNKNOWN_WEBHOOK
@@ -403,6 +404,19 @@ async def test_a_flood_of_questions_is_acknowledged() -> None:
         assert {bot.double.interactions.all[one].response for one in used} == {MESSAGE_LATER}
         assert sorted(visible(bot)) == sorted(f"> q{n}\n\nBecause." for n in range(50))
         assert bot.double.limited == []
+
+
+async def test_a_question_that_ends_without_an_answer_does_not_think_for_ever() -> None:
+    """Nothing of it stays in the channel, and its asker alone gets a line."""
+    async with asking(ScriptedModel([*words(5, rate=50.0, finish=None), 9.0])) as (bot, journal):
+        bot.double.use("ask", bot.general, user=bot.ada, question="why?")
+        await until(lambda: bool(journal.messages))
+        bot.double.use("ask", bot.general, user=bot.ada, question="stop")
+        await until(lambda: bool(bot.double.private(bot.ada)))
+
+        assert bot.double.private(bot.ada) == [Strings().not_answered]
+        assert len(bot.double.shown(bot.general)) == 1
+        assert journal.endings == [Ending.STOPPED]
 
 
 async def test_a_question_while_stopping_is_left_to_the_next_process() -> None:
