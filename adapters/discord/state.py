@@ -28,6 +28,10 @@ TYPING_SECONDS = 8.0
 # permission meanwhile. Seconds.
 WITHOUT_FILES_SECONDS = 600.0
 
+# After a refused button, time without such buttons: a proxy or another server may never take them, and Discord itself
+# always does. Seconds.
+WITHOUT_CONTROLS_SECONDS = 600.0
+
 # Channels with a remembered upload failure or typing indicator. Each forgotten one costs one request too many.
 MAX_CHANNELS = 1_000
 
@@ -68,8 +72,8 @@ class BotState:
         self.typing = Typing()
         self.current: DiscordClient | None = None
         self.interactions: Interactions = NO_INTERACTIONS
-        self.refused_controls = Controls.NONE  # the server rejects messages with these
         self._without_files: TTLCache[str, bool] = expiring(MAX_CHANNELS, WITHOUT_FILES_SECONDS)
+        self._refused_controls: TTLCache[Controls, bool] = expiring(len(Controls), WITHOUT_CONTROLS_SECONDS)
 
     @property
     def client(self) -> DiscordClient:
@@ -98,6 +102,19 @@ class BotState:
     def disable_files(self, channel: str) -> None:
         """Uploads failed in this channel; skip them for `WITHOUT_FILES_SECONDS`."""
         self._without_files[channel] = True
+
+    @property
+    def refused_controls(self) -> Controls:
+        """The controls to leave out for now, because the server rejected messages with them."""
+        refused = Controls.NONE
+        for control in tuple(self._refused_controls):
+            refused |= control
+        return refused
+
+    def refuse_controls(self, refused: Controls) -> None:
+        """The server rejected a message with these; leave them out for `WITHOUT_CONTROLS_SECONDS`."""
+        for control in refused:
+            self._refused_controls[control] = True
 
     def owns_thread(self, thread: str) -> bool:
         """Whether the bot created a thread."""

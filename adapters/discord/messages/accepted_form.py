@@ -79,7 +79,7 @@ class AcceptedForm:
         refused = _refused_with(payload["components"])
         self._refused |= refused
         if names_components(rejection):
-            self._state.refused_controls |= refused
+            self._state.refuse_controls(refused)
             log.warning(
                 "this server refuses the buttons of %s", "an ended answer" if refused != CONTROLS else "answers"
             )

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from adapters.discord.state import Typing
+import asyncio
+
+from adapters.discord.options import DiscordOptions
+from adapters.discord.state import WITHOUT_CONTROLS_SECONDS, BotState, Typing
+from adapters.shared.attachments import AttachmentLimits, Attachments
+from bot.ports import Controls
 
 
 def test_typing_is_due_once_in_a_while() -> None:
@@ -14,3 +19,16 @@ def test_typing_is_due_once_in_a_while() -> None:
 
     assert due == [True, False, False, True, False]
     assert len(typing) <= 1_000
+
+
+async def test_refused_buttons_are_offered_again_later() -> None:
+    """One rejected message does not cost the buttons of all answers until the next start."""
+    state = BotState(DiscordOptions(token="t"), Attachments(AttachmentLimits(), hosts=frozenset()))
+    left_out: list[Controls] = []
+    state.refuse_controls(Controls.RETRY | Controls.FEEDBACK)
+    for seconds in (WITHOUT_CONTROLS_SECONDS - 1.0, 2.0, WITHOUT_CONTROLS_SECONDS):
+        await asyncio.sleep(seconds)
+        left_out.append(state.refused_controls)
+        if len(left_out) == 1:
+            state.refuse_controls(Controls.FEEDBACK)
+    assert left_out == [Controls.RETRY | Controls.FEEDBACK, Controls.FEEDBACK, Controls.NONE]
