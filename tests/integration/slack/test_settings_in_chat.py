@@ -59,7 +59,8 @@ async def change(double: SlackDouble, channel: str, user: str, label: str, **val
     await alone.press_private(alone.privates[-1], label)
     await until(double, lambda: bool(alone.views))
     await alone.submit(alone.views[0], **values)
-    await until(double, lambda: alone.seen_by(user)[-1].startswith("Saved"))
+    # The notice may arrive before the acknowledgement, which closes the modal.
+    await until(double, lambda: alone.seen_by(user)[-1].startswith("Saved") and not alone.views)
 
 
 async def test_settings_change_by_a_button_and_a_modal() -> None:
