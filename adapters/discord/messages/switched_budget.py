@@ -1,4 +1,4 @@
-"""A budget that stands for another one, which changes when an answer moves from an interaction to its channel."""
+"""A stand-in for a budget: its target changes when an answer moves from an interaction to its channel."""
 
 from __future__ import annotations
 
