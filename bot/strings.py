@@ -176,6 +176,19 @@ class ControlStrings:
 
 
 @dataclass(frozen=True)
+class PressStrings:
+    """Labels of votes, and private lines about presses that failed."""
+
+    form_late: str = "The form could not be opened in time. Please try again."
+    vote_up_label: str = "Good answer"
+    vote_down_label: str = "Bad answer"
+    unknown_person: str = "I cannot look up your account right now. Please try again in a minute."
+    press_failed: str = "That did not work. Please try again."
+    file_sent: str = "The file is in your direct messages with me."
+    file_failed: str = "The file could not be sent to you here. Please ask for it in a direct message to me."
+
+
+@dataclass(frozen=True)
 class QuotaStrings:
     """In place of an answer if a limit is reached. `{limit}` is "4 questions a day", `{until}` a time."""
 
@@ -199,6 +212,7 @@ class FeedbackStrings:
 @dataclass(frozen=True)
 class Strings(
     QuotaStrings,
+    PressStrings,
     FeedbackStrings,
     EndingStrings,
     RejectionStrings,

@@ -126,6 +126,18 @@ class ControlSentences(SettingsGroup):
     form_refused: Sentence = sentence("The platform refuses a form.")
 
 
+class PressSentences(SettingsGroup):
+    """Labels of votes, and private lines about presses that failed."""
+
+    form_late: Sentence = sentence("Slack: a form that could not be opened within three seconds.")
+    vote_up_label: Sentence = sentence("Slack: thumbs up.")
+    vote_down_label: Sentence = sentence("Slack: thumbs down.")
+    unknown_person: Sentence = sentence("Slack: a press by somebody whose account cannot be looked up.")
+    press_failed: Sentence = sentence("Slack: a press that could not be handled.")
+    file_sent: Sentence = sentence("Slack: a private file was sent.")
+    file_failed: Sentence = sentence("Slack: a private file could not be sent.")
+
+
 class QuotaSentences(SettingsGroup):
     """In place of an answer, if a limit is reached."""
 
@@ -152,6 +164,7 @@ class WordsSettings(
     HandlerSentences,
     CommandSentences,
     ControlSentences,
+    PressSentences,
     FileSentences,
     QuestionSentences,
     RetrySentences,

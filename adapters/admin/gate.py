@@ -26,6 +26,8 @@ FORM_SECONDS = 10.0
 
 BEARER = "bearer "
 
+TOO_MANY = "Too many wrong tokens. Wait a minute."
+
 # A page with a form: without a referrer, a browser calls the form's origin "null"
 # (https://fetch.spec.whatwg.org/#append-a-request-origin-header).
 FORM_HEADERS = MappingProxyType({"Referrer-Policy": "same-origin"})
@@ -63,10 +65,14 @@ class Gate:
 
         Wrong bearer tokens count as failed logins, so guessing has one limit.
         """
-        authorization = request.headers.get("Authorization", "")
-        if authorization[: len(BEARER)].lower() == BEARER:
-            return self._is_right(request, authorization[len(BEARER) :].strip())
+        token = _bearer_token(request)
+        if token is not None:
+            return self._is_right(request, token)
         return self._sessions.is_open(request.cookies.get(COOKIE, ""), _now())
+
+    def is_locked(self, request: web.Request) -> bool:
+        """Whether a bearer token comes from an address with too many wrong ones. Ask before `admits`."""
+        return _bearer_token(request) is not None and not self._limit.permits(_address(request), _now())
 
     def refusal(self, line: str = "", status: int = 401) -> web.Response:
         """The login form. `line` says why a login failed."""
@@ -77,7 +83,7 @@ class Gate:
     async def log_in(self, request: web.Request) -> web.Response | None:
         """Take in the login form: the refusal, or None with a right token; then call `open_session`."""
         if not self._limit.permits(_address(request), _now()):
-            return self.refusal("Too many wrong tokens. Wait a minute.", status=429)
+            return self.refusal(TOO_MANY, status=429)
         fields = await read_form(request)
         if self._is_right(request, fields.get("token", "").strip()):
             return None
@@ -141,6 +147,12 @@ async def read_form(request: web.Request) -> dict[str, str]:
 def is_encrypted(request: web.Request) -> bool:
     """Whether the browser speaks HTTPS, with us or with a proxy in front."""
     return request.secure or request.headers.get("X-Forwarded-Proto", "").lower() == "https"
+
+
+def _bearer_token(request: web.Request) -> str | None:
+    """The token of the Authorization header; None without one."""
+    authorization = request.headers.get("Authorization", "")
+    return authorization[len(BEARER) :].strip() if authorization[: len(BEARER)].lower() == BEARER else None
 
 
 def _address(request: web.Request) -> str:

@@ -10,7 +10,7 @@ from importlib import resources
 
 from aiohttp import web
 
-from adapters.admin.gate import FORM_HEADERS, Gate, read_form
+from adapters.admin.gate import FORM_HEADERS, TOO_MANY, Gate, read_form
 from adapters.admin.page import AdminPage
 
 # The page loads its own style and script only; forms go to itself.
@@ -63,6 +63,8 @@ class AdminRoutes:
         """The handler behind that check and the login."""
 
         async def guarded(request: web.Request) -> web.Response:
+            if self._gate.is_locked(request):
+                return self._gate.refusal(TOO_MANY, status=429)
             return await handler(request) if self._gate.admits(request) else self._gate.refusal()
 
         return self._checked(guarded)

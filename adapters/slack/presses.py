@@ -24,9 +24,6 @@ from bot.interactions.values import Form, FormSubmitted, Place, RetryPressed, Vo
 
 log = logging.getLogger(__name__)
 
-UNKNOWN_PERSON = "I cannot look up your account right now. Please try again in a minute."
-NOT_STOPPED = "There is nothing to stop here: the answer has ended, or you may not stop it."
-FAILED = "That did not work. Please try again."
 # Patience with a person's lookup, in seconds: they wait and see nothing.
 LOOKUP_SECONDS = 10.0
 
@@ -50,14 +47,14 @@ class PressHandler:
         except Exception:
             # An odd payload must not affect the next.
             log.exception("Slack: a press by user %s could not be handled", received.origin.user)
-            await self._responder.tell(FAILED, received.origin)
+            await self._responder.tell(self._workspace.options.strings.press_failed, received.origin)
 
     async def stop(self, press: ButtonPressed) -> None:
         """Stop an answer."""
         origin = press.origin
         request = StopRequested(origin.channel, origin.user, (origin.message,))
         if not self._stops.stop(request):
-            await self._responder.tell(NOT_STOPPED, origin)
+            await self._responder.tell(self._workspace.options.strings.not_stopped, origin)
 
     async def retry(self, press: ButtonPressed) -> None:
         """Try again, perhaps with another model."""
@@ -111,7 +108,7 @@ class PressHandler:
                 user = await self._workspace.users.find(origin.user)
         except (Failure, TimeoutError) as failure:
             log.warning("Slack: a press by user %s is ignored, because their lookup failed (%s)", origin.user, failure)
-            await self._responder.tell(UNKNOWN_PERSON, origin)
+            await self._responder.tell(self._workspace.options.strings.unknown_person, origin)
             return None
         if user.bot:
             return None

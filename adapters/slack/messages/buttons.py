@@ -13,6 +13,7 @@ from typing import Any
 from adapters.slack.messages.views import options_of, plain_text
 from bot.interactions.values import Choice, Vote
 from bot.ports import Controls
+from bot.strings import Strings
 
 STOP_ACTION = "tickertape_stop"
 RETRY_ACTION = "tickertape_retry"
@@ -30,14 +31,16 @@ CONTROLS_BY_TYPE = ((ACTIONS, Controls.STOP | Controls.RETRY), (CONTEXT_ACTIONS,
 # https://github.com/slackapi/bolt-js/issues/2509). Slack does not say what it counts, so everything counts.
 MESSAGE_LENGTH = 13_000
 
-# Labels.
-_STOP, _RETRY, _RETRY_WITH = "Stop", "Try again", "Try again with..."
-_GOOD, _BAD = "Good answer", "Bad answer"
-_GOOD_HINT, _BAD_HINT = "Rate this answer as good", "Rate this answer as bad"
-
 
 def button_blocks(
-    controls: Controls, types: Collection[str], question: str, models: Sequence[Choice], *, serial: str, room: int
+    controls: Controls,
+    types: Collection[str],
+    question: str,
+    models: Sequence[Choice],
+    *,
+    strings: Strings,
+    serial: str,
+    room: int,
 ) -> list[dict[str, Any]]:
     """The blocks of `types` for the controls of an answer to `question`, in at most `room` characters.
 
@@ -45,7 +48,12 @@ def button_blocks(
     """
     choices = options_of(models, f"{question} ") if controls & Controls.RETRY else []
     while True:
-        blocks = _blocks(controls, types, question, choices, serial)
+        blocks: list[dict[str, Any]] = []
+        if ACTIONS in types and (buttons := _actions(controls, question, choices, strings)):
+            blocks.append({"type": ACTIONS, "block_id": f"actions-{serial}", "elements": buttons})
+        if CONTEXT_ACTIONS in types and controls & Controls.FEEDBACK:
+            feedback = [_feedback(question, strings)]
+            blocks.append({"type": CONTEXT_ACTIONS, "block_id": f"feedback-{serial}", "elements": feedback})
         if not choices or _characters(blocks) <= room:
             return blocks
         choices = choices[: len(choices) // 2]
@@ -65,27 +73,17 @@ def block_types(controls: Controls) -> frozenset[str]:
     return frozenset(type_ for type_, held in CONTROLS_BY_TYPE if controls & held)
 
 
-def _blocks(
-    controls: Controls, types: Collection[str], question: str, choices: list[dict[str, Any]], serial: str
+def _actions(
+    controls: Controls, question: str, choices: list[dict[str, Any]], strings: Strings
 ) -> list[dict[str, Any]]:
-    blocks: list[dict[str, Any]] = []
-    if ACTIONS in types and (buttons := _actions(controls, question, choices)):
-        blocks.append({"type": ACTIONS, "block_id": f"actions-{serial}", "elements": buttons})
-    if CONTEXT_ACTIONS in types and controls & Controls.FEEDBACK:
-        feedback = [_feedback(question)]
-        blocks.append({"type": CONTEXT_ACTIONS, "block_id": f"feedback-{serial}", "elements": feedback})
-    return blocks
-
-
-def _actions(controls: Controls, question: str, choices: list[dict[str, Any]]) -> list[dict[str, Any]]:
     elements: list[dict[str, Any]] = []
     if controls & Controls.STOP:
-        elements.append(_button(STOP_ACTION, _STOP, question))
+        elements.append(_button(STOP_ACTION, strings.stop_label, question))
     if controls & Controls.RETRY:
-        elements.append(_button(RETRY_ACTION, _RETRY, question))
+        elements.append(_button(RETRY_ACTION, strings.retry_label, question))
     if choices:
         menu = {"type": "static_select", "action_id": RETRY_WITH_ACTION, "options": choices}
-        elements.append(menu | {"placeholder": plain_text(_RETRY_WITH, 150)})
+        elements.append(menu | {"placeholder": plain_text(strings.retry_with_label, 150)})
     return elements
 
 
@@ -93,14 +91,15 @@ def _button(action: str, text: str, value: str) -> dict[str, Any]:
     return {"type": "button", "action_id": action, "text": plain_text(text, 75), "value": value}
 
 
-def _feedback(question: str) -> dict[str, Any]:
+def _feedback(question: str, strings: Strings) -> dict[str, Any]:
     return {
         "type": "feedback_buttons",
         "action_id": VOTE_ACTION,
-        "positive_button": _vote(_GOOD, _GOOD_HINT, f"{question} {Vote.UP}"),
-        "negative_button": _vote(_BAD, _BAD_HINT, f"{question} {Vote.DOWN}"),
+        "positive_button": _vote(strings.vote_up_label, f"{question} {Vote.UP}"),
+        "negative_button": _vote(strings.vote_down_label, f"{question} {Vote.DOWN}"),
     }
 
 
-def _vote(text: str, hint: str, value: str) -> dict[str, Any]:
-    return {"text": plain_text(text, 75), "accessibility_label": hint, "value": value}
+def _vote(text: str, value: str) -> dict[str, Any]:
+    label = plain_text(text, 75)
+    return {"text": label, "accessibility_label": label["text"], "value": value}

@@ -23,9 +23,6 @@ from bot.ports import Upload
 log = logging.getLogger(__name__)
 
 # Lines of our own.
-FORM_EXPIRED = "The form could not be opened in time. Please try again."
-FILE_FAILED = "The file could not be sent to you here. Please ask for it in a direct message to me."
-FILE_SENT = "The file is in your direct messages with me."
 
 # Wait for the budget of private messages, in seconds: longer, the response address takes the notice.
 PATIENCE_SECONDS = 2.0
@@ -42,6 +39,7 @@ class Responder:
     def __init__(self, workspace: WorkspaceState) -> None:
         self._workspace = workspace
         self._web = workspace.web
+        self._strings = workspace.options.strings
 
     async def show(self, response: Response, origin: Origin, *, replaces: bool = False) -> None:
         """Show a response to the person of `origin`.
@@ -66,7 +64,7 @@ class Responder:
 
     async def _open_form(self, form: Form, origin: Origin) -> None:
         if not await self._open_view(form_view(form, origin), origin):
-            await self.tell(FORM_EXPIRED, origin)
+            await self.tell(self._strings.form_late, origin)
 
     async def _open_view(self, view: dict[str, Any], origin: Origin) -> bool:
         """Whether a view opened. One attempt: a trigger is valid once."""
@@ -151,10 +149,10 @@ class Responder:
             await uploader.share(batch, (channel, ""), "")
         except Failure as failure:
             log.warning("Slack: a private file was not sent (%s)", failure)
-            await self.tell(FILE_FAILED, origin)
+            await self.tell(self._strings.file_failed, origin)
             return
         if channel != origin.channel:
-            await self.tell(FILE_SENT, origin)
+            await self.tell(self._strings.file_sent, origin)
 
     async def _open_direct(self, user: str) -> str:
         """The direct messages with a user; needs the scope im:write."""

@@ -49,6 +49,7 @@ class BodyWriter:
         """`question` is the id for the values of buttons, `offered` are the answer's."""
         self._web = workspace.web
         self._interactions = workspace.interactions
+        self._strings = workspace.options.strings
         self._question = question
         self._offered = offered
         self._refusals = ButtonRefusals(workspace.flags)
@@ -104,7 +105,9 @@ class BodyWriter:
     def _buttons(self, body: Body, types: frozenset[str], blocks: list[dict[str, Any]]) -> list[dict[str, Any]]:
         room = MESSAGE_LENGTH - sum(utf16_units(block["text"]) for block in blocks)
         models, serial = self._interactions.models, secrets.token_hex(SERIAL_BYTES)
-        return button_blocks(body.controls, types, self._question, models, serial=serial, room=room)
+        return button_blocks(
+            body.controls, types, self._question, models, strings=self._strings, serial=serial, room=room
+        )
 
     def edit_succeeded(self) -> None:
         """Reset the count of failed edits."""

@@ -148,6 +148,8 @@ async def test_ten_failed_logins_a_minute() -> None:
             assert answer.status == 429
             assert "Too many wrong tokens" in await answer.text()
         async with session.get("/admin", headers=BEARER) as answer:
+            assert answer.status == 429
+        async with session.get("/admin") as answer:
             assert answer.status == 401
 
 

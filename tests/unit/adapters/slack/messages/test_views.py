@@ -14,6 +14,7 @@ from adapters.slack.messages.views import form_view, home_view, notice_message, 
 from bot.interactions.handlers.context import literal
 from bot.interactions.values import Action, Choice, Field, Form, Notice, Panel
 from bot.ports import Controls
+from bot.strings import Strings
 from tests.servers.slack_blocks import MESSAGE_BLOCKS, check_blocks, check_view
 from tests.servers.slack_interactive import labels_of
 
@@ -82,7 +83,7 @@ def test_any_panel_is_acceptable(sections: list[str], actions: list[Action]) -> 
 def test_any_buttons_are_acceptable(models: tuple[Choice, ...], room: int, controls: Controls) -> None:
     """Buttons with any models are accepted beside a text of any length."""
     types = {ACTIONS, CONTEXT_ACTIONS}
-    blocks = button_blocks(controls, types, "1700000000.000100", models, serial="1", room=room)
+    blocks = button_blocks(controls, types, "1700000000.000100", models, strings=Strings(), serial="1", room=room)
     text = {"type": "markdown", "text": "x" * min(13_000 - room, 11_800)}
     check_blocks([text, *blocks], MESSAGE_BLOCKS)
 
