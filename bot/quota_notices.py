@@ -34,4 +34,4 @@ def format_amount(unit: Unit, amount: Decimal) -> str:
     if unit is Unit.MONEY:
         return f"${amount:,.2f}"
     noun = unit.value.removesuffix("s") if amount == 1 else unit.value
-    return f"{amount:,f} {noun}"
+    return f"{amount.normalize():,f} {noun}"  # tables of the settings hold 100 as 100.0

@@ -177,6 +177,7 @@ def test_a_period_starts_before_now_and_ends_after_it(seconds: int, zone: str) -
     [
         (Unit.QUESTIONS, "4", "4 questions a day"),
         (Unit.QUESTIONS, "1", "1 question a day"),
+        (Unit.QUESTIONS, "100.0", "100 questions a day"),
         (Unit.TOKENS, "20000", "20,000 tokens a day"),
         (Unit.MONEY, "2.5", "$2.50 a day"),
     ],
