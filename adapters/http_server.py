@@ -1,7 +1,7 @@
 """The bot's only HTTP server: health, readiness, metrics, and contributed routes.
 
-The operator's routes answer under any Host header, since probes use an IP address. So their bodies hold only states and
-figures in our own words: no text, no name of a person or channel, no token.
+The probes answer under any Host header, since they use an IP address. So their bodies hold only states and figures in
+our own words: no text, no name of a person or channel, no token. The metrics name models, and workspaces by their ids.
 """
 
 from __future__ import annotations

@@ -110,7 +110,10 @@ async def test_probes_ask_under_any_name() -> None:
 
 
 async def test_probes_tell_no_text_no_name_and_no_token() -> None:
-    """After a question and its answer: words of our own and figures, and nothing of whoever asked what where."""
+    """After a question and its answer: our own words and figures, and nothing of whoever asked what in which channel.
+
+    The metrics alone name the workspace, by its id, and the model.
+    """
     async with (
         OpenAIDouble(default=Answer("Zanzibar is the answer.")) as model,
         DiscordDouble().running() as double,
@@ -122,15 +125,19 @@ async def test_probes_tell_no_text_no_name_and_no_token() -> None:
             question = place.ask("where are the spices?")
             await running.says("ending=done")
             url = (await running.says("site=")).split("site=")[1].split()[0]
-            told = ""
+            told = {}
             async with aiohttp.ClientSession(url) as session:
                 for path in ("/healthz", "/readyz", "/metrics"):
                     async with session.get(path) as answer:
-                        told += str(answer.headers) + await answer.text()
+                        told[path] = str(answer.headers) + await answer.text()
         world = double.world
-        hidden = ["Zanzibar", "spices", "Dana", "c0", question, place.asker, place.guild, *place.channels, world.bot]
-        assert "discord" in told
-        assert [each for each in [*hidden, double.token, *secrets.values(), model.url] if each in told] == []
+        hidden = ["Zanzibar", "spices", "Dana", "c0", question, place.asker, *place.channels, world.bot]
+        hidden += [double.token, secrets["OPENAI_API_KEY"], model.url]
+        labels = [place.guild, secrets["OPENAI_MODEL"]]
+        assert "discord" in told["/readyz"]
+        assert [each for each in hidden for text in told.values() if each in text] == []
+        assert [each for each in labels for path in ("/healthz", "/readyz") if each in told[path]] == []
+        assert all(each in told["/metrics"] for each in labels)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.77.1.2"])
