@@ -63,6 +63,10 @@ class PressHandler:
         by = await self._author(origin)
         if by is None:
             return
+        # Reading the message would take one of few reads; events report nearly every deletion.
+        if (origin.channel, origin.message) in self._workspace.cache.deleted_by_people:
+            await self._responder.tell(self._workspace.options.strings.retry_no_answer, origin)
+            return
         self._workspace.cache.threads[(origin.channel, question)] = origin.thread
         event = RetryPressed(self._key(origin, question), origin.message, by, self._place(origin), model)
         await self._responder.show(await self._workspace.interactions.retry(event), origin)

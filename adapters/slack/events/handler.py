@@ -198,6 +198,7 @@ class EventHandler:
             case StopRequested():
                 self.stops.stop(event)
             case MessageDeleted(channel, ts) if (channel, ts) not in self._workspace.cache.deleted_by_us:
+                self._workspace.cache.deleted_by_people[(channel, ts)] = True
                 if (pending := self._recent.get((channel, ts))) is not None:
                     pending.is_withdrawn = True
                 self._inbox.message_deleted(self._key(channel, ts))

@@ -61,6 +61,7 @@ class MessageCache:
         self.gaps = 0  # times events may have been missed; a read begun before a gap is incomplete
         self.sole_connection = True  # whether all connections of the app are this process's
         self.deleted_by_us: LRUCache[tuple[str, str], bool] = LRUCache(DELETED)  # by channel and ts
+        self.deleted_by_people: LRUCache[tuple[str, str], bool] = LRUCache(DELETED)  # by channel and ts
         self.threads: LRUCache[tuple[str, str], str] = LRUCache(QUESTIONS)  # of questions, by channel and ts
 
     @property

@@ -274,6 +274,19 @@ async def test_try_again_with_a_model_names_it() -> None:
         assert (event.model, event.question.message) == ("deep", on.question)
 
 
+async def test_try_again_on_a_deleted_answer_is_one_private_line() -> None:
+    """A press just after somebody has deleted the answer makes no new one, and the presser reads why."""
+    async with scene(respond(Notice())) as on:
+        ts = await on.channel.post(Body("one", controls=FINAL), KEY + "0")
+        message = on.double.world.messages[on.place][ts]
+        on.double.remove(on.place, ts)
+        await on.inbox.until(lambda: [key.message for key in on.inbox.deleted] == [ts])
+        await on.double.interactive.press(on.place, message, "Try again", author=on.ann)
+        await on.until(lambda: bool(on.double.interactive.privates))
+        assert "The answer was deleted" in on.double.interactive.privates[0].text
+        assert on.interactions.events == []
+
+
 async def test_a_refusal_is_one_private_line_in_the_thread() -> None:
     """A notice goes to the presser alone, in the thread of the answer, and pings nobody."""
     async with scene(respond(Notice("Only the asker may, <!channel> **sorry**."))) as on:
