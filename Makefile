@@ -31,8 +31,9 @@ PYTEST = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
 # Of each property, `make test` alone tries fewer examples; within `make test-all` it tries all.
 EXAMPLES = --hypothesis-profile=fewer-examples
 
+# `make lint` runs the architecture tests.
 test: install ## run the unit, contract and virtual-clock tests and a slice of those with sockets (under a minute)
-	@$(PYTEST) -m "not slow" $(EXAMPLES)
+	@$(PYTEST) -m "not slow" $(EXAMPLES) --ignore=tests/test_architecture.py
 
 test-all: EXAMPLES =
 test-all: test ## run `make test` with all examples, then all other tests

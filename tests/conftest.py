@@ -72,8 +72,9 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     """Skip slow files without a quick test in the quick half: importing them takes seconds in every process."""
     if config.option.markexpr != QUICK_HALF or collection_path.suffix != ".py":
         return None
-    slow = folder_of(collection_path) in SLOW_FOLDERS
-    return True if slow and "mark.quick" not in collection_path.read_text(encoding="utf-8") else None
+    text = collection_path.read_text(encoding="utf-8")
+    slow = folder_of(collection_path) in SLOW_FOLDERS or "\npytestmark = pytest.mark.sockets" in text
+    return True if slow and "mark.quick" not in text else None
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -255,8 +255,7 @@ async def test_servers_of_all_kinds_are_understood() -> None:
 @pytest.mark.parametrize(
     ("answer", "line"),
     [
-        # Quick, so that `make test` starts the whole program once: a question on Discord, an answer, a notice.
-        pytest.param(Answer(numbered(6), finish="MAX_TOKENS"), Strings().length, marks=pytest.mark.quick),
+        (Answer(numbered(6), finish="MAX_TOKENS"), Strings().length),
         (Answer("", finish="model_length"), Strings().length),
         (Answer(numbered(6), finish="SAFETY"), Strings().filtered),
         (Answer("", reasoning="hm"), Strings().thought_only),

@@ -25,7 +25,6 @@ class TestChat(ModelContract):
             await model.close()
 
 
-@pytest.mark.quick
 class TestResponses(ModelContract):
     """The Responses API."""
 

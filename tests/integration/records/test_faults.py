@@ -28,7 +28,7 @@ from tests.support.fakes import turn
 from tests.support.metering import metered
 from tests.support.waiting import until
 
-pytestmark = [pytest.mark.sockets, pytest.mark.quick]  # threads, so in real time
+pytestmark = pytest.mark.sockets  # threads, so in real time
 
 
 @dataclass
