@@ -79,13 +79,21 @@ class ModelFallback:
         self._catalog = catalog
         self._policy = policy
 
-    async def answer(
+    def answer(
         self, prompt: Prompt, is_offline: Callable[[], bool] = lambda: False
     ) -> AsyncGenerator[Delta | Attempt | ReducedPrompt | AnsweredBy, None]:
         """As `PromptReducer.answer`, with an `AnsweredBy` if a fallback model answers.
 
         Attempts are numbered across all models. Raises the chosen model's failure if no model sent any text.
         """
+        if self._policy.models:
+            return self._with_fallback(prompt, is_offline)
+        # Without a list no delta passes through another generator.
+        return self._reducer.answer(replace(prompt, model=self._name_of(prompt.model)), is_offline)
+
+    async def _with_fallback(
+        self, prompt: Prompt, is_offline: Callable[[], bool]
+    ) -> AsyncGenerator[Delta | Attempt | ReducedPrompt | AnsweredBy, None]:
         loop = asyncio.get_running_loop()
         ends_at, numbers = loop.time() + self._policy.seconds, itertools.count(1)
         chosen = self._name_of(prompt.model)

@@ -233,13 +233,16 @@ class TurnRunner:
         calls.prompted(prepared.prompt)
         async with aclosing(self._model.answer(prepared.prompt, is_offline)) as deltas:
             async for delta in deltas:
-                if isinstance(delta, ReducedPrompt | AnsweredBy):
+                if type(delta) is Text:  # nearly every delta: no generator or coroutine of its own
+                    calls.record(delta)
+                    if len(delta.text) > SLICE:
+                        await self._feed_slices(reply, delta.text)
+                    else:
+                        reply.feed(delta, loop.time(), policy)
+                elif isinstance(delta, ReducedPrompt | AnsweredBy):
                     self._add_model_notices(reply, delta, turn.conversation)
-                    continue
-                calls.record(delta)
-                if type(delta) is Text and len(delta.text) > SLICE:
-                    await self._feed_slices(reply, delta.text)
-                else:  # nearly every delta: no generator or coroutine of its own
+                else:
+                    calls.record(delta)
                     reply.feed(delta, loop.time(), policy)
                 if reply.is_final:
                     return  # by itself or by a stop: either way the model's stream is closed

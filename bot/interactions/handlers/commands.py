@@ -39,6 +39,8 @@ class CommandHandlers:
         self._conversation = ConversationHandler(ports, options.strings)
         self._usage = UsageHandler(ports.usage, options.strings)
         self._privacy = PrivacyHandler(ports, options.strings)
+        models = [each for each in self.choices("models") if each.value != DEFAULT]
+        self._models = tuple(models) if len(models) > 1 else ()  # read at each write of a message with buttons
 
     @property
     def commands(self) -> Sequence[Command]:
@@ -48,8 +50,7 @@ class CommandHandlers:
     @property
     def models(self) -> Sequence[Choice]:
         """The operator's models; empty with fewer than two."""
-        models = [each for each in self.choices("models") if each.value != DEFAULT]
-        return models if len(models) > 1 else ()
+        return self._models
 
     def choices(self, of: str) -> Sequence[Choice]:
         """The options of an argument, the default first."""
