@@ -18,6 +18,7 @@ class ModelCalls:
     def __init__(self) -> None:
         self.keeps_text = False
         self._texts: list[str] = []
+        self._is_refusal = False  # the present call's text is a refusal
         self._calls: list[ModelCall] = []
         self._prompt_characters = 0
         # Of the present call; attributes, since nearly every delta adds to them.
@@ -31,21 +32,28 @@ class ModelCalls:
     def record(self, delta: Delta | Attempt) -> None:
         """Record a delta of the present call, or the beginning of the next."""
         if type(delta) is Text:
-            self._answer_characters += len(delta.text)
-            if self.keeps_text:
-                self._texts.append(delta.text)
+            self._add(delta.text)
         elif type(delta) is Reasoning:
             self._reasoning_characters += len(delta.text)
         elif isinstance(delta, Attempt):
             self._close()
             self._texts.clear()
+            self._is_refusal = False
             self._calls.append(ModelCall(delta.model, None, self._prompt_characters, 0))
-        elif isinstance(delta, Retraction | Refusal):
+        elif isinstance(delta, Refusal):
+            if not self._is_refusal:  # it replaces the text so far
+                self._is_refusal = True
+                self._texts.clear()
+            self._add(delta.text)
+        elif isinstance(delta, Retraction):
             self._texts.clear()
-            if self.keeps_text and isinstance(delta, Refusal):
-                self._texts.append(delta.text)
         elif isinstance(delta, Usage) and self._calls:
             self._calls[-1] = replace(self._calls[-1], usage=delta)
+
+    def _add(self, text: str) -> None:
+        self._answer_characters += len(text)
+        if self.keeps_text:
+            self._texts.append(text)
 
     @property
     def text(self) -> str:
