@@ -14,12 +14,10 @@ from urllib.parse import parse_qsl
 from aiohttp import web
 
 from adapters.admin.sessions import SESSION_SECONDS, LoginLimit, Sessions
+from adapters.http_connections import MAX_FORM_BYTES
 from adapters.shared.origin_check import rejection_reason
 
 COOKIE = "tickertape_admin"
-
-# The largest form, in bytes: a token and a few fields.
-MAX_FORM_BYTES = 16_384
 
 # Time to receive a form. Seconds.
 FORM_SECONDS = 10.0

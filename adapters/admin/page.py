@@ -7,7 +7,6 @@ import hashlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 from importlib import resources
 from typing import Any, TypeVar
 
@@ -17,6 +16,7 @@ from markupsafe import Markup
 from adapters.admin.charts import HOURS, charts
 from adapters.admin.history import History
 from adapters.admin.quota_form import QuotaRow, change_quota, quota_rows
+from bot.interactions.handlers.usage import money
 from bot.ledger import GroupBy, LedgerStore, UsageFilter, UsageTotals
 from bot.quota_book import QuotaBook
 from bot.records import (
@@ -80,7 +80,7 @@ class AdminPage:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._templates.filters |= {"seconds": _seconds, "money": _money, "time": self._time, "number": _number}
+        self._templates.filters |= {"seconds": _seconds, "money": money, "time": self._time, "number": _number}
 
     @property
     def login_policy(self) -> str:
@@ -154,7 +154,3 @@ def _seconds(value: float | None) -> str:
 
 def _number(value: int) -> str:
     return f"{value:,}"
-
-
-def _money(value: Decimal) -> str:
-    return f"${value:,.4f}" if value and value < 1 else f"${value:,.2f}"
