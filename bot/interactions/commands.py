@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -75,7 +76,7 @@ COMMANDS: tuple[Command, ...] = (
 )
 
 
-def find_command(name: str) -> Command | None:
+def find_command(name: str, commands: Sequence[Command] = COMMANDS) -> Command | None:
     """The command that can be typed under this name, in any case; None for any other word."""
     name = name.casefold()
-    return next((each for each in COMMANDS if each.name == name and each.kind is not Kind.ON_MESSAGE), None)
+    return next((each for each in commands if each.name == name and each.kind is not Kind.ON_MESSAGE), None)

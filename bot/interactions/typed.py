@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from bot.interactions.commands import Argument, Command, Kind
+from bot.interactions.commands import Argument, Command, Kind, find_command
 
 # Similarity of a word to a command's name, from 0 to 1, below which nobody would recognise it.
 _SIMILAR = 0.5
@@ -40,8 +40,7 @@ class UnknownCommand:
 def parse_command(text: str, commands: Sequence[Command]) -> TypedCommand | UnknownCommand:
     """The command at the start of `text`, in any case; a leading ``/`` or ``!`` is ignored."""
     word, rest = _split(text)
-    name = word.lstrip("/!").casefold()
-    command = _find(name, commands)
+    command = find_command(word.lstrip("/!"), commands)
     if command is None:
         return UnknownCommand(word)
     return TypedCommand(command, rest, MappingProxyType(arguments_in(rest, command.arguments)))
@@ -50,7 +49,7 @@ def parse_command(text: str, commands: Sequence[Command]) -> TypedCommand | Unkn
 def parse_marked(text: str, commands: Sequence[Command]) -> TypedCommand | None:
     """The command of a message like ``!model gpt-5``; None for ordinary text, such as ``!important``."""
     found = _MARKED.match(text)
-    if found is None or (command := _find(found[1].casefold(), commands)) is None:
+    if found is None or (command := find_command(found[1], commands)) is None:
         return None
     rest = text[found.end() :].strip()
     return TypedCommand(command, rest, MappingProxyType(arguments_in(rest, command.arguments)))
@@ -80,10 +79,6 @@ def closest_name(word: str, commands: Sequence[Command]) -> str:
         return ""
     starting = [name for name in names if name.startswith(word)]
     return (starting or difflib.get_close_matches(word, names, n=1, cutoff=_SIMILAR) or [""])[0]
-
-
-def _find(name: str, commands: Sequence[Command]) -> Command | None:
-    return next((each for each in commands if each.name == name and each.kind is not Kind.ON_MESSAGE), None)
 
 
 def _split(text: str) -> tuple[str, str]:
