@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import ClassVar
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
@@ -43,27 +42,20 @@ TURN_BUCKETS = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0)
 
 
 class _LabelValues:
-    """Bounds the values of one label."""
+    """Bounds the values of one label; each matches a pattern."""
 
-    _pattern: ClassVar[re.Pattern[str]] = _WORD
-
-    def __init__(self) -> None:
+    def __init__(self, pattern: re.Pattern[str] = _WORD) -> None:
+        self._pattern = pattern
         self._seen: set[str] = set()
 
     def bounded(self, value: str) -> str:
-        """`value`, or ``other`` if it is not a word or exceeds the limit of distinct values."""
+        """`value`, or ``other`` if it does not match or exceeds the limit of distinct values."""
         if value in self._seen:
             return value
         if len(self._seen) >= MAX_LABEL_VALUES or not self._pattern.fullmatch(value):
             return "other"
         self._seen.add(value)
         return value
-
-
-class _NameValues(_LabelValues):
-    """Bounds the values of a label whose values are names: of models and workspaces."""
-
-    _pattern = _NAME
 
 
 class _Metrics:
@@ -154,7 +146,7 @@ class _UsageCounters(_Metrics):
 
     def __init__(self, registry: CollectorRegistry) -> None:
         super().__init__(registry)
-        self._model, self._workspace = _NameValues(), _NameValues()
+        self._model, self._workspace = _LabelValues(_NAME), _LabelValues(_NAME)
         labels = ("model", "platform", "workspace")
         self._tokens = self._counter("model_tokens", "Tokens of model calls, estimates included.", (*labels, "kind"))
         self._cost = self._counter("model_cost_dollars", "Known cost of model calls in US dollars.", labels)
