@@ -57,22 +57,16 @@ class LimitName:
     @classmethod
     def parse(cls, text: str) -> Self | None:
         """The name in a text such as ``user.day.questions``; None if there is none."""
-        scope, _, rest = text.partition(".") if not text.startswith(ROLE_PREFIX) else _role_parts(text)
-        period, _, unit = rest.partition(".")
-        if scope not in SCOPES and not (scope.startswith(ROLE_PREFIX) and len(scope) > len(ROLE_PREFIX)):
-            return None
         try:
-            return cls(scope, PeriodKind(period), Unit(unit))
+            scope, period, unit = text.rsplit(".", 2)  # a role's id may contain dots
+            name = cls(scope, PeriodKind(period), Unit(unit))
         except ValueError:
             return None
+        is_role = scope.startswith(ROLE_PREFIX) and scope != ROLE_PREFIX
+        return name if is_role or scope in SCOPES else None
 
     def __str__(self) -> str:
         return f"{self.scope}.{self.period.value}.{self.unit.value}"
-
-
-def _role_parts(text: str) -> tuple[str, str, str]:
-    scope, period, unit = [*text.rsplit(".", 2), "", ""][:3]
-    return scope, ".", f"{period}.{unit}"
 
 
 QuotaRules = Mapping[LimitName, Decimal]  # the amount of each limit; 0 is no limit
