@@ -47,13 +47,6 @@ class ModelCatalog:
         """The model of this exact name, the default one for an empty name; None if the list has none."""
         return self._by_name.get(name) if name else self.default
 
-    def find_typed(self, text: str) -> ModelInfo | None:
-        """The model whose name or label a person typed, in any case and with any spaces around it."""
-        words = " ".join(text.split())
-        typed = words.casefold()
-        named = (model for model in self._models if typed in {model.name.casefold(), model.label.casefold()})
-        return self._by_name.get(words) or next(named, None)
-
     def label(self, name: str) -> str:
         """The label of a model; the name itself if the list has none."""
         found = self.find(name)

@@ -7,8 +7,6 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Protocol
 
-from typing_extensions import override
-
 from bot.conversation import Usage
 
 # Prices are per this many tokens.
@@ -41,14 +39,6 @@ class Pricing(Protocol):
         Never raises, reads no network, and takes under a millisecond.
         """
         ...
-
-
-class UnknownPricing(Pricing):
-    """Knows only the costs in the servers' responses."""
-
-    @override
-    def cost(self, model: str, usage: Usage) -> Cost:
-        return server_cost(usage) or Cost()
 
 
 @dataclass(frozen=True, slots=True)

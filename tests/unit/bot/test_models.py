@@ -2,30 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
-
 from bot.models import ModelCatalog, ModelInfo
 
 MAIN = ModelInfo("gpt-6", "gpt-6", "gpt-6")
 FAST = ModelInfo("fast", "Fast and cheap", "qwen3-8b", images=False, context=32_768)
 CATALOG = ModelCatalog((MAIN, FAST))
-
-
-@pytest.mark.parametrize(
-    ("typed", "found"),
-    [
-        ("fast", FAST),
-        ("FAST", FAST),
-        ("  fast and   cheap ", FAST),
-        ("gpt-6", MAIN),
-        ("qwen3-8b", None),
-        ("", None),
-        ("fa", None),
-    ],
-)
-def test_a_typed_model_is_found_by_its_name_or_its_label(typed: str, found: ModelInfo | None) -> None:
-    """People type names and labels in any case; a part of one, or a server's name, is no choice."""
-    assert CATALOG.find_typed(typed) is found
 
 
 def test_the_first_model_is_the_default_and_an_unknown_one_has_its_name_for_a_label() -> None:

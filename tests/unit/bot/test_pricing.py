@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from adapters.prices import MOST_NAMES, PricedModel, Prices
 from bot.conversation import Usage
-from bot.pricing import Cost, CostSource, ModelPrice, PriceTier, TokenPrices, UnknownPricing
+from bot.pricing import CostSource, ModelPrice, PriceTier, TokenPrices
 
 OPENAI = "https://api.openai.com/v1"
 LOCAL = "http://127.0.0.1:8000/v1"
@@ -106,12 +106,6 @@ def test_the_cost_of_a_call(model: str, usage: Usage, amount: str | None, source
     """Each row's cost is worked out by hand above it, to the last digit."""
     cost = prices().cost(model, usage)
     assert (cost.amount, cost.source) == (None if amount is None else Decimal(amount), source)
-
-
-def test_without_prices_only_the_servers_cost_is_known() -> None:
-    """Nothing is guessed without a price table."""
-    assert UnknownPricing().cost("gpt-5", Usage(1, 1)) == Cost(None, CostSource.UNKNOWN)
-    assert UnknownPricing().cost("gpt-5", Usage(1, 1, cost=Decimal(2))) == Cost(Decimal(2), CostSource.SERVER)
 
 
 @given(
