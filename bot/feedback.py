@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime
 
 from typing_extensions import override
@@ -23,9 +22,6 @@ log = logging.getLogger(__name__)
 REASON = "reason"
 REASON_LENGTH = 1_000
 
-# The longest title and label of a form, in characters (`bot.interactions.values.Form`).
-TITLE_LENGTH, LABEL_LENGTH = 24, 45
-
 
 class KeptAnswers(AnswerKeeper):
     """Stores the texts of answers beside their votes."""
@@ -36,9 +32,8 @@ class KeptAnswers(AnswerKeeper):
 
     @override
     async def keep(self, turn: Turn, text: str) -> None:
-        question = replace(turn.key, generation=0)  # votes name the question
-        try:
-            await self._store.keep_answer(question.digest, text, self._wall_clock().timestamp())
+        try:  # votes name the question
+            await self._store.keep_answer(turn.key.question.digest, text, self._wall_clock().timestamp())
         except RecordsUnavailable:
             log.warning("answer not stored", extra={"turn": turn.key.reference})
 
@@ -75,8 +70,8 @@ class Feedback(FeedbackPart):
         self._recorder.voted(question.platform, event.vote)
         if event.vote is Vote.UP:
             return Notice(strings.vote_recorded)
-        field = Field(REASON, strings.reason_label[:LABEL_LENGTH], multiline=True, max_length=REASON_LENGTH)
-        return Form(FEEDBACK_PREFIX + question.digest, strings.reason_title[:TITLE_LENGTH], (field,), submit="Send")
+        field = Field(REASON, strings.reason_label, multiline=True, max_length=REASON_LENGTH)
+        return Form(FEEDBACK_PREFIX + question.digest, strings.reason_title, (field,), submit="Send")
 
     @override
     async def submit(self, event: FormSubmitted) -> Response:

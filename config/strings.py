@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from config.command_sentences import HandlerSentences
+from config.command_sentences import LABEL, TITLE, HandlerSentences, Phrases, phrase
 from config.declarations import SettingsGroup, setting
 from config.types import (
     AnsweredBySentence,
@@ -146,13 +146,13 @@ class QuotaSentences(SettingsGroup):
     quota_workspace: QuotaSentence = sentence("The same, for a workspace.")
 
 
-class FeedbackSentences(SettingsGroup):
+class FeedbackSentences(Phrases):
     """About votes, for one reader alone."""
 
     vote_recorded: Sentence = sentence("Reply to a vote.")
     vote_failed: Sentence = sentence("Reply to a vote that could not be stored.")
-    reason_title: Sentence = sentence("Title of the form after a thumbs down, at most 24 characters.")
-    reason_label: Sentence = sentence("Label of its field, at most 45 characters.")
+    reason_title: str | None = phrase("Title of the form after a thumbs down, at most 24 characters.", limit=TITLE)
+    reason_label: str | None = phrase("Label of its field, at most 45 characters.", limit=LABEL)
     reason_recorded: Sentence = sentence("Reply to the form.")
     reason_late: Sentence = sentence("Reply to the form after another vote.")
 

@@ -57,6 +57,7 @@ def test_every_sentence_can_be_replaced(tmp_path: Path) -> None:
         ("nothing_changed = 'see {value}'", "nothing_changed"),
         ("save = ''", "save"),
         (f"save = '{'x' * 46}'", "save"),
+        (f"reason_title = '{'x' * 25}'", "reason_title"),
         ("stop = []", "stop"),
         ("stop = ['!']", "stop"),
         ("stop = 'halt'", "stop"),
