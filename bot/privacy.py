@@ -71,7 +71,8 @@ class StoredPersonalData(PersonalData):
     @override
     async def export(self, user: Subject) -> bytes:
         now = self._wall_clock()
-        await self._record("export", user.platform, user.id, f"user:{user.id}", now)
+        entry = AuditEntry(now.timestamp(), user.platform, "", user.id, "export", f"user:{user.id}")
+        await self._store.append(entry)
         rows = dict(await self._store.rows_of(user))
         rows["journal"] = await self._journal_rows(await self._store.questions_of(user))
         document = {
@@ -89,7 +90,6 @@ class StoredPersonalData(PersonalData):
         keys = await self._store.questions_of(user)
         await self._drop(keys)
         random_id = await self._store.erase(user)
-        await self._record("forget", user.platform, random_id, f"user:{random_id}", self._wall_clock())
         log.info("forgot a person", extra={"platform": user.platform, "as": random_id, "stopped": stopped})
 
     async def _journal_rows(self, keys: Sequence[TurnKey]) -> Sequence[Mapping[str, object]]:
@@ -106,6 +106,3 @@ class StoredPersonalData(PersonalData):
                         group.create_task(self._journal.drop(key), name=f"forgetting {key.reference}")
         except* Failure as failures:
             raise RecordsUnavailable("the journal cannot be written") from failures
-
-    async def _record(self, action: str, platform: str, actor: str, subject: str, now: datetime) -> None:
-        await self._store.append(AuditEntry(now.timestamp(), platform, "", actor, action, subject))

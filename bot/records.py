@@ -285,5 +285,8 @@ class PersonalRecords(Protocol):
         ...
 
     async def erase(self, user: Subject) -> str:
-        """Delete or anonymize all rows about a person. Returns the random id in their place in the audit log."""
+        """Delete or anonymize all rows about a person. Returns the random id in their place in the audit log.
+
+        The same transaction adds an entry to the audit log: it tells of the deletion even if the caller fails now.
+        """
         ...

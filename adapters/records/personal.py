@@ -9,8 +9,9 @@ from contextlib import suppress
 from types import MappingProxyType
 
 from adapters.records.database import Connection
+from adapters.records.preferences import append_audit
 from bot.conversation import TurnKey
-from bot.records import Subject
+from bot.records import AuditEntry, Subject
 
 # Begins the random id of an erased person in the audit log; a trigger accepts nothing else.
 FORGOTTEN = "forgotten-"
@@ -98,12 +99,13 @@ def questions_of(connection: Connection, user: Subject) -> Sequence[TurnKey]:
     return [TurnKey(*row) for row in connection.execute(select, (user.platform, user.id))]
 
 
-def erase(connection: Connection, user: Subject) -> str:
-    """Delete or anonymize all rows about a person; returns their random id."""
+def erase(connection: Connection, user: Subject, at: float) -> str:
+    """Delete or anonymize all rows about a person, with an audit entry; returns their random id."""
     random_id = FORGOTTEN + secrets.token_hex(8)
     values = {"platform": user.platform, "user": user.id, "random": random_id}
     for statement in _ERASURES:
         connection.execute(statement, values)
+    append_audit(connection, AuditEntry(at, user.platform, "", random_id, "forget", f"user:{random_id}"))
     return random_id
 
 

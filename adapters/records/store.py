@@ -184,7 +184,8 @@ class SqliteRecords(PreferenceStore, PreferenceList, KeyValueStore, LedgerStore,
 
     @override
     async def erase(self, user: Subject) -> str:
-        random_id = await self._database.transaction(lambda each: personal.erase(each, user))
+        at = self._now()
+        random_id = await self._database.transaction(lambda each: personal.erase(each, user, at))
         with suppress(RecordsUnavailable):  # the rows are gone already
             await self._database.run(personal.wipe)
         return random_id

@@ -208,7 +208,8 @@ async def test_the_audit_log_is_append_only(tmp_path: Path) -> None:
                 with pytest.raises(sqlite3.IntegrityError, match="append-only"):
                     shell.execute(statement)
         await records.erase(DANA)
-        (kept,) = await records.audit()
+        erased, kept = await records.audit()
+        assert (erased.action, erased.actor) == ("forget", kept.actor)
         assert kept.actor.startswith("forgotten-")
         assert kept.subject == f"user:{kept.actor}"
         assert (kept.at, kept.action, kept.detail) == (NOW, "export", "")

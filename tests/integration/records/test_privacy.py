@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typing_extensions import override
 
 from adapters.journal import JournalBroken, MemoryJournal, SqliteJournal
+from adapters.records import SqliteRecords
 from bot.conversation import Ending, Finish, FinishReason, Text, TurnKey
 from bot.privacy import Answers, JournalRows, StoredPersonalData
 from bot.records import RecordsUnavailable, Retention, person
+from tests.contracts.records import NOON
 from tests.support.core import running_core
 from tests.support.fakes import FakeChannel, ScriptedModel, turn, words
 from tests.support.metering import Metered, metered
+from tests.support.waiting import until
 
 DANA = person("memory", "U1")
 KEPT = (Retention("journal", 7), Retention("ledger", 400))
@@ -124,6 +130,35 @@ async def test_a_running_answer_ends_without_a_trace() -> None:
         assert [record.ending for record in core.recorder.records] == [Ending.STOPPED]
         assert len(at.spent.entries) == 1
         assert not any((await at.records.rows_of(DANA)).values())
+
+
+@pytest.mark.sockets  # a thread, so in real time
+@pytest.mark.quick
+async def test_a_slow_rewrite_fails_no_erasure(tmp_path: Path) -> None:
+    """The rows are gone and the audit log tells of it, so the person is not told otherwise."""
+    rewrite = threading.Event()
+
+    class LargeFile(sqlite3.Connection):
+        @override
+        def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
+            if sql == "VACUUM":
+                rewrite.wait()
+            return super().execute(sql, *values)
+
+    def connect(file: Path | None) -> sqlite3.Connection:
+        return sqlite3.connect(file or "", isolation_level=None, check_same_thread=False, factory=LargeFile)
+
+    file = tmp_path / "records.db"
+    async with SqliteRecords(file, lambda: NOON, connect=connect, response_seconds=0.5) as records:
+        await records.write(DANA, {"model": "fast"}, by=DANA)
+        await StoredPersonalData(records, MemoryJournal(), Stops(), retentions=KEPT, wall_clock=lambda: NOON).forget(
+            DANA
+        )
+        assert records.degraded
+        rewrite.set()
+        await until(lambda: not records.degraded)
+        assert [each.action for each in await records.audit()] == ["forget", "setting"]
+        assert not any((await records.rows_of(DANA)).values())
 
 
 def test_the_kinds_and_their_days() -> None:
