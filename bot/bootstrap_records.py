@@ -70,11 +70,13 @@ def make_personal_data(
 ) -> StoredPersonalData:
     """Export and erasure of one person's data."""
     kept = settings.retention
+    # An answer's text is deleted with its question, if not before.
+    answer_days = min(filter(None, (kept.usage_days, kept.feedback_days)), default=0)
     retentions = (
         Retention("journal", settings.journal.days),
         Retention("ledger", kept.usage_days),
         Retention("feedback", kept.feedback_days),
-        *([Retention("answers", kept.feedback_days)] if settings.feedback.answer_text else []),
+        *([Retention("answers", answer_days)] if settings.feedback.answer_text else []),
         Retention("settings", kept.settings_days),
         Retention("audit", kept.audit_days),
     )

@@ -131,7 +131,11 @@ class RetentionSettings(SettingsGroup):
     """Days until stored records are deleted. 0 keeps them. The journal has journal.days."""
 
     usage_days: int = _days("Days to keep questions and model calls.", 400, "A year to compare with the same month.")
-    feedback_days: int = _days("Days to keep votes, their reasons and stored answers.", 400, "")
+    feedback_days: int = _days(
+        "Days to keep votes, their reasons and stored answers.",
+        400,
+        "An answer stays no longer than its question (usage_days).",
+    )
     settings_days: int = _days(
         "Days to keep settings made in chat, resets and first contacts.", 0, "People expect their settings to stay."
     )

@@ -27,6 +27,8 @@ def purge(connection: Connection, options: RecordsOptions, now: datetime) -> Non
     for days, table, key in by_days:
         if days:
             _delete_old(connection, table, key, (now - timedelta(days=days)).timestamp())
+    # "Forget me" finds an answer by its question, so none stays without.
+    connection.execute("DELETE FROM answers WHERE turn NOT IN (SELECT turn FROM questions)")
     today, month = now.strftime("%Y-%m-%d"), now.strftime("%Y-%m")
     # A period of the future belongs to an earlier time zone or clock, and ends too.
     connection.execute(

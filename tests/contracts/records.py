@@ -268,6 +268,7 @@ class RecordsContract(ABC):
     async def test_a_vote_shows_the_kept_answer(self) -> None:
         """The text is stored on its own, and may come before or after the vote."""
         async with self.records() as records:
+            await records.reserve(reservation(1))
             await records.record_vote(vote(1, Vote.UP))
             await records.keep_answer(key(1).digest, "Forty-two", NOW)
             assert [each.answer for each in await records.votes()] == ["Forty-two"]

@@ -235,6 +235,21 @@ async def test_old_rows_are_deleted(tmp_path: Path) -> None:
     assert left == [(1, 1, 1, 1, 1), (0, 1, 1, 1, 1), (0, 0, 1, 1, 1), (0, 0, 0, 1, 1), (0, 0, 0, 0, 1)]
 
 
+async def test_no_answer_outlives_its_question(tmp_path: Path) -> None:
+    """Its author is named there alone, and "forget me" could not find its text any more."""
+    file, options = tmp_path / "records.db", RecordsOptions(usage_days=10, feedback_days=20)
+    async with SqliteRecords(file, lambda: NOON) as records:
+        for number in (1, 2):
+            await records.record_vote(vote(number, Vote.UP))
+        await records.reserve(reservation(1))
+        for number in (1, 2):
+            await records.keep_answer(key(number).digest, "An answer", NOW)
+        assert [each.answer for each in await records.votes()] == ["An answer", ""]
+    async with SqliteRecords(file, lambda: NOON + timedelta(days=11), options) as records:
+        await records.put("probe", "1")  # the purge follows the first operation
+        assert [each.answer for each in await records.votes()] == ["", ""]
+
+
 async def test_an_erased_person_leaves_no_trace_on_the_disk(tmp_path: Path) -> None:
     """The id is in no byte of the file or its log, even in freed pages."""
     name = "U0DANA4711"
