@@ -10,21 +10,15 @@ from pydantic import AfterValidator, BeforeValidator
 
 from config.declarations import SettingsGroup, setting
 from config.errors import NameOf
+from config.listed_tables import RESERVED, problems
 from config.model_settings import Label
 from config.types import Choice, must_be, names_in
-
-# Discord's menus have at most 25 options; "default" and "in your own words" take two
-# (https://docs.discord.com/developers/components/reference#string-select).
-MOST_PERSONAS = 23
 
 # A system prompt of two pages, in characters.
 LONGEST_PROMPT = 8_000
 
 # A welcome fits into one message of either platform, in characters.
 LONGEST_WELCOME = 1_500
-
-# Words of the commands beside a persona's name.
-RESERVED = frozenset({"default", "none", "list"})
 
 _NAME = re.compile(r"[\w-]{1,50}", re.ASCII)
 
@@ -133,20 +127,9 @@ class PersonasView(Protocol):
 PersonaRule = Callable[[PersonasView, NameOf], Iterator[str]]
 
 
-def list_length(settings: PersonasView, name: NameOf) -> Iterator[str]:
-    """A menu shows every persona."""
-    if len(settings.personas) > MOST_PERSONAS:
-        yield f"{name(('personas',))} must have at most {MOST_PERSONAS} entries: Discord's menus take no more"
+def chosen_in_chat(settings: PersonasView, name: NameOf) -> Iterator[str]:
+    """People choose a persona by its name or label."""
+    yield from problems("personas", settings.personas, name)
 
 
-def distinct_names(settings: PersonasView, name: NameOf) -> Iterator[str]:
-    """A name or label chosen in chat means one persona."""
-    taken: dict[str, str] = {}
-    for number, persona in enumerate(settings.personas):
-        for key, text in (("name", persona.name), ("label", persona.label)):
-            if owner := taken.get(text.casefold(), ""):
-                yield f"{name(('personas', str(number), key))} is taken already, by {owner}: choose another"
-        taken |= {text.casefold(): f'the persona "{persona.name}"' for text in (persona.name, persona.label) if text}
-
-
-PERSONA_RULES: Sequence[PersonaRule] = (list_length, distinct_names)
+PERSONA_RULES: Sequence[PersonaRule] = (chosen_in_chat,)

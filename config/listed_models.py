@@ -10,19 +10,13 @@ from pydantic import AfterValidator
 
 from config.declarations import SettingsGroup, setting
 from config.errors import NameOf
+from config.listed_tables import RESERVED, problems
 from config.model_settings import Api, CompletionSettings, Label, ModelSettings, is_openai
 from config.prices import EXAMPLE, PriceTable
 from config.types import Count, Secret, Table, WebAddress, must_be
 
-# Discord's menus have at most 25 options, the main model and the default among them
-# (https://docs.discord.com/developers/components/reference#string-select).
-MOST_MODELS = 23
-
 # Ids of buttons have at most 100 characters on Discord, the name and our own words together.
 LONGEST_NAME = 50
-
-# Words of the commands beside a model's name.
-RESERVED = frozenset({"default", "none", "list"})
 
 _NAME = re.compile(rf"[A-Za-z0-9][\w.:/@+-]{{0,{LONGEST_NAME - 1}}}", re.ASCII)
 # Capitals only: a key pasted by mistake does not pass for a name, and so is never printed.
@@ -109,22 +103,11 @@ class ModelsView(Protocol):
 ModelRule = Callable[[ModelsView, NameOf], Iterator[str]]
 
 
-def list_length(settings: ModelsView, name: NameOf) -> Iterator[str]:
-    """A menu shows every model."""
-    if len(settings.models) > MOST_MODELS:
-        yield f"{name(('models',))} must have at most {MOST_MODELS} entries: Discord's menus take no more"
-
-
-def distinct_names(settings: ModelsView, name: NameOf) -> Iterator[str]:
-    """A name or label chosen in chat means one model."""
+def chosen_in_chat(settings: ModelsView, name: NameOf) -> Iterator[str]:
+    """People choose a model by its name or label."""
     main = settings.model
     taken = {text.casefold(): "the main model (OPENAI_MODEL)" for text in (main.name, main.label) if text}
-    for number, model in enumerate(settings.models):
-        for key, text in (("name", model.name), ("label", model.label)):
-            owner = taken.get(text.casefold(), "")
-            if owner:
-                yield f"{name(('models', str(number), key))} is taken already, by {owner}: choose another"
-        taken |= {text.casefold(): f'the model "{model.name}"' for text in (model.name, model.label) if text}
+    yield from problems("models", settings.models, name, taken)
 
 
 def keys_given(settings: ModelsView, name: NameOf) -> Iterator[str]:
@@ -149,4 +132,4 @@ def fallbacks_listed(settings: ModelsView, name: NameOf) -> Iterator[str]:
             yield f"{where} names {each!r} more than once"
 
 
-MODEL_RULES: Sequence[ModelRule] = (list_length, distinct_names, keys_given, fallbacks_listed)
+MODEL_RULES: Sequence[ModelRule] = (chosen_in_chat, keys_given, fallbacks_listed)

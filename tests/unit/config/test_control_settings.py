@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from config import docs
-from config.control_settings import LONGEST_PROMPT, LONGEST_WELCOME, MOST_PERSONAS, ChatSetting, Describers
+from config.control_settings import LONGEST_PROMPT, LONGEST_WELCOME, ChatSetting, Describers
+from config.listed_tables import MOST_ENTRIES
 from tests.support.settings import MODEL, lines, load
 
 
@@ -58,7 +59,7 @@ def test_personas_have_names_and_labels(tmp_path: Path) -> None:
         (persona(colour="red"), 'colour of the persona "pirate" in '),
         (persona() + persona("PIRATE"), 'is taken already, by the persona "pirate": choose another'),
         (persona() + persona("kind", label="Pirate"), 'label of the persona "kind" in '),
-        ("".join(persona(f"p{number}") for number in range(MOST_PERSONAS + 1)), "must have at most 23 entries"),
+        ("".join(persona(f"p{number}") for number in range(MOST_ENTRIES + 1)), "must have at most 23 entries"),
     ],
 )
 def test_an_unusable_table_is_one_line(toml: str, said: str, tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from config import docs
-from config.listed_models import MOST_MODELS, ListedModelSettings
+from config.listed_models import ListedModelSettings
+from config.listed_tables import MOST_ENTRIES
 from config.prices import FREE, Price, Rates, SizeTier
 from tests.support.settings import MODEL, lines, load
 
@@ -138,9 +139,9 @@ def test_the_list_is_a_list_of_tables(toml: str, tmp_path: Path) -> None:
 
 def test_a_menu_shows_every_model(tmp_path: Path) -> None:
     """The list is as long as Discord's menus at the most."""
-    toml = "".join(f'[[models]]\nname = "m{number}"\n' for number in range(MOST_MODELS + 1))
+    toml = "".join(f'[[models]]\nname = "m{number}"\n' for number in range(MOST_ENTRIES + 1))
     (line,) = lines(MODEL, tmp_path, toml)
-    assert f"at most {MOST_MODELS} entries" in line
+    assert f"at most {MOST_ENTRIES} entries" in line
 
 
 def test_a_key_may_come_from_a_variable_with_our_prefix(tmp_path: Path) -> None:

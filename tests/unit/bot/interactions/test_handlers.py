@@ -22,8 +22,7 @@ from bot.models import ModelCatalog, ModelInfo
 from bot.preferences import PERSONA_LENGTH, Controls, FreeText, Persona, PreferenceName
 from bot.prompt import PromptOverride
 from bot.records import Period, Retention, Subject, SubjectKind, UsageFigures, UsageLimit, person
-from config.control_settings import MOST_PERSONAS
-from config.listed_models import MOST_MODELS
+from config.listed_tables import MOST_ENTRIES
 from tests.support.handlers import ADMIN, CATALOG, CHANNEL, DANA, PERSONAS, WORDS, House
 
 STRANGER = Author("U9", "Sam")
@@ -546,8 +545,8 @@ def test_arguments_offer_models_and_personas() -> None:
 
 def test_the_longest_lists_fit_into_a_menu() -> None:
     """Discord takes 25 options: the operator's longest lists, with the default and one's own words."""
-    most = ModelCatalog([ModelInfo(f"m{number}", f"M {number}", "m") for number in range(1 + MOST_MODELS)])
-    personas = tuple(Persona(f"p{number}", f"P {number}", "x") for number in range(MOST_PERSONAS))
+    most = ModelCatalog([ModelInfo(f"m{number}", f"M {number}", "m") for number in range(1 + MOST_ENTRIES)])
+    personas = tuple(Persona(f"p{number}", f"P {number}", "x") for number in range(MOST_ENTRIES))
     house = House(catalog=most, controls=Controls(personas=personas, free_text=FreeText.EVERYONE))
     form = asyncio.run(house.send("settings:edit:user:"))
     assert isinstance(form, Form)
