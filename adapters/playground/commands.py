@@ -6,7 +6,7 @@ import re
 from types import MappingProxyType
 
 from adapters.playground.protocol import AskRequest, SubmitRequest
-from adapters.playground.state import ChannelState, PlaygroundState
+from adapters.playground.state import ChannelState, PlaygroundMessage, PlaygroundState
 from bot.conversation import Author
 from bot.interactions.commands import Command, Kind, find_command
 from bot.interactions.typed import arguments_in
@@ -44,14 +44,13 @@ def submission(request: SubmitRequest, place: Place) -> FormSubmitted:
     return FormSubmitted(request.id, Author(request.name, request.name), place, request.values)
 
 
-def place_of(request: AskRequest | SubmitRequest, channel: ChannelState, state: PlaygroundState) -> Place:
-    """The place of a reader: the conversation of the answer replied to, if there is one."""
-    parent = channel.messages.get(request.reply_to) if request.reply_to else None
+def place_at(message: PlaygroundMessage | None, channel: ChannelState, state: PlaygroundState) -> Place:
+    """The place of a reader: in the conversation of a message, if there is one."""
     return Place(
         "playground",
         "",
         channel.name,
-        conversation=parent.conversation if parent is not None else "",
+        conversation=message.conversation if message is not None else "",
         channel_ids=(channel.name,),
         position=state.new_id(),
         has_menus=False,

@@ -15,7 +15,7 @@ from typing_extensions import override
 
 from adapters.playground import protocol
 from adapters.playground.channel import PlaygroundChannel
-from adapters.playground.commands import as_question, invocation, is_command, place_of, submission
+from adapters.playground.commands import as_question, invocation, is_command, place_at, submission
 from adapters.playground.protocol import (
     AskRequest,
     RequestRejected,
@@ -31,7 +31,7 @@ from adapters.playground.subscribers import MAX_SUBSCRIBERS
 from bot.conversation import Author, Message, Role, Text, Turn, TurnKey
 from bot.errors import NotFound
 from bot.interactions.ports import NO_INTERACTIONS, Interactions
-from bot.interactions.values import NOTHING, Place, Response, RetryPressed, VoteCast
+from bot.interactions.values import NOTHING, Response, RetryPressed, VoteCast
 from bot.ports import Inbox, OpenedQuestion, Platform
 
 # How long `close` waits for open pages, in seconds: a suspended page must not delay a shutdown.
@@ -147,7 +147,7 @@ class PlaygroundPlatform(Platform):
         if isinstance(request, RetryRequest | VoteRequest):
             return await self._respond_below(request)
         _, channel = self._open(request)
-        place = place_of(request, channel, self._state)
+        place = place_at(channel.messages.get(request.reply_to), channel, self._state)
         if isinstance(request, SubmitRequest):
             return await self._interactions.submit(submission(request, place))
         return await self._interactions.invoke(invocation(request, place))
@@ -159,10 +159,7 @@ class PlaygroundPlatform(Platform):
         if channel is None or answer is None or not answer.by_bot:
             raise RequestRejected("That answer is there no more.", request.ref)
         question = TurnKey("playground", "", channel.name, answer.question)
-        reader, position = Author(request.name, request.name), self._state.new_id()
-        place = Place(
-            "playground", "", channel.name, answer.conversation, (channel.name,), position=position, has_menus=False
-        )
+        reader, place = Author(request.name, request.name), place_at(answer, channel, self._state)
         if isinstance(request, VoteRequest):
             return await self._interactions.vote(VoteCast(question, answer.id, request.vote, reader, place))
         return await self._interactions.retry(RetryPressed(question, answer.id, reader, place))
