@@ -14,6 +14,7 @@ from types import MappingProxyType
 from urllib.parse import quote
 
 from adapters.journal.errors import JournalBroken, translate_errors
+from adapters.records.quotas import from_units
 from adapters.records.schema import APPLICATION_ID, SCHEMA_VERSION
 
 # A spreadsheet takes a cell with one of these at its beginning for a formula
@@ -110,7 +111,7 @@ def _readable(row: dict[str, object]) -> dict[str, object]:
             row["at"] = datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
     if "cost_usd" in row:
         cost = row["cost_usd"]
-        row["cost_usd"] = "" if not isinstance(cost, int) else f"{cost // 10**9}.{cost % 10**9:09d}"
+        row["cost_usd"] = f"{from_units(cost):.9f}" if isinstance(cost, int) else ""
         row["estimated"] = "yes" if row["estimated"] else "no"
     return row
 

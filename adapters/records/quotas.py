@@ -51,7 +51,7 @@ def reserve(connection: Connection, wanted: Reservation) -> Refusal | None:
         tokens = min(tokens, _free_tokens(connection, wanted, salt))
         _write_question(connection, wanted, [_counter(key, salt) for key in wanted.counters])
     else:  # continued after a crash: it counts in the periods of its first admission
-        _release(connection, wanted.key)
+        _release(connection, wanted.key.digest)
     update = "UPDATE questions SET reserved_tokens = ?, reserved_money = ?, expires_at = ? WHERE turn = ?"
     connection.execute(update, (tokens, money, wanted.expires_at, wanted.key.digest))
     for counter in _counters_of(connection, wanted.key.digest):
@@ -71,7 +71,7 @@ def settle(connection: Connection, key: TurnKey, entries: Sequence[LedgerEntry],
         connection.execute(_ADD, (*counter, -int(is_refunded), tokens, money, 0, 0))
     if not ended:
         return  # another process continues it, with the same room
-    _release(connection, key)
+    _release(connection, key.digest)
     if state == RESERVED:
         update = "UPDATE questions SET state = ? WHERE turn = ?"
         connection.execute(update, (REFUNDED if is_refunded else ENDED, key.digest))
@@ -133,14 +133,10 @@ def _free_expired(connection: Connection, now: float) -> None:
     SELECT turn FROM questions WHERE (reserved_tokens > 0 OR reserved_money > 0) AND expires_at < ? LIMIT ?
     """
     for (turn,) in connection.execute(select, (now, EXPIRED_AT_ONCE)).fetchall():
-        _release_turn(connection, turn)
+        _release(connection, turn)
 
 
-def _release(connection: Connection, key: TurnKey) -> None:
-    _release_turn(connection, key.digest)
-
-
-def _release_turn(connection: Connection, turn: str) -> None:
+def _release(connection: Connection, turn: str) -> None:
     """Free a question's room."""
     select = "SELECT reserved_tokens, reserved_money FROM questions WHERE turn = ?"
     tokens, money = connection.execute(select, (turn,)).fetchone()
