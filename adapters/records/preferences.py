@@ -69,11 +69,10 @@ def reset_position(connection: Connection, platform: str, conversation: str) -> 
     return str(row[0]) if row else ""
 
 
-def reset(connection: Connection, conversation: str, position: str, by: Subject, at: float) -> None:
-    """Set the reset marker of a conversation on the person's platform."""
-    connection.execute(
-        "INSERT OR REPLACE INTO resets VALUES (?, ?, ?, ?, ?)", (by.platform, conversation, position, by.id, at)
-    )
+def reset(connection: Connection, platform: str, conversation: str, position: str, *, by: Subject, at: float) -> None:
+    """Set the reset marker of a conversation."""
+    insert = "INSERT OR REPLACE INTO resets VALUES (?, ?, ?, ?, ?)"
+    connection.execute(insert, (platform, conversation, position, by.id, at))
 
 
 def first_contact(connection: Connection, user: Subject, at: float) -> bool:

@@ -101,7 +101,9 @@ class SqliteRecords(PreferenceStore, PreferenceList, KeyValueStore, LedgerStore,
     @override
     async def reset(self, platform: str, conversation: str, position: str, *, by: Subject) -> None:
         at = self._now()
-        await self._database.transaction(lambda each: preferences.reset(each, conversation, position, by, at))
+        await self._database.transaction(
+            lambda each: preferences.reset(each, platform, conversation, position, by=by, at=at)
+        )
 
     @override
     async def first_contact(self, user: Subject) -> bool:
