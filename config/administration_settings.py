@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator
@@ -60,12 +59,8 @@ def _roles(value: object) -> dict[str, Amounts]:
     return found
 
 
-def _checked(check: Callable[[object], Any]) -> BeforeValidator:
-    return BeforeValidator(check)
-
-
-QuotaTable = Annotated[Amounts, _checked(_amounts)]
-RoleTables = Annotated[dict[str, Amounts], _checked(_roles)]
+QuotaTable = Annotated[Amounts, BeforeValidator(_amounts)]
+RoleTables = Annotated[dict[str, Amounts], BeforeValidator(_roles)]
 
 
 class QuotaSettings(SettingsGroup):

@@ -124,11 +124,11 @@ def _expected(detail: ErrorDetails) -> str:
 def _instead_of(detail: ErrorDetails) -> str:
     """Quote the value if it is a number or a short word; a longer one may be a misplaced secret."""
     value = detail["input"]
-    plain = isinstance(value, bool | int | float) or _is_short_word(value)
+    plain = isinstance(value, bool | int | float) or is_short_word(value)
     quotable = detail["type"] not in {"setting", "string_type"} and plain
     return f", not {value}" if quotable else ""
 
 
-def _is_short_word(value: object) -> bool:
+def is_short_word(value: object) -> bool:
     """Whether a value is too short for a secret, and printable."""
     return isinstance(value, str) and len(value) <= LONGEST_QUOTED and value.isprintable()

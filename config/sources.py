@@ -15,7 +15,7 @@ from typing import Any
 from dotenv import dotenv_values
 
 from config.declarations import LISTED, Setting
-from config.errors import LONGEST_QUOTED, SettingsError, toml_key, unknown_variables
+from config.errors import SettingsError, is_short_word, toml_key, unknown_variables
 
 USUAL_FILE = Path("config") / "tickertape.toml"  # read if it exists and TICKERTAPE_CONFIG is unset
 
@@ -54,7 +54,7 @@ class SettingSources:
         if path[2:] == ("api_key",) and (variable := _key_variable(entry)):
             return variable
         name = entry.get("name") if isinstance(entry, Mapping) else None
-        is_plain = isinstance(name, str) and 0 < len(name) <= LONGEST_QUOTED and name.isprintable()
+        is_plain = name != "" and is_short_word(name)
         owner = f'the {LISTED[group]} "{name}"' if is_plain else f"number {number + 1} of [[{group}]]"
         keys = ".".join(map(toml_key, path[2:]))
         return f"{keys} of {owner} in {self.file}" if keys else f"{owner} in {self.file}"
