@@ -7,23 +7,18 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from decimal import Decimal
-from typing import Protocol
 
 from bot.quotas import LimitName, QuotaRules, merged, parse_amount
-from bot.records import AuditEntry, AuditLog, KeyValueStore, RecordsUnavailable
+from bot.records import AuditEntry, KeyValueStore, RecordsUnavailable
 
 # The key of the stored changes.
 QUOTAS_KEY = "quotas"
 
 
-class QuotaStore(KeyValueStore, AuditLog, Protocol):
-    """The ports of the store used here."""
-
-
 class QuotaBook:
     """Reads and changes the rules. Every process reads a change at its next question."""
 
-    def __init__(self, configured: QuotaRules, store: QuotaStore, wall_clock: Callable[[], datetime]) -> None:
+    def __init__(self, configured: QuotaRules, store: KeyValueStore, wall_clock: Callable[[], datetime]) -> None:
         self.configured = configured
         self._store = store
         self._wall_clock = wall_clock
@@ -55,10 +50,9 @@ class QuotaBook:
         old = overrides.pop(str(limit), None)
         if amount:
             overrides[str(limit)] = amount.strip()
-        await self._store.put(QUOTAS_KEY, json.dumps(overrides))
         configured: Decimal | None = self.configured.get(limit)
         before = old if old is not None else None if configured is None else str(configured)
         detail = json.dumps({"name": str(limit), "old": before, "new": amount or None})
-        at = self._wall_clock().timestamp()
-        await self._store.append(AuditEntry(at, "", "", by, "quota", str(limit), detail))
+        entry = AuditEntry(self._wall_clock().timestamp(), "", "", by, "quota", str(limit), detail)
+        await self._store.put(QUOTAS_KEY, json.dumps(overrides), audit=entry)
         return True

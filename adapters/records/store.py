@@ -115,8 +115,13 @@ class SqliteRecords(PreferenceStore, PreferenceList, KeyValueStore, LedgerStore,
         return await self._database.run(lambda each: preferences.get_value(each, key))
 
     @override
-    async def put(self, key: str, value: str) -> None:
-        await self._database.transaction(lambda each: preferences.put_value(each, key, value))
+    async def put(self, key: str, value: str, *, audit: AuditEntry | None = None) -> None:
+        def action(connection: Connection) -> None:
+            preferences.put_value(connection, key, value)
+            if audit is not None:
+                preferences.append_audit(connection, audit)
+
+        await self._database.transaction(action)
 
     # --------------------------------------------------------------------------------------------------------- ledger
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import json
 import logging
 import sqlite3
 import stat
@@ -22,6 +23,7 @@ from adapters.records.database import RETRY_SECONDS, connect
 from adapters.records.schema import SCHEMA_VERSION
 from bot.interactions.values import Vote
 from bot.ledger import Unit, UsageFilter
+from bot.quota_book import QUOTAS_KEY, QuotaBook
 from bot.records import AuditEntry, RecordsUnavailable, person
 from tests.contracts.records import COUNTER, DANA, NOON, NOW, entry, key, reservation, vote
 from tests.support.fakes import turn
@@ -213,6 +215,21 @@ async def test_the_audit_log_is_append_only(tmp_path: Path) -> None:
         assert kept.actor.startswith("forgotten-")
         assert kept.subject == f"user:{kept.actor}"
         assert (kept.at, kept.action, kept.detail) == (NOW, "export", "")
+
+
+async def test_a_quota_changes_only_with_its_audit_entry(tmp_path: Path) -> None:
+    """The operator reads that nothing changed, and that is true."""
+    file = tmp_path / "records.db"
+    async with SqliteRecords(file, lambda: NOON) as records:
+        book = QuotaBook({}, records, lambda: NOON)
+        assert await book.change("user.day.questions", "5", by="operator")
+        assert [each.action for each in await records.audit()] == ["quota"]
+        with closing(sqlite3.connect(file)) as shell:
+            shell.execute("CREATE TRIGGER broken BEFORE INSERT ON audit BEGIN SELECT RAISE(ABORT, 'broken'); END")
+            with pytest.raises(RecordsUnavailable):
+                await book.change("user.day.questions", "9", by="operator")
+            ((stored,),) = shell.execute("SELECT value FROM key_values WHERE key = ?", (QUOTAS_KEY,))
+        assert json.loads(stored) == {"user.day.questions": "5"}
 
 
 async def test_old_rows_are_deleted(tmp_path: Path) -> None:
