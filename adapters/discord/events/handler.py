@@ -161,7 +161,9 @@ class EventHandler:
         self._state.interactions.edited(QuestionEdited(turn.key, turn.conversation, turn.author, revised.age))
 
     def _on_deleted(self, event: MessageDeleted) -> None:
-        cache, guild = self._state.cache, self._guild(event, event.id)
+        cache = self._state.cache
+        cached = cache.get(event.channel, event.id)
+        guild = event.guild or (cached.guild if cached is not None else "")
         cache.remove(event.channel, event.id)
         self._pending.discard(event.id)
         if self._inbox is None or cache.was_deleted_by_us(event.id):
@@ -170,11 +172,6 @@ class EventHandler:
         if self._state.options.threads.auto_thread and (parent := self._state.parent_of(event.channel)):
             # Perhaps a message of an answer to a question in the parent channel.
             self._inbox.message_deleted(TurnKey("discord", guild, parent, event.id))
-
-    def _guild(self, event: MessageDeleted, message: str) -> str:
-        """The guild of an event; if the event does not name it, the guild of its cached message."""
-        cached = self._state.cache.get(event.channel, message)
-        return event.guild or (cached.guild if cached is not None else "")
 
     # -------------------------------------------------------------------------------------------------------- dispatch
 

@@ -60,8 +60,6 @@ class Interaction:
     channel: ChannelInfo
     guild: str = ""
     message: str = ""
-    private: bool = False  # only this person sees `message`
-    locale: str = ""
 
     @property
     def place(self) -> Place:
@@ -129,13 +127,7 @@ def parse_interaction(data: Mapping[str, Any], directory: ChannelDirectory) -> I
         channel_info_of(directory.channel_info(channel, guild), partial),
         guild=guild,
         message=string_field(message, "id"),
-        private=bool(_flags(message) & EPHEMERAL),
-        locale=string_field(data, "locale"),
     )
-
-
-# Message flag (https://docs.discord.com/developers/resources/message#message-object-message-flags).
-EPHEMERAL = 1 << 6
 
 
 def parse_person(data: Mapping[str, Any]) -> Author:

@@ -72,16 +72,12 @@ class InteractionCalls:
         """Edit a message, and return it. `message` is an id or ``@original``, the first response."""
         return await self._message(_route("PATCH", to, message), data, files, what="editing an interaction's message")
 
-    async def get(self, to: InteractionToken, message: str) -> Mapping[str, Any]:
-        """Read a message; `message` as in `edit`."""
-        return await self._message(_route("GET", to, message), None, what="reading an interaction's message")
-
     async def delete(self, to: InteractionToken, message: str) -> None:
         """Delete a message; `message` as in `edit`."""
         await self._send(_route("DELETE", to, message), None, what="deleting an interaction's message")
 
     async def _message(
-        self, route: Route, data: Mapping[str, Any] | None, files: Sequence[FileToSend] = (), *, what: str
+        self, route: Route, data: Mapping[str, Any], files: Sequence[FileToSend], *, what: str
     ) -> Mapping[str, Any]:
         return as_object(await self._send(route, data, files, what=what))
 

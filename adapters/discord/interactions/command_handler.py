@@ -15,7 +15,6 @@ from adapters.discord.interactions.command_questions import (
     ANSWER,
     SUMMARIZE,
     Progress,
-    is_own,
     open_command,
     parse_target,
     question_in,
@@ -189,12 +188,11 @@ class CommandHandler:
         """The sentence for a message without anything to answer."""
         strings = self._state.options.strings
         try:
-            target = parse_target(self._state, event)
+            message = parse_target(self._state, event).message
         except PARSE_ERRORS:
             return strings.nothing_to_answer
-        message = target.message
         is_empty = not (message.full_text or message.attachments)
-        return strings.nothing_to_answer if is_empty or is_own(self._state, target) else ""
+        return strings.nothing_to_answer if is_empty or message.author == self._state.bot_id else ""
 
     # -------------------------------------------------------------------------------------------------------- recovery
 

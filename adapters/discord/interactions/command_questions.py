@@ -160,8 +160,3 @@ class _SummaryChannel(DiscordChannel):
     async def find(self, key: str, known: Sequence[str] = ()) -> str | None:
         """Earlier replies to the target are other answers."""
         return await super().find(key, known or (self._until,))
-
-
-def is_own(state: BotState, target: MessagePosted) -> bool:
-    """Whether the bot wrote a message."""
-    return target.message.author == state.bot_id

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from adapters.discord.events.interactions import EPHEMERAL
 from adapters.discord.messages.payloads import PINGS_NOBODY
 from adapters.discord.messages.renderer import MESSAGE_LIMIT, DiscordMarkdown
 from bot.interactions.values import Action, Notice
@@ -17,6 +16,9 @@ from bot.markdown import Piece, Splitter, utf16_units
 
 # The id of a notice's button: one of these and the action's id. A button to be confirmed asks its question first.
 ACTION_PREFIX, CONFIRM_PREFIX = "act:", "sure:"
+
+# Message flag: only one person sees it (https://docs.discord.com/developers/resources/message, message flags).
+EPHEMERAL = 1 << 6
 
 # Component types and styles.
 _ROW, _BUTTON = 1, 2

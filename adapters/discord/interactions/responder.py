@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from adapters.discord.events.interactions import EPHEMERAL, Interaction, InteractionToken
+from adapters.discord.events.interactions import Interaction, InteractionToken
 from adapters.discord.interactions.calls import (
     MESSAGE,
     MESSAGE_LATER,
@@ -23,7 +23,13 @@ from adapters.discord.interactions.calls import (
     TokenExpired,
 )
 from adapters.discord.interactions.modals import modal
-from adapters.discord.interactions.private_messages import is_cut, notice_messages, open_button, private_message
+from adapters.discord.interactions.private_messages import (
+    EPHEMERAL,
+    is_cut,
+    notice_messages,
+    open_button,
+    private_message,
+)
 from adapters.discord.messages.payloads import FileToSend
 from adapters.discord.rate_limits import spending
 from adapters.discord.state import BotState
@@ -65,7 +71,10 @@ WHOLE_NOTICE = "notice.md"
 
 @dataclass(frozen=True, slots=True)
 class Manner:
-    """Which first responses Discord takes. `needs_message`: an empty one is refused (a command); `form`: no modal."""
+    """Which first responses Discord takes.
+
+    `needs_message`: an empty one is refused (a command). `after_form`: a form cannot follow another one.
+    """
 
     needs_message: bool = False
     after_form: bool = False
@@ -128,10 +137,6 @@ class Responder:
             log.info("an interaction could not be acknowledged: %r", failure)
             return False
         return True
-
-    async def show_later(self, token: InteractionToken, response: Response) -> None:
-        """Show a response in further private messages, after the first one."""
-        await self._show(token, response, PRESS)
 
     def offered_form(self, name: str) -> Response:
         """The form behind a button that offers one."""

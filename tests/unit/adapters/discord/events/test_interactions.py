@@ -37,7 +37,6 @@ PRESS: dict[str, Any] = {
     "channel_id": "7",
     "guild_id": "5",
     "member": MEMBER,
-    "locale": "de",
     "message": {"id": "40", "flags": 0, "components": components(Controls.STOP, "30")},
     "data": {"custom_id": "stop:30", "component_type": 2},
 }
@@ -55,7 +54,7 @@ def test_a_press_in_a_guild() -> None:
     event = press()
     to = event.interaction
 
-    assert (event.custom_id, event.label, to.message, to.locale) == ("stop:30", "Stop", "40", "de")
+    assert (event.custom_id, event.label, to.message) == ("stop:30", "Stop", "40")
     assert (to.by.id, to.by.name, to.by.roles, to.by.manages) == ("2", "Countess", frozenset({"8"}), True)
     assert (to.place.workspace, to.place.channel_ids, to.place.conversation) == ("5", ("7", "6"), "")
     assert to.place.position == "50"
