@@ -12,6 +12,7 @@ from typing import Any
 from adapters.discord.events.codec import dump
 from adapters.discord.events.commands import CommandUsed, CompletionRequested
 from adapters.discord.events.edits import Revisions, completed
+from adapters.discord.events.interactions import InteractionEvent
 from adapters.discord.events.mentions import Decision, build_turn, decide, is_from_person, mentions_bot, turn_key
 from adapters.discord.events.message import ChannelKind
 from adapters.discord.events.parse import Event, MessageChanged, MessageDeleted, MessagePosted, MessageRevised
@@ -24,6 +25,7 @@ from adapters.discord.messages.answer_threads import AnswerThreads
 from adapters.discord.messages.channel import DiscordChannel
 from adapters.discord.messages.components import question_name
 from adapters.discord.state import BotState
+from adapters.shared.cache import LRUCache
 from adapters.shared.keyed_queue import KeyedQueue
 from bot.conversation import Turn, TurnKey
 from bot.errors import NotFound
@@ -35,6 +37,9 @@ log = logging.getLogger(__name__)
 
 # Concurrent look-ups for undecided messages; further ones wait. Each may cost a few reads, needed by live turns too.
 MAX_CONCURRENT_DECISIONS = 50
+
+# Remembered interactions: a resumed session may repeat the last events. About 100 bytes each.
+MAX_SEEN = 1_000
 
 # Questions received while stopping and kept for the next process, the newest ones. About 2 kB each.
 MAX_LATE_MESSAGES = 1_000
@@ -55,6 +60,7 @@ class EventHandler:
         self._late: deque[tuple[TurnKey, str]] = deque(maxlen=MAX_LATE_MESSAGES)
         self._revisions = Revisions()
         self._threads = AnswerThreads(state)
+        self._seen: LRUCache[str, bool] = LRUCache(MAX_SEEN)  # ids of interactions
         self.interactions = InteractionRouter(state)
         self.commands = CommandHandler(state, self.interactions.responder)
 
@@ -109,10 +115,18 @@ class EventHandler:
                 self._on_changed(event)
             case MessageDeleted():
                 self._on_deleted(event)
-            case CommandUsed() | CompletionRequested():
-                self.commands.handle(event)
             case _:
-                self.interactions.handle(event)
+                self._on_interaction(event)
+
+    def _on_interaction(self, event: InteractionEvent | CommandUsed | CompletionRequested) -> None:
+        id_ = event.interaction.token.id
+        if id_ in self._seen:
+            return
+        self._seen[id_] = True
+        if isinstance(event, CommandUsed | CompletionRequested):
+            self.commands.handle(event)
+        else:
+            self.interactions.handle(event)
 
     def _on_posted(self, event: MessagePosted) -> None:
         message, cache = event.message, self._state.cache

@@ -22,15 +22,12 @@ from adapters.discord.messages.components import (
     split_question_name,
 )
 from adapters.discord.state import BotState
-from adapters.shared.cache import LRUCache, loop_time
+from adapters.shared.cache import loop_time
 from bot.conversation import TurnKey
 from bot.interactions.values import NOTHING, FormSubmitted, Notice, Response, RetryPressed, Vote, VoteCast
 from bot.ports import Inbox
 
 log = logging.getLogger(__name__)
-
-# Remembered interactions: a resumed session may repeat the last events. About 100 bytes each.
-MAX_SEEN = 1_000
 
 # Head start of the process that stops an answer before another one says there is none: a round trip. Seconds.
 OTHER_PROCESS_SECONDS = 0.5
@@ -44,7 +41,6 @@ class InteractionRouter:
         self._state = state
         self._inbox: Inbox | None = None
         self._group: asyncio.TaskGroup | None = None
-        self._seen: LRUCache[str, bool] = LRUCache(MAX_SEEN)
         self._routes: Mapping[str, Callable[[ComponentPressed, str], Coroutine[Any, Any, Response]]] = {
             STOP_PREFIX: self._stop,
             RETRY_PREFIX: self._retry,
@@ -66,10 +62,9 @@ class InteractionRouter:
 
     def handle(self, event: InteractionEvent) -> None:
         """Handle one event; an id of no known kind belongs to another program with this token."""
-        event, id_ = self._with_guild(event), event.interaction.token.id
-        if self._group is None or id_ in self._seen or (work := self._work(event)) is None:
+        event = self._with_guild(event)
+        if self._group is None or (work := self._work(event)) is None:
             return
-        self._seen[id_] = True
         is_form = isinstance(event, ModalSubmitted)
         self._group.create_task(
             self.responder.respond(

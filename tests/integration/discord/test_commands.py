@@ -234,8 +234,26 @@ async def test_a_slow_command_is_acknowledged_first() -> None:
         assert response(bot, used) == MESSAGE_LATER
 
 
-async def test_a_replayed_command_runs_once_for_the_reader() -> None:
-    """An acknowledged command that Discord delivers again shows nothing more."""
+async def test_a_command_delivered_twice_runs_once() -> None:
+    """A resumed session may repeat a command: the core gets it once."""
+    async with bot_at_work() as bot:
+        used = bot.double.use("reset", bot.general, user=bot.ada)
+        await until(lambda: bool(notices(bot, used)))
+        [name, event] = next(
+            (name, event)
+            for name, event in next(iter(bot.double.gateway.sessions.values())).events[::-1]
+            if event["id"] == used
+        )
+        bot.double.gateway.dispatch(name, event)
+        other = bot.double.use("usage", bot.general, user=bot.ada)
+        await until(lambda: bool(notices(bot, other)))
+
+        invoked = [event.command for event in bot.interactions.events if isinstance(event, CommandInvoked)]
+        assert invoked == ["reset", "usage"]
+
+
+async def test_after_a_lost_response_a_command_shows_its_notice_once() -> None:
+    """The response is sent again, and Discord says that it had it."""
     async with bot_at_work() as bot:
         bot.double.faults.add("POST", "/callback", Kind.RESET_AFTER)
         used = bot.double.use("usage", bot.general, user=bot.ada)
