@@ -117,14 +117,19 @@ class BotState:
             self._refused_controls[control] = True
 
     def owns_thread(self, thread: str) -> bool:
-        """Whether the bot created a thread."""
-        known = self.client.get_channel(int(thread))
-        return isinstance(known, discord.Thread) and str(known.owner_id) == self.bot_id
+        """Whether the bot created a thread, as far as known."""
+        known = self._thread(thread)
+        return known is not None and str(known.owner_id) == self.bot_id
 
     def parent_of(self, thread: str) -> str:
-        """The channel of a thread; empty for any other channel."""
-        known = self.client.get_channel(int(thread))
-        return str(known.parent_id) if isinstance(known, discord.Thread) else ""
+        """The channel of a thread; empty for any other channel, and if unknown."""
+        known = self._thread(thread)
+        return str(known.parent_id) if known is not None else ""
+
+    def _thread(self, thread: str) -> discord.Thread | None:
+        """A thread in the guild data. Events are handled without a login, too, so its lack raises nothing."""
+        known = self.current.get_channel(int(thread)) if self.current is not None else None
+        return known if isinstance(known, discord.Thread) else None
 
     async def wait_for_guild(self, guild: str) -> None:
         """Wait until a guild's data has arrived, for at most `GUILD_SECONDS`."""

@@ -28,7 +28,7 @@ from adapters.discord.state import BotState
 from adapters.shared.cache import LRUCache
 from adapters.shared.keyed_queue import KeyedQueue
 from bot.conversation import Turn, TurnKey
-from bot.errors import NotFound
+from bot.errors import Failure, NotFound
 from bot.interactions.ports import Interactions
 from bot.interactions.values import QuestionEdited
 from bot.ports import Inbox, OpenedQuestion, UnfinishedTurn
@@ -211,11 +211,11 @@ class EventHandler:
         self._pending.discard(message)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run `work` beside the queue as long as the platform runs."""
+        """Run `work` beside the queue as long as the platform runs. A failure is only logged."""
         if self._group is None:
             work.close()
         else:
-            self._group.create_task(work)
+            self._group.create_task(_logged(work))
 
     def _queue_key(self, event: MessagePosted, *, uncertain: bool) -> str:
         """Undecided messages have a queue of their own, so that mentions do not wait for look-ups."""
@@ -318,3 +318,13 @@ class EventHandler:
             question_id=question_name(key.channel, message.id, shown_in=message.channel),
         )
         return replace(build_turn(message, event.channel, conversation=conversation), key=key), channel
+
+
+async def _logged(work: Coroutine[Any, Any, None]) -> None:
+    """The boundary of work beside the queue: its error must not end the platform."""
+    try:
+        await work
+    except Failure as failure:  # for example: the client was closed meanwhile
+        log.warning("giving up work beside the queue: %r", failure)
+    except Exception:
+        log.exception("giving up work beside the queue")

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from adapters.discord.events.handler import EventHandler
 from adapters.discord.events.interactions import ComponentPressed, Interaction, InteractionToken
 from adapters.discord.events.message import ChannelInfo, ChannelKind, DiscordMessage
 from adapters.discord.events.parse import MessageDeleted
-from adapters.discord.options import DiscordOptions
+from adapters.discord.options import DiscordOptions, ThreadOptions
 from adapters.discord.state import BotState
 from adapters.shared.attachments import AttachmentLimits, Attachments
 from bot.conversation import Author, TurnKey
+from bot.errors import ServiceError
 from bot.interactions.ports import NO_INTERACTIONS
 from tests.support.inbox import RecordingInbox
 
@@ -29,4 +32,31 @@ async def test_the_cached_message_names_the_guild_of_an_event() -> None:
         handler.handle(MessageDeleted("7", "3"))
 
     assert inbox.stopped == [TurnKey("discord", "5", "7", "3"), TurnKey("discord", "5", "7", "2")]
+    assert inbox.deleted == [TurnKey("discord", "5", "7", "3")]
+
+
+async def test_failed_work_beside_the_queue_does_not_end_the_platform(caplog: pytest.LogCaptureFixture) -> None:
+    """Neither a failure nor an unforeseen error reaches the group of tasks, where it would end all others."""
+
+    async def fail(error: Exception) -> None:
+        raise error
+
+    handler = EventHandler(BotState(DiscordOptions(token="t"), Attachments(AttachmentLimits(), hosts=frozenset())))
+    async with asyncio.TaskGroup() as group:
+        handler.open(RecordingInbox(), NO_INTERACTIONS, group)
+        handler.spawn(fail(ServiceError("the client is not logged in")))
+        handler.spawn(fail(KeyError("unforeseen")))
+
+    assert [record.levelname for record in caplog.records] == ["WARNING", "ERROR"]
+
+
+async def test_a_deletion_without_a_login() -> None:
+    """A deletion found by recovery is told, also between two logins, when no channel is known."""
+    options = DiscordOptions(token="t", threads=ThreadOptions(auto_thread=True))
+    handler = EventHandler(BotState(options, Attachments(AttachmentLimits(), hosts=frozenset())))
+    inbox = RecordingInbox()
+    async with asyncio.TaskGroup() as group:
+        handler.open(inbox, NO_INTERACTIONS, group)
+        handler.handle(MessageDeleted("7", "3", "5"))
+
     assert inbox.deleted == [TurnKey("discord", "5", "7", "3")]
