@@ -166,12 +166,7 @@ class EventHandler:
 
     def _report_edit(self, revised: MessageRevised) -> None:
         """Tell the core about an edited question."""
-        posted = revised.posted
-        turn = build_turn(
-            posted.message,
-            posted.channel,
-            conversation=self._state.cache.conversation(posted.message, posted.channel),
-        )
+        turn, _ = self._turn_of(revised.posted, turn_key(revised.posted.message))
         self._state.interactions.edited(QuestionEdited(turn.key, turn.conversation, turn.author, revised.age))
 
     def _on_deleted(self, event: MessageDeleted) -> None:

@@ -10,9 +10,10 @@ import pytest
 
 from adapters.discord import DiscordOptions, ThreadOptions
 from bot.conversation import Ending, Finish, FinishReason, Role, Text
+from bot.interactions.values import QuestionEdited
 from tests.servers.discord import FORUM, DiscordDouble
 from tests.servers.limits import Kind
-from tests.support.discord import Bot, bot_at_work, process
+from tests.support.discord import Bot, bot_at_work, options_for, platform_at_work, process
 from tests.support.fakes import FakeJournal, ScriptedModel, Step, words
 from tests.support.waiting import until
 
@@ -113,6 +114,23 @@ async def test_buttons_in_an_answer_thread_find_their_question() -> None:
         await until(lambda: double.answers(asked) == ["Two."])
 
         assert double.answers(bot.general) == []
+
+
+async def test_an_edited_question_belongs_to_its_thread_after_a_restart() -> None:
+    """Its conversation is the thread's, so that a later question there is known to follow it."""
+    double, journal = DiscordDouble(), FakeJournal()
+    bot = Bot(double)
+    async with double.running():
+        async with working(ScriptedModel(said("Because.")), bot, journal):
+            asked = bot.ask("why?")
+            await ended(journal)
+        async with platform_at_work(bot, threaded(options_for(double))):
+            double.revise(bot.general, asked, f"{bot.me} why, please?")
+            await bot.interactions.until(lambda: bool(bot.interactions.events))
+            [event] = bot.interactions.events
+
+    assert isinstance(event, QuestionEdited)
+    assert (event.question.channel, event.conversation) == (bot.general, f"discord:{asked}")
 
 
 async def test_after_a_kill_the_answer_continues_in_its_thread() -> None:
