@@ -270,9 +270,10 @@ class EventHandler:
 
     async def start_thread(self, inbox: Inbox, event: MessagePosted) -> None:
         """Start a thread for the answer if there is to be one; none for a question that will be refused."""
-        turn, _ = self._turn_of(event, turn_key(event.message))
-        if not inbox.refusal(turn):
-            await self._threads.start(event)
+        if self._threads.is_wanted(event):
+            turn, _ = self._turn_of(event, turn_key(event.message))
+            if not inbox.refusal(turn):
+                await self._threads.start(event)
 
     def accept(self, inbox: Inbox, event: MessagePosted, unfinished: UnfinishedTurn | None = None) -> None:
         """Hand over the turn of a message; `unfinished` is its state in an earlier process."""

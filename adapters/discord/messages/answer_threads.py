@@ -62,13 +62,16 @@ class AnswerThreads:
         thread = ChannelInfo(message.id, ChannelKind.THREAD, channel.id, channel.category)
         return replace(event, message=replace(message, channel=message.id), channel=thread)
 
-    async def start(self, event: MessagePosted) -> None:
-        """Start the thread of a question, if the operator wants threads and Discord permits one. Never fails."""
+    def is_wanted(self, event: MessagePosted) -> bool:
+        """Whether the operator wants a thread for a question, and Discord permits one as far as known."""
         message, channel = event.message, event.channel
         if not self._state.options.threads.auto_thread or not message.guild or message.reply_to:
-            return
-        if channel.kind is not ChannelKind.CHANNEL or channel.id in self._refused:
-            return
+            return False
+        return channel.kind is ChannelKind.CHANNEL and channel.id not in self._refused
+
+    async def start(self, event: MessagePosted) -> None:
+        """Start the thread of a question. Never fails."""
+        message, channel = event.message, event.channel
         try:
             async with asyncio.timeout(START_SECONDS):
                 await self._create(message)
