@@ -1,4 +1,4 @@
-"""Invoked application commands as frozen events, and as journal text. Pure.
+"""Invoked application commands as frozen events. Pure.
 
 https://docs.discord.com/developers/interactions/receiving-and-responding#interaction-object-interaction-structure.
 Parsing raises one of `parse.PARSE_ERRORS` for JSON of another shape.
@@ -8,16 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
 
-from adapters.discord.events.interactions import Interaction, InteractionToken, parse_interaction
+from adapters.discord.events.interactions import ChannelDirectory, Interaction, parse_interaction
 from adapters.discord.events.message import ChannelInfo, ChannelKind
-from adapters.shared.json_fields import object_at, object_field, objects_at, string_field
-from bot.conversation import Author
-
-Json = Mapping[str, Any]
+from adapters.shared.json_fields import Json, object_at, object_field, objects_at, string_field
 
 # Interaction types, and types of options with options of their own (a subcommand, a group of them); source above.
 _COMMAND, _COMPLETION = 2, 4
@@ -67,7 +63,7 @@ class CompletionRequested:
     typed: str
 
 
-def parse_command_event(data: Json, directory: Any) -> Sequence[CommandUsed | CompletionRequested]:  # noqa: ANN401 (`interactions.ChannelDirectory`)
+def parse_command_event(data: Json, directory: ChannelDirectory) -> Sequence[CommandUsed | CompletionRequested]:
     """The event in an INTERACTION_CREATE; empty for another type of interaction."""
     details = object_field(data, "data")
     name = string_field(details, "name")
@@ -138,67 +134,3 @@ def _users(resolved: Json) -> Iterator[tuple[str, str]]:
         name = nick or string_field(user, "global_name") or string_field(user, "username")
         if name:
             yield str(id_), name
-
-
-# ------------------------------------------------------------------------------------------------------- journal text
-
-# The first field of a stored command. Questions asked by a message have others (`events.codec`).
-_MARK = "command"
-
-
-def dump_command(event: CommandUsed, question: str, target: Json | None = None) -> str:
-    """The journal's text: everything for the answer, which goes on with the token for 15 minutes."""
-    to = event.interaction
-    channel = {"id": to.channel.id, "kind": to.channel.kind.name, "parent": to.channel.parent}
-    stored = {
-        _MARK: event.name,
-        "type": event.type,
-        "token": {"id": to.token.id, "application": to.token.application, "token": to.token.token},
-        "by": {**asdict(to.by), "roles": sorted(to.by.roles)},
-        "channel": {**channel, "category": to.channel.category},
-        "guild": to.guild,
-        "access": asdict(event.access),
-        "question": question,
-        **({"target": target} if target else {}),
-    }
-    return json.dumps(stored, separators=(",", ":"))
-
-
-@dataclass(frozen=True, slots=True)
-class StoredCommand:
-    """A command from the journal, with its question."""
-
-    event: CommandUsed
-    question: str
-
-
-def is_command(event: str) -> bool:
-    """Whether a journal's text is of a command."""
-    return event.startswith(f'{{"{_MARK}":')
-
-
-def load_command(event: str) -> StoredCommand:
-    """A command written by `dump_command`. Raises one of `parse.PARSE_ERRORS` for any other text."""
-    stored = json.loads(event)
-    token, by, place = stored["token"], stored["by"], stored["channel"]
-    channel = ChannelInfo(
-        str(place["id"]), ChannelKind[place["kind"]], str(place["parent"]), str(place.get("category") or "")
-    )
-    person = Author(
-        str(by["id"]),
-        str(by["name"]),
-        frozenset(map(str, by["roles"])),
-        guest=bool(by.get("guest")),
-        external=bool(by.get("external")),
-        manages=bool(by.get("manages")),
-    )
-    access = ChannelAccess(*(bool(stored["access"][name]) for name in ("sees", "reads", "posts")))
-    interaction = Interaction(
-        InteractionToken(str(token["id"]), str(token["application"]), str(token["token"])),
-        person,
-        channel,
-        guild=str(stored["guild"]),
-    )
-    target = object_field(stored, "target")
-    used = CommandUsed(interaction, int(stored["type"]), str(stored[_MARK]), access, target=target)
-    return StoredCommand(used, str(stored["question"]))

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from adapters.discord.events.codec import StoredQuestion, load
-from adapters.discord.events.commands import is_command, load_command
+from adapters.discord.events.codec import StoredQuestion, is_command, load, load_command
 from adapters.discord.events.handler import EventHandler
 from adapters.discord.events.mentions import turn_key
 from adapters.discord.events.parse import PARSE_ERRORS, MessageDeleted, MessagePosted

@@ -7,7 +7,8 @@ import logging
 from collections import deque
 from dataclasses import replace
 
-from adapters.discord.events.commands import CommandUsed, CompletionRequested, StoredCommand, load_command
+from adapters.discord.events.codec import StoredCommand, load_command
+from adapters.discord.events.commands import CommandUsed, CompletionRequested
 from adapters.discord.events.parse import PARSE_ERRORS
 from adapters.discord.interactions.calls import COMPLETIONS, MESSAGE_LATER
 from adapters.discord.interactions.command_definitions import completions, find_invoked

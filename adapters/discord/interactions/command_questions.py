@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 from typing_extensions import override
 
-from adapters.discord.events.commands import CommandUsed, StoredCommand, dump_command
+from adapters.discord.events.codec import StoredCommand, dump_command
+from adapters.discord.events.commands import CommandUsed
 from adapters.discord.events.mentions import build_turn
 from adapters.discord.events.message import DiscordMessage
 from adapters.discord.events.parse import MessagePosted, parse_posted, readable
@@ -80,7 +81,7 @@ def _through_interaction(state: BotState, stored: StoredCommand, progress: Progr
     channel = InteractionChannel(
         state, question, conversation=conversation, unfinished=progress.unfinished, replaces=progress.replaces
     )
-    return OpenedQuestion(turn, channel, dump_command(event, stored.question, event.target))
+    return OpenedQuestion(turn, channel, dump_command(event, stored.question))
 
 
 def _reply(state: BotState, stored: StoredCommand, progress: Progress) -> OpenedQuestion:
@@ -93,7 +94,7 @@ def _reply(state: BotState, stored: StoredCommand, progress: Progress) -> Opened
     channel = DiscordChannel(
         state, target, conversation=conversation, unfinished=progress.unfinished, pings_author=False
     )
-    return OpenedQuestion(turn, channel, dump_command(event, "", target.source))
+    return OpenedQuestion(turn, channel, dump_command(event, ""))
 
 
 def _summary(state: BotState, stored: StoredCommand, progress: Progress) -> OpenedQuestion:
@@ -104,7 +105,7 @@ def _summary(state: BotState, stored: StoredCommand, progress: Progress) -> Open
     turn = build_turn(asked, target.channel, conversation=conversation)
     turn = replace(turn, author=event.interaction.by, can_retry=False)  # its question is in no message
     channel = _SummaryChannel(state, target, turn.key, conversation=conversation, unfinished=progress.unfinished)
-    return OpenedQuestion(turn, channel, dump_command(event, stored.question, target.source))
+    return OpenedQuestion(turn, channel, dump_command(event, stored.question))
 
 
 def _question_of(event: CommandUsed, text: str) -> DiscordMessage:

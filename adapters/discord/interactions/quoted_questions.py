@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from adapters.discord.errors import map_errors
-from adapters.discord.events.commands import ChannelAccess, CommandUsed, StoredCommand
+from adapters.discord.events.codec import StoredCommand
+from adapters.discord.events.commands import ChannelAccess, CommandUsed
 from adapters.discord.events.interactions import Interaction, InteractionToken, parse_person
 from adapters.discord.events.message import COMMAND_ANSWERS
 from adapters.discord.events.parse import parse_known

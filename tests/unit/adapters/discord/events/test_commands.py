@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.discord.events.commands import (
-    ChannelAccess,
-    CommandUsed,
-    CompletionRequested,
-    dump_command,
-    is_command,
-    load_command,
-    parse_command_event,
-)
+from adapters.discord.events.codec import dump_command, is_command, load_command
+from adapters.discord.events.commands import ChannelAccess, CommandUsed, CompletionRequested, parse_command_event
 from adapters.discord.events.message import ChannelInfo, ChannelKind
 from adapters.discord.events.parse import PARSE_ERRORS
 from bot.conversation import Author
@@ -124,16 +118,18 @@ def test_a_completion_names_its_argument() -> None:
 
 @given(st.text(max_size=50), st.sampled_from(["5", "7", "6"]))
 def test_a_command_is_read_back_from_the_journal(question: str, channel: str) -> None:
-    """Everything that its answer needs survives a restart."""
-    event = used(channel_id=channel)
-    text = dump_command(event, question, {"id": "4"})
+    """Everything that its answer needs survives a restart, and nothing else of a menu's message."""
+    target = {"id": "4", "content": "why?", "referenced_message": {"id": "3"}}
+    shown = {**target, "nonce": "7", "referenced_message": {"id": "3", "reactions": []}}
+    event = replace(used(channel_id=channel), target=shown)
+    text = dump_command(event, question)
     stored = load_command(text)
 
     assert is_command(text)
     assert not is_command('{"asks":true,"place":{}}')
     assert (stored.question, stored.event.interaction.token) == (question, event.interaction.token)
     assert (stored.event.interaction.by, stored.event.access) == (event.interaction.by, event.access)
-    assert (stored.event.interaction.channel, stored.event.target) == (event.interaction.channel, {"id": "4"})
+    assert (stored.event.interaction.channel, stored.event.target) == (event.interaction.channel, target)
 
 
 @given(st.dictionaries(st.sampled_from(sorted(payload())), JSON, max_size=4), JSON)
