@@ -10,6 +10,7 @@ from adapters.discord.events.handler import EventHandler
 from adapters.discord.events.mentions import turn_key
 from adapters.discord.events.parse import PARSE_ERRORS, MessageDeleted, MessagePosted
 from adapters.discord.history.lost_posts import is_deleted, is_loaded
+from adapters.discord.interactions.command_questions import Progress, open_command
 from adapters.discord.state import BotState
 from adapters.shared.cache import loop_time
 from bot.ports import Inbox, UnfinishedTurn
@@ -47,7 +48,9 @@ class Recovery:
         await state.wait_for_guild(key.workspace)
         try:
             stored = load_command(unfinished.event)
-            opened = self._handler.commands.reopen(unfinished)
+            opened = open_command(state, stored, Progress(unfinished, generation=key.generation))
+            if opened.turn.key != key:
+                raise ValueError("the stored command is another one")
         except PARSE_ERRORS as error:
             log.warning("giving up an unfinished turn: its stored command is unreadable: %r", error)
             inbox.dismiss(key)

@@ -7,7 +7,7 @@ import logging
 from collections import deque
 from dataclasses import replace
 
-from adapters.discord.events.codec import StoredCommand, load_command
+from adapters.discord.events.codec import StoredCommand
 from adapters.discord.events.commands import CommandUsed, CompletionRequested
 from adapters.discord.events.parse import PARSE_ERRORS
 from adapters.discord.interactions.calls import COMPLETIONS, MESSAGE_LATER
@@ -15,7 +15,6 @@ from adapters.discord.interactions.command_definitions import completions, find_
 from adapters.discord.interactions.command_questions import (
     ANSWER,
     SUMMARIZE,
-    Progress,
     open_command,
     parse_target,
     question_in,
@@ -28,7 +27,7 @@ from bot.conversation import TurnKey
 from bot.errors import Failure
 from bot.interactions.commands import Command, Kind
 from bot.interactions.values import CommandInvoked, Notice, Response
-from bot.ports import Inbox, OpenedQuestion, UnfinishedTurn
+from bot.ports import Inbox, OpenedQuestion
 
 log = logging.getLogger(__name__)
 
@@ -194,14 +193,3 @@ class CommandHandler:
             return strings.nothing_to_answer
         is_empty = not (message.full_text or message.attachments)
         return strings.nothing_to_answer if is_empty or message.author == self._state.bot_id else ""
-
-    # -------------------------------------------------------------------------------------------------------- recovery
-
-    def reopen(self, unfinished: UnfinishedTurn) -> OpenedQuestion:
-        """The turn of an earlier process. Raises one of `PARSE_ERRORS` for an unreadable event."""
-        stored = load_command(unfinished.event)
-        progress = Progress(unfinished, generation=unfinished.key.generation)
-        opened = open_command(self._state, stored, progress)
-        if opened.turn.key != unfinished.key:
-            raise ValueError("the stored command is another one")
-        return opened
