@@ -62,7 +62,7 @@ class EventHandler:
         self._threads = AnswerThreads(state)
         self._seen: LRUCache[str, bool] = LRUCache(MAX_SEEN)  # ids of interactions
         self.interactions = InteractionRouter(state)
-        self.commands = CommandHandler(state, self.interactions.responder)
+        self.commands = CommandHandler(state, self.interactions.responder, self._late)
 
     # ------------------------------------------------------------------------------------------------------ lifecycle
 
@@ -102,7 +102,6 @@ class EventHandler:
         inbox, self._inbox = self._inbox, None
         while inbox is not None and self._late:
             await inbox.receive(*self._late.popleft())
-        await self.commands.store_late()
 
     # --------------------------------------------------------------------------------------------------------- events
 

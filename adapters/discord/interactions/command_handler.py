@@ -31,20 +31,17 @@ from bot.ports import Inbox, OpenedQuestion
 
 log = logging.getLogger(__name__)
 
-# Questions received while stopping and kept for the next process, the newest ones. About 2 kB each.
-MAX_LATE_QUESTIONS = 1_000
-
 
 class CommandHandler:
-    """Gives each command to the core in a task of its own."""
+    """Gives each command to the core in a task of its own. `late` takes questions received while stopping."""
 
-    def __init__(self, state: BotState, responder: Responder) -> None:
+    def __init__(self, state: BotState, responder: Responder, late: deque[tuple[TurnKey, str]]) -> None:
         self._state = state
         self._responder = responder
         self._inbox: Inbox | None = None
         self._group: asyncio.TaskGroup | None = None
         self._accepting = True
-        self._late: deque[tuple[TurnKey, str]] = deque(maxlen=MAX_LATE_QUESTIONS)
+        self._late = late
 
     def open(self, inbox: Inbox, group: asyncio.TaskGroup) -> None:
         """Hand questions to `inbox`, and commands to the state's `interactions`, working in `group`."""
@@ -55,14 +52,8 @@ class CommandHandler:
         self._group = None
 
     def stop_accepting(self) -> None:
-        """Keep later questions for the next process; other commands are still answered."""
+        """Keep later questions in `late` for the next process; other commands are still answered."""
         self._accepting = False
-
-    async def store_late(self) -> None:
-        """Store the questions received since `stop_accepting` in the journal."""
-        inbox, self._inbox = self._inbox, None
-        while inbox is not None and self._late:
-            await inbox.receive(*self._late.popleft())
 
     def handle(self, event: CommandUsed | CompletionRequested) -> None:
         """Handle one event in a task of its own."""
