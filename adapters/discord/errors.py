@@ -73,16 +73,26 @@ class EndpointMissing(OutcomeUnknown):
     """A 404 without Discord's JSON: from a proxy, or from a small server without the endpoint."""
 
 
+def code_of(failure: Failure) -> int:
+    """Discord's error code behind a failure; 0 if there is none."""
+    cause = failure.__cause__
+    return cause.code if isinstance(cause, discord.HTTPException) else 0
+
+
+def status_of(failure: Failure) -> int:
+    """The HTTP status behind a failure of Discord's; 0 if there is none."""
+    cause = failure.__cause__
+    return cause.status if isinstance(cause, discord.HTTPException) else 0
+
+
 def is_unknown_channel(failure: Failure) -> bool:
     """Whether Discord reports the channel itself as unknown."""
-    cause = failure.__cause__
-    return isinstance(cause, discord.HTTPException) and cause.code == _UNKNOWN_CHANNEL
+    return code_of(failure) == _UNKNOWN_CHANNEL
 
 
 def refuses_edits(failure: Failure) -> bool:
     """Whether a rejected edit forbids edits of this message, but no new ones."""
-    cause = failure.__cause__
-    return isinstance(cause, discord.HTTPException) and (cause.code in _UNCHANGEABLE_CODES or cause.status == 405)
+    return code_of(failure) in _UNCHANGEABLE_CODES or status_of(failure) == 405
 
 
 def refuses_reference(failure: Failure) -> bool:

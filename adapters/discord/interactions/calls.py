@@ -12,10 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import discord
 from discord.http import Route
 
-from adapters.discord.errors import map_errors
+from adapters.discord.errors import code_of, map_errors, status_of
 from adapters.discord.events.interactions import InteractionToken
 from adapters.discord.messages.payloads import FileToSend, request_body
 from adapters.discord.state import BotState
@@ -57,7 +56,7 @@ class InteractionCalls:
         try:
             await self._send(route, payload, files, inner="data", what="responding to an interaction")
         except Failure as failure:
-            if _code_of(failure) != _ALREADY_ACKNOWLEDGED:
+            if code_of(failure) != _ALREADY_ACKNOWLEDGED:
                 raise
 
     async def follow_up(
@@ -110,16 +109,6 @@ def _expiry(what: str) -> Iterator[None]:
     try:
         yield
     except (NotFound, Forbidden) as failure:
-        if _code_of(failure) in _EXPIRED or _status_of(failure) == 401:
+        if code_of(failure) in _EXPIRED or status_of(failure) == 401:
             raise TokenExpired(f"{what}: the token has expired") from failure
         raise
-
-
-def _code_of(failure: Failure) -> int:
-    cause = failure.__cause__
-    return cause.code if isinstance(cause, discord.HTTPException) else 0
-
-
-def _status_of(failure: Failure) -> int:
-    cause = failure.__cause__
-    return cause.status if isinstance(cause, discord.HTTPException) else 0

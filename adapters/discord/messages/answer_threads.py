@@ -10,10 +10,9 @@ import logging
 from dataclasses import replace
 from typing import Any
 
-import discord
 from discord.http import Route
 
-from adapters.discord.errors import map_errors
+from adapters.discord.errors import code_of, map_errors
 from adapters.discord.events.message import ChannelInfo, ChannelKind, DiscordMessage
 from adapters.discord.events.parse import MessagePosted
 from adapters.discord.rate_limits import spending
@@ -94,8 +93,7 @@ class AnswerThreads:
                 with map_errors("starting a thread"):
                     await self._state.client.http.request(route, json=payload)
             except Failure as failure:
-                cause = failure.__cause__
-                if not (isinstance(cause, discord.HTTPException) and cause.code == _EXISTS):
+                if code_of(failure) != _EXISTS:
                     raise
 
 
