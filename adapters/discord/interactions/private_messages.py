@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from adapters.discord.messages.components import button, row
 from adapters.discord.messages.payloads import PINGS_NOBODY
 from adapters.discord.messages.renderer import MESSAGE_LIMIT, DiscordMarkdown
 from bot.interactions.values import Action, Notice
@@ -20,14 +21,9 @@ ACTION_PREFIX, CONFIRM_PREFIX = "act:", "sure:"
 # Message flag: only one person sees it (https://docs.discord.com/developers/resources/message, message flags).
 EPHEMERAL = 1 << 6
 
-# Component types and styles.
-_ROW, _BUTTON = 1, 2
-_SECONDARY, _DANGER = 2, 4
-
 # Greatest numbers and lengths, in characters.
 _BUTTONS_PER_ROW, _ROWS = 5, 5
-_LABEL_LENGTH = 80
-ID_LENGTH = 100
+_ID_LENGTH = 100
 
 # Messages for one notice. Without the app in the server, Discord takes five follow-ups
 # (https://docs.discord.com/developers/interactions/receiving-and-responding#followup-messages).
@@ -60,26 +56,17 @@ def private_message(text: str, rows: Sequence[Mapping[str, Any]] = ()) -> dict[s
 def buttons(actions: Sequence[Action]) -> list[dict[str, Any]]:
     """Rows of buttons. One whose id is too long is left out, like those beyond Discord's number."""
     made = [
-        _button(f"{CONFIRM_PREFIX if action.confirm else ACTION_PREFIX}{action.id}", action.label, danger=action.danger)
+        button(f"{CONFIRM_PREFIX if action.confirm else ACTION_PREFIX}{action.id}", action.label, danger=action.danger)
         for action in actions
     ]
-    by_id = {button["custom_id"]: button for button in made if len(button["custom_id"]) <= ID_LENGTH}
+    by_id = {one["custom_id"]: one for one in made if len(one["custom_id"]) <= _ID_LENGTH}
     kept = list(by_id.values())[: _BUTTONS_PER_ROW * _ROWS]
-    return [_row(kept[first : first + _BUTTONS_PER_ROW]) for first in range(0, len(kept), _BUTTONS_PER_ROW)]
+    return [row(kept[first : first + _BUTTONS_PER_ROW]) for first in range(0, len(kept), _BUTTONS_PER_ROW)]
 
 
 def open_button(custom_id: str, label: str) -> list[dict[str, Any]]:
     """A row with one button."""
-    return [_row([_button(custom_id, label)])]
-
-
-def _row(components: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    return {"type": _ROW, "components": list(components)}
-
-
-def _button(custom_id: str, label: str, *, danger: bool = False) -> dict[str, Any]:
-    style = _DANGER if danger else _SECONDARY
-    return {"type": _BUTTON, "style": style, "label": label[:_LABEL_LENGTH] or "…", "custom_id": custom_id}
+    return [row([button(custom_id, label)])]
 
 
 def _split(text: str) -> list[str]:

@@ -6,7 +6,7 @@ is answered (when its message id is still unknown).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from adapters.shared.json_fields import as_list
@@ -14,8 +14,9 @@ from bot.interactions.values import Choice
 from bot.ports import Controls
 from bot.strings import ControlStrings
 
-# Component types and the grey style (https://docs.discord.com/developers/components/reference).
-_ROW, _BUTTON, _SELECT, _SECONDARY = 1, 2, 3, 2
+# Component types, and the grey and the red style (https://docs.discord.com/developers/components/reference).
+_ROW, _BUTTON, _SELECT = 1, 2, 3
+_SECONDARY, _DANGER = 2, 4
 
 # A component's id: one of these and the question (`question_name`).
 STOP_PREFIX, RETRY_PREFIX, RETRY_WITH_PREFIX = "stop:", "retry:", "retry_with:"
@@ -34,18 +35,18 @@ def components(
     """All components of a message with `controls`; an edit replaces them. `question` is a `question_name`."""
     buttons: list[dict[str, Any]] = []
     if controls & Controls.STOP:
-        buttons.append(_button(f"{STOP_PREFIX}{question}", labels.stop_label))
+        buttons.append(button(f"{STOP_PREFIX}{question}", labels.stop_label))
     if controls & Controls.RETRY:
-        buttons.append(_button(f"{RETRY_PREFIX}{question}", labels.retry_label))
+        buttons.append(button(f"{RETRY_PREFIX}{question}", labels.retry_label))
     if controls & Controls.FEEDBACK:
-        buttons.append(_button(f"{UP_PREFIX}{question}", "", emoji="\N{THUMBS UP SIGN}"))
-        buttons.append(_button(f"{DOWN_PREFIX}{question}", "", emoji="\N{THUMBS DOWN SIGN}"))
-    rows = [_row(buttons)] if buttons else []
+        buttons.append(button(f"{UP_PREFIX}{question}", "", emoji="\N{THUMBS UP SIGN}"))
+        buttons.append(button(f"{DOWN_PREFIX}{question}", "", emoji="\N{THUMBS DOWN SIGN}"))
+    rows = [row(buttons)] if buttons else []
     by_value = {model.value: _option(model) for model in models if 0 < len(model.value) <= _TEXT_LENGTH}
     options = list(by_value.values())[:_OPTIONS]
     if controls & Controls.RETRY and options:
         selection = {"type": _SELECT, "custom_id": f"{RETRY_WITH_PREFIX}{question}", "options": options}
-        rows.append(_row([selection | {"placeholder": labels.retry_with_label[:_PLACEHOLDER_LENGTH]}]))
+        rows.append(row([selection | {"placeholder": labels.retry_with_label[:_PLACEHOLDER_LENGTH]}]))
     return rows
 
 
@@ -68,13 +69,15 @@ def split_question_name(name: str, *, shown_in: str) -> tuple[str, str]:
     return channel or shown_in, question
 
 
-def _row(components: list[dict[str, Any]]) -> dict[str, Any]:
-    return {"type": _ROW, "components": components}
+def row(components: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """A row of at most five buttons, or of one selection."""
+    return {"type": _ROW, "components": list(components)}
 
 
-def _button(custom_id: str, label: str, *, emoji: str = "") -> dict[str, Any]:
-    shown = {"emoji": {"name": emoji}} if emoji else {"label": label[:_LABEL_LENGTH]}
-    return {"type": _BUTTON, "style": _SECONDARY, "custom_id": custom_id, **shown}
+def button(custom_id: str, label: str, *, emoji: str = "", danger: bool = False) -> dict[str, Any]:
+    """A button with a label, or an emoji instead."""
+    shown = {"emoji": {"name": emoji}} if emoji else {"label": label[:_LABEL_LENGTH] or "…"}
+    return {"type": _BUTTON, "style": _DANGER if danger else _SECONDARY, "custom_id": custom_id, **shown}
 
 
 def _option(model: Choice) -> dict[str, Any]:
