@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from adapters.discord.events.interactions import ChannelDirectory, Interaction, parse_interaction
+from adapters.discord.events.interactions import ChannelDirectory, Interaction, display_name, parse_interaction
 from adapters.discord.events.message import ChannelInfo, ChannelKind
 from adapters.shared.json_fields import Json, object_at, object_field, objects_at, string_field
 
@@ -130,7 +130,4 @@ def _target(details: Json, interaction: Interaction) -> Json:
 def _users(resolved: Json) -> Iterator[tuple[str, str]]:
     members = object_field(resolved, "members")
     for id_, user in object_field(resolved, "users").items():
-        nick = string_field(object_field(members, id_), "nick")
-        name = nick or string_field(user, "global_name") or string_field(user, "username")
-        if name:
-            yield str(id_), name
+        yield str(id_), display_name(user, object_field(members, id_))

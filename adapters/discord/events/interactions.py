@@ -134,15 +134,19 @@ def parse_person(data: Mapping[str, Any]) -> Author:
     """Who acts: in `member` in a guild, else in `user`."""
     member = object_field(data, "member")
     user = object_field(member, "user") or object_field(data, "user")
-    name = string_field(member, "nick") or string_field(user, "global_name") or string_field(user, "username")
     permissions = int(member.get("permissions") or 0)
     return Author(
         str(int(user["id"])),
-        name or "somebody",
+        display_name(user, member),
         frozenset(str(role) for role in as_list(member.get("roles"))),
         guest=bool(_flags(member) & GUEST),
         manages=bool(permissions & (_ADMINISTRATOR | _MANAGE_CHANNELS)),
     )
+
+
+def display_name(user: Mapping[str, Any], member: Mapping[str, Any]) -> str:
+    """The guild nickname, else the display name, else the account name."""
+    return str(member.get("nick") or user.get("global_name") or user.get("username") or "somebody")
 
 
 def channel_info_of(known: ChannelInfo, partial: Mapping[str, Any]) -> ChannelInfo:

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from adapters.discord.events.commands import CommandUsed, CompletionRequested, parse_command_event
 from adapters.discord.events.content import FIELDS, FORWARD, extra_text, snapshots
-from adapters.discord.events.interactions import GUEST, InteractionEvent, parse_interaction_event
+from adapters.discord.events.interactions import GUEST, InteractionEvent, display_name, parse_interaction_event
 from adapters.discord.events.message import THREAD_STARTER, BotIdentity, ChannelInfo, DiscordMessage
 from adapters.shared.attachments import Attachment
 from adapters.shared.context_labels import format_time
@@ -213,7 +213,7 @@ def parse_message(
         channel=str(data["channel_id"]),
         author=str(author["id"]),
         guild=str(data.get("guild_id") or guild),
-        name=(_command_user(data) if str(author["id"]) == bot_id else "") or display_name(author, member),
+        name=_name_of(data, author, member, bot_id),
         text=plain(raw),
         question_text=plain(without_mention(raw, bot_id, roles)),
         extra_text=extra,
@@ -227,10 +227,15 @@ def parse_message(
     )
 
 
-def _command_user(data: Mapping[str, Any]) -> str:
-    """The name of the person whose command a message answers."""
-    user = object_at(data, "interaction_metadata", "user") or object_at(data, "interaction", "user")
-    return display_name(user, {}) if user else ""
+def _name_of(data: Mapping[str, Any], author: Mapping[str, Any], member: Mapping[str, Any], bot_id: str) -> str:
+    """The author's name; for our own answer to a command, that of whoever invoked it."""
+    user = command_user(data) if str(author["id"]) == bot_id else {}
+    return display_name(user, {}) if user else display_name(author, member)
+
+
+def command_user(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The person whose command a message answers; empty for any other message."""
+    return object_at(data, "interaction_metadata", "user") or object_at(data, "interaction", "user")
 
 
 def _unwrap_starter(row: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -293,11 +298,6 @@ def _attachment(data: Mapping[str, Any]) -> Attachment:
         width=int(data.get("width") or 0),
         height=int(data.get("height") or 0),
     )
-
-
-def display_name(user: Mapping[str, Any], member: Mapping[str, Any]) -> str:
-    """The guild nickname, else the display name, else the account name."""
-    return str(member.get("nick") or user.get("global_name") or user.get("username") or "somebody")
 
 
 # --------------------------------------------------------------------------------------------------------------- text

@@ -11,12 +11,12 @@ from adapters.discord.events.codec import StoredCommand
 from adapters.discord.events.commands import ChannelAccess, CommandUsed
 from adapters.discord.events.interactions import Interaction, InteractionToken, parse_person
 from adapters.discord.events.message import COMMAND_ANSWERS
-from adapters.discord.events.parse import parse_known
+from adapters.discord.events.parse import command_user, parse_known
 from adapters.discord.history.questions import channel_of, member_of
 from adapters.discord.interactions.command_questions import ASK, Progress, open_command
 from adapters.discord.rate_limits import spending
 from adapters.discord.state import BotState
-from adapters.shared.json_fields import as_object, object_at, string_at
+from adapters.shared.json_fields import as_object, string_at
 from bot.conversation import TurnKey
 from bot.errors import NotFound, OutcomeUnknown
 from bot.interactions.quotes import split_quote
@@ -44,7 +44,7 @@ async def _read(state: BotState, key: TurnKey, messages: Sequence[str]) -> Opene
         with map_errors("reading the question of a command again"):
             data = as_object(await client.http.get_message(int(key.channel), int(messages[0])))
             shown = parse_known(data, client, guild=key.workspace)
-    user = object_at(data, "interaction_metadata", "user") or object_at(data, "interaction", "user")
+    user = command_user(data)
     quoted = split_quote(shown.text) if shown.author == state.bot_id and shown.kind in COMMAND_ANSWERS else None
     if quoted is None or not user:
         raise NotFound("the answer to a command does not show its question")
