@@ -11,11 +11,10 @@ import asyncio
 import logging
 from collections.abc import Iterable, Sequence
 
-from adapters.discord.errors import EndpointMissing, is_unknown_channel, map_errors
+from adapters.discord.errors import EndpointMissing, is_unknown_channel
 from adapters.discord.events.message import DiscordMessage
-from adapters.discord.events.parse import parse_page
-from adapters.discord.history.reader import PAGE_SIZE
-from adapters.discord.rate_limits import MAX_CONCURRENT_LOOKUPS, spending
+from adapters.discord.history.pages import PAGE_SIZE, read_after
+from adapters.discord.rate_limits import MAX_CONCURRENT_LOOKUPS
 from adapters.discord.state import BotState
 from bot.errors import Failure, NotFound, RateLimited
 
@@ -137,15 +136,9 @@ async def _search_history(state: BotState, question: DiscordMessage, known: Sequ
         found = next_answer_message(page, question, known, bot_id=bot_id)
         if found is not None or len(page) < PAGE_SIZE:
             return found
-        after = max(int(one.id) for one in page)
+        after = int(page[-1].id)
     return None
 
 
 async def _read_after(state: BotState, question: DiscordMessage, after: int) -> list[DiscordMessage]:
-    """The next `PAGE_SIZE` messages after one, in any order."""
-    budgets, channel = state.budgets, question.channel
-    async with spending(budgets.channel(channel).list, budgets.lookups):
-        with map_errors("searching for an answer"):
-            rows = await state.client.http.logs_from(int(channel), PAGE_SIZE, after=after)
-            page = parse_page(rows, state.client, guild=question.guild)
-    return [one for one in page if int(one.id) > after]
+    return await read_after(state, question.channel, after, guild=question.guild, limit=state.budgets.lookups)

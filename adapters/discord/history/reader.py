@@ -13,9 +13,10 @@ from dataclasses import replace
 from adapters.discord.errors import map_errors
 from adapters.discord.events.mentions import mentions_bot
 from adapters.discord.events.message import ChannelInfo, ChannelKind, DiscordMessage
-from adapters.discord.events.parse import parse_known, parse_page
+from adapters.discord.events.parse import parse_known
 from adapters.discord.history.assembly import Group, channel_history, messages_of, reply_chain
 from adapters.discord.history.cache import MESSAGES_PER_CHANNEL
+from adapters.discord.history.pages import PAGE_SIZE, read_before
 from adapters.discord.history.reply_labels import is_recent, reply_label, reply_labels
 from adapters.discord.rate_limits import spending
 from adapters.discord.state import BotState
@@ -25,9 +26,6 @@ from bot.conversation import History, OmittedAttachment, Part, Text
 from bot.errors import Failure, NotFound, OutcomeUnknown, cause_of
 
 log = logging.getLogger(__name__)
-
-# Most messages per read (https://docs.discord.com/developers/resources/message#get-channel-messages).
-PAGE_SIZE = 100
 
 
 class HistoryReader:
@@ -135,7 +133,7 @@ class HistoryReader:
             if complete_from == 0 or have >= limit:
                 return
             wanted = min(PAGE_SIZE, limit - have)
-            page = await self._page(channel, before=before, limit=wanted, guild=question.guild)
+            page = await read_before(self._state, channel, before, guild=question.guild, limit=wanted)
             cache.add_read(page)
             oldest = min((int(one.id) for one in page), default=0)
             cache.set_complete_from(channel, oldest if len(page) >= wanted else 0)
@@ -150,7 +148,7 @@ class HistoryReader:
                 listed = True
                 try:
                     before = int(question.id)
-                    page = await self._page(question.channel, before=before, limit=PAGE_SIZE, guild=question.guild)
+                    page = await read_before(self._state, question.channel, before, guild=question.guild)
                 except (NotFound, OutcomeUnknown):  # a server without lists may have single messages
                     page = []
                 cache.add_read(page)
@@ -170,16 +168,6 @@ class HistoryReader:
             return
         if await self._message(channel.parent, channel.id, question.guild) is None:
             cache.set_no_starter(channel.id)
-
-    async def _page(self, channel: str, *, before: int, limit: int, guild: str) -> list[DiscordMessage]:
-        """The newest `limit` messages before one, in any order."""
-        budgets = self._state.budgets
-        async with spending(budgets.channel(channel).list, budgets.global_limit):
-            with map_errors("reading a list of messages"):
-                client = self._state.client
-                rows = await client.http.logs_from(int(channel), limit, before=before)
-                page = parse_page(rows, client, guild=guild)
-        return [one for one in page if int(one.id) < before]
 
     async def is_deleted(self, channel: str, message: str, guild: str) -> bool:
         """Whether a message was deleted; false if that cannot be read."""

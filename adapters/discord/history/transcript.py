@@ -5,12 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from adapters.discord.errors import map_errors
 from adapters.discord.events.message import READABLE_TYPES, DiscordMessage
-from adapters.discord.events.parse import parse_page
-from adapters.discord.history.reader import PAGE_SIZE
+from adapters.discord.history.pages import PAGE_SIZE, read_after
 from adapters.discord.messages.renderer import without_small_print
-from adapters.discord.rate_limits import spending
 from adapters.discord.state import BotState
 from adapters.shared.context_labels import label, one_line
 from bot.errors import Failure, cause_of
@@ -29,15 +26,16 @@ async def read_transcript(state: BotState, first: DiscordMessage, *, until: str)
 
     Never fails: after an error, the text ends with a label. So it does if there are more messages than fit.
     """
-    lines, after, note = [_line(first, state.bot_id)], first.id, ""
+    lines, after, note = [_line(first, state.bot_id)], int(first.id), ""
     try:
         async with asyncio.timeout(state.options.read_seconds):
             for number in range(MAX_PAGES):
-                page = await _read_after(state, first, after)
+                limit = state.budgets.global_limit
+                page = await read_after(state, first.channel, after, guild=first.guild, limit=limit)
                 lines += [_line(one, state.bot_id) for one in page if int(one.id) < int(until)]
                 if len(page) < PAGE_SIZE or int(page[-1].id) >= int(until):
                     break
-                after = page[-1].id
+                after = int(page[-1].id)
                 note = label("later messages were left out") if number == MAX_PAGES - 1 else ""
     except (Failure, TimeoutError) as failure:
         log.warning("summarizing a part of the conversation, the rest is unreadable: %s", cause_of(failure))
@@ -46,16 +44,6 @@ async def read_transcript(state: BotState, first: DiscordMessage, *, until: str)
     if len(text) > MAX_CHARACTERS:
         text, note = text[:MAX_CHARACTERS], label("later messages were left out")
     return f"{text}\n{note}".strip()
-
-
-async def _read_after(state: BotState, first: DiscordMessage, after: str) -> list[DiscordMessage]:
-    """The next `PAGE_SIZE` messages, oldest first."""
-    budgets = state.budgets
-    async with spending(budgets.channel(first.channel).list, budgets.global_limit):
-        with map_errors("reading a conversation for a summary"):
-            rows = await state.client.http.logs_from(int(first.channel), PAGE_SIZE, after=int(after))
-            page = parse_page(rows, state.client, guild=first.guild)
-    return sorted((one for one in page if int(one.id) > int(after)), key=lambda one: int(one.id))
 
 
 def _line(message: DiscordMessage, bot_id: str) -> str:
