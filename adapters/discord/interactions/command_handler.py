@@ -19,12 +19,10 @@ from adapters.discord.interactions.command_questions import (
     parse_target,
     question_in,
 )
-from adapters.discord.interactions.private_messages import private_message
 from adapters.discord.interactions.responder import CALLBACK_SECONDS, COMMAND, Responder
 from adapters.discord.state import BotState
 from adapters.shared.cache import loop_time
 from bot.conversation import TurnKey
-from bot.errors import Failure
 from bot.interactions.commands import Command, Kind
 from bot.interactions.values import CommandInvoked, Notice, Response
 from bot.ports import Inbox, OpenedQuestion
@@ -125,12 +123,7 @@ class CommandHandler:
             await self._refuse(event, refusal, received)
             return
         await self._responder.acknowledge(token, MESSAGE_LATER, deadline=received + CALLBACK_SECONDS)
-        if not self._accepting:
-            return
-        if refusal := inbox.refusal(opened.turn):  # many were accepted meanwhile
-            inbox.dismiss(key)
-            await self._show_refusal(event, refusal)
-        else:
+        if self._accepting:
             inbox.accept(opened.turn, opened.channel)
 
     async def _refuse(self, event: CommandUsed, refusal: str, received: float) -> None:
@@ -138,14 +131,6 @@ class CommandHandler:
             return Notice(refusal)
 
         await self._responder.respond(event.interaction, response(), received=received, manner=COMMAND)
-
-    async def _show_refusal(self, event: CommandUsed, refusal: str) -> None:
-        """Replace the visible "thinks" by a refusal."""
-        shown = {name: value for name, value in private_message(refusal).items() if name != "flags"}
-        try:
-            await self._responder.calls.edit(event.interaction.token, "@original", shown)
-        except Failure as failure:
-            log.info("the refusal of a question could not be shown: %r", failure)
 
     # ---------------------------------------------------------------------------------------------- a message's menu
 

@@ -87,7 +87,7 @@ class Responder:
     """Responds to interactions. It raises no `Failure`; each one is logged."""
 
     def __init__(self, state: BotState) -> None:
-        self.calls = InteractionCalls(state)
+        self._calls = InteractionCalls(state)
         self._state = state
         self._strings = state.options.strings
         self._callbacks = asyncio.Semaphore(MAX_CONCURRENT_CALLBACKS)
@@ -126,13 +126,13 @@ class Responder:
         try:
             async with asyncio.timeout_at(deadline), self._callbacks:
                 try:
-                    await _repeated(lambda: self.calls.respond(token, kind, data, files), ATTEMPT_SECONDS)
+                    await _repeated(lambda: self._calls.respond(token, kind, data, files), ATTEMPT_SECONDS)
                 except Permanent as refusal:
                     plain = private_message(self._strings.form_refused) if kind == MODAL else _plain(data)
                     if isinstance(refusal, TokenExpired) or kind not in (MODAL, MESSAGE) or plain is None:
                         raise
                     log.warning("a response is refused in its full form: %s", refusal)
-                    await _repeated(lambda: self.calls.respond(token, MESSAGE, plain), ATTEMPT_SECONDS)
+                    await _repeated(lambda: self._calls.respond(token, MESSAGE, plain), ATTEMPT_SECONDS)
         except (Failure, TimeoutError) as failure:
             log.info("an interaction could not be acknowledged: %r", failure)
             return False
@@ -221,9 +221,9 @@ class Responder:
             async def write() -> None:
                 async with spending(windows.edit if is_edit else windows.post):
                     if is_edit:
-                        await self.calls.edit(token, "@original", body, files)
+                        await self._calls.edit(token, "@original", body, files)
                     else:
-                        await self.calls.follow_up(token, body, files)
+                        await self._calls.follow_up(token, body, files)
 
             return write
 
