@@ -255,6 +255,7 @@ class TurnManager(Inbox):
     async def _post_notice(self, pending: PendingTurn) -> None:
         try:
             await self._runner.run(pending, self._pacer(pending.channel))
+            await self._runner.refund(pending.turn)
         finally:
             self._notices.discard(pending.turn.conversation)
             self._set_idle()
@@ -309,7 +310,6 @@ class TurnManager(Inbox):
                 await self._runner.run(replace(pending, cancelled=True), self._pacer(pending.channel))
             elif self.queues.is_cancelled(key):
                 log.info("not answered", extra={"turn": key.reference, "author": author.id, "why": "cancelled"})
-                await self._runner.refund(pending.turn)
                 self._drop(pending)
             else:
                 await self._runner.run(pending, self._pacer(pending.channel))
@@ -322,10 +322,15 @@ class TurnManager(Inbox):
             self._drop(pending)
 
     def _drop(self, pending: PendingTurn) -> None:
-        """End a turn without any write."""
+        """End a turn without an answer."""
         self.dismiss(pending.turn.key)
         if self._group is not None:
-            self._start(pending.channel.withdraw(), f"withdrawing {pending.turn.key.reference}")
+            self._start(self._withdraw(pending), f"withdrawing {pending.turn.key.reference}")
+
+    async def _withdraw(self, pending: PendingTurn) -> None:
+        """Refund a turn, because a command's question is counted before it is accepted, and remove its traces."""
+        await self._runner.refund(pending.turn)
+        await pending.channel.withdraw()
 
     def _pacer(self, channel: Channel) -> Pacer:
         """The pacer of the channel's connection. There is one per workspace, for the lifetime of `run`."""

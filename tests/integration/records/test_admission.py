@@ -191,6 +191,24 @@ async def test_a_question_cancelled_before_its_turn_is_refunded() -> None:
         assert await used(at) == 1
 
 
+@pytest.mark.parametrize(("text", "waiting"), [("stop", 9), ("hello", 0)], ids=["stop", "busy"])
+async def test_a_command_s_question_without_an_answer_is_refunded(text: str, waiting: int) -> None:
+    """It is counted before it is accepted, so that a refusal is private; a stop and a full queue answer nothing."""
+    async with (
+        metered({"user.day.questions": 2}) as at,
+        running_core(ScriptedModel(words(400)), hooks=at.hooks, limits=TurnLimits(waiting=waiting)) as core,
+    ):
+        core.turns.accept(question(1), fast())
+        await asyncio.sleep(2)
+        message = Message(Role.USER, (Text(text),), id="2")
+        asked = replace(question(2), conversation=question(1).conversation, question=message)
+        assert (await core.turns.admit(asked)).admitted
+        assert await used(at) == 2
+        core.turns.accept(asked, fast())
+        await core.idle()
+        assert await used(at) == 1
+
+
 async def test_a_repair_after_a_crash_is_not_counted_again() -> None:
     """The next process completes the answer, under a limit that is used up."""
     journal, channel = FakeJournal(durable=True), fast()
