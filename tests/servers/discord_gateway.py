@@ -78,6 +78,11 @@ class Gateway:
         for _ in range(times):
             self._outgoing.put_nowait((name, data))
 
+    def repeat(self, id_: str) -> None:
+        """Send the last event about this id once more, as a resumed session may."""
+        [session, *_] = self.sessions.values()
+        self.dispatch(*next(event for event in reversed(session.events) if event[1].get("id") == id_))
+
     async def pump(self) -> None:
         """Send what is dispatched, in order, until cancelled."""
         while True:
