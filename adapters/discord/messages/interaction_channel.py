@@ -344,13 +344,15 @@ class _Budgets:
         self._post_also = SwitchedBudget(self._none, counts_replies=False)
         self._edit = SwitchedBudget(self._token.edit, counts_replies=True)
         self._edit_also = SwitchedBudget(self._none, counts_replies=True)
+        self._delete = SwitchedBudget(self._token.delete, counts_replies=True)
+        self._delete_also = SwitchedBudget(self._none, counts_replies=False)
 
     def of(self, verb: Verb) -> Sequence[Budget]:
         if verb is Verb.POST:
             return (self._post, self._post_also)
         if verb is Verb.EDIT:
             return (self._edit, self._edit_also)
-        return (self._token.delete,)
+        return (self._delete, self._delete_also)
 
     def use_later(self) -> None:
         """The next post is not the first one. Edits of the response go on until then."""
@@ -369,7 +371,8 @@ class _Budgets:
         """Everything is written in the channel."""
         self._post.switch(self._channel.post)
         self._edit.switch(self._channel.edit)
-        for budget in (self._post_also, self._edit_also):
+        self._delete.switch(self._channel.delete)
+        for budget in (self._post_also, self._edit_also, self._delete_also):
             budget.switch(self._global)
 
     def hold_follow_ups(self, seconds: float) -> None:

@@ -11,6 +11,8 @@ import pytest
 
 from adapters.discord.messages.renderer import without_small_print
 from bot.conversation import Ending, Finish, FinishReason, Role, Text
+from bot.errors import ServiceError
+from bot.ports import Body, Verb
 from bot.strings import Strings
 from tests.contracts.channel import PROMISES, Promise, name_of, play
 from tests.servers.discord import DiscordDouble
@@ -242,6 +244,23 @@ async def test_an_expired_token_is_no_end(error: tuple[int, int, str], early: bo
         assert visible(bot)[-1] == f"{QUOTE}\n\nOne. Two."
         assert len(visible(bot)) == (2 if early else 1)  # the first one says for ever that the bot thinks
         assert journal.endings == [Ending.DONE]
+
+
+async def test_without_its_token_every_write_keeps_to_the_bots_budget() -> None:
+    """Also one with budgets looked up before, as an answer does at its start."""
+    async with bot_at_work() as bot:
+        used = bot.double.use("ask", bot.general, user=bot.ada, question="why?")
+        [(_, channel)] = await bot.inbox.wait_for()
+        budgets = {verb: channel.budgets(verb) for verb in Verb}
+        bot.double.interactions.expire(used)
+        with pytest.raises(ServiceError):
+            await channel.post(Body("Because."), "key")
+        await channel.post(Body("Because."), "key")
+        now = asyncio.get_running_loop().time()
+        bot.platform.state.budgets.global_limit.hold(now, 60.0)
+
+        for verb in Verb:
+            assert max(budget.ready_at(now, final=True) for budget in budgets[verb]) >= now + 60.0
 
 
 async def test_an_expired_token_elsewhere_ends_the_turn() -> None:
