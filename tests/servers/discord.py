@@ -193,7 +193,7 @@ class World:
             **self.guilds[gid],
             **extra,
             "channels": [c for c in here if c["type"] != THREAD],
-            "threads": [c for c in here if c["type"] == THREAD],
+            "threads": [c for c in here if c["type"] == THREAD and not c["thread_metadata"]["archived"]],
             "members": [{**self.member(self.bot), "user": self.public(self.bot)}],
         }
 
@@ -825,6 +825,7 @@ class DiscordDouble:
         if message["id"] in self.world.channels:
             raise Refused(THREAD_EXISTS)
         thread = self.world.thread(channel, body["name"], starter=message["id"], owner=self.world.bot)
+        message["thread"] = self.world.channels[thread]
         self.gateway.dispatch("THREAD_CREATE", {**self.world.channels[thread], "newly_created": True})
         return answer(self.world.channels[thread], status=201)
 

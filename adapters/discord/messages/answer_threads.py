@@ -18,6 +18,7 @@ from adapters.discord.events.parse import MessagePosted
 from adapters.discord.rate_limits import spending
 from adapters.discord.state import BotState
 from adapters.shared.cache import LRUCache, TTLCache, expiring
+from adapters.shared.json_fields import string_at
 from bot.errors import Failure, Permanent
 from bot.markdown import single_line
 
@@ -54,12 +55,16 @@ class AnswerThreads:
     def locate(self, event: MessagePosted) -> MessagePosted:
         """The event as if asked in the thread of its answer; unchanged if the answer has none."""
         message, channel = event.message, event.channel
-        if channel.kind is not ChannelKind.CHANNEL or not (
-            message.id in self._started or self._state.owns_thread(message.id)
-        ):
+        if channel.kind is not ChannelKind.CHANNEL or not self._has_thread(event):
             return event
         thread = ChannelInfo(message.id, ChannelKind.THREAD, channel.id, channel.category)
         return replace(event, message=replace(message, channel=message.id), channel=thread)
+
+    def _has_thread(self, event: MessagePosted) -> bool:
+        """Whether we started a thread for a question. A message read again names it, also an archived one."""
+        message = event.message.id
+        owner = string_at(event.source, "thread", "owner_id")
+        return message in self._started or self._state.owns_thread(message) or (owner != "" and owner == event.bot.id)
 
     def is_wanted(self, event: MessagePosted) -> bool:
         """Whether the operator wants a thread for a question, and Discord permits one as far as known."""

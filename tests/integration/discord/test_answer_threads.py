@@ -133,6 +133,23 @@ async def test_an_edited_question_belongs_to_its_thread_after_a_restart() -> Non
     assert (event.question.channel, event.conversation) == (bot.general, f"discord:{asked}")
 
 
+async def test_a_question_with_an_archived_thread_is_answered_again_there() -> None:
+    """After a restart Discord announces no archived thread, but a question read again names its own."""
+    double, journal = DiscordDouble(), FakeJournal(durable=True)
+    bot = Bot(double)
+    async with double.running():
+        async with working(ScriptedModel(said("One.")), bot, journal):
+            asked = bot.ask("why?")
+            await ended(journal)
+        double.world.channels[asked]["thread_metadata"]["archived"] = True
+        [message] = journal.messages
+        async with working(ScriptedModel(said("Two.")), bot, FakeJournal(durable=True, of=journal)):
+            double.press(asked, message, user=bot.ada, custom_id=f"retry:{bot.general}/{asked}")
+            await until(lambda: double.answers(asked) == ["Two."])
+
+        assert double.answers(bot.general) == []
+
+
 async def test_after_a_kill_the_answer_continues_in_its_thread() -> None:
     """In the same messages, also if the journal missed the last one."""
     double, journal = DiscordDouble(), FakeJournal(durable=True)
