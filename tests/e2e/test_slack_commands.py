@@ -112,6 +112,7 @@ async def test_try_again_on_a_command(tmp_path: Path) -> None:
             assert "Is 1 < 2?" in str(model.requests[-1])
 
 
+@pytest.mark.alone
 async def test_a_flood_of_commands(tmp_path: Path) -> None:
     """A hundred commands at once are each acknowledged within three seconds and answered in private."""
     double = SlackDouble()

@@ -414,6 +414,7 @@ async def test_contract(promise: Promise) -> None:
         assert stage.bot.double.limited == []
 
 
+@pytest.mark.alone
 async def test_a_flood_of_questions_is_acknowledged() -> None:
     """Fifty at once are acknowledged in time, and each is answered once."""
     async with asking(ScriptedModel(said("Because."))) as (bot, journal):

@@ -206,6 +206,7 @@ async def test_an_argument_is_completed() -> None:
         assert {"name": "Model 3", "value": "m3"} in choices
 
 
+@pytest.mark.alone
 async def test_in_a_flood_every_command_is_answered() -> None:
     """Two hundred commands at once are all acknowledged in time, and each is answered privately."""
     async with bot_at_work() as bot:

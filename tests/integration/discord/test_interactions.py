@@ -356,6 +356,7 @@ async def test_an_unforeseen_error_of_a_response_ends_nothing() -> None:
 
 
 @pytest.mark.sockets
+@pytest.mark.alone
 async def test_in_a_flood_every_press_is_acknowledged() -> None:
     """Three hundred presses at once, each answered in its time with its own notice."""
     async with answered() as (bot, _, answer):

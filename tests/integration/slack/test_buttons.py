@@ -446,6 +446,7 @@ async def test_a_fault_in_any_call_of_a_press_still_ends_in_words(path: str, fau
 UNKNOWN = "I cannot look up your account right now. Please try again in a minute."
 
 
+@pytest.mark.alone
 async def test_a_flood_of_presses_is_answered_without_a_429() -> None:
     """Each of 150 presses within a minute is acknowledged and answered privately, by one way or the other."""
     async with scene(respond(Notice("No."))) as on:

@@ -114,6 +114,7 @@ async def test_a_used_up_address_falls_back_to_a_private_message() -> None:
         assert len(double.transcript.of(path="chat.postEphemeral")) == 1
 
 
+@pytest.mark.alone
 async def test_a_flood_of_commands_is_answered() -> None:
     """A hundred commands by as many people are acknowledged in time, and each person gets an answer alone."""
     double, core = SlackDouble(), RecordingInteractions(named)
