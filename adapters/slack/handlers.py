@@ -42,5 +42,5 @@ class Handlers:
     async def stop_accepting(self) -> None:
         """Accept nothing new, and give pending messages and commands a moment to become turns."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self.events.stop_accepting())
-            group.create_task(self.commands.stop_accepting())
+            group.create_task(self.events.pending.stop_accepting())
+            group.create_task(self.commands.pending.stop_accepting())

@@ -7,7 +7,6 @@ seconds Slack shows an error of its own.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Coroutine, Mapping
 from dataclasses import replace
@@ -18,6 +17,7 @@ from adapters.slack.events.codec import dump_invocation, load_invocation, load_u
 from adapters.slack.events.invocations import Invocation, InvocationKind, parse_ask, parse_shortcut
 from adapters.slack.events.invoked_turns import InvokedTurns
 from adapters.slack.events.mentions import PLATFORM, plain
+from adapters.slack.events.pending import PendingWork
 from adapters.slack.events.places import place_of
 from adapters.slack.history.users import to_author
 from adapters.slack.messages.responses import Responder
@@ -46,19 +46,7 @@ class CommandHandler:
         self._inbox = inbox
         self._responder = Responder(workspace)
         self.turns = InvokedTurns(workspace)
-        self._pending_count = 0
-        self._is_stopping = False
-        self._idle = asyncio.Event()  # set while nothing is in progress
-        self._idle.set()
-
-    async def stop_accepting(self) -> None:
-        """Take in no more questions, and give those in progress a moment to become turns."""
-        self._is_stopping = True
-        try:
-            async with asyncio.timeout(self._workspace.options.timings.hand_over):
-                await self._idle.wait()
-        except TimeoutError:
-            log.warning("Slack: stopping, while commands are in progress: %d", self._pending_count)
+        self.pending = PendingWork("commands are in progress", workspace.options.timings.hand_over)
 
     # ------------------------------------------------------------------------------------------ before acknowledgement
 
@@ -92,8 +80,8 @@ class CommandHandler:
         """Journal a question, and start on it."""
         if invocation is None:
             return
-        if self._is_stopping or self._pending_count >= PENDING:
-            self._tell(self._strings.stopping if self._is_stopping else self._strings.busy, origin)
+        if self.pending.is_stopping or self.pending.count >= PENDING:
+            self._tell(self._strings.stopping if self.pending.is_stopping else self._strings.busy, origin)
             return
         key = self._key(invocation)
         try:
@@ -120,8 +108,7 @@ class CommandHandler:
     # --------------------------------------------------------------------------------------------------- in background
 
     def _begin(self, work: Coroutine[None, None, None], origin: Origin) -> None:
-        self._pending_count += 1
-        self._idle.clear()
+        self.pending.begin()
         self._workspace.spawn(self._run(work, origin))
 
     async def _run(self, work: Coroutine[None, None, None], origin: Origin) -> None:
@@ -135,9 +122,7 @@ class CommandHandler:
             log.exception("Slack: a command could not be handled")
             await self._responder.tell(self._strings.not_now, origin)
         finally:
-            self._pending_count -= 1
-            if not self._pending_count:
-                self._idle.set()
+            self.pending.end()
 
     async def run_typed(self, typed: TypedCommand, author: Author, place: Place, origin: Origin) -> None:
         """Let the core run a command of a message; its response is shown in the background."""

@@ -45,7 +45,7 @@ from adapters.slack.events.parse import (
     StopRequested,
     parse_event,
 )
-from adapters.slack.events.pending import PendingMessage
+from adapters.slack.events.pending import PendingMessage, PendingWork
 from adapters.slack.events.places import place_of
 from adapters.slack.events.stops import StopHandler
 from adapters.slack.history.cache import Conversation
@@ -84,19 +84,7 @@ class EventHandler:
         self._edits = EditHandler(workspace)
         self._locks = KeyedLock()  # by conversation: turns
         self._lookup_locks = KeyedLock()  # by conversation: lookups of participation
-        self._pending_count = 0
-        self._is_stopping = False
-        self._idle = asyncio.Event()  # set while no message is pending
-        self._idle.set()
-
-    async def stop_accepting(self) -> None:
-        """Accept no more messages, and give pending ones a moment to become turns."""
-        self._is_stopping = True
-        try:
-            async with asyncio.timeout(self._workspace.options.timings.hand_over):
-                await self._idle.wait()
-        except TimeoutError:
-            log.warning("Slack: stopping, while messages are still being looked up: %d", self._pending_count)
+        self.pending = PendingWork("messages are still being looked up", workspace.options.timings.hand_over)
 
     async def handle(self, payload: Json) -> bool:
         """Handle an event. Returns once it may be acknowledged; False asks for redelivery.
@@ -176,9 +164,8 @@ class EventHandler:
         return pending.journalled
 
     def _is_full(self, addressed: AddressedMessage) -> bool:
-        return self._is_stopping or self._pending_count >= (
-            PENDING_LOOKUPS if self._is_uncertain(addressed) else PENDING
-        )
+        most = PENDING_LOOKUPS if self._is_uncertain(addressed) else PENDING
+        return self.pending.is_stopping or self.pending.count >= most
 
     def _is_uncertain(self, addressed: AddressedMessage) -> bool:
         """Whether only Slack can tell if the message is addressed to the bot."""
@@ -186,8 +173,7 @@ class EventHandler:
 
     def _begin(self, addressed: AddressedMessage, pending: PendingMessage, group: asyncio.TaskGroup) -> None:
         self._recent[addressed.id] = pending
-        self._pending_count += 1
-        self._idle.clear()
+        self.pending.begin()
         group.create_task(self._hand_over(addressed, pending))
 
     # ------------------------------------------------------------------------------------------- stops and deletions
@@ -262,9 +248,7 @@ class EventHandler:
     def _finish(self, pending: PendingMessage) -> None:
         pending.stored, pending.is_handed_over = "", True
         pending.stops.clear()
-        self._pending_count -= 1
-        if not self._pending_count:
-            self._idle.set()
+        self.pending.end()
 
     async def _is_ours(self, addressed: AddressedMessage, pending: PendingMessage) -> bool:
         """Look up the thread of a message; in order within a conversation, and apart from its turns."""

@@ -1,12 +1,15 @@
-"""A message to the bot between its arrival and its turn."""
+"""Messages and commands between their arrival and their turns."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import dataclass, field
 
 from adapters.slack.history.recovery import ThreadSnapshot
 from bot.conversation import Author, TurnKey
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -24,3 +27,36 @@ class PendingMessage:
     stops: list[Author | str] = field(default_factory=list)  # others' stop requests from that time
     is_handed_over: bool = False  # or dismissed
     snapshot: ThreadSnapshot | None = None  # of an earlier process's work
+
+
+class PendingWork:
+    """Counts work in progress, and waits for its end once no more is accepted."""
+
+    def __init__(self, state: str, patience: float) -> None:
+        """`state` says in the log what is in progress; `patience` is the longest wait, in seconds."""
+        self._state = state
+        self._patience = patience
+        self._idle = asyncio.Event()  # set while `count` is 0
+        self._idle.set()
+        self.count = 0
+        self.is_stopping = False
+
+    def begin(self) -> None:
+        """One more is in progress."""
+        self.count += 1
+        self._idle.clear()
+
+    def end(self) -> None:
+        """One has ended."""
+        self.count -= 1
+        if not self.count:
+            self._idle.set()
+
+    async def stop_accepting(self) -> None:
+        """Accept no more, and give those in progress a moment to become turns."""
+        self.is_stopping = True
+        try:
+            async with asyncio.timeout(self._patience):
+                await self._idle.wait()
+        except TimeoutError:
+            log.warning("Slack: stopping, while %s: %d", self._state, self.count)
