@@ -33,21 +33,15 @@ class InvokedChannel(SlackChannel):
         """`snapshot` has the messages of an earlier process. `on_refused`: Slack refuses the first post for good."""
         super().__init__(workspace, conversation, key, question, snapshot)
         self._on_refused = on_refused
-        self._has_post = snapshot is not None and bool(snapshot.messages)
 
     @override
     async def post(self, body: Body, key: str) -> str:
         try:
             return await super().post(body, key)
         except (Forbidden, NotFound):
-            if not self._has_post:
+            if not self._status.has_posted:
                 self._on_refused()
             raise
-
-    @override
-    def _note_post(self, ts: str, body: Body, key: str) -> None:
-        self._has_post = True
-        super()._note_post(ts, body, key)
 
 
 class CommandChannel(InvokedChannel):
@@ -80,7 +74,6 @@ class CommandChannel(InvokedChannel):
 
     def _begin_thread(self, ts: str) -> None:
         """The first message begins the thread of all later ones."""
-        self._has_post = True
         channel, thread = self._conversation
         if not thread and not channel.startswith("D"):
             self._conversation = (channel, ts)
