@@ -7,6 +7,7 @@ seconds Slack shows an error of its own.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Coroutine, Mapping
 from dataclasses import replace
@@ -77,22 +78,16 @@ class CommandHandler:
         await self._receive(parse_shortcut(payload, kind), parse_origin(payload))
 
     async def _receive(self, invocation: Invocation | None, origin: Origin) -> None:
-        """Journal a question, and start on it."""
+        """Start on a question. Returns once the journal has it, or refuses it."""
         if invocation is None:
             return
         if self.pending.is_stopping or self.pending.count >= PENDING:
             self._tell(self._strings.stopping if self.pending.is_stopping else self._strings.busy, origin)
             return
-        key = self._key(invocation)
-        try:
-            is_new = await self._inbox.receive(key, dump_invocation(invocation))
-        except Exception:
-            # The boundary of one command: an odd one must not affect the next.
-            log.exception("Slack: a command in %s could not be written to the journal", invocation.channel)
-            self._tell(self._strings.not_now, origin)
-            return
-        if is_new:
-            self._begin(self._offer(key, invocation, origin), origin)
+        journalled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._begin(self._take_in(invocation, origin, journalled), origin)
+        # Shielded: a closing connection cancels its acknowledgement, not the question. Slack never sends it again.
+        await asyncio.shield(journalled)
 
     def resume(self, record: UnfinishedTurn) -> bool:
         """Continue a question of an earlier process; False if a message asked it."""
@@ -123,6 +118,17 @@ class CommandHandler:
             await self._responder.tell(self._strings.not_now, origin)
         finally:
             self.pending.end()
+
+    async def _take_in(self, invocation: Invocation, origin: Origin, journalled: asyncio.Future[None]) -> None:
+        """Journal a question, and hand over its turn."""
+        key = self._key(invocation)
+        try:
+            is_new = await self._inbox.receive(key, dump_invocation(invocation))
+        finally:
+            if not journalled.done():
+                journalled.set_result(None)
+        if is_new:
+            await self._offer(key, invocation, origin)
 
     async def run_typed(self, typed: TypedCommand, author: Author, place: Place, origin: Origin) -> None:
         """Let the core run a command of a message; its response is shown in the background."""
@@ -160,27 +166,35 @@ class CommandHandler:
         self, key: TurnKey, invocation: Invocation, origin: Origin, record: UnfinishedTurn | None = None
     ) -> None:
         """Hand over a turn, unless the bot may not answer; `record` is an earlier process's work."""
-        workspace, accepted = self._workspace, False
         try:
-            user = await workspace.users.find(invocation.id.user)
-            author = to_author(user, frozenset(filter(None, [invocation.team])), workspace.me)
-            opened = await self.turns.open(key, invocation, author, record, lambda: self._refused(origin))
-            if record is None and (refusal := self._inbox.refusal(opened.turn)):
-                await self._responder.tell(refusal, origin)
-            elif not await workspace.names.membership.may_post(invocation.channel):
-                await self._responder.tell(self._strings.not_invited, origin)
-            elif record is None and (refusal := await workspace.interactions.reserve(opened.turn)):
-                await self._responder.tell(refusal, origin)
-            else:
-                if record is None:
-                    self._inbox.update_event(key, with_user(opened.event, user))
-                self._inbox.accept(opened.turn, opened.channel)
-                accepted = True
+            refusal = await self._hand_over(key, invocation, origin, record)
         except NotFound:
-            await self._responder.tell(self._strings.nothing_to_answer, origin)
-        finally:
-            if not accepted:
-                self._inbox.dismiss(key)
+            refusal = self._strings.nothing_to_answer
+        except Exception:  # not at a cancellation: the journal keeps the question for the next process
+            self._inbox.dismiss(key)
+            raise
+        if refusal:
+            self._inbox.dismiss(key)
+            await self._responder.tell(refusal, origin)
+
+    async def _hand_over(
+        self, key: TurnKey, invocation: Invocation, origin: Origin, record: UnfinishedTurn | None
+    ) -> str:
+        """Hand over a turn; the sentence for the person if it is not answered, else empty."""
+        workspace, interactions = self._workspace, self._workspace.interactions
+        user = await workspace.users.find(invocation.id.user)
+        author = to_author(user, frozenset(filter(None, [invocation.team])), workspace.me)
+        opened = await self.turns.open(key, invocation, author, record, lambda: self._refused(origin))
+        if record is None and (refusal := self._inbox.refusal(opened.turn)):
+            return refusal
+        if not await workspace.names.membership.may_post(invocation.channel):
+            return self._strings.not_invited
+        if record is None:
+            if refusal := await interactions.reserve(opened.turn):
+                return refusal
+            self._inbox.update_event(key, with_user(opened.event, user))
+        self._inbox.accept(opened.turn, opened.channel)
+        return ""
 
     # -------------------------------------------------------------------------------------------------------- refusals
 

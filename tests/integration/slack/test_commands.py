@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 
 import pytest
 
-from bot.conversation import Role, Turn
+from adapters.slack.options import SlackTimings
+from bot.conversation import Role, Turn, TurnKey
 from bot.errors import Forbidden, NotFound
 from bot.interactions.values import CommandInvoked, Field, Form, Notice, Response
 from bot.ports import Body, UnfinishedTurn
@@ -16,6 +18,7 @@ from tests.servers.slack_socket import Envelope
 from tests.support.inbox import PATIENCE, RecordingInbox
 from tests.support.interactions import RecordingInteractions
 from tests.support.slack import connected
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.sockets
 
@@ -283,6 +286,43 @@ async def test_a_broken_journal_is_told_in_private() -> None:
         await acknowledged(double, await double.command(channel, "ask why?", author=ann))
         assert "try again" in (await told(double, ann))[0]
         assert inbox.turns == []
+
+
+async def test_a_connection_lost_during_the_journal_write(caplog: pytest.LogCaptureFixture) -> None:
+    """A question is answered even if its acknowledgement is lost: Slack never sends it again."""
+    caplog.set_level(logging.DEBUG, "adapters.slack.socket_connection")
+    release = asyncio.Event()
+
+    class SlowInbox(RecordingInbox):
+        async def receive(self, key: TurnKey, event: str) -> bool:
+            is_new = await super().receive(key, event)
+            await release.wait()
+            return is_new
+
+    double, core, timings = SlackDouble(), RecordingInteractions(), SlackTimings(socket_close=0.01)
+    ann, channel = double.world.user("Ann"), double.world.channel()
+    async with double.running(), connected(double, SlowInbox(), core, timings=timings) as (_, inbox):
+        envelope = await double.command(channel, "ask why?", author=ann)
+        await inbox.until(lambda: len(inbox.received) == 1)
+        double.sockets.abort()
+        await until(lambda: "left unacknowledged" in caplog.text)
+        release.set()
+        await inbox.turn(1)
+        assert inbox.questions == ["why?"]
+        assert not envelope.acked
+
+
+async def test_a_process_ended_during_a_lookup_leaves_the_question_to_the_next() -> None:
+    """The journal keeps a question that has not become a turn yet."""
+    double, inbox = SlackDouble(), RecordingInbox()
+    ann, channel = double.world.user("Ann"), double.world.channel()
+    double.faults.add("GET", "users.info", Kind.STALL_BEFORE, seconds=PATIENCE)
+    async with double.running():
+        async with connected(double, inbox, RecordingInteractions()):
+            await acknowledged(double, await double.command(channel, "ask why?", author=ann))
+            await double.transcript.wait_for(path="users.info")
+        assert len(inbox.received) == 1
+        assert inbox.dismissed == []
 
 
 async def test_a_restart_is_told_in_private() -> None:
