@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Coroutine
 from typing import Any
 
 from adapters.shared.json_fields import Json, string_field
@@ -18,9 +19,10 @@ from adapters.slack.history.users import to_author
 from adapters.slack.messages.blocks import with_blocks, without_blocks
 from adapters.slack.messages.renderer import escape_pings
 from adapters.slack.messages.views import home_view
+from adapters.slack.rate_limits import spending
 from adapters.slack.state import WorkspaceState
 from bot.conversation import Author
-from bot.errors import Failure, InvalidRequest, Permanent, RateLimited
+from bot.errors import Failure, InvalidRequest, Permanent
 from bot.ports import Verb
 
 log = logging.getLogger(__name__)
@@ -65,7 +67,7 @@ class PersonalPages:
         if not self._workspace.flags.is_disabled(HOME):
             self._workspace.spawn(self._guarded(self._publish(user)))
 
-    async def _guarded(self, work: Any) -> None:  # noqa: ANN401 (a coroutine)
+    async def _guarded(self, work: Coroutine[None, None, None]) -> None:
         try:
             await work
         except Failure as failure:
@@ -81,7 +83,7 @@ class PersonalPages:
     # ------------------------------------------------------------------------------------------------------------ page
 
     async def _publish(self, user: str) -> None:
-        """Publish the page; the last attempt's failure is raised."""
+        """Publish the page, in a few attempts."""
         author = await self._author(user)
         if author is None:
             return
@@ -96,13 +98,10 @@ class PersonalPages:
                 await asyncio.sleep(min(getattr(failure, "retry_after", None) or RETRY_SECONDS, LONGEST_PAUSE))
 
     async def _send_page(self, payload: dict[str, Any]) -> Failure | None:
-        pages, loop = self._workspace.budgets.pages, asyncio.get_running_loop()
-        await pages.acquire()
         try:
-            await self._web.send("views.publish", payload)
+            async with spending(self._workspace.budgets.pages):
+                await self._web.send("views.publish", payload)
         except Failure as failure:
-            if isinstance(failure, RateLimited):
-                pages.hold(loop.time(), failure.retry_after or RETRY_SECONDS)
             log.info("Slack: a person's page was not published (%s)", failure)
             if code_of(failure) in MISSING:
                 self._workspace.flags.disable(HOME)

@@ -6,12 +6,14 @@ Slack counts each method per workspace and app: https://docs.slack.dev/apis/web-
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
 
 from adapters.shared.cache import LRUCache
 from adapters.slack.options import SlackOptions
 from bot.callbacks import no_op
+from bot.errors import RateLimited
 from bot.ports import RateLimitLog, Verb
 from bot.rate_limits import (
     ANSWERED_SECONDS,
@@ -37,6 +39,9 @@ TIER_4_READS = 90
 TIER_2_READS = 15
 # Channels with a remembered budget of posts. After 5,000 other channels the oldest one has long recovered.
 CHANNELS = 5_000
+
+# Pause of a method after a 429 without a time, in seconds.
+PAUSE_SECONDS = 1.0
 
 EditLimit = RollingWindow | LeakyBucket | AdaptiveLimit
 
@@ -78,6 +83,17 @@ class Budgets:
         if posts is None:
             posts = self._posts[channel] = LeakyBucket(POST_SECONDS)
         return (posts,)
+
+
+@asynccontextmanager
+async def spending(limit: ReadLimiter, *, reserve: int = 0, pause: float = PAUSE_SECONDS) -> AsyncIterator[None]:
+    """One call: wait for its permit; a 429 holds the limit for the time it names, or for `pause` seconds."""
+    await limit.acquire(reserve=reserve)
+    try:
+        yield
+    except RateLimited as failure:
+        limit.hold(asyncio.get_running_loop().time(), failure.retry_after or pause)
+        raise
 
 
 class RememberedLimits:

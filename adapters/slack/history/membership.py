@@ -9,8 +9,9 @@ from adapters.shared.cache import TTLCache, expiring
 from adapters.shared.json_fields import object_field
 from adapters.shared.keyed_lock import KeyedLock
 from adapters.slack.errors import code_of
+from adapters.slack.rate_limits import spending
 from adapters.slack.web_api import WebApi
-from bot.errors import Failure, RateLimited
+from bot.errors import Failure
 from bot.rate_limits import ReadLimiter
 
 log = logging.getLogger(__name__)
@@ -36,10 +37,6 @@ class ChannelMembership:
         self._members: TTLCache[str, bool] = expiring(CHANNELS, FRESH_SECONDS)
         self._locks = KeyedLock()  # by channel, so that many commands at once cost one call
 
-    def joined(self, channel: str) -> None:
-        """The bot writes or reads there."""
-        self._members[channel] = True
-
     def left(self, channel: str) -> None:
         """Slack refused a post there."""
         self._members.pop(channel, None)
@@ -58,16 +55,13 @@ class ChannelMembership:
             log.debug("Slack: nothing is known about channel %s (%r)", channel, failure)
             return True
         if not is_outside:
-            self.joined(channel)
+            self._members[channel] = True
         return not is_outside
 
     async def _is_outside(self, channel: str) -> bool:
-        await self._reads.acquire()
         try:
-            answer = await self._web.read("conversations.info", {"channel": channel})
-        except RateLimited as failure:
-            self._reads.hold(asyncio.get_running_loop().time(), failure.retry_after or PAUSE)
-            raise
+            async with spending(self._reads, pause=PAUSE):
+                answer = await self._web.read("conversations.info", {"channel": channel})
         except Failure as failure:
             if code_of(failure) in _OUTSIDE:
                 return True

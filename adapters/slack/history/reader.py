@@ -19,6 +19,7 @@ from adapters.slack.events.pages import MessagePage, parse_message_page
 from adapters.slack.events.parse import Identity, SlackMessage, micros, order, stamp
 from adapters.slack.history.cache import Conversation
 from adapters.slack.history.thread_tail import ThreadTail
+from adapters.slack.rate_limits import spending
 from adapters.slack.web_api import ApiResponse, WebApi
 from bot.conversation import TurnKey
 from bot.errors import Failure, InvalidRequest, NotFound, RateLimited, Retryable, cause_of
@@ -217,12 +218,8 @@ class HistoryReader:
         reads, now = self._reads[method], asyncio.get_running_loop().time()
         if (wait := reads.wait(now)) > deadline - now:
             raise RateLimited(f"{method}: the budget allows no read for {wait:.0f} s", retry_after=wait)
-        await reads.acquire(reserve=reserve)
-        try:
+        async with spending(reads, reserve=reserve):
             return await self._web.read(method, dict(params))
-        except RateLimited as failure:
-            reads.hold(asyncio.get_running_loop().time(), failure.retry_after or RETRY_SECONDS)
-            raise
 
 
 def _sorted(found: Mapping[str, SlackMessage]) -> tuple[SlackMessage, ...]:

@@ -23,8 +23,9 @@ from adapters.slack.events.pages import parse_share
 from adapters.slack.events.parse import SlackMessage
 from adapters.slack.history.cache import Conversation, MessageCache
 from adapters.slack.options import SlackTimings
+from adapters.slack.rate_limits import spending
 from adapters.slack.web_api import ApiResponse, WebApi
-from bot.errors import Failure, Forbidden, InvalidRequest, Permanent, RateLimited
+from bot.errors import Failure, Forbidden, InvalidRequest, Permanent
 from bot.ports import Upload
 from bot.rate_limits import ReadLimiter
 
@@ -106,12 +107,8 @@ class FileUploader:
 
     async def _upload(self, file: Upload) -> str:
         data = file.data
-        await self._uploads.acquire()
-        try:
+        async with spending(self._uploads):
             answer = await self._web.post("files.getUploadURLExternal", {"filename": file.name, "length": len(data)})
-        except RateLimited as failure:
-            self._uploads.hold(asyncio.get_running_loop().time(), failure.retry_after or 1.0)
-            raise
         url, file_id = string_field(answer.data, "upload_url"), string_field(answer.data, "file_id")
         if not url or not file_id:
             raise InvalidRequest("files.getUploadURLExternal: an answer without an address")

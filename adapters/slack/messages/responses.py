@@ -15,14 +15,13 @@ from typing import Any
 from adapters.shared.json_fields import string_at
 from adapters.slack.events.actions import Origin
 from adapters.slack.messages.views import form_view, notice_message, notice_view
+from adapters.slack.rate_limits import spending
 from adapters.slack.state import WorkspaceState
 from bot.errors import Failure, InvalidRequest, NotFound, RateLimited, Retryable
 from bot.interactions.values import Form, Notice, PrivateFile, Response
 from bot.ports import Upload
 
 log = logging.getLogger(__name__)
-
-# Lines of our own.
 
 # Wait for the budget of private messages, in seconds: longer, the response address takes the notice.
 PATIENCE_SECONDS = 2.0
@@ -101,20 +100,19 @@ class Responder:
 
     async def _post(self, message: dict[str, Any], origin: Origin) -> Failure | None:
         """Post a private message; the failure, if any. The response address is an alternative to a long wait."""
-        budget, loop = self._workspace.budgets.ephemerals, asyncio.get_running_loop()
         place = {"channel": origin.channel, "user": origin.user}
         if origin.thread:
             place["thread_ts"] = origin.thread
         try:
-            async with asyncio.timeout(PATIENCE_SECONDS if origin.response_url else None):
-                await budget.acquire()
+            async with (
+                asyncio.timeout(PATIENCE_SECONDS if origin.response_url else None) as patience,
+                spending(self._workspace.budgets.ephemerals),
+            ):
+                patience.reschedule(None)  # only the wait for a permit ends early; a call has its own timeout
+                await self._web.send("chat.postEphemeral", message | place)
         except TimeoutError:
             return RateLimited("chat.postEphemeral: the budget allows no message now")
-        try:
-            await self._web.send("chat.postEphemeral", message | place)
         except Failure as failure:
-            if isinstance(failure, RateLimited):
-                budget.hold(loop.time(), failure.retry_after or RETRY_SECONDS)
             log.info("Slack: a private notice was not posted (%s)", failure)
             return failure
         return None
