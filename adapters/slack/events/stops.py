@@ -9,6 +9,7 @@ from adapters.slack.events.mentions import PLATFORM, conversation_id
 from adapters.slack.events.parse import StopRequested
 from adapters.slack.events.pending import PendingMessage
 from adapters.slack.history.users import to_author
+from adapters.slack.messages.session import set_session_status
 from adapters.slack.state import WorkspaceState
 from bot.conversation import Author, TurnKey
 from bot.errors import Failure
@@ -47,7 +48,7 @@ class StopHandler:
         if request.thread is not None:
             if not stopped:
                 stopped = self._inbox.stop_conversation(conversation_id(team, request.channel, request.thread), by=by)
-            self._workspace.spawn(self._leave_session(request))
+            self._workspace.spawn(self._leave_session(request.channel, request.thread))
         return stopped
 
     def _requester(self, user: str) -> Author | str:
@@ -55,10 +56,9 @@ class StopHandler:
         known = self._workspace.users.known(user)
         return user if known is None else to_author(known, frozenset(), self._workspace.me)
 
-    async def _leave_session(self, request: StopRequested) -> None:
+    async def _leave_session(self, channel: str, thread: str) -> None:
         """Remove Slack's stop button; it stays until the session leaves "processing"."""
-        payload = {"channel_id": request.channel, "thread_ts": request.thread, "status": "active"}
         try:
-            await self._workspace.web.send("agents.sessions.setStatus", {k: v for k, v in payload.items() if v})
+            await set_session_status(self._workspace, channel, thread, "active")
         except Failure as failure:
             log.debug("Slack: the session's status was not set (%s)", failure)

@@ -11,6 +11,7 @@ import logging
 
 from adapters.shared.json_fields import list_field, object_field, string_field
 from adapters.slack.history.cache import Conversation
+from adapters.slack.rate_limits import spending
 from adapters.slack.state import WorkspaceState
 from adapters.slack.web_api import ApiResponse
 from bot.errors import Failure, Forbidden, Permanent, RateLimited
@@ -77,20 +78,20 @@ class AgentSession:
             log.info("Slack: a session in %s was not ended in time", self._channel)
 
     async def _set(self, status: str) -> ApiResponse:
-        budget = self._workspace.budgets.sessions
-        await budget.acquire()
-        payload = {"channel_id": self._channel, "thread_ts": self._thread, "status": status}
-        try:
-            return await self._workspace.web.send("agents.sessions.setStatus", payload)
-        except RateLimited as failure:
-            budget.hold(asyncio.get_running_loop().time(), failure.retry_after or RETRY_SECONDS)
-            raise
+        return await set_session_status(self._workspace, self._channel, self._thread, status)
 
     def _refused(self, failure: Failure) -> None:
         log.debug("Slack: the status of a session was not set (%s)", failure)
         if isinstance(failure, Forbidden):
             log.info("Slack shows no sessions here (%s)", failure)
             self._workspace.flags.disable(SESSIONS)
+
+
+async def set_session_status(workspace: WorkspaceState, channel: str, thread: str, status: str) -> ApiResponse:
+    """Set the status of a session, within its budget. Raises as `WebApi.send` does."""
+    payload = {"channel_id": channel, "status": status} | ({"thread_ts": thread} if thread else {})
+    async with spending(workspace.budgets.sessions):
+        return await workspace.web.send("agents.sessions.setStatus", payload)
 
 
 def _warnings(answer: ApiResponse) -> str:
