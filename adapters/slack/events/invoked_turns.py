@@ -72,8 +72,8 @@ class InvokedTurns:
             return asked
         if invocation.message is None:
             thread, ts = invocation.id.thread, invocation.id.message
-            found = await self._workspace.reader.from_message((invocation.channel, thread), ts)
-            asked = replace(next((each for each in found if each.ts == ts), asked), ours=False)
+            found = await self._workspace.reader.message((invocation.channel, thread), ts)
+            asked = replace(found or asked, ours=False)
         if not (asked.shown.strip() or asked.files):
             raise NotFound("the message has no content")
         return asked
@@ -82,9 +82,8 @@ class InvokedTurns:
         """The question above an answer, in Slack's format."""
         if not messages:
             raise NotFound("no message of the answer is known")
-        found = await self._workspace.reader.from_message((channel, messages[0]), messages[0])
-        first = next((each for each in found if each.ts == messages[0] and each.ours), None)
-        quote = split_quote(first.text) if first is not None else None
+        first = await self._workspace.reader.message((channel, messages[0]), messages[0])
+        quote = split_quote(first.text) if first is not None and first.ours else None
         if quote is None:
             raise NotFound("the answer no longer begins with its question")
         return escape(quote.question)

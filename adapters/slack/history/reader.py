@@ -127,13 +127,18 @@ class HistoryReader:
         found, _ = await self._pages((channel, ""), newest=PAGE_SIZE, pages=1)
         return list(_sorted(found))
 
-    async def from_message(self, conversation: Conversation, ts: str) -> list[SlackMessage]:
+    async def message(self, conversation: Conversation, ts: str) -> SlackMessage | None:
+        """The message `ts`, if it still exists, from one page. Raises a `Failure`."""
+        found = await self.from_message(conversation, ts, pages=1)
+        return next((each for each in found if each.ts == ts), None)
+
+    async def from_message(self, conversation: Conversation, ts: str, *, pages: int = MAX_PAGES) -> list[SlackMessage]:
         """The message `ts`, if it still exists, and later ones, oldest first. Raises a `Failure`.
 
         For recovery: leaves `RESERVED_READS` a minute to live answers.
         """
         try:
-            found, _ = await self._pages(conversation, after=ts, is_recovery=True)
+            found, _ = await self._pages(conversation, after=ts, pages=pages, is_recovery=True)
         except NotFound as failure:
             if code_of(failure) in ("thread_not_found", "message_not_found"):  # the thread's deleted first message
                 return []

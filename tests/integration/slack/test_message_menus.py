@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -193,6 +194,22 @@ async def test_a_command_is_asked_again_from_its_quote() -> None:
         later.unfinished = [UnfinishedTurn(key, opened.event, (first,))]
         async with connected(double, later, RecordingInteractions()):
             assert (await later.turn(1))[0].question == turn.question
+
+
+async def test_a_long_thread_costs_one_read() -> None:
+    """Another answer reads one page for its question, however many messages follow it."""
+    double = SlackDouble()
+    double.post_seconds, double.page_limit = 0.0, 2
+    ann, channel = double.world.user("Ann"), double.world.channel()
+    async with double.running(), connected(double, None, RecordingInteractions()) as (platform, inbox):
+        await double.command(channel, "ask why?", author=ann)
+        turn, answers = await inbox.turn(1)
+        first = await answers.post(Body(f"{turn.preface}\n\nBecause."), KEY)
+        for number in range(5):
+            double.say(channel, f"reply {number}", author=ann, thread=first, quiet=True)
+        opened = await platform.open_question(replace(turn.key, generation=1), [first])
+        assert opened.turn.question.text == "why?"
+        assert len(double.transcript.of(path="conversations.replies")) == 1
 
 
 async def test_a_deleted_quote_cannot_be_asked_again() -> None:
