@@ -12,6 +12,7 @@ from adapters.shared.cache import LRUCache
 from adapters.slack.events.mentions import PLATFORM, AddressedMessage, Trigger, conversation_id, decide, marked_command
 from adapters.slack.events.parse import MessageChanged, MessagePosted, micros
 from adapters.slack.events.pending import PendingMessage
+from adapters.slack.history.cache import conversation_of
 from adapters.slack.history.thread_lookup import participates
 from adapters.slack.history.users import to_author
 from adapters.slack.state import WorkspaceState
@@ -59,10 +60,7 @@ class EditHandler:
         if event.is_reworded is not None:
             return event.is_reworded or event.has_other_files
         # Without the version before, the cache may have it.
-        conversation = (
-            event.channel,
-            message.thread if message.thread or event.channel.startswith("D") else message.ts,
-        )
+        conversation = conversation_of(event.channel, message.ts, message.thread)
         known = self._workspace.cache.get(conversation, message.ts)
         return bool(event.edited) and (known is None or known.text != message.text)
 

@@ -48,7 +48,7 @@ from adapters.slack.events.parse import (
 from adapters.slack.events.pending import PendingMessage, PendingWork
 from adapters.slack.events.places import place_of
 from adapters.slack.events.stops import StopHandler
-from adapters.slack.history.cache import Conversation
+from adapters.slack.history.cache import conversation_of
 from adapters.slack.history.recovery import ThreadSnapshot
 from adapters.slack.history.thread_lookup import known_participation, participates
 from adapters.slack.history.users import to_author
@@ -356,12 +356,8 @@ def update_cache(event: Event, workspace: WorkspaceState, addressed: AddressedMe
         cache.open(addressed.conversation, from_start=addressed.starts_thread)
     match event:
         case MessageDeleted(channel, ts, thread):
-            cache.remove(_conversation(channel, ts, thread), ts)
+            cache.remove(conversation_of(channel, ts, thread), ts)
         case MessagePosted(channel, message) | MessageChanged(channel, message):
-            conversation = _conversation(channel, message.ts, message.thread)
+            conversation = conversation_of(channel, message.ts, message.thread)
             if not (message.ours and cache.get(conversation, message.ts)):  # our own record is never older
                 cache.put(conversation, message)
-
-
-def _conversation(channel: str, ts: str, thread: str) -> Conversation:
-    return (channel, thread if thread or channel.startswith("D") else ts)

@@ -22,12 +22,17 @@ Conversation = tuple[str, str]
 CHANNELS = 5_000
 # Threads with known participation, about 300 bytes each; for an older one, Slack is asked again.
 THREADS = 5_000
-# Our own deletions, remembered until Slack's event about them, seconds later.
+# Deletions remembered: our own until Slack's event about them, seconds later; people's for a button pressed meanwhile.
 DELETED = 1_000
 # Threads of questions being answered again: a question's id does not name its thread.
 QUESTIONS = 1_000
 # Lifetime of a "no", in seconds: a thread may become ours through another process's events.
 NO_SECONDS = 900.0
+
+
+def conversation_of(channel: str, ts: str, thread: str) -> Conversation:
+    """The conversation of message `ts`: its thread, or the one it may begin; in direct messages, the channel."""
+    return (channel, thread if thread or channel.startswith("D") else ts)
 
 
 @dataclass(frozen=True, slots=True)
