@@ -131,7 +131,7 @@ class EventHandler:
         """Decide about an event without waiting. `stored` is the journal's text of an addressed message."""
         if event is None:
             return True
-        self.apply_signals(event)
+        self._apply_signals(event)
         if isinstance(event, MessageChanged):
             self._edits.handle(event, self._recent.get((event.channel, event.message.ts)))
         if addressed is None:
@@ -178,7 +178,7 @@ class EventHandler:
 
     # ------------------------------------------------------------------------------------------- stops and deletions
 
-    def apply_signals(self, event: Event) -> None:
+    def _apply_signals(self, event: Event) -> None:
         """Stop or abandon the answers concerned by a stop request or a deletion."""
         match event:
             case StopRequested():
