@@ -37,15 +37,6 @@ USEFUL: Mapping[str, str] = MappingProxyType(
     }
 )
 
-# Needed only by later features that an operator chooses: commented out in the manifest, and never reported.
-OPTIONAL: Mapping[str, str] = MappingProxyType(
-    {
-        "search:read.public": "search public channels",
-        "search:read.files": "search files",
-        "search:read.users": "search users",
-    }
-)
-
 # Unused so far: `check` does not report these.
 LATER: Mapping[str, str] = MappingProxyType(
     {

@@ -10,7 +10,7 @@ from adapters.shared.attachments import AttachmentLimits, Attachments
 from adapters.slack import SlackPlatform, check
 from adapters.slack.bolt_app import SHORTCUTS
 from adapters.slack.events.places import SLASH_PREFIX
-from adapters.slack.scopes import ALL, LATER, OPTIONAL, REQUIRED, USEFUL
+from adapters.slack.scopes import ALL, LATER, REQUIRED, USEFUL
 from bot.errors import Forbidden
 from tests.servers.limits import Kind
 from tests.servers.slack import ALL_SCOPES, SlackDouble
@@ -165,7 +165,7 @@ def test_the_manifest_has_the_command_and_the_menus() -> None:
     assert 1 <= len(manifest_values("title")) == len(manifest_values("message")) <= 4
     assert manifest_values("home_tab_enabled") == manifest_values("should_escape") == ["true"]
     listed = set(re.findall(r"# - (search:\S+)", MANIFEST.read_text()))
-    assert listed == set(OPTIONAL)
+    assert listed == {"search:read.public", "search:read.files", "search:read.users"}
 
 
 def test_the_manifest_has_the_events() -> None:
