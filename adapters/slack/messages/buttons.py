@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from adapters.slack.messages.views import options_of, plain_text
+from adapters.slack.messages.views import BUTTON_LENGTH, PLACEHOLDER_LENGTH, options_of, plain_text
 from bot.interactions.values import Choice, Vote
 from bot.ports import Controls
 from bot.strings import Strings
@@ -83,12 +83,12 @@ def _actions(
         elements.append(_button(RETRY_ACTION, strings.retry_label, question))
     if choices:
         menu = {"type": "static_select", "action_id": RETRY_WITH_ACTION, "options": choices}
-        elements.append(menu | {"placeholder": plain_text(strings.retry_with_label, 150)})
+        elements.append(menu | {"placeholder": plain_text(strings.retry_with_label, PLACEHOLDER_LENGTH)})
     return elements
 
 
 def _button(action: str, text: str, value: str) -> dict[str, Any]:
-    return {"type": "button", "action_id": action, "text": plain_text(text, 75), "value": value}
+    return {"type": "button", "action_id": action, "text": plain_text(text, BUTTON_LENGTH), "value": value}
 
 
 def _feedback(question: str, strings: Strings) -> dict[str, Any]:
@@ -101,5 +101,5 @@ def _feedback(question: str, strings: Strings) -> dict[str, Any]:
 
 
 def _vote(text: str, value: str) -> dict[str, Any]:
-    label = plain_text(text, 75)
+    label = plain_text(text, BUTTON_LENGTH)
     return {"text": label, "accessibility_label": label["text"], "value": value}

@@ -136,9 +136,10 @@ def cut_to_bytes(text: str, limit: int) -> str:
     data = text.encode()
     if len(data) <= limit:
         return text
-    return _whole_entities(data[:limit].decode(errors="ignore"))
+    return whole_entities(data[:limit].decode(errors="ignore"))
 
 
-def _whole_entities(text: str) -> str:
+def whole_entities(text: str) -> str:
+    """The start of an escaped text, without an entity torn at its end."""
     ampersand = text.rfind("&", max(len(text) - len("&amp;") + 1, 0))
     return text[:ampersand] if ampersand >= 0 and ";" not in text[ampersand:] else text

@@ -12,7 +12,8 @@ from types import MappingProxyType
 from typing import Any
 
 from adapters.slack.events.actions import ButtonValue, Origin
-from adapters.slack.messages.mrkdwn import cut_to_bytes, from_markdown
+from adapters.slack.messages.blocks import TEXT_BYTES
+from adapters.slack.messages.mrkdwn import cut_to_bytes, from_markdown, whole_entities
 from bot.interactions.values import Action, Choice, Field, Form, Notice, Panel
 
 # Ids for routing: of all buttons of notices and panels (an index follows, since they differ within a block), of forms,
@@ -29,7 +30,10 @@ OPTION_LENGTH = 75
 OPTION_VALUE_LENGTH = 150
 TITLE_LENGTH = 24
 LABEL_LENGTH = 2_000
+PLACEHOLDER_LENGTH = 150
 CONFIRM_LENGTH = 300
+CONFIRM_TITLE_LENGTH = 100
+CONFIRM_BUTTON_LENGTH = 30
 INPUT_LENGTH = 3_000
 # Elements of an actions block, and options of a menu.
 ELEMENTS = 25
@@ -37,9 +41,6 @@ OPTIONS = 100
 # Blocks of a message; a view takes a hundred.
 MESSAGE_BLOCKS = 50
 VIEW_BLOCKS = 100
-# The text of a message with blocks, for notifications, in UTF-8 bytes.
-TEXT_BYTES = 3_000
-
 
 # Code, an escaped mark with its backslash, and the id of a person or a channel.
 _SPECIAL = re.compile(
@@ -127,9 +128,9 @@ def text_sections(text: str, names: Sequence[str] = ()) -> list[dict[str, Any]]:
 
 
 def _whole_end(text: str) -> int:
-    """The end of a section within a line; not inside an entity or a link."""
+    """The end of a section within a line; not inside an entity, nor a word if possible."""
     end = text.rfind(" ", 0, SECTION_LENGTH)
-    return end if end > SECTION_LENGTH // 2 else SECTION_LENGTH
+    return end if end > SECTION_LENGTH // 2 else len(whole_entities(text[:SECTION_LENGTH]))
 
 
 def action_blocks(actions: Sequence[Action], origin: Origin) -> list[dict[str, Any]]:
@@ -150,10 +151,10 @@ def _button(action: Action, index: int, origin: Origin) -> dict[str, Any]:
     if not action.confirm:
         return button | style
     confirm = {
-        "title": plain_text(action.label, 100),
+        "title": plain_text(action.label, CONFIRM_TITLE_LENGTH),
         "text": plain_text(action.confirm, CONFIRM_LENGTH),
-        "confirm": plain_text(action.label, 30),
-        "deny": plain_text("Cancel", 30),
+        "confirm": plain_text(action.label, CONFIRM_BUTTON_LENGTH),
+        "deny": plain_text("Cancel", CONFIRM_BUTTON_LENGTH),
     }
     return button | style | {"confirm": confirm | style}
 
@@ -197,9 +198,9 @@ def options_of(choices: Sequence[Choice], prefix: str = "") -> list[dict[str, An
 
 def plain_text(text: str, length: int) -> dict[str, Any]:
     """A plain text object; Slack refuses an empty one."""
-    return {"type": "plain_text", "text": shortened(text.strip(), length) or "-", "emoji": False}
+    return {"type": "plain_text", "text": _shortened(text.strip(), length) or "-", "emoji": False}
 
 
-def shortened(text: str, length: int) -> str:
+def _shortened(text: str, length: int) -> str:
     """`text` within `length` characters, with an ellipsis if something is missing."""
     return text if len(text) <= length else text[: length - 1].rstrip() + "\N{HORIZONTAL ELLIPSIS}"

@@ -60,6 +60,13 @@ def test_any_notice_is_acceptable(text: str, actions: list[Action]) -> None:
     check_view(notice_view(notice, HERE))
 
 
+def test_a_section_ends_outside_entities() -> None:
+    """Where no space divides a long text, no escaped character is torn."""
+    sections = [each["text"]["text"] for each in notice_message(Notice("x" + "&" * 2_000), HERE)["blocks"]]
+    assert "".join(sections) == "x" + "&amp;" * 2_000
+    assert {each[-5:] for each in sections} == {"&amp;"}
+
+
 @settings(max_examples=30)
 @given(LABELS, FIELDS, LABELS, TEXTS)
 def test_any_form_is_acceptable(title: str, fields: tuple[Field, ...], submit: str, intro: str) -> None:
