@@ -67,23 +67,21 @@ class WebApi:
 
     async def upload(self, url: str, data: bytes) -> None:
         """Send a file's bytes to an upload address of Slack, without our token."""
-        with translated("a file's upload", once=False):
-            timeout = aiohttp.ClientTimeout(total=UPLOAD_SECONDS, sock_connect=self._session.timeout.sock_connect)
-            headers = {"Content-Type": "application/octet-stream"}
-            async with self._session.post(
-                url, data=data, headers=headers, timeout=timeout, allow_redirects=False
-            ) as response:
-                status, response_headers = response.status, response.headers
-        if status != 200:
-            raise address_failure("a file's upload", status, response_headers)
+        timeout = aiohttp.ClientTimeout(total=UPLOAD_SECONDS, sock_connect=self._session.timeout.sock_connect)
+        headers = {"Content-Type": "application/octet-stream"}
+        await self._post_to("a file's upload", url, data=data, headers=headers, timeout=timeout)
 
     async def respond(self, url: str, payload: dict[str, Any]) -> None:
         """Send a message to a payload's ``response_url``, a secret address valid for 30 minutes and five uses."""
-        with translated("a response address", once=False):
-            async with self._session.post(url, json=payload, allow_redirects=False) as response:
+        await self._post_to("a response address", url, json=payload)
+
+    async def _post_to(self, name: str, url: str, **request: Any) -> None:  # noqa: ANN401 (aiohttp's arguments)
+        """Post to an address given by Slack; `name` stands for it in failures, since it is secret."""
+        with translated(name, once=False):
+            async with self._session.post(url, allow_redirects=False, **request) as response:
                 status, headers = response.status, response.headers
         if status != 200:
-            raise address_failure("a response address", status, headers)
+            raise address_failure(name, status, headers)
 
     async def socket_url(self) -> str:
         """A new address for a socket; secret until it expires."""
