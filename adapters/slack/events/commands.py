@@ -12,10 +12,10 @@ import logging
 from collections.abc import Coroutine, Mapping
 from dataclasses import replace
 
-from adapters.shared.json_fields import Json, string_field
+from adapters.shared.json_fields import Json, object_field, string_field
 from adapters.slack.events.actions import Origin, parse_origin
 from adapters.slack.events.codec import dump_invocation, load_invocation, load_user, with_user
-from adapters.slack.events.invocations import Invocation, InvocationKind, parse_ask, parse_shortcut
+from adapters.slack.events.invocations import Invocation, InvocationKind, invocation_of
 from adapters.slack.events.invoked_turns import InvokedTurns
 from adapters.slack.events.mentions import PLATFORM, plain
 from adapters.slack.events.pending import PendingWork
@@ -65,7 +65,7 @@ class CommandHandler:
                 self._tell(self._strings.no_command.format(command=prefix.strip()), origin)
         elif typed.command.kind is Kind.QUESTION:
             if typed.words:
-                await self._receive(parse_ask(payload, typed.words), origin)
+                await self._receive(invocation_of(origin, InvocationKind.ASK, text=typed.words), origin)
             else:
                 self._tell(self._strings.empty_direct, origin)
         else:
@@ -75,7 +75,8 @@ class CommandHandler:
 
     async def shortcut(self, payload: Json, kind: InvocationKind) -> None:
         """Take in a message shortcut. Returns once it may be acknowledged."""
-        await self._receive(parse_shortcut(payload, kind), parse_origin(payload))
+        origin = parse_origin(payload)
+        await self._receive(invocation_of(origin, kind, message=object_field(payload, "message")), origin)
 
     async def _receive(self, invocation: Invocation | None, origin: Origin) -> None:
         """Start on a question. Returns once the journal has it, or refuses it."""

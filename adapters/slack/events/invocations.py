@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Any
 
 from adapters.shared.json_fields import Json, object_field, string_field
+from adapters.slack.events.actions import Origin
 from adapters.slack.events.parse import Identity, SlackMessage, parse_message
 
 # Position of a question after all messages of its conversation: a summary covers everything up to now.
@@ -82,34 +83,25 @@ def parse_invocation_id(text: str) -> InvocationId | None:
     return InvocationId(InvocationKind(kind), user, mark, thread, message)
 
 
-def parse_ask(payload: Json, text: str) -> Invocation | None:
-    """The question `text` of a slash command's payload; None without a person or a channel."""
-    user, channel = string_field(payload, "user_id"), string_field(payload, "channel_id")
-    if not (user and channel):
-        return None
-    id_ = InvocationId(InvocationKind.ASK, user, _mark(payload))
-    return Invocation(id_, channel, string_field(payload, "team_id"), text)
+def invocation_of(
+    origin: Origin, kind: InvocationKind, *, text: str = "", message: Json | None = None
+) -> Invocation | None:
+    """The question `text` of a slash command, or one from the menu of `message`.
 
-
-def parse_shortcut(payload: Json, kind: InvocationKind) -> Invocation | None:
-    """The question of a message shortcut; None without a person, a channel or a message.
-
-    https://docs.slack.dev/reference/interaction-payloads/shortcuts-interaction-payload
+    None without a person or a channel, and for a menu without a message.
     """
-    person, message = object_field(payload, "user"), object_field(payload, "message")
-    user, channel = string_field(person, "id"), string_field(object_field(payload, "channel"), "id")
-    ts = string_field(message, "ts") or string_field(payload, "message_ts")
-    if not (user and channel and ts):
+    is_ask = kind is InvocationKind.ASK
+    if not (origin.user and origin.channel and (is_ask or origin.message)):
         return None
+    is_answer = kind is InvocationKind.ANSWER
     id_ = InvocationId(
         kind,
-        user,
-        _mark(payload),
-        thread=string_field(message, "thread_ts") or ts,
-        message=ts if kind is InvocationKind.ANSWER else "",
+        origin.user,
+        _mark(origin),
+        thread="" if is_ask else origin.thread or origin.message,
+        message=origin.message if is_answer else "",
     )
-    shown = message if kind is InvocationKind.ANSWER else None
-    return Invocation(id_, channel, string_field(person, "team_id"), message=shown)
+    return Invocation(id_, origin.channel, origin.team, text, message if is_answer else None)
 
 
 def dump_fields(invocation: Invocation, message: Json | None) -> dict[str, Any]:
@@ -133,10 +125,10 @@ def load_fields(stored: Json) -> Invocation | None:
     return Invocation(id_, channel, string_field(stored, "team"), string_field(stored, "text"), message)
 
 
-def _mark(payload: Json) -> str:
+def _mark(origin: Origin) -> str:
     """A mark of one invocation, the same at each delivery: Slack gives each a trigger of its own.
 
     Without one (a compatible server), each delivery counts as an invocation.
     """
-    trigger = string_field(payload, "trigger_id") or string_field(payload, "response_url") or uuid.uuid4().hex
+    trigger = origin.trigger_id or origin.response_url or uuid.uuid4().hex
     return hashlib.sha256(trigger.encode()).hexdigest()[:_MARK_LENGTH]

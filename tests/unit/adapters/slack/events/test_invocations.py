@@ -8,15 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adapters.shared.json_fields import object_field
+from adapters.slack.events.actions import parse_origin
 from adapters.slack.events.codec import dump_invocation, load, load_invocation
 from adapters.slack.events.invocations import (
     NOW,
     Invocation,
     InvocationId,
     InvocationKind,
-    parse_ask,
+    invocation_of,
     parse_invocation_id,
-    parse_shortcut,
 )
 from adapters.slack.events.parse import Identity
 
@@ -66,11 +67,8 @@ def test_an_invocation_is_read_back_from_the_journal(id_: InvocationId, text: st
 @given(JSON, JSON)
 def test_no_payload_breaks_the_parsers(payload: dict[str, Any], stored: dict[str, Any]) -> None:
     """Any JSON is an invocation or none."""
-    for invocation in (
-        parse_ask(payload, "Why?"),
-        parse_shortcut(payload, InvocationKind.ANSWER),
-        parse_shortcut(payload, InvocationKind.SUMMARIZE),
-    ):
+    for kind in InvocationKind:
+        invocation = invocation_of(parse_origin(payload), kind, text="Why?", message=object_field(payload, "message"))
         if invocation is not None:
             invocation.question(ME)
             assert load_invocation(dump_invocation(invocation)) is not None
@@ -79,13 +77,11 @@ def test_no_payload_breaks_the_parsers(payload: dict[str, Any], stored: dict[str
 
 def test_positions() -> None:
     """A summary covers all messages, an answer those before its message, and a command's question none."""
-    payload = {
-        "user": {"id": "U1"},
-        "channel": {"id": "C1"},
-        "message": {"ts": "5.1", "thread_ts": "4.1", "user": "U2"},
-    }
-    answer, summary = (parse_shortcut(payload, kind) for kind in (InvocationKind.ANSWER, InvocationKind.SUMMARIZE))
-    ask = parse_ask({"user_id": "U1", "channel_id": "C1"}, "Why?")
+    menu = {"user": {"id": "U1"}, "channel": {"id": "C1"}, "message": {"ts": "5.1", "thread_ts": "4.1", "user": "U2"}}
+    answer, summary = (
+        invocation_of(parse_origin(menu), kind) for kind in (InvocationKind.ANSWER, InvocationKind.SUMMARIZE)
+    )
+    ask = invocation_of(parse_origin({"user_id": "U1", "channel_id": "C1"}), InvocationKind.ASK, text="Why?")
     assert answer is not None
     assert summary is not None
     assert ask is not None
