@@ -49,8 +49,7 @@ def dump_found(page: Json, channel: str, ts: str) -> str:
     found = [each for each in map(as_object, list_field(page, "messages")) if string_field(each, "ts") == ts]
     if not found or found[0].get("subtype") == "tombstone":
         return ""
-    kind = {"channel_type": "im"} if channel.startswith("D") else {}
-    return dump({**found[0], "type": "message", "channel": channel, **kind})
+    return dump({**found[0], "type": "message", "channel": channel})
 
 
 def with_user(text: str, user: SlackUser) -> str:
