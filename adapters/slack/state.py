@@ -78,12 +78,12 @@ class WorkspaceState:
     participation: Participation = field(default_factory=Participation)
     flags: FeatureFlags = field(default_factory=FeatureFlags)
 
-    def spawn(self, coroutine: Coroutine[None, None, None]) -> None:
+    def spawn(self, coroutine: Coroutine[None, None, None]) -> asyncio.Task[None] | None:
         """Run `coroutine` in the background; dropped if the platform no longer runs."""
         if self.group is None:
             coroutine.close()
-        else:
-            self.group.create_task(coroutine)
+            return None
+        return self.group.create_task(coroutine)
 
 
 async def open_workspace(

@@ -82,7 +82,7 @@ class CommandHandler:
         """Start on a question. Returns once the journal has it, or refuses it."""
         if invocation is None:
             return
-        if self.pending.is_stopping or self.pending.count >= PENDING:
+        if self.pending.is_stopping or len(self.pending.tasks) >= PENDING:
             self._tell(self._strings.stopping if self.pending.is_stopping else self._strings.busy, origin)
             return
         journalled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -104,8 +104,9 @@ class CommandHandler:
     # --------------------------------------------------------------------------------------------------- in background
 
     def _begin(self, work: Coroutine[None, None, None], origin: Origin) -> None:
-        self.pending.begin()
-        self._workspace.spawn(self._run(work, origin))
+        if (task := self._workspace.spawn(self._run(work, origin))) is not None:
+            self.pending.tasks.add(task)
+            task.add_done_callback(self.pending.tasks.discard)
 
     async def _run(self, work: Coroutine[None, None, None], origin: Origin) -> None:
         try:
@@ -117,8 +118,6 @@ class CommandHandler:
             # The boundary of one command: an odd one must not affect the next.
             log.exception("Slack: a command could not be handled")
             await self._responder.tell(self._strings.not_now, origin)
-        finally:
-            self.pending.end()
 
     async def _take_in(self, invocation: Invocation, origin: Origin, journalled: asyncio.Future[None]) -> None:
         """Journal a question, and hand over its turn."""

@@ -165,7 +165,7 @@ class EventHandler:
 
     def _is_full(self, addressed: AddressedMessage) -> bool:
         most = PENDING_LOOKUPS if self._is_uncertain(addressed) else PENDING
-        return self.pending.is_stopping or self.pending.count >= most
+        return self.pending.is_stopping or len(self.pending.tasks) >= most
 
     def _is_uncertain(self, addressed: AddressedMessage) -> bool:
         """Whether only Slack can tell if the message is addressed to the bot."""
@@ -173,8 +173,9 @@ class EventHandler:
 
     def _begin(self, addressed: AddressedMessage, pending: PendingMessage, group: asyncio.TaskGroup) -> None:
         self._recent[addressed.id] = pending
-        self.pending.begin()
-        group.create_task(self._hand_over(addressed, pending))
+        task = group.create_task(self._hand_over(addressed, pending))
+        self.pending.tasks.add(task)
+        task.add_done_callback(self.pending.tasks.discard)
 
     # ------------------------------------------------------------------------------------------- stops and deletions
 
@@ -243,12 +244,8 @@ class EventHandler:
             log.exception("Slack: a message in %s could not be handled", addressed.channel)
             self._inbox.dismiss(key)
         finally:
-            self._finish(pending)
-
-    def _finish(self, pending: PendingMessage) -> None:
-        pending.stored, pending.is_handed_over = "", True
-        pending.stops.clear()
-        self.pending.end()
+            pending.stored, pending.is_handed_over = "", True
+            pending.stops.clear()
 
     async def _is_ours(self, addressed: AddressedMessage, pending: PendingMessage) -> bool:
         """Look up the thread of a message; in order within a conversation, and apart from its turns."""

@@ -30,33 +30,20 @@ class PendingMessage:
 
 
 class PendingWork:
-    """Counts work in progress, and waits for its end once no more is accepted."""
+    """The tasks in progress, and the wait for their end once no more are accepted."""
 
     def __init__(self, state: str, patience: float) -> None:
         """`state` says in the log what is in progress; `patience` is the longest wait, in seconds."""
         self._state = state
         self._patience = patience
-        self._idle = asyncio.Event()  # set while `count` is 0
-        self._idle.set()
-        self.count = 0
+        self.tasks: set[asyncio.Task[None]] = set()  # each removes itself at its end
         self.is_stopping = False
-
-    def begin(self) -> None:
-        """One more is in progress."""
-        self.count += 1
-        self._idle.clear()
-
-    def end(self) -> None:
-        """One has ended."""
-        self.count -= 1
-        if not self.count:
-            self._idle.set()
 
     async def stop_accepting(self) -> None:
         """Accept no more, and give those in progress a moment to become turns."""
         self.is_stopping = True
-        try:
-            async with asyncio.timeout(self._patience):
-                await self._idle.wait()
-        except TimeoutError:
-            log.warning("Slack: stopping, while %s: %d", self._state, self.count)
+        if not self.tasks:
+            return
+        _, late = await asyncio.wait(self.tasks, timeout=self._patience)
+        if late:
+            log.warning("Slack: stopping, while %s: %d", self._state, len(late))
