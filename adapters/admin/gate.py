@@ -19,6 +19,9 @@ from adapters.shared.origin_check import rejection_reason
 
 COOKIE = "tickertape_admin"
 
+# The most fields of a form: far beyond ours.
+MAX_FORM_FIELDS = 100
+
 # Time to receive a form. Seconds.
 FORM_SECONDS = 10.0
 
@@ -125,7 +128,7 @@ class Gate:
 
 
 async def read_form(request: web.Request) -> dict[str, str]:
-    """The fields of a posted form. Raises 400, 408 or 413 for anything else."""
+    """The fields of a posted form. Raises 400, 408, 413 or 415 for anything else."""
     if request.content_type != "application/x-www-form-urlencoded":
         raise web.HTTPUnsupportedMediaType(text="Send the form as application/x-www-form-urlencoded.")
     if (request.content_length or 0) > MAX_FORM_BYTES:
@@ -139,7 +142,10 @@ async def read_form(request: web.Request) -> dict[str, str]:
                     raise web.HTTPRequestEntityTooLarge(MAX_FORM_BYTES, len(body))
     except TimeoutError:
         raise web.HTTPRequestTimeout(text="The form did not arrive in time.") from None
-    return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=100))
+    try:
+        return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=MAX_FORM_FIELDS))
+    except ValueError:
+        raise web.HTTPBadRequest(text=f"The form has more than {MAX_FORM_FIELDS} fields.") from None
 
 
 def is_encrypted(request: web.Request) -> bool:
