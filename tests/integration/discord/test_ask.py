@@ -487,6 +487,6 @@ async def test_an_answer_without_its_quote_is_not_tried_again() -> None:
         [shown] = bot.double.shown(bot.general)
         bot.double.world.messages[bot.general][shown.id]["content"] = "Because."
         bot.double.press(bot.general, shown.id, user=bot.ada, custom_id=f"retry:{used}")
-        await until(lambda: bool(bot.double.private(bot.ada)))
+        await until(lambda: bot.double.private(bot.ada) == [Strings().retry_gone])
 
         assert visible(bot) == ["Because."]

@@ -476,7 +476,7 @@ async def test_a_preview_does_not_outlive_its_turn() -> None:
 async def test_a_waiting_question_is_answered_once_with_its_new_words() -> None:
     """The edit of a question behind another changes only its words."""
     channel = make_channel()
-    async with running_generations(ScriptedModel(words(200))) as harness:
+    async with running_generations(ScriptedModel(words(200)), channel) as harness:
         await harness.ask("first?", "1")
         await harness.ask("second?", "2")
         harness.edit("mended?", "2")
