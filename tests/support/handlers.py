@@ -13,11 +13,11 @@ from bot.preferences import Controls, FreeText, Persona
 from bot.prompt import PromptConfig, PromptOverride
 from bot.stored_choices import PreferenceRules
 from bot.strings import Strings
+from tests.support.fakes import DANA
 from tests.support.inbox import RecordingInbox
 from tests.support.records import FakePersonalData, FakePreferences, FakeUsage
 
 WORDS = Strings()
-DANA = Author("U1", "Dana")
 ADMIN = Author("U2", "Ada", manages=True)
 
 CHANNEL = Place("slack", "T1", "C1", channel_ids=("C1",), position="1700000000.000100", command_prefix="/tickertape ")

@@ -161,14 +161,10 @@ async def test_a_slow_rewrite_fails_no_erasure(tmp_path: Path) -> None:
         assert not any((await records.rows_of(DANA)).values())
 
 
-def test_the_kinds_and_their_days() -> None:
+async def test_the_kinds_and_their_days() -> None:
     """Chat lists what is stored, and for how long."""
-
-    async def check() -> None:
-        async with metered({}) as at:
-            assert data_of(at, MemoryJournal()).retentions == KEPT
-
-    asyncio.run(check())
+    async with metered({}) as at:
+        assert data_of(at, MemoryJournal()).retentions == KEPT
 
 
 @pytest.mark.sockets  # a thread, so in real time

@@ -39,7 +39,7 @@ class Votes(VoteStore):
     async def add_reason(self, turn: str, user: str, reason: str) -> bool:
         self._check()
         self.reasons.append((turn, user, reason))
-        return any(vote.turn == turn and vote.vote is Vote.DOWN for vote in self.stored)
+        return any((vote.turn, vote.user, vote.vote) == (turn, user, Vote.DOWN) for vote in self.stored)
 
     @override
     async def votes(self, since: float = 0.0, limit: int = 1_000) -> Sequence[VoteRecord]:

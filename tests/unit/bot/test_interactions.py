@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from bot.conversation import Author
 from bot.interactions.ports import NoInteractions
 from bot.interactions.service import InteractionService
 from bot.interactions.values import FormSubmitted, Notice, Place, Response
+from tests.support.fakes import DANA
 
-DANA = Author("U1", "Dana")
 HERE = Place("memory", "W", "C")
 
 

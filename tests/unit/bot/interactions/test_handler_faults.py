@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 
+from bot.conversation import Author
 from bot.interactions.commands import COMMANDS, Kind
 from bot.interactions.values import CommandInvoked, Form, FormSubmitted, Notice, Place
 from bot.records import RecordsUnavailable, person
-from tests.support.handlers import ADMIN, CHANNEL, DANA, WORDS, House
+from tests.support.fakes import DANA
+from tests.support.handlers import ADMIN, CHANNEL, WORDS, House
 
 THREAD = Place("slack", "T1", "C1", "slack/T1/C1/5", ("C1",), position="1700000000.000100")
 CALLS = [each.name for each in COMMANDS if each.kind is Kind.CALL]
@@ -102,7 +104,7 @@ async def test_a_flood_of_commands_is_answered_to_each() -> None:
     people = [f"U{number}" for number in range(100)]
 
     async def everything(id_: str) -> list[Notice | Form]:
-        by = DANA.__class__(id_, id_)
+        by = Author(id_, id_)
         events = [CommandInvoked(command, by, CHANNEL) for command in CALLS]
         events.append(CommandInvoked("model", by, CHANNEL, {"name": "fast"}))
         return [await handlers.invoke(event) for event in events]

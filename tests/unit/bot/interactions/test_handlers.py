@@ -23,7 +23,8 @@ from bot.preferences import PERSONA_LENGTH, Controls, FreeText, Persona, Prefere
 from bot.prompt import PromptOverride
 from bot.records import Period, Retention, Subject, SubjectKind, UsageFigures, UsageLimit, person
 from config.listed_tables import MOST_ENTRIES
-from tests.support.handlers import ADMIN, CATALOG, CHANNEL, DANA, PERSONAS, WORDS, House
+from tests.support.fakes import DANA
+from tests.support.handlers import ADMIN, CATALOG, CHANNEL, PERSONAS, WORDS, House
 
 STRANGER = Author("U9", "Sam")
 
@@ -107,12 +108,8 @@ async def test_a_broken_store_is_one_plain_line(command: str, caplog: pytest.Log
 )
 async def test_an_unknown_command_gets_the_closest_one(word: str, closest: str) -> None:
     """Spelled as the person would type it here."""
-    assert f"`/tickertape {closest}`" in await house_said(word)
+    assert f"`/tickertape {closest}`" in await House().said(word)
     assert f"`!{closest}`" in await House().said(word, place=THREAD)
-
-
-async def house_said(word: str) -> str:
-    return await House().said(word)
 
 
 async def test_a_word_like_no_command_leads_to_the_help() -> None:
