@@ -12,6 +12,7 @@ from typing import TypedDict, Unpack
 
 from bot.access import AccessRules
 from bot.completion import Completion, CompletionPolicy
+from bot.conversation import Ending
 from bot.delivery.policy import WritePolicy
 from bot.model_fallback import FallbackPolicy
 from bot.models import UNNAMED, ModelCatalog
@@ -23,6 +24,7 @@ from bot.turns.config import TurnConfig, TurnLimits
 from bot.turns.hooks import TurnHooks
 from bot.turns.manager import TurnManager
 from tests.support.fakes import FakeJournal
+from tests.support.waiting import until
 
 TODAY = datetime(2026, 11, 22, tzinfo=UTC)
 
@@ -84,6 +86,12 @@ async def running(turns: TurnManager) -> AsyncIterator[TurnManager]:
         await turns.started.wait()
         yield turns
         task.cancel()
+
+
+async def ended(journal: FakeJournal, count: int = 1) -> list[Ending]:
+    """How the turns of a journal ended, once so many have."""
+    await until(lambda: len(journal.ends) >= count, seconds=30.0)
+    return journal.endings
 
 
 class TurnRecords(NoRecorder):

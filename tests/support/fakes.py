@@ -321,6 +321,11 @@ def words(count: int, *, rate: float = 40.0, finish: FinishReason | None = Finis
     return [*script, Finish(finish)] if finish else script
 
 
+def said(text: str) -> list[Step]:
+    """An answer of this text, all at once."""
+    return [Text(text), Finish(FinishReason.STOP)]
+
+
 def answer_of(script: Iterable[Step]) -> str:
     """The text of a script."""
     return "".join(step.text for step in script if isinstance(step, Text))

@@ -9,19 +9,16 @@ from dataclasses import replace
 import pytest
 
 from adapters.discord import DiscordOptions, ThreadOptions
-from bot.conversation import Ending, Finish, FinishReason, Role, Text
+from bot.conversation import Ending, Role, Text
 from bot.interactions.values import QuestionEdited
 from tests.servers.discord import FORUM, DiscordDouble
 from tests.servers.limits import Kind
+from tests.support.core import ended
 from tests.support.discord import Bot, bot_at_work, options_for, platform_at_work, process
-from tests.support.fakes import FakeJournal, ScriptedModel, Step, words
+from tests.support.fakes import FakeJournal, ScriptedModel, said, words
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.sockets
-
-
-def said(text: str) -> list[Step]:
-    return [Text(text), Finish(FinishReason.STOP)]
 
 
 def threaded(options: DiscordOptions) -> DiscordOptions:
@@ -34,10 +31,6 @@ async def working(
 ) -> AsyncIterator[None]:
     async with process(bot, model, journal, change=change):
         yield
-
-
-async def ended(journal: FakeJournal, count: int = 1) -> None:
-    await until(lambda: len(journal.ends) >= count)
 
 
 @pytest.mark.quick

@@ -18,8 +18,9 @@ from tests.contracts.channel import PROMISES, Promise, name_of, play
 from tests.servers.discord import DiscordDouble
 from tests.servers.discord_interactions import INVALID_TOKEN, MESSAGE_LATER, UNKNOWN_WEBHOOK
 from tests.servers.limits import Kind
+from tests.support.core import ended
 from tests.support.discord import Bot, bot_at_work, interaction_stage, process
-from tests.support.fakes import FakeJournal, ScriptedModel, Step, words
+from tests.support.fakes import FakeJournal, ScriptedModel, said, words
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.sockets
@@ -27,11 +28,6 @@ pytestmark = pytest.mark.sockets
 
 def text_of(count: int) -> str:
     return "".join(f"word{number} " for number in range(count)).strip()
-
-
-def said(text: str) -> list[Step]:
-    """A script with this answer, all at once."""
-    return [Text(text), Finish(FinishReason.STOP)]
 
 
 UNKNOWN = b'{"message": "Unknown interaction", "code": 10062}'
@@ -52,10 +48,6 @@ async def asking(
     bot = Bot(double)
     async with double.running(), process(bot, model, journal, interactions=bot.interactions):
         yield bot, journal
-
-
-async def ended(journal: FakeJournal, count: int = 1) -> None:
-    await until(lambda: len(journal.ends) >= count)
 
 
 def visible(bot: Bot, channel: str = "") -> list[str]:

@@ -17,9 +17,9 @@ from bot.ports import Body, UnfinishedTurn, Upload
 from bot.strings import Strings
 from tests.servers.discord import FILE_LIMIT, DiscordDouble
 from tests.servers.limits import Kind
+from tests.support.core import ended
 from tests.support.discord import Bot, bot_at_work, process
 from tests.support.fakes import FakeJournal, ScriptedModel
-from tests.support.waiting import until
 
 pytestmark = pytest.mark.sockets
 
@@ -27,11 +27,6 @@ PROSE = "".join(f"Sentence number {number} says something. " for number in range
 CODE = "".join(f"print({number}, 'é')\n" for number in range(150))
 NOTE = f"-# {Strings().rest}"
 SMALL = WritePolicy(max_messages=2, backoff=Backoff(0.05, 0.1))
-
-
-async def ended(journal: FakeJournal, count: int = 1) -> None:
-    """Wait until so many turns have ended."""
-    await until(lambda: len(journal.endings) >= count)
 
 
 @asynccontextmanager

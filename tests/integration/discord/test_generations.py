@@ -10,6 +10,7 @@ import pytest
 from bot.conversation import Ending, Text
 from tests.servers.discord import DiscordDouble
 from tests.servers.limits import Kind
+from tests.support.core import ended
 from tests.support.discord import Bot, process
 from tests.support.fakes import FakeJournal, ScriptedModel, Step, answer_of, words
 from tests.support.waiting import until
@@ -39,12 +40,6 @@ def text_of(bot: Bot) -> str:
 def answer_writes(bot: Bot) -> list[str]:
     """The methods of all posts and edits, in order."""
     return [entry.method for entry in bot.double.transcript.of(path="/messages") if entry.method in ("POST", "PATCH")]
-
-
-async def ended(journal: FakeJournal, count: int) -> list[Ending]:
-    """How the turns ended, once so many have."""
-    await until(lambda: len(journal.ends) >= count, seconds=30.0)
-    return journal.endings
 
 
 def read_of(script: Iterable[Step]) -> str:

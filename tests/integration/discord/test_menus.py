@@ -8,22 +8,19 @@ from contextlib import asynccontextmanager
 import pytest
 
 from adapters.discord.messages.renderer import without_small_print
-from bot.conversation import Finish, FinishReason, Text
+from bot.conversation import Text
 from bot.strings import Strings
 from tests.servers.discord import DiscordDouble
 from tests.servers.limits import Kind
+from tests.support.core import ended
 from tests.support.discord import Bot, bot_at_work, process
-from tests.support.fakes import FakeJournal, ScriptedModel, Step
+from tests.support.fakes import FakeJournal, ScriptedModel, said
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.sockets
 
 ANSWER, SUMMARIZE = "Answer this", "Summarize from here"
 WORDS = Strings()
-
-
-def said(text: str) -> list[Step]:
-    return [Text(text), Finish(FinishReason.STOP)]
 
 
 @asynccontextmanager
@@ -33,10 +30,6 @@ async def choosing(model: ScriptedModel) -> AsyncIterator[tuple[Bot, FakeJournal
     bot = Bot(double)
     async with double.running(), process(bot, model, journal, interactions=bot.interactions):
         yield bot, journal
-
-
-async def ended(journal: FakeJournal, count: int = 1) -> None:
-    await until(lambda: len(journal.ends) >= count)
 
 
 @pytest.mark.quick

@@ -14,6 +14,7 @@ from bot.errors import InvalidRequest, OutcomeUnknown, ServiceError
 from bot.ports import Body, Controls
 from tests.servers.discord import DiscordDouble
 from tests.servers.limits import Kind
+from tests.support.core import ended
 from tests.support.discord import Bot, bot_at_work, process
 from tests.support.fakes import FakeJournal, ScriptedModel, answer_of, words
 from tests.support.waiting import until
@@ -127,12 +128,6 @@ async def live(model: ScriptedModel) -> AsyncIterator[tuple[Bot, FakeJournal, st
         asked = bot.ask("hi")
         await double.until(lambda: bool(double.answers(bot.general)))
         yield bot, journal, asked
-
-
-async def ended(journal: FakeJournal, count: int = 1) -> list[Ending]:
-    """How the turns ended, once so many have."""
-    await until(lambda: len(journal.ends) >= count)
-    return journal.endings
 
 
 def answer_in(bot: Bot, channel: str = "") -> str:

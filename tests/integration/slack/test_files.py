@@ -25,9 +25,8 @@ from bot.strings import Strings
 from bot.turns.manager import TurnManager
 from tests.servers.limits import Kind
 from tests.servers.slack import SlackDouble
-from tests.support.core import make_turns
+from tests.support.core import ended, make_turns
 from tests.support.fakes import FakeJournal, ScriptedModel
-from tests.support.inbox import PATIENCE
 from tests.support.slack import connected, options_of
 from tests.support.waiting import until
 
@@ -61,11 +60,6 @@ async def process(double: SlackDouble, model: ScriptedModel, journal: FakeJourna
     finally:
         await platform.close()
         await attachments.close()
-
-
-async def ended(journal: FakeJournal, count: int = 1) -> None:
-    """Wait until so many turns have ended."""
-    await until(lambda: len(journal.endings) >= count, seconds=PATIENCE)
 
 
 @asynccontextmanager
