@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -49,6 +49,18 @@ async def connected(
     finally:
         await platform.close()
         await attachments.close()
+
+
+async def soon(double: SlackDouble, condition: Callable[[], bool]) -> None:
+    """Wait for a change at the server."""
+    async with asyncio.timeout(PATIENCE):
+        await double.until(condition)
+
+
+async def told(double: SlackDouble, user: str, count: int = 1) -> list[str]:
+    """The private messages to a person, once there are so many."""
+    await soon(double, lambda: len(double.interactive.seen_by(user)) >= count)
+    return double.interactive.seen_by(user)
 
 
 async def answer(channel: Channel, text: str, key: str = "") -> str:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -30,9 +29,9 @@ from bot.ports import Body, Channel, Controls, Verb
 from tests.servers.limits import Kind
 from tests.servers.slack import SlackDouble
 from tests.servers.slack_interactive import labels_of
-from tests.support.inbox import PATIENCE, RecordingInbox
+from tests.support.inbox import RecordingInbox
 from tests.support.interactions import RecordingInteractions
-from tests.support.slack import connected
+from tests.support.slack import connected, soon
 
 pytestmark = pytest.mark.sockets
 
@@ -72,9 +71,8 @@ class Scene:
         envelope = await self.double.press(self.place, ts, label, author=author or self.ann)
         await self.until(lambda: envelope.acked)
 
-    async def until(self, condition: object) -> None:
-        async with asyncio.timeout(PATIENCE):
-            await self.double.until(condition)  # type: ignore[arg-type]
+    async def until(self, condition: Callable[[], bool]) -> None:
+        await soon(self.double, condition)
 
 
 @asynccontextmanager

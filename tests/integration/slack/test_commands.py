@@ -17,7 +17,7 @@ from tests.servers.slack import SlackDouble
 from tests.servers.slack_socket import Envelope
 from tests.support.inbox import PATIENCE, RecordingInbox
 from tests.support.interactions import RecordingInteractions
-from tests.support.slack import connected
+from tests.support.slack import connected, soon, told
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.sockets
@@ -30,13 +30,6 @@ KEY = "k" * 20 + "1"
 async def acknowledged(double: SlackDouble, envelope: Envelope) -> None:
     async with asyncio.timeout(ACKNOWLEDGEMENT_SECONDS):
         await double.until(lambda: envelope.acked)
-
-
-async def told(double: SlackDouble, user: str, count: int = 1) -> list[str]:
-    """The private messages to a person, once there are `count`."""
-    async with asyncio.timeout(PATIENCE):
-        await double.until(lambda: len(double.interactive.seen_by(user)) >= count)
-    return double.interactive.seen_by(user)
 
 
 def named(event: object) -> Response:
@@ -100,8 +93,7 @@ async def test_a_form_opens_with_the_trigger() -> None:
     ann, channel = double.world.user("Ann"), double.world.channel()
     async with double.running(), connected(double, None, core):
         await double.command(channel, "settings", author=ann)
-        async with asyncio.timeout(PATIENCE):
-            await double.until(lambda: bool(double.interactive.views))
+        await soon(double, lambda: bool(double.interactive.views))
         (form_shown,) = double.interactive.views
         assert (form_shown.user, form_shown.view["title"]["text"]) == (ann, "Settings")
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
 from bot.interactions.values import CommandInvoked, Notice, QuestionEdited, Response
 from bot.ports import Body, UnfinishedTurn
 from tests.servers.slack import SlackDouble
-from tests.support.inbox import PATIENCE, RecordingInbox
+from tests.support.inbox import RecordingInbox
 from tests.support.interactions import RecordingInteractions
-from tests.support.slack import connected
+from tests.support.slack import connected, told
 
 pytestmark = pytest.mark.sockets
 
@@ -19,12 +17,6 @@ pytestmark = pytest.mark.sockets
 def named(event: object) -> Response:
     """A response that repeats a command."""
     return Notice(f"{event.command} {dict(event.arguments)}") if isinstance(event, CommandInvoked) else Notice()
-
-
-async def told(double: SlackDouble, user: str, count: int = 1) -> list[str]:
-    async with asyncio.timeout(PATIENCE):
-        await double.until(lambda: len(double.interactive.seen_by(user)) >= count)
-    return double.interactive.seen_by(user)
 
 
 async def test_a_command_after_a_mention_in_a_thread() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 
 import pytest
@@ -11,9 +10,9 @@ from bot.conversation import Role, TurnKey
 from bot.errors import Forbidden, NotFound
 from bot.ports import Body, UnfinishedTurn
 from tests.servers.slack import SlackDouble
-from tests.support.inbox import PATIENCE, RecordingInbox
+from tests.support.inbox import RecordingInbox
 from tests.support.interactions import RecordingInteractions
-from tests.support.slack import connected
+from tests.support.slack import connected, soon, told
 
 pytestmark = pytest.mark.sockets
 
@@ -31,8 +30,7 @@ async def test_answer_this_answers_a_message_in_its_thread() -> None:
     async with double.running(), connected(double, None, RecordingInteractions()) as (_, inbox):
         envelope = await double.menu(channel, chosen, ANSWER, author=ann)
         turn, answers = await inbox.turn(1)
-        async with asyncio.timeout(PATIENCE):
-            await double.until(lambda: envelope.acked)
+        await soon(double, lambda: envelope.acked)
         assert (turn.author.id, turn.question.name, turn.question.text) == (ann, "Bob", "When, @Ann?")
         assert (turn.conversation, turn.channel_ids) == (f"slack/T1/{channel}/{root}", (root, channel))
         assert turn.preface == ""
@@ -112,9 +110,8 @@ async def test_a_message_without_content() -> None:
     joined = double.world.put(channel, {"user": ann, "subtype": "channel_join", "text": "joined"})["ts"]
     async with double.running(), connected(double, None, RecordingInteractions()) as (_, inbox):
         await double.menu(channel, joined, ANSWER, author=ann)
-        async with asyncio.timeout(PATIENCE):
-            await double.until(lambda: bool(double.interactive.seen_by(ann)))
-        assert "nothing to answer" in double.interactive.seen_by(ann)[0]
+        (line,) = await told(double, ann)
+        assert "nothing to answer" in line
         assert inbox.turns == []
 
 
@@ -127,10 +124,8 @@ async def test_the_bot_is_not_there(callback: str) -> None:
     double.outside.add(channel)
     async with double.running(), connected(double, None, RecordingInteractions()) as (_, inbox):
         await double.menu(channel, chosen, callback, author=ann)
-        async with asyncio.timeout(PATIENCE):
-            await double.until(lambda: bool(double.interactive.seen_by(ann)))
-        assert len(double.interactive.seen_by(ann)) == 1
-        assert "invite me" in double.interactive.seen_by(ann)[0]
+        (line,) = await told(double, ann)
+        assert "invite me" in line
         assert inbox.turns == []
 
 
@@ -263,5 +258,5 @@ async def test_a_refused_post_is_told_in_private() -> None:
         double.outside.add(channel)
         with pytest.raises(Forbidden):
             await answers.post(Body("text"), KEY)
-        async with asyncio.timeout(PATIENCE):
-            await double.until(lambda: bool(double.interactive.seen_by(ann)))
+        (line,) = await told(double, ann)
+        assert "invite me" in line

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -15,15 +13,10 @@ from tests.servers.slack import SlackDouble
 from tests.servers.slack_interactive import View
 from tests.support.inbox import PATIENCE
 from tests.support.interactions import RecordingInteractions
-from tests.support.slack import connected
+from tests.support.slack import connected, soon
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.sockets
-
-
-async def soon(double: SlackDouble, condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENCE):
-        await double.until(condition)
 
 
 def words(view: dict[str, object]) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,7 +14,7 @@ from bot.ports import Body, Channel, UnfinishedTurn
 from tests.servers.limits import Kind
 from tests.servers.slack import SlackDouble
 from tests.support.inbox import PATIENCE, RecordingInbox
-from tests.support.slack import answer, connected
+from tests.support.slack import answer, connected, soon
 from tests.support.waiting import stays, until
 
 pytestmark = pytest.mark.sockets
@@ -52,11 +51,6 @@ class BrokenInbox(RecordingInbox):
 
 def acked(double: SlackDouble, text: str) -> list[bool]:
     return [each.acked for each in double.sockets.envelopes if each.event.get("text") == text]
-
-
-async def soon(double: SlackDouble, condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENCE):
-        await double.until(condition)
 
 
 # ------------------------------------------------------------------------------------------- before the acknowledgement

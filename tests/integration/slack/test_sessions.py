@@ -12,8 +12,8 @@ from bot.conversation import Turn
 from bot.ports import Channel
 from tests.servers.limits import Kind
 from tests.servers.slack import SlackDouble
-from tests.support.inbox import PATIENCE, RecordingInbox
-from tests.support.slack import connected
+from tests.support.inbox import RecordingInbox
+from tests.support.slack import connected, soon
 
 pytestmark = pytest.mark.sockets
 
@@ -90,8 +90,7 @@ async def test_an_app_without_the_event_shows_no_dead_button() -> None:
         for _ in range(2):
             _, answers = await asked(double, inbox, dm)
             async with working(answers):
-                async with asyncio.timeout(PATIENCE):
-                    await double.until(lambda: len(double.sessions) == 2)
+                await soon(double, lambda: len(double.sessions) == 2)
         assert [status for _, _, status in double.sessions] == ["processing", "active"]
 
 
@@ -129,8 +128,7 @@ async def test_many_answers_provoke_no_limit() -> None:
         for number in range(30):
             _, answers = await asked(double, inbox, dm)
             async with working(answers):
-                async with asyncio.timeout(PATIENCE):
-                    await double.until(lambda number=number: len(double.sessions) > 2 * min(number, 10))  # type: ignore[misc]  # bound now
+                await soon(double, lambda number=number: len(double.sessions) > 2 * min(number, 10))  # type: ignore[misc]  # bound now
         statuses = [status for _, _, status in double.sessions]
         assert statuses.count("processing") == statuses.count("active") <= 23
         assert double.limited == []

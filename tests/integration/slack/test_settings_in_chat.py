@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
-
 import pytest
 
 from bot.interactions.commands import COMMANDS, Kind
@@ -14,24 +11,18 @@ from bot.records import Subject, SubjectKind, person
 from bot.stored_choices import StoredChoices
 from tests.servers.slack import SlackDouble
 from tests.support.handlers import WORDS, House
-from tests.support.inbox import PATIENCE
-from tests.support.slack import connected
+from tests.support.slack import connected, soon
 
 pytestmark = pytest.mark.sockets
 
 CALLS = [each.name for each in COMMANDS if each.kind is Kind.CALL]
 
 
-async def until(double: SlackDouble, condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENCE):
-        await double.until(condition)
-
-
 async def run(double: SlackDouble, channel: str, command: str, user: str) -> None:
     """Use a command, and wait for its private response."""
     count = len(double.interactive.privates)
     await double.command(channel, command, author=user)
-    await until(double, lambda: len(double.interactive.privates) > count)
+    await soon(double, lambda: len(double.interactive.privates) > count)
 
 
 async def test_every_command_responds_to_its_person() -> None:
@@ -57,10 +48,10 @@ async def change(double: SlackDouble, channel: str, user: str, label: str, **val
     alone = double.interactive
     await run(double, channel, "settings", user)
     await alone.press_private(alone.privates[-1], label)
-    await until(double, lambda: bool(alone.views))
+    await soon(double, lambda: bool(alone.views))
     await alone.submit(alone.views[0], **values)
     # The notice may arrive before the acknowledgement, which closes the modal.
-    await until(double, lambda: alone.seen_by(user)[-1].startswith("Saved") and not alone.views)
+    await soon(double, lambda: alone.seen_by(user)[-1].startswith("Saved") and not alone.views)
 
 
 async def test_settings_change_by_a_button_and_a_modal() -> None:
@@ -93,7 +84,7 @@ async def test_a_reset_hides_what_was_said_before(where: str) -> None:
             double.say(channel, "<@UBOT> !reset", author=ann, thread=thread)
         else:
             await double.command(channel, "reset", author=ann)
-        await until(double, lambda: double.interactive.seen_by(ann) == [WORDS.reset_done])
+        await soon(double, lambda: double.interactive.seen_by(ann) == [WORDS.reset_done])
         double.say(channel, "<@UBOT> two?", author=ann, thread=thread)
         await inbox.wait_for(2)
         double.say(channel, "<@UBOT> three?", author=ann, thread=thread)
