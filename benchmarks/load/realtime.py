@@ -116,9 +116,7 @@ class DiscordStage:
     @property
     def environment(self) -> dict[str, str]:
         """See `Stage`."""
-        double = self._double
-        urls = {"DISCORD_API_URL": double.api_url, "DISCORD_GATEWAY_URL": double.gateway_url}
-        return {"DISCORD_TOKEN": double.token, **urls}
+        return self._double.environment
 
     @property
     def limited(self) -> int:
@@ -164,9 +162,7 @@ class SlackStage:
     @property
     def environment(self) -> dict[str, str]:
         """See `Stage`."""
-        double = self._double
-        tokens = {"SLACK_BOT_TOKEN": double.bot_token, "SLACK_APP_TOKEN": double.app_token}
-        return {**tokens, "SLACK_API_URL": double.api_url, "TICKERTAPE_SLACK_EDITS": self._edits}
+        return self._double.environment | {"TICKERTAPE_SLACK_EDITS": self._edits}
 
     @property
     def limited(self) -> int:

@@ -43,9 +43,7 @@ async def test_a_live_turn_its_usage_and_no_secret(tmp_path: Path) -> None:
         environment = {
             "OPENAI_BASE_URL": model.url,
             "OPENAI_MODEL": "m",
-            "DISCORD_TOKEN": double.token,
-            "DISCORD_API_URL": double.api_url,
-            "DISCORD_GATEWAY_URL": double.gateway_url,
+            **double.environment,
             "TICKERTAPE_ADMIN_TOKEN": TOKEN,
         }
         async with bot(environment, folder=tmp_path) as running:

@@ -40,9 +40,7 @@ class Stage:
         environment = {
             "OPENAI_BASE_URL": self.model.url,
             "OPENAI_MODEL": "m",
-            "DISCORD_TOKEN": self.double.token,
-            "DISCORD_API_URL": self.double.api_url,
-            "DISCORD_GATEWAY_URL": self.double.gateway_url,
+            **self.double.environment,
             "JOURNAL_URL": f"sqlite:///{self.folder / 'journal.db'}",
         }
         async with bot(environment, folder=self.folder):

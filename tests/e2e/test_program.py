@@ -34,8 +34,9 @@ pytestmark = pytest.mark.sockets(seconds=90)
 SHORT_WAITS = {"TICKERTAPE_STREAM_IDLE_TIMEOUT": "1", "TICKERTAPE_BACKOFF_SECONDS": "0.1"}
 
 
-def numbered(words: int) -> str:
-    return " ".join(f"word{number}" for number in range(words))
+def numbered(words: int, word: str = "word") -> str:
+    """A text of so many words with their numbers."""
+    return " ".join(f"{word}{number}" for number in range(words))
 
 
 class Place(Protocol):
@@ -68,11 +69,7 @@ class DiscordPlace:
         self.guild = double.world.guild()
         self.channels = [double.world.channel(self.guild, f"c{number}") for number in range(4)]
         self.asker = double.world.user("Dana")
-        self.environment = {
-            "DISCORD_TOKEN": double.token,
-            "DISCORD_API_URL": double.api_url,
-            "DISCORD_GATEWAY_URL": double.gateway_url,
-        }
+        self.environment = double.environment
 
     def ask(self, text: str, *, place: int = 0, guest: bool = False) -> str:
         return self.double.say(self.channels[place], f"<@{self.double.world.bot}> {text}", author=self.asker)
@@ -99,11 +96,7 @@ class SlackPlace:
         self.channels = [double.world.channel() for _ in range(4)]
         self.asker = double.world.user("Dana")
         self.guest = double.world.user("Gil", guest=True)
-        self.environment = {
-            "SLACK_BOT_TOKEN": double.bot_token,
-            "SLACK_APP_TOKEN": double.app_token,
-            "SLACK_API_URL": double.api_url,
-        }
+        self.environment = double.environment
 
     def ask(self, text: str, *, place: int = 0, guest: bool = False) -> str:
         author = self.guest if guest else self.asker
@@ -419,9 +412,8 @@ async def test_a_busy_port_is_one_line(tmp_path: Path) -> None:
 async def test_a_wrong_token_is_one_clear_line(tmp_path: Path) -> None:
     """A platform that can never run ends the process where there is no other, and says how to mend it."""
     async with OpenAIDouble() as model, DiscordDouble().running() as double:
-        named = {"OPENAI_BASE_URL": model.url, "OPENAI_MODEL": "m", "DISCORD_TOKEN": "wrong"}
-        urls = {"DISCORD_API_URL": double.api_url, "DISCORD_GATEWAY_URL": double.gateway_url}
-        async with bot(named | urls, folder=tmp_path) as running:
+        named = double.environment | {"OPENAI_BASE_URL": model.url, "OPENAI_MODEL": "m", "DISCORD_TOKEN": "wrong"}
+        async with bot(named, folder=tmp_path) as running:
             assert await running.process.wait() == 1
     assert any("DISCORD_TOKEN" in line for line in running.lines)
     assert not any("Traceback" in line for line in running.lines)
@@ -431,11 +423,10 @@ async def test_check_tells_a_wrong_token_from_a_missing_scope(tmp_path: Path) ->
     """`check` tries everything, and each line that is wrong says what to do."""
     async with OpenAIDouble() as model, SlackDouble().running() as double:
         double.scopes -= {"chat:write"}
-        named = {"OPENAI_BASE_URL": model.url, "OPENAI_MODEL": "m", "SLACK_API_URL": double.api_url}
-        tokens = {"SLACK_BOT_TOKEN": double.bot_token, "SLACK_APP_TOKEN": double.app_token}
-        async with bot(named | tokens, "check", folder=tmp_path) as scope:
+        named = double.environment | {"OPENAI_BASE_URL": model.url, "OPENAI_MODEL": "m"}
+        async with bot(named, "check", folder=tmp_path) as scope:
             assert await scope.process.wait() == 1
-        async with bot(named | tokens | {"SLACK_BOT_TOKEN": "xoxb-wrong"}, "check", folder=tmp_path) as token:
+        async with bot(named | {"SLACK_BOT_TOKEN": "xoxb-wrong"}, "check", folder=tmp_path) as token:
             assert await token.process.wait() == 1
     assert any("chat:write" in line for line in scope.lines)
     assert not any("chat:write" in line for line in token.lines)

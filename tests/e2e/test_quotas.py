@@ -34,11 +34,6 @@ class Crowd:
         guild = world.guild()
         self.channels = [world.channel(guild, f"c{number}") for number in range(self.people)]
         self.users = [world.user(f"U{number}") for number in range(self.people)]
-        self.environment = {
-            "DISCORD_TOKEN": self.double.token,
-            "DISCORD_API_URL": self.double.api_url,
-            "DISCORD_GATEWAY_URL": self.double.gateway_url,
-        }
 
     def ask(self, user: int, channel: int) -> None:
         self.double.say(self.channels[channel], f"<@{self.double.world.bot}> why?", author=self.users[user])
@@ -72,7 +67,7 @@ async def test_a_workspaces_limit_across_a_kill(tmp_path: Path) -> None:
         DiscordDouble().running() as double,
     ):
         crowd = Crowd(double, 50)
-        settings = environment(model, tmp_path, crowd.environment, TICKERTAPE_CONFIG=str(config))
+        settings = environment(model, tmp_path, double.environment, TICKERTAPE_CONFIG=str(config))
         async with bot(settings) as running:
             await double.until(lambda: double.gateway.connected > 0)
             for number in range(100):
@@ -112,22 +107,12 @@ async def test_one_person_in_ten_channels(platform: str, tmp_path: Path) -> None
         if isinstance(double, DiscordDouble):
             guild = double.world.guild()
             channels = [double.world.channel(guild, f"c{number}") for number in range(10)]
-            places = {
-                "DISCORD_TOKEN": double.token,
-                "DISCORD_API_URL": double.api_url,
-                "DISCORD_GATEWAY_URL": double.gateway_url,
-            }
             mention = f"<@{double.world.bot}>"
         else:
             channels = [double.world.channel() for _ in range(10)]
-            places = {
-                "SLACK_BOT_TOKEN": double.bot_token,
-                "SLACK_APP_TOKEN": double.app_token,
-                "SLACK_API_URL": double.api_url,
-            }
             mention = f"<@{double.world.bot_user}>"
         dana = world.user("Dana")
-        settings = environment(model, tmp_path, places, TICKERTAPE_QUOTA_QUESTIONS="4")
+        settings = environment(model, tmp_path, double.environment, TICKERTAPE_QUOTA_QUESTIONS="4")
         async with bot(settings) as running:
             await running.says("started")
             if isinstance(double, DiscordDouble):

@@ -27,9 +27,7 @@ async def test_votes_and_personal_data(tmp_path: Path) -> None:
             "OPENAI_BASE_URL": model.url,
             "OPENAI_API_KEY": "x",
             "OPENAI_MODEL": "m",
-            "DISCORD_TOKEN": double.token,
-            "DISCORD_API_URL": double.api_url,
-            "DISCORD_GATEWAY_URL": double.gateway_url,
+            **double.environment,
             "JOURNAL_URL": f"sqlite:///{tmp_path}/turns.db",
         }
         async with bot(settings) as running:

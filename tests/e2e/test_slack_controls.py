@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.test_program import numbered
 from tests.servers.limits import Fault, Kind
 from tests.servers.openai import Answer, OpenAIDouble
 from tests.servers.slack import SlackDouble
@@ -88,18 +89,12 @@ async def stage(tmp_path: Path, **environment: str) -> AsyncIterator[Stage]:
         settings = {
             "OPENAI_BASE_URL": model.url,
             "OPENAI_MODEL": "m",
-            "SLACK_BOT_TOKEN": double.bot_token,
-            "SLACK_APP_TOKEN": double.app_token,
-            "SLACK_API_URL": double.api_url,
+            **double.environment,
             "JOURNAL_URL": f"sqlite:///{tmp_path / 'journal.db'}",
             **environment,
         }
         people = world.user("Ann"), world.user("Bob")
         yield Stage(double, model, settings, tmp_path, *people, world.channel())
-
-
-def words(count: int, word: str = "word") -> str:
-    return " ".join(f"{word}{number}" for number in range(count))
 
 
 async def test_try_again_replaces_an_answer_in_place(tmp_path: Path) -> None:
@@ -135,7 +130,7 @@ async def test_presses_in_one_program(tmp_path: Path) -> None:
 
 async def give_way(on: Stage) -> None:
     """Surplus messages of the old answer are deleted."""
-    on.model.queue(Answer(words(4_000)))
+    on.model.queue(Answer(numbered(4_000)))
     question = on.double.say(on.channel, f"<@{on.double.world.bot_user}> much", author=on.ann)
     await on.until(lambda: on.buttons(question) == BUTTONS)
     first = on.ids(question)[0]
@@ -175,7 +170,7 @@ async def test_an_edited_question_is_answered_again(tmp_path: Path) -> None:
     """New text replaces the old within three seconds of the debounce, even if the old answer runs; once per edit."""
     async with stage(tmp_path) as on, on.program():
         await edit(on, Answer("the old answer"), is_running=False)
-        await edit(on, Answer(words(600, "old"), words_per_second=30.0), is_running=True)
+        await edit(on, Answer(numbered(600, "old"), words_per_second=30.0), is_running=True)
         question = on.double.say(on.channel, "what?", author=on.ann)
         asked = len(on.model.requests)
         on.model.queue(Answer("an answer"))
@@ -222,7 +217,7 @@ async def test_rejected_buttons_cost_no_text(tmp_path: Path) -> None:
     async with stage(tmp_path) as on, on.program():
         on.double.interactive.unsupported = {"actions", "context_actions"}
         for number in range(2):
-            answer = Answer(words(100) + f" **end {number}**", words_per_second=60.0)
+            answer = Answer(numbered(100) + f" **end {number}**", words_per_second=60.0)
             on.model.queue(answer)
             question = on.double.say(on.channel, f"<@{on.double.world.bot_user}> {number}", author=on.ann)
             await on.until(lambda text=answer.text, of=question: on.answers(of) == [text])  # type: ignore[misc]
@@ -234,7 +229,7 @@ async def test_stop_and_another_model(tmp_path: Path) -> None:
     file.write_text('[[models]]\nname = "deep"\nlabel = "Deep"\n')
     async with stage(tmp_path, TICKERTAPE_CONFIG=str(file)) as on, on.program():
         on.model.models = ["m", "deep"]
-        on.model.queue(Answer(words(600), words_per_second=30.0))
+        on.model.queue(Answer(numbered(600), words_per_second=30.0))
         question = on.double.say(on.channel, f"<@{on.double.world.bot_user}> much", author=on.ann)
         await on.until(lambda: on.buttons(question) == ["Stop"])
         await on.press(question, "Stop", on.bob)

@@ -122,12 +122,8 @@ async def test_the_previous_versions_unfinished_turns_are_completed(tmp_path: Pa
             "OPENAI_API_KEY": "x",
             "OPENAI_MODEL": "m",
             "JOURNAL_URL": f"sqlite:///{file}",
-            "SLACK_BOT_TOKEN": slack.bot_token,
-            "SLACK_APP_TOKEN": slack.app_token,
-            "SLACK_API_URL": slack.api_url,
-            "DISCORD_TOKEN": discord.token,
-            "DISCORD_API_URL": discord.api_url,
-            "DISCORD_GATEWAY_URL": discord.gateway_url,
+            **slack.environment,
+            **discord.environment,
         }
         async with bot(environment), asyncio.timeout(PATIENCE):
             while unfinished(file):

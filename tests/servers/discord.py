@@ -522,6 +522,15 @@ class DiscordDouble:
         messages = self.world.messages[channel].values()
         return [str(m["content"]) for m in messages if m["author"]["id"] == self.world.bot]
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables of a program that uses this server."""
+        return {
+            "DISCORD_TOKEN": self.token,
+            "DISCORD_API_URL": self.api_url,
+            "DISCORD_GATEWAY_URL": self.gateway_url,
+        }
+
     async def until(self, holds: Callable[[], bool]) -> None:
         """Wait until something that a request or a connection changes holds."""
         while not holds():

@@ -366,6 +366,11 @@ class SlackDouble(SlackSurface):
         """The texts of the bot's messages, from top to bottom."""
         return [each.text for each in self.shown(channel, thread) if each.author == self.world.bot_user]
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables of a program that uses this server."""
+        return {"SLACK_BOT_TOKEN": self.bot_token, "SLACK_APP_TOKEN": self.app_token, "SLACK_API_URL": self.api_url}
+
     async def until(self, holds: Callable[[], bool]) -> None:
         """Wait until something that a call or a connection changes holds."""
         while not holds():

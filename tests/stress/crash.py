@@ -86,11 +86,7 @@ class DiscordPlaces:
         guild = double.world.guild()
         self._channels = [double.world.channel(guild, f"c{number}") for number in range(count)]
         self._askers = [double.world.user(f"U{number}") for number in range(count)]
-        self.environment = {
-            "DISCORD_TOKEN": double.token,
-            "DISCORD_API_URL": double.api_url,
-            "DISCORD_GATEWAY_URL": double.gateway_url,
-        }
+        self.environment = double.environment
 
     def ask(self, number: int) -> None:
         self._double.say(self._channels[number], f"<@{self._double.world.bot}> why?", author=self._askers[number])
@@ -114,11 +110,7 @@ class SlackPlaces:
         self._channels = [double.world.channel() for _ in range(count)]
         self._askers = [double.world.user(f"U{number}") for number in range(count)]
         self._questions: dict[int, str] = {}
-        self.environment = {
-            "SLACK_BOT_TOKEN": double.bot_token,
-            "SLACK_APP_TOKEN": double.app_token,
-            "SLACK_API_URL": double.api_url,
-        }
+        self.environment = double.environment
 
     def ask(self, number: int) -> None:
         text = f"<@{self._double.world.bot_user}> why?"

@@ -106,11 +106,7 @@ class DiscordPlace:
         self._channels = [double.world.channel(guild, f"c{number}") for number in range(channels)]
         self._askers = [double.world.user(f"U{number}") for number in range(_ASKERS)]
         self._asked: list[tuple[str, str]] = []
-        self.environment = {
-            "DISCORD_TOKEN": double.token,
-            "DISCORD_API_URL": double.api_url,
-            "DISCORD_GATEWAY_URL": double.gateway_url,
-        }
+        self.environment = double.environment
 
     async def ask(self, channel: int, *, twice: bool = False) -> int:
         where, text = self._channels[channel], f"<@{self._double.world.bot}> is it?"
@@ -161,11 +157,7 @@ class SlackPlace:
         self._channels = [double.world.channel() for _ in range(channels)]
         self._askers = [double.world.user(f"U{number}") for number in range(_ASKERS)]
         self._asked: list[tuple[str, str]] = []
-        self.environment = {
-            "SLACK_BOT_TOKEN": double.bot_token,
-            "SLACK_APP_TOKEN": double.app_token,
-            "SLACK_API_URL": double.api_url,
-        }
+        self.environment = double.environment
 
     async def ask(self, channel: int, *, twice: bool = False) -> int:
         where, text = self._channels[channel], f"<@{self._double.world.bot_user}> is it?"

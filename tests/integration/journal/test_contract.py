@@ -231,9 +231,7 @@ async def test_two_processes_beside_each_other_answer_once(tmp_path: Path) -> No
         environment = {
             "OPENAI_BASE_URL": model.url,
             "OPENAI_MODEL": "m",
-            "DISCORD_TOKEN": double.token,
-            "DISCORD_API_URL": double.api_url,
-            "DISCORD_GATEWAY_URL": double.gateway_url,
+            **double.environment,
             "JOURNAL_URL": f"sqlite:///{tmp_path}/turns.db",
         }
         async with bot(environment) as old, bot(environment) as new:
