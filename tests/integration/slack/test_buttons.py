@@ -427,8 +427,16 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("path", ["users.info", "chat.postEphemeral", "views.open"])
-@pytest.mark.parametrize("response", [Notice("A line."), REASON], ids=["notice", "form"])
+@pytest.mark.parametrize(
+    ("path", "response"),
+    [
+        ("users.info", Notice("A line.")),
+        ("users.info", REASON),
+        ("chat.postEphemeral", Notice("A line.")),
+        ("views.open", REASON),
+    ],
+    ids=["users.info-notice", "users.info-form", "chat.postEphemeral", "views.open"],
+)
 async def test_a_fault_in_any_call_of_a_press_still_ends_in_words(path: str, fault: str, response: Response) -> None:
     """Whichever call fails, the person sees the form, the notice or one other line, and the press counts once."""
     async with scene(respond(response)) as on:
@@ -438,6 +446,7 @@ async def test_a_fault_in_any_call_of_a_press_still_ends_in_words(path: str, fau
         on.double.faults.add(verb, path, **FAULTS[fault])  # type: ignore[arg-type]
         await on.press(ts, "Bad answer", bob)
         await on.until(lambda: bool(on.double.interactive.seen_by(bob) or on.double.interactive.views))
+        assert on.double.faults.fired
         assert len(on.interactions.events) == (0 if on.double.interactive.seen_by(bob) == [UNKNOWN] else 1)
 
 
