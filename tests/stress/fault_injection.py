@@ -441,11 +441,15 @@ class World:
     def question(self, number: str) -> Turn:
         return turn(number, conversation=number)
 
+    def process(self, number: int) -> Process:
+        """The process that starts as this number."""
+        return Process(self, number)
+
     async def live(self) -> None:
         """Start processes until one ends by itself; then start one more and check that it has nothing to do."""
         for number in range(STARTS):
             self.starts += 1
-            process = Process(self, number)
+            process = self.process(number)
             async with asyncio.TaskGroup() as group:
                 process.task = group.create_task(process.run())
             await asyncio.sleep(RESTART_SECONDS)
@@ -456,7 +460,7 @@ class World:
         if any(fault.fault.on & {"accept", "ended", "drop"} for fault in self.faults):
             return  # a failed journal may have missed the ending
         before = {number: dict(place.shown) for number, place in self.places.items()}
-        last = Process(self, STARTS)
+        last = self.process(STARTS)
         async with asyncio.TaskGroup() as group:
             last.task = group.create_task(last.run())
         assert before == {number: place.shown for number, place in self.places.items()}, "written after the end"

@@ -9,6 +9,8 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from typing_extensions import override
+
 from bot.conversation import Ending, TurnKey
 from bot.delivery.final_controls import FINAL_CONTROLS
 from bot.errors import Failure
@@ -18,9 +20,7 @@ from bot.ports import Controls, Inbox, OpenedQuestion, Platform
 from bot.turns.generations import DEBOUNCE_SECONDS, Generations
 from bot.turns.manager import TurnManager
 from tests.stress.fault_injection import (
-    RESTART_SECONDS,
     SECRET,
-    STARTS,
     WORDS,
     FaultyChannel,
     Injected,
@@ -128,16 +128,9 @@ class AgainWorld(World):
     edits = False
     is_again_done = False
 
-    async def live(self) -> None:
-        for number in range(STARTS):
-            self.starts += 1
-            process = AgainProcess(self, number)
-            async with asyncio.TaskGroup() as group:
-                process.task = group.create_task(process.run())
-            await asyncio.sleep(RESTART_SECONDS)
-            if not process.dead and not process.stop_signal.is_set():
-                return
-        raise AssertionError("no process ended by itself")
+    @override
+    def process(self, number: int) -> Process:
+        return AgainProcess(self, number)
 
 
 def fails_again(again: Again, *faults: Injected, drain_seconds: float = 1.0) -> str:
