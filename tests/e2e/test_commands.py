@@ -7,13 +7,13 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import pytest
 from yarl import URL
 
 from tests.servers.openai import Answer, OpenAIDouble
+from tests.support.playground import Page
 from tests.support.process import bot
 
 pytestmark = [pytest.mark.sockets(seconds=90), pytest.mark.slow]
@@ -30,35 +30,6 @@ name = "pirate"
 label = "Pirate"
 prompt = "Speak like a pirate."
 """
-
-
-class Page:
-    """A page of the playground, as a client of its socket."""
-
-    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        self._socket = socket
-        self._refs = 0
-
-    async def send(self, **request: object) -> dict[str, Any]:
-        """A request's own response."""
-        self._refs += 1
-        await self._socket.send_json({"channel": "general", "name": "Dana", "ref": str(self._refs), **request})
-        while True:
-            event: dict[str, Any] = await self._socket.receive_json()
-            if event.get("ref") == str(self._refs):
-                return event
-
-    async def said(self, text: str, **more: str) -> str:
-        return str((await self.send(ask=text, **more))["html"])
-
-    async def ask(self, text: str, reply_to: str = "") -> str:
-        """Ask, wait for the whole answer, and return the id of its message."""
-        question = (await self.send(ask=text, reply_to=reply_to))["id"]
-        while True:
-            event = await self._socket.receive_json()
-            message = event.get("message", {})
-            if message.get("bot") and message["question"] == question and "stop" not in message["controls"]:
-                return str(message["id"])
 
 
 @asynccontextmanager

@@ -6,7 +6,6 @@ import base64
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 import aiohttp
 import pytest
@@ -15,36 +14,9 @@ from bot.interactions.service import InteractionService
 from bot.records import person
 from tests.servers.answerer import Answerer, serving
 from tests.support.handlers import WORDS, House
+from tests.support.playground import Page
 
 pytestmark = pytest.mark.sockets
-
-
-class Page:
-    """A page's socket, past its greeting."""
-
-    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        self._socket = socket
-
-    async def send(self, **request: object) -> dict[str, Any]:
-        """Send a request, and return its own response."""
-        await self._socket.send_json({"channel": "general", "name": "Dana", "ref": "r1", **request})
-        while True:
-            event: dict[str, Any] = await self._socket.receive_json()
-            if event.get("ref") == "r1":
-                return event
-
-    async def said(self, text: str, **more: str) -> str:
-        """The private words for a command."""
-        event = await self.send(ask=text, **more)
-        assert event["type"] == "private", event
-        return str(event["html"])
-
-    async def answer(self) -> str:
-        """The id of the next finished answer."""
-        while True:
-            event = await self._socket.receive_json()
-            if event["type"] == "message" and event["message"]["bot"] and not event["message"]["controls"]:
-                return str(event["message"]["id"])
 
 
 @asynccontextmanager
@@ -111,8 +83,7 @@ async def test_a_reset_belongs_to_the_conversation_of_the_reply() -> None:
     house = House()
     async with opened(house) as (page, answerer, _):
         assert WORDS.reset_needless in await page.said("/reset")
-        await page.send(ask="why?")
-        answer = await page.answer()
+        answer = await page.ask("why?")
         assert WORDS.reset_done in await page.said("/reset", reply_to=answer)
         ((_, conversation), position), *_ = house.store.positions.items()
         ((turn, _),) = answerer.turns
