@@ -296,7 +296,8 @@ def units(text: str) -> int:
 def check_message(data: Json, files: Sequence[object], *, is_edit: bool = False) -> None:
     """A message of a response."""
     content = data.get("content") or ""
-    if not is_edit and not content.strip() and not files and not data.get("components"):
+    says_nothing = not content.strip() and (not is_edit or "content" in data)
+    if says_nothing and not files and not data.get("components"):
         raise Refused(EMPTY)
     if units(content) > 2000:
         raise Refused(INVALID_FORM, {"content": "Must be 2000 or fewer in length."})
