@@ -28,18 +28,22 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from tests.servers.discord_commands import HISTORY, SEND, VIEW, Commands
+from tests.servers.discord_commands import HISTORY, MISSING_ACCESS, SEND, VIEW, Commands
 from tests.servers.discord_gateway import MESSAGE_CONTENT, Gateway, Session
 from tests.servers.discord_interactions import (
     COMMAND,
     COMPLETION,
     COMPONENT,
+    EMPTY,
+    INVALID_FORM,
     MODAL_SUBMIT,
+    UNKNOWN_MESSAGE,
     Interaction,
     InteractionDesk,
     Refused,
     check_components,
     filled,
+    units,
 )
 from tests.servers.limits import FaultPlan, FixedWindowCounter, Transcript, Verdict, faulted
 
@@ -62,13 +66,9 @@ UNAUTHORIZED = (401, 0, "401: Unauthorized")
 UNKNOWN_CHANNEL = (404, 10003, "Unknown Channel")
 UNKNOWN_MEMBER = (404, 10007, "Unknown Member")
 THREAD_EXISTS = (400, 160004, "A thread has already been created for this message")
-UNKNOWN_MESSAGE = (404, 10008, "Unknown Message")
-MISSING_ACCESS = (403, 50001, "Missing Access")
 MISSING_PERMISSIONS = (403, 50013, "Missing Permissions")
 NOT_OURS = (403, 50005, "Cannot edit a message authored by another user")
 TOO_LARGE = (413, 40005, "Request entity too large")
-EMPTY = (400, 50006, "Cannot send an empty message")
-INVALID_FORM = (400, 50035, "Invalid Form Body")
 ARCHIVED = (400, 50083, "Thread is archived")
 LOCKED = (400, 160005, "Thread is locked")
 OLD = (400, 30046, "Maximum number of edits to messages older than 1 hour reached. Try again later")
@@ -92,11 +92,6 @@ class Post:
     nonce: str | None
     pinged: frozenset[str]
     texts: list[tuple[float, str]] = field(default_factory=list)
-
-
-def units(text: str) -> int:
-    """The length of `text` in UTF-16 units."""
-    return len(text.encode("utf-16-le")) // 2
 
 
 def answer(data: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:

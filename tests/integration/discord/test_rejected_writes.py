@@ -7,7 +7,8 @@ import asyncio
 import pytest
 
 from bot.conversation import Finish, FinishReason, Text
-from tests.servers.discord import INVALID_FORM, NO_HISTORY, OLD, UNKNOWN_MESSAGE, DiscordDouble
+from tests.servers.discord import NO_HISTORY, OLD, DiscordDouble
+from tests.servers.discord_interactions import INVALID_FORM, UNKNOWN_MESSAGE
 from tests.support.discord import Bot, process
 from tests.support.fakes import FakeJournal, ScriptedModel, Step
 
