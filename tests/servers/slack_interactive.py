@@ -79,8 +79,6 @@ class Interactive:
         self.privates: list[Private] = []
         self.views: list[View] = []  # open forms
         self.homes: dict[str, Json] = {}  # by user
-        self.votes: dict[tuple[str, str], str] = {}  # by user and message: the last vote clicked
-        self.absent: set[tuple[str, str]] = set()  # channels and users outside of them
         self.unsupported: set[str] = set()  # types of blocks this server refuses
         self.explains = True  # refusals of blocks say why
         self.host = ""  # where response addresses lead
@@ -113,9 +111,7 @@ class Interactive:
 
     async def press(self, channel: str, message: Json, label: str, *, author: str) -> Envelope:
         """Somebody presses a button, chooses an option or votes: whatever bears `label` (a text or an action id)."""
-        block, element, action = found_button(message.get("blocks") or [], label)
-        if element["type"] == "feedback_buttons":
-            self.votes[(author, message["ts"])] = action["value"]
+        block, action = found_button(message.get("blocks") or [], label)
         payload = self._payload(author, block, action) | {
             "container": {"type": "message", "message_ts": message["ts"], "channel_id": channel, "is_ephemeral": False},
             "channel": {"id": channel, "name": channel.lower()},
@@ -129,7 +125,7 @@ class Interactive:
 
     async def press_private(self, private: Private, label: str) -> Envelope:
         """The reader of a private message presses one of its buttons; the payload lacks the message itself."""
-        block, _, action = found_button(private.blocks, label)
+        block, action = found_button(private.blocks, label)
         container = {"type": "message", "message_ts": private.ts, "channel_id": private.channel, "is_ephemeral": True}
         payload = self._payload(private.user, block, action) | {
             "container": container | ({"thread_ts": private.thread} if private.thread else {}),
@@ -141,7 +137,7 @@ class Interactive:
 
     async def press_in_view(self, view: View, label: str) -> Envelope:
         """Somebody presses a button in a view, which has neither a channel nor a response address."""
-        block, _, action = found_button(view.view["blocks"], label)
+        block, action = found_button(view.view["blocks"], label)
         payload = self._payload(view.user, block, action)
         payload |= {"container": {"type": "view", "view_id": view.id}, "view": {"id": view.id, **view.view}}
         return await self._sockets.deliver_payload("interactive", payload)
@@ -188,8 +184,6 @@ class Interactive:
     async def chat_postEphemeral(self, arguments: Json, channel: str) -> Json:  # noqa: N802 (named as the method is)
         """Show a message to one member of a channel."""
         user, blocks = str(arguments.get("user", "")), arguments.get("blocks") or []
-        if (channel, user) in self.absent:
-            raise Refused("user_not_in_channel")
         if not arguments.get("text") and not blocks:
             raise Refused("no_text")
         self.check(blocks)
@@ -242,13 +236,13 @@ class Interactive:
         return web.json_response({"ok": True})
 
 
-def found_button(blocks: list[Json], label: str) -> tuple[Json, Json, Json]:
-    """The block, the element and the action of the button, option or vote with this text or action id."""
+def found_button(blocks: list[Json], label: str) -> tuple[Json, Json]:
+    """The block and the action of the button, option or vote with this text or action id."""
     for block in blocks:
         for element in block.get("elements", []):
             for text, action in _actions_of(element):
                 if label in (text, element.get("action_id")):
-                    return block, element, action
+                    return block, action
     raise LookupError(f"no button {label!r}")
 
 
