@@ -73,7 +73,8 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     if config.option.markexpr != QUICK_HALF or collection_path.suffix != ".py":
         return None
     text = collection_path.read_text(encoding="utf-8")
-    slow = folder_of(collection_path) in SLOW_FOLDERS or "\npytestmark = pytest.mark.sockets" in text
+    folder = folder_of(collection_path)
+    slow = folder in SLOW_FOLDERS or (folder == "integration" and "\npytestmark = pytest.mark.sockets" in text)
     return True if slow and "mark.quick" not in text else None
 
 
