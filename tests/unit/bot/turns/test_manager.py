@@ -480,6 +480,7 @@ async def test_access_is_refused_silently_in_a_channel_and_plainly_in_a_dm() -> 
         core.turns.accept(turn("2", conversation="b", direct=True), dm)
         await core.idle()
     assert not channel.log
+    assert (channel.withdrawn, dm.withdrawn) == (1, 0)
     assert dm.text == Strings().no_access
     assert not model.calls
 

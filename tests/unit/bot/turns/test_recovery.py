@@ -157,7 +157,7 @@ async def test_the_word_stop_ends_what_is_answered_there_and_is_not_answered() -
         await turns.idle()
     assert Strings().stopped in channel.text
     assert other.text.split() == answer_of(words(400)).split()
-    assert said.log == []
+    assert (said.log, said.withdrawn) == ([], 1)
 
 
 async def test_a_deleted_question_ends_the_stream_at_once() -> None:
@@ -259,6 +259,7 @@ async def test_a_question_that_waits_can_be_taken_back(how: str) -> None:
         await turns.idle()
         await asyncio.sleep(0)
     assert waiting.log == []
+    assert (channel.withdrawn, waiting.withdrawn) == (0, 1)
     assert channel.text.split() == answer_of(words(100)).split()
     assert at("R") not in journal.entries
 
