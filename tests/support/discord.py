@@ -93,14 +93,20 @@ async def bot_at_work(
     prepare: Callable[[Bot], None] = lambda _bot: None,
     change: Callable[[DiscordOptions], DiscordOptions] = lambda options: options,
     file_hosts: frozenset[str] = frozenset(),
+    interactions: Interactions | None = None,
 ) -> AsyncIterator[Bot]:
-    """A connected bot. `prepare` is called before it connects; files come from `file_hosts`, too."""
+    """A connected bot. `prepare` is called before it connects; files come from `file_hosts`, too.
+
+    `interactions` take the place of the bot's recording ones.
+    """
     double = DiscordDouble()
     bot = Bot(double)
+    if isinstance(interactions, RecordingInteractions):
+        bot.interactions = interactions
     prepare(bot)
     async with double.running():
         options = change(options_for(double))
-        async with platform_at_work(bot, options, file_hosts=file_hosts):
+        async with platform_at_work(bot, options, file_hosts=file_hosts, interactions=interactions):
             yield bot
 
 
@@ -111,6 +117,7 @@ async def platform_at_work(
     *,
     file_hosts: frozenset[str] = frozenset(),
     hashes: CommandHashes | None = None,
+    interactions: Interactions | None = None,
 ) -> AsyncIterator[DiscordPlatform]:
     """A (new) process of the bot, connected."""
     options = options or options_for(bot.double)
@@ -118,7 +125,7 @@ async def platform_at_work(
     bot.platform = platform = DiscordPlatform(options, attachments, hashes)
     try:
         async with asyncio.TaskGroup() as group:
-            running = group.create_task(platform.run(bot.inbox, bot.interactions))
+            running = group.create_task(platform.run(bot.inbox, interactions or bot.interactions))
             try:
                 await platform.connected()
                 yield platform

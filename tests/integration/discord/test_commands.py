@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import pytest
 from typing_extensions import override
@@ -21,15 +21,6 @@ from tests.support.waiting import until
 pytestmark = pytest.mark.sockets
 
 NAMES = ["ask", "model", "persona", "reset", "stop", "usage", "settings", "privacy", "help"]
-
-
-def responding(interactions: RecordingInteractions) -> Callable[[Bot], None]:
-    """Give the bot these interactions."""
-
-    def prepare(bot: Bot) -> None:
-        bot.interactions = interactions
-
-    return prepare
 
 
 def response(bot: Bot, interaction: str) -> int:
@@ -63,7 +54,7 @@ async def registered(bot: Bot, count: int = 1) -> None:
 async def test_the_commands_are_registered_once() -> None:
     """One bulk request registers all commands, everywhere; no later start, connection or process repeats it."""
     hashes = MemoryHashes()
-    async with bot_at_work(prepare=responding(Without())) as bot:
+    async with bot_at_work(interactions=Without()) as bot:
         await bot.platform.close()
         bot.interactions = RecordingInteractions()
         for _ in range(2):
@@ -136,7 +127,7 @@ async def test_a_failed_registration_is_tried_again_later(caplog: pytest.LogCapt
 async def test_a_command_is_answered_privately() -> None:
     """A command reaches the core with who, where and what; its response is for this person alone."""
     interactions = RecordingInteractions(lambda _: Notice("The model is **GPT**."))
-    async with bot_at_work(prepare=responding(interactions)) as bot:
+    async with bot_at_work(interactions=interactions) as bot:
         used = bot.double.use("model", bot.general, user=bot.ada, name="gpt")
         await until(lambda: bool(notices(bot, used)))
 
@@ -155,7 +146,7 @@ async def test_a_command_is_answered_privately() -> None:
 async def test_commands_work_where_no_message_reaches_the_bot(where: str) -> None:
     """In the bot's DMs, and for people who brought the bot to a server or a DM of their own."""
     interactions = RecordingInteractions()
-    async with bot_at_work(prepare=responding(interactions)) as bot:
+    async with bot_at_work(interactions=interactions) as bot:
         world = bot.double.world
         channel = world.dm(bot.ada) if where == "dm" else world.outside_channel(guild=where == "outside server")
         used = bot.double.use("help", channel, user=bot.ada)
@@ -170,7 +161,7 @@ async def test_commands_work_where_no_message_reaches_the_bot(where: str) -> Non
 async def test_a_form_opens() -> None:
     """A response with a form is a modal."""
     form = Form("settings:u", "Settings", (Field("model", "Model"),))
-    async with bot_at_work(prepare=responding(RecordingInteractions(lambda _: form))) as bot:
+    async with bot_at_work(interactions=RecordingInteractions(lambda _: form)) as bot:
         used = bot.double.use("settings", bot.general, user=bot.ada)
         await until(lambda: response(bot, used) != 0)
 
@@ -180,7 +171,7 @@ async def test_a_form_opens() -> None:
 
 async def test_an_unknown_command_gets_one_private_line() -> None:
     """Discord's clients may show an old list of commands; the core knows the closest one."""
-    async with bot_at_work(prepare=responding(RecordingInteractions(lambda _: Notice("Try /model.")))) as bot:
+    async with bot_at_work(interactions=RecordingInteractions(lambda _: Notice("Try /model."))) as bot:
         used = bot.double.use("modle", bot.general, user=bot.ada, name="gpt")
         await until(lambda: notices(bot, used) == ["Try /model."])
 
@@ -193,7 +184,7 @@ async def test_an_argument_is_completed() -> None:
     """With more models than Discord takes as choices, those with the typed text are offered while somebody types."""
     interactions = RecordingInteractions()
     interactions.models_offered = tuple(Choice(f"m{number}", f"Model {number}") for number in range(40))
-    async with bot_at_work(prepare=responding(interactions)) as bot:
+    async with bot_at_work(interactions=interactions) as bot:
         await registered(bot)
         model = next(one for one in bot.double.commands.registered if one["name"] == "model")
         typed = bot.double.complete("model", bot.general, user=bot.ada, name="3")
@@ -226,7 +217,7 @@ async def test_a_slow_command_is_acknowledged_first() -> None:
             await gate.wait()
             return Notice("At last.")
 
-    async with bot_at_work(prepare=responding(Slow())) as bot:
+    async with bot_at_work(interactions=Slow()) as bot:
         used = bot.double.use("usage", bot.general, user=bot.ada)
         await until(lambda: response(bot, used) != 0)
         gate.set()

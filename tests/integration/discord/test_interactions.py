@@ -198,14 +198,13 @@ async def test_a_press_delivered_twice_counts_once() -> None:
 @pytest.mark.sockets
 async def test_a_slow_response_is_deferred_and_completed() -> None:
     """After 1.5 s the press is acknowledged; the notice follows when it is there."""
-    async with bot_at_work(prepare=lambda bot: setattr(bot, "interactions", SlowInteractions())) as bot:
+    async with bot_at_work(interactions=(slow := SlowInteractions())) as bot:
         bot.ask("hi")
         [(_, channel)] = await bot.inbox.wait_for()
         answer = await channel.post(Body("the answer", controls=FINAL), "key")
         pressed = bot.double.press(bot.general, answer, user=bot.bob)
         assert await acknowledged(bot, pressed) == 6
-        assert isinstance(bot.interactions, SlowInteractions)
-        bot.interactions.go.set()
+        slow.go.set()
         await until(lambda: bot.double.private(bot.bob) == ["Done."])
 
 
@@ -309,13 +308,12 @@ async def test_a_first_response_is_repeated_within_its_time(kind: Kind) -> None:
 async def test_an_expired_token_ends_a_notice(error: tuple[int, int, str], caplog: pytest.LogCaptureFixture) -> None:
     """A late notice without a valid token is logged without the token, and the bot goes on."""
     caplog.set_level("INFO", "adapters.discord")
-    async with bot_at_work(prepare=lambda bot: setattr(bot, "interactions", SlowInteractions())) as bot:
+    async with bot_at_work(interactions=(slow := SlowInteractions())) as bot:
         question = bot.ask("hi")
         pressed = bot.double.press(bot.general, question, user=bot.bob, custom_id=f"retry:{question}")
         await acknowledged(bot, pressed)
         bot.double.interactions.expire(pressed, error)
-        assert isinstance(bot.interactions, SlowInteractions)
-        bot.interactions.go.set()
+        slow.go.set()
         await until(lambda: "came too late" in caplog.text)
 
         ours = [record.getMessage() for record in caplog.records if record.name.startswith("adapters.")]
@@ -329,13 +327,12 @@ async def test_an_expired_token_ends_a_notice(error: tuple[int, int, str], caplo
 @pytest.mark.parametrize("kind", [Kind.RESET_BEFORE, Kind.STATUS, Kind.STALL_BEFORE])
 async def test_a_late_notice_is_repeated(kind: Kind) -> None:
     """A follow-up that failed is sent again; a 429 is waited for."""
-    async with bot_at_work(prepare=lambda bot: setattr(bot, "interactions", SlowInteractions())) as bot:
+    async with bot_at_work(interactions=(slow := SlowInteractions())) as bot:
         question = bot.ask("hi")
         pressed = bot.double.press(bot.general, question, user=bot.bob, custom_id=f"retry:{question}")
         await acknowledged(bot, pressed)
         bot.double.faults.add("POST", "/webhooks/", kind, seconds=0.1)
-        assert isinstance(bot.interactions, SlowInteractions)
-        bot.interactions.go.set()
+        slow.go.set()
         await until(lambda: bot.double.private(bot.bob) == ["Done."])
 
 

@@ -31,12 +31,7 @@ async def said(bot: Bot, interaction: str) -> str:
 
 async def test_every_command_responds_to_its_person() -> None:
     """In a channel, a thread and direct messages, with words of its own."""
-    house = House()
-
-    def prepare(bot: Bot) -> None:
-        bot.interactions = InteractionService(commands=house.handlers)  # type: ignore[assignment]  # the real ones
-
-    async with bot_at_work(prepare=prepare) as bot:
+    async with bot_at_work(interactions=InteractionService(commands=House().handlers)) as bot:
         for place in (bot.general, bot.double.world.dm(bot.ada)):
             texts = {command: await said(bot, bot.double.use(command, place, user=bot.ada)) for command in CALLS}
             assert WORDS.not_now not in texts.values()
@@ -64,9 +59,8 @@ async def test_settings_change_by_a_button_and_a_modal() -> None:
 
     def prepare(bot: Bot) -> None:
         bot.double.permissions[bot.ada] = MANAGE_CHANNELS
-        bot.interactions = InteractionService(commands=house.handlers)  # type: ignore[assignment]  # the real ones
 
-    async with bot_at_work(prepare=prepare) as bot:
+    async with bot_at_work(prepare=prepare, interactions=InteractionService(commands=house.handlers)) as bot:
         own = {"model": "gpt-5-mini", "persona_text": "Be kind."}
         assert "Saved. Model: GPT-5 mini" in await change(bot, WORDS.change_own, own)
         assert "Saved for everyone" in await change(bot, WORDS.change_channel, {"reasoning": "shown"})
@@ -80,14 +74,13 @@ async def test_settings_change_by_a_button_and_a_modal() -> None:
 async def test_a_reset_hides_what_was_said_before(where: str) -> None:
     """The next question's prompt begins after the marker, in the same conversation."""
     house = House()
+    places: list[str] = []
 
     def prepare(bot: Bot) -> None:
-        bot.interactions = InteractionService(commands=house.handlers)  # type: ignore[assignment]  # the real ones
         world = bot.double.world
         places.append(world.dm(bot.ada) if where == "dm" else world.thread(bot.general))
 
-    places: list[str] = []
-    async with bot_at_work(prepare=prepare) as bot:
+    async with bot_at_work(prepare=prepare, interactions=InteractionService(commands=house.handlers)) as bot:
         (place,) = places
         bot.ask("one?", channel=place)
         await bot.inbox.wait_for(1)
