@@ -78,6 +78,7 @@ async def test_a_thread_with_a_lost_response_is_used_or_not(kind: Kind) -> None:
         asked = bot.ask("why?")
         await ended(journal)
 
+        assert double.faults.fired
         assert [*double.answers(bot.general), *double.answers(asked)] == ["Because."]
 
 

@@ -334,6 +334,7 @@ async def test_a_late_notice_is_repeated(kind: Kind) -> None:
         bot.double.faults.add("POST", "/webhooks/", kind, seconds=0.1)
         slow.go.set()
         await until(lambda: bot.double.private(bot.bob) == ["Done."])
+        assert bot.double.faults.fired
 
 
 @pytest.mark.sockets

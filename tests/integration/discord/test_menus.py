@@ -121,6 +121,7 @@ async def test_a_summary_beside_an_earlier_answer() -> None:
         bot.double.use_menu(SUMMARIZE, bot.general, first, user=bot.bob)
         await ended(journal, 2)
 
+        assert bot.double.faults.fired
         assert bot.double.answers(bot.general) == ["Because.", "In short."]
 
 

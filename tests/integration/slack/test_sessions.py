@@ -105,6 +105,7 @@ async def test_a_failed_end_is_repeated(kind: Kind) -> None:
             await double.until(lambda: len(double.sessions) == 1)
             details = {"status": 503} if kind is Kind.STATUS else {}
             double.faults.add("POST", "agents.sessions.setStatus", kind, **details)
+        assert double.faults.fired
         assert double.sessions[-1][2] == "active"
 
 
@@ -117,6 +118,7 @@ async def test_a_lost_answer_to_the_beginning_is_ended() -> None:
         _, answers = await asked(double, inbox, dm)
         async with working(answers):
             await double.until(lambda: len(double.sessions) == 1)
+        assert double.faults.fired
         assert [status for _, _, status in double.sessions] == ["processing", "active"]
 
 
