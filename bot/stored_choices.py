@@ -95,7 +95,7 @@ class StoredChoices(ChoiceSource):
         in_chat = {Source.CHANNEL, Source.USER}
         persona = self._rules.controls.persona_prompt(effective[PreferenceName.PERSONA].value)
         return TurnChoices(
-            model=model.value if model.source in in_chat else "",
+            model="" if model.source is Source.DEFAULT else model.value,  # quotas reserve its price and its limit
             system=self._system(turn, persona) if persona else "",
             reasoning=reasoning.value == ReasoningChoice.SHOWN if reasoning.source in in_chat else None,
             # A question from before the reset, asked again, belongs to the earlier conversation.

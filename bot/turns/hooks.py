@@ -18,9 +18,9 @@ from bot.conversation import Turn, Usage
 class TurnChoices:
     """How one turn is answered, by the settings of its channel and its author.
 
-    `model` is a name in the operator's list, `system` a persona's prompt; empty keeps the configured one. `reasoning`
-    shows or hides the reasoning preview; None keeps the operator's choice. Messages up to the id `history_after` belong
-    to an earlier conversation (a reset).
+    `model` is a name in the operator's list or a channel's table, `system` a persona's prompt; empty keeps the default.
+    `reasoning` shows or hides the reasoning preview; None keeps the operator's choice. Messages up to the id
+    `history_after` belong to an earlier conversation (a reset).
     """
 
     model: str = ""

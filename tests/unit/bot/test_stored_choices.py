@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 import pytest
 
@@ -45,6 +46,13 @@ async def test_the_settings_of_the_person_and_the_channel_reach_the_turn() -> No
     assert await chosen(store) == TurnChoices("small", "Be brief on {date}.\n\nSpeak like a pirate.", reasoning=True)
     assert (await chosen(store, turn(direct=True))).system == "Be brief on {date}.\n\nBe kind."
     assert store.reads == 2  # one query for each turn
+
+
+async def test_the_model_of_a_channels_table_is_known_to_quotas() -> None:
+    """They reserve by the choices: a dearer model in the table has its own price and limit."""
+    channel = channel_subjects(turn())[0].id
+    rules = replace(RULES, prompting=PromptConfig(PromptOverride(), {channel: PromptOverride(model="small")}))
+    assert (await chosen(FakePreferences(), rules=rules)).model == "small"
 
 
 async def test_a_broken_store_means_the_defaults(caplog: pytest.LogCaptureFixture) -> None:
