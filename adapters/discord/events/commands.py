@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from adapters.discord.events.interactions import ChannelDirectory, Interaction, display_name, parse_interaction
-from adapters.discord.events.message import ChannelInfo, ChannelKind
+from adapters.discord.events.interactions import ChannelDirectory, Interaction, parse_interaction
+from adapters.discord.events.message import ChannelInfo, ChannelKind, display_name
 from adapters.shared.json_fields import Json, object_at, object_field, objects_at, string_field
 
 # Interaction types, and types of options with options of their own (a subcommand, a group of them); source above.

@@ -23,7 +23,6 @@ from adapters.discord.interactions.quoted_questions import read_quoted_question
 from adapters.discord.interactions.router import InteractionRouter
 from adapters.discord.messages.answer_threads import AnswerThreads
 from adapters.discord.messages.channel import DiscordChannel
-from adapters.discord.messages.components import question_name
 from adapters.discord.state import BotState
 from adapters.shared.cache import LRUCache
 from adapters.shared.keyed_queue import KeyedQueue
@@ -165,7 +164,8 @@ class EventHandler:
 
     def _report_edit(self, revised: MessageRevised) -> None:
         """Tell the core about an edited question."""
-        turn, _ = self._turn_of(revised.posted, turn_key(revised.posted.message))
+        posted = revised.posted
+        turn, _ = self._turn_of(self._threads.locate(posted), turn_key(posted.message))
         self._state.interactions.edited(QuestionEdited(turn.key, turn.conversation, turn.author, revised.age))
 
     def _on_deleted(self, event: MessageDeleted) -> None:
@@ -244,8 +244,7 @@ class EventHandler:
             if inbox is None or not await inbox.receive(key, stored):
                 return
             if await self.is_addressed(event) and self.is_pending(event):
-                await self.start_thread(inbox, event)
-                self.accept(inbox, event)
+                self.accept(inbox, await self.start_thread(inbox, event), key)
             else:
                 inbox.dismiss(key)
         finally:
@@ -267,17 +266,23 @@ class EventHandler:
                     await self._reader.replied_to(event.message)
         return self._decide(event) is Decision.ANSWER
 
-    async def start_thread(self, inbox: Inbox, event: MessagePosted) -> None:
-        """Start a thread for the answer if there is to be one; none for a question that will be refused."""
-        if self._threads.is_wanted(event):
-            turn, _ = self._turn_of(event, turn_key(event.message))
-            if not inbox.refusal(turn):
-                await self._threads.start(event)
+    async def start_thread(self, inbox: Inbox, event: MessagePosted) -> MessagePosted:
+        """The event in a new thread for its answer, if there is to be one; a refused question gets none."""
+        if not self._state.options.threads.auto_thread or not self._threads.may_start(event):
+            return event
+        turn, _ = self._turn_of(event, turn_key(event.message))
+        if inbox.refusal(turn):
+            return event
+        await self._threads.start(event)
+        return self._threads.locate(event)
 
-    def accept(self, inbox: Inbox, event: MessagePosted, unfinished: UnfinishedTurn | None = None) -> None:
-        """Hand over the turn of a message; `unfinished` is its state in an earlier process."""
-        key = unfinished.key if unfinished is not None else turn_key(event.message)
-        inbox.accept(*self._turn_of(event, key, unfinished=unfinished))
+    def accept(self, inbox: Inbox, event: MessagePosted, key: TurnKey) -> None:
+        """Hand over the turn of a new message; `key` names the message where it was asked."""
+        inbox.accept(*self._turn_of(event, key))
+
+    def resume(self, inbox: Inbox, event: MessagePosted, unfinished: UnfinishedTurn) -> None:
+        """Hand over a turn of an earlier process."""
+        inbox.accept(*self._turn_of(self._threads.locate(event), unfinished.key, unfinished=unfinished))
 
     async def open_question(self, key: TurnKey, messages: Sequence[str]) -> OpenedQuestion:
         """Read a question again, for another answer in `messages`."""
@@ -287,7 +292,7 @@ class EventHandler:
             return await read_quoted_question(self._state, key, messages)
         cache = self._state.cache
         cache.add_read([one for one in (event.message, event.replied_to) if one is not None])
-        turn, channel = self._turn_of(event, key, replaces=messages)
+        turn, channel = self._turn_of(self._threads.locate(event), key, replaces=messages)
         return OpenedQuestion(turn, channel, dump(event, asks=True))
 
     def _turn_of(
@@ -298,9 +303,8 @@ class EventHandler:
         unfinished: UnfinishedTurn | None = None,
         replaces: Sequence[str] = (),
     ) -> tuple[Turn, DiscordChannel]:
-        """The turn of a message, and the channel of its answer."""
-        event, cache = self._threads.locate(event), self._state.cache
-        message = event.message
+        """The turn of a message, and the channel of its answer; `event` is where the answer is."""
+        message, cache = event.message, self._state.cache
         conversation = cache.conversation(message, event.channel)
         for answered in (message.id, *(unfinished.messages if unfinished else replaces)):
             cache.set_conversation(answered, conversation)
@@ -310,7 +314,7 @@ class EventHandler:
             conversation=conversation,
             unfinished=unfinished,
             replaces=replaces,
-            question_id=question_name(key.channel, message.id, shown_in=message.channel),
+            asked_in=key.channel,
         )
         return replace(build_turn(message, event.channel, conversation=conversation), key=key), channel
 

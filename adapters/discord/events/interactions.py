@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Protocol
 
-from adapters.discord.events.message import ChannelInfo, ChannelKind
+from adapters.discord.events.message import GUEST, ChannelInfo, ChannelKind, display_name
 from adapters.shared.json_fields import as_list, as_object, object_field, objects_at, string_field
 from bot.conversation import Author
 from bot.interactions.values import Place
@@ -25,9 +25,6 @@ _THREADS = frozenset({10, 11, 12})
 
 # Permission bits of an admin (https://docs.discord.com/developers/topics/permissions): Administrator, Manage Channels.
 _ADMINISTRATOR, _MANAGE_CHANNELS = 1 << 3, 1 << 4
-
-# A member invited as a guest to one voice channel (https://docs.discord.com/developers/resources/guild, member flags).
-GUEST = 1 << 4
 
 
 class ChannelDirectory(Protocol):
@@ -142,11 +139,6 @@ def parse_person(data: Mapping[str, Any]) -> Author:
         guest=bool(_flags(member) & GUEST),
         manages=bool(permissions & (_ADMINISTRATOR | _MANAGE_CHANNELS)),
     )
-
-
-def display_name(user: Mapping[str, Any], member: Mapping[str, Any]) -> str:
-    """The guild nickname, else the display name, else the account name."""
-    return str(member.get("nick") or user.get("global_name") or user.get("username") or "somebody")
 
 
 def channel_info_of(known: ChannelInfo, partial: Mapping[str, Any]) -> ChannelInfo:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import Enum, auto
+from typing import Any
 
 from adapters.shared.attachments import Attachment
 
@@ -16,6 +18,9 @@ COMMAND_ANSWERS = frozenset({COMMAND_ANSWER, 23})
 
 # Message types with content for a reader: also a bot's answer to a command or menu, and a poll's result.
 READABLE_TYPES = PERSON_TYPES | COMMAND_ANSWERS | {46}
+
+# A member invited as a guest to one voice channel (https://docs.discord.com/developers/resources/guild, member flags).
+GUEST = 1 << 4
 
 # The first message of a thread started from a message elsewhere. It has no text of its own.
 THREAD_STARTER = 21
@@ -75,3 +80,8 @@ class DiscordMessage:
     def with_text(self, text: str) -> DiscordMessage:
         """A copy with another text."""
         return replace(self, text=text, question_text=text)
+
+
+def display_name(user: Mapping[str, Any], member: Mapping[str, Any]) -> str:
+    """The guild nickname, else the display name, else the account name."""
+    return str(member.get("nick") or user.get("global_name") or user.get("username") or "somebody")

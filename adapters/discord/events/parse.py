@@ -16,8 +16,15 @@ from typing import Any, Protocol
 
 from adapters.discord.events.commands import CommandUsed, CompletionRequested, parse_command_event
 from adapters.discord.events.content import FIELDS, FORWARD, extra_text, snapshots
-from adapters.discord.events.interactions import GUEST, InteractionEvent, display_name, parse_interaction_event
-from adapters.discord.events.message import THREAD_STARTER, BotIdentity, ChannelInfo, DiscordMessage
+from adapters.discord.events.interactions import InteractionEvent, parse_interaction_event
+from adapters.discord.events.message import (
+    GUEST,
+    THREAD_STARTER,
+    BotIdentity,
+    ChannelInfo,
+    DiscordMessage,
+    display_name,
+)
 from adapters.shared.attachments import Attachment
 from adapters.shared.context_labels import format_time
 from adapters.shared.json_fields import object_at, objects_at, string_at

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from adapters.discord.errors import map_errors
-from adapters.discord.events.interactions import GUEST, channel_info_of
-from adapters.discord.events.message import ChannelInfo
+from adapters.discord.events.interactions import channel_info_of
+from adapters.discord.events.message import GUEST, ChannelInfo
 from adapters.discord.events.parse import MessagePosted, parse_posted
 from adapters.discord.rate_limits import spending
 from adapters.discord.state import BotState

@@ -81,8 +81,8 @@ class Recovery:
                 inbox.dismiss(key)
             elif await self._is_wanted(event, unfinished, asks=stored.asks) and self._handler.is_pending(event):
                 if not unfinished.messages and not key.generation:
-                    await self._handler.start_thread(inbox, event)
-                self._handler.accept(inbox, event, unfinished)
+                    event = await self._handler.start_thread(inbox, event)
+                self._handler.resume(inbox, event, unfinished)
                 if unfinished.messages:  # the partial answer is completed meanwhile
                     self._handler.spawn(self._report_deletion(event))
             else:

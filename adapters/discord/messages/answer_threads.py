@@ -66,10 +66,10 @@ class AnswerThreads:
         owner = string_at(event.source, "thread", "owner_id")
         return message in self._started or self._state.owns_thread(message) or (owner != "" and owner == event.bot.id)
 
-    def is_wanted(self, event: MessagePosted) -> bool:
-        """Whether the operator wants a thread for a question, and Discord permits one as far as known."""
+    def may_start(self, event: MessagePosted) -> bool:
+        """Whether Discord permits a thread for a question, as far as known; a reply gets none."""
         message, channel = event.message, event.channel
-        if not self._state.options.threads.auto_thread or not message.guild or message.reply_to:
+        if not message.guild or message.reply_to:
             return False
         return channel.kind is ChannelKind.CHANNEL and channel.id not in self._refused
 

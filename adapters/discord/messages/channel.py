@@ -18,7 +18,7 @@ from adapters.discord.events.parse import MessagePosted
 from adapters.discord.history.lost_posts import find_answer_message, next_answer_message
 from adapters.discord.history.reader import HistoryReader
 from adapters.discord.messages.accepted_form import AcceptedForm
-from adapters.discord.messages.components import ids_in
+from adapters.discord.messages.components import ids_in, question_name
 from adapters.discord.messages.payloads import PINGS_NOBODY, request_body
 from adapters.discord.messages.typing_indicator import show_typing
 from adapters.discord.rate_limits import ChannelBudgets
@@ -42,7 +42,9 @@ class DiscordChannel(Channel):
     """Writes one answer and reads its conversation. `conversation` is recorded for each posted message.
 
     `unfinished` is the turn's state in an earlier process; `replaces` are the messages of the present answer, which
-    another one replaces. The constructor only stores values: budgets and capabilities are looked up on first use.
+    another one replaces. `question_id` replaces the id of the event's message in the ids of controls, and `asked_in` is
+    the question's channel if the answer is in another one. The constructor only stores values: budgets and capabilities
+    are looked up on first use.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class DiscordChannel(Channel):
         replaces: Sequence[str] = (),
         pings_author: bool = True,
         question_id: str = "",
+        asked_in: str = "",
     ) -> None:
         self._state = state
         self._question = event.message
@@ -65,7 +68,8 @@ class DiscordChannel(Channel):
         self._recovered = unfinished is not None
         known = unfinished.messages if unfinished else tuple(replaces)
         self._pings = PINGS_NOBODY if known or not pings_author else PINGS_ASKER  # of the next post
-        self._question_id = question_id or event.message.id  # in the ids of controls
+        self._question_id = question_id or event.message.id
+        self._asked_in = asked_in or event.message.channel
         self._shown: dict[str, frozenset[str]] = {}  # ids of the controls by message, if known
         self._keys_with_files: set[str] = set()  # keys of posts
         # Messages certainly without files: also the first one of an unfinished first answer. An edit of another one
@@ -80,6 +84,10 @@ class DiscordChannel(Channel):
     @cached_property
     def _form(self) -> AcceptedForm:
         return AcceptedForm(self._state, self._question.channel)
+
+    @cached_property
+    def _question_name(self) -> str:
+        return question_name(self._asked_in, self._question_id, shown_in=self._question.channel)
 
     @property
     @override
@@ -238,7 +246,7 @@ class DiscordChannel(Channel):
         can_show = controls is not Controls.NONE
         if not can_show and not shown:
             return {}
-        wanted = self._state.components(body.controls & controls, self._question_id) if can_show else []
+        wanted = self._state.components(body.controls & controls, self._question_name) if can_show else []
         return {} if shown == ids_in(wanted) else {"components": wanted}
 
     def _cache_own(self, message: str, text: str) -> None:
