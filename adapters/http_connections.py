@@ -48,10 +48,18 @@ MAX_FORM_BYTES = 16_384
 # Interval of the timeout check while there are connections. Seconds.
 CHECK_SECONDS = 1.0
 
+# Time to read and discard the rest of a rejected request, so that its sender gets the response: closing a socket with
+# unread bytes resets the connection, and some senders read nothing before they have sent everything. Seconds.
+LINGER_SECONDS = 2.0
+
+# Connections whose rest is discarded at the same time. Each may cost a read of 256 kB in an iteration of the event
+# loop (50 us).
+MAX_CLOSING = 16
+
 # Minimum time between two log lines about too many connections. Seconds.
 LOG_SECONDS = 60.0
 
-# Responses to requests rejected here, without aiohttp. The connection is closed afterwards.
+# Responses to requests rejected here, without aiohttp. The connection is closed afterwards (`ClientConnection.finish`).
 REQUEST_TIMEOUT, BAD_REQUEST, CONTENT_TOO_LARGE, HEAD_TOO_LARGE = (
     f"HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode()
     for status in (
@@ -73,6 +81,7 @@ _BODY_HEADER = re.compile(rb"\n(?:transfer-encoding|content-length)[ \t]*:(?![ \
 class Phase(Enum):
     """The phase of a connection. If there are too many, connections are closed in this order of phases."""
 
+    CLOSING = "closing"  # the last response is sent; the rest of the request is discarded
     REQUEST = "request"  # waiting for a request, reading it, or working on it
     IDLE = "idle"  # responded; another request may follow
     WEBSOCKET = "websocket"  # a page's WebSocket, with a heartbeat of its own
@@ -80,7 +89,9 @@ class Phase(Enum):
 
 # Seconds per phase; a WebSocket has no limit. A head arrives in a packet or two, and no route accepts a body. Proxies
 # keep an idle connection for a minute, and should close it first.
-TIMEOUTS: Mapping[Phase, float] = MappingProxyType({Phase.REQUEST: 10.0, Phase.IDLE: 75.0})
+TIMEOUTS: Mapping[Phase, float] = MappingProxyType(
+    {Phase.CLOSING: LINGER_SECONDS, Phase.REQUEST: 10.0, Phase.IDLE: 75.0}
+)
 
 
 if sys.platform == "win32":
@@ -99,7 +110,7 @@ else:
 
 
 class ConnectionLimits(NamedTuple):
-    """The maximum number of connections, and seconds per phase."""
+    """The maximum number of connections, and seconds per phase; a missing phase keeps its usual time."""
 
     max_connections: int
     timeouts: Mapping[Phase, float] = TIMEOUTS
@@ -120,12 +131,16 @@ class ConnectionTable:
     """All open connections by phase, oldest first; also the protocol factory for `loop.create_server`.
 
     `make` creates aiohttp's protocol once a connection has sent a complete head; connections without one stay cheap.
-    Half of the connections may be WebSockets and a quarter idle. The last quarter is for new requests, such as probes.
+    Half of the connections may be WebSockets and a quarter idle. The last quarter is for new requests, such as probes:
+    closing ones go first.
     """
 
     def __init__(self, make: Callable[[], asyncio.Protocol], limits: ConnectionLimits) -> None:
         self._make = make
-        self._max_connections, self._timeouts = limits
+        self._max_connections = limits.max_connections
+        self._timeouts = {**TIMEOUTS, **limits.timeouts}
+        quarter = max(self._max_connections // 4, 1)
+        self._most = {Phase.CLOSING: min(MAX_CLOSING, quarter), Phase.IDLE: quarter}
         self._since: Mapping[Phase, dict[ClientConnection, float]] = {phase: {} for phase in Phase}
         self._check_timer: asyncio.TimerHandle | None = None
         self._evicted = 0  # since the last log line
@@ -160,7 +175,8 @@ class ConnectionTable:
     def set_phase(self, connection: ClientConnection, phase: Phase) -> None:
         """Move a connection to a phase."""
         self.remove(connection)
-        if phase is Phase.IDLE and len(self._since[phase]) >= max(self._max_connections // 4, 1):
+        most = self._most.get(phase)
+        if most is not None and len(self._since[phase]) >= most:
             self._evict(phase)
         connection.phase = phase
         self._since[phase][connection] = asyncio.get_running_loop().time()
@@ -176,13 +192,15 @@ class ConnectionTable:
         if self._check_timer is not None:
             self._check_timer.cancel()
             self._check_timer = None
-        for connection in [each for each in self._since[Phase.REQUEST] if each.awaits_head]:
+        for connection in [
+            each for phase in (Phase.CLOSING, Phase.REQUEST) for each in self._since[phase] if each.awaits_head
+        ]:
             connection.abort()
 
     def _evict(self, phase: Phase) -> None:
         """Abort the oldest connection in a phase."""
         next(iter(self._since[phase])).abort()
-        self._evicted += 1
+        self._evicted += phase is not Phase.CLOSING
 
     def _check_timeouts(self) -> None:
         """Close connections over their phase's time; schedule the next check if any is left."""
@@ -225,6 +243,8 @@ class ClientConnection(asyncio.Protocol):
     @override
     def data_received(self, data: bytes) -> None:
         """The time of a request starts at its first byte; later bytes do not extend it."""
+        if self.phase is Phase.CLOSING:
+            return
         if self._protocol is not None:
             if self.phase is Phase.IDLE:
                 self._connections.set_phase(self, Phase.REQUEST)
@@ -264,8 +284,23 @@ class ClientConnection(asyncio.Protocol):
 
     def response_started(self, *, websocket: bool) -> None:
         """A response has started; with `websocket`, the connection becomes a WebSocket."""
-        if self.phase is not None:
+        if self.phase not in {None, Phase.CLOSING}:
             self._connections.set_phase(self, Phase.WEBSOCKET if websocket else Phase.IDLE)
+
+    def finish(self) -> None:
+        """Close the connection once its peer does, and after `LINGER_SECONDS` at most; discard what still arrives.
+
+        The peer sees the end of the response at once: only our half is closed.
+        """
+        if self._transport is None or self.phase in {None, Phase.CLOSING}:
+            return
+        self._connections.set_phase(self, Phase.CLOSING)
+        self._head.clear()
+        self._transport.resume_reading()  # aiohttp pauses it at a body nobody reads
+        try:
+            self._transport.write_eof()
+        except OSError:  # the peer has gone, and the loop does not know yet
+            self.abort()
 
     def time_out(self) -> None:
         """Close the connection, with a 408 response if it has sent part of a head."""
@@ -277,7 +312,7 @@ class ClientConnection(asyncio.Protocol):
     def _reject(self, response: bytes) -> None:
         if self._transport is not None:
             self._transport.write(response)
-        self.abort()
+        self.finish()
 
     def abort(self) -> None:
         """Close the connection at once and drop unsent bytes: a stalled reader must not keep a descriptor."""

@@ -19,6 +19,7 @@ from aiohttp.typedefs import Handler
 
 from adapters.http_connections import (
     ACCEPTS_PER_ITERATION,
+    LINGER_SECONDS,
     ConnectionLimits,
     ConnectionTable,
     connection_of,
@@ -29,10 +30,6 @@ from bot.errors import Permanent
 # Time for open connections to finish at shutdown. Contributors close long-lived routes (the playground's WebSocket)
 # before; this bounds the rest. Seconds.
 SHUTDOWN_SECONDS = 1.0
-
-# Time to read the rest of a request after the response, so that its sender sees the response. No route accepts a body.
-# Seconds.
-LINGER_SECONDS = 2.0
 
 # Connections waiting to be accepted: more than a hostile program opens at once, so that a probe still gets in. The
 # system may allow fewer (net.core.somaxconn).
@@ -112,7 +109,7 @@ class HttpServer:
 
         Port 0 takes a free port. Raises `PortInUse` or `ListenFailed`.
         """
-        application = web.Application(middlewares=[self._limit_websockets])
+        application = web.Application(middlewares=[_respond_early, self._limit_websockets])
         application.add_routes(self._routes)
         application.on_response_prepare.append(_add_headers)
         application.on_response_prepare.append(_track_phase)
@@ -177,6 +174,31 @@ async def _add_headers(_: web.Request, response: web.StreamResponse) -> None:
 async def _track_phase(request: web.Request, response: web.StreamResponse) -> None:
     if (connection := connection_of(request)) is not None:
         connection.response_started(websocket=response.status == HTTPStatus.SWITCHING_PROTOCOLS)
+
+
+@web.middleware
+async def _respond_early(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Send the response to a request with an unread body, and close our half of the connection.
+
+    aiohttp would first wait for the rest of the body.
+    """
+    try:
+        response = await handler(request)
+    except web.HTTPException as error:
+        await _end_unread(request, error)
+        raise
+    await _end_unread(request, response)
+    return response
+
+
+async def _end_unread(request: web.Request, response: web.StreamResponse) -> None:
+    if request.content.is_eof():
+        return
+    response.force_close()
+    await response.prepare(request)
+    await response.write_eof()
+    if (connection := connection_of(request)) is not None:
+        connection.finish()
 
 
 async def _listen(connections: ConnectionTable, host: str, port: int) -> asyncio.Server:

@@ -18,8 +18,11 @@ from yarl import URL
 
 from adapters.http_connections import (
     BAD_REQUEST,
+    CHECK_SECONDS,
     CONTENT_TOO_LARGE,
     HEAD_TOO_LARGE,
+    LINGER_SECONDS,
+    MAX_CLOSING,
     MAX_CONNECTIONS,
     MAX_HEAD_BYTES,
     MIN_CONNECTIONS,
@@ -38,16 +41,23 @@ HALF = b"GET /healthz HTTP/1.1\r\nHost: x\r\n"
 
 
 class MemoryTransport(asyncio.Transport):
-    """A transport in memory: what was sent, and whether it was aborted."""
+    """A transport in memory: what was sent, whether that was all, and whether it was aborted."""
 
     def __init__(self) -> None:
         super().__init__()
         self.sent = b""
+        self.ended = False
         self.aborted = False
         self.protocol: RecordingProtocol | None = None  # the protocol that took over, if any
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self.sent += bytes(data)
+
+    def write_eof(self) -> None:
+        self.ended = True
+
+    def resume_reading(self) -> None:
+        """Reading never pauses here."""
 
     def abort(self) -> None:
         self.aborted = True
@@ -155,6 +165,19 @@ async def test_a_new_request_always_finds_room() -> None:
     assert aborted(idle[7:] + live) == []
 
 
+async def test_refused_requests_go_first() -> None:
+    """A request that is told its error and still sends keeps no other connection out, and never more than a few do."""
+    table = connections(200)
+    page, waiting = Client(table).send(REQUEST).responded(websocket=True), Client(table).send(HALF)
+    refused = [Client(table).send(b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\n") for _ in range(MAX_CLOSING + 3)]
+    for client in refused:
+        client.send(b"more").responded()
+    assert aborted(refused) == [0, 1, 2]
+    full = [Client(table).send(HALF) for _ in range(200 - MAX_CLOSING - 1)]
+    assert aborted(refused) == [0, 1, 2, 3]
+    assert aborted([page, waiting, *full]) == []
+
+
 async def test_what_is_closed_by_itself_makes_room() -> None:
     """Nobody is aborted for one that has gone."""
     table = connections(8)
@@ -186,11 +209,13 @@ async def test_no_later_byte_prolongs_a_head() -> None:
     table = connections()
     client = Client(table)
     for byte in HALF:
-        if not client.transport.aborted:
+        if not client.transport.ended:
             client.send(bytes([byte]))
             await asyncio.sleep(1)
-    assert client.transport.aborted
+    assert client.transport.ended
     assert client.transport.sent == REQUEST_TIMEOUT
+    await asyncio.sleep(LINGER_SECONDS + CHECK_SECONDS)
+    assert client.transport.aborted
     assert len(table) == 0
 
 
@@ -252,7 +277,7 @@ def after(data: bytes, cuts: list[int]) -> Client:
     async def send() -> Client:
         client = Client(connections())
         for piece in pieces(data, cuts):
-            if not client.transport.aborted:
+            if not client.transport.ended:
                 client.send(piece)
         return client
 
@@ -311,7 +336,7 @@ def test_what_no_route_could_use_is_refused_at_once(request_: bytes, answer: byt
     """What is no HTTP, a body, a head without an end: one line, and the connection is closed."""
     client = after(request_, cuts)
     assert received_by(client) is None
-    assert (client.transport.aborted, client.transport.sent) == (True, answer)
+    assert (client.transport.ended, client.transport.sent) == (True, answer)
 
 
 @given(
@@ -323,7 +348,7 @@ def test_no_bytes_break_it(parts: list[bytes]) -> None:
     """Whatever comes, it is passed on, waited for, or refused."""
     data = b"GET " + b"".join(parts)
     client = after(data, [7, 50])
-    assert received_by(client) in {None, data} or client.transport.aborted
+    assert received_by(client) in {None, data} or client.transport.ended
 
 
 # ---------------------------------------------------------------------------------------------------- over real sockets
@@ -433,6 +458,24 @@ async def test_the_body_of_a_later_request_is_not_waited_for() -> None:
             assert (await ended(reader)).startswith(b"HTTP/1.1 405")
             trickling.cancel()
         writer.close()
+
+
+@pytest.mark.sockets
+async def test_a_sender_reads_the_error_after_ten_megabytes() -> None:
+    """Many clients read nothing before they have sent everything: they get the error, not a reset."""
+    async with serving(ConnectionLimits(8)) as url:
+        assert url.host is not None
+        for opening in (b"", REQUEST):
+            reader, writer = await asyncio.open_connection(url.host, url.port)
+            writer.write(opening)
+            if opening:
+                await reader.readuntil(b"}")
+            writer.write(b"POST /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 10000000\r\n\r\n")
+            for _ in range(100):
+                writer.write(b"x" * 100_000)
+                await writer.drain()
+            assert re.findall(rb"HTTP/1\.1 (\d+)", await reader.read()) == [b"405" if opening else b"413"]
+            writer.close()
 
 
 async def trickle(writer: asyncio.StreamWriter) -> None:
