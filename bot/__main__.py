@@ -1,4 +1,4 @@
-"""The command line: ``run``, ``check``, ``usage``, ``feedback``, ``--help`` and ``--version``.
+"""The command line: ``run``, ``check``, ``manifest``, ``usage``, ``feedback``, ``--help`` and ``--version``.
 
 Parts are built in `bot.bootstrap` and run in `bot.lifecycle`.
 """
@@ -25,6 +25,7 @@ from config.docs import describe, help_text
 from config.errors import SettingsError
 from config.log_setup import configure
 from config.settings import Settings
+from config.slack_manifest import manifest, request_url
 from config.sources import environment
 
 log = logging.getLogger("bot")  # `__name__` is "__main__" if the module is run
@@ -43,12 +44,11 @@ def main(
     `runner` runs the command's coroutine in an event loop; a benchmark adds a monitor of the loop.
     """
     options = _parse(arguments)
-    if options.help:
-        _print(help_text())
+    if options.help or options.version:
+        _print(help_text() if options.help else f"tickertape {_version()}")
         return EXIT_OK
-    if options.version:
-        _print(f"tickertape {_version()}")
-        return EXIT_OK
+    if options.command == "manifest":
+        return _print_manifest(options.http)
     try:
         settings = Settings.load(environment())
     except SettingsError as error:
@@ -66,18 +66,21 @@ def main(
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    usage = f"tickertape [run | check | {' | '.join(EXPORTS)}] [--help]"
+    usage = f"tickertape [run | check | manifest | {' | '.join(EXPORTS)}] [--help]"
     parser = argparse.ArgumentParser(prog="tickertape", usage=usage, add_help=False)
-    parser.add_argument("command", nargs="?", choices=["run", "check", *EXPORTS], default="run")
+    parser.add_argument("command", nargs="?", choices=["run", "check", "manifest", *EXPORTS], default="run")
     for option in ("--csv", "--jsonl"):
         parser.add_argument(option, action="store_true")
     for option in ("--since", "--until"):
         parser.add_argument(option, default="")
+    parser.add_argument("--http", metavar="ADDRESS")
     parser.add_argument("-h", "--help", action="store_true")
     parser.add_argument("--version", action="store_true")
     options = parser.parse_args(arguments)
     if options.command not in EXPORTS and (options.csv or options.jsonl or options.since or options.until):
         parser.error(f"--csv, --jsonl, --since and --until belong to {' and '.join(EXPORTS)}")
+    if options.command != "manifest" and options.http is not None:
+        parser.error("--http belongs to manifest")
     if options.csv and options.jsonl:
         parser.error("choose one of --csv and --jsonl")
     return options
@@ -116,6 +119,18 @@ async def check(settings: Settings) -> int:
         if result.fix:
             _print(f"     -> {result.fix}")
     return EXIT_OK if all(result.ok for result in results) else EXIT_FAILURE
+
+
+def _print_manifest(address: str | None) -> int:
+    """Print the manifest of the Slack app; returns the exit code. Needs no settings: the app comes first."""
+    try:
+        text = manifest(request_url(address) if address is not None else "")
+    except ValueError as error:
+        _print_errors([f"--http: {error}"])
+        return EXIT_USAGE
+    sys.stdout.buffer.write(text.encode("utf-8"))
+    sys.stdout.buffer.flush()
+    return EXIT_OK
 
 
 def _export(settings: Settings, options: argparse.Namespace) -> int:

@@ -21,6 +21,7 @@ WIDTH = 120  # columns of the help and of comments
 
 USAGE = """\
 usage: tickertape [run | check] [--help] [--version]
+       tickertape manifest [--http ADDRESS]
        tickertape usage [--csv | --jsonl] [--since DATE] [--until DATE]
        tickertape feedback [--csv | --jsonl] [--since DATE] [--until DATE]
 
@@ -28,11 +29,13 @@ An LLM chat bot for Slack and Discord that streams its answers.
 
   run      answer questions until stopped (the default)
   check    show the configuration, try each token and the model, and report problems
+  manifest print the manifest of the Slack app, to paste into Slack: for Socket Mode, or with the bot's public
+           address (--http https://bot.example.com) for events over HTTP
   usage    print every model call: who, where, model, tokens and cost; also while the bot runs
   feedback print every vote on an answer, with its reason; also while the bot runs
 
-Both print CSV, or one JSON object a line with --jsonl. --since and --until choose rows from a date to before another,
-such as 2026-11-01, in the bot's time zone.
+The last two print CSV, or one JSON object a line with --jsonl. --since and --until choose rows from a date to before
+another, such as 2026-11-01, in the bot's time zone.
 
 Without settings it serves a page to chat in (http://127.0.0.1:8080) with a tiny demonstration model.
 Settings are environment variables, or lines of a .env file in the working directory. The TOML file has more:
