@@ -73,8 +73,9 @@ class HttpServer:
 
     `ready` maps each platform to whether its events arrive; `components` maps a name to the status of another part.
     `render_metrics` returns the metrics and their content type. A route answers within seconds or becomes a WebSocket.
-    `limits` replaces the default connection limits. Nothing is logged here: probes come every few seconds, and aiohttp
-    logs the failures of routes.
+    `limits` replaces the default connection limits. `record_response` is told the route (empty for an unknown path or
+    method), the status and the seconds of each response, except for WebSockets. Nothing is logged here: probes come
+    every few seconds, and aiohttp logs the failures of routes.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class HttpServer:
         components: Callable[[], Mapping[str, ComponentStatus]] = dict,
         routes: Iterable[web.AbstractRouteDef] = (),
         limits: ConnectionLimits | None = None,
+        record_response: Callable[[str, int, float], None] = lambda _route, _status, _seconds: None,
     ) -> None:
         self._host = host
         self._port = port
@@ -94,6 +96,7 @@ class HttpServer:
         self._render_metrics = render_metrics
         self._components = components
         self._limits = limits
+        self._record_response = record_response
         self._routes = [
             web.get("/healthz", self._health),
             web.get("/readyz", self._readiness),
@@ -109,7 +112,7 @@ class HttpServer:
 
         Port 0 takes a free port. Raises `PortInUse` or `ListenFailed`.
         """
-        application = web.Application(middlewares=[_respond_early, self._limit_websockets])
+        application = web.Application(middlewares=[_respond_early, self._time_responses, self._limit_websockets])
         application.add_routes(self._routes)
         application.on_response_prepare.append(_add_headers)
         application.on_response_prepare.append(_track_phase)
@@ -142,6 +145,25 @@ class HttpServer:
             await runner.cleanup()
 
     @web.middleware
+    async def _time_responses(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Measure each response; an exception becomes aiohttp's 500, and a cancelled handler has no response."""
+        loop = asyncio.get_running_loop()
+        began, status = loop.time(), int(HTTPStatus.INTERNAL_SERVER_ERROR)
+        try:
+            response = await handler(request)
+            status = response.status
+        except web.HTTPException as error:
+            status = error.status
+            raise
+        except asyncio.CancelledError:
+            status = 0
+            raise
+        finally:
+            if status not in {0, HTTPStatus.SWITCHING_PROTOCOLS}:
+                self._record_response(_route_of(request), status, loop.time() - began)
+        return response
+
+    @web.middleware
     async def _limit_websockets(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Refuse a WebSocket if the limit is reached."""
         upgrades = request.headers.get("Upgrade", "").lower() == "websocket"
@@ -163,6 +185,12 @@ class HttpServer:
     async def _metrics(self, _: web.Request) -> web.Response:
         text, content_type = self._render_metrics()
         return web.Response(body=text, headers={"Content-Type": content_type})
+
+
+def _route_of(request: web.Request) -> str:
+    """The path of the request's route as registered; empty for an unknown path or method."""
+    resource = request.match_info.route.resource
+    return resource.canonical if resource is not None else ""
 
 
 async def _add_headers(_: web.Request, response: web.StreamResponse) -> None:

@@ -7,12 +7,13 @@ grow our memory (https://prometheus.io/docs/practices/naming/#labels).
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from typing_extensions import override
 
+from adapters.prometheus_state import BotState, StateCollector
 from bot.interactions.values import Vote
 from bot.ledger import LedgerEntry
 from bot.telemetry import Recorder, TurnRecord, UsageRecorder
@@ -39,6 +40,13 @@ SETTLE_BUCKETS = (0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0
 
 # Seconds of a whole turn, up to the five minutes allowed for an answer.
 TURN_BUCKETS = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0)
+
+# Seconds from a request to its response. Slack waits 3 s and then sends an event again
+# (https://docs.slack.dev/apis/events-api/#responding).
+RESPONSE_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 3.0, 10.0)
+
+# A route of our own server, as registered.
+_ROUTE = re.compile(r"/[\w./{}:-]{0,99}", re.ASCII)
 
 
 class _LabelValues:
@@ -67,8 +75,10 @@ class _Metrics:
     def _counter(self, name: str, help_text: str, labels: Sequence[str] = ()) -> Counter:
         return Counter(f"tickertape_{name}", help_text, labels, registry=self._registry)
 
-    def _histogram(self, name: str, help_text: str, buckets: Sequence[float]) -> Histogram:
-        return Histogram(f"tickertape_{name}", help_text, ("platform",), registry=self._registry, buckets=buckets)
+    def _histogram(
+        self, name: str, help_text: str, buckets: Sequence[float], labels: Sequence[str] = ("platform",)
+    ) -> Histogram:
+        return Histogram(f"tickertape_{name}", help_text, labels, registry=self._registry, buckets=buckets)
 
 
 class _TurnCounters(_Metrics):
@@ -203,6 +213,20 @@ class _TurnHistograms(_Metrics):
                 histogram.labels(platform).observe(seconds)
 
 
+class _HttpHistograms(_Metrics):
+    """Responses of the bot's own HTTP server."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        super().__init__(registry)
+        self._route = _LabelValues(_ROUTE)
+        self._responses = self._histogram(
+            "http_response_seconds", "From a request to its response.", RESPONSE_BUCKETS, ("route", "code")
+        )
+
+    def respond(self, route: str, code: int, seconds: float) -> None:
+        self._responses.labels(self._route.bounded(route), str(code)).observe(seconds)
+
+
 class PrometheusRecorder(Recorder, UsageRecorder):
     """A `bot.telemetry.Recorder` with a registry of its own, including figures of the process (memory, open files)."""
 
@@ -215,6 +239,15 @@ class PrometheusRecorder(Recorder, UsageRecorder):
         self._model = _ModelCounters(self._registry)
         self._durations = _TurnHistograms(self._registry)
         self._usage = _UsageCounters(self._registry)
+        self._http = _HttpHistograms(self._registry)
+
+    def add_state(self, read: Callable[[], BotState]) -> None:
+        """Add gauges of the state; `read` is called at each scrape and must not raise."""
+        self._registry.register(StateCollector(read))
+
+    def responded(self, route: str, code: int, seconds: float) -> None:
+        """Our HTTP server answered a request to `route`, as registered; empty for an unknown path or method."""
+        self._http.respond(route, code, seconds)
 
     @override
     def accepted(self, platform: str) -> None:

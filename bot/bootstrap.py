@@ -20,12 +20,14 @@ from adapters.http_server import ComponentStatus, HttpServer, ListenFailed
 from adapters.journal import JournalOptions, MemoryJournal, SqliteJournal
 from adapters.playground import PlaygroundOptions, PlaygroundPlatform
 from adapters.prometheus import PrometheusRecorder
+from adapters.records import SqliteRecords
 from adapters.shared.attachments import AttachmentLimits, Attachments
 from adapters.shared.diagnostics import CheckResult
 from bot.access import AccessRules, AllowDeny
 from bot.backoff import Backoff
 from bot.bootstrap_admin import make_admin_page
 from bot.bootstrap_commands import make_handlers, make_preference_rules
+from bot.bootstrap_metrics import bot_state
 from bot.bootstrap_models import (
     check_models,
     make_catalog,
@@ -87,15 +89,15 @@ async def open_bot(settings: Settings, stack: AsyncExitStack, report: Callable[[
     history = History(clock)
     turns = make_turns(settings, model, Recorders(recorder, history), journal, platforms, hooks=hooks)
     admin = make_admin_page(settings, turns, history, records, clock)
+    statuses = partial(component_statuses, settings, turns, journal, records, server)
+    recorder.add_state(lambda: bot_state(settings, turns, platform_readiness(platforms), statuses()))
     http_server = HttpServer(
         host=settings.site.host,
         port=settings.site.port,
-        ready=lambda: {platform.name: platform.ready for platform in platforms},
+        ready=partial(platform_readiness, platforms),
         render_metrics=recorder.render_metrics,
-        components=lambda: {
-            **component_statuses(turns, journal, server),
-            "records": records_status(settings, records),
-        },
+        components=statuses,
+        record_response=recorder.responded,
         routes=[*(playground.routes() if playground else ()), *(admin.routes() if admin else ())],
     )
     stack.push_async_callback(http_server.close)
@@ -122,15 +124,24 @@ async def start_http_server(http_server: HttpServer, *, required: bool) -> str:
         return ""
 
 
+def platform_readiness(platforms: Sequence[Platform]) -> Mapping[str, bool]:
+    """Whether the events of each platform arrive."""
+    return {platform.name: platform.ready for platform in platforms}
+
+
 def component_statuses(
-    turns: TurnManager, journal: Journal, server: embedded.EmbeddedServer | None
+    settings: Settings,
+    turns: TurnManager,
+    journal: Journal,
+    records: SqliteRecords,
+    server: embedded.EmbeddedServer | None,
 ) -> Mapping[str, ComponentStatus]:
-    """The status of the journal and the embedded model, for ``/readyz``."""
+    """The status of the journal, the records and the embedded model, for ``/readyz``."""
     journal_label = ("degraded" if journal.degraded else "ok") if isinstance(journal, SqliteJournal) else "memory"
     statuses = {"journal": ComponentStatus("degraded" if turns.degraded else journal_label)}
     if server is not None:
         statuses["model"] = ComponentStatus("alive" if server.alive else "dead", healthy=server.alive)
-    return statuses
+    return {**statuses, "records": records_status(settings, records)}
 
 
 async def run_checks(settings: Settings) -> Sequence[CheckResult]:

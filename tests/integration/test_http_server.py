@@ -97,6 +97,49 @@ async def test_metrics_go_out_as_they_are() -> None:
 
 
 @pytest.mark.sockets
+async def test_each_response_is_measured_by_its_route() -> None:
+    """A route counts as registered, errors by their status, unknown paths and methods together, WebSockets never."""
+    responses: list[tuple[str, int, float]] = []
+
+    async def refuse(_: web.Request) -> web.Response:
+        raise web.HTTPForbidden
+
+    async def fail(_: web.Request) -> web.Response:
+        raise KeyError
+
+    async def talk(request: web.Request) -> web.WebSocketResponse:
+        response = web.WebSocketResponse()
+        await response.prepare(request)
+        await response.close()
+        return response
+
+    routes = [web.get("/of/{name}", refuse), web.get("/fail", fail), web.get("/talk", talk)]
+    it = HttpServer(
+        host="127.0.0.1",
+        port=0,
+        ready=dict,
+        render_metrics=lambda: (b"", "text/plain"),
+        routes=routes,
+        record_response=lambda route, status, seconds: responses.append((route, status, seconds)),
+    )
+    async with serving(it) as session:
+        async with session.ws_connect("/talk") as talk_:
+            await talk_.receive()
+        for path in ("/healthz", "/of/a", "/of/b", "/fail", "/nowhere/1"):
+            await (await session.get(path)).read()
+        await (await session.post("/healthz")).read()
+    assert [(route, status) for route, status, _ in responses] == [
+        ("/healthz", 200),
+        ("/of/{name}", 403),
+        ("/of/{name}", 403),
+        ("/fail", 500),
+        ("", 404),
+        ("", 405),
+    ]
+    assert all(0 <= seconds < 10 for *_, seconds in responses)
+
+
+@pytest.mark.sockets
 async def test_every_answer_carries_the_safe_headers() -> None:
     """Also one that is not found; a route may say otherwise for itself."""
 

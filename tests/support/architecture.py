@@ -37,6 +37,7 @@ COMPOSITION_ROOT = {
     "bot/bootstrap.py": {"adapters", "config"},
     "bot/bootstrap_admin.py": {"adapters", "config"},
     "bot/bootstrap_commands.py": {"adapters", "config"},
+    "bot/bootstrap_metrics.py": {"adapters", "config"},
     "bot/bootstrap_models.py": {"adapters", "config"},
     "bot/bootstrap_records.py": {"adapters", "config"},
     "bot/__main__.py": {"config"},

@@ -9,6 +9,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from adapters.prometheus import MAX_LABEL_VALUES, PrometheusRecorder
+from adapters.prometheus_state import BotState
 from bot.conversation import Ending, TurnKey, Usage
 from bot.interactions.values import Vote
 from bot.ledger import LedgerEntry
@@ -181,3 +182,33 @@ def test_models_and_workspaces_are_bounded() -> None:
     assert counts == [MAX_LABEL_VALUES + 1] * 2
     where = {"model": "other", "platform": "discord", "workspace": "other"}
     assert value(recorder, "model_cost_dollars_total", **where) == pytest.approx(0.25 * (MAX_LABEL_VALUES + 1))
+
+
+def test_the_state_is_read_at_each_scrape() -> None:
+    """Gauges follow the state; a platform without turns shows 0, and a journal in memory has no disk."""
+    recorder = PrometheusRecorder()
+    states: list[BotState] = []
+    recorder.add_state(lambda: states[-1])
+    states.append(
+        BotState(ready=False, platforms={"slack": False}, degraded={"journal": True}, running={"playground": 3})
+    )
+    assert value(recorder, "ready") == 0
+    assert value(recorder, "platform_ready", platform="slack") == 0
+    assert value(recorder, "component_degraded", component="journal") == 1
+    assert value(recorder, "live_turns", platform="slack", state="running") == 0
+    assert value(recorder, "live_turns", platform="playground", state="running") == 3
+    assert ("tickertape_journal_free_bytes", ()) not in samples(recorder)
+    states.append(BotState(ready=True, platforms={"slack": True}, degraded={}, waiting={"slack": 4}, free_bytes=7))
+    assert value(recorder, "ready") == 1
+    assert value(recorder, "live_turns", platform="slack", state="waiting") == 4
+    assert value(recorder, "journal_free_bytes") == 7
+    assert ("tickertape_live_turns", (("platform", "playground"), ("state", "running"))) not in samples(recorder)
+
+
+def test_responses_by_route_and_status() -> None:
+    """Unknown paths count together, however many there are."""
+    recorder = PrometheusRecorder()
+    recorder.responded("/slack/events", 200, 0.004)
+    recorder.responded("", 404, 0.001)
+    assert value(recorder, "http_response_seconds_bucket", route="/slack/events", code="200", le="0.005") == 1
+    assert value(recorder, "http_response_seconds_count", route="other", code="404") == 1
