@@ -1,8 +1,8 @@
-"""A loopback Slack: Web API and Socket Mode, speaking the true protocol to slack-bolt, with true limits.
+"""A loopback Slack: Web API, Socket Mode and requests, speaking the true protocol to slack-bolt, with true limits.
 
 What belongs here: the world (users, channels, messages), the methods that a chat bot calls, what a reader sees of it,
-and commands for tests. What does not: the socket (`tests.servers.slack_socket`), counting and faults
-(`tests.servers.limits`).
+and commands for tests. What does not: the socket (`tests.servers.slack_socket`), the sender of requests
+(`tests.servers.slack_requests`), counting and faults (`tests.servers.limits`).
 
 Limits (https://docs.slack.dev/apis/web-api/rate-limits), for the workspace: chat.update, chat.delete and the reads of
 conversations 50 in any 60 s each, users.info 100; chat.postMessage one a second in a channel, without a burst, which is
@@ -27,11 +27,14 @@ from decimal import Decimal
 from typing import Any, Final
 
 from aiohttp import web
+from yarl import URL
 
 from tests.servers.limits import FaultPlan, LeakCounter, RollingWindowCounter, Transcript, Verdict, faulted
 from tests.servers.slack_blocks import Refused, expanded
+from tests.servers.slack_deliveries import Deliveries, Envelope, Transport
 from tests.servers.slack_interactive import Interactive
-from tests.servers.slack_socket import Envelope, Sockets
+from tests.servers.slack_requests import Requests
+from tests.servers.slack_socket import Sockets
 from tests.servers.slack_surface import SlackSurface
 
 Json = dict[str, Any]
@@ -209,7 +212,9 @@ class SlackDouble(SlackSurface):
         self.world = World()
         self.transcript = Transcript()
         self.faults = FaultPlan()
-        self.sockets = Sockets(self._touch)
+        self.deliveries = Deliveries(self._touch)
+        self.sockets = self.deliveries.sender = Sockets(self.deliveries, self._touch)
+        self.requests = Requests(self.deliveries, self._touch)
         self.limited: list[tuple[str, str]] = []  # every 429 that was provoked: method, channel
         self.refused: list[tuple[str, str]] = []  # every error but those: method, error
         self.writes: list[Wrote] = []
@@ -234,7 +239,7 @@ class SlackDouble(SlackSurface):
         self.page_limit = PAGE_LIMIT  # messages a page holds at the most
         self.tiers = dict(TIERS)  # an app that is sold outside of the Marketplace has one read a minute
         self.edits: LeakCounter | None = None  # how chat.update is counted, where that is not 50 in any 60 s
-        self.interactive = Interactive(self.world.team, self.sockets, self.world.now, self._touch)
+        self.interactive = Interactive(self.world.team, self.deliveries, self.world.now, self._touch)
         self._counters: dict[tuple[str, str], RollingWindowCounter] = {}
         self._group: asyncio.TaskGroup | None = None
         self._shares: set[asyncio.Task[None]] = set()
@@ -259,7 +264,7 @@ class SlackDouble(SlackSurface):
         self._here = f"127.0.0.1:{runner.addresses[0][1]}"
         self.api_url, self.interactive.host = f"http://{self._here}/api/", self._here
         try:
-            async with asyncio.TaskGroup() as group:
+            async with self.requests.running(), asyncio.TaskGroup() as group:
                 pump, self._group = group.create_task(self._pump()), group
                 try:
                     yield self
@@ -311,11 +316,11 @@ class SlackDouble(SlackSurface):
 
     async def redeliver(self, envelope: Envelope) -> None:
         """Send an event again, as Slack does with one that was not acknowledged in time."""
-        await self.sockets.deliver(envelope.event, self.world.team, retry=1, event_id=envelope.event_id)
+        await self._deliver(envelope.event, retry=1, event_id=envelope.event_id)
 
     async def redeliver_unacknowledged(self) -> None:
         """Send every event again that nobody acknowledged, as Slack does after three seconds."""
-        for envelope in {each.event_id: each for each in self.sockets.envelopes if not each.acked}.values():
+        for envelope in {each.event_id: each for each in self.deliveries.envelopes if not each.acked}.values():
             await self.redeliver(envelope)
 
     def revise(self, channel: str, ts: str, text: str, *, mentions: bool = False, **fields: Any) -> None:
@@ -369,7 +374,19 @@ class SlackDouble(SlackSurface):
     @property
     def environment(self) -> dict[str, str]:
         """The variables of a program that uses this server."""
-        return {"SLACK_BOT_TOKEN": self.bot_token, "SLACK_APP_TOKEN": self.app_token, "SLACK_API_URL": self.api_url}
+        told = {"SLACK_BOT_TOKEN": self.bot_token, "SLACK_API_URL": self.api_url}
+        if self.transport is Transport.SOCKET:
+            return {**told, "SLACK_APP_TOKEN": self.app_token}
+        return {**told, "SLACK_SIGNING_SECRET": self.requests.signing_secret, "PORT": str(URL(self.requests.url).port)}
+
+    @property
+    def transport(self) -> Transport:
+        """The way of events to the app."""
+        return Transport.SOCKET if self.deliveries.sender is self.sockets else Transport.HTTP
+
+    def send_requests(self, url: str) -> None:
+        """From now on, deliver to the app's request URL, instead of over its socket."""
+        self.requests.url, self.deliveries.sender = url, self.requests
 
     async def until(self, holds: Callable[[], bool]) -> None:
         """Wait until something that a call or a connection changes holds."""
@@ -379,7 +396,7 @@ class SlackDouble(SlackSurface):
 
     async def settled(self) -> None:
         """Wait until every event that was said is sent and acknowledged."""
-        await self.until(lambda: self._outbox.empty() and all(e.acked for e in self.sockets.envelopes))
+        await self.until(lambda: self._outbox.empty() and all(e.acked for e in self.deliveries.envelopes))
 
     def _touch(self) -> None:
         self._changed.set()
@@ -387,8 +404,11 @@ class SlackDouble(SlackSurface):
     async def _pump(self) -> None:
         while True:
             event, outer = await self._outbox.get()
-            await self.sockets.deliver(event, self.world.team, **outer)
+            await self._deliver(event, **outer)
             self._touch()
+
+    async def _deliver(self, event: Json, **outer: Any) -> None:
+        await self.deliveries.deliver(event, self.world.team, self.world.bot_user, **outer)
 
     # -------------------------------------------------------------------------------------------------------- Web API
 

@@ -18,7 +18,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from tests.servers.slack_blocks import MESSAGE_BLOCKS, Refused, check_blocks, check_view
-from tests.servers.slack_socket import Envelope, Sockets
+from tests.servers.slack_deliveries import Deliveries, Envelope
 
 Json = dict[str, Any]
 
@@ -75,14 +75,14 @@ class _Address:
 class Interactive:
     """People who press and fill in, and what they alone see."""
 
-    def __init__(self, team: str, sockets: Sockets, now: Callable[[], str], changed: Callable[[], None]) -> None:
+    def __init__(self, team: str, deliveries: Deliveries, now: Callable[[], str], changed: Callable[[], None]) -> None:
         self.privates: list[Private] = []
         self.views: list[View] = []  # open forms
         self.homes: dict[str, Json] = {}  # by user
         self.unsupported: set[str] = set()  # types of blocks this server refuses
         self.explains = True  # refusals of blocks say why
         self.host = ""  # where response addresses lead
-        self._team, self._sockets, self._now, self._changed = team, sockets, now, changed
+        self._team, self._deliveries, self._now, self._changed = team, deliveries, now, changed
         self._triggers: dict[str, _Trigger] = {}
         self._addresses: dict[str, _Address] = {}
         self._ids = itertools.count(1)
@@ -121,7 +121,7 @@ class Interactive:
         }
         if "thread_ts" in message:
             payload["container"]["thread_ts"] = message["thread_ts"]
-        return await self._sockets.deliver_payload("interactive", payload)
+        return await self._deliveries.deliver_payload("interactive", payload)
 
     async def press_private(self, private: Private, label: str) -> Envelope:
         """The reader of a private message presses one of its buttons; the payload lacks the message itself."""
@@ -133,14 +133,14 @@ class Interactive:
             "state": {"values": {}},
             "response_url": self.address(private.channel, private.user, private.thread, private.ts),
         }
-        return await self._sockets.deliver_payload("interactive", payload)
+        return await self._deliveries.deliver_payload("interactive", payload)
 
     async def press_in_view(self, view: View, label: str) -> Envelope:
         """Somebody presses a button in a view, which has neither a channel nor a response address."""
         block, action = found_button(view.view["blocks"], label)
         payload = self._payload(view.user, block, action)
         payload |= {"container": {"type": "view", "view_id": view.id}, "view": {"id": view.id, **view.view}}
-        return await self._sockets.deliver_payload("interactive", payload)
+        return await self._deliveries.deliver_payload("interactive", payload)
 
     async def submit(self, view: View, **values: str) -> Envelope:
         """Somebody fills in and submits a form; inputs that are not named keep their value."""
@@ -161,7 +161,7 @@ class Interactive:
             if answer.get("response_action") != "errors" and view in self.views:
                 self.views.remove(view)
 
-        return await self._sockets.deliver_payload("interactive", payload, on_answer=answered)
+        return await self._deliveries.deliver_payload("interactive", payload, on_answer=answered)
 
     def _payload(self, user: str, block: Json, action: Json) -> Json:
         return {

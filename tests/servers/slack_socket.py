@@ -3,7 +3,7 @@
 What belongs here: what travels over the WebSocket. What does not: what an event says (`tests.servers.slack`).
 
 Each event goes to one connection, the newest; with none, it waits for the next. One that is not acknowledged is only
-sent again on command (`redeliver`). What is acknowledged is the event, by whichever of its deliveries.
+sent again on command (`redeliver`).
 """
 
 from __future__ import annotations
@@ -11,34 +11,21 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from aiohttp import WSMsgType, web
 
+from tests.servers.slack_deliveries import APP_ID, Deliveries, Envelope
+
 Json = dict[str, Any]
-
-
-@dataclass(slots=True)
-class Envelope:
-    """One delivery."""
-
-    id: str
-    event_id: str
-    event: Json
-    acked: bool = False
-    payload: Json = field(default_factory=dict)
-    kind: str = "events_api"  # or "interactive", "slash_commands"
-    on_answer: Callable[[Json], None] | None = None  # told the payload of the acknowledgement
 
 
 class Sockets:
     """All connections of the app."""
 
-    def __init__(self, changed: Callable[[], None]) -> None:
+    def __init__(self, deliveries: Deliveries, changed: Callable[[], None]) -> None:
         self.live: list[web.WebSocketResponse] = []
-        self.envelopes: list[Envelope] = []
         self.opened = 0  # connections that were ever made
         self.hello = True  # whether they are greeted
         self.others = 0  # connections of other processes, as the greeting counts them
@@ -47,8 +34,8 @@ class Sockets:
         self._tickets: set[str] = set()
         self._transports: WeakKeyDictionary[web.WebSocketResponse, asyncio.Transport | None] = WeakKeyDictionary()
         self._waiting: list[Envelope] = []
-        self._events: dict[str, str] = {}  # by envelope
-        self._deliveries: dict[str, list[Envelope]] = {}  # by event
+        self._sent: dict[str, Envelope] = {}  # by id
+        self._deliveries = deliveries
         self._ids = itertools.count(1)
         self._changed = changed
 
@@ -89,74 +76,28 @@ class Sockets:
             "type": "hello",
             "num_connections": len(self.live) + self.others,
             "debug_info": {"host": "double", "approximate_connection_time": 18060},
-            "connection_info": {"app_id": "A1"},
+            "connection_info": {"app_id": APP_ID},
         }
 
     async def _deliver_waiting(self) -> None:
         waiting, self._waiting = self._waiting, []
         for envelope in waiting:
-            await self._send(envelope, 0)
+            await self.send(envelope)
 
     def _acknowledge(self, answer: Json) -> None:
-        event_id = self._events.get(str(answer.get("envelope_id")))
-        for envelope in self._deliveries.get(event_id or "", ()):
-            if envelope.on_answer is not None and not envelope.acked:
-                envelope.on_answer(answer.get("payload") or {})
-            envelope.acked = True
-        self._changed()
+        if (envelope := self._sent.get(str(answer.get("envelope_id")))) is not None:
+            self._deliveries.acknowledge(envelope, answer.get("payload") or {})
 
-    async def deliver(self, event: Json, team: str, *, retry: int = 0, event_id: str = "", **outer: Any) -> Envelope:
-        """Send an event to the newest connection, or keep it for the next one."""
-        number = next(self._ids)
-        envelope = Envelope(f"envelope-{number}", event_id or f"Ev{number}", event)
-        envelope.payload = {"team_id": team, **outer}
-        self.envelopes.append(envelope)
-        self._events[envelope.id] = envelope.event_id
-        self._deliveries.setdefault(envelope.event_id, []).append(envelope)
-        await self._send(envelope, retry)
-        return envelope
-
-    async def deliver_payload(
-        self, kind: str, payload: Json, on_answer: Callable[[Json], None] | None = None
-    ) -> Envelope:
-        """Send an interactive payload or a command, which Slack never sends again."""
-        number = next(self._ids)
-        envelope = Envelope(
-            f"envelope-{number}", f"Payload{number}", {}, payload=payload, kind=kind, on_answer=on_answer
-        )
-        self.envelopes.append(envelope)
-        self._events[envelope.id] = envelope.event_id
-        self._deliveries[envelope.event_id] = [envelope]
-        await self._send(envelope, 0)
-        return envelope
-
-    async def _send(self, envelope: Envelope, retry: int) -> None:
+    async def send(self, envelope: Envelope) -> None:
+        """Send a delivery to the newest connection, or keep it for the next one."""
+        self._sent[envelope.id] = envelope
         live = [socket for socket in self.live if not socket.closed]
         try:
             if not live:
                 raise ConnectionError("nobody is there")
-            await live[-1].send_json(self._wrapped(envelope, retry))
+            await live[-1].send_json(_wrapped(envelope))
         except ConnectionError:
             self._waiting.append(envelope)
-
-    def _wrapped(self, envelope: Envelope, retry: int) -> Json:
-        if envelope.kind != "events_api":
-            wrapper = {"envelope_id": envelope.id, "type": envelope.kind, "accepts_response_payload": True}
-            return {**wrapper, "payload": envelope.payload}
-        return {
-            "envelope_id": envelope.id,
-            "type": "events_api",
-            "accepts_response_payload": False,
-            "retry_attempt": retry,
-            "retry_reason": "timeout" if retry else "",
-            "payload": {
-                "type": "event_callback",
-                "api_app_id": "A1",
-                "event_id": envelope.event_id,
-                "event": envelope.event,
-                **envelope.payload,
-            },
-        }
 
     async def disconnect(self, reason: str = "refresh_requested") -> None:
         """Ask the newest connection to be replaced (or tell it that it was refused, by `reason`)."""
@@ -173,7 +114,9 @@ class Sockets:
             if (transport := self._transports[socket]) is not None:
                 transport.abort()
 
-    async def acknowledged(self, envelope: Envelope, until: Callable[[Callable[[], bool]], Any]) -> None:
-        """Wait until an event was acknowledged."""
-        async with asyncio.timeout(10):
-            await until(lambda: envelope.acked)
+
+def _wrapped(envelope: Envelope) -> Json:
+    is_event = envelope.kind == "events_api"
+    wrapper = {"envelope_id": envelope.id, "type": envelope.kind, "accepts_response_payload": not is_event}
+    retries = {"retry_attempt": envelope.retry, "retry_reason": "timeout" if envelope.retry else ""}
+    return {**wrapper, **(retries if is_event else {}), "payload": envelope.body}

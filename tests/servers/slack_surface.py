@@ -12,8 +12,8 @@ from tests.servers.slack_blocks import Refused, check_view
 
 if TYPE_CHECKING:
     from tests.servers.slack import World
+    from tests.servers.slack_deliveries import Deliveries, Envelope
     from tests.servers.slack_interactive import Interactive
-    from tests.servers.slack_socket import Envelope, Sockets
 
 Json = dict[str, Any]
 
@@ -24,7 +24,7 @@ class SlackSurface:
     """The part of the loopback Slack for one person at a time."""
 
     world: World
-    sockets: Sockets
+    deliveries: Deliveries
     interactive: Interactive
     revoked: str
 
@@ -67,7 +67,7 @@ class SlackSurface:
             "response_url": self.interactive.address(channel, author),
             "trigger_id": self.interactive.trigger(author),
         }
-        return await self.sockets.deliver_payload("slash_commands", payload)
+        return await self.deliveries.deliver_payload("slash_commands", payload)
 
     async def menu(self, channel: str, ts: str, callback: str, *, author: str) -> Envelope:
         """Somebody chooses a message shortcut."""
@@ -86,7 +86,7 @@ class SlackSurface:
             "action_ts": self.world.now(),
             "is_enterprise_install": False,
         }
-        return await self.sockets.deliver_payload("interactive", payload)
+        return await self.deliveries.deliver_payload("interactive", payload)
 
     def open_home(self, user: str, tab: str = "home") -> None:
         """Somebody opens the app: its page, or its direct messages."""

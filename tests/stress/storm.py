@@ -18,7 +18,7 @@ from typing import Protocol
 from tests.servers.discord import DiscordDouble
 from tests.servers.openai import Answer, OpenAIDouble
 from tests.servers.slack import SlackDouble
-from tests.servers.slack_socket import Envelope
+from tests.servers.slack_deliveries import Envelope
 from tests.support.process import Running, bot
 
 ANSWER = "Yes, it is."
@@ -161,7 +161,7 @@ class SlackPlace:
 
     async def ask(self, channel: int, *, twice: bool = False) -> int:
         where, text = self._channels[channel], f"<@{self._double.world.bot_user}> is it?"
-        known = len(self._double.sockets.envelopes)
+        known = len(self._double.deliveries.envelopes)
         question = self._double.say(where, text, author=self._askers[channel % _ASKERS])
         self._asked.append((where, question))
         if twice:
@@ -172,7 +172,7 @@ class SlackPlace:
 
     def _delivered(self, question: str, known: int) -> list[Envelope]:
         """The deliveries of a question after the first `known` envelopes."""
-        return [each for each in self._double.sockets.envelopes[known:] if each.event.get("ts") == question]
+        return [each for each in self._double.deliveries.envelopes[known:] if each.event.get("ts") == question]
 
     def answer(self, number: int) -> list[str]:
         return self._double.answers(*self._asked[number])

@@ -98,7 +98,7 @@ async def test_slack_is_away_for_a_moment() -> None:
         double.say(channel, "<@UBOT> tell me too", author=ann)
         assert len(await finished(double, channel, 2)) == 2
         await double.settled()
-        for envelope in list(double.sockets.envelopes):
+        for envelope in list(double.deliveries.envelopes):
             await double.redeliver(envelope)
         await double.settled()
         assert len(double.answers(channel)) == 2
@@ -128,7 +128,7 @@ async def test_an_answer_goes_on_after_a_kill(kind: str, when: str) -> None:
                     await double.transcript.wait_for(path="chat.update")
                 await double.settled()
         double.faults.clear()
-        await double.redeliver(double.sockets.envelopes[0])  # it may be that Slack does
+        await double.redeliver(double.deliveries.envelopes[0])  # it may be that Slack does
         async with bot(double, ScriptedModel(ANSWER), FakeJournal(of=journal)):
             assert len(await finished(double, place, 1)) == 1
             await double.settled()

@@ -28,7 +28,7 @@ class BrokenJournal(RecordingInbox):
         self._double = double
 
     async def receive(self, key: TurnKey, event: str) -> bool:
-        self.acknowledged_before.append(any(envelope.acked for envelope in self._double.sockets.envelopes))
+        self.acknowledged_before.append(any(envelope.acked for envelope in self._double.deliveries.envelopes))
         if self.failures:
             self.failures -= 1
             self._changed.set()
@@ -56,7 +56,7 @@ async def test_an_event_is_in_the_journal_before_bolt_responds() -> None:
     async with double.running(), connected(double, inbox):
         double.say(dm, "hello", author=ann)
         async with asyncio.timeout(PATIENCE):
-            await double.until(lambda: any(envelope.acked for envelope in double.sockets.envelopes))
+            await double.until(lambda: any(envelope.acked for envelope in double.deliveries.envelopes))
         assert [key.channel for key, _ in inbox.received] == [dm]
         assert inbox.acknowledged_before == [False]
 
@@ -69,11 +69,11 @@ async def test_a_failing_journal_makes_slack_deliver_again() -> None:
     async with double.running(), connected(double, inbox):
         double.say(dm, "hello", author=ann)
         await inbox.until(lambda: not inbox.failures)
-        assert not double.sockets.envelopes[0].acked
+        assert not double.deliveries.envelopes[0].acked
         await double.redeliver_unacknowledged()
         await inbox.turn(1)
         async with asyncio.timeout(PATIENCE):
-            await double.until(lambda: double.sockets.envelopes[0].acked)
+            await double.until(lambda: double.deliveries.envelopes[0].acked)
         assert inbox.questions == ["hello"]
 
 
@@ -85,7 +85,7 @@ async def test_authorization_costs_no_call() -> None:
         for number in range(3):
             double.say(dm, f"question {number}", author=ann)
         await inbox.turn(3)
-        await double.sockets.deliver_payload("interactive", press(ann, dm, "1.1"))
+        await double.deliveries.deliver_payload("interactive", press(ann, dm, "1.1"))
         await inbox.until(lambda: len(inbox.stopped) == 1)
         assert len(double.transcript.of(path="auth.test")) == 1
 
@@ -95,7 +95,7 @@ async def test_a_stop_button_stops_its_answer() -> None:
     double = SlackDouble()
     ann, channel = double.world.user("Ann"), double.world.channel()
     async with double.running(), connected(double) as (_, inbox):
-        envelope = await double.sockets.deliver_payload("interactive", press(ann, channel, "5.1"))
+        envelope = await double.deliveries.deliver_payload("interactive", press(ann, channel, "5.1"))
         async with asyncio.timeout(ACKNOWLEDGEMENT_SECONDS):
             await double.until(lambda: envelope.acked)
         await inbox.until(lambda: inbox.stopped == [TurnKey("slack", "T1", channel, "5.1")])
@@ -114,10 +114,10 @@ async def test_interactive_payloads_are_acknowledged_while_the_journal_is_slow()
 
     async with double.running(), connected(double, SlowJournal()) as (_, inbox):
         double.say(dm, "hello", author=ann)
-        envelope = await double.sockets.deliver_payload("interactive", press(ann, dm, "5.1"))
+        envelope = await double.deliveries.deliver_payload("interactive", press(ann, dm, "5.1"))
         async with asyncio.timeout(ACKNOWLEDGEMENT_SECONDS):
             await double.until(lambda: envelope.acked)
-        assert not any(each.acked for each in double.sockets.envelopes if each.kind == "events_api")
+        assert not any(each.acked for each in double.deliveries.envelopes if each.kind == "events_api")
         written.set()
         await inbox.turn(1)
 
@@ -138,7 +138,7 @@ async def test_payloads_without_a_listener_are_acknowledged(kind: str, payload: 
     """An unknown button, shortcut, view or command shows users no warning, and does nothing."""
     double = SlackDouble()
     async with double.running(), connected(double) as (_, inbox):
-        envelope = await double.sockets.deliver_payload(kind, payload)
+        envelope = await double.deliveries.deliver_payload(kind, payload)
         async with asyncio.timeout(ACKNOWLEDGEMENT_SECONDS):
             await double.until(lambda: envelope.acked)
         assert inbox.stopped == []

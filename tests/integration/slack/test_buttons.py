@@ -461,5 +461,5 @@ async def test_a_flood_of_presses_is_answered_without_a_429() -> None:
         for _ in range(150):
             await on.double.press(on.place, ts, "Try again", author=on.ann)
         await on.until(lambda: len(on.double.interactive.privates) == 150)
-        assert all(envelope.acked for envelope in on.double.sockets.envelopes)
+        assert all(envelope.acked for envelope in on.double.deliveries.envelopes)
         assert on.double.limited == []

@@ -14,7 +14,7 @@ from bot.interactions.values import CommandInvoked, Field, Form, Notice, Respons
 from bot.ports import Body, UnfinishedTurn
 from tests.servers.limits import Kind
 from tests.servers.slack import SlackDouble
-from tests.servers.slack_socket import Envelope
+from tests.servers.slack_deliveries import Envelope
 from tests.support.inbox import PATIENCE, RecordingInbox
 from tests.support.interactions import RecordingInteractions
 from tests.support.slack import connected, soon, told
@@ -181,7 +181,7 @@ async def test_each_invocation_is_a_question() -> None:
         await double.command(channel, "ask why?", author=ann)
         envelope = await double.command(channel, "ask why?", author=ann)
         await inbox.turn(2)
-        await double.sockets.deliver_payload("slash_commands", envelope.payload)
+        await double.deliveries.deliver_payload("slash_commands", envelope.payload)
         await ask(double, inbox, channel, "why not?", author=ann)
         assert inbox.questions == ["why?", "why?", "why not?"]
 

@@ -95,7 +95,7 @@ async def test_a_redelivered_command_runs_once() -> None:
     async with double.running(), connected(double, None, core) as (_, inbox):
         double.say(dm, "!reset", author=ann)
         await told(double, ann)
-        await double.redeliver(double.sockets.envelopes[0])
+        await double.redeliver(double.deliveries.envelopes[0])
         double.say(dm, "Why?", author=ann)
         await inbox.turn(1)
         assert len(core.invoked) == 1

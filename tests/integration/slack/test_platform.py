@@ -15,7 +15,7 @@ from bot.errors import Forbidden
 from bot.ports import Body
 from tests.servers.limits import Kind
 from tests.servers.slack import SlackDouble
-from tests.servers.slack_socket import Envelope
+from tests.servers.slack_deliveries import Envelope
 from tests.support.inbox import PATIENCE, RecordingInbox
 from tests.support.slack import answer, connected, options_of
 from tests.support.waiting import until
@@ -171,7 +171,7 @@ async def test_an_event_delivered_twice_is_one_turn() -> None:
         double.say(channel, "<@UBOT> once", author=ann)
         await inbox.turn(1)
         await double.settled()
-        for envelope in list(double.sockets.envelopes):
+        for envelope in list(double.deliveries.envelopes):
             await double.redeliver(envelope)
         await double.settled()
         assert inbox.questions == ["once"]
@@ -429,7 +429,7 @@ async def test_a_follow_up_is_late_rather_than_dropped() -> None:
 
 
 def said(double: SlackDouble, text: str) -> list[Envelope]:
-    return [envelope for envelope in double.sockets.envelopes if envelope.event.get("text") == text]
+    return [envelope for envelope in double.deliveries.envelopes if envelope.event.get("text") == text]
 
 
 @pytest.mark.parametrize(("field", "value"), [("bot_token", "xoxb-wrong"), ("app_token", "xapp-wrong")])

@@ -50,7 +50,7 @@ class BrokenInbox(RecordingInbox):
 
 
 def acked(double: SlackDouble, text: str) -> list[bool]:
-    return [each.acked for each in double.sockets.envelopes if each.event.get("text") == text]
+    return [each.acked for each in double.deliveries.envelopes if each.event.get("text") == text]
 
 
 # ------------------------------------------------------------------------------------------- before the acknowledgement
@@ -119,7 +119,7 @@ async def test_a_socket_reset_before_the_acknowledgement(journal: str, caplog: p
         inbox.release.set()
         await double.settled()
         await inbox.turn(1)
-        for envelope in list(double.sockets.envelopes):
+        for envelope in list(double.deliveries.envelopes):
             await double.redeliver(envelope)
         await double.settled()
         assert inbox.questions == ["slow"]
@@ -247,7 +247,7 @@ async def test_a_mention_is_resumed(copies: str) -> None:
             await double.settled()
             ts = double.say(channel, "<@UBOT> look", author=ann, files=[file], once=copies != "both")
             if copies == "late":
-                await double.until(lambda: double.sockets.envelopes[-1].event.get("ts") == ts)
+                await double.until(lambda: double.deliveries.envelopes[-1].event.get("ts") == ts)
                 message = double.world.messages[channel][ts]
                 double.event({**message, "channel": channel, "channel_type": "channel"})
             first, slack_channel = await inbox.turn(1)
@@ -322,10 +322,10 @@ async def test_an_event_redelivered_during_recovery() -> None:
         second = RecordingInbox()
         second.received = list(inbox.received)
         second.unfinished = [UnfinishedTurn(key, event) for key, event in inbox.received]
-        await double.redeliver(double.sockets.envelopes[0])
+        await double.redeliver(double.deliveries.envelopes[0])
         async with connected(double, second):
             await second.turn(1)
-            await double.redeliver(double.sockets.envelopes[0])
+            await double.redeliver(double.deliveries.envelopes[0])
             await double.settled()
             assert second.questions == ["hello"]
 
