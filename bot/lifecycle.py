@@ -75,7 +75,11 @@ def tune_gc() -> None:
 
 @dataclass(slots=True)
 class _Signals:
-    """The first SIGTERM or SIGINT sets `stop`; the second one calls `cancel`."""
+    """The first SIGTERM or SIGINT sets `stop`; a SIGINT after it calls `cancel`.
+
+    A repeated SIGTERM changes nothing: Heroku may send several (https://devcenter.heroku.com/articles/dyno-shutdown-behavior),
+    and a supervisor with no patience left sends SIGKILL.
+    """
 
     stop: asyncio.Event
     cancel: Callable[[], object]
@@ -84,10 +88,10 @@ class _Signals:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             with suppress(NotImplementedError):  # Windows has no such handlers; Ctrl-C ends the process at once there
-                loop.add_signal_handler(number, self._received)
+                loop.add_signal_handler(number, self._received, number)
 
-    def _received(self) -> None:
-        if self.stop.is_set():
+    def _received(self, number: signal.Signals) -> None:
+        if self.stop.is_set() and number == signal.SIGINT:
             self.cancel()
         self.stop.set()
 
