@@ -14,11 +14,12 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from typing_extensions import override
 
 from adapters.prometheus_state import BotState, StateCollector
+from bot.completion import FAILURE_KINDS
 from bot.interactions.values import Vote
 from bot.ledger import LedgerEntry
 from bot.telemetry import Recorder, TurnRecord, UsageRecorder
 
-# Distinct values of one label; further ones count as "other". Our own sets have at most nine.
+# Distinct values of one label; further ones count as "other". Our own sets have at most fifteen.
 MAX_LABEL_VALUES = 24
 
 # A label value is one of our own lower-case words; anything else counts as "other".
@@ -137,6 +138,8 @@ class _ModelCounters(_Metrics):
         self._kind = _LabelValues()
         self._attempts = self._counter("attempts", "Streamed attempts at an answer.")
         self._failures = self._counter("attempt_failures", "Failed attempts by kind of failure.", ("kind",))
+        for kind in FAILURE_KINDS:  # from zero: the increase of a counter without an earlier sample is unknown
+            self._failures.labels(self._kind.bounded(kind))
         self._fallbacks = self._counter("fallbacks", "Answers finally requested without streaming.")
         self._tokens = self._counter("tokens", "Tokens as counted by the model's server.", ("direction",))
 

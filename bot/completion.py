@@ -32,7 +32,16 @@ from bot.conversation import (
     ToolCall,
     Usage,
 )
-from bot.errors import ConnectFailed, NotReady, OutcomeUnknown, RateLimited, Retryable, ServiceError
+from bot.errors import (
+    ConnectFailed,
+    ModelRejected,
+    NotReady,
+    OutcomeUnknown,
+    RateLimited,
+    RejectionReason,
+    Retryable,
+    ServiceError,
+)
 from bot.ports import Model
 from bot.reusable_timeout import ReusableTimeout
 from bot.telemetry import Recorder
@@ -102,6 +111,10 @@ _LABELS: Mapping[type[Retryable], str] = MappingProxyType(
         Silent: "silent",
     }
 )
+_REJECTED: Mapping[RejectionReason, str] = MappingProxyType(
+    {reason: f"rejected_{reason.value.replace(' ', '_')}" for reason in RejectionReason}
+)
+FAILURE_KINDS = (*_LABELS.values(), *_REJECTED.values())
 
 
 @dataclass(slots=True)
@@ -203,13 +216,13 @@ class Completion:
             streamed, began = number <= policy.attempts, loop.time()
             yield Attempt(asked, streamed=streamed, model=prompt.model)
             try:
-                if streamed:
-                    stream = self._streamed(prompt, deadlines, first=number == 1)
-                else:
-                    stream = self._fallback(prompt, policy)
+                stream = self._call(prompt, deadlines, number)
                 async with aclosing(_checked(stream, alone=not deadlines.has_text)) as deltas:
                     async for delta in deltas:
                         yield delta
+            except ModelRejected as failure:
+                self._recorder.attempt_failed(_REJECTED[failure.reason])
+                raise
             except Retryable as failure:
                 self._record_failure(failure, number)
                 waits_for_server = outage.keeps_waiting(failure, loop.time(), policy, is_offline=is_offline())
@@ -235,6 +248,12 @@ class Completion:
         )
         by_model = dict(zip(self._by_model, others, strict=True))
         return Completion(self._model, policy, self._recorder, self._random, by_model)
+
+    def _call(self, prompt: Prompt, deadlines: _Deadlines, number: int) -> AsyncGenerator[Delta, None]:
+        """Attempt `number`: streamed, or the fallback call after them."""
+        if number <= deadlines.policy.attempts:
+            return self._streamed(prompt, deadlines, first=number == 1)
+        return self._fallback(prompt, deadlines.policy)
 
     def _streamed(self, prompt: Prompt, deadlines: _Deadlines, *, first: bool) -> AsyncGenerator[Delta, None]:
         policy = deadlines.policy

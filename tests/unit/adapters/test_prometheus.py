@@ -10,6 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from adapters.prometheus import MAX_LABEL_VALUES, PrometheusRecorder
 from adapters.prometheus_state import BotState
+from bot.completion import FAILURE_KINDS
 from bot.conversation import Ending, TurnKey, Usage
 from bot.interactions.values import Vote
 from bot.ledger import LedgerEntry
@@ -94,6 +95,7 @@ def test_failed_attempts_by_kind() -> None:
     recorder = PrometheusRecorder()
     recorder.attempt_failed("silent")
     assert value(recorder, "attempt_failures_total", kind="silent") == 1
+    assert value(recorder, "attempt_failures_total", kind="rejected_credentials") == 0  # not absent
 
 
 def test_a_turn_that_ended() -> None:
@@ -151,7 +153,7 @@ def test_labels_are_bounded() -> None:
     recorder.attempt_failed('no "word"\n')
     kinds = {dict(labels)["kind"] for name, labels in samples(recorder) if name == "tickertape_attempt_failures_total"}
     assert len(kinds) == MAX_LABEL_VALUES + 1
-    assert value(recorder, "attempt_failures_total", kind="other") == MAX_LABEL_VALUES * 2 + 1
+    assert value(recorder, "attempt_failures_total", kind="other") == MAX_LABEL_VALUES * 2 + len(FAILURE_KINDS) + 1
 
 
 CALL = LedgerEntry(0.0, "discord", "G1", "C1", "U1", "t", "gpt-6", 100, 40, 20, 5, Decimal("0.25"))

@@ -353,3 +353,14 @@ async def test_failures_keep_their_metric_labels(failure: Retryable, label: str)
     async for _ in completion.answer(PROMPT):
         pass
     assert recorder.labels == [label]
+
+
+@pytest.mark.parametrize("reason", RejectionReason)
+async def test_a_rejection_is_a_failed_attempt(reason: RejectionReason) -> None:
+    """It counts once, under its reason in one word: a wrong key shows in the metrics, not only in the log."""
+    recorder, rejection = FailureLabels(), ModelRejected("no", reason=reason)
+    completion = Completion(ScriptedModel([rejection]), AT_ONCE, recorder, random.Random(1))
+    with pytest.raises(ModelRejected):
+        async for _ in completion.answer(PROMPT):
+            pass
+    assert recorder.labels == [f"rejected_{reason.name.lower()}"]
