@@ -10,10 +10,12 @@ import asyncio
 import logging
 import math
 import sys
+import tomllib
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import AsyncExitStack, suppress
 from datetime import datetime, tzinfo
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 from bot.bootstrap import open_bot, run_checks, start_http_server
@@ -180,10 +182,14 @@ def _print_errors(lines: Iterable[str]) -> None:
 
 
 def _version() -> str:
-    try:
+    """Return the installed package's version, or that of the folder it runs from, as in an image or on Heroku."""
+    with suppress(PackageNotFoundError):
         return version("tickertape")
-    except PackageNotFoundError:  # a checkout that was never installed
-        return "(not installed)"
+    try:
+        project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text(encoding="utf-8"))
+    except OSError:
+        return "(unknown)"
+    return str(project["project"]["version"])
 
 
 if __name__ == "__main__":
