@@ -11,13 +11,15 @@ import asyncio
 import logging
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from types import MappingProxyType
 from typing import NamedTuple
 
 from aiohttp import web
 from typing_extensions import override
+
+from adapters.http_bodies import BodyRule, find_rule
 
 log = logging.getLogger(__name__)
 
@@ -41,9 +43,6 @@ MIN_CONNECTIONS = 4
 
 # Bytes of a request's head. aiohttp accepts half of that in the first line (8,190); browsers send some hundreds.
 MAX_HEAD_BYTES = 16_384
-
-# Bytes of a form. The operator's forms have a few fields.
-MAX_FORM_BYTES = 16_384
 
 # Interval of the timeout check while there are connections. Seconds.
 CHECK_SECONDS = 1.0
@@ -72,9 +71,10 @@ REQUEST_TIMEOUT, BAD_REQUEST, CONTENT_TOO_LARGE, HEAD_TOO_LARGE = (
 
 # The end of a head, and a header announcing a body. Line ends as accepted by lenient servers.
 _HEAD_END = re.compile(rb"\n\r?\n")
-# A path whose forms are accepted.
-_FORM_REQUEST = re.compile(rb"POST /admin(?:/[^ ?]*)? ")
-_SMALL_BODY = re.compile(rb"\ncontent-length[ \t]*:[ \t]*([0-9]{1,5})[ \t]*(?=\r?\n)", re.IGNORECASE)
+# A request line of a method with a body, and the two headers announcing one.
+_POST = re.compile(rb"POST ([^ ?]*)(?:\?[^ ]*)? ")
+_LENGTH = re.compile(rb"\ncontent-length[ \t]*:[ \t]*([0-9]{1,9})[ \t]*(?=\r?\n)", re.IGNORECASE)
+_CHUNKED = re.compile(rb"\ntransfer-encoding[ \t]*:[ \t]*chunked[ \t]*(?=\r?\n)", re.IGNORECASE)
 _BODY_HEADER = re.compile(rb"\n(?:transfer-encoding|content-length)[ \t]*:(?![ \t]*0+[ \t]*\r?\n)", re.IGNORECASE)
 
 
@@ -87,8 +87,8 @@ class Phase(Enum):
     WEBSOCKET = "websocket"  # a page's WebSocket, with a heartbeat of its own
 
 
-# Seconds per phase; a WebSocket has no limit. A head arrives in a packet or two, and no route accepts a body. Proxies
-# keep an idle connection for a minute, and should close it first.
+# Seconds per phase; a WebSocket has no limit. A head arrives in a packet or two, and a body has less time
+# (`BodyRule.seconds`). Proxies keep an idle connection for a minute, and should close it first.
 TIMEOUTS: Mapping[Phase, float] = MappingProxyType(
     {Phase.CLOSING: LINGER_SECONDS, Phase.REQUEST: 10.0, Phase.IDLE: 75.0}
 )
@@ -131,12 +131,15 @@ class ConnectionTable:
     """All open connections by phase, oldest first; also the protocol factory for `loop.create_server`.
 
     `make` creates aiohttp's protocol once a connection has sent a complete head; connections without one stay cheap.
-    Half of the connections may be WebSockets and a quarter idle. The last quarter is for new requests, such as probes:
-    closing ones go first.
+    `bodies` are the accepted ones. Half of the connections may be WebSockets and a quarter idle. The last quarter is
+    for new requests, such as probes: closing ones go first.
     """
 
-    def __init__(self, make: Callable[[], asyncio.Protocol], limits: ConnectionLimits) -> None:
+    def __init__(
+        self, make: Callable[[], asyncio.Protocol], limits: ConnectionLimits, bodies: Sequence[BodyRule] = ()
+    ) -> None:
         self._make = make
+        self.bodies = tuple(bodies)
         self._max_connections = limits.max_connections
         self._timeouts = {**TIMEOUTS, **limits.timeouts}
         quarter = max(self._max_connections // 4, 1)
@@ -253,7 +256,7 @@ class ClientConnection(asyncio.Protocol):
         start = max(len(self._head) - 2, 0)  # an end of three bytes may span two packets
         self._head += data
         end = _HEAD_END.search(self._head, start)
-        if (response := _error_response(self._head, end)) is not None:
+        if (response := _error_response(self._head, end, self._connections.bodies)) is not None:
             self._reject(response)
         elif end and self._transport is not None:
             head, self._head = bytes(self._head), bytearray()
@@ -327,21 +330,25 @@ def connection_of(request: web.BaseRequest) -> ClientConnection | None:
     return protocol if isinstance(protocol, ClientConnection) else None
 
 
-def _error_response(head: bytearray, end: re.Match[bytes] | None) -> bytes | None:
+def _error_response(head: bytearray, end: re.Match[bytes] | None, bodies: Sequence[BodyRule]) -> bytes | None:
     """The response to a request rejected here; None if it may be valid so far.
 
-    Only the operator's forms have a body, a short one of known length. Reading an endless body costs four times as much
-    as rejecting it.
+    Few routes accept a body. Reading an endless body costs four times as much as rejecting it.
     """
     if not head[:1].isalpha():  # for example TLS: a client with https gets an immediate error
         return BAD_REQUEST
-    if end is not None and _BODY_HEADER.search(head, 0, end.end()) and not _has_form(head, end.end()):
+    if end is not None and _BODY_HEADER.search(head, 0, end.end()) and not _accepts_body(head, end.end(), bodies):
         return CONTENT_TOO_LARGE
     return HEAD_TOO_LARGE if (end.end() if end else len(head)) > MAX_HEAD_BYTES else None
 
 
-def _has_form(head: bytearray, end: int) -> bool:
-    """Whether the request brings a form with an acceptable body: one Content-Length, and no other encoding."""
-    lengths = _SMALL_BODY.findall(head, 0, end)
-    is_sole = len(lengths) == 1 and len(_BODY_HEADER.findall(head, 0, end)) == 1
-    return is_sole and int(lengths[0]) <= MAX_FORM_BYTES and _FORM_REQUEST.match(head) is not None
+def _accepts_body(head: bytearray, end: int, bodies: Sequence[BodyRule]) -> bool:
+    """Whether the request brings an acceptable body: announced by one header, and of an allowed length."""
+    post = _POST.match(head)
+    rule = find_rule(bodies, post[1].decode("latin-1")) if post is not None else None
+    if rule is None or len(_BODY_HEADER.findall(head, 0, end)) != 1:
+        return False
+    lengths = _LENGTH.findall(head, 0, end)
+    if not lengths:
+        return rule.chunked and len(_CHUNKED.findall(head, 0, end)) == 1
+    return len(lengths) == 1 and int(lengths[0]) <= rule.max_bytes

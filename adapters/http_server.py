@@ -17,6 +17,7 @@ from typing import NamedTuple
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from adapters.http_bodies import BodyRule
 from adapters.http_connections import (
     ACCEPTS_PER_ITERATION,
     LINGER_SECONDS,
@@ -53,6 +54,9 @@ SECURITY_HEADERS: Mapping[str, str] = MappingProxyType(
 SERVER_HEADER = "tickertape"
 
 
+Route = web.AbstractRouteDef
+
+
 class ComponentStatus(NamedTuple):
     """The state of a part of the bot, in one word, and whether the bot can answer questions in this state."""
 
@@ -73,9 +77,9 @@ class HttpServer:
 
     `ready` maps each platform to whether its events arrive; `components` maps a name to the status of another part.
     `render_metrics` returns the metrics and their content type. A route answers within seconds or becomes a WebSocket.
-    `limits` replaces the default connection limits. `record_response` is told the route (empty for an unknown path or
-    method), the status and the seconds of each response, except for WebSockets. Nothing is logged here: probes come
-    every few seconds, and aiohttp logs the failures of routes.
+    `bodies` are those accepted by routes. `limits` replaces the default connection limits. `record_response` is told
+    the route (empty for an unknown path or method), the status and the seconds of each response, except for WebSockets.
+    Nothing is logged here: probes come every few seconds, and aiohttp logs the failures of routes.
     """
 
     def __init__(
@@ -86,7 +90,8 @@ class HttpServer:
         ready: Callable[[], Mapping[str, bool]],
         render_metrics: Callable[[], tuple[bytes, str]],
         components: Callable[[], Mapping[str, ComponentStatus]] = dict,
-        routes: Iterable[web.AbstractRouteDef] = (),
+        routes: Iterable[Route] = (),
+        bodies: Iterable[BodyRule] = (),
         limits: ConnectionLimits | None = None,
         record_response: Callable[[str, int, float], None] = lambda _route, _status, _seconds: None,
     ) -> None:
@@ -97,6 +102,7 @@ class HttpServer:
         self._components = components
         self._limits = limits
         self._record_response = record_response
+        self._bodies = tuple(bodies)
         self._routes = [
             web.get("/healthz", self._health),
             web.get("/readyz", self._readiness),
@@ -121,11 +127,11 @@ class HttpServer:
             access_log=None,
             shutdown_timeout=SHUTDOWN_SECONDS,
             lingering_time=LINGER_SECONDS,
-            auto_decompress=False,  # no route reads a body
+            auto_decompress=False,  # bodies are bounded as sent
         )
         await runner.setup()
         assert runner.server is not None
-        connections = ConnectionTable(runner.server, self._limits or default_limits())
+        connections = ConnectionTable(runner.server, self._limits or default_limits(), self._bodies)
         try:
             server = await _listen(connections, self._host, self._port)
         except OSError as error:

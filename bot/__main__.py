@@ -18,7 +18,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from bot.bootstrap import open_bot, run_checks, start_http_server
+from bot.bootstrap import open_bot, run_checks, slack_address_line, start_http_server
 from bot.bootstrap_models import model_label
 from bot.bootstrap_records import ExportFailed, export_lines
 from bot.errors import Permanent
@@ -93,11 +93,13 @@ async def run(settings: Settings) -> int:
     async with AsyncExitStack() as stack:
         try:
             bot = await open_bot(settings, stack, _report)
-            address = await start_http_server(bot.http_server, required=settings.playground_runs)
+            address = await start_http_server(bot.http_server, required=settings.http_server_required)
         except Permanent as failure:  # a port is taken, a model is not installed
             _print_errors([str(failure)])
             return EXIT_USAGE
         log.info("started", extra={"site": address, "platforms": ",".join(settings.platforms)})
+        if settings.slack.runs and settings.slack.over_http:
+            log.info(slack_address_line(settings, address))
         if settings.playground_runs:
             _report(f"open {address} to chat (model: {model_label(settings)})")
         tune_gc()

@@ -13,10 +13,13 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
+from typing import NamedTuple
 
 from adapters import discord, embedded, slack
+from adapters.admin.gate import FORMS
 from adapters.admin.history import History
-from adapters.http_server import ComponentStatus, HttpServer, ListenFailed
+from adapters.http_bodies import BodyRule
+from adapters.http_server import ComponentStatus, HttpServer, ListenFailed, Route
 from adapters.journal import JournalOptions, MemoryJournal, SqliteJournal
 from adapters.playground import PlaygroundOptions, PlaygroundPlatform
 from adapters.prometheus import PrometheusRecorder
@@ -54,6 +57,7 @@ from bot.turns.generations import Generations
 from bot.turns.hooks import TurnHooks
 from bot.turns.manager import TurnManager
 from config.settings import Settings
+from config.types import is_loopback
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +83,7 @@ async def open_bot(settings: Settings, stack: AsyncExitStack, report: Callable[[
     records = await open_records(settings, stack, clock)
     server = await open_embedded_server(settings, stack, report)
     model = open_model(settings, stack, server)
-    platforms, playground = open_platforms(settings, stack, journal, records)
+    platforms, routes, bodies = open_platforms(settings, stack, journal, records)
     strings = make_strings(settings, durable=journal.durable)
     quotas = make_quotas(settings, records, clock)
     rules = make_preference_rules(settings, make_access(settings), make_prompt_config(settings))
@@ -98,11 +102,11 @@ async def open_bot(settings: Settings, stack: AsyncExitStack, report: Callable[[
         render_metrics=recorder.render_metrics,
         components=statuses,
         record_response=recorder.responded,
-        routes=[*(playground.routes() if playground else ()), *(admin.routes() if admin else ())],
+        routes=[*routes, *(admin.routes() if admin else ())],
+        bodies=[*bodies, FORMS],
     )
     stack.push_async_callback(http_server.close)
-    by_name = {platform.name: platform for platform in platforms}
-    generations = Generations(turns, by_name, edit_seconds=settings.turns.edit_seconds)
+    generations = Generations(turns, {each.name: each for each in platforms}, edit_seconds=settings.turns.edit_seconds)
     commands = make_handlers(
         settings, rules, records, quotas, journal=journal, inbox=turns, strings=strings, wall_clock=clock
     )
@@ -113,7 +117,7 @@ async def open_bot(settings: Settings, stack: AsyncExitStack, report: Callable[[
 async def start_http_server(http_server: HttpServer, *, required: bool) -> str:
     """Listen and return the address. If not `required`, a failure is logged and the address is empty.
 
-    The playground requires the server; Slack and Discord work without health checks and metrics.
+    The playground and Slack over HTTP require the server; the others work without health checks and metrics.
     """
     try:
         return await http_server.start()
@@ -183,11 +187,21 @@ def wall_clock(settings: Settings) -> Callable[[], datetime]:
 # ---------------------------------------------------------------------------------------------------------- platforms
 
 
+class OpenedPlatforms(NamedTuple):
+    """Platforms, and what they contribute to the HTTP server: routes, and the bodies accepted there."""
+
+    platforms: Sequence[Platform]
+    routes: Sequence[Route]
+    bodies: Sequence[BodyRule]
+
+
 def open_platforms(
     settings: Settings, stack: AsyncExitStack, journal: Journal, values: KeyValueStore | None = None
-) -> tuple[Sequence[Platform], PlaygroundPlatform | None]:
-    """All configured platforms, and the playground a second time for its routes. `values` are the program's own."""
+) -> OpenedPlatforms:
+    """All configured platforms. `values` are the program's own."""
     platforms: list[Platform] = []
+    routes: list[Route] = []
+    bodies: list[BodyRule] = []
     if (discord_options := make_discord_options(settings)) is not None:
         hosts, local = discord.file_hosts(discord_options), discord.serves_locally(discord_options)
         attachments = make_attachments(settings, hosts, local=local)
@@ -197,12 +211,16 @@ def open_platforms(
         attachments = make_attachments(settings, slack.file_hosts(slack_options), bearer=slack_options.bot_token)
         stack.push_async_callback(attachments.close)
         call_log = journal if isinstance(journal, SqliteJournal) else None
-        platforms.append(slack.SlackPlatform(slack_options, attachments, call_log))
-    playground = None
+        platforms.append(
+            slack_platform := slack.SlackPlatform(slack_options, attachments, call_log, wall_clock(settings))
+        )
+        routes += slack_platform.routes()
+        bodies += [slack.EVENTS] if slack_options.over_http else []
     if settings.playground_runs:
         options = PlaygroundOptions(model_label(settings), allowed_hosts=frozenset(settings.site.allowed_hosts))
         platforms.append(playground := PlaygroundPlatform(options))
-    return platforms, playground
+        routes += playground.routes()
+    return OpenedPlatforms(platforms, routes, bodies)
 
 
 def make_discord_options(settings: Settings) -> discord.DiscordOptions | None:
@@ -222,13 +240,16 @@ def make_discord_options(settings: Settings) -> discord.DiscordOptions | None:
 
 
 def make_slack_options(settings: Settings) -> slack.SlackOptions | None:
-    """Slack's options, or None if a token is missing."""
+    """Slack's options, or None if Slack does not run."""
     chosen = settings.slack
-    if chosen.bot_token is None or chosen.app_token is None:
+    if chosen.bot_token is None or not chosen.runs:
         return None
+    signing_secret = chosen.signing_secret if chosen.over_http else None
+    app_token = None if chosen.over_http else chosen.app_token
     return slack.SlackOptions(
         bot_token=chosen.bot_token.get_secret_value(),
-        app_token=chosen.app_token.get_secret_value(),
+        app_token=app_token.get_secret_value() if app_token is not None else "",
+        signing_secret=signing_secret.get_secret_value() if signing_secret is not None else "",
         api_url=chosen.api_url or None,
         edits=chosen.edits.value,
         edits_latch_seconds=chosen.edits_leak_seconds,
@@ -237,6 +258,14 @@ def make_slack_options(settings: Settings) -> slack.SlackOptions | None:
         strings=make_strings(settings, durable=False),
         suggested_prompts=tuple(chosen.suggested_prompts.items()),
     )
+
+
+def slack_address_line(settings: Settings, address: str) -> str:
+    """The log's line about the address of Slack's requests; `address` is the HTTP server's on this machine."""
+    line = f"Slack's requests are awaited at {address}{slack.PATH}; its request URL is the public https address of that"
+    if not is_loopback(settings.site.host):
+        return line
+    return f"{line}: only a proxy on this machine reaches it, and TICKERTAPE_HOST=0.0.0.0 lets other machines"
 
 
 def make_attachments(

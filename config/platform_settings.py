@@ -31,6 +31,14 @@ class SlackEdits(Choice):
     AUTO = "auto"
 
 
+class SlackEvents(Choice):
+    """How Slack's events arrive."""
+
+    AUTO = "auto"
+    SOCKET = "socket"
+    HTTP = "http"
+
+
 class DiscordSettings(SettingsGroup):
     """Discord: runs if its token is set."""
 
@@ -78,7 +86,7 @@ def _prompts(value: dict[str, Any]) -> dict[str, str]:
 
 
 class SlackSettings(SettingsGroup):
-    """Slack: runs if the bot token and the app token are set."""
+    """Slack: runs if its bot token is set, with the app token (Socket Mode) or the signing secret (HTTP)."""
 
     bot_token: Secret | None = setting(
         "SLACK_BOT_TOKEN",
@@ -93,7 +101,17 @@ class SlackSettings(SettingsGroup):
         note="Open your app, then Basic Information, App-Level Tokens.",
     )
     signing_secret: Secret | None = setting(
-        "SLACK_SIGNING_SECRET", "Reserved for events over HTTP; not used yet.", default=None
+        "SLACK_SIGNING_SECRET",
+        "Signing secret of the app, for events over HTTP at /slack/events.",
+        default=None,
+        note="Open your app, then Basic Information, App Credentials. It replaces the app-level token.",
+    )
+    events: SlackEvents = setting(
+        "TICKERTAPE_SLACK_EVENTS",
+        "How Slack's events arrive: auto, socket or http.",
+        default=SlackEvents.AUTO,
+        note="socket: Socket Mode, without a public address. http: Slack's requests to /slack/events. auto: http if "
+        "the signing secret is set and the app-level token is not, else socket.",
     )
     api_url: SlashedAddress = setting(
         "SLACK_API_URL", "Web API address of a proxy; ends in /api/. Empty: Slack.", default=""
@@ -124,7 +142,14 @@ class SlackSettings(SettingsGroup):
     @property
     def runs(self) -> bool:
         """Whether the platform is configured."""
-        return self.bot_token is not None and self.app_token is not None
+        return self.bot_token is not None and (self.signing_secret if self.over_http else self.app_token) is not None
+
+    @property
+    def over_http(self) -> bool:
+        """Whether events arrive over HTTP, not through a socket."""
+        if self.events is SlackEvents.AUTO:
+            return self.signing_secret is not None and self.app_token is None
+        return self.events is SlackEvents.HTTP
 
 
 class SiteSettings(SettingsGroup):

@@ -97,6 +97,11 @@ class Settings(FileSettings):
         return not (self.discord.runs or self.slack.runs) and is_loopback(self.site.host)
 
     @property
+    def http_server_required(self) -> bool:
+        """Whether a part of the bot works through the HTTP server alone."""
+        return self.playground_runs or (self.slack.runs and self.slack.over_http)
+
+    @property
     def embedded_runs(self) -> bool:
         """Whether the demonstration model answers.
 

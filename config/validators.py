@@ -11,7 +11,7 @@ from config.control_settings import PERSONA_RULES, PersonaSettings
 from config.errors import NameOf
 from config.listed_models import MODEL_RULES, ListedModelSettings
 from config.model_settings import CompletionSettings, ModelSettings
-from config.platform_settings import SiteSettings, SlackSettings
+from config.platform_settings import SiteSettings, SlackEvents, SlackSettings
 from config.types import is_loopback
 
 BOT_HINT = "it starts with xoxb- and is at https://api.slack.com/apps: your app, Install App"
@@ -19,6 +19,7 @@ APP_HINT = (
     "it starts with xapp- and is at https://api.slack.com/apps: your app, Basic Information, App-Level Tokens, "
     "with the scope connections:write"
 )
+SIGNING_HINT = "it is at https://api.slack.com/apps: your app, Basic Information, App Credentials"
 
 
 class SettingsView(Protocol):
@@ -56,12 +57,29 @@ def violations(settings: SettingsView, name: NameOf) -> list[str]:
 
 
 def slack_pair(settings: SettingsView, name: NameOf) -> Iterator[str]:
-    """Socket Mode needs two tokens: the bot token to write and the app token to listen."""
+    """The bot token writes; the app token (Socket Mode) or the signing secret (HTTP) lets Slack's events arrive."""
     slack = settings.slack
-    if slack.bot_token and not slack.app_token:
-        yield f"SLACK_APP_TOKEN is missing ({name(('slack', 'bot_token'))} is set): {APP_HINT}"
-    if slack.app_token and not slack.bot_token:
-        yield f"SLACK_BOT_TOKEN is missing ({name(('slack', 'app_token'))} is set): {BOT_HINT}"
+    if (given := _slack_given(slack)) and not slack.bot_token:
+        yield f"SLACK_BOT_TOKEN is missing ({_stated(slack, given, name)}): {BOT_HINT}"
+    if not slack.bot_token and slack.events is SlackEvents.AUTO:
+        return
+    reason = _stated(slack, "bot_token" if slack.events is SlackEvents.AUTO else "events", name)
+    if slack.over_http and not slack.signing_secret:
+        yield f"SLACK_SIGNING_SECRET is missing ({reason}): {SIGNING_HINT}"
+    if not slack.over_http and not slack.app_token:
+        or_http = f"; or set SLACK_SIGNING_SECRET, for events over HTTP: {SIGNING_HINT}"
+        yield f"SLACK_APP_TOKEN is missing ({reason}): {APP_HINT}{or_http if slack.events is SlackEvents.AUTO else ''}"
+
+
+def _slack_given(slack: SlackSettings) -> str:
+    """The key of the setting that asks for Slack, apart from the bot token; empty if none does."""
+    given = {"app_token": slack.app_token, "signing_secret": slack.signing_secret}
+    found = next((key for key, value in given.items() if value), "")
+    return found or ("" if slack.events is SlackEvents.AUTO else "events")
+
+
+def _stated(slack: SlackSettings, key: str, name: NameOf) -> str:
+    return f"{name(('slack', key))} is {slack.events.value if key == 'events' else 'set'}"
 
 
 def slack_prefixes(settings: SettingsView, name: NameOf) -> Iterator[str]:
@@ -73,6 +91,8 @@ def slack_prefixes(settings: SettingsView, name: NameOf) -> Iterator[str]:
         yield f"{name(('slack', 'bot_token'))} is not a bot token: {BOT_HINT}"
     if slack.app_token and not _starts(slack.app_token, "xapp-"):
         yield f"{name(('slack', 'app_token'))} is not an app-level token: {APP_HINT}"
+    if slack.signing_secret and any(_starts(slack.signing_secret, prefix) for prefix in ("xoxb-", "xapp-")):
+        yield f"{name(('slack', 'signing_secret'))} is a token, not the signing secret: {SIGNING_HINT}"
 
 
 def model_named(settings: SettingsView, name: NameOf) -> Iterator[str]:
@@ -102,10 +122,9 @@ def model_there(settings: SettingsView, _name: NameOf) -> Iterator[str]:
 
 def something_runs(settings: SettingsView, name: NameOf) -> Iterator[str]:
     """At least one platform or the playground must run."""
-    one_token = settings.slack.bot_token or settings.slack.app_token  # `slack_pair` reports the other
-    if settings.platforms or one_token:
+    if settings.platforms or settings.slack.bot_token or _slack_given(settings.slack):  # `slack_pair` reports the rest
         return
-    how = "set DISCORD_TOKEN, or SLACK_BOT_TOKEN and SLACK_APP_TOKEN"
+    how = "set DISCORD_TOKEN, or SLACK_BOT_TOKEN and SLACK_APP_TOKEN (or SLACK_SIGNING_SECRET)"
     if is_loopback(settings.site.host):
         yield f"{name(('site', 'playground'))} is off and no platform is set, so nothing would run: {how}"
         return

@@ -1,9 +1,10 @@
-"""Slack: slack-bolt over Socket Mode, and the Web API.
+"""Slack: slack-bolt over Socket Mode or HTTP, and the Web API.
 
-    platform  connect, reconnect, resume            state        shared by a workspace's channels
+    platform  identify, listen, resume              state        shared by a workspace's channels
     bolt_app  middleware and listeners              rate_limits  published limits as budgets
-    socket_connection  one connection               errors       Slack's errors as our failures
-    web_api   one call                              check        tokens and scopes
+    socket_listener, socket_connection  Socket Mode errors       Slack's errors as our failures
+    http_endpoint, http_requests  HTTP              check        tokens and scopes
+    web_api   one call
     events/   parse, mentions, handler, codec       history/     reader, cache, users, recovery
     messages/ channel, writer, renderer, files      options      values given by the caller
 
@@ -11,8 +12,9 @@ Events and pages of the Web API are parsed in `events` only. When to write is th
 """
 
 from adapters.slack.check import check
+from adapters.slack.http_requests import EVENTS, PATH
 from adapters.slack.messages.renderer import SlackMarkdown
 from adapters.slack.options import SlackOptions, file_hosts
 from adapters.slack.platform import SlackPlatform
 
-__all__ = ["SlackMarkdown", "SlackOptions", "SlackPlatform", "check", "file_hosts"]
+__all__ = ["EVENTS", "PATH", "SlackMarkdown", "SlackOptions", "SlackPlatform", "check", "file_hosts"]

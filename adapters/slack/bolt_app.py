@@ -1,15 +1,15 @@
 """The slack-bolt app: middleware for events, listeners for interactive payloads.
 
 Events are journalled in a global middleware, before `next()`. Bolt acknowledges an event before its `app.event`
-listener runs, so a journal in a listener would lose the event with this process. A failed write answers 503: Bolt then
-sends no acknowledgement over the socket, and Slack delivers the event again.
+listener runs, so a journal in a listener would lose the event with this process. A failed write answers 503: over the
+socket Bolt then sends no acknowledgement. Either way Slack delivers the event again.
 
 Some built-in middleware is off:
 
 - `ignoring_self_events`: events about our own messages are needed; they fill the cache, and find posts after a lost
   answer.
-- `request_verification`, `ssl_check`, `url_verification`: parts of the HTTP mode. Socket Mode authenticates the
-  connection instead.
+- `request_verification`, `ssl_check`, `url_verification`: over HTTP, `http_endpoint` does them before Bolt parses
+  anything. Socket Mode authenticates the connection instead.
 - `attaching_function_token`, `attaching_conversation_kwargs`: no listener uses what they attach.
 
 Authorization cannot be switched off. With a token, Bolt calls auth.test for it; `authorize=` answers from the identity
@@ -50,7 +50,7 @@ from adapters.slack.web_api import WebApi
 BOLT_LOG = logging.getLogger("adapters.slack.bolt")
 BOLT_LOG.setLevel(logging.ERROR)
 
-# Bolt's status for a payload without a listener; `socket_connection` acknowledges it.
+# Bolt's status for a payload without a listener; it is acknowledged.
 UNHANDLED = 404
 
 # Callback ids of the message shortcuts, as in the manifest.

@@ -42,12 +42,14 @@ class SlackTimings:
 class SlackOptions:
     """One app in one workspace. Times in seconds.
 
-    `bot_token` (``xoxb-``) speaks, `app_token` (``xapp-``, scope connections:write) listens. `api_url` moves the Web
-    API elsewhere (a proxy, a test server); it ends in ``/api/``, and None is Slack's own.
+    `bot_token` (``xoxb-``) speaks. `app_token` (``xapp-``, scope connections:write) listens through a socket; with
+    `signing_secret`, events arrive over HTTP instead. `api_url` moves the Web API elsewhere (a proxy, a test server);
+    it ends in ``/api/``, and None is Slack's own.
     """
 
     bot_token: str = field(repr=False)
-    app_token: str = field(repr=False)
+    app_token: str = field(default="", repr=False)
+    signing_secret: str = field(default="", repr=False)
     api_url: str | None = None
     # How edits are counted: "window", "leak" or "auto" (see `rate_limits.edit_limit`), and how long "auto" remembers a
     # 429.
@@ -67,6 +69,11 @@ class SlackOptions:
     # Titles and messages of the prompts offered in direct messages; empty leaves those of the manifest.
     suggested_prompts: tuple[tuple[str, str], ...] = ()
     timings: SlackTimings = field(default_factory=SlackTimings)
+
+    @property
+    def over_http(self) -> bool:
+        """Whether events arrive over HTTP, not through a socket."""
+        return bool(self.signing_secret)
 
 
 def file_hosts(options: SlackOptions) -> frozenset[str]:

@@ -1,42 +1,41 @@
-"""The Slack platform: connects, reconnects, and resumes turns of earlier processes.
+"""The Slack platform: identifies itself, listens, and resumes turns of earlier processes.
 
-An event passes the socket (`socket_connection`), Bolt (`bolt_app`) and `EventHandler.handle`; then it is acknowledged.
+An event passes the socket (`socket_connection`) or the route (`http_endpoint`), Bolt (`bolt_app`) and
+`EventHandler.handle`; then it is acknowledged.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from functools import partial
 
-from slack_bolt.app.async_app import AsyncApp
+from aiohttp import web
 from typing_extensions import override
 
 from adapters.shared.attachments import Attachments
 from adapters.slack.bolt_app import make_app
-from adapters.slack.check import identify, refused_line
+from adapters.slack.check import identify
+from adapters.slack.event_source import EventSource
 from adapters.slack.events.mentions import PLATFORM
 from adapters.slack.events.parse import Identity
 from adapters.slack.handlers import Handlers
+from adapters.slack.http_endpoint import HttpEndpoint
 from adapters.slack.options import SlackOptions
-from adapters.slack.socket_connection import SocketConnection
+from adapters.slack.reconnect import ReconnectDelay
+from adapters.slack.socket_listener import SocketListener
 from adapters.slack.state import WorkspaceState, open_workspace
 from adapters.slack.web_api import WebApi
-from bot.backoff import Backoff
 from bot.conversation import TurnKey
-from bot.errors import Forbidden, Permanent, Retryable, ServiceError
+from bot.errors import Forbidden, Retryable, ServiceError
 from bot.interactions.ports import NO_INTERACTIONS, Interactions
 from bot.ports import Inbox, OpenedQuestion, Platform, RateLimitLog
 
 log = logging.getLogger(__name__)
 
-# Delays before connecting again, in seconds.
-RECONNECT = Backoff(first=0.5, limit=30.0)
-# Delay after the refusal of a token that has worked, in seconds: an operator may fix it.
-REFUSED_DELAY = 60.0
-# A connection with a payload, or of this age in seconds, was good: reconnect at once.
-GOOD_SECONDS = 10.0
+UTC_CLOCK = partial(datetime.now, UTC)
 
 
 class SlackPlatform(Platform):
@@ -44,23 +43,34 @@ class SlackPlatform(Platform):
 
     name = PLATFORM
 
-    def __init__(self, options: SlackOptions, attachments: Attachments, spending: RateLimitLog | None = None) -> None:
+    def __init__(
+        self,
+        options: SlackOptions,
+        attachments: Attachments,
+        spending: RateLimitLog | None = None,
+        wall_clock: Callable[[], datetime] = UTC_CLOCK,
+    ) -> None:
         """`spending` remembers the use of Slack's rate limits for the next process."""
         self._options = options
         self._spending = spending
         self._attachments = attachments
-        self._random = random.Random()  # noqa: S311 (jitter, not a secret)
+        self._delay = ReconnectDelay()
+        self._endpoint = HttpEndpoint(options, wall_clock) if options.over_http else None
+        self._source: EventSource = self._endpoint or SocketListener(options)
         self._web: WebApi | None = None
         self._workspace: WorkspaceState | None = None
         self._handlers: Handlers | None = None
-        self._connection: SocketConnection | None = None
         self._is_stopping = False
 
     @property
     @override
     def ready(self) -> bool:
-        is_connected = self._connection is not None and self._connection.is_open and not self._is_stopping
-        return is_connected and self._handlers is not None and not self._handlers.installation.is_lost
+        is_open = self._source.is_open and not self._is_stopping
+        return is_open and self._handlers is not None and not self._handlers.installation.is_lost
+
+    def routes(self) -> Sequence[web.RouteDef]:
+        """The routes for Slack's requests, with the bodies of `EVENTS`; none over the socket."""
+        return self._endpoint.routes() if self._endpoint is not None else ()
 
     @override
     async def run(self, inbox: Inbox, interactions: Interactions = NO_INTERACTIONS) -> None:
@@ -83,7 +93,7 @@ class SlackPlatform(Platform):
 
     @override
     async def stop_accepting(self) -> None:
-        """New messages stay unacknowledged, so Slack delivers them again.
+        """New messages stay unacknowledged (503 over HTTP), so Slack delivers them again.
 
         Acknowledged ones still become turns, within `SlackTimings.hand_over`.
         """
@@ -94,8 +104,7 @@ class SlackPlatform(Platform):
     @override
     async def close(self) -> None:
         self._is_stopping = True
-        if self._connection is not None:
-            await self._connection.close()
+        await self._source.close()
         if self._web is not None:
             await self._web.close()
 
@@ -109,81 +118,24 @@ class SlackPlatform(Platform):
             except Retryable as failure:
                 attempt += 1
                 log.warning("Slack does not answer yet (%s)", failure)
-                await asyncio.sleep(self._delay(attempt, failure.retry_after))
+                await asyncio.sleep(self._delay.seconds(attempt, failure.retry_after))
 
     async def _serve(self, workspace: WorkspaceState, handlers: Handlers, inbox: Inbox) -> Forbidden | None:
-        """Listen until cancelled, or until Slack refuses the app token for good."""
-        connected = asyncio.Event()
+        """Listen until cancelled, or until Slack refuses us for good."""
+        opened = asyncio.Event()
         async with asyncio.TaskGroup() as group:
             workspace.group = group
-            resuming = group.create_task(self._resume_unfinished(handlers, inbox, connected))
+            resuming = group.create_task(self._resume_unfinished(handlers, inbox, opened))
             try:
-                return await self._listen(make_app(workspace, handlers), workspace, connected)
+                return await self._source.listen(make_app(workspace, handlers), workspace, opened)
             finally:
                 resuming.cancel()
                 workspace.group = None
 
-    async def _resume_unfinished(self, handlers: Handlers, inbox: Inbox, connected: asyncio.Event) -> None:
-        """Resume unfinished turns of other processes, from the first connection on."""
-        await connected.wait()
+    async def _resume_unfinished(self, handlers: Handlers, inbox: Inbox, opened: asyncio.Event) -> None:
+        """Resume unfinished turns of other processes, from the first opening on."""
+        await opened.wait()
         while not self._is_stopping:
             for record in await inbox.unfinished_turns(self.name):
                 handlers.resume(record)
             await asyncio.sleep(self._options.timings.recovery_poll)
-
-    async def _listen(self, app: AsyncApp, workspace: WorkspaceState, connected: asyncio.Event) -> Forbidden | None:
-        loop = asyncio.get_running_loop()
-        attempt = 0
-        while True:
-            try:
-                connection = await self._open(app, workspace)
-            except Permanent as failure:
-                if self._connection is None:
-                    return Forbidden(refused_line("app token", failure))
-                log.error("Slack: %s", refused_line("app token", failure))  # noqa: TRY400 (one line says it)
-                await asyncio.sleep(REFUSED_DELAY)
-                continue
-            except Retryable as failure:
-                attempt += 1
-                log.warning("Slack: no connection for events, trying again (%s)", failure)
-                await asyncio.sleep(self._delay(attempt, failure.retry_after))
-                continue
-            opened_at = loop.time()
-            self._replace(connection, workspace)
-            connected.set()
-            await connection.wait_ended()
-            log.info("Slack: the connection for events %s", "must be replaced" if connection.is_open else "has ended")
-            if connection.must_close_first:
-                connection.request_close()
-            if connection.payload_count or loop.time() - opened_at >= GOOD_SECONDS:
-                attempt = 0
-            else:
-                attempt += 1
-                await asyncio.sleep(self._delay(attempt, None) if attempt > 1 else 0.0)
-
-    async def _open(self, app: AsyncApp, workspace: WorkspaceState) -> SocketConnection:
-        url = await workspace.web.socket_url()
-        connection = SocketConnection(app, workspace.web, self._options, self._update_sole_connection)
-        await connection.open(url)
-        return connection
-
-    def _replace(self, connection: SocketConnection, workspace: WorkspaceState) -> None:
-        """Serve the new connection and close the old one. Events during a gap between them are lost."""
-        old, self._connection = self._connection, connection
-        workspace.spawn(connection.serve())
-        if old is not None:
-            if old.is_open:
-                connection.own_count += 1  # Slack's hello still counts the old one
-            else:
-                workspace.cache.mark_gap()
-            old.request_close()
-
-    def _update_sole_connection(self) -> None:
-        """With connections of other processes, Slack sends some events there, and the cache is incomplete."""
-        connection = self._connection
-        if connection is not None and self._workspace is not None:
-            self._workspace.cache.sole_connection = connection.connection_count <= connection.own_count
-
-    def _delay(self, attempt: int, ordered: float | None) -> float:
-        """Seconds before attempt number `attempt`, or Slack's order if longer."""
-        return max(RECONNECT.delay(attempt, self._random), ordered or 0.0)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 
+from adapters.admin.gate import FORMS
 from adapters.admin.history import History
 from adapters.admin.page import AdminPage, Sources
 from adapters.admin.routes import AdminRoutes
@@ -60,6 +61,7 @@ async def admin(allowed: frozenset[str] = frozenset()) -> AsyncIterator[Admin]:
             ready=dict,
             render_metrics=lambda: (b"", "text/plain"),
             routes=AdminRoutes(TOKEN, allowed, page).routes(),
+            bodies=[FORMS],
         )
         try:
             yield Admin(await server.start(), records, quotas, turns, history)

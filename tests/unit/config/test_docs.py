@@ -64,7 +64,7 @@ def test_the_help_has_one_line_for_each_setting() -> None:
         assert row.endswith(f"  {one.summary}")
         assert docs.format_value(one.default) in row
     titles = {line for line in docs.help_text().splitlines() if line.endswith(".") and not line.startswith(" ")}
-    assert "Slack: runs if the bot token and the app token are set." in titles
+    assert "Discord: runs if its token is set." in titles
 
 
 def test_the_example_environment_names_every_listed_variable(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from bot.bootstrap import make_slack_options
 from tests.support.settings import (
     DISCORD,
     MODEL,
@@ -15,6 +16,8 @@ from tests.support.settings import (
     lines,
     load,
 )
+
+HTTP = MODEL | {"SLACK_BOT_TOKEN": "xoxb-0123456789", "SLACK_SIGNING_SECRET": "0af1"}
 
 MISSING = [
     (
@@ -25,6 +28,23 @@ MISSING = [
         {"SLACK_APP_TOKEN": "xapp-1"} | MODEL,
         "SLACK_BOT_TOKEN is missing (SLACK_APP_TOKEN is set): it starts with xoxb-",
     ),
+    (
+        {"SLACK_SIGNING_SECRET": "0af"} | MODEL,
+        "SLACK_BOT_TOKEN is missing (SLACK_SIGNING_SECRET is set): it starts with xoxb-",
+    ),
+    (
+        SLACK | {"TICKERTAPE_SLACK_EVENTS": "http"},
+        "SLACK_SIGNING_SECRET is missing (TICKERTAPE_SLACK_EVENTS is http): it is at https://api.slack.com/apps",
+    ),
+    (
+        HTTP | {"TICKERTAPE_SLACK_EVENTS": "socket"},
+        "SLACK_APP_TOKEN is missing (TICKERTAPE_SLACK_EVENTS is socket): it starts with xapp-",
+    ),
+    (
+        HTTP | {"SLACK_SIGNING_SECRET": "xapp-1"},
+        "SLACK_SIGNING_SECRET is a token, not the signing secret: it is at https://api.slack.com/apps",
+    ),
+    (HTTP | {"TICKERTAPE_SLACK_EVENTS": "post"}, "TICKERTAPE_SLACK_EVENTS must be auto, socket or http, not post"),
     (SLACK | {"SLACK_BOT_TOKEN": "xapp-1"}, "SLACK_BOT_TOKEN is not a bot token: it starts with xoxb-"),
     (SLACK | {"SLACK_APP_TOKEN": "xoxb-1"}, "SLACK_APP_TOKEN is not an app-level token: it starts with xapp-"),
     ({"OPENAI_API_KEY": "k"}, "OPENAI_MODEL is missing (OPENAI_API_KEY is set)"),
@@ -47,6 +67,41 @@ def test_a_missing_counterpart_is_one_line(environ: Mapping[str, str], beginning
     """Half a configuration is one line: the missing setting, its reason, and its source."""
     (line,) = lines(environ, tmp_path)
     assert line.startswith(beginning)
+
+
+def test_one_slack_token_alone_names_both_ways(tmp_path: Path) -> None:
+    """A bot token alone is one line: the app token for the socket, or the signing secret for HTTP."""
+    (line,) = lines({"SLACK_BOT_TOKEN": "xoxb-1"} | MODEL, tmp_path)
+    assert "or set SLACK_SIGNING_SECRET, for events over HTTP: it is at https://api.slack.com/apps" in line
+
+
+def test_http_without_any_token_is_a_line_for_each(tmp_path: Path) -> None:
+    """Asking for Slack over HTTP with neither of its secrets names both."""
+    found = lines({"TICKERTAPE_SLACK_EVENTS": "http"} | MODEL, tmp_path)
+    assert [line.split()[0] for line in found] == ["SLACK_BOT_TOKEN", "SLACK_SIGNING_SECRET"]
+
+
+@pytest.mark.parametrize(
+    ("environ", "over_http"),
+    [
+        (SLACK, False),
+        (HTTP, True),
+        (SLACK | HTTP, False),
+        (SLACK | HTTP | {"TICKERTAPE_SLACK_EVENTS": "http"}, True),
+        (SLACK | HTTP | {"TICKERTAPE_SLACK_EVENTS": "socket"}, False),
+    ],
+)
+def test_how_slacks_events_arrive(environ: Mapping[str, str], over_http: bool, tmp_path: Path) -> None:
+    """The signing secret alone means HTTP, the app token a socket, and a choice between both is followed."""
+    settings = load(environ, tmp_path)
+    assert (settings.slack.runs, settings.slack.over_http, settings.http_server_required) == (
+        True,
+        over_http,
+        over_http,
+    )
+    options = make_slack_options(settings)
+    assert options is not None
+    assert (bool(options.signing_secret), bool(options.app_token)) == (over_http, not over_http)
 
 
 def test_a_missing_setting_beside_a_file_is_named_as_a_variable(tmp_path: Path) -> None:

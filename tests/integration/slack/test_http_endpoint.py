@@ -1,0 +1,107 @@
+"""Slack over HTTP: real requests to the bot's HTTP server."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from typing import Any
+
+import pytest
+
+from tests.servers.slack import SlackDouble
+from tests.support.slack_requests import (
+    FORM,
+    SECRET,
+    endpoint,
+    event_body,
+    form_body,
+    interaction_body,
+    now,
+    signature,
+    signed,
+)
+
+pytestmark = pytest.mark.sockets
+
+
+def question(channel: str, user: str, ts: str = "1700000000.000100", text: str = "why?") -> dict[str, Any]:
+    """The event of a direct message."""
+    return {"type": "message", "channel": channel, "channel_type": "im", "user": user, "text": text, "ts": ts}
+
+
+async def test_a_question_is_journalled_before_the_200() -> None:
+    """A signed event gets an empty 200, and the journal has its message by then."""
+    double = SlackDouble()
+    ann, dm = double.world.user("Ann"), double.world.channel("im")
+    async with double.running(), endpoint(double) as slack:
+        assert await slack.post(event_body(question(dm, ann))) == (200, "")
+        assert [key.message for key, _ in slack.inbox.received] == ["1700000000.000100"]
+
+
+async def test_url_verification_works_before_the_platform_runs() -> None:
+    """Slack's check of the request URL gets its challenge, since an operator configures the URL first."""
+    body = json.dumps({"token": "t", "challenge": "3eZbrw1a", "type": "url_verification"}).encode()
+    async with endpoint(SlackDouble(), runs=False) as slack:
+        status, text = await slack.post(body)
+        assert (status, json.loads(text)) == (200, {"challenge": "3eZbrw1a"})
+        assert (await slack.post(event_body(question("D1", "U1"))))[0] == 503
+
+
+BODY = event_body(question("D1", "U1"))
+REFUSED = {
+    "yesterday's": signed(BODY, sent_at=now() - 86_400),
+    "from the future": signed(BODY, sent_at=now() + 400),
+    "of another secret": signed(BODY) | {"X-Slack-Signature": signature(BODY, str(now()), "another")},
+    "of another body": signed(BODY + b" "),
+    "no signature": {"Content-Type": "application/json", "X-Slack-Request-Timestamp": str(now())},
+    "no timestamp": {"Content-Type": "application/json", "X-Slack-Signature": "v0=" + "0" * 64},
+    "a timestamp that is no number": signed(BODY) | {"X-Slack-Request-Timestamp": "today"},
+    "a timestamp in other digits": signed(BODY) | {"X-Slack-Request-Timestamp": "١٢٣"},
+    "a negative timestamp": signed(BODY) | {"X-Slack-Request-Timestamp": "-1"},
+    "a signature beyond ASCII": signed(BODY) | {"X-Slack-Signature": "v0=é"},
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+async def test_a_strangers_request_gets_a_bare_401(case: str, caplog: pytest.LogCaptureFixture) -> None:
+    """It learns nothing, ever again costs no log line, and neither its body nor a secret is logged."""
+    caplog.set_level(logging.DEBUG)
+    double = SlackDouble()
+    async with double.running(), endpoint(double) as slack:
+        caplog.clear()
+        for _ in range(20):
+            async with slack.session.post(slack.url, data=BODY, headers=REFUSED[case]) as response:
+                assert (response.status, await response.text()) == (401, "")
+        assert slack.inbox.received == []
+    told = [record.getMessage() for record in caplog.records if record.name.startswith("adapters.slack")]
+    assert sum("refused requests" in line for line in told) == 1
+    assert not any(word in line for line in told for word in ("why?", SECRET, "v0="))
+
+
+async def test_commands_and_interactions_are_acknowledged() -> None:
+    """A slash command with the word payload, an unknown interaction and a form arrive as over the socket."""
+    double = SlackDouble()
+    ann, dm = double.world.user("Ann"), double.world.channel("im")
+    command = {"command": "/tickertape", "text": "ask what is a payload", "user_id": ann, "channel_id": dm}
+    async with double.running(), endpoint(double) as slack:
+        fields = command | {"team_id": double.world.team, "trigger_id": "1.2"}
+        assert await slack.post(form_body(fields), FORM) == (200, "")
+        assert len(slack.inbox.received) == 1
+        unknown = {"type": "block_actions", "user": {"id": ann}, "actions": [{"action_id": "x", "block_id": "b"}]}
+        assert await slack.post(interaction_body(unknown), FORM) == (200, "")
+        assert await slack.post(form_body({"ssl_check": "1", "token": "t"}), FORM) == (200, "")
+
+
+async def test_the_same_event_twice_at_once_is_one_question() -> None:
+    """Both copies get a 200, and one of them is journalled."""
+    double = SlackDouble()
+    ann, dm = double.world.user("Ann"), double.world.channel("im")
+    body = event_body(question(dm, ann))
+    async with double.running(), endpoint(double) as slack:
+        copies = [
+            slack.post(body),
+            slack.post(body, headers={"X-Slack-Retry-Num": "1", "X-Slack-Retry-Reason": "http_timeout"}),
+        ]
+        assert [status for status, _ in await asyncio.gather(*copies)] == [200, 200]
+        assert len(slack.inbox.received) == 1
