@@ -20,8 +20,8 @@ _MAX_GRAPHEME_LENGTH = 48
 # Places of each kind to try if the best ones lie inside of unsplittable spans.
 _MAX_TRIES = 64
 
-# Marks belonging to a link or image directly behind them.
-_MARKS_BEFORE = "*_~"
+# Marks of emphasis. They belong to the words, the link or the image next to them.
+EMPHASIS_MARKS = "*_~"
 
 _ZERO_WIDTH_JOINER = "\u200d"
 
@@ -44,7 +44,7 @@ def boundaries(text: str, end: int, fence: Fence | None) -> Iterator[int]:
 def boundary_between_words(text: str, end: int) -> int:
     """The last place at or before `end` between graphemes and not next to a mark: marks stay with their words."""
     for cut in range(end, max(end - _MAX_GRAPHEME_LENGTH, 1), -1):
-        if text[cut - 1] not in _MARKS_BEFORE and text[cut : cut + 1] not in (*_MARKS_BEFORE, ""):
+        if text[cut - 1] not in EMPHASIS_MARKS and text[cut : cut + 1] not in (*EMPHASIS_MARKS, ""):
             return grapheme_boundary(text, cut)
     return end
 
@@ -52,7 +52,7 @@ def boundary_between_words(text: str, end: int) -> int:
 def boundary_before(text: str, atom: int) -> int:
     """The end of the message before an unsplittable span, its list mark or table row; 0 if the message is empty."""
     line = text.rfind("\n", 0, atom) + 1
-    before = len(text[:atom].rstrip(_MARKS_BEFORE))  # marks opening there move along
+    before = len(text[:atom].rstrip(EMPHASIS_MARKS))  # marks opening there move along
     cut = line if ends_in_block_marks(text[:before]) or text.startswith("|", line) else before
     return cut if text[:cut].strip() and not ends_in_table_head(text[:cut]) else 0
 

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 
-from bot.markdown.boundaries import boundaries, boundary_before, boundary_between_words
+from bot.markdown.boundaries import EMPHASIS_MARKS, boundaries, boundary_before, boundary_between_words
 from bot.markdown.continuation import NOTHING
 from bot.markdown.fences import Fence, fence_at_end, fence_changes, next_line_start, open_fences
 from bot.markdown.inline_parser import LONGEST_CLOSING
@@ -142,12 +142,25 @@ class Splitter:
             middle = (low + high) // 2
             low, high = (middle, high) if self._fits(text[:middle], limit) else (low, middle)
         spans = () if fence_at_end(text[:low], self._fence) else unsplittable_spans(text[:low])
-        for cut in boundaries(text, low, self._fence):
+        for boundary in boundaries(text, low, self._fence):
+            cut = self._behind_closing_marks(text, boundary, low)
             is_inside = any(start < cut < end for start, end in spans) or ends_in_block_marks(text[:cut])
-            if not is_inside and self._fits(text[:cut], limit):
+            if cut and not is_inside and self._fits(text[:cut], limit):
                 return cut
         ahead = (cut for start, end in spans if start < low < end and (cut := boundary_before(text, start)))
         return next(ahead, boundary_between_words(text, low))
+
+    def _behind_closing_marks(self, text: str, cut: int, low: int) -> int:
+        """`cut`, or the end of the closing marks directly behind it: they stay with their emphasis.
+
+        0 if that end is beyond `low`, or not known yet.
+        """
+        if text[cut : cut + 1] not in (*EMPHASIS_MARKS,) or text[cut - 1].isspace():
+            return cut
+        if not self._piece(cut).split_off()[1].spans:
+            return cut  # they open
+        end = cut + len(text[cut : low + 1]) - len(text[cut : low + 1].lstrip(EMPHASIS_MARKS))
+        return end if end <= low else 0
 
     def _fits(self, source: str, limit: int) -> bool:
         # Room for closing a block of code is reserved even if the block is closed already: a fitting text must keep

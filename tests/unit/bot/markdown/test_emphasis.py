@@ -144,6 +144,12 @@ def well_marked(parts: list[str]) -> str:
     120,
     [],
 )
+@example(
+    "中한中文한文中签**「中한。**なな签文なな签文**“文한。** **“文한。** **な**한文中签**「中한。**なな签文なな签文**"
+    "“文한。** **“文한。** **「한签。**标は中标한は文はな签は",
+    120,
+    [1],
+)
 def test_no_mark_is_seen_in_any_state_or_piece(source: str, limit: int, sizes: list[int]) -> None:
     """However it came and is cut: marks are seen by no reader, and every word is there."""
     for renderer, read in READERS:
