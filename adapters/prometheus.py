@@ -15,6 +15,7 @@ from typing_extensions import override
 
 from adapters.prometheus_state import BotState, StateCollector
 from bot.completion import FAILURE_KINDS
+from bot.conversation import Ending
 from bot.interactions.values import Vote
 from bot.ledger import LedgerEntry
 from bot.telemetry import Recorder, TurnRecord, UsageRecorder
@@ -88,6 +89,7 @@ class _TurnCounters(_Metrics):
     def __init__(self, registry: CollectorRegistry) -> None:
         super().__init__(registry)
         self._reason = _LabelValues()
+        self._started: set[str] = set()  # platforms with an ended turn
         self._accepted = self._counter("accepted", "Accepted turns.", ("platform",))
         self._refused = self._counter("refused", "Unanswered messages by reason.", ("platform", "why"))
         self._turns = self._counter("turns", "Ended turns by ending.", ("platform", "ending"))
@@ -100,9 +102,12 @@ class _TurnCounters(_Metrics):
         self._refused.labels(platform, self._reason.bounded(reason)).inc()
 
     def end(self, platform: str, record: TurnRecord) -> None:
+        if platform not in self._started:
+            self._started.add(platform)
+            for ending in Ending:  # from zero, for the same reason as the kinds of failures
+                self._turns.labels(platform, ending.value)
         self._turns.labels(platform, record.ending.value).inc()
-        if record.partial:
-            self._partial.labels(platform).inc()
+        self._partial.labels(platform).inc(int(record.partial))
 
 
 class _WriteCounters(_Metrics):
@@ -121,8 +126,7 @@ class _WriteCounters(_Metrics):
     def write(self, platform: str, verb: str, outcome: str) -> None:
         verb = self._verb.bounded(verb)
         self._writes.labels(platform, verb, self._outcome.bounded(outcome)).inc()
-        if outcome == "limited":
-            self._limited.labels(platform, verb).inc()
+        self._limited.labels(platform, verb).inc(int(outcome == "limited"))
 
     def end(self, platform: str, record: TurnRecord) -> None:
         self._saved.labels(platform).inc(max(record.deltas - record.writes, 0))

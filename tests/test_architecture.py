@@ -123,6 +123,7 @@ def test_what_lies_beside_the_code_is_installed_with_it() -> None:
         for package in PACKAGES
         for file in (HOUSE / package).rglob("*")
         if file.is_file() and file.suffix not in {".py", ".pyc"} and file.name != "ruff.toml"
+        if HOUSE / "config" / "deploy" not in file.parents  # for other programs: Grafana, Prometheus, Kubernetes
         if not any(part.startswith(".") for part in file.relative_to(HOUSE).parts)  # a linter's cache
         if not any(is_matched(within_its_package(file), pattern) for pattern in patterns)
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cache
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -51,6 +52,7 @@ def full_recorder() -> PrometheusRecorder:
     return recorder
 
 
+@cache
 def exposed_series() -> Mapping[str, Series]:
     """Every series of the program by its full name, such as ``tickertape_turn_seconds_bucket``."""
     text = full_recorder().render_metrics()[0].decode()

@@ -84,6 +84,7 @@ def test_a_429_is_a_write_and_stands_out() -> None:
     """A limited write is counted among the writes, and by itself."""
     recorder = PrometheusRecorder()
     recorder.wrote("discord", "edit", "ok")
+    assert value(recorder, "rate_limited_total", platform="discord", verb="edit") == 0
     recorder.wrote("discord", "edit", "limited")
     assert value(recorder, "writes_total", platform="discord", verb="edit", outcome="ok") == 1
     assert value(recorder, "writes_total", platform="discord", verb="edit", outcome="limited") == 1
@@ -119,7 +120,8 @@ def test_a_turn_that_ended() -> None:
     }.items():
         assert value(recorder, f"{name}_sum", platform="discord") == pytest.approx(seconds)
         assert value(recorder, f"{name}_count", platform="discord") == 1
-    assert ("tickertape_partial_answers_total", (("platform", "discord"),)) not in samples(recorder)
+    assert value(recorder, "partial_answers_total", platform="discord") == 0
+    assert value(recorder, "turns_total", platform="discord", ending="failed") == 0  # a later increase shows
 
 
 @pytest.mark.parametrize("ending", [ending for ending in Ending if ending is not Ending.DONE])
