@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,18 +57,20 @@ class Running:
 
 @asynccontextmanager
 async def bot(
-    environment: Mapping[str, str], *arguments: str, folder: Path = ROOT, descriptors: int | None = None
+    environment: Mapping[str, str],
+    *arguments: str,
+    folder: Path = ROOT,
+    descriptors: int | None = None,
+    program: Sequence[str] = (sys.executable, "-m", "bot"),
 ) -> AsyncIterator[Running]:
     """Run the program; at the end it is told to stop, and its output is shown where a test fails.
 
-    `descriptors` are the files and sockets that it may have open at once.
+    `descriptors` are the files and sockets that it may have open at once; `program` starts it in another way.
     """
     limited = () if descriptors is None else ("/bin/sh", "-c", f'ulimit -n {descriptors}; exec "$@"', "sh")
     process = await asyncio.create_subprocess_exec(
         *limited,
-        sys.executable,
-        "-m",
-        "bot",
+        *program,
         *arguments,
         env=BARE | dict(environment),
         cwd=folder,
