@@ -59,10 +59,7 @@ class Controls(Flag):
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A file posted with a message: `content` or, if that is empty, `text`.
-
-    `rest` is the part of the answer only in this file, as markdown.
-    """
+    """A posted file: `content` or, if empty, `text`. `rest` is the part of the answer in this file alone: markdown."""
 
     name: str
     text: str = field(repr=False)
@@ -230,6 +227,10 @@ class Inbox(Protocol):
         """
         ...
 
+    async def has_answer(self, question: TurnKey) -> bool:
+        """Whether a message is known as a question with an answer, running or ended, by any process. Never raises."""
+        ...
+
     def update_event(self, key: TurnKey, event: str) -> None:
         """Replace the journalled event with a more complete one. Returns at once."""
         ...
@@ -393,8 +394,5 @@ class Journal(Protocol):
         ...
 
     async def unfinished(self, platform: str) -> Sequence[UnfinishedTurn]:
-        """The platform's unfinished turns of dead processes, oldest first.
-
-        From then on this process owns them; each is returned once.
-        """
+        """The platform's unfinished turns of dead processes, oldest first: this process's from then on. Each once."""
         ...

@@ -143,6 +143,10 @@ class _EmptyInbox(Inbox):
         return False
 
     @override
+    async def has_answer(self, question: TurnKey) -> bool:
+        return False
+
+    @override
     def update_event(self, key: TurnKey, event: str) -> None:
         return
 

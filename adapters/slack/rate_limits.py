@@ -6,6 +6,7 @@ Slack counts each method per workspace and app: https://docs.slack.dev/apis/web-
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -86,9 +87,16 @@ class Budgets:
 
 
 @asynccontextmanager
-async def spending(limit: ReadLimiter, *, reserve: int = 0, pause: float = PAUSE_SECONDS) -> AsyncIterator[None]:
-    """One call: wait for its permit; a 429 holds the limit for the time it names, or for `pause` seconds."""
-    await limit.acquire(reserve=reserve)
+async def spending(
+    limit: ReadLimiter, *, reserve: int = 0, pause: float = PAUSE_SECONDS, deadline: float = math.inf
+) -> AsyncIterator[None]:
+    """One call: wait for its permit; a 429 holds the limit for the time it names, or for `pause` seconds.
+
+    Raises `RateLimited` if no permit comes before `deadline` (in the loop's seconds).
+    """
+    if not await limit.acquire(reserve=reserve, deadline=deadline):
+        wait = limit.wait(asyncio.get_running_loop().time(), reserve)
+        raise RateLimited(f"the budget allows no call for {wait:.0f} s", retry_after=wait)
     try:
         yield
     except RateLimited as failure:

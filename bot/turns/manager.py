@@ -20,6 +20,7 @@ from typing_extensions import override
 from bot.completion import Completion
 from bot.conversation import Author, Turn, TurnKey
 from bot.delivery.pacer import Pacer
+from bot.errors import ServiceError
 from bot.interactions.values import Place
 from bot.ports import Channel, Inbox, Journal, UnfinishedTurn
 from bot.telemetry import Recorder
@@ -103,6 +104,15 @@ class TurnManager(Inbox):
             self._recorder.refused(key.platform, "duplicate")
             return False
         return True
+
+    @override
+    async def has_answer(self, question: TurnKey) -> bool:
+        try:
+            answered = await self._journal.newest_answer(question)
+        except ServiceError as failure:
+            log.warning("an answer is unknown", extra={"turn": question.reference, "failure": repr(failure)})
+            return False
+        return answered is not None and bool(answered.messages or not answered.ended)
 
     @override
     async def unfinished_turns(self, platform: str) -> Sequence[UnfinishedTurn]:

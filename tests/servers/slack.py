@@ -74,6 +74,7 @@ HISTORY_SCOPES: Final[Mapping[str, str]] = {
 }
 # Messages that a page may be asked for (https://docs.slack.dev/reference/methods/conversations.replies, "limit").
 PAGE_LIMIT = 1_000
+LIMITED_PAGE = 15  # the same for a distributed app outside the Marketplace
 INFO_SCOPES: Final[Mapping[str, str]] = {
     "channel": "channels:read",
     "group": "groups:read",
@@ -237,7 +238,7 @@ class SlackDouble(SlackSurface):
         self.tells_shares = False  # the answer to files.completeUploadExternal says which message it is
         self.upload_host = ""  # where files are said to go, if not here
         self.page_limit = PAGE_LIMIT  # messages a page holds at the most
-        self.tiers = dict(TIERS)  # an app that is sold outside of the Marketplace has one read a minute
+        self.tiers = dict(TIERS)
         self.edits: LeakCounter | None = None  # how chat.update is counted, where that is not 50 in any 60 s
         self.interactive = Interactive(self.world.team, self.deliveries, self.world.now, self._touch)
         self._counters: dict[tuple[str, str], RollingWindowCounter] = {}
@@ -322,6 +323,14 @@ class SlackDouble(SlackSurface):
         """Send every event again that nobody acknowledged, as Slack does after three seconds."""
         for envelope in {each.event_id: each for each in self.deliveries.envelopes if not each.acked}.values():
             await self.redeliver(envelope)
+
+    def limit_history(self) -> None:
+        """Be Slack for a distributed app outside its Marketplace: a read a minute and method, with 15 messages a page.
+
+        https://docs.slack.dev/changelog/2025/05/29/rate-limit-changes-for-non-marketplace-apps
+        """
+        self.tiers |= {"conversations.replies": 1, "conversations.history": 1}
+        self.page_limit = LIMITED_PAGE
 
     def revise(self, channel: str, ts: str, text: str, *, mentions: bool = False, **fields: Any) -> None:
         """Somebody edits a message; `mentions`: Slack also tells it as an app_mention."""

@@ -28,6 +28,7 @@ class RecordingInbox:
         self.stopped_places: list[Place] = []
         self.stopped_persons: list[tuple[str, str]] = []
         self.unfinished: list[UnfinishedTurn] = []  # of an earlier process, returned once
+        self.answered: set[TurnKey] = set()  # questions with an answer of an earlier process
         self.refusing = ""  # the sentence for every turn
         self._changed = asyncio.Event()
 
@@ -39,6 +40,9 @@ class RecordingInbox:
         self.received.append((key, event))
         self._changed.set()
         return True
+
+    async def has_answer(self, question: TurnKey) -> bool:
+        return question in self.answered
 
     def refusal(self, turn: Turn) -> str:
         return self.refusing

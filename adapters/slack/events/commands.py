@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import replace
 
 from adapters.shared.json_fields import Json, object_field, string_field
@@ -18,13 +18,14 @@ from adapters.slack.events.codec import dump_invocation, load_invocation, load_u
 from adapters.slack.events.invocations import Invocation, InvocationKind, invocation_of
 from adapters.slack.events.invoked_turns import InvokedTurns
 from adapters.slack.events.mentions import PLATFORM, plain
+from adapters.slack.events.parse import SlackMessage
 from adapters.slack.events.pending import PendingWork
 from adapters.slack.events.places import place_of
 from adapters.slack.history.users import to_author
 from adapters.slack.messages.responses import Responder
 from adapters.slack.state import WorkspaceState
 from bot.conversation import Author, TurnKey
-from bot.errors import Failure, NotFound
+from bot.errors import Failure, NotFound, RateLimited
 from bot.interactions.commands import Kind
 from bot.interactions.typed import TypedCommand, UnknownCommand, arguments_in, parse_command
 from bot.interactions.values import CommandInvoked, Notice, Place, Response
@@ -158,9 +159,18 @@ class CommandHandler:
         """The place of a slash command: never a thread. A new conversation begins after the newest message."""
         me, channel, position = self._workspace.me, origin.channel, ""
         if channel.startswith("D") and command in _POSITIONED:
-            messages = await self._workspace.reader.newest(channel)
-            position = messages[-1].ts if messages else ""
+            position = await self._newest(channel)
         return place_of(me, channel, position=position)
+
+    async def _newest(self, channel: str) -> str:
+        """The ts of the newest direct message; for an app that may hardly read, as far as events told."""
+        try:
+            messages: Sequence[SlackMessage] = await self._workspace.reader.newest(channel)
+        except RateLimited:
+            messages = self._workspace.cache.messages((channel, ""))
+            if not (self._workspace.reader.is_limited and messages):
+                raise
+        return messages[-1].ts if messages else ""
 
     async def _offer(
         self, key: TurnKey, invocation: Invocation, origin: Origin, record: UnfinishedTurn | None = None

@@ -19,6 +19,7 @@ from adapters.slack.state import WorkspaceState
 from bot.conversation import TurnKey
 from bot.errors import Failure
 from bot.interactions.values import QuestionEdited
+from bot.ports import Inbox
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +32,9 @@ LOOKUPS = 200
 class EditHandler:
     """Reports the edited questions of one workspace."""
 
-    def __init__(self, workspace: WorkspaceState) -> None:
+    def __init__(self, workspace: WorkspaceState, inbox: Inbox) -> None:
         self._workspace = workspace
+        self._inbox = inbox
         self.reported: LRUCache[tuple[str, str], str] = LRUCache(REPORTED)  # the words, by channel and ts
         self._lookups = 0
 
@@ -73,7 +75,7 @@ class EditHandler:
     async def _report(self, addressed: AddressedMessage, event: MessageChanged) -> None:
         workspace, message = self._workspace, addressed.message
         try:
-            if addressed.trigger is Trigger.FOLLOW_UP and not await participates(addressed, workspace):
+            if addressed.trigger is Trigger.FOLLOW_UP and not await participates(addressed, workspace, self._inbox):
                 return
             user = await workspace.users.find(message.user)
         except Failure as failure:

@@ -81,7 +81,7 @@ class EventHandler:
         self._commands = commands
         self._recent: LRUCache[tuple[str, str], PendingMessage] = LRUCache(RECENT)  # by channel and ts
         self.stops = StopHandler(workspace, inbox, self._recent)
-        self._edits = EditHandler(workspace)
+        self._edits = EditHandler(workspace, inbox)
         self._locks = KeyedLock()  # by conversation: turns
         self._lookup_locks = KeyedLock()  # by conversation: lookups of participation
         self.pending = PendingWork("messages are still being looked up", workspace.options.timings.hand_over)
@@ -96,6 +96,7 @@ class EventHandler:
         event = parse_event(payload, me)
         addressed = decide(event, me)
         stored = dump(payload) if addressed is not None else ""
+        self._workspace.cache.questions.note(payload, event, addressed, stored)
         journalled = self._dispatch(event, addressed, stored)
         # Shielded: a closing connection cancels its acknowledgement, not the write.
         return journalled if isinstance(journalled, bool) else await asyncio.shield(journalled)
@@ -252,7 +253,7 @@ class EventHandler:
         async with self._lookup_locks.hold(addressed.conversation):
             if not (await pending.journalled and pending.is_new):
                 return False
-            if await participates(addressed, self._workspace):
+            if await participates(addressed, self._workspace, self._inbox):
                 return True
         self._recent.pop(addressed.id, None)
         return False
@@ -263,7 +264,7 @@ class EventHandler:
         has_posts = snapshot is not None and bool(snapshot.messages)
         if snapshot is not None and not has_posts and await snapshot.is_deleted():
             return False
-        if addressed.trigger is Trigger.FOLLOW_UP and not await participates(addressed, workspace):
+        if addressed.trigger is Trigger.FOLLOW_UP and not await participates(addressed, workspace, self._inbox):
             self._recent.pop(addressed.id, None)
             return False
         user = await workspace.users.find(addressed.message.user)

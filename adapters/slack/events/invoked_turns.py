@@ -72,7 +72,7 @@ class InvokedTurns:
             return asked
         if invocation.message is None:
             thread, ts = invocation.id.thread, invocation.id.message
-            found = await self._workspace.reader.message((invocation.channel, thread), ts)
+            found = await self._message((invocation.channel, thread), ts)
             asked = replace(found or asked, ours=False)
         if not (asked.shown.strip() or asked.files):
             raise NotFound("the message has no content")
@@ -82,11 +82,16 @@ class InvokedTurns:
         """The question above an answer, in Slack's format."""
         if not messages:
             raise NotFound("no message of the answer is known")
-        first = await self._workspace.reader.message((channel, messages[0]), messages[0])
+        first = await self._message((channel, messages[0]), messages[0])
         quote = split_quote(first.text) if first is not None and first.ours else None
         if quote is None:
             raise NotFound("the answer no longer begins with its question")
         return escape(quote.question)
+
+    async def _message(self, conversation: Conversation, ts: str) -> SlackMessage | None:
+        """A message as it is now: for an app that may hardly read, as events told it. Raises a `Failure`."""
+        reader, known = self._workspace.reader, self._workspace.cache.get(conversation, ts)
+        return known if reader.is_limited and known is not None else await reader.message(conversation, ts)
 
     async def _turn(
         self, key: TurnKey, invocation: Invocation, author: Author, asked: SlackMessage, conversation: Conversation

@@ -11,7 +11,7 @@ from adapters.slack.history.recovery import ThreadSnapshot
 from adapters.slack.messages.channel import SlackChannel
 from adapters.slack.state import WorkspaceState
 from bot.conversation import TurnKey
-from bot.errors import NotFound
+from bot.errors import NotFound, RateLimited
 from bot.ports import OpenedQuestion
 
 
@@ -23,7 +23,7 @@ async def open_question(
     Raises `NotFound` if it no longer exists, other failures if it cannot be read.
     """
     channel, ts = key.channel, key.message
-    stored = await workspace.reader.stored(channel, ts, workspace.cache.threads.get((channel, ts)))
+    stored = await _read_again(channel, ts, workspace)
     addressed = known_question(load(stored, workspace.me), workspace.me)
     if addressed is None:
         raise NotFound("the question no longer exists")
@@ -34,3 +34,18 @@ async def open_question(
     snapshot = ThreadSnapshot(workspace.reader, addressed.conversation, ts, messages) if messages else None
     answer = SlackChannel(workspace, addressed.conversation, key, addressed.message, snapshot)
     return OpenedQuestion(turn, answer, with_user(stored, user))
+
+
+async def _read_again(channel: str, ts: str, workspace: WorkspaceState) -> str:
+    """The journal's text of a question as it is now: for an app that may hardly read, as events told it."""
+    known, is_limited = workspace.cache.questions.get(channel, ts), workspace.reader.is_limited
+    if is_limited and (channel, ts) in workspace.cache.deleted_by_people:
+        return ""
+    if is_limited and known is not None:
+        return known
+    try:
+        return await workspace.reader.stored(channel, ts, workspace.cache.threads.get((channel, ts)))
+    except RateLimited:
+        if known is None:
+            raise
+        return known

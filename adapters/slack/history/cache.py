@@ -14,7 +14,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from adapters.shared.cache import LRUCache
-from adapters.slack.events.parse import SlackMessage, order
+from adapters.shared.json_fields import Json, object_field, string_field
+from adapters.slack.events.codec import dump
+from adapters.slack.events.mentions import AddressedMessage
+from adapters.slack.events.parse import Event, MessageChanged, MessageDeleted, SlackMessage, order
 
 Conversation = tuple[str, str]
 
@@ -26,6 +29,9 @@ THREADS = 5_000
 DELETED = 1_000
 # Threads of questions being answered again: a question's id does not name its thread.
 QUESTIONS = 1_000
+# Questions remembered with their content, and characters of each at most: 8 MB at worst, some 200 kB in practice.
+KNOWN_QUESTIONS = 500
+LONGEST_QUESTION = 16_000
 # Lifetime of a "no", in seconds: a thread may become ours through another process's events.
 NO_SECONDS = 900.0
 
@@ -68,6 +74,7 @@ class MessageCache:
         self.deleted_by_us: LRUCache[tuple[str, str], bool] = LRUCache(DELETED)  # by channel and ts
         self.deleted_by_people: LRUCache[tuple[str, str], bool] = LRUCache(DELETED)  # by channel and ts
         self.threads: LRUCache[tuple[str, str], str] = LRUCache(QUESTIONS)  # of questions, by channel and ts
+        self.questions = KnownQuestions()
 
     @property
     def characters(self) -> int:
@@ -227,3 +234,40 @@ class Participation:
         if known.participates and at and known.since and order(at) < order(known.since):
             return None
         return known.participates
+
+
+class KnownQuestions:
+    """The journal's text of recent questions and edited messages, by channel and ts, for an app that may hardly read.
+
+    Nothing outlives the process.
+    """
+
+    def __init__(self) -> None:
+        self._stored: LRUCache[tuple[str, str], str] = LRUCache(KNOWN_QUESTIONS)
+
+    def note(self, payload: Json, event: Event | None, addressed: AddressedMessage | None, stored: str) -> None:
+        """Note an event; `stored` is the journal's text of an `addressed` message."""
+        match event:
+            case MessageDeleted(channel, ts):
+                self._stored.pop((channel, ts), None)
+            case MessageChanged(channel, message) if not message.ours:
+                kind = string_field(payload, "channel_type")
+                changed = object_field(payload, "message")
+                self._keep(
+                    (channel, message.ts),
+                    dump({**changed, "type": "message", "channel": channel, "channel_type": kind}),
+                )
+            case _ if addressed is not None:
+                # Of a mention's two copies, the plain message has more.
+                if not addressed.is_mention_event or addressed.id not in self._stored:
+                    self._keep(addressed.id, stored)
+
+    def get(self, channel: str, ts: str) -> str | None:
+        """A question as it is now, as far as events tell."""
+        return self._stored.get((channel, ts))
+
+    def _keep(self, id_: tuple[str, str], stored: str) -> None:
+        if len(stored) <= LONGEST_QUESTION:
+            self._stored[id_] = stored
+        else:
+            self._stored.pop(id_, None)

@@ -16,7 +16,7 @@ from adapters.slack.history.cache import Conversation
 from adapters.slack.history.reader import PAGE_SIZE, before, join_answers, warn_unread, without_later_answers
 from adapters.slack.state import WorkspaceState
 from bot.conversation import History, Message, OmittedAttachment, Part, Text, TurnKey
-from bot.errors import Failure, cause_of
+from bot.errors import Failure, RateLimited, cause_of
 from bot.interactions.quotes import split_quote
 
 log = logging.getLogger(__name__)
@@ -92,20 +92,23 @@ class TurnContext:
         known = cache.complete(conversation)
         if known is not None:
             return *known, ""
-        gaps = cache.gaps
+        gaps, reader = cache.gaps, self._workspace.reader
         cache.open(conversation, from_start=False)  # messages arriving during the read belong to the result
         try:
             # An answer may have taken several messages, so read a few more than wanted.
             async with asyncio.timeout(READ_SECONDS):
                 newest, deadline = min(2 * limit + 2, PAGE_SIZE), asyncio.get_running_loop().time() + READ_SECONDS
-                pages = await self._workspace.reader.read(
-                    conversation, newest=newest, until=self._question.ts, deadline=deadline
-                )
+                pages = await reader.read(conversation, newest=newest, until=self._question.ts, deadline=deadline)
         except (Failure, TimeoutError) as failure:
-            warn_unread(conversation, failure)
-            return cache.messages(conversation), True, cause_of(failure)
+            # Our own budget refuses all but one read a minute of a limited app; only Slack's refusals have a cause.
+            is_usual = reader.is_limited and isinstance(failure, RateLimited) and failure.__cause__ is None
+            warn_unread(conversation, failure, logging.INFO if is_usual else logging.WARNING)
+            told = cache.messages(conversation)
+            is_enough = reader.is_limited and any(each.ts != self._question.ts for each in told)
+            return told, True, "" if is_enough else cause_of(failure)
         if not pages.reached_end:
-            log.warning("%s: the thread is too long to be read up to now", self._key.reference)
+            level = logging.INFO if reader.is_limited else logging.WARNING
+            log.log(level, "%s: the thread is too long to be read up to now", self._key.reference)
             either = {each.ts: each for each in (*cache.messages(conversation), *pages.messages)}
             return sorted(either.values(), key=lambda each: order(each.ts)), True, ""
         cache.merge(conversation, pages.messages, has_earlier=pages.has_earlier, gaps_before=gaps)

@@ -19,6 +19,7 @@ from adapters.slack.events.pages import MessagePage, parse_message_page
 from adapters.slack.events.parse import Identity, SlackMessage, micros, order, stamp
 from adapters.slack.history.cache import Conversation
 from adapters.slack.history.thread_tail import ThreadTail
+from adapters.slack.history.tier import HistoryTier
 from adapters.slack.rate_limits import spending
 from adapters.slack.web_api import ApiResponse, WebApi
 from bot.conversation import TurnKey
@@ -65,13 +66,41 @@ class HistoryPages:
     earlier: tuple[SlackMessage, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """How long a read may wait for its permit: until `deadline`, leaving `reserve` permits a minute to others.
+
+    For a limited app no read waits, unless it `is_patient`.
+    """
+
+    deadline: float = math.inf
+    reserve: int = 0
+    is_patient: bool = False
+
+    def for_limited_app(self, now: float) -> _Waiting:
+        """The same for an app that may read once a minute."""
+        return replace(self, reserve=RESERVED_READS) if self.is_patient else replace(self, deadline=now)
+
+
+_RECOVERY = _Waiting(reserve=RESERVED_READS)
+
+
 class HistoryReader:
-    """Reads conversations, within the budgets of conversations.replies and conversations.history."""
+    """Reads conversations, within the budgets of conversations.replies and conversations.history.
+
+    For a limited app (see `history.tier`), each read is one page, and fails at once without a permit.
+    """
 
     def __init__(self, web: WebApi, me: Identity, *, replies: ReadLimiter, history: ReadLimiter) -> None:
         self._web = web
         self._me = me
         self._reads = {"conversations.replies": replies, "conversations.history": history}
+        self._tier = HistoryTier(replies, history)
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether the app may read once a minute."""
+        return self._tier.is_limited
 
     async def read(
         self,
@@ -81,20 +110,24 @@ class HistoryReader:
         until: str,
         first_pages: int = FIRST_PAGES,
         deadline: float = math.inf,
+        is_patient: bool = False,
     ) -> HistoryPages:
         """At least the `newest` messages of a conversation before the message `until`. Raises a `Failure`.
 
         For a thread of more than `first_pages` pages, searches its end. Fails at once if the budget allows no read
-        before `deadline` (in the loop's seconds).
+        before `deadline` (in the loop's seconds). `is_patient`: waits for a limited app's permits, behind live replies.
         """
-        found, more = await self._pages(conversation, newest=newest, pages=first_pages, deadline=deadline)
+        waiting = _Waiting(deadline, is_patient=is_patient)
+        found, more = await self._pages(conversation, newest=newest, pages=first_pages, waiting=waiting)
         messages = _sorted(found)
         if not conversation[1] or not more or not messages:
             return HistoryPages(messages, more)
-        return await self._tail(conversation, messages, ThreadTail(micros(until), newest), deadline)
+        if self.is_limited:
+            return HistoryPages(messages, has_earlier=True, reached_end=False)
+        return await self._tail(conversation, messages, ThreadTail(micros(until), newest), waiting)
 
     async def _tail(
-        self, conversation: Conversation, first: Sequence[SlackMessage], tail: ThreadTail, deadline: float
+        self, conversation: Conversation, first: Sequence[SlackMessage], tail: ThreadTail, waiting: _Waiting
     ) -> HistoryPages:
         """The end of a thread, given its `first` messages."""
         tail.add(0, [micros(each.ts) for each in first], more=True)
@@ -104,7 +137,7 @@ class HistoryReader:
             if (after := tail.next()) is None:
                 break
             page, more = await self._pages(
-                conversation, after=stamp(after), pages=1, size=TAIL_PAGE_SIZE, deadline=deadline
+                conversation, after=stamp(after), pages=1, size=TAIL_PAGE_SIZE, waiting=waiting
             )
             tail.add(after, map(micros, page), more=more)
             found |= page
@@ -117,9 +150,12 @@ class HistoryReader:
             tuple(messages), has_earlier=True, reached_end=up_to_now and tail.found > 0, earlier=tuple(first)
         )
 
-    async def since(self, conversation: Conversation, ts: str) -> list[SlackMessage]:
-        """Messages after `ts`, oldest first, at most `MAX_PAGES` pages. Raises a `Failure`."""
-        found, _ = await self._pages(conversation, after=ts)
+    async def since(self, conversation: Conversation, ts: str, *, is_patient: bool = False) -> list[SlackMessage]:
+        """Messages after `ts`, oldest first, at most `MAX_PAGES` pages. Raises a `Failure`.
+
+        `is_patient`: see `read`.
+        """
+        found, _ = await self._pages(conversation, after=ts, waiting=_Waiting(is_patient=is_patient))
         return [each for each in _sorted(found) if order(each.ts) > order(ts)]  # a thread's first is on each page
 
     async def newest(self, channel: str) -> list[SlackMessage]:
@@ -177,12 +213,13 @@ class HistoryReader:
         pages: int = MAX_PAGES,
         size: int = PAGE_SIZE,
         is_recovery: bool = False,
-        deadline: float = math.inf,
+        waiting: _Waiting = _Waiting(),
     ) -> tuple[dict[str, SlackMessage], bool]:
         """Messages by ts from at most `pages` pages of `size`, and whether more exist.
 
         `is_recovery` reserves reads for others, includes the message `after`, and fails on an answer without a list.
         """
+        waiting = _RECOVERY if is_recovery else waiting
         channel, thread = conversation
         method = "conversations.replies" if thread else "conversations.history"
         params: dict[str, Any] = {"channel": channel, "limit": size, "include_all_metadata": True}
@@ -192,39 +229,40 @@ class HistoryReader:
         found: dict[str, SlackMessage] = {}
         page = MessagePage((), has_more=False, cursor="", is_valid=True)
         for _ in range(pages):
-            page = await self._page(method, params, reserve=RESERVED_READS if is_recovery else 0, deadline=deadline)
+            answer = await self._once_more(method, params, waiting)
+            page = parse_message_page(answer.data, self._me)
             if is_recovery and not page.is_valid:
                 raise InvalidRequest(f"{method}: an answer without messages")
             found |= {message.ts: message for message in page.messages}
             params["cursor"] = page.cursor
             # A thread's pages start with its oldest message, so only the last page has the newest.
-            if not page.cursor or (not thread and len(found) >= newest):
+            if not page.cursor or (not thread and len(found) >= newest) or self.is_limited:
                 break
         return found, bool(page.cursor) or page.has_more
 
-    async def _page(self, method: str, params: Mapping[str, Any], *, reserve: int, deadline: float) -> MessagePage:
-        answer = await self._once_more(method, params, reserve=reserve, deadline=deadline)
-        return parse_message_page(answer.data, self._me)
-
-    async def _once_more(
-        self, method: str, params: Mapping[str, Any], *, reserve: int = 0, deadline: float = math.inf
-    ) -> ApiResponse:
+    async def _once_more(self, method: str, params: Mapping[str, Any], waiting: _Waiting = _Waiting()) -> ApiResponse:
         """One call, with one retry."""
         try:
-            return await self._fetch(method, params, reserve, deadline)
+            return await self._fetch(method, params, waiting)
         except Retryable as failure:
             pause = (failure.retry_after or 0.0) if isinstance(failure, RateLimited) else 0.0
+            deadline = self._for_this_app(waiting).deadline
             if pause > LONGEST_PAUSE or asyncio.get_running_loop().time() + pause > deadline:
                 raise
             await asyncio.sleep(RETRY_SECONDS)
-            return await self._fetch(method, params, reserve, deadline)
+            return await self._fetch(method, params, waiting)
 
-    async def _fetch(self, method: str, params: Mapping[str, Any], reserve: int, deadline: float) -> ApiResponse:
-        reads, now = self._reads[method], asyncio.get_running_loop().time()
-        if (wait := reads.wait(now)) > deadline - now:
-            raise RateLimited(f"{method}: the budget allows no read for {wait:.0f} s", retry_after=wait)
-        async with spending(reads, reserve=reserve):
-            return await self._web.read(method, dict(params))
+    async def _fetch(self, method: str, params: Mapping[str, Any], waiting: _Waiting) -> ApiResponse:
+        reads = self._reads[method]
+        async with self._tier.alone_until_known():
+            now, waiting = asyncio.get_running_loop().time(), self._for_this_app(waiting)
+            if (wait := reads.wait(now)) > waiting.deadline - now:
+                raise RateLimited(f"{method}: the budget allows no read for {wait:.0f} s", retry_after=wait)
+            async with spending(reads, reserve=waiting.reserve, deadline=waiting.deadline):
+                return await self._tier.observe(method, self._web.read(method, dict(params)))
+
+    def _for_this_app(self, waiting: _Waiting) -> _Waiting:
+        return waiting.for_limited_app(asyncio.get_running_loop().time()) if self.is_limited else waiting
 
 
 def _sorted(found: Mapping[str, SlackMessage]) -> tuple[SlackMessage, ...]:
@@ -290,8 +328,7 @@ def find_post(key: str, messages: Sequence[SlackMessage], keyed: Collection[str]
     return next((each.ts for each in ours if each.ts not in keyed), None)
 
 
-def warn_unread(conversation: Conversation, failure: Failure | TimeoutError) -> None:
+def warn_unread(conversation: Conversation, failure: Failure | TimeoutError, level: int = logging.WARNING) -> None:
     """Log one line for the operator: the history of a conversation is unreadable."""
-    log.warning(
-        "Slack: the history of %s could not be read (%s)", "/".join(filter(None, conversation)), cause_of(failure)
-    )
+    place = "/".join(filter(None, conversation))
+    log.log(level, "Slack: the history of %s could not be read (%s)", place, cause_of(failure))

@@ -64,7 +64,8 @@ class ThreadSnapshot:
             try:
                 return await self._reader.from_message(self._conversation, self._question)
             except Failure as failure:
-                until = min(until, loop.time() + PATIENCE)
+                # A limited app's permits are a minute apart, and answers do not wait for them.
+                until = min(until, loop.time() + (0.0 if self._reader.is_limited else PATIENCE))
                 if not isinstance(failure, Retryable) or loop.time() + RETRY_SECONDS >= until:
                     log.info("Slack: the messages after %s are unreadable (%s)", self._question, failure)
                     return None

@@ -1,15 +1,17 @@
-"""Whether the bot takes part in a thread; asks Slack if events have not told."""
+"""Whether the bot takes part in a thread; asks the journal and Slack if events have not told."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 
-from adapters.slack.events.mentions import AddressedMessage, mentions
+from adapters.slack.events.mentions import PLATFORM, AddressedMessage, mentions
 from adapters.slack.events.parse import order
 from adapters.slack.history.reader import MAX_PAGES, PAGE_SIZE, HistoryPages
 from adapters.slack.state import WorkspaceState
+from bot.conversation import TurnKey
 from bot.errors import Failure, Retryable
+from bot.ports import Inbox
 
 log = logging.getLogger(__name__)
 
@@ -23,10 +25,22 @@ def known_participation(addressed: AddressedMessage, workspace: WorkspaceState) 
     return known
 
 
-async def participates(addressed: AddressedMessage, workspace: WorkspaceState) -> bool:
-    """The same, from Slack if events have not told. Raises a `Retryable` if Slack stays unreachable."""
+async def participates(addressed: AddressedMessage, workspace: WorkspaceState, inbox: Inbox) -> bool:
+    """The same, from the journal or Slack if events have not told. Raises a `Retryable` if Slack stays unreachable."""
     known = known_participation(addressed, workspace)
-    return known if known is not None else await _look_up(addressed, workspace)
+    if known is not None:
+        return known
+    if await _began_with_question(addressed, workspace, inbox):
+        workspace.participation.join(addressed.conversation, addressed.thread)
+        workspace.cache.open(addressed.conversation, from_start=False)
+        return True
+    return await _look_up(addressed, workspace)
+
+
+async def _began_with_question(addressed: AddressedMessage, workspace: WorkspaceState, inbox: Inbox) -> bool:
+    """Whether the thread's first message was answered, by this process or an earlier one: most of ours begin so."""
+    channel, thread = addressed.conversation
+    return bool(thread) and await inbox.has_answer(TurnKey(PLATFORM, workspace.me.team, channel, thread))
 
 
 async def _look_up(addressed: AddressedMessage, workspace: WorkspaceState) -> bool:
@@ -75,7 +89,11 @@ async def _read(addressed: AddressedMessage, workspace: WorkspaceState) -> Histo
     while True:
         try:
             return await workspace.reader.read(
-                addressed.conversation, newest=PAGE_SIZE, until=addressed.message.ts, first_pages=MAX_PAGES
+                addressed.conversation,
+                newest=PAGE_SIZE,
+                until=addressed.message.ts,
+                first_pages=MAX_PAGES,
+                is_patient=True,
             )
         except Retryable as failure:
             if loop.time() + timings.thread_retry >= until:

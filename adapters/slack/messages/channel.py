@@ -26,7 +26,7 @@ from adapters.slack.messages.status import ThreadStatus
 from adapters.slack.messages.writer import BodyWriter
 from adapters.slack.state import WorkspaceState
 from bot.conversation import History, Part, TurnKey
-from bot.errors import Failure, Forbidden, InvalidRequest, NotFound, OutcomeUnknown, Permanent
+from bot.errors import Failure, Forbidden, InvalidRequest, NotFound, OutcomeUnknown, Permanent, RateLimited
 from bot.interactions.ports import NoInteractions
 from bot.ports import Body, Channel, ChannelCapabilities, Controls, Verb
 from bot.rate_limits import Budget
@@ -36,6 +36,9 @@ log = logging.getLogger(__name__)
 # Most live answers in a workspace for one with a stop button. Slack takes an edit each 1.2 s, so among four an answer
 # loses its button within five seconds of its end; with more, the button would mislead. Reactions and words still stop.
 STOP_ANSWERS = 4
+# Waits for the event of a post with a lost answer, and their number: it comes within a second.
+EVENT_POLL_SECONDS = 0.25
+EVENT_POLLS = 8
 
 
 class SlackChannel(Channel):
@@ -66,6 +69,8 @@ class SlackChannel(Channel):
         self._is_snapshot_current = snapshot is not None  # until our first post
         self._batches: dict[str, FileBatch] = {}  # uploaded files of this answer, by the key of their post
         self._file_messages: set[str] = set()
+        # Posts that could not be looked for, by key: where an earlier copy may stand, and after which message.
+        self._unsure: dict[str, tuple[Conversation, str]] = {}
 
     @cached_property
     def _writer(self) -> BodyWriter:
@@ -168,9 +173,7 @@ class SlackChannel(Channel):
         """An edit cannot remove files: a message with files is deleted instead, and `NotFound` frees its place."""
         channel = self._conversation[0]
         if not body.files and await self._has_files(message):
-            for budget in self._workspace.budgets.of(Verb.DELETE, channel):
-                budget.spend(asyncio.get_running_loop().time())
-            await self.delete(message)
+            await self._delete_unasked(message)
             raise NotFound("chat.update: a message with files of an earlier process was in the place of text")
         try:
             await self._writer.write("chat.update", {"channel": channel, "ts": message}, body, once=False)
@@ -192,7 +195,21 @@ class SlackChannel(Channel):
         except NotFound:
             log.debug("%s: the message to delete no longer exists", self._key.reference)
 
+    async def _delete_unasked(self, message: str) -> None:
+        """Delete a message beside the core's writes, within the same budget."""
+        loop, budgets = asyncio.get_running_loop(), self._workspace.budgets.of(Verb.DELETE, self._conversation[0])
+        sent = loop.time()
+        for budget in budgets:
+            budget.spend(sent)
+        try:
+            await self.delete(message)
+        finally:
+            for budget in budgets:
+                budget.record_response(loop.time(), sent=sent)
+
     def _note_post(self, ts: str, body: Body, key: str) -> None:
+        if (place := self._unsure.pop(key, None)) is not None:
+            self._workspace.spawn(self._delete_copies(ts, key, *place))
         self._status.has_posted = True
         self._workspace.participation.join(self._conversation, self._key.message if self._is_message else "")
         self._cache_own(ts, body, key)
@@ -211,6 +228,12 @@ class SlackChannel(Channel):
         try:
             if found is None:
                 found = await self._look_up(key, known)
+        except RateLimited:
+            if not self._workspace.reader.is_limited:
+                raise
+            found = await self._wait_for_event(key)
+            if found is None:
+                self._unsure[key] = (self._conversation, known[-1] if known else self._first_possible)
         except Failure as failure:
             if not isinstance(failure, Permanent) and code_of(failure) != "unknown_method":
                 raise
@@ -241,6 +264,25 @@ class SlackChannel(Channel):
             found = find_turn_files(messages, self._key.reference, known)
             self._file_messages.update([found] if found else [])
         return found
+
+    async def _wait_for_event(self, key: str) -> str | None:
+        """The ts of our post with `key` from its event, which a limited app waits for instead of a read."""
+        cache = self._workspace.cache
+        if not self._is_snapshot_current and cache.is_subscribed(self._conversation[0]):
+            for _ in range(EVENT_POLLS):
+                if found := cache.find_key(self._conversation, key):
+                    return found
+                await asyncio.sleep(EVENT_POLL_SECONDS)
+        return cache.find_key(self._conversation, key)
+
+    async def _delete_copies(self, ts: str, key: str, conversation: Conversation, after: str) -> None:
+        """Delete our earlier message with the same key as `ts`: it was posted before, and nobody could tell."""
+        try:
+            for each in await self._workspace.reader.since(conversation, after, is_patient=True):
+                if each.ours and each.key == key and each.ts != ts:
+                    await self._delete_unasked(each.ts)
+        except Failure as failure:
+            log.info("%s: a second copy of a message may remain (%s)", self._key.reference, failure)
 
     # --------------------------------------------------------------------------------------------------------- files
 

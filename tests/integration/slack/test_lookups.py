@@ -28,7 +28,7 @@ def block(double: SlackDouble, how: str) -> None:
                 "GET", "conversations.replies", Kind.STATUS, status=429, headers={"Retry-After": "60"}, times=1_000
             )
         case "one read a minute":
-            double.tiers["conversations.replies"], double.page_limit = 1, 15
+            double.limit_history()
         case "404":
             double.without, double.without_as_404 = {"conversations.replies"}, True
         case "500":

@@ -424,3 +424,31 @@ async def test_reads_of_an_earlier_process_count() -> None:
     began = loop.time()
     await reads.acquire()
     assert loop.time() - began == pytest.approx(32.0, abs=0.1)
+
+
+async def test_reads_of_a_lower_rate_count_what_was_sent() -> None:
+    """After its rate drops, a limit waits for its earlier reads; nobody waits longer than their deadline."""
+    loop = asyncio.get_running_loop()
+    reads = ReadLimiter(45, 60.0)
+    for _ in range(3):
+        await reads.acquire()
+    reads.set_rate(1)
+    began = loop.time()
+    assert not await reads.acquire(deadline=began + 30.0)
+    assert loop.time() - began < 1.0
+    assert await reads.acquire(deadline=began + 61.0)
+    assert loop.time() - began == pytest.approx(60.0, abs=1.0)
+
+
+async def test_a_rate_below_the_reserve_serves_live_reads_first() -> None:
+    """With one read a minute, a background read leaves a quarter of a minute to live ones, and then comes."""
+    loop = asyncio.get_running_loop()
+    reads = ReadLimiter(1, 60.0)
+    assert await reads.acquire(reserve=10)
+    began = loop.time()
+    async with asyncio.TaskGroup() as group:
+        patient = group.create_task(reads.acquire(reserve=10))
+        await asyncio.sleep(70.0)
+        assert not patient.done()
+        assert reads.wait(loop.time()) <= 0
+    assert loop.time() - began == pytest.approx(75.0, abs=0.1)
