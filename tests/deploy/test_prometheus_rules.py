@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from tests.support.paths import ROOT
+from tests.support.prometheus import promtool
 from tests.support.promql import program_series, result_labels, template_labels
-from tests.support.promtool import promtool
 
 RULES = ROOT / "config" / "deploy" / "prometheus-rules.yaml"
 TESTS = sorted((ROOT / "tests" / "deploy").glob("prometheus_rules*_test.yaml"))

@@ -1,0 +1,128 @@
+"""A real Prometheus scrapes the real bot: each panel of the dashboard has data, and each alert can be evaluated."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+from pathlib import Path
+
+import pytest
+
+from tests.servers.discord import DiscordDouble
+from tests.servers.limits import Kind
+from tests.servers.openai import Answer, OpenAIDouble, Status
+from tests.servers.slack import SlackDouble
+from tests.support.dashboard import BUILT_IN, queries, variable_queries
+from tests.support.paths import ROOT
+from tests.support.process import Running, bot
+from tests.support.prometheus import Prometheus, program, prometheus
+from tests.support.waiting import POLL_SECONDS
+
+pytestmark = [pytest.mark.slow, pytest.mark.sockets(seconds=120)]
+
+RULES = ROOT / "config" / "deploy" / "prometheus-rules.yaml"
+
+# The window of the panels' rates: the whole test.
+VALUES = BUILT_IN | {"window": "5m", "__range": "5m"}
+
+QUICK = {"TICKERTAPE_BACKOFF_SECONDS": "0.05", "TICKERTAPE_STREAM_IDLE_TIMEOUT": "1"}
+
+
+class Readers:
+    """People on both platforms, who ask and vote."""
+
+    def __init__(self, discord: DiscordDouble, slack: SlackDouble, model: OpenAIDouble) -> None:
+        self._discord, self._slack, self._model = discord, slack, model
+        self._discord_channel = discord.world.channel(discord.world.guild())
+        self._slack_channel = slack.world.channel()
+        self._dana, self._gil = discord.world.user("Dana"), slack.world.user("Gil")
+        self.denied = discord.world.user("Mallory")
+        self._ended = 0
+
+    async def ask(self, platform: str, running: Running, *scripts: Answer | Status) -> None:
+        """A question and its answer by `scripts`, one after the other."""
+        self._model.queue(*scripts)
+        if platform == "discord":
+            self._discord.say(self._discord_channel, f"<@{self._discord.world.bot}> why?", author=self._dana)
+        else:
+            self._slack.say(self._slack_channel, f"<@{self._slack.world.bot_user}> why?", author=self._gil)
+        self._ended += 1
+        while sum("turn ended" in line for line in running.lines) < self._ended:
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def vote(self) -> None:
+        """A thumbs up below an answer on Discord."""
+        controls = [
+            (each.id, control)
+            for each in self._discord.shown(self._discord_channel)
+            for control in self._discord.controls(self._discord_channel, each.id)
+            if "up" in control
+        ]
+        message, control = controls[0]
+        self._discord.press(self._discord_channel, message, user=self._dana, custom_id=control)
+
+    def ask_without_access(self) -> None:
+        """A question of somebody on the operator's list, who gets no answer."""
+        self._discord.say(self._discord_channel, f"<@{self._discord.world.bot}> why?", author=self.denied)
+
+
+async def live_through(readers: Readers, running: Running, slack: SlackDouble, server: Prometheus) -> None:
+    """Twice, with scrapes in between: answers with a cost, without, after failed attempts, cut; a 429; a vote."""
+    for _ in range(2):
+        await server.scrape()
+        await readers.ask("discord", running, Answer("Because of this.", cost=0.002, details=(5, 7)))
+        await readers.ask("slack", running, Answer("It is so.", model="mystery"))
+        await readers.ask("discord", running, Status(500), Status(500), Status(500), Answer("At last."))
+        slack.faults.add("POST", "chat.postMessage", Kind.STATUS, status=429, headers={"Retry-After": "1"})
+        await readers.ask("slack", running, Answer("Too long", finish="length"))
+        readers.ask_without_access()
+        await readers.vote()
+    await server.scrape(2)
+
+
+async def test_each_panel_has_data_and_each_alert_is_evaluated(tmp_path: Path) -> None:
+    """After some answers on both platforms no panel is empty, and no variable; no rule fails or fires by mistake."""
+    program("prometheus")
+    port, its_port = free_ports(2)
+    async with OpenAIDouble() as model, DiscordDouble().running() as discord, SlackDouble().running() as slack:
+        readers = Readers(discord, slack, model)
+        slack.send_requests(f"http://127.0.0.1:{port}/slack/events")
+        settings = {"OPENAI_BASE_URL": model.url, "OPENAI_API_KEY": "x", "OPENAI_MODEL": "m"}
+        own = {"JOURNAL_URL": f"sqlite:///{tmp_path}/turns.db", "TICKERTAPE_DENY_USERS": readers.denied, **QUICK}
+        async with (
+            bot(settings | discord.environment | slack.environment | own) as running,
+            prometheus(tmp_path, f"127.0.0.1:{port}", RULES, its_port) as server,
+        ):
+            await discord.until(lambda: discord.gateway.connected > 0)
+            while not await server.query("tickertape_ready == 1"):
+                await server.scrape()
+            await live_through(readers, running, slack, server)
+            assert await empty_panels(server) == []
+            assert await rule_problems(server) == []
+            firing = {sample.labels["alertname"] for sample in await server.query('ALERTS{alertstate="firing"}')}
+            assert firing <= {"TickertapeFallbacks", "TickertapeAttemptsFailing", "TickertapePartialAnswers"}
+
+
+async def empty_panels(server: Prometheus) -> list[str]:
+    """The queries of panels and variables without data."""
+    panels = [f"{each.panel}: {each.legend}" for each in queries() if not await server.query(each.filled(**VALUES))]
+    variables = [each.panel for each in variable_queries() if not await server.query(each.filled(**VALUES))]
+    return panels + variables
+
+
+async def rule_problems(server: Prometheus) -> list[str]:
+    """The rules without a successful evaluation."""
+    groups = (await server.get("rules"))["groups"]
+    rules = [rule for group in groups for rule in group["rules"]]
+    assert len(rules) == len(re.findall(r"- alert:", RULES.read_text(encoding="utf-8")))
+    return [f"{rule['name']}: {rule.get('lastError')}" for rule in rules if rule["health"] != "ok"]
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody uses now, all different."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
