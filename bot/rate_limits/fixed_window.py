@@ -41,7 +41,7 @@ class FixedWindow(RateLimitBase):
         self._closes_after = float("-inf")  # the window does not close before this
         self._closes_at: float | None = float("-inf")  # closed by then; None: no response to its opening write yet
         self._late = 0  # writes answered after a possible close: perhaps counted in the next window
-        self._reported: set[float] = set()  # send times of writes reported as counted in this window
+        self._reported: set[float] = set()  # when the requests of writes reported as counted in this window began
         self._last_spent = float("-inf")
 
     @override
@@ -76,7 +76,7 @@ class FixedWindow(RateLimitBase):
         self._in_flight -= 1
         if self._closes_at is None and (sent is None or sent >= self._opened_at):
             self._closes_at = now + self._period + EDGE_SECONDS
-        elif now >= self._closes_after and sent not in self._reported:
+        elif now >= self._closes_after and not self._take_report(sent):
             self._late += 1
 
     def absorb(self, other: FixedWindow) -> None:
@@ -95,7 +95,10 @@ class FixedWindow(RateLimitBase):
         self._reported |= other._reported
 
     def observe(self, now: float, report: WindowReport, *, sent: float | None = None) -> None:
-        """Follow a response's headers. Call before `record_response` of the same write, with the same `sent`."""
+        """Follow a response's headers. Call before `record_response` of the same write.
+
+        `sent` is when its request began: not before the write was spent.
+        """
         # The server wrote the report between `sent` and now.
         reset_after = min(report.reset_after, LONGEST_HOLD_SECONDS)
         earliest = float("-inf") if sent is None else sent + reset_after
@@ -132,6 +135,13 @@ class FixedWindow(RateLimitBase):
         self._closes_at = latest
         # Other writes in flight may be counted already: assume not.
         self._used = counted + max(self._in_flight - 1, 0)
+
+    def _take_report(self, sent: float | None) -> bool:
+        """Whether the write spent at `sent` was reported as counted in this window."""
+        found = None if sent is None else min((began for began in self._reported if began >= sent), default=None)
+        if found is not None:
+            self._reported.remove(found)
+        return found is not None
 
     def _mark_reported(self, sent: float | None) -> None:
         if sent is not None:

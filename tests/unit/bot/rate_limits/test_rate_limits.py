@@ -63,7 +63,8 @@ class Server(Protocol):
 def play(budget: Budget, server: Server, schedule: list[tuple[float, float, float, bool]], *, told: bool) -> None:
     """Send writes as soon as they may be, many in flight at once, and let the server count them as they arrive.
 
-    A schedule says for each write: a pause before it, its way there, its way back, and whether it is final.
+    A schedule says for each write: a pause before it, its way there, its way back, and whether it is final. Its request
+    begins a little after it was spent, as in an adapter.
     """
     now = 0.0
     events: list[tuple[float, int, str, WindowReport | None]] = []
@@ -78,10 +79,11 @@ def play(budget: Budget, server: Server, schedule: list[tuple[float, float, floa
                 events.append((at + backs[number], number, "back", told_back))
             else:
                 if told and report is not None and isinstance(budget, FixedWindow):
-                    budget.observe(at, report, sent=sents[number])
+                    budget.observe(at, report, sent=sents[number] + min(theres[number], 1e-4))
                 budget.record_response(at, sent=sents[number])
 
     backs: dict[int, float] = {}
+    theres: dict[int, float] = {}
     sents: dict[int, float] = {}
     for serial, (pause, there, back, final) in enumerate(schedule):
         now += pause
@@ -91,7 +93,7 @@ def play(budget: Budget, server: Server, schedule: list[tuple[float, float, floa
             now = min(at, max(next_event, now + 1e-9))
             happen(now)
         budget.spend(now)
-        backs[serial], sents[serial] = back, now
+        backs[serial], theres[serial], sents[serial] = back, there, now
         events.append((now + there, serial, "arrive", None))
     happen(float("inf"))
 
@@ -144,6 +146,23 @@ def test_other_programs_writes_are_known_from_headers() -> None:
     budget.spend(0.2)
     budget.record_response(0.3)
     assert budget.ready_at(0.4, final=True) == pytest.approx(4.1, abs=0.05)
+
+
+def test_a_reported_write_costs_the_next_window_nothing() -> None:
+    """A response after a possible close, to a write reported as counted before it; its request began after its permit.
+
+    Round trips of 0.35 s, half of it each way: the last write arrives 0.13 s before the close.
+    """
+    budget = FixedWindow(5, 5.0, paced=False)
+    for sent, remaining in ((0.0, 4), (1.0, 3), (2.0, 2), (3.0, 1), (4.695, 0)):
+        budget.spend(sent)
+        began, answered = sent + 0.002, sent + 0.35
+        budget.observe(answered, WindowReport(5, remaining, 5.0 - sent), sent=began)
+        budget.record_response(answered, sent=sent)
+    for sent in (5.4, 5.5, 5.6, 5.7, 5.8):
+        assert budget.ready_at(sent, final=True) <= sent
+        budget.spend(sent)
+    assert budget.ready_at(5.9, final=True) > 5.9
 
 
 def test_a_lone_reply_keeps_one_write_for_its_end() -> None:
