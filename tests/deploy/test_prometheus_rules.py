@@ -13,7 +13,8 @@ from tests.support.paths import ROOT
 from tests.support.prometheus import promtool
 from tests.support.promql import program_series, result_labels, template_labels
 
-RULES = ROOT / "config" / "deploy" / "prometheus-rules.yaml"
+DEPLOY = ROOT / "config" / "deploy"
+RULES, CONFIGURATION = DEPLOY / "prometheus-rules.yaml", DEPLOY / "prometheus.yml"
 TESTS = sorted((ROOT / "tests" / "deploy").glob("prometheus_rules*_test.yaml"))
 PAGE = "docs/alerts.md"
 
@@ -23,6 +24,22 @@ ALERTS = [rule for group in yaml.safe_load(RULES.read_text(encoding="utf-8"))["g
 def test_promtool_accepts_the_rules() -> None:
     """Expressions, durations and templates are valid, and no two rules are alike."""
     assert f"{len(ALERTS)} rules found" in promtool("check", "rules", RULES)
+
+
+def test_promtool_accepts_the_configuration() -> None:
+    """Prometheus of compose.yaml starts with its file, and finds the rules beside it."""
+    output = promtool("check", "config", CONFIGURATION)
+    assert f"{len(ALERTS)} rules found" in output
+
+
+def test_the_rules_name_the_scrape_job() -> None:
+    """Selectors of `up` and of the process's figures find the bot; Grafana knows the interval of its scrapes."""
+    configuration = yaml.safe_load(CONFIGURATION.read_text(encoding="utf-8"))
+    jobs = {scraped["job_name"] for scraped in configuration["scrape_configs"]}
+    assert set(re.findall(r'job="(\w+)"', RULES.read_text(encoding="utf-8"))) == jobs
+    source = DEPLOY / "grafana" / "provisioning" / "datasources" / "prometheus.yaml"
+    (of_grafana,) = yaml.safe_load(source.read_text(encoding="utf-8"))["datasources"]
+    assert of_grafana["jsonData"]["timeInterval"] == configuration["global"]["scrape_interval"]
 
 
 @pytest.mark.slow
