@@ -9,12 +9,15 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 from tests.support.clock import VirtualLoop
+from tests.support.transport import TRANSPORT, Transport
 
 # A test with sockets hangs if it takes longer. Real seconds; read below only.
 SOCKET_TEST_SECONDS = 60.0
@@ -22,6 +25,9 @@ SOCKET_TEST_SECONDS = 60.0
 # Processes per processor: tests with sockets or child processes mostly wait, the quick half mostly computes.
 PROCESSES_EACH = 3
 QUICK_PROCESSES_EACH = 1
+
+# A file whose tests all use sockets.
+_SOCKETS = re.compile(r"^pytestmark = .*pytest\.mark\.sockets", re.MULTILINE)
 
 QUICK_HALF = "not slow"  # the expression that `make test` selects by
 SLOW_FOLDERS = {"benchmarks", "e2e", "stress"}
@@ -74,8 +80,24 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
         return None
     text = collection_path.read_text(encoding="utf-8")
     folder = folder_of(collection_path)
-    slow = folder in SLOW_FOLDERS or (folder == "integration" and "\npytestmark = pytest.mark.sockets" in text)
+    slow = folder in SLOW_FOLDERS or (folder == "integration" and _SOCKETS.search(text) is not None)
     return True if slow and "mark.quick" not in text else None
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A parameter for each transport of the closest mark."""
+    marker = metafunc.definition.get_closest_marker("transports")
+    if marker is not None and len(marker.args) > 1:
+        metafunc.parametrize("transport", [Transport(name) for name in marker.args], ids=marker.args, indirect=True)
+
+
+@pytest.fixture(autouse=True)
+def transport(request: pytest.FixtureRequest) -> Iterator[Transport]:
+    """Slack's way to the bot in this test."""
+    chosen = getattr(request, "param", Transport.SOCKET)
+    token = TRANSPORT.set(chosen)
+    yield chosen
+    TRANSPORT.reset(token)
 
 
 @pytest.hookimpl(tryfirst=True)

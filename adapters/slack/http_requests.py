@@ -98,7 +98,8 @@ def _signed(headers: Mapping[str, str]) -> tuple[str, str]:
 def parse_payload(content_type: str, body: bytes) -> dict[str, Any] | None:
     """The payload of a verified request, as the socket brings it; None if it has another form.
 
-    Events are JSON; interactive payloads are JSON in a field of a form; slash commands are a form.
+    Events are JSON; interactive payloads are JSON in a field of a form; slash commands are a form. Where Bolt would
+    fail at a payload, it is empty and so ignored: a repetition would be no better.
     """
     try:
         if content_type == JSON:
@@ -108,7 +109,9 @@ def parse_payload(content_type: str, body: bytes) -> dict[str, Any] | None:
             payload = json.loads(fields["payload"]) if "payload" in fields and "command" not in fields else fields
     except (ValueError, RecursionError):
         return None
-    return payload if isinstance(payload, dict) and _is_well_formed(payload) else None
+    if not isinstance(payload, dict):
+        return None
+    return payload if _is_well_formed(payload) else {}
 
 
 def _is_well_formed(payload: Json) -> bool:

@@ -17,6 +17,7 @@ from tests.support.dashboard import BUILT_IN, queries, variable_queries
 from tests.support.paths import ROOT
 from tests.support.process import Running, bot
 from tests.support.prometheus import Prometheus, program, prometheus
+from tests.support.transport import Transport
 from tests.support.waiting import POLL_SECONDS
 
 pytestmark = [pytest.mark.slow, pytest.mark.sockets(seconds=120)]
@@ -85,9 +86,10 @@ async def test_each_panel_has_data_and_each_alert_is_evaluated(tmp_path: Path) -
     """After some answers on both platforms no panel is empty, and no variable; no rule fails or fires by mistake."""
     program("prometheus")
     port, its_port = free_ports(2)
-    async with OpenAIDouble() as model, DiscordDouble().running() as discord, SlackDouble().running() as slack:
+    over_http = SlackDouble(transport=Transport.HTTP)
+    async with OpenAIDouble() as model, DiscordDouble().running() as discord, over_http.running() as slack:
         readers = Readers(discord, slack, model)
-        slack.send_requests(f"http://127.0.0.1:{port}/slack/events")
+        slack.requests.move(f"http://127.0.0.1:{port}/slack/events")
         settings = {"OPENAI_BASE_URL": model.url, "OPENAI_API_KEY": "x", "OPENAI_MODEL": "m"}
         own = {"JOURNAL_URL": f"sqlite:///{tmp_path}/turns.db", "TICKERTAPE_DENY_USERS": readers.denied, **QUICK}
         async with (

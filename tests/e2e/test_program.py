@@ -28,6 +28,7 @@ from tests.servers.openai import Answer, Drop, Fault, Manner, OpenAIDouble, Scri
 from tests.servers.slack import SlackDouble
 from tests.support.fakes import ScriptedModel
 from tests.support.process import Running, bot
+from tests.support.slack import OVER_HTTP, for_program, program_ready, transport_of
 
 pytestmark = pytest.mark.sockets(seconds=90)
 
@@ -109,13 +110,13 @@ class SlackPlace:
         return [text for _, text in self.double.attached(self.channels[place], question)]
 
     async def until_connected(self) -> None:
-        await self.double.until(lambda: bool(self.double.sockets.live))
+        await program_ready(self.double)
 
 
 @asynccontextmanager
 async def everything(platform: str, model: OpenAIDouble, **more: str) -> AsyncIterator[tuple[Place, Running]]:
     """A platform's double with the program connected to it and to the model's."""
-    double = DiscordDouble() if platform == "discord" else SlackDouble()
+    double = DiscordDouble() if platform == "discord" else for_program(transport_of(platform))
     async with double.running():
         place = DiscordPlace(double) if isinstance(double, DiscordDouble) else SlackPlace(double)
         named = {"OPENAI_BASE_URL": model.url, "OPENAI_API_KEY": "x", "OPENAI_MODEL": "m"}
@@ -125,9 +126,10 @@ async def everything(platform: str, model: OpenAIDouble, **more: str) -> AsyncIt
 
 
 both = pytest.mark.parametrize("platform", ["discord", "slack"])
+all_transports = pytest.mark.parametrize("platform", ["discord", "slack", OVER_HTTP])
 
 
-@both
+@all_transports
 async def test_answers_arrive_whole_side_by_side(platform: str) -> None:
     """Two answers in one channel and one in another, at 40 words a second: whole, in order, and no 429."""
     async with (
@@ -303,7 +305,7 @@ async def test_nothing_in_an_answer_pings_and_strangers_get_none(platform: str) 
             assert place.answers(question) == []
 
 
-@both
+@all_transports
 async def test_a_stop_signal_finishes_what_is_live(platform: str) -> None:
     """SIGTERM in the middle of an answer: the answer is finished, then the process ends with code 0."""
     async with (

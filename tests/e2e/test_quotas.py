@@ -16,6 +16,7 @@ from tests.servers.discord import DiscordDouble
 from tests.servers.openai import Answer, OpenAIDouble
 from tests.servers.slack import SlackDouble
 from tests.support.process import Running, bot
+from tests.support.slack import program_ready
 
 pytestmark = pytest.mark.sockets(seconds=150)
 
@@ -118,7 +119,7 @@ async def test_one_person_in_ten_channels(platform: str, tmp_path: Path) -> None
             if isinstance(double, DiscordDouble):
                 await double.until(lambda: double.gateway.connected > 0)
             else:
-                await double.until(lambda: bool(double.sockets.live))
+                await program_ready(double)
             asked = {channel: double.say(channel, f"{mention} why?", author=dana) for channel in channels}
 
             def texts() -> list[str]:

@@ -15,6 +15,7 @@ from tests.e2e.test_program import numbered
 from tests.servers.openai import Answer, OpenAIDouble
 from tests.servers.slack import SlackDouble
 from tests.support.process import Running, bot
+from tests.support.slack import for_program, program_ready
 
 pytestmark = pytest.mark.sockets(seconds=90)
 
@@ -27,13 +28,14 @@ async def program(double: SlackDouble, model: OpenAIDouble, folder: Path, **more
     named = {"OPENAI_BASE_URL": model.url, "OPENAI_API_KEY": "x", "OPENAI_MODEL": "m"}
     named |= double.environment | {"JOURNAL_URL": f"sqlite:///{folder}/journal.db"}
     async with bot(named | more) as running:
-        await double.until(lambda: bool(double.sockets.live))
+        await program_ready(double)
         yield running
 
 
+@pytest.mark.transports("socket", "http")
 async def test_every_command_responds(tmp_path: Path) -> None:
     """Each command, an unknown word and no word at all get a private response, typed in either way, in any place."""
-    double = SlackDouble()
+    double = for_program()
     ann, channel = double.world.user("Ann"), double.world.channel()
     dm, root = double.direct_with(ann), double.say(channel, "hello", author=ann, quiet=True)
     async with double.running(), OpenAIDouble() as model, program(double, model, tmp_path):
@@ -58,7 +60,7 @@ async def test_every_command_responds(tmp_path: Path) -> None:
 
 async def test_a_question_by_command_streams_completely(tmp_path: Path) -> None:
     """A thousand words arrive below the quoted question, in one message, growing in between."""
-    double = SlackDouble()
+    double = for_program()
     ann, channel = double.world.user("Ann"), double.world.channel()
     answer = Answer(numbered(1_000), words_per_second=400)
     async with double.running(), OpenAIDouble(default=answer) as model, program(double, model, tmp_path) as running:
@@ -74,10 +76,11 @@ async def test_a_question_by_command_streams_completely(tmp_path: Path) -> None:
             await double.until(lambda: home in double.interactive.homes)
 
 
+@pytest.mark.transports("socket", "http")
 @pytest.mark.slow
 async def test_a_question_by_command_survives_a_kill(tmp_path: Path) -> None:
     """After kill -9 in the middle of its answer, the next process completes the same message, once."""
-    double = SlackDouble()
+    double = for_program()
     ann, channel = double.world.user("Ann"), double.world.channel()
     answer = Answer(numbered(100), words_per_second=40)
     async with double.running(), OpenAIDouble(default=answer) as model:
@@ -94,7 +97,7 @@ async def test_a_question_by_command_survives_a_kill(tmp_path: Path) -> None:
 @pytest.mark.slow
 async def test_try_again_on_a_command(tmp_path: Path) -> None:
     """The button below the answer to a command replaces it in the same message, also after a restart."""
-    double = SlackDouble()
+    double = for_program()
     ann, channel = double.world.user("Ann"), double.world.channel()
     async with double.running():
         async with OpenAIDouble(default=Answer("First answer.")) as model, program(double, model, tmp_path) as first:
@@ -111,7 +114,7 @@ async def test_try_again_on_a_command(tmp_path: Path) -> None:
 @pytest.mark.alone
 async def test_a_flood_of_commands(tmp_path: Path) -> None:
     """A hundred commands at once are each acknowledged within three seconds and answered in private."""
-    double = SlackDouble()
+    double = for_program()
     channel = double.world.channel()
     people = [double.world.user(f"P{number}") for number in range(20)]
     async with double.running(), OpenAIDouble() as model, program(double, model, tmp_path):

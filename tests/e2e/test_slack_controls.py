@@ -17,6 +17,8 @@ from tests.servers.openai import Answer, OpenAIDouble
 from tests.servers.slack import SlackDouble
 from tests.servers.slack_interactive import labels_of
 from tests.support.process import bot
+from tests.support.slack import for_program, program_ready
+from tests.support.transport import Transport
 
 pytestmark = pytest.mark.sockets
 
@@ -47,7 +49,9 @@ class Stage:
         """The program at work; at the end it is told to stop."""
         opened = self.double.sockets.opened
         async with bot(self.environment, folder=self.folder):
-            await self.until(lambda: self.double.sockets.opened > opened)
+            if self.double.transport is Transport.SOCKET:
+                await self.until(lambda: self.double.sockets.opened > opened)
+            await program_ready(self.double)
             yield
 
     async def until(self, condition: Callable[[], bool], seconds: float = PATIENCE) -> None:
@@ -83,7 +87,7 @@ class Stage:
 
 @asynccontextmanager
 async def stage(tmp_path: Path, **environment: str) -> AsyncIterator[Stage]:
-    double = SlackDouble()
+    double = for_program()
     async with OpenAIDouble() as model, double.running():
         world = double.world
         settings = {
@@ -97,6 +101,7 @@ async def stage(tmp_path: Path, **environment: str) -> AsyncIterator[Stage]:
         yield Stage(double, model, settings, tmp_path, *people, world.channel())
 
 
+@pytest.mark.transports("socket", "http")
 async def test_try_again_replaces_an_answer_in_place(tmp_path: Path) -> None:
     """The new answer stands in the same message without a word of the old one, also after a restart, without a 429."""
     async with stage(tmp_path) as on:
@@ -120,6 +125,7 @@ async def try_again(on: Stage, question: str, text: str) -> None:
     assert old not in str(on.model.requests[-1].body)
 
 
+@pytest.mark.transports("socket", "http")
 async def test_presses_in_one_program(tmp_path: Path) -> None:
     """A short answer replaces a long one; others may vote and not try again; a deleted question is told privately."""
     async with stage(tmp_path) as on, on.program():
@@ -166,6 +172,7 @@ async def tell_deleted(on: Stage) -> None:
     assert len(on.model.requests) == asked
 
 
+@pytest.mark.transports("socket", "http")
 async def test_an_edited_question_is_answered_again(tmp_path: Path) -> None:
     """New text replaces the old within three seconds of the debounce, even if the old answer runs; once per edit."""
     async with stage(tmp_path) as on, on.program():
@@ -223,6 +230,7 @@ async def test_rejected_buttons_cost_no_text(tmp_path: Path) -> None:
             await on.until(lambda text=answer.text, of=question: on.answers(of) == [text])  # type: ignore[misc]
 
 
+@pytest.mark.transports("socket", "http")
 async def test_stop_and_another_model(tmp_path: Path) -> None:
     """Stop leaves the text with a line, and the final buttons; their menu asks another of the operator's models."""
     file = tmp_path / "tickertape.toml"

@@ -31,11 +31,12 @@ from yarl import URL
 
 from tests.servers.limits import FaultPlan, LeakCounter, RollingWindowCounter, Transcript, Verdict, faulted
 from tests.servers.slack_blocks import Refused, expanded
-from tests.servers.slack_deliveries import Deliveries, Envelope, Transport
+from tests.servers.slack_deliveries import Deliveries, Envelope
 from tests.servers.slack_interactive import Interactive
 from tests.servers.slack_requests import Requests
 from tests.servers.slack_socket import Sockets
 from tests.servers.slack_surface import SlackSurface
+from tests.support.transport import TRANSPORT, Transport
 
 Json = dict[str, Any]
 
@@ -206,16 +207,20 @@ class SlackDouble(SlackSurface):
     edit_error = ""  # what edits are answered: edit_window_closed, cant_update_message
     refuses = ""  # a text with these words is answered msg_too_long, however short
     edit_window = math.inf  # seconds after a post in which it may be edited
+    api_url = ""  # while running
 
-    def __init__(self, bot_token: str = "xoxb-test", app_token: str = "xapp-test") -> None:
+    def __init__(
+        self, bot_token: str = "xoxb-test", app_token: str = "xapp-test", transport: Transport | None = None
+    ) -> None:
+        """`transport` is the way of events to the app; by default the way of the running test."""
         super().__init__()
         self.bot_token, self.app_token = bot_token, app_token
         self.world = World()
-        self.transcript = Transcript()
-        self.faults = FaultPlan()
+        self.transcript, self.faults = Transcript(), FaultPlan()
         self.deliveries = Deliveries(self._touch)
-        self.sockets = self.deliveries.sender = Sockets(self.deliveries, self._touch)
-        self.requests = Requests(self.deliveries, self._touch)
+        self.transport = transport or TRANSPORT.get()
+        self.sockets, self.requests = Sockets(self.deliveries, self._touch), Requests(self.deliveries, self._touch)
+        self.deliveries.sender = self.requests if self.transport is Transport.HTTP else self.sockets
         self.limited: list[tuple[str, str]] = []  # every 429 that was provoked: method, channel
         self.refused: list[tuple[str, str]] = []  # every error but those: method, error
         self.writes: list[Wrote] = []
@@ -247,7 +252,6 @@ class SlackDouble(SlackSurface):
         self._changed = asyncio.Event()
         self._outbox: asyncio.Queue[tuple[Json, Json]] = asyncio.Queue()
         self.reused_block_ids: set[str] = set()  # of updates with the block_id of the version before
-        self.api_url = ""
 
     # ------------------------------------------------------------------------------------------------------- commands
 
@@ -387,15 +391,6 @@ class SlackDouble(SlackSurface):
         if self.transport is Transport.SOCKET:
             return {**told, "SLACK_APP_TOKEN": self.app_token}
         return {**told, "SLACK_SIGNING_SECRET": self.requests.signing_secret, "PORT": str(URL(self.requests.url).port)}
-
-    @property
-    def transport(self) -> Transport:
-        """The way of events to the app."""
-        return Transport.SOCKET if self.deliveries.sender is self.sockets else Transport.HTTP
-
-    def send_requests(self, url: str) -> None:
-        """From now on, deliver to the app's request URL, instead of over its socket."""
-        self.requests.url, self.deliveries.sender = url, self.requests
 
     async def until(self, holds: Callable[[], bool]) -> None:
         """Wait until something that a call or a connection changes holds."""

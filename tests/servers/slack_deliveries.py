@@ -12,19 +12,11 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import Any, Final, Protocol
 
 Json = dict[str, Any]
 
 APP_ID: Final = "A1"
-
-
-class Transport(Enum):
-    """The two ways of Slack's payloads to an app."""
-
-    SOCKET = "socket"
-    HTTP = "http"
 
 
 @dataclass(slots=True)

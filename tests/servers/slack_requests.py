@@ -17,7 +17,7 @@ import asyncio
 import hashlib
 import hmac
 import json
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -86,14 +86,14 @@ class Response:
 
 
 class Requests:
-    """The sender. `url` is the app's request URL."""
+    """The sender. `url` is the app's request URL; as long as there is none, deliveries wait."""
 
     def __init__(self, deliveries: Deliveries, changed: Callable[[], None]) -> None:
         self.url = ""
         self.signing_secret = "5ign1ng-secret-of-the-app"
         self.response_seconds = RESPONSE_SECONDS
         self.retry_seconds: tuple[float, ...] = RETRY_SECONDS
-        self.pace_seconds = 0.005
+        self.pace_seconds = 0.05
         self.skew_seconds = 0.0  # of Slack's clock
         self.body_seconds = 0.0  # over which bodies are sent, in pieces
         self.broken = 0  # how many of the next connections break before their response
@@ -102,17 +102,23 @@ class Requests:
         self.held: list[Envelope] = []
         self.given_up: list[Envelope] = []  # without an acknowledgement, after all repetitions
         self.sent = 0  # requests
+        self.connections = 0  # that were ever made
         self._deliveries, self._changed = deliveries, changed
         self._group: asyncio.TaskGroup | None = None
         self._session: aiohttp.ClientSession | None = None
+        self._waiting: list[Envelope] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._events = 0
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Able to send; at the end, unfinished requests are dropped."""
-        connector = aiohttp.TCPConnector(limit=CONNECTIONS)
-        async with aiohttp.ClientSession(connector=connector) as session, asyncio.TaskGroup() as group:
+        connector, trace = aiohttp.TCPConnector(limit=CONNECTIONS), aiohttp.TraceConfig()
+        trace.on_connection_create_end.append(self._count_connection)
+        async with (
+            aiohttp.ClientSession(connector=connector, trace_configs=[trace]) as session,
+            asyncio.TaskGroup() as group,
+        ):
             self._session, self._group = session, group
             try:
                 yield
@@ -120,9 +126,14 @@ class Requests:
                 for task in self._tasks:
                     task.cancel()
 
+    async def _count_connection(self, *_: object) -> None:
+        self.connections += 1
+
     async def send(self, envelope: Envelope) -> None:
         """Start to send a delivery."""
-        if envelope.kind != "events_api":
+        if not self.url:
+            self._waiting.append(envelope)
+        elif envelope.kind != "events_api":
             await self._start([envelope])
         elif self.holding:
             self.held.append(envelope)
@@ -132,6 +143,17 @@ class Requests:
             is_double = self.twice_each and self._events % self.twice_each == 0
             await self._start([envelope] * (2 if is_double else 1))
 
+    def move(self, url: str) -> None:
+        """The app has another request URL, or none (empty); what waits goes there."""
+        self.url = url
+        if url and self._waiting:
+            self._own(self._send_waiting())
+
+    async def _send_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for envelope in waiting:
+            await self.send(envelope)
+
     async def release(self, order: Callable[[list[Envelope]], Iterable[Envelope]] = list) -> None:
         """Send the held events, in this order."""
         self.holding, held, self.held = False, self.held, []
@@ -139,13 +161,16 @@ class Requests:
             await self._start([envelope])
 
     async def _start(self, envelopes: list[Envelope]) -> None:
-        assert self._group is not None
-        tasks = [self._group.create_task(self._send_until_accepted(each)) for each in envelopes]
-        for task in tasks:
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        tasks = [self._own(self._send_until_accepted(each)) for each in envelopes]
         if self.pace_seconds:
             await asyncio.wait(tasks, timeout=self.pace_seconds)
+
+    def _own(self, coroutine: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        assert self._group is not None
+        task = self._group.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
 
     async def _send_until_accepted(self, envelope: Envelope) -> None:
         body, content_type = encoded(envelope)
@@ -215,6 +240,7 @@ class Requests:
             _, writer = await asyncio.open_connection(url.host, url.port)
         except OSError:
             return Response(failure="connection_failed")
+        self.connections += 1
         try:
             writer.write("\r\n".join([*lines, "", ""]).encode() + body)
             await writer.drain()

@@ -21,6 +21,7 @@ from tests.servers.discord import DiscordDouble
 from tests.servers.openai import Answer, OpenAIDouble
 from tests.servers.slack import SlackDouble
 from tests.support.process import Running, bot
+from tests.support.slack import OVER_HTTP, for_program, program_ready, transport_of
 
 # The mishaps of a process.
 KILLED, STOPPED, MODEL_LOST = "kill -9", "SIGTERM", "the model's server lost"
@@ -28,6 +29,9 @@ MISHAPS = (KILLED, STOPPED, MODEL_LOST)
 
 # The longest wait for whole answers.
 _PATIENCE_SECONDS = 120.0
+
+# Pauses of Slack before it repeats an event, over HTTP: shorter than its own, but still longer than a start.
+RETRY_SECONDS = (0.0, 3.0, 15.0)
 
 # The wait for surplus messages after all answers are whole.
 _SETTLE_SECONDS = 0.6
@@ -124,7 +128,7 @@ class SlackPlaces:
         return len(self._double.limited)
 
     async def connected(self) -> None:
-        await self._double.until(lambda: bool(self._double.sockets.live))
+        await program_ready(self._double)
 
 
 class BothPlaces:
@@ -160,7 +164,8 @@ async def places(platform: str, count: int) -> AsyncIterator[Places]:
         async with places("discord", count) as one, places("slack", count) as other:
             yield BothPlaces(one, other)
     else:
-        async with SlackDouble().running() as slack:
+        async with for_program(transport_of(platform)).running() as slack:
+            slack.requests.retry_seconds = RETRY_SECONDS
             yield SlackPlaces(slack, count)
 
 
@@ -265,10 +270,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--words", type=int, default=300)
     parser.add_argument("--rate", type=float, default=40.0, help="words a second")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--platform", choices=["discord", "slack", "both"], action="append")
+    parser.add_argument("--platform", choices=["discord", "slack", OVER_HTTP, "both"], action="append")
     chosen = parser.parse_args(arguments)
     load, failed = Load(chosen.replies, chosen.words, chosen.rate, chosen.seed), False
-    for platform in chosen.platform or ["discord", "slack"]:
+    for platform in chosen.platform or ["discord", "slack", OVER_HTTP]:
         for mishap in MISHAPS:
             outcome = asyncio.run(crash(platform, mishap, load))
             sys.stdout.write(f"{platform}, {mishap}: {outcome}\n")

@@ -20,8 +20,15 @@ from tests.servers.openai import Answer, OpenAIDouble
 from tests.servers.slack import SlackDouble
 from tests.servers.slack_deliveries import Envelope
 from tests.support.process import Running, bot
+from tests.support.slack import OVER_HTTP, for_program, program_ready, transport_of
+from tests.support.transport import Transport
+
+PLATFORMS = ("discord", "slack", OVER_HTTP)
 
 ANSWER = "Yes, it is."
+
+# Pauses of Slack before it repeats an event, over HTTP: its own are a minute and more.
+RETRY_SECONDS = (0.0, 1.0, 5.0)
 
 # Authors. Few, because Slack allows a hundred user look-ups a minute, and this test is not about those.
 _ASKERS = 20
@@ -178,6 +185,9 @@ class SlackPlace:
         return self._double.answers(*self._asked[number])
 
     async def break_(self, number: int) -> None:
+        if self._double.transport is Transport.HTTP:
+            self._double.requests.broken = 20
+            return
         if number % 2:
             self._double.sockets.abort()
         else:
@@ -188,14 +198,14 @@ class SlackPlace:
         await self._double.redeliver_unacknowledged()
 
     async def connected(self) -> None:
-        await self._double.until(lambda: bool(self._double.sockets.live))
+        await program_ready(self._double)
 
     def answers(self) -> list[list[str]]:
         return [self._double.answers(channel, question) for channel, question in self._asked]
 
     @property
     def connections(self) -> int:
-        return self._double.sockets.opened
+        return self._double.sockets.opened or self._double.requests.connections
 
     @property
     def live(self) -> int:
@@ -212,7 +222,8 @@ async def place_of(platform: str, channels: int) -> AsyncIterator[Place]:
         async with DiscordDouble().running() as discord:
             yield DiscordPlace(discord, channels)
     else:
-        async with SlackDouble().running() as slack:
+        async with for_program(transport_of(platform)).running() as slack:
+            slack.requests.retry_seconds, slack.requests.pace_seconds = RETRY_SECONDS, 0.0
             yield SlackPlace(slack, channels)
 
 
@@ -285,10 +296,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--events", type=int, default=10_000)
     parser.add_argument("--channels", type=int, default=400)
     parser.add_argument("--breaks", type=int, default=500, help="events between two breaks of all connections")
-    parser.add_argument("--platform", choices=["discord", "slack"], action="append")
+    parser.add_argument("--platform", choices=PLATFORMS, action="append")
     chosen = parser.parse_args(arguments)
     failed = False
-    for platform in chosen.platform or ["discord", "slack"]:
+    for platform in chosen.platform or PLATFORMS:
         load = Load(chosen.events, chosen.channels, breaks=chosen.breaks)
         outcome = asyncio.run(storm(platform, load, lambda line: sys.stderr.write(f"{line}\n")))
         sys.stdout.write(f"{platform}: {outcome}\n")

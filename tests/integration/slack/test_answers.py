@@ -19,10 +19,10 @@ from tests.servers.limits import Kind
 from tests.servers.slack import SlackDouble
 from tests.support.core import make_turns
 from tests.support.fakes import FakeJournal, ScriptedModel, answer_of, words
-from tests.support.slack import options_of
+from tests.support.slack import options_of, reachable
 from tests.support.waiting import until
 
-pytestmark = pytest.mark.sockets
+pytestmark = [pytest.mark.sockets, pytest.mark.transports("socket", "http")]
 
 ANSWER = words(100, rate=60.0)
 
@@ -34,7 +34,7 @@ async def bot(double: SlackDouble, model: ScriptedModel, journal: Journal | None
     attachments = Attachments(AttachmentLimits(), hosts=frozenset())
     platform = SlackPlatform(options_of(double), attachments)
     try:
-        async with asyncio.TaskGroup() as group:
+        async with reachable(double, platform), asyncio.TaskGroup() as group:
             tasks = [group.create_task(turns.run()), group.create_task(platform.run(turns))]
             await turns.started.wait()
             yield turns
@@ -83,6 +83,7 @@ async def test_a_lost_post_is_not_repeated() -> None:
     assert double.limited == []
 
 
+@pytest.mark.transports("socket")
 async def test_slack_is_away_for_a_moment() -> None:
     """After a pause without writes and connection, the live answer is completed, and waiting questions are answered."""
     double = SlackDouble()

@@ -12,7 +12,7 @@ from tests.servers.slack import SlackDouble
 from tests.support.inbox import PATIENCE, RecordingInbox
 from tests.support.slack import connected
 
-pytestmark = pytest.mark.sockets
+pytestmark = [pytest.mark.sockets, pytest.mark.transports("socket", "http")]
 
 # Slack shows users a warning for an interactive payload without an acknowledgement within three seconds.
 ACKNOWLEDGEMENT_SECONDS = 3.0

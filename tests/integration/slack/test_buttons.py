@@ -33,7 +33,7 @@ from tests.support.inbox import RecordingInbox
 from tests.support.interactions import RecordingInteractions
 from tests.support.slack import connected, soon
 
-pytestmark = pytest.mark.sockets
+pytestmark = [pytest.mark.sockets, pytest.mark.transports("socket", "http")]
 
 KEY = "k" * 20
 FINAL = Controls.RETRY | Controls.FEEDBACK
@@ -155,6 +155,7 @@ async def test_a_server_without_edits_offers_only_votes() -> None:
         assert (await on.ask_again()).caps.controls == Controls.FEEDBACK
 
 
+@pytest.mark.transports("socket")
 async def test_no_button_reaches_the_model() -> None:
     """Our own answers, read back from Slack, have no words of their buttons."""
     async with scene() as on:

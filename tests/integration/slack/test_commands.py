@@ -20,7 +20,7 @@ from tests.support.interactions import RecordingInteractions
 from tests.support.slack import connected, soon, told
 from tests.support.waiting import until
 
-pytestmark = pytest.mark.sockets
+pytestmark = [pytest.mark.sockets, pytest.mark.transports("socket", "http")]
 
 # Slack shows people an error of its own for a command without an acknowledgement within three seconds.
 ACKNOWLEDGEMENT_SECONDS = 3.0
@@ -280,6 +280,7 @@ async def test_a_broken_journal_is_told_in_private() -> None:
         assert inbox.turns == []
 
 
+@pytest.mark.transports("socket")
 async def test_a_connection_lost_during_the_journal_write(caplog: pytest.LogCaptureFixture) -> None:
     """A question is answered even if its acknowledgement is lost: Slack never sends it again."""
     caplog.set_level(logging.DEBUG, "adapters.slack.socket_connection")

@@ -8,13 +8,13 @@ from tests.servers.slack import SlackDouble
 from tests.support.data_flow import MAX_FILES, EnteredFiles, StoppingInbox
 from tests.support.slack import connected
 
-pytestmark = pytest.mark.sockets
+pytestmark = [pytest.mark.sockets, pytest.mark.transports("socket", "http")]
 
 BLOCKS = [{"type": "rich_text", "elements": []}]
 
 
 async def test_a_mention_passes_few_files() -> None:
-    """A mention by a known user enters at most eight files between the socket and the core, and none for content."""
+    """A mention by a known user enters at most eight files between the transport and the core, and none for content."""
     double, entered = SlackDouble(), EnteredFiles("slack")
     ann, channel = double.world.user("Ann"), double.world.channel()
     async with double.running(), connected(double, StoppingInbox(entered)) as (_, inbox):
@@ -24,6 +24,6 @@ async def test_a_mention_passes_few_files() -> None:
         with entered.until_the_core():
             double.say(channel, "<@UBOT> second", author=ann, blocks=BLOCKS)
             await inbox.turn(2)
-    between = entered.names - {"socket_connection"}
+    between = entered.names - {"socket_connection", "http_endpoint", "http_requests"}
     assert {"bolt_app", "handler", "parse", "mentions", "codec"} <= between
     assert len(between) <= MAX_FILES, sorted(between)

@@ -19,7 +19,7 @@ from tests.support.inbox import RecordingInbox
 from tests.support.interactions import RecordingInteractions
 from tests.support.slack import connected
 
-pytestmark = pytest.mark.sockets
+pytestmark = [pytest.mark.sockets, pytest.mark.transports("socket", "http")]
 
 KEY = "k" * 20
 

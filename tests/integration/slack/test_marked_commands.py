@@ -11,7 +11,7 @@ from tests.support.inbox import RecordingInbox
 from tests.support.interactions import RecordingInteractions
 from tests.support.slack import connected, told
 
-pytestmark = pytest.mark.sockets
+pytestmark = [pytest.mark.sockets, pytest.mark.transports("socket", "http")]
 
 
 def named(event: object) -> Response:

@@ -14,7 +14,7 @@ from tests.support.inbox import RecordingInbox
 from tests.support.interactions import RecordingInteractions
 from tests.support.slack import connected, soon, told
 
-pytestmark = pytest.mark.sockets
+pytestmark = [pytest.mark.sockets, pytest.mark.transports("socket", "http")]
 
 ANSWER, SUMMARIZE = "tickertape_answer", "tickertape_summarize"
 KEY = "k" * 20 + "1"

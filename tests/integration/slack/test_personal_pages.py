@@ -16,7 +16,7 @@ from tests.support.interactions import RecordingInteractions
 from tests.support.slack import connected, soon
 from tests.support.waiting import until
 
-pytestmark = pytest.mark.sockets
+pytestmark = [pytest.mark.sockets, pytest.mark.transports("socket", "http")]
 
 
 def words(view: dict[str, object]) -> str:

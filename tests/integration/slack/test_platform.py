@@ -20,7 +20,7 @@ from tests.support.inbox import PATIENCE, RecordingInbox
 from tests.support.slack import answer, connected, options_of
 from tests.support.waiting import until
 
-pytestmark = pytest.mark.sockets
+pytestmark = [pytest.mark.sockets, pytest.mark.transports("socket", "http")]
 
 
 @pytest.mark.quick
@@ -205,6 +205,7 @@ async def test_unknown_authors_get_no_answer(caplog: pytest.LogCaptureFixture) -
     assert len(caplog.records) == 1
 
 
+@pytest.mark.transports("socket")
 async def test_attachments_of_a_mention() -> None:
     """Attachments of a mention come from the plain copy of its two events."""
     double = SlackDouble()
@@ -221,6 +222,7 @@ async def test_attachments_of_a_mention() -> None:
 async def test_many_questions_cost_one_user_lookup() -> None:
     """Many questions of one person at once cost one lookup."""
     double = SlackDouble()
+    double.requests.pace_seconds = 0.0
     ann, channel = double.world.user("Ann"), double.world.channel()
     async with double.running(), connected(double) as (_, inbox):
         for number in range(150):
@@ -229,6 +231,7 @@ async def test_many_questions_cost_one_user_lookup() -> None:
         assert len(double.transcript.of(path="users.info")) == 1
 
 
+@pytest.mark.transports("socket")
 async def test_a_replaced_connection_loses_no_memory() -> None:
     """A replaced connection without a gap leaves the cache complete."""
     double = SlackDouble()
@@ -246,6 +249,7 @@ async def test_a_replaced_connection_loses_no_memory() -> None:
         assert double.transcript.of(path="conversations") == []
 
 
+@pytest.mark.transports("socket")
 async def test_shared_events_make_the_cache_incomplete() -> None:
     """With another process of the same app, some events go there, so the cache does not count as complete."""
     double = SlackDouble()
@@ -260,6 +264,7 @@ async def test_shared_events_make_the_cache_incomplete() -> None:
         assert [m.text for m in (await slack_channel.history(10)).messages] == ["hello", "unheard"]
 
 
+@pytest.mark.transports("socket")
 async def test_a_token_revoked_later(caplog: pytest.LogCaptureFixture) -> None:
     """An app token revoked later costs one log line, and the process continues."""
     double = SlackDouble()
@@ -300,6 +305,7 @@ async def test_a_lookup_is_tried_again() -> None:
         assert (await inbox.turn(1))[0].author.name == "Ann"
 
 
+@pytest.mark.transports("socket")
 async def test_connections_are_replaced() -> None:
     """Asked for a new connection, closed, reset or silent: another is made, and events go on."""
     double = SlackDouble()
@@ -322,6 +328,7 @@ async def test_connections_are_replaced() -> None:
         assert inbox.questions == ["one", "two", "three"]
 
 
+@pytest.mark.transports("socket")
 async def test_a_silent_socket_is_given_up() -> None:
     """A connection without any reply, even to pings, is replaced."""
     double = SlackDouble()
@@ -334,6 +341,7 @@ async def test_a_silent_socket_is_given_up() -> None:
         await inbox.turn(1)
 
 
+@pytest.mark.transports("socket")
 async def test_a_gap_causes_a_read() -> None:
     """After a broken connection, a cached thread is read once more, since events may have been missed."""
     double = SlackDouble()
@@ -432,6 +440,7 @@ def said(double: SlackDouble, text: str) -> list[Envelope]:
     return [envelope for envelope in double.deliveries.envelopes if envelope.event.get("text") == text]
 
 
+@pytest.mark.transports("socket")
 @pytest.mark.parametrize(("field", "value"), [("bot_token", "xoxb-wrong"), ("app_token", "xapp-wrong")])
 async def test_a_wrong_token_ends_the_run(field: str, value: str) -> None:
     """A token refused from the start ends the run with one line, without its value."""

@@ -17,7 +17,7 @@ from tests.support.inbox import PATIENCE, RecordingInbox
 from tests.support.slack import answer, connected, soon
 from tests.support.waiting import stays, until
 
-pytestmark = pytest.mark.sockets
+pytestmark = [pytest.mark.sockets, pytest.mark.transports("socket", "http")]
 
 KEY = "abcdefghijklmnopqrst"
 
@@ -89,6 +89,7 @@ async def test_a_slow_journal_keeps_the_order() -> None:
         assert inbox.questions == ["slow", "two", "three"]
 
 
+@pytest.mark.transports("socket")  # requests overtake each other
 async def test_events_are_handled_in_order_of_arrival() -> None:
     """Many events at once, each handled in its own task: none overtakes another."""
     double = SlackDouble()
@@ -101,6 +102,7 @@ async def test_events_are_handled_in_order_of_arrival() -> None:
         assert inbox.questions == texts
 
 
+@pytest.mark.transports("socket")
 @pytest.mark.parametrize("journal", ["quick", "slower than the goodbye"])
 async def test_a_socket_reset_before_the_acknowledgement(journal: str, caplog: pytest.LogCaptureFixture) -> None:
     """The event comes again on the next connection, is recognised and acknowledged there, and makes one turn."""
@@ -126,6 +128,7 @@ async def test_a_socket_reset_before_the_acknowledgement(journal: str, caplog: p
         assert inbox.dismissed == []
 
 
+@pytest.mark.transports("socket")
 async def test_a_replaced_connection_acknowledges_its_events() -> None:
     """With a new connection requested during a journal write, the old one still acknowledges its event."""
     double, inbox = SlackDouble(), SlowJournal()

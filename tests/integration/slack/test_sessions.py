@@ -15,7 +15,7 @@ from tests.servers.slack import SlackDouble
 from tests.support.inbox import RecordingInbox
 from tests.support.slack import connected, soon
 
-pytestmark = pytest.mark.sockets
+pytestmark = [pytest.mark.sockets, pytest.mark.transports("socket", "http")]
 
 
 @asynccontextmanager

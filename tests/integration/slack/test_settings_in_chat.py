@@ -13,7 +13,7 @@ from tests.servers.slack import SlackDouble
 from tests.support.handlers import WORDS, House
 from tests.support.slack import connected, soon
 
-pytestmark = pytest.mark.sockets
+pytestmark = [pytest.mark.sockets, pytest.mark.transports("socket", "http")]
 
 CALLS = [each.name for each in COMMANDS if each.kind is Kind.CALL]
 
