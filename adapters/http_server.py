@@ -9,12 +9,15 @@ from __future__ import annotations
 import asyncio
 import errno
 import ipaddress
+import logging
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from http import HTTPStatus
 from types import MappingProxyType
 from typing import NamedTuple
 
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 from aiohttp.typedefs import Handler
 
 from adapters.http_bodies import BodyRule
@@ -55,6 +58,15 @@ SERVER_HEADER = "tickertape"
 
 
 Route = web.AbstractRouteDef
+
+_LOG = logging.getLogger(f"{__name__}.requests")
+_LOG.addFilter(lambda record: not _is_peers_fault(record))
+
+
+def _is_peers_fault(record: logging.LogRecord) -> bool:
+    """Whether aiohttp logs a malformed request, or a lost connection: anybody could fill the log with their traces."""
+    error = record.exc_info[1] if record.exc_info else None
+    return isinstance(error, HttpProcessingError | ConnectionError)
 
 
 class ComponentStatus(NamedTuple):
@@ -125,6 +137,7 @@ class HttpServer:
         runner = web.AppRunner(
             application,
             access_log=None,
+            logger=_LOG,
             shutdown_timeout=SHUTDOWN_SECONDS,
             lingering_time=LINGER_SECONDS,
             auto_decompress=False,  # bodies are bounded as sent
@@ -229,8 +242,9 @@ async def _end_unread(request: web.Request, response: web.StreamResponse) -> Non
     if request.content.is_eof():
         return
     response.force_close()
-    await response.prepare(request)
-    await response.write_eof()
+    with suppress(ConnectionError):  # its sender has gone
+        await response.prepare(request)
+        await response.write_eof()
     if (connection := connection_of(request)) is not None:
         connection.finish()
 

@@ -136,16 +136,20 @@ def _add_presses(app: AsyncApp, workspace: WorkspaceState, presses: PressHandler
 def _add_commands(app: AsyncApp, commands: CommandHandler) -> None:
     """The slash command under any name, and the message shortcuts."""
 
+    async def respond(ack: AsyncAck, *, accepted: bool) -> None:
+        if accepted:
+            await ack()
+        else:  # Slack shows its own error
+            ack.response = BoltResponse(status=503)
+
     async def slash_command(ack: AsyncAck, body: dict[str, Any]) -> None:
         """Take in a slash command, then acknowledge it."""
-        await commands.slash_command(body)
-        await ack()
+        await respond(ack, accepted=await commands.slash_command(body))
 
     def shortcut(kind: InvocationKind) -> Listener:
         async def listen(ack: AsyncAck, body: dict[str, Any]) -> None:
             """Take in a message shortcut, then acknowledge it."""
-            await commands.shortcut(body, kind)
-            await ack()
+            await respond(ack, accepted=await commands.shortcut(body, kind))
 
         return listen
 

@@ -13,6 +13,8 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from enum import Enum
+from itertools import chain
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -41,10 +43,15 @@ MAX_AGE_SECONDS = 300
 _TIMESTAMP = re.compile(r"[0-9]{1,12}")
 _SIGNATURE = re.compile(r"v0=[0-9a-f]{64}")
 
-# Fields read by Bolt as an object or an id.
-_OBJECTS_OR_IDS = ("channel", "enterprise", "team", "user")
-# Fields read by Bolt as an object.
-_OBJECTS = ("assistant_thread", "event", "function_data", "item", "message", "previous_message", "view")
+# Fields read by Bolt, with the types it expects; each may be missing.
+_ID = (dict, str, type(None))
+_OBJECT = (dict, type(None))
+_EXPECTED: Mapping[str, tuple[type, ...]] = MappingProxyType(
+    dict.fromkeys(("channel", "enterprise", "team", "user"), _ID)
+    | dict.fromkeys(("assistant_thread", "event", "function_data", "item"), _OBJECT)
+    | dict.fromkeys(("message", "previous_message", "view"), _OBJECT)
+    | dict.fromkeys(("action_id", "block_id", "callback_id", "command", "subtype", "type"), (str, type(None)))
+)
 # Fields read by Bolt as a list of objects.
 _LISTS = ("actions", "authorizations", "response_urls")
 
@@ -115,16 +122,13 @@ def parse_payload(content_type: str, body: bytes) -> dict[str, Any] | None:
 
 
 def _is_well_formed(payload: Json) -> bool:
-    """Whether Bolt can read a payload: it expects the right types of nested fields."""
-    for part in (payload, object_field(payload, "event"), object_field(payload, "view")):
-        if any(not isinstance(part.get(name, ""), dict | str | None) for name in _OBJECTS_OR_IDS):
-            return False
-        if any(not isinstance(part.get(name, {}), dict | None) for name in _OBJECTS):
-            return False
-        lists = (part.get(name, []) or [] for name in _LISTS)
-        if not all(isinstance(each, list) and all(isinstance(item, dict) for item in each) for each in lists):
-            return False
-    return True
+    """Whether Bolt can read a payload: it fails at nested fields of other types."""
+    parts = [payload, object_field(payload, "event"), object_field(payload, "view")]
+    lists = [part[name] for part in parts for name in _LISTS if name in part]
+    if not all(isinstance(each, list) and all(isinstance(item, dict) for item in each) for each in lists):
+        return False
+    fields = ((part, name) for part in (*parts, *chain.from_iterable(lists)) for name in _EXPECTED if name in part)
+    return all(isinstance(part[name], _EXPECTED[name]) for part, name in fields) and payload.get("actions") != []
 
 
 def challenge_of(payload: Json) -> str | None:

@@ -19,7 +19,7 @@ from adapters.slack.events.invocations import Invocation, InvocationKind, invoca
 from adapters.slack.events.invoked_turns import InvokedTurns
 from adapters.slack.events.mentions import PLATFORM, plain
 from adapters.slack.events.parse import SlackMessage
-from adapters.slack.events.pending import PendingWork
+from adapters.slack.events.pending import PendingWork, settle
 from adapters.slack.events.places import place_of
 from adapters.slack.history.users import to_author
 from adapters.slack.messages.responses import Responder
@@ -52,44 +52,42 @@ class CommandHandler:
 
     # ------------------------------------------------------------------------------------------ before acknowledgement
 
-    async def slash_command(self, payload: Json) -> None:
-        """Take in a slash command. Returns once it may be acknowledged."""
+    async def slash_command(self, payload: Json) -> bool:
+        """Take in a slash command. Returns once it may be acknowledged; False: the platform no longer runs."""
         origin, text = parse_origin(payload), string_field(payload, "text")
         if not (origin.user and origin.channel):
-            return
+            return True
         typed = parse_command(text, self._workspace.interactions.commands)
         prefix = f"{string_field(payload, 'command')} "
         if isinstance(typed, UnknownCommand):
             if typed.word:  # the core knows the closest command
-                self._begin(self._invoke(plain(typed.word, {}), {}, origin, prefix), origin)
-            else:
-                self._tell(self._strings.no_command.format(command=prefix.strip()), origin)
-        elif typed.command.kind is Kind.QUESTION:
+                return self._begin(self._invoke(plain(typed.word, {}), {}, origin, prefix), origin) is not None
+            return self._tell(self._strings.no_command.format(command=prefix.strip()), origin)
+        if typed.command.kind is Kind.QUESTION:
             if typed.words:
-                await self._receive(invocation_of(origin, InvocationKind.ASK, text=typed.words), origin)
-            else:
-                self._tell(self._strings.empty_direct, origin)
-        else:
-            # As people typed it, without Slack's escapes.
-            arguments = arguments_in(plain(typed.words, {}), typed.command.arguments)
-            self._begin(self._invoke(typed.command.name, arguments, origin, prefix), origin)
+                return await self._receive(invocation_of(origin, InvocationKind.ASK, text=typed.words), origin)
+            return self._tell(self._strings.empty_direct, origin)
+        # As people typed it, without Slack's escapes.
+        arguments = arguments_in(plain(typed.words, {}), typed.command.arguments)
+        return self._begin(self._invoke(typed.command.name, arguments, origin, prefix), origin) is not None
 
-    async def shortcut(self, payload: Json, kind: InvocationKind) -> None:
-        """Take in a message shortcut. Returns once it may be acknowledged."""
+    async def shortcut(self, payload: Json, kind: InvocationKind) -> bool:
+        """Take in a message shortcut. Returns once it may be acknowledged; False: the platform no longer runs."""
         origin = parse_origin(payload)
-        await self._receive(invocation_of(origin, kind, message=object_field(payload, "message")), origin)
+        return await self._receive(invocation_of(origin, kind, message=object_field(payload, "message")), origin)
 
-    async def _receive(self, invocation: Invocation | None, origin: Origin) -> None:
-        """Start on a question. Returns once the journal has it, or refuses it."""
+    async def _receive(self, invocation: Invocation | None, origin: Origin) -> bool:
+        """Start on a question. Returns once the journal has it, or refuses it; False: nothing starts any more."""
         if invocation is None:
-            return
+            return True
         if self.pending.is_stopping or len(self.pending.tasks) >= PENDING:
-            self._tell(self._strings.stopping if self.pending.is_stopping else self._strings.busy, origin)
-            return
-        journalled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._begin(self._take_in(invocation, origin, journalled), origin)
+            return self._tell(self._strings.stopping if self.pending.is_stopping else self._strings.busy, origin)
+        journalled: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        if (task := self._begin(self._take_in(invocation, origin, journalled), origin)) is None:
+            return False
+        task.add_done_callback(lambda _: settle(journalled, value=False))  # also of a task cancelled before its start
         # Shielded: a closing connection cancels its acknowledgement, not the question. Slack never sends it again.
-        await asyncio.shield(journalled)
+        return await asyncio.shield(journalled)
 
     def resume(self, record: UnfinishedTurn) -> bool:
         """Continue a question of an earlier process; False if a message asked it."""
@@ -104,10 +102,14 @@ class CommandHandler:
 
     # --------------------------------------------------------------------------------------------------- in background
 
-    def _begin(self, work: Coroutine[None, None, None], origin: Origin) -> None:
-        if (task := self._workspace.spawn(self._run(work, origin))) is not None:
-            self.pending.tasks.add(task)
-            task.add_done_callback(self.pending.tasks.discard)
+    def _begin(self, work: Coroutine[None, None, None], origin: Origin) -> asyncio.Task[None] | None:
+        """Start some work; None: the platform no longer runs."""
+        if (task := self._workspace.spawn(self._run(work, origin))) is None:
+            work.close()
+            return None
+        self.pending.tasks.add(task)
+        task.add_done_callback(self.pending.tasks.discard)
+        return task
 
     async def _run(self, work: Coroutine[None, None, None], origin: Origin) -> None:
         try:
@@ -120,14 +122,15 @@ class CommandHandler:
             log.exception("Slack: a command could not be handled")
             await self._responder.tell(self._strings.not_now, origin)
 
-    async def _take_in(self, invocation: Invocation, origin: Origin, journalled: asyncio.Future[None]) -> None:
+    async def _take_in(self, invocation: Invocation, origin: Origin, journalled: asyncio.Future[bool]) -> None:
         """Journal a question, and hand over its turn."""
         key = self._key(invocation)
         try:
             is_new = await self._inbox.receive(key, dump_invocation(invocation))
-        finally:
-            if not journalled.done():
-                journalled.set_result(None)
+        except Exception:  # the person is told, so Slack need not show an error of its own
+            settle(journalled, value=True)
+            raise
+        settle(journalled, value=True)
         if is_new:
             await self._offer(key, invocation, origin)
 
@@ -213,8 +216,9 @@ class CommandHandler:
         self._workspace.names.membership.left(origin.channel)
         self._tell(self._strings.not_invited, origin)
 
-    def _tell(self, text: str, origin: Origin) -> None:
-        self._workspace.spawn(self._responder.tell(text, origin))
+    def _tell(self, text: str, origin: Origin) -> bool:
+        """Tell a person something in the background; False: the platform no longer runs."""
+        return self._workspace.spawn(self._responder.tell(text, origin)) is not None
 
     def _key(self, invocation: Invocation) -> TurnKey:
         return TurnKey(PLATFORM, self._workspace.me.team, invocation.channel, str(invocation.id))

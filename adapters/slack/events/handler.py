@@ -45,7 +45,7 @@ from adapters.slack.events.parse import (
     StopRequested,
     parse_event,
 )
-from adapters.slack.events.pending import PendingMessage, PendingWork
+from adapters.slack.events.pending import PendingMessage, PendingWork, settle
 from adapters.slack.events.places import place_of
 from adapters.slack.events.stops import StopHandler
 from adapters.slack.history.cache import conversation_of
@@ -160,7 +160,9 @@ class EventHandler:
         update_cache(event, workspace, addressed)
         key, message = self._key(*addressed.id), addressed.message
         pending = PendingMessage(_new_future(), key, message.user, message.text, stored)
-        workspace.group.create_task(self._write_journal(addressed, pending))
+        writing = workspace.group.create_task(self._write_journal(addressed, pending))
+        # Also of a task cancelled before its start: without a journal entry there is no acknowledgement.
+        writing.add_done_callback(lambda _: settle(pending.journalled, value=False))
         self._begin(addressed, pending, workspace.group)
         return pending.journalled
 
@@ -204,9 +206,8 @@ class EventHandler:
             # The boundary of one event: an odd one must not affect the next.
             log.exception("Slack: a message in %s could not be written to the journal", addressed.channel)
             self._recent.pop(addressed.id, None)
-        finally:  # also on cancellation: without a journal entry there is no acknowledgement
-            if not pending.journalled.done():
-                pending.journalled.set_result(written)
+        finally:
+            settle(pending.journalled, value=written)
 
     async def _wait_for_copy(self, addressed: AddressedMessage, pending: PendingMessage) -> None:
         """A mention comes as two events; only the plain message may carry files."""

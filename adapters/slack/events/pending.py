@@ -47,3 +47,9 @@ class PendingWork:
         _, late = await asyncio.wait(self.tasks, timeout=self._patience)
         if late:
             log.warning("Slack: stopping, while %s: %d", self._state, len(late))
+
+
+def settle(future: asyncio.Future[bool], *, value: bool) -> None:
+    """Give a future its value, unless it has one."""
+    if not future.done():
+        future.set_result(value)
