@@ -13,6 +13,7 @@ import yaml
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models.dashboard import Dashboard
+from yarl import URL
 
 from tests.support.dashboard import (
     BUILT_IN,
@@ -26,6 +27,7 @@ from tests.support.dashboard import (
     variable_queries,
 )
 from tests.support.metrics import metric_names
+from tests.support.paths import ROOT
 from tests.support.promql import names_in, program_series, result_labels, template_labels
 
 PROVISIONING = FILE.parents[1] / "provisioning"
@@ -137,9 +139,16 @@ def test_each_query_is_of_the_chosen_instance() -> None:
 
 
 def test_grafana_finds_the_data_source_and_the_dashboard() -> None:
-    """Provisioning names the folder of the dashboards, and a data source of the dashboard's type."""
+    """compose.yaml mounts what provisioning names: the folder of the dashboards, and the address of Prometheus."""
     sources = yaml.safe_load((PROVISIONING / "datasources" / "prometheus.yaml").read_text(encoding="utf-8"))
     providers = yaml.safe_load((PROVISIONING / "dashboards" / "tickertape.yaml").read_text(encoding="utf-8"))
     assert sources["apiVersion"] == providers["apiVersion"] == 1
-    assert [source["type"] for source in sources["datasources"]] == ["prometheus"]
-    assert [provider["options"]["path"] for provider in providers["providers"]] == ["/var/lib/grafana/dashboards"]
+    services = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))["services"]
+    mounts = dict(each.split(":")[:2] for each in services["grafana"]["volumes"] if each.startswith("./"))
+    (source,), (provider,) = sources["datasources"], providers["providers"]
+    assert source["type"] == "prometheus"
+    assert URL(source["url"]).host in services
+    folders = {ROOT / own: theirs for own, theirs in mounts.items()}
+    assert folders[FILE.parent] == provider["options"]["path"]
+    assert folders[PROVISIONING / "datasources"] == "/etc/grafana/provisioning/datasources"
+    assert folders[PROVISIONING / "dashboards"] == "/etc/grafana/provisioning/dashboards"
