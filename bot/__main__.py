@@ -61,9 +61,9 @@ def main(
     configure(level=settings.logs.level, style=settings.logs.format, secrets=settings.secrets())
     for line in settings.deprecations:
         log.warning(line)
-    command = check if options.command == "check" else run
+    command = check(settings, options.url or "") if options.command == "check" else run(settings)
     with suppress(asyncio.CancelledError, KeyboardInterrupt):
-        return runner(command(settings))
+        return runner(command)
     return EXIT_FAILURE
 
 
@@ -75,7 +75,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         parser.add_argument(option, action="store_true")
     for option in ("--since", "--until"):
         parser.add_argument(option, default="")
-    parser.add_argument("--http", metavar="ADDRESS")
+    for option in ("--http", "--url"):
+        parser.add_argument(option, metavar="ADDRESS")
     parser.add_argument("-h", "--help", action="store_true")
     parser.add_argument("--version", action="store_true")
     options = parser.parse_args(arguments)
@@ -83,6 +84,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         parser.error(f"--csv, --jsonl, --since and --until belong to {' and '.join(EXPORTS)}")
     if options.command != "manifest" and options.http is not None:
         parser.error("--http belongs to manifest")
+    if options.command != "check" and options.url is not None:
+        parser.error("--url belongs to check")
     if options.csv and options.jsonl:
         parser.error("choose one of --csv and --jsonl")
     return options
@@ -112,11 +115,15 @@ async def run(settings: Settings) -> int:
         return EXIT_OK if succeeded else EXIT_FAILURE
 
 
-async def check(settings: Settings) -> int:
-    """Print the configuration, try each token and the model, and print how to fix the failures."""
+async def check(settings: Settings, address: str) -> int:
+    """Print the configuration, try each token, the model and the address, and print how to fix the failures."""
     for line in describe(settings):
         _print(line)
-    results = await run_checks(settings)
+    try:
+        results = await run_checks(settings, address)
+    except Permanent as failure:  # the address is none
+        _print_errors([str(failure)])
+        return EXIT_USAGE
     for result in results:
         state = "FAIL" if not result.ok else "warn" if result.warning else "ok  "
         _print(f"{state} {result.subject}: {result.message}")

@@ -148,13 +148,20 @@ def component_statuses(
     return {**statuses, "records": records_status(settings, records)}
 
 
-async def run_checks(settings: Settings) -> Sequence[CheckResult]:
-    """Try each configured token and the model."""
+async def run_checks(settings: Settings, address: str = "") -> Sequence[CheckResult]:
+    """Try each configured token and the model, and Slack's request URL at `address`, if given.
+
+    Raises `Permanent` with one line for the operator if that is no address.
+    """
+    url = slack.parse_address(address) if address else ""
     results: list[CheckResult] = []
     if (discord_options := make_discord_options(settings)) is not None:
         results += await discord.check(discord_options)
     if (slack_options := make_slack_options(settings)) is not None:
-        results += await slack.check(slack_options)
+        local = f"http://{settings.site.host}:{settings.site.port}"
+        results += await slack.check(slack_options, slack.RequestUrlToCheck(local, url, wall_clock(settings)))
+    if url and not settings.slack.over_http:
+        results.append(slack.NOT_OVER_HTTP)
     return [*results, *await check_models(settings)]
 
 
@@ -244,8 +251,7 @@ def make_slack_options(settings: Settings) -> slack.SlackOptions | None:
     chosen = settings.slack
     if chosen.bot_token is None or not chosen.runs:
         return None
-    signing_secret = chosen.signing_secret if chosen.over_http else None
-    app_token = None if chosen.over_http else chosen.app_token
+    signing_secret, app_token = chosen.signing_secret if chosen.over_http else None, chosen.app_token
     return slack.SlackOptions(
         bot_token=chosen.bot_token.get_secret_value(),
         app_token=app_token.get_secret_value() if app_token is not None else "",

@@ -20,7 +20,8 @@ from config.turn_settings import SHIPPED
 WIDTH = 120  # columns of the help and of comments
 
 USAGE = """\
-usage: tickertape [run | check] [--help] [--version]
+usage: tickertape [run] [--help] [--version]
+       tickertape check [--url ADDRESS]
        tickertape manifest [--http ADDRESS]
        tickertape usage [--csv | --jsonl] [--since DATE] [--until DATE]
        tickertape feedback [--csv | --jsonl] [--since DATE] [--until DATE]
@@ -28,7 +29,8 @@ usage: tickertape [run | check] [--help] [--version]
 An LLM chat bot for Slack and Discord that streams its answers.
 
   run      answer questions until stopped (the default)
-  check    show the configuration, try each token and the model, and report problems
+  check    show the configuration, try each token and the model, and report problems; with the bot's public address
+           (--url https://bot.example.com), also try the way of Slack's requests over HTTP to the running bot
   manifest print the manifest of the Slack app, to paste into Slack: for Socket Mode, or with the bot's public
            address (--http https://bot.example.com) for events over HTTP
   usage    print every model call: who, where, model, tokens and cost; also while the bot runs

@@ -3,7 +3,7 @@
     platform  identify, listen, resume              state        shared by a workspace's channels
     bolt_app  middleware and listeners              rate_limits  published limits as budgets
     socket_listener, socket_connection  Socket Mode errors       Slack's errors as our failures
-    http_endpoint, http_requests  HTTP              check        tokens and scopes
+    http_endpoint, http_requests  HTTP              check, check_http  tokens, scopes, request URL
     web_api   one call
     events/   parse, mentions, handler, codec       history/     reader, cache, users, recovery
     messages/ channel, writer, renderer, files      options      values given by the caller
@@ -12,9 +12,21 @@ Events and pages of the Web API are parsed in `events` only. When to write is th
 """
 
 from adapters.slack.check import check
+from adapters.slack.check_http import NOT_OVER_HTTP, RequestUrlToCheck, parse_address
 from adapters.slack.http_requests import EVENTS, PATH
 from adapters.slack.messages.renderer import SlackMarkdown
 from adapters.slack.options import SlackOptions, file_hosts
 from adapters.slack.platform import SlackPlatform
 
-__all__ = ["EVENTS", "PATH", "SlackMarkdown", "SlackOptions", "SlackPlatform", "check", "file_hosts"]
+__all__ = [
+    "EVENTS",
+    "NOT_OVER_HTTP",
+    "PATH",
+    "RequestUrlToCheck",
+    "SlackMarkdown",
+    "SlackOptions",
+    "SlackPlatform",
+    "check",
+    "file_hosts",
+    "parse_address",
+]

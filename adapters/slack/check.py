@@ -14,6 +14,7 @@ from typing import Any
 
 from adapters.shared.diagnostics import CheckResult
 from adapters.shared.json_fields import string_field
+from adapters.slack.check_http import RequestUrlToCheck, check_http
 from adapters.slack.errors import NO_METHOD, code_of, needed_of
 from adapters.slack.events.pages import parse_identity
 from adapters.slack.events.parse import Identity
@@ -62,12 +63,14 @@ PROBES: Mapping[str, tuple[str, Mapping[str, Any]]] = MappingProxyType(
 )
 
 
-async def check(options: SlackOptions) -> list[CheckResult]:
-    """Try the tokens against Slack. Never raises, and posts nothing. Nothing of Slack's can try a signing secret."""
+async def check(options: SlackOptions, way: RequestUrlToCheck | None = None) -> list[CheckResult]:
+    """Try the tokens against Slack, and `way`, the way of its requests over HTTP. Never raises, and posts nothing."""
     web = WebApi(options)
     try:
         results = await _check_bot_token(web, options)
-        return results if options.over_http else [*results, await _check_app_token(web, options)]
+        if options.over_http and way is not None:
+            return [*results, *await check_http(options, web, way)]
+        return [*results, await _check_app_token(web, options)]
     finally:
         await web.close()
 

@@ -51,7 +51,7 @@ async def test_url_verification_works_before_the_platform_runs() -> None:
 BODY = event_body(question("D1", "U1"))
 REFUSED = {
     "yesterday's": signed(BODY, sent_at=now() - 86_400),
-    "from the future": signed(BODY, sent_at=now() + 400),
+    "from the future": signed(BODY, sent_at=now() + 86_400),
     "of another secret": signed(BODY) | {"X-Slack-Signature": signature(BODY, str(now()), "another")},
     "of another body": signed(BODY + b" "),
     "no signature": {"Content-Type": "application/json", "X-Slack-Request-Timestamp": str(now())},

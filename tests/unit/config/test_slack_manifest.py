@@ -145,3 +145,12 @@ def test_the_option_belongs_to_its_command(arguments: list[str], capfd: pytest.C
         main(arguments)
     assert ended.value.code == 2
     assert "--http belongs to manifest" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["run", "--url", "https://a.example"], ["manifest", "--url", ""]])
+def test_the_url_belongs_to_check(arguments: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    """Another command refuses the option, and starts nothing."""
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert "--url belongs to check" in capfd.readouterr().err
