@@ -14,7 +14,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from typing_extensions import override
 
 from adapters.prometheus_state import BotState, StateCollector
-from bot.completion import FAILURE_KINDS
+from bot.attempt_failures import FAILURE_KINDS
 from bot.conversation import Ending
 from bot.interactions.values import Vote
 from bot.ledger import LedgerEntry

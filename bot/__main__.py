@@ -10,12 +10,9 @@ import asyncio
 import logging
 import math
 import sys
-import tomllib
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import AsyncExitStack, suppress
 from datetime import datetime, tzinfo
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 from bot.bootstrap import open_bot, run_checks, slack_address_line, start_http_server
@@ -23,6 +20,7 @@ from bot.bootstrap_models import model_label
 from bot.bootstrap_records import ExportFailed, export_lines
 from bot.errors import Permanent
 from bot.lifecycle import serve, tune_gc
+from bot.version import program_version
 from config.docs import describe, help_text
 from config.errors import SettingsError
 from config.log_setup import configure
@@ -47,7 +45,7 @@ def main(
     """
     options = _parse(arguments)
     if options.help or options.version:
-        _print(help_text() if options.help else f"tickertape {_version()}")
+        _print(help_text() if options.help else f"tickertape {program_version()}")
         return EXIT_OK
     if options.command == "manifest":
         return _print_manifest(options.http)
@@ -188,17 +186,6 @@ def _print(line: str) -> None:
 def _print_errors(lines: Iterable[str]) -> None:
     for line in lines:
         sys.stderr.write(f"tickertape: {line}\n")
-
-
-def _version() -> str:
-    """Return the installed package's version, or that of the folder it runs from, as in an image or on Heroku."""
-    with suppress(PackageNotFoundError):
-        return version("tickertape")
-    try:
-        project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text(encoding="utf-8"))
-    except OSError:
-        return "(unknown)"
-    return str(project["project"]["version"])
 
 
 if __name__ == "__main__":

@@ -41,6 +41,7 @@ from bot.bootstrap_models import (
     open_model,
 )
 from bot.bootstrap_records import make_hooks, make_quotas, open_records, records_status
+from bot.bootstrap_tracing import open_tracing
 from bot.completion import Completion
 from bot.delivery.policy import ReasoningPolicy, WritePolicy
 from bot.feedback import Feedback
@@ -78,8 +79,8 @@ async def open_bot(settings: Settings, stack: AsyncExitStack, report: Callable[[
     Raises `Permanent` if a part cannot work: the embedded model is not installed, for example.
     """
     recorder = PrometheusRecorder()
-    journal = await open_journal(settings, stack)  # first, to be closed last
-    clock = wall_clock(settings)
+    traces = open_tracing(settings, stack)  # to be closed last: nobody waits for them
+    clock, journal = wall_clock(settings), await open_journal(settings, stack)  # to be closed after all its users
     records = await open_records(settings, stack, clock)
     server = await open_embedded_server(settings, stack, report)
     model = open_model(settings, stack, server)
@@ -91,7 +92,7 @@ async def open_bot(settings: Settings, stack: AsyncExitStack, report: Callable[[
         settings, records, quotas, StoredChoices(records, rules), recorder=recorder, strings=strings, wall_clock=clock
     )
     history = History(clock)
-    turns = make_turns(settings, model, Recorders(recorder, history), journal, platforms, hooks=hooks)
+    turns = make_turns(settings, model, Recorders(recorder, history, *traces), journal, platforms, hooks=hooks)
     admin = make_admin_page(settings, turns, history, records, clock)
     statuses = partial(component_statuses, settings, turns, journal, records, server)
     recorder.add_state(lambda: bot_state(settings, turns, platform_readiness(platforms), statuses()))

@@ -12,11 +12,12 @@ import itertools
 import logging
 import math
 import random
-from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
+from bot.attempt_failures import Silent, kind_of
 from bot.backoff import Backoff
 from bot.conversation import (
     Activity,
@@ -32,19 +33,11 @@ from bot.conversation import (
     ToolCall,
     Usage,
 )
-from bot.errors import (
-    ConnectFailed,
-    ModelRejected,
-    NotReady,
-    OutcomeUnknown,
-    RateLimited,
-    RejectionReason,
-    Retryable,
-    ServiceError,
-)
+from bot.errors import ConnectFailed, Retryable, ServiceError
 from bot.ports import Model
 from bot.reusable_timeout import ReusableTimeout
 from bot.telemetry import Recorder
+from bot.timeline import Timeline
 
 log = logging.getLogger(__name__)
 
@@ -94,27 +87,6 @@ class CompletionPolicy:
         if failure.retry_after is not None:
             return failure.retry_after if failure.retry_after <= self.retry_after_limit_seconds else None
         return self.backoff.delay(attempt, random_)
-
-
-class Silent(ServiceError):
-    """The model's server sent nothing for longer than the policy allows."""
-
-
-# Values of the metric's `kind` label. Dashboards use them, so they do not follow the names of the classes.
-_LABELS: Mapping[type[Retryable], str] = MappingProxyType(
-    {
-        RateLimited: "limited",
-        ServiceError: "broken",
-        ConnectFailed: "unreachable",
-        NotReady: "unready",
-        OutcomeUnknown: "unanswered",
-        Silent: "silent",
-    }
-)
-_REJECTED: Mapping[RejectionReason, str] = MappingProxyType(
-    {reason: f"rejected_{reason.value.replace(' ', '_')}" for reason in RejectionReason}
-)
-FAILURE_KINDS = (*_LABELS.values(), *_REJECTED.values())
 
 
 @dataclass(slots=True)
@@ -201,30 +173,30 @@ class Completion:
         self._random = random_
 
     async def answer(
-        self, prompt: Prompt, is_offline: Callable[[], bool] = lambda: False
+        self, prompt: Prompt, is_offline: Callable[[], bool] = lambda: False, timeline: Timeline | None = None
     ) -> AsyncGenerator[Delta | Attempt, None]:
         """Yield an `Attempt` and the deltas of each attempt, and a `Finish` at the very end.
 
-        `is_offline` tells whether the answer's platform is unreachable now. Raises the last attempt's failure:
-        `ModelRejected` at once, a `Retryable` after all attempts.
+        `is_offline` tells whether the answer's platform is unreachable now. Attempts are recorded in the timeline.
+        Raises the last attempt's failure: `ModelRejected` at once, a `Retryable` after all attempts.
         """
         loop, policy = asyncio.get_running_loop(), self._by_model.get(prompt.model, self._policy)
-        deadlines = _Deadlines(policy)
-        outage = _ServerOutage()
+        deadlines, outage = _Deadlines(policy), _ServerOutage()
         number = 1  # attempts with a connection
         for asked in itertools.count(1):
             streamed, began = number <= policy.attempts, loop.time()
             yield Attempt(asked, streamed=streamed, model=prompt.model)
             try:
-                stream = self._call(prompt, deadlines, number)
-                async with aclosing(_checked(stream, alone=not deadlines.has_text)) as deltas:
-                    async for delta in deltas:
-                        yield delta
-            except ModelRejected as failure:
-                self._recorder.attempt_failed(_REJECTED[failure.reason])
-                raise
+                with self._recorded(timeline or Timeline(began), prompt.model, streamed=streamed) as recorded:
+                    async with aclosing(self._call(prompt, deadlines, number)) as deltas:
+                        async for delta in deltas:
+                            recorded.first_delta_came(loop.time())
+                            yield delta
+                            break  # to a loop without a step per delta
+                        async for delta in deltas:
+                            yield delta
             except Retryable as failure:
-                self._record_failure(failure, number)
+                log.warning("attempt failed", extra={"attempt": number, "failure": repr(failure)})
                 waits_for_server = outage.keeps_waiting(failure, loop.time(), policy, is_offline=is_offline())
                 if not (streamed or waits_for_server):
                     raise
@@ -252,8 +224,10 @@ class Completion:
     def _call(self, prompt: Prompt, deadlines: _Deadlines, number: int) -> AsyncGenerator[Delta, None]:
         """Attempt `number`: streamed, or the fallback call after them."""
         if number <= deadlines.policy.attempts:
-            return self._streamed(prompt, deadlines, first=number == 1)
-        return self._fallback(prompt, deadlines.policy)
+            stream = self._streamed(prompt, deadlines, first=number == 1)
+        else:
+            stream = self._fallback(prompt, deadlines.policy)
+        return _checked(stream, alone=not deadlines.has_text)
 
     def _streamed(self, prompt: Prompt, deadlines: _Deadlines, *, first: bool) -> AsyncGenerator[Delta, None]:
         policy = deadlines.policy
@@ -266,9 +240,19 @@ class Completion:
         deadlines = _Deadlines(policy, answer_ends_at=asyncio.get_running_loop().time() + seconds)
         return _with_timeouts(self._model.answer(prompt, stream=False), _Timeouts(seconds, seconds, seconds), deadlines)
 
-    def _record_failure(self, failure: Retryable, attempt: int) -> None:
-        self._recorder.attempt_failed(_LABELS.get(type(failure), type(failure).__name__.lower()))
-        log.warning("attempt failed", extra={"attempt": attempt, "failure": repr(failure)})
+    @contextmanager
+    def _recorded(self, timeline: Timeline, model: str, *, streamed: bool) -> Iterator[Timeline]:
+        """Record an attempt in the timeline, however it ends, and its failure as a figure."""
+        loop, kind = asyncio.get_running_loop(), ""
+        timeline.attempt_began(loop.time(), model, streamed=streamed)
+        try:
+            yield timeline
+        except Exception as failure:
+            kind = kind_of(failure)
+            self._recorder.attempt_failed(kind)
+            raise
+        finally:
+            timeline.attempt_ended(loop.time(), kind)
 
 
 @dataclass(frozen=True, slots=True)

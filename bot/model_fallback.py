@@ -20,6 +20,7 @@ from bot.conversation import Announced, Delta, Finish, Prompt, Refusal, Text
 from bot.errors import Failure, ModelRejected, RejectionReason, Retryable
 from bot.models import ModelCatalog, ModelInfo
 from bot.prompt_reduction import PromptReducer, ReducedPrompt
+from bot.timeline import Timeline
 
 log = logging.getLogger(__name__)
 
@@ -80,19 +81,20 @@ class ModelFallback:
         self._policy = policy
 
     def answer(
-        self, prompt: Prompt, is_offline: Callable[[], bool] = lambda: False
+        self, prompt: Prompt, is_offline: Callable[[], bool] = lambda: False, timeline: Timeline | None = None
     ) -> AsyncGenerator[Delta | Attempt | ReducedPrompt | AnsweredBy, None]:
         """As `PromptReducer.answer`, with an `AnsweredBy` if a fallback model answers.
 
-        Attempts are numbered across all models. Raises the chosen model's failure if no model sent any text.
+        Attempts are numbered across all models, and recorded in the timeline. Raises the chosen model's failure if no
+        model sent any text.
         """
         if self._policy.models:
-            return self._with_fallback(prompt, is_offline)
+            return self._with_fallback(prompt, is_offline, timeline)
         # Without a list no delta passes through another generator.
-        return self._reducer.answer(replace(prompt, model=self._name_of(prompt.model)), is_offline)
+        return self._reducer.answer(replace(prompt, model=self._name_of(prompt.model)), is_offline, timeline)
 
     async def _with_fallback(
-        self, prompt: Prompt, is_offline: Callable[[], bool]
+        self, prompt: Prompt, is_offline: Callable[[], bool], timeline: Timeline | None
     ) -> AsyncGenerator[Delta | Attempt | ReducedPrompt | AnsweredBy, None]:
         loop = asyncio.get_running_loop()
         ends_at, numbers = loop.time() + self._policy.seconds, itertools.count(1)
@@ -101,9 +103,9 @@ class ModelFallback:
         name, first_failure = chosen, None
         while True:
             progress = _Progress(() if first_failure is None else (AnsweredBy(name, chosen),))
-            asked = replace(prompt, model=name)
+            asked, once = replace(prompt, model=name), first_failure is not None
             try:
-                async with aclosing(self._reducer.answer(asked, is_offline, once=first_failure is not None)) as deltas:
+                async with aclosing(self._reducer.answer(asked, is_offline, timeline, once=once)) as deltas:
                     async for delta in deltas:
                         if type(delta) is Text and progress.has_text:  # nearly every delta
                             yield delta

@@ -19,6 +19,7 @@ from bot.completion import Attempt, Completion
 from bot.conversation import Delta, Image, Message, OmittedAttachment, Prompt, Text
 from bot.errors import Failure, ModelRejected, RejectionReason, ServiceError
 from bot.prompt import halved
+from bot.timeline import Timeline
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +73,12 @@ class PromptReducer:
         self._memory = _RejectionMemory(takes_images)
 
     async def answer(
-        self, prompt: Prompt, is_offline: Callable[[], bool] = lambda: False, *, once: bool = False
+        self,
+        prompt: Prompt,
+        is_offline: Callable[[], bool] = lambda: False,
+        timeline: Timeline | None = None,
+        *,
+        once: bool = False,
     ) -> AsyncGenerator[Delta | Attempt | ReducedPrompt, None]:
         """As `Completion.answer`, with a `ReducedPrompt` after omissions. Attempts are numbered across all prompts.
 
@@ -82,7 +88,7 @@ class PromptReducer:
         completion = self._once if once else self._completion
         while True:
             try:
-                async with aclosing(completion.answer(reduction.prompt, is_offline)) as deltas:
+                async with aclosing(completion.answer(reduction.prompt, is_offline, timeline)) as deltas:
                     async for delta in deltas:
                         if type(delta) is Text and reduction.has_answered:  # nearly every delta
                             yield delta

@@ -9,7 +9,7 @@ law). So one running sum suffices for any number of chunks.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from typing_extensions import override
@@ -17,6 +17,7 @@ from typing_extensions import override
 from bot.conversation import Ending, TurnKey, Usage
 from bot.interactions.values import Vote
 from bot.ledger import LedgerEntry
+from bot.timeline import Timeline, TurnEvents
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +36,18 @@ class TurnRecord:
     messages: int  # of the answer
     writes: int  # posts, edits and deletes sent
     deltas: int  # pieces of text received: coalescing saved `deltas - writes`
-    attempts: int  # streamed attempts
-    fallback: bool  # whether the answer was asked for without streaming in the end
     usage: Usage | None
+    events: TurnEvents = field(default_factory=TurnEvents)
+
+    @property
+    def attempts(self) -> int:
+        """Streamed attempts."""
+        return self.events.streamed_attempts
+
+    @property
+    def fallback(self) -> bool:
+        """Whether the answer was asked for without streaming in the end."""
+        return self.events.fallback
 
     @property
     def partial(self) -> bool:
@@ -61,7 +71,7 @@ class Recorder(Protocol):
         ...
 
     def attempt_failed(self, kind: str) -> None:
-        """An attempt at the model failed; `kind` is the label of its failure (`bot.completion`)."""
+        """An attempt at the model failed; `kind` is a word for its failure (`bot.attempt_failures`)."""
         ...
 
     def ended(self, record: TurnRecord) -> None:
@@ -160,9 +170,8 @@ class Figures:
         self._measured_until = now
         self.deltas = 0
         self.writes = 0
-        self.attempts = 0
-        self.fallback = False
         self.usage: Usage | None = None
+        self.timeline = Timeline(now)
 
     def received(self, now: float, characters: int) -> None:
         """The model sent this many more characters of the current answer."""
@@ -189,6 +198,11 @@ class Figures:
         if self._first_visible is None and characters:
             self._first_visible = now
 
+    def counted(self, usage: Usage) -> None:
+        """The server counted the tokens of the present answer."""
+        self.usage = usage
+        self.timeline.usage_came(usage)
+
     @property
     def began(self) -> float:
         """When the turn was accepted."""
@@ -204,7 +218,7 @@ class Figures:
         """The characters of the answer visible to the reader."""
         return self._visible
 
-    def record(self, now: float, key: TurnKey, ending: Ending, messages: int) -> TurnRecord:
+    def record(self, now: float, key: TurnKey, ending: Ending, messages: int, *, resumed: bool = False) -> TurnRecord:
         """The record of the ended turn."""
         self._measure(now)
         seen = self._first_visible is not None
@@ -221,9 +235,8 @@ class Figures:
             messages=messages,
             writes=self.writes,
             deltas=self.deltas,
-            attempts=self.attempts,
-            fallback=self.fallback,
             usage=self.usage,
+            events=self.timeline.events(now, resumed=resumed),
         )
 
     def _measure(self, now: float) -> None:

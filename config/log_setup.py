@@ -36,7 +36,7 @@ _CREDENTIAL = re.compile(
 )
 
 # Verbose libraries: some log whole requests at debug. They report problems as warnings.
-LIBRARIES = ("aiohttp", "asyncio", "discord", "httpcore2", "httpx2", "openai", "slack_bolt", "slack_sdk")
+LIBRARIES = ("aiohttp", "asyncio", "discord", "httpcore2", "httpx2", "openai", "slack_bolt", "slack_sdk", "urllib3")
 
 # Attributes of every record; any other was passed as `extra` and is a field.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message", "taskName"}

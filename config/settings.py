@@ -18,6 +18,7 @@ from config.model_settings import CompletionSettings, ModelSettings
 from config.platform_settings import AccessSettings, DiscordSettings, SiteSettings, SlackSettings
 from config.sources import SettingSources, read_sources
 from config.strings import WordsSettings
+from config.tracing import TracingVariables, read_tracing
 from config.turn_settings import (
     USUAL_JOURNAL,
     AttachmentSettings,
@@ -65,6 +66,9 @@ class Settings(FileSettings):
 
     # One warning for each setting given under its old name; `load` sets them.
     deprecations: ClassVar[tuple[str, ...]] = ()
+
+    # The variables of OpenTelemetry; `load` reads them.
+    tracing: ClassVar[TracingVariables] = TracingVariables()
 
     @classmethod
     def load(cls, environ: Mapping[str, str], *, folder: Path = Path()) -> Settings:
@@ -136,7 +140,7 @@ class Settings(FileSettings):
             self.site.admin_token,
             *(model.api_key for model in self.models),
         )
-        return frozenset(secret.get_secret_value() for secret in found if secret is not None)
+        return self.tracing.secrets | {secret.get_secret_value() for secret in found if secret is not None}
 
 
 def _with_sources(base: type[Settings], sources: SettingSources) -> Callable[[], Settings]:
@@ -144,6 +148,7 @@ def _with_sources(base: type[Settings], sources: SettingSources) -> Callable[[],
 
     class FromSources(base):  # type: ignore[valid-type,misc]  # the class is an argument, which mypy cannot follow
         deprecations: ClassVar[tuple[str, ...]] = sources.deprecations()
+        tracing: ClassVar[TracingVariables] = read_tracing(sources.variables)
 
         @classmethod
         def settings_customise_sources(

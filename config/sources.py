@@ -1,11 +1,11 @@
 """Where settings come from: the environment with its ``.env`` file, and the TOML file.
 
-No other module reads the environment.
+No other module reads the environment, nor changes it.
 """
 
 from __future__ import annotations
 
-import os  # read in `environment` only
+import os  # in `environment` and `replace_in_environment` only
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -157,6 +157,16 @@ def environment(folder: Path = Path()) -> dict[str, str]:
     except UnicodeDecodeError:
         raise SettingsError([f"{file} is not a text file in UTF-8"]) from None
     return {name: text for name, text in from_file.items() if text is not None} | dict(os.environ)  # noqa: TID251 (the only place that reads it)
+
+
+def replace_in_environment(prefix: str, values: Mapping[str, str]) -> None:
+    """Make these the process's only variables with the prefix, for a library with settings of its own.
+
+    So the library sees a ``.env`` file too, and no value withheld from it.
+    """
+    for name in [name for name in os.environ if name.startswith(prefix)]:  # noqa: TID251 (as above)
+        del os.environ[name]  # noqa: TID251 (as above)
+    os.environ.update(values)  # noqa: TID251 (as above)
 
 
 def _settings_file(variables: Mapping[str, str], folder: Path) -> Path | None:

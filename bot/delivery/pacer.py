@@ -141,6 +141,8 @@ class Pacer:
             self._reachability.record(met, loop.time())
             reply.write_finished()
             self._changed.set()
+        if write.verb is not Verb.DELETE:
+            reply.figures.timeline.wrote(write.verb.value, outcome, sent=sent, now=loop.time())
         self._recorder.wrote(reply.key.platform, write.verb.value, outcome)
 
     def _retry_later(self, reply: Reply, failure: Retryable, budgets: Sequence[Budget]) -> None:

@@ -60,10 +60,9 @@ class ReplyInput(ReplyState):
             case Attempt():
                 self._begin(delta)
             case Usage():
-                self.figures.usage = delta
-            case Announced(reason) | Finish(reason):
-                end = self.finish if isinstance(delta, Finish) else self._announce
-                end(ending_of(reason), now)
+                self.figures.counted(delta)
+            case Announced() | Finish():
+                self._end_stream(delta, now)
 
     def add_notice(self, line: str) -> None:
         """Show a line of ours under the ended answer."""
@@ -108,8 +107,6 @@ class ReplyInput(ReplyState):
 
     def _begin(self, attempt: Attempt) -> None:
         """Start another attempt without mixing it with an earlier one's text."""
-        self.figures.attempts += attempt.streamed
-        self.figures.fallback = not attempt.streamed
         self._is_refusal = False
         self._move(Event.RESTARTED)
         self._reopen()
@@ -169,6 +166,13 @@ class ReplyInput(ReplyState):
         self._backlog = Backlog()
         answer.switch_to(answer.new_draft(), now)
         self._find_due()
+
+    def _end_stream(self, end: Announced | Finish, now: float) -> None:
+        if isinstance(end, Announced):
+            self._announce(ending_of(end.reason), now)
+        else:
+            self.figures.timeline.attempt_finished(end.reason)
+            self.finish(ending_of(end.reason), now)
 
     def _announce(self, ending: Ending, now: float) -> None:
         """Show the text as if it had ended.

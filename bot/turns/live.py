@@ -43,7 +43,7 @@ def running_turn(running: RunningTurn, now: float) -> LiveTurn:
         shown=figures.visible,
         messages=len(reply.messages),
         writes=figures.writes,
-        attempts=figures.attempts,
+        attempts=figures.timeline.streamed_attempts,
         last_write=now - reply.wrote if has_written else None,
         next_write=max(reply.due_at - now, 0.0) if reply.verb is not None else None,
     )

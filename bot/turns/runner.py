@@ -130,7 +130,8 @@ class TurnRunner:
         if not pending.progress.is_superseded:
             await self._journal.ended(key, ending)
         await pending.channel.turn_ended()
-        record = figures.record(asyncio.get_running_loop().time(), key, ending, messages)
+        resumed, now = admission.unfinished is not None, asyncio.get_running_loop().time()
+        record = figures.record(now, key, ending, messages, resumed=resumed)
         self._recorder.ended(record)
         _log_record(pending.turn, record)
 
@@ -231,7 +232,7 @@ class TurnRunner:
         calls = pending.calls
         calls.keeps_text = self._hooks.answers is not None
         calls.prompted(prepared.prompt)
-        async with aclosing(self._model.answer(prepared.prompt, is_offline)) as deltas:
+        async with aclosing(self._model.answer(prepared.prompt, is_offline, reply.figures.timeline)) as deltas:
             async for delta in deltas:
                 if type(delta) is Text:  # nearly every delta: no generator or coroutine of its own
                     calls.record(delta)

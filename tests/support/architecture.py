@@ -40,6 +40,7 @@ COMPOSITION_ROOT = {
     "bot/bootstrap_metrics.py": {"adapters", "config"},
     "bot/bootstrap_models.py": {"adapters", "config"},
     "bot/bootstrap_records.py": {"adapters", "config"},
+    "bot/bootstrap_tracing.py": {"adapters", "config"},
     "bot/__main__.py": {"config"},
 }
 
@@ -49,6 +50,7 @@ SDK_HOMES = {
     "slack_sdk": "adapters/slack/",
     "slack_bolt": "adapters/slack/",
     "openai": "adapters/openai/",
+    "opentelemetry": "adapters/opentelemetry/",
 }
 
 PLATFORM_PLAN = (

@@ -15,6 +15,7 @@ from bot.conversation import Ending, TurnKey, Usage
 from bot.interactions.values import Vote
 from bot.ledger import LedgerEntry
 from bot.telemetry import TurnRecord
+from bot.timeline import TurnEvents
 
 STATE = BotState(
     ready=True,
@@ -44,7 +45,8 @@ def full_recorder() -> PrometheusRecorder:
     recorder.wrote("discord", "edit", "limited")
     recorder.attempt_failed("silent")
     key = TurnKey("discord", "g", "c", "m")
-    recorder.ended(TurnRecord(key, Ending.LENGTH, 6.0, 0.4, 0.6, 0.7, 0.3, 9, 9, 1, 7, 9, 1, True, Usage(40, 120)))
+    events = TurnEvents(streamed_attempts=1, fallback=True)
+    recorder.ended(TurnRecord(key, Ending.LENGTH, 6.0, 0.4, 0.6, 0.7, 0.3, 9, 9, 1, 7, 9, Usage(40, 120), events))
     call = LedgerEntry(0.0, "discord", "G1", "C1", "U1", "t", "m", 100, 40, 20, 5, Decimal("0.25"))
     recorder.spent(call)
     recorder.spent(LedgerEntry(0.0, "discord", "G1", "C1", "U1", "t", "m", 100, 40, 20, 5))

@@ -10,11 +10,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from adapters.prometheus import MAX_LABEL_VALUES, PrometheusRecorder
 from adapters.prometheus_state import BotState
-from bot.completion import FAILURE_KINDS
+from bot.attempt_failures import FAILURE_KINDS
 from bot.conversation import Ending, TurnKey, Usage
 from bot.interactions.values import Vote
 from bot.ledger import LedgerEntry
 from bot.telemetry import Recorder, TurnRecord
+from bot.timeline import TurnEvents
 
 
 def record(**changes: object) -> TurnRecord:
@@ -31,9 +32,8 @@ def record(**changes: object) -> TurnRecord:
         "messages": 1,
         "writes": 7,
         "deltas": 100,
-        "attempts": 2,
-        "fallback": False,
         "usage": Usage(40, 120),
+        "events": TurnEvents(streamed_attempts=2),
     }
     return TurnRecord(**{**values, **changes})  # type: ignore[arg-type]  # a table of values, checked by running it
 
@@ -128,7 +128,7 @@ def test_a_turn_that_ended() -> None:
 def test_less_than_a_whole_answer_is_partial(ending: Ending) -> None:
     """Whatever else an answer ended as, its reader was left with less than all of it."""
     recorder = PrometheusRecorder()
-    recorder.ended(record(ending=ending, fallback=True))
+    recorder.ended(record(ending=ending, events=TurnEvents(fallback=True)))
     assert value(recorder, "partial_answers_total", platform="discord") == 1
     assert value(recorder, "turns_total", platform="discord", ending=ending.value) == 1
     assert value(recorder, "fallbacks_total") == 1

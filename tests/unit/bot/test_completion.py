@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typing_extensions import override
 
+from bot.attempt_failures import Silent
 from bot.backoff import Backoff
-from bot.completion import Attempt, Completion, CompletionPolicy, Silent
+from bot.completion import Attempt, Completion, CompletionPolicy
 from bot.conversation import (
     Activity,
     Announced,

@@ -1,0 +1,58 @@
+"""Traces by OpenTelemetry: a span for each turn, with its attempts, its first and its last write.
+
+The packages are an extra. This module loads none of them until `start`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from adapters.opentelemetry.export_report import ExportReport
+from adapters.opentelemetry.servers import ModelServer
+from adapters.opentelemetry.spans import ServerOf
+from bot.errors import Permanent
+from bot.telemetry import Recorder
+
+__all__ = ["INSTALL", "ModelServer", "StartedTracing", "TracingUnavailable", "start"]
+
+INSTALL = "pip install 'tickertape[otel]'"
+
+
+class TracingUnavailable(Permanent):
+    """Traces cannot be sent; the message says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartedTracing:
+    """A recorder of turns, and the way to end its exporter."""
+
+    recorder: Recorder
+    close: Callable[[], Awaitable[None]]
+
+
+def start(
+    collector: str,
+    server_of: ServerOf,
+    *,
+    version: str,
+    clock: Callable[[], float],
+    wall_clock: Callable[[], int],
+) -> StartedTracing:
+    """Load OpenTelemetry and start its exporter, as the process's ``OTEL_*`` variables say.
+
+    `collector` is the address for the log, `clock` the loop's time, `wall_clock` nanoseconds since 1970. Raises
+    `TracingUnavailable`.
+    """
+    try:
+        from adapters.opentelemetry.exporting import Tracing  # noqa: PLC0415 (the extra, loaded only if it is used)
+        from adapters.opentelemetry.recorder import TraceRecorder  # noqa: PLC0415 (as above)
+    except ImportError as error:
+        raise TracingUnavailable(f"no traces are sent, since OpenTelemetry is not installed: {INSTALL}") from error
+    try:
+        tracing = Tracing(ExportReport(collector, clock), version)
+    except Exception as error:  # noqa: BLE001 (the bot runs on without traces)
+        # Only the kind: the message may quote a header.
+        message = f"no traces are sent, since OpenTelemetry rejects an OTEL_* variable ({type(error).__name__})"
+        raise TracingUnavailable(message) from None
+    return StartedTracing(TraceRecorder(tracing.tracer(), server_of, wall_clock), tracing.close)

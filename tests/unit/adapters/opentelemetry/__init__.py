@@ -1,0 +1,1 @@
+"""Unit tests of adapters/opentelemetry, one file per module."""
