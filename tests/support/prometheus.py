@@ -23,8 +23,8 @@ from tests.support.waiting import POLL_SECONDS
 # Where the gate unpacks Debian's package.
 UNPACKED = ROOT / "build" / "prometheus" / "usr" / "bin"
 
-# Seconds between two scrapes; a few of them make a rate.
-SCRAPE_SECONDS = 0.3
+# Seconds between two scrapes, and the longest of one; a few of them make a rate.
+SCRAPE_SECONDS = 0.5
 
 
 def program(name: str) -> str:
@@ -74,8 +74,8 @@ class Prometheus:
         return [sample for sample in samples if not math.isnan(sample.value)]
 
     async def scrape(self, times: int = 1) -> None:
-        """Wait for this many scrapes that begin from now on."""
-        expression = 'count_over_time(up{job="tickertape"}[1h])'
+        """Wait for this many successful scrapes that begin from now on."""
+        expression = 'sum_over_time(up{job="tickertape"}[1h])'
         before = await self.query(expression)
         wanted = (before[0].value if before else 0) + times + 1  # one may have begun
         while not (now := await self.query(expression)) or now[0].value < wanted:
