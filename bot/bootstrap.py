@@ -41,7 +41,7 @@ from bot.bootstrap_models import (
     open_model,
 )
 from bot.bootstrap_records import make_hooks, make_quotas, open_records, records_status
-from bot.bootstrap_tracing import open_tracing
+from bot.bootstrap_tracing import check_tracing, open_tracing
 from bot.completion import Completion
 from bot.delivery.policy import ReasoningPolicy, WritePolicy
 from bot.feedback import Feedback
@@ -163,7 +163,7 @@ async def run_checks(settings: Settings, address: str = "") -> Sequence[CheckRes
         results += await slack.check(slack_options, slack.RequestUrlToCheck(local, url, wall_clock(settings)))
     if url and not settings.slack.over_http:
         results.append(slack.NOT_OVER_HTTP)
-    return [*results, *await check_models(settings)]
+    return [*results, *await check_models(settings), *check_tracing(settings)]
 
 
 # ------------------------------------------------------------------------------------------------- journal and model

@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack
 
 from adapters import embedded, opentelemetry
 from adapters.opentelemetry import ModelServer
+from adapters.shared.diagnostics import CheckResult
 from bot.bootstrap_models import make_catalog, make_listed_options, make_model_options
 from bot.telemetry import Recorder
 from bot.version import program_version
@@ -47,6 +48,20 @@ def open_tracing(settings: Settings, stack: AsyncExitStack) -> Sequence[Recorder
     stack.push_async_callback(started.close)
     log.info("traces are sent", extra={"collector": tracing.collector})
     return (started.recorder,)
+
+
+def check_tracing(settings: Settings) -> Sequence[CheckResult]:
+    """Tell about the variables of traces, if any is set; nothing is sent."""
+    tracing = settings.tracing
+    results = [CheckResult("traces", ok=True, message=line, warning=True) for line in tracing.problems]
+    if not tracing.wanted:
+        return results
+    if opentelemetry.is_installed():
+        return [*results, CheckResult("traces", ok=True, message=f"sent to {tracing.collector}")]
+    missing = CheckResult(
+        "traces", ok=True, message="OpenTelemetry is not installed", fix=opentelemetry.INSTALL, warning=True
+    )
+    return [*results, missing]
 
 
 def make_model_servers(settings: Settings) -> Mapping[str, ModelServer]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 from adapters.opentelemetry.export_report import ExportReport
 from adapters.opentelemetry.servers import ModelServer
@@ -14,7 +15,7 @@ from adapters.opentelemetry.spans import ServerOf
 from bot.errors import Permanent
 from bot.telemetry import Recorder
 
-__all__ = ["INSTALL", "ModelServer", "StartedTracing", "TracingUnavailable", "start"]
+__all__ = ["INSTALL", "ModelServer", "StartedTracing", "TracingUnavailable", "is_installed", "start"]
 
 INSTALL = "pip install 'tickertape[otel]'"
 
@@ -29,6 +30,14 @@ class StartedTracing:
 
     recorder: Recorder
     close: Callable[[], Awaitable[None]]
+
+
+def is_installed() -> bool:
+    """Whether the extra is there; loads nothing of it but its empty folders."""
+    try:
+        return find_spec("opentelemetry.exporter.otlp.proto.http") is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def start(
