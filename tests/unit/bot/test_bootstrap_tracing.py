@@ -14,12 +14,12 @@ LISTED = """
 [[models]]
 name = "fast"
 model = "llama-8b"
-base_url = "https://api.groq.com/openai/v1"
+server = "https://api.groq.com/openai/v1"
 api_key = "k"
 
 [[models]]
 name = "local"
-base_url = "http://localhost:11434/v1"
+server = "http://localhost:11434/v1"
 """
 
 
