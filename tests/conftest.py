@@ -87,7 +87,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A parameter for each transport of the closest mark."""
     marker = metafunc.definition.get_closest_marker("transports")
-    if marker is not None and len(marker.args) > 1:
+    if marker is not None and marker.args != (Transport.SOCKET.value,):
         metafunc.parametrize("transport", [Transport(name) for name in marker.args], ids=marker.args, indirect=True)
 
 

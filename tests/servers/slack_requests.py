@@ -35,7 +35,7 @@ Json = dict[str, Any]
 RESPONSE_SECONDS: Final = 3.0
 RETRY_SECONDS: Final = (0.0, 60.0, 300.0)
 # Open connections at most; Slack does not tell its number.
-CONNECTIONS: Final = 20
+CONNECTIONS: Final = 50
 REDIRECTS: Final = 2
 JSON_TYPE, FORM_TYPE = "application/json", "application/x-www-form-urlencoded"
 
@@ -106,6 +106,7 @@ class Requests:
         self._deliveries, self._changed = deliveries, changed
         self._group: asyncio.TaskGroup | None = None
         self._session: aiohttp.ClientSession | None = None
+        self._free_connections = asyncio.Semaphore(CONNECTIONS)
         self._waiting: list[Envelope] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._events = 0
@@ -113,7 +114,7 @@ class Requests:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Able to send; at the end, unfinished requests are dropped."""
-        connector, trace = aiohttp.TCPConnector(limit=CONNECTIONS), aiohttp.TraceConfig()
+        connector, trace = aiohttp.TCPConnector(limit=0), aiohttp.TraceConfig()
         trace.on_connection_create_end.append(self._count_connection)
         async with (
             aiohttp.ClientSession(connector=connector, trace_configs=[trace]) as session,
@@ -217,6 +218,7 @@ class Requests:
         length = {"Content-Length": str(len(body))}
         try:
             async with (
+                self._free_connections,  # the time begins with one
                 asyncio.timeout(self.response_seconds + self.body_seconds),
                 self._session.post(self.url, data=data, headers=headers | length, max_redirects=REDIRECTS) as response,
             ):

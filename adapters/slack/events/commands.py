@@ -12,6 +12,7 @@ import logging
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import replace
 
+from adapters.shared.futures import settle
 from adapters.shared.json_fields import Json, object_field, string_field
 from adapters.slack.events.actions import Origin, parse_origin
 from adapters.slack.events.codec import dump_invocation, load_invocation, load_user, with_user
@@ -19,7 +20,7 @@ from adapters.slack.events.invocations import Invocation, InvocationKind, invoca
 from adapters.slack.events.invoked_turns import InvokedTurns
 from adapters.slack.events.mentions import PLATFORM, plain
 from adapters.slack.events.parse import SlackMessage
-from adapters.slack.events.pending import PendingWork, settle
+from adapters.slack.events.pending import PendingWork
 from adapters.slack.events.places import place_of
 from adapters.slack.history.users import to_author
 from adapters.slack.messages.responses import Responder

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import suppress
 from dataclasses import replace
 
 from adapters.shared.cache import LRUCache
+from adapters.shared.futures import settle
 from adapters.shared.json_fields import Json
 from adapters.shared.keyed_lock import KeyedLock
 from adapters.slack.events.actions import Origin
@@ -45,7 +45,7 @@ from adapters.slack.events.parse import (
     StopRequested,
     parse_event,
 )
-from adapters.slack.events.pending import PendingMessage, PendingWork, settle
+from adapters.slack.events.pending import PendingMessage, PendingWork
 from adapters.slack.events.places import place_of
 from adapters.slack.events.stops import StopHandler
 from adapters.slack.history.cache import conversation_of
@@ -141,8 +141,8 @@ class EventHandler:
         pending = self._recent.get(addressed.id)
         if pending is not None:
             update_cache(event, self._workspace, addressed)
-            if not (pending.journalled.done() or addressed.is_mention_event):
-                pending.stored = stored
+            if pending.stored not in ("", stored) and not addressed.is_mention_event:
+                self._store_copy(pending, stored)
             pending.copy_arrived.set()
             return pending.journalled
         if self._edits.reported.get(addressed.id) == addressed.message.text:
@@ -160,6 +160,7 @@ class EventHandler:
         update_cache(event, workspace, addressed)
         key, message = self._key(*addressed.id), addressed.message
         pending = PendingMessage(_new_future(), key, message.user, message.text, stored)
+        pending.copy_deadline = asyncio.get_running_loop().time() + COPY_SECONDS
         writing = workspace.group.create_task(self._write_journal(addressed, pending))
         # Also of a task cancelled before its start: without a journal entry there is no acknowledgement.
         writing.add_done_callback(lambda _: settle(pending.journalled, value=False))
@@ -196,12 +197,13 @@ class EventHandler:
     # ------------------------------------------------------------------------------------------------ in background
 
     async def _write_journal(self, addressed: AddressedMessage, pending: PendingMessage) -> None:
-        """Journal a message, as the one of its two copies with more content."""
-        written = False
+        """Journal a message, without waiting for its second copy."""
+        written, stored = False, pending.stored
         try:
-            await self._wait_for_copy(addressed, pending)
-            pending.is_new = await self._inbox.receive(pending.key, pending.stored)
+            pending.is_new = await self._inbox.receive(pending.key, stored)
             written = True
+            if pending.is_new and pending.stored not in ("", stored):  # the copy came during the write
+                self._inbox.update_event(pending.key, pending.stored)
         except Exception:
             # The boundary of one event: an odd one must not affect the next.
             log.exception("Slack: a message in %s could not be written to the journal", addressed.channel)
@@ -209,13 +211,22 @@ class EventHandler:
         finally:
             settle(pending.journalled, value=written)
 
+    def _store_copy(self, pending: PendingMessage, stored: str) -> None:
+        """Replace the journal's text of a mention by the plain message, which has more content."""
+        pending.stored = stored
+        if pending.journalled.done() and pending.is_new:
+            self._inbox.update_event(pending.key, stored)
+
     async def _wait_for_copy(self, addressed: AddressedMessage, pending: PendingMessage) -> None:
-        """A mention comes as two events; only the plain message may carry files."""
+        """A mention comes as two events; only the plain message may carry files. Over HTTP they come separately."""
         cache = self._workspace.cache
-        if addressed.is_mention_event and not addressed.message.files and cache.is_subscribed(addressed.channel):
-            with suppress(TimeoutError):
-                async with asyncio.timeout(COPY_SECONDS):
-                    await pending.copy_arrived.wait()
+        if not addressed.is_mention_event or addressed.message.files or cache.is_mention_only(addressed.channel):
+            return
+        try:
+            async with asyncio.timeout_at(pending.copy_deadline):
+                await pending.copy_arrived.wait()
+        except TimeoutError:
+            cache.set_mention_only(addressed.channel)
 
     async def _hand_over(self, addressed: AddressedMessage, pending: PendingMessage) -> None:
         """Make a turn of a message, in order within its conversation, or dismiss it."""
@@ -271,6 +282,8 @@ class EventHandler:
         user = await workspace.users.find(addressed.message.user)
         if user.bot:
             return False
+        if snapshot is None:
+            await self._wait_for_copy(addressed, pending)
         message = self._with_copy(addressed)
         key = pending.key
         turn = await self.make_turn(key, addressed, message, user)

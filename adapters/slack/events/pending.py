@@ -22,6 +22,7 @@ class PendingMessage:
     text: str = ""  # the words taken up, to recognise an edit of them
     stored: str = ""  # the journal's text of the copy with the most content, until the turn is handed over
     copy_arrived: asyncio.Event = field(default_factory=asyncio.Event)
+    copy_deadline: float = 0.0  # the loop's time until which a turn waits for the other copy, in seconds
     is_new: bool = False  # no process answers it yet
     is_withdrawn: bool = False  # deleted, or stopped by its author, before it became a turn
     stops: list[Author | str] = field(default_factory=list)  # others' stop requests from that time
@@ -47,9 +48,3 @@ class PendingWork:
         _, late = await asyncio.wait(self.tasks, timeout=self._patience)
         if late:
             log.warning("Slack: stopping, while %s: %d", self._state, len(late))
-
-
-def settle(future: asyncio.Future[bool], *, value: bool) -> None:
-    """Give a future its value, unless it has one."""
-    if not future.done():
-        future.set_result(value)

@@ -68,6 +68,7 @@ class MessageCache:
         self._limits = limits or CacheLimits()
         self._conversations: LRUCache[Conversation, _CachedConversation] = LRUCache(self._limits.conversations)
         self._subscribed: LRUCache[str, bool] = LRUCache(CHANNELS)
+        self._mention_only: LRUCache[str, bool] = LRUCache(CHANNELS)
         self._characters = 0
         self.gaps = 0  # times events may have been missed; a read begun before a gap is incomplete
         self.sole_connection = True  # whether all connections of the app are this process's
@@ -92,10 +93,19 @@ class MessageCache:
     def set_subscribed(self, channel: str) -> None:
         """A plain message of the channel arrived, so all its messages do."""
         self._subscribed[channel] = True
+        self._mention_only.pop(channel, None)
 
     def is_subscribed(self, channel: str) -> bool:
         """Whether the channel's plain messages are known to arrive."""
         return channel in self._subscribed
+
+    def set_mention_only(self, channel: str) -> None:
+        """A mention came without its plain message."""
+        self._mention_only[channel] = True
+
+    def is_mention_only(self, channel: str) -> bool:
+        """Whether mentions seem to come alone, because the app has no events of the channel's messages."""
+        return channel in self._mention_only
 
     def put(self, conversation: Conversation, message: SlackMessage) -> None:
         """Add or update a message; ignored if the conversation is not open."""

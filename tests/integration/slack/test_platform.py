@@ -205,7 +205,6 @@ async def test_unknown_authors_get_no_answer(caplog: pytest.LogCaptureFixture) -
     assert len(caplog.records) == 1
 
 
-@pytest.mark.transports("socket")
 async def test_attachments_of_a_mention() -> None:
     """Attachments of a mention come from the plain copy of its two events."""
     double = SlackDouble()
@@ -216,6 +215,26 @@ async def test_attachments_of_a_mention() -> None:
             double.say(channel, "<@UBOT> look", author=ann, files=[file])
             turn, channel_of_turn = await inbox.turn(number)
             assert [type(part) for part in turn.question.parts] == [Text]
+            assert [type(part) for part in await channel_of_turn.attachments()] == [OmittedAttachment]
+
+
+@pytest.mark.transports("http")
+@pytest.mark.parametrize("reverse", [False, True])
+async def test_the_two_events_of_a_mention_come_in_any_order(*, reverse: bool) -> None:
+    """The first one is acknowledged without the other; the turn has the attachments of the plain copy all the same."""
+    double = SlackDouble()
+    ann, channel = double.world.user("Ann"), double.world.channel()
+    file = {"name": "a.bin", "mimetype": "application/octet-stream", "url_private": "https://files.slack.com/a"}
+    async with double.running(), connected(double) as (_, inbox):
+        for number in (1, 2):  # the second time, whoever asks is known already
+            double.requests.holding = True
+            double.say(channel, "<@UBOT> look", author=ann, files=[file])
+            await double.until(lambda: len(double.requests.held) == 2)
+            first, second = reversed(double.requests.held) if reverse else double.requests.held
+            await double.requests.release(lambda _, first=first: [first])  # type: ignore[misc]  # bound now
+            await double.until(lambda first=first: first.acked)  # type: ignore[misc]  # bound now
+            await double.requests.send(second)
+            _, channel_of_turn = await inbox.turn(number)
             assert [type(part) for part in await channel_of_turn.attachments()] == [OmittedAttachment]
 
 

@@ -193,7 +193,8 @@ async def resume_all(
 ) -> list[tuple[Turn, Channel]]:
     """The turns a second process makes of everything the first one received."""
     second = RecordingInbox()
-    second.unfinished = [UnfinishedTurn(key, event, messages) for key, event in inbox.received]
+    journal = dict(inbox.received) | dict(inbox.updated_events)
+    second.unfinished = [UnfinishedTurn(key, event, messages) for key, event in journal.items()]
     async with connected(double, second):
         await second.turn(len(inbox.received))
     return second.turns
@@ -532,7 +533,7 @@ async def test_the_next_process_knows_the_authors() -> None:
         async with connected(double) as (_, inbox):
             double.say(channel, "<@UBOT> one", author=ann)
             (first, _) = await inbox.turn(1)
-        ((key, event),) = inbox.updated_events
+        key, event = inbox.updated_events[-1]
         lookups = len(double.transcript.of(path="users.info"))
         for age, more in ((60.0, 0), (3600.0, 1)):
             second = RecordingInbox()
