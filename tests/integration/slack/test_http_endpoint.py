@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from bot.conversation import TurnKey
 from tests.servers.slack import SlackDouble
+from tests.support.inbox import RecordingInbox
 from tests.support.slack_requests import (
     FORM,
     SECRET,
@@ -105,3 +107,61 @@ async def test_the_same_event_twice_at_once_is_one_question() -> None:
         ]
         assert [status for status, _ in await asyncio.gather(*copies)] == [200, 200]
         assert len(slack.inbox.received) == 1
+
+
+class FullDisk(RecordingInbox):
+    """An inbox whose journal fails until told otherwise."""
+
+    is_full = True
+
+    async def receive(self, key: TurnKey, event: str) -> bool:
+        if self.is_full:
+            raise OSError("the disk is full")
+        return await super().receive(key, event)
+
+
+async def test_a_question_on_a_full_disk_is_asked_for_again() -> None:
+    """Without a journal entry there is a bare 503; Slack's next try is taken in."""
+    double, inbox = SlackDouble(), FullDisk()
+    ann, dm = double.world.user("Ann"), double.world.channel("im")
+    async with double.running(), endpoint(double, inbox) as slack:
+        assert await slack.post(event_body(question(dm, ann))) == (503, "")
+        inbox.is_full = False
+        assert await slack.post(event_body(question(dm, ann)), headers={"X-Slack-Retry-Num": "1"}) == (200, "")
+        assert len(inbox.received) == 1
+
+
+async def test_a_proxys_host_and_a_query_change_nothing() -> None:
+    """The signature is the check: another Host, a forwarded address and a query in the request URL are fine."""
+    double = SlackDouble()
+    ann, dm = double.world.user("Ann"), double.world.channel("im")
+    async with double.running(), endpoint(double) as slack:
+        body = event_body(question(dm, ann))
+        headers = signed(body) | {"Host": "bot.example.org", "X-Forwarded-For": "203.0.113.7"}
+        async with slack.session.post(slack.url.with_query(a="b"), data=body, headers=headers) as response:
+            assert (response.status, await response.text()) == (200, "")
+
+
+async def test_other_methods_and_types_are_refused() -> None:
+    """GET is 405 and another content type 415, whatever the signature; a body that is no payload is 400."""
+    async with endpoint(SlackDouble(), runs=False) as slack:
+        async with slack.session.get(slack.url) as response:
+            assert response.status == 405
+        assert (await slack.post(BODY, "text/plain"))[0] == 415
+        assert await slack.post(b"[1]") == (400, "")
+
+
+async def test_events_of_another_workspace_are_ignored(caplog: pytest.LogCaptureFixture) -> None:
+    """An app may be installed elsewhere too: its events there are acknowledged and cost one log line."""
+    double = SlackDouble()
+    ann, dm = double.world.user("Ann"), double.world.channel("im")
+    elsewhere = [{"team_id": "T9", "user_id": "U9", "is_bot": True, "is_enterprise_install": False}]
+    async with double.running(), endpoint(double) as slack:
+        for _ in range(5):
+            body = event_body(question(dm, ann), team_id="T9", authorizations=elsewhere)
+            assert await slack.post(body) == (200, "")
+        assert slack.inbox.received == []
+        ours = [{"team_id": double.world.team, "user_id": double.world.bot_user}]
+        assert (await slack.post(event_body(question(dm, ann), team_id="T9", authorizations=ours)))[0] == 200
+        assert len(slack.inbox.received) == 1
+    assert sum("other workspaces" in record.getMessage() for record in caplog.records) == 1
