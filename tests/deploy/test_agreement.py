@@ -192,7 +192,7 @@ def test_every_image_has_a_version() -> None:
     assert service("bot")["build"] == "."
 
 
-@pytest.mark.parametrize("name", ["bot"])
+@pytest.mark.parametrize("name", ["bot", "prometheus", "grafana"])
 def test_every_file_that_compose_mounts_is_there(name: str) -> None:
     """Docker makes a folder of a file that is missing, and the container fails with a riddle."""
     mounted = [each.split(":")[0] for each in service(name)["volumes"] if each.startswith("./")]
