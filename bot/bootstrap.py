@@ -159,8 +159,8 @@ async def run_checks(settings: Settings, address: str = "") -> Sequence[CheckRes
     if (discord_options := make_discord_options(settings)) is not None:
         results += await discord.check(discord_options)
     if (slack_options := make_slack_options(settings)) is not None:
-        local = f"http://{settings.site.host}:{settings.site.port}"
-        results += await slack.check(slack_options, slack.RequestUrlToCheck(local, url, wall_clock(settings)))
+        site, clock = settings.site, wall_clock(settings)
+        results += await slack.check(slack_options, slack.RequestUrlToCheck(site.host, site.port, url, clock))
     if url and not settings.slack.over_http:
         results.append(slack.NOT_OVER_HTTP)
     return [*results, *await check_models(settings), *check_tracing(settings)]

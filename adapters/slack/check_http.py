@@ -67,10 +67,11 @@ _PROBLEMS: Mapping[int, tuple[str, str]] = MappingProxyType(
 class RequestUrlToCheck:
     """The way of Slack's requests: `url` as `parse_address` returns it, empty if unknown.
 
-    `local` is the address of the bot's HTTP server. `wall_clock` stamps the signatures.
+    `host` and `port` are those of the bot's HTTP server. `wall_clock` stamps the signatures.
     """
 
-    local: str
+    host: str
+    port: int
     url: str
     wall_clock: Callable[[], datetime]
 
@@ -107,7 +108,7 @@ async def check_http(options: SlackOptions, web: WebApi, way: RequestUrlToCheck)
     if options.app_token:
         results += await _check_socket_mode(web)
     if not way.url:
-        return [*results, _explained(way.local)]
+        return [*results, _explained(way.host, way.port)]
     return [*results, await _check_url(way.url, options.signing_secret, way.wall_clock)]
 
 
@@ -139,14 +140,18 @@ NOT_OVER_HTTP = CheckResult(
 )
 
 
-def _explained(local: str) -> CheckResult:
+def _explained(host: str, port: int) -> CheckResult:
+    local = f"http://{f'[{host}]' if ':' in host else host}:{port}{PATH}"
+    if host in ("0.0.0.0", "::"):  # noqa: S104 (a comparison)
+        local = f"port {port} of this machine"
+    local = local if port else "the address in the log of the bot"
     return CheckResult(
         URL,
         ok=True,
-        message=f"https://<your host>{PATH} must lead to {local}{PATH}. Slack asks for it three times: at Event "
+        message=f"https://<your host>{PATH} must lead to {local}. Slack asks for it three times: at Event "
         "Subscriptions, at Interactivity & Shortcuts, and in the slash command",
         fix="`tickertape manifest --http https://<your host>` fills it in, and `tickertape check --url "
-        "https://<your host>` tries it while the bot runs",
+        "https://<your host>` tries it while the bot runs. TICKERTAPE_HOST=0.0.0.0 lets a proxy on another machine in",
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from adapters.shared.cache import LRUCache
@@ -59,6 +59,7 @@ class _CachedConversation:
     complete_at: int | None = None  # value of `MessageCache.gaps` at the last moment of completeness
     has_earlier: bool = False  # older messages exist outside the cache
     characters: int = 0
+    read_up_to: str = ""  # end of a long thread's beginning, read page by page: a ts
 
 
 class MessageCache:
@@ -171,6 +172,18 @@ class MessageCache:
         cached = self._conversations.get(conversation)
         return sorted(cached.messages.values(), key=lambda each: order(each.ts)) if cached is not None else []
 
+    def read_up_to(self, conversation: Conversation) -> str:
+        """The ts of the last message read by `extend`; empty if there is none."""
+        cached = self._conversations.get(conversation)
+        return cached.read_up_to if cached is not None else ""
+
+    def extend(self, conversation: Conversation, read: Sequence[SlackMessage]) -> None:
+        """Add the next page of a long thread, without its end, oldest first."""
+        self._put_read(conversation, read)
+        cached = self._conversations.get(conversation)
+        if cached is not None and read:
+            cached.read_up_to = read[-1].ts
+
     def merge(
         self, conversation: Conversation, read: Iterable[SlackMessage], *, has_earlier: bool, gaps_before: int
     ) -> None:
@@ -178,12 +191,15 @@ class MessageCache:
         self.open(conversation, from_start=False)
         read = list(read)
         self._remove_deleted(conversation, read)
-        for message in read:
-            if not (message.ours and self.get(conversation, message.ts)):  # our own record is never older
-                self.put(conversation, message)
+        self._put_read(conversation, read)
         cached = self._conversations.get(conversation)
         if cached is not None and gaps_before == self.gaps:
             cached.complete_at, cached.has_earlier = self.gaps, cached.has_earlier or has_earlier
+
+    def _put_read(self, conversation: Conversation, read: Iterable[SlackMessage]) -> None:
+        for message in read:
+            if not (message.ours and self.get(conversation, message.ts)):  # our own record is never older
+                self.put(conversation, message)
 
     def _remove_deleted(self, conversation: Conversation, read: list[SlackMessage]) -> None:
         """Forget cached messages missing from the time range of a read."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from xml.sax.saxutils import escape
 
@@ -93,12 +93,15 @@ class TurnContext:
         if known is not None:
             return *known, ""
         gaps, reader = cache.gaps, self._workspace.reader
+        after = cache.read_up_to(conversation) if reader.is_limited else ""
         cache.open(conversation, from_start=False)  # messages arriving during the read belong to the result
         try:
             # An answer may have taken several messages, so read a few more than wanted.
             async with asyncio.timeout(READ_SECONDS):
                 newest, deadline = min(2 * limit + 2, PAGE_SIZE), asyncio.get_running_loop().time() + READ_SECONDS
-                pages = await reader.read(conversation, newest=newest, until=self._question.ts, deadline=deadline)
+                pages = await reader.read(
+                    conversation, newest=newest, until=self._question.ts, deadline=deadline, after=after
+                )
         except (Failure, TimeoutError) as failure:
             # Our own budget refuses all but one read a minute of a limited app; only Slack's refusals have a cause.
             is_usual = reader.is_limited and isinstance(failure, RateLimited) and failure.__cause__ is None
@@ -106,13 +109,20 @@ class TurnContext:
             told = cache.messages(conversation)
             is_enough = reader.is_limited and any(each.ts != self._question.ts for each in told)
             return told, True, "" if is_enough else cause_of(failure)
+        cached = {each.ts: each for each in cache.messages(conversation)}
         if not pages.reached_end:
-            level = logging.INFO if reader.is_limited else logging.WARNING
-            log.log(level, "%s: the thread is too long to be read up to now", self._key.reference)
-            either = {each.ts: each for each in (*cache.messages(conversation), *pages.messages)}
-            return sorted(either.values(), key=lambda each: order(each.ts)), True, ""
-        cache.merge(conversation, pages.messages, has_earlier=pages.has_earlier, gaps_before=gaps)
-        return list(pages.messages), pages.has_earlier, ""
+            log.log(
+                logging.INFO if reader.is_limited else logging.WARNING,
+                "%s: the thread is too long to be read up to now",
+                self._key.reference,
+            )
+            if reader.is_limited:
+                cache.extend(conversation, pages.messages)
+            return _in_order(cached | {each.ts: each for each in pages.messages}), True, ""
+        read = {ts: each for ts, each in cached.items() if after and order(ts) <= order(after)}
+        messages = _in_order(read | {each.ts: each for each in pages.messages})
+        cache.merge(conversation, messages, has_earlier=pages.has_earlier, gaps_before=gaps)
+        return messages, pages.has_earlier, ""
 
     async def _to_model_messages(self, messages: Sequence[SlackMessage]) -> list[Message]:
         me, zone = self._workspace.me.user, self._workspace.options.zone
@@ -157,6 +167,10 @@ async def read_files(workspace: WorkspaceState, files: Sequence[Sequence[Attachm
             of_message += [next(contents) for _ in found.files]
         parts.append(of_message)
     return parts
+
+
+def _in_order(messages: Mapping[str, SlackMessage]) -> list[SlackMessage]:
+    return sorted(messages.values(), key=lambda each: order(each.ts))
 
 
 def _has_content(message: Message) -> bool:

@@ -111,14 +111,16 @@ class HistoryReader:
         first_pages: int = FIRST_PAGES,
         deadline: float = math.inf,
         is_patient: bool = False,
+        after: str = "",
     ) -> HistoryPages:
         """At least the `newest` messages of a conversation before the message `until`. Raises a `Failure`.
 
         For a thread of more than `first_pages` pages, searches its end. Fails at once if the budget allows no read
         before `deadline` (in the loop's seconds). `is_patient`: waits for a limited app's permits, behind live replies.
+        `after` is the ts of the last message known, for a limited app that reads a thread page by page.
         """
         waiting = _Waiting(deadline, is_patient=is_patient)
-        found, more = await self._pages(conversation, newest=newest, pages=first_pages, waiting=waiting)
+        found, more = await self._pages(conversation, newest=newest, after=after, pages=first_pages, waiting=waiting)
         messages = _sorted(found)
         if not conversation[1] or not more or not messages:
             return HistoryPages(messages, more)

@@ -20,7 +20,7 @@ import math
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 
-from adapters.shared.json_fields import list_field
+from adapters.shared.json_fields import list_field, object_field, string_field
 from adapters.slack.rate_limits import TIER_3_READS
 from adapters.slack.web_api import ApiResponse
 from bot.errors import RateLimited
@@ -123,8 +123,9 @@ class HistoryTier:
             self._evidence.refused(_now(), failure.retry_after)
             raise
         else:
-            messages, more = list_field(answer.data, "messages"), answer.data.get("has_more") is True
-            self._evidence.page_read(method, _now(), count=len(messages), more=more)
+            cursor = string_field(object_field(answer.data, "response_metadata"), "next_cursor")
+            more = answer.data.get("has_more") is True or bool(cursor)
+            self._evidence.page_read(method, _now(), count=len(list_field(answer.data, "messages")), more=more)
             return answer
         finally:
             self._apply()

@@ -24,7 +24,7 @@ from tests.support.slack_requests import endpoint
 pytestmark = pytest.mark.sockets
 
 GOOD_SECRET = "0123456789abcdef" * 2
-LOCAL = "http://127.0.0.1:8080"
+HERE = ("127.0.0.1", 8080)
 
 
 def over_http(double: SlackDouble, **changes: str) -> SlackOptions:
@@ -34,7 +34,7 @@ def over_http(double: SlackDouble, **changes: str) -> SlackOptions:
 
 async def tried(options: SlackOptions, url: str = "", clock: Callable[[], datetime] | None = None) -> list[CheckResult]:
     """The results of a check with this request URL."""
-    way = RequestUrlToCheck(LOCAL, url, clock or (lambda: datetime.now(UTC)))
+    way = RequestUrlToCheck(*HERE, url, clock or (lambda: datetime.now(UTC)))
     return await check(options, way)
 
 
@@ -75,7 +75,8 @@ async def test_without_a_url_the_way_is_explained() -> None:
         ("Slack request URL", True, False),
     ]
     told = results[-1].message + results[-1].fix
-    for words in (f"{LOCAL}{PATH}", "Event Subscriptions", "Interactivity", "slash command", "check --url", "manifest"):
+    places = ("Event Subscriptions", "Interactivity", "slash command")
+    for words in (f"http://127.0.0.1:8080{PATH}", *places, "check --url", "manifest"):
         assert words in told
 
 

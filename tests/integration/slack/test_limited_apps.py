@@ -125,7 +125,7 @@ async def test_a_long_thread_has_its_start_and_what_events_told() -> None:
         double.say(channel, "<@UBOT> second", author="U0001", thread=root)
         _, second = await inbox.turn(2)
         history = await second.history(100)
-        assert [m.text for m in history.messages][-1] == "first"
+        assert [m.text for m in history.messages] == [*(f"m{number}" for number in range(16)), "first"]
         assert history.truncated
         assert not history.unread
     assert reads(double) == 1

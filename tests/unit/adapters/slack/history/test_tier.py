@@ -9,11 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.slack.events.parse import Identity
+from adapters.shared.attachments import AttachmentLimits, Attachments
+from adapters.slack import SlackOptions
+from adapters.slack.events.parse import Identity, SlackMessage
+from adapters.slack.history.context import TurnContext
 from adapters.slack.history.reader import HistoryReader
 from adapters.slack.history.tier import LIMITED_PAGE, REMEMBERED_SECONDS, TierEvidence
 from adapters.slack.rate_limits import MINUTE, TIER_3_READS
+from adapters.slack.state import open_workspace
 from adapters.slack.web_api import ApiResponse
+from bot.conversation import TurnKey
 from bot.errors import Failure, RateLimited, ServiceError
 from bot.rate_limits import ReadLimiter
 from tests.servers.limits import RollingWindowCounter
@@ -32,6 +37,8 @@ class FakeWeb:
         self.refused = 0
 
     async def read(self, method: str, params: dict[str, Any]) -> ApiResponse:
+        if method == "users.info":
+            return ApiResponse({}, {})
         now = asyncio.get_running_loop().time()
         self.asked_at.append(now)
         verdict = self.counters[method].admit(now)
@@ -39,7 +46,8 @@ class FakeWeb:
         if not verdict.allowed:
             self.refused += 1
             raise RateLimited("429", retry_after=verdict.reset_after)
-        begin = int(params.get("cursor") or 0)
+        after = int(str(params.get("oldest", "0.0")).split(".")[1]) + 1 if "oldest" in params else 0
+        begin = int(params.get("cursor") or after)
         end = min(begin + min(int(params["limit"]), self.page), self.size)
         found = [{"type": "message", "user": "U1", "text": "m", "ts": f"1.{n:06d}"} for n in range(begin, end)]
         more = end < self.size
@@ -170,3 +178,27 @@ def test_a_larger_page_always_ends_the_limits(steps: list[tuple[str, float, int,
         if count > LIMITED_PAGE + 1:
             assert not evidence.is_limited(now)
             assert evidence.is_known(now)
+
+
+async def test_a_long_thread_is_read_page_by_page() -> None:
+    """Each minute's question continues where the last read ended, until the whole thread is known and read no more."""
+    web, options = FakeWeb(rate=1, page=LIMITED_PAGE, size=40), SlackOptions("xoxb-1")
+    attachments = Attachments(AttachmentLimits(), hosts=frozenset())
+    try:
+        workspace = await open_workspace(cast("Any", web), ME, attachments, options)
+        workspace.cache.set_subscribed("C1")
+        sizes = []
+        for number in range(5):
+            question = SlackMessage(f"2.{number:06d}", "U1", "why?", thread="1.000000")
+            workspace.cache.open(("C1", "1.000000"), from_start=False)
+            workspace.cache.put(("C1", "1.000000"), question)
+            key = TurnKey("slack", "T1", "C1", question.ts)
+            history = await TurnContext(workspace, ("C1", "1.000000"), key, question).history(100)
+            sizes.append((len(history.messages), history.truncated))
+            await asyncio.sleep(61.0)
+    finally:
+        await attachments.close()
+    # Slack's thread lacks the questions here; the cache has those before each.
+    assert sizes == [(15, True), (31, True), (40, False), (43, False), (44, False)]
+    assert len(web.asked_at) == 3
+    assert web.refused == 0
