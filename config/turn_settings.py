@@ -180,7 +180,6 @@ class TurnSettings(SettingsGroup):
         "Age in seconds up to which an edited question is answered again. 0: never.",
         default=300.0,
         note="People mend a question at once; an old one is edited for the record. A running answer always follows.",
-        toml_only=True,
         ge=0,
         le=2_592_000,
     )
