@@ -24,7 +24,7 @@ from bot.preferences import (
     resolve,
 )
 from bot.prompt import PromptConfig, is_before
-from bot.records import PreferenceStore, channel_subjects, user_subject
+from bot.records import PreferenceStore, RecordsUnavailable, channel_subjects, user_subject
 from bot.turns.hooks import ChoiceSource, TurnChoices
 
 log = logging.getLogger(__name__)
@@ -81,6 +81,8 @@ class StoredChoices(ChoiceSource):
         try:
             stored = await read_preferences(self._store, turn, turn.author)
             marker = await self._store.reset_position(turn.key.platform, turn.conversation)
+        except RecordsUnavailable:  # the store logs it
+            return TurnChoices()
         except Exception as failure:
             if not self._failing:  # once for each time it breaks, not for each question
                 log.exception("settings made in chat cannot be read", extra={"failure": repr(failure)})

@@ -19,6 +19,7 @@ from typing import Any, Self, TypeVar
 from adapters.journal.errors import JournalBroken, translate_errors
 from adapters.journal.file_state import create, identify
 from adapters.records.schema import APPLICATION_ID, SCHEMA_VERSION, UPGRADES
+from adapters.shared.log_throttle import LogThrottle
 from bot.records import RecordsUnavailable
 
 log = logging.getLogger(__name__)
@@ -61,6 +62,27 @@ class _Request:
     response: asyncio.Future[Any] = field(repr=False)
 
 
+class _BreakLog:
+    """Log lines about a broken file. A full disk refuses some writes and accepts others: one break a minute is told."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._throttle = LogThrottle()
+        self._is_told = False  # the present break
+
+    def occurred(self, problem: str) -> None:
+        """The file is broken, newly or still."""
+        if not self._is_told and self._throttle.count():
+            self._is_told = True
+            log.error("records %s: %s. Answers continue, without quotas and settings", self._name, problem)
+
+    def ended(self) -> None:
+        """The file works again."""
+        if self._is_told:
+            log.info("the records work again", extra={"file": self._name})
+        self._is_told = False
+
+
 class Database:
     """An SQLite file, or a database in memory without a `file`. An async context manager of the running loop.
 
@@ -88,6 +110,7 @@ class Database:
         self._purge_at = self._retry_at = 0.0  # the event loop's time
         self._is_open = self._is_hanging = False
         self.degraded = False
+        self._breaks = _BreakLog(str(self._file or "memory"))
 
     async def __aenter__(self) -> Self:
         """Start the thread and open the file, so that the log reports a broken file before the first answer."""
@@ -145,7 +168,7 @@ class Database:
             self._start_degraded(str(result))
         elif self.degraded and not isinstance(result, Exception):
             self.degraded = False
-            log.info("the records work again", extra={"file": str(self._file)})
+            self._breaks.ended()
         if request.response.done():
             return
         if isinstance(result, Exception):
@@ -154,9 +177,8 @@ class Database:
             request.response.set_result(result)
 
     def _start_degraded(self, problem: str) -> None:
-        if not self.degraded:
-            log.error("records %s: %s. Answers continue, without quotas and settings", self._file or "memory", problem)
         self.degraded = True
+        self._breaks.occurred(problem)
 
     # ----------------------------------------------------------------------------------------------------- the thread
 

@@ -26,13 +26,14 @@ from bot.records import (
 
 @dataclass
 class FakePreferences(PreferenceStore):
-    """Settings made in chat. `broken` makes every call fail; `audit` lists who changed what."""
+    """Settings made in chat. `broken` makes every call fail, with `failure`; `audit` lists who changed what."""
 
     values: dict[Subject, dict[str, str]] = field(default_factory=dict)
     positions: dict[tuple[str, str], str] = field(default_factory=dict)
     contacts: set[Subject] = field(default_factory=set)
     audit: list[tuple[Subject, Subject, str, str | None]] = field(default_factory=list)
     broken: bool = False
+    failure: Exception = field(default_factory=lambda: RecordsUnavailable("the disk is full"))
     reads: int = 0
 
     @override
@@ -73,7 +74,7 @@ class FakePreferences(PreferenceStore):
 
     def _check(self) -> None:
         if self.broken:
-            raise RecordsUnavailable("the disk is full")
+            raise self.failure
 
 
 @dataclass

@@ -89,6 +89,23 @@ async def test_a_full_disk(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> 
         assert not records.degraded
 
 
+async def test_a_nearly_full_disk_is_reported_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Small writes still fit and large ones do not: the store breaks again and again, and one line a minute says so."""
+    disk = Disk(pages=60)
+    with caplog.at_level(logging.INFO):
+        async with SqliteRecords(tmp_path / "records.db", lambda: NOON, connect=disk.connect) as records:
+            with pytest.raises(RecordsUnavailable):
+                await fill(records)
+            for _ in range(2):
+                await recovered(records)
+                assert not records.degraded
+                with pytest.raises(RecordsUnavailable):
+                    await records.put("large", "x" * 400_000)
+                assert records.degraded
+    assert DISK_FULL in one_line(caplog)
+    assert sum("work again" in record.getMessage() for record in caplog.records) <= 1
+
+
 async def test_without_a_working_disk_everything_is_admitted(tmp_path: Path) -> None:
     """Quotas fail open: a broken disk must not stop answers."""
     file = tmp_path / "none" / "records.db"

@@ -11,7 +11,7 @@ from bot.conversation import History, Message, Role, Text, Turn
 from bot.models import ModelCatalog, ModelInfo
 from bot.preferences import Controls, FreeText, Persona, own_words
 from bot.prompt import PromptConfig, PromptOverride, is_before, messages_after
-from bot.records import channel_subjects, person, user_subject
+from bot.records import RecordsUnavailable, channel_subjects, person, user_subject
 from bot.stored_choices import PreferenceRules, StoredChoices
 from bot.turns.hooks import TurnChoices, TurnHooks
 from tests.support.core import running_core
@@ -55,15 +55,24 @@ async def test_the_model_of_a_channels_table_is_known_to_quotas() -> None:
     assert (await chosen(FakePreferences(), rules=rules)).model == "small"
 
 
-async def test_a_broken_store_means_the_defaults(caplog: pytest.LogCaptureFixture) -> None:
-    """Questions are answered, and the log says it once each time the store breaks."""
-    store = FakePreferences()
+@pytest.mark.parametrize(
+    ("failure", "lines"),
+    [
+        (RecordsUnavailable("the disk is full"), 0),  # the store has its own line
+        (ValueError("a bug"), 2),
+    ],
+)
+async def test_a_broken_store_means_the_defaults(
+    failure: Exception, lines: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Questions are answered, and the log has a bug once each time the store breaks."""
+    store = FakePreferences(failure=failure)
     source = StoredChoices(store, RULES)
     with caplog.at_level(logging.ERROR):
         for broken in (True, True, False, True):
             store.broken = broken
             assert await source.choices(turn()) == TurnChoices()
-    assert len(caplog.records) == 2
+    assert len(caplog.records) == lines
 
 
 @pytest.mark.parametrize(
