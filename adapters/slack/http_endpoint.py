@@ -63,7 +63,7 @@ class HttpEndpoint(EventSource):
         self._workspace: WorkspaceState | None = None
         self._accepted: LRUCache[str, bool] = LRUCache(REMEMBERED_EVENTS)  # by event id
         self._refusals = {refusal: LogThrottle() for refusal in Refusal}
-        self._foreign, self._unreadable = LogThrottle(), LogThrottle()
+        self._foreign, self._unreadable, self._ignored = LogThrottle(), LogThrottle(), LogThrottle()
 
     def routes(self) -> Sequence[web.RouteDef]:
         """The route, for the bot's HTTP server; `EVENTS` are its bodies."""
@@ -105,6 +105,10 @@ class HttpEndpoint(EventSource):
         if (challenge := challenge_of(payload)) is not None:
             return web.json_response({"challenge": challenge})
         if "ssl_check" in payload:  # Slack tries the certificate of a slash command's address
+            return web.Response()
+        if not payload:
+            if count := self._ignored.count():
+                log.warning("Slack: ignored signed requests with odd fields: %d", count)
             return web.Response()
         return await self._respond(payload, request)
 

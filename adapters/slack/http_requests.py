@@ -54,6 +54,7 @@ _EXPECTED: Mapping[str, tuple[type, ...]] = MappingProxyType(
 )
 # Fields read by Bolt as a list of objects.
 _LISTS = ("actions", "authorizations", "response_urls")
+_MAY_BE_NULL = frozenset({"authorizations"})  # Bolt takes it as missing
 
 
 class Refusal(Enum):
@@ -124,7 +125,12 @@ def parse_payload(content_type: str, body: bytes) -> dict[str, Any] | None:
 def _is_well_formed(payload: Json) -> bool:
     """Whether Bolt can read a payload: it fails at nested fields of other types."""
     parts = [payload, object_field(payload, "event"), object_field(payload, "view")]
-    lists = [part[name] for part in parts for name in _LISTS if name in part]
+    lists = [
+        part[name]
+        for part in parts
+        for name in _LISTS
+        if name in part and not (part[name] is None and name in _MAY_BE_NULL)
+    ]
     if not all(isinstance(each, list) and all(isinstance(item, dict) for item in each) for each in lists):
         return False
     fields = ((part, name) for part in (*parts, *chain.from_iterable(lists)) for name in _EXPECTED if name in part)

@@ -41,6 +41,26 @@ async def test_a_question_is_journalled_before_the_200() -> None:
         assert [key.message for key, _ in slack.inbox.received] == ["1700000000.000100"]
 
 
+async def test_a_null_for_the_authorizations_is_like_none() -> None:
+    """An acknowledged question is never dropped because of a field without a meaning for it."""
+    double = SlackDouble()
+    ann, dm = double.world.user("Ann"), double.world.channel("im")
+    async with double.running(), endpoint(double) as slack:
+        assert await slack.post(event_body(question(dm, ann), authorizations=None)) == (200, "")
+        assert [key.message for key, _ in slack.inbox.received] == ["1700000000.000100"]
+
+
+async def test_an_event_with_odd_fields_is_acknowledged_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """Slack would only repeat it; the operator reads of it, once a minute and without its content."""
+    odd = event_body({**question("D1", "U1"), "channel": ["secret words"]})
+    double = SlackDouble()
+    async with double.running(), endpoint(double) as slack:
+        with caplog.at_level(logging.WARNING):
+            assert [await slack.post(odd) for _ in range(3)] == [(200, "")] * 3
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line == "Slack: ignored signed requests with odd fields: 1"
+
+
 async def test_url_verification_works_before_the_platform_runs() -> None:
     """Slack's check of the request URL gets its challenge, since an operator configures the URL first."""
     body = json.dumps({"token": "t", "challenge": "3eZbrw1a", "type": "url_verification"}).encode()
