@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 
 from adapters.opentelemetry.export_report import ExportReport
+from adapters.opentelemetry.sdk_silence import SdkSilence
 from adapters.opentelemetry.servers import ModelServer
 from adapters.opentelemetry.spans import ServerOf
 from bot.errors import Permanent
@@ -53,15 +54,19 @@ def start(
     `collector` is the address for the log, `clock` the loop's time, `wall_clock` nanoseconds since 1970. Raises
     `TracingUnavailable`.
     """
+    report = ExportReport(collector, clock)
+    silence = SdkSilence(report)
+    silence.begin()
     try:
         from adapters.opentelemetry.exporting import Tracing  # noqa: PLC0415 (the extra, loaded only if it is used)
         from adapters.opentelemetry.recorder import TraceRecorder  # noqa: PLC0415 (as above)
-    except ImportError as error:
-        raise TracingUnavailable(f"no traces are sent, since OpenTelemetry is not installed: {INSTALL}") from error
-    try:
-        tracing = Tracing(ExportReport(collector, clock), version)
+
+        tracing = Tracing(report, silence, version)
+        return StartedTracing(TraceRecorder(tracing.tracer(), server_of, wall_clock), tracing.close)
     except Exception as error:  # noqa: BLE001 (the bot runs on without traces)
+        silence.end()
+        if isinstance(error, ModuleNotFoundError):
+            raise TracingUnavailable(f"no traces are sent, since OpenTelemetry is not installed: {INSTALL}") from None
         # Only the kind: the message may quote a header.
-        message = f"no traces are sent, since OpenTelemetry rejects an OTEL_* variable ({type(error).__name__})"
-        raise TracingUnavailable(message) from None
-    return StartedTracing(TraceRecorder(tracing.tracer(), server_of, wall_clock), tracing.close)
+        kind = type(error).__name__
+        raise TracingUnavailable(f"no traces are sent, since OpenTelemetry does not start ({kind})") from None

@@ -7,7 +7,6 @@ a bounded time. Only the extra may load this module.
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
@@ -23,6 +22,7 @@ from typing_extensions import override
 
 from adapters.opentelemetry.conventions import SCHEMA_URL, SERVICE_NAME, SERVICE_VERSION
 from adapters.opentelemetry.export_report import ExportReport
+from adapters.opentelemetry.sdk_silence import SdkSilence
 
 # Time for the last spans at the end of the program, after the drain. Hosts kill 25 s after SIGTERM at the earliest, and
 # the drain takes 20 of them. Seconds.
@@ -30,27 +30,15 @@ FLUSH_SECONDS = 2.0
 
 SERVICE = "tickertape"
 
-# The logger above all of the SDK's. Its messages quote headers, addresses and responses, and come with tracebacks, so
-# none of them reaches the log; `ExportReport` tells the operator.
-SDK_LOGGER = "opentelemetry"
-
-# How the SDK's message about a full queue begins.
-QUEUE_FULL = "Queue full"
-
 
 class Tracing:
     """OpenTelemetry's SDK at work, until `close`. Raises `ValueError` and others for variables unusable for the SDK."""
 
-    def __init__(self, report: ExportReport, version: str) -> None:
-        self._silence = _SdkSilence(report)
-        self._silence.begin()
-        try:
-            self._provider = TracerProvider(resource=_resource(version), shutdown_on_exit=False)
-            self._provider.add_span_processor(BatchSpanProcessor(ReportingExporter(report)))
-        except BaseException:
-            self._silence.end()
-            raise
+    def __init__(self, report: ExportReport, silence: SdkSilence, version: str) -> None:
+        self._silence = silence
         self._version = version
+        self._provider = TracerProvider(resource=_resource(version), shutdown_on_exit=False)
+        self._provider.add_span_processor(BatchSpanProcessor(ReportingExporter(report)))
 
     def tracer(self) -> Tracer:
         """The source of all spans."""
@@ -69,7 +57,7 @@ class Tracing:
         with suppress(TimeoutError):
             async with asyncio.timeout(FLUSH_SECONDS):
                 await sent.wait()
-                self._silence.end()
+                self._silence.end()  # otherwise the thread may have more to say
 
 
 class ReportingExporter(SpanExporter):
@@ -111,28 +99,6 @@ class _LastResponse:
 
     def record(self, response: requests.Response, **_options: Any) -> None:  # noqa: ANN401 (whatever requests passes)
         self.status = response.status_code
-
-
-class _SdkSilence(logging.Handler):
-    """Keeps the SDK's own messages out of the log, except for the fact of a full queue."""
-
-    def __init__(self, report: ExportReport) -> None:
-        super().__init__()
-        self._report = report
-        self._logger = logging.getLogger(SDK_LOGGER)
-
-    def begin(self) -> None:
-        self._logger.addHandler(self)
-        self._logger.propagate = False
-
-    def end(self) -> None:
-        self._logger.removeHandler(self)
-        self._logger.propagate = True
-
-    @override
-    def emit(self, record: logging.LogRecord) -> None:
-        if str(record.msg).startswith(QUEUE_FULL):
-            self._report.lost(0, "the collector is too slow")
 
 
 def _resource(version: str) -> Resource:

@@ -13,6 +13,9 @@ from bot.timeline import AttemptRecord, WriteRecord
 
 Attributes = Mapping[str, str | int | float | bool | tuple[str, ...]]
 
+# Characters of a model's name.
+MODEL_CHARACTERS = 200
+
 # Finds the server of a model by its name in an `AttemptRecord`.
 ServerOf = Callable[[str], ModelServer]
 
@@ -80,7 +83,7 @@ def _turn_failure(record: TurnRecord) -> str:
 
 
 def _attempt_span(attempt: AttemptRecord, server: ModelServer) -> SpanValue:
-    model = server.model or attempt.model
+    model = _clean(server.model or attempt.model)
     finish = names.FINISH_VALUES[attempt.finish] if attempt.finish is not None else names.NO_FINISH
     attributes: dict[str, str | int | float | bool | tuple[str, ...]] = {
         names.OPERATION_NAME: names.CHAT,
@@ -105,6 +108,11 @@ def _attempt_span(attempt: AttemptRecord, server: ModelServer) -> SpanValue:
     elif attempt.finish is None:
         attributes[names.CANCELLED] = True
     return SpanValue(f"{names.CHAT} {model}".strip(), attempt.began, attempt.ended, attributes, attempt.failure)
+
+
+def _clean(name: str) -> str:
+    """A model's name as one line of bounded length, and fit for UTF-8: one bad name would cost a batch of spans."""
+    return "".join(filter(str.isprintable, name[:MODEL_CHARACTERS]))
 
 
 def _write_span(order: str, write: WriteRecord, platform: str) -> SpanValue:

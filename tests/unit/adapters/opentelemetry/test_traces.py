@@ -14,6 +14,8 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import SpanKind, StatusCode
 
+from adapters.opentelemetry.servers import ModelServer
+from adapters.opentelemetry.spans import child_spans
 from bot.backoff import Backoff
 from bot.completion import CompletionPolicy
 from bot.conversation import Author, Ending, Finish, FinishReason, Reasoning, Text, TurnKey, Usage
@@ -31,7 +33,7 @@ from bot.errors import (
 from bot.model_fallback import FallbackPolicy
 from bot.models import ModelCatalog, ModelInfo
 from bot.ports import Verb
-from bot.telemetry import Recorders
+from bot.telemetry import Figures, Recorders
 from tests.support.clock import VirtualLoop
 from tests.support.core import CoreOptions, TurnRecords, make_turns, running, running_core
 from tests.support.fakes import FakeChannel, FakeJournal, ScriptedModel, Server, Step, turn, words
@@ -404,3 +406,14 @@ def test_whatever_happens_spans_end_once_inside_their_turn_and_hold_no_text(
         assert span.status.status_code is not StatusCode.ERROR or "error.type" in attributes_of(span)
     failed = record.ending is Ending.FAILED
     assert (trace.turn.status.status_code is StatusCode.ERROR) is failed
+
+
+def test_a_strange_name_of_a_model_costs_no_other_span() -> None:
+    """Surrogates of an undecodable variable, line breaks and endless names become a plain name that can be sent."""
+    figures = Figures(0.0)
+    figures.timeline.attempt_began(0.0, "m\udc80\n" + "x" * 999, streamed=True)
+    figures.timeline.attempt_ended(1.0)
+    record = figures.record(2.0, turn().key, Ending.DONE, 0)
+    (span,) = child_spans(record, ModelServer)
+    assert span.name == "chat m" + "x" * 197
+    assert span.name.encode()
