@@ -6,12 +6,14 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
 from tests.servers.discord import DiscordDouble
 from tests.servers.openai import Answer, OpenAIDouble, Status
 from tests.servers.otlp import Collector
+from tests.support.paths import ROOT
 from tests.support.process import BARE, Running, bot
 
 pytestmark = pytest.mark.sockets(seconds=90)
@@ -41,7 +43,7 @@ class Guild:
 
 @asynccontextmanager
 async def running(
-    variables: Mapping[str, str], model: OpenAIDouble | None = None
+    variables: Mapping[str, str], model: OpenAIDouble | None = None, folder: Path = ROOT
 ) -> AsyncIterator[tuple[Guild, Running]]:
     """The program between a guild, a model and whatever the variables name."""
     double = DiscordDouble()
@@ -51,7 +53,7 @@ async def running(
     ):
         guild = Guild(double)
         named = {"OPENAI_BASE_URL": server.url, "OPENAI_API_KEY": "x", "OPENAI_MODEL": "m"}
-        async with bot(named | double.environment | dict(variables)) as process:
+        async with bot(named | double.environment | dict(variables), folder=folder) as process:
             await double.until(lambda: double.gateway.connected > 0)
             yield guild, process
 
@@ -89,8 +91,8 @@ async def test_a_collector_receives_a_turn_with_its_children() -> None:
     assert SECRET not in "\n".join(process.lines)
 
 
-async def test_bad_variables_are_lines_and_the_last_turn_is_sent_at_the_end() -> None:
-    """Each bad value is named once; spans in the queue leave with the program, long before their time."""
+async def test_bad_variables_are_lines_and_the_last_turn_is_sent_at_the_end(tmp_path: Path) -> None:
+    """Each bad value in `.env` is named once; spans in the queue leave with the program, long before their time."""
     bad = {
         "OTEL_EXPORTER_OTLP_HEADERS": SECRET,
         "OTEL_BSP_MAX_QUEUE_SIZE": "many",
@@ -98,7 +100,9 @@ async def test_bad_variables_are_lines_and_the_last_turn_is_sent_at_the_end() ->
     }
     async with Collector().running() as collector:
         named = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_SERVICE_NAME": "bot-7"}
-        async with running(named | bad) as (guild, process):
+        lines = [f'{name}="{value}"\n' for name, value in (named | bad).items()]
+        (tmp_path / ".env").write_text("".join(lines), encoding="utf-8")
+        async with running({}, folder=tmp_path) as (guild, process):
             await guild.until_answered(guild.ask())
             await process.says("turn ended")
             assert not collector.spans
