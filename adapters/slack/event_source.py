@@ -23,6 +23,10 @@ class EventSource(Protocol):
         """Bring payloads until cancelled, or until Slack refuses for good; `opened` is set at the first opening."""
         ...
 
+    def stop_accepting(self) -> None:
+        """Leave new events to the next process."""
+        ...
+
     async def close(self) -> None:
         """Stop, and close connections."""
         ...

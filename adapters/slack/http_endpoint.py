@@ -61,7 +61,8 @@ class HttpEndpoint(EventSource):
         self._bodies = BodyReader(EVENTS, MAX_UNFINISHED_BYTES)
         self._app: AsyncApp | None = None
         self._workspace: WorkspaceState | None = None
-        self._accepted: LRUCache[str, bool] = LRUCache(REMEMBERED_EVENTS)  # by event id
+        self._is_stopping = False
+        self._known: LRUCache[str, bool] = LRUCache(REMEMBERED_EVENTS)  # accepted events or those in work, by id
         self._refusals = {refusal: LogThrottle() for refusal in Refusal}
         self._foreign, self._unreadable, self._ignored = LogThrottle(), LogThrottle(), LogThrottle()
 
@@ -83,6 +84,10 @@ class HttpEndpoint(EventSource):
         finally:
             self._app = None
         return None
+
+    @override
+    def stop_accepting(self) -> None:
+        self._is_stopping = True
 
     @override
     async def close(self) -> None:
@@ -135,21 +140,33 @@ class HttpEndpoint(EventSource):
             if count := self._foreign.count():
                 log.warning("Slack: ignored events of other workspaces with this app: %d", count)
             return web.Response()
-        event_id, retry = string_field(payload, "event_id"), request.headers.get("X-Slack-Retry-Num", "")
+        event_id = string_field(payload, "event_id")
+        if not event_id:
+            return await self._dispatch(app, payload)
+        return await self._respond_to_event(app, workspace, payload, request.headers.get("X-Slack-Retry-Num", ""))
+
+    async def _respond_to_event(
+        self, app: AsyncApp, workspace: WorkspaceState, payload: Json, retry: str
+    ) -> web.Response:
+        """Dispatch an event. A repeated one unknown so far is late; others may be missing, so the cache has a gap.
+
+        While this process stops, 503 leaves every event to the next one, also those without work for this one.
+        """
+        event_id = string_field(payload, "event_id")
+        is_late = bool(retry) and event_id not in self._known
+        self._known[event_id] = True
         if retry:
             log.debug("Slack: an event is delivered again (retry %.3s)", retry)
-            self._mark_missed(event_id, workspace)
+        if is_late:
+            workspace.cache.mark_gap()
         response = await self._dispatch(app, payload)
-        if event_id and response.status == web.HTTPOk.status_code:
-            self._accepted[event_id] = True
-        elif event_id:
+        if self._is_stopping:
+            response = web.Response(status=503)
+        if response.status != web.HTTPOk.status_code:
+            self._known.pop(event_id, None)
+        if is_late or response.status != web.HTTPOk.status_code:
             workspace.cache.mark_gap()
         return response
-
-    def _mark_missed(self, event_id: str, workspace: WorkspaceState) -> None:
-        """A repeated event not accepted before comes late, and others may be missing still: the cache is incomplete."""
-        if event_id not in self._accepted:
-            workspace.cache.mark_gap()
 
     async def _dispatch(self, app: AsyncApp, payload: Json) -> web.Response:
         """Bolt's response to a payload; 503 if there is none in time."""

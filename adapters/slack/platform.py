@@ -98,6 +98,7 @@ class SlackPlatform(Platform):
         Acknowledged ones still become turns, within `SlackTimings.hand_over`.
         """
         self._is_stopping = True
+        self._source.stop_accepting()
         if self._handlers is not None:
             await self._handlers.stop_accepting()
 

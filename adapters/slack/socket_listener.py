@@ -71,6 +71,10 @@ class SocketListener(EventSource):
                 await asyncio.sleep(self._delay.seconds(attempt) if attempt > 1 else 0.0)
 
     @override
+    def stop_accepting(self) -> None:
+        """Questions stay unacknowledged (`EventHandler.handle`); Slack repeats those alone on another connection."""
+
+    @override
     async def close(self) -> None:
         if self._connection is not None:
             await self._connection.close()

@@ -12,6 +12,7 @@ import pytest
 from bot.conversation import TurnKey
 from tests.servers.slack import SlackDouble
 from tests.support.inbox import RecordingInbox
+from tests.support.slack import connected, soon
 from tests.support.slack_requests import (
     FORM,
     SECRET,
@@ -185,3 +186,41 @@ async def test_events_of_another_workspace_are_ignored(caplog: pytest.LogCapture
         assert (await slack.post(event_body(question(dm, ann), team_id="T9", authorizations=ours)))[0] == 200
         assert len(slack.inbox.received) == 1
     assert sum("other workspaces" in record.getMessage() for record in caplog.records) == 1
+
+
+@pytest.mark.transports("http")
+async def test_a_late_event_causes_a_read() -> None:
+    """An event of an earlier failed request tells of others that may be missing: a cached thread is read once more."""
+    double = SlackDouble()
+    ann, channel = double.world.user("Ann"), double.world.channel()
+    async with double.running(), connected(double) as (_, inbox):
+        root = double.say(channel, "<@UBOT> hello", author=ann)
+        await inbox.turn(1)
+        await double.settled()
+        double.say(channel, "unheard", author=ann, thread=root, quiet=True)
+        double.requests.holding = True
+        double.say(channel, "late", author=ann, thread=root)
+        await soon(double, lambda: bool(double.requests.held))
+        for envelope in double.requests.held:
+            envelope.retry = 1
+        await double.requests.release()
+        _, slack_channel = await inbox.turn(2)
+        assert [m.text for m in (await slack_channel.history(10)).messages] == ["hello", "unheard"]
+
+
+@pytest.mark.transports("http")
+async def test_a_repeated_event_causes_no_read() -> None:
+    """An event known already tells of a lost response, not of lost events: the cache stays complete."""
+    double = SlackDouble()
+    ann, channel = double.world.user("Ann"), double.world.channel()
+    async with double.running(), connected(double) as (_, inbox):
+        root = double.say(channel, "<@UBOT> hello", author=ann)
+        await inbox.turn(1)
+        await double.settled()
+        for envelope in list(double.deliveries.envelopes):
+            await double.redeliver(envelope)
+        await double.settled()
+        double.say(channel, "again", author=ann, thread=root)
+        _, slack_channel = await inbox.turn(2)
+        assert [m.text for m in (await slack_channel.history(10)).messages] == ["hello"]
+        assert double.transcript.of(path="conversations") == []
