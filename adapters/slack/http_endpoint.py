@@ -109,7 +109,7 @@ class HttpEndpoint(EventSource):
         """The response to a payload of Slack's."""
         if (challenge := challenge_of(payload)) is not None:
             return web.json_response({"challenge": challenge})
-        if "ssl_check" in payload:  # Slack tries the certificate of a slash command's address
+        if payload.get("ssl_check") == "1":  # Slack tries the certificate of a slash command's address
             return web.Response()
         if not payload:
             if count := self._ignored.count():
