@@ -146,6 +146,7 @@ class ConnectionTable:
         self._most = {Phase.CLOSING: min(MAX_CLOSING, quarter), Phase.IDLE: quarter}
         self._since: Mapping[Phase, dict[ClientConnection, float]] = {phase: {} for phase in Phase}
         self._check_timer: asyncio.TimerHandle | None = None
+        self.is_closed = False
         self._evicted = 0  # since the last log line
         self._log_after = float("-inf")
 
@@ -191,7 +192,8 @@ class ConnectionTable:
             connection.phase = None
 
     def close(self) -> None:
-        """Abort connections unknown to aiohttp, and stop checking timeouts."""
+        """Abort connections unknown to aiohttp, those still being accepted too, and stop checking timeouts."""
+        self.is_closed = True
         if self._check_timer is not None:
             self._check_timer.cancel()
             self._check_timer = None
@@ -240,6 +242,9 @@ class ClientConnection(asyncio.Protocol):
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
+        if self._connections.is_closed:
+            transport.abort()
+            return
         self._transport = transport
         self._connections.add(self)
 

@@ -142,6 +142,17 @@ async def test_the_oldest_unfinished_request_goes() -> None:
     assert aborted(clients[-6:]) == []
 
 
+async def test_a_connection_accepted_at_the_end_is_aborted() -> None:
+    """The event loop may pass it to us after the close; its sender would wait until the process has ended."""
+    table = connections()
+    table.close()
+    client = Client(table)
+    assert client.transport.aborted
+    client.connection.connection_lost(None)
+    assert len(table) == 0
+    assert not table.is_checking
+
+
 async def test_then_the_oldest_idle_one_goes() -> None:
     """Where no request is unfinished."""
     table = connections(8)
