@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from adapters import opentelemetry
 from adapters.opentelemetry import ModelServer
 from adapters.opentelemetry.exporting import FLUSH_SECONDS
+from bot.callbacks import no_op
 from bot.conversation import Ending, FinishReason, TurnKey
 from bot.telemetry import Figures, TurnRecord
 from tests.servers.otlp import Collector
@@ -61,15 +63,19 @@ def record(message: str = "1") -> TurnRecord:
 
 @asynccontextmanager
 async def started(
-    collector: str, monkeypatch: pytest.MonkeyPatch, **variables: str
+    collector: str,
+    monkeypatch: pytest.MonkeyPatch,
+    variables: Mapping[str, str] | None = None,
+    *,
+    release: Callable[[], object] = no_op,
 ) -> AsyncIterator[opentelemetry.StartedTracing]:
-    """Traces to a collector, sent ten times a second, and closed at the end."""
+    """Traces to a collector, sent ten times a second, and closed at the end; `release` lets a hanging one answer."""
     for name, value in {
         "OTEL_EXPORTER_OTLP_ENDPOINT": collector,
         "OTEL_EXPORTER_OTLP_HEADERS": f"authorization=Bearer%20{SECRET}",
         "OTEL_EXPORTER_OTLP_TIMEOUT": "0.3",
         "OTEL_BSP_SCHEDULE_DELAY": "100",
-        **variables,
+        **(variables or {}),
     }.items():
         monkeypatch.setenv(name, value)
     loop = asyncio.get_running_loop()
@@ -78,6 +84,13 @@ async def started(
         yield tracing
     finally:
         await tracing.close()
+        release()
+        await until(lambda: not has_threads(), seconds=20.0)
+
+
+def has_threads() -> bool:
+    """Whether a thread of an exporter is left; it would speak in other tests."""
+    return any(each.name.startswith(("OtelBatch", "last traces")) for each in threading.enumerate())
 
 
 async def test_spans_arrive_with_headers_and_resource(said: Quiet, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,7 +98,7 @@ async def test_spans_arrive_with_headers_and_resource(said: Quiet, monkeypatch: 
     variables = {"OTEL_RESOURCE_ATTRIBUTES": "team=a,service.version=7", "OTEL_EXPORTER_OTLP_COMPRESSION": "gzip"}
     async with (
         Collector().running() as collector,
-        started(collector.url, monkeypatch, **variables) as tracing,
+        started(collector.url, monkeypatch, variables) as tracing,
     ):
         tracing.recorder.ended(record())
         await collector.until_turns(1)
@@ -133,10 +146,10 @@ async def test_spans_arrive_again_after_an_outage(said: Quiet, monkeypatch: pyte
 
 async def test_the_end_waits_for_a_bounded_time(said: Quiet, monkeypatch: pytest.MonkeyPatch) -> None:
     """A collector that never answers holds the end for two seconds, not for its timeout of a minute."""
-    loop = asyncio.get_running_loop()
+    loop, patient = asyncio.get_running_loop(), {"OTEL_EXPORTER_OTLP_TIMEOUT": "60"}
     async with Collector().running() as collector:
         collector.answers.clear()
-        async with started(collector.url, monkeypatch, OTEL_EXPORTER_OTLP_TIMEOUT="60") as tracing:
+        async with started(collector.url, monkeypatch, patient, release=collector.answers.set) as tracing:
             tracing.recorder.ended(record())
             await until(lambda: bool(collector.bodies), seconds=20.0)
             began = loop.time()
@@ -146,10 +159,14 @@ async def test_the_end_waits_for_a_bounded_time(said: Quiet, monkeypatch: pytest
 async def test_a_full_queue_is_one_line_and_turns_go_on(said: Quiet, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a slow collector, spans are dropped; the recorder never waits."""
     loop = asyncio.get_running_loop()
-    variables = {"OTEL_BSP_MAX_QUEUE_SIZE": "4", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "4"}
+    variables = {
+        "OTEL_BSP_MAX_QUEUE_SIZE": "4",
+        "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "4",
+        "OTEL_EXPORTER_OTLP_TIMEOUT": "60",
+    }
     async with Collector().running() as collector:
         collector.answers.clear()
-        async with started(collector.url, monkeypatch, OTEL_EXPORTER_OTLP_TIMEOUT="60", **variables) as tracing:
+        async with started(collector.url, monkeypatch, variables, release=collector.answers.set) as tracing:
             began = loop.time()
             for number in range(200):
                 tracing.recorder.ended(record(str(number)))
@@ -172,7 +189,7 @@ async def test_a_value_that_the_sdk_rejects_is_a_failure_of_ours(
 ) -> None:
     """Whatever the settings let through: one sentence without the value, and no line of the SDK."""
     with pytest.raises(opentelemetry.TracingUnavailable, match="no traces are sent") as raised:
-        async with started("http://127.0.0.1:1", monkeypatch, **{name: value}):
+        async with started("http://127.0.0.1:1", monkeypatch, {name: value}):
             pass
     assert value not in str(raised.value)
     assert not said.of("opentelemetry")
