@@ -34,7 +34,7 @@ from slack_bolt.authorization import AuthorizeResult
 from slack_bolt.context.ack.async_ack import AsyncAck
 from slack_bolt.response import BoltResponse
 
-from adapters.shared.json_fields import object_field
+from adapters.shared.json_fields import object_field, string_field
 from adapters.slack.events.actions import ButtonPressed, parse_form, parse_press
 from adapters.slack.events.commands import CommandHandler
 from adapters.slack.events.invocations import InvocationKind
@@ -60,6 +60,7 @@ SHORTCUTS: Mapping[str, InvocationKind] = MappingProxyType(
 
 Next = Callable[[], Awaitable[object]]
 Listener = Callable[[AsyncAck, dict[str, Any]], Awaitable[None]]
+EventListener = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 # Shown by Slack below an empty required input.
@@ -69,26 +70,34 @@ MISSING_INPUT = "Please fill this in."
 def make_app(workspace: WorkspaceState, handlers: Handlers) -> AsyncApp:
     """The app of one workspace."""
     app, handler = _bare_app(workspace.web, workspace.me), handlers.events
+    listeners = _event_listeners(handlers)
 
     async def journal_event(body: dict[str, Any], next: Next) -> BoltResponse | None:  # noqa: A002 (Bolt's name)
         """Journal an event before any listener; 503 if that fails.
 
         A response for other payloads would replace their listener's acknowledgement.
         """
-        if body.get("type") == "event_callback" and not await handler.handle(object_field(body, "event")):
-            return BoltResponse(status=503)
+        if body.get("type") == "event_callback":
+            event = object_field(body, "event")
+            if not await handler.handle(event):
+                return BoltResponse(status=503)
+            if (
+                string_field(event, "type") not in listeners
+            ):  # Bolt would try all listeners: most of the time of an event
+                return BoltResponse(status=200)
         await next()
         return None
 
     app.middleware(journal_event)
     _add_presses(app, workspace, handlers.presses)
     _add_commands(app, handlers.commands)
-    _add_events(app, handlers)
+    for name, listen in listeners.items():
+        app.event(name)(listen)
     return app
 
 
-def _add_events(app: AsyncApp, handlers: Handlers) -> None:
-    """Events without a message; Bolt acknowledges them first."""
+def _event_listeners(handlers: Handlers) -> Mapping[str, EventListener]:
+    """Listeners of events without a message, by event type; Bolt acknowledges them first."""
 
     async def opened(event: dict[str, Any]) -> None:
         """Show a person's page, or greet them."""
@@ -98,9 +107,7 @@ def _add_events(app: AsyncApp, handlers: Handlers) -> None:
         """Notice the end of the installation."""
         handlers.installation.removed(event)
 
-    app.event("app_home_opened")(opened)
-    for name in ("app_uninstalled", "tokens_revoked"):
-        app.event(name)(removed)
+    return {"app_home_opened": opened, "app_uninstalled": removed, "tokens_revoked": removed}
 
 
 def _add_presses(app: AsyncApp, workspace: WorkspaceState, presses: PressHandler) -> None:
