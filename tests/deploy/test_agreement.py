@@ -190,6 +190,7 @@ def test_every_image_has_a_version() -> None:
     images = [service(name)["image"] for name in ("prometheus", "grafana")] + [container()["image"]]
     assert all(re.fullmatch(r".+:v?\d+\.\d+\.\d+", image) for image in images)
     assert service("bot")["build"] == "."
+    assert "image" not in service("bot")
 
 
 @pytest.mark.parametrize("name", ["bot", "prometheus", "grafana"])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from packaging.specifiers import SpecifierSet
@@ -104,6 +106,18 @@ def test_the_program_goes_in() -> None:
     for path in [*inside, "requirements.txt"]:
         assert (ROOT / path).is_file()
         assert not is_ignored(path, dockerignore())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("safe", "starts"), [(image_environment().get("PYTHONSAFEPATH", ""), True), ("", False)])
+def test_the_volume_holds_no_code(tmp_path: Path, safe: str, *, starts: bool) -> None:
+    """Python files in the working directory, where compose.yaml mounts the folder of settings, are never imported."""
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "__init__.py").write_text("raise SystemExit(3)\n")
+    command = [sys.executable, *only("ENTRYPOINT").command()[1:], "--version"]
+    variables = {"PYTHONPATH": str(ROOT), "PYTHONSAFEPATH": safe}
+    result = subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, check=False)
+    assert result.returncode == (0 if starts else 3)
 
 
 @pytest.mark.sockets
