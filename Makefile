@@ -74,7 +74,7 @@ rolling: install ## restart the bot four times under load, then kill the last on
 restarts: install ## restart the bot on Slack ten times within a minute, and count 429s
 	@$(BIN)/python -m tests.stress.restarts
 
-storm: install ## send 10,000 events on each platform, some twice, over connections that break
+storm: install ## send 10,000 events on each platform and to Slack's request URL, some twice, over connections that break
 	@$(BIN)/python -m tests.stress.storm
 
 soak: install ## keep twenty answers live for an hour, and see that nothing grows

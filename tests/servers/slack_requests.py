@@ -102,6 +102,7 @@ class Requests:
         self.held: list[Envelope] = []
         self.given_up: list[Envelope] = []  # without an acknowledgement, after all repetitions
         self.sent = 0  # requests
+        self.response_times: list[float] = []  # from each request to its response, in seconds
         self.connections = 0  # that were ever made
         self._deliveries, self._changed = deliveries, changed
         self._group: asyncio.TaskGroup | None = None
@@ -217,13 +218,18 @@ class Requests:
         data = _pieces(body, self.body_seconds) if self.body_seconds else body
         length = {"Content-Length": str(len(body))}
         try:
-            async with (
-                self._free_connections,  # the time begins with one
-                asyncio.timeout(self.response_seconds + self.body_seconds),
-                self._session.post(self.url, data=data, headers=headers | length, max_redirects=REDIRECTS) as response,
-            ):
-                no_retry = response.headers.get("X-Slack-No-Retry") == "1"
-                return Response(response.status, await response.read(), no_retry)
+            async with self._free_connections:  # the time begins with one
+                began = asyncio.get_running_loop().time()
+                async with (
+                    asyncio.timeout(self.response_seconds + self.body_seconds),
+                    self._session.post(
+                        self.url, data=data, headers=headers | length, max_redirects=REDIRECTS
+                    ) as response,
+                ):
+                    no_retry = response.headers.get("X-Slack-No-Retry") == "1"
+                    answer = Response(response.status, await response.read(), no_retry)
+                    self.response_times.append(asyncio.get_running_loop().time() - began)
+                    return answer
         except TimeoutError:
             return Response(failure="http_timeout")
         except aiohttp.TooManyRedirects:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import pytest
 
 from tests.stress.crash import KILLED, MISHAPS, Load, crash
+from tests.support.slack import OVER_HTTP
 
 pytestmark = pytest.mark.sockets(seconds=150)
 
@@ -24,3 +25,12 @@ async def test_live_answers_end_whole_and_once(mishap: str) -> None:
     assert outcome.live
     if mishap != KILLED:
         assert not outcome.limited  # the next process cannot know the writes of a killed one
+
+
+async def test_twenty_answers_over_http_survive_a_kill() -> None:
+    """Twenty answers, asked by requests and killed in their middle, are all completed, none of them twice."""
+    load = Load(replies=20, words=120, rate=30.0)
+    outcome = await crash(OVER_HTTP, KILLED, load)
+    assert not outcome.wrong, "\n".join(outcome.wrong)
+    assert outcome.whole == load.replies
+    assert outcome.live

@@ -21,7 +21,7 @@ from tests.support.fakes import FakeChannel, ScriptedModel, answer_of, turn, wor
 
 
 @pytest.mark.sockets(seconds=150)
-@pytest.mark.parametrize("platform", ["discord", "slack"])
+@pytest.mark.parametrize("platform", storm.PLATFORMS)
 async def test_every_event_is_answered_once(platform: str) -> None:
     """Each event gets one answer, with every tenth delivered twice and breaking connections."""
     outcome = await storm.storm(platform, storm.Load(150, channels=50, breaks=50))

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 import pytest
+from typing_extensions import override
 
 from adapters.journal import MemoryJournal
 from adapters.shared.attachments import AttachmentLimits, Attachments
 from adapters.slack import SlackPlatform
+from bot.conversation import Ending, TurnKey
 from bot.ports import Journal
 from bot.turns.manager import TurnManager
 from tests.servers.limits import Kind
@@ -135,6 +137,62 @@ async def test_an_answer_goes_on_after_a_kill(kind: str, when: str) -> None:
             await double.settled()
     assert double.limited == []
     assert double.refused == []
+
+
+class FailingJournal(FakeJournal):
+    """A journal failing at its `at`-th write."""
+
+    def __init__(self, at: int) -> None:
+        super().__init__(durable=True)
+        self._left = at
+        self.failed = False
+
+    def _count(self) -> None:
+        self._left -= 1
+        if self._left == 0:
+            self.failed = True
+            raise OSError("the disk is full")
+
+    @override
+    async def accept(self, key: TurnKey, event: str = "", messages: Sequence[str] = ()) -> bool:
+        self._count()
+        return await super().accept(key, event, messages)
+
+    @override
+    async def update_event(self, key: TurnKey, event: str) -> None:
+        self._count()
+        await super().update_event(key, event)
+
+    @override
+    async def posted(self, key: TurnKey, message: str) -> None:
+        self._count()
+        await super().posted(key, message)
+
+    @override
+    async def ended(self, key: TurnKey, ending: Ending) -> None:
+        self._count()
+        await super().ended(key, ending)
+
+
+@pytest.mark.transports("http")
+@pytest.mark.parametrize("at", range(1, 5))
+async def test_a_failing_write_of_the_journal_costs_no_answer(at: int) -> None:
+    """Whichever write fails, a question delivered twice at once is answered once, and no event is given up."""
+    double = SlackDouble()
+    double.requests.twice_each = 1
+    ann, channel = double.world.user("Ann"), double.world.channel()
+    answer = words(10, rate=60.0)
+    journal = FailingJournal(at)
+    async with double.running(), bot(double, ScriptedModel(answer), journal) as turns:
+        double.requests.retry_seconds = (0.0, 0.1, 0.1)
+        double.say(channel, "<@UBOT> tell", author=ann)
+        async with asyncio.timeout(10):
+            await double.until(lambda: " ".join(double.answers(channel)).split() == answer_of(answer).split())
+            await double.settled()
+            await turns.idle()
+        assert journal.failed
+        assert len(double.answers(channel)) == 1
+        assert double.requests.given_up == []
 
 
 @asynccontextmanager
