@@ -1,4 +1,4 @@
-"""`check` over HTTP tries the way of Slack's requests to the bot, and names what is wrong on it."""
+"""`check` over HTTP tries the way of Slack's requests to the bot, and names its faults."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ async def tried(options: SlackOptions, url: str = "", clock: Callable[[], dateti
 async def site(
     handler: Callable[[web.Request], Awaitable[web.StreamResponse]], context: ssl.SSLContext | None = None
 ) -> AsyncIterator[str]:
-    """A server that answers every request so; yields its host and port."""
+    """A server with this answer to every request; yields its host and port."""
     app = web.Application(client_max_size=2**20)
     app.router.add_route("*", "/{path:.*}", handler)
     runner = web.AppRunner(app, shutdown_timeout=0.05)
@@ -103,7 +103,7 @@ async def test_a_secret_that_looks_wrong(secret: str, ok: bool, words: str) -> N
 
 @pytest.mark.parametrize("is_on", [True, False])
 async def test_socket_mode_takes_all_events(is_on: bool) -> None:
-    """With an app token beside HTTP, a Socket Mode that is on fails the check: Slack would send nothing to the URL."""
+    """With an app token beside HTTP, an enabled Socket Mode fails the check: Slack would send nothing to the URL."""
     double = SlackDouble()
     if not is_on:
         refusal = b'{"ok": false, "error": "link_disabled"}'
@@ -131,7 +131,7 @@ async def test_a_real_way_works() -> None:
 
 
 async def test_clocks_that_differ() -> None:
-    """A 401 for a clock that is wrong is told apart from a wrong secret."""
+    """A 401 for a wrong clock is told apart from a wrong secret."""
     double = SlackDouble()
     async with double.running(), endpoint(double) as slack:
         options = over_http(double, signing_secret="8f742231b10e8888abcd99yyyzzz85a5")
@@ -164,7 +164,7 @@ ANSWERS: Mapping[str, tuple[web.Response, str]] = {
 
 @pytest.mark.parametrize("case", ANSWERS)
 async def test_answers_of_others(case: str) -> None:
-    """Each answer has one line that says who gave it, and a way to mend it; no content of theirs is repeated."""
+    """Each answer has one line with its likely sender, and a remedy; its content is not repeated."""
     prepared, words = ANSWERS[case]
 
     async def answer(request: web.Request) -> web.Response:
@@ -185,7 +185,7 @@ async def echo(request: web.Request) -> web.Response:
 
 
 async def test_a_url_that_takes_any_signature() -> None:
-    """An endpoint that also answers a wrong signature fails the check."""
+    """An endpoint with an answer to a wrong signature fails the check."""
     async with site(echo) as host:
         found = await url_result(f"http://{host}{PATH}")
     assert not found.ok
@@ -193,7 +193,7 @@ async def test_a_url_that_takes_any_signature() -> None:
 
 
 async def test_a_proxy_with_small_bodies() -> None:
-    """A proxy that refuses larger bodies is found by the larger request."""
+    """A proxy without room for larger bodies is found by the larger request."""
 
     async def small(request: web.Request) -> web.Response:
         body = await request.read()
@@ -235,7 +235,7 @@ async def test_addresses_without_a_server() -> None:
 
 
 async def test_a_connection_that_breaks() -> None:
-    """A server that hangs up gets its own line."""
+    """A server's hang-up gets its own line."""
 
     async def hang_up(request: web.Request) -> web.Response:
         assert request.transport is not None
@@ -279,7 +279,7 @@ def test_addresses(text: str, url: str) -> None:
     ],
 )
 def test_bad_addresses(text: str) -> None:
-    """Anything else is refused in one line without the address, which may hold a password."""
+    """Anything else is refused in one line without the address: it may hold a password."""
     with pytest.raises(InvalidRequest) as refused:
         parse_address(text)
     assert str(refused.value) == "--url: the address must be like https://bot.example.com"
