@@ -48,15 +48,15 @@ class _Unfinished:
 
 
 class BodyReader:
-    """Reads the bodies of one rule. If all take more than `max_total_bytes`, the oldest unfinished one is given up.
+    """Reads the bodies of one rule. If all take more than `max_total_bytes`, the largest unfinished one is given up.
 
-    An honest body arrives within milliseconds, so it is not the oldest for long.
+    Honest bodies are small, and arrive within milliseconds.
     """
 
     def __init__(self, rule: BodyRule, max_total_bytes: float = math.inf) -> None:
         self._rule = rule
         self._max_total_bytes = max_total_bytes
-        self._unfinished: dict[_Unfinished, None] = {}  # oldest first
+        self._unfinished: set[_Unfinished] = set()
         self._total = 0  # bytes
 
     async def read(self, request: web.Request) -> bytes:
@@ -71,12 +71,13 @@ class BodyReader:
         try:
             async with asyncio.timeout(rule.seconds) as timeout:
                 unfinished = _Unfinished(timeout)
-                self._unfinished[unfinished] = None
+                self._unfinished.add(unfinished)
                 async for chunk in request.content.iter_any():
                     body += chunk
                     if len(body) > rule.max_bytes:
                         raise web.HTTPRequestEntityTooLarge(rule.max_bytes, len(body))
                     self._grow(unfinished, len(chunk))
+            return bytes(body)
         except TimeoutError:
             if unfinished is not None and unfinished.is_evicted:
                 raise web.HTTPServiceUnavailable(text="Too many requests at once. Try again.") from None
@@ -84,17 +85,18 @@ class BodyReader:
         except (web.RequestPayloadError, ConnectionError):  # malformed, or its sender has gone
             raise web.HTTPBadRequest(text="The body is incomplete.") from None
         finally:
-            if unfinished is not None and self._unfinished.pop(unfinished, unfinished) is None:
+            if unfinished is not None and unfinished in self._unfinished:
+                self._unfinished.remove(unfinished)
                 self._total -= unfinished.size
-        return bytes(body)
+            body.clear()  # the exception's traceback would keep it until its response is sent
 
     def _grow(self, unfinished: _Unfinished, size: int) -> None:
-        """Count bytes of a body; give up the oldest ones while all take too much memory."""
+        """Count bytes of a body; give up the largest ones while all take too much memory."""
         unfinished.size += size
         self._total += size
         while self._total > self._max_total_bytes:
-            oldest = next(iter(self._unfinished))
-            del self._unfinished[oldest]
-            self._total -= oldest.size
-            oldest.is_evicted = True
-            oldest.timeout.reschedule(asyncio.get_running_loop().time())
+            largest = max(self._unfinished, key=lambda each: each.size)
+            self._unfinished.remove(largest)
+            self._total -= largest.size
+            largest.is_evicted = True
+            largest.timeout.reschedule(asyncio.get_running_loop().time())

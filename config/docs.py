@@ -221,7 +221,7 @@ def example_toml(strings: Mapping[str, object]) -> str:
     lines = [
         "# Every setting at its default. Copy this file to config/tickertape.toml and uncomment the lines to change.",
         "# Environment variables override it; `tickertape --help` lists them. Keys and tokens work here too",
-        "# (model.api_key, discord.token, slack.bot_token, slack.app_token), but are safer in the environment.",
+        "# (model.api_key, discord.token, slack.bot_token, ...), but are safer in the environment.",
     ]
     for title, group in _by_group(catalog()):
         lines += ["", *_comment(title), f"[{group[0].group}]"]

@@ -81,9 +81,8 @@ def make_app(workspace: WorkspaceState, handlers: Handlers) -> AsyncApp:
             event = object_field(body, "event")
             if not await handler.handle(event):
                 return BoltResponse(status=503)
-            if (
-                string_field(event, "type") not in listeners
-            ):  # Bolt would try all listeners: most of the time of an event
+            # Bolt would try all listeners, which takes most of the time of an event.
+            if string_field(event, "type") not in listeners:
                 return BoltResponse(status=200)
         await next()
         return None

@@ -147,14 +147,14 @@ async def test_an_expectation_is_met_or_refused_at_the_head() -> None:
 
 
 async def test_unfinished_bodies_take_little_memory() -> None:
-    """Of more unfinished bodies than the memory's bound, the oldest is given up; a new one is served."""
+    """Of more unfinished bodies than the memory's bound, the largest is given up; small ones are served."""
     async with serving(PATIENT, max_total_bytes=2_500) as url:
         assert url.host is not None
-        streams = [await asyncio.open_connection(url.host, url.port) for _ in range(3)]
-        for _, writer in streams:
-            writer.write(HEAD + b"Content-Length: 1000\r\n\r\n" + b"x" * 900)
-            await asyncio.sleep(0)
-        assert statuses(await streams[0][0].readuntil(b"\r\n\r\n")) == [503]
+        sizes = (10, 950, 900, 900)
+        streams = [await asyncio.open_connection(url.host, url.port) for _ in sizes]
+        for (_, writer), size in zip(streams, sizes, strict=True):
+            writer.write(HEAD + b"Connection: close\r\nContent-Length: 1000\r\n\r\n" + b"x" * size)
+        assert statuses(await streams[1][0].read()) == [503]
         assert statuses(await exchange(url, with_length(b"x" * 500))) == [200]
         for _, writer in streams:
             writer.close()
