@@ -18,8 +18,8 @@ from adapters.http_server import HttpServer
 
 pytestmark = pytest.mark.sockets
 
-RULE = BodyRule("/in", frozenset({"text/plain"}), max_bytes=1_000, seconds=0.4, chunked=True)
-PATIENT = BodyRule("/in", RULE.content_types, RULE.max_bytes, seconds=5.0)
+RULE = BodyRule("/in", frozenset({"text/plain"}), max_bytes=1_000, seconds=5.0, chunked=True)
+IMPATIENT = BodyRule("/in", RULE.content_types, RULE.max_bytes, seconds=0.4)
 HEAD = b"POST /in HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 PROBE = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -125,7 +125,7 @@ async def test_another_body_is_refused_in_plain_words(case: str, caplog: pytest.
 async def test_a_slow_body_is_ended(caplog: pytest.LogCaptureFixture) -> None:
     """A byte now and then gets 408 in time; the next request on another connection is served meanwhile."""
     head = HEAD + b"Content-Length: 500\r\n\r\n"
-    async with serving() as url, asyncio.TaskGroup() as group:
+    async with serving(IMPATIENT) as url, asyncio.TaskGroup() as group:
         slow = group.create_task(exchange(url, head, *[b"x"] * 100, pause=0.05))
         assert statuses(await exchange(url, with_length(b"ab"))) == [200]
         assert statuses(await slow) == [408]
@@ -148,7 +148,7 @@ async def test_an_expectation_is_met_or_refused_at_the_head() -> None:
 
 async def test_unfinished_bodies_take_little_memory() -> None:
     """Of more unfinished bodies than the memory's bound, the largest is given up; small ones are served."""
-    async with serving(PATIENT, max_total_bytes=2_500) as url:
+    async with serving(max_total_bytes=2_500) as url:
         assert url.host is not None
         sizes = (10, 950, 900, 900)
         streams = [await asyncio.open_connection(url.host, url.port) for _ in sizes]
