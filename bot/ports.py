@@ -227,6 +227,10 @@ class Inbox(Protocol):
         """
         ...
 
+    def keeps_events(self) -> bool:
+        """Whether received events survive this process, if the journal is meant for that; False: it is broken now."""
+        ...
+
     async def has_answer(self, question: TurnKey) -> bool:
         """Whether a message is known as a question with an answer, running or ended, by any process. Never raises."""
         ...
@@ -268,10 +272,7 @@ class Inbox(Protocol):
         ...
 
     async def stop_person(self, platform: str, person: str) -> int:
-        """Stop all answers to one person, running or waiting, and return their number.
-
-        Returns when they have ended and are recorded, or after some seconds.
-        """
+        """Stop all answers to one person. Returns their number once they are recorded as ended, or after seconds."""
         ...
 
     def message_deleted(self, at: TurnKey) -> None:

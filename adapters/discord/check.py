@@ -143,6 +143,10 @@ class _EmptyInbox(Inbox):
         return False
 
     @override
+    def keeps_events(self) -> bool:
+        return True
+
+    @override
     async def has_answer(self, question: TurnKey) -> bool:
         return False
 

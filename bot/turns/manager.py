@@ -106,6 +106,10 @@ class TurnManager(Inbox):
         return True
 
     @override
+    def keeps_events(self) -> bool:
+        return self._journal.keeps_events
+
+    @override
     async def has_answer(self, question: TurnKey) -> bool:
         try:
             answered = await self._journal.newest_answer(question)

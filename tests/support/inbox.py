@@ -30,6 +30,7 @@ class RecordingInbox:
         self.unfinished: list[UnfinishedTurn] = []  # of an earlier process, returned once
         self.answered: set[TurnKey] = set()  # questions with an answer of an earlier process
         self.refusing = ""  # the sentence for every turn
+        self.is_keeping = True  # whether the journal works
         self._changed = asyncio.Event()
 
     # -------------------------------------------------------------------------------------------------- bot.ports.Inbox
@@ -40,6 +41,9 @@ class RecordingInbox:
         self.received.append((key, event))
         self._changed.set()
         return True
+
+    def keeps_events(self) -> bool:
+        return self.is_keeping
 
     async def has_answer(self, question: TurnKey) -> bool:
         return question in self.answered

@@ -79,6 +79,7 @@ class EventHandler:
         self._workspace = workspace
         self._inbox = inbox
         self._commands = commands
+        self._is_redelivered_at_once = not workspace.options.over_http
         self._recent: LRUCache[tuple[str, str], PendingMessage] = LRUCache(RECENT)  # by channel and ts
         self.stops = StopHandler(workspace, inbox, self._recent)
         self._edits = EditHandler(workspace, inbox)
@@ -98,8 +99,18 @@ class EventHandler:
         stored = dump(payload) if addressed is not None else ""
         self._workspace.cache.questions.note(payload, event, addressed, stored)
         journalled = self._dispatch(event, addressed, stored)
+        if isinstance(journalled, bool):
+            return journalled
         # Shielded: a closing connection cancels its acknowledgement, not the write.
-        return journalled if isinstance(journalled, bool) else await asyncio.shield(journalled)
+        return await asyncio.shield(journalled) and self._is_kept()
+
+    def _is_kept(self) -> bool:
+        """Whether a message in the journal may be acknowledged.
+
+        A broken journal has it in memory, and it is answered. Over HTTP Slack also delivers it again, minutes later:
+        the next process may need it. A socket's redelivery comes at once and to this process, so it would be no help.
+        """
+        return self._is_redelivered_at_once or self._inbox.keeps_events()
 
     def resume(self, record: UnfinishedTurn) -> None:
         """Continue a turn of an earlier process."""

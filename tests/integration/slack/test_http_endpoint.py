@@ -152,6 +152,20 @@ async def test_a_question_on_a_full_disk_is_asked_for_again() -> None:
         assert len(inbox.received) == 1
 
 
+async def test_a_question_in_memory_alone_is_answered_and_delivered_again() -> None:
+    """With a broken journal a question starts at once, and 503 leaves a copy with Slack; it is asked once."""
+    double, inbox = SlackDouble(), RecordingInbox()
+    ann, dm = double.world.user("Ann"), double.world.channel("im")
+    async with double.running(), endpoint(double, inbox) as slack:
+        inbox.is_keeping = False
+        assert await slack.post(event_body(question(dm, ann))) == (503, "")
+        await inbox.wait_for(1)
+        assert await slack.post(event_body(question(dm, ann)), headers={"X-Slack-Retry-Num": "1"}) == (503, "")
+        inbox.is_keeping = True
+        assert await slack.post(event_body(question(dm, ann)), headers={"X-Slack-Retry-Num": "2"}) == (200, "")
+        assert len(inbox.received) == len(inbox.turns) == 1
+
+
 async def test_a_proxys_host_and_a_query_change_nothing() -> None:
     """The signature is the check: another Host, a forwarded address and a query in the request URL are fine."""
     double = SlackDouble()

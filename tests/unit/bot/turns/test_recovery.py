@@ -110,6 +110,19 @@ async def test_a_second_delivery_is_told_from_the_first() -> None:
         assert await turns.unfinished_turns("memory") == []
 
 
+async def test_a_durable_journal_keeps_events_unless_it_breaks() -> None:
+    """Memory by choice is as the operator wants it; a broken file is not, until it works again."""
+    journal = FakeJournal(durable=True)
+    async with process(ScriptedModel(words(10)), journal) as turns:
+        assert turns.keeps_events()
+        journal.durable = False
+        assert not turns.keeps_events()
+        journal.durable = True
+        assert turns.keeps_events()
+    async with process(ScriptedModel(words(10)), FakeJournal()) as turns:
+        assert turns.keeps_events()
+
+
 async def test_what_asks_nothing_is_forgotten() -> None:
     """A message that turned out to be for somebody else leaves nothing behind."""
     journal = FakeJournal(durable=True)
