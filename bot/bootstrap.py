@@ -269,10 +269,10 @@ def make_slack_options(settings: Settings) -> slack.SlackOptions | None:
 
 def slack_address_line(settings: Settings, address: str) -> str:
     """The log's line about the address of Slack's requests; `address` is the HTTP server's on this machine."""
-    line = f"Slack's requests are awaited at {address}{slack.PATH}; its request URL is the public https address of that"
+    line = f"Slack's requests arrive at {address}{slack.PATH}; the request URL is its public https address"
     if not is_loopback(settings.site.host):
         return line
-    return f"{line}: only a proxy on this machine reaches it, and TICKERTAPE_HOST=0.0.0.0 lets other machines"
+    return f"{line} (only a proxy on this machine reaches it; TICKERTAPE_HOST=0.0.0.0 accepts other machines)"
 
 
 def make_attachments(

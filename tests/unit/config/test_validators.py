@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.bootstrap import make_slack_options
+from bot.bootstrap import make_slack_options, slack_address_line
 from tests.support.settings import (
     DISCORD,
     MODEL,
@@ -102,6 +102,16 @@ def test_how_slacks_events_arrive(environ: Mapping[str, str], over_http: bool, t
     options = make_slack_options(settings)
     assert options is not None
     assert options.over_http == over_http
+
+
+def test_the_log_tells_where_slacks_requests_arrive(tmp_path: Path) -> None:
+    """The line names the path, and a local address's limit; it has no secret."""
+    local = slack_address_line(load(HTTP, tmp_path), "http://127.0.0.1:8080")
+    assert "arrive at http://127.0.0.1:8080/slack/events" in local
+    assert "only a proxy on this machine" in local
+    public = slack_address_line(load(HTTP | {"TICKERTAPE_HOST": "0.0.0.0"}, tmp_path), "http://127.0.0.1:8080")
+    assert "this machine" not in public
+    assert HTTP["SLACK_SIGNING_SECRET"] not in local + public
 
 
 def test_a_missing_setting_beside_a_file_is_named_as_a_variable(tmp_path: Path) -> None:
