@@ -1,4 +1,4 @@
-"""The image: what the Dockerfile builds, and what .dockerignore keeps out of it."""
+"""The image: the Dockerfile and its build context."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_the_linter_runs() -> None:
 
 
 def test_python_is_one_that_the_project_supports() -> None:
-    """Both stages have the same Python, pinned, and of a version in pyproject.toml."""
+    """Both stages have the same pinned Python, of a version in pyproject.toml."""
     (argument,) = [each.text for each in dockerfile() if each.name == "ARG"]
     version = argument.removeprefix("PYTHON=").split("-", maxsplit=1)[0]
     assert version in SpecifierSet(read_toml(ROOT / "pyproject.toml")["project"]["requires-python"])
@@ -49,13 +49,13 @@ def test_python_is_one_that_the_project_supports() -> None:
 
 
 def test_python_receives_the_stop_signal() -> None:
-    """No shell is process 1: the entry point is in exec form, and the signal is the one that starts the drain."""
+    """No shell is process 1: the entry point is in exec form, and SIGTERM starts the drain."""
     assert only("ENTRYPOINT").command() == ["python", "-m", "bot"]
     assert only("STOPSIGNAL").text == "SIGTERM"
 
 
 def test_the_image_has_no_privileges() -> None:
-    """It ends as a numbered user, which Kubernetes can tell from root, and no later instruction undoes that."""
+    """It ends as a numbered user, recognised by Kubernetes as not root, and no later instruction needs root."""
     user, group = only("USER").text.split(":")
     assert int(user) >= 10_000
     assert int(group) >= 10_000
@@ -98,7 +98,7 @@ def test_secrets_and_leftovers_stay_out(path: str) -> None:
 
 
 def test_the_program_goes_in() -> None:
-    """Whatever the Dockerfile copies is there, with the files beside the modules."""
+    """All sources of the Dockerfile's COPY are there, with the files beside the modules."""
     copied = [each for each in dockerfile() if each.name == "COPY" and "--from" not in each.text]
     sources = {source for each in copied for source in each.words()[:-1]}
     assert {name.removeprefix("!") for name in dockerignore() if name.startswith("!")} == sources

@@ -19,14 +19,14 @@ from tests.support.paths import ROOT
 
 @cache
 def pinned(file: str) -> Mapping[str, str]:
-    """A lock's packages by name: version, marker and hashes."""
+    """A lock's packages by name, each with version, marker and hashes."""
     text = (ROOT / file).read_text(encoding="utf-8")
     blocks = re.findall(r"^([a-z0-9-]+)(==(?:.+\\\n)+.+)$", text, re.MULTILINE)
     return dict(blocks)
 
 
 def here(texts: Iterable[str]) -> set[str]:
-    """The names of the requirements that apply on this machine, without extras."""
+    """The names of the requirements on this machine, without extras."""
     found = [Requirement(text) for text in texts]
     return {
         canonicalize_name(each.name) for each in found if each.marker is None or each.marker.evaluate({"extra": ""})
@@ -34,7 +34,7 @@ def here(texts: Iterable[str]) -> set[str]:
 
 
 def test_it_pins_what_the_lock_pins() -> None:
-    """A package has the same version, marker and hashes in both, so what is tested is what runs."""
+    """A package has the same version, marker and hashes in both, so the tested packages are the running ones."""
     assert pinned("requirements.txt").items() <= pinned("requirements.lock").items()
 
 
