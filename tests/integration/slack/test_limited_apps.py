@@ -19,7 +19,7 @@ from tests.servers.slack import SlackDouble
 from tests.support.fakes import FakeJournal, ScriptedModel, answer_of, words
 from tests.support.inbox import RecordingInbox
 from tests.support.interactions import RecordingInteractions
-from tests.support.slack import connected
+from tests.support.slack import connected, soon
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.sockets
@@ -58,6 +58,9 @@ def talk(double: SlackDouble, channel: str, count: int) -> str:
     return root
 
 
+NOTICE = "could not read the earlier messages"
+
+
 async def whole(double: SlackDouble, places: Sequence[tuple[str, str]], script: Sequence[object]) -> None:
     """Wait until each thread has one whole answer, though no read comes."""
     expected = answer_of(script).split()  # type: ignore[arg-type]
@@ -78,8 +81,8 @@ async def test_twenty_questions_at_once() -> None:
         await whole(double, places, SHORT)
         assert reads(double) == 2
         assert provoked(double) == ["conversations.replies"]
-        notices = [double.answers(*place)[0] for place in places]
-    assert sum("could not read the earlier messages" in each for each in notices) == 19
+        await soon(double, lambda: sum(NOTICE in double.answers(*place)[0] for place in places) == 19)
+    assert sum(NOTICE in double.answers(*place)[0] for place in places) == 19
 
 
 async def test_a_large_page_tells_it_without_a_refusal(caplog: pytest.LogCaptureFixture) -> None:
