@@ -1,7 +1,7 @@
 """Ports of the core: a model, a channel, a platform, a journal.
 
-Protocols, and the plain values they exchange; no behaviour. Every adapter passes the contract suite of its port
-(``tests/contracts``), and so do the tests' in-memory ones. Adapters raise `bot.errors.Failure` only.
+Protocols and plain values. Every adapter, in memory too, passes the contract suite of its port (``tests/contracts``).
+Adapters raise `bot.errors.Failure` only.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class Model(Protocol):
         With `stream`, deltas arrive as the model sends them. Otherwise one request returns the whole answer as a single
         `Text`. A stream that ends without a `Finish` failed. A finish reason before the end of the stream is
         `Announced` at once; text and another reason may follow. `Activity` means the server is working; it comes at
-        least a few times a minute if no text does. Closing the generator closes the connection at once, and with it the
-        bill. Only connecting has a timeout here, and nothing is retried.
+        least a few times a minute if no text does. Closing the generator closes the connection at once. Only connecting
+        has a timeout here, and nothing is retried.
 
         Raises `RateLimited`, `ServiceError`, `OutcomeUnknown` or `ModelRejected`.
         """
@@ -356,10 +356,11 @@ class Answered:
 
 
 class Journal(Protocol):
-    """Stores received turns, the messages of their answers, and their endings. Only `bot.turns` writes it.
+    """Stores received turns, the messages of their answers, and their endings; raises if it cannot."""
 
-    A journal that cannot write raises; `bot.turns` continues without it and logs that.
-    """
+    @property
+    def persistent(self) -> bool:
+        """Whether it is meant for other processes too."""
 
     @property
     def durable(self) -> bool:

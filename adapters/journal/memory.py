@@ -48,6 +48,11 @@ class MemoryJournal(Journal, JournalRows):
 
     @property
     @override
+    def persistent(self) -> bool:
+        return False
+
+    @property
+    @override
     def durable(self) -> bool:
         return False
 

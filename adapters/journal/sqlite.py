@@ -121,6 +121,11 @@ class SqliteJournal(Journal, JournalRows, RateLimitLog):
 
     @property
     @override
+    def persistent(self) -> bool:
+        return True
+
+    @property
+    @override
     def durable(self) -> bool:
         return not self._fallback.degraded
 

@@ -41,13 +41,11 @@ class TurnJournal:
         self._unfinished: dict[str, UnfinishedTurn] = {}  # turns of earlier processes by digest, until they start
         self._messages: dict[str, tuple[str, ...]] = {}  # of ended answers by digest; newest last
         self.degraded = False
-        self._was_durable = journal.durable  # at some time, so it is meant to be
 
     @property
     def keeps_events(self) -> bool:
-        """Whether received events survive this process, unless the journal never was durable."""
-        self._was_durable = self._was_durable or self.durable
-        return self.durable or not self._was_durable
+        """Whether received events survive this process, or are in memory by choice."""
+        return self.durable or not self._journal.persistent
 
     @property
     def durable(self) -> bool:

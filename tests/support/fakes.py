@@ -224,7 +224,7 @@ class FakeJournal:
     """A journal in memory that another "process" can open again: `FakeJournal(of=earlier)`."""
 
     def __init__(self, *, durable: bool = False, of: FakeJournal | None = None) -> None:
-        self.durable = durable
+        self.durable = self.persistent = durable
         self.entries: dict[TurnKey, str] = of.entries if of else {}
         self.answers: dict[TurnKey, list[str]] = of.answers if of else {}
         self.ends: dict[TurnKey, Ending] = of.ends if of else {}

@@ -119,6 +119,10 @@ async def test_a_durable_journal_keeps_events_unless_it_breaks() -> None:
         assert not turns.keeps_events()
         journal.durable = True
         assert turns.keeps_events()
+    broken = FakeJournal(durable=True)
+    broken.durable = False
+    async with process(ScriptedModel(words(10)), broken) as turns:
+        assert not turns.keeps_events()
     async with process(ScriptedModel(words(10)), FakeJournal()) as turns:
         assert turns.keeps_events()
 
