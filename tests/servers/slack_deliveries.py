@@ -65,11 +65,11 @@ class Deliveries:
         """Send an event; `outer` are fields around it."""
         number = next(self._ids)
         envelope = Envelope(f"envelope-{number}", event_id or f"Ev{number}", event, retry=retry)
-        at = str(event.get("event_ts") or event.get("ts") or "0")
+        seconds = str(event.get("event_ts") or event.get("ts")).partition(".")[0]
         installed = {"enterprise_id": None, "team_id": team, "user_id": bot, "is_bot": True}
         envelope.payload = {
             "team_id": team,
-            "event_time": int(at.partition(".")[0]),
+            "event_time": int(seconds) if seconds.isdecimal() else 0,  # a hostile event may have any ts
             "authorizations": [{**installed, "is_enterprise_install": False}],
             "is_ext_shared_channel": False,
             "event_context": f"4-{envelope.event_id}",
