@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import random
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
@@ -315,6 +316,7 @@ def make_turns(
         wall_clock=wall_clock(settings),
         ready=lambda name: name not in by_name or by_name[name].ready,
         hooks=hooks,
+        processor_time=time.thread_time,
     )
 
 

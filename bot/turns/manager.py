@@ -32,6 +32,7 @@ from bot.turns.live import LiveTurn, running_turn, waiting_turn
 from bot.turns.pending import PendingTurn
 from bot.turns.queues import TurnQueues
 from bot.turns.runner import TurnRunner
+from bot.turns.start_gate import StartGate
 from bot.turns.stopping import StopRequests
 
 log = logging.getLogger(__name__)
@@ -51,8 +52,9 @@ class TurnManager(Inbox):
         wall_clock: Callable[[], datetime],
         ready: Callable[[str], bool] = lambda _: True,
         hooks: TurnHooks = TurnHooks(),  # noqa: B008 (a frozen value)
+        processor_time: Callable[[], float] | None = None,
     ) -> None:
-        """`ready` tells by a platform's name whether its events arrive."""
+        """`ready` tells by a platform's name whether its events arrive; `processor_time`: see `StartGate`."""
         self.config = config
         self._journal = TurnJournal(journal)
         self._runner = TurnRunner(
@@ -69,6 +71,7 @@ class TurnManager(Inbox):
         self._slots = FairSemaphore(
             limits.live, per_user=limits.share(limits.per_user), per_channel=limits.share(limits.per_channel)
         )
+        self._start_gate = StartGate(processor_time)
         self._idle = asyncio.Event()
         self._idle.set()
         self._accepting = True
@@ -100,6 +103,7 @@ class TurnManager(Inbox):
 
     @override
     async def receive(self, key: TurnKey, event: str) -> bool:
+        self._start_gate.event_received()
         if key.digest in self.queues.accepted or not await self._journal.receive(key, event):
             self._recorder.refused(key.platform, "duplicate")
             return False
@@ -309,6 +313,7 @@ class TurnManager(Inbox):
         """Run the first turn of a queue. Its question may be replaced until it has a slot."""
         turn = queue[0].turn
         key, author = turn.key, turn.author
+        await self._start_gate.wait()
         if not self.queues.is_cancelled(key):  # a cancelled question costs nothing
             decision = await self._runner.admit(turn)
             if not decision.admitted:
