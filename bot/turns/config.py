@@ -30,7 +30,7 @@ class TurnLimits:
     # Maximum age of the question for restarting an unfinished answer. Older answers are only marked: their authors have
     # stopped waiting.
     repair_seconds: float = 86_400.0
-    # Accepted turns in total; further ones get a polite line. Ten thousand wait for minutes, and take 100 MB.
+    # Accepted turns in total; further ones get a polite line. Ten thousand wait for minutes, and take 140 MB.
     accepted: int = 10_000
     # Conversations remembered as notified of omitted messages. A forgotten conversation is notified again.
     notified: int = 10_000
