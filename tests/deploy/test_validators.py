@@ -18,6 +18,7 @@ COMPOSE = ("check-jsonschema", "--builtin-schema", "vendor.compose-spec")
 KUBERNETES = ("kubernetes-validate", "--strict", "--quiet")
 
 
+@pytest.mark.slow
 def test_compose_has_its_schema() -> None:
     """compose.yaml follows the Compose specification."""
     result = run_tool(*COMPOSE, ROOT / "compose.yaml")

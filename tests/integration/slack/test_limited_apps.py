@@ -69,7 +69,6 @@ async def whole(double: SlackDouble, places: Sequence[tuple[str, str]], script: 
         await double.until(lambda: all(len(double.answers(*p)[0].split()) >= len(expected) for p in places))
 
 
-@pytest.mark.quick
 async def test_twenty_questions_at_once() -> None:
     """Twenty questions in threads of people are all answered at once; one read helps one of them, one is refused."""
     double = limited()

@@ -124,7 +124,7 @@ def test_the_command_prints_the_file(capfd: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.sockets  # a child process
-@pytest.mark.quick
+@pytest.mark.slow
 def test_a_pipe_gets_the_manifest_without_settings() -> None:
     """The command needs no settings, not even valid ones: the app is made before its tokens exist."""
     ran = subprocess.run(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import signal
 
+import pytest
+
 from adapters.embedded.launcher import exit_reason
 from tests.support.paths import ROOT
 
@@ -15,6 +17,7 @@ UNIX_ONLY = {
 }
 
 
+@pytest.mark.slow
 def test_nothing_of_unix_is_used_unguarded() -> None:
     """Every use of a Unix-only name is a lookup."""
     files = [file for folder in ("bot", "adapters", "config") for file in (ROOT / folder).rglob("*.py")]
