@@ -20,6 +20,7 @@ from aiohttp import web
 from typing_extensions import override
 
 from adapters.http_bodies import BodyRule, find_rule
+from adapters.shared.log_throttle import LogThrottle
 
 log = logging.getLogger(__name__)
 
@@ -54,9 +55,6 @@ LINGER_SECONDS = 2.0
 # Connections whose rest is discarded at the same time. Each may cost a read of 256 kB in an iteration of the event
 # loop (50 us).
 MAX_CLOSING = 16
-
-# Minimum time between two log lines about too many connections. Seconds.
-LOG_SECONDS = 60.0
 
 # Responses to requests rejected here, without aiohttp. The connection is closed afterwards (`ClientConnection.finish`).
 REQUEST_TIMEOUT, BAD_REQUEST, CONTENT_TOO_LARGE, HEAD_TOO_LARGE = (
@@ -147,8 +145,7 @@ class ConnectionTable:
         self._since: Mapping[Phase, dict[ClientConnection, float]] = {phase: {} for phase in Phase}
         self._check_timer: asyncio.TimerHandle | None = None
         self.is_closed = False
-        self._evicted = 0  # since the last log line
-        self._log_after = float("-inf")
+        self._evictions = LogThrottle()
 
     def __call__(self) -> ClientConnection:
         """The protocol of a new connection."""
@@ -205,17 +202,14 @@ class ConnectionTable:
     def _evict(self, phase: Phase) -> None:
         """Abort the oldest connection in a phase."""
         next(iter(self._since[phase])).abort()
-        self._evicted += phase is not Phase.CLOSING
+        if phase is not Phase.CLOSING and (closed := self._evictions.count()):
+            log.warning(
+                "too many connections, closing the oldest", extra={"most": self._max_connections, "closed": closed}
+            )
 
     def _check_timeouts(self) -> None:
         """Close connections over their phase's time; schedule the next check if any is left."""
         loop = asyncio.get_running_loop()
-        if self._evicted and loop.time() >= self._log_after:
-            log.warning(
-                "too many connections, closing the oldest",
-                extra={"most": self._max_connections, "closed": self._evicted},
-            )
-            self._evicted, self._log_after = 0, loop.time() + LOG_SECONDS
         for phase, seconds in self._timeouts.items():
             expired = [each for each, since in self._since[phase].items() if loop.time() - since >= seconds]
             for connection in expired:
