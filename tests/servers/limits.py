@@ -161,6 +161,7 @@ class Kind(Enum):
     STALL_AFTER = auto()  # applied; no answer for `seconds`, then a reset
     DELAY = auto()  # no fault at all, only late: applied and answered after `seconds`
     GARBLED = auto()  # applied, and answered 200 with what is not JSON
+    STATUS_AFTER = auto()  # applied, then answered with `status`, `headers` and `body`
 
 
 @dataclass(slots=True)
@@ -179,6 +180,7 @@ class Fault:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     seconds: float = 30.0
+    copies: int = 1  # how often the request is applied, where it is
     seen: int = 0
 
     def hits(self, method: str, path: str) -> bool:
@@ -187,6 +189,9 @@ class Fault:
             return False
         self.seen += 1
         return self.nth <= self.seen < self.nth + self.times
+
+
+_APPLIED = frozenset({Kind.DELAY, Kind.GARBLED, Kind.STATUS_AFTER, Kind.RESET_AFTER, Kind.STALL_AFTER})
 
 
 class FaultPlan:
@@ -231,8 +236,13 @@ async def faulted(
     fault = plan.hit(request.method, request.path)
     if fault is None:
         return await handler(request)
+    if fault.kind in _APPLIED:
+        for _ in range(fault.copies - 1):
+            await handler(request)
     match fault.kind:
-        case Kind.STATUS:
+        case Kind.STATUS | Kind.STATUS_AFTER:
+            if fault.kind is Kind.STATUS_AFTER:
+                await handler(request)
             headers = {"Content-Type": "application/json", **fault.headers}
             return web.Response(status=fault.status, headers=headers, body=fault.body or b"{}")
         case Kind.DELAY:

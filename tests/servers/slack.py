@@ -5,8 +5,8 @@ and commands for tests. What does not: the socket (`tests.servers.slack_socket`)
 (`tests.servers.slack_requests`), counting and faults (`tests.servers.limits`).
 
 Limits (https://docs.slack.dev/apis/web-api/rate-limits), for the workspace: chat.update, chat.delete and the reads of
-conversations 50 in any 60 s each, users.info 100; chat.postMessage one a second in a channel, without a burst, which is
-stricter than Slack. Errors and their names: https://docs.slack.dev/reference/methods.
+conversations 50 in any 60 s each, users.info and chat.appendStream 100, chat.startStream and chat.stopStream 20;
+chat.postMessage one a second in a channel, without a burst, which is stricter than Slack. Errors and their names: https://docs.slack.dev/reference/methods.
 
 ``python -m tests.servers.slack --port 8091`` serves it alone.
 """
@@ -15,14 +15,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import itertools
 import json
 import math
 import re
-from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
@@ -35,7 +32,9 @@ from tests.servers.slack_deliveries import Deliveries, Envelope
 from tests.servers.slack_interactive import Interactive
 from tests.servers.slack_requests import Requests
 from tests.servers.slack_socket import Sockets
+from tests.servers.slack_streams import METHODS, STREAM_TIERS, Streams
 from tests.servers.slack_surface import SlackSurface
+from tests.servers.slack_world import Shown, World, Wrote, seen
 from tests.support.transport import TRANSPORT, Transport
 
 Json = dict[str, Any]
@@ -55,6 +54,7 @@ SCOPES: Final[Mapping[str, str]] = {
     "chat.update": "chat:write",
     "chat.delete": "chat:write",
     "chat.postEphemeral": "chat:write",
+    **dict.fromkeys(METHODS, "chat:write"),
     "conversations.open": "im:write",
     "users.info": "users:read",
     "assistant.threads.setStatus": "assistant:write",
@@ -101,100 +101,8 @@ TIERS: Final[Mapping[str, int]] = {
     "views.publish": 100,
     "assistant.threads.setSuggestedPrompts": 100,
     "agents.sessions.setStatus": 50,
+    **STREAM_TIERS,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """One message as a reader sees it."""
-
-    ts: str
-    author: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Wrote:
-    """One write that was applied: when (the loop's seconds), which method, which message, and what it shows then."""
-
-    at: float
-    method: str
-    channel: str
-    ts: str
-    text: str
-
-
-class World:
-    """Who and what there is."""
-
-    def __init__(self, team: str = "T1") -> None:
-        self.team = team
-        self.users: dict[str, Json] = {}
-        self.channels: dict[str, str] = {}  # their types
-        self.names: dict[str, str] = {}  # of channels
-        self.groups: dict[str, Json] = {}  # of users
-        self.messages: dict[str, dict[str, Json]] = defaultdict(dict)
-        self._numbers = itertools.count(1)
-        self._clock = itertools.count(1_700_000_000_000_100, 1_000_100)  # microseconds: each a second and a bit later
-        self.bot_user, self.bot_id = "UBOT", "B0BOT"
-
-    def user(
-        self,
-        name: str,
-        *,
-        guest: bool = False,
-        external: bool = False,
-        bot: bool = False,
-        admin: bool = False,
-        team: str = "",
-        enterprise: str = "",
-    ) -> str:
-        """Add somebody and return the id. Strangers belong to another team."""
-        uid = f"U{next(self._numbers):04d}"
-        self.users[uid] = {
-            "id": uid,
-            "team_id": team or ("TOTHER" if external else self.team),
-            "name": name.lower(),
-            "real_name": f"{name} Real",
-            "profile": {"display_name": name, "real_name": f"{name} Real"},
-            "is_restricted": guest,
-            "is_ultra_restricted": False,
-            "is_stranger": external,
-            "is_bot": bot,
-            "is_admin": admin,
-        }
-        if enterprise:
-            self.users[uid]["enterprise_user"] = {"enterprise_id": enterprise, "teams": [team]}
-        return uid
-
-    def channel(self, kind: str = "channel", name: str = "") -> str:
-        """Add a channel (``channel``, ``group``, ``mpim``) or a direct message (``im``) and return the id."""
-        letter = {"channel": "C", "im": "D"}.get(kind, "G")
-        cid = f"{letter}{next(self._numbers):04d}"
-        self.channels[cid] = kind
-        self.names[cid] = name or cid.lower()
-        return cid
-
-    def group(self, handle: str) -> str:
-        """Add a group of users and return the id."""
-        sid = f"S{next(self._numbers):04d}"
-        self.groups[sid] = {"id": sid, "team_id": self.team, "is_usergroup": True, "name": handle, "handle": handle}
-        return sid
-
-    def now(self) -> str:
-        """A new message's id."""
-        moment = next(self._clock)
-        return f"{moment // 1_000_000}.{moment % 1_000_000:06d}"
-
-    def put(self, channel: str, fields: Json) -> Json:
-        """Keep a new message; every one has its ts."""
-        message: Json = {"type": "message", "ts": self.now(), "team": self.team, **fields}
-        self.messages[channel][message["ts"]] = message
-        return message
-
-    def thread(self, channel: str, root: str) -> list[Json]:
-        """A thread, its first message first."""
-        return [m for m in self.messages[channel].values() if root in (m["ts"], m.get("thread_ts"))]
 
 
 class SlackDouble(SlackSurface):
@@ -208,6 +116,7 @@ class SlackDouble(SlackSurface):
     refuses = ""  # a text with these words is answered msg_too_long, however short
     edit_window = math.inf  # seconds after a post in which it may be edited
     api_url = ""  # while running
+    upload_host = ""  # where files are said to go, if not here
 
     def __init__(
         self, bot_token: str = "xoxb-test", app_token: str = "xapp-test", transport: Transport | None = None
@@ -241,11 +150,11 @@ class SlackDouble(SlackSurface):
         self.files: dict[str, Json] = {}  # by id: the file object, with its bytes in "_data" once they are there
         self.share_seconds = 0.0  # until the message of a file is there; infinity: it never is
         self.tells_shares = False  # the answer to files.completeUploadExternal says which message it is
-        self.upload_host = ""  # where files are said to go, if not here
         self.page_limit = PAGE_LIMIT  # messages a page holds at the most
         self.tiers = dict(TIERS)
         self.edits: LeakCounter | None = None  # how chat.update is counted, where that is not 50 in any 60 s
         self.interactive = Interactive(self.world.team, self.deliveries, self.world.now, self._touch)
+        self.streams = Streams(self)
         self._counters: dict[tuple[str, str], RollingWindowCounter] = {}
         self._group: asyncio.TaskGroup | None = None
         self._shares: set[asyncio.Task[None]] = set()
@@ -341,7 +250,7 @@ class SlackDouble(SlackSurface):
         message = self.world.messages[channel][ts]
         before = dict(message)
         message |= {"text": text, "edited": {"user": message.get("user", ""), "ts": self.world.now()}, **fields}
-        self._tell_change(channel, message, before)
+        self.tell_change(channel, message, before)
         if mentions:
             self.event({**message, "type": "app_mention", "channel": channel, "event_ts": message["edited"]["ts"]})
 
@@ -355,7 +264,7 @@ class SlackDouble(SlackSurface):
         if any(each.get("thread_ts") == ts for each in self.world.messages[channel].values()):
             stone = {"type": "message", "subtype": "tombstone", "user": "USLACKBOT", "hidden": True, "ts": ts}
             self.world.messages[channel][ts] = {**stone, "thread_ts": ts, "text": "This message was deleted."}
-            self._tell_change(channel, self.world.messages[channel][ts], message)
+            self.tell_change(channel, self.world.messages[channel][ts], message)
         else:
             self._tell_deletion(channel, message)
         self._touch()
@@ -368,7 +277,7 @@ class SlackDouble(SlackSurface):
     def press_stop(self, channel: str, thread: str, *, author: str) -> None:
         """Somebody presses the stop button that Slack shows for an agent's session."""
         event = {"type": "agent_session_stopped", "channel": channel, "thread_ts": thread, "user": author}
-        self.event({**event, "streaming_message_ts": []})
+        self.event({**event, "streaming_message_ts": self.streams.stopped_by(channel, thread)})
 
     def _tell_deletion(self, channel: str, message: Json) -> None:
         change = {"type": "message", "subtype": "message_deleted", "hidden": True, "channel": channel}
@@ -378,7 +287,11 @@ class SlackDouble(SlackSurface):
     def shown(self, channel: str, thread: str = "") -> list[Shown]:
         """What a reader sees of a thread, or of a channel, from top to bottom."""
         messages = self.world.thread(channel, thread) if thread else list(self.world.messages[channel].values())
-        return [Shown(m["ts"], m.get("user", ""), seen(m)) for m in messages]
+        return [Shown(m["ts"], m.get("user", ""), self._seen(channel, m)) for m in messages]
+
+    def _seen(self, channel: str, message: Json) -> str:
+        streamed = self.streams.shown(channel, message)
+        return seen(message) if streamed is None else streamed
 
     def answers(self, channel: str, thread: str = "") -> list[str]:
         """The texts of the bot's messages, from top to bottom."""
@@ -426,7 +339,7 @@ class SlackDouble(SlackSurface):
 
     async def _admitted(self, request: web.Request, arguments: Json) -> web.StreamResponse:
         method = request.match_info["method"]
-        handler = getattr(self, "_" + re.sub(r"\W", "_", method), None)
+        handler = self.streams.methods.get(method) or getattr(self, "_" + re.sub(r"\W", "_", method), None)
         if handler is None or method in self.without:
             if self.without_as_404:
                 return web.Response(status=404, text="<html>no such page</html>", content_type="text/html")
@@ -434,6 +347,8 @@ class SlackDouble(SlackSurface):
         verdict = self._admit(method, arguments)
         if not verdict.allowed:
             self.limited.append((method, str(arguments.get("channel", ""))))
+            if method in METHODS and self.streams.limited_as:
+                return self._answer({"ok": False, "error": self.streams.limited_as}, method)
             headers = {"Retry-After": str(math.ceil(max(verdict.reset_after, 0.001)))}
             return self._answer({"ok": False, "error": "ratelimited"}, method, status=429, headers=headers)
         try:
@@ -516,7 +431,7 @@ class SlackDouble(SlackSurface):
     # ---------------------------------------------------------------------------------------------------- interactivity
 
     async def _chat_postEphemeral(self, arguments: Json) -> Json:  # noqa: N802 (named as the method is)
-        return await self.interactive.chat_postEphemeral(arguments, self._writable(arguments))
+        return await self.interactive.chat_postEphemeral(arguments, self.writable(arguments))
 
     async def _views_open(self, arguments: Json) -> Json:
         return await self.interactive.views_open(arguments)
@@ -559,7 +474,7 @@ class SlackDouble(SlackSurface):
         files = [self.files.get(each["id"]) for each in (json.loads(given) if isinstance(given, str) else given)]
         if not files or any(file is None or "_data" not in file or "shares" in file for file in files):
             raise Refused("file_not_found")
-        channel = self._writable({"channel": arguments.get("channel_id", "")})
+        channel = self.writable({"channel": arguments.get("channel_id", "")})
         thread = str(arguments.get("thread_ts") or "")
         if thread and thread not in self.world.messages[channel]:
             raise Refused("thread_not_found")
@@ -588,7 +503,7 @@ class SlackDouble(SlackSurface):
         for file in files:
             share = {"ts": message["ts"], **({"thread_ts": thread} if thread else {})}
             file["shares"] = {kind: {channel: [share]}}
-        self._wrote("files.completeUploadExternal", channel, message)
+        self.wrote("files.completeUploadExternal", channel, message)
         if self.echoes:
             self.event({**message, "channel": channel, "channel_type": self.world.channels[channel]})
         self._touch()
@@ -616,7 +531,7 @@ class SlackDouble(SlackSurface):
         """A message changes by itself: a preview of its link is there."""
         before = dict(self.world.messages[channel][ts])
         self.world.messages[channel][ts] |= fields
-        self._tell_change(channel, self.world.messages[channel][ts], before)
+        self.tell_change(channel, self.world.messages[channel][ts], before)
 
     async def _files_delete(self, arguments: Json) -> Json:
         if self.files.pop(str(arguments.get("file", "")), None) is None:
@@ -644,7 +559,7 @@ class SlackDouble(SlackSurface):
     # -------------------------------------------------------------------------------------------------------- writing
 
     async def _chat_postMessage(self, arguments: Json) -> Json:  # noqa: N802 (named as the method is)
-        channel = self._writable(arguments)
+        channel = self.writable(arguments)
         body = self._body(arguments, edited=False)
         thread = str(arguments.get("thread_ts") or "")
         if thread and thread not in self.world.messages[channel]:
@@ -654,38 +569,42 @@ class SlackDouble(SlackSurface):
             extra["metadata"] = arguments["metadata"]
         ours = {"user": self.world.bot_user, "bot_id": self.world.bot_id, "app_id": "A1"}
         message = self.world.put(channel, {**ours, **body, **extra})
-        self._wrote("chat.postMessage", channel, message)
+        self.wrote("chat.postMessage", channel, message)
         if self.echoes:
             echo = message if self.keeps_metadata else {k: v for k, v in message.items() if k != "metadata"}
             self.event({**echo, "channel": channel, "channel_type": self.world.channels[channel]})
         return {"channel": channel, "ts": message["ts"], "message": message}
 
     async def _chat_update(self, arguments: Json) -> Json:
-        channel = self._writable(arguments)
+        channel = self.writable(arguments)
         message = self._ours(channel, arguments, "cant_update_message")
         posted = next((w.at for w in self.writes if w.ts == message["ts"]), -math.inf)
         if self.edit_error:
             raise Refused(self.edit_error)
         if asyncio.get_running_loop().time() > posted + self.edit_window:
             raise Refused("edit_window_closed")
+        self.streams.check_edit(channel, str(message["ts"]))
         before = dict(message)
         message.update(self._body(arguments, edited=True))
+        self.streams.edited(channel, message)
         self._note_reused_ids(before, message)
-        self._wrote("chat.update", channel, message)
+        self.wrote("chat.update", channel, message)
         if self.echoes:
-            self._tell_change(channel, message, before)
+            self.tell_change(channel, message, before)
         return {"channel": channel, "ts": message["ts"], "text": message.get("text", ""), "message": message}
 
     async def _chat_delete(self, arguments: Json) -> Json:
-        channel = self._writable(arguments)
+        channel = self.writable(arguments)
         message = self._ours(channel, arguments, "cant_delete_message")
+        self.streams.check_deletion(channel, str(message["ts"]))
         del self.world.messages[channel][message["ts"]]
-        self._wrote("chat.delete", channel, message)
+        self.wrote("chat.delete", channel, message)
         if self.echoes:
             self._tell_deletion(channel, message)
         return {"channel": channel, "ts": message["ts"]}
 
-    def _writable(self, arguments: Json) -> str:
+    def writable(self, arguments: Json) -> str:
+        """The channel of a call, or a refusal."""
         channel = str(arguments.get("channel", ""))
         if channel not in self.world.channels:
             raise Refused("channel_not_found")
@@ -723,16 +642,22 @@ class SlackDouble(SlackSurface):
         self.interactive.check(blocks)
         return {"text": text[:40_000], "blocks": blocks}
 
-    def _wrote(self, method: str, channel: str, message: Json) -> None:
+    def wrote(self, method: str, channel: str, message: Json) -> None:
+        """Record a write."""
         now = asyncio.get_running_loop().time()
-        self.writes.append(Wrote(now, method, channel, str(message["ts"]), seen(message)))
+        self.writes.append(Wrote(now, method, channel, str(message["ts"]), self._seen(channel, message)))
+
+    def check_blocks(self, blocks: list[Json]) -> None:
+        """Refuse blocks of a message."""
+        self.interactive.check(blocks)
 
     def _note_reused_ids(self, before: Json, message: Json) -> None:
         """Slack asks for a new block_id at each update, and refuses none."""
         ids = [{block.get("block_id") for block in each.get("blocks") or []} - {None} for each in (before, message)]
         self.reused_block_ids |= ids[0] & ids[1]
 
-    def _tell_change(self, channel: str, message: Json, before: Json) -> None:
+    def tell_change(self, channel: str, message: Json, before: Json) -> None:
+        """Send the event of a changed message."""
         change = {"type": "message", "subtype": "message_changed", "hidden": True, "channel": channel}
         change |= {"message": dict(message), "previous_message": before, "ts": self.world.now()}
         self.event({**change, "channel_type": self.world.channels[channel]})
@@ -778,12 +703,6 @@ def _tables_in(block: Json) -> int:
     """How many tables Slack would make of a markdown block: by the lines of dashes under their heads."""
     prose = re.sub(r"^```.*?^```", "", block["text"], flags=re.MULTILINE | re.DOTALL) if "text" in block else ""
     return len(re.findall(r"^\|(?:[ ]*:?-+:?[ ]*\|)+$", prose, re.MULTILINE))
-
-
-def seen(message: Json) -> str:
-    """What a reader sees of a message: its markdown blocks, or else its text."""
-    blocks = [block["text"] for block in message.get("blocks") or [] if block.get("type") == "markdown"]
-    return "\n\n".join(blocks) if blocks else str(message.get("text", ""))
 
 
 def _public(file: Json) -> Json:

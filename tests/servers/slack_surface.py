@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 from tests.servers.slack_blocks import Refused, check_view
 
 if TYPE_CHECKING:
-    from tests.servers.slack import World
     from tests.servers.slack_deliveries import Deliveries, Envelope
     from tests.servers.slack_interactive import Interactive
+    from tests.servers.slack_world import World
 
 Json = dict[str, Any]
 
@@ -88,11 +88,20 @@ class SlackSurface:
         }
         return await self.deliveries.deliver_payload("interactive", payload)
 
-    def open_home(self, user: str, tab: str = "home") -> None:
-        """Somebody opens the app: its page, or its direct messages."""
+    def open_home(self, user: str, tab: str = "home", **more: Any) -> None:
+        """Somebody opens the app: its page, or its direct messages; `more` are fields of the event."""
         opened = {"type": "app_home_opened", "user": user, "channel": self.direct_with(user), "tab": tab}
         view = {"view": self.interactive.homes[user]} if tab == "home" and user in self.interactive.homes else {}
-        self.event({**opened, **view, "event_ts": self.world.now()})
+        self.event({**opened, **view, **more, "event_ts": self.world.now()})
+
+    def view_channel(self, user: str, seen: str = "") -> None:
+        """Somebody looks at a channel next to the agent view, or at nothing it can tell.
+
+        https://docs.slack.dev/reference/events/app_context_changed
+        """
+        entity = {"type": "slack#/types/channel_id", "value": seen, "team_id": self.world.team}
+        told = {"type": "app_context_changed", "user": user, "channel": self.direct_with(user)}
+        self.event({**told, "context": {"entities": [entity]} if seen else {}, "event_ts": self.world.now()})
 
     def uninstall(self) -> None:
         """Somebody removes the app from the workspace."""

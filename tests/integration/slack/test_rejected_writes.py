@@ -9,7 +9,8 @@ import pytest
 from bot.conversation import Finish, FinishReason, Text
 from tests.integration.slack.test_answers import bot
 from tests.servers.limits import Kind
-from tests.servers.slack import SlackDouble, Wrote
+from tests.servers.slack import SlackDouble
+from tests.servers.slack_world import Wrote
 from tests.support.fakes import ScriptedModel, Step
 
 pytestmark = pytest.mark.sockets
