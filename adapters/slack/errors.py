@@ -1,8 +1,9 @@
 """Slack's and aiohttp's errors as our failures. Every call of the Web API passes through `translated`.
 
 Slack's error codes are grouped by the caller's reaction; retries are decided elsewhere. Codes:
-https://docs.slack.dev/reference/methods (each method lists its own; chat.postMessage, chat.update, chat.delete,
-conversations.replies and users.info are covered). `code_of` returns the code of a failure.
+https://docs.slack.dev/reference/methods (each method lists its own; chat.postMessage, chat.update, chat.delete, the
+three methods of native streams, conversations.replies and users.info are covered). `code_of` returns the code of a
+failure.
 """
 
 from __future__ import annotations
@@ -90,11 +91,23 @@ FORBIDDEN = frozenset(
         "posting_to_channel_denied",
         "invalid_channel",
         "file_update_failed",
+        # Native streams: not on this surface, or not with these recipients.
+        "channel_type_not_supported",
+        "missing_recipient_user_id",
+        "missing_recipient_team_id",
+        "recipient_user_not_found",
+        "recipient_team_not_found",
+        "message_not_owned_by_app",
+        "paid_only",
+        "paid_teams_only",
+        "plan_upgrade_required",
     ]
 )
 
+_TOO_MANY_BLOCKS = frozenset(["msg_blocks_too_long", "msg_blocks_too_many"])
+
 # The blocks are refused; the text alone may be accepted (`messages.writer` tries).
-BLOCKS = frozenset(["invalid_blocks", "invalid_blocks_format", "unsupported_block_type", "msg_blocks_too_long"])
+BLOCKS = frozenset(["invalid_blocks", "invalid_blocks_format", "unsupported_block_type", *_TOO_MANY_BLOCKS])
 
 # Too many tables: Slack makes table blocks of a markdown block's tables, counts them as attachments and allows one
 # (https://docs.slack.dev/reference/block-kit/blocks/table-block: invalid_attachments, with the message
@@ -109,6 +122,9 @@ UNACCEPTABLE = (
         [
             "msg_too_long",
             "no_text",
+            "invalid_chunks",
+            "cannot_provide_both_markdown_text_and_chunks",
+            "streaming_mode_mismatch",
             "too_many_attachments",
             "invalid_arguments",
             "invalid_arg_name",
@@ -135,7 +151,14 @@ METADATA = frozenset(
 )
 
 # Too long, or too many blocks: smaller messages of the same kind may be accepted.
-TOO_MUCH = frozenset(["msg_too_long", "msg_blocks_too_long"])
+TOO_MUCH = frozenset(["msg_too_long", *_TOO_MANY_BLOCKS])
+
+# The message takes no more of its stream: Slack closed it after five minutes, or a reader stopped it.
+STREAM_STOPPED = "stopped_by_user"
+STREAM_CLOSED = frozenset(["message_not_in_streaming_state", STREAM_STOPPED])
+
+# Edits and deletes are refused while the message is a stream.
+STREAM_OPEN = "streaming_state_conflict"
 
 # Edits are refused; posts may still be accepted.
 UNCHANGEABLE = frozenset(["cant_update_message", "edit_window_closed"])
@@ -153,7 +176,7 @@ BROKEN = frozenset(
         "team_added_to_org",
         "update_failed",
         "external_channel_migrating",
-        "streaming_state_conflict",
+        STREAM_OPEN,
         "hash_conflict",
     ]
 )
@@ -226,7 +249,7 @@ def _failure_by_code(code: str, line: str, uncertain: type[OutcomeUnknown | Serv
         return ServiceError(line)
     if code in GONE:
         return NotFound(line)
-    if code in UNACCEPTABLE | UNCHANGEABLE:
+    if code in UNACCEPTABLE | UNCHANGEABLE | STREAM_CLOSED:
         return InvalidRequest(line)
     if code not in FORBIDDEN and not code.startswith("restricted_action"):
         # Slack refuses; the same call a second later would hardly succeed.

@@ -55,6 +55,8 @@ class SlackOptions:
     # 429.
     edits: str = "auto"
     edits_latch_seconds: float = 3600.0
+    # Where answers are native streams: "auto" (direct messages with a thread), "off", or "always" (every thread).
+    streams: str = "auto"
     # One call of the Web API, from sending to the whole answer. Slack answers in 0.1-0.5 s; after ten seconds readers
     # have given up on a write anyway, and the next one has newer text.
     call_seconds: float = 10.0

@@ -28,6 +28,8 @@ from bot.rate_limits import (
 # chat.update and chat.delete: tier 3, 50 in any minute.
 TIER_3 = 50
 MINUTE = 60.0
+# chat.startStream and chat.stopStream: tier 2, 20 in any minute each; chat.appendStream: tier 4, 100.
+STARTS, STOPS, APPENDS = 20, 20, 100
 # The same as a leaky bucket: one each 1.2 s, with the burst of five of a conservative client.
 LEAK_SECONDS = MINUTE / TIER_3
 LEAK_BURST = 5
@@ -120,6 +122,11 @@ class RememberedLimits:
     def edits(self, options: SlackOptions) -> EditLimit:
         """The edits of all messages."""
         self._limits["chat.update"] = limit = edit_limit(options, self._recorder("chat.update"))
+        return limit
+
+    def streams(self, method: str, rate: int) -> RollingWindow:
+        """At most `rate` calls of a method of native streams in any minute."""
+        self._limits[method] = limit = RollingWindow(rate, MINUTE, on_spent=self._recorder(method))
         return limit
 
     async def recall(self) -> None:

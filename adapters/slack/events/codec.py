@@ -8,12 +8,20 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from typing import Any
 
 from adapters.shared.json_fields import Json, as_object, list_field, object_field, string_field
 from adapters.slack.events.content import journal_fields
 from adapters.slack.events.invocations import Invocation, dump_fields, load_fields
 from adapters.slack.events.pages import SlackUser
-from adapters.slack.events.parse import Event, Identity, is_plain, parse_event
+from adapters.slack.events.parse import (
+    AGENT_VIEW_FIELDS,
+    Event,
+    Identity,
+    comes_from_agent_view,
+    is_plain,
+    parse_event,
+)
 
 # Stored as they are; `parse.parse_event` reads them.
 _FIELDS = frozenset(
@@ -40,7 +48,11 @@ def load_invocation(text: str) -> Invocation | None:
 
 
 def _reduced(event: Json) -> Json:
-    stored = {name: event[name] for name in _FIELDS & event.keys() if isinstance(event[name], str | bool)}
+    stored: dict[str, Any] = {
+        name: event[name] for name in _FIELDS & event.keys() if isinstance(event[name], str | bool)
+    }
+    if comes_from_agent_view(event):
+        stored[AGENT_VIEW_FIELDS[0]] = {}
     return stored if is_plain(event) else stored | journal_fields(event)
 
 

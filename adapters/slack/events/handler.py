@@ -48,7 +48,7 @@ from adapters.slack.events.parse import (
 from adapters.slack.events.pending import PendingMessage, PendingWork
 from adapters.slack.events.places import place_of
 from adapters.slack.events.stops import StopHandler
-from adapters.slack.history.cache import conversation_of
+from adapters.slack.history.cache import Conversation, MessageCache, conversation_of
 from adapters.slack.history.recovery import ThreadSnapshot
 from adapters.slack.history.thread_lookup import known_participation, participates
 from adapters.slack.history.users import to_author
@@ -379,8 +379,18 @@ def update_cache(event: Event, workspace: WorkspaceState, addressed: AddressedMe
         cache.open(addressed.conversation, from_start=addressed.starts_thread)
     match event:
         case MessageDeleted(channel, ts, thread):
-            cache.remove(conversation_of(channel, ts, thread), ts)
+            for conversation in _conversations_of(channel, ts, thread):
+                cache.remove(conversation, ts)
         case MessagePosted(channel, message) | MessageChanged(channel, message):
-            conversation = conversation_of(channel, message.ts, message.thread)
-            if not (message.ours and cache.get(conversation, message.ts)):  # our own record is never older
-                cache.put(conversation, message)
+            _put(channel, message, cache)
+
+
+def _put(channel: str, message: SlackMessage, cache: MessageCache) -> None:
+    for conversation in _conversations_of(channel, message.ts, message.thread):
+        if not (message.ours and cache.get(conversation, message.ts)):  # our own record is never older
+            cache.put(conversation, message)
+
+
+def _conversations_of(channel: str, ts: str, thread: str) -> set[Conversation]:
+    """The conversations with a message: a direct message outside threads may begin one, as in the agent view."""
+    return {conversation_of(channel, ts, thread), (channel, thread or ts)}

@@ -1,7 +1,8 @@
 """Messages addressed to the bot, and mentions in Slack's text format. Pure.
 
 A mention is answered in its thread, or in the thread it starts. In a thread the bot takes part in, messages need no
-mention. Direct messages form one conversation; each thread in them is another. In a group direct message only a mention
+mention. Direct messages form one conversation; each thread in them is another. In the agent view each message outside a
+thread starts one (`events.parse.comes_from_agent_view`). In a group direct message only a mention
 addresses the bot. Messages by apps get no answer. A mention arrives as two events
 (https://docs.slack.dev/reference/events/app_mention); either is enough.
 
@@ -93,7 +94,7 @@ def known_question(event: Event | None, me: Identity) -> AddressedMessage | None
 
 def _addressed(event: MessagePosted, trigger: Trigger) -> AddressedMessage:
     message = event.message
-    in_place = trigger is Trigger.DIRECT and not message.thread
+    in_place = trigger is Trigger.DIRECT and not (message.thread or event.in_agent_view)
     return AddressedMessage(
         channel=event.channel,
         message=message,

@@ -19,6 +19,9 @@ METADATA_TYPE = "tickertape_turn"
 # change. https://docs.slack.dev/reference/events/message#subtypes
 MESSAGE_SUBTYPES = frozenset({"", "file_share", "thread_broadcast", "me_message", "bot_message"})
 
+# Objects in the events of direct messages from the agent view (`comes_from_agent_view`).
+AGENT_VIEW_FIELDS = ("app_context", "assistant_thread")
+
 # Reactions meaning "stop", by Slack's names: only signs without another meaning beside a growing answer. A raised hand
 # greets as often as it stops, so it is missing. The second line has names of other servers, and Slack's synonyms.
 STOP_REACTIONS = frozenset(
@@ -50,7 +53,8 @@ class SlackMessage:
     """One message, from an event or a page of history.
 
     `ts` is its id and time, `thread` its thread's id (empty outside one). `text` has Slack's own format, or markdown in
-    our own messages. `name` is set for bots and strangers only; `key` is the key of one of our posts.
+    our own messages. `name` is set for bots and strangers only; `key` is the key of one of our posts. `team` is the
+    author's own, as far as Slack names it.
     """
 
     ts: str
@@ -64,6 +68,7 @@ class SlackMessage:
     extra_text: str = ""  # content beside the text, in the same format (`adapters.slack.events.content`); not of ours
     files: tuple[Attachment, ...] = ()  # not ours
     uploads: tuple[UploadedFile, ...] = ()  # ours
+    team: str = ""
 
     @property
     def shown(self) -> str:
@@ -87,6 +92,7 @@ class MessagePosted:
     teams: frozenset[str] = frozenset()  # the author's organisations, as far as the event names them
     parent: str = ""  # author of the thread's first message, if the event names one
     is_mention_event: bool = False
+    in_agent_view: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +178,7 @@ def _parse_message_event(event: Json, me: Identity) -> Event | None:
         teams=_teams(event),
         parent=string_field(event, "parent_user_id"),
         is_mention_event=is_mention,
+        in_agent_view=comes_from_agent_view(event),
     )
 
 
@@ -206,6 +213,15 @@ def _parse_change(event: Json, channel: str, me: Identity) -> Event:
     )
 
 
+def comes_from_agent_view(event: Json) -> bool:
+    """Whether a direct message was written in the agent view, or in its predecessor, the assistant's panel.
+
+    There Slack adds the things open beside the conversation, perhaps none. Each message outside a thread is the first
+    of its own: https://docs.slack.dev/ai/migrating-to-agent-messaging.
+    """
+    return any(isinstance(event.get(name), dict) for name in AGENT_VIEW_FIELDS)
+
+
 def _channel_type(event: Json, channel: str) -> str:
     """app_mention events carry no channel_type; ids of direct messages begin with a D."""
     return string_field(event, "channel_type") or ("im" if channel.startswith("D") else "channel")
@@ -214,6 +230,11 @@ def _channel_type(event: Json, channel: str) -> str:
 def _teams(message: Json) -> frozenset[str]:
     """`user_team` and `source_team` come with messages of Slack Connect channels."""
     return frozenset(filter(None, (string_field(message, name) for name in ("team", "user_team", "source_team"))))
+
+
+def _team(message: Json) -> str:
+    """In Slack Connect channels, `team` may be the receiving workspace's; the other two are the author's."""
+    return next(filter(None, (string_field(message, name) for name in ("user_team", "source_team", "team"))), "")
 
 
 def _file_ids(message: Json) -> list[str]:
@@ -266,6 +287,7 @@ def parse_message(message: Json, me: Identity) -> SlackMessage | None:
         extra_text="" if plain else extra_text(message),
         files=() if plain else parse_files(message),
         uploads=_uploads(message) if ours else (),
+        team="" if ours else _team(message),
     )
 
 

@@ -108,6 +108,27 @@ async def test_a_thread_from_before_the_start_is_known_again() -> None:
 
 
 @pytest.mark.quick
+async def test_the_agent_view() -> None:
+    """In the agent view each message outside a thread begins a conversation, answered in a thread below it."""
+    double = SlackDouble()
+    double.post_seconds = 0.0
+    ann, dm = double.world.user("Ann"), double.world.channel("im")
+    async with double.running(), connected(double) as (_, inbox):
+        one = double.say(dm, "one", author=ann, app_context={"entities": []})
+        two = double.say(dm, "two", author=ann, app_context={"entities": []})
+        await inbox.turn(2)
+        await answer(inbox.turns[0][1], "first")
+        double.say(dm, "and more", author=ann, thread=one)
+        await inbox.turn(3)
+        (first, _), (second, channel), (third, after) = inbox.turns
+        assert first.conversation == third.conversation != second.conversation
+        assert double.answers(dm, one) == ["first"]
+        assert [each.text for each in (await channel.history(9)).messages] == []
+        assert [each.text for each in (await after.history(9)).messages] == ["one", "first"]
+        assert double.answers(dm, two) == []
+
+
+@pytest.mark.quick
 async def test_direct_messages() -> None:
     """A direct message is answered in place; a thread in it is a conversation of its own."""
     double = SlackDouble()

@@ -22,6 +22,8 @@ QUESTIONS: list[Json] = [
     {"type": "message", "channel": "C1", "channel_type": "channel", "user": "U1", "text": "and?", "ts": "2.1"}
     | {"thread_ts": "1.1", "parent_user_id": "U1"},
     {"type": "message", "channel": "D1", "channel_type": "im", "user": "U1", "text": "hi", "ts": "1.1"},
+    {"type": "message", "channel": "D1", "channel_type": "im", "user": "U1", "text": "hi", "ts": "1.1"}
+    | {"app_context": {"entities": [{"type": "slack#/types/channel_id", "value": "C1"}]}},
     {"type": "message", "channel": "C1", "user": "U1", "text": "<@UBOT> \ud83d", "ts": "1.1", "source_team": "T9"},
     {"type": "message", "channel": "D1", "user": "U1", "text": "", "ts": "1.1"}
     | {"attachments": [{"is_share": True, "author_name": "Ann", "text": "moved", "files": [{"id": "F1"}]}]},
@@ -55,6 +57,7 @@ NAMES = st.sampled_from(
         *("type", "channel", "user", "text", "ts", "thread_ts", "subtype", "files", "hidden", "item", "reaction"),
         *("message", "previous_message", "deleted_ts", "streaming_message_ts", "channel_type", "bot_id"),
         *("attachments", "blocks", "elements", "title", "fields", "value", "is_share", "mode", "transcription"),
+        *("app_context", "assistant_thread", "team", "user_team"),
         *("preview", "content", "file_access", "id", "message_blocks", "rows", "accessory", "author_name"),
     ]
 )
