@@ -16,11 +16,12 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests.support.clock import VirtualLoop
+from tests.support.clock import LoopbackLoop, VirtualLoop
 from tests.support.transport import TRANSPORT, Transport
 
 # A test with sockets hangs if it takes longer. Real seconds; read below only.
 SOCKET_TEST_SECONDS = 60.0
+VIRTUAL_TEST_SECONDS = 10_000.0  # the same in virtual time
 
 # Processes per processor: tests with sockets or child processes mostly wait, the quick half mostly computes.
 PROCESSES_EACH = 3
@@ -102,7 +103,10 @@ def transport(request: pytest.FixtureRequest) -> Iterator[Transport]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    """Run a coroutine test: on a `VirtualLoop`, or in real time where it is marked ``sockets``."""
+    """Run a coroutine test: on a `VirtualLoop`, or in real time where it is marked ``sockets``.
+
+    With ``sockets(virtual=True)`` clients and servers share a `LoopbackLoop`, whose seconds are virtual.
+    """
     function = pyfuncitem.obj
     if not inspect.iscoroutinefunction(function):
         return None
@@ -112,12 +116,13 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
         with asyncio.Runner(loop_factory=VirtualLoop) as runner:
             runner.run(function(**arguments))
         return True
-    seconds = marker.kwargs.get("seconds", SOCKET_TEST_SECONDS)
+    is_virtual = marker.kwargs.get("virtual", False)
+    seconds = marker.kwargs.get("seconds", VIRTUAL_TEST_SECONDS if is_virtual else SOCKET_TEST_SECONDS)
 
     async def bounded() -> None:
         async with asyncio.timeout(seconds):
             await function(**arguments)
 
-    with asyncio.Runner() as runner:
+    with asyncio.Runner(loop_factory=LoopbackLoop if is_virtual else None) as runner:
         runner.run(bounded())
     return True

@@ -43,6 +43,10 @@ class SlackSurface:
         """Send an event."""
         raise NotImplementedError
 
+    def say(self, channel: str, text: str, *, author: str, thread: str = "", **fields: Any) -> str:
+        """Somebody says something; returns the message's ts."""
+        raise NotImplementedError
+
     def direct_with(self, user: str) -> str:
         """The person's direct messages with the bot."""
         if user not in self.direct:
@@ -94,14 +98,25 @@ class SlackSurface:
         view = {"view": self.interactive.homes[user]} if tab == "home" and user in self.interactive.homes else {}
         self.event({**opened, **view, **more, "event_ts": self.world.now()})
 
+    def ask_agent(self, user: str, text: str, *, thread: str = "", seen: str = "") -> str:
+        """Somebody writes in the agent view, beside a channel or nothing that is named; returns the message's ts.
+
+        Each message outside a thread is the first of its own: https://docs.slack.dev/ai/migrating-to-agent-messaging.
+        """
+        context = {"app_context": self._context(seen)}
+        return self.say(self.direct_with(user), text, author=user, thread=thread, **context)
+
+    def _context(self, seen: str) -> Json:
+        entity = {"type": "slack#/types/channel_id", "value": seen, "team_id": self.world.team}
+        return {"entities": [entity]} if seen else {}
+
     def view_channel(self, user: str, seen: str = "") -> None:
         """Somebody looks at a channel next to the agent view, or at nothing it can tell.
 
         https://docs.slack.dev/reference/events/app_context_changed
         """
-        entity = {"type": "slack#/types/channel_id", "value": seen, "team_id": self.world.team}
         told = {"type": "app_context_changed", "user": user, "channel": self.direct_with(user)}
-        self.event({**told, "context": {"entities": [entity]} if seen else {}, "event_ts": self.world.now()})
+        self.event({**told, "context": self._context(seen), "event_ts": self.world.now()})
 
     def uninstall(self) -> None:
         """Somebody removes the app from the workspace."""

@@ -1,7 +1,8 @@
 """A virtual clock: an event loop on which time passes only when every task waits for it.
 
 Minutes of pacing take milliseconds, and always the same ones; a loop in which nothing could ever happen again raises
-`Deadlock` instead of hanging. For the core with in-memory ports only: threads and sockets run in real time.
+`Deadlock` instead of hanging. `VirtualLoop` is for the core with in-memory ports; `LoopbackLoop` also for sockets
+between tasks of the same loop. Threads and other processes run in real time.
 """
 
 from __future__ import annotations
@@ -9,6 +10,10 @@ from __future__ import annotations
 import asyncio
 import selectors
 from typing import Any
+
+# Real seconds in which data arrives over the loopback interface: the kernel usually delivers it in the sender's call.
+# A step of time longer than `_STEP_SECONDS` waits longer, since it may be a client's time-out.
+_ARRIVAL_SECONDS, _PATIENT_SECONDS, _STEP_SECONDS = 0.0003, 0.01, 2.0
 
 
 class Deadlock(AssertionError):
@@ -36,8 +41,10 @@ class _VirtualSelector(selectors.SelectSelector):
 class VirtualLoop(asyncio.SelectorEventLoop):
     """An event loop that owns its time, which starts at 1,000 s (so that a forgotten zero shows)."""
 
+    selector_type = _VirtualSelector
+
     def __init__(self) -> None:
-        selector = _VirtualSelector()
+        selector = self.selector_type()
         super().__init__(selector)
         selector.loop = self
         self._virtual_now = 1000.0
@@ -49,3 +56,21 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def advance(self, seconds: float) -> None:
         """Move time forward."""
         self._virtual_now += seconds
+
+
+class _LoopbackSelector(_VirtualSelector):
+    """Gives what was sent over the loopback interface a moment to arrive, before it moves time."""
+
+    def select(self, timeout: float | None = None) -> list[Any]:
+        """Poll, wait a moment for data, then advance."""
+        ready = super(_VirtualSelector, self).select(0)
+        if not ready and timeout != 0:
+            is_step = timeout is not None and timeout <= _STEP_SECONDS
+            ready = super(_VirtualSelector, self).select(_ARRIVAL_SECONDS if is_step else _PATIENT_SECONDS)
+        return ready or super().select(timeout)
+
+
+class LoopbackLoop(VirtualLoop):
+    """A virtual clock for clients and servers in one loop, over real sockets."""
+
+    selector_type = _LoopbackSelector
