@@ -162,6 +162,7 @@ class Kind(Enum):
     DELAY = auto()  # no fault at all, only late: applied and answered after `seconds`
     GARBLED = auto()  # applied, and answered 200 with what is not JSON
     STATUS_AFTER = auto()  # applied, then answered with `status`, `headers` and `body`
+    LATE = auto()  # no fault at all: applied at once, answered after `seconds`
 
 
 @dataclass(slots=True)
@@ -191,7 +192,7 @@ class Fault:
         return self.nth <= self.seen < self.nth + self.times
 
 
-_APPLIED = frozenset({Kind.DELAY, Kind.GARBLED, Kind.STATUS_AFTER, Kind.RESET_AFTER, Kind.STALL_AFTER})
+_APPLIED = frozenset({Kind.DELAY, Kind.GARBLED, Kind.STATUS_AFTER, Kind.LATE, Kind.RESET_AFTER, Kind.STALL_AFTER})
 
 
 class FaultPlan:
@@ -227,11 +228,10 @@ def reset(request: web.Request) -> NoReturn:
     raise asyncio.CancelledError
 
 
-async def faulted(
-    plan: FaultPlan,
-    request: web.Request,
-    handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
-) -> web.StreamResponse:
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+async def faulted(plan: FaultPlan, request: web.Request, handler: Handler) -> web.StreamResponse:
     """Handle `request` as the plan says: well, or with the fault that is due."""
     fault = plan.hit(request.method, request.path)
     if fault is None:
@@ -239,15 +239,23 @@ async def faulted(
     if fault.kind in _APPLIED:
         for _ in range(fault.copies - 1):
             await handler(request)
+    return await _suffer(fault, request, handler)
+
+
+async def _suffer(fault: Fault, request: web.Request, handler: Handler) -> web.StreamResponse:
     match fault.kind:
-        case Kind.STATUS | Kind.STATUS_AFTER:
-            if fault.kind is Kind.STATUS_AFTER:
-                await handler(request)
-            headers = {"Content-Type": "application/json", **fault.headers}
-            return web.Response(status=fault.status, headers=headers, body=fault.body or b"{}")
+        case Kind.STATUS:
+            return _told(fault)
+        case Kind.STATUS_AFTER:
+            await handler(request)
+            return _told(fault)
         case Kind.DELAY:
             await asyncio.sleep(fault.seconds)
             return await handler(request)
+        case Kind.LATE:
+            response = await handler(request)
+            await asyncio.sleep(fault.seconds)
+            return response
         case Kind.GARBLED:
             await handler(request)
             return web.Response(status=200, headers={"Content-Type": "text/html"}, body=b"<html>all is well</html>")
@@ -258,3 +266,8 @@ async def faulted(
     if fault.kind in (Kind.STALL_BEFORE, Kind.STALL_AFTER):
         await asyncio.sleep(fault.seconds)
     reset(request)
+
+
+def _told(fault: Fault) -> web.Response:
+    headers = {"Content-Type": "application/json", **fault.headers}
+    return web.Response(status=fault.status, headers=headers, body=fault.body or b"{}")

@@ -27,6 +27,9 @@ from tests.support.slack import OVER_HTTP, for_program, program_ready, transport
 KILLED, STOPPED, MODEL_LOST = "kill -9", "SIGTERM", "the model's server lost"
 MISHAPS = (KILLED, STOPPED, MODEL_LOST)
 
+# Slack's agent view, in place of a platform.
+AGENT_VIEW = "slack-agent"
+
 # The longest wait for whole answers.
 _PATIENCE_SECONDS = 120.0
 
@@ -56,12 +59,15 @@ class Outcome:
     whole: int = 0
     wrong: list[str] = field(default_factory=list)  # the texts of answers not whole, or posted twice
     limited: int = 0  # 429s
+    streamed: int = 0  # answers that were open native streams at the mishap
+    spinners: int = 0  # signs of progress at the end
     seconds: float = 0.0  # from the mishap until all answers were whole
 
     def __str__(self) -> str:
         return (
             f"{self.replies} answers, {self.live} of them half written: {self.whole} whole, {len(self.wrong)} not, "
-            f"{self.limited} answers of 429, {self.seconds:.1f} s until all were whole"
+            f"{self.limited} answers of 429, {self.streamed} open streams and then {self.spinners} signs of progress, "
+            f"{self.seconds:.1f} s until all were whole"
         )
 
 
@@ -79,11 +85,18 @@ class Places(Protocol):
     @property
     def limited(self) -> int: ...
 
+    @property
+    def spinners(self) -> int:
+        """Messages with a sign of progress of the platform's own."""
+        ...
+
     async def connected(self) -> None: ...
 
 
 class DiscordPlaces:
     """Mentions in a guild's channels."""
+
+    spinners = 0
 
     def __init__(self, double: DiscordDouble, count: int) -> None:
         self._double = double
@@ -127,8 +140,23 @@ class SlackPlaces:
     def limited(self) -> int:
         return len(self._double.limited)
 
+    @property
+    def spinners(self) -> int:
+        return len(self._double.streams.spinners)
+
     async def connected(self) -> None:
         await program_ready(self._double)
+
+
+class AgentPlaces(SlackPlaces):
+    """Questions of as many people in the agent view, answered by native streams."""
+
+    def __init__(self, double: SlackDouble, count: int) -> None:
+        super().__init__(double, count)
+        self._channels = [double.direct_with(asker) for asker in self._askers]
+
+    def ask(self, number: int) -> None:
+        self._questions[number] = self._double.ask_agent(self._askers[number], "why?")
 
 
 class BothPlaces:
@@ -150,6 +178,10 @@ class BothPlaces:
     def limited(self) -> int:
         return sum(kind.limited for kind in self._kinds)
 
+    @property
+    def spinners(self) -> int:
+        return sum(kind.spinners for kind in self._kinds)
+
     async def connected(self) -> None:
         for kind in self._kinds:
             await kind.connected()
@@ -166,7 +198,7 @@ async def places(platform: str, count: int) -> AsyncIterator[Places]:
     else:
         async with for_program(transport_of(platform)).running() as slack:
             slack.requests.retry_seconds = RETRY_SECONDS
-            yield SlackPlaces(slack, count)
+            yield (AgentPlaces if platform == AGENT_VIEW else SlackPlaces)(slack, count)
 
 
 def words_of(count: int) -> list[str]:
@@ -197,6 +229,7 @@ class Run:
             await self._where.connected()
             await self._begin()
             self.outcome.live = sum(0 < len(self._found(number)) < self._load.words for number in self._numbers)
+            self.outcome.streamed = self._where.spinners
             happened = asyncio.get_running_loop().time()
             if mishap == MODEL_LOST:
                 async with self._model.refused():
@@ -208,7 +241,7 @@ class Run:
             async with bot(self._environment) as running:
                 await self._until_whole(running)
         self.outcome.seconds = asyncio.get_running_loop().time() - happened - _SETTLE_SECONDS
-        self.outcome.limited = self._where.limited
+        self.outcome.limited, self.outcome.spinners = self._where.limited, self._where.spinners
         self._judge()
         return self.outcome
 
@@ -270,10 +303,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--words", type=int, default=300)
     parser.add_argument("--rate", type=float, default=40.0, help="words a second")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--platform", choices=["discord", "slack", OVER_HTTP, "both"], action="append")
+    parser.add_argument("--platform", choices=["discord", "slack", OVER_HTTP, AGENT_VIEW, "both"], action="append")
     chosen = parser.parse_args(arguments)
     load, failed = Load(chosen.replies, chosen.words, chosen.rate, chosen.seed), False
-    for platform in chosen.platform or ["discord", "slack", OVER_HTTP]:
+    for platform in chosen.platform or ["discord", "slack", OVER_HTTP, AGENT_VIEW]:
         for mishap in MISHAPS:
             outcome = asyncio.run(crash(platform, mishap, load))
             sys.stdout.write(f"{platform}, {mishap}: {outcome}\n")
