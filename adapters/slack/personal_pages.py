@@ -122,9 +122,17 @@ class PersonalPages:
 
     async def _post(self, channel: str, words: str) -> None:
         """Post the welcome. Once: a repeated one would be visible, a missing one only less polite."""
-        now = asyncio.get_running_loop().time()
-        for budget in self._workspace.budgets.of(Verb.POST, channel):
-            budget.spend(now)
+        loop, budgets = asyncio.get_running_loop(), self._workspace.budgets.of(Verb.POST, channel)
+        sent = loop.time()
+        for budget in budgets:
+            budget.spend(sent)
+        try:
+            await self._post_once(channel, words)
+        finally:
+            for budget in budgets:  # without the response, answers in this conversation wait without end
+                budget.record_response(loop.time(), sent=sent)
+
+    async def _post_once(self, channel: str, words: str) -> None:
         text, place = escape_pings(words), {"channel": channel, "unfurl_links": False, "unfurl_media": False}
         try:
             await self._web.send("chat.postMessage", place | with_blocks(text), once=True)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import pytest
 
 from adapters.slack.options import SlackTimings
+from adapters.slack.rate_limits import POST_SECONDS
 from bot.interactions.values import Action, Field, Form, FormSubmitted, Notice, Panel, Response
+from bot.ports import Verb
 from tests.servers.limits import Kind
 from tests.servers.slack import SlackDouble
 from tests.servers.slack_interactive import View
@@ -145,6 +148,23 @@ async def test_the_welcome_comes_once() -> None:
         await core.until(lambda: len(core.greeted) == 2)
         assert len(double.answers(dm)) == 1
         assert double.prompts == []  # those of the manifest stay
+
+
+async def test_the_first_question_after_the_welcome() -> None:
+    """The welcome delays the answer to the next question by the time between two posts, and no longer."""
+    double, core = SlackDouble(), RecordingInteractions()
+    core.greeting = "Hello!"
+    ann = double.world.user("Ann")
+    dm = double.direct_with(ann)
+    async with double.running(), connected(double, None, core) as (_, inbox):
+        double.open_home(ann, "messages")
+        await soon(double, lambda: double.answers(dm) == ["Hello!"])
+        double.say(dm, "A question", author=ann)
+        await inbox.until(lambda: bool(inbox.turns))
+        ((_, channel),) = inbox.turns
+        (posts,) = channel.budgets(Verb.POST)
+        later = asyncio.get_running_loop().time() + 3 * POST_SECONDS
+        assert posts.ready_at(later, final=False) <= later
 
 
 async def test_a_welcome_without_blocks() -> None:
