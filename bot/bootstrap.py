@@ -48,7 +48,8 @@ from bot.delivery.policy import ReasoningPolicy, WritePolicy
 from bot.feedback import Feedback
 from bot.interactions.ports import NO_INTERACTIONS, Interactions
 from bot.interactions.service import InteractionService
-from bot.ports import Journal, Model, Platform
+from bot.journal import Journal
+from bot.ports import Model, Platform
 from bot.prompt import PromptConfig, PromptLimits, PromptOverride
 from bot.records import KeyValueStore
 from bot.stored_choices import StoredChoices

@@ -10,6 +10,9 @@
     │                        a platform's 5xx)
     └── Permanent            the same call would fail again
         ├── NotFound         the message or channel no longer exists: stop the turn, pay for no more tokens
+        ├── StreamRefused    no native stream can be started here: the same answer goes on with posts and edits
+        ├── StreamEnded      the platform closed the stream: its message is an ordinary one from now on
+        ├── StreamOpen       an edit of a message that streams still: stop the stream first
         ├── Forbidden        we lack permission: stop the turn, tell the operator
         ├── InvalidRequest   the platform rejects this body: a bug of ours or a changed rule
         │   ├── TooLarge         ... smaller or plainer messages may pass, as the channel's `caps` now say
@@ -83,6 +86,18 @@ class NotFound(Permanent):
 
 class Forbidden(Permanent):
     """We may not do this there (no permission, a revoked token)."""
+
+
+class StreamRefused(Permanent):
+    """No native stream can be started here, now or later in this answer."""
+
+
+class StreamEnded(Permanent):
+    """The platform takes no more text for this stream; an edit corrects its message."""
+
+
+class StreamOpen(Permanent):
+    """The platform takes no edit of this message while it streams."""
 
 
 class InvalidRequest(Permanent):

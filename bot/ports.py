@@ -1,4 +1,4 @@
-"""Ports of the core: a model, a channel, a platform, a journal.
+"""Ports of the core: a model, a channel, a platform. `bot.journal` has the journal's.
 
 Protocols and plain values. Every adapter, in memory too, passes the contract suite of its port (``tests/contracts``).
 Adapters raise `bot.errors.Failure` only.
@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from enum import Enum, Flag, auto
 from typing import Protocol
 
-from bot.conversation import Author, Delta, Ending, History, Part, Prompt, Turn, TurnKey
+from bot.conversation import Author, Delta, History, Part, Prompt, Turn, TurnKey
+from bot.errors import StreamEnded, StreamRefused
 from bot.interactions.ports import NO_INTERACTIONS, Interactions
 from bot.interactions.values import Place
 from bot.markdown import Renderer
@@ -46,6 +47,9 @@ class Verb(Enum):
     POST = "post"
     EDIT = "edit"
     DELETE = "delete"
+    START = "start"  # of a native stream, as the next two
+    APPEND = "append"
+    STOP = "stop"
 
 
 class Controls(Flag):
@@ -93,6 +97,20 @@ class Body:
 
 
 @dataclass(frozen=True, slots=True)
+class StreamCapabilities:
+    """A channel's native streams: messages that grow by appends.
+
+    `limit` is the longest text of one streamed message in the unit counted by `measure`, `seconds` its longest life.
+    `always`: answers stream whatever an edited message would cost.
+    """
+
+    limit: int
+    measure: Callable[[str], int]
+    seconds: float
+    always: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ChannelCapabilities:
     """The abilities of a channel.
 
@@ -111,6 +129,7 @@ class ChannelCapabilities:
     files: int = 0
     edits: bool = True  # whether edits may be taken; decided once for an answer
     messages: int = 0  # most messages of one answer, the file with its rest included; 0 is no limit
+    stream: StreamCapabilities | None = None  # None: no native stream can be started now
 
 
 class Channel(Protocol):
@@ -167,12 +186,30 @@ class Channel(Protocol):
         ...
 
     async def edit(self, message: str, body: Body) -> None:
-        """Make one of our messages show `body`. Idempotent. Raises as `post` does."""
+        """Make one of our messages show `body`. Idempotent. Raises as `post` does, and `StreamOpen`."""
         ...
 
     async def delete(self, message: str) -> None:
         """Delete one of our messages; a missing one is no error. Raises as `post` does, except `NotFound`."""
         ...
+
+    async def start(self, body: Body, key: str) -> str:  # noqa: ARG002 (refused here)
+        """Post a message that shows `body.stable` and stays open for appends; return its id.
+
+        Not idempotent: after an `OutcomeUnknown`, `find` looks for it. Raises as `post` does, and `StreamRefused`.
+        """
+        raise StreamRefused("this channel has no native streams")
+
+    async def append(self, message: str, text: str) -> None:  # noqa: ARG002 (refused here)
+        """Add `text` to an open message. Not idempotent. Raises as `post` does, and `StreamEnded`."""
+        raise StreamEnded("this channel has no native streams")
+
+    async def stop(self, message: str, text: str, body: Body) -> None:  # noqa: ARG002 (refused here)
+        """Add `text`, close the message, and show `body.controls`. Not idempotent. Raises as `append` does.
+
+        `body` is the whole message as it should be. It may have been opened by an earlier process.
+        """
+        raise StreamEnded("this channel has no native streams")
 
     async def find(self, key: str, known: Sequence[str] = ()) -> str | None:
         """The id of the message posted with this key, or None.
@@ -336,65 +373,4 @@ class Platform(Protocol):
 
     async def close(self) -> None:
         """Close the clients. No channel of this platform works after this."""
-        ...
-
-
-# ------------------------------------------------------------------------------------------------------------ journal
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """The newest answer to a question, as journalled.
-
-    `key` carries its generation; `messages` are the known ids of its messages, in order. One that has not `ended` is
-    being written, or waits for a process to continue it.
-    """
-
-    key: TurnKey
-    messages: tuple[str, ...] = ()
-    ended: bool = True
-
-
-class Journal(Protocol):
-    """Stores received turns, the messages of their answers, and their endings; raises if it cannot."""
-
-    @property
-    def persistent(self) -> bool:
-        """Whether it is meant for other processes too."""
-
-    @property
-    def durable(self) -> bool:
-        """Whether another process will find the entries; only then can an interrupted answer continue."""
-        ...
-
-    async def accept(self, key: TurnKey, event: str = "", messages: Sequence[str] = ()) -> bool:
-        """Write down a turn before anything is done about it; False if it was written down before.
-
-        Once this has returned it survives the process. `event` is kept until the turn has ended. `messages` are those
-        of an earlier answer to the same question, for this one to replace.
-        """
-        ...
-
-    async def update_event(self, key: TurnKey, event: str) -> None:
-        """Keep this as the turn's event from now on, if it has not ended."""
-        ...
-
-    async def drop(self, key: TurnKey) -> None:
-        """Forget a turn: it asked nothing."""
-        ...
-
-    async def posted(self, key: TurnKey, message: str) -> None:
-        """Record a posted message of the turn."""
-        ...
-
-    async def ended(self, key: TurnKey, ending: Ending) -> None:
-        """Record the end of the turn: no more writes follow. `INTERRUPTED` leaves it unfinished."""
-        ...
-
-    async def newest_answer(self, question: TurnKey) -> Answered | None:
-        """The newest answer to a question (a key of generation 0), by any process; None if unknown."""
-        ...
-
-    async def unfinished(self, platform: str) -> Sequence[UnfinishedTurn]:
-        """The platform's unfinished turns of dead processes, oldest first: this process's from then on. Each once."""
         ...

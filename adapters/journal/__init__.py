@@ -1,6 +1,6 @@
 """Journals: received turns, the messages of their answers, and their endings.
 
-Two implementations of `bot.ports.Journal`: in memory (`memory`) and in an SQLite file (`sqlite`). Both pass
+Two implementations of `bot.journal.Journal`: in memory (`memory`) and in an SQLite file (`sqlite`). Both pass
 ``tests/contracts/journal.py``. Decisions about unfinished turns do not belong here.
 """
 

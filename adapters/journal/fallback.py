@@ -21,7 +21,8 @@ from adapters.journal.operations import Accept, Drop, Operation
 from adapters.journal.options import JournalOptions
 from adapters.journal.sql import Connect, Store, connect
 from bot.conversation import TurnKey
-from bot.ports import Answered, UnfinishedTurn
+from bot.journal import Answered
+from bot.ports import UnfinishedTurn
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,8 @@ from cachetools import FIFOCache
 
 from adapters.journal.operations import Accept, AddMessage, Drop, End, Operation, UpdateEvent
 from bot.conversation import Ending, TurnKey
-from bot.ports import Answered, UnfinishedTurn
+from bot.journal import Answered
+from bot.ports import UnfinishedTurn
 
 
 @dataclass(slots=True)
@@ -87,7 +88,7 @@ class LiveTurns:
                 pass
 
     def newest_answer(self, question: TurnKey) -> Answered | None:
-        """The newest answer in memory; see `bot.ports.Journal`."""
+        """The newest answer in memory; see `bot.journal.Journal`."""
         turns = [turn for turn in (*self.live, *self.ended) if turn.key.question == question]
         newest = max(turns, key=lambda turn: turn.key.generation, default=None)
         return Answered(newest.key, tuple(newest.messages), newest.has_ended) if newest is not None else None

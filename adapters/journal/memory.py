@@ -9,7 +9,8 @@ from cachetools import FIFOCache
 from typing_extensions import override
 
 from bot.conversation import Ending, TurnKey
-from bot.ports import Answered, Journal, UnfinishedTurn
+from bot.journal import Answered, Journal
+from bot.ports import UnfinishedTurn
 from bot.privacy import JournalRows
 
 # Turns held in memory: about 17 hours at 10 questions a minute. Platforms repeat an event within the hour (Slack: at

@@ -22,7 +22,8 @@ from adapters.journal.live_turns import LiveTurns, TurnState
 from adapters.journal.liveness import NO_OWNER
 from adapters.journal.operations import Accept, AddMessage, Drop, End, Operation, UpdateEvent
 from bot.conversation import Ending, TurnKey
-from bot.ports import Answered, UnfinishedTurn
+from bot.journal import Answered
+from bot.ports import UnfinishedTurn
 
 # How long a statement waits for another process's write, which takes milliseconds. A longer lock is a shell or a
 # backup, and Slack wants its acknowledgement within 3 s of sending an event.
@@ -274,7 +275,7 @@ class Store:
         return UnfinishedTurn(key, _decode_event(event), messages, age)
 
     def newest_answer(self, question: TurnKey) -> Answered | None:
-        """The newest answer to a question; see `bot.ports.Journal`."""
+        """The newest answer to a question; see `bot.journal.Journal`."""
         platform, workspace, channel, message = _key_columns(question)
         bounds = (message, f"{message}{GENERATION_MARK}", f"{message}{_AFTER_GENERATIONS}")
         rows = self._connection.execute(sql.SELECT_GENERATIONS, (platform, workspace, channel, *bounds)).fetchall()

@@ -1,4 +1,4 @@
-"""The journal in an SQLite file: `bot.ports.Journal` on a thread of its own, so that no disk blocks the event loop.
+"""The journal in an SQLite file: `bot.journal.Journal` on a thread of its own, so that no disk blocks the event loop.
 
 The thread's work does not belong here (`adapters.journal.fallback`). It writes all queued operations in one
 transaction, so a hundred turns at once cost one flush of the disk.
@@ -25,7 +25,8 @@ from adapters.journal.operations import Accept, AddMessage, Drop, End, Operation
 from adapters.journal.options import JournalOptions
 from adapters.journal.sql import Connect, connect
 from bot.conversation import Ending, TurnKey
-from bot.ports import Answered, Journal, RateLimitLog, UnfinishedTurn
+from bot.journal import Answered, Journal
+from bot.ports import RateLimitLog, UnfinishedTurn
 from bot.privacy import JournalRows
 
 log = logging.getLogger(__name__)

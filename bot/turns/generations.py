@@ -15,7 +15,8 @@ from dataclasses import replace
 from bot.conversation import Author, Ending, Turn, TurnKey
 from bot.errors import Failure, NotFound, ServiceError
 from bot.interactions.values import Notice, QuestionEdited, Response, RetryPressed
-from bot.ports import Answered, OpenedQuestion, Platform
+from bot.journal import Answered
+from bot.ports import OpenedQuestion, Platform
 from bot.turns.manager import TurnManager
 from bot.turns.pending import PendingTurn
 

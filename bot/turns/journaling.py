@@ -13,7 +13,8 @@ from typing import TypeVar
 
 from bot.conversation import Ending, TurnKey
 from bot.errors import ServiceError
-from bot.ports import Answered, Journal, UnfinishedTurn
+from bot.journal import Answered, Journal
+from bot.ports import UnfinishedTurn
 
 log = logging.getLogger(__name__)
 

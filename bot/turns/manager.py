@@ -22,7 +22,8 @@ from bot.conversation import Author, Turn, TurnKey
 from bot.delivery.pacer import Pacer
 from bot.errors import ServiceError
 from bot.interactions.values import Place
-from bot.ports import Channel, Inbox, Journal, UnfinishedTurn
+from bot.journal import Journal
+from bot.ports import Channel, Inbox, UnfinishedTurn
 from bot.telemetry import Recorder
 from bot.turns.config import TurnConfig
 from bot.turns.fair_semaphore import FairSemaphore

@@ -1,4 +1,4 @@
-"""The contract of `bot.ports.Journal`: an adapter's test file subclasses `JournalContract`.
+"""The contract of `bot.journal.Journal`: an adapter's test file subclasses `JournalContract`.
 
 A journal shared with later processes passes `DurableJournalContract` too.
 """
@@ -13,7 +13,7 @@ from dataclasses import replace
 import pytest
 
 from bot.conversation import Ending, TurnKey
-from bot.ports import Answered, Journal
+from bot.journal import Answered, Journal
 
 FIRST = TurnKey("slack", "T1", "C1", "1700000000.000100")
 # Further answers to the same question; 10 comes after 9 as a number, and before it as text.

@@ -37,7 +37,8 @@ from bot.conversation import (
 )
 from bot.delivery.policy import ReasoningPolicy, WritePolicy
 from bot.errors import Failure, ModelRejected, RejectionReason
-from bot.ports import Answered, Body, Controls, UnfinishedTurn, Verb
+from bot.journal import Answered
+from bot.ports import Body, Controls, UnfinishedTurn, Verb
 from bot.rate_limits import FixedWindow, WindowReport
 from bot.strings import Strings
 from bot.turns.manager import TurnManager

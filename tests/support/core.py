@@ -14,9 +14,10 @@ from bot.access import AccessRules
 from bot.completion import Completion, CompletionPolicy
 from bot.conversation import Ending
 from bot.delivery.policy import WritePolicy
+from bot.journal import Journal
 from bot.model_fallback import FallbackPolicy
 from bot.models import UNNAMED, ModelCatalog
-from bot.ports import Journal, Model
+from bot.ports import Model
 from bot.prompt import PromptConfig, PromptLimits, PromptOverride
 from bot.strings import Strings
 from bot.telemetry import NoRecorder, Recorder, TurnRecord

@@ -26,9 +26,10 @@ from bot.conversation import (
     Turn,
     TurnKey,
 )
-from bot.errors import Failure, InvalidRequest, NotFound, RateLimited
+from bot.errors import Failure, InvalidRequest, NotFound, RateLimited, StreamEnded, StreamRefused
+from bot.journal import Answered
 from bot.markdown import PlainMarkdown
-from bot.ports import Answered, Body, ChannelCapabilities, Controls, UnfinishedTurn, Verb
+from bot.ports import Body, ChannelCapabilities, Controls, UnfinishedTurn, Verb
 from bot.rate_limits import Budget, FixedWindow, RollingWindow
 
 DANA = Author("U1", "Dana")
@@ -135,7 +136,7 @@ class FakeChannel:
         return ChannelCapabilities(self.limit, len, PlainMarkdown(), controls=self.controls, files=self.uploads)
 
     def budgets(self, verb: Verb) -> Sequence[Budget]:
-        budget = {Verb.POST: self.posts, Verb.EDIT: self.edits, Verb.DELETE: self.deletes}[verb]
+        budget = {Verb.POST: self.posts, Verb.DELETE: self.deletes}.get(verb, self.edits)
         assert budget is not None
         return (budget,)
 
@@ -171,6 +172,15 @@ class FakeChannel:
 
     async def delete(self, message: str) -> None:
         await self._write(Verb.DELETE, message, None, lambda: (self.shown.pop(message, None), message)[1])
+
+    async def start(self, body: Body, key: str) -> str:
+        raise StreamRefused("no streams")
+
+    async def append(self, message: str, text: str) -> None:
+        raise StreamEnded("no streams")
+
+    async def stop(self, message: str, text: str, body: Body) -> None:
+        raise StreamEnded("no streams")
 
     async def find(self, key: str, known: Sequence[str] = ()) -> str | None:
         return self.keys.get(key)

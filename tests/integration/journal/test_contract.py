@@ -16,7 +16,8 @@ import pytest
 from adapters.journal import JournalBroken, MemoryJournal, SqliteJournal
 from adapters.journal.memory import StoredTurn
 from bot.conversation import Ending, TurnKey
-from bot.ports import Journal, UnfinishedTurn
+from bot.journal import Journal
+from bot.ports import UnfinishedTurn
 from tests.contracts.journal import DurableJournalContract, JournalContract
 from tests.servers.discord import DiscordDouble
 from tests.servers.openai import Answer, OpenAIDouble

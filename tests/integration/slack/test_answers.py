@@ -15,7 +15,7 @@ from adapters.journal import MemoryJournal
 from adapters.shared.attachments import AttachmentLimits, Attachments
 from adapters.slack import SlackPlatform
 from bot.conversation import Ending, TurnKey
-from bot.ports import Journal
+from bot.journal import Journal
 from bot.turns.manager import TurnManager
 from tests.servers.limits import Kind
 from tests.servers.slack import SlackDouble
