@@ -159,6 +159,7 @@ STREAM_CLOSED = frozenset(["message_not_in_streaming_state", STREAM_STOPPED])
 
 # Edits and deletes are refused while the message is a stream.
 STREAM_OPEN = "streaming_state_conflict"
+UNDELETABLE = frozenset([STREAM_OPEN, "cant_delete_message"])
 
 # Edits are refused; posts may still be accepted.
 UNCHANGEABLE = frozenset(["cant_update_message", "edit_window_closed"])

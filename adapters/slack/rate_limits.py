@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
+from types import MappingProxyType
 
 from adapters.shared.cache import LRUCache
 from adapters.slack.options import SlackOptions
@@ -29,7 +30,13 @@ from bot.rate_limits import (
 TIER_3 = 50
 MINUTE = 60.0
 # chat.startStream and chat.stopStream: tier 2, 20 in any minute each; chat.appendStream: tier 4, 100.
-STARTS, STOPS, APPENDS = 20, 20, 100
+STREAM_CALLS: Mapping[Verb, tuple[str, int]] = MappingProxyType(
+    {
+        Verb.START: ("chat.startStream", 20),
+        Verb.APPEND: ("chat.appendStream", 100),
+        Verb.STOP: ("chat.stopStream", 20),
+    }
+)
 # The same as a leaky bucket: one each 1.2 s, with the burst of five of a conservative client.
 LEAK_SECONDS = MINUTE / TIER_3
 LEAK_BURST = 5
@@ -66,9 +73,18 @@ def edit_limit(options: SlackOptions, on_spent: Callable[[], object] = no_op) ->
 class Budgets:
     """Budgets of writes in one workspace. All replies share these objects."""
 
-    def __init__(self, edits: Budget, *, ephemerals: ReadLimiter, pages: ReadLimiter, sessions: ReadLimiter) -> None:
+    def __init__(
+        self,
+        edits: Budget,
+        streams: Mapping[Verb, Budget],
+        *,
+        ephemerals: ReadLimiter,
+        pages: ReadLimiter,
+        sessions: ReadLimiter,
+    ) -> None:
         """Private messages, personal pages and the status of sessions are first come, first served."""
         self._edits = edits
+        self._streams = streams
         self.ephemerals = ephemerals
         self.pages = pages
         self.sessions = sessions
@@ -82,6 +98,8 @@ class Budgets:
                 return (self._edits,)
             case Verb.DELETE:
                 return (self._deletes,)
+            case Verb.START | Verb.APPEND | Verb.STOP:
+                return (self._streams[verb],)
         posts = self._posts.get(channel)
         if posts is None:
             posts = self._posts[channel] = LeakyBucket(POST_SECONDS)
@@ -106,6 +124,26 @@ async def spending(
         raise
 
 
+@asynccontextmanager
+async def spending_write(budgets: Sequence[Budget], *, is_patient: bool = True) -> AsyncIterator[None]:
+    """One write beside those of the core, within the same budgets; `is_patient`: it waits for them."""
+    loop = asyncio.get_running_loop()
+    while is_patient and (wait := max(each.ready_at(loop.time(), final=True) for each in budgets) - loop.time()) > 0:
+        await asyncio.sleep(wait)
+    sent = loop.time()
+    for budget in budgets:
+        budget.spend(sent)
+    try:
+        yield
+    except RateLimited as failure:
+        for budget in budgets:
+            budget.hold(loop.time(), failure.retry_after or PAUSE_SECONDS)
+        raise
+    finally:
+        for budget in budgets:
+            budget.record_response(loop.time(), sent=sent)
+
+
 class RememberedLimits:
     """Makes the limits of one workspace and records their calls for the next process."""
 
@@ -124,10 +162,14 @@ class RememberedLimits:
         self._limits["chat.update"] = limit = edit_limit(options, self._recorder("chat.update"))
         return limit
 
-    def streams(self, method: str, rate: int) -> RollingWindow:
-        """At most `rate` calls of a method of native streams in any minute."""
-        self._limits[method] = limit = RollingWindow(rate, MINUTE, on_spent=self._recorder(method))
-        return limit
+    def streams(self) -> Mapping[Verb, RollingWindow]:
+        """The calls of native streams. A reply gives up its start at once, so starts are not paced."""
+        limits = {
+            verb: RollingWindow(rate, MINUTE, paced=verb is not Verb.START, on_spent=self._recorder(method))
+            for verb, (method, rate) in STREAM_CALLS.items()
+        }
+        self._limits |= {STREAM_CALLS[verb][0]: limit for verb, limit in limits.items()}
+        return limits
 
     async def recall(self) -> None:
         """Count the calls of earlier processes within the last minute."""

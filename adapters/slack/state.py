@@ -113,6 +113,7 @@ async def open_workspace(
         uploader=FileUploader(web, cache, options.timings, uploads=uploads, infos=file_infos),
         budgets=Budgets(
             limits.edits(options),
+            limits.streams(),
             ephemerals=limits.reads("chat.postEphemeral", TIER_4_READS),
             pages=limits.reads("views.publish", TIER_4_READS),
             sessions=limits.reads("agents.sessions.setStatus", TIER_3_READS),

@@ -82,6 +82,7 @@ class EventHandler:
         self._is_redelivered_at_once = not workspace.options.over_http
         self._recent: LRUCache[tuple[str, str], PendingMessage] = LRUCache(RECENT)  # by channel and ts
         self.stops = StopHandler(workspace, inbox, self._recent)
+        workspace.cache.streams.on_stopped = self.stops.stop
         self._edits = EditHandler(workspace, inbox)
         self._locks = KeyedLock()  # by conversation: turns
         self._lookup_locks = KeyedLock()  # by conversation: lookups of participation
@@ -126,6 +127,8 @@ class EventHandler:
         if addressed.trigger is not Trigger.FOLLOW_UP or record.messages or key.generation:
             workspace.participation.join(addressed.conversation, addressed.message.ts)
         workspace.cache.open(addressed.conversation, from_start=False)
+        for message in record.messages:
+            workspace.cache.streams.own(addressed.channel, message)
         if (user := load_user(record.event)) is not None and user.id == addressed.message.user:
             workspace.users.remember(user, record.age)
         pending = PendingMessage(_new_future(), key, addressed.message.user, is_new=True)

@@ -12,12 +12,14 @@ import asyncio
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from adapters.shared.cache import LRUCache
 from adapters.shared.json_fields import Json, object_field, string_field
 from adapters.slack.events.codec import dump
 from adapters.slack.events.mentions import AddressedMessage
 from adapters.slack.events.parse import Event, MessageChanged, MessageDeleted, SlackMessage, order
+from adapters.slack.history.known_streams import KnownStreams
 
 Conversation = tuple[str, str]
 
@@ -77,6 +79,7 @@ class MessageCache:
         self.deleted_by_people: LRUCache[tuple[str, str], bool] = LRUCache(DELETED)  # by channel and ts
         self.threads: LRUCache[tuple[str, str], str] = LRUCache(QUESTIONS)  # of questions, by channel and ts
         self.questions = KnownQuestions()
+        self.streams = KnownStreams()
 
     @property
     def characters(self) -> int:
@@ -140,8 +143,9 @@ class MessageCache:
         return next((each.ts for each in self.messages(conversation) if each.ours and each.key == key), None)
 
     def with_keys(self, conversation: Conversation) -> frozenset[str]:
-        """The ts of our cached posts with a known key."""
-        return frozenset(each.ts for each in self.messages(conversation) if each.ours and each.key)
+        """The ts of our cached posts of known answers."""
+        owned = partial(self.streams.is_owned, conversation[0])
+        return frozenset(each.ts for each in self.messages(conversation) if each.ours and (each.key or owned(each.ts)))
 
     def remove(self, conversation: Conversation, ts: str) -> None:
         """Forget a deleted message."""

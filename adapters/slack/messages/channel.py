@@ -12,7 +12,7 @@ from typing import Any
 from typing_extensions import override
 
 from adapters.shared.json_fields import string_field
-from adapters.slack.errors import code_of
+from adapters.slack.errors import STREAM_OPEN, UNDELETABLE, code_of
 from adapters.slack.events.parse import METADATA_TYPE, SlackMessage
 from adapters.slack.history.cache import Conversation
 from adapters.slack.history.context import TurnContext
@@ -23,10 +23,12 @@ from adapters.slack.messages.mrkdwn import from_markdown
 from adapters.slack.messages.renderer import strip_our_markup
 from adapters.slack.messages.session import AgentSession
 from adapters.slack.messages.status import ThreadStatus
+from adapters.slack.messages.streams import StreamWriter
 from adapters.slack.messages.writer import BodyWriter
+from adapters.slack.rate_limits import spending_write
 from adapters.slack.state import WorkspaceState
 from bot.conversation import History, Part, TurnKey
-from bot.errors import Failure, Forbidden, InvalidRequest, NotFound, OutcomeUnknown, Permanent, RateLimited
+from bot.errors import Failure, Forbidden, InvalidRequest, NotFound, OutcomeUnknown, Permanent, RateLimited, StreamOpen
 from bot.interactions.ports import NoInteractions
 from bot.ports import Body, Channel, ChannelCapabilities, Controls, Verb
 from bot.rate_limits import Budget
@@ -77,6 +79,10 @@ class SlackChannel(Channel):
         return BodyWriter(self._workspace, self._key.message, self._offered)
 
     @cached_property
+    def _streams(self) -> StreamWriter:
+        return StreamWriter(self._workspace, self._conversation, self._key, self._question, self._writer)
+
+    @cached_property
     def _status(self) -> ThreadStatus:
         status = ThreadStatus(self._workspace, self._conversation, self._key.reference)
         status.has_posted = self._snapshot is not None and bool(self._snapshot.messages)
@@ -115,8 +121,13 @@ class SlackChannel(Channel):
     @property
     @override
     def caps(self) -> ChannelCapabilities:
-        caps = self._writer.caps
-        return replace(caps, files=FILE_LIMIT) if self._takes_files else caps
+        stream = self._streams.caps if self._may_stream else None
+        return replace(self._writer.caps, files=FILE_LIMIT if self._takes_files else 0, stream=stream)
+
+    @property
+    def _may_stream(self) -> bool:
+        """Whether the answer's thread is known from the start, and the asker may be a stream's reader."""
+        return self._is_message
 
     @property
     def _offered(self) -> Controls:
@@ -176,13 +187,40 @@ class SlackChannel(Channel):
             await self._delete_unasked(message)
             raise NotFound("chat.update: a message with files of an earlier process was in the place of text")
         try:
-            await self._writer.write("chat.update", {"channel": channel, "ts": message}, body, once=False)
+            answer = await self._writer.write("chat.update", {"channel": channel, "ts": message}, body, once=False)
         except Failure as failure:
+            if code_of(failure) == STREAM_OPEN:
+                raise StreamOpen(str(failure)) from failure
             self._writer.edit_failed(failure)
             raise
         self._writer.edit_succeeded()
+        await self._streams.check_edit(message, body, answer, is_recovery=self._snapshot is not None)
         self._status.has_posted = True
         self._cache_own(message, body, "")
+
+    # ----------------------------------------------------------------------------------------------- native streams
+
+    @override
+    async def start(self, body: Body, key: str) -> str:
+        """`find` looks for a start with an unknown outcome by its text, since Slack takes no key with it."""
+        self._is_snapshot_current = False
+        ts = await self._streams.start(body, key)
+        self._note_post(ts, body, key)
+        return ts
+
+    @override
+    async def append(self, message: str, text: str) -> None:
+        await self._streams.append(message, text)
+        self._cache_own(message, Body(self._streams.texts[message]), "")
+
+    @override
+    async def stop(self, message: str, text: str, body: Body) -> None:
+        is_known = message in self._streams.texts
+        await self._streams.stop(message, text, body)
+        if is_known and text:
+            self._cache_own(message, Body(self._streams.texts[message]), "")
+
+    # ----------------------------------------------------------------------------------------------------- deleting
 
     @override
     async def delete(self, message: str) -> None:
@@ -192,20 +230,17 @@ class SlackChannel(Channel):
         self._workspace.cache.deleted_by_us[(channel, message)] = True
         try:
             await self._workspace.web.post("chat.delete", {"channel": channel, "ts": message})
+        except Forbidden as failure:
+            if code_of(failure) not in UNDELETABLE or not await self._streams.close(message):
+                raise
+            await self._workspace.web.post("chat.delete", {"channel": channel, "ts": message})
         except NotFound:
             log.debug("%s: the message to delete no longer exists", self._key.reference)
 
     async def _delete_unasked(self, message: str) -> None:
         """Delete a message beside the core's writes, within the same budget."""
-        loop, budgets = asyncio.get_running_loop(), self._workspace.budgets.of(Verb.DELETE, self._conversation[0])
-        sent = loop.time()
-        for budget in budgets:
-            budget.spend(sent)
-        try:
+        async with spending_write(self.budgets(Verb.DELETE), is_patient=False):
             await self.delete(message)
-        finally:
-            for budget in budgets:
-                budget.record_response(loop.time(), sent=sent)
 
     def _note_post(self, ts: str, body: Body, key: str) -> None:
         if (place := self._unsure.pop(key, None)) is not None:
@@ -232,7 +267,7 @@ class SlackChannel(Channel):
             if not self._workspace.reader.is_limited:
                 raise
             found = await self._wait_for_event(key)
-            if found is None:
+            if found is None and not self._streams.is_unsure(key):
                 self._unsure[key] = (self._conversation, known[-1] if known else self._first_possible)
         except Failure as failure:
             if not isinstance(failure, Permanent) and code_of(failure) != "unknown_method":
@@ -244,6 +279,11 @@ class SlackChannel(Channel):
         return found
 
     async def _look_up(self, key: str, known: Sequence[str]) -> str | None:
+        if self._streams.is_unsure(key):
+            after = self._streams.start_position(key)
+            found = self._streams.find_start(key, await self._workspace.reader.since(self._conversation, after))
+            self._streams.settle(key)
+            return found
         after, messages = known[-1] if known else self._first_possible, None
         if self._snapshot is not None and self._is_snapshot_current:
             messages = await self._snapshot.since(after)
@@ -259,7 +299,10 @@ class SlackChannel(Channel):
             self._snapshot is None or bool(known) or self._conversation[1] == self._key.message
         )
         keyed = self._workspace.cache.with_keys(self._conversation) if is_certain else None
-        found = find_post(key, messages, keyed)
+        found = find_post(key, messages, None)
+        if found is None and self._snapshot is not None and self._is_message and self._conversation[1]:
+            found = await self._streams.find_open(key, messages, known)
+        found = found or find_post(key, messages, keyed)
         if found is None and self._snapshot is not None:
             found = find_turn_files(messages, self._key.reference, known)
             self._file_messages.update([found] if found else [])
@@ -267,12 +310,17 @@ class SlackChannel(Channel):
 
     async def _wait_for_event(self, key: str) -> str | None:
         """The ts of our post with `key` from its event, which a limited app waits for instead of a read."""
-        cache = self._workspace.cache
-        if not self._is_snapshot_current and cache.is_subscribed(self._conversation[0]):
+        if not self._is_snapshot_current and self._workspace.cache.is_subscribed(self._conversation[0]):
             for _ in range(EVENT_POLLS):
-                if found := cache.find_key(self._conversation, key):
+                if found := self._find_in_cache(key):
                     return found
                 await asyncio.sleep(EVENT_POLL_SECONDS)
+        return self._find_in_cache(key)
+
+    def _find_in_cache(self, key: str) -> str | None:
+        cache = self._workspace.cache
+        if self._streams.is_unsure(key):
+            return self._streams.find_start(key, cache.messages(self._conversation))
         return cache.find_key(self._conversation, key)
 
     async def _delete_copies(self, ts: str, key: str, conversation: Conversation, after: str) -> None:

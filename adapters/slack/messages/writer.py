@@ -7,7 +7,7 @@ import secrets
 from dataclasses import replace
 from typing import Any
 
-from adapters.slack.errors import BLOCKS, METADATA, NO_METHOD, TABLES, UNCHANGEABLE, code_of, is_too_much
+from adapters.slack.errors import BLOCKS, METADATA, NO_METHOD, STREAM_CLOSED, TABLES, UNCHANGEABLE, code_of, is_too_much
 from adapters.slack.messages.blocks import MARKDOWN_LIMIT, with_blocks, without_blocks
 from adapters.slack.messages.button_refusals import ButtonRefusals
 from adapters.slack.messages.buttons import (
@@ -80,12 +80,7 @@ class BodyWriter:
         except InvalidRequest as failure:
             if code_of(failure) in UNCHANGEABLE:
                 raise NotEditable(str(failure)) from failure
-            if code_of(failure) in METADATA and self.has_metadata:
-                self.has_metadata = False
-                raise ServiceError(f"{method}: again without its key") from failure
-            if self._refusals.record_refusal(sent, body.stable, failure):
-                self.caps = replace(self.caps, controls=self._controls())
-                raise ServiceError(f"{method}: again with fewer buttons") from failure
+            self._send_less(failure, sent, body.stable)
             raise self._degrade(method, body, failure) from failure
         if not text_only:
             self._flags.confirm("blocks")
@@ -93,6 +88,34 @@ class BodyWriter:
         if self._tables is None and not text_only and count_tables(body.text) > 1:
             self._flags.confirm("tables")
         return answer
+
+    async def write_without_blocks(self, method: str, payload: dict[str, Any], body: Body) -> None:
+        """Call `method` with `body` as text alone, and so without buttons; `TooLarge` asks for smaller messages."""
+        shown = without_blocks(body.text)
+        if len(shown["text"]) > TEXT_LIMIT:
+            self._use_text()
+            raise TooLarge(f"{method}: longer than text may be, and blocks would show it twice")
+        await self._web.send(method, payload | shown, once=False)
+
+    async def stop_stream(self, payload: dict[str, Any], body: Body) -> None:
+        """End a stream with the buttons of `body`. Refused buttons, or a refused key, raise `ServiceError`: again."""
+        sent = self._refusals.allowed(block_types(body.controls)) if not self._text_only else frozenset()
+        blocks = self._buttons(body, sent, [{"text": body.text}]) if sent else []
+        try:
+            await self._web.send("chat.stopStream", payload | ({"blocks": blocks} if blocks else {}), once=True)
+        except InvalidRequest as failure:
+            self._send_less(failure, sent, body.stable)
+            raise
+        self._refusals.record_success(body.text)
+
+    def _send_less(self, failure: InvalidRequest, sent: frozenset[str], stable: str) -> None:
+        """Raise `ServiceError` if the same text may be accepted without its key, or with fewer buttons."""
+        if code_of(failure) in METADATA and self.has_metadata:
+            self.has_metadata = False
+            raise ServiceError(f"{failure}: again without its key") from failure
+        if code_of(failure) not in STREAM_CLOSED and self._refusals.record_refusal(sent, stable, failure):
+            self.caps = replace(self.caps, controls=self._controls())
+            raise ServiceError(f"{failure}: again with fewer buttons") from failure
 
     def _controls(self) -> Controls:
         """The controls with a place in blocks. Without edits, none could be removed, or answered in place."""
