@@ -19,7 +19,7 @@ from typing import Protocol
 
 import pytest
 
-from bot.errors import Failure, Forbidden, NotFound, OutcomeUnknown, RateLimited, Retryable
+from bot.errors import Failure, Forbidden, NotFound, OutcomeUnknown, RateLimited, Retryable, StreamRefused
 from bot.ports import Body, Channel, Controls, Verb
 
 KEY = "abcdefghijklmnopqrstuvwx1"  # 25 characters, the longest key
@@ -190,6 +190,16 @@ async def a_body_at_the_limit_is_accepted(harness: ChannelHarness) -> None:
     assert harness.shown() == [emoji]
 
 
+async def a_channel_without_streams_refuses_them(harness: ChannelHarness) -> None:
+    """Where `caps` have no native streams, a start is refused and shows nothing."""
+    if harness.channel.caps.stream is not None:
+        pytest.skip("this channel has them")
+    with pytest.raises(StreamRefused):
+        await harness.channel.start(Body("one"), KEY)
+
+    assert harness.shown() == []
+
+
 async def budgets_are_shared(harness: ChannelHarness) -> None:
     """Two questions in one channel spend the same budget objects, on every call."""
     one, two = harness.channel, harness.another()
@@ -250,6 +260,7 @@ PROMISES: tuple[Promise, ...] = (
     a_body_at_the_limit_is_accepted,
     controls_change_no_text,
     a_full_body_has_room_for_controls,
+    a_channel_without_streams_refuses_them,
     budgets_are_shared,
     failures_have_no_secrets,
 )

@@ -28,7 +28,17 @@ from adapters.slack.messages.writer import BodyWriter
 from adapters.slack.rate_limits import spending_write
 from adapters.slack.state import WorkspaceState
 from bot.conversation import History, Part, TurnKey
-from bot.errors import Failure, Forbidden, InvalidRequest, NotFound, OutcomeUnknown, Permanent, RateLimited, StreamOpen
+from bot.errors import (
+    Failure,
+    Forbidden,
+    InvalidRequest,
+    NotFound,
+    OutcomeUnknown,
+    Permanent,
+    RateLimited,
+    StreamOpen,
+    StreamRefused,
+)
 from bot.interactions.ports import NoInteractions
 from bot.ports import Body, Channel, ChannelCapabilities, Controls, Verb
 from bot.rate_limits import Budget
@@ -203,6 +213,8 @@ class SlackChannel(Channel):
     @override
     async def start(self, body: Body, key: str) -> str:
         """`find` looks for a start with an unknown outcome by its text, since Slack takes no key with it."""
+        if self.caps.stream is None:
+            raise StreamRefused("chat.startStream: no streams here")
         self._is_snapshot_current = False
         ts = await self._streams.start(body, key)
         self._note_post(ts, body, key)

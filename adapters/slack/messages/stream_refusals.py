@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from adapters.slack.errors import NO_METHOD, UNACCEPTABLE, code_of
-from bot.errors import Failure
+from adapters.slack.errors import NO_METHOD, UNACCEPTABLE
 
 STREAMS = "streams"  # the feature's name in `FeatureFlags`
 
@@ -50,9 +49,9 @@ def features_of(channel: str, user: str) -> Sequence[str]:
     return (STREAMS, f"{STREAMS}:{channel}", f"{STREAMS}:{user}")
 
 
-def refused_features(failure: Failure, channel: str, user: str) -> Sequence[str]:
-    """The names to disable after a refused start; none if it concerns one answer alone."""
-    code, names = code_of(failure), features_of(channel, user)
+def refused_features(code: str, channel: str, user: str) -> Sequence[str]:
+    """The names to disable after a start refused with an error code; none if it concerns one answer alone."""
+    names = features_of(channel, user)
     if code in _EVERYWHERE or any(word in code for word in _EVERYWHERE_WORDS):
         return names[:1]
     if code in _PERSON:

@@ -202,7 +202,7 @@ class StreamWriter:
         """Streams are refused: for this answer, and where the reason holds for others too."""
         self._is_refused = True
         channel, user = self._conversation[0], self._question.user
-        for feature in refused_features(failure, channel, user):
+        for feature in refused_features(code_of(failure), channel, user):
             self._workspace.flags.disable(feature)
         log.info("%s: Slack takes no stream here, so the answer goes on by edits (%s)", self._turn.reference, failure)
         return StreamRefused(str(failure))

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import pytest
 
-from bot.errors import NotFound, OutcomeUnknown, RateLimited, StreamEnded, StreamOpen, StreamRefused
-from bot.ports import Body, Channel, Controls, UnfinishedTurn, Verb
+from bot.errors import NotFound, OutcomeUnknown, RateLimited, StreamEnded, StreamOpen, StreamRefused, TooLarge
+from bot.ports import Body, Channel, Controls, UnfinishedTurn
 from tests.servers.limits import Kind
 from tests.servers.slack import SlackDouble
 from tests.servers.slack_interactive import labels_of
-from tests.servers.slack_streams import APPEND, START, STOP
+from tests.servers.slack_streams import START, STOP
 from tests.support.inbox import RecordingInbox
 from tests.support.interactions import RecordingInteractions
 from tests.support.slack import connected, soon
@@ -197,19 +197,18 @@ async def test_a_start_that_never_arrived_is_not_found() -> None:
 
 
 async def test_of_two_candidates_neither_is_written() -> None:
-    """If two messages may be the lost start, the answer goes on in a new one, and both streams end."""
+    """If a proxy sent the lost start twice, the answer goes on in a new message, and both streams end unchanged."""
     async with asked() as one:
-        one.double.faults.add("POST", START, Kind.RESET_AFTER, times=2)
+        one.double.faults.add("POST", START, Kind.RESET_AFTER)
         with pytest.raises(OutcomeUnknown):
             await one.channel.start(Body(TEXT), KEY)
-        with pytest.raises(OutcomeUnknown):
-            await one.channel.start(Body(TEXT), KEY)
-        # Both are younger than the request for the repeated start of a proxy.
-        assert len(one.double.streams.open) == 2
-        assert await one.channel.find(KEY) is None or len(one.shown()) == 2
-        message = await one.channel.start(Body("Anew"), "abcdefghijklmnopqrst2")
+        (lost,) = one.double.transcript.of(path=START)
+        await one.double.streams.methods[START](lost.body)
+        assert await one.channel.find(KEY) is None
+        await soon(one.double, lambda: not one.double.streams.open)
+        message = await one.channel.start(Body("Anew"), KEY)
         await one.channel.stop(message, "", whole("Anew"))
-        assert one.shown()[-1] == "Anew"
+        assert one.shown() == [TEXT, TEXT, "Anew"]
 
 
 @pytest.mark.quick
@@ -329,20 +328,24 @@ async def test_a_deleted_stream_is_gone() -> None:
             await one.channel.append(message, "More.")
 
 
-async def test_pings_are_escaped_in_streams_as_in_posts() -> None:
-    """The renderer of posts is the one of streams."""
+async def test_a_long_correction_shown_twice_goes_in_smaller_messages() -> None:
+    """Text without blocks is short, so the core is asked to split the answer again."""
+    async with asked() as one:
+        one.double.streams.repeats_text = True
+        long = TEXT * 100
+        message = await one.channel.start(Body(long), KEY)
+        await one.channel.stop(message, "", whole(long))
+        with pytest.raises(TooLarge):
+            await one.channel.edit(message, whole(f"{long}And a correction."))
+        assert one.channel.caps.limit <= 4_000
+        await one.channel.edit(message, Body(TEXT * 10))
+        assert one.shown() == [TEXT * 10]
+
+
+async def test_the_limit_of_a_stream_counts_bytes() -> None:
+    """Slack counts a streamed message in bytes, and takes fewer of them than of an edited one."""
     async with asked() as one:
         caps = one.channel.caps
         assert caps.stream is not None
-        assert caps.stream.measure("\N{GRINNING FACE}") == 4
+        assert caps.stream.measure("\N{GRINNING FACE}\ud83d") == 5
         assert caps.stream.limit <= 9_000 < caps.limit
-
-
-async def test_the_calls_of_an_earlier_process_count() -> None:
-    """Each method has a rolling window of its own, and all answers of the workspace share it."""
-    async with asked() as one:
-        one.double.ask_agent(one.user, "again")
-        _, other = await one.inbox.turn(2)
-        for verb, method in ((Verb.START, START), (Verb.APPEND, APPEND), (Verb.STOP, STOP)):
-            (budget,) = one.channel.budgets(verb)
-            assert other.budgets(verb)[0] is budget, method
