@@ -23,13 +23,20 @@ class KnownStreams:
         self._starts: TTLCache[tuple[str, str], str] = expiring(STARTS, LIFE_SECONDS)  # keys, by conversation
         self.on_stopped: Callable[[StopRequested], object] = no_op
 
-    def own(self, channel: str, ts: str) -> None:
-        """A message belongs to a known answer, though its metadata may have no key."""
-        self._owned[channel, ts] = True
+    def own(self, channel: str, ts: str, *, repeats_text: bool = False) -> None:
+        """A message belongs to a known answer, though its metadata may have no key.
+
+        `repeats_text`: Slack shows its streamed text beside the blocks of an edit.
+        """
+        self._owned[channel, ts] = repeats_text
 
     def is_owned(self, channel: str, ts: str) -> bool:
         """Whether a message belongs to a known answer."""
         return (channel, ts) in self._owned
+
+    def repeats_text(self, channel: str, ts: str) -> bool:
+        """Whether Slack shows a message's streamed text beside the blocks of an edit."""
+        return self._owned.get((channel, ts), False)
 
     def begin_start(self, conversation: tuple[str, str], key: str) -> bool:
         """Reserve a thread for a start; False while another start there has an unknown outcome."""

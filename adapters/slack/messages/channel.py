@@ -166,7 +166,7 @@ class SlackChannel(Channel):
 
     @override
     async def turn_ended(self) -> None:
-        await self._session.end()
+        await self._session.end(is_begun=self._streams.leaves_session)
 
     # ------------------------------------------------------------------------------------------------------- writing
 
@@ -192,19 +192,17 @@ class SlackChannel(Channel):
     @override
     async def edit(self, message: str, body: Body) -> None:
         """An edit cannot remove files: a message with files is deleted instead, and `NotFound` frees its place."""
-        channel = self._conversation[0]
         if not body.files and await self._has_files(message):
             await self._delete_unasked(message)
             raise NotFound("chat.update: a message with files of an earlier process was in the place of text")
         try:
-            answer = await self._writer.write("chat.update", {"channel": channel, "ts": message}, body, once=False)
+            await self._streams.edit(message, body, is_recovery=self._snapshot is not None)
         except Failure as failure:
             if code_of(failure) == STREAM_OPEN:
                 raise StreamOpen(str(failure)) from failure
             self._writer.edit_failed(failure)
             raise
         self._writer.edit_succeeded()
-        await self._streams.check_edit(message, body, answer, is_recovery=self._snapshot is not None)
         self._status.has_posted = True
         self._cache_own(message, body, "")
 
@@ -338,7 +336,10 @@ class SlackChannel(Channel):
     async def _delete_copies(self, ts: str, key: str, conversation: Conversation, after: str) -> None:
         """Delete our earlier message with the same key as `ts`: it was posted before, and nobody could tell."""
         try:
-            for each in await self._workspace.reader.since(conversation, after, is_patient=True):
+            messages = await self._workspace.reader.since(conversation, after, is_patient=True)
+            if self._snapshot is not None and (opened := await self._streams.find_open(key, messages, (ts,))):
+                await self._delete_unasked(opened)
+            for each in messages:
                 if each.ours and each.key == key and each.ts != ts:
                     await self._delete_unasked(each.ts)
         except Failure as failure:

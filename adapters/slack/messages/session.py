@@ -58,9 +58,9 @@ class AgentSession:
             workspace.flags.disable(SESSIONS)
             await self.end()
 
-    async def end(self) -> None:
-        """Remove the stop button."""
-        if not self._is_processing:
+    async def end(self, *, is_begun: bool = False) -> None:
+        """Remove the stop button. `is_begun`: a native stream has begun the session."""
+        if not (self._is_processing or (is_begun and not self._workspace.flags.is_disabled(SESSIONS))):
             return
         self._is_processing = False
         try:

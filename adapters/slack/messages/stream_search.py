@@ -12,6 +12,7 @@ import re
 PREFIX = 40
 # A link or a ping: Slack may give back its address or its label.
 _UNSTABLE = re.compile(r"[\[<&`]|https?:")
+_EMOJI = re.compile(r":[a-z0-9_+'-]+:")  # Slack gives back names
 # A text this much longer than the one sent holds it twice; short ones may differ by markup alone.
 _DOUBLED = 1.5
 _SHORT = 20
@@ -40,4 +41,4 @@ def _prefix(text: str) -> str:
 
 
 def _letters(text: str) -> str:
-    return "".join(filter(str.isalnum, text))
+    return "".join(filter(str.isalnum, _EMOJI.sub("", text)))

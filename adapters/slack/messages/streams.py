@@ -26,7 +26,6 @@ from adapters.slack.messages.stream_search import holds_twice, looks_like
 from adapters.slack.messages.writer import BodyWriter
 from adapters.slack.rate_limits import spending_write
 from adapters.slack.state import WorkspaceState
-from adapters.slack.web_api import ApiResponse
 from bot.conversation import TurnKey
 from bot.errors import Failure, NotFound, OutcomeUnknown, Permanent, StreamEnded, StreamRefused
 from bot.ports import Body, StreamCapabilities, Verb
@@ -77,6 +76,7 @@ class StreamWriter:
         self._starts: dict[str, _Start] = {}  # with an unknown outcome, by key
         self._perhaps_stopped: set[str] = set()  # messages whose stop of `find_open` had an unknown outcome
         self.texts: dict[str, str] = {}  # what our streams show, by message
+        self.leaves_session = False  # Slack ended a stream, and not its session, which shows a stop button for an hour
 
     @property
     def _known(self) -> KnownStreams:
@@ -165,20 +165,26 @@ class StreamWriter:
             raise self._ended(message, failure) from failure
         self.texts[message] = self.texts.get(message, "") + text
 
-    async def check_edit(self, message: str, body: Body, answer: ApiResponse, *, is_recovery: bool) -> None:
-        """After an edit that corrects streamed text: Slack may keep this text above the blocks of the edit.
+    async def edit(self, message: str, body: Body, *, is_recovery: bool) -> None:
+        """Edit a message, perhaps a stopped stream. Raises as `BodyWriter.write` does.
 
-        Then the correction goes without blocks. `is_recovery`: the message may be a stream of an earlier process.
-        Others have seen it too: https://github.com/NousResearch/hermes-agent/pull/109525.
+        Slack may keep streamed text above the blocks of an edit; then the text goes without blocks, now and later
+        (https://github.com/NousResearch/hermes-agent/pull/109525). `is_recovery`: an earlier process wrote it.
         """
-        streamed = self.texts.get(message)
-        changed = object_field(answer.data, "message")
-        if (streamed is None and not is_recovery) or not changed:
+        channel = self._conversation[0]
+        payload = {"channel": channel, "ts": message}
+        if self._known.repeats_text(channel, message):
+            await self._writer.write_without_blocks("chat.update", payload, body)
             return
-        if holds_twice(own_answer(changed), strip_our_markup(body.text), streamed or ""):
+        answer = await self._writer.write("chat.update", payload, body, once=False)
+        changed = object_field(answer.data, "message")
+        is_old = is_recovery or self._turn.generation > 0
+        if not changed or not (is_old or self._known.is_owned(channel, message)):
+            return
+        if holds_twice(own_answer(changed), strip_our_markup(body.text), self.texts.get(message, "")):
             log.info("%s: Slack shows a stream's text beside its correction, which goes as text", self._turn.reference)
-            payload = {"channel": self._conversation[0], "ts": message}
-            async with spending_write(self._workspace.budgets.of(Verb.EDIT, ""), is_patient=False):
+            self._known.own(channel, message, repeats_text=True)
+            async with spending_write(self._workspace.budgets.of(Verb.EDIT, channel), is_patient=False):
                 await self._writer.write_without_blocks("chat.update", payload, body)
 
     def _stop_payload(self, message: str, key: str) -> dict[str, Any]:
@@ -196,6 +202,7 @@ class StreamWriter:
             self._known.on_stopped(request)
         if isinstance(failure, NotFound) and code_of(failure) == "message_not_found":
             return failure
+        self.leaves_session = True
         return StreamEnded(str(failure))
 
     def _refused(self, failure: Failure) -> StreamRefused:

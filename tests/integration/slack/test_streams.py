@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
+from adapters.slack import SlackPlatform
 from bot.errors import NotFound, OutcomeUnknown, RateLimited, StreamEnded, StreamOpen, StreamRefused, TooLarge
 from bot.ports import Body, Channel, Controls, UnfinishedTurn
 from tests.servers.limits import Kind
@@ -34,6 +35,7 @@ class Asked:
     place: str
     root: str
     channel: Channel
+    platform: SlackPlatform
 
     def shown(self) -> list[str]:
         return self.double.answers(self.place, self.root)
@@ -44,10 +46,10 @@ async def asked(double: SlackDouble | None = None) -> AsyncIterator[Asked]:
     double = double or SlackDouble()
     double.post_seconds = 0.0
     user = double.world.user("Ann")
-    async with double.running(), connected(double, None, RecordingInteractions()) as (_, inbox):
+    async with double.running(), connected(double, None, RecordingInteractions()) as (platform, inbox):
         root = double.ask_agent(user, "tell")
         _, channel = await inbox.turn(1)
-        yield Asked(double, inbox, user, double.direct_with(user), root, channel)
+        yield Asked(double, inbox, user, double.direct_with(user), root, channel, platform)
 
 
 def whole(text: str) -> Body:
@@ -326,6 +328,36 @@ async def test_a_deleted_stream_is_gone() -> None:
         one.double.remove(one.place, message)
         with pytest.raises(NotFound):
             await one.channel.append(message, "More.")
+
+
+async def test_another_answer_in_streamed_messages_is_shown_once() -> None:
+    """Try again edits a streamed message many times; where Slack repeats streamed text, only one edit is wasted."""
+    async with asked() as one:
+        one.double.streams.repeats_text = True
+        message = await one.channel.start(Body(TEXT), KEY)
+        await one.channel.stop(message, "", whole(TEXT))
+        turn, _ = one.inbox.turns[0]
+        opened = await one.platform.open_question(replace(turn.key, generation=1), [message])
+        before = one.double.writes.copy()
+        for count in (1, 2, 3):
+            await opened.channel.edit(message, whole("Another answer. " * count))
+            assert one.shown() == ["Another answer. " * count]
+        assert len(one.double.writes) - len(before) == 4
+
+
+async def test_a_session_left_by_slack_is_ended() -> None:
+    """If Slack ends a stream, its session and so the stop button stay; the end of the turn removes them."""
+    double = SlackDouble()
+    ann, place = double.world.user("Ann"), double.world.channel()
+    async with double.running(), connected(double, streams="always") as (_, inbox):
+        root = double.say(place, "<@UBOT> tell", author=ann)
+        _, channel = await inbox.turn(1)
+        message = await channel.start(Body(TEXT), KEY)
+        double.streams.end(place, message)
+        with pytest.raises(StreamEnded):
+            await channel.stop(message, "", Body(TEXT))
+        await channel.turn_ended()
+        assert double.sessions == [(place, root, "active")]
 
 
 async def test_a_long_correction_shown_twice_goes_in_smaller_messages() -> None:

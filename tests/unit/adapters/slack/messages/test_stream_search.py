@@ -62,6 +62,7 @@ def test_a_text_that_stands_twice(shown: str, sent: str, streamed: str) -> None:
         (f"{TEXT} Yes.", f"{TEXT} Yes.", TEXT),
         (f"{TEXT} {TEXT}", f"{TEXT} {TEXT}", TEXT),
         ("1. One", "One", "O"),
+        (":tada:" * 99, "\N{PARTY POPPER}" * 99, ""),
         ("", TEXT, TEXT),
     ],
 )
