@@ -29,6 +29,7 @@ from yarl import URL
 from tests.servers.limits import FaultPlan, LeakCounter, RollingWindowCounter, Transcript, Verdict, faulted
 from tests.servers.slack_blocks import Refused, expanded
 from tests.servers.slack_deliveries import Deliveries, Envelope
+from tests.servers.slack_files import SlackFiles
 from tests.servers.slack_interactive import Interactive
 from tests.servers.slack_requests import Requests
 from tests.servers.slack_socket import Sockets
@@ -105,7 +106,7 @@ TIERS: Final[Mapping[str, int]] = {
 }
 
 
-class SlackDouble(SlackSurface):
+class SlackDouble(SlackSurface, SlackFiles):
     """The server. Make a world, start it with `running`, speak with `say`, and look at what is `shown`."""
 
     blocks_limit = BLOCKS_LIMIT  # of a message, after its markdown is expanded
@@ -116,19 +117,19 @@ class SlackDouble(SlackSurface):
     refuses = ""  # a text with these words is answered msg_too_long, however short
     edit_window = math.inf  # seconds after a post in which it may be edited
     api_url = ""  # while running
-    upload_host = ""  # where files are said to go, if not here
 
     def __init__(
         self, bot_token: str = "xoxb-test", app_token: str = "xapp-test", transport: Transport | None = None
     ) -> None:
         """`transport` is the way of events to the app; by default the way of the running test."""
-        super().__init__()
+        SlackSurface.__init__(self)
+        SlackFiles.__init__(self)
         self.bot_token, self.app_token = bot_token, app_token
         self.world = World()
         self.transcript, self.faults = Transcript(), FaultPlan()
-        self.deliveries = Deliveries(self._touch)
+        self.deliveries = Deliveries(self.touch)
         self.transport = transport or TRANSPORT.get()
-        self.sockets, self.requests = Sockets(self.deliveries, self._touch), Requests(self.deliveries, self._touch)
+        self.sockets, self.requests = Sockets(self.deliveries, self.touch), Requests(self.deliveries, self.touch)
         self.deliveries.sender = self.requests if self.transport is Transport.HTTP else self.sockets
         self.limited: list[tuple[str, str]] = []  # every 429 that was provoked: method, channel
         self.refused: list[tuple[str, str]] = []  # every error but those: method, error
@@ -147,17 +148,12 @@ class SlackDouble(SlackSurface):
         self.blocks = True  # blocks are taken
         self.tables: int | None = None  # how many tables a message may hold
         self.post_seconds = 1.0  # between two posts in one channel; 0.0 where a test is about something else
-        self.files: dict[str, Json] = {}  # by id: the file object, with its bytes in "_data" once they are there
-        self.share_seconds = 0.0  # until the message of a file is there; infinity: it never is
-        self.tells_shares = False  # the answer to files.completeUploadExternal says which message it is
         self.page_limit = PAGE_LIMIT  # messages a page holds at the most
         self.tiers = dict(TIERS)
         self.edits: LeakCounter | None = None  # how chat.update is counted, where that is not 50 in any 60 s
-        self.interactive = Interactive(self.world.team, self.deliveries, self.world.now, self._touch)
+        self.interactive = Interactive(self.world.team, self.deliveries, self.world.now, self.touch)
         self.streams = Streams(self)
         self._counters: dict[tuple[str, str], RollingWindowCounter] = {}
-        self._group: asyncio.TaskGroup | None = None
-        self._shares: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
         self._outbox: asyncio.Queue[tuple[Json, Json]] = asyncio.Queue()
         self.reused_block_ids: set[str] = set()  # of updates with the block_id of the version before
@@ -170,22 +166,21 @@ class SlackDouble(SlackSurface):
         app = web.Application(client_max_size=2**24)
         app.router.add_get("/link", self.sockets.handle)
         app.router.add_route("*", "/api/{method}", self._front)
-        app.router.add_post("/upload/v1/{file}", self._upload)
+        app.router.add_post("/upload/v1/{file}", self.upload)
         app.router.add_post("/actions/{token}", self._respond)
         runner = web.AppRunner(app, shutdown_timeout=0.05, handler_cancellation=True)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", port).start()
-        self._here = f"127.0.0.1:{runner.addresses[0][1]}"
-        self.api_url, self.interactive.host = f"http://{self._here}/api/", self._here
+        self.host = f"127.0.0.1:{runner.addresses[0][1]}"
+        self.api_url, self.interactive.host = f"http://{self.host}/api/", self.host
         try:
             async with self.requests.running(), asyncio.TaskGroup() as group:
-                pump, self._group = group.create_task(self._pump()), group
+                pump, self.group = group.create_task(self._pump()), group
                 try:
                     yield self
                 finally:
                     pump.cancel()
-                    for share in self._shares:
-                        share.cancel()
+                    self.cancel_shares()
         finally:
             self.sockets.abort()
             await runner.cleanup()
@@ -267,12 +262,25 @@ class SlackDouble(SlackSurface):
             self.tell_change(channel, self.world.messages[channel][ts], message)
         else:
             self._tell_deletion(channel, message)
-        self._touch()
+        self.touch()
 
     def react(self, channel: str, ts: str, reaction: str, *, author: str) -> None:
         """Somebody adds a reaction to a message."""
         item = {"type": "message", "channel": channel, "ts": ts}
         self.event({"type": "reaction_added", "user": author, "reaction": reaction, "item": item})
+
+    def alert(self, channel: str, *, thread: str = "", name: str = "Alertmanager", **fields: Any) -> str:
+        """A program says something, as an incoming webhook does; returns the message's ts."""
+        told = {"subtype": "bot_message", "bot_id": "B0ALERTS", "username": name, "text": "", **fields}
+        message = self.world.put(channel, told | ({"thread_ts": thread} if thread else {}))
+        self._tell(channel, message)
+        return str(message["ts"])
+
+    def change(self, channel: str, ts: str, **fields: Any) -> None:
+        """A message changes by itself: a preview of its link is there."""
+        before = dict(self.world.messages[channel][ts])
+        self.world.messages[channel][ts] |= fields
+        self.tell_change(channel, self.world.messages[channel][ts], before)
 
     def press_stop(self, channel: str, thread: str, *, author: str) -> None:
         """Somebody presses the stop button that Slack shows for an agent's session."""
@@ -315,14 +323,15 @@ class SlackDouble(SlackSurface):
         """Wait until every event that was said is sent and acknowledged."""
         await self.until(lambda: self._outbox.empty() and all(e.acked for e in self.deliveries.envelopes))
 
-    def _touch(self) -> None:
+    def touch(self) -> None:
+        """Wake those who wait for a change."""
         self._changed.set()
 
     async def _pump(self) -> None:
         while True:
             event, outer = await self._outbox.get()
             await self._deliver(event, **outer)
-            self._touch()
+            self.touch()
 
     async def _deliver(self, event: Json, **outer: Any) -> None:
         await self.deliveries.deliver(event, self.world.team, self.world.bot_user, **outer)
@@ -335,7 +344,7 @@ class SlackDouble(SlackSurface):
         try:
             return await faulted(self.faults, request, lambda request: self._admitted(request, arguments))
         finally:
-            self._touch()
+            self.touch()
 
     async def _admitted(self, request: web.Request, arguments: Json) -> web.StreamResponse:
         method = request.match_info["method"]
@@ -405,10 +414,10 @@ class SlackDouble(SlackSurface):
     async def _auth_test(self, arguments: Json) -> Json:
         world = self.world
         who = {"user": "tickertape", "user_id": world.bot_user, "bot_id": world.bot_id, "is_enterprise_install": False}
-        return {"url": f"http://{self._here}/", "team": "The Team", "team_id": world.team, **who}
+        return {"url": f"http://{self.host}/", "team": "The Team", "team_id": world.team, **who}
 
     async def _apps_connections_open(self, arguments: Json) -> Json:
-        return {"url": f"ws://{self._here}/link?ticket={self.sockets.ticket()}&app_id=A1"}
+        return {"url": f"ws://{self.host}/link?ticket={self.sockets.ticket()}&app_id=A1"}
 
     async def _conversations_info(self, arguments: Json) -> Json:
         channel = str(arguments.get("channel", ""))
@@ -445,104 +454,6 @@ class SlackDouble(SlackSurface):
     async def _respond(self, request: web.Request) -> web.StreamResponse:
         self.transcript.add(request.method, "response_url", await request.json(), request.query)
         return await faulted(self.faults, request, self.interactive.respond)
-
-    # ---------------------------------------------------------------------------------------------------------- files
-
-    async def _files_getUploadURLExternal(self, arguments: Json) -> Json:  # noqa: N802 (named as the method is)
-        length = int(arguments.get("length") or 0)
-        if not arguments.get("filename") or length <= 0:
-            raise Refused("missing_argument")
-        fid = f"F{len(self.files) + 1:04d}"
-        self.files[fid] = {"id": fid, "name": arguments["filename"], "size": length, "user": self.world.bot_user}
-        return {"file_id": fid, "upload_url": f"{self.upload_host or f'http://{self._here}'}/upload/v1/{fid}"}
-
-    async def _upload(self, request: web.Request) -> web.StreamResponse:
-        """Takes raw bytes, as many as were said, without a token."""
-        file, data = self.files.get(request.match_info["file"]), await request.read()
-        self.transcript.add(request.method, request.path, {"length": len(data)}, request.query)
-
-        async def take(request: web.Request) -> web.StreamResponse:
-            if file is None or len(data) != file["size"] or "Authorization" in request.headers:
-                return web.Response(status=400, text="no")
-            file["_data"] = data
-            return web.Response(text=f"OK - {len(data)}")
-
-        return await faulted(self.faults, request, take)
-
-    async def _files_completeUploadExternal(self, arguments: Json) -> Json:  # noqa: N802 (named as the method is)
-        given = arguments.get("files") or "[]"
-        files = [self.files.get(each["id"]) for each in (json.loads(given) if isinstance(given, str) else given)]
-        if not files or any(file is None or "_data" not in file or "shares" in file for file in files):
-            raise Refused("file_not_found")
-        channel = self.writable({"channel": arguments.get("channel_id", "")})
-        thread = str(arguments.get("thread_ts") or "")
-        if thread and thread not in self.world.messages[channel]:
-            raise Refused("thread_not_found")
-        shared = [file for file in files if file is not None]
-        for file in shared:
-            file["shares"] = {}
-        text = str(arguments.get("initial_comment") or "")
-        if self.share_seconds == 0.0 and self.tells_shares:
-            self._share(shared, channel, thread, text)
-        elif self.share_seconds < math.inf and self._group is not None:
-            task = self._group.create_task(self._share_later(shared, channel, thread, text))
-            self._shares.add(task)
-            task.add_done_callback(self._shares.discard)
-        return {"files": [_public(file) for file in shared]}
-
-    async def _share_later(self, files: list[Json], channel: str, thread: str, text: str) -> None:
-        await asyncio.sleep(self.share_seconds)
-        if all(file["id"] in self.files for file in files):
-            self._share(files, channel, thread, text)
-
-    def _share(self, files: list[Json], channel: str, thread: str, text: str) -> None:
-        ours: Json = {"user": self.world.bot_user, "bot_id": self.world.bot_id, "subtype": "file_share"}
-        ours |= {"thread_ts": thread} if thread else {}
-        message = self.world.put(channel, {**ours, "text": text, "files": [_public(file) for file in files]})
-        kind = "public" if channel.startswith("C") else "private"
-        for file in files:
-            share = {"ts": message["ts"], **({"thread_ts": thread} if thread else {})}
-            file["shares"] = {kind: {channel: [share]}}
-        self.wrote("files.completeUploadExternal", channel, message)
-        if self.echoes:
-            self.event({**message, "channel": channel, "channel_type": self.world.channels[channel]})
-        self._touch()
-
-    async def _files_info(self, arguments: Json) -> Json:
-        file = self.files.get(str(arguments.get("file", "")))
-        if file is None:
-            raise Refused("file_not_found")
-        return {"file": _public(file)}
-
-    def stub(self, **file: Any) -> Json:
-        """Keep a file of another organisation's; events tell no more of it than this (Slack Connect)."""
-        fid = f"F{len(self.files) + 1:04d}"
-        self.files[fid] = {"id": fid, "mode": "hosted", **file}
-        return {"id": fid, "mode": "file_access", "file_access": "check_file_info"}
-
-    def alert(self, channel: str, *, thread: str = "", name: str = "Alertmanager", **fields: Any) -> str:
-        """A program says something, as an incoming webhook does; returns the message's ts."""
-        told = {"subtype": "bot_message", "bot_id": "B0ALERTS", "username": name, "text": "", **fields}
-        message = self.world.put(channel, told | ({"thread_ts": thread} if thread else {}))
-        self._tell(channel, message)
-        return str(message["ts"])
-
-    def change(self, channel: str, ts: str, **fields: Any) -> None:
-        """A message changes by itself: a preview of its link is there."""
-        before = dict(self.world.messages[channel][ts])
-        self.world.messages[channel][ts] |= fields
-        self.tell_change(channel, self.world.messages[channel][ts], before)
-
-    async def _files_delete(self, arguments: Json) -> Json:
-        if self.files.pop(str(arguments.get("file", "")), None) is None:
-            raise Refused("file_not_found")
-        return {}
-
-    def attached(self, channel: str, thread: str = "") -> list[tuple[str, str]]:
-        """The names and texts of the files that a reader sees of the bot, from top to bottom."""
-        messages = self.world.thread(channel, thread) if thread else list(self.world.messages[channel].values())
-        shown = [file for message in messages for file in message.get("files", []) if file["id"] in self.files]
-        return [(file["name"], self.files[file["id"]]["_data"].decode()) for file in shown]
 
     # --------------------------------------------------------------------------------------------------------- others
 
@@ -703,11 +614,6 @@ def _tables_in(block: Json) -> int:
     """How many tables Slack would make of a markdown block: by the lines of dashes under their heads."""
     prose = re.sub(r"^```.*?^```", "", block["text"], flags=re.MULTILINE | re.DOTALL) if "text" in block else ""
     return len(re.findall(r"^\|(?:[ ]*:?-+:?[ ]*\|)+$", prose, re.MULTILINE))
-
-
-def _public(file: Json) -> Json:
-    """A file as Slack tells of it."""
-    return {name: value for name, value in file.items() if name != "_data"}
 
 
 def _within(message: Json, arguments: Json) -> bool:
