@@ -242,13 +242,18 @@ def _is_ours(name: str) -> bool:
 
 def _sleeps(tree: ast.Module) -> Iterator[str]:
     """Functions of tests in real time that sleep for a fixed time, other than between two looks at a condition."""
-    all_sockets = any("mark.sockets" in ast.unparse(each) for each in tree.body if _is_pytestmark(each))
+    all_sockets = any(_is_real_time(ast.unparse(each)) for each in tree.body if _is_pytestmark(each))
     for node in tree.body:
         for each in ast.walk(node) if isinstance(node, ast.ClassDef) else [node]:
             if isinstance(each, ast.AsyncFunctionDef):
                 marks = " ".join(map(ast.unparse, each.decorator_list))
-                if (all_sockets or "mark.sockets" in marks) and any(_fixed_sleeps(each)):
+                if (all_sockets or _is_real_time(marks)) and any(_fixed_sleeps(each)):
                     yield each.name
+
+
+def _is_real_time(marks: str) -> bool:
+    """Whether a test with these marks runs in real time: with sockets, but not on the virtual clock."""
+    return "mark.sockets" in marks and "virtual=True" not in marks
 
 
 def _is_pytestmark(node: ast.stmt) -> bool:
