@@ -182,6 +182,7 @@ class SlackChannel(Channel):
             payload["metadata"] = {"event_type": METADATA_TYPE, "event_payload": {"key": key}}
         if thread:
             payload["thread_ts"] = thread
+        self._status.post_begins()
         answer = await self._writer.write("chat.postMessage", payload, body, once=True)
         ts = string_field(answer.data, "ts")
         if not ts:
@@ -214,6 +215,7 @@ class SlackChannel(Channel):
         if self.caps.stream is None:
             raise StreamRefused("chat.startStream: no streams here")
         self._is_snapshot_current = False
+        self._status.post_begins()
         ts = await self._streams.start(body, key)
         self._note_post(ts, body, key)
         return ts

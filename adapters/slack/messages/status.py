@@ -30,6 +30,12 @@ class ThreadStatus:
         self._channel, self._thread = conversation
         self._reference = reference
         self.has_posted = False  # a post clears the status
+        self._is_calling = False
+        self._is_overtaken = False
+
+    def post_begins(self) -> None:
+        """A post is sent now. It may overtake a call in flight, and the status would stay after it."""
+        self._is_overtaken |= self._is_calling
 
     async def show(self) -> None:
         """Show the status until cancelled."""
@@ -39,16 +45,21 @@ class ThreadStatus:
                 await asyncio.sleep(STATUS_SECONDS)
             await asyncio.Event().wait()
         finally:
-            if self._thread and not self.has_posted and not self._is_disabled():
+            if self._thread and self._is_lit() and not self._is_disabled():
                 self._workspace.spawn(self._clear())
 
     async def _clear(self) -> None:
         await asyncio.sleep(STATUS_GRACE_SECONDS)
-        if not self.has_posted:
+        if self._is_lit():
             await self._set("")
+
+    def _is_lit(self) -> bool:
+        """Whether no post has certainly cleared the status."""
+        return not self.has_posted or self._is_overtaken
 
     async def _set(self, status: str) -> None:
         payload = {"channel_id": self._channel, "thread_ts": self._thread, "status": status}
+        self._is_calling = True
         try:
             await self._workspace.web.send("assistant.threads.setStatus", payload)
         except Failure as failure:
@@ -58,6 +69,8 @@ class ThreadStatus:
                 return
             log.info("Slack shows no status here (%s)", failure)
             self._workspace.flags.disable("status" if everywhere else f"status:{self._channel}")
+        finally:
+            self._is_calling = False
 
     def _is_disabled(self) -> bool:
         flags = self._workspace.flags

@@ -396,6 +396,21 @@ async def test_a_status_shows_while_there_is_nothing() -> None:
         assert double.statuses == [(place, root, "is thinking..."), (place, root, "")]
 
 
+async def test_a_status_that_a_post_overtakes_is_cleared() -> None:
+    """A status that Slack applies after the first post would stay for two minutes, so the bot clears it."""
+    double = SlackDouble()
+    double.faults.add("POST", "assistant.threads.setStatus", Kind.DELAY, seconds=0.3)
+    async with asked(double) as (place, root, slack_channel, _):
+        async with asyncio.TaskGroup() as group:
+            showing = group.create_task(slack_channel.show_working())
+            await double.transcript.wait_for(path="setStatus")
+            await slack_channel.post(Body("hi"), KEY)
+            assert double.statuses == []  # the post came first
+            showing.cancel()
+        await asyncio.wait_for(double.until(lambda: (place, root, "") in double.statuses), PATIENCE)
+        assert double.statuses[-1] == (place, root, "")
+
+
 @pytest.mark.parametrize("as_404", [False, True])
 async def test_a_surface_without_a_status_is_asked_once(as_404: bool) -> None:
     """A server without a status causes no failure, and is not asked again for each answer."""
