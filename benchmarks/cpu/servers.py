@@ -111,7 +111,7 @@ class Stage(Protocol):
         ...
 
     def ask(self, words: list[int]) -> Json:
-        """In each channel somebody asks for an answer of so many words."""
+        """In each channel somebody asks for an answer of so many words; nobody asks for none."""
         ...
 
     def report(self) -> Json:
@@ -139,7 +139,8 @@ class DiscordStage:
         """See `Stage`."""
         me = self._double.world.bot
         for channel, count in zip(self._channels, words, strict=True):
-            self._double.say(channel, f"<@{me}> tell me something in {count} words", author=self._asker)
+            if count:
+                self._double.say(channel, f"<@{me}> tell me something in {count} words", author=self._asker)
         return {}
 
     def report(self) -> Json:
@@ -168,7 +169,8 @@ class SlackStage:
         """See `Stage`."""
         me = self._double.world.bot_user
         for channel, count in zip(self._channels, words, strict=True):
-            self._double.say(channel, f"<@{me}> tell me something in {count} words", author=self._asker)
+            if count:
+                self._double.say(channel, f"<@{me}> tell me something in {count} words", author=self._asker)
         return {}
 
     def report(self) -> Json:

@@ -130,13 +130,15 @@ class Child:
 
 
 @asynccontextmanager
-async def child(*arguments: str, environment: Mapping[str, str] | None = None) -> AsyncIterator[Child]:
-    """Run Python with these arguments; at the end it is told to stop, and waited for."""
+async def child(
+    *arguments: str, environment: Mapping[str, str] | None = None, folder: Path = ROOT
+) -> AsyncIterator[Child]:
+    """Run Python with these arguments in a checkout; at the end it is told to stop, and waited for."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *arguments,
         env=BARE | dict(environment or {}),
-        cwd=ROOT,
+        cwd=folder,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
@@ -220,8 +222,8 @@ async def measure_rest() -> Rest:
     async with servers(("model", 10.0), ("discord", 4), ("slack", 4)) as (_, environment):
         began = loop.time()
         async with child("-m", "bot", environment=environment) as bot:
-            await _ready(bot)
-            ready = loop.time() - began
+            await ready(bot)
+            seconds = loop.time() - began
             await asyncio.sleep(2.0)
             resident = bot.resident
     bare, _ = await _imported(BARE_IMPORTS)
@@ -229,10 +231,10 @@ async def measure_rest() -> Rest:
     began = loop.time()
     async with child("-m", "bot", "--help") as asked:
         await asked.process.communicate()
-    return Rest(resident, bare, bare_async, ready, loop.time() - began, imports)
+    return Rest(resident, bare, bare_async, seconds, loop.time() - began, imports)
 
 
-async def _ready(bot: Child) -> None:
+async def ready(bot: Child) -> None:
     """Wait until the bot's own site says that every platform is connected."""
     line = ""
     while "site=" not in line:
