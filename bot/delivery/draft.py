@@ -47,6 +47,7 @@ class Draft:
         self._sealed: list[DesiredMessage] = []  # final messages, rendered once
         self._pieces_sealed = 0
         self._covered = 0  # characters of the sealed pieces
+        self._open: tuple[Piece, str] | None = None  # the open piece rendered last, and its text
         self._ended = False  # no more text follows, so the end is final
         self.is_complete = False  # the last desired messages show all text, or as much as they may
         self.sealed_count = 0  # messages kept as posted
@@ -132,7 +133,7 @@ class Draft:
 
     def recut(self, index: int, caps: ChannelCapabilities) -> None:
         """Cut and render again for other capabilities, from message `index` on; earlier messages are accepted."""
-        self._caps = caps
+        self._caps, self._open = caps, None
         before = self._sealed[:index]
         self._covered = before[-1].covers if before else 0
         self._splitter.recut(caps.limit, self._covered)
@@ -177,7 +178,7 @@ class Draft:
         self.is_complete = True
         last = self._splitter.last
         last = last if self._ended else (last.trim_partial_word() if trim_partial_word else last).shown()
-        text = self._caps.renderer.render(last)
+        text = self._render_open(last)
         open_ = [DesiredMessage(Body("", text), self._covered + len(last.source))] if text else []
         return [*self._sealed, *open_]
 
@@ -214,6 +215,16 @@ class Draft:
                 self._sealed.append(DesiredMessage(Body(text), self._covered))
         self._pieces_sealed = self._splitter.sealed
         return len(self._sealed) >= count or (is_cut and self._pieces_sealed < last_of_all)
+
+    def _render_open(self, piece: Piece) -> str:
+        """Render the open piece, once for each state of its text: a write's outcome asks for it again."""
+        if self._open is not None:
+            last, text = self._open
+            if last == piece and last.closing == piece.closing:  # equality leaves `closing` out
+                return text
+        text = self._caps.renderer.render(piece)
+        self._open = piece, text
+        return text
 
     def _is_long(self, text: str) -> bool:
         return self._caps.measure(text) > self._caps.limit
