@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from benchmarks.cpu.cost import Load, measure, table
+from benchmarks.cpu.paired import Rounds, lines_of
+from benchmarks.cpu.paired import measure as measure_paired
+from tests.support.paths import ROOT
 
 
 @pytest.mark.sockets(seconds=60)
@@ -20,3 +25,15 @@ async def test_the_measure_of_processor_time_runs() -> None:
         assert cost.bot > 0
         assert cost.ratio > 0
     assert len(table(costs)) == 1 + 6 * len(costs)
+
+
+@pytest.mark.alone
+@pytest.mark.sockets(seconds=60)
+@pytest.mark.skipif(sys.platform != "linux", reason="a process's clock is read as Linux numbers it")
+async def test_two_checkouts_are_compared() -> None:
+    """Against itself, a checkout answers every question wholly on both sides, and each side has its cost."""
+    paired = await measure_paired(ROOT, Rounds("discord", 2, 20, 1), together=True, speed=400.0)
+    assert paired.whole == 4
+    assert paired.limited == 0
+    assert paired.ratio > 0
+    assert len(lines_of(paired)) == 5
