@@ -8,46 +8,62 @@ from collections.abc import Callable, Sequence
 from typing_extensions import override
 
 from bot.callbacks import no_op
+from bot.rate_limits.arrivals import ArrivalEstimate
 from bot.rate_limits.base import EDGE_SECONDS, RateLimitBase, count_times
 
 
 class RollingWindow(RateLimitBase):
     """At most `limit` writes in any `period` (Slack's tiers, as a log of the last minute; Discord's 50 a second).
 
-    Pacing (`paced`): each reply's interval grows with its age and with the permits spent in the last period. A burst
-    goes to the start of a reply, where readers look, and long replies survive the whole period. One permit per live
-    reply is reserved for its final write, and `SPARE` more: any number of answers ending together end at once.
+    Pacing (`paced`): an interval spreads the permits evenly over all text expected until others return, of the live
+    replies and of those that may begin meanwhile (`ArrivalEstimate`). It is the largest over several return times. One
+    permit per live reply is reserved for its final write, and `SPARE` more: any number of answers ending together end
+    at once.
     """
 
-    # interval = FIRST * live^SHARING + GROWTH * grown, in units of period / limit. `grown`, from 0 to 1, combines the
-    # spent share of the window (by SPENT) and the reply's age (over AGED seconds). A lone reply starts with about half
-    # an even interval and ends at one and a half. Several start further apart, but closer than evenly (SHARING = 1),
-    # since most end soon. Found by simulation over 1 to 40 replies of 200 to 3,000 words, together and one after the
-    # other: mean delays of 0.50 s for one of 1,000 words, 0.70 for the next asked right after it, 1.4 for 12 of 400,
-    # 4.3 for 4 of 3,000.
-    FIRST = 0.37
-    GROWTH = 1.34
-    SHARING = 0.65
-    SPENT = 0.65
-    AGED = 25.0
-    # The interval is at least an even spread of the permits left until one returns, times the spent share to this power
-    # (the larger of the two): negligible at first, then the last permits are rationed. Many replies ration late, since
-    # one more edit each is little, and most end before long.
-    RATION = 4.0
-    RATION_EACH = 3.0
+    # Found by simulation over 1 to 70 replies of 100 to 3,000 words, together, one after the other, and as seeded
+    # arrivals (docs/adr/0011-adaptive-reserve.md).
+    # Text of a typical answer: 400 words at 40 a second, less a last step. Seconds.
+    TYPICAL = 9.0
+    # A reply still at work has this share of its age to come at the age of a typical one. The share grows with age: the
+    # longer it is, the longer it may become. All live ones together get no more than a period's permits for that.
+    TAIL = 0.5
+    # Least text to come of any reply, as a share of a typical one.
+    LEAST = 0.3
+    # So many return times of permits are looked at: more change no figure. Their number bounds the processor time.
+    HORIZONS = 6
     # Reserved for the final writes of future replies.
     SPARE = 2
 
     def __init__(
-        self, limit: int, period: float, *, paced: bool = True, on_spent: Callable[[], object] = no_op
+        self,
+        limit: int,
+        period: float,
+        *,
+        paced: bool = True,
+        on_spent: Callable[[], object] = no_op,
+        arrivals: ArrivalEstimate | None = None,
     ) -> None:
-        """`on_spent` is called for each write, so that a later process can `remember` it."""
+        """`on_spent` is called for each write, so that a later process can `remember` it. `arrivals`: the prior."""
+        self._live = 0
+        self._began = False  # whether replies began since the last look at the clock
         super().__init__()
         self._limit = limit
         self._period = period
         self._paced = paced
+        self._arrivals = arrivals or ArrivalEstimate()
         self._on_spent = on_spent
         self._counted: deque[float] = deque()  # latest possible count times in the last period
+
+    @property
+    @override
+    def live(self) -> int:
+        return self._live
+
+    @live.setter
+    def live(self, live: int) -> None:
+        self._began |= live > self._live
+        self._live = live
 
     def remember(self, now: float, ages: Sequence[float]) -> None:
         """Count an earlier process's writes; `ages` are the seconds since each was sent."""
@@ -70,22 +86,33 @@ class RollingWindow(RateLimitBase):
         if not self._paced:
             return wrote
         self._expire(now)
-        live, spent, even = max(self.live, 1), self._spent, self._period / self._limit
-        grown = self.SPENT * spent / self._limit + (1 - self.SPENT) * min((wrote - began) / self.AGED, 1.0)
-        interval = even * (self.FIRST * float(live**self.SHARING) + self.GROWTH * grown)
-        if self._counted and spent < self._allowed:
-            until_one_is_free = self._counted[0] + self._period - now
-            spread = live * until_one_is_free / (self._allowed - spent)
-            power = max(self.RATION, self.RATION_EACH * live)
-            interval = max(interval, spread * float((spent / self._allowed) ** power))
-        return wrote + interval
+        self._learn(now)
+        age = max(wrote - began, 0.0)
+        live, typical = max(self.live, 1), self.TYPICAL
+        tail = max(self.TAIL * age * age / typical, self.LEAST * typical)
+        left = max(typical - age, min(tail, self._period / live))
+        count, interval = len(self._counted), 0.0
+        for returned in (*range(0, count, max(count // self.HORIZONS, 1)), count):
+            until = self._counted[returned] + self._period - now if returned < count else self._period
+            future = self._arrivals.within(until) * min(typical, until / 2)  # they begin anywhere before `until`
+            text = live * min(left, until) + future
+            free = self._limit - self._spent + returned - (self.SPARE if returned < count else 0)
+            interval = max(interval, text / max(free, 1))
+        # With less than one update for each reply, the few who get one have it in the middle, where it helps most.
+        return wrote + min(interval, max(typical, age + tail) / 2)
+
+    def _learn(self, now: float) -> None:
+        self._arrivals = self._arrivals.after_arrival(now) if self._began else self._arrivals.at(now)
+        self._began = False
 
     @override
     def first_post_at(self, now: float) -> float:
+        self._learn(now)
         return self._permitted_at(now, self._limit - self.reserved_finals) if self._paced else now
 
     @override
     def spend(self, now: float) -> None:
+        self._learn(now)
         self._in_flight += 1
         self._on_spent()
 

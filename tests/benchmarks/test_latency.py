@@ -11,6 +11,7 @@ from benchmarks.__main__ import KEEPING, compared, kept_back
 from benchmarks.latency.cases import SCENARIOS
 from benchmarks.latency.plots import PLOTS, Plot, drawn
 from benchmarks.latency.policies import OTHERS, Policy
+from benchmarks.latency.reserves import RESERVES, pair, plotted
 from benchmarks.latency.scenarios import Scenario, bound_of, measure
 from benchmarks.latency.table import COLUMNS, aligned, figures, load, missed, waiting
 
@@ -128,3 +129,23 @@ def test_results_of_a_result_are_means_over_replies() -> None:
     assert result.mean <= result.worst
     assert result.fairness == result.worst / result.mean
     assert result.p95 >= result.mean
+
+
+def test_four_in_a_quiet_workspace_leave_permits_for_a_later_group() -> None:
+    """They spend most permits, and twelve asked 15 s later still end at once, each with an edit of its own."""
+    four = played(BY_NAME["slack window: 4 x 400"])
+    assert four.mean <= 0.55
+    assert sum(reply.writes - reply.posts for reply in four.replies) <= 50 - 12
+    first, later, settle = pair(None)
+    assert first <= 0.55
+    assert later <= 2 * 3.78, "twice the delay of the former constant reserve"
+    assert settle <= 1.0
+
+
+def test_a_larger_reserve_moves_delay_from_later_answers_to_present_ones() -> None:
+    """The plot of the trade-off has a point for each reserve."""
+    pairs = {reserve: pair(reserve) for reserve in (0.0, 8.0, None)}
+    assert pairs[0.0][0] < pairs[8.0][0]
+    assert pairs[8.0][1] < pairs[0.0][1]
+    assert set(pairs) <= set(RESERVES)
+    assert len(ET.fromstring(plotted(pairs)).findall("{http://www.w3.org/2000/svg}circle")) == len(pairs)

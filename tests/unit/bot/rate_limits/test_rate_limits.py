@@ -237,11 +237,7 @@ def test_promised_ends_are_not_spent_on_growth() -> None:
 @example(2, 34, 0.0, 0.0)
 @given(st.integers(1, 40), st.integers(0, 49), st.floats(0, 100), st.floats(0, 100))
 def test_intervals_grow_with_age_and_with_what_is_spent(live: int, spent: int, age: float, more: float) -> None:
-    """Age, spent permits and other replies each lengthen the interval.
-
-    Except for the last permits: the more replies share them, the later rationing begins, so one more may be a little
-    faster.
-    """
+    """Spent permits and other replies each lengthen the interval, and age does once a reply is longer than usual."""
     budget = RollingWindow(50, 60.0)
     budget.live = live
     spend(budget, 100.0, spent)
@@ -249,8 +245,9 @@ def test_intervals_grow_with_age_and_with_what_is_spent(live: int, spent: int, a
     def interval(age: float) -> float:
         return budget.paced_at(100.0, began=100.0 - age, wrote=100.0) - 100.0
 
-    young, old = interval(age), interval(age + more)
-    assert 0 < young <= old + 1e-9
+    young, typical = interval(age), RollingWindow.TYPICAL
+    assert young > 0
+    assert interval(typical + age) <= interval(typical + age + more) + 1e-9
     fresh = RollingWindow(50, 60.0)
     fresh.live = live
     alone = fresh.paced_at(100.0, began=100.0 - age, wrote=100.0)
