@@ -175,6 +175,12 @@ class _OfOneReply:
         """See `Budget`."""
         self._not_before = max(self._not_before, now + seconds)
 
+    def watch(self, changed: Callable[[], object]) -> None:
+        """See `Budget`: nothing changes by itself."""
+
+    def unwatch(self, changed: Callable[[], object]) -> None:
+        """See `Budget`."""
+
 
 # What widespread bots do: an edit each second or so, whatever there is to spend.
 EVERY = (Policy("every 1 s", lambda _: 1.0), Policy("every 1.2 s", lambda _: 1.2), Policy("every 1.5 s", lambda _: 1.5))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 
@@ -46,6 +46,7 @@ class Pacer:
         self._random = random_
         self._scheduler = scheduler or WriteScheduler(policy.rollover_after_seconds)
         self._changed = asyncio.Event()
+        self._scheduler.on_change(self._changed.set)
         self._reachability = Reachability()
         self._reserving: set[Reply] = set()  # a permit is reserved for the final write of each
 
@@ -53,6 +54,11 @@ class Pacer:
     def is_cut_off(self) -> bool:
         """Whether the platform is unreachable for the writes of this connection."""
         return self._reachability.is_unreachable(asyncio.get_running_loop().time())
+
+    @property
+    def scheduling_steps(self) -> int:
+        """The scheduler's work so far; see `bot.delivery.wait_queues`."""
+        return self._scheduler.steps
 
     async def run(self) -> None:
         """Send due writes until cancelled; writes in flight are cancelled too."""
@@ -79,7 +85,7 @@ class Pacer:
         reply.listeners.due = partial(self._reschedule, reply)
         reply.listeners.others_wait = partial(self._scheduler.others_wait, reply)
         self._scheduler.add(reply)
-        self._changed.set()
+        self._budgets_changed(budgets)
         try:
             yield
         finally:
@@ -92,7 +98,11 @@ class Pacer:
                 self._reserving.remove(reply)
                 for budget in reply.budgets[Verb.EDIT]:
                     budget.reserved_finals -= 1
-            self._changed.set()  # the reserved permit is free for others
+            self._budgets_changed(budgets)  # the reserved permit is free for others
+
+    def _budgets_changed(self, budgets: Iterable[Budget]) -> None:
+        self._scheduler.budgets_changed(budgets)
+        self._changed.set()
 
     def _reschedule(self, reply: Reply) -> None:
         self._scheduler.reschedule(reply)
@@ -140,7 +150,7 @@ class Pacer:
                 budget.record_response(loop.time(), sent=sent)
             self._reachability.record(met, loop.time())
             reply.write_finished()
-            self._changed.set()
+            self._budgets_changed(budgets)
         if write.verb is not Verb.DELETE:
             reply.figures.timeline.wrote(write.verb.value, outcome, sent=sent, now=loop.time())
         self._recorder.wrote(reply.key.platform, write.verb.value, outcome)

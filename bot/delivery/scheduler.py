@@ -6,13 +6,11 @@ because a backlog only grows. Reasoning previews come last: they take no reserve
 own.
 
 With 1,500 live answers nearly all wait for one budget with some fifty permits a second. So replies queue by the budget
-they wait for longest. A busy budget is asked once per queue, and its replies are not looked at. When it has a permit,
-the head of the queue is found (two numbers per reply, since backlogs grow linearly), and only the first reply's other
-budgets are asked. The head of a long queue is cached for a moment: a lead of half a minute does not change in a quarter
-of a second, and new arrivals are compared with it.
+they wait for longest (`bot.delivery.wait_queues`): a busy budget is asked once per queue, its replies are not looked
+at, and a write takes O(log n) steps. When it has a permit, only the first reply's other budgets are asked.
 
 A reply is looked at when it calls `reschedule`, when its own pause ends, and when its budget has a permit. Budgets
-change at any time (other replies, reads, responses), so their answers are never cached.
+change at any time (other replies, reads, responses), so each is asked again before a write.
 
 Two rules change what is written. If an edit is far off, the text continues in a new message (`RollOver`). And a first
 post waits for a while if it would take the permit reserved for another reply's final write (`Budget.first_post_at`):
@@ -24,10 +22,10 @@ from __future__ import annotations
 import heapq
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
+from bot.delivery.wait_queues import SAME_TIME, WaitKey, WaitQueues
 from bot.ports import Verb
 from bot.rate_limits import Budget
 
@@ -38,14 +36,6 @@ _RECHECK_SECONDS = 1.0
 # A final write waits for an edit at most this share of the rollover time. That is a little longer than Discord's window
 # of five seconds, where waiting is always better.
 _FINAL_WAIT_SHARE = 0.5
-
-# Size and lifetime of a long queue's cached head: a little more than the writes of that time, some fifty a second.
-# Replies; seconds.
-_QUEUE_HEAD = 32
-_HEAD_SECONDS = 0.25
-
-# Times closer than this are equal: a timer may fire a rounding error early. Seconds.
-_SAME_TIME = 1e-6
 
 
 class ScheduledReply(Protocol):
@@ -121,44 +111,6 @@ class RollOver(NamedTuple, Generic[R]):
     reply: R
 
 
-class _WaitKey(NamedTuple):
-    """A reason to wait: a budget may have a permit for a final write and none for others."""
-
-    budget: Budget
-    final: bool
-
-    def opens_at(self, now: float) -> float:
-        return self.budget.ready_at(now, final=self.final)
-
-
-class _Queue(Generic[R]):
-    """Replies waiting for the same budget. The head of a long queue is cached."""
-
-    def __init__(self) -> None:
-        self.members: dict[R, None] = {}
-        self._head: dict[R, None] = {}  # the most urgent when last found, and later arrivals
-        self._found_at = -math.inf
-
-    def __len__(self) -> int:
-        return len(self.members)
-
-    def head(self, now: float) -> list[R]:
-        """Candidates for the most urgent; all members of a short queue."""
-        if len(self.members) <= _QUEUE_HEAD:
-            return list(self.members)
-        if not self._head or now - self._found_at > _HEAD_SECONDS:
-            self._head = dict.fromkeys(heapq.nsmallest(_QUEUE_HEAD, self.members, key=partial(_urgency, now=now)))
-            self._found_at = now
-        return list(self._head)
-
-    def add(self, reply: R) -> None:
-        self.members[reply] = self._head[reply] = None
-
-    def remove(self, reply: R) -> None:
-        del self.members[reply]
-        self._head.pop(reply, None)
-
-
 class WriteScheduler(Generic[R]):
     """The replies of one connection, and the reasons why they wait."""
 
@@ -168,9 +120,23 @@ class WriteScheduler(Generic[R]):
         self._order = itertools.count()
         self._order_of: dict[R, int] = {}  # order of arrival breaks ties
         self._pending: dict[R, None] = {}  # to be looked at; these wait for nothing
-        self._waits: dict[R, _WaitKey | float] = {}  # for a budget, or until a time
-        self._queues: dict[_WaitKey, _Queue[R]] = {}  # none is empty
+        self._waits: dict[R, WaitKey | float] = {}  # for a budget, or until a time
+        self._queues = WaitQueues[R](_claim)
         self._timers: list[tuple[float, int, R]] = []  # a heap; stale entries are skipped
+        self._steps = 0
+
+    @property
+    def steps(self) -> int:
+        """Work so far: budgets asked, replies looked at, and comparisons."""
+        return self._steps + self._queues.steps
+
+    def on_change(self, changed: Callable[[], object]) -> None:
+        """Call `changed` when a budget with waiting replies may open earlier, other than by `budgets_changed`."""
+        self._queues.on_change = changed
+
+    def budgets_changed(self, budgets: Iterable[Budget]) -> None:
+        """These may open earlier than they told: a response came, or a reply began or ended."""
+        self._queues.changed(budgets)
 
     def add(self, reply: R) -> None:
         """Schedule the reply's writes."""
@@ -191,9 +157,7 @@ class WriteScheduler(Generic[R]):
 
     def others_wait(self, reply: R) -> bool:
         """Whether another reply waits for one of this one's edit budgets."""
-        budgets = reply.budgets[Verb.EDIT]
-        queues = [queue for key, queue in self._queues.items() if any(key.budget is budget for budget in budgets)]
-        return any(member is not reply for queue in queues for member in queue.members)
+        return self._queues.has_others(reply.budgets[Verb.EDIT], reply)
 
     def ready(self, now: float) -> Iterator[Send[R] | RollOver[R]]:
         """Decisions that are due now, the most urgent first.
@@ -203,7 +167,8 @@ class WriteScheduler(Generic[R]):
         """
         candidates = self._candidates(now)
         while candidates:
-            closed: set[_WaitKey] = set()
+            closed: set[WaitKey] = set()
+            self._steps += len(candidates) * (1 + len(candidates).bit_length())
             for reply in sorted(candidates, key=lambda reply: (*_urgency(reply, now), self._order_of[reply])):
                 if self._waits.get(reply) in closed:
                     continue
@@ -217,48 +182,49 @@ class WriteScheduler(Generic[R]):
                 if wait is None:
                     yield Send(reply)
                     continue
-                self._enqueue(reply, wait)
-                if isinstance(wait, _WaitKey):
+                self._enqueue(reply, wait, now)
+                if isinstance(wait, WaitKey):
                     closed.add(wait)
             candidates, self._pending = list(self._pending), {}
 
     def next_at(self, now: float) -> float | None:
         """When a decision may be due unless something changes; None if no reply waits."""
         while self._timers and not self._is_current(self._timers[0]):
-            heapq.heappop(self._timers)
-        timer_at = [self._timers[0][0]] if self._timers else []
-        return min((*timer_at, *(key.opens_at(now) for key in self._queues)), default=None)
+            self._pop_timer()
+        at = min(self._timers[0][0] if self._timers else math.inf, self._queues.next_at(now))
+        return None if at == math.inf else at
 
-    def blocked_by(self, reply: R, now: float) -> RollOver[R] | _WaitKey | float | None:
+    def blocked_by(self, reply: R, now: float) -> RollOver[R] | WaitKey | float | None:
         """The longest wait of a due write: for a budget or until a time; None if it may be sent.
 
         `RollOver` if the wait is so long that a new message is better.
         """
         key, at = _longest_wait(reply, now)
-        if at <= now + _SAME_TIME:
+        self._steps += 1 + 2 * len(reply.budgets[reply.verb or Verb.EDIT])
+        if at <= now + SAME_TIME:
             if not reply.shows_nothing or reply.is_closing:
                 return None
             at = min(_first_post_at(reply, now), reply.began + self._rollover_after_seconds)
-            return None if at <= now + _SAME_TIME else min(at, now + _RECHECK_SECONDS)
+            return None if at <= now + SAME_TIME else min(at, now + _RECHECK_SECONDS)
         roll_over_at = self._roll_over_at(reply, key, at, now)
         if roll_over_at is None:
             return key or min(at, now + _RECHECK_SECONDS)
-        if roll_over_at > now + _SAME_TIME:
+        if roll_over_at > now + SAME_TIME:
             return min(at, roll_over_at, now + _RECHECK_SECONDS)  # until then the budget may get a permit
         return RollOver(reply)
 
-    def _roll_over_at(self, reply: R, key: _WaitKey | None, at: float, now: float) -> float | None:
+    def _roll_over_at(self, reply: R, key: WaitKey | None, at: float, now: float) -> float | None:
         """When the text continues in a new message; None if the edit comes first."""
-        if not reply.can_roll_over:
-            return None
+        if not reply.can_roll_over or (key is not None and key.budget in reply.budgets[Verb.POST]):
+            return None  # a new message would wait for the same budget
         if not reply.is_closing:
             roll_over_at = reply.wrote + self._rollover_after_seconds
             return roll_over_at if at > roll_over_at else None
-        if key is not None and (queue := self._queues.get(key)) is not None:  # equally urgent replies go first
-            at = max(at, key.budget.ready_at(now, final=True, ahead=len(queue)))
+        if key is not None and (ahead := self._queues.length(key)):  # equally urgent replies go first
+            at = max(at, key.budget.ready_at(now, final=True, ahead=ahead))
         return now if at > now + self._rollover_after_seconds * _FINAL_WAIT_SHARE else None
 
-    def _wait_after_rollover(self, reply: R, now: float) -> _WaitKey | float | None:
+    def _wait_after_rollover(self, reply: R, now: float) -> WaitKey | float | None:
         if reply.verb is None:  # finding the due write takes another step
             return now + _RECHECK_SECONDS
         wait = self.blocked_by(reply, now)
@@ -268,35 +234,34 @@ class WriteScheduler(Generic[R]):
     def _candidates(self, now: float) -> list[R]:
         """Replies to look at: rescheduled ones, ended pauses, and the heads of queues with a permit."""
         found, self._pending = list(self._pending), {}
-        while self._timers and self._timers[0][0] <= now + _SAME_TIME:
-            entry = heapq.heappop(self._timers)
+        while self._timers and self._timers[0][0] <= now + SAME_TIME:
+            entry = self._pop_timer()
             if self._is_current(entry):
                 found.append(entry[2])
-        for key, queue in self._queues.items():
-            if key.opens_at(now) <= now + _SAME_TIME:
-                found += queue.head(now)
-        return found
+        return found + self._queues.open_heads(now)
+
+    def _pop_timer(self) -> tuple[float, int, R]:
+        self._steps += len(self._timers).bit_length()
+        return heapq.heappop(self._timers)
 
     def _is_current(self, entry: tuple[float, int, R]) -> bool:
         return self._waits.get(entry[2]) == entry[0]
 
-    def _enqueue(self, reply: R, wait: _WaitKey | float) -> None:
+    def _enqueue(self, reply: R, wait: WaitKey | float, now: float) -> None:
         self._waits[reply] = wait
-        if isinstance(wait, _WaitKey):
-            self._queues.setdefault(wait, _Queue()).add(reply)
+        if isinstance(wait, WaitKey):
+            self._queues.add(wait, reply, now)
         else:
             heapq.heappush(self._timers, (wait, self._order_of[reply], reply))
+            self._steps += len(self._timers).bit_length()
 
     def _dequeue(self, reply: R) -> None:
         wait = self._waits.pop(reply, None)
-        if isinstance(wait, _WaitKey):
-            queue = self._queues[wait]
-            queue.remove(reply)
-            if not queue.members:
-                del self._queues[wait]
+        if isinstance(wait, WaitKey):
+            self._queues.remove(wait, reply)
 
 
-def _longest_wait(reply: ScheduledReply, now: float) -> tuple[_WaitKey | None, float]:
+def _longest_wait(reply: ScheduledReply, now: float) -> tuple[WaitKey | None, float]:
     """The time until which a reply must wait, and the budget it waits for, if any."""
     assert reply.verb is not None
     key, latest, budgets = None, reply.due_at, reply.budgets[reply.verb]
@@ -307,7 +272,7 @@ def _longest_wait(reply: ScheduledReply, now: float) -> tuple[_WaitKey | None, f
     for budget in budgets:
         at = budget.ready_at(now, final=urgent)
         if at > latest:
-            key, latest = _WaitKey(budget, urgent), at
+            key, latest = WaitKey(budget, urgent), at
     return key, latest
 
 
@@ -320,3 +285,9 @@ def _urgency(reply: ScheduledReply, now: float) -> tuple[int, float]:
     """The least is the most urgent: see the module's docstring."""
     rank = 0 if reply.is_closing else 3 if reply.is_preview else 1 if reply.shows_nothing else 2
     return rank, -reply.backlog(now)
+
+
+def _claim(reply: ScheduledReply, now: float) -> tuple[int, float]:
+    """The same for `WaitQueues`: the greatest is the most urgent."""
+    rank, waited = _urgency(reply, now)
+    return -rank, -waited

@@ -11,6 +11,7 @@ from bot.rate_limits.base import (
 from bot.rate_limits.fixed_window import FixedWindow
 from bot.rate_limits.leaky_bucket import LeakyBucket
 from bot.rate_limits.reads import ReadLimiter
+from bot.rate_limits.renewable import RenewableLimit
 from bot.rate_limits.rolling_window import RollingWindow
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "FixedWindow",
     "LeakyBucket",
     "ReadLimiter",
+    "RenewableLimit",
     "RollingWindow",
     "WindowReport",
 ]

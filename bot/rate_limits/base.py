@@ -12,7 +12,7 @@ All times are seconds of the event loop. Only `ReadLimiter` waits or reads the c
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -72,6 +72,17 @@ class Budget(Protocol):
     def hold(self, now: float, seconds: float) -> None:
         """Send nothing for this long, by the server's order."""
         ...
+
+    def watch(self, changed: Callable[[], object]) -> None:  # noqa: ARG002 (nothing to watch)
+        """Call `changed` whenever a permit may come earlier than told, for a reason unknown to the pacer.
+
+        By default nothing is watched: responses and ends of replies, known to the pacer, are the only reasons.
+        """
+        return
+
+    def unwatch(self, changed: Callable[[], object]) -> None:  # noqa: ARG002 (see above)
+        """Call it no more."""
+        return
 
 
 class RateLimitBase(Budget):
