@@ -14,6 +14,9 @@ from bot.rate_limits import WindowReport
 ONE = "/channels/{channel_id}/messages/{message_id}"
 ALL = "/channels/{channel_id}/messages"
 
+# Discord has no native streams.
+VERBS = (Verb.POST, Verb.EDIT, Verb.DELETE)
+
 
 async def test_budgets_are_shared() -> None:
     """A channel's windows are one object each, apart from other channels' and other verbs'."""
@@ -21,7 +24,7 @@ async def test_budgets_are_shared() -> None:
 
     assert budgets.channel("1") is budgets.channel("1")
     assert budgets.channel("1") is not budgets.channel("2")
-    assert len({id(budgets.channel("1").of(verb)) for verb in Verb}) == len(Verb)
+    assert len({id(budgets.channel("1").of(verb)) for verb in VERBS}) == len(VERBS)
 
 
 @pytest.mark.parametrize(
@@ -86,12 +89,12 @@ async def test_holders_of_a_merged_window_spend_the_common_one() -> None:
 async def test_requests_with_other_buckets_stay_apart() -> None:
     """Different buckets stay apart in any order of arrival."""
     channel = Budgets().channel("1")
-    before = {verb: channel.of(verb) for verb in Verb}
+    before = {verb: channel.of(verb) for verb in VERBS}
     for _ in range(2):
-        for name, verb in zip("abc", Verb, strict=True):
+        for name, verb in zip("abc", VERBS, strict=True):
             channel.set_bucket(name, channel.of(verb))
 
-    assert {verb: channel.of(verb) for verb in Verb} == before
+    assert {verb: channel.of(verb) for verb in VERBS} == before
 
 
 async def test_only_idle_channels_are_evicted() -> None:
