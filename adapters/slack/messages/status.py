@@ -31,10 +31,12 @@ class ThreadStatus:
         self._reference = reference
         self.has_posted = False  # a post clears the status
         self._is_calling = False
+        self._has_post_begun = False
         self._is_overtaken = False
 
     def post_begins(self) -> None:
-        """A post is sent now. It may overtake a call in flight, and the status would stay after it."""
+        """A post is sent now. Of two calls in flight, Slack may apply the status last, and it would stay."""
+        self._has_post_begun = True
         self._is_overtaken |= self._is_calling
 
     async def show(self) -> None:
@@ -60,6 +62,7 @@ class ThreadStatus:
     async def _set(self, status: str) -> None:
         payload = {"channel_id": self._channel, "thread_ts": self._thread, "status": status}
         self._is_calling = True
+        self._is_overtaken |= self._has_post_begun
         try:
             await self._workspace.web.send("assistant.threads.setStatus", payload)
         except Failure as failure:

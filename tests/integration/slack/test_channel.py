@@ -411,6 +411,21 @@ async def test_a_status_that_a_post_overtakes_is_cleared() -> None:
         assert double.statuses[-1] == (place, root, "")
 
 
+async def test_a_status_sent_after_a_post_is_cleared() -> None:
+    """A status begun while the first post is in flight would stay as well."""
+    double = SlackDouble()
+    double.faults.add("POST", "chat.postMessage", Kind.LATE, seconds=0.3)
+    async with asked(double) as (place, root, slack_channel, _):
+        async with asyncio.TaskGroup() as group:
+            posting = group.create_task(slack_channel.post(Body("hi"), KEY))
+            await double.transcript.wait_for(path="chat.postMessage")
+            showing = group.create_task(slack_channel.show_working())
+            await posting
+            showing.cancel()
+        await asyncio.wait_for(double.until(lambda: len(double.statuses) == 2), PATIENCE)
+        assert double.statuses == [(place, root, "is thinking..."), (place, root, "")]
+
+
 @pytest.mark.parametrize("as_404", [False, True])
 async def test_a_surface_without_a_status_is_asked_once(as_404: bool) -> None:
     """A server without a status causes no failure, and is not asked again for each answer."""
