@@ -257,7 +257,7 @@ class SlackChannel(Channel):
     def _note_post(self, ts: str, body: Body, key: str) -> None:
         if (place := self._unsure.pop(key, None)) is not None:
             self._workspace.spawn(self._delete_copies(ts, key, *place))
-        self._status.has_posted = True
+        self._status.post_answered()
         self._workspace.participation.join(self._conversation, self._key.message if self._is_message else "")
         self._cache_own(ts, body, key)
 

@@ -29,40 +29,43 @@ class ThreadStatus:
         self._workspace = workspace
         self._channel, self._thread = conversation
         self._reference = reference
-        self.has_posted = False  # a post clears the status
+        self.has_posted = False
+        self._is_lit = False  # perhaps shown
+        self._calls = 0
         self._is_calling = False
-        self._has_post_begun = False
-        self._is_overtaken = False
+        self._calls_before_post: int | None = None
 
     def post_begins(self) -> None:
-        """A post is sent now. Of two calls in flight, Slack may apply the status last, and it would stay."""
-        self._has_post_begun = True
-        self._is_overtaken |= self._is_calling
+        """A post is sent now. It clears the status, unless Slack may apply a call of the status after it."""
+        self._calls_before_post = None if self._is_calling else self._calls
+
+    def post_answered(self) -> None:
+        """The post has its answer. An edit, or a post of an earlier process, clears nothing."""
+        self.has_posted = True
+        if self._calls == self._calls_before_post:
+            self._is_lit = False
 
     async def show(self) -> None:
         """Show the status until cancelled."""
         try:
             while self._thread and not self._is_disabled():
+                self._is_lit = True
                 await self._set(STATUS)
                 await asyncio.sleep(STATUS_SECONDS)
             await asyncio.Event().wait()
         finally:
-            if self._thread and self._is_lit() and not self._is_disabled():
+            if self._is_lit and not self._is_disabled():
                 self._workspace.spawn(self._clear())
 
     async def _clear(self) -> None:
         await asyncio.sleep(STATUS_GRACE_SECONDS)
-        if self._is_lit():
+        if self._is_lit:
             await self._set("")
-
-    def _is_lit(self) -> bool:
-        """Whether no post has certainly cleared the status."""
-        return not self.has_posted or self._is_overtaken
 
     async def _set(self, status: str) -> None:
         payload = {"channel_id": self._channel, "thread_ts": self._thread, "status": status}
+        self._calls += 1
         self._is_calling = True
-        self._is_overtaken |= self._has_post_begun
         try:
             await self._workspace.web.send("assistant.threads.setStatus", payload)
         except Failure as failure:

@@ -426,6 +426,20 @@ async def test_a_status_sent_after_a_post_is_cleared() -> None:
         assert double.statuses == [(place, root, "is thinking..."), (place, root, "")]
 
 
+async def test_a_found_post_clears_no_later_status() -> None:
+    """A post found again, as after a crash, is older than the status, so the bot clears the status itself."""
+    double = SlackDouble()
+    async with asked(double) as (place, root, slack_channel, _):
+        await slack_channel.post(Body("hi"), KEY)
+        async with asyncio.TaskGroup() as group:
+            showing = group.create_task(slack_channel.show_working())
+            await asyncio.wait_for(double.until(lambda: len(double.statuses) == 1), PATIENCE)
+            assert await slack_channel.find(KEY) is not None
+            showing.cancel()
+        await asyncio.wait_for(double.until(lambda: len(double.statuses) == 2), PATIENCE)
+        assert double.statuses == [(place, root, "is thinking..."), (place, root, "")]
+
+
 @pytest.mark.parametrize("as_404", [False, True])
 async def test_a_surface_without_a_status_is_asked_once(as_404: bool) -> None:
     """A server without a status causes no failure, and is not asked again for each answer."""
