@@ -19,7 +19,7 @@ from adapters.slack.history.users import to_author
 from adapters.slack.messages.blocks import with_blocks, without_blocks
 from adapters.slack.messages.renderer import escape_pings
 from adapters.slack.messages.views import home_view
-from adapters.slack.rate_limits import spending
+from adapters.slack.rate_limits import spending, spending_write
 from adapters.slack.state import WorkspaceState
 from bot.conversation import Author
 from bot.errors import Failure, InvalidRequest, Permanent
@@ -122,15 +122,8 @@ class PersonalPages:
 
     async def _post(self, channel: str, words: str) -> None:
         """Post the welcome. Once: a repeated one would be visible, a missing one only less polite."""
-        loop, budgets = asyncio.get_running_loop(), self._workspace.budgets.of(Verb.POST, channel)
-        sent = loop.time()
-        for budget in budgets:
-            budget.spend(sent)
-        try:
+        async with spending_write(self._workspace.budgets.of(Verb.POST, channel), is_patient=False):
             await self._post_once(channel, words)
-        finally:
-            for budget in budgets:  # without the response, answers in this conversation wait without end
-                budget.record_response(loop.time(), sent=sent)
 
     async def _post_once(self, channel: str, words: str) -> None:
         text, place = escape_pings(words), {"channel": channel, "unfurl_links": False, "unfurl_media": False}
