@@ -258,7 +258,9 @@ class StreamWriter:
         try:
             async with spending_write(self._workspace.budgets.of(Verb.STOP, self._conversation[0])):
                 await self._workspace.web.send("chat.stopStream", self._stop_payload(ts, key), once=True)
-        except OutcomeUnknown:
+        except OutcomeUnknown as failure:
+            if code_of(failure) in NO_METHOD:  # a plain 404: a server without streams
+                return False
             self._perhaps_stopped.add(ts)
             raise
         except Permanent as failure:

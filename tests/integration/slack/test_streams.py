@@ -255,6 +255,20 @@ async def test_another_answer_is_never_taken_for_a_lost_start() -> None:
         assert one.shown() == [TEXT]
 
 
+async def test_recovery_works_without_the_method_that_stops_streams() -> None:
+    """On a server that answers 404 to it, and keeps no keys, an earlier process's post is found as before."""
+    double = SlackDouble()
+    double.keeps_metadata, double.without, double.without_as_404 = False, {START, STOP}, True
+    async with asked(double) as one:
+        message = await one.channel.post(Body(TEXT), KEY)
+        second = RecordingInbox()
+        second.unfinished = [UnfinishedTurn(key, event) for key, event in dict(one.inbox.received).items()]
+        async with connected(double, second):
+            _, channel = await second.turn(1)
+            assert await channel.find(KEY) == message
+        assert double.transcript.of(path=STOP)
+
+
 @pytest.mark.parametrize("ends", ["age", "midway", "size", "reader"])
 async def test_slack_may_end_a_stream(ends: str) -> None:
     """After five minutes, at its own will, at its size, or by its stop button: then an edit has the whole text."""
