@@ -7,6 +7,6 @@ def no_op(*_: object) -> None:
     """Take any arguments and do nothing."""
 
 
-def returns_false() -> bool:
+def returns_false(*_: object) -> bool:
     """A question nobody answers."""
     return False

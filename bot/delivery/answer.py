@@ -12,13 +12,15 @@ from bot.conversation import Ending
 from bot.delivery.draft import Draft
 from bot.delivery.extracted_files import are_all_extracted, missing_files_notice
 from bot.delivery.final_controls import final_controls, with_final_controls
+from bot.delivery.mode import with_stream_limit
 from bot.delivery.notices import Notices
 from bot.delivery.overflow import FileUploads
 from bot.delivery.policy import AnswerLimits
 from bot.delivery.reasoning_preview import PreviewMessage
-from bot.delivery.reconciler import DesiredMessage, Reconciler, Write
+from bot.delivery.reconciler import Reconciler
 from bot.delivery.start import ReplyStart
-from bot.ports import Body, Channel, Controls, Upload
+from bot.delivery.writes import DesiredMessage, Write
+from bot.ports import Body, Channel, ChannelCapabilities, Controls, Upload
 from bot.telemetry import Figures
 
 # The limit replaces these endings if the rest of an answer cannot be shown: the model did not cut it.
@@ -58,7 +60,7 @@ class Answer:
 
     def new_draft(self) -> Draft:
         """An empty draft behind the messages that cannot be edited."""
-        draft = Draft(self._channel.caps, self.limits, self.notices.reserved_room, self._start.preface)
+        draft = Draft(self._caps, self.limits, self.notices.reserved_room, self._start.preface)
         if self._has_frozen_text:
             draft.keep_posted(self.reconciler.bodies, 0)
         return draft
@@ -73,13 +75,33 @@ class Answer:
 
     def recut(self, index: int) -> None:
         """Cut and render the text again from message `index` on, for the channel's present capabilities."""
-        self.draft.recut(index, self._channel.caps)
+        self.draft.recut(index, self._caps)
+
+    def use_stream(self, *, is_used: bool) -> None:
+        """Write new messages as native streams, or no longer. Messages not written yet are cut for the new limit."""
+        self.reconciler.is_streaming = is_used
+        if self.reconciler.is_empty:
+            self.reconciler.fits_streams = is_used
+            self.recut(0)
+
+    def end_message(self) -> bool:
+        """End the open message with the text it shows: the rest goes into the next one. False if that is unknown."""
+        shown, self.last_shown = self.last_shown, None
+        may_continue = self.reconciler.count < self.limits.messages
+        return shown is not None and may_continue and self.draft.end_message(shown.covers, shown.index)
+
+    @property
+    def _caps(self) -> ChannelCapabilities:
+        """The channel's, with the smaller of both limits if the answer streams."""
+        return with_stream_limit(self._channel.caps) if self.reconciler.fits_streams else self._channel.caps
 
     def record_write(self, write: Write) -> bool:
         """Record a successful write; returns whether a message is known to show its text."""
         is_shown = self.reconciler.shows(write)
         is_last = is_shown and write.index == self.reconciler.written - 1 and self.rendered is self.draft
         self.last_shown = write if is_last and write.covers else None
+        if is_last and self.reconciler.is_stream(write.index):
+            self.draft.keep_appended(write.covers)
         return is_shown
 
     def keep_replaced(self) -> None:
@@ -153,7 +175,10 @@ class Answer:
         if self.frozen is not None:
             return self._with_final_controls(self.frozen, ending or Ending.FAILED)
         draft = self.draft
-        desired = draft.desired(self.reconciler.count + 2, trim_partial_word=self.trims_partial_words)
+        reconciler = self.reconciler
+        desired = draft.desired(
+            reconciler.count + 2, trim_partial_word=self.trims_partial_words, is_stream=reconciler.is_stream
+        )
         if desired is None or not draft.is_complete:
             return desired
         if ending is None and announced is not None and desired:
@@ -212,6 +237,8 @@ class Answer:
     def _with_controls(self, desired: list[DesiredMessage]) -> list[DesiredMessage]:
         """A stop button on the last message of a live answer, if the platform has buttons."""
         controls = self._channel.caps.controls & Controls.STOP
+        if not desired or self.reconciler.is_stream(len(desired) - 1):
+            return desired
         if len(desired) > self.draft.sealed_count and controls and not self.reconciler.frozen:
             last = desired[-1]
             desired[-1] = DesiredMessage(Body(last.body.stable, last.body.tail, controls), last.covers)

@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Generator, Sequence
 
+from bot.callbacks import returns_false
 from bot.delivery.extracted_files import extracted_files
 from bot.delivery.overflow import MAX_FILES, uploads_in_steps
 from bot.delivery.policy import AnswerLimits
-from bot.delivery.reconciler import DesiredMessage
+from bot.delivery.writes import DesiredMessage
 from bot.markdown import Piece, Splitter, grapheme_boundary
 from bot.markdown.model_text import ExtractedAddress, ModelText
 from bot.ports import Body, ChannelCapabilities, Upload
@@ -104,6 +105,17 @@ class Draft:
         self._sealed[index:] = [DesiredMessage(shown.body, self._covered)]
         self.sealed_count = index + 1
 
+    def keep_appended(self, covers: int) -> None:
+        """Cut no message before the end of these characters: they cannot be taken out of it."""
+        self._splitter.kept = covers
+
+    def end_message(self, covers: int, index: int) -> bool:
+        """End the open message `index` behind `covers` characters; False if it is not the open one."""
+        if index != len(self._sealed):
+            return False
+        self._splitter.seal(covers)
+        return True
+
     def keep_posted(self, posted: Sequence[Body], covers: int) -> None:
         """Keep these messages as posted, covering `covers` characters; the text continues behind them."""
         pairs = zip(posted, self._sealed, strict=False)
@@ -154,21 +166,26 @@ class Draft:
             return bool(desired)
         return _VISIBLE.search(self._splitter.source, self._preface_length) is not None
 
-    def desired(self, count: int, *, trim_partial_word: bool = False) -> list[DesiredMessage] | None:
+    def desired(
+        self, count: int, *, trim_partial_word: bool = False, is_stream: Callable[[int], bool] = returns_false
+    ) -> list[DesiredMessage] | None:
         """The first `count` messages or more, as far as there is text; None if that takes another call.
 
-        Blank pieces take no message. `trim_partial_word` leaves out an incomplete word or line of code at the end.
+        Blank pieces take no message. `trim_partial_word` leaves out an incomplete word or line of code at the end. The
+        open message shows its stable text only if it `is_stream`, by index.
         """
         if self._preface_length and not self.shows_text:
             self.is_complete = True
             return []
-        return self._desired(count, trim_partial_word=trim_partial_word)
+        return self._desired(count, trim_partial_word=trim_partial_word, is_stream=is_stream)
 
     def preface(self) -> list[DesiredMessage]:
         """The preface, for an answer that ended without any text."""
         return (self._desired(self._limits.messages) or []) if self._preface_length else []
 
-    def _desired(self, count: int, *, trim_partial_word: bool = False) -> list[DesiredMessage] | None:
+    def _desired(
+        self, count: int, *, trim_partial_word: bool = False, is_stream: Callable[[int], bool] = returns_false
+    ) -> list[DesiredMessage] | None:
         count = min(count, self._limits.messages)
         if not self._cut(count):
             return None
@@ -176,11 +193,20 @@ class Draft:
             self.is_complete = self.is_full
             return list(self._sealed)
         self.is_complete = True
-        last = self._splitter.last
+        last, appends = self._splitter.last, is_stream(len(self._sealed))
+        if appends and not self._ended:
+            return [*self._sealed, *self._stable(last)]
         last = last if self._ended else (last.trim_partial_word() if trim_partial_word else last).shown()
         text = self._render_open(last)
-        open_ = [DesiredMessage(Body("", text), self._covered + len(last.source))] if text else []
+        body = Body(text) if appends else Body("", text)
+        open_ = [DesiredMessage(body, self._covered + len(last.source))] if text else []
         return [*self._sealed, *open_]
+
+    def _stable(self, last: Piece) -> list[DesiredMessage]:
+        """The open message with its stable text, if there is any."""
+        piece, space = last.stable()
+        text = self._render_open(piece)
+        return [DesiredMessage(Body(text + space), self._covered + len(piece.source))] if text else []
 
     def files(self, reference: str, *, finished: bool) -> tuple[Upload, ...] | None:
         """The files of the ended answer, once it `is_complete`; None if that takes another call."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from bot.conversation import Ending
-from bot.delivery.reconciler import DesiredMessage
+from bot.delivery.writes import DesiredMessage
 from bot.ports import Body, ChannelCapabilities, Controls
 from bot.rate_limits import Budget
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from bot.conversation import Ending
-from bot.delivery.reconciler import DesiredMessage
+from bot.delivery.writes import DesiredMessage
 from bot.errors import RejectionReason
 from bot.ports import Body, Channel
 from bot.strings import FilledSentence, Strings

@@ -17,9 +17,9 @@ from functools import partial
 from bot.callbacks import no_op, returns_false
 from bot.delivery.policy import WritePolicy
 from bot.delivery.reachability import Reachability
-from bot.delivery.reconciler import Write
 from bot.delivery.reply import Reply
 from bot.delivery.scheduler import RollOver, WriteScheduler
+from bot.delivery.writes import Write
 from bot.errors import Failure, InvalidRequest, OutcomeUnknown, RateLimited, Retryable
 from bot.ports import Verb
 from bot.rate_limits import Budget
@@ -48,7 +48,6 @@ class Pacer:
         self._changed = asyncio.Event()
         self._scheduler.on_change(self._changed.set)
         self._reachability = Reachability()
-        self._reserving: set[Reply] = set()  # a permit is reserved for the final write of each
 
     @property
     def is_cut_off(self) -> bool:
@@ -79,26 +78,19 @@ class Pacer:
     @contextmanager
     def admitted(self, reply: Reply) -> Iterator[None]:
         """Make the reply's writes while inside, and count it as live in its budgets."""
-        budgets = {id(budget): budget for spent in reply.budgets.values() for budget in spent}.values()
-        for budget in budgets:
-            budget.live += 1
         reply.listeners.due = partial(self._reschedule, reply)
         reply.listeners.others_wait = partial(self._scheduler.others_wait, reply)
+        reply.listeners.budgets = self._budgets_changed
         self._scheduler.add(reply)
-        self._budgets_changed(budgets)
+        self._budgets_changed(reply.stake.enter(reply.mode))
         try:
             yield
         finally:
             self._scheduler.remove(reply)
             reply.listeners.others_wait = returns_false
+            reply.listeners.budgets = no_op
             reply.listeners.due = no_op  # a reference cycle would free the reply late
-            for budget in budgets:
-                budget.live -= 1
-            if reply in self._reserving:
-                self._reserving.remove(reply)
-                for budget in reply.budgets[Verb.EDIT]:
-                    budget.reserved_finals -= 1
-            self._budgets_changed(budgets)  # the reserved permit is free for others
+            self._budgets_changed(reply.stake.leave())  # the reserved permit is free for others
 
     def _budgets_changed(self, budgets: Iterable[Budget]) -> None:
         self._scheduler.budgets_changed(budgets)
@@ -119,10 +111,8 @@ class Pacer:
             return
         for budget in reply.budgets[write.verb]:
             budget.spend(now)
-        if not (reply in self._reserving or reply.is_closing):
-            self._reserving.add(reply)
-            for budget in reply.budgets[Verb.EDIT]:
-                budget.reserved_finals += 1
+        if not reply.is_closing:
+            reply.stake.reserve(reply.mode)
         reply.write_started()
         writes.create_task(self._write(reply, write, now))
 

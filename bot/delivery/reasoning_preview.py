@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from bot.delivery.notices import Notices
-from bot.delivery.reconciler import DesiredMessage, Write
-from bot.ports import Body, Channel
+from bot.delivery.writes import DesiredMessage, Write
+from bot.ports import Body, Channel, Verb
 
 # Longest preview, in characters: two or three lines of small print on a phone.
 MAX_PREVIEW_LENGTH = 120
@@ -104,7 +104,8 @@ class PreviewMessage:
 
 def is_notice_only(write: Write) -> bool:
     """Whether a write shows no text of the answer: before its end, a preview."""
-    return write.body is not None and not (write.covers or write.lookup)
+    is_text = write.verb in {Verb.START, Verb.APPEND, Verb.STOP}
+    return write.body is not None and not (is_text or write.covers or write.lookup)
 
 
 def _plain(text: str) -> str:

@@ -7,50 +7,18 @@ is made from the newest text. Lost endings, duplicated text and racing edits can
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
+from bot.delivery.open_streams import appended, stopped, stream_write
+from bot.delivery.writes import DesiredMessage, OpenStream, PostedMessage, Write
 from bot.ports import Body, Verb
 
 # Rejected edits in a row, after which no edit is tried in this answer. The first may concern only its message (too old,
 # an archived thread).
 _MAX_REJECTED_EDITS = 2
 
-
-@dataclass(frozen=True, slots=True)
-class DesiredMessage:
-    """One message as it should be; `covers` counts the answer's characters posted up to its end."""
-
-    body: Body
-    covers: int
-
-
-@dataclass(frozen=True, slots=True)
-class Write:
-    """One write toward the desired messages.
-
-    `message` is the platform's id (empty for a post); `body` is None for a delete. `lookup`: an earlier post with this
-    key has an unknown outcome, so look it up before posting again. A post without a body is only a look-up.
-    """
-
-    verb: Verb
-    index: int
-    key: str
-    message: str = ""
-    body: Body | None = None
-    covers: int = 0
-    lookup: bool = False
-
-
-@dataclass(slots=True)
-class PostedMessage:
-    """Our knowledge of one posted message."""
-
-    key: str
-    id: str  # empty: posted, outcome unknown
-    body: Body | None  # None: its text is unknown
-    sent: Body | None  # the body of its post
-    recovered: bool = False  # posted by an earlier process or for an earlier answer, and not edited since
-    replaced: bool = False  # still shows an earlier answer, as far as known
+# Edits of one answer that may meet an open stream: one is usual after a crash or a lost stop, more are a contradiction.
+_MAX_OPEN_AGAIN = 3
 
 
 class Reconciler:
@@ -78,6 +46,9 @@ class Reconciler:
         self._may_have_more = self.is_recovery  # posted, but not journalled
         self.frozen = not edits  # posted messages cannot be edited
         self._rejected_edits = 0 if edits else _MAX_REJECTED_EDITS  # since the last accepted edit
+        self.is_streaming = False  # the next new message is a native stream
+        self.fits_streams = False  # messages are cut for streams too
+        self._open_again = 0  # edits that met an open stream
         self._kept: list[str] = []  # messages of the earlier answer that stay as they are
         self._surplus: list[str] = []  # ... that are deleted at the end
         for message in replaced if messages is None else messages:
@@ -124,34 +95,31 @@ class Reconciler:
     @property
     def first_verb(self) -> Verb:
         """The verb of an empty answer's first write: it takes over an earlier answer's message if there is one."""
-        return Verb.EDIT if self._posted and self._posted[0].replaced else Verb.POST
+        if self._posted:
+            return Verb.EDIT if self._posted[0].replaced else Verb.POST
+        return Verb.START if self.is_streaming else Verb.POST
 
     @property
     def is_empty(self) -> bool:
         """No message is known to exist, apart from those of an earlier answer."""
         return not any(posted.id and (self.is_recovery or not posted.replaced) for posted in self._posted)
 
-    def next(self, desired: Sequence[DesiredMessage], *, is_final: bool = True) -> Write | None:
+    def next(
+        self, desired: Sequence[DesiredMessage], *, is_final: bool = True, is_closing: bool = True
+    ) -> Write | None:
         """The next write, or None if posted and desired messages agree.
 
-        Order: resolve unknown posts, fix existing messages from the top, post missing ones, delete extras from the end.
-        Changes of buttons alone come last, since readers wait for text. Until the answer `is_final`, it may grow into
-        the messages of the earlier one, so these stay.
+        Order: resolve unknown posts, continue streams, fix existing messages from the top, post missing ones, delete
+        extras from the end. Changes of buttons alone come last, since readers wait for text. Until the answer
+        `is_final`, it may grow into the messages of the earlier one, so these stay. `is_closing`: no stream grows.
         """
-        if (repair := self._unknown_post(desired) or self._repair(desired)) is not None:
+        grows = self.is_streaming and not (is_closing or self.frozen)
+        repair = self._unknown_post(desired) or self._continue_streams(desired, grows=grows) or self._repair(desired)
+        if repair is not None:
             return repair
         count = len(self._posted)
         if count < len(desired):
-            target = desired[count]
-            key = f"{self._key}{self._posts}"
-            return Write(
-                Verb.POST,
-                count,
-                key,
-                body=target.body,
-                covers=target.covers,
-                lookup=self._may_have_more,
-            )
+            return self._new_message(desired[count], starts=grows and count == len(desired) - 1)
         for index in range(count - 1, len(desired) - 1, -1):
             extra = self._posted[index]
             if is_final or not extra.replaced:
@@ -159,21 +127,44 @@ class Reconciler:
         if is_final and self._surplus:
             return Write(Verb.DELETE, count, "", self._surplus[0])
         for index, (posted, target) in enumerate(zip(self._posted, desired, strict=False)):
-            if not self.frozen and posted.body is not None and posted.body.controls != target.body.controls:
+            if self.frozen or posted.stream is not None:
+                continue
+            if posted.body is not None and posted.body.controls != target.body.controls:
                 return Write(Verb.EDIT, index, posted.key, posted.id, target.body, target.covers)
         return None
 
+    def _new_message(self, target: DesiredMessage, *, starts: bool) -> Write:
+        """A complete message is posted in one write; only a growing one is worth a stream."""
+        verb = Verb.START if starts and target.body.stable else Verb.POST
+        key = f"{self._key}{self._posts}"
+        lookup = self._may_have_more and verb is Verb.POST
+        return Write(verb, len(self._posted), key, body=target.body, covers=target.covers, lookup=lookup)
+
     def _unknown_post(self, desired: Sequence[DesiredMessage]) -> Write | None:
         for index, posted in enumerate(self._posted):
+            if not posted.id and posted.stream is not None:  # a start is never repeated with its key
+                return Write(Verb.POST, index, posted.key, lookup=True)
             if not posted.id:
                 return Write(
                     Verb.POST, index, posted.key, body=_body_to_repost(posted.sent, desired, index), lookup=True
                 )
         return None
 
+    def _continue_streams(self, desired: Sequence[DesiredMessage], *, grows: bool) -> Write | None:
+        for index, posted in enumerate(self._posted):
+            if posted.stream is None:
+                continue
+            target = desired[index] if index < len(desired) else None
+            write = stream_write(posted, target, index, grows=grows and index == len(desired) - 1)
+            if write is not None:
+                return write
+        return None
+
     def _repair(self, desired: Sequence[DesiredMessage]) -> Write | None:
         count = len(self._posted)
         for index, (posted, target) in enumerate(zip(self._posted, desired, strict=False)):
+            if posted.stream is not None:
+                continue
             if self.frozen and (posted.body is None or posted.body.text == target.body.text):
                 continue
             if self.frozen or _has_different_files(posted, target.body):
@@ -249,9 +240,41 @@ class Reconciler:
         self._kept = [each for each in self._kept if each != message]
         return True
 
-    def unknown_post(self) -> Write | None:
-        """Repeat a post with an unknown outcome, so that its message becomes known; None if there is none."""
-        return self._unknown_post(())
+    def last_duty(self) -> Write | None:
+        """The next write of an answer that shows no more text: learn of an unknown post, and stop an open stream."""
+        return self._unknown_post(()) or self._continue_streams((), grows=False)
+
+    # ------------------------------------------------------------------------------------------------- native streams
+
+    @property
+    def has_open_stream(self) -> bool:
+        """Whether a message takes appends, as far as known."""
+        return any(posted.stream is not None for posted in self._posted)
+
+    def is_stream(self, index: int) -> bool:
+        """Whether message `index` is an open stream, or will be one."""
+        return self._posted[index].stream is not None if index < len(self._posted) else self.is_streaming
+
+    def appended(self, write: Write) -> None:
+        """An append succeeded."""
+        appended(self._posted[write.index], write)
+
+    def stopped(self, write: Write) -> None:
+        """A stop succeeded. If the message shows another text than desired, edits go on from here."""
+        stopped(self._posted[write.index], write)
+        self.is_streaming = self.is_streaming and self.shows(write)
+
+    def stream_ended(self, write: Write) -> None:
+        """The platform closed the stream: the message is an ordinary one with an unknown text."""
+        posted = self._posted[write.index]
+        posted.stream, posted.body, self.is_streaming = None, None, False
+
+    def stream_is_open(self, write: Write) -> bool:
+        """An edit or a delete met an open stream: stop it first. False if that has happened too often."""
+        posted = self._posted[write.index]
+        posted.stream, posted.body, self.is_streaming = OpenStream("", is_unsure=True), None, False
+        self._open_again += 1
+        return self._open_again <= _MAX_OPEN_AGAIN
 
     def adds_controls(self, write: Write) -> bool:
         """Whether a write adds controls to a message without any, and changes nothing else."""
@@ -282,11 +305,17 @@ class Reconciler:
         After a retry the platform may return the earlier post, so its text is unknown. Messages with files are never
         edited, so theirs is the body sent by this process.
         """
+        start = self._posted[write.index] if found and write.index < len(self._posted) else None
+        if start is not None and start.stream is not None:
+            self._set(write, replace(start, id=message, body=start.sent))
+            return
         first = not found and write.index == len(self._posted)
         is_filed = not self.is_recovery and write.body is not None and bool(write.body.files)
         known = write.body if first or is_filed else None
         recovered = found and self.is_recovery
-        self._set(write, PostedMessage(write.key, message, known, write.body or self._sent(write), recovered=recovered))
+        new = PostedMessage(write.key, message, known, write.body or self._sent(write), recovered=recovered)
+        new.stream = _opened(write)
+        self._set(write, new)
 
     def mark_not_found(self, write: Write) -> None:
         """A look-up found nothing: the message was not posted."""
@@ -314,8 +343,13 @@ class Reconciler:
 
     def outcome_unknown(self, write: Write) -> None:
         """The write may have happened: look it up or repeat it before anything else."""
-        if write.verb is Verb.POST and write.body is not None:
-            self._set(write, PostedMessage(write.key, "", None, write.body))
+        if write.verb in {Verb.POST, Verb.START} and write.body is not None:
+            self._set(write, PostedMessage(write.key, "", None, write.body, stream=_opened(write)))
+        elif write.verb is Verb.APPEND:
+            posted = self._posted[write.index]
+            posted.stream, posted.body = OpenStream("", is_unsure=True), None
+        elif write.verb is Verb.STOP:
+            self.stream_ended(write)
         elif write.verb is Verb.EDIT:
             posted = self._posted[write.index]
             posted.body, posted.replaced = None, False
@@ -330,6 +364,11 @@ class Reconciler:
             self._posts += 1
         else:
             self._posted[write.index] = posted
+
+
+def _opened(write: Write) -> OpenStream | None:
+    """The stream that a start opened."""
+    return OpenStream(write.body.stable) if write.verb is Verb.START and write.body is not None else None
 
 
 def _has_different_files(posted: PostedMessage, desired: Body) -> bool:

@@ -6,8 +6,17 @@ from enum import Enum, auto
 
 from bot.delivery.answer import Answer
 from bot.delivery.reasoning_preview import is_notice_only
-from bot.delivery.reconciler import Write
-from bot.errors import InvalidRequest, NotEditable, NotFound, Permanent, TooLarge
+from bot.delivery.writes import Write
+from bot.errors import (
+    InvalidRequest,
+    NotEditable,
+    NotFound,
+    Permanent,
+    StreamEnded,
+    StreamOpen,
+    StreamRefused,
+    TooLarge,
+)
 from bot.ports import Verb
 
 
@@ -21,6 +30,12 @@ class Recovery(Enum):
 
 def recover(answer: Answer, write: Write, failure: Permanent, *, is_final: bool) -> Recovery:
     """Change the desired messages after a rejection, if possible. `is_final`: the answer has ended."""
+    if isinstance(failure, StreamRefused | StreamEnded | StreamOpen):
+        return _without_stream(answer, write, failure)
+    return _recover(answer, write, failure, is_final=is_final)
+
+
+def _recover(answer: Answer, write: Write, failure: Permanent, *, is_final: bool) -> Recovery:
     if isinstance(failure, TooLarge) and not (write.body is None or write.body.files):
         return _write_smaller(answer, write, is_final=is_final)
     if isinstance(failure, NotEditable) and write.verb is Verb.EDIT:
@@ -50,6 +65,23 @@ def after_write(answer: Answer, write: Write) -> Recovery:
     answer.draft.keep_posted(reconciler.bodies, last.covers)
     answer.last_shown = None
     return Recovery.PAUSE
+
+
+def _without_stream(answer: Answer, write: Write, failure: Permanent) -> Recovery:
+    """The same message, or a new one, goes on with edits."""
+    reconciler = answer.reconciler
+    if isinstance(failure, StreamRefused) and write.verb is Verb.START:
+        answer.use_stream(is_used=False)
+        return Recovery.RETRY
+    if isinstance(failure, StreamEnded) and write.verb in {Verb.APPEND, Verb.STOP}:
+        reconciler.stream_ended(write)
+        return Recovery.RETRY
+    if not isinstance(failure, StreamOpen) or write.verb not in {Verb.EDIT, Verb.DELETE}:
+        return Recovery.NONE
+    if write.message in reconciler.surplus:
+        reconciler.forget_replaced(write.message)  # nobody can delete it, and it ends by itself
+        return Recovery.RETRY
+    return Recovery.RETRY if reconciler.stream_is_open(write) else Recovery.NONE
 
 
 def _write_smaller(answer: Answer, write: Write, *, is_final: bool) -> Recovery:

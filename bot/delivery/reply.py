@@ -17,22 +17,24 @@ from bot.conversation import (
 from bot.delivery.answer import Answer
 from bot.delivery.backlog import Backlog
 from bot.delivery.final_controls import is_tight
+from bot.delivery.mode import Mode
 from bot.delivery.notices import Notices
 from bot.delivery.phases import Event
 from bot.delivery.policy import AnswerLimits, WritePolicy
 from bot.delivery.reasoning_preview import is_notice_only
-from bot.delivery.reconciler import DesiredMessage, Reconciler, Write
+from bot.delivery.reconciler import Reconciler
 from bot.delivery.rejected_writes import Recovery, after_write, recover
-from bot.delivery.reply_input import ReplyInput
+from bot.delivery.reply_streams import ReplyStreams
 from bot.delivery.sending import send
 from bot.delivery.start import ReplyStart
+from bot.delivery.writes import DesiredMessage, Write
 from bot.errors import Failure, ModelRejected, NotFound, Permanent, RejectionReason, Retryable
 from bot.ports import Channel, Verb
 from bot.strings import Strings
 from bot.telemetry import Figures
 
 
-class Reply(ReplyInput):
+class Reply(ReplyStreams):
     """What one turn shows and should show.
 
     `feed` and `finish` change the desired messages. The scheduler reads the due write; the pacer calls `render`,
@@ -56,8 +58,6 @@ class Reply(ReplyInput):
         answer = Answer(channel, limits, figures, notices, reconciler, start=start)
         super().__init__(channel, reconciler, answer, figures)
         self.key = key
-        self.channel = channel
-        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._deleted: list[str] = []  # messages deleted by a reader while a write was in flight
 
     # -------------------------------------------------------------------------------------------------------- failures
@@ -85,6 +85,7 @@ class Reply(ReplyInput):
     def fail(self, cause: BaseException) -> None:
         """Nothing can be written any more: `done` raises the cause."""
         self._timing.verb = None
+        self._timing.forget_stream()
         if not self.done.done():
             self._move(Event.FAILED)
             self._ending = self._ending or Ending.FAILED
@@ -93,8 +94,11 @@ class Reply(ReplyInput):
     # --------------------------------------------------------------------------------------------------------- writing
 
     def roll_over(self) -> None:
-        """Leave the last message as posted, and continue in a new one."""
-        self._answer.roll_over()
+        """Continue in a new message, and leave the last one as posted; after a stream, go on by edits."""
+        if self.mode is Mode.STREAM:
+            self._leave_stream()
+        else:
+            self._answer.roll_over()
         if self.render() is not None and not self._failures.count:
             self._timing.not_before = 0.0
 
@@ -122,9 +126,10 @@ class Reply(ReplyInput):
     def _next_write(self, desired: Sequence[DesiredMessage]) -> Write | None:
         reconciler, is_final = self._reconciler, self.is_final
         if self.is_superseded:  # a preview without text must not stay in case that no other text comes
-            return reconciler.next(()) if self._answer.preview.is_shown else reconciler.unknown_post()
+            return reconciler.next(()) if self._answer.preview.is_shown else reconciler.last_duty()
         # Until the reply ends, delete no posted text if there is nothing to replace it.
-        write = reconciler.next(desired, is_final=is_final) if desired or is_final else None
+        is_due = bool(desired) or is_final
+        write = reconciler.next(desired, is_final=is_final, is_closing=self.is_closing) if is_due else None
         if write is not None and reconciler.adds_controls(write) and not (is_final and self._may_add_controls()):
             write = None
         return write or (reconciler.lookup_write() if is_final else None)
@@ -137,6 +142,8 @@ class Reply(ReplyInput):
     def write_started(self) -> None:
         """A write is being sent."""
         self._timing.in_flight = True
+        if self._timing.verb is Verb.START:
+            self._stream_started(asyncio.get_running_loop().time())
 
     async def perform(self, write: Write, policy: WritePolicy) -> None:
         """Send a write. Raises the channel's failures, after recording what is known of the message."""
@@ -185,7 +192,7 @@ class Reply(ReplyInput):
 
     def _succeeded(self, write: Write, rendered: Backlog, now: float, policy: WritePolicy) -> None:
         answer, timing = self._answer, self._timing
-        live = self.budgets[Verb.EDIT][0].live
+        live = self.growth_budgets[0].live
         self._failures.clear()
         self.figures.writes += 1
         if is_notice_only(write) and not self.is_final:
@@ -221,14 +228,18 @@ class Reply(ReplyInput):
         timing, answer = self._timing, self._answer
         if timing.in_flight:
             return
+        self._check_stream()
         if self._reconciler.is_empty and not self.is_final:
+            if self.mode is Mode.UNDECIDED and (answer.draft.length or answer.preview.line):
+                self._choose_mode()
             timing.is_preview = not answer.draft.length
             timing.verb = self._reconciler.first_verb if answer.draft.length or answer.preview.line else None
         elif self._waits_for_more():
             timing.verb = None  # an earlier process's text stays until there is more, or the end
         else:
             self.render()
-            if timing.verb is Verb.POST and not (self._failures.count or timing.is_preview or self._reconciler.frozen):
+            is_new = timing.verb in {Verb.POST, Verb.START} and not timing.is_preview
+            if is_new and not (self._failures.count or self._reconciler.frozen):
                 timing.not_before = 0.0  # the next message continues text just removed from the last: no gap
         if timing.verb is not None:
             self.listeners.due()

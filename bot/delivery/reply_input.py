@@ -136,7 +136,7 @@ class ReplyInput(ReplyState):
         if not fits or (draft.is_full and not answer.files.allowed and text.strip()):
             self.finish(Ending.LIMIT, now)  # more text could not be shown
         elif timing.verb is None or timing.is_preview:
-            self._find_due()
+            self._look()
 
     def _feed_preview(self, text: str, now: float, policy: WritePolicy) -> None:
         """Update the reasoning preview until there is text."""
@@ -206,3 +206,7 @@ class ReplyInput(ReplyState):
     @abstractmethod
     def _find_due(self) -> None:
         """Find the due write."""
+
+    @abstractmethod
+    def _look(self) -> None:
+        """Find the due write for new text."""

@@ -8,8 +8,10 @@ from bot.conversation import Ending
 from bot.delivery.announced_end import AnnouncedEnd
 from bot.delivery.answer import Answer
 from bot.delivery.backlog import Backlog
+from bot.delivery.mode import Mode
 from bot.delivery.phases import Event, Phase, transition
 from bot.delivery.reconciler import Reconciler
+from bot.delivery.stake import Stake, final_verb
 from bot.delivery.write_timing import FailureStreak, WriteTiming
 from bot.ports import Channel, Verb
 from bot.rate_limits import Budget
@@ -21,6 +23,9 @@ class ReplyState:
     def __init__(self, channel: Channel, reconciler: Reconciler, answer: Answer) -> None:
         self.budgets: Mapping[Verb, Sequence[Budget]] = {verb: tuple(channel.budgets(verb)) for verb in Verb}
         self.announced = AnnouncedEnd()
+        self.stake = Stake(self.budgets)
+        may_stream = channel.caps.stream is not None and not (reconciler.count or reconciler.is_recovery)
+        self.mode = Mode.UNDECIDED if may_stream and not reconciler.frozen else Mode.EDITS
         self._phase = Phase.WAITING
         self._ending: Ending | None = None  # None while text may arrive
         self._reconciler = reconciler
@@ -90,6 +95,16 @@ class ReplyState:
         return self._timing.due_at
 
     @property
+    def final_budgets(self) -> Sequence[Budget]:
+        """The budgets of the final write."""
+        return self.budgets[final_verb(self.mode)]
+
+    @property
+    def growth_budgets(self) -> Sequence[Budget]:
+        """The budgets of the writes between the first and the last."""
+        return self.budgets[Verb.APPEND if self.mode is Mode.STREAM else Verb.EDIT]
+
+    @property
     def began(self) -> float:
         """When the first text arrived."""
         return self._timing.began
@@ -101,7 +116,9 @@ class ReplyState:
 
     @property
     def can_roll_over(self) -> bool:
-        """Whether the text may continue in a new message instead of the due edit."""
+        """Whether the text may continue in a new message instead of the due edit; by edits instead of a stream."""
+        if self._timing.verb in {Verb.START, Verb.APPEND}:
+            return True
         return self._timing.verb is Verb.EDIT and self._answer.can_roll_over
 
     def backlog(self, now: float) -> float:

@@ -12,7 +12,8 @@ at, and a write takes O(log n) steps. When it has a permit, only the first reply
 A reply is looked at when it calls `reschedule`, when its own pause ends, and when its budget has a permit. Budgets
 change at any time (other replies, reads, responses), so each is asked again before a write.
 
-Two rules change what is written. If an edit is far off, the text continues in a new message (`RollOver`). And a first
+Three rules change what is written. If an edit is far off, the text continues in a new message (`RollOver`); a stream
+without a permit goes on by edits in the same way. Stops are final writes: no stream may outlive its time. And a first
 post waits for a while if it would take the permit reserved for another reply's final write (`Budget.first_post_at`):
 the answer may be complete by then, and go up whole.
 """
@@ -25,6 +26,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
+from bot.delivery.mode import SOON_SECONDS, start_at
 from bot.delivery.wait_queues import SAME_TIME, WaitKey, WaitQueues
 from bot.ports import Verb
 from bot.rate_limits import Budget
@@ -49,6 +51,11 @@ class ScheduledReply(Protocol):
     @property
     def budgets(self) -> Mapping[Verb, Sequence[Budget]]:
         """All budgets spent by each kind of write."""
+        ...
+
+    @property
+    def final_budgets(self) -> Sequence[Budget]:
+        """The budgets of the final write."""
         ...
 
     @property
@@ -199,6 +206,8 @@ class WriteScheduler(Generic[R]):
 
         `RollOver` if the wait is so long that a new message is better.
         """
+        if reply.verb is Verb.START:
+            return self._start_blocked_by(reply, now)
         key, at = _longest_wait(reply, now)
         self._steps += 1 + 2 * len(reply.budgets[reply.verb or Verb.EDIT])
         if at <= now + SAME_TIME:
@@ -212,6 +221,15 @@ class WriteScheduler(Generic[R]):
         if roll_over_at > now + SAME_TIME:
             return min(at, roll_over_at, now + _RECHECK_SECONDS)  # until then the budget may get a permit
         return RollOver(reply)
+
+    def _start_blocked_by(self, reply: R, now: float) -> RollOver[R] | float | None:
+        """The same for the start of a stream: without one soon, the answer goes by posts and edits."""
+        self._steps += 1 + len(reply.budgets[Verb.START]) + len(reply.final_budgets)
+        at = start_at(reply.budgets, now)
+        if at > now + SOON_SECONDS and reply.can_roll_over:
+            return RollOver(reply)
+        at = max(at, reply.due_at)
+        return None if at <= now + SAME_TIME else min(at, now + _RECHECK_SECONDS)
 
     def _roll_over_at(self, reply: R, key: WaitKey | None, at: float, now: float) -> float | None:
         """When the text continues in a new message; None if the edit comes first."""
@@ -266,7 +284,8 @@ def _longest_wait(reply: ScheduledReply, now: float) -> tuple[WaitKey | None, fl
     assert reply.verb is not None
     key, latest, budgets = None, reply.due_at, reply.budgets[reply.verb]
     # Never delay a reply's first post for pacing.
-    urgent = reply.is_closing or (reply.shows_nothing and not reply.is_preview)
+    is_last = reply.is_closing or reply.verb is Verb.STOP
+    urgent = is_last or (reply.shows_nothing and not reply.is_preview)
     if not (urgent or reply.is_preview):
         latest = max(latest, *(budget.paced_at(now, began=reply.began, wrote=reply.wrote) for budget in budgets))
     for budget in budgets:
@@ -278,12 +297,13 @@ def _longest_wait(reply: ScheduledReply, now: float) -> tuple[WaitKey | None, fl
 
 def _first_post_at(reply: ScheduledReply, now: float) -> float:
     """When a first post leaves a permit for each final write."""
-    return max(budget.first_post_at(now) for budget in reply.budgets[Verb.EDIT])
+    return max(budget.first_post_at(now) for budget in reply.final_budgets)
 
 
 def _urgency(reply: ScheduledReply, now: float) -> tuple[int, float]:
     """The least is the most urgent: see the module's docstring."""
-    rank = 0 if reply.is_closing else 3 if reply.is_preview else 1 if reply.shows_nothing else 2
+    is_last = reply.is_closing or reply.verb is Verb.STOP
+    rank = 0 if is_last else 3 if reply.is_preview else 1 if reply.shows_nothing else 2
     return rank, -reply.backlog(now)
 
 

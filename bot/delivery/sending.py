@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Callable
 
 from bot.delivery.policy import WritePolicy
-from bot.delivery.reconciler import Reconciler, Write
+from bot.delivery.reconciler import Reconciler
+from bot.delivery.writes import Write
 from bot.errors import OutcomeUnknown
 from bot.ports import Channel, Verb
 
@@ -52,9 +53,25 @@ async def _send(
         await channel.edit(write.message, write.body)
         reconciler.edited(write)
         return
-    message = found or (await channel.post(write.body, write.key) if write.body else "")
+    if write.verb is Verb.APPEND:
+        await channel.append(write.message, write.text)
+        reconciler.appended(write)
+        return
+    if write.verb is Verb.STOP:
+        assert write.body is not None
+        await channel.stop(write.message, write.text, write.body)
+        reconciler.stopped(write)
+        return
+    message = found or await _create(write, channel)
     if not message:
         reconciler.mark_not_found(write)
         return
     reconciler.posted(write, message, found=found is not None)
     on_posted(message)
+
+
+async def _create(write: Write, channel: Channel) -> str:
+    if write.body is None:
+        return ""
+    new_message = channel.start if write.verb is Verb.START else channel.post
+    return await new_message(write.body, write.key)

@@ -23,11 +23,21 @@ class WriteTiming:
     began: float = float("inf")  # when the first text arrived
     wrote: float = float("-inf")  # when visible text last changed
     recheck: asyncio.Handle | None = None  # set while finding the due write takes another step
+    look: asyncio.TimerHandle | None = None  # set until the open message is looked at for stable text
+    stream_until: float = float("inf")  # when the open stream is stopped
+    stream_end: asyncio.TimerHandle | None = None  # at that time
 
     @property
     def due_at(self) -> float:
         """Earliest time of the next write."""
         return max(self.not_before, self.preview_not_before) if self.is_preview else self.not_before
+
+    def forget_stream(self) -> None:
+        """No stream is open."""
+        for timer in (self.look, self.stream_end):
+            if timer is not None:
+                timer.cancel()
+        self.look, self.stream_end, self.stream_until = None, None, float("inf")
 
     def hasten(self, now: float) -> None:
         """Drop the gap before the next write."""

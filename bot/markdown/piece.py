@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from bot.markdown.continuation import NOTHING, Continuation, continuation_of
 from bot.markdown.fences import Fence, closes_fence, dedented, ends_block, fence_at_end, last_opening
+from bot.markdown.stable_text import stable_code_end, stable_end
 from bot.markdown.streaming_tail import may_close_block, visible_end
 
 # Maximum length of a partial word, or line of code, held back until it is complete. Longer ones are shown at once.
@@ -52,6 +53,20 @@ class Piece:
             source = piece.source[: _from_the_end(piece.source, rest)]
             piece = piece.with_source(source)
         return replace(piece, closing=closing)
+
+    def stable(self) -> tuple[Piece, str]:
+        """The part of a growing piece that later text does not change, and the white space behind it."""
+        piece = self._without_partial_fence_line()
+        if piece.open_fence is not None:
+            source = piece.source[: stable_code_end(piece.source)]
+        else:
+            text, _ = piece.standalone(_without_blank_start(piece.source))
+            rest = text[stable_end(text) :]
+            source = piece.source[: _from_the_end(piece.source, rest)] if rest else piece.source
+        if not source.strip():
+            return piece.with_source(""), ""
+        # Closing marks would be appended in the middle of the text.
+        return replace(piece.with_source(source), open_fence=None), source[len(source.rstrip()) :]
 
     def with_source(self, source: str) -> Piece:
         """The piece with a shorter source."""

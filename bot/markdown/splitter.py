@@ -43,6 +43,7 @@ class Splitter:
         self._fence: Fence | None = None  # open at that offset
         self._continuation = NOTHING  # other elements open there
         self.length = 0  # characters fed in total
+        self.kept = 0  # characters that stay in their piece: they were appended to its message for good
 
     def feed(self, text: str) -> None:
         """Append to the source."""
@@ -107,7 +108,7 @@ class Splitter:
 
     def recut(self, limit: int, at: int) -> None:
         """Cut the text behind the first `at` characters again for another limit. A piece must end at `at`."""
-        self._limit = limit
+        self._limit, self.kept = limit, 0
         self._reopen_from(at)
 
     def _reopen_from(self, at: int) -> None:
@@ -141,14 +142,15 @@ class Splitter:
         while high - low > 1:
             middle = (low + high) // 2
             low, high = (middle, high) if self._fits(text[:middle], limit) else (low, middle)
+        kept = min(max(self.kept - self._at, 0), len(text))
         spans = () if fence_at_end(text[:low], self._fence) else unsplittable_spans(text[:low])
         for boundary in boundaries(text, low, self._fence):
             cut = self._behind_closing_marks(text, boundary, low)
             is_inside = any(start < cut < end for start, end in spans) or ends_in_block_marks(text[:cut])
-            if cut and not is_inside and self._fits(text[:cut], limit):
+            if cut and cut >= kept and not is_inside and self._fits(text[:cut], limit):
                 return cut
         ahead = (cut for start, end in spans if start < low < end and (cut := boundary_before(text, start)))
-        return next(ahead, boundary_between_words(text, low))
+        return max(next(ahead, boundary_between_words(text, low)), kept)
 
     def _behind_closing_marks(self, text: str, cut: int, low: int) -> int:
         """`cut`, or the end of the closing marks directly behind it: they stay with their emphasis.

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 from bot.conversation import (
     Author,
@@ -26,11 +27,15 @@ from bot.conversation import (
     Turn,
     TurnKey,
 )
-from bot.errors import Failure, InvalidRequest, NotFound, RateLimited, StreamEnded, StreamRefused
+from bot.errors import Failure, InvalidRequest, NotFound, RateLimited, StreamEnded, StreamOpen, StreamRefused
 from bot.journal import Answered
 from bot.markdown import PlainMarkdown
-from bot.ports import Body, ChannelCapabilities, Controls, UnfinishedTurn, Verb
+from bot.ports import Body, ChannelCapabilities, Controls, StreamCapabilities, UnfinishedTurn, Verb
 from bot.rate_limits import Budget, FixedWindow, RollingWindow
+
+# Limits of Slack's native streams in a minute, and the life of one beyond ours, in seconds.
+STREAM_LIMITS: Mapping[Verb, int] = MappingProxyType({Verb.START: 20, Verb.APPEND: 100, Verb.STOP: 20})
+LATE_SECONDS = 20.0
 
 DANA = Author("U1", "Dana")
 
@@ -65,9 +70,10 @@ class Server:
         rolling: bool = False,
         latency: float = 0.0,
         counts_posts: bool = True,  # by this limit; Slack's posts have another
+        streams: Mapping[Verb, int] = MappingProxyType({}),  # limits of native streams, in the same period
     ) -> None:
         self.limit, self.period, self.rolling, self.latency = limit, period, rolling, latency
-        self.counts_posts = counts_posts
+        self.counts_posts, self.streams = counts_posts, streams
         self._counted: dict[Verb, deque[float]] = {verb: deque() for verb in Verb}
         self.limited = 0  # 429s that were provoked
 
@@ -85,10 +91,15 @@ class Server:
                 counted.popleft()
         elif counted and counted[0] + self.period <= now:
             counted.clear()
-        if len(counted) >= self.limit:
+        if len(counted) >= self.streams.get(verb, self.limit):
             self.limited += 1
             raise RateLimited("429", retry_after=counted[0] + self.period - now)
         counted.append(now)
+
+
+def stream_budgets() -> dict[Verb, Budget]:
+    """The budgets of one workspace's native streams."""
+    return {verb: RollingWindow(limit, 60.0, paced=verb is not Verb.START) for verb, limit in STREAM_LIMITS.items()}
 
 
 Fault = Callable[[Verb], Failure | None]
@@ -110,6 +121,10 @@ class FakeChannel:
     edits: Budget | None = None
     posts: Budget | None = None
     deletes: Budget | None = None
+    stream: StreamCapabilities | None = None
+    streams: Mapping[Verb, Budget] = field(default_factory=dict)  # budgets of native streams
+    drops_leading_space: bool = False  # of an appended part, as Slack may
+    opened: dict[str, float] = field(default_factory=dict)  # streams that are open, and since when
     shown: dict[str, Body] = field(default_factory=dict)
     keys: dict[str, str] = field(default_factory=dict)
     log: list[Wrote] = field(default_factory=list)
@@ -133,10 +148,12 @@ class FakeChannel:
 
     @property
     def caps(self) -> ChannelCapabilities:
-        return ChannelCapabilities(self.limit, len, PlainMarkdown(), controls=self.controls, files=self.uploads)
+        return ChannelCapabilities(
+            self.limit, len, PlainMarkdown(), controls=self.controls, files=self.uploads, stream=self.stream
+        )
 
     def budgets(self, verb: Verb) -> Sequence[Budget]:
-        budget = {Verb.POST: self.posts, Verb.DELETE: self.deletes}.get(verb, self.edits)
+        budget = {Verb.POST: self.posts, Verb.DELETE: self.deletes, **self.streams}.get(verb, self.edits)
         assert budget is not None
         return (budget,)
 
@@ -162,6 +179,8 @@ class FakeChannel:
         def apply() -> str:
             if message not in self.shown:
                 raise NotFound("unknown message")
+            if self._is_open(message):
+                raise StreamOpen("still streaming")
             if self.shown[message].files and not body.files:  # as Slack, which cannot take them away
                 del self.shown[message]
                 raise NotFound("a message with files")
@@ -171,16 +190,54 @@ class FakeChannel:
         await self._write(Verb.EDIT, message, body, apply)
 
     async def delete(self, message: str) -> None:
-        await self._write(Verb.DELETE, message, None, lambda: (self.shown.pop(message, None), message)[1])
+        def apply() -> str:
+            if self._is_open(message):
+                raise StreamOpen("still streaming")
+            self.shown.pop(message, None)
+            return message
+
+        await self._write(Verb.DELETE, message, None, apply)
 
     async def start(self, body: Body, key: str) -> str:
-        raise StreamRefused("no streams")
+        def apply() -> str:
+            if self.stream is None:
+                raise StreamRefused("no streams")
+            message = self.keys[key] = f"m{len(self.shown) + 1}-{len(self.log)}"
+            self.shown[message], self.opened[message] = Body(body.stable), asyncio.get_running_loop().time()
+            return message
+
+        await self._write(Verb.START, "", Body(body.stable), apply)
+        return self.keys[key]
 
     async def append(self, message: str, text: str) -> None:
-        raise StreamEnded("no streams")
+        await self._write(Verb.APPEND, message, None, lambda: self._append(message, text))
 
     async def stop(self, message: str, text: str, body: Body) -> None:
-        raise StreamEnded("no streams")
+        def apply() -> str:
+            self._append(message, text)
+            self.shown[message] = replace(self.shown[message], controls=body.controls)
+            del self.opened[message]
+            return message
+
+        await self._write(Verb.STOP, message, None, apply)
+
+    def _append(self, message: str, text: str) -> str:
+        if message not in self.shown:
+            raise NotFound("unknown message")
+        if not self._is_open(message):
+            raise StreamEnded("not streaming")
+        shown = self.shown[message].stable + (text.lstrip() if self.drops_leading_space else text)
+        if self.stream is not None and self.stream.measure(shown) > self.stream.limit:
+            raise StreamEnded("too long")
+        self.shown[message] = Body(shown)
+        return message
+
+    def _is_open(self, message: str) -> bool:
+        """Whether a message streams still; the platform ends a stream some time after its `seconds`."""
+        opened, seconds = self.opened.get(message), self.stream.seconds if self.stream else 0.0
+        if opened is not None and asyncio.get_running_loop().time() - opened > seconds + LATE_SECONDS:
+            del self.opened[message]
+        return message in self.opened
 
     async def find(self, key: str, known: Sequence[str] = ()) -> str | None:
         return self.keys.get(key)
@@ -210,6 +267,7 @@ class FakeChannel:
             if body is not None and any(len(file.data) > self.uploads for file in body.files):
                 raise InvalidRequest("a file that is too large")
             message = apply()
+            text = self.shown[message].text if verb in {Verb.APPEND, Verb.STOP} else text
             self.log.append(Wrote(loop.time(), verb, message, text))
             if failure:
                 raise failure

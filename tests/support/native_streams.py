@@ -78,6 +78,7 @@ class AgentView:
             while before != len(self.double.writes):
                 before = len(self.double.writes)
                 await asyncio.sleep(REST_SECONDS)
+                await self.bot.turns.idle()  # the question may have come since
 
     async def answered(self, text: str, *roots: str) -> None:
         """Wait until all is at rest; each question has this answer then, whole and once, and nothing is left over."""

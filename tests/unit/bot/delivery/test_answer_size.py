@@ -20,9 +20,9 @@ from bot.delivery.draft import Draft
 from bot.delivery.overflow import uploads_in_steps
 from bot.delivery.pacer import Pacer
 from bot.delivery.policy import AnswerLimits, WritePolicy
-from bot.delivery.reconciler import DesiredMessage
 from bot.delivery.reply import Reply
 from bot.delivery.start import ReplyStart
+from bot.delivery.writes import DesiredMessage
 from bot.markdown import PlainMarkdown, Splitter, utf16_units
 from bot.markdown.code_blocks import find_code_blocks, find_code_blocks_in_steps
 from bot.ports import Body, ChannelCapabilities, Verb

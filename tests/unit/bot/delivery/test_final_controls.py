@@ -6,7 +6,7 @@ import pytest
 
 from bot.conversation import Ending
 from bot.delivery.final_controls import FINAL_CONTROLS, final_controls, is_tight, with_final_controls
-from bot.delivery.reconciler import DesiredMessage
+from bot.delivery.writes import DesiredMessage
 from bot.markdown import PlainMarkdown
 from bot.ports import Body, ChannelCapabilities, Controls, Upload
 from bot.rate_limits import FixedWindow

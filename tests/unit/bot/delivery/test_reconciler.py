@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.conversation import TurnKey
-from bot.delivery.reconciler import DesiredMessage, Reconciler, Write
+from bot.delivery.reconciler import Reconciler
+from bot.delivery.writes import DesiredMessage, Write
 from bot.ports import Body, Controls, Verb
 
 

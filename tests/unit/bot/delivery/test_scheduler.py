@@ -39,6 +39,10 @@ class FakeReply:
     wrote: float = 0.0
     characters: int = 0
 
+    @property
+    def final_budgets(self) -> Sequence[Budget]:
+        return self.budgets[Verb.EDIT]
+
     def backlog(self, now: float) -> float:
         return self.characters * now
 

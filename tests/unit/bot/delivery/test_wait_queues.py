@@ -35,6 +35,10 @@ class Growing:
     def budgets(self) -> dict[Verb, tuple[Budget, ...]]:
         return dict.fromkeys(Verb, (self.budget,))
 
+    @property
+    def final_budgets(self) -> tuple[Budget, ...]:
+        return (self.budget,)
+
     def backlog(self, now: float) -> float:
         return self.rate * (now - self.wrote) ** 2 / 2
 
