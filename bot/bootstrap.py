@@ -261,6 +261,7 @@ def make_slack_options(settings: Settings) -> slack.SlackOptions | None:
         signing_secret=signing_secret.get_secret_value() if signing_secret is not None else "",
         api_url=chosen.api_url or None,
         edits=chosen.edits.value,
+        streams=chosen.streams.value,
         edits_latch_seconds=chosen.edits_leak_seconds,
         call_seconds=settings.writing.write_timeout,
         zone=settings.conversation.zone(),

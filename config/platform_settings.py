@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator
+from typing_extensions import override
 
 from config.declarations import SettingsGroup, setting
 from config.types import (
@@ -29,6 +30,21 @@ class SlackEdits(Choice):
     WINDOW = "window"
     LEAK = "leak"
     AUTO = "auto"
+
+
+class SlackStreams(Choice):
+    """Where answers are written as Slack's native streams."""
+
+    AUTO = "auto"
+    OFF = "off"
+    ALWAYS = "always"
+
+    @override
+    @classmethod
+    def aliases(cls) -> dict[str, Self]:
+        off, always = cls("off"), cls("always")
+        on = dict.fromkeys(("on", "true", "yes", "1"), always)
+        return {**on, **dict.fromkeys(("false", "no", "never", "0"), off)}
 
 
 class SlackEvents(Choice):
@@ -130,6 +146,13 @@ class SlackSettings(SettingsGroup):
         note="One 429 an hour goes unnoticed, and a wrong guess ends within the hour.",
         toml_only=True,
         renamed_from=("TICKERTAPE_SLACK_EDITS_LATCH_SECONDS", "edits_latch_seconds"),
+    )
+    streams: SlackStreams = setting(
+        "TICKERTAPE_SLACK_STREAMS",
+        "Where answers are native streams: auto, off or always.",
+        default=SlackStreams.AUTO,
+        note="auto: threads of direct messages, and the agent view. always: every thread, channels too; there only the "
+        "asker sees the text grow.",
     )
     suggested_prompts: Annotated[Table, AfterValidator(_prompts)] = setting(
         "",
