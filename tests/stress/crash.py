@@ -149,10 +149,11 @@ class SlackPlaces:
 
 
 class AgentPlaces(SlackPlaces):
-    """Questions of as many people in the agent view, answered by native streams."""
+    """Questions of as many people in the agent view, all answered by native streams: `auto` edits some of twenty."""
 
     def __init__(self, double: SlackDouble, count: int) -> None:
         super().__init__(double, count)
+        self.environment = double.environment | {"TICKERTAPE_SLACK_STREAMS": "always"}
         self._channels = [double.direct_with(asker) for asker in self._askers]
 
     def ask(self, number: int) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.stress.crash import KILLED, MISHAPS, Load, crash
+from tests.stress.crash import AGENT_VIEW, KILLED, MISHAPS, Load, crash
 from tests.support.slack import OVER_HTTP
 
 pytestmark = pytest.mark.sockets(seconds=150)
@@ -34,3 +34,12 @@ async def test_twenty_answers_over_http_survive_a_kill() -> None:
     assert not outcome.wrong, "\n".join(outcome.wrong)
     assert outcome.whole == load.replies
     assert outcome.live
+
+
+async def test_twenty_open_native_streams_survive_a_kill() -> None:
+    """Twenty streams, killed in their middle, are completed in their own messages, and show no sign of progress."""
+    load = Load(replies=20, words=200, rate=40.0)
+    outcome = await crash(AGENT_VIEW, KILLED, load)
+    assert not outcome.wrong, "\n".join(outcome.wrong)
+    assert (outcome.streamed, outcome.whole, outcome.spinners) == (20, 20, 0)
+    assert not outcome.limited
