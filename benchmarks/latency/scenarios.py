@@ -315,15 +315,16 @@ class Result:
 def measure(scenario: Scenario, policy: Policy | None = None) -> Result:
     """Play a scenario on the virtual clock, as ours does or, with a policy, as others do."""
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        return runner.run(_play(scenario, policy))
+        return runner.run(play_in(scenario, _channels(scenario, policy), policy))
 
 
-async def _play(scenario: Scenario, policy: Policy | None) -> Result:
+async def play_in(scenario: Scenario, channels: Sequence[FakeChannel], policy: Policy | None = None) -> Result:
+    """Play a scenario in given channels, on the running loop."""
     loop = asyncio.get_running_loop()
     model, recorder = ScriptedModel(*(ask.trace.script() for ask in scenario.asks)), NoRecorder()
     writing = WritePolicy() if policy is None else WritePolicy(gap_seconds=0.0)
     turns = _turns(model, recorder, writing, len(scenario.asks))
-    channels, began = _channels(scenario, policy), loop.time()
+    began = loop.time()
     async with asyncio.TaskGroup() as group:
         running = group.create_task(turns.run())
         await turns.started.wait()

@@ -18,6 +18,8 @@ def stream_write(posted: PostedMessage, target: DesiredMessage | None, index: in
         return Write(Verb.STOP, index, posted.key, posted.id, posted.body or Body(""))
     wanted = target.body.stable if grows else target.body.text
     rest = None if stream.is_unsure else continuation(stream.text, wanted)
+    if grows and not (rest or stream.is_unsure) and stream.text.startswith(wanted):
+        return None  # an undecided line may take back a little of the stable text
     if not grows or rest is None:
         text = rest or ""
         # A platform may drop white space at the start of a part: then the edit after the stop has the rest.

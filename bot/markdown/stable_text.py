@@ -26,6 +26,8 @@ def stable_end(text: str) -> int:
     if leaf is not None:
         start, content = leaf
         end = min(end, start + _certain(content, parse_inline(content)))
+    if text[end:].strip():
+        end = _behind_space(text, end)
     line = text.rfind("\n", 0, end) + 1
     if "|" in text[line:end] and end - line <= _LONGEST_ROW:
         return _behind_space(text, line)
@@ -69,7 +71,7 @@ def _between_words(text: str, end: int, line: int) -> int:
             return _within_word(text, end)
     if ends_in_block_marks(text[:cut]):  # marks belong to the words behind them
         cut = line
-    return cut if cut > line else _behind_space(text, line) if text[line:end].strip() else _before_last_space(text, end)
+    return cut if cut > line else _behind_space(text, line)
 
 
 def _is_boundary(text: str, at: int) -> bool:

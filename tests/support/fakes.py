@@ -123,6 +123,7 @@ class FakeChannel:
     deletes: Budget | None = None
     stream: StreamCapabilities | None = None
     streams: Mapping[Verb, Budget] = field(default_factory=dict)  # budgets of native streams
+    most_streamed: int = 0  # the platform's own limit of one stream, if it is lower
     drops_leading_space: bool = False  # of an appended part, as Slack may
     opened: dict[str, float] = field(default_factory=dict)  # streams that are open, and since when
     shown: dict[str, Body] = field(default_factory=dict)
@@ -227,7 +228,7 @@ class FakeChannel:
         if not self._is_open(message):
             raise StreamEnded("not streaming")
         shown = self.shown[message].stable + (text.lstrip() if self.drops_leading_space else text)
-        if self.stream is not None and self.stream.measure(shown) > self.stream.limit:
+        if self.stream is not None and self.stream.measure(shown) > (self.most_streamed or self.stream.limit):
             raise StreamEnded("too long")
         self.shown[message] = Body(shown)
         return message

@@ -1,0 +1,76 @@
+"""The choice between edits and native streams, as a table of what is left of each rate limit."""
+
+from __future__ import annotations
+
+import pytest
+
+from bot.delivery.mode import Mode, choose_mode, with_stream_limit
+from bot.markdown import PlainMarkdown
+from bot.ports import ChannelCapabilities, StreamCapabilities, Verb
+from bot.rate_limits import RollingWindow
+from tests.support.fakes import STREAM_LIMITS
+
+NOW = 1000.0
+LIMITS = {Verb.EDIT: 50, **STREAM_LIMITS}
+
+
+def octets(text: str) -> int:
+    return len(text.encode())
+
+
+AUTO = StreamCapabilities(9_000, octets, 280.0)
+ALWAYS = StreamCapabilities(9_000, octets, 280.0, always=True)
+
+
+def window(verb: Verb, spent: int, live: int) -> RollingWindow:
+    """The limit of a verb after so many writes ten seconds ago, with so many live replies."""
+    limit = RollingWindow(LIMITS[verb], 60.0, paced=verb is not Verb.START)
+    limit.live = live
+    for _ in range(spent):
+        limit.spend(NOW - 10.0)
+        limit.record_response(NOW - 10.0)
+    return limit
+
+
+@pytest.mark.parametrize(
+    ("stream", "spent", "live", "mode"),
+    [
+        (AUTO, {}, {}, Mode.STREAM),  # a tie
+        (None, {}, {}, Mode.EDITS),
+        (AUTO, {Verb.EDIT: 50}, {}, Mode.STREAM),
+        (AUTO, {Verb.APPEND: 100}, {}, Mode.EDITS),
+        (AUTO, {Verb.START: 20}, {}, Mode.EDITS),
+        (AUTO, {Verb.STOP: 20}, {}, Mode.EDITS),
+        (AUTO, {}, {Verb.APPEND: 12}, Mode.EDITS),
+        (AUTO, {}, {Verb.APPEND: 12, Verb.EDIT: 12}, Mode.STREAM),
+        (AUTO, {}, {Verb.EDIT: 30}, Mode.STREAM),
+        (ALWAYS, {}, {Verb.APPEND: 12}, Mode.STREAM),
+        (ALWAYS, {Verb.APPEND: 100}, {}, Mode.STREAM),
+        (ALWAYS, {Verb.START: 20}, {}, Mode.EDITS),
+        (ALWAYS, {Verb.STOP: 20}, {}, Mode.EDITS),
+    ],
+)
+def test_the_cheaper_mode_is_chosen(
+    stream: StreamCapabilities | None, spent: dict[Verb, int], live: dict[Verb, int], mode: Mode
+) -> None:
+    """A used-up limit, or many live replies on it, sends a new answer the other way; nothing waits for a start."""
+    budgets = {verb: (window(verb, spent.get(verb, 0), live.get(verb, 0)),) for verb in LIMITS}
+    assert choose_mode(stream, budgets, NOW) is mode
+
+
+def test_a_start_leaves_a_stop_for_every_open_stream() -> None:
+    """With twelve stops spent and eight streams open, a ninth would have none."""
+    budgets = {verb: (window(verb, 12 if verb is Verb.STOP else 0, 0),) for verb in LIMITS}
+    budgets[Verb.STOP][0].reserved_finals = 7
+    assert choose_mode(AUTO, budgets, NOW) is Mode.STREAM
+    budgets[Verb.STOP][0].reserved_finals = 8
+    assert choose_mode(AUTO, budgets, NOW) is Mode.EDITS
+
+
+def test_messages_fit_both_limits() -> None:
+    """A message is as short as the stricter of both limits asks, each in its own unit."""
+    caps = with_stream_limit(ChannelCapabilities(11_500, len, PlainMarkdown(), stream=AUTO))
+    assert caps.measure("a" * 9_000) <= caps.limit < caps.measure("a" * 9_001)
+    assert caps.measure("é" * 4_500) <= caps.limit < caps.measure("é" * 4_501)
+    narrow = with_stream_limit(ChannelCapabilities(2_000, len, PlainMarkdown(), stream=AUTO))
+    assert narrow.measure("a" * 2_000) <= narrow.limit < narrow.measure("a" * 2_001)
