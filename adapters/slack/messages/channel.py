@@ -101,7 +101,8 @@ class SlackChannel(Channel):
     @cached_property
     def _session(self) -> AgentSession:
         question = self._question.ts if self._is_message else ""
-        return AgentSession(self._workspace, self._conversation, question)
+        is_recovered = self._snapshot is not None
+        return AgentSession(self._workspace, self._conversation, question, is_recovered=is_recovered)
 
     @cached_property
     def _context(self) -> TurnContext:

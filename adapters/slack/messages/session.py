@@ -31,11 +31,14 @@ RETRY_SECONDS = 1.0
 class AgentSession:
     """Begun at most once. No method raises a `Failure`."""
 
-    def __init__(self, workspace: WorkspaceState, conversation: Conversation, question: str) -> None:
-        """`question` is the ts of the question."""
+    def __init__(
+        self, workspace: WorkspaceState, conversation: Conversation, question: str, *, is_recovered: bool = False
+    ) -> None:
+        """`question` is the ts of the question. `is_recovered`: an earlier process may have begun the session."""
         self._workspace = workspace
         self._channel = conversation[0]
         self._thread = conversation[1] or question
+        self._is_recovered = is_recovered
         self._is_processing = False
 
     async def begin(self) -> None:
@@ -45,6 +48,7 @@ class AgentSession:
         if not is_agent_view or self._is_processing or workspace.flags.is_disabled(SESSIONS):
             return
         if budget.wait(asyncio.get_running_loop().time(), RESERVED_CALLS) > 0:
+            self._is_processing = self._is_recovered  # its end is due all the same
             return
         self._is_processing = True  # also if the call is cancelled or its answer lost
         try:

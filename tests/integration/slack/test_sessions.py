@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from bot.conversation import Turn
-from bot.ports import Channel
+from bot.ports import Channel, UnfinishedTurn
 from tests.servers.limits import Kind
 from tests.servers.slack import SlackDouble
 from tests.support.inbox import RecordingInbox
@@ -134,3 +134,28 @@ async def test_many_answers_provoke_no_limit() -> None:
         statuses = [status for _, _, status in double.sessions]
         assert statuses.count("processing") == statuses.count("active") <= 23
         assert double.limited == []
+
+
+async def test_a_session_of_an_earlier_process_is_ended() -> None:
+    """A resumed answer without budget for its beginning still ends the session that a killed process began."""
+    double, inbox = SlackDouble(), RecordingInbox()
+    dm, busy = double.world.channel("im"), double.world.channel("im")
+    async with double.running():
+        async with connected(double, inbox):
+            _, answers = await asked(double, inbox, dm)
+            async with asyncio.TaskGroup() as group:
+                showing = group.create_task(answers.show_working())
+                await double.until(lambda: len(double.sessions) == 1)
+                showing.cancel()  # and no end, as after a kill
+        second = RecordingInbox()
+        second.unfinished = [UnfinishedTurn(key, event, ()) for key, event in inbox.received]
+        async with connected(double, second):
+            _, resumed = await second.turn(1)
+            for number in range(12):  # beyond the budget
+                _, other = await asked(double, second, busy)
+                async with working(other):
+                    await soon(double, lambda number=number: len(double.sessions) > 1 + 2 * min(number, 10))  # type: ignore[misc]  # bound now
+            begun = len(double.sessions)
+            async with working(resumed):
+                await resumed.history(1)
+            assert [(channel, status) for channel, _, status in double.sessions[begun:]] == [(dm, "active")]
