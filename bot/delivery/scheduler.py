@@ -129,6 +129,7 @@ class WriteScheduler(Generic[R]):
         self._pending: dict[R, None] = {}  # to be looked at; these wait for nothing
         self._waits: dict[R, WaitKey | float] = {}  # for a budget, or until a time
         self._queues = WaitQueues[R](_claim)
+        self._rechecks: dict[R, float] = {}  # when a reply that waits for a budget may continue in a new message
         self._timers: list[tuple[float, int, R]] = []  # a heap; stale entries are skipped
         self._steps = 0
 
@@ -233,8 +234,8 @@ class WriteScheduler(Generic[R]):
 
     def _roll_over_at(self, reply: R, key: WaitKey | None, at: float, now: float) -> float | None:
         """When the text continues in a new message; None if the edit comes first."""
-        if not reply.can_roll_over or (key is not None and key.budget in reply.budgets[Verb.POST]):
-            return None  # a new message would wait for the same budget
+        if not _may_roll_over(reply, key):
+            return None
         if not reply.is_closing:
             roll_over_at = reply.wrote + self._rollover_after_seconds
             return roll_over_at if at > roll_over_at else None
@@ -263,20 +264,31 @@ class WriteScheduler(Generic[R]):
         return heapq.heappop(self._timers)
 
     def _is_current(self, entry: tuple[float, int, R]) -> bool:
-        return self._waits.get(entry[2]) == entry[0]
+        return entry[0] in (self._waits.get(entry[2]), self._rechecks.get(entry[2]))
 
     def _enqueue(self, reply: R, wait: WaitKey | float, now: float) -> None:
         self._waits[reply] = wait
-        if isinstance(wait, WaitKey):
-            self._queues.add(wait, reply, now)
+        if not isinstance(wait, WaitKey):
+            at = wait
         else:
-            heapq.heappush(self._timers, (wait, self._order_of[reply], reply))
-            self._steps += len(self._timers).bit_length()
+            self._queues.add(wait, reply, now)
+            at = reply.wrote + self._rollover_after_seconds
+            if at <= now or not _may_roll_over(reply, wait):  # for an ended reply this was decided just now
+                return
+            self._rechecks[reply] = at
+        heapq.heappush(self._timers, (at, self._order_of[reply], reply))
+        self._steps += len(self._timers).bit_length()
 
     def _dequeue(self, reply: R) -> None:
         wait = self._waits.pop(reply, None)
+        self._rechecks.pop(reply, None)
         if isinstance(wait, WaitKey):
             self._queues.remove(wait, reply)
+
+
+def _may_roll_over(reply: ScheduledReply, key: WaitKey | None) -> bool:
+    """Whether a new message would not wait for the same budget."""
+    return reply.can_roll_over and not (key is not None and key.budget in reply.budgets[Verb.POST])
 
 
 def _longest_wait(reply: ScheduledReply, now: float) -> tuple[WaitKey | None, float]:

@@ -83,6 +83,11 @@ class TurnManager(Inbox):
         """Whether the journal fails: answers continue, but a crash would lose the running ones."""
         return self._journal.degraded
 
+    @property
+    def scheduling_steps(self) -> int:
+        """Work of all schedulers so far; see `bot.delivery.wait_queues`."""
+        return sum(pacer.scheduling_steps for pacer in self._pacers.values())
+
     async def run(self) -> None:
         """Own all tasks of the turns, until cancelled."""
         async with asyncio.TaskGroup() as group:

@@ -108,6 +108,36 @@ def test_a_distant_edit_is_answered_by_a_rollover() -> None:
     assert decisions == [RollOver(reply), Send(reply)]
 
 
+def test_a_reply_in_a_queue_continues_in_a_new_message_on_time() -> None:
+    """Its edit was near when it began to wait, and is far off now: the rollover comes no later for that."""
+    budget = held(5.0)
+    reply = FakeReply(budgets={Verb.EDIT: (budget,), Verb.POST: (LeakyBucket(1.0),)}, can_roll_over=True)
+    scheduler = WriteScheduler[FakeReply](POLICY.rollover_after_seconds)
+    scheduler.add(reply)
+    assert not list(scheduler.ready(0.0))
+    budget.hold(1.0, 100.0)
+    decided: list[tuple[float, object]] = []
+    now = 1.0
+    while not decided:
+        at = scheduler.next_at(now)
+        assert at is not None
+        now = max(now, at)
+        for decision in scheduler.ready(now):
+            decided.append((now, decision))
+            reply.can_roll_over, reply.verb = False, None
+    assert decided == [(POLICY.rollover_after_seconds, RollOver(reply))]
+
+
+def test_no_message_is_begun_that_would_wait_as_well() -> None:
+    """A new message spends the same held budget as the edit: the text stays in one message."""
+    budget = held(60.0)
+    reply = FakeReply(budgets=dict.fromkeys(Verb, (budget,)), can_roll_over=True)
+    scheduler = WriteScheduler[FakeReply](POLICY.rollover_after_seconds)
+    scheduler.add(reply)
+    assert not list(scheduler.ready(20.0))
+    assert list(scheduler.ready(60.0)) == [Send(reply)]
+
+
 async def roll_over_state(text: str) -> None:
     """Ask a real reply with a distant edit, twice."""
     loop = asyncio.get_running_loop()
