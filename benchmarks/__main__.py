@@ -1,7 +1,7 @@
 """``make bench-virtual``: what a reader waits for in each scenario, on the virtual clock, beside the bound.
 
 ``--write`` keeps what was measured in ``benchmarks/results``, plots too; ``--bounds`` computes all bounds anew (a
-minute) instead of taking those that are kept.
+minute) instead of taking those that are kept; ``--no-crowd`` leaves out the longest part.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ import logging
 import sys
 from collections.abc import Sequence
 
+from benchmarks.latency import page
 from benchmarks.latency.cases import SCENARIOS
+from benchmarks.latency.crowd import CROWDS, crowd_table, measure_crowd
 from benchmarks.latency.plots import PLOTS, drawn
 from benchmarks.latency.policies import OTHERS, Policy, keeping
 from benchmarks.latency.scenarios import DISCORD, SLACK, SLACK_LEAK, Scenario, at_once, bound_of, measure
@@ -43,6 +45,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--write", action="store_true", help="keep the results in benchmarks/results")
     parser.add_argument("--bounds", action="store_true", help="compute all bounds anew")
+    parser.add_argument("--no-crowd", action="store_true", help="leave out the ten thousand answers (two minutes)")
     arguments = parser.parse_args()
     logging.getLogger("bot").addHandler(logging.NullHandler())  # a refused write is a figure here
     bounds = bounds_of_all({} if arguments.bounds else load("bounds"))
@@ -54,6 +57,11 @@ def main() -> None:
         "policies": compared(bounds),
         "keeping": kept_back(),
     }
+    if not arguments.no_crowd:
+        crowds = {crowd.name: measure_crowd(crowd).figures() for crowd in CROWDS}
+        tables["crowd"] = crowd_table(crowds)
+        if arguments.write:
+            keep("crowd", crowds)
     for name, table in tables.items():
         sys.stdout.write(f"{table}\n")
         if arguments.write:
@@ -62,6 +70,7 @@ def main() -> None:
         keep("waiting", found)
         for plot in PLOTS:
             (RESULTS / f"{plot.name}.svg").write_text(drawn(plot), encoding="utf-8")
+        page.write()
     where = RESULTS.relative_to(RESULTS.parent.parent)
     files = ", ".join(f"{where / name}.txt" for name in tables)
     sys.stdout.write(f"{'kept in' if arguments.write else 'those that are kept:'} {files}\n")

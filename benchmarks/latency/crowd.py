@@ -39,9 +39,6 @@ WORDS_PER_SECOND = 40.0
 # No attempt of a model times out: the models of a crowd may begin late. Seconds.
 PATIENT = CompletionPolicy(first_chunk_seconds=1e6, idle_seconds=1e6, no_text_seconds=1e6, answer_seconds=1e6)
 
-# The worst reply's mean may be this many times the average of the replies that share its rate limit.
-FAIRNESS = 2.2
-
 
 @dataclass(frozen=True, slots=True)
 class Crowd:
@@ -93,7 +90,7 @@ class CrowdResult:
     """A crowd's figures. Times in seconds."""
 
     replies: tuple[Played, ...]
-    groups: tuple[tuple[Played, ...], ...]  # replies with the same rate limits
+    groups: tuple[tuple[Played, ...], ...]  # the replies that share a rate limit of edits
     limited: int  # 429s
     live: int  # the most answers at the same time
     steps: int  # of all schedulers
@@ -111,9 +108,9 @@ class CrowdResult:
 
     @property
     def fairness(self) -> float:
-        """The largest ratio of a reply's mean to the average of its group."""
+        """The largest ratio of a reply's mean to the average of the replies that share its rate limit."""
         means = [[reply.mean for reply in group] for group in self.groups]
-        return max(max(group) / statistics.fmean(group) for group in means if len(group) > 1)
+        return max(max(group) / statistics.fmean(group) for group in means)
 
     @property
     def settle(self) -> float:
@@ -204,7 +201,7 @@ class _Place:
     server: Server
     spends: Mapping[Verb, Sequence[Budget]]
     servers: tuple[Server, ...]
-    group: str  # channels with the same rate limit
+    group: str  # channels with the same rate limit of edits
 
     def answer(self) -> _Answer:
         return _Answer(self.server, limit=self.limit, connection=self.connection, spends=self.spends)
@@ -313,7 +310,7 @@ def _most_live(replies: Sequence[Played]) -> int:
     return max(itertools.accumulate(change for _, change in sorted(changes)))
 
 
-def table(results: Mapping[str, Mapping[str, float]]) -> str:
+def crowd_table(results: Mapping[str, Mapping[str, float]]) -> str:
     """The figures of each crowd as lines."""
     rows = [["", *COLUMNS]]
     for name, found in results.items():

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from benchmarks.latency.bound import bound
 from benchmarks.latency.policies import EVERY, Policy
-from benchmarks.latency.scenarios import DISCORD, Played, Scenario, at_once, measure
+from benchmarks.latency.scenarios import DISCORD, SLACK, Played, Scenario, at_once, measure
 from benchmarks.latency.traces import TICK
 
 WIDTH, HEIGHT, LEFT, TOP, RIGHT, BOTTOM = 760, 330, 52, 44, 20, 40
@@ -36,6 +36,7 @@ class Plot:
 PLOTS = (
     Plot("discord-1", "Discord, one answer of 400 words", Scenario("", DISCORD, at_once(1, 400)), 12.0),
     Plot("discord-4", "The worst of four in one channel", Scenario("", DISCORD, at_once(4, 400)), 16.0),
+    Plot("slack-12", "The worst of twelve in a Slack workspace", Scenario("", SLACK, at_once(12, 400)), 14.0),
 )
 
 

@@ -37,7 +37,11 @@ _RECHECK_SECONDS = 1.0
 
 # A final write waits for an edit at most this share of the rollover time. That is a little longer than Discord's window
 # of five seconds, where waiting is always better.
-_FINAL_WAIT_SHARE = 0.5
+_FINAL_WAIT_SHARE = 0.6
+
+# The text of an ended answer stands still for at most this share in all, also before its end. Otherwise a few answers
+# wait far longer than the rest where Slack's edits are used up (benchmarks/latency/crowd.py).
+_FINAL_STILL_SHARE = 0.7
 
 
 class ScheduledReply(Protocol):
@@ -241,7 +245,9 @@ class WriteScheduler(Generic[R]):
             return roll_over_at if at > roll_over_at else None
         if key is not None and (ahead := self._queues.length(key)):  # equally urgent replies go first
             at = max(at, key.budget.ready_at(now, final=True, ahead=ahead))
-        return now if at > now + self._rollover_after_seconds * _FINAL_WAIT_SHARE else None
+        is_far = at > now + self._rollover_after_seconds * _FINAL_WAIT_SHARE
+        is_still = at > reply.wrote + self._rollover_after_seconds * _FINAL_STILL_SHARE
+        return now if is_far or is_still else None
 
     def _wait_after_rollover(self, reply: R, now: float) -> WaitKey | float | None:
         if reply.verb is None:  # finding the due write takes another step

@@ -128,6 +128,15 @@ def test_a_reply_in_a_queue_continues_in_a_new_message_on_time() -> None:
     assert decided == [(POLICY.rollover_after_seconds, RollOver(reply))]
 
 
+def test_an_ended_text_that_stood_still_for_long_goes_on_in_a_new_message() -> None:
+    """An edit in five seconds is near enough, but not if nothing was shown for the five before."""
+    for wrote, decision in ((20.0, None), (15.0, RollOver)):
+        budgets: dict[Verb, Sequence[Budget]] = {Verb.EDIT: (held(25.0),), Verb.POST: (LeakyBucket(1.0),)}
+        reply = FakeReply(budgets=budgets, can_roll_over=True, is_closing=True, wrote=wrote)
+        blocked = WriteScheduler[FakeReply](POLICY.rollover_after_seconds).blocked_by(reply, 20.0)
+        assert isinstance(blocked, RollOver) is (decision is RollOver)
+
+
 def test_no_message_is_begun_that_would_wait_as_well() -> None:
     """A new message spends the same held budget as the edit: the text stays in one message."""
     budget = held(60.0)
