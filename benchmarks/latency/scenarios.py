@@ -31,6 +31,7 @@ from bot.turns.manager import TurnManager
 from tests.support.clock import VirtualLoop
 from tests.support.core import make_turns
 from tests.support.fakes import FakeChannel, ScriptedModel, Server, Wrote, turn
+from tests.support.trips import Trips
 
 # --------------------------------------------------------------------------------------------------------- platforms
 
@@ -312,10 +313,13 @@ class Result:
 # ------------------------------------------------------------------------------------------------------------ playing
 
 
-def measure(scenario: Scenario, policy: Policy | None = None) -> Result:
+def measure(scenario: Scenario, policy: Policy | None = None, trips: Trips | None = None) -> Result:
     """Play a scenario on the virtual clock, as ours does or, with a policy, as others do."""
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        return runner.run(play_in(scenario, _channels(scenario, policy), policy))
+        channels = _channels(scenario, policy)
+        for channel in channels:
+            channel.server.trips = trips or channel.server.trips
+        return runner.run(play_in(scenario, channels, policy))
 
 
 async def play_in(scenario: Scenario, channels: Sequence[FakeChannel], policy: Policy | None = None) -> Result:

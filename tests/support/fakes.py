@@ -31,7 +31,8 @@ from bot.errors import Failure, InvalidRequest, NotFound, RateLimited, StreamEnd
 from bot.journal import Answered
 from bot.markdown import PlainMarkdown
 from bot.ports import Body, ChannelCapabilities, Controls, StreamCapabilities, UnfinishedTurn, Verb
-from bot.rate_limits import Budget, FixedWindow, RollingWindow
+from bot.rate_limits import Budget, FixedWindow, RollingWindow, WindowReport
+from tests.support.trips import Trips, fixed
 
 # Limits of Slack's native streams in a minute, and the life of one beyond ours, in seconds.
 STREAM_LIMITS: Mapping[Verb, int] = MappingProxyType({Verb.START: 20, Verb.APPEND: 100, Verb.STOP: 20})
@@ -60,7 +61,10 @@ class Wrote:
 
 
 class Server:
-    """A platform with fixed or rolling windows. Counts a write when it arrives, half the latency after it was sent."""
+    """A platform with fixed or rolling windows. Counts a write when it arrives: half the latency after it was sent.
+
+    `trips` replaces `latency`. A fixed window is reported in each response, as in Discord's headers.
+    """
 
     def __init__(
         self,
@@ -69,10 +73,12 @@ class Server:
         period: float = 5.0,
         rolling: bool = False,
         latency: float = 0.0,
+        trips: Trips | None = None,
         counts_posts: bool = True,  # by this limit; Slack's posts have another
         streams: Mapping[Verb, int] = MappingProxyType({}),  # limits of native streams, in the same period
     ) -> None:
-        self.limit, self.period, self.rolling, self.latency = limit, period, rolling, latency
+        self.limit, self.period, self.rolling = limit, period, rolling
+        self.trips = trips or fixed(latency)
         self.counts_posts, self.streams = counts_posts, streams
         self._counted: dict[Verb, deque[float]] = {verb: deque() for verb in Verb}
         self.limited = 0  # 429s that were provoked
@@ -80,6 +86,13 @@ class Server:
     def counted(self, verb: Verb) -> tuple[float, ...]:
         """When those came that it counted last: in the window that is open, if one is."""
         return tuple(self._counted[verb])
+
+    def report(self, verb: Verb, now: float) -> WindowReport | None:
+        """The headers of a response written now; None where the platform sends none."""
+        counted = self._counted[verb]
+        if self.rolling or not counted:
+            return None
+        return WindowReport(self.limit, max(self.limit - len(counted), 0), counted[0] + self.period - now)
 
     def count(self, verb: Verb, now: float) -> None:
         """Count a write, or raise `RateLimited` as the platform would."""
@@ -256,13 +269,17 @@ class FakeChannel:
 
     async def _write(self, verb: Verb, message: str, body: Body | None, apply: Callable[[], str]) -> str:
         loop = asyncio.get_running_loop()
-        text = body.text if body else ""
-        await asyncio.sleep(self.server.latency / 2)
+        text, sent, report = body.text if body else "", loop.time(), None
+        there, back = self.server.trips(sent)
+        await asyncio.sleep(there)
         try:
             failure = self.fault(verb)
             if failure and not self.applied_first:
                 raise failure
-            self.server.count(verb, loop.time())
+            try:
+                self.server.count(verb, loop.time())
+            finally:
+                report = self.server.report(verb, loop.time())
             if body is not None and (not text or len(text) > self.limit):
                 raise InvalidRequest(f"{len(text)} characters")
             if body is not None and any(len(file.data) > self.uploads for file in body.files):
@@ -276,7 +293,10 @@ class FakeChannel:
             self.log.append(Wrote(loop.time(), verb, message, text, repr(error)))
             raise
         finally:
-            await asyncio.sleep(self.server.latency / 2)
+            await asyncio.sleep(back)
+            budget = self.budgets(verb)[0]
+            if report is not None and isinstance(budget, FixedWindow):
+                budget.observe(loop.time(), report, sent=sent)
         return message
 
     @property
