@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from bot.conversation import Ending
@@ -49,10 +49,12 @@ def with_final_controls(
     ]
 
 
-def is_tight(budgets: Sequence[Budget], now: float, *, others_wait: bool) -> bool:
+def is_tight(
+    budgets: Sequence[Budget], now: float, *, others_wait: bool, others_live: Callable[[Budget], bool]
+) -> bool:
     """Whether an edit for controls alone would take a permit from text.
 
-    `others_wait`: another reply waits for one of these budgets. Beside other live replies, a permit reserved for final
-    writes is not taken either.
+    `others_wait`: another reply waits for one of these budgets. Beside other live replies (`others_live`), a permit
+    reserved for final writes is not taken either.
     """
-    return others_wait or any(budget.ready_at(now, final=budget.live <= 1) > now for budget in budgets)
+    return others_wait or any(budget.ready_at(now, final=not others_live(budget)) > now for budget in budgets)

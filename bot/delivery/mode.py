@@ -35,11 +35,10 @@ def choose_mode(stream: StreamCapabilities | None, budgets: Budgets, now: float)
     """The mode of an answer whose first write is due."""
     if stream is None:
         return Mode.EDITS
-    wait = start_at(budgets, now) - now
     if stream.always:
-        return Mode.STREAM if wait <= SOON_SECONDS else Mode.EDITS
-    is_cheaper = seconds_per_write(budgets[Verb.APPEND], now) <= seconds_per_write(budgets[Verb.EDIT], now)
-    return Mode.STREAM if wait <= 0 and is_cheaper else Mode.EDITS
+        return Mode.STREAM if starts_in_time(budgets, now, SOON_SECONDS) else Mode.EDITS
+    is_cheaper = _own_seconds(budgets, Verb.APPEND, now) <= _own_seconds(budgets, Verb.EDIT, now)
+    return Mode.STREAM if is_cheaper and starts_in_time(budgets, now) else Mode.EDITS
 
 
 def start_at(budgets: Budgets, now: float) -> float:
@@ -48,9 +47,24 @@ def start_at(budgets: Budgets, now: float) -> float:
     return max(now, *starts, *(budget.first_post_at(now) for budget in budgets[Verb.STOP]))
 
 
+def starts_in_time(budgets: Budgets, now: float, wait: float = 0.0) -> bool:
+    """Whether a stream may start at most `wait` seconds after a post would.
+
+    A limit shared by both (a lease, a global limit) delays both, so it is no reason for edits.
+    """
+    post_at = max(now, *(budget.ready_at(now, final=True) for budget in budgets[Verb.POST]))
+    return start_at(budgets, now) <= post_at + wait
+
+
+def _own_seconds(budgets: Budgets, verb: Verb, now: float) -> float:
+    """`seconds_per_write` without the limits that both modes spend."""
+    other = Verb.EDIT if verb is Verb.APPEND else Verb.APPEND
+    return seconds_per_write([budget for budget in budgets[verb] if budget not in budgets[other]], now)
+
+
 def seconds_per_write(budgets: Sequence[Budget], now: float) -> float:
     """Seconds between two writes of one more reply, as far as readers notice; at first, the wait for any permit."""
-    return max(COMFORTABLE_SECONDS, *(_seconds_per_write(budget, now) for budget in budgets))
+    return max((COMFORTABLE_SECONDS, *(_seconds_per_write(budget, now) for budget in budgets)))
 
 
 def _seconds_per_write(budget: Budget, now: float) -> float:

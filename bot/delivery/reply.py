@@ -136,8 +136,11 @@ class Reply(ReplyStreams):
 
     def _may_add_controls(self) -> bool:
         """Whether an edit for the final controls alone may be made: it costs no text a permit, and did not fail."""
-        now, others_wait = asyncio.get_running_loop().time(), self.listeners.others_wait()
-        return not (self._failures.count or is_tight(self.budgets[Verb.EDIT], now, others_wait=others_wait))
+        now, stake = asyncio.get_running_loop().time(), self.stake
+        edits, others_wait = self.budgets[Verb.EDIT], self.listeners.others_wait()
+        return not self._failures.count and not is_tight(
+            edits, now, others_wait=others_wait, others_live=stake.others_live
+        )
 
     def write_started(self) -> None:
         """A write is being sent."""

@@ -10,7 +10,7 @@ import asyncio
 from typing_extensions import override
 
 from bot.delivery.answer import Answer
-from bot.delivery.mode import Mode, choose_mode, start_at
+from bot.delivery.mode import Mode, choose_mode, starts_in_time
 from bot.delivery.reconciler import Reconciler
 from bot.delivery.reply_input import ReplyInput
 from bot.ports import Channel
@@ -71,7 +71,7 @@ class ReplyStreams(ReplyInput):
         if now < timing.stream_until or self.is_closing:
             return
         timing.stream_until = float("inf")
-        may_start = self.mode is Mode.STREAM and start_at(self.budgets, now) <= now
+        may_start = self.mode is Mode.STREAM and starts_in_time(self.budgets, now)
         if not (may_start and self._answer.end_message()):
             self._leave_stream()
         timing.hasten(now)

@@ -26,7 +26,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
-from bot.delivery.mode import SOON_SECONDS, start_at
+from bot.delivery.mode import SOON_SECONDS, start_at, starts_in_time
 from bot.delivery.wait_queues import SAME_TIME, WaitKey, WaitQueues
 from bot.ports import Verb
 from bot.rate_limits import Budget
@@ -227,12 +227,14 @@ class WriteScheduler(Generic[R]):
             return min(at, roll_over_at, now + _RECHECK_SECONDS)  # until then the budget may get a permit
         return RollOver(reply)
 
-    def _start_blocked_by(self, reply: R, now: float) -> RollOver[R] | float | None:
+    def _start_blocked_by(self, reply: R, now: float) -> RollOver[R] | WaitKey | float | None:
         """The same for the start of a stream: without one soon, the answer goes by posts and edits."""
         self._steps += 1 + len(reply.budgets[Verb.START]) + len(reply.final_budgets)
-        at = start_at(reply.budgets, now)
-        if at > now + SOON_SECONDS and reply.can_roll_over:
+        if reply.can_roll_over and not starts_in_time(reply.budgets, now, SOON_SECONDS):
             return RollOver(reply)
+        at = start_at(reply.budgets, now)
+        if at == math.inf:  # a limit without a known end holds posts too
+            return WaitKey(max(reply.budgets[Verb.START], key=lambda each: each.ready_at(now, final=True)), final=True)
         at = max(at, reply.due_at)
         return None if at <= now + SAME_TIME else min(at, now + _RECHECK_SECONDS)
 

@@ -61,6 +61,10 @@ class Stake:
             for budget in self._reserved:
                 budget.reserved_finals += 1
 
+    def others_live(self, budget: Budget) -> bool:
+        """Whether other replies are live in a budget. One that streams is not live in the budget of edits itself."""
+        return budget.live > (budget in self._live)
+
     def leave(self) -> Iterable[Budget]:
         """The reply has ended."""
         self._release()

@@ -7,11 +7,11 @@ import pytest
 from bot.delivery.mode import Mode, choose_mode, with_stream_limit
 from bot.markdown import PlainMarkdown
 from bot.ports import ChannelCapabilities, StreamCapabilities, Verb
-from bot.rate_limits import RollingWindow
+from bot.rate_limits import RenewableLimit, RollingWindow
 from tests.support.fakes import STREAM_LIMITS
 
 NOW = 1000.0
-LIMITS = {Verb.EDIT: 50, **STREAM_LIMITS}
+LIMITS = {Verb.POST: 50, Verb.EDIT: 50, **STREAM_LIMITS}
 
 
 def octets(text: str) -> int:
@@ -41,6 +41,11 @@ def window(verb: Verb, spent: int, live: int) -> RollingWindow:
         (AUTO, {Verb.APPEND: 100}, {}, Mode.EDITS),
         (AUTO, {Verb.START: 20}, {}, Mode.EDITS),
         (AUTO, {Verb.STOP: 20}, {}, Mode.EDITS),
+        (AUTO, {Verb.EDIT: 49}, {}, Mode.STREAM),
+        (AUTO, {Verb.APPEND: 97}, {}, Mode.EDITS),
+        (AUTO, {Verb.EDIT: 50, Verb.APPEND: 100}, {}, Mode.STREAM),  # both wait as long
+        (AUTO, {Verb.EDIT: 50, Verb.START: 20}, {}, Mode.EDITS),  # a post goes at once, a start in 50 s
+        (AUTO, {Verb.START: 20, Verb.POST: 50}, {}, Mode.STREAM),  # neither goes at once
         (AUTO, {}, {Verb.APPEND: 12}, Mode.EDITS),
         (AUTO, {}, {Verb.APPEND: 12, Verb.EDIT: 12}, Mode.STREAM),
         (AUTO, {}, {Verb.EDIT: 30}, Mode.STREAM),
@@ -74,3 +79,28 @@ def test_messages_fit_both_limits() -> None:
     assert caps.measure("é" * 4_500) <= caps.limit < caps.measure("é" * 4_501)
     narrow = with_stream_limit(ChannelCapabilities(2_000, len, PlainMarkdown(), stream=AUTO))
     assert narrow.measure("a" * 2_000) <= narrow.limit < narrow.measure("a" * 2_001)
+
+
+@pytest.mark.parametrize(
+    ("stream", "spent", "mode"),
+    [
+        (AUTO, {}, Mode.STREAM),
+        (AUTO, {Verb.EDIT: 50}, Mode.STREAM),
+        (AUTO, {Verb.APPEND: 100}, Mode.EDITS),
+        (ALWAYS, {}, Mode.STREAM),
+    ],
+)
+def test_a_limit_of_all_writes_does_not_change_the_choice(
+    stream: StreamCapabilities, spent: dict[Verb, int], mode: Mode
+) -> None:
+    """Closed for posts, edits and streams alike, it leaves the choice to the other limits."""
+    for lease in (RenewableLimit(), RenewableLimit(NOW + 60.0)):
+        budgets = {verb: (window(verb, spent.get(verb, 0), 0), lease) for verb in LIMITS}
+        assert choose_mode(stream, budgets, NOW) is mode
+
+
+def test_a_closed_limit_of_starts_alone_is_no_reason_to_wait() -> None:
+    """A limit without a known end, which posts do not spend, sends the answer by edits."""
+    budgets = {verb: (window(verb, 0, 0),) for verb in LIMITS}
+    closed = {**budgets, Verb.START: (*budgets[Verb.START], RenewableLimit())}
+    assert choose_mode(AUTO, closed, NOW) is choose_mode(ALWAYS, closed, NOW) is Mode.EDITS

@@ -13,11 +13,11 @@ from bot.conversation import Ending, Text
 from bot.delivery.pacer import Pacer
 from bot.delivery.policy import WritePolicy
 from bot.delivery.reply import Reply
-from bot.ports import Verb
+from bot.ports import StreamCapabilities, Verb
 from bot.rate_limits import AdaptiveLimit, Budget, FixedWindow, LeakyBucket, RenewableLimit, RollingWindow
 from bot.strings import Strings
 from bot.telemetry import Figures, NoRecorder
-from tests.support.fakes import FakeChannel, Server, Wrote, turn
+from tests.support.fakes import STREAM_LIMITS, FakeChannel, Server, Wrote, stream_budgets, turn
 
 POLICY = WritePolicy()
 
@@ -92,6 +92,21 @@ async def test_every_connection_wakes_when_it_is_renewed() -> None:
     channels = [LeasedChannel(Server(), lease=lease) for _ in range(40)]
     for writes in await answered(channels, [(7.25, lambda: lease.renew(began + 1000.0))], words=10):
         assert writes[0].at - began == pytest.approx(7.25, abs=0.01)
+
+
+async def test_a_native_stream_waits_for_it_as_a_post_does() -> None:
+    """Closed at the beginning, it delays a start and does not turn the answer to edits; so in the middle."""
+    began = asyncio.get_running_loop().time()
+    lease = RenewableLimit()
+    stream = StreamCapabilities(9_000, len, 280.0)
+    server = Server(counts_posts=False, streams=STREAM_LIMITS)
+    channel = LeasedChannel(server, stream=stream, streams=stream_budgets(), lease=lease)
+    steps = [(2.25, lambda: lease.renew(began + 4.0)), (7.5, lambda: lease.renew(began + 1000.0))]
+    (writes,) = await answered([channel], steps)
+    assert writes[0].at - began == pytest.approx(2.25, abs=0.01)
+    assert not [wrote for wrote in writes if 4.0 <= wrote.at - began < 7.5]
+    assert {wrote.verb for wrote in writes} == {Verb.START, Verb.APPEND, Verb.STOP}
+    assert channel.text.split() == [f"word{number}" for number in range(120)]
 
 
 async def test_a_shorter_renewal_closes_it_sooner() -> None:
