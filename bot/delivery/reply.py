@@ -153,6 +153,7 @@ class Reply(ReplyStreams):
         rendered, self._backlog = self._backlog, Backlog()
         answer = self._answer
         answer.preview.is_shown = answer.preview.is_shown or is_notice_only(write)
+        sent = asyncio.get_running_loop().time()
         try:
             await send(write, self.channel, self._reconciler, policy, self.listeners.posted)
         except Permanent as failure:
@@ -167,7 +168,7 @@ class Reply(ReplyStreams):
                 answer.files.record_failure(policy.file_failures)
             raise
         else:
-            self._succeeded(write, rendered, asyncio.get_running_loop().time(), policy)
+            self._succeeded(write, rendered, sent, policy)
 
     def failed(self, failure: Retryable, now: float, policy: WritePolicy, random_: random.Random) -> None:
         """A write failed: it stays due after a delay, until the policy gives up."""
@@ -193,22 +194,24 @@ class Reply(ReplyStreams):
         if not self.done.done():
             self._find_due()
 
-    def _succeeded(self, write: Write, rendered: Backlog, now: float, policy: WritePolicy) -> None:
+    def _succeeded(self, write: Write, rendered: Backlog, sent: float, policy: WritePolicy) -> None:
+        """Intervals count from `sent`, as the next one begins when its write is sent."""
+        now = asyncio.get_running_loop().time()
         answer, timing = self._answer, self._timing
         live = self.growth_budgets[0].live
         self._failures.clear()
         self.figures.writes += 1
         if is_notice_only(write) and not self.is_final:
             # No gap before the answer's text: a preview must not delay it.
-            timing.preview_not_before = now + policy.reasoning_preview.gap_seconds * max(live, 1)
+            timing.preview_not_before = sent + policy.reasoning_preview.gap_seconds * max(live, 1)
             self._backlog.join(rendered)
             self.listeners.shown()
             return
         answer.preview.is_shown = answer.preview.is_shown and not write.covers
-        answer.trims_partial_words = now - timing.wrote >= policy.whole_word_gap_seconds and timing.wrote > 0
-        timing.wrote = now
+        answer.trims_partial_words = sent - timing.wrote >= policy.whole_word_gap_seconds and timing.wrote > 0
+        timing.wrote = sent
         if not self.is_final:
-            timing.not_before = now + policy.gap(alone=live <= 1)
+            timing.not_before = sent + policy.gap(alone=live <= 1)
         if answer.record_write(write):
             shown = answer.characters_of(write)
             self.figures.shown(now, shown)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing_extensions import override
 
 from bot.rate_limits.base import EDGE_SECONDS, LONGEST_HOLD_SECONDS, RateLimitBase, WindowReport
+from bot.rate_limits.round_trips import RoundTrips
 
 # Longest window length learned from a response: anything longer is a pause, not a window to pace writes over. Seconds.
 LONGEST_PERIOD_SECONDS = 60.0
@@ -14,7 +15,8 @@ class FixedWindow(RateLimitBase):
     """At most `limit` writes per window; the first write after a window closes opens the next (Discord's channels).
 
     `limit` and `period` (seconds) are initial values; `observe` follows the server. Responses do not tell when they
-    were written, so a window's end is known between two bounds, and writes wait for the later one.
+    were written, so a window's end is known between two bounds. Writes wait for the later one, less the lead of
+    `RoundTrips`.
 
     Pacing (`paced`): a lone reply spends all permits but one evenly, and the last just before the window closes, so one
     permit is always available for a final edit. Several replies spend one each ``period / limit``: on average that
@@ -25,7 +27,7 @@ class FixedWindow(RateLimitBase):
     # steps empty before its end. Found by simulation (mean delay of 200 and 1,000 words at 40 a second).
     LONE_STRETCH = 1.15
     # The reserved permit is released this long before the window closes: late enough to have served a final edit, early
-    # enough to be counted in this window despite latency.
+    # enough to be counted in this window. It is sent earlier by what the ways to the server vary.
     RELEASE_SECONDS = 0.15
     # From the last write to the opening of the next window, in steps: a little less than one, since the reserved permit
     # was spent just before.
@@ -43,6 +45,7 @@ class FixedWindow(RateLimitBase):
         self._late = 0  # writes answered after a possible close: perhaps counted in the next window
         self._reported: set[float] = set()  # when the requests of writes reported as counted in this window began
         self._last_spent = float("-inf")
+        self._trips = RoundTrips()
 
     @override
     def ready_at(self, now: float, *, final: bool, ahead: int = 0) -> float:
@@ -56,13 +59,14 @@ class FixedWindow(RateLimitBase):
     @override
     def spend(self, now: float) -> None:
         """Count a write. One possibly arriving after the window closed counts in the next window too."""
-        if self._closes_at is not None and now >= self._closes_at:
+        if now >= self._opens_at(now):
             self._used = self._in_flight + self._late
             # With no other write in flight, this one opens the window; otherwise it opened after the last close.
             self._closes_after = self._period + (self._closes_after if self._used else now)
             self._opened_at, self._closes_at = now, None
             self._late = 0
             self._reported.clear()
+            self._trips.begin_window()
         self._used += 1
         self._in_flight += 1
         self._last_spent = now
@@ -93,6 +97,7 @@ class FixedWindow(RateLimitBase):
             self._closes_at = None if other._closes_at is None else max(self._closes_at, other._closes_at)
         self._late += other._late
         self._reported |= other._reported
+        self._trips.begin_window()
 
     def observe(self, now: float, report: WindowReport, *, sent: float | None = None) -> None:
         """Follow a response's headers. Call before `record_response` of the same write.
@@ -112,17 +117,18 @@ class FixedWindow(RateLimitBase):
                 spent = self._used
                 self._begin(earliest, latest, counted, report)
                 self._used = max(self._used, spent)
-                self._mark_reported(sent)
+                self._mark_reported(now, report, sent)
         elif earliest > self._closes_at:
+            self._trips.begin_window()
             self._begin(earliest, latest, counted, report)
             self._late = 0
             self._reported.clear()
-            self._mark_reported(sent)
+            self._mark_reported(now, report, sent)
         elif latest < self._closes_after + self._period:  # no other window can close by then
             self._closes_after = max(self._closes_after, earliest)
             self._closes_at = min(self._closes_at, latest)
             self._count(counted)
-            self._mark_reported(sent)
+            self._mark_reported(now, report, sent)
         else:  # this window or the next: assume the worse
             self._closes_at = max(self._closes_at, latest)
             self._count(counted)
@@ -143,36 +149,42 @@ class FixedWindow(RateLimitBase):
             self._reported.remove(found)
         return found is not None
 
-    def _mark_reported(self, sent: float | None) -> None:
+    def _mark_reported(self, now: float, report: WindowReport, sent: float | None) -> None:
         if sent is not None:
             self._reported.add(sent)
+            self._trips.record_report(now, sent=sent, reset_after=report.reset_after)
 
     def _count(self, counted: int) -> None:
         """Take over a higher count: other programs write there too."""
         if counted > self._used:
             self._used = counted + max(self._in_flight - 1, 0)
 
+    def _opens_at(self, now: float) -> float:
+        """When a write opens the next window; infinite while the response that tells it is on its way."""
+        return float("inf") if self._closes_at is None else self._closes_at - self._trips.lead(now)
+
     def _permitted_at(self, now: float) -> float:
-        if self._closes_at is None:
+        opens_at = self._opens_at(now)
+        if opens_at == float("inf"):
             # The end is unknown until the opening write is answered, and the response comes first.
             return now if self._used < self._limit else now + self._period
-        return now if now >= self._closes_at or self._used < self._limit else self._closes_at
+        return now if now >= opens_at or self._used < self._limit else opens_at
 
     def _after(self, ahead: int, now: float) -> float:
         """When `ahead` more writes have been sent, each as soon as permitted."""
-        closes_at = now + self._period if self._closes_at is None else max(self._closes_at, now)
-        left = self._limit - self._used if closes_at > now else self._limit
+        opens_at = now + self._period if self._closes_at is None else max(self._opens_at(now), now)
+        left = self._limit - self._used if opens_at > now else self._limit
         if ahead < left:
             return now
-        return closes_at + (ahead - left) // self._limit * self._period + (0 if closes_at > now else self._period)
+        return opens_at + (ahead - left) // self._limit * self._period + (0 if opens_at > now else self._period)
 
     def _paced_at(self, now: float) -> float:
         step = self._period / self._limit
-        if self._closes_at is None or now >= self._closes_at:
+        if self._closes_at is None or now >= self._opens_at(now):
             return self._last_spent + step * self.REOPEN_STEPS
-        opened_at = self._closes_at - self._period
+        opened_at = self._closes_after - self._period + EDGE_SECONDS
         if self.live > 1:
             return opened_at + step * self._used
         if self._used == self._limit - 1:
-            return self._closes_at - self.RELEASE_SECONDS
+            return self._closes_after + EDGE_SECONDS - self.RELEASE_SECONDS - self._trips.spread_there
         return opened_at + step * self._used * self.LONE_STRETCH
