@@ -7,7 +7,7 @@ from collections.abc import Coroutine
 from dataclasses import dataclass, field
 
 from adapters.shared.attachments import Attachments
-from adapters.shared.cache import TTLCache, expiring
+from adapters.shared.cache import LRUCache, loop_time
 from adapters.slack.events.parse import Identity
 from adapters.slack.history.cache import MessageCache, Participation
 from adapters.slack.history.files import FileLookup
@@ -36,26 +36,31 @@ class FeatureFlags:
     """Features refused by the workspace or a channel (blocks, files, a status), disabled for a while."""
 
     def __init__(self) -> None:
-        self._disabled: TTLCache[str, bool] = expiring(FEATURES, DISABLED_SECONDS)
-        self._suspected: set[str] = set()  # refused once, and not accepted since; a handful of names
+        self._until: LRUCache[str, float] = LRUCache(FEATURES)  # the loop's time at which a disabled one is tried again
+        self._suspected: LRUCache[str, str] = LRUCache(FEATURES)  # refused once, and not accepted since: by what
 
-    def disable(self, feature: str) -> None:
-        """Do not use `feature` for `DISABLED_SECONDS`."""
-        self._disabled[feature] = True
+    def disable(self, feature: str, seconds: float = DISABLED_SECONDS) -> None:
+        """Do not use `feature` for `seconds`."""
+        self._until[feature] = max(loop_time() + seconds, self._until.get(feature, 0.0))
 
-    def suspect(self, feature: str) -> None:
-        """`feature` was refused: once may be the text's fault, twice in a row is Slack's."""
-        if feature in self._suspected:
-            self.disable(feature)
-        self._suspected.add(feature)
+    def suspect(self, feature: str, seconds: float = DISABLED_SECONDS, *, by: str = "") -> bool:
+        """`feature` was refused: once may be the text's fault, twice in a row is Slack's. Returns whether it was.
+
+        `by`: the text's place; a second refusal there alone proves nothing.
+        """
+        is_refused = feature in self._suspected and (not by or self._suspected[feature] != by)
+        if is_refused:
+            self.disable(feature, seconds)
+        self._suspected[feature] = by
+        return is_refused
 
     def confirm(self, feature: str) -> None:
         """`feature` was accepted."""
-        self._suspected.discard(feature)
+        self._suspected.pop(feature, None)
 
     def is_disabled(self, feature: str) -> bool:
         """Whether not to use `feature` now."""
-        return feature in self._disabled
+        return loop_time() < self._until.get(feature, 0.0)
 
 
 @dataclass(slots=True)

@@ -102,12 +102,12 @@ class Streams:
         self._streams: dict[tuple[str, str], Stream] = {}  # by channel and ts
         self.most_open = 0
         self._host = host
-        self._refusals: list[tuple[str, str, frozenset[str]]] = []  # error, where, methods
+        self._refusals: list[tuple[str, str, frozenset[str]]] = []  # error, where or to whom, methods
 
     # -------------------------------------------------------------------------------------------------------- commands
 
     def refuse(self, error: str, where: str = "", *methods: str) -> None:
-        """Refuse streams from now on: in a channel, in a kind of channels, or everywhere; by default their starts."""
+        """Refuse streams from now on, by default their starts; `where`: a channel, a kind of channels, or a person."""
         self._refusals.append((error, where, frozenset(methods) or frozenset({START})))
 
     def allow(self) -> None:
@@ -244,7 +244,7 @@ class Streams:
     def _allowed(self, method: str, arguments: Json) -> str:
         kind = self._host.world.channels.get(str(arguments.get("channel", "")), "")
         for error, where, methods in self._refusals:
-            if method in methods and where in ("", kind, arguments.get("channel")):
+            if method in methods and where in ("", kind, arguments.get("channel"), arguments.get("recipient_user_id")):
                 raise Refused(error)
         return self._host.writable(arguments)
 

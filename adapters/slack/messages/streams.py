@@ -20,8 +20,9 @@ from adapters.slack.events.parse import METADATA_TYPE, SlackMessage, StopRequest
 from adapters.slack.history.cache import Conversation
 from adapters.slack.history.known_streams import KnownStreams
 from adapters.slack.history.reader import DIGEST
+from adapters.slack.history.users import is_external
 from adapters.slack.messages.renderer import strip_our_markup
-from adapters.slack.messages.stream_refusals import features_of, refused_features
+from adapters.slack.messages.stream_refusals import StreamRefusals
 from adapters.slack.messages.stream_search import holds_twice, looks_like
 from adapters.slack.messages.writer import BodyWriter
 from adapters.slack.rate_limits import spending_write
@@ -71,6 +72,7 @@ class StreamWriter:
         self._turn = key
         self._question = question
         self._writer = writer
+        self._refusals = StreamRefusals(workspace.flags, conversation, question.user)
         self._is_refused = False
         self._keys: dict[str, str] = {}  # of our streams, by message
         self._starts: dict[str, _Start] = {}  # with an unknown outcome, by key
@@ -96,8 +98,7 @@ class StreamWriter:
         is_place = bool(thread) and (self._mode == "always" or (self._mode == "auto" and channel.startswith("D")))
         if not is_place or not self._question.user:
             return False
-        flags = self._workspace.flags
-        return not any(flags.is_disabled(each) for each in features_of(channel, self._question.user))
+        return not self._refusals.is_refused
 
     # --------------------------------------------------------------------------------------------------------- writing
 
@@ -121,6 +122,7 @@ class StreamWriter:
             self.settle(key)
             raise
         self.settle(key)
+        self._refusals.confirm()
         self._own(ts, key, body.stable)
         return ts
 
@@ -208,11 +210,19 @@ class StreamWriter:
     def _refused(self, failure: Failure) -> StreamRefused:
         """Streams are refused: for this answer, and where the reason holds for others too."""
         self._is_refused = True
-        channel, user = self._conversation[0], self._question.user
-        for feature in refused_features(code_of(failure), channel, user):
-            self._workspace.flags.disable(feature)
         log.info("%s: Slack takes no stream here, so the answer goes on by edits (%s)", self._turn.reference, failure)
+        team = self._recipient_team()
+        self._refusals.record(
+            code_of(failure), is_outsider=self._is_outsider(team), is_own_team=team == self._workspace.me.team
+        )
         return StreamRefused(str(failure))
+
+    def _is_outsider(self, team: str) -> bool:
+        """Whether the asker is a guest or of another organisation, as far as known."""
+        me, known = self._workspace.me, self._workspace.users.known(self._question.user)
+        if known is None:
+            return team != me.team
+        return known.guest or is_external(known, frozenset(), me)
 
     # --------------------------------------------------------------------------------------------------------- finding
 

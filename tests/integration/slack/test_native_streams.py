@@ -278,8 +278,37 @@ async def test_where_streams_are_refused_the_same_answer_is_edited(error: str) -
         assert view.double.streams.all == []
 
 
+@pytest.mark.parametrize(("error", "starts"), [("messages_tab_disabled", 1), ("channel_type_not_supported", 2)])
+async def test_a_refused_surface_is_not_tried_in_each_direct_message(error: str, starts: int) -> None:
+    """Three people ask one after the other: one or two starts are in vain, and every answer is whole."""
+    text = words(20)
+    async with agent_view(text) as view:
+        view.double.streams.refuse(error)
+        for name in ("Bob", "Eve", "Joe"):
+            user = view.double.world.user(name)
+            root = view.ask(user=user)
+            await view.rest()
+            assert view.shown(root, user) == [text]
+        assert view.double.refused == [(START, error)] * starts
+
+
+async def test_guests_without_streams_do_not_turn_them_off_for_members() -> None:
+    """Slack refuses each direct message with a guest; a member's answer still streams, and a guest's is edited."""
+    text = words(20)
+    async with agent_view(text, TICKERTAPE_GUESTS="true") as view:
+        for name in ("Guy", "Gus"):
+            guest = view.double.world.user(name, guest=True)
+            view.double.streams.refuse("channel_type_not_supported", guest)
+            root = view.ask(user=guest)
+            await view.rest()
+            assert view.shown(root, guest) == [text]
+        assert len(view.double.refused) == 2
+        await view.answered(text, view.ask())
+        assert [stream.recipient for stream in view.double.streams.all] == [view.user]
+
+
 async def test_a_refusal_in_one_place_is_not_one_everywhere() -> None:
-    """A direct message with a guest is refused; another person's is still streamed."""
+    """One direct message is refused; another person's is still streamed."""
     async with agent_view(ANSWER) as view:
         view.double.streams.refuse("channel_type_not_supported", view.channel)
         await view.answered(ANSWER, view.ask())
