@@ -73,6 +73,14 @@ class Answer:
         self.draft, self.next_draft, self.last_shown = draft, None, None
         self._figures.replaced(now, draft.length)
 
+    @property
+    def only_grows(self) -> bool:
+        """Whether new text most likely changes the last message alone, as posted; see `Draft.grows`."""
+        shown, reconciler = self.last_shown, self.reconciler
+        if shown is None or self.rendered is not self.draft or self.frozen is not None:
+            return False
+        return not (reconciler.frozen or reconciler.recovered_count) and self.draft.grows(shown.index)
+
     def recut(self, index: int) -> None:
         """Cut and render the text again from message `index` on, for the channel's present capabilities."""
         self.draft.recut(index, self._caps)
@@ -176,9 +184,9 @@ class Answer:
             return self._with_final_controls(self.frozen, ending or Ending.FAILED)
         draft = self.draft
         reconciler = self.reconciler
-        desired = draft.desired(
-            reconciler.count + 2, trim_partial_word=self.trims_partial_words, is_stream=reconciler.is_stream
-        )
+        shown = 0 if self.last_shown is None else self.last_shown.covers  # it is never taken away
+        whole_words_from = shown if self.trims_partial_words else None
+        desired = draft.desired(reconciler.count + 2, whole_words_from=whole_words_from, is_stream=reconciler.is_stream)
         if desired is None or not draft.is_complete:
             return desired
         if ending is None and announced is not None and desired:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Generator, Sequence
+from typing import NamedTuple
 
 from bot.callbacks import returns_false
 from bot.delivery.extracted_files import extracted_files
@@ -22,8 +23,21 @@ from bot.ports import Body, ChannelCapabilities, Upload
 # when a message becomes full.
 _CUTS = 2
 
+# Above this share of a message's limit, the next text may begin a new message.
+_ROOMY_SHARE = 0.9
+
 _FENCE = re.compile("```|~~~")
 _VISIBLE = re.compile(r"\S")
+
+
+class _Input(NamedTuple):
+    """All that the open message depends on."""
+
+    length: int  # of the source
+    is_ended: bool
+    whole_words_from: int | None
+    appends: bool
+    room: int
 
 
 class Draft:
@@ -48,7 +62,7 @@ class Draft:
         self._sealed: list[DesiredMessage] = []  # final messages, rendered once
         self._pieces_sealed = 0
         self._covered = 0  # characters of the sealed pieces
-        self._open: tuple[Piece, str] | None = None  # the open piece rendered last, and its text
+        self._last: tuple[_Input, list[DesiredMessage]] | None = None  # the desired messages found last
         self._ended = False  # no more text follows, so the end is final
         self.is_complete = False  # the last desired messages show all text, or as much as they may
         self.sealed_count = 0  # messages kept as posted
@@ -100,6 +114,7 @@ class Draft:
 
     def seal(self, shown: DesiredMessage, index: int) -> None:
         """Keep message `index` as posted; the text behind it goes into the next one."""
+        self._last = None
         self._covered = self._splitter.seal(shown.covers)
         self._pieces_sealed = self._splitter.sealed
         self._sealed[index:] = [DesiredMessage(shown.body, self._covered)]
@@ -113,6 +128,7 @@ class Draft:
         """End the open message `index` behind `covers` characters; False if it is not the open one."""
         if index != len(self._sealed):
             return False
+        self._last = None
         self._splitter.seal(covers)
         return True
 
@@ -145,7 +161,7 @@ class Draft:
 
     def recut(self, index: int, caps: ChannelCapabilities) -> None:
         """Cut and render again for other capabilities, from message `index` on; earlier messages are accepted."""
-        self._caps, self._open = caps, None
+        self._caps, self._last = caps, None
         before = self._sealed[:index]
         self._covered = before[-1].covers if before else 0
         self._splitter.recut(caps.limit, self._covered)
@@ -167,45 +183,75 @@ class Draft:
         return _VISIBLE.search(self._splitter.source, self._preface_length) is not None
 
     def desired(
-        self, count: int, *, trim_partial_word: bool = False, is_stream: Callable[[int], bool] = returns_false
+        self, count: int, *, whole_words_from: int | None = None, is_stream: Callable[[int], bool] = returns_false
     ) -> list[DesiredMessage] | None:
         """The first `count` messages or more, as far as there is text; None if that takes another call.
 
-        Blank pieces take no message. `trim_partial_word` leaves out an incomplete word or line of code at the end. The
-        open message shows its stable text only if it `is_stream`, by index.
+        Blank pieces take no message. An incomplete word or line of code at the end is left out if it begins behind
+        `whole_words_from` characters. The open message shows its stable text only if it `is_stream`, by index.
         """
         if self._preface_length and not self.shows_text:
             self.is_complete = True
             return []
-        return self._desired(count, trim_partial_word=trim_partial_word, is_stream=is_stream)
+        return self._desired(count, whole_words_from=whole_words_from, is_stream=is_stream)
 
     def preface(self) -> list[DesiredMessage]:
         """The preface, for an answer that ended without any text."""
         return (self._desired(self._limits.messages) or []) if self._preface_length else []
 
     def _desired(
-        self, count: int, *, trim_partial_word: bool = False, is_stream: Callable[[int], bool] = returns_false
+        self, count: int, *, whole_words_from: int | None = None, is_stream: Callable[[int], bool] = returns_false
     ) -> list[DesiredMessage] | None:
         count = min(count, self._limits.messages)
+        is_open = len(self._sealed) < count  # unless more is cut now
+        if is_open and (known := self._known(self._input(whole_words_from, is_stream))) is not None:
+            return known
         if not self._cut(count):
             return None
         if len(self._sealed) >= count:
             self.is_complete = self.is_full
             return list(self._sealed)
         self.is_complete = True
-        last, appends = self._splitter.last, is_stream(len(self._sealed))
-        if appends and not self._ended:
-            return [*self._sealed, *self._stable(last)]
-        last = last if self._ended else (last.trim_partial_word() if trim_partial_word else last).shown()
-        text = self._render_open(last)
-        body = Body(text) if appends else Body("", text)
-        open_ = [DesiredMessage(body, self._covered + len(last.source))] if text else []
-        return [*self._sealed, *open_]
+        given = self._input(whole_words_from, is_stream)
+        self._last = given, [*self._sealed, *self._open_message(given)]
+        return list(self._last[1])
+
+    def _known(self, given: _Input) -> list[DesiredMessage] | None:
+        """The desired messages as found before, unless anything has changed: a write's outcome asks for them again."""
+        if self._last is None or self._last[0] != given:
+            return None
+        self.is_complete = True
+        return list(self._last[1])
+
+    def _input(self, whole_words_from: int | None, is_stream: Callable[[int], bool]) -> _Input:
+        index = len(self._sealed)
+        room = self._notice_room() if index + 1 >= self._limits.messages else 0
+        return _Input(self._splitter.length, self._ended, whole_words_from, is_stream(index), room)
+
+    def _open_message(self, given: _Input) -> list[DesiredMessage]:
+        """The open message, if it shows any text."""
+        last = self._splitter.last
+        if given.appends and not given.is_ended:
+            return self._stable(last)
+        if not given.is_ended:
+            if given.whole_words_from is not None:
+                trimmed = last.trim_partial_word()
+                last = trimmed if self._covered + len(trimmed.source) >= given.whole_words_from else last
+            last = last.shown()
+        text = self._caps.renderer.render(last)
+        body = Body(text) if given.appends else Body("", text)
+        return [DesiredMessage(body, self._covered + len(last.source))] if text else []
+
+    def grows(self, index: int) -> bool:
+        """Whether there is new text, most likely for the open message `index` alone. A guess: only cutting knows."""
+        if self._last is None or index != len(self._sealed) or self._last[0].length == self._splitter.length:
+            return False
+        return self._splitter.expected_size <= _ROOMY_SHARE * self._caps.limit
 
     def _stable(self, last: Piece) -> list[DesiredMessage]:
         """The open message with its stable text, if there is any."""
         piece, space = last.stable()
-        text = self._render_open(piece)
+        text = self._caps.renderer.render(piece)
         return [DesiredMessage(Body(text + space), self._covered + len(piece.source))] if text else []
 
     def files(self, reference: str, *, finished: bool) -> tuple[Upload, ...] | None:
@@ -241,16 +287,6 @@ class Draft:
                 self._sealed.append(DesiredMessage(Body(text), self._covered))
         self._pieces_sealed = self._splitter.sealed
         return len(self._sealed) >= count or (is_cut and self._pieces_sealed < last_of_all)
-
-    def _render_open(self, piece: Piece) -> str:
-        """Render the open piece, once for each state of its text: a write's outcome asks for it again."""
-        if self._open is not None:
-            last, text = self._open
-            if last == piece and last.closing == piece.closing:  # equality leaves `closing` out
-                return text
-        text = self._caps.renderer.render(piece)
-        self._open = piece, text
-        return text
 
     def _is_long(self, text: str) -> bool:
         return self._caps.measure(text) > self._caps.limit

@@ -103,10 +103,11 @@ class Pacer:
     # --------------------------------------------------------------------------------------------------------- writing
 
     def _start(self, reply: Reply, now: float, writes: asyncio.TaskGroup) -> None:
-        """Render, spend and send. If the due write has changed meanwhile, only reschedule."""
+        """Render, spend and send. If the due write has changed meanwhile, or was guessed, only reschedule."""
         expected = reply.verb
         write = reply.render()
         if write is None or write.verb is not expected:
+            reply.reconsider()
             self._scheduler.reschedule(reply)
             return
         for budget in reply.budgets[write.verb]:

@@ -10,6 +10,8 @@ import asyncio
 import random
 from collections.abc import Sequence
 
+from typing_extensions import override
+
 from bot.conversation import (
     Ending,
     TurnKey,
@@ -229,8 +231,17 @@ class Reply(ReplyStreams):
             if not self.is_final:
                 self._timing.delay_until(self._timing.wrote + policy.rollover_after_seconds)
 
-    def _find_due(self) -> None:
-        """Find the due write and tell the pacer, unless one is in flight: its outcome decides."""
+    def reconsider(self) -> None:
+        """The due write is another one than expected: find it by rendering."""
+        self._find_due(by_rendering=True)
+
+    @override
+    def _find_due(self, *, by_rendering: bool = False) -> None:
+        """Find the due write and tell the pacer, unless one is in flight: its outcome decides.
+
+        Rendering costs most of a write. Text behind a message just written is taken for an edit of it, and rendered
+        when the write may be made.
+        """
         timing, answer = self._timing, self._answer
         if timing.in_flight:
             return
@@ -240,6 +251,8 @@ class Reply(ReplyStreams):
                 self._choose_mode()
             timing.is_preview = not answer.draft.length
             timing.verb = self._reconciler.first_verb if answer.draft.length or answer.preview.line else None
+        elif not (by_rendering or self.is_closing or self.mode is Mode.STREAM) and answer.only_grows:
+            timing.verb, timing.is_preview = Verb.EDIT, False
         elif self._waits_for_more():
             timing.verb = None  # an earlier process's text stays until there is more, or the end
         else:

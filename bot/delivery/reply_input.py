@@ -204,8 +204,8 @@ class ReplyInput(ReplyState):
         self.announced.withdraw()
 
     @abstractmethod
-    def _find_due(self) -> None:
-        """Find the due write."""
+    def _find_due(self, *, by_rendering: bool = False) -> None:
+        """Find the due write, certainly if `by_rendering`."""
 
     @abstractmethod
     def _look(self) -> None:

@@ -43,6 +43,7 @@ class Splitter:
         self._fence: Fence | None = None  # open at that offset
         self._continuation = NOTHING  # other elements open there
         self.length = 0  # characters fed in total
+        self._open_size = 0, 0  # of the open piece when it was measured last: its characters, and its rendered length
         self.kept = 0  # characters that stay in their piece: they were appended to its message for good
 
     def feed(self, text: str) -> None:
@@ -87,6 +88,12 @@ class Splitter:
     def final(self, first: int) -> list[Piece]:
         """The final pieces from index `first` on."""
         return self._sealed[first:]
+
+    @property
+    def expected_size(self) -> float:
+        """The rendered length of the open piece, if its new text is like that measured last."""
+        length, size = self._open_size
+        return size / length * (self.length - self._at) if length else 0.0
 
     @property
     def last(self) -> Piece:
@@ -172,7 +179,9 @@ class Splitter:
             room_to_close = max(room_to_close, 2 * len(fence.prefix + fence.marker) + 2)
         continuation = replace(self._continuation, spans="") if self._continuation.spans else self._continuation
         room_to_close += len(self._continuation.spans)
-        return self._measure(Piece(source, self._fence, None, continuation)) + room_to_close <= limit
+        size = self._measure(Piece(source, self._fence, None, continuation)) + room_to_close
+        self._open_size = len(source), size
+        return size <= limit
 
 
 def _has_marks(source: str, fence: Fence | None) -> bool:
