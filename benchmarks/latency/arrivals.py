@@ -14,20 +14,22 @@ INFINITE = float("inf")
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What is to be shown: when which characters arrive, and where messages end. All times in ticks.
+    """The arrivals of an answer's characters, and the ends of its messages. All times in ticks.
 
-    `cuts` has the tick of the chunk that ends each message but the last. `first_by`: the first post is made within so
-    many ticks of the first arrival (the product's promise); None asks for nothing, as the bound proper does.
+    `cuts` has the tick of the last chunk of each message but the last. `first_by`: the first write comes within so many
+    ticks of the first arrival (the product's promise); None promises nothing, as the bound proper does. `streams`: a
+    message may be a native stream.
     """
 
     arrivals: tuple[tuple[int, int], ...]
     cuts: tuple[int, ...] = ()
-    at: int = 0  # when it is asked
+    at: int = 0  # when the question is asked
     first_by: int | None = None
+    streams: bool = False
 
 
 class Envelope:
-    """The least of lines ``intercept - slope * x``, added by falling slope and asked at falling x."""
+    """The lower envelope of lines ``intercept - slope * x``, added by falling slope and queried at falling x."""
 
     __slots__ = ("_lines",)
 
@@ -35,7 +37,7 @@ class Envelope:
         self._lines: deque[tuple[int, float]] = deque()
 
     def add(self, slope: int, intercept: float) -> None:
-        """Take in a line whose slope is below those of all before."""
+        """Add a line with a lower slope than all before."""
         if intercept == INFINITE:
             return
         lines = self._lines
@@ -47,7 +49,7 @@ class Envelope:
         lines.append((slope, intercept))
 
     def least(self, x: float) -> tuple[float, int]:
-        """The value at x, and whose slope it is."""
+        """The least value at x, and the slope of its line."""
         lines = self._lines
         if not lines:
             return INFINITE, -1
@@ -64,9 +66,9 @@ class Envelope:
 
 
 class Sums:
-    """An answer's characters as running sums over the ticks since it was asked, so that a write's delay is one term.
+    """Running sums of an answer's characters over the ticks since its question; a write's delay is one term of them.
 
-    Characters are weighed so that all of them together are 1, which makes a sum of delays a mean.
+    All characters together weigh 1, so a sum of delays is a mean.
     """
 
     def __init__(self, answer: Answer, horizon: int) -> None:
@@ -78,11 +80,11 @@ class Sums:
             self.moments[tick] += characters * tick / total
         self.arrived = [*itertools.accumulate(self.arrived[:-1]), 0.0]  # the last stands for tick -1: nothing yet
         self.moments = [*itertools.accumulate(self.moments[:-1]), 0.0]
-        # The ticks at which messages end: none, then each message's, in order.
+        # The end of each message in ticks, after one for no message.
         self.ends = [-1, *answer.cuts, answer.arrivals[-1][0]]
         self.first = answer.arrivals[0][0]
 
     def delay(self, shown: int, until: int, at: int) -> float:
-        """Of a write at tick `at` that shows what arrived after `shown` and not after `until`."""
+        """The delay of the text after `shown` until `until`, for a write at tick `at`."""
         arrived, moments = self.arrived, self.moments
         return at * (arrived[until] - arrived[shown]) - (moments[until] - moments[shown])

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from benchmarks.latency.scenarios import DISCORD, SLACK, SLACK_AUTO, SLACK_LEAK, Ask, Scenario, after, at_once, every
+from benchmarks.latency.platforms import DISCORD, SLACK, SLACK_AUTO, SLACK_LEAK
+from benchmarks.latency.scenarios import Ask, Scenario, after, at_once, every
 from benchmarks.latency.traces import Trace, bursty, pausing, regular
 
 # What every reader may expect where nobody shares: something to see at once, and the end at once.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 import random
 import statistics
 from collections import defaultdict
@@ -264,6 +265,12 @@ def measure_crowd(crowd: Crowd) -> CrowdResult:
     """Play a crowd on the virtual clock."""
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         return runner.run(_play(crowd))
+
+
+def crowd_figures(crowd: Crowd) -> dict[str, float]:
+    """The figures of a crowd, for another process."""
+    logging.getLogger("bot").addHandler(logging.NullHandler())
+    return measure_crowd(crowd).figures()
 
 
 async def _play(crowd: Crowd) -> CrowdResult:

@@ -7,15 +7,16 @@ streams are possible.
 from __future__ import annotations
 
 import asyncio
-import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchmarks.latency.scenarios import SLACK, Result, Scenario, at_once, play_in
-from bot.ports import StreamCapabilities
-from bot.rate_limits import LeakyBucket, RollingWindow
+from benchmarks.latency.platforms import SLACK
+from benchmarks.latency.policies import Policy, RollingCounter
+from benchmarks.latency.scenarios import Result, Scenario, at_once, play_in
+from bot.ports import StreamCapabilities, Verb
+from bot.rate_limits import Budget, LeakyBucket, RollingWindow
 from tests.support.clock import VirtualLoop
 from tests.support.fakes import STREAM_LIMITS, FakeChannel, Server, stream_budgets
+from tests.support.trips import Trips
 
 # One post a second in each channel, with our margin. Seconds.
 POST_SECONDS = 1.05
@@ -36,6 +37,10 @@ class StreamScenario:
     scenario: Scenario
     every: int = 1
 
+    def streams(self, number: int) -> bool:
+        """Whether this answer is in the agent view."""
+        return number % self.every == 0
+
 
 def _streams(name: str, count: int, *, every: int = 1, **must: float) -> StreamScenario:
     return StreamScenario(Scenario(name, SLACK, at_once(count, 400), must=tuple(must.items())), every)
@@ -49,44 +54,32 @@ STREAM_SCENARIOS = (
 )
 
 
-def channels(case: StreamScenario) -> list[FakeChannel]:
-    """The places of the answers, in one workspace."""
+def channels(case: StreamScenario, policy: Policy | None = None) -> list[FakeChannel]:
+    """The places of the answers, in one workspace; with a policy, edits and appends are paced by it."""
     server = Server(limit=50, period=60.0, rolling=True, counts_posts=False, streams=STREAM_LIMITS)
-    edits, streams = RollingWindow(50, 60.0), stream_budgets()
+    count, streams = len(case.scenario.asks), stream_budgets()
+    edits: list[Budget] = [RollingWindow(50, 60.0)] * count
+    appends = [streams[Verb.APPEND]] * count
+    if policy is not None:
+        edits = policy.budgets(RollingCounter(50, 60.0), count)
+        appends = policy.budgets(RollingCounter(STREAM_LIMITS[Verb.APPEND], 60.0), count)
     return [
         FakeChannel(
             server,
             limit=SLACK.message,
-            edits=edits,
+            edits=edits[number],
             posts=LeakyBucket(POST_SECONDS),
-            streams=streams,
-            stream=STREAM if number % case.every == 0 else None,
+            streams={**streams, Verb.APPEND: appends[number]},
+            stream=STREAM if case.streams(number) else None,
         )
-        for number in range(len(case.scenario.asks))
+        for number in range(count)
     ]
 
 
-def measure_streams(case: StreamScenario) -> Result:
+def measure_streams(case: StreamScenario, policy: Policy | None = None, trips: Trips | None = None) -> Result:
     """Play a scenario on the virtual clock."""
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        return runner.run(_play(case))
-
-
-async def _play(case: StreamScenario) -> Result:
-    return await play_in(case.scenario, channels(case))
-
-
-def table(cases: Sequence[StreamScenario] = STREAM_SCENARIOS) -> str:
-    """The figures of all cases, a line each."""
-    lines = ["scenario                                   mean   worst  settle  writes  429  whole"]
-    for case in cases:
-        result = measure_streams(case)
-        lines.append(
-            f"{case.scenario.name:<40} {result.mean:6.3f}  {result.worst:6.3f}  {result.settle:6.3f}"
-            f"  {result.writes:6.1f}  {result.limited:3}  {result.whole:5}"
-        )
-    return "\n".join([*lines, ""])
-
-
-if __name__ == "__main__":
-    sys.stdout.write(table())
+        places = channels(case, policy)
+        for channel in places:
+            channel.server.trips = trips or channel.server.trips
+        return runner.run(play_in(case.scenario, places, policy))

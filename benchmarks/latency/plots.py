@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmarks.latency.bound import bound
+from benchmarks.latency.platforms import DISCORD, SLACK
 from benchmarks.latency.policies import EVERY, Policy
-from benchmarks.latency.scenarios import DISCORD, SLACK, Played, Scenario, at_once, measure
+from benchmarks.latency.scenarios import Played, Scenario, at_once, measure
 from benchmarks.latency.traces import TICK
 
 WIDTH, HEIGHT, LEFT, TOP, RIGHT, BOTTOM = 760, 330, 52, 44, 20, 40
@@ -60,10 +61,8 @@ def _worst(scenario: Scenario, policy: Policy | None) -> Played:
 
 def _bounded(scenario: Scenario, like: Played) -> Curve:
     """What the first reply's cheapest schedule shows, at the prices that give the bound."""
-    platform = scenario.platform
-    shared = platform.posts if len(scenario.asks) > 1 else None
-    schedule = bound(scenario.answers(), platform.limit, shared).schedules[0]
-    moments = sorted((*schedule.posts, *schedule.edits))
+    limits = scenario.platform.limits(shared=len(scenario.asks) > 1)
+    moments = sorted(tick for _, tick in bound(scenario.answers(), limits).schedules[0].writes)
     return [(tick * TICK, max(count for at, count in like.sent if at <= tick * TICK)) for tick in moments]
 
 

@@ -1,19 +1,16 @@
-"""What the reserve for later answers costs and gives: seeded arrivals in a Slack workspace, constant and adaptive.
-
-``python -m benchmarks.latency.reserves`` prints the table; ``--write`` keeps it, and the plot, in the results.
-"""
+"""Costs and gains of the reserve for later answers: seeded arrivals in a Slack workspace, constant and adaptive."""
 
 from __future__ import annotations
 
 import random
 import statistics
-import sys
 from dataclasses import dataclass, replace
 
 from typing_extensions import override
 
-from benchmarks.latency.scenarios import SLACK, Ask, Platform, Scenario, at_once, measure
-from benchmarks.latency.table import RESULTS, aligned
+from benchmarks.latency.platforms import SLACK, Platform
+from benchmarks.latency.scenarios import Ask, Scenario, at_once, measure
+from benchmarks.latency.table import aligned
 from benchmarks.latency.traces import TICK, regular
 from bot.rate_limits import RollingWindow
 from bot.rate_limits.arrivals import ArrivalEstimate
@@ -85,6 +82,11 @@ def pair(reserve: float | None) -> tuple[float, float, float]:
     return means[0], means[1], max(reply.settle for reply in later)
 
 
+def pairs() -> dict[float | None, tuple[float, float, float]]:
+    """The pair of groups under each reserve."""
+    return {reserve: pair(reserve) for reserve in RESERVES}
+
+
 def traded(pairs: dict[float | None, tuple[float, float, float]]) -> str:
     """The table: each reserve on the pair of groups, and on each kind of arrivals."""
     rows = [["later answers a minute", "four", "twelve later", "their longest settle", *ARRIVALS]]
@@ -118,17 +120,3 @@ def plotted(pairs: dict[float | None, tuple[float, float, float]]) -> str:
         parts.append(f'<circle cx="{x:.0f}" cy="{y:.0f}" r="4" fill="{colour}"/>')
         parts.append(f'<text x="{x:.0f}" y="{y + below:.0f}" fill="{colour}">{name}</text>')
     return "\n".join([*parts, "</svg>", ""])
-
-
-def main() -> None:
-    """Print the table; keep it and the plot if asked to."""
-    pairs = {reserve: pair(reserve) for reserve in RESERVES}
-    table = traded(pairs)
-    sys.stdout.write(table)
-    if "--write" in sys.argv[1:]:
-        (RESULTS / "reserves.txt").write_text(table, encoding="utf-8")
-        (RESULTS / "reserves.svg").write_text(plotted(pairs), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()

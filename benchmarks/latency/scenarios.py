@@ -10,107 +10,25 @@ from __future__ import annotations
 import asyncio
 import itertools
 import statistics
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 
 from adapters.journal import MemoryJournal
 from benchmarks.latency.arrivals import Answer
-from benchmarks.latency.bound import bound
-from benchmarks.latency.dynamic_programming import in_windows
-from benchmarks.latency.limits import Fixed, Leaky, Limit, Rolling
-from benchmarks.latency.policies import Counter, FixedCounter, LeakCounter, Policy, RollingCounter
+from benchmarks.latency.platforms import Platform
+from benchmarks.latency.policies import Policy
 from benchmarks.latency.traces import TICK, Trace, regular
 from bot.delivery.policy import WritePolicy
-from bot.errors import RateLimited
 from bot.ports import Verb
-from bot.rate_limits import AdaptiveLimit, Budget, FixedWindow, LeakyBucket, RollingWindow
+from bot.rate_limits import FixedWindow, LeakyBucket
 from bot.telemetry import NoRecorder
 from bot.turns.config import TurnLimits
 from bot.turns.manager import TurnManager
 from tests.support.clock import VirtualLoop
 from tests.support.core import make_turns
-from tests.support.fakes import FakeChannel, ScriptedModel, Server, Wrote, turn
+from tests.support.fakes import FakeChannel, ScriptedModel, Wrote, turn
 from tests.support.trips import Trips
-
-# --------------------------------------------------------------------------------------------------------- platforms
-
-
-@dataclass(frozen=True, slots=True)
-class Platform:
-    """What a platform counts, as its double enforces it, as our budgets know it, and as the bound prices it.
-
-    `message` is the characters that one message holds. `posts` is shared by the replies of a channel, or None where
-    each reply has posts enough of its own. So many replies at once as `prompt` can all show something at once, with an
-    edit left for the end of each.
-    """
-
-    name: str
-    message: int
-    limit: Limit
-    server: Callable[[], Server]
-    edits: Callable[[], Budget]
-    counter: Callable[[], Counter]
-    prompt: int
-    posts: Limit | None = None
-
-
-DISCORD = Platform(
-    "discord",
-    2000,
-    Fixed(5, 200),
-    Server,
-    lambda: FixedWindow(5, 5.0, paced=True),
-    lambda: FixedCounter(5, 5.0),
-    prompt=5,
-    posts=Fixed(5, 200),
-)
-SLACK = Platform(
-    "slack window",
-    11_500,
-    Rolling(50, 2400),
-    lambda: Server(limit=50, period=60.0, rolling=True, counts_posts=False),
-    lambda: RollingWindow(50, 60.0),
-    lambda: RollingCounter(50, 60.0),
-    prompt=50,
-)
-
-
-class _LeakServer(Server):
-    """Counts edits as a leaky bucket: one each `interval`, and up to `burst` at once after a rest."""
-
-    def __init__(self, interval: float, burst: int) -> None:
-        super().__init__(counts_posts=False)
-        self._interval, self._burst = interval, burst
-        self._full_at = float("-inf")
-
-    def count(self, verb: Verb, now: float) -> None:
-        if verb is Verb.POST and not self.counts_posts:
-            return
-        full_at = max(self._full_at, now) + self._interval
-        if full_at - now > self._burst * self._interval + 1e-6:
-            self.limited += 1
-            raise RateLimited("429", retry_after=full_at - now - self._burst * self._interval)
-        self._full_at = full_at
-
-
-SLACK_LEAK = Platform(
-    "slack leak",
-    11_500,
-    Leaky(5, 48),
-    lambda: _LeakServer(1.2, 5),
-    lambda: LeakyBucket(1.2, burst=5, paced=True),
-    lambda: LeakCounter(1.2, 5),
-    prompt=5,
-)
-
-# Slack as it is by default: taken for a window until a 429 says that it is a leak, which it is here. Others' pace, and
-# the bound, are for those who know.
-SLACK_AUTO = replace(
-    SLACK_LEAK,
-    name="slack auto",
-    edits=lambda: AdaptiveLimit(RollingWindow(50, 60.0), LeakyBucket(1.2, burst=5, paced=True), leaky_seconds=600.0),
-)
 
 # --------------------------------------------------------------------------------------------------------- scenarios
 
@@ -158,22 +76,6 @@ def after(*words: int) -> tuple[Ask, ...]:
 def every(seconds: float, count: int, words: int) -> tuple[Ask, ...]:
     """One asked every so many seconds."""
     return tuple(Ask(regular(words), round(number * seconds / TICK)) for number in range(count))
-
-
-# A lone reply is bounded exactly; prices are looked for in so many rounds otherwise, fewer where each is long.
-ROUNDS, ROUNDS_STAGGERED = 300, 60
-
-
-def bound_of(scenario: Scenario, *, first_by: int | None = None) -> float:
-    """The scenario's bound in seconds; with `first_by`, for schedulers that post as soon as ours."""
-    answers = scenario.answers(first_by=first_by)
-    limit, posts = scenario.platform.limit, scenario.platform.posts
-    alone = len(answers) == 1 or scenario.apart
-    if alone and first_by is None and isinstance(limit, Fixed):
-        return TICK * statistics.fmean(in_windows(answer, limit) for answer in set(answers))
-    answers = list(dict.fromkeys(answers)) if scenario.apart else answers
-    rounds = ROUNDS if len(set(answers)) < 3 else ROUNDS_STAGGERED
-    return TICK * bound(answers, limit, None if alone else posts, rounds=rounds).ticks
 
 
 # ------------------------------------------------------------------------------------------------------------ figures

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import pytest
@@ -11,10 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.latency.arrivals import INFINITE, Answer
-from benchmarks.latency.bound import bound, cheapest
+from benchmarks.latency.bound import Limits, bound
+from benchmarks.latency.cheapest import Prices, Schedule, cheapest
 from benchmarks.latency.dynamic_programming import in_windows
 from benchmarks.latency.limits import Fixed, Leaky, Limit, Rolling
 from benchmarks.latency.traces import TICK, bursty, pausing, regular
+from bot.ports import Verb
 
 # Brute force is played on thirds of a tick, so that schedules between ticks are tried too.
 FINE = 3
@@ -63,50 +65,59 @@ def sequences(limit: Limit, writes: int, end: int) -> Iterator[History]:
 
 @dataclass(frozen=True)
 class Showing:
-    """How far one reply is: characters shown, and whether the message that it shows is the last one posted."""
+    """The state of one reply: characters shown, its messages, and whether the last one is an open stream."""
 
     shown: int = 0
     messages: int = 0
+    streaming: bool = False
+
+
+Histories = tuple[tuple[Verb, History], ...]  # the writes so far by kind, of limited kinds
 
 
 class Brute:
     """The least total of the mean delays over every schedule there is, moment by moment."""
 
-    def __init__(self, answers: Sequence[Answer], edits: Limit, posts: Limit | None, end: int) -> None:
-        self.answers, self.edits, self.posts, self.end = answers, edits, posts, end * FINE
+    def __init__(self, answers: Sequence[Answer], limits: Limits, end: int) -> None:
+        self.answers, self.limits, self.end = answers, limits, end * FINE
         self.least = cache(self._least)
 
     def solve(self) -> float:
-        return self.least(0, tuple(Showing() for _ in self.answers), (), ()) / len(self.answers) / FINE
+        histories: Histories = tuple((verb, ()) for verb in self.limits)
+        return self.least(0, tuple(Showing() for _ in self.answers), histories) / len(self.answers) / FINE
 
-    def _least(self, moment: int, state: tuple[Showing, ...], edited: History, posted: History) -> float:
+    def _least(self, moment: int, state: tuple[Showing, ...], past: Histories) -> float:
         if all(self._is_over(answer, each) for answer, each in zip(self.answers, state, strict=True)):
             return 0.0
         if moment >= self.end:
             return INFINITE
-        best = self._waiting(moment, state) + self.least(moment + 1, state, edited, posted)
+        best = self._waiting(moment, state) + self.least(moment + 1, state, past)
         for index, (answer, each) in enumerate(zip(self.answers, state, strict=True)):
-            for is_post, then in self._writes(answer, each, moment):
+            for verb, then in self._writes(answer, each, moment):
                 others = (*state[:index], then, *state[index + 1 :])
-                if not is_post and is_legal(self.edits, edited, moment):
-                    best = min(best, self.least(moment, others, (*edited, moment), posted))
-                elif is_post and (self.posts is None or is_legal(self.posts, posted, moment)):
-                    past = posted if self.posts is None else (*posted, moment)
-                    best = min(best, self.least(moment, others, edited, past))
+                if all(is_legal(self.limits[kind], times, moment) for kind, times in past if kind is verb):
+                    counted = tuple((kind, (*times, moment) if kind is verb else times) for kind, times in past)
+                    best = min(best, self.least(moment, others, counted))
         return best
 
-    def _writes(self, answer: Answer, each: Showing, moment: int) -> Iterator[tuple[bool, Showing]]:
-        """An edit of the last message, or the next one once that is complete."""
+    def _writes(self, answer: Answer, each: Showing, moment: int) -> Iterator[tuple[Verb, Showing]]:
+        """A write to the last message, or the next one once that is complete."""
         there = _arrived(answer, moment)
         ends = [*(_until(answer, cut) for cut in answer.cuts), _until(answer, 10**9)]
-        if each.messages and each.shown < min(there, ends[each.messages - 1]):
-            yield False, Showing(min(there, ends[each.messages - 1]), each.messages)
-        begins = ends[each.messages - 1] if each.messages else 0
-        if each.messages < len(ends) and each.shown == begins and there > begins:
-            yield True, Showing(min(there, ends[each.messages]), each.messages + 1)
+        end = ends[each.messages - 1] if each.messages else 0
+        if each.messages and each.shown < min(there, end):
+            grown = Showing(min(there, end), each.messages, each.streaming)
+            yield (Verb.APPEND if each.streaming else Verb.EDIT), grown
+        if each.streaming and each.shown < end:
+            yield Verb.STOP, Showing(min(there, end), each.messages)
+        if each.messages < len(ends) and each.shown == end and there > end:
+            begun = Showing(min(there, ends[each.messages]), each.messages + 1)
+            yield Verb.POST, begun
+            if answer.streams:
+                yield Verb.START, replace(begun, streaming=True)
 
     def _waiting(self, moment: int, state: tuple[Showing, ...]) -> float:
-        """What one moment costs: the share of each answer that has arrived and is not shown."""
+        """The cost of one moment: the share of each answer that has arrived and is not shown."""
         return sum(
             (_arrived(answer, moment) - each.shown) / _until(answer, 10**9)
             for answer, each in zip(self.answers, state, strict=True)
@@ -124,16 +135,18 @@ def _arrived(answer: Answer, moment: int) -> int:
     return _until(answer, moment // FINE - answer.at)
 
 
-def answers(ticks: int, *, at: int = 0) -> st.SearchStrategy[Answer]:
-    """Tiny answers, some of them in two messages."""
+def answers(ticks: int, *, at: int = 0, streams: bool = False) -> st.SearchStrategy[Answer]:
+    """Tiny answers, some of them in two messages, and some with streams."""
     chunks = st.lists(st.tuples(st.integers(0, ticks - 1), st.integers(1, 5)), min_size=1, max_size=4)
 
-    def answer(chunks: list[tuple[int, int]], cut: int, at: int) -> Answer:
+    def answer(chunks: list[tuple[int, int]], cut: int, at: int, streamed: bool) -> Answer:
         arrivals = tuple(sorted(dict(chunks).items()))
         cuts = (arrivals[cut][0],) if cut < len(arrivals) - 1 else ()
-        return Answer(arrivals, cuts, at)
+        return Answer(arrivals, cuts, at, streams=streamed)
 
-    return st.builds(answer, chunks, st.integers(0, 5), st.integers(0, at))
+    return st.builds(
+        answer, chunks, st.integers(0, 5), st.integers(0, at), st.booleans() if streams else st.just(False)
+    )
 
 
 # ------------------------------------------------------------------------------------------------------------ the DP
@@ -143,7 +156,7 @@ def answers(ticks: int, *, at: int = 0) -> st.SearchStrategy[Answer]:
 @given(answers(5), st.sampled_from([Fixed(2, 3), Fixed(1, 2), Fixed(3, 3), Fixed(1, 4)]))
 def test_one_reply_in_windows_is_bounded_exactly(answer: Answer, limit: Fixed) -> None:
     """No legal schedule is below the bound, and the best on thirds of a tick is above it by those thirds alone."""
-    least, brute = in_windows(answer, limit), Brute([answer], limit, None, end=12).solve()
+    least, brute = in_windows(answer, limit), Brute([answer], {Verb.EDIT: limit}, end=12).solve()
     assert least <= brute + 1e-9
     assert brute <= least + len(answer.arrivals) / FINE + 1e-9
 
@@ -154,44 +167,88 @@ def test_replies_that_share_a_limit_are_never_below_their_bound(
     shared: tuple[Answer, Answer], edits: Limit, posts: Limit | None
 ) -> None:
     """Whatever the prices come to, brute force over both replies finds nothing below."""
-    brute = Brute(shared, edits, posts, end=10).solve()
-    assert bound(shared, edits, posts, rounds=15).ticks <= brute + 1e-9
+    limits = {Verb.EDIT: edits} | ({} if posts is None else {Verb.POST: posts})
+    assert bound(shared, limits, rounds=15).ticks <= Brute(shared, limits, end=10).solve() + 1e-9
 
 
-@settings(deadline=None, max_examples=100)
-@given(answers(5), st.lists(st.integers(0, 3), min_size=7, max_size=7), st.data())
-def test_the_cheapest_schedule_costs_what_it_says_and_none_is_cheaper(
-    answer: Answer, prices: list[int], data: st.DataObject
+# Of edits, starts, appends and stops: small ones, so that brute force feels all of them.
+TOGETHER: Limits = {
+    Verb.EDIT: Rolling(1, 3),
+    Verb.START: Rolling(1, 4),
+    Verb.APPEND: Rolling(1, 2),
+    Verb.STOP: Leaky(1, 3),
+}
+
+
+@settings(deadline=None, max_examples=6)
+@given(st.tuples(answers(3, streams=True), answers(2, at=1, streams=True)), st.sets(st.sampled_from(list(TOGETHER))))
+def test_no_schedule_under_all_limits_together_is_below_the_bound(
+    shared: tuple[Answer, Answer], felt: set[Verb]
 ) -> None:
+    """Edits and native streams side by side, under any of the limits: brute force finds nothing below."""
+    limits = {verb: TOGETHER[verb] for verb in TOGETHER if verb in felt or verb is Verb.EDIT}
+    assert bound(shared, limits, rounds=10).ticks <= Brute(shared, limits, end=7).solve() + 1e-9
+
+
+@settings(deadline=None, max_examples=60)
+@given(answers(5, streams=True), st.data())
+def test_the_cheapest_schedule_costs_what_it_says_and_none_is_cheaper(answer: Answer, data: st.DataObject) -> None:
     """Among all schedules on ticks, with a price for each write."""
-    posts = data.draw(st.lists(st.integers(0, 3), min_size=7, max_size=7))
-    edit_price, post_price = [*map(float, prices), 0.0], [*map(float, posts), 0.0]
-    found = cheapest(answer, edit_price, post_price)
-    assert found.cost == pytest.approx(_priced(answer, edit_price, post_price))
-    assert len(found.posts) == len(answer.cuts) + 1
+    numbers = st.lists(st.integers(0, 3), min_size=7, max_size=7)
+    kinds = [Verb.EDIT, Verb.POST, Verb.START, Verb.APPEND, Verb.STOP]
+    prices = {verb: [*map(float, data.draw(numbers)), 0.0] for verb in kinds}
+    found = cheapest(answer, prices)
+    assert found.cost == pytest.approx(_priced(answer, prices))
+    assert len(found.of(Verb.POST, Verb.START)) == len(answer.cuts) + 1
+    assert found.cost == pytest.approx(_cost_of(answer, found, prices))
 
 
-def _priced(answer: Answer, edit_price: Sequence[float], post_price: Sequence[float]) -> float:
+def _cost_of(answer: Answer, schedule: Schedule, prices: Prices) -> float:
+    """The delay of a schedule's writes, and their prices."""
+    total, shown, cost, message = _until(answer, 10**9), 0, 0.0, 0
+    ends = [*(_until(answer, cut) for cut in answer.cuts), total]
+    for verb, tick in schedule.writes:
+        message += verb in {Verb.POST, Verb.START}
+        seen = min(_until(answer, tick), ends[message - 1])
+        cost += prices[verb][tick] + _delay(answer, shown, seen, tick)
+        shown = seen
+    assert shown == total
+    return cost
+
+
+def _delay(answer: Answer, shown: int, seen: int, tick: int) -> float:
+    characters = [at for at, count in answer.arrivals for _ in range(count)]
+    return sum(tick - at for at in characters[shown:seen]) / len(characters)
+
+
+def _priced(answer: Answer, prices: Prices) -> float:
     """The least cost over every schedule on ticks. A message may begin with nothing in it, at the tick of a cut."""
-    total = _until(answer, 10**9)
+    total, size = _until(answer, 10**9), len(prices[Verb.EDIT])
     ends = [*(_until(answer, cut) for cut in answer.cuts), total]
 
     @cache
-    def least(tick: int, shown: int, messages: int) -> float:
-        if shown == total:
+    def least(tick: int, each: Showing) -> float:
+        if each.shown == total:
             return 0.0
-        if tick == len(edit_price):
+        if tick == size:
             return INFINITE
         there = _until(answer, tick)
-        best = (there - shown) / total + least(tick + 1, shown, messages)
-        if messages and shown < min(there, ends[messages - 1]):
-            best = min(best, edit_price[tick] + least(tick, min(there, ends[messages - 1]), messages))
-        complete = ends[messages - 1] if messages else 0
-        if messages < len(ends) and there and shown == complete:
-            best = min(best, post_price[tick] + least(tick, min(there, ends[messages]), messages + 1))
-        return best
+        then = [(there - each.shown) / total + least(tick + 1, each)]
+        end = ends[each.messages - 1] if each.messages else 0
+        grown = Showing(min(there, end), each.messages, each.streaming)
+        if each.messages and each.shown < min(there, end):
+            verb = Verb.APPEND if each.streaming else Verb.EDIT
+            then.append(prices[verb][tick] + least(tick, grown))
+        if each.streaming and each.shown < end:
+            then.append(prices[Verb.STOP][tick] + least(tick, replace(grown, streaming=False)))
+        if each.messages < len(ends) and there and each.shown == end:
+            begun = Showing(min(there, ends[each.messages]), each.messages + 1)
+            then.append(prices[Verb.POST][tick] + least(tick, begun))
+            if answer.streams:
+                then.append(prices[Verb.START][tick] + least(tick, replace(begun, streaming=True)))
+        return min(then)
 
-    return least(0, 0, 0)
+    return least(0, Showing())
 
 
 # ------------------------------------------------------------------------------------------------------------- prices
@@ -238,7 +295,7 @@ def test_more_edits_in_a_window_never_make_the_bound_worse() -> None:
     ids=["200", "1000 in one message", "1000 in messages of 2,000 characters"],
 )
 def test_one_reply_on_discord_has_the_known_bound(words: int, limit: int, seconds: float) -> None:
-    """As others have computed it for one message; posts of further messages are updates that edits do not pay for."""
+    """Other computations agree for one message; posts of further messages are updates without an edit."""
     trace = regular(words)
     answer = Answer(trace.arrivals, trace.cuts(limit))
     assert in_windows(answer, Fixed(5, 200)) * TICK == pytest.approx(seconds, abs=0.001)
@@ -248,7 +305,7 @@ def test_what_prices_say_of_one_reply_is_below_the_exact_bound() -> None:
     """Two ways to compute it: one exact, the other only ever lower, and by little."""
     for trace in (regular(200), bursty(200, seed=1), pausing(200, seed=1)):
         answer = Answer(trace.arrivals)
-        exact, priced = in_windows(answer, Fixed(5, 200)), bound([answer], Fixed(5, 200), None, rounds=100).ticks
+        exact, priced = in_windows(answer, Fixed(5, 200)), bound([answer], {Verb.EDIT: Fixed(5, 200)}, rounds=100).ticks
         assert 0.75 * exact <= priced <= exact + 1e-9
 
 
@@ -256,5 +313,5 @@ def test_what_prices_say_of_one_reply_is_below_the_exact_bound() -> None:
 def test_replies_within_one_rolling_window_have_the_known_bound(replies: int, seconds: float) -> None:
     """50 edits and a post each, spread evenly: the words of a step wait for half of it in the mean."""
     answer = Answer(regular(200 if replies == 1 else 400).arrivals)
-    found = bound([answer] * replies, Rolling(50, 2400), None, rounds=100).ticks * TICK
+    found = bound([answer] * replies, {Verb.EDIT: Rolling(50, 2400)}, rounds=100).ticks * TICK
     assert found == pytest.approx(seconds, rel=0.25 if replies == 1 else 0.01)

@@ -7,12 +7,14 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from benchmarks.__main__ import KEEPING, compared, kept_back
+from benchmarks.latency.bounds import bound_of
 from benchmarks.latency.cases import SCENARIOS
+from benchmarks.latency.compared import KEEPING, LATENCIES, compared, compared_at_latencies, kept_back
+from benchmarks.latency.native_streams import STREAM_SCENARIOS
 from benchmarks.latency.plots import PLOTS, Plot, drawn
 from benchmarks.latency.policies import OTHERS, Policy
 from benchmarks.latency.reserves import RESERVES, pair, plotted
-from benchmarks.latency.scenarios import Scenario, bound_of, measure
+from benchmarks.latency.scenarios import Scenario, measure
 from benchmarks.latency.table import COLUMNS, aligned, figures, load, missed, waiting
 
 # By so much may a ratio to the bound be worse than the one that is kept (`python -m benchmarks --write` keeps one).
@@ -63,9 +65,10 @@ def test_no_other_policy_is_below_the_bound(name: str, policy: Policy) -> None:
 
 def test_every_scenario_has_its_bound_and_its_figures_kept() -> None:
     """Results are committed beside the code that made them."""
-    names = [scenario.name for scenario in SCENARIOS]
-    assert list(kept("bounds")) == names
+    names, streamed = ([scenario.name for scenario in SCENARIOS], [case.scenario.name for case in STREAM_SCENARIOS])
+    assert list(kept("bounds")) == [*names, *streamed]
     assert list(kept("waiting")) == names
+    assert list(kept("streams")) == streamed
 
 
 @pytest.mark.parametrize("name", ["discord: 1 x 200", "discord: 4 x 400, 1 channel", "slack leak: 1 x 200"])
@@ -120,6 +123,9 @@ def test_the_other_tables_can_be_printed() -> None:
     """Policies against each other, and what is kept back for ends."""
     table = compared(kept("bounds"), ["discord: 1 x 200"])
     assert all(policy.name in table for policy in OTHERS)
+    at_latencies = compared_at_latencies(kept("bounds"), ["slack streams: 1 x 400"])
+    lines = at_latencies.splitlines()[1:]
+    assert all(f" at {name} " in line for name, line in zip(LATENCIES, lines, strict=True))
     assert "one kept for each" in kept_back(KEEPING[-1:])
 
 

@@ -10,7 +10,8 @@ import aiohttp
 import pytest
 
 from benchmarks.latency.cases import SCENARIOS
-from benchmarks.latency.scenarios import DISCORD, SLACK_LEAK, Ask, Played, Result, Scenario, at_once
+from benchmarks.latency.platforms import DISCORD, SLACK_LEAK
+from benchmarks.latency.scenarios import Ask, Played, Result, Scenario, at_once
 from benchmarks.latency.traces import bursty
 from benchmarks.load.machine import described, show
 from benchmarks.load.realtime import COLUMNS_HERE, LATE, WAVES, Lags, Run, answer_of, measure, table
