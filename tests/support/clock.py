@@ -14,6 +14,8 @@ from typing import Any
 # Real seconds in which data arrives over the loopback interface: the kernel usually delivers it in the sender's call.
 # A step of time longer than `_STEP_SECONDS` waits longer, since it may be a client's time-out.
 _ARRIVAL_SECONDS, _PATIENT_SECONDS, _STEP_SECONDS = 0.0003, 0.01, 2.0
+# Without any timer, a thread (a name look-up) may still wake the loop, late on a busy machine. Real seconds.
+_THREAD_SECONDS = 5.0
 
 
 class Deadlock(AssertionError):
@@ -65,8 +67,8 @@ class _LoopbackSelector(_VirtualSelector):
         """Poll, wait a moment for data, then advance."""
         ready = super(_VirtualSelector, self).select(0)
         if not ready and timeout != 0:
-            is_step = timeout is not None and timeout <= _STEP_SECONDS
-            ready = super(_VirtualSelector, self).select(_ARRIVAL_SECONDS if is_step else _PATIENT_SECONDS)
+            short = _ARRIVAL_SECONDS if (timeout or 0.0) <= _STEP_SECONDS else _PATIENT_SECONDS
+            ready = super(_VirtualSelector, self).select(_THREAD_SECONDS if timeout is None else short)
         return ready or super().select(timeout)
 
 
