@@ -26,6 +26,11 @@ _CUTS = 2
 # Above this share of a message's limit, the next text may begin a new message.
 _ROOMY_SHARE = 0.9
 
+# Appended text cannot move into the next message. So a streamed one that is nearly full ends between two blocks, or
+# later between two lines, rather than in the middle of one. Shares of the limit: 1,800 and 450 bytes are left on Slack,
+# for a paragraph or a line.
+_BETWEEN_BLOCKS, _BETWEEN_LINES = 0.8, 0.95
+
 _FENCE = re.compile("```|~~~")
 _VISIBLE = re.compile(r"\S")
 
@@ -211,6 +216,8 @@ class Draft:
         if len(self._sealed) >= count:
             self.is_complete = self.is_full
             return list(self._sealed)
+        if is_stream(len(self._sealed)) and self._end_early(count):
+            return self._desired(count, whole_words_from=whole_words_from, is_stream=is_stream)
         self.is_complete = True
         given = self._input(whole_words_from, is_stream)
         self._last = given, [*self._sealed, *self._open_message(given)]
@@ -247,6 +254,13 @@ class Draft:
         if self._last is None or index != len(self._sealed) or self._last[0].length == self._splitter.length:
             return False
         return self._splitter.expected_size <= _ROOMY_SHARE * self._caps.limit
+
+    def _end_early(self, count: int) -> bool:
+        """End the open message of a stream where it is nearly full; whether it was."""
+        if self._ended or len(self._sealed) + 1 >= count:
+            return False
+        limit = self._caps.limit
+        return self._splitter.end_early(int(limit * _BETWEEN_BLOCKS), int(limit * _BETWEEN_LINES))
 
     def _stable(self, last: Piece) -> list[DesiredMessage]:
         """The open message with its stable text, if there is any."""

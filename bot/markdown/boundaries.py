@@ -29,16 +29,28 @@ _ZERO_WIDTH_JOINER = "\u200d"
 def boundaries(text: str, end: int, fence: Fence | None) -> Iterator[int]:
     """Places to end a message at or before `end`, the best first; all in the second half, to avoid short messages."""
     half = end // 2
+    yield from block_boundaries(text, end, fence)
     opened_at = last_opening(text[:end], fence)
-    if opened_at is not None and opened_at > half:
-        yield opened_at
-    yield from _after(text, "\n\n", half, end)
-    yield from _after(text, "\n", half, end)
+    yield from line_boundaries(text, end, fence)
     if opened_at is None:
         yield from reversed([match.end() for match in _SENTENCE_END.finditer(text, half, end)][-_MAX_TRIES:])
     for space in _spaces(text, half, end):
         yield space + 1
     yield grapheme_boundary(text, end)
+
+
+def block_boundaries(text: str, end: int, fence: Fence | None) -> Iterator[int]:
+    """Those of them between two blocks: before the code block open at the end, and behind the last blank line."""
+    half = end // 2
+    opened_at = last_opening(text[:end], fence)
+    if opened_at is not None and opened_at > half:
+        yield opened_at
+    yield from _after(text, "\n\n", half, end)
+
+
+def line_boundaries(text: str, end: int, _fence: Fence | None) -> Iterator[int]:
+    """Those between two lines: the last one, in code too."""
+    yield from _after(text, "\n", end // 2, end)
 
 
 def boundary_between_words(text: str, end: int) -> int:

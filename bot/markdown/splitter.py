@@ -11,7 +11,14 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 
-from bot.markdown.boundaries import EMPHASIS_MARKS, boundaries, boundary_before, boundary_between_words
+from bot.markdown.boundaries import (
+    EMPHASIS_MARKS,
+    block_boundaries,
+    boundaries,
+    boundary_before,
+    boundary_between_words,
+    line_boundaries,
+)
 from bot.markdown.continuation import NOTHING
 from bot.markdown.fences import Fence, fence_at_end, fence_changes, next_line_start, open_fences
 from bot.markdown.inline_parser import LONGEST_CLOSING
@@ -112,6 +119,26 @@ class Splitter:
         if end > self._at:
             self._end_piece(end - self._at)
         return end
+
+    def end_early(self, between_blocks: int, between_lines: int) -> bool:
+        """After `cut`: end the open piece before its last block or line, if it measures so much or more up to there."""
+        size = self.expected_size
+        if size < min(between_blocks, between_lines):
+            return False
+        text = self.last.source
+        end = len(text.rstrip())
+        ends = ((block_boundaries, between_blocks), (line_boundaries, between_lines))
+        for boundaries_of, least in ends:
+            at = next(boundaries_of(text, end, self._fence), 0) if size >= least else 0
+            if at and self._may_end_at(text, at) and self._measure(self._piece(at)) >= least:
+                self._end_piece(at)
+                return True
+        return False
+
+    def _may_end_at(self, text: str, at: int) -> bool:
+        """Whether the open piece may end there: outside of code, before a line without indentation."""
+        is_outside = fence_at_end(text[:at], self._fence) is None
+        return is_outside and not text[at].isspace() and self._at + at >= self.kept
 
     def recut(self, limit: int, at: int) -> None:
         """Cut the text behind the first `at` characters again for another limit. A piece must end at `at`."""

@@ -119,6 +119,27 @@ async def test_a_full_message_continues_in_the_next_stream() -> None:
     assert all(len(body.text.encode()) <= 9_000 for body in place.shown.values())
 
 
+PARAGRAPH = " ".join(f"w{number}" for number in range(80)) + ".\n\n"
+ITEM = "- item with a few words and an end.\n"
+CODE = "Look:\n\n```py\n" + "\n".join(f"x = {number}" for number in range(40)) + "\n```\n\n"
+
+
+@pytest.mark.parametrize(
+    ("part", "count", "ends"),
+    [(PARAGRAPH, 25, "w79."), (ITEM, 200, "end."), (CODE, 18, ("```", "Look:"))],
+    ids=["paragraphs", "list", "code"],
+)
+async def test_a_nearly_full_stream_ends_between_blocks(part: str, count: int, ends: str | tuple[str, ...]) -> None:
+    """A message is not cut in the middle of a sentence, an item or a block of code: streams take nothing back."""
+    place = channel(drops_leading_space=True, stream=replace(CAPS, limit=2_000))
+    script: list[Step] = [step for line in (part * count).splitlines(keepends=True) for step in (Text(line), 0.05)]
+    await answered([*script, Finish(FinishReason.STOP)], place)
+    *full, _ = (body.text.strip() for body in place.shown.values())
+    assert len(full) >= 2
+    assert all(text.endswith(ends) and 1_600 <= len(text.encode()) + 2 <= 2_002 for text in full)
+    assert Verb.EDIT not in verbs(place)
+
+
 async def test_an_old_stream_continues_in_the_next() -> None:
     """A stream is stopped at the end of its life, although the model is silent just then."""
     place = channel(stream=replace(CAPS, seconds=30.0))

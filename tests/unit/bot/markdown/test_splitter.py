@@ -75,6 +75,55 @@ def test_fences_balance_in_every_message(text: str, limit: int) -> None:
         assert all(part.open_fence is None for part in alone.pieces())
 
 
+@given(SOURCE, st.integers(80, 160), st.lists(st.integers(1, 20), min_size=1, max_size=60))
+def test_a_piece_that_ends_early_loses_nothing(text: str, limit: int, chunks: list[int]) -> None:
+    """Between chunks a piece may end before its last block or line: all fit, join to the source, and stay closed."""
+    splitter, at = Splitter(lambda piece: utf16(piece.closed()), limit), 0
+    for size in chunks * (len(text) // sum(chunks) + 1):
+        splitter.feed(text[at : at + size])
+        at += size
+        splitter.cut()
+        assert splitter.sealed or splitter.last.source == text[:at]
+        if splitter.end_early(limit // 2, limit * 3 // 4):
+            assert utf16(splitter.final(splitter.sealed - 1)[0].closed()) >= limit // 2
+    pieces = splitter.pieces()
+    assert "".join(piece.source for piece in pieces) == text
+    assert all(utf16(piece.closed()) <= limit for piece in pieces)
+
+
+EARLY = [
+    ("one two three\n\nfour", "one two three\n\n"),  # between paragraphs
+    ("one two three, four\n\nfive six\nseven", "one two three, four\n\n"),
+    ("one two three\nfour five six seven\neight", "one two three\nfour five six seven\n"),  # between lines, later
+    ("one two three\nfour", ""),  # lines alone, too early
+    ("one two three\n\n", ""),  # the next block is not known yet
+    ("one two three\n\n  four", ""),  # it may belong to a list item
+    ("one two three, four\n\n```\nx = 1\n\ny = 2", "one two three, four\n\n"),  # before a block of code, not inside
+    ("```\nx = 1\n\ny = 2\n\nz = 3", ""),
+    ("one two three\n\n# four\n\nfive", "one two three\n\n"),  # a heading stays with its text
+    ("| a | b |\n|---|---|\n| one | two |\n| three", "| a | b |\n|---|---|\n| one | two |\n"),
+]
+
+
+@pytest.mark.parametrize(("text", "first"), EARLY)
+def test_an_early_end_is_between_blocks_or_lines(text: str, first: str) -> None:
+    """Never in code, before indentation, between a heading and its text, or before the next line is known."""
+    splitter = Splitter(lambda piece: utf16(piece.closed()), 100)
+    splitter.feed(text)
+    splitter.cut()
+    assert splitter.end_early(12, 30) is bool(first)
+    assert splitter.pieces()[0].source == (first or text)
+
+
+def test_an_early_end_takes_nothing_back() -> None:
+    """Appended text stays in its message."""
+    splitter = Splitter(lambda piece: utf16(piece.closed()), 100)
+    splitter.feed("one two three\n\nfour five")
+    splitter.cut()
+    splitter.kept = len("one two three\n\nfo")
+    assert not splitter.end_early(10, 10)
+
+
 def test_a_fence_is_closed_and_reopened_with_its_language() -> None:
     """Code that is cut goes on as code of the same language."""
     code = "\n".join(f"line_{number} = {number}" for number in range(40))
