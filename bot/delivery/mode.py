@@ -41,6 +41,12 @@ def choose_mode(stream: StreamCapabilities | None, budgets: Budgets, now: float)
     return Mode.STREAM if is_cheaper and starts_in_time(budgets, now) else Mode.EDITS
 
 
+def may_preview(stream: StreamCapabilities | None, budgets: Budgets, now: float) -> bool:
+    """Whether a preview of the reasoning may begin an answer. Edits replace it, so the answer does not stream then."""
+    has_edit = all(budget.ready_at(now, final=False) <= now for budget in budgets[Verb.EDIT])
+    return has_edit or choose_mode(stream, budgets, now) is not Mode.STREAM
+
+
 def start_at(budgets: Budgets, now: float) -> float:
     """When a stream may start, leaving a permit for the stop of each open one."""
     starts = (budget.ready_at(now, final=True) for budget in budgets[Verb.START])

@@ -149,6 +149,8 @@ class Reply(ReplyStreams):
         self._timing.in_flight = True
         if self._timing.verb is Verb.START:
             self._stream_started(asyncio.get_running_loop().time())
+        elif self.mode is Mode.UNDECIDED:  # a preview, or a whole answer
+            self._set_mode(Mode.EDITS)
 
     async def perform(self, write: Write, policy: WritePolicy) -> None:
         """Send a write. Raises the channel's failures, after recording what is known of the message."""
@@ -247,7 +249,7 @@ class Reply(ReplyStreams):
             return
         self._check_stream()
         if self._reconciler.is_empty and not self.is_final:
-            if self.mode is Mode.UNDECIDED and (answer.draft.length or answer.preview.line):
+            if self.mode is Mode.UNDECIDED:
                 self._choose_mode()
             timing.is_preview = not answer.draft.length
             timing.verb = self._reconciler.first_verb if answer.draft.length or answer.preview.line else None

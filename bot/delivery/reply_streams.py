@@ -10,7 +10,7 @@ import asyncio
 from typing_extensions import override
 
 from bot.delivery.answer import Answer
-from bot.delivery.mode import Mode, choose_mode, starts_in_time
+from bot.delivery.mode import Mode, choose_mode, may_preview, starts_in_time
 from bot.delivery.reconciler import Reconciler
 from bot.delivery.reply_input import ReplyInput
 from bot.ports import Channel
@@ -30,10 +30,14 @@ class ReplyStreams(ReplyInput):
         self._stream_seconds = 0.0  # the longest life of a stream
 
     def _choose_mode(self) -> None:
-        """The first write is due: of text, or of a preview for edits to replace."""
+        """The first write is due: of text, or of a preview. The mode is open until either is sent."""
         stream = self.channel.caps.stream
         now = asyncio.get_running_loop().time()
-        mode = choose_mode(stream, self.budgets, now) if self._answer.draft.length else Mode.EDITS
+        if not self._answer.draft.length:
+            if self._answer.preview.line and not may_preview(stream, self.budgets, now):
+                self._answer.preview.disable()
+            return
+        mode = choose_mode(stream, self.budgets, now)
         if stream is not None and mode is Mode.STREAM:
             self._stream_seconds = stream.seconds
             self._answer.use_stream(is_used=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bot.delivery.mode import Mode, choose_mode, with_stream_limit
+from bot.delivery.mode import Mode, choose_mode, may_preview, with_stream_limit
 from bot.markdown import PlainMarkdown
 from bot.ports import ChannelCapabilities, StreamCapabilities, Verb
 from bot.rate_limits import RenewableLimit, RollingWindow
@@ -104,3 +104,20 @@ def test_a_closed_limit_of_starts_alone_is_no_reason_to_wait() -> None:
     budgets = {verb: (window(verb, 0, 0),) for verb in LIMITS}
     closed = {**budgets, Verb.START: (*budgets[Verb.START], RenewableLimit())}
     assert choose_mode(AUTO, closed, NOW) is choose_mode(ALWAYS, closed, NOW) is Mode.EDITS
+
+
+@pytest.mark.parametrize(
+    ("stream", "spent", "expected"),
+    [
+        (None, {Verb.EDIT: 50}, True),
+        (AUTO, {}, True),
+        (ALWAYS, {}, True),
+        (AUTO, {Verb.EDIT: 50}, False),
+        (ALWAYS, {Verb.EDIT: 50}, False),
+        (AUTO, {Verb.EDIT: 50, Verb.START: 20}, True),  # it will not stream
+    ],
+)
+def test_a_preview_needs_an_edit(stream: StreamCapabilities | None, spent: dict[Verb, int], expected: bool) -> None:
+    """Without any left, the answer streams at its first text instead."""
+    budgets = {verb: (window(verb, spent.get(verb, 0), 0),) for verb in LIMITS}
+    assert may_preview(stream, budgets, NOW) is expected

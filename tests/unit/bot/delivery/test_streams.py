@@ -9,8 +9,8 @@ from dataclasses import replace
 
 import pytest
 
-from bot.conversation import Ending, Finish, FinishReason, Text
-from bot.delivery.policy import WritePolicy
+from bot.conversation import Ending, Finish, FinishReason, Reasoning, Text
+from bot.delivery.policy import ReasoningPolicy, WritePolicy
 from bot.errors import (
     Failure,
     OutcomeUnknown,
@@ -204,6 +204,34 @@ async def test_an_answer_that_is_stopped_closes_its_stream(ending: Ending) -> No
     assert not place.opened
     assert place.writes()[-1].verb is Verb.STOP
     assert core.recorder.records[-1].ending is ending
+
+
+LINE = WritePolicy(reasoning_preview=ReasoningPolicy(shown=True))
+THOUGHT = Reasoning("Looking at the dates of it. Then at the rest.")
+
+
+@pytest.mark.parametrize(
+    ("thinks", "spent", "first"),
+    [
+        (0.5, 0, Verb.START),  # the text comes before a preview would
+        (3.0, 0, Verb.POST),  # a preview, replaced by edits
+        (3.0, 50, Verb.START),  # no edit could replace a preview
+    ],
+)
+async def test_reasoning_before_a_stream(thinks: float, spent: int, first: Verb) -> None:
+    """An answer streams unless a preview of the reasoning stands there; with edits used up, none does."""
+    place = channel()
+    assert place.edits is not None
+    for _ in range(spent):
+        place.edits.spend(asyncio.get_running_loop().time())
+        place.edits.record_response(asyncio.get_running_loop().time())
+    async with running_core(ScriptedModel([THOUGHT, thinks, *words(100)]), writes=LINE) as core:
+        core.turns.accept(turn("1"), place)
+        await core.idle()
+    assert verbs(place)[0] is first
+    assert said(place) == answer_of(words(100)).split()
+    assert len(place.shown) == 1
+    assert not place.opened
 
 
 async def test_a_deleted_message_ends_the_answer() -> None:
