@@ -12,11 +12,12 @@ import itertools
 import logging
 import math
 import random
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
+from bot.answer_context import NO_CONTEXT, AnswerContext
 from bot.attempt_failures import Silent, kind_of
 from bot.backoff import Backoff
 from bot.conversation import (
@@ -173,11 +174,10 @@ class Completion:
         self._random = random_
 
     async def answer(
-        self, prompt: Prompt, is_offline: Callable[[], bool] = lambda: False, timeline: Timeline | None = None
+        self, prompt: Prompt, context: AnswerContext = NO_CONTEXT
     ) -> AsyncGenerator[Delta | Attempt, None]:
         """Yield an `Attempt` and the deltas of each attempt, and a `Finish` at the very end.
 
-        `is_offline` tells whether the answer's platform is unreachable now. Attempts are recorded in the timeline.
         Raises the last attempt's failure: `ModelRejected` at once, a `Retryable` after all attempts.
         """
         loop, policy = asyncio.get_running_loop(), self._by_model.get(prompt.model, self._policy)
@@ -187,8 +187,8 @@ class Completion:
             streamed, began = number <= policy.attempts, loop.time()
             yield Attempt(asked, streamed=streamed, model=prompt.model)
             try:
-                with self._recorded(timeline or Timeline(began), prompt.model, streamed=streamed) as recorded:
-                    async with aclosing(self._call(prompt, deadlines, number)) as deltas:
+                with self._recorded(context.timeline or Timeline(began), prompt.model, streamed=streamed) as recorded:
+                    async with aclosing(self._call(prompt, context, deadlines, number)) as deltas:
                         async for delta in deltas:
                             recorded.first_delta_came(loop.time())
                             yield delta
@@ -197,7 +197,7 @@ class Completion:
                             yield delta
             except Retryable as failure:
                 log.warning("attempt failed", extra={"attempt": number, "failure": repr(failure)})
-                waits_for_server = outage.keeps_waiting(failure, loop.time(), policy, is_offline=is_offline())
+                waits_for_server = outage.keeps_waiting(failure, loop.time(), policy, is_offline=context.is_offline())
                 if not (streamed or waits_for_server):
                     raise
                 delay = policy.delay(outage.times if waits_for_server else number, failure, self._random)
@@ -221,19 +221,24 @@ class Completion:
         by_model = dict(zip(self._by_model, others, strict=True))
         return Completion(self._model, policy, self._recorder, self._random, by_model)
 
-    def _call(self, prompt: Prompt, deadlines: _Deadlines, number: int) -> AsyncGenerator[Delta, None]:
+    def _call(
+        self, prompt: Prompt, context: AnswerContext, deadlines: _Deadlines, number: int
+    ) -> AsyncGenerator[Delta, None]:
         """Attempt `number`: streamed, or the fallback call after them."""
         if number <= deadlines.policy.attempts:
-            stream = self._streamed(prompt, deadlines, first=number == 1)
+            stream = self._streamed(prompt, context, deadlines, first=number == 1)
         else:
             stream = self._fallback(prompt, deadlines.policy)
         return _checked(stream, alone=not deadlines.has_text)
 
-    def _streamed(self, prompt: Prompt, deadlines: _Deadlines, *, first: bool) -> AsyncGenerator[Delta, None]:
+    def _streamed(
+        self, prompt: Prompt, context: AnswerContext, deadlines: _Deadlines, *, first: bool
+    ) -> AsyncGenerator[Delta, None]:
         policy = deadlines.policy
         silent = max(policy.first_chunk_seconds, policy.model_loading_seconds if first else 0.0)
         timeouts = _Timeouts(silent, policy.first_chunk_seconds, policy.idle_seconds)
-        return _with_timeouts(self._model.answer(prompt, stream=True), timeouts, deadlines)
+        stream = self._model.answer(prompt, stream=True, next_write_at=context.next_write_at)
+        return _with_timeouts(stream, timeouts, deadlines)
 
     def _fallback(self, prompt: Prompt, policy: CompletionPolicy) -> AsyncGenerator[Delta, None]:
         seconds = policy.fallback_seconds

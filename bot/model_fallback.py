@@ -15,12 +15,12 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
+from bot.answer_context import NO_CONTEXT, AnswerContext
 from bot.completion import Attempt
 from bot.conversation import Announced, Delta, Finish, Prompt, Refusal, Text
 from bot.errors import Failure, ModelRejected, RejectionReason, Retryable
 from bot.models import ModelCatalog, ModelInfo
 from bot.prompt_reduction import PromptReducer, ReducedPrompt
-from bot.timeline import Timeline
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +81,7 @@ class ModelFallback:
         self._policy = policy
 
     def answer(
-        self, prompt: Prompt, is_offline: Callable[[], bool] = lambda: False, timeline: Timeline | None = None
+        self, prompt: Prompt, context: AnswerContext = NO_CONTEXT
     ) -> AsyncGenerator[Delta | Attempt | ReducedPrompt | AnsweredBy, None]:
         """As `PromptReducer.answer`, with an `AnsweredBy` if a fallback model answers.
 
@@ -89,12 +89,12 @@ class ModelFallback:
         model sent any text.
         """
         if self._policy.models:
-            return self._with_fallback(prompt, is_offline, timeline)
+            return self._with_fallback(prompt, context)
         # Without a list no delta passes through another generator.
-        return self._reducer.answer(replace(prompt, model=self._name_of(prompt.model)), is_offline, timeline)
+        return self._reducer.answer(replace(prompt, model=self._name_of(prompt.model)), context)
 
     async def _with_fallback(
-        self, prompt: Prompt, is_offline: Callable[[], bool], timeline: Timeline | None
+        self, prompt: Prompt, context: AnswerContext
     ) -> AsyncGenerator[Delta | Attempt | ReducedPrompt | AnsweredBy, None]:
         loop = asyncio.get_running_loop()
         ends_at, numbers = loop.time() + self._policy.seconds, itertools.count(1)
@@ -105,7 +105,7 @@ class ModelFallback:
             progress = _Progress(() if first_failure is None else (AnsweredBy(name, chosen),))
             asked, once = replace(prompt, model=name), first_failure is not None
             try:
-                async with aclosing(self._reducer.answer(asked, is_offline, timeline, once=once)) as deltas:
+                async with aclosing(self._reducer.answer(asked, context, once=once)) as deltas:
                     async for delta in deltas:
                         if type(delta) is Text and progress.has_text:  # nearly every delta
                             yield delta

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing_extensions import override
 
 from bot.conversation import Delta, Prompt
-from bot.ports import Model
+from bot.ports import Model, NextWriteAt, at_once
 
 
 class ModelRouter(Model):
@@ -19,8 +19,10 @@ class ModelRouter(Model):
         self._by_name = by_name
 
     @override
-    def answer(self, prompt: Prompt, *, stream: bool) -> AsyncGenerator[Delta, None]:
+    def answer(
+        self, prompt: Prompt, *, stream: bool, next_write_at: NextWriteAt = at_once
+    ) -> AsyncGenerator[Delta, None]:
         listed = self._by_name.get(prompt.model)
         if listed is None:  # empty, or a server's own name in a channel's table
-            return self._default.answer(prompt, stream=stream)
-        return listed.answer(replace(prompt, model=""), stream=stream)
+            return self._default.answer(prompt, stream=stream, next_write_at=next_write_at)
+        return listed.answer(replace(prompt, model=""), stream=stream, next_write_at=next_write_at)

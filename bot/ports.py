@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, Flag, auto
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from bot.conversation import Author, Delta, History, Part, Prompt, Turn, TurnKey
 from bot.errors import StreamEnded, StreamRefused
@@ -21,17 +21,28 @@ from bot.rate_limits import Budget
 # -------------------------------------------------------------------------------------------------------------- model
 
 
+# When new text can be written at the earliest, as far as known at a time; both are times of the event loop.
+NextWriteAt: TypeAlias = Callable[[float], float]
+
+
+def at_once(now: float) -> float:
+    """New text is taken at any time."""
+    return now
+
+
 class Model(Protocol):
     """A language model, or a wrapper around one."""
 
-    def answer(self, prompt: Prompt, *, stream: bool) -> AsyncGenerator[Delta, None]:
+    def answer(
+        self, prompt: Prompt, *, stream: bool, next_write_at: NextWriteAt = at_once
+    ) -> AsyncGenerator[Delta, None]:
         """Yield the answer's deltas, then its `Finish`.
 
-        With `stream`, deltas arrive as the model sends them. Otherwise one request returns the whole answer as a single
-        `Text`. A stream that ends without a `Finish` failed. A finish reason before the end of the stream is
-        `Announced` at once; text and another reason may follow. `Activity` means the server is working; it comes at
-        least a few times a minute if no text does. Closing the generator closes the connection at once. Only connecting
-        has a timeout here, and nothing is retried.
+        With `stream`, deltas arrive as the model sends them, or several at once before `next_write_at`. Otherwise one
+        request returns the whole answer as a single `Text`. A stream that ends without a `Finish` failed. A finish
+        reason before the end of the stream is `Announced` at once; text and another reason may follow. `Activity` means
+        the server is working; it comes at least a few times a minute if no text does. Closing the generator closes the
+        connection at once. Only connecting has a timeout here, and nothing is retried.
 
         Raises `RateLimited`, `ServiceError`, `OutcomeUnknown` or `ModelRejected`.
         """

@@ -15,11 +15,11 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
+from bot.answer_context import NO_CONTEXT, AnswerContext
 from bot.completion import Attempt, Completion
 from bot.conversation import Delta, Image, Message, OmittedAttachment, Prompt, Text
 from bot.errors import Failure, ModelRejected, RejectionReason, ServiceError
 from bot.prompt import halved
-from bot.timeline import Timeline
 
 log = logging.getLogger(__name__)
 
@@ -75,8 +75,7 @@ class PromptReducer:
     async def answer(
         self,
         prompt: Prompt,
-        is_offline: Callable[[], bool] = lambda: False,
-        timeline: Timeline | None = None,
+        context: AnswerContext = NO_CONTEXT,
         *,
         once: bool = False,
     ) -> AsyncGenerator[Delta | Attempt | ReducedPrompt, None]:
@@ -88,7 +87,7 @@ class PromptReducer:
         completion = self._once if once else self._completion
         while True:
             try:
-                async with aclosing(completion.answer(reduction.prompt, is_offline, timeline)) as deltas:
+                async with aclosing(completion.answer(reduction.prompt, context)) as deltas:
                     async for delta in deltas:
                         if type(delta) is Text and reduction.has_answered:  # nearly every delta
                             yield delta

@@ -7,6 +7,7 @@ import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from functools import partial
 from types import MappingProxyType
 
 import httpx2
@@ -25,7 +26,7 @@ from adapters.openai.stream_decoder import StreamDecoder
 from adapters.openai.usage import with_header_cost
 from bot.conversation import Delta, Prompt
 from bot.errors import ModelRejected, RejectionReason
-from bot.ports import Model
+from bot.ports import Model, NextWriteAt, at_once
 
 log = logging.getLogger(__name__)
 
@@ -71,19 +72,22 @@ class OpenAIModel(Model):
         return f"OpenAIModel({self._options!r})"
 
     @override
-    def answer(self, prompt: Prompt, *, stream: bool) -> AsyncGenerator[Delta, None]:
-        return self._answer(prompt, stream=stream)
+    def answer(
+        self, prompt: Prompt, *, stream: bool, next_write_at: NextWriteAt = at_once
+    ) -> AsyncGenerator[Delta, None]:
+        return self._answer(prompt, partial(self._request_stream, next_write_at) if stream else self._request_whole)
 
     async def close(self) -> None:
         """Close the connection. Open answers fail."""
         await self._connection.close()
 
-    async def _answer(self, prompt: Prompt, *, stream: bool) -> AsyncGenerator[Delta, None]:
+    async def _answer(
+        self, prompt: Prompt, ask: Callable[[Prompt], AsyncGenerator[Delta, None]]
+    ) -> AsyncGenerator[Delta, None]:
         """Send the request; if the model has no system role, repeat it once with the system prompt folded.
 
         This is not a retry: the result is remembered for the life of the process.
         """
-        ask = self._request_stream if stream else self._request_whole
         limits = self._connection.server_limits
         prompt = limits.adapt(replace(prompt, model=prompt.model or self._options.model))
         try:
@@ -111,13 +115,13 @@ class OpenAIModel(Model):
         for delta in deltas:
             yield delta
 
-    async def _request_stream(self, prompt: Prompt) -> AsyncGenerator[Delta, None]:
+    async def _request_stream(self, next_write_at: NextWriteAt, prompt: Prompt) -> AsyncGenerator[Delta, None]:
         with translated(self._connection.key):
             # The SDK sends the request and checks the response; we read the events. Its own reader takes 80 us for a
             # chunk, plus 100 us for a typed event, and compatible servers send shapes outside of its types.
             source = byte_source((await self._open(prompt)).response)
             try:
-                with CoalescedReader(source, self._connection.coalescer) as reader:
+                with CoalescedReader(source, self._connection.coalescer, next_write_at) as reader:
                     stream = StreamDecoder(self._format.decoder(self._connection.finish_reasons), self._decode_response)
                     while not stream.done:
                         for delta in await stream.read(reader):

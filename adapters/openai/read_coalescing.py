@@ -1,8 +1,9 @@
-"""Read coalescing: with many open streams, sockets are read at intervals instead of at every chunk.
+"""Read coalescing: a stream is read when its text can be written, and at intervals in between.
 
-A read costs about as much for one chunk as for ten. A fast stream is therefore paused after a read, and the kernel's
-buffer collects the next chunks (its size is the bound). The first words are never delayed, nor are slow streams, nor
-any stream if few are open. Coalescing delays deltas, the end and errors by one interval at most.
+Waking up for a chunk costs more than decoding ten. So a fast stream is paused after a read, and the kernel's buffer
+collects the next chunks (its size is the bound). `next_write_at` ends the pause just before new text can be written:
+then text is as fresh in a write as without pauses. The first words are never delayed, nor are slow streams. The end and
+errors come up to one interval late; the interval grows with the answer, so that its mean delay hardly changes.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from typing import Protocol, Self
 
 from adapters.openai.loop_throttle import LoopThrottle
+from bot.ports import NextWriteAt, at_once
 
 # Reads of all streams in one iteration of the loop: five to ten milliseconds. More are ready only if the machine is
 # busy; a read delayed by this limit also takes the data arriving in the meantime.
@@ -21,28 +23,33 @@ READS_PER_ITERATION = 150
 # Weight of the newest read in the average gap between events: the last few reads count.
 GAP_WEIGHT = 0.25
 
+# A read must bring so many events: pausing and resuming a socket costs about half of a read.
+EVENTS_PER_READ = 1.5
+
+# A read just before a write takes the place of one up to so many intervals away.
+WAIT_FOR_WRITE = 1.5
+
+# Behind a read of this size more bytes wait already. Bytes.
+FULL_READ = 64 * 2**10
+
 
 @dataclass(frozen=True, slots=True)
 class CoalescingOptions:
-    """When and how long reads are delayed."""
+    """How long reads are delayed. Seconds."""
 
-    # The longest time between two reads of one socket: a tenth of the time between two edits with so many streams.
-    interval_seconds: float = 0.1
-    # Below this number of streams, reading costs less than four per cent of a processor, and readers benefit from fresh
-    # text: with coalescing from 8 streams on, 12 answers in a Slack workspace were seen 0.05 s later.
-    min_streams: int = 16
+    # The interval between two reads, as a share of the time since the first words. A final write shows the text of
+    # about a second, so half an interval for it costs five milliseconds in the mean over the answer.
+    share: float = 0.01
+    # Its limits: shorter ones save little at the pace of a usual model, and readers notice longer ones.
+    shortest: float = 0.1
+    longest: float = 0.15
+    # Before a write: time to read and decode a whole interval, even if the loop is busy.
+    lead: float = 0.006
     # Intervals of different streams end together, so that the loop wakes up less often. Each further `streams_per_slot`
-    # streams add a slot to the interval, up to `max_slots`, so that thousands do not hold up the loop all at once.
+    # streams add a slot, up to `max_slots`, so that thousands do not hold up the loop all at once.
+    slot: float = 0.05
     streams_per_slot: int = 32
-    max_slots: int = 10
-
-    @property
-    def max_event_gap(self) -> float:
-        """Seconds between events up to which coalescing pays.
-
-        A read must bring several events: pausing and resuming a socket costs about half of a read.
-        """
-        return self.interval_seconds / 1.5
+    max_slots: int = 5
 
 
 class ByteSource(Protocol):
@@ -73,15 +80,21 @@ class ReadCoalescer:
         self.open_streams = 0
         self.throttle = LoopThrottle(READS_PER_ITERATION)
 
-    def next_read_at(self, now: float) -> float:
-        """The loop time of the next read of a stream just read."""
+    def interval(self, age: float) -> float:
+        """Seconds between two reads of a stream whose words began `age` seconds ago."""
         options = self.options
-        slot = options.interval_seconds / min(1 + self.open_streams // options.streams_per_slot, options.max_slots)
-        return math.floor((now + options.interval_seconds) / slot) * slot
+        return min(max(age * options.share, options.shortest), options.longest)
 
-    def delays(self, event_gap: float) -> bool:
-        """Whether a stream with this average gap between events is worth delaying."""
-        return event_gap < self.options.max_event_gap and self.open_streams >= self.options.min_streams
+    def next_read_at(self, now: float, interval: float, next_write_at: float = math.inf) -> float:
+        """The loop time of the next read of a stream just read; `now` if a write waits for its text."""
+        if next_write_at <= now:
+            return now
+        options = self.options
+        before_write = next_write_at - options.lead
+        if now < before_write < now + WAIT_FOR_WRITE * interval:
+            return before_write
+        slot = options.slot / min(1 + self.open_streams // options.streams_per_slot, options.max_slots)
+        return round((now + interval) / slot) * slot
 
 
 class CoalescedReader:
@@ -90,12 +103,15 @@ class CoalescedReader:
     `urgent` forbids delays: until the first words, and after the last.
     """
 
-    __slots__ = ("_coalescer", "_event_gap", "_read_at", "_source", "urgent")
+    __slots__ = ("_began", "_coalescer", "_event_gap", "_is_full", "_next_write_at", "_read_at", "_source", "urgent")
 
-    def __init__(self, source: ByteSource, coalescer: ReadCoalescer) -> None:
+    def __init__(self, source: ByteSource, coalescer: ReadCoalescer, next_write_at: NextWriteAt = at_once) -> None:
         self.urgent = True
         self._source = source
         self._coalescer = coalescer
+        self._next_write_at = next_write_at
+        self._began = math.inf  # when the words began
+        self._is_full = False  # the last read was, so the next one must not wait
         self._read_at = -math.inf
         self._event_gap = math.inf  # average seconds between events
 
@@ -106,27 +122,38 @@ class CoalescedReader:
     def __exit__(self, *_: object) -> None:
         self._coalescer.open_streams -= 1
 
+    def words_came(self) -> None:
+        """The last read held words of the answer."""
+        self._began = min(self._began, self._read_at)
+
     async def read(self) -> bytes:
         """The next bytes, possibly delayed; empty at the end. Raises an error after all bytes before it."""
-        if not self.urgent and self._coalescer.delays(self._event_gap):
-            await self._pause()
-        received = await self._source.read()
-        if not (self.urgent or self._coalescer.throttle.try_acquire()):
-            await self._coalescer.throttle.acquire_later()
+        loop = asyncio.get_running_loop()
+        resumption = self._pause(loop)
+        try:
+            received = await self._source.read()
+        finally:
+            if resumption is not None:
+                resumption.cancel()
+                self._source.resume()
+        coalescer = self._coalescer
+        if coalescer.open_streams > READS_PER_ITERATION and not (self.urgent or coalescer.throttle.try_acquire()):
+            await coalescer.throttle.acquire_later()
             received += self._source.read_nowait()
-        now = asyncio.get_running_loop().time()
+        now = loop.time()
         gap = (now - self._read_at) / (received.count(b"data:") or 1)
         # Averaged, since one late read says little about a stream, and a busy loop delays all of them.
         self._event_gap = gap if self._event_gap == math.inf else self._event_gap + (gap - self._event_gap) * GAP_WEIGHT
-        self._read_at = now
+        self._read_at, self._is_full = now, len(received) >= FULL_READ
         return received
 
-    async def _pause(self) -> None:
-        await asyncio.sleep(0)  # notice an end directly behind the last bytes now, not an interval later
-        if not self._source.pause():
-            return
-        now = asyncio.get_running_loop().time()
-        try:
-            await asyncio.sleep(self._coalescer.next_read_at(now) - now)
-        finally:
-            self._source.resume()
+    def _pause(self, loop: asyncio.AbstractEventLoop) -> asyncio.TimerHandle | None:
+        """Pause a fast stream until its next read is due. Returns the timer of its end, or None without a pause."""
+        if self.urgent or self._is_full:
+            return None
+        now, coalescer = loop.time(), self._coalescer
+        interval = coalescer.interval(now - self._began)
+        if self._event_gap * EVENTS_PER_READ > interval:
+            return None
+        until = coalescer.next_read_at(now, interval, self._next_write_at(now))
+        return loop.call_at(until, self._source.resume) if until > now and self._source.pause() else None

@@ -94,6 +94,8 @@ class StreamDecoder:
             return [*deltas, *self._decoder.flush()]
         if deltas:
             reader.urgent = False
+            if type(deltas[0]) is Text:
+                reader.words_came()
         return self._progress(deltas, reader)
 
     def _progress(self, deltas: list[Delta], reader: CoalescedReader) -> list[Delta]:

@@ -24,7 +24,7 @@ from benchmarks.latency.table import aligned
 from benchmarks.latency.traces import visible
 from bot.completion import CompletionPolicy
 from bot.conversation import Author, Delta, Finish, FinishReason, Prompt, Text
-from bot.ports import Verb
+from bot.ports import NextWriteAt, Verb, at_once
 from bot.rate_limits import Budget, FixedWindow, LeakyBucket, RollingWindow
 from bot.telemetry import NoRecorder
 from bot.turns.config import TurnLimits
@@ -237,7 +237,13 @@ class _Model:
         self._begins = begins
         self.sent: dict[int, list[tuple[float, int]]] = {}  # when which visible characters were sent, by number
 
-    async def answer(self, prompt: Prompt, *, stream: bool) -> AsyncGenerator[Delta, None]:  # noqa: ARG002 (a protocol)
+    async def answer(
+        self,
+        prompt: Prompt,
+        *,
+        stream: bool,  # noqa: ARG002 (a protocol)
+        next_write_at: NextWriteAt = at_once,  # noqa: ARG002 (a protocol)
+    ) -> AsyncGenerator[Delta, None]:
         loop = asyncio.get_running_loop()
         number = int(prompt.messages[-1].text.split()[-1])
         await asyncio.sleep(self._begins - loop.time())

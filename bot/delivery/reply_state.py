@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from bot.conversation import Ending
@@ -120,6 +121,17 @@ class ReplyState:
         if self._timing.verb in {Verb.START, Verb.APPEND}:
             return True
         return self._timing.verb is Verb.EDIT and self._answer.can_roll_over
+
+    def next_write_at(self, now: float) -> float:
+        """When new text can be written at the earliest, as far as known; infinite until a write in flight ends."""
+        timing = self._timing
+        if timing.in_flight or not self._answer.draft.length:
+            return math.inf
+        if self.shows_nothing:
+            return max(timing.not_before, *(budget.ready_at(now, final=True) for budget in self.budgets[Verb.POST]))
+        ready = (budget.ready_at(now, final=False) for budget in self.growth_budgets)
+        paced = (budget.paced_at(now, began=timing.began, wrote=timing.wrote) for budget in self.growth_budgets)
+        return max(timing.not_before, *ready, *paced)
 
     def backlog(self, now: float) -> float:
         """Total waiting time of unwritten text, in character-seconds."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 
+from bot.answer_context import AnswerContext
 from bot.callbacks import no_op
 from bot.completion import Completion
 from bot.conversation import Ending, Text, Turn, TurnKey
@@ -232,7 +233,8 @@ class TurnRunner:
         calls = pending.calls
         calls.keeps_text = self._hooks.answers is not None
         calls.prompted(prepared.prompt)
-        async with aclosing(self._model.answer(prepared.prompt, is_offline, reply.figures.timeline)) as deltas:
+        context = AnswerContext(is_offline, reply.figures.timeline, reply.next_write_at)
+        async with aclosing(self._model.answer(prepared.prompt, context)) as deltas:
             async for delta in deltas:
                 if type(delta) is Text:  # nearly every delta: no generator or coroutine of its own
                     calls.record(delta)

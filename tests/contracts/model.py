@@ -6,6 +6,7 @@ The cases follow the port's docstring; the adapter's own tests cover behaviour o
 from __future__ import annotations
 
 import asyncio
+import math
 from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass, field
 
@@ -26,7 +27,7 @@ from bot.conversation import (
     Usage,
 )
 from bot.errors import ConnectFailed, Failure, ModelRejected, NotReady, RateLimited, RejectionReason, ServiceError
-from bot.ports import Model
+from bot.ports import Model, NextWriteAt, at_once
 from tests.servers.openai import SIGNS_OF_LIFE, Answer, Drop, Fault, Manner, OpenAIDouble, Script, Status
 
 QUESTION = Prompt("Be brief.", (Message(Role.USER, (Text("What is the time?"),)),))
@@ -67,11 +68,13 @@ class Outcome:
         return [delta for delta in self.deltas if isinstance(delta, kind)]
 
 
-async def ask(model: Model, *, stream: bool, prompt: Prompt = QUESTION) -> Outcome:
+async def ask(
+    model: Model, *, stream: bool, prompt: Prompt = QUESTION, next_write_at: NextWriteAt = at_once
+) -> Outcome:
     """Ask once and read to the end."""
     outcome = Outcome([])
     try:
-        async with aclosing(model.answer(prompt, stream=stream)) as deltas:
+        async with aclosing(model.answer(prompt, stream=stream, next_write_at=next_write_at)) as deltas:
             async for delta in deltas:
                 outcome.take(delta)
     except Failure as failure:
@@ -249,6 +252,14 @@ class ModelContract:
         async with OpenAIDouble() as double, self.model(double) as model, double.refused():
             outcome = await ask(model, stream=stream)
         assert type(outcome.failure) is ConnectFailed
+
+    async def test_text_that_nobody_can_write_yet_is_whole(self) -> None:
+        """A write that is far off may join deltas, and loses none."""
+        script = Answer(WORDS, words_per_second=100, tokens=(7, 9))
+        async with OpenAIDouble(script) as double, self.model(double) as model:
+            outcome = await ask(model, stream=True, next_write_at=lambda _now: math.inf)
+        assert (outcome.text, outcome.finish) == (WORDS, Finish(FinishReason.STOP))
+        assert len(outcome.of(Usage)) == 1
 
     async def test_closing_early_closes_the_connection(self) -> None:
         """Closing the generator early closes the connection at once."""

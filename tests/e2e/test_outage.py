@@ -12,7 +12,7 @@ from bot.completion import CompletionPolicy
 from bot.conversation import Delta, Ending, Finish, FinishReason, Prompt, Text
 from bot.delivery.reachability import REMEMBERED_SECONDS, Reachability
 from bot.errors import ConnectFailed, Failure, OutcomeUnknown, ServiceError
-from bot.ports import Verb
+from bot.ports import NextWriteAt, Verb, at_once
 from bot.telemetry import TurnRecord
 from tests.e2e.test_program import DiscordPlace, SlackPlace
 from tests.servers.discord import DiscordDouble
@@ -48,7 +48,9 @@ class Networked:
         self.outage, self.streams = outage, streams
         self.calls: list[bool] = []
 
-    async def answer(self, prompt: Prompt, *, stream: bool) -> AsyncGenerator[Delta, None]:
+    async def answer(
+        self, prompt: Prompt, *, stream: bool, next_write_at: NextWriteAt = at_once
+    ) -> AsyncGenerator[Delta, None]:
         loop = asyncio.get_running_loop()
         self.calls.append(stream)
         if loop.time() - BEGAN in self.outage:

@@ -38,7 +38,7 @@ from bot.conversation import (
 from bot.delivery.policy import ReasoningPolicy, WritePolicy
 from bot.errors import Failure, ModelRejected, RejectionReason
 from bot.journal import Answered
-from bot.ports import Body, Controls, UnfinishedTurn, Verb
+from bot.ports import Body, Controls, NextWriteAt, UnfinishedTurn, Verb, at_once
 from bot.rate_limits import FixedWindow, WindowReport
 from bot.strings import Strings
 from bot.turns.manager import TurnManager
@@ -244,7 +244,9 @@ class FaultyModel:
     def __init__(self, process: Process) -> None:
         self._process = process
 
-    async def answer(self, prompt: Prompt, *, stream: bool) -> AsyncGenerator[Delta, None]:
+    async def answer(
+        self, prompt: Prompt, *, stream: bool, next_write_at: NextWriteAt = at_once
+    ) -> AsyncGenerator[Delta, None]:
         process, world = self._process, self._process.world
         if world.scene.picky:
             refuse(prompt, world)

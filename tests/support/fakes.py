@@ -30,7 +30,16 @@ from bot.conversation import (
 from bot.errors import Failure, InvalidRequest, NotFound, RateLimited, StreamEnded, StreamOpen, StreamRefused
 from bot.journal import Answered
 from bot.markdown import PlainMarkdown
-from bot.ports import Body, ChannelCapabilities, Controls, StreamCapabilities, UnfinishedTurn, Verb
+from bot.ports import (
+    Body,
+    ChannelCapabilities,
+    Controls,
+    NextWriteAt,
+    StreamCapabilities,
+    UnfinishedTurn,
+    Verb,
+    at_once,
+)
 from bot.rate_limits import Budget, FixedWindow, RollingWindow, WindowReport
 from tests.support.trips import Trips, fixed
 
@@ -383,7 +392,9 @@ class ScriptedModel:
         self.calls: list[tuple[bool, Prompt]] = []
         self.open = 0  # streams that have not been closed
 
-    async def answer(self, prompt: Prompt, *, stream: bool) -> AsyncGenerator[Delta, None]:
+    async def answer(
+        self, prompt: Prompt, *, stream: bool, next_write_at: NextWriteAt = at_once
+    ) -> AsyncGenerator[Delta, None]:
         streamed = sum(stream for stream, _ in self.calls)
         self.calls.append((stream, prompt))
         script = self._scripts[min(streamed, len(self._scripts) - 1)]

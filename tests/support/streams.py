@@ -10,6 +10,7 @@ from adapters.openai import chat_completions, responses
 from adapters.openai.read_coalescing import CoalescedReader, CoalescingOptions, ReadCoalescer
 from adapters.openai.stream_decoder import StreamDecoder
 from bot.conversation import Delta, Prompt
+from bot.ports import NextWriteAt, at_once
 from tests.servers.openai_scripts import Answer, chat_events, responses_events
 
 Step = bytes | float | Exception  # bytes, a pause in seconds, or the error of a broken connection
@@ -54,7 +55,9 @@ class ScriptedModel:
     api: str = "chat"
     calls: int = 0
 
-    def answer(self, prompt: Prompt, *, stream: bool) -> AsyncGenerator[Delta, None]:
+    def answer(
+        self, prompt: Prompt, *, stream: bool, next_write_at: NextWriteAt = at_once
+    ) -> AsyncGenerator[Delta, None]:
         steps = self.sockets[min(self.calls, len(self.sockets) - 1)]
         self.calls += 1
         return self._read(steps)

@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import inspect
 import json
+import math
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, asynccontextmanager, suppress
 
@@ -185,15 +186,20 @@ async def test_json_that_one_parser_refuses(half: str, pieces: bool) -> None:
 # ----------------------------------------------------------------------------------------------------- read coalescing
 
 
+def never(_now: float) -> float:
+    """No write is near."""
+    return math.inf
+
+
 @pytest.mark.sockets(seconds=30)
 @pytest.mark.parametrize("fault", [None, Fault.ABORT, Fault.FIN, Fault.ERROR_EVENT, Fault.END])
 async def test_coalesced_streams_are_complete(fault: Fault | None) -> None:
     """Many at once on real sockets: whole, in fewer pieces than were sent, however they end; connections are kept."""
-    text, many = " ".join(f"word{number}" for number in range(60)), CoalescingOptions().min_streams + 4
+    text, many = " ".join(f"word{number}" for number in range(60)), 20
     async with OpenAIDouble(default=Answer(text, words_per_second=100, fault=fault, at=0.9)) as double:
         model = OpenAIModel(OpenAIOptions("m", "sk-test", double.url))
         for _ in range(2):
-            outcomes = await asyncio.gather(*(ask(model, stream=True) for _ in range(many)))
+            outcomes = await asyncio.gather(*(ask(model, stream=True, next_write_at=never) for _ in range(many)))
             for outcome in outcomes:
                 if fault is None:
                     assert outcome.text == text
@@ -211,11 +217,14 @@ async def test_coalesced_streams_are_complete(fault: Fault | None) -> None:
 async def test_closing_a_paused_stream_closes_the_connection() -> None:
     """While its socket is left alone, too, a stream that nobody wants is closed at once."""
     async with OpenAIDouble(Answer(WORDS * 100, words_per_second=200)) as double:
-        coalescing = CoalescingOptions(interval_seconds=1000.0, min_streams=1)
+        coalescing = CoalescingOptions(shortest=1000.0, longest=1000.0)
         model = OpenAIModel(OpenAIOptions("m", "sk-test", double.url, coalescing=coalescing))
         count = 0
         with suppress(TimeoutError):
-            async with asyncio.timeout(0.5), aclosing(model.answer(QUESTION, stream=True)) as deltas:
+            async with (
+                asyncio.timeout(0.5),
+                aclosing(model.answer(QUESTION, stream=True, next_write_at=never)) as deltas,
+            ):
                 async for _ in deltas:
                     count += 1
         assert count < 10  # in half a second, of a hundred: the rest is left to the kernel

@@ -39,6 +39,7 @@ from bot.errors import (
     Retryable,
     ServiceError,
 )
+from bot.ports import NextWriteAt, at_once
 from bot.reusable_timeout import ReusableTimeout
 from bot.telemetry import NoRecorder
 from tests.support.fakes import ScriptedModel, Step, words
@@ -232,7 +233,9 @@ class NotStreaming(ScriptedModel):
         super().__init__([ServiceError("no streaming")])
         self._of = of
 
-    def answer(self, prompt: Prompt, *, stream: bool) -> AsyncGenerator[Delta, None]:
+    def answer(
+        self, prompt: Prompt, *, stream: bool, next_write_at: NextWriteAt = at_once
+    ) -> AsyncGenerator[Delta, None]:
         return super().answer(prompt, stream=True) if stream else self._of.answer(prompt, stream=True)
 
 

@@ -16,6 +16,7 @@ from bot.backoff import Backoff
 from bot.completion import Attempt, Completion, CompletionPolicy
 from bot.conversation import Delta, Finish, FinishReason, Image, Message, OmittedAttachment, Prompt, Role, Text
 from bot.errors import ConnectFailed, Failure, ModelRejected, RateLimited, RejectionReason, ServiceError
+from bot.ports import NextWriteAt, at_once
 from bot.prompt_reduction import IMAGES_REFUSED_SECONDS, NO_IMAGES, TOO_MANY, UNREADABLE, PromptReducer, ReducedPrompt
 from bot.telemetry import NoRecorder
 from tests.support.clock import VirtualLoop
@@ -49,7 +50,9 @@ class Picky:
         self.judge = judge
         self.asked: list[Prompt] = []
 
-    async def answer(self, prompt: Prompt, *, stream: bool) -> AsyncGenerator[Delta, None]:
+    async def answer(
+        self, prompt: Prompt, *, stream: bool, next_write_at: NextWriteAt = at_once
+    ) -> AsyncGenerator[Delta, None]:
         self.asked.append(prompt)
         if (failure := self.judge(prompt)) is not None:
             raise failure

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot.answer_context import AnswerContext
 from bot.completion import Completion, CompletionPolicy
 from bot.conversation import Finish, FinishReason, Prompt, Text, Usage
 from bot.telemetry import NoRecorder
@@ -108,7 +109,7 @@ async def test_a_delta_costs_the_timeline_nothing(count: int) -> None:
     """Three calls for an attempt, however many deltas it has."""
     timeline = CountedTimeline()
     completion = Completion(ScriptedModel(words(count)), CompletionPolicy(), NoRecorder(), random.Random(1))
-    async with aclosing(completion.answer(Prompt("", ()), timeline=timeline)) as deltas:
+    async with aclosing(completion.answer(Prompt("", ()), AnswerContext(timeline=timeline))) as deltas:
         seen = [delta async for delta in deltas]
     assert sum(isinstance(delta, Text) for delta in seen) == count
     assert isinstance(seen[-1], Finish)
@@ -119,7 +120,7 @@ async def test_a_closed_stream_ends_its_attempt_without_a_failure() -> None:
     """Whoever stops to read cancels the attempt: it ends then, with neither a finish nor a failure."""
     timeline, loop = Timeline(asyncio.get_running_loop().time()), asyncio.get_running_loop()
     completion = Completion(ScriptedModel(words(40)), CompletionPolicy(), NoRecorder(), random.Random(1))
-    async with aclosing(completion.answer(Prompt("", ()), timeline=timeline)) as deltas:
+    async with aclosing(completion.answer(Prompt("", ()), AnswerContext(timeline=timeline))) as deltas:
         async for delta in deltas:
             if isinstance(delta, Text) and delta.text == "word20 ":
                 break
