@@ -17,6 +17,9 @@ import pytest
 from hypothesis import settings
 
 from tests.support.clock import LoopbackLoop, VirtualLoop
+from tests.support.fork_server import IS_POSSIBLE, VARIABLE, open_fork_server
+from tests.support.paths import ROOT
+from tests.support.process import BARE
 from tests.support.transport import TRANSPORT, Transport
 
 # A test with sockets hangs if it takes longer. Real seconds; read below only.
@@ -59,6 +62,12 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
         return None
     each = QUICK_PROCESSES_EACH if config.option.markexpr == QUICK_HALF else PROCESSES_EACH
     return each * len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
+
+
+def pytest_xdist_setupnodes(config: pytest.Config) -> None:
+    """Let the processes of the slow half share a server; it imports the program while they collect tests."""
+    if IS_POSSIBLE and config.option.markexpr != QUICK_HALF:
+        os.environ[VARIABLE] = open_fork_server(BARE, ROOT)  # noqa: TID251 (the runner's too)
 
 
 def folder_of(file: Path) -> str:

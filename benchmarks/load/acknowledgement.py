@@ -19,7 +19,7 @@ from pathlib import Path
 from benchmarks.load.machine import show
 from tests.servers.openai import Answer, OpenAIDouble
 from tests.servers.slack import SlackDouble
-from tests.support.process import BARE, bot
+from tests.support.process import BARE, PROGRAM, bot
 from tests.support.slack import for_program, program_ready
 from tests.support.transport import Transport
 
@@ -68,7 +68,7 @@ async def program(double: SlackDouble) -> AsyncIterator[None]:
                 "JOURNAL_URL": f"sqlite:///{Path(folder) / 'journal.db'}",
                 "TICKERTAPE_LOG_LEVEL": "warning",
             }
-            async with bot(environment):
+            async with bot(environment, program=PROGRAM):
                 await program_ready(double)
                 yield
 

@@ -27,7 +27,7 @@ from tests.servers.discord import DiscordDouble
 from tests.servers.openai import Answer, Drop, Fault, Manner, OpenAIDouble, Script, Status
 from tests.servers.slack import SlackDouble
 from tests.support.fakes import ScriptedModel
-from tests.support.process import Running, bot
+from tests.support.process import PROGRAM, Running, bot
 from tests.support.slack import OVER_HTTP, for_program, program_ready, transport_of
 
 pytestmark = pytest.mark.sockets(seconds=90)
@@ -114,13 +114,15 @@ class SlackPlace:
 
 
 @asynccontextmanager
-async def everything(platform: str, model: OpenAIDouble, **more: str) -> AsyncIterator[tuple[Place, Running]]:
+async def everything(
+    platform: str, model: OpenAIDouble, *, program: Sequence[str] | None = None, **more: str
+) -> AsyncIterator[tuple[Place, Running]]:
     """A platform's double with the program connected to it and to the model's."""
     double = DiscordDouble() if platform == "discord" else for_program(transport_of(platform))
     async with double.running():
         place = DiscordPlace(double) if isinstance(double, DiscordDouble) else SlackPlace(double)
         named = {"OPENAI_BASE_URL": model.url, "OPENAI_API_KEY": "x", "OPENAI_MODEL": "m"}
-        async with bot(named | place.environment | more) as running:
+        async with bot(named | place.environment | more, program=program) as running:
             await place.until_connected()
             yield place, running
 
@@ -134,7 +136,7 @@ async def test_answers_arrive_whole_side_by_side(platform: str) -> None:
     """Two answers in one channel and one in another, at 40 words a second: whole, in order, and no 429."""
     async with (
         OpenAIDouble(default=Answer(numbered(120), words_per_second=40)) as model,
-        everything(platform, model) as (place, running),
+        everything(platform, model, program=PROGRAM) as (place, running),
     ):
         asked = [(place.ask("why?"), 0), (place.ask("how?"), 0), (place.ask("what?", place=1), 1)]
         for _ in asked:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tests.servers.openai import Answer, OpenAIDouble
 from tests.stress.storm import Place, place_of
-from tests.support.process import bot
+from tests.support.process import PROGRAM, bot
 
 # The longest wait for an answer.
 _PATIENCE_SECONDS = 120.0
@@ -101,7 +101,7 @@ async def soak(platform: str, load: Load, tell: Callable[[str], object] = lambda
                 "JOURNAL_URL": f"sqlite:///{Path(folder) / 'journal.db'}",
                 "TICKERTAPE_LOG_LEVEL": "warning",
             }
-            async with bot(place.environment | more) as running:
+            async with bot(place.environment | more, program=PROGRAM) as running:
                 await place.connected()
                 process = running.process.pid
                 await _ask(place, 0, load, outcome)  # warm up everything created at first use

@@ -12,7 +12,7 @@ import pytest
 from bot.strings import Strings
 from tests.e2e.test_program import both, everything, numbered
 from tests.servers.openai import Answer, OpenAIDouble, Status
-from tests.support.process import Running
+from tests.support.process import PROGRAM, Running
 
 pytestmark = [pytest.mark.sockets, pytest.mark.alone]
 
@@ -57,7 +57,7 @@ async def test_a_model_without_end_delays_no_other_answer(platform: str, kind: s
     more = {"TICKERTAPE_MAX_MESSAGES": "3", "TICKERTAPE_ATTEMPTS": "1", "TICKERTAPE_PLAYGROUND": "on"}
     async with (
         OpenAIDouble(default=flood) as model,
-        everything(platform, model, **more) as (place, running),
+        everything(platform, model, program=PROGRAM, **more) as (place, running),
         asyncio.TaskGroup() as group,
     ):
         watching = group.create_task(watched(running, worst))
