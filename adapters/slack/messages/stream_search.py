@@ -16,6 +16,8 @@ _EMOJI = re.compile(r":[a-z0-9_+'-]+:")  # Slack gives back names
 # A text this much longer than the one sent holds it twice; short ones may differ by markup alone.
 _DOUBLED = 1.5
 _SHORT = 20
+# Letters before the text sent that are certainly another text: the first write of a stream has more.
+_ABOVE = 4
 
 
 def looks_like(shown: str, sent: str) -> bool:
@@ -26,14 +28,17 @@ def looks_like(shown: str, sent: str) -> bool:
 
 
 def holds_twice(shown: str, sent: str, streamed: str = "") -> bool:
-    """Whether a message shows its streamed text and, below it, the text `sent` by an edit."""
-    found, wanted = _letters(shown), _letters(sent)
-    if len(found) > _DOUBLED * len(wanted) + _SHORT:
+    """Whether a message shows streamed text and, below it, the text `sent` by an edit.
+
+    `streamed` is the text above, if known: a stream of a killed process may have had any.
+    """
+    found, wanted, above = _letters(shown), _letters(sent), _letters(streamed)
+    if len(found) > _DOUBLED * len(wanted) + _SHORT or (above and found == above + wanted):
         return True
     prefix = _prefix(sent)
-    above = _prefix(streamed)
-    starts_alike = len(prefix) >= _SHORT and above[:_SHORT] == prefix[:_SHORT]
-    return starts_alike and found.count(prefix) > max(wanted.count(prefix), 1)
+    if len(prefix) < _SHORT:
+        return False
+    return found.find(prefix) >= _ABOVE or found.count(prefix) > max(wanted.count(prefix), 1)
 
 
 def _prefix(text: str) -> str:

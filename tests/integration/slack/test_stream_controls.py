@@ -184,3 +184,18 @@ async def test_a_killed_stream_is_completed_by_the_next_process(method: str, tmp
         await view.answered(ANSWER, root)
         assert [each.ts for each in double.shown(view.channel, root)][1:] == [ts]
         assert view.buttons(root) == [FINAL_BUTTONS]
+
+
+async def test_a_killed_stream_is_not_shown_above_its_correction(tmp_path: Path) -> None:
+    """Where edits repeat streamed text, the next process notices it too, whatever the first had streamed."""
+    double = SlackDouble()
+    double.streams.repeats_text = True
+    journal = f"sqlite:///{tmp_path / 'journal.db'}"
+    async with agent_view(SLOW, double=double, JOURNAL_URL=journal) as view:
+        root = view.ask()
+        await view.written(START)
+        user = view.user
+    async with agent_view(OTHER, double=double, JOURNAL_URL=journal) as view:
+        view.user = user
+        await view.until(lambda: "".join(view.shown(root)).endswith(OTHER))
+        await view.answered(OTHER, root)

@@ -49,6 +49,9 @@ def test_any_text_is_compared(shown: str, sent: str) -> None:
         (f"{TEXT}\n\n{TEXT} Yes.", f"{TEXT} Yes.", TEXT),
         (f"{TEXT}\n\n{TEXT}{'more ' * 99}", f"{TEXT}{'more ' * 99}", TEXT),
         (f"{TEXT * 2}\n\nShorter now.", "Shorter now.", TEXT * 2),
+        (f"{TEXT}\n\n{TEXT}{'more ' * 99}", f"{TEXT}{'more ' * 99}", ""),  # streamed by a killed process
+        (f"Other words.\n\n{TEXT}{'more ' * 99}", f"{TEXT}{'more ' * 99}", ""),
+        ("Hello\n\nHi", "Hi", "Hello"),
     ],
 )
 def test_a_text_that_stands_twice(shown: str, sent: str, streamed: str) -> None:
@@ -62,6 +65,8 @@ def test_a_text_that_stands_twice(shown: str, sent: str, streamed: str) -> None:
         (f"{TEXT} Yes.", f"{TEXT} Yes.", TEXT),
         (f"{TEXT} {TEXT}", f"{TEXT} {TEXT}", TEXT),
         ("1. One", "One", "O"),
+        (f"1. {TEXT}", TEXT, ""),
+        (f"{TEXT} Yes.", f"{TEXT} Yes.", ""),
         (":tada:" * 99, "\N{PARTY POPPER}" * 99, ""),
         ("", TEXT, TEXT),
     ],
