@@ -30,6 +30,10 @@ log = logging.getLogger(__name__)
 # Hold after a 429 without a time. Seconds.
 _DEFAULT_HOLD_SECONDS = 1.0
 
+# Writes begun in one iteration of the event loop. Each takes one or two milliseconds to render and to send, and a whole
+# second's permits of a Discord bot would stop everything else for a twentieth of a second.
+_SENDS_PER_ITERATION = 5
+
 
 class Pacer:
     """Gives out the permits of one connection."""
@@ -66,7 +70,7 @@ class Pacer:
             while True:
                 self._changed.clear()
                 now = loop.time()
-                for decision in self._scheduler.ready(now):
+                for decision in self._scheduler.ready(now, _SENDS_PER_ITERATION):
                     if isinstance(decision, RollOver):
                         decision.reply.roll_over()
                     else:

@@ -23,6 +23,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import math
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
@@ -171,8 +172,8 @@ class WriteScheduler(Generic[R]):
         """Whether another reply waits for one of this one's edit budgets."""
         return self._queues.has_others(reply.budgets[Verb.EDIT], reply)
 
-    def ready(self, now: float) -> Iterator[Send[R] | RollOver[R]]:
-        """Decisions that are due now, the most urgent first.
+    def ready(self, now: float, most: int = sys.maxsize) -> Iterator[Send[R] | RollOver[R]]:
+        """Decisions that are due now, the most urgent first, with at most so many `Send`; the rest is due at once.
 
         The caller applies each before it asks for the next one, so permits spent on one count for those behind it. A
         sending reply is dequeued. Replies rescheduled meanwhile are looked at once more.
@@ -181,7 +182,9 @@ class WriteScheduler(Generic[R]):
         while candidates:
             closed: set[WaitKey] = set()
             self._steps += len(candidates) * (1 + len(candidates).bit_length())
-            for reply in sorted(candidates, key=lambda reply: (*_urgency(reply, now), self._order_of[reply])):
+            candidates.sort(key=lambda reply: (*_urgency(reply, now), self._order_of[reply]), reverse=True)
+            while candidates:
+                reply = candidates.pop()
                 if self._waits.get(reply) in closed:
                     continue
                 self._dequeue(reply)
@@ -193,14 +196,27 @@ class WriteScheduler(Generic[R]):
                     wait = self._wait_after_rollover(reply, now)
                 if wait is None:
                     yield Send(reply)
+                    most -= 1
+                    if not most:
+                        self._put_back(candidates, now)
+                        return
                     continue
                 self._enqueue(reply, wait, now)
                 if isinstance(wait, WaitKey):
                     closed.add(wait)
             candidates, self._pending = list(self._pending), {}
 
+    def _put_back(self, candidates: Iterable[R], now: float) -> None:
+        """Look at these the next time; the heads of queues are found again."""
+        for reply in candidates:
+            is_rechecked = self._rechecks.get(reply, math.inf) <= now + SAME_TIME
+            if is_rechecked or not isinstance(self._waits.get(reply), WaitKey):
+                self._pending[reply] = None
+
     def next_at(self, now: float) -> float | None:
         """When a decision may be due unless something changes; None if no reply waits."""
+        if self._pending:
+            return now
         while self._timers and not self._is_current(self._timers[0]):
             self._pop_timer()
         at = min(self._timers[0][0] if self._timers else math.inf, self._queues.next_at(now))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import logging
 from dataclasses import replace
@@ -13,6 +14,7 @@ from discord.gateway import DiscordWebSocket
 from discord.http import Route
 
 from adapters.discord import DiscordOptions, DiscordPlatform, check, file_hosts
+from adapters.discord.gateway import EVENTS_PER_ITERATION
 from adapters.shared.attachments import AttachmentLimits, Attachments
 from bot.conversation import Author, Text
 from bot.errors import Forbidden
@@ -45,6 +47,19 @@ async def test_a_mention_is_a_turn() -> None:
         assert turn.channel_ids == (bot.general, bot.category)
         assert not turn.direct
         assert bot.double.transcript.of("GET", "/channels") == []
+
+
+async def test_a_burst_of_questions_leaves_the_loop_to_others_in_between() -> None:
+    """However many events are received at once, only a few are handled in one iteration of the event loop."""
+    async with bot_at_work() as bot:
+        handled = [0]
+        for number in range(200):
+            bot.ask(f"q{number}")
+        while handled[-1] < 200:
+            await asyncio.sleep(0)
+            handled.append(len(bot.inbox.received))
+
+        assert max(after - before for before, after in itertools.pairwise(handled)) <= EVENTS_PER_ITERATION
 
 
 async def test_who_gets_no_answer() -> None:

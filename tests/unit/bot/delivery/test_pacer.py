@@ -7,7 +7,9 @@ at few, makes the same writes at the same times.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
+import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -64,6 +66,25 @@ def written(reply: Reply) -> list[tuple[int, str]]:
     """A reply's writes, with seconds since the clock's start."""
     assert isinstance(reply.channel, FakeChannel)
     return [(round(wrote.at - 1000), wrote.text) for wrote in reply.channel.log]
+
+
+async def test_many_due_writes_leave_the_loop_to_others_in_between() -> None:
+    """Of forty writes that become due at once, a few begin in each iteration of the loop, and all at that time."""
+    budget, server = RollingWindow(200, 1.0, paced=False), Server(limit=1000)
+    async with pacing() as (pacer, admitted):
+        live: list[Reply] = []
+        for number in range(40):
+            channel = FakeChannel(server, edits=budget, posts=budget, deletes=budget)
+            live.append(Reply(turn(str(number)).key, channel, Strings(), figures()))
+            admitted.enter_context(pacer.admitted(live[-1]))
+            feed(live[-1], "a")
+        now, begun = asyncio.get_running_loop().time(), [0]
+        for _ in range(60):  # the clock stands still
+            await asyncio.sleep(0)
+            begun.append(sum(reply.in_flight or bool(reply.figures.writes) for reply in live))
+        assert asyncio.get_running_loop().time() < now + 1e-5
+    assert begun[-1] == len(live)
+    assert max(after - before for before, after in itertools.pairwise(begun)) <= 5
 
 
 async def test_a_final_goes_before_a_first_and_a_first_before_more() -> None:
@@ -181,7 +202,7 @@ class LooksAtAll(WriteScheduler[Reply]):
     def remove(self, reply: Reply) -> None:
         self.live.remove(reply)
 
-    def ready(self, now: float) -> Iterator[Send[Reply] | RollOver[Reply]]:
+    def ready(self, now: float, most: int = sys.maxsize) -> Iterator[Send[Reply] | RollOver[Reply]]:
         while ready := [reply for at, reply in self.due(now) if at <= now + 1e-6]:
             yield Send(min(ready, key=lambda reply: self.urgency(reply, now)))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -92,6 +92,32 @@ def test_decisions_change_no_reply(live: list[FakeReply], now: float) -> None:
     assert len(sent) == len(set(sent))
     for reply, state in zip(live, before, strict=True):
         assert {**vars(reply), "can_roll_over": None} == {**state, "can_roll_over": None}
+
+
+@given(st.lists(replies, max_size=12), st.floats(0, 60), st.integers(1, 4))
+def test_sends_in_parts_are_those_of_one_look(live: list[FakeReply], now: float, most: int) -> None:
+    """A limit of sends in one look leaves the others due at once, in the same order."""
+    in_parts = sends(live, now, most, looks=len(live) + 1)
+    assert in_parts == sends(live, now, len(live) + 1, looks=1)
+
+
+def sends(live: list[FakeReply], now: float, most: int, *, looks: int) -> list[int]:
+    """The replies that send, by number, in as many looks as are due at once."""
+    scheduler, sent = WriteScheduler[FakeReply](POLICY.rollover_after_seconds), list[int]()
+    copies = [replace(reply) for reply in live]
+    for reply in copies:
+        scheduler.add(reply)
+    for _ in range(looks):
+        before = len(sent)
+        for decision in scheduler.ready(now, most):
+            if isinstance(decision, Send):
+                sent.append(copies.index(decision.reply))
+            else:
+                decision.reply.can_roll_over = False
+        assert len(sent) - before <= most
+        if (at := scheduler.next_at(now)) is None or at > now:
+            break
+    return sent
 
 
 def test_a_distant_edit_is_answered_by_a_rollover() -> None:
