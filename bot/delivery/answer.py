@@ -27,6 +27,10 @@ from bot.telemetry import Figures
 _CUT_BY_LIMIT = frozenset({Ending.DONE, Ending.LENGTH})
 
 
+# A message with at least this share of its limit may stay as posted if the text behind it needs another one anyway.
+_FULL_ENOUGH = 0.5
+
+
 class Answer:
     """Text, files and notices of one reply, as desired messages."""
 
@@ -131,6 +135,18 @@ class Answer:
         if self.last_shown is None or self.reconciler.last is None:
             return False
         return self.next_draft is None and self.frozen is None and self.reconciler.count < self.limits.messages
+
+    @property
+    def overflows(self) -> bool:
+        """Whether the text needs another message, and the last one may stay as posted: it is full enough.
+
+        No earlier message may have stayed so with its buttons, since taking them away is an edit after the end.
+        """
+        shown, bodies = self.last_shown, self.reconciler.bodies
+        if shown is None or not bodies or any(body.controls for body in bodies[:-1]):
+            return False
+        limit, size = self._channel.caps.limit, len(bodies[-1].text)
+        return size >= limit * _FULL_ENOUGH and size + self.draft.length - self.characters_of(shown) > limit
 
     def roll_over(self) -> None:
         """Leave the last message as posted, and continue in a new one."""

@@ -35,6 +35,9 @@ from bot.ports import Channel, Verb
 from bot.strings import Strings
 from bot.telemetry import Figures
 
+# Added to the time of a write: text that comes just when the next one is due goes with it. Seconds.
+_JUST_AFTER_SECONDS = 2e-6
+
 
 class Reply(ReplyStreams):
     """What one turn shows and should show.
@@ -157,7 +160,7 @@ class Reply(ReplyStreams):
         rendered, self._backlog = self._backlog, Backlog()
         answer = self._answer
         answer.preview.is_shown = answer.preview.is_shown or is_notice_only(write)
-        sent = asyncio.get_running_loop().time()
+        sent = asyncio.get_running_loop().time() + _JUST_AFTER_SECONDS
         try:
             await send(write, self.channel, self._reconciler, policy, self.listeners.posted)
         except Permanent as failure:

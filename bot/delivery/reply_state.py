@@ -133,6 +133,11 @@ class ReplyState:
         paced = (budget.paced_at(now, began=timing.began, wrote=timing.wrote) for budget in self.growth_budgets)
         return max(timing.not_before, *ready, *paced)
 
+    @property
+    def overflows(self) -> bool:
+        """Whether the due edit only fills up a message, since its text needs another one."""
+        return self._timing.verb is Verb.EDIT and not self._timing.in_flight and self._answer.overflows
+
     def backlog(self, now: float) -> float:
         """Total waiting time of unwritten text, in character-seconds."""
         return self._backlog.wait(now)

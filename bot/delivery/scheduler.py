@@ -94,6 +94,11 @@ class ScheduledReply(Protocol):
         ...
 
     @property
+    def overflows(self) -> bool:
+        """The due edit only fills up a message: the text needs another one."""
+        ...
+
+    @property
     def began(self) -> float:
         """When the first text arrived."""
         ...
@@ -258,6 +263,8 @@ class WriteScheduler(Generic[R]):
         """When the text continues in a new message; None if the edit comes first."""
         if not _may_roll_over(reply, key):
             return None
+        if reply.overflows and self._saves_an_edit(reply, now):
+            return now
         if not reply.is_closing:
             roll_over_at = reply.wrote + self._rollover_after_seconds
             return roll_over_at if at > roll_over_at else None
@@ -266,6 +273,18 @@ class WriteScheduler(Generic[R]):
         is_far = at > now + self._rollover_after_seconds * _FINAL_WAIT_SHARE
         is_still = at > reply.wrote + self._rollover_after_seconds * _FINAL_STILL_SHARE
         return now if is_far or is_still else None
+
+    def _saves_an_edit(self, reply: R, now: float) -> bool:
+        """Whether edits are shared, and posts suffice for all: a post shows the text now, and is needed anyway."""
+        posts = reply.budgets[Verb.POST]
+        self._steps += 1 + 2 * len(posts)
+        is_shared = any(budget.live > 1 for budget in reply.budgets[Verb.EDIT])
+        return is_shared and all(
+            budget.ready_at(now, final=True) <= now + SAME_TIME
+            and budget.ready_at(now, final=True, ahead=budget.live)
+            <= now + self._rollover_after_seconds * _FINAL_WAIT_SHARE
+            for budget in posts
+        )
 
     def _wait_after_rollover(self, reply: R, now: float) -> WaitKey | float | None:
         if reply.verb is None:  # finding the due write takes another step

@@ -18,8 +18,8 @@ from bot.conversation import Finish, FinishReason, Text
 from bot.delivery.policy import WritePolicy
 from bot.errors import Failure, OutcomeUnknown, ServiceError
 from bot.markdown import Piece, Splitter
-from bot.ports import Verb
-from bot.rate_limits import LeakyBucket, RollingWindow
+from bot.ports import Controls, Verb
+from bot.rate_limits import FixedWindow, LeakyBucket, RollingWindow
 from tests.support.clock import VirtualLoop
 from tests.support.core import make_turns, running
 from tests.support.fakes import FakeChannel, ScriptedModel, Server, Step, answer_of, turn, words
@@ -73,6 +73,25 @@ async def test_a_message_that_was_left_is_never_touched_again() -> None:
         for wrote in channel.writes():
             assert order.index(wrote.message) >= newest
             newest = order.index(wrote.message)
+
+
+@pytest.mark.parametrize("controls", [Controls.NONE, Controls.STOP])
+async def test_sharing_answers_go_on_in_the_next_message_without_filling_up_the_last(controls: Controls) -> None:
+    """An edit is saved where a post is needed anyway; one message at most keeps its buttons until the end."""
+    server = Server()
+    edits, posts = FixedWindow(5, 5.0, paced=True), FixedWindow(5, 5.0, paced=False)
+    channels = [FakeChannel(server, edits=edits, posts=posts, controls=controls) for _ in range(4)]
+    script = words(800)
+    await answered([script], channels)
+    for channel in channels:
+        assert channel.text.split() == answer_of(script).split()
+        lengths = [len(body.text) for body in channel.shown.values()]
+        assert min(lengths[:-1]) >= 1000, "at least half full"
+        assert any(length < 1900 for length in lengths[:-1])
+        assert not any(body.controls & Controls.STOP for body in channel.shown.values())
+        removals = [wrote for wrote in channel.writes() if wrote.at > 1000 + 800 / 40 + 1]
+        assert len(removals) == (1 if controls else 0)
+    assert server.limited == 0
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,7 +15,7 @@ from bot.delivery.policy import WritePolicy
 from bot.delivery.reply import Reply
 from bot.delivery.scheduler import RollOver, Send, WriteScheduler
 from bot.ports import Verb
-from bot.rate_limits import Budget, LeakyBucket
+from bot.rate_limits import Budget, FixedWindow, LeakyBucket
 from bot.strings import Strings
 from bot.telemetry import Figures
 from tests.support.clock import VirtualLoop
@@ -35,6 +36,7 @@ class FakeReply:
     is_preview: bool = False
     shows_nothing: bool = False
     can_roll_over: bool = False
+    overflows: bool = False
     began: float = 0.0
     wrote: float = 0.0
     characters: int = 0
@@ -63,6 +65,7 @@ replies = st.builds(
     is_preview=st.booleans(),
     shows_nothing=st.booleans(),
     can_roll_over=st.booleans(),
+    overflows=st.booleans(),
     characters=st.integers(0, 1000),
 )
 
@@ -152,6 +155,25 @@ def test_a_reply_in_a_queue_continues_in_a_new_message_on_time() -> None:
             decided.append((now, decision))
             reply.can_roll_over, reply.verb = False, None
     assert decided == [(POLICY.rollover_after_seconds, RollOver(reply))]
+
+
+@pytest.mark.parametrize(
+    ("live", "posts", "rolls_over"),
+    [
+        (1, FixedWindow(5, 5.0, paced=False), False),
+        (4, FixedWindow(5, 5.0, paced=False), True),
+        (4, held(12.0), False),
+        (16, FixedWindow(5, 5.0, paced=False), False),
+    ],
+)
+def test_no_shared_edit_only_fills_up_a_message(live: int, posts: Budget, *, rolls_over: bool) -> None:
+    """If the text needs another message anyway, it is posted at once; posts must be free, and suffice for all."""
+    edits = held(11.0)
+    edits.live = posts.live = live
+    budgets: dict[Verb, Sequence[Budget]] = {Verb.EDIT: (edits,), Verb.POST: (posts,)}
+    reply = FakeReply(budgets=budgets, can_roll_over=True, overflows=True, wrote=9.0)
+    blocked = WriteScheduler[FakeReply](POLICY.rollover_after_seconds).blocked_by(reply, 10.0)
+    assert isinstance(blocked, RollOver) is rolls_over
 
 
 def test_an_ended_text_that_stood_still_for_long_goes_on_in_a_new_message() -> None:

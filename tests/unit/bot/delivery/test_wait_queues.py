@@ -29,6 +29,7 @@ class Growing:
     is_preview: bool = False
     shows_nothing: bool = False
     can_roll_over: bool = False
+    overflows: bool = False
     began: float = 0.0
 
     @property

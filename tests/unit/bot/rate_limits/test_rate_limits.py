@@ -221,6 +221,14 @@ def test_several_replies_spend_one_write_a_step() -> None:
     assert times == [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
 
 
+def test_permits_stay_for_final_writes_where_replies_are_fewer() -> None:
+    """No reply writes much sooner than its turn: with four there are moments without a permit spent, with five none."""
+    budget = FixedWindow(5, 5.0, paced=True)
+    for live, interval in ((1, 0.0), (2, 2 * FixedWindow.OWN_SHARE), (4, 4 * FixedWindow.OWN_SHARE), (5, 0.0)):
+        budget.live = live
+        assert budget.paced_at(100.0, began=90.0, wrote=99.0) == pytest.approx(99.0 + interval)
+
+
 def spend(budget: Budget, now: float, times: int = 1) -> None:
     """So many writes, answered at once."""
     for _ in range(times):
