@@ -251,7 +251,7 @@ class Reply(ReplyStreams):
         if timing.in_flight:
             return
         self._check_stream()
-        if self._reconciler.is_empty and not self.is_final:
+        if self._reconciler.is_empty and not (self.is_final or by_rendering):
             if self.mode is Mode.UNDECIDED:
                 self._choose_mode()
             timing.is_preview = not answer.draft.length

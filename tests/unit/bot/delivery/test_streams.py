@@ -66,7 +66,11 @@ def channels(count: int) -> list[FakeChannel]:
 
 async def answered(script: Iterable[Step], *places: FakeChannel) -> None:
     """Play an answer in each place, and check that nothing is left over."""
-    async with running_core(ScriptedModel(script)) as core:
+    await answered_by(ScriptedModel(script), *places)
+
+
+async def answered_by(model: ScriptedModel, *places: FakeChannel) -> None:
+    async with running_core(model) as core:
         for number, place in enumerate(places):
             core.turns.accept(turn(str(number), conversation=str(number)), place)
         await core.idle()
@@ -187,6 +191,19 @@ async def test_held_appends_do_not_hold_the_answer() -> None:
     assert said(place) == answer_of(words(1_000)).split()
     assert Verb.EDIT in verbs(place)
     assert place.writes()[-1].at - 1000.0 < 26.0
+
+
+@pytest.mark.parametrize("streams", [False, True])
+@pytest.mark.parametrize("start", ["**", "wo", " ", "\n\n", "[", "| a |", "```"])
+async def test_a_beginning_without_visible_text_is_waited_for(start: str, streams: bool) -> None:
+    """Marks, blanks or half a word come first, and seconds later the rest: nothing stands still meanwhile."""
+    places = channels(2)
+    for place in places if not streams else ():
+        place.stream = None
+    model = ScriptedModel([Text(start), 3.0, Text("rd one** two "), 3.0, Text("three."), Finish(FinishReason.STOP)])
+    async with asyncio.timeout(60.0):
+        await answered_by(model, *places)
+    assert places[0].text == places[1].text
 
 
 @pytest.mark.parametrize("ending", [Ending.STOPPED, Ending.INTERRUPTED])
