@@ -38,6 +38,9 @@ from bot.errors import Failure, ServiceError
 
 PATH = "/chat/completions"
 
+# Fields of a choice with a finish reason: OpenAI's, Gemini's and OpenRouter's.
+FINISH_FIELDS = ("finish_reason", "finishReason", "native_finish_reason")
+
 
 def request_body(options: OpenAIOptions, prompt: Prompt, *, stream: bool, usage: bool) -> dict[str, object]:
     """The body of a request. `usage` asks for the token counts of a streamed answer; some servers refuse that."""
@@ -71,6 +74,26 @@ class ChatDecoder(EventDecoder):
         self._text = AnswerText()
         self._has_deltas = False  # whether a delta has arrived
         self._calls: dict[object, str] = {}  # ids of tool calls by index; later fragments carry only the index
+
+    @override
+    def plain_text(self, event: object) -> str:
+        if type(event) is not dict or self.finish is not None:
+            return ""
+        if event.get("error") or event.get("usage") or event.get("type") or event.get("object") == "error":
+            return ""
+        choices = event.get("choices")
+        choice = choices[0] if type(choices) is list and len(choices) == 1 else None
+        if type(choice) is not dict or choice.get("index") or any(map(choice.get, FINISH_FIELDS)):
+            return ""
+        delta = choice.get("delta")
+        text = delta.get("content") if type(delta) is dict and len(delta) == 1 else None
+        return text if type(text) is str else ""
+
+    @override
+    def feed_text(self, text: str) -> list[Delta]:
+        deltas = self._text.feed(text)
+        self._has_deltas = self._has_deltas or bool(deltas)
+        return deltas
 
     @override
     def feed(self, event: object) -> list[Delta]:

@@ -158,6 +158,14 @@ class EventDecoder(Protocol):
     usage: Usage | None  # set by the server's token counts
     done: bool  # set by an event marked as the last one
 
+    def plain_text(self, event: object) -> str:
+        """The text of an event with nothing else in it; empty for other events."""
+        ...
+
+    def feed_text(self, text: str) -> list[Delta]:
+        """The deltas of the joined texts of such events: the same as of feeding each."""
+        ...
+
     def feed(self, event: object) -> list[Delta]:
         """The deltas of one event; none for an unknown type. Raises a `Failure` for an error event."""
         ...

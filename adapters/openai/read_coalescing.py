@@ -43,6 +43,9 @@ class CoalescingOptions:
     # Its limits: shorter ones save little at the pace of a usual model, and readers notice longer ones.
     shortest: float = 0.1
     longest: float = 0.15
+    # The interval with so many streams. Then each is written every few seconds, and reading takes half of the time.
+    many_streams: int = 16
+    interval_of_many: float = 0.2
     # Before a write: time to read and decode a whole interval, even if the loop is busy.
     lead: float = 0.006
     # Intervals of different streams end together, so that the loop wakes up less often. Each further `streams_per_slot`
@@ -83,6 +86,8 @@ class ReadCoalescer:
     def interval(self, age: float) -> float:
         """Seconds between two reads of a stream whose words began `age` seconds ago."""
         options = self.options
+        if self.open_streams >= options.many_streams:
+            return options.interval_of_many
         return min(max(age * options.share, options.shortest), options.longest)
 
     def next_read_at(self, now: float, interval: float, next_write_at: float = math.inf) -> float:

@@ -77,6 +77,18 @@ class ResponsesDecoder(EventDecoder):
         self._calls: dict[str, str] = {}  # ids of tool calls by the id of their item
 
     @override
+    def plain_text(self, event: object) -> str:
+        if type(event) is not dict or event.get("type") != "response.output_text.delta" or event.get("error"):
+            return ""
+        text = event.get("delta")
+        return text if type(text) is str else ""
+
+    @override
+    def feed_text(self, text: str) -> list[Delta]:
+        self._has_text = True
+        return self._text.feed(text)
+
+    @override
     def feed(self, event: object) -> list[Delta]:
         raise_error(event)
         data = as_object(event)

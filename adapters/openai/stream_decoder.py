@@ -185,7 +185,9 @@ class StreamDecoder:
     def _decode(self, events: list[bytes]) -> list[Delta]:
         """Decode events; consecutive texts become one delta, since they arrived together."""
         deltas: list[Delta] = []
+        plain: list[str] = []  # since the last event with more than text
         texts: list[str] = []  # since the last delta of another type
+        decoder = self._decoder
         try:
             for data in events:
                 if len(data) < MAX_KEEPALIVE_BYTES:
@@ -196,22 +198,28 @@ class StreamDecoder:
                         continue
                 if type(data) is ErrorData:
                     raise ServerError.parse(data.decode(errors="replace")).failure()
-                was_finished = self._decoder.finish is not None
                 event = data.value if type(data) is ParsedData else parse_event(data)
-                for delta in self._decoder.feed(event):
-                    if type(delta) is Text:
-                        texts.append(delta.text)
-                        self._reopened = self._reopened or was_finished
-                        continue
-                    _flush_texts(texts, deltas)
-                    deltas.append(delta)
-                    self._reopened = self._reopened or (was_finished and type(delta) is Refusal)
-                if self._decoder.done:
+                if text := decoder.plain_text(event):  # nearly always
+                    plain.append(text)
+                    continue
+                self._feed_plain(plain, texts, deltas)
+                was_finished = decoder.finish is not None
+                for delta in decoder.feed(event):
+                    is_text = _add(delta, texts, deltas)
+                    self._reopened = self._reopened or (was_finished and (is_text or type(delta) is Refusal))
+                if decoder.done:
                     break
         except STREAM_ERRORS as error:
             self._failure = error
+        self._feed_plain(plain, texts, deltas)
         _flush_texts(texts, deltas)
         return deltas
+
+    def _feed_plain(self, plain: list[str], texts: list[str], deltas: list[Delta]) -> None:
+        if plain:
+            for delta in self._decoder.feed_text("".join(plain)):
+                _add(delta, texts, deltas)
+            plain.clear()
 
     def _flush(self) -> list[Delta]:
         """The deltas of an incomplete last event, or of a body without streaming."""
@@ -264,6 +272,16 @@ def parse_event(data: bytes) -> object:
         raise
     except RecursionError:
         raise ServiceError("the model's server sent an event with too many nesting levels") from None
+
+
+def _add(delta: Delta, texts: list[str], deltas: list[Delta]) -> bool:
+    """Add a delta behind the texts before it. Returns whether it is text."""
+    if type(delta) is Text:
+        texts.append(delta.text)
+        return True
+    _flush_texts(texts, deltas)
+    deltas.append(delta)
+    return False
 
 
 def _flush_texts(texts: list[str], deltas: list[Delta]) -> None:

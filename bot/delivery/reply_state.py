@@ -123,15 +123,18 @@ class ReplyState:
         return self._timing.verb is Verb.EDIT and self._answer.can_roll_over
 
     def next_write_at(self, now: float) -> float:
-        """When new text can be written at the earliest, as far as known; infinite until a write in flight ends."""
+        """When new text can be written at the earliest; infinite if that is unknown, such as during a write."""
         timing = self._timing
         if timing.in_flight or not self._answer.draft.length:
             return math.inf
         if self.shows_nothing:
-            return max(timing.not_before, *(budget.ready_at(now, final=True) for budget in self.budgets[Verb.POST]))
-        ready = (budget.ready_at(now, final=False) for budget in self.growth_budgets)
-        paced = (budget.paced_at(now, began=timing.began, wrote=timing.wrote) for budget in self.growth_budgets)
-        return max(timing.not_before, *ready, *paced)
+            at = max(timing.not_before, *(budget.ready_at(now, final=True) for budget in self.budgets[Verb.POST]))
+        else:
+            ready = (budget.ready_at(now, final=False) for budget in self.growth_budgets)
+            paced = (budget.paced_at(now, began=timing.began, wrote=timing.wrote) for budget in self.growth_budgets)
+            at = max(timing.not_before, *ready, *paced)
+        # Text that waits in spite of a permit waits for others.
+        return at if at > now or timing.verb is None else math.inf
 
     @property
     def overflows(self) -> bool:

@@ -101,7 +101,7 @@ STEADY = [0.3 + number / RATE for number in range(1_000)]
 AT_ONCE = pytest.approx(0, abs=0.001)
 
 
-@pytest.mark.parametrize("others", [0, 20])
+@pytest.mark.parametrize("others", [0, OPTIONS.many_streams])
 async def test_streams_are_coalesced(others: int) -> None:
     """The first event arrives at once; later ones wait in proportion to the age of the words, within limits."""
     socket = Socket(STEADY)
@@ -110,6 +110,7 @@ async def test_streams_are_coalesced(others: int) -> None:
     assert found[0] == AT_ONCE
     for time, age in zip(STEADY, found, strict=True):
         interval = min(max((time + age - 0.3) * OPTIONS.share, OPTIONS.shortest), OPTIONS.longest)
+        interval = OPTIONS.interval_of_many if others else interval
         assert age <= interval + OPTIONS.slot / 2 + 0.001
     assert len(reads) < 220
     assert not socket.paused
