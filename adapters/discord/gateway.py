@@ -54,7 +54,7 @@ CONNECT_SECONDS = 60.0
 
 # Events handled in one iteration of the event loop. In a burst, hundreds are received at once, and each takes a
 # quarter of a millisecond.
-EVENTS_PER_ITERATION = 8
+EVENTS_PER_ITERATION = 4
 
 _NORMAL_CLOSE = 1000  # by the server, without a reason against reconnecting
 _RESUMABLE_CLOSE = 4000

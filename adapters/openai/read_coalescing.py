@@ -16,9 +16,10 @@ from typing import Protocol, Self
 from adapters.openai.loop_throttle import LoopThrottle
 from bot.ports import NextWriteAt, at_once
 
-# Reads of all streams in one iteration of the loop: five to ten milliseconds. More are ready only if the machine is
-# busy; a read delayed by this limit also takes the data arriving in the meantime.
-READS_PER_ITERATION = 150
+# Reads of all streams in one iteration of the loop: two to five milliseconds, as a request to this process takes four
+# iterations. More are ready only if the machine is busy. A read delayed by this limit also takes the data arriving in
+# the meantime.
+READS_PER_ITERATION = 25
 
 # Weight of the newest read in the average gap between events: the last few reads count.
 GAP_WEIGHT = 0.25

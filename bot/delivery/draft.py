@@ -233,6 +233,7 @@ class Draft:
     def _input(self, whole_words_from: int | None, is_stream: Callable[[int], bool]) -> _Input:
         index = len(self._sealed)
         room = self._notice_room() if index + 1 >= self._limits.messages else 0
+        whole_words_from = None if self._ended else whole_words_from  # an end's last word is whole
         return _Input(self._splitter.length, self._ended, whole_words_from, is_stream(index), room)
 
     def _open_message(self, given: _Input) -> list[DesiredMessage]:

@@ -36,6 +36,10 @@ _DEFINITION = re.compile(r"[ \t>]*\[[^\]\n]+\]:[^\n]*")
 
 _UNDECIDED = (_MARKS_ONLY, _RULE, _DEFINITION, _TAG)
 
+# A paragraph or an item of plain lines, which needs no parser: each line begins with a letter, and none is a row.
+_PLAIN_LINE = r"[^\W\d_][^|\x00-\x08\x0a-\x1f\x7f-\x9f]*"
+_PLAIN = re.compile(rf"(?:[-*+] )?({_PLAIN_LINE}(?:\n{_PLAIN_LINE})*)\n?")
+
 # Starts a block in any context; an unindented line after a blank one does too.
 _BLOCK_START = re.compile(r"[-*+][ \t]|#{1,6}[ \t]")
 
@@ -113,6 +117,8 @@ def last_leaf(text: str) -> tuple[int, str] | None:
     if not text.strip() or re.search(r"\n[ \t>]*\n[ \t]*\Z", text):
         return None
     begin = _last_start(text)
+    if (plain := _PLAIN.fullmatch(text, begin)) is not None:
+        return plain.start(1), plain.group(1).rstrip()
     tokens = _BLOCKS.parse(text[begin:])
     leaf = next((token for token in reversed(tokens) if token.type in _LEAVES), None)
     if leaf is None or leaf.type != "inline" or not leaf.map or _is_over(tokens, text):

@@ -84,7 +84,7 @@ async def test_many_due_writes_leave_the_loop_to_others_in_between() -> None:
             begun.append(sum(reply.in_flight or bool(reply.figures.writes) for reply in live))
         assert asyncio.get_running_loop().time() < now + 1e-5
     assert begun[-1] == len(live)
-    assert max(after - before for before, after in itertools.pairwise(begun)) <= 5
+    assert max(after - before for before, after in itertools.pairwise(begun)) <= 3
 
 
 async def test_a_final_goes_before_a_first_and_a_first_before_more() -> None:

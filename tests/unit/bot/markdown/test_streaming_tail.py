@@ -12,7 +12,7 @@ from markdown_it.token import Token
 
 from bot.markdown import Piece, Splitter
 from bot.markdown.inline_parser import LONGEST_HELD, LONGEST_SPAN
-from bot.markdown.streaming_tail import visible_end
+from bot.markdown.streaming_tail import last_leaf, visible_end
 
 # The reader that judges: not the one that is judged.
 READER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
@@ -195,6 +195,25 @@ PARTS = [
     "&",
     "é👍",
 ]
+
+
+# Lines of a paragraph or an item, each beginning with a letter.
+LINE = st.builds("".join, st.tuples(st.sampled_from("aé日"), st.text("ab é日1.:-*_`=#>[](<", max_size=12)))
+BEFORE = st.sampled_from(["", "Before.\n\n", "- an item\n", "# A title\n\n", "> quoted\n\n", "| a |\n|---|\n| b |\n\n"])
+
+
+@given(
+    BEFORE, st.sampled_from(["", "- ", "* ", "+ "]), st.lists(LINE, min_size=1, max_size=4), st.sampled_from(["", "\n"])
+)
+def test_plain_lines_are_the_block_of_a_full_reader(before: str, mark: str, lines: list[str], end: str) -> None:
+    """The last block of plain lines is found without a parser, as and where a full reader has it."""
+    if before == "- an item\n":
+        mark = mark or "- "  # else the lines would continue the item
+    source, content = before + mark + "\n".join(lines) + end, "\n".join(lines).rstrip()
+    block = last_block(source)
+    assert block is not None
+    assert last_leaf(source) == (len(before + mark), content)
+    assert [line.rstrip() for line in block.content.split("\n")] == [line.rstrip() for line in content.split("\n")]
 
 
 @given(st.lists(st.sampled_from(PARTS), max_size=60).map("".join))
