@@ -11,7 +11,7 @@ import logging
 import sys
 from concurrent.futures import ProcessPoolExecutor
 
-from benchmarks.latency import page, reserves
+from benchmarks.latency import networks, page, reserves
 from benchmarks.latency.bounds import bounds_of_all
 from benchmarks.latency.cases import SCENARIOS
 from benchmarks.latency.compared import compared, compared_at_latencies, kept_back
@@ -60,6 +60,8 @@ def played(tables: Tables, bounds: Kept) -> None:
     tables.show("streams", waiting((scenario, found[scenario.name]) for scenario in streamed), found)
     tables.show("policies", compared(bounds))
     tables.show("latencies", compared_at_latencies(bounds))
+    found = networks.measured(bounds)
+    tables.show("networks", networks.table(found), found)
     tables.show("keeping", kept_back())
     pairs = reserves.pairs()
     tables.show("reserves", reserves.traded(pairs))

@@ -11,6 +11,7 @@ from benchmarks.latency.bounds import bound_of
 from benchmarks.latency.cases import SCENARIOS
 from benchmarks.latency.compared import KEEPING, LATENCIES, compared, compared_at_latencies, kept_back
 from benchmarks.latency.native_streams import STREAM_SCENARIOS
+from benchmarks.latency.networks import Network, cases, figures_of, row_of
 from benchmarks.latency.plots import PLOTS, Plot, drawn
 from benchmarks.latency.policies import OTHERS, Policy
 from benchmarks.latency.reserves import RESERVES, pair, plotted
@@ -53,6 +54,36 @@ def test_nothing_is_below_its_bound(scenario: Scenario) -> None:
     assert played(scenario).mean >= kept("bounds")[scenario.name]["bound"] - 1e-6
 
 
+# Rows played in a few milliseconds; the others are slow.
+QUICK = {"discord: 1 x 200", "discord: 4 x 400, 1 channel", "slack window: 4 x 400"}
+
+
+def at_networks() -> list[object]:
+    """All rows of the table of networks but those at zero latency."""
+    return [
+        pytest.param(
+            scenario,
+            network,
+            id=row_of(scenario, network).name,
+            marks=() if scenario.name in QUICK else pytest.mark.slow,
+        )
+        for scenario, network in cases()
+        if network.one_way
+    ]
+
+
+@pytest.mark.parametrize(("scenario", "network"), at_networks())
+def test_no_network_makes_answers_later_than_before(scenario: Scenario, network: Network) -> None:
+    """With round trips fixed, random, asymmetric or growing: all whole, no 429, and as near to the bound as before."""
+    row = row_of(scenario, network)
+    found, before = figures_of(scenario, network, kept("bounds")), kept("networks")[row.name]
+    assert found["limited"] == 0
+    assert found["whole"] == found["replies"]
+    assert found["ratio"] <= before["ratio"] * WORSE
+    assert found["settle"] <= before["settle"] + 0.1
+    assert not missed(row, found)
+
+
 @pytest.mark.parametrize("policy", OTHERS, ids=lambda policy: policy.name)
 @pytest.mark.parametrize("name", ["discord: 1 x 200", "discord: 4 x 400, 1 channel", "slack leak: 4 x 400"])
 def test_no_other_policy_is_below_the_bound(name: str, policy: Policy) -> None:
@@ -69,6 +100,7 @@ def test_every_scenario_has_its_bound_and_its_figures_kept() -> None:
     assert list(kept("bounds")) == [*names, *streamed]
     assert list(kept("waiting")) == names
     assert list(kept("streams")) == streamed
+    assert list(kept("networks")) == [row_of(*case).name for case in cases()]
 
 
 @pytest.mark.parametrize("name", ["discord: 1 x 200", "discord: 4 x 400, 1 channel", "slack leak: 1 x 200"])
