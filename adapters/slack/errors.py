@@ -78,6 +78,8 @@ FORBIDDEN = frozenset(
         "message_limit_exceeded",
         "user_not_found",
         "user_not_visible",
+        "user_is_restricted",
+        "user_is_ultra_restricted",
         # Files: disabled or restricted by an administrator, or not allowed in a shared channel.
         "file_uploads_disabled",
         "file_uploads_except_images_disabled",

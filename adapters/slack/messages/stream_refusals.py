@@ -68,6 +68,8 @@ _PERSON = frozenset(
         "recipient_user_not_found",
         "user_not_found",
         "user_not_visible",
+        "user_is_restricted",
+        "user_is_ultra_restricted",
     ]
 )
 

@@ -298,7 +298,7 @@ async def test_guests_without_streams_do_not_turn_them_off_for_members() -> None
     async with agent_view(text, TICKERTAPE_GUESTS="true") as view:
         for name in ("Guy", "Gus"):
             guest = view.double.world.user(name, guest=True)
-            view.double.streams.refuse("channel_type_not_supported", guest)
+            view.double.streams.refuse("user_is_restricted", guest)
             root = view.ask(user=guest)
             await view.rest()
             assert view.shown(root, guest) == [text]
