@@ -10,6 +10,7 @@ from typing_extensions import override
 from bot.callbacks import no_op
 from bot.rate_limits.arrivals import ArrivalEstimate
 from bot.rate_limits.base import EDGE_SECONDS, RateLimitBase, count_times
+from bot.rate_limits.round_trips import RoundTrips
 
 
 class RollingWindow(RateLimitBase):
@@ -53,7 +54,8 @@ class RollingWindow(RateLimitBase):
         self._paced = paced
         self._arrivals = arrivals or ArrivalEstimate()
         self._on_spent = on_spent
-        self._counted: deque[float] = deque()  # latest possible count times in the last period
+        self._counted: deque[float] = deque()  # latest count times in the last period, less the lead of `RoundTrips`
+        self._trips = RoundTrips()
 
     @property
     @override
@@ -118,9 +120,12 @@ class RollingWindow(RateLimitBase):
 
     @override
     def record_response(self, now: float, *, sent: float | None = None) -> None:
-        """Count from the response: the server cannot have counted the write later."""
+        """Count from the response: the server cannot have counted the write later, and a write then takes its way."""
         self._in_flight -= 1
-        self._counted.append(now + EDGE_SECONDS)
+        if sent is not None:
+            self._trips.record(now, sent=sent)
+        counted = now + EDGE_SECONDS - self._trips.lead(now)
+        self._counted.append(max(counted, self._counted[-1]) if self._counted else counted)
 
     @property
     def _spent(self) -> int:

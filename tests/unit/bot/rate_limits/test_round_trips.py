@@ -6,9 +6,9 @@ import random
 
 import pytest
 
-from bot.rate_limits import FixedWindow, WindowReport
+from bot.rate_limits import FixedWindow, RollingWindow, WindowReport
 from bot.rate_limits.round_trips import EARLY_SHARE, LEAST_TRIPS, REMEMBERED_SECONDS, RoundTrips
-from tests.unit.bot.rate_limits.test_rate_limits import FixedServer, play
+from tests.unit.bot.rate_limits.test_rate_limits import FixedServer, RollingServer, play
 
 
 def reported(there: float, back: float, *, reset_after: float = 5.0) -> FixedWindow:
@@ -76,3 +76,17 @@ def test_unevenly_shared_trips_never_provoke_a_429(least_share: float) -> None:
             trip, there = seeded.uniform(0.12, 0.35), seeded.uniform(least_share, 1 - least_share)
             schedule.append((0.0, trip * there, trip * (1 - there), True))
         play(FixedWindow(5, 5.0, paced=False), FixedServer(5, 5.0), schedule, told=True)
+        play(RollingWindow(6, 10.0), RollingServer(6, 10.0), schedule, told=False)
+
+
+@pytest.mark.parametrize("trip", [0.05, 0.35, 3.0])
+def test_a_permit_of_a_rolling_window_returns_a_part_of_the_round_trip_early(trip: float) -> None:
+    """A write counts from its arrival, and the next one takes its way: together a round trip, less a fifth of it."""
+    window = RollingWindow(1, 10.0, paced=False)
+    sent = at = 0.0
+    for _ in range(LEAST_TRIPS):
+        window.spend(at)
+        window.record_response(at + trip, sent=at)
+        sent, at = at, window.ready_at(at + trip, final=True)
+    assert at == pytest.approx(sent + 10.0 + (1 - EARLY_SHARE) * trip, abs=0.021)
+    assert at >= sent + 10.0 + (1 - EARLY_SHARE) * trip - 1e-9
