@@ -205,6 +205,7 @@ class StreamWriter:
         if isinstance(failure, NotFound) and code_of(failure) == "message_not_found":
             return failure
         self.leaves_session = True
+        log.info("%s: a stream takes no more text, so its message goes on by edits (%s)", self._turn.reference, failure)
         return StreamEnded(str(failure))
 
     def _refused(self, failure: Failure) -> StreamRefused:
