@@ -45,7 +45,7 @@ lint: install ## check style, types, imports and the length of functions
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/mypy install.py
-	@$(BIN)/python -m pytest tests/test_architecture.py
+	@$(PYTEST) -n 0 tests/test_architecture.py
 
 format: install ## put the code into the usual form
 	@$(BIN)/ruff format

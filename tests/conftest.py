@@ -30,10 +30,14 @@ VIRTUAL_TEST_SECONDS = 10_000.0  # the same in virtual time
 PROCESSES_EACH = 3
 QUICK_PROCESSES_EACH = 1
 
+# Marks of a test outside the quick half.
+_SLOW = re.compile(r"mark\.(slow|alone)\b")
+
 # A file whose tests all use sockets.
 _SOCKETS = re.compile(r"^pytestmark = .*pytest\.mark\.sockets", re.MULTILINE)
 
-QUICK_HALF = "not slow"  # the expression that `make test` selects by
+# The expressions that `make test` and `make test-all` select by.
+QUICK_HALF, SLOW_HALF, ALONE = "not slow", "slow and not alone", "alone"
 SLOW_FOLDERS = {"benchmarks", "e2e", "stress"}
 
 # No example fails for having taken long: other things run on the same machine.
@@ -65,8 +69,8 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
 
 
 def pytest_xdist_setupnodes(config: pytest.Config) -> None:
-    """Let the processes of the slow half share a server; it imports the program while they collect tests."""
-    if IS_POSSIBLE and config.option.markexpr != QUICK_HALF:
+    """Let the processes of the slow half share a server that forks the program."""
+    if IS_POSSIBLE and config.option.markexpr == SLOW_HALF:
         os.environ[VARIABLE] = open_fork_server(BARE, ROOT)  # noqa: TID251 (the runner's too)
 
 
@@ -85,13 +89,18 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Skip slow files without a quick test in the quick half: importing them takes seconds in every process."""
-    if config.option.markexpr != QUICK_HALF or collection_path.suffix != ".py":
+    """Skip files without a test of the chosen part: importing them takes seconds in every process."""
+    chosen = config.option.markexpr
+    if collection_path.suffix != ".py" or chosen not in {QUICK_HALF, SLOW_HALF, ALONE}:
         return None
     text = collection_path.read_text(encoding="utf-8")
     folder = folder_of(collection_path)
-    slow = folder in SLOW_FOLDERS or (folder == "integration" and _SOCKETS.search(text) is not None)
-    return True if slow and "mark.quick" not in text else None
+    if chosen == ALONE:
+        return True if "mark.alone" not in text else None
+    may_be_slow = folder in SLOW_FOLDERS or folder == "integration" or _SLOW.search(text) is not None
+    is_slow = folder in SLOW_FOLDERS or (folder == "integration" and _SOCKETS.search(text) is not None)
+    skip = not may_be_slow if chosen == SLOW_HALF else is_slow and "mark.quick" not in text
+    return True if skip else None
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

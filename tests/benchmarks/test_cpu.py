@@ -12,7 +12,7 @@ from benchmarks.cpu.paired import measure as measure_paired
 from tests.support.paths import ROOT
 
 
-@pytest.mark.sockets(seconds=60)
+@pytest.mark.sockets(seconds=120)
 async def test_the_measure_of_processor_time_runs() -> None:
     """Every answer is whole, no write is refused, and each part of the ratio is there."""
     costs = await measure(Load([20, 30], words_per_second=200.0))
@@ -27,8 +27,7 @@ async def test_the_measure_of_processor_time_runs() -> None:
     assert len(table(costs)) == 1 + 6 * len(costs)
 
 
-@pytest.mark.alone
-@pytest.mark.sockets(seconds=60)
+@pytest.mark.sockets(seconds=120)
 @pytest.mark.skipif(sys.platform != "linux", reason="a process's clock is read as Linux numbers it")
 async def test_two_checkouts_are_compared() -> None:
     """Against itself, a checkout answers every question wholly on both sides, and each side has its cost."""

@@ -12,8 +12,7 @@ import pytest
 from benchmarks.load.scale import Load, lines_of_live, lines_of_rest, measure_live, measure_rest
 
 pytestmark = [
-    pytest.mark.sockets,
-    pytest.mark.alone,
+    pytest.mark.sockets(seconds=120),
     pytest.mark.skipif(sys.platform != "linux", reason="memory and processor time are read from /proc"),
 ]
 
