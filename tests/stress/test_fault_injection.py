@@ -145,12 +145,15 @@ PICKY = Scene("a picky server", chunks=(4,), limit=140, picky=True)
 
 # Servers with dialects other than OpenAI's.
 HEALTHY_WORDS = ("end_turn", "stop_sequence", "eos", "eos_token", "COMPLETE", "STOP", "a_word_that_nobody_knows")
+# Each has two deltas a word, and a sweep costs their square: few words, though two messages for the first.
 SERVERS = [
-    Scene("a finish reason with each chunk", chunks=(3,), limit=140, manner=Manner(finish_each=True, usage_each=True)),
-    Scene("text behind the finish reason", chunks=(2,), limit=140, manner=Manner(reasons=("stop", "stop"))),
-    Scene("signs of life", chunks=(2,), limit=140, manner=Manner(quiet=3.0, alive_by="encrypted")),
-    Scene("mislabelled", chunks=(3,), limit=140, manner=Manner(plain=True)),
-    *(Scene(f"ends with {word}", chunks=(1,), finish=word, manner=Manner()) for word in HEALTHY_WORDS),
+    Scene(
+        "a finish reason with each chunk", (3,), words=5, limit=105, manner=Manner(finish_each=True, usage_each=True)
+    ),
+    Scene("text behind the finish reason", (2,), words=4, limit=140, manner=Manner(reasons=("stop", "stop"))),
+    Scene("signs of life", (2,), words=4, limit=140, manner=Manner(quiet=3.0, alive_by="encrypted")),
+    Scene("mislabelled", (3,), limit=140, manner=Manner(plain=True)),
+    *(Scene(f"ends with {word}", (1,), words=4, finish=word, manner=Manner()) for word in HEALTHY_WORDS),
 ]
 CUT_WORDS = ("length", "MAX_TOKENS", "model_length", "content_filter", "SAFETY", "refusal")
 FAILED_WORDS = ("error", "abort", "network_error", "insufficient_system_resource", "OTHER")
