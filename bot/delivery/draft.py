@@ -17,6 +17,7 @@ from bot.delivery.policy import AnswerLimits
 from bot.delivery.writes import DesiredMessage
 from bot.markdown import Piece, Splitter, grapheme_boundary
 from bot.markdown.model_text import ExtractedAddress, ModelText
+from bot.markdown.settled_text import NOTHING_SETTLED, SettledText, render_growing
 from bot.ports import Body, ChannelCapabilities, Upload
 
 # Cuts in one call. One takes one to ten milliseconds, or a hundred for adversarial text. A streaming answer needs two
@@ -45,6 +46,14 @@ class _Input(NamedTuple):
     room: int
 
 
+class _Found(NamedTuple):
+    """The desired messages for an input, and what is settled of the open one."""
+
+    given: _Input
+    messages: Sequence[DesiredMessage]
+    settled: SettledText
+
+
 class Draft:
     """The text of one attempt."""
 
@@ -67,7 +76,7 @@ class Draft:
         self._sealed: list[DesiredMessage] = []  # final messages, rendered once
         self._pieces_sealed = 0
         self._covered = 0  # characters of the sealed pieces
-        self._last: tuple[_Input, list[DesiredMessage]] | None = None  # the desired messages found last
+        self._last: _Found | None = None  # the desired messages found last
         self._ended = False  # no more text follows, so the end is final
         self.is_complete = False  # the last desired messages show all text, or as much as they may
         self.sealed_count = 0  # messages kept as posted
@@ -220,15 +229,16 @@ class Draft:
             return self._desired(count, whole_words_from=whole_words_from, is_stream=is_stream)
         self.is_complete = True
         given = self._input(whole_words_from, is_stream)
-        self._last = given, [*self._sealed, *self._open_message(given)]
-        return list(self._last[1])
+        open_, settled = self._open_message(given)
+        self._last = _Found(given, (*self._sealed, *open_), settled)
+        return list(self._last.messages)
 
     def _known(self, given: _Input) -> list[DesiredMessage] | None:
         """The desired messages as found before, unless anything has changed: a write's outcome asks for them again."""
-        if self._last is None or self._last[0] != given:
+        if self._last is None or self._last.given != given:
             return None
         self.is_complete = True
-        return list(self._last[1])
+        return list(self._last.messages)
 
     def _input(self, whole_words_from: int | None, is_stream: Callable[[int], bool]) -> _Input:
         index = len(self._sealed)
@@ -236,23 +246,24 @@ class Draft:
         whole_words_from = None if self._ended else whole_words_from  # an end's last word is whole
         return _Input(self._splitter.length, self._ended, whole_words_from, is_stream(index), room)
 
-    def _open_message(self, given: _Input) -> list[DesiredMessage]:
-        """The open message, if it shows any text."""
+    def _open_message(self, given: _Input) -> tuple[list[DesiredMessage], SettledText]:
+        """The open message, if it shows any text, and what is settled of it."""
         last = self._splitter.last
         if given.appends and not given.is_ended:
-            return self._stable(last)
+            return self._stable(last), NOTHING_SETTLED
         if not given.is_ended:
             if given.whole_words_from is not None:
                 trimmed = last.trim_partial_word()
                 last = trimmed if self._covered + len(trimmed.source) >= given.whole_words_from else last
             last = last.shown()
-        text = self._caps.renderer.render(last)
+        settled = NOTHING_SETTLED if self._last is None else self._last.settled
+        text, settled = render_growing(self._caps.renderer.render, last, settled)
         body = Body(text) if given.appends else Body("", text)
-        return [DesiredMessage(body, self._covered + len(last.source))] if text else []
+        return ([DesiredMessage(body, self._covered + len(last.source))] if text else []), settled
 
     def grows(self, index: int) -> bool:
         """Whether there is new text, most likely for the open message `index` alone. A guess: only cutting knows."""
-        if self._last is None or index != len(self._sealed) or self._last[0].length == self._splitter.length:
+        if self._last is None or index != len(self._sealed) or self._last.given.length == self._splitter.length:
             return False
         return self._splitter.expected_size <= _ROOMY_SHARE * self._caps.limit
 
