@@ -47,8 +47,8 @@ class CoalescingOptions:
     # The interval with so many streams. Then each is written every few seconds, and reading takes half of the time.
     many_streams: int = 16
     interval_of_many: float = 0.2
-    # Before a write: time to read and decode a whole interval, even if the loop is busy.
-    lead: float = 0.006
+    # Before a write: time to read and decode a whole interval, even if the loop is busy. Later words are read at once.
+    lead: float = 0.012
     # Intervals of different streams end together, so that the loop wakes up less often. Each further `streams_per_slot`
     # streams add a slot, up to `max_slots`, so that thousands do not hold up the loop all at once.
     slot: float = 0.05
@@ -97,6 +97,8 @@ class ReadCoalescer:
             return now
         options = self.options
         before_write = next_write_at - options.lead
+        if before_write <= now and self.open_streams < options.many_streams:
+            return now  # the last words before the write too
         if now < before_write < now + WAIT_FOR_WRITE * interval:
             return before_write
         slot = options.slot / min(1 + self.open_streams // options.streams_per_slot, options.max_slots)
