@@ -17,7 +17,7 @@ from tests.support.process import bot
 pytestmark = pytest.mark.sockets
 
 # Real seconds; starting the program takes one or two.
-PATIENCE = 30.0
+PATIENCE = 60.0
 # From an edit to the new text: the debounce of two seconds, and three more.
 EDIT_SECONDS = 5.0
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 POLL_SECONDS = 0.005
 
 
-async def until(condition: Callable[[], bool], *, seconds: float = 20.0) -> None:
+async def until(condition: Callable[[], bool], *, seconds: float = 60.0) -> None:
     """Wait until `condition` is true. Raises `TimeoutError` after `seconds`."""
     async with asyncio.timeout(seconds):
         while not condition():
