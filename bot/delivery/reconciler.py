@@ -283,6 +283,13 @@ class Reconciler:
         body = self._posted[write.index].body
         return body is not None and not body.controls and body.text == write.body.text
 
+    def tidies(self, write: Write) -> bool:
+        """Whether a write only takes the buttons from a message with others behind it."""
+        if write.verb is not Verb.EDIT or write.body is None or write.index >= len(self._posted) - 1:
+            return False
+        body = self._posted[write.index].body
+        return body is not None and body.text == write.body.text
+
     def freeze(self) -> None:
         """An edit was rejected permanently: keep all posted messages as they are."""
         self.detach()

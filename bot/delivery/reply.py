@@ -122,6 +122,7 @@ class Reply(ReplyStreams):
             self.fail(error)
             return None
         timing.verb = write.verb if write else None
+        timing.is_tidying = write is not None and self._reconciler.tidies(write)
         timing.is_preview = not self.is_final and bool(desired) and not desired[-1].covers
         if write is None and self.is_final and not self.done.done():
             self._move(Event.COMPLETED)

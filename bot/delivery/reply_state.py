@@ -120,7 +120,7 @@ class ReplyState:
         """Whether the text may continue in a new message instead of the due edit; by edits instead of a stream."""
         if self._timing.verb in {Verb.START, Verb.APPEND}:
             return True
-        return self._timing.verb is Verb.EDIT and self._answer.can_roll_over
+        return self._timing.verb is Verb.EDIT and not self.is_tidying and self._answer.can_roll_over
 
     def next_write_at(self, now: float) -> float:
         """When new text can be written at the earliest; infinite if that is unknown, such as during a write."""
@@ -135,6 +135,11 @@ class ReplyState:
             at = max(timing.not_before, *ready, *paced)
         # Text that waits in spite of a permit waits for others.
         return at if at > now or timing.verb is None else math.inf
+
+    @property
+    def is_tidying(self) -> bool:
+        """The due write shows no text: it only takes the buttons from an earlier message."""
+        return self._timing.is_tidying
 
     @property
     def overflows(self) -> bool:

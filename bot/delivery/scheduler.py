@@ -94,6 +94,11 @@ class ScheduledReply(Protocol):
         ...
 
     @property
+    def is_tidying(self) -> bool:
+        """The due write shows no text: it only takes the buttons from an earlier message."""
+        ...
+
+    @property
     def overflows(self) -> bool:
         """The due edit only fills up a message: the text needs another one."""
         ...
@@ -339,7 +344,7 @@ def _longest_wait(reply: ScheduledReply, now: float) -> tuple[WaitKey | None, fl
     assert reply.verb is not None
     key, latest, budgets = None, reply.due_at, reply.budgets[reply.verb]
     # Never delay a reply's first post for pacing.
-    is_last = reply.is_closing or reply.verb is Verb.STOP
+    is_last = _is_last(reply)
     urgent = is_last or (reply.shows_nothing and not reply.is_preview)
     if not (urgent or reply.is_preview):
         latest = max(latest, *(budget.paced_at(now, began=reply.began, wrote=reply.wrote) for budget in budgets))
@@ -350,6 +355,11 @@ def _longest_wait(reply: ScheduledReply, now: float) -> tuple[WaitKey | None, fl
     return key, latest
 
 
+def _is_last(reply: ScheduledReply) -> bool:
+    """Whether the due write ends an answer; taking away buttons may wait until others have ended theirs."""
+    return (reply.is_closing and not reply.is_tidying) or reply.verb is Verb.STOP
+
+
 def _first_post_at(reply: ScheduledReply, now: float) -> float:
     """When a first post leaves a permit for each final write."""
     return max(budget.first_post_at(now) for budget in reply.final_budgets)
@@ -357,8 +367,8 @@ def _first_post_at(reply: ScheduledReply, now: float) -> float:
 
 def _urgency(reply: ScheduledReply, now: float) -> tuple[int, float]:
     """The least is the most urgent: see the module's docstring."""
-    is_last = reply.is_closing or reply.verb is Verb.STOP
-    rank = 0 if is_last else 3 if reply.is_preview else 1 if reply.shows_nothing else 2
+    is_last = _is_last(reply)
+    rank = 0 if is_last else 3 if reply.is_preview or reply.is_tidying else 1 if reply.shows_nothing else 2
     return rank, -reply.backlog(now)
 
 

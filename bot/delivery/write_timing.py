@@ -18,6 +18,7 @@ class WriteTiming:
     verb: Verb | None = None  # of the next write; None: none is due
     not_before: float = 0.0
     is_preview: bool = False  # the next write shows a reasoning preview and nothing else
+    is_tidying: bool = False  # the next write only takes the buttons from an earlier message
     preview_not_before: float = 0.0
     in_flight: bool = False
     began: float = float("inf")  # when the first text arrived

@@ -37,6 +37,7 @@ class FakeReply:
     shows_nothing: bool = False
     can_roll_over: bool = False
     overflows: bool = False
+    is_tidying: bool = False
     began: float = 0.0
     wrote: float = 0.0
     characters: int = 0
@@ -174,6 +175,20 @@ def test_no_shared_edit_only_fills_up_a_message(live: int, posts: Budget, *, rol
     reply = FakeReply(budgets=budgets, can_roll_over=True, overflows=True, wrote=9.0)
     blocked = WriteScheduler[FakeReply](POLICY.rollover_after_seconds).blocked_by(reply, 10.0)
     assert isinstance(blocked, RollOver) is rolls_over
+
+
+def test_taking_away_buttons_leaves_permits_to_the_ends_of_others() -> None:
+    """An ended answer whose text is shown takes a paced permit, and not before one whose end is still to be shown."""
+    edits = FixedWindow(5, 5.0, paced=True)
+    edits.live = 2
+    edits.spend(100.0)
+    edits.record_response(100.0, sent=100.0)
+    scheduler = WriteScheduler[FakeReply](POLICY.rollover_after_seconds)
+    tidying = FakeReply(budgets={Verb.EDIT: (edits,)}, is_closing=True, is_tidying=True)
+    ending = FakeReply(budgets={Verb.EDIT: (edits,)}, is_closing=True)
+    assert scheduler.blocked_by(ending, 100.1) is None
+    assert scheduler.blocked_by(tidying, 100.1) is not None
+    assert scheduler.blocked_by(tidying, 101.1) is None
 
 
 def test_an_ended_text_that_stood_still_for_long_goes_on_in_a_new_message() -> None:

@@ -30,6 +30,7 @@ class Growing:
     shows_nothing: bool = False
     can_roll_over: bool = False
     overflows: bool = False
+    is_tidying: bool = False
     began: float = 0.0
 
     @property
