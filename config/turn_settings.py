@@ -237,8 +237,8 @@ class WritingSettings(SettingsGroup):
     rollover_after_seconds: Seconds = setting(
         "TICKERTAPE_ROLLOVER_AFTER_SECONDS",
         "Longest wait of text for an edit before the answer continues in a new message.",
-        default=10.0,
-        note="Longer than most answers take, so few are split; a longer pause looks broken.",
+        default=9.0,
+        note="Longer than many answers take, so few are split; a longer pause looks broken.",
         toml_only=True,
         renamed_from=("TICKERTAPE_GO_ON_SECONDS", "go_on_seconds"),
     )

@@ -59,9 +59,10 @@ class WritePolicy:
     whole_word_gap_seconds: float = 2.0
     # Longest wait for an edit, if posts have a separate budget; then the text continues in a new message. A first post
     # waits as long if it would take the permit reserved for another reply's final write: the answer may be complete by
-    # then. Long enough to keep an answer from falling to pieces (400 words at 40 a second stay in one message), and
-    # short enough to be fair where edits are used up (benchmarks/latency/crowd.py).
-    rollover_after_seconds: float = 10.0
+    # then. Long enough to keep an answer from falling to pieces (360 words at 40 a second stay in one message), and
+    # short enough to be fair where edits are used up: with 10 s the slowest of a workspace waited 2.2 times its average
+    # (benchmarks/latency/crowd.py).
+    rollover_after_seconds: float = 9.0
     # From the first failure in a row (429s included) until the channel is given up: longer than any pause ordered by a
     # known platform, short enough to free the turn's slot eventually.
     patience_seconds: float = 900.0

@@ -150,5 +150,9 @@ class ReplyState:
         """Total waiting time of unwritten text, in character-seconds."""
         return self._backlog.wait(now)
 
+    def mean_wait(self, now: float) -> float:
+        """The same per character of the answer, in seconds."""
+        return self._backlog.wait(now) / max(self._answer.draft.length, 1)
+
     def _move(self, event: Event) -> None:
         self._phase = transition(self._phase, event)

@@ -117,6 +117,10 @@ class ScheduledReply(Protocol):
         """Total waiting time of unwritten text, in character-seconds."""
         ...
 
+    def mean_wait(self, now: float) -> float:
+        """The same per character of the answer: its part in the answer's mean delay, in seconds."""
+        ...
+
 
 R = TypeVar("R", bound=ScheduledReply)
 
@@ -367,9 +371,10 @@ def _first_post_at(reply: ScheduledReply, now: float) -> float:
 
 def _urgency(reply: ScheduledReply, now: float) -> tuple[int, float]:
     """The least is the most urgent: see the module's docstring."""
-    is_last = _is_last(reply)
-    rank = 0 if is_last else 3 if reply.is_preview or reply.is_tidying else 1 if reply.shows_nothing else 2
-    return rank, -reply.backlog(now)
+    if _is_last(reply):
+        return 0, -reply.mean_wait(now)
+    is_late = reply.is_preview or reply.is_tidying
+    return 3 if is_late else 1 if reply.shows_nothing else 2, -reply.backlog(now)
 
 
 def _claim(reply: ScheduledReply, now: float) -> tuple[int, float]:

@@ -146,8 +146,10 @@ def test_cells_stand_below_each_other() -> None:
 def test_a_plot_is_a_picture_with_all_its_curves(plot: Plot) -> None:
     """Well-formed, and no curve is empty."""
     svg = ET.fromstring(drawn(plot))
-    curves = [path.get("d", "") for path in svg.iter("{http://www.w3.org/2000/svg}path") if path.get("fill") == "none"]
+    curves = [path.get("d", "") for path in svg.iter("{http://www.w3.org/2000/svg}path") if "V" in path.get("d", "")]
     assert len(curves) == 4
+    labels = [text.text for text in svg.iter("{http://www.w3.org/2000/svg}text")]
+    assert {"seconds since the question", "characters", plot.title} <= set(labels)
     assert all(curve.count("V") > 3 for curve in curves)
 
 

@@ -41,6 +41,7 @@ class FakeReply:
     began: float = 0.0
     wrote: float = 0.0
     characters: int = 0
+    length: int = 1
 
     @property
     def final_budgets(self) -> Sequence[Budget]:
@@ -48,6 +49,9 @@ class FakeReply:
 
     def backlog(self, now: float) -> float:
         return self.characters * now
+
+    def mean_wait(self, now: float) -> float:
+        return self.backlog(now) / self.length
 
 
 def held(seconds: float) -> LeakyBucket:
@@ -198,6 +202,18 @@ def test_an_ended_text_that_stood_still_for_long_goes_on_in_a_new_message() -> N
         reply = FakeReply(budgets=budgets, can_roll_over=True, is_closing=True, wrote=wrote)
         blocked = WriteScheduler[FakeReply](POLICY.rollover_after_seconds).blocked_by(reply, 20.0)
         assert isinstance(blocked, RollOver) is (decision is RollOver)
+
+
+def test_ends_go_up_in_the_order_of_their_mean_wait() -> None:
+    """Among final writes, a short answer does not wait for longer ones with more text."""
+    budget = held(5.0)
+    short = FakeReply(budgets=dict.fromkeys(Verb, (budget,)), is_closing=True, characters=10, length=10)
+    long = FakeReply(budgets=dict.fromkeys(Verb, (budget,)), is_closing=True, characters=30, length=60)
+    scheduler = WriteScheduler[FakeReply](POLICY.rollover_after_seconds)
+    for reply in (long, short):
+        scheduler.add(reply)
+    assert not list(scheduler.ready(0.0))
+    assert [decision.reply for decision in scheduler.ready(6.0)] == [short, long]
 
 
 def test_no_message_is_begun_that_would_wait_as_well() -> None:

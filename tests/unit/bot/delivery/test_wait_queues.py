@@ -44,6 +44,9 @@ class Growing:
     def backlog(self, now: float) -> float:
         return self.rate * (now - self.wrote) ** 2 / 2
 
+    def mean_wait(self, now: float) -> float:
+        return self.backlog(now)
+
 
 def write_all(scheduler: WriteScheduler[Growing], writes: int) -> Iterator[tuple[float, Growing]]:
     """Play so many writes on a clock of numbers; each is yielded before the reply's backlog starts anew."""
