@@ -13,7 +13,7 @@ from benchmarks.latency.limits import Fixed
 
 
 def in_windows(answer: Answer, limit: Fixed) -> float:
-    """The least mean delay in ticks of one reply whose edits spend a `Fixed` limit and whose posts spend nothing."""
+    """The least mean delay in ticks of one reply: edits spend a `Fixed` limit, posts spend nothing."""
     return _Windows(answer, limit).solve()
 
 
@@ -21,7 +21,7 @@ def in_windows(answer: Answer, limit: Fixed) -> float:
 class _Following:
     """The least cost of what follows an edit, by tick since `since`.
 
-    `growing` is where the edit shows all that has arrived, `complete` (by message) where it completes a message.
+    `growing`: the edit shows all arrived text; `complete` (by message): it completes a message.
     """
 
     since: int
@@ -32,15 +32,15 @@ class _Following:
 class _Windows:
     """Dynamic programming over the ticks at which windows of edits are opened, from the last tick backwards.
 
-    `opened[tick]` is the least cost of all that follows an edit at `tick` that opens a window and shows all that has
-    arrived; `opened_late[message][tick]` the same where that edit completes `message` after its end. `growing[tick]`
-    (a message shows what arrived by `tick`) and `complete[message][tick]` (that message is complete, the next one is
+    `opened[tick]` is the least cost after an edit at `tick` with all arrived text, the opener of a window;
+    `opened_late[message][tick]` the same if the edit completes `message` after its end. `growing[tick]` (a message
+    shows the text of `tick`) and `complete[message][tick]` (the message is complete, the next one is
     not posted) are the least costs while no window is open.
     """
 
     def __init__(self, answer: Answer, limit: Fixed) -> None:
         self._limit = limit
-        # A window that is open at the end has closed by then, and the next one has room for what is left.
+        # An open window at the end has closed by then, and the next one has room for the rest.
         self._size = size = answer.arrivals[-1][0] + limit.ticks + 1
         self._sums = Sums(answer, size)
         self._ends = self._sums.ends
@@ -50,7 +50,7 @@ class _Windows:
         self._growing = [INFINITE] * size
         self._complete = [[INFINITE] * (size + 1) for _ in self._ends]
         self._complete[self._last] = [0.0] * (size + 1)
-        self._openers = [Envelope() for _ in self._ends]  # for each message, the edits that may open a window
+        self._openers = [Envelope() for _ in self._ends]  # for each message, the possible openers of a window
 
     def solve(self) -> float:
         """The least cost from nothing shown and no window open."""
@@ -60,7 +60,7 @@ class _Windows:
         return self._complete[0][0]
 
     def _open_at(self, opener: int) -> None:
-        """The window that an edit at this tick opens, edit by edit from its last one."""
+        """The window of an opening edit at this tick, edit by edit from its last one."""
         close = min(opener + self._limit.ticks, self._size - 1)
         inside = range(opener, close + 1)
         growing = [INFINITE] * len(inside)
@@ -77,7 +77,7 @@ class _Windows:
                 self._opened_late[message][opener] = complete[message][0]
 
     def _edited(self, inside: range, at: range, growing: Sequence[float], following: _Following) -> list[float]:
-        """For each tick `inside` that is shown: the least of `growing` and of what one edit in `at` leads to."""
+        """For each shown tick `inside`: the least of `growing` and of the cost after one edit in `at`."""
         least = list(growing)
         for message in range(1, self._last + 1):
             begin, end = max(self._ends[message - 1], inside.start), min(self._ends[message], inside.stop)
@@ -88,7 +88,7 @@ class _Windows:
         return least
 
     def _posted(self, inside: range, growing: Sequence[float]) -> list[list[float]]:
-        """For each message that is complete at a tick `inside`: the least cost, if the next is posted then or later."""
+        """For each complete message at a tick `inside`: the least cost, if the next is posted then or later."""
         complete = [[INFINITE] * len(inside) for _ in self._ends]
         complete[self._last] = [0.0] * len(inside)
         for message in range(self._last - 1, 0, -1):
@@ -100,7 +100,7 @@ class _Windows:
         return complete
 
     def _post(self, message: int, tick: int, growing: float, complete: float) -> float:
-        """Of posting what follows `message` at `tick`."""
+        """Of posting the text after `message` at `tick`."""
         end = self._ends[message + 1]
         then = growing if tick < end else complete
         return then + self._sums.delay(self._ends[message], min(tick, end), tick)
@@ -125,7 +125,7 @@ class _Windows:
 
 
 def _next_edit(sums: Sums, message: int, shown: range, at: range, following: _Following) -> list[float]:
-    """For each tick in `shown`, the least cost if the next edit is at one of the ticks `at` that are later."""
+    """For each tick in `shown`, the least cost with the next edit at a later tick in `at`."""
     then, late, base = following.growing, following.complete[message], following.since
     arrived, moments, end = sums.arrived, sums.moments, sums.ends[message]
     lines, least = Envelope(), [INFINITE] * len(shown)

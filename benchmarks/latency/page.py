@@ -59,7 +59,57 @@ def crowd_rows() -> str:
     return "\n".join([f"| |{head}", "|---|" + "---|" * len(CROWDS), *rows])
 
 
-TABLES: Mapping[str, Callable[[], str]] = {"waiting": waiting_table, "crowd": crowd_rows}
+STREAMED = {
+    "slack streams: 1 x 400": "one answer in the agent view",
+    "slack streams: 12 x 400": "twelve in the agent view",
+    "slack, 12 x 400, half in the agent view": "twelve, half of them in the agent view",
+    "slack streams: 40 x 400": "forty in the agent view",
+}
+# Scenarios and round trips of the page; names as in `benchmarks.latency.networks`.
+AT_NETWORKS = (
+    "discord: 1 x 200",
+    "discord: 1 x 1000",
+    "discord: 4 x 400, 1 channel",
+    "discord: 10 x 400, 1 channel",
+    "slack window: 4 x 400",
+    "slack window: 12 x 400",
+)
+ROUND_TRIPS = ("0 ms", "50 ms", "150 ms", "350 ms", "120-350 ms")
+
+
+def streams_table() -> str:
+    """Answers with native streams beside the optimum."""
+    found = load("streams")
+    rows = [
+        f"| {plain} | {found[name]['mean']:.2f} | {found[name]['bound']:.2f} | {found[name]['settle']:.2f}"
+        f" | {found[name]['writes']:.1f} |"
+        for name, plain in STREAMED.items()
+    ]
+    head = "| Slack, answers of 400 words | mean delay, s | optimum, s | settle, s | writes each |"
+    return "\n".join([head, "|---|---|---|---|---|", *rows])
+
+
+def networks_table() -> str:
+    """Mean delays over the optimum, by round trip."""
+    found = load("networks")
+    rows = [
+        f"| {SHOWN[name]} |"
+        + "".join(
+            f" {found[f'{name} at {trip}']['mean']:.2f} / {found[f'{name} at {trip}']['bound']:.2f} |"
+            for trip in ROUND_TRIPS
+        )
+        for name in AT_NETWORKS
+    ]
+    head = "| mean delay / optimum, s |" + "".join(f" {trip} |" for trip in ROUND_TRIPS)
+    return "\n".join([head, "|---|" + "---|" * len(ROUND_TRIPS), *rows])
+
+
+TABLES: Mapping[str, Callable[[], str]] = {
+    "waiting": waiting_table,
+    "streams": streams_table,
+    "networks": networks_table,
+    "crowd": crowd_rows,
+}
 
 
 def filled(text: str) -> str:

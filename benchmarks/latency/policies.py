@@ -16,7 +16,7 @@ from bot.rate_limits import EDGE_SECONDS, Budget
 
 
 class Counter(Protocol):
-    """One thing that a platform counts, where answers come at once. Times in seconds."""
+    """A limit of a platform without latency. Times in seconds."""
 
     most: int
 
@@ -30,7 +30,7 @@ class Counter(Protocol):
 
 
 class FixedCounter:
-    """So many in a window that the first one after the last window's close opens."""
+    """So many in a window; the first one after a close opens the next."""
 
     def __init__(self, limit: int, period: float) -> None:
         self.most = limit
@@ -86,13 +86,13 @@ class LeakCounter:
         self._full_at = max(self._full_at, now) + self._interval
 
 
-# How long a reply waits after so many writes that had one. Seconds.
+# The wait of a reply after so many writes. Seconds.
 Gap = Callable[[int], float]
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How a bot paces the edits of its replies: `gap` for each by itself, `shared` for all that share a budget.
+    """How a bot paces the edits of its replies: `gap` for each by itself, `shared` for all of a budget.
 
     `keep` permits are left for final writes; None: one for each live reply.
     """
@@ -103,7 +103,7 @@ class Policy:
     keep: int | None = 0
 
     def budgets(self, counter: Counter, replies: int) -> list[Budget]:
-        """One for each reply, all of which spend the same counter."""
+        """One for each reply; all spend the same counter."""
         shared = _Shared(counter, self)
         return [_OfOneReply(shared) for _ in range(replies)]
 
@@ -119,7 +119,7 @@ class _Shared:
 
     @property
     def kept(self) -> int:
-        """Permits that only a final write may take."""
+        """Permits for final writes alone."""
         keep = self.live if self.policy.keep is None else self.policy.keep
         return min(keep, self.counter.most - 1)
 
@@ -184,7 +184,7 @@ class _OfOneReply:
 
 # What widespread bots do: an edit each second or so, whatever there is to spend.
 EVERY = (Policy("every 1 s", lambda _: 1.0), Policy("every 1.2 s", lambda _: 1.2), Policy("every 1.5 s", lambda _: 1.5))
-# Steps that grow with the answer: what it costs doubles with each doubling of the length, no more.
+# Steps that grow with the answer: twice the length costs at most twice the delay.
 GEOMETRIC = Policy("growing by 1.3", lambda writes: min(0.25 * 1.3**writes, 20.0))
 # Whoever has waited longest in total writes whenever a permit is there.
 GREEDY = Policy("whenever permitted", lambda _: 0.0)
@@ -193,6 +193,6 @@ OTHERS = (*EVERY, GEOMETRIC, GREEDY)
 
 
 def keeping(shared: float) -> tuple[Policy, ...]:
-    """The simulation of what to keep back for final writes: nothing, one, or one for each live reply."""
+    """The simulation of the reserve for final writes: nothing, one, or one for each live reply."""
     kept = ((0, "none kept"), (1, "one kept"), (None, "one kept for each"))
     return tuple(Policy(name, shared=shared, keep=keep) for keep, name in kept)

@@ -31,11 +31,10 @@ COLUMNS = (
     ("posts", "posts", 1),
     ("429s", "limited", 0),
 )
-# A figure that is this much above what it must be is that all the same: on the virtual clock each turn of the loop
-# takes a nanosecond. Seconds.
+# A figure may be this much above its promise: on the virtual clock each turn of the loop takes a nanosecond. Seconds.
 ROUNDING = 1e-4
 
-# Below this, a bound says that nearly each chunk may have its write, and a ratio to it says nothing. Seconds.
+# Below this, nearly each chunk may have its own write, and a ratio to the bound means nothing. Seconds.
 LEAST_BOUND = 0.025
 
 
@@ -48,7 +47,7 @@ def figures(result: Result, bounds: Figures) -> dict[str, float]:
 
 
 def missed(scenario: Scenario, found: Figures) -> list[str]:
-    """What a scenario must show and does not, in words."""
+    """The promises missed, in words."""
     late = [f"{name} > {most:g}" for name, most in scenario.must if found[name] > most + ROUNDING]
     lost = ["not whole"] if found["whole"] < found["replies"] else []
     return [*late, *lost, *(["429"] if found["limited"] > scenario.forgiven else [])]
@@ -87,13 +86,13 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
 
 
 def load(name: str) -> Kept:
-    """What was kept under a name, by scenario; nothing if there is nothing."""
+    """The kept figures of a name, by scenario; empty without a file."""
     file = RESULTS / f"{name}.toml"
     return tomllib.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
 
 
 def keep(name: str, rows: Mapping[str, Figures]) -> None:
-    """Write figures down, so that a difference shows as a line."""
+    """Write figures to a file, one a line."""
     parts = (
         f'["{scenario}"]\n' + "".join(f"{key} = {value:g}\n" for key, value in found.items())
         for scenario, found in rows.items()

@@ -16,13 +16,13 @@ from bot.conversation import Finish, FinishReason, Text
 from bot.markdown import Piece, PlainMarkdown, Splitter
 from tests.support.fakes import Step
 
-# One word at the 40 words a second that the scenarios go by. Seconds.
+# One word at the 40 words a second of all scenarios. Seconds.
 TICK = 0.025
 
 
 @dataclass(frozen=True)
 class Trace:
-    """The chunks of one answer, each with the tick that it arrives at; ticks do not fall."""
+    """The chunks of one answer, each with the tick of its arrival; ticks do not fall."""
 
     chunks: tuple[tuple[int, str], ...]
 
@@ -33,7 +33,7 @@ class Trace:
 
     @cached_property
     def arrivals(self) -> tuple[tuple[int, int], ...]:
-        """(tick, characters), of characters that can be seen: blanks are not waited for."""
+        """(tick, characters), of visible characters: readers do not wait for blanks."""
         return tuple((tick, seen) for tick, text in self.chunks if (seen := visible(text)))
 
     def script(self) -> list[Step]:
@@ -48,7 +48,7 @@ class Trace:
         return [*script, TICK, Finish(FinishReason.STOP)]
 
     def cuts(self, limit: int) -> tuple[int, ...]:
-        """The tick of the chunk that ends each message but the last, where a message holds `limit` characters.
+        """The tick of the last chunk of each message but the last, with `limit` characters in a message.
 
         It is the core's own splitter that cuts, since the bound is for writers that go on in a new message when one is
         full and not before.
@@ -72,7 +72,7 @@ def regular(words: int) -> Trace:
 
 
 def bursty(words: int, seed: int) -> Trace:
-    """Chunks of one to twelve words, about 40 a second in the mean, as from a server that sends in blocks."""
+    """Chunks of one to twelve words, about 40 a second in the mean, as from a server with blocks."""
     seeded = random.Random(seed)  # noqa: S311 (seeded, so that results are the same everywhere)
 
     def gap(words: int) -> int:
@@ -82,7 +82,7 @@ def bursty(words: int, seed: int) -> Trace:
 
 
 def pausing(words: int, seed: int) -> Trace:
-    """A word a tick, but after one word in fifty a pause of one to four seconds: a model that thinks in between."""
+    """A word a tick, but after one word in fifty a pause of one to four seconds: a thinking model."""
     seeded = random.Random(seed)  # noqa: S311 (seeded, so that results are the same everywhere)
 
     def gap(words: int) -> int:

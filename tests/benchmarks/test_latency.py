@@ -103,6 +103,13 @@ def test_every_scenario_has_its_bound_and_its_figures_kept() -> None:
     assert list(kept("networks")) == [row_of(*case).name for case in cases()]
 
 
+@pytest.mark.parametrize("name", ["discord: 1 x 200", "discord: 4 x 400, 1 channel", "slack window: 4 x 400"])
+def test_kept_figures_are_those_of_the_code(name: str) -> None:
+    """A few quick ones, of all scenarios: `make bench-virtual WRITE=--write` keeps new ones."""
+    found, before = figures(played(BY_NAME[name]), kept("bounds")[name]), kept("waiting")[name]
+    assert found == pytest.approx(before, abs=2e-3)
+
+
 @pytest.mark.parametrize("name", ["discord: 1 x 200", "discord: 4 x 400, 1 channel", "slack leak: 1 x 200"])
 def test_the_bounds_that_are_kept_are_those_of_the_code(name: str) -> None:
     """The quick ones are computed anew; `python -m benchmarks --bounds` does it for all."""
