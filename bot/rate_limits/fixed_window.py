@@ -136,8 +136,8 @@ class FixedWindow(RateLimitBase):
             self._reported.clear()
             self._mark_reported(now, report, sent)
         elif latest < self._closes_after + self._period:  # no other window can close by then
-            self._closes_after = max(self._closes_after, earliest)
             self._closes_at = min(self._closes_at, latest)
+            self._closes_after = min(max(self._closes_after, earliest), self._closes_at)
             self._count(counted)
             self._mark_reported(now, report, sent)
         else:  # this window or the next: assume the worse
@@ -148,7 +148,8 @@ class FixedWindow(RateLimitBase):
         """The report is of a window with an unknown end."""
         if counted == 1 and 0 < report.reset_after <= LONGEST_PERIOD_SECONDS:
             self._period = report.reset_after
-        self._closes_after = max(self._closes_after, earliest)
+        # Earlier than assumed if the server's windows are shorter than `period`.
+        self._closes_after = min(max(self._closes_after, earliest), latest)
         self._closes_at = latest
         # Other writes in flight may be counted already: assume not.
         self._used = counted + max(self._in_flight - 1, 0)

@@ -213,11 +213,16 @@ class LooksAtAll(WriteScheduler[Reply]):
         for reply in self.live:
             if reply.verb is not None and not reply.in_flight:
                 urgent = reply.is_final or reply.shows_nothing
-                free = [budget.ready_at(now, final=urgent) for budget in reply.budgets[reply.verb]]
-                yield max(reply.due_at, *free), reply
+                budgets = reply.budgets[reply.verb]
+                times = [budget.ready_at(now, final=urgent) for budget in budgets]
+                if not urgent:
+                    times += [budget.paced_at(now, began=reply.began, wrote=reply.wrote) for budget in budgets]
+                yield max(reply.due_at, *times), reply
 
     def urgency(self, reply: Reply, now: float) -> tuple[int, float]:
-        return 0 if reply.is_final else 1 if reply.shows_nothing else 2, -reply.backlog(now)
+        if reply.is_final:
+            return 0, -reply.mean_wait(now)
+        return 1 if reply.shows_nothing else 2, -reply.backlog(now)
 
 
 @dataclass
@@ -242,7 +247,10 @@ class Event:
 
 @dataclass(frozen=True)
 class Plan:
-    """One random scenario. Its budgets have no pacing, since paced writes depend on the times of looking."""
+    """One random scenario, each answer in one message.
+
+    Its budgets have no pacing, since paced writes depend on the times of looking.
+    """
 
     limits: str  # which platform's way of counting
     places: list[int]  # the channel of each reply
@@ -300,7 +308,7 @@ async def play(plan: Plan, scheduler: WriteScheduler[Reply]) -> list[tuple[float
     faults: dict[int, list[Failure]] = {number: [] for number in range(len(plan.places))}
     live = []
     for number, spent in enumerate(budgets_of(plan)):
-        channel = SpendingChannel(server, spends=spent, fault=partial(fault_of, faults[number]))
+        channel = SpendingChannel(server, limit=100_000, spends=spent, fault=partial(fault_of, faults[number]))
         live.append(Reply(turn(str(number)).key, channel, Strings(), figures()))
     pacer = Pacer(policy, NoRecorder(), random.Random(1), scheduler)
     async with asyncio.TaskGroup() as group:

@@ -208,6 +208,16 @@ def test_a_lone_reply_keeps_one_write_for_its_end() -> None:
     assert times == [0.0, 1.17, 2.32, 3.47, 4.87, 5.77]
 
 
+def test_a_window_shorter_than_assumed_delays_nothing() -> None:
+    """Another write opened a window of two seconds; the second write of ours is spaced by its end, not by five."""
+    budget = FixedWindow(5, 5.0, paced=True)
+    budget.live = 1
+    budget.spend(100.0)
+    budget.observe(100.01, WindowReport(5, 3, 1.8), sent=100.0)
+    budget.record_response(100.01)
+    assert budget.ready_at(100.02, final=False) < 101.0
+
+
 def test_several_replies_spend_one_write_a_step() -> None:
     """Replies sharing a window spend it evenly and reserve nothing."""
     budget = FixedWindow(5, 5.0, paced=True)
