@@ -7,7 +7,7 @@ from functools import partial
 
 from benchmarks.latency.cases import SCENARIOS
 from benchmarks.latency.native_streams import STREAM_SCENARIOS, measure_streams
-from benchmarks.latency.networks import NETWORKS
+from benchmarks.latency.networks import NETWORKS, USUAL
 from benchmarks.latency.platforms import DISCORD, SLACK, SLACK_LEAK
 from benchmarks.latency.policies import EVERY, GEOMETRIC, OTHERS, Policy, keeping
 from benchmarks.latency.scenarios import Result, Scenario, at_once, measure
@@ -30,16 +30,7 @@ COMPARED = (
     "slack, 12 x 400, half in the agent view",
 )
 # Those of the shorter table at each latency.
-AT_A_LATENCY = (
-    "discord: 1 x 200",
-    "discord: 1 x 1000",
-    "discord: 4 x 400, 1 channel",
-    "discord: 10 x 400, 1 channel",
-    "slack window: 4 x 400",
-    "slack window: 12 x 400",
-    "slack streams: 12 x 400",
-    "slack, 12 x 400, half in the agent view",
-)
+AT_A_LATENCY = (*USUAL, "slack streams: 12 x 400", "slack, 12 x 400, half in the agent view")
 FEW: tuple[Policy, ...] = (EVERY[0], GEOMETRIC)
 LATENCIES = ("0 ms", "50 ms", "150 ms", "350 ms")
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from benchmarks.latency.crowd import CROWDS
+from benchmarks.latency.networks import USUAL
 from benchmarks.latency.table import load
 
 PAGE = Path(__file__).parents[2] / "docs" / "performance.md"
@@ -65,15 +66,7 @@ STREAMED = {
     "slack, 12 x 400, half in the agent view": "twelve, half of them in the agent view",
     "slack streams: 40 x 400": "forty in the agent view",
 }
-# Scenarios and round trips of the page; names as in `benchmarks.latency.networks`.
-AT_NETWORKS = (
-    "discord: 1 x 200",
-    "discord: 1 x 1000",
-    "discord: 4 x 400, 1 channel",
-    "discord: 10 x 400, 1 channel",
-    "slack window: 4 x 400",
-    "slack window: 12 x 400",
-)
+# Round trips of the page; names as in `benchmarks.latency.networks`.
 ROUND_TRIPS = ("0 ms", "50 ms", "150 ms", "350 ms", "120-350 ms")
 
 
@@ -98,7 +91,7 @@ def networks_table() -> str:
             f" {found[f'{name} at {trip}']['mean']:.2f} / {found[f'{name} at {trip}']['bound']:.2f} |"
             for trip in ROUND_TRIPS
         )
-        for name in AT_NETWORKS
+        for name in USUAL
     ]
     head = "| mean delay / optimum, s |" + "".join(f" {trip} |" for trip in ROUND_TRIPS)
     return "\n".join([head, "|---|" + "---|" * len(ROUND_TRIPS), *rows])
