@@ -24,7 +24,6 @@ from adapters.http_server import ComponentStatus, HttpServer, ListenFailed, Rout
 from adapters.journal import JournalOptions, MemoryJournal, SqliteJournal
 from adapters.playground import PlaygroundOptions, PlaygroundPlatform
 from adapters.prometheus import PrometheusRecorder
-from adapters.records import SqliteRecords
 from adapters.shared.attachments import AttachmentLimits, Attachments
 from adapters.shared.diagnostics import CheckResult
 from bot.access import AccessRules, AllowDeny
@@ -51,6 +50,7 @@ from bot.interactions.service import InteractionService
 from bot.journal import Journal
 from bot.ports import Model, Platform
 from bot.prompt import PromptConfig, PromptLimits, PromptOverride
+from bot.record_store import RecordStore
 from bot.records import KeyValueStore
 from bot.stored_choices import StoredChoices
 from bot.strings import Strings
@@ -96,7 +96,7 @@ async def open_bot(settings: Settings, stack: AsyncExitStack, report: Callable[[
     history = History(clock)
     turns = make_turns(settings, model, Recorders(recorder, history, *traces), journal, platforms, hooks=hooks)
     admin = make_admin_page(settings, turns, history, records, clock)
-    statuses = partial(component_statuses, settings, turns, journal, records, server)
+    statuses = partial(component_statuses, turns, journal, records, server)
     recorder.add_state(lambda: bot_state(settings, turns, platform_readiness(platforms), statuses()))
     http_server = HttpServer(
         host=settings.site.host,
@@ -137,10 +137,9 @@ def platform_readiness(platforms: Sequence[Platform]) -> Mapping[str, bool]:
 
 
 def component_statuses(
-    settings: Settings,
     turns: TurnManager,
     journal: Journal,
-    records: SqliteRecords,
+    records: RecordStore,
     server: embedded.EmbeddedServer | None,
 ) -> Mapping[str, ComponentStatus]:
     """The status of the journal, the records and the embedded model, for ``/readyz``."""
@@ -148,7 +147,7 @@ def component_statuses(
     statuses = {"journal": ComponentStatus("degraded" if turns.degraded else journal_label)}
     if server is not None:
         statuses["model"] = ComponentStatus("alive" if server.alive else "dead", healthy=server.alive)
-    return {**statuses, "records": records_status(settings, records)}
+    return {**statuses, "records": records_status(records)}
 
 
 async def run_checks(settings: Settings, address: str = "") -> Sequence[CheckResult]:

@@ -8,9 +8,9 @@ from datetime import datetime
 from adapters.admin.history import History
 from adapters.admin.page import AdminPage, Sources
 from adapters.admin.routes import AdminRoutes
-from adapters.records import SqliteRecords
 from bot.bootstrap_records import make_quota_rules
 from bot.quota_book import QuotaBook
+from bot.record_store import RecordStore
 from bot.turns.manager import TurnManager
 from config.settings import Settings
 
@@ -19,7 +19,7 @@ def make_admin_page(
     settings: Settings,
     turns: TurnManager,
     history: History,
-    records: SqliteRecords,
+    records: RecordStore,
     wall_clock: Callable[[], datetime],
 ) -> AdminRoutes | None:
     """The page; None without a token, so that every path is 404."""

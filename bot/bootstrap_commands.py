@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from adapters.records import SqliteRecords
 from bot.access import AccessRules
 from bot.bootstrap_models import make_catalog
 from bot.bootstrap_records import make_personal_data
@@ -15,6 +14,7 @@ from bot.preferences import Controls, FreeText, Persona, PreferenceName
 from bot.privacy import JournalRows
 from bot.prompt import PromptConfig
 from bot.quota_book import QuotaBook
+from bot.record_store import RecordStore
 from bot.stored_choices import PreferenceRules
 from bot.strings import Strings
 from bot.usage import LedgerUsage
@@ -46,7 +46,7 @@ def make_preference_rules(settings: Settings, access: AccessRules, prompting: Pr
 def make_handlers(
     settings: Settings,
     rules: PreferenceRules,
-    records: SqliteRecords,
+    records: RecordStore,
     quotas: QuotaBook,
     *,
     journal: JournalRows,

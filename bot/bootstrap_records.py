@@ -9,8 +9,10 @@ from decimal import Decimal
 from typing import Any
 
 from adapters.http_server import ComponentStatus
-from adapters.records import RecordsOptions, SqliteRecords, export
+from adapters.records import RecordsOptions, export
 from adapters.records.export import ExportFailed
+from adapters.records.sqlite import SqliteRecords
+from adapters.records.sqlite.export import read_rows
 from bot.bootstrap_models import make_catalog, make_pricing
 from bot.feedback import KeptAnswers
 from bot.ledger import Unit
@@ -18,6 +20,7 @@ from bot.metering import LedgerMeter, MeteringOptions
 from bot.privacy import Answers, JournalRows, StoredPersonalData
 from bot.quota_book import QuotaBook
 from bot.quotas import ROLE_PREFIX, LimitName, PeriodKind, QuotaRules
+from bot.record_store import RecordStore
 from bot.records import Retention
 from bot.strings import Strings
 from bot.telemetry import UsageRecorder
@@ -38,32 +41,32 @@ def export_lines(settings: Settings, kind: str, since: float, until: float, *, j
     """The lines of the export of ``usage`` or ``feedback``. Raises `ExportFailed`."""
     answers = ("answer",) if settings.feedback.answer_text else ()
     fields = export.USAGE_FIELDS if kind == "usage" else (*export.FEEDBACK_FIELDS, *answers)
-    rows = export.read_rows(settings.records_file, kind, since, until)
+    rows = read_rows(settings.records_file, kind, since, until)
     return (export.to_jsonl if jsonl else export.to_csv)(fields, rows)
 
 
-async def open_records(settings: Settings, stack: AsyncExitStack, wall_clock: Callable[[], datetime]) -> SqliteRecords:
+async def open_records(settings: Settings, stack: AsyncExitStack, wall_clock: Callable[[], datetime]) -> RecordStore:
     """Open the store beside the journal's file, or in memory. An unusable file is logged and does not raise."""
     chosen = settings.retention
     options = RecordsOptions(chosen.usage_days, chosen.feedback_days, chosen.settings_days, chosen.audit_days)
     return await stack.enter_async_context(SqliteRecords(settings.records_file, wall_clock, options))
 
 
-def records_status(settings: Settings, records: SqliteRecords) -> ComponentStatus:
+def records_status(records: RecordStore) -> ComponentStatus:
     """The status of the store, for ``/readyz``."""
     if records.degraded:
         return ComponentStatus("degraded")
-    return ComponentStatus("ok" if settings.records_file else "memory")
+    return ComponentStatus("ok" if records.durable else "memory")
 
 
-def make_quotas(settings: Settings, records: SqliteRecords, wall_clock: Callable[[], datetime]) -> QuotaBook:
+def make_quotas(settings: Settings, records: RecordStore, wall_clock: Callable[[], datetime]) -> QuotaBook:
     """The limits in force."""
     return QuotaBook(make_quota_rules(settings), records, wall_clock)
 
 
 def make_personal_data(
     settings: Settings,
-    records: SqliteRecords,
+    records: RecordStore,
     journal: JournalRows,
     answers: Answers,
     wall_clock: Callable[[], datetime],
@@ -85,7 +88,7 @@ def make_personal_data(
 
 def make_hooks(
     settings: Settings,
-    records: SqliteRecords,
+    records: RecordStore,
     quotas: QuotaBook,
     choices: ChoiceSource,
     *,

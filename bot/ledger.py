@@ -175,10 +175,13 @@ class LedgerStore(Protocol):
         """
         ...
 
-    async def settle(self, key: TurnKey, entries: Sequence[LedgerEntry], *, refund: bool, ended: bool) -> None:
+    async def settle(
+        self, key: TurnKey, entries: Sequence[LedgerEntry], *, refund: bool, ended: bool, repeated: bool = False
+    ) -> None:
         """Store the calls of a turn, and count their tokens and cost. `ended` frees the room.
 
-        With `refund` the question does not count.
+        With `refund` the question does not count. With `repeated`, these calls may be stored already: an earlier
+        attempt had an unknown outcome.
         """
         ...
 

@@ -14,6 +14,9 @@ from bot.records import AuditEntry, KeyValueStore, RecordsUnavailable
 # The key of the stored changes.
 QUOTAS_KEY = "quotas"
 
+# Attempts of a change while other processes change quotas too: each lets one of them win.
+CHANGE_ATTEMPTS = 10
+
 
 class QuotaBook:
     """Reads and changes the rules. Every process reads a change at its next question."""
@@ -31,12 +34,7 @@ class QuotaBook:
 
     async def overrides(self) -> Mapping[str, str]:
         """The changes made at run time, by the limit's name. Raises `RecordsUnavailable`."""
-        text = await self._store.get(QUOTAS_KEY)
-        with suppress(ValueError):
-            stored = json.loads(text or "{}")
-            if isinstance(stored, dict):
-                return {str(name): str(value) for name, value in stored.items()}
-        return {}
+        return _parse(await self._store.get(QUOTAS_KEY))
 
     async def change(self, name: str, amount: str, *, by: str) -> bool:
         """Change a limit, or return to the configured one with an empty amount; 0 is no limit.
@@ -46,13 +44,29 @@ class QuotaBook:
         limit = LimitName.parse(name)
         if limit is None or (amount and parse_amount(amount) is None):
             return False
-        overrides = dict(await self.overrides())
+        for _ in range(CHANGE_ATTEMPTS):
+            stored = await self._store.get(QUOTAS_KEY)
+            changed, entry = self._changed(stored, limit, amount.strip(), by)
+            if await self._store.replace(QUOTAS_KEY, changed, expected=stored, audit=entry):
+                return True
+        raise RecordsUnavailable("others change the quotas at the same time")
+
+    def _changed(self, stored: str, limit: LimitName, amount: str, by: str) -> tuple[str, AuditEntry]:
+        """The stored changes with one more, and its audit entry."""
+        overrides = _parse(stored)
         old = overrides.pop(str(limit), None)
         if amount:
-            overrides[str(limit)] = amount.strip()
+            overrides[str(limit)] = amount
         configured: Decimal | None = self.configured.get(limit)
         before = old if old is not None else None if configured is None else str(configured)
         detail = json.dumps({"name": str(limit), "old": before, "new": amount or None})
         entry = AuditEntry(self._wall_clock().timestamp(), "", "", by, "quota", str(limit), detail)
-        await self._store.put(QUOTAS_KEY, json.dumps(overrides), audit=entry)
-        return True
+        return json.dumps(overrides), entry
+
+
+def _parse(text: str) -> dict[str, str]:
+    with suppress(ValueError):
+        stored = json.loads(text or "{}")
+        if isinstance(stored, dict):
+            return {str(name): str(value) for name, value in stored.items()}
+    return {}

@@ -200,8 +200,12 @@ class KeyValueStore(Protocol):
         """The value; empty if there is none."""
         ...
 
-    async def put(self, key: str, value: str, *, audit: AuditEntry | None = None) -> None:
-        """Store a value, or delete it if it is empty. The same transaction appends `audit` to the audit log."""
+    async def put(self, key: str, value: str) -> None:
+        """Store a value, or delete it if it is empty."""
+        ...
+
+    async def replace(self, key: str, value: str, *, expected: str, audit: AuditEntry) -> bool:
+        """Store a value if the present one is as expected. The same transaction appends `audit` to the audit log."""
         ...
 
 

@@ -1,9 +1,9 @@
-"""The records: settings made in chat, the ledger, quotas, feedback and the audit log, in an SQLite file of their own.
+"""The records: settings made in chat, the ledger, quotas, feedback and the audit log.
 
-`store` implements the core's ports on `database`; the other modules hold the statements of one subject each.
+`store` implements the core's ports with scripts: the modules beside it hold those of one subject each. An engine runs
+them in SQLite or PostgreSQL.
 """
 
 from adapters.records.options import RecordsOptions
-from adapters.records.store import SqliteRecords
 
-__all__ = ["RecordsOptions", "SqliteRecords"]
+__all__ = ["RecordsOptions"]

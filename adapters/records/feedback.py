@@ -1,57 +1,55 @@
-"""Statements for votes and the texts of answers."""
+"""Scripts for votes and the texts of answers."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from adapters.records.database import Connection
+from adapters.records.script import Script, change, lock_subject, select
 from bot.interactions.values import Vote
-from bot.records import VoteRecord
+from bot.records import VoteRecord, person
 
-SELECT_VOTES = """
-SELECT platform, workspace, channel, message, user, vote, votes.at, votes.turn, reason, coalesce(answers.text, '')
+_SELECT_VOTES = """
+SELECT platform, workspace, channel, message, "user", vote, votes.at, votes.turn, reason, coalesce(answers.text, '')
 FROM votes LEFT JOIN answers ON answers.turn = votes.turn
-WHERE votes.at >= ? ORDER BY votes.at DESC, votes.turn, user LIMIT ?
+WHERE votes.at >= $1 ORDER BY votes.at DESC, votes.turn, "user" LIMIT $2
+"""
+_RECORD_VOTE = """
+INSERT INTO votes (turn, "user", platform, workspace, channel, message, vote, reason, at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+ON CONFLICT (turn, "user") DO UPDATE SET vote = excluded.vote, message = excluded.message, at = excluded.at,
+    reason = CASE WHEN votes.vote = excluded.vote AND excluded.reason = '' THEN votes.reason ELSE excluded.reason END
+"""
+# "Forget me" finds an answer by the author of its question, so there is none without.
+_KEEP_ANSWER = """
+INSERT INTO answers (turn, text, at)
+SELECT turn, $2, CAST($3 AS double precision) FROM questions WHERE turn = $1 AND "user" != ''
+ON CONFLICT (turn) DO UPDATE SET text = excluded.text, at = excluded.at
 """
 
 
-def record_vote(connection: Connection, vote: VoteRecord) -> None:
+def record_vote(vote: VoteRecord) -> Script[int]:
     """Store a vote. An equal one repeats a press, and keeps the reason."""
-    connection.execute(
-        """
-        INSERT INTO votes (turn, user, platform, workspace, channel, message, vote, reason, at)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
-        ON CONFLICT (turn, user) DO UPDATE SET vote = excluded.vote, message = excluded.message, at = excluded.at,
-            reason = CASE WHEN vote = excluded.vote AND excluded.reason = '' THEN reason ELSE excluded.reason END
-        """,
-        (
-            vote.turn,
-            vote.user,
-            vote.platform,
-            vote.workspace,
-            vote.channel,
-            vote.message,
-            vote.vote.value,
-            vote.reason,
-            vote.at,
-        ),
-    )
+    place = (vote.platform, vote.workspace, vote.channel, vote.message)
+    return change(_RECORD_VOTE, vote.turn, vote.user, *place, vote.vote.value, vote.reason, vote.at)
 
 
-def add_reason(connection: Connection, turn: str, user: str, reason: str) -> bool:
+def add_reason(turn: str, user: str, reason: str) -> Script[bool]:
     """Add a reason to a thumbs down; False if there is none."""
-    update = "UPDATE votes SET reason = ? WHERE turn = ? AND user = ? AND vote = ?"
-    return connection.execute(update, (reason, turn, user, Vote.DOWN.value)).rowcount > 0
+    update = 'UPDATE votes SET reason = $1 WHERE turn = $2 AND "user" = $3 AND vote = $4'
+    return (yield from change(update, reason, turn, user, Vote.DOWN.value)) > 0
 
 
-def read_votes(connection: Connection, since: float, limit: int) -> Sequence[VoteRecord]:
+def read_votes(since: float, limit: int) -> Script[Sequence[VoteRecord]]:
     """The newest votes, the newest first."""
-    rows = connection.execute(SELECT_VOTES, (since, limit))
+    rows = yield from select(_SELECT_VOTES, since, limit)
     names = ("platform", "workspace", "channel", "message", "user", "vote", "at", "turn", "reason", "answer")
-    return [VoteRecord(**dict(zip(names, (*row[:5], Vote(row[5]), *row[6:]), strict=True))) for row in rows]
+    found = (dict(zip(names, row, strict=True)) for row in rows)
+    return [VoteRecord(**{**each, "vote": Vote(each["vote"])}) for each in found]
 
 
-def keep_answer(connection: Connection, turn: str, text: str, at: float) -> None:
-    """Store an answer's text if its question names an author: "forget me" finds it by them."""
-    insert = "INSERT OR REPLACE INTO answers SELECT turn, ?, ? FROM questions WHERE turn = ? AND user != ''"
-    connection.execute(insert, (text, at, turn))
+def keep_answer(turn: str, text: str, at: float) -> Script[None]:
+    """Store an answer's text if its question names an author."""
+    authors = yield from select('SELECT platform, "user" FROM questions WHERE turn = $1', turn)
+    for platform, user in authors:
+        yield from lock_subject(person(platform, user))
+        yield from change(_KEEP_ANSWER, turn, text, at)

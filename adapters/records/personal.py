@@ -1,15 +1,13 @@
-"""Statements for one person's rows: export and erasure. A person is the same user in all workspaces of a platform."""
+"""Scripts for one person's rows: export and erasure. A person is the same user in all workspaces of a platform."""
 
 from __future__ import annotations
 
 import secrets
-import sqlite3
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from types import MappingProxyType
 
-from adapters.records.database import Connection
 from adapters.records.preferences import append_audit
+from adapters.records.script import Script, change, lock_subject, select
 from bot.conversation import TurnKey
 from bot.records import AuditEntry, Subject
 
@@ -21,35 +19,35 @@ _SELECTS: Mapping[str, str] = MappingProxyType(
     {
         "preferences": """
             SELECT kind, platform, workspace, id, name, value, changed_by, at FROM preferences
-            WHERE platform = :platform AND (changed_by = :user OR (kind = 'user' AND id = :user)) ORDER BY at
+            WHERE platform = $1 AND (changed_by = $2 OR (kind = 'user' AND id = $2)) ORDER BY at
         """,
         "resets": """
             SELECT platform, conversation, position, at FROM resets
-            WHERE platform = :platform AND made_by = :user ORDER BY at
+            WHERE platform = $1 AND made_by = $2 ORDER BY at
         """,
-        "first_contact": "SELECT platform, id, at FROM people WHERE platform = :platform AND id = :user",
+        "first_contact": "SELECT platform, id, at FROM people WHERE platform = $1 AND id = $2",
         "questions": """
-            SELECT platform, workspace, channel, message, generation, user, at, state FROM questions
-            WHERE platform = :platform AND user = :user ORDER BY at
+            SELECT platform, workspace, channel, message, generation, "user", at, state FROM questions
+            WHERE platform = $1 AND "user" = $2 ORDER BY at
         """,
         "usage": """
-            SELECT at, platform, workspace, channel, user, turn, model, input_tokens, cached_tokens, output_tokens,
-                reasoning_tokens, cost / 1e9 AS cost_dollars, cost_source, estimated
-            FROM calls WHERE platform = :platform AND user = :user ORDER BY at
+            SELECT at, platform, workspace, channel, "user", turn, model, input_tokens, cached_tokens, output_tokens,
+                reasoning_tokens, cost / CAST(1e9 AS double precision) AS cost_dollars, cost_source, estimated
+            FROM calls WHERE platform = $1 AND "user" = $2 ORDER BY at
         """,
         "votes": """
-            SELECT votes.platform, votes.workspace, votes.channel, votes.message, votes.user, vote, reason, votes.at,
+            SELECT votes.platform, votes.workspace, votes.channel, votes.message, votes."user", vote, reason, votes.at,
                 answers.text AS answer
             FROM votes LEFT JOIN answers ON answers.turn = votes.turn
-            WHERE votes.platform = :platform AND votes.user = :user ORDER BY votes.at
+            WHERE votes.platform = $1 AND votes."user" = $2 ORDER BY votes.at
         """,
         "answers": """
             SELECT text, answers.at FROM answers JOIN questions ON questions.turn = answers.turn
-            WHERE platform = :platform AND user = :user ORDER BY answers.at
+            WHERE platform = $1 AND "user" = $2 ORDER BY answers.at
         """,
         "audit": """
             SELECT at, platform, workspace, actor, action, subject, detail FROM audit
-            WHERE platform = :platform AND (actor = :user OR subject = 'user:' || :user) ORDER BY id
+            WHERE platform = $1 AND (actor = $2 OR subject = 'user:' || $2) ORDER BY id
         """,
     }
 )
@@ -57,60 +55,58 @@ _SELECTS: Mapping[str, str] = MappingProxyType(
 # In this order: answers are found by the questions.
 _ERASURES = (
     """
-    DELETE FROM answers WHERE turn IN (SELECT turn FROM questions WHERE platform = :platform AND user = :user)
+    DELETE FROM answers WHERE turn IN (SELECT turn FROM questions WHERE platform = $1 AND "user" = $2)
     """,
-    "DELETE FROM votes WHERE platform = :platform AND user = :user",
+    'DELETE FROM votes WHERE platform = $1 AND "user" = $2',
     # The turn's hash stays, so that a repeated event is not counted again.
     """
-    UPDATE questions SET user = '', workspace = '', channel = '', message = ''
-    WHERE platform = :platform AND user = :user
+    UPDATE questions SET "user" = '', workspace = '', channel = '', message = ''
+    WHERE platform = $1 AND "user" = $2
     """,
-    "UPDATE calls SET user = '', channel = '', turn = '' WHERE platform = :platform AND user = :user",
-    "DELETE FROM preferences WHERE platform = :platform AND kind = 'user' AND id = :user",
-    "UPDATE preferences SET changed_by = :random WHERE platform = :platform AND changed_by = :user",
+    """
+    UPDATE calls SET "user" = '', channel = '', turn = '' WHERE platform = $1 AND "user" = $2
+    """,
+    "DELETE FROM preferences WHERE platform = $1 AND kind = 'user' AND id = $2",
+    "UPDATE preferences SET changed_by = $3 WHERE platform = $1 AND changed_by = $2",
     # Markers stay: without one, an ended conversation would be read again.
-    "UPDATE resets SET made_by = '' WHERE platform = :platform AND made_by = :user",
-    "DELETE FROM people WHERE platform = :platform AND id = :user",
+    "UPDATE resets SET made_by = '' WHERE platform = $1 AND made_by = $2",
+    "DELETE FROM people WHERE platform = $1 AND id = $2",
     # The values of a person's own settings may be personal too.
     """
-    UPDATE audit SET subject = 'user:' || :random, detail = ''
-    WHERE platform = :platform AND subject = 'user:' || :user
+    UPDATE audit SET subject = 'user:' || $3, detail = ''
+    WHERE platform = $1 AND subject = 'user:' || $2
     """,
-    "UPDATE audit SET actor = :random WHERE platform = :platform AND actor = :user",
+    "UPDATE audit SET actor = $3 WHERE platform = $1 AND actor = $2",
 )
 
 
-def rows_of(connection: Connection, user: Subject) -> Mapping[str, Sequence[Mapping[str, object]]]:
+def rows_of(user: Subject) -> Script[Mapping[str, Sequence[Mapping[str, object]]]]:
     """All rows about a person by table."""
     found: dict[str, Sequence[Mapping[str, object]]] = {}
-    for table, select in _SELECTS.items():
-        cursor = connection.execute(select, {"platform": user.platform, "user": user.id})
-        names = [column[0] for column in cursor.description]
-        found[table] = [dict(zip(names, row, strict=True)) for row in cursor]
+    for table, statement in _SELECTS.items():
+        rows = yield from select(statement, user.platform, user.id)
+        found[table] = [dict(zip(row.keys(), row, strict=True)) for row in rows]
     return found
 
 
-def questions_of(connection: Connection, user: Subject) -> Sequence[TurnKey]:
+def questions_of(user: Subject) -> Script[Sequence[TurnKey]]:
     """The keys of a person's questions."""
-    select = """
-    SELECT platform, workspace, channel, message, generation FROM questions
-    WHERE platform = ? AND user = ? ORDER BY at
-    """
-    return [TurnKey(*row) for row in connection.execute(select, (user.platform, user.id))]
+    rows = yield from select(
+        """
+        SELECT platform, workspace, channel, message, generation FROM questions
+        WHERE platform = $1 AND "user" = $2 ORDER BY at
+        """,
+        user.platform,
+        user.id,
+    )
+    return [TurnKey(*row) for row in rows]
 
 
-def erase(connection: Connection, user: Subject, at: float) -> str:
+def erase(user: Subject, at: float) -> Script[str]:
     """Delete or anonymize all rows about a person, with an audit entry; returns their random id."""
+    yield from lock_subject(user)
     random_id = FORGOTTEN + secrets.token_hex(8)
-    values = {"platform": user.platform, "user": user.id, "random": random_id}
     for statement in _ERASURES:
-        connection.execute(statement, values)
-    append_audit(connection, AuditEntry(at, user.platform, "", random_id, "forget", f"user:{random_id}"))
+        yield from change(statement, user.platform, user.id, *([random_id] if "$3" in statement else []))
+    yield from append_audit(AuditEntry(at, user.platform, "", random_id, "forget", f"user:{random_id}"))
     return random_id
-
-
-def wipe(connection: Connection) -> None:
-    """Rewrite the file without free space, and empty its log: deleted rows leave no trace. Not in a transaction."""
-    with suppress(sqlite3.OperationalError):  # another process is reading: later writes overwrite the traces
-        connection.execute("VACUUM")
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -1,22 +1,30 @@
-"""The contract of the store of records, for every port it implements: a test file subclasses `RecordsContract`."""
+"""The contract of the store of records, for every port it implements: a test file subclasses `RecordsContract`.
+
+A store shared with other processes passes `DurableRecordsContract` too.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import json
 from abc import ABC, abstractmethod
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
+from typing_extensions import override
 
-from adapters.records import SqliteRecords
+from adapters.records import RecordsOptions
 from bot.conversation import TurnKey
 from bot.interactions.values import Vote
 from bot.ledger import CounterKey, GroupBy, LedgerEntry, Limit, Reservation, Unit, UsageFilter
 from bot.pricing import CostSource
+from bot.quota_book import QUOTAS_KEY, QuotaBook
+from bot.record_store import RecordStore
 from bot.records import AuditEntry, Subject, SubjectKind, VoteRecord, person
+from tests.support.waiting import becomes
 
 NOON = datetime(2026, 11, 28, 12, tzinfo=UTC)
 NOW = NOON.timestamp()
@@ -59,7 +67,7 @@ class RecordsContract(ABC):
     """The tests of the store; a subclass opens it, with a clock at `NOON`."""
 
     @abstractmethod
-    def records(self) -> AbstractAsyncContextManager[SqliteRecords]:
+    def records(self) -> AbstractAsyncContextManager[RecordStore]:
         """Open an empty store, and close it afterwards."""
 
     # ------------------------------------------------------------------------------------------------------- settings
@@ -115,6 +123,15 @@ class RecordsContract(ABC):
             await records.put("commands", "")
             assert await records.get("commands") == ""
 
+    async def test_a_value_is_replaced_as_its_reader_saw_it(self) -> None:
+        """Whoever read an older value changes nothing, and the audit log has no entry of theirs."""
+        async with self.records() as records:
+            first, second = (AuditEntry(NOW, "", "", "operator", "quota", detail=detail) for detail in "12")
+            assert await records.replace("quotas", "1", expected="", audit=first)
+            assert not await records.replace("quotas", "2", expected="", audit=second)
+            assert await records.get("quotas") == "1"
+            assert await records.audit() == [first]
+
     # --------------------------------------------------------------------------------------------------------- quotas
 
     @pytest.mark.parametrize(
@@ -159,6 +176,20 @@ class RecordsContract(ABC):
             state = (await records.counters([COUNTER]))[COUNTER]
             assert (state.questions, state.tokens, state.money) == (1, 240, Decimal("0.10"))
             assert (state.reserved_tokens, state.reserved_money) == (0, Decimal(0))
+
+    async def test_a_repeated_settlement_counts_once(self) -> None:
+        """The first attempt may have succeeded without a response, for a forgotten person too; or failed."""
+        async with self.records() as records:
+            for number in (1, 2):
+                await records.reserve(reservation(number))
+            await records.settle(key(1), [entry(1)], refund=False, ended=True)
+            await records.settle(key(1), [entry(1)], refund=False, ended=True, repeated=True)
+            await records.settle(key(2), [entry(2, at=NOW + 1)], refund=False, ended=True, repeated=True)
+            await records.erase(DANA)
+            await records.settle(key(1), [entry(1)], refund=False, ended=True, repeated=True)
+            assert len(await records.entries(UsageFilter())) == 2
+            state = (await records.counters([COUNTER]))[COUNTER]
+            assert (state.questions, state.tokens, state.money) == (2, 240, Decimal("0.10"))
 
     async def test_a_refunded_question_does_not_count(self) -> None:
         """Its tokens stay spent; asked again it counts; a refund after its end changes nothing."""
@@ -294,6 +325,18 @@ class RecordsContract(ABC):
             assert "U2" not in str(rows)
             assert await records.questions_of(DANA) == [key(1)]
 
+    async def test_an_answer_that_ends_after_the_erasure_names_nobody(self) -> None:
+        """Its calls are counted without a person, and its text is not kept."""
+        async with self.records() as records:
+            await records.reserve(reservation(1))
+            await records.erase(DANA)
+            await records.settle(key(1), [entry(1)], refund=False, ended=True)
+            await records.keep_answer(key(1).digest, "An answer", NOW)
+            assert not any((await records.rows_of(DANA)).values())
+            (call,) = await records.entries(UsageFilter())
+            assert (call.user, call.channel, call.turn, call.input_tokens) == ("", "", "", 100)
+            assert (await records.counters([COUNTER]))[COUNTER].tokens == 120
+
     async def test_an_erased_person_is_gone(self) -> None:
         """No row names them, a random id stands in the audit log, sums and counters stay, and others keep theirs."""
         async with self.records() as records:
@@ -309,7 +352,7 @@ class RecordsContract(ABC):
             refused = await records.reserve(reservation(9, (Unit.QUESTIONS, 1)))
             assert refused is not None
 
-    async def fill(self, records: SqliteRecords, user: str) -> None:
+    async def fill(self, records: RecordStore, user: str) -> None:
         """One row of each kind about a person."""
         number, subject = int(user[1:]), person("slack", user)
         await records.write(subject, {"model": "fast"}, by=subject)
@@ -320,3 +363,103 @@ class RecordsContract(ABC):
         await records.record_vote(vote(number, Vote.UP, user=user))
         await records.keep_answer(key(number).digest, "An answer", NOW)
         await records.append(AuditEntry(NOW, "slack", "T1", user, "export"))
+
+
+class DurableRecordsContract(RecordsContract):
+    """The tests of a store that several processes open, at once or one after the other."""
+
+    @override
+    def records(self) -> AbstractAsyncContextManager[RecordStore]:
+        return self.opened(NOON)
+
+    @abstractmethod
+    def opened(self, now: datetime, options: RecordsOptions | None = None) -> AbstractAsyncContextManager[RecordStore]:
+        """Open the same store once more, with a clock at `now`."""
+
+    async def test_two_processes_share_a_limit(self) -> None:
+        """Together they admit exactly the limit, and tell the person once."""
+        async with self.records() as one, self.records() as other:
+            numbers = range(50)
+            wanted = [(one, other)[number % 2].reserve(reservation(number, (Unit.QUESTIONS, 25))) for number in numbers]
+            refusals = await asyncio.gather(*wanted)
+            assert refusals.count(None) == 25
+            assert sum(each is not None and each.notify for each in refusals) == 1
+            assert (await one.counters([COUNTER]))[COUNTER].questions == 25
+
+    async def test_two_processes_share_settings(self) -> None:
+        """A setting, a reset and an erasure made by one are seen by the other at once."""
+        async with self.records() as one, self.records() as other:
+            await one.write(DANA, {"model": "fast"}, by=DANA)
+            await one.reset("slack", "t1", "100", by=DANA)
+            assert await other.read([DANA]) == {DANA: {"model": "fast"}}
+            assert await other.reset_position("slack", "t1") == "100"
+            assert await one.first_contact(DANA)
+            assert not await other.first_contact(DANA)
+            await other.erase(DANA)
+            assert await one.read([DANA]) == {}
+
+    async def test_two_processes_change_different_quotas(self) -> None:
+        """No change is lost, and each has its audit entry."""
+        async with self.records() as one, self.records() as other:
+            books = [QuotaBook({}, records, lambda: NOON) for records in (one, other)]
+            names = [f"{scope}.{period}.questions" for scope in ("user", "channel") for period in ("day", "month")]
+            changes = [books[number % 2].change(name, "5", by="operator") for number, name in enumerate(names)]
+            assert await asyncio.gather(*changes) == [True] * 4
+            assert json.loads(await one.get(QUOTAS_KEY)) == dict.fromkeys(names, "5")
+            assert sorted(each.subject for each in await other.audit()) == sorted(names)
+
+    async def test_records_survive_their_process(self) -> None:
+        """A later process reads counters, settings and votes."""
+        async with self.records() as records:
+            assert records.durable
+            await self.fill(records, "U1")
+        async with self.records() as records:
+            assert (await records.counters([COUNTER]))[COUNTER].questions == 1
+            assert await records.read([DANA]) == {DANA: {"model": "fast"}}
+            assert [each.answer for each in await records.votes()] == ["An answer"]
+
+    async def test_old_rows_are_deleted(self) -> None:
+        """Each kind after its own days; counters once their period has ended; the rest stays."""
+        options = RecordsOptions(usage_days=10, feedback_days=20, audit_days=30)
+        async with self.opened(NOON) as records:
+            await records.reserve(reservation(1))
+            await records.settle(key(1), [entry(1)], refund=False, ended=True)
+            await records.record_vote(vote(1, Vote.UP))
+            await records.write(DANA, {"model": "fast"}, by=DANA)
+        for days, expected in (
+            (0, (1, 1, 1, 1, 1)),
+            (9, (0, 1, 1, 1, 1)),
+            (11, (0, 0, 1, 1, 1)),
+            (21, (0, 0, 0, 1, 1)),
+            (31, (0, 0, 0, 0, 1)),
+        ):
+            async with self.opened(NOON + timedelta(days=days), options) as records:
+                await records.put("probe", "1")  # the purge follows the first operation
+                await becomes(lambda records=records: left(records), expected)  # type: ignore[misc]  # bound at once
+
+    async def test_no_answer_outlives_its_question(self) -> None:
+        """Its author is named there alone, and "forget me" could not find its text any more."""
+        async with self.opened(NOON) as records:
+            for number in (1, 2):
+                await records.record_vote(vote(number, Vote.UP))
+            await records.reserve(reservation(1))
+            for number in (1, 2):
+                await records.keep_answer(key(number).digest, "An answer", NOW)
+            assert [each.answer for each in await records.votes()] == ["An answer", ""]
+        options = RecordsOptions(usage_days=10, feedback_days=20)
+        async with self.opened(NOON + timedelta(days=11), options) as records:
+            await records.put("probe", "1")  # the purge follows the first operation
+            await becomes(lambda: texts(records), ["", ""])
+
+
+async def left(records: RecordStore) -> tuple[int, int, int, int, int]:
+    """The numbers of counted questions, calls, votes, audit entries and people with settings."""
+    counter = (await records.counters([COUNTER]))[COUNTER].questions
+    rows = [await records.entries(UsageFilter()), await records.votes(), await records.audit()]
+    calls, votes, audit = map(len, rows)
+    return counter, calls, votes, audit, len(await records.read([DANA]))
+
+
+async def texts(records: RecordStore) -> list[str]:
+    """The kept answers of the votes."""
+    return [each.answer for each in await records.votes()]

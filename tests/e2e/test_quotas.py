@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.records.export import read_rows
+from adapters.records.sqlite.export import read_rows
 from tests.servers.discord import DiscordDouble
 from tests.servers.openai import Answer, OpenAIDouble
 from tests.servers.slack import SlackDouble

@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from adapters.records.export import read_rows
+from adapters.records.sqlite.export import read_rows
 from tests.servers.discord import DiscordDouble
 from tests.servers.openai import Answer, OpenAIDouble
 from tests.support.process import bot

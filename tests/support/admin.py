@@ -13,7 +13,7 @@ from adapters.admin.history import History
 from adapters.admin.page import AdminPage, Sources
 from adapters.admin.routes import AdminRoutes
 from adapters.http_server import HttpServer
-from adapters.records import SqliteRecords
+from adapters.records.sqlite import SqliteRecords
 from bot.quota_book import QuotaBook
 from bot.quotas import LimitName
 from bot.turns.live import LiveTurn

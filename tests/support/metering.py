@@ -11,7 +11,7 @@ from pathlib import Path
 
 from typing_extensions import override
 
-from adapters.records import SqliteRecords
+from adapters.records.sqlite import SqliteRecords
 from bot.conversation import Usage
 from bot.ledger import LedgerEntry
 from bot.metering import LedgerMeter, MeteringOptions

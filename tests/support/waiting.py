@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+T = TypeVar("T")
 
 # Seconds between two looks at a condition without a signal.
 POLL_SECONDS = 0.005
@@ -22,4 +25,13 @@ async def stays(condition: Callable[[], bool], *, seconds: float) -> None:
     end = loop.time() + seconds
     while loop.time() < end:
         assert condition()
+        await asyncio.sleep(POLL_SECONDS)
+
+
+async def becomes(read: Callable[[], Awaitable[T]], expected: T, *, seconds: float = 30.0) -> None:
+    """Read until the result is as expected."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + seconds
+    while (found := await read()) != expected:
+        assert loop.time() < end, found
         await asyncio.sleep(POLL_SECONDS)

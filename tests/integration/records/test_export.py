@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from adapters.records import SqliteRecords
-from adapters.records.export import FEEDBACK_FIELDS, USAGE_FIELDS, ExportFailed, read_rows, to_csv, to_jsonl
+from adapters.records.export import FEEDBACK_FIELDS, USAGE_FIELDS, ExportFailed, to_csv, to_jsonl
+from adapters.records.sqlite import SqliteRecords
+from adapters.records.sqlite.export import read_rows
 from bot.conversation import TurnKey
 from bot.interactions.values import Vote
 from bot.ledger import LedgerEntry

@@ -18,11 +18,14 @@ from pathlib import Path
 import pytest
 
 from adapters.journal.errors import CORRUPT, DISK_FULL, LOCKED
-from adapters.records import RecordsOptions, SqliteRecords
-from adapters.records.database import RETRY_SECONDS, connect
-from adapters.records.schema import SCHEMA_VERSION
+from adapters.records import RecordsOptions
+from adapters.records.ledger import read
+from adapters.records.retention import ROWS_AT_ONCE, purge
+from adapters.records.sqlite import SqliteRecords, quotas
+from adapters.records.sqlite.database import RETRY_SECONDS, connect, perform, prepare
+from adapters.records.sqlite.schema import SCHEMA_VERSION
 from bot.interactions.values import Vote
-from bot.ledger import Unit, UsageFilter
+from bot.ledger import UsageFilter
 from bot.quota_book import QUOTAS_KEY, QuotaBook
 from bot.records import AuditEntry, RecordsUnavailable, person
 from tests.contracts.records import COUNTER, DANA, NOON, NOW, entry, key, reservation, vote
@@ -186,28 +189,6 @@ async def test_only_this_user_reads_the_file(tmp_path: Path) -> None:
         assert modes(tmp_path) == {0o600}
 
 
-async def test_two_processes_share_a_limit(tmp_path: Path) -> None:
-    """Each has a connection and a thread of its own; together they admit exactly the limit."""
-    file = tmp_path / "records.db"
-    async with SqliteRecords(file, lambda: NOON) as one, SqliteRecords(file, lambda: NOON) as other:
-        wanted = [(one, other)[number % 2].reserve(reservation(number, (Unit.QUESTIONS, 25))) for number in range(50)]
-        refusals = await asyncio.gather(*wanted)
-        assert refusals.count(None) == 25
-        assert sum(each is not None and each.notify for each in refusals) == 1
-        assert (await one.counters([COUNTER]))[COUNTER].questions == 25
-
-
-async def test_records_survive_their_process(tmp_path: Path) -> None:
-    """A later process reads counters, settings and votes."""
-    file = tmp_path / "records.db"
-    async with SqliteRecords(file, lambda: NOON) as records:
-        await records.reserve(reservation(1))
-        await records.write(DANA, {"model": "fast"}, by=DANA)
-    async with SqliteRecords(file, lambda: NOON) as records:
-        assert (await records.counters([COUNTER]))[COUNTER].questions == 1
-        assert await records.read([DANA]) == {DANA: {"model": "fast"}}
-
-
 # ------------------------------------------------------------------------------------------------ audit and retention
 
 
@@ -249,39 +230,16 @@ async def test_a_quota_changes_only_with_its_audit_entry(tmp_path: Path) -> None
         assert json.loads(stored) == {"user.day.questions": "5"}
 
 
-async def test_old_rows_are_deleted(tmp_path: Path) -> None:
-    """Each kind after its own days; counters once their period has ended; the rest stays."""
-    file, options = tmp_path / "records.db", RecordsOptions(usage_days=10, feedback_days=20, audit_days=30)
-    async with SqliteRecords(file, lambda: NOON) as records:
-        await records.reserve(reservation(1))
-        await records.settle(key(1), [entry(1)], refund=False, ended=True)
-        await records.record_vote(vote(1, Vote.UP))
-        await records.write(DANA, {"model": "fast"}, by=DANA)
-    left = []
-    for days in (0, 9, 11, 21, 31):
-        now = NOON + timedelta(days=days)
-        async with SqliteRecords(file, lambda now=now: now, options) as records:  # type: ignore[misc]  # bound at once
-            await records.put("probe", "1")  # the purge follows the first operation
-            await records.put("probe", "2")
-            counter = (await records.counters([COUNTER]))[COUNTER].questions
-            rows = [len(await records.entries(UsageFilter())), len(await records.votes()), len(await records.audit())]
-            left.append((counter, *rows, len(await records.read([DANA]))))
-    assert left == [(1, 1, 1, 1, 1), (0, 1, 1, 1, 1), (0, 0, 1, 1, 1), (0, 0, 0, 1, 1), (0, 0, 0, 0, 1)]
-
-
-async def test_no_answer_outlives_its_question(tmp_path: Path) -> None:
-    """Its author is named there alone, and "forget me" could not find its text any more."""
-    file, options = tmp_path / "records.db", RecordsOptions(usage_days=10, feedback_days=20)
-    async with SqliteRecords(file, lambda: NOON) as records:
-        for number in (1, 2):
-            await records.record_vote(vote(number, Vote.UP))
-        await records.reserve(reservation(1))
-        for number in (1, 2):
-            await records.keep_answer(key(number).digest, "An answer", NOW)
-        assert [each.answer for each in await records.votes()] == ["An answer", ""]
-    async with SqliteRecords(file, lambda: NOON + timedelta(days=11), options) as records:
-        await records.put("probe", "1")  # the purge follows the first operation
-        assert [each.answer for each in await records.votes()] == ["", ""]
+def test_many_old_rows_take_several_purges() -> None:
+    """Each deletes a limited number, so that no question waits for long, and tells of the rest."""
+    with closing(connect(None)) as connection:
+        prepare(connection, None)
+        calls = [entry(1)] * (ROWS_AT_ONCE + 1)
+        quotas.settle(connection, key(1), calls, refund=False, ended=True, repeated=False)
+        later = NOON + timedelta(days=11)
+        left = [perform(connection, purge(RecordsOptions(usage_days=10), later)) for _ in range(2)]
+        assert left == [True, False]
+        assert not perform(connection, read(UsageFilter(), 1))
 
 
 async def test_an_erased_person_leaves_no_trace_on_the_disk(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import pytest
 from typing_extensions import override
 
 from adapters.journal import JournalBroken, MemoryJournal, SqliteJournal
-from adapters.records import SqliteRecords
+from adapters.records.sqlite import SqliteRecords
 from bot.conversation import Ending, Finish, FinishReason, Text, TurnKey
 from bot.privacy import Answers, JournalRows, StoredPersonalData
 from bot.records import RecordsUnavailable, Retention, person

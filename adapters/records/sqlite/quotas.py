@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import json
 import secrets
 from collections.abc import Mapping, Sequence
-from decimal import ROUND_CEILING, Decimal
+from decimal import Decimal
 
-from adapters.records.database import Connection
+from adapters.records import ledger
 from adapters.records.preferences import get_value, put_value
-from adapters.records.schema import MONEY_UNITS
+from adapters.records.sqlite.database import Connection, perform
+from adapters.records.values import (
+    ENDED,
+    EXPIRED_AT_ONCE,
+    NOTICE_SECONDS,
+    REFUNDED,
+    RESERVED,
+    SALT_KEY,
+    from_units,
+    hash_owner,
+    to_units,
+)
 from bot.conversation import TurnKey
 from bot.ledger import CounterKey, CounterState, LedgerEntry, Limit, Refusal, Reservation, Unit
 
-# States of a question.
-RESERVED, ENDED, REFUNDED = "reserved", "ended", "refunded"
-
-# A person is told about a reached limit at most this often, in seconds.
-NOTICE_SECONDS = 3_600.0
-
-# Expired reservations freed at one admission: more would delay it.
-EXPIRED_AT_ONCE = 100
-
-_SALT = "counters.salt"
 _ADD = """
 INSERT INTO counters (scope, owner, period, questions, tokens, money, reserved_tokens, reserved_money)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?)
@@ -59,8 +58,13 @@ def reserve(connection: Connection, wanted: Reservation) -> Refusal | None:
     return None
 
 
-def settle(connection: Connection, key: TurnKey, entries: Sequence[LedgerEntry], *, refund: bool, ended: bool) -> None:
-    """Count the tokens and the cost of a turn's calls in the periods of its admission, and end its reservation."""
+def settle(
+    connection: Connection, key: TurnKey, entries: Sequence[LedgerEntry], *, refund: bool, ended: bool, repeated: bool
+) -> None:
+    """Store a turn's calls, count them in the periods of its admission, and end its reservation."""
+    if repeated and _has_calls(connection, key, entries):
+        return
+    _store_calls(connection, key, entries)
     state = _state_of(connection, key)
     if state is None:
         return
@@ -77,10 +81,18 @@ def settle(connection: Connection, key: TurnKey, entries: Sequence[LedgerEntry],
         connection.execute(update, (REFUNDED if is_refunded else ENDED, key.digest))
 
 
-def user_of(connection: Connection, key: TurnKey) -> str | None:
-    """The user whose question it is, by its admission; empty once they are forgotten, None without an admission."""
-    row = connection.execute("SELECT user FROM questions WHERE turn = ?", (key.digest,)).fetchone()
-    return None if row is None else str(row[0])
+def _has_calls(connection: Connection, key: TurnKey, entries: Sequence[LedgerEntry]) -> bool:
+    """Whether these calls are stored: by their turn, or by its person forgotten since."""
+    known = "SELECT 1 FROM calls WHERE at = ? AND turn IN (?, '')"
+    return any(connection.execute(known, (entry.at, key.digest)).fetchone() for entry in entries)
+
+
+def _store_calls(connection: Connection, key: TurnKey, entries: Sequence[LedgerEntry]) -> None:
+    """Add rows for the person of the question's admission, who may be forgotten since."""
+    row = connection.execute('SELECT "user" FROM questions WHERE turn = ?', (key.digest,)).fetchone()
+    rows = [ledger.to_row(entry, None if row is None else str(row[0])) for entry in entries]
+    marks = ", ".join("?" * len(ledger.NAMES))
+    connection.executemany(f"INSERT INTO calls ({ledger.COLUMNS}) VALUES ({marks})", rows)  # noqa: S608 (constants)
 
 
 def read_counters(connection: Connection, keys: Sequence[CounterKey]) -> Mapping[CounterKey, CounterState]:
@@ -89,7 +101,7 @@ def read_counters(connection: Connection, keys: Sequence[CounterKey]) -> Mapping
     return {key: _read(connection, _counter(key, salt)) for key in keys}
 
 
-def _exceeded(connection: Connection, wanted: Reservation, salt: bytes) -> Limit | None:
+def _exceeded(connection: Connection, wanted: Reservation, salt: str) -> Limit | None:
     """The first limit without room for the question."""
     # A guessed answer may take what is left, at least one token.
     tokens = wanted.prompt_tokens + (1 if wanted.answer_is_guess else wanted.answer_tokens)
@@ -107,7 +119,7 @@ def _exceeded(connection: Connection, wanted: Reservation, salt: bytes) -> Limit
     return None
 
 
-def _free_tokens(connection: Connection, wanted: Reservation, salt: bytes) -> int:
+def _free_tokens(connection: Connection, wanted: Reservation, salt: str) -> int:
     """The most that can be reserved under all limits."""
     free = wanted.prompt_tokens + wanted.answer_tokens
     for limit in wanted.limits:
@@ -117,9 +129,9 @@ def _free_tokens(connection: Connection, wanted: Reservation, salt: bytes) -> in
     return free
 
 
-def _may_notify(connection: Connection, wanted: Reservation, salt: bytes) -> bool:
+def _may_notify(connection: Connection, wanted: Reservation, salt: str) -> bool:
     """Whether to tell the person about the limit; remembers it."""
-    owner = _hash(f"{wanted.key.platform}/{wanted.user}", salt)
+    owner = hash_owner(f"{wanted.key.platform}/{wanted.user}", salt)
     row = connection.execute("SELECT at FROM quota_notices WHERE owner = ?", (owner,)).fetchone()
     if row is not None and 0 <= wanted.at - row[0] < NOTICE_SECONDS:
         return False
@@ -176,28 +188,14 @@ def _read(connection: Connection, counter: Counter) -> CounterState:
     return CounterState(questions, tokens, from_units(money), reserved_tokens, from_units(reserved_money))
 
 
-def _counter(key: CounterKey, salt: bytes) -> Counter:
-    return key.scope, _hash(key.owner, salt), key.period
+def _counter(key: CounterKey, salt: str) -> Counter:
+    return key.scope, hash_owner(key.owner, salt), key.period
 
 
-def _salt(connection: Connection) -> bytes:
-    """The file's secret: a counter names nobody, and still counts for the same person after "forget me"."""
-    salt = get_value(connection, _SALT)
+def _salt(connection: Connection) -> str:
+    """The file's secret."""
+    salt = perform(connection, get_value(SALT_KEY))
     if not salt:
         salt = secrets.token_hex(16)
-        put_value(connection, _SALT, salt)
-    return salt.encode()
-
-
-def _hash(owner: str, salt: bytes) -> str:
-    return hmac.new(salt, owner.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()[:32]
-
-
-def to_units(money: Decimal) -> int:
-    """US dollars as stored, rounded up."""
-    return int((money * MONEY_UNITS).to_integral_value(ROUND_CEILING))
-
-
-def from_units(units: int) -> Decimal:
-    """Stored money in US dollars."""
-    return Decimal(units) / MONEY_UNITS
+        perform(connection, put_value(SALT_KEY, salt))
+    return salt

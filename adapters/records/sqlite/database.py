@@ -18,7 +18,8 @@ from typing import Any, Self, TypeVar
 
 from adapters.journal.errors import JournalBroken, translate_errors
 from adapters.journal.file_state import create, identify
-from adapters.records.schema import APPLICATION_ID, SCHEMA_VERSION, UPGRADES
+from adapters.records.script import Change, Lock, Script, Step
+from adapters.records.sqlite.schema import APPLICATION_ID, SCHEMA_VERSION, UPGRADES
 from adapters.shared.log_throttle import LogThrottle
 from bot.records import RecordsUnavailable
 
@@ -38,8 +39,8 @@ RESPONSE_SECONDS = 3.0
 # Time between two attempts to use a broken file; in between, operations fail at once. Seconds.
 RETRY_SECONDS = 1.0
 
-# Time between two purges; the first is at the start. Seconds.
-PURGE_SECONDS = 3_600.0
+# Time between two purges, and after one with rows left; the first is at the start. Seconds.
+PURGE_SECONDS, PURGE_AGAIN_SECONDS = 3_600.0, 10.0
 
 # The longest wait for the last writes at the program's end. Seconds.
 CLOSE_SECONDS = 5.0
@@ -86,7 +87,8 @@ class _BreakLog:
 class Database:
     """An SQLite file, or a database in memory without a `file`. An async context manager of the running loop.
 
-    `purge` deletes old rows in the background. Memory needs no thread: an action takes microseconds.
+    `purge` deletes old rows in the background, and tells whether some may be left. Memory needs no thread: an action
+    takes microseconds.
     """
 
     def __init__(
@@ -94,7 +96,7 @@ class Database:
         file: Path | None,
         *,
         connect: Connect,
-        purge: Callable[[Connection], None] = lambda _: None,
+        purge: Callable[[Connection], bool] = lambda _: False,
         response_seconds: float = RESPONSE_SECONDS,
     ) -> None:
         self._file = file.absolute() if file is not None else None  # the working folder may be removed
@@ -137,6 +139,14 @@ class Database:
     async def run(self, action: Callable[[Connection], T]) -> T:
         """Run an action without a transaction: a read, or maintenance. Raises `RecordsUnavailable`."""
         return await self._execute(action, is_transaction=False)
+
+    async def transact(self, script: Script[T]) -> T:
+        """Run a script in a transaction with the write lock. Raises `RecordsUnavailable`."""
+        return await self.transaction(lambda connection: perform(connection, script))
+
+    async def read(self, script: Script[T]) -> T:
+        """Run a script that changes nothing. Raises `RecordsUnavailable`."""
+        return await self.run(lambda connection: perform(connection, script))
 
     async def _execute(self, action: Callable[[Connection], T], *, is_transaction: bool) -> T:
         if not self._is_open or self._is_hanging:
@@ -185,7 +195,7 @@ class Database:
     def _run_thread(self) -> None:
         while True:
             with suppress(queue.Empty):
-                request = self._requests.get(timeout=PURGE_SECONDS)
+                request = self._requests.get(timeout=max(self._purge_at - self._loop.time(), PURGE_AGAIN_SECONDS))
                 result = self._result(request)
                 with suppress(RuntimeError):  # the loop is closed: no caller waits any more
                     self._loop.call_soon_threadsafe(self._deliver, request, result)
@@ -244,7 +254,8 @@ class Database:
             return
         self._purge_at = now + PURGE_SECONDS
         try:
-            in_transaction(self._connection, self._purge)
+            if in_transaction(self._connection, self._purge):
+                self._purge_at = now + PURGE_AGAIN_SECONDS
         except sqlite3.Error as error:
             log.warning("old records were not deleted", extra={"failure": repr(error)})
         except Exception:
@@ -254,6 +265,7 @@ class Database:
 def prepare(connection: Connection, file: Path | None) -> None:
     """Check the owner of a database, and create or upgrade its tables. Raises `JournalBroken`, `sqlite3.Error`."""
     run = connection.execute
+    connection.row_factory = sqlite3.Row
     is_new = not run("SELECT count(*) FROM sqlite_master").fetchone()[0]
     if not is_new and run("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
         raise JournalBroken(file or Path(":memory:"), "it belongs to another program: move it away")
@@ -290,3 +302,21 @@ def in_transaction(connection: Connection, action: Callable[[Connection], T]) ->
             connection.execute("ROLLBACK")
         raise
     return result
+
+
+def perform(connection: Connection, script: Script[T]) -> T:
+    """Run the steps of a script. A transaction has the write lock already, so a lock is none of them."""
+    result: object = None
+    try:
+        while True:
+            result = _perform(connection, script.send(result))
+    except StopIteration as end:
+        found: T = end.value
+        return found
+
+
+def _perform(connection: Connection, step: Step) -> object:
+    if isinstance(step, Lock):
+        return None
+    cursor = connection.execute(step.sql, {str(number): value for number, value in enumerate(step.values, 1)})
+    return cursor.rowcount if isinstance(step, Change) else cursor.fetchall()

@@ -8,9 +8,6 @@ from __future__ import annotations
 # The owner of the file: "Tikr" (https://www.sqlite.org/pragma.html#pragma_application_id).
 APPLICATION_ID = 0x54696B72
 
-# Money is in billionths of a US dollar: a token costs a hundred of them or more, and 64 bits hold nine billion dollars.
-MONEY_UNITS = 1_000_000_000
-
 _VERSION_1 = """
 CREATE TABLE preferences (
     kind TEXT NOT NULL, platform TEXT NOT NULL, workspace TEXT NOT NULL, id TEXT NOT NULL, name TEXT NOT NULL,
