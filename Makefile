@@ -36,6 +36,8 @@ test: install ## run the unit, contract and virtual-clock tests and a slice of t
 	@$(PYTEST) -m "not slow" $(EXAMPLES) --ignore=tests/test_architecture.py
 
 test-all: EXAMPLES =
+# Its tests are skipped without PostgreSQL, but not here.
+test-all: export TICKERTAPE_REQUIRE_POSTGRES = 1
 test-all: test ## run `make test` with all examples, then all other tests
 	@$(PYTEST) -m "slow and not alone"
 	@$(PYTEST) -m alone -n 0

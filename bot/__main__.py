@@ -1,4 +1,4 @@
-"""The command line: ``run``, ``check``, ``manifest``, ``usage``, ``feedback``, ``--help`` and ``--version``.
+"""The command line: ``run``, ``check``, ``migrate``, ``manifest``, ``usage``, ``feedback``, ``--help``, ``--version``.
 
 Parts are built in `bot.bootstrap` and run in `bot.lifecycle`.
 """
@@ -17,11 +17,12 @@ from typing import Any
 
 from bot.bootstrap import open_bot, run_checks, slack_address_line, start_http_server
 from bot.bootstrap_models import model_label
+from bot.bootstrap_postgres import migrate
 from bot.bootstrap_records import ExportFailed, export_lines
-from bot.errors import Permanent
+from bot.errors import Failure, Permanent
 from bot.lifecycle import serve, tune_gc
 from bot.version import program_version
-from config.docs import describe, help_text
+from config.docs import MIGRATE_HELP, describe, help_text
 from config.errors import SettingsError
 from config.log_setup import configure
 from config.settings import Settings
@@ -45,7 +46,8 @@ def main(
     """
     options = _parse(arguments)
     if options.help or options.version:
-        _print(help_text() if options.help else f"tickertape {program_version()}")
+        own_help = MIGRATE_HELP if options.command == "migrate" else help_text()
+        _print(own_help if options.help else f"tickertape {program_version()}")
         return EXIT_OK
     if options.command == "manifest":
         return _print_manifest(options.http)
@@ -59,17 +61,26 @@ def main(
     configure(level=settings.logs.level, style=settings.logs.format, secrets=settings.secrets())
     for line in settings.deprecations:
         log.warning(line)
-    command = check(settings, options.url or "") if options.command == "check" else run(settings)
     with suppress(asyncio.CancelledError, KeyboardInterrupt):
-        return runner(command)
+        return runner(_command(settings, options))
     return EXIT_FAILURE
 
 
+def _command(settings: Settings, options: argparse.Namespace) -> Coroutine[Any, Any, int]:
+    match options.command:
+        case "check":
+            return check(settings, options.url or "")
+        case "migrate":
+            return run_migrations(settings, only_check=options.check)
+        case _:
+            return run(settings)
+
+
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    usage = f"tickertape [run | check | manifest | {' | '.join(EXPORTS)}] [--help]"
+    usage = f"tickertape [run | check | migrate | manifest | {' | '.join(EXPORTS)}] [--help]"
     parser = argparse.ArgumentParser(prog="tickertape", usage=usage, add_help=False)
-    parser.add_argument("command", nargs="?", choices=["run", "check", "manifest", *EXPORTS], default="run")
-    for option in ("--csv", "--jsonl"):
+    parser.add_argument("command", nargs="?", choices=["run", "check", "migrate", "manifest", *EXPORTS], default="run")
+    for option in ("--csv", "--jsonl", "--check"):
         parser.add_argument(option, action="store_true")
     for option in ("--since", "--until"):
         parser.add_argument(option, default="")
@@ -82,6 +93,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         parser.error(f"--csv, --jsonl, --since and --until belong to {' and '.join(EXPORTS)}")
     if options.command != "manifest" and options.http is not None:
         parser.error("--http belongs to manifest")
+    if options.command != "migrate" and options.check:
+        parser.error("--check belongs to migrate")
     if options.command != "check" and options.url is not None:
         parser.error("--url belongs to check")
     if options.csv and options.jsonl:
@@ -128,6 +141,16 @@ async def check(settings: Settings, address: str) -> int:
         if result.fix:
             _print(f"     -> {result.fix}")
     return EXIT_OK if all(result.ok for result in results) else EXIT_FAILURE
+
+
+async def run_migrations(settings: Settings, *, only_check: bool) -> int:
+    """Update the tables in PostgreSQL, or only look; returns the exit code."""
+    try:
+        fits = await migrate(settings, _print, only_check=only_check)
+    except Failure as failure:
+        _print_errors([str(failure)])
+        return EXIT_USAGE if isinstance(failure, Permanent) else EXIT_FAILURE
+    return EXIT_OK if fits else EXIT_FAILURE
 
 
 def _print_manifest(address: str | None) -> int:

@@ -21,7 +21,7 @@ from adapters.admin.gate import FORMS
 from adapters.admin.history import History
 from adapters.http_bodies import BodyRule
 from adapters.http_server import ComponentStatus, HttpServer, ListenFailed, Route
-from adapters.journal import JournalOptions, MemoryJournal, SqliteJournal
+from adapters.journal import SqliteJournal
 from adapters.playground import PlaygroundOptions, PlaygroundPlatform
 from adapters.prometheus import PrometheusRecorder
 from adapters.shared.attachments import AttachmentLimits, Attachments
@@ -30,6 +30,7 @@ from bot.access import AccessRules, AllowDeny
 from bot.backoff import Backoff
 from bot.bootstrap_admin import make_admin_page
 from bot.bootstrap_commands import make_handlers, make_preference_rules
+from bot.bootstrap_journal import open_journal
 from bot.bootstrap_metrics import bot_state
 from bot.bootstrap_models import (
     check_models,
@@ -40,6 +41,7 @@ from bot.bootstrap_models import (
     model_label,
     open_model,
 )
+from bot.bootstrap_postgres import check_engine
 from bot.bootstrap_records import make_hooks, make_quotas, open_records, records_status
 from bot.bootstrap_tracing import check_tracing, open_tracing
 from bot.completion import Completion
@@ -164,19 +166,10 @@ async def run_checks(settings: Settings, address: str = "") -> Sequence[CheckRes
         results += await slack.check(slack_options, slack.RequestUrlToCheck(site.host, site.port, url, clock))
     if url and not settings.slack.over_http:
         results.append(slack.NOT_OVER_HTTP)
-    return [*results, *await check_models(settings), *check_tracing(settings)]
+    return [*results, *await check_engine(settings), *await check_models(settings), *check_tracing(settings)]
 
 
 # ------------------------------------------------------------------------------------------------- journal and model
-
-
-async def open_journal(settings: Settings, stack: AsyncExitStack) -> MemoryJournal | SqliteJournal:
-    """Open the journal's file, or keep the journal in memory. An unusable file is logged and does not raise."""
-    file, chosen = settings.journal_file, settings.journal
-    if file is None:
-        return MemoryJournal()
-    options = JournalOptions(days=chosen.days, repair_seconds=chosen.recovery_max_age_seconds)
-    return await stack.enter_async_context(SqliteJournal(file, wall_clock(settings), options))
 
 
 async def open_embedded_server(

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from config.declarations import Setting, declared_in, groups_of
+from config.journal_address import without_password
 from config.settings import Settings
 from config.turn_settings import SHIPPED
 
@@ -22,6 +23,7 @@ WIDTH = 120  # columns of the help and of comments
 USAGE = """\
 usage: tickertape [run] [--help] [--version]
        tickertape check [--url ADDRESS]
+       tickertape migrate [--check]
        tickertape manifest [--http ADDRESS]
        tickertape usage [--csv | --jsonl] [--since DATE] [--until DATE]
        tickertape feedback [--csv | --jsonl] [--since DATE] [--until DATE]
@@ -31,6 +33,7 @@ An LLM chat bot for Slack and Discord that streams its answers.
   run      answer questions until stopped (the default)
   check    show the configuration, try each token and the model, and report problems; with the bot's public address
            (--url https://bot.example.com), also try the way of Slack's requests over HTTP to the running bot
+  migrate  create or update the tables in PostgreSQL (JOURNAL_URL), before a new version starts; see migrate --help
   manifest print the manifest of the Slack app, to paste into Slack: for Socket Mode, or with the bot's public
            address (--http https://bot.example.com) for events over HTTP
   usage    print every model call: who, where, model, tokens and cost; also while the bot runs
@@ -42,6 +45,21 @@ another, such as 2026-11-01, in the bot's time zone.
 Without settings it serves a page to chat in (http://127.0.0.1:8080) with a tiny demonstration model.
 Settings are environment variables, or lines of a .env file in the working directory. The TOML file has more:
 config/tickertape.example.toml shows every key. The environment overrides the TOML file.
+"""
+
+MIGRATE_HELP = """\
+usage: tickertape migrate [--check]
+
+Creates or updates the tables of the bot in the PostgreSQL database that JOURNAL_URL names, in the schema "tickertape".
+Run it before the first start and before each new version; the bot itself never changes tables. It may run while the
+bot runs, twice, or on several machines at once: one of them works, the others wait.
+
+  --check  change nothing; list the migrations that are still to run, and exit with 1 if there are any
+
+Exit codes: 0 the tables fit this version, 1 they do not or the database does not answer, 2 a setting is wrong.
+The user needs the right to create a schema in the database (GRANT CREATE ON DATABASE ... TO ...), or a schema
+"tickertape" of its own. Hosts run it by themselves: "release:" in the Procfile, an init container on Kubernetes.
+With SQLite or without a journal there is nothing to do, and it exits with 0.
 """
 
 CONFIG = ("TICKERTAPE_CONFIG", "Path of the TOML file, if not config/tickertape.toml.")
@@ -81,7 +99,7 @@ def describe(settings: Settings) -> list[str]:
         value = getattr(getattr(settings, one.group), one.key)
         if value != one.default:
             name = one.dotted if one.toml_only else one.variable
-            text = "set" if one.secret else format_value(value)
+            text = "set" if one.secret else without_password(format_value(value))
             lines.append(f"{name}: {text or '(empty)'}")
     if settings.words.overrides():
         lines.append(f"words of your own: {', '.join(settings.words.overrides())}")

@@ -13,6 +13,7 @@ from config.administration_settings import FeedbackSettings, QuotaSettings, Rete
 from config.control_settings import ControlSettings, PersonaSettings
 from config.declarations import declared_in, groups_of
 from config.errors import SettingsError, from_validation
+from config.journal_address import DATABASE_SCHEME, FILE_SCHEME, passwords_in
 from config.listed_models import ListedModelSettings
 from config.model_settings import CompletionSettings, ModelSettings
 from config.platform_settings import AccessSettings, DiscordSettings, SiteSettings, SlackSettings
@@ -29,7 +30,7 @@ from config.turn_settings import (
     TurnSettings,
     WritingSettings,
 )
-from config.types import FILE_SCHEME, Switch, is_loopback
+from config.types import Switch, is_loopback
 from config.validators import violations
 
 
@@ -118,10 +119,15 @@ class Settings(FileSettings):
 
     @property
     def journal_file(self) -> Path | None:
-        """The journal's file; None for a journal in memory."""
+        """The journal's file; None for a journal in memory or in a database."""
         platform = self.discord.runs or self.slack.runs
         url = self.journal.url or (USUAL_JOURNAL if platform else "")
         return Path(url.removeprefix(FILE_SCHEME)) if url.startswith(FILE_SCHEME) else None
+
+    @property
+    def journal_database(self) -> str | None:
+        """The address of the journal's database, perhaps with a password; None without one."""
+        return self.journal.url if self.journal.url.startswith(DATABASE_SCHEME) else None
 
     @property
     def records_file(self) -> Path | None:
@@ -140,7 +146,8 @@ class Settings(FileSettings):
             self.site.admin_token,
             *(model.api_key for model in self.models),
         )
-        return self.tracing.secrets | {secret.get_secret_value() for secret in found if secret is not None}
+        in_addresses = self.tracing.secrets | passwords_in(self.journal.url)
+        return in_addresses | {secret.get_secret_value() for secret in found if secret is not None}
 
 
 def _with_sources(base: type[Settings], sources: SettingSources) -> Callable[[], Settings]:

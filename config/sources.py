@@ -20,7 +20,9 @@ from config.errors import SettingsError, is_short_word, toml_key, unknown_variab
 USUAL_FILE = Path("config") / "tickertape.toml"  # read if it exists and TICKERTAPE_CONFIG is unset
 
 # Known variables without a setting: the path of the file itself, and switches of the tests.
-OTHER_VARIABLES = frozenset({"TICKERTAPE_CONFIG", "TICKERTAPE_REQUIRE_CHROMIUM", "TICKERTAPE_REQUIRE_PROMTOOL"})
+OTHER_VARIABLES = frozenset(
+    {"TICKERTAPE_CONFIG", *(f"TICKERTAPE_REQUIRE_{each}" for each in ("CHROMIUM", "POSTGRES", "PROMTOOL"))}
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,8 @@ from zoneinfo import ZoneInfo
 from typing_extensions import override
 
 from config.declarations import SettingsGroup, setting
-from config.types import FILE_SCHEME, Choice, Count, Duration, JournalAddress, Names, Seconds, TextFile, Zone
+from config.journal_address import FILE_SCHEME, JournalAddress
+from config.types import Choice, Count, Duration, Names, Seconds, TextFile, Zone
 
 SHIPPED = Path(str(resources.files("config")))
 
@@ -198,9 +199,11 @@ class JournalSettings(SettingsGroup):
 
     url: JournalAddress = setting(
         "JOURNAL_URL",
-        "SQLite file (sqlite:///name.db), or memory: for none.",
+        "SQLite file (sqlite:///name.db), postgresql://..., or memory: for none.",
         default="",
-        note=f"Empty: {USUAL_JOURNAL} in the working directory if Slack or Discord runs, else memory.",
+        note=f"Empty: {USUAL_JOURNAL} in the working directory if Slack or Discord runs, else memory. "
+        "PostgreSQL (postgresql://user:password@host:5432/database) needs `pip install 'tickertape[postgres]'` and "
+        "`tickertape migrate`.",
     )
     days: int = setting(
         "TICKERTAPE_JOURNAL_DAYS",

@@ -25,13 +25,6 @@ from typing_extensions import override
 # Longest sentence for readers, in characters: it must fit into one message, below an answer.
 LONGEST_SENTENCE = 500
 
-# Prefix of a `JOURNAL_URL` with a file; the path follows.
-FILE_SCHEME = "sqlite:///"
-# A journal without a file: our form, and the forms of SQLite, SQLAlchemy and other drivers.
-MEMORY = "memory:"
-_MEMORY_NAMES = re.compile(r"memory(?::/{0,3})?|(?:sqlite:/{0,3})?:memory:", re.IGNORECASE)
-_FILE = re.compile(r"sqlite:///(?P<path>[^?#]*[^?#/])", re.IGNORECASE)
-
 
 # Units of durations, in seconds. Sizes have none: MB may mean 10^6 or 2^20 bytes.
 _UNITS = MappingProxyType(
@@ -177,21 +170,6 @@ def _readable(value: Path) -> Path:
     return path
 
 
-def _journal(value: str) -> str:
-    """Accept a journal address and normalise it: an SQLite file, memory, or empty text."""
-    text = value.strip()
-    if not text:
-        return ""
-    if _MEMORY_NAMES.fullmatch(text):
-        return MEMORY
-    if (named := _FILE.fullmatch(text)) and text.isprintable():
-        return f"{FILE_SCHEME}{named['path']}"
-    raise must_be(
-        f"{FILE_SCHEME}tickertape.db (a file in the working folder), {FILE_SCHEME}/var/lib/tickertape.db (anywhere) "
-        f"or {MEMORY} (none)"
-    )
-
-
 def sentence_of(*names: str, may_be_empty: bool = False) -> Callable[[str], str]:
     """Accept one line for readers with only `names` in braces; with any names it is a template."""
     only = " or ".join(f"{{{name}}}" for name in names)
@@ -245,7 +223,6 @@ SlashedAddress = Annotated[
 Host = Annotated[str, AfterValidator(_host)]
 Zone = Annotated[str, AfterValidator(_zone)]
 TextFile = Annotated[Path, AfterValidator(_readable)]
-JournalAddress = Annotated[str, AfterValidator(_journal)]
 # Sentences for readers, by the names allowed in braces. None selects the one of bot/strings.py.
 Sentence = Annotated[str, AfterValidator(sentence_of())] | None
 SilentSentence = Annotated[str, AfterValidator(sentence_of(may_be_empty=True))] | None

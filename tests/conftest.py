@@ -16,6 +16,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.servers.postgres import start_keeper
+from tests.support import postgres
 from tests.support.clock import LoopbackLoop, VirtualLoop
 from tests.support.fork_server import IS_POSSIBLE, VARIABLE, open_fork_server
 from tests.support.paths import ROOT
@@ -70,7 +72,9 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
 
 
 def pytest_xdist_setupnodes(config: pytest.Config) -> None:
-    """Let the processes of the slow half share a server that forks the program."""
+    """Let the processes share a PostgreSQL; and those of the slow half a server that forks the program."""
+    if postgres.is_possible():
+        os.environ[postgres.VARIABLE] = str(start_keeper())  # noqa: TID251 (the runner's too)
     if IS_POSSIBLE and config.option.markexpr == SLOW_HALF:
         os.environ[VARIABLE] = open_fork_server(BARE, ROOT)  # noqa: TID251 (the runner's too)
 
@@ -118,6 +122,20 @@ def transport(request: pytest.FixtureRequest) -> Iterator[Transport]:
     token = TRANSPORT.set(chosen)
     yield chosen
     TRANSPORT.reset(token)
+
+
+@pytest.fixture
+def database() -> Iterator[str]:
+    """The address of a database with all tables and no rows. Skipped without PostgreSQL, unless it is required."""
+    postgres.require_postgres()
+    yield from postgres.make_database()
+
+
+@pytest.fixture
+def bare_database() -> Iterator[str]:
+    """The address of a database without any table."""
+    postgres.require_postgres()
+    yield from postgres.make_database(migrated=False)
 
 
 @pytest.hookimpl(tryfirst=True)

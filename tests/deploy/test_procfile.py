@@ -19,9 +19,13 @@ from tests.support.waiting import until
 
 def web() -> str:
     """The command of the process type `web`."""
-    kind, command = (ROOT / "Procfile").read_text(encoding="utf-8").strip().split(": ", maxsplit=1)
-    assert kind == "web"
-    return command
+    return commands()["web"]
+
+
+def commands() -> dict[str, str]:
+    """The command of each process type."""
+    lines = (ROOT / "Procfile").read_text(encoding="utf-8").splitlines()
+    return dict(line.split(": ", maxsplit=1) for line in lines)
 
 
 @pytest.mark.sockets(seconds=90)
@@ -42,6 +46,17 @@ async def test_a_stop_signal_to_the_dyno_finishes_the_answer() -> None:
             await until(lambda: len(received.sent) >= 20)
             assert await running.stop() == 0
         assert " ".join(place.answers(question)).split() == numbered(80).split()
+
+
+@pytest.mark.sockets
+@pytest.mark.slow
+async def test_a_release_without_a_database_succeeds() -> None:
+    """The host runs it before each new version, whatever the journal is."""
+    shell = ("/bin/sh", "-c", commands()["release"])
+    path = f"{Path(sys.executable).parent}:{BARE['PATH']}"
+    async with bot({"PATH": path, "JOURNAL_URL": ""}, program=shell) as running:
+        assert await running.process.wait() == 0
+    assert "nothing to migrate" in running.lines[-1]
 
 
 async def readiness(started: str) -> str:

@@ -37,8 +37,10 @@ COMPOSITION_ROOT = {
     "bot/bootstrap.py": {"adapters", "config"},
     "bot/bootstrap_admin.py": {"adapters", "config"},
     "bot/bootstrap_commands.py": {"adapters", "config"},
+    "bot/bootstrap_journal.py": {"adapters", "config"},
     "bot/bootstrap_metrics.py": {"adapters", "config"},
     "bot/bootstrap_models.py": {"adapters", "config"},
+    "bot/bootstrap_postgres.py": {"adapters", "config"},
     "bot/bootstrap_records.py": {"adapters", "config"},
     "bot/bootstrap_tracing.py": {"adapters", "config"},
     "bot/__main__.py": {"config"},
@@ -50,6 +52,7 @@ SDK_HOMES = {
     "slack_sdk": "adapters/slack/",
     "slack_bolt": "adapters/slack/",
     "openai": "adapters/openai/",
+    "asyncpg": "adapters/postgres/",
     "opentelemetry": "adapters/opentelemetry/",
 }
 

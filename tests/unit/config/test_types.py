@@ -140,7 +140,7 @@ def test_memory_has_many_names(url: str, spaces: str, tmp_path: Path) -> None:
     "url",
     [
         *("turns.db", "/turns.db", "sqlite:", "sqlite://", "sqlite:///", "sqlite://turns.db", "sqlite:////var/lib/"),
-        *("sqlite:////", "sqlite:///a?mode=ro", "sqlite:///a#b", "postgresql:///turns", "sqlite:///a\tb"),
+        *("sqlite:////", "sqlite:///a?mode=ro", "sqlite:///a#b", "mysql://db/turns", "sqlite:///a\tb"),
         *("memory:turns", "memory://turns.db", "memories", "in-memory", "me mory", ":memory", "file::memory:"),
         *("sqlite:///:memory:?cache=shared", "memory:\nmemory:", "none", "off"),
     ],

@@ -1,0 +1,1 @@
+"""Integration tests of postgres, one file per module."""

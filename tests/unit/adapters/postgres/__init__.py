@@ -1,0 +1,1 @@
+"""Unit tests of adapters/postgres, one file per module."""
