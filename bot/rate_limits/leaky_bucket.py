@@ -77,9 +77,12 @@ class LeakyBucket(RateLimitBase):
         self._empty_at = min(self._empty_at, now + seconds + (self._burst - 1) * self._interval)
 
     def remember(self, now: float, ages: Sequence[float]) -> None:
-        """Count an earlier process's writes; `ages` are the seconds since each was sent."""
+        """Count an earlier process's writes; `ages` are the seconds since each was sent.
+
+        Some may be assumed, but the bucket was never more than full.
+        """
         for counted in sorted(count_times(now, ages)):
-            self._empty_at = max(self._empty_at, counted) + self._interval
+            self._empty_at = min(max(self._empty_at, counted) + self._interval, counted + self._burst * self._interval)
 
     def drain(self, now: float) -> None:
         """Assume exactly the whole burst as spent: the server just sent a 429."""

@@ -53,8 +53,9 @@ class ReadLimiter:
             return True
 
     def remember(self, now: float, ages: Sequence[float]) -> None:
-        """Count an earlier process's reads; `ages` are the seconds since each was sent."""
-        self._times = deque(sorted([*self._times, *count_times(now, ages)]))
+        """Count an earlier process's reads; `ages` are the seconds since each was sent. See `RollingWindow`."""
+        counted = (at for at in count_times(now, ages) if at + self._period > now)
+        self._times = deque(sorted([*self._times, *sorted(counted)[: self._rate]]))
 
     def hold(self, now: float, seconds: float) -> None:
         """Send no reads for this long, by the server's order."""

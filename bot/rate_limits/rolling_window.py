@@ -68,8 +68,12 @@ class RollingWindow(RateLimitBase):
         self._live = live
 
     def remember(self, now: float, ages: Sequence[float]) -> None:
-        """Count an earlier process's writes; `ages` are the seconds since each was sent."""
-        self._counted = deque(sorted([*self._counted, *count_times(now, ages)]))
+        """Count an earlier process's writes; `ages` are the seconds since each was sent.
+
+        Some may be assumed. That process kept the limit, so no more than the limit are, the latest of them.
+        """
+        counted = (at for at in count_times(now, ages) if at + self._period > now)
+        self._counted = deque(sorted([*self._counted, *sorted(counted)[: self._limit]]))
 
     def used_up(self, now: float) -> bool:
         """Whether even a final write must wait."""

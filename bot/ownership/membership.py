@@ -1,0 +1,253 @@
+"""One process among others: its lease, its lanes and its shares, as a state machine over given times.
+
+`Membership` learns from responses and says what to send next. It does no I/O; `bot.ownership.keeper` does.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from bot.ownership.lanes import (
+    TRANSITIONS,
+    Grant,
+    IllegalTransition,
+    Lane,
+    LaneCounts,
+    LaneState,
+    lanes_to_give_up,
+    lanes_to_take,
+)
+from bot.ownership.lease import EngineTime, Lease, LeaseTimes
+from bot.ownership.ports import Caller, Heartbeat, HeartbeatResponse, TakenLane
+from bot.ownership.shares import Share, ShareReport
+from bot.ownership.write_history import WriteReport
+
+# How long after the end of another's lease to look: it must be over by the engine's clock. Seconds.
+_LAPSE_SECONDS = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """A process's use of a shared limit: the writes of it that count still or are in flight, and its demand."""
+
+    spent: int = 0
+    demand: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SentHeartbeat:
+    """A heartbeat, and when it was sent."""
+
+    heartbeat: Heartbeat
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What a response changed: lanes won and lost, and those to be released once more, as their release failed."""
+
+    won: tuple[TakenLane, ...] = ()
+    lost: tuple[Grant, ...] = ()
+    unreleased: tuple[Grant, ...] = ()
+    is_fenced: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A lane in our hands: not LOST. `since` is when we learned of it."""
+
+    grant: Grant
+    state: LaneState
+    since: float
+
+
+class Membership:
+    """The state of one process id, from its first heartbeat to its end."""
+
+    def __init__(
+        self,
+        process: str,
+        times: LeaseTimes = LeaseTimes(),  # noqa: B008 (a frozen value)
+        platforms: Sequence[str] = (),
+        limits: Sequence[str] = (),
+    ) -> None:
+        """`limits` names the shared limits of which this process wants a share."""
+        self.process = process
+        self.times = times
+        self.lease = Lease(times)
+        self.shares: dict[str, Share] = {limit: Share() for limit in limits}
+        self.counts: Mapping[str, LaneCounts] = {}
+        self.has_events = False
+        self.is_stopping = False  # it takes nothing more
+        self.next_heartbeat_at = -math.inf
+        self._lapses_in = math.inf
+        self._looks_again = False  # the next heartbeat follows a death at once
+        self._platforms = tuple(platforms)
+        self._number = 0
+        self._awaited: SentHeartbeat | None = None
+        self._held: dict[Lane, _Held] = {}
+        self._let_go: set[Grant] = set()  # given up, or lost
+
+    # ------------------------------------------------------------------------------------------------------ questions
+
+    @property
+    def lanes(self) -> frozenset[Grant]:
+        """The lanes in our hands, if the lease is valid."""
+        return frozenset(held.grant for held in self._held.values())
+
+    def owned(self, lane: Lane) -> Grant | None:
+        """Our grant of a lane, if it is in our hands."""
+        held = self._held.get(lane)
+        return held.grant if held is not None else None
+
+    def may_write(self, lane: Lane, now: float) -> bool:
+        """Whether a write in the lane may be sent."""
+        return lane in self._held and self.lease.is_valid(now)
+
+    def may_begin(self, lane: Lane, now: float) -> bool:
+        """Whether a new turn may begin in the lane."""
+        held = self._held.get(lane)
+        return held is not None and held.state is LaneState.OWNED and self.lease.is_valid(now)
+
+    def may_take(self, now: float) -> bool:
+        """Whether this process may take lanes."""
+        return self.lease.may_take(now) and not self.is_stopping
+
+    def caller(self) -> Caller:
+        """For calls of the engine; only after a first good heartbeat."""
+        heard = self.lease.last.engine if self.lease.last is not None else EngineTime("", 0.0)
+        return Caller(self.process, heard)
+
+    def takes(self, now: float) -> Mapping[str, int]:
+        """How many free lanes of each platform to take, by the last response."""
+        if not self.may_take(now):
+            return {}
+        owned = {
+            platform: lanes_to_take(self.counts.get(platform, LaneCounts()), self._owned(platform))
+            for platform in self._platforms
+        }
+        return {platform: most for platform, most in owned.items() if most}
+
+    def surplus(self, now: float, is_idle: Callable[[Lane], bool]) -> Sequence[Grant]:
+        """Idle lanes to give up, since others own far fewer."""
+        if not self.may_take(now):
+            return ()
+        found: list[Grant] = []
+        for platform in self._platforms:
+            most = lanes_to_give_up(self.counts.get(platform, LaneCounts()), self._owned(platform))
+            idle = (
+                held.grant
+                for lane, held in self._held.items()
+                if lane.platform == platform and held.state is LaneState.OWNED and is_idle(lane)
+            )
+            found += [grant for _, grant in zip(range(most), idle, strict=False)]
+        return found
+
+    # ------------------------------------------------------------------------------------------------------ heartbeats
+
+    def heartbeat(self, now: float, writes: Mapping[Grant, WriteReport], loads: Mapping[str, Load]) -> SentHeartbeat:
+        """The heartbeat to send now. The response to an earlier one counts no more, except for a refusal."""
+        self._number += 1
+        self.next_heartbeat_at = now + self.times.heartbeat_seconds
+        last = self.lease.last
+        heartbeat = Heartbeat(
+            self.process,
+            self._number,
+            self.times.lease_seconds,
+            self._platforms,
+            may_take=self.may_take(now),
+            epoch=last.engine.epoch if last is not None else "",
+            shares={
+                limit: ShareReport(share.in_use(now, load.spent), load.demand)
+                for limit, share in self.shares.items()
+                for load in (loads.get(limit, Load()),)
+            },
+            writes=writes,
+        )
+        self._awaited = SentHeartbeat(heartbeat, now)
+        return self._awaited
+
+    def answered(self, sent: SentHeartbeat, response: HeartbeatResponse | None, now: float) -> Changes:
+        """The response to a heartbeat came; None is a refusal."""
+        if response is None:
+            self.lease = self.lease.fenced()
+            return Changes(lost=self._lose(self._held), is_fenced=True)
+        lease = self.lease.confirmed(sent.at, now, response.engine)
+        if sent is not self._awaited or lease is self.lease:
+            return Changes()
+        is_resuming = lease.resumes_at != self.lease.resumes_at
+        self.lease, self.counts, self.has_events = lease, response.counts, response.has_events
+        self._lapses_in = response.lapses_in
+        self._looks_again = self._looks_again and response.lapses_in < 0
+        if self.may_take(now) and response.lapses_in >= 0:
+            self.next_heartbeat_at = min(self.next_heartbeat_at, now + response.lapses_in + _LAPSE_SECONDS)
+        for limit, share in self.shares.items():
+            # Our share may be another's by commits that this engine lacks.
+            granted = 0 if is_resuming else response.shares.get(limit, 0)
+            self.shares[limit] = share.granted(granted, now)
+        return self._compare(response.lanes, sent.at, now)
+
+    def failed(self, now: float) -> None:
+        """A heartbeat has no response in time, or no engine."""
+        self.next_heartbeat_at = min(self.next_heartbeat_at, now + self.times.retry_seconds)
+
+    def finds_dead(self, now: float) -> bool:
+        """Whether to reap now."""
+        return self.may_take(now) and self._lapses_in < 0
+
+    def reaped(self, now: float) -> None:
+        """Somebody is dead, declared by us or by another: look at once for lanes that are free now."""
+        if not self._looks_again:
+            self.next_heartbeat_at = now
+            self._looks_again = True
+
+    def _compare(self, lanes: frozenset[Grant], sent: float, now: float) -> Changes:
+        """Follow the engine's list. It may be older than a lane just taken, or one just given up."""
+        gone = [lane for lane, held in self._held.items() if held.since <= sent and held.grant not in lanes]
+        lost = self._lose(gone)
+        unreleased = tuple(lanes & self._let_go)
+        won = [TakenLane(each) for each in lanes - self._let_go]
+        return Changes(self._win(won, now), lost, unreleased)
+
+    # ----------------------------------------------------------------------------------------------------------- lanes
+
+    def taken(self, lanes: Iterable[TakenLane], asked: float, now: float) -> Sequence[TakenLane]:
+        """The response to a call made at `asked` came. Returns the lanes that are new in our hands.
+
+        After a later heartbeat the engine's list says more: these are left to the next one.
+        """
+        is_old = self.lease.last is None or self.lease.last.sent > asked
+        return () if is_old or not self.lease.is_valid(now) else self._win(lanes, now)
+
+    def begin_release(self, lane: Lane) -> None:
+        """Begin no new turns in the lane."""
+        self._held[lane] = _moved(self._held[lane], LaneState.RELEASING)
+
+    def let_go(self, lanes: Iterable[Lane]) -> Sequence[Grant]:
+        """Give lanes up: from now on nothing is written there. Returns the grants to release."""
+        return self._lose([lane for lane in lanes if lane in self._held])
+
+    def _win(self, lanes: Iterable[TakenLane], now: float) -> tuple[TakenLane, ...]:
+        won: list[TakenLane] = []
+        for taken in lanes:
+            lane, held = taken.grant.lane, self._held.get(taken.grant.lane)
+            if taken.grant not in self._let_go and (held is None or held.grant != taken.grant):
+                self._held[lane] = _Held(taken.grant, LaneState.OWNED, now)
+                won.append(taken)
+        return tuple(won)
+
+    def _lose(self, lanes: Iterable[Lane]) -> tuple[Grant, ...]:
+        lost = [_moved(self._held.pop(lane), LaneState.LOST).grant for lane in list(lanes)]
+        self._let_go.update(lost)
+        return tuple(lost)
+
+    def _owned(self, platform: str) -> int:
+        return sum(lane.platform == platform for lane in self._held)
+
+
+def _moved(held: _Held, state: LaneState) -> _Held:
+    if state not in TRANSITIONS[held.state]:
+        raise IllegalTransition(f"{held.grant.lane} cannot be {state.value} after {held.state.value}")
+    return _Held(held.grant, state, held.since)

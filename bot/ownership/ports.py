@@ -1,0 +1,151 @@
+"""The port of the shared engine, and its plain values.
+
+Every call is atomic: the engine applies it as a whole or not at all. A call without a response may be applied, at once
+or later; so heartbeats have numbers, a released lane is named with its fence, and events have ids. Calls raise
+`bot.errors.Retryable`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Protocol
+
+from bot.ownership.lanes import Grant, Lane, LaneCounts
+from bot.ownership.lease import EngineTime
+from bot.ownership.shares import ShareReport
+from bot.ownership.write_history import StoredReport, WriteReport
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """A sign of life. `number` grows with each; the engine refuses to apply an older one after a newer.
+
+    `may_take`: past the grace period and not stopping, so others leave it its part. `epoch` is the one last heard of.
+    Shares grow only in a heartbeat with `may_take` and the engine's present epoch. `writes` replaces the stored reports
+    of lanes owned with these fences.
+    """
+
+    process: str
+    number: int
+    lease_seconds: float
+    platforms: tuple[str, ...] = ()
+    may_take: bool = False
+    epoch: str = ""
+    shares: Mapping[str, ShareReport] = field(default_factory=dict)
+    writes: Mapping[Grant, WriteReport] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class HeartbeatResponse:
+    """The engine's view of a live process. It is the truth about its lanes; `counts` are by platform.
+
+    `lapses_in` is the time until the next lease of another process is over; if negative, it is to be reaped.
+    """
+
+    engine: EngineTime
+    lanes: frozenset[Grant] = frozenset()
+    counts: Mapping[str, LaneCounts] = field(default_factory=dict)
+    shares: Mapping[str, int] = field(default_factory=dict)
+    has_events: bool = False  # the inbox holds events of its lanes
+    lapses_in: float = math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls, and what it last heard from the engine.
+
+    The engine does nothing for a dead process, nor if the epoch has changed: it may lack what the caller knows.
+    """
+
+    process: str
+    heard: EngineTime
+
+
+@dataclass(frozen=True, slots=True)
+class TakenLane:
+    """A lane just taken, and the last report of its earlier owner, if any."""
+
+    grant: Grant
+    writes: StoredReport | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RoutedEvent:
+    """A platform's event. `id` is the platform's own for all deliveries of the event, unique within its lane."""
+
+    lane: Lane
+    id: str
+    body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class InboxEvent:
+    """An event in the inbox; `number` gives the order of arrival."""
+
+    number: int
+    event: RoutedEvent
+
+
+class Route(Enum):
+    """What became of a routed event."""
+
+    QUEUED = "queued"  # it is in the inbox, for the lane's present or next owner
+    MINE = "mine"  # the caller owns the lane: it handles the event itself
+
+
+@dataclass(frozen=True, slots=True)
+class Routed:
+    """The answer to `route`. With `Route.MINE`, `lane` is the caller's, perhaps taken just now."""
+
+    route: Route
+    lane: TakenLane | None = None
+
+
+class Ownership(Protocol):
+    """Leases, lanes and inbox of all processes, as the shared engine keeps them."""
+
+    async def heartbeat(self, heartbeat: Heartbeat) -> HeartbeatResponse | None:
+        """Prolong the lease of a process, known or new. None: it is declared dead, for good."""
+        ...
+
+    async def reap(self, caller: Caller) -> Sequence[str]:
+        """Declare those dead whose lease was over at the time last heard by the caller; free their lanes and shares.
+
+        A lease that seems to begin in the engine's future is over too: its clock went back meanwhile.
+        """
+        ...
+
+    async def take(self, caller: Caller, platform: str, most: int) -> Sequence[TakenLane]:
+        """Take at most so many free lanes, in `bot.ownership.lanes.taking_order`, each with a greater fence."""
+        ...
+
+    async def route(self, caller: Caller, event: RoutedEvent, *, may_take: bool) -> Routed:
+        """Pass an event to its lane's owner, through the inbox; a free lane is taken with `may_take`.
+
+        A new lane becomes known by this. An event id already in the inbox is not stored again. Only after the
+        response may the event be acknowledged to its platform.
+        """
+        ...
+
+    async def release(self, process: str, lanes: Mapping[Grant, WriteReport]) -> None:
+        """Free these lanes if they are owned with these fences. The reports say that no write follows."""
+        ...
+
+    async def events(self, process: str, most: int) -> Sequence[InboxEvent]:
+        """The oldest events in the inbox for the lanes of a live process."""
+        ...
+
+    async def handled(self, numbers: Sequence[int]) -> None:
+        """Remove these events: each is in the journal of turns, or asks nothing."""
+        ...
+
+    async def leave(self, process: str) -> None:
+        """The process ends: it owns nothing any more. Its shares are free a window later."""
+        ...
+
+    async def event_arrived(self, process: str) -> None:
+        """Wait for a hint that the inbox has an event for this process. Hints may be lost, or never come."""
+        ...

@@ -1,0 +1,1 @@
+"""Unit tests of bot/rate_limits, one file per module."""
