@@ -40,12 +40,12 @@ SELECTS: Mapping[str, str] = MappingProxyType(
         "usage": """
             SELECT at, platform, workspace, channel, "user", turn, model, input_tokens, cached_tokens, output_tokens,
                 reasoning_tokens, cost AS cost_usd, cost_source, estimated
-            FROM calls WHERE at >= $1 AND at < $2 ORDER BY at, id
+            FROM records.calls WHERE at >= $1 AND at < $2 ORDER BY at, id
         """,
         "feedback": """
             SELECT platform, workspace, channel, message, "user", vote, reason, votes.at AS at,
                 coalesce(answers.text, '') AS answer
-            FROM votes LEFT JOIN answers ON answers.turn = votes.turn
+            FROM records.votes AS votes LEFT JOIN records.answers AS answers ON answers.turn = votes.turn
             WHERE votes.at >= $1 AND votes.at < $2 ORDER BY votes.at, votes.turn, "user"
         """,
     }

@@ -10,19 +10,19 @@ from bot.records import VoteRecord, person
 
 _SELECT_VOTES = """
 SELECT platform, workspace, channel, message, "user", vote, votes.at, votes.turn, reason, coalesce(answers.text, '')
-FROM votes LEFT JOIN answers ON answers.turn = votes.turn
+FROM records.votes AS votes LEFT JOIN records.answers AS answers ON answers.turn = votes.turn
 WHERE votes.at >= $1 ORDER BY votes.at DESC, votes.turn, "user" LIMIT $2
 """
 _RECORD_VOTE = """
-INSERT INTO votes (turn, "user", platform, workspace, channel, message, vote, reason, at)
+INSERT INTO records.votes AS votes (turn, "user", platform, workspace, channel, message, vote, reason, at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 ON CONFLICT (turn, "user") DO UPDATE SET vote = excluded.vote, message = excluded.message, at = excluded.at,
     reason = CASE WHEN votes.vote = excluded.vote AND excluded.reason = '' THEN votes.reason ELSE excluded.reason END
 """
 # "Forget me" finds an answer by the author of its question, so there is none without.
 _KEEP_ANSWER = """
-INSERT INTO answers (turn, text, at)
-SELECT turn, $2, CAST($3 AS double precision) FROM questions WHERE turn = $1 AND "user" != ''
+INSERT INTO records.answers (turn, text, at)
+SELECT turn, $2, CAST($3 AS double precision) FROM records.questions WHERE turn = $1 AND "user" != ''
 ON CONFLICT (turn) DO UPDATE SET text = excluded.text, at = excluded.at
 """
 
@@ -35,7 +35,7 @@ def record_vote(vote: VoteRecord) -> Script[int]:
 
 def add_reason(turn: str, user: str, reason: str) -> Script[bool]:
     """Add a reason to a thumbs down; False if there is none."""
-    update = 'UPDATE votes SET reason = $1 WHERE turn = $2 AND "user" = $3 AND vote = $4'
+    update = 'UPDATE records.votes SET reason = $1 WHERE turn = $2 AND "user" = $3 AND vote = $4'
     return (yield from change(update, reason, turn, user, Vote.DOWN.value)) > 0
 
 
@@ -49,7 +49,7 @@ def read_votes(since: float, limit: int) -> Script[Sequence[VoteRecord]]:
 
 def keep_answer(turn: str, text: str, at: float) -> Script[None]:
     """Store an answer's text if its question names an author."""
-    authors = yield from select('SELECT platform, "user" FROM questions WHERE turn = $1', turn)
+    authors = yield from select('SELECT platform, "user" FROM records.questions WHERE turn = $1', turn)
     for platform, user in authors:
         yield from lock_subject(person(platform, user))
         yield from change(_KEEP_ANSWER, turn, text, at)

@@ -33,7 +33,7 @@ def read(chosen: UsageFilter, limit: int) -> Script[list[LedgerEntry]]:
     where, values = _where(chosen)
     last = f"${len(values) + 1}"
     rows = yield from select(
-        f"SELECT {COLUMNS} FROM calls WHERE {where} ORDER BY at DESC, id DESC LIMIT {last}",  # noqa: S608 (constants)
+        f"SELECT {COLUMNS} FROM records.calls WHERE {where} ORDER BY at DESC, id DESC LIMIT {last}",  # noqa: S608 (constants)
         *values,
         limit,
     )
@@ -46,7 +46,7 @@ def totals(chosen: UsageFilter, by: GroupBy, limit: int) -> Script[list[UsageTot
     column = f'"{by.value}"' if by.value else "''"
     rows = yield from select(
         f"""
-        SELECT {column}, {_SUMS} FROM calls WHERE {where} GROUP BY 1
+        SELECT {column}, {_SUMS} FROM records.calls WHERE {where} GROUP BY 1
         ORDER BY coalesce(sum(cost), 0) DESC, sum(input_tokens + output_tokens) DESC, 1
         """,  # noqa: S608 (the column is one of `GroupBy`)
         *values,
@@ -56,7 +56,7 @@ def totals(chosen: UsageFilter, by: GroupBy, limit: int) -> Script[list[UsageTot
     if by is not GroupBy.MODEL:
         last = f"${len(values) + 1}"
         counts = yield from select(
-            f"SELECT {column}, count(*) FROM questions WHERE {where} AND state != {last} GROUP BY 1",  # noqa: S608 (as above)
+            f"SELECT {column}, count(*) FROM records.questions WHERE {where} AND state != {last} GROUP BY 1",  # noqa: S608 (as above)
             *values,
             REFUNDED,
         )

@@ -18,35 +18,36 @@ FORGOTTEN = "forgotten-"
 _SELECTS: Mapping[str, str] = MappingProxyType(
     {
         "preferences": """
-            SELECT kind, platform, workspace, id, name, value, changed_by, at FROM preferences
+            SELECT kind, platform, workspace, id, name, value, changed_by, at FROM records.preferences
             WHERE platform = $1 AND (changed_by = $2 OR (kind = 'user' AND id = $2)) ORDER BY at
         """,
         "resets": """
-            SELECT platform, conversation, position, at FROM resets
+            SELECT platform, conversation, position, at FROM records.resets
             WHERE platform = $1 AND made_by = $2 ORDER BY at
         """,
-        "first_contact": "SELECT platform, id, at FROM people WHERE platform = $1 AND id = $2",
+        "first_contact": "SELECT platform, id, at FROM records.people WHERE platform = $1 AND id = $2",
         "questions": """
-            SELECT platform, workspace, channel, message, generation, "user", at, state FROM questions
+            SELECT platform, workspace, channel, message, generation, "user", at, state FROM records.questions
             WHERE platform = $1 AND "user" = $2 ORDER BY at
         """,
         "usage": """
             SELECT at, platform, workspace, channel, "user", turn, model, input_tokens, cached_tokens, output_tokens,
                 reasoning_tokens, cost / CAST(1e9 AS double precision) AS cost_dollars, cost_source, estimated
-            FROM calls WHERE platform = $1 AND "user" = $2 ORDER BY at
+            FROM records.calls WHERE platform = $1 AND "user" = $2 ORDER BY at
         """,
         "votes": """
             SELECT votes.platform, votes.workspace, votes.channel, votes.message, votes."user", vote, reason, votes.at,
                 answers.text AS answer
-            FROM votes LEFT JOIN answers ON answers.turn = votes.turn
+            FROM records.votes AS votes LEFT JOIN records.answers AS answers ON answers.turn = votes.turn
             WHERE votes.platform = $1 AND votes."user" = $2 ORDER BY votes.at
         """,
         "answers": """
-            SELECT text, answers.at FROM answers JOIN questions ON questions.turn = answers.turn
+            SELECT text, answers.at
+            FROM records.answers AS answers JOIN records.questions AS questions ON questions.turn = answers.turn
             WHERE platform = $1 AND "user" = $2 ORDER BY answers.at
         """,
         "audit": """
-            SELECT at, platform, workspace, actor, action, subject, detail FROM audit
+            SELECT at, platform, workspace, actor, action, subject, detail FROM records.audit
             WHERE platform = $1 AND (actor = $2 OR subject = 'user:' || $2) ORDER BY id
         """,
     }
@@ -55,28 +56,28 @@ _SELECTS: Mapping[str, str] = MappingProxyType(
 # In this order: answers are found by the questions.
 _ERASURES = (
     """
-    DELETE FROM answers WHERE turn IN (SELECT turn FROM questions WHERE platform = $1 AND "user" = $2)
+    DELETE FROM records.answers WHERE turn IN (SELECT turn FROM records.questions WHERE platform = $1 AND "user" = $2)
     """,
-    'DELETE FROM votes WHERE platform = $1 AND "user" = $2',
+    'DELETE FROM records.votes WHERE platform = $1 AND "user" = $2',
     # The turn's hash stays, so that a repeated event is not counted again.
     """
-    UPDATE questions SET "user" = '', workspace = '', channel = '', message = ''
+    UPDATE records.questions SET "user" = '', workspace = '', channel = '', message = ''
     WHERE platform = $1 AND "user" = $2
     """,
     """
-    UPDATE calls SET "user" = '', channel = '', turn = '' WHERE platform = $1 AND "user" = $2
+    UPDATE records.calls SET "user" = '', channel = '', turn = '' WHERE platform = $1 AND "user" = $2
     """,
-    "DELETE FROM preferences WHERE platform = $1 AND kind = 'user' AND id = $2",
-    "UPDATE preferences SET changed_by = $3 WHERE platform = $1 AND changed_by = $2",
+    "DELETE FROM records.preferences WHERE platform = $1 AND kind = 'user' AND id = $2",
+    "UPDATE records.preferences SET changed_by = $3 WHERE platform = $1 AND changed_by = $2",
     # Markers stay: without one, an ended conversation would be read again.
-    "UPDATE resets SET made_by = '' WHERE platform = $1 AND made_by = $2",
-    "DELETE FROM people WHERE platform = $1 AND id = $2",
+    "UPDATE records.resets SET made_by = '' WHERE platform = $1 AND made_by = $2",
+    "DELETE FROM records.people WHERE platform = $1 AND id = $2",
     # The values of a person's own settings may be personal too.
     """
-    UPDATE audit SET subject = 'user:' || $3, detail = ''
+    UPDATE records.audit SET subject = 'user:' || $3, detail = ''
     WHERE platform = $1 AND subject = 'user:' || $2
     """,
-    "UPDATE audit SET actor = $3 WHERE platform = $1 AND actor = $2",
+    "UPDATE records.audit SET actor = $3 WHERE platform = $1 AND actor = $2",
 )
 
 
@@ -93,7 +94,7 @@ def questions_of(user: Subject) -> Script[Sequence[TurnKey]]:
     """The keys of a person's questions."""
     rows = yield from select(
         """
-        SELECT platform, workspace, channel, message, generation FROM questions
+        SELECT platform, workspace, channel, message, generation FROM records.questions
         WHERE platform = $1 AND "user" = $2 ORDER BY at
         """,
         user.platform,

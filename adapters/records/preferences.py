@@ -11,24 +11,26 @@ from bot.records import AuditEntry, Preferences, StoredPreference, Subject, Subj
 # Longest value in an audit entry, in characters: a prompt of one's own is told apart by its beginning.
 AUDIT_VALUE_LENGTH = 80
 
-_READ = "kind, platform, workspace, id, name, value FROM preferences"
+_READ = "kind, platform, workspace, id, name, value FROM records.preferences"
 _SET = """
-INSERT INTO preferences (kind, platform, workspace, id, name, value, changed_by, at)
+INSERT INTO records.preferences (kind, platform, workspace, id, name, value, changed_by, at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 ON CONFLICT (kind, platform, workspace, id, name)
 DO UPDATE SET value = excluded.value, changed_by = excluded.changed_by, at = excluded.at
 """
-_UNSET = "DELETE FROM preferences WHERE kind = $1 AND platform = $2 AND workspace = $3 AND id = $4 AND name = $5"
+_UNSET = (
+    "DELETE FROM records.preferences WHERE kind = $1 AND platform = $2 AND workspace = $3 AND id = $4 AND name = $5"
+)
 _RESET = """
-INSERT INTO resets (platform, conversation, position, made_by, at) VALUES ($1, $2, $3, $4, $5)
+INSERT INTO records.resets (platform, conversation, position, made_by, at) VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT (platform, conversation)
 DO UPDATE SET position = excluded.position, made_by = excluded.made_by, at = excluded.at
 """
 _PUT = """
-INSERT INTO key_values (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value
+INSERT INTO records.key_values (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value
 """
 _APPEND_AUDIT = """
-INSERT INTO audit (at, platform, workspace, actor, action, subject, detail) VALUES ($1, $2, $3, $4, $5, $6, $7)
+INSERT INTO records.audit (at, platform, workspace, actor, action, subject, detail) VALUES ($1, $2, $3, $4, $5, $6, $7)
 """
 
 
@@ -51,7 +53,7 @@ def list_preferences(limit: int) -> Script[Sequence[StoredPreference]]:
     """The newest settings, the newest first."""
     rows = yield from select(
         """
-        SELECT kind, platform, workspace, id, name, value, changed_by, at FROM preferences
+        SELECT kind, platform, workspace, id, name, value, changed_by, at FROM records.preferences
         ORDER BY at DESC, platform, id, name LIMIT $1
         """,
         limit,
@@ -80,7 +82,7 @@ def write_preferences(subject: Subject, changes: Mapping[str, str | None], by: S
 
 def reset_position(platform: str, conversation: str) -> Script[str]:
     """The newest reset marker's position; empty without one."""
-    found = "SELECT position FROM resets WHERE platform = $1 AND conversation = $2"
+    found = "SELECT position FROM records.resets WHERE platform = $1 AND conversation = $2"
     rows = yield from select(found, platform, conversation)
     return str(rows[0][0]) if rows else ""
 
@@ -92,19 +94,19 @@ def reset(platform: str, conversation: str, position: str, *, by: Subject, at: f
 
 def first_contact(user: Subject, at: float) -> Script[bool]:
     """Remember a person; whether they were unknown."""
-    insert = "INSERT INTO people (platform, id, at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING"
+    insert = "INSERT INTO records.people (platform, id, at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING"
     return (yield from change(insert, user.platform, user.id, at)) > 0
 
 
 def get_value(key: str) -> Script[str]:
     """A value of the program; empty without one."""
-    rows = yield from select("SELECT value FROM key_values WHERE key = $1", key)
+    rows = yield from select("SELECT value FROM records.key_values WHERE key = $1", key)
     return str(rows[0][0]) if rows else ""
 
 
 def put_value(key: str, value: str) -> Script[int]:
     """Store or, if empty, delete a value of the program."""
-    return change(_PUT, key, value) if value else change("DELETE FROM key_values WHERE key = $1", key)
+    return change(_PUT, key, value) if value else change("DELETE FROM records.key_values WHERE key = $1", key)
 
 
 def replace_value(key: str, value: str, expected: str, audit: AuditEntry) -> Script[bool]:
@@ -125,7 +127,9 @@ def append_audit(entry: AuditEntry) -> Script[int]:
 
 def read_audit(limit: int) -> Script[Sequence[AuditEntry]]:
     """The newest entries of the audit log, the newest first."""
-    newest = "SELECT at, platform, workspace, actor, action, subject, detail FROM audit ORDER BY id DESC LIMIT $1"
+    newest = (
+        "SELECT at, platform, workspace, actor, action, subject, detail FROM records.audit ORDER BY id DESC LIMIT $1"
+    )
     rows = yield from select(newest, limit)
     return [AuditEntry(*row) for row in rows]
 

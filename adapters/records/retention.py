@@ -31,21 +31,23 @@ def purge(options: RecordsOptions, now: datetime) -> Script[bool]:
     today, month = now.strftime("%Y-%m-%d"), now.strftime("%Y-%m")
     # A period of the future belongs to an earlier time zone or clock, and ends too.
     yield from change(
-        "DELETE FROM counters WHERE CASE WHEN length(period) = 7 THEN period < $1 ELSE period < $2 END", month, today
+        "DELETE FROM records.counters WHERE CASE WHEN length(period) = 7 THEN period < $1 ELSE period < $2 END",
+        month,
+        today,
     )
-    yield from change("DELETE FROM quota_notices WHERE at < $1", (now - timedelta(days=1)).timestamp())
+    yield from change("DELETE FROM records.quota_notices WHERE at < $1", (now - timedelta(days=1)).timestamp())
     return left
 
 
 def _delete_old(table: str, key: str, before: float) -> Script[bool]:
     """Delete rows from before a time; whether more may be left."""
     if table == "audit":
-        yield from change("UPDATE audit_retention SET kept_since = $1 WHERE kept_since < $1", before)
+        yield from change("UPDATE records.audit_retention SET kept_since = $1 WHERE kept_since < $1", before)
     if not key:
-        yield from change(f"DELETE FROM {table} WHERE at < $1", before)  # noqa: S608 (constants)
+        yield from change(f"DELETE FROM records.{table} WHERE at < $1", before)  # noqa: S608 (constants)
         return False
-    oldest = f"SELECT {key} FROM {table} WHERE at < $1 ORDER BY at, {key} LIMIT {ROWS_AT_ONCE}"  # noqa: S608 (constants)
+    oldest = f"SELECT {key} FROM records.{table} WHERE at < $1 ORDER BY at, {key} LIMIT {ROWS_AT_ONCE}"  # noqa: S608 (constants)
     if table == "questions":  # "forget me" finds an answer by its question, so none stays without
-        yield from change(f"DELETE FROM answers WHERE turn IN ({oldest})", before)  # noqa: S608 (constants)
-    count = yield from change(f"DELETE FROM {table} WHERE at < $1 AND {key} IN ({oldest})", before)  # noqa: S608 (constants)
+        yield from change(f"DELETE FROM records.answers WHERE turn IN ({oldest})", before)  # noqa: S608 (constants)
+    count = yield from change(f"DELETE FROM records.{table} WHERE at < $1 AND {key} IN ({oldest})", before)  # noqa: S608 (constants)
     return count >= ROWS_AT_ONCE

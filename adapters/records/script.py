@@ -1,7 +1,8 @@
 """Scripts: the statements of one operation of the store, as a generator for any engine.
 
 A script yields a step and receives its result. An engine runs all steps in one transaction if asked to. Statements
-suit SQLite and PostgreSQL alike: parameters are ``$1``, ``$2``, and the reserved word ``"user"`` has quotes.
+suit SQLite and PostgreSQL alike: parameters are ``$1``, ``$2``, and the reserved word ``"user"`` has quotes. The table
+``records.votes`` has the engine's own name: another schema, or none.
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ from typing import Any, Protocol, TypeVar
 from bot.records import Subject
 
 T = TypeVar("T")
+
+# Begins the name of a table in a statement.
+TABLES = "records."
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +66,8 @@ class ScriptEngine(Protocol):
         """Whether the last operation failed."""
         ...
 
-    async def read(self, script: Script[T]) -> T:
-        """Run a script that changes nothing."""
+    async def run(self, script: Script[T]) -> T:
+        """Run a script, each step on its own."""
         ...
 
     async def transact(self, script: Script[T]) -> T:

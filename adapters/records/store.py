@@ -33,7 +33,7 @@ class ScriptedRecords(RecordStore, ABC):
 
     @override
     async def read(self, subjects: Sequence[Subject]) -> Mapping[Subject, Preferences]:
-        return await self._engine.read(preferences.read_preferences(subjects))
+        return await self._engine.run(preferences.read_preferences(subjects))
 
     @override
     async def write(self, subject: Subject, changes: Mapping[str, str | None], *, by: Subject) -> None:
@@ -42,27 +42,27 @@ class ScriptedRecords(RecordStore, ABC):
 
     @override
     async def preferences(self, limit: int = 1_000) -> Sequence[StoredPreference]:
-        return await self._engine.read(preferences.list_preferences(limit))
+        return await self._engine.run(preferences.list_preferences(limit))
 
     @override
     async def reset_position(self, platform: str, conversation: str) -> str:
-        return await self._engine.read(preferences.reset_position(platform, conversation))
+        return await self._engine.run(preferences.reset_position(platform, conversation))
 
     @override
     async def reset(self, platform: str, conversation: str, position: str, *, by: Subject) -> None:
-        await self._engine.transact(preferences.reset(platform, conversation, position, by=by, at=self._now()))
+        await self._engine.run(preferences.reset(platform, conversation, position, by=by, at=self._now()))
 
     @override
     async def first_contact(self, user: Subject) -> bool:
-        return await self._engine.transact(preferences.first_contact(user, self._now()))
+        return await self._engine.run(preferences.first_contact(user, self._now()))
 
     @override
     async def get(self, key: str) -> str:
-        return await self._engine.read(preferences.get_value(key))
+        return await self._engine.run(preferences.get_value(key))
 
     @override
     async def put(self, key: str, value: str) -> None:
-        await self._engine.transact(preferences.put_value(key, value))
+        await self._engine.run(preferences.put_value(key, value))
 
     @override
     async def replace(self, key: str, value: str, *, expected: str, audit: AuditEntry) -> bool:
@@ -74,25 +74,25 @@ class ScriptedRecords(RecordStore, ABC):
     async def totals(
         self, chosen: UsageFilter, by: GroupBy = GroupBy.NOTHING, limit: int = 100
     ) -> Sequence[UsageTotals]:
-        return await self._engine.read(ledger.totals(chosen, by, limit))
+        return await self._engine.run(ledger.totals(chosen, by, limit))
 
     @override
     async def entries(self, chosen: UsageFilter, limit: int = 1_000) -> Sequence[LedgerEntry]:
-        return await self._engine.read(ledger.read(chosen, limit))
+        return await self._engine.run(ledger.read(chosen, limit))
 
     # ------------------------------------------------------------------------------------------------------- feedback
 
     @override
     async def record_vote(self, vote: VoteRecord) -> None:
-        await self._engine.transact(feedback.record_vote(vote))
+        await self._engine.run(feedback.record_vote(vote))
 
     @override
     async def add_reason(self, turn: str, user: str, reason: str) -> bool:
-        return await self._engine.transact(feedback.add_reason(turn, user, clean(reason)))
+        return await self._engine.run(feedback.add_reason(turn, user, clean(reason)))
 
     @override
     async def votes(self, since: float = 0.0, limit: int = 1_000) -> Sequence[VoteRecord]:
-        return await self._engine.read(feedback.read_votes(since, limit))
+        return await self._engine.run(feedback.read_votes(since, limit))
 
     @override
     async def keep_answer(self, turn: str, text: str, at: float) -> None:
@@ -102,19 +102,19 @@ class ScriptedRecords(RecordStore, ABC):
 
     @override
     async def append(self, entry: AuditEntry) -> None:
-        await self._engine.transact(preferences.append_audit(entry))
+        await self._engine.run(preferences.append_audit(entry))
 
     @override
     async def audit(self, limit: int = 1_000) -> Sequence[AuditEntry]:
-        return await self._engine.read(preferences.read_audit(limit))
+        return await self._engine.run(preferences.read_audit(limit))
 
     @override
     async def rows_of(self, user: Subject) -> Mapping[str, Sequence[Mapping[str, object]]]:
-        return await self._engine.read(personal.rows_of(user))
+        return await self._engine.run(personal.rows_of(user))
 
     @override
     async def questions_of(self, user: Subject) -> Sequence[TurnKey]:
-        return await self._engine.read(personal.questions_of(user))
+        return await self._engine.run(personal.questions_of(user))
 
     @override
     async def erase(self, user: Subject) -> str:

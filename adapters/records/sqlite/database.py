@@ -13,12 +13,13 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from adapters.journal.errors import JournalBroken, translate_errors
 from adapters.journal.file_state import create, identify
-from adapters.records.script import Change, Lock, Script, Step
+from adapters.records.script import TABLES, Change, Lock, Script, Step
 from adapters.records.sqlite.schema import APPLICATION_ID, SCHEMA_VERSION, UPGRADES
 from adapters.shared.log_throttle import LogThrottle
 from bot.records import RecordsUnavailable
@@ -136,17 +137,17 @@ class Database:
         """Run an action in a transaction with the write lock. Raises `RecordsUnavailable`."""
         return await self._execute(action, is_transaction=True)
 
-    async def run(self, action: Callable[[Connection], T]) -> T:
-        """Run an action without a transaction: a read, or maintenance. Raises `RecordsUnavailable`."""
+    async def maintain(self, action: Callable[[Connection], T]) -> T:
+        """Run an action without a transaction. Raises `RecordsUnavailable`."""
         return await self._execute(action, is_transaction=False)
 
     async def transact(self, script: Script[T]) -> T:
         """Run a script in a transaction with the write lock. Raises `RecordsUnavailable`."""
         return await self.transaction(lambda connection: perform(connection, script))
 
-    async def read(self, script: Script[T]) -> T:
-        """Run a script that changes nothing. Raises `RecordsUnavailable`."""
-        return await self.run(lambda connection: perform(connection, script))
+    async def run(self, script: Script[T]) -> T:
+        """Run a script, each step on its own. Raises `RecordsUnavailable`."""
+        return await self.maintain(lambda connection: perform(connection, script))
 
     async def _execute(self, action: Callable[[Connection], T], *, is_transaction: bool) -> T:
         if not self._is_open or self._is_hanging:
@@ -315,8 +316,15 @@ def perform(connection: Connection, script: Script[T]) -> T:
         return found
 
 
+@cache
+def _own_tables(sql: str) -> str:
+    return sql.replace(TABLES, "")
+
+
 def _perform(connection: Connection, step: Step) -> object:
     if isinstance(step, Lock):
         return None
-    cursor = connection.execute(step.sql, {str(number): value for number, value in enumerate(step.values, 1)})
+    cursor = connection.execute(
+        _own_tables(step.sql), {str(number): value for number, value in enumerate(step.values, 1)}
+    )
     return cursor.rowcount if isinstance(step, Change) else cursor.fetchall()

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from adapters.journal.errors import JournalBroken, translate_errors
 from adapters.records.export import SELECTS, ExportFailed, Row, readable
+from adapters.records.script import TABLES
 from adapters.records.sqlite.schema import APPLICATION_ID, SCHEMA_VERSION
 
 # How long to wait for a lock; readers wait only while the last writer closes the file. Seconds.
@@ -28,7 +29,7 @@ def read_rows(file: Path | None, kind: str, since: float, until: float) -> Itera
     try:
         with translate_errors(file), closing(_open(file)) as connection:
             connection.row_factory = sqlite3.Row
-            for row in connection.execute(SELECTS[kind], {"1": since, "2": until}):
+            for row in connection.execute(SELECTS[kind].replace(TABLES, ""), {"1": since, "2": until}):
                 yield readable(dict(row))
     except JournalBroken as broken:
         raise ExportFailed(str(broken)) from broken

@@ -77,7 +77,7 @@ class SqliteRecords(ScriptedRecords):
     async def erase(self, user: Subject) -> str:
         random_id = await super().erase(user)
         with suppress(RecordsUnavailable):  # the rows are gone already
-            await self._database.run(_wipe)
+            await self._database.maintain(_wipe)
         return random_id
 
 
