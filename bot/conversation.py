@@ -10,6 +10,7 @@ import hashlib
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import Enum, StrEnum
+from functools import cached_property
 
 # --------------------------------------------------------------------------------------------------- what people say
 
@@ -106,7 +107,7 @@ class Author:
     manages: bool = False  # may manage the channel (Discord) or is an admin of the workspace (Slack)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots, for the digest: it is asked for dozens of times in a turn
 class TurnKey:
     """The identity of a turn: a message delivered twice has the same key.
 
@@ -120,7 +121,7 @@ class TurnKey:
     message: str
     generation: int = 0
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """24 characters, the same at every delivery and after a restart.
 

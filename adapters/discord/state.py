@@ -73,7 +73,7 @@ class BotState:
         self.current: DiscordClient | None = None
         self.interactions: Interactions = NO_INTERACTIONS
         self._without_files: TTLCache[str, bool] = expiring(MAX_CHANNELS, WITHOUT_FILES_SECONDS)
-        self._refused_controls: TTLCache[Controls, bool] = expiring(len(Controls), WITHOUT_CONTROLS_SECONDS)
+        self._refused_until: dict[Controls, float] = {}  # the event loop's time, by control
 
     @property
     def client(self) -> DiscordClient:
@@ -107,14 +107,15 @@ class BotState:
     def refused_controls(self) -> Controls:
         """The controls to leave out for now, because the server rejected messages with them."""
         refused = Controls.NONE
-        for control in tuple(self._refused_controls):
-            refused |= control
+        for control, until in self._refused_until.items():
+            if loop_time() < until:
+                refused |= control
         return refused
 
     def refuse_controls(self, refused: Controls) -> None:
         """The server rejected a message with these; leave them out for `WITHOUT_CONTROLS_SECONDS`."""
-        for control in refused:
-            self._refused_controls[control] = True
+        until = loop_time() + WITHOUT_CONTROLS_SECONDS
+        self._refused_until |= dict.fromkeys(refused, until)
 
     def owns_thread(self, thread: str) -> bool:
         """Whether the bot created a thread, as far as known."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -18,6 +17,7 @@ from adapters.slack.history.cache import Conversation
 from adapters.slack.history.context import TurnContext
 from adapters.slack.history.reader import find_post
 from adapters.slack.history.recovery import ThreadSnapshot
+from adapters.slack.messages.capabilities import PresentCapabilities
 from adapters.slack.messages.files import FILE_LIMIT, FileBatch, fails_everywhere, find_files, find_turn_files
 from adapters.slack.messages.mrkdwn import from_markdown
 from adapters.slack.messages.renderer import strip_our_markup
@@ -78,6 +78,7 @@ class SlackChannel(Channel):
         self._key = key
         self._question = question
         self._snapshot = snapshot
+        self._capabilities = PresentCapabilities()
         self._is_snapshot_current = snapshot is not None  # until our first post
         self._batches: dict[str, FileBatch] = {}  # uploaded files of this answer, by the key of their post
         self._file_messages: set[str] = set()
@@ -132,13 +133,9 @@ class SlackChannel(Channel):
     @property
     @override
     def caps(self) -> ChannelCapabilities:
-        stream = self._streams.caps if self._may_stream else None
-        return replace(self._writer.caps, files=FILE_LIMIT if self._takes_files else 0, stream=stream)
-
-    @property
-    def _may_stream(self) -> bool:
-        """Whether the answer's thread is known from the start, and the asker may be a stream's reader."""
-        return self._is_message
+        # Only below a message: the answer's thread is known from the start, and the asker may be a stream's reader.
+        stream = self._streams.caps if self._is_message else None
+        return self._capabilities.of(self._writer.caps, FILE_LIMIT if self._takes_files else 0, stream)
 
     @property
     def _offered(self) -> Controls:
