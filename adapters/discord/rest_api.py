@@ -19,6 +19,8 @@ from adapters.discord.rate_limits import Budgets, ChannelBudgets, Window, read_r
 from adapters.shared.cache import loop_time
 from bot.errors import Failure, OutcomeUnknown
 
+JSON = "application/json"
+
 
 class _NoRateLimit(Ratelimit):
     """A bucket without a limit: `adapters.discord.rate_limits` counts requests."""
@@ -80,7 +82,10 @@ class RestClient(HTTPClient):
         window = self._budgets.window(route.method, route.path, channel)
         sent, budgets = loop_time(), self._budgets.channel(channel) if window else None
         call = _Call(route.method, route.path, window, sent, budgets)
-        return await super().request(route, trace_request_ctx=call, **kwargs)
+        try:
+            return await super().request(route, trace_request_ctx=call, **kwargs)
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise OutcomeUnknown(f"{call.what}: a body that is not JSON") from error
 
     @override
     async def ws_connect(self, url: str, *, compress: int = 0) -> aiohttp.ClientWebSocketResponse:
@@ -123,6 +128,8 @@ async def _on_response(
         if call.channel is not None and (bucket := response.headers.get("X-RateLimit-Bucket")):
             call.channel.set_bucket(bucket, call.window)
     raw = await response.read()
+    if response.status < 300 and response.headers.get("Content-Type") == JSON:
+        return  # discord.py parses it
     body = _json_of(response, raw)
     if response.status == 429 or response.status >= 500:
         raise failure_of_status(response.status, body, response.headers, call.what)
@@ -150,7 +157,7 @@ async def _on_error(
 
 
 def _json_of(response: aiohttp.ClientResponse, raw: bytes) -> object:
-    if response.content_type != "application/json":
+    if response.content_type != JSON:
         return None
     try:
         return json.loads(raw)
