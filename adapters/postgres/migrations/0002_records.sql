@@ -143,7 +143,8 @@ CREATE TRIGGER records_audit_guard_all BEFORE TRUNCATE ON tickertape.records_aud
     FOR EACH STATEMENT EXECUTE FUNCTION tickertape.records_guard_audit();
 
 -- Locks counters in one order for everyone, so that two transactions never wait for each other. `wanted` holds
--- [scope, owner, period] each. A commit of figures waits for no disk: a crash of the server may lose the last second.
+-- [scope, owner, period] each. Figures wait for no disk: a crash of the server may lose
+-- the last second of them.
 CREATE FUNCTION tickertape.records_lock_counters(wanted jsonb) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM set_config('synchronous_commit', 'off', true);
