@@ -168,10 +168,6 @@ class ResponseBody(httpx2.AsyncByteStream):
         except AIOHTTP_ERRORS as error:
             raise httpx2_error(error) from error
 
-    def read_nowait(self) -> bytes:
-        """The bytes already received; empty if there are none, or after an error."""
-        return b"" if self._content.exception() else self._content.read_nowait()
-
     def pause(self) -> bool:
         """Stop reading the socket. False if the response has ended: another request may use its socket by now."""
         transport = self._transport()
@@ -206,10 +202,6 @@ class EncodedBody:
     async def read(self) -> bytes:
         """The next bytes, as soon as any arrive; empty at the end. Raises httpx2's errors."""
         return await anext(self._bytes, b"")
-
-    def read_nowait(self) -> bytes:
-        """Always empty: decoded bytes cannot be read without awaiting."""
-        return b""
 
     def pause(self) -> bool:
         """Stop reading the socket. False if the stream is not read by aiohttp, or has ended."""

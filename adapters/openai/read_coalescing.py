@@ -4,6 +4,9 @@ Waking up for a chunk costs more than decoding ten. So a fast stream is paused a
 collects the next chunks (its size is the bound). `next_write_at` ends the pause just before new text can be written:
 then text is as fresh in a write as without pauses. The first words are never delayed, nor are slow streams. The end and
 errors come up to one interval late; the interval grows with the answer, so that its mean delay hardly changes.
+
+With hundreds of streams the interval grows with their number, since each is written only every few seconds. A thousand
+streams read five times a second would take the whole processor.
 """
 
 from __future__ import annotations
@@ -16,10 +19,9 @@ from typing import Protocol, Self
 from adapters.openai.loop_throttle import LoopThrottle
 from bot.ports import NextWriteAt, at_once
 
-# Reads of all streams in one iteration of the loop: two to five milliseconds, as a request to this process takes four
-# iterations. More are ready only if the machine is busy. A read delayed by this limit also takes the data arriving in
-# the meantime.
-READS_PER_ITERATION = 25
+# Pauses ended in one iteration of the loop: the reads behind them take two to five milliseconds, and a request to this
+# process takes four iterations. More are due only if the machine is busy. Meanwhile their data waits in the kernel.
+READS_PER_ITERATION = 12
 
 # Weight of the newest read in the average gap between events: the last few reads count.
 GAP_WEIGHT = 0.25
@@ -47,6 +49,10 @@ class CoalescingOptions:
     # The interval with so many streams. Then each is written every few seconds, and reading takes half of the time.
     many_streams: int = 16
     interval_of_many: float = 0.2
+    # Reads of all streams in a second: an eighth of the processor. Their interval gets no longer than so many seconds,
+    # a tenth of the usual idle timeout.
+    reads_per_second: float = 500.0
+    longest_of_many: float = 2.0
     # Before a write: time to read and decode a whole interval, even if the loop is busy. Later words are read at once.
     lead: float = 0.012
     # Intervals of different streams end together, so that the loop wakes up less often. Each further `streams_per_slot`
@@ -61,10 +67,6 @@ class ByteSource(Protocol):
 
     async def read(self) -> bytes:
         """The next bytes, as soon as any arrive; empty at the end."""
-        ...
-
-    def read_nowait(self) -> bytes:
-        """The bytes already received; empty if there are none, or after an error."""
         ...
 
     def pause(self) -> bool:
@@ -88,18 +90,23 @@ class ReadCoalescer:
         """Seconds between two reads of a stream whose words began `age` seconds ago."""
         options = self.options
         if self.open_streams >= options.many_streams:
-            return options.interval_of_many
+            fair = self.open_streams / options.reads_per_second
+            return min(max(fair, options.interval_of_many), options.longest_of_many)
         return min(max(age * options.share, options.shortest), options.longest)
 
     def next_read_at(self, now: float, interval: float, next_write_at: float = math.inf) -> float:
-        """The loop time of the next read of a stream just read; `now` if a write waits for its text."""
+        """The loop time of the next read of a stream just read; `now` if a write waits for its text.
+
+        A write so soon that another read would exceed `reads_per_second` shows the text just read.
+        """
         if next_write_at <= now:
             return now
         options = self.options
         before_write = next_write_at - options.lead
         if before_write <= now and self.open_streams < options.many_streams:
             return now  # the last words before the write too
-        if now < before_write < now + WAIT_FOR_WRITE * interval:
+        soonest = now + max(interval - options.interval_of_many, 0.0) / 2
+        if soonest < before_write < now + WAIT_FOR_WRITE * interval:
             return before_write
         slot = options.slot / min(1 + self.open_streams // options.streams_per_slot, options.max_slots)
         return round((now + interval) / slot) * slot
@@ -137,17 +144,9 @@ class CoalescedReader:
     async def read(self) -> bytes:
         """The next bytes, possibly delayed; empty at the end. Raises an error after all bytes before it."""
         loop = asyncio.get_running_loop()
-        resumption = self._pause(loop)
-        try:
-            received = await self._source.read()
-        finally:
-            if resumption is not None:
-                resumption.cancel()
-                self._source.resume()
-        coalescer = self._coalescer
-        if coalescer.open_streams > READS_PER_ITERATION and not (self.urgent or coalescer.throttle.try_acquire()):
-            await coalescer.throttle.acquire_later()
-            received += self._source.read_nowait()
+        if (seconds := self._seconds_to_rest(loop.time())) > 0 and self._source.pause():
+            await self._rest(seconds)
+        received = await self._source.read()
         now = loop.time()
         gap = (now - self._read_at) / (received.count(b"data:") or 1)
         # Averaged, since one late read says little about a stream, and a busy loop delays all of them.
@@ -155,13 +154,22 @@ class CoalescedReader:
         self._read_at, self._is_full = now, len(received) >= FULL_READ
         return received
 
-    def _pause(self, loop: asyncio.AbstractEventLoop) -> asyncio.TimerHandle | None:
-        """Pause a fast stream until its next read is due. Returns the timer of its end, or None without a pause."""
+    def _seconds_to_rest(self, now: float) -> float:
+        """How long a fast stream's socket is left alone now; zero for other streams."""
         if self.urgent or self._is_full:
-            return None
-        now, coalescer = loop.time(), self._coalescer
+            return 0.0
+        coalescer = self._coalescer
         interval = coalescer.interval(now - self._began)
         if self._event_gap * EVENTS_PER_READ > interval:
-            return None
-        until = coalescer.next_read_at(now, interval, self._next_write_at(now))
-        return loop.call_at(until, self._source.resume) if until > now and self._source.pause() else None
+            return 0.0
+        return coalescer.next_read_at(now, interval, self._next_write_at(now)) - now
+
+    async def _rest(self, seconds: float) -> None:
+        """Leave the paused socket alone for so long, and until the loop has time for the next read."""
+        throttle = self._coalescer.throttle
+        try:
+            await asyncio.sleep(seconds)
+            if not throttle.try_acquire():
+                await throttle.acquire_later()
+        finally:
+            self._source.resume()

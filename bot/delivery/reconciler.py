@@ -102,7 +102,10 @@ class Reconciler:
     @property
     def is_empty(self) -> bool:
         """No message is known to exist, apart from those of an earlier answer."""
-        return not any(posted.id and (self.is_recovery or not posted.replaced) for posted in self._posted)
+        for posted in self._posted:  # noqa: SIM110 (asked whenever replies are compared; `any` takes four times as long)
+            if posted.id and (self.is_recovery or not posted.replaced):
+                return False
+        return True
 
     def next(
         self, desired: Sequence[DesiredMessage], *, is_final: bool = True, is_closing: bool = True

@@ -36,9 +36,6 @@ class Socket:
             await asyncio.Event().wait()
         return b""
 
-    def read_nowait(self) -> bytes:
-        return b""
-
     def pause(self) -> bool:
         return False
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -55,12 +54,12 @@ class Socket:
         await self._resumed.wait()
         if self._coming:
             await asyncio.sleep(max(self._coming[0] - asyncio.get_running_loop().time(), 0))
-            return self.read_nowait()
+            return self._take()
         if self._failure is not None:
             raise self._failure
         return b""
 
-    def read_nowait(self) -> bytes:
+    def _take(self) -> bytes:
         now = asyncio.get_running_loop().time()
         here = [time for time in self._coming if time <= now + 1e-6]
         del self._coming[: len(here)]
@@ -211,27 +210,40 @@ async def test_one_late_read_starts_no_coalescing() -> None:
 
 
 async def test_many_reads_at_once_leave_the_loop_to_others() -> None:
-    """An iteration of the loop has a limit of reads; a delayed read takes all data since."""
-    coalescer, iterations, counts = ReadCoalescer(OPTIONS), [0], Counter[int]()
-    many, everyone = 3 * READS_PER_ITERATION, asyncio.Event()
+    """An iteration of the loop ends a limited number of pauses, and the later reads take all that came meanwhile."""
+    coalescer, loop = ReadCoalescer(OPTIONS), asyncio.get_running_loop()
+    ended = [0]  # pauses, by iteration
+
+    class Counted(Socket):
+        def resume(self) -> None:
+            if not ended[-1]:
+                loop.call_soon(ended.append, 0)
+            ended[-1] += 1
+            super().resume()
 
     async def take() -> None:
-        with CoalescedReader(Socket([0.0, 0.0]), coalescer) as reader:
+        with CoalescedReader(Counted(STEADY[:40]), coalescer, never) as reader:
+            received = await reader.read()
             reader.urgent = False
-            await everyone.wait()
-            assert await reader.read() == EVENT * 2
-            counts[iterations[0]] += 1
+            while more := await reader.read():
+                received += more
+            assert received == EVENT * 40
 
     async with asyncio.TaskGroup() as group:
-        for _ in range(many):
+        for _ in range(3 * READS_PER_ITERATION):
             group.create_task(take())
-        await asyncio.sleep(0)
-        everyone.set()
-        while counts.total() < many:
-            await asyncio.sleep(0)
-            iterations[0] += 1
-    assert max(counts.values()) <= READS_PER_ITERATION
-    assert len(counts) <= 4
+    assert sum(ended) >= 4 * 3 * READS_PER_ITERATION
+    assert max(ended) == READS_PER_ITERATION
+
+
+@pytest.mark.parametrize(("open_streams", "interval"), [(20, 0.2), (100, 0.2), (500, 1.0), (2_000, 2.0)])
+async def test_the_reads_of_many_streams_are_bounded(open_streams: int, interval: float) -> None:
+    """However soon a write is said to come, hundreds of streams are read so many times a second, or every two."""
+    coalescer = among(open_streams)
+    assert coalescer.interval(60.0) == pytest.approx(interval)
+    now = asyncio.get_running_loop().time()
+    for soon in (0.02, 0.05, 0.1, 0.3, 1.0, 3.0):
+        assert coalescer.next_read_at(now, interval, now + soon) >= now + (interval - OPTIONS.interval_of_many) / 2
 
 
 async def test_an_error_comes_after_what_came_before_it() -> None:
