@@ -23,7 +23,7 @@ from bot.quotas import asker_at, limits_of
 from bot.records import RecordsUnavailable
 from bot.strings import Strings
 from bot.telemetry import UsageRecorder
-from bot.turns.hooks import ADMITTED, ChoiceSource, ModelCall, QuestionMeter, QuotaDecision
+from bot.turns.hooks import ADMITTED, ChoiceSource, ModelCall, QuestionMeter, QuotaDecision, TurnChoices
 
 log = logging.getLogger(__name__)
 
@@ -85,16 +85,16 @@ class LedgerMeter(QuestionMeter):
 
     @override
     async def admit(self, turn: Turn) -> QuotaDecision:
-        now = self._wall_clock()
+        now, choices = self._wall_clock(), await self._choices.choices(turn)
         try:
-            refusal = await self._store.reserve(await self._reservation(turn, now))
+            refusal = await self._store.reserve(await self._reservation(turn, choices, now))
         except RecordsUnavailable:
             return ADMITTED
         except Exception:
             log.exception("quota not checked", extra={"turn": turn.key.reference})
             return ADMITTED
         if refusal is None:
-            return ADMITTED
+            return QuotaDecision(choices=choices)
         limit = refusal.limit
         log.info("quota reached", extra={"turn": turn.key.reference, "scope": limit.counter.scope, "unit": limit.unit})
         return QuotaDecision(
@@ -116,8 +116,7 @@ class LedgerMeter(QuestionMeter):
         except Exception:
             log.exception("usage not recorded", extra={"turn": turn.key.reference})
 
-    async def _reservation(self, turn: Turn, now: datetime) -> Reservation:
-        choices = await self._choices.choices(turn)
+    async def _reservation(self, turn: Turn, choices: TurnChoices, now: datetime) -> Reservation:
         model = turn.model or choices.model
         limit = self._options.answer_tokens(model)
         question = len(turn.question.text)

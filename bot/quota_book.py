@@ -29,7 +29,8 @@ class QuotaBook:
     async def rules(self) -> QuotaRules:
         """The rules in force; the configured ones without a working store."""
         with suppress(RecordsUnavailable):
-            return merged(self.configured, (await self.overrides()).items())
+            if overrides := await self.overrides():
+                return merged(self.configured, overrides.items())
         return self.configured
 
     async def overrides(self) -> Mapping[str, str]:

@@ -91,7 +91,8 @@ class Asker:
 
     def counters(self, now: datetime) -> tuple[CounterKey, ...]:
         """All counters of a question, limited or not: a limit set later counts from the beginning of its period."""
-        return tuple(self.counter(scope, period, now) for scope in SCOPES for period in PeriodKind)
+        names = [period.name_at(now) for period in PeriodKind]
+        return tuple(CounterKey(scope, self.owner(scope), name) for scope in SCOPES for name in names)
 
 
 def asker_at(platform: str, workspace: str, channel: str, user: str, roles: frozenset[str]) -> Asker:
@@ -107,8 +108,8 @@ def period_of(counter: CounterKey) -> PeriodKind:
 
 def limits_of(rules: QuotaRules, asker: Asker, now: datetime) -> tuple[Limit, ...]:
     """All limits of a question; those of its author first."""
-    found = []
-    for scope in SCOPES:
+    found: list[Limit] = []
+    for scope in SCOPES if rules else ():
         for period in PeriodKind:
             for unit in Unit:
                 amount = _amount(rules, asker, LimitName(scope, period, unit))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 from decimal import ROUND_CEILING, Decimal
 
@@ -34,7 +33,7 @@ def from_units(units: int) -> Decimal:
 
 def hash_owner(owner: str, salt: str) -> str:
     """The stored owner of a counter: it names nobody, and still counts for the same person after "forget me"."""
-    return hmac.new(salt.encode(), owner.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()[:32]
+    return hmac.digest(salt.encode(), owner.encode("utf-8", "surrogatepass"), "sha256").hex()[:32]
 
 
 def clean(text: str) -> str:

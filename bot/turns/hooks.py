@@ -54,10 +54,14 @@ class ModelCall:
 
 @dataclass(frozen=True, slots=True)
 class QuotaDecision:
-    """Whether a question is answered. `notice` is empty if its author was told about the limit within the last hour."""
+    """Whether a question is answered. `notice` is empty if its author was told about the limit within the last hour.
+
+    `choices` are those of the reservation, for the turn to read no settings again; None if there was no reservation.
+    """
 
     admitted: bool = True
     notice: str = ""
+    choices: TurnChoices | None = None
 
 
 ADMITTED = QuotaDecision()

@@ -27,7 +27,7 @@ from bot.ports import Channel, Inbox, UnfinishedTurn
 from bot.telemetry import Recorder
 from bot.turns.config import TurnConfig
 from bot.turns.fair_semaphore import FairSemaphore
-from bot.turns.hooks import QuotaDecision, TurnHooks
+from bot.turns.hooks import ADMITTED, QuotaDecision, TurnHooks
 from bot.turns.journaling import TurnJournal
 from bot.turns.live import LiveTurn, running_turn, waiting_turn
 from bot.turns.pending import PendingTurn
@@ -320,6 +320,7 @@ class TurnManager(Inbox):
         turn = queue[0].turn
         key, author = turn.key, turn.author
         await self._start_gate.wait()
+        decision = ADMITTED
         if not self.queues.is_cancelled(key):  # a cancelled question costs nothing
             decision = await self._runner.admit(turn)
             if not decision.admitted:
@@ -337,7 +338,7 @@ class TurnManager(Inbox):
                 log.info("not answered", extra={"turn": key.reference, "author": author.id, "why": "cancelled"})
                 self._drop(pending)
             else:
-                await self._runner.run(pending, self._pacer(pending.channel))
+                await self._runner.run(replace(pending, choices=decision.choices), self._pacer(pending.channel))
 
     async def _decline(self, pending: PendingTurn, notice: str) -> None:
         """Say that a quota is used up, without a slot; or nothing. An earlier answer to the question stays."""

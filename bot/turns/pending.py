@@ -9,6 +9,7 @@ from bot.conversation import Ending, Turn
 from bot.delivery.reply import Reply
 from bot.ports import Channel
 from bot.turns.calls import ModelCalls
+from bot.turns.hooks import TurnChoices
 
 # Time from an announced end of the stream until the answer is ended for the next turn in the conversation. Servers that
 # send text after their finish reason do so within a second. Seconds.
@@ -34,7 +35,7 @@ class PendingTurn:
 
     `replaces` are the messages of an earlier answer to the same question. `notice` is our own answer, given without a
     model. `cancelled`: the question was stopped or deleted, and part of an answer is posted already, so it still needs
-    an end.
+    an end. `choices` are None until they are read.
     """
 
     turn: Turn
@@ -43,6 +44,7 @@ class PendingTurn:
     replaces: tuple[str, ...] = ()
     notice: str = ""
     cancelled: bool = False
+    choices: TurnChoices | None = None
     calls: ModelCalls = field(default_factory=ModelCalls)
     progress: TurnProgress = field(default_factory=TurnProgress)
 

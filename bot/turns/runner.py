@@ -216,7 +216,8 @@ class TurnRunner:
 
     async def _ask(self, pending: PendingTurn, reply: Reply, is_offline: Callable[[], bool]) -> None:
         config, strings = self._config.prompting, self._config.strings
-        turn, choices = await _with_attachments(pending), await self._hooks.choices.choices(pending.turn)
+        turn = await _with_attachments(pending)
+        choices = pending.choices or await self._hooks.choices.choices(pending.turn)
         history = messages_after(await pending.channel.history(config.limits.messages), choices.history_after)
         if history.unread and self._is_first_notice(f"unread {turn.conversation}"):
             reply.add_notice(strings.history_unread)

@@ -30,6 +30,9 @@ T = TypeVar("T")
 Connection = sqlite3.Connection
 Connect = Callable[[Path | None], Connection]
 
+# Stands for a database in memory.
+MEMORY = Path(":memory:")
+
 # How long a transaction waits for another process's, which takes under a millisecond. A longer lock is a shell or a
 # backup. Seconds.
 BUSY_SECONDS = 1.5
@@ -51,7 +54,7 @@ def connect(file: Path | None) -> Connection:
     """Open the file, or a database in memory. A new file is readable by this user alone."""
     if file is not None:
         create(file)
-    return sqlite3.connect(file or ":memory:", timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    return sqlite3.connect(file or MEMORY, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +155,9 @@ class Database:
     async def _execute(self, action: Callable[[Connection], T], *, is_transaction: bool) -> T:
         if not self._is_open or self._is_hanging:
             raise RecordsUnavailable("the records are closed, or their disk hangs")
+        if self._file is None:  # no disk to wait for
+            in_memory: T = await self._submit(action, is_transaction=is_transaction)
+            return in_memory
         try:
             async with asyncio.timeout(self._response_seconds):
                 result: T = await self._submit(action, is_transaction=is_transaction)
@@ -222,7 +228,7 @@ class Database:
             return error
 
     def _perform(self, action: Callable[[Connection], T], *, is_transaction: bool) -> T:
-        with translate_errors(self._file or Path(":memory:")):
+        with translate_errors(self._file or MEMORY):
             if self._file is not None and self._connection is not None and identify(self._file) != self._identity:
                 self._close()
                 log.warning("records %s: the file was removed or replaced", self._file)
@@ -269,7 +275,7 @@ def prepare(connection: Connection, file: Path | None) -> None:
     connection.row_factory = sqlite3.Row
     is_new = not run("SELECT count(*) FROM sqlite_master").fetchone()[0]
     if not is_new and run("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
-        raise JournalBroken(file or Path(":memory:"), "it belongs to another program: move it away")
+        raise JournalBroken(file or MEMORY, "it belongs to another program: move it away")
     # A reader never waits for a writer, and a commit is one write to the end of one file.
     run("PRAGMA journal_mode = WAL")
     # NORMAL: a commit survives the end of the process, and costs no flush. A power loss may lose the last seconds.
@@ -283,7 +289,7 @@ def _upgrade(connection: Connection, file: Path | None) -> None:
     run = connection.execute
     version = run("PRAGMA user_version").fetchone()[0]
     if version > SCHEMA_VERSION:
-        raise JournalBroken(file or Path(":memory:"), "it was made by a later version: move it away")
+        raise JournalBroken(file or MEMORY, "it was made by a later version: move it away")
     for statements in UPGRADES[version:]:
         for statement in statements:
             run(statement)

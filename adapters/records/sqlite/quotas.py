@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
 from adapters.records import ledger
 from adapters.records.preferences import get_value, put_value
@@ -35,26 +37,41 @@ ON CONFLICT (scope, owner, period) DO UPDATE SET
     reserved_money = max(reserved_money + excluded.reserved_money, 0)
 """
 
+_QUESTION = '"user", state, counters, reserved_tokens, reserved_money'
+
 Counter = tuple[str, str, str]  # scope, hashed owner, period
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """A stored question; its user is empty once they are forgotten."""
+
+    user: str
+    state: str
+    counters: Sequence[Counter]  # those of its admission
+    reserved_tokens: int
+    reserved_money: int
 
 
 def reserve(connection: Connection, wanted: Reservation) -> Refusal | None:
     """Count a question and reserve its room; a refusal if a limit would be exceeded."""
     _free_expired(connection, wanted.at)
-    salt = _salt(connection)
-    state = _state_of(connection, wanted.key)
+    salt, turn = _salt(connection), wanted.key.digest
+    question = _question(connection, turn)
     tokens, money = wanted.prompt_tokens + wanted.answer_tokens, to_units(wanted.money)
-    if is_new := state is None or state == REFUNDED:
+    if question is None or question.state == REFUNDED:
         if (limit := _exceeded(connection, wanted, salt)) is not None:
             return Refusal(limit, _may_notify(connection, wanted, salt))
         tokens = min(tokens, _free_tokens(connection, wanted, salt))
-        _write_question(connection, wanted, [_counter(key, salt) for key in wanted.counters])
-    else:  # continued after a crash: it counts in the periods of its first admission
-        _release(connection, wanted.key.digest)
+        counters = [_counter(key, salt) for key in wanted.counters]
+        _write_question(connection, wanted, counters, tokens, money)
+        _count(connection, counters, questions=1, reserved_tokens=tokens, reserved_money=money)
+        return None
+    # Continued after a crash: it counts in the periods of its first admission.
+    _release(connection, turn, question)
     update = "UPDATE questions SET reserved_tokens = ?, reserved_money = ?, expires_at = ? WHERE turn = ?"
-    connection.execute(update, (tokens, money, wanted.expires_at, wanted.key.digest))
-    for counter in _counters_of(connection, wanted.key.digest):
-        connection.execute(_ADD, (*counter, int(is_new), 0, 0, tokens, money))
+    connection.execute(update, (tokens, money, wanted.expires_at, turn))
+    _count(connection, question.counters, reserved_tokens=tokens, reserved_money=money)
     return None
 
 
@@ -64,21 +81,28 @@ def settle(
     """Store a turn's calls, count them in the periods of its admission, and end its reservation."""
     if repeated and _has_calls(connection, key, entries):
         return
-    _store_calls(connection, key, entries)
-    state = _state_of(connection, key)
-    if state is None:
+    question = _question(connection, key.digest)
+    _store_calls(connection, entries, question)
+    if question is None:
         return
     tokens = sum(entry.tokens for entry in entries)
     money = sum(to_units(entry.cost) for entry in entries if entry.cost is not None)
-    is_refunded = refund and ended and state == RESERVED
-    for counter in _counters_of(connection, key.digest):
-        connection.execute(_ADD, (*counter, -int(is_refunded), tokens, money, 0, 0))
-    if not ended:
-        return  # another process continues it, with the same room
-    _release(connection, key.digest)
-    if state == RESERVED:
-        update = "UPDATE questions SET state = ? WHERE turn = ?"
-        connection.execute(update, (REFUNDED if is_refunded else ENDED, key.digest))
+    if not ended:  # another process continues it, with the same room
+        _count(connection, question.counters, tokens=tokens, money=money)
+        return
+    is_refunded = refund and question.state == RESERVED
+    _count(
+        connection,
+        question.counters,
+        questions=-int(is_refunded),
+        tokens=tokens,
+        money=money,
+        reserved_tokens=-question.reserved_tokens,
+        reserved_money=-question.reserved_money,
+    )
+    state = question.state if question.state != RESERVED else REFUNDED if is_refunded else ENDED
+    update = "UPDATE questions SET reserved_tokens = 0, reserved_money = 0, state = ? WHERE turn = ?"
+    connection.execute(update, (state, key.digest))
 
 
 def _has_calls(connection: Connection, key: TurnKey, entries: Sequence[LedgerEntry]) -> bool:
@@ -87,10 +111,9 @@ def _has_calls(connection: Connection, key: TurnKey, entries: Sequence[LedgerEnt
     return any(connection.execute(known, (entry.at, key.digest)).fetchone() for entry in entries)
 
 
-def _store_calls(connection: Connection, key: TurnKey, entries: Sequence[LedgerEntry]) -> None:
+def _store_calls(connection: Connection, entries: Sequence[LedgerEntry], question: _Question | None) -> None:
     """Add rows for the person of the question's admission, who may be forgotten since."""
-    row = connection.execute('SELECT "user" FROM questions WHERE turn = ?', (key.digest,)).fetchone()
-    rows = [ledger.to_row(entry, None if row is None else str(row[0])) for entry in entries]
+    rows = [ledger.to_row(entry, None if question is None else question.user) for entry in entries]
     marks = ", ".join("?" * len(ledger.NAMES))
     connection.executemany(f"INSERT INTO calls ({ledger.COLUMNS}) VALUES ({marks})", rows)  # noqa: S608 (constants)
 
@@ -141,39 +164,56 @@ def _may_notify(connection: Connection, wanted: Reservation, salt: str) -> bool:
 
 def _free_expired(connection: Connection, now: float) -> None:
     """Free the room of turns without an end: their process died, and no other one continued them."""
-    select = """
-    SELECT turn FROM questions WHERE (reserved_tokens > 0 OR reserved_money > 0) AND expires_at < ? LIMIT ?
-    """
-    for (turn,) in connection.execute(select, (now, EXPIRED_AT_ONCE)).fetchall():
-        _release(connection, turn)
+    select = f"""
+    SELECT turn, {_QUESTION} FROM questions WHERE (reserved_tokens > 0 OR reserved_money > 0) AND expires_at < ? LIMIT ?
+    """  # noqa: S608 (constants)
+    for turn, *columns in connection.execute(select, (now, EXPIRED_AT_ONCE)).fetchall():
+        _release(connection, turn, _to_question(columns))
 
 
-def _release(connection: Connection, turn: str) -> None:
+def _release(connection: Connection, turn: str, question: _Question) -> None:
     """Free a question's room."""
-    select = "SELECT reserved_tokens, reserved_money FROM questions WHERE turn = ?"
-    tokens, money = connection.execute(select, (turn,)).fetchone()
-    for counter in _counters_of(connection, turn):
-        connection.execute(_ADD, (*counter, 0, 0, 0, -tokens, -money))
+    tokens, money = question.reserved_tokens, question.reserved_money
+    _count(connection, question.counters, reserved_tokens=-tokens, reserved_money=-money)
     connection.execute("UPDATE questions SET reserved_tokens = 0, reserved_money = 0 WHERE turn = ?", (turn,))
 
 
-def _write_question(connection: Connection, wanted: Reservation, counters: Sequence[Counter]) -> None:
+def _write_question(
+    connection: Connection, wanted: Reservation, counters: Sequence[Counter], tokens: int, money: int
+) -> None:
     key = wanted.key
     columns = (key.digest, key.platform, key.workspace, key.channel, key.message, key.generation, wanted.user)
     connection.execute(
-        "INSERT OR REPLACE INTO questions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 0)",
-        (*columns, wanted.at, RESERVED, json.dumps(counters)),
+        "INSERT OR REPLACE INTO questions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (*columns, wanted.at, RESERVED, json.dumps(counters), tokens, money, wanted.expires_at),
     )
 
 
-def _counters_of(connection: Connection, turn: str) -> list[Counter]:
-    row = connection.execute("SELECT counters FROM questions WHERE turn = ?", (turn,)).fetchone()
-    return [(scope, owner, period) for scope, owner, period in json.loads(row[0])]
+def _question(connection: Connection, turn: str) -> _Question | None:
+    row = connection.execute(f"SELECT {_QUESTION} FROM questions WHERE turn = ?", (turn,)).fetchone()  # noqa: S608 (constants)
+    return None if row is None else _to_question(row)
 
 
-def _state_of(connection: Connection, key: TurnKey) -> str | None:
-    row = connection.execute("SELECT state FROM questions WHERE turn = ?", (key.digest,)).fetchone()
-    return None if row is None else str(row[0])
+def _to_question(columns: Iterable[Any]) -> _Question:
+    user, state, counters, tokens, money = columns
+    return _Question(
+        user, state, [(scope, owner, period) for scope, owner, period in json.loads(counters)], tokens, money
+    )
+
+
+def _count(
+    connection: Connection,
+    counters: Sequence[Counter],
+    *,
+    questions: int = 0,
+    tokens: int = 0,
+    money: int = 0,
+    reserved_tokens: int = 0,
+    reserved_money: int = 0,
+) -> None:
+    """Add to each counter."""
+    added = (questions, tokens, money, reserved_tokens, reserved_money)
+    connection.executemany(_ADD, [(*counter, *added) for counter in counters])
 
 
 def _read(connection: Connection, counter: Counter) -> CounterState:
