@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import AsyncExitStack, suppress
 from datetime import datetime, tzinfo
+from pathlib import Path
 from typing import Any
 
 from bot.bootstrap import open_bot, run_checks, slack_address_line, start_http_server
@@ -56,13 +57,17 @@ def main(
     except SettingsError as error:
         _print_errors(str(error).splitlines())
         return EXIT_USAGE
-    if options.command in EXPORTS:
-        return _export(settings, options)
+    if options.command in EXPORTS:  # without a log: the reader of the lines may be a program
+        return _run(runner, export(settings, options))
     configure(level=settings.logs.level, style=settings.logs.format, secrets=settings.secrets())
     for line in settings.deprecations:
         log.warning(line)
+    return _run(runner, _command(settings, options))
+
+
+def _run(runner: Callable[[Coroutine[Any, Any, int]], int], command: Coroutine[Any, Any, int]) -> int:
     with suppress(asyncio.CancelledError, KeyboardInterrupt):
-        return runner(_command(settings, options))
+        return runner(command)
     return EXIT_FAILURE
 
 
@@ -165,7 +170,7 @@ def _print_manifest(address: str | None) -> int:
     return EXIT_OK
 
 
-def _export(settings: Settings, options: argparse.Namespace) -> int:
+async def export(settings: Settings, options: argparse.Namespace) -> int:
     """Print usage or feedback; returns the exit code."""
     zone = settings.conversation.zone()
     try:
@@ -173,12 +178,10 @@ def _export(settings: Settings, options: argparse.Namespace) -> int:
     except ValueError:
         _print_errors(["--since and --until must be dates such as 2026-11-01"])
         return EXIT_USAGE
-    if (file := settings.records_file) is None:
-        _print_errors(["the records are in memory, so there is nothing to read: set JOURNAL_URL as for the bot"])
-    elif file.parent.is_dir() and not file.exists():
-        _print_errors([f"{file}: there are no records yet"])
+    if settings.journal_database is None:
+        _tell_missing_records(settings.records_file)
     try:
-        for line in export_lines(settings, options.command, since, until, jsonl=options.jsonl):
+        async for line in export_lines(settings, options.command, since, until, jsonl=options.jsonl):
             sys.stdout.buffer.write(line.encode("utf-8"))
         sys.stdout.buffer.flush()
     except ExportFailed as failure:
@@ -187,6 +190,13 @@ def _export(settings: Settings, options: argparse.Namespace) -> int:
     except BrokenPipeError:  # the reader has seen enough
         sys.stderr.close()  # or Python reports the pipe again at its end
     return EXIT_OK
+
+
+def _tell_missing_records(file: Path | None) -> None:
+    if file is None:
+        _print_errors(["the records are in memory, so there is nothing to read: set JOURNAL_URL as for the bot"])
+    elif file.parent.is_dir() and not file.exists():
+        _print_errors([f"{file}: there are no records yet"])
 
 
 def _moment(text: str, zone: tzinfo, default: float) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from datetime import datetime
 from decimal import Decimal
@@ -11,9 +11,11 @@ from typing import Any
 from adapters.http_server import ComponentStatus
 from adapters.records import RecordsOptions, export
 from adapters.records.export import ExportFailed
+from adapters.records.postgres.export import read_pages
 from adapters.records.sqlite import SqliteRecords
 from adapters.records.sqlite.export import read_rows
 from bot.bootstrap_models import make_catalog, make_pricing
+from bot.bootstrap_postgres import make_postgres_options
 from bot.feedback import KeptAnswers
 from bot.ledger import Unit
 from bot.metering import LedgerMeter, MeteringOptions
@@ -37,12 +39,26 @@ LEAST_EXPIRY_SECONDS = 3_600.0
 ANSWER_LIMITS = ("max_completion_tokens", "max_output_tokens", "max_tokens")
 
 
-def export_lines(settings: Settings, kind: str, since: float, until: float, *, jsonl: bool) -> Iterator[str]:
+async def export_lines(settings: Settings, kind: str, since: float, until: float, *, jsonl: bool) -> AsyncIterator[str]:
     """The lines of the export of ``usage`` or ``feedback``. Raises `ExportFailed`."""
     answers = ("answer",) if settings.feedback.answer_text else ()
     fields = export.USAGE_FIELDS if kind == "usage" else (*export.FEEDBACK_FIELDS, *answers)
-    rows = read_rows(settings.records_file, kind, since, until)
-    return (export.to_jsonl if jsonl else export.to_csv)(fields, rows)
+    is_first = True
+    async for rows in _export_pages(settings, kind, since, until):
+        lines = export.to_jsonl(fields, rows) if jsonl else export.to_csv(fields, rows, header=is_first)
+        for line in lines:
+            yield line
+        is_first = False
+
+
+async def _export_pages(
+    settings: Settings, kind: str, since: float, until: float
+) -> AsyncIterator[Iterable[export.Row]]:
+    if (options := make_postgres_options(settings)) is None:
+        yield read_rows(settings.records_file, kind, since, until)
+        return
+    async for rows in read_pages(options, kind, since, until):
+        yield rows
 
 
 async def open_records(settings: Settings, stack: AsyncExitStack, wall_clock: Callable[[], datetime]) -> RecordStore:

@@ -9,12 +9,15 @@ from pathlib import Path
 from urllib.parse import quote
 
 from adapters.journal.errors import JournalBroken, translate_errors
-from adapters.records.export import SELECTS, ExportFailed, Row, readable
+from adapters.records.export import PAGES, ExportFailed, Row, to_readable
 from adapters.records.script import TABLES
 from adapters.records.sqlite.schema import APPLICATION_ID, SCHEMA_VERSION
 
 # How long to wait for a lock; readers wait only while the last writer closes the file. Seconds.
 _BUSY_SECONDS = 5.0
+
+# SQLite's number of rows without a limit.
+NO_LIMIT = -1
 
 
 def read_rows(file: Path | None, kind: str, since: float, until: float) -> Iterator[Row]:
@@ -29,8 +32,10 @@ def read_rows(file: Path | None, kind: str, since: float, until: float) -> Itera
     try:
         with translate_errors(file), closing(_open(file)) as connection:
             connection.row_factory = sqlite3.Row
-            for row in connection.execute(SELECTS[kind].replace(TABLES, ""), {"1": since, "2": until}):
-                yield readable(dict(row))
+            page = PAGES[kind]
+            values = (*page.first(since), until, NO_LIMIT)
+            found = connection.execute(page.sql.replace(TABLES, ""), {str(n): each for n, each in enumerate(values, 1)})
+            yield from map(to_readable, map(dict, found))
     except JournalBroken as broken:
         raise ExportFailed(str(broken)) from broken
 
