@@ -87,6 +87,10 @@ class Window(FixedWindow):
         return super().ready_at(now, final=final, ahead=ahead)
 
     @override
+    def should_open(self, now: float) -> bool:
+        return super().should_open(now) if self._merged is None else self._merged.should_open(now)
+
+    @override
     def spend(self, now: float) -> None:
         if self._merged is not None:
             self._merged.spend(now)

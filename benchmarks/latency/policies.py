@@ -162,6 +162,10 @@ class _OfOneReply:
         """See `Budget`. These promise nothing."""
         return now
 
+    def should_open(self, now: float) -> bool:  # noqa: ARG002 (a protocol's signature)
+        """See `Budget`."""
+        return False
+
     def spend(self, now: float) -> None:
         """See `Budget`."""
         self._shared.counter.count(now)

@@ -61,6 +61,10 @@ class Budget(Protocol):
         """
         ...
 
+    def should_open(self, now: float) -> bool:  # noqa: ARG002 (no windows)
+        """Whether the next window should open without delay: replies wait for those after it, which open later too."""
+        return False
+
     def spend(self, now: float) -> None:
         """Count a write being sent."""
         ...

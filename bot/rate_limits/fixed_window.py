@@ -68,6 +68,12 @@ class FixedWindow(RateLimitBase):
         return wrote + self._period / self._limit * self.live * self.OWN_SHARE
 
     @override
+    def should_open(self, now: float) -> bool:
+        """With more live replies than permits."""
+        is_closed = not self._in_flight and now >= max(self._opens_at(now), self._not_before)
+        return is_closed and self.live > self._limit
+
+    @override
     def spend(self, now: float) -> None:
         """Count a write. One possibly arriving after the window closed counts in the next window too."""
         if now >= self._opens_at(now):

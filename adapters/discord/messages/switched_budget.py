@@ -68,6 +68,10 @@ class SwitchedBudget(Budget):
         return self._target.first_post_at(now)
 
     @override
+    def should_open(self, now: float) -> bool:
+        return self._target.should_open(now)
+
+    @override
     def spend(self, now: float) -> None:
         self._spent_in = self._target
         self._target.spend(now)

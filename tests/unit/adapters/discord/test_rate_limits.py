@@ -84,6 +84,10 @@ async def test_holders_of_a_merged_window_spend_the_common_one() -> None:
     assert edit.live == 4
     post.live -= 1
     assert edit.live == 3
+    assert not post.should_open(31.0)
+    edit.live = 6
+    assert post.should_open(31.0)
+    assert edit.should_open(31.0)
 
 
 async def test_requests_with_other_buckets_stay_apart() -> None:

@@ -136,6 +136,27 @@ async def test_what_is_written_is_the_newest_text() -> None:
     assert [text.split()[-1] for _, text in written(reply)] == ["0", "9", "18"]
 
 
+@pytest.mark.parametrize(("live", "opened"), [(5, 0.2), (6, 0.0)])
+async def test_windows_with_fewer_permits_than_replies_open_with_the_first_word(live: int, opened: float) -> None:
+    """The first reply posts at once, so that the windows of all others open sooner; the next collect a few words."""
+    loop, policy, server = asyncio.get_running_loop(), WritePolicy(), Server()
+    posts, began = FixedWindow(5, 5.0, paced=False), loop.time()
+    async with pacing() as (pacer, admitted):
+        channels = [FakeChannel(server, posts=posts) for _ in range(live)]
+        answers = [Reply(turn(str(n)).key, channel, Strings(), Figures(began)) for n, channel in enumerate(channels)]
+        for reply in answers:
+            admitted.enter_context(pacer.admitted(reply))
+        for reply in answers:
+            reply.feed(Text("Hello "), loop.time(), policy)
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(10.0)
+    first = [channel.log[0].at - began for channel in channels]
+    assert first[0] == pytest.approx(opened, abs=0.001)
+    assert first[1:5] == pytest.approx([0.01 * number + policy.first_seconds for number in range(1, 5)], abs=0.001)
+    assert first[5:] == pytest.approx([opened + 5.0] * (live - 5), abs=0.05)
+    assert server.limited == 0
+
+
 async def test_one_write_of_a_reply_at_a_time() -> None:
     """While a write is on its way, the same reply sends no other, so edits never race."""
     server = Server(limit=1000, latency=3.0)

@@ -239,6 +239,26 @@ def test_permits_stay_for_final_writes_where_replies_are_fewer() -> None:
         assert budget.paced_at(100.0, began=90.0, wrote=99.0) == pytest.approx(99.0 + interval)
 
 
+def test_a_window_for_more_replies_than_permits_opens_at_once() -> None:
+    """Not while it is open or held, nor where each reply has a permit; limits without windows have none to open."""
+    window = FixedWindow(5, 5.0, paced=False)
+    window.live = 5
+    assert not window.should_open(0.0)
+    window.live = 6
+    assert window.should_open(0.0)
+    window.spend(0.0)
+    assert not window.should_open(0.0)
+    window.record_response(0.1)
+    assert not window.should_open(5.0)
+    assert window.should_open(5.2)
+    window.hold(5.2, 3.0)
+    assert not window.should_open(8.1)
+    assert window.should_open(8.2)
+    for other in (RollingWindow(5, 5.0), LeakyBucket(1.0)):
+        other.live = 6
+        assert not other.should_open(0.0)
+
+
 def spend(budget: Budget, now: float, times: int = 1) -> None:
     """So many writes, answered at once."""
     for _ in range(times):
