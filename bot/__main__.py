@@ -113,7 +113,8 @@ async def run(settings: Settings) -> int:
         try:
             bot = await open_bot(settings, stack, _report)
             address = await start_http_server(bot.http_server, required=settings.http_server_required)
-        except Permanent as failure:  # a port is taken, a model is not installed
+            await bot.wait_until_ready()
+        except Permanent as failure:  # a port is taken, a model is not installed, tables are missing
             _print_errors([str(failure)])
             return EXIT_USAGE
         log.info("started", extra={"site": address, "platforms": ",".join(settings.platforms)})

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -21,7 +21,6 @@ from adapters.admin.gate import FORMS
 from adapters.admin.history import History
 from adapters.http_bodies import BodyRule
 from adapters.http_server import ComponentStatus, HttpServer, ListenFailed, Route
-from adapters.journal import SqliteJournal
 from adapters.playground import PlaygroundOptions, PlaygroundPlatform
 from adapters.prometheus import PrometheusRecorder
 from adapters.shared.attachments import AttachmentLimits, Attachments
@@ -30,7 +29,7 @@ from bot.access import AccessRules, AllowDeny
 from bot.backoff import Backoff
 from bot.bootstrap_admin import make_admin_page
 from bot.bootstrap_commands import make_handlers, make_preference_rules
-from bot.bootstrap_journal import open_journal
+from bot.bootstrap_journal import AnyJournal, call_log_of, journal_status, open_stores
 from bot.bootstrap_metrics import bot_state
 from bot.bootstrap_models import (
     check_models,
@@ -42,12 +41,12 @@ from bot.bootstrap_models import (
     open_model,
 )
 from bot.bootstrap_postgres import check_engine
-from bot.bootstrap_records import make_hooks, make_quotas, open_records, records_status
+from bot.bootstrap_records import make_hooks, make_quotas, records_status
 from bot.bootstrap_tracing import check_tracing, open_tracing
 from bot.completion import Completion
 from bot.delivery.policy import ReasoningPolicy, WritePolicy
 from bot.feedback import Feedback
-from bot.interactions.ports import NO_INTERACTIONS, Interactions
+from bot.interactions.ports import Interactions
 from bot.interactions.service import InteractionService
 from bot.journal import Journal
 from bot.ports import Model, Platform
@@ -74,7 +73,9 @@ class Bot:
     turns: TurnManager
     platforms: Sequence[Platform]
     http_server: HttpServer
-    interactions: Interactions = NO_INTERACTIONS
+    interactions: Interactions
+    # Wait for a database that is away; raises `Permanent` if this version cannot use it.
+    wait_until_ready: Callable[[], Awaitable[None]]
 
 
 async def open_bot(settings: Settings, stack: AsyncExitStack, report: Callable[[str], None]) -> Bot:
@@ -84,8 +85,8 @@ async def open_bot(settings: Settings, stack: AsyncExitStack, report: Callable[[
     """
     recorder = PrometheusRecorder()
     traces = open_tracing(settings, stack)  # to be closed last: nobody waits for them
-    clock, journal = wall_clock(settings), await open_journal(settings, stack)  # to be closed after all its users
-    records = await open_records(settings, stack, clock)
+    clock = wall_clock(settings)
+    journal, records, wait_until_stored = await open_stores(settings, stack, clock)  # closed after all their users
     server = await open_embedded_server(settings, stack, report)
     model = open_model(settings, stack, server)
     platforms, routes, bodies = open_platforms(settings, stack, journal, records)
@@ -116,7 +117,7 @@ async def open_bot(settings: Settings, stack: AsyncExitStack, report: Callable[[
         settings, rules, records, quotas, journal=journal, inbox=turns, strings=strings, wall_clock=clock
     )
     feedback = Feedback(records, recorder, strings, clock)
-    return Bot(turns, platforms, http_server, InteractionService(generations, feedback, commands))
+    return Bot(turns, platforms, http_server, InteractionService(generations, feedback, commands), wait_until_stored)
 
 
 async def start_http_server(http_server: HttpServer, *, required: bool) -> str:
@@ -140,13 +141,12 @@ def platform_readiness(platforms: Sequence[Platform]) -> Mapping[str, bool]:
 
 def component_statuses(
     turns: TurnManager,
-    journal: Journal,
+    journal: AnyJournal,
     records: RecordStore,
     server: embedded.EmbeddedServer | None,
 ) -> Mapping[str, ComponentStatus]:
     """The status of the journal, the records and the embedded model, for ``/readyz``."""
-    journal_label = ("degraded" if journal.degraded else "ok") if isinstance(journal, SqliteJournal) else "memory"
-    statuses = {"journal": ComponentStatus("degraded" if turns.degraded else journal_label)}
+    statuses = {"journal": journal_status(journal, degraded=turns.degraded)}
     if server is not None:
         statuses["model"] = ComponentStatus("alive" if server.alive else "dead", healthy=server.alive)
     return {**statuses, "records": records_status(records)}
@@ -198,7 +198,7 @@ class OpenedPlatforms(NamedTuple):
 
 
 def open_platforms(
-    settings: Settings, stack: AsyncExitStack, journal: Journal, values: KeyValueStore | None = None
+    settings: Settings, stack: AsyncExitStack, journal: AnyJournal, values: KeyValueStore | None = None
 ) -> OpenedPlatforms:
     """All configured platforms. `values` are the program's own."""
     platforms: list[Platform] = []
@@ -212,7 +212,7 @@ def open_platforms(
     if (slack_options := make_slack_options(settings)) is not None:
         attachments = make_attachments(settings, slack.file_hosts(slack_options), bearer=slack_options.bot_token)
         stack.push_async_callback(attachments.close)
-        call_log = journal if isinstance(journal, SqliteJournal) else None
+        call_log = call_log_of(journal)
         platforms.append(
             slack_platform := slack.SlackPlatform(slack_options, attachments, call_log, wall_clock(settings))
         )

@@ -1,25 +1,70 @@
-"""The composition root's part for the journal: in memory, in a file or in a database."""
+"""The composition root's part for what is stored: the journal and the records, in memory, files or a database."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from datetime import datetime
-from functools import partial
+from typing import NamedTuple
 
+from adapters.http_server import ComponentStatus
 from adapters.journal import JournalOptions, MemoryJournal, SqliteJournal
-from bot.errors import Permanent
+from adapters.journal.postgres import PostgresJournal
+from adapters.postgres import Engine
+from bot.bootstrap_postgres import make_postgres_options
+from bot.bootstrap_records import open_records
+from bot.ports import RateLimitLog
+from bot.record_store import RecordStore
 from config.settings import Settings
 
-NOT_YET = "JOURNAL_URL: this version prepares PostgreSQL (migrate, check) but keeps its journal in SQLite"
+AnyJournal = MemoryJournal | SqliteJournal | PostgresJournal
+WallClock = Callable[[], datetime]
 
 
-async def open_journal(settings: Settings, stack: AsyncExitStack) -> MemoryJournal | SqliteJournal:
-    """Open the journal's file, or keep the journal in memory. An unusable file is logged and does not raise."""
-    file, chosen = settings.journal_file, settings.journal
-    if settings.journal_database is not None:
-        raise Permanent(NOT_YET)
-    if file is None:
-        return MemoryJournal()
+class Stores(NamedTuple):
+    """The journal and the records.
+
+    `wait_until_ready` waits for their database, if there is one; raises `Permanent` if this version cannot use it.
+    """
+
+    journal: AnyJournal
+    records: RecordStore
+    wait_until_ready: Callable[[], Awaitable[None]]
+
+
+async def open_stores(settings: Settings, stack: AsyncExitStack, wall_clock: WallClock) -> Stores:
+    """Open all stores; `stack` closes them. A file that cannot be used is logged and does not raise.
+
+    Raises `Permanent` if a database's driver is not installed.
+    """
+    chosen = settings.journal
     options = JournalOptions(days=chosen.days, repair_seconds=chosen.recovery_max_age_seconds)
-    wall_clock = partial(datetime.now, settings.conversation.zone())
-    return await stack.enter_async_context(SqliteJournal(file, wall_clock, options))
+    if (database := make_postgres_options(settings)) is not None:
+        engine = await stack.enter_async_context(Engine(database))
+        journal = await stack.enter_async_context(PostgresJournal(engine, wall_clock, options))
+        records = await open_records(settings, stack, wall_clock, engine)
+        return Stores(journal, records, journal.wait_until_ready)
+    file = settings.journal_file
+    local: AnyJournal = MemoryJournal()
+    if file is not None:
+        local = await stack.enter_async_context(SqliteJournal(file, wall_clock, options))
+    return Stores(local, await open_records(settings, stack, wall_clock, None), _ready_at_once)
+
+
+async def _ready_at_once() -> None:
+    await asyncio.sleep(0)
+
+
+def journal_status(journal: AnyJournal, *, degraded: bool) -> ComponentStatus:
+    """The status of the journal, for ``/readyz``. A bot whose database is away takes no questions."""
+    if isinstance(journal, MemoryJournal):
+        return ComponentStatus("degraded" if degraded else "memory")
+    if isinstance(journal, PostgresJournal) and journal.away:
+        return ComponentStatus("away", healthy=False)
+    return ComponentStatus("degraded" if degraded or journal.degraded else "ok")
+
+
+def call_log_of(journal: AnyJournal) -> RateLimitLog | None:
+    """Where calls under a rate limit are remembered for the next process; nowhere in memory."""
+    return None if isinstance(journal, MemoryJournal) else journal

@@ -9,8 +9,10 @@ from decimal import Decimal
 from typing import Any
 
 from adapters.http_server import ComponentStatus
+from adapters.postgres import Engine
 from adapters.records import RecordsOptions, export
 from adapters.records.export import ExportFailed
+from adapters.records.postgres import PostgresRecords
 from adapters.records.postgres.export import read_pages
 from adapters.records.sqlite import SqliteRecords
 from adapters.records.sqlite.export import read_rows
@@ -61,10 +63,17 @@ async def _export_pages(
         yield rows
 
 
-async def open_records(settings: Settings, stack: AsyncExitStack, wall_clock: Callable[[], datetime]) -> RecordStore:
-    """Open the store beside the journal's file, or in memory. An unusable file is logged and does not raise."""
+async def open_records(
+    settings: Settings, stack: AsyncExitStack, wall_clock: Callable[[], datetime], engine: Engine | None
+) -> RecordStore:
+    """Open the store in the journal's database, beside its file, or in memory.
+
+    An unusable file is logged and does not raise.
+    """
     chosen = settings.retention
     options = RecordsOptions(chosen.usage_days, chosen.feedback_days, chosen.settings_days, chosen.audit_days)
+    if engine is not None:
+        return await stack.enter_async_context(PostgresRecords(engine, wall_clock, options))
     return await stack.enter_async_context(SqliteRecords(settings.records_file, wall_clock, options))
 
 

@@ -35,6 +35,11 @@ class Journal(Protocol):
         """Whether another process will find the entries; only then can an interrupted answer continue."""
         ...
 
+    @property
+    def shared(self) -> bool:
+        """Whether other processes answer beside this one. A question it did not accept may then be theirs."""
+        ...
+
     async def accept(self, key: TurnKey, event: str = "", messages: Sequence[str] = ()) -> bool:
         """Write down a turn before anything is done about it; False if it was written down before.
 

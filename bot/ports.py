@@ -271,7 +271,8 @@ class Inbox(Protocol):
         """Journal an event before it is acknowledged, so a crash cannot lose it.
 
         `event` is the platform's own text; it must suffice to restore the turn later (`unfinished_turns`). Returns
-        False for a duplicate, received by this process or an earlier one: ignore it.
+        False for a duplicate, received by this process or an earlier one: ignore it. Raises `Failure` if it was not
+        taken: do not acknowledge it, or try again.
         """
         ...
 

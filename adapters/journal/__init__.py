@@ -1,7 +1,7 @@
 """Journals: received turns, the messages of their answers, and their endings.
 
-Two implementations of `bot.journal.Journal`: in memory (`memory`) and in an SQLite file (`sqlite`). Both pass
-``tests/contracts/journal.py``. Decisions about unfinished turns do not belong here.
+Three implementations of `bot.journal.Journal`: in memory (`memory`), in an SQLite file (`sqlite`) and in PostgreSQL
+(`postgres`). All pass ``tests/contracts/journal.py``. Decisions about unfinished turns do not belong here.
 """
 
 from adapters.journal.errors import JournalBroken

@@ -52,6 +52,11 @@ class LiveTurns:
         """Whether a turn is in memory, live or ended."""
         return key in self._live or key in self._ended
 
+    def is_running(self, key: TurnKey) -> bool:
+        """Whether a turn has no ending yet."""
+        turn = self._live.get(key)
+        return turn is not None and turn.ending is None
+
     @property
     def live(self) -> Sequence[TurnState]:
         """Turns with their event, oldest first: unfinished, or interrupted for another process to continue."""

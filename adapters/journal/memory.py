@@ -49,6 +49,11 @@ class MemoryJournal(Journal, JournalRows):
 
     @property
     @override
+    def shared(self) -> bool:
+        return False
+
+    @property
+    @override
     def persistent(self) -> bool:
         return False
 

@@ -122,6 +122,11 @@ class SqliteJournal(Journal, JournalRows, RateLimitLog):
 
     @property
     @override
+    def shared(self) -> bool:
+        return False
+
+    @property
+    @override
     def persistent(self) -> bool:
         return True
 

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any, Self, TypeVar
 
 from adapters.postgres.connecting import connect, import_asyncpg
@@ -57,6 +57,8 @@ class Engine:
         self._random = random_ or random.Random()  # noqa: S311 (it spreads retries; nothing secret is drawn)
         self._translator = ErrorTranslator(options.url)
         self._pool: Any = None
+        # One connection is for urgent calls: heartbeats must not queue behind a flood of questions.
+        self._ordinary = asyncio.Semaphore(max(options.connections - 1, 1))
         # Whether a pooler may change the server's session between transactions; found out by the first connection.
         self.pooled = False
         self._failures = 0
@@ -96,24 +98,31 @@ class Engine:
 
     # ------------------------------------------------------------------------------------------------------ statements
 
-    async def fetch(self, query: str, *arguments: object, seconds: float | None = None) -> Sequence[Row]:
-        """The rows of one statement, in a transaction of its own. `seconds` replaces `call_seconds`."""
+    async def fetch(
+        self, query: str, *arguments: object, seconds: float | None = None, urgent: bool = False
+    ) -> Sequence[Row]:
+        """The rows of one statement, in a transaction of its own. `seconds` replaces `call_seconds`.
+
+        An `urgent` call does not queue behind the others.
+        """
 
         async def work(connection: Any) -> Sequence[Row]:  # noqa: ANN401 (asyncpg has no types)
             rows: Sequence[Row] = await connection.fetch(query, *arguments)
             return rows
 
         try:
-            return await self._run_single(work, seconds)
+            return await self._run_single(work, seconds, urgent=urgent)
         except PoolerFound:
             if self.pooled:
                 raise
             await self._become_pooled()
-            return await self._run_single(work, seconds)
+            return await self._run_single(work, seconds, urgent=urgent)
 
-    async def fetch_row(self, query: str, *arguments: object, seconds: float | None = None) -> Row | None:
+    async def fetch_row(
+        self, query: str, *arguments: object, seconds: float | None = None, urgent: bool = False
+    ) -> Row | None:
         """The first row of one statement, or None."""
-        rows = await self.fetch(query, *arguments, seconds=seconds)
+        rows = await self.fetch(query, *arguments, seconds=seconds, urgent=urgent)
         return rows[0] if rows else None
 
     async def fetch_value(self, query: str, *arguments: object, seconds: float | None = None) -> Any:  # noqa: ANN401 (of any column's type)
@@ -137,8 +146,8 @@ class Engine:
                 raise
             await connection.execute("COMMIT")
 
-    async def _run_single(self, work: Callable[[Any], Awaitable[T]], seconds: float | None) -> T:
-        async with self._connection(seconds) as connection:
+    async def _run_single(self, work: Callable[[Any], Awaitable[T]], seconds: float | None, *, urgent: bool) -> T:
+        async with self._connection(seconds, urgent=urgent) as connection:
             if not self.pooled:
                 return await work(connection)
             await connection.execute(self.options.begin())
@@ -154,25 +163,27 @@ class Engine:
     # ----------------------------------------------------------------------------------------------------- connections
 
     @asynccontextmanager
-    async def _connection(self, seconds: float | None) -> AsyncIterator[Any]:
+    async def _connection(self, seconds: float | None, *, urgent: bool = False) -> AsyncIterator[Any]:
         """A connection, for at most `seconds` with the wait for it. One with an unknown state is not used again."""
         if self._pool is None:
             raise ServiceError(f"{self.place}: it is closed")
         deadline = asyncio.get_running_loop().time() + (self.options.call_seconds if seconds is None else seconds)
-        with self._translator.translating(connecting=True):
-            async with asyncio.timeout_at(deadline):
-                connection = await self._pool.acquire()
-        try:
-            with self._translator.translating():
+        async with AsyncExitStack() as stack:
+            with self._translator.translating(connecting=True):
                 async with asyncio.timeout_at(deadline):
-                    yield connection
-        except BaseException as error:
-            if not _is_clean(error):
-                with suppress(Exception):  # a lost connection has left the pool already
-                    connection.terminate()
-            raise
-        finally:
-            await self._pool.release(connection)
+                    if not urgent:
+                        await stack.enter_async_context(self._ordinary)
+                    connection = await self._pool.acquire()
+            stack.push_async_callback(self._pool.release, connection)
+            try:
+                with self._translator.translating():
+                    async with asyncio.timeout_at(deadline):
+                        yield connection
+            except BaseException as error:
+                if not _is_clean(error):
+                    with suppress(Exception):  # a lost connection has left the pool already
+                        connection.terminate()
+                raise
 
     async def _connect(self, *_: object, **arguments: Any) -> Any:  # noqa: ANN401 (asyncpg's own arguments)
         """A new connection; called by the pool. Fails at once for a short time after a failure."""

@@ -61,10 +61,13 @@ class TurnJournal:
         if key.digest in self._received or key.digest in self._unfinished:
             return False
         self._received.add(key.digest)  # before the first await: the message may be delivered again meanwhile
-        if await self._accept(key, event, messages):
-            return True
-        self._received.discard(key.digest)
-        return False
+        is_new = False
+        try:
+            is_new = await self._accept(key, event, messages, may_refuse=self._journal.shared)
+        finally:
+            if not is_new:
+                self._received.discard(key.digest)
+        return is_new
 
     async def unfinished_turns(self, platform: str) -> Sequence[UnfinishedTurn]:
         """Turns of earlier processes, each returned once. The contract is that of `bot.ports.Inbox`."""
@@ -138,12 +141,18 @@ class TurnJournal:
         """Record the end of the turn in this process."""
         await self._try(self._journal.ended(key, ending), key, default=None)
 
-    async def _accept(self, key: TurnKey, event: str = "", messages: Sequence[str] = ()) -> bool:
-        """Whether the turn is new. A failing journal must not turn an old question into a new one."""
+    async def _accept(
+        self, key: TurnKey, event: str = "", messages: Sequence[str] = (), *, may_refuse: bool = False
+    ) -> bool:
+        """Whether the turn is new. A failing journal must not turn an old question into a new one.
+
+        With `may_refuse` a failure raises: the question is nobody's, and its platform delivers it again.
+        """
         digest = key.digest
         if digest in self._accepted:
             return False
-        is_new = await self._try(self._journal.accept(key, event, messages), key, default=True)
+        accepting = self._journal.accept(key, event, messages)
+        is_new = await accepting if may_refuse else await self._try(accepting, key, default=True)
         if is_new:
             self._remember(digest)
         return is_new

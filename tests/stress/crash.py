@@ -209,7 +209,7 @@ def words_of(count: int) -> list[str]:
 class Run:
     """One run: start answers, let the mishap happen, and check every answer at the end."""
 
-    def __init__(self, load: Load, where: Places, model: OpenAIDouble, folder: Path) -> None:
+    def __init__(self, load: Load, where: Places, model: OpenAIDouble, journal: str) -> None:
         self._load = load
         self._where = where
         self._model = model
@@ -220,7 +220,7 @@ class Run:
             "OPENAI_BASE_URL": model.url,
             "OPENAI_API_KEY": "x",
             "OPENAI_MODEL": "m",
-            "JOURNAL_URL": f"sqlite:///{folder / 'journal.db'}",
+            "JOURNAL_URL": journal,
             "TICKERTAPE_DRAIN_SECONDS": "0.3",
         }
 
@@ -289,12 +289,13 @@ async def _until(holds: Callable[[], bool]) -> None:
         await asyncio.sleep(0.01)
 
 
-async def crash(platform: str, mishap: str, load: Load) -> Outcome:
-    """Run `load.replies` answers on `platform` through `mishap`."""
+async def crash(platform: str, mishap: str, load: Load, *, journal: str = "") -> Outcome:
+    """Run `load.replies` answers on `platform` through `mishap`, by default with the journal in a file."""
     answer = Answer(" ".join(words_of(load.words)), words_per_second=load.rate)
     with tempfile.TemporaryDirectory() as folder:
         async with OpenAIDouble(default=answer) as model, places(platform, load.replies) as where:
-            return await Run(load, where, model, Path(folder)).play(mishap)
+            url = journal or f"sqlite:///{Path(folder) / 'journal.db'}"
+            return await Run(load, where, model, url).play(mishap)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

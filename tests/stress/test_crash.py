@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.stress.crash import AGENT_VIEW, KILLED, MISHAPS, Load, crash
+from tests.stress.crash import AGENT_VIEW, KILLED, MISHAPS, STOPPED, Load, crash
 from tests.support.slack import OVER_HTTP
 
 pytestmark = pytest.mark.sockets(seconds=150)
@@ -25,6 +25,15 @@ async def test_live_answers_end_whole_and_once(mishap: str) -> None:
     assert outcome.live
     if mishap != KILLED:
         assert not outcome.limited  # the next process cannot know the writes of a killed one
+
+
+@pytest.mark.parametrize("mishap", [KILLED, STOPPED])
+async def test_a_journal_in_postgresql_loses_nothing_either(mishap: str, database: str) -> None:
+    """The next process completes the answers of a killed or stopped one, as with a file."""
+    outcome = await crash("both", mishap, LOAD, journal=database)
+    assert not outcome.wrong, "\n".join(outcome.wrong)
+    assert outcome.whole == LOAD.replies
+    assert outcome.live
 
 
 async def test_twenty_answers_over_http_survive_a_kill() -> None:

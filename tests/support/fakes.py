@@ -323,6 +323,7 @@ class FakeJournal:
 
     def __init__(self, *, durable: bool = False, of: FakeJournal | None = None) -> None:
         self.durable = self.persistent = durable
+        self.shared = False
         self.entries: dict[TurnKey, str] = of.entries if of else {}
         self.answers: dict[TurnKey, list[str]] = of.answers if of else {}
         self.ends: dict[TurnKey, Ending] = of.ends if of else {}

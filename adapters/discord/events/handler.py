@@ -13,6 +13,7 @@ from adapters.discord.events.codec import dump
 from adapters.discord.events.commands import CommandUsed, CompletionRequested
 from adapters.discord.events.edits import Revisions, completed
 from adapters.discord.events.interactions import InteractionEvent
+from adapters.discord.events.journalling import receive_patiently
 from adapters.discord.events.mentions import Decision, build_turn, decide, is_from_person, mentions_bot, turn_key
 from adapters.discord.events.message import ChannelKind
 from adapters.discord.events.parse import Event, MessageChanged, MessageDeleted, MessagePosted, MessageRevised
@@ -100,7 +101,11 @@ class EventHandler:
         """
         inbox, self._inbox = self._inbox, None
         while inbox is not None and self._late:
-            await inbox.receive(*self._late.popleft())
+            key, stored = self._late.popleft()
+            try:
+                await inbox.receive(key, stored)
+            except Failure as failure:
+                log.warning("a question is lost, since the journal does not take it", extra={"failure": str(failure)})
 
     # --------------------------------------------------------------------------------------------------------- events
 
@@ -241,7 +246,7 @@ class EventHandler:
         """Journal a message, then accept its turn if it addresses the bot."""
         inbox, key = self._inbox, turn_key(event.message)
         try:
-            if inbox is None or not await inbox.receive(key, stored):
+            if inbox is None or not await receive_patiently(inbox, key, stored):
                 return
             if await self.is_addressed(event) and self.is_pending(event):
                 self.accept(inbox, await self.start_thread(inbox, event), key)

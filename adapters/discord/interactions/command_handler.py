@@ -23,6 +23,7 @@ from adapters.discord.interactions.responder import CALLBACK_SECONDS, COMMAND, R
 from adapters.discord.state import BotState
 from adapters.shared.cache import loop_time
 from bot.conversation import TurnKey
+from bot.errors import Failure
 from bot.interactions.commands import Command, Kind
 from bot.interactions.values import CommandInvoked, Notice, Response
 from bot.ports import Inbox, OpenedQuestion
@@ -114,10 +115,15 @@ class CommandHandler:
         if refusal := inbox.refusal(opened.turn):
             await self._refuse(event, refusal, received)
             return
+        try:
+            is_new = not self._accepting or await inbox.receive(key, opened.event)
+        except Failure:  # the journal does not answer, and an interaction waits seconds only
+            await self._refuse(event, self._state.options.strings.not_now, received)
+            return
+        if not is_new:
+            return
         if not self._accepting:
             self._late.append((key, opened.event))
-        elif not await inbox.receive(key, opened.event):
-            return
         elif refusal := await self._state.interactions.reserve(opened.turn):
             inbox.dismiss(key)
             await self._refuse(event, refusal, received)
@@ -152,8 +158,11 @@ class CommandHandler:
 
     async def _accept(self, opened: OpenedQuestion, inbox: Inbox) -> str:
         """Journal, count and accept a question; the sentence for the person if it is not answered, else empty."""
-        if not await inbox.receive(opened.turn.key, opened.event):
-            return self._state.options.strings.answered_before
+        try:
+            if not await inbox.receive(opened.turn.key, opened.event):
+                return self._state.options.strings.answered_before
+        except Failure:
+            return self._state.options.strings.not_now
         if refusal := await self._state.interactions.reserve(opened.turn):
             inbox.dismiss(opened.turn.key)
             return refusal

@@ -218,9 +218,10 @@ class EventHandler:
             written = True
             if pending.is_new and pending.stored not in ("", stored):  # the copy came during the write
                 self._inbox.update_event(pending.key, pending.stored)
-        except Exception:
-            # The boundary of one event: an odd one must not affect the next.
-            log.exception("Slack: a message in %s could not be written to the journal", addressed.channel)
+        except Exception as error:
+            # The boundary of one event: an odd one must not affect the next. Slack delivers it again.
+            text = f"Slack: a message in {addressed.channel} could not be written to the journal: {error!r}"
+            log.log(logging.ERROR, text, exc_info=not isinstance(error, Failure))
             self._recent.pop(addressed.id, None)
         finally:
             settle(pending.journalled, value=written)

@@ -1,0 +1,139 @@
+"""This process's turns beside the database: what it may lack after an outage, and what it may hold unknown to us."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+
+from cachetools import FIFOCache
+
+from adapters.journal import postgres_statements as sql
+from adapters.journal.live_turns import LiveTurns, TurnState
+from adapters.journal.operations import Operation
+from adapters.journal.options import JournalOptions
+from adapters.journal.postgres_values import encode_event, key_arrays, plain
+from bot.conversation import TurnKey
+from bot.errors import OutcomeUnknown
+
+# After a statement with an unknown outcome, turns are compared with the memory for so many seconds: a network may
+# deliver it late, and the server gives up on a silent client after some seconds.
+DOUBT_SECONDS = 60.0
+
+# Turns restored by one statement: some hundred kilobytes.
+RESTORE_BATCH = 200
+
+Statement = tuple[str, tuple[object, ...]]  # and its values
+
+
+class JournalMemory:
+    """The turns of this process, and how far the database may differ from them."""
+
+    def __init__(self, options: JournalOptions) -> None:
+        self.turns = LiveTurns(live=options.max_live_turns, ended=options.max_ended_turns)
+        # Operations on other processes' turns, missing in the database.
+        self.foreign: deque[Operation] = deque(maxlen=options.max_live_turns)
+        # Failures so far, and those followed by a complete restoration.
+        self._failures = self._restored = 0
+        self._accepting: set[TurnKey] = set()
+        # Turns whose acceptance has an unknown outcome.
+        self._doubtful: FIFOCache[TurnKey, None] = FIFOCache(options.max_ended_turns)
+        self._doubt_until = 0.0
+
+    def knows(self, key: TurnKey) -> bool:
+        """Whether the turn is being accepted, runs, or has ended here."""
+        return key in self._accepting or key in self.turns
+
+    def runs(self, key: TurnKey) -> bool:
+        """Whether this process works on the turn, or is about to."""
+        return key in self._accepting or self.turns.is_running(key)
+
+    @contextmanager
+    def accepting(self, key: TurnKey) -> Iterator[None]:
+        """The turn is being accepted meanwhile."""
+        self._accepting.add(key)
+        try:
+            yield
+        except (OutcomeUnknown, asyncio.CancelledError):
+            self._doubtful[key] = None
+            self.start_doubt()
+            raise
+        else:
+            self._doubtful.pop(key, None)
+        finally:
+            self._accepting.discard(key)
+
+    def is_doubtful(self, key: TurnKey) -> bool:
+        """Whether an earlier acceptance of the turn may have reached the database."""
+        return key in self._doubtful
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether the database may hold turns of this process unknown to it."""
+        return asyncio.get_running_loop().time() < self._doubt_until
+
+    def start_doubt(self) -> None:
+        """A statement had an unknown outcome."""
+        self._doubt_until = asyncio.get_running_loop().time() + DOUBT_SECONDS
+
+    @property
+    def is_ahead(self) -> bool:
+        """Whether the database may lack something."""
+        return self._failures > self._restored
+
+    def failed(self) -> None:
+        """A statement failed: an operation is missing, or a failover has lost the last commits."""
+        self._failures += 1
+
+    @asynccontextmanager
+    async def restoring(self) -> AsyncIterator[None]:
+        """The database is brought up to the memory; a failure meanwhile asks for it again."""
+        failures = self._failures
+        yield
+        self._restored = failures
+
+    def missed(self, operation: Operation, *, is_own: bool) -> None:
+        """The database did not take an operation; one on this process's turns is in the memory."""
+        self.failed()
+        if not is_own:
+            self.foreign.append(operation)
+
+    def statements(self, owner: str) -> Iterator[Statement]:
+        """Statements with their values, to bring the database up to the memory.
+
+        Ended turns follow the live ones, and are read then: one that ends meanwhile is among them.
+        """
+        for live in _batches(self.turns.live):
+            events = [encode_event(turn.event) for turn in live]
+            yield sql.RESTORE_LIVE, (*_keys(live), events, _endings(live), _times(live), owner)
+            yield from _messages(live, owner)
+        for ended in _batches(self.turns.ended):
+            yield sql.RESTORE_ENDED, (*_keys(ended), _endings(ended), _times(ended), owner)
+            yield from _messages(ended, owner)
+        if dropped := self.turns.dropped:
+            yield sql.RESTORE_DROPPED, (*key_arrays(dropped), owner)
+
+
+def _batches(turns: Sequence[TurnState]) -> Iterator[Sequence[TurnState]]:
+    for start in range(0, len(turns), RESTORE_BATCH):
+        yield turns[start : start + RESTORE_BATCH]
+
+
+def _messages(turns: Sequence[TurnState], owner: str) -> Iterator[Statement]:
+    found = [(turn.key, message) for turn in turns for message in turn.messages]
+    if found:
+        messages = [plain(message) for _, message in found]
+        yield sql.RESTORE_MESSAGES, (*key_arrays(key for key, _ in found), messages, owner)
+
+
+def _keys(turns: Sequence[TurnState]) -> tuple[list[str], list[str], list[str], list[str], list[int]]:
+    return key_arrays(turn.key for turn in turns)
+
+
+def _endings(turns: Sequence[TurnState]) -> list[str | None]:
+    return [turn.ending.value if turn.ending else None for turn in turns]
+
+
+def _times(turns: Sequence[TurnState]) -> list[float]:
+    return [turn.received_at for turn in turns]

@@ -1,0 +1,175 @@
+"""The journal's statements for PostgreSQL. Each is one round trip and a transaction of its own.
+
+The tables are in `adapters.postgres.migrations`. `owner` is a process; an empty one has released its turns.
+"""
+
+# ruff: noqa: S608
+# Statements are made of constants only.
+
+from __future__ import annotations
+
+# The five columns of a turn's key, as parameters 1 to 5.
+_KEY = "platform = $1 AND workspace = $2 AND channel = $3 AND message = $4 AND generation = $5"
+_COLUMNS = "platform, workspace, channel, message, generation"
+_UNNESTED_KEYS = "unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::integer[]"
+
+# A process that was declared dead accepts nothing: others take its turns. A turn of its own, accepted with an unknown
+# outcome before ($9), is accepted again. Returns whether the process lives, and whether the turn is new.
+ACCEPT = f"""
+WITH living AS (
+    SELECT 1 FROM tickertape.processes WHERE id = $7 AND NOT dead
+), new AS (
+    INSERT INTO tickertape.turns ({_COLUMNS}, event, owner)
+    SELECT $1, $2, $3, $4, $5, $6, $7 FROM living
+    ON CONFLICT ({_COLUMNS}) DO UPDATE SET event = excluded.event
+    WHERE $9 AND turns.owner = excluded.owner AND turns.event IS NOT NULL AND turns.ending IS NULL
+    RETURNING id
+), copied AS (
+    INSERT INTO tickertape.answers (turn, message)
+    SELECT new.id, given.message FROM new, unnest($8::text[]) WITH ORDINALITY AS given (message, place)
+    ORDER BY given.place
+    ON CONFLICT DO NOTHING
+)
+SELECT EXISTS (SELECT FROM living) AS lives, EXISTS (SELECT FROM new) AS is_new
+"""
+UPDATE_EVENT = f"UPDATE tickertape.turns SET event = $6 WHERE {_KEY} AND event IS NOT NULL AND owner = $7"
+DROP = f"DELETE FROM tickertape.turns WHERE {_KEY}"
+ADD_MESSAGE = f"""
+INSERT INTO tickertape.answers (turn, message) SELECT id, $6 FROM tickertape.turns WHERE {_KEY} ON CONFLICT DO NOTHING
+"""
+# Not by an earlier owner: it was cut off, and the answer goes on elsewhere.
+END = f"""
+UPDATE tickertape.turns SET ending = $6, event = CASE WHEN $7 THEN event END WHERE {_KEY} AND owner IN ('', $8)
+"""
+
+_MESSAGES = "ARRAY(SELECT message FROM tickertape.answers WHERE turn = {turn}.id ORDER BY answers.id)"
+
+NEWEST = f"""
+SELECT generation, event IS NULL AS ended, {_MESSAGES.format(turn="turns")} AS messages FROM tickertape.turns
+WHERE platform = $1 AND workspace = $2 AND channel = $3 AND message = $4 ORDER BY generation DESC LIMIT 1
+"""
+
+# Turns of dead processes and interrupted ones become this process's; each goes to exactly one caller. With $3 also its
+# own unfinished ones, for a comparison with its memory.
+CLAIM = f"""
+WITH free AS (
+    SELECT id FROM tickertape.turns
+    WHERE platform = $1 AND event IS NOT NULL AND owner <> $2 AND (
+        ending = 'interrupted'
+        OR NOT EXISTS (SELECT FROM tickertape.processes WHERE processes.id = turns.owner AND NOT dead)
+    )
+    FOR UPDATE SKIP LOCKED
+), claimed AS (
+    UPDATE tickertape.turns SET owner = $2, crashes = crashes + (ending IS NULL)::integer, ending = NULL
+    FROM free WHERE turns.id = free.id
+    RETURNING turns.*
+), own AS (
+    SELECT * FROM tickertape.turns
+    WHERE $3 AND platform = $1 AND event IS NOT NULL AND owner = $2 AND ending IS NULL
+), found AS (
+    SELECT * FROM claimed UNION ALL SELECT * FROM own
+)
+SELECT {_COLUMNS}, event, crashes, {_MESSAGES.format(turn="found")} AS messages,
+    extract(epoch FROM clock_timestamp() - received_at)::float8 AS age
+FROM found ORDER BY id
+"""
+
+ROWS = f"""
+SELECT {_COLUMNS}, event, ending, {_MESSAGES.format(turn="turns")} AS messages,
+    extract(epoch FROM received_at)::float8 AS received_at
+FROM tickertape.turns JOIN {_UNNESTED_KEYS}) WITH ORDINALITY AS given ({_COLUMNS}, place) USING ({_COLUMNS})
+ORDER BY place
+"""
+
+# ------------------------------------------------------------------------------------------- after an outage
+
+# A failover may lose the last commits, and an outage the last operations. The memory of the owner is right.
+RESTORE_LIVE = f"""
+INSERT INTO tickertape.turns ({_COLUMNS}, event, ending, received_at, owner)
+SELECT {_COLUMNS}, event, ending, to_timestamp(received_at), $9
+FROM {_UNNESTED_KEYS}, $6::bytea[], $7::text[], $8::float8[])
+    AS given ({_COLUMNS}, event, ending, received_at)
+ON CONFLICT ({_COLUMNS}) DO UPDATE SET event = excluded.event, ending = excluded.ending
+WHERE turns.owner = excluded.owner AND turns.event IS NOT NULL
+"""
+RESTORE_ENDED = f"""
+INSERT INTO tickertape.turns ({_COLUMNS}, ending, received_at, owner)
+SELECT {_COLUMNS}, ending, to_timestamp(received_at), $8
+FROM {_UNNESTED_KEYS}, $6::text[], $7::float8[]) AS given ({_COLUMNS}, ending, received_at)
+ON CONFLICT ({_COLUMNS}) DO UPDATE SET event = NULL, ending = excluded.ending
+WHERE turns.owner = excluded.owner AND turns.event IS NOT NULL
+"""
+RESTORE_MESSAGES = f"""
+INSERT INTO tickertape.answers (turn, message)
+SELECT turns.id, given.answer
+FROM {_UNNESTED_KEYS}, $6::text[]) WITH ORDINALITY AS given ({_COLUMNS}, answer, place)
+JOIN tickertape.turns USING ({_COLUMNS})
+WHERE turns.owner = $7 ORDER BY place
+ON CONFLICT DO NOTHING
+"""
+RESTORE_DROPPED = f"""
+DELETE FROM tickertape.turns USING {_UNNESTED_KEYS}) AS given ({_COLUMNS})
+WHERE turns.owner = $6 AND ({", ".join(f"turns.{each}" for each in _COLUMNS.split(", "))})
+    = ({", ".join(f"given.{each}" for each in _COLUMNS.split(", "))})
+"""
+
+# ---------------------------------------------------------------------------------------------- processes
+
+# Extends this process's life, unless it was declared dead; with $3 declares silent processes dead. Never waits for the
+# row of another process. Returns whether this one lives, and the number of the dead.
+BEAT = """
+WITH mine AS (
+    INSERT INTO tickertape.processes (id, until) VALUES ($1, clock_timestamp() + make_interval(secs => $2))
+    ON CONFLICT (id) DO UPDATE SET until = excluded.until WHERE NOT processes.dead
+    RETURNING id
+), silent AS (
+    SELECT id FROM tickertape.processes
+    WHERE $3 AND NOT dead AND until < clock_timestamp() AND id <> $1
+    FOR UPDATE SKIP LOCKED
+), reaped AS (
+    UPDATE tickertape.processes SET dead = true FROM silent WHERE processes.id = silent.id RETURNING processes.id
+)
+SELECT EXISTS (SELECT FROM mine) AS lives, (SELECT count(*) FROM reaped) AS dead
+"""
+# Under a new name ($2) this process keeps the turns that nobody has taken.
+RENAME = """
+WITH named AS (
+    INSERT INTO tickertape.processes (id, until) VALUES ($2, clock_timestamp() + make_interval(secs => $3))
+    ON CONFLICT (id) DO UPDATE SET until = excluded.until
+)
+UPDATE tickertape.turns SET owner = $2 WHERE owner = $1 AND event IS NOT NULL
+"""
+RELEASE = """
+WITH released AS (
+    UPDATE tickertape.turns SET owner = '' WHERE owner = $1 AND event IS NOT NULL
+)
+DELETE FROM tickertape.processes WHERE id = $1
+"""
+
+# ------------------------------------------------------------------------------------- calls and retention
+
+RECORD_CALLS = """
+INSERT INTO tickertape.calls (limit_name, at)
+SELECT name, clock_timestamp() - make_interval(secs => age) FROM unnest($1::text[], $2::float8[]) AS given (name, age)
+"""
+RECENT_CALLS = """
+SELECT extract(epoch FROM clock_timestamp() - at)::float8 AS age FROM tickertape.calls
+WHERE limit_name = $1 AND at >= clock_timestamp() - make_interval(secs => $2)
+"""
+# At most $3 turns; all of the old calls and processes, few as they are.
+PURGE = """
+WITH old AS (
+    SELECT id FROM tickertape.turns
+    WHERE received_at < clock_timestamp() - make_interval(secs => $1)
+        AND (event IS NULL OR received_at < clock_timestamp() - make_interval(secs => $2))
+    ORDER BY received_at LIMIT $3
+    FOR UPDATE SKIP LOCKED
+), turns AS (
+    DELETE FROM tickertape.turns USING old WHERE turns.id = old.id RETURNING turns.id
+), calls AS (
+    DELETE FROM tickertape.calls WHERE at < clock_timestamp() - make_interval(secs => $4)
+), processes AS (
+    DELETE FROM tickertape.processes WHERE dead AND until < clock_timestamp() - interval '1 day'
+)
+SELECT count(*) FROM turns
+"""

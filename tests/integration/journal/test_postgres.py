@@ -1,0 +1,427 @@
+"""The journal in PostgreSQL: the port's contract, several processes, outages and lost answers."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from adapters.journal.options import JournalOptions
+from adapters.journal.postgres import PostgresJournal
+from adapters.journal.postgres_process import ProcessTimings
+from bot.backoff import Backoff
+from bot.conversation import Ending, TurnKey
+from bot.errors import Failure, Permanent
+from bot.journal import Journal
+from tests.contracts.journal import FIRST, OTHERS, DurableJournalContract
+from tests.servers.faulty_link import FaultyLink, faulty_link
+from tests.servers.postgres_pooler import pooler
+from tests.support.postgres import engine, own_server, read_rows, run_script
+from tests.support.waiting import until
+
+pytestmark = pytest.mark.sockets(seconds=30)
+
+# Quick heartbeats; a death is noticed within a third of a second.
+QUICK = ProcessTimings(beat=0.05, dead_after=0.3)
+QUICK_ENGINE: Mapping[str, Any] = {"backoff": Backoff(0.01, 0.05), "call_seconds": 0.5, "connect_seconds": 0.5}
+PATIENT = ProcessTimings(beat=0.05, dead_after=60.0)
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def key(number: int) -> TurnKey:
+    return TurnKey("discord", "g", "c", str(number))
+
+
+@asynccontextmanager
+async def process(
+    url: str, timings: ProcessTimings = PATIENT, options: JournalOptions | None = None, **engine_options: Any
+) -> AsyncIterator[PostgresJournal]:
+    """One process with the journal."""
+    async with engine(url, **engine_options) as opened, PostgresJournal(opened, now, options, timings) as journal:
+        await journal.wait_until_ready()
+        yield journal
+
+
+async def taken(journal: Journal, platform: str = "discord", least: int = 1) -> list[TurnKey]:
+    """The turns that a process takes over, as soon as there are any."""
+    found: list[TurnKey] = []
+    async with asyncio.timeout(10):
+        while len(found) < least:
+            found += [record.key for record in await journal.unfinished(platform)]
+            await asyncio.sleep(0.01)
+    return found
+
+
+@pytest.mark.quick
+class TestPostgresJournal(DurableJournalContract):
+    """The contract, in PostgreSQL."""
+
+    url: str
+
+    @pytest.fixture(autouse=True)
+    def place(self, database: str) -> None:
+        self.url = database
+
+    @asynccontextmanager
+    async def process(self) -> AsyncIterator[Journal]:
+        async with process(self.url) as journal:
+            yield journal
+
+
+class TestBehindAPooler(DurableJournalContract):
+    """The contract, through a pooler that changes the session between transactions."""
+
+    url: str
+
+    @pytest.fixture(autouse=True)
+    def place(self, database: str) -> None:
+        self.url = database
+
+    @asynccontextmanager
+    async def process(self) -> AsyncIterator[Journal]:
+        async with pooler(self.url) as (url, _), process(url) as journal:
+            yield journal
+
+
+# ---------------------------------------------------------------------------------------------------- several processes
+
+
+async def test_turns_of_a_live_process_are_not_claimed(database: str) -> None:
+    """Of two processes beside each other, exactly one owns each turn; an interrupted turn is free at once."""
+    async with process(database) as new:
+        async with process(database) as old:
+            for number in range(3):
+                await old.accept(key(number), "text")
+            assert not await new.unfinished("discord")
+            assert not await new.accept(key(0), "text")
+            await old.ended(key(1), Ending.DONE)
+            await old.ended(key(2), Ending.INTERRUPTED)
+            assert await taken(new) == [key(2)]
+            assert not await old.unfinished("discord")
+        assert await taken(new) == [key(0)]
+        assert not await new.unfinished("discord")
+
+
+async def test_one_event_at_many_processes_is_one_turn(database: str) -> None:
+    """Exactly one of them answers."""
+    async with process(database) as one, process(database) as two, process(database) as three:
+        for number in range(20):
+            found = await asyncio.gather(*(each.accept(key(number), "text") for each in (one, two, three)))
+            assert found.count(True) == 1
+
+
+async def test_each_turn_of_a_dead_process_goes_to_exactly_one(database: str) -> None:
+    """Survivors that look at once share them, each turn once, with its crash counted."""
+    async with (
+        process(database, QUICK) as one,
+        process(database, QUICK) as two,
+        faulty_link(database) as (url, link),
+        process(url, QUICK, **QUICK_ENGINE) as dying,
+    ):
+        for number in range(30):
+            await dying.accept(key(number), "text")
+        link.refuse()
+        found: list[TurnKey] = []
+        async with asyncio.timeout(10):
+            while len(found) < 30:
+                answers = await asyncio.gather(*(each.unfinished("discord") for each in (one, two, one, two)))
+                found += [record.key for records in answers for record in records]
+                await asyncio.sleep(0.01)
+        assert sorted(found, key=str) == sorted((key(number) for number in range(30)), key=str)
+    crashes = await read_rows(database, "SELECT DISTINCT crashes FROM tickertape.turns")
+    assert [row[0] for row in crashes] == [1]
+
+
+async def test_a_process_that_was_cut_off_neither_accepts_nor_ends(database: str) -> None:
+    """Its turns belong to another; back again, it starts over under a new name and keeps what nobody took."""
+    async with (
+        process(database, QUICK) as survivor,
+        faulty_link(database) as (url, link),
+        process(url, QUICK, **QUICK_ENGINE) as cut,
+    ):
+        await cut.accept(key(1), "text")
+        await cut.accept(FIRST, "text")
+        link.refuse()
+        assert await taken(survivor) == [key(1)]
+        await cut.ended(key(1), Ending.DONE)
+        await cut.ended(FIRST, Ending.DONE)
+        link.heal()
+        await until(lambda: not cut.degraded)
+        assert await cut.accept(key(2), "text")
+        assert not await cut.accept(key(1), "text")
+        assert not await survivor.unfinished("slack")
+        await survivor.posted(key(1), "m1")
+    rows = await read_rows(database, "SELECT message, ending, event IS NULL FROM tickertape.turns ORDER BY id")
+    assert [tuple(row) for row in rows] == [("1", None, False), (FIRST.message, "done", True), ("2", None, False)]
+
+
+async def test_an_outage_of_the_database_kills_nobody(database: str) -> None:
+    """After it, all processes seem silent; each gets the time to say otherwise."""
+    async with (
+        faulty_link(database) as (url, link),
+        process(url, QUICK, **QUICK_ENGINE) as one,
+        process(url, QUICK, **QUICK_ENGINE) as two,
+    ):
+        for number, journal in enumerate((one, two)):
+            assert await journal.accept(key(number), "text")
+        link.refuse()
+        await until(lambda: one.away and two.away)
+        await asyncio.to_thread(time.sleep, 0.5)  # longer than a process may be silent
+        link.heal()
+        await until(lambda: not (one.degraded or two.degraded))
+        for _ in range(20):
+            assert not await one.unfinished("discord")
+            assert not await two.unfinished("discord")
+        assert await read_rows(database, "SELECT id FROM tickertape.processes WHERE dead") == []
+
+
+# -------------------------------------------------------------------------------------------------------------- outages
+
+
+async def test_a_question_the_database_did_not_take_is_refused(database: str) -> None:
+    """Its event is not acknowledged, so it comes again, and is new then."""
+    async with faulty_link(database) as (url, link), process(url, **QUICK_ENGINE) as journal:
+        link.refuse()
+        with pytest.raises(Failure):
+            await journal.accept(key(1), "text")
+        link.heal()
+        await until(lambda: not journal.degraded)
+        assert await journal.accept(key(1), "text")
+        assert not await journal.accept(key(1), "text")
+
+
+async def test_operations_of_an_outage_are_made_up_for(database: str) -> None:
+    """What was posted and ended meanwhile is in the database soon after; nothing raised."""
+    async with faulty_link(database) as (url, link), process(url, **QUICK_ENGINE) as journal:
+        for number in range(4):
+            await journal.accept(key(number), "text")
+        link.refuse()
+        await journal.posted(key(0), "m1")
+        await journal.posted(key(0), "m2")
+        await journal.ended(key(0), Ending.DONE)
+        await journal.update_event(key(1), "more text")
+        await journal.posted(key(1), "m3")
+        await journal.drop(key(2))
+        await journal.ended(key(3), Ending.INTERRUPTED)
+        link.heal()
+        await until(lambda: not journal.degraded)
+        rows = await read_rows(
+            database,
+            "SELECT message, event, ending, ARRAY(SELECT answers.message FROM tickertape.answers WHERE turn = turns.id "
+            "ORDER BY answers.id) FROM tickertape.turns ORDER BY id",
+        )
+        assert [tuple(row) for row in rows] == [
+            ("0", None, "done", ["m1", "m2"]),
+            ("1", b"more text", None, ["m3"]),
+            ("3", b"text", "interrupted", []),
+        ]
+
+
+async def test_operations_on_other_turns_are_made_up_for_too(database: str) -> None:
+    """A message deleted during the outage is forgotten after it, whoever accepted it."""
+    async with (
+        faulty_link(database) as (url, link),
+        process(database) as other,
+        process(url, **QUICK_ENGINE) as journal,
+    ):
+        await other.accept(key(1), "text")
+        link.refuse()
+        await journal.drop(key(1))
+        link.heal()
+        await until(lambda: not journal.degraded)
+        assert await read_rows(database, "SELECT * FROM tickertape.turns") == []
+
+
+async def test_commits_lost_in_a_failover_are_written_again(database: str) -> None:
+    """The memory of the process is right: live turns and their messages, ended turns, and dropped ones."""
+    async with faulty_link(database) as (url, link), process(url, **QUICK_ENGINE) as journal:
+        for number in range(3):
+            await journal.accept(key(number), "text", ("m0",))
+        await journal.posted(key(0), "m1")
+        await journal.ended(key(1), Ending.DONE)
+        link.refuse()
+        await until(lambda: journal.away)
+        await run_script(database, "DELETE FROM tickertape.turns")
+        link.heal()
+        await until(lambda: not journal.degraded)
+        rows = await read_rows(
+            database,
+            "SELECT message, event, ending, ARRAY(SELECT answers.message FROM tickertape.answers WHERE turn = turns.id "
+            "ORDER BY answers.id) FROM tickertape.turns ORDER BY message",
+        )
+        assert [tuple(row) for row in rows] == [
+            ("0", b"text", None, ["m0", "m1"]),
+            ("1", None, "done", ["m0"]),
+            ("2", b"text", None, ["m0"]),
+        ]
+        assert not await journal.accept(key(1), "text")
+        assert not await journal.unfinished("discord")
+
+
+async def _accept_with_a_lost_answer(journal: PostgresJournal, link: FaultyLink, turn: TurnKey) -> None:
+    await journal.accept(key(0), "text")  # the statement is prepared now
+    link.deaf = True
+    with pytest.raises(Failure):
+        await journal.accept(turn, "text")
+    link.heal()
+    link.close_all()
+    await until(lambda: not journal.degraded)
+
+
+async def test_a_question_taken_with_a_lost_answer_is_answered_once(database: str) -> None:
+    """It is in the database, though its event was not acknowledged. Coming again, it is new here, known elsewhere."""
+    async with (
+        faulty_link(database) as (url, link),
+        process(database) as other,
+        process(url, **QUICK_ENGINE) as journal,
+    ):
+        await _accept_with_a_lost_answer(journal, link, key(1))
+        assert not await other.accept(key(1), "text")
+        assert await journal.accept(key(1), "text")
+        assert not await journal.accept(key(1), "text")
+        assert not await journal.unfinished("discord")
+
+
+async def test_a_question_that_came_again_elsewhere_is_found_by_its_owner(database: str) -> None:
+    """The other process has called it known; so its owner, who never began it, finds it in the database, once."""
+    async with (
+        faulty_link(database) as (url, link),
+        process(database) as other,
+        process(url, **QUICK_ENGINE) as journal,
+    ):
+        await _accept_with_a_lost_answer(journal, link, key(1))
+        assert not await other.accept(key(1), "text")
+        assert await taken(journal) == [key(1)]
+        assert not await journal.unfinished("discord")
+        assert not await journal.accept(key(1), "text")
+        assert not await other.unfinished("discord")
+
+
+async def test_turns_taken_over_with_a_lost_answer_are_found_again(database: str) -> None:
+    """They belong to this process already, which does not know; the next look returns them."""
+    async with process(database) as gone:
+        for number in range(3):
+            await gone.accept(key(number), "text")
+    async with faulty_link(database) as (url, link), process(url, **QUICK_ENGINE) as journal:
+        link.deaf = True
+        assert not await journal.unfinished("discord")
+        link.heal()
+        link.close_all()
+        await until(lambda: not journal.degraded)
+        assert await taken(journal, least=3) == [key(number) for number in range(3)]
+        assert not await journal.unfinished("discord")
+
+
+async def test_it_waits_for_a_database_that_is_away_at_the_start() -> None:
+    """The start is not refused; once the database is there, the journal is."""
+    with own_server() as server:
+        server.stop()
+        async with (
+            engine(server.url, **QUICK_ENGINE) as opened,
+            PostgresJournal(opened, now, None, QUICK) as journal,
+        ):
+            await until(lambda: opened.away)
+            assert journal.away
+            server.start()
+            with pytest.raises(Permanent, match="tickertape migrate"):  # it is there, but without tables
+                await journal.wait_until_ready()
+
+
+async def test_a_database_without_tables_is_refused(bare_database: str) -> None:
+    """One line names the command."""
+    async with engine(bare_database) as opened, PostgresJournal(opened, now) as journal:
+        with pytest.raises(Permanent, match="run `tickertape migrate`"):
+            await journal.wait_until_ready()
+
+
+# ---------------------------------------------------------------------------------------------- retention, rows, calls
+
+
+async def test_old_turns_are_deleted(database: str) -> None:
+    """Ended ones after `days`, unfinished ones once they are too old to continue as well; dead processes, old calls."""
+    options = JournalOptions(days=7, repair_seconds=86_400 * 10, purge_interval_seconds=0.05, purge_batch=2)
+    async with process(database) as journal:
+        for number in range(9):
+            await journal.accept(key(number), "text")
+        for number in range(7):
+            await journal.ended(key(number), Ending.DONE)
+    await run_script(
+        database,
+        "UPDATE tickertape.turns SET received_at = now() - interval '8 days' WHERE message NOT IN ('0', '8')",
+        "UPDATE tickertape.turns SET received_at = now() - interval '11 days' WHERE message = '8'",
+        "INSERT INTO tickertape.calls VALUES ('chat.update', now() - interval '1 hour'), ('chat.update', now())",
+        "INSERT INTO tickertape.processes VALUES ('old', now(), now() - interval '2 days', true)",
+    )
+    async with process(database, options=options):
+        async with asyncio.timeout(10):
+            while len(found := await read_rows(database, "SELECT message FROM tickertape.turns ORDER BY id")) > 2:
+                await asyncio.sleep(0.01)
+    assert [row[0] for row in found] == ["0", "7"]
+    assert len(await read_rows(database, "SELECT * FROM tickertape.calls")) == 1
+    assert await read_rows(database, "SELECT * FROM tickertape.processes") == []
+
+
+async def test_no_text_stays_in_the_row_of_an_ended_turn(database: str) -> None:
+    """The question's text is there while it may be needed, and no longer."""
+    async with process(database) as journal:
+        await journal.accept(key(1), "a very private question")
+        await journal.ended(key(1), Ending.DONE)
+        (row,) = await journal.rows([key(1)])
+        assert row["event"] == ""
+    assert "private" not in str(await read_rows(database, "SELECT * FROM tickertape.turns"))
+
+
+async def test_rows_are_what_is_stored_about_turns(database: str) -> None:
+    """Unknown turns are left out; each row has the fields of the file's."""
+    async with process(database) as journal:
+        await journal.accept(FIRST, "text")
+        await journal.posted(FIRST, "m1")
+        await journal.accept(OTHERS[0], "text")
+        await journal.ended(OTHERS[0], Ending.FAILED)
+        one, two = await journal.rows([OTHERS[0], key(5), FIRST])
+        assert (one["platform"], one["ending"], one["event"], one["answer"]) == ("discord", "failed", "", [])
+        assert (two["message"], two["generation"], two["event"], two["answer"]) == (FIRST.message, 0, "text", ["m1"])
+        assert abs(now().timestamp() - float(str(two["received_at"]))) < 60
+
+
+async def test_calls_under_a_rate_limit_are_known_to_all(database: str) -> None:
+    """Each call counts once, with its age, for the process itself and for others."""
+    async with process(database) as one, process(database) as two:
+        for _ in range(3):
+            one.record_call("chat.update")
+        one.record_call("chat.postMessage")
+        assert len(await one.recent_calls("chat.update", 60)) == 3
+        async with asyncio.timeout(10):
+            while len(ages := await two.recent_calls("chat.update", 60)) < 3:
+                await asyncio.sleep(0.01)
+        assert all(0 <= age < 10 for age in ages)
+        assert not await two.recent_calls("chat.update", 0)
+
+
+async def test_odd_texts_do_no_harm(database: str) -> None:
+    """PostgreSQL's text has no NUL and no half of a surrogate pair."""
+    odd = TurnKey("discord", "g\0", "c\udc80", "1\0")
+    async with process(database) as journal:
+        assert await journal.accept(odd, "text\0\udc80", ("m\0",))
+        await journal.posted(odd, "\udc80")
+        await journal.ended(odd, Ending.DONE)
+        assert not await journal.accept(odd, "text")
+        assert not journal.degraded
+
+
+async def test_a_flood_of_questions_does_not_hold_up_the_heartbeat(database: str) -> None:
+    """Otherwise the busiest process would be declared dead."""
+    timings = ProcessTimings(beat=0.05, dead_after=1.0)
+    async with process(database, timings) as other, process(database, timings, call_seconds=60.0) as busy:
+        accepted = await asyncio.gather(*(busy.accept(key(number), "x" * 500) for number in range(2_000)))
+        assert all(accepted)
+        assert not await other.unfinished("discord")
+    assert not await read_rows(database, "SELECT * FROM tickertape.turns WHERE crashes > 0")
