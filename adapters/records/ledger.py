@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import astuple, fields, replace
+from dataclasses import fields, replace
+from operator import attrgetter
 
 from adapters.records.script import Row, Script, select
 from adapters.records.values import REFUNDED, from_units, to_units
@@ -12,6 +13,7 @@ from bot.pricing import CostSource
 
 NAMES = tuple(field.name for field in fields(LedgerEntry))
 COLUMNS = ", ".join(f'"{name}"' for name in NAMES)
+_values_of = attrgetter(*NAMES)
 _SUMS = """
 count(*), coalesce(sum(input_tokens), 0), coalesce(sum(cached_tokens), 0), coalesce(sum(output_tokens), 0),
 coalesce(sum(reasoning_tokens), 0), coalesce(sum(cost), 0), count(*) - count(cost), coalesce(sum(estimated), 0)
@@ -24,7 +26,7 @@ def to_row(entry: LedgerEntry, user: str | None = None) -> Sequence[object]:
         entry = replace(entry, user=user)
     if user == "":
         entry = replace(entry, channel="", turn="")
-    *values, cost, source, estimated = astuple(entry)
+    *values, cost, source, estimated = _values_of(entry)
     return (*values, None if cost is None else to_units(cost), source.value, int(estimated))
 
 

@@ -12,7 +12,7 @@ from bot.errors import ModelRejected, RejectionReason, ServiceError
 from bot.model_fallback import FallbackPolicy
 from bot.model_router import ModelRouter
 from bot.models import ModelCatalog, ModelInfo
-from bot.turns.hooks import ModelCall, NoMeter, TurnHooks
+from bot.turns.hooks import ModelCall, NoChoices, NoMeter, QuotaDecision, TurnChoices, TurnHooks
 from tests.support.core import running_core
 from tests.support.fakes import FakeChannel, ScriptedModel, Step, turn
 
@@ -75,3 +75,20 @@ async def test_the_first_models_reason_is_shown_if_none_answers() -> None:
     assert "is used up" in channel.text
     assert "Answered by" not in channel.text
     assert endings == [Ending.FAILED]
+
+
+class ReservingMeter(NoMeter):
+    """Reserves room for model "b"."""
+
+    async def admit(self, turn: Turn) -> QuotaDecision:
+        return QuotaDecision(choices=TurnChoices(model="b"))
+
+
+async def test_the_answer_comes_from_the_model_with_the_reservation() -> None:
+    """Settings read for the quotas hold for the answer, and no question reads them twice."""
+    a, b = ScriptedModel(GOOD), ScriptedModel(GOOD)
+    hooks = TurnHooks(NoChoices(), ReservingMeter())
+    async with running_core(ModelRouter(a, {"a": a, "b": b}), hooks=hooks, models=CATALOG) as core:
+        core.turns.accept(turn(), FakeChannel())
+        await core.idle()
+    assert (len(a.calls), len(b.calls)) == (0, 1)
