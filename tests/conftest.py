@@ -125,17 +125,17 @@ def transport(request: pytest.FixtureRequest) -> Iterator[Transport]:
 
 
 @pytest.fixture
-def database() -> Iterator[str]:
+def database() -> str:
     """The address of a database with all tables and no rows. Skipped without PostgreSQL, unless it is required."""
     postgres.require_postgres()
-    yield from postgres.make_database()
+    return postgres.empty_database()
 
 
 @pytest.fixture
-def bare_database() -> Iterator[str]:
+def bare_database() -> str:
     """The address of a database without any table."""
     postgres.require_postgres()
-    yield from postgres.make_database(migrated=False)
+    return postgres.empty_database(migrated=False)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -69,10 +69,10 @@ class PostgresServer:
     def __init__(self, folder: Path, programs: Path) -> None:
         self._folder = folder
         self._data = folder / "data"
-        self._programs = programs
         self._process: subprocess.Popen[bytes] | None = None
         # As root: the data belong to a user without rights.
         self._user = "nobody" if getattr(os, "geteuid", lambda: 1)() == 0 else None
+        self._programs = self._reachable(programs)
         self.port = free_port()
 
     @property
@@ -80,9 +80,22 @@ class PostgresServer:
         """The address of the database `postgres`."""
         return f"postgresql://{SUPERUSER}@127.0.0.1:{self.port}/postgres"
 
+    def _reachable(self, programs: Path) -> Path:
+        """The folder of the programs, or of a copy if the user may not go there: a checkout below /root."""
+        self._folder.chmod(0o755)
+        try:
+            subprocess.run(
+                [programs / "initdb", "--version"], user=self._user, cwd="/", check=True, capture_output=True
+            )
+        except PermissionError:
+            package, copied = programs.parents[1], self._folder / "programs"
+            for each in package.parent.glob(f"{package.name}*"):  # its libraries are in a folder beside it
+                shutil.copytree(each, copied / each.name, symlinks=True, dirs_exist_ok=True)
+            return copied / programs.relative_to(package.parent)
+        return programs
+
     def create(self) -> None:
         """Make the data."""
-        self._folder.chmod(0o755)
         self._data.mkdir()
         if self._user is not None:
             shutil.chown(self._data, self._user)

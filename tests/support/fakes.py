@@ -27,7 +27,16 @@ from bot.conversation import (
     Turn,
     TurnKey,
 )
-from bot.errors import Failure, InvalidRequest, NotFound, RateLimited, StreamEnded, StreamOpen, StreamRefused
+from bot.errors import (
+    ConnectFailed,
+    Failure,
+    InvalidRequest,
+    NotFound,
+    RateLimited,
+    StreamEnded,
+    StreamOpen,
+    StreamRefused,
+)
 from bot.journal import Answered
 from bot.markdown import PlainMarkdown
 from bot.ports import (
@@ -323,7 +332,7 @@ class FakeJournal:
 
     def __init__(self, *, durable: bool = False, of: FakeJournal | None = None) -> None:
         self.durable = self.persistent = durable
-        self.shared = False
+        self.shared = self.away = False  # a shared one that is away accepts nothing
         self.entries: dict[TurnKey, str] = of.entries if of else {}
         self.answers: dict[TurnKey, list[str]] = of.answers if of else {}
         self.ends: dict[TurnKey, Ending] = of.ends if of else {}
@@ -339,6 +348,8 @@ class FakeJournal:
         return list(self.ends.values())
 
     async def accept(self, key: TurnKey, event: str = "", messages: Sequence[str] = ()) -> bool:
+        if self.away:
+            raise ConnectFailed("no connection to the journal")
         if key in self.entries:
             return False
         self.entries[key], self.answers[key] = event, list(messages)

@@ -168,6 +168,20 @@ async def test_a_refused_question_is_refused_privately() -> None:
         assert (bot.inbox.received, bot.double.shown(bot.general)) == ([], [])
 
 
+async def test_a_question_that_a_shared_journal_does_not_take_is_refused_privately() -> None:
+    """An interaction waits for seconds only, so the person is asked to try again; nothing shows in the channel."""
+    journal = FakeJournal(durable=True)
+    journal.shared = journal.away = True
+    async with asking(ScriptedModel(said("Because.")), journal=journal) as (bot, _):
+        bot.double.use("ask", bot.general, user=bot.ada, question="why?")
+        await until(lambda: bot.double.private(bot.ada) == [Strings().not_now])
+        assert bot.double.shown(bot.general) == []
+        journal.away = False
+        bot.double.use("ask", bot.general, user=bot.ada, question="why?")
+        await ended(journal)
+        assert visible(bot) == ["> why?\n\nBecause."]
+
+
 async def test_a_question_beyond_a_quota_is_refused_privately() -> None:
     """The person alone reads it; no message waits for an answer that never comes."""
     async with bot_at_work() as bot:

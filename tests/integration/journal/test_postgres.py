@@ -60,7 +60,6 @@ async def taken(journal: Journal, platform: str = "discord", least: int = 1) -> 
     return found
 
 
-@pytest.mark.quick
 class TestPostgresJournal(DurableJournalContract):
     """The contract, in PostgreSQL."""
 
@@ -94,6 +93,7 @@ class TestBehindAPooler(DurableJournalContract):
 # ---------------------------------------------------------------------------------------------------- several processes
 
 
+@pytest.mark.quick
 async def test_turns_of_a_live_process_are_not_claimed(database: str) -> None:
     """Of two processes beside each other, exactly one owns each turn; an interrupted turn is free at once."""
     async with process(database) as new:
@@ -198,6 +198,7 @@ async def test_a_question_the_database_did_not_take_is_refused(database: str) ->
         assert not await journal.accept(key(1), "text")
 
 
+@pytest.mark.quick
 async def test_operations_of_an_outage_are_made_up_for(database: str) -> None:
     """What was posted and ended meanwhile is in the database soon after; nothing raised."""
     async with faulty_link(database) as (url, link), process(url, **QUICK_ENGINE) as journal:
@@ -290,6 +291,7 @@ async def test_a_question_taken_with_a_lost_answer_is_answered_once(database: st
         assert not await journal.unfinished("discord")
 
 
+@pytest.mark.quick
 async def test_a_question_that_came_again_elsewhere_is_found_by_its_owner(database: str) -> None:
     """The other process has called it known; so its owner, who never began it, finds it in the database, once."""
     async with (

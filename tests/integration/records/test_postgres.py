@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -19,44 +18,17 @@ from adapters.records.postgres.export import PAGE_ROWS, read_pages
 from bot.interactions.values import Vote
 from bot.record_store import RecordStore
 from tests.contracts.records import NOON, NOW, DurableRecordsContract, entry, key, reservation, vote
-from tests.support.postgres import engine, make_database, require_postgres, run_script
+from tests.support.postgres import engine, require_postgres
 
 pytestmark = [pytest.mark.sockets, pytest.mark.quick]
-
-# A replica runs no triggers, so that the audit log can be emptied. The secret of the counters stays.
-EMPTY = """
-SET session_replication_role = replica;
-DO $$ DECLARE t text; BEGIN
-    FOR t IN SELECT tablename FROM pg_tables WHERE schemaname = 'tickertape' AND tablename LIKE 'records_%' LOOP
-        CONTINUE WHEN t IN ('records_key_values', 'records_audit_retention');
-        EXECUTE 'DELETE FROM tickertape.' || t;
-    END LOOP;
-END $$;
-DELETE FROM tickertape.records_key_values WHERE key <> 'counters.salt';
-UPDATE tickertape.records_audit_retention SET kept_since = 0
-"""
-
-
-@pytest.fixture(scope="module")
-def shared_database() -> Iterator[str]:
-    """One database for all tests of this file: each costs a second."""
-    require_postgres()
-    yield from make_database()
-
-
-@pytest.fixture
-def empty_database(shared_database: str) -> str:
-    """The database without rows."""
-    asyncio.run(run_script(shared_database, EMPTY))
-    return shared_database
 
 
 class TestPostgresRecords(DurableRecordsContract):
     """The contract, with connections of its own for each process."""
 
     @pytest.fixture(autouse=True)
-    def _database(self, empty_database: str) -> None:
-        self.url = empty_database
+    def _database(self, database: str) -> None:
+        self.url = database
 
     @asynccontextmanager
     async def opened(self, now: datetime, options: RecordsOptions | None = None) -> AsyncIterator[RecordStore]:
@@ -64,12 +36,12 @@ class TestPostgresRecords(DurableRecordsContract):
             yield records
 
 
-async def test_every_call_is_a_row_of_the_export(empty_database: str) -> None:
+async def test_every_call_is_a_row_of_the_export(database: str) -> None:
     """All columns as from a file, the oldest first, within the chosen time, over several pages."""
-    async with opened_at(empty_database) as records:
+    async with opened_at(database) as records:
         calls = [entry(1, at=NOW + number / 1_000) for number in range(PAGE_ROWS + 5)]
         await records.settle(key(1), [*calls, entry(1, at=NOW + 100)], refund=False, ended=True)
-        pages = [page async for page in read_pages(PostgresOptions(empty_database), "usage", NOW, NOW + 100)]
+        pages = [page async for page in read_pages(PostgresOptions(database), "usage", NOW, NOW + 100)]
         assert [len(page) for page in pages] == [PAGE_ROWS, 5]
         (line,) = list(to_csv(USAGE_FIELDS, pages[0][:1], header=False))
         assert line == (
@@ -78,10 +50,10 @@ async def test_every_call_is_a_row_of_the_export(empty_database: str) -> None:
         assert len({row["id"] for page in pages for row in page}) == len(calls)
 
 
-async def test_votes_are_rows_of_the_export(empty_database: str) -> None:
+async def test_votes_are_rows_of_the_export(database: str) -> None:
     """With their reasons and the kept answers; without rows there is one empty page."""
-    options = PostgresOptions(empty_database)
-    async with opened_at(empty_database) as records:
+    options = PostgresOptions(database)
+    async with opened_at(database) as records:
         assert [page async for page in read_pages(options, "feedback", 0.0, math.inf)] == [[]]
         await records.reserve(reservation(1))
         await records.keep_answer(key(1).digest, "Forty-two", NOW)
@@ -96,6 +68,7 @@ async def test_votes_are_rows_of_the_export(empty_database: str) -> None:
 
 async def test_an_export_without_a_database_is_one_line() -> None:
     """The line names the server, and never the password."""
+    require_postgres()
     options = PostgresOptions("postgresql://dana:secret@127.0.0.1:1/bot")
     with pytest.raises(ExportFailed, match=r"127\.0\.0\.1:1/bot") as failure:
         async for _ in read_pages(options, "usage", 0.0, math.inf):
