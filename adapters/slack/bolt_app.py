@@ -32,11 +32,15 @@ from typing import Any
 from slack_bolt.app.async_app import AsyncApp
 from slack_bolt.authorization import AuthorizeResult
 from slack_bolt.context.ack.async_ack import AsyncAck
+from slack_bolt.middleware.async_middleware import AsyncMiddleware
+from slack_bolt.request.async_request import AsyncBoltRequest
 from slack_bolt.response import BoltResponse
+from typing_extensions import override
 
 from adapters.shared.json_fields import object_field, string_field
 from adapters.slack.events.actions import ButtonPressed, parse_form, parse_press
 from adapters.slack.events.commands import CommandHandler
+from adapters.slack.events.handler import EventHandler
 from adapters.slack.events.invocations import InvocationKind
 from adapters.slack.events.parse import Identity
 from adapters.slack.handlers import Handlers
@@ -58,7 +62,7 @@ SHORTCUTS: Mapping[str, InvocationKind] = MappingProxyType(
     {"tickertape_answer": InvocationKind.ANSWER, "tickertape_summarize": InvocationKind.SUMMARIZE}
 )
 
-Next = Callable[[], Awaitable[object]]
+Next = Callable[[], Awaitable[BoltResponse]]
 Listener = Callable[[AsyncAck, dict[str, Any]], Awaitable[None]]
 EventListener = Callable[[dict[str, Any]], Awaitable[None]]
 
@@ -67,27 +71,41 @@ EventListener = Callable[[dict[str, Any]], Awaitable[None]]
 MISSING_INPUT = "Please fill this in."
 
 
-def make_app(workspace: WorkspaceState, handlers: Handlers) -> AsyncApp:
-    """The app of one workspace."""
-    app, handler = _bare_app(workspace.web, workspace.me), handlers.events
-    listeners = _event_listeners(handlers)
+class _JournalMiddleware(AsyncMiddleware):
+    """Journals an event before any listener. For a plain function, Bolt would collect all its arguments each time."""
 
-    async def journal_event(body: dict[str, Any], next: Next) -> BoltResponse | None:  # noqa: A002 (Bolt's name)
-        """Journal an event before any listener; 503 if that fails.
+    def __init__(self, handler: EventHandler, listened: frozenset[str]) -> None:
+        """`listened` are the event types with a listener."""
+        self._handler = handler
+        self._listened = listened
+
+    @override
+    async def async_process(
+        self,
+        *,
+        req: AsyncBoltRequest,
+        resp: BoltResponse,
+        next: Next,
+    ) -> BoltResponse | None:
+        """Return 503 if the journal fails.
 
         A response for other payloads would replace their listener's acknowledgement.
         """
-        if body.get("type") == "event_callback":
-            event = object_field(body, "event")
-            if not await handler.handle(event):
+        if req.body.get("type") == "event_callback":
+            event = object_field(req.body, "event")
+            if not await self._handler.handle(event):
                 return BoltResponse(status=503)
             # Bolt would try all listeners, which takes most of the time of an event.
-            if string_field(event, "type") not in listeners:
+            if string_field(event, "type") not in self._listened:
                 return BoltResponse(status=200)
         await next()
         return None
 
-    app.middleware(journal_event)
+
+def make_app(workspace: WorkspaceState, handlers: Handlers) -> AsyncApp:
+    """The app of one workspace."""
+    app, listeners = _bare_app(workspace.web, workspace.me), _event_listeners(handlers)
+    app.use(_JournalMiddleware(handlers.events, frozenset(listeners)))
     _add_presses(app, workspace, handlers.presses)
     _add_commands(app, handlers.commands)
     for name, listen in listeners.items():
