@@ -13,6 +13,7 @@
         ├── StreamRefused    no native stream can be started here: the same answer goes on with posts and edits
         ├── StreamEnded      the platform closed the stream: its message is an ordinary one from now on
         ├── StreamOpen       an edit of a message that streams still: stop the stream first
+        ├── NotOwner         another process owns the lane: end the turn here, without another write
         ├── Forbidden        we lack permission: stop the turn, tell the operator
         ├── InvalidRequest   the platform rejects this body: a bug of ours or a changed rule
         │   ├── TooLarge         ... smaller or plainer messages may pass, as the channel's `caps` now say
@@ -82,6 +83,10 @@ class Permanent(Failure):
 
 class NotFound(Permanent):
     """The message or the channel does not exist any more."""
+
+
+class NotOwner(Permanent):
+    """Another process owns the turn's lane, and completes the answer."""
 
 
 class Forbidden(Permanent):

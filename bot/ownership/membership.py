@@ -184,9 +184,9 @@ class Membership:
         if self.may_take(now) and response.lapses_in >= 0:
             self.next_heartbeat_at = min(self.next_heartbeat_at, now + response.lapses_in + _LAPSE_SECONDS)
         for limit, share in self.shares.items():
-            # Our share may be another's by commits that this engine lacks.
-            granted = 0 if is_resuming else response.shares.get(limit, 0)
-            self.shares[limit] = share.granted(granted, now)
+            # Our share may be another's by commits that this engine lacks. So nothing grows in the grace period.
+            most = 0 if is_resuming else response.shares.get(limit, 0)
+            self.shares[limit] = share.granted(most if lease.may_take(now) else min(most, share.limit), now)
         return self._compare(response.lanes, sent.at, now)
 
     def failed(self, now: float) -> None:

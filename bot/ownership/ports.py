@@ -122,11 +122,12 @@ class Ownership(Protocol):
         """Take at most so many free lanes, in `bot.ownership.lanes.taking_order`, each with a greater fence."""
         ...
 
-    async def route(self, caller: Caller, event: RoutedEvent, *, may_take: bool) -> Routed:
-        """Pass an event to its lane's owner, through the inbox; a free lane is taken with `may_take`.
+    async def route(self, caller: Caller, event: RoutedEvent, *, may_take: bool, may_keep: bool) -> Routed:
+        """Pass an event to its lane's owner, through the inbox.
 
-        A new lane becomes known by this. An event id already in the inbox is not stored again. Only after the
-        response may the event be acknowledged to its platform.
+        With `may_take`, a free lane is taken. Without `may_keep`, the event is for the lane's next owner: the caller
+        gives its own lanes up. A new lane becomes known by this. An event id already in the inbox is not stored again.
+        Only after the response may the event be acknowledged to its platform.
         """
         ...
 

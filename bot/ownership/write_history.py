@@ -7,6 +7,7 @@ permits left if the lane was quiet.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -121,6 +122,16 @@ class LaneLimit(RenewableLimit):
     @override
     def spend(self, now: float) -> None:
         self._spent += 1
+
+    def close(self) -> None:
+        """The lane is ours no more."""
+        self.renew(-math.inf)
+
+    def begin(self) -> None:
+        """The lane is ours anew, and closed until its first report is stored."""
+        self.close()
+        self._promises.clear()
+        self._is_stored = False
 
     def promise(self, number: int, allowance: int) -> None:
         """The heartbeat with this number reports an allowance; from now on it may be stored."""

@@ -232,6 +232,15 @@ class TurnManager(Inbox):
             running.supersede(asyncio.get_running_loop().time())
         await pending.progress.ended.wait()
 
+    def abandon(self, concerns: Callable[[TurnKey], bool]) -> int:
+        """End turns of another process here: no further write, and the journal has them as unfinished. Their number."""
+        found = [pending for pending in self.queues.turns if concerns(pending.turn.key)]
+        for pending in found:
+            pending.progress.is_abandoned = True
+            if (running := self._runner.running.get(pending.turn.key.digest)) is not None:
+                running.abandon()
+        return len(found)
+
     # -------------------------------------------------------------------------------------------------------- draining
 
     @property
@@ -320,6 +329,8 @@ class TurnManager(Inbox):
         turn = queue[0].turn
         key, author = turn.key, turn.author
         await self._start_gate.wait()
+        if queue[0].progress.is_abandoned:
+            return
         decision = ADMITTED
         if not self.queues.is_cancelled(key):  # a cancelled question costs nothing
             decision = await self._runner.admit(turn)
@@ -330,6 +341,8 @@ class TurnManager(Inbox):
         channel = f"{key.platform}/{key.workspace}/{key.channel}"
         async with self._slots.acquire(user, channel):
             pending = queue[0]
+            if pending.progress.is_abandoned:
+                return
             pending.progress.is_taken = True
             has_messages = self._journal.is_partially_answered(key) or bool(pending.replaces)
             if self.queues.is_cancelled(key) and has_messages:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from bot.conversation import Ending, Turn
 from bot.delivery.reply import Reply
+from bot.errors import NotOwner
 from bot.ports import Channel
 from bot.turns.calls import ModelCalls
 from bot.turns.hooks import TurnChoices
@@ -24,6 +25,7 @@ class TurnProgress:
 
     def __init__(self) -> None:
         self.is_taken = False  # its runner has begun, so its question can no longer be replaced
+        self.is_abandoned = False  # another process owns it: nothing is written any more, not even to the journal
         self.is_superseded = False  # another generation takes over; the journal learns of the end from it
         self.shows = asyncio.Event()  # it is among the running turns, or has ended
         self.ended = asyncio.Event()
@@ -68,6 +70,12 @@ class RunningTurn:
         self.progress.is_superseded = True
         self.reading.cancel()
         self.reply.supersede(now)
+
+    def abandon(self) -> None:
+        """Stop reading and writing at once: another process has the turn."""
+        self.progress.is_abandoned = True
+        self.reading.cancel()
+        self.reply.fail(NotOwner("another process owns this turn"))
 
     def message_deleted(self, message: str) -> None:
         """Stop reading after the deletion of one of its messages; the others get an honest end."""

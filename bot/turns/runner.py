@@ -22,7 +22,7 @@ from bot.delivery.final_controls import FINAL_CONTROLS
 from bot.delivery.pacer import Pacer
 from bot.delivery.reply import Reply, reason_of
 from bot.delivery.start import ReplyStart
-from bot.errors import Failure, Forbidden, ModelRejected, NotFound
+from bot.errors import Failure, Forbidden, ModelRejected, NotFound, NotOwner
 from bot.model_fallback import AnsweredBy, ModelFallback
 from bot.ports import Controls, UnfinishedTurn
 from bot.prompt import PromptOverride, is_empty, messages_after, prepare
@@ -107,6 +107,8 @@ class TurnRunner:
         if self._interrupted and self._journal.durable and not pending.notice:
             return  # nothing was posted yet; the next process continues it
         admission = await self._journal.begin(key)
+        if pending.progress.is_abandoned:
+            return
         if admission is None:
             self._recorder.refused(key.platform, "duplicate")
             return
@@ -117,6 +119,9 @@ class TurnRunner:
             await self._answer(pending, reply, pacer, admission.unfinished)
             ending, messages = reply.ending or Ending.DONE, len(reply.messages)
             self._journal.remember_messages(key, reply.all_messages)
+        except NotOwner:
+            await self._leave(pending)
+            return
         except (NotFound, Forbidden) as failure:
             ending = Ending.GONE
             log.warning("cannot write to the channel", extra={"turn": key.reference, "failure": repr(failure)})
@@ -135,6 +140,11 @@ class TurnRunner:
         record = figures.record(now, key, ending, messages, resumed=resumed)
         self._recorder.ended(record)
         _log_record(pending.turn, record)
+
+    async def _leave(self, pending: PendingTurn) -> None:
+        """Leave a turn to another process. Only the model calls made here are ours to report."""
+        log.info("turn left to another process", extra={"turn": pending.turn.key.reference})
+        await self._hooks.meter.settle(pending.turn, pending.calls.ended(), has_text=False, ended=False)
 
     async def _settle(
         self, pending: PendingTurn, unfinished: UnfinishedTurn | None, figures: Figures, ending: Ending
@@ -173,7 +183,8 @@ class TurnRunner:
                 )
                 showing = group.create_task(_show_working(pending), name=f"working {key.reference}")
                 reply.listeners.shown = showing.cancel
-                reply.listeners.posted = partial(self._record_message, group, key, _UnrecordedMessages())
+                unrecorded = _UnrecordedMessages()
+                reply.listeners.posted = partial(self._record_message, group, key, unrecorded)
                 self.running[key.digest] = RunningTurn(pending.turn, reply, reading, pending.progress)
                 pending.progress.shows.set()
                 try:
@@ -181,6 +192,7 @@ class TurnRunner:
                         await reply.done
                 finally:
                     del self.running[key.digest]
+                    unrecorded.is_recording = True  # an abandoned turn's write in flight is found by the next owner
                     reading.cancel()
                     showing.cancel()
                     # They hold this turn in memory.

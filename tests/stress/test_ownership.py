@@ -13,6 +13,8 @@ from tests.support.cluster import PLATFORM, Cluster, Host, Loss, Network
 # Clocks of real machines differ by far less; pauses of a virtual machine are what this stands for.
 RATES = st.sampled_from([0.92, 1.0, 1.08])
 HOSTS = ("a", "b", "c", "d")
+# Of the engine's clock, at a restart. Seconds.
+STEPS = st.sampled_from([0.0, 0.0, 0.0, -2.5, 2.5, 40.0])
 LANES = tuple(Lane(PLATFORM, f"T{number}") for number in range(5))
 # From calm to an owner for each lane: a time-out, a retry, a grace period by the slowest clock, two looks. Seconds.
 CALM_SECONDS = 9.5
@@ -91,23 +93,59 @@ class Ownership(RuleBasedStateMachine):
         if (host := self._host(number)) is not None:
             self.cluster.connect(host, Network())
 
-    @rule(swallows=st.booleans())
-    def stop_engine(self, swallows: bool) -> None:
-        if self.cluster.is_engine_up:
-            self.cluster.stop_engine(swallows=swallows)
-
-    @rule(lost=st.booleans(), step=st.sampled_from([0.0, 0.0, -2.5, 2.5, 40.0]))
-    def start_engine(self, lost: bool, step: float) -> None:
-        if not self.cluster.is_engine_up:
-            self.cluster.start_engine(lost=lost, clock_step=step)
+    @rule(seconds=st.sampled_from([0.5, 1.8, 2.4, 4.0, 9.0, 30.0]), swallows=st.booleans(), step=STEPS)
+    def engine_is_away(self, seconds: float, swallows: bool, step: float) -> None:
+        self.cluster.stop_engine(swallows=swallows)
+        self.cluster.advance(seconds)
+        self.cluster.start_engine(clock_step=step)
 
     @rule()
     def lag(self) -> None:
+        """From now on, a stand-by server receives nothing more."""
         self.cluster.lag()
 
-    @rule(step=st.sampled_from([0.0, 2.0]))
-    def fail_over_at_once(self, step: float) -> None:
+    @rule(seconds=st.sampled_from([0.0, 0.0, 0.6, 4.0, 9.0]), swallows=st.booleans(), step=STEPS)
+    def fail_over(self, seconds: float, swallows: bool, step: float) -> None:
+        if seconds:
+            self.cluster.stop_engine(swallows=swallows)
+            self.cluster.advance(seconds)
         self.cluster.start_engine(lost=True, clock_step=step)
+
+    @rule(number=NUMBER, seconds=st.sampled_from([1.0, 2.9, 4.0, 5.6, 7.0, 11.0]), loses=st.sampled_from(Loss))
+    def cut_off(self, number: int, seconds: float, loses: Loss) -> None:
+        """One process alone cannot reach the engine, or not hear it; `NOTHING` is a pause of the process."""
+        host = self._host(number)
+        if host is None or host.is_paused:
+            return
+        pauses = loses is Loss.NOTHING
+        if pauses:
+            self.cluster.pause(host)
+        else:
+            self.cluster.connect(host, Network(loses=loses))
+        self.cluster.advance(seconds)
+        if pauses:
+            self.cluster.resume(host)
+        self.cluster.connect(host, Network())
+
+    @rule(number=NUMBER, seconds=st.sampled_from([5.6, 7.0]), waits=st.sampled_from([0.0, 1.0]), pauses=st.booleans())
+    def lose_a_death(self, number: int, seconds: float, waits: float, pauses: bool) -> None:
+        """A process is declared dead, its lanes are taken, and a fail-over loses both."""
+        self.cluster.lag()
+        host = self._host(number)
+        if host is None:
+            return
+        was_paused = host.is_paused
+        if pauses:
+            self.cluster.pause(host)
+        else:
+            self.cluster.connect(host, Network(loses=Loss.REQUEST))
+        self.cluster.advance(seconds)
+        self.cluster.start_engine(lost=True)
+        self.cluster.advance(waits)
+        self.cluster.connect(host, Network())
+        if pauses and not was_paused:
+            self.cluster.resume(host)
+        self.cluster.advance(0.5)
 
     @rule(number=NUMBER)
     def begin_stop(self, number: int) -> None:
@@ -148,7 +186,7 @@ class Ownership(RuleBasedStateMachine):
         if not hasattr(self, "cluster"):
             return
         cluster = self.cluster
-        works = cluster.is_engine_up and any(
+        works = any(
             host.network.is_well and not (host.is_paused or host.membership.is_stopping)
             for host in cluster.hosts.values()
         )
@@ -161,8 +199,6 @@ class Ownership(RuleBasedStateMachine):
         if not hasattr(self, "cluster"):
             return
         cluster = self.cluster
-        if not cluster.is_engine_up:
-            cluster.start_engine()
         for host in list(cluster.hosts.values()):
             cluster.connect(host, Network())
             if host.is_paused:

@@ -88,6 +88,8 @@ class Cluster:
         self.unowned_since: dict[Lane, float] = {}
         self.handled: Counter[str] = Counter()
         self.acknowledged: dict[str, float] = {}
+        self.lost: set[str] = set()  # acknowledged by a lost commit
+        self.lost_at = float("-inf")
         self.lagging: tuple[float, Tables] | None = None  # a stand-by server that receives no more
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
         self._order, self._starts = itertools.count(), itertools.count()
@@ -158,6 +160,7 @@ class Cluster:
         tables = None
         if lost and self.lagging is not None:
             since, tables = self.lagging
+            self.lost_at = self.now
             for event in [event for event, at in self.acknowledged.items() if at >= since]:
                 del self.acknowledged[event]  # that is why a synchronous stand-by is needed
             for event in set(self.handled) - tables.journal:
@@ -326,7 +329,7 @@ class Cluster:
 
     def deliver(self, event: RoutedEvent, host: Host | None = None) -> None:
         """A platform delivers an event to some process, again and again until it is acknowledged."""
-        if event.id in self.acknowledged or event.id in self.handled:
+        if event.id in self.acknowledged or event.id in self.lost:
             return
         self.at(self.now + REDELIVERY_SECONDS, lambda: self.deliver(event, next(iter(self.hosts.values()), None)))
         if host is not None:
@@ -337,10 +340,10 @@ class Cluster:
         if member.may_begin(event.lane, local):
             self._handle(host, event, lambda _: self._acknowledge(event))
             return
-        caller, may_take = member.caller(), member.may_take(local)
+        caller, may_take, may_keep = member.caller(), member.may_take(local), not member.is_stopping
         self.call(
             host,
-            lambda: self.engine.route(caller, event, may_take=may_take),
+            lambda: self.engine.route(caller, event, may_take=may_take, may_keep=may_keep),
             lambda routed: self._routed(host, event, routed, local),
         )
 
@@ -375,7 +378,13 @@ class Cluster:
         self.call(host, accept, lambda is_new: done(number) if is_new is not None else None)
 
     def _acknowledge(self, event: RoutedEvent) -> None:
-        self.acknowledged[event.id] = self.now
+        """Only a stored event is acknowledged, or one of a lost commit: its response may come after the fail-over."""
+        stored = {each.id for each in self.engine.tables.inbox.values()} | self.engine.tables.journal
+        if event.id in stored:
+            self.acknowledged[event.id] = self.now
+        else:
+            assert self.now < self.lost_at + 2 * self.times.lease_seconds, f"{event.id} is not stored"
+            self.lost.add(event.id)
 
     # ---------------------------------------------------------------------------------------------------------- checks
 

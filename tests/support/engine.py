@@ -153,7 +153,7 @@ class Engine:
 
     def reap(self, caller: Caller) -> Sequence[str]:
         if not self._serves(caller):
-            return ()
+            return []
         seen, now = caller.heard.seconds, self.clock()
         over = [
             process
@@ -172,7 +172,7 @@ class Engine:
 
     def take(self, caller: Caller, platform: str, most: int) -> Sequence[TakenLane]:
         if not self._serves(caller):
-            return ()
+            return []
         free = [
             FreeLane(lane, row.free_since, row.deaths)
             for lane, row in self.tables.lanes.items()
@@ -187,10 +187,10 @@ class Engine:
         stored = StoredReport(row.report, max(now - row.reported_at, 0.0)) if row.report is not None else None
         return TakenLane(Grant(lane, row.fence), stored)
 
-    def route(self, caller: Caller, event: RoutedEvent, *, may_take: bool) -> Routed:
+    def route(self, caller: Caller, event: RoutedEvent, *, may_take: bool, may_keep: bool) -> Routed:
         row = self.tables.lanes.setdefault(event.lane, LaneRow(free_since=self.clock()))
         if self._serves(caller):
-            if row.owner == caller.process:
+            if row.owner == caller.process and may_keep:
                 return Routed(Route.MINE, TakenLane(Grant(event.lane, row.fence)))
             if row.owner is None and may_take:
                 return Routed(Route.MINE, self._take(caller.process, event.lane))
@@ -208,7 +208,7 @@ class Engine:
     def events(self, process: str, most: int) -> Sequence[InboxEvent]:
         row = self.tables.processes.get(process)
         if row is None or row.is_dead:
-            return ()
+            return []
         inbox = self.tables.inbox.items()
         mine = [(n, event) for n, event in inbox if self.tables.lanes[event.lane].owner == process]
         return [InboxEvent(number, event) for number, event in sorted(mine, key=lambda each: each[0])[:most]]

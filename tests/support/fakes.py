@@ -347,6 +347,10 @@ class FakeJournal:
     def endings(self) -> list[Ending]:
         return list(self.ends.values())
 
+    def orphan(self, key: TurnKey) -> None:
+        """The process with this turn no longer has it."""
+        self._orphaned.add(key)
+
     async def accept(self, key: TurnKey, event: str = "", messages: Sequence[str] = ()) -> bool:
         if self.away:
             raise ConnectFailed("no connection to the journal")

@@ -1,0 +1,367 @@
+"""Keeps this process's lease and lanes: heartbeats, take-overs, hand-overs and the inbox.
+
+Rules belong to `bot.ownership.membership`, storage to an adapter of `bot.ownership.ports`. Heartbeats have a task of
+their own, so that no other call delays them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from bot.errors import Retryable, ServiceError, cause_of
+from bot.ownership.lane_records import LaneRecords
+from bot.ownership.lanes import IDLE_SECONDS, Grant, Lane
+from bot.ownership.lease import LeaseTimes
+from bot.ownership.membership import Changes, Load, Membership, SentHeartbeat
+from bot.ownership.ports import Ownership, Route, RoutedEvent, TakenLane
+from bot.rate_limits.shared_window import SharedWindow
+
+log = logging.getLogger(__name__)
+
+# Events read from the inbox at once. Each is journalled in some milliseconds.
+EVENTS_AT_ONCE = 50
+
+# How often a stopping process looks whether a busy lane has become idle. Seconds.
+_IDLE_POLL_SECONDS = 0.1
+
+# Tries to route an event. Each fails only if a heartbeat overtakes the response, once a second at most.
+_ROUTE_TRIES = 3
+
+
+class LaneUser(Protocol):
+    """Whoever works in the lanes: the turns and the platforms."""
+
+    def lane_won(self, lane: Lane) -> None:
+        """A lane is ours: continue its unfinished turns. Returns at once."""
+        ...
+
+    def lane_lost(self, lane: Lane) -> None:
+        """Another process may own the lane: end its turns here without another write. Returns at once."""
+        ...
+
+    def live_answers(self) -> Mapping[Lane, int]:
+        """The accepted turns of each lane with any."""
+        ...
+
+    async def handle(self, event: RoutedEvent) -> None:
+        """Journal an event from the inbox, as if it had just arrived here. A repeated one is recognised.
+
+        Raises `Retryable` if it cannot be journalled now.
+        """
+        ...
+
+
+class SharedLimit(Protocol):
+    """A limit of which each process has a share."""
+
+    window: SharedWindow
+
+    def demand(self) -> int:
+        """The writes that this process would send in a window if it could."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class KeeperOptions:
+    """All choices. `limits` are this process's shared limits by name."""
+
+    platforms: tuple[str, ...]
+    times: LeaseTimes = field(default_factory=LeaseTimes)
+    limits: Mapping[str, SharedLimit] = field(default_factory=dict)
+
+
+class Keeper:
+    """One process among others, until `leave`. A fenced one goes on with a new id."""
+
+    def __init__(
+        self, ownership: Ownership, user: LaneUser, options: KeeperOptions, new_process: Callable[[], str]
+    ) -> None:
+        """`new_process` makes process ids, each used once in all time."""
+        self._ownership = ownership
+        self._user = user
+        self._options = options
+        self._new_process = new_process
+        self._member = self._new_member()
+        self.records = LaneRecords(options.times.write_seconds)
+        self._unreleased: dict[Grant, None] = {}  # given up by us, and not yet by the engine
+        self._busy_at: dict[Lane, float] = {}  # when each lane last had a live answer
+        self._fails = False
+        self._beat_now = asyncio.Event()
+        self._work = asyncio.Event()  # there may be something to take, to release or to read
+        self._good = asyncio.Event()  # set at each good heartbeat
+
+    # ------------------------------------------------------------------------------------------------------ questions
+
+    @property
+    def process(self) -> str:
+        """The present process id."""
+        return self._member.process
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether the lease is valid just now."""
+        return self._member.lease.is_valid(_now())
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether this process takes lanes: the grace period is over, and it does not stop."""
+        return self._member.may_take(_now())
+
+    @property
+    def lanes(self) -> frozenset[Grant]:
+        """The lanes in our hands."""
+        return self._member.lanes
+
+    def owns(self, lane: Lane) -> bool:
+        """Whether new turns of the lane begin here."""
+        return self._member.may_begin(lane, _now())
+
+    # --------------------------------------------------------------------------------------------------------- running
+
+    async def run(self) -> None:
+        """Keep the lease and the lanes until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._beat(), name="heartbeats")
+            group.create_task(self._do_work(), name="lanes")
+            group.create_task(self._hear_hints(), name="inbox hints")
+
+    async def route(self, event: RoutedEvent) -> bool:
+        """Whether this process handles the event itself. If not, its lane's owner has it in the inbox.
+
+        Raises `Retryable` if neither is certain: then the event may not be acknowledged.
+        """
+        for _ in range(_ROUTE_TRIES):
+            if self.owns(event.lane):
+                return True
+            member, asked = self._member, _now()
+            may_keep = not member.is_stopping
+            async with self._timeout():
+                routed = await self._ownership.route(
+                    member.caller(), event, may_take=member.may_take(asked), may_keep=may_keep
+                )
+            if routed.route is Route.QUEUED:
+                return False
+            if routed.lane is not None and member is self._member:
+                self._win(member.taken([routed.lane], asked, _now()))
+            if not self.owns(event.lane):  # a heartbeat was answered meanwhile; the next one tells
+                self._good.clear()
+                async with self._timeout():
+                    await self._good.wait()
+        raise ServiceError(f"the owner of {event.lane} is not certain")
+
+    async def release_all(self, seconds: float) -> None:
+        """Give all lanes up: idle ones at once, busy ones after their answers, all after `seconds`."""
+        self._member.is_stopping = True
+        for grant in self.lanes:
+            self._member.begin_release(grant.lane)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self.lanes:
+                    self._give_up_idle()
+                    if self.lanes:
+                        await asyncio.sleep(_IDLE_POLL_SECONDS)
+
+    async def leave(self) -> None:
+        """Give up what is left, after the last write. A failure is logged, since the lease ends anyway."""
+        self._member.is_stopping = True
+        self._give_up([grant.lane for grant in self.lanes])
+        try:
+            await self._release()
+            async with self._timeout():
+                await self._ownership.leave(self.process)
+        except (Retryable, TimeoutError) as failure:
+            log.warning("left without the engine", extra={"failure": cause_of(failure)})
+
+    # ------------------------------------------------------------------------------------------------------ heartbeats
+
+    async def _beat(self) -> None:
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(self._member.next_heartbeat_at):
+                    await self._beat_now.wait()
+            self._beat_now.clear()
+            member, sent = self._member, self._make_heartbeat()
+            try:
+                async with self._timeout():
+                    response = await self._ownership.heartbeat(sent.heartbeat)
+            except (Retryable, TimeoutError) as failure:
+                self._log_failure(failure)
+                member.failed(_now())
+                continue
+            changes = member.answered(sent, response, _now())
+            if changes.is_fenced:
+                self._begin_anew(changes)
+            else:
+                self._follow(sent, changes)
+
+    def _log_failure(self, failure: Retryable | TimeoutError) -> None:
+        """One line for an outage, however many heartbeats fail."""
+        if not self._fails:
+            log.warning("heartbeat failed: the engine is away", extra={"failure": cause_of(failure)})
+        self._fails = True
+
+    def _make_heartbeat(self) -> SentHeartbeat:
+        member, now, live = self._member, _now(), self._user.live_answers()
+        self._busy_at |= dict.fromkeys(live, now)
+        reports = self.records.reports(member.lanes, live, now)
+        limits = self._options.limits
+        loads = {name: Load(limit.window.spent(now), limit.demand()) for name, limit in limits.items()}
+        sent = member.heartbeat(now, reports, loads)
+        self.records.promise(sent.heartbeat.number, reports)
+        return sent
+
+    def _begin_anew(self, changes: Changes) -> None:
+        log.error("declared dead by another process: its lanes are lost", extra={"process_id": self.process})
+        is_stopping = self._member.is_stopping
+        self._lose(changes.lost)
+        self._member = self._new_member()
+        self._member.is_stopping = is_stopping
+        self._unreleased.clear()
+        self._set_shares()
+
+    def _new_member(self) -> Membership:
+        options = self._options
+        return Membership(self._new_process(), options.times, options.platforms, tuple(options.limits))
+
+    def _follow(self, sent: SentHeartbeat, changes: Changes) -> None:
+        member, now = self._member, _now()
+        if self._fails:
+            log.info("the engine is back")
+        self._fails = False
+        self._lose(changes.lost)
+        self._unreleased |= dict.fromkeys(changes.unreleased)
+        self._win(changes.won)
+        if member.lease.is_valid(now):
+            stored = [grant for grant in sent.heartbeat.writes if grant in member.lanes]
+            self.records.stored(sent.heartbeat.number, stored, member.lease.valid_until)
+        self._set_shares()
+        self._good.set()
+        self._work.set()
+
+    def _set_shares(self) -> None:
+        for name, limit in self._options.limits.items():
+            limit.window.set_limit(self._member.shares[name].limit)
+
+    # ------------------------------------------------------------------------------------------------ lanes and inbox
+
+    def _win(self, taken: Sequence[TakenLane]) -> None:
+        for each in taken:
+            if self._member.is_stopping:
+                self._give_up([each.grant.lane])
+                continue
+            log.info("lane taken", extra={"lane": str(each.grant.lane), "fence": each.grant.fence})
+            self.records.won(each, _now())
+            self._busy_at[each.grant.lane] = _now()
+            self._user.lane_won(each.grant.lane)
+        if taken:
+            self._beat_now.set()  # writes begin once the next owner would know of them
+
+    def _lose(self, grants: Iterable[Grant]) -> None:
+        for grant in grants:
+            log.warning("lane lost", extra={"lane": str(grant.lane), "fence": grant.fence})
+            self.records.lost(grant.lane)
+            self._user.lane_lost(grant.lane)
+
+    def _give_up(self, lanes: Iterable[Lane]) -> None:
+        """Release lanes without live answers: nothing is written there from now on."""
+        for grant in self._member.let_go(lanes):
+            log.info("lane released", extra={"lane": str(grant.lane), "fence": grant.fence})
+            self.records.lost(grant.lane)
+            self._unreleased[grant] = None
+            self._work.set()
+
+    def _give_up_idle(self) -> None:
+        live = self._user.live_answers()
+        self._give_up([grant.lane for grant in self.lanes if not live.get(grant.lane)])
+
+    async def _do_work(self) -> None:
+        """Whatever is to be done after a good heartbeat, one call after the other."""
+        while True:
+            await self._work.wait()
+            self._work.clear()
+            try:
+                await self._release()
+                await self._take_over()
+                await self._read_inbox()
+            except (Retryable, TimeoutError) as failure:
+                log.warning("the engine failed", extra={"failure": cause_of(failure)})
+
+    async def _release(self) -> None:
+        grants, process = list(self._unreleased), self.process
+        if not grants:
+            return
+        reports = {grant: self.records.final_report(grant.lane, _now()) for grant in grants}
+        async with self._timeout():
+            await self._ownership.release(process, reports)
+        for grant in grants:
+            self._unreleased.pop(grant, None)
+
+    async def _take_over(self) -> None:
+        """Declare the dead dead, take free lanes, and give up what is too much."""
+        member = self._member
+        if member.finds_dead(_now()):
+            async with self._timeout():
+                dead = await self._ownership.reap(member.caller())
+            if dead:
+                log.warning("declared dead", extra={"processes": ", ".join(dead)})
+            member.reaped(_now())
+            self._beat_now.set()
+        for platform, most in member.takes(_now()).items():
+            asked = _now()
+            async with self._timeout():
+                taken = await self._ownership.take(member.caller(), platform, most)
+            if member is self._member:
+                self._win(member.taken(taken, asked, _now()))
+        idle_before = _now() - IDLE_SECONDS
+        surplus = member.surplus(_now(), lambda lane: self._busy_at.get(lane, idle_before) <= idle_before)
+        self._give_up([grant.lane for grant in surplus])
+
+    async def _read_inbox(self) -> None:
+        """Handle the events of our lanes in their order. One that cannot be journalled now stays, with all after it."""
+        member = self._member
+        while member.has_events and not member.is_stopping and member is self._member:
+            async with self._timeout():
+                found = await self._ownership.events(member.process, EVENTS_AT_ONCE)
+            done = [each.number for each in found if await self._is_handled(each.event)]
+            if done:
+                async with self._timeout():
+                    await self._ownership.handled(done)
+            member.has_events = len(found) == EVENTS_AT_ONCE == len(done)
+
+    async def _is_handled(self, event: RoutedEvent) -> bool:
+        if not self.owns(event.lane):
+            return False
+        try:
+            await self._user.handle(event)
+        except Retryable:
+            raise
+        except Exception:
+            log.exception("an event of the inbox is unreadable", extra={"lane": str(event.lane)})
+        return True
+
+    async def _hear_hints(self) -> None:
+        """A hint saves the wait for the next heartbeat."""
+        while True:
+            times = self._options.times
+            try:
+                async with asyncio.timeout(times.lease_seconds):  # then for our id of that time
+                    await self._ownership.event_arrived(self.process)
+            except TimeoutError:
+                continue
+            except Retryable:
+                await asyncio.sleep(times.heartbeat_seconds)
+                continue
+            self._member.has_events = True
+            self._work.set()
+
+    def _timeout(self) -> asyncio.Timeout:
+        return asyncio.timeout(self._options.times.timeout_seconds)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,98 @@
+"""The port `Ownership` in memory, for processes within one event loop: with a latency, outages and lost responses."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
+
+from typing_extensions import override
+
+from bot.errors import ConnectFailed, ServiceError
+from bot.ownership.lanes import Grant
+from bot.ownership.ports import (
+    Caller,
+    Heartbeat,
+    HeartbeatResponse,
+    InboxEvent,
+    Ownership,
+    Routed,
+    RoutedEvent,
+    TakenLane,
+)
+from bot.ownership.write_history import WriteReport
+from tests.support.engine import Engine, Stale
+
+T = TypeVar("T")
+
+
+class MemoryOwnership(Ownership):
+    """One process's connection to an engine shared with others."""
+
+    def __init__(self, engine: Engine, hints: dict[str, asyncio.Event] | None = None, latency: float = 0.002) -> None:
+        """Connections with the same `hints` tell each other of new events."""
+        self.engine = engine
+        self.latency = latency
+        self.is_away = False  # no connection
+        self.swallows = False  # no response, ever
+        self.calls: list[str] = []
+        self._hints = defaultdict(asyncio.Event) if hints is None else hints
+
+    async def _call(self, name: str, apply: Callable[[], T]) -> T:
+        self.calls.append(name)
+        await asyncio.sleep(self.latency / 2)
+        if self.swallows:
+            await asyncio.Event().wait()
+        if self.is_away:
+            raise ConnectFailed("the engine is away")
+        try:
+            result = apply()
+        except Stale as error:
+            raise ServiceError("a newer heartbeat was applied") from error
+        await asyncio.sleep(self.latency / 2)
+        return result
+
+    @override
+    async def heartbeat(self, heartbeat: Heartbeat) -> HeartbeatResponse | None:
+        return await self._call("heartbeat", lambda: self.engine.heartbeat(heartbeat))
+
+    @override
+    async def reap(self, caller: Caller) -> Sequence[str]:
+        return await self._call("reap", lambda: self.engine.reap(caller))
+
+    @override
+    async def take(self, caller: Caller, platform: str, most: int) -> Sequence[TakenLane]:
+        return await self._call("take", lambda: self.engine.take(caller, platform, most))
+
+    @override
+    async def route(self, caller: Caller, event: RoutedEvent, *, may_take: bool, may_keep: bool) -> Routed:
+        routed = await self._call(
+            "route", lambda: self.engine.route(caller, event, may_take=may_take, may_keep=may_keep)
+        )
+        owner = self.engine.tables.lanes[event.lane].owner
+        if owner is not None:
+            self._hints.setdefault(owner, asyncio.Event()).set()
+        return routed
+
+    @override
+    async def release(self, process: str, lanes: Mapping[Grant, WriteReport]) -> None:
+        await self._call("release", lambda: self.engine.release(process, lanes))
+
+    @override
+    async def events(self, process: str, most: int) -> Sequence[InboxEvent]:
+        return await self._call("events", lambda: self.engine.events(process, most))
+
+    @override
+    async def handled(self, numbers: Sequence[int]) -> None:
+        await self._call("handled", lambda: self.engine.handled(numbers))
+
+    @override
+    async def leave(self, process: str) -> None:
+        await self._call("leave", lambda: self.engine.leave(process))
+
+    @override
+    async def event_arrived(self, process: str) -> None:
+        hint = self._hints.setdefault(process, asyncio.Event())
+        await hint.wait()
+        hint.clear()

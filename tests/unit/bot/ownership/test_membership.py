@@ -1,0 +1,154 @@
+"""One process among others: how it follows the engine's responses, in whichever order they come."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from bot.ownership.lanes import Grant, IllegalTransition, Lane, LaneCounts
+from bot.ownership.lease import EngineTime
+from bot.ownership.membership import Changes, Load, Membership, SentHeartbeat
+from bot.ownership.ports import HeartbeatResponse, TakenLane
+
+LANE = Lane("slack", "T1")
+FIRST, SECOND = Grant(LANE, 1), Grant(LANE, 2)
+
+
+@dataclass
+class Driver:
+    """A process, its heartbeats each answered within 10 ms."""
+
+    member: Membership = field(default_factory=lambda: Membership("p", platforms=("slack",), limits=("discord",)))
+
+    def send(self, at: float) -> SentHeartbeat:
+        return self.member.heartbeat(at, {}, {})
+
+    def beat(self, at: float, *lanes: Grant, epoch: str = "1", share: int = 0) -> Changes:
+        return self.answer(self.send(at), at + 0.01, *lanes, epoch=epoch, share=share)
+
+    def answer(self, sent: SentHeartbeat, now: float, *lanes: Grant, epoch: str = "1", share: int = 0) -> Changes:
+        engine = EngineTime(epoch, sent.at)
+        counts = {"slack": LaneCounts(lanes=4, free=2, takers=1)}
+        return self.member.answered(sent, HeartbeatResponse(engine, frozenset(lanes), counts, {"discord": share}), now)
+
+    def past_grace(self, *lanes: Grant, share: int = 0) -> None:
+        for at in range(7):
+            self.beat(float(at), *lanes, share=share)
+
+
+@pytest.fixture
+def driver() -> Driver:
+    return Driver()
+
+
+def test_it_takes_its_part_after_the_grace_period(driver: Driver) -> None:
+    """And none before it, nor while it stops."""
+    driver.beat(0.0)
+    assert driver.member.takes(0.1) == {}
+    driver.past_grace()
+    assert driver.member.takes(6.1) == {"slack": 2}
+    driver.member.is_stopping = True
+    assert driver.member.takes(6.1) == {}
+
+
+def test_a_lane_of_the_engines_list_is_ours(driver: Driver) -> None:
+    """The response to `take` may have been lost."""
+    assert driver.beat(0.0, FIRST).won == (TakenLane(FIRST),)
+    assert driver.member.may_write(LANE, 0.1)
+
+
+def test_a_lane_missing_in_the_list_is_lost(driver: Driver) -> None:
+    """It is another's: not one more write."""
+    driver.beat(0.0, FIRST)
+    assert driver.beat(1.0).lost == (FIRST,)
+    assert not driver.member.may_write(LANE, 1.1)
+
+
+def test_a_lane_taken_after_the_list_was_made_is_kept(driver: Driver) -> None:
+    """The heartbeat was sent before the response to `take` came."""
+    driver.past_grace()
+    sent = driver.send(7.0)
+    driver.member.taken([TakenLane(FIRST)], asked=6.9, now=7.005)
+    assert driver.answer(sent, 7.01).lost == ()
+    assert driver.member.may_write(LANE, 7.1)
+
+
+def test_a_response_to_take_overtaken_by_a_heartbeat_is_left_to_the_next_one(driver: Driver) -> None:
+    """The engine may have lost the lane since."""
+    driver.past_grace()
+    assert driver.member.taken([TakenLane(FIRST)], asked=5.9, now=6.5) == ()
+    assert driver.member.owned(LANE) is None
+
+
+def test_a_lane_given_up_is_not_taken_back_by_an_older_list(driver: Driver) -> None:
+    """Instead it is released once more, since the engine has it still."""
+    driver.beat(0.0, FIRST)
+    sent = driver.send(1.0)
+    assert driver.member.let_go([LANE]) == (FIRST,)
+    changes = driver.answer(sent, 1.01, FIRST)
+    assert (changes.won, changes.unreleased) == ((), (FIRST,))
+    assert driver.beat(2.0, SECOND).won == (TakenLane(SECOND),)
+
+
+def test_a_refusal_fences_it(driver: Driver) -> None:
+    """All lanes are lost at once, however late the refusal comes."""
+    driver.beat(0.0, FIRST)
+    old = driver.send(1.0)
+    driver.beat(1.5, FIRST)
+    assert driver.member.answered(old, None, 4.0) == Changes(lost=(FIRST,), is_fenced=True)
+    assert not driver.member.lease.is_valid(1.6)
+
+
+def test_a_heartbeat_given_up_tells_nothing(driver: Driver) -> None:
+    """Another one was sent meanwhile, with newer figures."""
+    old = driver.send(0.0)
+    driver.send(1.0)
+    assert driver.answer(old, 1.1, FIRST) == Changes()
+
+
+def test_a_releasing_lane_is_written_but_begins_nothing(driver: Driver) -> None:
+    """Live answers end; new events go to the next owner."""
+    driver.beat(0.0, FIRST)
+    driver.member.begin_release(LANE)
+    assert driver.member.may_write(LANE, 0.1)
+    assert not driver.member.may_begin(LANE, 0.1)
+    with pytest.raises(IllegalTransition):
+        driver.member.begin_release(LANE)
+
+
+def test_a_failed_heartbeat_is_repeated_soon(driver: Driver) -> None:
+    """An engine that comes back finds nobody late."""
+    driver.send(10.0)
+    assert driver.member.next_heartbeat_at == 11.0
+    driver.member.failed(10.05)
+    assert driver.member.next_heartbeat_at == pytest.approx(10.3)
+
+
+def test_a_share_does_not_grow_in_the_grace_period(driver: Driver) -> None:
+    """What others hold may be unknown to the engine still."""
+    driver.beat(0.0, share=20)
+    assert driver.member.shares["discord"].limit == 0
+    driver.past_grace(share=20)
+    assert driver.member.shares["discord"].limit == 20
+
+
+def test_a_lapsed_process_gives_its_share_up_at_another_engine(driver: Driver) -> None:
+    """It may be another's already. What was sent before counts for a window."""
+    driver.past_grace(share=20)
+    driver.beat(10.0, share=20, epoch="2")
+    assert driver.member.shares["discord"].limit == 0
+    sent = driver.member.heartbeat(11.0, {}, {"discord": Load(spent=3)})
+    assert sent.heartbeat.shares["discord"].in_use == 20
+    driver.answer(sent, 11.01, share=15, epoch="2")
+    assert driver.member.shares["discord"].limit == 0
+
+
+def test_only_idle_lanes_are_given_up_and_no_more_than_necessary(driver: Driver) -> None:
+    """An owner of four of four lanes gives two of its idle ones to the other process."""
+    lanes = [Grant(Lane("slack", f"T{number}"), 1) for number in range(4)]
+    driver.past_grace(*lanes)
+    driver.member.counts = {"slack": LaneCounts(lanes=4, takers=2)}
+    assert len(driver.member.surplus(6.1, lambda _: True)) == 2
+    assert driver.member.surplus(6.1, lambda lane: lane.name == "T3") == [lanes[3]]
+    assert driver.member.surplus(6.1, lambda _: False) == []

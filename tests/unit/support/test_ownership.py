@@ -1,0 +1,23 @@
+"""The engine in memory keeps the contract of the port, so that tests on virtual time mean something."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from typing_extensions import override
+
+from bot.ownership.ports import Ownership
+from tests.contracts.ownership import LIMIT, SHARED, OwnershipContract
+from tests.support.engine import Engine
+from tests.support.ownership import MemoryOwnership
+
+
+class TestMemoryOwnership(OwnershipContract):
+    """See `tests.contracts.ownership`."""
+
+    @override
+    @asynccontextmanager
+    async def ownership(self) -> AsyncIterator[Ownership]:
+        yield MemoryOwnership(Engine(asyncio.get_running_loop().time, {LIMIT: SHARED}))
