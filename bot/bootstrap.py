@@ -41,7 +41,7 @@ from bot.bootstrap_models import (
     open_model,
 )
 from bot.bootstrap_postgres import check_engine
-from bot.bootstrap_records import make_hooks, make_quotas, records_status
+from bot.bootstrap_records import make_quotas, open_hooks, records_status
 from bot.bootstrap_tracing import check_tracing, open_tracing
 from bot.completion import Completion
 from bot.delivery.policy import ReasoningPolicy, WritePolicy
@@ -93,8 +93,9 @@ async def open_bot(settings: Settings, stack: AsyncExitStack, report: Callable[[
     strings = make_strings(settings, durable=journal.durable)
     quotas = make_quotas(settings, records, clock)
     rules = make_preference_rules(settings, make_access(settings), make_prompt_config(settings))
-    hooks = make_hooks(
-        settings, records, quotas, StoredChoices(records, rules), recorder=recorder, strings=strings, wall_clock=clock
+    choices = StoredChoices(records, rules)
+    hooks = await open_hooks(
+        settings, stack, records, quotas, choices, recorder=recorder, strings=strings, wall_clock=clock
     )
     history = History(clock)
     turns = make_turns(settings, model, Recorders(recorder, history, *traces), journal, platforms, hooks=hooks)

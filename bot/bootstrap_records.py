@@ -26,6 +26,7 @@ from bot.quota_book import QuotaBook
 from bot.quotas import ROLE_PREFIX, LimitName, PeriodKind, QuotaRules
 from bot.record_store import RecordStore
 from bot.records import Retention
+from bot.records_backlog import RecordsBacklog
 from bot.strings import Strings
 from bot.telemetry import UsageRecorder
 from bot.turns.hooks import ChoiceSource, TurnHooks
@@ -111,8 +112,9 @@ def make_personal_data(
     return StoredPersonalData(records, journal, answers, retentions=retentions, wall_clock=wall_clock)
 
 
-def make_hooks(
+async def open_hooks(
     settings: Settings,
+    stack: AsyncExitStack,
     records: RecordStore,
     quotas: QuotaBook,
     choices: ChoiceSource,
@@ -121,15 +123,17 @@ def make_hooks(
     strings: Strings,
     wall_clock: Callable[[], datetime],
 ) -> TurnHooks:
-    """The settings made in chat, and the quotas."""
+    """The settings made in chat, the quotas and the kept answers; `stack` closes them before the store."""
     options = MeteringOptions(
         system_characters=len(settings.conversation.prompt()),
         answer_tokens=lambda model: answer_tokens(settings, model),
         expiry_seconds=max(settings.journal.recovery_max_age_seconds, LEAST_EXPIRY_SECONDS),
         server_name=make_catalog(settings).server_name,
     )
+    backlog = await stack.enter_async_context(RecordsBacklog())
     meter = LedgerMeter(
         records,
+        backlog=backlog,
         quotas=quotas,
         pricing=make_pricing(settings, wall_clock),
         choices=choices,
@@ -138,7 +142,7 @@ def make_hooks(
         options=options,
         wall_clock=wall_clock,
     )
-    answers = KeptAnswers(records, wall_clock) if settings.feedback.answer_text else None
+    answers = KeptAnswers(records, backlog, wall_clock) if settings.feedback.answer_text else None
     return TurnHooks(choices, meter, answers)
 
 

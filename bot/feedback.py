@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 
 from typing_extensions import override
 
@@ -12,6 +13,7 @@ from bot.conversation import Turn
 from bot.interactions.service import FEEDBACK_PREFIX, FeedbackPart
 from bot.interactions.values import Field, Form, FormSubmitted, Notice, Response, Vote, VoteCast
 from bot.records import RecordsUnavailable, VoteRecord, VoteStore
+from bot.records_backlog import RecordsBacklog
 from bot.strings import Strings
 from bot.telemetry import UsageRecorder
 from bot.turns.hooks import AnswerKeeper
@@ -26,16 +28,19 @@ REASON_LENGTH = 1_000
 class KeptAnswers(AnswerKeeper):
     """Stores the texts of answers beside their votes."""
 
-    def __init__(self, store: VoteStore, wall_clock: Callable[[], datetime]) -> None:
+    def __init__(self, store: VoteStore, backlog: RecordsBacklog, wall_clock: Callable[[], datetime]) -> None:
         self._store = store
+        self._backlog = backlog
         self._wall_clock = wall_clock
 
     @override
     async def keep(self, turn: Turn, text: str) -> None:
-        try:  # votes name the question
-            await self._store.keep_answer(turn.key.question.digest, text, self._wall_clock().timestamp())
+        # Votes name the question.
+        keep = partial(self._store.keep_answer, turn.key.question.digest, text, self._wall_clock().timestamp())
+        try:
+            await keep()
         except RecordsUnavailable:
-            log.warning("answer not stored", extra={"turn": turn.key.reference})
+            self._backlog.add(keep)
 
 
 class Feedback(FeedbackPart):

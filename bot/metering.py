@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 
 from typing_extensions import override
 
@@ -21,6 +22,7 @@ from bot.quota_book import QuotaBook
 from bot.quota_notices import describe_refusal
 from bot.quotas import asker_at, limits_of
 from bot.records import RecordsUnavailable
+from bot.records_backlog import RecordsBacklog
 from bot.strings import Strings
 from bot.telemetry import UsageRecorder
 from bot.turns.hooks import ADMITTED, ChoiceSource, ModelCall, QuestionMeter, QuotaDecision, TurnChoices
@@ -64,6 +66,7 @@ class LedgerMeter(QuestionMeter):
         self,
         store: LedgerStore,
         *,
+        backlog: RecordsBacklog,
         quotas: QuotaBook,
         pricing: Pricing,
         choices: ChoiceSource,
@@ -74,6 +77,7 @@ class LedgerMeter(QuestionMeter):
     ) -> None:
         """`wall_clock` returns the time in the operator's time zone."""
         self._store = store
+        self._backlog = backlog
         self._quotas = quotas
         self._pricing = pricing
         self._choices = choices
@@ -109,10 +113,11 @@ class LedgerMeter(QuestionMeter):
             self._remember(turn.conversation, last.prompt_characters + last.answer_characters)
         for entry in entries:
             self._recorder.spent(entry)
+        settle = partial(self._store.settle, turn.key, entries, refund=not has_text, ended=ended)
         try:
-            await self._store.settle(turn.key, entries, refund=not has_text, ended=ended)
+            await settle()
         except RecordsUnavailable:
-            log.warning("usage not recorded", extra={"turn": turn.key.reference, "calls": len(entries)})
+            self._backlog.add(partial(settle, repeated=True))
         except Exception:
             log.exception("usage not recorded", extra={"turn": turn.key.reference})
 

@@ -245,7 +245,7 @@ class VoteStore(Protocol):
         ...
 
     async def keep_answer(self, turn: str, text: str, at: float) -> None:
-        """Store the text of an answer, in place of an earlier one. Its question must be counted in the ledger."""
+        """Store the text of an answer, in place of one from before `at`. Its question must be counted in the ledger."""
         ...
 
 

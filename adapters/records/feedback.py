@@ -21,9 +21,9 @@ ON CONFLICT (turn, "user") DO UPDATE SET vote = excluded.vote, message = exclude
 """
 # "Forget me" finds an answer by the author of its question, so there is none without.
 _KEEP_ANSWER = """
-INSERT INTO records.answers (turn, text, at)
+INSERT INTO records.answers AS answers (turn, text, at)
 SELECT turn, $2, CAST($3 AS double precision) FROM records.questions WHERE turn = $1 AND "user" != ''
-ON CONFLICT (turn) DO UPDATE SET text = excluded.text, at = excluded.at
+ON CONFLICT (turn) DO UPDATE SET text = excluded.text, at = excluded.at WHERE answers.at <= excluded.at
 """
 
 

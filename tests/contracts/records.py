@@ -301,6 +301,9 @@ class RecordsContract(ABC):
             await records.record_vote(vote(1, Vote.UP))
             await records.keep_answer(key(1).digest, "Forty-two", NOW)
             assert [each.answer for each in await records.votes()] == ["Forty-two"]
+            await records.keep_answer(key(1).digest, "Forty-three", NOW + 1)
+            await records.keep_answer(key(1).digest, "Forty-two", NOW)  # repeated late
+            assert [each.answer for each in await records.votes()] == ["Forty-three"]
 
     # -------------------------------------------------------------------------------------------------------- privacy
 

@@ -18,6 +18,7 @@ from bot.metering import LedgerMeter, MeteringOptions
 from bot.pricing import Cost, CostSource, Pricing
 from bot.quota_book import QuotaBook
 from bot.quotas import LimitName
+from bot.records_backlog import RecordsBacklog
 from bot.strings import Strings
 from bot.telemetry import NoRecorder
 from bot.turns.hooks import NoChoices, TurnHooks
@@ -75,10 +76,11 @@ async def metered(
     def now() -> datetime:
         return clock[0].now if clock else NOON
 
-    async with SqliteRecords(file, now) as records:
+    async with SqliteRecords(file, now) as records, RecordsBacklog() as backlog:
         quotas, spent = QuotaBook(rules, records, now), Spent()
         meter = LedgerMeter(
             records,
+            backlog=backlog,
             quotas=quotas,
             pricing=pricing or FlatPricing(),
             choices=NoChoices(),

@@ -291,7 +291,8 @@ BEGIN
     is_known := FOUND;
     IF (settled->>'repeated')::boolean AND EXISTS (
         SELECT FROM jsonb_array_elements(settled->'entries') AS e
-        JOIN tickertape.records_calls AS c ON c.at = (e->>'at')::double precision AND c.turn IN (this, '')
+        JOIN tickertape.records_calls AS c ON c.at = (e->>'at')::double precision
+            AND c.turn = CASE WHEN question."user" = '' THEN '' ELSE this END
     ) THEN
         RETURN;
     END IF;

@@ -79,9 +79,9 @@ def settle(
     connection: Connection, key: TurnKey, entries: Sequence[LedgerEntry], *, refund: bool, ended: bool, repeated: bool
 ) -> None:
     """Store a turn's calls, count them in the periods of its admission, and end its reservation."""
-    if repeated and _has_calls(connection, key, entries):
-        return
     question = _question(connection, key.digest)
+    if repeated and _has_calls(connection, key, entries, question):
+        return
     _store_calls(connection, entries, question)
     if question is None:
         return
@@ -105,10 +105,13 @@ def settle(
     connection.execute(update, (state, key.digest))
 
 
-def _has_calls(connection: Connection, key: TurnKey, entries: Sequence[LedgerEntry]) -> bool:
-    """Whether these calls are stored: by their turn, or by its person forgotten since."""
-    known = "SELECT 1 FROM calls WHERE at = ? AND turn IN (?, '')"
-    return any(connection.execute(known, (entry.at, key.digest)).fetchone() for entry in entries)
+def _has_calls(
+    connection: Connection, key: TurnKey, entries: Sequence[LedgerEntry], question: _Question | None
+) -> bool:
+    """Whether these calls are stored: under their turn, or without it if the person is forgotten since."""
+    turn = "" if question is not None and question.user == "" else key.digest
+    known = "SELECT 1 FROM calls WHERE at = ? AND turn = ?"
+    return any(connection.execute(known, (entry.at, turn)).fetchone() for entry in entries)
 
 
 def _store_calls(connection: Connection, entries: Sequence[LedgerEntry], question: _Question | None) -> None:

@@ -24,10 +24,12 @@ from adapters.records.retention import ROWS_AT_ONCE, purge
 from adapters.records.sqlite import SqliteRecords, quotas
 from adapters.records.sqlite.database import RETRY_SECONDS, connect, perform, prepare
 from adapters.records.sqlite.schema import SCHEMA_VERSION
+from bot.conversation import Usage
 from bot.interactions.values import Vote
 from bot.ledger import UsageFilter
 from bot.quota_book import QUOTAS_KEY, QuotaBook
 from bot.records import AuditEntry, RecordsUnavailable, person
+from bot.turns.hooks import ModelCall
 from tests.contracts.records import COUNTER, DANA, NOON, NOW, entry, key, reservation, vote
 from tests.support.fakes import turn
 from tests.support.metering import metered
@@ -273,3 +275,14 @@ def modes(folder: Path) -> set[int]:
 
 def holds(folder: Path, text: str) -> bool:
     return any(text.encode() in each.read_bytes() for each in folder.iterdir())
+
+
+async def test_figures_of_an_outage_are_counted_later(tmp_path: Path) -> None:
+    """A turn that ends while the disk is broken is in the ledger once the disk works."""
+    folder = tmp_path / "later"
+    async with metered({}, file=folder / "records.db") as at:
+        await at.meter.settle(turn("1"), [ModelCall("m", Usage(10, 5), 0, 0)], has_text=True)
+        assert at.records.degraded
+        folder.mkdir()
+    async with SqliteRecords(folder / "records.db", lambda: NOON) as records:
+        assert [each.tokens for each in await records.entries(UsageFilter())] == [15]
