@@ -53,7 +53,6 @@ from bot.ports import Model, Platform
 from bot.prompt import PromptConfig, PromptLimits, PromptOverride
 from bot.record_store import RecordStore
 from bot.records import KeyValueStore
-from bot.stored_choices import StoredChoices
 from bot.strings import Strings
 from bot.telemetry import Recorder, Recorders
 from bot.turns.config import TurnConfig, TurnLimits
@@ -93,9 +92,8 @@ async def open_bot(settings: Settings, stack: AsyncExitStack, report: Callable[[
     strings = make_strings(settings, durable=journal.durable)
     quotas = make_quotas(settings, records, clock)
     rules = make_preference_rules(settings, make_access(settings), make_prompt_config(settings))
-    choices = StoredChoices(records, rules)
     hooks = await open_hooks(
-        settings, stack, records, quotas, choices, recorder=recorder, strings=strings, wall_clock=clock
+        settings, stack, records, quotas, rules=rules, recorder=recorder, strings=strings, wall_clock=clock
     )
     history = History(clock)
     turns = make_turns(settings, model, Recorders(recorder, history, *traces), journal, platforms, hooks=hooks)

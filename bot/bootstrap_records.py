@@ -27,9 +27,10 @@ from bot.quotas import ROLE_PREFIX, LimitName, PeriodKind, QuotaRules
 from bot.record_store import RecordStore
 from bot.records import Retention
 from bot.records_backlog import RecordsBacklog
+from bot.stored_choices import PreferenceRules, StoredChoices
 from bot.strings import Strings
 from bot.telemetry import UsageRecorder
-from bot.turns.hooks import ChoiceSource, TurnHooks
+from bot.turns.hooks import TurnHooks
 from config.administration_settings import Amounts
 from config.settings import Settings
 
@@ -117,8 +118,8 @@ async def open_hooks(
     stack: AsyncExitStack,
     records: RecordStore,
     quotas: QuotaBook,
-    choices: ChoiceSource,
     *,
+    rules: PreferenceRules,
     recorder: UsageRecorder,
     strings: Strings,
     wall_clock: Callable[[], datetime],
@@ -130,6 +131,7 @@ async def open_hooks(
         expiry_seconds=max(settings.journal.recovery_max_age_seconds, LEAST_EXPIRY_SECONDS),
         server_name=make_catalog(settings).server_name,
     )
+    choices = StoredChoices(records, rules)
     backlog = await stack.enter_async_context(RecordsBacklog())
     meter = LedgerMeter(
         records,
