@@ -46,9 +46,10 @@ class CoalescingOptions:
     # Its limits: shorter ones save little at the pace of a usual model, and readers notice longer ones.
     shortest: float = 0.1
     longest: float = 0.15
-    # The interval with so many streams. Then each is written every few seconds, and reading takes half of the time.
+    # The interval with so many streams, each written once a second or less often: one read between two writes, and one
+    # just before a write. With half of it, reading takes half of the processor time.
     many_streams: int = 16
-    interval_of_many: float = 0.2
+    interval_of_many: float = 0.4
     # Reads of all streams in a second: an eighth of the processor. Their interval gets no longer than so many seconds,
     # a tenth of the usual idle timeout.
     reads_per_second: float = 500.0

@@ -50,6 +50,7 @@ class RoundTrips:
     def __init__(self) -> None:
         self._minute, self._before = _Minute(), _Minute()
         self._ends = _Ends()
+        self._lead = 0.0  # as of the last record: it is asked for ten times as often as it changes
 
     def begin_window(self) -> None:
         """Later reports are of another window."""
@@ -61,6 +62,7 @@ class RoundTrips:
         minute.trips += 1
         minute.shortest = min(minute.shortest, now - sent)
         minute.longest = max(minute.longest, now - sent)
+        self._lead = self._measured_lead()
 
     def record_report(self, now: float, *, sent: float, reset_after: float) -> None:
         """The same, and the window closes so long after the response was written."""
@@ -72,11 +74,13 @@ class RoundTrips:
         ends.last_received = max(ends.last_received, now + reset_after)
         minute.shortest = min(minute.shortest, ends.first_received - ends.last_sent)
         minute.spread = max(minute.spread, ends.last_sent - ends.first_sent + ends.last_received - ends.first_received)
+        self._lead = self._measured_lead()
 
     def lead(self, now: float) -> float:
         """How long before its response tells a next write may be sent; 0 if unknown."""
-        if now >= self._minute.since + 2 * REMEMBERED_SECONDS:
-            return 0.0
+        return self._lead if now < self._minute.since + 2 * REMEMBERED_SECONDS else 0.0
+
+    def _measured_lead(self) -> float:
         minutes = (self._minute, self._before)
         if sum(minute.trips for minute in minutes) < LEAST_TRIPS:
             return 0.0

@@ -222,12 +222,12 @@ async def test_many_reads_at_once_leave_the_loop_to_others() -> None:
             super().resume()
 
     async def take() -> None:
-        with CoalescedReader(Counted(STEADY[:40]), coalescer, never) as reader:
+        with CoalescedReader(Counted(STEADY[:80]), coalescer, never) as reader:
             received = await reader.read()
             reader.urgent = False
             while more := await reader.read():
                 received += more
-            assert received == EVENT * 40
+            assert received == EVENT * 80
 
     async with asyncio.TaskGroup() as group:
         for _ in range(3 * READS_PER_ITERATION):
@@ -236,7 +236,7 @@ async def test_many_reads_at_once_leave_the_loop_to_others() -> None:
     assert max(ended) == READS_PER_ITERATION
 
 
-@pytest.mark.parametrize(("open_streams", "interval"), [(20, 0.2), (100, 0.2), (500, 1.0), (2_000, 2.0)])
+@pytest.mark.parametrize(("open_streams", "interval"), [(20, 0.4), (200, 0.4), (500, 1.0), (2_000, 2.0)])
 async def test_the_reads_of_many_streams_are_bounded(open_streams: int, interval: float) -> None:
     """However soon a write is said to come, hundreds of streams are read so many times a second, or every two."""
     coalescer = among(open_streams)
