@@ -1,0 +1,177 @@
+"""Ownership in PostgreSQL: each call is one function of the database, in one round trip and one transaction.
+
+The functions are in ``migrations/0003_ownership.sql``. Only heartbeats with shares wait for each other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from typing_extensions import override
+
+from adapters.postgres.engine import Engine
+from adapters.postgres.listener import listen
+from bot.errors import ServiceError
+from bot.ownership.lanes import Grant, Lane, LaneCounts
+from bot.ownership.lease import EngineTime
+from bot.ownership.ports import (
+    Caller,
+    Heartbeat,
+    HeartbeatResponse,
+    InboxEvent,
+    Ownership,
+    Route,
+    Routed,
+    RoutedEvent,
+    TakenLane,
+)
+from bot.ownership.shares import WINDOW_SECONDS
+from bot.ownership.write_history import StoredReport, WriteReport
+
+# The payload of its notifications is the owner of the event's lane.
+CHANNEL = "tickertape_inbox"
+
+# Ages are stored with this precision. Digits behind the point of a second.
+_DIGITS = 3
+
+_HEARTBEAT = "SELECT tickertape.heartbeat($1, $2, $3, $4, $5, $6, $7::text::jsonb, $8::text::jsonb, $9::text::jsonb)"
+_REAP = "SELECT tickertape.reap($1, $2, $3)"
+_TAKE = "SELECT tickertape.take($1, $2, $3, $4)"
+_ROUTE = "SELECT tickertape.route($1, $2, $3, $4, $5, $6, $7, $8)"
+_RELEASE = "SELECT tickertape.release($1, $2::text::jsonb)"
+_LEAVE = "SELECT tickertape.leave($1, $2)"
+_EVENTS = """
+SELECT i.number, i.platform, i.lane, i.event, i.body FROM tickertape.inbox AS i
+JOIN tickertape.lanes AS l ON l.platform = i.platform AND l.name = i.lane
+JOIN tickertape.members AS m ON m.id = l.owner AND NOT m.dead
+WHERE l.owner = $1 ORDER BY i.number LIMIT $2
+"""
+_HANDLED = "DELETE FROM tickertape.inbox WHERE number = ANY ($1::bigint[])"
+
+
+class PostgresOwnership(Ownership):
+    """Leases, lanes and inbox in the database. `limits` are the shared limits by name."""
+
+    def __init__(self, engine: Engine, limits: Mapping[str, int] | None = None) -> None:
+        self._engine = engine
+        self._totals = json.dumps(dict(limits or {}))
+
+    @override
+    async def heartbeat(self, heartbeat: Heartbeat) -> HeartbeatResponse | None:
+        shares = {limit: [report.in_use, report.demand] for limit, report in heartbeat.shares.items()}
+        row = await self._engine.fetch_row(
+            _HEARTBEAT,
+            heartbeat.process,
+            heartbeat.number,
+            heartbeat.lease_seconds,
+            list(heartbeat.platforms),
+            heartbeat.may_take,
+            heartbeat.epoch,
+            json.dumps(shares),
+            self._totals,
+            _written(heartbeat.writes),
+            urgent=True,
+        )
+        found = _json(row)
+        if found["state"] == "stale":
+            raise ServiceError("a newer heartbeat was applied")
+        return _response(found) if found["state"] == "alive" else None
+
+    @override
+    async def reap(self, caller: Caller) -> Sequence[str]:
+        rows = await self._engine.fetch(_REAP, caller.process, caller.heard.epoch, caller.heard.seconds)
+        return [str(row["reap"]) for row in rows]
+
+    @override
+    async def take(self, caller: Caller, platform: str, most: int) -> Sequence[TakenLane]:
+        row = await self._engine.fetch_row(_TAKE, caller.process, caller.heard.epoch, platform, most)
+        return [_taken(each) for each in _json(row)]
+
+    @override
+    async def route(self, caller: Caller, event: RoutedEvent, *, may_take: bool, may_keep: bool) -> Routed:
+        row = await self._engine.fetch_row(
+            _ROUTE,
+            caller.process,
+            caller.heard.epoch,
+            event.lane.platform,
+            event.lane.name,
+            event.id,
+            event.body,
+            may_take,
+            may_keep,
+        )
+        found = _json(row)
+        return Routed(Route.QUEUED) if found is None else Routed(Route.MINE, _taken(found))
+
+    @override
+    async def release(self, process: str, lanes: Mapping[Grant, WriteReport]) -> None:
+        await self._engine.fetch(_RELEASE, process, _written(lanes))
+
+    @override
+    async def events(self, process: str, most: int) -> Sequence[InboxEvent]:
+        rows = await self._engine.fetch(_EVENTS, process, most)
+        return [
+            InboxEvent(row["number"], RoutedEvent(Lane(row["platform"], row["lane"]), row["event"], row["body"]))
+            for row in rows
+        ]
+
+    @override
+    async def handled(self, numbers: Sequence[int]) -> None:
+        await self._engine.fetch(_HANDLED, list(numbers))
+
+    @override
+    async def leave(self, process: str) -> None:
+        await self._engine.fetch(_LEAVE, process, WINDOW_SECONDS)
+
+    @override
+    async def event_arrived(self, process: str) -> None:
+        heard = asyncio.Event()
+
+        def hear(owner: str) -> None:
+            if owner == process:
+                heard.set()
+
+        async with asyncio.TaskGroup() as group:
+            listening = group.create_task(listen(self._engine, CHANNEL, hear))
+            await heard.wait()
+            listening.cancel()
+
+
+def _json(row: Mapping[str, Any] | None) -> Any:  # noqa: ANN401 (as the functions build it)
+    """The value of a function."""
+    value = None if row is None else next(iter(row.values()))
+    return None if value is None else json.loads(value)
+
+
+def _response(found: Mapping[str, Any]) -> HeartbeatResponse:
+    lapses_in = found["lapses_in"]
+    return HeartbeatResponse(
+        EngineTime(found["epoch"], found["seconds"]),
+        frozenset(Grant(Lane(platform, name), fence) for platform, name, fence in found["lanes"]),
+        {platform: LaneCounts(*counts) for platform, counts in found["counts"].items()},
+        found["shares"],
+        found["events"],
+        math.inf if lapses_in is None else lapses_in,
+    )
+
+
+def _taken(found: Sequence[Any]) -> TakenLane:
+    platform, name, fence, report, age = found
+    stored = None
+    if report is not None:
+        stored = StoredReport(WriteReport(report["calls"], report["allowance"]), max(age or 0.0, 0.0))
+    return TakenLane(Grant(Lane(platform, name), fence), stored)
+
+
+def _written(lanes: Mapping[Grant, WriteReport]) -> str:
+    """Lanes with their fences and reports."""
+    return json.dumps([[*grant.lane, grant.fence, _report(report)] for grant, report in lanes.items()])
+
+
+def _report(report: WriteReport) -> Mapping[str, object]:
+    calls = {limit: [round(age, _DIGITS) for age in ages] for limit, ages in report.calls.items()}
+    return {"calls": calls, "allowance": report.allowance}
