@@ -161,36 +161,45 @@ BEGIN
             reserved_tokens = greatest(c.reserved_tokens - question.reserved_tokens, 0),
             reserved_money = greatest(c.reserved_money - question.reserved_money, 0)
         FROM jsonb_array_elements(question.counters) AS k
-        WHERE (c.scope, c.owner, c.period) = (k->>0, k->>1, k->>2);
+        WHERE c.scope = k->>0 AND c.owner = k->>1 AND c.period = k->>2;
         UPDATE tickertape.records_questions SET reserved_tokens = 0, reserved_money = 0 WHERE turn = question.turn;
     END IF;
 END $$;
 
--- The exceeded limits of a question, each [scope, owner, period, unit, amount], by their positions; the caller has
--- locked their counters. `price` is in the units of money, and not rounded.
-CREATE FUNCTION tickertape.records_exceeded(limits jsonb, least_tokens bigint, price numeric) RETURNS SETOF bigint
-LANGUAGE sql AS $$
-    SELECT position - 1
-    FROM jsonb_array_elements(limits) WITH ORDINALITY AS l (value, position)
-    LEFT JOIN tickertape.records_counters AS c
-        ON (c.scope, c.owner, c.period) = (l.value->>0, l.value->>1, l.value->>2)
-    WHERE CASE l.value->>3
-        WHEN 'questions' THEN coalesce(c.questions, 0) + 1 > (l.value->>4)::numeric
-        WHEN 'tokens' THEN coalesce(c.tokens + c.reserved_tokens, 0) + least_tokens > (l.value->>4)::numeric
-        -- Without a price there is nothing to reserve: a limit is reached once it is spent.
-        ELSE coalesce(c.money + c.reserved_money, 0) + price > (l.value->>4)::numeric
-            OR coalesce(c.money + c.reserved_money, 0) >= (l.value->>4)::numeric
-    END
-    ORDER BY position
-$$;
-
--- The tokens left under all limits; null without a limit of tokens.
-CREATE FUNCTION tickertape.records_free_tokens(limits jsonb) RETURNS bigint LANGUAGE sql AS $$
-    SELECT min(trunc((l->>4)::numeric) - coalesce(c.tokens + c.reserved_tokens, 0))::bigint
-    FROM jsonb_array_elements(limits) AS l
-    LEFT JOIN tickertape.records_counters AS c ON (c.scope, c.owner, c.period) = (l->>0, l->>1, l->>2)
-    WHERE l->>3 = 'tokens'
-$$;
+-- The first exceeded limit of a question by its position, or null. Each is [scope, owner, period, unit, amount]; the
+-- caller has locked their counters. `price` is in the units of money, and not rounded. `free_tokens` are left under all
+-- limits.
+CREATE FUNCTION tickertape.records_check_limits(
+    limits jsonb, least_tokens bigint, price numeric, OUT refused bigint, OUT free_tokens bigint
+) LANGUAGE plpgsql AS $$
+DECLARE
+    position bigint := 0;
+    each_limit jsonb;
+    amount numeric;
+    counter tickertape.records_counters;
+BEGIN
+    FOR each_limit IN SELECT jsonb_array_elements(limits) LOOP
+        amount := (each_limit->>4)::numeric;
+        SELECT c.* INTO counter FROM tickertape.records_counters AS c
+        WHERE c.scope = each_limit->>0 AND c.owner = each_limit->>1 AND c.period = each_limit->>2;
+        IF (CASE each_limit->>3
+            WHEN 'questions' THEN coalesce(counter.questions, 0) + 1 > amount
+            WHEN 'tokens' THEN coalesce(counter.tokens + counter.reserved_tokens, 0) + least_tokens > amount
+            -- Without a price there is nothing to reserve: a limit is reached once it is spent.
+            ELSE coalesce(counter.money + counter.reserved_money, 0) + price > amount
+                OR coalesce(counter.money + counter.reserved_money, 0) >= amount
+        END) THEN
+            refused := position;
+            RETURN;
+        END IF;
+        IF each_limit->>3 = 'tokens' THEN
+            free_tokens := least(
+                free_tokens, trunc(amount)::bigint - coalesce(counter.tokens + counter.reserved_tokens, 0)
+            );
+        END IF;
+        position := position + 1;
+    END LOOP;
+END $$;
 
 -- Whether to tell a person about a reached limit now; remembers it.
 CREATE FUNCTION tickertape.records_may_notify(person text, moment double precision, pause double precision)
@@ -212,6 +221,8 @@ DECLARE
     room_money CONSTANT bigint := (wanted->>'money')::bigint;
     question tickertape.records_questions;
     expired tickertape.records_questions[];
+    free_tokens bigint;
+    is_inserted boolean;
     is_new boolean;
 BEGIN
     notify := false;
@@ -219,15 +230,22 @@ BEGIN
     INSERT INTO tickertape.records_questions (
         turn, platform, workspace, channel, message, generation, "user", at, state, counters,
         reserved_tokens, reserved_money, expires_at
-    ) VALUES (this, '', '', '', '', 0, '', moment, 'new', '[]', 0, 0, moment) ON CONFLICT DO NOTHING;
-    SELECT q.* INTO question FROM tickertape.records_questions AS q WHERE q.turn = this FOR UPDATE;
-    is_new := question.state IN ('new', 'refunded');
+    ) VALUES (
+        this, wanted->>'platform', wanted->>'workspace', wanted->>'channel', wanted->>'message',
+        (wanted->>'generation')::integer, wanted->>'user', moment, 'reserved', wanted->'counters',
+        room_tokens, room_money, (wanted->>'expires_at')::double precision
+    ) ON CONFLICT DO NOTHING;
+    is_inserted := FOUND;
+    IF NOT is_inserted THEN
+        SELECT q.* INTO question FROM tickertape.records_questions AS q WHERE q.turn = this FOR UPDATE;
+    END IF;
+    is_new := is_inserted OR question.state = 'refunded';
     IF is_new THEN
         question.counters := wanted->'counters';
     END IF;
 
     -- Their process died, and no other one continued them.
-    SELECT coalesce(array_agg(e.found), '{}') INTO expired FROM (
+    SELECT array_agg(e.found) INTO expired FROM (
         SELECT q AS found FROM tickertape.records_questions AS q
         WHERE (q.reserved_tokens > 0 OR q.reserved_money > 0) AND q.expires_at < moment AND q.turn <> this
         ORDER BY q.expires_at LIMIT (wanted->>'expired_at_once')::bigint FOR UPDATE SKIP LOCKED
@@ -236,43 +254,59 @@ BEGIN
     INSERT INTO tickertape.records_counters (scope, owner, period)
     SELECT DISTINCT k->>0, k->>1, k->>2 FROM jsonb_array_elements(question.counters) AS k ORDER BY 1, 2, 3
     ON CONFLICT DO NOTHING;
-    PERFORM tickertape.records_lock_counters(question.counters || coalesce(
-        (SELECT jsonb_agg(k) FROM unnest(expired) AS e, jsonb_array_elements(e.counters) AS k), '[]'
-    ));
-    FOR number IN 1 .. cardinality(expired) LOOP
-        PERFORM tickertape.records_release(expired[number]);
-    END LOOP;
-    PERFORM tickertape.records_release(question);
+    IF expired IS NULL THEN
+        PERFORM tickertape.records_lock_counters(question.counters);
+    ELSE
+        PERFORM tickertape.records_lock_counters(question.counters || (
+            SELECT jsonb_agg(k) FROM unnest(expired) AS e, jsonb_array_elements(e.counters) AS k
+        ));
+        FOR number IN 1 .. cardinality(expired) LOOP
+            PERFORM tickertape.records_release(expired[number]);
+        END LOOP;
+    END IF;
 
-    IF is_new THEN
-        SELECT e INTO refused FROM tickertape.records_exceeded(
+    IF is_new AND wanted->'limits' <> '[]' THEN
+        SELECT c.refused, c.free_tokens INTO refused, free_tokens FROM tickertape.records_check_limits(
             wanted->'limits', (wanted->>'least_tokens')::bigint, (wanted->>'price')::numeric
-        ) AS e LIMIT 1;
+        ) AS c;
         IF refused IS NOT NULL THEN
-            DELETE FROM tickertape.records_questions AS q WHERE q.turn = this AND q.state = 'new';
+            IF is_inserted THEN
+                DELETE FROM tickertape.records_questions AS q WHERE q.turn = this;
+            END IF;
             notify := tickertape.records_may_notify(
                 wanted->>'person', moment, (wanted->>'notice_seconds')::double precision
             );
             RETURN;
         END IF;
-        room_tokens := least(room_tokens, tickertape.records_free_tokens(wanted->'limits'));
-        UPDATE tickertape.records_questions AS q SET
-            platform = wanted->>'platform', workspace = wanted->>'workspace', channel = wanted->>'channel',
-            message = wanted->>'message', generation = (wanted->>'generation')::integer, "user" = wanted->>'user',
-            at = moment, state = 'reserved', counters = wanted->'counters'
-        WHERE q.turn = this;
-    END IF;  -- a question continued after a crash counts in the periods of its first admission
+    END IF;
 
-    UPDATE tickertape.records_questions AS q SET
-        reserved_tokens = room_tokens, reserved_money = room_money,
-        expires_at = (wanted->>'expires_at')::double precision
-    WHERE q.turn = this;
+    IF NOT is_inserted THEN
+        -- Refunded, it counts anew; continued after a crash, it counts in the periods of its first admission.
+        PERFORM tickertape.records_release(question);
+        UPDATE tickertape.records_questions AS q SET
+            platform = CASE WHEN is_new THEN wanted->>'platform' ELSE q.platform END,
+            workspace = CASE WHEN is_new THEN wanted->>'workspace' ELSE q.workspace END,
+            channel = CASE WHEN is_new THEN wanted->>'channel' ELSE q.channel END,
+            message = CASE WHEN is_new THEN wanted->>'message' ELSE q.message END,
+            "user" = CASE WHEN is_new THEN wanted->>'user' ELSE q."user" END,
+            at = CASE WHEN is_new THEN moment ELSE q.at END,
+            state = CASE WHEN is_new THEN 'reserved' ELSE q.state END,
+            counters = question.counters
+        WHERE q.turn = this;
+    END IF;
+    IF NOT is_inserted OR free_tokens < room_tokens THEN
+        room_tokens := least(room_tokens, free_tokens);
+        UPDATE tickertape.records_questions AS q SET
+            reserved_tokens = room_tokens, reserved_money = room_money,
+            expires_at = (wanted->>'expires_at')::double precision
+        WHERE q.turn = this;
+    END IF;
     UPDATE tickertape.records_counters AS c SET
         questions = c.questions + is_new::integer,
         reserved_tokens = greatest(c.reserved_tokens + room_tokens, 0),
         reserved_money = c.reserved_money + room_money
     FROM jsonb_array_elements(question.counters) AS k
-    WHERE (c.scope, c.owner, c.period) = (k->>0, k->>1, k->>2);
+    WHERE c.scope = k->>0 AND c.owner = k->>1 AND c.period = k->>2;
 END $$;
 
 -- Stores a turn's calls, counts them in the periods of its admission, and ends its reservation. A call belongs to the
@@ -321,12 +355,16 @@ BEGIN
     UPDATE tickertape.records_counters AS c SET
         questions = greatest(c.questions - is_refunded::integer, 0),
         tokens = c.tokens + spent_tokens,
-        money = c.money + spent_money
+        money = c.money + spent_money,
+        reserved_tokens = greatest(c.reserved_tokens - question.reserved_tokens * has_ended::integer, 0),
+        reserved_money = greatest(c.reserved_money - question.reserved_money * has_ended::integer, 0)
     FROM jsonb_array_elements(question.counters) AS k
-    WHERE (c.scope, c.owner, c.period) = (k->>0, k->>1, k->>2);
-    IF has_ended THEN
-        PERFORM tickertape.records_release(question);
-        UPDATE tickertape.records_questions SET state = CASE WHEN is_refunded THEN 'refunded' ELSE 'ended' END
-        WHERE turn = this AND state = 'reserved';
-    END IF;  -- otherwise another process continues it, with the same room
+    WHERE c.scope = k->>0 AND c.owner = k->>1 AND c.period = k->>2;
+    IF has_ended THEN  -- otherwise another process continues it, with the same room
+        UPDATE tickertape.records_questions SET
+            reserved_tokens = 0, reserved_money = 0, state = CASE
+                WHEN state <> 'reserved' THEN state WHEN is_refunded THEN 'refunded' ELSE 'ended'
+            END
+        WHERE turn = this;
+    END IF;
 END $$;
