@@ -25,12 +25,12 @@ class RollingWindow(RateLimitBase):
     # Found by simulation over 1 to 70 replies of 100 to 3,000 words, together, one after the other, and as seeded
     # arrivals (docs/adr/0011-adaptive-reserve.md).
     # Text of a typical answer: 400 words at 40 a second, less a last step. Seconds.
-    TYPICAL = 9.0
+    TYPICAL = 9.05
     # A reply still at work has this share of its age to come at the age of a typical one. The share grows with age: the
     # longer it is, the longer it may become. All live ones together get no more than a period's permits for that.
-    TAIL = 0.5
+    TAIL = 0.45
     # Least text to come of any reply, as a share of a typical one.
-    LEAST = 0.3
+    LEAST = 0.2
     # So many return times of permits are looked at: more change no figure. Their number bounds the processor time.
     HORIZONS = 6
     # Reserved for the final writes of future replies.
