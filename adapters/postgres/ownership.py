@@ -9,6 +9,7 @@ import asyncio
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from typing_extensions import override
@@ -38,7 +39,9 @@ CHANNEL = "tickertape_inbox"
 # Ages are stored with this precision. Digits behind the point of a second.
 _DIGITS = 3
 
-_HEARTBEAT = "SELECT tickertape.heartbeat($1, $2, $3, $4, $5, $6, $7::text::jsonb, $8::text::jsonb, $9::text::jsonb)"
+_HEARTBEAT = (
+    "SELECT tickertape.heartbeat($1, $2, $3, $4, $5, $6, $7::text::jsonb, $8::text::jsonb, $9::text::jsonb, $10)"
+)
 _REAP = "SELECT tickertape.reap($1, $2, $3)"
 _TAKE = "SELECT tickertape.take($1, $2, $3, $4)"
 _ROUTE = "SELECT tickertape.route($1, $2, $3, $4, $5, $6, $7, $8)"
@@ -53,15 +56,26 @@ WHERE l.owner = $1 ORDER BY i.number LIMIT $2
 _HANDLED = "DELETE FROM tickertape.inbox WHERE number = ANY ($1::bigint[])"
 
 
+@dataclass(frozen=True, slots=True)
+class _KnownLanes:
+    """The lanes of a process, and the database's digest of their list."""
+
+    process: str
+    digest: str
+    lanes: frozenset[Grant]
+
+
 class PostgresOwnership(Ownership):
     """Leases, lanes and inbox in the database. `limits` are the shared limits by name."""
 
     def __init__(self, engine: Engine, limits: Mapping[str, int] | None = None) -> None:
         self._engine = engine
+        self._known: _KnownLanes | None = None  # as listed last, so that thousands are not sent each second
         self._totals = json.dumps(dict(limits or {}))
 
     @override
     async def heartbeat(self, heartbeat: Heartbeat) -> HeartbeatResponse | None:
+        known = self._known if self._known is not None and self._known.process == heartbeat.process else None
         shares = {limit: [report.in_use, report.demand] for limit, report in heartbeat.shares.items()}
         row = await self._engine.fetch_row(
             _HEARTBEAT,
@@ -74,12 +88,18 @@ class PostgresOwnership(Ownership):
             json.dumps(shares),
             self._totals,
             _written(heartbeat.writes),
+            known.digest if known is not None else None,
             urgent=True,
         )
         found = _json(row)
         if found["state"] == "stale":
             raise ServiceError("a newer heartbeat was applied")
-        return _response(found) if found["state"] == "alive" else None
+        if found["state"] == "dead":
+            return None
+        if found["lanes"] is not None or known is None:
+            lanes = frozenset(Grant(Lane(platform, name), fence) for platform, name, fence in found["lanes"])
+            self._known = known = _KnownLanes(heartbeat.process, found["digest"], lanes)
+        return _response(found, known.lanes)
 
     @override
     async def reap(self, caller: Caller) -> Sequence[str]:
@@ -147,11 +167,11 @@ def _json(row: Mapping[str, Any] | None) -> Any:  # noqa: ANN401 (as the functio
     return None if value is None else json.loads(value)
 
 
-def _response(found: Mapping[str, Any]) -> HeartbeatResponse:
+def _response(found: Mapping[str, Any], lanes: frozenset[Grant]) -> HeartbeatResponse:
     lapses_in = found["lapses_in"]
     return HeartbeatResponse(
         EngineTime(found["epoch"], found["seconds"]),
-        frozenset(Grant(Lane(platform, name), fence) for platform, name, fence in found["lanes"]),
+        lanes,
         {platform: LaneCounts(*counts) for platform, counts in found["counts"].items()},
         found["shares"],
         found["events"],

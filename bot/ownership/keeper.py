@@ -237,8 +237,9 @@ class Keeper:
         self._unreleased |= dict.fromkeys(changes.unreleased)
         self._win(changes.won)
         if member.lease.is_valid(now):
-            stored = [grant for grant in sent.heartbeat.writes if grant in member.lanes]
-            self.records.stored(sent.heartbeat.number, stored, member.lease.valid_until)
+            lanes = member.lanes
+            self.records.stored(sent.heartbeat.number, [grant for grant in sent.heartbeat.writes if grant in lanes])
+            self.records.renew(lanes, member.lease.valid_until)
         self._set_shares()
         self._good.set()
         self._work.set()

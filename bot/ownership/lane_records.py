@@ -62,19 +62,25 @@ class LaneRecords:
         return self.log(lane).history.report(now, 0)
 
     def reports(self, grants: Iterable[Grant], live: Mapping[Lane, int], now: float) -> dict[Grant, WriteReport]:
-        """The reports of a heartbeat; `live` are the live answers of each lane."""
-        return {
-            grant: self.log(grant.lane).history.report(now, allowance_for(live.get(grant.lane, 0))) for grant in grants
-        }
+        """The reports of a heartbeat; `live` are the live answers of each lane. A quiet lane's stored one stands."""
+        reports: dict[Grant, WriteReport] = {}
+        for grant in grants:
+            report = self.log(grant.lane).history.report(now, allowance_for(live.get(grant.lane, 0)))
+            if report.calls or self.limit(grant.lane).differs_from(report.allowance):
+                reports[grant] = report
+        return reports
 
     def promise(self, number: int, reports: Mapping[Grant, WriteReport]) -> None:
         """The heartbeat with these reports is sent."""
         for grant, report in reports.items():
             self.limit(grant.lane).promise(number, report.allowance)
 
-    def stored(self, number: int, grants: Iterable[Grant], until: float) -> None:
-        """That heartbeat was good: writes may be sent until then."""
+    def stored(self, number: int, reported: Iterable[Grant]) -> None:
+        """The heartbeat with these reports was good."""
+        for grant in reported:
+            self.limit(grant.lane).stored(number)
+
+    def renew(self, grants: Iterable[Grant], until: float) -> None:
+        """The lease is good until then: so long, writes may be sent."""
         for grant in grants:
-            limit = self.limit(grant.lane)
-            limit.stored(number)
-            limit.renew(until)
+            self.limit(grant.lane).renew(until)

@@ -25,7 +25,7 @@ class Heartbeat:
 
     `may_take`: past the grace period and not stopping, so others leave it its part. `epoch` is the one last heard of.
     Shares grow only in a heartbeat with `may_take` and the engine's present epoch. `writes` replaces the stored reports
-    of lanes owned with these fences.
+    of lanes owned with these fences. The others stand: they hold at each heartbeat, until the owner's last one.
     """
 
     process: str

@@ -137,6 +137,10 @@ class LaneLimit(RenewableLimit):
         """The heartbeat with this number reports an allowance; from now on it may be stored."""
         self._promises.append(_Promise(number, self._spent + allowance))
 
+    def differs_from(self, allowance: int) -> bool:
+        """Whether the stored report, and all that may be stored, leave the lane another allowance than this."""
+        return {promise.most - self._spent for promise in self._promises} != {allowance} or not self._is_stored
+
     def stored(self, number: int) -> None:
         """That heartbeat was good: earlier reports are replaced."""
         self._promises = [promise for promise in self._promises if promise.number >= number]

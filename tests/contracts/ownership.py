@@ -267,12 +267,43 @@ class OwnershipContract(ABC):
             (taken,) = await engine.take(next_owner.caller, PLATFORM, 1)
             assert taken.writes is not None
             assert taken.writes.report == report
-            assert LEASE < taken.writes.age < LEASE + 3.0
+            assert LEASE < taken.writes.age < LEASE + 3.0  # since the last heartbeat of the dead
             await engine.release("b", {taken.grant: WriteReport({"chat.update": [1.0]}, 0)})
             (again,) = await engine.take(next_owner.caller, PLATFORM, 1)
             assert again.writes is not None
             assert again.writes.report.allowance == 0
             assert again.writes.age < 0.5
+
+    async def test_the_report_of_a_quiet_lane_holds_until_the_owners_last_heartbeat(self) -> None:
+        """It is sent once; its allowance may be used as late as that."""
+        async with self.ownership() as engine:
+            owner, next_owner = await begin(engine, "a"), await begin(engine, "b", 30.0)
+            await owner.route(event(LANES[0]))
+            (grant,) = await owner.listed()
+            await owner.beat(writes={grant: WriteReport({}, 8)})
+            reported = asyncio.get_running_loop().time()
+            await asyncio.sleep(LEASE / 2)
+            await owner.beat()
+            await asyncio.sleep(LEASE * 1.2)
+            await next_owner.beat()
+            await engine.reap(next_owner.caller)
+            (taken,) = await engine.take(next_owner.caller, PLATFORM, 1)
+            assert taken.writes is not None
+            assert taken.writes.age < asyncio.get_running_loop().time() - reported - LEASE / 2 + 0.02
+
+    async def test_a_list_of_lanes_that_changes_back_is_followed(self) -> None:
+        """Each heartbeat has the present lanes, however they came."""
+        async with self.ownership() as engine:
+            process = await begin(engine, "a", 30.0)
+            for number in (1, 2, 3):
+                await process.route(event(LANES[number]))
+                assert {grant.lane for grant in await process.listed()} == {*LANES[1 : number + 1]}
+                assert {grant.lane for grant in await process.listed()} == {*LANES[1 : number + 1]}
+            before = await process.listed()
+            await engine.release("a", dict.fromkeys(before, WriteReport()))
+            assert await process.listed() == frozenset()
+            await process.take()
+            assert len(await process.listed() - before) == 3
 
     async def test_shares_add_up_to_the_limit(self) -> None:
         """One process uses all of it; another gets a part once the first has given back."""

@@ -164,10 +164,12 @@ class Engine:
         ]
         for process in over:
             self.tables.processes[process].is_dead = True
+            silent_since = self.tables.processes[process].seen_at
             self.deaths.append((caller.process, process))
             for lane in self.tables.lanes.values():
                 if lane.owner == process:
                     lane.owner, lane.free_since, lane.deaths = None, now, (*lane.deaths, now)[-3:]
+                    lane.reported_at = silent_since  # a quiet lane's report stood until then
         return over
 
     def take(self, caller: Caller, platform: str, most: int) -> Sequence[TakenLane]:

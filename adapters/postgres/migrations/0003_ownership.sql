@@ -72,9 +72,10 @@ CREATE FUNCTION tickertape.share_target(me text, limit_name text, total bigint) 
     FROM whole WHERE id = me
 $$;
 
+-- `known_lanes` is the digest in an earlier response. The list of lanes is sent only if it is another one.
 CREATE FUNCTION tickertape.heartbeat(
     me text, beat bigint, lease double precision, my_platforms text[], takes boolean, epoch text,
-    shares jsonb, totals jsonb, writes jsonb
+    shares jsonb, totals jsonb, writes jsonb, known_lanes text
 ) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
     known tickertape.members;
@@ -86,6 +87,7 @@ DECLARE
     others bigint;
     grants jsonb := '{}';
     holds jsonb := '{}';
+    digest text;
 BEGIN
     IF shares <> '{}' THEN
         PERFORM pg_advisory_xact_lock(hashtext('tickertape.shares'));
@@ -123,10 +125,13 @@ BEGIN
         UPDATE tickertape.lanes AS l SET report = w->3, reported_at = at FROM jsonb_array_elements(writes) AS w
         WHERE l.platform = w->>0 AND l.name = w->>1 AND l.fence = (w->>2)::bigint AND l.owner = me;
     END IF;
+    SELECT count(*) || ' ' || coalesce(sum(hashtextextended(platform || '/' || name, fence)), 0) INTO digest
+    FROM tickertape.lanes WHERE owner = me;
     RETURN jsonb_build_object(
-        'state', 'alive', 'epoch', tickertape.engine_epoch(), 'seconds', extract(epoch FROM at), 'shares', grants,
-        'lanes', (SELECT coalesce(jsonb_agg(jsonb_build_array(platform, name, fence)), '[]')
-            FROM tickertape.lanes WHERE owner = me),
+        'digest', digest, 'state', 'alive', 'epoch', tickertape.engine_epoch(), 'seconds', extract(epoch FROM at), 'shares', grants,
+        'lanes', CASE WHEN digest IS DISTINCT FROM known_lanes THEN
+            (SELECT coalesce(jsonb_agg(jsonb_build_array(platform, name, fence)), '[]')
+                FROM tickertape.lanes WHERE owner = me) END,
         'counts', tickertape.lane_counts(my_platforms, at),
         'events', EXISTS (SELECT 1 FROM tickertape.inbox AS i
             JOIN tickertape.lanes AS l ON l.platform = i.platform AND l.name = i.lane WHERE l.owner = me),
@@ -138,13 +143,15 @@ END $$;
 -- By platform: lanes, free ones, live members that take some, and whether a lane is free for a whole lease.
 CREATE FUNCTION tickertape.lane_counts(of_platforms text[], at timestamptz) RETURNS jsonb LANGUAGE sql AS $$
     SELECT coalesce(jsonb_object_agg(p, jsonb_build_array(
-        (SELECT count(*) FROM tickertape.lanes WHERE platform = p),
-        (SELECT count(*) FROM tickertape.lanes WHERE platform = p AND owner IS NULL),
+        l.known, l.free,
         (SELECT count(*) FROM tickertape.members WHERE NOT dead AND may_take AND p = ANY (platforms)),
-        (SELECT coalesce(bool_or(free_since < at - make_interval(secs => (
-                SELECT max(lease_seconds) FROM tickertape.members WHERE NOT dead))), false)
-            FROM tickertape.lanes WHERE platform = p AND owner IS NULL)
-    )), '{}') FROM unnest(of_platforms) AS p
+        coalesce(l.longest_free < at - make_interval(secs => (
+            SELECT max(lease_seconds) FROM tickertape.members WHERE NOT dead)), false)
+    )), '{}') FROM unnest(of_platforms) AS p, LATERAL (
+        SELECT count(*) AS known, count(*) FILTER (WHERE owner IS NULL) AS free,
+            min(free_since) FILTER (WHERE owner IS NULL) AS longest_free
+        FROM tickertape.lanes WHERE platform = p
+    ) AS l
 $$;
 
 -- `heard` is the engine's time in the caller's last heartbeat: a later jump of the clock kills nobody.
