@@ -21,7 +21,7 @@ from bot.ports import NextWriteAt, at_once
 
 # Pauses ended in one iteration of the loop: the reads behind them take two to five milliseconds, and a request to this
 # process takes four iterations. More are due only if the machine is busy. Meanwhile their data waits in the kernel.
-READS_PER_ITERATION = 12
+READS_PER_ITERATION = 8
 
 # Weight of the newest read in the average gap between events: the last few reads count.
 GAP_WEIGHT = 0.25

@@ -32,7 +32,7 @@ _DEFAULT_HOLD_SECONDS = 1.0
 
 # Writes begun in one iteration of the event loop. Each takes one or two milliseconds to render and to send, and a whole
 # second's permits of a Discord bot would stop everything else for a twentieth of a second.
-_SENDS_PER_ITERATION = 3
+_SENDS_PER_ITERATION = 2
 
 
 class Pacer:
