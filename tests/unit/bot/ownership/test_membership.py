@@ -91,6 +91,20 @@ def test_a_lane_given_up_is_not_taken_back_by_an_older_list(driver: Driver) -> N
     assert driver.beat(2.0, SECOND).won == (TakenLane(SECOND),)
 
 
+def test_a_lane_given_up_is_not_taken_back_by_a_late_response(driver: Driver) -> None:
+    """The list told of it first; then it was given up; then the response to `take` came."""
+    driver.past_grace()
+    driver.member.taken([TakenLane(FIRST)], asked=6.1, now=6.2)
+    driver.member.let_go([LANE])
+    assert driver.member.taken([TakenLane(FIRST)], asked=6.1, now=6.3) == ()
+
+
+def test_a_lapsed_process_takes_nothing(driver: Driver) -> None:
+    """The response came when its lease was over."""
+    driver.past_grace()
+    assert driver.member.taken([TakenLane(FIRST)], asked=6.1, now=9.1) == ()
+
+
 def test_a_refusal_fences_it(driver: Driver) -> None:
     """All lanes are lost at once, however late the refusal comes."""
     driver.beat(0.0, FIRST)
