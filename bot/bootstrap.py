@@ -28,7 +28,7 @@ from adapters.shared.diagnostics import CheckResult
 from bot.access import AccessRules, AllowDeny
 from bot.backoff import Backoff
 from bot.bootstrap_admin import make_admin_page
-from bot.bootstrap_commands import make_handlers, make_preference_rules
+from bot.bootstrap_commands import make_preference_rules, open_handlers
 from bot.bootstrap_journal import AnyJournal, call_log_of, journal_status, open_stores
 from bot.bootstrap_metrics import bot_state
 from bot.bootstrap_models import (
@@ -112,8 +112,8 @@ async def open_bot(settings: Settings, stack: AsyncExitStack, report: Callable[[
     )
     stack.push_async_callback(http_server.close)
     generations = Generations(turns, {each.name: each for each in platforms}, edit_seconds=settings.turns.edit_seconds)
-    commands = make_handlers(
-        settings, rules, records, quotas, journal=journal, inbox=turns, strings=strings, wall_clock=clock
+    commands = await open_handlers(
+        settings, stack, rules, records, quotas, journal=journal, turns=turns, strings=strings, wall_clock=clock
     )
     feedback = Feedback(records, recorder, strings, clock)
     return Bot(turns, platforms, http_server, InteractionService(generations, feedback, commands), wait_until_stored)

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from datetime import datetime
 
 from bot.access import AccessRules
+from bot.bootstrap_journal import AnyJournal
 from bot.bootstrap_models import make_catalog
 from bot.bootstrap_records import make_personal_data
+from bot.forgotten_people import ForgottenPeople
 from bot.interactions.handlers import CommandHandlers, HandlerOptions, HandlerPorts
-from bot.ports import Inbox
 from bot.preferences import Controls, FreeText, Persona, PreferenceName
-from bot.privacy import JournalRows
 from bot.prompt import PromptConfig
 from bot.quota_book import QuotaBook
 from bot.record_store import RecordStore
 from bot.stored_choices import PreferenceRules
 from bot.strings import Strings
+from bot.turns.manager import TurnManager
 from bot.usage import LedgerUsage
 from config.settings import Settings
 
@@ -43,22 +45,25 @@ def make_preference_rules(settings: Settings, access: AccessRules, prompting: Pr
     )
 
 
-def make_handlers(
+async def open_handlers(
     settings: Settings,
+    stack: AsyncExitStack,
     rules: PreferenceRules,
     records: RecordStore,
     quotas: QuotaBook,
     *,
-    journal: JournalRows,
-    inbox: Inbox,
+    journal: AnyJournal,
+    turns: TurnManager,
     strings: Strings,
     wall_clock: Callable[[], datetime],
 ) -> CommandHandlers:
-    """The handlers of commands on the store of records."""
+    """The handlers of commands on the store of records; other processes may forget people too."""
     usage = LedgerUsage(records, quotas, wall_clock)
-    personal = make_personal_data(settings, records, journal, inbox, wall_clock)
+    personal = make_personal_data(settings, records, journal, turns, wall_clock)
+    if journal.shared:
+        await stack.enter_async_context(ForgottenPeople(records, personal, turns.live_turns))
     chosen = settings.controls
     return CommandHandlers(
-        HandlerPorts(records, usage, personal, inbox),
+        HandlerPorts(records, usage, personal, turns),
         HandlerOptions(rules, strings, chosen.welcome, chosen.welcome_text),
     )

@@ -5,7 +5,7 @@ Frozen values and protocols only. A store that cannot read or write raises `Reco
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
@@ -286,6 +286,10 @@ class PersonalRecords(Protocol):
 
     async def questions_of(self, user: Subject) -> Sequence[TurnKey]:
         """The keys of a person's stored questions."""
+        ...
+
+    async def forgotten(self, turns: Sequence[str]) -> Collection[str]:
+        """Which of these questions, by digest, were asked by people forgotten since."""
         ...
 
     async def erase(self, user: Subject) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 
 from adapters.records.preferences import append_audit
@@ -13,6 +13,12 @@ from bot.records import AuditEntry, Subject
 
 # Begins the random id of an erased person in the audit log; a trigger accepts nothing else.
 FORGOTTEN = "forgotten-"
+
+# Questions looked up by one statement: older versions of SQLite take 999 parameters.
+TURNS_AT_ONCE = 500
+
+# The numbers of parameters of these statements: few, since each statement is prepared once.
+TURN_PLACES = (5, 50, TURNS_AT_ONCE)
 
 # The rows about a person by table. Parameters: platform, user.
 _SELECTS: Mapping[str, str] = MappingProxyType(
@@ -101,6 +107,19 @@ def questions_of(user: Subject) -> Script[Sequence[TurnKey]]:
         user.id,
     )
     return [TurnKey(*row) for row in rows]
+
+
+def forgotten(turns: Sequence[str]) -> Script[Collection[str]]:
+    """Those of these questions without a person."""
+    found: list[str] = []
+    for start in range(0, len(turns), TURNS_AT_ONCE):
+        some = turns[start : start + TURNS_AT_ONCE]
+        places = next(each for each in TURN_PLACES if each >= len(some))
+        marks = ", ".join(f"${number}" for number in range(1, places + 1))
+        chosen = f"""SELECT turn FROM records.questions WHERE turn IN ({marks}) AND "user" = ''"""  # noqa: S608 (numbers)
+        rows = yield from select(chosen, *some, *[""] * (places - len(some)))
+        found += [row[0] for row in rows]
+    return found
 
 
 def erase(user: Subject, at: float) -> Script[str]:

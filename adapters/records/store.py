@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 
 from typing_extensions import override
@@ -115,6 +115,10 @@ class ScriptedRecords(RecordStore, ABC):
     @override
     async def questions_of(self, user: Subject) -> Sequence[TurnKey]:
         return await self._engine.run(personal.questions_of(user))
+
+    @override
+    async def forgotten(self, turns: Sequence[str]) -> Collection[str]:
+        return await self._engine.run(personal.forgotten(turns))
 
     @override
     async def erase(self, user: Subject) -> str:

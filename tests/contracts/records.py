@@ -347,6 +347,7 @@ class RecordsContract(ABC):
             random_id = await records.erase(DANA)
             assert not any((await records.rows_of(DANA)).values())
             assert all((await records.rows_of(ELI)).values())
+            assert await records.forgotten([key(number).digest for number in range(700)]) == [key(1).digest]
             assert random_id in {each.actor for each in await records.audit()}
             assert await records.totals(UsageFilter(platform="slack")) == before
             assert (await records.counters([COUNTER]))[COUNTER].questions == 1

@@ -152,3 +152,25 @@ async def test_the_bot_needs_no_right_to_change_tables(database: str) -> None:
             await until(lambda: whole(place, question))
             assert await running.stop() == 0
     assert not any("ERROR" in line.upper().split() for line in running.lines)
+
+
+async def test_two_processes_share_limits_and_figures(database: str) -> None:
+    """Of six questions to both, exactly as many are answered as the limit has room for; the export shows each once."""
+    double = DiscordDouble()
+    async with OpenAIDouble(default=Answer(WORDS, words_per_second=200)) as model, double.running():
+        place = DiscordPlace(double)
+        named = environment(model, database, place) | {"TICKERTAPE_QUOTA_QUESTIONS": "4"}
+        async with bot(named) as one, bot(named) as other:
+            await double.until(lambda: double.gateway.connected >= 2)
+            dana = double.world.user("Dana")
+            channels = [double.world.channel(double.world.guild()) for _ in range(6)]
+            for channel in channels:
+                double.say(channel, f"<@{double.world.bot}> why?", author=dana)
+            await until(lambda: len(model.requests) == 4)
+            assert [await each.stop() for each in (one, other)] == [0, 0]
+        assert len(model.requests) == 4
+        async with bot({"JOURNAL_URL": database}, "usage", "--csv") as export:
+            assert await export.process.wait() == 0
+    header, *rows = [line for line in export.lines if "," in line]
+    assert header.startswith("at,platform,workspace,channel,user")
+    assert [row.split(",")[4] for row in rows] == [dana] * 4

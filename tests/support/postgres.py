@@ -6,12 +6,13 @@ import asyncio
 import importlib
 import os
 import random
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -137,6 +138,10 @@ def own_server() -> Iterator[PostgresServer]:
             yield server
         finally:
             server.stop()
+
+
+# Time limits for tests of something else, on a busy machine. Seconds.
+PATIENT: Mapping[str, float] = MappingProxyType({"call_seconds": 30.0, "connect_seconds": 30.0})
 
 
 @asynccontextmanager

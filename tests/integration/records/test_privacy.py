@@ -19,6 +19,7 @@ from typing_extensions import override
 from adapters.journal import JournalBroken, MemoryJournal, SqliteJournal
 from adapters.records.sqlite import SqliteRecords
 from bot.conversation import Ending, Finish, FinishReason, Text, TurnKey
+from bot.forgotten_people import ForgottenPeople
 from bot.privacy import Answers, JournalRows, StoredPersonalData
 from bot.records import RecordsUnavailable, Retention, person
 from tests.contracts.records import NOON
@@ -130,6 +131,29 @@ async def test_a_running_answer_ends_without_a_trace() -> None:
         assert [record.ending for record in core.recorder.records] == [Ending.STOPPED]
         assert len(at.spent.entries) == 1
         assert not any((await at.records.rows_of(DANA)).values())
+
+
+async def test_an_answer_stops_where_another_process_forgot_its_person() -> None:
+    """It ends within a second or two, once; rows stored since the erasure go too, and others' answers go on."""
+    journal = MemoryJournal()
+    async with (
+        metered({}) as at,
+        running_core(ScriptedModel([*words(400), Text("end"), Finish(FinishReason.STOP)]), hooks=at.hooks) as core,
+        ForgottenPeople(at.records, data_of(at, journal, core.turns), core.turns.live_turns),
+    ):
+        core.turns.accept(turn("1"), FakeChannel())
+        other = turn("2")
+        other = replace(other, conversation="c2", author=replace(other.author, id="U2"))
+        core.turns.accept(other, FakeChannel())
+        await asyncio.sleep(2)
+        await at.records.erase(DANA)  # by another process
+        await at.meter.admit(turn("3"))  # counted after it
+        await asyncio.sleep(2)
+        assert [live.author.id for live in core.turns.live_turns()] == ["U2"]
+        assert not any((await at.records.rows_of(DANA)).values())
+        assert [each.action for each in await at.records.audit()] == ["forget", "forget"]
+        await core.idle()
+        assert [record.ending for record in core.recorder.records] == [Ending.STOPPED, Ending.DONE]
 
 
 @pytest.mark.sockets  # a thread, so in real time
