@@ -131,8 +131,7 @@ class ReplyInput(ReplyState):
             self.figures.received(now, text_length)
             timing.began = min(timing.began, now)
         if not self._backlog.characters and self.shows_nothing and not timing.in_flight:
-            is_urgent = any(budget.should_open(now) for budget in self.budgets[Verb.POST])
-            timing.delay_until(now if is_urgent else now + policy.first_seconds)
+            timing.collects_until = now + policy.first_seconds
         self._backlog.add(text_length, now)
         if not fits or (draft.is_full and not answer.files.allowed and text.strip()):
             self.finish(Ending.LIMIT, now)  # more text could not be shown

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Mapping, Sequence
 
@@ -93,7 +94,11 @@ class ReplyState:
     @property
     def due_at(self) -> float:
         """Earliest time of the due write."""
-        return self._timing.due_at
+        at, collects_until = self._timing.due_at, self._timing.collects_until
+        if collects_until <= at or not self.shows_nothing:
+            return at
+        now = asyncio.get_running_loop().time()
+        return at if any(budget.should_open(now) for budget in self.budgets[Verb.POST]) else collects_until
 
     @property
     def final_budgets(self) -> Sequence[Budget]:
@@ -128,7 +133,7 @@ class ReplyState:
         if timing.in_flight or not self._answer.draft.length:
             return math.inf
         if self.shows_nothing:
-            at = max(timing.not_before, *(budget.ready_at(now, final=True) for budget in self.budgets[Verb.POST]))
+            at = max(self.due_at, *(budget.ready_at(now, final=True) for budget in self.budgets[Verb.POST]))
         else:
             ready = (budget.ready_at(now, final=False) for budget in self.growth_budgets)
             paced = (budget.paced_at(now, began=timing.began, wrote=timing.wrote) for budget in self.growth_budgets)

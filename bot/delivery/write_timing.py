@@ -17,6 +17,7 @@ class WriteTiming:
 
     verb: Verb | None = None  # of the next write; None: none is due
     not_before: float = 0.0
+    collects_until: float = 0.0  # the first post waits for a few words, unless it opens a window others wait for
     is_preview: bool = False  # the next write shows a reasoning preview and nothing else
     is_tidying: bool = False  # the next write only takes the buttons from an earlier message
     preview_not_before: float = 0.0
@@ -43,6 +44,7 @@ class WriteTiming:
     def hasten(self, now: float) -> None:
         """Drop the gap before the next write."""
         self.not_before = min(self.not_before, now)
+        self.collects_until = min(self.collects_until, now)
 
     def delay_until(self, at: float) -> None:
         """Send the next write no earlier than `at`."""
