@@ -57,6 +57,11 @@ class LiveTurns:
         turn = self._live.get(key)
         return turn is not None and turn.ending is None
 
+    def place_of(self, key: TurnKey, message: str) -> int | None:
+        """The place of a message in its answer, from 0; None if the turn is not in memory."""
+        turn = self._live.get(key) or self._ended.get(key)
+        return turn.messages.index(message) if turn is not None and message in turn.messages else None
+
     @property
     def live(self) -> Sequence[TurnState]:
         """Turns with their event, oldest first: unfinished, or interrupted for another process to continue."""

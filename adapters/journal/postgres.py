@@ -220,7 +220,8 @@ class PostgresJournal(Journal, JournalRows, RateLimitLog):
             case UpdateEvent(event=event):
                 await self._ask(sql.UPDATE_EVENT, *key, encode_event(event), owner)
             case AddMessage(message=message):
-                await self._ask(sql.ADD_MESSAGE, *key, plain(message))
+                place = self._memory.turns.place_of(operation.key, message)
+                await self._ask(sql.ADD_MESSAGE, *key, plain(message), place)
             case End(ending=ending):
                 await self._ask(sql.END, *key, ending.value, ending is Ending.INTERRUPTED, owner)
             case Drop():

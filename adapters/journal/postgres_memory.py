@@ -121,10 +121,10 @@ def _batches(turns: Sequence[TurnState]) -> Iterator[Sequence[TurnState]]:
 
 
 def _messages(turns: Sequence[TurnState], owner: str) -> Iterator[Statement]:
-    found = [(turn.key, message) for turn in turns for message in turn.messages]
+    found = [(turn.key, message, place) for turn in turns for place, message in enumerate(turn.messages)]
     if found:
-        messages = [plain(message) for _, message in found]
-        yield sql.RESTORE_MESSAGES, (*key_arrays(key for key, _ in found), messages, owner)
+        messages, places = [plain(message) for _, message, _ in found], [place for _, _, place in found]
+        yield sql.RESTORE_MESSAGES, (*key_arrays(key for key, _, _ in found), messages, places, owner)
 
 
 def _keys(turns: Sequence[TurnState]) -> tuple[list[str], list[str], list[str], list[str], list[int]]:

@@ -25,24 +25,29 @@ WITH living AS (
     WHERE $9 AND turns.owner = excluded.owner AND turns.event IS NOT NULL AND turns.ending IS NULL
     RETURNING id
 ), copied AS (
-    INSERT INTO tickertape.answers (turn, message)
-    SELECT new.id, given.message FROM new, unnest($8::text[]) WITH ORDINALITY AS given (message, place)
-    ORDER BY given.place
+    INSERT INTO tickertape.answers (turn, message, place)
+    SELECT new.id, given.message, given.place - 1 FROM new, unnest($8::text[]) WITH ORDINALITY AS given (message, place)
     ON CONFLICT DO NOTHING
 )
 SELECT EXISTS (SELECT FROM living) AS lives, EXISTS (SELECT FROM new) AS is_new
 """
 UPDATE_EVENT = f"UPDATE tickertape.turns SET event = $6 WHERE {_KEY} AND event IS NOT NULL AND owner = $7"
 DROP = f"DELETE FROM tickertape.turns WHERE {_KEY}"
+# $7 is its place among the messages, as far as this process knows: an earlier one may follow after an outage.
 ADD_MESSAGE = f"""
-INSERT INTO tickertape.answers (turn, message) SELECT id, $6 FROM tickertape.turns WHERE {_KEY} ON CONFLICT DO NOTHING
+INSERT INTO tickertape.answers (turn, message, place)
+SELECT id, $6, coalesce($7, (SELECT count(*) FROM tickertape.answers WHERE turn = turns.id)) FROM tickertape.turns
+WHERE {_KEY}
+ON CONFLICT DO NOTHING
 """
 # Not by an earlier owner: it was cut off, and the answer goes on elsewhere.
 END = f"""
 UPDATE tickertape.turns SET ending = $6, event = CASE WHEN $7 THEN event END WHERE {_KEY} AND owner IN ('', $8)
 """
 
-_MESSAGES = "ARRAY(SELECT message FROM tickertape.answers WHERE turn = {turn}.id ORDER BY answers.id)"
+_MESSAGES = (
+    "ARRAY(SELECT message FROM tickertape.answers WHERE turn = {turn}.id ORDER BY place NULLS FIRST, answers.id)"
+)
 
 NEWEST = f"""
 SELECT generation, event IS NULL AS ended, {_MESSAGES.format(turn="turns")} AS messages FROM tickertape.turns
@@ -100,11 +105,11 @@ ON CONFLICT ({_COLUMNS}) DO UPDATE SET event = NULL, ending = excluded.ending
 WHERE turns.owner = excluded.owner AND turns.event IS NOT NULL
 """
 RESTORE_MESSAGES = f"""
-INSERT INTO tickertape.answers (turn, message)
-SELECT turns.id, given.answer
-FROM {_UNNESTED_KEYS}, $6::text[]) WITH ORDINALITY AS given ({_COLUMNS}, answer, place)
+INSERT INTO tickertape.answers (turn, message, place)
+SELECT turns.id, given.answer, given.place
+FROM {_UNNESTED_KEYS}, $6::text[], $7::integer[]) AS given ({_COLUMNS}, answer, place)
 JOIN tickertape.turns USING ({_COLUMNS})
-WHERE turns.owner = $7 ORDER BY place
+WHERE turns.owner = $8
 ON CONFLICT DO NOTHING
 """
 RESTORE_DROPPED = f"""

@@ -1,6 +1,6 @@
 """requirements.txt, for images and for hosts that look for this name: the part of the lock needed to run the bot.
 
-Nothing can be installed into a running image, so traces are part of it.
+Nothing can be installed into a running image, so traces and PostgreSQL's driver are part of it.
 """
 
 from __future__ import annotations
@@ -39,9 +39,10 @@ def test_it_pins_what_the_lock_pins() -> None:
 
 
 def test_it_holds_what_the_bot_needs_and_no_more() -> None:
-    """The dependencies of the bot and of its traces, with all of theirs; neither tests nor the demonstration model."""
+    """The dependencies of the bot, its traces and PostgreSQL, with all of theirs; no tests, no demonstration model."""
     project = read_toml(ROOT / "pyproject.toml")["project"]
-    wanted = here([*project["dependencies"], *project["optional-dependencies"]["otel"]])
+    extras = project["optional-dependencies"]
+    wanted = here([*project["dependencies"], *extras["otel"], *extras["postgres"]])
     while more := {name for each in wanted for name in here(requires(each) or [])} - wanted:
         wanted |= more
     listed = pinned("requirements.txt")

@@ -33,6 +33,10 @@ class FaultyLink:
         """Hold all data from now on, without closing a connection: a network that has split."""
         self._flowing.clear()
 
+    def become_deaf(self) -> None:
+        """Lose all answers of the server from now on."""
+        self.deaf = True
+
     def close_all(self) -> None:
         """Reset all connections. Held data are lost with them."""
         for writer in self._writers:

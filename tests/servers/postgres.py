@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import importlib.util
 import os
+import random
 import shutil
 import signal
 import socket
@@ -40,9 +41,12 @@ max_wal_size = 512MB
 """
 ACCESS = f"host all {GUARDED_USER} 127.0.0.1/32 scram-sha-256\nhost all all 127.0.0.1/32 trust\n"
 
+PORTS = (20_000, 32_000)
+STARTS = 5  # with another port each
+
 START_SECONDS = 30.0
 POLL_SECONDS = 0.01
-ADDRESS_FILE = "address"
+ADDRESS_FILE, FAILURE_FILE = "address", "failure"
 
 
 def find_programs() -> Path | None:
@@ -57,10 +61,12 @@ def find_programs() -> Path | None:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port without a listener, below those that systems give to connections: nobody takes it before its server."""
+    while True:
+        port = random.randrange(*PORTS)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class PostgresServer:
@@ -142,13 +148,31 @@ class PostgresServer:
             self._process = None
 
 
-def keep(folder: Path) -> None:
-    """Run a server in `folder` until standard input ends; its address is in a file there."""
+def started_server(folder: Path) -> PostgresServer:
+    """A new server in `folder`, started."""
     programs = find_programs()
     assert programs is not None
     server = PostgresServer(folder, programs)
     server.create()
-    server.start()
+    for attempt in range(STARTS):
+        try:
+            server.start()
+        except RuntimeError:
+            if attempt == STARTS - 1:
+                raise
+            server.port = free_port()
+        else:
+            break
+    return server
+
+
+def keep(folder: Path) -> None:
+    """Run a server in `folder` until standard input ends; its address, or its failure, is in a file there."""
+    try:
+        server = started_server(folder)
+    except Exception as error:
+        (folder / FAILURE_FILE).write_text(repr(error))
+        raise
     try:
         written = folder / f"{ADDRESS_FILE}.new"
         written.write_text(server.url)
@@ -156,6 +180,7 @@ def keep(folder: Path) -> None:
         sys.stdin.buffer.read()
     finally:
         server.stop()
+        shutil.rmtree(folder, ignore_errors=True)  # its test run may have been killed
 
 
 def start_keeper() -> Path:
@@ -173,6 +198,8 @@ def address_in(folder: Path) -> str:
     """The address of the server kept in a folder, once it has started."""
     end = time.perf_counter() + START_SECONDS
     while not (folder / ADDRESS_FILE).exists():
+        if (folder / FAILURE_FILE).exists():
+            raise RuntimeError((folder / FAILURE_FILE).read_text())
         if time.perf_counter() > end:
             raise RuntimeError("PostgreSQL does not start")
         time.sleep(POLL_SECONDS)

@@ -19,7 +19,7 @@ import pytest
 
 from adapters.postgres import Engine, PostgresOptions
 from adapters.postgres.migrations import migrate
-from tests.servers.postgres import PostgresServer, address_in, find_programs, start_keeper
+from tests.servers.postgres import PostgresServer, address_in, find_programs, start_keeper, started_server
 
 # The folder of the server of a test run.
 VARIABLE = "TICKERTAPE_TESTS_POSTGRES"
@@ -128,12 +128,8 @@ def empty_database(*, migrated: bool = True) -> str:
 def own_server() -> Iterator[PostgresServer]:
     """A server of one test, which may stop and start."""
     require_postgres()
-    programs = find_programs()
-    assert programs is not None
     with TemporaryDirectory(prefix="tickertape-postgres-", ignore_cleanup_errors=True) as folder:
-        server = PostgresServer(Path(folder), programs)
-        server.create()
-        server.start()
+        server = started_server(Path(folder))
         try:
             yield server
         finally:

@@ -113,6 +113,16 @@ async def test_a_held_lock_is_given_up(bare_database: str) -> None:
         assert not isinstance(failed.value, OutcomeUnknown)
 
 
+async def test_an_urgent_call_does_not_queue_behind_a_flood(bare_database: str) -> None:
+    """Otherwise the busiest process would miss its heartbeats, and be declared dead."""
+    async with engine(bare_database, call_seconds=60.0) as opened, asyncio.TaskGroup() as group:
+        flood = [group.create_task(opened.fetch("SELECT pg_sleep(0.01)")) for _ in range(100)]
+        await until(lambda: opened.busy == 2)
+        assert await opened.fetch("SELECT 1", urgent=True)
+        assert sum(not each.done() for each in flood) > 2
+        await asyncio.gather(*flood)
+
+
 async def test_a_cancelled_call_leaves_a_working_pool(bare_database: str) -> None:
     """A caller that gives up does not keep the only connection."""
     async with engine(bare_database, connections=1) as opened:
