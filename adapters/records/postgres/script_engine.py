@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from functools import cache
+from functools import cache, partial
 from typing import Any, TypeVar
 
 from typing_extensions import override
@@ -51,13 +51,17 @@ class PostgresScripts(ScriptEngine):
         return self._degraded
 
     @override
-    async def run(self, script: Script[T]) -> T:
+    async def run(self, script: Script[T], seconds: float | None = None) -> T:
+        """Run a script, each step on its own and for at most `seconds`, if given."""
         async with self._guarded():
-            return await _perform(self._engine.fetch, script)
+            return await _perform(partial(self._engine.fetch, seconds=seconds), script)
 
     @override
-    async def transact(self, script: Script[T]) -> T:
-        async with self._guarded(), self._engine.transaction() as session:
+    async def transact(self, script: Script[T], seconds: float | None = None) -> T:
+        """Run a script in one transaction, for at most `seconds`, if given."""
+        async with self._guarded(), self._engine.transaction(seconds) as session:
+            if seconds is not None:
+                await session.execute(f"SET LOCAL statement_timeout = '{seconds:g}s'")
             return await _perform(session.fetch, script)
 
     async def fetch(self, query: str, *arguments: object) -> Sequence[Any]:

@@ -11,6 +11,7 @@ from typing import Self
 from typing_extensions import override
 
 from adapters.postgres import Engine
+from adapters.records import personal
 from adapters.records.options import RecordsOptions
 from adapters.records.postgres import quotas
 from adapters.records.postgres.script_engine import PREFIX, PostgresScripts
@@ -20,7 +21,7 @@ from adapters.records.store import ScriptedRecords
 from adapters.records.values import SALT_KEY
 from bot.conversation import TurnKey
 from bot.ledger import CounterKey, CounterState, LedgerEntry, Refusal, Reservation
-from bot.records import RecordsUnavailable
+from bot.records import RecordsUnavailable, Subject
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +30,9 @@ PURGE_SECONDS, PURGE_AGAIN_SECONDS = 3_600.0, 10.0
 
 # Time between two looks whether to purge: a process may have ended in the middle of its purge. Seconds.
 LOOK_SECONDS = 300.0
+
+# The longest export or erasure of one person: a hundred thousand calls take some seconds. Nobody else waits for it.
+PERSON_SECONDS = 60.0
 
 # One process purges in a period. A clock that was ahead must not stop all purges until its time comes.
 _CLAIM_PURGE = f"""
@@ -85,6 +89,18 @@ class PostgresRecords(ScriptedRecords):
         salt = await self._read_salt()
         rows = await self._scripts.fetch(quotas.READ_COUNTERS, quotas.to_read(keys, salt))
         return quotas.to_states(rows, keys, salt)
+
+    @override
+    async def rows_of(self, user: Subject) -> Mapping[str, Sequence[Mapping[str, object]]]:
+        return await self._scripts.run(personal.rows_of(user), PERSON_SECONDS)
+
+    @override
+    async def questions_of(self, user: Subject) -> Sequence[TurnKey]:
+        return await self._scripts.run(personal.questions_of(user), PERSON_SECONDS)
+
+    @override
+    async def erase(self, user: Subject) -> str:
+        return await self._scripts.transact(personal.erase(user, self._now()), PERSON_SECONDS)
 
     async def _read_salt(self) -> str:
         """The secret of the hashes, which never changes."""
