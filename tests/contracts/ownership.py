@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
 from bot.errors import Retryable
 from bot.ownership.lanes import Grant, Lane
+from bot.ownership.lease import EngineTime
 from bot.ownership.ports import Caller, Heartbeat, HeartbeatResponse, Ownership, Route, RoutedEvent
 from bot.ownership.shares import WINDOW_SECONDS, ShareReport
 from bot.ownership.write_history import WriteReport
@@ -316,6 +317,16 @@ class OwnershipContract(ABC):
             assert (await _share(second, ShareReport(0, 10))) == 0  # its writes of the last second count still
             kept = await _share(first, ShareReport(23, 10))
             assert (await _share(second, ShareReport(0, 10))) == SHARED - kept if kept == 23 else 22
+
+    async def test_a_share_grows_only_past_the_grace_period_and_in_a_known_epoch(self) -> None:
+        """An engine that lacks the last commits may not know what others hold."""
+        async with self.ownership() as engine:
+            process = await begin(engine, "a", 30.0)
+            assert await _share(process, ShareReport(1, 10), may_take=False) == 1
+            assert process.last is not None
+            process.last = replace(process.last, engine=EngineTime("another", 0.0))
+            assert await _share(process, ShareReport(1, 10)) == 1
+            assert await _share(process, ShareReport(1, 10)) == SHARED
 
     async def test_a_share_follows_demand_by_largest_remainders(self) -> None:
         """Three processes with demands of 0, 0 and 100 writes."""
