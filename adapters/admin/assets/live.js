@@ -4,13 +4,14 @@ const INTERVAL = 500; // milliseconds: a new turn shows within a second
 const place = document.getElementById("live-turns");
 const state = document.getElementById("live-state");
 let shown = "";
+let leaving = false; // a form is submitted: its response replaces the page
 
 async function refresh() {
-  if (document.hidden) return;
+  if (document.hidden || leaving) return;
   try {
     const response = await fetch(place.dataset.source, { cache: "no-store" });
     if (response.status === 401) {
-      location.reload(); // the session has ended: the server shows the login form
+      if (!leaving) location.reload(); // the session has ended: the server shows the login form
       return;
     }
     if (!response.ok) throw new Error(String(response.status));
@@ -38,4 +39,6 @@ async function run() {
 }
 
 document.addEventListener("visibilitychange", refresh);
+document.addEventListener("submit", () => { leaving = true; });
+window.addEventListener("pageshow", () => { leaving = false; }); // back from another page
 run();
