@@ -13,7 +13,6 @@ from adapters.discord.events.codec import dump
 from adapters.discord.events.commands import CommandUsed, CompletionRequested
 from adapters.discord.events.edits import Revisions, completed
 from adapters.discord.events.interactions import InteractionEvent
-from adapters.discord.events.journalling import receive_patiently
 from adapters.discord.events.mentions import Decision, build_turn, decide, is_from_person, mentions_bot, turn_key
 from adapters.discord.events.message import ChannelKind
 from adapters.discord.events.parse import Event, MessageChanged, MessageDeleted, MessagePosted, MessageRevised
@@ -27,6 +26,7 @@ from adapters.discord.messages.channel import DiscordChannel
 from adapters.discord.state import BotState
 from adapters.shared.cache import LRUCache
 from adapters.shared.keyed_queue import KeyedQueue
+from adapters.shared.patient_inbox import receive_patiently
 from bot.conversation import Turn, TurnKey
 from bot.errors import Failure, NotFound
 from bot.interactions.ports import Interactions

@@ -10,6 +10,7 @@ from typing import Any
 
 from typing_extensions import override
 
+from adapters.shared.capabilities import PresentCapabilities
 from adapters.shared.json_fields import string_field
 from adapters.slack.errors import STREAM_OPEN, UNDELETABLE, code_of
 from adapters.slack.events.parse import METADATA_TYPE, SlackMessage
@@ -17,7 +18,6 @@ from adapters.slack.history.cache import Conversation
 from adapters.slack.history.context import TurnContext
 from adapters.slack.history.reader import find_post
 from adapters.slack.history.recovery import ThreadSnapshot
-from adapters.slack.messages.capabilities import PresentCapabilities
 from adapters.slack.messages.files import FILE_LIMIT, FileBatch, fails_everywhere, find_files, find_turn_files
 from adapters.slack.messages.mrkdwn import from_markdown
 from adapters.slack.messages.renderer import strip_our_markup

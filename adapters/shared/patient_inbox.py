@@ -1,4 +1,4 @@
-"""The way of a message into the journal. Discord delivers it once, so it waits for a journal that does not answer."""
+"""The wait for a journal that does not answer, for events delivered only once, such as Discord's."""
 
 from __future__ import annotations
 
@@ -25,6 +25,6 @@ async def receive_patiently(inbox: Inbox, key: TurnKey, event: str) -> bool:
             return await inbox.receive(key, event)
         except Failure as failure:
             if loop.time() >= until:
-                log.error("Discord: a message is not answered: %s", failure)  # noqa: TRY400 (one line says it)
+                log.error("%s: a message is not answered: %s", key.platform.capitalize(), failure)  # noqa: TRY400 (one line says it)
                 raise
         await asyncio.sleep(RETRY_SECONDS)

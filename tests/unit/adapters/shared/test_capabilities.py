@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from adapters.slack.messages.capabilities import PresentCapabilities
+from adapters.shared.capabilities import PresentCapabilities
 from adapters.slack.messages.renderer import SlackMarkdown
 from bot.ports import ChannelCapabilities, StreamCapabilities
 

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from adapters.discord.events.journalling import PATIENCE_SECONDS, receive_patiently
+from adapters.shared.patient_inbox import PATIENCE_SECONDS, receive_patiently
 from bot.conversation import TurnKey
 from bot.errors import ConnectFailed
 from tests.support.inbox import RecordingInbox
