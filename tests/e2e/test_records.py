@@ -48,7 +48,7 @@ async def test_votes_and_personal_data(tmp_path: Path) -> None:
             double.submit(pressed, {"reason": "=It is not."})
             await until(lambda: [row["reason"] for row in rows(tmp_path, "feedback")] == ["=It is not."])
             assert [(row["user"], row["message"]) for row in rows(tmp_path, "feedback")] == [(dana, message)]
-            assert [row["user"] for row in rows(tmp_path, "usage")] == [dana]
+            await until(lambda: [row["user"] for row in rows(tmp_path, "usage")] == [dana])  # after the last edit
 
             async with aiohttp.ClientSession() as session:
                 async with session.get(f"{site}/readyz") as answer:

@@ -223,7 +223,10 @@ class LooksAtAll(WriteScheduler[Reply]):
         self.live.remove(reply)
 
     def ready(self, now: float, most: int = sys.maxsize) -> Iterator[Send[Reply] | RollOver[Reply]]:
-        while ready := [reply for at, reply in self.due(now) if at <= now + 1e-6]:
+        for _ in range(most):
+            ready = [reply for at, reply in self.due(now) if at <= now + 1e-6]
+            if not ready:
+                return
             yield Send(min(ready, key=lambda reply: self.urgency(reply, now)))
 
     def next_at(self, now: float) -> float | None:
