@@ -18,7 +18,7 @@ import asyncio
 import logging
 import math
 from collections.abc import AsyncIterator, Awaitable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from adapters.shared.json_fields import list_field, object_field, string_field
 from adapters.slack.rate_limits import TIER_3_READS
@@ -37,8 +37,10 @@ PROOF_SECONDS = 45.0
 LONG_PAUSE = 10.0
 # Memory of what was found, in seconds: an app may be listed in the Marketplace. A wrong guess ends within the hour.
 REMEMBERED_SECONDS = 3600.0
-# Longest wait for another read's answer, in seconds: it usually takes 0.1 to 0.5.
-PROBE_SECONDS = 1.5
+# Longest wait for another read's answer: it usually takes 0.1 to 0.5 seconds. In steps, since a busy moment of this
+# process delays the answer too, and would end the waits of all other reads at once.
+PROBE_STEPS = 15
+PROBE_STEP_SECONDS = 0.1
 
 LIMITED_LINE = (
     "Slack lets this app read history once a minute, as an app distributed outside its Marketplace: answers do not "
@@ -96,15 +98,9 @@ class HistoryTier:
 
     @asynccontextmanager
     async def alone_until_known(self) -> AsyncIterator[None]:
-        """Wait for the answers of earlier reads while the kind of the app is unknown, at most `PROBE_SECONDS`."""
+        """Wait for the answers of earlier reads while the kind of the app is unknown, for `PROBE_STEPS` at most."""
         self._apply()  # the memory may have ended
-        held = False
-        if not self._evidence.is_known(_now()):
-            try:
-                async with asyncio.timeout(PROBE_SECONDS):
-                    held = await self._probe.acquire()
-            except TimeoutError:
-                log.debug("Slack: a read of history takes long; others go ahead")
+        held = await self._acquire_probe()
         if held and self._evidence.is_known(_now()):
             self._probe.release()
             held = False
@@ -113,6 +109,17 @@ class HistoryTier:
         finally:
             if held:
                 self._probe.release()
+
+    async def _acquire_probe(self) -> bool:
+        """Whether this read is the only one; False if the kind of the app is known, or another read takes long."""
+        for _ in range(PROBE_STEPS):
+            if self._evidence.is_known(_now()):
+                return False
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PROBE_STEP_SECONDS):
+                    return await self._probe.acquire()
+        log.debug("Slack: a read of history takes long; others go ahead")
+        return False
 
     async def observe(self, method: str, call: Awaitable[ApiResponse]) -> ApiResponse:
         """The answer to a read, which may show the kind of the app. Raises the call's `Failure`."""
