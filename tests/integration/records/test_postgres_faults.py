@@ -37,10 +37,14 @@ pytestmark = pytest.mark.sockets(seconds=60)
 
 @asynccontextmanager
 async def behind_a_link(url: str) -> AsyncIterator[tuple[PostgresRecords, FaultyLink]]:
-    """A store whose connections can be cut; a call waits for half a second."""
+    """A store whose connection can be cut; a call waits for half a second. Old rows were just deleted.
+
+    Only one connection is for ordinary calls, so a later one finds its statements prepared.
+    """
+    await run_script(url, f"INSERT INTO tickertape.records_key_values VALUES ('purged.at', '{NOON.timestamp()}')")
     async with (
         faulty_link(url) as (address, link),
-        engine(address, call_seconds=0.5, connect_seconds=0.5) as connections,
+        engine(address, connections=2, call_seconds=0.5, connect_seconds=0.5) as connections,
         PostgresRecords(connections, lambda: NOON) as records,
     ):
         await records.put("probe", "1")
