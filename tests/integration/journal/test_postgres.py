@@ -165,16 +165,17 @@ async def test_a_process_that_was_cut_off_neither_accepts_nor_ends(database: str
 
 async def test_an_outage_of_the_database_kills_nobody(database: str) -> None:
     """After it, all processes seem silent; each gets the time to say otherwise."""
+    timings = ProcessTimings(beat=0.05, dead_after=4.0)  # longer than a busy machine stands still
     async with (
         faulty_link(database) as (url, link),
-        process(url, QUICK, **QUICK_ENGINE) as one,
-        process(url, QUICK, **QUICK_ENGINE) as two,
+        process(url, timings, **QUICK_ENGINE) as one,
+        process(url, timings, **QUICK_ENGINE) as two,
     ):
         for number, journal in enumerate((one, two)):
             assert await journal.accept(key(number), "text")
         link.refuse()
         await until(lambda: one.away and two.away)
-        await asyncio.to_thread(time.sleep, QUICK.dead_after + 0.5)  # longer than a process may be silent
+        await asyncio.to_thread(time.sleep, timings.dead_after + 0.5)  # longer than a process may be silent
         link.heal()
         await until(lambda: not (one.degraded or two.degraded))
         for _ in range(20):
