@@ -1,4 +1,4 @@
-"""The composition root's part for what is stored: the journal and the records, in memory, files or a database."""
+"""The composition root's part for the journal and the records, in memory, files or a database."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ WallClock = Callable[[], datetime]
 class Stores(NamedTuple):
     """The journal and the records.
 
-    `wait_until_ready` waits for their database, if there is one; raises `Permanent` if this version cannot use it.
+    `wait_until_ready` waits for their database, if any; raises `Permanent` if this version cannot use it.
     """
 
     journal: AnyJournal
@@ -34,7 +34,7 @@ class Stores(NamedTuple):
 
 
 async def open_stores(settings: Settings, stack: AsyncExitStack, wall_clock: WallClock) -> Stores:
-    """Open all stores; `stack` closes them. A file that cannot be used is logged and does not raise.
+    """Open all stores; `stack` closes them. An unusable file is logged and does not raise.
 
     Raises `Permanent` if a database's driver is not installed.
     """
@@ -57,7 +57,7 @@ async def _ready_at_once() -> None:
 
 
 def journal_status(journal: AnyJournal, *, degraded: bool) -> ComponentStatus:
-    """The status of the journal, for ``/readyz``. A bot whose database is away takes no questions."""
+    """The status of the journal, for ``/readyz``. While the database is away, the bot takes no questions."""
     if isinstance(journal, MemoryJournal):
         return ComponentStatus("degraded" if degraded else "memory")
     if isinstance(journal, PostgresJournal) and journal.away:
@@ -66,5 +66,5 @@ def journal_status(journal: AnyJournal, *, degraded: bool) -> ComponentStatus:
 
 
 def call_log_of(journal: AnyJournal) -> RateLimitLog | None:
-    """Where calls under a rate limit are remembered for the next process; nowhere in memory."""
+    """The log of calls under a rate limit, for the next process; None for a journal in memory."""
     return None if isinstance(journal, MemoryJournal) else journal

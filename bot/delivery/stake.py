@@ -9,7 +9,7 @@ from bot.delivery.mode import Mode
 from bot.ports import Verb
 from bot.rate_limits import Budget
 
-# The writes that make up a reply; its first write may be a post in any mode.
+# A reply's kinds of writes; its first write may be a post in any mode.
 _VERBS: Mapping[Mode, tuple[Verb, ...]] = MappingProxyType(
     {
         Mode.UNDECIDED: (Verb.POST, Verb.DELETE),
@@ -25,7 +25,7 @@ def final_verb(mode: Mode) -> Verb:
 
 
 class Stake:
-    """What one reply holds of its budgets between `enter` and `leave`."""
+    """One reply's hold on its budgets, between `enter` and `leave`."""
 
     def __init__(self, budgets: Mapping[Verb, Sequence[Budget]]) -> None:
         self._budgets = budgets

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 from typing_extensions import override
 
-from bot.rate_limits.base import RateLimitBase
+from bot.rate_limits.watched import WatchedLimit
 
 
-class RenewableLimit(RateLimitBase):
+class RenewableLimit(WatchedLimit):
     """Any number of writes until a time, then none until it is renewed (as with a lease).
 
     It belongs last in a write's budgets, since it is the widest. Whoever renews it sets `until` early enough for a
@@ -21,7 +20,6 @@ class RenewableLimit(RateLimitBase):
         """`until`: in seconds of the event loop; the default is closed."""
         super().__init__()
         self._until = until
-        self._watchers: dict[Callable[[], object], None] = {}
 
     def is_open(self, now: float) -> bool:
         """Whether writes may be sent."""
@@ -32,8 +30,7 @@ class RenewableLimit(RateLimitBase):
         is_later = until > self._until
         self._until = until
         if is_later:
-            for changed in tuple(self._watchers):
-                changed()
+            self._wake()
 
     @override
     def ready_at(self, now: float, *, final: bool, ahead: int = 0) -> float:
@@ -50,11 +47,3 @@ class RenewableLimit(RateLimitBase):
     @override
     def hold(self, now: float, seconds: float) -> None:
         """Nothing: a server holds its own limits, and other connections share this one."""
-
-    @override
-    def watch(self, changed: Callable[[], object]) -> None:
-        self._watchers[changed] = None
-
-    @override
-    def unwatch(self, changed: Callable[[], object]) -> None:
-        self._watchers.pop(changed, None)

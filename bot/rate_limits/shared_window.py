@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from typing_extensions import override
-
 from bot.rate_limits.rolling_window import RollingWindow
+from bot.rate_limits.watched import WatchedLimit
 
 
-class SharedWindow(RollingWindow):
+class SharedWindow(RollingWindow, WatchedLimit):
     """A rolling window with a limit that changes: `set_limit`. It begins with none."""
 
     def __init__(self, period: float) -> None:
         super().__init__(0, period, paced=False)
-        self._watchers: dict[Callable[[], object], None] = {}
 
     @property
     def limit(self) -> int:
@@ -26,18 +22,9 @@ class SharedWindow(RollingWindow):
         has_grown = limit > self._limit
         self._limit = limit
         if has_grown:
-            for changed in tuple(self._watchers):
-                changed()
+            self._wake()
 
     def spent(self, now: float) -> int:
         """Writes that count still, and those in flight."""
         self._expire(now)
         return self._spent
-
-    @override
-    def watch(self, changed: Callable[[], object]) -> None:
-        self._watchers[changed] = None
-
-    @override
-    def unwatch(self, changed: Callable[[], object]) -> None:
-        self._watchers.pop(changed, None)

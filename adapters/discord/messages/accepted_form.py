@@ -48,26 +48,22 @@ class AcceptedForm:
         self._refused = Controls.NONE
         self._files = state.accepts_files(channel)  # fixed, since it decides how text is split
         self.references = True  # posts reply to the question
-        self._refused_for_now = state.refused_controls  # in any answer
-        self._caps = self._present_caps()
+        self._caps_form: tuple[Controls, bool, int] | None = None  # the form of `_caps`
+        self._caps = CAPS
 
     @property
     def caps(self) -> ChannelCapabilities:
         """Capabilities without the rejected ones. The core asks for them a hundred times in an answer."""
-        refused = self._state.refused_controls
-        if refused != self._refused_for_now:
-            self._refused_for_now = refused
-            self._caps = self._present_caps()
+        form = (self._refused | self._state.refused_controls, self._files, self._limit)
+        if form != self._caps_form:
+            refused, files, limit = self._caps_form = form
+            caps = _CAPS[CONTROLS & ~refused, files]
+            self._caps = caps if limit == caps.limit else replace(caps, limit=limit)
         return self._caps
-
-    def _present_caps(self) -> ChannelCapabilities:
-        caps = _CAPS[CONTROLS & ~(self._refused | self._refused_for_now), self._files]
-        return caps if self._limit == caps.limit else replace(caps, limit=self._limit)
 
     def disable_files(self, reason: str) -> None:
         """Uploads fail here: use none in the rest of this answer, and for a while none in later ones."""
         self._files = False
-        self._caps = self._present_caps()
         self._state.disable_files(self._channel)
         log.warning("long answers continue in messages here, because uploads fail: %s", reason)
 
@@ -88,7 +84,6 @@ class AcceptedForm:
         # A server without such components: repeat the same text, with a permit of its own, without them.
         refused = _refused_with(payload["components"])
         self._refused |= refused
-        self._caps = self._present_caps()
         if names_components(rejection):
             self._state.refuse_controls(refused)
             log.warning(
@@ -102,7 +97,6 @@ class AcceptedForm:
         if size <= MIN_LIMIT or payload.get("attachments"):
             return rejection
         self._limit = max(size // 2, MIN_LIMIT)
-        self._caps = self._present_caps()
         return TooLarge(str(rejection))
 
 
