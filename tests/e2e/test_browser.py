@@ -276,12 +276,13 @@ async def test_it_comes_back_when_the_server_does() -> None:
 async def test_channels_are_apart() -> None:
     """Another channel's activity is counted beside its name; its working indicator is shown in that channel."""
     async with serving(["Hello."]) as (url, answerer, _), browser() as it, opened(it, url) as page:
-        answerer.think = 0.5
+        answerer.may_post.clear()
         await ask(page, "In general")
         await expect(page.get_by_text("Tickertape is thinking")).to_be_visible()
         await page.get_by_role("button", name="random").click()
         await expect(page.get_by_text("Tickertape is thinking")).to_be_hidden()
         await expect(page.get_by_role("log", name="Conversation in random").locator("article")).to_have_count(0)
+        answerer.may_post.set()
         await expect(page.locator("[data-channel=general] .new")).to_have_text("1")
         await page.get_by_role("button", name="general").click()
         await expect(page.locator("article.bot .body")).to_have_text("Hello.")

@@ -30,6 +30,8 @@ class Answerer(RecordingInbox):
         self.go_on = asyncio.Event()  # cleared: answers pause after their first write
         self.go_on.set()
         self.think = 0.0  # seconds of working before the first write
+        self.may_post = asyncio.Event()  # cleared: answers work on before their first write
+        self.may_post.set()
         self._group = group
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopped: set[str] = set()
@@ -74,11 +76,11 @@ class Answerer(RecordingInbox):
         del self._live[message], self._live[question]
 
     async def _work(self, channel: Channel) -> None:
-        try:
-            async with asyncio.timeout(self.think):
-                await channel.show_working()
-        except TimeoutError:
-            return
+        async with asyncio.TaskGroup() as group:
+            working = group.create_task(channel.show_working())
+            await asyncio.sleep(self.think)
+            await self.may_post.wait()
+            working.cancel()
 
     def _body(self, index: int) -> Body:
         last = index == len(self.script) - 1
