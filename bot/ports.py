@@ -16,6 +16,7 @@ from bot.errors import StreamEnded, StreamRefused
 from bot.interactions.ports import NO_INTERACTIONS, Interactions
 from bot.interactions.values import Place
 from bot.markdown import Renderer
+from bot.ownership.holder import LaneHolder
 from bot.rate_limits import Budget
 
 # -------------------------------------------------------------------------------------------------------------- model
@@ -350,7 +351,7 @@ class OpenedQuestion:
     event: str = field(repr=False)
 
 
-class Platform(Protocol):
+class Platform(LaneHolder, Protocol):
     """One outside place where people ask."""
 
     @property

@@ -20,6 +20,7 @@ from bot.conversation import TurnKey
 from bot.errors import NotFound
 from bot.interactions.ports import NO_INTERACTIONS, Interactions
 from bot.lifecycle import serve
+from bot.ownership.holder import LaneHolder
 from bot.ports import Inbox, OpenedQuestion
 from bot.strings import Strings
 from config.settings import Settings
@@ -340,7 +341,7 @@ async def test_what_cannot_be_finished_is_marked() -> None:
 # -------------------------------------------------------------------------------------------------- what operators see
 
 
-class Stub:
+class Stub(LaneHolder):
     """A platform that breaks, or runs, and may not be closed in peace."""
 
     name = "stub"
