@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessColl
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from typing_extensions import override
 
+from adapters.prometheus_ownership import PrometheusOwnership
 from adapters.prometheus_state import BotState, StateCollector
 from bot.attempt_failures import FAILURE_KINDS
 from bot.conversation import Ending
@@ -251,6 +252,10 @@ class PrometheusRecorder(Recorder, UsageRecorder):
     def add_state(self, read: Callable[[], BotState]) -> None:
         """Add gauges of the state; `read` is called at each scrape and must not raise."""
         self._registry.register(StateCollector(read))
+
+    def add_ownership(self, platforms: Sequence[str]) -> PrometheusOwnership:
+        """Add the figures of a process among others."""
+        return PrometheusOwnership(self._registry, platforms)
 
     def responded(self, route: str, code: int, seconds: float) -> None:
         """Our HTTP server answered a request to `route`, as registered; empty for an unknown path or method."""

@@ -19,6 +19,7 @@ from bot.ownership.lanes import IDLE_SECONDS, Grant, Lane
 from bot.ownership.lease import LeaseTimes
 from bot.ownership.membership import Changes, Load, Membership, SentHeartbeat
 from bot.ownership.ports import Ownership, Route, RoutedEvent, TakenLane
+from bot.ownership.telemetry import LaneChange, NoOwnershipRecorder, OwnershipRecorder, OwnershipStatus, status_of
 from bot.rate_limits.shared_window import SharedWindow
 
 log = logging.getLogger(__name__)
@@ -73,6 +74,7 @@ class KeeperOptions:
     platforms: tuple[str, ...]
     times: LeaseTimes = field(default_factory=LeaseTimes)
     limits: Mapping[str, SharedLimit] = field(default_factory=dict)
+    recorder: OwnershipRecorder = field(default_factory=NoOwnershipRecorder)
 
 
 class Keeper:
@@ -121,6 +123,10 @@ class Keeper:
         """Whether new turns of the lane begin here."""
         return self._member.may_begin(lane, _now())
 
+    def status(self) -> OwnershipStatus:
+        """The lease and the lanes just now, for operators."""
+        return status_of(self._member, self._options.platforms, _now(), is_engine_away=self._fails)
+
     # --------------------------------------------------------------------------------------------------------- running
 
     async def run(self) -> None:
@@ -145,6 +151,7 @@ class Keeper:
                     member.caller(), event, may_take=member.may_take(asked), may_keep=may_keep
                 )
             if routed.route is Route.QUEUED:
+                self._options.recorder.event_routed(event.lane.platform)
                 return False
             if routed.lane is not None and member is self._member:
                 self._win(member.taken([routed.lane], asked, _now()))
@@ -190,17 +197,19 @@ class Keeper:
                 async with self._timeout():
                     response = await self._ownership.heartbeat(sent.heartbeat)
             except (Retryable, TimeoutError) as failure:
-                self._log_failure(failure)
+                self._tell_failure(failure)
                 member.failed(_now())
                 continue
+            self._options.recorder.heartbeat_answered(_now() - sent.at)
             changes = member.answered(sent, response, _now())
             if changes.is_fenced:
                 self._begin_anew(changes)
             else:
                 self._follow(sent, changes)
 
-    def _log_failure(self, failure: Retryable | TimeoutError) -> None:
+    def _tell_failure(self, failure: Retryable | TimeoutError) -> None:
         """One line for an outage, however many heartbeats fail."""
+        self._options.recorder.heartbeat_failed()
         if not self._fails:
             log.warning("heartbeat failed: the engine is away", extra={"failure": cause_of(failure)})
         self._fails = True
@@ -252,10 +261,10 @@ class Keeper:
 
     def _win(self, taken: Sequence[TakenLane]) -> None:
         for each in taken:
+            self._tell("lane taken", each.grant, LaneChange.WON)
             if self._member.is_stopping:
                 self._give_up([each.grant.lane])
                 continue
-            log.info("lane taken", extra={"lane": str(each.grant.lane), "fence": each.grant.fence})
             self.records.won(each, _now())
             self._busy_at[each.grant.lane] = _now()
             self._user.lane_won(each.grant.lane)
@@ -264,17 +273,22 @@ class Keeper:
 
     def _lose(self, grants: Iterable[Grant]) -> None:
         for grant in grants:
-            log.warning("lane lost", extra={"lane": str(grant.lane), "fence": grant.fence})
+            self._tell("lane lost", grant, LaneChange.LOST)
             self.records.lost(grant.lane)
             self._user.lane_lost(grant.lane)
 
     def _give_up(self, lanes: Iterable[Lane]) -> None:
         """Release lanes without live answers: nothing is written there from now on."""
         for grant in self._member.let_go(lanes):
-            log.info("lane released", extra={"lane": str(grant.lane), "fence": grant.fence})
+            self._tell("lane released", grant, LaneChange.RELEASED)
             self.records.lost(grant.lane)
             self._unreleased[grant] = None
             self._work.set()
+
+    def _tell(self, line: str, grant: Grant, change: LaneChange) -> None:
+        level = logging.WARNING if change is LaneChange.LOST else logging.INFO
+        log.log(level, line, extra={"lane": str(grant.lane), "fence": grant.fence})
+        self._options.recorder.lane_changed(grant.lane.platform, change)
 
     def _give_up_idle(self) -> None:
         live = self._user.live_answers()
@@ -343,6 +357,7 @@ class Keeper:
             raise
         except Exception:
             log.exception("an event of the inbox is unreadable", extra={"lane": str(event.lane)})
+        self._options.recorder.event_handled(event.lane.platform)
         return True
 
     async def _hear_hints(self) -> None:
