@@ -86,20 +86,22 @@ async def test_few_connections_serve_many_calls(bare_database: str) -> None:
 
 async def test_a_call_has_a_time_limit(bare_database: str) -> None:
     """A slow statement has an unknown outcome, and the next call works."""
-    async with engine(bare_database, call_seconds=0.3, connections=1) as opened:
+    async with engine(bare_database, connections=1) as opened:
+        assert await opened.fetch_value("SELECT 1") == 1
         with pytest.raises(OutcomeUnknown, match="no answer in time"):
-            await opened.fetch("SELECT pg_sleep(20)")
+            await opened.fetch("SELECT pg_sleep(20)", seconds=0.3)
         assert await opened.fetch_value("SELECT 1") == 1
 
 
 async def test_a_wait_for_a_connection_has_a_certain_outcome(bare_database: str) -> None:
     """Nothing was asked, so the caller may do it otherwise."""
     async with engine(bare_database, connections=1) as opened, asyncio.TaskGroup() as group:
-        slow = group.create_task(opened.fetch("SELECT pg_sleep(1)"))
+        slow = group.create_task(opened.fetch("SELECT pg_sleep(20)"))
         await until(lambda: opened.busy == 1)
         with pytest.raises(ConnectFailed):
             await opened.fetch("SELECT 1", seconds=0.1)
-        await slow
+        assert not slow.done()
+        slow.cancel()
 
 
 async def test_a_held_lock_is_given_up(bare_database: str) -> None:
@@ -115,12 +117,13 @@ async def test_a_held_lock_is_given_up(bare_database: str) -> None:
 
 async def test_an_urgent_call_does_not_queue_behind_a_flood(bare_database: str) -> None:
     """Otherwise the busiest process would miss its heartbeats, and be declared dead."""
-    async with engine(bare_database, call_seconds=60.0) as opened, asyncio.TaskGroup() as group:
-        flood = [group.create_task(opened.fetch("SELECT pg_sleep(0.01)")) for _ in range(100)]
+    async with engine(bare_database) as opened, asyncio.TaskGroup() as group:
+        flood = [group.create_task(opened.fetch("SELECT pg_sleep(20)")) for _ in range(100)]
         await until(lambda: opened.busy == 2)
         assert await opened.fetch("SELECT 1", urgent=True)
-        assert sum(not each.done() for each in flood) > 2
-        await asyncio.gather(*flood)
+        assert not any(each.done() for each in flood)
+        for each in flood:
+            each.cancel()
 
 
 async def test_a_cancelled_call_leaves_a_working_pool(bare_database: str) -> None:
@@ -196,9 +199,8 @@ async def test_it_connects_again_after_a_crash_of_the_server() -> None:
 
 
 async def _works_again(opened: Engine) -> None:
-    async with asyncio.timeout(10):
-        while not await _answers(opened):
-            await asyncio.sleep(0.01)
+    while not await _answers(opened):
+        await asyncio.sleep(0.01)
 
 
 async def _answers(opened: Engine) -> bool:
@@ -210,7 +212,7 @@ async def _answers(opened: Engine) -> bool:
 
 async def test_a_network_that_swallows_everything_ends_calls_in_time(bare_database: str) -> None:
     """Open connections and new ones are given up, and the engine recovers once the network does."""
-    options = {"call_seconds": 0.3, "connect_seconds": 0.3, "backoff": QUICK_BACKOFF}
+    options = {"call_seconds": 2.0, "connect_seconds": 2.0, "backoff": QUICK_BACKOFF}
     async with faulty_link(bare_database) as (url, link), engine(url, **options) as opened:
         assert await opened.fetch_value("SELECT 1") == 1
         link.swallow()
@@ -225,11 +227,11 @@ async def test_a_network_that_swallows_everything_ends_calls_in_time(bare_databa
 async def test_an_answer_lost_on_the_way_is_an_unknown_outcome(bare_database: str) -> None:
     """The statement ran, though its caller cannot know."""
     await run_script(bare_database, TABLE)
-    async with faulty_link(bare_database) as (url, link), engine(url, call_seconds=0.5) as opened:
+    async with faulty_link(bare_database) as (url, link), engine(url) as opened:
         await opened.fetch("INSERT INTO notes VALUES ($1, 'a')", 1)
         link.deaf = True
         with pytest.raises(OutcomeUnknown):
-            await opened.fetch("INSERT INTO notes VALUES ($1, 'a')", 2)
+            await opened.fetch("INSERT INTO notes VALUES ($1, 'a')", 2, seconds=1.0)
     assert len(await read_rows(bare_database, "SELECT * FROM notes")) == 2
 
 
@@ -248,9 +250,9 @@ async def test_a_reset_connection_is_replaced(bare_database: str) -> None:
 
 async def test_it_closes_in_time_without_a_network(bare_database: str) -> None:
     """The program's end does not wait for a server that is silent."""
-    async with asyncio.timeout(5), faulty_link(bare_database) as (url, link), engine(url, close_seconds=0.2) as opened:
+    async with faulty_link(bare_database) as (url, link), engine(url, close_seconds=0.2) as opened:
         await opened.fetch("SELECT 1")
-        link.swallow()
+        link.swallow()  # until the engine is closed
 
 
 # -------------------------------------------------------------------------------------------------------------- poolers
@@ -307,5 +309,4 @@ async def test_behind_a_pooler_nothing_listens(bare_database: str) -> None:
     """It would wait for notifications that never come, and keep a session."""
     async with pooler(bare_database) as (url, _), engine(url) as opened:
         await opened.fetch("SELECT 1")
-        async with asyncio.timeout(5):
-            await listen(opened, "news", pytest.fail)
+        await listen(opened, "news", pytest.fail)  # it returns

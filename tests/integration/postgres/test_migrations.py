@@ -14,7 +14,7 @@ from adapters.postgres.options import PostgresOptions
 from bot.errors import Permanent, ServiceError
 from tests.servers.postgres import free_port
 from tests.servers.postgres_pooler import pooler
-from tests.support.postgres import engine, read_rows, run_script
+from tests.support.postgres import PATIENT, engine, read_rows, run_script
 
 pytestmark = pytest.mark.sockets(seconds=60)
 
@@ -106,7 +106,7 @@ async def test_a_user_with_only_the_rows_may_run_the_bot(database: str) -> None:
 
 async def test_check_tells_the_state_of_the_database(bare_database: str) -> None:
     """Version, way, migrations and notifications, without a change."""
-    options = PostgresOptions(bare_database)
+    options = replace(PostgresOptions(bare_database), **PATIENT)
     first, second, third = await check(options)
     assert first.ok
     assert "directly" in first.message
@@ -117,7 +117,7 @@ async def test_check_tells_the_state_of_the_database(bare_database: str) -> None
         await migrate(opened, lambda _: None)
     assert all(each.ok for each in await check(options))
     async with pooler(bare_database) as (url, _):
-        first, second, third = await check(PostgresOptions(url))
+        first, second, third = await check(replace(PostgresOptions(url), **PATIENT))
         assert "through a pooler" in first.message
         assert (second.ok, third.ok, third.warning) == (True, True, True)
 

@@ -17,7 +17,7 @@ from bot.ownership.ports import Ownership, Route
 from bot.ownership.shares import ShareReport, divide
 from tests.contracts.ownership import LANES, LIMIT, PLATFORM, SHARED, OwnershipContract, Process, begin, event
 from tests.servers.postgres_pooler import pooler
-from tests.support.postgres import engine, own_server, read_rows, run_script
+from tests.support.postgres import engine, own_server, read_rows, run_script, stopped_clock
 
 pytestmark = pytest.mark.sockets(seconds=30)
 
@@ -26,14 +26,19 @@ class TestPostgresOwnership(OwnershipContract):
     """See `tests.contracts.ownership`."""
 
     @pytest.fixture(autouse=True)
-    def _open(self, database: str) -> None:
-        self.url = database
+    def _open(self, bare_database: str) -> None:
+        self.url = bare_database
 
     @override
     @asynccontextmanager
     async def ownership(self) -> AsyncIterator[Ownership]:
-        async with engine(self.url, connections=8) as opened:
+        async with stopped_clock(self.url) as self.clock, engine(self.url, connections=8) as opened:
+            await migrate(opened, lambda _: None)
             yield PostgresOwnership(opened, {LIMIT: SHARED})
+
+    @override
+    async def pass_time(self, seconds: float) -> None:
+        await self.clock.advance(seconds)
 
 
 async def test_shares_never_exceed_the_limit_with_many_processes_at_once(database: str) -> None:
@@ -112,8 +117,7 @@ async def test_a_lane_locked_by_somebody_else_is_left_to_the_next_look(database:
         await process.route(event(LANES[1]), may_take=False)
         async with opened.transaction() as session:
             await session.fetch("SELECT 1 FROM tickertape.lanes WHERE name = $1 FOR UPDATE", LANES[0].name)
-            async with asyncio.timeout(1.0):
-                assert [grant.lane for grant in await process.take()] == [LANES[1]]
+            assert [grant.lane for grant in await process.take()] == [LANES[1]]
         assert [grant.lane for grant in await process.take()] == [LANES[0]]
 
 

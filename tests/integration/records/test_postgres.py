@@ -18,7 +18,7 @@ from adapters.records.postgres.export import PAGE_ROWS, read_pages
 from bot.interactions.values import Vote
 from bot.record_store import RecordStore
 from tests.contracts.records import NOON, NOW, DurableRecordsContract, entry, key, reservation, vote
-from tests.support.postgres import PATIENT, engine, require_postgres
+from tests.support.postgres import engine, require_postgres
 
 pytestmark = [pytest.mark.sockets, pytest.mark.quick]
 
@@ -32,7 +32,7 @@ class TestPostgresRecords(DurableRecordsContract):
 
     @asynccontextmanager
     async def opened(self, now: datetime, options: RecordsOptions | None = None) -> AsyncIterator[RecordStore]:
-        async with engine(self.url, **PATIENT) as opened, PostgresRecords(opened, lambda: now, options) as records:
+        async with engine(self.url) as opened, PostgresRecords(opened, lambda: now, options) as records:
             yield records
 
 
@@ -80,5 +80,5 @@ async def test_an_export_without_a_database_is_one_line() -> None:
 @asynccontextmanager
 async def opened_at(url: str) -> AsyncIterator[PostgresRecords]:
     """A process of its own on the database."""
-    async with engine(url, **PATIENT) as connections, PostgresRecords(connections, lambda: NOON) as records:
+    async with engine(url) as connections, PostgresRecords(connections, lambda: NOON) as records:
         yield records

@@ -22,7 +22,7 @@ from bot.ledger import CounterKey, Limit, Reservation, Unit, UsageFilter
 from bot.record_store import RecordStore
 from bot.records import person
 from tests.contracts.records import NOON, NOW, entry
-from tests.support.postgres import PATIENT, empty_database, engine, require_postgres
+from tests.support.postgres import empty_database, engine, require_postgres
 
 pytestmark = pytest.mark.sockets(seconds=120)
 
@@ -246,7 +246,7 @@ async def test_the_room_of_many_dead_processes_expires(database: str) -> None:
 @asynccontextmanager
 async def opened(url: str) -> AsyncIterator[PostgresRecords]:
     """A process of its own, with one connection."""
-    async with engine(url, connections=1, **PATIENT) as own, PostgresRecords(own, lambda: NOON) as records:
+    async with engine(url, connections=1) as own, PostgresRecords(own, lambda: NOON) as records:
         yield records
 
 

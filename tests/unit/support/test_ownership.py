@@ -21,3 +21,7 @@ class TestMemoryOwnership(OwnershipContract):
     @asynccontextmanager
     async def ownership(self) -> AsyncIterator[Ownership]:
         yield MemoryOwnership(Engine(asyncio.get_running_loop().time, {LIMIT: SHARED}))
+
+    @override
+    async def pass_time(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
