@@ -54,6 +54,18 @@ def queries() -> Sequence[Query]:
     ]
 
 
+def queries_below(row: str) -> Sequence[Query]:
+    """All queries of the panels below a row, up to the next row."""
+    titles: list[str] = []
+    current = ""
+    for panel in dashboard()["panels"]:
+        if panel["type"] == "row":
+            current = panel["title"]
+        elif current == row:
+            titles.append(panel["title"])
+    return [query for query in queries() if query.panel in titles]
+
+
 def variable_queries() -> Sequence[Query]:
     """The queries behind the variables, as the selector of their series."""
     found = (re.match(r"label_values\((.+), (\w+)\)", each["query"]["query"]) for each in _queried_variables())

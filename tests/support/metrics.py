@@ -14,6 +14,7 @@ from adapters.prometheus_state import BotState
 from bot.conversation import Ending, TurnKey, Usage
 from bot.interactions.values import Vote
 from bot.ledger import LedgerEntry
+from bot.ownership.telemetry import OwnershipStatus
 from bot.telemetry import TurnRecord
 from bot.timeline import TurnEvents
 
@@ -24,6 +25,10 @@ STATE = BotState(
     running={"discord": 2},
     waiting={"slack": 1},
     free_bytes=10**9,
+)
+
+AMONG_OTHERS = OwnershipStatus(
+    "a.1", is_valid=True, lease_age=0.5, write_seconds=3.0, owned={"discord": 2}, unowned={"discord": 0}
 )
 
 
@@ -51,6 +56,10 @@ def full_recorder() -> PrometheusRecorder:
     recorder.spent(call)
     recorder.spent(LedgerEntry(0.0, "discord", "G1", "C1", "U1", "t", "m", 100, 40, 20, 5))
     recorder.voted("discord", Vote.UP)
+    among_others = recorder.add_ownership(["discord"])
+    among_others.add_status(lambda: AMONG_OTHERS)
+    among_others.heartbeat_answered(0.01)
+    among_others.identifies_left(999)
     return recorder
 
 
