@@ -1,0 +1,1 @@
+"""The journal's parts without a file or a server."""
