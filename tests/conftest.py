@@ -18,15 +18,14 @@ from hypothesis import settings
 
 from tests.servers.postgres import start_keeper
 from tests.support import postgres
-from tests.support.clock import LoopbackLoop, VirtualLoop
+from tests.support.clock import BUSY, LoopbackLoop, VirtualLoop
 from tests.support.fork_server import IS_POSSIBLE, VARIABLE, open_fork_server
 from tests.support.paths import ROOT
 from tests.support.process import BARE
 from tests.support.transport import TRANSPORT, Transport
 
-# A test with sockets hangs if it takes longer on an idle machine. Real seconds; read below only.
+# A test with sockets hangs if it takes longer on an idle machine. Real seconds; read below only, and times `BUSY`.
 SOCKET_TEST_SECONDS = 60.0
-BUSY = 3  # so many times as long on one with other work
 VIRTUAL_TEST_SECONDS = 10_000.0  # the same in virtual time
 
 # Processes per processor: tests with sockets or child processes mostly wait, the quick half mostly computes.

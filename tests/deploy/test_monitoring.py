@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import socket
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 from tests.servers.discord import DiscordDouble
 from tests.servers.limits import Kind
 from tests.servers.openai import Answer, OpenAIDouble, Status
+from tests.servers.ports import free_port
 from tests.servers.slack import SlackDouble
 from tests.support.dashboard import BUILT_IN, Query, queries, queries_below, variable_queries
 from tests.support.paths import ROOT
@@ -94,7 +94,7 @@ async def live_through(readers: Readers, running: Running, slack: SlackDouble, s
 async def test_each_panel_has_data_and_each_alert_is_evaluated(tmp_path: Path) -> None:
     """After some answers on both platforms nothing is empty, and no alert fires; it does once the key is revoked."""
     program("prometheus")
-    port, its_port = free_ports(2)
+    port, its_port = free_port(), free_port()
     over_http = SlackDouble(transport=Transport.HTTP)
     async with OpenAIDouble() as model, DiscordDouble().running() as discord, over_http.running() as slack:
         readers = Readers(discord, slack, model)
@@ -141,12 +141,3 @@ async def rule_problems(server: Prometheus) -> list[str]:
     rules = [rule for group in groups for rule in group["rules"]]
     assert len(rules) == len(re.findall(r"- alert:", RULES.read_text(encoding="utf-8")))
     return [f"{rule['name']}: {rule.get('lastError')}" for rule in rules if rule["health"] != "ok"]
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody uses now, all different."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.postgres import free_port
+from tests.servers.ports import free_port
 from tests.support.process import bot
 
 pytestmark = pytest.mark.sockets

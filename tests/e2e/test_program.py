@@ -33,7 +33,10 @@ from tests.support.slack import OVER_HTTP, for_program, program_ready, transport
 
 pytestmark = pytest.mark.sockets(seconds=90)
 
-SHORT_WAITS = {"TICKERTAPE_STREAM_IDLE_TIMEOUT": "1", "TICKERTAPE_BACKOFF_SECONDS": "0.1"}
+SHORT_BACKOFF = {"TICKERTAPE_BACKOFF_SECONDS": "0.1"}
+SHORT_WAITS = SHORT_BACKOFF | {"TICKERTAPE_STREAM_IDLE_TIMEOUT": "1"}
+# A server that is silent for longer is asked again. One that is not, is silent for less, even on a busy machine.
+IDLE_SECONDS = 4
 
 
 def numbered(words: int, word: str = "word") -> str:
@@ -226,7 +229,7 @@ SERVERS: dict[str, Answer] = {
     "no finish reason": Answer(numbered(6), finish=None),
     "camel case, no [DONE]": Answer(numbered(6), done=False, manner=Manner(finish_field="finishReason")),
     "no blank lines": Answer(numbered(6), manner=Manner(blank_lines=False, last_blank=False)),
-    "signs of life": Answer(numbered(6), reasoning="hm", manner=Manner(quiet=2.5, alive_by="encrypted")),
+    "signs of life": Answer(numbered(6), reasoning="hm", manner=Manner(quiet=IDLE_SECONDS + 1.0, alive_by="encrypted")),
     "another label": Answer(numbered(6), manner=Manner(label="application/json")),
     "one body of JSON": Answer(numbered(6), manner=Manner(plain=True)),
     "never closes": Answer(numbered(6), done=False, manner=Manner(alive_after=True)),
@@ -239,7 +242,8 @@ SERVERS: dict[str, Answer] = {
 
 async def test_servers_of_all_kinds_are_understood() -> None:
     """Each is healthy in a way of its own: its answer arrives whole, once, after one call, and without a notice."""
-    async with OpenAIDouble() as model, everything("discord", model, **SHORT_WAITS) as (place, running):
+    waits = SHORT_BACKOFF | {"TICKERTAPE_STREAM_IDLE_TIMEOUT": str(IDLE_SECONDS)}
+    async with OpenAIDouble() as model, everything("discord", model, **waits) as (place, running):
         for number, (kind, answer) in enumerate(SERVERS.items(), 1):
             model.queue(answer)
             question = place.ask(kind, place=number % 4)
@@ -263,7 +267,7 @@ async def test_servers_of_all_kinds_are_understood() -> None:
 )
 async def test_an_answer_that_is_none_is_told_once(answer: Answer, line: str) -> None:
     """After one call, in our own words."""
-    async with OpenAIDouble(default=answer) as model, everything("discord", model, **SHORT_WAITS) as (place, running):
+    async with OpenAIDouble(default=answer) as model, everything("discord", model) as (place, running):
         question = place.ask("why?")
         await running.says("turn ended")
         (shown,) = place.answers(question)
@@ -276,7 +280,7 @@ async def test_the_responses_api_does_the_same() -> None:
     whole = numbered(60)
     async with (
         OpenAIDouble(default=Answer(whole, words_per_second=120)) as model,
-        everything("discord", model, TICKERTAPE_API="responses", **SHORT_WAITS) as (place, running),
+        everything("discord", model, TICKERTAPE_API="responses", **SHORT_BACKOFF) as (place, running),
     ):
         model.queue(Answer(whole, words_per_second=120, fault=Fault.FAILED))
         question = place.ask("why?")

@@ -9,7 +9,6 @@ follow-ups in one channel share another limit, which no header tells (discord/di
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from tests.servers.limits import FixedWindowCounter
+from tests.support.clock import platform_time
 
 Json = dict[str, Any]
 
@@ -116,7 +116,7 @@ class InteractionDesk:
         self, kind: int, *, channel: str, user: str, source: Json | None = None, is_guest_app: bool = False
     ) -> Interaction:
         """Somebody interacts."""
-        id_, now = self._new_id(), asyncio.get_running_loop().time()
+        id_, now = self._new_id(), platform_time()
         made = Interaction(id_, f"token-of-{id_}", kind, channel, user, now, source, is_guest_app)
         self.all[id_] = made
         return made
@@ -148,7 +148,7 @@ class InteractionDesk:
             raise Refused(UNKNOWN_INTERACTION)
         if one.response:
             raise Refused(ALREADY_ACKNOWLEDGED)
-        if asyncio.get_running_loop().time() - one.at > CALLBACK_SECONDS:
+        if platform_time() - one.at > CALLBACK_SECONDS:
             raise Refused(UNKNOWN_INTERACTION)
         kind, data = body.get("type"), body.get("data") or {}
         taken = TAKEN[one.type] | (AFTER_COMPONENT if one.type == MODAL_SUBMIT and one.source is not None else set())
@@ -236,7 +236,7 @@ class InteractionDesk:
             raise Refused(UNKNOWN_WEBHOOK)
         if one.expired_with is not None:
             raise Refused(one.expired_with)
-        if asyncio.get_running_loop().time() - one.at > TOKEN_SECONDS:
+        if platform_time() - one.at > TOKEN_SECONDS:
             raise Refused(INVALID_TOKEN)
         return one
 

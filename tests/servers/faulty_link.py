@@ -54,10 +54,11 @@ class FaultyLink:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Carry one connection until one side closes it."""
-        if self._refusing:
-            writer.transport.abort()
-            return
         server_reader, server_writer = await asyncio.open_connection("127.0.0.1", self._port)
+        if self._refusing:  # perhaps only since then
+            for each in (writer, server_writer):
+                each.transport.abort()
+            return
         self._writers |= {writer, server_writer}
         try:
             async with asyncio.TaskGroup() as group:

@@ -9,10 +9,8 @@ from __future__ import annotations
 import atexit
 import importlib.util
 import os
-import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -20,6 +18,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from tests.servers.ports import free_port
 from tests.support.paths import ROOT
 
 PROGRAMS = ("initdb", "postgres")
@@ -41,7 +40,6 @@ max_wal_size = 512MB
 """
 ACCESS = f"host all {GUARDED_USER} 127.0.0.1/32 scram-sha-256\nhost all all 127.0.0.1/32 trust\n"
 
-PORTS = (20_000, 32_000)
 STARTS = 5  # with another port each
 
 START_SECONDS = 30.0
@@ -58,15 +56,6 @@ def find_programs() -> Path | None:
     if (found := shutil.which("initdb")) is not None:
         folders.append(Path(found).parent)
     return next((each for each in folders if all((each / name).exists() for name in PROGRAMS)), None)
-
-
-def free_port() -> int:
-    """A port without a listener, below those that systems give to connections: nobody takes it before its server."""
-    while True:
-        port = random.randrange(*PORTS)
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
 
 
 class PostgresServer:

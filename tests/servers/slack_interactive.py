@@ -9,7 +9,6 @@ A trigger opens one view within three seconds; a response address takes five mes
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from aiohttp import web
 
 from tests.servers.slack_blocks import MESSAGE_BLOCKS, Refused, check_blocks, check_view
 from tests.servers.slack_deliveries import Deliveries, Envelope
+from tests.support.clock import platform_time
 
 Json = dict[str, Any]
 
@@ -92,13 +92,13 @@ class Interactive:
     def trigger(self, user: str) -> str:
         """A new trigger id."""
         name = f"{next(self._ids)}.{self._team}.trigger"
-        self._triggers[name] = _Trigger(user, asyncio.get_running_loop().time())
+        self._triggers[name] = _Trigger(user, platform_time())
         return name
 
     def address(self, channel: str, user: str, thread: str = "", original: str = "") -> str:
         """A new response address."""
         token = f"{next(self._ids)}-address"
-        now = asyncio.get_running_loop().time()
+        now = platform_time()
         self._addresses[token] = _Address(channel, user, thread, now, original=original)
         return f"http://{self.host}/actions/{token}"
 
@@ -199,7 +199,7 @@ class Interactive:
             raise Refused("invalid_trigger_id")
         if trigger.used:
             raise Refused("exchanged_trigger_id")
-        if asyncio.get_running_loop().time() > trigger.at + TRIGGER_SECONDS:
+        if platform_time() > trigger.at + TRIGGER_SECONDS:
             raise Refused("expired_trigger_id")
         check_view(arguments["view"])
         trigger.used = True
@@ -214,7 +214,7 @@ class Interactive:
     async def respond(self, request: web.Request) -> web.StreamResponse:
         """A message at a response address."""
         address, payload = self._addresses.get(request.match_info["token"]), await request.json()
-        if address is None or asyncio.get_running_loop().time() > address.at + ADDRESS_SECONDS:
+        if address is None or platform_time() > address.at + ADDRESS_SECONDS:
             return web.json_response({"ok": False, "error": "expired_url"}, status=404)
         address.uses += 1
         if address.uses > ADDRESS_USES:

@@ -28,6 +28,7 @@ import aiohttp
 from yarl import URL
 
 from tests.servers.slack_deliveries import Deliveries, Envelope
+from tests.support.clock import slowness
 
 Json = dict[str, Any]
 
@@ -221,7 +222,7 @@ class Requests:
             async with self._free_connections:  # the time begins with one
                 began = asyncio.get_running_loop().time()
                 async with (
-                    asyncio.timeout(self.response_seconds + self.body_seconds),
+                    asyncio.timeout(self.response_seconds * slowness() + self.body_seconds),
                     self._session.post(
                         self.url, data=data, headers=headers | length, max_redirects=REDIRECTS
                     ) as response,

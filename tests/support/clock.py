@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import selectors
-from typing import Any
+from typing import Any, Final
+
+# So many times as long may anything in real time take on a machine with other work.
+BUSY: Final = 3
 
 # Real seconds in which data arrives over the loopback interface: the kernel usually delivers it in the sender's call.
 # A step of time longer than `_STEP_SECONDS` waits longer, since it may be a client's time-out.
@@ -70,6 +73,16 @@ class _LoopbackSelector(_VirtualSelector):
             short = _ARRIVAL_SECONDS if (timeout or 0.0) <= _STEP_SECONDS else _PATIENT_SECONDS
             ready = super(_VirtualSelector, self).select(_THREAD_SECONDS if timeout is None else short)
         return ready or super().select(timeout)
+
+
+def slowness() -> int:
+    """The factor of a platform's short time limits: 1 in virtual time, `BUSY` in real time."""
+    return 1 if isinstance(asyncio.get_running_loop(), VirtualLoop) else BUSY
+
+
+def platform_time() -> float:
+    """The loop's time as a platform counts it for its short time limits: slower in real time. Seconds."""
+    return asyncio.get_running_loop().time() / slowness()
 
 
 class LoopbackLoop(VirtualLoop):

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -27,13 +26,6 @@ BARE = {
     "PORT": "0",
     "JOURNAL_URL": "memory:",
 }
-
-
-def free_port() -> int:
-    """A port without a listener, for a program yet to be started."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 # Starts Python anew, for a test that measures a process or doubts its start.

@@ -14,9 +14,9 @@ from adapters.shared.attachments import AttachmentLimits, Attachments
 from adapters.slack import EVENTS, PATH, SlackOptions, SlackPlatform, file_hosts
 from bot.interactions.ports import NO_INTERACTIONS, Interactions
 from bot.ports import Body, Channel
+from tests.servers.ports import free_port
 from tests.servers.slack import SlackDouble
 from tests.support.inbox import PATIENCE, RecordingInbox
-from tests.support.process import free_port
 from tests.support.transport import Transport
 from tests.support.waiting import POLL_SECONDS, until
 

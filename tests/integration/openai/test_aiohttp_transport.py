@@ -28,6 +28,7 @@ from adapters.openai.read_coalescing import CoalescingOptions
 from bot.conversation import Finish, FinishReason, Text, Usage
 from tests.contracts.model import QUESTION, WORDS, ask
 from tests.servers.openai import Answer, Event, Fault, Manner, OpenAIDouble, chat_events
+from tests.support.waiting import until
 
 
 def errors_of_aiohttp() -> Iterator[type[Exception]]:
@@ -220,15 +221,21 @@ async def test_closing_a_paused_stream_closes_the_connection() -> None:
         coalescing = CoalescingOptions(shortest=1000.0, longest=1000.0)
         model = OpenAIModel(OpenAIOptions("m", "sk-test", double.url, coalescing=coalescing))
         count = 0
-        with suppress(TimeoutError):
-            async with (
-                asyncio.timeout(0.5),
-                aclosing(model.answer(QUESTION, stream=True, next_write_at=never)) as deltas,
-            ):
+
+        async def read() -> None:
+            nonlocal count
+            async with aclosing(model.answer(QUESTION, stream=True, next_write_at=never)) as deltas:
                 async for _ in deltas:
                     count += 1
-        assert count < 10  # in half a second, of a hundred: the rest is left to the kernel
-        await (await double.wait_for(1)).left_early.wait()
+
+        reading = asyncio.Task(read())
+        received = await double.wait_for(1)
+        await until(lambda: len(received.sent) >= 100)
+        assert count < 10  # of a hundred: the rest is left to the kernel
+        reading.cancel()
+        with suppress(asyncio.CancelledError):
+            await reading
+        await received.left_early.wait()
         await model.close()
 
 

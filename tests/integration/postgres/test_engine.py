@@ -12,7 +12,8 @@ from adapters.postgres.listener import listen
 from bot.backoff import Backoff
 from bot.errors import ConnectFailed, OutcomeUnknown, Permanent, ServiceError
 from tests.servers.faulty_link import faulty_link
-from tests.servers.postgres import GUARDED_PASSWORD, GUARDED_USER, free_port
+from tests.servers.ports import free_port
+from tests.servers.postgres import GUARDED_PASSWORD, GUARDED_USER
 from tests.servers.postgres_pooler import pooler
 from tests.support.postgres import engine, own_server, read_rows, require_postgres, run_script
 from tests.support.waiting import until

@@ -12,7 +12,7 @@ from adapters.postgres.check import check
 from adapters.postgres.migrations import Kind, Migration, all_migrations, migrate, require_migrated, status
 from adapters.postgres.options import PostgresOptions
 from bot.errors import Permanent, ServiceError
-from tests.servers.postgres import free_port
+from tests.servers.ports import free_port
 from tests.servers.postgres_pooler import pooler
 from tests.support.postgres import PATIENT, engine, read_rows, run_script
 

@@ -115,7 +115,7 @@ async def test_bolt_accepts_every_kind_of_payload() -> None:
 async def test_an_event_is_repeated_three_times() -> None:
     """Without an acknowledgement an event comes four times, with its number and the reason; then it is given up."""
     double, dm, ann = of_one_message(0.0, 0.01, 0.01)
-    double.requests.response_seconds = 0.2
+    double.requests.response_seconds = 0.7
     app = App(503, 0, 302, 500)
     async with double.running(), serving(double, app.respond):
         double.say(dm, "hello", author=ann)
