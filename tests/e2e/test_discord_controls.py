@@ -18,8 +18,6 @@ pytestmark = pytest.mark.sockets
 
 # Real seconds; starting the program takes one or two.
 PATIENCE = 60.0
-# From an edit to the new text: the debounce of two seconds, and three more.
-EDIT_SECONDS = 5.0
 
 
 @dataclass(slots=True)
@@ -49,8 +47,8 @@ class Stage:
             )
             yield
 
-    async def until(self, condition: Callable[[], bool], seconds: float = PATIENCE) -> None:
-        async with asyncio.timeout(seconds):
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(PATIENCE):
             await self.double.until(condition)
 
     def ids(self) -> list[str]:
@@ -96,7 +94,7 @@ async def test_an_answer_and_its_controls(tmp_path: Path) -> None:
             await try_again(on, question, "the third one")
             on.model.queue(Answer("the fourth one"))
             on.double.revise(on.channel, question, f"{mention} why not?")
-            await on.until(lambda: "fourth" in "".join(on.double.answers(on.channel)), EDIT_SECONDS)
+            await on.until(lambda: "fourth" in "".join(on.double.answers(on.channel)))
             await on.until(lambda: on.is_answered(question, "the fourth one"))
             assert "why not?" in str(on.model.requests[-1].body)
             on.double.remove(on.channel, question)

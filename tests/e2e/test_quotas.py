@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 import signal
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from tests.servers.openai import Answer, OpenAIDouble
 from tests.servers.slack import SlackDouble
 from tests.support.process import Running, bot
 from tests.support.slack import program_ready
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.sockets(seconds=150)
 
@@ -80,23 +80,15 @@ async def test_a_workspaces_limit_across_a_kill(tmp_path: Path) -> None:
             await running.says("recovering unfinished turns")
             for number in range(100):
                 crowd.ask(number % 50, number % 50)
-            await settled(crowd, running)
-            assert crowd.answered() == len({row["turn"] for row in calls(tmp_path)}) == 100
-            assert 1 <= crowd.notices() <= 50
+            await until(lambda: crowd.answered() >= 100 and refused(running) > 0)
+            assert await running.stop() == 0
+        assert crowd.answered() == len({row["turn"] for row in calls(tmp_path)}) == 100
+        assert 1 <= crowd.notices() <= 50
 
 
-async def settled(crowd: Crowd, running: Running) -> None:
-    """Wait until the limit is reached and nothing more is being written."""
-    await crowd.double.until(lambda: crowd.answered() >= 100)
-    before = -1
-    while before != len(crowd.texts()):
-        before = len(crowd.texts())
-        await asyncio.sleep(QUIET_SECONDS)
-    assert running.process.returncode is None
-
-
-# Longer than any pause between two writes of the bot in this test.
-QUIET_SECONDS = 1.5
+def refused(running: Running) -> int:
+    """The number of questions beyond a limit, by the log."""
+    return sum("why=quota" in line for line in running.lines)
 
 
 @pytest.mark.parametrize("platform", ["discord", "slack"])
@@ -127,8 +119,8 @@ async def test_one_person_in_ten_channels(platform: str, tmp_path: Path) -> None
                     return [text for channel in channels for text in double.answers(channel)]
                 return [text for channel in channels for text in double.answers(channel, asked[channel])]
 
-            await double.until(lambda: len(texts()) >= 5)
-            await asyncio.sleep(QUIET_SECONDS)
+            await until(lambda: refused(running) == 6 and len(calls(tmp_path)) == 4)
+            assert await running.stop() == 0
             assert sorted(ANSWER in text for text in texts()) == [False] + [True] * 4
             assert any("You have reached your limit of 4 questions a day" in text for text in texts())
             assert len(calls(tmp_path)) == 4

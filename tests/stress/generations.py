@@ -26,6 +26,8 @@ from tests.support.process import BARE
 
 # The longest start of a child process.
 PATIENCE_SECONDS = 30.0
+# Of a process's output in each of its phases.
+LEAST_LINES = 20
 
 
 # ----------------------------------------------------------------------------------------------------------- the child
@@ -103,6 +105,13 @@ class Generation:
     def deleted_files(self, folder: Path) -> list[str]:
         return deleted_files(self.process.pid, folder)
 
+    async def write_on(self, seconds: float) -> None:
+        """Let it write for a while, and at least some lines however busy the machine is."""
+        enough = len(self.lines) + LEAST_LINES
+        await asyncio.sleep(seconds)
+        while len(self.lines) < enough:
+            await asyncio.sleep(0.01)
+
 
 def deleted_files(pid: int, folder: Path) -> list[str]:
     """Deleted files of the folder still open in a process, except for the short-lived lock file."""
@@ -172,13 +181,13 @@ async def overlap(file: Path, *, generations: int, rate: float, seconds: float, 
         for number in range(generations):
             new = await stack.enter_async_context(generation(file, f"G{number}", rate))
             every.append(new)
-            await asyncio.sleep(seconds)
+            await new.write_on(seconds)
             outcome.deleted += new.deleted_files(file.parent)
             if before is not None:
                 is_killed = kill_every and number % kill_every == 0
                 before.process.send_signal(signal.SIGKILL if is_killed else signal.SIGTERM)
                 await before.process.wait()
-            await asyncio.sleep(seconds)
+            await new.write_on(seconds)
             outcome.deleted += new.deleted_files(file.parent)
             before = new
         assert before is not None
