@@ -16,8 +16,9 @@ from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Any
 
-from bot.bootstrap import open_bot, run_checks, slack_address_line, start_http_server
+from bot.bootstrap import open_bot, run_checks, start_http_server
 from bot.bootstrap_models import model_label
+from bot.bootstrap_platforms import slack_address_line
 from bot.bootstrap_postgres import migrate
 from bot.bootstrap_records import ExportFailed, export_lines
 from bot.errors import Failure, Permanent
@@ -128,6 +129,7 @@ async def run(settings: Settings) -> int:
             bot.platforms,
             drain_seconds=settings.turns.drain_seconds,
             interactions=bot.interactions,
+            keeper=bot.keeper,
         )
         return EXIT_OK if succeeded else EXIT_FAILURE
 

@@ -12,24 +12,20 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
-from datetime import datetime
 from functools import partial
-from typing import NamedTuple
 
 from adapters import discord, embedded, slack
 from adapters.admin.gate import FORMS
 from adapters.admin.history import History
-from adapters.http_bodies import BodyRule
-from adapters.http_server import ComponentStatus, HttpServer, ListenFailed, Route
-from adapters.playground import PlaygroundOptions, PlaygroundPlatform
+from adapters.admin.routes import AdminRoutes
+from adapters.http_server import ComponentStatus, HttpServer, ListenFailed
 from adapters.prometheus import PrometheusRecorder
-from adapters.shared.attachments import AttachmentLimits, Attachments
 from adapters.shared.diagnostics import CheckResult
 from bot.access import AccessRules, AllowDeny
 from bot.backoff import Backoff
 from bot.bootstrap_admin import make_admin_page
 from bot.bootstrap_commands import make_preference_rules, open_handlers
-from bot.bootstrap_journal import AnyJournal, call_log_of, journal_status, open_stores
+from bot.bootstrap_journal import AnyJournal, journal_status, open_stores
 from bot.bootstrap_metrics import bot_state
 from bot.bootstrap_models import (
     check_models,
@@ -37,8 +33,15 @@ from bot.bootstrap_models import (
     make_completion_policy,
     make_fallback_policy,
     make_listed_policies,
-    model_label,
     open_model,
+)
+from bot.bootstrap_platforms import (
+    OpenedPlatforms,
+    make_discord_options,
+    make_slack_options,
+    make_strings,
+    open_platforms,
+    wall_clock,
 )
 from bot.bootstrap_postgres import check_engine
 from bot.bootstrap_records import make_quotas, open_hooks, records_status
@@ -49,10 +52,10 @@ from bot.feedback import Feedback
 from bot.interactions.ports import Interactions
 from bot.interactions.service import InteractionService
 from bot.journal import Journal
+from bot.ownership.keeper import Keeper
 from bot.ports import Model, Platform
 from bot.prompt import PromptConfig, PromptLimits, PromptOverride
 from bot.record_store import RecordStore
-from bot.records import KeyValueStore
 from bot.strings import Strings
 from bot.telemetry import Recorder, Recorders
 from bot.turns.config import TurnConfig, TurnLimits
@@ -60,7 +63,6 @@ from bot.turns.generations import Generations
 from bot.turns.hooks import TurnHooks
 from bot.turns.manager import TurnManager
 from config.settings import Settings
-from config.types import is_loopback
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +75,7 @@ class Bot:
     platforms: Sequence[Platform]
     http_server: HttpServer
     interactions: Interactions
+    keeper: Keeper | None  # of the lanes shared with other processes
     # Wait for a database that is away; raises `Permanent` if this version cannot use it.
     wait_until_ready: Callable[[], Awaitable[None]]
 
@@ -85,10 +88,12 @@ async def open_bot(settings: Settings, stack: AsyncExitStack, report: Callable[[
     recorder = PrometheusRecorder()
     traces = open_tracing(settings, stack)  # to be closed last: nobody waits for them
     clock = wall_clock(settings)
-    journal, records, wait_until_stored = await open_stores(settings, stack, clock)  # closed after all their users
+    stores = await open_stores(settings, stack, clock, recorder)  # closed after all their users
+    journal, records, ownership = stores.journal, stores.records, stores.ownership
     server = await open_embedded_server(settings, stack, report)
     model = open_model(settings, stack, server)
-    platforms, routes, bodies = open_platforms(settings, stack, journal, records)
+    opened = open_platforms(settings, stack, journal, ownership, records)
+    platforms = opened.platforms
     strings = make_strings(settings, durable=journal.durable)
     quotas = make_quotas(settings, records, clock)
     rules = make_preference_rules(settings, make_access(settings), make_prompt_config(settings))
@@ -96,27 +101,41 @@ async def open_bot(settings: Settings, stack: AsyncExitStack, report: Callable[[
         settings, stack, records, quotas, rules=rules, recorder=recorder, strings=strings, wall_clock=clock
     )
     history = History(clock)
+    hooks = replace(hooks, may_run=ownership.may_run)
     turns = make_turns(settings, model, Recorders(recorder, history, *traces), journal, platforms, hooks=hooks)
+    ownership.attach(turns, platforms)
     admin = make_admin_page(settings, turns, history, records, clock)
     statuses = partial(component_statuses, turns, journal, records, server)
     recorder.add_state(lambda: bot_state(settings, turns, platform_readiness(platforms), statuses()))
-    http_server = HttpServer(
-        host=settings.site.host,
-        port=settings.site.port,
-        ready=partial(platform_readiness, platforms),
-        render_metrics=recorder.render_metrics,
-        components=statuses,
-        record_response=recorder.responded,
-        routes=[*routes, *(admin.routes() if admin else ())],
-        bodies=[*bodies, FORMS],
-    )
+    http_server = make_http_server(settings, recorder, opened, admin, statuses)
     stack.push_async_callback(http_server.close)
     generations = Generations(turns, {each.name: each for each in platforms}, edit_seconds=settings.turns.edit_seconds)
     commands = await open_handlers(
         settings, stack, rules, records, quotas, journal=journal, turns=turns, strings=strings, wall_clock=clock
     )
     feedback = Feedback(records, recorder, strings, clock)
-    return Bot(turns, platforms, http_server, InteractionService(generations, feedback, commands), wait_until_stored)
+    interactions = InteractionService(generations, feedback, commands)
+    return Bot(turns, platforms, http_server, interactions, ownership.keeper, stores.wait_until_ready)
+
+
+def make_http_server(
+    settings: Settings,
+    recorder: PrometheusRecorder,
+    opened: OpenedPlatforms,
+    admin: AdminRoutes | None,
+    statuses: Callable[[], Mapping[str, ComponentStatus]],
+) -> HttpServer:
+    """The server for health checks, metrics, the platforms and the operator."""
+    return HttpServer(
+        host=settings.site.host,
+        port=settings.site.port,
+        ready=partial(platform_readiness, opened.platforms),
+        render_metrics=recorder.render_metrics,
+        components=statuses,
+        record_response=recorder.responded,
+        routes=[*opened.routes, *(admin.routes() if admin else ())],
+        bodies=[*opened.bodies, FORMS],
+    )
 
 
 async def start_http_server(http_server: HttpServer, *, required: bool) -> str:
@@ -180,111 +199,6 @@ async def open_embedded_server(
     return await stack.enter_async_context(embedded.EmbeddedServer(report))
 
 
-def wall_clock(settings: Settings) -> Callable[[], datetime]:
-    """The date and the time in the configured time zone."""
-    return partial(datetime.now, settings.conversation.zone())
-
-
-# ---------------------------------------------------------------------------------------------------------- platforms
-
-
-class OpenedPlatforms(NamedTuple):
-    """Platforms, and what they contribute to the HTTP server: routes, and the bodies accepted there."""
-
-    platforms: Sequence[Platform]
-    routes: Sequence[Route]
-    bodies: Sequence[BodyRule]
-
-
-def open_platforms(
-    settings: Settings, stack: AsyncExitStack, journal: AnyJournal, values: KeyValueStore | None = None
-) -> OpenedPlatforms:
-    """All configured platforms. `values` are the program's own."""
-    platforms: list[Platform] = []
-    routes: list[Route] = []
-    bodies: list[BodyRule] = []
-    if (discord_options := make_discord_options(settings)) is not None:
-        hosts, local = discord.file_hosts(discord_options), discord.serves_locally(discord_options)
-        attachments = make_attachments(settings, hosts, local=local)
-        stack.push_async_callback(attachments.close)
-        platforms.append(discord.DiscordPlatform(discord_options, attachments, values))
-    if (slack_options := make_slack_options(settings)) is not None:
-        attachments = make_attachments(settings, slack.file_hosts(slack_options), bearer=slack_options.bot_token)
-        stack.push_async_callback(attachments.close)
-        call_log = call_log_of(journal)
-        platforms.append(
-            slack_platform := slack.SlackPlatform(slack_options, attachments, call_log, wall_clock(settings))
-        )
-        routes += slack_platform.routes()
-        bodies += [slack.EVENTS] if slack_options.over_http else []
-    if settings.playground_runs:
-        options = PlaygroundOptions(model_label(settings), allowed_hosts=frozenset(settings.site.allowed_hosts))
-        platforms.append(playground := PlaygroundPlatform(options))
-        routes += playground.routes()
-    return OpenedPlatforms(platforms, routes, bodies)
-
-
-def make_discord_options(settings: Settings) -> discord.DiscordOptions | None:
-    """Discord's options, or None without a token."""
-    chosen = settings.discord
-    if chosen.token is None:
-        return None
-    return discord.DiscordOptions(
-        token=chosen.token.get_secret_value(),
-        api_url=chosen.api_url,
-        gateway_url=chosen.gateway_url,
-        write_seconds=settings.writing.write_timeout,
-        zone=settings.conversation.zone(),
-        threads=discord.ThreadOptions(chosen.auto_thread, frozenset(chosen.forums)),
-        strings=make_strings(settings, durable=False),
-    )
-
-
-def make_slack_options(settings: Settings) -> slack.SlackOptions | None:
-    """Slack's options, or None if Slack does not run."""
-    chosen = settings.slack
-    if chosen.bot_token is None or not chosen.runs:
-        return None
-    signing_secret, app_token = chosen.signing_secret if chosen.over_http else None, chosen.app_token
-    return slack.SlackOptions(
-        bot_token=chosen.bot_token.get_secret_value(),
-        app_token=app_token.get_secret_value() if app_token is not None else "",
-        signing_secret=signing_secret.get_secret_value() if signing_secret is not None else "",
-        api_url=chosen.api_url or None,
-        edits=chosen.edits.value,
-        streams=chosen.streams.value,
-        edits_latch_seconds=chosen.edits_leak_seconds,
-        call_seconds=settings.writing.write_timeout,
-        zone=settings.conversation.zone(),
-        strings=make_strings(settings, durable=False),
-        suggested_prompts=tuple(chosen.suggested_prompts.items()),
-    )
-
-
-def slack_address_line(settings: Settings, address: str) -> str:
-    """The log's line about the address of Slack's requests; `address` is the HTTP server's on this machine."""
-    line = f"Slack's requests arrive at {address}{slack.PATH}; the request URL is its public https address"
-    if not is_loopback(settings.site.host):
-        return line
-    return f"{line} (only a proxy on this machine reaches it; TICKERTAPE_HOST=0.0.0.0 accepts other machines)"
-
-
-def make_attachments(
-    settings: Settings, hosts: frozenset[str], bearer: str = "", *, local: bool = False
-) -> Attachments:
-    """A downloader of attachments for one platform: from its own `hosts` only, with its token if it needs one."""
-    chosen = settings.attachments
-    limits = AttachmentLimits(
-        count=chosen.count,
-        bytes=chosen.bytes,
-        pixels=chosen.pixels,
-        text_characters=chosen.text_characters,
-        seconds=chosen.seconds,
-    )
-    headers = {"Authorization": f"Bearer {bearer}"} if bearer else {}
-    return Attachments(limits, hosts=hosts, headers=headers, allow_loopback=local)
-
-
 # --------------------------------------------------------------------------------------------------------------- core
 
 
@@ -311,15 +225,6 @@ def make_turns(
         hooks=hooks,
         processor_time=time.thread_time,
     )
-
-
-def make_strings(settings: Settings, *, durable: bool) -> Strings:
-    """The sentences for users, with the operator's overrides.
-
-    With a `durable` journal the next process continues an interrupted answer, and its sentence says so.
-    """
-    strings = replace(Strings(), **settings.words.overrides())  # type: ignore[arg-type]  # a test says that the names agree
-    return replace(strings, interrupted=strings.paused) if durable else strings
 
 
 def make_turn_config(settings: Settings, strings: Strings) -> TurnConfig:

@@ -12,6 +12,8 @@ from adapters.http_server import ComponentStatus
 from adapters.journal import JournalOptions, MemoryJournal, SqliteJournal
 from adapters.journal.postgres import PostgresJournal
 from adapters.postgres import Engine
+from adapters.prometheus import PrometheusRecorder
+from bot.bootstrap_lanes import Ownership, make_shared_ownership, make_sole_owner
 from bot.bootstrap_postgres import make_postgres_options
 from bot.bootstrap_records import open_records
 from bot.ports import RateLimitLog
@@ -23,17 +25,20 @@ WallClock = Callable[[], datetime]
 
 
 class Stores(NamedTuple):
-    """The journal and the records.
+    """The journal, the records, and the lanes of this process.
 
     `wait_until_ready` waits for their database, if any; raises `Permanent` if this version cannot use it.
     """
 
     journal: AnyJournal
     records: RecordStore
+    ownership: Ownership
     wait_until_ready: Callable[[], Awaitable[None]]
 
 
-async def open_stores(settings: Settings, stack: AsyncExitStack, wall_clock: WallClock) -> Stores:
+async def open_stores(
+    settings: Settings, stack: AsyncExitStack, wall_clock: WallClock, recorder: PrometheusRecorder
+) -> Stores:
     """Open all stores; `stack` closes them. An unusable file is logged and does not raise.
 
     Raises `Permanent` if a database's driver is not installed.
@@ -44,12 +49,13 @@ async def open_stores(settings: Settings, stack: AsyncExitStack, wall_clock: Wal
         engine = await stack.enter_async_context(Engine(database))
         journal = await stack.enter_async_context(PostgresJournal(engine, wall_clock, options))
         records = await open_records(settings, stack, wall_clock, engine)
-        return Stores(journal, records, journal.wait_until_ready)
+        return Stores(journal, records, make_shared_ownership(settings, engine, recorder), journal.wait_until_ready)
     file = settings.journal_file
     local: AnyJournal = MemoryJournal()
     if file is not None:
         local = await stack.enter_async_context(SqliteJournal(file, wall_clock, options))
-    return Stores(local, await open_records(settings, stack, wall_clock, None), _ready_at_once)
+    records = await open_records(settings, stack, wall_clock, None)
+    return Stores(local, records, make_sole_owner(call_log_of(local)), _ready_at_once)
 
 
 async def _ready_at_once() -> None:

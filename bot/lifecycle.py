@@ -1,6 +1,6 @@
 """Start, drain and stop: runs the platforms and the turns until a signal.
 
-`serve` owns all long-lived tasks in one TaskGroup: one for `TurnManager.run` and one for each platform's `run`.
+`serve` owns all long-lived tasks in one TaskGroup: `TurnManager.run`, `Keeper.run`, and each platform's `run`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from bot.errors import Failure
 from bot.interactions.ports import NO_INTERACTIONS, Interactions
+from bot.ownership.keeper import Keeper
 from bot.ports import Platform
 from bot.turns.manager import TurnManager
 
@@ -33,10 +34,12 @@ async def serve(
     *,
     drain_seconds: float,
     interactions: Interactions = NO_INTERACTIONS,
+    keeper: Keeper | None = None,
 ) -> bool:
     """Run the platforms until a signal, or until all of them have failed; then finish the live turns.
 
-    Returns false if all platforms failed. Clients are closed last, since unfinished writes need them.
+    Returns false if all platforms failed. Clients are closed last, since unfinished writes need them. `keeper` keeps
+    the lanes shared with other processes: idle ones are released at the signal, busy ones as their turns end.
     """
     stop = asyncio.Event()
     main_task = asyncio.current_task()
@@ -45,8 +48,10 @@ async def serve(
     async with AsyncExitStack() as closing, asyncio.TaskGroup() as group:
         for platform in platforms:
             closing.push_async_callback(platform.close)
-        turns_task = group.create_task(turns.run(), name="turns")
+        tasks = [group.create_task(turns.run(), name="turns")]
         await turns.started.wait()
+        if keeper is not None:
+            tasks.append(group.create_task(keeper.run(), name="keeper"))
         running = [
             group.create_task(_run_platform(platform, turns, interactions), name=platform.name)
             for platform in platforms
@@ -55,13 +60,23 @@ async def serve(
         await stop.wait()
         all_failed = all(task.done() for task in running)
         log.info("stopping", extra={"drain_seconds": drain_seconds})
+        await _stop(turns, platforms, drain_seconds, keeper)
+        for task in (*tasks, *running, ended):
+            task.cancel()
+    return not all_failed
+
+
+async def _stop(turns: TurnManager, platforms: Sequence[Platform], drain_seconds: float, keeper: Keeper | None) -> None:
+    """Accept nothing more, finish the turns, and give the lanes up, each after the record of its last turn."""
+    async with asyncio.TaskGroup() as releasing:
+        if keeper is not None:
+            releasing.create_task(keeper.release_all(drain_seconds + turns.config.limits.mark_seconds))
         async with asyncio.TaskGroup() as stopping:  # each platform may first hand over pending look-ups
             for platform in platforms:
                 stopping.create_task(platform.stop_accepting())
         await turns.drain(drain_seconds)
-        for task in (turns_task, *running, ended):
-            task.cancel()
-    return not all_failed
+    if keeper is not None:
+        await keeper.leave()
 
 
 def tune_gc() -> None:

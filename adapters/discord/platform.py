@@ -19,6 +19,7 @@ from adapters.shared.attachments import Attachments
 from bot.conversation import TurnKey
 from bot.errors import Failure, Forbidden, NotFound
 from bot.interactions.ports import NO_INTERACTIONS, Interactions
+from bot.ownership.access import Lanes
 from bot.ports import Inbox, OpenedQuestion, Platform
 
 log = logging.getLogger(__name__)
@@ -29,8 +30,16 @@ class DiscordPlatform(Platform, ConnectionListener):
 
     name = "discord"
 
-    def __init__(self, options: DiscordOptions, attachments: Attachments, hashes: CommandHashes | None = None) -> None:
-        """`hashes` remember the registered commands across restarts."""
+    def __init__(
+        self,
+        options: DiscordOptions,
+        attachments: Attachments,
+        hashes: CommandHashes | None = None,
+        *,
+        lanes: Lanes | None = None,
+    ) -> None:
+        """`hashes` remember the registered commands across restarts; `lanes` are not used yet."""
+        self._lanes = lanes
         self._options = options
         self._state = BotState(options, attachments)
         self._handler = EventHandler(self._state)

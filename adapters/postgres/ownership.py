@@ -1,14 +1,13 @@
 """Ownership in PostgreSQL: each call is one function of the database, in one round trip and one transaction.
 
-The functions are in ``migrations/0003_ownership.sql``. Only heartbeats with shares wait for each other.
+The functions are in ``migrations``. Only heartbeats with shares wait for each other.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,7 +32,7 @@ from bot.ownership.ports import (
 from bot.ownership.shares import WINDOW_SECONDS
 from bot.ownership.write_history import StoredReport, WriteReport
 
-# The payload of its notifications is the owner of the event's lane.
+# The payload of its notifications is the owner of the event's lane, or empty if lanes are free.
 CHANNEL = "tickertape_inbox"
 
 # Ages are stored with this precision. Digits behind the point of a second.
@@ -52,6 +51,13 @@ SELECT i.number, i.platform, i.lane, i.event, i.body FROM tickertape.inbox AS i
 JOIN tickertape.lanes AS l ON l.platform = i.platform AND l.name = i.lane
 JOIN tickertape.members AS m ON m.id = l.owner AND NOT m.dead
 WHERE l.owner = $1 ORDER BY i.number LIMIT $2
+"""
+_ADD_LANES = "SELECT tickertape.add_lanes($1, $2, $3)"
+_REMOVE_LANES = "SELECT tickertape.remove_lanes($1, $2)"
+_RESERVE = """
+INSERT INTO tickertape.slots AS s (name, next_at) VALUES ($1, clock_timestamp() + make_interval(secs => $2))
+ON CONFLICT (name) DO UPDATE SET next_at = greatest(s.next_at, clock_timestamp()) + make_interval(secs => $2)
+RETURNING extract(epoch FROM next_at - clock_timestamp())::float8 - $2 AS wait
 """
 _HANDLED = "DELETE FROM tickertape.inbox WHERE number = ANY ($1::bigint[])"
 
@@ -148,17 +154,21 @@ class PostgresOwnership(Ownership):
         await self._engine.fetch(_LEAVE, process, WINDOW_SECONDS)
 
     @override
-    async def event_arrived(self, process: str) -> None:
-        heard = asyncio.Event()
+    async def listen(self, on_hint: Callable[[str], None]) -> None:
+        await listen(self._engine, CHANNEL, on_hint)
 
-        def hear(owner: str) -> None:
-            if owner == process:
-                heard.set()
+    @override
+    async def add_lanes(self, platform: str, names: Collection[str], *, replace: bool) -> None:
+        await self._engine.fetch(_ADD_LANES, platform, list(names), replace)
 
-        async with asyncio.TaskGroup() as group:
-            listening = group.create_task(listen(self._engine, CHANNEL, hear))
-            await heard.wait()
-            listening.cancel()
+    @override
+    async def remove_lanes(self, platform: str, names: Collection[str]) -> None:
+        await self._engine.fetch(_REMOVE_LANES, platform, list(names))
+
+    @override
+    async def reserve(self, name: str, seconds: float) -> float:
+        (row,) = await self._engine.fetch(_RESERVE, name, seconds)
+        return max(float(row["wait"]), 0.0)
 
 
 def _json(row: Mapping[str, Any] | None) -> Any:  # noqa: ANN401 (as the functions build it)
@@ -183,7 +193,8 @@ def _taken(found: Sequence[Any]) -> TakenLane:
     platform, name, fence, report, age = found
     stored = None
     if report is not None:
-        stored = StoredReport(WriteReport(report["calls"], report["allowance"]), max(age or 0.0, 0.0))
+        written = WriteReport(report["calls"], report["allowance"], report.get("session", ""))
+        stored = StoredReport(written, max(age or 0.0, 0.0))
     return TakenLane(Grant(Lane(platform, name), fence), stored)
 
 
@@ -194,4 +205,4 @@ def _written(lanes: Mapping[Grant, WriteReport]) -> str:
 
 def _report(report: WriteReport) -> Mapping[str, object]:
     calls = {limit: [round(age, _DIGITS) for age in ages] for limit, ages in report.calls.items()}
-    return {"calls": calls, "allowance": report.allowance}
+    return {"calls": calls, "allowance": report.allowance, "session": report.session}

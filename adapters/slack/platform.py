@@ -31,6 +31,7 @@ from adapters.slack.web_api import WebApi
 from bot.conversation import TurnKey
 from bot.errors import Forbidden, Retryable, ServiceError
 from bot.interactions.ports import NO_INTERACTIONS, Interactions
+from bot.ownership.access import Lanes
 from bot.ports import Inbox, OpenedQuestion, Platform, RateLimitLog
 
 log = logging.getLogger(__name__)
@@ -49,8 +50,11 @@ class SlackPlatform(Platform):
         attachments: Attachments,
         spending: RateLimitLog | None = None,
         wall_clock: Callable[[], datetime] = UTC_CLOCK,
+        *,
+        lanes: Lanes | None = None,
     ) -> None:
-        """`spending` remembers the use of Slack's rate limits for the next process."""
+        """`spending` remembers the use of Slack's rate limits for the next process; `lanes` are not used yet."""
+        self._lanes = lanes
         self._options = options
         self._spending = spending
         self._attachments = attachments

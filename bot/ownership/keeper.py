@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from bot.errors import Retryable, ServiceError, cause_of
+from bot.errors import OutcomeUnknown, Retryable, ServiceError, cause_of
 from bot.ownership.lane_records import LaneRecords
 from bot.ownership.lanes import IDLE_SECONDS, Grant, Lane
 from bot.ownership.lease import LeaseTimes
@@ -37,12 +37,12 @@ _ROUTE_TRIES = 3
 class LaneUser(Protocol):
     """Whoever works in the lanes: the turns and the platforms."""
 
-    def lane_won(self, lane: Lane) -> None:
-        """A lane is ours: continue its unfinished turns. Returns at once."""
+    def lane_won(self, lane: Lane, session: str) -> None:
+        """A lane is ours: continue its unfinished turns. `session` is its earlier owner's text. Returns at once."""
         ...
 
     def lane_lost(self, lane: Lane) -> None:
-        """Another process may own the lane: end its turns here without another write. Returns at once."""
+        """Another process may own the lane, now or soon: end its turns here without another write. Returns at once."""
         ...
 
     def live_answers(self) -> Mapping[Lane, int]:
@@ -127,6 +127,10 @@ class Keeper:
         """The lease and the lanes just now, for operators."""
         return status_of(self._member, self._options.platforms, _now(), is_engine_away=self._fails)
 
+    def holds(self, lane: Lane) -> bool:
+        """Whether turns of the lane go on here, perhaps once the lease is valid again."""
+        return self._member.owned(lane) is not None
+
     # --------------------------------------------------------------------------------------------------------- running
 
     async def run(self) -> None:
@@ -134,7 +138,7 @@ class Keeper:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._beat(), name="heartbeats")
             group.create_task(self._do_work(), name="lanes")
-            group.create_task(self._hear_hints(), name="inbox hints")
+            group.create_task(self._ownership.listen(self._hear), name="hints")
 
     async def route(self, event: RoutedEvent) -> bool:
         """Whether this process handles the event itself. If not, its lane's owner has it in the inbox.
@@ -146,7 +150,7 @@ class Keeper:
                 return True
             member, asked = self._member, _now()
             may_keep = not member.is_stopping
-            async with self._timeout():
+            async with self._call_limit():
                 routed = await self._ownership.route(
                     member.caller(), event, may_take=member.may_take(asked), may_keep=may_keep
                 )
@@ -157,9 +161,17 @@ class Keeper:
                 self._win(member.taken([routed.lane], asked, _now()))
             if not self.owns(event.lane):  # a heartbeat was answered meanwhile; the next one tells
                 self._good.clear()
-                async with self._timeout():
+                async with self._call_limit():
                     await self._good.wait()
         raise ServiceError(f"the owner of {event.lane} is not certain")
+
+    def look(self) -> None:
+        """Look for free lanes at once."""
+        self._beat_now.set()
+
+    def withdraw(self, lane: Lane) -> None:
+        """The lane exists no longer: nothing is written there from now on."""
+        self._lose(self._member.let_go([lane]))
 
     async def release_all(self, seconds: float) -> None:
         """Give all lanes up: idle ones at once, busy ones after their answers, all after `seconds`."""
@@ -261,27 +273,28 @@ class Keeper:
 
     def _win(self, taken: Sequence[TakenLane]) -> None:
         for each in taken:
+            self.records.won(each, _now())
             self._tell("lane taken", each.grant, LaneChange.WON)
             if self._member.is_stopping:
                 self._give_up([each.grant.lane])
                 continue
-            self.records.won(each, _now())
             self._busy_at[each.grant.lane] = _now()
-            self._user.lane_won(each.grant.lane)
+            self._user.lane_won(each.grant.lane, each.session)
         if taken:
             self._beat_now.set()  # writes begin once the next owner would know of them
 
     def _lose(self, grants: Iterable[Grant]) -> None:
         for grant in grants:
             self._tell("lane lost", grant, LaneChange.LOST)
-            self.records.lost(grant.lane)
+            self.records.lost(grant.lane, _now())
             self._user.lane_lost(grant.lane)
 
     def _give_up(self, lanes: Iterable[Lane]) -> None:
         """Release lanes without live answers: nothing is written there from now on."""
         for grant in self._member.let_go(lanes):
             self._tell("lane released", grant, LaneChange.RELEASED)
-            self.records.lost(grant.lane)
+            self._user.lane_lost(grant.lane)  # its last session is part of the release
+            self.records.lost(grant.lane, _now())
             self._unreleased[grant] = None
             self._work.set()
 
@@ -360,20 +373,21 @@ class Keeper:
         self._options.recorder.event_handled(event.lane.platform)
         return True
 
-    async def _hear_hints(self) -> None:
+    def _hear(self, hint: str) -> None:
         """A hint saves the wait for the next heartbeat."""
-        while True:
-            times = self._options.times
-            try:
-                async with asyncio.timeout(times.lease_seconds):  # then for our id of that time
-                    await self._ownership.event_arrived(self.process)
-            except TimeoutError:
-                continue
-            except Retryable:
-                await asyncio.sleep(times.heartbeat_seconds)
-                continue
+        if hint == self.process:
             self._member.has_events = True
             self._work.set()
+        elif not hint:
+            self._beat_now.set()
+
+    @asynccontextmanager
+    async def _call_limit(self) -> AsyncIterator[None]:
+        try:
+            async with self._timeout():
+                yield
+        except TimeoutError as error:
+            raise OutcomeUnknown("the engine does not answer in time") from error
 
     def _timeout(self) -> asyncio.Timeout:
         return asyncio.timeout(self._options.times.timeout_seconds)

@@ -8,7 +8,7 @@ or later; so heartbeats have numbers, a released lane is named with its fence, a
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
@@ -70,6 +70,11 @@ class TakenLane:
 
     grant: Grant
     writes: StoredReport | None = None
+
+    @property
+    def session(self) -> str:
+        """The text kept by the earlier owner; empty if there is none."""
+        return self.writes.report.session if self.writes is not None else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +152,21 @@ class Ownership(Protocol):
         """The process ends: it owns nothing any more. Its shares are free a window later."""
         ...
 
-    async def event_arrived(self, process: str) -> None:
-        """Wait for a hint that the inbox has an event for this process. Hints may be lost, or never come."""
+    async def listen(self, on_hint: Callable[[str], None]) -> None:
+        """Pass on hints until cancelled: the name of a process with an event in its inbox, or "" if lanes are free.
+
+        Another "" tells that it listens now. Hints may be lost, or never come: then it may return. Never raises.
+        """
+        ...
+
+    async def add_lanes(self, platform: str, names: Collection[str], *, replace: bool) -> None:
+        """Make lanes known. With `replace`, the platform's others are removed."""
+        ...
+
+    async def remove_lanes(self, platform: str, names: Collection[str]) -> None:
+        """These lanes exist no longer: their owners lose them, and their events leave the inbox."""
+        ...
+
+    async def reserve(self, name: str, seconds: float) -> float:
+        """Reserve the next slot of a series, `seconds` apart for all processes. Returns the wait until it."""
         ...

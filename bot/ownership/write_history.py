@@ -30,10 +30,14 @@ LIVE_ALLOWANCE = 2
 
 @dataclass(frozen=True, slots=True)
 class WriteReport:
-    """A lane's calls by limit, as ages in seconds at the sending of a heartbeat, and the allowance after it."""
+    """A lane's calls by limit, as ages in seconds at the sending of a heartbeat, and the allowance after it.
+
+    `session` is the text kept for the lane's next owner (`bot.ownership.access.Lanes.save_session`).
+    """
 
     calls: Mapping[str, Sequence[float]] = field(default_factory=dict)
     allowance: int = 0
+    session: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

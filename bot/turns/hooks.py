@@ -5,13 +5,13 @@ The defaults allow everything and choose nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from typing_extensions import override
 
-from bot.conversation import Turn, Usage
+from bot.conversation import Turn, TurnKey, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +113,19 @@ class AnswerKeeper(Protocol):
         ...
 
 
+def every_turn(_key: TurnKey) -> bool:
+    """All turns are this process's."""
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class TurnHooks:
-    """All ports. Without `answers`, no text is collected."""
+    """All ports. Without `answers`, no text is collected.
+
+    `may_run` tells whether a turn is this process's; another one answers the others.
+    """
 
     choices: ChoiceSource = field(default_factory=NoChoices)
     meter: QuestionMeter = field(default_factory=NoMeter)
     answers: AnswerKeeper | None = None
+    may_run: Callable[[TurnKey], bool] = every_turn

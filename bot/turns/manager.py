@@ -30,6 +30,7 @@ from bot.turns.fair_semaphore import FairSemaphore
 from bot.turns.hooks import ADMITTED, QuotaDecision, TurnHooks
 from bot.turns.journaling import TurnJournal
 from bot.turns.live import LiveTurn, running_turn, waiting_turn
+from bot.turns.lost_turns import LostTurns
 from bot.turns.pending import PendingTurn
 from bot.turns.queues import TurnQueues
 from bot.turns.runner import TurnRunner
@@ -132,6 +133,7 @@ class TurnManager(Inbox):
     async def unfinished_turns(self, platform: str) -> Sequence[UnfinishedTurn]:
         records = await self._journal.unfinished_turns(platform)
         if records:
+            await self.lost.ended({record.key.digest for record in records})
             log.info("recovering unfinished turns", extra={"platform": platform, "turns": len(records)})
         return records
 
@@ -232,14 +234,14 @@ class TurnManager(Inbox):
             running.supersede(asyncio.get_running_loop().time())
         await pending.progress.ended.wait()
 
+    @property
+    def lost(self) -> LostTurns:
+        """The turns of lost lanes, and the others."""
+        return LostTurns(self._runner.running, self.queues)
+
     def abandon(self, concerns: Callable[[TurnKey], bool]) -> int:
         """End turns of another process here: no further write, and the journal has them as unfinished. Their number."""
-        found = [pending for pending in self.queues.turns if concerns(pending.turn.key)]
-        for pending in found:
-            pending.progress.is_abandoned = True
-            if (running := self._runner.running.get(pending.turn.key.digest)) is not None:
-                running.abandon()
-        return len(found)
+        return self.lost.abandon(concerns)
 
     # -------------------------------------------------------------------------------------------------------- draining
 

@@ -104,8 +104,8 @@ class TurnRunner:
     async def run(self, pending: PendingTurn, pacer: Pacer) -> None:
         """Run one turn. This is the failure boundary: any failure ends this turn only and is logged."""
         key = pending.turn.key
-        if self._interrupted and self._journal.durable and not pending.notice:
-            return  # nothing was posted yet; the next process continues it
+        if self._is_left(pending):
+            return
         admission = await self._journal.begin(key)
         if pending.progress.is_abandoned:
             return
@@ -140,6 +140,11 @@ class TurnRunner:
         record = figures.record(now, key, ending, messages, resumed=resumed)
         self._recorder.ended(record)
         _log_record(pending.turn, record)
+
+    def _is_left(self, pending: PendingTurn) -> bool:
+        """Whether another process begins this turn: its lane is lost, or this process stops. Nothing is posted yet."""
+        is_kept = self._interrupted and self._journal.durable and not pending.notice
+        return is_kept or not self._hooks.may_run(pending.turn.key)
 
     async def _leave(self, pending: PendingTurn) -> None:
         """Leave a turn to another process. Only the model calls made here are ours to report."""

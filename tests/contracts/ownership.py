@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 from abc import ABC, abstractmethod
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
@@ -16,6 +15,7 @@ from bot.ownership.lease import EngineTime
 from bot.ownership.ports import Caller, Heartbeat, HeartbeatResponse, Ownership, Route, RoutedEvent
 from bot.ownership.shares import WINDOW_SECONDS, ShareReport
 from bot.ownership.write_history import WriteReport
+from tests.support.waiting import until
 
 PLATFORM = "slack"
 LANES = tuple(Lane(PLATFORM, f"T{number}") for number in range(8))
@@ -388,17 +388,84 @@ class OwnershipContract(ABC):
             assert response is not None
             assert response.counts[PLATFORM].is_overdue
 
-    async def test_a_hint_tells_of_an_event(self) -> None:
+    async def test_hints_tell_of_an_event_and_of_free_lanes(self) -> None:
         """Soon, though not for certain: whoever waits looks at each heartbeat as well."""
         async with self.ownership() as engine:
             owner, other = await begin(engine, "a", 30.0), await begin(engine, "b", 30.0)
             await owner.route(event(LANES[0]))
+            hints: list[str] = []
             async with asyncio.TaskGroup() as group:
-                hint = group.create_task(engine.event_arrived("a"))
-                for number in itertools.count(2):  # one before it listens is lost
-                    await other.route(event(LANES[0], number))
-                    if hint in (await asyncio.wait({hint}, timeout=0.2))[0]:
-                        break
+                listening = group.create_task(engine.listen(hints.append))
+                await until(lambda: hints == [""])
+                await other.route(event(LANES[0], 2))
+                await until(lambda: hints == ["", "a"])
+                await engine.release("a", dict.fromkeys(await owner.listed(), WriteReport()))
+                await until(lambda: hints == ["", "a", ""])
+                await engine.leave("b")
+                await until(lambda: hints == ["", "a", "", ""])
+                listening.cancel()
+
+    async def test_announced_lanes_are_free_until_they_are_taken(self) -> None:
+        """An owner keeps an announced lane."""
+        async with self.ownership() as engine:
+            process = await begin(engine, "a", 30.0)
+            await engine.add_lanes(PLATFORM, ["T1", "T0"], replace=False)
+            assert {grant.lane for grant in await process.take()} == {*LANES[:2]}
+            owned = await process.listed()
+            await engine.add_lanes(PLATFORM, ["T1", "T2"], replace=False)
+            await engine.add_lanes("discord", ["0/1"], replace=True)
+            assert await process.listed() == owned
+            assert [grant.lane for grant in await process.take()] == [LANES[2]]
+
+    async def test_replaced_lanes_are_lost_with_their_events(self) -> None:
+        """Nobody has them any more; the platform's new ones are free, and other platforms keep theirs."""
+        async with self.ownership() as engine:
+            process = await begin(engine, "a", 30.0)
+            for number in (0, 1):
+                await process.route(event(LANES[number]))
+                await process.route(event(LANES[number], 2), may_keep=False)
+            await engine.add_lanes("discord", ["0/1"], replace=False)
+            await engine.add_lanes(PLATFORM, ["T1", "T2"], replace=True)
+            assert {grant.lane for grant in await process.listed()} == {LANES[1]}
+            assert await process.inbox() == ["Ev2"]
+            await engine.remove_lanes(PLATFORM, ["T1", "unknown"])
+            assert await process.listed() == frozenset()
+            assert await process.inbox() == []
+            assert [grant.lane for grant in await process.take()] == [LANES[2]]
+            assert len(await engine.take(process.caller, "discord", 9)) == 1
+
+    async def test_a_session_goes_to_the_next_owner(self) -> None:
+        """From a heartbeat or a release, whatever it holds."""
+        async with self.ownership() as engine:
+            owner = await begin(engine, "a", 30.0)
+            await owner.route(event(LANES[0]))
+            (grant,) = await owner.listed()
+            await owner.beat(writes={grant: WriteReport({}, 1, "{1}")})
+            assert await owner.listed()
+            await engine.release("a", {grant: WriteReport(session='a "2" \N{SNOWMAN}')})
+            (taken,) = await engine.take(owner.caller, PLATFORM, 1)
+            assert taken.writes is not None
+            assert taken.writes.report.session == 'a "2" \N{SNOWMAN}'
+            await owner.beat(writes={taken.grant: WriteReport({}, 1, "3")})
+            await engine.leave("a")
+            other = await begin(engine, "b", 30.0)
+            routed = await engine.route(other.caller, event(LANES[0], 3), may_take=True, may_keep=True)
+            assert routed.lane is not None
+            assert routed.lane.writes is not None
+            assert routed.lane.writes.report.session == "3"
+
+    async def test_slots_of_a_series_follow_each_other(self) -> None:
+        """Each caller has its own, whoever asks; another series has others."""
+        async with self.ownership() as engine:
+            waits = [await engine.reserve("log-in 0", 50.0) for _ in range(3)]
+            assert waits[0] == 0.0
+            assert 30.0 < waits[1] <= 50.0
+            assert 80.0 < waits[2] <= 100.0
+            assert await engine.reserve("log-in 1", 5.0) < 0.1
+            await self.pass_time(120.0)
+            assert 29.0 < await engine.reserve("log-in 0", 50.0) <= 30.0
+            await self.pass_time(120.0)
+            assert await engine.reserve("log-in 0", 50.0) == 0.0
 
 
 async def _share(process: Process, report: ShareReport, *, may_take: bool = True) -> int:

@@ -15,7 +15,8 @@ from yarl import URL
 
 from adapters.journal import MemoryJournal
 from adapters.prometheus import PrometheusRecorder
-from bot.bootstrap import make_discord_options, make_slack_options, make_strings, make_turns
+from bot.bootstrap import make_turns
+from bot.bootstrap_platforms import make_discord_options, make_slack_options, make_strings
 from bot.conversation import TurnKey
 from bot.errors import NotFound
 from bot.interactions.ports import NO_INTERACTIONS, Interactions

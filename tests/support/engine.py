@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bot.ownership.lanes import FreeLane, Grant, Lane, LaneCounts, taking_order
@@ -62,6 +62,7 @@ class Tables:
     lanes: dict[Lane, LaneRow] = field(default_factory=dict)
     inbox: dict[int, RoutedEvent] = field(default_factory=dict)
     arrived: int = 0
+    slots: dict[str, float] = field(default_factory=dict)  # the time of each series' next
     journal: set[str] = field(default_factory=set)  # accepted events
 
 
@@ -218,6 +219,25 @@ class Engine:
     def handled(self, numbers: Sequence[int]) -> None:
         for number in numbers:
             self.tables.inbox.pop(number, None)
+
+    def add_lanes(self, platform: str, names: Collection[str], *, replace: bool) -> None:
+        known = [lane.name for lane in self.tables.lanes if lane.platform == platform]
+        self.remove_lanes(platform, set(known) - set(names) if replace else ())
+        for name in sorted(set(names) - set(known)):
+            self.tables.lanes[Lane(platform, name)] = LaneRow(free_since=self.clock())
+
+    def remove_lanes(self, platform: str, names: Collection[str]) -> None:
+        gone = {Lane(platform, name) for name in names}
+        for lane in gone:
+            self.tables.lanes.pop(lane, None)
+        for number in [number for number, event in self.tables.inbox.items() if event.lane in gone]:
+            del self.tables.inbox[number]
+
+    def reserve(self, name: str, seconds: float) -> float:
+        now = self.clock()
+        at = max(self.tables.slots.get(name, now), now)
+        self.tables.slots[name] = at + seconds
+        return at - now
 
     def accept(self, process: str, lane: Grant, event: str) -> bool | None:
         """Accept an event as the journal does: True if it is new; None if the lane has another owner."""

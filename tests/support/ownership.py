@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TypeVar
 
 from typing_extensions import override
@@ -30,14 +29,16 @@ T = TypeVar("T")
 class MemoryOwnership(Ownership):
     """One process's connection to an engine shared with others."""
 
-    def __init__(self, engine: Engine, hints: dict[str, asyncio.Event] | None = None, latency: float = 0.002) -> None:
-        """Connections with the same `hints` tell each other of new events."""
+    def __init__(
+        self, engine: Engine, listeners: list[Callable[[str], None]] | None = None, latency: float = 0.002
+    ) -> None:
+        """Connections with the same `listeners` give each other hints."""
         self.engine = engine
         self.latency = latency
         self.is_away = False  # no connection
         self.swallows = False  # no response, ever
         self.calls: list[str] = []
-        self._hints = defaultdict(asyncio.Event) if hints is None else hints
+        self._listeners = [] if listeners is None else listeners
 
     async def _call(self, name: str, apply: Callable[[], T]) -> T:
         self.calls.append(name)
@@ -72,12 +73,13 @@ class MemoryOwnership(Ownership):
         )
         owner = self.engine.tables.lanes[event.lane].owner
         if owner is not None:
-            self._hints.setdefault(owner, asyncio.Event()).set()
+            self._tell(owner)
         return routed
 
     @override
     async def release(self, process: str, lanes: Mapping[Grant, WriteReport]) -> None:
         await self._call("release", lambda: self.engine.release(process, lanes))
+        self._tell("")
 
     @override
     async def events(self, process: str, most: int) -> Sequence[InboxEvent]:
@@ -90,9 +92,30 @@ class MemoryOwnership(Ownership):
     @override
     async def leave(self, process: str) -> None:
         await self._call("leave", lambda: self.engine.leave(process))
+        self._tell("")
+
+    def _tell(self, hint: str) -> None:
+        for each in list(self._listeners):
+            each(hint)
 
     @override
-    async def event_arrived(self, process: str) -> None:
-        hint = self._hints.setdefault(process, asyncio.Event())
-        await hint.wait()
-        hint.clear()
+    async def listen(self, on_hint: Callable[[str], None]) -> None:
+        self._listeners.append(on_hint)
+        on_hint("")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            if on_hint in self._listeners:
+                self._listeners.remove(on_hint)
+
+    @override
+    async def add_lanes(self, platform: str, names: Collection[str], *, replace: bool) -> None:
+        await self._call("add_lanes", lambda: self.engine.add_lanes(platform, names, replace=replace))
+
+    @override
+    async def remove_lanes(self, platform: str, names: Collection[str]) -> None:
+        await self._call("remove_lanes", lambda: self.engine.remove_lanes(platform, names))
+
+    @override
+    async def reserve(self, name: str, seconds: float) -> float:
+        return await self._call("reserve", lambda: self.engine.reserve(name, seconds))

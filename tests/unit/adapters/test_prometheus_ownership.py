@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -25,7 +25,7 @@ LANE = Lane("slack", "T1")
 class Idle(LaneUser):
     """Whoever works in the lanes, without a question."""
 
-    def lane_won(self, lane: Lane) -> None:
+    def lane_won(self, lane: Lane, session: str) -> None:
         pass
 
     def lane_lost(self, lane: Lane) -> None:
@@ -41,8 +41,8 @@ class Idle(LaneUser):
 class Process:
     """A keeper and its metrics."""
 
-    def __init__(self, name: str, engine: Engine, hints: dict[str, asyncio.Event]) -> None:
-        self.connection = MemoryOwnership(engine, hints)
+    def __init__(self, name: str, engine: Engine, listeners: list[Callable[[str], None]]) -> None:
+        self.connection = MemoryOwnership(engine, listeners)
         self.metrics = PrometheusRecorder()
         recorder = self.metrics.add_ownership(PLATFORMS)
         numbers = itertools.count(1)
@@ -68,8 +68,8 @@ def samples(metrics: PrometheusRecorder) -> dict[tuple[str, tuple[tuple[str, str
 
 @asynccontextmanager
 async def processes(*names: str) -> AsyncIterator[list[Process]]:
-    engine, hints = Engine(asyncio.get_running_loop().time), dict[str, asyncio.Event]()
-    made = [Process(name, engine, hints) for name in names]
+    engine, listeners = Engine(asyncio.get_running_loop().time), list[Callable[[str], None]]()
+    made = [Process(name, engine, listeners) for name in names]
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(each.keeper.run()) for each in made]
         await until(lambda: all(each.keeper.is_ready for each in made), seconds=10.0)

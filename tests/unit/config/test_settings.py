@@ -12,7 +12,7 @@ from adapters.discord import DiscordOptions
 from adapters.journal import JournalOptions
 from adapters.shared.attachments import AttachmentLimits
 from adapters.slack import SlackOptions
-from bot import bootstrap, bootstrap_models
+from bot import bootstrap, bootstrap_models, bootstrap_platforms
 from bot.access import AccessRules
 from bot.completion import CompletionPolicy
 from bot.delivery.policy import WritePolicy
@@ -133,12 +133,12 @@ DECLARED_AND_BUILT_IN = {
     "turns": (TURN_CONFIG.limits, TurnLimits()),
     "prompt": (TURN_CONFIG.prompting.limits, PromptLimits()),
     "access": (TURN_CONFIG.access, AccessRules()),
-    "strings": (bootstrap.make_strings(EMPTY, durable=False), Strings()),
+    "strings": (bootstrap_platforms.make_strings(EMPTY, durable=False), Strings()),
     "attachments": (AttachmentLimits(**EMPTY.attachments.model_dump()), AttachmentLimits()),
     "journal": (EMPTY.journal.days, JournalOptions().days),
-    "discord": (bootstrap.make_discord_options(FULL), DiscordOptions(EVERY_SECRET["DISCORD_TOKEN"])),
+    "discord": (bootstrap_platforms.make_discord_options(FULL), DiscordOptions(EVERY_SECRET["DISCORD_TOKEN"])),
     "slack": (
-        bootstrap.make_slack_options(FULL),
+        bootstrap_platforms.make_slack_options(FULL),
         SlackOptions(EVERY_SECRET["SLACK_BOT_TOKEN"], EVERY_SECRET["SLACK_APP_TOKEN"]),
     ),
 }

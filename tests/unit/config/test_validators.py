@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.bootstrap import make_slack_options, slack_address_line
+from bot.bootstrap_platforms import make_slack_options, slack_address_line
 from tests.support.settings import (
     DISCORD,
     MODEL,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -49,7 +49,7 @@ class World:
     server: Server = field(default_factory=Server)
     journal: FakeJournal = field(default_factory=lambda: FakeJournal(durable=True))
     channels: list[LaneChannel] = field(default_factory=list)
-    hints: dict[str, asyncio.Event] = field(default_factory=dict)
+    listeners: list[Callable[[str], None]] = field(default_factory=list)
     script: list[Step] = field(default_factory=lambda: words(250))
     handled: Counter[str] = field(default_factory=Counter)
 
@@ -68,7 +68,7 @@ class Process:
 
     def __init__(self, name: str, world: World) -> None:
         self.name, self.world = name, world
-        self.connection = MemoryOwnership(world.engine, world.hints)
+        self.connection = MemoryOwnership(world.engine, world.listeners)
         self.records = TurnRecords()
         self.model = ScriptedModel(world.script)
         self.turns: TurnManager = make_turns(self.model, world.journal, self.records)
@@ -77,12 +77,14 @@ class Process:
         options = KeeperOptions((PLATFORM,), limits={"memory": self})
         self.keeper = Keeper(self.connection, self, options, lambda: f"{name}.{next(numbers)}")
         self.lost: list[Lane] = []
+        self.sessions: list[str] = []
         self._stack = AsyncExitStack()
 
     def demand(self) -> int:
         return len(self.turns.queues.accepted)
 
-    def lane_won(self, lane: Lane) -> None:
+    def lane_won(self, lane: Lane, session: str) -> None:
+        self.sessions.append(session)
         self.turns.start(self._recover(lane), f"recovery {lane}")
 
     def lane_lost(self, lane: Lane) -> None:
@@ -279,7 +281,7 @@ async def test_an_event_at_the_wrong_process_is_answered_by_the_owner() -> None:
         assert not await second.keeper.route(event(2))
         await until(lambda: world.handled["2"] == 1, seconds=1.0)
         assert asyncio.get_running_loop().time() - began < 0.2
-        world.hints.clear()  # nobody hears hints any more
+        world.listeners.clear()  # nobody hears hints any more
         assert not await second.keeper.route(event(3))
         await until(lambda: world.handled["3"] == 1, seconds=1.5)
         assert not await second.keeper.route(event(3))

@@ -1,0 +1,89 @@
+"""The composition root's part for lanes: one process that owns all of them, or several that share them."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from adapters.discord.rate_limits import GLOBAL_PER_SECOND
+from adapters.postgres import Engine
+from adapters.postgres.ownership import PostgresOwnership
+from adapters.prometheus import PrometheusRecorder
+from bot.conversation import TurnKey
+from bot.ownership.access import Lanes, SoleOwner
+from bot.ownership.keeper import Keeper, KeeperOptions, SharedLimit
+from bot.ownership.lanes import Lane
+from bot.ownership.shared_lanes import SharedLanes
+from bot.ports import Platform, RateLimitLog
+from bot.rate_limits.shared_window import SharedWindow
+from bot.turns.lane_work import LaneJournal, LaneWork
+from bot.turns.manager import TurnManager
+from config.settings import Settings
+
+# Requests of a whole Discord bot count in any second.
+DISCORD_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class PlatformLimit(SharedLimit):
+    """A platform's limit for all processes. A process would use as many writes a second as it has live answers."""
+
+    platform: str
+    work: LaneWork
+    window: SharedWindow = field(default_factory=lambda: SharedWindow(DISCORD_SECONDS))
+
+    def demand(self) -> int:
+        """The live answers of the platform."""
+        return sum(count for lane, count in self.work.live_answers().items() if lane.platform == self.platform)
+
+
+@dataclass(frozen=True, slots=True)
+class Ownership:
+    """The lanes for the platforms, and with PostgreSQL their keeper. `windows` are shared limits by platform."""
+
+    lanes: Lanes
+    keeper: Keeper | None = None
+    work: LaneWork | None = None
+    windows: Mapping[str, SharedWindow] = field(default_factory=dict)
+
+    def may_run(self, key: TurnKey) -> bool:
+        """Whether a turn is this process's."""
+        return self.work is None or self.work.may_run(key)
+
+    def attach(self, turns: TurnManager, platforms: Sequence[Platform], journal: LaneJournal | None = None) -> None:
+        """Connect the lanes to all who work in them; before anything runs."""
+        by_name = {platform.name: platform for platform in platforms}
+        if self.work is not None:
+            self.work.attach(turns.lost, by_name, journal)
+        if isinstance(self.lanes, SoleOwner):
+            self.lanes.attach(by_name)
+
+
+def make_sole_owner(call_log: RateLimitLog | None) -> Ownership:
+    """The lanes of the only process. `call_log` outlives it."""
+    return Ownership(SoleOwner(call_log))
+
+
+def make_shared_ownership(settings: Settings, engine: Engine, recorder: PrometheusRecorder) -> Ownership:
+    """The lanes of processes that share a database."""
+    keeper: Keeper
+
+    def holds(lane: Lane) -> bool:
+        return keeper.holds(lane)
+
+    work = LaneWork(holds)
+    limit = PlatformLimit("discord", work)
+    limits = {limit.platform: limit} if limit.platform in settings.platforms else {}
+    ownership = PostgresOwnership(engine, {limit.platform: GLOBAL_PER_SECOND})
+    metrics = recorder.add_ownership(settings.platforms)
+    options = KeeperOptions(settings.platforms, limits=limits, recorder=metrics)
+    keeper = Keeper(ownership, work, options, new_process_id)
+    metrics.add_status(keeper.status)
+    windows = {name: each.window for name, each in limits.items()}
+    return Ownership(SharedLanes(keeper, ownership), keeper, work, windows)
+
+
+def new_process_id() -> str:
+    """A name used by no other process, nor by this one before."""
+    return secrets.token_hex(8)
