@@ -55,6 +55,7 @@ SDK_HOMES = {
     "slack_bolt": "adapters/slack/",
     "openai": "adapters/openai/",
     "asyncpg": "adapters/postgres/",
+    "cryptography": "adapters/shared/sealing.py",
     "opentelemetry": "adapters/opentelemetry/",
 }
 
@@ -75,6 +76,11 @@ PLATFORM_PLAN = (
     "rate_limits",
     "state",
 )
+
+PLATFORM_FOLDERS = ("events", "history", "interactions", "messages")
+
+# Subpackages of one platform alone: each Slack workspace has a token of its own, Discord has one for all servers.
+PLATFORM_EXTRAS = {"slack": ("oauth",)}
 
 # Relative pronouns in docstrings and comments, per 1,000 words: httpx has 11, trio 18, stamina 20.
 PRONOUNS_OVERALL = 25.0
@@ -339,7 +345,10 @@ def platforms_differ(tree: Tree) -> list[str]:
     for platform in PLATFORMS:
         home = f"adapters/{platform}"
         folders = {PurePosixPath(path).parent.as_posix() for path in tree if path.startswith(f"{home}/")}
-        unplanned = folders - {home, *(f"{home}/{name}" for name in ("events", "history", "interactions", "messages"))}
+        unplanned = folders - {
+            home,
+            *(f"{home}/{name}" for name in (*PLATFORM_FOLDERS, *PLATFORM_EXTRAS.get(platform, ()))),
+        }
         found += sorted(unplanned)
         planned = [f"{home}/{module}" for module in PLATFORM_PLAN]
         found += [name for name in planned if f"{name}.py" not in tree and f"{name}/__init__.py" not in tree]

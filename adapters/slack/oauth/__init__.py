@@ -1,0 +1,1 @@
+"""Installations of the Slack app by OAuth, for many workspaces over HTTP."""

@@ -1,0 +1,1 @@
+"""Tests of installations by OAuth, without sockets."""
