@@ -103,6 +103,20 @@ FORBIDDEN = frozenset(
         "paid_only",
         "paid_teams_only",
         "plan_upgrade_required",
+        # Installations: the app's credentials, the browser's code, and the refresh token.
+        "invalid_client_id",
+        "bad_client_secret",
+        "invalid_app_id",
+        "invalid_code",
+        "code_already_used",
+        "code_expired",
+        "bad_redirect_uri",
+        "oauth_authorization_url_mismatch",
+        "invalid_grant",
+        "invalid_grant_type",
+        "invalid_refresh_token",
+        "invalid_team_for_non_distributed_app",
+        "no_scopes",
     ]
 )
 

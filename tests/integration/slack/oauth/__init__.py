@@ -1,0 +1,1 @@
+"""Installations by OAuth, against a loopback Slack."""
