@@ -62,7 +62,7 @@ def start(
         from adapters.opentelemetry.recorder import TraceRecorder  # noqa: PLC0415 (as above)
 
         tracing = Tracing(report, silence, version)
-        return StartedTracing(TraceRecorder(tracing.tracer(), server_of, wall_clock), tracing.close)
+        return StartedTracing(TraceRecorder(tracing.tracer(), tracing.ids, server_of, wall_clock), tracing.close)
     except Exception as error:  # noqa: BLE001 (the bot runs on without traces)
         silence.end()
         if isinstance(error, ModuleNotFoundError):

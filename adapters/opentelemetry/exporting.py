@@ -23,6 +23,7 @@ from typing_extensions import override
 from adapters.opentelemetry.conventions import SCHEMA_URL, SERVICE_NAME, SERVICE_VERSION
 from adapters.opentelemetry.export_report import ExportReport
 from adapters.opentelemetry.sdk_silence import SdkSilence
+from adapters.opentelemetry.turn_ids import TurnIds
 
 # Time for the last spans at the end of the program, after the drain. Hosts kill 25 s after SIGTERM at the earliest, and
 # the drain takes 20 of them. Seconds.
@@ -37,7 +38,8 @@ class Tracing:
     def __init__(self, report: ExportReport, silence: SdkSilence, version: str) -> None:
         self._silence = silence
         self._version = version
-        self._provider = TracerProvider(resource=_resource(version), shutdown_on_exit=False)
+        self.ids = TurnIds()
+        self._provider = TracerProvider(resource=_resource(version), id_generator=self.ids, shutdown_on_exit=False)
         self._provider.add_span_processor(BatchSpanProcessor(ReportingExporter(report)))
 
     def tracer(self) -> Tracer:

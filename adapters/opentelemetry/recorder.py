@@ -10,6 +10,7 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer, set_
 from typing_extensions import override
 
 from adapters.opentelemetry.spans import ServerOf, SpanValue, child_spans, turn_span
+from adapters.opentelemetry.turn_ids import TurnIds, TurnTrace
 from bot.telemetry import NoRecorder, TurnRecord
 
 log = logging.getLogger(__name__)
@@ -20,11 +21,12 @@ NANOSECONDS = 1_000_000_000
 class TraceRecorder(NoRecorder):
     """Makes all spans of a turn at once when it ends, so none can stay open and none costs anything per delta.
 
-    `wall_clock` returns nanoseconds since 1970.
+    `ids` are those of the tracer; `wall_clock` returns nanoseconds since 1970.
     """
 
-    def __init__(self, tracer: Tracer, server_of: ServerOf, wall_clock: Callable[[], int]) -> None:
+    def __init__(self, tracer: Tracer, ids: TurnIds, server_of: ServerOf, wall_clock: Callable[[], int]) -> None:
         self._tracer = tracer
+        self._ids = ids
         self._server_of = server_of
         self._wall_clock = wall_clock
 
@@ -37,12 +39,18 @@ class TraceRecorder(NoRecorder):
 
     def _make_spans(self, record: TurnRecord) -> None:
         began = self._wall_clock() - _nanoseconds(record.seconds)
-        whole = turn_span(record)
+        whole, trace, resumed = turn_span(record), TurnTrace.of(record.key), record.events.resumed
         # The context is empty, so a span of other instrumentation is no parent. The kind is for a message taken from a
         # platform's queue of events.
-        turn = self._tracer.start_span(
-            whole.name, Context(), SpanKind.CONSUMER, attributes=whole.attributes, start_time=began
-        )
+        with self._ids.turn(trace, resumed=resumed):
+            turn = self._tracer.start_span(
+                whole.name,
+                Context(),
+                SpanKind.CONSUMER,
+                attributes=whole.attributes,
+                links=trace.links() if resumed else None,
+                start_time=began,
+            )
         if turn.is_recording():  # otherwise the sampler leaves out the whole turn
             context = set_span_in_context(turn, Context())
             for child in child_spans(record, self._server_of):

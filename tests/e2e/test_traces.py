@@ -91,6 +91,33 @@ async def test_a_collector_receives_a_turn_with_its_children() -> None:
     assert SECRET not in "\n".join(process.lines)
 
 
+async def test_the_process_that_continues_an_answer_sends_into_the_same_trace(tmp_path: Path) -> None:
+    """The first process is stopped in mid-answer; the second one's span links to the first one's."""
+    model = OpenAIDouble(default=Answer(ANSWER, words_per_second=20))
+    double = DiscordDouble()
+    async with Collector().running() as collector, model as server, double.running():
+        guild = Guild(double)
+        named = {"OPENAI_BASE_URL": server.url, "OPENAI_API_KEY": "x", "OPENAI_MODEL": "m"}
+        own = {"JOURNAL_URL": f"sqlite:///{tmp_path}/turns.db", "TICKERTAPE_DRAIN_SECONDS": "0"}
+        variables = named | double.environment | own | OFTEN | {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url}
+        async with bot(variables) as process:
+            await double.until(lambda: double.gateway.connected > 0)
+            question = guild.ask()
+            await double.until(lambda: "word9" in guild.answer(question))
+            assert await process.stop() == 0
+        async with bot(variables):
+            await guild.until_answered(question)
+            await collector.until_turns(2)
+    before, after = collector.turns
+    assert before.attributes["tickertape.ending"] == "interrupted"
+    assert after.attributes["tickertape.ending"] == "done"
+    assert before.trace == after.trace
+    assert before.links == ()
+    assert after.links == ((before.trace, before.id),)
+    assert collector.below(before)
+    assert collector.below(after)
+
+
 async def test_bad_variables_are_lines_and_the_last_turn_is_sent_at_the_end(tmp_path: Path) -> None:
     """Each bad value in `.env` is named once; spans in the queue leave with the program, long before their time."""
     bad = {

@@ -33,6 +33,7 @@ class CollectedSpan:
     began: int
     ended: int
     failed: bool
+    links: tuple[tuple[str, str], ...]  # trace and span of each
     attributes: Mapping[str, object]
     resource: Mapping[str, object] = field(repr=False)
     schema: str = field(default="", repr=False)
@@ -103,6 +104,7 @@ def _spans(message: ExportTraceServiceRequest) -> list[CollectedSpan]:
             span.start_time_unix_nano,
             span.end_time_unix_nano,
             span.status.code == span.status.STATUS_CODE_ERROR,
+            tuple((link.trace_id.hex(), link.span_id.hex()) for link in span.links),
             {each.key: _value(each.value) for each in span.attributes},
             {each.key: _value(each.value) for each in group.resource.attributes},
             scope.schema_url,

@@ -12,6 +12,7 @@ from opentelemetry.sdk.trace.sampling import Sampler
 
 from adapters.opentelemetry.recorder import TraceRecorder
 from adapters.opentelemetry.servers import ModelServer
+from adapters.opentelemetry.turn_ids import TurnIds
 from bot.telemetry import TurnRecord
 
 NOW = 1_800_000_000_000_000_000  # when turns end, in nanoseconds since 1970
@@ -39,9 +40,10 @@ class SpansInMemory:
 
     def __init__(self, sampler: Sampler | None = None) -> None:
         self._exporter = InMemorySpanExporter()
-        provider = TracerProvider(sampler=sampler, shutdown_on_exit=False)
+        ids = TurnIds()
+        provider = TracerProvider(sampler=sampler, id_generator=ids, shutdown_on_exit=False)
         provider.add_span_processor(SimpleSpanProcessor(self._exporter))
-        self.recorder = TraceRecorder(provider.get_tracer("tests"), lambda _name: SERVER, lambda: NOW)
+        self.recorder = TraceRecorder(provider.get_tracer("tests"), ids, lambda _name: SERVER, lambda: NOW)
 
     @property
     def spans(self) -> Sequence[ReadableSpan]:

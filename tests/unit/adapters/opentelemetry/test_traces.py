@@ -16,6 +16,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from adapters.opentelemetry.servers import ModelServer
 from adapters.opentelemetry.spans import child_spans
+from adapters.opentelemetry.turn_ids import TurnTrace
 from bot.backoff import Backoff
 from bot.completion import CompletionPolicy
 from bot.conversation import Author, Ending, Finish, FinishReason, Reasoning, Text, TurnKey, Usage
@@ -285,6 +286,46 @@ async def test_a_turn_of_an_earlier_process_says_so() -> None:
     assert next(span.name for span in trace.children) == "chat gpt-x"
     assert [span.name for span in trace.children][-1] == "final edit"
     assert trace.named("first")[0].name == "first edit"
+
+
+async def test_a_turn_handed_over_stays_in_its_trace() -> None:
+    """The process that continues it sends into the same trace, with a span of its own that links to the first one."""
+    first, second = SpansInMemory(), SpansInMemory()
+    journal, channel, records = FakeJournal(durable=True), FakeChannel(), TurnRecords()
+    async with running(make_turns(ScriptedModel(words(400)), journal, first.recorder)) as turns:
+        assert await turns.receive(turn("Q").key, "the event")
+        turns.accept(turn("Q"), channel)
+        await asyncio.sleep(3.0)
+        await turns.drain(0.5)
+    recorders = Recorders(second.recorder, records)
+    async with running(make_turns(ScriptedModel(words(400)), FakeJournal(of=journal), recorders)) as turns:
+        await turns.unfinished_turns("memory")
+        turns.accept(turn("Q"), channel)
+        await turns.idle()
+    (before,), (after,) = first.traces(), second.traces()
+    assert attributes_of(before.turn)["tickertape.ending"] == "interrupted"
+    assert [record.ending for record in records.records] == [Ending.DONE]
+    assert before.turn.context.trace_id == after.turn.context.trace_id
+    assert before.turn.context.span_id != after.turn.context.span_id
+    assert before.turn.links == ()
+    (link,) = after.turn.links
+    assert (link.context.trace_id, link.context.span_id) == (
+        before.turn.context.trace_id,
+        before.turn.context.span_id,
+    )
+    for trace in (before, after):
+        assert trace.children
+        assert {span.context.trace_id for span in trace.children} == {trace.turn.context.trace_id}
+
+
+def test_ids_are_valid_and_of_one_turn() -> None:
+    """Other questions, and other answers to the same question, have other traces; ids are spread evenly."""
+    keys = [TurnKey("memory", "W", "C", str(number), number % 3) for number in range(2_000)]
+    traces = [TurnTrace.of(key) for key in keys]
+    assert len({each.trace for each in traces}) == len({each.first_span for each in traces}) == len(keys)
+    assert all(0 < each.trace < 2**128 and 0 < each.first_span < 2**64 for each in traces)
+    assert 900 < sum(each.trace % 2**56 < 2**55 for each in traces) < 1_100
+    assert TurnTrace.of(replace(keys[0])) == traces[0]
 
 
 async def test_another_answer_to_the_same_question_has_its_own_trace() -> None:
