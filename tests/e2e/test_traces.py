@@ -160,7 +160,7 @@ async def test_a_bad_collector_costs_a_line_and_no_answer(fault: str) -> None:
             await process.says("traces do not reach the collector")
             began = loop.time()
             assert await process.stop() == 0
-            assert loop.time() - began < 10.0
+            assert loop.time() - began < 25.0  # the SDK alone would wait for 30
     lines = "\n".join(process.lines)
     assert lines.count("traces do not reach") == 1
     assert SECRET not in lines

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from adapters.http_server import HttpServer
@@ -29,6 +29,7 @@ class Answerer(RecordingInbox):
         self.asked_to_stop = asyncio.Event()
         self.go_on = asyncio.Event()  # cleared: answers pause after their first write
         self.go_on.set()
+        self.seen: Callable[[str], Awaitable[object]] | None = None  # returns once a reader sees a write's text
         self.think = 0.0  # seconds of working before the first write
         self.may_post = asyncio.Event()  # cleared: answers work on before their first write
         self.may_post.set()
@@ -68,6 +69,8 @@ class Answerer(RecordingInbox):
         for index in range(1, len(self.script)):
             await self.go_on.wait()
             await asyncio.sleep(self.gap)
+            if self.seen is not None:
+                await self.seen(self.script[index - 1])
             if question in self._stopped:
                 text = f"{self.script[index - 1]}\n\n{channel.caps.renderer.notice('Stopped.')}"
                 await self._edit(channel, message, Body(text))

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from playwright.async_api import Browser, async_playwright
+from playwright.async_api import Browser, async_playwright, expect
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
@@ -24,6 +24,10 @@ ARGUMENTS = [
 ]
 
 REQUIRED = bool(os.environ.get("TICKERTAPE_REQUIRE_CHROMIUM"))  # noqa: TID251 (a test's own switch, no setting)
+
+# Five seconds would be too short for a browser on a busy machine. Milliseconds.
+PATIENCE = 60_000
+expect.set_options(timeout=PATIENCE)
 
 # The marks of a test in a browser.
 NEEDS_CHROMIUM = [
