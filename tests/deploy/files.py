@@ -112,6 +112,63 @@ def read_toml(path: Path) -> dict[str, Any]:
     return tomllib.loads(path.read_text(encoding="utf-8"))
 
 
+@cache
+def service(name: str) -> Mapping[str, Any]:
+    """A service of compose.yaml."""
+    found: Mapping[str, Any] = read_yaml(ROOT / "compose.yaml")["services"][name]
+    return found
+
+
+def scaled(name: str) -> Mapping[str, Any]:
+    """A service of compose.yaml and compose.scale.yaml together.
+
+    Compose merges mappings by key, and volumes by their place in the container
+    (https://docs.docker.com/reference/compose-file/merge/). No other list is in both files.
+    """
+    alone: Mapping[str, Any] = read_yaml(ROOT / "compose.yaml")["services"].get(name, {})
+    above: Mapping[str, Any] = read_yaml(ROOT / "compose.scale.yaml")["services"].get(name, {})
+    volumes = {each.split(":")[1]: each for one in (alone, above) for each in one.get("volumes", ())}
+    environment = {**alone.get("environment", {}), **above.get("environment", {})}
+    assert not {key for key in alone.keys() & above.keys() if isinstance(above[key], list)} - {"volumes"}
+    return {**alone, **above, "volumes": list(volumes.values()), "environment": environment}
+
+
+SCALED = tuple(
+    sorted({*read_yaml(ROOT / "compose.yaml")["services"], *read_yaml(ROOT / "compose.scale.yaml")["services"]})
+)
+
+
+@cache
+def kubernetes(kind: str, file: str = "kubernetes.yaml") -> Mapping[str, Any]:
+    """The one resource of a kind."""
+    text = (DEPLOY / file).read_text(encoding="utf-8")
+    (found,) = [each for each in yaml.safe_load_all(text) if each["kind"] == kind]
+    return found  # type: ignore[no-any-return]  # YAML has no types
+
+
+def pod() -> Mapping[str, Any]:
+    """The pod of the one process."""
+    found: Mapping[str, Any] = kubernetes("Deployment")["spec"]["template"]["spec"]
+    return found
+
+
+def container() -> Mapping[str, Any]:
+    """Its container."""
+    (found,) = pod()["containers"]
+    return found  # type: ignore[no-any-return]  # YAML has no types
+
+
+def scaled_pod() -> Mapping[str, Any]:
+    """The pod of each of several processes."""
+    found: Mapping[str, Any] = kubernetes("Deployment", "kubernetes-scale.yaml")["spec"]["template"]["spec"]
+    return found
+
+
+def fly() -> Mapping[str, Any]:
+    """Fly's file."""
+    return read_toml(DEPLOY / "fly.toml")
+
+
 def run_tool(*command: str | Path, text: str | None = None) -> subprocess.CompletedProcess[str]:
     """Run a program of the tests' environment, with `text` as its input."""
     program, *arguments = command

@@ -3,57 +3,39 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from functools import cache
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from config.docs import catalog
 from config.settings import Settings
 from config.sources import OTHER_VARIABLES
-from tests.deploy.files import DEPLOY, image_environment, only, read_toml, read_yaml
+from tests.deploy.files import (
+    DEPLOY,
+    SCALED,
+    container,
+    fly,
+    image_environment,
+    kubernetes,
+    only,
+    pod,
+    read_yaml,
+    scaled,
+    scaled_pod,
+    service,
+)
 from tests.support.paths import ROOT
 
-# Variables of Python, of the shell and of Grafana's image; all others must be settings of the bot.
-FOREIGN = re.compile(r"PATH|PYTHON\w*|GF_\w+|GRAFANA_PASSWORD")
+# Variables of Python, the shell, Compose, and the images of Grafana and PostgreSQL; all others must be settings.
+FOREIGN = re.compile(r"PATH|PYTHON\w*|GF_\w+|GRAFANA_PASSWORD|POSTGRES_\w+|COMPOSE_FILE")
 
 # The last writes, and closing the clients, after the drain (bot/lifecycle.py).
 AFTER_THE_DRAIN = 5.0
 
 # Heroku's time from SIGTERM to SIGKILL: https://devcenter.heroku.com/articles/dyno-shutdown-behavior
 HEROKU_SECONDS = 30.0
-
-
-@cache
-def service(name: str) -> Mapping[str, Any]:
-    """A service of compose.yaml."""
-    found: Mapping[str, Any] = read_yaml(ROOT / "compose.yaml")["services"][name]
-    return found
-
-
-@cache
-def kubernetes(kind: str) -> Mapping[str, Any]:
-    """The one resource of a kind."""
-    text = (DEPLOY / "kubernetes.yaml").read_text(encoding="utf-8")
-    (found,) = [each for each in yaml.safe_load_all(text) if each["kind"] == kind]
-    return found  # type: ignore[no-any-return]  # YAML has no types
-
-
-def pod() -> Mapping[str, Any]:
-    found: Mapping[str, Any] = kubernetes("Deployment")["spec"]["template"]["spec"]
-    return found
-
-
-def container() -> Mapping[str, Any]:
-    (found,) = pod()["containers"]
-    return found  # type: ignore[no-any-return]  # YAML has no types
-
-
-def fly() -> Mapping[str, Any]:
-    return read_toml(DEPLOY / "fly.toml")
 
 
 def unit(key: str) -> str:
@@ -64,8 +46,10 @@ def unit(key: str) -> str:
 
 def graces() -> Iterator[tuple[str, float]]:
     """Seconds from the stop signal to SIGKILL, by host."""
-    yield "compose", float(service("bot")["stop_grace_period"].removesuffix("s"))
+    for name in ("bot", "bot-2"):
+        yield f"compose {name}", float(scaled(name)["stop_grace_period"].removesuffix("s"))
     yield "kubernetes", float(pod()["terminationGracePeriodSeconds"])
+    yield "kubernetes-scale", float(scaled_pod()["terminationGracePeriodSeconds"])
     yield "fly", float(fly()["kill_timeout"])
     yield "systemd", float(unit("TimeoutStopSec"))
     yield "heroku", HEROKU_SECONDS
@@ -110,14 +94,14 @@ def named_variables() -> Iterator[tuple[str, str]]:
     """Every variable in the deployment files, with the file."""
     for name in image_environment():
         yield "Dockerfile", name
-    for each in ("bot", "grafana"):
-        for name in service(each).get("environment", {}):
+    for each in SCALED:
+        for name in scaled(each)["environment"]:
             yield "compose.yaml", name
     for each in container()["env"]:
         yield "kubernetes.yaml", each["name"]
     for name in re.findall(r"\b([A-Z][A-Z_]+)=", (ROOT / "Procfile").read_text(encoding="utf-8")):
         yield "Procfile", name
-    for file in [*DEPLOY.rglob("*.*"), ROOT / "compose.yaml", ROOT / "Dockerfile"]:
+    for file in [*DEPLOY.rglob("*.*"), *ROOT.glob("compose*.yaml"), ROOT / "Dockerfile"]:
         for name in re.findall(r"\bTICKERTAPE_[A-Z_]+[A-Z]\b", file.read_text(encoding="utf-8")):
             yield file.name, name
 
@@ -158,10 +142,10 @@ def test_an_outage_of_one_platform_keeps_the_other_platforms_requests() -> None:
 
 def test_containers_have_no_privileges() -> None:
     """A read-only root file system, no capabilities and no way to more, in compose and in Kubernetes alike."""
-    for name in read_yaml(ROOT / "compose.yaml")["services"]:
-        assert service(name)["read_only"] is True
-        assert service(name)["cap_drop"] == ["ALL"]
-        assert service(name)["security_opt"] == ["no-new-privileges:true"]
+    for name in SCALED:
+        assert scaled(name)["read_only"] is True
+        assert scaled(name)["cap_drop"] == ["ALL"]
+        assert scaled(name)["security_opt"] == ["no-new-privileges:true"]
     user, group = map(int, only("USER").text.split(":"))
     assert pod()["securityContext"] == {
         "runAsNonRoot": True,
@@ -171,17 +155,20 @@ def test_containers_have_no_privileges() -> None:
         "fsGroupChangePolicy": "OnRootMismatch",
         "seccompProfile": {"type": "RuntimeDefault"},
     }
-    assert container()["securityContext"] == {
-        "allowPrivilegeEscalation": False,
-        "readOnlyRootFilesystem": True,
-        "capabilities": {"drop": ["ALL"]},
-    }
+    for each in (container(), *scaled_pod()["containers"], *scaled_pod()["initContainers"]):
+        assert each["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
 
 
 def test_only_this_machine_reaches_what_compose_publishes() -> None:
     """Neither the bot's port nor Prometheus nor Grafana listens to the network, and Grafana has no known password."""
-    for name in read_yaml(ROOT / "compose.yaml")["services"]:
-        assert all(each.startswith("127.0.0.1:") for each in service(name)["ports"])
+    for name in SCALED:
+        assert all(each.startswith("127.0.0.1:") for each in scaled(name).get("ports", ()))
+    published = [each.split(":")[1] for name in SCALED for each in scaled(name).get("ports", ())]
+    assert len(set(published)) == len(published)
     assert service("grafana")["environment"]["GF_SECURITY_ADMIN_PASSWORD"].startswith("${GRAFANA_PASSWORD:?")
 
 
@@ -189,13 +176,16 @@ def test_every_image_has_a_version() -> None:
     """No image is whatever is newest today, but for the one built here."""
     images = [service(name)["image"] for name in ("prometheus", "grafana")] + [container()["image"]]
     assert all(re.fullmatch(r".+:v?\d+\.\d+\.\d+", image) for image in images)
-    assert service("bot")["build"] == "."
-    assert "image" not in service("bot")
+    assert re.fullmatch(r"postgres:\d+\.\d+", scaled("postgres")["image"])
+    for name in ("bot", "bot-2", "migrate"):
+        assert scaled(name)["build"] == "."
+        assert "image" not in scaled(name)
 
 
+@pytest.mark.parametrize("read", [service, scaled])
 @pytest.mark.parametrize("name", ["bot", "prometheus", "grafana"])
-def test_every_file_that_compose_mounts_is_there(name: str) -> None:
+def test_every_file_that_compose_mounts_is_there(name: str, read: Callable[[str], Mapping[str, Any]]) -> None:
     """Docker makes a folder of a file that is missing, and the container fails with a riddle."""
-    mounted = [each.split(":")[0] for each in service(name)["volumes"] if each.startswith("./")]
+    mounted = [each.split(":")[0] for each in read(name)["volumes"] if each.startswith("./")]
     assert mounted
     assert all((ROOT / Path(each)).exists() for each in mounted)

@@ -15,6 +15,7 @@ from tests.support.promql import program_series, result_labels, template_labels
 
 DEPLOY = ROOT / "config" / "deploy"
 RULES, CONFIGURATION = DEPLOY / "prometheus-rules.yaml", DEPLOY / "prometheus.yml"
+CONFIGURATIONS = sorted(DEPLOY.glob("prometheus*.yml"))
 TESTS = sorted((ROOT / "tests" / "deploy").glob("prometheus_rules*_test.yaml"))
 PAGE = "docs/alerts.md"
 
@@ -26,9 +27,10 @@ def test_promtool_accepts_the_rules() -> None:
     assert f"{len(ALERTS)} rules found" in promtool("check", "rules", RULES)
 
 
-def test_promtool_accepts_the_configuration() -> None:
-    """Prometheus of compose.yaml starts with its file, and finds the rules beside it."""
-    output = promtool("check", "config", CONFIGURATION)
+@pytest.mark.parametrize("file", CONFIGURATIONS, ids=lambda file: file.name)
+def test_promtool_accepts_the_configuration(file: Path) -> None:
+    """Prometheus of compose starts with its file, and finds the rules beside it."""
+    output = promtool("check", "config", file)
     assert f"{len(ALERTS)} rules found" in output
 
 
