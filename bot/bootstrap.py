@@ -92,7 +92,7 @@ async def open_bot(settings: Settings, stack: AsyncExitStack, report: Callable[[
     journal, records, ownership = stores.journal, stores.records, stores.ownership
     server = await open_embedded_server(settings, stack, report)
     model = open_model(settings, stack, server)
-    opened = open_platforms(settings, stack, journal, ownership, records)
+    opened = open_platforms(settings, stack, ownership, records)
     platforms = opened.platforms
     strings = make_strings(settings, durable=journal.durable)
     quotas = make_quotas(settings, records, clock)

@@ -14,7 +14,6 @@ from adapters.http_bodies import BodyRule
 from adapters.http_server import Route
 from adapters.playground import PlaygroundOptions, PlaygroundPlatform
 from adapters.shared.attachments import AttachmentLimits, Attachments
-from bot.bootstrap_journal import AnyJournal, call_log_of
 from bot.bootstrap_lanes import Ownership
 from bot.bootstrap_models import model_label
 from bot.ports import Platform
@@ -49,7 +48,6 @@ class OpenedPlatforms(NamedTuple):
 def open_platforms(
     settings: Settings,
     stack: AsyncExitStack,
-    journal: AnyJournal,
     ownership: Ownership,
     values: KeyValueStore | None = None,
 ) -> OpenedPlatforms:
@@ -64,12 +62,10 @@ def open_platforms(
         stack.push_async_callback(attachments.close)
         platforms.append(discord.DiscordPlatform(discord_options, attachments, values, lanes=lanes))
     if (slack_options := make_slack_options(settings)) is not None:
-        attachments = make_attachments(settings, slack.file_hosts(slack_options), bearer=slack_options.bot_token)
+        attachments = make_attachments(settings, slack.file_hosts(slack_options))
         stack.push_async_callback(attachments.close)
-        call_log, clock = call_log_of(journal), wall_clock(settings)
-        platforms.append(
-            slack_platform := slack.SlackPlatform(slack_options, attachments, call_log, clock, lanes=lanes)
-        )
+        slack_platform = slack.SlackPlatform(slack_options, attachments, lanes, wall_clock(settings))
+        platforms.append(slack_platform)
         routes += slack_platform.routes()
         bodies += [slack.EVENTS] if slack_options.over_http else []
     if settings.playground_runs:
@@ -124,10 +120,8 @@ def slack_address_line(settings: Settings, address: str) -> str:
     return f"{line} (only a proxy on this machine reaches it; TICKERTAPE_HOST=0.0.0.0 accepts other machines)"
 
 
-def make_attachments(
-    settings: Settings, hosts: frozenset[str], bearer: str = "", *, local: bool = False
-) -> Attachments:
-    """A downloader of attachments for one platform: from its own `hosts` only, with its token if it needs one."""
+def make_attachments(settings: Settings, hosts: frozenset[str], *, local: bool = False) -> Attachments:
+    """A downloader of attachments for one platform: from its own `hosts` only."""
     chosen = settings.attachments
     limits = AttachmentLimits(
         count=chosen.count,
@@ -136,5 +130,4 @@ def make_attachments(
         text_characters=chosen.text_characters,
         seconds=chosen.seconds,
     )
-    headers = {"Authorization": f"Bearer {bearer}"} if bearer else {}
-    return Attachments(limits, hosts=hosts, headers=headers, allow_loopback=local)
+    return Attachments(limits, hosts=hosts, allow_loopback=local)

@@ -11,7 +11,6 @@ import ipaddress
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
 import aiohttp
 import yarl
@@ -274,9 +273,9 @@ class _TooLarge(Exception):
 class Attachments:
     """Downloads attachments and turns them into parts. One per platform; `close` it at the end.
 
-    Only `hosts` may be read (see `may_read`); `headers` (a bearer token) go only there. With `allow_loopback`, an
-    attachment's URL may use any port of this machine, for test servers with files beside their API. A redirect may not
-    switch to another port of this machine.
+    Only `hosts` may be read (see `may_read`); bearer tokens go only there. With `allow_loopback`, an attachment's URL
+    may use any port of this machine, for test servers with files beside their API. A redirect may not switch to another
+    port of this machine.
     """
 
     def __init__(
@@ -284,13 +283,11 @@ class Attachments:
         limits: AttachmentLimits,
         *,
         hosts: frozenset[str],
-        headers: Mapping[str, str] = MappingProxyType({}),
         allow_loopback: bool = False,
     ) -> None:
         self._limits = limits
         self._hosts = hosts
         self._allow_loopback = allow_loopback
-        self._headers = dict(headers)
         self._session: aiohttp.ClientSession | None = None
         self._downloads = asyncio.Semaphore(_MAX_DOWNLOADS)
 
@@ -299,11 +296,15 @@ class Attachments:
         """The limits of one message."""
         return self._limits
 
-    async def read(self, attachments: Sequence[Attachment]) -> tuple[Part, ...]:
-        """One part for each attachment, in order: `Image`, `File` or `OmittedAttachment`. Never raises a failure."""
+    async def read(self, attachments: Sequence[Attachment], bearer: str = "") -> tuple[Part, ...]:
+        """One part for each attachment, in order: `Image`, `File` or `OmittedAttachment`. Never raises a failure.
+
+        `bearer` is the token for the downloads, if they need one.
+        """
+        headers = {"Authorization": f"Bearer {bearer}"} if bearer else {}
         first, rest = attachments[: self._limits.count], attachments[self._limits.count :]
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._read_one(attachment)) for attachment in first]
+            tasks = [group.create_task(self._read_one(attachment, headers)) for attachment in first]
         left = [OmittedAttachment(attachment.name, over_count_limit(self._limits)) for attachment in rest]
         return (*(task.result() for task in tasks), *left)
 
@@ -313,13 +314,13 @@ class Attachments:
         if session is not None:
             await session.close()
 
-    async def _read_one(self, attachment: Attachment) -> Part:
+    async def _read_one(self, attachment: Attachment, headers: Mapping[str, str]) -> Part:
         why = refusal_reason(attachment, self._limits)
         if why:
             return OmittedAttachment(attachment.name, why)
         try:
             async with asyncio.timeout(self._limits.seconds), self._downloads:  # includes waiting for a slot
-                data, content_type = await self._download(attachment)
+                data, content_type = await self._download(attachment, headers)
         except _TooLarge:
             return OmittedAttachment(attachment.name, over_byte_limit(self._limits))
         except TimeoutError:
@@ -328,13 +329,13 @@ class Attachments:
             return OmittedAttachment(attachment.name, _failure_reason(error))
         return to_part(attachment, data, self._limits, content_type)
 
-    async def _download(self, attachment: Attachment) -> tuple[bytes, str]:
+    async def _download(self, attachment: Attachment, headers: Mapping[str, str]) -> tuple[bytes, str]:
         """The content and its media type, from the server."""
         first = url = yarl.URL(attachment.url)
         for _ in range(_MAX_REDIRECTS + 1):
             if not (may_read(url, self._hosts) or self._is_allowed_loopback(url, first)):
                 raise ValueError("not an allowed origin")
-            async with self._open_session().get(url, headers=self._headers, allow_redirects=False) as response:
+            async with self._open_session().get(url, headers=headers, allow_redirects=False) as response:
                 if response.status in (301, 302, 303, 307, 308):
                     url = response.url.join(yarl.URL(response.headers.get("Location", "")))
                     continue

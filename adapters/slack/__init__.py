@@ -1,7 +1,8 @@
 """Slack: slack-bolt over Socket Mode or HTTP, and the Web API.
 
-    platform  identify, listen, resume              state        shared by a workspace's channels
-    bolt_app  middleware and listeners              rate_limits  published limits as budgets
+    platform  find workspaces, listen, resume       state        shared by a workspace's channels
+    workspaces, tokens  one for each lane of ours   rate_limits  published limits as budgets
+    receiver, payloads  the way to a workspace      bolt_app     middleware and listeners
     socket_listener, socket_connection  Socket Mode errors       Slack's errors as our failures
     http_endpoint, http_requests  HTTP              check, check_http  tokens, scopes, request URL
     web_api   one call
@@ -17,11 +18,13 @@ from adapters.slack.http_requests import EVENTS, PATH
 from adapters.slack.messages.renderer import SlackMarkdown
 from adapters.slack.options import SlackOptions, file_hosts
 from adapters.slack.platform import SlackPlatform
+from adapters.slack.tokens import BotTokens
 
 __all__ = [
     "EVENTS",
     "NOT_OVER_HTTP",
     "PATH",
+    "BotTokens",
     "RequestUrlToCheck",
     "SlackMarkdown",
     "SlackOptions",

@@ -13,7 +13,9 @@ Some built-in middleware is off:
 - `attaching_function_token`, `attaching_conversation_kwargs`: no listener uses what they attach.
 
 Authorization cannot be switched off. With a token, Bolt calls auth.test for it; `authorize=` answers from the identity
-known since the start, without a call.
+known since the workspace was opened, without a call.
+
+One app serves all workspaces, since each costs 5 ms and 30 KiB. A payload brings its workspace in Bolt's context.
 
 Interactive payloads (actions, commands, shortcuts, views) must be acknowledged within three seconds
 (https://docs.slack.dev/interactivity/handling-user-interaction#acknowledgment_response). Their listeners call `ack()`
@@ -23,31 +25,30 @@ first and work afterwards. Payloads without a listener are acknowledged too (`UN
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
 from slack_bolt.app.async_app import AsyncApp
 from slack_bolt.authorization import AuthorizeResult
 from slack_bolt.context.ack.async_ack import AsyncAck
+from slack_bolt.context.async_context import AsyncBoltContext
 from slack_bolt.middleware.async_middleware import AsyncMiddleware
 from slack_bolt.request.async_request import AsyncBoltRequest
 from slack_bolt.response import BoltResponse
 from typing_extensions import override
 
-from adapters.shared.json_fields import object_field, string_field
+from adapters.shared.json_fields import Json, object_field, string_field
 from adapters.slack.events.actions import ButtonPressed, parse_form, parse_press
-from adapters.slack.events.commands import CommandHandler
-from adapters.slack.events.handler import EventHandler
 from adapters.slack.events.invocations import InvocationKind
-from adapters.slack.events.parse import Identity
 from adapters.slack.handlers import Handlers
 from adapters.slack.messages.buttons import RETRY_ACTION, RETRY_WITH_ACTION, STOP_ACTION, VOTE_ACTION
 from adapters.slack.messages.views import ACTION_PREFIX, FORM_CALLBACK
 from adapters.slack.presses import PressHandler
-from adapters.slack.state import WorkspaceState
 from adapters.slack.web_api import WebApi
 
 # Bolt warns about environment variables we do not read, and about payloads without a listener.
@@ -63,9 +64,11 @@ SHORTCUTS: Mapping[str, InvocationKind] = MappingProxyType(
 )
 
 Next = Callable[[], Awaitable[BoltResponse]]
-Listener = Callable[[AsyncAck, dict[str, Any]], Awaitable[None]]
-EventListener = Callable[[dict[str, Any]], Awaitable[None]]
+Listener = Callable[[AsyncAck, dict[str, Any], AsyncBoltContext], Awaitable[None]]
+EventListener = Callable[[dict[str, Any], AsyncBoltContext], Awaitable[None]]
 
+# The name of a workspace's handlers in Bolt's context.
+_HANDLERS = "tickertape_handlers"
 
 # Shown by Slack below an empty required input.
 MISSING_INPUT = "Please fill this in."
@@ -74,9 +77,8 @@ MISSING_INPUT = "Please fill this in."
 class _JournalMiddleware(AsyncMiddleware):
     """Journals an event before any listener. For a plain function, Bolt would collect all its arguments each time."""
 
-    def __init__(self, handler: EventHandler, listened: frozenset[str]) -> None:
+    def __init__(self, listened: frozenset[str]) -> None:
         """`listened` are the event types with a listener."""
-        self._handler = handler
         self._listened = listened
 
     @override
@@ -93,7 +95,7 @@ class _JournalMiddleware(AsyncMiddleware):
         """
         if req.body.get("type") == "event_callback":
             event = object_field(req.body, "event")
-            if not await self._handler.handle(event):
+            if not await _of(req.context).events.handle(event):
                 return BoltResponse(status=503)
             # Bolt would try all listeners, which takes most of the time of an event.
             if string_field(event, "type") not in self._listened:
@@ -102,44 +104,69 @@ class _JournalMiddleware(AsyncMiddleware):
         return None
 
 
-def make_app(workspace: WorkspaceState, handlers: Handlers) -> AsyncApp:
-    """The app of one workspace."""
-    app, listeners = _bare_app(workspace.web, workspace.me), _event_listeners(handlers)
-    app.use(_JournalMiddleware(handlers.events, frozenset(listeners)))
-    _add_presses(app, workspace, handlers.presses)
-    _add_commands(app, handlers.commands)
+def make_app(web: WebApi) -> AsyncApp:
+    """The app for the payloads of all workspaces."""
+    app, listeners = _bare_app(web), _event_listeners()
+    app.use(_JournalMiddleware(frozenset(listeners)))
+    _add_presses(app)
+    _add_commands(app)
     for name, listen in listeners.items():
         app.event(name)(listen)
     return app
 
 
-def _event_listeners(handlers: Handlers) -> Mapping[str, EventListener]:
+async def dispatch(app: AsyncApp, payload: Json, handlers: Handlers) -> BoltResponse:
+    """The response to a payload of one workspace; `UNHANDLED` becomes an acknowledgement."""
+    request = AsyncBoltRequest(mode="socket_mode", body=dict(payload), context={_HANDLERS: handlers})
+    response = await app.async_dispatch(request)
+    return BoltResponse(status=200) if response.status == UNHANDLED else response
+
+
+def response_to_form(payload: Json) -> BoltResponse | None:
+    """The response to a form with empty inputs, which asks for no work; None for any other payload."""
+    if payload.get("type") != "view_submission" or object_field(payload, "view").get("callback_id") != FORM_CALLBACK:
+        return None
+    form = parse_form(payload)
+    if form is None or not form.missing:
+        return None
+    errors = {"response_action": "errors", "errors": dict.fromkeys(form.missing, MISSING_INPUT)}
+    return BoltResponse(status=200, body=json.dumps(errors), headers={"content-type": ["application/json"]})
+
+
+def _of(context: AsyncBoltContext) -> Handlers:
+    """The handlers of a payload's workspace."""
+    handlers: Handlers = context[_HANDLERS]
+    return handlers
+
+
+def _event_listeners() -> Mapping[str, EventListener]:
     """Listeners of events without a message, by event type; Bolt acknowledges them first."""
 
-    async def opened(event: dict[str, Any]) -> None:
+    async def opened(event: dict[str, Any], context: AsyncBoltContext) -> None:
         """Show a person's page, or greet them."""
-        handlers.pages.opened(event)
+        _of(context).pages.opened(event)
 
-    async def removed(event: dict[str, Any]) -> None:
+    async def removed(event: dict[str, Any], context: AsyncBoltContext) -> None:
         """Notice the end of the installation."""
-        handlers.installation.removed(event)
+        _of(context).installation.removed(event)
 
     return {"app_home_opened": opened, "app_uninstalled": removed, "tokens_revoked": removed}
 
 
-def _add_presses(app: AsyncApp, workspace: WorkspaceState, presses: PressHandler) -> None:
+def _add_presses(app: AsyncApp) -> None:
     """Buttons of answers, notices and panels, and forms."""
 
-    def listener(handle: Callable[[ButtonPressed], Coroutine[None, None, None]]) -> Listener:
-        async def listen(ack: AsyncAck, body: dict[str, Any]) -> None:
+    def listener(handle: Callable[[PressHandler, ButtonPressed], Coroutine[None, None, None]]) -> Listener:
+        async def listen(ack: AsyncAck, body: dict[str, Any], context: AsyncBoltContext) -> None:
             """Acknowledge a press and handle it in the background."""
             await ack()
             if (press := parse_press(body)) is not None:
-                workspace.spawn(presses.guarded(handle, press))
+                handlers = _of(context)
+                handlers.workspace.spawn(handlers.presses.guarded(partial(handle, handlers.presses), press))
 
         return listen
 
-    async def submit(ack: AsyncAck, body: dict[str, Any]) -> None:
+    async def submit(ack: AsyncAck, body: dict[str, Any], context: AsyncBoltContext) -> None:
         """Take a form, or name its empty inputs."""
         form = parse_form(body)
         if form is not None and form.missing:
@@ -147,17 +174,18 @@ def _add_presses(app: AsyncApp, workspace: WorkspaceState, presses: PressHandler
             return
         await ack()
         if form is not None:
-            workspace.spawn(presses.guarded(presses.submit, form))
+            handlers = _of(context)
+            handlers.workspace.spawn(handlers.presses.guarded(handlers.presses.submit, form))
 
-    app.action(STOP_ACTION)(listener(presses.stop))
+    app.action(STOP_ACTION)(listener(PressHandler.stop))
     for action in (RETRY_ACTION, RETRY_WITH_ACTION):
-        app.action(action)(listener(presses.retry))
-    app.action(VOTE_ACTION)(listener(presses.vote))
-    app.action(re.compile(re.escape(ACTION_PREFIX)))(listener(presses.act))
+        app.action(action)(listener(PressHandler.retry))
+    app.action(VOTE_ACTION)(listener(PressHandler.vote))
+    app.action(re.compile(re.escape(ACTION_PREFIX)))(listener(PressHandler.act))
     app.view(FORM_CALLBACK)(submit)
 
 
-def _add_commands(app: AsyncApp, commands: CommandHandler) -> None:
+def _add_commands(app: AsyncApp) -> None:
     """The slash command under any name, and the message shortcuts."""
 
     async def respond(ack: AsyncAck, *, accepted: bool) -> None:
@@ -166,14 +194,14 @@ def _add_commands(app: AsyncApp, commands: CommandHandler) -> None:
         else:  # Slack shows its own error
             ack.response = BoltResponse(status=503)
 
-    async def slash_command(ack: AsyncAck, body: dict[str, Any]) -> None:
+    async def slash_command(ack: AsyncAck, body: dict[str, Any], context: AsyncBoltContext) -> None:
         """Take in a slash command, then acknowledge it."""
-        await respond(ack, accepted=await commands.slash_command(body))
+        await respond(ack, accepted=await _of(context).commands.slash_command(body))
 
     def shortcut(kind: InvocationKind) -> Listener:
-        async def listen(ack: AsyncAck, body: dict[str, Any]) -> None:
+        async def listen(ack: AsyncAck, body: dict[str, Any], context: AsyncBoltContext) -> None:
             """Take in a message shortcut, then acknowledge it."""
-            await respond(ack, accepted=await commands.shortcut(body, kind))
+            await respond(ack, accepted=await _of(context).commands.shortcut(body, kind))
 
         return listen
 
@@ -182,14 +210,15 @@ def _add_commands(app: AsyncApp, commands: CommandHandler) -> None:
         app.message_shortcut(callback)(shortcut(kind))
 
 
-def _bare_app(web: WebApi, me: Identity) -> AsyncApp:
-    async def authorize() -> AuthorizeResult:
+def _bare_app(web: WebApi) -> AsyncApp:
+    async def authorize(context: AsyncBoltContext) -> AuthorizeResult:
+        workspace = _of(context).workspace
         return AuthorizeResult(
-            enterprise_id=me.enterprise or None,
-            team_id=me.team,
-            bot_user_id=me.user,
-            bot_id=me.bot,
-            bot_token=web.sdk.token,
+            enterprise_id=workspace.me.enterprise or None,
+            team_id=workspace.me.team,
+            bot_user_id=workspace.me.user,
+            bot_id=workspace.me.bot,
+            bot_token=workspace.web.sdk.token,
         )
 
     return AsyncApp(

@@ -5,26 +5,21 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
-from slack_bolt.app.async_app import AsyncApp
-
-from adapters.slack.state import WorkspaceState
+from adapters.slack.receiver import Receiver
+from adapters.slack.web_api import WebApi
 from bot.errors import Forbidden
 
 
 class EventSource(Protocol):
-    """Brings payloads to Bolt, and its responses back to Slack."""
+    """Brings payloads to the receiver, and its responses back to Slack."""
 
     @property
     def is_open(self) -> bool:
         """Whether payloads can arrive."""
         ...
 
-    async def listen(self, app: AsyncApp, workspace: WorkspaceState, opened: asyncio.Event) -> Forbidden | None:
+    async def listen(self, receiver: Receiver, web: WebApi, opened: asyncio.Event) -> Forbidden | None:
         """Bring payloads until cancelled, or until Slack refuses for good; `opened` is set at the first opening."""
-        ...
-
-    def stop_accepting(self) -> None:
-        """Leave new events to the next process."""
         ...
 
     async def close(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from adapters.slack.events.commands import CommandHandler
 from adapters.slack.events.handler import EventHandler
@@ -13,6 +13,7 @@ from adapters.slack.installation import Installation
 from adapters.slack.personal_pages import PersonalPages
 from adapters.slack.presses import PressHandler
 from adapters.slack.state import WorkspaceState
+from bot.callbacks import no_op
 from bot.conversation import TurnKey
 from bot.ports import Inbox, OpenedQuestion, UnfinishedTurn
 
@@ -20,13 +21,14 @@ from bot.ports import Inbox, OpenedQuestion, UnfinishedTurn
 class Handlers:
     """All that brings turns and interactions from one workspace."""
 
-    def __init__(self, workspace: WorkspaceState, inbox: Inbox) -> None:
-        self._workspace = workspace
+    def __init__(self, workspace: WorkspaceState, inbox: Inbox, on_removed: Callable[[], object] = no_op) -> None:
+        """`on_removed` is called when Slack reports the end of the installation."""
+        self.workspace = workspace
         self.commands = CommandHandler(workspace, inbox)
         self.events = EventHandler(workspace, inbox, self.commands)
         self.pages = PersonalPages(workspace)
         self.presses = PressHandler(workspace, self.events.stops, self.pages.refresh)
-        self.installation = Installation(workspace)
+        self.installation = Installation(workspace, on_removed)
 
     def resume(self, record: UnfinishedTurn) -> None:
         """Continue a turn of an earlier process."""
@@ -37,7 +39,7 @@ class Handlers:
         """Read a question again; the contract is that of `bot.ports.Platform`."""
         if (id_ := parse_invocation_id(key.message)) is not None:
             return await self.commands.turns.reopen(key, id_, messages)
-        return await open_question(key, messages, self._workspace, self.events)
+        return await open_question(key, messages, self.workspace, self.events)
 
     async def stop_accepting(self) -> None:
         """Accept nothing new, and give pending messages and commands a moment to become turns."""

@@ -22,7 +22,7 @@ from slack_sdk.signature import Clock, SignatureVerifier
 from typing_extensions import override
 
 from adapters.http_bodies import FORM, BodyRule
-from adapters.shared.json_fields import Json, as_object, object_field, string_field
+from adapters.shared.json_fields import Json, object_field, string_field
 
 PATH = "/slack/events"
 JSON = "application/json"
@@ -143,19 +143,3 @@ def challenge_of(payload: Json) -> str | None:
     https://docs.slack.dev/reference/events/url_verification
     """
     return string_field(payload, "challenge") if payload.get("type") == "url_verification" else None
-
-
-def is_foreign(payload: Json, team: str, user: str) -> bool:
-    """Whether an event is meant for another workspace's installation of the app, as far as it tells.
-
-    `team` and `user` are our workspace and bot user. Slack names the installation in ``authorizations``
-    (https://docs.slack.dev/apis/events-api/#authorizations); the outer ``team_id`` may be that of a guest.
-    """
-    authorizations = payload.get("authorizations")
-    if not isinstance(authorizations, list) or not authorizations:
-        return False
-    installation = as_object(authorizations[0])
-    if installation.get("is_enterprise_install") is True:
-        return False
-    other_team, other_user = string_field(installation, "team_id"), string_field(installation, "user_id")
-    return bool(other_team) and other_team != team and other_user != user

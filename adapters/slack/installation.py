@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from adapters.shared.json_fields import Json, list_field, object_field, string_field
 from adapters.slack.check import BOT_TOKEN_FIX, identify
 from adapters.slack.state import WorkspaceState
+from bot.callbacks import no_op
 from bot.errors import Forbidden, Retryable
 
 log = logging.getLogger(__name__)
@@ -19,8 +21,10 @@ log = logging.getLogger(__name__)
 class Installation:
     """Whether the bot token of one workspace is valid, as far as Slack's events tell."""
 
-    def __init__(self, workspace: WorkspaceState) -> None:
+    def __init__(self, workspace: WorkspaceState, on_removed: Callable[[], object] = no_op) -> None:
+        """`on_removed` is called when Slack reports the end."""
         self._workspace = workspace
+        self._on_removed = on_removed
         self.is_lost = False
 
     def removed(self, event: Json) -> None:
@@ -34,6 +38,7 @@ class Installation:
         what = "the app was removed from the workspace" if kind == "app_uninstalled" else "the bot token was revoked"
         log.error("Slack: %s %s; nothing is answered until it is back. %s", what, me.team, BOT_TOKEN_FIX)
         self._workspace.spawn(self._wait_until_back())
+        self._on_removed()
 
     async def _wait_until_back(self) -> None:
         while self.is_lost:

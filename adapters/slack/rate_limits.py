@@ -8,9 +8,11 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from types import MappingProxyType
+
+from typing_extensions import override
 
 from adapters.shared.cache import LRUCache
 from adapters.slack.options import SlackOptions
@@ -70,6 +72,24 @@ def edit_limit(options: SlackOptions, on_spent: Callable[[], object] = no_op) ->
     return known.get(options.edits) or AdaptiveLimit(window, leak, options.edits_latch_seconds)
 
 
+class PrivateLimiter(ReadLimiter):
+    """A limit for writes beside the answers, first come, first served. `last` is the last limit of each write."""
+
+    def __init__(self, rate: int, period: float, last: Budget | None, *, on_spent: Callable[[], object]) -> None:
+        super().__init__(rate, period, on_spent=on_spent)
+        self._last = () if last is None else (last,)
+
+    @override
+    async def acquire(self, *, reserve: int = 0, deadline: float = math.inf) -> bool:
+        await _wait_for(self._last)
+        if not await super().acquire(reserve=reserve, deadline=deadline):
+            return False
+        await _wait_for(self._last)
+        for budget in self._last:
+            budget.spend(asyncio.get_running_loop().time())
+        return True
+
+
 class Budgets:
     """Budgets of writes in one workspace. All replies share these objects."""
 
@@ -81,8 +101,15 @@ class Budgets:
         ephemerals: ReadLimiter,
         pages: ReadLimiter,
         sessions: ReadLimiter,
+        last: Budget | None = None,
     ) -> None:
-        """Private messages, personal pages and the status of sessions are first come, first served."""
+        """Private messages, personal pages and the status of sessions are first come, first served.
+
+        `last` is the last budget of each write. With it, the workspace may just have had another owner: its posts in a
+        channel and ours are `POST_SECONDS` apart too.
+        """
+        self._last = () if last is None else (last,)
+        self._posts_begin_at = -math.inf if last is None else asyncio.get_running_loop().time() + POST_SECONDS
         self._edits = edits
         self._streams = streams
         self.ephemerals = ephemerals
@@ -95,15 +122,17 @@ class Budgets:
         """All budgets of one write."""
         match verb:
             case Verb.EDIT:
-                return (self._edits,)
+                return (self._edits, *self._last)
             case Verb.DELETE:
-                return (self._deletes,)
+                return (self._deletes, *self._last)
             case Verb.START | Verb.APPEND | Verb.STOP:
-                return (self._streams[verb],)
+                return (self._streams[verb], *self._last)
         posts = self._posts.get(channel)
         if posts is None:
             posts = self._posts[channel] = LeakyBucket(POST_SECONDS)
-        return (posts,)
+            now = asyncio.get_running_loop().time()
+            posts.hold(now, max(self._posts_begin_at - now, 0.0))
+        return (posts, *self._last)
 
 
 @asynccontextmanager
@@ -126,10 +155,12 @@ async def spending(
 
 @asynccontextmanager
 async def spending_write(budgets: Sequence[Budget], *, is_patient: bool = True) -> AsyncIterator[None]:
-    """One write beside those of the core, within the same budgets; `is_patient`: it waits for them."""
+    """One write beside those of the core, within the same budgets; `is_patient`: it waits for them.
+
+    An impatient one waits only for those that name no time, as without a valid lease.
+    """
     loop = asyncio.get_running_loop()
-    while is_patient and (wait := max(each.ready_at(loop.time(), final=True) for each in budgets) - loop.time()) > 0:
-        await asyncio.sleep(wait)
+    await _wait_for(budgets, is_patient=is_patient)
     sent = loop.time()
     for budget in budgets:
         budget.spend(sent)
@@ -144,17 +175,48 @@ async def spending_write(budgets: Sequence[Budget], *, is_patient: bool = True) 
             budget.record_response(loop.time(), sent=sent)
 
 
-class RememberedLimits:
-    """Makes the limits of one workspace and records their calls for the next process."""
+async def _wait_for(budgets: Sequence[Budget], *, is_patient: bool = True) -> None:
+    """Wait until all budgets have a permit for a final write; if not `is_patient`, until each names a time for one."""
+    loop, changed = asyncio.get_running_loop(), asyncio.Event()
+    for budget in budgets:
+        budget.watch(changed.set)
+    try:
+        while (wait := _wait_of(budgets, loop.time())) > 0 and (is_patient or math.isinf(wait)):
+            changed.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(None if math.isinf(wait) else wait):
+                    await changed.wait()
+    finally:
+        for budget in budgets:
+            budget.unwatch(changed.set)
 
-    def __init__(self, team: str, spending: RateLimitLog | None) -> None:
+
+def _wait_of(budgets: Sequence[Budget], now: float) -> float:
+    return max((each.ready_at(now, final=True) for each in budgets), default=now) - now
+
+
+class RememberedLimits:
+    """Makes the limits of one workspace and records their calls for its next owner.
+
+    A workspace won anew gets new limits: its call log has the calls of all owners within the last minute, ours too.
+    """
+
+    def __init__(self, team: str, spending: RateLimitLog | None, last: Budget | None = None) -> None:
+        """`last` is the last limit of each write."""
         self._team = team
         self._spending = spending
+        self._last = last
         self._limits: dict[str, EditLimit | ReadLimiter] = {}
 
     def reads(self, method: str, rate: int) -> ReadLimiter:
         """At most `rate` calls of a method in any minute."""
         self._limits[method] = limit = ReadLimiter(rate, MINUTE, on_spent=self._recorder(method))
+        return limit
+
+    def private(self, method: str, rate: int) -> ReadLimiter:
+        """The same for writes beside the answers."""
+        limit = PrivateLimiter(rate, MINUTE, self._last, on_spent=self._recorder(method))
+        self._limits[method] = limit
         return limit
 
     def edits(self, options: SlackOptions) -> EditLimit:

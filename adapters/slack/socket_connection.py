@@ -17,18 +17,17 @@ from contextlib import suppress
 from typing import Any
 
 import aiohttp
-from slack_bolt.adapter.socket_mode.async_base_handler import AsyncBaseSocketModeHandler
-from slack_bolt.adapter.socket_mode.async_internals import run_async_bolt_app, send_async_response
-from slack_bolt.app.async_app import AsyncApp
-from slack_bolt.response import BoltResponse
+from slack_bolt.adapter.socket_mode.async_internals import send_async_response
 from slack_sdk.socket_mode.aiohttp import SocketModeClient
 from slack_sdk.socket_mode.async_client import AsyncBaseSocketModeClient
 from slack_sdk.socket_mode.request import SocketModeRequest
 
-from adapters.slack.bolt_app import UNHANDLED
 from adapters.slack.errors import translated
 from adapters.slack.options import SlackOptions
+from adapters.slack.payloads import Delivery
+from adapters.slack.receiver import Receiver
 from adapters.slack.web_api import WebApi
+from bot.callbacks import no_op
 from bot.errors import ServiceError
 
 log = logging.getLogger(__name__)
@@ -68,14 +67,14 @@ class _Client(SocketModeClient):
                 await self.run_message_listeners(message, raw)
 
 
-class SocketConnection(AsyncBaseSocketModeHandler):
-    """A connection from the handshake to its end. Bolt's `app` gets every payload before it is acknowledged."""
+class SocketConnection:
+    """A connection from the handshake to its end. The receiver gets every payload before it is acknowledged."""
 
     def __init__(
-        self, app: AsyncApp, web: WebApi, options: SlackOptions, on_count: Callable[[], object] = lambda: None
+        self, receiver: Receiver, web: WebApi, options: SlackOptions, on_count: Callable[[], object] = no_op
     ) -> None:
         """`on_count` is called when the app's number of connections is known."""
-        self.app = self._app = app
+        self._receiver = receiver
         self._options = options
         self._on_count = on_count
         self._client = _Client(web, options)
@@ -190,16 +189,15 @@ class SocketConnection(AsyncBaseSocketModeHandler):
         response.add_done_callback(self._responses.discard)
 
     async def _respond(self, client: AsyncBaseSocketModeClient, req: SocketModeRequest) -> None:
-        """Dispatch a payload to Bolt, and send its response."""
+        """Send the receiver's response to a payload."""
+        response = await self._receiver.receive(Delivery(req.payload))
         try:
-            response = await run_async_bolt_app(self._app, req)
-            response = BoltResponse(status=200) if response.status == UNHANDLED else response
             await send_async_response(client, req, response, 0.0)
         except (aiohttp.ClientError, OSError):
             log.debug("Slack: a payload could not be acknowledged; Slack delivers it again")
         except Exception:
             # The boundary of one payload: an odd one must not affect the next.
-            log.exception("Slack: a payload could not be handled")
+            log.exception("Slack: a payload could not be acknowledged")
 
     async def _on_message(
         self,

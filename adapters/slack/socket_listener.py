@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from slack_bolt.app.async_app import AsyncApp
 from typing_extensions import override
 
 from adapters.slack.check import refused_line
 from adapters.slack.event_source import EventSource
 from adapters.slack.options import SlackOptions
+from adapters.slack.receiver import Receiver
 from adapters.slack.reconnect import ReconnectDelay
 from adapters.slack.socket_connection import SocketConnection
-from adapters.slack.state import WorkspaceState
+from adapters.slack.web_api import WebApi
 from bot.errors import Forbidden, Permanent, Retryable
 
 log = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ class SocketListener(EventSource):
     def __init__(self, options: SlackOptions) -> None:
         self._options = options
         self._delay = ReconnectDelay()
-        self._workspace: WorkspaceState | None = None
+        self._receiver: Receiver | None = None
         self._connection: SocketConnection | None = None
 
     @property
@@ -39,13 +39,19 @@ class SocketListener(EventSource):
         return self._connection is not None and self._connection.is_open
 
     @override
-    async def listen(self, app: AsyncApp, workspace: WorkspaceState, opened: asyncio.Event) -> Forbidden | None:
-        self._workspace = workspace
+    async def listen(self, receiver: Receiver, web: WebApi, opened: asyncio.Event) -> Forbidden | None:
+        self._receiver = receiver
+        async with asyncio.TaskGroup() as group:
+            return await self._listen(receiver, web, opened, group)
+
+    async def _listen(
+        self, receiver: Receiver, web: WebApi, opened: asyncio.Event, group: asyncio.TaskGroup
+    ) -> Forbidden | None:
         loop = asyncio.get_running_loop()
         attempt = 0
         while True:
             try:
-                connection = await self._open(app, workspace)
+                connection = await self._open(receiver, web)
             except Permanent as failure:
                 if self._connection is None:
                     return Forbidden(refused_line("app token", failure))
@@ -58,7 +64,7 @@ class SocketListener(EventSource):
                 await asyncio.sleep(self._delay.seconds(attempt, failure.retry_after))
                 continue
             opened_at = loop.time()
-            self._replace(connection, workspace)
+            self._replace(connection, receiver, group)
             opened.set()
             await connection.wait_ended()
             log.info("Slack: the connection for events %s", "must be replaced" if connection.is_open else "has ended")
@@ -71,33 +77,30 @@ class SocketListener(EventSource):
                 await asyncio.sleep(self._delay.seconds(attempt) if attempt > 1 else 0.0)
 
     @override
-    def stop_accepting(self) -> None:
-        """Questions stay unacknowledged (`EventHandler.handle`); Slack repeats those alone on another connection."""
-
-    @override
     async def close(self) -> None:
         if self._connection is not None:
             await self._connection.close()
 
-    async def _open(self, app: AsyncApp, workspace: WorkspaceState) -> SocketConnection:
-        url = await workspace.web.socket_url()
-        connection = SocketConnection(app, workspace.web, self._options, self._update_sole_connection)
+    async def _open(self, receiver: Receiver, web: WebApi) -> SocketConnection:
+        url = await web.socket_url()
+        connection = SocketConnection(receiver, web, self._options, self._update_sole_connection)
         await connection.open(url)
         return connection
 
-    def _replace(self, connection: SocketConnection, workspace: WorkspaceState) -> None:
+    def _replace(self, connection: SocketConnection, receiver: Receiver, group: asyncio.TaskGroup) -> None:
         """Serve the new connection and close the old one. Events during a gap between them are lost."""
         old, self._connection = self._connection, connection
-        workspace.spawn(connection.serve())
+        group.create_task(connection.serve())
         if old is not None:
             if old.is_open:
                 connection.own_count += 1  # Slack's hello still counts the old one
             else:
-                workspace.cache.mark_gap()
+                receiver.workspaces.mark_gap()
             old.request_close()
 
     def _update_sole_connection(self) -> None:
-        """With connections of other processes, Slack sends some events there, and the cache is incomplete."""
+        """With connections of other processes, Slack sends some events there."""
         connection = self._connection
-        if connection is not None and self._workspace is not None:
-            self._workspace.cache.sole_connection = connection.connection_count <= connection.own_count
+        if connection is not None and self._receiver is not None:
+            is_sole = connection.connection_count <= connection.own_count
+            self._receiver.workspaces.set_sole_connection(is_sole=is_sole)

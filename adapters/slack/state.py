@@ -25,6 +25,7 @@ from adapters.slack.rate_limits import (
 from adapters.slack.web_api import WebApi
 from bot.interactions.ports import NO_INTERACTIONS, Interactions
 from bot.ports import RateLimitLog
+from bot.rate_limits import Budget
 
 # Features with a remembered failure: a few for the workspace, and two per channel.
 FEATURES = 5_000
@@ -92,11 +93,20 @@ class WorkspaceState:
 
 
 async def open_workspace(
-    web: WebApi, me: Identity, attachments: Attachments, options: SlackOptions, spending: RateLimitLog | None = None
+    web: WebApi,
+    me: Identity,
+    attachments: Attachments,
+    options: SlackOptions,
+    spending: RateLimitLog | None = None,
+    *,
+    last: Budget | None = None,
 ) -> WorkspaceState:
-    """A workspace with empty caches; its budgets count the calls of earlier processes, from `spending`."""
-    cache, limits = MessageCache(), RememberedLimits(me.team, spending)
-    uploads = limits.reads("files.completeUploadExternal", TIER_4_READS)
+    """A workspace with empty caches; its budgets count the calls of earlier owners, from `spending`.
+
+    `last` is the last limit of each write.
+    """
+    cache, limits = MessageCache(), RememberedLimits(me.team, spending, last)
+    uploads = limits.private("files.completeUploadExternal", TIER_4_READS)
     file_infos = limits.reads("files.info", TIER_4_READS)
     users = UserDirectory(web, limits.reads("users.info", TIER_4_READS), options.timings)
     channel_infos = limits.reads("conversations.info", TIER_3_READS)
@@ -116,14 +126,19 @@ async def open_workspace(
             history=limits.reads("conversations.history", TIER_3_READS),
         ),
         uploader=FileUploader(web, cache, options.timings, uploads=uploads, infos=file_infos),
-        budgets=Budgets(
-            limits.edits(options),
-            limits.streams(),
-            ephemerals=limits.reads("chat.postEphemeral", TIER_4_READS),
-            pages=limits.reads("views.publish", TIER_4_READS),
-            sessions=limits.reads("agents.sessions.setStatus", TIER_3_READS),
-        ),
+        budgets=_make_budgets(limits, options, last),
         cache=cache,
     )
     await limits.recall()
     return workspace
+
+
+def _make_budgets(limits: RememberedLimits, options: SlackOptions, last: Budget | None) -> Budgets:
+    return Budgets(
+        limits.edits(options),
+        limits.streams(),
+        ephemerals=limits.private("chat.postEphemeral", TIER_4_READS),
+        pages=limits.private("views.publish", TIER_4_READS),
+        sessions=limits.private("agents.sessions.setStatus", TIER_3_READS),
+        last=last,
+    )

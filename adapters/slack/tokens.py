@@ -53,19 +53,19 @@ class SoleToken(BotTokens):
     def __init__(self, web: WebApi) -> None:
         """`web` has the token."""
         self._web = web
-        self._me: Identity | None = None
+        self.me: Identity | None = None  # once auth.test has told it
 
     @override
     async def teams(self) -> Sequence[str]:
-        self._me = self._me or await identify(self._web)
-        return [self._me.team]
+        self.me = self.me or await identify(self._web)
+        return [self.me.team]
 
     @override
     async def token(self, team: str) -> str:
         if team not in await self.teams():
             raise Forbidden(f"the bot token is of another workspace than {team}")
-        return self._web.sdk.token or ""
+        return self._web.token
 
     @override
     def identity(self, team: str) -> Identity | None:
-        return self._me if self._me is not None and self._me.team == team else None
+        return self.me if self.me is not None and self.me.team == team else None

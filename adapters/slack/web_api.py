@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,9 +14,26 @@ from slack_sdk.web.async_client import AsyncWebClient
 from adapters.shared.json_fields import string_field
 from adapters.slack.errors import address_failure, translated
 from adapters.slack.options import SlackOptions
+from bot.errors import NotOwner, ServiceError
+from bot.rate_limits import Budget
 
 # Timeout for the bytes of one file, in seconds: 10 MB at 350 kB/s.
 UPLOAD_SECONDS = 30.0
+
+# Connections of a process to Slack at most: one workspace uses a few at once, and a stalled one up to a hundred.
+CONNECTIONS = 500
+
+# Visible calls outside all budgets.
+ADDRESS = "a response address"
+UNLIMITED = frozenset(
+    [
+        ADDRESS,
+        "views.open",
+        "conversations.open",
+        "assistant.threads.setStatus",
+        "assistant.threads.setSuggestedPrompts",
+    ]
+)
 
 # The SDK logs every request and answer at DEBUG; people's words do not belong in a log.
 SDK_LOG = logging.getLogger("adapters.slack.sdk")
@@ -33,35 +51,63 @@ class ApiResponse:
 class WebApi:
     """Slack's Web API with one bot token. Made and closed within a running loop.
 
-    Calls raise `RateLimited`, `ServiceError`, `OutcomeUnknown`, `NotFound`, `Forbidden`, `InvalidRequest`.
+    Calls raise `RateLimited`, `ServiceError`, `OutcomeUnknown`, `NotFound`, `Forbidden`, `InvalidRequest`, and after
+    `end` `NotOwner`.
     """
 
-    def __init__(self, options: SlackOptions) -> None:
+    def __init__(
+        self,
+        options: SlackOptions,
+        token: str | None = None,
+        session: aiohttp.ClientSession | None = None,
+        limit: Budget | None = None,
+    ) -> None:
+        """By default with the token of `options`, and with connections of its own, which `close` closes.
+
+        `limit` is the last one of each write. Those without a permit of their own are refused while it is closed.
+        """
         self._app_token = options.app_token
         self.api_url = options.api_url
-        # The SDK ignores its own timeout once given a session, so the session has it.
-        timeout = aiohttp.ClientTimeout(total=options.call_seconds, sock_connect=options.connect_seconds)
-        self._session = aiohttp.ClientSession(timeout=timeout)
+        self._owns_session = session is None
+        self._session = session or open_session(options)
+        self._limit = limit
+        self._is_over = False
         self.sdk = AsyncWebClient(
-            token=options.bot_token,
+            token=options.bot_token if token is None else token,
             base_url=options.api_url or AsyncWebClient.BASE_URL,
             session=self._session,
             retry_handlers=[],  # one layer retries, and it is ours (the SDK's retry would duplicate a post)
             logger=SDK_LOG,
         )
 
+    @property
+    def token(self) -> str:
+        """The bot token of the next call."""
+        return self.sdk.token or ""
+
+    def set_token(self, token: str) -> None:
+        """Use another token from the next call on."""
+        self.sdk.token = token
+
+    def end(self) -> None:
+        """Call nothing more: another process has the workspace."""
+        self._is_over = True
+
     async def send(self, method: str, payload: dict[str, Any], *, once: bool = False) -> ApiResponse:
         """Call a method with a JSON body. `once`: see `errors.translated`."""
+        self._check(method)
         with translated(method, once=once):
             return _response(await self.sdk.api_call(method, json=payload))
 
     async def post(self, method: str, params: dict[str, Any], *, once: bool = False) -> ApiResponse:
         """Call a method with its arguments in the query of a POST."""
+        self._check(method)
         with translated(method, once=once):
             return _response(await self.sdk.api_call(method, params=params))
 
     async def read(self, method: str, params: dict[str, Any]) -> ApiResponse:
         """Call a method without side effects."""
+        self._check(method)
         with translated(method, once=False):
             return _response(await self.sdk.api_call(method, http_verb="GET", params=params))
 
@@ -73,10 +119,11 @@ class WebApi:
 
     async def respond(self, url: str, payload: dict[str, Any]) -> None:
         """Send a message to a payload's ``response_url``, a secret address valid for 30 minutes and five uses."""
-        await self._post_to("a response address", url, json=payload)
+        await self._post_to(ADDRESS, url, json=payload)
 
     async def _post_to(self, name: str, url: str, **request: Any) -> None:  # noqa: ANN401 (aiohttp's arguments)
         """Post to an address given by Slack; `name` stands for it in failures, since it is secret."""
+        self._check(name)
         with translated(name, once=False):
             async with self._session.post(url, allow_redirects=False, **request) as response:
                 status, headers = response.status, response.headers
@@ -93,8 +140,25 @@ class WebApi:
             return url
 
     async def close(self) -> None:
-        """Close all connections."""
-        await self._session.close()
+        """Close its own connections."""
+        if self._owns_session:
+            await self._session.close()
+
+    def _check(self, call: str) -> None:
+        """Raise unless a call may be made now."""
+        if self._is_over:
+            raise NotOwner(f"{call}: another process has this workspace")
+        if self._limit is not None and call in UNLIMITED:
+            now = asyncio.get_running_loop().time()
+            if self._limit.ready_at(now, final=True) > now:
+                raise ServiceError(f"{call}: whether this process still has the workspace is not certain")
+
+
+def open_session(options: SlackOptions) -> aiohttp.ClientSession:
+    """Connections for any number of tokens."""
+    # The SDK ignores its own timeout once given a session, so the session has it.
+    timeout = aiohttp.ClientTimeout(total=options.call_seconds, sock_connect=options.connect_seconds)
+    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=CONNECTIONS), timeout=timeout)
 
 
 def _response(response: Any) -> ApiResponse:  # noqa: ANN401 (the SDK's response is untyped)

@@ -38,6 +38,7 @@ from adapters.shared.attachments import AttachmentLimits, Attachments
 from adapters.slack import SlackOptions, SlackPlatform
 from adapters.slack.messages.blocks import with_blocks
 from benchmarks.load.machine import show
+from bot.ownership.access import SoleOwner
 from bot.telemetry import TurnRecord
 from tests.support.core import make_turns
 
@@ -218,7 +219,10 @@ def make_platform(stage: Child, attachments: Attachments) -> DiscordPlatform | S
     options = stage.about["options"]
     if stage.about["platform"] == "discord":
         return DiscordPlatform(DiscordOptions(**options), attachments)
-    return SlackPlatform(SlackOptions(**options), attachments)
+    lanes = SoleOwner()
+    platform = SlackPlatform(SlackOptions(**options), attachments, lanes)
+    lanes.attach({platform.name: platform})
+    return platform
 
 
 async def whole_bot(url: str, stage: Child, load: Load) -> float:

@@ -299,7 +299,7 @@ async def serving() -> AsyncIterator[Files]:
 @asynccontextmanager
 async def reading(files: Files, limits: AttachmentLimits = LIMITS) -> AsyncIterator[Attachments]:
     hosts = frozenset({files.address})
-    attachments = Attachments(limits, hosts=hosts, headers={"Authorization": "Bearer t"})
+    attachments = Attachments(limits, hosts=hosts)
     try:
         yield attachments
     finally:
@@ -316,7 +316,8 @@ async def test_files_are_downloaded_in_order_with_the_token() -> None:
                 Attachment("a.png", files.address + "/a.png", "image/png"),
                 Attachment("z.zip", files.address + "/z.zip", "application/zip"),
                 Attachment("a.txt", files.address + "/moved", "text/plain"),
-            ]
+            ],
+            bearer="t",
         )
 
     assert parts == (
@@ -383,9 +384,10 @@ async def test_a_neighbour_of_the_test_server_is_not_asked(platform: str, *, red
             hosts, local = discord.file_hosts(options), discord.serves_locally(options)
         else:
             hosts = slack.file_hosts(slack.SlackOptions("xoxb-t", "xapp-t", api_url=f"{api.address}/api/"))
-        attachments = Attachments(LIMITS, hosts=hosts, headers={"Authorization": "Bearer t"}, allow_loopback=local)
+        attachments = Attachments(LIMITS, hosts=hosts, allow_loopback=local)
         url = f"{api.address}/elsewhere" if redirected else f"{neighbour.address}/a.txt"
-        parts = await attachments.read([Attachment("b.txt", url), Attachment("a.txt", f"{api.address}/moved")])
+        asked = [Attachment("b.txt", url), Attachment("a.txt", f"{api.address}/moved")]
+        parts = await attachments.read(asked, bearer="t")
         await attachments.close()
 
     is_served = local and not redirected

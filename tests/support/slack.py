@@ -13,6 +13,7 @@ from adapters.http_server import HttpServer
 from adapters.shared.attachments import AttachmentLimits, Attachments
 from adapters.slack import EVENTS, PATH, SlackOptions, SlackPlatform, file_hosts
 from bot.interactions.ports import NO_INTERACTIONS, Interactions
+from bot.ownership.access import SoleOwner
 from bot.ports import Body, Channel
 from tests.servers.ports import free_port
 from tests.servers.slack import SlackDouble
@@ -33,6 +34,14 @@ def options_of(double: SlackDouble, **changes: object) -> SlackOptions:
     else:
         options = SlackOptions(double.bot_token, double.app_token, api_url=double.api_url, ping_seconds=1.0)
     return replace(options, **changes)  # type: ignore[arg-type]
+
+
+def sole_platform(options: SlackOptions, attachments: Attachments) -> SlackPlatform:
+    """The platform of a process without others."""
+    lanes = SoleOwner()
+    platform = SlackPlatform(options, attachments, lanes)
+    lanes.attach({platform.name: platform})
+    return platform
 
 
 @asynccontextmanager
@@ -89,7 +98,7 @@ async def connected(
     """
     hosts = file_hosts(options_of(double)) | ({files} if files else set())
     attachments = Attachments(AttachmentLimits(), hosts=hosts)
-    platform, inbox = SlackPlatform(options_of(double, **changes), attachments), inbox or RecordingInbox()
+    platform, inbox = sole_platform(options_of(double, **changes), attachments), inbox or RecordingInbox()
     try:
         async with reachable(double, platform) as known, asyncio.TaskGroup() as group:
             running = group.create_task(platform.run(inbox, interactions))

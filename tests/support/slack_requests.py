@@ -24,7 +24,7 @@ from adapters.slack import EVENTS, PATH, SlackPlatform, file_hosts
 from tests.servers.slack import SlackDouble
 from tests.support.inbox import PATIENCE, RecordingInbox
 from tests.support.interactions import RecordingInteractions
-from tests.support.slack import options_of
+from tests.support.slack import options_of, sole_platform
 from tests.support.waiting import until
 
 SECRET = "8f742231b10e8888abcd99yyyzzz85a5"
@@ -95,7 +95,7 @@ async def endpoint(
     """The platform over HTTP, with a running loopback server; with `runs` false it is not started."""
     inbox = inbox or RecordingInbox()
     attachments = Attachments(AttachmentLimits(), hosts=file_hosts(options_of(double)))
-    platform = SlackPlatform(options_of(double, app_token="", signing_secret=SECRET), attachments)
+    platform = sole_platform(options_of(double, app_token="", signing_secret=SECRET), attachments)
     server = HttpServer(
         host="127.0.0.1",
         port=0,

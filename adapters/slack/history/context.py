@@ -156,7 +156,7 @@ async def read_files(workspace: WorkspaceState, files: Sequence[Sequence[Attachm
     resolved = await workspace.files.resolve([file for each in files for file in each])
     texts = [each.extra_text for each in resolved if each.extra_text]
     names = await workspace.names.resolve(texts) if texts else {}
-    contents = iter(await workspace.attachments.read([file for each in resolved for file in each.files]))
+    contents = iter(await workspace.attachments.read([f for each in resolved for f in each.files], workspace.web.token))
     remaining = iter(resolved)
     parts: list[list[Part]] = []
     for message_files in files:

@@ -13,7 +13,6 @@ from typing_extensions import override
 
 from adapters.journal import MemoryJournal
 from adapters.shared.attachments import AttachmentLimits, Attachments
-from adapters.slack import SlackPlatform
 from bot.conversation import Ending, TurnKey
 from bot.journal import Journal
 from bot.turns.manager import TurnManager
@@ -21,7 +20,7 @@ from tests.servers.limits import Kind
 from tests.servers.slack import SlackDouble
 from tests.support.core import make_turns
 from tests.support.fakes import FakeJournal, ScriptedModel, answer_of, words
-from tests.support.slack import options_of, reachable
+from tests.support.slack import options_of, reachable, sole_platform
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.sockets, pytest.mark.transports("socket", "http")]
@@ -34,7 +33,7 @@ async def bot(double: SlackDouble, model: ScriptedModel, journal: Journal | None
     """The program without its settings: Slack, the core and a scripted model. Leaving the context is a kill -9."""
     turns = make_turns(model, journal or MemoryJournal(), wall_clock=lambda: datetime.now(UTC))
     attachments = Attachments(AttachmentLimits(), hosts=frozenset())
-    platform = SlackPlatform(options_of(double), attachments)
+    platform = sole_platform(options_of(double), attachments)
     try:
         async with reachable(double, platform), asyncio.TaskGroup() as group:
             tasks = [group.create_task(turns.run()), group.create_task(platform.run(turns))]

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from adapters.shared.attachments import AttachmentLimits, Attachments
-from adapters.slack import SlackPlatform, check
+from adapters.slack import check
 from adapters.slack.bolt_app import SHORTCUTS
 from adapters.slack.events.places import SLASH_PREFIX
 from adapters.slack.scopes import ALL, LATER, REQUIRED, USEFUL
@@ -16,7 +16,7 @@ from tests.servers.limits import Kind
 from tests.servers.slack import ALL_SCOPES, SlackDouble
 from tests.support.inbox import RecordingInbox
 from tests.support.paths import ROOT
-from tests.support.slack import options_of
+from tests.support.slack import options_of, sole_platform
 
 MANIFEST = ROOT / "config" / "slack-manifest.yaml"
 
@@ -186,7 +186,7 @@ async def test_a_server_without_a_method_is_not_a_wrong_token(method: str) -> No
     async with double.running():
         findings = await check(options_of(double))
         attachments = Attachments(AttachmentLimits(), hosts=frozenset())
-        platform = SlackPlatform(options_of(double), attachments)
+        platform = sole_platform(options_of(double), attachments)
         with pytest.raises(Forbidden) as caught:
             await platform.run(RecordingInbox())
         await platform.close()

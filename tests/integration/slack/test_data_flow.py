@@ -10,11 +10,13 @@ from tests.support.slack import connected
 
 pytestmark = [pytest.mark.sockets, pytest.mark.transports("socket", "http")]
 
+BEFORE_BOLT = {"socket_connection", "http_endpoint", "http_requests", "receiver", "payloads", "workspaces"}
+
 BLOCKS = [{"type": "rich_text", "elements": []}]
 
 
 async def test_a_mention_passes_few_files() -> None:
-    """A mention by a known user enters at most eight files between the transport and the core, and none for content."""
+    """A mention by a known user enters at most eight files from Bolt to the core, and none for content."""
     double, entered = SlackDouble(), EnteredFiles("slack")
     ann, channel = double.world.user("Ann"), double.world.channel()
     async with double.running(), connected(double, StoppingInbox(entered)) as (_, inbox):
@@ -24,6 +26,6 @@ async def test_a_mention_passes_few_files() -> None:
         with entered.until_the_core():
             double.say(channel, "<@UBOT> second", author=ann, blocks=BLOCKS)
             await inbox.turn(2)
-    between = entered.names - {"socket_connection", "http_endpoint", "http_requests"}
+    between = entered.names - BEFORE_BOLT
     assert {"bolt_app", "handler", "parse", "mentions", "codec"} <= between
     assert len(between) <= MAX_FILES, sorted(between)

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.shared.attachments import AttachmentLimits, Attachments
-from adapters.slack import SlackPlatform, file_hosts
+from adapters.slack import file_hosts
 from adapters.slack.events.pages import share_of
 from adapters.slack.messages.files import FILE_LIMIT, is_upload_host
 from adapters.slack.options import SlackTimings
@@ -27,7 +27,7 @@ from tests.servers.limits import Kind
 from tests.servers.slack import SlackDouble
 from tests.support.core import ended, make_turns
 from tests.support.fakes import FakeJournal, ScriptedModel
-from tests.support.slack import connected, options_of
+from tests.support.slack import connected, options_of, sole_platform
 from tests.support.waiting import until
 
 PROSE = "".join(f"Sentence number {number} says something. " for number in range(450))  # about 17,000 characters
@@ -45,7 +45,7 @@ async def process(double: SlackDouble, model: ScriptedModel, journal: FakeJourna
     """The whole program but for its settings: leaving it is a `kill -9`."""
     turns = make_turns(model, journal, writes=SMALL)
     attachments = Attachments(AttachmentLimits(), hosts=file_hosts(options_of(double, timings=QUICK)))
-    platform = SlackPlatform(options_of(double, timings=QUICK), attachments)
+    platform = sole_platform(options_of(double, timings=QUICK), attachments)
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(turns.run())]

@@ -8,7 +8,6 @@ import logging
 import pytest
 
 from adapters.shared.attachments import AttachmentLimits, Attachments
-from adapters.slack import SlackPlatform
 from adapters.slack.options import SlackTimings
 from bot.conversation import OmittedAttachment, Role, Text
 from bot.errors import Forbidden
@@ -17,7 +16,7 @@ from tests.servers.limits import Kind
 from tests.servers.slack import SlackDouble
 from tests.servers.slack_deliveries import Envelope
 from tests.support.inbox import PATIENCE, RecordingInbox
-from tests.support.slack import answer, connected, options_of
+from tests.support.slack import answer, connected, options_of, sole_platform
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.sockets, pytest.mark.transports("socket", "http")]
@@ -487,7 +486,7 @@ async def test_a_wrong_token_ends_the_run(field: str, value: str) -> None:
     double = SlackDouble()
     async with double.running():
         attachments = Attachments(AttachmentLimits(), hosts=frozenset())
-        platform = SlackPlatform(options_of(double, **{field: value}), attachments)
+        platform = sole_platform(options_of(double, **{field: value}), attachments)
         with pytest.raises(Forbidden) as caught:
             await platform.run(RecordingInbox())
         await platform.close()

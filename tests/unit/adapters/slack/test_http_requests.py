@@ -17,9 +17,9 @@ from adapters.slack.http_requests import (
     Refusal,
     RequestCheck,
     challenge_of,
-    is_foreign,
     parse_payload,
 )
+from adapters.slack.payloads import is_foreign
 from tests.support.slack_requests import FORM, SECRET, signature
 
 NOW = 1_531_420_618

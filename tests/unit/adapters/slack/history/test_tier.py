@@ -30,6 +30,8 @@ ME = Identity("T1", "UBOT", "B1")
 class FakeWeb:
     """Slack's reads with a limit and a size of pages: every thread has `size` messages."""
 
+    token = ""
+
     def __init__(self, rate: int, page: int, size: int) -> None:
         self.counters = {method: RollingWindowCounter(rate, MINUTE) for method in (REPLIES, HISTORY)}
         self.page, self.size = page, size
