@@ -18,7 +18,7 @@ import asyncio
 import json
 import math
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from typing import Any, Final
@@ -119,14 +119,19 @@ class SlackDouble(SlackSurface, SlackFiles):
     api_url = ""  # while running
 
     def __init__(
-        self, bot_token: str = "xoxb-test", app_token: str = "xapp-test", transport: Transport | None = None
+        self,
+        bot_token: str = "xoxb-test",
+        app_token: str = "xapp-test",
+        transport: Transport | None = None,
+        world: World | None = None,
     ) -> None:
         """`transport` is the way of events to the app; by default the way of the running test."""
         SlackSurface.__init__(self)
         SlackFiles.__init__(self)
         self.bot_token, self.app_token = bot_token, app_token
-        self.world = World()
+        self.world = world or World()
         self.transcript, self.faults = Transcript(), FaultPlan()
+        self.neighbours: list[SlackDouble] = []  # other workspaces with the app
         self.deliveries = Deliveries(self.touch)
         self.transport = transport or TRANSPORT.get()
         self.sockets, self.requests = Sockets(self.deliveries, self.touch), Requests(self.deliveries, self.touch)
@@ -160,6 +165,25 @@ class SlackDouble(SlackSurface, SlackFiles):
 
     # ------------------------------------------------------------------------------------------------------- commands
 
+    def neighbour(self, team: str, bot_token: str) -> SlackDouble:
+        """Another workspace with the app, before the server runs: with a token, people, limits and faults of its own.
+
+        Its events arrive in the same way as this one's. Files are only in the first workspace.
+        """
+        number = len(self.neighbours) + 1
+        world = World(team, f"UBOT{number}", f"B{number}BOT", first_number=1 + 1_000 * number)
+        other = SlackDouble(bot_token, self.app_token, self.transport, world)
+        other.deliveries, other.sockets, other.requests = self.deliveries, self.sockets, self.requests
+        other._changed = self._changed
+        other.interactive = Interactive(team, self.deliveries, world.now, self.touch)
+        self.neighbours.append(other)
+        return other
+
+    @property
+    def workspaces(self) -> Sequence[SlackDouble]:
+        """All workspaces of the server."""
+        return (self, *self.neighbours)
+
     @asynccontextmanager
     async def running(self, port: int = 0) -> AsyncIterator[SlackDouble]:
         """Serve on loopback; `port` 0 takes a free one."""
@@ -172,14 +196,18 @@ class SlackDouble(SlackSurface, SlackFiles):
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", port).start()
         self.host = f"127.0.0.1:{runner.addresses[0][1]}"
-        self.api_url, self.interactive.host = f"http://{self.host}/api/", self.host
+        for each in self.workspaces:
+            each.host, each.api_url, each.interactive.host = self.host, f"http://{self.host}/api/", self.host
         try:
             async with self.requests.running(), asyncio.TaskGroup() as group:
-                pump, self.group = group.create_task(self._pump()), group
+                pumps = [group.create_task(each._pump()) for each in self.workspaces]
+                for each in self.workspaces:
+                    each.group = group
                 try:
                     yield self
                 finally:
-                    pump.cancel()
+                    for pump in pumps:
+                        pump.cancel()
                     self.cancel_shares()
         finally:
             self.sockets.abort()
@@ -339,6 +367,14 @@ class SlackDouble(SlackSurface, SlackFiles):
     # -------------------------------------------------------------------------------------------------------- Web API
 
     async def _front(self, request: web.Request) -> web.StreamResponse:
+        token = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        called = next((each for each in self.neighbours if each.bot_token == token), self)
+        try:
+            return await called._called(request)
+        finally:
+            self.touch()
+
+    async def _called(self, request: web.Request) -> web.StreamResponse:
         arguments = await _arguments(request)
         self.transcript.add(request.method, request.path, arguments, request.query)
         try:
@@ -452,6 +488,11 @@ class SlackDouble(SlackSurface, SlackFiles):
         return {"channel": {"id": self.direct_with(user)}}
 
     async def _respond(self, request: web.Request) -> web.StreamResponse:
+        team = request.match_info["token"].partition("-")[0]
+        used = next((each for each in self.neighbours if each.world.team == team), self)
+        return await used._answer_address(request)
+
+    async def _answer_address(self, request: web.Request) -> web.StreamResponse:
         self.transcript.add(request.method, "response_url", await request.json(), request.query)
         return await faulted(self.faults, request, self.interactive.respond)
 

@@ -97,7 +97,7 @@ class Interactive:
 
     def address(self, channel: str, user: str, thread: str = "", original: str = "") -> str:
         """A new response address."""
-        token = f"{next(self._ids)}-address"
+        token = f"{self._team}-{next(self._ids)}-address"
         now = platform_time()
         self._addresses[token] = _Address(channel, user, thread, now, original=original)
         return f"http://{self.host}/actions/{token}"

@@ -2,8 +2,8 @@
 
 What belongs here: what travels over the WebSocket. What does not: what an event says (`tests.servers.slack`).
 
-Each event goes to one connection, the newest; with none, it waits for the next. One that is not acknowledged is only
-sent again on command (`redeliver`).
+Each event goes to one connection: the newest, or each in turn (`spreads`). With none, it waits for the next. An event
+without an acknowledgement is only sent again on command (`redeliver`).
 """
 
 from __future__ import annotations
@@ -31,12 +31,13 @@ class Sockets:
         self.others = 0  # connections of other processes, as the greeting counts them
         self.deaf = False  # whether new connections answer neither pings nor anything: a silent dead socket
         self.refused = 0  # how many of the next handshakes are refused
+        self.spreads = False  # whether events go to all connections in turn, as Slack does
         self._tickets: set[str] = set()
         self._transports: WeakKeyDictionary[web.WebSocketResponse, asyncio.Transport | None] = WeakKeyDictionary()
         self._waiting: list[Envelope] = []
         self._sent: dict[str, Envelope] = {}  # by id
         self._deliveries = deliveries
-        self._ids = itertools.count(1)
+        self._ids, self._turns = itertools.count(1), itertools.count()
         self._changed = changed
 
     def ticket(self) -> str:
@@ -89,13 +90,14 @@ class Sockets:
             self._deliveries.acknowledge(envelope, answer.get("payload") or {})
 
     async def send(self, envelope: Envelope) -> None:
-        """Send a delivery to the newest connection, or keep it for the next one."""
+        """Send a delivery to a connection, or keep it for the next one."""
         self._sent[envelope.id] = envelope
         live = [socket for socket in self.live if not socket.closed]
         try:
             if not live:
                 raise ConnectionError("nobody is there")
-            await live[-1].send_json(_wrapped(envelope))
+            chosen = live[next(self._turns) % len(live)] if self.spreads else live[-1]
+            await chosen.send_json(_wrapped(envelope))
         except ConnectionError:
             self._waiting.append(envelope)
 

@@ -33,16 +33,17 @@ class Wrote:
 class World:
     """Who and what there is."""
 
-    def __init__(self, team: str = "T1") -> None:
+    def __init__(self, team: str = "T1", bot_user: str = "UBOT", bot_id: str = "B0BOT", first_number: int = 1) -> None:
+        """`first_number`: the ids of all workspaces of a server are different."""
         self.team = team
         self.users: dict[str, Json] = {}
         self.channels: dict[str, str] = {}  # their types
         self.names: dict[str, str] = {}  # of channels
         self.groups: dict[str, Json] = {}  # of users
         self.messages: dict[str, dict[str, Json]] = defaultdict(dict)
-        self._numbers = itertools.count(1)
+        self._numbers = itertools.count(first_number)
         self._clock = itertools.count(1_700_000_000_000_100, 1_000_100)  # microseconds: each a second and a bit later
-        self.bot_user, self.bot_id = "UBOT", "B0BOT"
+        self.bot_user, self.bot_id = bot_user, bot_id
 
     def user(
         self,
