@@ -19,8 +19,8 @@ from bot.errors import Failure
 
 log = logging.getLogger(__name__)
 
-# How often the connection is tried: a peer that swallows everything would keep the listener deaf. Seconds.
-PROBE_SECONDS = 15.0
+# Not an empty statement: asyncpg 0.32 fails at its response.
+_PROBE = "SELECT 1"
 
 
 async def listen(engine: Engine, channel: str, on_hint: Callable[[str], None]) -> None:
@@ -57,10 +57,10 @@ async def _listen_once(engine: Engine, channel: str, on_hint: Callable[[str], No
         on_hint("")  # what was said before is lost
         while not lost.is_set():
             with suppress(TimeoutError):
-                async with asyncio.timeout(PROBE_SECONDS):
+                async with asyncio.timeout(engine.options.probe_seconds):
                     await lost.wait()
             if not lost.is_set():
                 async with asyncio.timeout(engine.options.call_seconds):
-                    await connection.execute("")
+                    await connection.execute(_PROBE)
     finally:
         connection.terminate()

@@ -39,6 +39,8 @@ class PostgresOptions:
     idle_seconds: float = 3.0
     # Both ends notice a lost connection after this silence.
     keepalive_seconds: int = 5
+    # How often a connection that listens is tried: a peer that swallows everything would keep it deaf.
+    probe_seconds: float = 15.0
     # The longest wait for the end of all connections at the program's end.
     close_seconds: float = 2.0
     # The pause after a failed connection. A restart takes a second or two, and heartbeats should follow it soon.

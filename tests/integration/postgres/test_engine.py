@@ -16,7 +16,7 @@ from tests.servers.ports import free_port
 from tests.servers.postgres import GUARDED_PASSWORD, GUARDED_USER
 from tests.servers.postgres_pooler import pooler
 from tests.support.postgres import engine, own_server, read_rows, require_postgres, run_script
-from tests.support.waiting import until
+from tests.support.waiting import POLL_SECONDS, until
 
 pytestmark = pytest.mark.sockets(seconds=30)
 
@@ -304,6 +304,30 @@ async def test_notifications_are_hints_that_survive_an_outage(bare_database: str
         await opened.fetch("SELECT pg_notify('news', $1)", "lane 2")
         await until(lambda: heard[-1] == "lane 2")
         listening.cancel()
+
+
+async def test_a_quiet_connection_is_tried_and_listens_on(bare_database: str) -> None:
+    """The probe is answered, so the same connection goes on, whatever the driver makes of the answer."""
+    heard: list[str] = []
+    async with engine(bare_database, probe_seconds=0.05) as opened, asyncio.TaskGroup() as group:
+        listening = group.create_task(listen(opened, "news", heard.append))
+        await until(lambda: heard == [""])
+        before = await _probes(bare_database)
+        while await _probes(bare_database) <= before:
+            await asyncio.sleep(POLL_SECONDS)
+        await opened.fetch("SELECT pg_notify('news', $1)", "lane 1")
+        await until(lambda: heard == ["", "lane 1"])
+        listening.cancel()
+
+
+async def _probes(url: str) -> float:
+    """The time of the last probe, in seconds since 1970; 0 before the first."""
+    rows = await read_rows(
+        url,
+        "SELECT coalesce(max(extract(epoch FROM query_start)), 0) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND query = 'SELECT 1' AND pid <> pg_backend_pid()",
+    )
+    return float(rows[0][0])
 
 
 async def test_behind_a_pooler_nothing_listens(bare_database: str) -> None:
