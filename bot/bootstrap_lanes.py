@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from adapters.discord.rate_limits import GLOBAL_PER_SECOND
+from adapters.discord import SharedRequests
 from adapters.postgres import Engine
 from adapters.postgres.ownership import PostgresOwnership
 from adapters.prometheus import PrometheusRecorder
@@ -16,13 +16,9 @@ from bot.ownership.keeper import Keeper, KeeperOptions, SharedLimit
 from bot.ownership.lanes import Lane
 from bot.ownership.shared_lanes import SharedLanes
 from bot.ports import Platform, RateLimitLog
-from bot.rate_limits.shared_window import SharedWindow
 from bot.turns.lane_work import LaneJournal, LaneWork
 from bot.turns.manager import TurnManager
 from config.settings import Settings
-
-# Requests of a whole Discord bot count in any second.
-DISCORD_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +27,7 @@ class PlatformLimit(SharedLimit):
 
     platform: str
     work: LaneWork
-    window: SharedWindow = field(default_factory=lambda: SharedWindow(DISCORD_SECONDS))
+    window: SharedRequests = field(default_factory=SharedRequests)
 
     def demand(self) -> int:
         """The live answers of the platform."""
@@ -45,7 +41,7 @@ class Ownership:
     lanes: Lanes
     keeper: Keeper | None = None
     work: LaneWork | None = None
-    windows: Mapping[str, SharedWindow] = field(default_factory=dict)
+    windows: Mapping[str, SharedRequests] = field(default_factory=dict)
 
     def may_run(self, key: TurnKey) -> bool:
         """Whether a turn is this process's."""
@@ -75,7 +71,7 @@ def make_shared_ownership(settings: Settings, engine: Engine, recorder: Promethe
     work = LaneWork(holds)
     limit = PlatformLimit("discord", work)
     limits = {limit.platform: limit} if limit.platform in settings.platforms else {}
-    ownership = PostgresOwnership(engine, {limit.platform: GLOBAL_PER_SECOND})
+    ownership = PostgresOwnership(engine, {limit.platform: settings.discord.per_second})
     metrics = recorder.add_ownership(settings.platforms)
     options = KeeperOptions(settings.platforms, limits=limits, recorder=metrics)
     keeper = Keeper(ownership, work, options, new_process_id)

@@ -60,7 +60,8 @@ def open_platforms(
         hosts, local = discord.file_hosts(discord_options), discord.serves_locally(discord_options)
         attachments = make_attachments(settings, hosts, local=local)
         stack.push_async_callback(attachments.close)
-        platforms.append(discord.DiscordPlatform(discord_options, attachments, values, lanes=lanes))
+        limit = ownership.windows.get("discord")
+        platforms.append(discord.DiscordPlatform(discord_options, attachments, values, lanes=lanes, global_limit=limit))
     if (slack_options := make_slack_options(settings)) is not None:
         attachments = make_attachments(settings, slack.file_hosts(slack_options))
         stack.push_async_callback(attachments.close)
@@ -87,6 +88,7 @@ def make_discord_options(settings: Settings) -> discord.DiscordOptions | None:
         write_seconds=settings.writing.write_timeout,
         zone=settings.conversation.zone(),
         threads=discord.ThreadOptions(chosen.auto_thread, frozenset(chosen.forums)),
+        sharing=discord.SharingOptions(chosen.shards, chosen.per_second),
         strings=make_strings(settings, durable=False),
     )
 

@@ -10,11 +10,13 @@ from typing_extensions import override
 from config.declarations import SettingsGroup, setting
 from config.types import (
     Choice,
+    Count,
     Host,
     HostNames,
     Names,
     Seconds,
     Secret,
+    Shards,
     SlashedAddress,
     SocketAddress,
     Switch,
@@ -81,6 +83,22 @@ class DiscordSettings(SettingsGroup):
         default=frozenset(),
         note="In other forums, a post asks if it mentions the bot.",
         toml_only=True,
+    )
+    shards: Shards = setting(
+        "TICKERTAPE_DISCORD_SHARDS",
+        "Gateway connections, each for a part of the servers; auto: as many as Discord recommends.",
+        default=1,
+        note="One connection serves up to 2,500 servers and starts without a question to Discord. With several "
+        "processes on PostgreSQL, each takes a part of the connections.",
+        toml_only=True,
+    )
+    per_second: Count = setting(
+        "TICKERTAPE_DISCORD_PER_SECOND",
+        "Requests of the bot in any second, in all processes.",
+        default=45,
+        note="Discord permits 50, and more to large bots on request. The rest is for logins and searches.",
+        toml_only=True,
+        le=10_000,
     )
 
     @property

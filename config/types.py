@@ -191,6 +191,16 @@ def sentence_of(*names: str, may_be_empty: bool = False) -> Callable[[str], str]
     return check
 
 
+def _shards(value: object) -> int:
+    """Accept a number of gateway connections, or auto as 0."""
+    text = str(value).strip().lower()
+    if text == "auto":
+        return 0
+    if isinstance(value, bool) or not re.fullmatch(r"[0-9]{1,5}", text) or int(text) == 0:
+        raise must_be("auto, or a whole number from 1 to 99999")
+    return int(text)
+
+
 def _stop_words(value: tuple[str, ...]) -> tuple[str, ...]:
     """Accept stop words and normalise them for comparison: case-folded, without final punctuation."""
     words = tuple(word.strip().rstrip("!.").strip().casefold() for word in value)
@@ -237,4 +247,5 @@ ThinkingSentence = Annotated[str, AfterValidator(sentence_of("thought"))] | None
 StopWords = Annotated[tuple[str, ...], AfterValidator(_stop_words)] | None
 Duration = Annotated[float, Field(allow_inf_nan=False), BeforeValidator(_duration)]  # in seconds
 Seconds = Annotated[Duration, Field(gt=0, le=86_400)]
+Shards = Annotated[int, BeforeValidator(_shards)]  # 0: auto
 Count = Annotated[int, Field(ge=1, le=1_000_000_000)]

@@ -7,13 +7,16 @@ per conversation, and gives the core a turn with its `messages.channel`.
 
 from adapters.discord.check import check
 from adapters.discord.messages.renderer import DiscordMarkdown
-from adapters.discord.options import DiscordOptions, ThreadOptions, file_hosts, serves_locally
+from adapters.discord.options import DiscordOptions, SharingOptions, ThreadOptions, file_hosts, serves_locally
 from adapters.discord.platform import DiscordPlatform
+from adapters.discord.rate_limits import SharedRequests
 
 __all__ = [
     "DiscordMarkdown",
     "DiscordOptions",
     "DiscordPlatform",
+    "SharedRequests",
+    "SharingOptions",
     "ThreadOptions",
     "check",
     "file_hosts",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import aiohttp
@@ -18,6 +18,7 @@ from adapters.shared.diagnostics import CheckResult
 from bot.conversation import Author, Turn, TurnKey
 from bot.errors import Forbidden
 from bot.interactions.values import Place
+from bot.ownership.access import SoleOwner
 from bot.ports import Channel, Inbox, UnfinishedTurn
 
 # Application flags for message text: verified for it, or small enough to need no review
@@ -191,10 +192,20 @@ class _EmptyInbox(Inbox):
         return
 
 
+class _FirstLane(SoleOwner):
+    """Of a bot's shards, the first alone: each new session is one of the day's thousand."""
+
+    @override
+    async def announce(self, platform: str, names: Collection[str], *, replace: bool = False) -> None:
+        await super().announce(platform, list(names)[:1], replace=replace)
+
+
 async def _connect(options: DiscordOptions) -> CheckResult:
     """Connect to the gateway until READY."""
     # No attachment is read, so there is no connection to close.
-    platform = DiscordPlatform(options, Attachments(AttachmentLimits(), hosts=frozenset()))
+    lanes = _FirstLane()
+    platform = DiscordPlatform(options, Attachments(AttachmentLimits(), hosts=frozenset()), lanes=lanes)
+    lanes.attach({platform.name: platform})
     refusal = ""
     try:
         async with asyncio.timeout(_TIMEOUT_SECONDS), asyncio.TaskGroup() as group:

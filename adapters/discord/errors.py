@@ -60,8 +60,8 @@ _FINAL_CLOSES = MappingProxyType(
     {
         4004: REFUSED,
         4010: "Discord refused the connection: invalid shard (gateway close 4010).",
-        4011: "Discord asks for sharding: this bot is in more guilds than one connection may serve "
-        "(gateway close 4011).",
+        4011: "Discord asks for more shards: this bot is in more servers than each of them may serve. Set "
+        "TICKERTAPE_DISCORD_SHARDS=auto (gateway close 4011).",
         4012: "Discord refused the gateway's version: update the program (gateway close 4012).",
         4013: "Discord refused the intents: update the program (gateway close 4013).",
         4014: MISSING_INTENT,

@@ -1,26 +1,20 @@
-"""discord.py's client for one bot: gateway events without its own waits or retries, and reconnection.
+"""discord.py's client for one shard: gateway events without its own waits or retries.
 
-Code that relies on discord.py 2.7 internals or private behaviour belongs here or in `rest_api`, so that an update is
-checked in two files. No attribute of one of its modules or classes is changed.
-
-discord.py's own reconnect loop waits up to 17 minutes between attempts (``discord.backoff``); by then a session can no
-longer be resumed and its events are lost. It does not wait at all if a server accepts connections and closes them.
+Code that relies on discord.py 2.7 internals or private behaviour belongs here, in `connection` or in `rest_api`, so
+that an update is checked in three files. No attribute of one of its modules or classes is changed.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import random
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import tzinfo
 from functools import partial
 from typing import Any, Protocol
 
-import aiohttp
 import discord
-from discord.gateway import DiscordWebSocket, ReconnectWebSocket
 from discord.http import Route
 from discord.state import ConnectionState
 from typing_extensions import override
@@ -30,7 +24,7 @@ from adapters.discord.events.parse import EVENT_NAMES, PARSE_ERRORS, Event, pars
 from adapters.discord.options import DiscordOptions
 from adapters.discord.rate_limits import Budgets
 from adapters.discord.rest_api import RestClient, trace_config
-from bot.backoff import Backoff
+from adapters.discord.sessions import SessionProgress
 from bot.errors import Failure
 
 log = logging.getLogger(__name__)
@@ -41,26 +35,17 @@ INTENTS = discord.Intents(guilds=True, guild_messages=True, dm_messages=True, me
 # Default for writes. Each post states itself if it pings the asker.
 NO_PINGS = discord.AllowedMentions(everyone=False, users=False, roles=False, replied_user=True)
 
-# Between connection attempts; the jitter keeps a thousand bots apart. Seconds.
-RECONNECT = Backoff(first=1.0, limit=60.0, jitter=0.5)
 
-# A lost connection is replaced at once, but at most once in this time: if its session cannot be resumed, a new one
-# begins, and Discord allows one per 5 s and 1,000 per day
-# (https://docs.discord.com/developers/events/gateway#rate-limiting). Seconds.
-IMMEDIATE_EVERY = 5.0
+@dataclass(frozen=True, slots=True)
+class ShardId:
+    """One of `count` gateway connections of a bot: `number`, from 0."""
 
-# Timeout from connecting to HELLO. Seconds.
-CONNECT_SECONDS = 60.0
+    number: int = 0
+    count: int = 1
 
-# Events handled in one iteration of the event loop. In a burst, hundreds are received at once, and each takes a
-# quarter of a millisecond.
-EVENTS_PER_ITERATION = 4
-
-_NORMAL_CLOSE = 1000  # by the server, without a reason against reconnecting
-_RESUMABLE_CLOSE = 4000
-
-# Timeout for Discord's side of the closing handshake; then the connection is dropped. Seconds.
-CLOSE_SECONDS = 0.5
+    @override
+    def __str__(self) -> str:
+        return f"{self.number}/{self.count}"
 
 
 class ConnectionListener(Protocol):
@@ -85,11 +70,17 @@ class DiscordClient(discord.Client):
         *,
         handle: Callable[[Event], None],
         listener: ConnectionListener,
+        progress: SessionProgress | None,
+        shard: ShardId,
+        wait_for_slot: Callable[[], Awaitable[None]],
     ) -> None:
+        """`wait_for_slot` returns when a new session may begin."""
         self._options = options
         self._budgets = budgets
         self._handle = handle
         self._listener = listener
+        self._wait_for_slot = wait_for_slot
+        self._progress = progress
         with _without_voice_warning():
             super().__init__(
                 intents=INTENTS,
@@ -99,6 +90,8 @@ class DiscordClient(discord.Client):
                 chunk_guilds_at_startup=False,
                 guild_ready_timeout=0.0,  # on_ready is unused
                 http_trace=trace_config(),
+                shard_id=shard.number,
+                shard_count=shard.count,
             )
 
     @override
@@ -112,8 +105,19 @@ class DiscordClient(discord.Client):
         return state
 
     def _on_event(self, name: str, data: Any) -> None:  # noqa: ANN401 (JSON of any shape)
+        if self._progress is not None:
+            self._progress.arriving(self.ws.sequence)
         for event in parse_event(name, data, self):
             self._handle(event)
+
+    def received(self, session: str | None, sequence: int | None, gateway: str) -> None:
+        """An event of a session is handled."""
+        if self._progress is not None:
+            self._progress.received(session, sequence, gateway)
+
+    @override
+    async def before_identify_hook(self, shard_id: int | None, *, initial: bool = False) -> None:
+        await self._wait_for_slot()
 
     @override
     async def setup_hook(self) -> None:
@@ -214,129 +218,3 @@ def _without_voice_warning() -> Iterator[None]:
         yield
     finally:
         logger.removeFilter(is_other)
-
-
-# --------------------------------------------------------------------------------------------------------- connection
-
-
-class ReconnectDelays:
-    """Delays before connection attempts, by `RECONNECT`, with one immediate attempt per `IMMEDIATE_EVERY`."""
-
-    def __init__(self, random_: random.Random | None = None) -> None:
-        self._random = random_ or random.Random()  # noqa: S311 (jitter, not a secret)
-        self._attempt = 0
-        self._immediate_at = float("-inf")
-
-    def next(self) -> float:
-        """Seconds until the next attempt; each call counts one failed attempt."""
-        self._attempt += 1
-        return RECONNECT.delay(self._attempt, self._random)
-
-    def after_disconnect(self, now: float) -> float:
-        """Seconds until the next attempt after a working connection was lost."""
-        if now - self._immediate_at < IMMEDIATE_EVERY:
-            return self.next()
-        self._immediate_at = now
-        return 0.0
-
-    def reset(self) -> None:
-        """Start over after a successful connection."""
-        self._attempt = 0
-
-
-class Socket(DiscordWebSocket):
-    """A gateway connection; an error during the handshake closes it and stops its heartbeat thread.
-
-    discord.py starts the heartbeat at HELLO but returns the connection only after IDENTIFY, up to 5 s later. A caller
-    cancelled in between would have nothing to close.
-    """
-
-    _handshake_done = False
-    _polled = 0  # events
-
-    @override
-    async def poll_event(self) -> None:
-        try:
-            await super().poll_event()
-            self._polled += 1
-            if self._polled % EVENTS_PER_ITERATION == 0:
-                await asyncio.sleep(0)
-        except Exception:
-            await self._end()
-            raise
-        except BaseException:  # after the handshake, the cancelled caller closes the connection
-            if not self._handshake_done:
-                await self._end()
-            raise
-
-    @override
-    async def identify(self) -> None:
-        async with self._closed_on_error():
-            await super().identify()
-        self._handshake_done = True
-
-    @override
-    async def resume(self) -> None:
-        async with self._closed_on_error():
-            await super().resume()
-        self._handshake_done = True
-
-    async def _end(self) -> None:
-        """Close the connection, with a code after which the session can be resumed.
-
-        discord.py keeps its side open if Discord has closed the other one.
-        """
-        if self._keep_alive is not None:
-            self._keep_alive.stop()
-        with suppress(TimeoutError, OSError, aiohttp.ClientError):
-            async with asyncio.timeout(CLOSE_SECONDS):
-                await self.socket.close(code=_RESUMABLE_CLOSE)
-
-    @asynccontextmanager
-    async def _closed_on_error(self) -> AsyncIterator[None]:
-        try:
-            yield
-        except BaseException:
-            await self._end()
-            raise
-
-
-async def listen(client: discord.Client, delays: ReconnectDelays) -> None:
-    """Receive events, reconnecting and resuming, until `client` is closed.
-
-    Raises discord.py's errors for a close code that forbids reconnecting, for a failed first connection, and for an
-    unreadable frame.
-    """
-    loop, ws = asyncio.get_running_loop(), None
-    params: dict[str, Any] = {"initial": True}
-    while not client.is_closed():
-        resume = True
-        try:
-            async with asyncio.timeout(CONNECT_SECONDS):
-                ws = client.ws = await Socket.from_client(client, **params)
-            while True:
-                await ws.poll_event()
-        except ReconnectWebSocket as request:
-            resume = request.resume
-        except discord.ConnectionClosed as closed:
-            if closed.code != _NORMAL_CLOSE:
-                raise
-        except (OSError, aiohttp.ClientError, discord.HTTPException, discord.GatewayNotFound, Failure) as error:
-            if ws is None:
-                raise
-            log.info("the gateway cannot be reached: %r", error)
-        client.dispatch("disconnect")
-        if client.is_closed():
-            return
-        params = _resume_params(ws) if resume and ws is not None else {"initial": ws is None}
-        delay = delays.after_disconnect(loop.time())
-        if delay:
-            log.warning("the connection to Discord is lost, trying again in %.1f s", delay)
-        await asyncio.sleep(delay)
-
-
-def _resume_params(ws: DiscordWebSocket) -> dict[str, Any]:
-    """Arguments for resuming the session of `ws`; empty if it has none."""
-    if ws.session_id is None:
-        return {}
-    return {"resume": True, "session": ws.session_id, "sequence": ws.sequence, "gateway": ws.gateway}

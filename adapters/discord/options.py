@@ -9,7 +9,7 @@ from functools import partial
 
 import yarl
 
-from adapters.discord.rate_limits import CHANNEL_SECONDS
+from adapters.discord.rate_limits import CHANNEL_SECONDS, GLOBAL_PER_SECOND
 from adapters.shared.attachments import is_loopback
 from bot.strings import Strings
 
@@ -28,6 +28,28 @@ class ThreadOptions:
 
     auto_thread: bool = False
     forums: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class SharingOptions:
+    """How one bot is shared by connections and processes. Times in seconds."""
+
+    # Gateway connections, each for a part of the guilds; 0: as many as Discord recommends.
+    shards: int = 1
+    # Requests of the whole bot in any second, in all processes.
+    per_second: int = GLOBAL_PER_SECOND
+    # Between two new sessions with the same remainder of shard and `max_concurrency`. Discord permits one in 5 s
+    # (https://docs.discord.com/developers/events/gateway#rate-limiting); the margin covers the way there.
+    identify_seconds: float = 5.1
+    # Between queries for unfinished turns of other processes. They leave them whenever they stop or crash, so the
+    # query repeats for ever; it is small.
+    recovery_interval_seconds: float = 2.0
+    # After connecting, channels with recovered turns are not written to for one window: the other process may have
+    # used it up.
+    recovery_hold_seconds: float = CHANNEL_SECONDS
+    # The same for all channels, if a shard's owner has died and left its session. An owner is declared dead 5 s after
+    # its last heartbeat, which it sends each second; so by then all windows of a killed one are over.
+    takeover_hold_seconds: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +74,6 @@ class DiscordOptions:
     zone: tzinfo = UTC
     # Tells a fresh edit of an uncached message from an old one.
     wall_clock: Callable[[], datetime] = UTC_CLOCK
-    # Between queries for unfinished turns of other processes. They leave them whenever they stop or crash, so the
-    # query repeats for ever; it is small.
-    recovery_interval_seconds: float = 2.0
-    # After connecting, channels with recovered turns are not written to for one window: the other process may have
-    # used it up.
-    recovery_hold_seconds: float = CHANNEL_SECONDS
     # A lost post younger than this is repeated with its nonce and not searched for. Discord knows a nonce "for a few
     # minutes" and returns the first post (https://docs.discord.com/developers/resources/message#create-message). Posts
     # are younger than their question, so two minutes since the question are safe.
@@ -65,6 +81,7 @@ class DiscordOptions:
     # At a stop, time for questions still being looked up. Longer look-ups would use up the time for live answers.
     drain_seconds: float = 3.0
     threads: ThreadOptions = field(default_factory=ThreadOptions)
+    sharing: SharingOptions = field(default_factory=SharingOptions)
     # Sentences for people.
     strings: Strings = field(default_factory=Strings)
 

@@ -20,6 +20,7 @@ from bot.errors import RateLimited
 from bot.ports import Verb
 from bot.rate_limits import Budget, FixedWindow, RollingWindow, WindowReport
 from bot.rate_limits.base import RateLimitBase
+from bot.rate_limits.shared_window import SharedWindow
 
 # Writes per channel's window, and its length in seconds; source above.
 CHANNEL_LIMIT = 5
@@ -29,9 +30,9 @@ CHANNEL_SECONDS = 5.0
 # (https://docs.discord.com/developers/topics/rate-limits); the margin covers discord.py's own calls (login, gateway).
 GLOBAL_PER_SECOND = 45
 
-# Reads in search of lost posts in any second, from that margin. They run inside a write with a permit of its own; if
-# they took permits from the same budget, such writes could wait for each other.
-LOOKUPS_PER_SECOND = 5
+# Reads in search of lost posts: one in a second for so many requests, from that margin. They run inside a write with a
+# permit of its own; if they took permits from the same budget, such writes could wait for each other.
+REQUESTS_PER_LOOKUP = 9
 
 # Concurrent searches for lost posts. Each holds one of the bot's permits; most must stay free for live writes.
 MAX_CONCURRENT_LOOKUPS = 10
@@ -118,6 +119,10 @@ class Window(FixedWindow):
         else:
             super().observe(now, report, sent=sent)
 
+    @override
+    def report(self, now: float) -> WindowReport | None:
+        return super().report(now) if self._merged is None else self._merged.report(now)
+
 
 class HoldsOnly(RateLimitBase):
     """A limit known only from its 429s: it counts nothing, and waits when told to."""
@@ -198,20 +203,65 @@ class ChannelBudgets:
         for window in (self.edit, self.post, self.delete, self.list, self.get):
             window.hold(now, seconds)
 
+    @property
+    def _created(self) -> Mapping[str, Window]:
+        return {name: window for name, window in vars(self).items() if isinstance(window, Window)}
+
     def is_idle(self, now: float) -> bool:
         """Whether no reply uses it and no window can be open."""
-        created = [window for window in vars(self).values() if isinstance(window, FixedWindow)]
-        return not any(window.live for window in created) and now - self.used_at > IDLE_SECONDS
+        return not any(window.live for window in self._created.values()) and now - self.used_at > IDLE_SECONDS
+
+    def reports(self, now: float) -> Mapping[str, WindowReport]:
+        """The open windows, by name."""
+        reports = {name: window.report(now) for name, window in self._created.items()}
+        return {name: report for name, report in reports.items() if report is not None}
+
+    def assume(self, now: float, reports: Mapping[str, WindowReport]) -> None:
+        """Another process left these windows open."""
+        for name, report in reports.items():
+            if isinstance(window := getattr(self, name, None), Window):
+                window.observe(now, report)
+
+
+class SharedRequests(SharedWindow):
+    """This process's share of the bot's requests in a second, less a part for `lookups`."""
+
+    def __init__(self) -> None:
+        super().__init__(1.0)
+        self.lookups = SharedWindow(1.0)
+
+    @override
+    def set_limit(self, limit: int) -> None:
+        lookups = max(limit // REQUESTS_PER_LOOKUP, 1) if limit > 1 else 0
+        self.lookups.set_limit(lookups)
+        super().set_limit(limit - lookups)
+
+    @override
+    def spent(self, now: float) -> int:
+        return super().spent(now) + self.lookups.spent(now)
+
+
+class BotLimits:
+    """The limits of a whole bot in this process, the same for all its shards."""
+
+    def __init__(self, per_second: int = GLOBAL_PER_SECOND, shared: SharedRequests | None = None) -> None:
+        """`shared` replaces `per_second` if other processes serve the same bot."""
+        self.requests: RollingWindow = RollingWindow(per_second, 1.0, paced=False)
+        self.lookups: RollingWindow = RollingWindow(max(per_second // REQUESTS_PER_LOOKUP, 1), 1.0, paced=False)
+        if shared is not None:
+            self.requests, self.lookups = shared, shared.lookups
+        self.active_lookups = 0
 
 
 class Budgets:
-    """All budgets of one bot."""
+    """All budgets of one shard."""
 
-    def __init__(self) -> None:
-        self.global_limit = RollingWindow(GLOBAL_PER_SECOND, 1.0, paced=False)
-        self.lookups = RollingWindow(LOOKUPS_PER_SECOND, 1.0, paced=False)
+    def __init__(self, bot: BotLimits | None = None) -> None:
+        self.bot = bot or BotLimits()
+        self.global_limit = self.bot.requests
+        self.lookups = self.bot.lookups
         self.details = Window(paced=False)  # reads of members and channels
-        self.active_lookups = 0
+        self._held_until = 0.0  # all windows: the loop's time
         # Unbounded for cachetools: only idle channels may be evicted.
         self._channels: LRUCache[str, ChannelBudgets] = LRUCache(math.inf)
 
@@ -221,6 +271,8 @@ class Budgets:
         budgets = self._channels.get(channel)
         if budgets is None:
             budgets = self._channels[channel] = ChannelBudgets()
+            if now < self._held_until:
+                budgets.hold_all(now, self._held_until - now)
         budgets.used_at = now
         while len(self._channels) > MAX_CHANNELS:
             oldest, candidate = self._channels.popitem()
@@ -231,6 +283,20 @@ class Budgets:
 
     def __len__(self) -> int:
         return len(self._channels)
+
+    def hold_all(self, now: float, seconds: float) -> None:
+        """Spend nothing in any channel for `seconds`; before the first use of any."""
+        self._held_until = now + seconds
+
+    def reports(self, now: float) -> Mapping[str, Mapping[str, WindowReport]]:
+        """The open windows of each channel."""
+        reports = {channel: budgets.reports(now) for channel, budgets in self._channels.items() if channel.isdigit()}
+        return {channel: windows for channel, windows in reports.items() if windows}
+
+    def assume(self, now: float, reports: Mapping[str, Mapping[str, WindowReport]]) -> None:
+        """Another process left these windows open."""
+        for channel, windows in reports.items():
+            self.channel(channel).assume(now, windows)
 
     def interaction(self, token: str) -> ChannelBudgets:
         """The windows of one interaction's token: follow-ups are its posts."""
@@ -270,9 +336,11 @@ def read_report(headers: Mapping[str, str]) -> WindowReport | None:
 
 
 @asynccontextmanager
-async def spending(window: FixedWindow, global_limit: RollingWindow | None = None) -> AsyncIterator[None]:
+async def spending(
+    window: FixedWindow, global_limit: RollingWindow | None = None, *others: Budget
+) -> AsyncIterator[None]:
     """One request: wait for its budgets, spend them, and record the response; a 429 holds the budget it names."""
-    budgets: Sequence[Budget] = (window,) if global_limit is None else (window, global_limit)
+    budgets: Sequence[Budget] = (window, *others) if global_limit is None else (window, global_limit, *others)
     while (ready_at := max(budget.ready_at(loop_time(), final=True) for budget in budgets)) > loop_time():
         await asyncio.sleep(ready_at - loop_time())
     sent = loop_time()

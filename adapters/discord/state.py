@@ -1,4 +1,4 @@
-"""State shared by all turns of one bot: client, caches, budgets, and features the server has refused."""
+"""State shared by all turns of one shard: client, caches, budgets, and features the server has refused."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from adapters.discord.gateway import DiscordClient
 from adapters.discord.history.cache import MessageCache
 from adapters.discord.messages.components import components
 from adapters.discord.options import DiscordOptions
-from adapters.discord.rate_limits import Budgets
+from adapters.discord.rate_limits import BotLimits, Budgets
+from adapters.discord.sessions import SessionProgress
 from adapters.shared.attachments import Attachments
 from adapters.shared.cache import LRUCache, TTLCache, expiring, loop_time
 from adapters.shared.context_labels import label, one_line
 from bot.errors import ServiceError
 from bot.interactions.ports import NO_INTERACTIONS, Interactions
 from bot.ports import Controls
+from bot.rate_limits import Budget
 
 # The typing indicator lasts about 10 s (https://docs.discord.com/developers/resources/channel#trigger-typing-indicator);
 # it is renewed a little earlier. Seconds.
@@ -64,13 +66,26 @@ class Typing:
 class BotState:
     """Shared state; `current` is the newest client, logged in or not."""
 
-    def __init__(self, options: DiscordOptions, attachments: Attachments) -> None:
+    def __init__(
+        self,
+        options: DiscordOptions,
+        attachments: Attachments,
+        *,
+        cache: MessageCache | None = None,
+        limits: BotLimits | None = None,
+        last_limit: Budget | None = None,
+        progress: SessionProgress | None = None,
+    ) -> None:
+        """`cache` and `limits` are the whole bot's. `last_limit` is the shard's, of each write in its channels."""
         self.options = options
         self.attachments = attachments
-        self.cache = MessageCache()
-        self.budgets = Budgets()
+        self.cache = cache or MessageCache()
+        self.budgets = Budgets(limits)
+        self.last_limits: tuple[Budget, ...] = () if last_limit is None else (last_limit,)
+        self.progress = progress  # None: nobody goes on with the session
         self.typing = Typing()
         self.current: DiscordClient | None = None
+        self.expects_guilds = True  # not in a session of another process, which has received them
         self.interactions: Interactions = NO_INTERACTIONS
         self._without_files: TTLCache[str, bool] = expiring(MAX_CHANNELS, WITHOUT_FILES_SECONDS)
         self._refused_until: dict[Controls, float] = {}  # the event loop's time, by control
@@ -135,7 +150,7 @@ class BotState:
     async def wait_for_guild(self, guild: str) -> None:
         """Wait until a guild's data has arrived, for at most `GUILD_SECONDS`."""
         deadline = loop_time() + GUILD_SECONDS
-        while guild and not self._has_guild(guild) and loop_time() < deadline:
+        while self.expects_guilds and guild and not self._has_guild(guild) and loop_time() < deadline:
             await asyncio.sleep(_GUILD_STEP)
 
     def _has_guild(self, guild: str) -> bool:

@@ -24,6 +24,11 @@ class Lanes(Protocol):
     Calls of the shared engine raise `bot.errors.Retryable`.
     """
 
+    @property
+    def keeps_sessions(self) -> bool:
+        """Whether a lane's next owner gets the text of `save_session`."""
+        return True
+
     async def announce(self, platform: str, names: Collection[str], *, replace: bool = False) -> None:
         """Make lanes known, so that some process takes each; with `replace`, the platform has no others any more.
 
@@ -76,6 +81,12 @@ class SoleOwner(Lanes):
     def attach(self, platforms: Mapping[str, LaneHolder]) -> None:
         """Tell these of their lanes, by name; before any announcement."""
         self._platforms = platforms
+
+    @property
+    @override
+    def keeps_sessions(self) -> bool:
+        """The next process begins anew."""
+        return False
 
     @override
     async def announce(self, platform: str, names: Collection[str], *, replace: bool = False) -> None:

@@ -150,6 +150,15 @@ class FixedWindow(RateLimitBase):
             self._closes_at = max(self._closes_at, latest)
             self._count(counted)
 
+    def report(self, now: float) -> WindowReport | None:
+        """The open window, or the hold, as another process must assume it; None if there is neither."""
+        closes_at = now + self._period if self._closes_at is None or self._in_flight else self._closes_at
+        if self._not_before > now:
+            return WindowReport(self._limit, 0, max(self._not_before, closes_at) - now)
+        if closes_at <= now:
+            return None
+        return WindowReport(self._limit, max(self._limit - self._used, 0), closes_at - now)
+
     def _begin(self, earliest: float, latest: float, counted: int, report: WindowReport) -> None:
         """The report is of a window with an unknown end."""
         if counted == 1 and 0 < report.reset_after <= LONGEST_PERIOD_SECONDS:

@@ -64,12 +64,13 @@ class LaneWork(LaneUser):
         def concerns(key: TurnKey) -> bool:
             return self.lane_of(key) == lane
 
-        if (platform := self._platforms.get(lane.platform)) is not None:
-            platform.lane_lost(lane)
         if self._turns is not None:
             self._turns.abandon(concerns)
         if self._journal is not None:
             self._journal.lane_lost(concerns)
+        # Last, since the lanes of turns may have other names then: Discord's contain the number of shards.
+        if (platform := self._platforms.get(lane.platform)) is not None:
+            platform.lane_lost(lane)
 
     @override
     def live_answers(self) -> Mapping[Lane, int]:

@@ -538,15 +538,17 @@ class DiscordDouble:
     # -------------------------------------------------------------------------------------------------------- gateway
 
     def _ready(self, session: Session) -> list[tuple[str, Json]]:
+        guilds = [gid for gid in self.world.guilds if session.serves(gid)]
         ready = {
             "v": 10,
             "user": self.world.public(self.world.bot),
-            "guilds": [{"id": gid, "unavailable": True} for gid in self.world.guilds],
+            "shard": list(session.shard),
+            "guilds": [{"id": gid, "unavailable": True} for gid in guilds],
             "session_id": session.id,
             "resume_gateway_url": self.gateway_url,
             "application": {"id": self.world.bot, "flags": self._flags()},
         }
-        return [("READY", ready), *(("GUILD_CREATE", self.world.guild_create(gid)) for gid in self.world.guilds)]
+        return [("READY", ready), *(("GUILD_CREATE", self.world.guild_create(gid)) for gid in guilds)]
 
     def _seen(self, name: str, data: Json, intents: int) -> Json:
         """What a client without the Message Content intent is not told."""
@@ -690,8 +692,13 @@ class DiscordDouble:
         return answer(said, status=refused.status)
 
     async def _get_gateway(self, request: web.Request) -> web.Response:
-        start = {"total": 1000, "remaining": 999, "reset_after": 0, "max_concurrency": 1}
-        return answer({"url": self.gateway_url, "shards": 1, "session_start_limit": start})
+        if request.path.endswith("/bot"):
+            gateway = self.gateway
+            start = {"total": 1000, "remaining": gateway.sessions_left, "reset_after": 86_400_000}
+            start["max_concurrency"] = gateway.max_concurrency
+            told: Json = {"shards": gateway.recommended_shards, "session_start_limit": start}
+            return answer({"url": self.gateway_url, **told})
+        return answer({"url": self.gateway_url})
 
     async def _get_me(self, request: web.Request) -> web.Response:
         return answer(self.world.public(self.world.bot))

@@ -6,11 +6,12 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from adapters.discord import DiscordOptions, DiscordPlatform
+from adapters.discord import DiscordOptions, DiscordPlatform, SharingOptions
 from adapters.discord import file_hosts as hosts_of
 from adapters.discord.interactions.command_sync import CommandHashes
+from adapters.discord.state import BotState
 from adapters.shared.attachments import AttachmentLimits, Attachments
 from bot.delivery.policy import WritePolicy
 from bot.interactions.ports import NO_INTERACTIONS, Interactions
@@ -41,7 +42,7 @@ def options_for(double: DiscordDouble) -> DiscordOptions:
         write_seconds=5.0,
         read_seconds=5.0,
         login_seconds=10.0,
-        recovery_hold_seconds=0.0,  # no other process wrote just before
+        sharing=SharingOptions(recovery_hold_seconds=0.0, identify_seconds=0.01),  # no other process was just there
     )
 
 
@@ -70,6 +71,12 @@ class Bot:
     @platform.setter
     def platform(self, platform: DiscordPlatform) -> None:
         self._platform = platform
+
+    @property
+    def state(self) -> BotState:
+        """The state of the only shard."""
+        [shard] = self.platform.shards
+        return shard.state
 
     def ask(self, text: str, **details: object) -> str:
         """Ada mentions the bot in #general, unless `details` say otherwise."""
@@ -163,6 +170,11 @@ async def process(
     finally:
         await platform.close()
         await attachments.close()
+
+
+def sharing(**changes: float) -> Callable[[DiscordOptions], DiscordOptions]:
+    """A change of options: these `SharingOptions`."""
+    return lambda options: replace(options, sharing=replace(options.sharing, **changes))  # type: ignore[arg-type]
 
 
 @dataclass(slots=True)

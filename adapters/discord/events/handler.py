@@ -23,10 +23,12 @@ from adapters.discord.interactions.quoted_questions import read_quoted_question
 from adapters.discord.interactions.router import InteractionRouter
 from adapters.discord.messages.answer_threads import AnswerThreads
 from adapters.discord.messages.channel import DiscordChannel
+from adapters.discord.sessions import Release
 from adapters.discord.state import BotState
 from adapters.shared.cache import LRUCache
 from adapters.shared.keyed_queue import KeyedQueue
 from adapters.shared.patient_inbox import receive_patiently
+from bot.callbacks import no_op
 from bot.conversation import Turn, TurnKey
 from bot.errors import Failure, NotFound
 from bot.interactions.ports import Interactions
@@ -94,6 +96,13 @@ class EventHandler:
         if unfinished:
             log.warning("stopping while messages of %d conversations are being looked up", unfinished)
 
+    def lose(self) -> None:
+        """Another process handles the events from now on, also those not journalled yet."""
+        self._inbox = None
+        self._accepting = False
+        self._late.clear()
+        self.commands.stop_accepting()
+
     async def store_late(self) -> None:
         """Store the questions received since `stop_accepting` in the journal.
 
@@ -123,9 +132,11 @@ class EventHandler:
 
     def _on_interaction(self, event: InteractionEvent | CommandUsed | CompletionRequested) -> None:
         id_ = event.interaction.token.id
-        if id_ in self._seen:
+        if id_ in self._seen or self._inbox is None:
             return
         self._seen[id_] = True
+        if isinstance(event, CommandUsed) and not self._accepting:
+            self._hold()  # for the next owner of the shard; in vain if this process stores it
         if isinstance(event, CommandUsed | CompletionRequested):
             self.commands.handle(event)
         else:
@@ -193,17 +204,26 @@ class EventHandler:
         decision = self._decide(event)
         if decision is Decision.IGNORE:
             return
-        stored = dump(event, asks=decision is Decision.ANSWER)
+        stored, release = dump(event, asks=decision is Decision.ANSWER), self._hold()
         if self._accepting:
-            self.submit(event, self._receive(event, stored), uncertain=self._is_uncertain(event, decision))
+            uncertain = self._is_uncertain(event, decision)
+            if not self.submit(event, self._receive(event, stored, release), uncertain=uncertain):
+                release()
         else:
             self._late.append((turn_key(event.message), stored))
 
-    def submit(self, event: MessagePosted, work: Coroutine[Any, Any, None], *, uncertain: bool = False) -> None:
-        """Queue `work` for a message behind earlier work of its conversation."""
+    def _hold(self) -> Release:
+        """Let the next owner of the shard receive the event handled just now, unless it is released."""
+        progress = self._state.progress
+        return progress.hold() if progress is not None else no_op
+
+    def submit(self, event: MessagePosted, work: Coroutine[Any, Any, None], *, uncertain: bool = False) -> bool:
+        """Queue `work` for a message behind earlier work of its conversation; False if it is dropped."""
         self._pending.add(event.message.id)
         if not self._queue.put(self._queue_key(event, uncertain=uncertain), work):
             self._pending.discard(event.message.id)
+            return False
+        return True
 
     def finish(self, message: str) -> None:
         """Work for a message has ended."""
@@ -242,15 +262,20 @@ class EventHandler:
             forums=self._state.options.threads.forums,
         )
 
-    async def _receive(self, event: MessagePosted, stored: str) -> None:
-        """Journal a message, then accept its turn if it addresses the bot."""
+    async def _receive(self, event: MessagePosted, stored: str, release: Release) -> None:
+        """Journal a message, then accept its turn if it addresses the bot.
+
+        If the shard is lost meanwhile, the turn is left to its next owner.
+        """
         inbox, key = self._inbox, turn_key(event.message)
         try:
-            if inbox is None or not await receive_patiently(inbox, key, stored):
+            if inbox is None or not await _journal(inbox, key, stored, release):
                 return
             if await self.is_addressed(event) and self.is_pending(event):
-                self.accept(inbox, await self.start_thread(inbox, event), key)
-            else:
+                located = await self.start_thread(inbox, event)
+                if self._inbox is not None:
+                    self.accept(inbox, located, key)
+            elif self._inbox is not None:
                 inbox.dismiss(key)
         finally:
             self.finish(key.message)
@@ -322,6 +347,17 @@ class EventHandler:
             asked_in=key.channel,
         )
         return replace(build_turn(message, event.channel, conversation=conversation), key=key), channel
+
+
+async def _journal(inbox: Inbox, key: TurnKey, stored: str, release: Release) -> bool:
+    """Journal an event as `receive_patiently` does, and release it. Only a cancelled one remains held."""
+    try:
+        is_new = await receive_patiently(inbox, key, stored)
+    except Exception:
+        release()
+        raise
+    release()
+    return is_new
 
 
 async def _logged(work: Coroutine[Any, Any, None]) -> None:

@@ -58,14 +58,14 @@ async def find_answer_message(state: BotState, question: DiscordMessage, known: 
     budgets = state.budgets
     if _is_complete(state, question, known):
         return next_answer_message(state.cache.messages(question.channel), question, known, bot_id=state.bot_id)
-    if budgets.active_lookups >= MAX_CONCURRENT_LOOKUPS:
+    if budgets.bot.active_lookups >= MAX_CONCURRENT_LOOKUPS:
         raise RateLimited("too many concurrent searches for lost posts", retry_after=RETRY_SECONDS)
-    budgets.active_lookups += 1
+    budgets.bot.active_lookups += 1
     try:
         async with budgets.channel(question.channel).lookup_lock:
             return await _search_history(state, question, known)
     finally:
-        budgets.active_lookups -= 1
+        budgets.bot.active_lookups -= 1
 
 
 async def is_deleted(state: BotState, question: DiscordMessage) -> bool:

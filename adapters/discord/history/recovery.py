@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 
 from adapters.discord.events.codec import StoredQuestion, is_command, load, load_command
@@ -19,28 +18,20 @@ log = logging.getLogger(__name__)
 
 
 class Recovery:
-    """Queries the journal for unfinished turns, since other processes may stop or crash at any time."""
+    """Brings unfinished turns to the core again."""
 
     def __init__(self, state: BotState, handler: EventHandler) -> None:
         self._state = state
         self._handler = handler
 
-    async def run(self, inbox: Inbox, ready: asyncio.Event) -> None:
-        """Recover turns for ever, while `ready` (connected) is set."""
-        await ready.wait()
-        options = self._state.options
-        hold_until = loop_time() + options.recovery_hold_seconds
-        while True:
-            await ready.wait()
-            if self._handler.accepting:
-                for unfinished in await inbox.unfinished_turns("discord"):
-                    if (remaining := hold_until - loop_time()) > 0:
-                        self._state.budgets.channel(unfinished.key.channel).hold_all(loop_time(), remaining)
-                    if is_command(unfinished.event):
-                        self._handler.spawn(self._recover_command(inbox, unfinished, hold_until))
-                    else:
-                        self._submit(inbox, unfinished)
-            await asyncio.sleep(options.recovery_interval_seconds)
+    def recover(self, inbox: Inbox, unfinished: UnfinishedTurn, hold_until: float) -> None:
+        """Recover a turn while connected. Its channel is not written to before `hold_until`, in the loop's time."""
+        if (remaining := hold_until - loop_time()) > 0:
+            self._state.budgets.channel(unfinished.key.channel).hold_all(loop_time(), remaining)
+        if is_command(unfinished.event):
+            self._handler.spawn(self._recover_command(inbox, unfinished, hold_until))
+        else:
+            self._submit(inbox, unfinished)
 
     async def _recover_command(self, inbox: Inbox, unfinished: UnfinishedTurn, hold_until: float) -> None:
         """Go on with a command's answer: with its token, or in the channel once that has expired."""

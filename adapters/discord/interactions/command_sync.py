@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from discord.http import Route
@@ -57,10 +58,11 @@ class MemoryHashes(CommandHashes):
 
 
 class CommandSync:
-    """Registers the commands once per run, if they changed."""
+    """Registers the bot's commands once per run, if they changed."""
 
-    def __init__(self, state: BotState, hashes: CommandHashes) -> None:
-        self._state = state
+    def __init__(self, connected_state: Callable[[], BotState], hashes: CommandHashes) -> None:
+        """`connected_state` is any connected shard's; raises `ServiceError` if there is none."""
+        self._connected_state = connected_state
         self._hashes = hashes
         self._random = random.Random()  # noqa: S311 (jitter, not a secret)
 
@@ -86,9 +88,9 @@ class CommandSync:
                 return
 
     async def _register(self) -> None:
-        interactions = self._state.interactions
-        made = definitions(interactions.commands, interactions.choices)
-        application = self._state.client.application_id
+        state = self._connected_state()
+        made = definitions(state.interactions.commands, state.interactions.choices)
+        application = state.client.application_id
         if not made or not application:
             return
         key, digest = f"discord commands {application}", digest_of(made)
@@ -112,7 +114,7 @@ class CommandSync:
         body = {} if made is None else {"json": made}
         with map_errors("registering commands"):
             async with asyncio.timeout(REQUEST_SECONDS):
-                return await self._state.client.http.request(route, **body)
+                return await self._connected_state().client.http.request(route, **body)
 
     async def _known(self, key: str) -> str:
         try:

@@ -93,7 +93,8 @@ class AnswerThreads:
         path = "/channels/{channel_id}/messages/{message_id}/threads"
         route = Route("POST", path, channel_id=int(message.channel), message_id=int(message.id))
         payload: dict[str, Any] = {"name": name_of(message), "auto_archive_duration": ARCHIVE_MINUTES}
-        async with spending(budgets.channel(message.channel).threads, budgets.global_limit):
+        window, last_limits = budgets.channel(message.channel).threads, self._state.last_limits
+        async with spending(window, budgets.global_limit, *last_limits):
             try:
                 with map_errors("starting a thread"):
                     await self._state.client.http.request(route, json=payload)

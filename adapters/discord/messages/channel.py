@@ -103,8 +103,8 @@ class DiscordChannel(Channel):
 
     @override
     def budgets(self, verb: Verb) -> Sequence[Budget]:
-        """The channel's window for `verb`, and the whole bot's budget."""
-        return (self._budgets.of(verb), self._state.budgets.global_limit)
+        """The channel's window for `verb`, the whole bot's budget, and the shard's last limit."""
+        return (self._budgets.of(verb), self._state.budgets.global_limit, *self._state.last_limits)
 
     @override
     async def attachments(self) -> tuple[Part, ...]:

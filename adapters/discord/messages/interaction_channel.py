@@ -336,6 +336,7 @@ class _Budgets:
     def __init__(self, state: BotState, question: CommandQuestion, *, posts: bool) -> None:
         channel, token = question.channel.id, question.token.token
         self._global = state.budgets.global_limit
+        self._last = state.last_limits
         self._channel = state.budgets.channel(channel)
         self._token = state.budgets.interaction(token) if token else self._channel
         self._posts = posts
@@ -349,10 +350,10 @@ class _Budgets:
 
     def of(self, verb: Verb) -> Sequence[Budget]:
         if verb is Verb.POST:
-            return (self._post, self._post_also)
+            return (self._post, self._post_also, *self._last)
         if verb is Verb.EDIT:
-            return (self._edit, self._edit_also)
-        return (self._delete, self._delete_also)
+            return (self._edit, self._edit_also, *self._last)
+        return (self._delete, self._delete_also, *self._last)
 
     def use_later(self) -> None:
         """The next post is not the first one. Edits of the response go on until then."""

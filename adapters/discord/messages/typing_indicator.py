@@ -28,8 +28,9 @@ async def show_typing(state: BotState, channel: str) -> None:
     """Renew the indicator until cancelled. It counts in the bot's whole budget, but never waits for a permit."""
     global_limit = state.budgets.global_limit
     while True:
-        if global_limit.has_room(loop_time(), _FREE_PERMITS) and state.typing.due(channel, loop_time()):
-            sent = loop_time()
+        sent = loop_time()
+        is_allowed = all(limit.ready_at(sent, final=True) <= sent for limit in state.last_limits)
+        if is_allowed and global_limit.has_room(sent, _FREE_PERMITS) and state.typing.due(channel, sent):
             global_limit.spend(sent)
             try:
                 await _send(state, channel)

@@ -265,7 +265,7 @@ async def test_without_its_token_every_write_keeps_to_the_bots_budget() -> None:
             await channel.post(Body("Because."), "key")
         await channel.post(Body("Because."), "key")
         now = asyncio.get_running_loop().time()
-        bot.platform.state.budgets.global_limit.hold(now, 60.0)
+        bot.state.budgets.global_limit.hold(now, 60.0)
 
         for verb in Verb:
             assert max(budget.ready_at(now, final=True) for budget in budgets[verb]) >= now + 60.0

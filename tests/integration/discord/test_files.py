@@ -135,7 +135,7 @@ async def test_the_file_of_an_earlier_process_does_not_stay() -> None:
         first = await channel.post(Body("text"), "key1")
         second = await channel.post(Body("look", files=(Upload("a.txt", "x"),)), "key2")
         await channel.edit(first, Body("text"))
-        state = bot.platform.state
+        state = bot.state
         event = parse_posted(bot.double.world.event(bot.double.world.messages[bot.general][asked]), state.client)
         unfinished = UnfinishedTurn(turn.key, "", (first, second))
         later = DiscordChannel(state, event, conversation="c", unfinished=unfinished)

@@ -195,7 +195,7 @@ async def test_a_fault_at_each_call_of_try_again(method: str, path: str, kind: K
     async with stage(SHORT, LONG) as (bot, journal, model), process(bot, model, journal):
         question = bot.ask("hi")
         await ended(journal, 1)
-        bot.platform.state.cache.remove(bot.general, question)
+        bot.state.cache.remove(bot.general, question)
         bot.double.faults.add(method, path, kind, status=503)
         bot.double.press(bot.general, answers(bot)[-1], user=bot.ada, custom_id=f"retry:{question}")
         await until(lambda: len(journal.ends) == 2 or bool(bot.double.private(bot.ada)), seconds=30.0)

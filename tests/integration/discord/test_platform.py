@@ -14,7 +14,7 @@ from discord.gateway import DiscordWebSocket
 from discord.http import Route
 
 from adapters.discord import DiscordOptions, DiscordPlatform, check, file_hosts
-from adapters.discord.gateway import EVENTS_PER_ITERATION
+from adapters.discord.connection import EVENTS_PER_ITERATION
 from adapters.shared.attachments import AttachmentLimits, Attachments
 from bot.conversation import Author, Text
 from bot.errors import Forbidden

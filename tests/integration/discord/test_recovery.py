@@ -25,7 +25,7 @@ from bot.errors import Failure, NotFound, OutcomeUnknown
 from bot.ports import Body, UnfinishedTurn, Verb
 from tests.servers.discord import DiscordDouble, Post
 from tests.servers.limits import Kind
-from tests.support.discord import Bot, bot_at_work, options_for, platform_at_work, process
+from tests.support.discord import Bot, bot_at_work, options_for, platform_at_work, process, sharing
 from tests.support.fakes import FakeJournal, ScriptedModel, answer_of, words
 from tests.support.waiting import until
 
@@ -117,7 +117,7 @@ async def test_a_question_during_the_stop_goes_to_the_next_process() -> None:
         late = bot.ask("late")
         await bot.double.gateway.settled()
         bot.double.say(bot.general, "talk", author=bot.bob)
-        await until(lambda: bot.platform.state.cache.get(bot.general, late) is not None)
+        await until(lambda: bot.state.cache.get(bot.general, late) is not None)
         before = list(bot.inbox.received)
         await bot.platform.close()
 
@@ -180,7 +180,7 @@ async def test_unrecoverable_turns_are_dismissed_with_a_log_line(caplog: pytest.
 @pytest.mark.sockets
 async def test_turns_of_a_draining_process_are_recovered_later() -> None:
     """A draining process leaves turns after our start: recovery repeats its query."""
-    async with bot_at_work(change=lambda options: replace(options, recovery_interval_seconds=0.05)) as bot:
+    async with bot_at_work(change=sharing(recovery_interval_seconds=0.05)) as bot:
         asked = bot.ask("left", quiet=True)
         await bot.settled()
         bot.inbox.unfinished = [record_of(bot, asked)]
@@ -239,12 +239,12 @@ async def recovered_channel(
             bot.double.world.message(bot.general, bot.double.world.bot, "m", reply_to=asked) for _ in range(messages)
         ]
         bot.inbox.unfinished = [record_of(bot, asked, messages=[str(one["id"]) for one in known], age=age)]
-        async with platform_at_work(bot, replace(options_for(bot.double), recovery_hold_seconds=hold_seconds)):
+        async with platform_at_work(bot, sharing(recovery_hold_seconds=hold_seconds)(options_for(bot.double))):
             [(_, channel)] = await bot.inbox.wait_for()
             assert isinstance(channel, DiscordChannel)
             # Forget the messages read by recovery, so that later searches read again.
             if not messages:
-                bot.platform.state.cache.mark_gap()
+                bot.state.cache.mark_gap()
                 bot.double.transcript.entries.clear()
             yield bot, channel, asked
 
@@ -309,14 +309,14 @@ async def test_within_minutes_the_nonce_finds_it() -> None:
         asked = bot.ask("hi")
         [(_, channel)] = await bot.inbox.wait_for()
         mine = add_lost_post(bot, asked)
-        bot.platform.state.cache.mark_gap()
+        bot.state.cache.mark_gap()
         assert (await channel.find("key"), list_reads(bot.double)) == (None, 0)
     async with bot_at_work(change=lambda options: replace(options, nonce_seconds=0.0)) as bot:
         bot.double.echoes = False
         asked = bot.ask("hi")
         [(_, channel)] = await bot.inbox.wait_for()
         mine = add_lost_post(bot, asked)
-        bot.platform.state.cache.mark_gap()
+        bot.state.cache.mark_gap()
         assert (await channel.find("key"), list_reads(bot.double)) == (mine, 1)
 
 

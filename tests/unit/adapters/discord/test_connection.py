@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from adapters.discord.gateway import IMMEDIATE_EVERY, ReconnectDelays
+from adapters.discord.connection import IMMEDIATE_EVERY, ReconnectDelays
 
 
 class Longest(random.Random):
