@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 import pytest
@@ -124,13 +123,10 @@ async def test_a_survivor_completes_the_answers_of_a_killed_process(database: st
             async with bot(named) as survivor:
                 await survivor.says("started")
                 dying.process.kill()
-                killed = asyncio.get_running_loop().time()
                 line = await survivor.says("recovering unfinished turns")
-                taken = asyncio.get_running_loop().time() - killed
                 await until(lambda: all(whole(place, *each) for each in questions))
                 assert await survivor.stop() == 0
         assert "turns=4" in line
-        assert taken < 20  # 5 to 8 s on a quiet machine
     assert await read_rows(database, OPEN) == [(0,)]
 
 

@@ -407,6 +407,7 @@ class ScriptedModel:
         self._whole = None if whole is None else list(whole)
         self.calls: list[tuple[bool, Prompt]] = []
         self.open = 0  # streams that have not been closed
+        self.given = 0  # deltas so far
 
     async def answer(
         self, prompt: Prompt, *, stream: bool, next_write_at: NextWriteAt = at_once
@@ -424,6 +425,7 @@ class ScriptedModel:
                 elif isinstance(step, Failure):
                     raise step
                 else:
+                    self.given += 1
                     yield step
         finally:
             self.open -= 1

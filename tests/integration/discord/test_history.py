@@ -155,7 +155,7 @@ async def test_a_server_without_lists_is_read_one_by_one() -> None:
 @pytest.mark.sockets
 async def test_reads_keep_to_the_limit() -> None:
     """A long chain without lists is read as far as time and the limit allow, without a 429, and then answered."""
-    async with bot_at_work(change=lambda options: replace(options, read_seconds=1.0)) as bot:
+    async with bot_at_work(change=lambda options: replace(options, read_seconds=3.0)) as bot:
         last = bot.double.say(bot.general, "0", author=bot.bob, quiet=True)
         for number in range(1, 9):
             last = bot.double.say(bot.general, str(number), author=bot.bob, reply_to=last, quiet=True)

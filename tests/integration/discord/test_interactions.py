@@ -78,7 +78,7 @@ async def answered() -> AsyncIterator[tuple[Bot, str, str]]:
 async def acknowledged(bot: Bot, interaction: str) -> int:
     """The type of the first response to an interaction."""
     responses = bot.double.acknowledged
-    await until(lambda: interaction in dict(responses), seconds=5.0)
+    await until(lambda: interaction in dict(responses))
     return dict(responses)[interaction]
 
 

@@ -536,7 +536,7 @@ async def test_a_hanging_disk_delays_no_answer(tmp_path: Path) -> None:
         return connect(file)
 
     file = tmp_path / "turns.db"
-    async with SqliteJournal(file, now, connect=hanging, response_seconds=0.5) as journal:
+    async with SqliteJournal(file, now, connect=hanging, response_seconds=2.0) as journal:
         with pytest.raises(JournalBroken, match="did not answer"):
             await journal.accept(key(1), "text")
         hangs.set()

@@ -140,7 +140,7 @@ async def test_a_hanging_disk(tmp_path: Path) -> None:
     """A question waits for a short time, later ones not at all; once the disk answers, the store works again."""
     free = threading.Event()
     disk = Disk(wait=free.wait)
-    async with SqliteRecords(tmp_path / "r.db", lambda: NOON, connect=disk.connect, response_seconds=0.05) as records:
+    async with SqliteRecords(tmp_path / "r.db", lambda: NOON, connect=disk.connect, response_seconds=2.0) as records:
         with pytest.raises(RecordsUnavailable):
             await records.reserve(reservation(1))
         assert records.degraded

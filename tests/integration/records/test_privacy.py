@@ -173,7 +173,7 @@ async def test_a_slow_rewrite_fails_no_erasure(tmp_path: Path) -> None:
         return sqlite3.connect(file or "", isolation_level=None, check_same_thread=False, factory=LargeFile)
 
     file = tmp_path / "records.db"
-    async with SqliteRecords(file, lambda: NOON, connect=connect, response_seconds=0.5) as records:
+    async with SqliteRecords(file, lambda: NOON, connect=connect, response_seconds=2.0) as records:
         await records.write(DANA, {"model": "fast"}, by=DANA)
         await StoredPersonalData(records, MemoryJournal(), Stops(), retentions=KEPT, wall_clock=lambda: NOON).forget(
             DANA

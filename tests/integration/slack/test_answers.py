@@ -18,8 +18,10 @@ from bot.journal import Journal
 from bot.turns.manager import TurnManager
 from tests.servers.limits import Kind
 from tests.servers.slack import SlackDouble
+from tests.support.clock import BUSY
 from tests.support.core import make_turns
 from tests.support.fakes import FakeJournal, ScriptedModel, answer_of, words
+from tests.support.inbox import PATIENCE
 from tests.support.slack import options_of, reachable, sole_platform
 from tests.support.waiting import until
 
@@ -49,7 +51,7 @@ async def bot(double: SlackDouble, model: ScriptedModel, journal: Journal | None
 async def finished(double: SlackDouble, channel: str, count: int) -> list[str]:
     """The answers, once `count` of them are whole."""
     whole = answer_of(ANSWER).split()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         await double.until(lambda: sum(a.split() == whole for a in double.answers(channel)) == count)
     return double.answers(channel)
 
@@ -121,7 +123,7 @@ async def test_an_answer_goes_on_after_a_kill(kind: str, when: str) -> None:
     async with double.running():
         async with bot(double, ScriptedModel(ANSWER), journal):
             double.say(place, "<@UBOT> tell", author=ann)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE):
                 if when == "before it is looked into":
                     await double.transcript.wait_for(path="users.info")
                 elif when == "while its post is lost":
@@ -185,7 +187,7 @@ async def test_a_failing_write_of_the_journal_costs_no_answer(at: int) -> None:
     async with double.running(), bot(double, ScriptedModel(answer), journal) as turns:
         double.requests.retry_seconds = (0.0, 0.1, 0.1)
         double.say(channel, "<@UBOT> tell", author=ann)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             await double.until(lambda: " ".join(double.answers(channel)).split() == answer_of(answer).split())
             await double.settled()
             await turns.idle()
@@ -194,23 +196,29 @@ async def test_a_failing_write_of_the_journal_costs_no_answer(at: int) -> None:
         assert double.requests.given_up == []
 
 
+# Words a second of an answer of half a minute.
+RATE = 30.0
+
+
 @asynccontextmanager
 async def answering(double: SlackDouble, kind: str = "channel") -> AsyncIterator[tuple[str, str, str, ScriptedModel]]:
     """A growing answer of half a minute: its channel, the ts of question and answer, and its model."""
     ann, place = double.world.user("Ann"), double.world.channel(kind)
-    model = ScriptedModel(words(1000, rate=30.0))
+    model = ScriptedModel(words(1000, rate=RATE))
     async with double.running(), bot(double, model) as turns:
         ts = double.say(place, "<@UBOT> tell", author=ann)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             await double.transcript.wait_for(path="chat.update")
         yield place, ts, double.writes[0].ts, model
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             await turns.idle()
 
 
 async def closed(model: ScriptedModel) -> None:
-    """Wait at most a second for the end of the model's stream."""
-    await until(lambda: not model.open, seconds=1.0)
+    """Wait for the end of the model's stream, within the words of a second: of a few on a busy machine."""
+    before = model.given
+    await until(lambda: not model.open)
+    assert model.given - before <= RATE * BUSY
 
 
 @pytest.mark.parametrize("kind", ["channel", "im"])
