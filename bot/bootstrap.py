@@ -19,6 +19,7 @@ from adapters.admin.gate import FORMS
 from adapters.admin.history import History
 from adapters.admin.routes import AdminRoutes
 from adapters.http_server import ComponentStatus, HttpServer, ListenFailed
+from adapters.journal.postgres import PostgresJournal
 from adapters.prometheus import PrometheusRecorder
 from adapters.shared.diagnostics import CheckResult
 from bot.access import AccessRules, AllowDeny
@@ -103,7 +104,7 @@ async def open_bot(settings: Settings, stack: AsyncExitStack, report: Callable[[
     history = History(clock)
     hooks = replace(hooks, may_run=ownership.may_run)
     turns = make_turns(settings, model, Recorders(recorder, history, *traces), journal, platforms, hooks=hooks)
-    ownership.attach(turns, platforms)
+    ownership.attach(turns, platforms, journal if isinstance(journal, PostgresJournal) else None)
     admin = make_admin_page(settings, turns, history, records, clock)
     statuses = partial(component_statuses, turns, journal, records, server)
     recorder.add_state(lambda: bot_state(settings, turns, platform_readiness(platforms), statuses()))

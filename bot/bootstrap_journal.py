@@ -47,9 +47,10 @@ async def open_stores(
     options = JournalOptions(days=chosen.days, repair_seconds=chosen.recovery_max_age_seconds)
     if (database := make_postgres_options(settings)) is not None:
         engine = await stack.enter_async_context(Engine(database))
-        journal = await stack.enter_async_context(PostgresJournal(engine, wall_clock, options))
+        ownership = make_shared_ownership(settings, engine, recorder)
+        journal = await stack.enter_async_context(PostgresJournal(engine, wall_clock, ownership.process, options))
         records = await open_records(settings, stack, wall_clock, engine)
-        return Stores(journal, records, make_shared_ownership(settings, engine, recorder), journal.wait_until_ready)
+        return Stores(journal, records, ownership, journal.wait_until_ready)
     file = settings.journal_file
     local: AnyJournal = MemoryJournal()
     if file is not None:

@@ -1,4 +1,4 @@
-"""The composition root's part for lanes: one process that owns all of them, or several that share them."""
+"""The composition root's part for lanes, of one process or of several."""
 
 from __future__ import annotations
 
@@ -43,12 +43,16 @@ class Ownership:
     work: LaneWork | None = None
     windows: Mapping[str, SharedRequests] = field(default_factory=dict)
 
+    def process(self) -> str:
+        """The present name of this process among the others; empty for the only one."""
+        return self.keeper.process if self.keeper is not None else ""
+
     def may_run(self, key: TurnKey) -> bool:
         """Whether a turn is this process's."""
         return self.work is None or self.work.may_run(key)
 
     def attach(self, turns: TurnManager, platforms: Sequence[Platform], journal: LaneJournal | None = None) -> None:
-        """Connect the lanes to all who work in them; before anything runs."""
+        """Connect the lanes to their users, before anything runs."""
         by_name = {platform.name: platform for platform in platforms}
         if self.work is not None:
             self.work.attach(turns.lost, by_name, journal)
@@ -62,7 +66,7 @@ def make_sole_owner(call_log: RateLimitLog | None) -> Ownership:
 
 
 def make_shared_ownership(settings: Settings, engine: Engine, recorder: PrometheusRecorder) -> Ownership:
-    """The lanes of processes that share a database."""
+    """The lanes of processes with one database."""
     keeper: Keeper
 
     def holds(lane: Lane) -> bool:

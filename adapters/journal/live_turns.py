@@ -5,7 +5,7 @@ SQL (`adapters.journal.sql`) and the decision to restore (`adapters.journal.fall
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from cachetools import FIFOCache
@@ -108,6 +108,12 @@ class LiveTurns:
         for turn in turns:
             received_at = now - turn.age if turn.age < now else 0.0
             self._live[turn.key] = TurnState(turn.key, turn.event, received_at, list(turn.messages))
+
+    def forget(self, concerns: Callable[[TurnKey], bool]) -> None:
+        """Forget these unfinished turns, and turns to delete: another process has them. Ended ones stay known."""
+        for cache in (self._live, self._dropped):
+            for key in [key for key in cache if concerns(key)]:
+                del cache[key]
 
     def _end(self, turn: TurnState, ending: Ending) -> None:
         turn.ending = ending

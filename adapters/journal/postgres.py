@@ -21,12 +21,10 @@ from adapters.journal import postgres_statements as sql
 from adapters.journal.operations import Accept, AddMessage, Drop, End, Operation, UpdateEvent
 from adapters.journal.options import JournalOptions
 from adapters.journal.postgres_memory import JournalMemory
-from adapters.journal.postgres_process import ProcessHeartbeat, ProcessTimings
 from adapters.journal.postgres_values import (
     encode_event,
     key_arrays,
     key_columns,
-    key_of,
     plain,
     to_json,
     to_unfinished,
@@ -42,6 +40,9 @@ from bot.privacy import JournalRows
 
 log = logging.getLogger(__name__)
 
+# How often the database is tried, and work for it is looked for. Seconds.
+WORK_SECONDS = 1.0
+
 # The longest wait for the last writes at the program's end, in seconds.
 CLOSE_SECONDS = 5.0
 
@@ -51,6 +52,9 @@ SECONDS_OF_A_DAY = 86_400.0
 class PostgresJournal(Journal, JournalRows, RateLimitLog):
     """A journal for many processes. An async context manager of the running loop; `wait_until_ready` comes next.
 
+    A turn belongs to a process, by the name of its lease. On platforms with lanes it follows its lane: tell `lane_won`
+    and `lane_lost`.
+
     `accept` and `newest_answer` raise a `Failure` if the database does not answer. The other operations never raise;
     they are made up for after the outage.
     """
@@ -59,14 +63,18 @@ class PostgresJournal(Journal, JournalRows, RateLimitLog):
         self,
         engine: Engine,
         wall_clock: Callable[[], datetime],
+        process: Callable[[], str],
         options: JournalOptions | None = None,
-        timings: ProcessTimings | None = None,
+        *,
+        work_seconds: float = WORK_SECONDS,
     ) -> None:
+        """`process` tells the present name of this process's lease; it changes once others declare it dead."""
         self._engine = engine
         self._wall_clock = wall_clock
         self._options = options or JournalOptions()
-        self._timings = timings or ProcessTimings()
-        self._process = ProcessHeartbeat(engine, self._timings)
+        self._work_seconds = work_seconds
+        self._process = process
+        self._owner = process()  # the name in the database
         self._memory = JournalMemory(self._options)
         self._group = asyncio.TaskGroup()
         self._calls: list[tuple[str, float]] = []  # the limit, and the loop's time of the call
@@ -103,7 +111,7 @@ class PostgresJournal(Journal, JournalRows, RateLimitLog):
 
     async def __aenter__(self) -> Self:
         await self._group.__aenter__()
-        work = (self._beat_forever(), self._maintain_forever(), self._write_calls())
+        work = (self._probe_forever(), self._maintain_forever(), self._write_calls())
         self._tasks = [self._group.create_task(each) for each in work]
         return self
 
@@ -119,24 +127,34 @@ class PostgresJournal(Journal, JournalRows, RateLimitLog):
                 await self._flush_calls()
                 if self._memory.is_ahead:
                     await self._restore()
-                await self._process.release()
+                await self._engine.fetch(sql.RELEASE, self._owner)
 
     async def wait_until_ready(self) -> None:
         """Wait for the database. Raises `Permanent` if this version cannot use it."""
         await asyncio.shield(self._ready)
 
+    # ----------------------------------------------------------------------------------------------------------- lanes
+
+    def lane_won(self) -> None:
+        """Turns of our own may be found in the lane, known to us no more."""
+        self._memory.start_doubt()
+
+    def lane_lost(self, concerns: Callable[[TurnKey], bool]) -> None:
+        """These turns are another process's, now or soon."""
+        self._memory.forget(concerns)
+
     # ----------------------------------------------------------------------------------------------------- operations
 
     @override
     async def accept(self, key: TurnKey, event: str = "", messages: Sequence[str] = ()) -> bool:
-        memory, owner = self._memory, self._process.id
+        memory, owner = self._memory, self._owner
         if memory.knows(key):
             return False
         with memory.accepting(key):
             values = (encode_event(event), owner, [plain(message) for message in messages], memory.is_doubtful(key))
             row = await self._ask(sql.ACCEPT, *key_columns(key), *values)
-            if not row[0]["lives"]:
-                raise ServiceError(f"{self._engine.place}: this process was silent for too long, and starts over")
+            if not row[0]["is_ours"]:
+                raise ServiceError(f"the turn {key.reference} belongs to another process, now or soon")
             if row[0]["is_new"]:
                 memory.turns.apply(Accept(key, event, self._wall_clock().timestamp(), tuple(messages)))
             return bool(row[0]["is_new"])
@@ -172,13 +190,13 @@ class PostgresJournal(Journal, JournalRows, RateLimitLog):
 
     @override
     async def unfinished(self, platform: str) -> Sequence[UnfinishedTurn]:
-        """Claim the platform's turns of dead processes. Call it again later: others may die at any time."""
+        """Claim the turns of our lanes on a platform, or those of the dead. Call it again later: more may come."""
         try:
-            rows = await self._ask(sql.CLAIM, platform, self._process.id, self._memory.in_doubt)
+            rows = await self._ask(sql.CLAIM, platform, self._owner, self._memory.in_doubt)
         except Failure:
             return ()  # made up for by a later call: what was claimed without an answer is compared with the memory
         now = self._wall_clock().timestamp()
-        turns = [to_unfinished(row) for row in rows if not self._memory.runs(key_of(row))]
+        turns = [to_unfinished(row) for row in rows if self._memory.is_new(row)]
         self._memory.turns.add_claimed(turns, now)
         return turns
 
@@ -215,17 +233,17 @@ class PostgresJournal(Journal, JournalRows, RateLimitLog):
             self._memory.missed(operation, is_own=is_own)
 
     async def _execute(self, operation: Operation) -> None:
-        key, owner = key_columns(operation.key), self._process.id
+        key, owner = key_columns(operation.key), self._owner
         match operation:
             case UpdateEvent(event=event):
                 await self._ask(sql.UPDATE_EVENT, *key, encode_event(event), owner)
             case AddMessage(message=message):
                 place = self._memory.turns.place_of(operation.key, message)
-                await self._ask(sql.ADD_MESSAGE, *key, plain(message), place)
+                await self._ask(sql.ADD_MESSAGE, *key, plain(message), place, owner)
             case End(ending=ending):
                 await self._ask(sql.END, *key, ending.value, ending is Ending.INTERRUPTED, owner)
             case Drop():
-                await self._ask(sql.DROP, *key)
+                await self._ask(sql.DROP, *key, owner)
             case Accept():
                 raise AssertionError("accepted by `accept` alone")
 
@@ -254,13 +272,13 @@ class PostgresJournal(Journal, JournalRows, RateLimitLog):
 
     # ------------------------------------------------------------------------------------------------- recurring work
 
-    async def _beat_forever(self) -> None:
-        """Join the processes, then send heartbeats until cancelled."""
+    async def _probe_forever(self) -> None:
+        """Wait for the database, then try it until cancelled."""
         if await self._get_ready():
-            await self._repeat(self._beat)
+            await self._repeat(self._probe)
 
     async def _maintain_forever(self) -> None:
-        """Restore what the database lacks and purge, until cancelled. Heartbeats do not wait for it."""
+        """Restore what the database lacks and purge, until cancelled. Probes do not wait for it."""
         with suppress(Permanent):  # `wait_until_ready` raises it
             await asyncio.shield(self._ready)
             await self._repeat(self._maintain)
@@ -268,7 +286,7 @@ class PostgresJournal(Journal, JournalRows, RateLimitLog):
     async def _repeat(self, work: Callable[[], Awaitable[None]]) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            next_at = loop.time() + self._timings.beat
+            next_at = loop.time() + self._work_seconds
             try:
                 await work()
             except Failure as failure:
@@ -278,11 +296,10 @@ class PostgresJournal(Journal, JournalRows, RateLimitLog):
             await asyncio.sleep(max(next_at - loop.time(), 0.0))
 
     async def _get_ready(self) -> bool:
-        """Wait for the database, and join the processes; false if this version cannot use it."""
+        """Wait for the database; false if this version cannot use it."""
         while True:
             try:
                 await require_migrated(self._engine)
-                await self._process.beat()
             except Permanent as failure:
                 self._ready.set_exception(failure)
                 return False
@@ -290,21 +307,24 @@ class PostgresJournal(Journal, JournalRows, RateLimitLog):
                 if not self._away:
                     log.warning("waiting for the journal: %s", failure)
                 self._away = True
-                await asyncio.sleep(self._timings.beat)
+                await asyncio.sleep(self._work_seconds)
             else:
                 self._note(None)
                 self._ready.set_result(None)
                 return True
 
-    async def _beat(self) -> None:
+    async def _probe(self) -> None:
+        """Notice an outage and its end. After a fencing, go on under the new name."""
         try:
-            lives = await self._process.beat()
+            await self._engine.fetch(sql.PROBE, urgent=True)
+            if (process := self._process()) != self._owner:
+                await self._engine.fetch(sql.RENAME, self._owner, process, urgent=True)
+                self._owner = process
+                self._memory.failed()
         except Failure as failure:
             self._note(failure)
             raise
         self._note(None)
-        if not lives:
-            self._memory.failed()
 
     async def _maintain(self) -> None:
         if self._memory.is_ahead and not self._away:
@@ -313,7 +333,7 @@ class PostgresJournal(Journal, JournalRows, RateLimitLog):
 
     async def _restore(self) -> None:
         """Bring the database up to the memory."""
-        memory, owner = self._memory, self._process.id
+        memory, owner = self._memory, self._owner
         async with memory.restoring():
             while memory.foreign:
                 await self._execute(memory.foreign[0])
@@ -329,7 +349,7 @@ class PostgresJournal(Journal, JournalRows, RateLimitLog):
         seconds = (options.days * SECONDS_OF_A_DAY, options.repair_seconds)
         (row,) = await self._ask(sql.PURGE, *seconds, options.purge_batch, CALL_RETENTION_SECONDS)
         if row["count"] == options.purge_batch:
-            self._purge_at = now + self._timings.beat
+            self._purge_at = now + self._work_seconds
 
     async def _write_calls(self) -> None:
         """Write calls as they come, together if the database is slower."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 
 from cachetools import FIFOCache
@@ -13,7 +13,8 @@ from adapters.journal import postgres_statements as sql
 from adapters.journal.live_turns import LiveTurns, TurnState
 from adapters.journal.operations import Operation
 from adapters.journal.options import JournalOptions
-from adapters.journal.postgres_values import encode_event, key_arrays, plain
+from adapters.journal.postgres_values import encode_event, key_arrays, key_of, plain
+from adapters.postgres import Row
 from bot.conversation import TurnKey
 from bot.errors import OutcomeUnknown
 
@@ -48,6 +49,18 @@ class JournalMemory:
     def runs(self, key: TurnKey) -> bool:
         """Whether this process works on the turn, or is about to."""
         return key in self._accepting or self.turns.is_running(key)
+
+    def is_new(self, row: Row) -> bool:
+        """Whether a turn found in the database is to be continued here."""
+        key = key_of(row)
+        return not (self.runs(key) if row["is_claimed"] else self.knows(key))
+
+    def forget(self, concerns: Callable[[TurnKey], bool]) -> None:
+        """These turns are another process's; should they come back, the database has more of them."""
+        self.turns.forget(concerns)
+        left = [operation for operation in self.foreign if not concerns(operation.key)]
+        self.foreign.clear()
+        self.foreign.extend(left)
 
     @contextmanager
     def accepting(self, key: TurnKey) -> Iterator[None]:

@@ -1,6 +1,7 @@
 """The journal's statements for PostgreSQL. Each is one round trip and a transaction of its own.
 
-The tables are in `adapters.postgres.migrations`. `owner` is a process; an empty one has released its turns.
+The tables are in `adapters.postgres.migrations`. `owner` is a process by the name of its lease; an empty one has
+released its turns. Processes of earlier versions are known in `processes` alone, all others there and in `members`.
 """
 
 # ruff: noqa: S608
@@ -13,14 +14,15 @@ _KEY = "platform = $1 AND workspace = $2 AND channel = $3 AND message = $4 AND g
 _COLUMNS = "platform, workspace, channel, message, generation"
 _UNNESTED_KEYS = "unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::integer[]"
 
-# A process that was declared dead accepts nothing: others take its turns. A turn of its own, accepted with an unknown
-# outcome before ($9), is accepted again. Returns whether the process lives, and whether the turn is new.
+# A process accepts turns in its own lanes alone, or on a platform without lanes; none once it was declared dead. A turn
+# of its own, accepted with an unknown outcome before ($9), is accepted again. Returns whether it may accept the turn,
+# and whether that is new.
 ACCEPT = f"""
-WITH living AS (
-    SELECT 1 FROM tickertape.processes WHERE id = $7 AND NOT dead
+WITH permission AS (
+    SELECT 1 WHERE tickertape.may_accept($7, $1, $2)
 ), new AS (
     INSERT INTO tickertape.turns ({_COLUMNS}, event, owner)
-    SELECT $1, $2, $3, $4, $5, $6, $7 FROM living
+    SELECT $1, $2, $3, $4, $5, $6, $7 FROM permission
     ON CONFLICT ({_COLUMNS}) DO UPDATE SET event = excluded.event
     WHERE $9 AND turns.owner = excluded.owner AND turns.event IS NOT NULL AND turns.ending IS NULL
     RETURNING id
@@ -29,18 +31,18 @@ WITH living AS (
     SELECT new.id, given.message, given.place - 1 FROM new, unnest($8::text[]) WITH ORDINALITY AS given (message, place)
     ON CONFLICT DO NOTHING
 )
-SELECT EXISTS (SELECT FROM living) AS lives, EXISTS (SELECT FROM new) AS is_new
+SELECT EXISTS (SELECT FROM permission) AS is_ours, EXISTS (SELECT FROM new) AS is_new
 """
-UPDATE_EVENT = f"UPDATE tickertape.turns SET event = $6 WHERE {_KEY} AND event IS NOT NULL AND owner = $7"
-DROP = f"DELETE FROM tickertape.turns WHERE {_KEY}"
+# None of these by an earlier owner: it was cut off, and the answer goes on elsewhere.
+UPDATE_EVENT = f"UPDATE tickertape.turns SET event = $6 WHERE {_KEY} AND event IS NOT NULL AND owner IN ('', $7)"
+DROP = f"DELETE FROM tickertape.turns WHERE {_KEY} AND owner IN ('', $6)"
 # $7 is its place among the messages, as far as this process knows: an earlier one may follow after an outage.
 ADD_MESSAGE = f"""
 INSERT INTO tickertape.answers (turn, message, place)
 SELECT id, $6, coalesce($7, (SELECT count(*) FROM tickertape.answers WHERE turn = turns.id)) FROM tickertape.turns
-WHERE {_KEY}
+WHERE {_KEY} AND owner IN ('', $8)
 ON CONFLICT DO NOTHING
 """
-# Not by an earlier owner: it was cut off, and the answer goes on elsewhere.
 END = f"""
 UPDATE tickertape.turns SET ending = $6, event = CASE WHEN $7 THEN event END WHERE {_KEY} AND owner IN ('', $8)
 """
@@ -54,15 +56,38 @@ SELECT generation, event IS NULL AS ended, {_MESSAGES.format(turn="turns")} AS m
 WHERE platform = $1 AND workspace = $2 AND channel = $3 AND message = $4 ORDER BY generation DESC LIMIT 1
 """
 
-# Turns of dead processes and interrupted ones become this process's; each goes to exactly one caller. With $3 also its
-# own unfinished ones, for a comparison with its memory.
+# The turns of our lanes become this process's, and on a platform without lanes those of dead processes; each goes to
+# exactly one caller. Earlier versions know no lanes: theirs are theirs until they interrupt them, or die. With $3 also
+# its own unfinished ones, for a comparison with its memory.
 CLAIM = f"""
-WITH free AS (
+WITH mine AS (
+    SELECT name FROM tickertape.lanes WHERE platform = $1 AND owner = $2
+), considered AS (
+    SELECT id, owner, ending,
+        workspace IN (SELECT name FROM mine) OR ($1 = 'discord' AND EXISTS (
+            SELECT FROM mine WHERE name ~ '^[0-9]+/[1-9][0-9]*$' AND split_part(name, '/', 1)::integer
+                = tickertape.shard_of(workspace, split_part(name, '/', 2)::integer)
+        )) AS is_in_mine
+    FROM tickertape.turns WHERE platform = $1 AND event IS NOT NULL AND owner <> $2
+), wanted AS (
+    SELECT id FROM considered AS c
+    WHERE (c.is_in_mine AND EXISTS (SELECT FROM tickertape.members WHERE members.id = c.owner))
+        OR (
+            (
+                c.ending = 'interrupted'
+                OR NOT EXISTS (SELECT FROM tickertape.processes WHERE processes.id = c.owner AND NOT dead)
+            )
+            AND (
+                c.is_in_mine
+                OR (
+                    NOT EXISTS (SELECT FROM tickertape.lanes WHERE platform = $1)
+                    AND EXISTS (SELECT FROM tickertape.members WHERE members.id = $2 AND NOT dead)
+                )
+            )
+        )
+), free AS (
     SELECT id FROM tickertape.turns
-    WHERE platform = $1 AND event IS NOT NULL AND owner <> $2 AND (
-        ending = 'interrupted'
-        OR NOT EXISTS (SELECT FROM tickertape.processes WHERE processes.id = turns.owner AND NOT dead)
-    )
+    WHERE id IN (SELECT id FROM wanted) AND event IS NOT NULL AND owner <> $2
     FOR UPDATE SKIP LOCKED
 ), claimed AS (
     UPDATE tickertape.turns SET owner = $2, crashes = crashes + (ending IS NULL)::integer, ending = NULL
@@ -72,9 +97,9 @@ WITH free AS (
     SELECT * FROM tickertape.turns
     WHERE $3 AND platform = $1 AND event IS NOT NULL AND owner = $2 AND ending IS NULL
 ), found AS (
-    SELECT * FROM claimed UNION ALL SELECT * FROM own
+    SELECT *, true AS is_claimed FROM claimed UNION ALL SELECT *, false FROM own
 )
-SELECT {_COLUMNS}, event, crashes, {_MESSAGES.format(turn="found")} AS messages,
+SELECT {_COLUMNS}, event, crashes, is_claimed, {_MESSAGES.format(turn="found")} AS messages,
     extract(epoch FROM clock_timestamp() - received_at)::float8 AS age
 FROM found ORDER BY id
 """
@@ -120,36 +145,13 @@ WHERE turns.owner = $6 AND ({", ".join(f"turns.{each}" for each in _COLUMNS.spli
 
 # ---------------------------------------------------------------------------------------------- processes
 
-# Extends this process's life, unless it was declared dead; with $3 declares silent processes dead. Never waits for the
-# row of another process. Returns whether this one lives, and the number of the dead.
-BEAT = """
-WITH mine AS (
-    INSERT INTO tickertape.processes (id, until) VALUES ($1, clock_timestamp() + make_interval(secs => $2))
-    ON CONFLICT (id) DO UPDATE SET until = excluded.until WHERE NOT processes.dead
-    RETURNING id
-), silent AS (
-    SELECT id FROM tickertape.processes
-    WHERE $3 AND NOT dead AND until < clock_timestamp() AND id <> $1
-    FOR UPDATE SKIP LOCKED
-), reaped AS (
-    UPDATE tickertape.processes SET dead = true FROM silent WHERE processes.id = silent.id RETURNING processes.id
-)
-SELECT EXISTS (SELECT FROM mine) AS lives, (SELECT count(*) FROM reaped) AS dead
-"""
-# Under a new name ($2) this process keeps the turns that nobody has taken.
+PROBE = "SELECT 1"
+# Under a new name ($2) this process keeps its turns on platforms without lanes. The others went with their lanes.
 RENAME = """
-WITH named AS (
-    INSERT INTO tickertape.processes (id, until) VALUES ($2, clock_timestamp() + make_interval(secs => $3))
-    ON CONFLICT (id) DO UPDATE SET until = excluded.until
-)
 UPDATE tickertape.turns SET owner = $2 WHERE owner = $1 AND event IS NOT NULL
+    AND NOT EXISTS (SELECT FROM tickertape.lanes WHERE lanes.platform = turns.platform)
 """
-RELEASE = """
-WITH released AS (
-    UPDATE tickertape.turns SET owner = '' WHERE owner = $1 AND event IS NOT NULL
-)
-DELETE FROM tickertape.processes WHERE id = $1
-"""
+RELEASE = "UPDATE tickertape.turns SET owner = '' WHERE owner = $1 AND event IS NOT NULL"
 
 # ------------------------------------------------------------------------------------- calls and retention
 

@@ -93,6 +93,7 @@ class Keeper:
         self._unreleased: dict[Grant, None] = {}  # given up by us, and not yet by the engine
         self._busy_at: dict[Lane, float] = {}  # when each lane last had a live answer
         self._fails = False
+        self._has_left = False
         self._beat_now = asyncio.Event()
         self._work = asyncio.Event()  # there may be something to take, to release or to read
         self._good = asyncio.Event()  # set at each good heartbeat
@@ -187,39 +188,40 @@ class Keeper:
 
     async def leave(self) -> None:
         """Give up what is left, after the last write. A failure is logged, since the lease ends anyway."""
-        self._member.is_stopping = True
+        self._member.is_stopping = self._has_left = True
         self._give_up([grant.lane for grant in self.lanes])
         try:
             await self._release()
-            async with self._timeout():
+            async with self._call_limit():
                 await self._ownership.leave(self.process)
-        except (Retryable, TimeoutError) as failure:
+        except Retryable as failure:
             log.warning("left without the engine", extra={"failure": cause_of(failure)})
 
     # ------------------------------------------------------------------------------------------------------ heartbeats
 
     async def _beat(self) -> None:
-        while True:
+        while not self._has_left:
             with suppress(TimeoutError):
                 async with asyncio.timeout_at(self._member.next_heartbeat_at):
                     await self._beat_now.wait()
             self._beat_now.clear()
             member, sent = self._member, self._make_heartbeat()
             try:
-                async with self._timeout():
+                async with self._call_limit():
                     response = await self._ownership.heartbeat(sent.heartbeat)
-            except (Retryable, TimeoutError) as failure:
+            except Retryable as failure:
                 self._tell_failure(failure)
                 member.failed(_now())
                 continue
             self._options.recorder.heartbeat_answered(_now() - sent.at)
             changes = member.answered(sent, response, _now())
             if changes.is_fenced:
-                self._begin_anew(changes)
+                if not self._has_left:
+                    self._begin_anew(changes)
             else:
                 self._follow(sent, changes)
 
-    def _tell_failure(self, failure: Retryable | TimeoutError) -> None:
+    def _tell_failure(self, failure: Retryable) -> None:
         """One line for an outage, however many heartbeats fail."""
         self._options.recorder.heartbeat_failed()
         if not self._fails:
@@ -316,7 +318,7 @@ class Keeper:
                 await self._release()
                 await self._take_over()
                 await self._read_inbox()
-            except (Retryable, TimeoutError) as failure:
+            except Retryable as failure:
                 log.warning("the engine failed", extra={"failure": cause_of(failure)})
 
     async def _release(self) -> None:
@@ -324,7 +326,7 @@ class Keeper:
         if not grants:
             return
         reports = {grant: self.records.final_report(grant.lane, _now()) for grant in grants}
-        async with self._timeout():
+        async with self._call_limit():
             await self._ownership.release(process, reports)
         for grant in grants:
             self._unreleased.pop(grant, None)
@@ -333,7 +335,7 @@ class Keeper:
         """Declare the dead dead, take free lanes, and give up what is too much."""
         member = self._member
         if member.finds_dead(_now()):
-            async with self._timeout():
+            async with self._call_limit():
                 dead = await self._ownership.reap(member.caller())
             if dead:
                 log.warning("declared dead", extra={"processes": ", ".join(dead)})
@@ -341,7 +343,7 @@ class Keeper:
             self._beat_now.set()
         for platform, most in member.takes(_now()).items():
             asked = _now()
-            async with self._timeout():
+            async with self._call_limit():
                 taken = await self._ownership.take(member.caller(), platform, most)
             if member is self._member:
                 self._win(member.taken(taken, asked, _now()))
@@ -353,11 +355,11 @@ class Keeper:
         """Handle the events of our lanes in their order. One that cannot be journalled now stays, with all after it."""
         member = self._member
         while member.has_events and not member.is_stopping and member is self._member:
-            async with self._timeout():
+            async with self._call_limit():
                 found = await self._ownership.events(member.process, EVENTS_AT_ONCE)
             done = [each.number for each in found if await self._is_handled(each.event)]
             if done:
-                async with self._timeout():
+                async with self._call_limit():
                     await self._ownership.handled(done)
             member.has_events = len(found) == EVENTS_AT_ONCE == len(done)
 
@@ -384,13 +386,10 @@ class Keeper:
     @asynccontextmanager
     async def _call_limit(self) -> AsyncIterator[None]:
         try:
-            async with self._timeout():
+            async with asyncio.timeout(self._options.times.timeout_seconds):
                 yield
         except TimeoutError as error:
             raise OutcomeUnknown("the engine does not answer in time") from error
-
-    def _timeout(self) -> asyncio.Timeout:
-        return asyncio.timeout(self._options.times.timeout_seconds)
 
 
 def _now() -> float:

@@ -7,29 +7,35 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 import pytest
 
 from adapters.journal.options import JournalOptions
 from adapters.journal.postgres import PostgresJournal
-from adapters.journal.postgres_process import ProcessTimings
+from adapters.postgres import Engine
 from bot.backoff import Backoff
 from bot.conversation import Ending, TurnKey
 from bot.errors import Failure, Permanent
 from bot.journal import Journal
+from bot.ownership.holder import LaneHolder
+from bot.ownership.keeper import Keeper
+from bot.turns.lost_turns import LostTurns
+from bot.turns.queues import TurnQueues
 from tests.contracts.journal import FIRST, OTHERS, DurableJournalContract
 from tests.servers.faulty_link import FaultyLink, faulty_link
 from tests.servers.postgres_pooler import pooler
+from tests.support.members import member
 from tests.support.postgres import engine, own_server, read_rows, run_script
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.sockets(seconds=30)
 
-# Quick heartbeats. Nobody is silent for so long without a fault, however busy the machine is.
-QUICK = ProcessTimings(beat=0.05, dead_after=2.0)
+# Leases. Nobody is silent for so long without a fault, however busy the machine is. Seconds.
+QUICK = 2.0
 QUICK_ENGINE: Mapping[str, Any] = {"backoff": Backoff(0.01, 0.05), "call_seconds": 0.5, "connect_seconds": 0.5}
-PATIENT = ProcessTimings(beat=0.05, dead_after=60.0)
+PATIENT = 60.0
 
 
 def now() -> datetime:
@@ -42,12 +48,29 @@ def key(number: int) -> TurnKey:
 
 @asynccontextmanager
 async def process(
-    url: str, timings: ProcessTimings = PATIENT, options: JournalOptions | None = None, **engine_options: Any
+    url: str, lease_seconds: float = PATIENT, options: JournalOptions | None = None, **engine_options: Any
 ) -> AsyncIterator[PostgresJournal]:
     """One process with the journal."""
-    async with engine(url, **engine_options) as opened, PostgresJournal(opened, now, options, timings) as journal:
-        await journal.wait_until_ready()
+    async with engine(url, **engine_options) as opened, opened_journal(opened, lease_seconds, options) as (journal, _):
         yield journal
+
+
+@asynccontextmanager
+async def opened_journal(
+    opened: Engine,
+    lease_seconds: float = PATIENT,
+    options: JournalOptions | None = None,
+    platforms: Mapping[str, LaneHolder] = MappingProxyType({}),
+) -> AsyncIterator[tuple[PostgresJournal, Keeper]]:
+    """A process's journal and its keeper, with platforms by name."""
+    async with (
+        member(opened, lease_seconds) as (keeper, work),
+        PostgresJournal(opened, now, lambda: keeper.process, options, work_seconds=0.05) as journal,
+    ):
+        work.attach(LostTurns({}, TurnQueues()), platforms, journal)
+        await journal.wait_until_ready()
+        await until(lambda: keeper.is_valid)
+        yield journal, keeper
 
 
 async def taken(journal: Journal, platform: str = "discord", least: int = 1) -> list[TurnKey]:
@@ -165,17 +188,17 @@ async def test_a_process_that_was_cut_off_neither_accepts_nor_ends(database: str
 
 async def test_an_outage_of_the_database_kills_nobody(database: str) -> None:
     """After it, all processes seem silent; each gets the time to say otherwise."""
-    timings = ProcessTimings(beat=0.05, dead_after=4.0)  # longer than a busy machine stands still
+    lease_seconds = 4.0  # longer than a busy machine stands still
     async with (
         faulty_link(database) as (url, link),
-        process(url, timings, **QUICK_ENGINE) as one,
-        process(url, timings, **QUICK_ENGINE) as two,
+        process(url, lease_seconds, **QUICK_ENGINE) as one,
+        process(url, lease_seconds, **QUICK_ENGINE) as two,
     ):
         for number, journal in enumerate((one, two)):
             assert await journal.accept(key(number), "text")
         link.refuse()
         await until(lambda: one.away and two.away)
-        await asyncio.to_thread(time.sleep, timings.dead_after + 0.5)  # longer than a process may be silent
+        await asyncio.to_thread(time.sleep, lease_seconds + 0.5)  # longer than a process may be silent
         link.heal()
         await until(lambda: not (one.degraded or two.degraded))
         for _ in range(20):
@@ -227,19 +250,24 @@ async def test_operations_of_an_outage_are_made_up_for(database: str) -> None:
         ]
 
 
-async def test_operations_on_other_turns_are_made_up_for_too(database: str) -> None:
-    """A message deleted during the outage is forgotten after it, whoever accepted it."""
+async def test_operations_on_forgotten_turns_are_made_up_for_too(database: str) -> None:
+    """A message deleted during the outage is forgotten after it; a turn of another process stays."""
+    options = JournalOptions(max_live_turns=1)
     async with (
         faulty_link(database) as (url, link),
         process(database) as other,
-        process(url, **QUICK_ENGINE) as journal,
+        process(url, options=options, **QUICK_ENGINE) as journal,
     ):
         await other.accept(key(1), "text")
+        for number in (2, 3):
+            await journal.accept(key(number), "text")
         link.refuse()
-        await journal.drop(key(1))
+        await journal.drop(key(2))
         link.heal()
         await until(lambda: not journal.degraded)
-        assert await read_rows(database, "SELECT * FROM tickertape.turns") == []
+        await journal.drop(key(1))
+        rows = await read_rows(database, "SELECT message FROM tickertape.turns ORDER BY id")
+        assert [row[0] for row in rows] == ["1", "3"]
 
 
 async def test_commits_lost_in_a_failover_are_written_again(database: str) -> None:
@@ -401,7 +429,7 @@ async def test_it_waits_for_a_database_that_is_away_at_the_start() -> None:
         server.stop()
         async with (
             engine(server.url, **QUICK_ENGINE) as opened,
-            PostgresJournal(opened, now, None, QUICK) as journal,
+            PostgresJournal(opened, now, lambda: "me", work_seconds=0.05) as journal,
         ):
             await until(lambda: opened.away)
             assert journal.away
@@ -412,7 +440,7 @@ async def test_it_waits_for_a_database_that_is_away_at_the_start() -> None:
 
 async def test_a_database_without_tables_is_refused(bare_database: str) -> None:
     """One line names the command."""
-    async with engine(bare_database) as opened, PostgresJournal(opened, now) as journal:
+    async with engine(bare_database) as opened, PostgresJournal(opened, now, lambda: "me") as journal:
         with pytest.raises(Permanent, match="run `tickertape migrate`"):
             await journal.wait_until_ready()
 
