@@ -27,7 +27,7 @@ from bot.backoff import Backoff
 from bot.bootstrap_admin import make_admin_page
 from bot.bootstrap_commands import make_preference_rules, open_handlers
 from bot.bootstrap_journal import AnyJournal, journal_status, open_stores
-from bot.bootstrap_metrics import bot_state
+from bot.bootstrap_metrics import bot_state, lane_statuses
 from bot.bootstrap_models import (
     check_models,
     make_catalog,
@@ -106,7 +106,7 @@ async def open_bot(settings: Settings, stack: AsyncExitStack, report: Callable[[
     turns = make_turns(settings, model, Recorders(recorder, history, *traces), journal, platforms, hooks=hooks)
     ownership.attach(turns, platforms, journal if isinstance(journal, PostgresJournal) else None)
     admin = make_admin_page(settings, turns, history, records, clock)
-    statuses = partial(component_statuses, turns, journal, records, server)
+    statuses = partial(component_statuses, turns, journal, records, server, ownership.keeper)
     recorder.add_state(lambda: bot_state(settings, turns, platform_readiness(platforms), statuses()))
     http_server = make_http_server(settings, recorder, opened, admin, statuses)
     stack.push_async_callback(http_server.close)
@@ -163,12 +163,13 @@ def component_statuses(
     journal: AnyJournal,
     records: RecordStore,
     server: embedded.EmbeddedServer | None,
+    keeper: Keeper | None = None,
 ) -> Mapping[str, ComponentStatus]:
-    """The status of the journal, the records and the embedded model, for ``/readyz``."""
+    """The status of the journal, the records, the embedded model, and the lease, for ``/readyz``."""
     statuses = {"journal": journal_status(journal, degraded=turns.degraded)}
     if server is not None:
         statuses["model"] = ComponentStatus("alive" if server.alive else "dead", healthy=server.alive)
-    return {**statuses, "records": records_status(records)}
+    return {**statuses, "records": records_status(records), **lane_statuses(keeper)}
 
 
 async def run_checks(settings: Settings, address: str = "") -> Sequence[CheckResult]:

@@ -1,4 +1,4 @@
-"""The composition root's part for metrics: the bot's present state, read at each scrape."""
+"""The composition root's part for metrics and health: the bot's present state, read at each scrape or probe."""
 
 from __future__ import annotations
 
@@ -8,8 +8,22 @@ from collections.abc import Mapping
 
 from adapters.http_server import ComponentStatus
 from adapters.prometheus_state import BotState
+from bot.ownership.keeper import Keeper
 from bot.turns.manager import TurnManager
 from config.settings import Settings
+
+# Names in ``/readyz`` of what a process among others has.
+LEASE, LANES = "lease", "lanes"
+
+
+def lane_statuses(keeper: Keeper | None) -> Mapping[str, ComponentStatus]:
+    """The lease, and the number of lanes by platform; nothing for a process without others."""
+    if keeper is None:
+        return {}
+    status = keeper.status()
+    lanes = ", ".join(f"{count} {platform}" for platform, count in status.owned.items())
+    lease = ComponentStatus("valid" if status.is_valid else "lapsed", healthy=status.is_valid)
+    return {LEASE: lease, LANES: ComponentStatus(lanes)}
 
 
 def bot_state(
@@ -20,7 +34,11 @@ def bot_state(
     return BotState(
         ready=all(platforms.values()) and all(status.healthy for status in components.values()),
         platforms=platforms,
-        degraded={name: status.label == "degraded" or not status.healthy for name, status in components.items()},
+        degraded={
+            name: status.label == "degraded" or not status.healthy
+            for name, status in components.items()
+            if name not in (LEASE, LANES)  # they have metrics of their own
+        },
         running=Counter(turn.key.platform for turn in live if turn.phase is not None),
         waiting=Counter(turn.key.platform for turn in live if turn.phase is None),
         free_bytes=free_bytes(settings),

@@ -9,7 +9,8 @@ from typing import TypeVar
 from typing_extensions import override
 
 from bot.errors import ConnectFailed, ServiceError
-from bot.ownership.lanes import Grant
+from bot.ownership.keeper import LaneUser
+from bot.ownership.lanes import Grant, Lane
 from bot.ownership.ports import (
     Caller,
     Heartbeat,
@@ -119,3 +120,19 @@ class MemoryOwnership(Ownership):
     @override
     async def reserve(self, name: str, seconds: float) -> float:
         return await self._call("reserve", lambda: self.engine.reserve(name, seconds))
+
+
+class IdleUser(LaneUser):
+    """Whoever works in the lanes, without a question."""
+
+    def lane_won(self, lane: Lane, session: str) -> None:
+        pass
+
+    def lane_lost(self, lane: Lane) -> None:
+        pass
+
+    def live_answers(self) -> Mapping[Lane, int]:
+        return {}
+
+    async def handle(self, event: RoutedEvent) -> None:
+        pass

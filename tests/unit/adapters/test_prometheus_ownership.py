@@ -4,38 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from adapters.prometheus import PrometheusRecorder
-from bot.ownership.keeper import Keeper, KeeperOptions, LaneUser
+from bot.ownership.keeper import Keeper, KeeperOptions
 from bot.ownership.lanes import Lane
 from bot.ownership.ports import RoutedEvent
 from bot.ownership.telemetry import OwnershipStatus, Rotation
 from tests.support.engine import Engine
-from tests.support.ownership import MemoryOwnership
+from tests.support.ownership import IdleUser, MemoryOwnership
 from tests.support.waiting import until
 
 PLATFORMS = ("discord", "slack")
 LANE = Lane("slack", "T1")
-
-
-class Idle(LaneUser):
-    """Whoever works in the lanes, without a question."""
-
-    def lane_won(self, lane: Lane, session: str) -> None:
-        pass
-
-    def lane_lost(self, lane: Lane) -> None:
-        pass
-
-    def live_answers(self) -> Mapping[Lane, int]:
-        return {}
-
-    async def handle(self, event: RoutedEvent) -> None:
-        pass
 
 
 class Process:
@@ -47,7 +31,7 @@ class Process:
         recorder = self.metrics.add_ownership(PLATFORMS)
         numbers = itertools.count(1)
         options = KeeperOptions(PLATFORMS, recorder=recorder)
-        self.keeper = Keeper(self.connection, Idle(), options, lambda: f"{name}.{next(numbers)}")
+        self.keeper = Keeper(self.connection, IdleUser(), options, lambda: f"{name}.{next(numbers)}")
         recorder.add_status(self.keeper.status)
 
     def value(self, name: str, **labels: str) -> float:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 from adapters.http_server import ComponentStatus
-from bot.bootstrap_metrics import bot_state, free_bytes
+from bot.bootstrap_metrics import bot_state, free_bytes, lane_statuses
+from bot.ownership.keeper import Keeper, KeeperOptions
+from bot.ownership.lanes import Lane
+from bot.ownership.ports import RoutedEvent
 from tests.support.core import make_turns
+from tests.support.engine import Engine
 from tests.support.fakes import ScriptedModel
+from tests.support.ownership import IdleUser, MemoryOwnership
 from tests.support.settings import SLACK, load
+from tests.support.waiting import until
 
 
 def test_free_space_of_the_journals_disk(tmp_path: Path) -> None:
@@ -32,3 +39,28 @@ async def test_the_state_has_the_words_of_readiness(tmp_path: Path) -> None:
     assert (dict(state.running), dict(state.waiting)) == ({}, {})
     assert not bot_state(settings, turns, {"slack": False}, {}).ready
     assert not bot_state(settings, turns, {"slack": True}, {"model": dead}).ready
+
+
+async def test_the_lease_and_the_lanes_of_a_process_among_others() -> None:
+    """A process that may not write is not ready, although no part of it is degraded; one alone has neither."""
+    engine = Engine(asyncio.get_running_loop().time)
+    connection = MemoryOwnership(engine)
+    keeper = Keeper(connection, IdleUser(), KeeperOptions(("discord", "slack")), lambda: "a.1")
+    assert lane_statuses(None) == {}
+    assert lane_statuses(keeper)["lease"] == ComponentStatus("lapsed", healthy=False)
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(keeper.run())
+        await until(lambda: keeper.is_ready)
+        assert await keeper.route(RoutedEvent(Lane("slack", "T1"), "1", b""))
+        statuses = lane_statuses(keeper)
+        running.cancel()
+    assert statuses == {"lease": ComponentStatus("valid"), "lanes": ComponentStatus("0 discord, 1 slack")}
+
+
+async def test_a_lapsed_lease_is_no_degraded_part(tmp_path: Path) -> None:
+    """It has metrics and an alert of its own, but the bot is not ready."""
+    settings, turns = load(SLACK | {"JOURNAL_URL": "memory:"}, tmp_path), make_turns(ScriptedModel([]))
+    parts = {"journal": ComponentStatus("ok"), "lease": ComponentStatus("lapsed", healthy=False)}
+    state = bot_state(settings, turns, {"slack": True}, parts)
+    assert not state.ready
+    assert state.degraded == {"journal": False}
