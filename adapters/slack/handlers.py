@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
+from adapters.shared.json_fields import Json, object_field
+from adapters.slack.events.actions import parse_press
 from adapters.slack.events.commands import CommandHandler
 from adapters.slack.events.handler import EventHandler
 from adapters.slack.events.invocations import parse_invocation_id
+from adapters.slack.events.parse import parse_event
 from adapters.slack.events.questions import open_question
 from adapters.slack.installation import Installation
+from adapters.slack.messages.buttons import STOP_ACTION
 from adapters.slack.personal_pages import PersonalPages
 from adapters.slack.presses import PressHandler
 from adapters.slack.state import WorkspaceState
@@ -29,6 +33,14 @@ class Handlers:
         self.pages = PersonalPages(workspace)
         self.presses = PressHandler(workspace, self.events.stops, self.pages.refresh)
         self.installation = Installation(workspace, on_removed)
+
+    def handle_last(self, payload: Json) -> bool:
+        """Let a payload end answers, while the lane is given up; whether nothing is left for the next owner."""
+        event = parse_event(object_field(payload, "event"), self.workspace.me)
+        if event is not None:
+            self.events.apply_signals(event)
+        press = parse_press(payload)
+        return press is not None and press.action == STOP_ACTION and self.presses.is_stopped_by(press)
 
     def resume(self, record: UnfinishedTurn) -> None:
         """Continue a turn of an earlier process."""

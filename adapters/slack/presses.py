@@ -51,10 +51,13 @@ class PressHandler:
 
     async def stop(self, press: ButtonPressed) -> None:
         """Stop an answer."""
+        if not self.is_stopped_by(press):
+            await self._responder.tell(self._workspace.options.strings.not_stopped, press.origin)
+
+    def is_stopped_by(self, press: ButtonPressed) -> bool:
+        """Stop an answer; whether there was one to stop."""
         origin = press.origin
-        request = StopRequested(origin.channel, origin.user, (origin.message,))
-        if not self._stops.stop(request):
-            await self._responder.tell(self._workspace.options.strings.not_stopped, origin)
+        return self._stops.stop(StopRequested(origin.channel, origin.user, (origin.message,)))
 
     async def retry(self, press: ButtonPressed) -> None:
         """Try again, perhaps with another model."""

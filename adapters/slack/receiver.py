@@ -129,25 +129,37 @@ class Receiver:
     async def receive(self, delivery: Delivery) -> BoltResponse:
         """Bolt's response to a payload; any status but 200 asks Slack to deliver it again."""
         try:
-            lane = self._directory.known(delivery.payload) or await self._directory.find(delivery.payload)
-            if lane is None:
-                if count := self._foreign.count():
-                    log.warning("Slack: ignored events of other workspaces with this app: %d", count)
-                return BoltResponse(status=ACCEPTED)
-            if not self._lanes.owns(lane):
-                if (response := response_to_form(delivery.payload)) is not None:
-                    return response
-                if not await self._lanes.route(RoutedEvent(lane, id_of(delivery), encode(delivery))):
-                    return BoltResponse(status=ACCEPTED)
-            return await self._handle(lane, delivery, OPENING_SECONDS if self._over_http else SOCKET_OPENING_SECONDS)
+            return await self._receive(delivery)
         except Retryable as failure:
             if count := self._failed.count():
                 log.warning("Slack: payloads not taken in: %d (%s)", count, failure)
-            return BoltResponse(status=DECLINED)
         except Exception:
             # The boundary of one payload: an odd one must not affect the next.
             log.exception("Slack: a payload could not be handled")
-            return BoltResponse(status=DECLINED)
+        return BoltResponse(status=DECLINED)
+
+    async def _receive(self, delivery: Delivery) -> BoltResponse:
+        lane = self._directory.known(delivery.payload) or await self._directory.find(delivery.payload)
+        if lane is None:
+            if count := self._foreign.count():
+                log.warning("Slack: ignored events of other workspaces with this app: %d", count)
+            return BoltResponse(status=ACCEPTED)
+        if not self._lanes.owns(lane):
+            response = response_to_form(delivery.payload) or await self._pass_on(lane, delivery)
+            if response is not None:
+                return response
+        return await self._handle(lane, delivery, OPENING_SECONDS if self._over_http else SOCKET_OPENING_SECONDS)
+
+    async def _pass_on(self, lane: Lane, delivery: Delivery) -> BoltResponse | None:
+        """The response to a payload for another owner; None if it is ours by now.
+
+        While we give a lane up, its last answers end here: a payload may stop one.
+        """
+        ending = self.workspaces.open_now(lane)
+        is_done = ending is not None and ending.handlers is not None and ending.handlers.handle_last(delivery.payload)
+        if not is_done and await self._lanes.route(RoutedEvent(lane, id_of(delivery), encode(delivery))):
+            return None
+        return BoltResponse(status=ACCEPTED)
 
     async def handle_routed(self, event: RoutedEvent) -> None:
         """Take in a payload received by another process. Raises `Retryable` if it cannot be taken in now."""

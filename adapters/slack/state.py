@@ -126,14 +126,15 @@ async def open_workspace(
             history=limits.reads("conversations.history", TIER_3_READS),
         ),
         uploader=FileUploader(web, cache, options.timings, uploads=uploads, infos=file_infos),
-        budgets=_make_budgets(limits, options, last),
+        budgets=make_budgets(limits, options, last),
         cache=cache,
     )
     await limits.recall()
     return workspace
 
 
-def _make_budgets(limits: RememberedLimits, options: SlackOptions, last: Budget | None) -> Budgets:
+def make_budgets(limits: RememberedLimits, options: SlackOptions, last: Budget | None) -> Budgets:
+    """The budgets of writes; `last` ends those of each."""
     return Budgets(
         limits.edits(options),
         limits.streams(),

@@ -11,7 +11,7 @@ from aiohttp import ClientSession
 
 from adapters.http_server import HttpServer
 from adapters.shared.attachments import AttachmentLimits, Attachments
-from adapters.slack import EVENTS, PATH, SlackOptions, SlackPlatform, file_hosts
+from adapters.slack import EVENTS, PATH, BotTokens, SlackOptions, SlackPlatform, file_hosts
 from bot.interactions.ports import NO_INTERACTIONS, Interactions
 from bot.ownership.access import SoleOwner
 from bot.ports import Body, Channel
@@ -36,10 +36,10 @@ def options_of(double: SlackDouble, **changes: object) -> SlackOptions:
     return replace(options, **changes)  # type: ignore[arg-type]
 
 
-def sole_platform(options: SlackOptions, attachments: Attachments) -> SlackPlatform:
+def sole_platform(options: SlackOptions, attachments: Attachments, tokens: BotTokens | None = None) -> SlackPlatform:
     """The platform of a process without others."""
     lanes = SoleOwner()
-    platform = SlackPlatform(options, attachments, lanes)
+    platform = SlackPlatform(options, attachments, lanes, tokens=tokens)
     lanes.attach({platform.name: platform})
     return platform
 
@@ -90,15 +90,17 @@ async def connected(
     interactions: Interactions = NO_INTERACTIONS,
     *,
     files: str = "",
+    tokens: BotTokens | None = None,
     **changes: object,
 ) -> AsyncIterator[tuple[SlackPlatform, RecordingInbox]]:
     """The platform connected to a running loopback server; closed at the end without `stop_accepting`.
 
-    `files` is one more host of attachments.
+    `files` is one more host of attachments; `tokens` are those of several workspaces.
     """
     hosts = file_hosts(options_of(double)) | ({files} if files else set())
     attachments = Attachments(AttachmentLimits(), hosts=hosts)
-    platform, inbox = sole_platform(options_of(double, **changes), attachments), inbox or RecordingInbox()
+    platform = sole_platform(options_of(double, **changes), attachments, tokens)
+    inbox = inbox or RecordingInbox()
     try:
         async with reachable(double, platform) as known, asyncio.TaskGroup() as group:
             running = group.create_task(platform.run(inbox, interactions))

@@ -146,7 +146,7 @@ class EventHandler:
         """Decide about an event without waiting. `stored` is the journal's text of an addressed message."""
         if event is None:
             return True
-        self._apply_signals(event)
+        self.apply_signals(event)
         if isinstance(event, MessageChanged):
             self._edits.handle(event, self._recent.get((event.channel, event.message.ts)))
         if addressed is None:
@@ -197,7 +197,7 @@ class EventHandler:
 
     # ------------------------------------------------------------------------------------------- stops and deletions
 
-    def _apply_signals(self, event: Event) -> None:
+    def apply_signals(self, event: Event) -> None:
         """Stop or abandon the answers concerned by a stop request or a deletion."""
         match event:
             case StopRequested():
