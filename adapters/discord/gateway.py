@@ -106,7 +106,7 @@ class DiscordClient(discord.Client):
 
     def _on_event(self, name: str, data: Any) -> None:  # noqa: ANN401 (JSON of any shape)
         if self._progress is not None:
-            self._progress.arriving(self.ws.sequence)
+            self._progress.arriving(self.ws.session_id, self.ws.sequence, str(self.ws.gateway))
         for event in parse_event(name, data, self):
             self._handle(event)
 

@@ -90,16 +90,20 @@ class SessionProgress:
         self._session = Session(session.id, session.sequence, session.gateway)
         self._store()
 
-    def arriving(self, sequence: int | None) -> None:
+    def arriving(self, id_: str | None, sequence: int | None, gateway: str) -> None:
         """The event with this number is handled next."""
-        self._arriving = sequence or 0
+        if id_ is None or sequence is None:
+            return
+        if self._session is None or self._session.id != id_:
+            self._held.clear()
+            self._session = Session(id_, sequence - 1, gateway)
+        self._arriving = sequence
 
     def received(self, id_: str | None, sequence: int | None, gateway: str) -> None:
         """All events up to this number are handled, or held."""
         if id_ is None or sequence is None:
             return
-        if self._session is None or self._session.id != id_:
-            self._held.clear()
+        self.arriving(id_, sequence, gateway)
         self._session = Session(id_, sequence, gateway)
         self._store()
 

@@ -93,7 +93,7 @@ async def test_an_outage_neither_loses_nor_doubles_an_answer(platform: str, data
 
 
 async def test_two_processes_answer_each_question_once(database: str) -> None:
-    """Each Discord event reaches both of them, one through a pooler; one answers."""
+    """One of them has Discord's events, and one of them is behind a pooler; each question is answered once."""
     double = DiscordDouble()
     async with OpenAIDouble(default=Answer(WORDS, words_per_second=200)) as model, double.running():
         place = DiscordPlace(double)
@@ -102,7 +102,9 @@ async def test_two_processes_answer_each_question_once(database: str) -> None:
             bot(environment(model, database, place)) as one,
             bot(environment(model, url, place)) as other,
         ):
-            await double.until(lambda: double.gateway.connected >= 2)
+            for process in (one, other):
+                await process.says("started")
+            await place.until_connected()
             questions = [(place.ask("why?", place=number), number) for number in range(4)]
             await until(lambda: all(place.answers(*each) for each in questions))
             await until(lambda: all(whole(place, *each) for each in questions))
@@ -157,7 +159,9 @@ async def test_two_processes_share_limits_and_figures(database: str) -> None:
         place = DiscordPlace(double)
         named = environment(model, database, place) | {"TICKERTAPE_QUOTA_QUESTIONS": "4"}
         async with bot(named) as one, bot(named) as other:
-            await double.until(lambda: double.gateway.connected >= 2)
+            for process in (one, other):
+                await process.says("started")
+            await place.until_connected()
             dana = double.world.user("Dana")
             channels = [double.world.channel(double.world.guild()) for _ in range(6)]
             for channel in channels:

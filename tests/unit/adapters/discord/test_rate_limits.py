@@ -6,10 +6,10 @@ import asyncio
 
 import pytest
 
-from adapters.discord.rate_limits import MAX_CHANNELS, Budgets, read_report, spending
+from adapters.discord.rate_limits import MAX_CHANNELS, BotLimits, Budgets, SharedRequests, read_report, spending
 from bot.errors import RateLimited
 from bot.ports import Verb
-from bot.rate_limits import WindowReport
+from bot.rate_limits import Budget, WindowReport
 
 ONE = "/channels/{channel_id}/messages/{message_id}"
 ALL = "/channels/{channel_id}/messages"
@@ -165,3 +165,65 @@ def test_headers(change: dict[str, str], report: WindowReport | None) -> None:
     """Consistent headers are followed, others ignored."""
     assert read_report({**GOOD, **change}) == report
     assert read_report({}) is None
+
+
+def write(window: Budget) -> None:
+    """One write with its response."""
+    now = asyncio.get_running_loop().time()
+    window.spend(now)
+    window.record_response(now, sent=now)
+
+
+async def test_the_next_owner_counts_what_the_last_one_wrote() -> None:
+    """An open window is handed over with its used permits; a closed one is not."""
+    loop = asyncio.get_running_loop()
+    old, new = Budgets(), Budgets()
+    for _ in range(5):
+        write(old.channel("1").edit)
+    write(old.channel("2").post)
+    await asyncio.sleep(3.0)
+    write(old.channel("3").post)
+    reports = old.reports(loop.time())
+    new.assume(loop.time(), reports)
+    waits = [new.channel(one).edit.ready_at(loop.time(), final=True) - loop.time() for one in ("1", "2", "3")]
+    await asyncio.sleep(2.5)
+
+    assert [(channel, *windows) for channel, windows in reports.items()] == [
+        ("1", "edit"),
+        ("2", "post"),
+        ("3", "post"),
+    ]
+    assert waits == [pytest.approx(2.0, abs=0.1), 0, 0]
+    assert set(old.reports(loop.time())) == {"3"}
+
+
+async def test_a_bot_is_silent_after_a_crash() -> None:
+    """Every channel waits: nobody knows what the last owner wrote."""
+    loop = asyncio.get_running_loop()
+    budgets = Budgets()
+    budgets.hold_all(loop.time(), 1.0)
+    waits = [budgets.channel("1").of(verb).ready_at(loop.time(), final=True) - loop.time() for verb in Verb]
+    await asyncio.sleep(1.0)
+
+    assert waits == [pytest.approx(1.0)] * len(Verb)
+    assert budgets.channel("2").post.ready_at(loop.time(), final=True) <= loop.time()
+
+
+@pytest.mark.parametrize(("share", "requests", "lookups"), [(0, 0, 0), (1, 1, 0), (2, 1, 1), (17, 16, 1), (45, 40, 5)])
+def test_a_share_has_a_part_for_lookups(share: int, requests: int, lookups: int) -> None:
+    """Requests and look-ups together never exceed the share."""
+    window = SharedRequests()
+    window.set_limit(share)
+
+    assert (window.limit, window.lookups.limit) == (requests, lookups)
+
+
+async def test_the_reported_use_of_a_share_has_its_lookups() -> None:
+    """What a process reports as used covers both."""
+    loop = asyncio.get_running_loop()
+    limits = BotLimits(shared=(window := SharedRequests()))
+    window.set_limit(45)
+    for limit in (limits.requests, limits.lookups):
+        limit.spend(loop.time())
+
+    assert (window.spent(loop.time()), limits.requests) == (2, window)
