@@ -25,6 +25,7 @@ from adapters.discord.options import DiscordOptions
 from adapters.discord.rate_limits import Budgets
 from adapters.discord.rest_api import RestClient, trace_config
 from adapters.discord.sessions import SessionProgress
+from bot.callbacks import returns_false
 from bot.errors import Failure
 
 log = logging.getLogger(__name__)
@@ -81,6 +82,7 @@ class DiscordClient(discord.Client):
         self._listener = listener
         self._wait_for_slot = wait_for_slot
         self._progress = progress
+        self.defers: Callable[[str, Any], bool] = returns_false  # whether an event is handled later
         with _without_voice_warning():
             super().__init__(
                 intents=INTENTS,
@@ -107,8 +109,20 @@ class DiscordClient(discord.Client):
     def _on_event(self, name: str, data: Any) -> None:  # noqa: ANN401 (JSON of any shape)
         if self._progress is not None:
             self._progress.arriving(self.ws.session_id, self.ws.sequence, str(self.ws.gateway))
-        for event in parse_event(name, data, self):
-            self._handle(event)
+        if not self.defers(name, data):
+            self.handle_event(name, data)
+
+    def handle_event(self, name: str, data: Any) -> None:  # noqa: ANN401 (JSON of any shape)
+        """Parse and handle one event. A malformed one is only logged."""
+        _tolerant(name, self._parse)((name, data))
+
+    def _parse(self, event: tuple[str, Any]) -> None:
+        for parsed in parse_event(*event, self):
+            self._handle(parsed)
+
+    def add_guild(self, data: Any) -> None:  # noqa: ANN401 (JSON of any shape)
+        """Take a guild in, as if it came in GUILD_CREATE. Malformed data is only logged."""
+        self._connection.parsers["GUILD_CREATE"](data)
 
     def received(self, session: str | None, sequence: int | None, gateway: str) -> None:
         """An event of a session is handled."""

@@ -83,7 +83,7 @@ class SessionProgress:
         self._session: Session | None = None  # with the sequence of the last event
         self._saved: Session | None = None
         self._arriving = 0  # the sequence of the event handled just now
-        self._held: dict[int, int] = {}  # by sequence: the number of holds; ascending
+        self._held: dict[int, int] = {}  # by sequence: the number of holds
 
     def continue_from(self, session: Session) -> None:
         """An earlier owner's session is resumed."""
@@ -97,6 +97,15 @@ class SessionProgress:
         if self._session is None or self._session.id != id_:
             self._held.clear()
             self._session = Session(id_, sequence - 1, gateway)
+        self._arriving = sequence
+
+    @property
+    def current(self) -> int:
+        """The number of the event handled just now."""
+        return self._arriving
+
+    def again(self, sequence: int) -> None:
+        """An earlier event, on `hold` meanwhile, is handled next."""
         self._arriving = sequence
 
     def received(self, id_: str | None, sequence: int | None, gateway: str) -> None:
@@ -132,7 +141,7 @@ class SessionProgress:
     def _safe(self) -> Session | None:
         if self._session is None:
             return None
-        first_held = next(iter(self._held), self._session.sequence + 1)
+        first_held = min(self._held, default=self._session.sequence + 1)
         sequence = min(self._session.sequence, first_held - 1)
         return Session(self._session.id, sequence, self._session.gateway)
 

@@ -14,6 +14,7 @@ from adapters.discord.connection import IdentifySlot, ReconnectDelays, disconnec
 from adapters.discord.errors import map_connect_errors
 from adapters.discord.events.handler import EventHandler
 from adapters.discord.gateway import ConnectionListener, DiscordClient, ShardId
+from adapters.discord.guild_loader import GuildLoader
 from adapters.discord.history.cache import MessageCache
 from adapters.discord.history.recovery import Recovery
 from adapters.discord.options import DiscordOptions
@@ -63,12 +64,12 @@ class Shard(ConnectionListener):
         self.changed: Callable[[], object] = no_op
         self._session = load_session(session)  # to be resumed
         self._slot = IdentifySlot(self._reserve_slot)
+        self._guilds = GuildLoader(self.state, progress) if (progress := self.state.progress) is not None else None
         self._recovery = Recovery(self.state, self.handler)
         self._unfinished: asyncio.Queue[UnfinishedTurn] = asyncio.Queue()
         self._ready = asyncio.Event()
         self._ended = asyncio.Event()
         self._delays = ReconnectDelays()
-        self._is_first = True  # no connection yet
         self._continue_writing()
 
     @property
@@ -88,6 +89,8 @@ class Shard(ConnectionListener):
             return  # recovered turns wait
         if session is not None:
             progress.continue_from(session)
+            self.state.expects_guilds = False
+            self.state.cache.mark_gap()
         if session is not None and session.windows is not None:
             self.state.budgets.assume(now, session.windows)
         else:
@@ -103,12 +106,13 @@ class Shard(ConnectionListener):
         async with asyncio.TaskGroup() as group:
             self.handler.open(inbox, interactions, group)
             recovering = group.create_task(self._recover(inbox))
+            reading = group.create_task(self._guilds.run()) if self._guilds is not None else recovering
             connected = group.create_task(self._refusal())
             ended = group.create_task(self._ended.wait())
             try:
                 await asyncio.wait((connected, ended), return_when=asyncio.FIRST_COMPLETED)
             finally:
-                for task in (connected, ended, recovering):
+                for task in (connected, ended, recovering, reading):
                     task.cancel()
                 self._set_ready(is_ready=False)
                 self.handler.close()
@@ -161,10 +165,9 @@ class Shard(ConnectionListener):
         self._bot.was_ready = True
         self._session = None
         self._delays.reset()
-        if fresh or self._is_first:
+        if fresh:
             self.state.cache.mark_gap()
-        self.state.expects_guilds = fresh or (self.state.expects_guilds and not self._is_first)
-        self._is_first = False
+            self.state.expects_guilds = True
         self._set_ready(is_ready=not self.ended)
         log.info("connected to Discord as discord:%s, shard %s", self.state.bot_id, self.id)
 
@@ -230,6 +233,8 @@ class Shard(ConnectionListener):
             wait_for_slot=self._slot.wait,
         )
         self.state.current = client
+        if self._guilds is not None:
+            client.defers, self.state.request_guild = self._guilds.defers, self._guilds.request
         try:
             async with asyncio.timeout(self._bot.options.login_seconds):
                 await client.login(self._bot.options.token)

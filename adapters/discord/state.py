@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import discord
@@ -17,6 +18,7 @@ from adapters.discord.sessions import SessionProgress
 from adapters.shared.attachments import Attachments
 from adapters.shared.cache import LRUCache, TTLCache, expiring, loop_time
 from adapters.shared.context_labels import label, one_line
+from bot.callbacks import no_op
 from bot.errors import ServiceError
 from bot.interactions.ports import NO_INTERACTIONS, Interactions
 from bot.ports import Controls
@@ -86,6 +88,7 @@ class BotState:
         self.typing = Typing()
         self.current: DiscordClient | None = None
         self.expects_guilds = True  # not in a session of another process, which has received them
+        self.request_guild: Callable[[str], object] = no_op  # reads it
         self.interactions: Interactions = NO_INTERACTIONS
         self._without_files: TTLCache[str, bool] = expiring(MAX_CHANNELS, WITHOUT_FILES_SECONDS)
         self._refused_until: dict[Controls, float] = {}  # the event loop's time, by control
@@ -149,11 +152,14 @@ class BotState:
 
     async def wait_for_guild(self, guild: str) -> None:
         """Wait until a guild's data has arrived, for at most `GUILD_SECONDS`."""
+        if not self.expects_guilds and guild and not self.knows_guild(guild):
+            self.request_guild(guild)
         deadline = loop_time() + GUILD_SECONDS
-        while self.expects_guilds and guild and not self._has_guild(guild) and loop_time() < deadline:
+        while guild and not self.knows_guild(guild) and loop_time() < deadline:
             await asyncio.sleep(_GUILD_STEP)
 
-    def _has_guild(self, guild: str) -> bool:
+    def knows_guild(self, guild: str) -> bool:
+        """Whether a guild's data has arrived."""
         known = self.current.get_guild(int(guild)) if self.current is not None else None
         return known is not None and not known.unavailable
 

@@ -64,6 +64,7 @@ WITHHELD: Final[Json] = {"content": "", "attachments": [], "embeds": [], "compon
 # (status, code, message), see https://docs.discord.com/developers/topics/opcodes-and-status-codes
 UNAUTHORIZED = (401, 0, "401: Unauthorized")
 UNKNOWN_CHANNEL = (404, 10003, "Unknown Channel")
+UNKNOWN_GUILD = (404, 10004, "Unknown Guild")
 UNKNOWN_MEMBER = (404, 10007, "Unknown Member")
 THREAD_EXISTS = (400, 160004, "A thread has already been created for this message")
 MISSING_PERMISSIONS = (403, 50013, "Missing Permissions")
@@ -583,6 +584,9 @@ class DiscordDouble:
         app.router.add_get(webhook + "/messages/{message}", self._get_original)
         app.router.add_patch(webhook + "/messages/{message}", self._edit_original)
         app.router.add_delete(webhook + "/messages/{message}", self._delete_original)
+        app.router.add_get("/api/v10/guilds/{guild}", self._get_guild)
+        app.router.add_get("/api/v10/guilds/{guild}/channels", self._get_guild_channels)
+        app.router.add_get("/api/v10/guilds/{guild}/threads/active", self._get_active_threads)
         app.router.add_get("/api/v10/guilds/{guild}/members/{user}", self._get_member)
         app.router.add_get(messages, self._list)
         app.router.add_post(messages, self._post)
@@ -711,6 +715,22 @@ class DiscordDouble:
 
     async def _get_channel(self, request: web.Request) -> web.Response:
         return answer(self.world.channels[self._channel(request)])
+
+    def _guild(self, request: web.Request) -> Json:
+        guild = request.match_info["guild"]
+        if guild not in self.world.guilds:
+            raise Refused(UNKNOWN_GUILD)
+        return self.world.guild_create(guild)
+
+    async def _get_guild(self, request: web.Request) -> web.Response:
+        left_out = ("channels", "threads", "members", "member_count", "unavailable")
+        return answer({name: value for name, value in self._guild(request).items() if name not in left_out})
+
+    async def _get_guild_channels(self, request: web.Request) -> web.Response:
+        return answer(self._guild(request)["channels"])
+
+    async def _get_active_threads(self, request: web.Request) -> web.Response:
+        return answer({"threads": self._guild(request)["threads"], "members": []})
 
     async def _get_member(self, request: web.Request) -> web.Response:
         user = request.match_info["user"]

@@ -298,3 +298,35 @@ async def test_the_last_limit_of_a_write_is_the_lanes() -> None:
         [(_, channel)] = await world.inbox.wait_for()
 
         assert [channel.budgets(verb)[-1] for verb in Verb] == [limit] * len(Verb)
+
+
+async def test_the_next_owner_knows_threads_and_roles() -> None:
+    """A resumed session brings no names; they are read once, before the first message of a server is handled."""
+    world = World()
+    server = world.double.world
+    guild = str(server.channels[world.channels[0]]["guild_id"])
+    role, thread = server.role(guild, "bot", of_bot=True), server.thread(world.channels[0], "a thread")
+    async with world.double.running(), world.process(takes=1) as old, world.process() as new:
+        old.lanes.release(lane("0/2"))
+        world.table.give(lane("0/2"), new.lanes)
+        for place, text in ((world.channels[0], f"<@&{role}> by role?"), (thread, f"<@{server.bot}> in a thread?")):
+            world.double.say(place, text, author=world.ada)
+        await world.inbox.wait_for(2)
+        world.double.say(thread, "and more?", author=world.ada)
+        await world.inbox.wait_for(3)
+
+        assert [turn.question.text for turn, _ in world.inbox.turns][1:] == ["in a thread?", "and more?"]
+        assert [len(world.double.transcript.of("GET", f"/guilds/{guild}{end}$")) for end in ("", "/channels")] == [1, 1]
+
+
+async def test_a_server_that_cannot_be_read_is_answered_nevertheless() -> None:
+    """Names are missing then, and nothing else."""
+    world = World()
+    world.double.missing = "/guilds/"
+    async with world.double.running(), world.process(takes=1) as old, world.process() as new:
+        old.lanes.release(lane("0/2"))
+        world.table.give(lane("0/2"), new.lanes)
+        world.ask(0, "hi?")
+        await world.inbox.wait_for()
+
+        assert world.inbox.questions == ["hi?"]
